@@ -1,0 +1,1 @@
+"""Speed and memory that can be checked: a light page server, rivals, and the figures."""

@@ -1,0 +1,38 @@
+# The commands of this project. `just` lists them.
+
+default:
+    @just --list
+
+# run the tests: exactly the README's command
+test *args:
+    uv run pytest {{args}}
+
+# style, types, import contracts, SQL, generated docs, Dagster definitions
+lint:
+    uv run ruff check .
+    uv run ruff format --check .
+    uv run ty check
+    uv run lint-imports
+    uv run sqlfluff lint sql
+    uv run appstream-export contracts lint
+    uv run appstream-export contracts render --check
+    uv run dg check defs
+
+# rewrite what is generated: docs/tables, formatting
+generate:
+    uv run appstream-export contracts render
+    uv run ruff format .
+    uv run ruff check --fix .
+
+# the whole product on an emulated AWS
+demo dir="appstream-export-demo":
+    uv run appstream-export demo --dir {{dir}}
+
+# the Dagster UI on the demo's AWS, on 127.0.0.1:3000
+demo-ui dir="appstream-export-demo":
+    #!/usr/bin/env bash
+    set -eu
+    test -f {{dir}}/appstream-export.toml || uv run appstream-export demo --dir {{dir}}
+    uv run appstream-export emulate --dir {{dir}} & emulator=$!
+    trap 'kill $emulator' EXIT
+    APPSTREAM_EXPORT_CONFIG={{dir}}/appstream-export.toml uv run dagster dev -w workspace.yaml -h 127.0.0.1

@@ -1,0 +1,30 @@
+"""Every AppStream image builder of an AWS Organization, as Parquet and DuckDB.
+
+The folders are the stages, in the order in which rows flow:
+
+    extract    asks AWS, page by page: the only door to boto3 clients
+    tables     flattens nested items into Arrow tables, as `contracts` say
+    lake       keeps them: Parquet files, one manifest per snapshot, the DuckDB catalog
+    defs       shows the same run to Dagster
+
+`sweep` joins the first two to the third; `run` is a sweep with everything that follows. `scope` holds the values that
+stages exchange, `errors` what may go wrong. The command line (`cli`) and Dagster (`definitions`) only translate.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import duckdb
+
+__version__ = "0.1.0"
+
+
+def connect(warehouse: str) -> "duckdb.DuckDBPyConnection":
+    """A read-only DuckDB connection to a warehouse's newest snapshot, its history and views; time zone UTC.
+
+    It shows what was committed when it was opened: connect again to see later snapshots. Raises SetupError where there
+    is no warehouse.
+    """
+    from pipelines.lake.catalog import connect as connect_catalog
+
+    return connect_catalog(warehouse)

@@ -1,0 +1,159 @@
+"""What a contract says, as values: resources, their tables and columns, and the tables about the export itself."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, NoReturn
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table. `source` is the dotted path in the item or element; `.` is the element itself."""
+
+    name: str
+    type: str
+    doc: str
+    source: str = ""
+
+
+SNAPSHOT_ID = Column("snapshot_id", "string", "Snapshot that the row belongs to: a ULID.")
+ACCOUNT_ID = Column("account_id", "string", "AWS account, 12 digits.")
+REGION = Column("region", "string", "AWS region.")
+OBSERVED_AT = Column(
+    "observed_at",
+    "timestamp",
+    "When AWS gave this row, by our clock; older than the snapshot where the scope failed since.",
+)
+ACCOUNT_NAME = Column(
+    "account_name", "string", "Name of the account; null when neither settings nor organization has one."
+)
+IS_STALE = Column(
+    "is_stale", "boolean", "The newest attempt to ask this scope failed or was skipped: the row is of observed_at."
+)
+EXTRA_JSON = Column(
+    "extra_json", "json", "Fields that AWS sent and the contract does not map, as JSON; null when none."
+)
+POSITION = Column("position", "integer", "Place in AWS's list, from 0.")
+CHANGE_COLUMNS = (
+    Column("change", "string", "first_seen, created, changed, deleted, or ended (its scope ended)."),
+    Column("column_name", "string", "Column, or child table, that changed; null unless change is changed."),
+    Column(
+        "old_value", "string", "Value before, as text, null when absent; the whole item as JSON for deleted and ended."
+    ),
+    Column(
+        "new_value",
+        "string",
+        "Value after, as text, null when absent; the whole item as JSON for first_seen and created.",
+    ),
+    Column("observed_at", "timestamp", "When AWS gave the answer that proves the change."),
+    Column(
+        "previous_observed_at",
+        "timestamp",
+        "When AWS gave the answer before, null if none; the change happened between the two.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table: every column in order, the ones that each table has (scope, position, ...) included.
+
+    `key` names the columns that are unique within a snapshot. `each` is the list whose elements become rows
+    (None: the items themselves). `resource` is None for operational tables. A `cumulative` table repeats the rows
+    of earlier snapshots, so its `snapshot_id` lies in the file instead of in the folder's name.
+    """
+
+    name: str
+    doc: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    resource: str | None = None
+    each: str | None = None
+    born: str | None = None
+    cumulative: bool = False
+
+    @property
+    def own(self) -> tuple[Column, ...]:
+        """The columns that are read from AWS's answer."""
+        return tuple(c for c in self.columns if c.source)
+
+    @property
+    def view_columns(self) -> tuple[Column, ...]:
+        """The columns of the view: tables of items also tell the account's name and whether a row is stale."""
+        if self.resource is None:
+            return self.columns
+        return (*self.columns[:-1], ACCOUNT_NAME, IS_STALE, self.columns[-1])
+
+    def column(self, name: str) -> Column:
+        """The column of that name; raises KeyError."""
+        return next((c for c in self.columns if c.name == name), None) or _missing(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """An AWS list operation that we export, and its tables; the first one is the items' own."""
+
+    name: str
+    doc: str
+    service: str
+    operation: str
+    items: str
+    singular: str
+    tables: tuple[Table, ...]
+    ignored: Mapping[str, str]
+    file: Path
+
+    @property
+    def item_table(self) -> Table:
+        """One row per item."""
+        return self.tables[0]
+
+    @property
+    def child_tables(self) -> tuple[Table, ...]:
+        """One row per element of a list within an item."""
+        return self.tables[1:]
+
+    @property
+    def parent_key(self) -> tuple[str, ...]:
+        """The item's key columns as child tables and changes name them, such as `image_builder_name`."""
+        return tuple(f"{self.singular}_{k}" for k in self.item_key)
+
+    @property
+    def item_key(self) -> tuple[str, ...]:
+        """The item's own key columns: the item table's key without the scope."""
+        return tuple(k for k in self.item_table.key if k not in ("account_id", "region"))
+
+    @property
+    def changes(self) -> Table:
+        """The table of this resource's changes: one row per change that complete answers prove."""
+        return _changes_table(self)
+
+
+def operational_tables() -> list[Table]:
+    """The tables about the export itself: scope_runs, snapshots, accounts, quarantine, drift."""
+    raw = tomllib.loads(Path(__file__).with_name("operational.toml").read_text("utf-8"))
+    return [_operational(name, dict(table)) for name, table in raw.items()]
+
+
+def all_tables(contracts: Iterable[Contract]) -> list[Table]:
+    """Every table of a snapshot: items and children, changes, then the operational ones."""
+    return [*chain.from_iterable((*c.tables, c.changes) for c in contracts), *operational_tables()]
+
+
+def _operational(name: str, raw: dict[str, Any]) -> Table:
+    doc, key, cumulative = raw.pop("doc"), tuple(raw.pop("key")), raw.pop("cumulative", False)
+    columns = tuple(Column(n, c["type"], c["doc"]) for n, c in raw.items())
+    return Table(name, doc, (SNAPSHOT_ID, *columns), key, cumulative=cumulative)
+
+
+def _missing(name: str) -> NoReturn:
+    raise KeyError(name)
+
+
+def _changes_table(contract: Contract) -> Table:
+    keys = tuple(Column(k, "string", contract.item_table.column(k).doc) for k in contract.item_key)
+    doc = f"One row per change of {contract.name} that complete answers prove; one per column where an item changed."
+    columns = (SNAPSHOT_ID, ACCOUNT_ID, REGION, *keys, *CHANGE_COLUMNS)
+    return Table(f"{contract.singular}_changes", doc, columns, ())

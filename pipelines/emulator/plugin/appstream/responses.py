@@ -1,0 +1,31 @@
+"""AWS JSON 1.1 as moto calls it: `moto_server` and `mock_aws` come through here, our own server does not need to."""
+
+import json
+from typing import Any
+
+from moto.core.responses import BaseResponse
+
+from .models import Refused, backend_of
+
+CONTENT_TYPE = "application/x-amz-json-1.1"
+
+
+class AppStreamResponse(BaseResponse):
+    """Finds out who asks and where, as every service of moto does."""
+
+    def __init__(self) -> None:
+        super().__init__(service_name="appstream")
+
+    def answer(self, request: Any, full_url: str | None, headers: Any) -> tuple[int, dict[str, str], str]:
+        """Answer any operation that lists something; anything else is refused as AWS refuses it."""
+        self.setup_class(request, full_url, headers, use_raw_body=True)
+        try:
+            page = backend_of(self.current_account, self.region).page(self._get_action(), json.loads(self.body))
+            return 200, {"content-type": CONTENT_TYPE}, json.dumps(page.body)
+        except Refused as refusal:
+            return refusal.http_status, {"content-type": CONTENT_TYPE}, json.dumps(refusal.body)
+
+
+def dispatch(request: Any, full_url: str | None = None, headers: Any = None) -> tuple[int, dict[str, str], str]:
+    """What moto calls for each request."""
+    return AppStreamResponse().answer(request, full_url, headers)

@@ -1,0 +1,142 @@
+"""Why something failed, and what happens next: the class says who acts, the text says what, where and how to fix it.
+
+ExportError
+├─ SetupError       stop now, before any write: the user must change something        exit 2
+├─ ScopeError       this scope failed, the sweep goes on; becomes a row of scope_runs
+│  └─ Retriable     ask again later, up to max_attempts
+└─ CommitError      nothing of this snapshot is visible                               exit 4
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import ClassVar
+
+
+class ExportError(Exception):
+    """Anything that we foresee. Its text is one line, ready to be shown to a user."""
+
+    exit_code: ClassVar[int] = 4
+
+
+class SetupError(ExportError):
+    """The user must change something; raised before any write and before any call to AWS where possible."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class BadContract(SetupError):
+    """A file of `schemas/` does not follow the grammar; the text names file, table, column and fix."""
+
+
+class BadSettings(SetupError):
+    """The configuration, an environment variable or a flag is wrong."""
+
+
+class BadQuery(SetupError):
+    """SQL that is refused (not read only) or that DuckDB cannot run."""
+
+
+class CommitError(ExportError):
+    """Nothing of this snapshot is visible; the previous one still is."""
+
+
+class Conflict(CommitError):
+    """Other runs kept committing first."""
+
+
+class StorageFailed(CommitError):
+    """The warehouse could not be read or written (full, read-only, damaged)."""
+
+
+class NothingSeen(CommitError):
+    """Every scope failed and there is no earlier snapshot whose rows could be kept."""
+
+
+class Interrupted(CommitError):
+    """The user stopped the run; nothing was committed."""
+
+
+class ScopeError(ExportError):
+    """One scope failed with `status`; the sweep goes on. `code` and `request_id` are AWS's words, if it said any."""
+
+    def __init__(self, status: str, reason: str, *, code: str | None = None, request_id: str | None = None) -> None:
+        super().__init__(reason)
+        self.status, self.reason, self.code, self.request_id = status, reason, code, request_id
+
+
+class Retriable(ScopeError):
+    """Worth asking again; once attempts are used up it stands as the scope's failure."""
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """`; did you mean "image_builders"?` for the nearest known word, or nothing."""
+    near = [k for k in known if word and (word in k.split("_") or k.endswith(f"_{word}"))]
+    best = (near or get_close_matches(word, known, n=1, cutoff=0.5))[:1]
+    return f'; did you mean "{best[0]}"?' if best else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What one AWS error code (or failure of the wire) means to us."""
+
+    status: str
+    retry: bool
+    fix: str
+
+
+_DENIED = Cause("denied", False, "allow the operation in the role's policy, or remove the scope from the settings")
+_THROTTLED = Cause(
+    "throttled", True, "lower [extract] workers, or run again: only failed scopes are asked with --retry-failed"
+)
+_EXPIRED = Cause("expired", True, "renew the credentials (aws sso login, a new role session) and retry")
+_OURS = Cause("error", False, "read the reason; it may be a bug: please report it with the request id")
+_THEIRS = Cause("error", True, "AWS failed; run again with --retry-failed")
+# A region that is not enabled and bad keys give the same codes: `disabled` needs proof, see sweep.
+_NOT_ENABLED = Cause(
+    "denied", False, "enable the region in the account, take it out of regions, or check the credentials"
+)
+
+CAUSES: Mapping[str, Cause] = {
+    "AccessDenied": _DENIED,
+    "AccessDeniedException": _DENIED,
+    "UnauthorizedOperation": _DENIED,
+    "NotAuthorized": _DENIED,
+    "OptInRequired": _NOT_ENABLED,
+    "AuthFailure": _NOT_ENABLED,
+    "InvalidClientTokenId": _NOT_ENABLED,
+    "UnrecognizedClientException": _NOT_ENABLED,
+    "SignatureDoesNotMatch": Cause("denied", False, "check the secret key and the machine's clock"),
+    "ExpiredToken": _EXPIRED,
+    "ExpiredTokenException": _EXPIRED,
+    "RequestExpired": Cause("expired", True, "check the machine's clock"),
+    "Throttling": _THROTTLED,
+    "ThrottlingException": _THROTTLED,
+    "ThrottledException": _THROTTLED,
+    "RequestThrottled": _THROTTLED,
+    "RequestThrottledException": _THROTTLED,
+    "RequestLimitExceeded": _THROTTLED,
+    "RequestLimitExceededException": _THROTTLED,
+    "TooManyRequestsException": _THROTTLED,
+    "SlowDown": _THROTTLED,
+    "LimitExceededException": _THROTTLED,
+    "InternalFailure": _THEIRS,
+    "InternalError": _THEIRS,
+    "InternalServerError": _THEIRS,
+    "InternalServerException": _THEIRS,
+    "ServiceUnavailable": _THEIRS,
+    "ServiceUnavailableException": _THEIRS,
+    "EndpointConnectionError": Cause(
+        "unavailable", True, "the service has no endpoint here or the network blocks it: check regions and egress"
+    ),
+    "ConnectionError": Cause("network", True, "check network, proxy and TLS settings; run again with --retry-failed"),
+    "Timeout": Cause("timeout", True, "AWS did not answer in time; run again with --retry-failed"),
+    "Malformed": Cause("malformed", True, "the answer was damaged (a proxy?); run again with --retry-failed"),
+    "NoCredentials": Cause("denied", False, "set AWS_PROFILE, sign in, or run where a role is attached"),
+}
+REGION_MAY_BE_DISABLED = frozenset(code for code, cause in CAUSES.items() if cause is _NOT_ENABLED)
+
+
+def cause_of(code: str, http_status: int = 0) -> Cause:
+    """Look a code up; unknown codes are retried when AWS blames itself (5xx), else they are the scope's error."""
+    return CAUSES.get(code) or (_THEIRS if http_status >= 500 else _OURS)

@@ -1,0 +1,38 @@
+"""Whose image builders are read, and through which door."""
+
+from dataclasses import dataclass, field
+
+from pipelines.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One AWS account. The door is a role, a profile, a role behind a profile, or boto3's default chain.
+
+    `source` says who named it (`settings`, later `organization`); `state` and `ou_path` come with discovery.
+    """
+
+    id: str
+    name: str | None = None
+    role_arn: str | None = None
+    profile: str | None = None
+    external_id: str | None = field(default=None, repr=False)
+    regions: tuple[str, ...] | None = None
+    source: str = "settings"
+    state: str | None = None
+    ou_path: str | None = None
+
+
+def listed(settings: Settings) -> list[Account]:
+    """The accounts of `[[accounts]]`, in the file's order."""
+    return [
+        Account(
+            id=a.id,
+            name=a.name,
+            role_arn=a.role_arn,
+            profile=a.profile,
+            external_id=a.external_id,
+            regions=a.regions,
+        )
+        for a in settings.accounts
+    ]

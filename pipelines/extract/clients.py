@@ -1,0 +1,259 @@
+"""boto3's clients: one per service and region, shared by all accounts, guarded; nothing else reaches AWS.
+
+Two of botocore's events that we lean on are undocumented: `before-sign` lets each call bring its own credentials,
+`before-parse` gives us the raw body. `Clients.ask` notices when either stops firing and says so.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from importlib import metadata
+from threading import Lock
+from typing import Any
+
+import botocore
+import botocore.session
+from botocore import xform_name
+from botocore.client import BaseClient
+from botocore.config import Config
+from botocore.credentials import Credentials
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
+from pipelines.errors import ExportError, SetupError, cause_of
+from pipelines.extract.faults import scope_error
+from pipelines.settings import Settings, is_loopback
+
+READ_OPERATIONS = frozenset({"sts:AssumeRole", "sts:GetCallerIdentity"})
+# What boto3 itself asks in order to find a profile's credentials.
+CREDENTIAL_OPERATIONS = frozenset(
+    {"sts:AssumeRole", "sts:AssumeRoleWithWebIdentity", "sso:GetRoleCredentials"}
+    | {"sso-oidc:CreateToken", "signin:CreateOAuth2Token"}
+)
+BOTOCORE_TRIES = 2  # its second try is quick and mends dropped connections; the schedule does the rest
+CONNECT_TIMEOUT_S = 10
+READ_TIMEOUT_S = 60
+_TALKATIVE = ("botocore", "boto3", "urllib3")
+_NO_KEY = "each-call-brings-its-own"
+
+Reader = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@dataclass(slots=True)
+class Call:
+    """One operation asked once, botocore's own second try included: what it brings, and what the wire saw of it.
+
+    `secrets` are words besides the credentials that no reason may repeat. `read` takes the raw answer of a 2xx and
+    returns its JSON, or raises; without it botocore's parser reads.
+    """
+
+    credentials: Credentials | None = field(default=None, repr=False)
+    secrets: tuple[str | None, ...] = field(default=(), repr=False)
+    tries_max: int = BOTOCORE_TRIES
+    read: Reader | None = None
+    answer: dict[str, Any] | None = field(default=None, repr=False)
+    tries: int = 0
+    throttles: int = 0
+    signed: bool = False
+
+    @property
+    def all_secrets(self) -> tuple[str | None, ...]:
+        """What no reason may repeat."""
+        own = self.credentials
+        return (*self.secrets, own.token, own.secret_key, own.access_key) if own else self.secrets
+
+
+_CALL: ContextVar[Call] = ContextVar("call")
+
+
+class Clients:
+    """Every client of a run. Only `operations` (such as `appstream:DescribeImageBuilders`) may leave the process."""
+
+    def __init__(self, settings: Settings, operations: Iterable[str] = ()) -> None:
+        self._settings = settings
+        self._config = _config(settings)
+        self._clients: dict[tuple[str, str], BaseClient] = {}
+        self._making = Lock()  # botocore does not promise that clients may be made by two threads at once
+        self.session = guarded_session(settings, READ_OPERATIONS | set(operations))
+        _hook(self.session)
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    def ask(self, service: str, region: str, operation: str, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        """Call AWS with the call's own credentials.
+
+        Raises ScopeError for AWS's fault, SetupError when we refuse to send it or botocore is not what we know.
+        """
+        mark = _CALL.set(call)
+        try:
+            found = getattr(self._client(service, region), xform_name(operation))(**params)
+        except ExportError:
+            raise
+        except (BotoCoreError, ClientError, ResponseParserError, ValueError) as error:
+            if isinstance(error, ClientError):
+                _prove_hooks(call, operation)
+            # from None: botocore's texts may hold whole answers and signatures, which a traceback would print
+            raise scope_error(error, operation, call.all_secrets) from None
+        finally:
+            _CALL.reset(mark)
+        _prove_hooks(call, operation)
+        return found if call.read is None else _parsed(call, operation)
+
+    def close(self) -> None:
+        """Let go of idle connections."""
+        with self._making:
+            for client in self._clients.values():
+                client.close()
+
+    def _client(self, service: str, region: str) -> BaseClient:
+        key = (service, region)
+        if (client := self._clients.get(key)) is not None:
+            return client
+        with self._making:
+            if key not in self._clients:
+                self._clients[key] = self._make(service, region)
+            return self._clients[key]
+
+    def _make(self, service: str, region: str) -> BaseClient:
+        client = self.session.create_client(
+            service,
+            region_name=region,
+            endpoint_url=self._settings.aws.endpoint_url,
+            verify=self._settings.aws.ca_bundle,
+            config=self._config,
+            # Never used: each call brings its own. Without them botocore would search its chain for every client.
+            aws_access_key_id=_NO_KEY,
+            aws_secret_access_key=_NO_KEY,
+        )
+        # Asked before botocore's own retry, which stands at the same name: the most specific name goes first.
+        own_name = client.meta.service_model.service_id.hyphenize()
+        client.meta.events.register_first(f"needs-retry.{own_name}", _leave_retry_to_schedule)
+        return client
+
+
+def guarded_session(settings: Settings, allowed: Iterable[str], profile: str | None = None) -> botocore.session.Session:
+    """A botocore session whose clients ask allowed operations only and, with a loopback endpoint, this machine only."""
+    quiet_loggers()
+    if settings.is_local_aws and profile is None:
+        session = _session_without_files()
+    else:
+        session = botocore.session.Session(profile=profile)
+    session.register("before-call", _only(frozenset(allowed)))
+    if settings.is_local_aws:
+        session.register("before-send", _refuse_other_hosts)
+    return session
+
+
+def quiet_loggers() -> None:
+    """Keep botocore's loggers from DEBUG, where it prints secret keys and session tokens, whatever the root's level."""
+    children = [n for n in logging.root.manager.loggerDict if n.startswith(tuple(f"{top}." for top in _TALKATIVE))]
+    for name in (*_TALKATIVE, *children):
+        logger = logging.getLogger(name)
+        if name in _TALKATIVE or logger.level:  # level 0: as its parent, which is held
+            logger.setLevel(max(logging.INFO, logger.getEffectiveLevel()))
+
+
+def _session_without_files() -> botocore.session.Session:
+    """A session for the emulator: no profile or file of the user's can redirect or break it."""
+    session = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
+    session.set_config_variable("config_file", os.devnull)
+    session.set_config_variable("credentials_file", os.devnull)
+    return session
+
+
+def _config(settings: Settings) -> Config:
+    local: dict[str, Any] = {}
+    if settings.is_local_aws:
+        local = {"proxies": {}, "use_fips_endpoint": False, "use_dualstack_endpoint": False}
+    return Config(
+        retries={"mode": "standard", "total_max_attempts": min(BOTOCORE_TRIES, settings.extract.max_attempts)},
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=READ_TIMEOUT_S,
+        max_pool_connections=max(10, settings.extract.workers),
+        user_agent=_user_agent(),
+        **local,
+    )
+
+
+def _user_agent() -> str:
+    try:
+        version = metadata.version("appstream-export")
+    except metadata.PackageNotFoundError:
+        version = "checkout"
+    return f"appstream-export/{version} Botocore/{botocore.__version__}"
+
+
+def _only(allowed: frozenset[str]) -> Callable[..., None]:
+    def refuse_others(model: Any, **_: Any) -> None:
+        asked = f"{model.service_model.service_name}:{model.name}"
+        if asked not in allowed:
+            raise SetupError(f"{asked} is not among the read operations that may leave this process; nothing was sent")
+
+    return refuse_others
+
+
+def _refuse_other_hosts(request: Any, **_: Any) -> None:
+    if not is_loopback(request.url):
+        raise SetupError(f"{request.url}: refused: endpoint_url is on this machine, so no other host is asked")
+
+
+def _hook(session: botocore.session.Session) -> None:
+    session.register("before-sign", _sign_for_the_account)
+    session.register("before-send", _count_try)
+    session.register("before-parse", _read_raw)
+    session.register("response-received", _count_throttle)
+
+
+def _sign_for_the_account(request: Any, **_: Any) -> None:
+    call = _CALL.get()
+    request.context.setdefault("signing", {})["request_credentials"] = call.credentials
+    call.signed = True
+
+
+def _count_try(**_: Any) -> None:
+    _CALL.get().tries += 1
+
+
+def _read_raw(response_dict: dict[str, Any], **_: Any) -> None:
+    call = _CALL.get()
+    if call.read is not None and response_dict["status_code"] < 300:
+        call.answer = call.read(response_dict)
+        response_dict["body"] = b"{}"  # botocore's parser has nothing left to do
+
+
+def _count_throttle(parsed_response: dict[str, Any] | None, **_: Any) -> None:
+    if parsed_response and _is_throttle(parsed_response):
+        _CALL.get().throttles += 1
+
+
+def _is_throttle(parsed: dict[str, Any]) -> bool:
+    code = (parsed.get("Error") or {}).get("Code")
+    return code == "429" or (code is not None and cause_of(str(code)).status == "throttled")
+
+
+def _leave_retry_to_schedule(response: Any, **_: Any) -> bool | None:
+    """False ends botocore's own retrying: out of tries, or throttled, when its sleep would hold a worker."""
+    call = _CALL.get()
+    throttled = response is not None and _is_throttle(response[1])
+    return False if throttled or call.tries >= call.tries_max else None
+
+
+def _prove_hooks(call: Call, operation: str) -> None:
+    if call.tries == 0:
+        raise _moved(operation, "before-send", "calls are counted and guarded")
+    if not call.signed:
+        raise _moved(operation, "before-sign", "each account gets its own credentials")
+
+
+def _parsed(call: Call, operation: str) -> dict[str, Any]:
+    if call.answer is None:
+        raise _moved(operation, "before-parse", "damaged answers are told from empty ones")
+    return call.answer
+
+
+def _moved(operation: str, event: str, use: str) -> SetupError:
+    known = f"botocore {botocore.__version__} no longer fires {event}, by which {use}"
+    return SetupError(f"{operation}: {known}; install an older botocore and report this")

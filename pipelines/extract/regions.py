@@ -1,0 +1,116 @@
+"""Where accounts are read: wildcards and literals become regions of one partition, without asking AWS."""
+
+import re
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Any
+
+import botocore.session
+from botocore.exceptions import UnknownRegionError
+
+from pipelines.errors import BadSettings
+from pipelines.extract.accounts import Account
+from pipelines.scope import Scope
+from pipelines.settings import Settings, is_pattern
+
+# Every region so far ends in a direction and a number; botocore's regionRegex alone would take us-esat-1.
+_NEW_REGION = re.compile(r"[a-z]+(-[a-z]+)*-(central|(north|south)?(east|west)?)(?<!-)-\d{1,2}")
+
+
+@cache
+def _botocore() -> botocore.session.Session:
+    return botocore.session.Session()
+
+
+@cache
+def _partitions() -> list[dict[str, Any]]:
+    return _botocore().get_component("data_loader").load_data("partitions")["partitions"]
+
+
+@cache
+def offered(service: str, partition: str = "aws") -> list[str]:
+    """The service's regions as the installed botocore knows them; no AWS call. The list lags behind AWS."""
+    return sorted(_botocore().get_available_regions(service, partition))
+
+
+@cache
+def partition_of(region: str) -> str:
+    """`aws` for us-east-1, `aws-us-gov` for us-gov-west-1; raises BadSettings where no partition takes the name."""
+    try:
+        return _botocore().get_partition_for_region(region)
+    except UnknownRegionError as error:
+        raise BadSettings(_unknown(region)) from error
+
+
+def expand(patterns: Sequence[str], offered: Sequence[str]) -> list[str]:
+    """The regions that `patterns` mean, in their order, none twice; raises BadSettings with the fix.
+
+    A wildcard chooses among `offered`. A literal stands even when botocore does not offer it yet, as long as it is
+    named like a region. Regions of two partitions are refused: no credentials reach both.
+    """
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        found |= dict.fromkeys(_matches(pattern, offered) if is_pattern(pattern) else [_literal(pattern, offered)])
+    _one_partition(found)
+    return list(found)
+
+
+def scopes(settings: Settings, accounts: Sequence[Account], service: str) -> list[Scope]:
+    """Every account in every region that is asked, account by account; raises BadSettings."""
+    wanted = {a.id: tuple(settings.regions if a.regions is None else a.regions) for a in accounts}
+    offer = offered(service, _partition(service, accounts, wanted.values()))
+    expanded = {patterns: expand(patterns, offer) for patterns in set(wanted.values())}
+    _one_partition(region for regions in expanded.values() for region in regions)
+    return [Scope(a.id, region) for a in accounts for region in expanded[wanted[a.id]]]
+
+
+def _matches(pattern: str, offered: Sequence[str]) -> list[str]:
+    regions = [r for r in offered if fnmatchcase(r, pattern)]
+    if not regions:
+        raise BadSettings(f'regions: "{pattern}" matches none of {", ".join(offered) or "no offered region"}')
+    return regions
+
+
+def _literal(region: str, offered: Sequence[str] = ()) -> str:
+    known = region in _known_regions()
+    if not known and not (_NEW_REGION.fullmatch(region) and partition_of(region)):
+        raise BadSettings(_unknown(region, offered))
+    return region
+
+
+@cache
+def _known_regions() -> list[str]:
+    return [region for p in _partitions() for region in p["regions"] if not region.endswith("-global")]
+
+
+def _unknown(region: str, offered: Sequence[str] = ()) -> str:
+    near = [n for known in (offered, _known_regions()) for n in get_close_matches(region, known, n=1, cutoff=0.6)]
+    return f'regions: "{region}" is not the name of a region' + (f'; did you mean "{near[0]}"?' if near else "")
+
+
+def _one_partition(regions: Iterable[str]) -> None:
+    first: dict[str, str] = {}
+    for region in regions:
+        first.setdefault(partition_of(region), region)
+    if len(first) > 1:
+        mix = " and ".join(f"{region} ({partition})" for partition, region in first.items())
+        raise BadSettings(f"regions: {mix} are different partitions of AWS; write one configuration for each")
+
+
+def _partition(service: str, accounts: Sequence[Account], wanted: Iterable[tuple[str, ...]]) -> str:
+    """Where wildcards choose from: the partition that role ARNs and literals name, else the first with a match."""
+    patterns = list(dict.fromkeys(p for each in wanted for p in each))
+    arns = {a.role_arn.split(":")[1]: f"role {a.role_arn}" for a in accounts if a.role_arn}
+    named = arns | {partition_of(_literal(p)): p for p in patterns if not is_pattern(p)}
+    if len(named) > 1:
+        mix = " and ".join(f"{who} ({partition})" for partition, who in named.items())
+        raise BadSettings(f"{mix} are in different partitions of AWS; write one configuration for each")
+    if named:
+        return next(iter(named))
+    return next((p["id"] for p in _partitions() if _matches_any(patterns, offered(service, p["id"]))), "aws")
+
+
+def _matches_any(patterns: Sequence[str], regions: Sequence[str]) -> bool:
+    return any(fnmatchcase(region, pattern) for pattern in patterns for region in regions)

@@ -1,0 +1,111 @@
+"""The catalog: `warehouse.duckdb`, a file of views over committed files, and connections that read it.
+
+Published by replacing the whole file, so a reader keeps the one it opened, and read-only by its mode, so that nobody
+opens it for writing and locks the others out. A connection never trusts a catalog that shows another place or an
+older snapshot than the head: it then makes the same views for itself, in memory.
+"""
+
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from pipelines.contracts import Contract, load_all
+from pipelines.errors import SetupError, StorageFailed
+from pipelines.lake import layout
+from pipelines.lake.manifest import Manifest, head, history
+from pipelines.lake.query import query
+from pipelines.lake.sql import literal
+from pipelines.lake.staging import connection
+from pipelines.lake.store import LocalStore, open_store, storage_errors
+from pipelines.lake.views import statements
+
+__all__ = ["connect", "publish", "query"]
+
+STORAGE_VERSION = "v1.4.0"  # the oldest DuckDB that we support can open the file
+
+
+def publish(store: LocalStore, contracts: Sequence[Contract], *, root: str | None = None) -> Path:
+    """Make the catalog anew and put it in place; returns its path. Raises StorageFailed, SetupError.
+
+    `root` is where readers see the warehouse, when that is another place than ours (a container's mount). DuckDB
+    looks at the files while it makes a view, so they must be visible there.
+    """
+    _refuse_unseen(store, root)
+    read_only = store.file_mode & 0o444
+    with storage_errors(store):
+        try:
+            store.replace(layout.CATALOG, lambda file: _build(store, contracts, file, root or store.uri()), mode=read_only)
+        except duckdb.Error as error:
+            raise StorageFailed(f"{store.uri(layout.CATALOG)}: {str(error).splitlines()[0]}") from error
+    return Path(store.uri(layout.CATALOG))
+
+
+def connect(warehouse: str) -> duckdb.DuckDBPyConnection:
+    """A read-only view of a warehouse: one snapshot for as long as it is open, times in UTC, nothing beyond its folder.
+
+    Raises SetupError when there is no warehouse or no snapshot in it.
+    """
+    store = open_store(warehouse)
+    newest = head(store)
+    if newest is None:
+        raise SetupError(f"no snapshot in {store.root} yet: make one with: appstream-export run")
+    con = connection(store)
+    if not _attached(con, store, newest):
+        _make(con, load_all(), history(store), store.uri())
+    _lock(con, store)
+    return con
+
+
+def _build(store: LocalStore, contracts: Sequence[Contract], file: str, root: str) -> None:
+    with closing(connection(store)) as con:
+        con.execute(f"attach {literal(file)} as warehouse (storage_version {literal(STORAGE_VERSION)})")
+        con.execute("use warehouse")
+        _make(con, contracts, history(store), root)
+        con.execute("checkpoint warehouse")
+        con.execute("use memory")
+        con.execute("detach warehouse")
+
+
+def _make(con: duckdb.DuckDBPyConnection, contracts: Sequence[Contract], manifests: Sequence[Manifest], root: str) -> None:
+    if not manifests:
+        raise SetupError("no snapshot yet: make one with: appstream-export run")
+    con.execute("begin")
+    for statement in statements(contracts, manifests, lambda path: f"{root.rstrip('/')}/{path}"):
+        con.execute(statement)
+    newest, now = manifests[-1], datetime.now(UTC).isoformat()
+    con.execute("create table lake.shows (seq bigint, digest varchar, root varchar, made_at timestamptz)")
+    con.execute("insert into lake.shows values (?, ?, ?, ?::timestamptz)", [newest.seq, newest.digest, root, now])
+    con.execute("commit")
+
+
+def _attached(con: duckdb.DuckDBPyConnection, store: LocalStore, newest: Manifest) -> bool:
+    """Use the published catalog if it shows this place and the head (or a newer one, published meanwhile)."""
+    if not store.exists(layout.CATALOG):
+        return False
+    with suppress(duckdb.Error):
+        con.execute(f"attach {literal(store.uri(layout.CATALOG))} as warehouse (read_only)")
+        shows = con.execute("select root, seq, digest from warehouse.lake.shows").fetchall()
+        if [s for s in shows if s[0] == store.uri() and (s[1] > newest.seq or s[1:] == (newest.seq, newest.digest))]:
+            con.execute("use warehouse")
+            return True
+        con.execute("detach warehouse")
+    return False
+
+
+def _lock(con: duckdb.DuckDBPyConnection, store: LocalStore) -> None:
+    """From here on the connection reaches the warehouse's folder alone, and nobody can change that."""
+    con.execute(f"set allowed_directories = [{literal(store.uri())}]")
+    con.execute("set enable_external_access = false")
+    con.execute("set lock_configuration = true")
+
+
+def _refuse_unseen(store: LocalStore, root: str | None) -> None:
+    newest = head(store)
+    if root is None or newest is None:
+        return
+    path = next(file.path for files in newest.tables.values() for file in files.files)
+    if not Path(root, path).is_file():
+        raise SetupError(f"catalog_root {root}: the warehouse's files are not visible there; mount or link it first")

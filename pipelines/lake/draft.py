@@ -1,0 +1,53 @@
+"""The draft: fresh rows of one attempt, on disk but out of sight until a manifest names them."""
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from pipelines.contracts import Table, arrow
+from pipelines.errors import CommitError
+from pipelines.lake import layout
+from pipelines.lake.manifest import FileEntry
+from pipelines.lake.parquet import sort_columns, write_part
+from pipelines.lake.store import LocalStore, storage_errors
+
+
+class Draft:
+    """Files of rows that AWS gave to one attempt. Not for several threads: one sink writes."""
+
+    def __init__(self, store: LocalStore, tables: Sequence[Table], snapshot_id: str) -> None:
+        self.store, self.snapshot_id = store, snapshot_id
+        self.files: dict[str, list[FileEntry]] = {table.name: [] for table in tables}
+        self.may_be_named = False
+        """A manifest that names these files may exist: they must stay, whatever went wrong since."""
+        self._tables = {table.name: table for table in tables}
+
+    def write(self, parts: Mapping[str, pa.Table]) -> None:
+        """Add rows: one file per table that has any, sorted here. Raises StorageFailed; CommitError on wrong columns."""
+        with storage_errors(self.store):
+            for name, rows in parts.items():
+                if rows.num_rows:
+                    self._write(self._table(name, rows), rows)
+
+    def discard(self) -> None:
+        """Remove every file; nothing happens where there is none, or where a manifest may name them."""
+        if self.may_be_named:
+            return
+        with storage_errors(self.store):
+            for files in self.files.values():
+                while files:
+                    self.store.remove(files.pop().path)
+
+    def _write(self, table: Table, rows: pa.Table) -> None:
+        files = self.files[table.name]
+        path = layout.fresh_path(table.name, self.snapshot_id, len(files))
+        ordered = rows.sort_by([(column, "ascending") for column in sort_columns(table)])
+        files.append(write_part(self.store, path, table, [ordered]))
+
+    def _table(self, name: str, rows: pa.Table) -> Table:
+        table = self._tables.get(name)
+        if table is None:
+            raise CommitError(f'a draft was given rows of "{name}", which is no table of this run')
+        if not rows.schema.equals(arrow.schema(table)):
+            raise CommitError(f"a draft was given rows of {name} with other columns than its contract has")
+        return table

@@ -1,0 +1,40 @@
+"""Where things lie in a warehouse. Paths are relative to its root, with `/`; stores turn them into places."""
+
+import re
+
+from ulid import ULID
+
+COMMITS = "commits"
+CATALOG = "warehouse.duckdb"
+SCRATCH = ".scratch"  # DuckDB spills here while a commit or a query needs more than memory
+_MANIFEST = re.compile(r"(\d{12})\.json")
+
+
+def new_snapshot_id() -> str:
+    """A fresh ULID. Only a name: history is ordered by seq."""
+    return str(ULID())
+
+
+def manifest_path(seq: int) -> str:
+    """`commits/000000000042.json`."""
+    return f"{COMMITS}/{seq:012}.json"
+
+
+def seq_of(name: str) -> int | None:
+    """The seq in a manifest's file name; None for any other name."""
+    found = _MANIFEST.fullmatch(name)
+    return int(found[1]) if found else None
+
+
+def fresh_path(table: str, snapshot_id: str, number: int) -> str:
+    """A file of rows that AWS gave to this attempt."""
+    return f"{_folder(table, snapshot_id)}/fresh-{number:05}.parquet"
+
+
+def carried_path(table: str, snapshot_id: str, rebase: int) -> str:
+    """A file that the commit itself wrote against the head; `rebase` counts the heads it had to start over from."""
+    return f"{_folder(table, snapshot_id)}/carried-{rebase}-00000.parquet"
+
+
+def _folder(table: str, snapshot_id: str) -> str:
+    return f"tables/{table}/snapshot_id={snapshot_id}"

@@ -1,0 +1,82 @@
+"""Pieces of DuckDB SQL. Whatever comes from paths, contracts or AWS enters quoted, through these functions alone."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import duckdb
+import pyarrow as pa
+
+from pipelines.contracts import Column, Table
+from pipelines.lake.manifest import TableFiles
+
+TYPES: Mapping[str, str] = {
+    "string": "VARCHAR",
+    "integer": "BIGINT",
+    "boolean": "BOOLEAN",
+    "timestamp": "TIMESTAMPTZ",
+    "number": "DOUBLE",
+    "json": "VARCHAR",
+}
+_HIVE = "hive_partitioning = true, hive_types = {'snapshot_id': VARCHAR}"
+
+
+def quoted(name: str) -> str:
+    """An identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A string constant."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def listed(names: Iterable[str], prefix: str = "") -> str:
+    """Identifiers with commas between them."""
+    return ", ".join(prefix + quoted(name) for name in names)
+
+
+def rows(table: Table, sources: Sequence[TableFiles], uri: Callable[[str], str]) -> str:
+    """SELECT every column of a contract table from committed files, in contract order.
+
+    A column that the files do not have yet, or have with another type, is null or cast as far as it goes: older
+    snapshots stay readable. Without files there are no rows.
+    """
+    files = [file.path for source in sources for file in source.files]
+    if not files:
+        return f"select {', '.join(_absent(c) for c in table.columns)} where false"
+    known = _known(sources)
+    if not table.cumulative:
+        known["snapshot_id"] = {"string"}
+    columns = ", ".join(_column(column, known.get(column.name, set())) for column in table.columns)
+    options = "hive_partitioning = false" if table.cumulative else _HIVE
+    if any(source.columns != sources[0].columns for source in sources):
+        options += ", union_by_name = true"
+    paths = ", ".join(literal(uri(path)) for path in files)
+    return f"select {columns} from read_parquet([{paths}], {options})"
+
+
+def stream(con: duckdb.DuckDBPyConnection, sql: str, batch_rows: int) -> pa.RecordBatchReader:
+    """Rows in batches. Nothing else may run on the connection until the reader is read to its end or deleted."""
+    relation = con.sql(sql)
+    if hasattr(relation, "to_arrow_reader"):  # DuckDB 1.4 knows only the older name, 2.0 warns about it
+        return relation.to_arrow_reader(batch_rows)
+    return relation.fetch_arrow_reader(batch_rows)
+
+
+def _known(sources: Sequence[TableFiles]) -> dict[str, set[str]]:
+    known: dict[str, set[str]] = {}
+    for source in sources:
+        for name, kind in source.columns.items():
+            known.setdefault(name, set()).add(kind)
+    return known
+
+
+def _column(column: Column, stored: set[str]) -> str:
+    if not stored:
+        return _absent(column)
+    if stored == {column.type}:
+        return quoted(column.name)
+    return f"try_cast({quoted(column.name)} as {TYPES[column.type]}) as {quoted(column.name)}"
+
+
+def _absent(column: Column) -> str:
+    return f"null::{TYPES[column.type]} as {quoted(column.name)}"

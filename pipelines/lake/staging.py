@@ -1,0 +1,188 @@
+"""Head and draft side by side in a DuckDB of their own, while a commit is made.
+
+For a table T of a contract: `head_T` are the head's rows, `fresh_T` the draft's, `new_T` those of `fresh_T` that
+count, `carried_T` those of `head_T` that stay. `tasks` holds what was decided per task. All are views over Parquet
+files (a head or draft without files gives no rows), so nothing is held in memory that DuckDB would not spill.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from pipelines.contracts import Contract, Table, arrow, operational_tables
+from pipelines.lake import layout, sql
+from pipelines.lake.decisions import Decision
+from pipelines.lake.draft import Draft
+from pipelines.lake.manifest import Manifest, TableFiles
+from pipelines.lake.parquet import ROW_GROUP_ROWS
+from pipelines.lake.store import LocalStore
+from pipelines.scope import Scope, Task
+
+_TASKS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("resource", "account_id", "region", "status", "rows", "concludes")),
+        ("set_aside", pa.bool_()),
+        ("uses_fresh", pa.bool_()),
+        ("answered_at", pa.timestamp("us", "UTC")),
+        ("previous_at", pa.timestamp("us", "UTC")),
+    ]
+)
+_SCOPE = "account_id, region"
+# ISO 8601 in UTC as Python's isoformat: microseconds only where there are any.
+_ISO = """
+create macro iso(t) as case
+    when epoch_us(t) % 1000000 = 0 then strftime(make_timestamp(epoch_us(t)), '%Y-%m-%dT%H:%M:%SZ')
+    else strftime(make_timestamp(epoch_us(t)), '%Y-%m-%dT%H:%M:%S.%fZ')
+end
+"""
+
+
+class Staging(AbstractContextManager["Staging"]):
+    """Open until the block ends. `base` is the head that the commit builds on, None before the first."""
+
+    def __init__(self, store: LocalStore, contracts: Sequence[Contract], base: Manifest | None, draft: Draft) -> None:
+        self.store, self.contracts, self.base = store, contracts, base
+        self.con = connection(store)
+        self.con.execute(_ISO)
+        for table in (*(t for c in contracts for t in c.tables), *operational_tables()):
+            self._view(f"head_{table.name}", table, base.tables.get(table.name) if base else None)
+            self._view(f"fresh_{table.name}", table, TableFiles(files=draft.files[table.name], columns=columns(table)))
+
+    def __exit__(self, *_: object) -> None:
+        self.con.close()
+
+    def items(self, side: str) -> dict[Task, int]:
+        """Rows of the items' own tables per task, in `head` or `fresh`."""
+        counted: dict[Task, int] = {}
+        for contract in self.contracts:
+            name = sql.quoted(f"{side}_{contract.item_table.name}")
+            found = self.rows(f"select {_SCOPE}, count(*) from {name} group by all")
+            counted |= {Task(contract.name, Scope(account, region)): n for account, region, n in found}
+        return counted
+
+    def decide(self, decisions: Iterable[Decision]) -> None:
+        """Take the decisions in: from here on `new_T` and `carried_T` are there."""
+        table = pa.Table.from_pylist([_task_row(decision) for decision in decisions], schema=_TASKS)
+        self.con.register("decided", table)
+        self.con.execute("create or replace table tasks as from decided")
+        for contract in self.contracts:
+            for table_ in contract.tables:
+                self._decide_table(contract, table_)
+        self._decide_quarantine()
+
+    def is_cut(self, table: Table) -> bool:
+        """Whether the draft holds rows of this table that do not count, so that its files cannot be named."""
+        return bool(self.rows(f"select 1 from {sql.quoted(f'dropped_{table.name}')} limit 1"))
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """A small result. (DuckDB 2 wants every result read to its end before the next query.)"""
+        return self.con.execute(query).fetchall()
+
+    def records(self, table: Table) -> list[dict[str, Any]]:
+        """The head's rows of an operational table, as they lie in its files."""
+        return records(self.con, table, f"from {sql.quoted(f'head_{table.name}')}")
+
+    def stream(self, query: str) -> Iterable[pa.Table]:
+        """A large result, in parts of one row group."""
+        for batch in sql.stream(self.con, query, ROW_GROUP_ROWS):
+            yield pa.Table.from_batches([batch])
+
+    def _view(self, name: str, table: Table, files: TableFiles | None) -> None:
+        source = sql.rows(table, [files] if files else [], self.store.uri)
+        self.con.execute(f"create or replace view {sql.quoted(name)} as {source}")
+
+    def _decide_table(self, contract: Contract, table: Table) -> None:
+        name = table.name
+        mine = f"from tasks where resource = {sql.literal(contract.name)}"
+        self._select(f"new_{name}", f"from fresh_{name} semi join ({mine} and uses_fresh) using ({_SCOPE})")
+        self._select(f"dropped_{name}", f"from fresh_{name} semi join ({mine} and set_aside) using ({_SCOPE})")
+        keys = contract.item_key if table is contract.item_table else contract.parent_key
+        shown = ", ".join(f"{sql.quoted(k)} as {sql.quoted(p)}" for k, p in zip(contract.item_key, keys, strict=True))
+        self._select(
+            f"carried_{name}",
+            f"""
+            from head_{name} semi join ({mine} and rows = 'carry') using ({_SCOPE})
+            union all
+            from (from head_{name} semi join ({mine} and rows = 'merge') using ({_SCOPE}))
+            anti join (select {_SCOPE}, {shown} from "new_{contract.item_table.name}")
+            using ({_SCOPE}, {sql.listed(keys)})
+            """,
+        )
+
+    def _decide_quarantine(self) -> None:
+        """Quarantine follows its items: it stays where rows stay, and goes where an answer replaces them."""
+        task = f"resource, {_SCOPE}"
+        shown = " union all ".join(
+            f"select {sql.literal(c.name)} as resource, {_SCOPE}, {item_name(c.item_key)} as item_name"
+            f" from {sql.quoted(f'new_{c.item_table.name}')}"
+            for c in self.contracts
+        )
+        set_aside = f"(from tasks where set_aside) using ({task})"
+        self._select("new_quarantine", f"from fresh_quarantine anti join {set_aside}")
+        self._select("dropped_quarantine", f"from fresh_quarantine semi join {set_aside}")
+        self._select(
+            "carried_quarantine",
+            f"""
+            from head_quarantine semi join (from tasks where rows = 'carry') using ({task})
+            union all
+            from (from head_quarantine where item_name is not null)
+            semi join (from tasks where rows = 'merge') using ({task})
+            anti join ({shown} union all select {task}, item_name from new_quarantine where item_name is not null)
+            using ({task}, item_name)
+            union all
+            from (from head_quarantine where item_name is null)
+            semi join (from tasks where rows = 'merge' and status = 'filtered') using ({task})
+            """,
+        )
+
+    def _select(self, name: str, query: str) -> None:
+        self.con.execute(f"create or replace view {sql.quoted(name)} as {query}")
+
+
+def connection(store: LocalStore) -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory for our own work on a store: UTC, no extensions from elsewhere, spills into the warehouse."""
+    con = duckdb.connect()
+    for setting in (
+        "TimeZone = 'UTC'",
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        "python_enable_replacements = false",
+        f"temp_directory = {sql.literal(store.uri(layout.SCRATCH))}",
+    ):
+        con.execute(f"set {setting}")
+    return con
+
+
+def records(con: duckdb.DuckDBPyConnection, table: Table, query: str) -> list[dict[str, Any]]:
+    """A query's rows with the columns that the table's files have."""
+    stored = sql.listed(arrow.schema(table).names)
+    return con.sql(f"select {stored} from ({query})").to_arrow_table().to_pylist()
+
+
+def columns(table: Table) -> dict[str, str]:
+    """Name and contract type of the columns in a table's files, as manifests record them."""
+    stored = arrow.schema(table).names
+    return {column.name: column.type for column in table.columns if column.name in stored}
+
+
+def item_name(keys: Sequence[str]) -> str:
+    """SQL for an item's key as quarantine writes it."""
+    return f"concat_ws('/', {sql.listed(keys)})"
+
+
+def _task_row(decision: Decision) -> Mapping[str, Any]:
+    return {
+        "resource": decision.task.resource,
+        "account_id": decision.task.scope.account_id,
+        "region": decision.task.scope.region,
+        "status": decision.run["status"] if decision.run else None,
+        "rows": decision.rows.value,
+        "concludes": decision.concludes.value,
+        "set_aside": decision.set_aside,
+        "uses_fresh": decision.uses_fresh,
+        "answered_at": decision.answered_at,
+        "previous_at": decision.previous_at,
+    }

@@ -1,0 +1,200 @@
+"""The storage port: every file operation of the lake goes through one class, so that each can be failed or replaced.
+
+Files appear whole or not at all: written under a temporary name, flushed to disk, renamed, and the folder flushed
+too. A manifest is created only if absent, which is what makes a commit.
+"""
+
+import errno
+import hashlib
+import io
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from ulid import ULID
+
+from pipelines.errors import SetupError, StorageFailed
+
+_TEMPORARY = ".tmp-"
+
+
+class Sink(io.RawIOBase):
+    """A file being written, which counts and hashes its bytes on the way."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._sha256, self.size = file, hashlib.sha256(), 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: bytes | bytearray | memoryview) -> int:  # ty: ignore[invalid-method-override]
+        self._sha256.update(content)
+        self.size += len(content)
+        return self._file.write(content)
+
+    @property
+    def sha256(self) -> str:
+        """Of everything written so far, in hex."""
+        return self._sha256.hexdigest()
+
+
+class LocalStore:
+    """A warehouse in a folder. Folders get the x bit wherever files get the r bit: 0600 makes 0700."""
+
+    def __init__(self, root: Path, *, file_mode: int = 0o600) -> None:
+        self.root, self.file_mode = root, file_mode
+
+    @property
+    def folder_mode(self) -> int:
+        """The mode of folders that belongs to `file_mode`."""
+        return self.file_mode | (self.file_mode & 0o444) >> 2
+
+    def uri(self, path: str = "") -> str:
+        """Where DuckDB finds a path; the root itself by default."""
+        return str(self._at(path))
+
+    def read_bytes(self, path: str) -> bytes:
+        """The whole file; raises FileNotFoundError."""
+        return self._at(path).read_bytes()
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file of that name."""
+        return self._at(path).is_file()
+
+    def list(self, folder: str) -> list[str]:
+        """Names of the files in a folder, sorted, unfinished ones left out; none where the folder is missing."""
+        try:
+            with os.scandir(self._at(folder)) as entries:
+                return sorted(e.name for e in entries if not e.name.startswith(_TEMPORARY))
+        except FileNotFoundError:
+            return []
+
+    @contextmanager
+    def writing(self, path: str) -> Iterator[Sink]:
+        """Write a new file; it appears under its name when the block ends well, and not at all otherwise."""
+        with self._temporary(path) as temporary:
+            with self._opened(temporary) as file:
+                yield Sink(file)
+            os.rename(temporary, self._at(path))  # noqa: PTH104 - one style for rename, link and replace
+            _sync(temporary.parent)
+
+    def create(self, path: str, content: bytes) -> bool:
+        """Create a file only if there is none of that name; False when there is. Atomic against other processes."""
+        with self._temporary(path) as temporary:
+            with self._opened(temporary) as file:
+                file.write(content)
+            try:
+                os.link(temporary, self._at(path))
+            except FileExistsError:
+                return False
+            _sync(temporary.parent)
+            return True
+
+    def replace(self, path: str, build: Callable[[str], None], *, mode: int) -> None:
+        """Let `build` make a file at a place of its own, then put it where the old one was; readers keep the old."""
+        with self._temporary(path) as temporary:
+            build(str(temporary))
+            temporary.chmod(mode)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, self._at(path))  # noqa: PTH105
+            _sync(temporary.parent)
+
+    def remove(self, path: str) -> None:
+        """Remove a file, and its folder once that is empty; no complaint when it is gone already."""
+        place = self._at(path)
+        place.unlink(missing_ok=True)
+        with suppress(OSError):
+            place.parent.rmdir()
+
+    def _at(self, path: str) -> Path:
+        parts = PurePosixPath(path).parts
+        if ".." in parts or path.startswith("/"):
+            raise StorageFailed(f'{self.root}: "{path}" leads out of the warehouse; a manifest was tampered with')
+        return self.root.joinpath(*parts)
+
+    @contextmanager
+    def _temporary(self, path: str) -> Iterator[Path]:
+        """A fresh name beside `path`, gone afterwards whatever happened."""
+        folder = self._at(path).parent
+        self._make(folder)
+        temporary = folder / f"{_TEMPORARY}{ULID()}{Path(path).suffix}"
+        try:
+            yield temporary
+        finally:
+            for leftover in (temporary, temporary.with_name(temporary.name + ".wal")):
+                with suppress(OSError):
+                    leftover.unlink(missing_ok=True)
+
+    @contextmanager
+    def _opened(self, temporary: Path) -> Iterator[BinaryIO]:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self.file_mode)
+        with os.fdopen(handle, "wb") as file:
+            os.fchmod(handle, self.file_mode)  # whatever the umask took away
+            yield file
+            file.flush()
+            os.fsync(handle)
+
+    def _make(self, folder: Path) -> None:
+        if folder.is_dir():
+            return
+        if folder != self.root:
+            self._make(folder.parent)
+        with suppress(FileExistsError):
+            folder.mkdir(mode=self.folder_mode, parents=folder == self.root)
+            folder.chmod(self.folder_mode)
+        _sync(folder.parent)
+
+
+def open_store(warehouse: str, *, file_mode: int = 0o600, create: bool = False) -> LocalStore:
+    """The store of a warehouse, for writing (`create` makes the folder) or for reading; raises SetupError."""
+    if warehouse.startswith("s3://"):
+        raise SetupError(f"{warehouse}: warehouses on S3 are not built yet; name a folder")
+    try:
+        root = Path(warehouse).expanduser().resolve()
+        _refuse_unusable(root, create=create)
+        store = LocalStore(root, file_mode=file_mode)
+        if create:
+            store._make(root)
+    except OSError as error:
+        raise SetupError(f"warehouse {warehouse}: {error.strerror or error}; choose a folder that can be written") from error
+    if create and not os.access(root, os.W_OK | os.X_OK):
+        raise SetupError(f"warehouse {root}: not writable for this user; change its owner or choose another folder")
+    return store
+
+
+@contextmanager
+def storage_errors(store: LocalStore) -> Iterator[None]:
+    """Turn an OSError of the block into StorageFailed: one line with the path and what the system said."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or store.root
+        raise StorageFailed(f"{where}: {_words(error)}") from error
+
+
+def _words(error: OSError) -> str:
+    known = error.strerror or (os.strerror(error.errno) if error.errno in errno.errorcode else "")
+    return known or " ".join(str(error).split())
+
+
+def _refuse_unusable(root: Path, *, create: bool) -> None:
+    if root.exists() and not root.is_dir():
+        raise SetupError(f"warehouse {root}: is a file, not a folder; choose another place")
+    if not root.exists() and not create:
+        raise SetupError(f"no warehouse at {root}: make one with: appstream-export run")
+    partition = next((part for part in root.parts if re.fullmatch(r"\w+=.*", part)), None)
+    if partition:
+        raise SetupError(f'warehouse {root}: "{partition}" reads like a Hive partition, and would become a column; rename it')
+
+
+def _sync(folder: Path) -> None:
+    """Make names in a folder last: without it a power cut may forget a rename."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

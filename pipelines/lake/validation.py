@@ -1,0 +1,77 @@
+"""The last look before a snapshot becomes visible: what must hold of its files, or it is a bug of ours."""
+
+from collections.abc import Collection, Iterable, Mapping
+
+from pipelines.contracts import Contract, Table
+from pipelines.errors import CommitError
+from pipelines.lake import sql
+from pipelines.lake.decisions import Run, task_of
+from pipelines.lake.manifest import TableFiles
+from pipelines.lake.staging import Staging
+from pipelines.scope import Outcome, Task
+
+
+def check_outcomes(planned: Collection[Task], outcomes: Mapping[Task, Outcome], fresh: Mapping[Task, int]) -> None:
+    """Conservation: every item of an answer is a row, a duplicate or in quarantine, and no other row is in the draft."""
+    wanted = set(planned)
+    for task, outcome in outcomes.items():
+        if task not in wanted or outcome.task != task:
+            _refuse(f"{task} was asked, but the run had not planned it")
+        kept = outcome.rows + outcome.duplicates + outcome.quarantined_items
+        if outcome.status.is_answer and outcome.items != kept:
+            _refuse(f"{task} gave {outcome.items} items, but rows, duplicates and quarantine hold {kept}")
+        expected = outcome.rows if outcome.status.is_answer else 0
+        if fresh.get(task, 0) != expected:
+            _refuse(f"{task} should have {expected} rows ({outcome.status}), but the draft holds {fresh.get(task, 0)}")
+    stray = fresh.keys() - outcomes.keys()
+    if stray:
+        _refuse(f"the draft holds rows of {min(stray)}, which was not asked")
+
+
+def check_runs(planned: Iterable[Task], runs: Iterable[Run]) -> None:
+    """Every planned task has exactly one row of scope_runs."""
+    tasks = [task_of(run) for run in runs]
+    if len(tasks) != len(set(tasks)):
+        _refuse("scope_runs holds a task twice")
+    if missing := set(planned) - set(tasks):
+        _refuse(f"scope_runs lacks {min(missing)}")
+
+
+def check_files(staging: Staging, contracts: Iterable[Contract], tables: Iterable[Table], files: Mapping[str, TableFiles]) -> None:
+    """Keys are unique, and every child row has its item; read from the files as they are on disk."""
+    for table in tables:
+        source = sql.rows(table, [files[table.name]], staging.store.uri)
+        staging.con.execute(f"create or replace view {sql.quoted(f'final_{table.name}')} as {source}")
+        if table.key:
+            _check_key(staging, table)
+    for contract in contracts:
+        for child in contract.child_tables:
+            _check_parents(staging, contract, child)
+
+
+def _check_key(staging: Staging, table: Table) -> None:
+    key = sql.listed(table.key)
+    absent = " or ".join(f"{sql.quoted(column)} is null" for column in table.key)
+    found = staging.rows(
+        f"select {key} from {sql.quoted(f'final_{table.name}')} group by all having count(*) > 1 or {absent} limit 1"
+    )
+    if found:
+        _refuse(f"{table.name} holds {'/'.join(map(str, found[0]))} twice, or a key with nulls")
+
+
+def _check_parents(staging: Staging, contract: Contract, child: Table) -> None:
+    keys = ", ".join(
+        f"{sql.quoted(k)} as {sql.quoted(p)}" for k, p in zip(contract.item_key, contract.parent_key, strict=True)
+    )
+    join = ("account_id", "region", *contract.parent_key)
+    found = staging.rows(
+        f"select {sql.listed(join)} from {sql.quoted(f'final_{child.name}')}"
+        f" anti join (select account_id, region, {keys} from {sql.quoted(f'final_{contract.item_table.name}')})"
+        f" using ({sql.listed(join)}) limit 1"
+    )
+    if found:
+        _refuse(f"{child.name} holds a row of {'/'.join(found[0])}, which is not in {contract.item_table.name}")
+
+
+def _refuse(what: str) -> None:
+    raise CommitError(f"nothing was committed, please report this bug: {what}")

@@ -1,0 +1,156 @@
+"""The values that stages exchange. Frozen, printed as users write them, and parsed back."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol, Self
+
+ACCOUNT_ID = re.compile(r"\d{12}")
+REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")  # us-east-1, us-gov-west-1, us-iso-east-1, eusc-de-east-1
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Scope:
+    """One account in one region: the unit that is asked, retried, carried and reported."""
+
+    account_id: str
+    region: str
+
+    def __post_init__(self) -> None:
+        if not ACCOUNT_ID.fullmatch(self.account_id):
+            raise ValueError(f'account id "{self.account_id}" is not 12 digits')
+        if not REGION.fullmatch(self.region):
+            raise ValueError(f'"{self.region}" is not the name of a region')
+
+    def __str__(self) -> str:
+        return f"{self.account_id}/{self.region}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `111122223333/eu-west-1`; raises ValueError with what is wrong."""
+        account_id, _, region = text.partition("/")
+        return cls(account_id, region)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Task:
+    """One resource in one scope; printed as `image_builders@111122223333/eu-west-1`."""
+
+    resource: str
+    scope: Scope
+
+    def __str__(self) -> str:
+        return f"{self.resource}@{self.scope}"
+
+
+class Status(StrEnum):
+    """How a task ended: see the table "what each outcome does" in docs/architecture.md."""
+
+    OK = "ok"
+    FILTERED = "filtered"
+    DENIED = "denied"
+    DISABLED = "disabled"
+    UNAVAILABLE = "unavailable"
+    THROTTLED = "throttled"
+    EXPIRED = "expired"
+    MALFORMED = "malformed"
+    TIMEOUT = "timeout"
+    NETWORK = "network"
+    MISMATCHED = "mismatched"
+    GUARDED = "guarded"
+    CANCELLED = "cancelled"
+    ERROR = "error"
+    SKIPPED = "skipped"
+
+    @property
+    def is_answer(self) -> bool:
+        """AWS was heard: all of the scope (`ok`), or the part that was asked for (`filtered`)."""
+        return self in (Status.OK, Status.FILTERED)
+
+    @property
+    def is_failure(self) -> bool:
+        """Counts as failed, unless the outcome is expected."""
+        return not self.is_answer and self is not Status.SKIPPED
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One AWS answer, complete and well-formed: raw items as JSON gave them, in AWS's order."""
+
+    task: Task
+    number: int
+    """0-based within the scan; a later page wins where items repeat."""
+    items: list[Any]
+    observed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """How each scope is asked: all of it, or the part that the user wants."""
+
+    names: tuple[str, ...] = ()
+    page_size: int | None = None
+    max_items: int | None = None
+    starting_token: str | None = None
+
+    @property
+    def is_partial(self) -> bool:
+        """Even a clean answer covers only a part of the scope."""
+        return bool(self.names or self.max_items or self.starting_token)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one task gave: a row of `scope_runs` in the making.
+
+    Extraction fills everything up to `resume_token`; the sweep then counts `rows`, `duplicates`, `quarantined`
+    (all levels) and `quarantined_items` (whole items). Where the task failed, nothing landed: `items` and `rows` are 0.
+    """
+
+    task: Task
+    status: Status
+    reason: str | None = None
+    error_code: str | None = None
+    request_id: str | None = None
+    attempted_at: datetime
+    finished_at: datetime
+    pages: int = 0
+    items: int = 0
+    api_calls: int = 0
+    throttles: int = 0
+    retries: int = 0
+    resume_token: str | None = None
+    rows: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+    quarantined_items: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.status is Status.OK) != (self.reason is None):
+            raise ValueError(f"{self.task}: a reason belongs to whatever is not ok, and only there")
+
+    @property
+    def duration_ms(self) -> int:
+        """From attempt to end, in milliseconds."""
+        return round((self.finished_at - self.attempted_at).total_seconds() * 1000)
+
+
+class Watch(Protocol):
+    """Who is told how a run goes, on the run's own thread; the command line draws it, Dagster logs it."""
+
+    def planned(self, tasks: int) -> None:
+        """So many tasks will be asked."""
+
+    def page(self, page: Page) -> None:
+        """A page came."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """A task ended."""
+
+    def stage(self, name: str) -> None:
+        """The run goes on to its next stage."""
+
+
+class Unwatched(Watch):
+    """Nobody looks."""

@@ -1,0 +1,98 @@
+"""sweep(): every task asked once, its pages flattened, its rows written to the draft. Wires stages, knows none."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import pyarrow as pa
+
+from pipelines.contracts import Contract
+from pipelines.contracts.arrow import schema
+from pipelines.contracts.contract import operational_tables
+from pipelines.scope import Outcome, Page, Task, Watch
+from pipelines.tables import Gathered, Gatherer
+from pipelines.tables.gather import KnownValues
+
+SPILL_ITEMS = 50_000  # some 60 MB of flat rows: what a sweep holds before it writes a part
+
+Write = Callable[[Mapping[str, pa.Table]], None]
+
+
+def sweep(
+    answers: Iterable[Page | Outcome],
+    contracts: Sequence[Contract],
+    write: Write,
+    *,
+    known: Mapping[str, KnownValues],
+    watch: Watch,
+) -> dict[Task, Outcome]:
+    """Take in pages and outcomes, in any mix of tasks; give each task's outcome with its rows counted.
+
+    Rows of a task are written only after its outcome came, and only if it is an answer. `write` gets tables exactly as
+    their schemas say, `quarantine` and `drift` among them. `known` holds botocore's enum values per resource.
+    """
+    sweeping = _Sweep(contracts, write, known)
+    for answer in answers:
+        if isinstance(answer, Page):
+            sweeping.take(answer)
+            watch.page(answer)
+        else:
+            sweeping.end(answer)
+            watch.outcome(answer)
+    return sweeping.close()
+
+
+class _Sweep:
+    def __init__(self, contracts: Sequence[Contract], write: Write, known: Mapping[str, KnownValues]) -> None:
+        self._write = write
+        self._gatherers = {c.name: Gatherer(c, known.get(c.name, {})) for c in contracts}
+        self._numbers: dict[Task, int] = {}
+        self._outcomes: dict[Task, Outcome] = {}
+        self._drift: Counter[tuple[str, str, str, str]] = Counter()
+        self._field_examples: dict[tuple[str, str], str] = {}
+
+    def take(self, page: Page) -> None:
+        self._gatherers[page.task.resource].add(self._number(page.task), page)
+
+    def end(self, outcome: Outcome) -> None:
+        lands = outcome.status.is_answer
+        self._outcomes[outcome.task] = outcome if lands else replace(outcome, items=0)
+        gatherer = self._gatherers[outcome.task.resource]
+        gatherer.finish(self._number(outcome.task), lands=lands)
+        if gatherer.held_items >= SPILL_ITEMS:
+            self._spill(outcome.task.resource, gatherer)
+
+    def close(self) -> dict[Task, Outcome]:
+        for resource, gatherer in self._gatherers.items():
+            self._spill(resource, gatherer)
+        self._write({"drift": self._drift_rows()})
+        return self._outcomes
+
+    def _number(self, task: Task) -> int:
+        return self._numbers.setdefault(task, len(self._numbers))
+
+    def _spill(self, resource: str, gatherer: Gatherer) -> None:
+        gathered = gatherer.release()
+        self._write(gathered.tables)
+        self._count(gathered)
+        for (path, kind, example), count in gathered.drift.items():
+            if kind == "field":  # one example is enough, whatever later values are
+                example = self._field_examples.setdefault((resource, path), example)
+            self._drift[resource, path, kind, example] += count
+
+    def _count(self, gathered: Gathered) -> None:
+        tasks = list(self._numbers)
+        for number, counts in gathered.counts.items():
+            task = tasks[number]
+            self._outcomes[task] = replace(
+                self._outcomes[task],
+                rows=counts.rows,
+                duplicates=counts.duplicates,
+                quarantined=counts.quarantined,
+                quarantined_items=counts.quarantined_items,
+            )
+
+    def _drift_rows(self) -> pa.Table:
+        names = ("resource", "path", "kind", "example", "count")
+        rows = [dict(zip(names, (*key, count), strict=True)) for key, count in sorted(self._drift.items())]
+        return pa.Table.from_pylist(rows, next(schema(t) for t in operational_tables() if t.name == "drift"))

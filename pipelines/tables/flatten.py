@@ -1,0 +1,200 @@
+"""Pages of nested items → one Arrow table per contract table, column by column."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain, repeat
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.contracts import Column, Contract, Table
+from pipelines.contracts.arrow import ARROW_TYPES, schema
+from pipelines.contracts.contract import operational_tables
+from pipelines.scope import Page
+from pipelines.tables.conform import field_of, read_if_plain
+from pipelines.tables.quarantine import Cleaned, as_json, at, clean
+from pipelines.tables.shape import Struct, arrow_type, shape_of
+
+ITEM = pa.field("_item", pa.int64())
+"""Hidden column: the number of the item, growing in the order in which AWS gave items; the same in all its rows."""
+TASK = pa.field("_task", pa.int64())
+"""Hidden column: the number of the task that the item came with."""
+
+
+@dataclass(slots=True)
+class Flat:
+    """Rows of one batch: contract tables and `quarantine`, each with the hidden columns, and unknown fields seen."""
+
+    tables: dict[str, pa.Table]
+    unknown: list[tuple[int, str, str]] = field(default_factory=list)
+    """Task, path such as `VpcConfig.IpamPoolId`, and an example as JSON."""
+
+
+class Flattener:
+    """Flattens batches of one contract's pages."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._contract = contract
+        self._shape: Struct = shape_of(contract)
+        self._clean_type = arrow_type(self._shape)
+        self._key = [contract.item_table.column(k).source for k in contract.item_key]
+        self._quarantine = next(schema(t) for t in operational_tables() if t.name == "quarantine")
+
+    def flatten(self, pages: Sequence[tuple[int, Page]], first_item: int) -> Flat:
+        """Rows of numbered tasks' pages. Items are numbered from `first_item` in the order of the pages."""
+        items = list(chain.from_iterable(page.items for _, page in pages))
+        origin = _Origin.of(pages, first_item)
+        rows = read_if_plain(items, self._shape, self._key)
+        if rows is not None:
+            return Flat({**self._tables(rows, origin, None), "quarantine": self._set_aside([], [], origin)})
+        return self._flatten_carefully(items, origin)
+
+    def _flatten_carefully(self, items: list[Any], origin: "_Origin") -> Flat:
+        looked = [clean(item, self._shape, self._key) for item in items]
+        good = pa.array([n for n, c in enumerate(looked) if c.value is not None], pa.int64())
+        kept = [c for c in looked if c.value is not None]
+        rows = pa.array([c.value for c in kept], self._clean_type)
+        extra = pa.array([as_json(c.extra) if c.extra else None for c in kept], pa.string())
+        tables = self._tables(rows, origin.take(good), extra)
+        tables["quarantine"] = self._set_aside(items, looked, origin)
+        unknown = [
+            (origin.task[n].as_py(), _generic(f.path), f.raw_json)
+            for n, c in enumerate(looked)
+            for f in c.findings
+            if f.level == "field"
+        ]
+        return Flat(tables, unknown)
+
+    def _tables(self, rows: pa.Array, origin: "_Origin", extra: pa.Array | None) -> dict[str, pa.Table]:
+        item_table = self._contract.item_table
+        values = {c.name: _column(rows, c) for c in item_table.own}
+        values["extra_json"] = pa.nulls(len(rows), pa.string()) if extra is None else extra
+        keys = [values[k] for k in self._contract.item_key]
+        tables = {item_table.name: _table(item_table, origin, values)}
+        for child in self._contract.child_tables:
+            tables[child.name] = self._child(child, rows, origin, keys)
+        return tables
+
+    def _child(self, table: Table, rows: pa.Array, origin: "_Origin", keys: list[pa.Array]) -> pa.Table:
+        elements, parents, positions = _elements(rows, table.each or "")
+        values = dict(zip(self._contract.parent_key, (k.take(parents) for k in keys), strict=True))
+        values |= dict(zip((n for n in table.key if n.endswith("position")), positions, strict=True))
+        values |= {c.name: _column(elements, c) for c in table.own}
+        return _table(table, origin.take(parents), values)
+
+    def _set_aside(self, items: list[Any], looked: list[Cleaned], origin: "_Origin") -> pa.Table:
+        rows = [
+            {
+                "resource": self._contract.name,
+                "account_id": origin.account_id[n].as_py(),
+                "region": origin.region[n].as_py(),
+                "item_name": _item_name(items[n], self._key),
+                "path": finding.path or None,
+                "level": finding.level,
+                "reason": finding.reason,
+                "raw_json": finding.raw_json,
+                "observed_at": origin.observed_at[n].as_py(),
+                "_item": origin.item[n].as_py(),
+                "_task": origin.task[n].as_py(),
+            }
+            for n, c in enumerate(looked)
+            for finding in c.findings
+            if finding.level != "field"
+        ]
+        return pa.Table.from_pylist(rows, self._quarantine.append(ITEM).append(TASK))
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Where each item came from, as columns."""
+
+    account_id: pa.Array
+    region: pa.Array
+    observed_at: pa.Array
+    item: pa.Array
+    task: pa.Array
+
+    @classmethod
+    def of(cls, pages: Sequence[tuple[int, Page]], first_item: int) -> "_Origin":
+        page_of_item = pa.array(
+            chain.from_iterable(repeat(n, len(p.items)) for n, (_, p) in enumerate(pages)), pa.int64()
+        )
+
+        def spread(values: list[Any], kind: pa.DataType) -> pa.Array:
+            return pa.array(values, kind).take(page_of_item)
+
+        return cls(
+            account_id=spread([p.task.scope.account_id for _, p in pages], pa.string()),
+            region=spread([p.task.scope.region for _, p in pages], pa.string()),
+            observed_at=spread([p.observed_at for _, p in pages], ARROW_TYPES["timestamp"]),
+            item=pa.array(range(first_item, first_item + len(page_of_item)), pa.int64()),
+            task=spread([task for task, _ in pages], pa.int64()),
+        )
+
+    def take(self, rows: pa.Array) -> "_Origin":
+        return _Origin(*(getattr(self, name).take(rows) for name in self.__slots__))
+
+
+def _table(table: Table, origin: _Origin, values: dict[str, pa.Array]) -> pa.Table:
+    wanted = schema(table).append(ITEM).append(TASK)
+    given = values | {
+        "account_id": origin.account_id,
+        "region": origin.region,
+        "observed_at": origin.observed_at,
+        "_item": origin.item,
+        "_task": origin.task,
+    }
+    return pa.table([given[name] for name in wanted.names], schema=wanted)
+
+
+def _column(rows: pa.Array, column: Column) -> pa.Array:
+    values = rows
+    for step in () if column.source == "." else column.source.split("."):
+        values = field_of(values, step)
+    return _as_time(values) if column.type == "timestamp" else values.cast(ARROW_TYPES[column.type])
+
+
+def _as_time(values: pa.Array) -> pa.Array:
+    """Epoch seconds to microseconds; a clean array is a timestamp already."""
+    kind = ARROW_TYPES["timestamp"]
+    if values.type == kind or pa.types.is_null(values.type):
+        return values.cast(kind)
+    micros = pc.round(pc.multiply(values.cast(pa.float64()), 1_000_000.0))
+    return micros.cast(pa.int64()).cast(kind)
+
+
+def _elements(rows: pa.Array, each: str) -> tuple[pa.Array, pa.Array, list[pa.Array]]:
+    """The elements of each row's list: values, row numbers, and positions (one array per list on the way)."""
+    values, parents = rows, pa.array(range(len(rows)), pa.int64())
+    positions: list[pa.Array] = []
+    for path in each.split("[]"):
+        for step in filter(None, path.split(".")):
+            values = field_of(values, step)
+        values, inner, position = _open_list(values)
+        parents, positions = parents.take(inner), [*(p.take(inner) for p in positions), position]
+    return values, parents, positions
+
+
+def _open_list(lists: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """Elements, the number of each one's list, and its place there; quarantined (null) ones leave theirs free."""
+    if pa.types.is_null(lists.type):
+        none = pa.array([], pa.int64())
+        return pa.nulls(0), none, none
+    elements, parents = pc.list_flatten(lists), pc.list_parent_indices(lists).cast(pa.int64())
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).cast(pa.int64())
+    starts = pc.subtract(pc.cumulative_sum(lengths), lengths)
+    position = pc.subtract(pa.array(range(len(elements)), pa.int64()), starts.take(parents))
+    there = elements.is_valid()
+    return elements.filter(there), parents.filter(there), position.filter(there)
+
+
+def _generic(path: str) -> str:
+    """`ImageBuilderErrors[3].NewField` → `ImageBuilderErrors[].NewField`."""
+    return re.sub(r"\[\d+\]", "[]", path)
+
+
+def _item_name(item: Any, key: list[str]) -> str | None:
+    parts = [at(item, path) for path in key]
+    return "/".join(parts) if all(isinstance(p, str) and p for p in parts) else None

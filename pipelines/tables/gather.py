@@ -1,0 +1,153 @@
+"""Collects pages until their task has ended; only then its rows count. Batches, drops repeats, counts.
+
+Holds at most one batch of raw pages, and flat rows of tasks that are still open or not yet released.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.contracts import Contract
+from pipelines.contracts.arrow import schema
+from pipelines.contracts.contract import operational_tables
+from pipelines.scope import Page
+from pipelines.tables.flatten import Flattener
+
+BATCH_ITEMS = 4_096  # from 40 pages on, the cost of a call into Arrow no longer shows
+BATCH_PAGES = 1_024  # most pages of a sparse organization are empty: do not hold them for ever
+KnownValues = Mapping[tuple[str, str], tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of a task's items: items = rows + duplicates + quarantined_items. `quarantined` counts all levels."""
+
+    rows: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+    quarantined_items: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Rows of tasks that have ended well, exactly as their tables' schemas say, and what was counted on the way."""
+
+    tables: Mapping[str, pa.Table]
+    counts: Mapping[int, Counts]
+    drift: Mapping[tuple[str, str, str], int]
+    """(path, kind, example) → how often."""
+
+
+class Gatherer:
+    """Gathers one resource. Tasks go by number; a number is used once."""
+
+    def __init__(self, contract: Contract, known: KnownValues) -> None:
+        self._contract, self._known = contract, known
+        self._flattener = Flattener(contract)
+        self._tables = {t.name: t for t in contract.tables} | {
+            t.name: t for t in operational_tables() if t.name == "quarantine"
+        }
+        self._batch: list[tuple[int, Page]] = []
+        self._batch_items = self._items = 0
+        self._held: dict[str, list[pa.Table]] = {name: [] for name in self._tables}
+        self._unknown: list[tuple[int, str, str]] = []
+        self._ended: dict[int, bool] = {}
+
+    @property
+    def held_items(self) -> int:
+        """Items taken in and not yet released."""
+        return self._batch_items + sum(t.num_rows for t in self._held[self._contract.name])
+
+    def add(self, task: int, page: Page) -> None:
+        """Take one page in; pages of a task come in AWS's order, since of repeated items the later wins."""
+        self._batch.append((task, page))
+        self._batch_items += len(page.items)
+        if self._batch_items >= BATCH_ITEMS or len(self._batch) >= BATCH_PAGES:
+            self._flatten()
+
+    def finish(self, task: int, *, lands: bool) -> None:
+        """No more pages of this task follow; its rows are to land, or to be forgotten."""
+        self._ended[task] = lands
+
+    def release(self) -> Gathered:
+        """Hand over the rows of all tasks that have ended since the last release; open tasks stay."""
+        self._flatten()
+        landing = pa.array([task for task, lands in self._ended.items() if lands], pa.int64())
+        ended = pa.array(list(self._ended), pa.int64())
+        landed: dict[str, pa.Table] = {}
+        for name, parts in self._held.items():
+            held = pa.concat_tables(parts) if parts else self._empty(name)
+            landed[name] = held.filter(pc.is_in(held["_task"], landing))
+            self._held[name] = [held.filter(pc.invert(pc.is_in(held["_task"], ended)))]
+        gathered = self._settle(landed, landing.to_pylist())
+        self._unknown = [u for u in self._unknown if u[0] not in self._ended]
+        self._ended = {}
+        return gathered
+
+    def _flatten(self) -> None:
+        if not self._batch:
+            return
+        flat = self._flattener.flatten(self._batch, self._items)
+        for name, rows in flat.tables.items():
+            self._held[name].append(rows)
+        self._unknown += flat.unknown
+        self._items += self._batch_items
+        self._batch, self._batch_items = [], 0
+
+    def _empty(self, name: str) -> pa.Table:
+        hidden = [pa.field("_item", pa.int64()), pa.field("_task", pa.int64())]
+        return pa.schema([*schema(self._tables[name]), *hidden]).empty_table()
+
+    def _settle(self, landed: dict[str, pa.Table], tasks: list[int]) -> Gathered:
+        items = landed[self._contract.name]
+        repeated = _repeated(items, self._contract.item_key)
+        single = {name: t.filter(pc.invert(pc.is_in(t["_item"], repeated))) for name, t in landed.items()}
+        counts = _count(tasks, items, single[self._contract.name], single["quarantine"])
+        drift = self._drift(single, set(tasks))
+        return Gathered(
+            {n: t.drop_columns(["_item", "_task"]).cast(schema(self._tables[n])) for n, t in single.items()},
+            counts,
+            drift,
+        )
+
+    def _drift(self, tables: Mapping[str, pa.Table], tasks: set[int]) -> dict[tuple[str, str, str], int]:
+        found: Counter[tuple[str, str, str]] = Counter(self._unknown_enums(tables))
+        examples: dict[str, str] = {}
+        for task, path, example in self._unknown:
+            if task in tasks:
+                found[path, "field", examples.setdefault(path, example)] += 1
+        return dict(found)
+
+    def _unknown_enums(self, tables: Mapping[str, pa.Table]) -> dict[tuple[str, str, str], int]:
+        found = {}
+        for (name, column), known in self._known.items():
+            source = self._path(name, column)
+            for entry in pc.value_counts(tables[name][column].combine_chunks()).to_pylist():
+                if entry["values"] is not None and entry["values"] not in known:
+                    found[source, "enum", entry["values"]] = entry["counts"]
+        return found
+
+    def _path(self, table: str, column: str) -> str:
+        source, each = self._tables[table].column(column).source, self._tables[table].each
+        return source if each is None else f"{each}[]" if source == "." else f"{each}[].{source}"
+
+
+def _repeated(items: pa.Table, key: Iterable[str]) -> pa.Array:
+    """The numbers of items that come again later under the same key, in the same task."""
+    last = items.group_by(["_task", *key], use_threads=False).aggregate([("_item", "max")])["_item_max"]
+    if len(last) == items.num_rows:
+        return pa.array([], pa.int64())
+    return items["_item"].filter(pc.invert(pc.is_in(items["_item"], last))).combine_chunks()
+
+
+def _count(tasks: list[int], items: pa.Table, rows: pa.Table, quarantine: pa.Table) -> dict[int, Counts]:
+    seen, kept, aside = _per_task(items), _per_task(rows), _per_task(quarantine)
+    whole = _per_task(quarantine.filter(pc.equal(quarantine["level"], "item")))
+    return {t: Counts(kept[t], seen[t] - kept[t], aside[t], whole[t]) for t in tasks}
+
+
+def _per_task(table: pa.Table) -> Counter[int]:
+    return Counter({e["values"]: e["counts"] for e in pc.value_counts(table["_task"].combine_chunks()).to_pylist()})

@@ -1,0 +1,35 @@
+"""What every test stands on: no AWS settings of the machine, and UTC nowhere assumed."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.emulator import Emulator
+from tests.export import Export
+
+
+@pytest.fixture(autouse=True)
+def no_ambient_aws(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Credentials, profiles and endpoints of this machine must not leak into a test, nor a test reach real AWS."""
+    for name in [n for n in os.environ if n.startswith(("AWS_", "APPSTREAM_EXPORT_"))]:
+        if name != "AWS_CA_BUNDLE":
+            monkeypatch.delenv(name)
+    nowhere = str(tmp_path_factory.getbasetemp() / "no-such-file")
+    monkeypatch.setenv("AWS_CONFIG_FILE", nowhere)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", nowhere)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture
+def aws() -> Iterator[Emulator]:
+    """An empty AWS on 127.0.0.1."""
+    with Emulator() as running:
+        yield running
+
+
+@pytest.fixture
+def export(aws: Emulator, tmp_path: Path) -> Export:
+    """An export of two accounts and two regions of that AWS, into an empty warehouse."""
+    return Export(aws, tmp_path)

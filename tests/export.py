@@ -1,0 +1,71 @@
+"""A whole export under test: settings that point at the emulator, `run()`, and SQL on what it left."""
+
+from pathlib import Path
+from typing import Any
+
+from pipelines.lake.catalog import query
+
+from pipelines import connect
+from pipelines.contracts import Contract, load_all
+from pipelines.emulator import Emulator
+from pipelines.run import Request, RunResult, run
+from pipelines.scope import Ask
+from pipelines.settings import Settings, from_mapping
+
+ACCOUNTS = ("111122223333", "444455556666")
+REGIONS = ("eu-west-1", "us-east-1")
+
+
+class Export:
+    """`aws` is the emulator, `folder` holds the warehouse."""
+
+    def __init__(self, aws: Emulator, folder: Path) -> None:
+        self.aws, self.folder = aws, folder
+        self.accounts: tuple[str, ...] = ACCOUNTS
+        self.regions: tuple[str, ...] = REGIONS
+        self.extract: dict[str, Any] = {"max_attempts": 2, "workers": 8}
+        self.contracts: list[Contract] = load_all()
+
+    @property
+    def mapping(self) -> dict[str, Any]:
+        """The configuration as its file would say it."""
+        return {
+            "warehouse": "warehouse",
+            "regions": list(self.regions),
+            "accounts": [{"id": a, "role_arn": f"arn:aws:iam::{a}:role/reader"} for a in self.accounts],
+            "aws": {"endpoint_url": self.aws.endpoint_url},
+            "extract": self.extract,
+        }
+
+    @property
+    def settings(self) -> Settings:
+        """Loaded settings, relative to the folder."""
+        return from_mapping(self.mapping, self.folder / "appstream-export.toml")
+
+    @property
+    def warehouse(self) -> str:
+        """Path of the warehouse."""
+        return self.settings.warehouse
+
+    def run(self, *, run_id: str | None = None, attempt_id: str | None = None, **request: Any) -> RunResult:
+        """One run; `request` takes the fields of Request and of Ask."""
+        ask = Ask(**{k: request.pop(k) for k in ("names", "page_size", "max_items", "starting_token") if k in request})
+        return run(self.settings, self.contracts, Request(ask=ask, **request), run_id=run_id, attempt_id=attempt_id)
+
+    def sql(self, text: str) -> list[Any]:
+        """Rows as tuples; as bare values where there is one column."""
+        found = query(connect(self.warehouse), text).to_pylist()
+        return [tuple(r.values()) if len(r) > 1 else next(iter(r.values())) for r in found]
+
+    def statuses(self) -> dict[str, str]:
+        """`account/region` → status in the newest snapshot."""
+        return dict(self.sql("select account_id || '/' || region, status from scope_runs order by 1"))
+
+    def changes(self) -> list[Any]:
+        """(name, change, column) of the newest snapshot."""
+        return self.sql("select name, change, column_name from image_builder_changes order by all")
+
+    def calls(self) -> list[str]:
+        """Scopes that were asked for builders since the last reset, sorted, each once."""
+        asked = {f"{c.account_id}/{c.region}" for c in self.aws.calls if c.operation == "DescribeImageBuilders"}
+        return sorted(asked)

@@ -1,0 +1,80 @@
+"""An extraction under test: few words for who is asked, and what came of it."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipelines.contracts import load_all
+from pipelines.extract import extract, listed, scopes
+from pipelines.scope import Ask, Outcome, Page, Task
+from pipelines.settings import Settings, from_mapping
+
+A, B = "111122223333", "444455556666"
+EU, US = "eu-west-1", "us-east-1"
+
+
+@dataclass
+class Answer:
+    """What an extraction gave, in order."""
+
+    results: list[Page | Outcome] = field(default_factory=list)
+
+    @property
+    def outcomes(self) -> dict[str, Outcome]:
+        return {str(r.task.scope): r for r in self.results if isinstance(r, Outcome)}
+
+    @property
+    def only(self) -> Outcome:
+        (outcome,) = self.outcomes.values()
+        return outcome
+
+    @property
+    def statuses(self) -> dict[str, str]:
+        return {scope: str(outcome.status) for scope, outcome in self.outcomes.items()}
+
+    def items(self, scope: str | None = None) -> list[Any]:
+        """Raw items of answered tasks, in order."""
+        ended = {o.task for o in self.outcomes.values() if o.status.is_answer}
+        pages = [r for r in self.results if isinstance(r, Page) and r.task in ended]
+        return [i for p in pages if scope in (None, str(p.task.scope)) for i in p.items]
+
+    def names(self, scope: str | None = None) -> list[Any]:
+        return [i["Name"] for i in self.items(scope)]
+
+
+@dataclass
+class Asking:
+    """Who is asked, and how; accounts are roles unless `accounts` says otherwise."""
+
+    endpoint_url: str | None
+    folder: Path
+    ids: Sequence[str] = (A,)
+    regions: Sequence[str] = (EU,)
+    accounts: list[dict[str, Any]] | None = None
+    extract: dict[str, Any] = field(default_factory=lambda: {"max_attempts": 2, "workers": 8})
+
+    @property
+    def settings(self) -> Settings:
+        roles = [{"id": i, "role_arn": f"arn:aws:iam::{i}:role/reader"} for i in self.ids]
+        mapping = {
+            "regions": list(self.regions),
+            "accounts": self.accounts or roles,
+            "aws": {"endpoint_url": self.endpoint_url} if self.endpoint_url else {},
+            "extract": self.extract,
+        }
+        return from_mapping(mapping, self.folder / "appstream-export.toml")
+
+    def start(self, *, stop: threading.Event | None = None, run_id: str = "run-1", **ask: Any) -> Any:
+        """The generator of pages and outcomes; `ask` takes the fields of Ask."""
+        settings, people = self.settings, listed(self.settings)
+        tasks = [Task("image_builders", s) for s in scopes(settings, people, "appstream")]
+        contracts = {c.name: c for c in load_all()}
+        accounts = {a.id: a for a in people}
+        stop = stop or threading.Event()
+        return extract(tasks, contracts, accounts, settings, Ask(**ask), run_id=run_id, stop=stop)
+
+    def run(self, **ask: Any) -> Answer:
+        """All of it."""
+        return Answer(list(self.start(**ask)))

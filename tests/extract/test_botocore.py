@@ -1,0 +1,146 @@
+"""What we lean on in botocore without its promise. Each test fails with a sentence that says what moved."""
+
+from typing import Any
+
+import botocore
+import botocore.session
+import pytest
+from botocore.credentials import Credentials
+
+from pipelines.contracts import Contract, load_all
+from pipelines.errors import SetupError
+from pipelines.extract import clients
+from pipelines.extract.clients import Call, Clients
+from pipelines.extract.listing import Listing
+from pipelines.scope import Ask
+from pipelines.settings import AwsSettings, Settings
+from tests.extract.asking import EU, A
+from tests.extract.wire import Wire, page, refusal
+
+VERSION = f"botocore {botocore.__version__}"
+DESCRIBE = "appstream:DescribeImageBuilders"
+
+
+def bare_client(wire: Wire, session: botocore.session.Session) -> Any:
+    keys = {"aws_access_key_id": "client-wide", "aws_secret_access_key": "s"}
+    return session.create_client("appstream", EU, endpoint_url=wire.url, **keys)
+
+
+def contract() -> Contract:
+    return next(c for c in load_all() if c.name == "image_builders")
+
+
+def test_before_sign_lets_a_call_bring_its_own_credentials(wire: Wire) -> None:
+    def sign(request: Any, **_: Any) -> None:
+        request.context.setdefault("signing", {})["request_credentials"] = Credentials("per-call", "s", "t")
+
+    session = botocore.session.Session()
+    session.register("before-sign", sign)
+    client = bare_client(wire, session)
+    client.describe_image_builders()
+    client.close()
+
+    assert [c.key for c in wire.calls] == ["per-call"], (
+        f"{VERSION} no longer signs with request_credentials set in before-sign: accounts cannot share a client"
+    )
+
+
+def test_before_parse_gives_the_raw_body_and_takes_another(wire: Wire) -> None:
+    bodies: list[bytes] = []
+
+    def read(response_dict: dict[str, Any], **_: Any) -> None:
+        bodies.append(response_dict["body"])
+        response_dict["body"] = b"{}"
+
+    wire.script("000000000000/eu-west-1", page("a"))
+    session = botocore.session.Session()
+    session.register("before-parse", read)
+    client = bare_client(wire, session)
+    parsed = client.describe_image_builders()
+    client.close()
+
+    assert bodies == [b'{"ImageBuilders": [{"Name": "a"}]}'], f"{VERSION} no longer gives the raw body to before-parse"
+    assert "ImageBuilders" not in parsed, f"{VERSION} no longer parses what before-parse leaves: all is parsed twice"
+
+
+def test_needs_retry_can_be_refused(wire: Wire) -> None:
+    wire.always("000000000000/eu-west-1", refusal("ThrottlingException"))
+    client = bare_client(wire, botocore.session.Session())
+    client.meta.events.register_first("needs-retry.appstream", lambda **_: False)
+    with pytest.raises(client.exceptions.ClientError):
+        client.describe_image_builders()
+    client.close()
+
+    assert len(wire.calls) == 1, f"{VERSION} retries although needs-retry was answered False: max_attempts cannot hold"
+
+
+@pytest.mark.parametrize("resource", load_all(), ids=lambda c: c.name)
+def test_the_protocol_is_json(resource: Contract) -> None:
+    model = botocore.session.Session().get_service_model(resource.service)
+
+    assert model.resolved_protocol == "json", f"{VERSION} chose {model.resolved_protocol}: our reader is for JSON"
+
+
+@pytest.mark.parametrize("event", ["before-sign", "before-parse", "before-send"])
+def test_an_event_that_no_longer_fires_is_noticed_in_the_first_call(
+    event: str, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register = botocore.session.Session.register
+    monkeypatch.setattr(
+        botocore.session.Session,
+        "register",
+        lambda self, name, handler: None if name == event else register(self, name, handler),
+    )
+    running = Clients(Settings(aws=AwsSettings(endpoint_url=wire.url)), [DESCRIBE])
+    listing = Listing.of(contract(), running.session)
+
+    with pytest.raises(SetupError, match=f"{VERSION} no longer fires {event}, by which"):
+        running.ask("appstream", EU, "DescribeImageBuilders", {}, Call(Credentials("k", "s"), read=listing.read))
+    running.close()
+
+
+def test_another_protocol_is_refused_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.extract.listing.PROTOCOL", "carrier-pigeon")
+
+    with pytest.raises(SetupError, match=f"{VERSION} speaks json with it, and we read carrier-pigeon only"):
+        Listing.of(contract(), botocore.session.Session())
+
+
+def test_an_operation_that_botocore_lacks_is_refused() -> None:
+    class Renamed:
+        file, service, operation = contract().file, "appstream", "DescribeNothing"
+
+    with pytest.raises(SetupError, match=r"appstream DescribeNothing: botocore .* does not know it"):
+        Listing.of(Renamed(), botocore.session.Session())  # type: ignore[arg-type]
+
+
+def test_a_page_size_is_refused_where_the_operation_takes_none() -> None:
+    listing = Listing("appstream", "DescribeFleets", ("Fleets",), ("Name",), None, "NextToken", "NextToken", None, True)
+
+    with pytest.raises(SetupError, match="DescribeFleets takes no page size"):
+        listing.check(Ask(page_size=10))
+
+
+def test_no_other_operation_leaves_the_process(wire: Wire) -> None:
+    running = Clients(Settings(aws=AwsSettings(endpoint_url=wire.url)), [DESCRIBE])
+    call = Call(Credentials("k", "s"))
+    for operation, params in (("DeleteImageBuilder", {"Name": "a"}), ("DescribeFleets", {})):
+        with pytest.raises(SetupError, match=f"appstream:{operation} is not among the read operations"):
+            running.ask("appstream", EU, operation, params, call)
+    running.close()
+
+    assert not wire.calls
+
+
+def test_with_an_endpoint_on_this_machine_no_other_host_is_asked() -> None:
+    settings = Settings(aws=AwsSettings(endpoint_url="http://127.0.0.1:9"))
+    session = clients.guarded_session(settings, {DESCRIBE})
+    client = session.create_client("appstream", EU, aws_access_key_id="k", aws_secret_access_key="s")
+    with pytest.raises(SetupError, match=r"https://appstream2\.eu-west-1\.amazonaws\.com/: refused"):
+        client.describe_image_builders()
+    client.close()
+
+
+def test_read_operations_are_these() -> None:
+    assert {"sts:AssumeRole", "sts:GetCallerIdentity"} == clients.READ_OPERATIONS
+    assert A not in str(clients.CREDENTIAL_OPERATIONS)

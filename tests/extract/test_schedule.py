@@ -1,0 +1,271 @@
+"""Who is asked when: isolation, retries, stopping, and what never leaves the process."""
+
+import itertools
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from pipelines.errors import SetupError
+from pipelines.extract import Account, pages, prove_disabled, schedule
+from pipelines.scope import Outcome, Task
+from pipelines.settings import Settings
+from tests.extract.asking import EU, US, A, Answer, Asking, B
+from tests.extract.wire import Reply, Wire, page, refusal
+
+SCOPE = f"{A}/{EU}"
+REFUSALS = {
+    "AccessDeniedException": ("denied", 1),
+    "UnrecognizedClientException": ("denied", 1),
+    "ThrottlingException": ("throttled", 3),
+    "RequestLimitExceededException": ("throttled", 3),
+    "InternalFailure": ("error", 3),
+    "InvalidParameterCombinationException": ("error", 1),
+}
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+def test_a_refusal_ends_its_scope_alone_with_awss_words(code: str, wire: Wire, asking: Asking) -> None:
+    status, calls = REFUSALS[code]
+    asking.ids, asking.extract["max_attempts"] = [A, B], 3
+    wire.always(SCOPE, refusal(code, "why\nit is so", 500 if code == "InternalFailure" else 400))
+    wire.script(f"{B}/{EU}", page("b"))
+
+    answer = asking.run()
+
+    assert answer.statuses == {SCOPE: status, f"{B}/{EU}": "ok"}
+    only = answer.outcomes[SCOPE]
+    assert only.reason == f"DescribeImageBuilders: {code}: why it is so"
+    assert (only.error_code, only.request_id, only.api_calls, only.retries) == (code, "request-1", calls, calls - 1)
+    assert only.throttles == (calls if status == "throttled" else 0)
+    assert answer.names() == ["b"]
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 3, 4])
+@pytest.mark.parametrize("fault", [Reply(b"", 500), Reply(drop=True), refusal("ThrottlingException")])
+def test_max_attempts_counts_every_try_of_a_page_botocores_too(
+    attempts: int, fault: Reply, wire: Wire, asking: Asking
+) -> None:
+    asking.extract["max_attempts"] = attempts
+    wire.always(SCOPE, fault)
+
+    assert asking.run().only.api_calls == len(wire.asked("DescribeImageBuilders")) == attempts
+
+
+def test_a_throttled_scan_goes_on_at_its_page(wire: Wire, asking: Asking) -> None:
+    asking.extract["max_attempts"] = 8
+    throttle = refusal("ThrottlingException")
+    wire.script(SCOPE, page("a", token="1"), throttle, throttle, page("b", token="2"), throttle, page("c"))
+
+    answer = asking.run()
+
+    assert answer.names() == ["a", "b", "c"]
+    assert [c.params.get("NextToken") for c in wire.asked("DescribeImageBuilders")] == [None, "1", "1", "1", "2", "2"]
+    assert (answer.only.api_calls, answer.only.throttles, answer.only.retries) == (6, 3, 3)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_gateways_bare_status_is_understood(status: int, wire: Wire, asking: Asking) -> None:
+    wire.always(SCOPE, Reply(b"<html>slow down</html>", status))
+
+    assert asking.run().only.status == {429: "throttled", 503: "error"}[status]
+
+
+def test_a_connection_that_breaks_is_network_and_a_region_without_endpoint_unavailable(
+    wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire.always(SCOPE, Reply(drop=True))
+    assert asking.run().only.status == "network"
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", wire.url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_APPSTREAM", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    asking.endpoint_url, asking.extract["max_attempts"] = None, 8
+    gone = asking.run().only
+    assert (gone.status, gone.error_code, gone.api_calls) == ("unavailable", "EndpointConnectionError", 4)
+
+
+def test_no_worker_waits_while_scans_are_throttled(wire: Wire, asking: Asking) -> None:
+    """One worker, three throttled scans and nine others: the others are through before the first comes back."""
+    asking.ids, asking.extract = [f"{n:012}" for n in range(1, 13)], {"workers": 1, "max_attempts": 8}
+    for n in (1, 2, 3):
+        wire.script(f"{n:012}/{EU}", refusal("ThrottlingException"), refusal("ThrottlingException"))
+
+    answer = asking.run()
+
+    assert set(answer.statuses.values()) == {"ok"}
+    assert sum(o.throttles for o in answer.outcomes.values()) == 6
+
+
+def test_every_task_gets_one_outcome_and_no_page_follows_it(wire: Wire, asking: Asking) -> None:
+    asking.ids, asking.regions = [f"{n:012}" for n in range(1, 31)], [EU, US]
+    for n, scope in enumerate(f"{i}/{r}" for i in asking.ids for r in asking.regions):
+        wire.script(scope, page("a", token="1"), Reply(b"", 400) if n % 7 == 0 else page("b"))
+
+    ended: set[Task] = set()
+    for result in asking.start():
+        assert result.task not in ended
+        if isinstance(result, Outcome):
+            ended.add(result.task)
+
+    assert len(ended) == 60
+
+
+def test_scopes_are_interleaved_over_regions(wire: Wire, asking: Asking) -> None:
+    asking.ids, asking.regions = [f"{n:012}" for n in range(1, 9)], [EU, US, "eu-central-1", "us-west-2"]
+    asking.extract["workers"] = 8
+
+    asking.run()
+
+    regions = [c.region for c in wire.asked("DescribeImageBuilders")]
+    assert max(Counter(regions[:16]).values()) <= 8, regions[:16]
+
+
+def test_clients_are_one_per_region_and_one_for_sts(
+    wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[schedule.Clients] = []
+
+    class Counted(schedule.Clients):
+        def __init__(self, settings: Settings, operations: list[str]) -> None:
+            super().__init__(settings, operations)
+            made.append(self)
+
+    monkeypatch.setattr(schedule, "Clients", Counted)
+    asking.ids, asking.regions = [f"{n:012}" for n in range(1, 13)], [EU, US, "eu-central-1"]
+
+    asking.run()
+
+    assert [len(c) for c in made] == [4]
+    assert wire.connections <= 4 * asking.extract["workers"] + 3
+
+
+def test_a_stop_cancels_what_is_left_at_once_and_keeps_what_was_through(wire: Wire, asking: Asking) -> None:
+    asking.ids, asking.extract = [f"{n:012}" for n in range(1, 21)], {"workers": 2}
+    for account in asking.ids[1:]:
+        wire.always(f"{account}/{EU}", page(delay_s=3))
+    stop, results = threading.Event(), []
+    for result in asking.start(stop=stop):
+        results.append(result)
+        if isinstance(result, Outcome) and not stop.is_set():
+            stop.set()
+            stopped = time.monotonic()
+
+    assert time.monotonic() - stopped < 2
+    statuses = Counter(Answer(results).statuses.values())
+    assert statuses == {"ok": 1, "cancelled": 19}
+
+
+def test_a_stop_reaches_scans_that_wait_for_their_next_try(wire: Wire, asking: Asking) -> None:
+    asking.extract["max_attempts"] = 50
+    wire.always(SCOPE, refusal("ThrottlingException"))
+    stop = threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    started = time.monotonic()
+
+    answer = Answer(list(asking.start(stop=stop)))
+
+    assert answer.only.status == "cancelled"
+    assert time.monotonic() - started < 2
+
+
+def test_a_caller_that_walks_away_ends_the_workers(wire: Wire, asking: Asking) -> None:
+    asking.ids = [f"{n:012}" for n in range(1, 41)]
+    for account in asking.ids:
+        wire.always(f"{account}/{EU}", lambda _: page("a", token=f"{len(wire.calls)}"))
+    generator = asking.start()
+    list(itertools.islice(generator, 5))
+
+    generator.close()
+
+    assert not [t for t in threading.enumerate() if t.name.startswith("extract-")]
+
+
+def test_pages_wait_for_a_caller_that_is_slow(wire: Wire, asking: Asking) -> None:
+    wire.always(SCOPE, lambda _: page(f"i{len(wire.calls)}", token=f"{len(wire.calls)}"))
+    generator = asking.start()
+    next(generator)
+    time.sleep(0.7)
+    asked = len(wire.calls)
+    time.sleep(0.3)
+
+    assert len(wire.calls) == asked <= schedule.QUEUED_PAGES_MAX + 4
+    generator.close()
+
+
+def test_a_bug_of_ours_is_its_scopes_error_alone(
+    wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stumble(*asked: Any) -> None:
+        if asked[-1].scope.account_id == A:
+            raise RuntimeError("it broke")
+
+    monkeypatch.setattr(pages, "check_arns", stumble)
+    caplog.set_level("DEBUG", "pipelines.extract")
+    asking.ids = [A, B]
+    wire.script(f"{B}/{EU}", page("b"))
+
+    answer = asking.run()
+
+    assert (answer.statuses, answer.names()) == ({SCOPE: "error", f"{B}/{EU}": "ok"}, ["b"])
+    assert answer.outcomes[SCOPE].reason == "RuntimeError: it broke"
+    assert "Traceback" in caplog.text
+
+
+def test_nothing_answers_is_one_line_with_the_command(asking: Asking) -> None:
+    asking.endpoint_url = "http://127.0.0.1:9"
+
+    fix = r"nothing answers at http://127.0.0.1:9: start it with: appstream-export emulate --dir /"
+    with pytest.raises(SetupError, match=fix):
+        asking.start()
+
+
+def test_a_starting_token_belongs_to_one_scope(wire: Wire, asking: Asking) -> None:
+    wire.script(SCOPE, page("a", "b"))
+    token = asking.run(max_items=1).only.resume_token
+    asking.regions = [EU, US]
+    with pytest.raises(SetupError, match="a starting token belongs to one scope, and 2 would be asked"):
+        asking.start(starting_token="1")
+    asking.regions = [US]
+    with pytest.raises(SetupError, match=f"it belongs to image_builders@{SCOPE}, not to image_builders@{A}/{US}"):
+        asking.start(starting_token=token)
+    with pytest.raises(SetupError, match="starting token: damaged"):
+        asking.start(starting_token="aex1.rubbish")
+
+
+def test_a_region_that_is_not_enabled_is_proved_by_another_that_answered(wire: Wire, asking: Asking) -> None:
+    asking.ids, asking.regions = [A, B], [EU, US]
+    for scope in (f"{A}/{US}", f"{B}/{EU}", f"{B}/{US}"):
+        wire.always(scope, refusal("UnrecognizedClientException", "The security token is invalid."))
+    outcomes = {o.task: o for o in asking.run().outcomes.values()}
+
+    proved = {str(t.scope): o for t, o in prove_disabled(outcomes).items()}
+
+    assert {s: str(o.status) for s, o in proved.items()} == {
+        f"{A}/{EU}": "ok",
+        f"{A}/{US}": "disabled",
+        f"{B}/{EU}": "denied",
+        f"{B}/{US}": "denied",
+    }
+    assert str(proved[f"{A}/{US}"].reason).startswith("region is not enabled: other regions of the account answered")
+    assert proved[f"{A}/{US}"].error_code == "UnrecognizedClientException"
+
+
+def test_no_task_is_no_work(asking: Asking) -> None:
+    extracted = schedule.extract([], {}, {}, asking.settings, schedule.Ask(), run_id="r", stop=threading.Event())
+    assert list(extracted) == []
+
+
+def test_an_external_id_is_not_in_an_accounts_text() -> None:
+    assert "hush" not in repr(Account(id=A, external_id="hush"))
+
+
+def test_a_slow_scope_holds_up_no_other(wire: Wire, asking: Asking) -> None:
+    asking.ids, asking.extract = [f"{n:012}" for n in range(1, 21)], {"workers": 4}
+    wire.always(f"{asking.ids[0]}/{EU}", page("slow", delay_s=0.8))
+    order = [str(r.task.scope.account_id) for r in asking.start() if isinstance(r, Outcome)]
+
+    assert order[-1] == asking.ids[0]

@@ -1,0 +1,197 @@
+"""A warehouse under test, fed with answers as the sweep would feed it. Keyword-only, and absent unless named."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.contracts import Contract, arrow, load_all, operational_tables
+from pipelines.contracts.contract import all_tables
+from pipelines.lake import layout
+from pipelines.lake.catalog import connect, publish, query
+from pipelines.lake.commit import RunFacts, commit
+from pipelines.lake.draft import Draft
+from pipelines.lake.manifest import Manifest
+from pipelines.lake.store import LocalStore, open_store
+from pipelines.scope import Outcome, Scope, Status, Task
+
+A, B, C = "111122223333/eu-west-1", "111122223333/us-east-1", "444455556666/eu-west-1"
+START = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+def at(minute: int) -> datetime:
+    """A moment: minutes after noon."""
+    return START + timedelta(minutes=minute)
+
+
+def task(scope: str, resource: str = "image_builders") -> Task:
+    """The task of a scope."""
+    return Task(resource, Scope.parse(scope))
+
+
+def builder(name: str, *, subnets: Sequence[str] = (), errors: Sequence[str] = (), **columns: Any) -> dict[str, Any]:
+    """An image builder in flattened form."""
+    return {"name": name, **columns, "subnets": list(subnets), "errors": list(errors)}
+
+
+def bad(item_name: str | None, path: str | None, *, level: str = "value") -> dict[str, Any]:
+    """Something in quarantine."""
+    return {"item_name": item_name, "path": path, "level": level, "reason": "not readable", "raw_json": '"?"'}
+
+
+@dataclass
+class Answer:
+    """What one scope gave."""
+
+    scope: str
+    builders: list[dict[str, Any]] = field(default_factory=list)
+    status: Status = Status.OK
+    reason: str | None = None
+    quarantine: list[dict[str, Any]] = field(default_factory=list)
+    minute: int | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def outcome(self, moment: datetime) -> Outcome:
+        """Its row of scope_runs in the making."""
+        items = sum(q["level"] == "item" for q in self.quarantine)
+        counts = {"rows": len(self.builders), "quarantined": len(self.quarantine), "quarantined_items": items}
+        counts["items"] = counts["rows"] + items
+        reason = None if self.status is Status.OK else self.reason or f"it was {self.status}"
+        return Outcome(
+            task=task(self.scope), status=self.status, reason=reason, attempted_at=moment, finished_at=moment,
+            **(counts | self.counts),
+        )  # fmt: skip
+
+
+def ok(scope: str, *builders: dict[str, Any], **more: Any) -> Answer:
+    """A complete answer."""
+    return Answer(scope, list(builders), **more)
+
+
+def filtered(scope: str, *builders: dict[str, Any], **more: Any) -> Answer:
+    """An answer of which only a part was asked for."""
+    return Answer(scope, list(builders), Status.FILTERED, **more)
+
+
+def failed(scope: str, status: Status = Status.DENIED, reason: str | None = None, **more: Any) -> Answer:
+    """No answer."""
+    return Answer(scope, [], status, reason, **more)
+
+
+class Lake:
+    """A warehouse; each commit happens a minute after the one before."""
+
+    def __init__(self, folder: Path, *, file_mode: int = 0o600, contracts: list[Contract] | None = None) -> None:
+        self.store: LocalStore = open_store(str(folder), file_mode=file_mode, create=True)
+        self.contracts = contracts or load_all()
+        self.minute = 0
+        self.who = "attempt"
+        self.scopes: list[str] = []
+
+    def draft(self, *answers: Answer, moment: datetime | None = None) -> Draft:
+        """The files of a run."""
+        draft = Draft(self.store, all_tables(self.contracts), layout.new_snapshot_id())
+        for answer in answers:
+            draft.write(self._parts(answer, self._moment(answer, moment or at(self.minute))))
+        return draft
+
+    def commit(
+        self,
+        *answers: Answer,
+        planned: Iterable[str] | None = None,
+        draft: Draft | None = None,
+        attempt: str | None = None,
+        forced: bool = False,
+        accounts: Sequence[Mapping[str, Any]] | None = None,
+        **more: Any,
+    ) -> Manifest:
+        """One run. Unless `planned` is named, all scopes asked so far are."""
+        self.minute += 1
+        moment = at(self.minute)
+        self.scopes = list(planned) if planned is not None else sorted({*self.scopes, *(a.scope for a in answers)})
+        ids = sorted({scope.partition("/")[0] for scope in self.scopes})
+        attempt = attempt or f"{self.who}-{self.minute}"
+        return commit(
+            self.store,
+            self.contracts,
+            draft or self.draft(*answers, moment=moment),
+            planned=[task(scope) for scope in self.scopes],
+            outcomes={task(a.scope): a.outcome(self._moment(a, moment)) for a in answers},
+            accounts=accounts or [{"account_id": i, "account_name": f"team {i[0]}", "source": "settings"} for i in ids],
+            facts=RunFacts(
+                run_id=f"run-{attempt}", attempt_id=attempt, started_at=moment - timedelta(seconds=30),
+                tool_version="0", botocore_version="1", endpoint_url=None, discovery="listed", forced=forced,
+            ),
+            **more,
+        )  # fmt: skip
+
+    def publish(self) -> Path:
+        """The catalog."""
+        return publish(self.store, self.contracts)
+
+    def sql(self, text: str) -> list[Any]:
+        """Rows as tuples, bare values where there is one column."""
+        con = connect(str(self.store.root))
+        try:
+            return bare(query(con, text))
+        finally:
+            con.close()
+
+    def names(self, scope: str = A) -> list[str]:
+        """Names of the builders that a scope serves."""
+        account, _, region = scope.partition("/")
+        return self.sql(f"select name from image_builders where account_id = '{account}' and region = '{region}' order by 1")
+
+    def changes(self) -> list[tuple[Any, ...]]:
+        """Changes of the newest snapshot: name, change, column, old, new."""
+        return self.sql("select name, change, column_name, old_value, new_value from image_builder_changes order by all")
+
+    def run(self, scope: str = A) -> dict[str, Any]:
+        """The scope's row of scope_runs."""
+        con = connect(str(self.store.root))
+        account, _, region = scope.partition("/")
+        found = query(con, "select * from scope_runs where account_id = ? and region = ?", [account, region]).to_pylist()
+        con.close()
+        assert len(found) == 1, found
+        return found[0]
+
+    def files(self) -> set[str]:
+        """Every Parquet file on disk."""
+        return {str(p.relative_to(self.store.root)) for p in self.store.root.rglob("*.parquet")}
+
+    def _moment(self, answer: Answer, moment: datetime) -> datetime:
+        return moment if answer.minute is None else at(answer.minute)
+
+    def _parts(self, answer: Answer, moment: datetime) -> dict[str, pa.Table]:
+        account, _, region = answer.scope.partition("/")
+        scope = {"account_id": account, "region": region, "observed_at": moment}
+        items = [{k: v for k, v in b.items() if k not in ("subnets", "errors")} for b in answer.builders]
+        rows = {
+            "image_builders": items,
+            "image_builder_subnets": _elements(answer, "subnets", "subnet_id"),
+            "image_builder_errors": _elements(answer, "errors", "error_code"),
+            "quarantine": [{"resource": "image_builders", **q} for q in answer.quarantine],
+        }
+        known = {t.name: t for t in (*(t for c in self.contracts for t in c.tables), *operational_tables())}
+        return {
+            name: pa.Table.from_pylist([scope | row for row in found], schema=arrow.schema(known[name]))
+            for name, found in rows.items()
+            if name in known
+        }
+
+
+def bare(table: pa.Table) -> list[Any]:
+    """Rows as tuples, bare values where there is one column."""
+    rows = [tuple(row.values()) for row in table.to_pylist()]
+    return [row[0] for row in rows] if table.num_columns == 1 else rows
+
+
+def _elements(answer: Answer, field_: str, column: str) -> list[dict[str, Any]]:
+    return [
+        {"image_builder_name": b["name"], "position": n, column: value}
+        for b in answer.builders
+        for n, value in enumerate(b[field_])
+    ]

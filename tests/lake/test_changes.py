@@ -1,0 +1,166 @@
+"""The change rows: exactly what complete answers prove, no more and no less."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from pipelines.contracts import Column, Contract, load_all
+from tests.lake.lakes import A, B, Lake, at, bad, builder, failed, filtered, ok
+
+
+def test_the_first_complete_answer_shows_each_item_once(lake: Lake):
+    lake.commit(failed(A), ok(B))
+    lake.commit(ok(A, builder("a", state="RUNNING", subnets=["s2", "s1"], created_time=at(0))))
+
+    [(name, change, column, old, new)] = lake.changes()
+    assert (name, change, column, old) == ("a", "first_seen", None, None)
+    item = json.loads(new)
+    assert (item["name"], item["state"], item["created_time"]) == ("a", "RUNNING", "2026-01-02T12:00:00Z")
+    assert item["image_builder_subnets"] == [{"subnet_id": "s2"}, {"subnet_id": "s1"}]
+    assert item["image_builder_errors"] == []
+    assert not {"extra_json", "snapshot_id", "observed_at", "account_id"} & item.keys()
+
+
+def test_an_unchanged_aws_gives_no_change_rows(lake: Lake):
+    same = ok(A, builder("a", subnets=["s1"], errors=["E"], created_time=at(0)), builder("b"))
+    lake.commit(same, ok(B))
+    lake.commit(same, ok(B))
+
+    assert lake.changes() == []
+
+
+def test_a_created_a_deleted_and_a_changed_item_give_exactly_their_rows(lake: Lake):
+    lake.commit(ok(A, builder("stays"), builder("goes", state="STOPPED"), builder("moves", state="STOPPED")))
+    lake.commit(ok(A, builder("stays"), builder("comes"), builder("moves", state="RUNNING", platform="WINDOWS")))
+
+    assert [(n, c, col, bool(old), bool(new)) for n, c, col, old, new in lake.changes()] == [
+        ("comes", "created", None, False, True),
+        ("goes", "deleted", None, True, False),
+        ("moves", "changed", "platform", False, True),
+        ("moves", "changed", "state", True, True),
+    ]
+    when = lake.sql("select distinct observed_at, previous_observed_at from image_builder_changes")
+    assert when == [(at(2), at(1))]
+
+
+def test_a_gap_between_answers_shows_in_the_times(lake: Lake):
+    lake.commit(ok(A, builder("a", state="STOPPED")))
+    lake.commit(failed(A))
+    lake.commit(ok(A, builder("a", state="RUNNING"), builder("b")))
+
+    when = lake.sql("select change, observed_at, previous_observed_at from image_builder_changes order by 1")
+    assert when == [("changed", at(3), at(1)), ("created", at(3), at(1))]
+
+
+def test_a_recreated_item_is_deleted_and_created(lake: Lake):
+    lake.commit(ok(A, builder("a", state="RUNNING", created_time=at(0))))
+    lake.commit(ok(A, builder("a", state="STOPPED", created_time=at(1))))
+
+    assert [c[:3] for c in lake.changes()] == [("a", "created", None), ("a", "deleted", None)]
+
+
+def test_a_birth_that_was_unknown_is_a_change_and_no_second_item(lake: Lake):
+    lake.commit(ok(A, builder("a")))
+    lake.commit(ok(A, builder("a", created_time=at(0))))
+
+    assert lake.changes() == [("a", "changed", "created_time", None, "2026-01-02T12:00:00Z")]
+
+
+def test_values_are_text_in_one_form(lake: Lake):
+    first = builder("a", root_volume_size_gb=100, disable_imdsv1=False, state="it's")
+    then = builder("a", root_volume_size_gb=200, disable_imdsv1=True, created_time=at(0) + timedelta(microseconds=7))
+    lake.commit(ok(A, first))
+    lake.commit(ok(A, then))
+
+    assert [c[2:] for c in lake.changes()] == [
+        ("created_time", None, "2026-01-02T12:00:00.000007Z"),
+        ("disable_imdsv1", "false", "true"),
+        ("root_volume_size_gb", "100", "200"),
+        ("state", "it's", None),
+    ]
+
+
+def test_the_order_of_a_list_is_no_change_but_its_elements_are(lake: Lake):
+    lake.commit(ok(A, builder("a", subnets=["s1", "s2"]), builder("b", subnets=["s1"]), builder("c", subnets=["s1"])))
+    lake.commit(ok(A, builder("a", subnets=["s2", "s1"]), builder("b", subnets=["s1", "s1"]), builder("c")))
+
+    one, two = '[{"subnet_id":"s1"}]', '[{"subnet_id":"s1"},{"subnet_id":"s1"}]'
+    assert lake.changes() == [
+        ("b", "changed", "image_builder_subnets", one, two),
+        ("c", "changed", "image_builder_subnets", one, "[]"),
+    ]
+
+
+def test_unmapped_fields_are_no_change(lake: Lake):
+    lake.commit(ok(A, builder("a")))
+    lake.commit(ok(A, builder("a", extra_json='{"New": 1}')))
+
+    assert lake.changes() == []
+
+
+def test_a_filtered_answer_never_deletes(lake: Lake):
+    lake.commit(ok(A, builder("a"), builder("b", state="STOPPED")))
+    lake.commit(filtered(A, builder("b", state="RUNNING"), builder("c")))
+
+    assert [c[:3] for c in lake.changes()] == [("b", "changed", "state"), ("c", "created", None)]
+
+
+def test_filtered_answers_before_the_first_complete_one_prove_nothing(lake: Lake):
+    lake.commit(filtered(A, builder("a"), builder("b")))
+    lake.commit(filtered(A, builder("a", state="RUNNING")))
+    assert lake.changes() == []
+
+    lake.commit(ok(A, builder("a")))
+    assert [c[:2] for c in lake.changes()] == [("a", "first_seen")]
+
+
+@pytest.mark.parametrize("broken_first", [True, False], ids=["broken then well", "well then broken"])
+@pytest.mark.parametrize(
+    "path", ["StateChangeReason.Code", "StateChangeReason", "VpcConfig.SubnetIds[1]", "VpcConfig", "VpcConfig.SubnetIds"]
+)
+def test_a_value_in_quarantine_proves_nothing(lake: Lake, path: str, broken_first: bool):  # noqa: FBT001
+    well = ok(A, builder("a", state_change_reason_code="X", subnets=["s1", "s2"]), builder("b"))
+    hurt = builder("a", subnets=["s1", "s2"]) if "State" in path else builder("a", state_change_reason_code="X", subnets=["s1"])
+    broken = ok(A, hurt, builder("b"), quarantine=[bad("a", path)])
+    for answer in (broken, well) if broken_first else (well, broken):
+        lake.commit(answer)
+
+    assert lake.changes() == []
+
+
+def test_a_value_in_quarantine_hides_its_own_column_only(lake: Lake):
+    lake.commit(ok(A, builder("a", state="STOPPED", platform="x"), builder("b", state="STOPPED")))
+    lake.commit(
+        ok(A, builder("a", platform="y"), builder("b", state="RUNNING"), quarantine=[bad("a", "State", level="value")])
+    )
+
+    assert [c[:3] for c in lake.changes()] == [("a", "changed", "platform"), ("b", "changed", "state")]
+
+
+def _with(contract: Contract, column: Column) -> Contract:
+    item, *children = contract.tables
+    wider = replace(item, columns=(*item.columns[:-2], column, *item.columns[-2:]))
+    return replace(contract, tables=(wider, *children))
+
+
+def test_a_column_that_came_later_proves_nothing_and_is_null_in_older_snapshots(lake: Lake):
+    lake.commit(ok(A, builder("a", state="STOPPED")))
+    [contract] = load_all()
+    lake.contracts = [_with(contract, Column("mood", "string", "New at AWS.", "Mood"))]
+    lake.commit(ok(A, builder("a", state="RUNNING", mood="good")))
+
+    assert [c[:3] for c in lake.changes()] == [("a", "changed", "state")]
+    lake.publish()
+    assert lake.sql("select mood from image_builders_history order by snapshot_at") == [None, "good"]
+
+
+def test_rows_carried_into_a_wider_table_have_nulls(lake: Lake):
+    lake.commit(ok(A, builder("a")))
+    [contract] = load_all()
+    lake.contracts = [_with(contract, Column("mood", "string", "New at AWS.", "Mood"))]
+    lake.commit(failed(A))
+    lake.publish()
+
+    assert lake.sql("select name, mood from image_builders") == [("a", None)]

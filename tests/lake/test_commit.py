@@ -1,0 +1,328 @@
+"""Atomic, once per attempt, in one order: the commit itself."""
+
+import errno
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import CommitError, Conflict, ExportError, StorageFailed
+from pipelines.lake.draft import Draft
+from pipelines.lake.manifest import Manifest, find_attempt, head, history
+from pipelines.lake.store import LocalStore
+from pipelines.scope import Status
+from tests.lake.lakes import A, B, C, Answer, Lake, at, builder, failed, filtered, ok
+
+
+def test_every_table_has_a_file_even_when_nobody_has_rows(lake: Lake):
+    manifest = lake.commit(ok(A))
+
+    assert all(table.files for table in manifest.tables.values())
+    assert {f.path for t in manifest.tables.values() for f in t.files} == lake.files()
+    for table in manifest.tables:
+        lake.sql(f"select * from {table}")
+
+
+def test_the_manifest_says_what_lies_in_the_files(lake: Lake):
+    lake.commit(ok(A, builder("a", subnets=["s1", "s2"])), ok(B))
+    manifest = lake.commit(failed(A), ok(B, builder("b")))
+
+    for table in manifest.tables.values():
+        for file in table.files:
+            assert (lake.store.root / file.path).stat().st_size == file.bytes
+    assert {n: manifest.tables[n].rows for n in ("image_builders", "image_builder_subnets", "scope_runs", "snapshots")} == {
+        "image_builders": 2,
+        "image_builder_subnets": 2,
+        "scope_runs": 2,
+        "snapshots": 2,
+    }
+    assert manifest.counts | {"tasks_total": 2, "items": 2, "items_fresh": 1, "items_carried": 1} == manifest.counts
+
+
+def test_the_history_is_a_chain(lake: Lake):
+    for _ in range(3):
+        lake.commit(ok(A))
+
+    first, second, third = history(lake.store)
+    assert [m.seq for m in (first, second, third)] == [1, 2, 3]
+    assert (third.parent_digest, second.parent_digest, first.parent_seq) == (second.digest, first.digest, None)
+    assert first.committed_at < second.committed_at < third.committed_at
+    assert lake.sql("select seq, committed_at from snapshots order by 1") == [(m.seq, m.committed_at) for m in history(lake.store)]
+    assert [m.seq for m in history(lake.store, since_seq=2)] == [2, 3]
+
+
+def test_the_same_attempt_commits_once(lake: Lake):
+    first = lake.commit(ok(A, builder("a")), attempt="x")
+    again = lake.commit(ok(A, builder("b")), attempt="x")
+
+    assert (again, lake.names()) == (first, ["a"])
+    assert lake.files() == {f.path for t in first.tables.values() for f in t.files}, "the second draft is gone"
+
+
+def test_an_earlier_attempt_of_a_run_is_found(lake: Lake):
+    one = lake.commit(ok(A), attempt="one")
+    two = lake.commit(ok(A), attempt="two")
+    lake.commit(ok(A), attempt="three")
+
+    def found(run: str, attempt: str) -> Manifest | None:
+        return find_attempt(lake.store, run_id=run, attempt_id=attempt)
+
+    assert (found("run-one", "one"), found("run-two", "other"), found("none", "none")) == (one, two, None)
+
+
+class Raced(LocalStore):
+    """A store in which others commit just before we create our manifest."""
+
+    rivals: list[Callable[[], object]]
+
+    def create(self, path: str, content: bytes) -> bool:
+        """Let a rival go first."""
+        if self.rivals:
+            self.rivals.pop()()
+        return super().create(path, content)
+
+
+def raced(lake: Lake, *rivals: Callable[[Lake], object]) -> Lake:
+    """The same warehouse through a store in which each of the rivals is faster than us once."""
+    ours = Lake(lake.store.root)
+    ours.store = Raced(lake.store.root)
+    ours.store.rivals = [lambda rival=rival: rival(lake) for rival in rivals]
+    ours.minute, ours.scopes, ours.who = lake.minute, lake.scopes, "ours"
+    return ours
+
+
+def test_who_comes_second_builds_on_the_first(lake: Lake):
+    lake.commit(ok(A, builder("a")), ok(B, builder("b")))
+    ours = raced(lake, lambda other: other.commit(ok(B, builder("b2"))))
+
+    manifest = ours.commit(ok(A, builder("a2")))
+
+    assert (manifest.seq, lake.names(A), lake.names(B)) == (3, ["a2"], ["b2"])
+    assert {f.path for m in history(lake.store) for t in m.tables.values() for f in t.files} == lake.files()
+
+
+def test_an_older_answer_never_replaces_a_newer_one(lake: Lake):
+    lake.commit(ok(A, builder("a")), ok(B, builder("b")))
+    ours = raced(lake, lambda other: other.commit(ok(A, builder("newer"), minute=50)))
+
+    ours.commit(ok(A, builder("older")), ok(B, builder("b2")))
+
+    assert (lake.names(A), lake.names(B), lake.run(A)["observed_at"]) == (["newer"], ["b2"], at(50))
+    assert [c[:3] for c in lake.changes()] == [("b", "deleted", None), ("b2", "created", None)]
+
+
+def test_a_newer_answer_replaces_a_rivals_older_one(lake: Lake):
+    lake.commit(ok(A, builder("a")), ok(B, builder("b")))
+    ours = raced(lake, lambda other: other.commit(ok(A, builder("older")), failed(B), planned=[A, B]))
+
+    ours.commit(ok(A, builder("newer"), minute=60), planned=[A, B])
+
+    assert (lake.names(A), lake.run(A)["observed_at"], lake.run(B)["status"]) == (["newer"], at(60), "denied")
+
+
+def test_a_scope_that_a_later_run_has_just_asked_does_not_end(lake: Lake):
+    lake.commit(ok(A, builder("a")))
+    ours = raced(lake, lambda other: other.commit(ok(C, builder("c"), minute=40), planned=[A, C]))
+
+    ours.commit(ok(A, builder("a")), planned=[A])
+
+    assert (lake.names(C), lake.sql("select count(*) from accounts")) == (["c"], [2])
+
+
+def test_rivals_without_end_are_a_conflict_that_leaves_nothing(lake: Lake):
+    lake.commit(ok(A, builder("a")))
+    ours = raced(lake, *[lambda other: other.commit(ok(B))] * 3)
+
+    with pytest.raises(Conflict, match="3 other commits came first"):
+        ours.commit(ok(A, builder("z")), max_rebases=2)
+    assert lake.names(A) == ["a"]
+    assert {f.path for m in history(lake.store) for t in m.tables.values() for f in t.files} == lake.files()
+
+
+def test_our_own_manifest_that_came_through_in_spite_of_an_error_is_a_success(lake: Lake):
+    class Deaf(LocalStore):
+        def create(self, path: str, content: bytes) -> bool:
+            super().create(path, content)
+            raise OSError(errno.EIO, "no answer", path)
+
+    lake.store = Deaf(lake.store.root)
+    manifest = lake.commit(ok(A, builder("a")))
+
+    assert (head(lake.store), lake.names()) == (manifest, ["a"])
+
+
+def test_runs_at_once_give_one_line_and_lose_nothing(lake: Lake):
+    scopes = [f"{n:012}/eu-west-1" for n in range(4)]
+    lake.commit(*(ok(s) for s in scopes))
+
+    def commit(number: int) -> None:
+        mine = Lake(lake.store.root)
+        mine.minute, mine.scopes = 10 * (number + 1), scopes
+        mine.commit(ok(scopes[number], builder(f"b{number}")), attempt=str(number))
+
+    threads = [threading.Thread(target=commit, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [m.seq for m in history(lake.store)] == [1, 2, 3, 4, 5]
+    assert lake.sql("select name from image_builders order by 1") == ["b0", "b1", "b2", "b3"]
+
+
+OPERATIONS = ("read_bytes", "writing", "create", "list", "remove", "exists")
+
+
+class Failing(LocalStore):
+    """A store whose n-th operation fails as a full disk would, and with it all later writes."""
+
+    left: int
+
+    def __getattribute__(self, name: str) -> object:
+        """Count operations down."""
+        if name in OPERATIONS:
+            self.left -= 1
+            if self.left <= 0:
+                raise OSError(errno.ENOSPC, "No space left on device", str(self.root))
+        return super().__getattribute__(name)
+
+
+def test_a_disk_that_fails_at_any_operation_leaves_the_old_or_the_new_snapshot(tmp_path: Path):
+    outcomes: list[bool] = []
+    for n in range(1, 80):
+        lake = Lake(tmp_path / str(n))
+        old = lake.commit(ok(A, builder("a", subnets=["s"])), ok(B, builder("b")))
+        healthy, lake.store = lake.store, Failing(lake.store.root)
+        lake.store.left = n
+        with suppress(StorageFailed):
+            lake.commit(ok(A, builder("a2")), failed(B))
+        lake.store = healthy
+        outcomes.append(head(healthy) != old)
+        assert lake.names(A) == (["a2"] if outcomes[-1] else ["a"])
+        if outcomes[-1]:
+            break
+    assert outcomes[-1], "in the end a disk that fails late does not matter"
+    assert len(outcomes) > 15
+
+
+def test_a_failing_disk_is_told_in_one_line(lake: Lake):
+    lake.commit(ok(A, builder("a")))
+    lake.store = Failing(lake.store.root)
+    lake.store.left = 6
+
+    with pytest.raises(StorageFailed, match=r"^/\S+: No space left on device$"):
+        lake.commit(ok(A, builder("b")))
+
+
+@pytest.mark.parametrize(
+    ("answer", "what"),
+    [
+        (ok(A, builder("a"), counts={"items": 2}), "gave 2 items, but rows, duplicates and quarantine hold 1"),
+        (ok(A, builder("a"), counts={"rows": 2, "items": 2}), r"should have 2 rows \(ok\), but the draft holds 1"),
+        (Answer(A, [builder("a")], Status.DENIED), r"should have 0 rows \(denied\), but the draft holds 1"),
+        (ok(A, builder("a"), builder("a")), "image_builders holds .*/a twice"),
+    ],
+)
+def test_a_broken_rule_stops_the_commit(lake: Lake, answer: Answer, what: str):
+    lake.commit(ok(A, builder("old")))
+
+    with pytest.raises(CommitError, match=what) as refused:
+        lake.commit(answer)
+    assert refused.value.exit_code == 4
+    assert "\n" not in str(refused.value)
+    assert (lake.names(), len(history(lake.store))) == (["old"], 1)
+    assert lake.files() == {f.path for m in history(lake.store) for t in m.tables.values() for f in t.files}
+
+
+def test_rows_of_a_scope_that_was_not_asked_stop_the_commit(lake: Lake):
+    with pytest.raises(CommitError, match="which was not asked"):
+        lake.commit(ok(A), draft=lake.draft(ok(B, builder("b"))))
+
+
+def test_a_child_without_its_item_stops_the_commit(lake: Lake):
+    orphan = lake.draft(ok(A, builder("a", subnets=["s"])))
+    orphan.files["image_builders"].clear()
+
+    with pytest.raises(CommitError, match="image_builder_subnets holds a row of .*/a, which is not in image_builders"):
+        lake.commit(ok(A), draft=orphan)
+
+
+def test_an_answer_that_nobody_planned_stops_the_commit(lake: Lake):
+    with pytest.raises(CommitError, match="had not planned it"):
+        lake.commit(ok(A), planned=[B])
+
+
+def test_a_draft_takes_only_rows_of_its_contract(lake: Lake):
+    draft: Draft = lake.draft()
+    table = lake.contracts[0].item_table
+    import pyarrow as pa
+
+    with pytest.raises(CommitError, match="no table of this run"):
+        draft.write({"builders": pa.table({"a": [1]})})
+    with pytest.raises(CommitError, match="other columns than its contract"):
+        draft.write({table.name: pa.table({"a": [1]})})
+
+
+def many(count: int, prefix: str = "b") -> list[dict[str, object]]:
+    return [builder(f"{prefix}{n:03}", subnets=["s"]) for n in range(count)]
+
+
+def test_a_great_fall_is_guarded_and_the_rest_commits(lake: Lake):
+    lake.commit(ok(A, *many(60)), ok(B, *many(5)))
+    manifest = lake.commit(ok(A, *many(3)), ok(B, *many(5), builder("new")))
+
+    assert (len(lake.names(A)), len(lake.names(B))) == (60, 6)
+    run = lake.run(A)
+    assert (run["status"], run["is_stale"], run["items"], run["observed_at"]) == ("guarded", True, 0, at(1))
+    assert "fell from 65 to 9" in run["reason"]
+    assert "the 60 of this scope are kept (3 now): accept with --force" in run["reason"]
+    assert [c[0] for c in lake.changes()] == ["new"]
+    assert lake.sql("select count(*) from image_builder_subnets") == [65]
+    assert manifest.counts["tasks_failed"] == 1
+    assert (manifest.counts["items_fresh"], manifest.counts["items_carried"]) == (6, 60)
+
+
+def test_force_accepts_a_great_fall(lake: Lake):
+    lake.commit(ok(A, *many(60)))
+    lake.commit(ok(A), forced=True)
+
+    assert (lake.names(), lake.run()["status"]) == ([], "ok")
+
+
+@pytest.mark.parametrize(("before", "after"), [(20, 0), (60, 30), (60, 40)])
+def test_a_small_fall_or_a_half_is_believed(lake: Lake, before: int, after: int):
+    lake.commit(ok(A, *many(before)))
+    lake.commit(ok(A, *many(after)))
+
+    assert len(lake.names()) == after
+
+
+def test_a_new_scope_does_not_hide_a_fall(lake: Lake):
+    lake.commit(ok(A, *many(60)))
+    lake.commit(ok(A), ok(B, *many(60)))
+
+    assert (len(lake.names(A)), lake.run(A)["status"], len(lake.names(B))) == (60, "guarded", 60)
+
+
+def test_scopes_that_end_with_many_rows_are_guarded_too(lake: Lake):
+    lake.commit(ok(C, *many(30)), ok(A))
+    lake.commit(ok(A), planned=[A])
+
+    assert (len(lake.names(C)), lake.run(C)["status"], lake.run(C)["is_stale"]) == (30, "guarded", True)
+    assert lake.sql("select count(*) from accounts") == [2]
+
+    lake.commit(ok(A), planned=[A], forced=True)
+    assert lake.sql("select count(*) from image_builders") == [0]
+
+
+def test_a_filtered_answer_never_trips_the_guard(lake: Lake):
+    lake.commit(ok(A, *many(60)))
+    lake.commit(filtered(A, *many(1)))
+
+    assert (len(lake.names()), lake.run()["status"]) == (60, "filtered")
+
+
+def test_every_failure_of_a_commit_is_foreseen(lake: Lake):
+    assert all(issubclass(error, ExportError) for error in (CommitError, Conflict, StorageFailed))

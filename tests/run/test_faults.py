@@ -1,0 +1,153 @@
+"""Whatever one scope does, no row is lost, none is falsely deleted, and its status says what happened."""
+
+import pytest
+
+from pipelines.emulator import FAULTS
+from pipelines.errors import NothingSeen
+from tests.export import ACCOUNTS, Export
+from tests.factories import image_builder
+
+SICK, WELL = f"{ACCOUNTS[0]}/eu-west-1", f"{ACCOUNTS[1]}/us-east-1"
+
+FAILS = {
+    "throttle": "throttled",
+    "request_limit": "throttled",
+    "deny": "denied",
+    "deny_scp": "denied",
+    "expired": "expired",
+    "error500": "error",
+    "reset": "network",
+    "truncated": "malformed",
+    "short_body": "malformed",
+    "html": "malformed",
+    "empty_body": "malformed",
+    "missing_key": "malformed",
+    "null_list": "malformed",
+    "repeated_token": "malformed",
+    "token_cycle": "malformed",
+    "endless_empty": "malformed",
+    "foreign_arn": "mismatched",
+}
+ODD = ("duplicate_items", "unknown_field", "unknown_enum", "wrong_types", "bad_timestamp", "no_name", "bad_element")
+
+
+def populate(export: Export) -> None:
+    for scope in (SICK, WELL):
+        names = [f"b{n}" for n in range(3)]
+        items = [image_builder(n, subnets=["subnet-1"], State="RUNNING", CreatedTime=1.7e9) for n in names]
+        export.aws.put(scope, *items)
+
+
+def test_every_fault_of_the_emulator_is_tried_here() -> None:
+    assert set(FAULTS) == {*FAILS, *ODD, "slow"}
+
+
+@pytest.mark.parametrize(("fault", "status"), FAILS.items())
+def test_a_scope_that_fails_keeps_its_rows_and_says_why(export: Export, fault: str, status: str) -> None:
+    populate(export)
+    first = export.run()
+    export.aws.fail(SICK, fault)
+    export.aws.put(WELL, image_builder("new"))
+    second = export.run()
+
+    assert (first.exit_code, second.exit_code) == (0, 3)
+    assert export.statuses()[SICK] == status
+    assert {s for scope, s in export.statuses().items() if scope != SICK} == {"ok"}
+    kept = export.sql("select count(*), bool_and(is_stale), max(observed_at) < (select max(started_at) from snapshots)"
+                      f" from image_builders where account_id || '/' || region = '{SICK}'")  # fmt: skip
+    assert kept == [(3, True, True)]
+    assert export.sql(f"select count(*) from image_builder_subnets where account_id || '/' || region = '{SICK}'") == [3]
+    assert export.changes() == [("new", "created", None)]
+
+
+@pytest.mark.parametrize("fault", ODD)
+def test_odd_items_land_or_stand_in_quarantine_and_delete_nothing(export: Export, fault: str) -> None:
+    populate(export)
+    export.run()
+    export.aws.fail(SICK, fault)
+    result = export.run()
+
+    assert result.exit_code == 0
+    assert set(export.statuses().values()) == {"ok"}
+    assert "deleted" not in {change for _, change, _ in export.changes()}
+    names = export.sql(f"select name from image_builders where account_id || '/' || region = '{SICK}'")
+    assert {"b0", "b1", "b2"} <= set(names)
+    odd = export.sql("select (select count(*) from quarantine) + (select count(*) from drift)"
+                     " + (select sum(duplicates)::int from scope_runs)")  # fmt: skip
+    assert odd[0] > 0
+
+
+def test_a_slow_scope_only_takes_longer(export: Export) -> None:
+    populate(export)
+    export.aws.fail(SICK, "slow", times=1)
+
+    assert export.run().exit_code == 0
+
+
+def test_a_fault_that_passes_leaves_no_trace_but_a_retry(export: Export) -> None:
+    populate(export)
+    export.extract = {"max_attempts": 4}
+    export.aws.fail(SICK, "truncated", times=1)
+    export.aws.fail(WELL, "throttle", times=1)
+
+    assert export.run().exit_code == 0
+    assert export.sql("select sum(retries)::int, sum(throttles)::int from scope_runs") == [(2, 1)]
+
+
+def test_a_fault_that_heals_leaves_the_warehouse_as_aws_is(export: Export) -> None:
+    populate(export)
+    export.run()
+    export.aws.fail("*", "error500")
+    export.run()
+    export.aws.heal()
+    export.aws.remove(SICK, "b0")
+    export.run()
+
+    assert set(export.statuses().values()) == {"ok"}
+    assert export.changes() == [("b0", "deleted", None)]
+    assert export.sql("select count(*) from image_builders where is_stale") == [0]
+
+
+def test_an_expected_denial_costs_nothing_until_it_hides_rows(export: Export) -> None:
+    export.aws.fail(SICK, "deny_scp")
+    export.aws.put(WELL, image_builder("a"))
+
+    assert export.run().exit_code == 0
+    assert export.sql("select status, is_expected from scope_runs where is_expected") == [("denied", True)]
+
+
+def test_a_region_that_is_not_enabled_is_told_from_bad_keys(export: Export) -> None:
+    account, region = SICK.split("/")
+    export.aws.disable_region(account, region)
+    result = export.run()
+
+    assert (result.exit_code, export.statuses()[SICK]) == (0, "disabled")
+    export.aws.disable_region(account, "us-east-1")
+    assert export.run().exit_code == 3
+    assert {s for scope, s in export.statuses().items() if scope.startswith(account)} == {"denied"}
+
+
+def test_the_first_run_needs_at_least_one_answer(export: Export) -> None:
+    export.aws.fail("*", "deny")
+
+    with pytest.raises(NothingSeen, match=r"no scope answered .* 4 of 4 scopes are denied"):
+        export.run()
+    assert list((export.folder / "warehouse").rglob("*.parquet")) == []
+
+
+def test_when_all_fails_the_rows_stay_and_the_reasons_are_committed(export: Export) -> None:
+    populate(export)
+    export.run()
+    export.aws.fail("*", "deny")
+    export.extract = {"max_failed_ratio": 1.0, "max_attempts": 1}
+
+    assert export.run().exit_code == 3
+    assert export.sql("select count(*), bool_and(is_stale) from image_builders") == [(6, True)]
+
+
+def test_accepted_failures_leave_exit_code_0(export: Export) -> None:
+    populate(export)
+    export.extract = {"max_failed_ratio": 0.25, "max_attempts": 1}
+    export.aws.fail(SICK, "deny")
+
+    assert export.run().exit_code == 0

@@ -1,0 +1,72 @@
+"""The project keeps its word: versions agree, links lead somewhere, the wheel works where nothing else is."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pipelines
+
+ROOT = Path(__file__).parent.parent
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "schemas" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+
+
+def test_the_version_is_the_changelogs_newest() -> None:
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+
+    assert newest is not None
+    assert newest[1] == pipelines.__version__
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_between_our_pages_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", page.read_text())
+
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_each_guarantee_names_a_test_that_exists() -> None:
+    text = (ROOT / "docs" / "guarantees.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text)
+
+    assert len(re.findall(r"^\| I\d+ ", text, re.M)) == 15
+    assert len(named) >= 15
+    missing = [f"{file}::{test}" for file, test in named if f"def {test}" not in (ROOT / file).read_text()]
+    assert missing == []
+
+
+def test_the_two_commands_at_the_top_of_the_readme_are_what_ci_runs() -> None:
+    readme, ci = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
+
+    assert "uv run appstream-export demo" in readme
+    assert "uv run pytest" in readme
+    assert re.search(r"^uv run pytest(\s|$)", ci, re.M)
+
+
+def test_a_wheel_in_an_empty_environment_answers_from_another_folder(tmp_path: Path) -> None:
+    uv = [shutil.which("uv") or "uv"]
+    run(*uv, "build", "--wheel", "--out-dir", str(tmp_path / "dist"), str(ROOT), cwd=tmp_path)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    run(*uv, "venv", "--python", sys.executable, str(tmp_path / "env"), cwd=tmp_path)
+    python = tmp_path / "env" / "bin" / "python"
+    run(*uv, "pip", "install", "--python", str(python), str(wheel), cwd=tmp_path)
+    answer = run(str(python.with_name("appstream-export")), "tables", "--json", cwd=tmp_path)
+
+    assert '"image_builder_subnets"' in answer
+
+
+def run(*command: str, cwd: Path) -> str:
+    """Standard output of a command that must succeed."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("APPSTREAM_EXPORT", "VIRTUAL_ENV", "PYTHONPATH"))}
+    done = subprocess.run(command, cwd=cwd, env=clean, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
