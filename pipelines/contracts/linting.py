@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from pipelines.contracts.contract import Column, Contract, Table
 from pipelines.contracts.fields import Field, NoSuchField, follow, leaves, rows_of
-from pipelines.contracts.naming import column_names
+from pipelines.contracts.loader import snake
+from pipelines.contracts.naming import column_names, singular_of
 from pipelines.contracts.proposal import column_line
 
 
@@ -96,7 +97,7 @@ def _line(contract: Contract, path: str, field: Field) -> str:
     table = _table_of(contract, path)
     taken = {c.name for c in table.columns} if table else set(contract.parent_key)
     source = path.rpartition("[]")[2].lstrip(".") or "."
-    named = source if source != "." else _each(path).rpartition(".")[2]
+    named = source if source != "." else singular_of(snake(path.removesuffix("[]").rpartition(".")[2]))
     name = column_names([named], taken, contract.singular)[named]
     return column_line(name, source, field, 0)
 

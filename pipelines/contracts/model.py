@@ -9,7 +9,7 @@ from typing import Any
 import botocore
 from botocore.exceptions import DataNotFoundError
 from botocore.loaders import Loader
-from botocore.model import OperationModel, ServiceModel, Shape
+from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 
 from pipelines.contracts.contract import Contract
 from pipelines.contracts.fields import Answer, Field, NoSuchField, follow, rows_of
@@ -161,7 +161,7 @@ def _lists_of_structures(operation: OperationModel) -> list[str]:
     return [
         _name_on_the_wire(name, shape)
         for name, shape in members.items()
-        if shape.type_name == "list" and shape.member.type_name == "structure"
+        if isinstance(shape, ListShape) and isinstance(shape.member, StructureShape)
     ]
 
 
@@ -192,9 +192,9 @@ def _field(
     below = above | {shape.name}
     if shape.name in above:
         aws_type = f"recursive {aws_type}"
-    elif shape.type_name == "structure" and shape.members and not shape.is_document_type:
+    elif isinstance(shape, StructureShape) and shape.members and not shape.is_document_type:
         kind, fields = "structure", tuple(_members(shape, below, is_sensitive=is_sensitive))
-    elif shape.type_name == "list":
+    elif isinstance(shape, ListShape):
         kind, element = "list", _field("", shape.member, below, is_sensitive=is_sensitive)
     return Field(
         name=name,
@@ -209,14 +209,14 @@ def _field(
     )
 
 
-def _members(shape: Any, above: frozenset[str], *, is_sensitive: bool) -> Iterator[Field]:
+def _members(shape: StructureShape, above: frozenset[str], *, is_sensitive: bool) -> Iterator[Field]:
     for name, member in shape.members.items():
         wire = _name_on_the_wire(name, member)
         yield _field(wire, member, above, is_required=name in shape.required_members, is_sensitive=is_sensitive)
 
 
-def _is_sensitive(shape: Any) -> bool:
-    inner = (shape.key, shape.value) if shape.type_name == "map" else ()
+def _is_sensitive(shape: Shape) -> bool:
+    inner = (shape.key, shape.value) if isinstance(shape, MapShape) else ()
     return any(s.metadata.get("sensitive") for s in (shape, *inner))
 
 

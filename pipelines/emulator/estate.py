@@ -46,6 +46,8 @@ BROKEN = Scope("318273645546", "us-west-2")
 DAMAGED = Scope("530918274655", "us-west-2")
 AHEAD_OF_US = Scope("804736251908", "eu-west-1")
 CROWDED = Scope("612340987123", "us-east-1")  # more than a page
+# The first builder here shows every field that AWS knows, so that no column of the demo stays empty.
+EVERY_FIELD = (CROWDED, Scope("210987654321", "us-east-1"), Scope("839201746582", "ap-northeast-1"))
 
 # Per moment: faults that begin, and scopes that heal.
 FAULTS_FROM: tuple[tuple[tuple[Scope, str], ...], ...] = (
@@ -62,6 +64,7 @@ NEXT_STATES: Mapping[str, tuple[str, ...]] = {
     "PENDING": ("RUNNING",),
 }
 NEXT_STATE_ELSE = ("STOPPED",)
+OF_FAILED = ("StateChangeReason", "ImageBuilderErrors")
 # How often each thing happens at a moment.
 HAPPENS: tuple[tuple[str, int], ...] = (("state", 14), ("error", 3), ("deleted", 4), ("recreated", 2), ("created", 5))
 
@@ -155,15 +158,15 @@ def _opening(seed: int) -> World:
 
 def _builders(scope: Scope, account_name: str, seed: int) -> dict[str, Item]:
     dice = Random(f"{seed}/{scope}")  # noqa: S311 - a demo, no secret
-    watched = scope in (DENIED, BROKEN, DAMAGED, AHEAD_OF_US)  # these must have rows to keep
+    watched = scope in (DENIED, BROKEN, DAMAGED, AHEAD_OF_US, *EVERY_FIELD)  # these must not be empty
     count = 63 if scope == CROWDED else dice.randint(3, 6) if watched else dice.choice((0, 1, 2, 3, 3, 4, 5, 6, 7, 9))
     team = account_name.partition("-")[0]
     names = [f"{team}-{dice.choice(PURPOSES)}-{number:02d}" for number in range(1, count + 1)]
-    # The first one of each scope shows every field, so that none is missing from the demo.
-    return {
-        name: image_builder(name, scope=scope, seed=seed, at=OPENING, complete=position == 0)
-        for position, name in enumerate(names)
-    }
+    builders = {name: image_builder(name, scope=scope, seed=seed, at=OPENING) for name in names}
+    if scope in EVERY_FIELD:
+        name = names[0]
+        builders[name] = image_builder(name, scope=scope, seed=seed, at=OPENING, complete=True, State="FAILED")
+    return builders
 
 
 def _next_world(before: World, moment: int, seed: int) -> tuple[World, list[Event]]:
@@ -184,7 +187,8 @@ def _next_world(before: World, moment: int, seed: int) -> tuple[World, list[Even
 
 def _happen(kind: str, items: dict[str, Item], name: str, scope: Scope, dice: Random, at: datetime) -> None:
     if kind == "state":
-        items[name] = items[name] | {"State": dice.choice(NEXT_STATES.get(items[name]["State"], NEXT_STATE_ELSE))}
+        state = dice.choice(NEXT_STATES.get(items[name]["State"], NEXT_STATE_ELSE))
+        items[name] = {k: v for k, v in items[name].items() if k not in OF_FAILED} | {"State": state}
     elif kind == "error":
         items[name] = items[name] | _failure(dice, at)
     else:

@@ -133,7 +133,9 @@ def _structure(shape: Any, path: str, pen: Pen) -> Item:
     written = {
         name: _value(member, f"{path}.{name}".lstrip("."), pen)
         for name, member in shape.members.items()
-        if pen.complete or _is_present(name, failed, pen.dice(f"{path}.{name} present"))
+        if pen.complete
+        or name in shape.required_members
+        or _is_present(name, failed, pen.dice(f"{path}.{name} present"))
     }
     for code, message in (("Code", "Message"), ("ErrorCode", "ErrorMessage")):
         if code in written and message in written:

@@ -10,6 +10,7 @@ from botocore.parsers import ResponseParserError
 from pipelines.errors import Retriable, ScopeError, cause_of
 
 REASON_CHARS_MAX = 500  # a denial with role, resource and policy type needs about 300
+_HEAD_CHARS = 300
 # The first class that fits names the cause; subclasses stand before their parents.
 _WIRE: tuple[tuple[type[Exception], str], ...] = (
     (aws.EndpointConnectionError, "EndpointConnectionError"),
@@ -33,7 +34,9 @@ def one_line(text: str, secrets: Sequence[str | None] = ()) -> str:
     for secret in filter(None, secrets):
         text = text.replace(secret, "***")
     text = _CONTROLS.sub(" ", _TOKEN.sub("***", text)).strip()
-    return text if len(text) <= REASON_CHARS_MAX else text[: REASON_CHARS_MAX - 1] + "…"
+    if len(text) <= REASON_CHARS_MAX:
+        return text
+    return f"{text[:_HEAD_CHARS]}…{text[_HEAD_CHARS + 1 - REASON_CHARS_MAX :]}"  # a denial's end names the policy type
 
 
 def scope_error(error: Exception, operation: str, secrets: Sequence[str | None] = ()) -> ScopeError:

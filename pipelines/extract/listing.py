@@ -68,7 +68,7 @@ class Listing:
         if page_size is not None and self.limit_key is not None:
             found[self.limit_key] = page_size
         if names and self.takes_names:
-            found[NAMES] = list(names)
+            found[NAMES] = list(dict.fromkeys(names))
         return found
 
     def read(self, response: Mapping[str, Any]) -> dict[str, Any]:

@@ -145,9 +145,7 @@ class _Round:
         asked = [contracts[name] for name in dict.fromkeys(task.resource for task in tasks)]
         people = [accounts[account_id] for account_id in dict.fromkeys(task.scope.account_id for task in tasks)]
         self._clients = Clients(settings, [f"{c.service}:{c.operation}" for c in asked])
-        listings = {c.name: Listing.of(c, self._clients.session) for c in asked}
-        for listing in listings.values():
-            listing.check(ask)
+        listings = _listings(asked, self._clients, ask)
         regions = {task.scope.region for task in tasks}
         self._sessions = Sessions(settings, self._clients, people, run_id=run_id, regions=regions)
         attempts = settings.extract.max_attempts
@@ -235,6 +233,13 @@ class _Round:
                 return self._out.put(result, timeout=POLL_S)
             except queue.Full:
                 continue
+
+
+def _listings(contracts: Iterable[Contract], clients: Clients, ask: Ask) -> dict[str, Listing]:
+    found = {c.name: Listing.of(c, clients.session) for c in contracts}
+    for listing in found.values():
+        listing.check(ask)
+    return found
 
 
 def interleaved(scans: Sequence[Scan]) -> dict[str, list[Scan]]:

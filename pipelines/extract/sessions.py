@@ -33,10 +33,11 @@ class Source:
         self._settings, self._profile = settings, profile
         self._lock, self._asking = Lock(), Lock()
         self._session: botocore.session.Session | None = None
+        self._given: Credentials | None = None
         self._account_id: str | None = None
 
     def __str__(self) -> str:
-        return f'profile "{self._profile}"' if self._profile else "the default credentials"
+        return f'profile "{self._profile}"' if self._profile else "boto3's default chain"
 
     def credentials(self) -> Credentials:
         """Current ones, refreshed by botocore where it can; raises ScopeError when there are none."""
@@ -48,7 +49,8 @@ class Source:
                 found = self._session.get_credentials()
                 if found is None:
                     raise NoCredentialsError
-                return Credentials(*found.get_frozen_credentials()[:3])
+                self._given = Credentials(*found.get_frozen_credentials()[:3])
+                return self._given
         except (BotoCoreError, ClientError) as error:
             raise scope_error(error, str(self)) from None  # a credential process may print anything
 
@@ -61,9 +63,9 @@ class Source:
 
     def reload(self, used: Credentials) -> None:
         """Search again, after AWS called `used` expired: a file or a sign-in may have brought new ones."""
-        with self._lock:
-            now = self._session.get_credentials() if self._session else None
-            if now is None or now.get_frozen_credentials().token == used.token:
+        with self._asking, self._lock:  # so that no proof of the old ones is taken for the new ones
+            given = self._given
+            if given and (given.access_key, given.token) == (used.access_key, used.token):
                 self._session = self._account_id = None
 
     @property

@@ -17,7 +17,7 @@ from pipelines.contracts import Contract, Table, arrow, operational_tables
 from pipelines.contracts.contract import all_tables
 from pipelines.errors import Conflict, StorageFailed
 from pipelines.lake import changes, decisions, layout, sql, validation
-from pipelines.lake.decisions import Decision, Run, is_failed, task_of
+from pipelines.lake.decisions import Decision, Rows, Run, is_failed, task_of
 from pipelines.lake.draft import Draft
 from pipelines.lake.manifest import FORMAT, FileEntry, Manifest, TableFiles, find_attempt, head, read
 from pipelines.lake.parquet import sort_columns, write_part
@@ -159,9 +159,14 @@ class _Attempt:
 
     def _write_carried(self, staging: Staging, table: Table) -> None:
         """Rows that stay, in a file beside the draft's; or all rows, where the draft's files hold some that do not count."""
-        sources, fresh = [f"carried_{table.name}"], self.work.draft.files[table.name]
-        if staging.is_cut(table):
+        fresh, sources = self.work.draft.files[table.name], []
+        if any(d.rows in (Rows.CARRY, Rows.MERGE) for d in self.decisions):
+            sources.append(f"carried_{table.name}")
+        if any(d.set_aside for d in self.decisions) and staging.is_cut(table):
             sources, fresh = [f"new_{table.name}", *sources], []
+        if not sources:
+            self._write(table, [], fresh)
+            return
         union = " union all ".join(f'from "{source}"' for source in sources)
         order = ", ".join(f'"{column}"' for column in sort_columns(table))
         self._write(table, staging.stream(f"from ({union}) order by {order}"), fresh)

@@ -22,6 +22,10 @@ class Answer:
     results: list[Page | Outcome] = field(default_factory=list)
 
     @property
+    def pages(self) -> list[Page]:
+        return [r for r in self.results if isinstance(r, Page)]
+
+    @property
     def outcomes(self) -> dict[str, Outcome]:
         return {str(r.task.scope): r for r in self.results if isinstance(r, Outcome)}
 
@@ -37,7 +41,7 @@ class Answer:
     def items(self, scope: str | None = None) -> list[Any]:
         """Raw items of answered tasks, in order."""
         ended = {o.task for o in self.outcomes.values() if o.status.is_answer}
-        pages = [r for r in self.results if isinstance(r, Page) and r.task in ended]
+        pages = [p for p in self.pages if p.task in ended]
         return [i for p in pages if scope in (None, str(p.task.scope)) for i in p.items]
 
     def names(self, scope: str | None = None) -> list[Any]:

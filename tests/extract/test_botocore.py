@@ -1,5 +1,6 @@
 """What we lean on in botocore without its promise. Each test fails with a sentence that says what moved."""
 
+from dataclasses import replace
 from typing import Any
 
 import botocore
@@ -107,11 +108,10 @@ def test_another_protocol_is_refused_before_anything_is_asked(monkeypatch: pytes
 
 
 def test_an_operation_that_botocore_lacks_is_refused() -> None:
-    class Renamed:
-        file, service, operation = contract().file, "appstream", "DescribeNothing"
+    renamed = replace(contract(), operation="DescribeNothing")
 
     with pytest.raises(SetupError, match=r"appstream DescribeNothing: botocore .* does not know it"):
-        Listing.of(Renamed(), botocore.session.Session())  # type: ignore[arg-type]
+        Listing.of(renamed, botocore.session.Session())
 
 
 def test_a_page_size_is_refused_where_the_operation_takes_none() -> None:

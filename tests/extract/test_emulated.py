@@ -33,6 +33,9 @@ STATUSES = {
     "no_name": "ok",
     "bad_element": "ok",
 }
+# One false token leads a scan astray, so these do not pass.
+ASTRAY = ("repeated_token", "token_cycle", "endless_empty")
+PASSING = [k for k, s in STATUSES.items() if s in ("throttled", "malformed", "network", "error") and k not in ASTRAY]
 SCOPE, OTHER = f"{A}/{EU}", f"{B}/{EU}"
 
 
@@ -66,7 +69,7 @@ def test_a_fault_ends_as_its_status_and_the_other_account_is_whole(kind: str, aw
     assert bool(answer.items(SCOPE)) == (STATUSES[kind] == "ok"), "an empty answer, or rows of a failure"
 
 
-@pytest.mark.parametrize("kind", [k for k, s in STATUSES.items() if s in ("throttled", "malformed", "network", "error")])
+@pytest.mark.parametrize("kind", PASSING)
 def test_a_fault_that_passes_leaves_no_trace(kind: str, aws: Emulator, asking: Asking) -> None:
     names = filled(aws, SCOPE)
     aws.fail(SCOPE, kind, times=1)
@@ -74,11 +77,8 @@ def test_a_fault_that_passes_leaves_no_trace(kind: str, aws: Emulator, asking: A
 
     answer = asking.run(page_size=2)
 
-    assert answer.statuses[SCOPE] in ("ok", "malformed" if kind in ENDLESS else "ok")
-    assert answer.names(SCOPE) in (names, [] if kind in ENDLESS else names)
-
-
-ENDLESS = ("repeated_token", "token_cycle", "endless_empty")  # one false token leads a scan astray for good
+    assert answer.statuses[SCOPE] == "ok"
+    assert answer.names(SCOPE) == names
 
 
 def test_the_emulators_items_arrive_as_it_holds_them(aws: Emulator, asking: Asking) -> None:
@@ -121,7 +121,7 @@ def test_stand_in_credentials_are_of_one_account_and_no_other(aws: Emulator, ask
 
     assert answer.statuses == {f"123456789012/{EU}": "ok", SCOPE: "mismatched"}
     assert answer.names() == ["mine"]
-    assert "the default credentials leads to account 123456789012" not in str(answer.outcomes[SCOPE].reason)
+    assert "default chain leads to account 123456789012, not to" in str(answer.outcomes[SCOPE].reason)
 
 
 def test_names_that_aws_does_not_know_fail_nothing(aws: Emulator, asking: Asking) -> None:

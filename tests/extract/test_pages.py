@@ -142,11 +142,11 @@ def test_a_page_token_that_expired_restarts_the_scan_with_higher_numbers(code: s
     answer = asking.run()
 
     assert answer.statuses == {SCOPE: "ok"}
-    assert [(r.number, [i["Name"] for i in r.items]) for r in answer.results[:-1]] == [
+    assert [(p.number, [i["Name"] for i in p.items]) for p in answer.pages] == [
         (0, ["a"]),
         (1, ["a"]),
         (2, ["b"]),
-    ]  # type: ignore[union-attr]
+    ]
     assert [c.params.get("NextToken") for c in wire.asked("DescribeImageBuilders")] == [None, "1", None, "2"]
     assert answer.only.items == 3
 

@@ -13,7 +13,7 @@ from pipelines.extract import Account, pages, prove_disabled, schedule
 from pipelines.scope import Outcome, Task
 from pipelines.settings import Settings
 from tests.extract.asking import EU, US, A, Answer, Asking, B
-from tests.extract.wire import Reply, Wire, page, refusal
+from tests.extract.wire import Reply, Seen, Wire, page, refusal
 
 SCOPE = f"{A}/{EU}"
 REFUSALS = {
@@ -269,3 +269,28 @@ def test_a_slow_scope_holds_up_no_other(wire: Wire, asking: Asking) -> None:
     order = [str(r.task.scope.account_id) for r in asking.start() if isinstance(r, Outcome)]
 
     assert order[-1] == asking.ids[0]
+
+
+def test_sixty_four_threads_under_faults_give_no_account_anothers_items(wire: Wire, asking: Asking) -> None:
+    """Each answer names the account whose key signed the call; every ninth call fails in one way or another."""
+    asking.ids, asking.regions = [f"{n:012}" for n in range(1, 21)], [EU, US]
+    asking.extract = {"workers": 64, "max_attempts": 30}
+    faults = [Reply(b"", 500), Reply(drop=True), refusal("ThrottlingException"), refusal("ExpiredTokenException")]
+
+    def answer(seen: Seen) -> Reply:
+        turn = len(wire.calls)
+        if turn % 9 == 0:
+            return faults[turn // 9 % len(faults)]
+        number = int(seen.params.get("NextToken", 0))
+        return page(f"{seen.account_id}-{seen.region}-{number}", token=str(number + 1) if number < 4 else None)
+
+    for account in asking.ids:
+        for region in asking.regions:
+            wire.always(f"{account}/{region}", answer)
+
+    answered = asking.run()
+
+    assert set(answered.statuses.values()) <= {"ok", "expired"}
+    for scope, status in answered.statuses.items():
+        mine = [f"{scope.replace('/', '-')}-{n}" for n in range(5)]
+        assert answered.names(scope) == (mine if status == "ok" else [])

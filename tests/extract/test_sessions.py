@@ -268,3 +268,31 @@ def test_a_role_answer_that_breaks_off_shows_no_credentials(
 
     assert (only.status, only.reason) == ("malformed", "AssumeRole: the answer is damaged")
     assert not [s for s in SECRETS if s in caplog.text + repr(only)]
+
+
+def test_a_profile_that_was_renewed_elsewhere_is_read_again_and_proved_again(
+    wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    profiles(monkeypatch, tmp_path, mine=f"AKIA-{A}-old")
+    asking.accounts = [{"id": A, "profile": "mine"}]
+
+    def expired(seen: Seen) -> Reply:
+        if seen.key.endswith("new"):
+            return page("a")
+        profiles(monkeypatch, tmp_path, mine=f"AKIA-{A}-new")
+        return refusal("ExpiredTokenException")
+
+    wire.always(f"{A}/{EU}", expired)
+
+    assert asking.run().names() == ["a"]
+    assert [c.key for c in wire.asked("GetCallerIdentity")] == [f"AKIA-{A}-old", f"AKIA-{A}-new"]
+
+
+def test_a_long_denial_keeps_its_end_which_names_the_policy(wire: Wire, asking: Asking) -> None:
+    end = "with an explicit deny in a service control policy"
+    wire.always(f"{A}/{EU}", refusal("AccessDeniedException", f"User: {'a-path/' * 200} {end}"))
+
+    reason = str(asking.run().only.reason)
+
+    assert reason.endswith(end)
+    assert len(reason) == 500

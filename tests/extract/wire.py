@@ -76,9 +76,7 @@ class Wire:
         class Door(_Door):
             aws = wire
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
-        self._server.daemon_threads = True
-        self._server.block_on_close = False
+        self._server = _Server(("127.0.0.1", 0), Door)
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return self
 
@@ -128,6 +126,12 @@ class Wire:
         return Reply(f"<{name}Response><{name}Result>{inner}</{name}Result></{name}Response>".encode())
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # with 5, workers that connect at once wait a second for TCP to try again
+    daemon_threads = True
+    block_on_close = False
+
+
 class _Door(BaseHTTPRequestHandler):
     aws: Wire
     protocol_version = "HTTP/1.1"
@@ -168,7 +172,7 @@ class _Door(BaseHTTPRequestHandler):
         if reply.length is not None:
             self.close_connection = True
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ARG002
+    def log_message(self, format: str, *args: Any) -> None:
         pass
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 
 from pipelines.contracts import Contract, arrow, load_all, operational_tables
@@ -14,7 +15,7 @@ from pipelines.lake import layout
 from pipelines.lake.catalog import connect, publish, query
 from pipelines.lake.commit import RunFacts, commit
 from pipelines.lake.draft import Draft
-from pipelines.lake.manifest import Manifest
+from pipelines.lake.manifest import Manifest, head
 from pipelines.lake.store import LocalStore, open_store
 from pipelines.scope import Outcome, Scope, Status, Task
 
@@ -89,6 +90,7 @@ class Lake:
         self.contracts = contracts or load_all()
         self.minute = 0
         self.who = "attempt"
+        self._open: tuple[Manifest | None, duckdb.DuckDBPyConnection] | None = None
         self.scopes: list[str] = []
 
     def draft(self, *answers: Answer, moment: datetime | None = None) -> Draft:
@@ -132,13 +134,17 @@ class Lake:
         """The catalog."""
         return publish(self.store, self.contracts)
 
-    def sql(self, text: str) -> list[Any]:
+    @property
+    def con(self) -> duckdb.DuckDBPyConnection:
+        """A connection that shows the head; opened anew after each commit."""
+        newest = head(self.store)
+        if self._open is None or self._open[0] != newest:
+            self._open = newest, connect(str(self.store.root))
+        return self._open[1]
+
+    def sql(self, text: str, params: Any = None) -> list[Any]:
         """Rows as tuples, bare values where there is one column."""
-        con = connect(str(self.store.root))
-        try:
-            return bare(query(con, text))
-        finally:
-            con.close()
+        return bare(query(self.con, text, params))
 
     def names(self, scope: str = A) -> list[str]:
         """Names of the builders that a scope serves."""
@@ -151,10 +157,9 @@ class Lake:
 
     def run(self, scope: str = A) -> dict[str, Any]:
         """The scope's row of scope_runs."""
-        con = connect(str(self.store.root))
         account, _, region = scope.partition("/")
-        found = query(con, "select * from scope_runs where account_id = ? and region = ?", [account, region]).to_pylist()
-        con.close()
+        sql = "select * from scope_runs where account_id = ? and region = ?"
+        found = query(self.con, sql, [account, region]).to_pylist()
         assert len(found) == 1, found
         return found[0]
 

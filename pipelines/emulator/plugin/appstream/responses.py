@@ -16,7 +16,9 @@ class AppStreamResponse(BaseResponse):
     def __init__(self) -> None:
         super().__init__(service_name="appstream")
 
-    def answer(self, request: Any, full_url: str | None, headers: Any) -> tuple[int, dict[str, str], str]:
+    def _dispatch(
+        self, request: Any, full_url: str | None = None, headers: Any = None
+    ) -> tuple[int, dict[str, str], str]:
         """Answer any operation that lists something; anything else is refused as AWS refuses it."""
         self.setup_class(request, full_url, headers, use_raw_body=True)
         try:
@@ -24,8 +26,3 @@ class AppStreamResponse(BaseResponse):
             return 200, {"content-type": CONTENT_TYPE}, json.dumps(page.body)
         except Refused as refusal:
             return refusal.http_status, {"content-type": CONTENT_TYPE}, json.dumps(refusal.body)
-
-
-def dispatch(request: Any, full_url: str | None = None, headers: Any = None) -> tuple[int, dict[str, str], str]:
-    """What moto calls for each request."""
-    return AppStreamResponse().answer(request, full_url, headers)

@@ -1,0 +1,77 @@
+"""Manifests: what is damaged is named, what is newer is refused clearly."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.errors import ExportError, SetupError, StorageFailed
+from pipelines.lake.manifest import head
+from tests.lake.lakes import A, Lake, ok
+
+
+def path_of(lake: Lake) -> Path:
+    return lake.store.root / "commits/000000000001.json"
+
+
+def test_a_manifest_reads_back_as_it_was_written(lake: Lake):
+    assert lake.commit(ok(A)) == head(lake.store)
+
+
+def test_there_is_no_head_before_the_first_commit(lake: Lake):
+    assert head(lake.store) is None
+
+
+def test_other_names_among_the_commits_are_no_manifests(lake: Lake):
+    manifest = lake.commit(ok(A))
+    for name in ("notes.txt", ".tmp-x.json", "2.json", "000000000002.json.bak"):
+        path_of(lake).with_name(name).touch()
+
+    assert head(lake.store) == manifest
+
+
+def damage_text(text: str) -> str:
+    return text.replace('"ok', '"no').replace("sweep", "sweet")
+
+
+DAMAGES = {"text": damage_text, "cut": lambda t: t[:100], "empty": lambda _: "", "list": lambda _: "[]", "bare": lambda _: "{}"}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_manifest_is_named(lake: Lake, damage: Callable[[str], str]):
+    lake.commit(ok(A))
+    path_of(lake).write_text(damage(path_of(lake).read_text()))
+
+    with pytest.raises(StorageFailed, match=r"commits/000000000001\.json is damaged") as found:
+        head(lake.store)
+    assert "\n" not in str(found.value)
+
+
+def rewritten(lake: Lake, **changes: Any) -> None:
+    content = json.loads(path_of(lake).read_text())
+    path_of(lake).write_text(json.dumps(content | changes))
+
+
+def test_a_manifest_of_a_newer_format_is_refused_with_what_to_do(lake: Lake):
+    lake.commit(ok(A))
+    rewritten(lake, schema_version=2, tables="something new")
+
+    with pytest.raises(SetupError, match=r"written in format 2 by a newer appstream-export.*upgrade"):
+        head(lake.store)
+
+
+def test_a_manifest_under_another_number_is_damaged(lake: Lake):
+    lake.commit(ok(A))
+    path_of(lake).rename(path_of(lake).with_name("000000000007.json"))
+
+    with pytest.raises(ExportError, match="damaged"):
+        head(lake.store)
+
+
+def test_layout_and_spaces_do_not_matter(lake: Lake):
+    manifest = lake.commit(ok(A))
+    rewritten(lake)
+
+    assert head(lake.store) == manifest

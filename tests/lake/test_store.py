@@ -1,0 +1,107 @@
+"""The storage port: modes, whole files or none, and refusals before any write."""
+
+import os
+import stat
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.errors import SetupError, StorageFailed
+from pipelines.lake.store import LocalStore, open_store
+from tests.lake.lakes import A, Lake, builder, ok
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize(("file_mode", "folder_mode", "catalog_mode"), [(0o600, 0o700, 0o400), (0o640, 0o750, 0o440), (0o664, 0o775, 0o444)])
+def test_files_and_folders_have_the_modes_that_were_asked_for(tmp_path: Path, file_mode: int, folder_mode: int, catalog_mode: int):
+    old = os.umask(0o077)
+    try:
+        lake = Lake(tmp_path / "w", file_mode=file_mode)
+        lake.commit(ok(A, builder("a")))
+        catalog = lake.publish()
+    finally:
+        os.umask(old)
+
+    below = list(lake.store.root.rglob("*"))
+    assert {mode(p) for p in below if p.is_file() and p != catalog} == {file_mode}
+    assert {mode(p) for p in (lake.store.root, *below) if p.is_dir()} == {folder_mode}
+    assert mode(catalog) == catalog_mode
+
+
+def test_a_file_that_fails_half_way_never_appears(tmp_path: Path):
+    store = open_store(str(tmp_path / "w"), create=True)
+
+    with pytest.raises(ZeroDivisionError), store.writing("a/b.bin") as sink:
+        sink.write(b"half")
+        raise ZeroDivisionError
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+def test_create_happens_once(tmp_path: Path):
+    store = open_store(str(tmp_path / "w"), create=True)
+
+    assert [store.create("c/1.json", b"mine"), store.create("c/1.json", b"yours")] == [True, False]
+    assert (store.read_bytes("c/1.json"), store.list("c")) == (b"mine", ["1.json"])
+    assert len(list((tmp_path / "w/c").iterdir())) == 1
+
+
+def test_removing_the_last_file_removes_its_folder(tmp_path: Path):
+    store = open_store(str(tmp_path / "w"), create=True)
+    store.create("a/b", b"")
+    store.remove("a/b")
+    store.remove("a/b")
+
+    assert not (tmp_path / "w/a").exists()
+
+
+@pytest.mark.parametrize("path", ["../out", "/etc/passwd", "tables/../../out"])
+def test_no_path_leads_out_of_the_warehouse(tmp_path: Path, path: str):
+    store = LocalStore(tmp_path)
+
+    with pytest.raises(StorageFailed, match="leads out of the warehouse"):
+        store.read_bytes(path)
+
+
+def test_a_warehouse_that_is_not_there_can_be_made_but_not_read(tmp_path: Path):
+    with pytest.raises(SetupError, match=r"no warehouse at .*/w: make one with: appstream-export run") as refused:
+        open_store(str(tmp_path / "w"))
+    assert refused.value.exit_code == 2
+    assert open_store(str(tmp_path / "w"), create=True).root == tmp_path / "w"
+
+
+@pytest.mark.parametrize(("place", "what"), [("file", "is a file"), ("file/below", "Not a directory"), ("env=prod", "Hive partition")])
+def test_places_that_cannot_be_warehouses_are_refused_in_one_line(tmp_path: Path, place: str, what: str):
+    (tmp_path / "file").touch()
+
+    with pytest.raises(SetupError, match=what) as refused:
+        open_store(str(tmp_path / place), create=True)
+    assert "\n" not in str(refused.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_s3_is_refused_for_now():
+    with pytest.raises(SetupError, match="not built yet"):
+        open_store("s3://bucket/prefix")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_the_right_to_write_is_refused(tmp_path: Path):
+    (tmp_path / "w").mkdir(mode=0o500)
+
+    with pytest.raises(SetupError, match="not writable"):
+        open_store(str(tmp_path / "w"), create=True)
+
+
+def test_files_are_sorted_documented_and_checksummed(lake: Lake):
+    manifest = lake.commit(ok(A, builder("b"), builder("a")))
+
+    [entry] = manifest.tables["image_builders"].files
+    parquet = pq.ParquetFile(lake.store.root / entry.path, page_checksum_verification=True)
+    assert parquet.read()["name"].to_pylist() == ["a", "b"]
+    assert parquet.metadata.row_group(0).column(0).compression == "ZSTD"
+    assert parquet.schema_arrow.field("name").metadata[b"comment"] == b"Name, unique per account and region."
+    assert "snapshot_id" not in parquet.schema_arrow.names
