@@ -37,7 +37,9 @@ def publish(store: LocalStore, contracts: Sequence[Contract], *, root: str | Non
     read_only = store.file_mode & 0o444
     with storage_errors(store):
         try:
-            store.replace(layout.CATALOG, lambda file: _build(store, contracts, file, root or store.uri()), mode=read_only)
+            store.replace(
+                layout.CATALOG, lambda file: _build(store, contracts, file, root or store.uri()), mode=read_only
+            )
         except duckdb.Error as error:
             raise StorageFailed(f"{store.uri(layout.CATALOG)}: {str(error).splitlines()[0]}") from error
     return Path(store.uri(layout.CATALOG))
@@ -69,7 +71,9 @@ def _build(store: LocalStore, contracts: Sequence[Contract], file: str, root: st
         con.execute("detach warehouse")
 
 
-def _make(con: duckdb.DuckDBPyConnection, contracts: Sequence[Contract], manifests: Sequence[Manifest], root: str) -> None:
+def _make(
+    con: duckdb.DuckDBPyConnection, contracts: Sequence[Contract], manifests: Sequence[Manifest], root: str
+) -> None:
     if not manifests:
         raise SetupError("no snapshot yet: make one with: appstream-export run")
     con.execute("begin")

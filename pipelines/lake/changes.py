@@ -4,6 +4,7 @@ One equality join of new and old items by key; whatever differs is written out. 
 `_text`), a child table as a multiset of its elements and shown as a JSON list in AWS's order. A column that either
 snapshot does not know, or that stands in quarantine for the item, proves nothing.
 """
+# ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
 
 from collections.abc import Iterable, Mapping
 
@@ -64,7 +65,9 @@ def _differing(compared: _Compared) -> str:
     born = f"new_{item.born}, old_{item.born}".split(", ") if item.born else []
     reborn = f"({born[0]} <> {born[1]})" if born else "false"
     unlike = [f"{_at('new', c.name)} is distinct from {_at('old', c.name)}" for c in compared.shared(item)]
-    unlike += [f"{_at('new', t.name + ' bag')} is distinct from {_at('old', t.name + ' bag')}" for t in compared.children()]
+    unlike += [
+        f"{_at('new', t.name + ' bag')} is distinct from {_at('old', t.name + ' bag')}" for t in compared.children()
+    ]
     return f"""
         select *, coalesce(both_sides and {reborn}, false) as reborn
         from (
@@ -91,7 +94,10 @@ def _side(compared: _Compared, side: str) -> str:
         for part, empty in (("whole", "'[]'"), ("shared", "'[]'"), ("bag", "[]::varchar[]"))
     ]
     turns = [f"t.{name} as {side}_{name}" for name in ("concludes", "answered_at", "previous_at")]
-    joins = [f"left join ({_lists(compared, t, side)}) as {sql.quoted(t.name)} using ({sql.listed(compared.key)})" for t in contract.child_tables]
+    joins = [
+        f"left join ({_lists(compared, t, side)}) as {sql.quoted(t.name)} using ({sql.listed(compared.key)})"
+        for t in contract.child_tables
+    ]
     return f"""
         select {sql.listed(compared.key)}, {", ".join((*own, *lists, *turns))}, i.observed_at as {side}_observed_at
         from {sql.quoted(source)} i
@@ -105,7 +111,9 @@ def _lists(compared: _Compared, table: Table, side: str) -> str:
     contract = compared.contract
     source = f"{'new' if side == 'new' else 'head'}_{table.name}"
     places = sql.listed(key for key in table.key if key not in (*_SCOPE, *contract.parent_key))
-    names = ", ".join(f"{sql.quoted(p)} as {sql.quoted(k)}" for p, k in zip(contract.parent_key, contract.item_key, strict=True))
+    names = ", ".join(
+        f"{sql.quoted(p)} as {sql.quoted(k)}" for p, k in zip(contract.parent_key, contract.item_key, strict=True)
+    )
     whole, shared = _object(compared.known(table, side)), _object(compared.shared(table))
     return f"""
         select {sql.listed(_SCOPE)}, {names},
@@ -124,7 +132,9 @@ def _whole_items(compared: _Compared, change: str, condition: str) -> str:
     value = _item(compared, side)
     old, new = ("null", value) if side == "new" else (value, "null")
     observed = "new_observed_at" if side == "new" else "coalesce(new_observed_at, answered_at)"
-    previous = {"first_seen": "null", "created": "coalesce(old_observed_at, previous_at)"}.get(change, "old_observed_at")
+    previous = {"first_seen": "null", "created": "coalesce(old_observed_at, previous_at)"}.get(
+        change, "old_observed_at"
+    )
     return f"""
         select {sql.listed(compared.key)}, '{change}' as change, null as column_name, {old}::varchar as old_value,
             {new}::varchar as new_value, {observed} as observed_at, {previous}::timestamptz as previous_observed_at
@@ -135,7 +145,10 @@ def _whole_items(compared: _Compared, change: str, condition: str) -> str:
 def _changed(compared: _Compared) -> str:
     """One row per column in which an item differs, except where the value stands in quarantine."""
     item = compared.contract.item_table
-    found = [_difference(c.name, _text(c, "old"), _text(c, "new"), _at("old", c.name), _at("new", c.name)) for c in compared.shared(item)]
+    found = [
+        _difference(c.name, _text(c, "old"), _text(c, "new"), _at("old", c.name), _at("new", c.name))
+        for c in compared.shared(item)
+    ]
     for t in compared.children():
         names = [_at(side, f"{t.name} {part}") for part in ("shared", "bag") for side in ("old", "new")]
         found.append(_difference(t.name, *names))
@@ -170,7 +183,8 @@ def _places(compared: _Compared) -> str:
     sources += [(t.name, (t.each or "").replace("[]", "")) for t in contract.child_tables]
     known = ", ".join(f"({sql.literal(name)}, {sql.literal(source)})" for name, source in sources)
     bad = " union all ".join(
-        f"select resource, account_id, region, item_name, level, path from {side}_quarantine" for side in ("new", "head")
+        f"select resource, account_id, region, item_name, level, path from {side}_quarantine"
+        for side in ("new", "head")
     )
     return f"""
         select distinct account_id, region, item_name, column_name
@@ -190,7 +204,11 @@ def _item(compared: _Compared, side: str) -> str:
         for c in compared.known(contract.item_table, side)
         if c.name not in compared.key
     ]
-    fields += [f"{sql.quoted(t.name)} := {_at(side, t.name + ' whole')}::json" for t in contract.child_tables if compared.known(t, side)]
+    fields += [
+        f"{sql.quoted(t.name)} := {_at(side, t.name + ' whole')}::json"
+        for t in contract.child_tables
+        if compared.known(t, side)
+    ]
     return f"to_json(struct_pack({', '.join(fields)}))"
 
 

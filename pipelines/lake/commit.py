@@ -3,14 +3,16 @@
 Against the head that is found: nothing of a snapshot is visible before its manifest exists, and the manifest is
 created only if no other run took its number. Who comes second starts over from the new head, with the same draft.
 """
+# ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
+import msgspec
 import pyarrow as pa
 
 from pipelines.contracts import Contract, Table, arrow, operational_tables
@@ -158,7 +160,7 @@ class _Attempt:
         self._write(drift, [], self.work.draft.files["drift"])
 
     def _write_carried(self, staging: Staging, table: Table) -> None:
-        """Rows that stay, in a file beside the draft's; or all rows, where the draft's files hold some that do not count."""
+        """Rows that stay, beside the draft's files; or all rows anew, where the draft holds some that do not count."""
         fresh, sources = self.work.draft.files[table.name], []
         if any(d.rows in (Rows.CARRY, Rows.MERGE) for d in self.decisions):
             sources.append(f"carried_{table.name}")
@@ -189,7 +191,7 @@ class _Attempt:
         self.written[table.name] = TableFiles(files=files, columns=columns(table))
 
     def _accounts(self, staging: Staging, runs: Iterable[Run]) -> list[Account]:
-        """This run's accounts, and those of the head whose tasks are still in the snapshot."""
+        """Accounts of this run, and those of the head whose tasks are still in the snapshot."""
         before = {row["account_id"]: row for row in self._earlier(staging, "accounts")}
         now = self.work.facts.started_at
         rows = {
@@ -208,24 +210,25 @@ class _Attempt:
 
     def _manifest(self, staging: Staging, runs: Collection[Run]) -> Manifest:
         """Write `snapshots`, the last table, and name every file."""
-        base, facts = self.base, self.work.facts
-        same = {
-            "seq": base.seq + 1 if base else 1,
-            "kind": "sweep",
-            "snapshot_id": self.work.draft.snapshot_id,
-            "run_id": facts.run_id,
-            "attempt_id": facts.attempt_id,
-            "schema_version": FORMAT,
-            "started_at": facts.started_at,
-            "committed_at": _after(base),
-            "tool_version": facts.tool_version,
-        }
-        others = ("botocore_version", "endpoint_url", "discovery", "forced")
-        counts = self._counts(runs)
-        row = {**same, **{name: getattr(facts, name) for name in others}, **counts}
+        base, facts, counts = self.base, self.work.facts, self._counts(runs)
+        manifest = Manifest(
+            seq=base.seq + 1 if base else 1,
+            kind="sweep",
+            snapshot_id=self.work.draft.snapshot_id,
+            run_id=facts.run_id,
+            attempt_id=facts.attempt_id,
+            schema_version=FORMAT,
+            parent_seq=base.seq if base else None,
+            parent_digest=base.digest if base else None,
+            started_at=facts.started_at,
+            committed_at=_after(base),
+            tool_version=facts.tool_version,
+            tables={},
+            counts=counts,
+        )
+        row = asdict(facts) | msgspec.structs.asdict(manifest) | counts
         self._write_records("snapshots", [*self._earlier(staging, "snapshots"), row])
-        parents = {"parent_seq": base.seq if base else None, "parent_digest": base.digest if base else None}
-        return Manifest(**same, **parents, tables=self.written, counts=counts).sealed()
+        return msgspec.structs.replace(manifest, tables=self.written).sealed()
 
     def _counts(self, runs: Collection[Run]) -> dict[str, int]:
         contracts, work = self.work.contracts, self.work
@@ -270,7 +273,7 @@ def _is_ours(store: LocalStore, manifest: Manifest) -> bool:
 
 
 def _own(store: LocalStore, base: Manifest | None, facts: RunFacts) -> Manifest | None:
-    """This attempt's manifest, if a twin of ours committed it since we began."""
+    """The manifest of this very attempt, if a twin of ours committed it since we began."""
     manifest = base
     while manifest and manifest.committed_at >= facts.started_at:
         if manifest.attempt_id == facts.attempt_id:

@@ -143,9 +143,7 @@ def _unplanned(task: Task, run: Run, started_at: datetime) -> Decision:
     """A task of the head that is not ours: it ends, unless a run that began later than we did has just asked it."""
     if run["finished_at"] and run["finished_at"] > started_at:
         return Decision(task=task, rows=Rows.CARRY, run=run, before=run)
-    return Decision(
-        task=task, rows=Rows.END, concludes=Concludes.END, run=None, before=run, answered_at=started_at
-    )
+    return Decision(task=task, rows=Rows.END, concludes=Concludes.END, run=None, before=run, answered_at=started_at)
 
 
 def _run(outcome: Outcome, before: Run | None, head_items: int) -> Run:

@@ -23,7 +23,7 @@ class Draft:
         self._tables = {table.name: table for table in tables}
 
     def write(self, parts: Mapping[str, pa.Table]) -> None:
-        """Add rows: one file per table that has any, sorted here. Raises StorageFailed; CommitError on wrong columns."""
+        """Add rows: a sorted file per table that has any; raises StorageFailed, or CommitError on wrong columns."""
         with storage_errors(self.store):
             for name, rows in parts.items():
                 if rows.num_rows:

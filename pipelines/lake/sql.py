@@ -1,4 +1,5 @@
 """Pieces of DuckDB SQL. Whatever comes from paths, contracts or AWS enters quoted, through these functions alone."""
+# ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 

@@ -4,6 +4,7 @@ For a table T of a contract: `head_T` are the head's rows, `fresh_T` the draft's
 count, `carried_T` those of `head_T` that stay. `tasks` holds what was decided per task. All are views over Parquet
 files (a head or draft without files gives no rows), so nothing is held in memory that DuckDB would not spill.
 """
+# ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -78,7 +79,7 @@ class Staging(AbstractContextManager["Staging"]):
         return bool(self.rows(f"select 1 from {sql.quoted(f'dropped_{table.name}')} limit 1"))
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """A small result. (DuckDB 2 wants every result read to its end before the next query.)"""
+        """A small result, read to its end: DuckDB 2 wants that before the next query."""
         return self.con.execute(query).fetchall()
 
     def records(self, table: Table) -> list[dict[str, Any]]:

@@ -4,12 +4,11 @@ Files appear whole or not at all: written under a temporary name, flushed to dis
 too. A manifest is created only if absent, which is what makes a commit.
 """
 
-import errno
 import hashlib
 import io
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -28,9 +27,11 @@ class Sink(io.RawIOBase):
         self._file, self._sha256, self.size = file, hashlib.sha256(), 0
 
     def writable(self) -> bool:
+        """Always."""
         return True
 
-    def write(self, content: bytes | bytearray | memoryview) -> int:  # ty: ignore[invalid-method-override]
+    def write(self, content: bytes | bytearray | memoryview) -> int:  # ty: ignore[incompatible-method-override]
+        """Take all of it."""
         self._sha256.update(content)
         self.size += len(content)
         return self._file.write(content)
@@ -73,12 +74,12 @@ class LocalStore:
             return []
 
     @contextmanager
-    def writing(self, path: str) -> Iterator[Sink]:
+    def writing(self, path: str) -> Generator[Sink]:
         """Write a new file; it appears under its name when the block ends well, and not at all otherwise."""
         with self._temporary(path) as temporary:
             with self._opened(temporary) as file:
                 yield Sink(file)
-            os.rename(temporary, self._at(path))  # noqa: PTH104 - one style for rename, link and replace
+            temporary.rename(self._at(path))
             _sync(temporary.parent)
 
     def create(self, path: str, content: bytes) -> bool:
@@ -100,7 +101,7 @@ class LocalStore:
             temporary.chmod(mode)
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
-            os.replace(temporary, self._at(path))  # noqa: PTH105
+            temporary.replace(self._at(path))
             _sync(temporary.parent)
 
     def remove(self, path: str) -> None:
@@ -117,7 +118,7 @@ class LocalStore:
         return self.root.joinpath(*parts)
 
     @contextmanager
-    def _temporary(self, path: str) -> Iterator[Path]:
+    def _temporary(self, path: str) -> Generator[Path]:
         """A fresh name beside `path`, gone afterwards whatever happened."""
         folder = self._at(path).parent
         self._make(folder)
@@ -130,7 +131,7 @@ class LocalStore:
                     leftover.unlink(missing_ok=True)
 
     @contextmanager
-    def _opened(self, temporary: Path) -> Iterator[BinaryIO]:
+    def _opened(self, temporary: Path) -> Generator[BinaryIO]:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self.file_mode)
         with os.fdopen(handle, "wb") as file:
             os.fchmod(handle, self.file_mode)  # whatever the umask took away
@@ -160,14 +161,16 @@ def open_store(warehouse: str, *, file_mode: int = 0o600, create: bool = False) 
         if create:
             store._make(root)
     except OSError as error:
-        raise SetupError(f"warehouse {warehouse}: {error.strerror or error}; choose a folder that can be written") from error
+        raise SetupError(
+            f"warehouse {warehouse}: {error.strerror or error}; choose a folder that can be written"
+        ) from error
     if create and not os.access(root, os.W_OK | os.X_OK):
         raise SetupError(f"warehouse {root}: not writable for this user; change its owner or choose another folder")
     return store
 
 
 @contextmanager
-def storage_errors(store: LocalStore) -> Iterator[None]:
+def storage_errors(store: LocalStore) -> Generator[None]:
     """Turn an OSError of the block into StorageFailed: one line with the path and what the system said."""
     try:
         yield
@@ -177,8 +180,7 @@ def storage_errors(store: LocalStore) -> Iterator[None]:
 
 
 def _words(error: OSError) -> str:
-    known = error.strerror or (os.strerror(error.errno) if error.errno in errno.errorcode else "")
-    return known or " ".join(str(error).split())
+    return error.strerror or " ".join(str(error).split())
 
 
 def _refuse_unusable(root: Path, *, create: bool) -> None:
@@ -188,7 +190,9 @@ def _refuse_unusable(root: Path, *, create: bool) -> None:
         raise SetupError(f"no warehouse at {root}: make one with: appstream-export run")
     partition = next((part for part in root.parts if re.fullmatch(r"\w+=.*", part)), None)
     if partition:
-        raise SetupError(f'warehouse {root}: "{partition}" reads like a Hive partition, and would become a column; rename it')
+        raise SetupError(
+            f'warehouse {root}: "{partition}" reads like a Hive partition, and would become a column; rename it'
+        )
 
 
 def _sync(folder: Path) -> None:

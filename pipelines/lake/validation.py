@@ -1,4 +1,5 @@
 """The last look before a snapshot becomes visible: what must hold of its files, or it is a bug of ours."""
+# ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
 
 from collections.abc import Collection, Iterable, Mapping
 
@@ -12,7 +13,7 @@ from pipelines.scope import Outcome, Task
 
 
 def check_outcomes(planned: Collection[Task], outcomes: Mapping[Task, Outcome], fresh: Mapping[Task, int]) -> None:
-    """Conservation: every item of an answer is a row, a duplicate or in quarantine, and no other row is in the draft."""
+    """Every item of an answer is a row, a duplicate or in quarantine, and no other row is in the draft."""
     wanted = set(planned)
     for task, outcome in outcomes.items():
         if task not in wanted or outcome.task != task:
@@ -37,7 +38,9 @@ def check_runs(planned: Iterable[Task], runs: Iterable[Run]) -> None:
         _refuse(f"scope_runs lacks {min(missing)}")
 
 
-def check_files(staging: Staging, contracts: Iterable[Contract], tables: Iterable[Table], files: Mapping[str, TableFiles]) -> None:
+def check_files(
+    staging: Staging, contracts: Iterable[Contract], tables: Iterable[Table], files: Mapping[str, TableFiles]
+) -> None:
     """Keys are unique, and every child row has its item; read from the files as they are on disk."""
     for table in tables:
         source = sql.rows(table, [files[table.name]], staging.store.uri)

@@ -4,6 +4,7 @@
 are named one by one, in the contract's order, and files by their paths. What a view needs besides (which snapshot was
 committed when) stands in the small tables of the schema `lake`.
 """
+# ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,14 @@ from pipelines.errors import BadContract
 from pipelines.lake.manifest import Manifest
 from pipelines.lake.sql import listed, literal, quoted, rows
 
-ACCOUNT_NAME = Column("account_name", "string", "Name of the account; null when neither settings nor organization have one.")
-IS_STALE = Column("is_stale", "boolean", "The newest attempt to ask the scope failed or was skipped: the row is as old as observed_at says.")
+ACCOUNT_NAME = Column(
+    "account_name", "string", "Name of the account; null when neither settings nor organization have one."
+)
+IS_STALE = Column(
+    "is_stale",
+    "boolean",
+    "The newest attempt to ask the scope failed or was skipped: the row is as old as observed_at says.",
+)
 SNAPSHOT_AT = Column("snapshot_at", "timestamp", "When the row's snapshot was committed.")
 # A moment as users write it: a bare date means its end, a time without zone is UTC.
 _MOMENT = r"""case
@@ -45,7 +52,9 @@ def shown(table: Table) -> View:
     return View(table.name, table.doc, own)
 
 
-def statements(contracts: Sequence[Contract], manifests: Sequence[Manifest], uri: Callable[[str], str]) -> Iterator[str]:
+def statements(
+    contracts: Sequence[Contract], manifests: Sequence[Manifest], uri: Callable[[str], str]
+) -> Iterator[str]:
     """Every statement that makes the catalog of a history, in order."""
     tables = all_tables(contracts)
     first = ("scope_runs", "accounts")  # the other views join them

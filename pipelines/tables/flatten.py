@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from pipelines.contracts import Column, Contract, Table
 from pipelines.contracts.arrow import ARROW_TYPES, schema
 from pipelines.contracts.contract import operational_tables
+from pipelines.contracts.loader import outer_positions
 from pipelines.scope import Page
 from pipelines.tables.conform import field_of, read_if_plain
 from pipelines.tables.quarantine import Cleaned, as_json, at, clean
@@ -78,9 +79,10 @@ class Flattener:
         return tables
 
     def _child(self, table: Table, rows: pa.Array, origin: "_Origin", keys: list[pa.Array]) -> pa.Table:
-        elements, parents, positions = _elements(rows, table.each or "")
+        each = table.each or ""
+        elements, parents, positions = _elements(rows, each)
         values = dict(zip(self._contract.parent_key, (k.take(parents) for k in keys), strict=True))
-        values |= dict(zip((n for n in table.key if n.endswith("position")), positions, strict=True))
+        values |= dict(zip((*outer_positions(each), "position"), positions, strict=True))
         values |= {c.name: _column(elements, c) for c in table.own}
         return _table(table, origin.take(parents), values)
 

@@ -63,7 +63,7 @@ class Answer:
         reason = None if self.status is Status.OK else self.reason or f"it was {self.status}"
         return Outcome(
             task=task(self.scope), status=self.status, reason=reason, attempted_at=moment, finished_at=moment,
-            **(counts | self.counts),
+            **(counts | self.counts),  # ty: ignore[invalid-argument-type]
         )  # fmt: skip
 
 
@@ -149,11 +149,15 @@ class Lake:
     def names(self, scope: str = A) -> list[str]:
         """Names of the builders that a scope serves."""
         account, _, region = scope.partition("/")
-        return self.sql(f"select name from image_builders where account_id = '{account}' and region = '{region}' order by 1")
+        return self.sql(
+            f"select name from image_builders where account_id = '{account}' and region = '{region}' order by 1"
+        )
 
     def changes(self) -> list[tuple[Any, ...]]:
         """Changes of the newest snapshot: name, change, column, old, new."""
-        return self.sql("select name, change, column_name, old_value, new_value from image_builder_changes order by all")
+        return self.sql(
+            "select name, change, column_name, old_value, new_value from image_builder_changes order by all"
+        )
 
     def run(self, scope: str = A) -> dict[str, Any]:
         """The scope's row of scope_runs."""

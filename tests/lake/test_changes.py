@@ -10,7 +10,7 @@ from pipelines.contracts import Column, Contract, load_all
 from tests.lake.lakes import A, B, Lake, at, bad, builder, failed, filtered, ok
 
 
-def test_the_first_complete_answer_shows_each_item_once(lake: Lake):
+def test_the_first_complete_answer_shows_each_item_once(lake: Lake) -> None:
     lake.commit(failed(A), ok(B))
     lake.commit(ok(A, builder("a", state="RUNNING", subnets=["s2", "s1"], created_time=at(0))))
 
@@ -23,7 +23,7 @@ def test_the_first_complete_answer_shows_each_item_once(lake: Lake):
     assert not {"extra_json", "snapshot_id", "observed_at", "account_id"} & item.keys()
 
 
-def test_an_unchanged_aws_gives_no_change_rows(lake: Lake):
+def test_an_unchanged_aws_gives_no_change_rows(lake: Lake) -> None:
     same = ok(A, builder("a", subnets=["s1"], errors=["E"], created_time=at(0)), builder("b"))
     lake.commit(same, ok(B))
     lake.commit(same, ok(B))
@@ -31,7 +31,7 @@ def test_an_unchanged_aws_gives_no_change_rows(lake: Lake):
     assert lake.changes() == []
 
 
-def test_a_created_a_deleted_and_a_changed_item_give_exactly_their_rows(lake: Lake):
+def test_a_created_a_deleted_and_a_changed_item_give_exactly_their_rows(lake: Lake) -> None:
     lake.commit(ok(A, builder("stays"), builder("goes", state="STOPPED"), builder("moves", state="STOPPED")))
     lake.commit(ok(A, builder("stays"), builder("comes"), builder("moves", state="RUNNING", platform="WINDOWS")))
 
@@ -45,7 +45,7 @@ def test_a_created_a_deleted_and_a_changed_item_give_exactly_their_rows(lake: La
     assert when == [(at(2), at(1))]
 
 
-def test_a_gap_between_answers_shows_in_the_times(lake: Lake):
+def test_a_gap_between_answers_shows_in_the_times(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", state="STOPPED")))
     lake.commit(failed(A))
     lake.commit(ok(A, builder("a", state="RUNNING"), builder("b")))
@@ -54,21 +54,21 @@ def test_a_gap_between_answers_shows_in_the_times(lake: Lake):
     assert when == [("changed", at(3), at(1)), ("created", at(3), at(1))]
 
 
-def test_a_recreated_item_is_deleted_and_created(lake: Lake):
+def test_a_recreated_item_is_deleted_and_created(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", state="RUNNING", created_time=at(0))))
     lake.commit(ok(A, builder("a", state="STOPPED", created_time=at(1))))
 
     assert [c[:3] for c in lake.changes()] == [("a", "created", None), ("a", "deleted", None)]
 
 
-def test_a_birth_that_was_unknown_is_a_change_and_no_second_item(lake: Lake):
+def test_a_birth_that_was_unknown_is_a_change_and_no_second_item(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
     lake.commit(ok(A, builder("a", created_time=at(0))))
 
     assert lake.changes() == [("a", "changed", "created_time", None, "2026-01-02T12:00:00Z")]
 
 
-def test_values_are_text_in_one_form(lake: Lake):
+def test_values_are_text_in_one_form(lake: Lake) -> None:
     first = builder("a", root_volume_size_gb=100, disable_imdsv1=False, state="it's")
     then = builder("a", root_volume_size_gb=200, disable_imdsv1=True, created_time=at(0) + timedelta(microseconds=7))
     lake.commit(ok(A, first))
@@ -82,7 +82,7 @@ def test_values_are_text_in_one_form(lake: Lake):
     ]
 
 
-def test_the_order_of_a_list_is_no_change_but_its_elements_are(lake: Lake):
+def test_the_order_of_a_list_is_no_change_but_its_elements_are(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", subnets=["s1", "s2"]), builder("b", subnets=["s1"]), builder("c", subnets=["s1"])))
     lake.commit(ok(A, builder("a", subnets=["s2", "s1"]), builder("b", subnets=["s1", "s1"]), builder("c")))
 
@@ -93,21 +93,21 @@ def test_the_order_of_a_list_is_no_change_but_its_elements_are(lake: Lake):
     ]
 
 
-def test_unmapped_fields_are_no_change(lake: Lake):
+def test_unmapped_fields_are_no_change(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
     lake.commit(ok(A, builder("a", extra_json='{"New": 1}')))
 
     assert lake.changes() == []
 
 
-def test_a_filtered_answer_never_deletes(lake: Lake):
+def test_a_filtered_answer_never_deletes(lake: Lake) -> None:
     lake.commit(ok(A, builder("a"), builder("b", state="STOPPED")))
     lake.commit(filtered(A, builder("b", state="RUNNING"), builder("c")))
 
     assert [c[:3] for c in lake.changes()] == [("b", "changed", "state"), ("c", "created", None)]
 
 
-def test_filtered_answers_before_the_first_complete_one_prove_nothing(lake: Lake):
+def test_filtered_answers_before_the_first_complete_one_prove_nothing(lake: Lake) -> None:
     lake.commit(filtered(A, builder("a"), builder("b")))
     lake.commit(filtered(A, builder("a", state="RUNNING")))
     assert lake.changes() == []
@@ -118,11 +118,16 @@ def test_filtered_answers_before_the_first_complete_one_prove_nothing(lake: Lake
 
 @pytest.mark.parametrize("broken_first", [True, False], ids=["broken then well", "well then broken"])
 @pytest.mark.parametrize(
-    "path", ["StateChangeReason.Code", "StateChangeReason", "VpcConfig.SubnetIds[1]", "VpcConfig", "VpcConfig.SubnetIds"]
+    "path",
+    ["StateChangeReason.Code", "StateChangeReason", "VpcConfig.SubnetIds[1]", "VpcConfig", "VpcConfig.SubnetIds"],
 )
-def test_a_value_in_quarantine_proves_nothing(lake: Lake, path: str, broken_first: bool):  # noqa: FBT001
+def test_a_value_in_quarantine_proves_nothing(lake: Lake, path: str, broken_first: bool) -> None:
     well = ok(A, builder("a", state_change_reason_code="X", subnets=["s1", "s2"]), builder("b"))
-    hurt = builder("a", subnets=["s1", "s2"]) if "State" in path else builder("a", state_change_reason_code="X", subnets=["s1"])
+    hurt = (
+        builder("a", subnets=["s1", "s2"])
+        if "State" in path
+        else builder("a", state_change_reason_code="X", subnets=["s1"])
+    )
     broken = ok(A, hurt, builder("b"), quarantine=[bad("a", path)])
     for answer in (broken, well) if broken_first else (well, broken):
         lake.commit(answer)
@@ -130,7 +135,7 @@ def test_a_value_in_quarantine_proves_nothing(lake: Lake, path: str, broken_firs
     assert lake.changes() == []
 
 
-def test_a_value_in_quarantine_hides_its_own_column_only(lake: Lake):
+def test_a_value_in_quarantine_hides_its_own_column_only(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", state="STOPPED", platform="x"), builder("b", state="STOPPED")))
     lake.commit(
         ok(A, builder("a", platform="y"), builder("b", state="RUNNING"), quarantine=[bad("a", "State", level="value")])
@@ -145,7 +150,7 @@ def _with(contract: Contract, column: Column) -> Contract:
     return replace(contract, tables=(wider, *children))
 
 
-def test_a_column_that_came_later_proves_nothing_and_is_null_in_older_snapshots(lake: Lake):
+def test_a_column_that_came_later_proves_nothing_and_is_null_in_older_snapshots(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", state="STOPPED")))
     [contract] = load_all()
     lake.contracts = [_with(contract, Column("mood", "string", "New at AWS.", "Mood"))]
@@ -156,7 +161,7 @@ def test_a_column_that_came_later_proves_nothing_and_is_null_in_older_snapshots(
     assert lake.sql("select mood from image_builders_history order by snapshot_at") == [None, "good"]
 
 
-def test_rows_carried_into_a_wider_table_have_nulls(lake: Lake):
+def test_rows_carried_into_a_wider_table_have_nulls(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
     [contract] = load_all()
     lake.contracts = [_with(contract, Column("mood", "string", "New at AWS.", "Mood"))]

@@ -15,10 +15,10 @@ from pipelines.lake.draft import Draft
 from pipelines.lake.manifest import Manifest, find_attempt, head, history
 from pipelines.lake.store import LocalStore
 from pipelines.scope import Status
-from tests.lake.lakes import A, B, C, Answer, Lake, at, builder, failed, filtered, ok
+from tests.lake.lakes import A, Answer, B, C, Lake, at, builder, failed, filtered, ok
 
 
-def test_every_table_has_a_file_even_when_nobody_has_rows(lake: Lake):
+def test_every_table_has_a_file_even_when_nobody_has_rows(lake: Lake) -> None:
     manifest = lake.commit(ok(A))
 
     assert all(table.files for table in manifest.tables.values())
@@ -27,14 +27,16 @@ def test_every_table_has_a_file_even_when_nobody_has_rows(lake: Lake):
         lake.sql(f"select * from {table}")
 
 
-def test_the_manifest_says_what_lies_in_the_files(lake: Lake):
+def test_the_manifest_says_what_lies_in_the_files(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", subnets=["s1", "s2"])), ok(B))
     manifest = lake.commit(failed(A), ok(B, builder("b")))
 
     for table in manifest.tables.values():
         for file in table.files:
             assert (lake.store.root / file.path).stat().st_size == file.bytes
-    assert {n: manifest.tables[n].rows for n in ("image_builders", "image_builder_subnets", "scope_runs", "snapshots")} == {
+    assert {
+        n: manifest.tables[n].rows for n in ("image_builders", "image_builder_subnets", "scope_runs", "snapshots")
+    } == {
         "image_builders": 2,
         "image_builder_subnets": 2,
         "scope_runs": 2,
@@ -43,7 +45,7 @@ def test_the_manifest_says_what_lies_in_the_files(lake: Lake):
     assert manifest.counts | {"tasks_total": 2, "items": 2, "items_fresh": 1, "items_carried": 1} == manifest.counts
 
 
-def test_the_history_is_a_chain(lake: Lake):
+def test_the_history_is_a_chain(lake: Lake) -> None:
     for _ in range(3):
         lake.commit(ok(A))
 
@@ -51,11 +53,13 @@ def test_the_history_is_a_chain(lake: Lake):
     assert [m.seq for m in (first, second, third)] == [1, 2, 3]
     assert (third.parent_digest, second.parent_digest, first.parent_seq) == (second.digest, first.digest, None)
     assert first.committed_at < second.committed_at < third.committed_at
-    assert lake.sql("select seq, committed_at from snapshots order by 1") == [(m.seq, m.committed_at) for m in history(lake.store)]
+    assert lake.sql("select seq, committed_at from snapshots order by 1") == [
+        (m.seq, m.committed_at) for m in history(lake.store)
+    ]
     assert [m.seq for m in history(lake.store, since_seq=2)] == [2, 3]
 
 
-def test_the_same_attempt_commits_once(lake: Lake):
+def test_the_same_attempt_commits_once(lake: Lake) -> None:
     first = lake.commit(ok(A, builder("a")), attempt="x")
     again = lake.commit(ok(A, builder("b")), attempt="x")
 
@@ -63,7 +67,7 @@ def test_the_same_attempt_commits_once(lake: Lake):
     assert lake.files() == {f.path for t in first.tables.values() for f in t.files}, "the second draft is gone"
 
 
-def test_an_earlier_attempt_of_a_run_is_found(lake: Lake):
+def test_an_earlier_attempt_of_a_run_is_found(lake: Lake) -> None:
     one = lake.commit(ok(A), attempt="one")
     two = lake.commit(ok(A), attempt="two")
     lake.commit(ok(A), attempt="three")
@@ -95,7 +99,7 @@ def raced(lake: Lake, *rivals: Callable[[Lake], object]) -> Lake:
     return ours
 
 
-def test_who_comes_second_builds_on_the_first(lake: Lake):
+def test_who_comes_second_builds_on_the_first(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")), ok(B, builder("b")))
     ours = raced(lake, lambda other: other.commit(ok(B, builder("b2"))))
 
@@ -105,7 +109,7 @@ def test_who_comes_second_builds_on_the_first(lake: Lake):
     assert {f.path for m in history(lake.store) for t in m.tables.values() for f in t.files} == lake.files()
 
 
-def test_an_older_answer_never_replaces_a_newer_one(lake: Lake):
+def test_an_older_answer_never_replaces_a_newer_one(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")), ok(B, builder("b")))
     ours = raced(lake, lambda other: other.commit(ok(A, builder("newer"), minute=50)))
 
@@ -115,7 +119,7 @@ def test_an_older_answer_never_replaces_a_newer_one(lake: Lake):
     assert [c[:3] for c in lake.changes()] == [("b", "deleted", None), ("b2", "created", None)]
 
 
-def test_a_newer_answer_replaces_a_rivals_older_one(lake: Lake):
+def test_a_newer_answer_replaces_a_rivals_older_one(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")), ok(B, builder("b")))
     ours = raced(lake, lambda other: other.commit(ok(A, builder("older")), failed(B), planned=[A, B]))
 
@@ -124,7 +128,7 @@ def test_a_newer_answer_replaces_a_rivals_older_one(lake: Lake):
     assert (lake.names(A), lake.run(A)["observed_at"], lake.run(B)["status"]) == (["newer"], at(60), "denied")
 
 
-def test_a_scope_that_a_later_run_has_just_asked_does_not_end(lake: Lake):
+def test_a_scope_that_a_later_run_has_just_asked_does_not_end(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
     ours = raced(lake, lambda other: other.commit(ok(C, builder("c"), minute=40), planned=[A, C]))
 
@@ -133,7 +137,7 @@ def test_a_scope_that_a_later_run_has_just_asked_does_not_end(lake: Lake):
     assert (lake.names(C), lake.sql("select count(*) from accounts")) == (["c"], [2])
 
 
-def test_rivals_without_end_are_a_conflict_that_leaves_nothing(lake: Lake):
+def test_rivals_without_end_are_a_conflict_that_leaves_nothing(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
     ours = raced(lake, *[lambda other: other.commit(ok(B))] * 3)
 
@@ -143,7 +147,7 @@ def test_rivals_without_end_are_a_conflict_that_leaves_nothing(lake: Lake):
     assert {f.path for m in history(lake.store) for t in m.tables.values() for f in t.files} == lake.files()
 
 
-def test_our_own_manifest_that_came_through_in_spite_of_an_error_is_a_success(lake: Lake):
+def test_our_own_manifest_that_came_through_in_spite_of_an_error_is_a_success(lake: Lake) -> None:
     class Deaf(LocalStore):
         def create(self, path: str, content: bytes) -> bool:
             super().create(path, content)
@@ -155,7 +159,7 @@ def test_our_own_manifest_that_came_through_in_spite_of_an_error_is_a_success(la
     assert (head(lake.store), lake.names()) == (manifest, ["a"])
 
 
-def test_runs_at_once_give_one_line_and_lose_nothing(lake: Lake):
+def test_runs_at_once_give_one_line_and_lose_nothing(lake: Lake) -> None:
     scopes = [f"{n:012}/eu-west-1" for n in range(4)]
     lake.commit(*(ok(s) for s in scopes))
 
@@ -191,7 +195,7 @@ class Failing(LocalStore):
         return super().__getattribute__(name)
 
 
-def test_a_disk_that_fails_at_any_operation_leaves_the_old_or_the_new_snapshot(lake: Lake, tmp_path: Path):
+def test_a_disk_that_fails_at_any_operation_leaves_the_old_or_the_new_snapshot(lake: Lake, tmp_path: Path) -> None:
     old = lake.commit(ok(A, builder("a", subnets=["s"])), ok(B, builder("b")))
     for n in range(1, 80):
         copy = Lake(Path(shutil.copytree(lake.store.root, tmp_path / str(n))))
@@ -208,7 +212,7 @@ def test_a_disk_that_fails_at_any_operation_leaves_the_old_or_the_new_snapshot(l
     assert n > 15
 
 
-def test_a_failing_disk_is_told_in_one_line(lake: Lake):
+def test_a_failing_disk_is_told_in_one_line(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
     lake.store = Failing(lake.store.root)
     lake.store.left = 6
@@ -226,7 +230,7 @@ def test_a_failing_disk_is_told_in_one_line(lake: Lake):
         (ok(A, builder("a"), builder("a")), "image_builders holds .*/a twice"),
     ],
 )
-def test_a_broken_rule_stops_the_commit(lake: Lake, answer: Answer, what: str):
+def test_a_broken_rule_stops_the_commit(lake: Lake, answer: Answer, what: str) -> None:
     lake.commit(ok(A, builder("old")))
 
     with pytest.raises(CommitError, match=what) as refused:
@@ -237,25 +241,25 @@ def test_a_broken_rule_stops_the_commit(lake: Lake, answer: Answer, what: str):
     assert lake.files() == {f.path for m in history(lake.store) for t in m.tables.values() for f in t.files}
 
 
-def test_rows_of_a_scope_that_was_not_asked_stop_the_commit(lake: Lake):
+def test_rows_of_a_scope_that_was_not_asked_stop_the_commit(lake: Lake) -> None:
     with pytest.raises(CommitError, match="which was not asked"):
         lake.commit(ok(A), draft=lake.draft(ok(B, builder("b"))))
 
 
-def test_a_child_without_its_item_stops_the_commit(lake: Lake):
+def test_a_child_without_its_item_stops_the_commit(lake: Lake) -> None:
     orphan = lake.draft(ok(A, builder("a", subnets=["s"])))
     orphan.files["image_builders"].clear()
 
-    with pytest.raises(CommitError, match="image_builder_subnets holds a row of .*/a, which is not in image_builders"):
+    with pytest.raises(CommitError, match=r"image_builder_subnets holds a row of .*/a, which is not in image_builders"):
         lake.commit(ok(A), draft=orphan)
 
 
-def test_an_answer_that_nobody_planned_stops_the_commit(lake: Lake):
+def test_an_answer_that_nobody_planned_stops_the_commit(lake: Lake) -> None:
     with pytest.raises(CommitError, match="had not planned it"):
         lake.commit(ok(A), planned=[B])
 
 
-def test_a_draft_takes_only_rows_of_its_contract(lake: Lake):
+def test_a_draft_takes_only_rows_of_its_contract(lake: Lake) -> None:
     draft: Draft = lake.draft()
     table = lake.contracts[0].item_table
 
@@ -269,7 +273,7 @@ def many(count: int, prefix: str = "b") -> list[dict[str, object]]:
     return [builder(f"{prefix}{n:03}", subnets=["s"]) for n in range(count)]
 
 
-def test_a_great_fall_is_guarded_and_the_rest_commits(lake: Lake):
+def test_a_great_fall_is_guarded_and_the_rest_commits(lake: Lake) -> None:
     lake.commit(ok(A, *many(60)), ok(B, *many(5)))
     manifest = lake.commit(ok(A, *many(3)), ok(B, *many(5), builder("new")))
 
@@ -284,7 +288,7 @@ def test_a_great_fall_is_guarded_and_the_rest_commits(lake: Lake):
     assert (manifest.counts["items_fresh"], manifest.counts["items_carried"]) == (6, 60)
 
 
-def test_force_accepts_a_great_fall(lake: Lake):
+def test_force_accepts_a_great_fall(lake: Lake) -> None:
     lake.commit(ok(A, *many(60)))
     lake.commit(ok(A), forced=True)
 
@@ -292,21 +296,21 @@ def test_force_accepts_a_great_fall(lake: Lake):
 
 
 @pytest.mark.parametrize(("before", "after"), [(20, 0), (60, 30), (60, 40)])
-def test_a_small_fall_or_a_half_is_believed(lake: Lake, before: int, after: int):
+def test_a_small_fall_or_a_half_is_believed(lake: Lake, before: int, after: int) -> None:
     lake.commit(ok(A, *many(before)))
     lake.commit(ok(A, *many(after)))
 
     assert len(lake.names()) == after
 
 
-def test_a_new_scope_does_not_hide_a_fall(lake: Lake):
+def test_a_new_scope_does_not_hide_a_fall(lake: Lake) -> None:
     lake.commit(ok(A, *many(60)))
     lake.commit(ok(A), ok(B, *many(60)))
 
     assert (len(lake.names(A)), lake.run(A)["status"], len(lake.names(B))) == (60, "guarded", 60)
 
 
-def test_scopes_that_end_with_many_rows_are_guarded_too(lake: Lake):
+def test_scopes_that_end_with_many_rows_are_guarded_too(lake: Lake) -> None:
     lake.commit(ok(C, *many(30)), ok(A))
     lake.commit(ok(A), planned=[A])
 
@@ -317,7 +321,7 @@ def test_scopes_that_end_with_many_rows_are_guarded_too(lake: Lake):
     assert lake.sql("select count(*) from image_builders") == [0]
 
 
-def test_a_filtered_answer_never_trips_the_guard(lake: Lake):
+def test_a_filtered_answer_never_trips_the_guard(lake: Lake) -> None:
     lake.commit(ok(A, *many(60)))
     lake.commit(filtered(A, *many(1)))
 

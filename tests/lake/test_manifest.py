@@ -16,15 +16,15 @@ def path_of(lake: Lake) -> Path:
     return lake.store.root / "commits/000000000001.json"
 
 
-def test_a_manifest_reads_back_as_it_was_written(lake: Lake):
+def test_a_manifest_reads_back_as_it_was_written(lake: Lake) -> None:
     assert lake.commit(ok(A)) == head(lake.store)
 
 
-def test_there_is_no_head_before_the_first_commit(lake: Lake):
+def test_there_is_no_head_before_the_first_commit(lake: Lake) -> None:
     assert head(lake.store) is None
 
 
-def test_other_names_among_the_commits_are_no_manifests(lake: Lake):
+def test_other_names_among_the_commits_are_no_manifests(lake: Lake) -> None:
     manifest = lake.commit(ok(A))
     for name in ("notes.txt", ".tmp-x.json", "2.json", "000000000002.json.bak"):
         path_of(lake).with_name(name).touch()
@@ -36,11 +36,17 @@ def damage_text(text: str) -> str:
     return text.replace('"ok', '"no').replace("sweep", "sweet")
 
 
-DAMAGES = {"text": damage_text, "cut": lambda t: t[:100], "empty": lambda _: "", "list": lambda _: "[]", "bare": lambda _: "{}"}
+DAMAGES = {
+    "text": damage_text,
+    "cut": lambda t: t[:100],
+    "empty": lambda _: "",
+    "list": lambda _: "[]",
+    "bare": lambda _: "{}",
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_manifest_is_named(lake: Lake, damage: Callable[[str], str]):
+def test_a_damaged_manifest_is_named(lake: Lake, damage: Callable[[str], str]) -> None:
     lake.commit(ok(A))
     path_of(lake).write_text(damage(path_of(lake).read_text()))
 
@@ -54,7 +60,7 @@ def rewritten(lake: Lake, **changes: Any) -> None:
     path_of(lake).write_text(json.dumps(content | changes))
 
 
-def test_a_manifest_of_a_newer_format_is_refused_with_what_to_do(lake: Lake):
+def test_a_manifest_of_a_newer_format_is_refused_with_what_to_do(lake: Lake) -> None:
     lake.commit(ok(A))
     rewritten(lake, schema_version=2, tables="something new")
 
@@ -62,7 +68,7 @@ def test_a_manifest_of_a_newer_format_is_refused_with_what_to_do(lake: Lake):
         head(lake.store)
 
 
-def test_a_manifest_under_another_number_is_damaged(lake: Lake):
+def test_a_manifest_under_another_number_is_damaged(lake: Lake) -> None:
     lake.commit(ok(A))
     path_of(lake).rename(path_of(lake).with_name("000000000007.json"))
 
@@ -70,7 +76,7 @@ def test_a_manifest_under_another_number_is_damaged(lake: Lake):
         head(lake.store)
 
 
-def test_layout_and_spaces_do_not_matter(lake: Lake):
+def test_layout_and_spaces_do_not_matter(lake: Lake) -> None:
     manifest = lake.commit(ok(A))
     rewritten(lake)
 

@@ -8,7 +8,7 @@ from tests.lake.lakes import A, B, C, Lake, at, bad, builder, failed, filtered, 
 FAILURES = [s for s in Status if s.is_failure]
 
 
-def test_a_complete_answer_replaces_rows_and_children(lake: Lake):
+def test_a_complete_answer_replaces_rows_and_children(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", subnets=["s1", "s2"]), builder("b", subnets=["s3"])))
     lake.commit(ok(A, builder("b", subnets=["s4"]), builder("c")))
 
@@ -18,7 +18,7 @@ def test_a_complete_answer_replaces_rows_and_children(lake: Lake):
     assert (run["status"], run["is_stale"], run["is_expected"], run["observed_at"]) == ("ok", False, False, at(2))
 
 
-def test_an_empty_complete_answer_empties_the_scope(lake: Lake):
+def test_an_empty_complete_answer_empties_the_scope(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", subnets=["s1"])), ok(B, builder("b")))
     lake.commit(ok(A), ok(B, builder("b")))
 
@@ -27,7 +27,7 @@ def test_an_empty_complete_answer_empties_the_scope(lake: Lake):
 
 
 @pytest.mark.parametrize("status", FAILURES)
-def test_a_failure_keeps_rows_with_their_age_and_flags_them_stale(lake: Lake, status: Status):
+def test_a_failure_keeps_rows_with_their_age_and_flags_them_stale(lake: Lake, status: Status) -> None:
     lake.commit(ok(A, builder("a", subnets=["s1"])), ok(B, builder("b")))
     lake.commit(failed(A, status), ok(B, builder("b2")))
 
@@ -40,7 +40,7 @@ def test_a_failure_keeps_rows_with_their_age_and_flags_them_stale(lake: Lake, st
     assert not [change for change in lake.changes() if change[0] == "a"]
 
 
-def test_a_skipped_scope_keeps_its_rows_stale_and_is_no_failure(lake: Lake):
+def test_a_skipped_scope_keeps_its_rows_stale_and_is_no_failure(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
     manifest = lake.commit(failed(A, Status.SKIPPED, "account suspended"))
 
@@ -48,7 +48,7 @@ def test_a_skipped_scope_keeps_its_rows_stale_and_is_no_failure(lake: Lake):
     assert (manifest.counts["tasks_skipped"], manifest.counts["tasks_failed"]) == (1, 0)
 
 
-def test_a_filtered_answer_replaces_what_it_shows_and_leaves_the_rest(lake: Lake):
+def test_a_filtered_answer_replaces_what_it_shows_and_leaves_the_rest(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", subnets=["s1"]), builder("b", subnets=["s2"])))
     lake.commit(filtered(A, builder("b", state="RUNNING"), builder("c")))
 
@@ -62,7 +62,7 @@ def test_a_filtered_answer_replaces_what_it_shows_and_leaves_the_rest(lake: Lake
     assert (run["status"], run["is_stale"], run["observed_at"]) == ("filtered", False, at(1))
 
 
-def test_a_filtered_answer_leaves_staleness_as_it_was(lake: Lake):
+def test_a_filtered_answer_leaves_staleness_as_it_was(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
     lake.commit(failed(A))
     lake.commit(filtered(A, builder("a")))
@@ -70,14 +70,14 @@ def test_a_filtered_answer_leaves_staleness_as_it_was(lake: Lake):
     assert lake.run()["is_stale"] is True
 
 
-def test_a_first_answer_that_is_filtered_is_neither_stale_nor_complete(lake: Lake):
+def test_a_first_answer_that_is_filtered_is_neither_stale_nor_complete(lake: Lake) -> None:
     lake.commit(filtered(A, builder("a")))
 
     run = lake.run()
     assert (run["is_stale"], run["observed_at"], lake.names(), lake.changes()) == (False, None, ["a"], [])
 
 
-def test_what_was_not_asked_stays_to_the_letter(lake: Lake):
+def test_what_was_not_asked_stays_to_the_letter(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")), failed(B, Status.THROTTLED, "slow down"))
     before = lake.run(A), lake.run(B)
     lake.commit(ok(C, builder("c")), planned=[A, B, C])
@@ -87,7 +87,7 @@ def test_what_was_not_asked_stays_to_the_letter(lake: Lake):
     assert lake.sql("select name, is_stale from image_builders order by 1") == [("a", False), ("c", False)]
 
 
-def test_what_was_never_asked_has_a_row_that_says_so(lake: Lake):
+def test_what_was_never_asked_has_a_row_that_says_so(lake: Lake) -> None:
     manifest = lake.commit(ok(A, builder("a")), planned=[A, B])
 
     run = lake.run(B)
@@ -96,7 +96,7 @@ def test_what_was_never_asked_has_a_row_that_says_so(lake: Lake):
     assert manifest.counts["tasks_asked"] == 1
 
 
-def test_a_scope_that_is_no_longer_planned_ends(lake: Lake):
+def test_a_scope_that_is_no_longer_planned_ends(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", subnets=["s"])), ok(C, builder("c")))
     lake.commit(ok(A, builder("a", subnets=["s"])), planned=[A])
 
@@ -115,7 +115,7 @@ def test_a_scope_that_is_no_longer_planned_ends(lake: Lake):
         (Status.DENIED, "... with an explicit deny in a service control policy"),
     ],
 )
-def test_a_failure_by_design_is_expected_only_while_there_are_no_rows(lake: Lake, status: Status, reason: str):
+def test_a_failure_by_design_is_expected_only_while_there_are_no_rows(lake: Lake, status: Status, reason: str) -> None:
     lake.commit(ok(A, builder("a")), ok(B))
     manifest = lake.commit(failed(A, status, reason), failed(B, status, reason))
 
@@ -123,13 +123,13 @@ def test_a_failure_by_design_is_expected_only_while_there_are_no_rows(lake: Lake
     assert (manifest.counts["tasks_failed"], manifest.counts["tasks_expected"]) == (1, 1)
 
 
-def test_a_plain_denial_is_never_expected(lake: Lake):
+def test_a_plain_denial_is_never_expected(lake: Lake) -> None:
     lake.commit(failed(A, Status.DENIED, "no permission"), ok(B))
 
     assert lake.run(A)["is_expected"] is False
 
 
-def test_an_answer_with_an_unreadable_item_keeps_items_that_it_does_not_show(lake: Lake):
+def test_an_answer_with_an_unreadable_item_keeps_items_that_it_does_not_show(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", subnets=["s1"]), builder("b")))
     lake.commit(ok(A, builder("b", state="RUNNING"), quarantine=[bad(None, None, level="item")]))
 
@@ -139,7 +139,7 @@ def test_an_answer_with_an_unreadable_item_keeps_items_that_it_does_not_show(lak
     assert (lake.run()["observed_at"], lake.run()["is_stale"]) == (at(2), False)
 
 
-def test_quarantine_follows_its_rows(lake: Lake):
+def test_quarantine_follows_its_rows(lake: Lake) -> None:
     broken = [bad("a", "CreatedTime"), bad("b", "CreatedTime")]
     lake.commit(ok(A, builder("a"), builder("b"), quarantine=broken), ok(B, builder("c"), quarantine=[bad("c", "Arn")]))
     lake.commit(failed(A), ok(B, builder("c")))
@@ -152,7 +152,7 @@ def test_quarantine_follows_its_rows(lake: Lake):
     assert lake.sql("select item_name from quarantine") == []
 
 
-def test_accounts_remember_when_they_were_first_seen(lake: Lake):
+def test_accounts_remember_when_they_were_first_seen(lake: Lake) -> None:
     lake.commit(ok(A), ok(C))
     lake.commit(ok(A), ok(C))
 
@@ -160,7 +160,7 @@ def test_accounts_remember_when_they_were_first_seen(lake: Lake):
     assert seen == [(True, "team 1"), (True, "team 4")]
 
 
-def test_the_first_clean_run_after_faults_equals_the_truth(lake: Lake):
+def test_the_first_clean_run_after_faults_equals_the_truth(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")), ok(B, builder("b")))
     for status in (Status.DENIED, Status.MALFORMED, Status.TIMEOUT):
         lake.commit(failed(A, status), ok(B, builder("b")))

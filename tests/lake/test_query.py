@@ -95,7 +95,9 @@ def files(places: dict[str, Path]) -> dict[Path, bytes]:
 
 
 @pytest.mark.parametrize("published", [True, False])
-def test_hostile_statements_are_refused_and_do_nothing(places: dict[str, Path], tmp_path: Path, published: bool):  # noqa: FBT001
+def test_hostile_statements_are_refused_and_do_nothing(
+    places: dict[str, Path], tmp_path: Path, published: bool
+) -> None:
     if not published:
         places = places | {"warehouse": Path(shutil.copytree(places["warehouse"], tmp_path / "warehouse"))}
         (tmp_path / "warehouse/warehouse.duckdb").unlink()
@@ -133,11 +135,11 @@ def test_hostile_statements_are_refused_and_do_nothing(places: dict[str, Path], 
         "select b.name, s.subnet_id from image_builders b left join image_builder_subnets s on s.image_builder_name = b.name",
     ],
 )
-def test_statements_that_read_work(places: dict[str, Path], statement: str):
+def test_statements_that_read_work(places: dict[str, Path], statement: str) -> None:
     assert query(connect(str(places["warehouse"])), statement).num_rows > 0
 
 
-def test_parameters_are_bound(places: dict[str, Path]):
+def test_parameters_are_bound(places: dict[str, Path]) -> None:
     con = connect(str(places["warehouse"]))
 
     assert query(con, "select ? as x", ["it's"]).to_pylist() == [{"x": "it's"}]
@@ -155,7 +157,7 @@ def test_parameters_are_bound(places: dict[str, Path]):
         ("image_bilders", "image_builders"),
     ],
 )
-def test_a_users_word_for_a_table_is_answered_with_its_name(places: dict[str, Path], word: str, table: str):
+def test_a_users_word_for_a_table_is_answered_with_its_name(places: dict[str, Path], word: str, table: str) -> None:
     with pytest.raises(BadQuery, match=f'^there is no table "{word.split()[0]}"; did you mean "{table}"\\?$'):
         query(connect(str(places["warehouse"])), f"select * from {word}")
 
@@ -168,7 +170,7 @@ def test_a_users_word_for_a_table_is_answered_with_its_name(places: dict[str, Pa
         ("select 'a'::int", "Could not convert string 'a'"),
     ],
 )
-def test_mistakes_are_told_in_one_line(places: dict[str, Path], statement: str, what: str):
+def test_mistakes_are_told_in_one_line(places: dict[str, Path], statement: str, what: str) -> None:
     con = connect(str(places["warehouse"]))
     with pytest.raises(BadQuery, match=what) as refused:
         query(con, statement)
@@ -176,7 +178,7 @@ def test_mistakes_are_told_in_one_line(places: dict[str, Path], statement: str, 
     assert query(con, "select 1 as x").to_pylist() == [{"x": 1}], "the connection still works"
 
 
-def test_no_python_value_is_a_table(places: dict[str, Path]):
+def test_no_python_value_is_a_table(places: dict[str, Path]) -> None:
     leak = pa.table({"a": [1]})  # noqa: F841 - DuckDB would find it by its name
     with pytest.raises(BadQuery, match="there is no table"):
         query(connect(str(places["warehouse"])), "select * from leak")
