@@ -25,13 +25,37 @@ _NOT_YET = {
     "feeds": "feeds are not built yet; take the section out",
     "dagster": "schedules are not built yet; take the section out",
     "accounts_file": "account labels are not built yet; take the key out",
-    "extract.task_timeout_s": "deadlines are not built yet; take the key out",
-    "extract.run_timeout_s": "deadlines are not built yet; take the key out",
-    "extract.compatible": "the fallback path is not built yet; take the key out",
-    "aws.session_policy": "session policies are not built yet; take the key out",
     "lake.retention": "thinning is not built yet; take the key out",
     "lake.s3": "warehouses on S3 are not built yet; take the section out",
 }
+
+
+SESSION_MIN_S, SESSION_MAX_S = 1800, 43200
+
+
+class Secret(str):
+    """A word that goes to AWS alone: shown as *** everywhere. `env:NAME` stands for a variable, read when needed."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __format__(self, spec: str) -> str:
+        return "***"
+
+    def reveal(self, environ: Mapping[str, str] = os.environ) -> str:
+        """The word itself; raises BadSettings when its variable is not set."""
+        text = str.__str__(self)
+        if not text.startswith("env:"):
+            return text
+        name = text.removeprefix("env:")
+        if not environ.get(name):
+            raise BadSettings(f'external_id = "env:{name}": the environment variable {name} is not set; set it')
+        return environ[name]
 
 
 class AccountSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -41,19 +65,25 @@ class AccountSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     name: str | None = None
     role_arn: str | None = None
     profile: str | None = None
-    external_id: str | None = None
+    external_id: Secret | None = None
     regions: tuple[str, ...] | None = None
 
 
 class AwsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[aws]`: how AWS is reached."""
+    """`[aws]`: how AWS is reached. `session_policy` narrows each role's session to the operations that are asked."""
 
     endpoint_url: str | None = None
     ca_bundle: str | None = None
+    session_policy: bool = False
+    session_s: int = 3600
 
 
 class ExtractSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[extract]`: how AWS is asked. `max_failed_ratio` is failed / (ok + failed) of the asked tasks."""
+    """`[extract]`: how AWS is asked. `max_failed_ratio` is failed / (ok + failed) of the asked tasks.
+
+    A task that is not through `task_timeout_s` after its first call, and every task that is open `run_timeout_s` after
+    the asking began, ends as `timeout`. `compatible` is the slow way that needs nothing undocumented of botocore.
+    """
 
     workers: Annotated[int, Meta(ge=1, le=256)] = 32
     max_attempts: Annotated[int, Meta(ge=1, le=50)] = 8
@@ -61,6 +91,9 @@ class ExtractSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     names: tuple[str, ...] = ()
     max_items: Annotated[int, Meta(ge=1)] | None = None
     max_failed_ratio: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    task_timeout_s: Annotated[float, Meta(gt=0)] = 300.0
+    run_timeout_s: Annotated[float, Meta(gt=0)] = 3600.0
+    compatible: bool = False
 
 
 class LakeSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -117,12 +150,13 @@ def from_mapping(raw: Mapping[str, Any], file: Path) -> Settings:
     if raw.get("regions") == "auto":
         raise BadSettings(f'{file}: regions = "auto" is not built yet; list them, such as ["us-east-1", "eu-*"]')
     try:
-        settings = msgspec.convert(raw, Settings)
+        settings = msgspec.convert(raw, Settings, dec_hook=_secret)
     except msgspec.ValidationError as error:
         raise BadSettings(f"{file}: {_explain(str(error))}") from error
     _check_accounts(settings, file)
     _check_regions("regions", settings.regions, file)
     _check_endpoint(settings.aws.endpoint_url, file)
+    _check_session(settings.aws.session_s, file)
     return msgspec.structs.replace(settings, warehouse=_absolute(settings.warehouse, file.parent))
 
 
@@ -221,6 +255,21 @@ def _check_regions(where: str, regions: tuple[str, ...], file: Path) -> None:
     for region in regions:
         if not REGION.fullmatch(region) and not (is_pattern(region) and re.fullmatch(r"[a-z0-9*?\[\]!-]+", region)):
             raise BadSettings(f'{file}: {where}: "{region}" is not the name of a region, such as us-east-1 or eu-*')
+
+
+def _secret(kind: type, value: object) -> object:
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
+    raise TypeError(f"expected `str`, got `{type(value).__name__}`")
+
+
+def _check_session(session_s: int, file: Path) -> None:
+    where = f"{file}: [aws] session_s: {session_s} seconds is too"
+    if session_s < SESSION_MIN_S:
+        why = "sessions are renewed 10 minutes before their end, so short ones would be asked for all the time"
+        raise BadSettings(f"{where} short: {why}; take {SESSION_MIN_S} or more")
+    if session_s > SESSION_MAX_S:
+        raise BadSettings(f"{where} long: AWS gives a role at most {SESSION_MAX_S}, and 3600 where roles are chained")
 
 
 def _check_endpoint(url: str | None, file: Path) -> None:

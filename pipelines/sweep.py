@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from pipelines.contracts import Contract
 from pipelines.contracts.arrow import schema
-from pipelines.contracts.contract import operational_tables
+from pipelines.contracts.contract import operational_table
 from pipelines.scope import Outcome, Page, Task, Watch
 from pipelines.tables import Gathered, Gatherer
 from pipelines.tables.gather import KnownValues
@@ -95,4 +95,4 @@ class _Sweep:
     def _drift_rows(self) -> pa.Table:
         names = ("resource", "path", "kind", "example", "count")
         rows = [dict(zip(names, (*key, count), strict=True)) for key, count in sorted(self._drift.items())]
-        return pa.Table.from_pylist(rows, next(schema(t) for t in operational_tables() if t.name == "drift"))
+        return pa.Table.from_pylist(rows, schema(operational_table("drift")))

@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
@@ -131,10 +132,16 @@ class Contract:
         return _changes_table(self)
 
 
-def operational_tables() -> list[Table]:
+@cache
+def operational_tables() -> tuple[Table, ...]:
     """The tables about the export itself: scope_runs, snapshots, accounts, quarantine, drift."""
     raw = tomllib.loads(Path(__file__).with_name("operational.toml").read_text("utf-8"))
-    return [_operational(name, dict(table)) for name, table in raw.items()]
+    return tuple(_operational(name, dict(table)) for name, table in raw.items())
+
+
+def operational_table(name: str) -> Table:
+    """One of them; raises KeyError."""
+    return {table.name: table for table in operational_tables()}[name]
 
 
 def all_tables(contracts: Iterable[Contract]) -> list[Table]:

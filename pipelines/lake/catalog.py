@@ -26,6 +26,8 @@ __all__ = ["connect", "publish", "query"]
 
 STORAGE_VERSION = "v1.4.0"  # the oldest DuckDB that we support can open the file
 
+_REPUBLISHES = 5  # each means that yet another run committed while we built
+
 
 def publish(store: LocalStore, contracts: Sequence[Contract], *, root: str | None = None) -> Path:
     """Make the catalog anew and put it in place; returns its path. Raises StorageFailed, SetupError.
@@ -34,14 +36,13 @@ def publish(store: LocalStore, contracts: Sequence[Contract], *, root: str | Non
     looks at the files while it makes a view, so they must be visible there.
     """
     _refuse_unseen(store, root)
-    read_only = store.file_mode & 0o444
     with storage_errors(store):
-        try:
-            store.replace(
-                layout.CATALOG, lambda file: _build(store, contracts, file, root or store.uri()), mode=read_only
-            )
-        except duckdb.Error as error:
-            raise StorageFailed(f"{store.uri(layout.CATALOG)}: {str(error).splitlines()[0]}") from error
+        for _ in range(_REPUBLISHES):
+            manifests = history(store)
+            _put(store, contracts, manifests, root or store.uri())
+            newest = head(store)
+            if newest is None or newest.seq == manifests[-1].seq:
+                break  # else another run committed meanwhile, and we may have replaced its newer catalog
     return Path(store.uri(layout.CATALOG))
 
 
@@ -61,14 +62,20 @@ def connect(warehouse: str) -> duckdb.DuckDBPyConnection:
     return con
 
 
-def _build(store: LocalStore, contracts: Sequence[Contract], file: str, root: str) -> None:
-    with closing(connection(store)) as con:
-        con.execute(f"attach {literal(file)} as warehouse (storage_version {literal(STORAGE_VERSION)})")
-        con.execute("use warehouse")
-        _make(con, contracts, history(store), root)
-        con.execute("checkpoint warehouse")
-        con.execute("use memory")
-        con.execute("detach warehouse")
+def _put(store: LocalStore, contracts: Sequence[Contract], manifests: Sequence[Manifest], root: str) -> None:
+    def build(file: str) -> None:
+        with closing(connection(store)) as con:
+            con.execute(f"attach {literal(file)} as warehouse (storage_version {literal(STORAGE_VERSION)})")
+            con.execute("use warehouse")
+            _make(con, contracts, manifests, root)
+            con.execute("checkpoint warehouse")
+            con.execute("use memory")
+            con.execute("detach warehouse")
+
+    try:
+        store.replace(layout.CATALOG, build, mode=store.file_mode & 0o444)
+    except duckdb.Error as error:
+        raise StorageFailed(f"{store.uri(layout.CATALOG)}: {str(error).splitlines()[0]}") from error
 
 
 def _make(
@@ -95,6 +102,7 @@ def _attached(con: duckdb.DuckDBPyConnection, store: LocalStore, newest: Manifes
         if [s for s in shows if s[0] == store.uri() and (s[1] > newest.seq or s[1:] == (newest.seq, newest.digest))]:
             con.execute("use warehouse")
             return True
+    with suppress(duckdb.Error):
         con.execute("detach warehouse")
     return False
 

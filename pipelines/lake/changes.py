@@ -121,7 +121,8 @@ def _lists(compared: _Compared, table: Table, side: str) -> str:
             to_json(list({shared} order by {places}))::varchar as shared,
             list_sort(list(to_json({shared})::varchar)) as bag
         from {sql.quoted(source)}
-        semi join (from tasks where resource = {sql.literal(contract.name)} and concludes <> 'nothing') using ({sql.listed(_SCOPE)})
+        semi join (from tasks where resource = {sql.literal(contract.name)} and concludes <> 'nothing')
+        using ({sql.listed(_SCOPE)})
         group by all
     """
 

@@ -3,48 +3,25 @@
 Against the head that is found: nothing of a snapshot is visible before its manifest exists, and the manifest is
 created only if no other run took its number. Who comes second starts over from the new head, with the same draft.
 """
-# ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
-import msgspec
-import pyarrow as pa
 
-from pipelines.contracts import Contract, Table, arrow, operational_tables
-from pipelines.contracts.contract import all_tables
+from pipelines.contracts import Contract
+from pipelines.contracts.contract import operational_table
 from pipelines.errors import Conflict, StorageFailed
-from pipelines.lake import changes, decisions, layout, sql, validation
-from pipelines.lake.decisions import Decision, Rows, Run, is_failed, task_of
+from pipelines.lake import layout, sql
+from pipelines.lake.attempt import Account, Attempt, RunFacts, Work, remove_quietly
 from pipelines.lake.draft import Draft
-from pipelines.lake.manifest import FORMAT, FileEntry, Manifest, TableFiles, find_attempt, head, read
-from pipelines.lake.parquet import sort_columns, write_part
-from pipelines.lake.staging import Staging, columns, connection, records
+from pipelines.lake.manifest import Manifest, find_attempt, head, read
+from pipelines.lake.staging import connection, records
 from pipelines.lake.store import LocalStore, storage_errors
-from pipelines.scope import Outcome, Status, Task
+from pipelines.scope import Outcome, Task
 
 __all__ = ["Account", "RunFacts", "commit", "find_attempt", "head_scope_runs"]
-
-Account = Mapping[str, Any]
-"""account_id, account_name, ou_path, state, source and labels_json of an account that the run covers."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFacts:
-    """Who made the snapshot, and how; it goes into the manifest and the table `snapshots`."""
-
-    run_id: str
-    attempt_id: str
-    started_at: datetime
-    tool_version: str
-    botocore_version: str
-    endpoint_url: str | None
-    discovery: str
-    forced: bool
 
 
 def commit(
@@ -65,7 +42,7 @@ def commit(
     planned end. The same attempt commits once: its manifest is returned if it is there already. Raises CommitError
     (a rule is broken), Conflict (others kept being first) or StorageFailed; the head is then what it was before.
     """
-    work = _Work(store, contracts, draft, planned, outcomes, accounts, facts, guard_percent)
+    work = Work(store, contracts, draft, planned, outcomes, accounts, facts, guard_percent)
     try:
         with storage_errors(store):
             for rebase in range(max_rebases + 1):
@@ -73,7 +50,7 @@ def commit(
                 if twin := _own(store, base, facts):
                     _discard(draft)
                     return twin
-                manifest = _Attempt(work, base, rebase).build()
+                manifest = Attempt(work, base, rebase).build()
                 draft.may_be_named = True
                 if committed := _create(store, manifest):
                     return committed
@@ -91,166 +68,9 @@ def commit(
 
 def head_scope_runs(store: LocalStore, manifest: Manifest) -> list[dict[str, Any]]:
     """The rows of `scope_runs` in a snapshot, without snapshot_id; `decisions.is_failed` tells which to ask again."""
-    table = next(table for table in operational_tables() if table.name == "scope_runs")
+    table = operational_table("scope_runs")
     with storage_errors(store), closing(connection(store)) as con:
         return records(con, table, sql.rows(table, [manifest.tables[table.name]], store.uri))
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What the commit was asked to do, whatever the head is."""
-
-    store: LocalStore
-    contracts: Sequence[Contract]
-    draft: Draft
-    planned: Collection[Task]
-    outcomes: Mapping[Task, Outcome]
-    accounts: Sequence[Account]
-    facts: RunFacts
-    guard_percent: int
-
-
-class _Attempt:
-    """One try against one head."""
-
-    def __init__(self, work: _Work, base: Manifest | None, rebase: int) -> None:
-        self.work, self.base, self.rebase = work, base, rebase
-        self.operational = {table.name: table for table in operational_tables()}
-        self.written: dict[str, TableFiles] = {}
-        self.decisions: list[Decision] = []
-
-    def build(self) -> Manifest:
-        """Write every file that the commit adds, check the whole, and return the manifest that would show it."""
-        work = self.work
-        try:
-            with Staging(work.store, work.contracts, self.base, work.draft) as staging:
-                self._decide(staging)
-                self._write_contracts(staging)
-                runs = [d.run for d in self.decisions if d.run]
-                self._write_records("scope_runs", runs)
-                self._write_records("accounts", self._accounts(staging, runs))
-                validation.check_runs(work.planned, runs)
-                manifest = self._manifest(staging, runs)
-                validation.check_files(staging, work.contracts, all_tables(work.contracts), self.written)
-        except Exception:
-            _remove_quietly(work.store, self._own_files())
-            raise
-        return manifest
-
-    def _decide(self, staging: Staging) -> None:
-        work = self.work
-        fresh, old = staging.items("fresh"), staging.items("head")
-        validation.check_outcomes(work.planned, work.outcomes, fresh)
-        before = {task_of(run): run for run in self._earlier(staging, "scope_runs")}
-        served = {contract.name for contract in work.contracts}
-        before = {task: run for task, run in before.items() if task.resource in served}
-        self.decisions = decisions.decide(work.planned, work.outcomes, before, old, work.facts.started_at)
-        if not work.facts.forced:
-            self.decisions = decisions.guard(self.decisions, old, work.guard_percent)
-        staging.decide(self.decisions)
-
-    def _write_contracts(self, staging: Staging) -> None:
-        for contract in self.work.contracts:
-            for table in contract.tables:
-                self._write_carried(staging, table)
-            changes.prepare(staging, contract)
-            self._write(contract.changes, staging.stream(changes.select(staging, contract)), [])
-        self._write_carried(staging, self.operational["quarantine"])
-        drift = self.operational["drift"]
-        self._write(drift, [], self.work.draft.files["drift"])
-
-    def _write_carried(self, staging: Staging, table: Table) -> None:
-        """Rows that stay, beside the draft's files; or all rows anew, where the draft holds some that do not count."""
-        fresh, sources = self.work.draft.files[table.name], []
-        if any(d.rows in (Rows.CARRY, Rows.MERGE) for d in self.decisions):
-            sources.append(f"carried_{table.name}")
-        if any(d.set_aside for d in self.decisions) and staging.is_cut(table):
-            sources, fresh = [f"new_{table.name}", *sources], []
-        if not sources:
-            self._write(table, [], fresh)
-            return
-        union = " union all ".join(f'from "{source}"' for source in sources)
-        order = ", ".join(f'"{column}"' for column in sort_columns(table))
-        self._write(table, staging.stream(f"from ({union}) order by {order}"), fresh)
-
-    def _write_records(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
-        """Rows that we made ourselves: their types are known to be right, so from_pylist is safe here."""
-        table = self.operational[name]
-        rows = pa.Table.from_pylist(list(records), schema=arrow.schema(table))
-        ordered = rows.sort_by([(column, "ascending") for column in sort_columns(table)])
-        self._write(table, [ordered], [])
-
-    def _write(self, table: Table, parts: Iterable[pa.Table], fresh: Sequence[FileEntry]) -> None:
-        """Add one file, unless there is nothing to add to the fresh ones: each table has at least one file."""
-        filled = (part for part in parts if part.num_rows)
-        first = next(filled, None)
-        files = list(fresh)
-        if first is not None or not files:
-            path = layout.carried_path(table.name, self.work.draft.snapshot_id, self.rebase)
-            files.append(write_part(self.work.store, path, table, _chained(first, filled)))
-        self.written[table.name] = TableFiles(files=files, columns=columns(table))
-
-    def _accounts(self, staging: Staging, runs: Iterable[Run]) -> list[Account]:
-        """Accounts of this run, and those of the head whose tasks are still in the snapshot."""
-        before = {row["account_id"]: row for row in self._earlier(staging, "accounts")}
-        now = self.work.facts.started_at
-        rows = {
-            account["account_id"]: {
-                **account,
-                "first_seen_at": before.get(account["account_id"], {}).get("first_seen_at", now),
-                "last_seen_at": now,
-            }
-            for account in self.work.accounts
-        }
-        kept = {run["account_id"] for run in runs} - rows.keys()
-        return [*rows.values(), *(before[account] for account in sorted(kept) if account in before)]
-
-    def _earlier(self, staging: Staging, name: str) -> list[dict[str, Any]]:
-        return staging.records(self.operational[name])
-
-    def _manifest(self, staging: Staging, runs: Collection[Run]) -> Manifest:
-        """Write `snapshots`, the last table, and name every file."""
-        base, facts, counts = self.base, self.work.facts, self._counts(runs)
-        manifest = Manifest(
-            seq=base.seq + 1 if base else 1,
-            kind="sweep",
-            snapshot_id=self.work.draft.snapshot_id,
-            run_id=facts.run_id,
-            attempt_id=facts.attempt_id,
-            schema_version=FORMAT,
-            parent_seq=base.seq if base else None,
-            parent_digest=base.digest if base else None,
-            started_at=facts.started_at,
-            committed_at=_after(base),
-            tool_version=facts.tool_version,
-            tables={},
-            counts=counts,
-        )
-        row = asdict(facts) | msgspec.structs.asdict(manifest) | counts
-        self._write_records("snapshots", [*self._earlier(staging, "snapshots"), row])
-        return msgspec.structs.replace(manifest, tables=self.written).sealed()
-
-    def _counts(self, runs: Collection[Run]) -> dict[str, int]:
-        contracts, work = self.work.contracts, self.work
-        failures = [run for run in runs if Status(run["status"]).is_failure]
-        items = sum(self.written[c.item_table.name].rows for c in contracts)
-        fresh = sum(d.outcome.rows for d in self.decisions if d.outcome and d.uses_fresh)
-        return {
-            "tasks_total": len(runs),
-            "tasks_asked": len(work.outcomes),
-            "tasks_ok": sum(Status(run["status"]).is_answer for run in runs),
-            "tasks_failed": sum(is_failed(run) for run in runs),
-            "tasks_skipped": sum(run["status"] == Status.SKIPPED for run in runs),
-            "tasks_expected": sum(run["is_expected"] for run in failures),
-            "items": items,
-            "items_fresh": fresh,
-            "items_carried": items - fresh,
-            "changes": sum(self.written[c.changes.name].rows for c in contracts),
-        }
-
-    def _own_files(self) -> list[str]:
-        fresh = {file.path for files in self.work.draft.files.values() for file in files}
-        return [f.path for files in self.written.values() for f in files.files if f.path not in fresh]
 
 
 def _create(store: LocalStore, manifest: Manifest) -> Manifest | None:
@@ -282,29 +102,9 @@ def _own(store: LocalStore, base: Manifest | None, facts: RunFacts) -> Manifest 
     return None
 
 
-def _after(base: Manifest | None) -> datetime:
-    now = datetime.now(UTC)
-    return max(now, base.committed_at + timedelta(microseconds=1)) if base else now
-
-
-def _chained(first: pa.Table | None, rest: Iterable[pa.Table]) -> Iterable[pa.Table]:
-    if first is not None:
-        yield first
-    yield from rest
-
-
 def _remove_carried(store: LocalStore, manifest: Manifest) -> None:
     carried = [f.path for files in manifest.tables.values() for f in files.files if "/carried-" in f.path]
-    _remove_quietly(store, carried)
-
-
-def _remove_quietly(store: LocalStore, paths: Iterable[str]) -> None:
-    """Tidy up; what cannot be removed is out of sight anyway, and gc finds it."""
-    for path in paths:
-        try:
-            store.remove(path)
-        except OSError:
-            return
+    remove_quietly(store, carried)
 
 
 def _discard(draft: Draft) -> None:

@@ -1,22 +1,15 @@
 """Pieces of DuckDB SQL. Whatever comes from paths, contracts or AWS enters quoted, through these functions alone."""
 # ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import duckdb
 import pyarrow as pa
 
 from pipelines.contracts import Column, Table
+from pipelines.contracts.arrow import DUCKDB_TYPES
 from pipelines.lake.manifest import TableFiles
 
-TYPES: Mapping[str, str] = {
-    "string": "VARCHAR",
-    "integer": "BIGINT",
-    "boolean": "BOOLEAN",
-    "timestamp": "TIMESTAMPTZ",
-    "number": "DOUBLE",
-    "json": "VARCHAR",
-}
 _HIVE = "hive_partitioning = true, hive_types = {'snapshot_id': VARCHAR}"
 
 
@@ -76,8 +69,8 @@ def _column(column: Column, stored: set[str]) -> str:
         return _absent(column)
     if stored == {column.type}:
         return quoted(column.name)
-    return f"try_cast({quoted(column.name)} as {TYPES[column.type]}) as {quoted(column.name)}"
+    return f"try_cast({quoted(column.name)} as {DUCKDB_TYPES[column.type]}) as {quoted(column.name)}"
 
 
 def _absent(column: Column) -> str:
-    return f"null::{TYPES[column.type]} as {quoted(column.name)}"
+    return f"null::{DUCKDB_TYPES[column.type]} as {quoted(column.name)}"

@@ -188,6 +188,8 @@ def _refuse_unusable(root: Path, *, create: bool) -> None:
         raise SetupError(f"warehouse {root}: is a file, not a folder; choose another place")
     if not root.exists() and not create:
         raise SetupError(f"no warehouse at {root}: make one with: appstream-export run")
+    if any(sign in str(root) for sign in "*?["):
+        raise SetupError(f"warehouse {root}: *, ? and [ in its path would read as patterns; rename the folder")
     partition = next((part for part in root.parts if re.fullmatch(r"\w+=.*", part)), None)
     if partition:
         raise SetupError(

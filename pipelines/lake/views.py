@@ -12,19 +12,11 @@ from pathlib import Path
 
 from pipelines import packaged
 from pipelines.contracts import Column, Contract, Table
-from pipelines.contracts.contract import all_tables
+from pipelines.contracts.contract import ACCOUNT_NAME, IS_STALE, all_tables
 from pipelines.errors import BadContract
 from pipelines.lake.manifest import Manifest
 from pipelines.lake.sql import listed, literal, quoted, rows
 
-ACCOUNT_NAME = Column(
-    "account_name", "string", "Name of the account; null when neither settings nor organization have one."
-)
-IS_STALE = Column(
-    "is_stale",
-    "boolean",
-    "The newest attempt to ask the scope failed or was skipped: the row is as old as observed_at says.",
-)
 SNAPSHOT_AT = Column("snapshot_at", "timestamp", "When the row's snapshot was committed.")
 # A moment as users write it: a bare date means its end, a time without zone is UTC.
 _MOMENT = r"""case
@@ -46,10 +38,7 @@ class View:
 
 def shown(table: Table) -> View:
     """The view of a table's newest rows: the table's columns, and for contract tables account name and staleness."""
-    own = table.columns
-    if table.resource:
-        own = (*own[:-1], ACCOUNT_NAME, IS_STALE, own[-1])
-    return View(table.name, table.doc, own)
+    return View(table.name, table.doc, table.view_columns)
 
 
 def statements(
@@ -111,8 +100,8 @@ def _as_of(table: Table, past: View) -> str:
     when = f"committed_at <= {_MOMENT}"
     if not table.cumulative:
         when = f"snapshot_id = (select snapshot_id from lake.commits where {when} order by seq desc limit 1)"
-    columns = listed(column.name for column in past.columns)
-    return f"create macro {quoted(f'{table.name}_as_of')}(t) as table select {columns} from {quoted(past.name)} where {when}"
+    select = f"select {listed(column.name for column in past.columns)} from {quoted(past.name)} where {when}"
+    return f"create macro {quoted(f'{table.name}_as_of')}(t) as table {select}"
 
 
 def _comments(view: View) -> Iterator[str]:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from pipelines.contracts import Column, Contract, Table
 from pipelines.contracts.arrow import ARROW_TYPES, schema
-from pipelines.contracts.contract import operational_tables
+from pipelines.contracts.contract import operational_table
 from pipelines.contracts.loader import outer_positions
 from pipelines.scope import Page
 from pipelines.tables.conform import field_of, read_if_plain
@@ -41,7 +41,7 @@ class Flattener:
         self._shape: Struct = shape_of(contract)
         self._clean_type = arrow_type(self._shape)
         self._key = [contract.item_table.column(k).source for k in contract.item_key]
-        self._quarantine = next(schema(t) for t in operational_tables() if t.name == "quarantine")
+        self._quarantine = schema(operational_table("quarantine"))
 
     def flatten(self, pages: Sequence[tuple[int, Page]], first_item: int) -> Flat:
         """Rows of numbered tasks' pages. Items are numbered from `first_item` in the order of the pages."""

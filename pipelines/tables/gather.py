@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from pipelines.contracts import Contract
 from pipelines.contracts.arrow import schema
-from pipelines.contracts.contract import operational_tables
+from pipelines.contracts.contract import operational_table
 from pipelines.scope import Page
 from pipelines.tables.flatten import Flattener
 
@@ -47,9 +47,7 @@ class Gatherer:
     def __init__(self, contract: Contract, known: KnownValues) -> None:
         self._contract, self._known = contract, known
         self._flattener = Flattener(contract)
-        self._tables = {t.name: t for t in contract.tables} | {
-            t.name: t for t in operational_tables() if t.name == "quarantine"
-        }
+        self._tables = {t.name: t for t in (*contract.tables, operational_table("quarantine"))}
         self._batch: list[tuple[int, Page]] = []
         self._batch_items = self._items = 0
         self._held: dict[str, list[pa.Table]] = {name: [] for name in self._tables}

@@ -1,4 +1,4 @@
--- coverage: One row per resource, account and region of the newest snapshot: whether its rows can be trusted, and how old they are.
+-- coverage: One row per resource, account and region: whether its newest rows can be trusted, and how old they are.
 -- reads: scope_runs, accounts
 -- resource: Resource that was asked for, such as image_builders.
 -- account_id: AWS account, 12 digits.

@@ -126,7 +126,10 @@ def test_coverage_tells_age_and_reason(three: Lake) -> None:
 
 def test_the_catalog_is_one_file_that_other_duckdbs_open(three: Lake) -> None:
     assert sorted(p.name for p in three.store.root.iterdir()) == ["commits", "tables", "warehouse.duckdb"]
-    script = "import duckdb, sys; print(duckdb.connect(sys.argv[1], read_only=True).sql('select name from image_builders').fetchall())"
+    script = (
+        "import duckdb, sys; con = duckdb.connect(sys.argv[1], read_only=True);"
+        "print(con.sql('select name from image_builders').fetchall())"
+    )
     path = str(three.store.root / "warehouse.duckdb")
     assert (
         subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True).stdout

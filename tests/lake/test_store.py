@@ -82,7 +82,8 @@ def test_a_warehouse_that_is_not_there_can_be_made_but_not_read(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("place", "what"), [("file", "is a file"), ("file/below", "Not a directory"), ("env=prod", "Hive partition")]
+    ("place", "what"),
+    [("file", "is a file"), ("file/below", "Not a directory"), ("env=prod", "Hive partition"), ("w[1]", "patterns")],
 )
 def test_places_that_cannot_be_warehouses_are_refused_in_one_line(tmp_path: Path, place: str, what: str) -> None:
     (tmp_path / "file").touch()

@@ -1,0 +1,30 @@
+"""A fixed pace for services whose quota the whole organization shares: STS, Organizations, SSM."""
+
+import threading
+import time
+
+# Far below AWS's quotas per account (STS 600 a second; Organizations about 8 for lists; SSM 40), which others use too.
+CALLS_PER_S = {"sts": 50.0, "organizations": 4.0, "ssm": 10.0}
+
+
+class Pace:
+    """So many calls a second, whoever makes them; after a rest at most one second's worth goes out at once."""
+
+    def __init__(self, calls_per_s: float) -> None:
+        if calls_per_s <= 0:
+            raise ValueError(f"a pace of {calls_per_s} calls per second never ends")
+        self._gap_s = 1 / calls_per_s
+        self._next = 0.0
+        self._lock = threading.Lock()
+
+    def reserve(self) -> float:
+        """Take the next free slot; gives the seconds until it comes, 0 when it is now."""
+        with self._lock:
+            now = time.monotonic()
+            slot = max(self._next, now - 1.0 + self._gap_s)
+            self._next = slot + self._gap_s
+            return max(0.0, slot - now)
+
+    def wait(self, stop: threading.Event) -> bool:
+        """Return True when the call may be made, False as soon as `stop` is set."""
+        return not stop.wait(self.reserve())
