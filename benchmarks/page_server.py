@@ -1,268 +1,276 @@
-"""A light AWS for scale runs, in a process of its own: precomputed pages, latency, throttles and faults on 127.0.0.1.
+"""A light AWS for scale runs, in a process of its own: pages, latency, throttles and faults on 127.0.0.1.
 
     python -m benchmarks.page_server --accounts 1000 --items 3 --latency-ms 30-80 --denied 0.01
 
 The account is read from the access key that AssumeRole gave (it carries the account), the region from the SigV4 scope.
-Answers DescribeImageBuilders, AssumeRole and GetCallerIdentity. Prints its URL on the first line and, on SIGTERM or when
-its standard input closes, what it served as one JSON line. Deterministic in its seed: `truth()` says what it holds.
+Answers DescribeImageBuilders, AssumeRole and GetCallerIdentity. Prints its URL on the first line. A line of JSON on its
+standard input, such as {"denied": 0.01}, changes those fields of the World; it answers with the record of what it
+served since the last change, as one JSON line. It ends with the last record on SIGTERM or when its input closes.
 """
 
 import argparse
 import asyncio
 import contextlib
 import json
-import random
+import os
 import re
 import resource
 import signal
 import sys
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from time import monotonic
+from typing import Any
 from urllib.parse import parse_qs
+
+from benchmarks.children import peak_mb
+from benchmarks.findings import say
+from benchmarks.faults import ALL_FAULTS, FAULTS, Fault, http, refusal, reset, xml
+from benchmarks.world import World, account_id
 
 _CREDENTIAL = re.compile(rb"Credential=([^/,\s]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
 _LENGTH = re.compile(rb"(?im)^content-length:\s*(\d+)")
-_PADDING = "A" * 4
-FAULTS = ("error500", "throttle", "truncated", "html", "empty_body", "reset", "null_list", "expired")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """What the server holds and how it behaves. Latency in milliseconds, rates as parts of 1."""
-
-    accounts: int = 100
-    items: int = 3
-    """Image builders per account and region."""
-    page_size: int = 50
-    latency_ms: tuple[float, float] = (0.0, 0.0)
-    denied: float = 0.0
-    """Part of the scopes that are always denied; chosen by seed."""
-    fault_rate: float = 0.0
-    faults: tuple[str, ...] = FAULTS
-    calls_per_s: float | None = None
-    """Throttle: calls per second for each account and region, with a burst of the same size."""
-    seed: int = 0
-
-    def is_denied(self, account_id: str, region: str) -> bool:
-        """Whether this scope is one of the denied; the same in every process."""
-        return random.Random(f"{self.seed}/{account_id}/{region}").random() < self.denied  # noqa: S311
-
-    def names(self, account_id: str, region: str) -> list[str]:
-        """The builders of a scope: the truth to compare with."""
-        return [] if self.is_denied(account_id, region) else [f"builder-{n:06d}" for n in range(self.items)]
+_TOKEN = re.compile(rb"(?im)^x-amz-security-token:\s*(\S+)")
+_KEY = re.compile(r"A[KS]IA(\d{12})")
+_DENIED = refusal("AccessDeniedException", "not authorized to perform this")[0]
+_THROTTLED = refusal("ThrottlingException", "Rate exceeded")[0]
+_MIXED = refusal("UnrecognizedClientException", "the security token is not of this access key")[0]
 
 
 @dataclass(slots=True)
 class Served:
-    """What a server did, for the record."""
+    """What the server did since the last change, for the record."""
 
-    calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    faults: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    calls: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    in_a_row: Counter[str] = field(default_factory=Counter)
+    """`account/region` (STS: the account alone) → most faults in a row that one of its calls met."""
+    throttled: int = 0
+    mixed_credentials: int = 0
+    """Calls signed with one session's key and another's token."""
     connections: int = 0
+    asked_latency_s: float = 0.0
+    """The latency that the World wants, over all calls."""
+    held_s: float = 0.0
+    """What calls really spent here: above asked_latency_s, the server was the bottleneck."""
     cpu_s: float = 0.0
+    wall_s: float = 0.0
     peak_mb: float = 0.0
-
-
-def account_id(number: int) -> str:
-    """The id of the n-th account."""
-    return f"{100_000_000_000 + number:012d}"
-
-
-def image_builder(account: str, region: str, n: int) -> dict[str, object]:
-    """One builder with every part that costs time to read: nested fields, two lists, a time with microseconds."""
-    arn = f"arn:aws:appstream:{region}:{account}"
-    return {
-        "Name": f"builder-{n:06d}",
-        "Arn": f"{arn}:image-builder/builder-{n:06d}",
-        "ImageArn": f"arn:aws:appstream:{region}::image/AppStream-WinServer2022-06-17-2026",
-        "Description": "Workstation image of the design team, monthly refresh",
-        "DisplayName": f"Design {n}",
-        "VpcConfig": {"SubnetIds": [f"subnet-{n % 97:017x}"], "SecurityGroupIds": [f"sg-{n % 89:017x}", "sg-0ff1ce"]},
-        "InstanceType": "stream.standard.medium",
-        "Platform": "WINDOWS_SERVER_2022",
-        "IamRoleArn": f"arn:aws:iam::{account}:role/image-builder",
-        "State": ("RUNNING", "STOPPED", "STOPPED", "PENDING")[n % 4],
-        "CreatedTime": 1_750_000_000.123456 + n,
-        "EnableDefaultInternetAccess": n % 2 == 0,
-        "NetworkAccessConfiguration": {"EniPrivateIpAddress": f"10.0.{n % 256}.7", "EniId": f"eni-{n:017x}"},
-        "ImageBuilderErrors": [],
-        "AppstreamAgentVersion": "06-17-2026",
-        "LatestAppstreamAgentVersion": "TRUE",
-        "AccessEndpoints": [],
-    }
 
 
 class PageServer:
     """Serves a World. One event loop, no framework: the client under measurement must be the bottleneck."""
 
     def __init__(self, world: World) -> None:
+        self._sessions, self._drawn = 0, 0.0
+        self.change(world)
+
+    def change(self, world: World) -> None:
+        """Serve another World from now on, and begin a new record."""
         self.world = world
         self.served = Served()
-        self._pages: dict[tuple[str, str], list[bytes]] = {}
+        self._began, self._cpu_s = monotonic(), _cpu_s()
         self._bucket: dict[tuple[str, str], tuple[float, float]] = {}
-        self._random = random.Random(world.seed)  # noqa: S311
+        self._asked: Counter[str] = Counter()
+        self._failing: Counter[str] = Counter()
+
+    def record(self) -> dict[str, Any]:
+        """What was served since the last change."""
+        self.served.cpu_s, self.served.wall_s = _cpu_s() - self._cpu_s, monotonic() - self._began
+        self.served.peak_mb = peak_mb()
+        return {each.name: getattr(self.served, each.name) for each in fields(Served)}
 
     async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until the client leaves."""
         self.served.connections += 1
         with contextlib.suppress(asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = _LENGTH.search(head)
-                body = await reader.readexactly(int(length[1])) if length else b""
-                await self._pause()
-                answer = self._answer(head, body)
-                if answer is None:
-                    writer.transport.abort()
-                    return
-                writer.write(answer)
-                await writer.drain()
+            while await self._exchange(reader, writer):
+                pass
         writer.close()
 
-    async def _pause(self) -> None:
-        low, high = self.world.latency_ms
-        if high:
-            await asyncio.sleep(self._random.uniform(low, high) / 1000)
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """One request and its answer; False when the connection is to end."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = _LENGTH.search(head)
+        body = await reader.readexactly(int(length[1])) if length else b""
+        arrived, served = monotonic(), self.served
+        answer, fault = self._answer(head, body)
+        latency_s = self._latency_s() + (fault.delay_s if fault else 0.0)
+        if latency_s:
+            await asyncio.sleep(latency_s)
+        writer.write(answer)
+        served.asked_latency_s += latency_s
+        served.held_s += monotonic() - arrived
+        if fault and fault.then == "reset":
+            reset(writer.get_extra_info("socket"))
+        await writer.drain()
+        return fault is None or fault.then == "keep"
 
-    def _answer(self, head: bytes, body: bytes) -> bytes | None:
+    def _latency_s(self) -> float:
+        low, high = self.world.latency_ms
+        self._drawn = (self._drawn + 0.618033988749895) % 1  # the golden ratio spreads evenly
+        return (low + (high - low) * self._drawn) / 1000
+
+    def _answer(self, head: bytes, body: bytes) -> tuple[bytes, Fault | None]:
         credential = _CREDENTIAL.search(head)
         if not credential:
-            return _http(403, b'{"__type":"MissingAuthenticationTokenException"}')
+            return refusal("MissingAuthenticationTokenException", "who are you?")[0], None
         key, region, service = (part.decode() for part in credential.groups())
         if service == "sts":
             return self._sts(key, body)
         self.served.calls["DescribeImageBuilders"] += 1
-        fault = self._fault()
-        return _damaged(fault) if fault else self._describe(_account_of(key), region, body)
+        if not _is_one_session(key, _TOKEN.search(head)):
+            self.served.mixed_credentials += 1
+            return _MIXED, None
+        return self._describe(_account_of(key), region, body)
 
-    def _sts(self, key: str, body: bytes) -> bytes:
+    def _sts(self, key: str, body: bytes) -> tuple[bytes, Fault | None]:
         asked = {name: values[0] for name, values in parse_qs(body.decode()).items()}
-        self.served.calls[asked["Action"]] += 1
-        if asked["Action"] == "AssumeRole":
-            return _http(200, _assumed(asked["RoleArn"].split(":")[4]), "text/xml")
-        return _http(200, _identity(_account_of(key)), "text/xml")
+        action = asked["Action"]
+        self.served.calls[action] += 1
+        account = asked["RoleArn"].split(":")[4] if action == "AssumeRole" else _account_of(key)
+        fault = self._fault(account, account)
+        if fault and fault.sts is not None:
+            return fault.sts, fault
+        self._sessions += 1
+        account = self.world.neighbour(account) if fault and fault.foreign else account
+        return xml(200, _assumed(account, self._sessions) if action == "AssumeRole" else _identity(account)), fault
 
-    def _fault(self) -> str | None:
-        if self._random.random() >= self.world.fault_rate:
-            return None
-        fault = self._random.choice(self.world.faults)
-        self.served.faults[fault] += 1
-        return fault
-
-    def _describe(self, account: str, region: str, body: bytes) -> bytes:
+    def _describe(self, account: str, region: str, body: bytes) -> tuple[bytes, Fault | None]:
         if self.world.is_denied(account, region):
-            return _http(400, b'{"__type":"AccessDeniedException","Message":"not authorized to perform this"}')
+            return _DENIED, None
         if not self._may_call((account, region)):
-            self.served.calls["throttled"] += 1
-            return _http(400, b'{"__type":"ThrottlingException","Message":"Rate exceeded"}')
-        token = json.loads(body or b"{}").get("NextToken") or "0"
-        return self._scope_pages(account, region)[int(token)]
+            self.served.throttled += 1
+            return _THROTTLED, None
+        number = json.loads(body or b"{}").get("NextToken") or "0"
+        fault = self._fault(f"{account}/{region}", f"{account}/{region}/{number}")
+        if fault and fault.page is not None:
+            return fault.page, fault
+        account = self.world.neighbour(account) if fault and fault.foreign else account
+        return http(200, self.world.page(account, region, int(number))), fault
+
+    def _fault(self, scope: str, call: str) -> Fault | None:
+        """The fault that this call meets: decided by what is asked and how often it was asked before."""
+        if not self.world.fault_rate:
+            return None
+        self._asked[call] += 1
+        kind = self.world.fault(call, self._asked[call])
+        if kind is None:
+            self._failing[call] = 0
+            return None
+        self.served.faults[kind] += 1
+        self._failing[call] += 1
+        self.served.in_a_row[scope] = max(self.served.in_a_row[scope], self._failing[call])
+        return ALL_FAULTS[kind]
 
     def _may_call(self, scope: tuple[str, str]) -> bool:
         rate = self.world.calls_per_s
         if rate is None:
             return True
-        tokens, since = self._bucket.get(scope, (rate, monotonic()))
-        tokens = min(rate, tokens + (monotonic() - since) * rate)
-        self._bucket[scope] = (tokens - 1 if tokens >= 1 else tokens, monotonic())
+        now = monotonic()
+        tokens, since = self._bucket.get(scope, (rate, now))
+        tokens = min(rate, tokens + (now - since) * rate)
+        self._bucket[scope] = (tokens - 1 if tokens >= 1 else tokens, now)
         return tokens >= 1
 
-    def _scope_pages(self, account: str, region: str) -> list[bytes]:
-        if (account, region) not in self._pages:
-            self._pages[account, region] = self._render(account, region)
-        return self._pages[account, region]
 
-    def _render(self, account: str, region: str) -> list[bytes]:
-        items = [image_builder(account, region, n) for n in range(self.world.items)]
-        size = self.world.page_size
-        chunks = [items[n : n + size] for n in range(0, len(items), size)] or [[]]
-        pages = []
-        for n, chunk in enumerate(chunks):
-            more = {"NextToken": str(n + 1)} if n + 1 < len(chunks) else {}
-            pages.append(_http(200, json.dumps({"ImageBuilders": chunk} | more).encode()))
-        return pages
+def key_of(account: str) -> str:
+    """An access key that belongs to an account for good, as a profile has it."""
+    return f"AKIA{account}"
+
+
+def _cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
 
 
 def _account_of(key: str) -> str:
-    return key[4:16] if key.startswith("ASIA") else account_id(0)
+    """The account that an access key carries; a stand-in key is the first one's."""
+    found = _KEY.match(key)
+    return found[1] if found else account_id(0)
 
 
-def _http(status: int, body: bytes, kind: str = "application/x-amz-json-1.1") -> bytes:
-    head = (
-        f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nx-amzn-RequestId: bench\r\n\r\n"
-    )
-    return head.encode() + body
+def _is_one_session(key: str, token: re.Match[bytes] | None) -> bool:
+    return not key.startswith("ASIA") or (token is not None and token[1].decode() == f"token-of-{key}")
 
 
-def _damaged(fault: str) -> bytes | None:
-    answers: dict[str, Callable[[], bytes]] = {
-        "error500": lambda: _http(500, b'{"__type":"InternalFailure"}'),
-        "throttle": lambda: _http(400, b'{"__type":"ThrottlingException","Message":"Rate exceeded"}'),
-        "expired": lambda: _http(400, b'{"__type":"ExpiredTokenException","Message":"expired"}'),
-        "truncated": lambda: _http(200, b'{"ImageBuilders": [{"Name": "b'),
-        "html": lambda: _http(200, b"<html>proxy</html>", "text/html"),
-        "empty_body": lambda: _http(200, b""),
-        "null_list": lambda: _http(200, b'{"ImageBuilders": null}'),
-    }
-    return answers[fault]() if fault in answers else None
-
-
-def _assumed(account: str) -> bytes:
+def _assumed(account: str, session: int) -> str:
+    key = f"ASIA{account}S{session}"
     return (
         '<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>'
-        f"<AccessKeyId>ASIA{account}{_PADDING}</AccessKeyId><SecretAccessKey>{'s' * 40}</SecretAccessKey>"
-        "<SessionToken>token</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials>"
+        f"<AccessKeyId>{key}</AccessKeyId><SecretAccessKey>{'s' * 40}</SecretAccessKey>"
+        f"<SessionToken>token-of-{key}</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials>"
         f"<AssumedRoleUser><AssumedRoleId>AROA:bench</AssumedRoleId>"
         f"<Arn>arn:aws:sts::{account}:assumed-role/reader/bench</Arn></AssumedRoleUser></AssumeRoleResult>"
         "<ResponseMetadata><RequestId>bench</RequestId></ResponseMetadata></AssumeRoleResponse>"
-    ).encode()
+    )
 
 
-def _identity(account: str) -> bytes:
+def _identity(account: str) -> str:
     return (
         '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
         f"<Arn>arn:aws:iam::{account}:user/bench</Arn><UserId>AIDA</UserId><Account>{account}</Account>"
         "</GetCallerIdentityResult><ResponseMetadata><RequestId>bench</RequestId></ResponseMetadata>"
         "</GetCallerIdentityResponse>"
-    ).encode()
+    )
 
 
-async def serve(world: World, started: Callable[[str], None]) -> Served:
-    """Serve until SIGTERM or end of standard input; `started` gets the URL."""
+async def serve(world: World, started: Callable[[str], None], changed: Callable[[dict[str, Any]], None]) -> None:
+    """Serve until SIGTERM or end of standard input; `started` gets the URL, `changed` the record at each change."""
     page_server = PageServer(world)
     server = await asyncio.start_server(page_server.connection, "127.0.0.1", 0, backlog=1024)
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, done.set)
-    loop.add_reader(sys.stdin.fileno(), lambda: done.set() if not sys.stdin.buffer.read1(1) else None)
+    typed = bytearray()
+
+    def fail(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        loop.default_exception_handler(context)
+        done.set()  # whoever waits for our answer must not wait for ever
+
+    def listen() -> None:
+        typed.extend(arrived := os.read(sys.stdin.fileno(), 65536))
+        *lines, rest = typed.split(b"\n")
+        typed[:] = rest
+        for line in lines:
+            changed(page_server.record())
+            page_server.change(replace(page_server.world, **_changes(json.loads(line))))
+        if not arrived:
+            done.set()
+
+    loop.set_exception_handler(fail)
+    loop.add_reader(sys.stdin.fileno(), listen)
     started(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     await done.wait()
     server.close()
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    page_server.served.cpu_s, page_server.served.peak_mb = used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
-    return page_server.served
+    changed(page_server.record())
+
+
+def _changes(given: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a World as JSON has them: lists become tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
 
 
 def main(argv: list[str] | None = None) -> None:
     """Read the world from flags, serve it, print the record."""
     parser = argparse.ArgumentParser(description="A light AWS for scale runs on 127.0.0.1.")
-    parser.add_argument("--accounts", type=int, default=100)
-    parser.add_argument("--items", type=int, default=3)
-    parser.add_argument("--page-size", type=int, default=50)
-    parser.add_argument("--latency-ms", default="0-0", help="such as 30-80")
-    parser.add_argument("--denied", type=float, default=0.0)
-    parser.add_argument("--fault-rate", type=float, default=0.0)
-    parser.add_argument("--faults", default=",".join(FAULTS))
-    parser.add_argument("--calls-per-s", type=float)
-    parser.add_argument("--seed", type=int, default=0)
+    for each in fields(World):
+        kind = {"latency_ms": _pair, "faults": _words, "calls_per_s": float}.get(each.name, type(each.default))
+        parser.add_argument(f"--{each.name.replace('_', '-')}", type=kind, default=each.default)
     flags = vars(parser.parse_args(argv))
-    low, high = flags["latency_ms"].split("-")
-    flags |= {"latency_ms": (float(low), float(high)), "faults": tuple(flags["faults"].split(","))}
-    served = asyncio.run(serve(World(**flags), lambda url: print(url, flush=True)))  # noqa: T201
-    print(json.dumps({name: getattr(served, name) for name in served.__slots__}))  # noqa: T201
+    world = World(**flags | {"faults": flags["faults"] or tuple(FAULTS)})
+    asyncio.run(serve(world, say, lambda record: say(json.dumps(record))))
+
+
+def _pair(text: str) -> tuple[float, float]:
+    low, high = text.split("-")
+    return float(low), float(high)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
 
 
 if __name__ == "__main__":

@@ -120,6 +120,7 @@ CAUSES: Mapping[str, Cause] = {
     "TooManyRequestsException": _THROTTLED,
     "SlowDown": _THROTTLED,
     "LimitExceededException": _THROTTLED,
+    "429": _THROTTLED,  # a gateway before the service says no more than that
     "InternalFailure": _THEIRS,
     "InternalError": _THEIRS,
     "InternalServerError": _THEIRS,
@@ -131,6 +132,8 @@ CAUSES: Mapping[str, Cause] = {
     ),
     "ConnectionError": Cause("network", True, "check network, proxy and TLS settings; run again with --retry-failed"),
     "Timeout": Cause("timeout", True, "AWS did not answer in time; run again with --retry-failed"),
+    "TaskTimeout": Cause("timeout", False, "raise [extract] task_timeout_s, or run again with --retry-failed"),
+    "RunTimeout": Cause("timeout", False, "raise [extract] run_timeout_s, or run again with --retry-failed"),
     "Malformed": Cause("malformed", True, "the answer was damaged (a proxy?); run again with --retry-failed"),
     "NoCredentials": Cause("denied", False, "set AWS_PROFILE, sign in, or run where a role is attached"),
 }
@@ -138,5 +141,5 @@ REGION_MAY_BE_DISABLED = frozenset(code for code, cause in CAUSES.items() if cau
 
 
 def cause_of(code: str, http_status: int = 0) -> Cause:
-    """Look a code up; unknown codes are retried when AWS blames itself (5xx), else they are the scope's error."""
-    return CAUSES.get(code) or (_THEIRS if http_status >= 500 else _OURS)
+    """Look a code up, then the HTTP status; unknown ones are retried when AWS blames itself (5xx), else they stand."""
+    return CAUSES.get(code) or CAUSES.get(str(http_status)) or (_THEIRS if http_status >= 500 else _OURS)

@@ -1,5 +1,6 @@
 """One run: sweep, commit, catalog, in this order. Called by the command line and by Dagster, knows neither."""
 
+import json
 import logging
 import os
 from collections import Counter
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -18,12 +20,12 @@ from pipelines.contracts import Contract
 from pipelines.contracts.contract import all_tables
 from pipelines.contracts.model import known_values
 from pipelines.errors import BadSettings, ExportError, Interrupted, NothingSeen, did_you_mean
-from pipelines.extract import Account, extract, listed, prove_disabled, scopes
+from pipelines.extract import Account, Known, Plan, extract, plan, prove_disabled
 from pipelines.lake import catalog, manifest
-from pipelines.lake.commit import RunFacts, commit, find_attempt, head_scope_runs
+from pipelines.lake.commit import RunFacts, commit, find_attempt, head_rows, head_scope_runs
 from pipelines.lake.draft import Draft
 from pipelines.lake.manifest import Manifest
-from pipelines.lake.store import LocalStore, open_store
+from pipelines.lake.store import Store, open_store
 from pipelines.scope import Ask, Outcome, Scope, Status, Task, Unwatched, Watch
 from pipelines.settings import Settings, is_loopback
 from pipelines.sweep import sweep
@@ -54,6 +56,8 @@ class RunResult:
     expected: frozenset[Task]
     catalog_problem: str | None = None
     """Publishing failed after the commit; the snapshot stands all the same."""
+    discovery_problem: str | None = None
+    """The accounts could not be discovered, so that the last known ones were asked: a failure of the run."""
     max_failed_ratio: float = 0.0
 
     @cached_property
@@ -74,9 +78,9 @@ class RunResult:
 
     @property
     def exit_code(self) -> int:
-        """0, or 3 when failures are above the accepted ratio, or everything failed."""
+        """0, or 3 when discovery or everything failed, or failures are above the accepted ratio."""
         all_failed = bool(self.failed) and not self.answered
-        return 3 if all_failed or self.failed_ratio > self.max_failed_ratio else 0
+        return 3 if self.discovery_problem or all_failed or self.failed_ratio > self.max_failed_ratio else 0
 
 
 def run(
@@ -89,7 +93,7 @@ def run(
     watch: Watch = Unwatched(),
     stop: Event | None = None,
 ) -> RunResult:
-    """Ask AWS, commit a snapshot, publish the catalog.
+    """Find out who is asked, ask AWS, commit a snapshot, publish the catalog.
 
     `run_id` names the intent: a later attempt under the same one asks only what failed. `attempt_id` names the try:
     it commits at most once. Both default to a new ULID. Raises SetupError before any write, NothingSeen or another
@@ -98,18 +102,17 @@ def run(
     run_id = run_id or str(ULID())
     attempt_id = attempt_id or run_id
     started_at = datetime.now(UTC)
-    accounts = listed(settings)
-    planned = [Task(c.name, scope) for c in contracts for scope in scopes(settings, accounts, c.service)]
-    limited = _limit(planned, request)
-    store = open_store(settings.warehouse, file_mode=int(settings.lake.file_mode, 8), create=True)
+    stop = stop or Event()
+    planned = _planned(settings, contracts, request, run_id, watch, stop)
+    limited = _limit(planned.tasks, request)
+    store = _store(settings, create=True)
     earlier = find_attempt(store, run_id=run_id, attempt_id=attempt_id)
     if earlier is not None and earlier.attempt_id == attempt_id:
-        return _result(store, earlier, settings, committed=False)
-    asked = _to_ask(store, limited, request, earlier)
-    if not asked and (head := manifest.head(store)) is not None:
-        return RunResult(manifest=head, committed=False, outcomes={}, expected=frozenset())
-    watch.planned(len(asked))
-    stop = stop or Event()
+        return _result(store, earlier, settings, _discovery_problem(store, earlier), committed=False)
+    chosen = _to_ask(store, limited, request, earlier)
+    if not chosen and (head := manifest.head(store)) is not None:
+        problem = planned.discovery_problem
+        return RunResult(manifest=head, committed=False, outcomes={}, expected=frozenset(), discovery_problem=problem)
     facts = RunFacts(
         run_id=run_id,
         attempt_id=attempt_id,
@@ -117,46 +120,82 @@ def run(
         tool_version=__version__,
         botocore_version=version("botocore"),
         endpoint_url=_endpoint(settings),
-        discovery="listed",
+        discovery=planned.discovery,
+        regions_source=planned.regions_source,
         forced=request.force,
     )
-    committed = _sweep_and_commit(settings, contracts, request, store, planned, asked, accounts, facts, watch, stop)
-    problem = _publish(settings, contracts, store, watch) if request.publish else None
-    return _result(store, committed, settings, committed=True, catalog_problem=problem)
+    committed = _sweep_and_commit(settings, contracts, request, store, planned, chosen, facts, watch, stop)
+    unpublished = _publish(settings, contracts, store, watch) if request.publish else None
+    problem = planned.discovery_problem
+    return _result(store, committed, settings, problem, committed=True, catalog_problem=unpublished)
+
+
+def _planned(
+    settings: Settings,
+    contracts: Sequence[Contract],
+    request: Request,
+    run_id: str,
+    watch: Watch,
+    stop: Event,
+) -> Plan:
+    if settings.organization:
+        watch.stage("discovery")
+    planned = plan(settings, contracts, known(settings), force=request.force, run_id=run_id, stop=stop)
+    if planned.discovery_problem:
+        _log.warning(planned.discovery_problem)
+    for reason, count in Counter(planned.skipped.values()).items():
+        _log.info("%d scopes are skipped: %s", count, reason)
+    return planned
+
+
+def known(settings: Settings) -> Known | None:
+    """What the newest snapshot knows, for a plan; None before the first. Makes no warehouse."""
+    if not settings.warehouse.startswith("s3://") and not Path(settings.warehouse).exists():
+        return None
+    store = _store(settings)
+    head = manifest.head(store)
+    if head is None:
+        return None
+    tasks = frozenset(_task(row) for row in head_scope_runs(store, head))
+    return Known(accounts=head_rows(store, head, "accounts"), tasks=tasks)
+
+
+def _store(settings: Settings, *, create: bool = False) -> Store:
+    return open_store(settings.warehouse, file_mode=int(settings.lake.file_mode, 8), create=create, s3=settings.s3)
 
 
 def _sweep_and_commit(
     settings: Settings,
     contracts: Sequence[Contract],
     request: Request,
-    store: LocalStore,
-    planned: Collection[Task],
-    asked: Sequence[Task],
-    accounts: Sequence[Account],
+    store: Store,
+    planned: Plan,
+    chosen: Collection[Task],
     facts: RunFacts,
     watch: Watch,
     stop: Event,
 ) -> Manifest:
     draft = Draft(store, all_tables(contracts), str(ULID()))
-    by_name = {c.name: c for c in contracts}
+    by_name, accounts = {c.name: c for c in contracts}, {a.id: a for a in planned.accounts}
+    asked = [t for t in chosen if t not in planned.skipped]
+    watch.planned(len(asked))
     try:
-        answers = extract(
-            asked, by_name, {a.id: a for a in accounts}, settings, request.ask, run_id=facts.run_id, stop=stop
-        )
-        known = {c.name: known_values(c) for c in contracts}
-        outcomes = sweep(answers, contracts, draft.write, known=known, watch=watch)
+        answers = extract(asked, by_name, accounts, settings, request.ask, run_id=facts.run_id, stop=stop)
+        enums = {c.name: known_values(c) for c in contracts}
+        outcomes = sweep(answers, contracts, draft.write, known=enums, watch=watch)
         if stop.is_set():
             raise Interrupted("interrupted: nothing was committed, the previous snapshot stands")
         outcomes |= prove_disabled(outcomes)
         _refuse_nothing(store, outcomes)
+        outcomes |= {t: _skipped(t, planned.skipped[t], facts.started_at) for t in chosen if t in planned.skipped}
         watch.stage("commit")
         return commit(
             store,
             contracts,
             draft,
-            planned=planned,
+            planned=planned.tasks,
             outcomes=outcomes,
-            accounts=[_account_row(a) for a in accounts],
+            accounts=[_account_row(a) for a in planned.accounts],
             facts=facts,
             guard_percent=settings.lake.guard_percent,
         )
@@ -173,7 +212,7 @@ def _limit(planned: Sequence[Task], request: Request) -> list[Task]:
         for word in wanted:
             if word not in known:
                 near = did_you_mean(word, sorted(known))
-                raise BadSettings(f"{flag} {word}: the settings do not have it{near or '; add it there first'}")
+                raise BadSettings(f"{flag} {word}: not covered{near or '; add it to the settings first'}")
     chosen = [
         t
         for t in planned
@@ -187,33 +226,43 @@ def _limit(planned: Sequence[Task], request: Request) -> list[Task]:
     return chosen
 
 
-def _to_ask(store: LocalStore, limited: Sequence[Task], request: Request, earlier: Manifest | None) -> list[Task]:
-    """All of them, or with --retry-failed and in a later attempt of the same run those that failed."""
+def _to_ask(store: Store, limited: Sequence[Task], request: Request, earlier: Manifest | None) -> list[Task]:
+    """All of them, or with --retry-failed and in a later attempt of the same run those that failed.
+
+    A later attempt also asks what the earlier one did not know of, for its discovery may have failed.
+    """
     if not request.retry_failed and earlier is None:
         return list(limited)
     head = manifest.head(store)
     if head is None:
         raise BadSettings("--retry-failed: there is no snapshot yet; run without it")
-    failed = {_task(row) for row in head_scope_runs(store, head) if _is_failure(row)}
-    return [t for t in limited if t in failed]
+    runs = {_task(row): row for row in head_scope_runs(store, head)}
+    asks_new = not request.retry_failed
+    return [t for t in limited if (_is_failure(runs[t]) if t in runs else asks_new)]
 
 
 def _is_failure(row: Mapping[str, Any]) -> bool:
     return Status(row["status"]).is_failure and not row["is_expected"]
 
 
-def _refuse_nothing(store: LocalStore, outcomes: Mapping[Task, Outcome]) -> None:
+def _skipped(task: Task, reason: str, at: datetime) -> Outcome:
+    return Outcome(task=task, status=Status.SKIPPED, reason=reason, attempted_at=at, finished_at=at)
+
+
+def _refuse_nothing(store: Store, outcomes: Mapping[Task, Outcome]) -> None:
     """Without an earlier snapshot, a run in which every scope failed has nothing to show."""
     answered = any(not o.status.is_failure or o.status is Status.DISABLED for o in outcomes.values())
     if answered or manifest.head(store) is not None:
         return
+    if not outcomes:
+        raise NothingSeen("nothing committed: every account is suspended or closed, and no earlier snapshot exists")
     status, count = Counter(o.status for o in outcomes.values()).most_common(1)[0]
     example = next(o for o in outcomes.values() if o.status is status)
     seen = f"{count} of {len(outcomes)} scopes are {status}, such as {example.task.scope}: {example.reason}"
     raise NothingSeen(f"nothing committed: no scope answered and no earlier snapshot exists; {seen}")
 
 
-def _publish(settings: Settings, contracts: Sequence[Contract], store: LocalStore, watch: Watch) -> str | None:
+def _publish(settings: Settings, contracts: Sequence[Contract], store: Store, watch: Watch) -> str | None:
     watch.stage("catalog")
     try:
         catalog.publish(store, contracts, root=settings.lake.catalog_root)
@@ -223,8 +272,22 @@ def _publish(settings: Settings, contracts: Sequence[Contract], store: LocalStor
     return None
 
 
+def _discovery_problem(store: Store, made: Manifest) -> str | None:
+    """What `snapshots` still tells of the discovery behind a snapshot."""
+    row = next(r for r in head_rows(store, made, "snapshots") if r["seq"] == made.seq)
+    if row["discovery"] != "last_known":
+        return None
+    return "the organization's accounts were not known; those of the snapshot before stood in"
+
+
 def _result(
-    store: LocalStore, made: Manifest, settings: Settings, *, committed: bool, catalog_problem: str | None = None
+    store: Store,
+    made: Manifest,
+    settings: Settings,
+    discovery_problem: str | None,
+    *,
+    committed: bool,
+    catalog_problem: str | None = None,
 ) -> RunResult:
     rows = [r for r in head_scope_runs(store, made) if _is_of_this_run(r, made)]
     return RunResult(
@@ -233,6 +296,7 @@ def _result(
         outcomes={_task(r): _outcome(r) for r in rows},
         expected=frozenset(_task(r) for r in rows if r["is_expected"]),
         catalog_problem=catalog_problem,
+        discovery_problem=discovery_problem,
         max_failed_ratio=settings.extract.max_failed_ratio,
     )
 
@@ -258,7 +322,7 @@ def _account_row(account: Account) -> dict[str, Any]:
         "ou_path": account.ou_path,
         "state": account.state,
         "source": account.source,
-        "labels_json": None,
+        "labels_json": json.dumps(dict(account.labels), ensure_ascii=False) if account.labels else None,
     }
 
 

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,14 +19,13 @@ from pipelines.errors import BadSettings, did_you_mean
 from pipelines.scope import ACCOUNT_ID, REGION
 
 DEFAULT_FILE = "appstream-export.toml"
+AUTO = "auto"
+"""`regions = "auto"`: every region that AWS offers the service in."""
+_ROLE_NAME = re.compile(r"[\w+=,.@-]+(/[\w+=,.@-]+)*", re.ASCII)
 _ROLE_ARN = re.compile(r"arn:(aws[a-z-]*):iam::(\d{12}):role/[\w+=,.@/-]+")
 _NOT_YET = {
-    "organization": "discovery through AWS Organizations is not built yet; list [[accounts]]",
     "feeds": "feeds are not built yet; take the section out",
     "dagster": "schedules are not built yet; take the section out",
-    "accounts_file": "account labels are not built yet; take the key out",
-    "lake.retention": "thinning is not built yet; take the key out",
-    "lake.s3": "warehouses on S3 are not built yet; take the section out",
 }
 
 
@@ -37,6 +36,10 @@ class Secret(str):
     """A word that goes to AWS alone: shown as *** everywhere. `env:NAME` stands for a variable, read when needed."""
 
     __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        """The same word when it is one already: str() of it would be ***."""
+        return text if isinstance(text, cls) else super().__new__(cls, text)
 
     def __repr__(self) -> str:
         return "***"
@@ -69,6 +72,23 @@ class AccountSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     regions: tuple[str, ...] | None = None
 
 
+class OrganizationSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[organization]`: who is read is asked of AWS Organizations.
+
+    `admin_profile` (else boto3's own credentials) lists the accounts and assumes `role_name` in each of them; with
+    `admin_role_arn` it assumes that role for the listing. Units are named by id or by the path of their names.
+    """
+
+    role_name: str
+    external_id: Secret | None = None
+    admin_role_arn: str | None = None
+    admin_profile: str | None = None
+    include_ous: tuple[str, ...] = ()
+    exclude_ous: tuple[str, ...] = ()
+    include_accounts: tuple[str, ...] = ()
+    exclude_accounts: tuple[str, ...] = ()
+
+
 class AwsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[aws]`: how AWS is reached. `session_policy` narrows each role's session to the operations that are asked."""
 
@@ -96,6 +116,31 @@ class ExtractSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     compatible: bool = False
 
 
+class S3Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[lake.s3]`: how a warehouse at `s3://bucket/prefix` is reached. By default as boto3 reaches any bucket.
+
+    `profile` is one of the AWS config files; `kms_key_id` encrypts every object with that key; `ca_bundle` is for an
+    endpoint of one's own.
+    """
+
+    endpoint_url: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    kms_key_id: Annotated[str, Meta(min_length=1)] | None = None
+    ca_bundle: str | None = None
+
+
+class RetentionSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[lake.retention]`: what `thin` leaves: the last snapshot of each hour, day and month, for so long. 0: none.
+
+    The newest snapshot stays whatever its age, and so does every change that any snapshot proved.
+    """
+
+    hourly_days: Annotated[int, Meta(ge=0, le=36_500)] = 7
+    daily_days: Annotated[int, Meta(ge=0, le=36_500)] = 90
+    monthly_months: Annotated[int, Meta(ge=0, le=1_200)] = 24
+
+
 class LakeSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[lake]`: how the warehouse is kept. `file_mode` is octal as in chmod; folders get the matching x bits."""
 
@@ -103,14 +148,21 @@ class LakeSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     file_mode: Literal["0600", "0640", "0644", "0660", "0664"] = "0600"
     catalog_root: str | None = None
     expected_every: Annotated[str, Meta(pattern=r"^\d+[mhd]$")] | None = None
+    retention: RetentionSettings = RetentionSettings()
+    s3: S3Settings = S3Settings()
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The whole file. `warehouse` is absolute once loaded; relative paths in the file are relative to the file."""
+    """The whole file. Paths are absolute once loaded; relative ones in the file are relative to the file.
+
+    With an organization, absent regions mean `auto`.
+    """
 
     warehouse: str = "warehouse"
-    regions: tuple[str, ...] = ()
+    regions: tuple[str, ...] | Literal["auto"] = ()
     accounts: tuple[AccountSettings, ...] = ()
+    accounts_file: str | None = None
+    organization: OrganizationSettings | None = None
     aws: AwsSettings = AwsSettings()
     extract: ExtractSettings = ExtractSettings()
     lake: LakeSettings = LakeSettings()
@@ -119,6 +171,13 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def is_local_aws(self) -> bool:
         """The endpoint is an emulator on this machine, so no other host may be contacted."""
         return self.aws.endpoint_url is not None and is_loopback(self.aws.endpoint_url)
+
+    @property
+    def s3(self) -> S3Settings:
+        """How the warehouse's bucket is reached: an emulator of AWS holds the buckets too, unless told otherwise."""
+        s3, aws = self.lake.s3, self.aws
+        endpoint = s3.endpoint_url or (aws.endpoint_url if self.is_local_aws else None)
+        return msgspec.structs.replace(s3, endpoint_url=endpoint, ca_bundle=s3.ca_bundle or aws.ca_bundle)
 
 
 def find_file(given: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -147,17 +206,22 @@ def load(given: Path | None = None, environ: Mapping[str, str] = os.environ) -> 
 def from_mapping(raw: Mapping[str, Any], file: Path) -> Settings:
     """Check a parsed file. `file` is for messages, and the folder that relative paths start from."""
     _refuse_later(raw, file)
-    if raw.get("regions") == "auto":
-        raise BadSettings(f'{file}: regions = "auto" is not built yet; list them, such as ["us-east-1", "eu-*"]')
+    if isinstance(text := raw.get("regions"), str) and text != AUTO:
+        raise BadSettings(f'{file}: regions: "{text}" is neither "auto" nor a list such as ["us-east-1", "eu-*"]')
     try:
         settings = msgspec.convert(raw, Settings, dec_hook=_secret)
     except msgspec.ValidationError as error:
         raise BadSettings(f"{file}: {_explain(str(error))}") from error
+    if settings.organization:
+        _check_organization(settings.organization, settings.accounts, f"{file}: [organization]")
+        settings = msgspec.structs.replace(settings, regions=settings.regions or AUTO)
     _check_accounts(settings, file)
-    _check_regions("regions", settings.regions, file)
-    _check_endpoint(settings.aws.endpoint_url, file)
+    _check_regions("regions", () if settings.regions == AUTO else settings.regions, file)
+    _check_endpoint("[aws]", settings.aws.endpoint_url, file)
+    _check_s3(settings, file)
     _check_session(settings.aws.session_s, file)
-    return msgspec.structs.replace(settings, warehouse=_absolute(settings.warehouse, file.parent))
+    labels = settings.accounts_file and _absolute(settings.accounts_file, file.parent)
+    return msgspec.structs.replace(settings, warehouse=_absolute(settings.warehouse, file.parent), accounts_file=labels)
 
 
 def is_loopback(url: str) -> bool:
@@ -174,10 +238,10 @@ def is_pattern(region: str) -> bool:
     return any(c in region for c in "*?[")
 
 
-def _absolute(warehouse: str, folder: Path) -> str:
-    if warehouse.startswith("s3://"):
-        return warehouse
-    return str((folder / Path(warehouse).expanduser()).resolve())
+def _absolute(place: str, folder: Path) -> str:
+    if place.startswith("s3://"):
+        return place
+    return str((folder / Path(place).expanduser()).resolve())
 
 
 def _refuse_later(raw: Mapping[str, Any], file: Path) -> None:
@@ -187,8 +251,6 @@ def _refuse_later(raw: Mapping[str, Any], file: Path) -> None:
             at = at.get(step) if isinstance(at, Mapping) else None
         if at is not None:
             raise BadSettings(f"{file}: {path}: {why}")
-    if str(raw.get("warehouse", "")).startswith("s3://"):
-        raise BadSettings(f"{file}: warehouse: {_NOT_YET['lake.s3']}")
 
 
 def _explain(error: str) -> str:
@@ -211,9 +273,12 @@ def _place(section: str) -> str:
 def _known_keys(where: str) -> list[str]:
     kinds: dict[str, type[Struct]] = {
         "": Settings,
+        "organization": OrganizationSettings,
         "aws": AwsSettings,
         "extract": ExtractSettings,
         "lake": LakeSettings,
+        "lake.retention": RetentionSettings,
+        "lake.s3": S3Settings,
     }
     kind = kinds.get(where, AccountSettings if where.startswith("accounts") else Settings)
     return sorted(field.name for field in msgspec.structs.fields(kind))
@@ -221,8 +286,9 @@ def _known_keys(where: str) -> list[str]:
 
 def _check_accounts(settings: Settings, file: Path) -> None:
     seen: set[str] = set()
-    if not settings.accounts:
-        raise BadSettings(f'{file}: no account to read; add [[accounts]] with id = "111122223333"')
+    if not settings.accounts and not settings.organization:
+        fix = 'add [[accounts]] with id = "111122223333", or [organization] with role_name'
+        raise BadSettings(f"{file}: no account to read; {fix}")
     for n, account in enumerate(settings.accounts, 1):
         where = f"{file}: [[accounts]] number {n}"
         if not ACCOUNT_ID.fullmatch(account.id):
@@ -235,6 +301,23 @@ def _check_accounts(settings: Settings, file: Path) -> None:
             _check_regions(f"[[accounts]] {account.id} regions", account.regions, file)
         if account.regions is None and not settings.regions:
             raise BadSettings(f'{where}: no regions; add regions = ["us-east-1"] at the top of the file')
+
+
+def _check_organization(organization: OrganizationSettings, listed: tuple[AccountSettings, ...], where: str) -> None:
+    role, admin = organization.role_name, organization.admin_role_arn
+    if not _ROLE_NAME.fullmatch(role):
+        raise BadSettings(f'{where}: role_name "{role}" is not the name of a role, such as AppStreamExportReader')
+    if admin is not None and not _ROLE_ARN.fullmatch(admin):
+        raise BadSettings(f'{where}: admin_role_arn "{admin}" is not like arn:aws:iam::111122223333:role/NAME')
+    for account in (*organization.include_accounts, *organization.exclude_accounts):
+        if not ACCOUNT_ID.fullmatch(account):
+            raise BadSettings(f'{where}: account "{account}" is not 12 digits; write it as text, zeros included')
+    for kind in ("accounts", "ous"):
+        both = {*getattr(organization, f"include_{kind}")} & {*getattr(organization, f"exclude_{kind}")}
+        if both:
+            raise BadSettings(f"{where}: {min(both)} is in include_{kind} and in exclude_{kind}; keep one")
+    if excluded := {a.id for a in listed} & {*organization.exclude_accounts}:
+        raise BadSettings(f"{where}: exclude_accounts names {min(excluded)}, which [[accounts]] lists; keep one")
 
 
 def _check_role(account: AccountSettings, where: str) -> None:
@@ -272,6 +355,20 @@ def _check_session(session_s: int, file: Path) -> None:
         raise BadSettings(f"{where} long: AWS gives a role at most {SESSION_MAX_S}, and 3600 where roles are chained")
 
 
-def _check_endpoint(url: str | None, file: Path) -> None:
+def _check_endpoint(section: str, url: str | None, file: Path) -> None:
     if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
-        raise BadSettings(f'{file}: [aws] endpoint_url: "{url}" is not like http://127.0.0.1:4599')
+        raise BadSettings(f'{file}: {section} endpoint_url: "{url}" is not like http://127.0.0.1:4599')
+
+
+def _check_s3(settings: Settings, file: Path) -> None:
+    s3 = settings.lake.s3
+    _check_endpoint("[lake.s3]", s3.endpoint_url, file)
+    if s3.region is not None and not REGION.fullmatch(s3.region):
+        raise BadSettings(f'{file}: [lake.s3] region: "{s3.region}" is not the name of a region, such as us-east-1')
+    if not settings.warehouse.startswith("s3://"):
+        if s3 != S3Settings():
+            fix = 'name a bucket, such as warehouse = "s3://bucket/prefix", or take the section out'
+            raise BadSettings(f"{file}: [lake.s3] is for warehouses on S3, and {settings.warehouse} is a folder; {fix}")
+        return
+    if settings.lake.catalog_root is not None:
+        raise BadSettings(f"{file}: [lake] catalog_root: there is no catalog file on S3; take the key out")

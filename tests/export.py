@@ -24,6 +24,8 @@ class Export:
         self.accounts: tuple[str, ...] = ACCOUNTS
         self.regions: tuple[str, ...] = REGIONS
         self.extract: dict[str, Any] = {"max_attempts": 2, "workers": 8}
+        self.more: dict[str, Any] = {}
+        """Further keys of the configuration, in place of what stands here."""
         self.contracts: list[Contract] = load_all()
 
     @property
@@ -35,7 +37,7 @@ class Export:
             "accounts": [{"id": a, "role_arn": f"arn:aws:iam::{a}:role/reader"} for a in self.accounts],
             "aws": {"endpoint_url": self.aws.endpoint_url},
             "extract": self.extract,
-        }
+        } | self.more
 
     @property
     def settings(self) -> Settings:

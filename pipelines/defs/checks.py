@@ -28,7 +28,7 @@ def coverage_result(result: RunResult) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         check_name=COVERAGE,
         asset_key="scope_runs",
-        passed=not result.failed,
+        passed=not result.failed and not result.discovery_problem,
         severity=dg.AssetCheckSeverity.WARN if within else dg.AssetCheckSeverity.ERROR,
         description=_description(result),
         metadata={
@@ -37,6 +37,8 @@ def coverage_result(result: RunResult) -> dg.AssetCheckResult:
             "failed": len(result.failed),
             "expected": len(result.expected),
             "failed_ratio": result.failed_ratio,
+            "skipped": statuses["skipped"],
+            "discovery_problem": result.discovery_problem or "none",
             "statuses": dict(statuses),
             "failed_scopes": [f"{o.task}: {o.status}: {o.reason}" for o in result.failed[:NAMED_MAX]],
         },
@@ -44,6 +46,10 @@ def coverage_result(result: RunResult) -> dg.AssetCheckResult:
 
 
 def _description(result: RunResult) -> str:
+    return ". ".join(filter(None, (result.discovery_problem, _coverage(result))))
+
+
+def _coverage(result: RunResult) -> str:
     if not result.outcomes:
         return "Nothing was left to ask: every scope of this run has answered."
     if not result.failed:

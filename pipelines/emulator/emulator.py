@@ -93,10 +93,34 @@ class Emulator:
         backends = self._held.appstream_backends.iter_backends()
         return sorted(Scope(account_id, region) for account_id, region, held in backends if held.items(operation))
 
-    def create_organization(self, accounts: Mapping[str, str]) -> None:
-        """Found an organization of exactly these accounts, id to name; the first one manages it."""
+    def create_organization(self, accounts: Mapping[str, str], units: Mapping[str, str] | None = None) -> None:
+        """Found an organization of exactly these accounts, id to name; the first one manages it.
+
+        `units` puts accounts into units, by the path of names below the root: `{"111122223333": "Workloads/Prod"}`.
+        """
         management, *_ = accounts
         _found_organization(management, accounts)
+        for account_id, path in (units or {}).items():
+            self.move_account(account_id, path)
+
+    def move_account(self, account_id: str, path: str) -> None:
+        """Put an account of the organization into a unit; units that are missing are made. No path: the root."""
+        backend = _organization_of(account_id)
+        parent = backend.org.root_id
+        for name in filter(None, path.split("/")):
+            parent = _unit(backend, parent, name)
+        backend.get_account_by_id(account_id).parent_id = parent
+
+    def set_account_state(self, account_id: str, state: str) -> None:
+        """Let the organization call an account ACTIVE, SUSPENDED, PENDING_CLOSURE, ..."""
+        account = _organization_of(account_id).get_account_by_id(account_id)
+        account.state = account.status = state
+
+    def leave_organization(self, *account_ids: str) -> None:
+        """Take accounts out of their organization, as if they were closed for good; what they hold stays."""
+        for account_id in account_ids:
+            backend = _organization_of(account_id)
+            backend.accounts = [account for account in backend.accounts if account.id != account_id]
 
     def credentials(self, account_id: str) -> dict[str, str]:
         """Return keys of an account, named as boto3.client takes them, without asking STS."""
@@ -161,6 +185,24 @@ def _empty_moto() -> None:
 
     moto_api_backend.reset()
     organizations_backends.master_accounts.clear()  # the one thing that moto's reset forgets
+
+
+def _organization_of(account_id: str) -> Any:
+    """moto's backend of the organization that an account is in; KeyError where it is in none."""
+    from moto.organizations.models import organizations_backends
+
+    backends: Any = organizations_backends
+    for _, _, backend in backends.iter_backends():
+        if backend.org and any(account.id == account_id for account in backend.accounts):
+            return backend
+    raise KeyError(account_id)
+
+
+def _unit(backend: Any, parent_id: str, name: str) -> str:
+    found = next((unit.id for unit in backend.ou if (unit.parent_id, unit.name) == (parent_id, name)), None)
+    if found is not None:
+        return found
+    return backend.create_organizational_unit(ParentId=parent_id, Name=name)["OrganizationalUnit"]["Id"]
 
 
 def _found_organization(management: str, accounts: Mapping[str, str]) -> None:

@@ -1,8 +1,22 @@
 """AWS is asked: accounts and regions become pages and outcomes. The only door to boto3's clients; knows no tables."""
 
 from pipelines.extract.accounts import Account, listed
+from pipelines.extract.discovery import Known
 from pipelines.extract.outcomes import prove_disabled
+from pipelines.extract.planning import Plan, plan
 from pipelines.extract.regions import expand, offered, partition_of, scopes
 from pipelines.extract.schedule import extract
 
-__all__ = ["Account", "expand", "extract", "listed", "offered", "partition_of", "prove_disabled", "scopes"]
+__all__ = [
+    "Account",
+    "Known",
+    "Plan",
+    "expand",
+    "extract",
+    "listed",
+    "offered",
+    "partition_of",
+    "plan",
+    "prove_disabled",
+    "scopes",
+]

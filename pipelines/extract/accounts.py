@@ -1,30 +1,35 @@
 """Whose image builders are read, and through which door."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipelines.settings import Settings
+from pipelines.settings import Secret, Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
     """One AWS account. The door is a role, a profile, a role behind a profile, or boto3's default chain.
 
-    `source` says who named it (`settings`, later `organization`); `state` and `ou_path` come with discovery.
+    `source` says who named it (`settings` or `organization`); `state` and `ou_path` come with discovery.
     """
 
     id: str
     name: str | None = None
     role_arn: str | None = None
     profile: str | None = None
-    external_id: str | None = field(default=None, repr=False)
+    external_id: Secret | None = field(default=None, repr=False)
     regions: tuple[str, ...] | None = None
     source: str = "settings"
     state: str | None = None
     ou_path: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 def listed(settings: Settings) -> list[Account]:
-    """The accounts of `[[accounts]]`, in the file's order."""
+    """The accounts of `[[accounts]]`, in the file's order; raises BadSettings where external_id's variable is unset."""
+    for account in settings.accounts:
+        if account.external_id:
+            account.external_id.reveal()
     return [
         Account(
             id=a.id,

@@ -1,16 +1,17 @@
 """boto3's clients: one per service and region, shared by all accounts, guarded; nothing else reaches AWS.
 
 Two of botocore's events that we lean on are undocumented: `before-sign` lets each call bring its own credentials,
-`before-parse` gives us the raw body. `Clients.ask` notices when either stops firing and says so.
+`before-parse` gives us the raw body. `Clients.ask` notices when either stops firing and says so; compatible.py needs
+neither.
 """
 
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib import metadata
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 import botocore
@@ -22,11 +23,13 @@ from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from pipelines.errors import ExportError, SetupError, cause_of
+from pipelines.contracts import permissions
+from pipelines.errors import ExportError, ScopeError, SetupError, cause_of
 from pipelines.extract.faults import scope_error
+from pipelines.extract.pace import CALLS_PER_S, Pace
 from pipelines.settings import Settings, is_loopback
 
-READ_OPERATIONS = frozenset({"sts:AssumeRole", "sts:GetCallerIdentity"})
+READ_OPERATIONS = frozenset({permissions.ASSUME, permissions.IDENTITY})
 # What boto3 itself asks in order to find a profile's credentials.
 CREDENTIAL_OPERATIONS = frozenset(
     {"sts:AssumeRole", "sts:AssumeRoleWithWebIdentity", "sso:GetRoleCredentials"}
@@ -46,13 +49,15 @@ class Call:
     """One operation asked once, botocore's own second try included: what it brings, and what the wire saw of it.
 
     `secrets` are words besides the credentials that no reason may repeat. `read` takes the raw answer of a 2xx and
-    returns its JSON, or raises; without it botocore's parser reads.
+    returns its JSON, or raises; without it botocore's parser reads. `accept` takes what botocore's parser made, where
+    it has to read (compatible.py), and gives the same.
     """
 
     credentials: Credentials | None = field(default=None, repr=False)
     secrets: tuple[str | None, ...] = field(default=(), repr=False)
     tries_max: int = BOTOCORE_TRIES
     read: Reader | None = None
+    accept: Reader | None = None
     answer: dict[str, Any] | None = field(default=None, repr=False)
     tries: int = 0
     throttles: int = 0
@@ -69,44 +74,64 @@ _CALL: ContextVar[Call] = ContextVar("call")
 
 
 class Clients:
-    """Every client of a run. Only `operations` (such as `appstream:DescribeImageBuilders`) may leave the process."""
+    """Every client of a run. Only `operations` (such as `appstream:DescribeImageBuilders`) may leave the process.
 
-    def __init__(self, settings: Settings, operations: Iterable[str] = ()) -> None:
+    `stop` ends waits for the pace of STS.
+    """
+
+    def __init__(self, settings: Settings, operations: Iterable[str] = (), stop: Event | None = None) -> None:
         self._settings = settings
-        self._config = _config(settings)
+        self.operations = frozenset(operations)
         self._clients: dict[tuple[str, str], BaseClient] = {}
         self._making = Lock()  # botocore does not promise that clients may be made by two threads at once
-        self.session = guarded_session(settings, READ_OPERATIONS | set(operations))
-        _hook(self.session)
+        self._stop = stop or Event()
+        self._pace = Pace(CALLS_PER_S["sts"])
+        self.session = guarded_session(settings, READ_OPERATIONS | self.operations)
+        self._config = self._prepare(self.session)
 
     def __len__(self) -> int:
         return len(self._clients)
 
     def ask(self, service: str, region: str, operation: str, params: dict[str, Any], call: Call) -> dict[str, Any]:
-        """Call AWS with the call's own credentials.
+        """Call AWS with the call's own credentials; STS at its pace, other services at the caller's.
 
         Raises ScopeError for AWS's fault, SetupError when we refuse to send it or botocore is not what we know.
         """
-        mark = _CALL.set(call)
+        _refuse_others(READ_OPERATIONS | self.operations, f"{service}:{operation}")
+        if service == "sts" and not self._pace.wait(self._stop):
+            raise ScopeError("cancelled", f"{operation}: stopped before it was sent")
         try:
-            found = getattr(self._client(service, region), xform_name(operation))(**params)
+            return self._exchange(service, region, operation, params, call)
         except ExportError:
             raise
         except (BotoCoreError, ClientError, ResponseParserError, ValueError) as error:
-            if isinstance(error, ClientError):
-                _prove_hooks(call, operation)
             # from None: botocore's texts may hold whole answers and signatures, which a traceback would print
             raise scope_error(error, operation, call.all_secrets) from None
-        finally:
-            _CALL.reset(mark)
-        _prove_hooks(call, operation)
-        return found if call.read is None else _parsed(call, operation)
 
     def close(self) -> None:
         """Let go of idle connections."""
         with self._making:
             for client in self._clients.values():
                 client.close()
+
+    def _prepare(self, session: botocore.session.Session) -> Config:
+        """Hooks for all clients of the session, and the configuration of each."""
+        _hook(session)
+        return config(self._settings, tries=BOTOCORE_TRIES)
+
+    def _exchange(
+        self, service: str, region: str, operation: str, params: dict[str, Any], call: Call
+    ) -> dict[str, Any]:
+        mark = _CALL.set(call)
+        try:
+            found = getattr(self._client(service, region), xform_name(operation))(**params)
+        except ClientError:
+            _prove_hooks(call, operation)
+            raise
+        finally:
+            _CALL.reset(mark)
+        _prove_hooks(call, operation)
+        return found if call.read is None else _parsed(call, operation)
 
     def _client(self, service: str, region: str) -> BaseClient:
         key = (service, region)
@@ -118,20 +143,24 @@ class Clients:
             return self._clients[key]
 
     def _make(self, service: str, region: str) -> BaseClient:
-        client = self.session.create_client(
+        # The keys are never used: each call brings its own. Without them botocore would search its chain every time.
+        client = self._create(service, region, Credentials(_NO_KEY, _NO_KEY))
+        # Asked before botocore's own retry, which stands at the same name: the most specific name goes first.
+        own_name = client.meta.service_model.service_id.hyphenize()
+        client.meta.events.register_first(f"needs-retry.{own_name}", _leave_retry_to_schedule)
+        return client
+
+    def _create(self, service: str, region: str, credentials: Credentials) -> BaseClient:
+        return self.session.create_client(
             service,
             region_name=region,
             endpoint_url=self._settings.aws.endpoint_url,
             verify=self._settings.aws.ca_bundle,
             config=self._config,
-            # Never used: each call brings its own. Without them botocore would search its chain for every client.
-            aws_access_key_id=_NO_KEY,
-            aws_secret_access_key=_NO_KEY,
+            aws_access_key_id=credentials.access_key,
+            aws_secret_access_key=credentials.secret_key,
+            aws_session_token=credentials.token,
         )
-        # Asked before botocore's own retry, which stands at the same name: the most specific name goes first.
-        own_name = client.meta.service_model.service_id.hyphenize()
-        client.meta.events.register_first(f"needs-retry.{own_name}", _leave_retry_to_schedule)
-        return client
 
 
 def guarded_session(settings: Settings, allowed: Iterable[str], profile: str | None = None) -> botocore.session.Session:
@@ -164,14 +193,16 @@ def _session_without_files() -> botocore.session.Session:
     return session
 
 
-def _config(settings: Settings) -> Config:
+def config(settings: Settings, *, tries: int) -> Config:
+    """How every client asks; no wait on the wire is longer than a task or the run may take."""
+    timeout_s = min(settings.extract.task_timeout_s, settings.extract.run_timeout_s)
     local: dict[str, Any] = {}
     if settings.is_local_aws:
         local = {"proxies": {}, "use_fips_endpoint": False, "use_dualstack_endpoint": False}
     return Config(
-        retries={"mode": "standard", "total_max_attempts": min(BOTOCORE_TRIES, settings.extract.max_attempts)},
-        connect_timeout=CONNECT_TIMEOUT_S,
-        read_timeout=READ_TIMEOUT_S,
+        retries={"mode": "standard", "total_max_attempts": min(tries, settings.extract.max_attempts)},
+        connect_timeout=min(CONNECT_TIMEOUT_S, timeout_s),
+        read_timeout=min(READ_TIMEOUT_S, timeout_s),
         max_pool_connections=max(10, settings.extract.workers),
         user_agent=_user_agent(),
         **local,
@@ -188,11 +219,14 @@ def _user_agent() -> str:
 
 def _only(allowed: frozenset[str]) -> Callable[..., None]:
     def refuse_others(model: Any, **_: Any) -> None:
-        asked = f"{model.service_model.service_name}:{model.name}"
-        if asked not in allowed:
-            raise SetupError(f"{asked} is not among the read operations that may leave this process; nothing was sent")
+        _refuse_others(allowed, f"{model.service_model.service_name}:{model.name}")
 
     return refuse_others
+
+
+def _refuse_others(allowed: Collection[str], asked: str) -> None:
+    if asked not in allowed:
+        raise SetupError(f"{asked} is not among the read operations that may leave this process; nothing was sent")
 
 
 def _refuse_other_hosts(request: Any, **_: Any) -> None:
@@ -225,19 +259,20 @@ def _read_raw(response_dict: dict[str, Any], **_: Any) -> None:
 
 
 def _count_throttle(parsed_response: dict[str, Any] | None, **_: Any) -> None:
-    if parsed_response and _is_throttle(parsed_response):
+    if parsed_response and is_throttle(parsed_response):
         _CALL.get().throttles += 1
 
 
-def _is_throttle(parsed: dict[str, Any]) -> bool:
+def is_throttle(parsed: Mapping[str, Any]) -> bool:
+    """Whether AWS asks for fewer calls: a parsed answer, as botocore hands it to events and puts it into errors."""
     code = (parsed.get("Error") or {}).get("Code")
-    return code == "429" or (code is not None and cause_of(str(code)).status == "throttled")
+    return code is not None and cause_of(str(code)).status == "throttled"
 
 
 def _leave_retry_to_schedule(response: Any, **_: Any) -> bool | None:
     """False ends botocore's own retrying: out of tries, or throttled, when its sleep would hold a worker."""
     call = _CALL.get()
-    throttled = response is not None and _is_throttle(response[1])
+    throttled = response is not None and is_throttle(response[1])
     return False if throttled or call.tries >= call.tries_max else None
 
 
@@ -256,4 +291,5 @@ def _parsed(call: Call, operation: str) -> dict[str, Any]:
 
 def _moved(operation: str, event: str, use: str) -> SetupError:
     known = f"botocore {botocore.__version__} no longer fires {event}, by which {use}"
-    return SetupError(f"{operation}: {known}; install an older botocore and report this")
+    fix = "set [extract] compatible = true or install an older botocore, and report this"
+    return SetupError(f"{operation}: {known}; {fix}")

@@ -65,8 +65,7 @@ def _refusal(response: Any, operation: str, secrets: Sequence[str | None]) -> Sc
 
 
 def _error(code: str, http_status: int, reason: str, request_id: str | None) -> ScopeError:
-    # A throttle need not be in AWS's usual words: a gateway before it says 429 alone.
-    cause = cause_of("TooManyRequestsException" if http_status == 429 else code, http_status)
+    cause = cause_of(code, http_status)
     kind = Retriable if cause.retry else ScopeError
     return kind(cause.status, reason, code=code, request_id=request_id)
 

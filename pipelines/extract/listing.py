@@ -1,8 +1,10 @@
 """How one list operation is asked and what counts as a page of it: names from botocore's model, integrity from us."""
 
+import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from json import JSONDecodeError
 from typing import Any, Self
 
@@ -18,6 +20,7 @@ from pipelines.scope import Ask
 
 NAMES = "Names"  # AppStream's own word for "only these", in every list operation that has it
 PROTOCOL = "json"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +38,9 @@ class Listing:
     takes_names: bool
 
     @classmethod
-    def of(cls, contract: Contract, session: botocore.session.Session) -> Self:
-        """Read botocore's model; raises SetupError when it lacks the operation or no longer speaks JSON with it."""
-        model = _model(contract, session)
+    def of(cls, contract: Contract, session: botocore.session.Session, *, any_protocol: bool = False) -> Self:
+        """Read botocore's model; raises SetupError when it lacks the operation or, if that matters, speaks no JSON."""
+        model = _model(contract, session, any_protocol)
         paging = _paging(contract, session)
         sources = {c.name: tuple(c.source.split(".")) for c in contract.item_table.own}
         inputs = model.input_shape.members if model.input_shape else {}
@@ -81,6 +84,18 @@ class Listing:
             raise malformed(self.operation, why or "the answer is no object", headers.get("x-amzn-RequestId"))
         return root
 
+    def accept(self, parsed: Mapping[str, Any]) -> dict[str, Any]:
+        """What botocore's parser made of a 2xx, in JSON's own values; raises Retriable where it is no page.
+
+        An answer that is cut, empty or no JSON parses to nothing: no part of an object is an object.
+        """
+        about = parsed.get("ResponseMetadata", {})
+        status = about.get("HTTPStatusCode")
+        why = f"HTTP {status} instead of 200" if status != 200 else self._misses_items(parsed)
+        if why:
+            raise malformed(self.operation, why, about.get("RequestId"))
+        return {name: as_json(value) for name, value in parsed.items() if name != "ResponseMetadata"}
+
     def items_of(self, root: Mapping[str, Any]) -> list[Any]:
         """The item list of a page that `read` let pass."""
         return dig(root, self.items)
@@ -113,16 +128,28 @@ def dig(value: object, path: tuple[str, ...]) -> Any:
     return value
 
 
-def _model(contract: Contract, session: botocore.session.Session) -> OperationModel:
+def as_json(value: Any) -> Any:
+    """A value of botocore's parser as JSON carries it: a time is seconds since 1970, to the microsecond."""
+    if isinstance(value, dict):
+        return {name: as_json(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [as_json(element) for element in value]
+    if isinstance(value, datetime):
+        return (value - _EPOCH) // timedelta(microseconds=1) / 1_000_000
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
+
+
+def _model(contract: Contract, session: botocore.session.Session, any_protocol: bool) -> OperationModel:
     where = f"{contract.file.name}: {contract.service} {contract.operation}"
     try:
         service = session.get_service_model(contract.service)
         model = service.operation_model(contract.operation)
     except (BotoCoreError, OperationNotFoundError) as error:
         raise SetupError(f"{where}: botocore {botocore.__version__} does not know it; correct the contract") from error
-    if service.resolved_protocol != PROTOCOL:
+    if service.resolved_protocol != PROTOCOL and not any_protocol:
         now = f"botocore {botocore.__version__} speaks {service.resolved_protocol} with it, and we read {PROTOCOL} only"
-        raise SetupError(f"{where}: {now}; install an older botocore and report this")
+        fix = "set [extract] compatible = true or install an older botocore, and report this"
+        raise SetupError(f"{where}: {now}; {fix}")
     return model
 
 

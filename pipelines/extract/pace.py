@@ -21,7 +21,7 @@ class Pace:
         """Take the next free slot; gives the seconds until it comes, 0 when it is now."""
         with self._lock:
             now = time.monotonic()
-            slot = max(self._next, now - 1.0 + self._gap_s)
+            slot = max(self._next, now - max(0.0, 1.0 - self._gap_s))
             self._next = slot + self._gap_s
             return max(0.0, slot - now)
 

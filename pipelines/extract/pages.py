@@ -61,6 +61,8 @@ class Scan:
         self.task, self.is_done = task, False
         self.patience = Patience(max_attempts)
         self.attempted_at: datetime | None = None
+        self.due_at: float | None = None
+        """When it must be through, on the monotonic clock; None before its first call."""
         self._listing, self._ask, self._clients, self._sessions = listing, ask, clients, sessions
         self._start = Resume.parse(ask.starting_token, task) if ask.starting_token else Resume(str(task), None, 0)
         self._lists_all = self._start.lists_all or not listing.takes_names
@@ -74,11 +76,12 @@ class Scan:
         """Ask once: a page, or None when the scan goes on otherwise (unknown name, old token); raises ScopeError."""
         self.attempted_at = self.attempted_at or datetime.now(UTC)
         used = self._sessions.credentials(self.task.scope.account_id)
-        call = Call(credentials=used, tries_max=self.patience.tries_left, read=self._listing.read)
+        listing = self._listing
+        call = Call(used, tries_max=self.patience.tries_left, read=listing.read, accept=listing.accept)
         try:
             root = self._call(call)
-            token = self._listing.token_of(root)
-            return self._take(self._listing.items_of(root), token)
+            token = listing.token_of(root)
+            return self._take(listing.items_of(root), token)
         except ScopeError as error:
             return self._turn(error, used)
 

@@ -19,6 +19,8 @@ class Patience:
     max_attempts: int
     tries: int = 0
     failures: Counter[str] = field(default_factory=Counter)
+    last: str | None = None
+    """Why the last try failed."""
 
     @property
     def tries_left(self) -> int:
@@ -28,6 +30,7 @@ class Patience:
     def wait_after(self, error: ScopeError) -> float | None:
         """Seconds until the next try, with full jitter; None when the error stands."""
         self.failures[error.status] += 1
+        self.last = error.reason
         used_up = self.failures[error.status] >= _CALLS_MAX.get(error.status, self.max_attempts)
         if not isinstance(error, Retriable) or used_up or self.tries >= self.max_attempts:
             return None

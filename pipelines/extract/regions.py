@@ -1,4 +1,4 @@
-"""Where accounts are read: wildcards and literals become regions of one partition, without asking AWS."""
+"""Where accounts are read: wildcards and literals become regions of one partition. Nothing here asks AWS."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -11,9 +11,9 @@ import botocore.session
 from botocore.exceptions import UnknownRegionError
 
 from pipelines.errors import BadSettings
-from pipelines.extract.accounts import Account
+from pipelines.extract.accounts import Account, listed
 from pipelines.scope import Scope
-from pipelines.settings import Settings, is_pattern
+from pipelines.settings import AUTO, Settings, is_pattern
 
 # Every region so far ends in a direction and a number; botocore's regionRegex alone would take us-esat-1.
 _NEW_REGION = re.compile(r"[a-z]+(-[a-z]+)*-(central|(north|south)?(east|west)?)(?<!-)-\d{1,2}")
@@ -57,13 +57,39 @@ def expand(patterns: Sequence[str], offered: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def scopes(settings: Settings, accounts: Sequence[Account], service: str) -> list[Scope]:
-    """Every account in every region that is asked, account by account; raises BadSettings."""
-    wanted = {a.id: tuple(settings.regions if a.regions is None else a.regions) for a in accounts}
-    offer = offered(service, _partition(service, accounts, wanted.values()))
+def regions_in(partition: str) -> list[str]:
+    """Every region of a partition that botocore knows."""
+    found = next((p["regions"] for p in _partitions() if p["id"] == partition), {})
+    return [region for region in found if not region.endswith("-global")]
+
+
+def scopes(
+    settings: Settings, accounts: Sequence[Account], service: str, live: Sequence[str] | None = None
+) -> list[Scope]:
+    """Every account in every region that is asked, account by account; raises BadSettings.
+
+    `auto` and wildcards choose among the regions that AWS itself offers (`live`), else among those botocore knows.
+    """
+    wanted = {a.id: _patterns(settings, a) for a in accounts}
+    offer = offered(service, _partition(accounts, wanted.values())) if live is None else live
     expanded = {patterns: expand(patterns, offer) for patterns in set(wanted.values())}
     _one_partition(region for regions in expanded.values() for region in regions)
     return [Scope(a.id, region) for a in accounts for region in expanded[wanted[a.id]]]
+
+
+def home_partition(settings: Settings, configured: str | None) -> str:
+    """The partition that the settings' role ARNs and regions name, else that of the configured region."""
+    accounts = listed(settings)
+    if settings.organization and (admin := settings.organization.admin_role_arn):
+        accounts.append(Account(id=admin.split(":")[4], role_arn=admin))
+    own = () if settings.regions == AUTO else settings.regions
+    return _partition(accounts, [own, *(a.regions for a in accounts if a.regions)], configured)
+
+
+def _patterns(settings: Settings, account: Account) -> tuple[str, ...]:
+    if account.regions is not None:
+        return account.regions
+    return ("*",) if settings.regions == AUTO else settings.regions
 
 
 def _matches(pattern: str, offered: Sequence[str]) -> list[str]:
@@ -82,7 +108,7 @@ def _literal(region: str, offered: Sequence[str] = ()) -> str:
 
 @cache
 def _known_regions() -> list[str]:
-    return [region for p in _partitions() for region in p["regions"] if not region.endswith("-global")]
+    return [region for p in _partitions() for region in regions_in(p["id"])]
 
 
 def _unknown(region: str, offered: Sequence[str] = ()) -> str:
@@ -99,7 +125,7 @@ def _one_partition(regions: Iterable[str]) -> None:
         raise BadSettings(f"regions: {mix} are different partitions of AWS; write one configuration for each")
 
 
-def _partition(service: str, accounts: Sequence[Account], wanted: Iterable[tuple[str, ...]]) -> str:
+def _partition(accounts: Sequence[Account], wanted: Iterable[tuple[str, ...]], configured: str | None = None) -> str:
     """Where wildcards choose from: the partition that role ARNs and literals name, else the first with a match."""
     patterns = list(dict.fromkeys(p for each in wanted for p in each))
     arns = {a.role_arn.split(":")[1]: f"role {a.role_arn}" for a in accounts if a.role_arn}
@@ -109,7 +135,9 @@ def _partition(service: str, accounts: Sequence[Account], wanted: Iterable[tuple
         raise BadSettings(f"{mix} are in different partitions of AWS; write one configuration for each")
     if named:
         return next(iter(named))
-    return next((p["id"] for p in _partitions() if _matches_any(patterns, offered(service, p["id"]))), "aws")
+    first = [partition_of(configured)] if configured else []
+    candidates = [*first, *(p["id"] for p in _partitions())]
+    return next((p for p in candidates if not patterns or _matches_any(patterns, regions_in(p))), "aws")
 
 
 def _matches_any(patterns: Sequence[str], regions: Sequence[str]) -> bool:

@@ -4,27 +4,23 @@ No worker sleeps: a throttled scan goes back and returns at its page token when 
 queue to the caller's thread, so AWS is asked no faster than pages are taken.
 """
 
-import heapq
 import logging
 import queue
-import socket
 import threading
 import time
-from collections import deque
-from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from itertools import count
-from pathlib import Path
-from urllib.parse import urlsplit
+from collections.abc import Generator, Iterable, Mapping, Sequence
 
 from pipelines.contracts import Contract
+from pipelines.contracts.permissions import member_operations
 from pipelines.errors import ScopeError, SetupError
 from pipelines.extract.accounts import Account
-from pipelines.extract.clients import Call, Clients
+from pipelines.extract.board import Board, Clocks, Opening, Work, scans_of
+from pipelines.extract.clients import Clients
+from pipelines.extract.compatible import clients_for
+from pipelines.extract.emulated import check_emulator
 from pipelines.extract.faults import one_line
 from pipelines.extract.listing import Listing
 from pipelines.extract.pages import Scan
-from pipelines.extract.patience import Patience
 from pipelines.extract.sessions import Sessions
 from pipelines.scope import Ask, Outcome, Page, Task
 from pipelines.settings import Settings
@@ -49,7 +45,8 @@ def extract(
 
     A scope's fault never raises, it is the task's Outcome. SetupError is raised here, before anything is asked, for
     what the user must change (no credentials, an unknown profile, an emulator that is down). Once `stop` is set, tasks
-    without an Outcome end as `cancelled`. Closing the generator ends the workers.
+    without an Outcome end as `cancelled`; past [extract] task_timeout_s and run_timeout_s they end as `timeout`,
+    whatever call is under way. Closing the generator ends the workers.
     """
     if len(set(tasks)) != len(tasks):
         raise ValueError("a task is listed twice")
@@ -59,74 +56,6 @@ def extract(
     if not tasks:
         return _nothing()
     return _Round(tasks, contracts, accounts, settings, ask, run_id, stop).results()
-
-
-class Opening:
-    """One account's session being opened: its scans wait for it, and fail with it."""
-
-    def __init__(self, account_id: str, scans: Sequence[Scan], sessions: Sessions, max_attempts: int) -> None:
-        self.account_id, self.scans = account_id, scans
-        self.patience = Patience(max_attempts)
-        self._sessions = sessions
-
-    def step(self) -> None:
-        """Ask STS once; raises ScopeError."""
-        for scan in self.scans:
-            scan.attempted_at = scan.attempted_at or datetime.now(UTC)
-        call = Call(tries_max=self.patience.tries_left)
-        try:
-            self._sessions.open(self.account_id, call)
-        finally:
-            self.patience.tries += call.tries
-
-
-class Board:
-    """Work that waits: scans that are ready, work that comes due later, and sessions to open when nothing else is."""
-
-    def __init__(self, openings: Iterable[Opening]) -> None:
-        self._openings = deque(openings)
-        self._ready: deque[Scan] = deque()
-        self._later: list[tuple[float, int, Scan | Opening]] = []
-        self._order = count()
-        self._change = threading.Condition()
-        self.is_closed = False
-
-    def add(self, scans: Collection[Scan]) -> None:
-        """Scans whose session is open."""
-        with self._change:
-            self._ready.extend(scans)
-            self._change.notify(len(scans))
-
-    def put_back(self, work: Scan | Opening, wait_s: float) -> None:
-        """To be taken again, not before `wait_s` seconds from now."""
-        with self._change:
-            heapq.heappush(self._later, (time.monotonic() + wait_s, next(self._order), work))
-            self._change.notify()
-
-    def take(self) -> Scan | Opening | None:
-        """Wait for work; None once the board is closed."""
-        with self._change:
-            while not self.is_closed:
-                if (work := self._next()) is not None:
-                    return work
-                self._change.wait(self._seconds_to_next())
-        return None
-
-    def close(self) -> None:
-        """Nothing more is taken."""
-        with self._change:
-            self.is_closed = True
-            self._change.notify_all()
-
-    def _next(self) -> Scan | Opening | None:
-        if self._later and self._later[0][0] <= time.monotonic():
-            return heapq.heappop(self._later)[2]
-        if self._ready:
-            return self._ready.popleft()
-        return self._openings.popleft() if self._openings else None
-
-    def _seconds_to_next(self) -> float:
-        return min(1.0, max(0.0, self._later[0][0] - time.monotonic())) if self._later else 1.0
 
 
 class _Round:
@@ -144,29 +73,36 @@ class _Round:
     ) -> None:
         asked = [contracts[name] for name in dict.fromkeys(task.resource for task in tasks)]
         people = [accounts[account_id] for account_id in dict.fromkeys(task.scope.account_id for task in tasks)]
-        self._clients = Clients(settings, [f"{c.service}:{c.operation}" for c in asked])
-        listings = _listings(asked, self._clients, ask)
+        self._settings = settings.extract
+        self._clients = clients_for(settings, member_operations(asked), stop)
+        listings = _listings(asked, self._clients, ask, any_protocol=settings.extract.compatible)
         regions = {task.scope.region for task in tasks}
         self._sessions = Sessions(settings, self._clients, people, run_id=run_id, regions=regions)
         attempts = settings.extract.max_attempts
         scans = [Scan(t, listings[t.resource], ask, self._clients, self._sessions, attempts) for t in tasks]
         self._sessions.check()
-        _check_emulator(settings)
+        check_emulator(settings)
         self._open = {scan.task: scan for scan in scans}
         self._stop = stop
         self._out: queue.Queue[Page | Outcome | SetupError] = queue.Queue(QUEUED_PAGES_MAX)
         self._board = Board(Opening(a, s, self._sessions, attempts) for a, s in interleaved(scans).items())
+        self._clocks = Clocks(settings.extract.task_timeout_s)
         self._workers = min(settings.extract.workers, len(tasks))
 
     def results(self) -> Generator[Page | Outcome, None, None]:
         """What the workers bring, on the caller's thread."""
         threads = [threading.Thread(target=self._work, name=f"extract-{n}", daemon=True) for n in range(self._workers)]
+        ends_at = time.monotonic() + self._settings.run_timeout_s
         try:
             for thread in threads:
                 thread.start()
             while self._open:
+                yield from self._late()
                 if self._stop.is_set():
-                    yield from self._cancel()
+                    yield from self._end_all(ScopeError("cancelled", "stopped before it was through"))
+                elif time.monotonic() >= ends_at:
+                    error = _timeout("run", self._settings.run_timeout_s, "after the run began to ask")
+                    yield from self._end_all(error)
                 elif (brought := self._receive()) is not None:
                     yield brought
         finally:
@@ -181,15 +117,27 @@ class _Round:
             return None
         if isinstance(brought, SetupError):
             raise brought
+        if brought.task not in self._open:
+            return None  # its time was up
         if isinstance(brought, Outcome):
             del self._open[brought.task]
         return brought
 
-    def _cancel(self) -> Generator[Outcome, None, None]:
+    def _late(self) -> Generator[Outcome, None, None]:
+        for work in self._clocks.overdue(lambda work: work.is_done or not self._is_open(work)):
+            error = _timeout("task", self._settings.task_timeout_s, "after its first call", work.patience.last)
+            for scan in scans_of(work):
+                if self._open.pop(scan.task, None):
+                    yield scan.outcome(error)
+
+    def _end_all(self, error: ScopeError) -> Generator[Outcome, None, None]:
         self._board.close()
         scans, self._open = list(self._open.values()), {}
         for scan in scans:
-            yield scan.outcome(ScopeError("cancelled", "stopped before it was through"))
+            yield scan.outcome(error)
+
+    def _is_open(self, work: Work) -> bool:
+        return any(scan.task in self._open for scan in scans_of(work))
 
     def _work(self) -> None:
         while (work := self._board.take()) is not None:
@@ -201,7 +149,10 @@ class _Round:
                 _log.debug("%s failed", work, exc_info=True)
                 self._end(work, ScopeError("error", one_line(f"{type(error).__name__}: {error}")))
 
-    def _drive(self, work: Scan | Opening) -> None:
+    def _drive(self, work: Work) -> None:
+        if not self._is_open(work):
+            return
+        self._clocks.begin(work)
         try:
             if isinstance(work, Opening):
                 work.step()
@@ -216,15 +167,15 @@ class _Round:
                 self._board.put_back(work, wait_s)
 
     def _pages(self, scan: Scan) -> None:
-        while not scan.is_done and not self._board.is_closed:
+        while not scan.is_done and self._is_open(scan) and not self._board.is_closed:
             page = scan.step()
             if page is not None:
                 self._hand_over(page)
         if scan.is_done:
             self._hand_over(scan.outcome())
 
-    def _end(self, work: Scan | Opening, error: ScopeError) -> None:
-        for scan in work.scans if isinstance(work, Opening) else (work,):
+    def _end(self, work: Work, error: ScopeError) -> None:
+        for scan in scans_of(work):
             self._hand_over(scan.outcome(error))
 
     def _hand_over(self, result: Page | Outcome | SetupError) -> None:
@@ -235,8 +186,8 @@ class _Round:
                 continue
 
 
-def _listings(contracts: Iterable[Contract], clients: Clients, ask: Ask) -> dict[str, Listing]:
-    found = {c.name: Listing.of(c, clients.session) for c in contracts}
+def _listings(contracts: Iterable[Contract], clients: Clients, ask: Ask, *, any_protocol: bool) -> dict[str, Listing]:
+    found = {c.name: Listing.of(c, clients.session, any_protocol=any_protocol) for c in contracts}
     for listing in found.values():
         listing.check(ask)
     return found
@@ -252,17 +203,9 @@ def interleaved(scans: Sequence[Scan]) -> dict[str, list[Scan]]:
     }
 
 
-def _check_emulator(settings: Settings) -> None:
-    """With a loopback endpoint, one connection tells at once what all tasks would find out one by one."""
-    url = settings.aws.endpoint_url
-    if url is None or not settings.is_local_aws:
-        return
-    at = urlsplit(url)
-    try:
-        socket.create_connection((at.hostname or "", at.port or {"https": 443}.get(at.scheme, 80)), timeout=5).close()
-    except OSError as error:
-        start = f"appstream-export emulate --dir {Path(settings.warehouse).parent}"
-        raise SetupError(f"nothing answers at {url}: start it with: {start}") from error
+def _timeout(whose: str, timeout_s: float, since: str, last: str | None = None) -> ScopeError:
+    why = f"not through {timeout_s:g} s {since} ([extract] {whose}_timeout_s)" + (f"; last: {last}" if last else "")
+    return ScopeError("timeout", one_line(why), code=f"{whose.title()}Timeout")
 
 
 def _join(threads: Iterable[threading.Thread]) -> None:

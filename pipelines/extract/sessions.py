@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Lock
@@ -12,14 +12,15 @@ import botocore.session
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
+from pipelines.contracts.permissions import session_policy
 from pipelines.errors import ScopeError, SetupError, did_you_mean
 from pipelines.extract.accounts import Account
 from pipelines.extract.clients import CREDENTIAL_OPERATIONS, Call, Clients, guarded_session
 from pipelines.extract.faults import malformed, scope_error
-from pipelines.extract.regions import partition_of
-from pipelines.settings import Settings
+from pipelines.extract.regions import partition_of, regions_in
+from pipelines.settings import Secret, Settings
 
-ROLE_SESSION_S = 3600  # the cap for chained roles; boto3 would fetch sessions of 900 s anew for every call
+# Sessions of 900 s boto3 would fetch anew for every call; [aws] session_s is at least three times this.
 RENEW_BEFORE_S = 600  # far more than the longest single page with all its retries
 STAND_IN = "emulator"
 _HOME = {"aws": "us-east-1", "aws-us-gov": "us-gov-west-1", "aws-cn": "cn-north-1"}  # always enabled
@@ -53,6 +54,18 @@ class Source:
                 return self._given
         except (BotoCoreError, ClientError) as error:
             raise scope_error(error, str(self)) from None  # a credential process may print anything
+
+    def check(self, who: str, profiles: Sequence[str]) -> None:
+        """Refuse, before anything is asked, a profile that is not among `profiles` and a chain that finds nothing."""
+        if self._profile is None:
+            try:
+                self.credentials()
+            except ScopeError as error:
+                fix = "set AWS_PROFILE, sign in (aws sso login), or run where a role is attached"
+                raise SetupError(f"no AWS credentials: {error.reason}; {fix}") from error
+        elif self._profile not in profiles:
+            place = f'profile "{self._profile}" is not in the AWS config or credentials files'
+            raise SetupError(f"{who}: {place}{did_you_mean(self._profile, list(profiles))}")
 
     def account_id(self, ask_sts: Callable[[], str]) -> str:
         """Whose credentials these are; STS is asked once, however many accounts use them."""
@@ -111,13 +124,9 @@ class Sessions:
     def check(self) -> None:
         """Refuse, before anything is asked, profiles that do not exist and a default chain that finds nothing."""
         profiles = {a.profile: a for a in self._accounts.values()}
-        known = botocore.session.Session().available_profiles if any(profiles) else []
-        for profile, account in profiles.items():
-            if profile is not None and profile not in known:
-                place = f'profile "{profile}" is not in the AWS config or credentials files'
-                raise SetupError(f"account {account.id}: {place}{did_you_mean(profile, known)}")
-        if None in profiles:
-            self._check_default_chain()
+        known = available_profiles() if any(profiles) else []
+        for profile, account in sorted(profiles.items(), key=lambda named: named[0] is None):
+            self._sources[profile].check(f"account {account.id}", known)
 
     def open(self, account_id: str, call: Call) -> None:
         """Obtain the account's credentials and prove whose they are; raises ScopeError for all its scopes."""
@@ -175,17 +184,24 @@ class Sessions:
 
     def _assume(self, account: Account, call: Call) -> _Assumed:
         call.credentials = self._sources[account.profile].credentials()
-        params = {"RoleArn": account.role_arn, "RoleSessionName": self._name, "DurationSeconds": ROLE_SESSION_S}
-        if account.external_id:
-            params["ExternalId"] = account.external_id
-        call.secrets = (account.external_id,)
-        answer = self._clients.ask("sts", self._region, "AssumeRole", params, call)
+        external_id = Secret(account.external_id).reveal() if account.external_id else None
+        call.secrets = (external_id,)
+        answer = self._clients.ask("sts", self._region, "AssumeRole", self._role_session(account, external_id), call)
         try:
             found, assumed = _account_of(answer["AssumedRoleUser"]["Arn"]), _assumed(answer["Credentials"])
         except (KeyError, TypeError, IndexError, AttributeError) as error:
             raise malformed("AssumeRole", "the answer lacks credentials or the role's Arn") from error
         _prove(account, found, f"role {account.role_arn}")
         return assumed
+
+    def _role_session(self, account: Account, external_id: str | None) -> dict[str, Any]:
+        aws = self._settings.aws
+        params = {"RoleArn": account.role_arn, "RoleSessionName": self._name, "DurationSeconds": aws.session_s}
+        if external_id:
+            params["ExternalId"] = external_id
+        if aws.session_policy:
+            params["Policy"] = session_policy(self._clients.operations)
+        return params
 
     def _identify(self, source: Source, call: Call) -> str:
         call.credentials = source.credentials()
@@ -194,12 +210,20 @@ class Sessions:
             raise malformed("GetCallerIdentity", "the answer names no account")
         return str(answer["Account"])
 
-    def _check_default_chain(self) -> None:
-        try:
-            self._sources[None].credentials()
-        except ScopeError as error:
-            fix = "set AWS_PROFILE, sign in (aws sso login), or run where a role is attached"
-            raise SetupError(f"no AWS credentials: {error.reason}; {fix}") from error
+
+def available_profiles() -> list[str]:
+    """The profiles of the AWS config and credentials files."""
+    return botocore.session.Session().available_profiles
+
+
+def configured_region(settings: Settings, profile: str | None) -> str | None:
+    """The region that the environment or the profile names."""
+    return guarded_session(settings, (), profile).get_config_variable("region")
+
+
+def home_region(partition: str, configured: str | None) -> str:
+    """Where a partition's own services are asked: a region that no account can switch off, where we know one."""
+    return _HOME.get(partition) or configured or min(regions_in(partition))
 
 
 def _prove(account: Account, found: str, door: str) -> None:

@@ -3,7 +3,7 @@
 Nothing of it is visible: the manifest that `Attempt.build` returns has still to be created.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,10 +16,10 @@ from pipelines.contracts.contract import all_tables
 from pipelines.lake import changes, decisions, layout, validation
 from pipelines.lake.decisions import Decision, Rows, Run, is_failed, task_of
 from pipelines.lake.draft import Draft
-from pipelines.lake.manifest import FORMAT, FileEntry, Manifest, TableFiles
+from pipelines.lake.manifest import FORMAT, SWEEP, FileEntry, Manifest, TableFiles
 from pipelines.lake.parquet import sort_columns, write_part
 from pipelines.lake.staging import Staging, columns
-from pipelines.lake.store import LocalStore
+from pipelines.lake.store import Store
 from pipelines.scope import Outcome, Status, Task
 
 Account = Mapping[str, Any]
@@ -37,6 +37,7 @@ class RunFacts:
     botocore_version: str
     endpoint_url: str | None
     discovery: str
+    regions_source: str = "settings"
     forced: bool
 
 
@@ -44,7 +45,7 @@ class RunFacts:
 class Work:
     """What the commit was asked to do, whatever the head is."""
 
-    store: LocalStore
+    store: Store
     contracts: Sequence[Contract]
     draft: Draft
     planned: Collection[Task]
@@ -52,6 +53,7 @@ class Work:
     accounts: Sequence[Account]
     facts: RunFacts
     guard_percent: int
+    clock: Callable[[], datetime]
 
 
 class Attempt:
@@ -157,7 +159,7 @@ class Attempt:
         base, facts, counts = self.base, self.work.facts, self._counts(runs)
         manifest = Manifest(
             seq=base.seq + 1 if base else 1,
-            kind="sweep",
+            kind=SWEEP,
             snapshot_id=self.work.draft.snapshot_id,
             run_id=facts.run_id,
             attempt_id=facts.attempt_id,
@@ -165,7 +167,7 @@ class Attempt:
             parent_seq=base.seq if base else None,
             parent_digest=base.digest if base else None,
             started_at=facts.started_at,
-            committed_at=_after(base),
+            committed_at=after(base, self.work.clock()),
             tool_version=facts.tool_version,
             tables={},
             counts=counts,
@@ -176,16 +178,11 @@ class Attempt:
 
     def _counts(self, runs: Collection[Run]) -> dict[str, int]:
         contracts, work = self.work.contracts, self.work
-        failures = [run for run in runs if Status(run["status"]).is_failure]
         items = sum(self.written[c.item_table.name].rows for c in contracts)
         fresh = sum(d.outcome.rows for d in self.decisions if d.outcome and d.uses_fresh)
         return {
-            "tasks_total": len(runs),
+            **task_counts(runs),
             "tasks_asked": len(work.outcomes),
-            "tasks_ok": sum(Status(run["status"]).is_answer for run in runs),
-            "tasks_failed": sum(is_failed(run) for run in runs),
-            "tasks_skipped": sum(run["status"] == Status.SKIPPED for run in runs),
-            "tasks_expected": sum(run["is_expected"] for run in failures),
             "items": items,
             "items_fresh": fresh,
             "items_carried": items - fresh,
@@ -197,7 +194,7 @@ class Attempt:
         return [f.path for files in self.written.values() for f in files.files if f.path not in fresh]
 
 
-def remove_quietly(store: LocalStore, paths: Iterable[str]) -> None:
+def remove_quietly(store: Store, paths: Iterable[str]) -> None:
     """Tidy up; what cannot be removed is out of sight anyway, and gc finds it."""
     for path in paths:
         try:
@@ -206,8 +203,24 @@ def remove_quietly(store: LocalStore, paths: Iterable[str]) -> None:
             return
 
 
-def _after(base: Manifest | None) -> datetime:
-    now = datetime.now(UTC)
+def task_counts(runs: Collection[Run]) -> dict[str, int]:
+    """What the rows of scope_runs add up to in the table `snapshots`."""
+    return {
+        "tasks_total": len(runs),
+        "tasks_ok": sum(Status(run["status"]).is_answer for run in runs),
+        "tasks_failed": sum(is_failed(run) for run in runs),
+        "tasks_skipped": sum(run["status"] == Status.SKIPPED for run in runs),
+        "tasks_expected": sum(Status(run["status"]).is_failure and run["is_expected"] for run in runs),
+    }
+
+
+def utc_now() -> datetime:
+    """The clock of commits."""
+    return datetime.now(UTC)
+
+
+def after(base: Manifest | None, now: datetime) -> datetime:
+    """When a commit happens: now, but later than what it builds on, whatever the clocks of machines say."""
     return max(now, base.committed_at + timedelta(microseconds=1)) if base else now
 
 

@@ -14,13 +14,14 @@ import duckdb
 
 from pipelines.contracts import Contract, load_all
 from pipelines.errors import SetupError, StorageFailed
-from pipelines.lake import layout
+from pipelines.lake import layout, sql
 from pipelines.lake.manifest import Manifest, head, history
 from pipelines.lake.query import query
 from pipelines.lake.sql import literal
 from pipelines.lake.staging import connection
-from pipelines.lake.store import LocalStore, open_store, storage_errors
+from pipelines.lake.store import Store, open_store, storage_errors
 from pipelines.lake.views import statements
+from pipelines.settings import S3Settings
 
 __all__ = ["connect", "publish", "query"]
 
@@ -29,12 +30,16 @@ STORAGE_VERSION = "v1.4.0"  # the oldest DuckDB that we support can open the fil
 _REPUBLISHES = 5  # each means that yet another run committed while we built
 
 
-def publish(store: LocalStore, contracts: Sequence[Contract], *, root: str | None = None) -> Path:
+def publish(store: Store, contracts: Sequence[Contract], *, root: str | None = None) -> Path | None:
     """Make the catalog anew and put it in place; returns its path. Raises StorageFailed, SetupError.
+
+    Nothing happens where the store keeps none (S3): readers make the views for themselves.
 
     `root` is where readers see the warehouse, when that is another place than ours (a container's mount). DuckDB
     looks at the files while it makes a view, so they must be visible there.
     """
+    if not store.keeps_catalog:
+        return None
     _refuse_unseen(store, root)
     with storage_errors(store):
         for _ in range(_REPUBLISHES):
@@ -46,23 +51,25 @@ def publish(store: LocalStore, contracts: Sequence[Contract], *, root: str | Non
     return Path(store.uri(layout.CATALOG))
 
 
-def connect(warehouse: str) -> duckdb.DuckDBPyConnection:
+def connect(warehouse: str, *, s3: S3Settings | None = None) -> duckdb.DuckDBPyConnection:
     """A read-only view of a warehouse: one snapshot for as long as it is open, times in UTC, nothing beyond its folder.
 
-    Raises SetupError when there is no warehouse or no snapshot in it.
+    `s3` is for `s3://bucket/prefix`; without it boto3 finds credentials, region and endpoint by itself. Raises
+    SetupError when there is no warehouse or no snapshot in it.
     """
-    store = open_store(warehouse)
+    store = open_store(warehouse, s3=s3)
     newest = head(store)
     if newest is None:
         raise SetupError(f"no snapshot in {store.root} yet: make one with: appstream-export run")
     con = connection(store)
     if not _attached(con, store, newest):
-        _make(con, load_all(), history(store), store.uri())
+        with sql.reading_errors():
+            _make(con, load_all(), history(store), store.uri())
     _lock(con, store)
     return con
 
 
-def _put(store: LocalStore, contracts: Sequence[Contract], manifests: Sequence[Manifest], root: str) -> None:
+def _put(store: Store, contracts: Sequence[Contract], manifests: Sequence[Manifest], root: str) -> None:
     def build(file: str) -> None:
         with closing(connection(store)) as con:
             con.execute(f"attach {literal(file)} as warehouse (storage_version {literal(STORAGE_VERSION)})")
@@ -92,9 +99,9 @@ def _make(
     con.execute("commit")
 
 
-def _attached(con: duckdb.DuckDBPyConnection, store: LocalStore, newest: Manifest) -> bool:
+def _attached(con: duckdb.DuckDBPyConnection, store: Store, newest: Manifest) -> bool:
     """Use the published catalog if it shows this place and the head (or a newer one, published meanwhile)."""
-    if not store.exists(layout.CATALOG):
+    if not store.keeps_catalog or not store.exists(layout.CATALOG):
         return False
     with suppress(duckdb.Error):
         con.execute(f"attach {literal(store.uri(layout.CATALOG))} as warehouse (read_only)")
@@ -107,14 +114,14 @@ def _attached(con: duckdb.DuckDBPyConnection, store: LocalStore, newest: Manifes
     return False
 
 
-def _lock(con: duckdb.DuckDBPyConnection, store: LocalStore) -> None:
+def _lock(con: duckdb.DuckDBPyConnection, store: Store) -> None:
     """From here on the connection reaches the warehouse's folder alone, and nobody can change that."""
     con.execute(f"set allowed_directories = [{literal(store.uri())}]")
     con.execute("set enable_external_access = false")
     con.execute("set lock_configuration = true")
 
 
-def _refuse_unseen(store: LocalStore, root: str | None) -> None:
+def _refuse_unseen(store: Store, root: str | None) -> None:
     newest = head(store)
     if root is None or newest is None:
         return

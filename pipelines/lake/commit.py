@@ -4,8 +4,9 @@ Against the head that is found: nothing of a snapshot is visible before its mani
 created only if no other run took its number. Who comes second starts over from the new head, with the same draft.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing, suppress
+from datetime import datetime
 from typing import Any
 
 import duckdb
@@ -14,18 +15,18 @@ from pipelines.contracts import Contract
 from pipelines.contracts.contract import operational_table
 from pipelines.errors import Conflict, StorageFailed
 from pipelines.lake import layout, sql
-from pipelines.lake.attempt import Account, Attempt, RunFacts, Work, remove_quietly
+from pipelines.lake.attempt import Account, Attempt, RunFacts, Work, remove_quietly, utc_now
 from pipelines.lake.draft import Draft
 from pipelines.lake.manifest import Manifest, find_attempt, head, read
 from pipelines.lake.staging import connection, records
-from pipelines.lake.store import LocalStore, storage_errors
+from pipelines.lake.store import Store, storage_errors
 from pipelines.scope import Outcome, Task
 
-__all__ = ["Account", "RunFacts", "commit", "find_attempt", "head_scope_runs"]
+__all__ = ["Account", "RunFacts", "commit", "find_attempt", "head_rows", "head_scope_runs"]
 
 
 def commit(
-    store: LocalStore,
+    store: Store,
     contracts: Sequence[Contract],
     draft: Draft,
     *,
@@ -35,6 +36,7 @@ def commit(
     facts: RunFacts,
     guard_percent: int = 50,
     max_rebases: int = 10,
+    clock: Callable[[], datetime] = utc_now,
 ) -> Manifest:
     """Make the draft visible, all tables together, and return the manifest.
 
@@ -42,23 +44,22 @@ def commit(
     planned end. The same attempt commits once: its manifest is returned if it is there already. Raises CommitError
     (a rule is broken), Conflict (others kept being first) or StorageFailed; the head is then what it was before.
     """
-    work = Work(store, contracts, draft, planned, outcomes, accounts, facts, guard_percent)
+    work = Work(store, contracts, draft, planned, outcomes, accounts, facts, guard_percent, clock)
     try:
-        with storage_errors(store):
+        with storage_errors(store), sql.reading_errors():
             for rebase in range(max_rebases + 1):
                 base = head(store)
                 if twin := _own(store, base, facts):
                     _discard(draft)
                     return twin
-                manifest = Attempt(work, base, rebase).build()
+                manifest = _built(work, base, rebase)
+                if manifest is None:
+                    continue
                 draft.may_be_named = True
-                if committed := _create(store, manifest):
+                if committed := create(store, manifest):
                     return committed
                 draft.may_be_named = False
                 _remove_carried(store, manifest)
-    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-        _discard(draft)
-        raise StorageFailed(str(error).splitlines()[0]) from error
     except Exception:
         _discard(draft)
         raise
@@ -66,19 +67,35 @@ def commit(
     raise Conflict(f"{store.root}: {max_rebases + 1} other commits came first; run again")
 
 
-def head_scope_runs(store: LocalStore, manifest: Manifest) -> list[dict[str, Any]]:
+def head_scope_runs(store: Store, manifest: Manifest) -> list[dict[str, Any]]:
     """The rows of `scope_runs` in a snapshot, without snapshot_id; `decisions.is_failed` tells which to ask again."""
-    table = operational_table("scope_runs")
-    with storage_errors(store), closing(connection(store)) as con:
+    return head_rows(store, manifest, "scope_runs")
+
+
+def head_rows(store: Store, manifest: Manifest, name: str) -> list[dict[str, Any]]:
+    """The rows of an operational table in a snapshot, without snapshot_id."""
+    table = operational_table(name)
+    with storage_errors(store), sql.reading_errors(), closing(connection(store)) as con:
         return records(con, table, sql.rows(table, [manifest.tables[table.name]], store.uri))
 
 
-def _create(store: LocalStore, manifest: Manifest) -> Manifest | None:
+def _built(work: Work, base: Manifest | None, rebase: int) -> Manifest | None:
+    """One try; None when an erase took away files of the head that we stood on: there is another head by now."""
+    try:
+        return Attempt(work, base, rebase).build()
+    except (duckdb.Error, FileNotFoundError):
+        newest = head(work.store)
+        if newest is None or base is None or newest.seq == base.seq:
+            raise
+        return None
+
+
+def create(store: Store, manifest: Manifest) -> Manifest | None:
     """Create the manifest; None when another run was first. Whatever happened, what lies there has the last word."""
     path = layout.manifest_path(manifest.seq)
     try:
         if store.create(path, manifest.encoded()):
-            return manifest
+            return manifest if _counts(store, manifest) else None
         return manifest if _is_ours(store, manifest) else None
     except (OSError, StorageFailed) as error:
         with suppress(OSError, StorageFailed):
@@ -87,22 +104,30 @@ def _create(store: LocalStore, manifest: Manifest) -> Manifest | None:
         raise StorageFailed(f"{store.uri(path)}: {error}; look at the head before running again") from error
 
 
-def _is_ours(store: LocalStore, manifest: Manifest) -> bool:
+def _counts(store: Store, manifest: Manifest) -> bool:
+    """Whether what we have just created is part of the history, and did not fill a gap that gc had made long ago."""
+    latest = layout.seq_of(store.latest(layout.COMMITS)[-1])
+    newest = head(store) if latest and latest > manifest.seq else None
+    if newest is None or manifest.snapshot_id in {row["snapshot_id"] for row in head_rows(store, newest, "snapshots")}:
+        return True
+    store.remove(layout.manifest_path(manifest.seq))
+    return False
+
+
+def _is_ours(store: Store, manifest: Manifest) -> bool:
     path = layout.manifest_path(manifest.seq)
     return store.exists(path) and read(store, manifest.seq).digest == manifest.digest
 
 
-def _own(store: LocalStore, base: Manifest | None, facts: RunFacts) -> Manifest | None:
+def _own(store: Store, base: Manifest | None, facts: RunFacts) -> Manifest | None:
     """The manifest of this very attempt, if a twin of ours committed it since we began."""
-    manifest = base
-    while manifest and manifest.committed_at >= facts.started_at:
-        if manifest.attempt_id == facts.attempt_id:
-            return manifest
-        manifest = read(store, manifest.seq - 1) if manifest.seq > 1 else None
-    return None
+    if base is None or base.committed_at < facts.started_at:
+        return None
+    found = find_attempt(store, run_id=facts.run_id, attempt_id=facts.attempt_id)
+    return found if found and found.attempt_id == facts.attempt_id else None
 
 
-def _remove_carried(store: LocalStore, manifest: Manifest) -> None:
+def _remove_carried(store: Store, manifest: Manifest) -> None:
     carried = [f.path for files in manifest.tables.values() for f in files.files if "/carried-" in f.path]
     remove_quietly(store, carried)
 

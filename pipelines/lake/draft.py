@@ -9,13 +9,13 @@ from pipelines.errors import CommitError
 from pipelines.lake import layout
 from pipelines.lake.manifest import FileEntry
 from pipelines.lake.parquet import sort_columns, write_part
-from pipelines.lake.store import LocalStore, storage_errors
+from pipelines.lake.store import Store, storage_errors
 
 
 class Draft:
     """Files of rows that AWS gave to one attempt. Not for several threads: one sink writes."""
 
-    def __init__(self, store: LocalStore, tables: Sequence[Table], snapshot_id: str) -> None:
+    def __init__(self, store: Store, tables: Sequence[Table], snapshot_id: str) -> None:
         self.store, self.snapshot_id = store, snapshot_id
         self.files: dict[str, list[FileEntry]] = {table.name: [] for table in tables}
         self.may_be_named = False

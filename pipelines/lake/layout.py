@@ -5,7 +5,10 @@ import re
 from ulid import ULID
 
 COMMITS = "commits"
+TABLES = "tables"
+UNFINISHED = ".tmp-"  # begins the name of a file that is being written
 CATALOG = "warehouse.duckdb"
+PROBE = "probe"  # an empty object on S3: shows that we may write there, and that conditional writes are obeyed
 SCRATCH = ".scratch"  # DuckDB spills here while a commit or a query needs more than memory
 _MANIFEST = re.compile(r"(\d{12})\.json")
 
@@ -26,6 +29,11 @@ def seq_of(name: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def is_unfinished(path: str) -> bool:
+    """Whether a file has not got its name yet, and never will if its writer died."""
+    return path.rpartition("/")[2].startswith(UNFINISHED)
+
+
 def fresh_path(table: str, snapshot_id: str, number: int) -> str:
     """A file of rows that AWS gave to this attempt."""
     return f"{_folder(table, snapshot_id)}/fresh-{number:05}.parquet"
@@ -36,5 +44,15 @@ def carried_path(table: str, snapshot_id: str, rebase: int) -> str:
     return f"{_folder(table, snapshot_id)}/carried-{rebase}-00000.parquet"
 
 
+def kept_path(table: str, snapshot_id: str, number: int) -> str:
+    """A file of rows that outlive their snapshots; `snapshot_id` is the thin commit's, theirs stand in the file."""
+    return f"{_folder(table, snapshot_id)}/kept-{number:05}.parquet"
+
+
+def erased_path(path: str) -> str:
+    """Where a file is written again without an account: beside the old one, which stands for the same snapshot."""
+    return f"{path.rpartition('/')[0]}/erased-{ULID()}.parquet"
+
+
 def _folder(table: str, snapshot_id: str) -> str:
-    return f"tables/{table}/snapshot_id={snapshot_id}"
+    return f"{TABLES}/{table}/snapshot_id={snapshot_id}"

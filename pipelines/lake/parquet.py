@@ -1,13 +1,13 @@
 """How one Parquet file is written: zstd, sorted, small row groups, column docs, page checksums."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.contracts import Table, arrow
 from pipelines.lake.manifest import FileEntry
-from pipelines.lake.store import LocalStore
+from pipelines.lake.store import Store
 
 ROW_GROUP_ROWS = 10_240  # five of DuckDB's vectors; 8-16k measured best for readers that want few scopes
 
@@ -18,9 +18,13 @@ def sort_columns(table: Table) -> tuple[str, ...]:
     return table.key or tuple(leading)
 
 
-def write_part(store: LocalStore, path: str, table: Table, parts: Iterable[pa.Table]) -> FileEntry:
+def write_part(store: Store, path: str, table: Table, parts: Iterable[pa.Table]) -> FileEntry:
     """Write one file from parts that are in order already; without parts it has no rows."""
-    schema = arrow.schema(table)
+    return write_rows(store, path, arrow.schema(table), parts)
+
+
+def write_rows(store: Store, path: str, schema: pa.Schema, parts: Iterable[pa.Table]) -> FileEntry:
+    """Write one file of that schema; each part begins a row group."""
     rows = 0
     with store.writing(path) as sink:
         with pq.ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True) as writer:
@@ -28,3 +32,25 @@ def write_part(store: LocalStore, path: str, table: Table, parts: Iterable[pa.Ta
                 writer.write_table(part.select(schema.names).cast(schema), row_group_size=ROW_GROUP_ROWS)
                 rows += part.num_rows
         return FileEntry(path=path, rows=rows, bytes=sink.size, sha256=sink.sha256)
+
+
+def opened(store: Store, path: str) -> pq.ParquetFile:
+    """A file of the lake, page checksums verified on reading."""
+    return pq.ParquetFile(pa.BufferReader(store.read_bytes(path)), page_checksum_verification=True)
+
+
+def groups(file: pq.ParquetFile) -> Iterator[pa.Table]:
+    """Its rows, one row group after the other."""
+    return (file.read_row_group(n) for n in range(file.num_row_groups))
+
+
+def filled(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in parts that are worth a row group each."""
+    held: list[pa.Table] = []
+    for part in parts:
+        held.append(part)
+        if sum(p.num_rows for p in held) >= ROW_GROUP_ROWS:
+            yield pa.concat_tables(held)
+            held = []
+    if held:
+        yield pa.concat_tables(held)

@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from pipelines.errors import BadQuery, did_you_mean
-from pipelines.lake.sql import literal
+from pipelines.lake.sql import literal, python_said
 
 Params = Sequence[Any] | Mapping[str, Any] | None
 
@@ -25,7 +25,7 @@ def query(con: duckdb.DuckDBPyConnection, sql: str, params: Params = None) -> pa
         _refuse_writing(con, sql)
         return con.sql(sql, params=params).to_arrow_table()
     except duckdb.Error as error:
-        raise BadQuery(_one_line(con, str(error))) from error
+        raise BadQuery(_one_line(con, python_said(error) or str(error))) from error
 
 
 def table_names(con: duckdb.DuckDBPyConnection) -> list[str]:

@@ -1,16 +1,22 @@
 """Pieces of DuckDB SQL. Whatever comes from paths, contracts or AWS enters quoted, through these functions alone."""
 # ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 
 import duckdb
 import pyarrow as pa
 
 from pipelines.contracts import Column, Table
 from pipelines.contracts.arrow import DUCKDB_TYPES
+from pipelines.errors import StorageFailed
 from pipelines.lake.manifest import TableFiles
 
 _HIVE = "hive_partitioning = true, hive_types = {'snapshot_id': VARCHAR}"
+
+
+_PYTHON_ERROR = re.compile(r"^(?:\w+\.)*\w+Error: (?:\[Errno -?\d+\] )?(.+)$", re.MULTILINE)
 
 
 def quoted(name: str) -> str:
@@ -54,6 +60,29 @@ def stream(con: duckdb.DuckDBPyConnection, sql: str, batch_rows: int) -> pa.Reco
     if hasattr(relation, "to_arrow_reader"):  # DuckDB 1.4 knows only the older name, 2.0 warns about it
         return relation.to_arrow_reader(batch_rows)
     return relation.fetch_arrow_reader(batch_rows)
+
+
+@contextmanager
+def reading_errors() -> Generator[None]:
+    """Turn what DuckDB says of files that it cannot read, or of a full disk, into StorageFailed."""
+    try:
+        yield
+    except duckdb.Error as error:
+        is_its_own = isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException)
+        if said := str(error).splitlines()[0] if is_its_own else python_said(error):
+            raise StorageFailed(said) from error
+        raise
+
+
+def python_said(error: duckdb.Error) -> str | None:
+    """What a filesystem of ours raised while DuckDB read from it; None for DuckDB's own errors.
+
+    DuckDB hands such an exception on as a text: with its traceback before it (2.0) or behind it (1.4).
+    """
+    if type(error) is not duckdb.Error:
+        return None
+    found = _PYTHON_ERROR.findall(str(error))
+    return found[-1] if found else str(error).splitlines()[0]
 
 
 def _known(sources: Sequence[TableFiles]) -> dict[str, set[str]]:

@@ -14,12 +14,12 @@ import duckdb
 import pyarrow as pa
 
 from pipelines.contracts import Contract, Table, arrow, operational_tables
-from pipelines.lake import layout, sql
+from pipelines.lake import sql
 from pipelines.lake.decisions import Decision
 from pipelines.lake.draft import Draft
 from pipelines.lake.manifest import Manifest, TableFiles
 from pipelines.lake.parquet import ROW_GROUP_ROWS
-from pipelines.lake.store import LocalStore
+from pipelines.lake.store import Store
 from pipelines.scope import Scope, Task
 
 _TASKS = pa.schema(
@@ -44,7 +44,7 @@ end
 class Staging(AbstractContextManager["Staging"]):
     """Open until the block ends. `base` is the head that the commit builds on, None before the first."""
 
-    def __init__(self, store: LocalStore, contracts: Sequence[Contract], base: Manifest | None, draft: Draft) -> None:
+    def __init__(self, store: Store, contracts: Sequence[Contract], base: Manifest | None, draft: Draft) -> None:
         self.store, self.contracts, self.base = store, contracts, base
         self.con = connection(store)
         self.con.execute(_ISO)
@@ -143,15 +143,17 @@ class Staging(AbstractContextManager["Staging"]):
         self.con.execute(f"create or replace view {sql.quoted(name)} as {query}")
 
 
-def connection(store: LocalStore) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory for our own work on a store: UTC, no extensions from elsewhere, spills into the warehouse."""
+def connection(store: Store) -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory for our own work on a store: UTC, no foreign extensions, spills where the store says."""
     con = duckdb.connect()
+    if (filesystem := store.filesystem()) is not None:
+        con.register_filesystem(filesystem)
     for setting in (
         "TimeZone = 'UTC'",
         "autoinstall_known_extensions = false",
         "autoload_known_extensions = false",
         "python_enable_replacements = false",
-        f"temp_directory = {sql.literal(store.uri(layout.SCRATCH))}",
+        f"temp_directory = {sql.literal(store.scratch)}",
     ):
         con.execute(f"set {setting}")
     return con

@@ -1,29 +1,39 @@
 """The storage port: every file operation of the lake goes through one class, so that each can be failed or replaced.
 
-Files appear whole or not at all: written under a temporary name, flushed to disk, renamed, and the folder flushed
-too. A manifest is created only if absent, which is what makes a commit.
+Files appear whole or not at all. Here, in a folder: written under a temporary name, flushed to disk, renamed, and the
+folder flushed too; store_s3.py does the same on S3. A manifest is created only if absent, which is what makes a commit.
 """
 
 import hashlib
 import io
 import os
 import re
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from ulid import ULID
 
 from pipelines.errors import SetupError, StorageFailed
+from pipelines.lake import layout
+from pipelines.settings import S3Settings
 
-_TEMPORARY = ".tmp-"
+
+class Target(Protocol):
+    """Where a sink's bytes go; takes all of what it is given."""
+
+    def write(self, content: bytes | bytearray | memoryview, /) -> int:
+        """Take it, and say how much that was."""
+        ...
 
 
 class Sink(io.RawIOBase):
     """A file being written, which counts and hashes its bytes on the way."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: Target) -> None:
         self._file, self._sha256, self.size = file, hashlib.sha256(), 0
 
     def writable(self) -> bool:
@@ -42,11 +52,100 @@ class Sink(io.RawIOBase):
         return self._sha256.hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file that lies in a warehouse, whoever put it there."""
+
+    path: str
+    size_bytes: int
+    changed_at: datetime
+
+
+class Store(Protocol):
+    """What the lake asks of the place that keeps a warehouse. Paths are relative to its root, with `/`.
+
+    Raises OSError when the place does not do what it should, and FileNotFoundError where a file is missing.
+    """
+
+    keeps_catalog: bool
+    """Whether `warehouse.duckdb` lies beside the files; else each reader makes its views in memory."""
+    file_mode: int
+
+    @property
+    def root(self) -> Path | str:
+        """The place itself, as users name it."""
+        ...
+
+    @property
+    def scratch(self) -> str:
+        """A folder of this machine where DuckDB may spill."""
+        ...
+
+    def uri(self, path: str = "") -> str:
+        """Where DuckDB finds a path; the root itself by default."""
+        ...
+
+    def filesystem(self) -> Any | None:
+        """What DuckDB has to be given (register_filesystem) before it can read a `uri`; None where it can already."""
+        ...
+
+    def read_bytes(self, path: str) -> bytes:
+        """The whole file."""
+        ...
+
+    def read_all(self, paths: Iterable[str]) -> Iterator[bytes]:
+        """Whole files one after the other, where that is quicker than asking for each."""
+        ...
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file of that name."""
+        ...
+
+    def list(self, folder: str) -> list[str]:
+        """Names of the files in a folder, sorted, unfinished ones left out; none where the folder is missing."""
+        ...
+
+    def latest(self, folder: str) -> Sequence[str]:
+        """The end of `list`: the last name, and before it as many as were not worth leaving out."""
+        ...
+
+    def files(self) -> Sequence[Stored]:
+        """Every file below the root, unfinished and foreign ones too, sorted: for gc and erase, never for readers."""
+        ...
+
+    def writing(self, path: str) -> AbstractContextManager[Sink]:
+        """Write a new file; it appears under its name when the block ends well, and not at all otherwise."""
+        ...
+
+    def create(self, path: str, content: bytes) -> bool:
+        """Create a file only if there is none of that name; False when there is. Atomic against other processes."""
+        ...
+
+    def replace(self, path: str, build: Callable[[str], None], *, mode: int) -> None:
+        """Let `build` make a file at a place of its own, then put it where the old one was; readers keep the old."""
+        ...
+
+    def remove(self, path: str) -> None:
+        """Remove a file; no complaint when it is gone already."""
+        ...
+
+    def end_uploads(self, before: datetime, *, dry_run: bool = False) -> Sequence[Stored]:
+        """Forget writes that began before a moment and never ended, where `files` does not show them."""
+        ...
+
+
 class LocalStore:
     """A warehouse in a folder. Folders get the x bit wherever files get the r bit: 0600 makes 0700."""
 
+    keeps_catalog = True
+
     def __init__(self, root: Path, *, file_mode: int = 0o600) -> None:
         self.root, self.file_mode = root, file_mode
+
+    @property
+    def scratch(self) -> str:
+        """Inside the warehouse, where there is room for what comes out of it."""
+        return str(self.root / layout.SCRATCH)
 
     @property
     def folder_mode(self) -> int:
@@ -57,9 +156,16 @@ class LocalStore:
         """Where DuckDB finds a path; the root itself by default."""
         return str(self._at(path))
 
+    def filesystem(self) -> None:
+        """DuckDB reads folders by itself."""
+
     def read_bytes(self, path: str) -> bytes:
         """The whole file; raises FileNotFoundError."""
         return self._at(path).read_bytes()
+
+    def read_all(self, paths: Iterable[str]) -> Iterator[bytes]:
+        """Whole files, each when it is wanted."""
+        return map(self.read_bytes, paths)
 
     def exists(self, path: str) -> bool:
         """Whether there is a file of that name."""
@@ -69,9 +175,24 @@ class LocalStore:
         """Names of the files in a folder, sorted, unfinished ones left out; none where the folder is missing."""
         try:
             with os.scandir(self._at(folder)) as entries:
-                return sorted(e.name for e in entries if not e.name.startswith(_TEMPORARY))
+                return sorted(e.name for e in entries if not e.name.startswith(layout.UNFINISHED))
         except FileNotFoundError:
             return []
+
+    def latest(self, folder: str) -> Sequence[str]:
+        """All names: a folder is read as a whole anyway."""
+        return self.list(folder)
+
+    def files(self) -> Sequence[Stored]:
+        """Every file below the root, unfinished and foreign ones too, sorted: for gc and erase, never for readers."""
+        found = []
+        for folder, _, names in os.walk(self.root):
+            for place in (Path(folder, name) for name in names):
+                with suppress(FileNotFoundError):
+                    status = place.lstat()
+                    changed_at = datetime.fromtimestamp(status.st_mtime, UTC)
+                    found.append(Stored(place.relative_to(self.root).as_posix(), status.st_size, changed_at))
+        return sorted(found, key=lambda stored: stored.path)
 
     @contextmanager
     def writing(self, path: str) -> Generator[Sink]:
@@ -111,6 +232,11 @@ class LocalStore:
         with suppress(OSError):
             place.parent.rmdir()
 
+    def end_uploads(self, before: datetime, *, dry_run: bool = False) -> Sequence[Stored]:
+        """None: unfinished files lie in their folders here."""
+        del before, dry_run
+        return ()
+
     def _at(self, path: str) -> Path:
         parts = PurePosixPath(path).parts
         if ".." in parts or path.startswith("/"):
@@ -122,7 +248,7 @@ class LocalStore:
         """A fresh name beside `path`, gone afterwards whatever happened."""
         folder = self._at(path).parent
         self._make(folder)
-        temporary = folder / f"{_TEMPORARY}{ULID()}{Path(path).suffix}"
+        temporary = folder / f"{layout.UNFINISHED}{ULID()}{Path(path).suffix}"
         try:
             yield temporary
         finally:
@@ -150,10 +276,19 @@ class LocalStore:
         _sync(folder.parent)
 
 
-def open_store(warehouse: str, *, file_mode: int = 0o600, create: bool = False) -> LocalStore:
-    """The store of a warehouse, for writing (`create` makes the folder) or for reading; raises SetupError."""
+def open_store(warehouse: str, *, file_mode: int = 0o600, create: bool = False, s3: S3Settings | None = None) -> Store:
+    """The store of a warehouse, for writing (`create` makes the folder) or for reading; raises SetupError.
+
+    A bucket is asked for: one that is not there, or not for us, is known before anything else happens.
+    """
     if warehouse.startswith("s3://"):
-        raise SetupError(f"{warehouse}: warehouses on S3 are not built yet; name a folder")
+        from pipelines.lake.store_s3 import open_s3  # botocore: a local warehouse needs none of it
+
+        return open_s3(warehouse, s3 or S3Settings(), create=create)
+    return _open_folder(warehouse, file_mode=file_mode, create=create)
+
+
+def _open_folder(warehouse: str, *, file_mode: int, create: bool) -> LocalStore:
     try:
         root = Path(warehouse).expanduser().resolve()
         _refuse_unusable(root, create=create)
@@ -170,7 +305,7 @@ def open_store(warehouse: str, *, file_mode: int = 0o600, create: bool = False) 
 
 
 @contextmanager
-def storage_errors(store: LocalStore) -> Generator[None]:
+def storage_errors(store: Store) -> Generator[None]:
     """Turn an OSError of the block into StorageFailed: one line with the path and what the system said."""
     try:
         yield
@@ -188,9 +323,14 @@ def _refuse_unusable(root: Path, *, create: bool) -> None:
         raise SetupError(f"warehouse {root}: is a file, not a folder; choose another place")
     if not root.exists() and not create:
         raise SetupError(f"no warehouse at {root}: make one with: appstream-export run")
-    if any(sign in str(root) for sign in "*?["):
+    refuse_misread(str(root))
+
+
+def refuse_misread(root: str) -> None:
+    """Refuse places in whose names DuckDB would see more than a place; raises SetupError."""
+    if any(sign in root for sign in "*?["):
         raise SetupError(f"warehouse {root}: *, ? and [ in its path would read as patterns; rename the folder")
-    partition = next((part for part in root.parts if re.fullmatch(r"\w+=.*", part)), None)
+    partition = next((part for part in root.split("/") if re.fullmatch(r"\w+=.*", part)), None)
     if partition:
         raise SetupError(
             f'warehouse {root}: "{partition}" reads like a Hive partition, and would become a column; rename it'

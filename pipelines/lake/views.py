@@ -2,19 +2,20 @@
 
 `<table>` is the newest snapshot, `<table>_history` all of them, `<table>_as_of(t)` the newest at a moment. Columns
 are named one by one, in the contract's order, and files by their paths. What a view needs besides (which snapshot was
-committed when) stands in the small tables of the schema `lake`.
+committed when) stands in the small tables of the schema `lake`. A table that no contract knows any more has its
+history left, under the columns it had.
 """
 # ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines import packaged
 from pipelines.contracts import Column, Contract, Table
-from pipelines.contracts.contract import ACCOUNT_NAME, IS_STALE, all_tables
+from pipelines.contracts.contract import ACCOUNT_NAME, IS_STALE, SNAPSHOT_ID, all_tables, operational_table
 from pipelines.errors import BadContract
-from pipelines.lake.manifest import Manifest
+from pipelines.lake.manifest import SWEEP, Manifest, TableFiles, kept
 from pipelines.lake.sql import listed, literal, quoted, rows
 
 SNAPSHOT_AT = Column("snapshot_at", "timestamp", "When the row's snapshot was committed.")
@@ -47,33 +48,67 @@ def statements(
     """Every statement that makes the catalog of a history, in order."""
     tables = all_tables(contracts)
     first = ("scope_runs", "accounts")  # the other views join them
-    yield from _commits(manifests)
+    yield from _commits(manifests, uri)
     for table in sorted(tables, key=lambda table: table.name not in first):
         yield from _table(table, manifests, uri)
+    for table in _retired(tables, manifests):
+        yield from _past(table, manifests, uri)
     for file in sorted((packaged.folder("sql") / "views").glob("*.sql")):
         yield from _file(file)
 
 
-def _commits(manifests: Iterable[Manifest]) -> Iterator[str]:
+def _commits(manifests: Sequence[Manifest], uri: Callable[[str], str]) -> Iterator[str]:
+    """Every commit there ever was; `is_retained` are those whose rows can still be read as a whole."""
+    snapshots = operational_table("snapshots")
+    retained = ", ".join(str(m.seq) for m in manifests if m.kind == SWEEP)
     yield "create schema lake"
-    yield "create table lake.commits (seq bigint, snapshot_id varchar, committed_at timestamptz)"
-    values = ", ".join(
-        f"({m.seq}, {literal(m.snapshot_id)}, {literal(m.committed_at.isoformat())}::timestamptz)" for m in manifests
+    yield (
+        f"create table lake.commits as select seq, snapshot_id, committed_at, seq in ({retained}) as is_retained"
+        f" from ({rows(snapshots, [manifests[-1].tables[snapshots.name]], uri)})"
     )
-    yield f"insert into lake.commits values {values}"
 
 
 def _table(table: Table, manifests: Sequence[Manifest], uri: Callable[[str], str]) -> Iterator[str]:
-    newest = [files] if (files := manifests[-1].tables.get(table.name)) else []
-    every = [files for m in manifests if (files := m.tables.get(table.name))]
-    view = shown(table)
-    past = View(f"{table.name}_history", f"{table.doc} All snapshots.", (*view.columns, SNAPSHOT_AT))
-    if table.cumulative:  # the newest snapshot holds the earlier ones' rows already
-        past, every = View(past.name, past.doc, view.columns), newest
+    newest, view = _newest(table, manifests), shown(table)
     yield f"create view {quoted(view.name)} as {_select(table, view, rows(table, newest, uri), past=False)}"
-    yield f"create view {quoted(past.name)} as {_select(table, past, rows(table, every, uri), past=True)}"
+    yield from _comments(view)
+    yield from _past(table, manifests, uri)
+
+
+def _past(table: Table, manifests: Sequence[Manifest], uri: Callable[[str], str]) -> Iterator[str]:
+    columns = shown(table).columns if table.cumulative else (*shown(table).columns, SNAPSHOT_AT)
+    past = View(f"{table.name}_history", f"{table.doc} All snapshots.", columns)
+    yield f"create view {quoted(past.name)} as {_select(table, past, _all_rows(table, manifests, uri), past=True)}"
     yield _as_of(table, past)
-    yield from (*_comments(view), *_comments(past))
+    yield from _comments(past)
+
+
+def _newest(table: Table, manifests: Sequence[Manifest]) -> list[TableFiles]:
+    files = manifests[-1].tables.get(table.name)
+    return [files] if files else []
+
+
+def _all_rows(table: Table, manifests: Sequence[Manifest], uri: Callable[[str], str]) -> str:
+    """Rows of all sweeps, and those that outlived theirs; a cumulative table's newest files hold all of them."""
+    if table.cumulative:
+        return rows(table, _newest(table, manifests), uri)
+    own = rows(table, [files for m in manifests if m.kind == SWEEP and (files := m.tables.get(table.name))], uri)
+    outlived = kept(manifests, table.name)
+    return f"{own} union all {rows(replace(table, cumulative=True), outlived, uri)}" if outlived else own
+
+
+def _retired(tables: Sequence[Table], manifests: Sequence[Manifest]) -> list[Table]:
+    """Tables that only older snapshots have: their contract is gone, their columns stand in the manifests."""
+    known, gone = {table.name for table in tables}, dict[str, dict[str, str]]()
+    for manifest in manifests:
+        found = manifest.tables | {name: files[-1] for name, files in manifest.kept.items()}
+        for name in found.keys() - known:
+            gone[name] = gone.get(name, {}) | found[name].columns
+    doc = "Of a resource that is no longer exported."
+    return [
+        Table(name, doc, (SNAPSHOT_ID, *(Column(c, kind, doc) for c, kind in columns.items() if c != "snapshot_id")), ())
+        for name, columns in sorted(gone.items())
+    ]
 
 
 def _select(table: Table, view: View, source: str, *, past: bool) -> str:
@@ -99,7 +134,8 @@ def _origin(column: Column) -> str:
 def _as_of(table: Table, past: View) -> str:
     when = f"committed_at <= {_MOMENT}"
     if not table.cumulative:
-        when = f"snapshot_id = (select snapshot_id from lake.commits where {when} order by seq desc limit 1)"
+        newest = f"select snapshot_id from lake.commits where is_retained and {when} order by seq desc limit 1"
+        when = f"snapshot_id = ({newest})"
     select = f"select {listed(column.name for column in past.columns)} from {quoted(past.name)} where {when}"
     return f"create macro {quoted(f'{table.name}_as_of')}(t) as table {select}"
 

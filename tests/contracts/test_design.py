@@ -30,7 +30,7 @@ OPERATIONAL = {
         rows duplicates quarantined api_calls throttles retries duration_ms resume_token observed_at is_stale
         is_expected""",
     "snapshots": """seq kind run_id attempt_id started_at committed_at schema_version tool_version botocore_version
-        endpoint_url discovery forced tasks_total tasks_ok tasks_failed tasks_skipped""",
+        endpoint_url discovery regions_source forced tasks_total tasks_ok tasks_failed tasks_skipped""",
     "accounts": "account_name ou_path state source first_seen_at last_seen_at labels_json",
     "quarantine": "resource account_id region item_name path level reason raw_json",
     "drift": "resource path kind example count",

@@ -58,6 +58,7 @@ class Asking:
     regions: Sequence[str] = (EU,)
     accounts: list[dict[str, Any]] | None = None
     extract: dict[str, Any] = field(default_factory=lambda: {"max_attempts": 2, "workers": 8})
+    aws: dict[str, Any] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:
@@ -65,7 +66,7 @@ class Asking:
         mapping = {
             "regions": list(self.regions),
             "accounts": self.accounts or roles,
-            "aws": {"endpoint_url": self.endpoint_url} if self.endpoint_url else {},
+            "aws": self.aws | ({"endpoint_url": self.endpoint_url} if self.endpoint_url else {}),
             "extract": self.extract,
         }
         return from_mapping(mapping, self.folder / "appstream-export.toml")

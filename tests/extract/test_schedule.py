@@ -11,7 +11,7 @@ import pytest
 from pipelines.errors import SetupError
 from pipelines.extract import Account, pages, prove_disabled, schedule
 from pipelines.scope import Outcome, Task
-from pipelines.settings import Settings
+from pipelines.settings import Secret, Settings
 from tests.extract.asking import EU, US, A, Answer, Asking, B
 from tests.extract.wire import Reply, Seen, Wire, page, refusal
 
@@ -129,12 +129,11 @@ def test_clients_are_one_per_region_and_one_for_sts(
 ) -> None:
     made: list[schedule.Clients] = []
 
-    class Counted(schedule.Clients):
-        def __init__(self, settings: Settings, operations: list[str]) -> None:
-            super().__init__(settings, operations)
-            made.append(self)
+    def counted(settings: Settings, operations: list[str], stop: threading.Event) -> schedule.Clients:
+        made.append(schedule.Clients(settings, operations, stop))
+        return made[-1]
 
-    monkeypatch.setattr(schedule, "Clients", Counted)
+    monkeypatch.setattr(schedule, "clients_for", counted)
     asking.ids, asking.regions = [f"{n:012}" for n in range(1, 13)], [EU, US, "eu-central-1"]
 
     asking.run()
@@ -262,7 +261,7 @@ def test_no_task_is_no_work(asking: Asking) -> None:
 
 
 def test_an_external_id_is_not_in_an_accounts_text() -> None:
-    assert "hush" not in repr(Account(id=A, external_id="hush"))
+    assert "hush" not in repr(Account(id=A, external_id=Secret("hush")))
 
 
 def test_a_slow_scope_holds_up_no_other(wire: Wire, asking: Asking) -> None:

@@ -16,7 +16,7 @@ _SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One HTTP answer. `length` lies about Content-Length; `drop` closes the connection instead."""
+    """One HTTP answer. `length` lies about Content-Length; `drop` closes the connection; `drip_s` parts the bytes."""
 
     body: bytes = b""
     status: int = 200
@@ -24,6 +24,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     drop: bool = False
     delay_s: float = 0.0
+    drip_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +167,18 @@ class _Door(BaseHTTPRequestHandler):
             for name, value in reply.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(reply.body)
+            self._write(reply)
         except OSError:
             self.close_connection = True
         if reply.length is not None:
             self.close_connection = True
+
+    def _write(self, reply: Reply) -> None:
+        for byte in reply.body if reply.drip_s else ():
+            self.wfile.write(bytes([byte]))
+            self.wfile.flush()
+            time.sleep(reply.drip_s)
+        self.wfile.write(b"" if reply.drip_s else reply.body)
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

@@ -1,9 +1,12 @@
 """The two streams of a command: results on stdout, everything about the run on stderr; text from AWS made harmless."""
 
+import io
 import os
 import re
+import shlex
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable
 from typing import TextIO
 
@@ -33,10 +36,9 @@ def say(text: str = "") -> None:
 
 
 def say_bytes(chunk: bytes) -> None:
-    """Write bytes of the result to stdout: the formats that programs read are UTF-8 whatever the terminal's encoding."""
+    """Write bytes of the result to stdout: what programs read is UTF-8 whatever the terminal's encoding."""
     if hasattr(sys.stdout, "buffer"):
-        sys.stdout.flush()
-        _guarded(sys.stdout, lambda: sys.stdout.buffer.write(chunk))
+        _guarded(sys.stdout, lambda: (sys.stdout.flush(), sys.stdout.buffer.write(chunk)))
     else:  # a stream of text alone, such as a test's
         say(chunk.decode("utf-8").removesuffix("\n"))
 
@@ -46,9 +48,26 @@ def note(text: str = "") -> None:
     _write(sys.stderr, text + "\n")
 
 
+def command(*words: str) -> str:
+    """One of our commands as it can be typed here: quoted, and through `uv run` if that is how we were started."""
+    ours = ("appstream-export",)
+    started = ("uv", "run", *ours) if os.environ.get("UV_RUN_RECURSION_DEPTH") else ours
+    return shell(*started, *words)
+
+
+def shell(*words: str) -> str:
+    """Words of a command line, quoted where a shell needs it; SQL stays readable."""
+    return " ".join(f'"{w}"' if "'" in w and not set(w) & set('"$`\\!') else shlex.quote(w) for w in words)
+
+
 def width() -> int:
     """Columns to write for: COLUMNS, else the terminal's, else 80."""
     return max(WIDTH_MIN, shutil.get_terminal_size((80, 24)).columns)
+
+
+def wrapped(text: str, indent: str) -> str:
+    """Broken between words to fit the width; the lines that follow are indented."""
+    return textwrap.fill(text, width(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def has_colour(stream: TextIO) -> bool:
@@ -69,12 +88,12 @@ def styled(text: str, code: str, stream: TextIO | None = None) -> str:
 def prepare() -> None:
     """Let no character fail: what the terminal cannot show is replaced."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
-def close() -> None:
-    """Flush what is left; a reader that went away is no failure."""
+def flush() -> None:
+    """Let everything said be seen now; a reader that went away is no failure."""
     _guarded(sys.stdout, sys.stdout.flush)
 
 

@@ -1,0 +1,72 @@
+"""Real runs in a process of their own, one per line of its standard input, each told as a line of JSON.
+
+What `run()` does is not touched: a Watch takes the times, and the garbage collector's list tells how many clients live.
+"""
+
+import gc
+import json
+import sys
+from itertools import pairwise
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import Any
+
+from botocore.client import BaseClient
+
+from benchmarks.children import peak_mb
+from benchmarks.findings import say
+from pipelines.contracts import load_all
+from pipelines.run import Request, run
+from pipelines.scope import Ask, Outcome, Unwatched
+from pipelines.settings import from_mapping
+
+
+class Stopwatch(Unwatched):
+    """When each stage of a run began, and how many of boto3's clients lived when its last task ended."""
+
+    def __init__(self) -> None:
+        self.clients = self._open = 0
+        self._marks: list[tuple[str, float, float, float]] = []
+        self.stage("start")
+
+    def planned(self, tasks: int) -> None:
+        """The sweep begins."""
+        self._open = tasks
+        self.stage("sweep")
+
+    def outcome(self, outcome: Outcome) -> None:  # noqa: ARG002  the name is the protocol's
+        """After the last one, the clients are counted."""
+        self._open -= 1
+        if not self._open:
+            self.clients = sum(issubclass(type(each), BaseClient) for each in gc.get_objects())
+
+    def stage(self, name: str) -> None:
+        """A stage begins, and the one before has ended."""
+        self._marks.append((name, perf_counter(), process_time(), peak_mb()))
+
+    def costs(self) -> dict[str, float]:
+        """Of each stage: `sweep_s`, `sweep_cpu_s`, `sweep_peak_mb` at its end, and so on; `total_s` of all."""
+        found: dict[str, float] = {}
+        for (name, wall, cpu, _), (_, wall_then, cpu_then, peak) in pairwise(self._marks):
+            found |= {f"{name}_s": wall_then - wall, f"{name}_cpu_s": cpu_then - cpu, f"{name}_peak_mb": peak}
+        return found | {"total_s": self._marks[-1][1] - self._marks[0][1]}
+
+
+def export(mapping: dict[str, Any], folder: str, request: dict[str, Any]) -> dict[str, Any]:
+    """One run, and what it cost."""
+    settings = from_mapping(mapping, Path(folder) / "appstream-export.toml")
+    watch = Stopwatch()
+    made = run(settings, load_all(), Request(ask=Ask(), **request), watch=watch)
+    watch.stage("end")
+    assert made.catalog_problem is None, made.catalog_problem  # noqa: S101
+    return watch.costs() | {"clients": watch.clients, "exit_code": made.exit_code, "peak_mb": peak_mb()}
+
+
+def main() -> None:
+    """Export what each line asks for, until the input ends."""
+    for line in sys.stdin:
+        say(json.dumps(export(**json.loads(line))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""What a proof found: figures in tables, and the promises that were broken."""
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+
+from pipelines import __version__
+
+
+@dataclass(slots=True)
+class Findings:
+    """One proof's result. Nothing in `broken`: every promise was kept."""
+
+    title: str
+    tables: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+
+    def promise(self, kept: bool, otherwise: str) -> str:
+        """The word for a table: kept, or broken, which is remembered with its reason."""
+        if not kept:
+            self.broken.append(f"{self.title}: {otherwise}")
+        return "kept" if kept else "BROKEN"
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Add a table; numbers are written as they are given."""
+        self.tables.append(markdown(header, rows))
+
+    def __str__(self) -> str:
+        broken = [f"- BROKEN {what}" for what in self.broken]
+        return "\n\n".join([f"## {self.title}", *self.tables, *(["\n".join(broken)] if broken else [])])
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table that reads well in a terminal too: columns padded, numbers to the right.
+
+    >>> print(markdown(["kind", "n"], [["reset", 12]]))
+    | kind  |  n |
+    | ----- | -- |
+    | reset | 12 |
+    """
+    lines = [list(header), *([_text(cell) for cell in row] for row in rows)]
+    widths = [max(2, *map(len, column)) for column in zip(*lines, strict=True)]
+    right = [isinstance(cell, int | float) for cell in (rows[0] if rows else header)]
+    ready = [[c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, widths, right, strict=True)] for line in lines]
+    ready.insert(1, ["-" * width for width in widths])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in ready)
+
+
+def say(text: str) -> None:
+    """Print, at once: whoever reads waits for the line."""
+    print(text, flush=True)  # noqa: T201  the one place of all benchmarks
+
+
+def environment() -> str:
+    """Where the figures were taken, in one line: versions, cores, and how busy the machine was."""
+    packages = " ".join(f"{name} {version(name)}" for name in ("botocore", "urllib3", "pyarrow", "duckdb"))
+    load = os.getloadavg()[0]
+    here = f"Python {platform.python_version()}, {packages}; {os.cpu_count()} cores, load {load:.1f} at the start"
+    return f"appstream-export {__version__}; {here}"
+
+
+def _text(cell: object) -> str:
+    return f"{cell:.2f}" if isinstance(cell, float) else str(cell)

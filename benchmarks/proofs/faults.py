@@ -1,0 +1,165 @@
+"""Each kind of fault at several rates and seeds, STS included, each after a clean snapshot and healed by a clean run."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.children import Aws, Exporter, Hung
+from benchmarks.faults import ALL_FAULTS, FAULTS, STALL, Fault
+from benchmarks.findings import Findings
+from benchmarks.warehouse import Scopes, by_role, mismatches, seen, settings_of
+from benchmarks.world import REGIONS, World
+
+BOUND_S = 60.0  # a cell takes some 3 s: its waits are at most 0.5 and 1 s for each page
+STALL_BOUND_S = 400.0  # the client's read timeout of 60 s, three times, for STS and then for a page
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How large the proof is. Pages per scope = items / page_size, rounded up."""
+
+    accounts: int = 20
+    regions: int = 5
+    items: int = 7
+    page_size: int = 2
+    workers: int = 16
+    attempts: int = 3
+    """Few, so that at a quarter of all calls some scopes must give up."""
+    rates: tuple[float, ...] = (0.01, 0.05, 0.25)
+    seeds: tuple[int, ...] = (1, 2, 3)
+    kinds: tuple[str, ...] = (*FAULTS, "mixed")
+    stalls: bool = True
+
+
+FULL = Size()
+QUICK = Size(accounts=8, rates=(0.25,), seeds=(1,), stalls=False)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """All cells of one kind."""
+
+    cells: int = 0
+    ok: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    faults: int = 0
+    mismatches: int = 0
+    wrong_status: int = 0
+    not_healed: int = 0
+    slowest_s: float = 0.0
+
+
+def prove(size: Size, folder: Path) -> Findings:
+    """A table by kind of fault; every count of something wrong must be 0."""
+    cells = len(size.kinds) * len(size.rates) * len(size.seeds)
+    scopes = size.accounts * size.regions
+    found = Findings(f"Faults: {cells} cells of {scopes} scopes, rates {_percents(size.rates)}, {len(size.seeds)} seeds")
+    with Aws(World(accounts=size.accounts, items=size.items, page_size=size.page_size)) as aws:
+        tallies = {kind: _kind(found, aws, size, kind, folder) for kind in size.kinds}
+        if size.stalls:
+            few = Size(kinds=(STALL,), rates=(0.02,), seeds=(1,))
+            tallies[STALL] = _kind(found, aws, few, STALL, folder)
+    found.table(
+        ["fault", "cells", "faults met", "ok", "failed", "as", "mismatches", "wrong status", "not healed", "slowest, s"],
+        [_line(kind, tally) for kind, tally in tallies.items()],
+    )
+    return found
+
+
+def _percents(rates: Sequence[float]) -> str:
+    return ", ".join(f"{rate:.0%}" for rate in rates)
+
+
+def _line(kind: str, tally: _Tally) -> list[object]:
+    failed = " ".join(sorted(tally.failed)) or "-"
+    counts = [tally.cells, tally.faults, tally.ok, tally.failed.total()]
+    return [kind, *counts, failed, tally.mismatches, tally.wrong_status, tally.not_healed, tally.slowest_s]
+
+
+def _kind(found: Findings, aws: Aws, size: Size, kind: str, folder: Path) -> _Tally:
+    tally = _Tally()
+    for seed in size.seeds:
+        exports = _Exports(found, aws, size, kind, folder / f"{kind}-{seed}")
+        try:
+            with Exporter() as exporter:
+                exports.chain(exporter, seed, tally)
+        except Hung as hung:
+            found.promise(False, f"{kind}, seed {seed}: {hung}")
+    return tally
+
+
+class _Exports:
+    """A clean export, then for each rate a faulty one and another clean one, all into one warehouse."""
+
+    def __init__(self, found: Findings, aws: Aws, size: Size, kind: str, folder: Path) -> None:
+        self._found, self._aws, self._size, self._kind, self._folder = found, aws, size, kind, folder
+        self._kinds = tuple(FAULTS) if kind == "mixed" else (kind,)
+
+    def chain(self, exporter: Exporter, seed: int, tally: _Tally) -> None:
+        """Everything with one seed."""
+        self._aws.change(generation=0, fault_rate=0.0, faults=self._kinds, seed=seed)
+        self._judge("healed", self._export(exporter), None, self._aws.world, tally)
+        for rate in self._size.rates:
+            before = self._aws.world
+            self._aws.change(generation=before.generation + 1, fault_rate=rate)
+            export = self._export(exporter)
+            served = self._aws.change(fault_rate=0.0)
+            self._judge(f"{rate:.0%}", export, served, before, tally)
+            self._aws.change(generation=before.generation + 2)
+            self._judge("healed", self._export(exporter), None, before, tally)
+
+    def _export(self, exporter: Exporter) -> dict[str, Any]:
+        accounts = [by_role(account) for account in self._aws.world.account_ids()]
+        regions = REGIONS[: self._size.regions]
+        extract = {"workers": self._size.workers, "max_attempts": self._size.attempts}
+        bound_s = STALL_BOUND_S if self._kind == STALL else BOUND_S
+        return exporter.run(settings_of(self._aws.url, accounts, regions, **extract), self._folder, bound_s)
+
+    def _judge(
+        self, what: str, export: Mapping[str, Any], served: Mapping[str, Any] | None, before: World, tally: _Tally
+    ) -> None:
+        scopes = seen(self._folder / "warehouse")
+        wrong = mismatches(scopes, self._aws.world, before)
+        oks = sum(scope.is_ok for scope in scopes.values())
+        if served is None:
+            tally.not_healed += len(scopes) - oks + len(wrong)
+            words = [f"{a}/{r}: {s.status}: {s.reason}" for (a, r), s in scopes.items() if not s.is_ok]
+            self._expect(what, [*words, *wrong])
+            return
+        odd = [*self._wrong_statuses(scopes, served["in_a_row"]), *_wrong_exit(export, len(scopes) - oks)]
+        tally.cells += 1
+        tally.ok += oks
+        tally.failed.update(scope.status for scope in scopes.values() if not scope.is_ok)
+        tally.faults += sum(served["faults"].values())
+        tally.mismatches += len(wrong)
+        tally.wrong_status += len(odd)
+        tally.slowest_s = max(tally.slowest_s, export["total_s"])
+        self._expect(what, [*wrong, *odd])
+
+    def _expect(self, what: str, wrong: Sequence[str]) -> None:
+        text = f"{self._kind} {what} (seed {self._aws.world.seed}): {len(wrong)} wrong, such as {'; '.join(wrong[:2])}"
+        self._found.promise(not wrong, text)
+
+    def _wrong_statuses(self, scopes: Scopes, in_a_row: Mapping[str, int]) -> list[str]:
+        """Scopes that failed without cause, that did not fail with cause, or that give another cause."""
+        wrong = []
+        kinds = [ALL_FAULTS[kind] for kind in self._kinds]
+        for (account, region), scope in sorted(scopes.items()):
+            met = max(in_a_row.get(account, 0), in_a_row.get(f"{account}/{region}", 0))
+            if not scope.is_ok and scope.status not in {kind.status for kind in kinds}:
+                wrong.append(f"{account}/{region} is {scope.status}: {scope.reason}")
+            if not scope.is_ok and not met:
+                wrong.append(f"{account}/{region} is {scope.status} and met no fault: {scope.reason}")
+            if len(kinds) == 1 and kinds[0].is_exact and scope.is_ok is self._is_too_much(kinds[0], met):
+                wrong.append(f"{account}/{region} is {scope.status} after {met} in a row: {scope.reason}")
+        return wrong
+
+    def _is_too_much(self, kind: Fault, in_a_row: int) -> bool:
+        return kind.status is not None and in_a_row >= (kind.calls_max or self._size.attempts)
+
+
+def _wrong_exit(export: Mapping[str, Any], failed: int) -> list[str]:
+    right = 3 if failed else 0
+    return [] if export["exit_code"] == right else [f"exit code {export['exit_code']} with {failed} failed"]

@@ -1,0 +1,415 @@
+"""The command line: `appstream-export COMMAND`. Each command reads its words, calls one function, tells how it ended.
+
+Nothing heavy is imported here: a command imports its stage when it runs, so that help and SQL come at once.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from pipelines import __version__
+from pipelines.errors import BadSettings, ExportError
+from pipelines.terminal import console
+from pipelines.terminal.signals import EXIT, Signalled, stoppable
+from pipelines.terminal.words import Parser, Usage, folder, listed, place, port, positive
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pipelines.run import Request
+    from pipelines.settings import Settings
+
+PROG = "appstream-export"
+EXIT_BUG = 70
+WAREHOUSE = "APPSTREAM_EXPORT_WAREHOUSE"
+FORMATS = ("table", "json", "ndjson", "csv", "md", "parquet")
+EPILOG = """\
+exit codes:
+  0    ok
+  1    the answer is no: contracts lint, contracts render --check
+  2    usage or configuration, before any write
+  3    committed, but more scopes failed than [extract] max_failed_ratio allows
+  4    nothing committed
+  70   a bug
+  130, 143  interrupted, nothing committed
+
+AppStream 2.0 is also called Amazon WorkSpaces Applications."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; whatever is foreseeable ends in one line on stderr."""
+    console.prepare()
+    is_debug = "--debug" in (sys.argv if argv is None else argv)
+    try:
+        code = _dispatch(argv)
+        console.flush()
+    except (ExportError, Signalled) as error:
+        code = _failed(error, str(error), error.exit_code, is_debug=is_debug)
+    except KeyboardInterrupt:
+        code = EXIT + signal.SIGINT
+    except SystemExit as ended:  # argparse, after --help and --version
+        code = ended.code if isinstance(ended.code, int) else 0
+    except Exception as error:  # noqa: BLE001 - the outermost place, where it can only be a bug
+        code = _failed(error, _bug(error), EXIT_BUG, is_debug=is_debug)
+    return code
+
+
+def _dispatch(argv: Sequence[str] | None) -> int:
+    parser = _parser()
+    args, extra = parser.parse_known_args(argv)
+    if extra:
+        args.parser.refuse(extra[0])
+    if args.call is None:
+        console.note(args.parser.format_help().rstrip())
+        return Usage.exit_code
+    _log_to_stderr(logging.DEBUG if args.debug else logging.WARNING)
+    return args.call(args)
+
+
+def _failed(error: Exception, text: str, code: int, *, is_debug: bool) -> int:
+    if is_debug:
+        console.note("".join(traceback.format_exception(error)).rstrip())
+    console.note(f"{PROG}: {console.clean(text)}")
+    return code
+
+
+def _bug(error: Exception) -> str:
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(at.filename).name}:{at.lineno}"
+    return f"this is a bug: {type(error).__name__} at {place}: {error}; rerun with --debug and report what it prints"
+
+
+class _ToStderr(logging.Handler):
+    """Our own log lines, where progress goes. Botocore's stay out: at DEBUG they hold credentials."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        console.note(console.clean(f"{record.levelname.lower()}: {record.getMessage()}"))
+
+
+def _log_to_stderr(level: int) -> None:
+    log = logging.getLogger("pipelines")
+    log.handlers[:] = [_ToStderr()]
+    log.setLevel(level)
+
+
+# ---- commands
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from pipelines.demo import play
+
+    with stoppable() as stop:
+        play(args.dir, stop)
+    return 0
+
+
+def _emulate(args: argparse.Namespace) -> int:
+    from pipelines.demo import serve
+
+    with stoppable(announce=False) as stop:
+        serve(args.dir, args.port, stop)
+    return 0
+
+
+def _init(args: argparse.Namespace) -> int:
+    from pipelines import starter
+
+    for file, is_new in starter.write(args.dir):
+        console.say(f"wrote    {file}" if is_new else f"skipped  {file}: it is there already")
+    console.say(f"next: fill in [[accounts]] in {args.dir / starter.CONFIG_FILE}, then {console.command('run')}")
+    return 0
+
+
+def _run(args: argparse.Namespace) -> int:
+    from pipelines import settings
+    from pipelines.contracts import load_all
+    from pipelines.run import run
+    from pipelines.terminal import summary
+    from pipelines.terminal.progress import watching
+
+    loaded, contracts = _into(args.warehouse, settings.load(args.config)), load_all()
+    with stoppable() as stop, watching() as watch:
+        result = run(loaded, contracts, _request(args, loaded), watch=watch, stop=stop)
+    told = summary.summarize(result, contracts, loaded.warehouse, _retry(args))
+    if args.format == "json":
+        _say_json(summary.as_object(told))
+    else:
+        for line in summary.lines(told):
+            console.say(line)
+    return result.exit_code
+
+
+def _status(args: argparse.Namespace) -> int:
+    from pipelines.terminal import freshness
+
+    standing = freshness.look(_warehouse(args))
+    if args.format == "json":
+        _say_json(freshness.as_object(standing))
+    else:
+        freshness.show(standing)
+    return 0
+
+
+def _sql(args: argparse.Namespace) -> int:
+    from pipelines.lake.catalog import connect, query
+
+    sql = sys.stdin.read() if args.sql == "-" else args.sql
+    with connect(_warehouse(args)) as con:
+        return _write(query(con, sql), args.format)
+
+
+def _tables(args: argparse.Namespace) -> int:
+    from pipelines.terminal.dictionary import overview
+
+    return _write(overview(is_brief=args.format == "table"), args.format)
+
+
+def _describe(args: argparse.Namespace) -> int:
+    from pipelines.terminal import dictionary
+
+    found = dictionary.entry(args.table)
+    if args.format != "table":
+        return _write(dictionary.columns(found), args.format)
+    console.say(f"{console.styled(found.name, '1')}: {found.doc}")
+    if found.key:
+        console.say(f"Key within a snapshot: {', '.join(found.key)}.")
+    console.say()
+    _write(dictionary.columns(found), "table")
+    if found.join:
+        console.say(f"\nTogether with what its rows belong to:\n\n{found.join}")
+    return 0
+
+
+def _catalog(args: argparse.Namespace) -> int:
+    from pipelines import settings
+    from pipelines.contracts import load_all
+    from pipelines.lake.catalog import publish
+    from pipelines.lake.store import open_store
+
+    lake = settings.LakeSettings() if _named(args) else settings.load(args.config).lake
+    store = open_store(_warehouse(args), file_mode=int(lake.file_mode, 8))
+    console.say(str(publish(store, load_all(), root=lake.catalog_root)))
+    return 0
+
+
+def _lint(_: argparse.Namespace) -> int:
+    from pipelines.contracts import load_all
+    from pipelines.contracts.model import lint_all
+
+    return _verdict(lint_all(load_all()), "every contract fits the installed botocore")
+
+
+def _propose(args: argparse.Namespace) -> int:
+    from pipelines.contracts.model import propose
+
+    console.say(propose(args.service, args.operation).rstrip())
+    return 0
+
+
+def _render(args: argparse.Namespace) -> int:
+    from pipelines.contracts import load_all, render
+
+    if args.check:
+        return _verdict(render.stale(load_all(), args.docs), f"{args.docs} says what the contracts say")
+    for file in render.write(load_all(), args.docs):
+        console.say(str(file))
+    return 0
+
+
+# ---- what commands share
+
+
+def _verdict(problems: Sequence[str], fine: str) -> int:
+    for line in problems or [fine]:
+        console.say(console.clean(line))
+    return 1 if problems else 0
+
+
+def _write(table: "pa.Table", kind: str) -> int:
+    from pipelines.terminal.formats import write
+
+    write(table, kind)
+    return 0
+
+
+def _say_json(value: object) -> None:
+    from pipelines.terminal.formats import to_json
+
+    console.say_bytes(to_json(value) + b"\n")
+
+
+def _named(args: argparse.Namespace) -> str | None:
+    """The warehouse as named apart from a configuration; a --config that is typed is nearer than the environment."""
+    named = None if args.config else os.environ.get(WAREHOUSE)
+    return args.warehouse or (place(named) if named else None)
+
+
+def _warehouse(args: argparse.Namespace) -> str:
+    from pipelines import settings
+
+    if named := _named(args):
+        return named
+    if settings.find_file(args.config, os.environ) is None:
+        fix = f"name it with --warehouse PATH or {WAREHOUSE}, or work beside an {settings.DEFAULT_FILE}"
+        raise BadSettings(f"which warehouse? {fix}; to see one made: {console.command('demo')}")
+    return settings.load(args.config).warehouse
+
+
+def _into(warehouse: str | None, loaded: "Settings") -> "Settings":
+    from msgspec.structs import replace
+
+    return replace(loaded, warehouse=warehouse) if warehouse else loaded
+
+
+def _request(args: argparse.Namespace, loaded: "Settings") -> "Request":
+    """What the flags ask; the settings, where no flag says otherwise."""
+    from pipelines.run import Request
+    from pipelines.scope import Ask
+
+    ask = Ask(
+        names=args.names or loaded.extract.names,
+        page_size=args.page_size or loaded.extract.page_size,
+        max_items=args.max_items or loaded.extract.max_items,
+        starting_token=args.starting_token,
+    )
+    return Request(
+        accounts=args.accounts,
+        regions=args.regions,
+        ask=ask,
+        retry_failed=args.retry_failed,
+        force=args.force,
+        publish=not args.no_publish,
+    )
+
+
+def _retry(args: argparse.Namespace) -> str:
+    """The command that asks what failed again, of the same configuration and into the same warehouse."""
+    words = ["run", "--retry-failed"]
+    words += ["--config", str(args.config)] if args.config else []
+    words += ["--warehouse", args.warehouse] if args.warehouse else []
+    return console.command(*words)
+
+
+# ---- the words
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog=PROG,
+        description="Every AppStream 2.0 image builder of your accounts and regions, as Parquet and DuckDB.",
+        epilog=EPILOG,
+    )
+    parser.set_defaults(call=None, parser=parser)
+    parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
+    _add_global(parser, config=None, debug=False)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_starting(commands)
+    _add_run(commands)
+    _add_reading(commands)
+    _add_contracts(commands)
+    return parser
+
+
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+
+
+def _add(commands: Commands, name: str, call: Callable[[argparse.Namespace], int] | None, doc: str) -> Parser:
+    """A command whose help is `doc`: its first sentence in the list, all of it on its own page."""
+    first = doc.partition(". ")[0].rstrip(".")
+    command: Parser = commands.add_parser(name, help=first[:1].lower() + first[1:], description=doc)
+    command.set_defaults(call=call, parser=command)
+    _add_global(command, config=argparse.SUPPRESS, debug=argparse.SUPPRESS)
+    return command
+
+
+def _add_global(parser: Parser, *, config: object, debug: object) -> None:
+    """Options that may stand before and after the command; SUPPRESS keeps the later place from undoing the earlier."""
+    options = parser.add_argument_group("everywhere")
+    doc = "settings (default: APPSTREAM_EXPORT_CONFIG, else ./appstream-export.toml)"
+    options.add_argument("--config", type=folder, metavar="FILE", default=config, help=doc)
+    options.add_argument("--debug", action="store_true", default=debug, help="tracebacks, and our own log in full")
+
+
+def _add_starting(commands: Commands) -> None:
+    doc = "See it work on an emulated AWS. Runs several times as its life goes on, then prints what it found."
+    demo = _add(commands, "demo", _demo, doc)
+    demo.add_argument("--dir", type=folder, default=Path("appstream-export-demo"), metavar="D",
+                      help="where its settings and warehouse go (default: %(default)s)")  # fmt: skip
+    doc = "Serve the emulated AWS on 127.0.0.1 until Ctrl-C. With --dir the one of that demo, as its last run saw it."
+    emulate = _add(commands, "emulate", _emulate, doc)
+    emulate.add_argument("--dir", type=folder, metavar="D", help="the demo's folder")
+    emulate.add_argument("--port", type=port, metavar="P", help="default: the demo's, or a free one")
+    doc = "Write a commented configuration and IAM policies. Overwrites nothing."
+    init = _add(commands, "init", _init, doc)
+    init.add_argument("--dir", type=folder, default=Path(), metavar="D", help="where to (default: here)")
+
+
+def _add_run(commands: Commands) -> None:
+    doc = "Ask AWS, commit a snapshot, publish its catalog. What is not asked or fails keeps its last good rows."
+    run = _add(commands, "run", _run, doc)
+    limits = run.add_argument_group("ask less")
+    limits.add_argument("--accounts", type=listed, default=(), metavar="A,..", help="only these accounts")
+    limits.add_argument("--regions", type=listed, default=(), metavar="R,..", help="only these regions")
+    limits.add_argument("--retry-failed", action="store_true", help="only what failed last time")
+    limits.add_argument("--names", type=listed, default=(), metavar="N,..", help="only items of these names")
+    limits.add_argument("--max-items", type=positive, metavar="N", help="at most N items per scope")
+    limits.add_argument("--starting-token", metavar="T", help="go on where --max-items cut a scope")
+    run.add_argument("--page-size", type=positive, metavar="N", help="items per page (default: AWS's own)")
+    run.add_argument("--force", action="store_true", help="believe a fall in items that the guard holds back")
+    run.add_argument("--no-publish", action="store_true", help="commit, but leave the catalog as it is")
+    run.add_argument("--warehouse", type=place, metavar="PATH", help="instead of the settings' warehouse")
+    _add_format(run, ("table", "json"))
+
+
+def _add_reading(commands: Commands) -> None:
+    doc = "How fresh the warehouse is, what is missing, and where to look."
+    status = _add_at_warehouse(commands, "status", _status, doc)
+    _add_format(status, ("table", "json"))
+    doc = "Ask the warehouse in SQL. Reads only: SELECT and EXPLAIN. In csv, text that looks like a formula gets a '."
+    sql = _add_at_warehouse(commands, "sql", _sql, doc)
+    sql.add_argument("sql", metavar="SQL", help="one statement, in quotes; - reads it from stdin")
+    _add_format(sql)
+    doc = "List every table and view."
+    _add_format(_add(commands, "tables", _tables, doc))
+    describe = _add(commands, "describe", _describe, "Describe a table: its key, its columns, its join.")
+    describe.add_argument("table", metavar="TABLE", help="such as image_builders")
+    _add_format(describe)
+    _add_at_warehouse(commands, "catalog", _catalog, "Publish the catalog anew.")
+
+
+def _add_at_warehouse(commands: Commands, name: str, call: Callable[[argparse.Namespace], int], doc: str) -> Parser:
+    command = _add(commands, name, call, doc)
+    where = f"default: {WAREHOUSE}, else the settings'"
+    command.add_argument("--warehouse", type=place, metavar="PATH", help=where)
+    return command
+
+
+def _add_format(command: Parser, formats: Sequence[str] = FORMATS) -> None:
+    kinds = command.add_mutually_exclusive_group()
+    doc = f"{', '.join(formats)} (default: table)"
+    kinds.add_argument("--format", choices=formats, default="table", metavar="KIND", help=doc)
+    kinds.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
+
+
+def _add_contracts(commands: Commands) -> None:
+    doc = "Check, propose and document what is exported."
+    contracts = _add(commands, "contracts", None, doc)
+    below = contracts.add_subparsers(title="commands", metavar="COMMAND")
+    _add(below, "lint", _lint, "Hold every contract against the installed botocore.")
+    propose = _add(below, "propose", _propose, "Print a contract for another list operation.")
+    propose.add_argument("service", metavar="SERVICE", help="as boto3 calls it, such as appstream")
+    propose.add_argument("operation", metavar="OPERATION", help="such as DescribeFleets")
+    render = _add(below, "render", _render, "Write the dictionary of tables, a page each.")
+    render.add_argument("--check", action="store_true", help="write nothing; exit 1 where a page is stale")
+    render.add_argument("--docs", type=folder, default=Path("docs/tables"), metavar="DIR", help="default: %(default)s")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""The plan of a run: who is asked where, who is not and why. Asks AWS for discovery and `auto` regions alone."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from threading import Event
+
+from pipelines.contracts import Contract
+from pipelines.extract.accounts import Account
+from pipelines.extract.discovery import Known, discover
+from pipelines.extract.hub import Hub
+from pipelines.extract.labels import Labels, read_labels
+from pipelines.extract.offers import Offer, offer
+from pipelines.extract.regions import scopes
+from pipelines.scope import Task
+from pipelines.settings import AUTO, Settings
+
+ACTIVE = "ACTIVE"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All tasks of a full run, in order of accounts. Skipped ones are among them, with the reason of each.
+
+    `discovery` says where the accounts come from: listed, organization, or last_known, and then `discovery_problem`
+    says why. `regions_source` says who named the regions: settings, ssm, or botocore (`auto` where SSM gave none).
+    """
+
+    accounts: tuple[Account, ...]
+    tasks: tuple[Task, ...]
+    skipped: Mapping[Task, str] = field(default_factory=dict)
+    discovery: str = "listed"
+    discovery_problem: str | None = None
+    regions_source: str = "settings"
+
+
+def plan(
+    settings: Settings,
+    contracts: Sequence[Contract],
+    known: Known | None = None,
+    *,
+    force: bool = False,
+    run_id: str = "plan",
+    stop: Event | None = None,
+) -> Plan:
+    """Find accounts and regions. `known` is the newest snapshot's, None before the first; `force` accepts a short list.
+
+    Raises SetupError for what the user must change, NothingSeen where the first discovery of all fails, Interrupted
+    once `stop` is set.
+    """
+    labels = read_labels(settings.accounts_file)
+    hub = Hub(settings, run_id=run_id, stop=stop or Event())
+    try:
+        if settings.organization or settings.regions == AUTO:
+            hub.check()
+        found = discover(settings, hub, known, force=force)
+        offers = {c.service: offer(hub, c.service) for c in contracts} if settings.regions == AUTO else {}
+    finally:
+        hub.close()
+    accounts = _labelled(found.accounts, labels)
+    tasks = _tasks(settings, contracts, accounts, offers, known)
+    states = {a.id: a.state for a in accounts if a.state not in (None, ACTIVE)}
+    return Plan(
+        accounts=accounts,
+        tasks=tasks,
+        skipped={t: f"account is {states[t.scope.account_id]}" for t in tasks if t.scope.account_id in states},
+        discovery=found.source,
+        discovery_problem=found.problem,
+        regions_source=min((o.source for o in offers.values()), default="settings"),
+    )
+
+
+def _labelled(accounts: Sequence[Account], labels: Mapping[str, Labels]) -> tuple[Account, ...]:
+    strangers = labels.keys() - {a.id for a in accounts}
+    if strangers:
+        _log.info("labels of %d accounts that this run does not cover are left out", len(strangers))
+    found = ((a, labels.get(a.id, {})) for a in accounts)
+    return tuple(replace(a, labels=own, name=a.name or own.get("name")) for a, own in found)
+
+
+def _tasks(
+    settings: Settings,
+    contracts: Sequence[Contract],
+    accounts: Sequence[Account],
+    offers: Mapping[str, Offer],
+    known: Known | None,
+) -> tuple[Task, ...]:
+    tasks: dict[Task, None] = {}
+    for contract in contracts:
+        live = offers.get(contract.service)
+        found = scopes(settings, accounts, contract.service, live.regions if live else None)
+        tasks |= dict.fromkeys(Task(contract.name, scope) for scope in found)
+        if live and live.source != "ssm" and known:
+            tasks |= dict.fromkeys(_kept(contract, accounts, known))
+    return tuple(tasks)
+
+
+def _kept(contract: Contract, accounts: Sequence[Account], known: Known) -> list[Task]:
+    """Known tasks in `auto` regions: that botocore's list lacks a region does not prove that AWS took it back."""
+    auto = {a.id for a in accounts if a.regions is None}
+    return sorted(t for t in known.tasks if t.resource == contract.name and t.scope.account_id in auto)

@@ -1,0 +1,228 @@
+"""erase: a commit that takes an account out of every snapshot, and proof that it is gone.
+
+Each file that holds rows of the account is written again without them, the history is retold with the new files, and
+the old ones are deleted at once, grace or not. Then every byte of the warehouse is looked at. Killed at any moment,
+it is completed by calling it again: before its commit nothing has happened, after it the retold manifests are the
+journal of what has to go.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.contracts import Contract
+from pipelines.errors import SetupError
+from pipelines.lake import layout
+from pipelines.lake.attempt import remove_quietly, task_counts, utc_now
+from pipelines.lake.commit import head_scope_runs
+from pipelines.lake.garbage import GRACE, delete, find
+from pipelines.lake.manifest import ERASE, SWEEP, FileEntry, Manifest, TableFiles, history
+from pipelines.lake.parquet import groups, opened, write_rows
+from pipelines.lake.retell import Retold, retell
+from pipelines.lake.store import Store, storage_errors
+from pipelines.scope import ACCOUNT_ID
+
+_ACCOUNT = "account_id"
+_EXAMPLE = "example"  # of drift: AWS's own words, from no account in particular
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
+    """What an erase did, or would do. `str()` of it is a line for people."""
+
+    account_id: str
+    snapshots: int
+    """Snapshots that held rows of the account."""
+    rows: int
+    files: int
+    """Files written again without it."""
+    bytes_deleted: int
+    mentions: tuple[str, ...]
+    """Committed files in which rows of other accounts name this one, such as the owner of a shared image."""
+    remaining: tuple[str, ...]
+    """Other files that hold its id, or that cannot be looked into: attempts in progress, feeds not published since."""
+    dry_run: bool
+    seq: int | None = None
+    """The commit; None when no snapshot held the account, or when it was only a look."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether no byte of the account is left; other accounts' rows may still name it."""
+        return not self.dry_run and not self.remaining
+
+    def __str__(self) -> str:
+        does = "would erase" if self.dry_run else "erased"
+        what = f"{does} {self.rows} rows of account {self.account_id} in {self.snapshots} snapshots, {self.files} files"
+        if self.dry_run:
+            return what
+        proof = f"still in {len(self.remaining)} files, such as {self.remaining[0]}" if self.remaining else "gone"
+        named = f"; rows of other accounts name it in {len(self.mentions)} files" if self.mentions else ""
+        return f"{what}; {self.bytes_deleted} bytes deleted; {proof}{named}"
+
+
+def erase(
+    store: Store,
+    contracts: Sequence[Contract],
+    account_id: str,
+    *,
+    now: datetime,
+    tool_version: str,
+    grace: timedelta = GRACE,
+    dry_run: bool = False,
+    catalog_root: str | None = None,
+    clock: Callable[[], datetime] = utc_now,
+) -> Erased:
+    """Take an account out of all snapshots, delete what held it, and look whether it is gone. Raises CommitError.
+
+    Take it out of the settings first: a later run would bring it back. Files of attempts that never committed go too
+    once they are older than `grace`.
+    """
+    if not ACCOUNT_ID.fullmatch(account_id):
+        raise SetupError(f'"{account_id}" is not an account: 12 digits, zeros in front included')
+    eraser = _Eraser(store, contracts, account_id)
+    if dry_run:
+        with storage_errors(store):
+            eraser.count(history(store))
+        return eraser.result(dry_run=True)
+    try:
+        made = retell(store, eraser.tell, kind=ERASE, tool_version=tool_version, clock=clock)
+    except BaseException:
+        eraser.undo()
+        raise
+    due = find(store, now, grace).due
+    if due:
+        delete(store, contracts, due, catalog_root=catalog_root)
+    mentions, remaining = _look(store, account_id)
+    size = sum(stored.size_bytes for stored in due)
+    return eraser.result(
+        bytes_deleted=size, mentions=mentions, remaining=remaining, dry_run=False, seq=made.seq if made else None
+    )
+
+
+@dataclass
+class _Eraser:
+    """Files written again without the account. Kept over several tellings: each file is written once."""
+
+    store: Store
+    contracts: Sequence[Contract]
+    account_id: str
+    entries: dict[str, FileEntry] = field(default_factory=dict)
+    """What each file that was looked at becomes, by its path; itself where it holds nothing of the account."""
+    rows: dict[str, int] = field(default_factory=dict)
+    """Rows of the account in each file that holds any."""
+    seqs: set[int] = field(default_factory=set)
+    is_look: bool = False
+
+    def tell(self, manifests: list[Manifest], snapshot_id: str) -> Retold | None:  # noqa: ARG002 - files are named beside the old ones
+        past = [self._without(manifest) for manifest in manifests if manifest.kind == SWEEP]
+        kept = [manifest.kept for manifest in manifests if manifest.past is not None][-1:]
+        outliving = {n: [self._table(n, t) for t in tables] for all_ in kept for n, tables in all_.items()}
+        return Retold(past=past, kept=outliving, counts=self._counts(past[-1])) if self.rows else None
+
+    def count(self, manifests: list[Manifest]) -> None:
+        """Look only: what would be written, and how many rows would go."""
+        self.is_look = True
+        self.tell(manifests, "")
+
+    def undo(self) -> None:
+        """Remove what was written, unless a manifest may name it."""
+        if not any(m.kind == ERASE for m in history(self.store)[-1:]):
+            remove_quietly(self.store, [entry.path for old, entry in self.entries.items() if entry.path != old])
+
+    def result(
+        self,
+        *,
+        dry_run: bool,
+        bytes_deleted: int = 0,
+        mentions: Iterable[str] = (),
+        remaining: Iterable[str] = (),
+        seq: int | None = None,
+    ) -> Erased:
+        """What came of it."""
+        return Erased(
+            account_id=self.account_id,
+            snapshots=len(self.seqs),
+            rows=sum(self.rows.values()),
+            files=len(self.rows),
+            bytes_deleted=bytes_deleted,
+            mentions=tuple(mentions),
+            remaining=tuple(remaining),
+            dry_run=dry_run,
+            seq=seq,
+        )
+
+    def _without(self, manifest: Manifest) -> Manifest:
+        tables = {name: self._table(name, table) for name, table in manifest.tables.items()}
+        if tables == manifest.tables and not any(f.path in self.rows for f in manifest.files):
+            return manifest
+        self.seqs.add(manifest.seq)
+        return msgspec.structs.replace(manifest, tables=tables).sealed()
+
+    def _table(self, name: str, table: TableFiles) -> TableFiles:
+        if _ACCOUNT not in table.columns and name != "drift":
+            return table
+        return msgspec.structs.replace(table, files=[self._file(entry) for entry in table.files])
+
+    def _file(self, entry: FileEntry) -> FileEntry:
+        if entry.path not in self.entries:
+            self.entries[entry.path] = self._written(entry)
+        return self.entries[entry.path]
+
+    def _written(self, entry: FileEntry) -> FileEntry:
+        file = opened(self.store, entry.path)
+        column = _ACCOUNT if _ACCOUNT in file.schema_arrow.names else _EXAMPLE
+        held = sum(self._held(file.read_row_group(n, [column])[column]) for n in range(file.num_row_groups))
+        if not held:
+            return entry
+        self.rows[entry.path] = held
+        if self.is_look:
+            return entry
+        parts = (self._bare(part) for part in groups(file))
+        return write_rows(self.store, layout.erased_path(entry.path), file.schema_arrow, parts)
+
+    def _held(self, column: pa.ChunkedArray) -> int:
+        return pc.sum(pc.match_substring(column, self.account_id)).as_py() or 0
+
+    def _bare(self, part: pa.Table) -> pa.Table:
+        """Its rows without the account's; of drift, which tells of all accounts at once, without the examples."""
+        if _ACCOUNT in part.schema.names:
+            return part.filter(pc.not_equal(part[_ACCOUNT], self.account_id))
+        names = pc.match_substring(part[_EXAMPLE], self.account_id)
+        place = part.schema.get_field_index(_EXAMPLE)
+        return part.set_column(place, part.schema.field(place), pc.if_else(names, None, part[_EXAMPLE]))
+
+    def _counts(self, newest: Manifest) -> Mapping[str, int]:
+        if self.is_look:
+            return {}
+        items = sum(newest.tables[c.item_table.name].rows for c in self.contracts if c.item_table.name in newest.tables)
+        return task_counts(head_scope_runs(self.store, newest)) | {"items": items, "items_carried": items}
+
+
+def _look(store: Store, account_id: str) -> tuple[list[str], list[str]]:
+    """Files that hold the account's id, byte by byte and page by page: committed ones, and others."""
+    committed = {file.path for manifest in history(store) for file in manifest.files}
+    with storage_errors(store):
+        found = [stored.path for stored in store.files() if _holds(store, stored.path, account_id)]
+    return [path for path in found if path in committed], [path for path in found if path not in committed]
+
+
+def _holds(store: Store, path: str, account_id: str) -> bool:
+    try:
+        content = store.read_bytes(path)
+    except FileNotFoundError:  # another process tidied up
+        return False
+    if account_id.encode() in content:
+        return True
+    if path.endswith(".parquet") and not layout.is_unfinished(path):
+        return any(_in_part(part, account_id) for part in groups(opened(store, path)))
+    # A database of ours, or of feeds, compresses what it holds; the catalog holds no rows.
+    return path.endswith(".duckdb") and path != layout.CATALOG
+
+
+def _in_part(part: pa.Table, account_id: str) -> bool:
+    texts = (column for column in part.columns if pa.types.is_string(column.type))
+    return any(pc.any(pc.match_substring(column, account_id)).as_py() for column in texts)

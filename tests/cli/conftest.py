@@ -1,0 +1,75 @@
+"""The command as users meet it: a process of its own with a clean environment; and one demo for the whole session."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines.cli import main
+
+Finished = subprocess.CompletedProcess[str]
+Command = Callable[..., Finished]
+
+
+@pytest.fixture(autouse=True)
+def at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is printed must not depend on who started the tests."""
+    for name in ("UV_RUN_RECURSION_DEPTH", "FORCE_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Command:
+    """Run the command in an empty folder, in a process of its own."""
+
+    def run(*args: str, env: dict[str, str] | None = None, cwd: Path = tmp_path) -> Finished:
+        return command(*args, env=env, cwd=cwd)
+
+    return run
+
+
+@pytest.fixture
+def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run the command in this process: its exit code, stdout and stderr."""
+
+    def run(*args: str) -> tuple[int, str, str]:
+        code = main(args)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished]:
+    """The folder of a demo that ran once, and what it printed. Leave the folder as it is."""
+    folder = tmp_path_factory.mktemp("demo")
+    done = command("demo", "--dir", "d", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "d", done
+
+
+def command(*args: str, cwd: Path, env: dict[str, str] | None = None) -> Finished:
+    """`appstream-export ARGS` without anything of this machine's AWS."""
+    return subprocess.run(
+        [sys.executable, "-m", "pipelines.cli", *args],
+        cwd=cwd,
+        env=clean_environment() | (env or {}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without settings of AWS, of ours and of the terminal."""
+    ours = ("AWS_", "APPSTREAM_EXPORT_", "UV_", "FORCE_COLOR", "TERM")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    root = str(Path(__file__).parents[2])
+    nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    return kept | nowhere | {"COLUMNS": "80", "AWS_EC2_METADATA_DISABLED": "true", "PYTHONPATH": root}

@@ -1,0 +1,89 @@
+"""Help and mistyped words: texts as goldens (UPDATE_GOLDENS=1 rewrites them), errors in one line."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines import __version__
+
+GOLDENS = Path(__file__).parent / "goldens"
+COMMANDS = (
+    "",
+    "demo",
+    "emulate",
+    "init",
+    "run",
+    "status",
+    "sql",
+    "tables",
+    "describe",
+    "catalog",
+    "contracts",
+    "contracts lint",
+    "contracts propose",
+    "contracts render",
+)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words or "all")
+def test_help_is_what_the_golden_says(words: str, told: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, _ = told(*words.split(), "--help")
+    golden = GOLDENS / f"{words.replace(' ', '-') or 'appstream-export'}.txt"
+    if os.environ.get("UPDATE_GOLDENS"):
+        golden.write_text(out)
+
+    assert code == 0
+    assert out == golden.read_text()
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_every_command_has_a_golden_and_no_golden_is_left_over(told: Callable[..., tuple[int, str, str]]) -> None:
+    _, out, _ = told("--help")
+    listed = [line.split()[0] for line in out.splitlines() if line.startswith("    ") and line[4] != " "]
+
+    assert sorted({words.split()[0] for words in COMMANDS if words}) == sorted(set(listed) - {"COMMAND"})
+    assert sorted(p.stem for p in GOLDENS.glob("*.txt")) == sorted(
+        w.replace(" ", "-") or "appstream-export" for w in COMMANDS
+    )
+
+
+MISTYPED = [
+    ("tabels", 'there is no "tabels"; did you mean "tables"?; see appstream-export --help'),
+    ("run --acounts 1", 'unknown option "--acounts"; did you mean "--accounts"?; see appstream-export run --help'),
+    ("run --account 1", 'unknown option "--account"; did you mean "--accounts"?; see appstream-export run --help'),
+    ("run --page-size 0", '"0" is not a whole number from 1'),
+    ("run --accounts 1,,2", '"1,,2" is not a list such as A,B'),
+    ("emulate --port 70000", '"70000" is not a port from 0 to 65535'),
+    ("sql select 1", 'unknown argument "1"; see appstream-export sql --help'),
+    ("tables --format jsno", 'there is no "jsno"; did you mean "json"?'),
+    ("tables --json --format csv", "not allowed with argument"),
+    ("describe", "required: TABLE; see appstream-export describe --help"),
+    ("describe builders", 'there is no table "builders"; did you mean "image_builders"?'),
+    ("describe nothing-like-it", "all of them: appstream-export tables"),
+    ("contracts rendr", 'there is no "rendr"; did you mean "render"?'),
+    ("contracts propose appstreem DescribeFleets", 'did you mean "appstream"?'),
+]
+
+
+@pytest.mark.parametrize(("words", "expected"), MISTYPED, ids=[words for words, _ in MISTYPED])
+def test_a_mistyped_word_is_refused_in_one_line_that_helps(
+    words: str, expected: str, told: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, out, err = told(*words.split())
+
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("appstream-export: ")
+    assert expected in err
+
+
+def test_without_a_command_the_help_comes_on_stderr(told: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, err = told()
+
+    assert (code, out) == (2, "")
+    assert err.startswith("usage: appstream-export")
+
+
+def test_the_version(told: Callable[..., tuple[int, str, str]]) -> None:
+    assert told("--version") == (0, f"appstream-export {__version__}\n", "")

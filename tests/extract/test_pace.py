@@ -1,0 +1,73 @@
+"""A fixed pace: what the organization shares is asked slowly, by however many threads."""
+
+import threading
+import time
+
+import pytest
+
+from pipelines.extract import pace
+from pipelines.extract.pace import Pace
+from tests.extract.asking import Answer, Asking
+from tests.extract.wire import Wire
+
+GO = threading.Event()  # never set
+
+
+def test_after_a_rest_one_seconds_worth_goes_out_at_once_and_no_more() -> None:
+    slow = Pace(5)
+
+    waits = [slow.reserve() for _ in range(8)]
+
+    assert waits[:5] == [0, 0, 0, 0, 0]
+    assert waits[5:] == pytest.approx([0.2, 0.4, 0.6], abs=0.05)
+
+
+def test_a_pace_below_one_call_a_second_is_kept_too() -> None:
+    slow = Pace(0.5)
+
+    assert [slow.reserve(), slow.reserve()] == pytest.approx([0, 2], abs=0.05)
+
+
+def test_threads_share_the_pace() -> None:
+    shared, started, at = Pace(20), time.monotonic(), list[float]()
+    threads = [threading.Thread(target=lambda: shared.wait(GO) and at.append(time.monotonic())) for _ in range(30)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(at) == 30
+    assert max(at) - started >= 0.45  # 20 at once, and ten more at 20 a second
+
+
+def test_a_stop_ends_the_wait() -> None:
+    slow, stop = Pace(0.1), threading.Event()
+    slow.reserve()
+    threading.Timer(0.1, stop.set).start()
+    started = time.monotonic()
+
+    assert not slow.wait(stop)
+    assert time.monotonic() - started < 1
+
+
+def test_sts_is_asked_at_its_pace(wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(pace.CALLS_PER_S, "sts", 10.0)
+    asking.ids = [f"{n:012}" for n in range(1, 17)]
+    started = time.monotonic()
+
+    assert set(asking.run().statuses.values()) == {"ok"}
+    assert time.monotonic() - started >= 0.55
+    assert len(wire.asked("AssumeRole")) == 16
+
+
+def test_a_stop_is_noticed_while_roles_wait_for_their_turn(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(pace.CALLS_PER_S, "sts", 0.1)
+    asking.ids = [f"{n:012}" for n in range(1, 9)]
+    stop = threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    started = time.monotonic()
+
+    answer = Answer(list(asking.start(stop=stop)))
+
+    assert time.monotonic() - started < 1.3
+    assert sorted(answer.statuses.values()) == ["cancelled"] * 7 + ["ok"]

@@ -1,0 +1,82 @@
+"""Settings that say who is asked where: an organization, its filters, `auto`."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.errors import BadSettings
+from pipelines.extract import plan
+from pipelines.settings import Settings, from_mapping, load
+
+A, B = "111122223333", "444455556666"
+FILE = Path("/somewhere/appstream-export.toml")
+
+
+def loaded(organization: dict[str, Any] | None = None, **more: Any) -> Settings:
+    section = {"organization": {"role_name": "reader"} | organization} if organization is not None else {}
+    return from_mapping(section | more, FILE)
+
+
+def test_an_organization_needs_a_role_alone_and_reads_every_region() -> None:
+    settings = loaded({})
+
+    assert settings.organization
+    assert (settings.organization.role_name, settings.regions, settings.accounts) == ("reader", "auto", ())
+
+
+def test_regions_of_the_file_stand_and_its_paths_start_from_it() -> None:
+    settings = loaded({}, regions=["eu-*"], accounts_file="labels/accounts.csv")
+
+    assert (settings.regions, settings.accounts_file) == (("eu-*",), "/somewhere/labels/accounts.csv")
+
+
+def test_auto_is_for_listed_accounts_too() -> None:
+    assert loaded(regions="auto", accounts=[{"id": A}]).regions == "auto"
+
+
+@pytest.mark.parametrize(
+    ("organization", "more", "complaint"),
+    [
+        ({"rolename": "x"}, {}, r'\[organization\] unknown key "rolename"; did you mean "role_name"'),
+        ({"role_name": f"arn:aws:iam::{A}:role/reader"}, {}, r"role_name .* is not the name of a role"),
+        ({"role_name": "/reader"}, {}, r"role_name .* is not the name of a role"),
+        ({"admin_role_arn": "lister"}, {}, r'admin_role_arn "lister" is not like arn:aws:iam'),
+        ({"include_accounts": ["4455667788"]}, {}, r'account "4455667788" is not 12 digits'),
+        ({"include_accounts": [A], "exclude_accounts": [A]}, {}, f"{A} is in include_accounts and in exclude_accounts"),
+        ({"include_ous": ["Prod"], "exclude_ous": ["Prod"]}, {}, "Prod is in include_ous and in exclude_ous"),
+        ({"exclude_accounts": [A]}, {"accounts": [{"id": A}]}, rf"exclude_accounts names {A}, which \[\[accounts\]\]"),
+        (None, {}, r"no account to read; add \[\[accounts\]\] .*, or \[organization\]"),
+        ({}, {"regions": "us-east-1"}, 'regions: "us-east-1" is neither "auto" nor a list'),
+        (None, {"regions": ["auto"], "accounts": [{"id": A}]}, '"auto" is not the name of a region'),
+        (None, {"accounts": [{"id": A, "regions": "auto"}]}, r"\[\[accounts\]\] number 1 regions: expected"),
+    ],
+)
+def test_a_section_that_makes_no_sense_is_refused_in_one_line(
+    organization: dict[str, Any] | None, more: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(BadSettings, match=complaint) as refused:
+        loaded(organization, **more)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_external_id_shows_nowhere(tmp_path: Path) -> None:
+    file = tmp_path / "appstream-export.toml"
+    file.write_text('[organization]\nrole_name = "reader"\nexternal_id = "hush"\n')
+
+    assert "hush" not in repr(load(file)) + str(load(file))
+
+
+def test_an_external_id_whose_variable_is_not_set_is_refused_before_anything_is_asked() -> None:
+    settings = loaded({"external_id": "env:NO_SUCH_VARIABLE"}, aws={"endpoint_url": "http://127.0.0.1:9"})
+
+    with pytest.raises(BadSettings, match="the environment variable NO_SUCH_VARIABLE is not set"):
+        plan(settings, [])
+
+
+def test_two_partitions_in_one_run_are_refused() -> None:
+    admin = f"arn:aws-us-gov:iam::{A}:role/lister"
+    settings = loaded({"admin_role_arn": admin}, regions=["us-east-1"], aws={"endpoint_url": "http://127.0.0.1:9"})
+
+    with pytest.raises(BadSettings, match="are in different partitions of AWS; write one configuration for each"):
+        plan(settings, [])

@@ -1,0 +1,49 @@
+"""A run ends when it must: at its deadline with what it has, at a signal with nothing."""
+
+import threading
+import time
+
+import pytest
+
+from pipelines.emulator import Fault
+from pipelines.errors import Interrupted
+from pipelines.run import run
+from tests.export import ACCOUNTS, Export
+from tests.factories import image_builder
+
+SICK, WELL = f"{ACCOUNTS[0]}/eu-west-1", f"{ACCOUNTS[1]}/us-east-1"
+
+
+def test_a_run_at_its_deadline_commits_what_it_has(export: Export) -> None:
+    for scope in (SICK, WELL):
+        export.aws.put(scope, image_builder("old"))
+    export.run()
+    export.aws.put(WELL, image_builder("new"))
+    export.aws.fail(SICK, Fault("slow", delay_s=20))
+    export.extract = {"max_attempts": 8, "run_timeout_s": 1}
+    started = time.monotonic()
+    result = export.run()
+
+    assert time.monotonic() - started < 6
+    assert (result.committed, result.exit_code) == (True, 3)
+    assert export.statuses()[SICK] == "timeout"
+    assert export.sql("select name, is_stale from image_builders order by all") == [
+        ("new", False),
+        ("old", False),
+        ("old", True),
+    ]
+
+
+def test_a_stop_ends_slow_calls_within_ten_seconds_and_commits_nothing(export: Export) -> None:
+    export.aws.put(SICK, image_builder("a"))
+    export.aws.fail("*", Fault("slow", delay_s=30))
+    stop = threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    started = time.monotonic()
+
+    with pytest.raises(Interrupted, match="nothing was committed"):
+        run(export.settings, export.contracts, stop=stop)
+
+    assert time.monotonic() - started < 5
+    left = [p for p in (export.folder / "warehouse").rglob("*") if p.suffix in (".parquet", ".json")]
+    assert left == []

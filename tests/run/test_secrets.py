@@ -1,0 +1,182 @@
+"""No credential reaches a file, a log, a traceback or a text, whatever AWS does and however loud the logs are."""
+
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.contracts import load_all
+from pipelines.emulator import FAULTS, Emulator, Fault, image_builder
+from pipelines.emulator.faults import REFUSALS
+from pipelines.errors import ExportError
+from pipelines.extract import listed
+from pipelines.run import RunResult, run
+from pipelines.settings import Settings, load
+from tests.export import Export
+
+HUB = "123456789012"  # where moto puts keys that it does not know
+KEYS = {"secret": "canary/secret+key/of/the+hub/0123456789", "token": "canary-session-token-of-the-hub"}
+LITERAL, OF_ENVIRON = "canary-external-id-in-the-file", "canary-external-id-of-the-environment"
+OWN = (*KEYS.values(), LITERAL, OF_ENVIRON)
+LOUD_SCRIPT = """
+import logging, sys
+logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+from pathlib import Path
+from pipelines.contracts import load_all
+from pipelines.run import run
+from pipelines.settings import load
+settings = load(Path(sys.argv[1]))
+print(settings)
+print(run(settings, load_all()))
+"""
+COMMAND = """
+import sys
+from pipelines.cli import main
+sys.exit(main(["--config", sys.argv[1], "--debug", "run"]))
+"""
+
+
+@pytest.fixture
+def loud() -> Iterator[io.StringIO]:
+    """Everything that any logger says, tracebacks included, botocore's turned up beforehand."""
+    text = io.StringIO()
+    handler, root = logging.StreamHandler(text), logging.getLogger()
+    names = ("", "botocore", "botocore.auth", "botocore.parsers", "botocore.hooks", "urllib3", "boto3")
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.DEBUG)
+    root.addHandler(handler)
+    yield text
+    root.removeHandler(handler)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The profile `hub`, far from the files that are searched."""
+    file = tmp_path_factory.mktemp("aws") / "credentials"
+    secret, token = KEYS["secret"], KEYS["token"]
+    file.write_text(
+        f"[hub]\naws_access_key_id = AKIACANARY00HUB00\naws_secret_access_key = {secret}\naws_session_token = {token}\n"
+    )
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    monkeypatch.setenv("CANARY", OF_ENVIRON)
+
+
+def faulty(aws: Emulator, folder: Path, **extract: Any) -> Settings:
+    """An account per fault, another per fault of STS, and one that is well; by roles behind a profile, and by it."""
+    kinds = [*((kind, "DescribeImageBuilders") for kind in FAULTS), *((kind, "AssumeRole") for kind in REFUSALS)]
+    blocks = [f'[[accounts]]\nid = "{HUB}"\nprofile = "hub"\n']
+    for n, (kind, operation) in enumerate([*kinds, (None, "")], 1):
+        account = f"{n:012}"
+        scope = f"{account}/eu-west-1"
+        aws.put(scope, *(image_builder(f"b{i}", scope=scope) for i in range(3)))
+        if kind:
+            aws.fail(f"{account}/*", Fault(kind, operation=operation, delay_s=0.1))
+        secret = LITERAL if n % 2 else "env:CANARY"
+        role = f'role_arn = "arn:aws:iam::{account}:role/reader"\nexternal_id = "{secret}"'
+        blocks.append(f'[[accounts]]\nid = "{account}"\nprofile = "hub"\n{role}\n')
+    head = {"max_attempts": 2, "page_size": 2} | extract
+    lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in head.items())
+    file = folder / "config" / "appstream-export.toml"
+    file.parent.mkdir(exist_ok=True)
+    top = 'warehouse = "../warehouse"\nregions = ["eu-west-1"]\n'
+    file.write_text(f'{top}{"".join(blocks)}[aws]\nendpoint_url = "{aws.endpoint_url}"\n[extract]\n{lines}\n')
+    return load(file)
+
+
+def given_by_sts() -> set[str]:
+    """Secret keys and session tokens of every role session so far, and proof that the external ids were sent."""
+    from moto.sts.models import sts_backends
+
+    backends: list[Any] = [backend for _, _, backend in sts_backends.iter_backends()]
+    sessions = [role for backend in backends for role in backend.assumed_roles]
+    assert {role.external_id for role in sessions} == {LITERAL, OF_ENVIRON}
+    return {secret for role in sessions for secret in (role.secret_access_key, role.session_token)}
+
+
+def written(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Every file of the warehouse byte by byte, and what compressed files hold."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            yield str(file), file.read_bytes()
+        if file.suffix == ".parquet":
+            table = pq.read_table(file, partitioning=None)
+            yield f"{file} decoded", repr((table.schema.metadata, table.to_pylist())).encode()
+
+
+def shown(result: RunResult, settings: Settings) -> str:
+    people = listed(settings)
+    return f"{result} {result!r} {settings} {settings.accounts!r} {people} {people[1].external_id}"
+
+
+def canaries_in(text: bytes | str, secrets: set[str]) -> list[str]:
+    raw = text.encode() if isinstance(text, str) else text
+    return [secret for secret in secrets if secret.encode() in raw]
+
+
+@pytest.mark.parametrize("compatible", [False, True], ids=["shared clients", "compatible"])
+def test_no_secret_is_in_any_byte_that_a_run_leaves(
+    compatible: bool, aws: Emulator, tmp_path: Path, loud: io.StringIO
+) -> None:
+    settings = faulty(aws, tmp_path, compatible=compatible)
+    result = run(settings, load_all())
+    secrets = {*OWN, *given_by_sts()}
+
+    assert len(secrets) > 40
+    assert {str(o.status) for o in result.outcomes.values()} >= {"ok", "denied", "throttled", "malformed", "mismatched"}
+    found = {name: hit for name, content in written(tmp_path / "warehouse") if (hit := canaries_in(content, secrets))}
+    assert found == {}
+    assert "Starting new HTTP connection" not in loud.getvalue()  # the libraries were silenced, not merely quiet
+    assert canaries_in(loud.getvalue() + shown(result, settings), secrets) == []
+    tables = [t.name for c in load_all() for t in c.tables]
+    export = Export(aws, tmp_path)
+    told = [export.sql(f"select * from {table}") for table in (*tables, "scope_runs", "snapshots", "accounts")]
+    assert canaries_in(repr(told), secrets) == []
+
+
+def test_no_secret_is_in_the_traceback_of_a_run_that_ends_badly(
+    aws: Emulator, tmp_path: Path, loud: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = faulty(aws, tmp_path)
+    aws.heal()
+    aws.fail("*", "deny")
+    texts = [_traceback_of(lambda: run(settings, load_all()))]
+    given = given_by_sts()
+    wrong = settings.warehouse + "/../config/appstream-export.toml"
+    for old, new in (("external_id = ", "external_idd = "), (f'"{LITERAL}"', "12345"), ("[[accounts]]", "[[accounts")):
+        file = Path(wrong).with_name("wrong.toml")
+        file.write_text(Path(wrong).read_text().replace(old, new))
+        texts.append(_traceback_of(lambda file=file: load(file)))
+    monkeypatch.delenv("CANARY")
+    texts.append(_traceback_of(lambda: run(settings, load_all())))
+
+    assert "NothingSeen" in texts[0]
+    assert all("Traceback" in text for text in texts)
+    assert canaries_in("".join(texts) + loud.getvalue(), {*OWN, *given}) == []
+
+
+def _traceback_of(what: Any) -> str:
+    with pytest.raises(ExportError) as caught:
+        what()
+    return "".join(traceback.format_exception(caught.value)) + repr(caught.value)
+
+
+@pytest.mark.parametrize("script", [LOUD_SCRIPT, COMMAND], ids=["every logger at DEBUG", "--debug run"])
+def test_no_secret_is_in_the_streams_of_a_process(script: str, aws: Emulator, tmp_path: Path) -> None:
+    faulty(aws, tmp_path)
+    file = str(tmp_path / "config" / "appstream-export.toml")
+    ran = subprocess.run([sys.executable, "-c", script, file], capture_output=True, env=os.environ, timeout=60)
+
+    assert b"denied" in ran.stdout + ran.stderr
+    assert canaries_in(ran.stdout + ran.stderr, {*OWN, *given_by_sts()}) == []
