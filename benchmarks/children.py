@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from threading import Timer
@@ -50,8 +51,9 @@ class Child:
     def ask(self, question: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
         """Send a line of JSON and read one; raises Hung."""
         assert self._process.stdin is not None  # noqa: S101
-        self._process.stdin.write(json.dumps(question) + "\n")
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):  # it died, as its missing answer will tell
+            self._process.stdin.write(json.dumps(question) + "\n")
+            self._process.stdin.flush()
         return json.loads(self.line(timeout_s))
 
     def line(self, timeout_s: float) -> str:
@@ -82,8 +84,12 @@ class Aws(Child):
     def __init__(self, world: World) -> None:
         super().__init__("benchmarks.page_server")
         self.world = World()
-        self.url = self.line(START_S)
-        self.change(**asdict(world))
+        try:
+            self.url = self.line(START_S)
+            self.change(**asdict(world))
+        except BaseException:
+            self.end()
+            raise
 
     def change(self, **fields: Any) -> dict[str, Any]:
         """Serve a changed World; the record of what was served before."""
@@ -98,12 +104,12 @@ class Exporter(Child):
         super().__init__("benchmarks.exporter", environ=environ)
 
     def run(self, mapping: Mapping[str, Any], folder: Path, timeout_s: float, **request: Any) -> dict[str, Any]:
-        """One real run() with these settings, as their file would say them; raises Hung."""
+        """Export once for real, with these settings as their file would say them; raises Hung."""
         return self.ask({"mapping": mapping, "folder": str(folder), "request": request}, timeout_s)
 
 
 def clean_environment() -> dict[str, str]:
-    """This machine's environment without anything that could lead boto3 to real AWS, or through a proxy."""
+    """The machine's environment without anything that could lead boto3 to real AWS, or through a proxy."""
     kept = {
         name: value
         for name, value in os.environ.items()

@@ -17,11 +17,11 @@ from benchmarks.children import peak_mb
 from benchmarks.findings import say
 from pipelines.contracts import load_all
 from pipelines.run import Request, run
-from pipelines.scope import Ask, Outcome, Unwatched
+from pipelines.scope import Ask, Outcome, Watch
 from pipelines.settings import from_mapping
 
 
-class Stopwatch(Unwatched):
+class Stopwatch(Watch):
     """When each stage of a run began, and how many of boto3's clients lived when its last task ended."""
 
     def __init__(self) -> None:

@@ -52,7 +52,9 @@ def reset(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, pack("ii", 1, 0))
 
 
-def _refused(code: str, *, status: str, http_status: int = 400, calls_max: int | None = None, exact: bool = True) -> Fault:
+def _refused(
+    code: str, *, status: str, http_status: int = 400, calls_max: int | None = None, exact: bool = True
+) -> Fault:
     page, sts = refusal(code, "refused by the page server", http_status)
     return Fault(page=page, sts=sts, status=status, calls_max=calls_max, is_exact=exact)
 

@@ -25,8 +25,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from benchmarks.children import peak_mb
-from benchmarks.findings import say
 from benchmarks.faults import ALL_FAULTS, FAULTS, Fault, http, refusal, reset, xml
+from benchmarks.findings import say
 from benchmarks.world import World, account_id
 
 _CREDENTIAL = re.compile(rb"Credential=([^/,\s]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
@@ -260,8 +260,8 @@ def main(argv: list[str] | None = None) -> None:
         kind = {"latency_ms": _pair, "faults": _words, "calls_per_s": float}.get(each.name, type(each.default))
         parser.add_argument(f"--{each.name.replace('_', '-')}", type=kind, default=each.default)
     flags = vars(parser.parse_args(argv))
-    world = World(**flags | {"faults": flags["faults"] or tuple(FAULTS)})
-    asyncio.run(serve(world, say, lambda record: say(json.dumps(record))))
+    flags["faults"] = flags["faults"] or tuple(FAULTS)
+    asyncio.run(serve(World(**flags), say, lambda record: say(json.dumps(record))))
 
 
 def _pair(text: str) -> tuple[float, float]:

@@ -34,7 +34,7 @@ exit codes:
   0    ok
   1    the answer is no: contracts lint, contracts render --check
   2    usage or configuration, before any write
-  3    committed, but more scopes failed than [extract] max_failed_ratio allows
+  3    committed, but too many scopes failed: [extract] max_failed_ratio
   4    nothing committed
   70   a bug
   130, 143  interrupted, nothing committed

@@ -26,7 +26,7 @@ from pipelines.lake.commit import RunFacts, commit, find_attempt, head_rows, hea
 from pipelines.lake.draft import Draft
 from pipelines.lake.manifest import Manifest
 from pipelines.lake.store import Store, open_store
-from pipelines.scope import Ask, Outcome, Scope, Status, Task, Unwatched, Watch
+from pipelines.scope import Ask, Outcome, Scope, Status, Task, Watch
 from pipelines.settings import Settings, is_loopback
 from pipelines.sweep import sweep
 
@@ -90,7 +90,7 @@ def run(
     *,
     run_id: str | None = None,
     attempt_id: str | None = None,
-    watch: Watch = Unwatched(),
+    watch: Watch = Watch(),
     stop: Event | None = None,
 ) -> RunResult:
     """Find out who is asked, ask AWS, commit a snapshot, publish the catalog.

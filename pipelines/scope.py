@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 ACCOUNT_ID = re.compile(r"\d{12}")
 REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")  # us-east-1, us-gov-west-1, us-iso-east-1, eusc-de-east-1
@@ -136,8 +136,8 @@ class Outcome:
         return round((self.finished_at - self.attempted_at).total_seconds() * 1000)
 
 
-class Watch(Protocol):
-    """Who is told how a run goes, on the run's own thread; the command line draws it, Dagster logs it."""
+class Watch:
+    """Who is told how a run goes, on the run's own thread. This one ignores it; the command line draws, Dagster logs."""
 
     def planned(self, tasks: int) -> None:
         """So many tasks will be asked."""
@@ -150,7 +150,3 @@ class Watch(Protocol):
 
     def stage(self, name: str) -> None:
         """The run goes on to its next stage."""
-
-
-class Unwatched(Watch):
-    """Nobody looks."""

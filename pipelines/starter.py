@@ -14,7 +14,7 @@ CONFIG = """\
 # appstream-export: what is read, and where it is kept. Fill in [[accounts]], then: appstream-export run
 # Lines with # show a key and its default, or an example where it has none.
 
-warehouse = "warehouse"              # folder, relative to this file
+warehouse = "warehouse"              # folder, relative to this file, or s3://bucket/prefix
 regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"]; "auto": wherever AWS has the service
 # accounts_file = "accounts.csv"     # labels of accounts, such as team and cost centre
 
@@ -60,6 +60,13 @@ regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"];
 # file_mode = "0600"                 # or 0640, 0644, 0660, 0664
 # catalog_root = "/data/warehouse"   # where readers of the catalog see the warehouse, if elsewhere
 # expected_every = "1h"              # how often a snapshot is due: m, h or d
+
+# [lake.s3]                          # how the bucket of s3://bucket/prefix is reached; default: as boto3 would
+# endpoint_url = "https://s3.example.com"
+# region = "eu-west-1"
+# profile = "warehouse"
+# kms_key_id = "alias/warehouse"     # encrypt every object with this key
+# ca_bundle = "/etc/ssl/corporate.pem"
 """
 POLICY, TRUST = "iam/reader-policy.json", "iam/reader-trust.json"
 

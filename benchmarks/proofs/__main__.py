@@ -1,4 +1,4 @@
-"""`python -m benchmarks.proofs [scale|faults|isolation|storm]... [--quick]`: print the figures; 1 when one is broken."""
+"""`python -m benchmarks.proofs [scale|faults|isolation|storm]... [--quick]`: print figures; 1 when one is broken."""
 
 import argparse
 import sys
@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.findings import Findings, environment, say
 from benchmarks.proofs import faults, isolation, scale, storm
 
-_PROOFS: Mapping[str, tuple[Callable[[Any, Path], Findings], Any, Any]] = {
+PROOFS: Mapping[str, tuple[Callable[[Any, Path], Findings], Any, Any]] = {
     "scale": (scale.prove, scale.FULL, scale.QUICK),
     "faults": (faults.prove, faults.FULL, faults.QUICK),
     "isolation": (isolation.prove, isolation.FULL, isolation.QUICK),
@@ -21,19 +21,19 @@ _PROOFS: Mapping[str, tuple[Callable[[Any, Path], Findings], Any, Any]] = {
 def main(argv: list[str] | None = None) -> int:
     """Prove what is named, or everything."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.proofs", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="PROOF", help=f"some of {', '.join(_PROOFS)}; all without one")
+    parser.add_argument("names", nargs="*", metavar="PROOF", help=f"some of {', '.join(PROOFS)}; all without one")
     parser.add_argument("--quick", action="store_true", help="small sizes: two minutes instead of a quarter of an hour")
     flags = parser.parse_args(argv)
-    if unknown := set(flags.names) - set(_PROOFS):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(_PROOFS)}")
+    if unknown := set(flags.names) - set(PROOFS):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(PROOFS)}")
     say(environment())
-    broken = [what for name in flags.names or _PROOFS for what in _prove(name, flags.quick).broken]
+    broken = [what for name in flags.names or PROOFS for what in _prove(name, flags.quick).broken]
     say(f"\n{len(broken)} promises broken" if broken else "\nEvery promise was kept.")
     return 1 if broken else 0
 
 
 def _prove(name: str, quick: bool) -> Findings:
-    prove, full, small = _PROOFS[name]
+    prove, full, small = PROOFS[name]
     with TemporaryDirectory(prefix=f"proof-{name}-") as folder:
         found = prove(small if quick else full, Path(folder))
     say(f"\n{found}")

@@ -1,6 +1,6 @@
 """Many threads and accounts at once, each with credentials of its own: nobody's builders land under another's name."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,26 +37,38 @@ QUICK = Size(rounds=1, regions=10)
 def prove(size: Size, folder: Path) -> Findings:
     """Two tables: a storm of faults over all accounts, and a profile that begins to point at an empty account."""
     found = Findings(f"Isolation: {size.workers} threads, {size.accounts} accounts with credentials of their own")
-    with Aws(World(accounts=size.accounts, items=size.items, page_size=size.page_size)) as aws:
-        doors = [_by_profile(a) if n % 2 else by_role(a) for n, a in enumerate(aws.world.account_ids())]
-        config = folder / "aws-config"
-        _write_profiles(config, {account: account for account in aws.world.account_ids()})
+    world = World(accounts=size.accounts, items=size.items, page_size=size.page_size)
+    profiles = folder / "aws-config"
+    with Aws(world) as aws, Exporter({"AWS_CONFIG_FILE": str(profiles)}) as exporter:
+        _write_profiles(profiles, {account: account for account in world.account_ids()})
+        doors = [_by_profile(a) if n % 2 else by_role(a) for n, a in enumerate(world.account_ids())]
         settings = settings_of(aws.url, doors, REGIONS[: size.regions], workers=size.workers)
-        environ = {"AWS_CONFIG_FILE": str(config)}
-        rounds = [_faulty(found, aws, size, settings, folder, environ) for _ in range(size.rounds)]
+
+        def export() -> _Export:
+            costs = exporter.run(settings, folder, BOUND_S)
+            return _Export(aws.world, costs["exit_code"], seen(folder / "warehouse"), aws.change(fault_rate=0.0))
+
+        rounds = [_faulty(aws, size, export) for _ in range(size.rounds)]
         found.table(["figure", *(f"round {n + 1}" for n in range(size.rounds)), "promise", ""], _leaks(found, rounds))
-        found.table(["figure", "scopes", "promise", ""], _misled(found, aws, settings, folder, environ))
+        found.table(["figure", "found", "promise", ""], _misled(found, aws, export, profiles))
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class _Round:
-    served: Mapping[str, Any]
+class _Export:
+    """One run: the World it met, how it ended, what the warehouse then held, and what the server served."""
+
+    world: World
+    exit_code: int
     scopes: Scopes
-    wrong: list[str]
+    served: Mapping[str, Any]
 
     def count(self, status: str) -> int:
         return statuses(self.scopes.values()).get(status, 0)
+
+    def unlike(self) -> list[str]:
+        """Scopes that are ok and not the truth; one that failed keeps the rows of some earlier round."""
+        return mismatches({scope: s for scope, s in self.scopes.items() if s.is_ok}, self.world)
 
 
 def _by_profile(account: str) -> dict[str, Any]:
@@ -69,25 +81,14 @@ def _write_profiles(config: Path, keys: Mapping[str, str]) -> None:
     config.write_text("".join(text.format(account, key_of(leads_to)) for account, leads_to in keys.items()))
 
 
-def _faulty(
-    found: Findings, aws: Aws, size: Size, settings: dict[str, Any], folder: Path, environ: Mapping[str, str]
-) -> _Round:
-    before = aws.world
+def _faulty(aws: Aws, size: Size, export: Callable[[], _Export]) -> _Export:
     kinds = tuple(kind for kind in FAULTS if kind not in _NEVER_OURS)
-    changed = {"generation": before.generation + 1, "fault_rate": size.fault_rate, "faults": kinds}
-    aws.change(**changed, seed=before.seed + 1)
-    with Exporter(environ) as exporter:
-        exporter.run(settings, folder, BOUND_S)
-    world = aws.world
-    served = aws.change(fault_rate=0.0)
-    scopes = seen(folder / "warehouse")
-    # A scope that failed keeps rows of some earlier round, which is no question of isolation: only `ok` is compared.
-    wrong = mismatches({scope: s for scope, s in scopes.items() if s.is_ok}, world)
-    found.promise(not wrong, "; ".join(wrong[:3]))
-    return _Round(served, scopes, wrong)
+    now = aws.world
+    aws.change(generation=now.generation + 1, seed=now.seed + 1, fault_rate=size.fault_rate, faults=kinds)
+    return export()
 
 
-def _leaks(found: Findings, rounds: list[_Round]) -> list[list[object]]:
+def _leaks(found: Findings, rounds: list[_Export]) -> list[list[object]]:
     def none(name: str, values: list[int]) -> list[object]:
         return [name, *values, "= 0", found.promise(not any(values), f"{name}: {values}")]
 
@@ -103,33 +104,26 @@ def _leaks(found: Findings, rounds: list[_Round]) -> list[list[object]]:
         none("builders under a foreign account or region", [foreign(each.scopes) for each in rounds]),
         none("scopes that were answered with foreign builders", [each.count("mismatched") for each in rounds]),
         none("calls that mixed two sessions' credentials", [each.served["mixed_credentials"] for each in rounds]),
-        none("ok scopes unlike the truth", [len(each.wrong) for each in rounds]),
+        none("ok scopes unlike the truth", [len(each.unlike()) for each in rounds]),
     ]
 
 
-def _misled(
-    found: Findings, aws: Aws, settings: dict[str, Any], folder: Path, environ: Mapping[str, str]
-) -> list[list[object]]:
+def _misled(found: Findings, aws: Aws, export: Callable[[], _Export], profiles: Path) -> list[list[object]]:
     """After a clean run, the second account's profile leads to an account that has no builders."""
-    victim = aws.world.account_ids()[1]
-    with Exporter(environ) as exporter:
-        exporter.run(settings, folder, BOUND_S)
-        before = aws.world
-        others = {account: account for account in before.account_ids() if account != victim}
-        _write_profiles(Path(environ["AWS_CONFIG_FILE"]), others | {victim: _EMPTY_ACCOUNT})
-        aws.change(generation=before.generation + 1)
-    with Exporter(environ) as exporter:
-        export = exporter.run(settings, folder, BOUND_S)
-    scopes = seen(folder / "warehouse")
-    his = {scope: s for scope, s in scopes.items() if scope[0] == victim}
-    wrong = mismatches(scopes, aws.world, before)
-    refused, deleted = statuses(his.values()), sum(s.deleted or 0 for s in his.values())
-    kept = sum(len(s.rows) for s in his.values())
-    held = len(his) * before.items
+    before = export().world
+    victim = before.account_ids()[1]
+    _write_profiles(profiles, {account: account for account in before.account_ids()} | {victim: _EMPTY_ACCOUNT})
+    aws.change(generation=before.generation + 1)
+    after = export()
+    his = {scope: s for scope, s in after.scopes.items() if scope[0] == victim}
+
+    def exactly(name: str, value: int, wanted: int) -> list[object]:
+        return [name, value, f"= {wanted}", found.promise(value == wanted, f"{name}: {value}, not {wanted}")]
+
     return [
-        ["mismatched", refused.get("mismatched", 0), f"= {len(his)}", found.promise(len(his) == refused.get("mismatched"), f"{refused}")],
-        ["builders kept", kept, f"= {held}", found.promise(kept == held, f"{kept} of {held} builders kept")],
-        ["builders called deleted", deleted, "= 0", found.promise(not deleted, f"{deleted} called deleted")],
-        ["all scopes unlike the truth", len(wrong), "= 0", found.promise(not wrong, "; ".join(wrong[:3]))],
-        ["exit code", export["exit_code"], "= 3", found.promise(export["exit_code"] == 3, "exit code")],
-    ]  # fmt: skip
+        exactly("scopes mismatched", statuses(his.values()).get("mismatched", 0), len(his)),
+        exactly("builders kept", sum(len(s.rows) for s in his.values()), len(his) * before.items),
+        exactly("builders called deleted", sum(s.deleted or 0 for s in his.values()), 0),
+        exactly("scopes of any account unlike the truth", len(mismatches(after.scopes, after.world, before)), 0),
+        exactly("exit code", after.exit_code, 3),
+    ]

@@ -5,9 +5,7 @@ Two of botocore's events that we lean on are undocumented: `before-sign` lets ea
 neither.
 """
 
-import logging
-import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -23,22 +21,15 @@ from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from pipelines.contracts import permissions
 from pipelines.errors import ExportError, ScopeError, SetupError, cause_of
 from pipelines.extract.faults import scope_error
+from pipelines.extract.guard import READ_OPERATIONS, guarded_session, refuse_others
 from pipelines.extract.pace import CALLS_PER_S, Pace
-from pipelines.settings import Settings, is_loopback
+from pipelines.settings import Settings
 
-READ_OPERATIONS = frozenset({permissions.ASSUME, permissions.IDENTITY})
-# What boto3 itself asks in order to find a profile's credentials.
-CREDENTIAL_OPERATIONS = frozenset(
-    {"sts:AssumeRole", "sts:AssumeRoleWithWebIdentity", "sso:GetRoleCredentials"}
-    | {"sso-oidc:CreateToken", "signin:CreateOAuth2Token"}
-)
 BOTOCORE_TRIES = 2  # its second try is quick and mends dropped connections; the schedule does the rest
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
-_TALKATIVE = ("botocore", "boto3", "urllib3")
 _NO_KEY = "each-call-brings-its-own"
 
 Reader = Callable[[dict[str, Any]], dict[str, Any]]
@@ -97,7 +88,7 @@ class Clients:
 
         Raises ScopeError for AWS's fault, SetupError when we refuse to send it or botocore is not what we know.
         """
-        _refuse_others(READ_OPERATIONS | self.operations, f"{service}:{operation}")
+        refuse_others(READ_OPERATIONS | self.operations, f"{service}:{operation}")
         if service == "sts" and not self._pace.wait(self._stop):
             raise ScopeError("cancelled", f"{operation}: stopped before it was sent")
         try:
@@ -163,36 +154,6 @@ class Clients:
         )
 
 
-def guarded_session(settings: Settings, allowed: Iterable[str], profile: str | None = None) -> botocore.session.Session:
-    """A botocore session whose clients ask allowed operations only and, with a loopback endpoint, this machine only."""
-    quiet_loggers()
-    if settings.is_local_aws and profile is None:
-        session = _session_without_files()
-    else:
-        session = botocore.session.Session(profile=profile)
-    session.register("before-call", _only(frozenset(allowed)))
-    if settings.is_local_aws:
-        session.register("before-send", _refuse_other_hosts)
-    return session
-
-
-def quiet_loggers() -> None:
-    """Keep botocore's loggers from DEBUG, where it prints secret keys and session tokens, whatever the root's level."""
-    children = [n for n in logging.root.manager.loggerDict if n.startswith(tuple(f"{top}." for top in _TALKATIVE))]
-    for name in (*_TALKATIVE, *children):
-        logger = logging.getLogger(name)
-        if name in _TALKATIVE or logger.level:  # level 0: as its parent, which is held
-            logger.setLevel(max(logging.INFO, logger.getEffectiveLevel()))
-
-
-def _session_without_files() -> botocore.session.Session:
-    """A session for the emulator: no profile or file of the user's can redirect or break it."""
-    session = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
-    session.set_config_variable("config_file", os.devnull)
-    session.set_config_variable("credentials_file", os.devnull)
-    return session
-
-
 def config(settings: Settings, *, tries: int) -> Config:
     """How every client asks; no wait on the wire is longer than a task or the run may take."""
     timeout_s = min(settings.extract.task_timeout_s, settings.extract.run_timeout_s)
@@ -215,23 +176,6 @@ def _user_agent() -> str:
     except metadata.PackageNotFoundError:
         version = "checkout"
     return f"appstream-export/{version} Botocore/{botocore.__version__}"
-
-
-def _only(allowed: frozenset[str]) -> Callable[..., None]:
-    def refuse_others(model: Any, **_: Any) -> None:
-        _refuse_others(allowed, f"{model.service_model.service_name}:{model.name}")
-
-    return refuse_others
-
-
-def _refuse_others(allowed: Collection[str], asked: str) -> None:
-    if asked not in allowed:
-        raise SetupError(f"{asked} is not among the read operations that may leave this process; nothing was sent")
-
-
-def _refuse_other_hosts(request: Any, **_: Any) -> None:
-    if not is_loopback(request.url):
-        raise SetupError(f"{request.url}: refused: endpoint_url is on this machine, so no other host is asked")
 
 
 def _hook(session: botocore.session.Session) -> None:

@@ -4,9 +4,12 @@ Slowly, for the organization shares these quotas; and page by page as strictly a
 never taken for a short list.
 """
 
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
-from threading import Event
-from typing import Any
+from queue import Empty, Queue
+from threading import Event, Thread
+from typing import Any, TypeVar, cast
 
 from botocore.credentials import Credentials
 
@@ -23,7 +26,10 @@ from pipelines.extract.regions import home_partition
 from pipelines.extract.sessions import Sessions, Source, available_profiles, configured_region, home_region
 from pipelines.settings import Settings
 
+T = TypeVar("T")
 _TOKEN = "NextToken"  # noqa: S105  a page's, nobody's secret
+_STOPPED = "interrupted: nothing was committed, the previous snapshot stands"
+POLL_S = 0.2  # how late a stop may be noticed
 PAGES_MAX = 5_000  # ListAccounts gives 20 a page; the largest organizations have some 10,000 accounts
 
 
@@ -55,7 +61,9 @@ class Hub:
         organization = settings.organization
         self._settings, self._run_id, self._stop = settings, run_id, stop
         self._role_arn = organization.admin_role_arn if organization else None
-        self._profile = organization.admin_profile if organization else settings.accounts[0].profile
+        self._profile = (
+            organization.admin_profile if organization else next((a.profile for a in settings.accounts), None)
+        )
         self._source = Source(settings, self._profile)
         self._paces = {service: Pace(CALLS_PER_S[service]) for service in ("organizations", "ssm")}
         if settings.is_local_aws:
@@ -93,6 +101,25 @@ class Hub:
             seen.add(token)
             params[_TOKEN] = token
         raise ScopeError("malformed", f"{listing.operation}: {PAGES_MAX} pages, and a token for one more")
+
+    def unless_stopped(self, ask: Callable[[], T]) -> T:
+        """Ask on a thread of its own, so that a stop waits for no slow answer; raises Interrupted."""
+        done: Queue[tuple[T | None, BaseException | None]] = Queue()
+
+        def work() -> None:
+            try:
+                done.put((ask(), None))
+            except BaseException as error:  # noqa: BLE001  raised where it is waited for
+                done.put((None, error))
+
+        Thread(target=work, name="discovery", daemon=True).start()
+        while not self._stop.is_set():
+            with suppress(Empty):
+                result, error = done.get(timeout=POLL_S)
+                if error is not None:
+                    raise error
+                return cast("T", result)
+        raise Interrupted(_STOPPED)
 
     def close(self) -> None:
         """Let go of connections."""
@@ -156,4 +183,4 @@ class Hub:
 
     def _rest(self, wait_s: float) -> None:
         if self._stop.wait(wait_s):
-            raise Interrupted("interrupted: nothing was committed, the previous snapshot stands")
+            raise Interrupted(_STOPPED)

@@ -1,13 +1,13 @@
 """The plan of a run: who is asked where, who is not and why. Asks AWS for discovery and `auto` regions alone."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Event
 
 from pipelines.contracts import Contract
 from pipelines.extract.accounts import Account
-from pipelines.extract.discovery import Known, discover
+from pipelines.extract.discovery import Discovery, Known, discover
 from pipelines.extract.hub import Hub
 from pipelines.extract.labels import Labels, read_labels
 from pipelines.extract.offers import Offer, offer
@@ -50,14 +50,9 @@ def plan(
     once `stop` is set.
     """
     labels = read_labels(settings.accounts_file)
+    services = {c.service for c in contracts} if settings.regions == AUTO else set()
     hub = Hub(settings, run_id=run_id, stop=stop or Event())
-    try:
-        if settings.organization or settings.regions == AUTO:
-            hub.check()
-        found = discover(settings, hub, known, force=force)
-        offers = {c.service: offer(hub, c.service) for c in contracts} if settings.regions == AUTO else {}
-    finally:
-        hub.close()
+    found, offers = _asked(settings, hub, services, known, force=force)
     accounts = _labelled(found.accounts, labels)
     tasks = _tasks(settings, contracts, accounts, offers, known)
     states = {a.id: a.state for a in accounts if a.state not in (None, ACTIVE)}
@@ -69,6 +64,23 @@ def plan(
         discovery_problem=found.problem,
         regions_source=min((o.source for o in offers.values()), default="settings"),
     )
+
+
+def _asked(
+    settings: Settings, hub: Hub, services: Collection[str], known: Known | None, *, force: bool
+) -> tuple[Discovery, dict[str, Offer]]:
+    """Everything for which AWS may have to be asked."""
+
+    def ask() -> tuple[Discovery, dict[str, Offer]]:
+        return discover(settings, hub, known, force=force), {service: offer(hub, service) for service in services}
+
+    if settings.organization is None and not services:
+        return ask()  # the settings say it all
+    hub.check()
+    try:
+        return hub.unless_stopped(ask)
+    finally:
+        hub.close()
 
 
 def _labelled(accounts: Sequence[Account], labels: Mapping[str, Labels]) -> tuple[Account, ...]:

@@ -15,8 +15,9 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from pipelines.contracts.permissions import session_policy
 from pipelines.errors import ScopeError, SetupError, did_you_mean
 from pipelines.extract.accounts import Account
-from pipelines.extract.clients import CREDENTIAL_OPERATIONS, Call, Clients, guarded_session
+from pipelines.extract.clients import Call, Clients
 from pipelines.extract.faults import malformed, scope_error
+from pipelines.extract.guard import CREDENTIAL_OPERATIONS, guarded_session
 from pipelines.extract.regions import partition_of, regions_in
 from pipelines.settings import Secret, Settings
 

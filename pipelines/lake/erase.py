@@ -6,7 +6,8 @@ it is completed by calling it again: before its commit nothing has happened, aft
 journal of what has to go.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.contracts import Contract
-from pipelines.errors import SetupError
+from pipelines.errors import ExportError, SetupError
 from pipelines.lake import layout
 from pipelines.lake.attempt import remove_quietly, task_counts, utc_now
 from pipelines.lake.commit import head_scope_runs
@@ -23,7 +24,7 @@ from pipelines.lake.garbage import GRACE, delete, find
 from pipelines.lake.manifest import ERASE, SWEEP, FileEntry, Manifest, TableFiles, history
 from pipelines.lake.parquet import groups, opened, write_rows
 from pipelines.lake.retell import Retold, retell
-from pipelines.lake.store import Store, storage_errors
+from pipelines.lake.store import Store, Stored, storage_errors
 from pipelines.scope import ACCOUNT_ID
 
 _ACCOUNT = "account_id"
@@ -96,7 +97,7 @@ def erase(
     due = find(store, now, grace).due
     if due:
         delete(store, contracts, due, catalog_root=catalog_root)
-    mentions, remaining = _look(store, account_id)
+    mentions, remaining = _look(store, account_id, made.committed_at if made else now)
     size = sum(stored.size_bytes for stored in due)
     return eraser.result(
         bytes_deleted=size, mentions=mentions, remaining=remaining, dry_run=False, seq=made.seq if made else None
@@ -130,7 +131,9 @@ class _Eraser:
 
     def undo(self) -> None:
         """Remove what was written, unless a manifest may name it."""
-        if not any(m.kind == ERASE for m in history(self.store)[-1:]):
+        with suppress(ExportError):
+            if any(manifest.kind == ERASE for manifest in history(self.store)[-1:]):
+                return
             remove_quietly(self.store, [entry.path for old, entry in self.entries.items() if entry.path != old])
 
     def result(
@@ -202,15 +205,16 @@ class _Eraser:
         return task_counts(head_scope_runs(self.store, newest)) | {"items": items, "items_carried": items}
 
 
-def _look(store: Store, account_id: str) -> tuple[list[str], list[str]]:
+def _look(store: Store, account_id: str, erased_at: datetime) -> tuple[list[str], list[str]]:
     """Files that hold the account's id, byte by byte and page by page: committed ones, and others."""
     committed = {file.path for manifest in history(store) for file in manifest.files}
     with storage_errors(store):
-        found = [stored.path for stored in store.files() if _holds(store, stored.path, account_id)]
+        found = [stored.path for stored in store.files() if _holds(store, stored, account_id, erased_at)]
     return [path for path in found if path in committed], [path for path in found if path not in committed]
 
 
-def _holds(store: Store, path: str, account_id: str) -> bool:
+def _holds(store: Store, stored: Stored, account_id: str, erased_at: datetime) -> bool:
+    path = stored.path
     try:
         content = store.read_bytes(path)
     except FileNotFoundError:  # another process tidied up
@@ -219,8 +223,8 @@ def _holds(store: Store, path: str, account_id: str) -> bool:
         return True
     if path.endswith(".parquet") and not layout.is_unfinished(path):
         return any(_in_part(part, account_id) for part in groups(opened(store, path)))
-    # A database of ours, or of feeds, compresses what it holds; the catalog holds no rows.
-    return path.endswith(".duckdb") and path != layout.CATALOG
+    # A database compresses what it holds, so only its age tells; the catalog has views alone.
+    return path.endswith(".duckdb") and path != layout.CATALOG and stored.changed_at < erased_at
 
 
 def _in_part(part: pa.Table, account_id: str) -> bool:

@@ -5,14 +5,14 @@ DuckDB spilled. Only after a grace, which is what keeps runs in progress and rea
 file's age, or for what was committed once by the time since it was let go. What an erase let go has no grace.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pipelines.contracts import Contract
 from pipelines.lake import layout
 from pipelines.lake.catalog import publish
-from pipelines.lake.manifest import ERASE, Manifest, history, superseded
+from pipelines.lake.manifest import ERASE, Manifest, head, history, superseded
 from pipelines.lake.store import Store, Stored, storage_errors
 
 GRACE = timedelta(hours=24)  # far longer than any run and any reader's connection lasts
@@ -67,7 +67,8 @@ def gc(
 
 def delete(store: Store, contracts: Sequence[Contract], due: Iterable[Stored], *, catalog_root: str | None) -> None:
     """Files go before the manifests that named them, so that a killed gc can be taken up again."""
-    publish(store, contracts, root=catalog_root)
+    if head(store):
+        publish(store, contracts, root=catalog_root)
     with storage_errors(store):
         for stored in sorted(due, key=lambda stored: stored.path.startswith(layout.COMMITS)):
             store.remove(stored.path)
@@ -80,7 +81,7 @@ def find(store: Store, now: datetime, grace: timedelta) -> Garbage:
     manifests = history(store)
     needed = {file.path for manifest in manifests for file in manifest.files}
     needed |= {layout.manifest_path(m.seq) for m in manifests if m.seq >= _told_in(manifests)}
-    let_go = _let_go([*superseded(store), *manifests])
+    let_go = _let_go(superseded(store), [manifest for manifest in manifests if manifest.past is not None])
     garbage = [stored for stored in lying if stored.path not in needed]
     due = [g for g in garbage if let_go.get(g.path, g.changed_at) <= now - grace or let_go.get(g.path) == _AT_ONCE]
     return Garbage(due, [g for g in garbage if g not in due])
@@ -95,15 +96,13 @@ def _told_in(manifests: Sequence[Manifest]) -> int:
     return max((manifest.seq for manifest in manifests if manifest.past is not None), default=0)
 
 
-def _let_go(manifests: Iterable[Manifest]) -> Mapping[str, datetime]:
+def _let_go(old: Sequence[Manifest], newest: Sequence[Manifest]) -> Mapping[str, datetime]:
     """When what was committed once went out of sight: with the first commit after it that retells without it."""
     let_go: dict[str, datetime] = {}
-    by_seq = {manifest.seq: manifest for manifest in manifests}
-    retellers = [manifest for manifest in by_seq.values() if manifest.past is not None]
-    for teller in retellers:
+    for teller in (manifest for manifest in (*old, *newest) if manifest.past is not None):
         since = _AT_ONCE if teller.kind == ERASE else teller.committed_at
         still = {file.path for file in teller.files}
-        for manifest in by_seq.values():
+        for manifest in old:
             if manifest.seq < teller.seq:
                 gone = {file.path for file in manifest.files} - still
                 for path in (*gone, layout.manifest_path(manifest.seq)):

@@ -155,6 +155,12 @@ def read(store: Store, seq: int) -> Manifest:
         return _parsed(store, seq, store.read_bytes(layout.manifest_path(seq)))
 
 
+def is_canonical(raw: bytes) -> bool:
+    """Whether a manifest's bytes are exactly those that we write for what it says."""
+    content = msgspec.json.decode(raw, type=dict[str, Any])
+    return msgspec.json.format(msgspec.json.encode(content, order="sorted"), indent=1) == raw
+
+
 def _numbered(names: Iterable[str]) -> list[int]:
     return sorted(seq for name in names if (seq := layout.seq_of(name)) is not None)
 

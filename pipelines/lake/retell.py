@@ -5,6 +5,7 @@ comes second tells the history again, the newer commit included.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -55,7 +56,7 @@ def retell(
     with storage_errors(store):
         for _ in range(_RETELLS + 1):
             manifests, snapshot_id = history(store), layout.new_snapshot_id()
-            retold = tell(manifests, snapshot_id)
+            retold = tell(manifests, snapshot_id) if manifests else None
             if retold is None:
                 return None
             manifest = _manifest(
@@ -99,8 +100,9 @@ def _commit(store: Store, base: Manifest, manifest: Manifest, retold: Retold) ->
         whole = msgspec.structs.replace(manifest, tables=manifest.tables | {_SNAPSHOTS: snapshots}).sealed()
         committed = create(store, whole)
     except Exception:
-        if not store.exists(layout.manifest_path(manifest.seq)):
-            remove_quietly(store, [file.path for file in ours])
+        with suppress(OSError):
+            if not store.exists(layout.manifest_path(manifest.seq)):
+                remove_quietly(store, [file.path for file in ours])
         raise
     if committed is None:
         remove_quietly(store, [file.path for file in ours])
@@ -112,6 +114,4 @@ def _write_snapshots(store: Store, base: Manifest, manifest: Manifest) -> TableF
     row = msgspec.structs.asdict(manifest) | manifest.counts | {"forced": False}
     rows = pa.Table.from_pylist([*head_rows(store, base, _SNAPSHOTS), row], schema=arrow.schema(table))
     path = layout.carried_path(_SNAPSHOTS, manifest.snapshot_id, 0)
-    return TableFiles(
-        files=[write_part(store, path, table, [rows.sort_by(list(table.key)[0])])], columns=columns(table)
-    )
+    return TableFiles(files=[write_part(store, path, table, [rows.sort_by(table.key[0])])], columns=columns(table))

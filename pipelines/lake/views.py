@@ -7,7 +7,7 @@ history left, under the columns it had.
 """
 # ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -105,10 +105,11 @@ def _retired(tables: Sequence[Table], manifests: Sequence[Manifest]) -> list[Tab
         for name in found.keys() - known:
             gone[name] = gone.get(name, {}) | found[name].columns
     doc = "Of a resource that is no longer exported."
-    return [
-        Table(name, doc, (SNAPSHOT_ID, *(Column(c, kind, doc) for c, kind in columns.items() if c != "snapshot_id")), ())
-        for name, columns in sorted(gone.items())
-    ]
+    return [Table(name, doc, (SNAPSHOT_ID, *_columns(columns, doc)), key=()) for name, columns in sorted(gone.items())]
+
+
+def _columns(stored: Mapping[str, str], doc: str) -> Iterator[Column]:
+    return (Column(name, kind, doc) for name, kind in stored.items() if name != SNAPSHOT_ID.name)
 
 
 def _select(table: Table, view: View, source: str, *, past: bool) -> str:

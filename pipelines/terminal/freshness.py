@@ -20,6 +20,7 @@ _COVERAGE = """
         count(*) filter (is_stale) as stale
     from coverage group by all order by scopes desc, status"""
 _HEAD = "select snapshot_id, seq, committed_at, items from snapshots order by seq desc limit 1"
+_MARGIN = 11
 _STEPS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 
@@ -58,7 +59,8 @@ def as_object(standing: Standing) -> dict[str, Any]:
 def show(standing: Standing) -> None:
     """For people."""
     for name, text in _facts(standing):
-        console.say(f"{console.styled(f'{name:<11}', '1')}{text}")
+        wrapped = console.wrapped(f"{name:<{_MARGIN}}{text}", " " * _MARGIN)
+        console.say(console.styled(wrapped[:_MARGIN], "1") + wrapped[_MARGIN:])
     console.say()
     cells = [[_second(v) if isinstance(v, datetime) else plain(v) for v in run.values()] for run in standing.runs]
     lay_out(list(standing.runs[0]), cells, [name != "committed_at" for name in standing.runs[0]], count=False)
@@ -93,9 +95,13 @@ def _count(group: Mapping[str, Any]) -> str:
     return f"{group['scopes']} {group['status']}{' (expected)' if group['is_expected'] else ''}"
 
 
-def _catalog(standing: Standing) -> str:
-    return f"{standing.warehouse.rstrip('/')}/{CATALOG}"
+def _catalog(standing: Standing) -> str | None:
+    """The catalog's file; a bucket has none."""
+    return None if "://" in standing.warehouse else f"{standing.warehouse.rstrip('/')}/{CATALOG}"
 
 
 def _open(standing: Standing) -> str:
-    return console.shell("duckdb", "-readonly", _catalog(standing))
+    file = _catalog(standing)
+    if file is None:
+        return console.command("sql", "--warehouse", standing.warehouse, "from coverage")
+    return console.shell("duckdb", "-readonly", file)

@@ -5,7 +5,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pipelines.scope import Outcome, Page, Unwatched, Watch
+from pipelines.scope import Outcome, Page, Watch
 from pipelines.terminal import console
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def watching(*, is_quiet: bool = False) -> Generator[Watch]:
         with _bar() as bar:
             yield _Live(bar, is_quiet=is_quiet)
     else:
-        yield Unwatched() if is_quiet else _Lines()
+        yield Watch() if is_quiet else _Lines()
 
 
 class _Counting(Watch):
@@ -75,7 +75,8 @@ class _Lines(_Counting):
         console.note(name)
 
     def _is_a_tenth(self) -> bool:
-        return self.done * _LINES_MAX // self.tasks > (self.done - 1) * _LINES_MAX // self.tasks > 0
+        tenths, before = (n * _LINES_MAX // self.tasks for n in (self.done, self.done - 1))
+        return self.tasks > _LINES_MAX and tenths > before
 
 
 class _Live(_Counting):

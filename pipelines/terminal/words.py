@@ -1,6 +1,7 @@
 """The words of a command line: argparse, with each error in one line and a suggestion where there is one."""
 
 import argparse
+import textwrap
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,11 +12,18 @@ class Usage(SetupError):
     """The command line itself is wrong."""
 
 
+class _Lines(argparse.HelpFormatter):
+    """Keeps line breaks of descriptions, and fits each line to the width."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(textwrap.fill(line, width, initial_indent=indent) for line in text.splitlines())
+
+
 class Parser(argparse.ArgumentParser):
     """Raises Usage where argparse would print and exit; takes no abbreviated options."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+        super().__init__(**options, allow_abbrev=False, formatter_class=_Lines)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where the help is."""

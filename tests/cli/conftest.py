@@ -1,5 +1,6 @@
 """The command as users meet it: a process of its own with a clean environment; and one demo for the whole session."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -10,6 +11,12 @@ import pytest
 
 from pipelines.cli import main
 
+EARLIER_DEMO = """\
+# Made by: appstream-export demo; a later demo in this folder starts afresh.
+regions = ["us-east-1"]
+aws = { endpoint_url = "http://127.0.0.1:4599" }
+accounts = [{ id = "111122223333" }]
+"""
 Finished = subprocess.CompletedProcess[str]
 Command = Callable[..., Finished]
 
@@ -45,12 +52,27 @@ def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, st
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished]:
-    """The folder of a demo that ran once, and what it printed. Leave the folder as it is."""
-    folder = tmp_path_factory.mktemp("demo")
-    done = command("demo", "--dir", "d", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return folder / "d", done
+def demo(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> tuple[Path, Finished]:
+    """The folder of a demo, and what it printed: it runs once, for all workers. Leave the folder as it is."""
+    top = tmp_path_factory.getbasetemp()
+    top = top if worker_id == "master" else top.parent
+    with (top / "demo.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        said = top / "demo.txt"
+        if not said.exists():
+            said.write_text(_play(top / "demos"))
+    return top / "demos" / "d", subprocess.CompletedProcess("demo", 0, said.read_text(), "")
+
+
+def _play(top: Path) -> str:
+    """Run the demo where an earlier one was; a snapshot of that one must be gone afterwards."""
+    old = top / "d" / "warehouse" / "commits"
+    old.mkdir(parents=True)
+    (old / "000000000099.json").write_text("of an earlier demo")
+    (top / "d" / "appstream-export.toml").write_text(EARLIER_DEMO)
+    done = command("demo", "--dir", "d", cwd=top)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
 
 
 def command(*args: str, cwd: Path, env: dict[str, str] | None = None) -> Finished:
@@ -62,7 +84,7 @@ def command(*args: str, cwd: Path, env: dict[str, str] | None = None) -> Finishe
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
     )
 
 

@@ -12,7 +12,7 @@ from pipelines.emulator import Emulator
 from pipelines.scope import Scope
 
 ONE, OTHER = Scope("111122223333", "eu-west-1"), Scope("111122223333", "us-east-1")
-ONCE = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=5)
+ONCE = Config(retries={"total_max_attempts": 1}, connect_timeout=30, read_timeout=30)
 TARGET = "PhotonAdminProxyService.DescribeImageBuilders"
 
 

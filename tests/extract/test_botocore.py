@@ -10,7 +10,7 @@ from botocore.credentials import Credentials
 
 from pipelines.contracts import Contract, load_all
 from pipelines.errors import SetupError
-from pipelines.extract import clients
+from pipelines.extract import guard
 from pipelines.extract.clients import Call, Clients
 from pipelines.extract.listing import Listing
 from pipelines.scope import Ask
@@ -134,7 +134,7 @@ def test_no_other_operation_leaves_the_process(wire: Wire) -> None:
 
 def test_with_an_endpoint_on_this_machine_no_other_host_is_asked() -> None:
     settings = Settings(aws=AwsSettings(endpoint_url="http://127.0.0.1:9"))
-    session = clients.guarded_session(settings, {DESCRIBE})
+    session = guard.guarded_session(settings, {DESCRIBE})
     client = session.create_client("appstream", EU, aws_access_key_id="k", aws_secret_access_key="s")
     with pytest.raises(SetupError, match=r"https://appstream2\.eu-west-1\.amazonaws\.com/: refused"):
         client.describe_image_builders()
@@ -142,5 +142,5 @@ def test_with_an_endpoint_on_this_machine_no_other_host_is_asked() -> None:
 
 
 def test_read_operations_are_these() -> None:
-    assert {"sts:AssumeRole", "sts:GetCallerIdentity"} == clients.READ_OPERATIONS
-    assert A not in str(clients.CREDENTIAL_OPERATIONS)
+    assert {"sts:AssumeRole", "sts:GetCallerIdentity"} == guard.READ_OPERATIONS
+    assert A not in str(guard.CREDENTIAL_OPERATIONS)

@@ -8,33 +8,34 @@ from tests.extract.wire import Reply, Wire, page, refusal
 
 SCOPE, OTHER = f"{A}/{EU}", f"{B}/{EU}"
 SHORT_S = 0.6
-ENOUGH_S = 1.5  # for a scope that is well, on a machine that is busy
+HANG_S = 15  # far below the 60 s that an answer would take
+ENOUGH_S = 2.5  # for a scope that is well, on a machine that is busy
 
 
 def test_a_call_that_does_not_return_ends_its_task_alone(wire: Wire, asking: Asking) -> None:
     asking.ids, asking.extract["task_timeout_s"] = [A, B], ENOUGH_S
-    wire.always(SCOPE, page("a", delay_s=9))
+    wire.always(SCOPE, page("a", delay_s=60))
     wire.script(OTHER, page("b"))
     started = time.monotonic()
 
     answer = asking.run()
 
-    assert time.monotonic() - started < ENOUGH_S + 3
+    assert time.monotonic() - started < HANG_S
     assert (answer.statuses, answer.names()) == ({SCOPE: "timeout", OTHER: "ok"}, ["b"])
     late = answer.outcomes[SCOPE]
     assert late.error_code == "TaskTimeout"
-    assert late.reason == "not through 1.5 s after its first call ([extract] task_timeout_s)"
+    assert late.reason == "not through 2.5 s after its first call ([extract] task_timeout_s)"
 
 
 def test_an_answer_that_drips_holds_its_task_no_longer(wire: Wire, asking: Asking) -> None:
     """Each byte comes in time for botocore, which would wait for the last one for as long as it takes."""
     asking.extract["task_timeout_s"] = SHORT_S
     body = page(*"abcdefgh").body
-    wire.always(SCOPE, Reply(body, drip_s=5 / len(body)))
+    wire.always(SCOPE, Reply(body, drip_s=60 / len(body)))
     started = time.monotonic()
 
     assert asking.run().only.status == "timeout"
-    assert time.monotonic() - started < SHORT_S + 3
+    assert time.monotonic() - started < HANG_S
 
 
 def test_a_scan_that_waits_for_its_next_try_ends_at_its_deadline(wire: Wire, asking: Asking) -> None:
@@ -44,7 +45,7 @@ def test_a_scan_that_waits_for_its_next_try_ends_at_its_deadline(wire: Wire, ask
 
     only = asking.run().only
 
-    assert 0.9 < time.monotonic() - started < 4
+    assert 0.9 < time.monotonic() - started < HANG_S
     assert only.status == "timeout"
     assert str(only.reason).endswith("; last: DescribeImageBuilders: ThrottlingException: Rate exceeded")
     assert only.throttles > 0
@@ -62,7 +63,7 @@ def test_pages_without_end_stop_at_the_deadline_and_do_not_count(wire: Wire, ask
 
 def test_a_role_that_does_not_come_ends_all_tasks_of_its_account(wire: Wire, asking: Asking) -> None:
     asking.ids, asking.regions, asking.extract["task_timeout_s"] = [A, B], [EU, "us-east-1"], ENOUGH_S
-    wire.always(f"sts/{A}", Reply(delay_s=9))
+    wire.always(f"sts/{A}", Reply(delay_s=60))
 
     statuses = asking.run().statuses
 
@@ -83,12 +84,12 @@ def test_the_run_ends_what_is_open_and_keeps_what_was_through(wire: Wire, asking
     asking.ids = [f"{n:012}" for n in range(1, 41)]
     asking.extract = {"workers": 2, "run_timeout_s": 2}
     for account in asking.ids:
-        wire.always(f"{account}/{EU}", page("a", delay_s=0.4))
+        wire.always(f"{account}/{EU}", page("a", delay_s=0.5))
     started = time.monotonic()
 
     answer = asking.run()
 
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < HANG_S
     statuses = Counter(answer.statuses.values())
     assert statuses["ok"] >= 2
     assert statuses["ok"] + statuses["timeout"] == 40

@@ -47,7 +47,7 @@ def test_a_stop_ends_the_wait() -> None:
     started = time.monotonic()
 
     assert not slow.wait(stop)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
 
 
 def test_sts_is_asked_at_its_pace(wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,5 +69,5 @@ def test_a_stop_is_noticed_while_roles_wait_for_their_turn(asking: Asking, monke
 
     answer = Answer(list(asking.start(stop=stop)))
 
-    assert time.monotonic() - started < 1.3
+    assert time.monotonic() - started < 5  # the next turn comes after 10 s
     assert sorted(answer.statuses.values()) == ["cancelled"] * 7 + ["ok"]

@@ -9,7 +9,7 @@ import pytest
 from pipelines import starter
 from pipelines.contracts import load_all, permissions
 from pipelines.errors import BadSettings
-from pipelines.extract import clients, hub
+from pipelines.extract import guard, hub
 from pipelines.extract.listing import Listing
 from pipelines.settings import Settings, from_mapping
 from tests.extract.asking import A, Asking
@@ -36,7 +36,7 @@ def test_the_guard_lets_out_the_list_and_nothing_else() -> None:
     asked = {f"{it.service}:{it.operation}" for it in vars(hub).values() if isinstance(it, Listing)}
 
     assert asked == set(permissions.DISCOVERY)
-    assert {*permissions.hub_operations(), permissions.IDENTITY} == clients.READ_OPERATIONS | asked
+    assert {*permissions.hub_operations(), permissions.IDENTITY} == guard.READ_OPERATIONS | asked
     assert not [o for o in asked if not o.partition(":")[2].startswith(("List", "Get", "Describe"))]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pytest
 
 from pipelines.contracts import Contract, arrow, load_all, operational_tables
 from pipelines.contracts.contract import all_tables
@@ -16,9 +17,12 @@ from pipelines.lake.catalog import connect, publish, query
 from pipelines.lake.commit import RunFacts, commit
 from pipelines.lake.draft import Draft
 from pipelines.lake.manifest import Manifest, head
-from pipelines.lake.store import LocalStore, open_store
+from pipelines.lake.store import open_store
 from pipelines.scope import Outcome, Scope, Status, Task
+from pipelines.settings import S3Settings
 
+EVERYWHERE = pytest.mark.parametrize("lake", ["folder", "bucket"], indirect=True)
+"""Such a test's lake lies in a folder, and then in a bucket."""
 A, B, C = "111122223333/eu-west-1", "111122223333/us-east-1", "444455556666/eu-west-1"
 START = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
@@ -85,8 +89,16 @@ def failed(scope: str, status: Status = Status.DENIED, reason: str | None = None
 class Lake:
     """A warehouse; each commit happens a minute after the one before."""
 
-    def __init__(self, folder: Path, *, file_mode: int = 0o600, contracts: list[Contract] | None = None) -> None:
-        self.store: LocalStore = open_store(str(folder), file_mode=file_mode, create=True)
+    def __init__(
+        self,
+        place: Path | str,
+        *,
+        file_mode: int = 0o600,
+        contracts: list[Contract] | None = None,
+        s3: S3Settings | None = None,
+    ) -> None:
+        self.s3 = s3
+        self.store: Any = open_store(str(place), file_mode=file_mode, create=True, s3=s3)
         self.contracts = contracts or load_all()
         self.minute = 0
         self.who = "attempt"
@@ -139,7 +151,7 @@ class Lake:
         """A connection that shows the head; opened anew after each commit."""
         newest = head(self.store)
         if self._open is None or self._open[0] != newest:
-            self._open = newest, connect(str(self.store.root))
+            self._open = newest, connect(str(self.store.root), s3=self.s3)
         return self._open[1]
 
     def sql(self, text: str, params: Any = None) -> list[Any]:
@@ -168,8 +180,8 @@ class Lake:
         return found[0]
 
     def files(self) -> set[str]:
-        """Every Parquet file on disk."""
-        return {str(p.relative_to(self.store.root)) for p in self.store.root.rglob("*.parquet")}
+        """Every Parquet file that lies there."""
+        return {file.path for file in self.store.files() if file.path.endswith(".parquet")}
 
     def _moment(self, answer: Answer, moment: datetime) -> datetime:
         return moment if answer.minute is None else at(answer.minute)

@@ -1,6 +1,5 @@
 """Atomic, once per attempt, in one order: the commit itself."""
 
-import errno
 import shutil
 import threading
 from collections.abc import Callable
@@ -13,11 +12,12 @@ import pytest
 from pipelines.errors import CommitError, Conflict, StorageFailed
 from pipelines.lake.draft import Draft
 from pipelines.lake.manifest import Manifest, find_attempt, head, history
-from pipelines.lake.store import LocalStore
 from pipelines.scope import Status
-from tests.lake.lakes import A, Answer, B, C, Lake, at, builder, failed, filtered, ok
+from tests.lake.lakes import A, EVERYWHERE, Answer, B, C, Lake, at, builder, failed, filtered, ok
+from tests.lake.stores import Deaf, Failing, Raced
 
 
+@EVERYWHERE
 def test_every_table_has_a_file_even_when_nobody_has_rows(lake: Lake) -> None:
     manifest = lake.commit(ok(A))
 
@@ -27,13 +27,13 @@ def test_every_table_has_a_file_even_when_nobody_has_rows(lake: Lake) -> None:
         lake.sql(f"select * from {table}")
 
 
+@EVERYWHERE
 def test_the_manifest_says_what_lies_in_the_files(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", subnets=["s1", "s2"])), ok(B))
     manifest = lake.commit(failed(A), ok(B, builder("b")))
 
-    for table in manifest.tables.values():
-        for file in table.files:
-            assert (lake.store.root / file.path).stat().st_size == file.bytes
+    sizes = {stored.path: stored.size_bytes for stored in lake.store.files()}
+    assert {f.path: f.bytes for t in manifest.tables.values() for f in t.files}.items() <= sizes.items()
     assert {
         n: manifest.tables[n].rows for n in ("image_builders", "image_builder_subnets", "scope_runs", "snapshots")
     } == {
@@ -59,6 +59,7 @@ def test_the_history_is_a_chain(lake: Lake) -> None:
     assert [m.seq for m in history(lake.store, since_seq=2)] == [2, 3]
 
 
+@EVERYWHERE
 def test_the_same_attempt_commits_once(lake: Lake) -> None:
     first = lake.commit(ok(A, builder("a")), attempt="x")
     again = lake.commit(ok(A, builder("b")), attempt="x")
@@ -67,6 +68,7 @@ def test_the_same_attempt_commits_once(lake: Lake) -> None:
     assert lake.files() == {f.path for t in first.tables.values() for f in t.files}, "the second draft is gone"
 
 
+@EVERYWHERE
 def test_an_earlier_attempt_of_a_run_is_found(lake: Lake) -> None:
     one = lake.commit(ok(A), attempt="one")
     two = lake.commit(ok(A), attempt="two")
@@ -78,27 +80,15 @@ def test_an_earlier_attempt_of_a_run_is_found(lake: Lake) -> None:
     assert (found("run-one", "one"), found("run-two", "other"), found("none", "none")) == (one, two, None)
 
 
-class Raced(LocalStore):
-    """A store in which others commit just before we create our manifest."""
-
-    rivals: list[Callable[[], object]]
-
-    def create(self, path: str, content: bytes) -> bool:
-        """Let a rival go first."""
-        if self.rivals:
-            self.rivals.pop()()
-        return super().create(path, content)
-
-
 def raced(lake: Lake, *rivals: Callable[[Lake], object]) -> Lake:
     """The same warehouse through a store in which each of the rivals is faster than us once."""
-    ours = Lake(lake.store.root)
-    ours.store = Raced(lake.store.root)
-    ours.store.rivals = [lambda rival=rival: rival(lake) for rival in rivals]
+    ours = Lake(lake.store.root, s3=lake.s3)
+    ours.store = Raced(ours.store, [lambda rival=rival: rival(lake) for rival in rivals])
     ours.minute, ours.scopes, ours.who = lake.minute, lake.scopes, "ours"
     return ours
 
 
+@EVERYWHERE
 def test_who_comes_second_builds_on_the_first(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")), ok(B, builder("b")))
     ours = raced(lake, lambda other: other.commit(ok(B, builder("b2"))))
@@ -147,24 +137,21 @@ def test_rivals_without_end_are_a_conflict_that_leaves_nothing(lake: Lake) -> No
     assert {f.path for m in history(lake.store) for t in m.tables.values() for f in t.files} == lake.files()
 
 
+@EVERYWHERE
 def test_our_own_manifest_that_came_through_in_spite_of_an_error_is_a_success(lake: Lake) -> None:
-    class Deaf(LocalStore):
-        def create(self, path: str, content: bytes) -> bool:
-            super().create(path, content)
-            raise OSError(errno.EIO, "no answer", path)
-
-    lake.store = Deaf(lake.store.root)
+    lake.store = Deaf(lake.store)
     manifest = lake.commit(ok(A, builder("a")))
 
     assert (head(lake.store), lake.names()) == (manifest, ["a"])
 
 
+@EVERYWHERE
 def test_runs_at_once_give_one_line_and_lose_nothing(lake: Lake) -> None:
     scopes = [f"{n:012}/eu-west-1" for n in range(4)]
     lake.commit(*(ok(s) for s in scopes))
 
     def commit(number: int) -> None:
-        mine = Lake(lake.store.root)
+        mine = Lake(lake.store.root, s3=lake.s3)
         mine.minute, mine.scopes = 10 * (number + 1), scopes
         mine.commit(ok(scopes[number], builder(f"b{number}")), attempt=str(number))
 
@@ -178,29 +165,15 @@ def test_runs_at_once_give_one_line_and_lose_nothing(lake: Lake) -> None:
     assert lake.sql("select name from image_builders order by 1") == ["b0", "b1", "b2", "b3"]
 
 
-OPERATIONS = ("read_bytes", "writing", "create", "list", "remove", "exists")
-
-
-class Failing(LocalStore):
-    """A store whose n-th operation fails as a full disk would, and with it all later writes."""
-
-    left: int
-
-    def __getattribute__(self, name: str) -> object:
-        """Count operations down."""
-        if name in OPERATIONS:
-            self.left -= 1
-            if self.left <= 0:
-                raise OSError(errno.ENOSPC, "No space left on device", str(self.root))
-        return super().__getattribute__(name)
-
-
-def test_a_disk_that_fails_at_any_operation_leaves_the_old_or_the_new_snapshot(lake: Lake, tmp_path: Path) -> None:
+@pytest.mark.parametrize("landed", [False, True])
+def test_a_disk_that_fails_at_any_operation_leaves_the_old_or_the_new_snapshot(
+    lake: Lake, tmp_path: Path, landed: bool
+) -> None:
     old = lake.commit(ok(A, builder("a", subnets=["s"])), ok(B, builder("b")))
     for n in range(1, 80):
         copy = Lake(Path(shutil.copytree(lake.store.root, tmp_path / str(n))))
-        healthy, copy.store = copy.store, Failing(copy.store.root)
-        copy.minute, copy.scopes, copy.store.left = lake.minute, lake.scopes, n
+        healthy, copy.store = copy.store, Failing(copy.store, n, landed=landed)
+        copy.minute, copy.scopes = lake.minute, lake.scopes
         with suppress(StorageFailed):
             copy.commit(ok(A, builder("a2")), failed(B))
         copy.store = healthy
@@ -214,8 +187,7 @@ def test_a_disk_that_fails_at_any_operation_leaves_the_old_or_the_new_snapshot(l
 
 def test_a_failing_disk_is_told_in_one_line(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
-    lake.store = Failing(lake.store.root)
-    lake.store.left = 6
+    lake.store = Failing(lake.store, 6)
 
     with pytest.raises(StorageFailed, match=r"^/\S+: No space left on device$"):
         lake.commit(ok(A, builder("b")))

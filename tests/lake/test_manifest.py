@@ -62,9 +62,9 @@ def rewritten(lake: Lake, **changes: Any) -> None:
 
 def test_a_manifest_of_a_newer_format_is_refused_with_what_to_do(lake: Lake) -> None:
     lake.commit(ok(A))
-    rewritten(lake, schema_version=2, tables="something new")
+    rewritten(lake, schema_version=3, tables="something new")
 
-    with pytest.raises(SetupError, match=r"written in format 2 by a newer appstream-export.*upgrade"):
+    with pytest.raises(SetupError, match=r"written in format 3 by a newer appstream-export.*upgrade"):
         head(lake.store)
 
 

@@ -1,0 +1,179 @@
+"""verify: every byte that the lake vouches for is read, and what is wrong is named together with what it affects.
+
+Manifests: canonical JSON that matches its digest, and a chain without gaps; what a thin or erase commit retold may be
+missing. Files: there, of the size and SHA-256 that the manifest says, and Parquet with as many rows. Files that no
+manifest names are gc's affair.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from hashlib import sha256
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.errors import ExportError
+from pipelines.lake import layout
+from pipelines.lake.manifest import FileEntry, Manifest, TableFiles, is_canonical, read
+from pipelines.lake.sql import literal
+from pipelines.lake.staging import connection
+from pipelines.lake.store import Store, storage_errors
+
+Progress = Callable[[int, int], None]
+"""Told after each file: how many have been read, of how many."""
+
+_RESTORE = "restore it from a backup"
+_SCOPES_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something that is not as it was committed. `str()` of it is a line for people."""
+
+    path: str
+    what: str
+    table: str | None = None
+    scopes: tuple[str, ...] = ()
+    """Scopes whose rows are affected; none named means all of the table."""
+    seq: int | None = None
+    snapshot_id: str | None = None
+    is_note: bool = False
+    """Worth knowing, yet nothing is lost."""
+
+    def __str__(self) -> str:
+        shown = ", ".join(self.scopes[:_SCOPES_SHOWN]) or "all scopes"
+        more = f" and {len(self.scopes) - _SCOPES_SHOWN} more" if len(self.scopes) > _SCOPES_SHOWN else ""
+        where = f" ({self.table} of {shown}{more} in snapshot {self.seq})" if self.table else ""
+        return f"{self.path}: {self.what}{where}"
+
+
+def verify(store: Store, *, progress: Progress | None = None) -> list[Problem]:
+    """Read everything that is committed; no problems but notes means that not one byte of it has changed."""
+    with storage_errors(store):
+        seqs = [seq for name in store.list(layout.COMMITS) if (seq := layout.seq_of(name)) is not None]
+        found: dict[int, Manifest | Problem] = {seq: _manifest(store, seq) for seq in seqs}
+        told = {seq: manifest for seq, manifest in found.items() if isinstance(manifest, Manifest)}
+        problems = [problem for problem in found.values() if isinstance(problem, Problem)]
+        problems += _chain(found, told)
+        problems += _files(store, told, progress or (lambda _done, _of: None))
+        problems += _catalog(store, told)
+    return problems
+
+
+def _manifest(store: Store, seq: int) -> Manifest | Problem:
+    path = layout.manifest_path(seq)
+    try:
+        manifest = read(store, seq)
+        if is_canonical(store.read_bytes(path)):
+            return manifest
+        return Problem(path=path, seq=seq, what=f"is not written as it was, though it says the same; {_RESTORE}")
+    except ExportError as error:
+        return Problem(path=path, seq=seq, what=str(error).removeprefix(f"{store.uri(path)} "))
+
+
+def _chain(found: Mapping[int, Manifest | Problem], told: Mapping[int, Manifest]) -> Iterator[Problem]:
+    """Gaps, and manifests that do not follow from the one before; older than the newest retelling, gaps are fine."""
+    start = _retold_in(told) or 1
+    for seq in range(start, max(found, default=0) + 1):
+        if seq not in found:
+            yield Problem(path=layout.manifest_path(seq), seq=seq, what=f"is missing from the chain; {_RESTORE}")
+    for seq, manifest in told.items():
+        before = told.get(seq - 1)
+        if before and manifest.parent_digest != before.digest:
+            what = f"does not follow from snapshot {seq - 1}: one of the two was exchanged; {_RESTORE}"
+            yield Problem(path=layout.manifest_path(seq), seq=seq, snapshot_id=manifest.snapshot_id, what=what)
+
+
+def _retold_in(told: Mapping[int, Manifest]) -> int:
+    return max((seq for seq, manifest in told.items() if manifest.past is not None), default=0)
+
+
+def _files(store: Store, told: Mapping[int, Manifest], progress: Progress) -> Iterator[Problem]:
+    """Each file once, with the oldest retained snapshot that it belongs to."""
+    start, named = _retold_in(told), dict[str, tuple[FileEntry, str, TableFiles, Manifest]]()
+    for manifest in (m for seq, m in sorted(told.items()) if seq >= start):
+        for holder, name, table in _tables(manifest):
+            for file in table.files:
+                named.setdefault(file.path, (file, name, table, holder))
+    for done, (file, name, table, holder) in enumerate(named.values(), 1):
+        if wrong := _wrong(store, file, table):
+            what, scopes = wrong
+            yield Problem(
+                path=file.path, what=what, table=name, scopes=scopes, seq=holder.seq, snapshot_id=holder.snapshot_id
+            )
+        progress(done, len(named))
+
+
+def _tables(manifest: Manifest) -> Iterator[tuple[Manifest, str, TableFiles]]:
+    """Tables that a manifest names, with the snapshot that they belong to: sweeps that it retells come first."""
+    for past in manifest.past or ():
+        yield from _tables(past)
+    for name, tables in manifest.kept.items():
+        yield from ((manifest, name, table) for table in tables)
+    yield from ((manifest, name, table) for name, table in manifest.tables.items())
+
+
+def _wrong(store: Store, file: FileEntry, table: TableFiles) -> tuple[str, tuple[str, ...]] | None:
+    """What is wrong with a file, and the scopes of its rows as far as they can still be read."""
+    try:
+        content = store.read_bytes(file.path)
+    except FileNotFoundError:
+        return f"is missing; {_RESTORE}", ()
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}", ()
+    if len(content) != file.bytes:
+        return f"has {len(content)} bytes instead of {file.bytes}; {_RESTORE}", _scopes(content)
+    if sha256(content).hexdigest() != file.sha256:
+        return f"has changed since it was committed; {_RESTORE}", _scopes(content)
+    return _disagrees(content, file, table)
+
+
+def _disagrees(content: bytes, file: FileEntry, table: TableFiles) -> tuple[str, tuple[str, ...]] | None:
+    """A file that is as it was written, yet not what its manifest says: a bug of ours, or a forged manifest."""
+    try:
+        parquet = pq.ParquetFile(pa.BufferReader(content))
+    except (pa.ArrowException, OSError) as error:
+        return f"is not readable as Parquet: {str(error).splitlines()[0]}", ()
+    if parquet.metadata.num_rows != file.rows:
+        return f"holds {parquet.metadata.num_rows} rows, its manifest says {file.rows}", _scopes(content)
+    if missing := table.columns.keys() - set(parquet.schema_arrow.names):
+        return f"lacks the column {min(missing)} that its manifest names", _scopes(content)
+    return None
+
+
+def _scopes(content: bytes) -> tuple[str, ...]:
+    """Scopes with rows in a damaged file; none when that cannot be told."""
+    try:
+        source = pa.BufferReader(content)
+        rows = pq.read_table(source, columns=["account_id", "region"], page_checksum_verification=True)
+        pairs = rows.group_by(rows.column_names).aggregate([]).to_pylist()
+    except (pa.ArrowException, OSError, KeyError):
+        return ()
+    return tuple(sorted("/".join(str(part) for part in pair.values()) for pair in pairs if len(pair) > 1))
+
+
+def _catalog(store: Store, told: Mapping[int, Manifest]) -> list[Problem]:
+    """The catalog can be made anew; but one that shows more than there is tells of manifests that are gone."""
+    if not store.keeps_catalog or not store.exists(layout.CATALOG):
+        return []
+    newest = max(told, default=0)
+    try:
+        shows = _shown(store)
+    except duckdb.Error as error:
+        what = f"cannot be opened ({str(error).splitlines()[0]}); publish it anew with: appstream-export catalog"
+        return [Problem(path=layout.CATALOG, what=what, is_note=True)]
+    if shows > newest:
+        what = f"shows snapshot {shows}, but the newest manifest is {newest}: what came after it is missing; {_RESTORE}"
+        return [Problem(path=layout.manifest_path(shows), seq=shows, what=what)]
+    if shows < newest:
+        what = f"shows snapshot {shows}, the newest is {newest}; publish it with: appstream-export catalog"
+        return [Problem(path=layout.CATALOG, what=what, is_note=True)]
+    return []
+
+
+def _shown(store: Store) -> int:
+    with closing(connection(store)) as con:
+        con.execute(f"attach {literal(store.uri(layout.CATALOG))} as warehouse (read_only)")
+        return con.execute("select max(seq) from warehouse.lake.shows").fetchall()[0][0] or 0

@@ -1,0 +1,90 @@
+"""A small slice of each proof on every run of the tests; the whole: `uv run python -m benchmarks.proofs`."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.findings import Findings
+from benchmarks.proofs import __main__ as command
+from benchmarks.proofs import faults, isolation, scale, storm
+from benchmarks.warehouse import Seen, foreign, mismatches
+from benchmarks.world import World, account_id
+
+SCOPE = (account_id(0), "us-east-1")
+NOW, BEFORE = World(generation=1), World(generation=0)
+
+# They wait more than they work, and each starts processes: one after the other on one worker, beside the other tests.
+pytestmark = pytest.mark.xdist_group("proofs")
+
+
+def test_many_scopes_take_few_connections_and_one_role_session_each_and_only_denied_ones_are_stale(
+    tmp_path: Path,
+) -> None:
+    size = scale.Size(accounts=12, regions=4, workers=8, latency_ms=(2, 4), denied=0.1, is_timed=False)
+
+    assert scale.prove(size, tmp_path).broken == []
+
+
+def test_whatever_goes_wrong_ok_scopes_are_the_truth_and_the_others_keep_their_rows(tmp_path: Path) -> None:
+    few = faults.Size(accounts=3, regions=3, items=4, attempts=2, rates=(0.25,), seeds=(1,), stalls=False)
+
+    assert faults.prove(replace(few, kinds=("truncated", "mixed")), tmp_path).broken == []
+
+
+def test_no_builder_lands_under_a_foreign_account_and_a_wrong_profile_deletes_nothing(tmp_path: Path) -> None:
+    size = isolation.Size(accounts=6, regions=4, items=4, page_size=2, workers=24, rounds=1)
+
+    assert isolation.prove(size, tmp_path).broken == []
+
+
+def test_all_scopes_land_under_throttling_with_the_rows_of_a_plain_script(tmp_path: Path) -> None:
+    size = storm.Size(accounts=4, regions=3, items=6, workers=4, calls_per_s=4, rivals=("standard",))
+
+    found = storm.prove(size, tmp_path)
+
+    assert found.broken == []
+    assert found.tables[0].count("| equal ") == 2
+
+
+def answer(world: World, status: str = "ok") -> Seen:
+    is_ok = status == "ok"
+    rows = world.truth(*SCOPE)
+    return Seen(status, None if is_ok else "why", is_stale=not is_ok, throttles=0, api_calls=1, rows=rows)
+
+
+def test_a_proof_sees_old_rows_called_ok_and_new_rows_of_a_scope_that_failed() -> None:
+    assert mismatches({SCOPE: answer(NOW)}, NOW, BEFORE) == []
+    assert mismatches({SCOPE: answer(BEFORE, "denied")}, NOW, BEFORE) == []
+    assert len(mismatches({SCOPE: answer(BEFORE)}, NOW, BEFORE)) == 1
+    assert len(mismatches({SCOPE: answer(NOW, "denied")}, NOW, BEFORE)) == 1
+
+
+def test_a_proof_sees_a_lost_row_a_repeated_one_and_a_failure_that_is_not_flagged() -> None:
+    lost, repeated, fresh = answer(NOW), answer(NOW), answer(BEFORE, "denied")
+    lost.rows.pop()
+    repeated.rows.append(repeated.rows[-1])
+    fresh.is_stale = False
+
+    assert [len(mismatches({SCOPE: seen}, NOW, BEFORE)) for seen in (lost, repeated, fresh)] == [1, 1, 1]
+
+
+def test_a_proof_sees_builders_of_another_account() -> None:
+    elsewhere = (account_id(1), "us-east-1")
+
+    assert foreign({SCOPE: answer(NOW)}) == 0
+    assert foreign({elsewhere: answer(NOW)}) == NOW.items
+
+
+def test_the_command_ends_with_1_when_a_promise_is_broken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(size: int, folder: Path) -> Findings:
+        found = Findings(f"Size {size}")
+        found.promise(not folder.is_dir(), "the folder is there")
+        return found
+
+    monkeypatch.setattr(command, "PROOFS", {"it": (broken, 2, 1)})
+
+    assert command.main(["--quick"]) == 1
+    assert "BROKEN Size 1: the folder is there" in capsys.readouterr().out

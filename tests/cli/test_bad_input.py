@@ -1,0 +1,155 @@
+"""Wrong settings, flags and SQL: one line with place and fix, exit 2, nothing written, no AWS call."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.emulator import Emulator
+
+Told = Callable[..., tuple[int, str, str]]
+ACCOUNT = "111122223333"
+GOOD = f'regions = ["us-east-1"]\n[[accounts]]\nid = "{ACCOUNT}"\nrole_arn = "arn:aws:iam::{ACCOUNT}:role/reader"\n'
+
+SETTINGS = {
+    "unknown key": ("workerz = 1\n" + GOOD, 'unknown key "workerz"'),
+    "unknown key, nearly right": ('warehuose = "w"\n' + GOOD, 'did you mean "warehouse"?'),
+    "unknown key in a section": (GOOD + "[extract]\nworker = 1\n", '[extract] unknown key "worker"; did you mean "workers"?'),
+    "malformed TOML": ("regions = [\n" + GOOD, "not readable as TOML"),
+    "account id not 12 digits": (GOOD.replace(f'id = "{ACCOUNT}"', 'id = "1111"'), 'id "1111" is not 12 digits'),
+    "duplicate account": (GOOD + f'[[accounts]]\nid = "{ACCOUNT}"\n', f"account {ACCOUNT} is listed twice; keep one"),
+    "region not a region": (GOOD.replace("us-east-1", "useast"), '"useast" is not the name of a region'),
+    "role of another account": (GOOD.replace(f"::{ACCOUNT}:", "::999999999999:"), "role_arn belongs to account 999999999999"),
+    "no account": ('regions = ["us-east-1"]\n', "no account to read; add [[accounts]]"),
+    "warehouse is a file": ('warehouse = "appstream-export.toml"\n' + GOOD, "is a file, not a folder"),
+    "warehouse not writable": ('warehouse = "/proc/w"\n' + GOOD, "warehouse /proc/w: "),
+}  # fmt: skip
+
+FLAGS = {
+    "account that the settings lack": (["--accounts", "999999999999"], "--accounts 999999999999: "),
+    "region that the settings lack": (["--regions", "us-east-2"], 'did you mean "us-east-1"?'),
+    "retry before the first run": (["--retry-failed"], "--retry-failed: there is no snapshot yet"),
+    "configuration that is not there": (["--config", "none.toml"], "none.toml: no such file; write one with"),
+    "warehouse that cannot be": (["--warehouse", "/proc/w"], "warehouse /proc/w: "),
+}
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[Emulator]:
+    """An AWS that nobody should ask."""
+    with Emulator() as aws:
+        yield aws
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: Emulator) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", elsewhere.endpoint_url)
+    return tmp_path
+
+
+def configure(folder: Path, text: str) -> None:
+    (folder / "appstream-export.toml").write_text(text)
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+def test_wrong_settings_end_before_anything_happens(case: str, folder: Path, elsewhere: Emulator, told: Told) -> None:
+    text, expected = SETTINGS[case]
+    if "[aws]" not in text:
+        text += f'[aws]\nendpoint_url = "{elsewhere.endpoint_url}"\n'
+    configure(folder, text)
+    refused(told("run"), expected)
+
+    assert os.listdir(folder) == ["appstream-export.toml"]
+    assert elsewhere.calls == []
+
+
+@pytest.mark.parametrize("case", FLAGS)
+def test_wrong_flags_end_before_anything_is_written(case: str, folder: Path, elsewhere: Emulator, told: Told) -> None:
+    words, expected = FLAGS[case]
+    configure(folder, f'{GOOD}[aws]\nendpoint_url = "{elsewhere.endpoint_url}"\n')
+    refused(told("run", *words), expected)
+
+    assert list(folder.rglob("*.parquet")) == list(folder.rglob("*.json")) == []
+    assert elsewhere.calls == []
+
+
+def test_without_credentials_the_fix_comes_at_once(folder: Path, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    configure(folder, GOOD)
+    code, out, err = told("run")
+
+    assert (code, out, os.listdir(folder / "warehouse")) == (2, "", [])
+    assert err.splitlines()[0] == "asking 1 scope"
+    assert err.splitlines()[1].startswith("appstream-export: no AWS credentials: ")
+    assert len(err.splitlines()) == 2
+
+
+def test_without_settings_or_warehouse_each_command_says_what_it_needs(folder: Path, told: Told) -> None:
+    refused(told("run"), "no configuration: there is no ./appstream-export.toml; write one with")
+    refused(told("status"), "which warehouse? name it with --warehouse PATH")
+    refused(told("sql", "select 1", "--warehouse", "none"), f"no warehouse at {folder / 'none'}: make one with")
+    (folder / "empty").mkdir()
+    refused(told("status", "--warehouse", "empty"), "no snapshot in")
+
+    assert os.listdir(folder) == ["empty"]
+
+
+HOSTILE_SQL = (
+    "create table t (a int)",
+    "insert into image_builders values (1)",
+    "delete from image_builders",
+    "drop view image_builders",
+    "copy (select 1) to 'stolen.csv'",
+    "copy image_builders to 'x.parquet' (format parquet)",
+    "attach 'other.duckdb' as other",
+    "install httpfs",
+    "load httpfs",
+    "pragma database_list",
+    "set enable_external_access = true",
+    "call pragma_version()",
+    "select 1; select 2",
+    "select * from read_csv('/etc/passwd')",
+    "select * from read_text('/etc/passwd')",
+    "from '/etc/passwd'",
+    "from glob('/etc/*')",
+    "select getenv('HOME')",
+    "export database 'x'",
+    "explain analyze copy (select 1) to 'x.csv'",
+    "with t as (delete from image_builders returning *) select * from t",
+    "",
+)
+
+
+@pytest.mark.parametrize("sql", HOSTILE_SQL)
+def test_sql_that_writes_or_reaches_out_is_refused(
+    sql: str, demo: tuple[Path, object], folder: Path, told: Told
+) -> None:
+    before = sorted(p for p in demo[0].rglob("*"))
+    refused(told("sql", sql, "--warehouse", str(demo[0] / "warehouse")), "")
+
+    assert os.listdir(folder) == []
+    assert sorted(p for p in demo[0].rglob("*")) == before
+
+
+SQL = {
+    "select * from builders": 'there is no table "builders"; did you mean "image_builders"?',
+    "selec 1": "syntax error",
+    "select nam from image_builders": '"nam" not found',
+    "select 1/0 +": "syntax error",
+    "select 'x'::int": "Could not convert string",
+}
+
+
+@pytest.mark.parametrize("sql", SQL)
+def test_wrong_sql_is_told_in_one_line(sql: str, demo: tuple[Path, object], told: Told) -> None:
+    refused(told("sql", sql, "--warehouse", str(demo[0] / "warehouse")), SQL[sql])
+
+
+def refused(ended: tuple[int, str, str], expected: str) -> None:
+    """Exit 2, nothing on stdout, and one line on stderr that says it."""
+    code, out, err = ended
+    assert (code, out, err.count("\n")) == (2, "", 1), (code, out, err)
+    assert err.startswith("appstream-export: ")
+    assert expected in err

@@ -1,0 +1,180 @@
+"""The demo from end to end, and what it leaves for reading commands."""
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines.contracts import load_all
+from pipelines.settings import load
+from tests.cli.conftest import Command, Finished, clean_environment
+
+Demo = tuple[Path, Finished]
+Told = Callable[..., tuple[int, str, str]]
+TABLES = [table.name for contract in load_all() for table in contract.tables]
+
+
+def test_the_demo_tells_its_story_and_fills_every_table(demo: Demo) -> None:
+    folder, done = demo
+    rows = dict(re.findall(r"^(image_builder\w*) +(\d+)$", done.stdout, re.M))
+
+    assert [name for name in TABLES if int(rows[name]) == 0] == []
+    assert int(rows["image_builders"]) >= 150
+    assert len(re.findall(r"^\d\. ", done.stdout, re.M)) >= 3
+    assert {"denied", "malformed", "disabled"} <= set(done.stdout.split())
+    assert "RUNNING" in done.stdout
+
+
+def test_it_leaves_settings_that_reach_this_machine_alone(demo: Demo) -> None:
+    loaded = load(demo[0] / "appstream-export.toml", {})
+
+    assert loaded.is_local_aws
+    assert len(loaded.accounts) >= 12
+    assert len(loaded.regions) >= 4
+    assert loaded.warehouse == str((demo[0] / "warehouse").resolve())
+
+
+def test_its_next_commands_work_as_they_are_printed(demo: Demo) -> None:
+    reading = re.findall(r"^  (appstream-export (?:status|sql|describe) .*)$", demo[1].stdout, re.M)
+    executable = f"{sys.executable} -m pipelines.cli"
+    script = " && ".join(line.replace("appstream-export ", f"{executable} ", 1) for line in reading)
+    done = subprocess.run(
+        script, shell=True, cwd=demo[0].parent, env=clean_environment(), capture_output=True, text=True, check=False
+    )
+
+    assert len(reading) == 3
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_status_for_people_and_for_programs(demo: Demo, told: Told) -> None:
+    warehouse = str(demo[0] / "warehouse")
+    _, people, _ = told("status", "--warehouse", warehouse)
+    _, program, _ = told("status", "--json", "--warehouse", warehouse)
+    standing = json.loads(program)
+
+    assert f"open it    duckdb -readonly {warehouse}/warehouse.duckdb" in " ".join(people.split("\n           "))
+    assert re.search(r"^fresh      \d+ (second|minute)s? ago, 20", people)
+    assert max(map(len, people.splitlines()[:4])) <= 80
+    assert standing["seq"] == 4
+    assert standing["committed_at"].endswith("Z")
+    assert sum(group["scopes"] for group in standing["coverage"]) == 56
+
+
+@pytest.mark.parametrize("kind", ["json", "ndjson", "csv", "md", "table"])
+def test_sql_gives_the_same_rows_in_each_format(
+    kind: str, demo: Demo, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APPSTREAM_EXPORT_WAREHOUSE", str(demo[0] / "warehouse"))
+    sql = "select name, count(*) over () as n from image_builders order by name limit 3"
+    code, text, err = told("sql", sql, "--format", kind)
+    read = {
+        "json": lambda: [(r["name"], r["n"]) for r in json.loads(text)],
+        "ndjson": lambda: [(r["name"], r["n"]) for r in map(json.loads, text.splitlines())],
+        "csv": lambda: [(r["name"], int(r["n"])) for r in csv.DictReader(io.StringIO(text))],
+        "md": lambda: [(r[0], int(r[1])) for line in text.splitlines()[2:] if (r := line.strip("| ").split(" | "))],
+        "table": lambda: [(r[0], int(r[1])) for line in text.splitlines()[2:5] if (r := line.split())],
+    }[kind]()
+
+    assert (code, err, len(read)) == (0, "", 3)
+    assert read == sorted(read)
+    assert {n for _, n in read} == {257}
+
+
+def test_a_reader_that_leaves_early_is_no_failure(demo: Demo) -> None:
+    command = f"{sys.executable} -m pipelines.cli sql 'from image_builders, range(200)' --json --warehouse {demo[0]}/warehouse"
+    script = f"set -o pipefail; {command} | head -c 10"
+    done = subprocess.run(["bash", "-c", script], env=clean_environment(), capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, '[\n  {"snap'[:10], "")
+
+
+def test_output_that_cannot_be_written_is_one_line(demo: Demo) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "pipelines.cli", "tables"],
+            env=clean_environment(), stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (
+        2,
+        "appstream-export: the output could not be written: No space left on device\n",
+    )
+
+
+def test_a_demo_whose_emulator_is_down_says_how_to_start_it(demo: Demo, cli: Command) -> None:
+    before = files(demo[0])
+    done = cli("run", "--config", str(demo[0] / "appstream-export.toml"))
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"start it with: appstream-export emulate --dir {demo[0]}" in done.stderr.splitlines()[-1]
+    assert files(demo[0]) == before
+
+
+def test_emulate_brings_the_demos_aws_back(demo: Demo, tmp_path: Path, cli: Command) -> None:
+    folder = tmp_path / "d"
+    shutil.copytree(demo[0], folder)
+    serving = subprocess.Popen(
+        [sys.executable, "-m", "pipelines.cli", "emulate", "--dir", str(folder)],
+        env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert serving.stdout is not None
+    try:
+        said = [serving.stdout.readline() for _ in range(3)]
+        taken = cli("emulate", "--dir", str(folder))
+        done = cli("run", "--json", "--config", str(folder / "appstream-export.toml"))
+        again = cli("run", "--retry-failed", "--config", str(folder / "appstream-export.toml"))
+    finally:
+        serving.send_signal(signal.SIGINT)
+        _, err = serving.communicate(timeout=20)
+    result = json.loads(done.stdout)
+
+    assert said[1].split(None, 2)[2].strip() == f"appstream-export run --config {folder}/appstream-export.toml"
+    assert (taken.returncode, taken.stderr.count("\n")) == (2, 1)
+    assert "cannot listen on 127.0.0.1:" in taken.stderr
+    assert (done.returncode, result["exit_code"], result["changes"]) == (3, 3, {})
+    assert {f["status"] for f in result["failures"]} == {"denied", "malformed"}
+    assert {f["account_name"] for f in result["failures"]} == {"finance-prod", "research-dev"}
+    assert result["retry"] == f"appstream-export run --retry-failed --config {folder}/appstream-export.toml"
+    assert (again.returncode, again.stderr.splitlines()[0]) == (3, "asking 2 scopes")
+    assert "54 not asked, as they were" in again.stdout
+    assert "(finance-prod): " in again.stdout
+    assert (serving.returncode, err) == (0, "")
+
+
+def test_a_demo_starts_afresh_only_where_a_demo_was(
+    demo: Demo, tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    refused = told("demo", "--dir", "mine")
+    turned = tmp_path / "turned"
+    shutil.copytree(demo[0], turned)
+    config = turned / "appstream-export.toml"
+    config.write_text(re.sub(r"(?m)^endpoint_url.*$", "", config.read_text()))
+    before = files(turned)
+    real = told("demo", "--dir", str(turned))
+
+    why = "holds something that no demo made; choose another folder with --dir"
+    assert refused == (2, "", f"appstream-export: mine: {why}\n")
+    assert os.listdir(tmp_path / "mine") == ["thesis.txt"]
+    assert real[0] == 2
+    assert files(turned) == before
+
+
+def test_it_removed_what_an_earlier_demo_had_left_there(demo: Demo) -> None:
+    assert sorted(os.listdir(demo[0] / "warehouse" / "commits")) == [f"{n:012}.json" for n in range(1, 5)]
+
+
+def files(folder: Path) -> list[tuple[str, int]]:
+    """Every file with its time of change."""
+    return sorted((str(p), p.stat().st_mtime_ns) for p in folder.rglob("*") if p.is_file())

@@ -1,0 +1,230 @@
+"""`run` as a shell sees it: exit codes, what is said where, filters, and signals."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines.emulator import Emulator, image_builder
+from tests.cli.conftest import clean_environment
+
+Told = Callable[..., tuple[int, str, str]]
+ACCOUNTS = {"111122223333": "finance", "444455556666": "research"}
+REGIONS = ("eu-west-1", "us-east-1")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Settings of two accounts in two regions, three builders each, in the current folder."""
+    for account in ACCOUNTS:
+        for region in REGIONS:
+            scope = f"{account}/{region}"
+            aws.put(scope, *(image_builder(f"b-{n}", scope=scope) for n in range(3)))
+    accounts = "".join(
+        f'[[accounts]]\nid = "{a}"\nname = "{name}"\nrole_arn = "arn:aws:iam::{a}:role/reader"\n'
+        for a, name in ACCOUNTS.items()
+    )
+    text = f'regions = {json.dumps(REGIONS)}\n[aws]\nendpoint_url = "{aws.endpoint_url}"\n'
+    text += f"[extract]\nmax_attempts = 2\n{accounts}"
+    (tmp_path / "appstream-export.toml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_clean_run_ends_with_0_and_says_what_came(folder: Path, told: Told) -> None:
+    code, out, err = told("run")
+
+    assert code == 0
+    assert out.splitlines()[0].startswith("snapshot 1 committed: ")
+    assert out.splitlines()[1:] == [
+        "  scopes   4 ok",
+        "  items    12 in all, 12 fresh",
+        "  changes  12 first_seen",
+    ]
+    assert err.splitlines() == ["asking 4 scopes", "4/4 scopes, 12 items", "commit", "catalog"]
+
+
+def test_a_failed_scope_ends_with_3_and_is_named_with_the_way_to_retry(folder: Path, aws: Emulator, told: Told) -> None:
+    told("run")
+    aws.fail("444455556666/us-east-1", "deny")
+    code, out, err = told("run")
+    aws.heal()
+    aws.reset_calls()
+    again, healed, _ = told("run", "--retry-failed")
+    nothing, done, _ = told("run", "--retry-failed")
+
+    assert code == 3
+    assert "  scopes   3 ok, 1 failed" in out
+    assert "  items    12 in all, 9 fresh, 3 carried, 3 stale" in out
+    assert "  changes  none" in out
+    assert "  denied      444455556666/us-east-1 (research): " in out
+    assert "retry just these:  appstream-export run --retry-failed\n" in out
+    assert "denied 444455556666/us-east-1: " in err
+    assert max(map(len, out.split("look closer")[0].splitlines())) <= 80
+    assert (again, nothing) == (0, 0)
+    assert "  scopes   1 ok, 3 not asked, as they were" in healed
+    assert {(c.account_id, c.region) for c in aws.calls if c.operation == "DescribeImageBuilders"} == {
+        ("444455556666", "us-east-1")
+    }
+    assert "nothing was left to ask" in done
+
+
+def test_when_nothing_answers_and_nothing_was_there_it_ends_with_4(folder: Path, aws: Emulator, told: Told) -> None:
+    aws.fail("*", "deny")
+    code, out, err = told("run", "--json")
+
+    assert (code, out) == (4, "")
+    assert err.splitlines()[-1].startswith("appstream-export: nothing committed: no scope answered")
+    assert list(folder.rglob("*.parquet")) == []
+
+
+def test_json_is_one_object_and_all_of_stdout(folder: Path, aws: Emulator, told: Told) -> None:
+    aws.fail("444455556666/us-east-1", "deny")
+    code, out, _ = told("run", "--json", "--warehouse", "elsewhere")
+    result = json.loads(out)
+
+    assert (code, result["exit_code"], result["committed"], result["seq"]) == (3, 3, True, 1)
+    assert (result["items"], result["changes"], result["stale_scopes"]) == (9, {"first_seen": 9}, 1)
+    assert result["warehouse"] == str(folder / "elsewhere")
+    assert result["failures"][0]["account_name"] == "research"
+    assert result["failures"][0]["error_code"] == "AccessDeniedException"
+    assert result["retry"] == f"appstream-export run --retry-failed --warehouse {folder}/elsewhere"
+
+
+def test_many_failures_are_grouped_by_reason(
+    folder: Path, aws: Emulator, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.terminal.summary.LINES_MAX", 1)
+    aws.fail("444455556666/*", "deny")
+    _, out, _ = told("run")
+
+    assert "\n       2 x denied, such as 444455556666/eu-west-1 (research):\n" in out
+
+
+def test_flags_limit_what_is_asked(folder: Path, aws: Emulator, told: Told) -> None:
+    told("run")
+    aws.reset_calls()
+    code, out, _ = told("run", "--accounts", "111122223333", "--regions", "eu-west-1", "--names", "b-1,b-2", "--json")
+    asked = {(c.account_id, c.region) for c in aws.calls if c.operation == "DescribeImageBuilders"}
+
+    assert (code, asked) == (0, {("111122223333", "eu-west-1")})
+    assert json.loads(out)["items_fresh"] == 2
+
+
+def test_a_cut_says_how_to_go_on(folder: Path, told: Told) -> None:
+    where = ("--accounts", "111122223333", "--regions", "eu-west-1")
+    code, out, _ = told("run", "--max-items", "2", *where, "--json")
+    token = json.loads(out)["cut"][0]["starting_token"]
+    _, text, _ = told("run", "--max-items", "2", *where)
+    went_on, rest, _ = told("run", *where, "--starting-token", token, "--json")
+
+    assert (code, went_on) == (0, 0)
+    assert f"go on with: {' '.join(where)} --starting-token {token}" in text
+    assert json.loads(rest)["items"] == 3
+
+
+def test_words_of_the_global_options_stand_before_or_after(folder: Path, told: Told) -> None:
+    (folder / "other.toml").write_text((folder / "appstream-export.toml").read_text())
+    before, out, _ = told("--config", "other.toml", "run")
+    (folder / "appstream-export.toml").unlink()
+    after, again, _ = told("run", "--config", "other.toml", "--no-publish", "--debug")
+
+    assert (before, after) == (0, 0)
+    assert out.startswith("snapshot 1 committed: ")
+    assert again.startswith("snapshot 2 committed: ")
+
+
+def test_a_catalog_can_be_made_anew(folder: Path, told: Told) -> None:
+    told("run", "--no-publish")
+    file = folder / "warehouse" / "warehouse.duckdb"
+    missing = not file.exists()
+
+    assert missing
+    assert told("catalog") == (0, f"{file}\n", "")
+    assert file.exists()
+    assert told("sql", "select count(*) as n from image_builders", "--format", "csv")[1] == "n\r\n12\r\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_run_with_nothing_committed(number: signal.Signals, folder: Path, aws: Emulator) -> None:
+    aws.fail("*", "slow", delay_s=8.0)
+    started = time.monotonic()
+    running = begin(folder)
+    wait_for_a_call(aws)
+    running.send_signal(number)
+    out, err = running.communicate(timeout=15)
+
+    assert running.returncode == 128 + number
+    assert out == ""
+    assert "interrupted: nothing was committed" in err.splitlines()[-1]
+    assert list(folder.rglob("*.parquet")) == []
+    assert time.monotonic() - started < 15
+
+
+def test_a_second_signal_ends_it_at_once(folder: Path, aws: Emulator) -> None:
+    aws.fail("*", "slow", delay_s=8.0)
+    running = begin(folder)
+    wait_for_a_call(aws)
+    running.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    running.send_signal(signal.SIGTERM)
+    at = time.monotonic()
+    running.communicate(timeout=15)
+
+    assert running.returncode == 143
+    assert time.monotonic() - at < 2
+
+
+def begin(folder: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipelines.cli", "run"],
+        cwd=folder, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def wait_for_a_call(aws: Emulator) -> None:
+    """Until the run has asked for builders, and waits for the answer."""
+    until = time.monotonic() + 20
+    while not any(c.operation == "DescribeImageBuilders" for c in aws.calls) and time.monotonic() < until:
+        time.sleep(0.05)
+
+
+HEAVY = ("boto3", "botocore", "dagster", "moto", "pandas", "numpy")
+
+
+@pytest.mark.parametrize(
+    ("words", "also"),
+    [("['--help']", ("duckdb", "pyarrow", "msgspec", "rich")), ("['tables']", ("duckdb",)),
+     ("['sql', 'select 1', '--warehouse', 'warehouse']", ())],
+    ids=["help", "tables", "sql"],
+)  # fmt: skip
+def test_reading_loads_nothing_heavy(words: str, also: tuple[str, ...], folder: Path, told: Told) -> None:
+    if "warehouse" in words:
+        told("run")
+    script = (
+        f"import sys; from pipelines.cli import main; assert main({words}) == 0; print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, env=clean_environment(), capture_output=True, text=True, check=True
+    )
+
+    assert sorted(set(done.stderr.split()) & {*HEAVY, *also}) == []
+
+
+def test_a_bug_is_called_one_with_its_place(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> int:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr("pipelines.cli._tables", broken)
+    code, out, err = told("tables")
+    _, _, traced = told("tables", "--debug")
+
+    assert (code, out, err.count("\n")) == (70, "", 1)
+    assert "this is a bug: ZeroDivisionError at test_run.py:" in err
+    assert err.endswith(": by zero; rerun with --debug and report what it prints\n")
+    assert "Traceback (most recent call last)" in traced

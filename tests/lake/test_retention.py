@@ -1,0 +1,473 @@
+"""thin, gc and erase: what they let go, what they keep, and that nobody is disturbed by it."""
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pipelines.errors import SetupError, StorageFailed
+from pipelines.lake.catalog import connect
+from pipelines.lake.erase import Erased, erase
+from pipelines.lake.garbage import Collected, gc
+from pipelines.lake.manifest import Manifest, find_attempt, head, history
+from pipelines.lake.query import query
+from pipelines.lake.retention import Thinned, thin
+from pipelines.lake.store import LocalStore
+from pipelines.lake.verify import verify
+from pipelines.settings import RetentionSettings
+from tests.lake.lakes import A, B, C, Lake, bare, builder, failed, ok
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+POLICY = RetentionSettings(hourly_days=2, daily_days=10, monthly_months=24)
+GONE = C.partition("/")[0]
+
+
+def commit_at(lake: Lake, moment: datetime, *answers: Any, **more: Any) -> Manifest:
+    return lake.commit(*answers, clock=lambda: moment, **more)
+
+
+def thinned(lake: Lake, **more: Any) -> Thinned:
+    return thin(lake.store, now=NOW, policy=POLICY, tool_version="0", clock=lambda: NOW, **more)
+
+
+def collected(lake: Lake, *, grace: timedelta = timedelta(), **more: Any) -> Collected:
+    return gc(lake.store, lake.contracts, now=datetime.now(UTC) + HOUR, grace=grace, **more)
+
+
+def erased(lake: Lake, account: str = GONE, **more: Any) -> Erased:
+    return erase(lake.store, lake.contracts, account, now=datetime.now(UTC), tool_version="0", **more)
+
+
+def told(lake: Lake, table: str) -> list[tuple[Any, ...]]:
+    """Every row of a table or history, in an order of its own."""
+    return lake.sql(f"select * from {table} order by all")
+
+
+def sweeps(lake: Lake) -> list[int]:
+    return [m.seq for m in history(lake.store) if m.kind == "sweep"]
+
+
+def aged(lake: Lake) -> Lake:
+    """Snapshots of five moments, with changes in each: two of one hour, two of one day, one long ago."""
+    for number, moment in enumerate(
+        (NOW - 400 * DAY, NOW - 5 * DAY - HOUR, NOW - 5 * DAY, NOW - HOUR / 2, NOW - HOUR / 3)
+    ):
+        state = "RUNNING" if number % 2 else "STOPPED"
+        commit_at(lake, moment, ok(A, builder("a", state=state, subnets=["s"])), ok(C, builder("c", state=state)))
+    return lake
+
+
+def test_the_last_of_each_hour_day_and_month_stays(lake: Lake) -> None:
+    policy = {"monthly_months": 2} | {"hourly_days": 1, "daily_days": 3}
+    moments = {
+        1: NOW - 100 * DAY,  # too old for any of them
+        2: NOW - 27 * DAY,
+        3: NOW - 26 * DAY,  # the last of February's first days, but not of February
+        4: datetime(2026, 2, 27, 1, tzinfo=UTC),
+        5: datetime(2026, 2, 27, 23, tzinfo=UTC),
+        6: datetime(2026, 2, 28, 22, tzinfo=UTC),
+        7: NOW - 3 * HOUR,
+        8: NOW - 2.4 * HOUR,
+        9: NOW - 2.3 * HOUR,
+    }
+    for moment in moments.values():
+        commit_at(lake, moment, ok(A))
+    thin(lake.store, now=NOW, policy=RetentionSettings(**policy), tool_version="0", clock=lambda: NOW)
+
+    assert sweeps(lake) == [5, 6, 7, 9]
+
+
+def test_the_newest_snapshot_stays_whatever_its_age(lake: Lake) -> None:
+    commit_at(lake, NOW - 9000 * DAY, ok(A, builder("old")))
+    commit_at(lake, NOW - 8000 * DAY, ok(A, builder("a")))
+    thinned(lake)
+
+    assert (sweeps(lake), lake.names()) == ([2], ["a"])
+
+
+def test_thinning_changes_no_row_and_keeps_every_change(lake: Lake) -> None:
+    aged(lake)
+    tables = [name for name in head(lake.store).tables if name != "snapshots"]  # ty: ignore[unresolved-attribute]
+    before = {table: told(lake, table) for table in tables}
+    changes, snapshots = told(lake, "image_builder_changes_history"), told(lake, "snapshots")
+    result = thinned(lake)
+
+    assert {table: told(lake, table) for table in tables} == before
+    assert told(lake, "image_builder_changes_history") == changes
+    assert [row for row in told(lake, "snapshots") if row in snapshots] == snapshots
+    assert lake.sql("select seq, kind, items, changes from snapshots where kind <> 'sweep'") == [(6, "thin", 2, 0)]
+    assert (result.dropped, result.retained, result.seq, sweeps(lake)) == ((2, 4), 3, 6, [1, 3, 5])
+    assert lake.sql("select distinct seq from image_builders_history join snapshots using (snapshot_id) order by 1") == [
+        1, 3, 5
+    ]  # fmt: skip
+    assert verify(lake.store) == []
+
+
+def test_as_of_shows_the_newest_snapshot_that_is_left(lake: Lake) -> None:
+    aged(lake)
+    thinned(lake)
+
+    def state(moment: datetime) -> list[str]:
+        return lake.sql(f"select state from image_builders_as_of('{moment.isoformat()}') where name = 'a'")
+
+    assert [state(NOW - 400 * DAY), state(NOW - 5 * DAY - HOUR / 2), state(NOW - 4 * DAY), state(NOW + DAY)] == [
+        ["STOPPED"], ["STOPPED"], ["STOPPED"], ["STOPPED"]
+    ]  # fmt: skip
+    assert lake.sql("select distinct snapshot_at from image_builders_as_of('2030-01-01')") == [NOW - HOUR / 3]
+    assert state(NOW - 401 * DAY) == []
+
+
+def test_it_stays_known_for_ever_which_scopes_were_seen_on_which_day(lake: Lake) -> None:
+    for day in (300, 299, 298):
+        for hours in (5, 4):
+            commit_at(lake, NOW - day * DAY - hours * HOUR, ok(A, builder("a")) if day != 299 else failed(A))
+    figures = "select snapshot_at::date, max(observed_at), max(status) from scope_runs_history group by 1 order by 1"
+    before = lake.sql(figures)
+    thinned(lake)
+
+    assert (len(sweeps(lake)), lake.sql(figures)) == (1, before)
+
+
+def test_nothing_to_thin_is_no_commit(lake: Lake) -> None:
+    aged(lake)
+    thinned(lake)
+
+    again = thinned(lake)
+    assert (again.dropped, again.seq, len(history(lake.store))) == ((), None, 4)
+    assert str(again) == "nothing to thin: all 3 snapshots are within the retention"
+
+
+def test_runs_go_on_after_a_thinning_as_if_there_had_been_none(lake: Lake) -> None:
+    aged(lake)
+    thinned(lake)
+    lake.commit(ok(A, builder("a", state="DELETING", subnets=["s"])), failed(C))
+
+    assert [c[:2] for c in lake.changes()] == [("a", "changed")]
+    assert lake.sql("select name, is_stale from image_builders order by 1") == [("a", False), ("c", True)]
+    assert [row[1:3] for row in lake.sql("select snapshot_id, seq, kind from snapshots order by seq")][-2:] == [
+        (6, "thin"), (7, "sweep")
+    ]  # fmt: skip
+    assert verify(lake.store) == []
+
+
+def test_thinning_again_and_again_keeps_every_change(lake: Lake) -> None:
+    for hour in range(30):
+        moment = NOW - 40 * DAY + hour * DAY + HOUR
+        commit_at(lake, moment - HOUR / 4, ok(A, builder("a", state=f"S{hour}")))
+        commit_at(lake, moment, ok(A, builder("a", state=f"T{hour}")))
+        thin(lake.store, now=moment, policy=POLICY, tool_version="0", clock=lambda at=moment: at)
+    kept = history(lake.store)[-1].kept["image_builder_changes"]
+
+    assert lake.sql("select count(distinct new_value) from image_builder_changes_history where change = 'changed'") == [
+        59
+    ]
+    assert sum(len(table.files) for table in kept) <= 12
+    assert verify(lake.store) == []
+    collected(lake)
+    assert lake.sql("select count(*) from image_builder_changes_history") == [60]
+
+
+def test_a_look_at_thinning_says_the_same_and_does_nothing(lake: Lake) -> None:
+    aged(lake)
+    files = lake.files()
+    looked = thinned(lake, dry_run=True)
+
+    assert (lake.files(), len(history(lake.store))) == (files, 5)
+    done = thinned(lake)
+    assert (looked.dropped, looked.retained, looked.rows_kept) == (done.dropped, done.retained, done.rows_kept)
+    assert str(looked).startswith("would drop 2 of 5 snapshots, keeping ")
+
+
+def test_gc_deletes_what_thinning_let_go_and_nothing_else(lake: Lake) -> None:
+    aged(lake)
+    lake.publish()
+    thinned(lake)
+    before, on_disk = told(lake, "image_builders_history"), lake.files()
+    looked = collected(lake, dry_run=True)
+    assert lake.files() == on_disk
+
+    done = collected(lake)
+    assert (done.files, done.bytes) == (looked.files, looked.bytes)
+    assert str(done) == f"deleted {done.files} files, {done.bytes} bytes"
+    needed = {file.path for manifest in history(lake.store) for file in manifest.files}
+    assert lake.files() == needed
+    assert lake.store.list("commits") == ["000000000006.json"]
+    assert (told(lake, "image_builders_history"), verify(lake.store)) == (before, [])
+    assert str(collected(lake)) == "nothing to delete"
+
+
+def test_gc_waits_until_what_was_let_go_has_been_so_for_the_grace(lake: Lake) -> None:
+    aged(lake)
+    thin(lake.store, now=NOW, policy=POLICY, tool_version="0")
+
+    assert collected(lake, grace=2 * HOUR).files == 0
+    assert collected(lake, grace=HOUR / 2).files > 0
+
+
+def test_gc_leaves_runs_in_progress_alone(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a")))
+    draft = lake.draft(ok(A, builder("b")))
+    (lake.store.root / "tables/.tmp-unfinished.parquet").touch()
+
+    assert (collected(lake, grace=2 * HOUR).files, collected(lake, grace=2 * HOUR).waiting) == (0, 2)
+    lake.commit(ok(A, builder("b")), draft=draft)
+    assert lake.names() == ["b"]
+
+
+def test_gc_removes_what_killed_runs_left(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a")))
+    needed = lake.files()
+    lake.draft(ok(A, builder("never committed")))
+    root = lake.store.root
+    (root / ".scratch").mkdir()
+    for name in (".scratch/spilled.tmp", ".tmp-01.duckdb", ".tmp-01.duckdb.wal", "commits/.tmp-02.json", "notes.txt"):
+        (root / name).touch()
+    for place in (p for p in root.rglob("*") if p.is_file() and "never" not in p.name):
+        os.utime(place, (0, 0))
+    collected(lake, grace=DAY)
+    collected(lake)
+
+    assert lake.files() == needed
+    assert sorted(p.name for p in root.iterdir()) == ["commits", "notes.txt", "tables", "warehouse.duckdb"]
+
+
+def test_a_damaged_manifest_stops_gc(lake: Lake) -> None:
+    lake.commit(ok(A))
+    lake.draft(ok(A, builder("b")))
+    manifest = lake.store.root / "commits/000000000001.json"
+    manifest.write_text(manifest.read_text().replace("sweep", "sweet"))
+
+    with pytest.raises(StorageFailed, match="damaged"):
+        collected(lake)
+
+
+def test_an_attempt_is_found_in_a_history_that_was_retold(lake: Lake) -> None:
+    aged(lake)
+    thinned(lake)
+    collected(lake)
+
+    def found(name: str) -> int | None:
+        manifest = find_attempt(lake.store, run_id=f"run-{name}", attempt_id=name)
+        return manifest.seq if manifest else None
+
+    assert [found("attempt-5"), found("attempt-1"), found("none")] == [5, 1, None]
+    assert lake.commit(ok(A), attempt="attempt-5").seq == 5, "an attempt commits once"
+
+
+class Raced(LocalStore):
+    """A store in which others act just before we create our manifest."""
+
+    rivals: list[Callable[[], object]]
+
+    def create(self, path: str, content: bytes) -> bool:
+        """Let a rival go first."""
+        if self.rivals:
+            self.rivals.pop()()
+        return super().create(path, content)
+
+
+def raced(lake: Lake, rival: Callable[[Lake], object]) -> Lake:
+    """The same warehouse through a store in which the rival is faster than us once."""
+    ours = Lake(lake.store.root)
+    ours.store = Raced(lake.store.root)
+    ours.store.rivals = [lambda: rival(lake)]
+    ours.minute, ours.scopes, ours.who = lake.minute, lake.scopes, "ours"
+    return ours
+
+
+def rows(lake: Lake) -> list[tuple[str, str]]:
+    return lake.sql("select name, state from image_builders order by 1")
+
+
+@pytest.mark.parametrize("act", [thinned, erased], ids=["thin", "erase"])
+def test_a_commit_that_lands_while_the_history_is_retold_is_in_it(
+    lake: Lake, act: Callable[[Lake], Thinned | Erased]
+) -> None:
+    aged(lake)
+    ours = raced(lake, lambda other: other.commit(ok(A, builder("a", state="NEW")), failed(C)))
+
+    assert act(ours).seq == 7
+    assert rows(lake)[0] == ("a", "NEW")
+    assert [m.seq for m in history(lake.store)][-2:] == [6, 7]
+    assert [problem for problem in verify(lake.store) if not problem.is_note] == []
+
+
+@pytest.mark.parametrize("act", [thinned, erased], ids=["thin", "erase"])
+def test_a_run_that_commits_after_the_history_was_retold_builds_on_it(
+    lake: Lake, act: Callable[[Lake], Thinned | Erased]
+) -> None:
+    aged(lake)
+
+    def retell_and_collect(other: Lake) -> None:
+        act(other)
+        if act is thinned:
+            gc(other.store, other.contracts, now=datetime.now(UTC), grace=DAY)
+
+    ours = raced(lake, retell_and_collect)
+    manifest = ours.commit(ok(A, builder("a", state="NEW")), failed(C))
+
+    assert (manifest.seq, rows(lake)[0]) == (7, ("a", "NEW"))
+    assert (len(rows(lake)) == 1) == (act is erased), "what was erased is not carried back"
+    assert [problem for problem in verify(lake.store) if not problem.is_note] == []
+
+
+def test_a_manifest_in_the_place_of_one_that_was_retold_long_ago_does_not_count(lake: Lake) -> None:
+    aged(lake)
+    lagging = raced(lake, lambda other: (other.commit(ok(A, builder("b"))), erased(other)))
+
+    manifest = lagging.commit(ok(A, builder("late"), minute=90), planned=[A])
+
+    assert manifest.seq == 8
+    assert (lake.names(), lake.store.list("commits")) == (["late"], ["000000000007.json", "000000000008.json"])
+
+
+def test_an_erased_account_is_nowhere_and_nobody_else_has_changed(lake: Lake) -> None:
+    aged(lake)
+    lake.draft(ok(C, builder("in a draft of a killed run")))
+    thinned(lake)
+    lake.publish()
+    others = [row for row in told(lake, "image_builders_history") if GONE not in row]
+    changes = [row for row in told(lake, "image_builder_changes_history") if GONE not in row]
+    before = lake.sql("select kind from snapshots order by seq")
+    looked = erased(lake, dry_run=True)
+    done = erased(lake, grace=timedelta())
+
+    assert (looked.rows, looked.files, looked.snapshots) == (done.rows, done.files, done.snapshots)
+    assert (done.is_gone, done.remaining, done.mentions, done.snapshots, done.seq) == (True, (), (), 3, 7)
+    assert told(lake, "image_builders_history") == others
+    assert told(lake, "image_builder_changes_history") == changes
+    for table in ("scope_runs_history", "accounts_history", "image_builder_subnets_history"):
+        assert not [row for row in told(lake, table) if GONE in row]
+    assert lake.sql("select kind from snapshots order by seq") == [*before, "erase"]
+    assert lake.sql("select tasks_total, items from snapshots where kind = 'erase'") == [(1, 1)]
+    assert verify(lake.store) == []
+    assert not any(GONE.encode() in p.read_bytes() for p in lake.store.root.rglob("*") if p.is_file())
+
+
+def test_readers_of_the_catalog_are_served_after_an_erase(lake: Lake) -> None:
+    aged(lake)
+    lake.publish()
+    erased(lake)
+
+    assert bare(query(connect(str(lake.store.root)), "select count(*) from image_builders_history")) == [5]
+
+
+def test_what_other_accounts_say_of_an_erased_one_is_told(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a", image_arn=f"arn:aws:appstream:eu-west-1:{GONE}:image/shared")), ok(C, builder("c")))
+    done = erased(lake)
+
+    assert (done.is_gone, len(done.mentions)) == (True, 2)
+    assert "rows of other accounts name it in 2 files" in str(done)
+
+
+def test_examples_of_unknown_fields_lose_what_they_said_of_an_erased_account(lake: Lake) -> None:
+    import pyarrow as pa
+
+    from pipelines.contracts import arrow
+    from pipelines.contracts.contract import operational_table
+
+    lake.commit(ok(A), ok(C, builder("c")))
+    draft = lake.draft(ok(A), ok(C, builder("c")))
+    schema = arrow.schema(operational_table("drift"))
+    examples = [f'"arn:aws:x::{GONE}:y"', '"z"']
+    draft.write({"drift": pa.Table.from_pylist([
+        {"resource": "image_builders", "path": "P", "kind": "field", "example": e, "count": 1} for e in examples
+    ], schema=schema)})  # fmt: skip
+    lake.minute -= 1
+    lake.commit(ok(A), ok(C, builder("c")), draft=draft, attempt="second")
+
+    assert erased(lake).is_gone
+    assert sorted(lake.sql("select example from drift"), key=str) == ['"z"', None]
+
+
+def test_an_attempt_in_progress_that_holds_the_account_is_told(lake: Lake) -> None:
+    lake.commit(ok(A), ok(C, builder("c")))
+    lake.draft(ok(C, builder("asked a moment ago")))
+    done = erased(lake)
+
+    assert (done.is_gone, len(done.remaining)) == (False, 1)
+    assert "still in 1 files, such as tables/image_builders/" in str(done)
+
+
+class Dies(BaseException):
+    """As good as kill -9 for a process that cannot catch it."""
+
+
+class Dying(LocalStore):
+    """A store whose process dies at the n-th removal."""
+
+    left = 0
+
+    def remove(self, path: str) -> None:
+        """Remove, or die."""
+        self.left -= 1
+        if self.left < 0:
+            raise Dies
+        super().remove(path)
+
+
+@pytest.mark.parametrize("removals", [0, 3])
+@pytest.mark.parametrize("finish", [erased, collected], ids=["erase", "gc"])
+def test_an_erase_that_was_killed_is_completed_by_the_next_one_or_by_gc(
+    lake: Lake, removals: int, finish: Callable[[Lake], Erased | Collected]
+) -> None:
+    aged(lake)
+    healthy, dying = lake.store, Dying(lake.store.root)
+    dying.left, lake.store = removals, dying
+    with pytest.raises(Dies):
+        erased(lake)
+    lake.store = healthy
+    assert (lake.sql("select account_id from accounts"), verify(healthy)) == ([A.partition("/")[0]], [])
+    if finish is collected:
+        gc(healthy, lake.contracts, now=datetime.now(UTC), grace=DAY)
+    else:
+        assert finish(lake).is_gone
+    assert not any(GONE.encode() in p.read_bytes() for p in healthy.root.rglob("*") if p.is_file())
+
+
+def test_erasing_twice_is_no_second_commit(lake: Lake) -> None:
+    aged(lake)
+    erased(lake)
+    again = erased(lake)
+
+    assert (again.seq, again.rows, again.is_gone, len(history(lake.store))) == (None, 0, True, 6)
+
+
+def test_what_is_no_account_is_refused(lake: Lake) -> None:
+    with pytest.raises(SetupError, match="12 digits"):
+        erased(lake, "1234")
+
+
+def test_an_empty_warehouse_has_nothing_to_thin_collect_or_erase(lake: Lake) -> None:
+    assert (thinned(lake).dropped, collected(lake).files, erased(lake).rows) == ((), 0, 0)
+
+
+def test_spans_and_daily_figures_are_the_same_after_thinning_200_snapshots(lake: Lake) -> None:
+    start = NOW - 200 * HOUR
+    for hour in range(200):
+        moment = start + hour * HOUR
+        builders = [builder(f"b{n}", state="RUNNING" if (hour + n) // (n + 3) % 2 else "STOPPED") for n in range(3)]
+        commit_at(lake, moment, ok(A, *builders) if hour % 7 else failed(A), ok(B))
+    before = [lake.sql(figure) for figure in FIGURES]
+    result = thinned(lake)
+    collected(lake)
+
+    assert len(sweeps(lake)) == 200 - len(result.dropped) < 70
+    assert [lake.sql(figure) for figure in FIGURES] == before
+    assert [len(figure) > 20 for figure in before] == [True, False, True]
+    assert verify(lake.store) == []
+
+
+FIGURES = (
+    # spans: from each change to the next of the same item, and how far it was seen to last
+    "select name, new_value, observed_at, lead(previous_observed_at) over w, lead(observed_at) over w"
+    " from image_builder_changes_history where column_name = 'state' or change <> 'changed'"
+    " window w as (partition by name order by observed_at) order by name, observed_at",
+    # which scopes were seen on which day
+    "select snapshot_at::date, region, max(observed_at) from scope_runs_history group by all"
+    " having max(observed_at)::date >= '2000-01-01' order by all limit 20",
+    "select observed_at, name, change, snapshot_at from image_builder_changes_history order by all",
+)
