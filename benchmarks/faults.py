@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from struct import pack
 from typing import Literal
 
-CAUGHT_MAX = 4  # more tries than any limit below needs; a kind without limit is asked max_attempts times
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
@@ -93,6 +91,6 @@ FAULTS: Mapping[str, Fault] = {
     "foreign": Fault(foreign=True, status="mismatched", calls_max=1),
     "late": Fault(delay_s=1.0, status=None),
 }  # fmt: skip
-# Never answered: in no list of faults by default, for each costs the client's whole read timeout.
+# Never answered: not among the faults by default, for each holds a worker until the client's timeout.
 STALL = "stall"
-ALL_FAULTS: Mapping[str, Fault] = {**FAULTS, STALL: Fault(delay_s=3600.0, status="timeout")}
+ALL_FAULTS: Mapping[str, Fault] = {**FAULTS, STALL: Fault(delay_s=3600.0, status="timeout", is_exact=False)}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from pipelines import __version__
 from pipelines.errors import BadSettings, ExportError
 from pipelines.terminal import console
-from pipelines.terminal.signals import EXIT, Signalled, stoppable
+from pipelines.terminal.signals import EXIT, Signalled, interruptible, stoppable
 from pipelines.terminal.words import Parser, Usage, folder, listed, place, port, positive
 
 if TYPE_CHECKING:
@@ -162,7 +162,8 @@ def _sql(args: argparse.Namespace) -> int:
 
     sql = sys.stdin.read() if args.sql == "-" else args.sql
     with connect(_warehouse(args)) as con:
-        return _write(query(con, sql), args.format)
+        found = interruptible(lambda: query(con, sql), con.interrupt)
+    return _write(found, args.format)
 
 
 def _tables(args: argparse.Namespace) -> int:

@@ -61,6 +61,11 @@ regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"];
 # catalog_root = "/data/warehouse"   # where readers of the catalog see the warehouse, if elsewhere
 # expected_every = "1h"              # how often a snapshot is due: m, h or d
 
+# [lake.retention]                   # what `thin` leaves: the last snapshot of each hour, day and month
+# hourly_days = 7                    # for so many days
+# daily_days = 90
+# monthly_months = 24                # for so many months
+
 # [lake.s3]                          # how the bucket of s3://bucket/prefix is reached; default: as boto3 would
 # endpoint_url = "https://s3.example.com"
 # region = "eu-west-1"

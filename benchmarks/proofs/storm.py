@@ -80,8 +80,9 @@ def _ours(found: Findings, aws: Aws, size: Size, folder: Path) -> _Mode:
     served, scopes = aws.change(), seen(folder / "warehouse")
     wrong = mismatches(scopes, aws.world)
     found.promise(not wrong, "; ".join(wrong[:3]))
-    told = sum(scope.throttles for scope in scopes.values())
-    found.promise(told == served["throttled"], f"scope_runs count {told} throttles, AWS counted {served['throttled']}")
+    told = [sum(s.throttles for s in scopes.values()), sum(s.api_calls for s in scopes.values())]
+    counted = [served["throttled"], served["calls"]["DescribeImageBuilders"]]
+    found.promise(told == counted, f"scope_runs count {told} throttles and calls, AWS {counted}")
     return _Mode(costs, served, sum(s.is_ok for s in scopes.values()), sum(len(s.rows) for s in scopes.values()))
 
 

@@ -3,6 +3,7 @@
 Nothing of it is visible: the manifest that `Attempt.build` returns has still to be created.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -64,6 +65,8 @@ class Attempt:
         self.operational = {table.name: table for table in operational_tables()}
         self.written: dict[str, TableFiles] = {}
         self.decisions: list[Decision] = []
+        self.items: Counter[Task] = Counter()
+        """Rows of items per task, old and new ones together."""
 
     def build(self) -> Manifest:
         """Write every file that the commit adds, check the whole, and return the manifest that would show it."""
@@ -86,6 +89,7 @@ class Attempt:
     def _decide(self, staging: Staging) -> None:
         work = self.work
         fresh, old = staging.items("fresh"), staging.items("head")
+        self.items = Counter(fresh) + Counter(old)
         validation.check_outcomes(work.planned, work.outcomes, fresh)
         before = {task_of(run): run for run in self._earlier(staging, "scope_runs")}
         served = {contract.name for contract in work.contracts}
@@ -99,8 +103,7 @@ class Attempt:
         for contract in self.work.contracts:
             for table in contract.tables:
                 self._write_carried(staging, table)
-            changes.prepare(staging, contract)
-            self._write(contract.changes, staging.stream(changes.select(staging, contract)), [])
+            self._write(contract.changes, changes.rows(staging, contract, self.decisions, self.items), [])
         self._write_carried(staging, self.operational["quarantine"])
         drift = self.operational["drift"]
         self._write(drift, [], self.work.draft.files["drift"])

@@ -1,32 +1,72 @@
 """What complete answers prove to have changed: SQL that compares the draft with the head, contract by contract.
 
-One equality join of new and old items by key; whatever differs is written out. Values are compared as text (see
-`_text`), a child table as a multiset of its elements and shown as a JSON list in AWS's order. A column that either
-snapshot does not know, or that stands in quarantine for the item, proves nothing.
+Batch of scopes by batch, so that memory does not grow with their number. First the keys of items that differ: rows of
+the new side count 1, of the old side -1, and what is equal adds up to nothing; a child table is thereby compared as a
+multiset. Rows are told apart by their 64-bit hashes: one change in 10^19 may look like none. Only those items are then
+joined by key and written out, values as text (see `_text`), a child table as a JSON list in AWS's order. A column that
+either snapshot does not know, or that stands in quarantine for the item, proves nothing.
 """
 # ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import pyarrow as pa
 
 from pipelines.contracts import Column, Contract, Table
 from pipelines.lake import sql
-from pipelines.lake.manifest import Manifest
+from pipelines.lake.decisions import Concludes, Decision
 from pipelines.lake.staging import Staging, item_name
+from pipelines.scope import Task
 
+BATCH_ITEMS = 100_000  # some 200 MB in DuckDB while all of them are new; a scope is never divided
 _SCOPE = ("account_id", "region")
+_FROM = {"new": "new", "old": "head"}  # where a side's rows are staged
+_NEW_SIDE, _OLD_SIDE = "('first', 'seen', 'all')", "('seen', 'all', 'end')"
 
 
-def prepare(staging: Staging, contract: Contract) -> None:
-    """Make the temporary table `differing` of a contract: one row per item that is new, gone or not the same."""
-    compared = _Compared(contract, staging.base)
+def rows(
+    staging: Staging, contract: Contract, decisions: Iterable[Decision], items: Mapping[Task, int]
+) -> Iterator[pa.Table]:
+    """The rows of the contract's changes table, in order. `items` says how many a task has, old and new ones."""
+    compared = _Compared(contract, staging)
+    concluding = [d for d in decisions if d.task.resource == contract.name and d.concludes is not Concludes.NOTHING]
+    if concluding:
+        staging.con.execute(f"create or replace temp table places as {_places(compared)}")
+    for batch in _batches(concluding, items):
+        _prepare(staging, compared, batch)
+        yield from staging.stream(_select(compared))
+
+
+def _batches(decisions: Iterable[Decision], items: Mapping[Task, int]) -> Iterator[list[Decision]]:
+    """Scopes that follow each other, as many as make a batch of items; by scope, as the rows are to be."""
+    batch, size = list[Decision](), 0
+    for decision in sorted(decisions, key=lambda decision: decision.task.scope):
+        size += items.get(decision.task, 0)
+        if batch and size > BATCH_ITEMS:
+            yield batch
+            batch, size = [], items.get(decision.task, 0)
+        batch.append(decision)
+    if batch:
+        yield batch
+
+
+def _prepare(staging: Staging, compared: "_Compared", batch: Sequence[Decision]) -> None:
+    """Make the temporary table `differing`: one row per item of the batch that is new, gone or not the same."""
+    first, last = (sql.literal(decision.task.scope.account_id) for decision in (batch[0], batch[-1]))
+    regions = sql.literal(batch[0].task.scope.region), sql.literal(batch[-1].task.scope.region)
+    staging.con.execute(f"""
+        create or replace temp table batch as from tasks
+        where resource = {sql.literal(compared.contract.name)} and concludes <> 'nothing'
+        and (account_id, region) >= ({first}, {regions[0]}) and (account_id, region) <= ({last}, {regions[1]})
+    """)
+    compared.within = f"account_id between {first} and {last}"
+    staging.con.execute(f"create or replace temp table unlike as {_unlike(compared)}")
     staging.con.execute(f"create or replace temp table differing as {_differing(compared)}")
-    staging.con.execute(f"create or replace temp table places as {_places(compared)}")
 
 
-def select(staging: Staging, contract: Contract) -> str:
-    """SELECT the rows of the contract's changes table, in order; `prepare` comes first."""
-    compared = _Compared(contract, staging.base)
-    keys = sql.listed((*_SCOPE, *contract.item_key))
+def _select(compared: "_Compared") -> str:
+    """SELECT the change rows of the batch, in order."""
+    keys = sql.listed(compared.key)
     parts = (
         _whole_items(compared, "first_seen", "side = 'new' and concludes = 'first'"),
         _whole_items(compared, "created", "concludes in ('seen', 'all') and (side = 'new' or reborn)"),
@@ -40,10 +80,13 @@ def select(staging: Staging, contract: Contract) -> str:
 class _Compared:
     """What of a contract can be compared with the head: columns that both know under the same type."""
 
-    def __init__(self, contract: Contract, base: Manifest | None) -> None:
+    def __init__(self, contract: Contract, staging: Staging) -> None:
         self.contract = contract
         self.key = (*_SCOPE, *contract.item_key)
-        self._stored = {name: files.columns for name, files in base.tables.items()} if base else {}
+        self.within = "true"
+        """Where the batch lies: files are sorted by account, so most of their parts need not be read."""
+        self._stored = {name: files.columns for name, files in staging.base.tables.items()} if staging.base else {}
+        self._filled = {table.name for table in contract.tables if staging.has_rows(table)}
 
     def shared(self, table: Table) -> list[Column]:
         """Own columns of a table that both snapshots have; the key of items does not change."""
@@ -54,10 +97,41 @@ class _Compared:
         """Child tables that can be compared."""
         return [table for table in self.contract.child_tables if self.shared(table)]
 
+    def is_filled(self, table: Table) -> bool:
+        """Whether either side has any row of it."""
+        return table.name in self._filled
+
     def known(self, table: Table, side: str) -> list[Column]:
         """Own columns that a side's whole items are written with."""
         known: Mapping[str, str] = self._stored.get(table.name, {})
         return [c for c in table.own if side == "new" or c.name in known]
+
+
+def _unlike(compared: _Compared) -> str:
+    """Keys of items that either side has alone, or that differ in a column or in a child table."""
+    item, contract = compared.contract.item_table, compared.contract
+    tables = [_surplus(compared, item, contract.item_key)]
+    tables += [_surplus(compared, t, contract.parent_key) for t in compared.children() if compared.is_filled(t)]
+    return f"select distinct * from ({' union all '.join(tables)})"
+
+
+def _surplus(compared: _Compared, table: Table, names: Sequence[str]) -> str:
+    """Keys of a table's rows that one side has more often than the other."""
+    contract = compared.contract
+    key = ", ".join(f"{sql.quoted(n)} as {sql.quoted(k)}" for n, k in zip(names, contract.item_key, strict=True))
+    own = sql.listed(c.name for c in compared.shared(table))
+    sides = " union all ".join(
+        f"select {sql.listed(_SCOPE)}, {key}, hash({own or 'null'}) as content, {one} as one from {_source(table, side)}"
+        f" semi join (from batch where concludes in {concluding}) using ({sql.listed(_SCOPE)})"
+        f" where {compared.within}"
+        for side, one, concluding in (("new", 1, _NEW_SIDE), ("head", -1, _OLD_SIDE))
+    )
+    keys = sql.listed(compared.key)
+    return f"select {keys} from ({sides}) group by {keys}, content having sum(one) <> 0"
+
+
+def _source(table: Table, side: str) -> str:
+    return sql.quoted(f"{side}_{table.name}")
 
 
 def _differing(compared: _Compared) -> str:
@@ -85,11 +159,11 @@ def _differing(compared: _Compared) -> str:
 def _side(compared: _Compared, side: str) -> str:
     """Items of one side, their columns and the lists of their children, each name with the side in front."""
     contract, item = compared.contract, compared.contract.item_table
-    source = f"{'new' if side == 'new' else 'head'}_{item.name}"
-    concluding = "('first', 'seen', 'all')" if side == "new" else "('seen', 'all', 'end')"
+    concluding = _NEW_SIDE if side == "new" else _OLD_SIDE
     own = [f"i.{sql.quoted(c.name)} as {_at(side, c.name)}" for c in item.own if c.name not in compared.key]
     lists = [
-        f"coalesce({sql.quoted(t.name)}.{part}, {empty}) as {_at(side, f'{t.name} {part}')}"
+        f"{f'coalesce({sql.quoted(t.name)}.{part}, {empty})' if compared.is_filled(t) else empty}"
+        f" as {_at(side, f'{t.name} {part}')}"
         for t in contract.child_tables
         for part, empty in (("whole", "'[]'"), ("shared", "'[]'"), ("bag", "[]::varchar[]"))
     ]
@@ -97,11 +171,14 @@ def _side(compared: _Compared, side: str) -> str:
     joins = [
         f"left join ({_lists(compared, t, side)}) as {sql.quoted(t.name)} using ({sql.listed(compared.key)})"
         for t in contract.child_tables
+        if compared.is_filled(t)
     ]
     return f"""
         select {sql.listed(compared.key)}, {", ".join((*own, *lists, *turns))}, i.observed_at as {side}_observed_at
-        from {sql.quoted(source)} i
-        join (from tasks where resource = {sql.literal(contract.name)} and concludes in {concluding}) t
+        from (
+            from {_source(item, _FROM[side])} semi join unlike using ({sql.listed(compared.key)}) where {compared.within}
+        ) i
+        join (from batch where concludes in {concluding}) t
         using ({sql.listed(_SCOPE)}) {" ".join(joins)}
     """
 
@@ -109,10 +186,12 @@ def _side(compared: _Compared, side: str) -> str:
 def _lists(compared: _Compared, table: Table, side: str) -> str:
     """Per item: its elements as JSON in AWS's order, with all columns and with the shared ones, and as a sorted bag."""
     contract = compared.contract
-    source = f"{'new' if side == 'new' else 'head'}_{table.name}"
     places = sql.listed(key for key in table.key if key not in (*_SCOPE, *contract.parent_key))
     names = ", ".join(
         f"{sql.quoted(p)} as {sql.quoted(k)}" for p, k in zip(contract.parent_key, contract.item_key, strict=True)
+    )
+    keys = ", ".join(
+        f"{sql.quoted(k)} as {sql.quoted(p)}" for p, k in zip(contract.parent_key, contract.item_key, strict=True)
     )
     whole, shared = _object(compared.known(table, side)), _object(compared.shared(table))
     return f"""
@@ -120,9 +199,10 @@ def _lists(compared: _Compared, table: Table, side: str) -> str:
             to_json(list({whole} order by {places}))::varchar as whole,
             to_json(list({shared} order by {places}))::varchar as shared,
             list_sort(list(to_json({shared})::varchar)) as bag
-        from {sql.quoted(source)}
-        semi join (from tasks where resource = {sql.literal(contract.name)} and concludes <> 'nothing')
-        using ({sql.listed(_SCOPE)})
+        from {_source(table, _FROM[side])}
+        semi join (select {sql.listed(_SCOPE)}, {keys} from unlike)
+        using ({sql.listed((*_SCOPE, *contract.parent_key))})
+        where {compared.within}
         group by all
     """
 

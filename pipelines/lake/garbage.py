@@ -61,8 +61,10 @@ def gc(
     garbage = find(store, now, grace)
     if garbage.due and not dry_run:
         delete(store, contracts, garbage.due, catalog_root=catalog_root)
+    with storage_errors(store):
+        uploads = store.end_uploads(now - grace, dry_run=dry_run)
     size = sum(stored.size_bytes for stored in garbage.due)
-    return Collected(files=len(garbage.due), bytes=size, waiting=len(garbage.waiting), dry_run=dry_run)
+    return Collected(files=len(garbage.due) + len(uploads), bytes=size, waiting=len(garbage.waiting), dry_run=dry_run)
 
 
 def delete(store: Store, contracts: Sequence[Contract], due: Iterable[Stored], *, catalog_root: str | None) -> None:

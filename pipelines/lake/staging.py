@@ -32,6 +32,7 @@ _TASKS = pa.schema(
     ]
 )
 _SCOPE = "account_id, region"
+MEMORY = "512MiB"  # what DuckDB holds while a commit is made; more is spilled
 # ISO 8601 in UTC as Python's isoformat: microseconds only where there are any.
 _ISO = """
 create macro iso(t) as case
@@ -45,8 +46,9 @@ class Staging(AbstractContextManager["Staging"]):
     """Open until the block ends. `base` is the head that the commit builds on, None before the first."""
 
     def __init__(self, store: Store, contracts: Sequence[Contract], base: Manifest | None, draft: Draft) -> None:
-        self.store, self.contracts, self.base = store, contracts, base
+        self.store, self.contracts, self.base, self.draft = store, contracts, base, draft
         self.con = connection(store)
+        self.con.execute(f"set memory_limit = {sql.literal(MEMORY)}")
         self.con.execute(_ISO)
         for table in (*(t for c in contracts for t in c.tables), *operational_tables()):
             self._view(f"head_{table.name}", table, base.tables.get(table.name) if base else None)
@@ -73,6 +75,11 @@ class Staging(AbstractContextManager["Staging"]):
             for table_ in contract.tables:
                 self._decide_table(contract, table_)
         self._decide_quarantine()
+
+    def has_rows(self, table: Table) -> bool:
+        """Whether head or draft has any row of it."""
+        base = self.base.tables.get(table.name) if self.base else None
+        return bool(base and base.rows) or any(file.rows for file in self.draft.files[table.name])
 
     def is_cut(self, table: Table) -> bool:
         """Whether the draft holds rows of this table that do not count, so that its files cannot be named."""

@@ -134,9 +134,10 @@ class S3Store:
         return names if hint in names else self._names(folder)
 
     def files(self) -> Sequence[Stored]:
-        """Every object below the prefix, sorted: for gc and erase, never for readers."""
+        """Every object below the prefix but hints and probe, sorted: for gc and erase, never for readers."""
         found = self._pages("list_objects_v2", "Contents", Prefix=self._prefix)
-        return [self._stored(o["Key"], o["LastModified"], o["Size"]) for o in found]
+        stored = [self._stored(o["Key"], o["LastModified"], o["Size"]) for o in found]
+        return [s for s in stored if s.path != layout.PROBE and not s.path.endswith(f"/{HINT}")]
 
     @contextmanager
     def writing(self, path: str) -> Generator[Sink]:

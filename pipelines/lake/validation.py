@@ -42,14 +42,16 @@ def check_files(
     staging: Staging, contracts: Iterable[Contract], tables: Iterable[Table], files: Mapping[str, TableFiles]
 ) -> None:
     """Keys are unique, and every child row has its item; read from the files as they are on disk."""
-    for table in tables:
+    filled = [table for table in tables if files[table.name].rows]
+    for table in filled:
         source = sql.rows(table, [files[table.name]], staging.store.uri)
         staging.con.execute(f"create or replace view {sql.quoted(f'final_{table.name}')} as {source}")
         if table.key:
             _check_key(staging, table)
     for contract in contracts:
         for child in contract.child_tables:
-            _check_parents(staging, contract, child)
+            if child in filled:
+                _check_parents(staging, contract, child)
 
 
 def _check_key(staging: Staging, table: Table) -> None:

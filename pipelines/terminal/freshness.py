@@ -59,8 +59,9 @@ def as_object(standing: Standing) -> dict[str, Any]:
 def show(standing: Standing) -> None:
     """For people."""
     for name, text in _facts(standing):
-        wrapped = console.wrapped(f"{name:<{_MARGIN}}{text}", " " * _MARGIN)
-        console.say(console.styled(wrapped[:_MARGIN], "1") + wrapped[_MARGIN:])
+        line = f"{name:<{_MARGIN}}{text}"
+        line = console.wrapped(line, " " * _MARGIN) if "/" not in text else line  # paths and commands are copied
+        console.say(console.styled(line[:_MARGIN], "1") + line[_MARGIN:])
     console.say()
     cells = [[_second(v) if isinstance(v, datetime) else plain(v) for v in run.values()] for run in standing.runs]
     lay_out(list(standing.runs[0]), cells, [name != "committed_at" for name in standing.runs[0]], count=False)

@@ -46,8 +46,8 @@ class _Counting(Watch):
         self.failed += outcome.status.is_failure
 
     def so_far(self) -> str:
-        """Such as `12/56 scopes, 60 items, 2 failed`."""
-        failed = f", {self.failed} failed" if self.failed else ""
+        """Such as `12/56 scopes, 60 items, 2 not answered`: whether that is a failure, the end of the run tells."""
+        failed = f", {self.failed} not answered" if self.failed else ""
         return f"{self.done}/{self.tasks} scopes, {self.items:,} items{failed}"
 
     def named(self, outcome: Outcome) -> str | None:

@@ -4,13 +4,15 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from pipelines.errors import Interrupted
 from pipelines.terminal import console
 
+T = TypeVar("T")
 STOP_S = 9.5
 """A commit is atomic, so a run that still works by then can be ended: nothing half done remains."""
 EXIT = 128
@@ -50,6 +52,17 @@ def stoppable(*, announce: bool = True) -> Generator[threading.Event]:
             timer.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def interruptible(work: Callable[[], T], interrupt: Callable[[], object]) -> T:
+    """What `work` gives, done on another thread: inside a library's C++ the main thread would hear no Ctrl-C."""
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            interrupt()
+            raise
 
 
 def _install(take: Callable[[int, FrameType | None], None]) -> dict[signal.Signals, Any]:

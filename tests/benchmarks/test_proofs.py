@@ -27,7 +27,7 @@ def test_many_scopes_take_few_connections_and_one_role_session_each_and_only_den
 
 
 def test_whatever_goes_wrong_ok_scopes_are_the_truth_and_the_others_keep_their_rows(tmp_path: Path) -> None:
-    few = faults.Size(accounts=3, regions=3, items=4, attempts=2, rates=(0.25,), seeds=(1,), stalls=False)
+    few = faults.Size(accounts=3, regions=3, items=4, attempts=2, rates=(0.25,), seeds=(1,))
 
     assert faults.prove(replace(few, kinds=("truncated", "mixed")), tmp_path).broken == []
 

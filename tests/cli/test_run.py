@@ -36,7 +36,8 @@ def folder(tmp_path: Path, aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path
 
 
-def test_a_clean_run_ends_with_0_and_says_what_came(folder: Path, told: Told) -> None:
+@pytest.mark.usefixtures("folder")
+def test_a_clean_run_ends_with_0_and_says_what_came(told: Told) -> None:
     code, out, err = told("run")
 
     assert code == 0
@@ -49,7 +50,8 @@ def test_a_clean_run_ends_with_0_and_says_what_came(folder: Path, told: Told) ->
     assert err.splitlines() == ["asking 4 scopes", "4/4 scopes, 12 items", "commit", "catalog"]
 
 
-def test_a_failed_scope_ends_with_3_and_is_named_with_the_way_to_retry(folder: Path, aws: Emulator, told: Told) -> None:
+@pytest.mark.usefixtures("folder")
+def test_a_failed_scope_ends_with_3_and_is_named_with_the_way_to_retry(aws: Emulator, told: Told) -> None:
     told("run")
     aws.fail("444455556666/us-east-1", "deny")
     code, out, err = told("run")
@@ -96,9 +98,8 @@ def test_json_is_one_object_and_all_of_stdout(folder: Path, aws: Emulator, told:
     assert result["retry"] == f"appstream-export run --retry-failed --warehouse {folder}/elsewhere"
 
 
-def test_many_failures_are_grouped_by_reason(
-    folder: Path, aws: Emulator, told: Told, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("folder")
+def test_many_failures_are_grouped_by_reason(aws: Emulator, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipelines.terminal.summary.LINES_MAX", 1)
     aws.fail("444455556666/*", "deny")
     _, out, _ = told("run")
@@ -106,7 +107,8 @@ def test_many_failures_are_grouped_by_reason(
     assert "\n       2 x denied, such as 444455556666/eu-west-1 (research):\n" in out
 
 
-def test_flags_limit_what_is_asked(folder: Path, aws: Emulator, told: Told) -> None:
+@pytest.mark.usefixtures("folder")
+def test_flags_limit_what_is_asked(aws: Emulator, told: Told) -> None:
     told("run")
     aws.reset_calls()
     code, out, _ = told("run", "--accounts", "111122223333", "--regions", "eu-west-1", "--names", "b-1,b-2", "--json")
@@ -116,7 +118,8 @@ def test_flags_limit_what_is_asked(folder: Path, aws: Emulator, told: Told) -> N
     assert json.loads(out)["items_fresh"] == 2
 
 
-def test_a_cut_says_how_to_go_on(folder: Path, told: Told) -> None:
+@pytest.mark.usefixtures("folder")
+def test_a_cut_says_how_to_go_on(told: Told) -> None:
     where = ("--accounts", "111122223333", "--regions", "eu-west-1")
     code, out, _ = told("run", "--max-items", "2", *where, "--json")
     token = json.loads(out)["cut"][0]["starting_token"]

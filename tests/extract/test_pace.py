@@ -7,6 +7,7 @@ import pytest
 
 from pipelines.extract import pace
 from pipelines.extract.pace import Pace
+from pipelines.scope import Outcome
 from tests.extract.asking import Answer, Asking
 from tests.extract.wire import Wire
 
@@ -63,11 +64,12 @@ def test_sts_is_asked_at_its_pace(wire: Wire, asking: Asking, monkeypatch: pytes
 def test_a_stop_is_noticed_while_roles_wait_for_their_turn(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(pace.CALLS_PER_S, "sts", 0.1)
     asking.ids = [f"{n:012}" for n in range(1, 9)]
-    stop = threading.Event()
-    threading.Timer(0.3, stop.set).start()
-    started = time.monotonic()
+    stop, results = threading.Event(), []
+    for result in asking.start(stop=stop):
+        results.append(result)
+        if isinstance(result, Outcome) and not stop.is_set():
+            stop.set()
+            stopped = time.monotonic()
 
-    answer = Answer(list(asking.start(stop=stop)))
-
-    assert time.monotonic() - started < 5  # the next turn comes after 10 s
-    assert sorted(answer.statuses.values()) == ["cancelled"] * 7 + ["ok"]
+    assert time.monotonic() - stopped < 5  # the next turn comes after 10 s
+    assert sorted(Answer(results).statuses.values()) == ["cancelled"] * 7 + ["ok"]

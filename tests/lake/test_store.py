@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.errors import SetupError, StorageFailed
-from pipelines.lake import layout
 from pipelines.lake.store import Store, open_store, storage_errors
 from tests.lake.lakes import A, EVERYWHERE, Lake, builder, ok
 
@@ -38,7 +37,7 @@ def test_files_and_folders_have_the_modes_that_were_asked_for(
 
 
 def paths(store: Store) -> list[str]:
-    return [stored.path for stored in store.files() if stored.path not in (layout.PROBE, "c/head")]
+    return [stored.path for stored in store.files()]
 
 
 @EVERYWHERE
@@ -71,7 +70,7 @@ def test_files_come_back_as_they_were_written(lake: Lake) -> None:
 
     assert list(store.read_all(["a/2", "a/1"])) == [b"two", b"one"]
     assert (sink.size, sink.sha256[:8]) == (3, "7692c3ad")
-    assert [(f.path, f.size_bytes) for f in store.files() if f.path != layout.PROBE] == [("a/1", 3), ("a/2", 3)]
+    assert [(f.path, f.size_bytes) for f in store.files()] == [("a/1", 3), ("a/2", 3)]
     assert (store.exists("a/1"), store.exists("a"), store.list("b"), store.latest("b")) == (True, False, [], [])
     with pytest.raises(FileNotFoundError):
         store.read_bytes("a/3")

@@ -67,6 +67,21 @@ def test_a_commit_stands_whatever_happens_to_its_manifest_on_the_way(
     assert (head(lake.store), lake.names(), len(history(lake.store))) == (manifest, ["a"], 1)
 
 
+def test_a_commit_stands_although_the_answer_to_each_of_its_writes_is_lost_once(lake: Lake, bucket: Bucket) -> None:
+    heard: set[str] = set()
+
+    def plan(_: int, seen: Seen) -> Fault | None:
+        is_new = seen.method == "PUT" and seen.key not in heard
+        heard.add(seen.key)
+        return Lose() if is_new else None
+
+    bucket.wire.plan = plan
+    manifest = lake.commit(ok(A, builder("a")))
+
+    assert (head(lake.store), lake.names(), len(history(lake.store))) == (manifest, ["a"], 1)
+    assert lake.files() == {f.path for t in manifest.tables.values() for f in t.files}
+
+
 def test_a_commit_whose_answer_never_comes_is_found_by_reading_back(lake: Lake, bucket: Bucket) -> None:
     lost: list[bool] = []
 

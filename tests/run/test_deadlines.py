@@ -20,7 +20,7 @@ def test_a_run_at_its_deadline_commits_what_it_has(export: Export) -> None:
     export.run()
     export.aws.put(WELL, image_builder("new"))
     export.aws.fail(SICK, Fault("slow", delay_s=60))
-    export.extract = {"max_attempts": 8, "run_timeout_s": 1}
+    export.extract = {"max_attempts": 8, "run_timeout_s": 3}
     started = time.monotonic()
     result = export.run()
 
