@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from statistics import median
 
 import pyarrow as pa
@@ -237,7 +236,7 @@ def _told(folder: str) -> list[object]:
         return [con.sql(query).fetchall() for query in (CHANGES, SPANS, DAILY)]
 
 
-def _table(header: list[str], row: list[object]) -> str:
+def _table(header: list[str], row: Any) -> str:
     table = Findings("")
     table.table(header, [row])
     return table.tables[0]

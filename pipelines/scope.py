@@ -137,7 +137,7 @@ class Outcome:
 
 
 class Watch:
-    """Who is told how a run goes, on the run's own thread. This one ignores it; the command line draws, Dagster logs."""
+    """Who is told how a run goes, on its own thread. This one ignores it; the command line draws, Dagster logs."""
 
     def planned(self, tasks: int) -> None:
         """So many tasks will be asked."""

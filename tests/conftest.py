@@ -1,5 +1,6 @@
 """What every test stands on: no AWS settings of the machine, and UTC nowhere assumed."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,15 @@ def no_ambient_aws(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Tem
     monkeypatch.setenv("AWS_CONFIG_FILE", nowhere)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", nowhere)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture(autouse=True)
+def our_log_as_it_was() -> Iterator[None]:
+    """A command run within the tests' process points our log to its stderr: not beyond its test."""
+    log = logging.getLogger("pipelines")
+    handlers, level, propagate = log.handlers, log.level, log.propagate
+    yield
+    log.handlers, log.level, log.propagate = handlers, level, propagate
 
 
 @pytest.fixture

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from pipelines.lake.catalog import query
-
 from pipelines import connect
 from pipelines.contracts import Contract, load_all
 from pipelines.emulator import Emulator
+from pipelines.lake.catalog import query
 from pipelines.run import Request, RunResult, run
 from pipelines.scope import Ask
 from pipelines.settings import Settings, from_mapping

@@ -121,7 +121,8 @@ def _surplus(compared: _Compared, table: Table, names: Sequence[str]) -> str:
     key = ", ".join(f"{sql.quoted(n)} as {sql.quoted(k)}" for n, k in zip(names, contract.item_key, strict=True))
     own = sql.listed(c.name for c in compared.shared(table))
     sides = " union all ".join(
-        f"select {sql.listed(_SCOPE)}, {key}, hash({own or 'null'}) as content, {one} as one from {_source(table, side)}"
+        f"select {sql.listed(_SCOPE)}, {key}, hash({own or 'null'}) as content, {one} as one"
+        f" from {_source(table, side)}"
         f" semi join (from batch where concludes in {concluding}) using ({sql.listed(_SCOPE)})"
         f" where {compared.within}"
         for side, one, concluding in (("new", 1, _NEW_SIDE), ("head", -1, _OLD_SIDE))
@@ -176,7 +177,8 @@ def _side(compared: _Compared, side: str) -> str:
     return f"""
         select {sql.listed(compared.key)}, {", ".join((*own, *lists, *turns))}, i.observed_at as {side}_observed_at
         from (
-            from {_source(item, _FROM[side])} semi join unlike using ({sql.listed(compared.key)}) where {compared.within}
+            from {_source(item, _FROM[side])} semi join unlike using ({sql.listed(compared.key)})
+            where {compared.within}
         ) i
         join (from batch where concludes in {concluding}) t
         using ({sql.listed(_SCOPE)}) {" ".join(joins)}

@@ -42,15 +42,14 @@ def check_files(
     staging: Staging, contracts: Iterable[Contract], tables: Iterable[Table], files: Mapping[str, TableFiles]
 ) -> None:
     """Keys are unique, and every child row has its item; read from the files as they are on disk."""
-    filled = [table for table in tables if files[table.name].rows]
-    for table in filled:
+    for table in tables:
         source = sql.rows(table, [files[table.name]], staging.store.uri)
         staging.con.execute(f"create or replace view {sql.quoted(f'final_{table.name}')} as {source}")
-        if table.key:
+        if table.key and files[table.name].rows:
             _check_key(staging, table)
     for contract in contracts:
         for child in contract.child_tables:
-            if child in filled:
+            if files[child.name].rows:
                 _check_parents(staging, contract, child)
 
 

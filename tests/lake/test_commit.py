@@ -13,7 +13,7 @@ from pipelines.errors import CommitError, Conflict, StorageFailed
 from pipelines.lake.draft import Draft
 from pipelines.lake.manifest import Manifest, find_attempt, head, history
 from pipelines.scope import Status
-from tests.lake.lakes import A, EVERYWHERE, Answer, B, C, Lake, at, builder, failed, filtered, ok
+from tests.lake.lakes import EVERYWHERE, A, Answer, B, C, Lake, at, builder, failed, filtered, ok
 from tests.lake.stores import Deaf, Failing, Raced
 
 

@@ -100,9 +100,8 @@ def test_thinning_changes_no_row_and_keeps_every_change(lake: Lake) -> None:
     assert [row for row in told(lake, "snapshots") if row in snapshots] == snapshots
     assert lake.sql("select seq, kind, items, changes from snapshots where kind <> 'sweep'") == [(6, "thin", 2, 0)]
     assert (result.dropped, result.retained, result.seq, sweeps(lake)) == ((2, 4), 3, 6, [1, 3, 5])
-    assert lake.sql("select distinct seq from image_builders_history join snapshots using (snapshot_id) order by 1") == [
-        1, 3, 5
-    ]  # fmt: skip
+    seen = "select distinct seq from image_builders_history join snapshots using (snapshot_id) order by 1"
+    assert lake.sql(seen) == [1, 3, 5]
     assert verify(lake.store) == []
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.errors import SetupError, StorageFailed
 from pipelines.lake.store import Store, open_store, storage_errors
-from tests.lake.lakes import A, EVERYWHERE, Lake, builder, ok
+from tests.lake.lakes import EVERYWHERE, A, Lake, builder, ok
 
 
 def mode(path: Path) -> int:
