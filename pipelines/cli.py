@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pipelines.run import Request
-    from pipelines.settings import Settings
+    from pipelines.settings import S3Settings, Settings
 
 PROG = "appstream-export"
 EXIT_BUG = 70
@@ -137,7 +137,7 @@ def _run(args: argparse.Namespace) -> int:
     loaded, contracts = _into(args.warehouse, settings.load(args.config)), load_all()
     with stoppable() as stop, watching() as watch:
         result = run(loaded, contracts, _request(args, loaded), watch=watch, stop=stop)
-    told = summary.summarize(result, contracts, loaded.warehouse, _retry(args))
+    told = summary.summarize(result, contracts, loaded.warehouse, _retry(args), s3=loaded.s3)
     if args.format == "json":
         _say_json(summary.as_object(told))
     else:
@@ -149,7 +149,7 @@ def _run(args: argparse.Namespace) -> int:
 def _status(args: argparse.Namespace) -> int:
     from pipelines.terminal import freshness
 
-    standing = freshness.look(_warehouse(args))
+    standing = freshness.look(*_warehouse(args))
     if args.format == "json":
         _say_json(freshness.as_object(standing))
     else:
@@ -161,7 +161,8 @@ def _sql(args: argparse.Namespace) -> int:
     from pipelines.lake.catalog import connect, query
 
     sql = sys.stdin.read() if args.sql == "-" else args.sql
-    with connect(_warehouse(args)) as con:
+    warehouse, s3 = _warehouse(args)
+    with connect(warehouse, s3=s3) as con:
         found = interruptible(lambda: query(con, sql), con.interrupt)
     return _write(found, args.format)
 
@@ -195,8 +196,10 @@ def _catalog(args: argparse.Namespace) -> int:
     from pipelines.lake.store import open_store
 
     lake = settings.LakeSettings() if _named(args) else settings.load(args.config).lake
-    store = open_store(_warehouse(args), file_mode=int(lake.file_mode, 8))
-    console.say(str(publish(store, load_all(), root=lake.catalog_root)))
+    warehouse, s3 = _warehouse(args)
+    store = open_store(warehouse, file_mode=int(lake.file_mode, 8), s3=s3)
+    published = publish(store, load_all(), root=lake.catalog_root)
+    console.say(str(published or "nothing to publish: on S3 there is no catalog file, each reader makes its views"))
     return 0
 
 
@@ -252,15 +255,17 @@ def _named(args: argparse.Namespace) -> str | None:
     return args.warehouse or (place(named) if named else None)
 
 
-def _warehouse(args: argparse.Namespace) -> str:
+def _warehouse(args: argparse.Namespace) -> "tuple[str, S3Settings | None]":
+    """Where it is, and how it is reached if that is a bucket (None: as boto3 reaches any bucket)."""
     from pipelines import settings
 
     if named := _named(args):
-        return named
+        return named, None
     if settings.find_file(args.config, os.environ) is None:
         fix = f"name it with --warehouse PATH or {WAREHOUSE}, or work beside an {settings.DEFAULT_FILE}"
         raise BadSettings(f"which warehouse? {fix}; to see one made: {console.command('demo')}")
-    return settings.load(args.config).warehouse
+    loaded = settings.load(args.config)
+    return loaded.warehouse, loaded.s3
 
 
 def _into(warehouse: str | None, loaded: "Settings") -> "Settings":

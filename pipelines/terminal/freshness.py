@@ -7,6 +7,7 @@ from typing import Any
 
 from pipelines.lake.catalog import connect, query
 from pipelines.lake.layout import CATALOG
+from pipelines.settings import S3Settings
 from pipelines.terminal import console
 from pipelines.terminal.formats import plain, rows
 from pipelines.terminal.grid import lay_out
@@ -35,9 +36,9 @@ class Standing:
     age: timedelta
 
 
-def look(warehouse: str) -> Standing:
+def look(warehouse: str, s3: S3Settings | None = None) -> Standing:
     """Read a warehouse's standing; raises SetupError where there is none, or no snapshot in it."""
-    with connect(warehouse) as con:
+    with connect(warehouse, s3=s3) as con:
         head, coverage, runs = (rows(query(con, sql)) for sql in (_HEAD, _COVERAGE, _RUNS))
     age = datetime.now(UTC) - head[0]["committed_at"]
     return Standing(head=head[0], coverage=coverage, runs=runs, warehouse=warehouse, age=age)

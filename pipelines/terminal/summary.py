@@ -9,6 +9,7 @@ from pipelines.contracts import Contract
 from pipelines.lake.catalog import connect, query
 from pipelines.run import RunResult
 from pipelines.scope import Outcome
+from pipelines.settings import S3Settings
 from pipelines.terminal import console
 from pipelines.terminal.formats import rows
 
@@ -31,10 +32,12 @@ class Summary:
     stale_items: int
 
 
-def summarize(result: RunResult, contracts: Sequence[Contract], warehouse: str, retry: str) -> Summary:
+def summarize(
+    result: RunResult, contracts: Sequence[Contract], warehouse: str, retry: str, *, s3: S3Settings | None = None
+) -> Summary:
     """Look into the snapshot for what the result itself does not say."""
     changes: Counter[str] = Counter()
-    with connect(warehouse) as con:
+    with connect(warehouse, s3=s3) as con:
 
         def of(select: str, table: str, rest: str = "") -> list[dict[str, Any]]:
             sql = f"{select} from {table}_history where snapshot_id = ? {rest}"
