@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -32,7 +32,8 @@ FORMATS = ("table", "json", "ndjson", "csv", "md", "parquet")
 EPILOG = """\
 exit codes:
   0    ok
-  1    the answer is no: contracts lint, contracts render --check
+  1    the answer is no: doctor, plan (discovery failed), contracts lint,
+       contracts render --check
   2    usage or configuration, before any write
   3    committed, but too many scopes failed: [extract] max_failed_ratio
   4    nothing committed
@@ -123,8 +124,52 @@ def _init(args: argparse.Namespace) -> int:
 
     for file, is_new in starter.write(args.dir):
         console.say(f"wrote    {file}" if is_new else f"skipped  {file}: it is there already")
-    console.say(f"next: fill in [[accounts]] in {args.dir / starter.CONFIG_FILE}, then {console.command('run')}")
+    console.say(f"next: fill in [[accounts]] in {args.dir / starter.CONFIG_FILE}, then {console.command('doctor')}")
     return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from pipelines import settings
+    from pipelines.contracts import load_all
+    from pipelines.rehearsal import examine
+    from pipelines.run import Request
+    from pipelines.terminal import diagnosis
+    from pipelines.terminal.progress import watching
+
+    loaded, request = (
+        _into(args.warehouse, settings.load(args.config)),
+        Request(accounts=args.accounts, regions=args.regions),
+    )
+    with stoppable() as stop, watching(is_quiet=True) as watch:
+        checkup = examine(loaded, load_all(), request, watch=watch, stop=stop)
+    if args.format == "json":
+        _say_json(diagnosis.as_objects(checkup))
+    else:
+        _say_all(diagnosis.lines(checkup))
+    return checkup.exit_code
+
+
+def _plan(args: argparse.Namespace) -> int:
+    from pipelines import settings
+    from pipelines.contracts import load_all
+    from pipelines.rehearsal import forecast
+    from pipelines.run import Request
+    from pipelines.terminal import outlook
+
+    limits = {
+        "accounts": args.accounts,
+        "regions": args.regions,
+        "retry_failed": args.retry_failed,
+        "force": args.force,
+    }
+    loaded = _into(args.warehouse, settings.load(args.config))
+    with stoppable() as stop:
+        foreseen = forecast(loaded, load_all(), Request(**limits), stop)
+    if args.format == "json":
+        _say_json(outlook.as_object(foreseen))
+    else:
+        _say_all(outlook.lines(foreseen, console.command("run", *_same_words(args))))
+    return foreseen.exit_code
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -141,8 +186,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.format == "json":
         _say_json(summary.as_object(told))
     else:
-        for line in summary.lines(told):
-            console.say(line)
+        _say_all(summary.lines(told))
     return result.exit_code
 
 
@@ -249,6 +293,11 @@ def _say_json(value: object) -> None:
     console.say_bytes(to_json(value) + b"\n")
 
 
+def _say_all(lines: Iterable[str]) -> None:
+    for line in lines:
+        console.say(line)
+
+
 def _named(args: argparse.Namespace) -> str | None:
     """The warehouse as named apart from a configuration; a --config that is typed is nearer than the environment."""
     named = None if args.config else os.environ.get(WAREHOUSE)
@@ -297,10 +346,21 @@ def _request(args: argparse.Namespace, loaded: "Settings") -> "Request":
 
 def _retry(args: argparse.Namespace) -> str:
     """The command that asks what failed again, of the same configuration and into the same warehouse."""
-    words = ["run", "--retry-failed"]
-    words += ["--config", str(args.config)] if args.config else []
-    words += ["--warehouse", args.warehouse] if args.warehouse else []
-    return console.command(*words)
+    return console.command("run", "--retry-failed", *_elsewhere(args))
+
+
+def _elsewhere(args: argparse.Namespace) -> list[str]:
+    """The configuration and the warehouse, where they were typed."""
+    words = ["--config", str(args.config)] if args.config else []
+    return words + (["--warehouse", args.warehouse] if args.warehouse else [])
+
+
+def _same_words(args: argparse.Namespace) -> list[str]:
+    """What limits a plan limits the run."""
+    words = _elsewhere(args)
+    for flag in ("accounts", "regions"):
+        words += [f"--{flag}", ",".join(getattr(args, flag))] if getattr(args, flag) else []
+    return words + [f"--{flag.replace('_', '-')}" for flag in ("retry_failed", "force") if getattr(args, flag)]
 
 
 # ---- the words
@@ -317,6 +377,7 @@ def _parser() -> Parser:
     _add_global(parser, config=None, debug=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_starting(commands)
+    _add_rehearsing(commands)
     _add_run(commands)
     _add_reading(commands)
     _add_contracts(commands)
@@ -360,9 +421,7 @@ def _add_starting(commands: Commands) -> None:
 def _add_run(commands: Commands) -> None:
     doc = "Ask AWS, commit a snapshot, publish its catalog. What is not asked or fails keeps its last good rows."
     run = _add(commands, "run", _run, doc)
-    limits = run.add_argument_group("ask less")
-    limits.add_argument("--accounts", type=listed, default=(), metavar="A,..", help="only these accounts")
-    limits.add_argument("--regions", type=listed, default=(), metavar="R,..", help="only these regions")
+    limits = _add_limits(run)
     limits.add_argument("--retry-failed", action="store_true", help="only what failed last time")
     limits.add_argument("--names", type=listed, default=(), metavar="N,..", help="only items of these names")
     limits.add_argument("--max-items", type=positive, metavar="N", help="at most N items per scope")
@@ -372,6 +431,27 @@ def _add_run(commands: Commands) -> None:
     run.add_argument("--no-publish", action="store_true", help="commit, but leave the catalog as it is")
     run.add_argument("--warehouse", type=place, metavar="PATH", help="instead of the settings' warehouse")
     _add_format(run, ("table", "json"))
+
+
+def _add_limits(command: Parser) -> "argparse._ArgumentGroup":
+    limits = command.add_argument_group("ask less")
+    limits.add_argument("--accounts", type=listed, default=(), metavar="A,..", help="only these accounts")
+    limits.add_argument("--regions", type=listed, default=(), metavar="R,..", help="only these regions")
+    return limits
+
+
+def _add_rehearsing(commands: Commands) -> None:
+    doc = "Find out what would stop a run. Asks one page of every scope, commits nothing, and names each fix."
+    doctor = _add(commands, "doctor", _doctor, doc)
+    _add_limits(doctor)
+    doctor.add_argument("--warehouse", type=place, metavar="PATH", help="instead of the settings' warehouse")
+    _add_format(doctor, ("table", "json"))
+    doc = "Show what a run would ask, and what that costs. Asks AWS for accounts and regions alone, writes nothing."
+    plan = _add(commands, "plan", _plan, doc)
+    _add_limits(plan).add_argument("--retry-failed", action="store_true", help="only what failed last time")
+    plan.add_argument("--force", action="store_true", help="believe a list of accounts that is short or empty")
+    plan.add_argument("--warehouse", type=place, metavar="PATH", help="instead of the settings' warehouse")
+    _add_format(plan, ("table", "json"))
 
 
 def _add_reading(commands: Commands) -> None:

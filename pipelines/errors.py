@@ -137,9 +137,23 @@ CAUSES: Mapping[str, Cause] = {
     "Malformed": Cause("malformed", True, "the answer was damaged (a proxy?); run again with --retry-failed"),
     "NoCredentials": Cause("denied", False, "set AWS_PROFILE, sign in, or run where a role is attached"),
 }
+CONCLUDED: Mapping[str, Cause] = {
+    "disabled": Cause("disabled", False, "enable the region in the account, or take it out of regions"),
+    "mismatched": Cause("mismatched", False, "correct role_arn, profile or id of the account in the settings"),
+    "guarded": Cause("guarded", False, "see whether so much is really gone; if it is, accept that with run --force"),
+    "cancelled": Cause("cancelled", False, "the run was stopped; run again"),
+    "skipped": Cause("skipped", False, "the account is suspended or closed; exclude_accounts leaves it out"),
+}
+"""Statuses that no code of AWS gives: what we conclude ourselves."""
 REGION_MAY_BE_DISABLED = frozenset(code for code, cause in CAUSES.items() if cause is _NOT_ENABLED)
 
 
 def cause_of(code: str, http_status: int = 0) -> Cause:
     """Look a code up, then the HTTP status; unknown ones are retried when AWS blames itself (5xx), else they stand."""
     return CAUSES.get(code) or CAUSES.get(str(http_status)) or (_THEIRS if http_status >= 500 else _OURS)
+
+
+def fix_of(status: str, code: str | None) -> str:
+    """What to do about an outcome: by its code where that is known, else by its status."""
+    found = CONCLUDED.get(status) or CAUSES.get(code or "")
+    return (found or next((c for c in CAUSES.values() if c.status == status), _OURS)).fix

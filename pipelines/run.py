@@ -19,7 +19,7 @@ from pipelines import __version__
 from pipelines.contracts import Contract
 from pipelines.contracts.contract import all_tables
 from pipelines.contracts.model import known_values
-from pipelines.errors import BadSettings, ExportError, Interrupted, NothingSeen, did_you_mean
+from pipelines.errors import BadSettings, ExportError, Interrupted, NothingSeen, SetupError, did_you_mean
 from pipelines.extract import Account, Known, Plan, extract, plan, prove_disabled
 from pipelines.lake import catalog, manifest
 from pipelines.lake.commit import RunFacts, commit, find_attempt, head_rows, head_scope_runs
@@ -104,7 +104,7 @@ def run(
     started_at = datetime.now(UTC)
     stop = stop or Event()
     planned = _planned(settings, contracts, request, run_id, watch, stop)
-    limited = _limit(planned.tasks, request)
+    limited = limit(planned.tasks, request)
     store = _store(settings, create=True)
     earlier = find_attempt(store, run_id=run_id, attempt_id=attempt_id)
     if earlier is not None and earlier.attempt_id == attempt_id:
@@ -150,14 +150,23 @@ def _planned(
 
 def known(settings: Settings) -> Known | None:
     """What the newest snapshot knows, for a plan; None before the first. Makes no warehouse."""
-    if not settings.warehouse.startswith("s3://") and not Path(settings.warehouse).exists():
-        return None
-    store = _store(settings)
-    head = manifest.head(store)
-    if head is None:
+    store = existing_store(settings)
+    head = manifest.head(store) if store else None
+    if store is None or head is None:
         return None
     tasks = frozenset(_task(row) for row in head_scope_runs(store, head))
     return Known(accounts=head_rows(store, head, "accounts"), tasks=tasks)
+
+
+def existing_store(settings: Settings) -> Store | None:
+    """The warehouse, None where it is not there yet; makes none."""
+    place = settings.warehouse
+    try:
+        is_there = place.startswith("s3://") or Path(place).exists()
+    except OSError as error:
+        fix = "let this user into the folders above it, or choose another folder"
+        raise SetupError(f"warehouse {place}: {error.strerror}; {fix}") from error
+    return _store(settings) if is_there else None
 
 
 def _store(settings: Settings, *, create: bool = False) -> Store:
@@ -204,7 +213,8 @@ def _sweep_and_commit(
         raise
 
 
-def _limit(planned: Sequence[Task], request: Request) -> list[Task]:
+def limit(planned: Sequence[Task], request: Request) -> list[Task]:
+    """The tasks of the accounts and regions that are asked for; raises BadSettings where there is no such."""
     for flag, wanted, known in (
         ("--accounts", request.accounts, {t.scope.account_id for t in planned}),
         ("--regions", request.regions, {t.scope.region for t in planned}),
@@ -234,11 +244,17 @@ def _to_ask(store: Store, limited: Sequence[Task], request: Request, earlier: Ma
     if not request.retry_failed and earlier is None:
         return list(limited)
     head = manifest.head(store)
-    if head is None:
+    runs = {_task(row): row for row in head_scope_runs(store, head)} if head else None
+    return failed_of(limited, runs, with_new=not request.retry_failed)
+
+
+def failed_of(
+    tasks: Sequence[Task], runs: Mapping[Task, Mapping[str, Any]] | None, *, with_new: bool = False
+) -> list[Task]:
+    """Those that failed last time, and perhaps those that the newest snapshot (`runs`) does not know."""
+    if runs is None:
         raise BadSettings("--retry-failed: there is no snapshot yet; run without it")
-    runs = {_task(row): row for row in head_scope_runs(store, head)}
-    asks_new = not request.retry_failed
-    return [t for t in limited if (_is_failure(runs[t]) if t in runs else asks_new)]
+    return [t for t in tasks if (_is_failure(runs[t]) if t in runs else with_new)]
 
 
 def _is_failure(row: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""The files that `init` writes: a commented configuration and IAM policies that just suffice; overwrites nothing."""
+"""The files that `init` writes: commented settings, tables to fill in, IAM that just suffices; overwrites nothing."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,17 +6,23 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.contracts import load_all
-from pipelines.contracts.permissions import member_operations, policy
+from pipelines.contracts.permissions import hub_policy, member_operations, policy
 from pipelines.errors import SetupError
 from pipelines.settings import DEFAULT_FILE as CONFIG_FILE
 
 CONFIG = """\
-# appstream-export: what is read, and where it is kept. Fill in [[accounts]], then: appstream-export run
+# appstream-export: what is read, and where it is kept. Fill in [[accounts]] or [organization], then:
+#   appstream-export doctor   # what would stop a run, with each fix
+#   appstream-export plan     # what a run would ask, and what that costs
+#   appstream-export run
 # Lines with # show a key and its default, or an example where it has none.
 
 warehouse = "warehouse"              # folder, relative to this file, or s3://bucket/prefix
 regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"]; "auto": wherever AWS has the service
-# accounts_file = "accounts.csv"     # labels of accounts, such as team and cost centre
+# accounts_file = "accounts.csv"     # labels of accounts, such as team and cost centre; account_id is text
+
+# prices.csv beside this file is empty: AWS tells no price to who may only list. Fill it in from the pricing page of
+# AppStream 2.0, or from your contract: one line per region ("*": all), instance_type and platform, valid from a date.
 
 # One block per account. Without role_arn and profile, boto3's own credentials must belong to the account.
 # [[accounts]]
@@ -27,7 +33,16 @@ regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"];
 # profile = "finance"                # credentials to start from; default: boto3's own chain
 # regions = ["eu-west-1"]            # instead of the regions above
 
-# Instead of [[accounts]], or beside it: every account of the organization.
+# Instead of [[accounts]], or beside it: every account of the organization. iam/reader-stackset.json makes the role in
+# each; deploy it once, from the management account or a delegated administrator (r-xxxx: the root's id, or a unit's):
+#   aws cloudformation create-stack-set --stack-set-name appstream-export-reader \\
+#     --template-body file://iam/reader-stackset.json --capabilities CAPABILITY_NAMED_IAM \\
+#     --permission-model SERVICE_MANAGED --auto-deployment Enabled=true,RetainStacksOnAccountRemoval=false \\
+#     --parameters ParameterKey=HubAccountId,ParameterValue=999988887777
+#   aws cloudformation create-stack-instances --stack-set-name appstream-export-reader \\
+#     --deployment-targets OrganizationalUnitIds=r-xxxx --regions us-east-1
+# What the export itself starts with needs iam/hub-policy.json. StackSets leave the management account out: list it in
+# [[accounts]], or exclude it.
 # [organization]
 # role_name = "AppStreamExportReader"    # the role in each account
 # external_id = "env:EXTERNAL_ID"
@@ -73,13 +88,27 @@ regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"];
 # kms_key_id = "alias/warehouse"     # encrypt every object with this key
 # ca_bundle = "/etc/ssl/corporate.pem"
 """
-POLICY, TRUST = "iam/reader-policy.json", "iam/reader-trust.json"
+POLICY, TRUST, STACK_SET = "iam/reader-policy.json", "iam/reader-trust.json", "iam/reader-stackset.json"
+HUB_POLICY, HUB_TRUST = "iam/hub-policy.json", "iam/hub-trust.json"
+ACCOUNTS, PRICES = "accounts.csv", "prices.csv"
+ROLE_NAME = "AppStreamExportReader"
+_ACCOUNTS = "account_id,name,team,cost_centre\n111122223333,example-account,example-team,0000\n"  # AWS's own example id
+_PRICES = "region,instance_type,platform,usd_per_hour,disk_usd_per_gb_month,valid_from\n"
 
 
 def files() -> Mapping[str, str]:
     """Every file by its name."""
     allowed = policy(member_operations(load_all()))
-    return {CONFIG_FILE: CONFIG, POLICY: _json(allowed), TRUST: _json(_trust())}
+    return {
+        CONFIG_FILE: CONFIG,
+        ACCOUNTS: _ACCOUNTS,
+        PRICES: _PRICES,
+        POLICY: _json(allowed),
+        TRUST: _json(_trust()),
+        STACK_SET: _json(_stack_set(allowed)),
+        HUB_POLICY: _json(hub_policy(ROLE_NAME)),
+        HUB_TRUST: _json(_hub_trust()),
+    }
 
 
 def write(folder: Path) -> Iterator[tuple[str, bool]]:
@@ -106,6 +135,62 @@ def _trust() -> dict[str, Any]:
         "Condition": {"StringEquals": {"sts:ExternalId": "EXTERNAL_ID_OR_DROP_THIS_CONDITION"}},
     }
     return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def _hub_trust() -> dict[str, Any]:
+    """Who may be the hub: what runs on the machines or in the containers that are given the role."""
+    services = ["ec2.amazonaws.com", "ecs-tasks.amazonaws.com"]
+    statement = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def _stack_set(allowed: Mapping[str, Any]) -> dict[str, Any]:
+    """The member role as a CloudFormation template, for one account or a whole organization."""
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"AWS": {"Fn::Sub": "arn:${AWS::Partition}:iam::${HubAccountId}:root"}},
+        "Action": "sts:AssumeRole",
+        "Condition": {
+            "Fn::If": [
+                "HasExternalId",
+                {"StringEquals": {"sts:ExternalId": {"Ref": "ExternalId"}}},
+                {"Ref": "AWS::NoValue"},
+            ]
+        },
+    }
+    role = {
+        "RoleName": {"Ref": "RoleName"},
+        "Description": "Lets appstream-export list AppStream image builders, and nothing else.",
+        "MaxSessionDuration": 3600,
+        "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [trust]},
+        "Policies": [{"PolicyName": "appstream-export", "PolicyDocument": allowed}],
+    }
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": "The role through which appstream-export reads this account.",
+        "Parameters": {
+            "HubAccountId": {
+                "Type": "String",
+                "AllowedPattern": "^[0-9]{12}$",
+                "Description": "Account in which the export runs, or that assumes the roles for it.",
+            },
+            "RoleName": {
+                "Type": "String",
+                "Default": ROLE_NAME,
+                "AllowedPattern": "^[A-Za-z0-9_+=,.@-]{1,64}$",
+                "Description": "role_name of [organization], or the name in role_arn of [[accounts]].",
+            },
+            "ExternalId": {
+                "Type": "String",
+                "Default": "",
+                "NoEcho": True,
+                "Description": "external_id of the settings; empty where they have none.",
+            },
+        },
+        "Conditions": {"HasExternalId": {"Fn::Not": [{"Fn::Equals": [{"Ref": "ExternalId"}, ""]}]}},
+        "Resources": {"Reader": {"Type": "AWS::IAM::Role", "Properties": role}},
+        "Outputs": {"RoleArn": {"Description": "role_arn", "Value": {"Fn::GetAtt": ["Reader", "Arn"]}}},
+    }
 
 
 def _json(document: Mapping[str, Any]) -> str:

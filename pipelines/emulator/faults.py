@@ -55,7 +55,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An error as AWS words it; `{who}` and `{what}` are filled in."""
+    """An error as AWS words it; `{who}`, `{what}` and `{role}` are filled in."""
 
     doc: str
     code: str
@@ -82,6 +82,10 @@ REFUSALS: Mapping[str, Refusal] = {
     "deny_scp": Refusal(
         "AccessDeniedException: a service control policy denies the operation", "AccessDeniedException",
         NOT_AUTHORIZED + " with an explicit deny in a service control policy", 400, "AccessDenied",
+    ),
+    "no_role": Refusal(
+        "AccessDenied of AssumeRole: the role is missing, or does not trust the caller", "AccessDeniedException",
+        "User: {who} is not authorized to perform: {what} on resource: {role}", 400, "AccessDenied",
     ),
     "expired": Refusal(
         "ExpiredTokenException: the session's credentials are too old", "ExpiredTokenException",

@@ -40,6 +40,8 @@ class Request:
     call: Call
     params: Mapping[str, Any]
     is_json: bool
+    caller_id: str
+    """Whose credentials signed it."""
 
     @property
     def scope(self) -> str:
@@ -118,9 +120,9 @@ class Gateway:
             params = {name: values[0] for name, values in parse_qs(body.decode("latin-1")).items()}
             operation = params.get("Action", "")
         role = ROLE_ACCOUNT.match(str(params.get("RoleArn", "")))
-        account_id = role[1] if role else self._account(key)
-        call = Call(service, operation, account_id, region, datetime.now(UTC))
-        return Request(call, params, target is not None)
+        caller_id = self._account(key)
+        call = Call(service, operation, role[1] if role else caller_id, region, datetime.now(UTC))
+        return Request(call, params, target is not None, caller_id)
 
     def _account(self, access_key: str) -> str:
         """Whose key it is, as moto knows; remembered, since moto searches all accounts and keys never move."""
@@ -176,8 +178,9 @@ def _json_object(body: bytes) -> dict[str, Any]:
 def _refused(request: Request, kind: str) -> Answer:
     """Word a refusal in the protocol of the service that was asked."""
     refusal, call = REFUSALS[kind], request.call
-    who = f"arn:aws:sts::{call.account_id}:assumed-role/appstream-export/emulated"
-    message = refusal.message.format(who=who, what=f"{call.service}:{call.operation}")
+    who = f"arn:aws:sts::{request.caller_id}:assumed-role/appstream-export/emulated"
+    role = request.params.get("RoleArn", "*")
+    message = refusal.message.format(who=who, what=f"{call.service}:{call.operation}", role=role)
     if request.is_json:
         return answer_of({"__type": refusal.code, "message": message}, refusal.http_status)
     xml = (

@@ -4,6 +4,7 @@ from pipelines.extract.accounts import Account, listed
 from pipelines.extract.discovery import Known
 from pipelines.extract.outcomes import prove_disabled
 from pipelines.extract.planning import Plan, plan
+from pipelines.extract.probe import Probed, probe
 from pipelines.extract.regions import expand, offered, partition_of, scopes
 from pipelines.extract.schedule import extract
 
@@ -11,12 +12,14 @@ __all__ = [
     "Account",
     "Known",
     "Plan",
+    "Probed",
     "expand",
     "extract",
     "listed",
     "offered",
     "partition_of",
     "plan",
+    "probe",
     "prove_disabled",
     "scopes",
 ]

@@ -22,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from pipelines.errors import ExportError, ScopeError, SetupError, cause_of
+from pipelines.extract.clock import Clock
 from pipelines.extract.faults import scope_error
 from pipelines.extract.guard import READ_OPERATIONS, guarded_session, refuse_others
 from pipelines.extract.pace import CALLS_PER_S, Pace
@@ -77,6 +78,7 @@ class Clients:
         self._making = Lock()  # botocore does not promise that clients may be made by two threads at once
         self._stop = stop or Event()
         self._pace = Pace(CALLS_PER_S["sts"])
+        self.clock = Clock()
         self.session = guarded_session(settings, READ_OPERATIONS | self.operations)
         self._config = self._prepare(self.session)
 
@@ -116,11 +118,13 @@ class Clients:
         mark = _CALL.set(call)
         try:
             found = getattr(self._client(service, region), xform_name(operation))(**params)
-        except ClientError:
+        except ClientError as error:
+            self.clock.hear(error.response)
             _prove_hooks(call, operation)
             raise
         finally:
             _CALL.reset(mark)
+        self.clock.hear(found)
         _prove_hooks(call, operation)
         return found if call.read is None else _parsed(call, operation)
 

@@ -53,6 +53,7 @@ class CompatibleClients(Clients):
         try:
             found = getattr(client, xform_name(operation))(**params)
         except ClientError as error:
+            self.clock.hear(error.response)
             call.throttles += is_throttle(error.response)
             raise
         except (BotoCoreError, ResponseParserError):
@@ -60,6 +61,7 @@ class CompatibleClients(Clients):
         except _PARSER_GIVES_UP as error:
             why = one_line(f"botocore cannot read it: {type(error).__name__}: {error}", call.all_secrets)
             raise malformed(operation, why) from None
+        self.clock.hear(found)
         return found if call.accept is None else call.accept(found)
 
     def _own(self, service: str, region: str, credentials: Credentials | None) -> BaseClient:

@@ -16,10 +16,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A service's regions in the run's partition; `source` is ssm, or botocore where SSM gave none."""
+    """A service's regions in the run's partition; `source` is ssm, or botocore where SSM gave none (`problem`)."""
 
     regions: tuple[str, ...]
     source: str
+    problem: str | None = None
 
 
 def offer(hub: Hub, service: str) -> Offer:
@@ -33,10 +34,11 @@ def offer(hub: Hub, service: str) -> Offer:
     if live:
         _log.info("%s is offered in %d regions of %s, says SSM", service, len(live), hub.partition)
         return Offer(live, "ssm")
-    _log.warning('regions = "auto": botocore\'s own list for %s, which may lag behind AWS: %s', service, why)
+    problem = f'regions = "auto": botocore\'s own list for {service}, which may lag behind AWS: {why}'
+    _log.warning(problem)
     if not (known := offered(service, hub.partition)):
         raise BadSettings(f'regions = "auto": no region of {hub.partition} is known to offer {service}; list them')
-    return Offer(tuple(known), "botocore")
+    return Offer(tuple(known), "botocore", problem)
 
 
 def _is_in(partition: str, region: str) -> bool:

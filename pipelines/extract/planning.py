@@ -24,7 +24,8 @@ class Plan:
     """All tasks of a full run, in order of accounts. Skipped ones are among them, with the reason of each.
 
     `discovery` says where the accounts come from: listed, organization, or last_known, and then `discovery_problem`
-    says why. `regions_source` says who named the regions: settings, ssm, or botocore (`auto` where SSM gave none).
+    says why. `regions_source` says who named the regions: settings, ssm, or botocore (`auto` where SSM gave none, for
+    the `regions_problem`). `calls` were needed to find out.
     """
 
     accounts: tuple[Account, ...]
@@ -33,6 +34,8 @@ class Plan:
     discovery: str = "listed"
     discovery_problem: str | None = None
     regions_source: str = "settings"
+    regions_problem: str | None = None
+    calls: int = 0
 
 
 def plan(
@@ -63,6 +66,8 @@ def plan(
         discovery=found.source,
         discovery_problem=found.problem,
         regions_source=min((o.source for o in offers.values()), default="settings"),
+        regions_problem=next((o.problem for o in offers.values() if o.problem), None),
+        calls=hub.calls,
     )
 
 

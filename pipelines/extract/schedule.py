@@ -16,6 +16,7 @@ from pipelines.errors import ScopeError, SetupError
 from pipelines.extract.accounts import Account
 from pipelines.extract.board import Board, Clocks, Opening, Work, scans_of
 from pipelines.extract.clients import Clients
+from pipelines.extract.clock import Clock
 from pipelines.extract.compatible import clients_for
 from pipelines.extract.emulated import check_emulator
 from pipelines.extract.faults import one_line
@@ -55,10 +56,10 @@ def extract(
         raise SetupError(f"a starting token belongs to one scope, and {len(tasks)} would be asked; {fix}")
     if not tasks:
         return _nothing()
-    return _Round(tasks, contracts, accounts, settings, ask, run_id, stop).results()
+    return Round(tasks, contracts, accounts, settings, ask, run_id, stop).results()
 
 
-class _Round:
+class Round:
     """All tasks asked once: made, checked, and worked off."""
 
     def __init__(
@@ -88,6 +89,11 @@ class _Round:
         self._board = Board(Opening(a, s, self._sessions, attempts) for a, s in interleaved(scans).items())
         self._clocks = Clocks(settings.extract.task_timeout_s)
         self._workers = min(settings.extract.workers, len(tasks))
+
+    @property
+    def clock(self) -> Clock:
+        """What the answers said about the time."""
+        return self._clients.clock
 
     def results(self) -> Generator[Page | Outcome, None, None]:
         """What the workers bring, on the caller's thread."""

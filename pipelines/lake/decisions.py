@@ -114,6 +114,13 @@ def is_failed(run: Run) -> bool:
     return Status(run["status"]).is_failure and not run["is_expected"]
 
 
+def is_by_design(outcome: Outcome) -> bool:
+    """Whether somebody wants it so: a failure that is expected as long as the scope has no rows."""
+    if outcome.status is Status.DENIED:
+        return _EXPLICIT_DENY in (outcome.reason or "")
+    return outcome.status in (Status.DISABLED, Status.UNAVAILABLE)
+
+
 def _planned(task: Task, outcome: Outcome | None, before: Run | None, head_items: int) -> Decision:
     if outcome is None:
         return Decision(task=task, rows=Rows.CARRY, run=before or _never_asked(task), before=before)
@@ -148,9 +155,6 @@ def _unplanned(task: Task, run: Run, started_at: datetime) -> Decision:
 
 def _run(outcome: Outcome, before: Run | None, head_items: int) -> Run:
     status, task = outcome.status, outcome.task
-    by_design = status in (Status.DISABLED, Status.UNAVAILABLE) or (
-        status is Status.DENIED and _EXPLICIT_DENY in (outcome.reason or "")
-    )
     return {
         "resource": task.resource,
         "account_id": task.scope.account_id,
@@ -165,7 +169,7 @@ def _run(outcome: Outcome, before: Run | None, head_items: int) -> Run:
         "resume_token": outcome.resume_token,
         "observed_at": outcome.finished_at if status is Status.OK else before["observed_at"] if before else None,
         "is_stale": _is_stale(status, before),
-        "is_expected": by_design and not head_items,
+        "is_expected": is_by_design(outcome) and not head_items,
     }
 
 

@@ -76,6 +76,7 @@ def as_object(summary: Summary) -> dict[str, Any]:
         "failures": [_failure(summary, outcome) for outcome in result.failed],
         "cut": [_scope_of(outcome) | {"starting_token": outcome.resume_token} for outcome in _cut(result)],
         "retry": summary.retry if result.failed else None,
+        "discovery_problem": result.discovery_problem,
         "catalog_problem": result.catalog_problem,
         "exit_code": result.exit_code,
     }
@@ -87,7 +88,17 @@ def lines(summary: Summary) -> Iterator[str]:
     yield f"snapshot {made.seq} {'committed' if result.committed else 'stands'}: {made.snapshot_id}"
     if not result.outcomes:
         yield "  nothing was left to ask: every scope that was to be asked has answered"
-        return
+    else:
+        yield from _told(summary)
+    if result.discovery_problem:
+        problem = f"discovery failed, so this ends with {result.exit_code}: {result.discovery_problem}"
+        yield console.wrapped(console.clean(problem), "  ")
+        yield f"find out why:      {console.command('doctor')}"
+        yield f"accept what AWS lists, though short or empty:  {console.command('run', '--force')}"
+
+
+def _told(summary: Summary) -> Iterator[str]:
+    result = summary.result
     yield from (f"  {line}" for line in facts(summary))
     if result.failed:
         yield f"failed ({len(result.failed)}), their earlier rows kept as stale:"

@@ -14,6 +14,8 @@ COMMANDS = (
     "demo",
     "emulate",
     "init",
+    "doctor",
+    "plan",
     "run",
     "status",
     "sql",

@@ -1,0 +1,36 @@
+"""AWS's clock beside ours: signatures are refused once the two are five minutes apart."""
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from statistics import median
+from typing import Any
+
+REFUSED_FROM_S = 300
+"""What AWS tolerates."""
+_HEARD_MAX = 100
+
+
+class Clock:
+    """The Date of AWS's answers, and when they came: of the last hundred."""
+
+    def __init__(self) -> None:
+        self._heard: deque[tuple[str, float]] = deque(maxlen=_HEARD_MAX)
+
+    def hear(self, parsed: Mapping[str, Any]) -> None:
+        """Note an answer, good or bad, as botocore hands it out; cheap enough for every call."""
+        date = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+        if date:
+            self._heard.append((str(date), time.time()))
+
+    @property
+    def behind_s(self) -> float | None:
+        """By how many seconds our clock is behind AWS's, negative when ahead; None when no answer was dated."""
+        found = []
+        for date, heard_at in list(self._heard):
+            try:
+                found.append(parsedate_to_datetime(date).timestamp() - heard_at)
+            except ValueError:
+                continue
+        return median(found) if found else None
