@@ -41,8 +41,8 @@ regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"];
 #     --parameters ParameterKey=HubAccountId,ParameterValue=999988887777
 #   aws cloudformation create-stack-instances --stack-set-name appstream-export-reader \\
 #     --deployment-targets OrganizationalUnitIds=r-xxxx --regions us-east-1
-# What the export itself starts with needs iam/hub-policy.json. StackSets leave the management account out: list it in
-# [[accounts]], or exclude it.
+# What the export itself starts with needs iam/hub-policy.json. StackSets leave the management account out: exclude it,
+# or list it above with a door of its own.
 # [organization]
 # role_name = "AppStreamExportReader"    # the role in each account
 # external_id = "env:EXTERNAL_ID"

@@ -175,10 +175,8 @@ def _statuses() -> str:
     codes: dict[tuple[str, Cause], list[str]] = {}
     for code, cause in CAUSES.items():
         codes.setdefault((cause.status, cause), []).append(f"`{code}`")
-    rows = [
-        (f"`{status}`", ", ".join(own), *_asked_again(cause))
-        for (status, cause), own in sorted(codes.items(), key=_first)
-    ]
+    found = sorted(codes.items(), key=lambda entry: entry[0][0])
+    rows = [(f"`{status}`", ", ".join(own), *_asked_again(cause)) for (status, cause), own in found]
     rows += [(f"`{status}`", "", *_asked_again(cause)) for status, cause in CONCLUDED.items()]
     parts = [
         f"{_GENERATED} from pipelines/errors.py; change that file, not this one. -->",
@@ -190,10 +188,6 @@ def _statuses() -> str:
         "without a code are concluded by the export itself.",
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _first(named: tuple[tuple[str, Cause], object]) -> str:
-    return named[0][0]
 
 
 def _asked_again(cause: Cause) -> tuple[str, str]:

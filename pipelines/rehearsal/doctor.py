@@ -74,7 +74,7 @@ def examine(
     try:
         probed = probe(asked, remedies.contracts, everyone, settings, watch=watch, stop=stop)
     except SetupError as error:
-        found.append(replace(problem("credentials", error), scopes=len(asked)))
+        found.append(_refused(error))
     else:
         found += [*_clock(probed), *_outcomes(probed.outcomes, head, remedies)]
     everywhere = [replace(f, scopes=f.scopes or (0 if f.account_id else len(asked))) for f in found]
@@ -86,9 +86,8 @@ def _looked_at(settings: Settings, contracts: Sequence[Contract]) -> tuple[Head,
     try:
         head = look(settings, contracts)
     except (ExportError, OSError) as error:
-        found = problem("warehouse", error)
-        others = [f for f in footing(settings, None) if f.reason != found.reason]
-        return Head(), [found, *(f for f in others if f.verdict is not Verdict.OK)]
+        worse = [f for f in footing(settings, None) if f.verdict is Verdict.PROBLEM]
+        return Head(), worse or [problem("warehouse", error)]
     newest = f"snapshot {head.manifest.seq} is readable" if head.manifest else "no snapshot yet"
     return head, [Finding(area="warehouse", reason=newest), *footing(settings, head)]
 
@@ -112,8 +111,13 @@ def _unplanned(error: ExportError, settings: Settings) -> Finding:
     if isinstance(error, NothingSeen):
         fix = Remedies(settings, {}, {}, ()).of_discovery(text)
         return Finding(area="discovery", verdict=Verdict.PROBLEM, reason=text, fix=fix)
-    area = "credentials" if text.startswith("no AWS credentials") else "settings"
-    return problem(area, error)
+    return _refused(error)
+
+
+def _refused(error: ExportError) -> Finding:
+    """What the user must change before anything is asked."""
+    is_about_keys = any(words in str(error) for words in ("no AWS credentials", "AWS config or credentials files"))
+    return problem("credentials" if is_about_keys else "settings", error)
 
 
 def _of_plan(planned: Plan, remedies: Remedies) -> Iterator[Finding]:

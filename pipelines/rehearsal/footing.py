@@ -34,8 +34,8 @@ def problem(area: str, error: Exception) -> Finding:
     reason, _, fix = str(error).rpartition("; ")
     if isinstance(error, ExportError) and reason:
         return Finding(area=area, verdict=Verdict.PROBLEM, reason=reason, fix=fix)
-    where = "see that this user may read and write it, and that it is not read-only"
-    return Finding(area=area, verdict=Verdict.PROBLEM, reason=str(error), fix=where)
+    told = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+    return Finding(area=area, verdict=Verdict.PROBLEM, reason=told, fix="let this user read and write there")
 
 
 def _tried(settings: Settings) -> str:

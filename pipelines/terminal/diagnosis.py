@@ -31,22 +31,19 @@ def as_objects(checkup: Checkup) -> list[dict[str, Any]]:
 
 def lines(checkup: Checkup) -> Iterator[str]:
     """For people: at most LINES_MAX lines, what most scopes depend on first, and last what is fine."""
-    fine = _fine(checkup)
-    room = LINES_MAX - 2  # the lines of what is fine, and of what finds no room
-    for verdict, (title, style) in _TITLES.items():
-        groups = grouped(checkup.of(verdict))
-        if not groups:
-            continue
-        shown = groups[: max(0, room - 1) // 2]
+    wrong = {verdict: groups for verdict in _TITLES if (groups := grouped(checkup.of(verdict)))}
+    room = LINES_MAX - 1 - 2 * len(wrong)  # without the last line, titles, and what is said of groups without room
+    for verdict, groups in wrong.items():
+        title, style = _TITLES[verdict]
+        shown = groups[: room // 2]
+        room -= 2 * len(shown)
         if shown:
             yield console.styled(f"{title}:", style)
         for group in shown:
             yield from map(console.clean, _group(group))
-        room -= 1 + 2 * len(shown)
-        if len(shown) < len(groups):
-            yield f"{len(groups) - len(shown)} more: {title.lower()}; all of it with --json"
-            room = 0
-    yield console.clean(fine)
+        if rest := len(groups) - len(shown):
+            yield f"{rest} more: {title.lower()}; all of it with --json"
+    yield console.clean(_fine(checkup))
 
 
 def grouped(findings: Iterable[Finding]) -> list[list[Finding]]:
@@ -62,17 +59,19 @@ def _group(group: Sequence[Finding]) -> Iterator[str]:
     what = f"{first.area}, {first.status}" if first.status else first.area
     count = f"{scopes:,} scope{'' if scopes == 1 else 's'}, " if scopes else ""
     such_as = f"such as {first.place}" if len(group) > 1 else first.place
-    yield f"  {count}{what}: {such_as}{': ' if such_as else ''}{first.reason}"
+    reason = first.reason.removeprefix(f"{first.area} ")
+    yield f"  {count}{what}: {such_as}{': ' if such_as else ''}{reason}"
     others = len({f.fix for f in group}) - 1
     more = f"  (and {others} more such fix{'' if others == 1 else 'es'}: --json)" if others else ""
     yield f"    {'fix:':<{_MARGIN - 4}} {first.fix}{more}"
 
 
 def _fine(checkup: Checkup) -> str:
-    """Such as `Fine: warehouse, 14 roles, 52 of 56 calls`."""
+    """Such as `Fine: warehouse, role (14), 52 of 56 calls`."""
     counts = Counter(f.area for f in checkup.of(Verdict.OK))
-    many = {"role": "roles", "call": f"of {checkup.scopes} calls", "credentials": "accounts' credentials"}
-    words = [f"{n:,} {many[area]}" if area in many else area for area, n in counts.items()]
+    calls = f"{counts.pop('call', 0):,} of {checkup.scopes:,} calls"
+    words = [f"{area} ({n:,})" if area in ("role", "credentials") else area for area, n in counts.items()]
+    words += [calls] if checkup.scopes else []
     return f"Fine: {', '.join(words) or 'nothing'}."
 
 

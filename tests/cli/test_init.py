@@ -1,5 +1,7 @@
 """The files that `init` writes: complete, valid once filled in, and never written over."""
 
+import ast
+import csv
 import json
 import re
 import tomllib
@@ -7,11 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import boto3
+import cfnlint.api
 import msgspec
 import pytest
 
 from pipelines import settings, starter
+from pipelines.contracts import permissions
+from pipelines.emulator import Emulator
 from pipelines.errors import BadSettings
+from pipelines.extract.labels import read_labels
 
 Told = Callable[..., tuple[int, str, str]]
 
@@ -25,10 +32,13 @@ def test_it_writes_settings_and_policies_once(tmp_path: Path, told: Told, monkey
 
     assert first[0] == second[0] == 0
     assert re.findall(r"^wrote +(.*)$", first[1], re.M) == [
-        "new/appstream-export.toml", "new/iam/reader-policy.json", "new/iam/reader-trust.json",
+        "new/appstream-export.toml", "new/accounts.csv", "new/prices.csv", "new/iam/reader-policy.json",
+        "new/iam/reader-trust.json", "new/iam/reader-stackset.json", "new/iam/hub-policy.json",
+        "new/iam/hub-trust.json",
     ]  # fmt: skip
     assert re.findall(r"^skipped +(.*): it is there already$", second[1], re.M) == [
-        "new/appstream-export.toml", "new/iam/reader-policy.json",
+        "new/appstream-export.toml", "new/accounts.csv", "new/prices.csv", "new/iam/reader-policy.json",
+        "new/iam/reader-stackset.json", "new/iam/hub-policy.json", "new/iam/hub-trust.json",
     ]  # fmt: skip
     assert (tmp_path / "new" / "appstream-export.toml").read_text() == "mine"
 
@@ -85,3 +95,60 @@ def test_the_policy_allows_what_the_contracts_ask_and_nothing_else() -> None:
 
     assert [s["Action"] for s in policy["Statement"]] == [["appstream:DescribeImageBuilders"]]
     assert [s["Action"] for s in trust["Statement"]] == ["sts:AssumeRole"]
+
+
+def test_the_tables_to_fill_in_can_be_used_as_they_are(tmp_path: Path) -> None:
+    for file in starter.write(tmp_path):
+        assert file[1]
+    settings_of_one = '[[accounts]]\nid = "999988887777"\n'
+    text = (tmp_path / starter.CONFIG_FILE).read_text().replace("# accounts_file", "accounts_file")
+    (tmp_path / starter.CONFIG_FILE).write_text(text + settings_of_one)
+    loaded = settings.load(tmp_path / starter.CONFIG_FILE, {})
+
+    assert list(read_labels(loaded.accounts_file)) == ["111122223333"]
+    with (tmp_path / starter.PRICES).open(newline="") as lines:
+        prices = csv.DictReader(lines)
+        assert prices.fieldnames == [
+            "region", "instance_type", "platform", "usd_per_hour", "disk_usd_per_gb_month", "valid_from",
+        ]  # fmt: skip
+        assert list(prices) == []
+
+
+def test_the_stack_set_passes_cloudformations_own_linter() -> None:
+    found = cfnlint.api.lint(starter.files()[starter.STACK_SET], config={"regions": ["us-east-1"]})
+
+    assert [str(match) for match in found] == []
+
+
+def test_the_stack_makes_a_role_with_the_shipped_policy_that_trusts_the_hub(aws: Emulator) -> None:
+    for account_id, external_id in (("111122223333", ""), ("444455556666", "of-ours")):
+        role, policy = made_by_the_stack(aws, account_id, HubAccountId="999988887777", ExternalId=external_id)
+        (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+
+        assert role["Arn"] == f"arn:aws:iam::{account_id}:role/AppStreamExportReader"
+        assert policy == json.loads(starter.files()[starter.POLICY])
+        assert (trust["Principal"], trust["Action"]) == ({"AWS": "arn:aws:iam::999988887777:root"}, "sts:AssumeRole")
+        assert trust.get("Condition") == ({"StringEquals": {"sts:ExternalId": external_id}} if external_id else None)
+
+
+def made_by_the_stack(aws: Emulator, account_id: str, **parameters: str) -> tuple[Any, Any]:
+    """The role that CloudFormation makes of the template, and its policy."""
+    keys = aws.credentials(account_id) | {"region_name": "us-east-1", "endpoint_url": aws.endpoint_url}
+    boto3.client("cloudformation", **keys).create_stack(
+        StackName="reader",
+        TemplateBody=starter.files()[starter.STACK_SET],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+    )
+    iam, name = boto3.client("iam", **keys), "AppStreamExportReader"
+    policy = iam.get_role_policy(RoleName=name, PolicyName="appstream-export")["PolicyDocument"]
+    return iam.get_role(RoleName=name)["Role"], ast.literal_eval(policy)  # moto keeps it in Python's words
+
+
+def test_the_hub_may_assume_the_role_that_the_stack_set_makes() -> None:
+    shipped = {name: json.loads(text) for name, text in starter.files().items() if name.endswith(".json")}
+    assume, lists = shipped[starter.HUB_POLICY]["Statement"]
+
+    assert assume["Resource"].endswith(f":role/{shipped[starter.STACK_SET]['Parameters']['RoleName']['Default']}")
+    assert f'role_name = "{starter.ROLE_NAME}"' in starter.CONFIG
+    assert lists["Action"] == sorted(permissions.DISCOVERY)

@@ -10,6 +10,7 @@ STATUSES = {
     "request_limit": "throttled",
     "deny": "denied",
     "deny_scp": "denied",
+    "no_role": "denied",
     "expired": "expired",
     "error500": "error",
     "reset": "network",

@@ -67,6 +67,8 @@ class Wire:
         self.leads_to: dict[str, str] = {}
         """Role or key → the account that STS says it is; by default the one in its name."""
         self.session_s = 3600
+        self.date: str | None = None
+        """The Date of every answer; by default the true one."""
         self._scripts: dict[str, deque[Reply]] = {}
         self._always: dict[str, Callable[[Seen], Reply]] = {}
         self._lock = threading.Lock()
@@ -179,6 +181,9 @@ class _Door(BaseHTTPRequestHandler):
             self.wfile.flush()
             time.sleep(reply.drip_s)
         self.wfile.write(b"" if reply.drip_s else reply.body)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return self.aws.date or super().date_time_string(timestamp)
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
