@@ -168,7 +168,8 @@ def _plan(args: argparse.Namespace) -> int:
     if args.format == "json":
         _say_json(outlook.as_object(foreseen))
     else:
-        _say_all(outlook.lines(foreseen, console.command("run", *_same_words(args))))
+        doctor = console.command("doctor", *_elsewhere(args))
+        _say_all(outlook.lines(foreseen, console.command("run", *_same_words(args)), doctor))
     return foreseen.exit_code
 
 
@@ -182,7 +183,7 @@ def _run(args: argparse.Namespace) -> int:
     loaded, contracts = _into(args.warehouse, settings.load(args.config)), load_all()
     with stoppable() as stop, watching() as watch:
         result = run(loaded, contracts, _request(args, loaded), watch=watch, stop=stop)
-    told = summary.summarize(result, contracts, loaded.warehouse, _retry(args), s3=loaded.s3)
+    told = summary.summarize(result, contracts, loaded.warehouse, _elsewhere(args), s3=loaded.s3)
     if args.format == "json":
         _say_json(summary.as_object(told))
     else:
@@ -344,13 +345,8 @@ def _request(args: argparse.Namespace, loaded: "Settings") -> "Request":
     )
 
 
-def _retry(args: argparse.Namespace) -> str:
-    """The command that asks what failed again, of the same configuration and into the same warehouse."""
-    return console.command("run", "--retry-failed", *_elsewhere(args))
-
-
 def _elsewhere(args: argparse.Namespace) -> list[str]:
-    """The configuration and the warehouse, where they were typed."""
+    """The words by which another command finds the same configuration and the same warehouse."""
     words = ["--config", str(args.config)] if args.config else []
     return words + (["--warehouse", args.warehouse] if args.warehouse else [])
 

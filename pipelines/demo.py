@@ -96,7 +96,7 @@ def play(folder: Path, stop: Event) -> None:
                 estate.open(aws)
             with watching(is_quiet=True) as watch:
                 result = run(loaded, contracts, watch=watch, stop=stop)
-            _tell(moment, estate, summary.summarize(result, contracts, loaded.warehouse, ""))
+            _tell(moment, estate, summary.summarize(result, contracts, loaded.warehouse))
     _answer(loaded, contracts)
     _show_commands(folder)
 

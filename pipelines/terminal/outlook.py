@@ -42,15 +42,15 @@ def as_object(forecast: Forecast) -> dict[str, Any]:
     }
 
 
-def lines(forecast: Forecast, run: str) -> Iterator[str]:
-    """For people; `run` is the command that would do it."""
+def lines(forecast: Forecast, run: str, doctor: str) -> Iterator[str]:
+    """For people; `run` is the command that would do it, `doctor` the one that finds out why not."""
     for name, text in _facts(forecast):
         line = console.clean(f"{name:<{_MARGIN}}{text}")
         yield console.wrapped(line, " " * _MARGIN)
     yield f"{'do it':<{_MARGIN}}{run}"
     if problem := forecast.plan.discovery_problem:
         yield console.wrapped(console.clean(f"discovery failed: {problem}"), "  ")
-        yield "a run would ask those, and end with 3; find out why: " + console.command("doctor")
+        yield f"a run would ask those, and end with 3; find out why: {doctor}"
 
 
 def _facts(forecast: Forecast) -> Iterator[tuple[str, str]]:
@@ -76,11 +76,9 @@ def _facts(forecast: Forecast) -> Iterator[tuple[str, str]]:
 def _calls(forecast: Forecast) -> str:
     cost = forecast.cost
     unknown = len(forecast.tasks) - cost.known_tasks
-    basis = [f"{cost.known_tasks:,} tasks as many as their last answer took"] if cost.known_tasks else []
-    basis += [f"{unknown:,} tasks taken for one each"] if unknown else []
-    basis += [f"{cost.session_calls:,} for sessions"] if cost.session_calls else []
-    asked = f"; {forecast.plan.calls:,} for this plan are done" if forecast.plan.calls else ""
-    return f"{cost.calls:,}{': ' if basis else ''}{', '.join(basis)}{asked}"
+    assumed = f" (one each for the {unknown:,} that were never measured)" if unknown else ""
+    asked = f"; {forecast.plan.calls:,} more, for this plan, are done" if forecast.plan.calls else ""
+    return f"{cost.calls:,}: {cost.task_calls:,} for tasks{assumed}, {cost.session_calls:,} for sessions{asked}"
 
 
 def _time(forecast: Forecast) -> str:

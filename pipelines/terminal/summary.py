@@ -21,19 +21,32 @@ _LOOK = "select account_id, region, status, reason from coverage where status <>
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """A run's result, and what its snapshot holds. `changes` counts rows by kind; `retry` asks again what failed."""
+    """A run's result, and what its snapshot holds. `changes` counts rows by kind.
+
+    `elsewhere` are the words that lead a next command to the same configuration and warehouse.
+    """
 
     result: RunResult
     warehouse: str
-    retry: str
+    elsewhere: Sequence[str]
     names: Mapping[str, str]
     changes: Mapping[str, int]
     stale_scopes: int
     stale_items: int
 
+    @property
+    def retry(self) -> str:
+        """The command that asks again what failed."""
+        return console.command("run", "--retry-failed", *self.elsewhere)
+
 
 def summarize(
-    result: RunResult, contracts: Sequence[Contract], warehouse: str, retry: str, *, s3: S3Settings | None = None
+    result: RunResult,
+    contracts: Sequence[Contract],
+    warehouse: str,
+    elsewhere: Sequence[str] = (),
+    *,
+    s3: S3Settings | None = None,
 ) -> Summary:
     """Look into the snapshot for what the result itself does not say."""
     changes: Counter[str] = Counter()
@@ -52,7 +65,7 @@ def summarize(
     return Summary(
         result=result,
         warehouse=warehouse,
-        retry=retry,
+        elsewhere=elsewhere,
         names={row["account_id"]: row["account_name"] for row in named},
         changes=changes,
         stale_scopes=stale_scopes,
@@ -93,8 +106,8 @@ def lines(summary: Summary) -> Iterator[str]:
     if result.discovery_problem:
         problem = f"discovery failed, so this ends with {result.exit_code}: {result.discovery_problem}"
         yield console.wrapped(console.clean(problem), "  ")
-        yield f"find out why:      {console.command('doctor')}"
-        yield f"accept what AWS lists, though short or empty:  {console.command('run', '--force')}"
+        yield f"find out why:      {console.command('doctor', *summary.elsewhere)}"
+        yield f"accept what AWS lists, though short or empty:  {console.command('run', '--force', *summary.elsewhere)}"
 
 
 def _told(summary: Summary) -> Iterator[str]:

@@ -298,7 +298,7 @@ def test_however_much_is_wrong_it_takes_twenty_lines_the_worst_first() -> None:
 
     assert len(said) <= diagnosis.LINES_MAX
     assert said[1].startswith("  30 scopes, call: ")
-    assert "22 more: to mend; all of it with --json" in said
+    assert "24 more: to mend; all of it with --json" in said
 
 
 def test_the_same_reason_in_many_scopes_is_told_once() -> None:

@@ -219,7 +219,7 @@ def test_a_bug_of_ours_is_its_scopes_error_alone(
 def test_nothing_answers_is_one_line_with_the_command(asking: Asking) -> None:
     asking.endpoint_url = "http://127.0.0.1:9"
 
-    fix = r"nothing answers at http://127.0.0.1:9: start it with: appstream-export emulate --dir /"
+    fix = r"nothing answers at http://127.0.0.1:9; start it with: appstream-export emulate --dir /"
     with pytest.raises(SetupError, match=fix):
         asking.start()
 
