@@ -33,8 +33,8 @@ def problem(area: str, error: Exception) -> Finding:
     """What was raised, as a finding: our errors end with their fix, behind the last semicolon."""
     reason, _, fix = str(error).rpartition("; ")
     if isinstance(error, ExportError):
-        known = {"reason": reason, "fix": fix} if reason else {"reason": fix, "fix": "correct what the reason names"}
-        return Finding(area=area, verdict=Verdict.PROBLEM, **known)
+        told, fix = (reason, fix) if reason else (fix, "correct what the reason names")
+        return Finding(area=area, verdict=Verdict.PROBLEM, reason=told, fix=fix)
     told = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
     return Finding(area=area, verdict=Verdict.PROBLEM, reason=told, fix="let this user read and write there")
 

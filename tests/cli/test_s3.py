@@ -51,3 +51,15 @@ def test_reading_commands_need_only_the_environment(
     code, _, said = told(*NAMES, "--warehouse", "s3://nowhere")
     assert (code, said.count("\n")) == (2, 1)
     assert "NoSuchBucket" in said
+
+
+@pytest.mark.usefixtures("configured")
+def test_the_doctor_tries_conditional_writes_and_names_a_bucket_that_is_not_there(told: Told) -> None:
+    code, out, _ = told("doctor", "--json")
+    wrong, said, _ = told("doctor", "--warehouse", "s3://nowhere")
+
+    assert (code, wrong) == (0, 1)
+    assert f"{PLACE} can be read and written, and knows conditional writes" in out
+    assert "1 scope, warehouse: s3://nowhere: NoSuchBucket" in said
+    assert "fix: make the bucket, or correct its name" in said
+    assert "no snapshot in" in told("status")[2]
