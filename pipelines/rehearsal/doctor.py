@@ -14,7 +14,7 @@ from pipelines.lake.decisions import is_by_design
 from pipelines.rehearsal.finding import Finding, Verdict
 from pipelines.rehearsal.footing import footing, problem
 from pipelines.rehearsal.head import Head, look
-from pipelines.rehearsal.remedies import Remedies
+from pipelines.rehearsal.remedies import Remedies, leave_out
 from pipelines.run import Request, limit
 from pipelines.scope import Outcome, Status, Task, Watch
 from pipelines.settings import Settings
@@ -150,7 +150,7 @@ def _skipped(planned: Plan, chosen: Iterable[Task], accounts: Mapping[str, Accou
             account_name=accounts[account_id].name,
             status=Status.SKIPPED,
             reason=planned.skipped[tasks[0]],
-            fix=f'[organization] exclude_accounts = ["{account_id}"]',
+            fix=leave_out(accounts[account_id]),
         )
 
 
@@ -203,7 +203,7 @@ def _door(account: Account, shut: Outcome | None, scopes: int, remedies: Remedie
 
 def _scope(outcome: Outcome, account: Account, remedies: Remedies) -> Finding:
     if outcome.status.is_answer:
-        return _about(outcome, account, area="call", reason="answered")
+        return _about(outcome, account, area="call", status=Status.OK.value, reason="answered")
     area = "region" if outcome.status in (Status.DISABLED, Status.UNAVAILABLE) else "call"
     area = "clock" if outcome.error_code in _CLOCK else area
     verdict = Verdict.EXPECTED if outcome.task in remedies.closed else Verdict.PROBLEM

@@ -97,10 +97,8 @@ class Remedies:
         gone = {t.scope.region for t in self.closed if t.scope.account_id == account_id} | {region}
         left = [r for r in self._regions(account_id) if r not in gone]
         account = self.accounts[account_id]
-        if not left and account.source == "organization":
-            return f'[organization] exclude_accounts = ["{account_id}"]'
         if not left:
-            return f"take [[accounts]] {account_id} out"
+            return leave_out(account)
         if account.source == "organization":
             door = f'id = "{account_id}", role_arn = "{account.role_arn}", regions = {_list(left)}'
             return f"add [[accounts]] with {door}"
@@ -118,6 +116,13 @@ class Remedies:
     def _regions(self, account_id: str | None = None) -> list[str]:
         scopes = (t.scope for t in self.planned)
         return list(dict.fromkeys(s.region for s in scopes if account_id in (None, s.account_id)))
+
+
+def leave_out(account: Account) -> str:
+    """The line of the settings without which an account is not read at all."""
+    if account.source == "organization":
+        return f'[organization] exclude_accounts = ["{account.id}"]'
+    return f"take [[accounts]] {account.id} out"
 
 
 def _door(account: Account) -> str:

@@ -76,7 +76,7 @@ def _facts(forecast: Forecast) -> Iterator[tuple[str, str]]:
 def _calls(forecast: Forecast) -> str:
     cost = forecast.cost
     unknown = len(forecast.tasks) - cost.known_tasks
-    assumed = f" (one each for the {unknown:,} that were never measured)" if unknown else ""
+    assumed = f" ({unknown:,} taken for one each)" if unknown else ""
     asked = f"; {forecast.plan.calls:,} more, for this plan, are done" if forecast.plan.calls else ""
     return f"{cost.calls:,}: {cost.task_calls:,} for tasks{assumed}, {cost.session_calls:,} for sessions{asked}"
 
