@@ -59,7 +59,7 @@ def _group(group: Sequence[Finding]) -> Iterator[str]:
     what = f"{first.area}, {first.status}" if first.status else first.area
     count = f"{scopes:,} scope{'' if scopes == 1 else 's'}, " if scopes else ""
     such_as = f"such as {first.place}" if len(group) > 1 else first.place
-    reason = first.reason.removeprefix(f"{first.area} ")
+    reason = first.reason if first.account_id else first.reason.removeprefix(f"{first.area} ")
     yield f"  {count}{what}: {such_as}{': ' if such_as else ''}{reason}"
     others = len({f.fix for f in group}) - 1
     more = f"  (and {others} more such fix{'' if others == 1 else 'es'}: --json)" if others else ""
@@ -68,7 +68,8 @@ def _group(group: Sequence[Finding]) -> Iterator[str]:
 
 def _fine(checkup: Checkup) -> str:
     """Such as `Fine: warehouse, role (14), 52 of 56 calls`."""
-    counts = Counter(f.area for f in checkup.of(Verdict.OK))
+    wrong = {f.area for f in checkup.of(Verdict.PROBLEM) if not f.account_id}
+    counts = Counter(f.area for f in checkup.of(Verdict.OK) if f.area not in wrong)
     calls = f"{counts.pop('call', 0):,} of {checkup.scopes:,} calls"
     words = [f"{area} ({n:,})" if area in ("role", "credentials") else area for area, n in counts.items()]
     words += [calls] if checkup.scopes else []
