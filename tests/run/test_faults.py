@@ -14,6 +14,7 @@ FAILS = {
     "request_limit": "throttled",
     "deny": "denied",
     "deny_scp": "denied",
+    "no_role": "denied",
     "expired": "expired",
     "error500": "error",
     "reset": "network",
