@@ -22,9 +22,10 @@ from pipelines.contracts.model import known_values
 from pipelines.errors import BadSettings, ExportError, Interrupted, NothingSeen, did_you_mean
 from pipelines.extract import Account, Known, Plan, extract, plan, prove_disabled
 from pipelines.lake import catalog, manifest
-from pipelines.lake.commit import RunFacts, commit, find_attempt, head_rows, head_scope_runs
+from pipelines.lake.commit import Price, RunFacts, commit, find_attempt, head_rows, head_scope_runs
 from pipelines.lake.draft import Draft
 from pipelines.lake.manifest import Manifest
+from pipelines.lake.prices import read_prices
 from pipelines.lake.store import Store, open_store
 from pipelines.scope import Ask, Outcome, Scope, Status, Task, Watch
 from pipelines.settings import Settings, is_loopback
@@ -103,6 +104,7 @@ def run(
     attempt_id = attempt_id or run_id
     started_at = datetime.now(UTC)
     stop = stop or Event()
+    prices = read_prices(settings.feeds.prices)
     planned = _planned(settings, contracts, request, run_id, watch, stop)
     limited = _limit(planned.tasks, request)
     store = _store(settings, create=True)
@@ -124,7 +126,7 @@ def run(
         regions_source=planned.regions_source,
         forced=request.force,
     )
-    committed = _sweep_and_commit(settings, contracts, request, store, planned, chosen, facts, watch, stop)
+    committed = _sweep_and_commit(settings, contracts, request, store, planned, chosen, prices, facts, watch, stop)
     unpublished = _publish(settings, contracts, store, watch) if request.publish else None
     problem = planned.discovery_problem
     return _result(store, committed, settings, problem, committed=True, catalog_problem=unpublished)
@@ -171,6 +173,7 @@ def _sweep_and_commit(
     store: Store,
     planned: Plan,
     chosen: Collection[Task],
+    prices: Sequence[Price],
     facts: RunFacts,
     watch: Watch,
     stop: Event,
@@ -197,6 +200,7 @@ def _sweep_and_commit(
             outcomes=outcomes,
             accounts=[_account_row(a) for a in planned.accounts],
             facts=facts,
+            prices=prices,
             guard_percent=settings.lake.guard_percent,
         )
     except BaseException:
