@@ -17,7 +17,7 @@ from pipelines import __version__
 from pipelines.errors import BadSettings, ExportError
 from pipelines.terminal import console
 from pipelines.terminal.signals import EXIT, Signalled, interruptible, stoppable
-from pipelines.terminal.words import Parser, Usage, folder, listed, place, port, positive
+from pipelines.terminal.words import Parser, Usage, assigned, folder, listed, place, port, positive
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -164,6 +164,24 @@ def _sql(args: argparse.Namespace) -> int:
     warehouse, s3 = _warehouse(args)
     with connect(warehouse, s3=s3) as con:
         found = interruptible(lambda: query(con, sql), con.interrupt)
+    return _write(found, args.format)
+
+
+def _query(args: argparse.Namespace) -> int:
+    from pipelines.lake import questions
+    from pipelines.lake.catalog import connect
+    from pipelines.terminal.dictionary import asked_of
+
+    if args.name is None:
+        return _write(asked_of(questions.questions(), is_brief=args.format == "table"), args.format)
+    asked = questions.question(args.name)
+    given = questions.values(asked, dict(args.param))
+    if args.sql:
+        console.say(asked.sql.rstrip())
+        return 0
+    warehouse, s3 = _warehouse(args)
+    with connect(warehouse, s3=s3) as con:
+        found = interruptible(lambda: questions.query(con, asked.sql, given), con.interrupt)
     return _write(found, args.format)
 
 
@@ -382,6 +400,13 @@ def _add_reading(commands: Commands) -> None:
     sql = _add_at_warehouse(commands, "sql", _sql, doc)
     sql.add_argument("sql", metavar="SQL", help="one statement, in quotes; - reads it from stdin")
     _add_format(sql)
+    doc = "Ask a named question. Without a name it lists them, with what they may be told."
+    asks = _add_at_warehouse(commands, "query", _query, doc)
+    asks.add_argument("name", metavar="NAME", nargs="?", help="such as running_over")
+    asks.add_argument("-p", "--param", type=assigned, action="append", default=[], metavar="K=V",
+                      help="a parameter of the question, such as hours=12; may be repeated")  # fmt: skip
+    asks.add_argument("--sql", action="store_true", help="print its SQL instead of asking")
+    _add_format(asks)
     doc = "List every table and view."
     _add_format(_add(commands, "tables", _tables, doc))
     describe = _add(commands, "describe", _describe, "Describe a table: its key, its columns, its join.")

@@ -25,7 +25,7 @@ VIEWS = ("views", "marts")
 SEVERITIES = ("error", "warn")
 PARAM_TYPES = ("integer", "number", "text", "boolean", "date")
 _LINE = re.compile(r"-- (?P<name>\w+)(?: (?P<type>[a-z]+(?:\(\d+,\d+\))?))?: (?P<text>.+)")
-_PARAM = re.compile(r"-- param (?P<name>\w+): (?P<type>[a-z]+) = (?P<default>.*?) -- (?P<doc>.+)")
+_PARAM = re.compile(r"-- param (?P<name>\w+): (?P<type>[a-z]+) = (?P<default>.*?) ?-- (?P<doc>.+)")
 _WORDS = ("reads", "severity", "question")
 
 

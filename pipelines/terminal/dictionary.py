@@ -9,6 +9,7 @@ from pipelines.contracts import Contract, load_all, sqlfiles
 from pipelines.contracts.arrow import DUCKDB_TYPES
 from pipelines.contracts.contract import all_tables
 from pipelines.contracts.render import join_to_parent
+from pipelines.contracts.sqlfiles import SqlFile
 from pipelines.errors import SetupError, did_you_mean
 
 
@@ -50,6 +51,27 @@ def overview(*, is_brief: bool) -> pa.Table:
     joins = pa.array([e.join for e in found], pa.string())
     resources = pa.array([e.resource for e in found], pa.string())
     return pa.table(columns | {"resource": resources, "key": keys, "join_to_parent": joins})
+
+
+def asked_of(questions: Sequence[SqlFile], *, is_brief: bool) -> pa.Table:
+    """One row per named question; unless brief, parameters with type and doc, and what it reads."""
+    names, asks = [q.name for q in questions], [q.question for q in questions]
+    if is_brief:
+        told = [", ".join(f"{p.name}={p.default}" for p in q.params) for q in questions]
+        return pa.table({"name": names, "question": asks, "parameters": told})
+    params = [
+        [{"name": p.name, "type": p.type, "default": p.default, "doc": p.doc} for p in q.params] for q in questions
+    ]
+    kind = pa.list_(pa.struct([(key, pa.string()) for key in ("name", "type", "default", "doc")]))
+    return pa.table(
+        {
+            "name": names,
+            "title": [q.doc for q in questions],
+            "question": asks,
+            "parameters": pa.array(params, kind),
+            "reads": pa.array([list(q.reads) for q in questions], pa.list_(pa.string())),
+        }
+    )
 
 
 def columns(entry: Entry) -> pa.Table:
