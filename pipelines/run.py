@@ -1,4 +1,4 @@
-"""One run: sweep, commit, catalog, checks, in this order. Called by the command line and by Dagster, knows neither."""
+"""One run: sweep, commit, catalog, checks, feeds, in this order. Called by the command line and by Dagster, knows neither."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ from typing import Any
 
 from ulid import ULID
 
-from pipelines import __version__
+from pipelines import __version__, feeds
 from pipelines.contracts import Contract
 from pipelines.contracts.contract import all_tables
 from pipelines.contracts.model import known_values
@@ -64,6 +64,8 @@ class RunResult:
     """What sql/checks found in the snapshot that this call committed; none where they could not be run."""
     checks_problem: str | None = None
     """Why they could not be run; the snapshot stands all the same."""
+    feeds_problem: str | None = None
+    """The same of feeds; also why they show an older snapshot than this one."""
     discovery_problem: str | None = None
     """The accounts could not be discovered, so that the last known ones were asked: a failure of the run."""
     max_failed_ratio: float = 0.0
@@ -108,7 +110,7 @@ def run(
     stop: Event | None = None,
     moment: datetime | None = None,
 ) -> RunResult:
-    """Find out who is asked, ask AWS, commit a snapshot, publish the catalog, check what it shows.
+    """Find out who is asked, ask AWS, commit a snapshot, publish its catalog, check what it shows, publish feeds.
 
     `run_id` names the intent: a later attempt under the same one asks only what failed. `attempt_id` names the try:
     it commits at most once. Both default to a new ULID. `moment` is for an emulated AWS with a life of its own: the
@@ -147,7 +149,9 @@ def run(
     unpublished = _publish(settings, contracts, store, watch) if request.publish else None
     checked, unchecked = _check(settings, watch)
     result = _result(store, committed, settings, planned.discovery_problem, committed=True, catalog_problem=unpublished)
-    return replace(result, checks=checked, checks_problem=unchecked)
+    known = {} if unchecked else {committed.seq: checked}
+    unfed = _publish_feeds(settings, contracts, store, known, watch) if request.publish else None
+    return replace(result, checks=checked, checks_problem=unchecked, feeds_problem=unfed)
 
 
 def _planned(
@@ -324,6 +328,22 @@ def _check(settings: Settings, watch: Watch) -> tuple[tuple[CheckResult, ...], s
         return (), f"the snapshot is committed, but could not be checked: {error}"
 
 
+def _publish_feeds(
+    settings: Settings,
+    contracts: Sequence[Contract],
+    store: Store,
+    checked: Mapping[int, Sequence[CheckResult]],
+    watch: Watch,
+) -> str | None:
+    watch.stage("feeds")
+    try:
+        published = feeds.publish(store, contracts, settings.feeds, checked=checked)
+    except (ExportError, OSError) as error:
+        _log.debug("publishing failed", exc_info=True)
+        return f"the snapshot is committed, but its feeds could not be published: {error}"
+    return published.problem and f"the snapshot is committed, but feeds show an older one: {published.problem}"
+
+
 def _discovery_problem(store: Store, made: Manifest) -> str | None:
     """What `snapshots` still tells of the discovery behind a snapshot."""
     row = next(r for r in head_rows(store, made, "snapshots") if r["seq"] == made.seq)
@@ -340,6 +360,7 @@ def _result(
     *,
     committed: bool,
     catalog_problem: str | None = None,
+    feeds_problem: str | None = None,
 ) -> RunResult:
     rows = [r for r in head_scope_runs(store, made) if _is_of_this_run(r, made)]
     return RunResult(
@@ -348,6 +369,7 @@ def _result(
         outcomes={_task(r): _outcome(r) for r in rows},
         expected=frozenset(_task(r) for r in rows if r["is_expected"]),
         catalog_problem=catalog_problem,
+        feeds_problem=feeds_problem,
         discovery_problem=discovery_problem,
         max_failed_ratio=settings.extract.max_failed_ratio,
     )

@@ -4,6 +4,7 @@
 --   a line that goes on is indented
 -- reads: image_builder_state_spans                 the tables and views that it reads
 -- region varchar: AWS region.                      a column, its DuckDB type and what it means (views and marts)
+-- key: image_builder_key                          feeds: the column that is unique and never null
 -- severity: warn                                   checks: what its rows are worth, error or warn
 -- question: Which builders run?                    questions: as a person would ask
 -- param hours: integer = 2 -- At least so many.    questions: what may be set, its type and default
@@ -26,7 +27,7 @@ SEVERITIES = ("error", "warn")
 PARAM_TYPES = ("integer", "number", "text", "boolean", "date")
 _LINE = re.compile(r"-- (?P<name>\w+)(?: (?P<type>[a-z]+(?:\(\d+,\d+\))?))?: (?P<text>.+)")
 _PARAM = re.compile(r"-- param (?P<name>\w+): (?P<type>[a-z]+) = (?P<default>.*?) ?-- (?P<doc>.+)")
-_WORDS = ("reads", "severity", "question")
+_WORDS = ("reads", "key", "severity", "question")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class SqlFile:
     question: str | None = None
     place: str = ""
     """Where it lies, for people: `sql/marts/exposure.sql`."""
+    key: str | None = None
 
 
 def views() -> list[SqlFile]:
@@ -102,7 +104,8 @@ def _checked(
         raise BadContract(f'{file.name}: param {strange.name}: "{strange.type}" is none of {", ".join(PARAM_TYPES)}')
     reads = tuple(name.strip() for name in words.get("reads", "").split(",") if name.strip())
     place = f"sql/{file.parent.name}/{file.name}"
-    return SqlFile(file.stem, words[file.stem], reads, text, columns, params, severity, words.get("question"), place)
+    question, key = words.get("question"), words.get("key")
+    return SqlFile(file.stem, words[file.stem], reads, text, columns, params, severity, question, place, key)
 
 
 def _header(text: str) -> Iterator[tuple[int, str]]:

@@ -80,6 +80,7 @@ def as_object(summary: Summary) -> dict[str, Any]:
         "catalog_problem": result.catalog_problem,
         "checks": [_check(check) for check in result.checks],
         "checks_problem": result.checks_problem,
+        "feeds_problem": result.feeds_problem,
         "exit_code": result.exit_code,
     }
 
@@ -109,6 +110,9 @@ def lines(summary: Summary) -> Iterator[str]:
     if result.catalog_problem:
         again = console.command("catalog", "--warehouse", summary.warehouse)
         yield f"{console.clean(result.catalog_problem)}; try again with: {again}"
+    if result.feeds_problem:
+        again = console.command("feeds", "publish", "--warehouse", summary.warehouse)
+        yield f"{console.clean(result.feeds_problem)}; try again with: {again}"
 
 
 def facts(summary: Summary) -> Iterator[str]:
