@@ -228,7 +228,7 @@ def _feeds_publish(args: argparse.Namespace) -> int:
     from pipelines.feeds import publish
 
     store, settings = _feeds_of(args)
-    published = publish(store, load_all(), settings)
+    published = publish(store, load_all(), settings, anew=True)
     if published.problem:
         console.note(f"{PROG}: {console.clean(published.problem)}")
     console.say(f"{len(published.rows)} feeds, {sum(published.rows.values()):,} rows: {published.place}")

@@ -104,7 +104,7 @@ def _feeds(
     store: Store, shelf: Shelf, contracts: Sequence[Contract], settings: FeedsSettings, name: str
 ) -> dict[str, Feed]:
     if name == NEXT:
-        with outlet.opened(store, contracts) as lake:
+        with outlet.opened(store, contracts, anew=True) as lake:
             return {feed.name: feed for feed in definitions(contracts, settings.account_labels, lake)}
     if "/" in name or name == ".":
         return _in_folder(Path(name))

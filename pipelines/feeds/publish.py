@@ -72,16 +72,18 @@ def publish(
     *,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     check: Check = checks.run,
+    anew: bool = False,
 ) -> Published:
     """Publish the head's feeds, and remove old generations. Raises StorageFailed, SetupError; readers keep what was.
 
-    `check` is given a connection to the snapshot before anything is written.
+    `check` is given a connection to the snapshot before anything is written. `anew` is for a catalog that this very
+    version may not have published.
     """
     shelf = Shelf(store, file_mode=int(settings.file_mode, 8), create=True)
     with storage_errors(store):
         erased_seq = outlet.erased_since(store)
         for _ in range(_REPUBLISHES):
-            published, seq = _publish(store, shelf, contracts, settings, check, erased_seq, clock())
+            published, seq = _publish(store, shelf, contracts, settings, check, erased_seq, clock(), anew=anew)
             newest = head(store)
             if newest is None or newest.seq <= seq:
                 break  # else another run committed meanwhile, and we may have replaced its newer feeds
@@ -97,8 +99,10 @@ def _publish(
     check: Check,
     erased_seq: int,
     now: datetime,
+    *,
+    anew: bool,
 ) -> tuple[Published, int]:
-    with outlet.opened(store, contracts) as lake:
+    with outlet.opened(store, contracts, anew=anew) as lake:
         edition = _edition(lake, definitions(contracts, settings.account_labels, lake), now)
         if broken := [f"{c.name} ({c.rows} rows)" for c in check(lake.con) if c.severity == "error" and c.rows]:
             why = f"snapshot {lake.snapshot_id} breaks {', '.join(broken)}; look closer: appstream-export verify"

@@ -63,13 +63,16 @@ def connect(warehouse: str, *, s3: S3Settings | None = None) -> duckdb.DuckDBPyC
     return con
 
 
-def reading(store: Store, contracts: Sequence[Contract]) -> duckdb.DuckDBPyConnection:
-    """The same for our own work: not locked. `lake.shows` tells which snapshot it is."""
+def reading(store: Store, contracts: Sequence[Contract], *, anew: bool = False) -> duckdb.DuckDBPyConnection:
+    """The same for our own work: not locked. `lake.shows` tells which snapshot it is.
+
+    `anew` makes the views even where a catalog has them, for it may be of an older version, or of other contracts.
+    """
     newest = head(store)
     if newest is None:
         raise SetupError(f"no snapshot in {store.root} yet: make one with: appstream-export run")
     con = connection(store)
-    if not _attached(con, store, newest):
+    if anew or not _attached(con, store, newest):
         with sql.reading_errors():
             _make(con, contracts, history(store), store.uri())
     return con

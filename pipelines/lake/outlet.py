@@ -110,9 +110,9 @@ class Outlet:
 
 
 @contextmanager
-def opened(store: Store, contracts: Sequence[Contract]) -> Generator[Outlet]:
-    """The head's outlet; raises SetupError before the first snapshot."""
-    with closing(reading(store, contracts)) as con:
+def opened(store: Store, contracts: Sequence[Contract], *, anew: bool = False) -> Generator[Outlet]:
+    """The head's outlet; raises SetupError before the first snapshot. `anew` trusts no published catalog."""
+    with closing(reading(store, contracts, anew=anew)) as con:
         yield Outlet(con)
 
 
