@@ -1,4 +1,4 @@
-"""One run: sweep, commit, catalog, checks, feeds, in this order. Called by the command line and by Dagster, knows neither."""
+"""One run: sweep, commit, catalog, checks, feeds. Called by the command line and by Dagster, knows neither."""
 
 import json
 import logging

@@ -11,6 +11,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import msgspec
@@ -32,7 +33,8 @@ from pipelines.lake.sql import quoted
 from pipelines.lake.store import Store, storage_errors
 from pipelines.settings import FeedsSettings
 
-Check: TypeAlias = Callable[[Any], Sequence[CheckResult]]
+Checked: TypeAlias = Mapping[int, Sequence[CheckResult]]
+_UNCHECKED: Checked = MappingProxyType({})
 DEFAULTS = FeedsSettings()
 _REPUBLISHES = 5  # each means that yet another run committed while we wrote
 _FORMULA = r"^[=+\-@\t\r]"
@@ -71,19 +73,19 @@ def publish(
     settings: FeedsSettings = DEFAULTS,
     *,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    check: Check = checks.run,
+    checked: Checked = _UNCHECKED,
     anew: bool = False,
 ) -> Published:
     """Publish the head's feeds, and remove old generations. Raises StorageFailed, SetupError; readers keep what was.
 
-    `check` is given a connection to the snapshot before anything is written. `anew` is for a catalog that this very
-    version may not have published.
+    `checked` are results of checks that are known already, by the seq of the head that they are of. `anew` is for a
+    catalog that this very version may not have published.
     """
     shelf = Shelf(store, file_mode=int(settings.file_mode, 8), create=True)
     with storage_errors(store):
         erased_seq = outlet.erased_since(store)
         for _ in range(_REPUBLISHES):
-            published, seq = _publish(store, shelf, contracts, settings, check, erased_seq, clock(), anew=anew)
+            published, seq = _publish(store, shelf, contracts, settings, checked, erased_seq, clock(), anew=anew)
             newest = head(store)
             if newest is None or newest.seq <= seq:
                 break  # else another run committed meanwhile, and we may have replaced its newer feeds
@@ -96,7 +98,7 @@ def _publish(
     shelf: Shelf,
     contracts: Sequence[Contract],
     settings: FeedsSettings,
-    check: Check,
+    checked: Checked,
     erased_seq: int,
     now: datetime,
     *,
@@ -104,7 +106,8 @@ def _publish(
 ) -> tuple[Published, int]:
     with outlet.opened(store, contracts, anew=anew) as lake:
         edition = _edition(lake, definitions(contracts, settings.account_labels, lake), now)
-        if broken := [f"{c.name} ({c.rows} rows)" for c in check(lake.con) if c.severity == "error" and c.rows]:
+        results = checked[lake.seq] if lake.seq in checked else checks.run(lake.con)
+        if broken := [f"{result.name} ({result.rows} rows)" for result in results if result.is_error]:
             why = f"snapshot {lake.snapshot_id} breaks {', '.join(broken)}; look closer: appstream-export verify"
             edition = _as_before(lake, shelf, replace(edition, why=why), erased_seq)
         generation = shelf.claim(edition.snapshot_id)

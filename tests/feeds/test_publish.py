@@ -3,7 +3,7 @@
 import csv
 import json
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ from pipelines.feeds.verify import verify
 from pipelines.lake.checks import CheckResult
 from pipelines.lake.store import Store
 from pipelines.settings import FeedsSettings
-from tests.lake.lakes import A, B, EVERYWHERE, Lake, builder, failed, ok
-from tests.lake.stores import Around, Failing
+from tests.lake.lakes import EVERYWHERE, A, B, Lake, builder, failed, ok
+from tests.lake.stores import Around, Failing, Raced
 
 FEEDS = {
     "accounts", "coverage", "export_runs", "feed_status", "image_builder_agent_settings", "image_builder_changes",
@@ -165,7 +165,7 @@ def test_publishing_again_leaves_what_was_published_as_it_was(lake: Lake) -> Non
 
 
 def test_before_the_first_snapshot_there_are_no_feeds(lake: Lake) -> None:
-    with pytest.raises(SetupError, match="no snapshot in .* yet"):
+    with pytest.raises(SetupError, match=r"no snapshot in .* yet"):
         publish(lake.store, lake.contracts)
 
 
@@ -196,7 +196,7 @@ def test_whatever_fails_readers_have_the_old_or_the_new_generation_and_the_next_
     claims = folder(lake) / "claims"
     for left in (1, 2, 3, count // 2, *range(count - 4, count + 1)):
         taken = len([*claims.iterdir()]) - 1  # each costs another try to claim a name
-        with pytest.raises((ExportError, OSError), match="No space left|no answer"):
+        with pytest.raises((ExportError, OSError), match=r"No space left|no answer"):
             publish(Broken(lake.store, left + (taken if left > 1 else 0), landed=landed), lake.contracts)
         seen.add(_served(lake))
         assert [p for p in verify(lake.store) if not p.startswith(("bi.duckdb: ", "latest: "))] == []
@@ -211,16 +211,16 @@ def _served(lake: Lake) -> str:
     return pq.read_table(folder(lake) / current["feeds"]["image_builders"]).column("state")[0].as_py()
 
 
-def check(*results: CheckResult) -> Any:
-    """A check that has found what it found."""
-    return lambda _: results
+def found(name: str, severity: str, rows: int) -> list[CheckResult]:
+    """What a check has found."""
+    return [CheckResult(name=name, doc="", severity=severity, rows=rows)]
 
 
 def test_a_check_of_severity_error_keeps_the_feeds_as_they_are_and_feed_status_says_why(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", state="RUNNING")), failed(B))
-    good = publish(lake.store, lake.contracts, check=check(CheckResult("prices", "warn", 9)))
+    good = publish(lake.store, lake.contracts, checked={1: found("prices", "warn", 9)})
     lake.commit(ok(A, builder("a", state="STOPPED")))
-    stopped = publish(lake.store, lake.contracts, check=check(CheckResult("orphans", "error", 3)))
+    stopped = publish(lake.store, lake.contracts, checked={2: found("orphans", "error", 3)})
 
     assert (good.problem, stopped.current.is_ok) == (None, False)
     assert stopped.problem is not None
@@ -238,7 +238,7 @@ def test_a_check_of_severity_error_keeps_the_feeds_as_they_are_and_feed_status_s
 
 def test_a_check_that_fails_before_there_were_feeds_leaves_feed_status_alone(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
-    stopped = publish(lake.store, lake.contracts, check=check(CheckResult("orphans", "error", 1)))
+    stopped = publish(lake.store, lake.contracts, checked={1: found("orphans", "error", 1)})
 
     assert [*stopped.rows] == ["feed_status"]
     assert verify(lake.store) == []
@@ -280,7 +280,7 @@ def test_an_erased_account_is_in_no_generation_after_the_next_publication(lake: 
     first = publish(lake.store, lake.contracts)
     now = datetime.now(UTC)
     erase(lake.store, lake.contracts, "444455556666", now=now, tool_version="0")
-    after = publish(lake.store, lake.contracts, check=check(CheckResult("orphans", "error", 1)))
+    after = publish(lake.store, lake.contracts, checked={2: found("orphans", "error", 1)})
 
     assert after.removed == (first.current.name,), "at once, and a failed check brings nothing of it back"
     assert [*after.rows] == ["feed_status"]
@@ -288,14 +288,21 @@ def test_an_erased_account_is_in_no_generation_after_the_next_publication(lake: 
     assert verify(lake.store) == []
 
 
+class Overtaken(Around):
+    """A warehouse in which another run commits as soon as feeds are being written."""
+
+    def __init__(self, store: Store, rivals: list[Callable[[], object]]) -> None:
+        super().__init__(store)
+        self.rivals = rivals
+
+    def below(self, folder: str, **how: Any) -> Raced:
+        """The feeds."""
+        return Raced(self._store.below(folder, **how), self.rivals)
+
+
 def test_a_run_that_commits_while_we_publish_is_published_too(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", state="OLD")))
-    rivals: Iterator[Any] = iter([lambda: lake.commit(ok(A, builder("a", state="NEW")))])
-
-    def commit_one(_: object) -> list[CheckResult]:
-        next(rivals, lambda: None)()
-        return []
-
-    published = publish(lake.store, lake.contracts, check=commit_one)
+    rival = Overtaken(lake.store, [lambda: lake.commit(ok(A, builder("a", state="NEW")))])
+    published = publish(rival, lake.contracts)
 
     assert (published.current.seq, table(lake, "image_builders")[0]["state"]) == (2, "NEW")

@@ -84,7 +84,7 @@ def test_damage_is_named(damage: Callable[[Path], object], says: str, copy: Lake
 
 def test_a_pointer_that_is_damaged_is_written_anew(copy: Lake) -> None:
     replace(Path(copy.store.root, "feeds", "v1", "current.json"), b"{")
-    with pytest.raises(StorageFailed, match="current.json is damaged: .*appstream-export feeds publish"):
+    with pytest.raises(StorageFailed, match=r"current.json is damaged: .*appstream-export feeds publish"):
         verify(copy.store)
     publish(copy.store, copy.contracts)
 
