@@ -150,7 +150,8 @@ def run(
     checked, unchecked = _check(settings, watch)
     result = _result(store, committed, settings, planned.discovery_problem, committed=True, catalog_problem=unpublished)
     known = {} if unchecked else {committed.seq: checked}
-    unfed = _publish_feeds(settings, contracts, store, known, watch) if request.publish else None
+    is_fed = request.publish and settings.feeds.publish
+    unfed = _publish_feeds(settings, contracts, store, known, watch) if is_fed else None
     return replace(result, checks=checked, checks_problem=unchecked, feeds_problem=unfed)
 
 

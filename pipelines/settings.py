@@ -155,9 +155,11 @@ class FeedsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """`[feeds]`: what dashboards get. `prices` is a CSV of what an hour costs; labels of accounts become columns.
 
     `file_mode` is octal as in chmod and apart from the warehouse's: others read feeds. `csv` writes each feed as CSV
-    too. Of the published generations, `keep_generations` stay for readers that are at work.
+    too. Of the published generations, `keep_generations` stay for readers that are at work. Where `publish` is off,
+    runs leave feeds as they are, and `feeds publish` is another job.
     """
 
+    publish: bool = True
     csv: bool = False
     prices: str | None = None
     file_mode: Literal["0600", "0640", "0644", "0660", "0664"] = "0640"

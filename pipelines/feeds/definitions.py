@@ -18,7 +18,6 @@ from pipelines.contracts.sqlfiles import SqlFile
 from pipelines.errors import BadContract, BadSettings
 from pipelines.feeds import rendered
 from pipelines.feeds.rendered import COVERAGE, SCOPE_KEY, Feed
-from pipelines.lake.outlet import Outlet
 from pipelines.lake.sql import literal, quoted
 
 FOLDER = "feeds"
@@ -63,19 +62,18 @@ def schema(feed: Feed) -> pa.Schema:
     return pa.schema(fields, metadata={"comment": feed.doc})
 
 
-def definitions(contracts: Sequence[Contract], labels: Sequence[str], outlet: Outlet) -> list[Feed]:
-    """Every feed of a warehouse, by name, with the types that its columns have; the one about feeds is the last.
+def definitions(contracts: Sequence[Contract], labels: Sequence[str]) -> list[Feed]:
+    """Every feed, by name, as contracts and headers have it; the one about feeds is the last.
 
-    Raises BadContract where a feed breaks its own rules: what it says of its columns, types, key.
+    Raises BadContract where one says of itself what no feed may be, BadSettings where labels make no columns.
     """
-    outlet.rows(PUBLICATION)
     items = {f"{c.singular}_key": c.item_table.name for c in contracts}
     files = [_of_file(file, items) for file in sqlfiles.read(FOLDER)]
     by_file = {feed.name for feed in files}
     found = [*files, *(feed for c in contracts for feed in rendered.feeds(c) if feed.name not in by_file)]
     slugs = _slugs(labels)
     ordered = sorted(found, key=lambda feed: (feed.name == STATUS, feed.name))
-    return [_checked(_labelled(feed, slugs), outlet) for feed in ordered]
+    return [_checked(_labelled(feed, slugs)) for feed in ordered]
 
 
 def _of_file(file: SqlFile, items: Mapping[str, str]) -> Feed:
@@ -112,12 +110,15 @@ def _labelled(feed: Feed, labels: Mapping[str, str]) -> Feed:
     return replace(feed, columns=(*feed.columns, *added), sql=query)
 
 
-def _checked(feed: Feed, outlet: Outlet) -> Feed:
-    """The same, once it is what it says of itself."""
-    told, found = [(c.name, c.type) for c in feed.columns], outlet.columns(feed.sql)
-    if told != found:
-        said, given = next((a, b) for a, b in zip_longest(told, found, fillvalue=("no more", "")) if a != b)
-        raise BadContract(f"feed {feed.name}: its header says {' '.join(said)}, its query gives {' '.join(given)}")
+def check_columns(feed: Feed, found: Sequence[tuple[str, str]]) -> None:
+    """Hold a feed against the columns (name and DuckDB type) that its query gives; raises BadContract."""
+    told = [(c.name, c.type) for c in feed.columns]
+    if told != list(found):
+        said, given = next((a, b) for a, b in zip_longest(told, found, fillvalue=("nothing", "more")) if a != b)
+        raise BadContract(f"feed {feed.name}: it is told to have {' '.join(said)}, its query gives {' '.join(given)}")
+
+
+def _checked(feed: Feed) -> Feed:
     names = {column.name for column in feed.columns}
     if missing := {feed.key, *STAMPS} - names:
         raise BadContract(f"feed {feed.name}: there is no column {min(missing)}")

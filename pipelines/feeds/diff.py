@@ -14,7 +14,6 @@ from pipelines.feeds.definitions import definitions
 from pipelines.feeds.publish import DEFAULTS
 from pipelines.feeds.rendered import Feed
 from pipelines.feeds.shelf import PACKAGE, Shelf
-from pipelines.lake import outlet
 from pipelines.lake.store import Store, storage_errors
 from pipelines.settings import FeedsSettings
 
@@ -104,8 +103,7 @@ def _feeds(
     store: Store, shelf: Shelf, contracts: Sequence[Contract], settings: FeedsSettings, name: str
 ) -> dict[str, Feed]:
     if name == NEXT:
-        with outlet.opened(store, contracts, anew=True) as lake:
-            return {feed.name: feed for feed in definitions(contracts, settings.account_labels, lake)}
+        return {feed.name: feed for feed in definitions(contracts, settings.account_labels)}
     if "/" in name or name == ".":
         return _in_folder(Path(name))
     if name == CURRENT:

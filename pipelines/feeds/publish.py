@@ -22,7 +22,7 @@ from pyarrow import csv
 from pipelines.contracts import Contract
 from pipelines.errors import BadContract
 from pipelines.feeds import datapackage
-from pipelines.feeds.definitions import PUBLICATION, STATUS, definitions, schema
+from pipelines.feeds.definitions import PUBLICATION, STATUS, check_columns, definitions, schema
 from pipelines.feeds.rendered import Feed
 from pipelines.feeds.shelf import DATABASE, PACKAGE, Current, Shelf, folder_of, path_in
 from pipelines.lake import checks, outlet
@@ -105,7 +105,7 @@ def _publish(
     anew: bool,
 ) -> tuple[Published, int]:
     with outlet.opened(store, contracts, anew=anew) as lake:
-        edition = _edition(lake, definitions(contracts, settings.account_labels, lake), now)
+        edition = _edition(lake, definitions(contracts, settings.account_labels), now)
         results = checked[lake.seq] if lake.seq in checked else checks.run(lake.con)
         if broken := [f"{result.name} ({result.rows} rows)" for result in results if result.is_error]:
             why = f"snapshot {lake.snapshot_id} breaks {', '.join(broken)}; look closer: appstream-export verify"
@@ -167,6 +167,7 @@ def _write(lake: Outlet, shelf: Shelf, edition: _Edition, generation: str, file:
                 _tell(lake, edition)
             docs = {column.name: column.doc for column in feed.columns}
             table = lake.put(feed.name, f"from ({feed.sql}\n) order by {quoted(feed.key)}", feed.doc, docs)
+            check_columns(feed, lake.columns(f"from {table}"))
             _check_key(lake, feed, table)
             edition.files[f"{feed.name}.parquet"] = _write_parquet(lake, shelf, feed, table, generation)
             if is_csv:
