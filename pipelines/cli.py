@@ -17,13 +17,14 @@ from pipelines import __version__
 from pipelines.errors import BadSettings, ExportError
 from pipelines.terminal import console
 from pipelines.terminal.signals import EXIT, Signalled, interruptible, stoppable
-from pipelines.terminal.words import Parser, Usage, folder, listed, place, port, positive
+from pipelines.terminal.words import Parser, Usage, assigned, folder, listed, place, port, positive
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from pipelines.lake.store import Store
     from pipelines.run import Request
-    from pipelines.settings import S3Settings, Settings
+    from pipelines.settings import FeedsSettings, S3Settings, Settings
 
 PROG = "appstream-export"
 EXIT_BUG = 70
@@ -33,7 +34,7 @@ EPILOG = """\
 exit codes:
   0    ok
   1    the answer is no: doctor, plan (discovery failed), contracts lint,
-       contracts render --check
+       contracts render --check, feeds verify, feeds diff
   2    usage or configuration, before any write
   3    committed, but too many scopes failed: [extract] max_failed_ratio
   4    nothing committed
@@ -212,6 +213,24 @@ def _sql(args: argparse.Namespace) -> int:
     return _write(found, args.format)
 
 
+def _query(args: argparse.Namespace) -> int:
+    from pipelines.lake import questions
+    from pipelines.lake.catalog import connect
+    from pipelines.terminal.dictionary import asked_of
+
+    if args.name is None:
+        return _write(asked_of(questions.questions(), is_brief=args.format == "table"), args.format)
+    asked = questions.question(args.name)
+    given = questions.values(asked, dict(args.param))
+    if args.sql:
+        console.say(asked.sql.rstrip())
+        return 0
+    warehouse, s3 = _warehouse(args)
+    with connect(warehouse, s3=s3) as con:
+        found = interruptible(lambda: questions.query(con, asked.sql, given), con.interrupt)
+    return _write(found, args.format)
+
+
 def _tables(args: argparse.Namespace) -> int:
     from pipelines.terminal.dictionary import overview
 
@@ -246,6 +265,36 @@ def _catalog(args: argparse.Namespace) -> int:
     published = publish(store, load_all(), root=lake.catalog_root)
     console.say(str(published or "nothing to publish: on S3 there is no catalog file, each reader makes its views"))
     return 0
+
+
+def _feeds_publish(args: argparse.Namespace) -> int:
+    from pipelines.contracts import load_all
+    from pipelines.feeds import publish
+
+    store, settings = _feeds_of(args)
+    published = publish(store, load_all(), settings, anew=True)
+    if published.problem:
+        console.note(f"{PROG}: {console.clean(published.problem)}")
+    console.say(f"{len(published.rows)} feeds, {sum(published.rows.values()):,} rows: {published.place}")
+    return 1 if published.problem else 0
+
+
+def _feeds_verify(args: argparse.Namespace) -> int:
+    from pipelines.feeds.verify import verify
+
+    store, settings = _feeds_of(args)
+    problems = verify(store, args.generation, file_mode=int(settings.file_mode, 8))
+    return _verdict(problems, f"feeds of {args.generation or store.root} are what datapackage.json says")
+
+
+def _feeds_diff(args: argparse.Namespace) -> int:
+    from pipelines.contracts import load_all
+    from pipelines.feeds.diff import diff
+
+    store, settings = _feeds_of(args)
+    found = diff(store, load_all(), settings, old=args.old, new=args.new)
+    _verdict([str(difference) for difference in found], f"{args.new} has every feed and column of {args.old}")
+    return 1 if any(difference.is_breaking for difference in found) else 0
 
 
 def _lint(_: argparse.Namespace) -> int:
@@ -318,6 +367,17 @@ def _warehouse(args: argparse.Namespace) -> "tuple[str, S3Settings | None]":
     return loaded.warehouse, loaded.s3
 
 
+def _feeds_of(args: argparse.Namespace) -> "tuple[Store, FeedsSettings]":
+    """The warehouse whose feeds are meant, and how they are published."""
+    from pipelines import settings
+    from pipelines.lake.store import open_store
+
+    loaded = None if _named(args) else settings.load(args.config)
+    lake, feeds = (loaded.lake, loaded.feeds) if loaded else (settings.LakeSettings(), settings.FeedsSettings())
+    warehouse, s3 = _warehouse(args)
+    return open_store(warehouse, file_mode=int(lake.file_mode, 8), s3=s3), feeds
+
+
 def _into(warehouse: str | None, loaded: "Settings") -> "Settings":
     from msgspec.structs import replace
 
@@ -376,6 +436,7 @@ def _parser() -> Parser:
     _add_rehearsing(commands)
     _add_run(commands)
     _add_reading(commands)
+    _add_feeds(commands)
     _add_contracts(commands)
     return parser
 
@@ -415,7 +476,7 @@ def _add_starting(commands: Commands) -> None:
 
 
 def _add_run(commands: Commands) -> None:
-    doc = "Ask AWS, commit a snapshot, publish its catalog. What is not asked or fails keeps its last good rows."
+    doc = "Ask AWS, commit a snapshot, publish catalog and feeds. What is not asked or fails keeps its last good rows."
     run = _add(commands, "run", _run, doc)
     limits = _add_limits(run)
     limits.add_argument("--retry-failed", action="store_true", help="only what failed last time")
@@ -424,7 +485,7 @@ def _add_run(commands: Commands) -> None:
     limits.add_argument("--starting-token", metavar="T", help="go on where --max-items cut a scope")
     run.add_argument("--page-size", type=positive, metavar="N", help="items per page (default: AWS's own)")
     run.add_argument("--force", action="store_true", help="believe a fall in items that the guard holds back")
-    run.add_argument("--no-publish", action="store_true", help="commit, but leave the catalog as it is")
+    run.add_argument("--no-publish", action="store_true", help="commit, but leave catalog and feeds as they are")
     run.add_argument("--warehouse", type=place, metavar="PATH", help="instead of the settings' warehouse")
     _add_format(run, ("table", "json"))
 
@@ -458,12 +519,34 @@ def _add_reading(commands: Commands) -> None:
     sql = _add_at_warehouse(commands, "sql", _sql, doc)
     sql.add_argument("sql", metavar="SQL", help="one statement, in quotes; - reads it from stdin")
     _add_format(sql)
+    doc = "Ask a named question. Without a name it lists them, with what they may be told."
+    asks = _add_at_warehouse(commands, "query", _query, doc)
+    asks.add_argument("name", metavar="NAME", nargs="?", help="such as running_over")
+    asks.add_argument("-p", "--param", type=assigned, action="append", default=[], metavar="K=V",
+                      help="a parameter of the question, such as hours=12; may be repeated")  # fmt: skip
+    asks.add_argument("--sql", action="store_true", help="print its SQL instead of asking")
+    _add_format(asks)
     doc = "List every table and view."
     _add_format(_add(commands, "tables", _tables, doc))
     describe = _add(commands, "describe", _describe, "Describe a table: its key, its columns, its join.")
     describe.add_argument("table", metavar="TABLE", help="such as image_builders")
     _add_format(describe)
     _add_at_warehouse(commands, "catalog", _catalog, "Publish the catalog anew.")
+
+
+def _add_feeds(commands: Commands) -> None:
+    doc = "Publish, verify and compare what dashboards read. Each run publishes feeds by itself."
+    below = _add(commands, "feeds", None, doc).add_subparsers(title="commands", metavar="COMMAND")
+    doc = "Publish the newest snapshot's feeds anew. Exit 1 where a check keeps them from showing it."
+    _add_at_warehouse(below, "publish", _feeds_publish, doc)
+    doc = "Hold published feeds against their description. Looks at bytes, rows, columns and keys."
+    verify = _add_at_warehouse(below, "verify", _feeds_verify, doc)
+    verify.add_argument("generation", metavar="GENERATION", nargs="?", help="default: what is served")
+    doc = "Tell which feeds and columns a dashboard would miss. Exit 1 if any is gone, retyped, or another key."
+    diff = _add_at_warehouse(below, "diff", _feeds_diff, doc)
+    which = "a generation, a folder that holds one, current or next"
+    diff.add_argument("old", metavar="OLD", nargs="?", default="current", help=f"{which} (default: %(default)s)")
+    diff.add_argument("new", metavar="NEW", nargs="?", default="next", help="the same; next is what would be published")
 
 
 def _add_at_warehouse(commands: Commands, name: str, call: Callable[[argparse.Namespace], int], doc: str) -> Parser:

@@ -2,7 +2,8 @@
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 from urllib.parse import urlsplit
@@ -10,8 +11,10 @@ from urllib.parse import urlsplit
 from pipelines import settings
 from pipelines.contracts import Contract, load_all
 from pipelines.emulator import Emulator, Estate
+from pipelines.emulator.estate import MOMENTS, OPENING
 from pipelines.errors import SetupError
 from pipelines.lake.catalog import connect, query
+from pipelines.lake.questions import ask, question
 from pipelines.run import run
 from pipelines.settings import DEFAULT_FILE, Settings
 from pipelines.terminal import console, summary
@@ -21,18 +24,36 @@ from pipelines.terminal.progress import watching
 MARK = "# Made by: appstream-export demo"
 _CONFIG = """\
 {mark}; a later demo in this folder starts afresh.
+# It begins at {opening}, and ends when it was made: the runs between are dated back.
 # Its AWS is emulated, on this machine. Start it again with: appstream-export emulate --dir {folder}
 # An endpoint on 127.0.0.1 keeps every call on this machine; no credentials are needed.
 
 warehouse = "warehouse"
 regions = [{regions}]
+accounts_file = "accounts.csv"
 
 [aws]
 endpoint_url = "{endpoint_url}"
 
 [extract]
 max_attempts = 3
+
+[feeds]
+prices = "prices.csv"              # invented, in the range of what such instances cost
+account_labels = ["team", "cost_centre"]
 """
+# Invented, in the range of what such instances cost. Of one size no price is known, so that its cost is null.
+_PRICES: Mapping[str, float] = {
+    "stream.standard.medium": 0.12,
+    "stream.standard.large": 0.21,
+    "stream.standard.xlarge": 0.36,
+    "stream.memory.xlarge": 0.60,
+    "stream.compute.2xlarge": 0.66,
+    "stream.graphics.g4dn.xlarge": 1.20,
+}
+_CHEAPER = ("AMAZON_LINUX2", "RHEL8", "ROCKY_LINUX8", "UBUNTU_PRO_2404")
+_DISK_USD = 0.12
+_COST_CENTRES = ("4100", "4200", "4300", "4400")
 _ACCOUNT = """
 [[accounts]]
 id = "{id}"
@@ -43,50 +64,27 @@ _STORY = (
     "The AWS as it opens. One region is not enabled, another is closed by a service control policy.",
     "Six hours later. One scope denies us, another one breaks; what they said before is kept, as stale.",
     "Six hours later. The broken scope heals; another sends damaged pages, a third one fields that nobody knew.",
-    "Six hours later. Nobody repaired what failed; life goes on elsewhere.",
+    "Sixty hours later, over which nobody asked. Nobody repaired what failed; life goes on elsewhere.",
 )
-_FINDINGS = (
-    (
-        "Which builders run, and where?",
-        "select account_name, count(*) as builders, count(*) filter (state = 'RUNNING') as running,"
-        " count(*) filter (state = 'FAILED') as failed, bool_or(is_stale) as some_stale"
-        " from image_builders group by all order by running desc, account_name limit 6",
-    ),
-    (
-        "What changed since the run before?",
-        "select change, coalesce(column_name, '(the whole builder)') as what, count(*) as changes, min(name) as example"
-        " from image_builder_changes group by all order by changes desc, change, what limit 8",
-    ),
-    (
-        "Which errors do builders report, and how many subnets do those builders use?",
-        "select e.error_code, count(distinct (b.account_id, b.region, b.name)) as builders,"
-        " count(distinct b.account_id) as accounts, count(distinct s.subnet_id) as subnets"
-        " from image_builders as b"
-        " join image_builder_errors as e on e.account_id = b.account_id and e.region = b.region"
-        " and e.image_builder_name = b.name"
-        " left join image_builder_subnets as s on s.account_id = b.account_id and s.region = b.region"
-        " and s.image_builder_name = b.name"
-        " group by all order by builders desc, e.error_code limit 6",
-    ),
-    (
-        "What did we not see, why, and how old is what stands in for it?",
-        "select account_name, region, status, case when is_expected then 'by design' when is_stale then 'stale' end"
-        " as note, round(epoch(now()) - epoch(observed_at))::bigint as age_s"
-        " from coverage where status <> 'ok' order by is_expected, account_name",
-    ),
-    (
-        "What did AWS send that nobody knew, or nobody can read?",
-        "select path, kind, count from drift"
-        " union all select coalesce(path, '(item)'), 'unreadable ' || level, count(*) from quarantine group by all"
-        " order by all",
-    ),
+_FINDINGS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("what_we_have", {}),
+    ("what_changed", {"days": "1"}),
+    ("running_over", {"hours": "24", "top": "6"}),
+    ("cost_per_account", {"top": "6"}),
+    ("errors_by_week", {"weeks": "1"}),
+    ("not_seen", {}),
+    ("odd_values", {}),
 )
 
 
-def play(folder: Path, stop: Event) -> None:
-    """Run at every moment of the demo's AWS into `folder`, then print answers; SetupError for a folder not ours."""
+def play(folder: Path, stop: Event, opening: datetime | None = None) -> None:
+    """Run at every moment of the demo's AWS into `folder`, then print answers; SetupError for a folder not ours.
+
+    Its last moment is now, unless it is told when it opens.
+    """
     _make_room(folder)
-    estate, contracts = Estate(), load_all()
+    opening = opening or datetime.now(UTC).replace(microsecond=0) - MOMENTS[-1]
+    estate, contracts = Estate(opening=opening), load_all()
     with Emulator() as aws:
         loaded = settings.load(_write_config(folder, estate, aws.endpoint_url))
         for moment in range(estate.moments):
@@ -95,7 +93,7 @@ def play(folder: Path, stop: Event) -> None:
             else:
                 estate.open(aws)
             with watching(is_quiet=True) as watch:
-                result = run(loaded, contracts, watch=watch, stop=stop)
+                result = run(loaded, contracts, watch=watch, stop=stop, moment=estate.at(moment))
             _tell(moment, estate, summary.summarize(result, contracts, loaded.warehouse))
     _answer(loaded, contracts)
     _show_commands(folder)
@@ -103,7 +101,7 @@ def play(folder: Path, stop: Event) -> None:
 
 def serve(folder: Path | None, port: int | None, stop: Event) -> None:
     """Bring the demo's AWS up until `stop`, as the last run saw it; where the one in `folder` was, else on any port."""
-    estate = Estate()
+    estate = Estate(opening=_opening_of(folder)) if folder else Estate()
     if folder is not None and port is None:
         port = urlsplit(_settings_of(folder).aws.endpoint_url or "").port
     with Emulator(port=port or 0) as aws:
@@ -149,10 +147,18 @@ def _settings_of(folder: Path) -> Settings:
     return settings.load(folder / DEFAULT_FILE)
 
 
+def _opening_of(folder: Path) -> datetime:
+    """When the demo there began; its configuration says so."""
+    _settings_of(folder)
+    found = re.search(r"(?m)^# It begins at (\S+),", (folder / DEFAULT_FILE).read_text("utf-8"))
+    return datetime.fromisoformat(found[1]) if found else OPENING
+
+
 def _write_config(folder: Path, estate: Estate, endpoint_url: str) -> Path:
     head = _CONFIG.format(
         mark=MARK,
         folder=folder,
+        opening=estate.opening.isoformat(),
         regions=", ".join(f'"{region}"' for region in estate.regions),
         endpoint_url=endpoint_url,
     )
@@ -161,9 +167,27 @@ def _write_config(folder: Path, estate: Estate, endpoint_url: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file.write_text(head + "".join(accounts), "utf-8")
+        (folder / "prices.csv").write_text(_prices(), "utf-8")
+        (folder / "accounts.csv").write_text(_labels(estate), "utf-8")
     except OSError as error:
         raise SetupError(f"{file}: {error.strerror}; choose a folder that can be written: --dir") from error
     return file
+
+
+def _prices() -> str:
+    """A price list: Linux costs a third less."""
+    lines = ["region,instance_type,platform,usd_per_hour,disk_usd_per_gb_month,valid_from"]
+    for name, usd in _PRICES.items():
+        lines.append(f"*,{name},*,{usd:.2f},{_DISK_USD},")
+        lines += [f"*,{name},{platform},{usd * 2 / 3:.2f},{_DISK_USD}," for platform in _CHEAPER]
+    return "\n".join(lines) + "\n"
+
+
+def _labels(estate: Estate) -> str:
+    lines = ["account_id,team,cost_centre"]
+    for number, (account_id, name) in enumerate(estate.accounts.items()):
+        lines.append(f"{account_id},{name.partition('-')[0]},{_COST_CENTRES[number % len(_COST_CENTRES)]}")
+    return "\n".join(lines) + "\n"
 
 
 def _move(folder: Path, endpoint_url: str) -> None:
@@ -192,13 +216,27 @@ def _tell(moment: int, estate: Estate, told: summary.Summary) -> None:
 
 
 def _answer(loaded: Settings, contracts: Sequence[Contract]) -> None:
+    """How much there is, and named questions, each with the command that asks it again."""
     tables = [table.name for contract in contracts for table in contract.tables]
     each = (f"select '{name}' as table_name, count(*) as rows from {name}" for name in tables)  # noqa: S608
     with connect(loaded.warehouse) as con:
-        for title, sql in (("What is there?", " union all ".join(each)), *_FINDINGS):
+        console.say()
+        _title("What is there?")
+        write(query(con, " union all ".join(each)), "table")
+        for name, params in _FINDINGS:
+            asked = question(name)
             console.say()
-            _title(title)
-            write(query(con, sql), "table")
+            _title(asked.question or asked.doc)
+            write(ask(con, asked, params), "table")
+            set_ = [word for key, value in params.items() for word in ("-p", f"{key}={value}")]
+            again = console.command("query", name, *set_, "--warehouse", _shown(loaded.warehouse))
+            console.say(console.styled(again, "2"))
+
+
+def _shown(place: str) -> str:
+    """A path as short as it can be typed here."""
+    path, here = Path(place), Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else place
 
 
 def _show_commands(folder: Path) -> None:
@@ -207,6 +245,7 @@ def _show_commands(folder: Path) -> None:
     console.say()
     _title("Go on yourself")
     for line in (
+        console.command("query", "--warehouse", warehouse),
         console.command("status", "--warehouse", warehouse),
         console.command("sql", "--warehouse", warehouse, running),
         console.command("describe", "image_builder_errors"),

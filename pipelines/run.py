@@ -1,12 +1,13 @@
-"""One run: sweep, commit, catalog, in this order. Called by the command line and by Dagster, knows neither."""
+"""One run: sweep, commit, catalog, checks, feeds. Called by the command line and by Dagster, knows neither."""
 
 import json
 import logging
 import os
+import time
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -15,18 +16,21 @@ from typing import Any
 
 from ulid import ULID
 
-from pipelines import __version__
+from pipelines import __version__, feeds
 from pipelines.contracts import Contract
 from pipelines.contracts.contract import all_tables
 from pipelines.contracts.model import known_values
 from pipelines.errors import BadSettings, ExportError, Interrupted, NothingSeen, SetupError, did_you_mean
 from pipelines.extract import Account, Known, Plan, extract, plan, prove_disabled
-from pipelines.lake import catalog, manifest
-from pipelines.lake.commit import RunFacts, commit, find_attempt, head_rows, head_scope_runs
+from pipelines.lake import catalog, checks, manifest
+from pipelines.lake.attempt import utc_now
+from pipelines.lake.checks import CheckResult
+from pipelines.lake.commit import Price, RunFacts, commit, find_attempt, head_rows, head_scope_runs
 from pipelines.lake.draft import Draft
 from pipelines.lake.manifest import Manifest
+from pipelines.lake.prices import read_prices
 from pipelines.lake.store import Store, open_store
-from pipelines.scope import Ask, Outcome, Scope, Status, Task, Watch
+from pipelines.scope import Ask, Outcome, Page, Scope, Status, Task, Watch
 from pipelines.settings import Settings, is_loopback
 from pipelines.sweep import sweep
 
@@ -56,6 +60,12 @@ class RunResult:
     expected: frozenset[Task]
     catalog_problem: str | None = None
     """Publishing failed after the commit; the snapshot stands all the same."""
+    checks: tuple[CheckResult, ...] = ()
+    """What sql/checks found in the snapshot that this call committed; none where they could not be run."""
+    checks_problem: str | None = None
+    """Why they could not be run; the snapshot stands all the same."""
+    feeds_problem: str | None = None
+    """The same of feeds; also why they show an older snapshot than this one."""
     discovery_problem: str | None = None
     """The accounts could not be discovered, so that the last known ones were asked: a failure of the run."""
     max_failed_ratio: float = 0.0
@@ -71,6 +81,11 @@ class RunResult:
         return sum(o.status.is_answer for o in self.outcomes.values())
 
     @property
+    def violated(self) -> list[CheckResult]:
+        """Checks of severity error that found something."""
+        return [check for check in self.checks if check.is_error]
+
+    @property
     def failed_ratio(self) -> float:
         """failed / (ok + failed) of the asked tasks; 0 when none counts."""
         counted = len(self.failed) + self.answered
@@ -78,9 +93,10 @@ class RunResult:
 
     @property
     def exit_code(self) -> int:
-        """0, or 3 when discovery or everything failed, or failures are above the accepted ratio."""
+        """0, or 3 when discovery, everything or a check failed, or failures are above the accepted ratio."""
         all_failed = bool(self.failed) and not self.answered
-        return 3 if self.discovery_problem or all_failed or self.failed_ratio > self.max_failed_ratio else 0
+        too_many = all_failed or self.failed_ratio > self.max_failed_ratio
+        return 3 if self.discovery_problem or self.violated or too_many else 0
 
 
 def run(
@@ -92,17 +108,20 @@ def run(
     attempt_id: str | None = None,
     watch: Watch = Watch(),
     stop: Event | None = None,
+    moment: datetime | None = None,
 ) -> RunResult:
-    """Find out who is asked, ask AWS, commit a snapshot, publish the catalog.
+    """Find out who is asked, ask AWS, commit a snapshot, publish its catalog, check what it shows, publish feeds.
 
     `run_id` names the intent: a later attempt under the same one asks only what failed. `attempt_id` names the try:
-    it commits at most once. Both default to a new ULID. Raises SetupError before any write, NothingSeen or another
-    CommitError when nothing was committed, Interrupted when `stop` was set.
+    it commits at most once. Both default to a new ULID. `moment` is for an emulated AWS with a life of its own: the
+    run takes place then. Raises SetupError before any write, NothingSeen or another CommitError when nothing was
+    committed, Interrupted when `stop` was set.
     """
     run_id = run_id or str(ULID())
     attempt_id = attempt_id or run_id
-    started_at = datetime.now(UTC)
+    started_at = moment or datetime.now(UTC)
     stop = stop or Event()
+    prices = read_prices(settings.feeds.prices)
     planned = _planned(settings, contracts, request, run_id, watch, stop)
     limited = limit(planned.tasks, request)
     store = _store(settings, create=True)
@@ -124,10 +143,16 @@ def run(
         regions_source=planned.regions_source,
         forced=request.force,
     )
-    committed = _sweep_and_commit(settings, contracts, request, store, planned, chosen, facts, watch, stop)
+    committed = _sweep_and_commit(
+        settings, contracts, request, store, planned, chosen, prices, facts, watch, stop, moment
+    )
     unpublished = _publish(settings, contracts, store, watch) if request.publish else None
-    problem = planned.discovery_problem
-    return _result(store, committed, settings, problem, committed=True, catalog_problem=unpublished)
+    checked, unchecked = _check(settings, watch)
+    result = _result(store, committed, settings, planned.discovery_problem, committed=True, catalog_problem=unpublished)
+    known = {} if unchecked else {committed.seq: checked}
+    is_fed = request.publish and settings.feeds.publish
+    unfed = _publish_feeds(settings, contracts, store, known, watch) if is_fed else None
+    return replace(result, checks=checked, checks_problem=unchecked, feeds_problem=unfed)
 
 
 def _planned(
@@ -180,16 +205,19 @@ def _sweep_and_commit(
     store: Store,
     planned: Plan,
     chosen: Collection[Task],
+    prices: Sequence[Price],
     facts: RunFacts,
     watch: Watch,
     stop: Event,
+    moment: datetime | None,
 ) -> Manifest:
     draft = Draft(store, all_tables(contracts), str(ULID()))
     by_name, accounts = {c.name: c for c in contracts}, {a.id: a for a in planned.accounts}
     asked = [t for t in chosen if t not in planned.skipped]
     watch.planned(len(asked))
     try:
-        answers = extract(asked, by_name, accounts, settings, request.ask, run_id=facts.run_id, stop=stop)
+        asking = extract(asked, by_name, accounts, settings, request.ask, run_id=facts.run_id, stop=stop)
+        answers = _given_at(asking, moment) if moment else asking
         enums = {c.name: known_values(c) for c in contracts}
         outcomes = sweep(answers, contracts, draft.write, known=enums, watch=watch)
         if stop.is_set():
@@ -206,11 +234,29 @@ def _sweep_and_commit(
             outcomes=outcomes,
             accounts=[_account_row(a) for a in planned.accounts],
             facts=facts,
+            prices=prices,
             guard_percent=settings.lake.guard_percent,
+            clock=_clock(moment) if moment else utc_now,
         )
     except BaseException:
         draft.discard()
         raise
+
+
+def _clock(moment: datetime) -> Callable[[], datetime]:
+    """One that stands at `moment` now, and goes on."""
+    began = time.monotonic()
+    return lambda: moment + timedelta(seconds=time.monotonic() - began)
+
+
+def _given_at(answers: Iterable[Page | Outcome], moment: datetime) -> Iterator[Page | Outcome]:
+    """The same answers, given at `moment`; how long each took stays as it was."""
+    for answer in answers:
+        if isinstance(answer, Page):
+            yield replace(answer, observed_at=moment)
+        else:
+            took = answer.finished_at - answer.attempted_at
+            yield replace(answer, attempted_at=moment, finished_at=moment + took)
 
 
 def limit(planned: Sequence[Task], request: Request) -> list[Task]:
@@ -288,6 +334,33 @@ def _publish(settings: Settings, contracts: Sequence[Contract], store: Store, wa
     return None
 
 
+def _check(settings: Settings, watch: Watch) -> tuple[tuple[CheckResult, ...], str | None]:
+    """What the checks found, and why not all could be run."""
+    watch.stage("checks")
+    try:
+        with catalog.connect(settings.warehouse, s3=settings.s3) as con:
+            return tuple(checks.run(con)), None
+    except (ExportError, OSError) as error:
+        _log.debug("checking failed", exc_info=True)
+        return (), f"the snapshot is committed, but could not be checked: {error}"
+
+
+def _publish_feeds(
+    settings: Settings,
+    contracts: Sequence[Contract],
+    store: Store,
+    checked: Mapping[int, Sequence[CheckResult]],
+    watch: Watch,
+) -> str | None:
+    watch.stage("feeds")
+    try:
+        published = feeds.publish(store, contracts, settings.feeds, checked=checked)
+    except (ExportError, OSError) as error:
+        _log.debug("publishing failed", exc_info=True)
+        return f"the snapshot is committed, but its feeds could not be published: {error}"
+    return published.problem and f"the snapshot is committed, but feeds show an older one: {published.problem}"
+
+
 def _discovery_problem(store: Store, made: Manifest) -> str | None:
     """What `snapshots` still tells of the discovery behind a snapshot."""
     row = next(r for r in head_rows(store, made, "snapshots") if r["seq"] == made.seq)
@@ -304,6 +377,7 @@ def _result(
     *,
     committed: bool,
     catalog_problem: str | None = None,
+    feeds_problem: str | None = None,
 ) -> RunResult:
     rows = [r for r in head_scope_runs(store, made) if _is_of_this_run(r, made)]
     return RunResult(
@@ -312,6 +386,7 @@ def _result(
         outcomes={_task(r): _outcome(r) for r in rows},
         expected=frozenset(_task(r) for r in rows if r["is_expected"]),
         catalog_problem=catalog_problem,
+        feeds_problem=feeds_problem,
         discovery_problem=discovery_problem,
         max_failed_ratio=settings.extract.max_failed_ratio,
     )

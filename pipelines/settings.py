@@ -24,7 +24,6 @@ AUTO = "auto"
 _ROLE_NAME = re.compile(r"[\w+=,.@-]+(/[\w+=,.@-]+)*", re.ASCII)
 _ROLE_ARN = re.compile(r"arn:(aws[a-z-]*):iam::(\d{12}):role/[\w+=,.@/-]+")
 _NOT_YET = {
-    "feeds": "feeds are not built yet; take the section out",
     "dagster": "schedules are not built yet; take the section out",
 }
 
@@ -152,6 +151,22 @@ class LakeSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     s3: S3Settings = S3Settings()
 
 
+class FeedsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[feeds]`: what dashboards get. `prices` is a CSV of what an hour costs; labels of accounts become columns.
+
+    `file_mode` is octal as in chmod and apart from the warehouse's: others read feeds. `csv` writes each feed as CSV
+    too. Of the published generations, `keep_generations` stay for readers that are at work. Where `publish` is off,
+    runs leave feeds as they are, and `feeds publish` is another job.
+    """
+
+    publish: bool = True
+    csv: bool = False
+    prices: str | None = None
+    file_mode: Literal["0600", "0640", "0644", "0660", "0664"] = "0640"
+    keep_generations: Annotated[int, Meta(ge=2, le=1_000)] = 24
+    account_labels: tuple[str, ...] = ()
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole file. Paths are absolute once loaded; relative ones in the file are relative to the file.
 
@@ -166,6 +181,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     aws: AwsSettings = AwsSettings()
     extract: ExtractSettings = ExtractSettings()
     lake: LakeSettings = LakeSettings()
+    feeds: FeedsSettings = FeedsSettings()
 
     @property
     def is_local_aws(self) -> bool:
@@ -221,7 +237,13 @@ def from_mapping(raw: Mapping[str, Any], file: Path) -> Settings:
     _check_s3(settings, file)
     _check_session(settings.aws.session_s, file)
     labels = settings.accounts_file and _absolute(settings.accounts_file, file.parent)
-    return msgspec.structs.replace(settings, warehouse=_absolute(settings.warehouse, file.parent), accounts_file=labels)
+    prices = settings.feeds.prices and _absolute(settings.feeds.prices, file.parent)
+    return msgspec.structs.replace(
+        settings,
+        warehouse=_absolute(settings.warehouse, file.parent),
+        accounts_file=labels,
+        feeds=msgspec.structs.replace(settings.feeds, prices=prices),
+    )
 
 
 def is_loopback(url: str) -> bool:
@@ -279,6 +301,7 @@ def _known_keys(where: str) -> list[str]:
         "lake": LakeSettings,
         "lake.retention": RetentionSettings,
         "lake.s3": S3Settings,
+        "feeds": FeedsSettings,
     }
     kind = kinds.get(where, AccountSettings if where.startswith("accounts") else Settings)
     return sorted(field.name for field in msgspec.structs.fields(kind))

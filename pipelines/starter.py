@@ -87,6 +87,14 @@ regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"];
 # profile = "warehouse"
 # kms_key_id = "alias/warehouse"     # encrypt every object with this key
 # ca_bundle = "/etc/ssl/corporate.pem"
+
+[feeds]
+# publish = true                     # with each run; else only with: appstream-export feeds publish
+# prices = "prices.csv"              # what an hour of each instance type costs; without it no mart tells cost
+# account_labels = ["team"]          # labels of accounts.csv that become columns of feeds
+# csv = false                        # every feed as CSV too
+# file_mode = "0640"                 # of feeds: others read them
+# keep_generations = 24              # published ones that stay for readers at work
 """
 POLICY, TRUST, STACK_SET = "iam/reader-policy.json", "iam/reader-trust.json", "iam/reader-stackset.json"
 HUB_POLICY, HUB_TRUST = "iam/hub-policy.json", "iam/hub-trust.json"

@@ -1,7 +1,8 @@
 """The demo's organization and its life: 14 accounts in 4 regions, and four moments, the same for the same seed.
 
-Moment 0 is the opening. At each later one states change, builders come, go, and come back under the same name, errors
-appear, and some scope that answered before fails, so that its rows grow stale; one of those heals again.
+Moment 0 is the opening, the others come 6, 12 and 72 hours after it. At each of those states change, builders come,
+go, and come back under the same name, errors appear, and some scope that answered before fails, so that its rows grow
+stale; one of those heals again.
 """
 
 from collections.abc import Mapping
@@ -34,8 +35,8 @@ ACCOUNTS: Mapping[str, str] = {
     "982736451029": "sandbox",
 }
 REGIONS = ("us-east-1", "us-west-2", "eu-west-1", "ap-northeast-1")
-OPENING = datetime(2026, 1, 12, 8, tzinfo=UTC)
-STEP = timedelta(hours=6)
+OPENING = datetime(2026, 1, 9, 8, tzinfo=UTC)  # a Friday: a weekend lies between the last two moments
+MOMENTS = tuple(timedelta(hours=hours) for hours in (0, 6, 12, 72))
 PURPOSES = ("cad-workstation", "office-image", "gpu-test", "gis-desktop", "data-lab", "browser-kiosk", "rdp-jump")
 
 # Scopes whose answers fail or change in form; nothing happens to their builders, so that each moment's events show.
@@ -94,18 +95,18 @@ class Estate:
     regions = REGIONS
     moments = len(FAULTS_FROM)
 
-    def __init__(self, seed: int = 7) -> None:
-        self.seed = seed
-        worlds, events = [_opening(seed)], [list[Event]()]
+    def __init__(self, seed: int = 7, opening: datetime = OPENING) -> None:
+        self.seed, self.opening = seed, opening
+        worlds, events = [_opening(seed, opening)], [list[Event]()]
         for moment in range(1, self.moments):
-            world, happened = _next_world(worlds[-1], moment, seed)
+            world, happened = _next_world(worlds[-1], moment, seed, self.at(moment), self.at(moment - 1))
             worlds.append(world)
             events.append(happened)
         self._worlds, self._events = worlds, events
 
     def at(self, moment: int) -> datetime:
         """When a moment is: all that AWS dates by then is older."""
-        return OPENING + moment * STEP
+        return self.opening + MOMENTS[moment]
 
     def events(self, moment: int) -> list[Event]:
         """What happened between the moment before and this one, sorted; nothing at the opening."""
@@ -144,48 +145,51 @@ def _change_faults(aws: Emulator, moment: int) -> None:
         aws.fail(scope, Fault(kind))
 
 
-def _opening(seed: int) -> World:
+def _opening(seed: int, at: datetime) -> World:
     """Fill every scope but the ones that never answered; a tenth stay empty."""
     world: World = {}
     for account_id, account_name in ACCOUNTS.items():
         for region in REGIONS:
             scope = Scope(account_id, region)
             if scope not in (DISABLED, DENIED_BY_SCP):
-                world[scope] = _builders(scope, account_name, seed)
-    world[HOSTILE_AT][HOSTILE_NAME] = image_builder(HOSTILE_NAME, scope=HOSTILE_AT, seed=seed, at=OPENING, **HOSTILE)
+                world[scope] = _builders(scope, account_name, seed, at)
+    world[HOSTILE_AT][HOSTILE_NAME] = image_builder(HOSTILE_NAME, scope=HOSTILE_AT, seed=seed, at=at, **HOSTILE)
     return world
 
 
-def _builders(scope: Scope, account_name: str, seed: int) -> dict[str, Item]:
+def _builders(scope: Scope, account_name: str, seed: int, at: datetime) -> dict[str, Item]:
     dice = Random(f"{seed}/{scope}")  # noqa: S311 - a demo, no secret
     watched = scope in (DENIED, BROKEN, DAMAGED, AHEAD_OF_US, *EVERY_FIELD)  # these must not be empty
     count = 63 if scope == CROWDED else dice.randint(3, 6) if watched else dice.choice((0, 1, 2, 3, 3, 4, 5, 6, 7, 9))
     team = account_name.partition("-")[0]
     names = [f"{team}-{dice.choice(PURPOSES)}-{number:02d}" for number in range(1, count + 1)]
-    builders = {name: image_builder(name, scope=scope, seed=seed, at=OPENING) for name in names}
+    builders = {name: image_builder(name, scope=scope, seed=seed, at=at) for name in names}
     if scope in EVERY_FIELD:
         name = names[0]
-        builders[name] = image_builder(name, scope=scope, seed=seed, at=OPENING, complete=True, State="FAILED")
+        builders[name] = image_builder(name, scope=scope, seed=seed, at=at, complete=True, State="FAILED")
     return builders
 
 
-def _next_world(before: World, moment: int, seed: int) -> tuple[World, list[Event]]:
+def _next_world(before: World, moment: int, seed: int, at: datetime, after: datetime) -> tuple[World, list[Event]]:
     """Let the moment's things happen, each to another builder, and only where nothing fails."""
     dice = Random(f"{seed}/moment {moment}")  # noqa: S311
     troubled = {scope for faults in FAULTS_FROM for scope, _ in faults}
     quiet = [(scope, name) for scope, items in before.items() if scope not in troubled for name in items]
     wanted = [kind for kind, count in HAPPENS for _ in range(count)]
     chosen = dice.sample([place for place in quiet if place[1] != HOSTILE_NAME], len(wanted))
-    world, events, at = deepcopy(before), [], OPENING + moment * STEP
+    world, events = deepcopy(before), list[Event]()
     for kind, (scope, name) in zip(wanted, chosen, strict=True):
         # A new builder appears beside the chosen one, under a number that nobody has.
         named = f"{name.rpartition('-')[0]}-{100 + moment * 10 + len(events) % 10}" if kind == "created" else name
-        _happen(kind, world[scope], named, scope, Random(f"{seed}/{moment}/{scope}/{name}"), at)  # noqa: S311
+        _happen(kind, world[scope], named, scope, Random(f"{seed}/{moment}/{scope}/{name}"), at, after)  # noqa: S311
         events.append(Event(kind, scope, named))
     return world, sorted(events)
 
 
-def _happen(kind: str, items: dict[str, Item], name: str, scope: Scope, dice: Random, at: datetime) -> None:
+def _happen(
+    kind: str, items: dict[str, Item], name: str, scope: Scope, dice: Random, at: datetime, after: datetime
+) -> None:
+    """One thing happens to one builder between the moment before, `after`, and the moment `at`."""
     if kind == "state":
         state = dice.choice(NEXT_STATES.get(items[name]["State"], NEXT_STATE_ELSE))
         items[name] = {k: v for k, v in items[name].items() if k not in OF_FAILED} | {"State": state}
@@ -194,9 +198,9 @@ def _happen(kind: str, items: dict[str, Item], name: str, scope: Scope, dice: Ra
     else:
         items.pop(name, None)
     if kind in ("created", "recreated"):
-        born = at - timedelta(seconds=dice.uniform(60, STEP.total_seconds()))
+        born = at - timedelta(seconds=dice.uniform(60, (at - after).total_seconds()))
         items[name] = image_builder(
-            name, scope=scope, seed=f"{at}", at=at, CreatedTime=round(epoch_s(born), 6), State="RUNNING"
+            name, scope=scope, seed=f"{dice.random()}", at=at, CreatedTime=round(epoch_s(born), 6), State="RUNNING"
         )  # fmt: skip
 
 

@@ -26,6 +26,9 @@ from pipelines.scope import Outcome, Status, Task
 Account = Mapping[str, Any]
 """account_id, account_name, ou_path, state, source and labels_json of an account that the run covers."""
 
+Price = Mapping[str, Any]
+"""A row of the table `prices`, without snapshot_id."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
@@ -53,6 +56,7 @@ class Work:
     outcomes: Mapping[Task, Outcome]
     accounts: Sequence[Account]
     facts: RunFacts
+    prices: Sequence[Price]
     guard_percent: int
     clock: Callable[[], datetime]
 
@@ -78,6 +82,7 @@ class Attempt:
                 runs = [d.run for d in self.decisions if d.run]
                 self._write_records("scope_runs", runs)
                 self._write_records("accounts", self._accounts(staging, runs))
+                self._write_records("prices", work.prices)
                 validation.check_runs(work.planned, runs)
                 manifest = self._manifest(staging, runs)
                 validation.check_files(staging, work.contracts, all_tables(work.contracts), self.written)

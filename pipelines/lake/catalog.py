@@ -58,14 +58,23 @@ def connect(warehouse: str, *, s3: S3Settings | None = None) -> duckdb.DuckDBPyC
     SetupError when there is no warehouse or no snapshot in it.
     """
     store = open_store(warehouse, s3=s3)
+    con = reading(store, load_all())
+    _lock(con, store)
+    return con
+
+
+def reading(store: Store, contracts: Sequence[Contract], *, anew: bool = False) -> duckdb.DuckDBPyConnection:
+    """The same for our own work: not locked. `lake.shows` tells which snapshot it is.
+
+    `anew` makes the views even where a catalog has them, for it may be of an older version, or of other contracts.
+    """
     newest = head(store)
     if newest is None:
         raise SetupError(f"no snapshot in {store.root} yet: make one with: appstream-export run")
     con = connection(store)
-    if not _attached(con, store, newest):
+    if anew or not _attached(con, store, newest):
         with sql.reading_errors():
-            _make(con, load_all(), history(store), store.uri())
-    _lock(con, store)
+            _make(con, contracts, history(store), store.uri())
     return con
 
 

@@ -15,14 +15,14 @@ from pipelines.contracts import Contract
 from pipelines.contracts.contract import operational_table
 from pipelines.errors import Conflict, StorageFailed
 from pipelines.lake import layout, sql
-from pipelines.lake.attempt import Account, Attempt, RunFacts, Work, remove_quietly, utc_now
+from pipelines.lake.attempt import Account, Attempt, Price, RunFacts, Work, remove_quietly, utc_now
 from pipelines.lake.draft import Draft
 from pipelines.lake.manifest import Manifest, find_attempt, head, read
 from pipelines.lake.staging import connection, records
 from pipelines.lake.store import Store, storage_errors
 from pipelines.scope import Outcome, Task
 
-__all__ = ["Account", "RunFacts", "commit", "find_attempt", "head_rows", "head_scope_runs"]
+__all__ = ["Account", "Price", "RunFacts", "commit", "find_attempt", "head_rows", "head_scope_runs"]
 
 
 def commit(
@@ -34,6 +34,7 @@ def commit(
     outcomes: Mapping[Task, Outcome],
     accounts: Sequence[Account],
     facts: RunFacts,
+    prices: Sequence[Price] = (),
     guard_percent: int = 50,
     max_rebases: int = 10,
     clock: Callable[[], datetime] = utc_now,
@@ -44,7 +45,7 @@ def commit(
     planned end. The same attempt commits once: its manifest is returned if it is there already. Raises CommitError
     (a rule is broken), Conflict (others kept being first) or StorageFailed; the head is then what it was before.
     """
-    work = Work(store, contracts, draft, planned, outcomes, accounts, facts, guard_percent, clock)
+    work = Work(store, contracts, draft, planned, outcomes, accounts, facts, prices, guard_percent, clock)
     try:
         with storage_errors(store), sql.reading_errors():
             for rebase in range(max_rebases + 1):

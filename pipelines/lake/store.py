@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import re
+import stat
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -133,6 +134,14 @@ class Store(Protocol):
         """Forget writes that began before a moment and never ended, where `files` does not show them."""
         ...
 
+    def point(self, path: str, target: str) -> None:
+        """Let a name lead to a folder beside it, in one step; nothing where the place knows no links."""
+        ...
+
+    def below(self, folder: str, *, file_mode: int, create: bool = False) -> "Store":
+        """One of its folders as a place of its own, whose files have another mode; paths begin there."""
+        ...
+
 
 class LocalStore:
     """A warehouse in a folder. Folders get the x bit wherever files get the r bit: 0600 makes 0700."""
@@ -236,6 +245,22 @@ class LocalStore:
         """None: unfinished files lie in their folders here."""
         del before, dry_run
         return ()
+
+    def point(self, path: str, target: str) -> None:
+        """Let a name lead to a folder beside it, in one step: a symbolic link."""
+        with self._temporary(path) as temporary:
+            temporary.symlink_to(target)
+            temporary.replace(self._at(path))
+            _sync(temporary.parent)
+
+    def below(self, folder: str, *, file_mode: int, create: bool = False) -> "LocalStore":
+        """One of its folders as a place of its own. Whoever may read there may pass through here, and see no more."""
+        store = LocalStore(self._at(folder), file_mode=file_mode)
+        if create and not store.root.is_dir():
+            store._make(store.root)
+            with suppress(PermissionError):  # of another owner, who decides
+                self.root.chmod(stat.S_IMODE(self.root.stat().st_mode) | store.folder_mode & 0o011)
+        return store
 
     def _at(self, path: str) -> Path:
         parts = PurePosixPath(path).parts

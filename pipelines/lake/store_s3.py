@@ -193,6 +193,16 @@ class S3Store:
                 self._client.abort_multipart_upload(**self._at(path), UploadId=upload["UploadId"])
         return [self._stored(upload["Key"], upload["Initiated"]) for upload in ended]
 
+    def point(self, path: str, target: str) -> None:
+        """Nothing: S3 knows no links."""
+
+    def below(self, folder: str, *, file_mode: int, create: bool = False) -> "S3Store":
+        """One of its folders as a place of its own; S3 knows no modes."""
+        del file_mode, create
+        below = S3Store(self._bucket, f"{self._prefix}{folder}", self._client)
+        below._encryption = self._encryption
+        return below
+
     def check(self, *, writable: bool) -> None:
         """Try what a run will need; raises OSError. Two runs at once are safe only where `If-None-Match` is obeyed."""
         self.latest(layout.COMMITS)

@@ -9,12 +9,10 @@ history left, under the columns it had.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from pipelines import packaged
-from pipelines.contracts import Column, Contract, Table
+from pipelines.contracts import Column, Contract, Table, sqlfiles
 from pipelines.contracts.contract import ACCOUNT_NAME, IS_STALE, SNAPSHOT_ID, all_tables, operational_table
-from pipelines.errors import BadContract
+from pipelines.contracts.sqlfiles import SqlFile
 from pipelines.lake.manifest import SWEEP, Manifest, TableFiles, kept
 from pipelines.lake.sql import listed, literal, quoted, rows
 
@@ -26,6 +24,29 @@ _MOMENT = r"""case
         when regexp_matches(trim(t::varchar), '(Z|z| UTC|[+-]\d{2}(:?\d{2}){0,2})$') then trim(t::varchar)::timestamptz
         else (trim(t::varchar) || '+00')::timestamptz
     end"""
+
+# Words that sql/ uses. Days are those of UTC whatever the reader's time zone is. The price that counts is of the newest
+# snapshot's list: the row that names most things wins, then the newest; null where none fits.
+_MACROS = (
+    "utc_day(t) as make_timestamp(epoch_us(t))::date",
+    "midnight(day) as to_timestamp(epoch(day))",
+    "hours_between(a, b) as (epoch(b) - epoch(a)) / 3600",
+    """hours_within(a, b, day) as
+        greatest(0, hours_between(greatest(a, midnight(day)), least(b, midnight(day + 1))))""",
+    "days_between(a, b) as generate_series(utc_day(a)::timestamp, utc_day(b)::timestamp, interval 1 day)::date[]",
+    """price_at(of_region, of_type, of_platform, day) as (
+        select max({
+            'place': [
+                (region <> '*')::int + (instance_type <> '*')::int + (platform <> '*')::int,
+                (region <> '*')::int, (instance_type <> '*')::int, epoch(valid_from)
+            ],
+            'usd_per_hour': usd_per_hour, 'disk_usd_per_gb_month': disk_usd_per_gb_month
+        })
+        from prices
+        where region in (of_region, '*') and instance_type in (of_type, '*') and platform in (of_platform, '*')
+        and valid_from <= midnight(day)
+    )""",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +74,17 @@ def statements(
         yield from _table(table, manifests, uri)
     for table in _retired(tables, manifests):
         yield from _past(table, manifests, uri)
-    for file in sorted((packaged.folder("sql") / "views").glob("*.sql")):
-        yield from _file(file)
+    yield from (f"create macro {macro}" for macro in _MACROS)
+    yield from _files(tables)
+
+
+def _files(tables: Sequence[Table]) -> Iterator[str]:
+    """Views over several tables and marts, but for those of a resource that is no longer exported."""
+    known = {name for table in tables for name in (table.name, f"{table.name}_history")}
+    for file in sqlfiles.views():
+        if known.issuperset(file.reads):
+            known.add(file.name)
+            yield from _file(file)
 
 
 def _commits(manifests: Sequence[Manifest], uri: Callable[[str], str]) -> Iterator[str]:
@@ -147,17 +177,7 @@ def _comments(view: View) -> Iterator[str]:
         yield f"comment on column {quoted(view.name)}.{quoted(column.name)} is {literal(column.doc)}"
 
 
-def _file(file: Path) -> Iterator[str]:
-    """A cross-table view: the SQL of a file, its comments from the header `-- name: doc`."""
-    header: dict[str, str] = {}
-    text = file.read_text("utf-8")
-    for line in text.splitlines():
-        if not line.startswith("-- "):
-            break
-        name, _, doc = line.removeprefix("-- ").partition(": ")
-        header[name] = doc
-    if file.stem not in header:
-        raise BadContract(f'{file.name}: the header must begin with "-- {file.stem}: one row per ..."')
-    yield f"create view {quoted(file.stem)} as {text}"
-    columns = tuple(Column(n, "", doc) for n, doc in header.items() if n not in (file.stem, "reads"))
-    yield from _comments(View(file.stem, header[file.stem], columns))
+def _file(file: SqlFile) -> Iterator[str]:
+    """A view over several tables, or a mart: the SQL of a file, its comments from the header."""
+    yield f"create view {quoted(file.name)} as {file.sql}"
+    yield from _comments(View(file.name, file.doc, file.columns))

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from pipelines import packaged
-from pipelines.contracts import Contract, load_all
+from pipelines.contracts import Contract, load_all, sqlfiles
 from pipelines.contracts.arrow import DUCKDB_TYPES
 from pipelines.contracts.contract import all_tables
 from pipelines.contracts.render import join_to_parent
+from pipelines.contracts.sqlfiles import SqlFile
 from pipelines.errors import SetupError, did_you_mean
 
 
@@ -19,7 +19,7 @@ class Entry:
 
     name: str
     doc: str
-    columns: tuple[tuple[str, str | None, str], ...]
+    columns: tuple[tuple[str, str, str], ...]
     key: tuple[str, ...] = ()
     resource: str | None = None
     join: str | None = None
@@ -53,10 +53,31 @@ def overview(*, is_brief: bool) -> pa.Table:
     return pa.table(columns | {"resource": resources, "key": keys, "join_to_parent": joins})
 
 
+def asked_of(questions: Sequence[SqlFile], *, is_brief: bool) -> pa.Table:
+    """One row per named question; unless brief, parameters with type and doc, and what it reads."""
+    names, asks = [q.name for q in questions], [q.question for q in questions]
+    if is_brief:
+        told = [", ".join(f"{p.name}={p.default}" for p in q.params) for q in questions]
+        return pa.table({"name": names, "question": asks, "parameters": told})
+    params = [
+        [{"name": p.name, "type": p.type, "default": p.default, "doc": p.doc} for p in q.params] for q in questions
+    ]
+    kind = pa.list_(pa.struct([(key, pa.string()) for key in ("name", "type", "default", "doc")]))
+    return pa.table(
+        {
+            "name": names,
+            "title": [q.doc for q in questions],
+            "question": asks,
+            "parameters": pa.array(params, kind),
+            "reads": pa.array([list(q.reads) for q in questions], pa.list_(pa.string())),
+        }
+    )
+
+
 def columns(entry: Entry) -> pa.Table:
     """One row per column of an entry."""
     names, types, docs = zip(*entry.columns, strict=True)
-    return pa.table({"column": names, "type": pa.array(types, pa.string()), "doc": docs})
+    return pa.table({"column": names, "type": types, "doc": docs})
 
 
 def _tables(contracts: Sequence[Contract]) -> Iterator[Entry]:
@@ -68,9 +89,7 @@ def _tables(contracts: Sequence[Contract]) -> Iterator[Entry]:
 
 
 def _views() -> Iterator[Entry]:
-    """Views over several tables: their files begin with `-- name: doc`, first their own, then each column's."""
-    for file in sorted((packaged.folder("sql") / "views").glob("*.sql")):
-        lines = (line for line in file.read_text("utf-8").splitlines() if line.startswith("-- "))
-        header = dict(line.removeprefix("-- ").split(": ", 1) for line in lines)
-        columns = tuple((name, None, doc) for name, doc in header.items() if name not in (file.stem, "reads"))
-        yield Entry(file.stem, header[file.stem], columns)
+    """Views over several tables, and marts: what their headers say."""
+    for view in sqlfiles.views():
+        columns = tuple((c.name, c.type.upper(), c.doc) for c in view.columns)
+        yield Entry(view.name, view.doc, columns)

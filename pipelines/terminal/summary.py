@@ -7,11 +7,12 @@ from typing import Any
 
 from pipelines.contracts import Contract
 from pipelines.lake.catalog import connect, query
+from pipelines.lake.checks import CheckResult
 from pipelines.run import RunResult
 from pipelines.scope import Outcome
 from pipelines.settings import S3Settings
 from pipelines.terminal import console
-from pipelines.terminal.formats import rows
+from pipelines.terminal.formats import rows, to_json
 
 LINES_MAX = 20
 """More failures than that are grouped: what matters then is how many reasons there are, not how many scopes."""
@@ -91,6 +92,9 @@ def as_object(summary: Summary) -> dict[str, Any]:
         "retry": summary.retry if result.failed else None,
         "discovery_problem": result.discovery_problem,
         "catalog_problem": result.catalog_problem,
+        "checks": [_check(check) for check in result.checks],
+        "checks_problem": result.checks_problem,
+        "feeds_problem": result.feeds_problem,
         "exit_code": result.exit_code,
     }
 
@@ -122,13 +126,21 @@ def _told(summary: Summary) -> Iterator[str]:
         scope = outcome.task.scope
         go_on = f"--accounts {scope.account_id} --regions {scope.region} --starting-token {outcome.resume_token}"
         yield console.clean(f"cut at the item limit in {scope}; go on with: {go_on}")
+    for check in result.violated:
+        yield f"CHECK FAILED {check.name}, {check.rows:,} rows: {check.doc}"
+        yield from (console.clean(f"  {to_json(row).decode()}") for row in check.examples[:3])
+    if result.checks_problem:
+        yield console.clean(result.checks_problem)
     if result.catalog_problem:
         again = console.command("catalog", "--warehouse", summary.warehouse)
         yield f"{console.clean(result.catalog_problem)}; try again with: {again}"
+    if result.feeds_problem:
+        again = console.command("feeds", "publish", "--warehouse", summary.warehouse)
+        yield f"{console.clean(result.feeds_problem)}; try again with: {again}"
 
 
 def facts(summary: Summary) -> Iterator[str]:
-    """Scopes, items and changes in numbers, a line each."""
+    """Scopes, items, changes and checks in numbers, a line each."""
     result, counts = summary.result, summary.result.manifest.counts
     not_asked = counts["tasks_total"] - len(result.outcomes)
     yield _joined("scopes", (result.answered, "ok"), (len(result.failed), "failed"),
@@ -136,6 +148,9 @@ def facts(summary: Summary) -> Iterator[str]:
     yield _joined("items", (counts["items"], "in all"), (counts["items_fresh"], "fresh"),
                   (counts["items_carried"], "carried"), (summary.stale_items, "stale"))  # fmt: skip
     yield _joined("changes", *((n, kind) for kind, n in summary.changes.items()))
+    if result.checks:
+        passed = sum(check.is_passed for check in result.checks)
+        yield _joined("checks", (passed, "passed"), *((c.rows, c.name) for c in result.checks))
 
 
 def failures(summary: Summary, *, is_brief: bool = False) -> Iterator[str]:
@@ -185,6 +200,10 @@ def _failure(summary: Summary, outcome: Outcome) -> dict[str, Any]:
         "error_code": outcome.error_code,
         "request_id": outcome.request_id,
     }
+
+
+def _check(check: CheckResult) -> dict[str, Any]:
+    return {"name": check.name, "severity": check.severity, "rows": check.rows, "examples": check.examples}
 
 
 def _cut(result: RunResult) -> list[Outcome]:

@@ -52,6 +52,14 @@ def listed(text: str) -> tuple[str, ...]:
     return words
 
 
+def assigned(text: str) -> tuple[str, str]:
+    """`name=value` as two words."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise argparse.ArgumentTypeError(f'"{text}" is not like hours=12')
+    return name.strip(), value
+
+
 def positive(text: str) -> int:
     """A whole number from 1."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:

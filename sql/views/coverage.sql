@@ -1,17 +1,17 @@
 -- coverage: One row per resource, account and region: whether its newest rows can be trusted, and how old they are.
 -- reads: scope_runs, accounts
--- resource: Resource that was asked for, such as image_builders.
--- account_id: AWS account, 12 digits.
--- account_name: Name of the account; null when neither settings nor organization have one.
--- region: AWS region.
--- status: ok, filtered, skipped, or why the newest attempt failed.
--- reason: The failure in words; null when ok.
--- error_code: AWS's error code; null when AWS gave none.
--- is_stale: The newest attempt failed or was skipped: rows, if any, are of observed_at.
--- is_expected: The failure is by design and counts for nothing.
--- attempted_at: When the newest attempt began; null when never asked.
--- observed_at: When AWS last answered completely; null if never.
--- age_hours: Hours since observed_at, now; null if never.
+-- resource varchar: Resource that was asked for, such as image_builders.
+-- account_id varchar: AWS account, 12 digits.
+-- account_name varchar: Name of the account; null when neither settings nor organization have one.
+-- region varchar: AWS region.
+-- status varchar: ok, filtered, skipped, or why the newest attempt failed.
+-- reason varchar: The failure in words; null when ok.
+-- error_code varchar: AWS's error code; null when AWS gave none.
+-- is_stale boolean: The newest attempt failed or was skipped: rows, if any, are of observed_at.
+-- is_expected boolean: The failure is by design and counts for nothing.
+-- attempted_at timestamptz: When the newest attempt began; null when never asked.
+-- observed_at timestamptz: When AWS last answered completely; null if never.
+-- age_hours double: Hours since observed_at, now; null if never.
 select
     r.resource,
     r.account_id,

@@ -34,6 +34,7 @@ OPERATIONAL = {
     "accounts": "account_name ou_path state source first_seen_at last_seen_at labels_json",
     "quarantine": "resource account_id region item_name path level reason raw_json",
     "drift": "resource path kind example count",
+    "prices": "region instance_type platform valid_from usd_per_hour disk_usd_per_gb_month source_sha256",
     "image_builder_changes": """account_id region name change column_name old_value new_value observed_at
         previous_observed_at""",
 }
@@ -91,4 +92,4 @@ def test_the_schema_of_its_files_is_the_golden_one(table: Table) -> None:
 def test_no_type_is_one_that_other_engines_refuse() -> None:
     types = {str(field.type) for table in TABLES.values() for field in schema(table)}
 
-    assert types == {"string", "int64", "bool", "timestamp[us, tz=UTC]"}
+    assert types == {"string", "int64", "bool", "double", "timestamp[us, tz=UTC]"}

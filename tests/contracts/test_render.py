@@ -4,7 +4,7 @@ import duckdb
 import pytest
 
 from pipelines import packaged
-from pipelines.contracts import Contract, Table, all_tables, load_all
+from pipelines.contracts import Contract, Table, all_tables, load_all, sqlfiles
 from pipelines.contracts.render import (
     DUCKDB_TYPES,
     first_query,
@@ -54,7 +54,7 @@ def test_the_pages_in_docs_are_what_the_contracts_say() -> None:
 def test_every_table_has_a_page_and_stands_in_the_index() -> None:
     contracts = load_all()
     pages = render_all(contracts, {})
-    names = [table.name for table in all_tables(contracts)]
+    names = [table.name for table in (*all_tables(contracts), *sqlfiles.views())]
 
     assert set(pages) == {"README.md", "statuses.md", *(f"{name}.md" for name in names)}
     assert [name for name in names if f"[`{name}`]({name}.md)" not in pages["README.md"]] == []

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-OPERATIONS = ("read_bytes", "read_all", "writing", "create", "list", "latest", "files", "replace", "remove", "exists")
+OPERATIONS = (
+    "read_bytes", "read_all", "writing", "create", "list", "latest", "files", "replace", "remove", "exists", "point",
+)  # fmt: skip
 
 
 class Around:

@@ -1,0 +1,13 @@
+-- stale_scopes: Scopes whose newest attempt failed or was skipped, so that older rows stand in.
+-- severity: warn
+-- reads: coverage
+select
+    resource,
+    account_id,
+    account_name,
+    region,
+    status,
+    reason,
+    observed_at
+from coverage
+where is_stale and not is_expected and observed_at is not null

@@ -1,0 +1,37 @@
+-- coverage: One row per resource, account and region: whether its rows can be trusted, and how old they were when the
+--   feeds were made.
+-- reads: coverage, feed_snapshot
+-- key: scope_key
+-- scope_key varchar: Resource, account and region, with slashes between them.
+-- resource varchar: Resource that was asked for, such as image_builders.
+-- account_id varchar: AWS account, 12 digits.
+-- account_name varchar: Name of the account; null when neither settings nor organization have one.
+-- region varchar: AWS region.
+-- status varchar: ok, filtered, skipped, or why the newest attempt failed.
+-- reason varchar: The failure in words; null when ok.
+-- error_code varchar: AWS's error code; null when AWS gave none.
+-- is_stale boolean: The newest attempt failed or was skipped: rows, if any, are of observed_at_utc.
+-- is_expected boolean: The failure is by design and counts for nothing.
+-- attempted_at_utc timestamp: When the newest attempt began; null when never asked. UTC.
+-- observed_at_utc timestamp: When AWS last answered completely; null if never. UTC.
+-- age_hours double: Hours from observed_at_utc to as_of_utc; null if never.
+-- as_of_utc timestamp: When the snapshot was committed that this feed shows. UTC.
+-- snapshot_id varchar: Snapshot that this feed shows: equal in all feeds of a generation.
+select
+    concat_ws('/', c.resource, c.account_id, c.region) as scope_key,
+    c.resource,
+    c.account_id,
+    c.account_name,
+    c.region,
+    c.status,
+    c.reason,
+    c.error_code,
+    c.is_stale,
+    c.is_expected,
+    utc(c.attempted_at) as attempted_at_utc,
+    utc(c.observed_at) as observed_at_utc,
+    round((epoch(f.as_of) - epoch(c.observed_at)) / 3600, 2) as age_hours,
+    f.as_of_utc,
+    f.snapshot_id
+from coverage as c
+cross join feed_snapshot as f

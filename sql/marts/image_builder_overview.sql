@@ -1,0 +1,167 @@
+-- image_builder_overview: One row per image builder in the newest snapshot, with its lists as counts and as text.
+-- reads: image_builders, image_builder_subnets, image_builder_security_groups, image_builder_errors,
+--   image_builder_endpoints, image_builder_ipv6_addresses, image_builder_agent_settings, accounts, scope_runs, prices
+-- account_id varchar: AWS account, 12 digits.
+-- account_name varchar: Name of the account; null when neither settings nor organization have one.
+-- ou_path varchar: Organizational units from the root down, joined by /; null when not discovered.
+-- labels_json varchar: Labels of the account as a JSON object; null when none.
+-- region varchar: AWS region.
+-- name varchar: Name of the image builder.
+-- display_name varchar: Name shown to people; null where AWS does not say.
+-- description varchar: Free text given by its owner; null where AWS does not say.
+-- arn varchar: Amazon Resource Name of the image builder; null where AWS does not say.
+-- state varchar: Where it stands in its life, such as RUNNING or STOPPED; null where AWS does not say.
+-- state_change_reason_code varchar: Why the state last changed; null where AWS gave no reason.
+-- platform varchar: Operating system; null where AWS does not say.
+-- instance_type varchar: Size, such as stream.standard.medium; null where AWS does not say.
+-- image_arn varchar: Image that it was made from; null where AWS does not say.
+-- created_time timestamptz: When it was created, by AWS's clock; null where AWS does not say.
+-- appstream_agent_version varchar: Version of the AppStream agent on it; null where AWS does not say.
+-- iam_role_arn varchar: IAM role that programs on it act as; null when it has none.
+-- directory_name varchar: Active Directory domain that it joins; null when it joins none.
+-- enable_default_internet_access boolean: Whether it reaches the internet without the VPC's own routes; null where AWS
+--   does not say.
+-- disable_imdsv1 boolean: Whether version 1 of the instance metadata service is off; null where AWS does not say.
+-- root_volume_size_gb bigint: Root volume in GB; null where AWS does not say.
+-- eni_private_ip_address varchar: Private IPv4 address; null where AWS does not say.
+-- subnets bigint: How many subnets it attaches to.
+-- subnet_ids varchar: Those, sorted, with commas between them; null when none.
+-- security_groups bigint: How many security groups it has.
+-- security_group_ids varchar: Those, sorted, with commas between them; null when none.
+-- errors bigint: How many errors AWS reports on it.
+-- error_codes varchar: Their codes, sorted, each once; null when none.
+-- last_error_at timestamptz: When the newest of them occurred, by AWS's clock; null when none is dated.
+-- endpoints bigint: Through how many interface VPC endpoints it is reached.
+-- vpce_ids varchar: Those, sorted, with commas between them; null when none.
+-- ipv6_addresses bigint: How many IPv6 addresses it has.
+-- agent_actions_enabled bigint: How many things AI agents may do on it.
+-- usd_per_hour decimal(18,6): What an hour of it costs while it is up, by the price list; null when that is unknown.
+-- disk_usd_per_month decimal(18,4): What its root volume above 200 GB costs a month, running or not; null when unknown.
+-- is_stale boolean: The newest attempt to ask this scope failed or was skipped: the row is of observed_at.
+-- status varchar: ok, or why the newest attempt to ask its scope failed.
+-- observed_at timestamptz: When AWS gave this row.
+with subnets as (
+    select
+        account_id,
+        region,
+        image_builder_name as name,
+        count(*) as found,
+        string_agg(subnet_id, ', ' order by subnet_id) as listed
+    from image_builder_subnets
+    group by all
+),
+
+security_groups as (
+    select
+        account_id,
+        region,
+        image_builder_name as name,
+        count(*) as found,
+        string_agg(security_group_id, ', ' order by security_group_id) as listed
+    from image_builder_security_groups
+    group by all
+),
+
+errors as (
+    select
+        account_id,
+        region,
+        image_builder_name as name,
+        count(*) as found,
+        string_agg(distinct error_code, ', ' order by error_code) as listed,
+        max(error_timestamp) as last_error_at
+    from image_builder_errors
+    group by all
+),
+
+endpoints as (
+    select
+        account_id,
+        region,
+        image_builder_name as name,
+        count(*) as found,
+        string_agg(vpce_id, ', ' order by vpce_id) as listed
+    from image_builder_endpoints
+    group by all
+),
+
+addresses as (
+    select
+        account_id,
+        region,
+        image_builder_name as name,
+        count(*) as found
+    from image_builder_ipv6_addresses
+    group by all
+),
+
+agents as (
+    select
+        account_id,
+        region,
+        image_builder_name as name,
+        count(*) as found
+    from image_builder_agent_settings
+    where permission = 'ENABLED'
+    group by all
+),
+
+builders as (
+    select
+        *,
+        price_at(region, instance_type, platform, utc_day(observed_at)) as price,
+        greatest(coalesce(root_volume_size_gb, 200) - 200, 0) as paid_gb
+    from image_builders
+)
+
+select
+    b.account_id,
+    b.account_name,
+    a.ou_path,
+    a.labels_json,
+    b.region,
+    b.name,
+    b.display_name,
+    b.description,
+    b.arn,
+    b.state,
+    b.state_change_reason_code,
+    b.platform,
+    b.instance_type,
+    b.image_arn,
+    b.created_time,
+    b.appstream_agent_version,
+    b.iam_role_arn,
+    b.directory_name,
+    b.enable_default_internet_access,
+    b.disable_imdsv1,
+    b.root_volume_size_gb,
+    b.eni_private_ip_address,
+    coalesce(s.found, 0) as subnets,
+    s.listed as subnet_ids,
+    coalesce(g.found, 0) as security_groups,
+    g.listed as security_group_ids,
+    coalesce(e.found, 0) as errors,
+    e.listed as error_codes,
+    e.last_error_at,
+    coalesce(v.found, 0) as endpoints,
+    v.listed as vpce_ids,
+    coalesce(i.found, 0) as ipv6_addresses,
+    coalesce(w.found, 0) as agent_actions_enabled,
+    b.price.usd_per_hour::decimal(18, 6) as usd_per_hour,
+    (
+        case when b.paid_gb > 0 then b.paid_gb * b.price.disk_usd_per_gb_month else 0 end
+    )::decimal(18, 4) as disk_usd_per_month,
+    b.is_stale,
+    r.status,
+    b.observed_at
+from builders as b
+left join accounts as a on b.account_id = a.account_id
+left join scope_runs as r
+    on b.account_id = r.account_id and b.region = r.region and r.resource = 'image_builders'
+left join subnets as s on b.account_id = s.account_id and b.region = s.region and b.name = s.name
+left join security_groups as g on b.account_id = g.account_id and b.region = g.region and b.name = g.name
+left join errors as e on b.account_id = e.account_id and b.region = e.region and b.name = e.name
+left join endpoints as v on b.account_id = v.account_id and b.region = v.region and b.name = v.name
+left join addresses as i on b.account_id = i.account_id and b.region = i.region and b.name = i.name
+left join agents as w on b.account_id = w.account_id and b.region = w.region and b.name = w.name

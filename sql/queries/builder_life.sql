@@ -1,0 +1,17 @@
+-- builder_life: The life of a builder
+-- question: Which states was an image builder in, from when to when at least?
+-- reads: image_builder_state_spans
+-- param name: text = -- How its name begins; all of them when empty.
+-- param top: integer = 50 -- At most so many spans, the newest first.
+select
+    coalesce(account_name, account_id) as account,
+    region,
+    name,
+    life,
+    state,
+    round(hours_at_least, 1) as hours,
+    ended_by
+from image_builder_state_spans
+where starts_with(name, $name)
+order by first_observed_at desc, account, region, name
+limit $top

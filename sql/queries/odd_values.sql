@@ -1,0 +1,18 @@
+-- odd_values: What was odd
+-- question: What did AWS send that nobody knew, or that could not be read?
+-- reads: drift, quarantine
+select
+    d.path,
+    d.kind,
+    d.count as found,
+    d.example
+from drift as d
+union all
+select
+    coalesce(path, '(item)') as path,
+    'unreadable ' || level as kind,
+    count(*) as found,
+    min(raw_json) as example
+from quarantine
+group by all
+order by found desc, path, kind

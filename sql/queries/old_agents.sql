@@ -1,0 +1,15 @@
+-- old_agents: Old agents
+-- question: Which image builders have an AppStream agent that is not the newest, or older than so many days?
+-- reads: agent_currency
+-- param days: integer = 180 -- An agent of that age is old whatever AWS says of it.
+-- param top: integer = 50 -- At most so many, the oldest first.
+select
+    coalesce(account_name, account_id) as account,
+    region,
+    name,
+    appstream_agent_version as agent,
+    agent_age_days as days
+from agent_currency
+where not is_latest or agent_age_days >= $days
+order by released_on nulls last, account, region, name
+limit $top

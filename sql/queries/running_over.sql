@@ -1,0 +1,16 @@
+-- running_over: Running for long
+-- question: Which image builders have been up for at least so many hours, and what has that cost?
+-- reads: running_image_builders
+-- param hours: integer = 2 -- At least so many hours; a lower bound, as we saw it.
+-- param top: integer = 50 -- At most so many, the longest first.
+select
+    coalesce(account_name, account_id) as account,
+    region,
+    name,
+    round(running_hours_at_least, 1) as hours,
+    cost_usd_at_least::decimal(18, 2) as usd,
+    case when is_stale then 'stale' end as note
+from running_image_builders
+where running_hours_at_least >= $hours
+order by running_hours_at_least desc, usd desc nulls last, account, region, name
+limit $top

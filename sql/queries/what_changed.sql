@@ -1,0 +1,21 @@
+-- what_changed: What changed
+-- question: What changed in the last days, and on how many image builders?
+-- reads: image_builder_changes_history, snapshots
+-- param days: integer = 7 -- So many days back from the newest snapshot.
+with newest as (
+    select max(committed_at) as committed_at
+    from snapshots
+    where kind = 'sweep'
+)
+
+select
+    c.change,
+    coalesce(c.column_name, '(whole)') as what,
+    count(*) as changes,
+    count(distinct row(c.account_id, c.region, c.name)) as builders,
+    min(c.name) as example
+from image_builder_changes_history as c
+cross join newest as n
+where c.observed_at >= n.committed_at - to_days($days)
+group by c.change, what
+order by changes desc, c.change, what

@@ -1,0 +1,97 @@
+"""verify: any byte that is not what was published is named, with its file."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import SetupError, StorageFailed
+from pipelines.feeds import publish
+from pipelines.feeds.verify import verify
+from pipelines.settings import FeedsSettings
+from tests.lake.lakes import A, Lake, builder, ok
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """A warehouse with feeds; no test may change it."""
+    lake = Lake(tmp_path_factory.mktemp("verify") / "warehouse")
+    lake.commit(ok(A, builder("a", subnets=["s"])))
+    publish(lake.store, lake.contracts, FeedsSettings(csv=True))
+    return lake
+
+
+@pytest.fixture
+def copy(published: Lake, tmp_path: Path) -> Lake:
+    """A copy of it, to be damaged."""
+    return Lake(Path(shutil.copytree(published.store.root, tmp_path / "warehouse", symlinks=True)))
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    replace(file, bytes(content))
+
+
+def replace(file: Path, content: bytes) -> None:
+    file.unlink()
+    file.write_bytes(content)
+
+
+def redescribe(v1: Path, **fields: object) -> None:
+    """Let the description of image_builders say something else, with current.json in agreement."""
+    file = v1 / "latest" / "datapackage.json"
+    package = json.loads(file.read_text())
+    next(r for r in package["resources"] if r["name"] == "image_builders").update(fields)
+    replace(file.resolve(), json.dumps(package).encode())
+
+
+def other_database(v1: Path) -> None:
+    import duckdb
+
+    (v1 / "bi.duckdb").unlink()
+    with duckdb.connect(str(v1 / "bi.duckdb")) as con:
+        con.execute("create table image_builders (name varchar)")
+
+
+DAMAGES: list[tuple[str, Callable[[Path], object], str]] = [
+    ("a bit", lambda v1: flip(v1 / "latest" / "image_builders.parquet"), r"image_builders.parquet: another content"),
+    ("a bit of csv", lambda v1: flip(v1 / "latest" / "coverage.csv"), r"coverage.csv: another content"),
+    ("shorter", lambda v1: replace(v1 / "latest" / "accounts.parquet", b"x"), r"accounts.parquet: 1 bytes instead of"),
+    ("missing", lambda v1: (v1 / "latest" / "accounts.parquet").unlink(), r"accounts.parquet: missing"),
+    ("rows", lambda v1: redescribe(v1, rows=7), r"image_builders.parquet: 1 rows instead of 7"),
+    ("description", lambda v1: redescribe(v1, rows=7), r"datapackage.json: another content than current.json says"),
+    ("no description", lambda v1: (v1 / "latest" / "datapackage.json").unlink(), r'there is no generation "'),
+    ("link", lambda v1: (v1 / "latest").unlink(), r"latest: does not lead to generations/"),
+    ("no database", lambda v1: (v1 / "bi.duckdb").unlink(), r"bi.duckdb: missing"),
+    ("no database at all", lambda v1: replace(v1 / "bi.duckdb", b"no"), r"bi.duckdb: .*not a valid DuckDB"),
+    ("another database", other_database, r"bi.duckdb: image_builders has other columns than the generation"),
+]
+
+
+@pytest.mark.parametrize(("damage", "says"), [d[1:] for d in DAMAGES], ids=[d[0] for d in DAMAGES])
+def test_damage_is_named(damage: Callable[[Path], object], says: str, copy: Lake) -> None:
+    assert verify(copy.store) == []
+    damage(Path(copy.store.root, "feeds", "v1"))
+    found = verify(copy.store)
+
+    assert found
+    assert any(re.search(says, line) for line in found), found
+
+
+def test_a_pointer_that_is_damaged_is_written_anew(copy: Lake) -> None:
+    replace(Path(copy.store.root, "feeds", "v1", "current.json"), b"{")
+    with pytest.raises(StorageFailed, match=r"current.json is damaged: .*appstream-export feeds publish"):
+        verify(copy.store)
+    publish(copy.store, copy.contracts)
+
+    assert verify(copy.store) == []
+
+
+def test_without_feeds_the_command_that_makes_them_is_named(lake: Lake) -> None:
+    lake.commit(ok(A))
+    with pytest.raises(SetupError, match="no feeds yet; publish them with: appstream-export feeds publish"):
+        verify(lake.store)

@@ -1,0 +1,83 @@
+"""What the files of sql/ say of themselves is what DuckDB finds."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pipelines.contracts import sqlfiles
+from pipelines.contracts.loader import TAKEN_TABLES
+from pipelines.contracts.sqlfiles import SqlFile
+from pipelines.errors import BadContract
+from tests.lake.lakes import A, Lake, builder, ok
+
+VIEWS = sqlfiles.views()
+SHORT = {"timestamp with time zone": "timestamptz"}
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """A warehouse of one builder."""
+    made = Lake(tmp_path_factory.mktemp("headers") / "warehouse")
+    made.commit(ok(A, builder("a", state="RUNNING")))
+    return made
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda v: v.name)
+def test_columns_stand_in_the_header_in_order_with_their_types(view: SqlFile, lake: Lake) -> None:
+    found = [(n, t.lower()) for n, t in lake.sql(f"select column_name, column_type from (describe {view.name})")]
+
+    assert [(c.name, c.type) for c in view.columns] == [(n, SHORT.get(t, t)) for n, t in found]
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda v: v.name)
+def test_what_a_view_reads_is_what_its_header_says(view: SqlFile, lake: Lake) -> None:
+    tables = {*lake.sql("select view_name from duckdb_views() where not internal")}
+    own = set(re.findall(r"^(?:with )?(\w+) as \($", view.sql, re.M))
+    read = {word for word in re.findall(r"(?:from|join) (\w+)", view.sql) if word in tables} - own
+    read |= {"prices"} if "price_at(" in view.sql else set()
+
+    assert {*view.reads} == read
+
+
+def test_comments_of_the_catalog_are_the_headers(lake: Lake) -> None:
+    for view in VIEWS:
+        assert lake.sql("select comment from duckdb_views() where view_name = ?", [view.name]) == [view.doc]
+        assert lake.sql(
+            "select comment from duckdb_columns() where table_name = ? order by column_index", [view.name]
+        ) == [column.doc for column in view.columns]
+
+
+def test_no_contract_may_take_the_name_of_a_view() -> None:
+    assert {view.name for view in VIEWS} <= TAKEN_TABLES
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("select 1", 'the header must begin with "-- odd: one row per ..."'),
+        (
+            "-- odd: One row.\n-- severty: warn\nselect 1",
+            'odd.sql line 2: "-- severty: warn" is not a line of a header',
+        ),
+        ("-- odd: One row.\n-- severity: bad\nselect 1", 'severity "bad" is none of error, warn'),
+        ("-- odd: One row.\n-- param n: int = 1 -- How many.\nselect 1", 'param n: "int" is none of integer, number'),
+    ],
+)
+def test_a_header_that_is_wrong_is_named(text: str, why: str, tmp_path: Path) -> None:
+    file = tmp_path / "odd.sql"
+    file.write_text(text)
+
+    with pytest.raises(BadContract, match=re.escape(why)):
+        sqlfiles.parsed(file)
+
+
+def test_a_line_goes_on_where_it_is_indented(tmp_path: Path) -> None:
+    file = tmp_path / "odd.sql"
+    file.write_text(
+        "-- odd: One row per\n--   thing.\n-- reads: a,\n--   b\n-- n bigint: A\n--   number.\nselect 1 as n"
+    )
+    found = sqlfiles.parsed(file)
+
+    assert (found.doc, found.reads) == ("One row per thing.", ("a", "b"))
+    assert [(c.name, c.type, c.doc) for c in found.columns] == [("n", "bigint", "A number.")]
