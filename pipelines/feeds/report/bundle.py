@@ -1,0 +1,36 @@
+"""Vega's JavaScript as one text, kept between runs: to bundle it costs more than all queries of a report."""
+
+import logging
+import os
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+
+import platformdirs
+from ulid import ULID
+
+_log = logging.getLogger(__name__)
+
+
+def javascript() -> str:
+    """What draws the charts, fit to stand inside a script element."""
+    file = platformdirs.user_cache_path("appstream-export") / f"vega-{version('vl-convert-python')}.js"
+    with suppress(OSError, UnicodeDecodeError):
+        return file.read_text("utf-8")
+    import vl_convert
+
+    made = vl_convert.javascript_bundle().replace("</script", "<\\/script")
+    _keep(file, made)
+    return made
+
+
+def _keep(file: Path, text: str) -> None:
+    aside = file.with_name(f"{file.name}.{ULID()}")
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        aside.write_text(text, "utf-8")
+        os.replace(aside, file)  # noqa: PTH105  whole or not at all: another run may read it now
+    except OSError as error:
+        _log.debug("the charts' JavaScript is bundled anew each time: %s", error)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)

@@ -1,0 +1,200 @@
+"""Rows become Vega-Lite charts. Each function draws one panel; colours mean the same everywhere."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import altair as alt
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A chart, and what its colours mean: the page shows that itself, for Vega's own legend does not wrap."""
+
+    chart: alt.Chart
+    legend: Mapping[str, str] = field(default_factory=dict)
+
+
+STATES = {
+    "RUNNING": "#1b7f4b",
+    "PENDING": "#63b37f",
+    "UPDATING_AGENT": "#8fcfa5",
+    "REBOOTING": "#b4dfc2",
+    "SNAPSHOTTING": "#5b8db8",
+    "SYNCING_APPS": "#7fa9cc",
+    "PENDING_SYNCING_APPS": "#a3c3dc",
+    "PENDING_IMAGE_IMPORT": "#c5d9e8",
+    "STOPPING": "#b0b4ba",
+    "STOPPED": "#8a9099",
+    "PENDING_QUALIFICATION": "#cbb6dc",
+    "UPDATING": "#9d7cbb",
+    "DELETING": "#d9a441",
+    "FAILED": "#c0392b",
+    "unknown": "#4d4d4d",
+}
+SIGHTS = {"seen": "#1b7f4b", "failed": "#c0392b", "skipped": "#d9a441", "closed by design": "#b0b4ba"}
+CHANGES = {"created": "#1b7f4b", "changed": "#5b8db8", "deleted": "#c0392b", "ended": "#8a9099"}
+STANDINGS = {"up": "#1b7f4b", "down": "#8a9099"}
+_INK, _FAINT = "#22313f", "#e6e9ec"
+
+
+def coverage_by_scope(rows: Rows) -> Drawing:
+    """A square per account and region."""
+    chart = (
+        _chart(rows, height=16 * _count(rows, "account_id"))
+        .mark_rect(stroke="white", strokeWidth=1.5)
+        .encode(
+            x=alt.X("region:N", title=None, axis=alt.Axis(labelAngle=-40, orient="top")),
+            y=alt.Y("account:N", title=None),
+            color=_colour("sight", SIGHTS),
+            tooltip=["account:N", "account_id:N", "region:N", "sight:N", "status:N", "observed_at:N"],
+        )
+    )
+    return Drawing(chart, SIGHTS)
+
+
+def coverage_by_region(rows: Rows) -> Drawing:
+    """A bar per region, of all its scopes."""
+    return _bars(rows, "region", "scopes", "sight", SIGHTS)
+
+
+def states_over_time(rows: Rows) -> Drawing:
+    """Builders by state, stacked; as bars where so few snapshots make no line."""
+    few = _count(rows, "snapshot_at") < 12
+    chart = _chart(rows, height=240)
+    x = alt.X("snapshot_at:O", title=None, axis=_moments(rows)) if few else _when("snapshot_at")
+    drawn = chart.mark_bar() if few else chart.mark_area(interpolate="step-after")
+    states = _present(STATES, rows, "state")
+    drawn = drawn.encode(
+        x=x,
+        y=alt.Y("builders:Q", title="builders", stack=True, axis=_whole()),
+        color=_colour("state", states),
+        order=alt.Order("place:Q"),
+        tooltip=["snapshot_at:N", "state:N", "builders:Q"],
+    )
+    return Drawing(drawn.transform_calculate(place=f"indexof({list(states)}, datum.state)"), states)
+
+
+def cost_by_day(rows: Rows) -> Drawing | None:
+    """Dollars a day, instances and disks; None where nothing has a price."""
+    kinds = {"instance_usd": "instances", "disk_usd": "disks above 200 GB"}
+    long = [{"day": r["day"], "of": of, "usd": r[key]} for r in rows for key, of in kinds.items() if r[key] is not None]
+    if not any(row["usd"] for row in long):
+        return None
+    palette = dict(zip(kinds.values(), ("#1b7f4b", "#5b8db8"), strict=True))
+    chart = (
+        _chart(long, height=240)
+        .mark_bar()
+        .encode(
+            x=alt.X("day:O", title=None, axis=alt.Axis(labelAngle=-40, labelOverlap=True)),
+            y=alt.Y("usd:Q", title="USD, at least"),
+            color=_colour("of", palette),
+            tooltip=["day:N", "of:N", alt.Tooltip("usd:Q", format=",.2f")],
+        )
+    )
+    return Drawing(chart, palette)
+
+
+def running_longest(rows: Rows) -> Drawing:
+    """A bar per builder: hours up."""
+    chart = (
+        _chart(rows, height=18 * len(rows))
+        .transform_calculate(who="datum.name + '  (' + datum.account + ', ' + datum.region + ')'")
+        .mark_bar(color=STATES["RUNNING"])
+        .encode(
+            x=alt.X("hours:Q", title="hours up, at least"),
+            y=alt.Y("who:N", title=None, sort=None, axis=alt.Axis(labelLimit=230)),
+            tooltip=["name:N", "account:N", "region:N", "instance_type:N", "hours:Q", "usd:Q"],
+        )
+    )
+    return Drawing(chart)
+
+
+def errors_by_code(rows: Rows) -> Drawing:
+    """A bar per code."""
+    return _bars(rows, "error_code", "builders")
+
+
+def changes_over_time(rows: Rows) -> Drawing:
+    """A bar per snapshot in which something changed."""
+    chart = (
+        _chart(rows, height=240)
+        .mark_bar()
+        .encode(
+            x=alt.X("snapshot_at:O", title=None, axis=_moments(rows)),
+            y=alt.Y("builders:Q", title="builders", axis=_whole()),
+            color=_colour("change", CHANGES),
+            tooltip=["snapshot_at:N", "change:N", "builders:Q"],
+        )
+    )
+    return Drawing(chart, CHANGES)
+
+
+def exposure_by_way(rows: Rows) -> Drawing:
+    """A bar per way, of builders that are up and of others."""
+    return _bars(rows, "way", "builders", "standing", STANDINGS)
+
+
+def builders_by_account(rows: Rows) -> Drawing:
+    """A bar per account, by state."""
+    return _bars(rows, "account", "builders", "state", _present(STATES, rows, "state"))
+
+
+def _bars(rows: Rows, name: str, amount: str, kind: str = "", palette: Mapping[str, str] | None = None) -> Drawing:
+    """A bar per name, the longest first; stacked by kind where there is one."""
+    chart = (
+        _chart(rows, height=max(40, 20 * _count(rows, name)))
+        .mark_bar(color=STATES["FAILED"])
+        .encode(
+            x=alt.X(f"{amount}:Q", title=amount, axis=_whole()),
+            y=alt.Y(f"{name}:N", title=None, sort="-x", axis=alt.Axis(labelLimit=230)),
+            tooltip=[alt.Tooltip(column, type="nominal") for column in rows[0]],
+        )
+    )
+    return Drawing(chart.encode(color=_colour(kind, palette)), palette) if palette else Drawing(chart)
+
+
+def _count(rows: Rows, name: str) -> int:
+    return len({row[name] for row in rows})
+
+
+def _chart(rows: Rows, *, height: int) -> alt.Chart:
+    return (
+        alt.Chart(alt.InlineData(values=list(rows)), width="container", height=height)
+        .properties(autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
+        .configure(
+            font="system-ui, sans-serif",
+            background="transparent",
+            axis=alt.AxisConfig(
+                labelColor=_INK, titleColor=_INK, gridColor=_FAINT, domain=False, ticks=False, labelFontSize=12
+            ),
+            view=alt.ViewConfig(stroke=None),
+        )
+    )
+
+
+def _colour(name: str, palette: Mapping[str, str]) -> alt.Color:
+    scale = alt.Scale(domain=list(palette), range=list(palette.values()))
+    return alt.Color(f"{name}:N", scale=scale, legend=None)
+
+
+def _present(palette: Mapping[str, str], rows: Rows, name: str) -> Mapping[str, str]:
+    """Colours of the values that occur; those that nobody knew when this was written are violet."""
+    found = {row[name] for row in rows}
+    return {k: c for k, c in palette.items() if k in found} | {k: "#7d3c98" for k in sorted(found - palette.keys())}
+
+
+def _when(name: str) -> alt.X:
+    return alt.X(f"{name}:T", title=None, scale=alt.Scale(type="utc"), axis=alt.Axis(labelOverlap=True))
+
+
+def _moments(rows: Rows) -> alt.Axis:
+    """Times down to minutes; to seconds where they are all of one day."""
+    first, last = (0, 16) if _count([{"day": row["snapshot_at"][:10]} for row in rows], "day") > 1 else (11, 19)
+    return alt.Axis(labelAngle=-40, labelOverlap=True, labelExpr=f"substring(datum.value, {first}, {last})")
+
+
+def _whole() -> alt.Axis:
+    return alt.Axis(tickMinStep=1, format="d")

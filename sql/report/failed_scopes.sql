@@ -1,0 +1,13 @@
+-- failed_scopes: One row per account and region that did not answer, those longest unseen first; at most 50.
+-- reads: coverage
+-- question: What did we not see, and why?
+select
+    coalesce(account_name, account_id) as account,
+    region,
+    status,
+    observed_at as last_seen,
+    reason
+from coverage
+where status not in ('ok', 'filtered', 'skipped') and not is_expected
+order by last_seen nulls first, account, region
+limit 50

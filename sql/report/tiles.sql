@@ -1,0 +1,64 @@
+-- tiles: One row: what a manager asks first.
+-- reads: image_builder_overview, running_image_builders, exposure, coverage, snapshots, prices
+-- question: How many builders do we have, what do they cost, and did we see everything?
+with builders as (
+    select
+        count(*) as builders,
+        count(distinct account_id) as accounts,
+        count(distinct region) as regions,
+        count(*) filter (is_stale) as stale_builders,
+        sum(disk_usd_per_month) * 12 / 365 as disk_usd_per_day
+    from image_builder_overview
+),
+
+running as (
+    select
+        count(*) as running,
+        sum(usd_per_hour) * 24 as usd_per_day,
+        count(*) filter (usd_per_hour is null) as unpriced
+    from running_image_builders
+),
+
+exposed as (select count(*) as exposed from exposure where exposures > 0),
+
+scopes as (
+    select
+        count(*) as scopes,
+        count(distinct account_id) as covered_accounts,
+        count(*) filter (status not in ('ok', 'filtered', 'skipped') and not is_expected) as failed_scopes,
+        count(*) filter (status not in ('ok', 'filtered', 'skipped') and is_expected) as expected_scopes
+    from coverage
+),
+
+newest as (
+    select
+        max(seq) as seq,
+        arg_max(snapshot_id, seq) as snapshot_id,
+        max(committed_at) as as_of,
+        arg_max(discovery, seq) as discovery
+    from snapshots
+)
+
+select
+    newest.seq,
+    newest.snapshot_id,
+    newest.as_of,
+    newest.discovery,
+    builders.builders,
+    builders.accounts,
+    builders.regions,
+    builders.stale_builders,
+    running.running,
+    running.unpriced,
+    exists (select 1 from prices) as is_priced,
+    (coalesce(running.usd_per_day, 0) + coalesce(builders.disk_usd_per_day, 0))::double as usd_per_day,
+    exposed.exposed,
+    scopes.scopes,
+    scopes.covered_accounts,
+    scopes.failed_scopes,
+    scopes.expected_scopes
+from newest
+cross join builders
+cross join running
+cross join exposed
+cross join scopes

@@ -1,0 +1,128 @@
+"""The report in a real browser: what it draws, what it asks for, and what it never runs."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from pipelines.feeds.report import render
+from pipelines.lake.catalog import query
+from tests.browser import Watched, watched
+from tests.lake.lakes import A, B, C, Lake, at, builder, failed, ok
+
+SCRIPT = "<script>document.title='hacked'</script>"
+CHARTS = ("coverage_by_scope", "states_over_time", "builders_by_account", "running_longest", "errors_by_code",
+          "changes_over_time", "exposure_by_way")  # fmt: skip
+
+
+def written(lake: Lake, folder: Path, **more: timedelta) -> Path:
+    """The report of a warehouse, as a file."""
+    file = folder / "report.html"
+    file.write_text(render(lambda sql: query(lake.con, sql), **more), "utf-8")
+    return file
+
+
+def eventful(folder: Path) -> Lake:
+    """Two snapshots of three scopes: something changed, something is exposed, something failed."""
+    lake = Lake(folder / "warehouse")
+    up = {"state": "RUNNING", "instance_type": "stream.standard.medium", "enable_default_internet_access": True}
+    lake.commit(ok(A, builder(SCRIPT, **up, errors=["E1", "</script>"])), ok(B, builder("b", state="STOPPED")), ok(C))
+    lake.commit(ok(A, builder(SCRIPT, **(up | {"state": "STOPPING"})), builder("c", **up)), failed(B), ok(C))
+    lake.commit(ok(A, builder(SCRIPT, **up, errors=["E1", "</script>"]), builder("c", **up)), failed(B), ok(C))
+    return lake
+
+
+@pytest.fixture(scope="module")
+def report(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """The eventful warehouse's page, drawn."""
+    folder = tmp_path_factory.mktemp("report")
+    seen = watched(chromium)
+    seen.page.goto(f"file://{written(eventful(folder), folder)}")
+    seen.page.wait_for_function("document.body.dataset.drawn")
+    yield seen
+    seen.page.close()
+
+
+def text(seen: Watched, selector: str) -> str:
+    """What a reader reads there."""
+    return " ".join(seen.page.inner_text(selector).split())
+
+
+def test_every_chart_has_marks_and_nothing_is_requested_or_complained_about(report: Watched) -> None:
+    marks = {name: report.page.locator(f"#{name} .chart svg path[aria-roledescription]").count() for name in CHARTS}
+
+    assert all(marks.values()), marks
+    assert report.said == []
+    assert [url for url in report.asked if not url.startswith("file://")] == []
+
+
+def test_tiles_and_banner_say_what_there_is_and_what_was_not_seen(report: Watched) -> None:
+    assert text(report, ".tiles") == (
+        "3 builders in 1 account, 2 regions 2 up now they cost while they are ? a day no price list: see [feeds] "
+        "prices 2 exposed in one way or more 1 not seen of 3 scopes; 0 closed by design"
+    )
+    assert "1 of 3 scopes (an account in a region) did not answer. 1 builder shown as last seen." in text(
+        report, "main"
+    )
+    assert "team 1 us-east-1 denied" in text(report, "#failed_scopes")
+
+
+def test_text_from_aws_stays_text(report: Watched) -> None:
+    assert report.page.title().startswith("AppStream image builders as of")
+    assert SCRIPT in text(report, "#latest_changes")
+    assert any(
+        label.startswith("<script>") for label in report.page.locator("#running_longest svg text").all_text_contents()
+    )
+
+
+def test_the_sql_behind_a_panel_is_shown_on_demand_by_keyboard(report: Watched) -> None:
+    shown = report.page.locator("#errors_by_code pre")
+    assert not shown.is_visible()
+    report.page.focus("#errors_by_code details:last-of-type summary")
+    report.page.keyboard.press("Enter")
+
+    assert shown.is_visible()
+    assert "from image_builder_errors" in shown.inner_text()
+
+
+def test_an_old_page_says_so(chromium: Browser, tmp_path: Path) -> None:
+    seen = watched(chromium)
+    seen.page.clock.install(time=at(3) + timedelta(days=3))
+    lake = eventful(tmp_path)
+    committed_at = lake.sql("select max(committed_at) from snapshots")[0]
+    for later, is_old in ((timedelta(hours=1), False), (timedelta(hours=3), True)):
+        seen.page.clock.set_fixed_time(committed_at + later)
+        seen.page.goto(f"file://{written(lake, tmp_path, expected_every=timedelta(hours=1))}")
+        assert seen.page.locator("#old").is_visible() is is_old
+    assert "3 hours old" in text(seen, "#old")
+    seen.page.close()
+
+
+def test_a_phone_shows_all_of_it_without_scrolling_sideways(chromium: Browser, tmp_path: Path) -> None:
+    seen = watched(chromium, width=390, height=844)
+    seen.page.goto(f"file://{written(eventful(tmp_path), tmp_path)}")
+    seen.page.wait_for_function("document.body.dataset.drawn")
+
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390
+    seen.page.close()
+
+
+def test_five_thousand_builders_fit_into_a_page_of_1500_kilobytes(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "warehouse")
+    many = {
+        f"{n:012}/eu-west-1": [builder(f"b{m}", state="RUNNING", errors=["E"]) for m in range(50)] for n in range(100)
+    }
+    lake.commit(*(ok(scope, *builders) for scope, builders in many.items()))
+    file = written(lake, tmp_path)
+
+    assert file.stat().st_size < 1_500_000
+    assert 'id="coverage_by_region"' in file.read_text(), "100 accounts are too many rows for a heat map"
+
+
+def test_a_warehouse_that_saw_nothing_still_has_a_page(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "warehouse")
+    lake.commit(ok(A))
+
+    assert "No builder is up." in written(lake, tmp_path).read_text()
