@@ -297,6 +297,32 @@ def _feeds_diff(args: argparse.Namespace) -> int:
     return 1 if any(difference.is_breaking for difference in found) else 0
 
 
+def _report(args: argparse.Namespace) -> int:
+    from pipelines import settings
+    from pipelines.feeds import report
+    from pipelines.lake.catalog import connect, query
+    from pipelines.lake.store import open_store
+
+    loaded = settings.Settings() if _named(args) else settings.load(args.config)
+    warehouse, s3 = _warehouse(args)
+    with connect(warehouse, s3=s3) as con:
+        if args.output is None:
+            place = report.publish(open_store(warehouse, s3=s3), lambda sql: query(con, sql), loaded)
+        else:
+            page = report.render(lambda sql: query(con, sql), expected_every=loaded.lake.interval)
+            place = _written(args.output, page)
+    console.say(place)
+    return 0
+
+
+def _written(file: Path, text: str) -> str:
+    try:
+        file.write_text(text, "utf-8")
+    except OSError as error:
+        raise BadSettings(f"{file}: {error.strerror}; name a file that can be written: -o FILE") from error
+    return str(file)
+
+
 def _lint(_: argparse.Namespace) -> int:
     from pipelines.contracts import load_all
     from pipelines.contracts.model import lint_all
@@ -437,6 +463,7 @@ def _parser() -> Parser:
     _add_run(commands)
     _add_reading(commands)
     _add_feeds(commands)
+    _add_report(commands)
     _add_contracts(commands)
     return parser
 
@@ -476,7 +503,7 @@ def _add_starting(commands: Commands) -> None:
 
 
 def _add_run(commands: Commands) -> None:
-    doc = "Ask AWS, commit a snapshot, publish catalog and feeds. What is not asked or fails keeps its last good rows."
+    doc = "Ask AWS, commit a snapshot, publish what shows it. What is not asked or fails keeps its last good rows."
     run = _add(commands, "run", _run, doc)
     limits = _add_limits(run)
     limits.add_argument("--retry-failed", action="store_true", help="only what failed last time")
@@ -561,6 +588,13 @@ def _add_format(command: Parser, formats: Sequence[str] = FORMATS) -> None:
     doc = f"{', '.join(formats)} (default: table)"
     kinds.add_argument("--format", choices=formats, default="table", metavar="KIND", help=doc)
     kinds.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
+
+
+def _add_report(commands: Commands) -> None:
+    doc = "Write the report: one page for a browser, with charts and no request to anywhere. Every run writes it too."
+    report = _add_at_warehouse(commands, "report", _report, doc)
+    where = "default: report.html in the warehouse"
+    report.add_argument("-o", "--output", type=folder, metavar="FILE", help=where)
 
 
 def _add_contracts(commands: Commands) -> None:

@@ -14,6 +14,7 @@ from pipelines.emulator import Emulator, Estate
 from pipelines.emulator.estate import MOMENTS, OPENING
 from pipelines.errors import SetupError
 from pipelines.lake.catalog import connect, query
+from pipelines.lake.layout import REPORT
 from pipelines.lake.questions import ask, question
 from pipelines.run import run
 from pipelines.settings import DEFAULT_FILE, Settings
@@ -242,6 +243,9 @@ def _shown(place: str) -> str:
 def _show_commands(folder: Path) -> None:
     config, warehouse = str(folder / DEFAULT_FILE), str(folder / "warehouse")
     running = "select name, region, instance_type from image_builders where state = 'RUNNING'"
+    console.say()
+    _title("See it as a picture: open this file in a browser")
+    console.say(f"  {warehouse}/{REPORT}")
     console.say()
     _title("Go on yourself")
     for line in (

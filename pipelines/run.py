@@ -66,6 +66,8 @@ class RunResult:
     """Why they could not be run; the snapshot stands all the same."""
     feeds_problem: str | None = None
     """The same of feeds; also why they show an older snapshot than this one."""
+    report_problem: str | None = None
+    """The same of report.html."""
     discovery_problem: str | None = None
     """The accounts could not be discovered, so that the last known ones were asked: a failure of the run."""
     max_failed_ratio: float = 0.0
@@ -110,7 +112,7 @@ def run(
     stop: Event | None = None,
     moment: datetime | None = None,
 ) -> RunResult:
-    """Find out who is asked, ask AWS, commit a snapshot, publish its catalog, check what it shows, publish feeds.
+    """Find out who is asked, ask AWS, commit a snapshot, then publish its catalog, check it, publish feeds and report.
 
     `run_id` names the intent: a later attempt under the same one asks only what failed. `attempt_id` names the try:
     it commits at most once. Both default to a new ULID. `moment` is for an emulated AWS with a life of its own: the
@@ -152,7 +154,8 @@ def run(
     known = {} if unchecked else {committed.seq: checked}
     is_fed = request.publish and settings.feeds.publish
     unfed = _publish_feeds(settings, contracts, store, known, watch) if is_fed else None
-    return replace(result, checks=checked, checks_problem=unchecked, feeds_problem=unfed)
+    untold = _report(settings, store, watch) if request.publish else None
+    return replace(result, checks=checked, checks_problem=unchecked, feeds_problem=unfed, report_problem=untold)
 
 
 def _planned(
@@ -359,6 +362,19 @@ def _publish_feeds(
         _log.debug("publishing failed", exc_info=True)
         return f"the snapshot is committed, but its feeds could not be published: {error}"
     return published.problem and f"the snapshot is committed, but feeds show an older one: {published.problem}"
+
+
+def _report(settings: Settings, store: Store, watch: Watch) -> str | None:
+    from pipelines.feeds import report  # its charts cost half a second to import, and memory that the sweep needs not
+
+    watch.stage("report")
+    try:
+        with catalog.connect(settings.warehouse, s3=settings.s3) as con:
+            report.publish(store, lambda sql: catalog.query(con, sql), settings)
+    except (ExportError, OSError) as error:
+        _log.debug("the report could not be written", exc_info=True)
+        return f"the snapshot is committed, but its report could not be written: {error}"
+    return None
 
 
 def _discovery_problem(store: Store, made: Manifest) -> str | None:

@@ -7,6 +7,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -149,6 +150,14 @@ class LakeSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     expected_every: Annotated[str, Meta(pattern=r"^\d+[mhd]$")] | None = None
     retention: RetentionSettings = RetentionSettings()
     s3: S3Settings = S3Settings()
+
+    @property
+    def interval(self) -> timedelta | None:
+        """`expected_every` as a length of time."""
+        if self.expected_every is None:
+            return None
+        units = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+        return int(self.expected_every[:-1]) * units[self.expected_every[-1]]
 
 
 class FeedsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

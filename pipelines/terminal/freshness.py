@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipelines.lake.catalog import connect, query
-from pipelines.lake.layout import CATALOG
+from pipelines.lake.layout import CATALOG, REPORT
 from pipelines.settings import S3Settings
 from pipelines.terminal import console
 from pipelines.terminal.formats import plain, rows
@@ -87,6 +87,7 @@ def _facts(standing: Standing) -> Iterator[tuple[str, str]]:
         yield "stale", f"{stale} scopes{since}"
     yield "warehouse", standing.warehouse
     yield "open it", _open(standing)
+    yield "see it", f"{standing.warehouse.rstrip('/')}/{REPORT}"
 
 
 def _second(at: datetime) -> str:

@@ -95,6 +95,7 @@ def as_object(summary: Summary) -> dict[str, Any]:
         "checks": [_check(check) for check in result.checks],
         "checks_problem": result.checks_problem,
         "feeds_problem": result.feeds_problem,
+        "report_problem": result.report_problem,
         "exit_code": result.exit_code,
     }
 
@@ -137,6 +138,9 @@ def _told(summary: Summary) -> Iterator[str]:
     if result.feeds_problem:
         again = console.command("feeds", "publish", "--warehouse", summary.warehouse)
         yield f"{console.clean(result.feeds_problem)}; try again with: {again}"
+    if result.report_problem:
+        again = console.command("report", "--warehouse", summary.warehouse)
+        yield f"{console.clean(result.report_problem)}; try again with: {again}"
 
 
 def facts(summary: Summary) -> Iterator[str]:

@@ -27,6 +27,7 @@ COMMANDS = (
     "feeds publish",
     "feeds verify",
     "feeds diff",
+    "report",
     "contracts",
     "contracts lint",
     "contracts propose",
