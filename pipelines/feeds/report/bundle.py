@@ -19,7 +19,7 @@ def javascript() -> str:
         return file.read_text("utf-8")
     import vl_convert
 
-    made = vl_convert.javascript_bundle().replace("</script", "<\\/script")
+    made = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed").replace("</script", "<\\/script")
     _keep(file, made)
     return made
 
