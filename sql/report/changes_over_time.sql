@@ -1,4 +1,4 @@
--- changes_over_time: One row per snapshot and kind of change, of the last 48 snapshots; what was first seen is left out.
+-- changes_over_time: One row per snapshot and kind of change, of the last 48 snapshots; first sights are left out.
 -- reads: image_builder_changes_history, snapshots
 -- question: When did how much change?
 with recent as (
@@ -14,9 +14,9 @@ with recent as (
 select
     r.committed_at as snapshot_at,
     c.change,
-    count(distinct (c.account_id, c.region, c.name)) as builders
+    count(distinct concat_ws('/', c.account_id, c.region, c.name)) as builders
 from recent as r
 inner join image_builder_changes_history as c on r.snapshot_id = c.snapshot_id
 where c.change <> 'first_seen'
 group by all
-order by snapshot_at, change
+order by r.committed_at, c.change

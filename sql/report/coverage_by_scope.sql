@@ -1,18 +1,30 @@
 -- coverage_by_scope: One row per account and region: how the newest attempt to ask it ended.
--- reads: coverage
+-- reads: coverage, accounts
 -- question: Do we see everything?
+with accounts_told as (
+    select
+        account_id,
+        case
+            when account_name is null then account_id
+            when count(*) over (partition by account_name) > 1 then account_name || ' ' || account_id
+            else account_name
+        end as account
+    from accounts
+)
+
 select
-    coalesce(account_name, account_id) as account,
-    account_id,
-    region,
+    coalesce(a.account, c.account_id) as account,
+    c.account_id,
+    c.region,
     case
-        when status in ('ok', 'filtered') then 'seen'
-        when status = 'skipped' then 'skipped'
-        when is_expected then 'closed by design'
+        when c.status in ('ok', 'filtered') then 'seen'
+        when c.status = 'skipped' then 'skipped'
+        when c.is_expected then 'closed by design'
         else 'failed'
     end as sight,
-    status,
-    observed_at
-from coverage
-where resource = 'image_builders'
-order by account, account_id, region
+    c.status,
+    c.observed_at
+from coverage as c
+left join accounts_told as a on c.account_id = a.account_id
+where c.resource = 'image_builders'
+order by account, c.account_id, c.region

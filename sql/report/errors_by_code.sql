@@ -3,7 +3,7 @@
 -- question: Which errors do builders report?
 select
     coalesce(error_code, 'unknown') as error_code,
-    count(distinct (account_id, region, image_builder_name)) as builders,
+    count(distinct concat_ws('/', account_id, region, image_builder_name)) as builders,
     count(*) as errors,
     max(error_timestamp) as newest
 from image_builder_errors

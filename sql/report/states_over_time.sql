@@ -1,4 +1,4 @@
--- states_over_time: One row per snapshot and state: how many builders were in it. Of older days the last snapshot counts.
+-- states_over_time: One row per snapshot and state: how many builders were in it; of older days, of the last snapshot.
 -- reads: image_builders_history, snapshots
 -- question: How many builders were in which state?
 with recent as (
@@ -8,7 +8,7 @@ with recent as (
         row_number() over (order by seq desc) as place,
         row_number() over (partition by utc_day(committed_at) order by seq desc) as place_of_day
     from snapshots
-    where snapshot_id in (select distinct snapshot_id from image_builders_history)
+    where kind = 'sweep'
 )
 
 select

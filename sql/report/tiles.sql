@@ -19,7 +19,13 @@ running as (
     from running_image_builders
 ),
 
-exposed as (select count(*) as exposed from exposure where exposures > 0),
+exposed as (
+    select count(*) as exposed
+    from exposure
+    where exposures > 0
+),
+
+listed as (select count(*) > 0 as is_priced from prices),
 
 scopes as (
     select
@@ -50,7 +56,7 @@ select
     builders.stale_builders,
     running.running,
     running.unpriced,
-    exists (select 1 from prices) as is_priced,
+    listed.is_priced,
     (coalesce(running.usd_per_day, 0) + coalesce(builders.disk_usd_per_day, 0))::double as usd_per_day,
     exposed.exposed,
     scopes.scopes,
@@ -62,3 +68,4 @@ cross join builders
 cross join running
 cross join exposed
 cross join scopes
+cross join listed
