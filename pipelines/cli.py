@@ -315,9 +315,30 @@ def _report(args: argparse.Namespace) -> int:
     return 0
 
 
-def _written(file: Path, text: str) -> str:
+def _superset(args: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+
+    from pipelines.contracts import load_all
+    from pipelines.feeds.definitions import definitions
+    from pipelines.feeds.shelf import DATABASE, FOLDER
+    from pipelines.feeds.superset import bundle
+
+    store, settings = _feeds_of(args)
+    root = args.root or str(store.root)
+    if "://" in root:
+        raise BadSettings(
+            f"Superset opens bi.duckdb as a file: copy {root}/{FOLDER} to its disk, and say where: --root R"
+        )
+    database = f"{root.rstrip('/')}/{FOLDER}/{DATABASE}"
+    made = bundle(definitions(load_all(), settings.account_labels), database, datetime.now(UTC))
+    console.say(_written(args.output, made))
+    console.say(f"import it:  superset import-dashboards -u ADMIN -p {args.output}")
+    return 0
+
+
+def _written(file: Path, content: str | bytes) -> str:
     try:
-        file.write_text(text, "utf-8")
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise BadSettings(f"{file}: {error.strerror}; name a file that can be written: -o FILE") from error
     return str(file)
@@ -464,6 +485,7 @@ def _parser() -> Parser:
     _add_reading(commands)
     _add_feeds(commands)
     _add_report(commands)
+    _add_dashboard(commands)
     _add_contracts(commands)
     return parser
 
@@ -595,6 +617,16 @@ def _add_report(commands: Commands) -> None:
     report = _add_at_warehouse(commands, "report", _report, doc)
     where = "default: report.html in the warehouse"
     report.add_argument("-o", "--output", type=folder, metavar="FILE", help=where)
+
+
+def _add_dashboard(commands: Commands) -> None:
+    dashboard = _add(commands, "dashboard", None, "Make dashboards of feeds for other programs.")
+    below = dashboard.add_subparsers(title="commands", metavar="COMMAND")
+    doc = "Write a bundle that Superset imports: database, datasets with their docs, charts, one dashboard."
+    superset = _add_at_warehouse(below, "superset", _superset, doc)
+    superset.add_argument("-o", "--output", type=folder, metavar="FILE", default=Path("superset.zip"),
+                          help="default: %(default)s")  # fmt: skip
+    superset.add_argument("--root", metavar="R", help="where Superset sees the warehouse, if elsewhere")
 
 
 def _add_contracts(commands: Commands) -> None:

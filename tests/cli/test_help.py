@@ -28,6 +28,8 @@ COMMANDS = (
     "feeds verify",
     "feeds diff",
     "report",
+    "dashboard",
+    "dashboard superset",
     "contracts",
     "contracts lint",
     "contracts propose",
