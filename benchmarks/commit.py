@@ -121,8 +121,8 @@ def written(store: Store, estate: Estate, moment: int) -> tuple[Draft, float]:
     return draft, spent
 
 
-def committed(store: Store, estate: Estate, moment: int, draft: Draft) -> Manifest:
-    """The draft as a snapshot of that hour."""
+def committed(store: Store, estate: Estate, moment: int, draft: Draft, **more: Any) -> Manifest:
+    """The draft as a snapshot of that hour; `more` is for commit()."""
     tasks, when = [Task("image_builders", scope) for scope in estate.scopes], at(moment)
     last = estate.builders - (len(tasks) - 1) * PER_SCOPE
     outcomes = {
@@ -135,8 +135,9 @@ def committed(store: Store, estate: Estate, moment: int, draft: Draft) -> Manife
         endpoint_url=None, discovery="listed", forced=False,
     )  # fmt: skip
     return commit(
-        store, load_all(), draft, planned=tasks, outcomes=outcomes, accounts=accounts, facts=facts, clock=lambda: when
-    )
+        store, load_all(), draft, planned=tasks, outcomes=outcomes, accounts=accounts, facts=facts,
+        clock=lambda: when, **more,
+    )  # fmt: skip
 
 
 def cost(builders: int, rounds: int) -> Findings:

@@ -36,7 +36,7 @@ exit codes:
   1    the answer is no: doctor, plan (discovery failed), contracts lint,
        contracts render --check, feeds verify, feeds diff
   2    usage or configuration, before any write
-  3    committed, but too many scopes failed: [extract] max_failed_ratio
+  3    committed, but too many scopes failed ([extract] max_failed_ratio), or a check did
   4    nothing committed
   70   a bug
   130, 143  interrupted, nothing committed

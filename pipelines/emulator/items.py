@@ -34,6 +34,9 @@ PRESENT_IF_FAILED: Mapping[str, int] = {"StateChangeReason": 100, "ImageBuilderE
 
 COUNTS: Mapping[str, tuple[int, ...]] = {"SubnetIds": (1, 1, 2, 3), "SecurityGroupIds": (1, 1, 2, 4)}
 COUNTS_ELSE = (1, 1, 2)
+# Of these a scope has only a few, which its builders share; with the prefix of their ids.
+SHARED: Mapping[str, str] = {"SubnetIds": "subnet", "SecurityGroupIds": "sg"}
+SHARED_COUNT = 6
 WEIGHTS: Mapping[str, int] = {
     "STOPPED": 60, "RUNNING": 40, "FAILED": 6, "WINDOWS_SERVER_2022": 12, "WINDOWS_SERVER_2019": 8, "TRUE": 3,
 }  # fmt: skip
@@ -149,10 +152,18 @@ def _value(shape: Any, path: str, pen: Pen) -> Any:
         return _structure(shape, path, pen)
     if shape.type_name == "list":
         count = dice.choice(COUNTS.get(field, COUNTS_ELSE))
+        if field in SHARED:
+            return dice.sample(_shared(field, pen), count)
         return [_value(shape.member, f"{path}[{position}]", pen) for position in range(count)]
     if shape.type_name == "string" and getattr(shape, "enum", None):
         return _chosen(shape.enum, dice)
     return SCALARS[shape.type_name](Spot(re.sub(r"\[\d+\]", "", field), dice, pen))
+
+
+def _shared(field: str, pen: Pen) -> list[str]:
+    """The ids of a scope from which its builders have theirs."""
+    dice = Random(f"{pen.scope}/{field}")  # noqa: S311 - a demo, no secret
+    return [f"{SHARED[field]}-{dice.getrandbits(68):017x}" for _ in range(SHARED_COUNT)]
 
 
 def _is_present(name: str, failed: bool, dice: Random) -> bool:

@@ -27,7 +27,7 @@ _MOMENT = r"""case
 
 # Words that sql/ uses. Days are those of UTC whatever the reader's time zone is. The price that counts is of the newest
 # snapshot's list: the row that names most things wins, then the newest; null where none fits.
-_MACROS = (
+MACROS = (
     "utc_day(t) as make_timestamp(epoch_us(t))::date",
     "midnight(day) as to_timestamp(epoch(day))",
     "hours_between(a, b) as (epoch(b) - epoch(a)) / 3600",
@@ -74,7 +74,7 @@ def statements(
         yield from _table(table, manifests, uri)
     for table in _retired(tables, manifests):
         yield from _past(table, manifests, uri)
-    yield from (f"create macro {macro}" for macro in _MACROS)
+    yield from (f"create macro {macro}" for macro in MACROS)
     yield from _files(tables)
 
 

@@ -16,8 +16,8 @@
 --   volume whose size AWS does not say has 200 GB.
 -- cost_usd_at_least decimal(18,4): Both together; null when either is unknown, never 0 for that.
 -- is_priced boolean: Whether the price list of the day has what the cost needs.
--- is_covered boolean: Whether AWS answered completely for its scope on that day; else hours and state are of answers
---   before and after it.
+-- is_covered boolean: Whether AWS told of it on that day, or answered completely for its scope; else hours and state
+--   are of answers before and after it.
 with newest as (
     select max(committed_at) as committed_at
     from snapshots
@@ -73,6 +73,7 @@ builder_days as (
         arg_max(instance_type, first_observed_at) as instance_type,
         arg_max(platform, first_observed_at) as platform,
         arg_max_null(state, first_observed_at) as state,
+        bool_or(day in (utc_day(first_observed_at), utc_day(last_observed_at))) as is_seen,
         sum(running_hours) as running_hours,
         sum(seen_hours) as seen_hours,
         case when bool_and(instance_usd is not null) then sum(instance_usd) end as instance_usd,
@@ -96,7 +97,7 @@ select
     b.disk_usd::decimal(18, 4) as disk_usd_at_least,
     (b.instance_usd + b.disk_usd)::decimal(18, 4) as cost_usd_at_least,
     coalesce(b.instance_usd + b.disk_usd is not null, false) as is_priced,
-    d.day is not null as is_covered
+    b.is_seen or d.day is not null as is_covered
 from builder_days as b
 left join scope_days as d
     on

@@ -1,5 +1,5 @@
 -- what_changed: What changed
--- question: What changed in the last days, and on how many image builders?
+-- question: What changed in the last days?
 -- reads: image_builder_changes_history, snapshots
 -- param days: integer = 7 -- So many days back from the newest snapshot.
 with newest as (
@@ -12,7 +12,6 @@ select
     c.change,
     coalesce(c.column_name, '(whole)') as what,
     count(*) as changes,
-    count(distinct row(c.account_id, c.region, c.name)) as builders,
     min(c.name) as example
 from image_builder_changes_history as c
 cross join newest as n

@@ -46,8 +46,9 @@ def test_a_clean_run_ends_with_0_and_says_what_came(told: Told) -> None:
         "  scopes   4 ok",
         "  items    12 in all, 12 fresh",
         "  changes  12 first_seen",
+        "  checks   9 passed",
     ]
-    assert err.splitlines() == ["asking 4 scopes", "4/4 scopes, 12 items", "commit", "catalog"]
+    assert err.splitlines() == ["asking 4 scopes", "4/4 scopes, 12 items", "commit", "catalog", "checks"]
 
 
 @pytest.mark.usefixtures("folder")

@@ -56,7 +56,7 @@ def test_every_table_has_a_page_and_stands_in_the_index() -> None:
     pages = render_all(contracts, {})
     names = [table.name for table in (*all_tables(contracts), *sqlfiles.views())]
 
-    assert set(pages) == {"README.md", "statuses.md", *(f"{name}.md" for name in names)}
+    assert set(pages) == {"README.md", "questions.md", "statuses.md", *(f"{name}.md" for name in names)}
     assert [name for name in names if f"[`{name}`]({name}.md)" not in pages["README.md"]] == []
 
 

@@ -142,6 +142,11 @@ class Lake:
             **more,
         )  # fmt: skip
 
+    def commit_at(self, hours: float, *answers: Answer, **more: Any) -> Manifest:
+        """One run that takes place so many hours after noon, its answers and its commit in the same moment."""
+        self.minute = round(hours * 60) - 1
+        return self.commit(*answers, clock=lambda: at(round(hours * 60)), **more)
+
     def publish(self) -> Path:
         """The catalog."""
         return publish(self.store, self.contracts)

@@ -1,0 +1,58 @@
+"""A run checks what it committed, and knows its prices before it writes anything."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import BadSettings
+from pipelines.lake.checks import CheckResult
+from pipelines.run import RunResult
+from tests.export import Export
+from tests.factories import image_builder
+
+HEAD = "region,instance_type,platform,usd_per_hour,disk_usd_per_gb_month,valid_from\n"
+
+
+def found(result: RunResult) -> dict[str, int]:
+    """Rows per check that found any."""
+    return {check.name: check.rows for check in result.checks if check.rows}
+
+
+def test_a_run_tells_what_its_checks_found_and_commits_all_the_same(export: Export) -> None:
+    export.aws.put("111122223333/eu-west-1", image_builder("a", State="RUNNING", InstanceType="small"))
+    first = export.run()
+    export.aws.fail("111122223333/eu-west-1", "deny")
+    second = export.run()
+
+    assert (found(first), first.exit_code, len(first.checks)) == ({}, 0, 9)
+    assert (found(second), second.committed) == ({"stale_scopes": 1}, True)
+    assert second.checks_problem is None
+
+
+def test_a_check_of_severity_error_makes_the_run_end_with_3(export: Export) -> None:
+    sound = export.run()
+    broken = CheckResult(name="orphan_children", doc="Rows.", severity="error", rows=2)
+    odd = CheckResult(name="drift", doc="Rows.", severity="warn", rows=2)
+
+    assert [replace(sound, checks=told).exit_code for told in ((), (odd,), (odd, broken))] == [0, 0, 3]
+
+
+def test_prices_come_into_the_snapshot_and_what_they_do_not_know_is_told(export: Export) -> None:
+    (export.folder / "prices.csv").write_text(f"{HEAD}*,small,*,0.5,0.1,\n")
+    export.more = {"feeds": {"prices": "prices.csv"}}
+    for name, size in (("a", "small"), ("b", "large")):
+        export.aws.put("111122223333/eu-west-1", image_builder(name, State="RUNNING", InstanceType=size))
+
+    assert found(export.run()) == {"unknown_prices": 1}
+    assert export.sql("select name, is_priced from running_image_builders order by 1") == [("a", True), ("b", False)]
+
+
+def test_a_bad_price_list_ends_a_run_before_anything_is_written_or_asked(export: Export) -> None:
+    (export.folder / "prices.csv").write_text(f"{HEAD}*,small,*,cheap,0.1,\n")
+    export.more = {"feeds": {"prices": "prices.csv"}}
+
+    with pytest.raises(BadSettings, match=r'prices.csv line 2: usd_per_hour "cheap" is not a price'):
+        export.run()
+    assert not Path(export.warehouse).exists()
+    assert export.calls() == []

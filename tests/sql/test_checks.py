@@ -1,0 +1,99 @@
+"""Checks find the rows that must not exist: each on tables that hold one such row, and nothing on a sound warehouse."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipelines.contracts import sqlfiles
+from pipelines.lake import checks
+from pipelines.lake.checks import CheckResult
+from tests.lake.lakes import A, B, Lake, at, bad, builder, failed, ok
+
+CHILD = {"account_id": "1", "region": "r", "image_builder_name": "a", "position": 0}
+ITEM = {"account_id": "1", "region": "r", "name": "a"}
+SCOPE = {"resource": "image_builders", "account_id": "1", "region": "r"}
+# A row, or rows, that each check must find.
+BROKEN: dict[str, list[tuple[str, dict[str, Any]]]] = {
+    "orphan_children": [("image_builder_errors", CHILD)],
+    "duplicate_keys": [("image_builders", ITEM), ("image_builders", ITEM)],
+    "unknown_scopes": [("image_builders", ITEM)],
+    "negative_spans": [
+        ("image_builder_state_spans", {"name": "a", "first_observed_at": at(2), "last_observed_at": at(1)})
+    ],
+    "coverage_holes": [("coverage", SCOPE | {"status": "denied", "is_expected": False})],
+    "stale_scopes": [("coverage", SCOPE | {"is_stale": True, "is_expected": False, "observed_at": at(0)})],
+    "unknown_prices": [("image_builder_overview", {"instance_type": "x"}), ("prices", {"region": "*"})],
+    "unknown_fields": [("drift", {"path": "New", "kind": "field"})],
+    "unreadable_values": [("quarantine", {"item_name": "a", "level": "value"})],
+}
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """A sound warehouse."""
+    made = Lake(tmp_path_factory.mktemp("checks") / "warehouse")
+    made.commit(ok(A, builder("a", subnets=["s"], errors=["e"])), ok(B))
+    return made
+
+
+@pytest.fixture
+def empty(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Every table and view that a check reads, without rows, to be written to."""
+    con = duckdb.connect()
+    for name in sorted({name for check in sqlfiles.read("checks") for name in check.reads}):
+        nothing = lake.con.sql(f"from {name} limit 0").to_arrow_table()
+        con.execute(f"create table raw_{name} as from nothing")
+        con.execute(f"create view {name} as from raw_{name}")
+        del nothing
+    yield con
+    con.close()
+
+
+def found(results: list[CheckResult]) -> dict[str, int]:
+    """Rows per check that found any."""
+    return {result.name: result.rows for result in results if result.rows}
+
+
+def test_a_sound_warehouse_passes_all_of_them(lake: Lake) -> None:
+    results = checks.run(lake.con)
+
+    assert found(results) == {}
+    assert all(result.is_passed and not result.is_error for result in results)
+    assert [result.name for result in results] == sorted(BROKEN)
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_check_finds_its_rows_and_shows_them(name: str, empty: duckdb.DuckDBPyConnection) -> None:
+    for table, row in BROKEN[name]:
+        columns = ", ".join(row)
+        empty.execute(f"insert into raw_{table} ({columns}) values ({', '.join('?' * len(row))})", list(row.values()))
+    result = next(result for result in checks.run(empty) if result.name == name)
+    severity = next(check.severity for check in sqlfiles.read("checks") if check.name == name)
+
+    assert (result.rows, len(result.examples)) == (1, 1)
+    assert result.is_error is (severity == "error")
+    assert "rows_found" not in result.examples[0]
+
+
+def test_many_rows_are_counted_and_a_few_shown(empty: duckdb.DuckDBPyConnection) -> None:
+    empty.execute("insert into raw_drift (path) select range::varchar from range(1000)")
+    result = next(result for result in checks.run(empty) if result.name == "unknown_fields")
+
+    assert (result.rows, len(result.examples)) == (1000, checks.EXAMPLES_MAX)
+
+
+def test_checks_of_what_is_not_there_are_left_out(empty: duckdb.DuckDBPyConnection) -> None:
+    empty.execute("drop view drift")
+
+    assert [name for name in BROKEN if name not in {r.name for r in checks.run(empty)}] == ["unknown_fields"]
+
+
+def test_what_is_stale_odd_or_never_seen_is_worth_a_look(tmp_path_factory: pytest.TempPathFactory) -> None:
+    lake = Lake(tmp_path_factory.mktemp("worth") / "warehouse")
+    lake.commit(ok(A, builder("a")), failed(B))
+    lake.commit(failed(A), failed(B))
+    lake.commit(ok(A, builder("a", state=None), quarantine=[bad("a", "State")]), failed(B))
+
+    assert found(checks.run(lake.con)) == {"coverage_holes": 1, "unreadable_values": 1}
