@@ -61,7 +61,8 @@ def discover(settings: Settings, hub: Hub, known: Known | None, *, force: bool) 
     found = [_behind_role(m, organization, hub.partition) for m in members]
     accounts = _merged(settings, census.members, found)
     if not accounts:
-        raise BadSettings("[organization]: no account is left to read; widen include_* or exclude_*")
+        fix = "widen include_* or exclude_*" if census.members else "AWS lists none: is it the right organization?"
+        raise BadSettings(f"[organization]: no account is left to read; {fix}")
     return Discovery(accounts, "organization")
 
 

@@ -9,7 +9,7 @@ from pipelines.contracts import Contract
 from pipelines.lake.catalog import connect, query
 from pipelines.lake.checks import CheckResult
 from pipelines.run import RunResult
-from pipelines.scope import Outcome
+from pipelines.scope import Outcome, Status
 from pipelines.settings import S3Settings
 from pipelines.terminal import console
 from pipelines.terminal.formats import rows, to_json
@@ -147,8 +147,10 @@ def facts(summary: Summary) -> Iterator[str]:
     """Scopes, items, changes and checks in numbers, a line each."""
     result, counts = summary.result, summary.result.manifest.counts
     not_asked = counts["tasks_total"] - len(result.outcomes)
+    skipped = sum(outcome.status is Status.SKIPPED for outcome in result.outcomes.values())
     yield _joined("scopes", (result.answered, "ok"), (len(result.failed), "failed"),
-                  (len(result.expected), "closed by design"), (not_asked, "not asked, as they were"))  # fmt: skip
+                  (len(result.expected), "closed by design"), (skipped, "skipped"),
+                  (not_asked, "not asked, as they were"))  # fmt: skip
     yield _joined("items", (counts["items"], "in all"), (counts["items_fresh"], "fresh"),
                   (counts["items_carried"], "carried"), (summary.stale_items, "stale"))  # fmt: skip
     yield _joined("changes", *((n, kind) for kind, n in summary.changes.items()))
