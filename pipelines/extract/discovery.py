@@ -69,7 +69,7 @@ def discover(settings: Settings, hub: Hub, known: Known | None, *, force: bool) 
 def _refuse_loss(census: Census, known: Known | None, guard_percent: int) -> None:
     """Raise ScopeError where the list has lost more accounts than close in a day."""
     if not census.members:
-        raise ScopeError("guarded", "the list is empty; accept that with --force")
+        raise ScopeError("guarded", "the list is empty; is it the right organization?")
     before = {row["account_id"] for row in (known.accounts if known else ()) if row["source"] == "organization"}
     lost = sorted(before - {m.id for m in census.members})
     if len(lost) > LOST_MAX and len(lost) * 100 > guard_percent * len(before):
