@@ -39,7 +39,7 @@ exit codes:
   3    committed, but too many scopes failed: [extract] max_failed_ratio
   4    nothing committed
   70   a bug
-  130, 143  interrupted, nothing committed
+  130, 143  interrupted, nothing committed; in the midst of the commit: all or nothing, see status
 
 AppStream 2.0 is also called Amazon WorkSpaces Applications."""
 
