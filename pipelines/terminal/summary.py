@@ -121,7 +121,11 @@ def _told(summary: Summary) -> Iterator[str]:
     if result.failed:
         yield f"failed ({len(result.failed)}), their earlier rows kept as stale:"
         yield from (console.wrapped(line, " " * 6) for line in failures(summary))
-        yield f"retry just these:  {summary.retry}"
+        statuses = {outcome.status for outcome in result.failed}
+        if statuses != {Status.GUARDED}:
+            yield f"retry just these:  {summary.retry}"
+        if Status.GUARDED in statuses:
+            yield f"believe the fall:  {console.command('run', '--force', *summary.elsewhere)}"
         yield f"look closer:       {console.command('sql', '--warehouse', summary.warehouse, _LOOK)}"
     for outcome in _cut(result):
         scope = outcome.task.scope

@@ -93,6 +93,9 @@ def test_a_scope_that_the_guard_keeps_is_a_failure_until_it_is_let_go(
     export.aws.heal()
     retried, _ = command(capsys, "--retry-failed")
     again, left = command(capsys, "--retry-failed")
+    assert main(["run", "--retry-failed"]) == 3
+    said = capsys.readouterr().out
+    assert ("retry just these" in said, "appstream-export run --force\n" in said) == (False, True)
     forced, done = command(capsys, "--force")
 
     assert (retried, again, left["committed"]) == (3, 3, False)
