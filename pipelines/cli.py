@@ -39,7 +39,7 @@ exit codes:
   3    committed, but too many scopes failed ([extract] max_failed_ratio), or a check did
   4    nothing committed
   70   a bug
-  130, 143  interrupted, nothing committed
+  130, 143  interrupted, nothing committed; in the midst of the commit: all or nothing, see status
 
 AppStream 2.0 is also called Amazon WorkSpaces Applications."""
 
@@ -183,7 +183,7 @@ def _run(args: argparse.Namespace) -> int:
 
     loaded, contracts = _into(args.warehouse, settings.load(args.config)), load_all()
     with stoppable() as stop, watching() as watch:
-        result = run(loaded, contracts, _request(args, loaded), watch=watch, stop=stop)
+        result = run(loaded, contracts, _request(args), watch=watch, stop=stop)
     told = summary.summarize(result, contracts, loaded.warehouse, _elsewhere(args), s3=loaded.s3)
     if args.format == "json":
         _say_json(summary.as_object(told))
@@ -431,15 +431,14 @@ def _into(warehouse: str | None, loaded: "Settings") -> "Settings":
     return replace(loaded, warehouse=warehouse) if warehouse else loaded
 
 
-def _request(args: argparse.Namespace, loaded: "Settings") -> "Request":
-    """What the flags ask; the settings, where no flag says otherwise."""
+def _request(args: argparse.Namespace) -> "Request":
     from pipelines.run import Request
     from pipelines.scope import Ask
 
     ask = Ask(
-        names=args.names or loaded.extract.names,
-        page_size=args.page_size or loaded.extract.page_size,
-        max_items=args.max_items or loaded.extract.max_items,
+        names=args.names,
+        page_size=args.page_size,
+        max_items=args.max_items,
         starting_token=args.starting_token,
     )
     return Request(

@@ -21,7 +21,7 @@ from pipelines.contracts import Contract
 from pipelines.contracts.contract import all_tables
 from pipelines.contracts.model import known_values
 from pipelines.errors import BadSettings, ExportError, Interrupted, NothingSeen, SetupError, did_you_mean
-from pipelines.extract import Account, Known, Plan, extract, plan, prove_disabled
+from pipelines.extract import Account, Known, Plan, extract, plan, prove_disabled, resumed_task
 from pipelines.lake import catalog, checks, manifest
 from pipelines.lake.attempt import utc_now
 from pipelines.lake.checks import CheckResult
@@ -56,7 +56,7 @@ class RunResult:
     manifest: Manifest
     committed: bool
     outcomes: Mapping[Task, Outcome]
-    """Asked tasks only, as they stand in scope_runs after the commit (guarded ones included)."""
+    """Asked tasks as they stand in scope_runs after the commit, and scopes that the guard kept from ending."""
     expected: frozenset[Task]
     catalog_problem: str | None = None
     """Publishing failed after the commit; the snapshot stands all the same."""
@@ -129,11 +129,10 @@ def run(
     store = _store(settings, create=True)
     earlier = find_attempt(store, run_id=run_id, attempt_id=attempt_id)
     if earlier is not None and earlier.attempt_id == attempt_id:
-        return _result(store, earlier, settings, _discovery_problem(store, earlier), committed=False)
+        return _result(store, earlier, settings, planned, _discovery_problem(store, earlier), asked=None)
     chosen = _to_ask(store, limited, request, earlier)
     if not chosen and (head := manifest.head(store)) is not None:
-        problem = planned.discovery_problem
-        return RunResult(manifest=head, committed=False, outcomes={}, expected=frozenset(), discovery_problem=problem)
+        return _result(store, head, settings, planned, planned.discovery_problem, asked=())
     facts = RunFacts(
         run_id=run_id,
         attempt_id=attempt_id,
@@ -145,17 +144,24 @@ def run(
         regions_source=planned.regions_source,
         forced=request.force,
     )
-    committed = _sweep_and_commit(
-        settings, contracts, request, store, planned, chosen, prices, facts, watch, stop, moment
-    )
+    draft = Draft(store, all_tables(contracts), str(ULID()))
+    made = _sweep_and_commit(settings, contracts, request, draft, planned, chosen, prices, facts, watch, stop, moment)
     unpublished = _publish(settings, contracts, store, watch) if request.publish else None
     checked, unchecked = _check(settings, watch)
-    result = _result(store, committed, settings, planned.discovery_problem, committed=True, catalog_problem=unpublished)
-    known = {} if unchecked else {committed.seq: checked}
+    result = _result(store, made, settings, planned, planned.discovery_problem, asked=chosen)
+    known = {} if unchecked else {made.seq: checked}
     is_fed = request.publish and settings.feeds.publish
     unfed = _publish_feeds(settings, contracts, store, known, watch) if is_fed else None
     untold = _report(settings, store, watch) if request.publish else None
-    return replace(result, checks=checked, checks_problem=unchecked, feeds_problem=unfed, report_problem=untold)
+    return replace(
+        result,
+        committed=made.snapshot_id == draft.snapshot_id,
+        catalog_problem=unpublished,
+        checks=checked,
+        checks_problem=unchecked,
+        feeds_problem=unfed,
+        report_problem=untold,
+    )
 
 
 def _planned(
@@ -205,7 +211,7 @@ def _sweep_and_commit(
     settings: Settings,
     contracts: Sequence[Contract],
     request: Request,
-    store: Store,
+    draft: Draft,
     planned: Plan,
     chosen: Collection[Task],
     prices: Sequence[Price],
@@ -214,23 +220,23 @@ def _sweep_and_commit(
     stop: Event,
     moment: datetime | None,
 ) -> Manifest:
-    draft = Draft(store, all_tables(contracts), str(ULID()))
     by_name, accounts = {c.name: c for c in contracts}, {a.id: a for a in planned.accounts}
     asked = [t for t in chosen if t not in planned.skipped]
     watch.planned(len(asked))
     try:
-        asking = extract(asked, by_name, accounts, settings, request.ask, run_id=facts.run_id, stop=stop)
+        ask = _ask(settings, request)
+        asking = extract(asked, by_name, accounts, settings, ask, run_id=facts.run_id, stop=stop)
         answers = _given_at(asking, moment) if moment else asking
         enums = {c.name: known_values(c) for c in contracts}
         outcomes = sweep(answers, contracts, draft.write, known=enums, watch=watch)
         if stop.is_set():
             raise Interrupted("interrupted: nothing was committed, the previous snapshot stands")
         outcomes |= prove_disabled(outcomes)
-        _refuse_nothing(store, outcomes)
+        _refuse_nothing(draft.store, outcomes)
         outcomes |= {t: _skipped(t, planned.skipped[t], facts.started_at) for t in chosen if t in planned.skipped}
         watch.stage("commit")
         return commit(
-            store,
+            draft.store,
             contracts,
             draft,
             planned=planned.tasks,
@@ -280,9 +286,23 @@ def limit(planned: Sequence[Task], request: Request) -> list[Task]:
     ]
     if not chosen:
         raise BadSettings("no scope left: none of the chosen accounts is read in the chosen regions")
-    if request.ask.starting_token and len(chosen) > 1:
+    if (token := request.ask.starting_token) is None:
+        return chosen
+    chosen = [t for t in chosen if str(t) == resumed_task(token)] or chosen  # ours names its task, AWS's does not
+    if len(chosen) > 1:
         raise BadSettings("--starting-token goes on in one scope: name it with --accounts and --regions")
     return chosen
+
+
+def _ask(settings: Settings, request: Request) -> Ask:
+    """What the request says, and the settings where it says nothing."""
+    ask, usual = request.ask, settings.extract
+    return replace(
+        ask,
+        names=ask.names or usual.names,
+        page_size=ask.page_size or usual.page_size,
+        max_items=ask.max_items or usual.max_items,
+    )
 
 
 def _to_ask(store: Store, limited: Sequence[Task], request: Request, earlier: Manifest | None) -> list[Task]:
@@ -316,8 +336,7 @@ def _skipped(task: Task, reason: str, at: datetime) -> Outcome:
 
 def _refuse_nothing(store: Store, outcomes: Mapping[Task, Outcome]) -> None:
     """Without an earlier snapshot, a run in which every scope failed has nothing to show."""
-    answered = any(not o.status.is_failure or o.status is Status.DISABLED for o in outcomes.values())
-    if answered or manifest.head(store) is not None:
+    if any(o.status.is_answer for o in outcomes.values()) or manifest.head(store) is not None:
         return
     if not outcomes:
         raise NothingSeen("nothing committed: every account is suspended or closed, and no earlier snapshot exists")
@@ -389,20 +408,25 @@ def _result(
     store: Store,
     made: Manifest,
     settings: Settings,
+    planned: Plan,
     discovery_problem: str | None,
     *,
-    committed: bool,
-    catalog_problem: str | None = None,
-    feeds_problem: str | None = None,
+    asked: Collection[Task] | None,
 ) -> RunResult:
-    rows = [r for r in head_scope_runs(store, made) if _is_of_this_run(r, made)]
+    """What the snapshot `made` says of the tasks that this run asked; where they are not known, its own times tell."""
+    wanted, covered = asked if asked is None else frozenset(asked), frozenset(planned.tasks)
+    held = {_task(row): row for row in head_scope_runs(store, made)}
+    rows = {
+        task: row
+        for task, row in held.items()
+        if (task not in covered and _is_kept_from_ending(row, made))
+        or (task in wanted if wanted is not None else _is_of_this_run(row, made))
+    }
     return RunResult(
         manifest=made,
-        committed=committed,
-        outcomes={_task(r): _outcome(r) for r in rows},
-        expected=frozenset(_task(r) for r in rows if r["is_expected"]),
-        catalog_problem=catalog_problem,
-        feeds_problem=feeds_problem,
+        committed=False,
+        outcomes={task: _outcome(row, made) for task, row in rows.items()},
+        expected=frozenset(task for task, row in rows.items() if row["is_expected"]),
         discovery_problem=discovery_problem,
         max_failed_ratio=settings.extract.max_failed_ratio,
     )
@@ -412,14 +436,27 @@ def _is_of_this_run(row: Mapping[str, Any], made: Manifest) -> bool:
     return row["attempted_at"] is not None and row["attempted_at"] >= made.started_at
 
 
+def _is_kept_from_ending(row: Mapping[str, Any], made: Manifest) -> bool:
+    """The guard holds a scope that is no longer covered: a failure until --force lets it end."""
+    was_asked = row["finished_at"] is not None and row["finished_at"] > made.started_at  # by a run beside this one
+    return row["status"] == Status.GUARDED and not was_asked
+
+
 def _task(row: Mapping[str, Any]) -> Task:
     return Task(row["resource"], Scope(row["account_id"], row["region"]))
 
 
-def _outcome(row: Mapping[str, Any]) -> Outcome:
-    same = ("reason", "error_code", "request_id", "attempted_at", "finished_at", "pages", "items", "api_calls",
-            "throttles", "retries", "resume_token", "rows", "duplicates", "quarantined")  # fmt: skip
-    return Outcome(task=_task(row), status=Status(row["status"]), **{name: row[name] for name in same})
+def _outcome(row: Mapping[str, Any], made: Manifest) -> Outcome:
+    """A row of scope_runs as an outcome; a scope that was never asked at all has the run's own time."""
+    same = ("reason", "error_code", "request_id", "pages", "items", "api_calls", "throttles", "retries", "resume_token",
+            "rows", "duplicates", "quarantined")  # fmt: skip
+    return Outcome(
+        task=_task(row),
+        status=Status(row["status"]),
+        attempted_at=row["attempted_at"] or made.started_at,
+        finished_at=row["finished_at"] or made.started_at,
+        **{name: row[name] for name in same},
+    )
 
 
 def _account_row(account: Account) -> dict[str, Any]:

@@ -80,7 +80,8 @@ class Page:
 
     task: Task
     number: int
-    """0-based within the scan; a later page wins where items repeat."""
+    """0-based within the scan; a later page wins where items repeat. With another 0 the scan begins anew, and what came
+    before is void."""
     items: list[Any]
     observed_at: datetime
 

@@ -28,8 +28,9 @@ def sweep(
 ) -> dict[Task, Outcome]:
     """Take in pages and outcomes, in any mix of tasks; give each task's outcome with its rows counted.
 
-    Rows of a task are written only after its outcome came, and only if it is an answer. `write` gets tables exactly as
-    their schemas say, `quarantine` and `drift` among them. `known` holds botocore's enum values per resource.
+    Rows of a task are written only after its outcome came, and only if it is an answer. A page numbered 0 begins its
+    task's scan, and pages of an earlier scan of it are forgotten. `write` gets tables exactly as their schemas say,
+    `quarantine` and `drift` among them. `known` holds botocore's enum values per resource.
     """
     sweeping = _Sweep(contracts, write, known)
     for answer in answers:
@@ -46,13 +47,17 @@ class _Sweep:
     def __init__(self, contracts: Sequence[Contract], write: Write, known: Mapping[str, KnownValues]) -> None:
         self._write = write
         self._gatherers = {c.name: Gatherer(c, known.get(c.name, {})) for c in contracts}
-        self._numbers: dict[Task, int] = {}
+        self._scans: list[Task] = []
+        self._newest: dict[Task, int] = {}
         self._outcomes: dict[Task, Outcome] = {}
         self._drift: Counter[tuple[str, str, str, str]] = Counter()
         self._field_examples: dict[tuple[str, str], str] = {}
 
     def take(self, page: Page) -> None:
-        self._gatherers[page.task.resource].add(self._number(page.task), page)
+        gatherer = self._gatherers[page.task.resource]
+        if page.number == 0 and page.task in self._newest:
+            gatherer.finish(self._newest.pop(page.task), lands=False)
+        gatherer.add(self._number(page.task), page)
 
     def end(self, outcome: Outcome) -> None:
         lands = outcome.status.is_answer
@@ -69,7 +74,11 @@ class _Sweep:
         return self._outcomes
 
     def _number(self, task: Task) -> int:
-        return self._numbers.setdefault(task, len(self._numbers))
+        """Each scan has its own, so that one that begins anew takes nothing along."""
+        if task not in self._newest:
+            self._newest[task] = len(self._scans)
+            self._scans.append(task)
+        return self._newest[task]
 
     def _spill(self, resource: str, gatherer: Gatherer) -> None:
         gathered = gatherer.release()
@@ -81,9 +90,8 @@ class _Sweep:
             self._drift[resource, path, kind, example] += count
 
     def _count(self, gathered: Gathered) -> None:
-        tasks = list(self._numbers)
         for number, counts in gathered.counts.items():
-            task = tasks[number]
+            task = self._scans[number]
             self._outcomes[task] = replace(
                 self._outcomes[task],
                 rows=counts.rows,

@@ -3,6 +3,7 @@
 from pipelines.extract.accounts import Account, listed
 from pipelines.extract.discovery import Known
 from pipelines.extract.outcomes import prove_disabled
+from pipelines.extract.pages import resumed_task
 from pipelines.extract.planning import Plan, plan
 from pipelines.extract.probe import Probed, probe
 from pipelines.extract.regions import expand, offered, partition_of, scopes
@@ -21,5 +22,6 @@ __all__ = [
     "plan",
     "probe",
     "prove_disabled",
+    "resumed_task",
     "scopes",
 ]

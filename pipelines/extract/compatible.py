@@ -24,7 +24,7 @@ from pipelines.settings import Settings
 
 Key = tuple[str, str, str, str | None]
 # What botocore's parser raises, beside its own errors, when a value is not of the type that its model has.
-_PARSER_GIVES_UP = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
+_PARSER_GIVES_UP = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError)
 
 
 class CompatibleClients(Clients):

@@ -61,14 +61,15 @@ def discover(settings: Settings, hub: Hub, known: Known | None, *, force: bool) 
     found = [_behind_role(m, organization, hub.partition) for m in members]
     accounts = _merged(settings, census.members, found)
     if not accounts:
-        raise BadSettings("[organization]: no account is left to read; widen include_* or exclude_*")
+        fix = "widen include_* or exclude_*" if census.members else "AWS lists none: is it the right organization?"
+        raise BadSettings(f"[organization]: no account is left to read; {fix}")
     return Discovery(accounts, "organization")
 
 
 def _refuse_loss(census: Census, known: Known | None, guard_percent: int) -> None:
     """Raise ScopeError where the list has lost more accounts than close in a day."""
     if not census.members:
-        raise ScopeError("guarded", "the list is empty; accept that with --force")
+        raise ScopeError("guarded", "the list is empty; is it the right organization?")
     before = {row["account_id"] for row in (known.accounts if known else ()) if row["source"] == "organization"}
     lost = sorted(before - {m.id for m in census.members})
     if len(lost) > LOST_MAX and len(lost) * 100 > guard_percent * len(before):

@@ -61,7 +61,7 @@ def _refusal(response: Any, operation: str, secrets: Sequence[str | None]) -> Sc
     http_status = about.get("HTTPStatusCode", 0)
     code = str(response.get("Error", {}).get("Code") or f"HTTP {http_status}")
     text = f"{operation}: {code}: {response.get('Error', {}).get('Message') or 'AWS gave no reason'}"
-    return _error(one_line(code), http_status, one_line(text, secrets), _request_id(about))
+    return _error(one_line(code, secrets), http_status, one_line(text, secrets), _request_id(about))
 
 
 def _error(code: str, http_status: int, reason: str, request_id: str | None) -> ScopeError:

@@ -134,12 +134,12 @@ def _walk(walk: _Walk, *, is_needed: bool) -> None:
 def _member(raw: Any) -> Member:
     """Read an account as AWS sends it: `State` first, `Status` where AWS knows no better yet."""
     try:
-        account_id, name, state = raw["Id"], raw.get("Name"), raw.get("State") or raw.get("Status")
+        account_id, state, name = raw["Id"], raw.get("State") or raw.get("Status"), raw.get("Name")
         paths = [path for path in raw.get("Paths") or () if isinstance(path, str)]
-        if not ACCOUNT_ID.fullmatch(account_id):
+        if not ACCOUNT_ID.fullmatch(account_id) or not all(v is None or isinstance(v, str) for v in (state, name)):
             raise ValueError(account_id)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise malformed(ACCOUNTS.operation, "an account has no id of 12 digits") from error
+        raise malformed(ACCOUNTS.operation, "an account has no id of 12 digits, or a name that is no text") from error
     above = [step for path in paths[:1] for step in path.split("/") if _UNIT_ID.fullmatch(step)]
     return Member(id=account_id, name=name, state=state, unit_id=above[-1] if above else None)
 

@@ -52,6 +52,15 @@ class Resume:
         return found
 
 
+def resumed_task(text: str) -> str | None:
+    """The task that a starting token of our own goes on with; None where the token is AWS's, or damaged."""
+    try:
+        found = json.loads(base64.urlsafe_b64decode(text.removeprefix(_RESUME))) if text.startswith(_RESUME) else None
+    except ValueError:
+        return None
+    return str(found[0]) if isinstance(found, list) and found else None
+
+
 class Scan:
     """One task being asked. `step` makes one call; between steps a scan holds nothing but where it stands."""
 
@@ -68,7 +77,7 @@ class Scan:
         self._lists_all = self._start.lists_all or not listing.takes_names
         self._wanted = frozenset(ask.names)
         self._found: set[str] = set()
-        self._pages = self._items = self._api_calls = self._throttles = self._retries = self._restarts = 0
+        self._api_calls = self._throttles = self._retries = self._restarts = 0
         self._resume: Resume | None = None
         self._rewind()
 
@@ -107,6 +116,9 @@ class Scan:
         )
 
     def _rewind(self) -> None:
+        """Nothing of an earlier scan counts: AWS may have lost items since, and others twice."""
+        self._pages = self._items = 0
+        self._found.clear()
         self._token, self._skip, self._kept, self._empty = self._start.token, self._start.offset, 0, 0
         self._seen = {self._token} if self._token is not None else set()
 

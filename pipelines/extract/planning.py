@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from threading import Event
 
 from pipelines.contracts import Contract
@@ -114,6 +115,11 @@ def _tasks(
 
 
 def _kept(contract: Contract, accounts: Sequence[Account], known: Known) -> list[Task]:
-    """Known tasks in `auto` regions: that botocore's list lacks a region does not prove that AWS took it back."""
-    auto = {a.id for a in accounts if a.regions is None}
-    return sorted(t for t in known.tasks if t.resource == contract.name and t.scope.account_id in auto)
+    """Known tasks where AWS's offer decides: that botocore's list lacks a region proves not that AWS took it back."""
+    patterns = {a.id: a.regions or ("*",) for a in accounts}
+    return sorted(
+        task
+        for task in known.tasks
+        if task.resource == contract.name
+        and any(fnmatchcase(task.scope.region, pattern) for pattern in patterns.get(task.scope.account_id, ()))
+    )

@@ -9,7 +9,7 @@ from pipelines.contracts import Contract
 from pipelines.lake.catalog import connect, query
 from pipelines.lake.checks import CheckResult
 from pipelines.run import RunResult
-from pipelines.scope import Outcome
+from pipelines.scope import Outcome, Status
 from pipelines.settings import S3Settings
 from pipelines.terminal import console
 from pipelines.terminal.formats import rows, to_json
@@ -121,7 +121,11 @@ def _told(summary: Summary) -> Iterator[str]:
     if result.failed:
         yield f"failed ({len(result.failed)}), their earlier rows kept as stale:"
         yield from (console.wrapped(line, " " * 6) for line in failures(summary))
-        yield f"retry just these:  {summary.retry}"
+        statuses = {outcome.status for outcome in result.failed}
+        if statuses != {Status.GUARDED}:
+            yield f"retry just these:  {summary.retry}"
+        if Status.GUARDED in statuses:
+            yield f"believe the fall:  {console.command('run', '--force', *summary.elsewhere)}"
         yield f"look closer:       {console.command('sql', '--warehouse', summary.warehouse, _LOOK)}"
     for outcome in _cut(result):
         scope = outcome.task.scope
@@ -147,8 +151,10 @@ def facts(summary: Summary) -> Iterator[str]:
     """Scopes, items, changes and checks in numbers, a line each."""
     result, counts = summary.result, summary.result.manifest.counts
     not_asked = counts["tasks_total"] - len(result.outcomes)
+    skipped = sum(outcome.status is Status.SKIPPED for outcome in result.outcomes.values())
     yield _joined("scopes", (result.answered, "ok"), (len(result.failed), "failed"),
-                  (len(result.expected), "closed by design"), (not_asked, "not asked, as they were"))  # fmt: skip
+                  (len(result.expected), "closed by design"), (skipped, "skipped"),
+                  (not_asked, "not asked, as they were"))  # fmt: skip
     yield _joined("items", (counts["items"], "in all"), (counts["items_fresh"], "fresh"),
                   (counts["items_carried"], "carried"), (summary.stale_items, "stale"))  # fmt: skip
     yield _joined("changes", *((n, kind) for kind, n in summary.changes.items()))

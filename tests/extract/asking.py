@@ -39,9 +39,10 @@ class Answer:
         return {scope: str(outcome.status) for scope, outcome in self.outcomes.items()}
 
     def items(self, scope: str | None = None) -> list[Any]:
-        """Raw items of answered tasks, in order."""
+        """Raw items of answered tasks, in order; those of a scan that had to begin anew left out."""
         ended = {o.task for o in self.outcomes.values() if o.status.is_answer}
-        pages = [p for p in self.pages if p.task in ended]
+        starts = {p.task: n for n, p in enumerate(self.pages) if p.number == 0}
+        pages = [p for n, p in enumerate(self.pages) if p.task in ended and n >= starts[p.task]]
         return [i for p in pages if scope in (None, str(p.task.scope)) for i in p.items]
 
     def names(self, scope: str | None = None) -> list[Any]:

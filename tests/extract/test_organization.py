@@ -184,7 +184,7 @@ def test_an_account_in_no_unit_is_not_filtered_by_guess(wire: Wire, tmp_path: Pa
 def test_an_empty_list_is_not_believed(wire: Wire, tmp_path: Path) -> None:
     answer(wire, {}, page())
 
-    with pytest.raises(NothingSeen, match="the list is empty; accept that with --force"):
+    with pytest.raises(NothingSeen, match="the list is empty; is it the right organization"):
         planned(wire.url, tmp_path)
 
 

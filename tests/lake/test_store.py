@@ -2,7 +2,10 @@
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pyarrow.parquet as pq
 import pytest
@@ -117,12 +120,34 @@ def test_places_that_cannot_be_warehouses_are_refused_in_one_line(tmp_path: Path
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_without_the_right_to_write_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "w").mkdir(mode=0o500)
+NOBODY = 65534
 
-    with pytest.raises(SetupError, match="not writable"):
-        open_store(str(tmp_path / "w"), create=True)
+
+@contextmanager
+def as_nobody(*owned: Path) -> Iterator[None]:
+    """Root may write anywhere: become another user for a while, to whom these paths belong."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for path in owned:
+        os.chown(path, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+def test_a_folder_without_the_right_to_write_is_refused() -> None:
+    with TemporaryDirectory() as top:  # where another user may go, unlike pytest's own folders
+        warehouse = Path(top) / "w"
+        warehouse.mkdir(mode=0o500)
+
+        with as_nobody(Path(top), warehouse):
+            with pytest.raises(SetupError, match=r"/w: not writable for this user; change its owner"):
+                open_store(str(warehouse), create=True)
+            with pytest.raises(SetupError, match=r"/w/below: Permission denied"):
+                open_store(str(warehouse / "below"), create=True)
 
 
 def test_files_are_sorted_documented_and_checksummed(lake: Lake) -> None:

@@ -223,13 +223,20 @@ def test_auto_asks_where_aws_says_that_the_service_is(export: Export) -> None:
     assert export.sql("select regions_source from snapshots") == ["ssm"]
 
 
-def test_auto_without_ssm_uses_botocores_list_and_gives_up_no_region_that_answered(export: Export) -> None:
+@pytest.mark.parametrize("has_own_wildcard", [False, True])
+def test_auto_without_ssm_uses_botocores_list_and_gives_up_no_region_that_answered(
+    export: Export, has_own_wildcard: bool
+) -> None:
     new = "mx-central-1"
     export.accounts, export.regions, export.more = (PROD,), (new, REGION), {}
     export.aws.put(f"{PROD}/{new}", image_builder("of-a-new-region"))
     export.run()
     export.more = {"regions": "auto"}
     export.aws.fail(LISTS, Fault("deny", operation="GetParametersByPath"))
+    if has_own_wildcard:
+        export.more |= {
+            "accounts": [{"id": PROD, "role_arn": f"arn:aws:iam::{PROD}:role/r", "regions": ["*-central-1", REGION]}]
+        }
     result = export.run()
 
     assert result.exit_code == 0

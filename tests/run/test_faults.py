@@ -5,6 +5,7 @@ import pytest
 from pipelines.emulator import FAULTS
 from pipelines.errors import NothingSeen
 from tests.export import ACCOUNTS, Export
+from tests.extract.wire import Wire, page, refusal
 from tests.factories import image_builder
 
 SICK, WELL = f"{ACCOUNTS[0]}/eu-west-1", f"{ACCOUNTS[1]}/us-east-1"
@@ -115,6 +116,12 @@ def test_an_expected_denial_costs_nothing_until_it_hides_rows(export: Export) ->
 
     assert export.run().exit_code == 0
     assert export.sql("select status, is_expected from scope_runs where is_expected") == [("denied", True)]
+    export.aws.fail(WELL, "deny_scp")
+    assert export.run().exit_code == 3
+    assert export.sql("select is_expected, is_stale from scope_runs where status = 'denied' order by 1") == [
+        (False, True),
+        (True, True),
+    ]
 
 
 def test_a_region_that_is_not_enabled_is_told_from_bad_keys(export: Export) -> None:
@@ -126,6 +133,31 @@ def test_a_region_that_is_not_enabled_is_told_from_bad_keys(export: Export) -> N
     export.aws.disable_region(account, "us-east-1")
     assert export.run().exit_code == 3
     assert {s for scope, s in export.statuses().items() if scope.startswith(account)} == {"denied"}
+
+
+def test_a_region_alone_proves_nothing_about_itself(export: Export) -> None:
+    account, region = SICK.split("/")
+    export.aws.disable_region(account, region)
+    export.run()
+    result = export.run(accounts=(account,), regions=(region,))
+
+    assert (result.exit_code, export.statuses()[SICK]) == (3, "denied")
+
+
+def test_a_scan_that_begins_anew_takes_nothing_of_the_first_along(export: Export) -> None:
+    """In between AWS lost one builder; an unreadable one and a repeated one count once."""
+    nameless = {"State": "RUNNING"}
+    with Wire() as wire:
+        export.more = {"aws": {"endpoint_url": wire.url}}
+        first = page("gone", "a", nameless, token="1")
+        wire.script(SICK, first, refusal("InvalidNextTokenException"), page("a", nameless, token="2"), page("b"))
+        result = export.run()
+
+    assert (result.exit_code, export.sql("select name from image_builders order by 1")) == (0, ["a", "b"])
+    assert export.sql(
+        "select pages, items, rows, duplicates, quarantined, api_calls from scope_runs where items > 0"
+    ) == [(2, 3, 2, 0, 1, 4)]
+    assert export.sql("select count(*) from quarantine") == [1]
 
 
 def test_the_first_run_needs_at_least_one_answer(export: Export) -> None:

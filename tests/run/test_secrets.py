@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
@@ -18,15 +19,17 @@ from pipelines.contracts import load_all
 from pipelines.emulator import FAULTS, Emulator, Fault, image_builder
 from pipelines.emulator.faults import REFUSALS
 from pipelines.errors import ExportError
-from pipelines.extract import listed
+from pipelines.extract import listed, plan
 from pipelines.run import RunResult, run
 from pipelines.settings import Settings, load
+from tests.defs.jobs import snapshot_job
 from tests.export import Export
 
 HUB = "123456789012"  # where moto puts keys that it does not know
 KEYS = {"secret": "canary/secret+key/of/the+hub/0123456789", "token": "canary-session-token-of-the-hub"}
 LITERAL, OF_ENVIRON = "canary-external-id-in-the-file", "canary-external-id-of-the-environment"
 OWN = (*KEYS.values(), LITERAL, OF_ENVIRON)
+EVERYTHING = 1  # below DEBUG, as some libraries log
 LOUD_SCRIPT = """
 import logging, sys
 logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
@@ -46,19 +49,19 @@ sys.exit(main(["--config", sys.argv[1], "--debug", "run"]))
 
 
 @pytest.fixture
-def loud() -> Iterator[io.StringIO]:
-    """Everything that any logger says, tracebacks included, botocore's turned up beforehand."""
-    text = io.StringIO()
+def loud(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
+    """Everything that any logger says at a level, tracebacks included, botocore's turned up beforehand."""
+    text, level = io.StringIO(), getattr(request, "param", EVERYTHING)
     handler, root = logging.StreamHandler(text), logging.getLogger()
     names = ("", "botocore", "botocore.auth", "botocore.parsers", "botocore.hooks", "urllib3", "boto3")
     levels = {name: logging.getLogger(name).level for name in names}
     for name in names:
-        logging.getLogger(name).setLevel(logging.DEBUG)
+        logging.getLogger(name).setLevel(level)
     root.addHandler(handler)
     yield text
     root.removeHandler(handler)
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
+    for name, before in levels.items():
+        logging.getLogger(name).setLevel(before)
 
 
 @pytest.fixture(autouse=True)
@@ -97,12 +100,19 @@ def faulty(aws: Emulator, folder: Path, **extract: Any) -> Settings:
 
 def given_by_sts() -> set[str]:
     """Secret keys and session tokens of every role session so far, and proof that the external ids were sent."""
+    assert {role.external_id for role in _roles()} == {LITERAL, OF_ENVIRON}
+    return _sessions_of_sts()
+
+
+def _sessions_of_sts() -> set[str]:
+    return {secret for role in _roles() for secret in (role.secret_access_key, role.session_token)}
+
+
+def _roles() -> list[Any]:
     from moto.sts.models import sts_backends
 
     backends: list[Any] = [backend for _, _, backend in sts_backends.iter_backends()]
-    sessions = [role for backend in backends for role in backend.assumed_roles]
-    assert {role.external_id for role in sessions} == {LITERAL, OF_ENVIRON}
-    return {secret for role in sessions for secret in (role.secret_access_key, role.session_token)}
+    return [role for backend in backends for role in backend.assumed_roles]
 
 
 def written(folder: Path) -> Iterator[tuple[str, bytes]]:
@@ -126,6 +136,7 @@ def canaries_in(text: bytes | str, secrets: set[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("compatible", [False, True], ids=["shared clients", "compatible"])
+@pytest.mark.parametrize("loud", [EVERYTHING, logging.INFO], ids=["every level", "info"], indirect=True)
 def test_no_secret_is_in_any_byte_that_a_run_leaves(
     compatible: bool, aws: Emulator, tmp_path: Path, loud: io.StringIO
 ) -> None:
@@ -180,3 +191,44 @@ def test_no_secret_is_in_the_streams_of_a_process(script: str, aws: Emulator, tm
 
     assert b"denied" in ran.stdout + ran.stderr
     assert canaries_in(ran.stdout + ran.stderr, {*OWN, *given_by_sts()}) == []
+
+
+def test_no_secret_is_in_what_a_discovery_says_or_leaves(aws: Emulator, tmp_path: Path, loud: io.StringIO) -> None:
+    aws.create_organization({HUB: "hub", "000000000001": "member", "000000000002": "other"})
+    file = tmp_path / "appstream-export.toml"
+    file.write_text(
+        f'regions = "auto"\n[organization]\nrole_name = "reader"\nexternal_id = "env:CANARY"\nadmin_profile = "hub"\n'
+        f'admin_role_arn = "arn:aws:iam::{HUB}:role/lister"\n[aws]\nendpoint_url = "{aws.endpoint_url}"\n'
+        "[extract]\nmax_attempts = 1\n"
+    )
+    settings, texts = load(file), []
+    for kind in REFUSALS:
+        for operation in ("ListAccounts", "AssumeRole"):
+            aws.fail("*", Fault(kind, operation=operation))
+            texts.append(_traceback_of(lambda: plan(settings, load_all())))
+            aws.heal()
+    for operation in ("ListRoots", "ListOrganizationalUnitsForParent", "GetParametersByPath"):
+        aws.fail("*", Fault("deny", operation=operation))
+    assert run(settings, load_all()).exit_code == 0
+
+    secrets = {*KEYS.values(), OF_ENVIRON, *_sessions_of_sts()}
+    assert len(secrets) > 10
+    assert "ListAccounts: ThrottlingException" in "".join(texts)
+    assert "botocore's own list for appstream" in loud.getvalue()
+    assert canaries_in("".join(texts) + loud.getvalue(), secrets) == []
+    assert {name: hit for name, content in written(tmp_path) if (hit := canaries_in(content, secrets))} == {}
+
+
+def test_no_secret_is_in_what_dagster_keeps(aws: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    faulty(aws, tmp_path)
+    monkeypatch.setenv("APPSTREAM_EXPORT_CONFIG", str(tmp_path / "config" / "appstream-export.toml"))
+    home = tmp_path / "dagster"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    job = dg.reconstructable(snapshot_job)
+    with dg.DagsterInstance.from_config(str(home)) as instance, dg.execute_job(job, instance) as result:
+        (check,) = result.get_asset_check_evaluations()
+        assert "denied: DescribeImageBuilders: AccessDeniedException" in str(check.metadata["failed_scopes"].value)
+
+    kept = {name: hit for name, content in written(home) if (hit := canaries_in(content, {*OWN, *given_by_sts()}))}
+    assert kept == {}

@@ -1,0 +1,113 @@
+"""Whoever asks how a run went hears the same: exit code, summary, Dagster, `scope_runs` and `snapshots`."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from pipelines.cli import main
+from pipelines.emulator import Emulator
+from tests.defs.jobs import snapshot_job
+from tests.export import Export
+from tests.factories import image_builder
+
+WELL = "123456789012"  # the account whose credentials stand in before an emulator lists the organization
+SICK, CLOSED, HALF, ASLEEP, GONE = (f"{n}" * 12 for n in range(1, 6))
+NAMES = {WELL: "well", SICK: "sick", CLOSED: "closed", HALF: "half", ASLEEP: "asleep", GONE: "gone"}
+EU, US = "eu-west-1", "us-east-1"
+MANY = 60  # more than the guard lets go at once
+
+
+@pytest.fixture
+def export(aws: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Export:
+    """Six accounts in two regions, of which one scope each fails, is closed by design, sleeps, and has left."""
+    made = Export(aws, tmp_path)
+    made.regions, made.more = (EU, US), {"accounts": [], "organization": {"role_name": "reader"}}
+    aws.create_organization(NAMES)
+    for account in (WELL, SICK, ASLEEP):
+        aws.put(f"{account}/{EU}", image_builder("a"))
+    aws.put(f"{GONE}/{EU}", *(image_builder(f"b{n}") for n in range(MANY)))
+    aws.disable_region(HALF, US)
+    assert made.run().exit_code == 0
+    aws.fail(f"{SICK}/{EU}", "deny")
+    aws.fail(f"{CLOSED}/*", "deny_scp")
+    aws.set_account_state(ASLEEP, "SUSPENDED")
+    aws.leave_organization(GONE)
+    file = tmp_path / "appstream-export.toml"
+    file.write_text(
+        f'regions = ["{EU}", "{US}"]\n[organization]\nrole_name = "reader"\n'
+        f'[aws]\nendpoint_url = "{aws.endpoint_url}"\n[extract]\nmax_attempts = 1\n'
+    )
+    monkeypatch.setenv("APPSTREAM_EXPORT_CONFIG", str(file))
+    return made
+
+
+def command(capsys: pytest.CaptureFixture[str], *flags: str) -> tuple[int, Any]:
+    code = main(["run", "--json", *flags])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def snapshot(export: Export) -> dict[str, int]:
+    names = ("total", "ok", "failed", "skipped", "expected")
+    columns = ", ".join(f"tasks_{name}" for name in names)
+    return dict(zip(names, export.sql(f"select {columns} from snapshots order by seq desc limit 1")[0], strict=True))
+
+
+def rows(export: Export) -> dict[str, int]:
+    found = export.sql("select status, is_expected from scope_runs")
+    kinds = Counter(
+        "ok" if status == "ok" else "skipped" if status == "skipped" else "expected" if is_expected else "failed"
+        for status, is_expected in found
+    )
+    return {"total": len(found), **kinds}
+
+
+TRUTH = {"total": 11, "ok": 4, "failed": 2, "skipped": 2, "expected": 3}
+FAILED = {(SICK, "denied"), (GONE, "guarded")}
+
+
+def test_command_dagster_and_tables_count_the_same(export: Export, capsys: pytest.CaptureFixture[str]) -> None:
+    code, told = command(capsys)
+    assert (code, told["exit_code"]) == (3, 3)
+    assert {(failure["account_id"], failure["status"]) for failure in told["failures"]} == FAILED
+    assert {kind: told[f"tasks_{kind}"] for kind in TRUTH} == snapshot(export) == rows(export) == TRUTH
+
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        dg.execute_job(dg.reconstructable(snapshot_job), instance, raise_on_error=False) as result,
+    ):
+        assert not result.success
+        (check,) = result.get_asset_check_evaluations()
+    said = {kind: check.metadata[kind].value for kind in ("asked", "answered", "failed", "expected", "skipped")}
+    assert said == {"asked": 11, "answered": 4, "failed": 2, "expected": 3, "skipped": 2}
+    assert snapshot(export) == rows(export) == TRUTH
+
+
+def test_a_scope_that_the_guard_keeps_is_a_failure_until_it_is_let_go(
+    export: Export, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command(capsys)
+    export.aws.heal()
+    retried, _ = command(capsys, "--retry-failed")
+    again, left = command(capsys, "--retry-failed")
+    assert main(["run", "--retry-failed"]) == 3
+    said = capsys.readouterr().out
+    assert ("retry just these" in said, "appstream-export run --force\n" in said) == (False, True)
+    forced, done = command(capsys, "--force")
+
+    assert (retried, again, left["committed"]) == (3, 3, False)
+    assert [(failure["account_id"], failure["status"]) for failure in left["failures"]] == [(GONE, "guarded")]
+    assert (forced, done["failures"], done["changes"]["ended"]) == (0, [], MANY)
+
+
+def test_another_attempt_of_a_run_does_not_call_a_guarded_scope_seen(export: Export) -> None:
+    export.aws.heal()
+    first = export.run(run_id="night", attempt_id="1")
+    same = export.run(run_id="night", attempt_id="1")
+    second = export.run(run_id="night", attempt_id="2")
+
+    assert [(r.exit_code, r.committed) for r in (first, same, second)] == [(3, True), (3, False), (3, False)]
+    assert [[str(o.task.scope) for o in r.failed] for r in (first, same, second)] == [[f"{GONE}/{EU}"]] * 3
