@@ -6,6 +6,7 @@ older snapshot than the head: it then makes the same views for itself, in memory
 """
 
 import hashlib
+import logging
 import re
 from collections.abc import Sequence
 from contextlib import closing, suppress
@@ -29,6 +30,7 @@ __all__ = ["connect", "publish", "query", "refresh", "save_as"]
 
 STORAGE_VERSION = "v1.4.0"  # the oldest DuckDB that we support can open the file
 
+_log = logging.getLogger(__name__)
 _REPUBLISHES = 5  # each means that yet another run committed while we built
 # DuckDB reads as many blocks as the file's header counts, so a line at the very end is ours: what stood before it.
 _SEAL = re.compile(rb"sha256 ([0-9a-f]{64})\n\Z")
@@ -58,6 +60,7 @@ def refresh(store: Store, contracts: Sequence[Contract], *, root: str | None = N
     try:
         publish(store, contracts, root=root)
     except (ExportError, OSError) as error:
+        _log.debug("publishing failed", exc_info=True)
         return f"the snapshot is committed, but its catalog could not be published: {error}"
     return None
 

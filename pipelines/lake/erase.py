@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.contracts import Contract
-from pipelines.errors import ExportError, SetupError, StorageFailed, did_you_mean
+from pipelines.errors import ExportError, SetupError, StorageFailed
 from pipelines.lake import layout
 from pipelines.lake.attempt import remove_quietly, task_counts, utc_now
 from pipelines.lake.commit import head_rows, head_scope_runs
@@ -85,12 +86,14 @@ def erase(
     grace: timedelta = GRACE,
     dry_run: bool = False,
     catalog_root: str | None = None,
+    republish: Callable[[], object] = lambda: None,
     clock: Callable[[], datetime] = utc_now,
 ) -> Erased:
     """Take an account out of all snapshots, delete what held it, and look whether it is gone.
 
     Take it out of the settings first: a later run would bring it back. Files of attempts that never committed go too
-    once they are older than `grace`. Raises SetupError for an account that nothing here holds, CommitError where the
+    once they are older than `grace`. `republish` makes anew what was published from the history (feeds, the report)
+    before the look. Raises SetupError for an account that nothing here holds, CommitError where the
     history is as before, or where the old files could not all be deleted: calling again completes it.
     """
     if not ACCOUNT_ID.fullmatch(account_id):
@@ -113,7 +116,8 @@ def erase(
         due = find(store, now, grace).due
         if due:
             delete(store, contracts, due, catalog_root=catalog_root)
-        mentions, remaining = _look(store, account_id, made.committed_at if made else _last_erase(store))
+        republish()
+        mentions, remaining = _look(store, account_id, now if made else _erased_at(store))
     except ExportError as error:
         what = f"account {account_id} is in no snapshot any more, but what held it is not all deleted"
         raise StorageFailed(f"{what}: {error}; erase it again to complete that") from error
@@ -128,16 +132,19 @@ def _refuse_unknown(store: Store, account_id: str) -> None:
     mentions, remaining = _look(store, account_id, _NEVER)
     if mentions or [path for path in remaining if path != _UNSEEN]:
         return
-    newest = head(store)
-    known = [row["account_id"] for row in head_rows(store, newest, "accounts")] if newest else []
-    near = did_you_mean(account_id, known)
-    raise SetupError(f"account {account_id} is nowhere in {store.root}{near or '; nothing was done'}")
+    raise SetupError(f"account {account_id} is nowhere in {store.root}: mistyped, or erased before; nothing was done")
 
 
-def _last_erase(store: Store) -> datetime:
+def last_erase(store: Store) -> Mapping[str, Any] | None:
+    """The newest erase in the table `snapshots`, however often the history was retold since."""
     newest = head(store)
     rows = head_rows(store, newest, "snapshots") if newest else []
-    return max((row["committed_at"] for row in rows if row["kind"] == ERASE), default=_NEVER)
+    return max((row for row in rows if row["kind"] == ERASE), key=lambda row: row["seq"], default=None)
+
+
+def _erased_at(store: Store) -> datetime:
+    last = last_erase(store)
+    return last["committed_at"] if last else _NEVER
 
 
 @dataclass
@@ -267,8 +274,8 @@ def _holds(store: Store, stored: Stored, account_id: str, erased_at: datetime) -
         return True
     if path.endswith(".parquet") and not layout.is_unfinished(path):
         return any(_in_part(part, account_id) for part in groups(_parquet(content, path)))
-    # A database compresses what it holds, so only its age tells; the catalog has views alone.
-    return path.endswith(".duckdb") and path != layout.CATALOG and stored.changed_at < erased_at
+    # A database compresses what it holds, so only its age tells; the catalog has views alone. S3 tells whole seconds.
+    return path.endswith(".duckdb") and path != layout.CATALOG and stored.changed_at + timedelta(seconds=1) < erased_at
 
 
 def _parquet(content: bytes, path: str) -> pq.ParquetFile:

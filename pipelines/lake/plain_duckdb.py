@@ -5,6 +5,7 @@ credential is written: DuckDB finds them where boto3 does.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from pipelines.contracts import Contract
@@ -18,8 +19,18 @@ from pipelines.settings import S3Settings, is_loopback
 _SECRET = "appstream_export"  # noqa: S105 - what DuckDB calls its name
 
 
-def access(store: S3Store, settings: S3Settings) -> list[str]:
-    """Statements that let a session reach the bucket. DuckDB downloads both extensions once, if it has them not."""
+def lines(store: Any, settings: S3Settings, contracts: Sequence[Contract]) -> Iterator[str]:
+    """Every line for the bucket of `store`: access, and with contracts the catalog's views too, made in memory."""
+    yield f"-- {store.root}, for a DuckDB of your own; install downloads an extension once."
+    yield from (f"{statement};" for statement in _access(store, settings))
+    if contracts:
+        manifests = history(store)
+        if not manifests:
+            raise none_yet(store)
+        yield from (f"{statement};" for statement in statements(contracts, manifests, store.uri))
+
+
+def _access(store: S3Store, settings: S3Settings) -> list[str]:
     where = {"scope": store.root, "region": store.region}
     if settings.profile:
         where["profile"] = settings.profile
@@ -30,14 +41,6 @@ def access(store: S3Store, settings: S3Settings) -> list[str]:
         f"create or replace secret {_SECRET} ({', '.join(parts)})",
         "set TimeZone = 'UTC'",
     ]
-
-
-def views(store: S3Store, contracts: Sequence[Contract]) -> Iterator[str]:
-    """Statements that make the catalog's views over the newest snapshot and the history, in memory."""
-    manifests = history(store)
-    if not manifests:
-        raise none_yet(store)
-    yield from statements(contracts, manifests, store.uri)
 
 
 def _credentials(store: S3Store) -> list[str]:
