@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 
-def connect(warehouse: str) -> "duckdb.DuckDBPyConnection":
+def connect(warehouse: str, *, as_of: str | None = None) -> "duckdb.DuckDBPyConnection":
     """A read-only DuckDB connection to a warehouse's newest snapshot, its history and views; time zone UTC.
 
-    It shows what was committed when it was opened: connect again to see later snapshots. Raises SetupError where there
-    is no warehouse.
+    It shows what was committed when it was opened: connect again to see later snapshots. `warehouse` is a folder, or
+    `s3://bucket/prefix` as boto3 reaches it. `as_of` is a moment such as `2026-01-31` (its end, UTC): all of it is then
+    as it was. Raises SetupError where there is no warehouse, or nothing of that time.
     """
     from pipelines.lake.catalog import connect as connect_catalog
 
-    return connect_catalog(warehouse)
+    return connect_catalog(warehouse, as_of=as_of)

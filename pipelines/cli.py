@@ -10,6 +10,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,7 +18,7 @@ from pipelines import __version__
 from pipelines.errors import BadSettings, ExportError
 from pipelines.terminal import console
 from pipelines.terminal.signals import EXIT, Signalled, interruptible, stoppable
-from pipelines.terminal.words import Parser, Usage, assigned, folder, listed, place, port, positive
+from pipelines.terminal.words import Parser, Usage, assigned, folder, lasting, listed, place, port, positive
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,12 +30,14 @@ if TYPE_CHECKING:
 PROG = "appstream-export"
 EXIT_BUG = 70
 WAREHOUSE = "APPSTREAM_EXPORT_WAREHOUSE"
+GRACE_SAFE = timedelta(hours=2)  # a run asks for at most run_timeout_s, an hour by default, and then commits
 FORMATS = ("table", "json", "ndjson", "csv", "md", "parquet")
 EPILOG = """\
 exit codes:
   0    ok
-  1    the answer is no: doctor, plan (discovery failed), contracts lint,
-       contracts render --check, feeds verify, feeds diff
+  1    the answer is no: doctor, plan (discovery failed), verify,
+       erase (something is left), contracts lint, contracts render --check,
+       feeds verify, feeds diff
   2    usage or configuration, before any write
   3    committed, but too many scopes failed ([extract] max_failed_ratio), or a check did
   4    nothing committed
@@ -208,7 +211,7 @@ def _sql(args: argparse.Namespace) -> int:
 
     sql = sys.stdin.read() if args.sql == "-" else args.sql
     warehouse, s3 = _warehouse(args)
-    with connect(warehouse, s3=s3) as con:
+    with connect(warehouse, s3=s3, as_of=args.as_of) as con:
         found = interruptible(lambda: query(con, sql), con.interrupt)
     return _write(found, args.format)
 
@@ -226,7 +229,7 @@ def _query(args: argparse.Namespace) -> int:
         console.say(asked.sql.rstrip())
         return 0
     warehouse, s3 = _warehouse(args)
-    with connect(warehouse, s3=s3) as con:
+    with connect(warehouse, s3=s3, as_of=args.as_of) as con:
         found = interruptible(lambda: questions.query(con, asked.sql, given), con.interrupt)
     return _write(found, args.format)
 
@@ -254,17 +257,132 @@ def _describe(args: argparse.Namespace) -> int:
 
 
 def _catalog(args: argparse.Namespace) -> int:
-    from pipelines import settings
     from pipelines.contracts import load_all
-    from pipelines.lake.catalog import publish
-    from pipelines.lake.store import open_store
+    from pipelines.lake.catalog import publish, save_as
 
-    lake = settings.LakeSettings() if _named(args) else settings.load(args.config).lake
-    warehouse, s3 = _warehouse(args)
-    store = open_store(warehouse, file_mode=int(lake.file_mode, 8), s3=s3)
-    published = publish(store, load_all(), root=lake.catalog_root)
-    console.say(str(published or "nothing to publish: on S3 there is no catalog file, each reader makes its views"))
+    store, loaded = _kept(args)
+    root = args.root or loaded.lake.catalog_root
+    if args.output:
+        if args.root and not store.keeps_catalog:
+            raise Usage("--root is for folders; a bucket has the same name everywhere")
+        file = save_as(args.output, store, load_all(), root=root)
+        console.say(str(file) if store.keeps_catalog else f"-- wrote {file}; whoever attaches it needs these lines first")
+    elif store.keeps_catalog:
+        console.say(str(publish(store, load_all(), root=root)))
+    if not store.keeps_catalog:
+        from pipelines.lake import plain_duckdb
+
+        _say_all(plain_duckdb.lines(store, loaded.s3, [] if args.output else load_all()))
     return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from pipelines.lake import checks
+    from pipelines.lake.catalog import connect, none_yet
+    from pipelines.lake.verify import look_through
+    from pipelines.terminal import upkeep
+    from pipelines.terminal.progress import counting
+
+    store, loaded = _kept(args)
+    with counting("verified") as progress:
+        found = look_through(store, progress=progress)
+    if not found.head and not found.problems:
+        raise none_yet(store)
+    checked: list[checks.CheckResult] = []
+    if found.is_sound:
+        with connect(loaded.warehouse, s3=loaded.s3) as con:
+            checked = checks.run(con)
+    if args.format == "json":
+        _say_json(upkeep.verified_object(found, checked, str(store.root)))
+    else:
+        _say_clean(upkeep.verified(found, checked, str(store.root)))
+    return 0 if upkeep.is_fine(found, checked) else 1
+
+
+def _thin(args: argparse.Namespace) -> int:
+    from dataclasses import asdict
+    from datetime import UTC, datetime
+
+    from msgspec.structs import asdict as fields
+
+    from pipelines.contracts import load_all
+    from pipelines.lake.catalog import refresh
+    from pipelines.lake.retention import thin
+    from pipelines.terminal import upkeep
+
+    store, loaded = _kept(args, writing=not args.dry_run)
+    policy = loaded.lake.retention
+    done = thin(store, now=datetime.now(UTC), policy=policy, tool_version=__version__, dry_run=args.dry_run)
+    problem = refresh(store, load_all(), root=loaded.lake.catalog_root) if done.seq else None
+    if args.format == "json":
+        _say_json(asdict(done) | {"retention": fields(policy), "catalog_problem": problem})
+    else:
+        _say_clean(upkeep.thinned(done, policy, _elsewhere(args)))
+    if problem:
+        console.note(f"{PROG}: {console.clean(problem)}")
+    return 0
+
+
+def _gc(args: argparse.Namespace) -> int:
+    from dataclasses import asdict
+    from datetime import UTC, datetime
+
+    from pipelines.contracts import load_all
+    from pipelines.lake.garbage import gc
+
+    store, loaded = _kept(args, writing=not args.dry_run)
+    if args.grace < GRACE_SAFE and not args.dry_run:
+        console.note("a run that is under way loses what it has written so far, if that is older than this grace")
+    done = gc(
+        store,
+        load_all(),
+        now=datetime.now(UTC),
+        grace=args.grace,
+        dry_run=args.dry_run,
+        catalog_root=loaded.lake.catalog_root,
+    )
+    if args.format == "json":
+        _say_json(asdict(done))
+    else:
+        console.say(str(done))
+    return 0
+
+
+def _erase(args: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+
+    from pipelines.contracts import load_all
+    from pipelines.lake.commit import head_rows
+    from pipelines.lake.erase import erase
+    from pipelines.lake.manifest import head
+    from pipelines.run import republish
+    from pipelines.terminal import upkeep
+
+    (store, loaded), problems, contracts = _kept(args, writing=not args.dry_run), list[str](), load_all()
+    newest = head(store)
+    known = head_rows(store, newest, "accounts") if newest else []
+    if (fix := upkeep.comes_back(loaded, known, args.account)) and not args.dry_run:
+        raise BadSettings(f"account {args.account}: the next run would bring it back; {fix}, then erase it")
+    done = erase(
+        store,
+        contracts,
+        args.account,
+        now=datetime.now(UTC),
+        tool_version=__version__,
+        grace=args.grace,
+        dry_run=args.dry_run,
+        catalog_root=loaded.lake.catalog_root,
+        republish=lambda: problems.extend(republish(loaded, contracts)),
+    )
+    if args.format == "json":
+        _say_json(upkeep.erased_object(done) | {"first": fix, "problems": problems})
+    else:
+        _say_clean(upkeep.erased(done))
+        if fix:
+            console.say(f"first {fix}: the next run would bring it back")
+    for problem in problems:
+        console.note(f"{PROG}: {console.clean(problem)}")
+    return 0 if args.dry_run or (done.is_gone and not problems) else 1
 
 
 def _feeds_publish(args: argparse.Namespace) -> int:
@@ -390,6 +508,10 @@ def _say_json(value: object) -> None:
     console.say_bytes(to_json(value) + b"\n")
 
 
+def _say_clean(lines: Iterable[str]) -> None:
+    _say_all(map(console.clean, lines))
+
+
 def _say_all(lines: Iterable[str]) -> None:
     for line in lines:
         console.say(line)
@@ -412,6 +534,30 @@ def _warehouse(args: argparse.Namespace) -> "tuple[str, S3Settings | None]":
         raise BadSettings(f"which warehouse? {fix}; to see one made: {console.command('demo')}")
     loaded = settings.load(args.config)
     return loaded.warehouse, loaded.s3
+
+
+def _kept(args: argparse.Namespace, *, writing: bool = False) -> "tuple[Store, Settings]":
+    """The warehouse, and settings that name it: those of the configuration, unless that is about another one.
+
+    So a warehouse that is named and configured is kept as it is configured: by its retention, with its modes and keys.
+    """
+    from pipelines import settings
+    from pipelines.lake.store import open_store
+
+    found, _ = _warehouse(args)
+    file = settings.find_file(args.config, os.environ)
+    loaded = settings.load(args.config) if file else None
+    if loaded is None or not _is_same(loaded.warehouse, found):
+        loaded = settings.Settings(warehouse=found)
+    mode, s3 = int(loaded.lake.file_mode, 8), loaded.s3
+    store = open_store(found, file_mode=mode, s3=s3)
+    return open_store(found, file_mode=mode, create=True, s3=s3) if writing else store, loaded
+
+
+def _is_same(one: str, other: str) -> bool:
+    if "://" in one or "://" in other:
+        return one.rstrip("/") == other.rstrip("/")
+    return Path(one).resolve() == Path(other).resolve()
 
 
 def _feeds_of(args: argparse.Namespace) -> "tuple[Store, FeedsSettings]":
@@ -485,6 +631,7 @@ def _parser() -> Parser:
     _add_feeds(commands)
     _add_report(commands)
     _add_dashboard(commands)
+    _add_upkeep(commands)
     _add_contracts(commands)
     return parser
 
@@ -566,12 +713,14 @@ def _add_reading(commands: Commands) -> None:
     doc = "Ask the warehouse in SQL. Reads only: SELECT and EXPLAIN. In csv, text that looks like a formula gets a '."
     sql = _add_at_warehouse(commands, "sql", _sql, doc)
     sql.add_argument("sql", metavar="SQL", help="one statement, in quotes; - reads it from stdin")
+    _add_as_of(sql)
     _add_format(sql)
     doc = "Ask a named question. Without a name it lists them, with what they may be told."
     asks = _add_at_warehouse(commands, "query", _query, doc)
     asks.add_argument("name", metavar="NAME", nargs="?", help="such as running_over")
     asks.add_argument("-p", "--param", type=assigned, action="append", default=[], metavar="K=V",
                       help="a parameter of the question, such as hours=12; may be repeated")  # fmt: skip
+    _add_as_of(asks)
     asks.add_argument("--sql", action="store_true", help="print its SQL instead of asking")
     _add_format(asks)
     doc = "List every table and view."
@@ -579,7 +728,11 @@ def _add_reading(commands: Commands) -> None:
     describe = _add(commands, "describe", _describe, "Describe a table: its key, its columns, its join.")
     describe.add_argument("table", metavar="TABLE", help="such as image_builders")
     _add_format(describe)
-    _add_at_warehouse(commands, "catalog", _catalog, "Publish the catalog anew.")
+    doc = "Publish the catalog anew, or write one elsewhere. Of a bucket: print the lines that DuckDB needs."
+    catalog = _add_at_warehouse(commands, "catalog", _catalog, doc)
+    catalog.add_argument("-o", "--output", type=folder, metavar="FILE", help="write it there, in place of an older one")
+    seen = "where its readers see the warehouse, such as /data in a container"
+    catalog.add_argument("--root", metavar="R", help=seen)
 
 
 def _add_feeds(commands: Commands) -> None:
@@ -595,6 +748,29 @@ def _add_feeds(commands: Commands) -> None:
     which = "a generation, a folder that holds one, current or next"
     diff.add_argument("old", metavar="OLD", nargs="?", default="current", help=f"{which} (default: %(default)s)")
     diff.add_argument("new", metavar="NEW", nargs="?", default="next", help="the same; next is what would be published")
+
+
+def _add_as_of(command: Parser) -> None:
+    doc = "as everything was then, such as 2026-01-31 (its end, UTC) or 2026-01-31T12:00Z"
+    command.add_argument("--as-of", metavar="TIME", help=doc)
+
+
+def _add_upkeep(commands: Commands) -> None:
+    doc = "Read every committed byte and name what has changed or is missing, then run the checks. Exit 1 if any is."
+    _add_format(_add_at_warehouse(commands, "verify", _verify, doc), ("table", "json"))
+    doc = "Let go of snapshots that [lake.retention] tells apart no more. Their changes stay; gc frees the space."
+    thin = _add_at_warehouse(commands, "thin", _thin, doc)
+    doc = "Delete what no retained snapshot needs. Leftovers of killed runs, and what thin let go."
+    gc = _add_at_warehouse(commands, "gc", _gc, doc)
+    doc = "Take an account out of every snapshot, and prove that it is gone. Take it out of the settings first."
+    erase = _add_at_warehouse(commands, "erase", _erase, doc)
+    erase.add_argument("--account", required=True, metavar="A", help="its 12 digits")
+    for command in (gc, erase):
+        doc = "leave unneeded files that are younger, for runs under way: 90m, 24h, 7d (default: 24h)"
+        command.add_argument("--grace", type=lasting, default="24h", metavar="T", help=doc)
+    for command in (thin, gc, erase):
+        command.add_argument("--dry-run", action="store_true", help="only tell what would happen")
+        _add_format(command, ("table", "json"))
 
 
 def _add_at_warehouse(commands: Commands, name: str, call: Callable[[argparse.Namespace], int], doc: str) -> Parser:

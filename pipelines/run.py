@@ -22,7 +22,7 @@ from pipelines.contracts.contract import all_tables
 from pipelines.contracts.model import known_values
 from pipelines.errors import BadSettings, ExportError, Interrupted, NothingSeen, SetupError, did_you_mean
 from pipelines.extract import Account, Known, Plan, extract, plan, prove_disabled, resumed_task
-from pipelines.lake import catalog, checks, manifest
+from pipelines.lake import catalog, checks, layout, manifest
 from pipelines.lake.attempt import utc_now
 from pipelines.lake.checks import CheckResult
 from pipelines.lake.commit import Price, RunFacts, commit, find_attempt, head_rows, head_scope_runs
@@ -348,12 +348,16 @@ def _refuse_nothing(store: Store, outcomes: Mapping[Task, Outcome]) -> None:
 
 def _publish(settings: Settings, contracts: Sequence[Contract], store: Store, watch: Watch) -> str | None:
     watch.stage("catalog")
-    try:
-        catalog.publish(store, contracts, root=settings.lake.catalog_root)
-    except (ExportError, OSError) as error:
-        _log.debug("publishing failed", exc_info=True)
-        return f"the snapshot is committed, but its catalog could not be published: {error}"
-    return None
+    return catalog.refresh(store, contracts, root=settings.lake.catalog_root)
+
+
+def republish(settings: Settings, contracts: Sequence[Contract]) -> list[str]:
+    """Make feeds and report anew where there are any, so that they show nothing that was erased; what failed."""
+    store, watch = _store(settings), Watch()
+    is_fed, is_told = feeds.is_published(store), store.exists(layout.REPORT)
+    unfed = _publish_feeds(settings, contracts, store, {}, watch) if is_fed else None
+    untold = _report(settings, store, watch) if is_told else None
+    return [problem for problem in (unfed, untold) if problem]
 
 
 def _check(settings: Settings, watch: Watch) -> tuple[tuple[CheckResult, ...], str | None]:

@@ -61,6 +61,9 @@ class Secret(str):
         return environ[name]
 
 
+_LENGTH = r"\d{1,6}[mhd]"
+
+
 class AccountSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One `[[accounts]]`: who is read, and through which door (a role, a profile, or boto3's own credentials)."""
 
@@ -147,17 +150,14 @@ class LakeSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     guard_percent: Annotated[int, Meta(ge=1, le=100)] = 50
     file_mode: Literal["0600", "0640", "0644", "0660", "0664"] = "0600"
     catalog_root: str | None = None
-    expected_every: Annotated[str, Meta(pattern=r"^\d+[mhd]$")] | None = None
+    expected_every: Annotated[str, Meta(pattern=f"^{_LENGTH}$")] | None = None
     retention: RetentionSettings = RetentionSettings()
     s3: S3Settings = S3Settings()
 
     @property
     def interval(self) -> timedelta | None:
         """`expected_every` as a length of time."""
-        if self.expected_every is None:
-            return None
-        units = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
-        return int(self.expected_every[:-1]) * units[self.expected_every[-1]]
+        return None if self.expected_every is None else length(self.expected_every)
 
 
 class FeedsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -253,6 +253,15 @@ def from_mapping(raw: Mapping[str, Any], file: Path) -> Settings:
         accounts_file=labels,
         feeds=msgspec.structs.replace(settings.feeds, prices=prices),
     )
+
+
+def length(text: str) -> timedelta:
+    """`90m`, `24h` or `7d` as a length of time; raises ValueError for anything else."""
+    found = re.fullmatch(_LENGTH, text, re.ASCII)
+    if not found:
+        raise ValueError(f'"{text}" is not a length of time such as 90m, 24h or 7d')
+    units = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+    return int(text[:-1]) * units[text[-1]]
 
 
 def is_loopback(url: str) -> bool:

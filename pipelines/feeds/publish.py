@@ -24,7 +24,7 @@ from pipelines.errors import BadContract
 from pipelines.feeds import datapackage
 from pipelines.feeds.definitions import PUBLICATION, STATUS, check_columns, definitions, schema
 from pipelines.feeds.rendered import Feed
-from pipelines.feeds.shelf import DATABASE, PACKAGE, Current, Shelf, folder_of, path_in
+from pipelines.feeds.shelf import CURRENT, DATABASE, FOLDER, PACKAGE, Current, Shelf, folder_of, path_in
 from pipelines.lake import checks, outlet
 from pipelines.lake.checks import CheckResult
 from pipelines.lake.manifest import FileEntry, head
@@ -91,6 +91,11 @@ def publish(
                 break  # else another run committed meanwhile, and we may have replaced its newer feeds
         removed = shelf.tidy(keep=settings.keep_generations, now=clock(), erased_seq=erased_seq)
     return replace(published, removed=tuple(removed))
+
+
+def is_published(store: Store) -> bool:
+    """Whether dashboards are served anything from this warehouse."""
+    return store.exists(f"{FOLDER}/{CURRENT}")
 
 
 def _publish(

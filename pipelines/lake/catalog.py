@@ -5,93 +5,196 @@ opens it for writing and locks the others out. A connection never trusts a catal
 older snapshot than the head: it then makes the same views for itself, in memory.
 """
 
+import hashlib
+import logging
+import re
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 
 from pipelines.contracts import Contract, load_all
-from pipelines.errors import SetupError, StorageFailed
+from pipelines.errors import BadQuery, ExportError, SetupError, StorageFailed
 from pipelines.lake import layout, sql
-from pipelines.lake.manifest import Manifest, head, history
+from pipelines.lake.manifest import Manifest, head, history, until
 from pipelines.lake.query import query
 from pipelines.lake.sql import literal
 from pipelines.lake.staging import connection
-from pipelines.lake.store import Store, open_store, storage_errors
-from pipelines.lake.views import statements
+from pipelines.lake.store import LocalStore, Store, open_store, refuse_misread, storage_errors
+from pipelines.lake.views import MOMENT, statements
 from pipelines.settings import S3Settings
 
-__all__ = ["connect", "publish", "query"]
+__all__ = ["connect", "publish", "query", "refresh", "save_as"]
 
 STORAGE_VERSION = "v1.4.0"  # the oldest DuckDB that we support can open the file
 
+_log = logging.getLogger(__name__)
 _REPUBLISHES = 5  # each means that yet another run committed while we built
+# DuckDB reads as many blocks as the file's header counts, so a line at the very end is ours: what stood before it.
+_SEAL = re.compile(rb"sha256 ([0-9a-f]{64})\n\Z")
+_SEAL_BYTES = 72
 
 
 def publish(store: Store, contracts: Sequence[Contract], *, root: str | None = None) -> Path | None:
     """Make the catalog anew and put it in place; returns its path. Raises StorageFailed, SetupError.
 
-    Nothing happens where the store keeps none (S3): readers make the views for themselves.
-
-    `root` is where readers see the warehouse, when that is another place than ours (a container's mount). DuckDB
-    looks at the files while it makes a view, so they must be visible there.
+    Nothing happens where the store keeps none (S3): readers make the views for themselves. `root` is where readers
+    see the warehouse, when that is another place than ours (a container's mount); it need not be visible here.
     """
     if not store.keeps_catalog:
         return None
-    _refuse_unseen(store, root)
     with storage_errors(store):
         for _ in range(_REPUBLISHES):
             manifests = history(store)
-            _put(store, contracts, manifests, root or store.uri())
+            _put(store, store, layout.CATALOG, contracts, manifests, root)
             newest = head(store)
             if newest is None or newest.seq == manifests[-1].seq:
                 break  # else another run committed meanwhile, and we may have replaced its newer catalog
     return Path(store.uri(layout.CATALOG))
 
 
-def connect(warehouse: str, *, s3: S3Settings | None = None) -> duckdb.DuckDBPyConnection:
+def refresh(store: Store, contracts: Sequence[Contract], *, root: str | None = None) -> str | None:
+    """Publish after a commit, which stands whatever comes of it: what went wrong, in one line."""
+    try:
+        publish(store, contracts, root=root)
+    except (ExportError, OSError) as error:
+        _log.debug("publishing failed", exc_info=True)
+        return f"the snapshot is committed, but its catalog could not be published: {error}"
+    return None
+
+
+def save_as(file: Path, store: Store, contracts: Sequence[Contract], *, root: str | None = None) -> Path:
+    """Write a catalog of the warehouse to a file of one's own, in place of an earlier one. Raises SetupError.
+
+    With a bucket's its readers need DuckDB's httpfs extension, and credentials.
+    """
+    if file.is_dir() or (file.exists() and not is_sealed(file.read_bytes())):
+        raise SetupError(f"{file}: is there, and no catalog that was written here; name another file")
+    if not file.parent.is_dir():
+        raise SetupError(f"{file.parent}: no such folder; make it first")
+    place = LocalStore(file.parent.resolve(), file_mode=store.file_mode)
+    with storage_errors(place), sql.reading_errors():
+        _put(place, store, file.name, contracts, history(store), root)
+    return file
+
+
+def is_sealed(content: bytes) -> bool:
+    """Whether a catalog's bytes are those that were published."""
+    found = _SEAL.search(content[-_SEAL_BYTES:])
+    return found is not None and found[1].decode() == hashlib.sha256(content[:-_SEAL_BYTES]).hexdigest()
+
+
+def connect(warehouse: str, *, s3: S3Settings | None = None, as_of: str | None = None) -> duckdb.DuckDBPyConnection:
     """A read-only view of a warehouse: one snapshot for as long as it is open, times in UTC, nothing beyond its folder.
 
-    `s3` is for `s3://bucket/prefix`; without it boto3 finds credentials, region and endpoint by itself. Raises
-    SetupError when there is no warehouse or no snapshot in it.
+    With `as_of` everything is as it was at that moment: tables show the newest retained snapshot of then, histories
+    end there. `s3` is for `s3://bucket/prefix`; without it boto3 finds credentials, region and endpoint by itself.
+    Raises SetupError when there is no warehouse or no snapshot in it, or none of that time.
     """
     store = open_store(warehouse, s3=s3)
-    con = reading(store, load_all())
+    con = reading(store, load_all(), as_of=as_of)
     _lock(con, store)
     return con
 
 
-def reading(store: Store, contracts: Sequence[Contract], *, anew: bool = False) -> duckdb.DuckDBPyConnection:
+def reading(
+    store: Store, contracts: Sequence[Contract], *, anew: bool = False, as_of: str | None = None
+) -> duckdb.DuckDBPyConnection:
     """The same for our own work: not locked. `lake.shows` tells which snapshot it is.
 
     `anew` makes the views even where a catalog has them, for it may be of an older version, or of other contracts.
     """
     newest = head(store)
     if newest is None:
-        raise SetupError(f"no snapshot in {store.root} yet: make one with: appstream-export run")
+        raise none_yet(store)
     con = connection(store)
-    if anew or not _attached(con, store, newest):
+    if anew or as_of is not None or not _attached(con, store, newest):
+        manifests = history(store)
+        shown = manifests if as_of is None else _until(con, manifests, as_of)
         with sql.reading_errors():
-            _make(con, contracts, history(store), store.uri())
+            _make(con, contracts, shown, store.uri())
     return con
 
 
-def _put(store: Store, contracts: Sequence[Contract], manifests: Sequence[Manifest], root: str) -> None:
+def none_yet(store: Store) -> SetupError:
+    """Nothing was ever committed there."""
+    return SetupError(f"no snapshot in {store.root} yet: make one with: appstream-export run")
+
+
+def _until(con: duckdb.DuckDBPyConnection, manifests: Sequence[Manifest], as_of: str) -> list[Manifest]:
+    """The history up to a moment as users write it; raises BadQuery for what is none, and before the first."""
+    try:
+        [(micros,)] = con.execute(f"select epoch_us({MOMENT}) from (select ? as t)", [as_of]).fetchall()  # noqa: S608
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
+    except (duckdb.Error, OverflowError, TypeError) as error:
+        like = "2026-01-31 (its end, UTC) or 2026-01-31T12:00Z"
+        raise BadQuery(f'as of "{as_of}": not a time such as {like}') from error
+    shown = until(manifests, moment)
+    if not shown:
+        first = min(manifest.committed_at for manifest in manifests)
+        raise BadQuery(f"as of {moment:%Y-%m-%d %H:%M:%S}Z: there was no snapshot; the oldest is of {_iso(first)}")
+    return shown
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _put(
+    place: Store,
+    store: Store,
+    path: str,
+    contracts: Sequence[Contract],
+    manifests: Sequence[Manifest],
+    root: str | None,
+) -> None:
+    """Make the catalog of `store` under `path` in `place`, which may be another one."""
+
     def build(file: str) -> None:
         with closing(connection(store)) as con:
+            seen = _seen_from(con, store, manifests, root)
             con.execute(f"attach {literal(file)} as warehouse (storage_version {literal(STORAGE_VERSION)})")
             con.execute("use warehouse")
-            _make(con, contracts, manifests, root)
+            _make(con, contracts, manifests, seen)
             con.execute("checkpoint warehouse")
             con.execute("use memory")
             con.execute("detach warehouse")
+        _seal(Path(file))
 
     try:
-        store.replace(layout.CATALOG, build, mode=store.file_mode & 0o444)
+        place.replace(path, build, mode=place.file_mode & 0o444)
     except duckdb.Error as error:
-        raise StorageFailed(f"{store.uri(layout.CATALOG)}: {str(error).splitlines()[0]}") from error
+        raise StorageFailed(f"{place.uri(path)}: {str(error).splitlines()[0]}") from error
+    # Of a root user who opened the old file for writing, whom no mode refuses: it must not be replayed on the new one.
+    place.remove(f"{path}.wal")
+
+
+def _seal(file: Path) -> None:
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    with file.open("ab") as end:
+        end.write(f"sha256 {digest}\n".encode())
+
+
+def _seen_from(con: duckdb.DuckDBPyConnection, store: Store, manifests: Sequence[Manifest], root: str | None) -> str:
+    """How the catalog's readers name the warehouse. DuckDB looks at a view's files while it makes it.
+
+    So a root that is not visible here is written as a `file://` URL, which we answer meanwhile, and readers by
+    themselves.
+    """
+    if root is None:
+        return store.uri()
+    refuse_misread(root)
+    if not root.startswith("/"):
+        raise SetupError(f"{root}: a root begins with /, as readers see it")
+    root = root.rstrip("/")
+    if any(Path(root, file.path).is_file() for manifest in manifests[-1:] for file in manifest.files[:1]):
+        return root
+    from pipelines.lake.remote_files import Abroad  # fsspec: no other local catalog needs it
+
+    con.register_filesystem(Abroad(f"file://{root}", store.read_bytes))
+    return f"file://{root}"
 
 
 def _make(
@@ -128,12 +231,3 @@ def _lock(con: duckdb.DuckDBPyConnection, store: Store) -> None:
     con.execute(f"set allowed_directories = [{literal(store.uri())}]")
     con.execute("set enable_external_access = false")
     con.execute("set lock_configuration = true")
-
-
-def _refuse_unseen(store: Store, root: str | None) -> None:
-    newest = head(store)
-    if root is None or newest is None:
-        return
-    path = next(file.path for files in newest.tables.values() for file in files.files)
-    if not Path(root, path).is_file():
-        raise SetupError(f"catalog_root {root}: the warehouse's files are not visible there; mount or link it first")

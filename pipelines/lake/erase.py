@@ -6,28 +6,36 @@ it is completed by calling it again: before its commit nothing has happened, aft
 journal of what has to go.
 """
 
+import errno
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from pipelines.contracts import Contract
-from pipelines.errors import ExportError, SetupError
+from pipelines.errors import ExportError, SetupError, StorageFailed
 from pipelines.lake import layout
 from pipelines.lake.attempt import remove_quietly, task_counts, utc_now
-from pipelines.lake.commit import head_scope_runs
+from pipelines.lake.commit import head_rows, head_scope_runs
 from pipelines.lake.garbage import GRACE, delete, find
-from pipelines.lake.manifest import ERASE, SWEEP, FileEntry, Manifest, TableFiles, history
+from pipelines.lake.manifest import ERASE, SWEEP, FileEntry, Manifest, TableFiles, head, history
 from pipelines.lake.parquet import groups, opened, write_rows
 from pipelines.lake.retell import Retold, retell
 from pipelines.lake.store import Store, Stored, storage_errors
+from pipelines.lake.words import counted
 from pipelines.scope import ACCOUNT_ID
 
 _ACCOUNT = "account_id"
+_NEVER = datetime.min.replace(tzinfo=UTC)
+READERS = 8  # files looked into at once
+_UNSEEN = "versions that the bucket may keep: allow s3:ListBucketVersions, so that they can be looked at"
 _EXAMPLE = "example"  # of drift: AWS's own words, from no account in particular
 
 
@@ -45,7 +53,8 @@ class Erased:
     mentions: tuple[str, ...]
     """Committed files in which rows of other accounts name this one, such as the owner of a shared image."""
     remaining: tuple[str, ...]
-    """Other files that hold its id, or that cannot be looked into: attempts in progress, feeds not published since."""
+    """Other files that hold its id, or that cannot be looked into: attempts in progress, feeds not published since,
+    versions that a bucket keeps of what was deleted."""
     dry_run: bool
     seq: int | None = None
     """The commit; None when no snapshot held the account, or when it was only a look."""
@@ -57,12 +66,14 @@ class Erased:
 
     def __str__(self) -> str:
         does = "would erase" if self.dry_run else "erased"
-        what = f"{does} {self.rows} rows of account {self.account_id} in {self.snapshots} snapshots, {self.files} files"
+        where = f"{counted(self.snapshots, 'snapshot')}, {counted(self.files, 'file')}"
+        what = f"{does} {counted(self.rows, 'row')} of account {self.account_id} in {where}"
         if self.dry_run:
             return what
-        proof = f"still in {len(self.remaining)} files, such as {self.remaining[0]}" if self.remaining else "gone"
-        named = f"; rows of other accounts name it in {len(self.mentions)} files" if self.mentions else ""
-        return f"{what}; {self.bytes_deleted} bytes deleted; {proof}{named}"
+        left = f"still in {counted(len(self.remaining), 'file')}, such as {next(iter(self.remaining), '')}"
+        named = f"; rows of other accounts name it in {counted(len(self.mentions), 'file')}" if self.mentions else ""
+        proof = left if self.remaining else "no byte of it is left"
+        return f"{what}; {counted(self.bytes_deleted, 'byte')} deleted; {proof}{named}"
 
 
 def erase(
@@ -75,12 +86,15 @@ def erase(
     grace: timedelta = GRACE,
     dry_run: bool = False,
     catalog_root: str | None = None,
+    republish: Callable[[], object] = lambda: None,
     clock: Callable[[], datetime] = utc_now,
 ) -> Erased:
-    """Take an account out of all snapshots, delete what held it, and look whether it is gone. Raises CommitError.
+    """Take an account out of all snapshots, delete what held it, and look whether it is gone.
 
     Take it out of the settings first: a later run would bring it back. Files of attempts that never committed go too
-    once they are older than `grace`.
+    once they are older than `grace`. `republish` makes anew what was published from the history (feeds, the report)
+    before the look. Raises SetupError for an account that nothing here holds, CommitError where the
+    history is as before, or where the old files could not all be deleted: calling again completes it.
     """
     if not ACCOUNT_ID.fullmatch(account_id):
         raise SetupError(f'"{account_id}" is not an account: 12 digits, zeros in front included')
@@ -88,20 +102,49 @@ def erase(
     if dry_run:
         with storage_errors(store):
             eraser.count(history(store))
+        if not eraser.rows:
+            _refuse_unknown(store, account_id)
         return eraser.result(dry_run=True)
     try:
         made = retell(store, eraser.tell, kind=ERASE, tool_version=tool_version, clock=clock)
     except BaseException:
         eraser.undo()
         raise
-    due = find(store, now, grace).due
-    if due:
-        delete(store, contracts, due, catalog_root=catalog_root)
-    mentions, remaining = _look(store, account_id, made.committed_at if made else now)
+    if made is None:
+        _refuse_unknown(store, account_id)
+    try:
+        due = find(store, now, grace).due
+        if due:
+            delete(store, contracts, due, catalog_root=catalog_root)
+        republish()
+        mentions, remaining = _look(store, account_id, now if made else _erased_at(store))
+    except ExportError as error:
+        what = f"account {account_id} is in no snapshot any more, but what held it is not all deleted"
+        raise StorageFailed(f"{what}: {error}; erase it again to complete that") from error
     size = sum(stored.size_bytes for stored in due)
     return eraser.result(
         bytes_deleted=size, mentions=mentions, remaining=remaining, dry_run=False, seq=made.seq if made else None
     )
+
+
+def _refuse_unknown(store: Store, account_id: str) -> None:
+    """An account that neither snapshots nor any other file here knows: a mistyped one, or erased before."""
+    mentions, remaining = _look(store, account_id, _NEVER)
+    if mentions or [path for path in remaining if path != _UNSEEN]:
+        return
+    raise SetupError(f"account {account_id} is nowhere in {store.root}: mistyped, or erased before; nothing was done")
+
+
+def last_erase(store: Store) -> Mapping[str, Any] | None:
+    """The newest erase in the table `snapshots`, however often the history was retold since."""
+    newest = head(store)
+    rows = head_rows(store, newest, "snapshots") if newest else []
+    return max((row for row in rows if row["kind"] == ERASE), key=lambda row: row["seq"], default=None)
+
+
+def _erased_at(store: Store) -> datetime:
+    last = last_erase(store)
+    return last["committed_at"] if last else _NEVER
 
 
 @dataclass
@@ -132,9 +175,9 @@ class _Eraser:
     def undo(self) -> None:
         """Remove what was written, unless a manifest may name it."""
         with suppress(ExportError):
-            if any(manifest.kind == ERASE for manifest in history(self.store)[-1:]):
-                return
-            remove_quietly(self.store, [entry.path for old, entry in self.entries.items() if entry.path != old])
+            named = {file.path for manifest in history(self.store) for file in manifest.files}
+            written = [entry.path for old, entry in self.entries.items() if entry.path != old]
+            remove_quietly(self.store, [path for path in written if path not in named])
 
     def result(
         self,
@@ -208,23 +251,38 @@ class _Eraser:
 def _look(store: Store, account_id: str, erased_at: datetime) -> tuple[list[str], list[str]]:
     """Files that hold the account's id, byte by byte and page by page: committed ones, and others."""
     committed = {file.path for manifest in history(store) for file in manifest.files}
-    with storage_errors(store):
-        found = [stored.path for stored in store.files() if _holds(store, stored, account_id, erased_at)]
-    return [path for path in found if path in committed], [path for path in found if path not in committed]
+    with storage_errors(store), ThreadPoolExecutor(READERS) as pool:
+        lying, versions = store.files(), store.old_versions()
+        holds = pool.map(lambda stored: _holds(store, stored, account_id, erased_at), (*lying, *(versions or ())))
+        found = [stored for stored, is_held in zip((*lying, *(versions or ())), holds, strict=True) if is_held]
+    mentions = [stored.path for stored in found if stored.path in committed and not stored.version]
+    others = [_named(stored) for stored in found if stored.path not in committed or stored.version]
+    return mentions, [*others, *([_UNSEEN] if versions is None else [])]
+
+
+def _named(stored: Stored) -> str:
+    return f"{stored.path} (version {stored.version} that the bucket keeps)" if stored.version else stored.path
 
 
 def _holds(store: Store, stored: Stored, account_id: str, erased_at: datetime) -> bool:
     path = stored.path
     try:
-        content = store.read_bytes(path)
+        content = store.read_stored(stored)
     except FileNotFoundError:  # another process tidied up
         return False
     if account_id.encode() in content:
         return True
     if path.endswith(".parquet") and not layout.is_unfinished(path):
-        return any(_in_part(part, account_id) for part in groups(opened(store, path)))
-    # A database compresses what it holds, so only its age tells; the catalog has views alone.
-    return path.endswith(".duckdb") and path != layout.CATALOG and stored.changed_at < erased_at
+        return any(_in_part(part, account_id) for part in groups(_parquet(content, path)))
+    # A database compresses what it holds, so only its age tells; the catalog has views alone. S3 tells whole seconds.
+    return path.endswith(".duckdb") and path != layout.CATALOG and stored.changed_at + timedelta(seconds=1) < erased_at
+
+
+def _parquet(content: bytes, path: str) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        raise OSError(errno.EIO, f"not readable as Parquet ({str(error).splitlines()[0]})", path) from error
 
 
 def _in_part(part: pa.Table, account_id: str) -> bool:

@@ -14,6 +14,7 @@ from pipelines.lake import layout
 from pipelines.lake.catalog import publish
 from pipelines.lake.manifest import ERASE, Manifest, head, history, superseded
 from pipelines.lake.store import Store, Stored, storage_errors
+from pipelines.lake.words import counted
 
 GRACE = timedelta(hours=24)  # far longer than any run and any reader's connection lasts
 _OURS = (f"{layout.TABLES}/", f"{layout.COMMITS}/", f"{layout.SCRATCH}/")
@@ -25,15 +26,18 @@ class Collected:
     """What a gc deleted, or would delete. `str()` of it is a line for people."""
 
     files: int
+    """Uploads that were cut off included."""
     bytes: int
     waiting: int
     """Files that nothing needs, still within the grace."""
+    waiting_bytes: int
     dry_run: bool
 
     def __str__(self) -> str:
         does = "would delete" if self.dry_run else "deleted"
-        waits = f"; {self.waiting} more wait for their grace" if self.waiting else ""
-        return f"{does} {self.files} files, {self.bytes} bytes{waits}" if self.files else f"nothing to delete{waits}"
+        what = f"{does} {counted(self.files, 'file')}, {counted(self.bytes, 'byte')}"
+        held = f"{counted(self.waiting, 'file')}, {counted(self.waiting_bytes, 'byte')}, still within the grace"
+        return f"{what if self.files else 'nothing to delete'}{f'; {held}' if self.waiting else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,13 @@ def gc(
     with storage_errors(store):
         uploads = store.end_uploads(now - grace, dry_run=dry_run)
     size = sum(stored.size_bytes for stored in garbage.due)
-    return Collected(files=len(garbage.due) + len(uploads), bytes=size, waiting=len(garbage.waiting), dry_run=dry_run)
+    return Collected(
+        files=len(garbage.due) + len(uploads),
+        bytes=size,
+        waiting=len(garbage.waiting),
+        waiting_bytes=sum(stored.size_bytes for stored in garbage.waiting),
+        dry_run=dry_run,
+    )
 
 
 def delete(store: Store, contracts: Sequence[Contract], due: Iterable[Stored], *, catalog_root: str | None) -> None:

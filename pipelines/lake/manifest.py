@@ -6,7 +6,7 @@ then on, whole, in its own manifest: readers go back to the newest of those and 
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -121,6 +121,16 @@ def kept(manifests: Iterable[Manifest], table: str) -> list[TableFiles]:
     """Files with a table's rows of snapshots that are not retained; `snapshot_id` is a column in them."""
     found = [manifest.kept for manifest in manifests if manifest.past is not None]
     return found[-1].get(table, []) if found else []
+
+
+def until(manifests: Sequence[Manifest], moment: datetime) -> list[Manifest]:
+    """The history as it ended at a moment: its retained sweeps, and rows that outlived others; none before the first.
+
+    The last one takes over what outlives, also of commits that came later: their rows carry the snapshot's id.
+    """
+    sweeps = [manifest for manifest in manifests if manifest.kind == SWEEP and manifest.committed_at <= moment]
+    outlived = next((manifest.kept for manifest in reversed(manifests) if manifest.past is not None), {})
+    return [*sweeps[:-1], *(msgspec.structs.replace(last, past=[], kept=outlived) for last in sweeps[-1:])]
 
 
 def find_attempt(store: Store, *, run_id: str, attempt_id: str) -> Manifest | None:

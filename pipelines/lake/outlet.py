@@ -17,7 +17,8 @@ from pipelines.contracts import Contract
 from pipelines.errors import StorageFailed
 from pipelines.lake import sql
 from pipelines.lake.catalog import STORAGE_VERSION, reading
-from pipelines.lake.manifest import ERASE, SWEEP, history
+from pipelines.lake.erase import last_erase
+from pipelines.lake.manifest import SWEEP
 from pipelines.lake.sql import literal, quoted
 from pipelines.lake.staging import MEMORY
 from pipelines.lake.store import Store
@@ -118,7 +119,8 @@ def opened(store: Store, contracts: Sequence[Contract], *, anew: bool = False) -
 
 def erased_since(store: Store) -> int:
     """Seq of the newest erase: what was read before it may hold what is to be gone. 0 where there was none."""
-    return max((manifest.seq for manifest in history(store) if manifest.kind == ERASE), default=0)
+    last = last_erase(store)
+    return last["seq"] if last else 0
 
 
 @contextmanager

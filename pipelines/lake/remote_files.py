@@ -178,3 +178,16 @@ class RemoteFiles(fsspec.AbstractFileSystem):
         if relative == path or not {"", ".", ".."}.isdisjoint(relative.split("/")):
             raise PermissionError(f"{path}: is outside of the warehouse {self._root}")
         return relative
+
+
+class Abroad(RemoteFiles):
+    """A folder's files under the `file://` names that they have on another machine or in a container."""
+
+    protocol = "file"
+
+    def __init__(self, root: str, read: Callable[[str], bytes]) -> None:
+        def read_end(path: str, size: int) -> tuple[bytes, int]:
+            content = read(path)
+            return content[-size:], len(content)
+
+        super().__init__(root, read_end, lambda path, start, stop: read(path)[start:stop])

@@ -19,6 +19,7 @@ from pipelines.lake.manifest import SWEEP, THIN, FileEntry, Manifest, TableFiles
 from pipelines.lake.parquet import filled, groups, opened, write_rows
 from pipelines.lake.retell import Retold, retell
 from pipelines.lake.store import Store, storage_errors
+from pipelines.lake.words import counted
 from pipelines.settings import RetentionSettings
 
 KEPT_FILES = 12  # a table's rows that outlive are merged into one file when there would be more
@@ -47,11 +48,13 @@ class Thinned:
 
     def __str__(self) -> str:
         if not self.dropped:
-            return f"nothing to thin: all {self.retained} snapshots are within the retention"
+            all_ = "the only snapshot stays" if self.retained == 1 else f"all {self.retained} snapshots stay"
+            return f"nothing to thin: {all_ if self.retained else 'there is no snapshot'}"
         does = "would drop" if self.dry_run else "dropped"
-        what = f"{does} {len(self.dropped)} of {len(self.dropped) + self.retained} snapshots"
-        kept = f"keeping {self.rows_kept} rows of their changes and coverage"
-        return f"{what}, {kept}; gc {'would then free' if self.dry_run else 'frees'} {self.bytes_freed} bytes"
+        what = f"{does} {len(self.dropped):,} of {counted(len(self.dropped) + self.retained, 'snapshot')}"
+        kept = f"keeping {counted(self.rows_kept, 'row')} of their changes and coverage"
+        then = "would then free" if self.dry_run else "can free"
+        return f"{what}, {kept}; gc {then} {counted(self.bytes_freed, 'byte')}"
 
 
 def thin(

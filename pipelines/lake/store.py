@@ -60,6 +60,8 @@ class Stored:
     path: str
     size_bytes: int
     changed_at: datetime
+    version: str | None = None
+    """Which of several that a bucket keeps under this name; None where there is only one."""
 
 
 class Store(Protocol):
@@ -110,8 +112,20 @@ class Store(Protocol):
         """The end of `list`: the last name, and before it as many as were not worth leaving out."""
         ...
 
+    def hinted(self, folder: str) -> str:
+        """The name that the last writer left as the newest, where writers leave any; else nothing."""
+        ...
+
     def files(self) -> Sequence[Stored]:
         """Every file below the root, unfinished and foreign ones too, sorted: for gc and erase, never for readers."""
+        ...
+
+    def old_versions(self) -> Sequence[Stored] | None:
+        """What the place still keeps of files that were removed or replaced; None where it does not tell us."""
+        ...
+
+    def read_stored(self, stored: Stored) -> bytes:
+        """The whole file, in the version that was found; raises FileNotFoundError."""
         ...
 
     def writing(self, path: str) -> AbstractContextManager[Sink]:
@@ -202,6 +216,19 @@ class LocalStore:
                     changed_at = datetime.fromtimestamp(status.st_mtime, UTC)
                     found.append(Stored(place.relative_to(self.root).as_posix(), status.st_size, changed_at))
         return sorted(found, key=lambda stored: stored.path)
+
+    def hinted(self, folder: str) -> str:
+        """None: a folder tells all its names at once."""
+        del folder
+        return ""
+
+    def old_versions(self) -> Sequence[Stored]:
+        """None: what a snapshot of the disk or a backup holds is not ours to see."""
+        return ()
+
+    def read_stored(self, stored: Stored) -> bytes:
+        """The whole file; raises FileNotFoundError."""
+        return self.read_bytes(stored.path)
 
     @contextmanager
     def writing(self, path: str) -> Generator[Sink]:

@@ -76,6 +76,8 @@ class S3Store:
 
     keeps_catalog = False
     file_mode = 0o600
+    endpoint_url: str | None = None
+    """Where the bucket is, unless at AWS."""
 
     def __init__(self, bucket: str, prefix: str, client: Any, *, kms_key_id: str | None = None) -> None:
         self.root = f"s3://{bucket}/{prefix}".rstrip("/")
@@ -85,6 +87,11 @@ class S3Store:
             if kms_key_id
             else {}
         )
+
+    @property
+    def region(self) -> str:
+        """The region that requests are signed for."""
+        return self._client.meta.region_name
 
     @cached_property
     def scratch(self) -> str:
@@ -133,11 +140,29 @@ class S3Store:
         names = self._names(folder, after=hint[:-1]) if hint else []
         return names if hint in names else self._names(folder)
 
+    def hinted(self, folder: str) -> str:
+        """The name that the last writer left as the newest."""
+        return self._hint(folder)
+
     def files(self) -> Sequence[Stored]:
         """Every object below the prefix but hints and probe, sorted: for gc and erase, never for readers."""
         found = self._pages("list_objects_v2", "Contents", Prefix=self._prefix)
         stored = [self._stored(o["Key"], o["LastModified"], o["Size"]) for o in found]
         return [s for s in stored if s.path != layout.PROBE and not s.path.endswith(f"/{HINT}")]
+
+    def old_versions(self) -> Sequence[Stored] | None:
+        """What a bucket with versioning keeps of objects that were removed or replaced; None where we may not ask."""
+        try:
+            found = self._pages("list_object_versions", "Versions", Prefix=self._prefix)
+        except OSError as error:
+            return None if error.errno == errno.EACCES else ()  # an S3 that has no versions does not know the question
+        return [
+            self._stored(v["Key"], v["LastModified"], v["Size"], v["VersionId"]) for v in found if not v["IsLatest"]
+        ]
+
+    def read_stored(self, stored: Stored) -> bytes:
+        """The whole object, in the version that was found."""
+        return self._get(stored.path, version=stored.version)[0]
 
     @contextmanager
     def writing(self, path: str) -> Generator[Sink]:
@@ -219,9 +244,9 @@ class S3Store:
     def _read_range(self, path: str, start: int, stop: int) -> bytes:
         return self._get(path, f"bytes={start}-{stop - 1}")[0]
 
-    def _get(self, path: str, span: str | None = None) -> tuple[bytes, int]:
+    def _get(self, path: str, span: str | None = None, version: str | None = None) -> tuple[bytes, int]:
         """Content, and the size of the whole object."""
-        ranged = {"Range": span} if span else {}
+        ranged = ({"Range": span} if span else {}) | ({"VersionId": version} if version else {})
         with self._told(path):
             for tries_left in reversed(range(BODY_TRIES)):
                 answer = self._client.get_object(**self._at(path), **ranged)
@@ -280,8 +305,8 @@ class S3Store:
             pages = self._client.get_paginator(operation).paginate(Bucket=self._bucket, **asked)
             return [item for page in pages for item in page.get(items, ())]
 
-    def _stored(self, key: str, changed_at: datetime, size_bytes: int = 0) -> Stored:
-        return Stored(key.removeprefix(self._prefix), size_bytes, changed_at.astimezone(UTC))
+    def _stored(self, key: str, changed_at: datetime, size_bytes: int = 0, version: str | None = None) -> Stored:
+        return Stored(key.removeprefix(self._prefix), size_bytes, changed_at.astimezone(UTC), version)
 
     def _at(self, path: str) -> dict[str, str]:
         if path.startswith("/") or ".." in path.split("/"):
@@ -357,6 +382,7 @@ def open_s3(warehouse: str, settings: S3Settings, *, create: bool) -> S3Store:
         raise SetupError(f"warehouse {warehouse}: not like s3://bucket/prefix, with plain letters, digits and -_.")
     try:
         store = S3Store(place[1], place[2].strip("/"), _client(settings), kms_key_id=settings.kms_key_id)
+        store.endpoint_url = _endpoint(settings)
         store.check(writable=create)
     except (BotoCoreError, ClientError) as error:
         raise SetupError(f"warehouse {warehouse}: {_os_error(error, warehouse).strerror}") from error
@@ -365,9 +391,13 @@ def open_s3(warehouse: str, settings: S3Settings, *, create: bool) -> S3Store:
     return store
 
 
-def _client(settings: S3Settings, environ: Mapping[str, str] = os.environ) -> Any:
+def _endpoint(settings: S3Settings, environ: Mapping[str, str] = os.environ) -> str | None:
+    return settings.endpoint_url or environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
+
+
+def _client(settings: S3Settings) -> Any:
     """boto3's own way to credentials, region and endpoint, where the settings do not say otherwise."""
-    endpoint = settings.endpoint_url or environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
+    endpoint = _endpoint(settings)
     session = _session(settings.profile, is_emulated=endpoint is not None and is_loopback(endpoint))
     return session.create_client(
         "s3",

@@ -1,13 +1,15 @@
 """verify: every byte that the lake vouches for is read, and what is wrong is named together with what it affects.
 
 Manifests: canonical JSON that matches its digest, and a chain without gaps; what a thin or erase commit retold may be
-missing. Files: there, of the size and SHA-256 that the manifest says, and Parquet with as many rows. Files that no
-manifest names are gc's affair.
+missing. Files: there, of the size and SHA-256 that the manifest says, and Parquet with as many rows. The catalog: as it
+was published, and of no snapshot that is gone. Files that no manifest names are gc's affair.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 
 import duckdb
@@ -16,7 +18,8 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import ExportError
 from pipelines.lake import layout
-from pipelines.lake.manifest import FileEntry, Manifest, TableFiles, is_canonical, read
+from pipelines.lake.catalog import is_sealed
+from pipelines.lake.manifest import SWEEP, FileEntry, Manifest, TableFiles, is_canonical, read
 from pipelines.lake.sql import literal
 from pipelines.lake.staging import connection
 from pipelines.lake.store import Store, storage_errors
@@ -25,7 +28,9 @@ Progress = Callable[[int, int], None]
 """Told after each file: how many have been read, of how many."""
 
 _RESTORE = "restore it from a backup"
+_REPUBLISH = "publish it anew with: appstream-export catalog"
 _SCOPES_SHOWN = 3
+READERS = 8  # files read at once: on S3 each of them is mostly waiting, and here hashing leaves Python free
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,17 +54,47 @@ class Problem:
         return f"{self.path}: {self.what}{where}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """What was read, and what is wrong with it."""
+
+    problems: tuple[Problem, ...]
+    head: Manifest | None
+    """The newest manifest that is as it was committed; its digest vouches for all before it."""
+    snapshots: int
+    files: int
+    bytes: int
+
+    @cached_property
+    def is_sound(self) -> bool:
+        """Whether not one committed byte has changed. Notes do not count: what they tell of can be made anew."""
+        return all(problem.is_note for problem in self.problems)
+
+
 def verify(store: Store, *, progress: Progress | None = None) -> list[Problem]:
-    """Read everything that is committed; no problems but notes means that not one byte of it has changed."""
+    """The problems of `look_through`; none but notes means that not one byte has changed."""
+    return [*look_through(store, progress=progress).problems]
+
+
+def look_through(store: Store, *, progress: Progress | None = None) -> Verified:
+    """Read everything that is committed. Raises StorageFailed where the place does not even tell what lies there."""
     with storage_errors(store):
         seqs = [seq for name in store.list(layout.COMMITS) if (seq := layout.seq_of(name)) is not None]
         found: dict[int, Manifest | Problem] = {seq: _manifest(store, seq) for seq in seqs}
         told = {seq: manifest for seq, manifest in found.items() if isinstance(manifest, Manifest)}
+        named = _named(told)
         problems = [problem for problem in found.values() if isinstance(problem, Problem)]
         problems += _chain(found, told)
-        problems += _files(store, told, progress or (lambda _done, _of: None))
-        problems += _catalog(store, told)
-    return problems
+        problems += _files(store, named, progress or (lambda _done, _of: None))
+        problems += _hint(store, max(found, default=0))
+        problems += _catalog(store, max(found, default=0))
+    return Verified(
+        problems=tuple(problems),
+        head=told.get(max(told, default=0)),
+        snapshots=len({m.seq for one in _retained(told) for m in (*(one.past or ()), one) if m.kind == SWEEP}),
+        files=len(named),
+        bytes=sum(file.bytes for file, *_ in named.values()),
+    )
 
 
 def _manifest(store: Store, seq: int) -> Manifest | Problem:
@@ -90,20 +125,39 @@ def _retold_in(told: Mapping[int, Manifest]) -> int:
     return max((seq for seq, manifest in told.items() if manifest.past is not None), default=0)
 
 
-def _files(store: Store, told: Mapping[int, Manifest], progress: Progress) -> Iterator[Problem]:
-    """Each file once, with the oldest retained snapshot that it belongs to."""
-    start, named = _retold_in(told), dict[str, tuple[FileEntry, str, TableFiles, Manifest]]()
-    for manifest in (m for seq, m in sorted(told.items()) if seq >= start):
+def _retained(told: Mapping[int, Manifest]) -> list[Manifest]:
+    """From the newest retelling on: what came before it is in it, or let go."""
+    start = _retold_in(told)
+    return [manifest for seq, manifest in sorted(told.items()) if seq >= start]
+
+
+Named = Mapping[str, tuple[FileEntry, str, TableFiles, Manifest]]
+"""Each file by its path, with its table and the oldest retained snapshot that it belongs to."""
+
+
+def _named(told: Mapping[int, Manifest]) -> Named:
+    named: dict[str, tuple[FileEntry, str, TableFiles, Manifest]] = {}
+    for manifest in _retained(told):
         for holder, name, table in _tables(manifest):
             for file in table.files:
                 named.setdefault(file.path, (file, name, table, holder))
-    for done, (file, name, table, holder) in enumerate(named.values(), 1):
-        if wrong := _wrong(store, file, table):
-            what, scopes = wrong
-            yield Problem(
-                path=file.path, what=what, table=name, scopes=scopes, seq=holder.seq, snapshot_id=holder.snapshot_id
-            )
-        progress(done, len(named))
+    return named
+
+
+def _files(store: Store, named: Named, progress: Progress) -> Iterator[Problem]:
+    """Each file once."""
+    pool = ThreadPoolExecutor(READERS)
+    try:
+        wrongs = pool.map(lambda one: _wrong(store, one[0], one[2]), named.values())
+        for done, (wrong, (file, name, _, holder)) in enumerate(zip(wrongs, named.values(), strict=True), 1):
+            if wrong:
+                what, scopes = wrong
+                yield Problem(
+                    path=file.path, what=what, table=name, scopes=scopes, seq=holder.seq, snapshot_id=holder.snapshot_id
+                )
+            progress(done, len(named))
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C must not wait for all the rest
 
 
 def _tables(manifest: Manifest) -> Iterator[tuple[Manifest, str, TableFiles]]:
@@ -154,23 +208,33 @@ def _scopes(content: bytes) -> tuple[str, ...]:
     return tuple(sorted("/".join(str(part) for part in pair.values()) for pair in pairs if len(pair) > 1))
 
 
-def _catalog(store: Store, told: Mapping[int, Manifest]) -> list[Problem]:
+def _hint(store: Store, newest: int) -> Iterator[Problem]:
+    """On S3 the last writer said what the newest manifest is: that one must be there."""
+    hinted = layout.seq_of(store.hinted(layout.COMMITS)) or 0
+    if hinted > newest:
+        what = f"is missing, though it was committed: the newest manifest is {newest}; {_RESTORE}"
+        yield Problem(path=layout.manifest_path(hinted), seq=hinted, what=what)
+
+
+def _catalog(store: Store, newest: int) -> Iterator[Problem]:
     """The catalog can be made anew; but one that shows more than there is tells of manifests that are gone."""
     if not store.keeps_catalog or not store.exists(layout.CATALOG):
-        return []
-    newest = max(told, default=0)
+        return
     try:
+        if not is_sealed(store.read_bytes(layout.CATALOG)):
+            yield Problem(path=layout.CATALOG, what=f"has changed since it was published; {_REPUBLISH}")
+            return
         shows = _shown(store)
     except duckdb.Error as error:
-        what = f"cannot be opened ({str(error).splitlines()[0]}); publish it anew with: appstream-export catalog"
-        return [Problem(path=layout.CATALOG, what=what, is_note=True)]
-    if shows > newest:
-        what = f"shows snapshot {shows}, but the newest manifest is {newest}: what came after it is missing; {_RESTORE}"
-        return [Problem(path=layout.manifest_path(shows), seq=shows, what=what)]
-    if shows < newest:
-        what = f"shows snapshot {shows}, the newest is {newest}; publish it with: appstream-export catalog"
-        return [Problem(path=layout.CATALOG, what=what, is_note=True)]
-    return []
+        what = f"cannot be opened ({str(error).splitlines()[0]}); {_REPUBLISH}"
+        yield Problem(path=layout.CATALOG, what=what)
+    else:
+        if shows > newest:
+            what = f"is missing: the catalog shows snapshot {shows}, the newest manifest is {newest}; {_RESTORE}"
+            yield Problem(path=layout.manifest_path(shows), seq=shows, what=what)
+        if shows < newest:
+            what = f"shows snapshot {shows}, the newest is {newest}; {_REPUBLISH}"
+            yield Problem(path=layout.CATALOG, what=what, is_note=True)
 
 
 def _shown(store: Store) -> int:

@@ -17,8 +17,8 @@ from pipelines.lake.manifest import SWEEP, Manifest, TableFiles, kept
 from pipelines.lake.sql import listed, literal, quoted, rows
 
 SNAPSHOT_AT = Column("snapshot_at", "timestamp", "When the row's snapshot was committed.")
-# A moment as users write it: a bare date means its end, a time without zone is UTC.
-_MOMENT = r"""case
+# A moment `t` as users write it: a bare date means its end, a time without zone is UTC.
+MOMENT = r"""case
         when regexp_full_match(trim(t::varchar), '\d{4}-\d{1,2}-\d{1,2}')
         then ((trim(t::varchar)::date + 1)::varchar || ' 00:00:00+00')::timestamptz - interval 1 microsecond
         when regexp_matches(trim(t::varchar), '(Z|z| UTC|[+-]\d{2}(:?\d{2}){0,2})$') then trim(t::varchar)::timestamptz
@@ -163,7 +163,7 @@ def _origin(column: Column) -> str:
 
 
 def _as_of(table: Table, past: View) -> str:
-    when = f"committed_at <= {_MOMENT}"
+    when = f"committed_at <= {MOMENT}"
     if not table.cumulative:
         newest = f"select snapshot_id from lake.commits where is_retained and {when} order by seq desc limit 1"
         when = f"snapshot_id = ({newest})"

@@ -15,12 +15,13 @@ from pipelines.terminal.grid import lay_out
 _RUNS = """
     select seq, committed_at, round(epoch(committed_at) - epoch(started_at), 1) as seconds,
         tasks_asked as asked, tasks_ok as ok, tasks_failed as failed, items, changes
-    from snapshots order by seq desc limit 5"""
+    from snapshots where kind = 'sweep' order by seq desc limit 5"""
 _COVERAGE = """
     select status, is_expected, count(*) as scopes, min(observed_at) filter (is_stale) as oldest,
         count(*) filter (is_stale) as stale
     from coverage group by all order by scopes desc, status"""
-_HEAD = "select snapshot_id, seq, committed_at, items from snapshots order by seq desc limit 1"
+_HEAD = """
+    select snapshot_id, seq, committed_at, items from snapshots where kind = 'sweep' order by seq desc limit 1"""
 _MARGIN = 11
 _STEPS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 

@@ -1,7 +1,7 @@
 """A run as it goes, on stderr: a live line on a terminal, else a few plain lines."""
 
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,17 @@ def watching(*, is_quiet: bool = False) -> Generator[Watch]:
             yield _Live(bar, is_quiet=is_quiet)
     else:
         yield Watch() if is_quiet else _Lines()
+
+
+@contextmanager
+def counting(what: str) -> Generator[Callable[[int, int], None]]:
+    """A bar on a terminal's stderr, nothing elsewhere; it is told how many of how many are done."""
+    if not console.is_terminal(sys.stderr):
+        yield lambda _done, _of: None
+        return
+    with _bar() as bar:
+        line = bar.add_task(what, total=None)
+        yield lambda done, of: bar.update(line, completed=done, total=of, description=f"{what} {done:,}/{of:,}")
 
 
 class _Counting(Watch):

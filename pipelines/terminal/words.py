@@ -2,6 +2,7 @@
 
 import argparse
 import textwrap
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -72,6 +73,16 @@ def port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f'"{text}" is not a port from 0 to 65535')
     return int(text)
+
+
+def lasting(text: str) -> timedelta:
+    """A length of time: `90m`, `24h` or `7d`; `0` for none."""
+    from pipelines.settings import length  # most commands take no such word
+
+    try:
+        return timedelta() if text == "0" else length(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def folder(text: str) -> Path:

@@ -43,6 +43,7 @@ newest as (
         max(committed_at) as as_of,
         arg_max(discovery, seq) as discovery
     from snapshots
+    where kind = 'sweep'
 )
 
 select

@@ -1,0 +1,10 @@
+"""Words that the lake's results share when they speak to people."""
+
+
+def counted(number: int, what: str) -> str:
+    """A number and what is counted.
+
+    >>> counted(1, "file"), counted(12_000, "file")
+    ('1 file', '12,000 files')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
