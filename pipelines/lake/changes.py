@@ -20,7 +20,7 @@ from pipelines.lake.staging import Staging, item_name
 from pipelines.scope import Task
 
 BATCH_ITEMS = 100_000  # items that are compared at once; a scope is never divided
-WHOLE = 4  # an item that is written out as a whole takes as much memory as so many that are compared
+WHOLE = 8  # an item that is written out as a whole takes as much memory as so many that are compared
 _SCOPE = ("account_id", "region")
 _FROM = {"new": "fresh", "old": "head"}  # where a side's rows are staged; an answer that concludes is never set aside
 _COMPARED = (Concludes.SEEN, Concludes.ALL)
@@ -45,9 +45,7 @@ def rows(
     for batch in _batches(concluding, items):
         kinds = {decision.concludes for decision in batch}
         _prepare(staging, compared, batch)
-        parts = [
-            _one_sided(compared, concludes) for concludes in (Concludes.FIRST, Concludes.END) if concludes in kinds
-        ]
+        parts = [_one_sided(compared, kind) for kind in (Concludes.FIRST, Concludes.END) if kind in kinds]
         if kinds.intersection(_COMPARED) and _is_unlike(staging, compared):
             staging.con.execute(f"create or replace temp table differing as {_differing(compared)}")
             parts += _two_sided(compared)
@@ -208,13 +206,14 @@ def _side(compared: _Compared, side: str, concluding: Iterable[Concludes], *, un
         for part, empty in (("whole", "'[]'"), ("shared", "'[]'"), ("bag", "[]::varchar[]"))
     ]
     turns = [f"t.{name} as {side}_{name}" for name in ("concludes", "answered_at", "previous_at")]
+    key = sql.listed(compared.key)
     joins = [
-        f"left join ({_lists(compared, t, side, unlike=unlike)}) as {sql.quoted(t.name)} using ({sql.listed(compared.key)})"
+        f"left join ({_lists(compared, t, side, unlike=unlike)}) as {sql.quoted(t.name)} using ({key})"
         for t in contract.child_tables
         if compared.is_filled(t)
     ]
     return f"""
-        select {sql.listed(compared.key)}, {", ".join((*own, *lists, *turns))}, i.observed_at as {side}_observed_at
+        select {key}, {", ".join((*own, *lists, *turns))}, i.observed_at as {side}_observed_at
         from (from {_source(item, side)} where {_chosen(compared, contract.item_key, unlike=unlike)}) i
         join ({_scopes(concluding)}) t
         using ({sql.listed(_SCOPE)}) {" ".join(joins)}
