@@ -81,6 +81,7 @@ def reading(store: Store, contracts: Sequence[Contract], *, anew: bool = False) 
 def _put(store: Store, contracts: Sequence[Contract], manifests: Sequence[Manifest], root: str) -> None:
     def build(file: str) -> None:
         with closing(connection(store)) as con:
+            con.execute("set threads = 1")  # a thread more costs each of hundreds of statements a little
             con.execute(f"attach {literal(file)} as warehouse (storage_version {literal(STORAGE_VERSION)})")
             con.execute("use warehouse")
             _make(con, contracts, manifests, root)

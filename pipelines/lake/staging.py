@@ -7,7 +7,6 @@ decided per task. From then on there are queries too, by name: `new_T` gives the
 """
 # ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -36,7 +35,6 @@ _TASKS = pa.schema(
 )
 _SCOPE = "account_id, region"
 MEMORY = "256MiB"  # what DuckDB holds while a commit is made; more is spilled
-THREADS = 4  # each of them holds some of that, and more would gain nothing
 # ISO 8601 in UTC as Python's isoformat: microseconds only where there are any.
 _ISO = """
 create macro iso(t) as case
@@ -56,7 +54,7 @@ class Staging(AbstractContextManager["Staging"]):
         pa.default_memory_pool().release_unused()  # what the sweep let go of: DuckDB cannot take it from Arrow
         self.con = connection(store)
         self.con.execute(f"set memory_limit = {sql.literal(MEMORY)}")
-        self.con.execute(f"set threads = {min(THREADS, os.cpu_count() or 1)}")
+        self.con.execute("set threads = 1")  # more of them took more CPU and memory, and as much time
         self.con.execute("set preserve_insertion_order = false")  # whoever wants an order says so
         self.con.execute(_ISO)
         mine = [table for contract in contracts for table in contract.tables]
