@@ -15,10 +15,10 @@ import duckdb
 from pipelines.contracts import Contract, load_all
 from pipelines.errors import SetupError, StorageFailed
 from pipelines.lake import layout, sql
+from pipelines.lake.engine import connection
 from pipelines.lake.manifest import Manifest, head, history
 from pipelines.lake.query import query
 from pipelines.lake.sql import literal
-from pipelines.lake.staging import connection
 from pipelines.lake.store import Store, open_store, storage_errors
 from pipelines.lake.views import statements
 from pipelines.settings import S3Settings

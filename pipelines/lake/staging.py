@@ -19,6 +19,7 @@ from pipelines.contracts.contract import operational_table
 from pipelines.lake import sql
 from pipelines.lake.decisions import Decision, Rows
 from pipelines.lake.draft import Draft
+from pipelines.lake.engine import connection
 from pipelines.lake.manifest import Manifest, TableFiles
 from pipelines.lake.parquet import ROW_GROUP_ROWS
 from pipelines.lake.store import Store
@@ -160,22 +161,6 @@ class Staging(AbstractContextManager["Staging"]):
             from (from head_quarantine where item_name is null)
             semi join (from tasks where rows = 'merge' and status = 'filtered') using ({task})
         """
-
-
-def connection(store: Store) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory for our own work on a store: UTC, no foreign extensions, spills where the store says."""
-    con = duckdb.connect()
-    if (filesystem := store.filesystem()) is not None:
-        con.register_filesystem(filesystem)
-    for setting in (
-        "TimeZone = 'UTC'",
-        "autoinstall_known_extensions = false",
-        "autoload_known_extensions = false",
-        "python_enable_replacements = false",
-        f"temp_directory = {sql.literal(store.scratch)}",
-    ):
-        con.execute(f"set {setting}")
-    return con
 
 
 def records(con: duckdb.DuckDBPyConnection, table: Table, query: str) -> list[dict[str, Any]]:

@@ -71,7 +71,9 @@ def _check_parents(staging: Staging, contract: Contract, child: Table, final: Ma
         f" where hash({own}) not in (select hash({item}) from {final[contract.item_table.name]}) limit 1"
     )
     if found:
-        _refuse(f"{child.name} holds a row of {'/'.join(map(str, found[0]))}, which is not in {contract.item_table.name}")
+        _refuse(
+            f"{child.name} holds a row of {'/'.join(map(str, found[0]))}, which is not in {contract.item_table.name}"
+        )
 
 
 def _refuse(what: str) -> None:
