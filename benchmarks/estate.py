@@ -4,10 +4,10 @@ No AWS, no pages: only what the lake is given. Rows are made from numbers, and m
 """
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -71,23 +71,27 @@ class Estate:
             if not self.denied_every or place % self.denied_every
         }
 
-    def write(self, store: Store, took: Took | None = None) -> Draft:
-        """A draft on disk, in parts as a sweep writes them: each with scopes from everywhere. Only writing is timed."""
-        draft, took = Draft(store, all_tables(load_all()), layout.new_snapshot_id()), took or Took()
+    def parts(self) -> Iterator[dict[str, pa.Table]]:
+        """Rows in parts as a sweep writes them: each with scopes from everywhere."""
         answered, count = list(self.answered.items()), -(-self.builders // PART)
+        moment = self.hour if self.moment is None else self.moment
         for first in range(count):
             numbers = [(scope, n) for scope, numbers in answered[first::count] for n in numbers]
-            moment = self.hour if self.moment is None else self.moment
-            part = {table.name: _rows(table, numbers, moment, at(self.hour)) for table in load_all()[0].tables}
+            yield {table.name: _rows(table, numbers, moment, at(self.hour)) for table in load_all()[0].tables}
+
+    def write(self, store: Store, took: Took | None = None) -> Draft:
+        """A draft on disk; making its rows is not timed."""
+        draft, took = Draft(store, all_tables(load_all()), layout.new_snapshot_id()), took or Took()
+        for part in self.parts():
             with took:
                 draft.write(part)
         return draft
 
-    def commit(self, store: Store, draft: Draft) -> Manifest:
-        """The draft as a snapshot of that hour."""
+    def commit(self, store: Store, draft: Draft, **more: Any) -> Manifest:
+        """The draft as a snapshot of that hour; `more` is for commit()."""
         when, answered = at(self.hour), self.answered
         outcomes = [_outcome(Task("image_builders", s), len(answered.get(s, ())), when) for s in self.scopes]
-        return commit_outcomes(store, draft, outcomes, when)
+        return commit_outcomes(store, draft, outcomes, when, **more)
 
 
 def _outcome(task: Task, builders: int, when: datetime) -> Outcome:
@@ -134,8 +138,8 @@ def at(hour: int) -> datetime:
     return START + timedelta(hours=hour)
 
 
-def commit_outcomes(store: Store, draft: Draft, outcomes: Collection[Outcome], when: datetime) -> Manifest:
-    """A commit as `run()` makes it."""
+def commit_outcomes(store: Store, draft: Draft, outcomes: Collection[Outcome], when: datetime, **more: Any) -> Manifest:
+    """A commit as `run()` makes it; `more` is for commit()."""
     tasks = [outcome.task for outcome in outcomes]
     accounts = [{"account_id": a, "source": "settings"} for a in sorted({t.scope.account_id for t in tasks})]
     facts = RunFacts(
@@ -144,5 +148,6 @@ def commit_outcomes(store: Store, draft: Draft, outcomes: Collection[Outcome], w
     )  # fmt: skip
     by_task = {outcome.task: outcome for outcome in outcomes}
     return commit(
-        store, load_all(), draft, planned=tasks, outcomes=by_task, accounts=accounts, facts=facts, clock=lambda: when
-    )
+        store, load_all(), draft, planned=tasks, outcomes=by_task, accounts=accounts, facts=facts,
+        clock=lambda: when, **more,
+    )  # fmt: skip
