@@ -88,7 +88,7 @@ class Estate:
         return draft
 
     def commit(self, store: Store, draft: Draft, **more: Any) -> Manifest:
-        """The draft as a snapshot of that hour; `more` is for commit()."""
+        """The draft as a snapshot of that hour; `more` goes to the lake."""
         when, answered = at(self.hour), self.answered
         outcomes = [_outcome(Task("image_builders", s), len(answered.get(s, ())), when) for s in self.scopes]
         return commit_outcomes(store, draft, outcomes, when, **more)
@@ -139,7 +139,7 @@ def at(hour: int) -> datetime:
 
 
 def commit_outcomes(store: Store, draft: Draft, outcomes: Collection[Outcome], when: datetime, **more: Any) -> Manifest:
-    """A commit as `run()` makes it; `more` is for commit()."""
+    """A commit as `run()` makes it; `more` goes to the lake."""
     tasks = [outcome.task for outcome in outcomes]
     accounts = [{"account_id": a, "source": "settings"} for a in sorted({t.scope.account_id for t in tasks})]
     facts = RunFacts(
