@@ -70,14 +70,13 @@ def _batches(decisions: Iterable[Decision], items: Mapping[Task, int]) -> Iterat
 
 def _prepare(staging: Staging, compared: "_Compared", batch: Sequence[Decision]) -> None:
     """Make the temporary table `batch`: the tasks of it, as they stand in `tasks`."""
-    first, last = (sql.literal(decision.task.scope.account_id) for decision in (batch[0], batch[-1]))
-    regions = sql.literal(batch[0].task.scope.region), sql.literal(batch[-1].task.scope.region)
+    first, last = batch[0].task.scope, batch[-1].task.scope
     staging.con.execute(f"""
         create or replace temp table batch as from tasks
         where resource = {sql.literal(compared.contract.name)} and concludes <> 'nothing'
-        and (account_id, region) >= ({first}, {regions[0]}) and (account_id, region) <= ({last}, {regions[1]})
+        and account_id || '/' || region between {sql.literal(str(first))} and {sql.literal(str(last))}
     """)
-    compared.within = f"account_id between {first} and {last}"
+    compared.within = f"account_id between {sql.literal(first.account_id)} and {sql.literal(last.account_id)}"
 
 
 def _is_unlike(staging: Staging, compared: "_Compared") -> bool:
