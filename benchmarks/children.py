@@ -108,6 +108,15 @@ class Exporter(Child):
         return self.ask({"mapping": mapping, "folder": str(folder), "request": request}, timeout_s)
 
 
+def told(module: str, *args: str) -> str:
+    """What `python -m module ...` prints, run to its end in a process of its own."""
+    done = subprocess.run(  # noqa: S603  our own modules, with arguments that we made
+        [sys.executable, "-m", module, *args], cwd=ROOT, env=clean_environment(), stdout=subprocess.PIPE, text=True,
+        check=True,
+    )  # fmt: skip
+    return done.stdout
+
+
 def clean_environment() -> dict[str, str]:
     """The machine's environment without anything that could lead boto3 to real AWS, or through a proxy."""
     kept = {

@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from benchmarks.commit import PER_SCOPE, Estate, at, committed, written
+from benchmarks.estate import PER_SCOPE, Estate, at
 from benchmarks.findings import Findings, environment, say
 from pipelines.contracts import load_all, sqlfiles
 from pipelines.lake import checks, layout
@@ -38,12 +38,12 @@ class Lasting(Estate):
 
     made: list[dict[str, pa.Table]] = field(default_factory=list)
 
-    def parts(self, moment: int) -> Iterator[dict[str, pa.Table]]:
+    def parts(self) -> Iterator[dict[str, pa.Table]]:
         """The parts of the first hour, with this hour's states."""
         if not self.made:
-            self.made.extend(super().parts(0))
+            self.made.extend(Estate(self.builders).parts())
         for part in self.made:
-            yield {name: _at(table, moment) for name, table in part.items()}
+            yield {name: _at(table, self.hour) for name, table in part.items()}
 
 
 def _at(table: pa.Table, moment: int) -> pa.Table:
@@ -67,10 +67,11 @@ def prices() -> list[dict[str, Any]]:
 
 def build(folder: str, builders: int, snapshots: int) -> None:
     """The warehouse, going on where an earlier build of it ended."""
-    store, estate = open_store(folder, create=True), Lasting(builders)
+    store, made = open_store(folder, create=True), list[dict[str, pa.Table]]()
     newest = head(store)
     for moment in range(newest.seq if newest else 0, snapshots):
-        committed(store, estate, moment, written(store, estate, moment)[0], prices=prices())
+        estate = Lasting(builders, hour=moment, made=made)
+        estate.commit(store, estate.write(store), prices=prices())
         if moment % 20 == 0:
             say(f"{moment + 1} of {snapshots} snapshots")
     publish(store, load_all())

@@ -266,7 +266,8 @@ def _catalog(args: argparse.Namespace) -> int:
         if args.root and not store.keeps_catalog:
             raise Usage("--root is for folders; a bucket has the same name everywhere")
         file = save_as(args.output, store, load_all(), root=root)
-        console.say(str(file) if store.keeps_catalog else f"-- wrote {file}; whoever attaches it needs these lines first")
+        needs = f"-- wrote {file}; whoever attaches it needs these lines first"
+        console.say(str(file) if store.keeps_catalog else needs)
     elif store.keeps_catalog:
         console.say(str(publish(store, load_all(), root=root)))
     if not store.keeps_catalog:

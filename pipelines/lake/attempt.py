@@ -116,14 +116,15 @@ class Attempt:
     def _write_carried(self, staging: Staging, table: Table) -> None:
         """Rows that stay, beside the draft's files; or all rows anew, where the draft holds some that do not count."""
         fresh, sources = self.work.draft.files[table.name], []
-        if any(d.rows in (Rows.CARRY, Rows.MERGE) for d in self.decisions):
-            sources.append(f"carried_{table.name}")
+        old = self.base.tables.get(table.name) if self.base else None
+        if old and old.rows and any(d.rows in (Rows.CARRY, Rows.MERGE) for d in self.decisions):
+            sources.append(staging.query(f"carried_{table.name}"))
         if any(d.set_aside for d in self.decisions) and staging.is_cut(table):
-            sources, fresh = [f"new_{table.name}", *sources], []
+            sources, fresh = [staging.query(f"new_{table.name}"), *sources], []
         if not sources:
             self._write(table, [], fresh)
             return
-        union = " union all ".join(f'from "{source}"' for source in sources)
+        union = " union all ".join(f"from {source}" for source in sources)
         order = ", ".join(f'"{column}"' for column in sort_columns(table))
         self._write(table, staging.stream(f"from ({union}) order by {order}"), fresh)
 

@@ -18,10 +18,10 @@ import duckdb
 from pipelines.contracts import Contract, load_all
 from pipelines.errors import BadQuery, ExportError, SetupError, StorageFailed
 from pipelines.lake import layout, sql
+from pipelines.lake.engine import connection
 from pipelines.lake.manifest import Manifest, head, history, until
 from pipelines.lake.query import query
 from pipelines.lake.sql import literal
-from pipelines.lake.staging import connection
 from pipelines.lake.store import LocalStore, Store, open_store, refuse_misread, storage_errors
 from pipelines.lake.views import MOMENT, statements
 from pipelines.settings import S3Settings
@@ -155,6 +155,7 @@ def _put(
     def build(file: str) -> None:
         with closing(connection(store)) as con:
             seen = _seen_from(con, store, manifests, root)
+            con.execute("set threads = 1")  # a thread more costs each of hundreds of statements a little
             con.execute(f"attach {literal(file)} as warehouse (storage_version {literal(STORAGE_VERSION)})")
             con.execute("use warehouse")
             _make(con, contracts, manifests, seen)

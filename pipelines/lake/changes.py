@@ -1,10 +1,11 @@
 """What complete answers prove to have changed: SQL that compares the draft with the head, contract by contract.
 
-Batch of scopes by batch, so that memory does not grow with their number. First the keys of items that differ: rows of
-the new side count 1, of the old side -1, and what is equal adds up to nothing; a child table is thereby compared as a
-multiset. Rows are told apart by their 64-bit hashes: one change in 10^19 may look like none. Only those items are then
-joined by key and written out, values as text (see `_text`), a child table as a JSON list in AWS's order. A column that
-either snapshot does not know, or that stands in quarantine for the item, proves nothing.
+Batch of scopes by batch, so that memory does not grow with their number. First which items differ: per item, the
+64-bit hashes of its rows and its children's are added up, those of the old side taken away, and what is equal on both
+sides leaves nothing; a child table is thereby compared as a multiset, and one change in 10^18 may look like none. Only
+the items that are left are then joined by key and written out, values as text (see `_text`), a child table as a JSON
+list in AWS's order. Scopes that begin or end have one side only, which is written out as it is. A column that either
+snapshot does not know, or that stands in quarantine for the item, proves nothing.
 """
 # ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
 
@@ -18,10 +19,17 @@ from pipelines.lake.decisions import Concludes, Decision
 from pipelines.lake.staging import Staging, item_name
 from pipelines.scope import Task
 
-BATCH_ITEMS = 100_000  # some 200 MB in DuckDB while all of them are new; a scope is never divided
+BATCH_ITEMS = 100_000  # items that are compared at once; a scope is never divided
+WHOLE = 8  # an item that is written out as a whole takes as much memory as so many that are compared
 _SCOPE = ("account_id", "region")
-_FROM = {"new": "new", "old": "head"}  # where a side's rows are staged
-_NEW_SIDE, _OLD_SIDE = "('first', 'seen', 'all')", "('seen', 'all', 'end')"
+_FROM = {"new": "fresh", "old": "head"}  # where a side's rows are staged; an answer that concludes is never set aside
+_COMPARED = (Concludes.SEEN, Concludes.ALL)
+_MOMENTS = {  # observed_at and previous_observed_at of a whole item's row
+    "first_seen": ("new_observed_at", "null"),
+    "created": ("new_observed_at", "coalesce(old_observed_at, previous_at)"),
+    "deleted": ("coalesce(new_observed_at, answered_at)", "old_observed_at"),
+    "ended": ("old_answered_at", "old_observed_at"),
+}
 
 
 def rows(
@@ -29,52 +37,73 @@ def rows(
 ) -> Iterator[pa.Table]:
     """The rows of the contract's changes table, in order. `items` says how many a task has, old and new ones."""
     compared = _Compared(contract, staging)
-    concluding = [d for d in decisions if d.task.resource == contract.name and d.concludes is not Concludes.NOTHING]
+    mine = [decision for decision in decisions if decision.task.resource == contract.name]
+    concluding = [decision for decision in mine if decision.concludes is not Concludes.NOTHING]
+    compared.is_whole = all(decision.concludes in _COMPARED for decision in mine)
     if concluding:
-        staging.con.execute(f"create or replace temp table places as {_places(compared)}")
+        staging.con.execute(f"create or replace temp table places as {_places(compared, staging)}")
     for batch in _batches(concluding, items):
+        kinds = {decision.concludes for decision in batch}
         _prepare(staging, compared, batch)
-        yield from staging.stream(_select(compared))
+        parts = [_one_sided(compared, kind) for kind in (Concludes.FIRST, Concludes.END) if kind in kinds]
+        if kinds.intersection(_COMPARED) and _is_unlike(staging, compared):
+            staging.con.execute(f"create or replace temp table differing as {_differing(compared)}")
+            parts += _two_sided(compared)
+        if parts:
+            order = sql.listed((*compared.key, "change", "column_name"))
+            yield from staging.stream(f"from ({' union all '.join(parts)}) order by {order}")
 
 
 def _batches(decisions: Iterable[Decision], items: Mapping[Task, int]) -> Iterator[list[Decision]]:
     """Scopes that follow each other, as many as make a batch of items; by scope, as the rows are to be."""
     batch, size = list[Decision](), 0
     for decision in sorted(decisions, key=lambda decision: decision.task.scope):
-        size += items.get(decision.task, 0)
+        weight = items.get(decision.task, 0) * (1 if decision.concludes in _COMPARED else WHOLE)
+        size += weight
         if batch and size > BATCH_ITEMS:
             yield batch
-            batch, size = [], items.get(decision.task, 0)
+            batch, size = [], weight
         batch.append(decision)
     if batch:
         yield batch
 
 
 def _prepare(staging: Staging, compared: "_Compared", batch: Sequence[Decision]) -> None:
-    """Make the temporary table `differing`: one row per item of the batch that is new, gone or not the same."""
-    first, last = (sql.literal(decision.task.scope.account_id) for decision in (batch[0], batch[-1]))
-    regions = sql.literal(batch[0].task.scope.region), sql.literal(batch[-1].task.scope.region)
+    """Make the temporary table `batch`: the tasks of it, as they stand in `tasks`."""
+    first, last = batch[0].task.scope, batch[-1].task.scope
     staging.con.execute(f"""
         create or replace temp table batch as from tasks
         where resource = {sql.literal(compared.contract.name)} and concludes <> 'nothing'
-        and (account_id, region) >= ({first}, {regions[0]}) and (account_id, region) <= ({last}, {regions[1]})
+        and account_id || '/' || region between {sql.literal(str(first))} and {sql.literal(str(last))}
     """)
-    compared.within = f"account_id between {first} and {last}"
+    compared.within = f"account_id between {sql.literal(first.account_id)} and {sql.literal(last.account_id)}"
+
+
+def _is_unlike(staging: Staging, compared: "_Compared") -> bool:
+    """Whether the sides may differ, and if so, in which items: their hashed keys are in the temporary table `unlike`.
+
+    They are those of items that either side has alone, or that differ in a column or in a child table; and of some
+    others, which are left out when the sides are joined.
+    """
+    if not compared.is_filled(compared.contract.item_table):
+        return False
     staging.con.execute(f"create or replace temp table unlike as {_unlike(compared)}")
-    staging.con.execute(f"create or replace temp table differing as {_differing(compared)}")
+    return bool(staging.rows("select 1 from unlike limit 1"))
 
 
-def _select(compared: "_Compared") -> str:
-    """SELECT the change rows of the batch, in order."""
-    keys = sql.listed(compared.key)
-    parts = (
-        _whole_items(compared, "first_seen", "side = 'new' and concludes = 'first'"),
-        _whole_items(compared, "created", "concludes in ('seen', 'all') and (side = 'new' or reborn)"),
-        _whole_items(compared, "deleted", "(side = 'old' and concludes = 'all') or reborn"),
-        _whole_items(compared, "ended", "concludes = 'end'"),
+def _one_sided(compared: "_Compared", concludes: Concludes) -> str:
+    """Change rows of scopes that have no other side: each of their items is first seen, or has ended."""
+    side, change = ("new", "first_seen") if concludes is Concludes.FIRST else ("old", "ended")
+    return _whole_items(compared, change, f"({_side(compared, side, [concludes])})", "true")
+
+
+def _two_sided(compared: "_Compared") -> list[str]:
+    """Change rows of the items in `differing`."""
+    return [
+        _whole_items(compared, "created", "differing", "side = 'new' or reborn"),
+        _whole_items(compared, "deleted", "differing", "(side = 'old' and concludes = 'all') or reborn"),
         _changed(compared),
-    )
-    return f"from ({' union all '.join(parts)}) order by {keys}, change, column_name"
+    ]
 
 
 class _Compared:
@@ -86,6 +115,8 @@ class _Compared:
         self.within = "true"
         """Where the batch lies: files are sorted by account, so most of their parts need not be read."""
         self._stored = {name: files.columns for name, files in staging.base.tables.items()} if staging.base else {}
+        self.is_whole = True
+        """Whether every scope is to be compared, so that none need be left out."""
         self._filled = {table.name for table in contract.tables if staging.has_rows(table)}
 
     def shared(self, table: Table) -> list[Column]:
@@ -108,34 +139,36 @@ class _Compared:
 
 
 def _unlike(compared: _Compared) -> str:
-    """Keys of items that either side has alone, or that differ in a column or in a child table."""
     item, contract = compared.contract.item_table, compared.contract
-    tables = [_surplus(compared, item, contract.item_key)]
-    tables += [_surplus(compared, t, contract.parent_key) for t in compared.children() if compared.is_filled(t)]
-    return f"select distinct * from ({' union all '.join(tables)})"
+    tables = [(item, contract.item_key), *((t, contract.parent_key) for t in compared.children())]
+    only = "" if compared.is_whole else f" semi join ({_scopes(_COMPARED)}) using ({sql.listed(_SCOPE)})"
+    rows = [
+        f"select {_hashed(names)} as item, {sign} ({_content(compared, table)} >> 1)::bigint as content"
+        f" from {_source(table, side)}{only} where {compared.within}"
+        for table, names in tables
+        if compared.is_filled(table)
+        for side, sign in (("new", ""), ("old", "-"))
+    ]
+    return f"select item from ({' union all '.join(rows)}) group by item having sum(content) <> 0"
 
 
-def _surplus(compared: _Compared, table: Table, names: Sequence[str]) -> str:
-    """Keys of a table's rows that one side has more often than the other."""
-    contract = compared.contract
-    key = ", ".join(f"{sql.quoted(n)} as {sql.quoted(k)}" for n, k in zip(names, contract.item_key, strict=True))
-    own = sql.listed(c.name for c in compared.shared(table))
-    sides = " union all ".join(
-        f"select {sql.listed(_SCOPE)}, {key}, hash({own or 'null'}) as content, {one} as one"
-        f" from {_source(table, side)}"
-        f" semi join (from batch where concludes in {concluding}) using ({sql.listed(_SCOPE)})"
-        f" where {compared.within}"
-        for side, one, concluding in (("new", 1, _NEW_SIDE), ("head", -1, _OLD_SIDE))
-    )
-    keys = sql.listed(compared.key)
-    return f"select {keys} from ({sides}) group by {keys}, content having sum(one) <> 0"
+def _hashed(names: Sequence[str]) -> str:
+    """SQL for the key of an item as one number, `names` being its own columns: items with equal ones may differ."""
+    return f"hash({sql.listed((*_SCOPE, *names))})"
+
+
+def _content(compared: _Compared, table: Table) -> str:
+    """SQL for what is compared of a row, as one number; hashed twice, as sums of the first would not be random."""
+    own = [sql.quoted(column.name) for column in compared.shared(table)]
+    return f"hash(hash({', '.join((sql.literal(table.name), *own))}))"
 
 
 def _source(table: Table, side: str) -> str:
-    return sql.quoted(f"{side}_{table.name}")
+    return sql.quoted(f"{_FROM[side]}_{table.name}")
 
 
 def _differing(compared: _Compared) -> str:
+    """The items of `unlike` that really differ, both sides in one row."""
     item = compared.contract.item_table
     born = f"new_{item.born}, old_{item.born}".split(", ") if item.born else []
     reborn = f"({born[0]} <> {born[1]})" if born else "false"
@@ -151,16 +184,19 @@ def _differing(compared: _Compared) -> str:
                 coalesce(new_previous_at, old_previous_at) as previous_at,
                 new_concludes is not null and old_concludes is not null as both_sides,
                 case when old_concludes is null then 'new' when new_concludes is null then 'old' else 'both' end as side
-            from ({_side(compared, "new")}) full join ({_side(compared, "old")}) using ({sql.listed(compared.key)})
+            from ({_side(compared, "new", _COMPARED, unlike=True)})
+            full join ({_side(compared, "old", _COMPARED, unlike=True)}) using ({sql.listed(compared.key)})
         )
         where not both_sides or {" or ".join(unlike) or "false"}
     """
 
 
-def _side(compared: _Compared, side: str) -> str:
-    """Items of one side, their columns and the lists of their children, each name with the side in front."""
+def _side(compared: _Compared, side: str, concluding: Iterable[Concludes], *, unlike: bool = False) -> str:
+    """Items of one side, their columns and the lists of their children, each name with the side in front.
+
+    Of the batch's scopes that conclude as said; all of their items, or those in `unlike`.
+    """
     contract, item = compared.contract, compared.contract.item_table
-    concluding = _NEW_SIDE if side == "new" else _OLD_SIDE
     own = [f"i.{sql.quoted(c.name)} as {_at(side, c.name)}" for c in item.own if c.name not in compared.key]
     lists = [
         f"{f'coalesce({sql.quoted(t.name)}.{part}, {empty})' if compared.is_filled(t) else empty}"
@@ -169,31 +205,34 @@ def _side(compared: _Compared, side: str) -> str:
         for part, empty in (("whole", "'[]'"), ("shared", "'[]'"), ("bag", "[]::varchar[]"))
     ]
     turns = [f"t.{name} as {side}_{name}" for name in ("concludes", "answered_at", "previous_at")]
+    key = sql.listed(compared.key)
     joins = [
-        f"left join ({_lists(compared, t, side)}) as {sql.quoted(t.name)} using ({sql.listed(compared.key)})"
+        f"left join ({_lists(compared, t, side, unlike=unlike)}) as {sql.quoted(t.name)} using ({key})"
         for t in contract.child_tables
         if compared.is_filled(t)
     ]
     return f"""
-        select {sql.listed(compared.key)}, {", ".join((*own, *lists, *turns))}, i.observed_at as {side}_observed_at
-        from (
-            from {_source(item, _FROM[side])} semi join unlike using ({sql.listed(compared.key)})
-            where {compared.within}
-        ) i
-        join (from batch where concludes in {concluding}) t
+        select {key}, {", ".join((*own, *lists, *turns))}, i.observed_at as {side}_observed_at
+        from (from {_source(item, side)} where {_chosen(compared, contract.item_key, unlike=unlike)}) i
+        join ({_scopes(concluding)}) t
         using ({sql.listed(_SCOPE)}) {" ".join(joins)}
     """
 
 
-def _lists(compared: _Compared, table: Table, side: str) -> str:
+def _scopes(concluding: Iterable[Concludes]) -> str:
+    return f"from batch where concludes in ({', '.join(map(sql.literal, concluding))})"
+
+
+def _chosen(compared: _Compared, names: Sequence[str], *, unlike: bool) -> str:
+    return f"{compared.within} and {_hashed(names)} in (from unlike)" if unlike else compared.within
+
+
+def _lists(compared: _Compared, table: Table, side: str, *, unlike: bool) -> str:
     """Per item: its elements as JSON in AWS's order, with all columns and with the shared ones, and as a sorted bag."""
     contract = compared.contract
     places = sql.listed(key for key in table.key if key not in (*_SCOPE, *contract.parent_key))
     names = ", ".join(
         f"{sql.quoted(p)} as {sql.quoted(k)}" for p, k in zip(contract.parent_key, contract.item_key, strict=True)
-    )
-    keys = ", ".join(
-        f"{sql.quoted(k)} as {sql.quoted(p)}" for p, k in zip(contract.parent_key, contract.item_key, strict=True)
     )
     whole, shared = _object(compared.known(table, side)), _object(compared.shared(table))
     return f"""
@@ -201,27 +240,21 @@ def _lists(compared: _Compared, table: Table, side: str) -> str:
             to_json(list({whole} order by {places}))::varchar as whole,
             to_json(list({shared} order by {places}))::varchar as shared,
             list_sort(list(to_json({shared})::varchar)) as bag
-        from {_source(table, _FROM[side])}
-        semi join (select {sql.listed(_SCOPE)}, {keys} from unlike)
-        using ({sql.listed((*_SCOPE, *contract.parent_key))})
-        where {compared.within}
+        from {_source(table, side)} where {_chosen(compared, contract.parent_key, unlike=unlike)}
         group by all
     """
 
 
-def _whole_items(compared: _Compared, change: str, condition: str) -> str:
+def _whole_items(compared: _Compared, change: str, source: str, condition: str) -> str:
     """One row per item with all of it as JSON: in new_value where it appeared, in old_value where it went."""
     side = "new" if change in ("first_seen", "created") else "old"
     value = _item(compared, side)
     old, new = ("null", value) if side == "new" else (value, "null")
-    observed = "new_observed_at" if side == "new" else "coalesce(new_observed_at, answered_at)"
-    previous = {"first_seen": "null", "created": "coalesce(old_observed_at, previous_at)"}.get(
-        change, "old_observed_at"
-    )
+    observed, previous = _MOMENTS[change]
     return f"""
         select {sql.listed(compared.key)}, '{change}' as change, null as column_name, {old}::varchar as old_value,
             {new}::varchar as new_value, {observed} as observed_at, {previous}::timestamptz as previous_observed_at
-        from differing where {condition}
+        from {source} where {condition}
     """
 
 
@@ -259,15 +292,15 @@ def _difference(name: str, old_text: str, new_text: str, old: str, new: str) -> 
     )
 
 
-def _places(compared: _Compared) -> str:
+def _places(compared: _Compared, staging: Staging) -> str:
     """Which column of which item stands in quarantine, in either snapshot: a path at, above or below its source."""
     contract = compared.contract
     sources = [(c.name, c.source) for c in contract.item_table.own]
     sources += [(t.name, (t.each or "").replace("[]", "")) for t in contract.child_tables]
     known = ", ".join(f"({sql.literal(name)}, {sql.literal(source)})" for name, source in sources)
     bad = " union all ".join(
-        f"select resource, account_id, region, item_name, level, path from {side}_quarantine"
-        for side in ("new", "head")
+        f"select resource, account_id, region, item_name, level, path from {source}"
+        for source in (staging.query("new_quarantine"), "head_quarantine")
     )
     return f"""
         select distinct account_id, region, item_name, column_name

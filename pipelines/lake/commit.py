@@ -17,8 +17,9 @@ from pipelines.errors import Conflict, StorageFailed
 from pipelines.lake import layout, sql
 from pipelines.lake.attempt import Account, Attempt, Price, RunFacts, Work, remove_quietly, utc_now
 from pipelines.lake.draft import Draft
+from pipelines.lake.engine import connection
 from pipelines.lake.manifest import Manifest, find_attempt, head, read
-from pipelines.lake.staging import connection, records
+from pipelines.lake.staging import records
 from pipelines.lake.store import Store, storage_errors
 from pipelines.scope import Outcome, Task
 

@@ -20,10 +20,10 @@ from pipelines.lake.catalog import STORAGE_VERSION, reading
 from pipelines.lake.erase import last_erase
 from pipelines.lake.manifest import SWEEP
 from pipelines.lake.sql import literal, quoted
-from pipelines.lake.staging import MEMORY
 from pipelines.lake.store import Store
 
 BATCH_ROWS = 10_240
+MEMORY = "512MiB"  # what DuckDB holds while feeds are made; more is spilled
 _SNAPSHOT = f"""
 create temp view feed_snapshot as
 select snapshot_id, utc(committed_at) as as_of_utc, committed_at as as_of

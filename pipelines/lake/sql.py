@@ -38,9 +38,10 @@ def rows(table: Table, sources: Sequence[TableFiles], uri: Callable[[str], str])
     """SELECT every column of a contract table from committed files, in contract order.
 
     A column that the files do not have yet, or have with another type, is null or cast as far as it goes: older
-    snapshots stay readable. Without files there are no rows.
+    snapshots stay readable. Files without rows are not even opened.
     """
-    files = [file.path for source in sources for file in source.files]
+    sources = [source for source in sources if source.rows]
+    files = [file.path for source in sources for file in source.files if file.rows]
     if not files:
         return f"select {', '.join(_absent(c) for c in table.columns)} where false"
     known = _known(sources)

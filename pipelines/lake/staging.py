@@ -1,8 +1,9 @@
 """Head and draft side by side in a DuckDB of their own, while a commit is made.
 
-For a table T of a contract: `head_T` are the head's rows, `fresh_T` the draft's, `new_T` those of `fresh_T` that
-count, `carried_T` those of `head_T` that stay. `tasks` holds what was decided per task. All are views over Parquet
-files (a head or draft without files gives no rows), so nothing is held in memory that DuckDB would not spill.
+For a table T of a contract: `head_T` are the head's rows, `fresh_T` the draft's, both views over Parquet files (a head
+or draft without rows has none), so nothing is held in memory that DuckDB would not spill. `tasks` holds what was
+decided per task. From then on there are queries too, by name: `new_T` gives the rows of `fresh_T` that count,
+`dropped_T` those that do not, `carried_T` the rows of `head_T` that stay.
 """
 # ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
 
@@ -14,9 +15,11 @@ import duckdb
 import pyarrow as pa
 
 from pipelines.contracts import Contract, Table, arrow, operational_tables
+from pipelines.contracts.contract import operational_table
 from pipelines.lake import sql
-from pipelines.lake.decisions import Decision
+from pipelines.lake.decisions import Decision, Rows
 from pipelines.lake.draft import Draft
+from pipelines.lake.engine import connection
 from pipelines.lake.manifest import Manifest, TableFiles
 from pipelines.lake.parquet import ROW_GROUP_ROWS
 from pipelines.lake.store import Store
@@ -32,7 +35,7 @@ _TASKS = pa.schema(
     ]
 )
 _SCOPE = "account_id, region"
-MEMORY = "512MiB"  # what DuckDB holds while a commit is made; more is spilled
+MEMORY = "192MiB"  # what DuckDB holds while a commit is made; more is spilled
 # ISO 8601 in UTC as Python's isoformat: microseconds only where there are any.
 _ISO = """
 create macro iso(t) as case
@@ -47,11 +50,18 @@ class Staging(AbstractContextManager["Staging"]):
 
     def __init__(self, store: Store, contracts: Sequence[Contract], base: Manifest | None, draft: Draft) -> None:
         self.store, self.contracts, self.base, self.draft = store, contracts, base, draft
+        self._queries: dict[str, str] = {}
+        self._merges = False
+        pa.default_memory_pool().release_unused()  # what the sweep let go of: DuckDB cannot take it from Arrow
         self.con = connection(store)
         self.con.execute(f"set memory_limit = {sql.literal(MEMORY)}")
+        self.con.execute("set threads = 1")  # more of them took more CPU and memory, and as much time
+        self.con.execute("set preserve_insertion_order = false")  # whoever wants an order says so
         self.con.execute(_ISO)
-        for table in (*(t for c in contracts for t in c.tables), *operational_tables()):
+        mine = [table for contract in contracts for table in contract.tables]
+        for table in (*mine, *operational_tables()):
             self._view(f"head_{table.name}", table, base.tables.get(table.name) if base else None)
+        for table in (*mine, operational_table("quarantine")):
             self._view(f"fresh_{table.name}", table, TableFiles(files=draft.files[table.name], columns=columns(table)))
 
     def __exit__(self, *_: object) -> None:
@@ -66,15 +76,20 @@ class Staging(AbstractContextManager["Staging"]):
             counted |= {Task(contract.name, Scope(account, region)): n for account, region, n in found}
         return counted
 
-    def decide(self, decisions: Iterable[Decision]) -> None:
-        """Take the decisions in: from here on `new_T` and `carried_T` are there."""
+    def decide(self, decisions: Sequence[Decision]) -> None:
+        """Take the decisions in: from here on there is `query`."""
         table = pa.Table.from_pylist([_task_row(decision) for decision in decisions], schema=_TASKS)
         self.con.register("decided", table)
         self.con.execute("create or replace table tasks as from decided")
+        self._merges = any(decision.rows is Rows.MERGE for decision in decisions)
         for contract in self.contracts:
             for table_ in contract.tables:
                 self._decide_table(contract, table_)
         self._decide_quarantine()
+
+    def query(self, name: str) -> str:
+        """SQL for `new_T`, `dropped_T` or `carried_T`, in brackets."""
+        return f"({self._queries[name]})"
 
     def has_rows(self, table: Table) -> bool:
         """Whether head or draft has any row of it."""
@@ -83,7 +98,7 @@ class Staging(AbstractContextManager["Staging"]):
 
     def is_cut(self, table: Table) -> bool:
         """Whether the draft holds rows of this table that do not count, so that its files cannot be named."""
-        return bool(self.rows(f"select 1 from {sql.quoted(f'dropped_{table.name}')} limit 1"))
+        return bool(self.rows(f"select 1 from {self.query(f'dropped_{table.name}')} limit 1"))
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """A small result, read to its end: DuckDB 2 wants that before the next query."""
@@ -105,65 +120,47 @@ class Staging(AbstractContextManager["Staging"]):
     def _decide_table(self, contract: Contract, table: Table) -> None:
         name = table.name
         mine = f"from tasks where resource = {sql.literal(contract.name)}"
-        self._select(f"new_{name}", f"from fresh_{name} semi join ({mine} and uses_fresh) using ({_SCOPE})")
-        self._select(f"dropped_{name}", f"from fresh_{name} semi join ({mine} and set_aside) using ({_SCOPE})")
+        self._queries |= {
+            f"new_{name}": f"from fresh_{name} semi join ({mine} and uses_fresh) using ({_SCOPE})",
+            f"dropped_{name}": f"from fresh_{name} semi join ({mine} and set_aside) using ({_SCOPE})",
+        }
         keys = contract.item_key if table is contract.item_table else contract.parent_key
         shown = ", ".join(f"{sql.quoted(k)} as {sql.quoted(p)}" for k, p in zip(contract.item_key, keys, strict=True))
-        self._select(
-            f"carried_{name}",
-            f"""
-            from head_{name} semi join ({mine} and rows = 'carry') using ({_SCOPE})
-            union all
-            from (from head_{name} semi join ({mine} and rows = 'merge') using ({_SCOPE}))
-            anti join (select {_SCOPE}, {shown} from "new_{contract.item_table.name}")
-            using ({_SCOPE}, {sql.listed(keys)})
-            """,
-        )
+        carried = f"from head_{name} semi join ({mine} and rows = 'carry') using ({_SCOPE})"
+        if self._merges:
+            carried += f"""
+                union all
+                from (from head_{name} semi join ({mine} and rows = 'merge') using ({_SCOPE}))
+                anti join (select {_SCOPE}, {shown} from {self.query(f"new_{contract.item_table.name}")})
+                using ({_SCOPE}, {sql.listed(keys)})
+            """
+        self._queries[f"carried_{name}"] = carried
 
     def _decide_quarantine(self) -> None:
         """Quarantine follows its items: it stays where rows stay, and goes where an answer replaces them."""
         task = f"resource, {_SCOPE}"
         shown = " union all ".join(
             f"select {sql.literal(c.name)} as resource, {_SCOPE}, {item_name(c.item_key)} as item_name"
-            f" from {sql.quoted(f'new_{c.item_table.name}')}"
+            f" from {self.query(f'new_{c.item_table.name}')}"
             for c in self.contracts
         )
         set_aside = f"(from tasks where set_aside) using ({task})"
-        self._select("new_quarantine", f"from fresh_quarantine anti join {set_aside}")
-        self._select("dropped_quarantine", f"from fresh_quarantine semi join {set_aside}")
-        self._select(
-            "carried_quarantine",
-            f"""
+        self._queries |= {
+            "new_quarantine": f"from fresh_quarantine anti join {set_aside}",
+            "dropped_quarantine": f"from fresh_quarantine semi join {set_aside}",
+        }
+        new = f"select {task}, item_name from {self.query('new_quarantine')} where item_name is not null"
+        self._queries["carried_quarantine"] = f"""
             from head_quarantine semi join (from tasks where rows = 'carry') using ({task})
             union all
             from (from head_quarantine where item_name is not null)
             semi join (from tasks where rows = 'merge') using ({task})
-            anti join ({shown} union all select {task}, item_name from new_quarantine where item_name is not null)
+            anti join ({shown} union all {new})
             using ({task}, item_name)
             union all
             from (from head_quarantine where item_name is null)
             semi join (from tasks where rows = 'merge' and status = 'filtered') using ({task})
-            """,
-        )
-
-    def _select(self, name: str, query: str) -> None:
-        self.con.execute(f"create or replace view {sql.quoted(name)} as {query}")
-
-
-def connection(store: Store) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory for our own work on a store: UTC, no foreign extensions, spills where the store says."""
-    con = duckdb.connect()
-    if (filesystem := store.filesystem()) is not None:
-        con.register_filesystem(filesystem)
-    for setting in (
-        "TimeZone = 'UTC'",
-        "autoinstall_known_extensions = false",
-        "autoload_known_extensions = false",
-        "python_enable_replacements = false",
-        f"temp_directory = {sql.literal(store.scratch)}",
-    ):
-        con.execute(f"set {setting}")
-    return con
+        """
 
 
 def records(con: duckdb.DuckDBPyConnection, table: Table, query: str) -> list[dict[str, Any]]:

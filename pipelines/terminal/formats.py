@@ -67,7 +67,8 @@ def _candidates(name: str) -> Iterator[str]:
 
 
 def _readable_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    column = column.cast(_in_utc(column.type), safe=False)
+    if (kind := _in_utc(column.type)) != column.type:  # a cast loads pyarrow.compute, which takes its time
+        column = column.cast(kind, safe=False)
     try:
         if pa.types.is_temporal(column.type):
             column.to_pylist()
