@@ -29,7 +29,6 @@ from pipelines.lake.store import open_store
 
 ROUNDS = 3
 PRICED = 90  # of 97 instance types
-CHECK_COLUMNS = ("check", "rows", "s")
 
 
 @dataclass(frozen=True)

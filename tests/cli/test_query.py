@@ -59,6 +59,19 @@ def test_every_answer_can_be_read_in_80_columns_without_control_characters(asked
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", text)
 
 
+def test_an_answer_as_of_then_is_the_answer_that_was_given_then(demo: Demo, told: Told, asked: Told) -> None:
+    _, runs, _ = told("sql", "select committed_at from export_runs order by seq", "--json", "--warehouse",
+                      str(demo[0] / "warehouse"))  # fmt: skip
+    moments = [run["committed_at"] for run in json.loads(runs)]
+    seen = [json.loads(asked("export_failures", "--json", "--as-of", moment)[1]) for moment in moments]
+    hours = [
+        json.loads(asked("running_over", "-p", "top=1", "-p", "hours=0", "--json", "--as-of", m)[1]) for m in moments
+    ]
+
+    assert [len(rows) for rows in seen] == [1, 2, 3, 4]
+    assert [rows[0]["hours"] for rows in hours] == [0.0, 6.0, 12.0, 72.0]
+
+
 def test_its_sql_is_a_start_for_ones_own(told: Told) -> None:
     code, text, _ = told("query", "running_over", "--sql")
 
