@@ -50,7 +50,15 @@ def test_a_clean_run_ends_with_0_and_says_what_came(told: Told) -> None:
         "  changes  12 first_seen",
         "  checks   9 passed",
     ]
-    assert err.splitlines() == ["asking 4 scopes", "4/4 scopes, 12 items", "commit", "catalog", "checks"]
+    assert err.splitlines() == [
+        "asking 4 scopes",
+        "4/4 scopes, 12 items",
+        "commit",
+        "catalog",
+        "checks",
+        "feeds",
+        "report",
+    ]
 
 
 @pytest.mark.usefixtures("folder")
