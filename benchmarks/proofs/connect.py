@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,7 +64,7 @@ def prove(size: Size, folder: Path) -> Findings:
 
 def _told(tool: str, size: Size, v1: Path) -> dict[str, Any]:
     """What the tool's script printed, or `error`."""
-    python = ["python"] if size.is_isolated else [shutil.which("python3") or "python3"]
+    python = ["python"] if size.is_isolated else [sys.executable]
     needs = [word for need in size.tools[tool] for word in ("--with", need)]
     uv = (
         [shutil.which("uv") or "uv", "run", "--isolated", "--no-project", "--quiet", *needs] if size.is_isolated else []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.proofs import connect
 from pipelines.contracts import Column, load_all, sqlfiles
 from pipelines.contracts.sqlfiles import SqlFile
 from pipelines.errors import BadContract
@@ -80,3 +81,13 @@ def test_types_that_not_every_tool_knows_are_refused(column: Column, why: str) -
         check_feed(replace(feed, columns=(*feed.columns, column)))
     with pytest.raises(BadContract, match="there is no column snapshot_id"):
         check_feed(replace(feed, columns=feed.columns[:-1]))
+
+
+def test_the_page_for_dashboards_lists_every_feed_with_its_key_and_every_tool_that_is_tried() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "connect.md").read_text("utf-8")
+    rows = [line.split("|")[1:4] for line in page.splitlines() if line.startswith("| `")]
+    told = {feed: key.strip().strip("`") for feeds, _, key in rows for feed in re.findall(r"`(\w+)`", feeds)}
+
+    assert told.items() >= {feed.name: feed.key for feed in definitions(load_all(), ())}.items()
+    tried = {line.split("|")[1].lower() for line in page.splitlines() if line.startswith("|")}
+    assert [tool for tool in connect.TOOLS if not any(tool.split()[0] in line for line in tried)] == []
