@@ -562,13 +562,15 @@ def _is_same(one: str, other: str) -> bool:
 
 
 def _feeds_of(args: argparse.Namespace) -> "tuple[Store, FeedsSettings]":
-    """The warehouse whose feeds are meant, and how they are published."""
+    """The warehouse whose feeds are meant, and how they are published: as a configuration at hand says of it."""
     from pipelines import settings
     from pipelines.lake.store import open_store
 
-    loaded = None if _named(args) else settings.load(args.config)
-    lake, feeds = (loaded.lake, loaded.feeds) if loaded else (settings.LakeSettings(), settings.FeedsSettings())
     warehouse, s3 = _warehouse(args)
+    loaded = settings.load(args.config) if settings.find_file(args.config, os.environ) else None
+    lake, feeds = settings.LakeSettings(), settings.FeedsSettings()
+    if loaded and loaded.warehouse == settings.absolute(warehouse, Path.cwd()):
+        lake, feeds, s3 = loaded.lake, loaded.feeds, loaded.s3
     return open_store(warehouse, file_mode=int(lake.file_mode, 8), s3=s3), feeds
 
 

@@ -245,11 +245,11 @@ def from_mapping(raw: Mapping[str, Any], file: Path) -> Settings:
     _check_endpoint("[aws]", settings.aws.endpoint_url, file)
     _check_s3(settings, file)
     _check_session(settings.aws.session_s, file)
-    labels = settings.accounts_file and _absolute(settings.accounts_file, file.parent)
-    prices = settings.feeds.prices and _absolute(settings.feeds.prices, file.parent)
+    labels = settings.accounts_file and absolute(settings.accounts_file, file.parent)
+    prices = settings.feeds.prices and absolute(settings.feeds.prices, file.parent)
     return msgspec.structs.replace(
         settings,
-        warehouse=_absolute(settings.warehouse, file.parent),
+        warehouse=absolute(settings.warehouse, file.parent),
         accounts_file=labels,
         feeds=msgspec.structs.replace(settings.feeds, prices=prices),
     )
@@ -278,7 +278,8 @@ def is_pattern(region: str) -> bool:
     return any(c in region for c in "*?[")
 
 
-def _absolute(place: str, folder: Path) -> str:
+def absolute(place: str, folder: Path) -> str:
+    """A place as settings hold it once they are loaded: a bucket as it is, a path seen from a folder."""
     if place.startswith("s3://"):
         return place
     return str((folder / Path(place).expanduser()).resolve())

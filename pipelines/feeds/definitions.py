@@ -73,7 +73,7 @@ def definitions(contracts: Sequence[Contract], labels: Sequence[str]) -> list[Fe
     found = [*files, *(feed for c in contracts for feed in rendered.feeds(c) if feed.name not in by_file)]
     slugs = _slugs(labels)
     ordered = sorted(found, key=lambda feed: (feed.name == STATUS, feed.name))
-    return [_checked(_labelled(feed, slugs)) for feed in ordered]
+    return [check_feed(_labelled(feed, slugs)) for feed in ordered]
 
 
 def _of_file(file: SqlFile, items: Mapping[str, str]) -> Feed:
@@ -118,7 +118,8 @@ def check_columns(feed: Feed, found: Sequence[tuple[str, str]]) -> None:
         raise BadContract(f"feed {feed.name}: it is told to have {' '.join(said)}, its query gives {' '.join(given)}")
 
 
-def _checked(feed: Feed) -> Feed:
+def check_feed(feed: Feed) -> Feed:
+    """The same, once it has what every feed has and no more than every tool knows; raises BadContract."""
     names = {column.name for column in feed.columns}
     if missing := {feed.key, *STAMPS} - names:
         raise BadContract(f"feed {feed.name}: there is no column {min(missing)}")

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.findings import Findings
 from benchmarks.proofs import __main__ as command
-from benchmarks.proofs import faults, isolation, scale, storm
+from benchmarks.proofs import connect, faults, feeds, isolation, scale, storm
 from benchmarks.warehouse import Seen, foreign, mismatches
 from benchmarks.world import World, account_id
 
@@ -45,6 +45,18 @@ def test_all_scopes_land_under_throttling_with_the_rows_of_a_plain_script(tmp_pa
 
     assert found.broken == []
     assert found.tables[0].count("| equal ") == 2
+
+
+def test_readers_that_join_feeds_while_runs_publish_meet_no_error_and_no_mixed_answer(tmp_path: Path) -> None:
+    size = feeds.Size(publications=3, accounts=2, regions=2, items=3, readers=("pyarrow", "duckdb", "bi"))
+
+    assert feeds.prove(size, tmp_path).broken == []
+
+
+def test_tools_that_are_here_anyway_read_the_feeds(tmp_path: Path) -> None:
+    size = connect.Size(tools={"csv": (), "pyarrow": (), "duckdb": ()}, accounts=2, items=2, is_isolated=False)
+
+    assert connect.prove(size, tmp_path).broken == []
 
 
 def answer(world: World, status: str = "ok") -> Seen:

@@ -1,0 +1,93 @@
+"""What feeds are: every contract has some without a line of Python, and each is what its header says."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.proofs import connect
+from pipelines.contracts import Column, load_all, sqlfiles
+from pipelines.contracts.sqlfiles import SqlFile
+from pipelines.errors import BadContract
+from pipelines.feeds import publish
+from pipelines.feeds.definitions import check_columns, check_feed, definitions
+from pipelines.feeds.rendered import Feed
+from pipelines.feeds.verify import verify
+from tests.contracts.contract_files import loaded
+from tests.lake.lakes import A, Lake, ok
+
+FILES = sqlfiles.read("feeds")
+
+
+def test_another_contract_has_feeds_as_soon_as_it_has_tables(tmp_path: Path) -> None:
+    contracts = [*load_all(), loaded(tmp_path)]
+    feeds = {feed.name: feed for feed in definitions(contracts, ())}
+    lake = Lake(tmp_path / "warehouse", contracts=contracts)
+    lake.commit(ok(A))
+    published = publish(lake.store, contracts)
+
+    new = contracts[-1]
+    names = {table.name for table in (*new.tables, new.changes)}
+    assert names <= {*published.rows}
+    assert feeds[new.name].key == f"{new.singular}_key"
+    assert {feeds[table.name].key for table in new.child_tables} == {"row_key"}
+    assert verify(lake.store) == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.name)
+def test_what_a_feed_reads_is_what_its_header_says(file: SqlFile) -> None:
+    statement = "\n".join(line for line in file.sql.splitlines() if not line.startswith("--"))
+
+    assert {*file.reads} == {*re.findall(r"(?:from|join) (\w+)", statement)}
+
+
+def test_no_feed_leads_to_one_that_is_not_there() -> None:
+    feeds = {feed.name: feed for feed in definitions(load_all(), ())}
+
+    assert {feed.name: feeds[to].key for feed in feeds.values() for column, to in feed.leads_to.items()
+            if feeds[to].key != column} == {}  # fmt: skip
+    assert feeds["image_builder_network"].leads_to == {
+        "scope_key": "coverage", "image_builder_key": "image_builders",
+    }  # fmt: skip
+
+
+FEED = Feed("things", "Things.", (Column("thing_key", "VARCHAR", "Key."),), "thing_key", "")
+
+
+def test_a_feed_that_gives_other_columns_than_it_tells_is_refused() -> None:
+    check_columns(FEED, [("thing_key", "VARCHAR")])
+    wrong = "feed things: it is told to have thing_key VARCHAR, its query gives thing_key HUGEINT"
+    with pytest.raises(BadContract, match=wrong):
+        check_columns(FEED, [("thing_key", "HUGEINT")])
+    with pytest.raises(BadContract, match="it is told to have nothing more, its query gives n BIGINT"):
+        check_columns(FEED, [("thing_key", "VARCHAR"), ("n", "BIGINT")])
+
+
+@pytest.mark.parametrize(
+    ("column", "why"),
+    [
+        (Column("n", "HUGEINT", "N."), "n is HUGEINT; cast it to one of VARCHAR, BOOLEAN, BIGINT"),
+        (Column("n", "DECIMAL(38,2)", "N."), "n is DECIMAL(38,2); cast it"),
+        (Column("seen_at", "TIMESTAMP", "When."), "times are TIMESTAMP, and their names end with _utc"),
+        (Column("seen_utc", "VARCHAR", "When."), "times are TIMESTAMP, and their names end with _utc"),
+    ],
+)
+def test_types_that_not_every_tool_knows_are_refused(column: Column, why: str) -> None:
+    stamps = (Column("as_of_utc", "TIMESTAMP", "As of."), Column("snapshot_id", "VARCHAR", "Id."))
+    feed = replace(FEED, columns=(*FEED.columns, *stamps))
+    assert check_feed(feed) == feed
+    with pytest.raises(BadContract, match=re.escape(why)):
+        check_feed(replace(feed, columns=(*feed.columns, column)))
+    with pytest.raises(BadContract, match="there is no column snapshot_id"):
+        check_feed(replace(feed, columns=feed.columns[:-1]))
+
+
+def test_the_page_for_dashboards_lists_every_feed_with_its_key_and_every_tool_that_is_tried() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "connect.md").read_text("utf-8")
+    rows = [line.split("|")[1:4] for line in page.splitlines() if line.startswith("| `")]
+    told = {feed: key.strip().strip("`") for feeds, _, key in rows for feed in re.findall(r"`(\w+)`", feeds)}
+
+    assert told.items() >= {feed.name: feed.key for feed in definitions(load_all(), ())}.items()
+    tried = {line.split("|")[1].lower() for line in page.splitlines() if line.startswith("|")}
+    assert [tool for tool in connect.TOOLS if not any(tool.split()[0] in line for line in tried)] == []
