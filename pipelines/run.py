@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from threading import Event
@@ -35,6 +35,7 @@ from pipelines.settings import Settings, is_loopback
 from pipelines.sweep import sweep
 
 _log = logging.getLogger(__name__)
+_STOPPED = "the snapshot is committed, but the run was stopped before "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +118,7 @@ def run(
     `run_id` names the intent: a later attempt under the same one asks only what failed. `attempt_id` names the try:
     it commits at most once. Both default to a new ULID. `moment` is for an emulated AWS with a life of its own: the
     run takes place then. Raises SetupError before any write, NothingSeen or another CommitError when nothing was
-    committed, Interrupted when `stop` was set.
+    committed, Interrupted when `stop` was set. Set during the commit, it leaves out what follows but the catalog.
     """
     run_id = run_id or str(ULID())
     attempt_id = attempt_id or run_id
@@ -147,12 +148,16 @@ def run(
     draft = Draft(store, all_tables(contracts), str(ULID()))
     made = _sweep_and_commit(settings, contracts, request, draft, planned, chosen, prices, facts, watch, stop, moment)
     unpublished = _publish(settings, contracts, store, watch) if request.publish else None
-    checked, unchecked = _check(settings, watch)
+    checked, unchecked = ((), _STOPPED + "it was checked") if stop.is_set() else _check(settings, watch)
     result = _result(store, made, settings, planned, planned.discovery_problem, asked=chosen)
     known = {} if unchecked else {made.seq: checked}
     is_fed = request.publish and settings.feeds.publish
-    unfed = _publish_feeds(settings, contracts, store, known, watch) if is_fed else None
-    untold = _report(settings, store, watch) if request.publish else None
+    unfed = untold = None
+    if is_fed:
+        feed = partial(_publish_feeds, settings, contracts, store, known, watch)
+        unfed = _unless_stopped(stop, "its feeds were published", feed)
+    if request.publish:
+        untold = _unless_stopped(stop, "its report was written", partial(_report, settings, store, watch))
     return replace(
         result,
         committed=made.snapshot_id == draft.snapshot_id,
@@ -358,6 +363,10 @@ def republish(settings: Settings, contracts: Sequence[Contract]) -> list[str]:
     unfed = _publish_feeds(settings, contracts, store, {}, watch) if is_fed else None
     untold = _report(settings, store, watch) if is_told else None
     return [problem for problem in (unfed, untold) if problem]
+
+
+def _unless_stopped(stop: Event, what: str, work: Callable[[], str | None]) -> str | None:
+    return _STOPPED + what if stop.is_set() else work()
 
 
 def _check(settings: Settings, watch: Watch) -> tuple[tuple[CheckResult, ...], str | None]:

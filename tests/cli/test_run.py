@@ -240,6 +240,8 @@ def test_a_signal_lets_a_commit_that_has_begun_come_to_its_end(commit: Committin
 
     assert (running.returncode, out.splitlines()[0].partition(":")[0]) == (0, "snapshot 1 committed")
     assert "stopping ... (again: at once)" in err
+    assert "the snapshot is committed, but the run was stopped before its feeds were published" in out
+    assert not [line for line in err.splitlines() if line in ("checks", "feeds", "report")]
 
 
 def test_a_second_signal_waits_for_no_commit(commit: Committing) -> None:
