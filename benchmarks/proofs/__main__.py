@@ -1,4 +1,4 @@
-"""`python -m benchmarks.proofs [scale|faults|isolation|storm]... [--quick]`: print figures; 1 when one is broken."""
+"""`python -m benchmarks.proofs [NAME]... [--quick]`: print the figures of what is named; 1 when a promise is broken."""
 
 import argparse
 import sys
@@ -8,13 +8,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.findings import Findings, environment, say
-from benchmarks.proofs import faults, isolation, scale, storm
+from benchmarks.proofs import engines, faults, isolation, scale, storm
 
 PROOFS: Mapping[str, tuple[Callable[[Any, Path], Findings], Any, Any]] = {
     "scale": (scale.prove, scale.FULL, scale.QUICK),
     "faults": (faults.prove, faults.FULL, faults.QUICK),
     "isolation": (isolation.prove, isolation.FULL, isolation.QUICK),
     "storm": (storm.prove, storm.FULL, storm.QUICK),
+    "engines": (engines.prove, engines.FULL, engines.QUICK),
 }
 
 
