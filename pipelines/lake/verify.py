@@ -21,7 +21,6 @@ from pipelines.lake import layout
 from pipelines.lake.catalog import is_sealed
 from pipelines.lake.engine import connection
 from pipelines.lake.manifest import SWEEP, FileEntry, Manifest, TableFiles, is_canonical, read
-from pipelines.lake.engine import connection
 from pipelines.lake.sql import literal
 from pipelines.lake.store import Store, storage_errors
 
