@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.findings import Findings, environment, say
-from benchmarks.proofs import connect, faults, feeds, isolation, scale, storm
+from benchmarks.proofs import connect, engines, faults, feeds, isolation, scale, storm
 
 PROOFS: Mapping[str, tuple[Callable[[Any, Path], Findings], Any, Any]] = {
     "scale": (scale.prove, scale.FULL, scale.QUICK),
@@ -17,6 +17,7 @@ PROOFS: Mapping[str, tuple[Callable[[Any, Path], Findings], Any, Any]] = {
     "storm": (storm.prove, storm.FULL, storm.QUICK),
     "feeds": (feeds.prove, feeds.FULL, feeds.QUICK),
     "connect": (connect.prove, connect.FULL, connect.QUICK),
+    "engines": (engines.prove, engines.FULL, engines.QUICK),
 }
 
 

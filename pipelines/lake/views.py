@@ -17,12 +17,14 @@ from pipelines.lake.manifest import SWEEP, Manifest, TableFiles, kept
 from pipelines.lake.sql import listed, literal, quoted, rows
 
 SNAPSHOT_AT = Column("snapshot_at", "timestamp", "When the row's snapshot was committed.")
-# A moment `t` as users write it: a bare date means its end, a time without zone is UTC.
+# A moment `t` as users write it: a bare date means its end, a time without zone is UTC. DuckDB 1.4 wants seconds
+# before a zone.
 MOMENT = r"""case
         when regexp_full_match(trim(t::varchar), '\d{4}-\d{1,2}-\d{1,2}')
         then ((trim(t::varchar)::date + 1)::varchar || ' 00:00:00+00')::timestamptz - interval 1 microsecond
-        when regexp_matches(trim(t::varchar), '(Z|z| UTC|[+-]\d{2}(:?\d{2}){0,2})$') then trim(t::varchar)::timestamptz
-        else (trim(t::varchar) || '+00')::timestamptz
+        when regexp_matches(trim(t::varchar), '(Z|z| UTC|[+-]\d{2}(:?\d{2}){0,2})$')
+        then regexp_replace(trim(t::varchar), '([ T]\d{1,2}:\d{2})(Z|z| UTC|[+-][\d:]+)$', '\1:00\2')::timestamptz
+        else (trim(t::varchar)::timestamp::varchar || '+00')::timestamptz
     end"""
 
 # Words that sql/ uses. Days are those of UTC whatever the reader's time zone is. The price that counts is of the newest

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.findings import Findings
 from benchmarks.proofs import __main__ as command
-from benchmarks.proofs import connect, faults, feeds, isolation, scale, storm
+from benchmarks.proofs import connect, engines, faults, feeds, isolation, scale, storm
 from benchmarks.warehouse import Seen, foreign, mismatches
 from benchmarks.world import World, account_id
 
@@ -70,6 +70,13 @@ def test_a_proof_sees_old_rows_called_ok_and_new_rows_of_a_scope_that_failed() -
     assert mismatches({SCOPE: answer(BEFORE, "denied")}, NOW, BEFORE) == []
     assert len(mismatches({SCOPE: answer(BEFORE)}, NOW, BEFORE)) == 1
     assert len(mismatches({SCOPE: answer(NOW, "denied")}, NOW, BEFORE)) == 1
+
+
+def test_the_oldest_and_the_newest_duckdb_read_each_others_catalogs(tmp_path: Path) -> None:
+    try:
+        assert engines.prove(engines.QUICK, tmp_path).broken == []
+    except engines.Unreachable as why:
+        pytest.skip(f"no environment with another DuckDB: {why}")
 
 
 def test_a_proof_sees_a_lost_row_a_repeated_one_and_a_failure_that_is_not_flagged() -> None:

@@ -90,6 +90,9 @@ def test_as_of_is_the_newest_snapshot_at_a_moment(three: Lake) -> None:
     assert states(f"timestamp '{first:%Y-%m-%d %H:%M:%S.%f}'") == ["STOPPED"]
     assert states(f"'{first:%Y-%m-%dT%H:%M:%S.%f}Z'") == ["STOPPED"]
     assert states("'2001-01-01'") == [], "before the first there is nothing"
+    for zone in ("", "Z", " UTC", "+00", "+0000", "+00:00"):
+        later = f"{third + timedelta(minutes=1):%Y-%m-%d %H:%M}{zone}"
+        assert states(f"'{later}'") == ["RUNNING"], "seconds may be left out"
 
 
 def test_a_bare_date_means_its_end(three: Lake) -> None:

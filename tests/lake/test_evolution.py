@@ -15,6 +15,10 @@ from typing import Any
 import pytest
 
 from pipelines.contracts import Column, Contract, Table, load_all
+from pipelines.errors import SetupError
+from pipelines.lake.catalog import connect
+from pipelines.lake.garbage import gc
+from pipelines.lake.layout import manifest_path
 from pipelines.lake.manifest import FORMAT, history
 from pipelines.lake.retention import thin
 from pipelines.lake.verify import verify
@@ -88,6 +92,24 @@ def test_runs_go_on_in_a_warehouse_of_every_released_format(golden: tuple[Lake, 
     assert verify(lake.store) == []
 
 
+def test_a_newer_format_is_refused_by_all_with_what_to_do_and_nothing_is_touched(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a")))
+    path = Path(lake.store.uri(manifest_path(1)))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": FORMAT + 1, "tables": "unheard of"}))
+    before = lake.files()
+
+    for act in (
+        lambda: lake.commit(ok(A, builder("b"))),
+        lambda: connect(str(lake.store.root)),
+        lake.publish,
+        lambda: thin(lake.store, now=at(9), policy=RetentionSettings(), tool_version="0"),
+        lambda: gc(lake.store, lake.contracts, now=at(9), grace=timedelta()),
+    ):
+        with pytest.raises(SetupError, match=rf"format {FORMAT + 1} by a newer .*; upgrade appstream-export"):
+            act()
+    assert lake.files() == before
+
+
 def wider(contract: Contract, *columns: Column) -> Contract:
     """The contract with more columns in the items' own table."""
     item, *children = contract.tables
@@ -104,6 +126,32 @@ def test_a_new_column_is_null_in_older_snapshots(lake: Lake) -> None:
     lake.publish()
 
     assert lake.sql("select mood from image_builders_history order by snapshot_at") == [None, "good"]
+
+
+def test_a_new_column_proves_nothing_until_both_snapshots_have_it(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a")))
+    [contract] = load_all()
+    lake.contracts = [wider(contract, Column("mood", "string", "New at AWS.", "Mood"))]
+    lake.commit(ok(A, builder("a", mood="good")))
+    assert lake.changes() == []
+
+    lake.commit(ok(A, builder("a", mood="bad")))
+    assert lake.changes() == [("a", "changed", "mood", "good", "bad")]
+
+
+def test_a_new_child_table_begins_without_changes(lake: Lake) -> None:
+    [contract] = load_all()
+    whole, subnets = contract.tables, "image_builder_subnets"
+    lake.contracts = [replace(contract, tables=tuple(table for table in whole if table.name != subnets))]
+    lake.commit(ok(A, builder("a", errors=["E"])))
+    lake.contracts = [contract]
+    lake.commit(ok(A, builder("a", subnets=["s"], errors=["E"])))
+    lake.publish()
+    assert lake.changes() == []
+    assert lake.sql(f"select subnet_id from {subnets}_history") == ["s"]
+
+    lake.commit(ok(A, builder("a", errors=["E"])))
+    assert [change[:3] for change in lake.changes()] == [("a", "changed", subnets)]
 
 
 def test_a_column_that_is_gone_is_still_in_the_files_and_hides_nothing(lake: Lake) -> None:
