@@ -8,13 +8,16 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.findings import Findings, environment, say
-from benchmarks.proofs import faults, isolation, scale, storm
+from benchmarks.proofs import faults, isolation, lake_flips, lake_lives, lake_operations, scale, storm
 
 PROOFS: Mapping[str, tuple[Callable[[Any, Path], Findings], Any, Any]] = {
     "scale": (scale.prove, scale.FULL, scale.QUICK),
     "faults": (faults.prove, faults.FULL, faults.QUICK),
     "isolation": (isolation.prove, isolation.FULL, isolation.QUICK),
     "storm": (storm.prove, storm.FULL, storm.QUICK),
+    "lake_operations": (lake_operations.prove, lake_operations.FULL, lake_operations.QUICK),
+    "lake_lives": (lake_lives.prove, lake_lives.FULL, lake_lives.QUICK),
+    "lake_flips": (lake_flips.prove, lake_flips.FULL, lake_flips.QUICK),
 }
 
 
