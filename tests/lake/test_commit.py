@@ -143,6 +143,17 @@ def test_our_own_manifest_that_came_through_in_spite_of_an_error_is_a_success(la
 
 
 @EVERYWHERE
+def test_who_did_not_hear_that_another_was_first_builds_on_it(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a")), ok(B, builder("b")))
+    ours = raced(lake, lambda other: other.commit(ok(B, builder("b2"))))
+    ours.store = Deaf(ours.store)
+
+    manifest = ours.commit(ok(A, builder("a2")))
+
+    assert (manifest.seq, lake.names(A), lake.names(B)) == (3, ["a2"], ["b2"])
+
+
+@EVERYWHERE
 def test_runs_at_once_give_one_line_and_lose_nothing(lake: Lake) -> None:
     scopes = [f"{n:012}/eu-west-1" for n in range(4)]
     lake.commit(*(ok(s) for s in scopes))
