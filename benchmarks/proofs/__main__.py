@@ -8,7 +8,17 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.findings import Findings, environment, say
-from benchmarks.proofs import faults, isolation, lake_flips, lake_lives, lake_operations, scale, storm
+from benchmarks.proofs import (
+    faults,
+    isolation,
+    lake_flips,
+    lake_kills,
+    lake_lives,
+    lake_operations,
+    lake_races,
+    scale,
+    storm,
+)
 
 PROOFS: Mapping[str, tuple[Callable[[Any, Path], Findings], Any, Any]] = {
     "scale": (scale.prove, scale.FULL, scale.QUICK),
@@ -17,6 +27,8 @@ PROOFS: Mapping[str, tuple[Callable[[Any, Path], Findings], Any, Any]] = {
     "storm": (storm.prove, storm.FULL, storm.QUICK),
     "lake_operations": (lake_operations.prove, lake_operations.FULL, lake_operations.QUICK),
     "lake_lives": (lake_lives.prove, lake_lives.FULL, lake_lives.QUICK),
+    "lake_races": (lake_races.prove, lake_races.FULL, lake_races.QUICK),
+    "lake_kills": (lake_kills.prove, lake_kills.FULL, lake_kills.QUICK),
     "lake_flips": (lake_flips.prove, lake_flips.FULL, lake_flips.QUICK),
 }
 

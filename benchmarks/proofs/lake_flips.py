@@ -65,6 +65,9 @@ def _warehouse(lake: Lake) -> Lake:
             told.thin()
             told.gc()
     told.erase(_GONE)
+    for state in ("ONE", "TWO", "THREE"):  # after an erase: it writes kept files again
+        told.commit(answer(A, {"a": Item(state)}, minute=lake.minute + 1), planned=[A, B])
+    told.thin()
     told.commit(answer(A, {"a": Item("LAST")}, minute=lake.minute + 1), planned=[A, B])
     lake.publish()
     if problems := verify(lake.store):

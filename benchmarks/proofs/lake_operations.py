@@ -25,7 +25,7 @@ QUICK = Size(steps=((FOLDER, 9), (BUCKET, 25)))
 
 
 def prove(size: Size, folder: Path) -> Findings:
-    """A table by place and act: operations failed in each mode, and what was wrong afterwards, which must be nothing."""
+    """A table by place and act: operations failed in each mode, and what was wrong afterwards: nothing."""
     found = Findings(f"Operations: each of an act's file operations fails once, as {', '.join(size.modes)}")
     header = ["place", "act", *size.modes, "then old", "then new", "lost, torn or unrepaired"]
     found.table(header, [line for where, step in size.steps for line in _lines(found, size, where, step, folder)])

@@ -1,6 +1,6 @@
 """Where the lake's proofs put their warehouses: a folder, and a bucket of moto's S3 on 127.0.0.1."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -15,7 +15,7 @@ Make = Callable[[], Lake]
 
 
 @contextmanager
-def opened(where: str, folder: Path) -> Iterator[Make]:
+def opened(where: str, folder: Path) -> Generator[Make]:
     """Empty warehouses in a place, for as long as the block lasts."""
     if where == FOLDER:
         numbers = count()
@@ -26,7 +26,7 @@ def opened(where: str, folder: Path) -> Iterator[Make]:
 
 
 @contextmanager
-def bucket() -> Iterator[Bucket]:
+def bucket() -> Generator[Bucket]:
     """An S3 of its own."""
     with Emulator() as aws, Wire(int(aws.endpoint_url.rpartition(":")[2])) as wire:
         yield Bucket(aws, wire)

@@ -28,9 +28,7 @@ class Item:
 
     def row(self, name: str) -> dict[str, Any]:
         """As a lake is fed."""
-        return builder(
-            name, state=self.state, created_time=at(self.born), subnets=self.subnets, errors=self.errors
-        )
+        return builder(name, state=self.state, created_time=at(self.born), subnets=self.subnets, errors=self.errors)
 
 
 Items = Mapping[str, Item]
@@ -176,18 +174,18 @@ def _minute(moment: datetime) -> int:
 
 
 def _shown(scopes: Mapping[str, Seen], changes: Iterable[Row]) -> Shown:
-    rows = [(scope, name, item, when, seen.is_stale) for scope, seen in scopes.items() for name, (item, when) in seen.rows.items()]
+    seen_of = scopes.items()
+    rows = [(s, n, item, when, seen.is_stale) for s, seen in seen_of for n, (item, when) in seen.rows.items()]
+    runs = [(s, seen.status.value, seen.is_stale, seen.is_expected, seen.observed_at) for s, seen in seen_of]
     return Shown(
         image_builders=frozenset((s, n, i.state, at(i.born), when, stale) for s, n, i, when, stale in rows),
         image_builder_subnets=frozenset((s, n, p, v) for s, n, i, *_ in rows for p, v in enumerate(i.subnets)),
         image_builder_errors=frozenset((s, n, p, v) for s, n, i, *_ in rows for p, v in enumerate(i.errors)),
-        scope_runs=frozenset(
-            (scope, seen.status.value, seen.is_stale, seen.is_expected, seen.observed_at) for scope, seen in scopes.items()
-        ),
-        quarantine=frozenset((scope, name) for scope, seen in scopes.items() for name in seen.spoilt),
-        accounts=frozenset((scope.partition("/")[0],) for scope in scopes),
+        scope_runs=frozenset(runs),
+        quarantine=frozenset((s, name) for s, seen in seen_of for name in seen.spoilt),
+        accounts=frozenset((s.partition("/")[0],) for s in scopes),
         image_builder_changes=frozenset(changes),
-    )  # fmt: skip
+    )
 
 
 def _without(shown: Shown, account: str) -> Shown:

@@ -1,7 +1,7 @@
 """Stores with something around them: rivals that are faster, answers that are lost, disks and processes that fail."""
 
 import errno
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -142,7 +142,7 @@ class Faulty(Around):
         return self._store.files()
 
     @contextmanager
-    def writing(self, path: str) -> Iterator[Sink]:
+    def writing(self, path: str) -> Generator[Sink]:
         """Or fail at the begin, with the first bytes, or when all are written."""
         self._strike("begin", path, _WRITES)
         with self._store.writing(path) as sink:
@@ -196,9 +196,10 @@ class Faulty(Around):
             if is_first and path and half is not None:
                 self._leave(path, half)
             raise Killed
+        where = self._store.uri(path or "")
         if fate.mode is Mode.FULL:
-            raise OSError(errno.ENOSPC, "No space left on device", path)
-        raise OSError(errno.EIO, "no answer" if fate.mode is Mode.LOST else "Input/output error", path)
+            raise OSError(errno.ENOSPC, "No space left on device", where)
+        raise OSError(errno.EIO, "no answer" if fate.mode is Mode.LOST else "Input/output error", where)
 
     def _leave(self, path: str, half: bytes) -> None:
         """What a killed writer leaves in a folder; of a small object on S3 there is nothing."""
@@ -258,7 +259,7 @@ def _done(operation: Callable[..., object]) -> Callable[..., object]:
 
 def _written(operation: Callable[[str], AbstractContextManager[Any]]) -> Callable[[str], AbstractContextManager[Any]]:
     @contextmanager
-    def landed(path: str) -> Iterator[Any]:
+    def landed(path: str) -> Generator[Any]:
         with operation(path) as sink:
             yield sink
         raise OSError(errno.EIO, "no answer", path)

@@ -6,5 +6,5 @@ from tests.lake.machine import Lives
 
 TestLives = Lives.TestCase
 TestLives.settings = settings(
-    max_examples=6, stateful_step_count=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=5, stateful_step_count=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )

@@ -29,7 +29,7 @@ def hook(event, args):
 
 sys.addaudithook(hook)
 told = Told(Lake(Path(root)))
-for act in ("first commit", "raced commit", "publish", "thin", "gc", "erase"):
+for act in ("first commit", "publish", "thin", "gc", "erase"):
     prepare, do = ACTS[act]
     prepare(told)
     do(told, told.healthy)

@@ -115,9 +115,7 @@ def _truth(minute: int) -> list[Any]:
 
 def _rows(truth: list[Any]) -> frozenset[tuple[Any, ...]]:
     return frozenset(
-        (a.scope, b["name"], b["state"], b["created_time"], at(a.minute), False)
-        for a in truth
-        for b in a.builders
+        (a.scope, b["name"], b["state"], b["created_time"], at(a.minute), False) for a in truth for b in a.builders
     )
 
 
