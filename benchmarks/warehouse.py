@@ -12,7 +12,7 @@ from pipelines import connect
 
 _SCOPES = "select account_id, region, status, reason, is_stale, throttles, api_calls from scope_runs"
 # A list per builder, in AWS's order. Grouped once: correlated subqueries would cost a join for each builder.
-_ROWS = """
+ROWS = """
 with subnets as (
     select account_id, region, image_builder_name, list(subnet_id order by position) as ids
     from image_builder_subnets group by all
@@ -57,7 +57,7 @@ def seen(warehouse: Path) -> Scopes:
     with closing(connect(str(warehouse))) as con:
         scopes: Scopes = {(a, r): Seen(*rest) for a, r, *rest in con.execute(_SCOPES).fetchall()}
         rows: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
-        for account, region, *found in con.execute(_ROWS).fetchall():
+        for account, region, *found in con.execute(ROWS).fetchall():
             rows[account, region].append(tuple(tuple(v) if isinstance(v, list) else v for v in found))
         for account, region, deleted in con.execute(_CHANGED).fetchall():
             scopes[account, region].deleted = deleted

@@ -8,7 +8,20 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.findings import Findings, environment, say
-from benchmarks.proofs import connect, engines, faults, feeds, isolation, scale, storm
+from benchmarks.proofs import (
+    connect,
+    engines,
+    faults,
+    feeds,
+    isolation,
+    lake_flips,
+    lake_kills,
+    lake_lives,
+    lake_operations,
+    lake_races,
+    scale,
+    storm,
+)
 
 PROOFS: Mapping[str, tuple[Callable[[Any, Path], Findings], Any, Any]] = {
     "scale": (scale.prove, scale.FULL, scale.QUICK),
@@ -18,6 +31,11 @@ PROOFS: Mapping[str, tuple[Callable[[Any, Path], Findings], Any, Any]] = {
     "feeds": (feeds.prove, feeds.FULL, feeds.QUICK),
     "connect": (connect.prove, connect.FULL, connect.QUICK),
     "engines": (engines.prove, engines.FULL, engines.QUICK),
+    "lake_operations": (lake_operations.prove, lake_operations.FULL, lake_operations.QUICK),
+    "lake_lives": (lake_lives.prove, lake_lives.FULL, lake_lives.QUICK),
+    "lake_races": (lake_races.prove, lake_races.FULL, lake_races.QUICK),
+    "lake_kills": (lake_kills.prove, lake_kills.FULL, lake_kills.QUICK),
+    "lake_flips": (lake_flips.prove, lake_flips.FULL, lake_flips.QUICK),
 }
 
 

@@ -96,13 +96,12 @@ def create(store: Store, manifest: Manifest) -> Manifest | None:
     """Create the manifest; None when another run was first. Whatever happened, what lies there has the last word."""
     path = layout.manifest_path(manifest.seq)
     try:
-        if store.create(path, manifest.encoded()):
-            return manifest if _counts(store, manifest) else None
-        return manifest if _is_ours(store, manifest) else None
+        is_ours = store.create(path, manifest.encoded()) or _is_ours(store, manifest)
+        return manifest if is_ours and _counts(store, manifest) else None
     except (OSError, StorageFailed) as error:
         with suppress(OSError, StorageFailed):
-            if _is_ours(store, manifest):
-                return manifest
+            if store.exists(path):
+                return manifest if _is_ours(store, manifest) and _counts(store, manifest) else None
         raise StorageFailed(f"{store.uri(path)}: {error}; look at the head before running again") from error
 
 

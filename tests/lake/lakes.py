@@ -159,6 +159,10 @@ class Lake:
             self._open = newest, connect(str(self.store.root), s3=self.s3)
         return self._open[1]
 
+    def reopen(self) -> None:
+        """Let the next reader find its own way: what the one before it reads may have been collected."""
+        self._open = None
+
     def sql(self, text: str, params: Any = None) -> list[Any]:
         """Rows as tuples, bare values where there is one column."""
         return bare(query(self.con, text, params))

@@ -1,5 +1,6 @@
 """thin, gc and erase: what they let go, what they keep, and that nobody is disturbed by it."""
 
+import errno
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from pipelines.lake.store import LocalStore
 from pipelines.lake.verify import verify
 from pipelines.settings import RetentionSettings
 from tests.lake.lakes import A, B, C, Lake, bare, builder, failed, ok
+from tests.lake.stores import Around
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
@@ -321,6 +323,26 @@ def test_a_manifest_in_the_place_of_one_that_was_retold_long_ago_does_not_count(
 
     assert manifest.seq == 8
     assert (lake.names(), lake.store.list("commits")) == (["late"], ["000000000007.json", "000000000008.json"])
+
+
+class Stuck(Around):
+    """A store whose manifests cannot be removed."""
+
+    def remove(self, path: str) -> None:
+        """Fail."""
+        if path.startswith("commits/"):
+            raise OSError(errno.EIO, "Input/output error", path)
+        self._store.remove(path)
+
+
+def test_a_manifest_that_does_not_count_is_no_commit_where_it_cannot_be_removed_either(lake: Lake) -> None:
+    aged(lake)
+    lagging = raced(lake, lambda other: (other.commit(ok(A, builder("b"))), erased(other)))
+    lagging.store = Stuck(lagging.store)
+
+    with pytest.raises(StorageFailed, match="look at the head before running again"):
+        lagging.commit(ok(A, builder("late"), minute=90), planned=[A])
+    assert lake.names() == ["b"]
 
 
 def test_an_erased_account_is_nowhere_and_nobody_else_has_changed(lake: Lake) -> None:

@@ -1,0 +1,32 @@
+"""Where the lake's proofs put their warehouses: a folder, and a bucket of moto's S3 on 127.0.0.1."""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+from pipelines.emulator import Emulator
+from tests.lake.buckets import Bucket, Wire
+from tests.lake.lakes import Lake
+
+FOLDER, BUCKET = "folder", "S3"
+Make = Callable[[], Lake]
+"""Opens an empty warehouse."""
+
+
+@contextmanager
+def opened(where: str, folder: Path) -> Generator[Make]:
+    """Empty warehouses in a place, for as long as the block lasts."""
+    if where == FOLDER:
+        numbers = count()
+        yield lambda: Lake(folder / f"warehouse-{next(numbers)}")
+        return
+    with bucket() as found:
+        yield lambda: Lake(found.place(), s3=found.settings)
+
+
+@contextmanager
+def bucket() -> Generator[Bucket]:
+    """An S3 of its own."""
+    with Emulator() as aws, Wire(int(aws.endpoint_url.rpartition(":")[2])) as wire:
+        yield Bucket(aws, wire)

@@ -1,0 +1,149 @@
+"""Processes that commit at once into one warehouse: one line of snapshots that a model can follow to the last row."""
+
+import multiprocessing
+from collections import Counter
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty
+from random import Random
+from typing import Any
+
+from benchmarks.findings import Findings
+from benchmarks.proofs.lake_places import BUCKET, FOLDER, opened
+from pipelines.errors import Conflict
+from pipelines.lake.manifest import SWEEP, find_attempt, history
+from pipelines.lake.store import Sink
+from pipelines.settings import S3Settings
+from tests.lake.lakes import Lake
+from tests.lake.model import Item, answer
+from tests.lake.stores import Around, Deaf
+from tests.lake.told import Run, Told
+
+BOUND_S = 100.0
+SHARED = "999999999999/eu-west-1"
+"""A scope that everybody asks: of its answers the newest counts, whoever commits last."""
+DEAF_EVERY = 3  # rounds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How large the proof is."""
+
+    rounds: tuple[tuple[str, int], ...] = ((FOLDER, 12), (BUCKET, 6))
+    """Places, and how often each process commits there."""
+    processes: int = 5
+    seed: int = 1
+
+
+FULL = Size()
+QUICK = Size(rounds=((FOLDER, 3), (BUCKET, 2)), processes=3)
+
+
+def prove(size: Size, folder: Path) -> Findings:
+    """A table: commits, lost races, and what must be 0."""
+    found = Findings(f"Races: {size.processes} processes commit at once, seed {size.seed}")
+    header = [
+        *("place", "attempts", "committed", "conflicts", "tries that came second", "answers not heard"),
+        *("fresh files written twice", "lost, torn or out of line"),
+    ]
+    lines = []
+    for where, rounds in size.rounds:
+        with opened(where, folder) as make:
+            lines.append([where, *_race(found, where, make(), size, rounds)])
+    found.table(header, lines)
+    return found
+
+
+def _race(found: Findings, where: str, lake: Lake, size: Size, rounds: int) -> list[object]:
+    told = Told(lake)
+    scopes = [*(f"{number:012}/eu-west-1" for number in range(1, size.processes + 1)), SHARED]
+    told.commit(*(answer(scope, {}, minute=1) for scope in scopes), planned=scopes)
+    told.check()
+    tally: Counter[str] = Counter()
+    for runs, counted in _started(lake, scopes, size, rounds):
+        told.runs |= runs
+        tally += counted
+    asked, broken = size.processes * rounds, 0
+    try:
+        told.check()
+        assert len(told.settle()) == 1 + tally["committed"], "commits that said so are not those in the history"  # noqa: S101
+        assert tally["committed"] + tally["conflicts"] == asked, "an attempt ended otherwise"  # noqa: S101
+        for manifest in history(told.healthy):
+            mine = find_attempt(told.healthy, run_id=manifest.run_id, attempt_id=manifest.attempt_id)
+            assert manifest.kind == SWEEP and mine == manifest, "an attempt is not found again"  # noqa: S101, PT018
+        told.tidy()
+        told.check()
+    except (AssertionError, KeyError) as error:
+        broken = 1
+        found.promise(False, f"{where}: {type(error).__name__}: {error}")
+    found.promise(not tally["fresh again"], f"{where}: {tally['fresh again']} fresh files were written twice")
+    names = ("committed", "conflicts", "rebases", "unheard", "fresh again")
+    return [asked, *(tally[name] for name in names), broken]
+
+
+def _started(lake: Lake, scopes: list[str], size: Size, rounds: int) -> Iterator[tuple[dict[str, Run], Counter[str]]]:
+    """What each process says in the end; they begin together."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    said, begin = context.Queue(), context.Barrier(size.processes)
+    jobs = [
+        context.Process(target=_commits, args=(lake.store.root, lake.s3, scopes, number, size, rounds, begin, said))
+        for number in range(size.processes)
+    ]
+    for job in jobs:
+        job.start()
+    try:
+        for _ in jobs:
+            with suppress(Empty):  # it died: its commits will be missed
+                yield said.get(timeout=BOUND_S)
+    finally:
+        for job in jobs:
+            job.join(timeout=5)
+            job.kill()
+
+
+def _commits(
+    place: Any, s3: S3Settings | None, scopes: list[str], number: int, size: Size, rounds: int, begin: Any, said: Any
+) -> None:
+    """One process: each round asks its own scope and the shared one, in a minute that says who asked first."""
+    told, tally = Told(Lake(place, s3=s3)), Counter[str]()
+    begin.wait(timeout=BOUND_S)
+    for turn in range(rounds):
+        order = Random(f"{size.seed}/{turn}").sample(range(size.processes), size.processes)  # noqa: S311
+        minute = 2 + turn * size.processes + order.index(number)
+        item = Item(f"S{minute}", subnets=(f"subnet-{minute}",))
+        answers = [answer(scopes[number], {"mine": item}, minute=minute), answer(SHARED, {"ours": item}, minute=minute)]
+        counting = _Counting(told.healthy)
+        told.lake.store = Deaf(counting) if turn % DEAF_EVERY == number % DEAF_EVERY else counting
+        told.lake.minute = minute - 1
+        try:
+            told.commit(*answers, planned=scopes, attempt=f"{number}-{turn}")
+            tally["committed"] += 1
+        except Conflict as error:
+            tally["conflicts" if "other commits came first; run again" in str(error) else "unclear"] += 1
+        tally["unheard"] += isinstance(told.lake.store, Deaf)
+        tally["rebases"] += max(counting.tries, default=0)
+        tally["fresh again"] += sum(times - 1 for times in counting.fresh.values())
+    said.put((told.runs, tally))
+
+
+class _Counting(Around):
+    """A store that counts what a commit writes, by the try that wrote it."""
+
+    def __init__(self, store: Any) -> None:
+        super().__init__(store)
+        self.fresh: Counter[str] = Counter()
+        self.tries: set[int] = set()
+
+    @contextmanager
+    def writing(self, path: str) -> Generator[Sink]:
+        """Count, then write."""
+        kind, _, rest = path.rpartition("/")[2].partition("-")
+        if kind == "fresh":
+            self.fresh[path] += 1
+        else:
+            self.tries.add(int(rest.partition("-")[0]))
+        with self._store.writing(path) as sink:
+            yield sink
