@@ -1,4 +1,4 @@
-"""A small slice of each of the lake's proofs on every run of the tests; the whole: `uv run python -m benchmarks.proofs`.
+"""A small slice of each of the lake's proofs in the tests; the whole: `uv run python -m benchmarks.proofs`.
 
 tests/lake/test_operations.py and tests/lake/test_lives.py are slices of the others.
 """

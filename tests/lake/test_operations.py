@@ -1,4 +1,4 @@
-"""A slice of the failed operations on every run of the tests; all: `uv run python -m benchmarks.proofs lake_operations`.
+"""A slice of the failed operations in the tests; all: `uv run python -m benchmarks.proofs lake_operations`.
 
 Prime steps, another one for each mode, so that the slices meet different operations.
 """
