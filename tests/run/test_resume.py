@@ -10,7 +10,7 @@ from tests.export import Export
 
 SCOPE = "111122223333/eu-west-1"
 CHUNK = 7
-BUILDERS = {SCOPE: 31, "111122223333/us-east-1": 14, "444455556666/us-east-1": 7}  # the fourth scope has none
+BUILDERS = {SCOPE: 17, "111122223333/us-east-1": 14, "444455556666/us-east-1": 7}  # the fourth scope has none
 IMAGES = {SCOPE: 9, "444455556666/eu-west-1": 2}
 SECOND_RESOURCE = """
 doc = "AppStream images."
@@ -66,7 +66,7 @@ def test_chunks_of_seven_resumed_to_the_end_equal_one_full_run(aws: Emulator, tm
         waiting += [(task, outcome.resume_token)] if outcome.resume_token else []
 
     assert {str(task): count for task, count in chunks.items()} == {
-        f"image_builders@{SCOPE}": 5,
+        f"image_builders@{SCOPE}": 3,
         "image_builders@111122223333/us-east-1": 2,
         f"images@{SCOPE}": 2,
     }
