@@ -16,6 +16,7 @@ def connection(store: Store) -> duckdb.DuckDBPyConnection:
         "autoinstall_known_extensions = false",
         "autoload_known_extensions = false",
         "python_enable_replacements = false",
+        "enable_progress_bar = false",
         f"temp_directory = {sql.literal(store.scratch)}",
     ):
         con.execute(f"set {setting}")
