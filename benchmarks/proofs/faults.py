@@ -123,7 +123,9 @@ class _Exports:
         regions = REGIONS[: self._size.regions]
         extract: dict[str, float] = {"workers": self._size.workers, "max_attempts": self._size.attempts}
         extract |= {"task_timeout_s": STALL_S} if self._kind == STALL else {}
-        return exporter.run(settings_of(self._aws.url, accounts, regions, **extract), self._folder, BOUND_S)
+        return exporter.run(
+            settings_of(self._aws.url, accounts, regions, **extract), self._folder, BOUND_S, publish=False
+        )
 
     def _judge(
         self, what: str, export: Mapping[str, Any], served: Mapping[str, Any] | None, before: World, tally: _Tally

@@ -45,7 +45,7 @@ def prove(size: Size, folder: Path) -> Findings:
         settings = settings_of(aws.url, doors, REGIONS[: size.regions], workers=size.workers)
 
         def export() -> _Export:
-            costs = exporter.run(settings, folder, BOUND_S)
+            costs = exporter.run(settings, folder, BOUND_S, publish=False)
             return _Export(aws.world, costs["exit_code"], seen(folder / "warehouse"), aws.change(fault_rate=0.0))
 
         rounds = [_faulty(aws, size, export) for _ in range(size.rounds)]

@@ -151,7 +151,7 @@ def _content(found: Findings, first: _Run, second: _Run) -> list[list[object]]:
 
 
 def _seconds(*runs: _Run) -> list[list[object]]:
-    names = {"sweep_s": "sweep", "commit_s": "commit", "catalog_s": "catalog", "total_s": "run() in all"}
-    rows: list[list[object]] = [[text, *(float(run.export[name]) for run in runs)] for name, text in names.items()]
+    names = [name for name in runs[0].export if name.endswith("_s") and not name.endswith("_cpu_s")]
+    rows: list[list[object]] = [[n.removesuffix("_s"), *(float(run.export[n]) for run in runs)] for n in names]
     per_call = [1000 * run.export["sweep_cpu_s"] / run.calls() for run in runs]
     return [*rows, ["CPU of the sweep per call, ms", *per_call]]
