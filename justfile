@@ -18,6 +18,10 @@ lint:
     uv run appstream-export contracts render --check
     uv run dg check defs
 
+# promises under scale, faults, many threads and throttling, by real runs: `just prove faults`, `just prove --quick`
+prove *args:
+    uv run python -m benchmarks.proofs {{args}}
+
 # rewrite what is generated: docs/tables, formatting
 generate:
     uv run appstream-export contracts render

@@ -104,7 +104,10 @@ class Exporter(Child):
         super().__init__("benchmarks.exporter", environ=environ)
 
     def run(self, mapping: Mapping[str, Any], folder: Path, timeout_s: float, **request: Any) -> dict[str, Any]:
-        """Export once for real, with these settings as their file would say them; raises Hung."""
+        """Export once for real, with these settings as their file would say them; raises Hung.
+
+        `request` are fields of `Request`: `publish=False` leaves out what follows the commit.
+        """
         return self.ask({"mapping": mapping, "folder": str(folder), "request": request}, timeout_s)
 
 

@@ -193,7 +193,7 @@ def known(settings: Settings) -> Known | None:
     head = manifest.head(store) if store else None
     if store is None or head is None:
         return None
-    tasks = frozenset(_task(row) for row in head_scope_runs(store, head))
+    tasks = frozenset(_task(row) for row in head_rows(store, head, "scope_runs", ("resource", "account_id", "region")))
     return Known(accounts=head_rows(store, head, "accounts"), tasks=tasks)
 
 

@@ -13,7 +13,7 @@ from pipelines.scope import Outcome, Page, Task, Watch
 from pipelines.tables import Gathered, Gatherer
 from pipelines.tables.gather import KnownValues
 
-SPILL_ITEMS = 50_000  # some 60 MB of flat rows: what a sweep holds before it writes a part
+SPILL_ITEMS = 10_240  # some 8 MB of flat rows, one row group: larger parts are no quicker, and cost memory
 
 Write = Callable[[Mapping[str, pa.Table]], None]
 

@@ -1,13 +1,17 @@
-"""`python -m benchmarks.proofs [NAME]... [--quick]`: print figures; 1 when one is broken."""
+"""`python -m benchmarks.proofs [NAME]...`: prove promises by real runs, print figures; 1 when one is broken."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import perf_counter
 from typing import Any
 
-from benchmarks.findings import Findings, environment, say
+from benchmarks.children import Hung
+from benchmarks.findings import Findings, environment, markdown, say, surroundings, text_of
 from benchmarks.proofs import (
     connect,
     engines,
@@ -39,26 +43,56 @@ PROOFS: Mapping[str, tuple[Callable[[Any, Path], Findings], Any, Any]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """One proof, done."""
+
+    name: str
+    found: Findings
+    seconds: float
+
+    def line(self) -> list[object]:
+        """Its row in the summary."""
+        figures = ", ".join(f"{name} {text_of(value)}" for name, value in self.found.figures.items())
+        return [self.name, self.found.title.partition(": ")[2], figures or "-", self.found.verdict, self.seconds]
+
+    def record(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        return {"name": self.name, "seconds": self.seconds, "verdict": self.found.verdict} | asdict(self.found)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Prove what is named, or everything."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.proofs", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="PROOF", help=f"some of {', '.join(PROOFS)}; all without one")
-    parser.add_argument("--quick", action="store_true", help="small sizes: two minutes instead of a quarter of an hour")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(PROOFS)}; all without one")
+    parser.add_argument("--quick", action="store_true", help="small sizes: minutes instead of an hour")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there too")
     flags = parser.parse_args(argv)
     if unknown := set(flags.names) - set(PROOFS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(PROOFS)}")
+    here = surroundings()
     say(environment())
-    broken = [what for name in flags.names or PROOFS for what in _prove(name, flags.quick).broken]
-    say(f"\n{len(broken)} promises broken" if broken else "\nEvery promise was kept.")
+    proved = [_prove(name, flags.quick) for name in flags.names or PROOFS]
+    say("\n" + markdown(["proof", "what", "figures", "verdict", "s"], [each.line() for each in proved]))
+    if flags.json:
+        told = {"environment": here, "quick": flags.quick, "proofs": [each.record() for each in proved]}
+        flags.json.write_text(json.dumps(told, indent=1) + "\n")
+    broken = sum(len(each.found.broken) for each in proved)
+    say(f"\n{broken} promises broken" if broken else "\nEvery promise was kept.")
     return 1 if broken else 0
 
 
-def _prove(name: str, quick: bool) -> Findings:
+def _prove(name: str, quick: bool) -> Proved:
     prove, full, small = PROOFS[name]
+    began = perf_counter()
     with TemporaryDirectory(prefix=f"proof-{name}-") as folder:
-        found = prove(small if quick else full, Path(folder))
+        try:
+            found = prove(small if quick else full, Path(folder))
+        except Hung as hung:
+            found = Findings(name.title())
+            found.promise(False, str(hung))
     say(f"\n{found}")
-    return found
+    return Proved(name, found, perf_counter() - began)
 
 
 if __name__ == "__main__":

@@ -45,12 +45,17 @@ def prove(size: Size, folder: Path) -> Findings:
         settings = settings_of(aws.url, doors, REGIONS[: size.regions], workers=size.workers)
 
         def export() -> _Export:
-            costs = exporter.run(settings, folder, BOUND_S)
+            costs = exporter.run(settings, folder, BOUND_S, publish=False)
             return _Export(aws.world, costs["exit_code"], seen(folder / "warehouse"), aws.change(fault_rate=0.0))
 
         rounds = [_faulty(aws, size, export) for _ in range(size.rounds)]
         found.table(["figure", *(f"round {n + 1}" for n in range(size.rounds)), "promise", ""], _leaks(found, rounds))
         found.table(["figure", "found", "promise", ""], _misled(found, aws, export, profiles))
+        found.figures = {
+            "faults met": sum(sum(each.served["faults"].values()) for each in rounds),
+            "builders": sum(len(s.rows) for each in rounds for s in each.scopes.values()),
+            "foreign": sum(foreign(each.scopes) for each in rounds),
+        }
     return found
 
 

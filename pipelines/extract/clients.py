@@ -97,7 +97,7 @@ class Clients:
             return self._exchange(service, region, operation, params, call)
         except ExportError:
             raise
-        except (BotoCoreError, ClientError, ResponseParserError, ValueError) as error:
+        except (BotoCoreError, ClientError, ResponseParserError, ValueError, LookupError) as error:
             # from None: botocore's texts may hold whole answers and signatures, which a traceback would print
             raise scope_error(error, operation, call.all_secrets) from None
 

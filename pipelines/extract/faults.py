@@ -43,7 +43,8 @@ def scope_error(error: Exception, operation: str, secrets: Sequence[str | None] 
     """What a failed call means for its scope."""
     if isinstance(error, aws.ClientError):
         return _refusal(error.response, operation, secrets)
-    if isinstance(error, ResponseParserError):  # its text repeats the answer, credentials and all
+    # The parser's own text repeats the answer, credentials and all; XML of another kind (a proxy's page) it looks up.
+    if isinstance(error, ResponseParserError | LookupError):
         return malformed(operation, "the answer is damaged")
     code = next((code for kind, code in _WIRE if isinstance(error, kind)), None)
     if code is None:

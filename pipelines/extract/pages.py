@@ -52,6 +52,9 @@ class Resume:
         return found
 
 
+_FIRST_PAGE = Resume("", None, 0)
+
+
 def resumed_task(text: str) -> str | None:
     """The task that a starting token of our own goes on with; None where the token is AWS's, or damaged."""
     try:
@@ -73,10 +76,8 @@ class Scan:
         self.due_at: float | None = None
         """When it must be through, on the monotonic clock; None before its first call."""
         self._listing, self._ask, self._clients, self._sessions = listing, ask, clients, sessions
-        self._start = Resume.parse(ask.starting_token, task) if ask.starting_token else Resume(str(task), None, 0)
+        self._start = Resume.parse(ask.starting_token, task) if ask.starting_token else _FIRST_PAGE
         self._lists_all = self._start.lists_all or not listing.takes_names
-        self._wanted = frozenset(ask.names)
-        self._found: set[str] = set()
         self._api_calls = self._throttles = self._retries = self._restarts = 0
         self._resume: Resume | None = None
         self._rewind()
@@ -118,9 +119,9 @@ class Scan:
     def _rewind(self) -> None:
         """Nothing of an earlier scan counts: AWS may have lost items since, and others twice."""
         self._pages = self._items = 0
-        self._found.clear()
+        self._wanted = dict.fromkeys(self._ask.names, False)  # whether it was found
         self._token, self._skip, self._kept, self._empty = self._start.token, self._start.offset, 0, 0
-        self._seen = {self._token} if self._token is not None else set()
+        self._seen: dict[str, int] = {self._token: 0} if self._token is not None else {}
 
     def _call(self, call: Call) -> dict[str, Any]:
         names = () if self._lists_all else self._ask.names
@@ -173,13 +174,13 @@ class Scan:
     def _check_bounds(self, items: list[Any], token: str | None) -> None:
         self._empty = 0 if items else self._empty + 1
         if token is not None and token in self._seen:
-            self._stop_asking("page loop: AWS gave a page token for the second time")
+            self._stop_asking(f"page loop: AWS gave the token of page {self._seen[token] + 1} for the second time")
         if token is not None and self._empty >= EMPTY_PAGES_MAX:
             self._stop_asking(f"{EMPTY_PAGES_MAX} empty pages in a row, and a token for one more")
         if token is not None and self._pages + 1 >= PAGES_MAX:
             self._stop_asking(f"{PAGES_MAX} pages, and a token for one more")
         if token is not None:
-            self._seen.add(token)
+            self._seen[token] = self._pages + 1
 
     def _stop_asking(self, why: str) -> None:
         operation = self._listing.operation
@@ -203,7 +204,7 @@ class Scan:
         name = dig(item, self._listing.key)
         if not isinstance(name, str) or name not in self._wanted:
             return not self._lists_all  # AWS chose; what it sent is kept, even without a name
-        self._found.add(name)
+        self._wanted[name] = True
         return True
 
     def _partial(self) -> str | None:
@@ -211,7 +212,7 @@ class Scan:
         why = []
         if self._wanted:
             why.append(f"only names {', '.join(self._ask.names)} were asked for")
-            if self._resume is None and (missing := [n for n in self._ask.names if n not in self._found]):
+            if self._resume is None and (missing := [name for name, found in self._wanted.items() if not found]):
                 why.append(f"not found: {', '.join(missing)}")
         if self._ask.starting_token:
             why.append("started at a token, not at the first item")

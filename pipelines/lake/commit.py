@@ -5,21 +5,21 @@ created only if no other run took its number. Who comes second starts over from 
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
-from pipelines.contracts import Contract
+from pipelines.contracts import Contract, arrow
 from pipelines.contracts.contract import operational_table
 from pipelines.errors import Conflict, StorageFailed
 from pipelines.lake import layout, sql
 from pipelines.lake.attempt import Account, Attempt, Price, RunFacts, Work, remove_quietly, utc_now
 from pipelines.lake.draft import Draft
-from pipelines.lake.engine import connection
 from pipelines.lake.manifest import Manifest, find_attempt, head, read
-from pipelines.lake.staging import records
+from pipelines.lake.parquet import read_part
 from pipelines.lake.store import Store, storage_errors
 from pipelines.scope import Outcome, Task
 
@@ -74,11 +74,16 @@ def head_scope_runs(store: Store, manifest: Manifest) -> list[dict[str, Any]]:
     return head_rows(store, manifest, "scope_runs")
 
 
-def head_rows(store: Store, manifest: Manifest, name: str) -> list[dict[str, Any]]:
-    """The rows of an operational table in a snapshot, without snapshot_id."""
-    table = operational_table(name)
-    with storage_errors(store), sql.reading_errors(), closing(connection(store)) as con:
-        return records(con, table, sql.rows(table, [manifest.tables[table.name]], store.uri))
+def head_rows(store: Store, manifest: Manifest, name: str, only: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The rows of an operational table in a snapshot: these columns, or all that its files have.
+
+    Read without DuckDB, which a sweep need not load before it asks.
+    """
+    whole = arrow.schema(operational_table(name))
+    wanted = pa.schema([whole.field(column) for column in only]) if only else whole
+    with storage_errors(store):
+        parts = [read_part(store, file.path, wanted) for file in manifest.tables[name].files]
+    return pa.concat_tables(parts).to_pylist()
 
 
 def _built(work: Work, base: Manifest | None, rebase: int) -> Manifest | None:

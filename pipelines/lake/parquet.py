@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.contracts import Table, arrow
+from pipelines.errors import StorageFailed
 from pipelines.lake.manifest import FileEntry
 from pipelines.lake.store import Store
 
@@ -37,6 +38,16 @@ def write_rows(store: Store, path: str, schema: pa.Schema, parts: Iterable[pa.Ta
 def opened(store: Store, path: str) -> pq.ParquetFile:
     """A file of the lake, page checksums verified on reading."""
     return pq.ParquetFile(pa.BufferReader(store.read_bytes(path)), page_checksum_verification=True)
+
+
+def read_part(store: Store, path: str, schema: pa.Schema) -> pa.Table:
+    """These columns of a whole file; one that an older file lacks is null. Raises StorageFailed where it is damaged."""
+    try:
+        rows = opened(store, path).read(schema.names)
+        columns = [rows[f.name] if f.name in rows.column_names else pa.nulls(rows.num_rows, f.type) for f in schema]
+        return pa.table(columns, names=schema.names).cast(schema)
+    except pa.ArrowException as error:
+        raise StorageFailed(f"{store.uri(path)}: {str(error).splitlines()[0]}") from error
 
 
 def groups(file: pq.ParquetFile) -> Iterator[pa.Table]:

@@ -16,7 +16,7 @@ from pipelines.contracts.contract import operational_table
 from pipelines.scope import Page
 from pipelines.tables.flatten import Flattener
 
-BATCH_ITEMS = 4_096  # from 40 pages on, the cost of a call into Arrow no longer shows
+BATCH_ITEMS = 2_048  # from 40 pages on, the cost of a call into Arrow no longer shows
 BATCH_PAGES = 1_024  # most pages of a sparse organization are empty: do not hold them for ever
 KnownValues = Mapping[tuple[str, str], tuple[str, ...]]
 
@@ -102,7 +102,9 @@ class Gatherer:
     def _settle(self, landed: dict[str, pa.Table], tasks: list[int]) -> Gathered:
         items = landed[self._contract.name]
         repeated = _repeated(items, self._contract.item_key)
-        single = {name: t.filter(pc.invert(pc.is_in(t["_item"], repeated))) for name, t in landed.items()}
+        single = landed
+        if len(repeated):  # rare; a filter that keeps every row would copy all of them
+            single = {name: t.filter(pc.invert(pc.is_in(t["_item"], repeated))) for name, t in landed.items()}
         counts = _count(tasks, items, single[self._contract.name], single["quarantine"])
         drift = self._drift(single, set(tasks))
         return Gathered(
@@ -148,4 +150,5 @@ def _count(tasks: list[int], items: pa.Table, rows: pa.Table, quarantine: pa.Tab
 
 
 def _per_task(table: pa.Table) -> Counter[int]:
-    return Counter({e["values"]: e["counts"] for e in pc.value_counts(table["_task"].combine_chunks()).to_pylist()})
+    tasks, counts = pc.value_counts(table["_task"].combine_chunks()).flatten()
+    return Counter(dict(zip(tasks.to_pylist(), counts.to_pylist(), strict=True)))

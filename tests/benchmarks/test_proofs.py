@@ -29,7 +29,7 @@ def test_many_scopes_take_few_connections_and_one_role_session_each_and_only_den
 def test_whatever_goes_wrong_ok_scopes_are_the_truth_and_the_others_keep_their_rows(tmp_path: Path) -> None:
     few = faults.Size(accounts=3, regions=3, items=4, attempts=2, rates=(0.25,), seeds=(1,))
 
-    assert faults.prove(replace(few, kinds=("truncated", "mixed")), tmp_path).broken == []
+    assert faults.prove(replace(few, kinds=("mixed",)), tmp_path).broken == []
 
 
 def test_no_builder_lands_under_a_foreign_account_and_a_wrong_profile_deletes_nothing(tmp_path: Path) -> None:
@@ -39,12 +39,14 @@ def test_no_builder_lands_under_a_foreign_account_and_a_wrong_profile_deletes_no
 
 
 def test_all_scopes_land_under_throttling_with_the_rows_of_a_plain_script(tmp_path: Path) -> None:
-    size = storm.Size(accounts=4, regions=3, items=6, workers=4, calls_per_s=4, rivals=("standard",))
+    size = storm.Size(
+        accounts=4, regions=3, items=6, workers=4, calls_per_s=4, rivals=("standard",), rounds=1, is_timed=False
+    )
 
     found = storm.prove(size, tmp_path)
 
     assert found.broken == []
-    assert found.tables[0].count("| equal ") == 2
+    assert str(found.tables[0]).count("| equal ") == 2
 
 
 def test_readers_that_join_feeds_while_runs_publish_meet_no_error_and_no_mixed_answer(tmp_path: Path) -> None:

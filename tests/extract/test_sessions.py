@@ -127,10 +127,16 @@ def test_a_role_that_fails_for_a_moment_is_asked_again(fault: Reply, wire: Wire,
     assert len(wire.asked("AssumeRole")) == 2
 
 
-def test_an_answer_of_sts_without_credentials_is_malformed(wire: Wire, asking: Asking) -> None:
-    wire.always(f"sts/{A}", Reply(b"<AssumeRoleResponse><AssumeRoleResult/></AssumeRoleResponse>"))
+@pytest.mark.parametrize(
+    "body",
+    [b"<AssumeRoleResponse><AssumeRoleResult/></AssumeRoleResponse>", b"<AssumeRoleResponse/>", b"<html>proxy</html>"],
+)
+def test_an_answer_of_sts_without_credentials_is_malformed(body: bytes, wire: Wire, asking: Asking) -> None:
+    asking.extract["max_attempts"] = 2
+    wire.always(f"sts/{A}", Reply(body))
 
     assert asking.run().statuses == {f"{A}/{EU}": "malformed"}
+    assert len(wire.asked("AssumeRole")) == 2
 
 
 def test_credentials_that_expire_in_mid_scan_are_renewed_once(wire: Wire, asking: Asking) -> None:
