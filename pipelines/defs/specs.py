@@ -173,7 +173,9 @@ def _feeds(contracts: Sequence[Contract], settings: Settings, known: Mapping[str
             doc=f"{feed.doc}\n\nKey: `{feed.key}`.",
             version=feed.sql,
             columns=feed.columns,
-            reads=_keys(reads, known) if feed.name != STATUS else tuple(feed_key(f.name) for f in made if f.name != STATUS),
+            reads=_keys(reads, known)
+            if feed.name != STATUS
+            else tuple(feed_key(f.name) for f in made if f.name != STATUS),
         )
 
 

@@ -10,12 +10,12 @@ from pipelines import __version__
 from pipelines.contracts import load_all
 from pipelines.defs.assets import POOL
 from pipelines.defs.resources import loaded, plainly, warehouse
-from pipelines.lake import garbage, retention
+from pipelines.lake import catalog, garbage, retention
 from pipelines.lake.verify import verify
 
 PROBLEMS_MAX = 50
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-KEPT_MIN = 20
+KEPT_MIN = 10
 """Finished runs of each job that stay however old: the newest materializations of every asset are theirs."""
 
 
@@ -33,7 +33,7 @@ class PruneConfig(dg.Config):
 
 @dg.op(pool=POOL, out=dg.Out(dg.Nothing), description="Lets go of snapshots that the retention does not keep.")
 def thin(context: dg.OpExecutionContext, config: UpkeepConfig) -> None:
-    """A commit of kind thin; its figures are the output's metadata."""
+    """A commit of kind thin, and a catalog that shows it; its figures are the output's metadata."""
     settings = loaded()
     store = warehouse(settings)
     with plainly():
@@ -44,6 +44,8 @@ def thin(context: dg.OpExecutionContext, config: UpkeepConfig) -> None:
             tool_version=__version__,
             dry_run=config.dry_run,
         )
+        if done.seq is not None:
+            catalog.publish(store, load_all(), root=settings.lake.catalog_root)
     context.log.info(str(done))
     context.add_output_metadata(
         {"dropped": len(done.dropped), "retained": done.retained, "bytes_freed": done.bytes_freed}

@@ -93,7 +93,7 @@ def test_settings_switch_the_schedule_on_and_name_owners_the_dashboard_and_the_a
     assert made.resolve_sensor_def("alert_on_red").default_status is dg.DefaultSensorStatus.RUNNING
     assert dashboard.metadata["url"].value == "https://bi.example.com/d/1"
     assert dashboard.parent_keys == {k for k in made.resolve_asset_graph().get_all_asset_keys() if k.path[0] == "feeds"}
-    assert feed.owners == ["a@example.com"]
+    assert list(feed.owners) == ["a@example.com"]
     assert dg.AssetKey("accounts") in feed.parent_keys, "its labels come from there"
 
 

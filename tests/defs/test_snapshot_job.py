@@ -103,10 +103,6 @@ def test_feeds_that_cannot_be_published_are_told_and_neither_made_nor_red(
         assert [name for name, passed in checks(result).items() if not passed] == ["feeds_are_published"]
 
 
-def test_a_check_of_severity_error_turns_the_run_red(configured: Export, instance: dg.DagsterInstance) -> None:
-    """A builder that comes from an Arn of no account of ours cannot land, so a duplicate is made by hand."""
-
-
 def test_a_retry_policy_does_not_repeat_a_blocking_check(configured: Export, instance: dg.DagsterInstance) -> None:
     configured.aws.fail(SICK, "deny")
     with dg.execute_job(dg.reconstructable(retried_job), instance) as result:

@@ -1,0 +1,136 @@
+"""Dagster's pages as operators see them, in a real browser: lineage, columns, plots, a red run, and how it turns green.
+
+With SCREENSHOTS=FOLDER the pages are kept as PNG, which is how those of docs/images were made.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from pipelines.emulator import Emulator
+from pipelines.emulator.items import image_builder
+from tests import browser
+from tests.browser import Watched, watched
+from tests.defs.exports import as_toml, execute
+from tests.defs.servers import ROOT, ask, dagster_dev, wait_until
+from tests.export import ACCOUNTS, Export
+
+SICK = f"{ACCOUNTS[0]}/eu-west-1"
+PATIENCE_MS = 60_000
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A running Dagster with two runs behind it, a green one and then a red one; AWS is well again."""
+
+    url: str
+    seen: Watched
+    green: str
+    red: str
+    export: Export
+
+    @property
+    def page(self) -> Page:
+        """What the browser shows."""
+        return self.seen.page
+
+    def open(self, path: str) -> None:
+        """Go to a page of Dagster's."""
+        self.page.goto(f"{self.url}{path}")
+
+    def keep(self, name: str) -> None:
+        """The page as a picture, where somebody wants it."""
+        if folder := os.environ.get("SCREENSHOTS"):
+            self.page.wait_for_timeout(1500)
+            self.page.screenshot(path=Path(folder) / f"{name}.png")
+
+    def text(self, text: str | re.Pattern[str]) -> Locator:
+        """The first place that says so."""
+        return self.page.get_by_text(text).first
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """One browser for all tests of the module."""
+    with browser.chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shown(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    """`dagster dev` with the dagster.yaml that is shipped."""
+    folder = tmp_path_factory.mktemp("pages")
+    home = folder / "home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
+    with Emulator() as aws, pytest.MonkeyPatch.context() as patch:
+        export = Export(aws, folder)
+        file = folder / "appstream-export.toml"
+        file.write_text(as_toml(export, '[dagster]\ndashboard_url = "https://bi.example.com/d/1"\n'))
+        patch.setenv("APPSTREAM_EXPORT_CONFIG", str(file))
+        runs = []
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            for n, fault in enumerate((None, "deny")):
+                for scope in (f"{account}/{region}" for account in ACCOUNTS for region in export.regions):
+                    aws.put(scope, *(image_builder(f"builder-{i}", scope=scope) for i in range(3 + n)))
+                if fault:
+                    aws.fail(SICK, fault)
+                with execute(instance) as result:
+                    runs.append(result.run_id)
+        aws.heal()
+        aws.reset_calls()
+        with dagster_dev(home, {}) as url:
+            seen = watched(chromium, width=1440, height=900)
+            seen.page.set_default_timeout(PATIENCE_MS)
+            seen.page.route(lambda address: not address.startswith(url), lambda route: route.abort())
+            yield Shown(url, seen, *runs, export)
+            seen.page.close()
+
+
+def test_the_lineage_goes_from_tables_to_the_dashboard(shown: Shown) -> None:
+    shown.open("/asset-groups")
+    for group in ("tables", "export", "marts", "feeds", "report", "dashboards"):
+        expect(shown.text(re.compile(f"^{group}$"))).to_be_visible(timeout=PATIENCE_MS)
+    shown.keep("lineage")
+
+
+def test_an_asset_shows_what_its_columns_mean_and_its_numbers_as_plots(shown: Shown) -> None:
+    shown.open("/assets/image_builders")
+    expect(shown.text("One row per image builder in a scope.")).to_be_visible(timeout=PATIENCE_MS)
+    expect(shown.text("Name, unique per account and region.")).to_be_visible(timeout=PATIENCE_MS)
+    shown.keep("asset")
+    shown.open("/assets/image_builders?view=events")
+    expect(shown.text("running")).to_be_visible(timeout=PATIENCE_MS)
+    shown.keep("plots")
+
+
+def test_a_red_run_is_reexecuted_from_failure_asks_what_failed_and_is_green(shown: Shown) -> None:
+    shown.open(f"/runs/{shown.red}")
+    expect(shown.text("1 blocking asset check failed with ERROR severity")).to_be_visible(timeout=PATIENCE_MS)
+    shown.keep("red_run")
+    shown.page.get_by_role("button", name="Re-execute").click()
+    wait_until(lambda: len(runs(shown)) == 3, "the run is launched")
+    newest = runs(shown)[0]
+    wait_until(lambda: runs(shown)[0]["status"] in ("SUCCESS", "FAILURE"), "the run ends")
+    shown.open(f"/runs/{newest['id']}")
+    expect(shown.text("Success")).to_be_visible(timeout=PATIENCE_MS)
+    shown.keep("green_run")
+
+    assert runs(shown)[0]["status"] == "SUCCESS"
+    assert shown.export.calls() == [SICK]
+    assert shown.export.statuses()[SICK] == "ok"
+
+
+def test_no_page_asks_anybody_else_for_anything(shown: Shown) -> None:
+    assert [url for url in shown.seen.asked if not url.startswith((shown.url, "data:", "blob:"))] == []
+
+
+def runs(shown: Shown) -> list[dict[str, str]]:
+    """Newest first."""
+    return ask(shown.url, "{ runsOrError { ... on Runs { results { id status } } } }")["runsOrError"]["results"]
