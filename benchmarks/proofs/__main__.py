@@ -1,4 +1,4 @@
-"""`python -m benchmarks.proofs [scale|faults|isolation|storm]... [--quick]`: print figures; 1 when one is broken."""
+"""`python -m benchmarks.proofs [scale|faults|isolation|storm|events]... [--quick]`: figures; 1 when one is broken."""
 
 import argparse
 import sys
@@ -8,13 +8,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.findings import Findings, environment, say
-from benchmarks.proofs import faults, isolation, scale, storm
+from benchmarks.proofs import events, faults, isolation, scale, storm
 
 PROOFS: Mapping[str, tuple[Callable[[Any, Path], Findings], Any, Any]] = {
     "scale": (scale.prove, scale.FULL, scale.QUICK),
     "faults": (faults.prove, faults.FULL, faults.QUICK),
     "isolation": (isolation.prove, isolation.FULL, isolation.QUICK),
     "storm": (storm.prove, storm.FULL, storm.QUICK),
+    "events": (events.prove, events.FULL, events.QUICK),
 }
 
 

@@ -8,7 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from pipelines.contracts import Contract, load_all
-from pipelines.defs.checks import NAMED_MAX, check_results, check_specs
+from pipelines.defs.checks import NAMED_MAX, check_results, check_specs, coverage_result
 from pipelines.defs.resources import loaded, plainly
 from pipelines.defs.specs import EXPORT, FEEDS, MARTS, REPORT, TABLES, Shown, lineage, spec
 from pipelines.defs.watch import LoggingWatch
@@ -21,6 +21,7 @@ from pipelines.settings import Settings
 POOL = "warehouse"
 """Whoever commits holds it, so that snapshots never overlap."""
 ASSET = "snapshot_tables"
+_MENDED = "Everything has landed all the same. Re-execute from failure: only what failed is asked again."
 
 
 class SnapshotConfig(dg.Config):
@@ -70,6 +71,8 @@ def snapshot_asset(
                 told["dagster/column_lineage"] = columns[asset.key]
             yield dg.MaterializeResult(asset_key=asset.key, metadata=told)
         yield from check_results(result, assets)
+        if not result.is_covered:
+            context.log.error(f"{coverage_result(result).description} {_MENDED}")
 
     return snapshot
 

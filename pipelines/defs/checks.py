@@ -86,8 +86,9 @@ def _coverage(result: RunResult) -> str:
         return "Nothing was left to ask: every scope of this run has answered."
     if not result.failed:
         return f"All {result.answered} asked scopes answered."
-    failed, asked = len(result.failed), len(result.outcomes)
-    return f"{failed} of {asked} asked scopes failed; they keep their last good rows, marked stale."
+    failed, asked, first = len(result.failed), len(result.outcomes), result.failed[0]
+    such = f"{failed} of {asked} asked scopes failed, such as {first.task.scope} ({first.status})"
+    return f"{such}; they keep their last good rows, marked stale."
 
 
 def _placed(assets: Sequence[Shown]) -> Iterator[tuple[SqlFile, dg.AssetKey]]:

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.findings import Findings
 from benchmarks.proofs import __main__ as command
-from benchmarks.proofs import faults, isolation, scale, storm
+from benchmarks.proofs import events, faults, isolation, scale, storm
 from benchmarks.warehouse import Seen, foreign, mismatches
 from benchmarks.world import World, account_id
 
@@ -45,6 +45,10 @@ def test_all_scopes_land_under_throttling_with_the_rows_of_a_plain_script(tmp_pa
 
     assert found.broken == []
     assert found.tables[0].count("| equal ") == 2
+
+
+def test_dagsters_event_log_is_flat_in_scopes_and_a_reexecution_asks_what_was_denied(tmp_path: Path) -> None:
+    assert events.prove(events.Size(worlds=((1, 4), (2, 6))), tmp_path).broken == []
 
 
 def answer(world: World, status: str = "ok") -> Seen:

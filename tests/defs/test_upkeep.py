@@ -23,7 +23,7 @@ def test_maintenance_thins_collects_and_verifies_and_is_red_where_a_byte_has_cha
     with dg.execute_job(dg.reconstructable(maintenance_job), instance) as clean:
         assert clean.success
     assert configured.sql("select kind from snapshots order by seq")[-1] == "thin"
-    damaged = next(Path(configured.warehouse).rglob("tables/image_builders/*/*.parquet"))
+    damaged = sorted(Path(configured.warehouse).rglob("tables/image_builders/*/*.parquet"))[-1]
     damaged.chmod(0o600)
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
     with dg.execute_job(dg.reconstructable(maintenance_job), instance) as red:
