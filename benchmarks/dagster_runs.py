@@ -14,7 +14,6 @@ import dagster as dg
 from benchmarks.findings import say
 from pipelines.definitions import defs
 
-
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 

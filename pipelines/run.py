@@ -371,7 +371,7 @@ def republish(settings: Settings, contracts: Sequence[Contract]) -> list[str]:
     """Make feeds and report anew where there are any, so that they show nothing that was erased; what failed."""
     store, watch = _store(settings), Watch()
     is_fed, is_told = feeds.is_published(store), store.exists(layout.REPORT)
-    unfed = _publish_feeds(settings, contracts, store, {}, watch) if is_fed else None
+    _, unfed = _publish_feeds(settings, contracts, store, {}, watch) if is_fed else (None, None)
     untold = _report(settings, store, watch) if is_told else None
     return [problem for problem in (unfed, untold) if problem]
 

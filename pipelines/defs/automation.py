@@ -72,8 +72,8 @@ def _schedule(job: str, cron: str | None, otherwise: str, timezone: str) -> dg.S
 def _told(context: dg.RunFailureSensorContext) -> dict[str, object]:
     """What the webhook gets: `text` is what chats show, the rest is for programs."""
     run = context.dagster_run
-    failed = [event.event_specific_data for event in context.get_step_failure_events()]
-    why = next((data.error.message.strip() for data in failed if data.error), context.failure_event.message or "")
+    errors = [event.step_failure_data.error for event in context.get_step_failure_events()]
+    why = next((error.message.strip() for error in errors if error), context.failure_event.message or "")
     return {
         "text": f"{run.job_name} is red: {why}",
         "job": run.job_name,

@@ -1,7 +1,7 @@
 """What steps stand on: the settings, the warehouse, and failures that are one line instead of a traceback."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import dagster as dg
@@ -14,7 +14,7 @@ from pipelines.settings import Settings
 
 
 @contextmanager
-def plainly() -> Iterator[None]:
+def plainly() -> Generator[None]:
     """Our own errors end the step with their message. Nothing is retried here: a run has done so where it helps."""
     try:
         yield

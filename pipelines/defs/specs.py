@@ -74,7 +74,7 @@ def spec(asset: Shown, settings: Settings, freshness: dg.FreshnessPolicy | None 
         deps=asset.reads,
         description=asset.doc,
         group_name=asset.group,
-        kinds=_KINDS[asset.group],
+        kinds=set(_KINDS[asset.group]),
         owners=settings.dagster.owners,
         tags=tags,
         code_version=sha256(asset.version.encode()).hexdigest()[:12],

@@ -44,9 +44,10 @@ def thin(context: dg.OpExecutionContext, config: UpkeepConfig) -> None:
             tool_version=__version__,
             dry_run=config.dry_run,
         )
-        if done.seq is not None:
-            catalog.publish(store, load_all(), root=settings.lake.catalog_root)
+        problem = catalog.refresh(store, load_all(), root=settings.lake.catalog_root) if done.seq else None
     context.log.info(str(done))
+    if problem:
+        context.log.warning(problem)
     context.add_output_metadata(
         {"dropped": len(done.dropped), "retained": done.retained, "bytes_freed": done.bytes_freed}
     )
