@@ -48,14 +48,14 @@ class Secret(str):
     def __format__(self, spec: str) -> str:
         return "***"
 
-    def reveal(self, environ: Mapping[str, str] = os.environ) -> str:
-        """The word itself; raises BadSettings when its variable is not set."""
+    def reveal(self, environ: Mapping[str, str] = os.environ, *, key: str = "external_id") -> str:
+        """The word itself; raises BadSettings, which names the settings' key, when its variable is not set."""
         text = str.__str__(self)
         if not text.startswith("env:"):
             return text
         name = text.removeprefix("env:")
         if not environ.get(name):
-            raise BadSettings(f'external_id = "env:{name}": the environment variable {name} is not set; set it')
+            raise BadSettings(f'{key} = "env:{name}": the environment variable {name} is not set; set it')
         return environ[name]
 
 

@@ -121,9 +121,9 @@ def _figures(
 def _states(result: RunResult, contracts: Sequence[Contract], settings: Settings) -> Mapping[str, Mapping[str, int]]:
     """How many items are in which state, by table, where items have one."""
     with_state = [c.item_table.name for c in contracts if "state" in {column.name for column in c.item_table.columns}]
-    if result.catalog_problem or not with_state:
+    if result.catalog_problem or result.checks_problem or not with_state:
         return {}
-    with catalog.connect(settings.warehouse, s3=settings.s3) as con:
+    with plainly(), catalog.connect(settings.warehouse, s3=settings.s3) as con:
         counted = {name: catalog.query(con, _COUNT.format(name)).to_pylist() for name in with_state}
     return {name: {row["state"]: row["items"] for row in rows} for name, rows in counted.items()}
 

@@ -46,7 +46,7 @@ def alert(settings: Settings) -> dg.SensorDefinition:
         webhook = loaded().dagster.alert_webhook
         if webhook is None:
             return dg.SkipReason("[dagster] alert_webhook is not set: nobody is told")
-        _post(webhook.reveal(), _told(context))
+        _post(webhook.reveal(key="[dagster] alert_webhook"), _told(context))
         return None
 
     return alert_on_red

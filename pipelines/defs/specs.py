@@ -163,6 +163,7 @@ def _feeds(contracts: Sequence[Contract], settings: Settings, known: Mapping[str
     files = {file.name: file for file in sqlfiles.read(FEEDS)}
     labels = settings.feeds.account_labels
     made = definitions(contracts, labels)
+    others = tuple(feed_key(feed.name) for feed in made if feed.name != STATUS)
     for feed in made:
         reads = list(files[feed.name].reads if feed.name in files else (feed.name,))
         if labels and "account_id" in {column.name for column in feed.columns}:
@@ -173,9 +174,7 @@ def _feeds(contracts: Sequence[Contract], settings: Settings, known: Mapping[str
             doc=f"{feed.doc}\n\nKey: `{feed.key}`.",
             version=feed.sql,
             columns=feed.columns,
-            reads=_keys(reads, known)
-            if feed.name != STATUS
-            else tuple(feed_key(f.name) for f in made if f.name != STATUS),
+            reads=others if feed.name == STATUS else _keys(reads, known),
         )
 
 
