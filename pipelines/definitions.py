@@ -3,21 +3,30 @@
 import dagster as dg
 
 from pipelines.contracts import load_all
+from pipelines.defs import automation, specs
 from pipelines.defs.assets import snapshot_asset
+from pipelines.defs.resources import described
+from pipelines.defs.upkeep import maintenance, prune_runs
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Assets, checks and jobs; rendered from the contracts that came along."""
-    asset = snapshot_asset(load_all())
+    """Everything that Dagster shows; rendered from contracts, SQL headers and feeds, with the settings' own words."""
+    settings, contracts = described(), load_all()
+    assets = specs.shown(contracts, settings)
+    made = snapshot_asset(contracts, assets, settings, automation.freshness(settings))
     return dg.Definitions(
-        assets=[asset],
+        assets=[made, *specs.dashboard(settings, (asset for asset in assets if asset.group == specs.FEEDS))],
         jobs=[
             dg.define_asset_job(
                 "snapshot",
-                selection=dg.AssetSelection.assets(asset),
-                description="Ask every account and region, commit a snapshot, publish the catalog.",
-            )
+                selection=dg.AssetSelection.assets(made),
+                description="Ask every account and region, commit a snapshot, publish catalog, feeds and report.",
+            ),
+            maintenance,
+            prune_runs,
         ],
+        schedules=automation.schedules(settings),
+        sensors=[automation.alert(settings)],
         executor=dg.in_process_executor,  # the run has its own threads; a process per step would only cost
     )

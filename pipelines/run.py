@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property, partial
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from threading import Event
@@ -69,6 +69,8 @@ class RunResult:
     """The same of feeds; also why they show an older snapshot than this one."""
     report_problem: str | None = None
     """The same of report.html."""
+    published: feeds.Published | None = None
+    """Feeds as they are served now; None where this run left them alone or failed to publish them."""
     discovery_problem: str | None = None
     """The accounts could not be discovered, so that the last known ones were asked: a failure of the run."""
     max_failed_ratio: float = 0.0
@@ -95,11 +97,15 @@ class RunResult:
         return len(self.failed) / counted if counted else 0.0
 
     @property
-    def exit_code(self) -> int:
-        """0, or 3 when discovery, everything or a check failed, or failures are above the accepted ratio."""
+    def is_covered(self) -> bool:
+        """Enough was seen: discovery worked, something answered, and failures are within the accepted ratio."""
         all_failed = bool(self.failed) and not self.answered
-        too_many = all_failed or self.failed_ratio > self.max_failed_ratio
-        return 3 if self.discovery_problem or self.violated or too_many else 0
+        return not (self.discovery_problem or all_failed or self.failed_ratio > self.max_failed_ratio)
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 3 when too little was seen or a check of severity error found something."""
+        return 0 if self.is_covered and not self.violated else 3
 
 
 def run(
@@ -130,10 +136,12 @@ def run(
     store = _store(settings, create=True)
     earlier = find_attempt(store, run_id=run_id, attempt_id=attempt_id)
     if earlier is not None and earlier.attempt_id == attempt_id:
-        return _result(store, earlier, settings, planned, _discovery_problem(store, earlier), asked=None)
+        made = _result(store, earlier, settings, planned, _discovery_problem(store, earlier), asked=None)
+        return _told(made, settings, contracts, request, store, watch, stop)
     chosen = _to_ask(store, limited, request, earlier)
     if not chosen and (head := manifest.head(store)) is not None:
-        return _result(store, head, settings, planned, planned.discovery_problem, asked=())
+        made = _result(store, head, settings, planned, planned.discovery_problem, asked=())
+        return _told(made, settings, contracts, request, store, watch, stop)
     facts = RunFacts(
         run_id=run_id,
         attempt_id=attempt_id,
@@ -146,24 +154,39 @@ def run(
         forced=request.force,
     )
     draft = Draft(store, all_tables(contracts), str(ULID()))
-    made = _sweep_and_commit(settings, contracts, request, draft, planned, chosen, prices, facts, watch, stop, moment)
+    head = _sweep_and_commit(settings, contracts, request, draft, planned, chosen, prices, facts, watch, stop, moment)
+    made = _result(store, head, settings, planned, planned.discovery_problem, asked=chosen)
+    made = replace(made, committed=head.snapshot_id == draft.snapshot_id)
+    return _told(made, settings, contracts, request, store, watch, stop)
+
+
+def _told(
+    made: RunResult,
+    settings: Settings,
+    contracts: Sequence[Contract],
+    request: Request,
+    store: Store,
+    watch: Watch,
+    stop: Event,
+) -> RunResult:
+    """Publish what stands, also where this call committed nothing: the one that did may have been killed before."""
     unpublished = _publish(settings, contracts, store, watch) if request.publish else None
     checked, unchecked = ((), _STOPPED + "it was checked") if stop.is_set() else _check(settings, watch)
-    result = _result(store, made, settings, planned, planned.discovery_problem, asked=chosen)
-    known = {} if unchecked else {made.seq: checked}
+    known = {} if unchecked else {made.manifest.seq: checked}
     is_fed = request.publish and settings.feeds.publish
-    unfed = untold = None
-    if is_fed:
-        feed = partial(_publish_feeds, settings, contracts, store, known, watch)
-        unfed = _unless_stopped(stop, "its feeds were published", feed)
+    published = unfed = untold = None
+    if is_fed and stop.is_set():
+        unfed = _STOPPED + "its feeds were published"
+    elif is_fed:
+        published, unfed = _publish_feeds(settings, contracts, store, known, watch)
     if request.publish:
-        untold = _unless_stopped(stop, "its report was written", partial(_report, settings, store, watch))
+        untold = _STOPPED + "its report was written" if stop.is_set() else _report(settings, store, watch)
     return replace(
-        result,
-        committed=made.snapshot_id == draft.snapshot_id,
+        made,
         catalog_problem=unpublished,
         checks=checked,
         checks_problem=unchecked,
+        published=published,
         feeds_problem=unfed,
         report_problem=untold,
     )
@@ -360,13 +383,9 @@ def republish(settings: Settings, contracts: Sequence[Contract]) -> list[str]:
     """Make feeds and report anew where there are any, so that they show nothing that was erased; what failed."""
     store, watch = _store(settings), Watch()
     is_fed, is_told = feeds.is_published(store), store.exists(layout.REPORT)
-    unfed = _publish_feeds(settings, contracts, store, {}, watch) if is_fed else None
+    _, unfed = _publish_feeds(settings, contracts, store, {}, watch) if is_fed else (None, None)
     untold = _report(settings, store, watch) if is_told else None
     return [problem for problem in (unfed, untold) if problem]
-
-
-def _unless_stopped(stop: Event, what: str, work: Callable[[], str | None]) -> str | None:
-    return _STOPPED + what if stop.is_set() else work()
 
 
 def _check(settings: Settings, watch: Watch) -> tuple[tuple[CheckResult, ...], str | None]:
@@ -386,14 +405,15 @@ def _publish_feeds(
     store: Store,
     checked: Mapping[int, Sequence[CheckResult]],
     watch: Watch,
-) -> str | None:
+) -> tuple[feeds.Published | None, str | None]:
     watch.stage("feeds")
     try:
         published = feeds.publish(store, contracts, settings.feeds, checked=checked)
     except (ExportError, OSError) as error:
         _log.debug("publishing failed", exc_info=True)
-        return f"the snapshot is committed, but its feeds could not be published: {error}"
-    return published.problem and f"the snapshot is committed, but feeds show an older one: {published.problem}"
+        return None, f"the snapshot is committed, but its feeds could not be published: {error}"
+    older = f"the snapshot is committed, but feeds show an older one: {published.problem}"
+    return published, older if published.problem else None
 
 
 def _report(settings: Settings, store: Store, watch: Watch) -> str | None:

@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import msgspec
 from msgspec import Meta, Struct
@@ -24,11 +25,8 @@ AUTO = "auto"
 """`regions = "auto"`: every region that AWS offers the service in."""
 _ROLE_NAME = re.compile(r"[\w+=,.@-]+(/[\w+=,.@-]+)*", re.ASCII)
 _ROLE_ARN = re.compile(r"arn:(aws[a-z-]*):iam::(\d{12}):role/[\w+=,.@/-]+")
-_NOT_YET = {
-    "dagster": "schedules are not built yet; take the section out",
-}
-
-
+_CRON_FIELDS = 5
+_OWNER = re.compile(r"team:[\w .-]+|[^@\s]+@[^@\s]+\.[^@\s]+")
 SESSION_MIN_S, SESSION_MAX_S = 1800, 43200
 
 
@@ -50,14 +48,14 @@ class Secret(str):
     def __format__(self, spec: str) -> str:
         return "***"
 
-    def reveal(self, environ: Mapping[str, str] = os.environ) -> str:
-        """The word itself; raises BadSettings when its variable is not set."""
+    def reveal(self, environ: Mapping[str, str] = os.environ, *, key: str = "external_id") -> str:
+        """The word itself; raises BadSettings, which names the settings' key, when its variable is not set."""
         text = str.__str__(self)
         if not text.startswith("env:"):
             return text
         name = text.removeprefix("env:")
         if not environ.get(name):
-            raise BadSettings(f'external_id = "env:{name}": the environment variable {name} is not set; set it')
+            raise BadSettings(f'{key} = "env:{name}": the environment variable {name} is not set; set it')
         return environ[name]
 
 
@@ -176,6 +174,22 @@ class FeedsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     account_labels: tuple[str, ...] = ()
 
 
+class DagsterSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[dagster]`: when Dagster runs what, who owns its assets, and who hears of red runs.
+
+    With `cron` the schedule is on from the start; without, it is there and off. `alert_webhook` is posted to, and as
+    secret as a password. Runs older than `keep_runs_days` are pruned by the job `prune_runs`.
+    """
+
+    cron: str | None = None
+    timezone: str = "UTC"
+    maintenance_cron: str | None = None
+    owners: tuple[str, ...] = ("team:appstream-export",)
+    dashboard_url: str | None = None
+    alert_webhook: Secret | None = None
+    keep_runs_days: Annotated[int, Meta(ge=1, le=3_650)] = 30
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole file. Paths are absolute once loaded; relative ones in the file are relative to the file.
 
@@ -191,6 +205,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     extract: ExtractSettings = ExtractSettings()
     lake: LakeSettings = LakeSettings()
     feeds: FeedsSettings = FeedsSettings()
+    dagster: DagsterSettings = DagsterSettings()
 
     @property
     def is_local_aws(self) -> bool:
@@ -230,7 +245,6 @@ def load(given: Path | None = None, environ: Mapping[str, str] = os.environ) -> 
 
 def from_mapping(raw: Mapping[str, Any], file: Path) -> Settings:
     """Check a parsed file. `file` is for messages, and the folder that relative paths start from."""
-    _refuse_later(raw, file)
     if isinstance(text := raw.get("regions"), str) and text != AUTO:
         raise BadSettings(f'{file}: regions: "{text}" is neither "auto" nor a list such as ["us-east-1", "eu-*"]')
     try:
@@ -245,6 +259,7 @@ def from_mapping(raw: Mapping[str, Any], file: Path) -> Settings:
     _check_endpoint("[aws]", settings.aws.endpoint_url, file)
     _check_s3(settings, file)
     _check_session(settings.aws.session_s, file)
+    _check_dagster(settings.dagster, f"{file}: [dagster]")
     labels = settings.accounts_file and absolute(settings.accounts_file, file.parent)
     prices = settings.feeds.prices and absolute(settings.feeds.prices, file.parent)
     return msgspec.structs.replace(
@@ -285,15 +300,6 @@ def absolute(place: str, folder: Path) -> str:
     return str((folder / Path(place).expanduser()).resolve())
 
 
-def _refuse_later(raw: Mapping[str, Any], file: Path) -> None:
-    for path, why in _NOT_YET.items():
-        at: Any = raw
-        for step in path.split("."):
-            at = at.get(step) if isinstance(at, Mapping) else None
-        if at is not None:
-            raise BadSettings(f"{file}: {path}: {why}")
-
-
 def _explain(error: str) -> str:
     """msgspec's message in the words of the file: `[extract] unknown key "worker"; did you mean "workers"?`."""
     message, _, path = error.partition(" - at `$")
@@ -321,6 +327,7 @@ def _known_keys(where: str) -> list[str]:
         "lake.retention": RetentionSettings,
         "lake.s3": S3Settings,
         "feeds": FeedsSettings,
+        "dagster": DagsterSettings,
     }
     kind = kinds.get(where, AccountSettings if where.startswith("accounts") else Settings)
     return sorted(field.name for field in msgspec.structs.fields(kind))
@@ -397,8 +404,34 @@ def _check_session(session_s: int, file: Path) -> None:
         raise BadSettings(f"{where} long: AWS gives a role at most {SESSION_MAX_S}, and 3600 where roles are chained")
 
 
+def _check_dagster(dagster: DagsterSettings, where: str) -> None:
+    for key, cron in (("cron", dagster.cron), ("maintenance_cron", dagster.maintenance_cron)):
+        if cron is not None and len(cron.split()) != _CRON_FIELDS:
+            raise BadSettings(f'{where} {key}: "{cron}" is not like "0 * * * *": minute, hour, day, month, weekday')
+    if not _is_timezone(dagster.timezone):
+        near = did_you_mean(dagster.timezone, sorted(available_timezones()))
+        raise BadSettings(
+            f'{where} timezone: "{dagster.timezone}" is not known{near or "; take one like Europe/Berlin"}'
+        )
+    if strange := next((owner for owner in dagster.owners if not _OWNER.fullmatch(owner)), None):
+        raise BadSettings(f'{where} owners: "{strange}" is neither an address nor like "team:cloud-costs"')
+    if dagster.dashboard_url is not None and not _is_web(dagster.dashboard_url):
+        raise BadSettings(f'{where} dashboard_url: "{dagster.dashboard_url}" is not like https://bi.example.com/d/1')
+
+
+def _is_timezone(name: str) -> bool:
+    try:
+        return bool(ZoneInfo(name))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+
+
+def _is_web(url: str) -> bool:
+    return urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname)
+
+
 def _check_endpoint(section: str, url: str | None, file: Path) -> None:
-    if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
+    if url is not None and not _is_web(url):
         raise BadSettings(f'{file}: {section} endpoint_url: "{url}" is not like http://127.0.0.1:4599')
 
 

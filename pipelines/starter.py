@@ -95,6 +95,15 @@ regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"];
 # csv = false                        # every feed as CSV too
 # file_mode = "0640"                 # of feeds: others read them
 # keep_generations = 24              # published ones that stay for readers at work
+
+[dagster]
+# cron = "0 * * * *"                 # when the schedule runs; without it, it is there and off
+# timezone = "UTC"                   # of both crons
+# maintenance_cron = "30 3 * * 0"    # thin, gc and verify; without it, only by hand
+# owners = ["team:appstream-export"]    # of every asset: addresses and team:NAME
+# dashboard_url = "https://bi.example.com/d/1"    # shown behind the feeds that it reads
+# alert_webhook = "env:ALERT_WEBHOOK"    # told of red runs, as JSON; env: reads a variable
+# keep_runs_days = 30                # what the job prune_runs leaves
 """
 POLICY, TRUST, STACK_SET = "iam/reader-policy.json", "iam/reader-trust.json", "iam/reader-stackset.json"
 HUB_POLICY, HUB_TRUST = "iam/hub-policy.json", "iam/hub-trust.json"

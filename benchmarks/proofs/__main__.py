@@ -15,6 +15,7 @@ from benchmarks.findings import Findings, environment, markdown, say, surroundin
 from benchmarks.proofs import (
     connect,
     engines,
+    events,
     faults,
     feeds,
     isolation,
@@ -40,6 +41,7 @@ PROOFS: Mapping[str, tuple[Callable[[Any, Path], Findings], Any, Any]] = {
     "lake_races": (lake_races.prove, lake_races.FULL, lake_races.QUICK),
     "lake_kills": (lake_kills.prove, lake_kills.FULL, lake_kills.QUICK),
     "lake_flips": (lake_flips.prove, lake_flips.FULL, lake_flips.QUICK),
+    "events": (events.prove, events.FULL, events.QUICK),
 }
 
 

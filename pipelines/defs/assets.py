@@ -1,65 +1,145 @@
-"""All tables of a snapshot as one multi_asset whose step is `run()`: they land together, as they are committed."""
+"""All that a run makes as one multi_asset whose step is `run()`: it lands together, as it is committed."""
 
-import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
-from pipelines import settings
-from pipelines.contracts import Contract, Table, load_all
-from pipelines.contracts.contract import all_tables
-from pipelines.defs.checks import coverage_result, coverage_spec
+from pipelines.contracts import Contract, load_all
+from pipelines.defs.checks import NAMED_MAX, check_results, check_specs, coverage_result
+from pipelines.defs.resources import loaded, plainly
+from pipelines.defs.specs import EXPORT, FEEDS, MARTS, REPORT, TABLES, Shown, lineage, spec
 from pipelines.defs.watch import LoggingWatch
-from pipelines.errors import ExportError
-from pipelines.run import RunResult, run
+from pipelines.lake import catalog
+from pipelines.lake.layout import REPORT as PAGE
+from pipelines.run import Request, RunResult, run
+from pipelines.scope import Ask
+from pipelines.settings import Settings
+
+POOL = "warehouse"
+"""Whoever commits holds it, so that snapshots never overlap."""
+ASSET = "snapshot_tables"
+_MENDED = "Everything has landed all the same. Re-execute from failure: only what failed is asked again."
 
 
-def snapshot_asset(contracts: Sequence[Contract]) -> dg.AssetsDefinition:
-    """The assets of every table; one step, since a snapshot is committed whole or not at all."""
-    tables = all_tables(contracts)
+class SnapshotConfig(dg.Config):
+    """What this run is asked beyond the settings. All of it may be left as it is."""
+
+    accounts: list[str] = Field(default=[], description="Only these accounts; the rows of the others stay.")
+    regions: list[str] = Field(default=[], description="Only these regions; the rows of the others stay.")
+    names: list[str] = Field(default=[], description="Only items of these names.")
+    retry_failed: bool = Field(default=False, description="Only the scopes that failed in the newest snapshot.")
+    force: bool = Field(default=False, description="Believe a large fall in items, and a list of accounts that shrank.")
+
+    @property
+    def request(self) -> Request:
+        """The same, as a run is asked."""
+        return Request(
+            accounts=tuple(self.accounts),
+            regions=tuple(self.regions),
+            ask=Ask(names=tuple(self.names)),
+            retry_failed=self.retry_failed,
+            force=self.force,
+        )
+
+
+def snapshot_asset(
+    contracts: Sequence[Contract], assets: Sequence[Shown], settings: Settings, freshness: dg.FreshnessPolicy | None
+) -> dg.AssetsDefinition:
+    """The assets of a run; one step, since a snapshot is committed whole or not at all."""
+    columns = lineage(assets)
 
     @dg.multi_asset(
-        name="snapshot_tables",
-        specs=[_spec(table) for table in tables],
-        check_specs=[coverage_spec()],
+        name=ASSET,
+        specs=[spec(asset, settings, freshness) for asset in assets],
+        check_specs=check_specs(assets),
         can_subset=False,
+        pool=POOL,
     )
-    def snapshot(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-        result = _run(context)
-        for table in tables:
-            yield dg.MaterializeResult(asset_key=table.name, metadata=_metadata(result, table))
-        yield coverage_result(result)
+    def snapshot(
+        context: dg.AssetExecutionContext, config: SnapshotConfig
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        began = time.monotonic()
+        read, result = _run(context, config)
+        seconds = round(time.monotonic() - began, 3)
+        figures = _figures(result, contracts, read, seconds)
+        for asset in _made(assets, result):
+            told = {"snapshot_id": result.manifest.snapshot_id, **figures.get(asset.key, {})}
+            if asset.key in columns:
+                told["dagster/column_lineage"] = columns[asset.key]
+            yield dg.MaterializeResult(asset_key=asset.key, metadata=told)
+        yield from check_results(result, assets)
+        if not result.is_covered:
+            context.log.error(f"{coverage_result(result).description} {_MENDED}")
 
     return snapshot
 
 
-def _run(context: dg.AssetExecutionContext) -> RunResult:
+def _run(context: dg.AssetExecutionContext, config: SnapshotConfig) -> tuple[Settings, RunResult]:
     """Re-executions share the root run's id, so that they ask only what failed there."""
     root = context.run.root_run_id or context.run.run_id
     attempt = f"{context.run.run_id}.{context.retry_number}"
-    try:
-        loaded = settings.load(environ=os.environ)
-        return run(loaded, load_all(), run_id=root, attempt_id=attempt, watch=LoggingWatch(context.log))
-    except ExportError as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from error
+    settings = loaded()
+    with plainly():
+        return settings, run(
+            settings, load_all(), config.request, run_id=root, attempt_id=attempt, watch=LoggingWatch(context.log)
+        )
 
 
-def _spec(table: Table) -> dg.AssetSpec:
-    columns = [dg.TableColumn(name=c.name, type=c.type, description=c.doc) for c in table.columns]
-    return dg.AssetSpec(
-        key=table.name,
-        description=table.doc,
-        group_name=table.resource or "export",
-        kinds={"parquet", "duckdb"},
-        metadata={"dagster/column_schema": dg.TableSchema(columns=columns)},
-    )
+def _made(assets: Sequence[Shown], result: RunResult) -> Iterator[Shown]:
+    """What was committed, and of what is published what really was."""
+    is_made = {
+        TABLES: True,
+        EXPORT: True,
+        MARTS: result.catalog_problem is None,
+        FEEDS: result.published is not None and result.feeds_problem is None,
+        REPORT: result.report_problem is None,
+    }
+    return (asset for asset in assets if is_made[asset.group])
 
 
-def _metadata(result: RunResult, table: Table) -> dict[str, Any]:
-    files = result.manifest.tables[table.name].files
+def _figures(
+    result: RunResult, contracts: Sequence[Contract], settings: Settings, seconds: float
+) -> dict[dg.AssetKey, dict[str, Any]]:
+    """Numbers worth a plot, by asset."""
+    found: dict[dg.AssetKey, dict[str, Any]] = {}
+    for name, table in result.manifest.tables.items():
+        uri = f"{settings.warehouse}/tables/{name}"
+        size = sum(file.bytes for file in table.files)
+        found[dg.AssetKey(name)] = {"dagster/row_count": table.rows, "dagster/uri": uri, "size_bytes": size}
+    for name, rows in (result.published.rows if result.published else {}).items():
+        found[dg.AssetKey([FEEDS, name])] = {"dagster/row_count": rows}
+    for name, states in _states(result, contracts, settings).items():
+        found[dg.AssetKey(name)] |= {"running": states.get("RUNNING", 0), "states": states}
+    found[dg.AssetKey("scope_runs")] |= _costs(result, seconds)
+    found[dg.AssetKey("report")] = {"page": dg.MetadataValue.path(f"{settings.warehouse}/{PAGE}")}
+    return found
+
+
+def _states(result: RunResult, contracts: Sequence[Contract], settings: Settings) -> Mapping[str, Mapping[str, int]]:
+    """How many items are in which state, by table, where items have one."""
+    with_state = [c.item_table.name for c in contracts if "state" in {column.name for column in c.item_table.columns}]
+    if result.catalog_problem or result.checks_problem or not with_state:
+        return {}
+    with plainly(), catalog.connect(settings.warehouse, s3=settings.s3) as con:
+        counted = {name: catalog.query(con, _COUNT.format(name)).to_pylist() for name in with_state}
+    return {name: {row["state"]: row["items"] for row in rows} for name, rows in counted.items()}
+
+
+_COUNT = "select coalesce(state, 'unknown') as state, count(*) as items from {} group by all order by all"
+
+
+def _costs(result: RunResult, seconds: float) -> dict[str, Any]:
+    """What the run cost, and what it did not see; a list is cut, its count is not."""
+    outcomes = result.outcomes.values()
     return {
-        "dagster/row_count": sum(file.rows for file in files),
-        "snapshot_id": result.manifest.snapshot_id,
-        "size_bytes": sum(file.bytes for file in files),
+        "seconds": seconds,
+        "asked": len(result.outcomes),
+        "failed": len(result.failed),
+        "calls": sum(outcome.api_calls for outcome in outcomes),
+        "throttles": sum(outcome.throttles for outcome in outcomes),
+        "retries": sum(outcome.retries for outcome in outcomes),
+        "failed_scopes": [str(outcome.task.scope) for outcome in result.failed[:NAMED_MAX]],
     }

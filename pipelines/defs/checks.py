@@ -1,35 +1,67 @@
-"""Did we see everything? The blocking check that turns a run red after its tables have landed."""
+"""Did we see everything, is what we saw sound, and was it published? Only the first two can turn a run red."""
 
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
 
+from pipelines.contracts import sqlfiles
+from pipelines.contracts.sqlfiles import SqlFile
+from pipelines.defs.specs import Shown, feed_key
+from pipelines.lake.checks import ERROR, CheckResult
 from pipelines.run import RunResult
 
 COVERAGE = "coverage"
+PUBLISHED: Mapping[str, tuple[dg.AssetKey, str]] = {
+    "catalog_is_published": (dg.AssetKey("snapshots"), "The catalog shows the newest snapshot."),
+    "feeds_are_published": (feed_key("feed_status"), "Feeds show the newest snapshot."),
+    "report_is_written": (dg.AssetKey("report"), "The page shows the newest snapshot."),
+}
+"""The asset that each of these checks is shown at, and its promise."""
 NAMED_MAX = 50  # a list in the event log stays readable
 
 
-def coverage_spec() -> dg.AssetCheckSpec:
-    """On `scope_runs`: failed scopes within max_failed_ratio warn, above it they fail the run."""
-    return dg.AssetCheckSpec(
+def check_specs(assets: Sequence[Shown]) -> list[dg.AssetCheckSpec]:
+    """All of them; `coverage` and the checks of severity error are those that turn a run red."""
+    coverage = dg.AssetCheckSpec(
         name=COVERAGE,
         asset="scope_runs",
         blocking=True,
         description="Every asked scope answered. Failed scopes keep their last good rows, marked stale; "
         "re-execute from failure to ask only those again.",
     )
+    published = [
+        dg.AssetCheckSpec(name=name, asset=asset, description=f"{promise} If not, the snapshot stands all the same.")
+        for name, (asset, promise) in PUBLISHED.items()
+    ]
+    return [coverage, *(_spec(file, key) for file, key in _placed(assets)), *published]
+
+
+def check_results(result: RunResult, assets: Sequence[Shown]) -> Iterator[dg.AssetCheckResult]:
+    """One of each, always: what could not be looked at has not passed."""
+    yield coverage_result(result)
+    found = {check.name: check for check in result.checks}
+    for file, key in _placed(assets):
+        yield _result(file, key, found.get(file.name), result.checks_problem)
+    problems = (result.catalog_problem, result.feeds_problem, result.report_problem)
+    for (name, (asset, promise)), problem in zip(PUBLISHED.items(), problems, strict=True):
+        yield dg.AssetCheckResult(
+            check_name=name,
+            asset_key=asset,
+            passed=problem is None,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description=problem or promise,
+        )
 
 
 def coverage_result(result: RunResult) -> dg.AssetCheckResult:
-    """Always emitted. WARN when some failed within the accepted ratio, ERROR above it."""
-    within = result.exit_code == 0
+    """WARN when some failed within the accepted ratio, ERROR above it."""
     statuses = Counter(str(o.status) for o in result.outcomes.values())
     return dg.AssetCheckResult(
         check_name=COVERAGE,
         asset_key="scope_runs",
         passed=not result.failed and not result.discovery_problem,
-        severity=dg.AssetCheckSeverity.WARN if within else dg.AssetCheckSeverity.ERROR,
+        severity=dg.AssetCheckSeverity.WARN if result.is_covered else dg.AssetCheckSeverity.ERROR,
         description=_description(result),
         metadata={
             "asked": len(result.outcomes),
@@ -54,5 +86,37 @@ def _coverage(result: RunResult) -> str:
         return "Nothing was left to ask: every scope of this run has answered."
     if not result.failed:
         return f"All {result.answered} asked scopes answered."
-    failed, asked = len(result.failed), len(result.outcomes)
-    return f"{failed} of {asked} asked scopes failed; they keep their last good rows, marked stale."
+    failed, asked, first = len(result.failed), len(result.outcomes), result.failed[0]
+    such = f"{failed} of {asked} asked scopes failed, such as {first.task.scope} ({first.status})"
+    return f"{such}; they keep their last good rows, marked stale."
+
+
+def _placed(assets: Sequence[Shown]) -> Iterator[tuple[SqlFile, dg.AssetKey]]:
+    """Each file of sql/checks with the asset that it is shown at: the first that it reads."""
+    known = {asset.name: asset.key for asset in reversed(assets)}  # a table goes before the feed of its name
+    for file in sqlfiles.read("checks"):
+        if key := next((known[name] for name in file.reads if name in known), None):
+            yield file, key
+
+
+def _spec(file: SqlFile, key: dg.AssetKey) -> dg.AssetCheckSpec:
+    doc = f"{file.doc}\n\nSQL: `{file.place}`, severity {file.severity}."
+    return dg.AssetCheckSpec(name=file.name, asset=key, description=doc, blocking=file.severity == ERROR)
+
+
+def _result(file: SqlFile, key: dg.AssetKey, found: CheckResult | None, problem: str | None) -> dg.AssetCheckResult:
+    if found is None:
+        why = problem or f"Not looked at: the catalog has not all of {', '.join(file.reads)}."
+        return dg.AssetCheckResult(
+            check_name=file.name, asset_key=key, passed=False, severity=dg.AssetCheckSeverity.WARN, description=why
+        )
+    severity = dg.AssetCheckSeverity.ERROR if file.severity == ERROR else dg.AssetCheckSeverity.WARN
+    examples = [", ".join(f"{name}: {value}" for name, value in row.items()) for row in found.examples[:NAMED_MAX]]
+    return dg.AssetCheckResult(
+        check_name=file.name,
+        asset_key=key,
+        passed=found.is_passed,
+        severity=severity,
+        description=f"{found.rows} rows found." if found.rows else "Nothing found.",
+        metadata={"rows": found.rows, "examples": examples},
+    )

@@ -1,4 +1,4 @@
-"""The job as Dagster rebuilds it for executions and re-executions."""
+"""Our jobs as Dagster rebuilds them for executions and re-executions."""
 
 import dagster as dg
 
@@ -8,3 +8,21 @@ from pipelines.definitions import defs
 def snapshot_job() -> dg.JobDefinition:
     """The `snapshot` job of our definitions."""
     return defs().resolve_job_def("snapshot")
+
+
+def retried_job() -> dg.JobDefinition:
+    """The same assets in a job that retries steps which fail, as a user may define one."""
+    ours = defs()
+    job = dg.define_asset_job("retried", op_retry_policy=dg.RetryPolicy(max_retries=2))
+    more = dg.Definitions(assets=ours.assets, jobs=[job], executor=dg.in_process_executor)
+    return more.resolve_job_def("retried")
+
+
+def maintenance_job() -> dg.JobDefinition:
+    """Thin, gc, verify."""
+    return defs().resolve_job_def("maintenance")
+
+
+def prune_job() -> dg.JobDefinition:
+    """Old runs go."""
+    return defs().resolve_job_def("prune_runs")

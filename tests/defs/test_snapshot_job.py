@@ -3,84 +3,69 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import dagster as dg
-import pytest
 
 from pipelines.contracts import load_all
 from pipelines.contracts.contract import all_tables
-from tests.defs.jobs import snapshot_job
+from pipelines.defs import specs
+from pipelines.settings import Settings
+from tests.defs.exports import checks, execute, materialized
+from tests.defs.jobs import retried_job
 from tests.export import ACCOUNTS, Export
 from tests.factories import image_builder
 
 SICK = f"{ACCOUNTS[0]}/eu-west-1"
 TABLES = {t.name for t in all_tables(load_all())}
+ALL = {asset.key.to_user_string() for asset in specs.shown(load_all(), Settings())}
+FEEDS = {key for key in ALL if key.startswith("feeds/")}
 
 
-@pytest.fixture
-def configured(export: Export, monkeypatch: pytest.MonkeyPatch) -> Export:
-    """The export's configuration as a file, named in the environment."""
-    file = export.folder / "appstream-export.toml"
-    file.write_text(as_toml(export))
-    monkeypatch.setenv("APPSTREAM_EXPORT_CONFIG", str(file))
-    return export
+def numbers(instance: dg.DagsterInstance, asset: str) -> dict[str, object]:
+    """Metadata of an asset's newest materialization, as values."""
+    event = instance.get_latest_materialization_event(dg.AssetKey(asset.split("/")))
+    assert event is not None
+    assert event.asset_materialization is not None
+    return {name: entry.value for name, entry in event.asset_materialization.metadata.items()}
 
 
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """A Dagster of its own, kept in the test's folder."""
-    home = tmp_path / "dagster"
-    home.mkdir()
-    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    with dg.DagsterInstance.from_config(str(home)) as made:
-        yield made
-
-
-def as_toml(export: Export) -> str:
-    accounts = "".join(
-        f'[[accounts]]\nid = "{a["id"]}"\nrole_arn = "{a["role_arn"]}"\n' for a in export.mapping["accounts"]
-    )
-    return (
-        f'warehouse = "warehouse"\nregions = {list(export.regions)}\n[aws]\n'
-        f'endpoint_url = "{export.aws.endpoint_url}"\n[extract]\nmax_attempts = 1\n{accounts}'
-    )
-
-
-def execute(instance: dg.DagsterInstance, again: dg.ReexecutionOptions | None = None) -> dg.JobExecutionResult:
-    return dg.execute_job(dg.reconstructable(snapshot_job), instance, reexecution_options=again)
-
-
-def materialized(result: dg.JobExecutionResult) -> set[str]:
-    return {e.asset_key.to_user_string() for e in result.all_events if e.is_step_materialization and e.asset_key}
-
-
-def test_a_clean_run_materializes_every_table_and_passes_its_check(
+def test_a_clean_run_makes_everything_passes_its_checks_and_tells_numbers(
     configured: Export, instance: dg.DagsterInstance
 ) -> None:
-    configured.aws.put(SICK, image_builder("a", subnets=["subnet-1", "subnet-2"]))
+    up = image_builder("a", subnets=["subnet-1", "subnet-2"], State="RUNNING")
+    configured.aws.put(SICK, up, image_builder("b", State="STOPPED"))
     with execute(instance) as result:
         assert result.success
-        assert materialized(result) == TABLES
-        (check,) = result.get_asset_check_evaluations()
-        assert check.passed
-        event = instance.get_latest_materialization_event(dg.AssetKey("image_builder_subnets"))
-        assert event is not None
-        assert event.asset_materialization is not None
-        assert event.asset_materialization.metadata["dagster/row_count"].value == 2
+        assert materialized(result) == ALL
+        assert set(checks(result).values()) == {True}
+        quiet = [e for e in instance.all_logs(result.run_id) if not is_of_an_asset(e)]
+    builders, runs = numbers(instance, "image_builders"), numbers(instance, "scope_runs")
+
+    assert len(quiet) <= 25
+    assert (builders["dagster/row_count"], builders["running"]) == (2, 1)
+    assert builders["dagster/uri"] == f"{configured.warehouse}/tables/image_builders"
+    assert (runs["asked"], runs["failed"], runs["calls"], runs["throttles"]) == (4, 0, 4, 0)
+    assert numbers(instance, "image_builder_subnets")["dagster/row_count"] == 2
+    feed = numbers(instance, "feeds/image_builders")
+    assert feed["dagster/row_count"] == 2
+    assert feed["dagster/column_lineage"].deps_by_column["name"] == [dg.TableColumnDep("image_builders", "name")]
 
 
-def test_a_failed_scope_turns_the_run_red_after_all_tables_landed_and_a_reexecution_green(
+def is_of_an_asset(entry: dg.EventLogEntry) -> bool:
+    kind = entry.dagster_event.event_type_value if entry.dagster_event else ""
+    return kind.startswith("ASSET_") or kind == "STEP_OUTPUT"
+
+
+def test_a_failed_scope_turns_the_run_red_after_everything_landed_and_a_reexecution_green(
     configured: Export, instance: dg.DagsterInstance
 ) -> None:
     configured.aws.put(SICK, image_builder("a"))
     configured.aws.fail(SICK, "deny")
     with execute(instance) as red:
         assert not red.success
-        assert materialized(red) == TABLES
-        (check,) = red.get_asset_check_evaluations()
-        assert (check.passed, check.metadata["failed"].value) == (False, 1)
+        assert materialized(red) == ALL
+        assert checks(red)["coverage"] is False
+        assert checks(red)["feeds_are_published"] is True
     assert configured.statuses()[SICK] == "denied"
 
     configured.aws.heal()
@@ -89,6 +74,43 @@ def test_a_failed_scope_turns_the_run_red_after_all_tables_landed_and_a_reexecut
         assert green.success
     assert configured.calls() == [SICK]
     assert configured.sql("select name, is_stale from image_builders") == [("a", False)]
+
+
+def test_the_launchpad_limits_who_is_asked_and_the_rest_stays(configured: Export, instance: dg.DagsterInstance) -> None:
+    configured.aws.put(SICK, image_builder("a"), image_builder("b"))
+    with execute(instance) as first:
+        assert first.success
+    configured.aws.reset_calls()
+    with execute(instance, accounts=[ACCOUNTS[0]], regions=["eu-west-1"], names=["a"]) as result:
+        assert result.success
+    asked = configured.calls()
+    with execute(instance, accounts=["999999999999"]) as wrong:
+        assert not wrong.success
+
+    assert asked == [SICK]
+    assert configured.sql("select name from image_builders order by 1") == ["a", "b"]
+
+
+def test_feeds_that_cannot_be_published_are_told_and_neither_made_nor_red(
+    configured: Export, instance: dg.DagsterInstance
+) -> None:
+    in_the_way = configured.folder / "warehouse" / "feeds" / "v1"
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.write_text("a file where a folder is due")
+    with execute(instance) as result:
+        assert result.success
+        assert materialized(result) == ALL - FEEDS
+        assert [name for name, passed in checks(result).items() if not passed] == ["feeds_are_published"]
+
+
+def test_a_retry_policy_does_not_repeat_a_blocking_check(configured: Export, instance: dg.DagsterInstance) -> None:
+    configured.aws.fail(SICK, "deny")
+    with dg.execute_job(dg.reconstructable(retried_job), instance) as result:
+        assert not result.success
+        kinds = {event.event_type_value for event in result.all_events}
+
+    assert not {"STEP_UP_FOR_RETRY", "STEP_RESTARTED"} & kinds
+    assert configured.sql("select count(*) from snapshots") == [1]
 
 
 def test_a_run_that_commits_nothing_fails_with_one_line(configured: Export, instance: dg.DagsterInstance) -> None:
@@ -111,21 +133,3 @@ def test_the_headless_command_works_with_the_configuration_named_in_the_environm
 
     assert done.returncode == 0, done.stderr[-2000:]
     assert configured.sql("select name from image_builders") == ["a"]
-
-
-def test_the_asset_keys_jobs_and_checks_are_these() -> None:
-    """Others name them: dashboards, alerts, other code locations."""
-    from pipelines.definitions import defs
-
-    made = defs()
-    keys = {key.to_user_string() for key in made.resolve_asset_graph().get_all_asset_keys()}
-    assert keys == TABLES
-    assert {
-        "image_builders",
-        "image_builder_subnets",
-        "image_builder_security_groups",
-        "image_builder_errors",
-        "image_builder_endpoints",
-        "scope_runs",
-    } <= keys
-    assert [c.to_user_string() for c in made.resolve_asset_graph().asset_check_keys] == ["scope_runs:coverage"]

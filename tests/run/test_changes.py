@@ -1,5 +1,9 @@
 """What changed is concluded from complete answers alone, and only what changed is said."""
 
+from pathlib import Path
+
+import pytest
+
 from tests.export import ACCOUNTS, Export
 from tests.factories import image_builder
 
@@ -157,3 +161,19 @@ def test_items_in_quarantine_conclude_no_deletion(export: Export) -> None:
     assert export.changes() == []
     assert export.sql("select name from image_builders order by 1") == ["a", "b"]
     assert export.sql("select level, raw_json from quarantine") == [("item", '{"Name":"","State":"RUNNING"}')]
+
+
+@pytest.mark.parametrize("attempt", ["r.0", "r.1"], ids=["the same attempt", "the next one"])
+def test_what_was_committed_and_not_published_is_published_by_an_attempt_that_has_nothing_left_to_ask(
+    attempt: str, export: Export
+) -> None:
+    export.aws.put(SCOPE, image_builder("a"))
+    first = export.run(run_id="r", attempt_id="r.0", publish=False)
+    unpublished = Path(export.warehouse, "warehouse.duckdb").exists()
+    export.aws.reset_calls()
+    again = export.run(run_id="r", attempt_id=attempt)
+
+    assert (first.committed, unpublished, again.committed) == (True, False, False)
+    assert export.calls() == []
+    assert export.sql("select name from image_builders") == ["a"]
+    assert Path(export.warehouse, "warehouse.duckdb").exists()

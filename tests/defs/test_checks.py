@@ -1,0 +1,42 @@
+"""What the checks say of runs that are not simply good or bad."""
+
+from dataclasses import replace
+
+import dagster as dg
+
+from pipelines.contracts import load_all
+from pipelines.defs.checks import check_results, check_specs, coverage_result
+from pipelines.defs.specs import shown
+from pipelines.settings import Settings
+from tests.export import Export
+
+
+def test_a_discovery_that_failed_turns_the_run_red_even_where_every_scope_answered(export: Export) -> None:
+    check = coverage_result(replace(export.run(), discovery_problem="the organization's accounts are not known"))
+
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert check.description == "the organization's accounts are not known. All 4 asked scopes answered."
+
+
+def test_rows_that_must_not_exist_turn_the_run_red_and_those_to_look_at_do_not(export: Export) -> None:
+    result = export.run()
+    rows = ({"name": "a", "rows": 2},)
+    changed = {"duplicate_keys": 1, "unknown_fields": 3}
+    found = [replace(c, rows=changed.get(c.name, 0), examples=rows) if c.name in changed else c for c in result.checks]
+    assets = shown(load_all(), Settings())
+    told = {check.check_name: check for check in check_results(replace(result, checks=tuple(found)), assets)}
+    blocking = {spec.name for spec in check_specs(assets) if spec.blocking}
+    red = {name for name, c in told.items() if not c.passed and c.severity is dg.AssetCheckSeverity.ERROR}
+
+    assert red == {"duplicate_keys"} <= blocking
+    assert told["duplicate_keys"].metadata["examples"].value == ["name: a, rows: 2"]
+    assert (told["unknown_fields"].passed, "unknown_fields" in blocking) == (False, False)
+    assert told["coverage"].passed
+
+
+def test_what_could_not_be_looked_at_has_not_passed(export: Export) -> None:
+    result = replace(export.run(), checks=(), checks_problem="the disk is gone")
+    told = {c.check_name: c for c in check_results(result, shown(load_all(), Settings()))}
+
+    assert told["stale_scopes"].description == "the disk is gone"
+    assert not told["stale_scopes"].passed

@@ -1,0 +1,118 @@
+"""What Dagster shows before anything runs: every asset explains itself, and names that others use stay."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pipelines.definitions import defs
+from pipelines.defs import specs
+from pipelines.defs.specs import GROUPS
+
+GOLDEN = Path(__file__).parent / "goldens" / "definitions.txt"
+LOADED = """
+import sys
+from pipelines.definitions import defs
+defs()
+print(sorted({"altair", "vl_convert", "boto3", "moto", "pandas", "numpy"} & set(sys.modules)))
+"""
+
+
+@pytest.fixture(scope="module")
+def shown() -> list[dg.AssetSpec]:
+    """Every asset of our definitions, without a configuration."""
+    graph = defs().resolve_asset_graph()
+    return [graph.get(key).to_asset_spec() for key in sorted(graph.get_all_asset_keys())]
+
+
+def test_every_asset_says_what_it_is_whose_it_is_and_what_each_column_means(shown: list[dg.AssetSpec]) -> None:
+    for asset in shown:
+        name = asset.key.to_user_string()
+        assert len(asset.description or "") > 20, name
+        assert asset.group_name in GROUPS, name
+        assert asset.owners, name
+        assert asset.kinds, name
+        assert asset.tags["stage"] == asset.group_name, name
+        assert len(asset.code_version or "") == 12, name
+        assert asset.freshness_policy, name
+        if asset.group_name != specs.REPORT:
+            columns = asset.metadata["dagster/column_schema"].columns
+            assert columns, name
+            assert [c.name for c in columns if not c.description] == [], name
+
+
+def test_nothing_points_to_its_right(shown: list[dg.AssetSpec]) -> None:
+    group = {asset.key: GROUPS.index(asset.group_name or "") for asset in shown}
+    back = [
+        (asset.key, dep.asset_key) for asset in shown for dep in asset.deps if group[dep.asset_key] > group[asset.key]
+    ]
+
+    assert back == []
+    assert [asset.key for asset in shown if asset.group_name in ("marts", "feeds", "report") and not asset.deps] == []
+
+
+def test_keys_jobs_schedules_checks_and_sensors_are_these() -> None:
+    """Others name them: dashboards, alerts, other code locations."""
+    text = "\n".join(named(defs())) + "\n"
+    if os.environ.get("UPDATE_GOLDENS"):
+        GOLDEN.write_text(text)
+
+    assert text == GOLDEN.read_text()
+
+
+def named(made: dg.Definitions) -> Iterator[str]:
+    graph = made.resolve_asset_graph()
+    yield from (f"asset {key.to_user_string()}" for key in sorted(graph.get_all_asset_keys()))
+    for key in sorted(graph.asset_check_keys, key=str):
+        yield f"check {key.asset_key.to_user_string()}:{key.name}{' blocks' * graph.get(key).blocking}"
+    yield from (f"job {job.name}" for job in sorted(made.resolve_all_job_defs(), key=lambda job: job.name))
+    for schedule in sorted(made.schedules or [], key=lambda schedule: schedule.name):
+        yield f"schedule {schedule.name} {schedule.cron_schedule} {schedule.default_status.value}"
+    yield from (f"sensor {sensor.name} {sensor.default_status.value}" for sensor in made.sensors or [])
+
+
+def test_settings_switch_the_schedule_on_and_name_owners_the_dashboard_and_the_alert(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "appstream-export.toml"
+    file.write_text(
+        'regions = ["eu-west-1"]\n[[accounts]]\nid = "111122223333"\n[feeds]\naccount_labels = ["team"]\n'
+        '[dagster]\ncron = "15 6 * * *"\ntimezone = "Europe/Berlin"\nowners = ["a@example.com"]\n'
+        'dashboard_url = "https://bi.example.com/d/1"\nalert_webhook = "env:HOOK"\n'
+    )
+    monkeypatch.setenv("APPSTREAM_EXPORT_CONFIG", str(file))
+    made = defs()
+    schedule = made.resolve_schedule_def("snapshot_schedule")
+    dashboard = made.resolve_asset_graph().get(dg.AssetKey("dashboard"))
+    feed = made.resolve_asset_graph().get(specs.feed_key("image_builders"))
+
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("15 6 * * *", "Europe/Berlin")
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+    assert made.resolve_sensor_def("alert_on_red").default_status is dg.DefaultSensorStatus.RUNNING
+    assert dashboard.metadata["url"].value == "https://bi.example.com/d/1"
+    assert dashboard.parent_keys == {k for k in made.resolve_asset_graph().get_all_asset_keys() if k.path[0] == "feeds"}
+    assert list(feed.owners) == ["a@example.com"]
+    assert dg.AssetKey("accounts") in feed.parent_keys, "its labels come from there"
+
+
+def test_columns_of_feeds_lead_back_to_tables() -> None:
+    from pipelines.contracts import load_all
+    from pipelines.settings import Settings
+
+    came = specs.lineage(specs.shown(load_all(), Settings()))
+    feed = came[specs.feed_key("image_builders")].deps_by_column
+
+    assert feed["created_time_utc"] == [dg.TableColumnDep("image_builders", "created_time")]
+    assert feed["name"] == [dg.TableColumnDep("image_builders", "name")]
+    assert "as_of_utc" not in feed
+
+
+def test_showing_them_loads_no_charts_and_no_aws() -> None:
+    import subprocess
+    import sys
+
+    told = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
+
+    assert told.stdout == "[]\n"

@@ -1,0 +1,165 @@
+"""Dagster's pages as operators see them, in a real browser: lineage, columns, plots, a red run, and how it turns green.
+
+With SCREENSHOTS=FOLDER the pages are kept as PNG, which is how those of docs/images were made.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from pipelines.emulator import Emulator
+from pipelines.emulator.items import image_builder
+from tests import browser
+from tests.browser import Watched, watched
+from tests.defs.exports import as_toml, execute
+from tests.defs.servers import ROOT, ask, dagster_dev, wait_until
+from tests.export import ACCOUNTS, Export
+
+SICK = f"{ACCOUNTS[0]}/eu-west-1"
+pytestmark = pytest.mark.xdist_group("dagster pages")  # one Dagster for all of them
+PATIENCE_MS = 60_000
+ENDED = ("SUCCESS", "FAILURE")
+LAUNCH = """mutation { launchRun(executionParams: { selector: {
+    repositoryLocationName: "pipelines.definitions", repositoryName: "__repository__", jobName: "snapshot" } }) {
+    ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+GREEN = 4 if os.environ.get("SCREENSHOTS") else 1
+"""Green runs before the red one; a plot of few points says little."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A running Dagster whose newest run is red; AWS is well again."""
+
+    url: str
+    seen: Watched
+    red: str
+    export: Export
+
+    @property
+    def page(self) -> Page:
+        """What the browser shows."""
+        return self.seen.page
+
+    def open(self, path: str) -> None:
+        """Go to a page of Dagster's."""
+        self.page.goto(f"{self.url}{path}")
+
+    def keep(self, name: str) -> None:
+        """The page as a picture, where somebody wants it."""
+        if folder := os.environ.get("SCREENSHOTS"):
+            self.page.wait_for_timeout(1500)
+            self.page.screenshot(path=Path(folder) / f"{name}.png")
+
+    def text(self, text: str | re.Pattern[str]) -> Locator:
+        """The first place that says so."""
+        return self.page.get_by_text(text).first
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """One browser for all tests of the module."""
+    with browser.chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, Export]]:
+    """`dagster dev` with the dagster.yaml that is shipped: its URL, its red run, and the export behind it."""
+    folder = tmp_path_factory.mktemp("pages")
+    home = folder / "home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
+    with Emulator() as aws, pytest.MonkeyPatch.context() as patch:
+        export = Export(aws, folder)
+        file = folder / "appstream-export.toml"
+        file.write_text(as_toml(export, '[dagster]\ndashboard_url = "https://bi.example.com/d/1"\n'))
+        patch.setenv("APPSTREAM_EXPORT_CONFIG", str(file))
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            for n in range(GREEN):
+                fill(export, 3 + n)
+                execute(instance)
+        with dagster_dev(home, {}) as url:
+            fill(export, 3 + GREEN)
+            aws.fail(SICK, "deny")
+            red = ask(url, LAUNCH)["launchRun"]["run"]["runId"]  # one that its pages launched they can launch again
+            wait_until(lambda: newest(url)["status"] in ENDED, "the red run ends")
+            aws.heal()
+            aws.reset_calls()
+            yield url, red, export
+
+
+def fill(export: Export, builders: int) -> None:
+    """So many builders in every scope."""
+    for scope in (f"{account}/{region}" for account in ACCOUNTS for region in export.regions):
+        export.aws.put(scope, *(image_builder(f"builder-{i}", scope=scope) for i in range(builders)))
+
+
+def newest(url: str) -> dict[str, str]:
+    """The newest run."""
+    return ask(url, "{ runsOrError(limit: 1) { ... on Runs { results { id status } } } }")["runsOrError"]["results"][0]
+
+
+@pytest.fixture(scope="module")
+def shown(running: tuple[str, str, Export], chromium: Browser) -> Iterator[Shown]:
+    """A browser on it that reaches nobody else. It comes last: Dagster's runs want no other event loop beside them."""
+    url, red, export = running
+    seen = watched(chromium, width=1440, height=900)
+    seen.page.set_default_timeout(PATIENCE_MS)
+    seen.page.route(lambda address: not address.startswith(url), lambda route: route.abort())
+    yield Shown(url, seen, red, export)
+    seen.page.close()
+
+
+def test_the_lineage_goes_from_tables_to_the_dashboard(shown: Shown) -> None:
+    shown.open("/asset-groups")
+    for group in ("tables", "export", "marts", "feeds", "report", "dashboards"):
+        expect(shown.text(re.compile(f"^{group}$"))).to_be_visible(timeout=PATIENCE_MS)
+    shown.keep("lineage")
+
+
+def test_an_asset_shows_what_its_columns_mean_and_its_numbers_as_plots(shown: Shown) -> None:
+    shown.open("/assets/image_builders")
+    expect(shown.text("One row per image builder in a scope.")).to_be_visible(timeout=PATIENCE_MS)
+    expect(shown.text("Name, unique per account and region.")).to_be_visible(timeout=PATIENCE_MS)
+    shown.keep("asset")
+    shown.page.get_by_text("Plots", exact=True).click()
+    expect(shown.page.get_by_text("running", exact=True).first).to_be_visible(timeout=PATIENCE_MS)
+    shown.page.locator("canvas").first.scroll_into_view_if_needed()
+    shown.keep("plots")
+
+
+def test_the_check_that_turned_a_run_red_says_what_was_not_seen(shown: Shown) -> None:
+    shown.open("/assets/scope_runs?view=checks")
+    told = f"1 of 4 asked scopes failed, such as {SICK} (denied); they keep their last good rows, marked stale."
+    expect(shown.text(told)).to_be_visible(timeout=PATIENCE_MS)
+    shown.keep("check")
+
+
+def test_a_red_run_is_reexecuted_from_failure_asks_what_failed_and_is_green(shown: Shown) -> None:
+    shown.open(f"/runs/{shown.red}")
+    expect(shown.text(re.compile("1 blocking asset check failed"))).to_be_visible(timeout=PATIENCE_MS)
+    shown.page.get_by_placeholder("Filter…").fill("asked again")
+    expect(shown.text(re.compile("only what failed is asked again"))).to_be_visible(timeout=PATIENCE_MS)
+    shown.page.get_by_role("button", name="Re-execute").locator("xpath=following::button[1]").click()
+    shown.keep("reexecution")
+    shown.page.get_by_role("menuitem", name="From failure").click()
+    wait_until(lambda: newest(shown.url)["id"] != shown.red, "the run is launched")
+    wait_until(lambda: newest(shown.url)["status"] in ENDED, "the run ends")
+    green = newest(shown.url)
+    shown.open(f"/runs/{green['id']}")
+    expect(shown.text("Success")).to_be_visible(timeout=PATIENCE_MS)
+    shown.keep("green_run")
+
+    assert green["status"] == "SUCCESS"
+    assert shown.export.calls() == [SICK]
+    assert shown.export.statuses()[SICK] == "ok"
+
+
+def test_no_page_asks_anybody_else_for_anything(shown: Shown) -> None:
+    assert [url for url in shown.seen.asked if not url.startswith((shown.url, "data:", "blob:"))] == []

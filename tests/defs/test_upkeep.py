@@ -1,0 +1,56 @@
+"""The jobs beside the snapshot: the warehouse stays small and whole, Dagster's history does not grow for ever."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pipelines.defs.upkeep import KEPT_MIN
+from tests.defs.jobs import maintenance_job, prune_job
+from tests.export import Export
+from tests.factories import image_builder
+
+
+def test_maintenance_thins_collects_and_verifies_and_is_red_where_a_byte_has_changed(
+    configured: Export, instance: dg.DagsterInstance
+) -> None:
+    for name in ("a", "b"):
+        configured.aws.put("111122223333/eu-west-1", image_builder(name))
+        configured.run()
+    retention = "[lake.retention]\nhourly_days = 0\ndaily_days = 1\nmonthly_months = 0\n"
+    file = configured.folder / "appstream-export.toml"
+    file.write_text(file.read_text() + retention)
+    with dg.execute_job(dg.reconstructable(maintenance_job), instance) as clean:
+        assert clean.success
+    assert configured.sql("select kind from snapshots order by seq")[-1] == "thin"
+    damaged = sorted(Path(configured.warehouse).rglob("tables/image_builders/*/*.parquet"))[-1]
+    damaged.chmod(0o600)
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+    with dg.execute_job(dg.reconstructable(maintenance_job), instance) as red:
+        (failure,) = red.get_step_failure_events()
+
+    assert failure.step_key == "verify_warehouse"
+    assert "has changed since it was committed" in str(failure.event_specific_data)
+
+
+def test_maintenance_without_a_warehouse_says_what_comes_first(
+    configured: Export, instance: dg.DagsterInstance
+) -> None:
+    with dg.execute_job(dg.reconstructable(maintenance_job), instance) as red:
+        (failure,) = red.get_step_failure_events()
+
+    assert "run the job snapshot first" in str(failure.event_specific_data)
+    assert not Path(configured.warehouse).exists()
+
+
+@pytest.mark.usefixtures("configured")
+def test_old_runs_go_with_their_events_and_the_newest_of_each_job_stay(instance: dg.DagsterInstance) -> None:
+    job = prune_job()
+    ids = [job.execute_in_process(instance=instance).run_id for _ in range(KEPT_MIN + 3)]
+    config = {"ops": {"prune": {"config": {"keep_days": 0}}}}
+    last = job.execute_in_process(instance=instance, run_config=config).run_id
+    left = {run.run_id for run in instance.get_runs()}
+
+    assert left == {*ids[3:], last}
+    assert not instance.all_logs(ids[0])
+    assert instance.all_logs(ids[3])
