@@ -94,6 +94,7 @@ def _post(url: str, told: dict[str, object]) -> None:
         with urllib.request.urlopen(request, timeout=POST_TIMEOUT_S):  # noqa: S310
             pass
     except urllib.error.HTTPError as error:
+        error.close()
         raise BadSettings(f"[dagster] alert_webhook: it answered {error.code}; correct its URL") from None
     except OSError as error:
         raise BadSettings(f"[dagster] alert_webhook: it could not be reached: {type(error).__name__}") from None

@@ -83,7 +83,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
         with dg.DagsterInstance.from_config(str(home)) as instance:
             for n in range(GREEN):
                 fill(export, 3 + n)
-                execute(instance)
+                with execute(instance) as result:
+                    assert result.success
         with dagster_dev(home, {}) as url:
             fill(export, 3 + GREEN)
             aws.fail(SICK, "deny")
