@@ -759,7 +759,7 @@ def _add_as_of(command: Parser) -> None:
 
 
 def _add_upkeep(commands: Commands) -> None:
-    doc = "Read every committed byte and name what has changed or is missing, then run the checks. Exit 1 if any is."
+    doc = "Read every committed byte and name what has changed or is missing, then run the checks. Exit 1 on a problem."
     _add_format(_add_at_warehouse(commands, "verify", _verify, doc), ("table", "json"))
     doc = "Let go of snapshots that [lake.retention] tells apart no more. Their changes stay; gc frees the space."
     thin = _add_at_warehouse(commands, "thin", _thin, doc)

@@ -24,6 +24,7 @@ from benchmarks.proofs import (
     lake_lives,
     lake_operations,
     lake_races,
+    readers,
     scale,
     storm,
 )
@@ -42,6 +43,7 @@ PROOFS: Mapping[str, tuple[Callable[[Any, Path], Findings], Any, Any]] = {
     "lake_kills": (lake_kills.prove, lake_kills.FULL, lake_kills.QUICK),
     "lake_flips": (lake_flips.prove, lake_flips.FULL, lake_flips.QUICK),
     "events": (events.prove, events.FULL, events.QUICK),
+    "readers": (readers.prove, readers.FULL, readers.QUICK),
 }
 
 

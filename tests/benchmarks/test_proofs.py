@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.findings import Findings
 from benchmarks.proofs import __main__ as command
-from benchmarks.proofs import connect, engines, events, faults, feeds, isolation, scale, storm
+from benchmarks.proofs import connect, engines, events, faults, feeds, isolation, readers, scale, storm
 from benchmarks.warehouse import Seen, foreign, mismatches
 from benchmarks.world import World, account_id
 
@@ -63,6 +63,10 @@ def test_tools_that_are_here_anyway_read_the_feeds(tmp_path: Path) -> None:
 
 def test_dagsters_event_log_is_flat_in_scopes_and_a_reexecution_asks_what_was_denied(tmp_path: Path) -> None:
     assert events.prove(events.Size(worlds=((1, 4), (2, 6))), tmp_path).broken == []
+
+
+def test_readers_beside_publications_see_one_snapshot_whole(tmp_path: Path) -> None:
+    assert readers.prove(readers.QUICK, tmp_path).broken == []
 
 
 def answer(world: World, status: str = "ok") -> Seen:

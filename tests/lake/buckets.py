@@ -187,6 +187,19 @@ class Bucket:
         """A store there, opened for writing."""
         return open_store(place or self.place(), create=True, s3=S3Settings(endpoint_url=self.wire.url, **settings))
 
+    def keep_versions(self) -> None:
+        """From here on the bucket keeps what is removed or replaced."""
+        self.client.put_bucket_versioning(Bucket=NAME, VersioningConfiguration={"Status": "Enabled"})
+
+    def forget_versions(self, place: str) -> None:
+        """Remove what it kept there, and keep nothing more."""
+        prefix = place.removeprefix(f"s3://{NAME}/")
+        found = self.client.list_object_versions(Bucket=NAME, Prefix=prefix)
+        for old in (*found.get("Versions", ()), *found.get("DeleteMarkers", ())):
+            if "Size" not in old or not old["IsLatest"]:
+                self.client.delete_object(Bucket=NAME, Key=old["Key"], VersionId=old["VersionId"])
+        self.client.put_bucket_versioning(Bucket=NAME, VersioningConfiguration={"Status": "Suspended"})
+
     def calm(self) -> None:
         """No faults, and nothing seen."""
         self.wire.plan = None

@@ -1,19 +1,23 @@
 """The catalog: what its views show, that readers are never disturbed, and that it is never trusted when it is old."""
 
 import shutil
+import stat
 import subprocess
 import sys
 from datetime import date, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 import pytest
 
 from pipelines.contracts.contract import all_tables
-from pipelines.errors import SetupError
-from pipelines.lake.catalog import connect, publish, query
+from pipelines.errors import BadQuery, SetupError
+from pipelines.lake.catalog import connect, publish, query, save_as
 from pipelines.lake.manifest import history
-from tests.lake.lakes import A, B, Lake, bare, builder, failed, ok
+from pipelines.lake.retention import thin
+from pipelines.settings import RetentionSettings
+from tests.lake.lakes import EVERYWHERE, A, B, Lake, bare, builder, failed, ok
 
 
 @pytest.fixture(scope="module")
@@ -177,20 +181,136 @@ def test_a_moved_warehouse_reads_where_it_is_now(mine: Lake, tmp_path: Path, nam
     assert elsewhere.sql("select count(*) from image_builders_history") == [3]
 
 
-def test_a_catalog_for_another_mount_names_its_files_there(mine: Lake, tmp_path: Path) -> None:
-    mount = tmp_path / "mount"
-    with pytest.raises(SetupError, match="not visible there"):
-        publish(mine.store, mine.contracts, root=str(mount))
-    mount.symlink_to(mine.store.root)
-    catalog = publish(mine.store, mine.contracts, root=str(mount))
-
+def read_elsewhere(catalog: Path, statement: str) -> list[tuple[object, ...]]:
+    """What a DuckDB of somebody else's reads from the file."""
     with duckdb.connect(str(catalog), read_only=True) as con:
-        assert (
-            f"{mount}/tables/"
-            in con.sql("select sql from duckdb_views() where view_name = 'image_builders'").fetchall()[0][0]
-        )
-        assert con.sql("select state from image_builders").fetchall() == [("RUNNING",)]
+        return con.execute(statement).fetchall()
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["visible here", "not visible here"])
+def test_a_catalog_for_another_mount_names_its_files_there(mine: Lake, tmp_path: Path, is_there: bool) -> None:
+    mount = tmp_path / "mo unt"
+    if is_there:
+        mount.symlink_to(mine.store.root)
+    catalog = publish(mine.store, mine.contracts, root=f"{mount}/")
+    assert catalog is not None
+    if not is_there:
+        with pytest.raises(duckdb.IOException, match="No files found"):
+            read_elsewhere(catalog, "from image_builders")
+        mount.symlink_to(mine.store.root)
+
+    named = read_elsewhere(catalog, "select sql from duckdb_views() where view_name = 'image_builders'")
+    assert f"{mount}/tables/" in str(named)
+    assert str(mine.store.root) not in str(named)
+    assert read_elsewhere(catalog, "select state, snapshot_id is null from image_builders") == [("RUNNING", False)]
+    assert read_elsewhere(catalog, "select count(*) from image_builders_as_of('2030-01-01')") == [(1,)]
     assert mine.sql("select state from image_builders") == ["RUNNING"], "ours is made in memory then"
+
+
+@pytest.mark.parametrize("root", ["data", "/data/*", "/data/a=b"])
+def test_a_root_that_readers_could_not_use_is_refused(mine: Lake, root: str) -> None:
+    with pytest.raises(SetupError, match=r"begins with /|as patterns|Hive partition"):
+        publish(mine.store, mine.contracts, root=root)
+
+
+def test_a_catalog_of_ones_own_is_written_anywhere_and_over_an_older_one_alone(mine: Lake, tmp_path: Path) -> None:
+    file = tmp_path / "mine.duckdb"
+    for state in ("RUNNING", "DELETING"):
+        mine.commit(ok(A, builder("a", state=state)))
+        assert save_as(file, mine.store, mine.contracts) == file
+        assert read_elsewhere(file, "select state from image_builders") == [(state,)]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o400
+
+    other = tmp_path / "other.duckdb"
+    with duckdb.connect(str(other)) as con:
+        con.execute("create table precious as select 1")
+    for place, says in ((other, "no catalog that was written here"), (tmp_path / "no/where.duckdb", "no such folder")):
+        with pytest.raises(SetupError, match=says):
+            save_as(place, mine.store, mine.contracts)
+    assert read_elsewhere(other, "from precious") == [(1,)]
+
+
+@pytest.mark.parametrize(("mode", "published"), [(0o600, 0o400), (0o640, 0o440), (0o664, 0o444)])
+def test_the_catalog_can_be_read_by_those_who_may_read_files_and_written_by_nobody(
+    tmp_path: Path, mode: int, published: int
+) -> None:
+    lake = Lake(tmp_path / "w", file_mode=mode)
+    lake.commit(ok(A))
+    lake.publish()
+
+    assert stat.S_IMODE((lake.store.root / "warehouse.duckdb").stat().st_mode) == published
+
+
+WRITER = """
+import os, sys, duckdb
+if os.getuid() == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+try:
+    duckdb.connect(sys.argv[1])
+except duckdb.IOException as error:
+    print("Permission denied" in str(error))
+with duckdb.connect(sys.argv[1], read_only=True) as con:
+    print(con.sql("select count(*) > 9 from duckdb_views()").fetchall())
+"""
+
+
+def test_who_opens_the_catalog_for_writing_is_refused_and_locks_nobody_out(three: Lake) -> None:
+    """As somebody who is not root, whom no mode would refuse; in a folder that he may enter."""
+    with TemporaryDirectory() as folder:
+        file = Path(shutil.copy2(three.store.root / "warehouse.duckdb", folder))
+        for place in (file.parent, file):
+            place.chmod(stat.S_IMODE(place.stat().st_mode) | 0o444 | 0o111 * place.is_dir())
+        done = subprocess.run([sys.executable, "-c", WRITER, str(file)], capture_output=True, text=True, check=False)
+
+    assert (done.stdout, done.stderr) == ("True\n[(True,)]\n", "")
+
+
+def test_a_log_that_a_writer_left_beside_the_catalog_is_not_replayed(mine: Lake) -> None:
+    wal = mine.store.root / "warehouse.duckdb.wal"
+    wal.write_bytes(b"of a file that was replaced long ago")
+    mine.publish()
+
+    assert not wal.exists()
+
+
+def states_as_of(lake: Lake, moment: str) -> list[object]:
+    with connect(str(lake.store.root), s3=lake.s3, as_of=moment) as con:
+        return [bare(query(con, f"select {what} from image_builders{table}")) for what, table in (
+            ("state", ""), ("count(*)", "_history"), ("state", "_as_of('2100-01-01')")
+        )]  # fmt: skip
+
+
+@EVERYWHERE
+def test_a_whole_connection_is_as_of_a_moment(lake: Lake) -> None:
+    for state in ("STOPPED", "RUNNING"):
+        lake.commit(ok(A, builder("a", state=state)), failed(B))
+    first, second = (manifest.committed_at for manifest in history(lake.store))
+
+    assert states_as_of(lake, first.isoformat()) == [["STOPPED"], [1], ["STOPPED"]]
+    assert states_as_of(lake, f"{second:%Y-%m-%d}") == [["RUNNING"], [2], ["RUNNING"]], "a bare date is its end"
+    with pytest.raises(BadQuery, match=r"^as of 2001-01-01 23:59:59Z: there was no snapshot; the oldest is of 20"):
+        connect(str(lake.store.root), s3=lake.s3, as_of="2001-01-01")
+
+
+@pytest.mark.parametrize("moment", ["", "yesterday", "2026-13-01", "99999999-01-01", "infinity", "'; drop view x"])
+def test_what_is_no_moment_is_refused_in_one_line(three: Lake, moment: str) -> None:
+    with pytest.raises(BadQuery, match=r"^as of .* not a time such as 2026-01-31 \(its end, UTC\)") as refused:
+        connect(str(three.store.root), as_of=moment)
+    assert "\n" not in str(refused.value)
+
+
+def test_as_of_a_moment_before_a_thinning_the_changes_of_dropped_snapshots_are_there(mine: Lake) -> None:
+    moments = [manifest.committed_at for manifest in history(mine.store)]
+    changes = "select c.new_value from image_builder_changes_history as c order by snapshot_at, change"
+    before = [bare(query(connect(str(mine.store.root), as_of=m.isoformat()), changes)) for m in moments[1:]]
+    nothing = RetentionSettings(hourly_days=0, daily_days=0, monthly_months=0)
+    thin(mine.store, now=moments[-1], policy=nothing, tool_version="0", clock=lambda: moments[-1])
+
+    assert len(before[1]) == len(before[0]) + 1
+    after = bare(query(connect(str(mine.store.root), as_of=moments[2].isoformat()), changes))
+    assert after == before[1]
+    with pytest.raises(BadQuery, match="there was no snapshot"):
+        connect(str(mine.store.root), as_of=moments[1].isoformat())
 
 
 def test_there_is_nothing_to_connect_to_before_the_first_snapshot(lake: Lake) -> None:

@@ -7,10 +7,11 @@ import pyarrow as pa
 import pytest
 
 from pipelines.errors import CommitError, Conflict, StorageFailed
+from pipelines.lake import decisions
 from pipelines.lake.draft import Draft
 from pipelines.lake.manifest import Manifest, find_attempt, head, history
-from pipelines.scope import Status
-from tests.lake.lakes import EVERYWHERE, A, Answer, B, C, Lake, at, builder, failed, filtered, ok
+from pipelines.scope import Outcome, Status
+from tests.lake.lakes import EVERYWHERE, A, Answer, B, C, Lake, at, builder, failed, filtered, ok, task
 from tests.lake.stores import Deaf, Faulty, Mode, Raced
 
 
@@ -286,3 +287,42 @@ def test_a_filtered_answer_never_trips_the_guard(lake: Lake) -> None:
     lake.commit(filtered(A, *many(1)))
 
     assert (len(lake.names()), lake.run()["status"]) == (60, "filtered")
+
+
+def test_a_first_run_and_a_first_answer_never_trip_the_guard(lake: Lake) -> None:
+    lake.commit(ok(A), failed(B))
+    lake.commit(ok(A, *many(60)), ok(B))
+
+    assert [lake.run(scope)["status"] for scope in (A, B)] == ["ok", "ok"]
+
+
+def test_a_scope_that_ends_with_few_rows_ends(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a")), ok(C, *many(20)))
+    lake.commit(ok(A, builder("a")), planned=[A])
+
+    assert lake.sql("select account_id || '/' || region from scope_runs") == [A]
+    assert [change[1] for change in lake.changes()] == ["ended"] * 20
+
+
+def test_what_the_guard_held_back_heals_with_the_next_answer(lake: Lake) -> None:
+    lake.commit(ok(A, *many(60)))
+    lake.commit(ok(A))
+    lake.commit(ok(A, *many(59)))
+
+    assert (lake.run()["status"], lake.run()["is_stale"], len(lake.names())) == ("ok", False, 59)
+    assert [change[:2] for change in lake.changes()] == [("b059", "deleted")]
+
+
+def test_the_guard_looks_at_each_resource_by_itself() -> None:
+    """A hundred fleets that stay must not hide that all image builders went, nor be held back for them."""
+    tasks = {name: task(A, name) for name in ("fleets", "image_builders")}
+    answers = {"fleets": 100, "image_builders": 0}
+    before = {t: {"observed_at": at(0), "is_stale": False} for t in tasks.values()}
+    outcomes = {
+        t: Outcome(task=t, status=Status.OK, reason=None, attempted_at=at(1), finished_at=at(1), items=n, rows=n)
+        for t, n in zip(tasks.values(), answers.values(), strict=True)
+    }
+    items = {tasks["fleets"]: 100, tasks["image_builders"]: 60}
+
+    decided = decisions.guard(decisions.decide([*outcomes], outcomes, before, items, at(1)), items, 50)
+    assert {d.task.resource: (d.run or {})["status"] for d in decided} == {"fleets": "ok", "image_builders": "guarded"}

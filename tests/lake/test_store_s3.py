@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
+import botocore.session
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,12 +17,12 @@ import pytest
 
 import pipelines
 from pipelines.errors import BadQuery, ExportError, SetupError, StorageFailed
-from pipelines.lake import layout
+from pipelines.lake import layout, plain_duckdb
 from pipelines.lake.catalog import connect, publish, query
 from pipelines.lake.manifest import head, history
 from pipelines.lake.remote_files import BLOCK_BYTES
 from pipelines.lake.store import open_store
-from pipelines.lake.store_s3 import HINT, PART_BYTES
+from pipelines.lake.store_s3 import HINT, PART_BYTES, S3Store
 from pipelines.settings import S3Settings
 from tests.lake.buckets import NAME, Bucket, Cut, Fault, Halve, Lose, Refuse, Seen, first
 from tests.lake.lakes import A, B, Lake, builder, failed, ok
@@ -373,3 +374,63 @@ def test_hostile_statements_reach_nothing_beyond_the_prefix(lake: Lake, bucket: 
     assert lake.store.files() == before
     with pytest.raises(BadQuery, match="there is no such object"):
         query(con, f"from read_text('{lake.store.root}/nothing')")
+
+
+def test_only_what_was_removed_or_replaced_is_an_old_version(bucket: Bucket) -> None:
+    place = bucket.place()
+    store = bucket.open(place)
+    assert store.old_versions() == []
+    bucket.keep_versions()
+    for content in (b"first", b"second"):
+        with store.writing("tables/t/x.bin") as sink:
+            sink.write(content)
+
+    [old] = store.old_versions() or ()
+    assert (old.path, store.read_stored(old), store.read_bytes("tables/t/x.bin")) == (
+        "tables/t/x.bin", b"first", b"second"
+    )  # fmt: skip
+    bucket.wire.plan = first(1, DENIED, "GET", query="versions")
+    assert store.old_versions() is None, "nobody says that there are none"
+    bucket.wire.plan = first(99, Refuse(501, "NotImplemented"), "GET", query="versions")
+    assert store.old_versions() == ()
+    bucket.calm()
+    bucket.forget_versions(place)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, "url_style 'path', use_ssl false"),
+        ({"region": "eu-central-1"}, "region 'eu-central-1'"),
+    ],
+)
+def test_a_duckdb_of_ones_own_is_told_where_the_bucket_is(bucket: Bucket, settings: dict[str, str], said: str) -> None:
+    store = bucket.open(**settings)
+    told = list(plain_duckdb.lines(store, S3Settings(**settings), []))
+
+    assert said in told[5]
+    assert f"endpoint '{bucket.wire.url.removeprefix('http://')}'" in told[5]
+
+
+def test_a_duckdb_of_ones_own_finds_credentials_where_boto3_does() -> None:
+    store = S3Store("lake", "w", botocore.session.Session().create_client("s3", region_name="eu-west-1"))
+    told = list(plain_duckdb.lines(store, S3Settings(profile="lake's"), []))
+
+    assert told[5] == (
+        "create or replace secret appstream_export (type s3, provider credential_chain,"
+        " scope 's3://lake/w', region 'eu-west-1', profile 'lake''s');"
+    )
+
+
+def test_the_lines_make_the_same_views(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a", state="STOPPED")))
+    lake.commit(ok(A, builder("a", state="RUNNING")))
+    told = list(plain_duckdb.lines(lake.store, S3Settings(), lake.contracts))
+    with duckdb.connect() as con:
+        con.register_filesystem(lake.store.filesystem())  # in place of the extension, which tests cannot download
+        for statement in told[6:]:
+            con.execute(statement)
+
+        assert con.sql("select state from image_builders").fetchall() == [("RUNNING",)]
+        assert con.sql("select count(*) from image_builders_history").fetchall() == [(2,)]
+        assert con.sql("select count(*) from image_builders_as_of('2100-01-01')").fetchall() == [(1,)]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipelines.emulator import Emulator, Fault
-from pipelines.errors import NothingSeen
+from pipelines.errors import BadSettings, NothingSeen
 from tests.export import Export
 from tests.factories import image_builder
 
@@ -153,6 +153,16 @@ def test_units_that_a_filter_needs_and_cannot_be_read_are_a_failed_discovery(exp
     result = export.run()
 
     assert (result.exit_code, discovery(export), export.changes()) == (3, "last_known", [("of-lab", "ended", None)])
+
+
+def test_an_organization_of_which_nobody_is_left_to_read_is_refused_and_changes_nothing(export: Export) -> None:
+    export.run()
+    use(export, exclude_accounts=[*NAMES])
+
+    with pytest.raises(BadSettings, match="no account is left to read; widen include") as refused:
+        export.run()
+    assert (refused.value.exit_code, export.sql("select count(*) from image_builders")) == (2, [4])
+    assert export.sql("select count(*) from snapshots") == [1]
 
 
 def many(count: int) -> dict[str, str]:

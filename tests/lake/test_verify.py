@@ -1,0 +1,234 @@
+"""verify: whatever is done to a committed byte is found, and told with the rows that it touches."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from pipelines.lake import layout
+from pipelines.lake.manifest import Manifest, head, read
+from pipelines.lake.retention import thin
+from pipelines.lake.verify import Problem, look_through, verify
+from pipelines.settings import RetentionSettings
+from tests.lake.buckets import Bucket
+from tests.lake.lakes import EVERYWHERE, A, B, C, Lake, builder, failed, ok
+from tests.lake.stores import Around
+
+
+@pytest.fixture
+def two(lake: Lake) -> Lake:
+    """Two snapshots; the second carries the rows of one scope."""
+    lake.commit(ok(A, builder("a", subnets=["s"])), ok(C, builder("c")))
+    lake.commit(ok(A, builder("a", state="RUNNING", subnets=["s"])), failed(C))
+    lake.publish()
+    return lake
+
+
+def put(lake: Lake, path: str, content: bytes) -> None:
+    """Write over what lies there, as no part of the export would."""
+    if isinstance(lake.store.root, Path):
+        (lake.store.root / path).chmod(0o600)
+        (lake.store.root / path).write_bytes(content)
+    else:
+        with lake.store.writing(path) as sink:
+            sink.write(content)
+
+
+def flipped(content: bytes, place: int) -> bytes:
+    """The same with one bit changed."""
+    changed = bytearray(content)
+    changed[place] ^= 1 << place % 8
+    return bytes(changed)
+
+
+def file_of(lake: Lake, table: str, *, start: str = "fresh", seq: int = 2) -> str:
+    """A table's file of a snapshot."""
+    files = read(lake.store, seq).tables[table].files
+    return next(file.path for file in files if f"/{start}-" in file.path)
+
+
+def only(problems: list[Problem]) -> Problem:
+    assert len(problems) == 1, [str(problem) for problem in problems]
+    return problems[0]
+
+
+@EVERYWHERE
+def test_a_sound_warehouse_has_no_problem_and_says_how_much_was_read(two: Lake) -> None:
+    told: list[tuple[int, int]] = []
+    found = look_through(two.store, progress=lambda done, of: told.append((done, of)))
+
+    assert (found.problems, found.is_sound, found.head, found.snapshots) == ((), True, head(two.store), 2)
+    assert found.files == len(two.files()) == len(told)
+    assert told[-1] == (found.files, found.files)
+    assert found.bytes == sum(file.size_bytes for file in two.store.files() if file.path.endswith(".parquet"))
+
+
+@EVERYWHERE
+@pytest.mark.parametrize(("place", "scopes"), [(0, (C,)), (-1, ())], ids=["readable still", "not readable"])
+def test_a_changed_file_is_named_with_its_table_its_scopes_and_its_snapshot(
+    two: Lake, place: int, scopes: tuple[str, ...]
+) -> None:
+    path = file_of(two, "image_builders", start="carried")
+    put(two, path, flipped(two.store.read_bytes(path), place))
+
+    found = only(verify(two.store))
+    assert (found.path, found.table, found.scopes, found.seq, found.snapshot_id) == (
+        path, "image_builders", scopes, 2, read(two.store, 2).snapshot_id
+    )  # fmt: skip
+    assert str(found) == (
+        f"{path}: has changed since it was committed; restore it from a backup"
+        f" (image_builders of {scopes[0] if scopes else 'all scopes'} in snapshot 2)"
+    )
+
+
+@EVERYWHERE
+def test_a_missing_and_a_short_file_are_found(two: Lake) -> None:
+    gone, short = file_of(two, "image_builders"), file_of(two, "image_builder_subnets")
+    two.store.remove(gone)
+    put(two, short, two.store.read_bytes(short)[:-1])
+
+    found = {problem.path: problem.what for problem in verify(two.store)}
+    assert found.keys() == {gone, short}
+    assert found[gone] == "is missing; restore it from a backup"
+    assert "bytes instead of" in found[short]
+
+
+@EVERYWHERE
+def test_an_older_manifest_that_is_gone_is_a_gap_in_the_chain(two: Lake) -> None:
+    two.store.remove(layout.manifest_path(1))
+
+    found = verify(two.store)
+    assert str(found[0]) == "commits/000000000001.json: is missing from the chain; restore it from a backup"
+
+
+@EVERYWHERE
+def test_the_newest_manifest_that_is_gone_is_missed(two: Lake) -> None:
+    two.store.remove(layout.manifest_path(2))
+
+    found = only(verify(two.store))
+    assert (found.path, found.seq, found.is_note) == ("commits/000000000002.json", 2, False)
+    assert found.what.startswith("is missing")
+
+
+@EVERYWHERE
+def test_all_manifests_that_are_gone_are_missed(two: Lake) -> None:
+    for seq in (1, 2):
+        two.store.remove(layout.manifest_path(seq))
+
+    assert only(verify(two.store)).seq == 2
+
+
+def test_a_manifest_that_was_exchanged_for_another_sound_one_breaks_the_chain(two: Lake) -> None:
+    forged = msgspec.structs.replace(read(two.store, 1), tool_version="9").sealed()
+    put(two, layout.manifest_path(1), forged.encoded())
+
+    assert only(verify(two.store)).what.startswith("does not follow from snapshot 1: one of the two was exchanged")
+
+
+@pytest.mark.parametrize(
+    ("forge", "what"),
+    [
+        (lambda raw: raw.replace(b'"seq": 1,', b'"seq": 7,'), "is damaged: its content does not match its digest"),
+        (lambda raw: raw.replace(b"\n", b"\r\n"), "is not written as it was, though it says the same"),
+        (lambda raw: raw[:-20], "is damaged"),
+        (lambda _: b"\xff\xfe", "is damaged"),
+    ],
+    ids=["number", "line ends", "cut", "bytes"],
+)
+def test_a_changed_manifest_is_found(two: Lake, forge: Callable[[bytes], bytes], what: str) -> None:
+    path = layout.manifest_path(1)
+    put(two, path, forge(two.store.read_bytes(path)))
+
+    found = next(problem for problem in verify(two.store) if problem.path == path)
+    assert found.what.startswith(what)
+
+
+def test_a_file_that_is_not_what_its_manifest_says_is_found(two: Lake) -> None:
+    def forged(**changed: Any) -> Manifest:
+        manifest = read(two.store, 2)
+        table = manifest.tables["image_builders"]
+        files = [msgspec.structs.replace(table.files[0], rows=9), *table.files[1:]]
+        tables = manifest.tables | {"image_builders": msgspec.structs.replace(table, **({"files": files} | changed))}
+        return msgspec.structs.replace(manifest, tables=tables).sealed()
+
+    sound = two.store.read_bytes(layout.manifest_path(2))
+    for manifest, what in (
+        (forged(), "holds 1 rows, its manifest says 9"),
+        (forged(columns={"x": "string"}, files=read(two.store, 2).tables["image_builders"].files), "lacks the column"),
+    ):
+        put(two, layout.manifest_path(2), manifest.encoded())
+        assert any(problem.what.startswith(what) for problem in verify(two.store))
+    put(two, layout.manifest_path(2), sound)
+
+
+def test_every_kind_of_file_tells_each_of_its_bits(two: Lake) -> None:
+    """A slice: three bits of a file of each kind. The proofs flip many more."""
+    tables = [file_of(two, "image_builders"), file_of(two, "snapshots", start="carried")]
+    for path in (*tables, *map(layout.manifest_path, (1, 2)), layout.CATALOG):
+        content = two.store.read_bytes(path)
+        for place in (0, len(content) // 2, len(content) - 1):
+            put(two, path, flipped(content, place))
+            assert not look_through(two.store).is_sound, f"{path}: bit of byte {place}"
+        put(two, path, content)
+    assert verify(two.store) == []
+
+
+def test_a_catalog_of_an_older_snapshot_is_a_note_and_no_problem(two: Lake) -> None:
+    two.commit(ok(A), ok(C))
+    found = look_through(two.store)
+
+    assert (found.is_sound, [problem.is_note for problem in found.problems]) == (True, [True])
+    assert "shows snapshot 2, the newest is 3; publish it anew with: appstream-export catalog" in str(found.problems[0])
+
+
+def test_a_thinned_history_is_sound_before_and_after_its_garbage_is_gone(two: Lake) -> None:
+    nothing = RetentionSettings(hourly_days=0, daily_days=0, monthly_months=0)
+    thin(two.store, now=datetime.now(UTC), policy=nothing, tool_version="0")
+    assert [problem for problem in verify(two.store) if not problem.is_note] == []
+    gone = file_of(two, "image_builders", seq=1)
+    for path in (gone, layout.manifest_path(1), layout.manifest_path(2)):
+        two.store.remove(path)
+
+    assert [problem for problem in verify(two.store) if not problem.is_note] == []
+    kept = read(two.store, 3).kept["image_builder_changes"][0].files[0].path
+    two.store.remove(kept)
+    assert [(p.path, p.table, p.seq) for p in verify(two.store) if not p.is_note] == [
+        (kept, "image_builder_changes", 3)
+    ]
+
+
+def test_what_lies_about_is_no_problem(two: Lake) -> None:
+    two.draft(ok(B, builder("never committed")))
+    (two.store.root / "notes.txt").write_text("mine")
+
+    assert verify(two.store) == []
+
+
+class Unreadable(Around):
+    """A store with a bad sector under every Parquet file."""
+
+    def read_bytes(self, path: str) -> bytes:
+        """Fail."""
+        if path.endswith(".parquet"):
+            raise OSError(5, "Input/output error", path)
+        return self._store.read_bytes(path)
+
+
+def test_a_file_that_cannot_be_read_is_told_and_the_others_are_looked_at(two: Lake) -> None:
+    found = verify(Unreadable(two.store))
+
+    assert len(found) == len(two.files())
+    assert {problem.what for problem in found} == {"cannot be read: Input/output error"}
+
+
+def test_a_hint_that_lags_behind_is_no_problem(bucket: Bucket) -> None:
+    lake = Lake(bucket.place(), s3=bucket.settings)
+    for _ in range(2):
+        lake.commit(ok(A))
+    with lake.store.writing("commits/head") as sink:
+        sink.write(b"000000000001.json")
+
+    assert verify(lake.store) == []
