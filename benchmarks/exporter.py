@@ -59,8 +59,7 @@ def export(mapping: dict[str, Any], folder: str, request: dict[str, Any]) -> dic
     made = run(settings, load_all(), Request(ask=Ask(), **request), watch=watch)
     watch.stage("end")
     assert made.catalog_problem is None, made.catalog_problem  # noqa: S101
-    told = {"clients": watch.clients, "exit_code": made.exit_code, "feeds_problem": made.feeds_problem}
-    return watch.costs() | told | {"peak_mb": peak_mb()}
+    return watch.costs() | {"clients": watch.clients, "exit_code": made.exit_code, "peak_mb": peak_mb()}
 
 
 def main() -> None:
