@@ -22,6 +22,8 @@ from pipelines.errors import SetupError, StorageFailed
 from pipelines.lake import layout
 from pipelines.settings import S3Settings
 
+_REMAKES = 20  # each means that another process emptied the folder in which a file was to begin
+
 
 class Target(Protocol):
     """Where a sink's bytes go; takes all of what it is given."""
@@ -310,19 +312,29 @@ class LocalStore:
 
     @contextmanager
     def _opened(self, temporary: Path) -> Generator[BinaryIO]:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self.file_mode)
+        handle = self._new(temporary)
         with os.fdopen(handle, "wb") as file:
             os.fchmod(handle, self.file_mode)  # whatever the umask took away
             yield file
             file.flush()
             os.fsync(handle)
 
+    def _new(self, temporary: Path, tries: int = _REMAKES) -> int:
+        """Its handle. Whoever removes the last other file of the folder meanwhile removes the folder too."""
+        try:
+            return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self.file_mode)
+        except FileNotFoundError:
+            if not tries:
+                raise
+            self._make(temporary.parent)
+            return self._new(temporary, tries - 1)
+
     def _make(self, folder: Path) -> None:
         if folder.is_dir():
             return
         if folder != self.root:
             self._make(folder.parent)
-        with suppress(FileExistsError):
+        with suppress(FileExistsError, FileNotFoundError):  # made, and even removed again, by others
             folder.mkdir(mode=self.folder_mode, parents=folder == self.root)
             folder.chmod(self.folder_mode)
         _sync(folder.parent)

@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -80,6 +81,21 @@ def test_files_come_back_as_they_were_written(lake: Lake) -> None:
     for _ in range(2):
         store.remove("a/1")
     assert store.list("a") == ["2"]
+
+
+def test_folders_that_empty_while_files_begin_in_them_stop_nobody(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "w"), create=True)
+
+    def write_and_remove(number: int) -> None:
+        for _ in range(100):
+            with store.writing(f"folder/{number}") as sink:
+                sink.write(b"x")
+            store.remove(f"folder/{number}")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write_and_remove, range(4)))
+
+    assert store.files() == []
 
 
 def test_removing_the_last_file_removes_its_folder(tmp_path: Path) -> None:

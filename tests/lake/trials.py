@@ -18,7 +18,7 @@ from tests.lake.told import Told
 
 GONE = C.partition("/")[0]
 OPERATIONS_MAX = 2_000  # an act that is still struck by then does not end
-THIN_EVERY = 12  # trials: a long history would only make each act longer
+THIN_EVERY = 4  # trials: a long history would only make each act longer
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class Trials:
         """Fail every operation from `start` on, or each `step`-th; raises AssertionError where a promise is broken."""
         tally = Tally()
         for number in range(start, OPERATIONS_MAX, step):
-            struck = self._try(act, number, mode)
+            struck = self.one(act, mode, number)
             if struck is None:
                 return tally
             tally.operations += 1
@@ -55,8 +55,8 @@ class Trials:
             tally.old += not self._is_new
         raise AssertionError(f"{act} has not passed after {OPERATIONS_MAX} operations")
 
-    def _try(self, act: str, number: int, mode: Mode) -> str | None:
-        """The operation that was struck; None when there were fewer."""
+    def one(self, act: str, mode: Mode, number: int) -> str | None:
+        """One of them: the operation that was struck; None when there were fewer."""
         prepare, do = ACTS[act]
         self.struck = None
         if act == "first commit":
