@@ -21,7 +21,7 @@ from pipelines.contracts import Contract
 from pipelines.contracts.contract import all_tables
 from pipelines.contracts.model import known_values
 from pipelines.errors import BadSettings, ExportError, Interrupted, NothingSeen, SetupError, did_you_mean
-from pipelines.extract import Account, Known, Plan, extract, plan, prove_disabled, resumed_task
+from pipelines.extract import Account, Known, Plan, extract, plan, prove_closed, resumed_task
 from pipelines.lake import catalog, checks, layout, manifest
 from pipelines.lake.attempt import utc_now
 from pipelines.lake.checks import CheckResult
@@ -259,7 +259,7 @@ def _sweep_and_commit(
         outcomes = sweep(answers, contracts, draft.write, known=enums, watch=watch)
         if stop.is_set():
             raise Interrupted("interrupted: nothing was committed, the previous snapshot stands")
-        outcomes |= prove_disabled(outcomes)
+        outcomes |= prove_closed(outcomes)
         _refuse_nothing(draft.store, outcomes)
         outcomes |= {t: _skipped(t, planned.skipped[t], facts.started_at) for t in chosen if t in planned.skipped}
         watch.stage("commit")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.children import START_S, Child
-from benchmarks.commit import Estate, committed, written
+from benchmarks.estate import Estate
 from benchmarks.findings import Findings
 from pipelines.contracts import load_all
 from pipelines.feeds import publish
@@ -32,12 +32,13 @@ QUICK = Size(publications=15)
 def prove(size: Size, folder: Path) -> Findings:
     """Commit and publish again and again; every answer must be whole, and of one of the snapshots."""
     found = Findings(f"Feeds: {len(size.readers)} readers join 3 feeds through {size.publications} publications")
-    store, estate = open_store(str(folder / "warehouse"), create=True), Estate(size.builders)
+    store = open_store(str(folder / "warehouse"), create=True)
     place = folder / "warehouse" / "feeds" / "v1"
     with ExitStack() as stack:
         readers: list[Child] = []
-        for moment in range(size.publications + 1):
-            committed(store, estate, moment, written(store, estate, moment)[0])
+        for hour in range(size.publications + 1):
+            estate = Estate(size.builders, hour=hour)
+            estate.commit(store, estate.write(store))
             publish(store, load_all())
             if not readers:
                 readers = [

@@ -2,7 +2,7 @@
 
 from pipelines.extract.accounts import Account, listed
 from pipelines.extract.discovery import Known
-from pipelines.extract.outcomes import prove_disabled
+from pipelines.extract.outcomes import prove_closed
 from pipelines.extract.pages import resumed_task
 from pipelines.extract.planning import Plan, plan
 from pipelines.extract.probe import Probed, probe
@@ -21,7 +21,7 @@ __all__ = [
     "partition_of",
     "plan",
     "probe",
-    "prove_disabled",
+    "prove_closed",
     "resumed_task",
     "scopes",
 ]

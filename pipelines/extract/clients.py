@@ -23,7 +23,7 @@ from botocore.parsers import ResponseParserError
 
 from pipelines.errors import ExportError, ScopeError, SetupError, cause_of
 from pipelines.extract.clock import Clock
-from pipelines.extract.faults import scope_error
+from pipelines.extract.faults import PARSER_GIVES_UP, malformed, one_line, scope_error
 from pipelines.extract.guard import READ_OPERATIONS, guarded_session, refuse_others
 from pipelines.extract.pace import CALLS_PER_S, Pace
 from pipelines.settings import Settings
@@ -100,6 +100,9 @@ class Clients:
         except (BotoCoreError, ClientError, ResponseParserError, ValueError, LookupError) as error:
             # from None: botocore's texts may hold whole answers and signatures, which a traceback would print
             raise scope_error(error, operation, call.all_secrets) from None
+        except PARSER_GIVES_UP as error:  # botocore itself reads errors: a gateway's may be JSON, yet no object
+            why = one_line(f"botocore cannot read it: {type(error).__name__}: {error}", call.all_secrets)
+            raise malformed(operation, why) from None
 
     def close(self) -> None:
         """Let go of idle connections."""

@@ -19,12 +19,10 @@ from botocore.parsers import ResponseParserError
 
 from pipelines.errors import ScopeError
 from pipelines.extract.clients import Call, Clients, config, is_throttle
-from pipelines.extract.faults import malformed, one_line
+from pipelines.extract.faults import PARSER_GIVES_UP, malformed, one_line
 from pipelines.settings import Settings
 
 Key = tuple[str, str, str, str | None]
-# What botocore's parser raises, beside its own errors, when a value is not of the type that its model has.
-_PARSER_GIVES_UP = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError)
 
 
 class CompatibleClients(Clients):
@@ -58,7 +56,7 @@ class CompatibleClients(Clients):
             raise
         except (BotoCoreError, ResponseParserError):
             raise
-        except _PARSER_GIVES_UP as error:
+        except PARSER_GIVES_UP as error:
             why = one_line(f"botocore cannot read it: {type(error).__name__}: {error}", call.all_secrets)
             raise malformed(operation, why) from None
         self.clock.hear(found)

@@ -25,6 +25,8 @@ _WIRE: tuple[tuple[type[Exception], str], ...] = (
     (aws.PartialCredentialsError, "NoCredentials"),
     (aws.CredentialRetrievalError, "NoCredentials"),
 )
+PARSER_GIVES_UP = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError)
+"""What botocore's parser raises, beside its own errors, when a value is not of the type that its model has."""
 _CONTROLS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 _TOKEN = re.compile(r"[A-Za-z0-9+/=]{100,}|\b(AKIA|ASIA)[A-Z0-9]{12,}")  # session tokens; key ids
 

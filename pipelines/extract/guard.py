@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import botocore.session
+from botocore.exceptions import BotoCoreError
 
 from pipelines.contracts import permissions
 from pipelines.errors import SetupError
@@ -21,12 +22,15 @@ _TALKATIVE = ("botocore", "boto3", "urllib3")
 
 
 def guarded_session(settings: Settings, allowed: Iterable[str], profile: str | None = None) -> botocore.session.Session:
-    """A botocore session whose clients ask allowed operations only and, with a loopback endpoint, this machine only."""
+    """A botocore session whose clients ask allowed operations only and, with a loopback endpoint, this machine only.
+
+    Raises SetupError where AWS_PROFILE names no profile, or the user's AWS files cannot be read.
+    """
     quiet_loggers()
     if settings.is_local_aws and profile is None:
-        session = _session_without_files()
+        session = session_without_files()
     else:
-        session = botocore.session.Session(profile=profile)
+        session = readable(botocore.session.Session(profile=profile))
     session.register("before-call", _only(frozenset(allowed)))
     if settings.is_local_aws:
         session.register("before-send", _refuse_other_hosts)
@@ -42,8 +46,17 @@ def quiet_loggers() -> None:
             logger.setLevel(max(logging.INFO, logger.getEffectiveLevel()))
 
 
-def _session_without_files() -> botocore.session.Session:
-    """A session for the emulator: no profile or file of the user's can redirect or break it."""
+def readable(session: botocore.session.Session) -> botocore.session.Session:
+    """The same session, its files read; raises SetupError, for botocore would raise in the midst of anything."""
+    try:
+        session.get_scoped_config()
+    except BotoCoreError as error:
+        raise SetupError(f"{error}; correct AWS_PROFILE, or the AWS config or credentials files") from error
+    return session
+
+
+def session_without_files() -> botocore.session.Session:
+    """A session for the emulator, and for botocore's own lists: no profile or file of the user's can break it."""
     session = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
     session.set_config_variable("config_file", os.devnull)
     session.set_config_variable("credentials_file", os.devnull)

@@ -7,18 +7,24 @@ from pipelines.errors import REGION_MAY_BE_DISABLED
 from pipelines.scope import Outcome, Status, Task
 
 
-def prove_disabled(outcomes: Mapping[Task, Outcome]) -> dict[Task, Outcome]:
-    """Turn denials that a region which is not enabled would give into `disabled`, where that is proved.
+def prove_closed(outcomes: Mapping[Task, Outcome]) -> dict[Task, Outcome]:
+    """Tell regions that are closed, which is no failure where nothing is lost, from what only looks like that.
 
-    The proof: another region of the account answered to the same session, and nothing in this region did. Without it
-    the denial stands, for bad keys give the same codes.
+    A denial that a region which is not enabled would give becomes `disabled` where that is proved: another region of
+    the account answered to the same session, and nothing in this region did. Without it the denial stands, for bad
+    keys give the same codes. A region is `unavailable` where it answered to nobody, and another region did. Without
+    that, or where STS was the one that could not be reached, our own network is to blame.
     """
     answered = {task.scope for task, outcome in outcomes.items() if outcome.status.is_answer}
-    accounts = {scope.account_id for scope in answered}
-    return {
-        task: _disabled(outcome) if task.scope not in answered and task.scope.account_id in accounts else outcome
-        for task, outcome in outcomes.items()
-    }
+    accounts, regions = {s.account_id for s in answered}, {s.region for s in answered}
+    found = dict(outcomes)
+    for task, outcome in outcomes.items():
+        if outcome.status is Status.UNAVAILABLE:
+            is_closed = outcome.api_calls and regions and task.scope.region not in regions
+            found[task] = outcome if is_closed else replace(outcome, status=Status.NETWORK)
+        elif task.scope not in answered and task.scope.account_id in accounts:
+            found[task] = _disabled(outcome)
+    return found
 
 
 def _disabled(outcome: Outcome) -> Outcome:

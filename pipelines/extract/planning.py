@@ -12,7 +12,7 @@ from pipelines.extract.discovery import Discovery, Known, discover
 from pipelines.extract.hub import Hub
 from pipelines.extract.labels import Labels, read_labels
 from pipelines.extract.offers import Offer, offer
-from pipelines.extract.regions import scopes
+from pipelines.extract.regions import patterns_of, scopes
 from pipelines.scope import Task
 from pipelines.settings import AUTO, Settings
 
@@ -109,14 +109,14 @@ def _tasks(
         live = offers.get(contract.service)
         found = scopes(settings, accounts, contract.service, live.regions if live else None)
         tasks |= dict.fromkeys(Task(contract.name, scope) for scope in found)
-        if live and live.source != "ssm" and known:
-            tasks |= dict.fromkeys(_kept(contract, accounts, known))
+        if known and (live is None or live.source != "ssm"):
+            tasks |= dict.fromkeys(_kept(contract, settings, accounts, known))
     return tuple(tasks)
 
 
-def _kept(contract: Contract, accounts: Sequence[Account], known: Known) -> list[Task]:
-    """Known tasks where AWS's offer decides: that botocore's list lacks a region proves not that AWS took it back."""
-    patterns = {a.id: a.regions or ("*",) for a in accounts}
+def _kept(contract: Contract, settings: Settings, accounts: Sequence[Account], known: Known) -> list[Task]:
+    """Known tasks that `auto` or a wildcard still means: botocore's list may lack a region that AWS has."""
+    patterns = {a.id: patterns_of(settings, a) for a in accounts}
     return sorted(
         task
         for task in known.tasks

@@ -7,7 +7,7 @@ from threading import Event
 from pipelines.contracts import Contract
 from pipelines.errors import Interrupted
 from pipelines.extract.accounts import Account
-from pipelines.extract.outcomes import prove_disabled
+from pipelines.extract.outcomes import prove_closed
 from pipelines.extract.schedule import Round
 from pipelines.scope import Ask, Outcome, Page, Task, Watch
 from pipelines.settings import Settings
@@ -46,4 +46,4 @@ def probe(
             watch.outcome(answer)
     if stop.is_set():
         raise Interrupted("interrupted: not every scope was asked")
-    return Probed(prove_disabled(outcomes), asking.clock.behind_s)
+    return Probed(prove_closed(outcomes), asking.clock.behind_s)

@@ -12,6 +12,7 @@ from botocore.exceptions import UnknownRegionError
 
 from pipelines.errors import BadSettings
 from pipelines.extract.accounts import Account, listed
+from pipelines.extract.guard import session_without_files
 from pipelines.scope import Scope
 from pipelines.settings import AUTO, Settings, is_pattern
 
@@ -21,7 +22,7 @@ _NEW_REGION = re.compile(r"[a-z]+(-[a-z]+)*-(central|(north|south)?(east|west)?)
 
 @cache
 def _botocore() -> botocore.session.Session:
-    return botocore.session.Session()
+    return session_without_files()
 
 
 @cache
@@ -70,11 +71,18 @@ def scopes(
 
     `auto` and wildcards choose among the regions that AWS itself offers (`live`), else among those botocore knows.
     """
-    wanted = {a.id: _patterns(settings, a) for a in accounts}
+    wanted = {a.id: patterns_of(settings, a) for a in accounts}
     offer = offered(service, _partition(accounts, wanted.values())) if live is None else live
     expanded = {patterns: expand(patterns, offer) for patterns in set(wanted.values())}
     _one_partition(region for regions in expanded.values() for region in regions)
     return [Scope(a.id, region) for a in accounts for region in expanded[wanted[a.id]]]
+
+
+def patterns_of(settings: Settings, account: Account) -> tuple[str, ...]:
+    """Names and wildcards of the regions in which an account is read; `auto` is every one."""
+    if account.regions is not None:
+        return account.regions
+    return ("*",) if settings.regions == AUTO else settings.regions
 
 
 def home_partition(settings: Settings, configured: str | None) -> str:
@@ -84,12 +92,6 @@ def home_partition(settings: Settings, configured: str | None) -> str:
         accounts.append(Account(id=admin.split(":")[4], role_arn=admin))
     own = () if settings.regions == AUTO else settings.regions
     return _partition(accounts, [own, *(a.regions for a in accounts if a.regions)], configured)
-
-
-def _patterns(settings: Settings, account: Account) -> tuple[str, ...]:
-    if account.regions is not None:
-        return account.regions
-    return ("*",) if settings.regions == AUTO else settings.regions
 
 
 def _matches(pattern: str, offered: Sequence[str]) -> list[str]:

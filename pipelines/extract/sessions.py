@@ -13,17 +13,20 @@ from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from pipelines.contracts.permissions import session_policy
-from pipelines.errors import ScopeError, SetupError, did_you_mean
+from pipelines.errors import Retriable, ScopeError, SetupError, did_you_mean
 from pipelines.extract.accounts import Account
 from pipelines.extract.clients import Call, Clients
-from pipelines.extract.faults import malformed, scope_error
-from pipelines.extract.guard import CREDENTIAL_OPERATIONS, guarded_session
+from pipelines.extract.faults import malformed, one_line, scope_error
+from pipelines.extract.guard import CREDENTIAL_OPERATIONS, guarded_session, readable
 from pipelines.extract.regions import partition_of, regions_in
 from pipelines.settings import Secret, Settings
 
 # Sessions of 900 s boto3 would fetch anew for every call; [aws] session_s is at least three times this.
 RENEW_BEFORE_S = 600  # far more than the longest single page with all its retries
 STAND_IN = "emulator"
+# What boto3's providers let through beside botocore's errors: a program or a token's file that is not there, and
+# answers that are no JSON or lack a key.
+_NOT_FOUND = (OSError, ValueError, LookupError, TypeError, AttributeError)
 _HOME = {"aws": "us-east-1", "aws-us-gov": "us-gov-west-1", "aws-cn": "cn-north-1"}  # always enabled
 _log = logging.getLogger(__name__)
 
@@ -55,6 +58,13 @@ class Source:
                 return self._given
         except (BotoCoreError, ClientError) as error:
             raise scope_error(error, str(self)) from None  # a credential process may print anything
+        except SetupError as error:
+            raise ScopeError("denied", f"{self}: {error}", code="NoCredentials") from error
+        except RuntimeError as error:  # botocore's only word for new credentials that are as old as the last
+            raise Retriable("expired", one_line(f"{self}: {error}").rstrip("."), code="ExpiredToken") from None
+        except _NOT_FOUND as error:
+            why = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else type(error).__name__
+            raise ScopeError("denied", one_line(f"{self}: not readable: {why}"), code="NoCredentials") from None
 
     def check(self, who: str, profiles: Sequence[str]) -> None:
         """Refuse, before anything is asked, a profile that is not among `profiles` and a chain that finds nothing."""
@@ -214,7 +224,7 @@ class Sessions:
 
 def available_profiles() -> list[str]:
     """The profiles of the AWS config and credentials files."""
-    return botocore.session.Session().available_profiles
+    return readable(botocore.session.Session()).available_profiles
 
 
 def configured_region(settings: Settings, profile: str | None) -> str | None:

@@ -9,6 +9,7 @@ the newest snapshot, its feeds are not shown: those of the generation before are
 import hashlib
 import io
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from pipelines.contracts import Contract
-from pipelines.errors import BadContract
+from pipelines.errors import BadContract, StorageFailed
 from pipelines.feeds import datapackage
 from pipelines.feeds.definitions import PUBLICATION, STATUS, check_columns, definitions, schema
 from pipelines.feeds.rendered import Feed
@@ -67,6 +68,10 @@ class _Edition:
     files: dict[str, FileEntry] = field(default_factory=dict)
 
 
+class _Overtaken(Exception):
+    """Another run serves a newer snapshot by now."""
+
+
 def publish(
     store: Store,
     contracts: Sequence[Contract],
@@ -84,11 +89,17 @@ def publish(
     shelf = Shelf(store, file_mode=int(settings.file_mode, 8), create=True)
     with storage_errors(store):
         erased_seq = outlet.erased_since(store)
+        published = None
         for _ in range(_REPUBLISHES):
-            published, seq = _publish(store, shelf, contracts, settings, checked, erased_seq, clock(), anew=anew)
+            try:
+                published, seq = _publish(store, shelf, contracts, settings, checked, erased_seq, clock(), anew=anew)
+            except _Overtaken:
+                continue
             newest = head(store)
             if newest is None or newest.seq <= seq:
                 break  # else another run committed meanwhile, and we may have replaced its newer feeds
+        if published is None:
+            raise StorageFailed(f"{store.root}: {_REPUBLISHES} newer publications came first; theirs is served")
         removed = shelf.tidy(keep=settings.keep_generations, now=clock(), erased_seq=erased_seq)
     return replace(published, removed=tuple(removed))
 
@@ -177,7 +188,16 @@ def _write(lake: Outlet, shelf: Shelf, edition: _Edition, generation: str, file:
             edition.files[f"{feed.name}.parquet"] = _write_parquet(lake, shelf, feed, table, generation)
             if is_csv:
                 edition.files[f"{feed.name}.csv"] = _write_csv(lake, shelf, feed, table, generation)
+    _refuse_older(lake, shelf)
     shelf.write(path_in(generation, PACKAGE), _described(edition))
+
+
+def _refuse_older(lake: Outlet, shelf: Shelf) -> None:
+    """Raise _Overtaken where readers have a newer snapshot than ours: to show ours would take theirs away."""
+    with suppress(StorageFailed):  # a damaged current.json is about to be written anew
+        served = shelf.current()
+        if served is not None and served.seq > lake.seq:
+            raise _Overtaken
 
 
 def _tell(lake: Outlet, edition: _Edition) -> None:

@@ -114,7 +114,8 @@ lives as (
         lead(state) over following as next_state,
         coalesce(lead(is_active) over following, false) as is_next_active,
         coalesce(max(facts) filter (is_end) over whole, max(facts) filter (is_start) over whole) as last_facts,
-        case when is_active then min(observed_at) filter (is_active) over unbroken end as active_since
+        case when is_active then min(observed_at) filter (is_active) over unbroken end as active_since,
+        life = max(life) over (partition by account_id, region, name) as is_last_life
     from numbered
     window
         following as (partition by account_id, region, name, life order by observed_at, place),
@@ -137,23 +138,26 @@ spans as (
         e.next_observed_at,
         e.next_state,
         e.next_change is null as is_current,
-        coalesce(b.is_stale, false) as is_stale,
+        e.next_change is null and coalesce(b.is_stale, false) as is_stale,
         case
             when e.next_change in ('deleted', 'ended') then e.next_change
             when e.next_change is not null then 'changed'
         end as ended_by,
-        greatest(e.observed_at, coalesce(b.observed_at, e.next_previous_at)) as last_observed_at,
+        greatest(
+            e.observed_at, case when e.next_change is null then b.observed_at else e.next_previous_at end
+        ) as last_observed_at,
         coalesce(b.created_time, e.last_facts[2]::timestamptz) as created_time,
         coalesce(b.instance_type, e.last_facts[3]) as instance_type,
         coalesce(b.platform, e.last_facts[4]) as platform,
         coalesce(b.root_volume_size_gb, e.last_facts[5]::bigint) as root_volume_size_gb
     from lives as e
+    -- Every span of a life that goes on has the newest row's facts: a stop changes no cost of the days before it.
     left join image_builders as b
         on
             e.account_id = b.account_id
             and e.region = b.region
             and e.name = b.name
-            and e.next_change is null
+            and e.is_last_life
     left join accounts as a on e.account_id = a.account_id
     where not e.is_end
 )

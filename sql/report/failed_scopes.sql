@@ -1,4 +1,5 @@
--- failed_scopes: One row per account and region that did not answer, those longest unseen first; at most 50.
+-- failed_scopes: One row per account and region that did not answer, those longest unseen first, then those that no
+--   run has asked; at most 50.
 -- reads: coverage
 -- question: What did we not see, and why?
 select
@@ -8,6 +9,6 @@ select
     observed_at as last_seen,
     reason
 from coverage
-where status not in ('ok', 'filtered', 'skipped') and not is_expected
-order by last_seen nulls first, account, region
+where (status not in ('ok', 'filtered', 'skipped') and not is_expected) or attempted_at is null
+order by attempted_at is null, last_seen nulls first, account, region
 limit 50

@@ -14,9 +14,16 @@ with builders as (
 running as (
     select
         count(*) as running,
-        sum(usd_per_hour) * 24 as usd_per_day,
-        count(*) filter (usd_per_hour is null) as unpriced
+        sum(usd_per_hour) * 24 as usd_per_day
     from running_image_builders
+),
+
+unpriced as (
+    select count(*) as builders
+    from image_builder_overview as o
+    left join running_image_builders as r
+        on o.account_id = r.account_id and o.region = r.region and o.name = r.name
+    where o.disk_usd_per_month is null or (r.name is not null and r.usd_per_hour is null)
 ),
 
 exposed as (
@@ -32,7 +39,8 @@ scopes as (
         count(*) as scopes,
         count(distinct account_id) as covered_accounts,
         count(*) filter (status not in ('ok', 'filtered', 'skipped') and not is_expected) as failed_scopes,
-        count(*) filter (status not in ('ok', 'filtered', 'skipped') and is_expected) as expected_scopes
+        count(*) filter (status not in ('ok', 'filtered', 'skipped') and is_expected) as expected_scopes,
+        count(*) filter (attempted_at is null) as unasked_scopes
     from coverage
 ),
 
@@ -56,17 +64,19 @@ select
     builders.regions,
     builders.stale_builders,
     running.running,
-    running.unpriced,
+    unpriced.builders as unpriced,
     listed.is_priced,
     (coalesce(running.usd_per_day, 0) + coalesce(builders.disk_usd_per_day, 0))::double as usd_per_day,
     exposed.exposed,
     scopes.scopes,
     scopes.covered_accounts,
     scopes.failed_scopes,
-    scopes.expected_scopes
+    scopes.expected_scopes,
+    scopes.unasked_scopes
 from newest
 cross join builders
 cross join running
+cross join unpriced
 cross join exposed
 cross join scopes
 cross join listed

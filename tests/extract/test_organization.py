@@ -255,3 +255,11 @@ def test_a_file_of_labels_that_is_wrong_is_refused_with_its_line(
 
     with pytest.raises(BadSettings, match=complaint):
         planned(None, tmp_path, accounts_file="accounts.csv")
+
+
+def test_a_gateways_error_that_is_no_object_is_a_failed_discovery_and_no_bug(tmp_path: Path) -> None:
+    with Wire() as wire:
+        wire.always(STRANGER, Reply(b"null", 503))
+
+        with pytest.raises(NothingSeen, match="accounts are not known: ListAccounts: botocore cannot read it"):
+            planned(wire.url, tmp_path)

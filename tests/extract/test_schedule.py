@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipelines.errors import SetupError
-from pipelines.extract import Account, pages, prove_disabled, schedule
+from pipelines.extract import Account, pages, prove_closed, schedule
 from pipelines.scope import Outcome, Task
 from pipelines.settings import Secret, Settings
 from tests.extract.asking import EU, US, A, Answer, Asking, B
@@ -71,6 +71,13 @@ def test_a_gateways_bare_status_is_understood(status: int, wire: Wire, asking: A
     wire.always(SCOPE, Reply(b"<html>slow down</html>", status))
 
     assert asking.run().only.status == {429: "throttled", 503: "error"}[status]
+
+
+@pytest.mark.parametrize("body", [b"null", b"[]", b'"slow down"', b'{"__type": 5}'])
+def test_an_error_that_is_json_and_no_object_is_asked_again(body: bytes, wire: Wire, asking: Asking) -> None:
+    wire.script(SCOPE, Reply(body, 503), page("a"))
+
+    assert asking.run().names() == ["a"]
 
 
 def test_a_connection_that_breaks_is_network_and_a_region_without_endpoint_unavailable(
@@ -243,7 +250,7 @@ def test_a_region_that_is_not_enabled_is_proved_by_another_that_answered(wire: W
         wire.always(scope, refusal("UnrecognizedClientException", "The security token is invalid."))
     outcomes = {o.task: o for o in asking.run().outcomes.values()}
 
-    proved = {str(t.scope): o for t, o in prove_disabled(outcomes).items()}
+    proved = {str(t.scope): o for t, o in prove_closed(outcomes).items()}
 
     assert {s: str(o.status) for s, o in proved.items()} == {
         f"{A}/{EU}": "ok",

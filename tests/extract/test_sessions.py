@@ -218,6 +218,40 @@ def test_no_credentials_is_one_line_before_anything_is_asked(asking: Asking, mon
     assert time.monotonic() - started < 5
 
 
+OLD = {"AWS_SESSION_TOKEN": "t", "AWS_CREDENTIAL_EXPIRATION": "2020-01-01T00:00:00Z"}
+KEYS = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
+WEB = {"AWS_ROLE_ARN": f"arn:aws:iam::{A}:role/r", "AWS_WEB_IDENTITY_TOKEN_FILE": "/nowhere/token"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "config", "complaint"),
+    [
+        (KEYS | OLD, "", "still expired; set AWS_PROFILE"),
+        (WEB, "", "/nowhere/token: No such file or directory; set AWS_PROFILE"),
+        ({}, "[default]\ncredential_process = /nowhere/tool\n", "/nowhere/tool: No such file or directory; set"),
+        ({}, "[default]\ncredential_process = echo hidden\n", "not readable: JSONDecodeError; set AWS_PROFILE"),
+        ({}, "no sections", "Unable to parse config file: .*; correct AWS_PROFILE, or the AWS config"),
+        (KEYS | {"AWS_PROFILE": "gone"}, "", r"profile \(gone\) could not be found; correct AWS_PROFILE"),
+    ],
+)
+def test_whatever_keeps_boto3_from_its_credentials_is_the_users_to_mend(
+    environ: dict[str, str],
+    config: str,
+    complaint: str,
+    asking: Asking,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "config").write_text(config)
+    for name, value in (environ | {"AWS_CONFIG_FILE": str(tmp_path / "config")}).items():
+        monkeypatch.setenv(name, value)
+    asking.endpoint_url = None
+
+    with pytest.raises(SetupError, match=complaint) as caught:
+        asking.start()
+    assert "hidden" not in str(caught.value)
+
+
 def test_an_unknown_profile_is_refused_with_what_was_meant(
     wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -304,3 +304,21 @@ def test_a_run_that_commits_while_we_publish_is_published_too(lake: Lake) -> Non
     published = publish(rival, lake.contracts)
 
     assert (published.current.seq, table(lake, "image_builders")[0]["state"]) == (2, "NEW")
+
+
+def test_a_slow_publisher_does_not_take_newer_feeds_back(lake: Lake) -> None:
+    """It is overtaken while it writes, and begins anew; until it is done readers have what the other one published."""
+    served: list[int] = []
+
+    def newer() -> None:
+        lake.commit(ok(A, builder("newer")))
+        publish(lake.store, lake.contracts)
+
+    def look() -> None:
+        served.append(json.loads((folder(lake) / "current.json").read_text())["seq"])
+
+    lake.commit(ok(A, builder("older")))
+    publish(Overtaken(lake.store, [look, newer]), lake.contracts)
+
+    assert served == [2]
+    assert verify(lake.store) == []

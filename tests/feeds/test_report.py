@@ -126,3 +126,23 @@ def test_a_warehouse_that_saw_nothing_still_has_a_page(tmp_path: Path) -> None:
     lake.commit(ok(A))
 
     assert "No builder is up." in written(lake, tmp_path).read_text()
+
+
+def test_scopes_that_no_run_has_asked_yet_are_not_passed_over(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "warehouse")
+    lake.commit(ok(A, builder("a")), planned=[A, B, C])
+    page = written(lake, tmp_path).read_text()
+
+    assert "no run has asked 2 of 3 scopes yet" in page
+    assert "Everything that was asked" not in page
+
+
+def test_a_disk_without_a_price_makes_the_cost_a_lower_bound(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "warehouse")
+    listed = {"region": "*", "instance_type": "*", "platform": "*", "usd_per_hour": 0.5,
+              "disk_usd_per_gb_month": None, "valid_from": at(-1), "source_sha256": "0"}  # fmt: skip
+    disk = {"instance_type": "small", "root_volume_size_gb": 1200}
+    two = builder("up", state="RUNNING", **disk), builder("down", state="STOPPED", **disk)
+    lake.commit(ok(A, *two), prices=[listed])
+
+    assert "at least: 2 have no price" in written(lake, tmp_path).read_text()

@@ -252,3 +252,15 @@ def test_auto_without_ssm_uses_botocores_list_and_gives_up_no_region_that_answer
     assert result.exit_code == 0
     assert export.sql("select regions_source from snapshots order by seq") == ["settings", "botocore"]
     assert (export.statuses()[f"{PROD}/{new}"], export.changes()) == ("ok", [])
+
+
+def test_a_wildcard_gives_up_no_region_that_answered_because_botocore_does_not_know_it(export: Export) -> None:
+    new = "mx-central-1"
+    export.accounts, export.regions, export.more = (PROD,), (new, REGION), {}
+    export.aws.put(f"{PROD}/{new}", image_builder("of-a-new-region"))
+    export.run()
+    export.regions = ("*-central-1", REGION)
+    result = export.run()
+
+    assert result.exit_code == 0
+    assert (export.statuses()[f"{PROD}/{new}"], export.changes()) == ("ok", [])

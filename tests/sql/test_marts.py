@@ -71,6 +71,12 @@ CASES: Mapping[str, Mapping[float, dict[str, Any]]] = {
     "no price": {h: seen("RUNNING", instance_type="unheard") for h in (0, 1)},
     "no price of hours": {h: seen("RUNNING", instance_type="diskonly") for h in (0, 1)},
     "no price of disk": {h: seen("RUNNING", instance_type="nodisk", root_volume_size_gb=300) for h in (0, 1)},
+    "size told later": {
+        0: seen("RUNNING", instance_type="small"),
+        1: seen("RUNNING", instance_type="small", root_volume_size_gb=930),
+        3: seen("RUNNING", instance_type="small", root_volume_size_gb=930),
+        10: seen("STOPPED", instance_type="small", root_volume_size_gb=930),
+    },
     "small disk": {h: seen("RUNNING", instance_type="nodisk") for h in (0, 1)},
 }
 SCOPES = {case: f"{number:012}/eu-west-1" for number, case in enumerate(CASES, 1)}
@@ -220,6 +226,7 @@ def usd(text: str) -> Decimal:
     [
         ("midnight", [(usd("1.0000"), usd("0.0200"), usd("1.0200"), True),
                       (usd("1.5000"), usd("0.0300"), usd("1.5300"), True)]),
+        ("size told later", [(usd("1.5000"), usd("1.0000"), usd("2.5000"), True)]),
         ("large disk", [(usd("0.0000"), usd("0.1000"), usd("0.1000"), True)]),
         ("no price", [(None, usd("0.0000"), None, False)]),
         ("no price of hours", [(None, usd("0.0000"), None, False)]),
