@@ -46,6 +46,8 @@ def prove(size: Size, folder: Path) -> Findings:
         with opened(where, folder) as make:
             lines += _Damages(found, where, _warehouse(make()), Random(size.seed), flips, size.per_kind).lines()  # noqa: S311
     found.table(header, lines)
+    totals = [sum(int(str(line[column])) for line in lines) for column in range(4, len(header))]
+    found.figures = {"bits flipped": totals[0], "other damage": sum(totals[1:4]), "not found": totals[4]}
     return found
 
 

@@ -62,6 +62,8 @@ def prove(size: Size, folder: Path) -> Findings:
         with _place(where, folder) as (place, s3):
             lines.append([where, *_Loop(found, size, place, s3, folder).run(kills)])
     found.table(header, lines)
+    totals = {name: sum(int(str(line[n])) for line in lines) for n, name in enumerate(header) if n}
+    found.figures = {name: totals[name] for name in ("killed", "reads", "torn reads", "lost", "not repaired")}
     return found
 
 

@@ -44,5 +44,6 @@ def prove(size: Size, folder: Path) -> Findings:
     except Exception as error:  # noqa: BLE001  whatever a life ends with is a finding
         notes = "\n".join(getattr(error, "__notes__", ()))
         found.promise(False, f"{type(error).__name__}: {error}\n{notes}")
+    found.figures = {"states compared": happened["states compared with the model"], "unlike": len(found.broken)}
     found.table(["what", "times"], [[what, times] for what, times in sorted(happened.items())])
     return found

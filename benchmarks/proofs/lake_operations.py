@@ -28,7 +28,10 @@ def prove(size: Size, folder: Path) -> Findings:
     """A table by place and act: operations failed in each mode, and what was wrong afterwards: nothing."""
     found = Findings(f"Operations: each of an act's file operations fails once, as {', '.join(size.modes)}")
     header = ["place", "act", *size.modes, "then old", "then new", "lost, torn or unrepaired"]
-    found.table(header, [line for where, step in size.steps for line in _lines(found, size, where, step, folder)])
+    lines = [line for where, step in size.steps for line in _lines(found, size, where, step, folder)]
+    found.table(header, lines)
+    failed = sum(cell for line in lines for cell in line[2 : 2 + len(size.modes)] if isinstance(cell, int))
+    found.figures = {"operations failed": failed, "lost, torn or unrepaired": len(found.broken)}
     return found
 
 

@@ -53,6 +53,8 @@ def prove(size: Size, folder: Path) -> Findings:
         with opened(where, folder) as make:
             lines.append([where, *_race(found, where, make(), size, rounds)])
     found.table(header, lines)
+    totals = [sum(int(str(line[column])) for line in lines) for column in (2, 4, 7)]
+    found.figures = dict(zip(("commits", "second tries", "lost, torn or out of line"), totals, strict=True))
     return found
 
 
