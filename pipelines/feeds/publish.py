@@ -8,6 +8,7 @@ the newest snapshot, its feeds are not shown: those of the generation before are
 
 import hashlib
 import io
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -34,9 +35,11 @@ from pipelines.lake.sql import quoted
 from pipelines.lake.store import Store, storage_errors
 from pipelines.settings import FeedsSettings
 
+_log = logging.getLogger(__name__)
 Checked: TypeAlias = Mapping[int, Sequence[CheckResult]]
 _UNCHECKED: Checked = MappingProxyType({})
 DEFAULTS = FeedsSettings()
+_LABELLED = "select 1 from accounts where json_extract_string(labels_json, ?) is not null limit 1"
 _REPUBLISHES = 5  # each means that yet another run committed while we wrote
 _FORMULA = r"^[=+\-@\t\r]"
 _CSV_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
@@ -121,6 +124,9 @@ def _publish(
     anew: bool,
 ) -> tuple[Published, int]:
     with outlet.opened(store, contracts, anew=anew) as lake:
+        for label in settings.account_labels:
+            if not lake.rows(_LABELLED, [f'$."{label}"']):
+                _log.warning("[feeds] account_labels: no account has the label %s, its column is empty", label)
         edition = _edition(lake, definitions(contracts, settings.account_labels), now)
         results = checked[lake.seq] if lake.seq in checked else checks.run(lake.con)
         if broken := [f"{result.name} ({result.rows} rows)" for result in results if result.is_error]:

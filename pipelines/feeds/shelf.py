@@ -18,10 +18,10 @@ import msgspec
 from ulid import ULID
 
 from pipelines.errors import SetupError, StorageFailed
+from pipelines.lake.layout import FEEDS
 from pipelines.lake.store import Store, Stored
 
-FOLDER = "feeds"
-VERSION = "v1"
+FOLDER, VERSION = FEEDS.split("/")
 CURRENT = f"{VERSION}/current.json"
 LATEST = f"{VERSION}/latest"
 DATABASE = f"{VERSION}/bi.duckdb"

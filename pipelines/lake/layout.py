@@ -9,6 +9,7 @@ TABLES = "tables"
 UNFINISHED = ".tmp-"  # begins the name of a file that is being written
 CATALOG = "warehouse.duckdb"
 REPORT = "report.html"
+FEEDS = "feeds/v1"  # what dashboards read; see feeds/shelf.py
 PROBE = "probe"  # an empty object on S3: shows that we may write there, and that conditional writes are obeyed
 SCRATCH = ".scratch"  # DuckDB spills here while a commit or a query needs more than memory
 _MANIFEST = re.compile(r"(\d{12})\.json")

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from pipelines.lake.catalog import connect, query
-from pipelines.lake.layout import CATALOG, REPORT
+from pipelines.lake.layout import CATALOG, FEEDS, REPORT
 from pipelines.settings import S3Settings
 from pipelines.terminal import console
 from pipelines.terminal.formats import plain, rows
@@ -55,6 +56,7 @@ def as_object(standing: Standing) -> dict[str, Any]:
         "warehouse": standing.warehouse,
         "catalog": _catalog(standing),
         "open": _open(standing),
+        "feeds": _feeds(standing),
     }
 
 
@@ -89,6 +91,8 @@ def _facts(standing: Standing) -> Iterator[tuple[str, str]]:
     yield "warehouse", standing.warehouse
     yield "open it", _open(standing)
     yield "see it", f"{standing.warehouse.rstrip('/')}/{REPORT}"
+    if feeds := _feeds(standing):
+        yield "feeds", feeds
 
 
 def _second(at: datetime) -> str:
@@ -102,6 +106,12 @@ def _count(group: Mapping[str, Any]) -> str:
 def _catalog(standing: Standing) -> str | None:
     """The catalog's file; a bucket has none."""
     return None if "://" in standing.warehouse else f"{standing.warehouse.rstrip('/')}/{CATALOG}"
+
+
+def _feeds(standing: Standing) -> str | None:
+    """Where dashboards read; None where nothing was published, or it is not known without asking a bucket."""
+    place = Path(standing.warehouse, FEEDS)
+    return str(place) if (place / "current.json").is_file() else None
 
 
 def _open(standing: Standing) -> str:

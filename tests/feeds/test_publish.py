@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import stat
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -141,6 +142,17 @@ def test_labels_that_the_settings_name_are_columns_wherever_there_is_an_account(
 def test_labels_that_make_no_columns_are_refused(labels: tuple[str, ...], why: str, published: Lake) -> None:
     with pytest.raises(BadSettings, match=why):
         publish(published.store, published.contracts, FeedsSettings(account_labels=labels))
+
+
+def test_a_label_that_no_account_has_is_warned_of(
+    published: Lake, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    copy = Lake(Path(shutil.copytree(published.store.root, tmp_path / "warehouse", symlinks=True)))
+    publish(copy.store, copy.contracts, FeedsSettings(account_labels=("Cost Centre", "taem")))
+
+    assert [r.getMessage() for r in caplog.records] == [
+        "[feeds] account_labels: no account has the label taem, its column is empty"
+    ]
 
 
 def test_feed_status_has_a_row_for_each_feed(published: Lake) -> None:
