@@ -7,6 +7,10 @@ default:
 test *args:
     uv run pytest {{args}}
 
+# slices of the proofs, and pages in a browser
+test-slow *args:
+    uv run pytest -m slow {{args}}
+
 # style, types, import contracts, SQL, generated docs, Dagster definitions
 lint:
     uv run ruff check .

@@ -10,7 +10,8 @@ import pytest
 from benchmarks.proofs import lake_flips, lake_kills, lake_races
 from benchmarks.proofs.lake_places import BUCKET, FOLDER
 
-pytestmark = pytest.mark.xdist_group("proofs")  # they start processes: beside the other tests, not beside each other
+# They start processes: beside the other tests, not beside each other.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("proofs")]
 
 
 def test_a_killed_export_leaves_the_old_or_the_new_rows_and_readers_never_notice(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_commands_reach_the_bucket_as_the_configuration_says(told: Told) -> None
     assert told("run")[0] == 0
     assert told("status")[::2] == (0, "")
     assert told(*NAMES) == (0, '{"name":"a"}\n', "")
-    assert "there is no catalog file" in told("catalog")[1]
+    assert "install httpfs;" in told("catalog")[1]
 
 
 def test_reading_commands_need_only_the_environment(

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from pipelines.emulator import Fault
 from pipelines.lake.verify import verify
@@ -15,6 +16,8 @@ from tests.defs.exports import execute
 from tests.defs.servers import ROOT, wait_until
 from tests.export import ACCOUNTS, Export
 from tests.factories import image_builder
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_worker_killed_in_mid_sweep_leaves_the_lake_as_it_was_and_the_next_run_makes_it_the_truth(

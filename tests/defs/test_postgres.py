@@ -17,6 +17,8 @@ from tests.defs.servers import ROOT, free_port
 from tests.export import ACCOUNTS, Export
 from tests.factories import image_builder
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "canary-of-postgres"
 
 

@@ -81,4 +81,4 @@ def _received(connection: socket.socket) -> Seen:
     head, _, body = raw.partition(b"\r\n\r\n")
     status, *lines = head.decode().split("\r\n")
     headers = dict(line.lower().split(": ", 1) for line in lines)
-    return Seen(int(status.split()[1]), body, reset, headers)
+    return Seen(int(status.split()[1]) if status else 0, body, reset, headers)

@@ -10,6 +10,8 @@ from tests.lake.lakes import Lake
 from tests.lake.stores import Mode
 from tests.lake.trials import Trials
 
+pytestmark = pytest.mark.slow
+
 FAILED = (
     ("first commit", Mode.FULL, 33),
     ("commit", Mode.KILL, 47),

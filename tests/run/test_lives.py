@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -11,6 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from pipelines.emulator import Emulator
 from tests.export import ACCOUNTS, REGIONS, Export
 from tests.factories import image_builder
+
+pytestmark = pytest.mark.slow
 
 FAULTS = {"deny": "denied", "truncated": "malformed", "throttle": "throttled", "foreign_arn": "mismatched"}
 SCOPES = [f"{account}/{region}" for account in ACCOUNTS for region in REGIONS]
