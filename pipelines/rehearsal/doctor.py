@@ -11,6 +11,7 @@ from pipelines.extract import Account, Plan, Probed, plan, probe
 from pipelines.extract.clock import REFUSED_FROM_S
 from pipelines.extract.labels import read_labels
 from pipelines.lake.decisions import is_by_design
+from pipelines.lake.prices import read_prices
 from pipelines.rehearsal.finding import Finding, Verdict
 from pipelines.rehearsal.footing import footing, problem
 from pipelines.rehearsal.head import Head, look
@@ -57,7 +58,7 @@ def examine(
     stop = stop or Event()
     head, found = _looked_at(settings, contracts)
     settings, labels = _labels(settings)
-    found += labels
+    found += [*labels, *_prices(settings)]
     watch.stage("discovery")
     try:
         planned = plan(settings, contracts, head.known, force=request.force, run_id="doctor", stop=stop)
@@ -103,6 +104,17 @@ def _labels(settings: Settings) -> tuple[Settings, list[Finding]]:
     except SetupError as error:
         return without(settings, accounts_file=None), [problem("labels", error)]
     return settings, [Finding(area="labels", reason=f"{settings.accounts_file} labels {len(labels)} accounts")]
+
+
+def _prices(settings: Settings) -> list[Finding]:
+    """Read the price list as a run does first of all."""
+    file = settings.feeds.prices
+    if file is None:
+        return []
+    try:
+        return [Finding(area="prices", reason=f"{file} has {len(read_prices(file))} prices")]
+    except SetupError as error:
+        return [problem("prices", error)]
 
 
 def _unplanned(error: ExportError, settings: Settings) -> Finding:

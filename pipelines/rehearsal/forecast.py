@@ -7,6 +7,7 @@ from threading import Event
 from pipelines.contracts import Contract
 from pipelines.extract import Plan, plan
 from pipelines.extract.pace import CALLS_PER_S
+from pipelines.lake.prices import read_prices
 from pipelines.rehearsal.head import Head, look
 from pipelines.run import Request, failed_of, limit
 from pipelines.scope import Status, Task
@@ -71,6 +72,7 @@ def forecast(
 ) -> Forecast:
     """Plan as `run` does, and write nothing; raises what `run` would raise before it asks."""
     head = look(settings, contracts)
+    read_prices(settings.feeds.prices)  # a run refuses a bad list before it asks
     planned = plan(settings, contracts, head.known, force=request.force, stop=stop)
     chosen = limit(planned.tasks, request)
     if request.retry_failed:

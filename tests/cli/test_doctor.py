@@ -190,6 +190,17 @@ def test_labels_that_cannot_be_read_do_not_hide_the_rest(folder: Path, aws: Emul
     assert "no column account_id" in seen[0]["reason"]
 
 
+def test_prices_that_cannot_be_read_are_found_before_a_run_refuses_them(
+    folder: Path, aws: Emulator, told: Told
+) -> None:
+    of_accounts(aws, folder, more='feeds = { prices = "prices.csv" }\n')
+
+    code, seen = findings(told)
+
+    assert (code, [f["area"] for f in seen]) == (1, ["prices"])
+    assert told("plan")[0] == 2
+
+
 def test_json_holds_every_scope_and_every_account(told: Told) -> None:
     _, out, _ = told("doctor", "--json")
     seen = json.loads(out)
