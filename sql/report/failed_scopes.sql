@@ -1,5 +1,5 @@
 -- failed_scopes: One row per account and region that did not answer, those longest unseen first, then those that no
---   run has asked; at most 50.
+--   run has asked; at most 1,000.
 -- reads: coverage
 -- question: What did we not see, and why?
 select
@@ -11,4 +11,4 @@ select
 from coverage
 where (status not in ('ok', 'filtered', 'skipped') and not is_expected) or attempted_at is null
 order by attempted_at is null, last_seen nulls first, account, region
-limit 50
+limit 1000

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 from typing import Any
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import NAMESPACE_URL, uuid5
 
 import yaml
 
@@ -205,4 +205,4 @@ def _slug(chart: Mapping[str, Any]) -> str:
 
 
 def _identity(kind: str, name: str) -> str:
-    return str(uuid5(UUID(str(NAMESPACE_URL)), f"appstream-export/superset/{kind}/{name}"))
+    return str(uuid5(NAMESPACE_URL, f"appstream-export/superset/{kind}/{name}"))
