@@ -69,6 +69,8 @@ class RunResult:
     """The same of feeds; also why they show an older snapshot than this one."""
     report_problem: str | None = None
     """The same of report.html."""
+    is_reported: bool = False
+    """report.html shows the snapshot; False where this run left it alone, or failed to write it."""
     published: feeds.Published | None = None
     """Feeds as they are served now; None where this run left them alone or failed to publish them."""
     discovery_problem: str | None = None
@@ -179,7 +181,8 @@ def _told(
         unfed = _STOPPED + "its feeds were published"
     elif is_fed:
         published, unfed = _publish_feeds(settings, contracts, store, known, watch)
-    if request.publish:
+    is_reported = request.publish and settings.feeds.report
+    if is_reported:
         untold = _STOPPED + "its report was written" if stop.is_set() else _report(settings, store, watch)
     return replace(
         made,
@@ -189,6 +192,7 @@ def _told(
         published=published,
         feeds_problem=unfed,
         report_problem=untold,
+        is_reported=is_reported and untold is None,
     )
 
 

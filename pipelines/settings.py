@@ -163,10 +163,11 @@ class FeedsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     `file_mode` is octal as in chmod and apart from the warehouse's: others read feeds. `csv` writes each feed as CSV
     too. Of the published generations, `keep_generations` stay for readers that are at work. Where `publish` is off,
-    runs leave feeds as they are, and `feeds publish` is another job.
+    runs leave feeds as they are, and `feeds publish` is another job; `report` is the same for report.html.
     """
 
     publish: bool = True
+    report: bool = True
     csv: bool = False
     prices: str | None = None
     file_mode: Literal["0600", "0640", "0644", "0660", "0664"] = "0640"

@@ -90,6 +90,7 @@ regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"];
 
 [feeds]
 # publish = true                     # with each run; else only with: appstream-export feeds publish
+# report = true                      # report.html with each run; else only with: appstream-export report
 # prices = "prices.csv"              # what an hour of each instance type costs; without it no mart tells cost
 # account_labels = ["team"]          # labels of accounts.csv that become columns of feeds
 # csv = false                        # every feed as CSV too

@@ -27,7 +27,7 @@ def no_ambient_aws(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Tem
 def our_log_as_it_was() -> Iterator[None]:
     """A command run within the tests' process points our log to its stderr: not beyond its test."""
     log = logging.getLogger("pipelines")
-    handlers, level, propagate = log.handlers, log.level, log.propagate
+    handlers, level, propagate = [*log.handlers], log.level, log.propagate
     yield
     log.handlers, log.level, log.propagate = handlers, level, propagate
 

@@ -36,7 +36,7 @@ class Export:
             "accounts": [{"id": a, "role_arn": f"arn:aws:iam::{a}:role/reader"} for a in self.accounts],
             "aws": {"endpoint_url": self.aws.endpoint_url},
             "extract": self.extract,
-            "feeds": {"publish": False},  # what is not about feeds need not wait for them
+            "feeds": {"publish": False, "report": False},  # what is not about them need not wait for them
         } | self.more
 
     @property

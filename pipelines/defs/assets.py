@@ -95,7 +95,7 @@ def _made(assets: Sequence[Shown], result: RunResult) -> Iterator[Shown]:
         EXPORT: True,
         MARTS: result.catalog_problem is None,
         FEEDS: result.published is not None and result.feeds_problem is None,
-        REPORT: result.report_problem is None,
+        REPORT: result.is_reported,
     }
     return (asset for asset in assets if is_made[asset.group])
 

@@ -40,5 +40,5 @@ def write(aws: Emulator, folder: Path, top: str, sections: str) -> Path:
     """Write settings that ask this AWS."""
     file = folder / "appstream-export.toml"
     asking = f'[aws]\nendpoint_url = "{aws.endpoint_url}"\n[extract]\nmax_attempts = 2\nworkers = 4\n'
-    file.write_text(top + asking + sections)
+    file.write_text(f"{top}feeds.publish = false\nfeeds.report = false\n{asking}{sections}")
     return file

@@ -98,6 +98,7 @@ def test_ctrl_c_ends_a_long_query(demo: Demo) -> None:
     asking = subprocess.Popen(
         [sys.executable, "-m", "pipelines.cli", "sql", sql, "--warehouse", str(demo[0] / "warehouse")],
         env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )  # fmt: skip
     with pytest.raises(subprocess.TimeoutExpired):
         asking.wait(timeout=3)

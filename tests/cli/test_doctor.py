@@ -193,7 +193,7 @@ def test_labels_that_cannot_be_read_do_not_hide_the_rest(folder: Path, aws: Emul
 def test_prices_that_cannot_be_read_are_found_before_a_run_refuses_them(
     folder: Path, aws: Emulator, told: Told
 ) -> None:
-    of_accounts(aws, folder, more='feeds = { prices = "prices.csv" }\n')
+    of_accounts(aws, folder, more='feeds.prices = "prices.csv"\n')
 
     code, seen = findings(told)
 

@@ -31,7 +31,12 @@ def configure(folder: Path, aws: Emulator, warehouse: str, *accounts: str) -> No
     (folder / "appstream-export.toml").write_text(text + "".join(ACCOUNT.format(id=a) for a in accounts))
 
 
-@pytest.fixture(params=["warehouse", "s3://lake/exports"], ids=["folder", "bucket"])
+@pytest.fixture(
+    params=[
+        pytest.param("warehouse", id="folder"),
+        pytest.param("s3://lake/exports", id="bucket", marks=pytest.mark.slow),
+    ]
+)
 def warehouse(request: pytest.FixtureRequest, aws: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Where the configuration of the current folder keeps two accounts with a builder each."""
     for account in (A, B):

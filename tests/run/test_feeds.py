@@ -79,11 +79,12 @@ def test_feeds_that_cannot_be_written_undo_nothing_and_are_told_in_one_line(fed:
 
 
 @pytest.mark.parametrize("how", ["flag", "setting"])
-def test_a_run_that_is_told_so_leaves_feeds_as_they_are(how: str, fed: Export) -> None:
-    fed.more = {"feeds": {"publish": how == "flag"}}
-    fed.run(publish=how == "setting")
+def test_a_run_that_is_told_so_leaves_feeds_and_report_as_they_are(how: str, fed: Export) -> None:
+    fed.more = {"feeds": {"publish": how == "flag", "report": how == "flag"}}
+    made = fed.run(publish=how == "setting")
 
     assert not Path(fed.warehouse, "feeds").exists()
+    assert (Path(fed.warehouse, "report.html").exists(), made.is_reported) == (False, False)
 
 
 def test_a_run_into_a_bucket_publishes_there(fed: Export, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,8 @@ def export(aws: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ex
     aws.leave_organization(GONE)
     file = tmp_path / "appstream-export.toml"
     file.write_text(
-        f'regions = ["{EU}", "{US}"]\n[organization]\nrole_name = "reader"\n'
+        f'regions = ["{EU}", "{US}"]\nfeeds = {{ publish = false, report = false }}\n'
+        f'[organization]\nrole_name = "reader"\n'
         f'[aws]\nendpoint_url = "{aws.endpoint_url}"\n[extract]\nmax_attempts = 1\n'
     )
     monkeypatch.setenv("APPSTREAM_EXPORT_CONFIG", str(file))
