@@ -100,12 +100,15 @@ def test_ctrl_c_ends_a_long_query(demo: Demo) -> None:
         env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )  # fmt: skip
-    with pytest.raises(subprocess.TimeoutExpired):
-        asking.wait(timeout=3)
-    asking.send_signal(signal.SIGINT)
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            asking.wait(timeout=3)
+        asking.send_signal(signal.SIGINT)
 
-    assert asking.communicate(timeout=10) == ("", "")
-    assert asking.returncode == 130
+        assert asking.communicate(timeout=10) == ("", "")
+        assert asking.returncode == 130
+    finally:
+        asking.kill()
 
 
 def test_output_that_cannot_be_written_is_one_line() -> None:
