@@ -1,4 +1,7 @@
-"""Sheets: the CSV files that users write. Cells by column and line; each complaint says file, line and what to do."""
+"""Sheets: the CSV files that users write. Cells by column and line; each complaint says file, line and what to do.
+
+And what those that we write must not begin a text with.
+"""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -7,6 +10,8 @@ from pathlib import Path
 from pipelines.errors import BadSettings, did_you_mean
 
 Cells = dict[str, str]
+FORMULA = "=+-@＝＋－＠\t\r\n"  # noqa: RUF001  wide ones count too
+"""A text that begins with one of these is run by some spreadsheet, unless a `'` goes before it."""
 
 
 def read_sheet(file: str, setting: str, needed: Sequence[str]) -> Iterator[tuple[int, Cells]]:

@@ -56,7 +56,7 @@ def discover(settings: Settings, hub: Hub, known: Known | None, *, force: bool) 
     except ScopeError as error:
         _log.debug("discovery failed", exc_info=True)
         return _last_known(settings, organization, hub.partition, known, error.reason)
-    check_filters(census, organization)
+    check_filters(census, organization, is_first=known is None)
     members = [m for m in census.members if is_chosen(m, organization)]
     found = [_behind_role(m, organization, hub.partition) for m in members]
     accounts = _merged(settings, census.members, found)

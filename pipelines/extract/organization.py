@@ -71,19 +71,25 @@ def take_census(hub: Hub, organization: OrganizationSettings) -> Census:
     return Census(placed, walk.units)
 
 
-def check_filters(census: Census, organization: OrganizationSettings) -> None:
-    """Raise BadSettings for an account or a unit that the organization does not have."""
+def check_filters(census: Census, organization: OrganizationSettings, *, is_first: bool) -> None:
+    """Raise BadSettings for a unit that the organization does not have, and before the first snapshot for an account.
+
+    Later an account may have left, which must stop nobody's nights: that is a warning.
+    """
     known = sorted(m.id for m in census.members)
     for key in ("include_accounts", "exclude_accounts"):
         for account_id in getattr(organization, key):
             if account_id not in known:
-                _refuse(key, f"account {account_id}", did_you_mean(account_id, known))
+                lacks = _lacks(key, f"account {account_id}", did_you_mean(account_id, known))
+                if is_first:
+                    raise BadSettings(lacks)
+                _log.warning(lacks)
     units = census.units
     for key in ("include_ous", "exclude_ous"):
         for word in getattr(organization, key):
             if not any(unit.is_under(word) for unit in units.values()):
                 near = did_you_mean(word, [*units, *(unit.path for unit in units.values())])
-                _refuse(key, f'unit "{word}"', near)
+                raise BadSettings(_lacks(key, f'unit "{word}"', near))
 
 
 def is_chosen(member: Member, organization: OrganizationSettings) -> bool:
@@ -161,5 +167,5 @@ def _is_in(member: Member, words: Iterable[str]) -> bool:
     return member.unit is not None and any(member.unit.is_under(word) for word in words)
 
 
-def _refuse(key: str, what: str, near: str) -> None:
-    raise BadSettings(f"[organization] {key}: the organization has no {what}{near or '; take it out'}")
+def _lacks(key: str, what: str, near: str) -> str:
+    return f"[organization] {key}: the organization has no {what}{near or '; take it out'}"

@@ -31,9 +31,10 @@ from pipelines.lake import checks, outlet
 from pipelines.lake.checks import CheckResult
 from pipelines.lake.manifest import FileEntry, head
 from pipelines.lake.outlet import Outlet
-from pipelines.lake.sql import quoted
+from pipelines.lake.sql import literal, quoted
 from pipelines.lake.store import Store, storage_errors
 from pipelines.settings import FeedsSettings
+from pipelines.sheets import FORMULA
 
 _log = logging.getLogger(__name__)
 Checked: TypeAlias = Mapping[int, Sequence[CheckResult]]
@@ -41,7 +42,6 @@ _UNCHECKED: Checked = MappingProxyType({})
 DEFAULTS = FeedsSettings()
 _LABELLED = "select 1 from accounts where json_extract_string(labels_json, ?) is not null limit 1"
 _REPUBLISHES = 5  # each means that yet another run committed while we wrote
-_FORMULA = r"^[=+\-@\t\r]"
 _CSV_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -254,7 +254,8 @@ def _write_csv(lake: Outlet, shelf: Shelf, feed: Feed, table: str, generation: s
 def _csv_column(name: str, kind: str) -> str:
     column = quoted(name)
     if kind == "VARCHAR":
-        return f"if(regexp_matches({column}, '{_FORMULA}'), '''' || {column}, {column}) as {column}"
+        is_run = f"{column} <> '' and contains({literal(FORMULA)}, left({column}, 1))"
+        return f"if({is_run}, '''' || {column}, {column}) as {column}"
     return f"strftime({column}, '{_CSV_TIME}') as {column}" if kind == "TIMESTAMP" else column
 
 

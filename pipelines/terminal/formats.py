@@ -14,6 +14,7 @@ import msgspec
 import pyarrow as pa
 
 from pipelines.errors import BadSettings
+from pipelines.sheets import FORMULA
 from pipelines.terminal import console
 from pipelines.terminal.grid import lay_out
 
@@ -21,7 +22,6 @@ _JSON = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
 _UTC = pa.timestamp("us", "UTC")
 _ROWS_AT_ONCE = 5_000
 """Rows turned into text together: bounds memory where a result is large."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _MARKUP = re.compile(r"([\\`*\[\]|~!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 
 
@@ -133,7 +133,7 @@ def _csv_line(values: Iterable[object]) -> bytes:
 def _csv_field(value: object) -> str:
     text = plain(value)
     if isinstance(value, str):
-        text = f"'{text}" if text.startswith(_FORMULA) else text
+        text = f"'{text}" if text.startswith(tuple(FORMULA)) else text
         if not text:
             return '""'
     return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\r\n') else text

@@ -80,6 +80,16 @@ def test_a_filter_that_names_nothing_is_refused(org: str, tmp_path: Path, filter
         planned(org, tmp_path, **filters)
 
 
+@pytest.mark.parametrize("key", ["include_accounts", "exclude_accounts"])
+def test_an_account_that_has_left_stops_no_later_run(
+    org: str, tmp_path: Path, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    filters = {"include_accounts": [PROD], key: [*([PROD] if key == "include_accounts" else []), "999999999999"]}
+
+    assert chosen(planned(org, tmp_path, Known(), **filters)) == ["prod"]
+    assert f"{key}: the organization has no account 999999999999; take it out" in caplog.text
+
+
 def account(account_id: str, **fields: Any) -> Answers:
     return {"Id": account_id, "Name": NAMES.get(account_id, "some"), "State": "ACTIVE"} | fields
 
