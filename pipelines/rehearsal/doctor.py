@@ -77,7 +77,7 @@ def examine(
     except SetupError as error:
         found.append(_refused(error))
     else:
-        found += [*_clock(probed), *_outcomes(probed.outcomes, head, remedies)]
+        found += [*_clock(probed), *_outcomes(probed.outcomes, head, remedies), *_blind(probed.outcomes, head)]
     everywhere = [replace(f, scopes=f.scopes or (0 if f.account_id else len(asked))) for f in found]
     return Checkup(findings=everywhere, scopes=len(asked), accounts=len({t.scope.account_id for t in asked}))
 
@@ -193,6 +193,14 @@ def _outcomes(outcomes: Mapping[Task, Outcome], head: Head, remedies: Remedies) 
         for outcome in own:
             if outcome not in shut:
                 yield _scope(outcome, account, remedies)
+
+
+def _blind(outcomes: Mapping[Task, Outcome], head: Head) -> Iterator[Finding]:
+    """Each is closed by design, and yet a first run that sees nothing has nothing to commit."""
+    if head.manifest is None and all(map(is_by_design, outcomes.values())):
+        reason = "no scope answers, and there is no snapshot yet: a run would end with 4"
+        fix = "name accounts and regions in which image builders may be listed"
+        yield Finding(area="settings", verdict=Verdict.PROBLEM, reason=reason, fix=fix)
 
 
 def _is_shut_out(outcome: Outcome) -> bool:

@@ -116,10 +116,11 @@ def lines(summary: Summary) -> Iterator[str]:
 
 
 def _told(summary: Summary) -> Iterator[str]:
-    result = summary.result
+    result, made = summary.result, summary.result.manifest
     yield from (f"  {line}" for line in facts(summary))
     if result.failed:
-        yield f"failed ({len(result.failed)}), their earlier rows kept as stale:"
+        kept = ", their earlier rows kept as stale" if made.parent_seq else ""
+        yield f"failed ({len(result.failed)}){kept}:"
         yield from (console.wrapped(line, " " * 6) for line in failures(summary))
         statuses = {outcome.status for outcome in result.failed}
         if statuses != {Status.GUARDED}:

@@ -7,8 +7,8 @@
 -- committed_at timestamptz: When its snapshot became visible.
 -- duration_s double: From started_at to committed_at, in seconds.
 -- hours_since_previous double: From the run's commit before to this one, in hours; null for the first.
--- outcome varchar: complete (none failed; what was never asked is in tasks_skipped), partial (some failed), blind (none answered) or last_known (the
---   accounts could not be discovered).
+-- outcome varchar: complete (none failed; what was never asked is in tasks_skipped), partial (some failed), blind (none
+--   answered) or last_known (the accounts could not be discovered).
 -- tasks_total bigint: Tasks in the snapshot, asked or not.
 -- tasks_asked bigint: Tasks asked by this run.
 -- tasks_ok bigint: Tasks whose newest attempt is ok or filtered.

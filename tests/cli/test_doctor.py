@@ -253,6 +253,20 @@ def test_a_suspended_account_is_left_alone(folder: Path, aws: Emulator, told: To
     assert DEV not in {c.account_id for c in aws.calls}
 
 
+def test_a_first_run_that_would_see_nothing_is_a_problem_though_all_is_closed_by_design(
+    folder: Path, aws: Emulator, told: Told
+) -> None:
+    of_accounts(aws, folder)
+    aws.fail("*", "deny_scp")
+
+    code, seen = findings(told)
+
+    assert (code, told("run")[0]) == (1, 4)
+    assert [f["reason"] for f in seen if f["verdict"] == "problem"] == [
+        "no scope answers, and there is no snapshot yet: a run would end with 4"
+    ]
+
+
 @pytest.mark.parametrize("compatible", ["false", "true"])
 def test_a_clock_that_is_off_is_found_by_the_date_of_the_answers(compatible: str, folder: Path, told: Told) -> None:
     with Wire() as wire:
