@@ -66,6 +66,13 @@ def test_the_same_attempt_commits_once(lake: Lake) -> None:
     assert lake.files() == {f.path for t in first.tables.values() for f in t.files}, "the second draft is gone"
 
 
+def test_an_attempt_commits_once_also_where_its_twins_clock_is_slow(lake: Lake) -> None:
+    twin = lake.commit_at(1, ok(A, builder("a")), attempt="x")
+    lake.minute = 600
+
+    assert lake.commit(ok(A, builder("b")), attempt="x") == twin
+
+
 @EVERYWHERE
 def test_an_earlier_attempt_of_a_run_is_found(lake: Lake) -> None:
     one = lake.commit(ok(A), attempt="one")
@@ -105,6 +112,19 @@ def test_an_older_answer_never_replaces_a_newer_one(lake: Lake) -> None:
 
     assert (lake.names(A), lake.names(B), lake.run(A)["observed_at"]) == (["newer"], ["b2"], at(50))
     assert [c[:3] for c in lake.changes()] == [("b", "deleted", None), ("b2", "created", None)]
+
+
+def test_an_older_answer_takes_nothing_from_a_newer_one_that_was_only_a_part(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a", state="STOPPED")))
+    part = filtered(A, builder("a", state="RUNNING"), builder("new"), minute=50)
+    ours = raced(lake, lambda other: other.commit(part))
+
+    ours.commit(ok(A, builder("a", state="STOPPED")))
+
+    assert lake.sql("select name, state from image_builders order by 1") == [("a", "RUNNING"), ("new", None)]
+    assert (lake.changes(), lake.run()["status"]) == ([], "filtered")
+    lake.commit(ok(A, builder("a", state="RUNNING"), minute=60))
+    assert [change[:2] for change in lake.changes()] == [("new", "deleted")], "a newer one takes what is gone"
 
 
 def test_a_newer_answer_replaces_a_rivals_older_one(lake: Lake) -> None:
@@ -317,7 +337,7 @@ def test_the_guard_looks_at_each_resource_by_itself() -> None:
     """A hundred fleets that stay must not hide that all image builders went, nor be held back for them."""
     tasks = {name: task(A, name) for name in ("fleets", "image_builders")}
     answers = {"fleets": 100, "image_builders": 0}
-    before = {t: {"observed_at": at(0), "is_stale": False} for t in tasks.values()}
+    before = {t: {"status": "ok", "observed_at": at(0), "is_stale": False} for t in tasks.values()}
     outcomes = {
         t: Outcome(task=t, status=Status.OK, reason=None, attempted_at=at(1), finished_at=at(1), items=n, rows=n)
         for t, n in zip(tasks.values(), answers.values(), strict=True)

@@ -9,8 +9,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from ulid import ULID
 
-from pipelines.errors import SetupError, StorageFailed
+from pipelines.errors import SetupError, StorageFailed, Unheard
 from pipelines.lake.catalog import connect
 from pipelines.lake.erase import Erased, erase
 from pipelines.lake.garbage import Collected, gc
@@ -251,15 +252,70 @@ def test_gc_removes_what_killed_runs_left(lake: Lake) -> None:
     lake.draft(ok(A, builder("never committed")))
     root = lake.store.root
     (root / ".scratch").mkdir()
-    for name in (".scratch/spilled.tmp", ".tmp-01.duckdb", ".tmp-01.duckdb.wal", "commits/.tmp-02.json", "notes.txt"):
+    mine = f".tmp-{ULID()}"
+    for name in (".scratch/spilled.tmp", f"{mine}.duckdb", f"{mine}.duckdb.wal", f"commits/{mine}.json", "notes.txt"):
         (root / name).touch()
+    (root / ".tmp-editor").touch()
     for place in (p for p in root.rglob("*") if p.is_file() and "never" not in p.name):
         os.utime(place, (0, 0))
     collected(lake, grace=DAY)
     collected(lake)
 
     assert lake.files() == needed
-    assert sorted(p.name for p in root.iterdir()) == ["commits", "notes.txt", "tables", "warehouse.duckdb"]
+    foreign = {".tmp-editor", "notes.txt"}
+    assert {p.name for p in root.iterdir()} == {"commits", "tables", "warehouse.duckdb"} | foreign
+
+
+class Slow(Around):
+    """A store that removes nothing before a run has committed."""
+
+    def __init__(self, store: Any, run: Callable[[], object]) -> None:
+        super().__init__(store)
+        self.runs = [run]
+
+    def replace(self, *args: Any, **more: Any) -> None:
+        """Publish the catalog, which is the last that gc does before it deletes; then the run is through."""
+        self._store.replace(*args, **more)
+        while self.runs:
+            self.runs.pop()()
+
+
+def test_gc_spares_what_a_run_commits_meanwhile_however_long_it_took(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a")))
+    abandoned, draft = lake.draft(ok(A, builder("never"))), lake.draft(ok(A, builder("slow")))
+    slow = Slow(lake.store, lambda: lake.commit(ok(A, builder("slow")), draft=draft))
+
+    gc(slow, lake.contracts, now=datetime.now(UTC) + 2 * DAY, grace=DAY)
+
+    assert [str(problem) for problem in verify(lake.store) if not problem.is_note] == []
+    assert lake.names() == ["slow"]
+    assert lake.files().isdisjoint(file.path for files in abandoned.files.values() for file in files)
+
+
+class Late(Around):
+    """A store whose manifests arrive when nobody waits for them any more."""
+
+    def create(self, path: str, content: bytes) -> bool:
+        """Give up before it has arrived."""
+        self.arrive = lambda: self._store.create(path, content)
+        raise TimeoutError(errno.ETIMEDOUT, "no answer", path)
+
+
+@pytest.mark.parametrize("act", [thinned, erased], ids=["thin", "erase"])
+def test_a_retold_history_that_arrives_late_has_all_of_its_files(
+    lake: Lake, act: Callable[[Lake], Thinned | Erased]
+) -> None:
+    aged(lake)
+    healthy, lake.store = lake.store, Late(lake.store)
+    with pytest.raises(Unheard, match=r"no answer.*look at the head before running again"):
+        act(lake)
+    late, lake.store = lake.store, healthy
+    assert verify(healthy) == []
+
+    late.arrive()
+
+    assert (verify(healthy), [m.seq for m in history(healthy)][-1]) == ([], 6)
+    assert (len(rows(lake)) == 1) == (act is erased)
 
 
 def test_a_damaged_manifest_stops_gc(lake: Lake) -> None:

@@ -242,6 +242,17 @@ def test_an_upload_that_is_killed_is_out_of_sight_and_is_collected(lake: Lake, b
     assert lake.store.end_uploads(AFTER) == []
 
 
+def test_uploads_of_others_in_the_bucket_are_left_alone(bucket: Bucket) -> None:
+    place = bucket.place()
+    key = f"{place.removeprefix(f's3://{NAME}/')}/backups/large.tar"
+    upload = bucket.client.create_multipart_upload(Bucket=NAME, Key=key)
+
+    assert bucket.open(place).end_uploads(AFTER) == []
+    still = bucket.client.list_multipart_uploads(Bucket=NAME, Prefix=key)["Uploads"]
+    assert [found["UploadId"] for found in still] == [upload["UploadId"]]
+    bucket.client.abort_multipart_upload(Bucket=NAME, Key=key, UploadId=upload["UploadId"])
+
+
 def test_every_object_is_encrypted_with_the_key_that_the_settings_name(bucket: Bucket) -> None:
     place = bucket.place()
     lake = Lake(place, s3=S3Settings(endpoint_url=bucket.wire.url, kms_key_id="alias/lake"))
