@@ -196,6 +196,8 @@ def _parsed(store: Store, seq: int, raw: bytes) -> Manifest:
         raise StorageFailed(f"{where} is damaged: {error}; restore the file from a backup") from error
     if manifest.seq != seq or manifest.digest != _digest(content):
         raise StorageFailed(f"{where} is damaged: its content does not match its digest; restore it from a backup")
+    if strange := next((file.path for file in manifest.files if not layout.is_table_file(file.path)), None):
+        raise StorageFailed(f'{where} is damaged: "{strange}" is no file of a table; restore it from a backup')
     return manifest
 
 
