@@ -52,7 +52,7 @@ def commit(
             for rebase in range(max_rebases + 1):
                 base = head(store)
                 if twin := _own(store, base, facts):
-                    _discard(draft)
+                    draft.discard()
                     return twin
                 manifest = _built(work, base, rebase)
                 if manifest is None:
@@ -63,9 +63,9 @@ def commit(
                 draft.may_be_named = False
                 _remove_carried(store, manifest)
     except Exception:
-        _discard(draft)
+        draft.discard()
         raise
-    _discard(draft)
+    draft.discard()
     raise Conflict(f"{store.root}: {max_rebases + 1} other commits came first; run again")
 
 
@@ -145,8 +145,3 @@ def _own(store: Store, base: Manifest | None, facts: RunFacts) -> Manifest | Non
 def _remove_carried(store: Store, manifest: Manifest) -> None:
     carried = [f.path for files in manifest.tables.values() for f in files.files if "/carried-" in f.path]
     remove_quietly(store, carried)
-
-
-def _discard(draft: Draft) -> None:
-    with suppress(StorageFailed):
-        draft.discard()

@@ -1,5 +1,6 @@
 """Atomic, once per attempt, in one order: the commit itself."""
 
+import errno
 import threading
 from collections.abc import Callable
 
@@ -12,7 +13,7 @@ from pipelines.lake.draft import Draft
 from pipelines.lake.manifest import Manifest, find_attempt, head, history
 from pipelines.scope import Outcome, Status
 from tests.lake.lakes import EVERYWHERE, A, Answer, B, C, Lake, at, builder, failed, filtered, ok, task
-from tests.lake.stores import Deaf, Faulty, Mode, Raced
+from tests.lake.stores import Around, Deaf, Faulty, Mode, Raced
 
 
 @EVERYWHERE
@@ -192,6 +193,23 @@ def test_runs_at_once_give_one_line_and_lose_nothing(lake: Lake) -> None:
 
     assert [m.seq for m in history(lake.store)] == [1, 2, 3, 4, 5]
     assert lake.sql("select name from image_builders order by 1") == ["b0", "b1", "b2", "b3"]
+
+
+class Sealed(Around):
+    """A store of which nothing can be removed."""
+
+    def remove(self, path: str) -> None:
+        """Refuse."""
+        raise OSError(errno.EROFS, "Read-only file system", path)
+
+
+def test_a_draft_that_cannot_be_removed_does_not_hide_why_it_has_to_go(lake: Lake) -> None:
+    draft = lake.draft(ok(A, builder("a")))
+    draft.store = Sealed(lake.store)
+
+    draft.discard()  # run() does so on its way out: a second failure would be told in place of the first
+
+    assert lake.files(), "gc finds it"
 
 
 def test_a_failing_disk_is_told_in_one_line(lake: Lake) -> None:
