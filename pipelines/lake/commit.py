@@ -59,6 +59,7 @@ def commit(
                     continue
                 draft.may_be_named = True
                 if committed := create(store, manifest):
+                    _remove_unnamed(draft, committed)
                     return committed
                 draft.may_be_named = False
                 _remove_carried(store, manifest)
@@ -140,6 +141,13 @@ def _own(store: Store, base: Manifest | None, facts: RunFacts) -> Manifest | Non
         return None
     found = find_attempt(store, run_id=facts.run_id, attempt_id=facts.attempt_id)
     return found if found and found.attempt_id == facts.attempt_id else None
+
+
+def _remove_unnamed(draft: Draft, manifest: Manifest) -> None:
+    """Files of answers that did not count, such as those that the guard refused: the others were written anew."""
+    named = {file.path for file in manifest.files}
+    written = [file.path for files in draft.files.values() for file in files]
+    remove_quietly(draft.store, [path for path in written if path not in named])
 
 
 def _remove_carried(store: Store, manifest: Manifest) -> None:

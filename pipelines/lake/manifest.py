@@ -20,7 +20,7 @@ from pipelines.lake.store import Store, storage_errors
 
 FORMAT = 2  # schema_version of what we write; anything newer is refused, anything older is read
 SWEEP, THIN, ERASE = "sweep", "thin", "erase"
-_PAST = b'"past":'
+PAST = b'"past":'  # stands in a manifest that retells, and in few others
 _RELISTS = 3  # each means that gc removed retold manifests while we were reading them
 
 
@@ -151,7 +151,7 @@ def _mentioning(store: Store, *words: bytes) -> Iterator[Manifest]:
     """Retained snapshots of which one of the words may be said, newest first, and more."""
     with storage_errors(store):
         for seq, raw in reversed(_raws(store)):
-            if any(word in raw for word in (*words, _PAST)):
+            if any(word in raw for word in (*words, PAST)):
                 manifest = _parsed(store, seq, raw)
                 yield manifest
                 if manifest.past is not None:

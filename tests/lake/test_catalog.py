@@ -19,6 +19,7 @@ from pipelines.lake.catalog import connect, publish, query, reading, save_as
 from pipelines.lake.erase import erase
 from pipelines.lake.manifest import history
 from pipelines.lake.retention import thin
+from pipelines.lake.verify import verify
 from pipelines.settings import RetentionSettings
 from tests.lake.lakes import EVERYWHERE, A, B, C, Lake, bare, builder, failed, ok
 from tests.lake.stores import Around
@@ -161,6 +162,27 @@ class Overtaken(Around):
         while self.acts:
             self.acts.pop()()
         yield from found
+
+
+def test_a_publisher_that_was_overtaken_does_not_leave_the_older_catalog(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a")))
+
+    def newer() -> None:
+        lake.commit(ok(A, builder("b")))
+        lake.publish()
+
+    publish(Overtaken(lake.store, newer), lake.contracts)
+
+    assert verify(lake.store) == [], "an older one would be a note"
+
+
+def test_a_catalog_of_another_history_is_not_trusted(mine: Lake) -> None:
+    mine.commit(ok(A, builder("a", state="DELETING")))
+    mine.publish()
+    mine.store.remove("commits/000000000004.json")  # as after a backup was restored
+    mine.commit(ok(A, builder("a", state="REBOOTING")), attempt="after the backup")
+
+    assert mine.sql("select state from image_builders") == ["REBOOTING"]
 
 
 def test_a_reader_whose_files_are_erased_meanwhile_reads_the_new_snapshot(lake: Lake) -> None:

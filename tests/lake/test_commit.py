@@ -3,6 +3,7 @@
 import errno
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 
 import pyarrow as pa
 import pytest
@@ -113,6 +114,23 @@ def test_an_older_answer_never_replaces_a_newer_one(lake: Lake) -> None:
 
     assert (lake.names(A), lake.names(B), lake.run(A)["observed_at"]) == (["newer"], ["b2"], at(50))
     assert [c[:3] for c in lake.changes()] == [("b", "deleted", None), ("b2", "created", None)]
+
+
+def test_a_commit_is_later_than_what_it_builds_on_whatever_the_clock_says(lake: Lake) -> None:
+    first = lake.commit_at(5, ok(A))
+
+    assert lake.commit_at(1, ok(A)).committed_at == first.committed_at + timedelta(microseconds=1)
+
+
+def test_answers_that_do_not_count_leave_no_file(lake: Lake) -> None:
+    lake.commit(ok(A, *many(60)))
+    lake.commit(ok(A, builder("few")))
+    assert lake.run()["status"] == "guarded"
+
+    ours = raced(lake, lambda other: other.commit(ok(A, *many(60), minute=50)))
+    ours.commit(ok(A, *many(59)))
+
+    assert lake.files() == {file.path for manifest in history(lake.store) for file in manifest.files}
 
 
 def test_an_older_answer_takes_nothing_from_a_newer_one_that_was_only_a_part(lake: Lake) -> None:
