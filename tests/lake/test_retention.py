@@ -318,6 +318,29 @@ def test_a_retold_history_that_arrives_late_has_all_of_its_files(
     assert (len(rows(lake)) == 1) == (act is erased)
 
 
+class Listed(Around):
+    """A store in which somebody acts between the listing of a folder and the reading of its files."""
+
+    def __init__(self, store: Any, act: Callable[[], object]) -> None:
+        super().__init__(store)
+        self.acts = [act]
+
+    def list(self, folder: str) -> list[str]:
+        """Names, of which some are of the past by now."""
+        names = self._store.list(folder)
+        while self.acts:
+            self.acts.pop()()
+        return names
+
+
+def test_a_history_whose_manifests_are_collected_while_it_is_read_is_read_again(lake: Lake) -> None:
+    aged(lake)
+    thinned(lake)
+
+    assert history(Listed(lake.store, lambda: collected(lake)))[-1].seq == 6
+    assert lake.store.list("commits") == ["000000000006.json"]
+
+
 def test_a_damaged_manifest_stops_gc(lake: Lake) -> None:
     lake.commit(ok(A))
     lake.draft(ok(A, builder("b")))
