@@ -270,7 +270,9 @@ def _holds(store: Store, stored: Stored, account_id: str, erased_at: datetime) -
         return False
     if account_id.encode() in content:
         return True
-    if path.endswith(".parquet") and not layout.is_unfinished(path):
+    if layout.is_unfinished(path) or path.startswith(f"{layout.SCRATCH}/"):
+        return bool(content)  # compressed, and half a file: nobody can look into it
+    if path.endswith(".parquet"):
         return any(_in_part(part, account_id) for part in groups(_parquet(content, path)))
     # A database compresses what it holds, so only its age tells; the catalog has views alone. S3 tells whole seconds.
     return path.endswith(".duckdb") and path != layout.CATALOG and stored.changed_at + timedelta(seconds=1) < erased_at

@@ -8,6 +8,7 @@ from functools import cache
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from ulid import ULID
 
@@ -578,6 +579,20 @@ def test_what_is_published_again_after_an_erase_is_looked_at_too(lake: Lake) -> 
     report.write_text(f"of {GONE}")
     again = erased(lake)
     assert (again.is_gone, again.remaining, again.seq) == (False, ("report.html",), None)
+
+
+@pytest.mark.parametrize("place", ["tables/image_builders/snapshot_id=X/.tmp-{}.parquet", ".scratch/spilled-{}.tmp"])
+def test_half_a_file_that_nobody_can_look_into_is_not_taken_for_clean(lake: Lake, place: str) -> None:
+    aged(lake)
+    accounts = " ".join(str(int(GONE) + n) for n in range(-100, 100))
+    half = lake.store.root / place.format(ULID())
+    half.parent.mkdir(parents=True)
+    half.write_bytes(pa.compress(accounts.encode(), codec="zstd", asbytes=True))
+    assert GONE.encode() not in half.read_bytes(), "it is compressed"
+
+    found = erased(lake)
+    assert (found.is_gone, found.remaining) == (False, (half.relative_to(lake.store.root).as_posix(),))
+    assert erased(lake, grace=timedelta()).is_gone
 
 
 def test_a_database_that_was_not_published_since_is_not_taken_for_clean(lake: Lake) -> None:
