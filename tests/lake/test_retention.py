@@ -409,6 +409,31 @@ def test_a_run_that_commits_after_the_history_was_retold_builds_on_it(
     assert [problem for problem in verify(lake.store) if not problem.is_note] == []
 
 
+class Known(Around):
+    """A store in which somebody acts as soon as we know the head."""
+
+    def __init__(self, store: Any, act: Callable[[], object]) -> None:
+        super().__init__(store)
+        self.acts = [act]
+
+    def read_bytes(self, path: str) -> bytes:
+        """A manifest that is no longer the newest."""
+        content = self._store.read_bytes(path)
+        while self.acts:
+            self.acts.pop()()
+        return content
+
+
+def test_a_run_whose_head_is_erased_while_it_builds_on_it_starts_over(lake: Lake) -> None:
+    aged(lake)
+    healthy, lake.store = lake.store, Known(lake.store, lambda: erased(Lake(lake.store.root)))
+
+    manifest = lake.commit(failed(A), planned=[A])
+
+    assert (manifest.seq, lake.names(), leftovers(lake)) == (7, ["a"], [])
+    assert [problem for problem in verify(healthy) if not problem.is_note] == []
+
+
 def test_a_manifest_in_the_place_of_one_that_was_retold_long_ago_does_not_count(lake: Lake) -> None:
     aged(lake)
     lagging = raced(lake, lambda other: (other.commit(ok(A, builder("b"))), erased(other)))
