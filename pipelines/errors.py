@@ -49,6 +49,10 @@ class StorageFailed(CommitError):
     """The warehouse could not be read or written (full, read-only, damaged)."""
 
 
+class Unheard(StorageFailed):
+    """No answer, and nothing there to read back: the commit may still arrive, so what it names has to stay."""
+
+
 class NothingSeen(CommitError):
     """Every scope failed and there is no earlier snapshot whose rows could be kept."""
 

@@ -113,8 +113,14 @@ def reading(
     if anew or as_of is not None or not _attached(con, store, newest):
         manifests = history(store)
         shown = manifests if as_of is None else _until(con, manifests, as_of)
-        with sql.reading_errors():
-            _make(con, contracts, shown, store.uri())
+        try:
+            with sql.reading_errors():
+                _make(con, contracts, shown, store.uri())
+        except StorageFailed:
+            con.close()
+            if head(store) == newest:
+                raise
+            return reading(store, contracts, anew=anew, as_of=as_of)  # an erase took files away meanwhile
     return con
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipelines.contracts import Contract, arrow
 from pipelines.contracts.contract import operational_table
-from pipelines.errors import Conflict, StorageFailed
+from pipelines.errors import Conflict, ExportError, StorageFailed, Unheard
 from pipelines.lake import layout, sql
 from pipelines.lake.attempt import Account, Attempt, Price, RunFacts, Work, remove_quietly, utc_now
 from pipelines.lake.draft import Draft
@@ -52,20 +52,21 @@ def commit(
             for rebase in range(max_rebases + 1):
                 base = head(store)
                 if twin := _own(store, base, facts):
-                    _discard(draft)
+                    draft.discard()
                     return twin
                 manifest = _built(work, base, rebase)
                 if manifest is None:
                     continue
                 draft.may_be_named = True
                 if committed := create(store, manifest):
+                    _remove_unnamed(draft, committed)
                     return committed
                 draft.may_be_named = False
                 _remove_carried(store, manifest)
     except Exception:
-        _discard(draft)
+        draft.discard()
         raise
-    _discard(draft)
+    draft.discard()
     raise Conflict(f"{store.root}: {max_rebases + 1} other commits came first; run again")
 
 
@@ -98,22 +99,25 @@ def _built(work: Work, base: Manifest | None, rebase: int) -> Manifest | None:
 
 
 def create(store: Store, manifest: Manifest) -> Manifest | None:
-    """Create the manifest; None when another run was first. Whatever happened, what lies there has the last word."""
+    """Create the manifest; None when another run was first. Whatever happened, what lies there has the last word.
+
+    Raises Unheard where even that cannot be told.
+    """
     path = layout.manifest_path(manifest.seq)
     try:
         is_ours = store.create(path, manifest.encoded()) or _is_ours(store, manifest)
         return manifest if is_ours and _counts(store, manifest) else None
-    except (OSError, StorageFailed) as error:
-        with suppress(OSError, StorageFailed):
+    except (OSError, ExportError) as error:
+        with suppress(OSError, ExportError):
             if store.exists(path):
                 return manifest if _is_ours(store, manifest) and _counts(store, manifest) else None
-        raise StorageFailed(f"{store.uri(path)}: {error}; look at the head before running again") from error
+        raise Unheard(f"{store.uri(path)}: {error}; look at the head before running again") from error
 
 
 def _counts(store: Store, manifest: Manifest) -> bool:
     """Whether what we have just created is part of the history, and did not fill a gap that gc had made long ago."""
-    latest = layout.seq_of(store.latest(layout.COMMITS)[-1])
-    newest = head(store) if latest and latest > manifest.seq else None
+    latest = max(layout.seq_of(name) or 0 for name in store.latest(layout.COMMITS))
+    newest = head(store) if latest > manifest.seq else None
     if newest is None or manifest.snapshot_id in {row["snapshot_id"] for row in head_rows(store, newest, "snapshots")}:
         return True
     store.remove(layout.manifest_path(manifest.seq))
@@ -126,18 +130,26 @@ def _is_ours(store: Store, manifest: Manifest) -> bool:
 
 
 def _own(store: Store, base: Manifest | None, facts: RunFacts) -> Manifest | None:
-    """The manifest of this very attempt, if a twin of ours committed it since we began."""
-    if base is None or base.committed_at < facts.started_at:
+    """The manifest of this very attempt, if a twin of ours committed it since we began.
+
+    Told by what the head lists, not by the times of commits: the twin's machine may have another clock.
+    """
+    known: list[dict[str, Any]] = []
+    with suppress(StorageFailed):  # an erase took the file away: the attempt itself looks what there is now
+        known = head_rows(store, base, "snapshots", ("attempt_id",)) if base else []
+    if {"attempt_id": facts.attempt_id} not in known:
         return None
     found = find_attempt(store, run_id=facts.run_id, attempt_id=facts.attempt_id)
     return found if found and found.attempt_id == facts.attempt_id else None
 
 
+def _remove_unnamed(draft: Draft, manifest: Manifest) -> None:
+    """Files of answers that did not count, such as those that the guard refused: the others were written anew."""
+    named = {file.path for file in manifest.files}
+    written = [file.path for files in draft.files.values() for file in files]
+    remove_quietly(draft.store, [path for path in written if path not in named])
+
+
 def _remove_carried(store: Store, manifest: Manifest) -> None:
     carried = [f.path for files in manifest.tables.values() for f in files.files if "/carried-" in f.path]
     remove_quietly(store, carried)
-
-
-def _discard(draft: Draft) -> None:
-    with suppress(StorageFailed):
-        draft.discard()

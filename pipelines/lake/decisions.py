@@ -124,7 +124,7 @@ def is_by_design(outcome: Outcome) -> bool:
 def _planned(task: Task, outcome: Outcome | None, before: Run | None, head_items: int) -> Decision:
     if outcome is None:
         return Decision(task=task, rows=Rows.CARRY, run=before or _never_asked(task), before=before)
-    if before and before["observed_at"] and before["observed_at"] > outcome.finished_at:
+    if (told_at := _told_at(before)) and told_at > outcome.finished_at:
         # Another run knows better by now.
         return Decision(task=task, rows=Rows.CARRY, run=before, before=before, set_aside=True)
     run = _run(outcome, before, head_items)
@@ -138,6 +138,13 @@ def _planned(task: Task, outcome: Outcome | None, before: Run | None, head_items
         concludes=_concludes(outcome, known=kept.previous_at is not None, whole=whole),
         answered_at=outcome.finished_at,
     )
+
+
+def _told_at(before: Run | None) -> datetime | None:
+    """When AWS last gave rows of the task: completely, or in part since."""
+    if before and before["status"] == Status.FILTERED:
+        return before["finished_at"]
+    return before["observed_at"] if before else None
 
 
 def _concludes(outcome: Outcome, *, known: bool, whole: bool) -> Concludes:

@@ -1,6 +1,7 @@
 """The draft: fresh rows of one attempt, on disk but out of sight until a manifest names them."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import pyarrow as pa
 
@@ -30,10 +31,13 @@ class Draft:
                     self._write(self._table(name, rows), rows)
 
     def discard(self) -> None:
-        """Remove every file; nothing happens where there is none, or where a manifest may name them."""
+        """Remove every file, unless a manifest may name them.
+
+        Never raises: why the attempt failed is worth more than what could not be removed, which gc finds.
+        """
         if self.may_be_named:
             return
-        with storage_errors(self.store):
+        with suppress(OSError):
             for files in self.files.values():
                 while files:
                     self.store.remove(files.pop().path)

@@ -9,7 +9,6 @@ journal of what has to go.
 import errno
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.contracts import Contract
-from pipelines.errors import ExportError, SetupError, StorageFailed
+from pipelines.errors import ExportError, SetupError, StorageFailed, Unheard
 from pipelines.lake import layout
 from pipelines.lake.attempt import remove_quietly, task_counts, utc_now
 from pipelines.lake.commit import head_rows, head_scope_runs
@@ -107,21 +106,23 @@ def erase(
         return eraser.result(dry_run=True)
     try:
         made = retell(store, eraser.tell, kind=ERASE, tool_version=tool_version, clock=clock)
-    except BaseException:
+    except Unheard:
+        raise
+    except Exception:
         eraser.undo()
         raise
     if made is None:
         _refuse_unknown(store, account_id)
     try:
-        due = find(store, now, grace).due
-        if due:
-            delete(store, contracts, due, catalog_root=catalog_root)
+        garbage = find(store, now, grace)
+        if garbage.due:
+            delete(store, contracts, garbage, catalog_root=catalog_root)
         republish()
         mentions, remaining = _look(store, account_id, now if made else _erased_at(store))
     except ExportError as error:
         what = f"account {account_id} is in no snapshot any more, but what held it is not all deleted"
         raise StorageFailed(f"{what}: {error}; erase it again to complete that") from error
-    size = sum(stored.size_bytes for stored in due)
+    size = sum(stored.size_bytes for stored in garbage.due)
     return eraser.result(
         bytes_deleted=size, mentions=mentions, remaining=remaining, dry_run=False, seq=made.seq if made else None
     )
@@ -173,11 +174,8 @@ class _Eraser:
         self.tell(manifests, "")
 
     def undo(self) -> None:
-        """Remove what was written, unless a manifest may name it."""
-        with suppress(ExportError):
-            named = {file.path for manifest in history(self.store) for file in manifest.files}
-            written = [entry.path for old, entry in self.entries.items() if entry.path != old]
-            remove_quietly(self.store, [path for path in written if path not in named])
+        """Remove what was written: no manifest names it."""
+        remove_quietly(self.store, [entry.path for old, entry in self.entries.items() if entry.path != old])
 
     def result(
         self,
@@ -272,7 +270,9 @@ def _holds(store: Store, stored: Stored, account_id: str, erased_at: datetime) -
         return False
     if account_id.encode() in content:
         return True
-    if path.endswith(".parquet") and not layout.is_unfinished(path):
+    if layout.is_unfinished(path) or path.startswith(f"{layout.SCRATCH}/"):
+        return bool(content)  # compressed, and half a file: nobody can look into it
+    if path.endswith(".parquet"):
         return any(_in_part(part, account_id) for part in groups(_parquet(content, path)))
     # A database compresses what it holds, so only its age tells; the catalog has views alone. S3 tells whole seconds.
     return path.endswith(".duckdb") and path != layout.CATALOG and stored.changed_at + timedelta(seconds=1) < erased_at

@@ -5,7 +5,7 @@ DuckDB spilled. Only after a grace, which is what keeps runs in progress and rea
 file's age, or for what was committed once by the time since it was let go. What an erase let go has no grace.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -17,6 +17,7 @@ from pipelines.lake.store import Store, Stored, storage_errors
 from pipelines.lake.words import counted
 
 GRACE = timedelta(hours=24)  # far longer than any run and any reader's connection lasts
+LOOK_EVERY = 100  # files are deleted before it is looked again whether somebody needs them by now
 _OURS = (f"{layout.TABLES}/", f"{layout.COMMITS}/", f"{layout.SCRATCH}/")
 _AT_ONCE = datetime.min.replace(tzinfo=UTC)
 
@@ -46,6 +47,8 @@ class Garbage:
 
     due: Sequence[Stored]
     waiting: Sequence[Stored]
+    seq: int
+    """Of the newest manifest that was looked at."""
 
 
 def gc(
@@ -64,7 +67,7 @@ def gc(
     """
     garbage = find(store, now, grace)
     if garbage.due and not dry_run:
-        delete(store, contracts, garbage.due, catalog_root=catalog_root)
+        delete(store, contracts, garbage, catalog_root=catalog_root)
     with storage_errors(store):
         uploads = store.end_uploads(now - grace, dry_run=dry_run)
     size = sum(stored.size_bytes for stored in garbage.due)
@@ -77,13 +80,21 @@ def gc(
     )
 
 
-def delete(store: Store, contracts: Sequence[Contract], due: Iterable[Stored], *, catalog_root: str | None) -> None:
+def delete(store: Store, contracts: Sequence[Contract], garbage: Garbage, *, catalog_root: str | None) -> None:
     """Files go before the manifests that named them, so that a killed gc can be taken up again."""
     if head(store):
         publish(store, contracts, root=catalog_root)
     with storage_errors(store):
-        for stored in sorted(due, key=lambda stored: stored.path.startswith(layout.COMMITS)):
+        for stored in _unnamed(store, garbage):
             store.remove(stored.path)
+
+
+def _unnamed(store: Store, garbage: Garbage) -> Iterator[Stored]:
+    """What is due, but for what a run has committed after all: one that took longer than the grace."""
+    due = sorted(garbage.due, key=lambda stored: stored.path.startswith(layout.COMMITS))
+    for start in range(0, len(due), LOOK_EVERY):
+        named = {file.path for manifest in history(store, since_seq=garbage.seq + 1) for file in manifest.files}
+        yield from (stored for stored in due[start : start + LOOK_EVERY] if stored.path not in named)
 
 
 def find(store: Store, now: datetime, grace: timedelta) -> Garbage:
@@ -96,7 +107,7 @@ def find(store: Store, now: datetime, grace: timedelta) -> Garbage:
     let_go = _let_go(superseded(store), [manifest for manifest in manifests if manifest.past is not None])
     garbage = [stored for stored in lying if stored.path not in needed]
     due = [g for g in garbage if let_go.get(g.path, g.changed_at) <= now - grace or let_go.get(g.path) == _AT_ONCE]
-    return Garbage(due, [g for g in garbage if g not in due])
+    return Garbage(due, [g for g in garbage if g not in due], manifests[-1].seq if manifests else 0)
 
 
 def _is_ours(path: str) -> bool:

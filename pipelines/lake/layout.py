@@ -13,6 +13,8 @@ FEEDS = "feeds/v1"  # what dashboards read; see feeds/shelf.py
 PROBE = "probe"  # an empty object on S3: shows that we may write there, and that conditional writes are obeyed
 SCRATCH = ".scratch"  # DuckDB spills here while a commit or a query needs more than memory
 _MANIFEST = re.compile(r"(\d{12})\.json")
+_UNFINISHED = re.compile(rf"(?:.*/)?{re.escape(UNFINISHED)}[0-9A-Z]{{26}}[.\w]*", re.ASCII)
+_TABLE_FILE = re.compile(rf"{TABLES}/\w+/snapshot_id=\w+/[\w-]+\.parquet", re.ASCII)
 
 
 def new_snapshot_id() -> str:
@@ -32,8 +34,18 @@ def seq_of(name: str) -> int | None:
 
 
 def is_unfinished(path: str) -> bool:
-    """Whether a file has not got its name yet, and never will if its writer died."""
-    return path.rpartition("/")[2].startswith(UNFINISHED)
+    """Whether a file of ours has not got its name yet, and never will if its writer died."""
+    return _UNFINISHED.fullmatch(path) is not None
+
+
+def is_table_file(path: str) -> bool:
+    """Whether a path is like those of committed files: below the warehouse, and no pattern for DuckDB."""
+    return _TABLE_FILE.fullmatch(path) is not None
+
+
+def is_uploaded(path: str) -> bool:
+    """Whether it is ours to write under this name; in a bucket others may upload beside us."""
+    return path == REPORT or path.startswith((f"{TABLES}/", f"{FEEDS}/"))
 
 
 def fresh_path(table: str, snapshot_id: str, number: int) -> str:

@@ -20,7 +20,7 @@ from pipelines.lake.store import Store, storage_errors
 
 FORMAT = 2  # schema_version of what we write; anything newer is refused, anything older is read
 SWEEP, THIN, ERASE = "sweep", "thin", "erase"
-_PAST = b'"past":'
+PAST = b'"past":'  # stands in a manifest that retells, and in few others
 _RELISTS = 3  # each means that gc removed retold manifests while we were reading them
 
 
@@ -151,7 +151,7 @@ def _mentioning(store: Store, *words: bytes) -> Iterator[Manifest]:
     """Retained snapshots of which one of the words may be said, newest first, and more."""
     with storage_errors(store):
         for seq, raw in reversed(_raws(store)):
-            if any(word in raw for word in (*words, _PAST)):
+            if any(word in raw for word in (*words, PAST)):
                 manifest = _parsed(store, seq, raw)
                 yield manifest
                 if manifest.past is not None:
@@ -196,6 +196,8 @@ def _parsed(store: Store, seq: int, raw: bytes) -> Manifest:
         raise StorageFailed(f"{where} is damaged: {error}; restore the file from a backup") from error
     if manifest.seq != seq or manifest.digest != _digest(content):
         raise StorageFailed(f"{where} is damaged: its content does not match its digest; restore it from a backup")
+    if strange := next((file.path for file in manifest.files if not layout.is_table_file(file.path)), None):
+        raise StorageFailed(f'{where} is damaged: "{strange}" is no file of a table; restore it from a backup')
     return manifest
 
 

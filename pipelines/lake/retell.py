@@ -5,7 +5,6 @@ comes second tells the history again, the newer commit included.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -15,7 +14,7 @@ from ulid import ULID
 
 from pipelines.contracts import arrow
 from pipelines.contracts.contract import operational_table
-from pipelines.errors import Conflict
+from pipelines.errors import Conflict, Unheard
 from pipelines.lake import layout
 from pipelines.lake.attempt import after, remove_quietly, utc_now
 from pipelines.lake.commit import create, head_rows
@@ -99,10 +98,10 @@ def _commit(store: Store, base: Manifest, manifest: Manifest, retold: Retold) ->
         ours += snapshots.files
         whole = msgspec.structs.replace(manifest, tables=manifest.tables | {_SNAPSHOTS: snapshots}).sealed()
         committed = create(store, whole)
+    except Unheard:
+        raise
     except Exception:
-        with suppress(OSError):
-            if not store.exists(layout.manifest_path(manifest.seq)):
-                remove_quietly(store, [file.path for file in ours])
+        remove_quietly(store, [file.path for file in ours])
         raise
     if committed is None:
         remove_quietly(store, [file.path for file in ours])

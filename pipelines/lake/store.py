@@ -63,7 +63,7 @@ class Stored:
     size_bytes: int
     changed_at: datetime
     version: str | None = None
-    """Which of several that a bucket keeps under this name; None where there is only one."""
+    """Which of several versions or uploads that a bucket keeps under this name; None where there is only one."""
 
 
 class Store(Protocol):

@@ -209,14 +209,14 @@ class S3Store:
             self._client.delete_object(**self._at(path))
 
     def end_uploads(self, before: datetime, *, dry_run: bool = False) -> Sequence[Stored]:
-        """Forget uploads that began before a moment and never ended: out of sight, but AWS bills their parts."""
+        """Forget our uploads that began before a moment and never ended: out of sight, but AWS bills their parts."""
         found = self._pages("list_multipart_uploads", "Uploads", Prefix=self._prefix)
-        ended = [upload for upload in found if upload["Initiated"] < before]
+        begun = [self._stored(u["Key"], u["Initiated"], version=u["UploadId"]) for u in found]
+        ended = [upload for upload in begun if layout.is_uploaded(upload.path) and upload.changed_at < before]
         for upload in ended if not dry_run else ():
-            path = upload["Key"].removeprefix(self._prefix)
-            with self._told(path), suppress(FileNotFoundError):
-                self._client.abort_multipart_upload(**self._at(path), UploadId=upload["UploadId"])
-        return [self._stored(upload["Key"], upload["Initiated"]) for upload in ended]
+            with self._told(upload.path), suppress(FileNotFoundError):
+                self._client.abort_multipart_upload(**self._at(upload.path), UploadId=upload.version)
+        return ended
 
     def point(self, path: str, target: str) -> None:
         """Nothing: S3 knows no links."""

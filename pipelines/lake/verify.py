@@ -20,7 +20,7 @@ from pipelines.errors import ExportError
 from pipelines.lake import layout
 from pipelines.lake.catalog import is_sealed
 from pipelines.lake.engine import connection
-from pipelines.lake.manifest import SWEEP, FileEntry, Manifest, TableFiles, is_canonical, read
+from pipelines.lake.manifest import PAST, SWEEP, FileEntry, Manifest, TableFiles, is_canonical, read
 from pipelines.lake.sql import literal
 from pipelines.lake.store import Store, storage_errors
 
@@ -84,7 +84,7 @@ def look_through(store: Store, *, progress: Progress | None = None) -> Verified:
         told = {seq: manifest for seq, manifest in found.items() if isinstance(manifest, Manifest)}
         named = _named(told)
         problems = [problem for problem in found.values() if isinstance(problem, Problem)]
-        problems += _chain(found, told)
+        problems += _chain(found, told, _retold_in(told, *(p.seq or 0 for p in problems if _retells(store, p))))
         problems += _files(store, named, progress or (lambda _done, _of: None))
         problems += _hint(store, max(found, default=0))
         problems += _catalog(store, max(found, default=0))
@@ -108,10 +108,17 @@ def _manifest(store: Store, seq: int) -> Manifest | Problem:
         return Problem(path=path, seq=seq, what=str(error).removeprefix(f"{store.uri(path)} "))
 
 
-def _chain(found: Mapping[int, Manifest | Problem], told: Mapping[int, Manifest]) -> Iterator[Problem]:
+def _retells(store: Store, damaged: Problem) -> bool:
+    """Whether a manifest that cannot be believed seems to tell the history anew, so that older ones may be gone."""
+    try:
+        return PAST in store.read_bytes(damaged.path)
+    except OSError:
+        return False
+
+
+def _chain(found: Mapping[int, Manifest | Problem], told: Mapping[int, Manifest], start: int) -> Iterator[Problem]:
     """Gaps, and manifests that do not follow from the one before; older than the newest retelling, gaps are fine."""
-    start = _retold_in(told) or 1
-    for seq in range(start, max(found, default=0) + 1):
+    for seq in range(start or 1, max(found, default=0) + 1):
         if seq not in found:
             yield Problem(path=layout.manifest_path(seq), seq=seq, what=f"is missing from the chain; {_RESTORE}")
     for seq, manifest in told.items():
@@ -121,8 +128,8 @@ def _chain(found: Mapping[int, Manifest | Problem], told: Mapping[int, Manifest]
             yield Problem(path=layout.manifest_path(seq), seq=seq, snapshot_id=manifest.snapshot_id, what=what)
 
 
-def _retold_in(told: Mapping[int, Manifest]) -> int:
-    return max((seq for seq, manifest in told.items() if manifest.past is not None), default=0)
+def _retold_in(told: Mapping[int, Manifest], *damaged: int) -> int:
+    return max((*damaged, *(seq for seq, manifest in told.items() if manifest.past is not None)), default=0)
 
 
 def _retained(told: Mapping[int, Manifest]) -> list[Manifest]:

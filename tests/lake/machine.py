@@ -32,6 +32,7 @@ states = st.sampled_from(["RUNNING", "STOPPED"])
 children = st.lists(st.sampled_from(["x", "y"]), max_size=2).map(tuple)
 accounts, operations = st.sampled_from(ACCOUNTS), st.integers(1, CLASHES)
 modes = st.sampled_from(list(Mode))
+rivals = st.sampled_from(["run", "run_limited", "run_named", "thin", "erase"])
 
 
 class Lives(RuleBasedStateMachine):
@@ -142,7 +143,7 @@ class Lives(RuleBasedStateMachine):
         if found is None:
             self.commit(attempt=attempt)
 
-    @rule(rival=st.sampled_from(["run", "run_limited", "thin", "erase"]), is_older=st.booleans(), change=states)
+    @rule(rival=rivals, is_older=st.booleans(), change=states)
     def two_at_once(self, rival: str, is_older: bool, change: str) -> None:
         """Somebody else commits between our answers and our commit; they may have asked later than we, or earlier."""
         self.two(rival, is_older, change, lambda store: store)
@@ -276,6 +277,8 @@ class Lives(RuleBasedStateMachine):
             self.commit(attempt=attempt)
         elif rival == "run_limited":
             self.commit(only=set(self.planned[:1]), attempt=attempt)
+        elif rival == "run_named":
+            self.commit(only=set(self.planned[:1]), name="a", attempt=attempt)
         elif rival == "thin":
             self.told.thin()
         elif gone := set(ACCOUNTS) - self.accounts:

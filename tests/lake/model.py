@@ -54,6 +54,11 @@ class Seen:
     rows: Mapping[str, tuple[Item, datetime]] = field(default_factory=dict)
     spoilt: frozenset[str] = frozenset()
 
+    @property
+    def told_at(self) -> datetime | None:
+        """The newest answer, complete or of a part: older ones come too late."""
+        return self.finished_at if self.status is Status.FILTERED else self.observed_at
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -89,7 +94,7 @@ class Model:
                 changes |= {_whole(scope, name, "ended", item) for name, (item, _) in before.rows.items()}
             elif given is None or scope not in wanted:
                 new[scope] = before or Seen(Status.SKIPPED)
-            elif before and before.observed_at and before.observed_at > at(given.minute or 0):
+            elif before and (told_at := before.told_at) and told_at > at(given.minute or 0):
                 new[scope] = before
             else:
                 new[scope] = _heard(given, before)

@@ -4,20 +4,25 @@ import shutil
 import stat
 import subprocess
 import sys
-from datetime import date, timedelta
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import duckdb
 import pytest
 
 from pipelines.contracts.contract import all_tables
 from pipelines.errors import BadQuery, SetupError
-from pipelines.lake.catalog import connect, publish, query, save_as
+from pipelines.lake.catalog import connect, publish, query, reading, save_as
+from pipelines.lake.erase import erase
 from pipelines.lake.manifest import history
 from pipelines.lake.retention import thin
+from pipelines.lake.verify import verify
 from pipelines.settings import RetentionSettings
-from tests.lake.lakes import EVERYWHERE, A, B, Lake, bare, builder, failed, ok
+from tests.lake.lakes import EVERYWHERE, A, B, C, Lake, bare, builder, failed, ok
+from tests.lake.stores import Around
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +147,53 @@ def test_the_catalog_is_one_file_that_other_duckdbs_open(three: Lake) -> None:
         subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True).stdout
         == "[('a',)]\n"
     )
+
+
+class Overtaken(Around):
+    """A store in which an erase is through between what a reader finds and what it reads."""
+
+    def __init__(self, store: Any, act: Callable[[], object]) -> None:
+        super().__init__(store)
+        self.acts = [act]
+
+    def read_all(self, paths: Iterable[str]) -> Iterator[bytes]:
+        """Manifests; then the files that they name are gone."""
+        found = list(self._store.read_all(paths))
+        while self.acts:
+            self.acts.pop()()
+        yield from found
+
+
+def test_a_publisher_that_was_overtaken_does_not_leave_the_older_catalog(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a")))
+
+    def newer() -> None:
+        lake.commit(ok(A, builder("b")))
+        lake.publish()
+
+    publish(Overtaken(lake.store, newer), lake.contracts)
+
+    assert verify(lake.store) == [], "an older one would be a note"
+
+
+def test_a_catalog_of_another_history_is_not_trusted(mine: Lake) -> None:
+    mine.commit(ok(A, builder("a", state="DELETING")))
+    mine.publish()
+    mine.store.remove("commits/000000000004.json")  # as after a backup was restored
+    mine.commit(ok(A, builder("a", state="REBOOTING")), attempt="after the backup")
+
+    assert mine.sql("select state from image_builders") == ["REBOOTING"]
+
+
+def test_a_reader_whose_files_are_erased_meanwhile_reads_the_new_snapshot(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a")), ok(C, builder("c")))
+
+    def erased() -> None:
+        now, account = datetime.now(UTC), C.partition("/")[0]
+        assert erase(lake.store, lake.contracts, account, now=now, tool_version="0").is_gone
+
+    with reading(Overtaken(lake.store, erased), lake.contracts, anew=True) as con:
+        assert con.sql("select name from image_builders").fetchall() == [("a",)]
 
 
 def test_a_reader_keeps_what_it_opened_and_the_next_sees_the_new(mine: Lake) -> None:

@@ -1,7 +1,9 @@
 """Atomic, once per attempt, in one order: the commit itself."""
 
+import errno
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 
 import pyarrow as pa
 import pytest
@@ -12,7 +14,7 @@ from pipelines.lake.draft import Draft
 from pipelines.lake.manifest import Manifest, find_attempt, head, history
 from pipelines.scope import Outcome, Status
 from tests.lake.lakes import EVERYWHERE, A, Answer, B, C, Lake, at, builder, failed, filtered, ok, task
-from tests.lake.stores import Deaf, Faulty, Mode, Raced
+from tests.lake.stores import Around, Deaf, Faulty, Mode, Raced
 
 
 @EVERYWHERE
@@ -66,6 +68,13 @@ def test_the_same_attempt_commits_once(lake: Lake) -> None:
     assert lake.files() == {f.path for t in first.tables.values() for f in t.files}, "the second draft is gone"
 
 
+def test_an_attempt_commits_once_also_where_its_twins_clock_is_slow(lake: Lake) -> None:
+    twin = lake.commit_at(1, ok(A, builder("a")), attempt="x")
+    lake.minute = 600
+
+    assert lake.commit(ok(A, builder("b")), attempt="x") == twin
+
+
 @EVERYWHERE
 def test_an_earlier_attempt_of_a_run_is_found(lake: Lake) -> None:
     one = lake.commit(ok(A), attempt="one")
@@ -105,6 +114,36 @@ def test_an_older_answer_never_replaces_a_newer_one(lake: Lake) -> None:
 
     assert (lake.names(A), lake.names(B), lake.run(A)["observed_at"]) == (["newer"], ["b2"], at(50))
     assert [c[:3] for c in lake.changes()] == [("b", "deleted", None), ("b2", "created", None)]
+
+
+def test_a_commit_is_later_than_what_it_builds_on_whatever_the_clock_says(lake: Lake) -> None:
+    first = lake.commit_at(5, ok(A))
+
+    assert lake.commit_at(1, ok(A)).committed_at == first.committed_at + timedelta(microseconds=1)
+
+
+def test_answers_that_do_not_count_leave_no_file(lake: Lake) -> None:
+    lake.commit(ok(A, *many(60)))
+    lake.commit(ok(A, builder("few")))
+    assert lake.run()["status"] == "guarded"
+
+    ours = raced(lake, lambda other: other.commit(ok(A, *many(60), minute=50)))
+    ours.commit(ok(A, *many(59)))
+
+    assert lake.files() == {file.path for manifest in history(lake.store) for file in manifest.files}
+
+
+def test_an_older_answer_takes_nothing_from_a_newer_one_that_was_only_a_part(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a", state="STOPPED")))
+    part = filtered(A, builder("a", state="RUNNING"), builder("new"), minute=50)
+    ours = raced(lake, lambda other: other.commit(part))
+
+    ours.commit(ok(A, builder("a", state="STOPPED")))
+
+    assert lake.sql("select name, state from image_builders order by 1") == [("a", "RUNNING"), ("new", None)]
+    assert (lake.changes(), lake.run()["status"]) == ([], "filtered")
+    lake.commit(ok(A, builder("a", state="RUNNING"), minute=60))
+    assert [change[:2] for change in lake.changes()] == [("new", "deleted")], "a newer one takes what is gone"
 
 
 def test_a_newer_answer_replaces_a_rivals_older_one(lake: Lake) -> None:
@@ -172,6 +211,23 @@ def test_runs_at_once_give_one_line_and_lose_nothing(lake: Lake) -> None:
 
     assert [m.seq for m in history(lake.store)] == [1, 2, 3, 4, 5]
     assert lake.sql("select name from image_builders order by 1") == ["b0", "b1", "b2", "b3"]
+
+
+class Sealed(Around):
+    """A store of which nothing can be removed."""
+
+    def remove(self, path: str) -> None:
+        """Refuse."""
+        raise OSError(errno.EROFS, "Read-only file system", path)
+
+
+def test_a_draft_that_cannot_be_removed_does_not_hide_why_it_has_to_go(lake: Lake) -> None:
+    draft = lake.draft(ok(A, builder("a")))
+    draft.store = Sealed(lake.store)
+
+    draft.discard()  # run() does so on its way out: a second failure would be told in place of the first
+
+    assert lake.files(), "gc finds it"
 
 
 def test_a_failing_disk_is_told_in_one_line(lake: Lake) -> None:
@@ -317,7 +373,7 @@ def test_the_guard_looks_at_each_resource_by_itself() -> None:
     """A hundred fleets that stay must not hide that all image builders went, nor be held back for them."""
     tasks = {name: task(A, name) for name in ("fleets", "image_builders")}
     answers = {"fleets": 100, "image_builders": 0}
-    before = {t: {"observed_at": at(0), "is_stale": False} for t in tasks.values()}
+    before = {t: {"status": "ok", "observed_at": at(0), "is_stale": False} for t in tasks.values()}
     outcomes = {
         t: Outcome(task=t, status=Status.OK, reason=None, attempted_at=at(1), finished_at=at(1), items=n, rows=n)
         for t, n in zip(tasks.values(), answers.values(), strict=True)

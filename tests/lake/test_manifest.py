@@ -5,11 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from pipelines.errors import ExportError, SetupError, StorageFailed
 from pipelines.lake.manifest import head
-from tests.lake.lakes import A, Lake, ok
+from pipelines.lake.verify import verify
+from tests.lake.lakes import A, Lake, builder, ok
 
 
 def path_of(lake: Lake) -> Path:
@@ -74,6 +76,30 @@ def test_a_manifest_under_another_number_is_damaged(lake: Lake) -> None:
 
     with pytest.raises(ExportError, match="damaged"):
         head(lake.store)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../elsewhere/snapshot_id=x/a.parquet",
+        "/etc/snapshot_id=x/a.parquet",
+        "tables/t/snapshot_id=x/../../../../a.parquet",
+        "tables/image_builders/*/*.parquet",
+        "tables/image_builders/snapshot_id=x/[a-z].parquet",
+    ],
+)
+def test_a_forged_path_is_refused_by_all_before_anything_is_read(lake: Lake, path: str) -> None:
+    manifest = lake.commit(ok(A, builder("a")))
+    items = manifest.tables["image_builders"]
+    forged = msgspec.structs.replace(items, files=[msgspec.structs.replace(items.files[0], path=path)])
+    tables = manifest.tables | {"image_builders": forged}
+    path_of(lake).write_bytes(msgspec.structs.replace(manifest, tables=tables).sealed().encoded())
+
+    for act in (lambda: head(lake.store), lake.publish, lambda: lake.commit(ok(A))):
+        with pytest.raises(StorageFailed, match=r"json is damaged: .* is no file of a table") as refused:
+            act()
+        assert "\n" not in str(refused.value)
+    assert [(p.path, p.is_note) for p in verify(lake.store)] == [("commits/000000000001.json", False)]
 
 
 def test_layout_and_spaces_do_not_matter(lake: Lake) -> None:

@@ -8,9 +8,11 @@ from functools import cache
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from ulid import ULID
 
-from pipelines.errors import SetupError, StorageFailed
+from pipelines.errors import SetupError, StorageFailed, Unheard
 from pipelines.lake.catalog import connect
 from pipelines.lake.erase import Erased, erase
 from pipelines.lake.garbage import Collected, gc
@@ -251,15 +253,93 @@ def test_gc_removes_what_killed_runs_left(lake: Lake) -> None:
     lake.draft(ok(A, builder("never committed")))
     root = lake.store.root
     (root / ".scratch").mkdir()
-    for name in (".scratch/spilled.tmp", ".tmp-01.duckdb", ".tmp-01.duckdb.wal", "commits/.tmp-02.json", "notes.txt"):
+    mine = f".tmp-{ULID()}"
+    for name in (".scratch/spilled.tmp", f"{mine}.duckdb", f"{mine}.duckdb.wal", f"commits/{mine}.json", "notes.txt"):
         (root / name).touch()
+    (root / ".tmp-editor").touch()
     for place in (p for p in root.rglob("*") if p.is_file() and "never" not in p.name):
         os.utime(place, (0, 0))
     collected(lake, grace=DAY)
     collected(lake)
 
     assert lake.files() == needed
-    assert sorted(p.name for p in root.iterdir()) == ["commits", "notes.txt", "tables", "warehouse.duckdb"]
+    foreign = {".tmp-editor", "notes.txt"}
+    assert {p.name for p in root.iterdir()} == {"commits", "tables", "warehouse.duckdb"} | foreign
+
+
+class Slow(Around):
+    """A store that removes nothing before a run has committed."""
+
+    def __init__(self, store: Any, run: Callable[[], object]) -> None:
+        super().__init__(store)
+        self.runs = [run]
+
+    def replace(self, *args: Any, **more: Any) -> None:
+        """Publish the catalog, which is the last that gc does before it deletes; then the run is through."""
+        self._store.replace(*args, **more)
+        while self.runs:
+            self.runs.pop()()
+
+
+def test_gc_spares_what_a_run_commits_meanwhile_however_long_it_took(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a")))
+    abandoned, draft = lake.draft(ok(A, builder("never"))), lake.draft(ok(A, builder("slow")))
+    slow = Slow(lake.store, lambda: lake.commit(ok(A, builder("slow")), draft=draft))
+
+    gc(slow, lake.contracts, now=datetime.now(UTC) + 2 * DAY, grace=DAY)
+
+    assert [str(problem) for problem in verify(lake.store) if not problem.is_note] == []
+    assert lake.names() == ["slow"]
+    assert lake.files().isdisjoint(file.path for files in abandoned.files.values() for file in files)
+
+
+class Late(Around):
+    """A store whose manifests arrive when nobody waits for them any more."""
+
+    def create(self, path: str, content: bytes) -> bool:
+        """Give up before it has arrived."""
+        self.arrive = lambda: self._store.create(path, content)
+        raise TimeoutError(errno.ETIMEDOUT, "no answer", path)
+
+
+@pytest.mark.parametrize("act", [thinned, erased], ids=["thin", "erase"])
+def test_a_retold_history_that_arrives_late_has_all_of_its_files(
+    lake: Lake, act: Callable[[Lake], Thinned | Erased]
+) -> None:
+    aged(lake)
+    healthy, lake.store = lake.store, Late(lake.store)
+    with pytest.raises(Unheard, match=r"no answer.*look at the head before running again"):
+        act(lake)
+    late, lake.store = lake.store, healthy
+    assert verify(healthy) == []
+
+    late.arrive()
+
+    assert (verify(healthy), [m.seq for m in history(healthy)][-1]) == ([], 6)
+    assert (len(rows(lake)) == 1) == (act is erased)
+
+
+class Listed(Around):
+    """A store in which somebody acts between the listing of a folder and the reading of its files."""
+
+    def __init__(self, store: Any, act: Callable[[], object]) -> None:
+        super().__init__(store)
+        self.acts = [act]
+
+    def list(self, folder: str) -> list[str]:
+        """Names, of which some are of the past by now."""
+        names = self._store.list(folder)
+        while self.acts:
+            self.acts.pop()()
+        return names
+
+
+def test_a_history_whose_manifests_are_collected_while_it_is_read_is_read_again(lake: Lake) -> None:
+    aged(lake)
+    thinned(lake)
+
+    assert history(Listed(lake.store, lambda: collected(lake)))[-1].seq == 6
+    assert lake.store.list("commits") == ["000000000006.json"]
 
 
 def test_a_damaged_manifest_stops_gc(lake: Lake) -> None:
@@ -327,6 +407,31 @@ def test_a_run_that_commits_after_the_history_was_retold_builds_on_it(
     assert (manifest.seq, rows(lake)[0]) == (7, ("a", "NEW"))
     assert (len(rows(lake)) == 1) == (act is erased), "what was erased is not carried back"
     assert [problem for problem in verify(lake.store) if not problem.is_note] == []
+
+
+class Known(Around):
+    """A store in which somebody acts as soon as we know the head."""
+
+    def __init__(self, store: Any, act: Callable[[], object]) -> None:
+        super().__init__(store)
+        self.acts = [act]
+
+    def read_bytes(self, path: str) -> bytes:
+        """A manifest that is no longer the newest."""
+        content = self._store.read_bytes(path)
+        while self.acts:
+            self.acts.pop()()
+        return content
+
+
+def test_a_run_whose_head_is_erased_while_it_builds_on_it_starts_over(lake: Lake) -> None:
+    aged(lake)
+    healthy, lake.store = lake.store, Known(lake.store, lambda: erased(Lake(lake.store.root)))
+
+    manifest = lake.commit(failed(A), planned=[A])
+
+    assert (manifest.seq, lake.names(), leftovers(lake)) == (7, ["a"], [])
+    assert [problem for problem in verify(healthy) if not problem.is_note] == []
 
 
 def test_a_manifest_in_the_place_of_one_that_was_retold_long_ago_does_not_count(lake: Lake) -> None:
@@ -499,6 +604,20 @@ def test_what_is_published_again_after_an_erase_is_looked_at_too(lake: Lake) -> 
     report.write_text(f"of {GONE}")
     again = erased(lake)
     assert (again.is_gone, again.remaining, again.seq) == (False, ("report.html",), None)
+
+
+@pytest.mark.parametrize("place", ["tables/image_builders/snapshot_id=X/.tmp-{}.parquet", ".scratch/spilled-{}.tmp"])
+def test_half_a_file_that_nobody_can_look_into_is_not_taken_for_clean(lake: Lake, place: str) -> None:
+    aged(lake)
+    accounts = " ".join(str(int(GONE) + n) for n in range(-100, 100))
+    half = lake.store.root / place.format(ULID())
+    half.parent.mkdir(parents=True)
+    half.write_bytes(pa.compress(accounts.encode(), codec="zstd", asbytes=True))
+    assert GONE.encode() not in half.read_bytes(), "it is compressed"
+
+    found = erased(lake)
+    assert (found.is_gone, found.remaining) == (False, (half.relative_to(lake.store.root).as_posix(),))
+    assert erased(lake, grace=timedelta()).is_gone
 
 
 def test_a_database_that_was_not_published_since_is_not_taken_for_clean(lake: Lake) -> None:

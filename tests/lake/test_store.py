@@ -2,11 +2,14 @@
 
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import FrameType
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -38,6 +41,42 @@ def test_files_and_folders_have_the_modes_that_were_asked_for(
     assert {mode(p) for p in below if p.is_file() and p != catalog} == {file_mode}
     assert {mode(p) for p in (lake.store.root, *below) if p.is_dir()} == {folder_mode}
     assert mode(catalog) == catalog_mode
+
+
+@contextmanager
+def calls() -> Iterator[list[tuple[str, str]]]:
+    """What the block asks of the system for files to last: each call, and the place that it is about."""
+    made: list[tuple[str, str]] = []
+
+    def note(frame: FrameType, event: str, called: Any) -> None:
+        if event != "c_call" or called.__name__ not in ("fsync", "rename", "replace", "link"):
+            return
+        known = frame.f_locals
+        place = known.get("folder") or known.get("temporary") or known.get("self")
+        made.append((called.__name__, "folder" if Path(str(place)).is_dir() else "file"))
+
+    sys.setprofile(note)
+    try:
+        yield made
+    finally:
+        sys.setprofile(None)
+
+
+def test_bytes_last_before_their_name_and_the_name_before_anybody_is_told(tmp_path: Path) -> None:
+    """A power cut cannot be tried here; the order of calls that outlasts one can be seen."""
+    store = open_store(str(tmp_path), create=True)
+    store.create("there/is.json", b"already")
+
+    with calls() as writing, store.writing("there/a.parquet") as sink:
+        sink.write(b"rows")
+    with calls() as creating:
+        store.create("there/b.json", b"manifest")
+    with calls() as replacing:
+        store.replace("there/c.duckdb", lambda file: Path(file).touch(), mode=0o400)
+
+    assert writing == [("fsync", "file"), ("rename", "file"), ("fsync", "folder")]
+    assert creating == [("fsync", "file"), ("link", "file"), ("fsync", "folder")]
+    assert replacing == [("fsync", "file"), ("replace", "file"), ("fsync", "folder")]
 
 
 def paths(store: Store) -> list[str]:

@@ -24,7 +24,7 @@ from pipelines.lake.remote_files import BLOCK_BYTES
 from pipelines.lake.store import open_store
 from pipelines.lake.store_s3 import HINT, PART_BYTES, S3Store
 from pipelines.settings import S3Settings
-from tests.lake.buckets import NAME, Bucket, Cut, Fault, Halve, Lose, Refuse, Seen, first
+from tests.lake.buckets import NAME, Bucket, Cut, Fault, Halve, Lose, Plan, Refuse, Seen, first
 from tests.lake.lakes import A, B, Lake, builder, failed, ok
 from tests.lake.test_query import HOSTILE, OUTSIDE
 
@@ -241,6 +241,42 @@ def test_an_upload_that_is_killed_is_out_of_sight_and_is_collected(lake: Lake, b
     [due] = lake.store.end_uploads(AFTER, dry_run=True)
     assert [f.path for f in lake.store.end_uploads(AFTER)] == [due.path] == ["tables/t/killed.parquet"]
     assert lake.store.end_uploads(AFTER) == []
+
+
+LOST_ONCE: dict[str, Callable[[], Plan]] = {
+    "part": lambda: first(1, Lose(), "PUT", query="partNumber"),
+    "end": lambda: each("POST", "uploadId", Lose(), Refuse(404, "NoSuchUpload")),  # asked again, it has long ended
+}
+
+
+def each(method: str, query: str, *faults: Fault) -> Plan:
+    """A fault for each request of that kind, in turn."""
+    left = list(faults)
+    return lambda _, seen: left.pop(0) if left and seen.method == method and query in seen.query else None
+
+
+@pytest.mark.parametrize("lost", LOST_ONCE.values(), ids=LOST_ONCE)
+def test_a_large_file_is_there_although_an_answer_to_its_upload_is_lost(
+    bucket: Bucket, lost: Callable[[], Plan]
+) -> None:
+    store, content = bucket.open(), os.urandom(PART_BYTES + 1)
+    bucket.wire.plan = lost()
+
+    with store.writing("tables/t/large.bin") as sink:
+        sink.write(content)
+
+    assert store.read_bytes("tables/t/large.bin") == content
+
+
+def test_uploads_of_others_in_the_bucket_are_left_alone(bucket: Bucket) -> None:
+    place = bucket.place()
+    key = f"{place.removeprefix(f's3://{NAME}/')}/backups/large.tar"
+    upload = bucket.client.create_multipart_upload(Bucket=NAME, Key=key)
+
+    assert bucket.open(place).end_uploads(AFTER) == []
+    still = bucket.client.list_multipart_uploads(Bucket=NAME, Prefix=key)["Uploads"]
+    assert [found["UploadId"] for found in still] == [upload["UploadId"]]
+    bucket.client.abort_multipart_upload(Bucket=NAME, Key=key, UploadId=upload["UploadId"])
 
 
 def test_every_object_is_encrypted_with_the_key_that_the_settings_name(bucket: Bucket) -> None:

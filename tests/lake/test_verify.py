@@ -1,7 +1,7 @@
 """verify: whatever is done to a committed byte is found, and told with the rows that it touches."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from pipelines.lake import layout
+from pipelines.lake.garbage import gc
 from pipelines.lake.manifest import Manifest, head, read
 from pipelines.lake.retention import thin
 from pipelines.lake.verify import Problem, look_through, verify
@@ -198,6 +199,16 @@ def test_a_thinned_history_is_sound_before_and_after_its_garbage_is_gone(two: La
     assert [(p.path, p.table, p.seq) for p in verify(two.store) if not p.is_note] == [
         (kept, "image_builder_changes", 3)
     ]
+
+
+def test_a_damaged_manifest_that_retells_does_not_make_those_missing_that_it_let_go(two: Lake) -> None:
+    nothing = RetentionSettings(hourly_days=0, daily_days=0, monthly_months=0)
+    thin(two.store, now=datetime.now(UTC), policy=nothing, tool_version="0")
+    gc(two.store, two.contracts, now=datetime.now(UTC) + timedelta(hours=1), grace=timedelta())
+    path = layout.manifest_path(3)
+    put(two, path, flipped(two.store.read_bytes(path), 300))
+
+    assert only([problem for problem in verify(two.store) if not problem.is_note]).path == path
 
 
 def test_what_lies_about_is_no_problem(two: Lake) -> None:
