@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import ExportError
 from pipelines.lake import layout
-from pipelines.lake.catalog import is_sealed
+from pipelines.lake.catalog_file import is_sealed
 from pipelines.lake.engine import connection
 from pipelines.lake.manifest import SWEEP, FileEntry, Manifest, TableFiles, is_canonical, read
 from pipelines.lake.sql import literal
