@@ -2,7 +2,7 @@
 
 Batch of scopes by batch, so that memory does not grow with their number. First which items differ: per item, the
 64-bit hashes of its rows and its children's are added up, those of the old side taken away, and what is equal on both
-sides leaves nothing; a child table is thereby compared as a multiset, and one change in 10^18 may look like none. Only
+sides leaves nothing. A child table is thereby compared as a multiset, and one change in 10^18 may look like none. Only
 the items that are left are then joined by key and written out, values as text (see `_text`), a child table as a JSON
 list in AWS's order. Scopes that begin or end have one side only, which is written out as it is. A column that either
 snapshot does not know, or that stands in quarantine for the item, proves nothing.
@@ -85,9 +85,12 @@ def _is_unlike(staging: Staging, compared: "_Compared") -> bool:
     They are those of items that either side has alone, or that differ in a column or in a child table; and of some
     others, which are left out when the sides are joined.
     """
-    if not compared.is_filled(compared.contract.item_table):
+    contract = compared.contract
+    if not compared.is_filled(contract.item_table):
         return False
-    staging.con.execute(f"create or replace temp table unlike as {_unlike(compared)}")
+    filled = [table for table in compared.children() if compared.is_filled(table)]
+    children = [table for table in filled if staging.rows(_whole_unlike(compared, table))]
+    staging.con.execute(f"create or replace temp table unlike as {_unlike(compared, children)}")
     return bool(staging.rows("select 1 from unlike limit 1"))
 
 
@@ -110,7 +113,7 @@ class _Compared:
     """What of a contract can be compared with the head: columns that both know under the same type."""
 
     def __init__(self, contract: Contract, staging: Staging) -> None:
-        self.contract = contract
+        self.contract, self._staging = contract, staging
         self.key = (*_SCOPE, *contract.item_key)
         self.within = "true"
         """Where the batch lies: files are sorted by account, so most of their parts need not be read."""
@@ -118,6 +121,10 @@ class _Compared:
         self.is_whole = True
         """Whether every scope is to be compared, so that none need be left out."""
         self._filled = {table.name for table in contract.tables if staging.has_rows(table)}
+
+    def rows(self, table: Table, side: str) -> str:
+        """SQL for a side's rows of it, in brackets."""
+        return self._staging.query(f"{_FROM[side]}_{table.name}")
 
     def shared(self, table: Table) -> list[Column]:
         """Own columns of a table that both snapshots have; the key of items does not change."""
@@ -138,33 +145,35 @@ class _Compared:
         return [c for c in table.own if side == "new" or c.name in known]
 
 
-def _unlike(compared: _Compared) -> str:
-    item, contract = compared.contract.item_table, compared.contract
-    tables = [(item, contract.item_key), *((t, contract.parent_key) for t in compared.children())]
+def _unlike(compared: _Compared, children: Iterable[Table]) -> str:
+    rows = " union all ".join(_signed(compared, table) for table in (compared.contract.item_table, *children))
+    return f"select item from ({rows}) group by item having sum(content) <> 0"
+
+
+def _whole_unlike(compared: _Compared, table: Table) -> str:
+    """SQL that gives a row if the sides of a child table differ anywhere: mostly they do not, and this is cheaper."""
+    return f"select 1 from ({_signed(compared, table, per_item=False)}) having sum(content) <> 0"
+
+
+def _signed(compared: _Compared, table: Table, *, per_item: bool = True) -> str:
+    """SQL for both sides' rows, each as a number, one side's below zero: over an item, or over all, they add up to 0.
+
+    Hashed twice, as sums of the first would not be random.
+    """
+    names = compared.contract.item_key if table is compared.contract.item_table else compared.contract.parent_key
     only = "" if compared.is_whole else f" semi join ({_scopes(_COMPARED)}) using ({sql.listed(_SCOPE)})"
-    rows = [
-        f"select {_hashed(names)} as item, {sign} ({_content(compared, table)} >> 1)::bigint as content"
-        f" from {_source(table, side)}{only} where {compared.within}"
-        for table, names in tables
-        if compared.is_filled(table)
+    own = [sql.quoted(column.name) for column in compared.shared(table)]
+    content = f"hash(hash({', '.join((sql.literal(table.name), *([] if per_item else [_hashed(names)]), *own))}))"
+    return " union all ".join(
+        f"select {_hashed(names)} as item, {sign} ({content} >> 1)::bigint as content"
+        f" from {compared.rows(table, side)}{only} where {compared.within}"
         for side, sign in (("new", ""), ("old", "-"))
-    ]
-    return f"select item from ({' union all '.join(rows)}) group by item having sum(content) <> 0"
+    )
 
 
 def _hashed(names: Sequence[str]) -> str:
     """SQL for the key of an item as one number, `names` being its own columns: items with equal ones may differ."""
     return f"hash({sql.listed((*_SCOPE, *names))})"
-
-
-def _content(compared: _Compared, table: Table) -> str:
-    """SQL for what is compared of a row, as one number; hashed twice, as sums of the first would not be random."""
-    own = [sql.quoted(column.name) for column in compared.shared(table)]
-    return f"hash(hash({', '.join((sql.literal(table.name), *own))}))"
-
-
-def _source(table: Table, side: str) -> str:
-    return sql.quoted(f"{_FROM[side]}_{table.name}")
 
 
 def _differing(compared: _Compared) -> str:
@@ -202,7 +211,7 @@ def _side(compared: _Compared, side: str, concluding: Iterable[Concludes], *, un
         f"{f'coalesce({sql.quoted(t.name)}.{part}, {empty})' if compared.is_filled(t) else empty}"
         f" as {_at(side, f'{t.name} {part}')}"
         for t in contract.child_tables
-        for part, empty in (("whole", "'[]'"), ("shared", "'[]'"), ("bag", "[]::varchar[]"))
+        for part, empty in (("whole", "[]"), ("shared", "'[]'"), ("bag", "[]::varchar[]"))
     ]
     turns = [f"t.{name} as {side}_{name}" for name in ("concludes", "answered_at", "previous_at")]
     key = sql.listed(compared.key)
@@ -213,7 +222,7 @@ def _side(compared: _Compared, side: str, concluding: Iterable[Concludes], *, un
     ]
     return f"""
         select {key}, {", ".join((*own, *lists, *turns))}, i.observed_at as {side}_observed_at
-        from (from {_source(item, side)} where {_chosen(compared, contract.item_key, unlike=unlike)}) i
+        from (from {compared.rows(item, side)} where {_chosen(compared, contract.item_key, unlike=unlike)}) i
         join ({_scopes(concluding)}) t
         using ({sql.listed(_SCOPE)}) {" ".join(joins)}
     """
@@ -228,19 +237,20 @@ def _chosen(compared: _Compared, names: Sequence[str], *, unlike: bool) -> str:
 
 
 def _lists(compared: _Compared, table: Table, side: str, *, unlike: bool) -> str:
-    """Per item: its elements as JSON in AWS's order, with all columns and with the shared ones, and as a sorted bag."""
+    """Per item: its elements in AWS's order with all columns, with the shared ones as JSON, and as a sorted bag."""
     contract = compared.contract
     places = sql.listed(key for key in table.key if key not in (*_SCOPE, *contract.parent_key))
     names = ", ".join(
         f"{sql.quoted(p)} as {sql.quoted(k)}" for p, k in zip(contract.parent_key, contract.item_key, strict=True)
     )
+    in_order = f"list_grade_up(list(row({places})))"  # in half the time of list(... order by ...)
     whole, shared = _object(compared.known(table, side)), _object(compared.shared(table))
     return f"""
         select {sql.listed(_SCOPE)}, {names},
-            to_json(list({whole} order by {places}))::varchar as whole,
-            to_json(list({shared} order by {places}))::varchar as shared,
+            list_select(list({whole}), {in_order}) as whole,
+            to_json(list_select(list({shared}), {in_order}))::varchar as shared,
             list_sort(list(to_json({shared})::varchar)) as bag
-        from {_source(table, side)} where {_chosen(compared, contract.parent_key, unlike=unlike)}
+        from {compared.rows(table, side)} where {_chosen(compared, contract.parent_key, unlike=unlike)}
         group by all
     """
 
@@ -300,7 +310,7 @@ def _places(compared: _Compared, staging: Staging) -> str:
     known = ", ".join(f"({sql.literal(name)}, {sql.literal(source)})" for name, source in sources)
     bad = " union all ".join(
         f"select resource, account_id, region, item_name, level, path from {source}"
-        for source in (staging.query("new_quarantine"), "head_quarantine")
+        for source in (staging.query("new_quarantine"), staging.query("head_quarantine"))
     )
     return f"""
         select distinct account_id, region, item_name, column_name
@@ -321,7 +331,7 @@ def _item(compared: _Compared, side: str) -> str:
         if c.name not in compared.key
     ]
     fields += [
-        f"{sql.quoted(t.name)} := {_at(side, t.name + ' whole')}::json"
+        f"{sql.quoted(t.name)} := {_at(side, t.name + ' whole')}"
         for t in contract.child_tables
         if compared.known(t, side)
     ]
