@@ -16,12 +16,11 @@ import pyarrow as pa
 
 from pipelines.contracts import Contract, Table, arrow, operational_tables
 from pipelines.contracts.contract import operational_table
-from pipelines.lake import sql
+from pipelines.lake import parquet, sql
 from pipelines.lake.decisions import Decision, Rows
 from pipelines.lake.draft import Draft
 from pipelines.lake.engine import connection
 from pipelines.lake.manifest import Manifest, TableFiles
-from pipelines.lake.parquet import ROW_GROUP_ROWS
 from pipelines.lake.store import Store
 from pipelines.scope import Scope, Task
 
@@ -110,7 +109,7 @@ class Staging(AbstractContextManager["Staging"]):
 
     def stream(self, query: str) -> Iterable[pa.Table]:
         """A large result, in parts of one row group."""
-        for batch in sql.stream(self.con, query, ROW_GROUP_ROWS):
+        for batch in sql.stream(self.con, query, parquet.ROW_GROUP_ROWS):
             yield pa.Table.from_batches([batch])
 
     def _read(self, name: str, table: Table, files: TableFiles | None) -> None:
@@ -167,7 +166,7 @@ class Staging(AbstractContextManager["Staging"]):
 def records(con: duckdb.DuckDBPyConnection, table: Table, query: str) -> list[dict[str, Any]]:
     """A query's rows with the columns that the table's files have."""
     stored = sql.listed(arrow.schema(table).names)
-    return con.sql(f"select {stored} from ({query})").to_arrow_table().to_pylist()
+    return parquet.records(con.sql(f"select {stored} from ({query})").to_arrow_table())
 
 
 def columns(table: Table) -> dict[str, str]:
