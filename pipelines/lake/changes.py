@@ -24,6 +24,7 @@ WHOLE = 8  # an item that is written out as a whole takes as much memory as so m
 _SCOPE = ("account_id", "region")
 _FROM = {"new": "fresh", "old": "head"}  # where a side's rows are staged; an answer that concludes is never set aside
 _COMPARED = (Concludes.SEEN, Concludes.ALL)
+_EMPTY = {"whole": "[]", "shared": "'[]'", "bag": "[]::varchar[]"}  # lists of an item without children
 _MOMENTS = {  # observed_at and previous_observed_at of a whole item's row
     "first_seen": ("new_observed_at", "null"),
     "created": ("new_observed_at", "coalesce(old_observed_at, previous_at)"),
@@ -39,7 +40,10 @@ def rows(
     compared = _Compared(contract, staging)
     mine = [decision for decision in decisions if decision.task.resource == contract.name]
     concluding = [decision for decision in mine if decision.concludes is not Concludes.NOTHING]
-    compared.is_whole = all(decision.concludes in _COMPARED for decision in mine)
+    compared.is_whole = {
+        "new": all(d.concludes in _COMPARED for d in mine if d.uses_fresh or d.set_aside),
+        "old": all(d.concludes in _COMPARED for d in mine),
+    }
     if concluding:
         staging.con.execute(f"create or replace temp table places as {_places(compared, staging)}")
     for batch in _batches(concluding, items):
@@ -48,7 +52,7 @@ def rows(
         parts = [_one_sided(compared, kind) for kind in (Concludes.FIRST, Concludes.END) if kind in kinds]
         if kinds.intersection(_COMPARED) and _is_unlike(staging, compared):
             staging.con.execute(f"create or replace temp table differing as {_differing(compared)}")
-            parts += _two_sided(compared)
+            parts += _two_sided(staging, compared)
         if parts:
             order = sql.listed((*compared.key, "change", "column_name"))
             yield from staging.stream(f"from ({' union all '.join(parts)}) order by {order}")
@@ -89,24 +93,34 @@ def _is_unlike(staging: Staging, compared: "_Compared") -> bool:
     if not compared.is_filled(contract.item_table):
         return False
     filled = [table for table in compared.children() if compared.is_filled(table)]
-    children = [table for table in filled if staging.rows(_whole_unlike(compared, table))]
-    staging.con.execute(f"create or replace temp table unlike as {_unlike(compared, children)}")
+    compared.unlike = [table for table in filled if staging.rows(_whole_unlike(compared, table))]
+    staging.con.execute(f"create or replace temp table unlike as {_unlike(compared)}")
     return bool(staging.rows("select 1 from unlike limit 1"))
 
 
 def _one_sided(compared: "_Compared", concludes: Concludes) -> str:
     """Change rows of scopes that have no other side: each of their items is first seen, or has ended."""
     side, change = ("new", "first_seen") if concludes is Concludes.FIRST else ("old", "ended")
-    return _whole_items(compared, change, f"({_side(compared, side, [concludes])})", "true")
+    return _whole_items(compared, change, _side(compared, side, [concludes]))
 
 
-def _two_sided(compared: "_Compared") -> list[str]:
-    """Change rows of the items in `differing`."""
-    return [
-        _whole_items(compared, "created", "differing", "side = 'new' or reborn"),
-        _whole_items(compared, "deleted", "differing", "(side = 'old' and concludes = 'all') or reborn"),
-        _changed(compared),
-    ]
+def _two_sided(staging: Staging, compared: "_Compared") -> list[str]:
+    """Change rows of the items in `differing`: of the kinds that there are."""
+    conditions = {
+        "created": "side = 'new' or reborn",
+        "deleted": "(side = 'old' and concludes = 'all') or reborn",
+        "changed": "side = 'both' and not reborn",
+    }
+    found = staging.rows(f"select {', '.join(f'bool_or({is_it})' for is_it in conditions.values())} from differing")
+    parts = []
+    for (change, condition), is_any in zip(conditions.items(), found[0], strict=True):
+        if is_any:
+            source = f"from differing where {condition}"
+            is_whole = change != "changed"
+            parts.append(
+                _whole_items(compared, change, source, unlike=True) if is_whole else _changed(compared, source)
+            )
+    return parts
 
 
 class _Compared:
@@ -118,8 +132,10 @@ class _Compared:
         self.within = "true"
         """Where the batch lies: files are sorted by account, so most of their parts need not be read."""
         self._stored = {name: files.columns for name, files in staging.base.tables.items()} if staging.base else {}
-        self.is_whole = True
-        """Whether every scope is to be compared, so that none need be left out."""
+        self.is_whole = {"new": True, "old": True}
+        """Whether all of a side's rows are of scopes to be compared, so that none need be left out."""
+        self.unlike: Sequence[Table] = ()
+        """Child tables that the sides have with other rows."""
         self._filled = {table.name for table in contract.tables if staging.has_rows(table)}
 
     def rows(self, table: Table, side: str) -> str:
@@ -145,8 +161,8 @@ class _Compared:
         return [c for c in table.own if side == "new" or c.name in known]
 
 
-def _unlike(compared: _Compared, children: Iterable[Table]) -> str:
-    rows = " union all ".join(_signed(compared, table) for table in (compared.contract.item_table, *children))
+def _unlike(compared: _Compared) -> str:
+    rows = " union all ".join(_signed(compared, table) for table in (compared.contract.item_table, *compared.unlike))
     return f"select item from ({rows}) group by item having sum(content) <> 0"
 
 
@@ -161,12 +177,12 @@ def _signed(compared: _Compared, table: Table, *, per_item: bool = True) -> str:
     Hashed twice, as sums of the first would not be random.
     """
     names = compared.contract.item_key if table is compared.contract.item_table else compared.contract.parent_key
-    only = "" if compared.is_whole else f" semi join ({_scopes(_COMPARED)}) using ({sql.listed(_SCOPE)})"
+    only = f" semi join ({_scopes(_COMPARED)}) using ({sql.listed(_SCOPE)})"
     own = [sql.quoted(column.name) for column in compared.shared(table)]
     content = f"hash(hash({', '.join((sql.literal(table.name), *([] if per_item else [_hashed(names)]), *own))}))"
     return " union all ".join(
         f"select {_hashed(names)} as item, {sign} ({content} >> 1)::bigint as content"
-        f" from {compared.rows(table, side)}{only} where {compared.within}"
+        f" from {compared.rows(table, side)}{'' if compared.is_whole[side] else only} where {compared.within}"
         for side, sign in (("new", ""), ("old", "-"))
     )
 
@@ -182,9 +198,7 @@ def _differing(compared: _Compared) -> str:
     born = f"new_{item.born}, old_{item.born}".split(", ") if item.born else []
     reborn = f"({born[0]} <> {born[1]})" if born else "false"
     unlike = [f"{_at('new', c.name)} is distinct from {_at('old', c.name)}" for c in compared.shared(item)]
-    unlike += [
-        f"{_at('new', t.name + ' bag')} is distinct from {_at('old', t.name + ' bag')}" for t in compared.children()
-    ]
+    unlike += [f"{_at('new', t.name + ' bag')} is distinct from {_at('old', t.name + ' bag')}" for t in compared.unlike]
     return f"""
         select *, coalesce(both_sides and {reborn}, false) as reborn
         from (
@@ -193,47 +207,46 @@ def _differing(compared: _Compared) -> str:
                 coalesce(new_previous_at, old_previous_at) as previous_at,
                 new_concludes is not null and old_concludes is not null as both_sides,
                 case when old_concludes is null then 'new' when new_concludes is null then 'old' else 'both' end as side
-            from ({_side(compared, "new", _COMPARED, unlike=True)})
-            full join ({_side(compared, "old", _COMPARED, unlike=True)}) using ({sql.listed(compared.key)})
+            from ({_one_of_two(compared, "new")}) full join ({_one_of_two(compared, "old")})
+            using ({sql.listed(compared.key)})
         )
         where not both_sides or {" or ".join(unlike) or "false"}
     """
 
 
-def _side(compared: _Compared, side: str, concluding: Iterable[Concludes], *, unlike: bool = False) -> str:
-    """Items of one side, their columns and the lists of their children, each name with the side in front.
+def _one_of_two(compared: _Compared, side: str) -> str:
+    items = _side(compared, side, _COMPARED, f"{_hashed(compared.contract.item_key)} in (from unlike)")
+    return _with_lists(compared, side, items, compared.unlike, ("shared", "bag"), unlike=True)
 
-    Of the batch's scopes that conclude as said; all of their items, or those in `unlike`.
-    """
-    contract, item = compared.contract, compared.contract.item_table
+
+def _side(compared: _Compared, side: str, concluding: Iterable[Concludes], chosen: str = "true") -> str:
+    """Items of one side of the batch's scopes that conclude as said, their columns with the side in front."""
+    item = compared.contract.item_table
     own = [f"i.{sql.quoted(c.name)} as {_at(side, c.name)}" for c in item.own if c.name not in compared.key]
-    lists = [
-        f"{f'coalesce({sql.quoted(t.name)}.{part}, {empty})' if compared.is_filled(t) else empty}"
-        f" as {_at(side, f'{t.name} {part}')}"
-        for t in contract.child_tables
-        for part, empty in (("whole", "[]"), ("shared", "'[]'"), ("bag", "[]::varchar[]"))
-    ]
     turns = [f"t.{name} as {side}_{name}" for name in ("concludes", "answered_at", "previous_at")]
-    key = sql.listed(compared.key)
-    joins = [
-        f"left join ({_lists(compared, t, side, unlike=unlike)}) as {sql.quoted(t.name)} using ({key})"
-        for t in contract.child_tables
-        if compared.is_filled(t)
-    ]
     return f"""
-        select {key}, {", ".join((*own, *lists, *turns))}, i.observed_at as {side}_observed_at
-        from (from {compared.rows(item, side)} where {_chosen(compared, contract.item_key, unlike=unlike)}) i
-        join ({_scopes(concluding)}) t
-        using ({sql.listed(_SCOPE)}) {" ".join(joins)}
+        select {sql.listed(compared.key)}, {", ".join((*own, *turns))}, i.observed_at as {side}_observed_at
+        from (from {compared.rows(item, side)} where {compared.within} and {chosen}) i
+        join ({_scopes(concluding)}) t using ({sql.listed(_SCOPE)})
     """
+
+
+def _with_lists(
+    compared: _Compared, side: str, items: str, tables: Iterable[Table], parts: Sequence[str], *, unlike: bool
+) -> str:
+    """The items of a query with lists of their children, `new_T whole` and the like; all in `unlike`, or any."""
+    lists, joins = [], []
+    for t in tables:
+        found = [(f"{sql.quoted(t.name)}.{part}" if compared.is_filled(t) else "null", part) for part in parts]
+        lists += [f"coalesce({value}, {_EMPTY[part]}) as {_at(side, f'{t.name} {part}')}" for value, part in found]
+        if compared.is_filled(t):
+            by_item = _lists(compared, t, side, unlike=unlike)
+            joins.append(f"left join ({by_item}) as {sql.quoted(t.name)} using ({sql.listed(compared.key)})")
+    return f"select {', '.join(('i.*', *lists))} from ({items}) i {' '.join(joins)}"
 
 
 def _scopes(concluding: Iterable[Concludes]) -> str:
     return f"from batch where concludes in ({', '.join(map(sql.literal, concluding))})"
-
-
-def _chosen(compared: _Compared, names: Sequence[str], *, unlike: bool) -> str:
-    return f"{compared.within} and {_hashed(names)} in (from unlike)" if unlike else compared.within
 
 
 def _lists(compared: _Compared, table: Table, side: str, *, unlike: bool) -> str:
@@ -243,6 +256,7 @@ def _lists(compared: _Compared, table: Table, side: str, *, unlike: bool) -> str
     names = ", ".join(
         f"{sql.quoted(p)} as {sql.quoted(k)}" for p, k in zip(contract.parent_key, contract.item_key, strict=True)
     )
+    chosen = f"{_hashed(contract.parent_key)} in (from unlike)" if unlike else "true"
     in_order = f"list_grade_up(list(row({places})))"  # in half the time of list(... order by ...)
     whole, shared = _object(compared.known(table, side)), _object(compared.shared(table))
     return f"""
@@ -250,44 +264,44 @@ def _lists(compared: _Compared, table: Table, side: str, *, unlike: bool) -> str
             list_select(list({whole}), {in_order}) as whole,
             to_json(list_select(list({shared}), {in_order}))::varchar as shared,
             list_sort(list(to_json({shared})::varchar)) as bag
-        from {compared.rows(table, side)} where {_chosen(compared, contract.parent_key, unlike=unlike)}
+        from {compared.rows(table, side)} where {compared.within} and {chosen}
         group by all
     """
 
 
-def _whole_items(compared: _Compared, change: str, source: str, condition: str) -> str:
+def _whole_items(compared: _Compared, change: str, items: str, *, unlike: bool = False) -> str:
     """One row per item with all of it as JSON: in new_value where it appeared, in old_value where it went."""
     side = "new" if change in ("first_seen", "created") else "old"
     value = _item(compared, side)
     old, new = ("null", value) if side == "new" else (value, "null")
     observed, previous = _MOMENTS[change]
+    whole = _with_lists(compared, side, items, compared.contract.child_tables, ("whole",), unlike=unlike)
     return f"""
         select {sql.listed(compared.key)}, '{change}' as change, null as column_name, {old}::varchar as old_value,
             {new}::varchar as new_value, {observed} as observed_at, {previous}::timestamptz as previous_observed_at
-        from {source} where {condition}
+        from ({whole})
     """
 
 
-def _changed(compared: _Compared) -> str:
+def _changed(compared: _Compared, items: str) -> str:
     """One row per column in which an item differs, except where the value stands in quarantine."""
     item = compared.contract.item_table
     found = [
         _difference(c.name, _text(c, "old"), _text(c, "new"), _at("old", c.name), _at("new", c.name))
         for c in compared.shared(item)
     ]
-    for t in compared.children():
+    for t in compared.unlike:
         names = [_at(side, f"{t.name} {part}") for part in ("shared", "bag") for side in ("old", "new")]
         found.append(_difference(t.name, *names))
     key = sql.listed(compared.key)
-    if not found:
-        return f"select {key}, '', '', '', '', now(), now() from differing where false"
     return f"""
-        select {key}, 'changed' as change, column_name, old_value, new_value, new_observed_at, old_observed_at
+        select {key}, 'changed' as change, column_name, old_value, new_value, new_observed_at as observed_at,
+            old_observed_at as previous_observed_at
         from (
             select {key}, item_name, new_observed_at, old_observed_at, unnest(d)
             from (
                 select *, {item_name(compared.contract.item_key)} as item_name, unnest([{", ".join(found)}]) as d
-                from differing where side = 'both' and not reborn
+                from ({items})
             )
             where d.differs
         )
