@@ -82,17 +82,18 @@ def connect(warehouse: str, *, s3: S3Settings | None = None, as_of: str | None =
     Raises SetupError when there is no warehouse or no snapshot in it, or none of that time.
     """
     store = open_store(warehouse, s3=s3)
-    con = reading(store, load_all(), as_of=as_of)
+    con = reading(store, None, as_of=as_of)
     _lock(con, store)
     return con
 
 
 def reading(
-    store: Store, contracts: Sequence[Contract], *, anew: bool = False, as_of: str | None = None
+    store: Store, contracts: Sequence[Contract] | None, *, anew: bool = False, as_of: str | None = None
 ) -> duckdb.DuckDBPyConnection:
     """The same for our own work: not locked. `lake.shows` tells which snapshot it is.
 
     `anew` makes the views even where a catalog has them, for it may be of an older version, or of other contracts.
+    Without contracts they are read once they are needed.
     """
     newest = head(store)
     if newest is None:
@@ -102,7 +103,7 @@ def reading(
         manifests = history(store)
         shown = manifests if as_of is None else _until(con, manifests, as_of)
         with sql.reading_errors():
-            make(con, contracts, shown, store.uri())
+            make(con, contracts or load_all(), shown, store.uri())
     return con
 
 
