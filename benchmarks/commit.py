@@ -8,10 +8,12 @@ import sys
 import tempfile
 from argparse import ArgumentParser
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
+from typing import Any
 
 from benchmarks.children import peak_mb, told
 from benchmarks.estate import Estate, Took, at, commit_outcomes
@@ -19,17 +21,29 @@ from benchmarks.findings import Findings, environment, say
 from benchmarks.world import REGIONS, World
 from pipelines.contracts import load_all
 from pipelines.contracts.contract import all_tables
-from pipelines.lake import layout
+from pipelines.lake import layout, validation
+from pipelines.lake.attempt import Attempt
 from pipelines.lake.catalog import publish
 from pipelines.lake.draft import Draft
 from pipelines.lake.manifest import Manifest
 from pipelines.lake.parquet import groups, opened, write_rows
+from pipelines.lake.staging import Staging
 from pipelines.lake.store import Store, open_store
 from pipelines.scope import Outcome, Page, Scope, Status, Task, Watch
 from pipelines.sweep import sweep
 
 PER_SCOPE = 50  # builders: one full page
 SIZES = (10_000, 100_000)  # builders; the largest is asked for
+PARTS: dict[str, tuple[Any, str]] = {
+    "a DuckDB is opened": (Staging, "__init__"),
+    "tasks are decided": (Attempt, "_decide"),
+    "changes are told, rows are carried": (Attempt, "_write_contracts"),
+    "of it the rows that are carried": (Attempt, "_write_carried"),
+    "operational tables are written": (Attempt, "_write_records"),
+    "files are checked": (validation, "check_files"),
+    "DuckDB is closed": (Staging, "__exit__"),
+}
+"""Steps of a commit and what does them."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +70,7 @@ def situations(builders: int) -> dict[str, Estate]:
 
 
 def cost(builders: int, rounds: int) -> Findings:
-    """Commit and publish over writing the same files alone, in each situation, round by round."""
+    """Commit and publish over writing the same files alone, in each situation, round by round; then by part."""
     found = Findings(f"A commit of {builders} builders over writing the same Parquet files alone, {rounds} rounds")
     costs = defaultdict[str, list[Cost]](list)
     for _ in range(rounds):
@@ -67,7 +81,41 @@ def cost(builders: int, rounds: int) -> Findings:
             [clock, "change rows", "alone", "commit", "publish", "commit / alone", "with publish / alone"],
             [_row(name, some, clock) for name, some in costs.items()],
         )
+    found.table(["cpu_s of a commit, by part", *costs], _parts(builders, rounds))
     return found
+
+
+def _parts(builders: int, rounds: int) -> list[list[object]]:
+    """Rows of a table: per part its median CPU seconds in each situation, in rounds of their own."""
+    took = defaultdict[str, list[dict[str, Took]]](list)
+    with _clocks() as clocks:
+        for _ in range(rounds):
+            for name, _ in _round(builders):
+                took[name].append(dict(clocks))
+                clocks.clear()
+    return [[part, *(median(one[part].cpu_s for one in some) for some in took.values())] for part in PARTS]
+
+
+@contextmanager
+def _clocks() -> Generator[dict[str, Took]]:
+    """How long each part takes while the block lasts."""
+    clocks = defaultdict[str, Took](Took)
+    own = {part: getattr(*place) for part, place in PARTS.items()}
+    for part, (owner, name) in PARTS.items():
+        setattr(owner, name, _timed(own[part], clocks, part))
+    try:
+        yield clocks
+    finally:
+        for part, (owner, name) in PARTS.items():
+            setattr(owner, name, own[part])
+
+
+def _timed(function: Callable[..., Any], clocks: dict[str, Took], part: str) -> Callable[..., Any]:
+    def timed(*args: Any, **more: Any) -> Any:
+        with clocks[part]:
+            return function(*args, **more)
+
+    return timed
 
 
 def _round(builders: int) -> Iterator[tuple[str, Cost]]:

@@ -1,6 +1,7 @@
 """The oldest and the newest DuckDB that we say we support, each in an environment of its own.
 
-Each writes a warehouse with our code, and each reads both catalogs bare, as people and BI tools do.
+Each writes a warehouse with our code, hour by hour with a catalog each, and checks it while two readers of the same
+process have it open. Then each reads both catalogs bare, as people and BI tools do.
 """
 
 import json
@@ -8,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import requires
 from pathlib import Path
@@ -17,9 +19,10 @@ from benchmarks.children import ROOT
 from benchmarks.estate import Estate
 from benchmarks.findings import Findings
 from pipelines.contracts import load_all
-from pipelines.lake.catalog import publish
+from pipelines.lake.catalog import connect, publish
 from pipelines.lake.layout import CATALOG
 from pipelines.lake.store import open_store
+from pipelines.lake.verify import verify
 
 READER = Path(__file__).with_name("bare_reader.py")
 ENDS = {"oldest": "lowest", "newest": "highest"}
@@ -62,12 +65,17 @@ def prove(size: Size, folder: Path) -> Findings:
 
 
 def write(warehouse: str, builders: int, hours: int) -> None:
-    """A warehouse of so many hourly snapshots, and its catalog; by whatever DuckDB this process has."""
+    """A warehouse of so many hourly snapshots, each with a catalog; by whatever DuckDB this process has."""
     store = open_store(warehouse, create=True)
     for hour in range(hours):
         estate = Estate(builders, hour)
         estate.commit(store, estate.write(store))
-    publish(store, load_all())
+        publish(store, load_all())
+    with closing(connect(warehouse)) as one, closing(connect(warehouse)) as other:
+        counts = [con.execute("select count(*) from image_builders").fetchall() for con in (one, other)]
+        problems = verify(store)
+        if problems or counts != [[(builders,)]] * 2:
+            raise RuntimeError(f"readers see {counts}, verify finds {problems}")
 
 
 def _bare(end: str, *args: str) -> str:

@@ -5,11 +5,9 @@ opens it for writing and locks the others out. A connection never trusts a catal
 older snapshot than the head: it then makes the same views for itself, in memory.
 """
 
-import hashlib
 import logging
-import re
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,23 +16,19 @@ import duckdb
 from pipelines.contracts import Contract, load_all
 from pipelines.errors import BadQuery, ExportError, SetupError, StorageFailed
 from pipelines.lake import layout, sql
+from pipelines.lake.catalog_file import is_sealed, make, published, put
 from pipelines.lake.engine import connection
 from pipelines.lake.manifest import Manifest, head, history, until
 from pipelines.lake.query import query
 from pipelines.lake.sql import literal
-from pipelines.lake.store import LocalStore, Store, open_store, refuse_misread, storage_errors
-from pipelines.lake.views import MOMENT, statements
+from pipelines.lake.store import LocalStore, Store, open_store, storage_errors
+from pipelines.lake.views import MOMENT
 from pipelines.settings import S3Settings
 
 __all__ = ["connect", "publish", "query", "refresh", "save_as"]
 
-STORAGE_VERSION = "v1.4.0"  # the oldest DuckDB that we support can open the file
-
 _log = logging.getLogger(__name__)
 _REPUBLISHES = 5  # each means that yet another run committed while we built
-# DuckDB reads as many blocks as the file's header counts, so a line at the very end is ours: what stood before it.
-_SEAL = re.compile(rb"sha256 ([0-9a-f]{64})\n\Z")
-_SEAL_BYTES = 72
 
 
 def publish(store: Store, contracts: Sequence[Contract], *, root: str | None = None) -> Path | None:
@@ -48,7 +42,7 @@ def publish(store: Store, contracts: Sequence[Contract], *, root: str | None = N
     with storage_errors(store):
         for _ in range(_REPUBLISHES):
             manifests = history(store)
-            _put(store, store, layout.CATALOG, contracts, manifests, root)
+            put(store, store, layout.CATALOG, contracts, manifests, root, earlier=published(store))
             newest = head(store)
             if newest is None or newest.seq == manifests[-1].seq:
                 break  # else another run committed meanwhile, and we may have replaced its newer catalog
@@ -76,14 +70,8 @@ def save_as(file: Path, store: Store, contracts: Sequence[Contract], *, root: st
         raise SetupError(f"{file.parent}: no such folder; make it first")
     place = LocalStore(file.parent.resolve(), file_mode=store.file_mode)
     with storage_errors(place), sql.reading_errors():
-        _put(place, store, file.name, contracts, history(store), root)
+        put(place, store, file.name, contracts, history(store), root)
     return file
-
-
-def is_sealed(content: bytes) -> bool:
-    """Whether a catalog's bytes are those that were published."""
-    found = _SEAL.search(content[-_SEAL_BYTES:])
-    return found is not None and found[1].decode() == hashlib.sha256(content[:-_SEAL_BYTES]).hexdigest()
 
 
 def connect(warehouse: str, *, s3: S3Settings | None = None, as_of: str | None = None) -> duckdb.DuckDBPyConnection:
@@ -94,17 +82,18 @@ def connect(warehouse: str, *, s3: S3Settings | None = None, as_of: str | None =
     Raises SetupError when there is no warehouse or no snapshot in it, or none of that time.
     """
     store = open_store(warehouse, s3=s3)
-    con = reading(store, load_all(), as_of=as_of)
+    con = reading(store, None, as_of=as_of)
     _lock(con, store)
     return con
 
 
 def reading(
-    store: Store, contracts: Sequence[Contract], *, anew: bool = False, as_of: str | None = None
+    store: Store, contracts: Sequence[Contract] | None, *, anew: bool = False, as_of: str | None = None
 ) -> duckdb.DuckDBPyConnection:
     """The same for our own work: not locked. `lake.shows` tells which snapshot it is.
 
     `anew` makes the views even where a catalog has them, for it may be of an older version, or of other contracts.
+    Without contracts they are read once they are needed.
     """
     newest = head(store)
     if newest is None:
@@ -115,7 +104,7 @@ def reading(
         shown = manifests if as_of is None else _until(con, manifests, as_of)
         try:
             with sql.reading_errors():
-                _make(con, contracts, shown, store.uri())
+                make(con, contracts or load_all(), shown, store.uri())
         except StorageFailed:
             con.close()
             if head(store) == newest:
@@ -146,76 +135,6 @@ def _until(con: duckdb.DuckDBPyConnection, manifests: Sequence[Manifest], as_of:
 
 def _iso(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
-
-
-def _put(
-    place: Store,
-    store: Store,
-    path: str,
-    contracts: Sequence[Contract],
-    manifests: Sequence[Manifest],
-    root: str | None,
-) -> None:
-    """Make the catalog of `store` under `path` in `place`, which may be another one."""
-
-    def build(file: str) -> None:
-        with closing(connection(store)) as con:
-            seen = _seen_from(con, store, manifests, root)
-            con.execute("set threads = 1")  # a thread more costs each of hundreds of statements a little
-            con.execute(f"attach {literal(file)} as warehouse (storage_version {literal(STORAGE_VERSION)})")
-            con.execute("use warehouse")
-            _make(con, contracts, manifests, seen)
-            con.execute("checkpoint warehouse")
-            con.execute("use memory")
-            con.execute("detach warehouse")
-        _seal(Path(file))
-
-    try:
-        place.replace(path, build, mode=place.file_mode & 0o444)
-    except duckdb.Error as error:
-        raise StorageFailed(f"{place.uri(path)}: {str(error).splitlines()[0]}") from error
-    # Of a root user who opened the old file for writing, whom no mode refuses: it must not be replayed on the new one.
-    place.remove(f"{path}.wal")
-
-
-def _seal(file: Path) -> None:
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    with file.open("ab") as end:
-        end.write(f"sha256 {digest}\n".encode())
-
-
-def _seen_from(con: duckdb.DuckDBPyConnection, store: Store, manifests: Sequence[Manifest], root: str | None) -> str:
-    """How the catalog's readers name the warehouse. DuckDB looks at a view's files while it makes it.
-
-    So a root that is not visible here is written as a `file://` URL, which we answer meanwhile, and readers by
-    themselves.
-    """
-    if root is None:
-        return store.uri()
-    refuse_misread(root)
-    if not root.startswith("/"):
-        raise SetupError(f"{root}: a root begins with /, as readers see it")
-    root = root.rstrip("/")
-    if any(Path(root, file.path).is_file() for manifest in manifests[-1:] for file in manifest.files[:1]):
-        return root
-    from pipelines.lake.remote_files import Abroad  # fsspec: no other local catalog needs it
-
-    con.register_filesystem(Abroad(f"file://{root}", store.read_bytes))
-    return f"file://{root}"
-
-
-def _make(
-    con: duckdb.DuckDBPyConnection, contracts: Sequence[Contract], manifests: Sequence[Manifest], root: str
-) -> None:
-    if not manifests:
-        raise SetupError("no snapshot yet: make one with: appstream-export run")
-    con.execute("begin")
-    for statement in statements(contracts, manifests, lambda path: f"{root.rstrip('/')}/{path}"):
-        con.execute(statement)
-    newest, now = manifests[-1], datetime.now(UTC).isoformat()
-    con.execute("create table lake.shows (seq bigint, digest varchar, root varchar, made_at timestamptz)")
-    con.execute("insert into lake.shows values (?, ?, ?, ?::timestamptz)", [newest.seq, newest.digest, root, now])
-    con.execute("commit")
 
 
 def _attached(con: duckdb.DuckDBPyConnection, store: Store, newest: Manifest) -> bool:

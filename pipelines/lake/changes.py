@@ -2,7 +2,7 @@
 
 Batch of scopes by batch, so that memory does not grow with their number. First which items differ: per item, the
 64-bit hashes of its rows and its children's are added up, those of the old side taken away, and what is equal on both
-sides leaves nothing; a child table is thereby compared as a multiset, and one change in 10^18 may look like none. Only
+sides leaves nothing. A child table is thereby compared as a multiset, and one change in 10^18 may look like none. Only
 the items that are left are then joined by key and written out, values as text (see `_text`), a child table as a JSON
 list in AWS's order. Scopes that begin or end have one side only, which is written out as it is. A column that either
 snapshot does not know, or that stands in quarantine for the item, proves nothing.
@@ -24,6 +24,7 @@ WHOLE = 8  # an item that is written out as a whole takes as much memory as so m
 _SCOPE = ("account_id", "region")
 _FROM = {"new": "fresh", "old": "head"}  # where a side's rows are staged; an answer that concludes is never set aside
 _COMPARED = (Concludes.SEEN, Concludes.ALL)
+_EMPTY = {"whole": "[]", "shared": "'[]'", "bag": "[]::varchar[]"}  # lists of an item without children
 _MOMENTS = {  # observed_at and previous_observed_at of a whole item's row
     "first_seen": ("new_observed_at", "null"),
     "created": ("new_observed_at", "coalesce(old_observed_at, previous_at)"),
@@ -39,7 +40,10 @@ def rows(
     compared = _Compared(contract, staging)
     mine = [decision for decision in decisions if decision.task.resource == contract.name]
     concluding = [decision for decision in mine if decision.concludes is not Concludes.NOTHING]
-    compared.is_whole = all(decision.concludes in _COMPARED for decision in mine)
+    compared.is_whole = {
+        "new": all(d.concludes in _COMPARED for d in mine if d.uses_fresh or d.set_aside),
+        "old": all(d.concludes in _COMPARED for d in mine),
+    }
     if concluding:
         staging.con.execute(f"create or replace temp table places as {_places(compared, staging)}")
     for batch in _batches(concluding, items):
@@ -48,7 +52,7 @@ def rows(
         parts = [_one_sided(compared, kind) for kind in (Concludes.FIRST, Concludes.END) if kind in kinds]
         if kinds.intersection(_COMPARED) and _is_unlike(staging, compared):
             staging.con.execute(f"create or replace temp table differing as {_differing(compared)}")
-            parts += _two_sided(compared)
+            parts += _two_sided(staging, compared)
         if parts:
             order = sql.listed((*compared.key, "change", "column_name"))
             yield from staging.stream(f"from ({' union all '.join(parts)}) order by {order}")
@@ -85,8 +89,11 @@ def _is_unlike(staging: Staging, compared: "_Compared") -> bool:
     They are those of items that either side has alone, or that differ in a column or in a child table; and of some
     others, which are left out when the sides are joined.
     """
-    if not compared.is_filled(compared.contract.item_table):
+    contract = compared.contract
+    if not compared.is_filled(contract.item_table):
         return False
+    filled = [table for table in compared.children() if compared.is_filled(table)]
+    compared.unlike = [table for table in filled if staging.rows(_whole_unlike(compared, table))]
     staging.con.execute(f"create or replace temp table unlike as {_unlike(compared)}")
     return bool(staging.rows("select 1 from unlike limit 1"))
 
@@ -94,30 +101,46 @@ def _is_unlike(staging: Staging, compared: "_Compared") -> bool:
 def _one_sided(compared: "_Compared", concludes: Concludes) -> str:
     """Change rows of scopes that have no other side: each of their items is first seen, or has ended."""
     side, change = ("new", "first_seen") if concludes is Concludes.FIRST else ("old", "ended")
-    return _whole_items(compared, change, f"({_side(compared, side, [concludes])})", "true")
+    return _whole_items(compared, change, _side(compared, side, [concludes]))
 
 
-def _two_sided(compared: "_Compared") -> list[str]:
-    """Change rows of the items in `differing`."""
-    return [
-        _whole_items(compared, "created", "differing", "side = 'new' or reborn"),
-        _whole_items(compared, "deleted", "differing", "(side = 'old' and concludes = 'all') or reborn"),
-        _changed(compared),
-    ]
+def _two_sided(staging: Staging, compared: "_Compared") -> list[str]:
+    """Change rows of the items in `differing`: of the kinds that there are."""
+    conditions = {
+        "created": "side = 'new' or reborn",
+        "deleted": "(side = 'old' and concludes = 'all') or reborn",
+        "changed": "side = 'both' and not reborn",
+    }
+    found = staging.rows(f"select {', '.join(f'bool_or({is_it})' for is_it in conditions.values())} from differing")
+    parts = []
+    for (change, condition), is_any in zip(conditions.items(), found[0], strict=True):
+        if is_any:
+            source = f"from differing where {condition}"
+            is_whole = change != "changed"
+            parts.append(
+                _whole_items(compared, change, source, unlike=True) if is_whole else _changed(compared, source)
+            )
+    return parts
 
 
 class _Compared:
     """What of a contract can be compared with the head: columns that both know under the same type."""
 
     def __init__(self, contract: Contract, staging: Staging) -> None:
-        self.contract = contract
+        self.contract, self._staging = contract, staging
         self.key = (*_SCOPE, *contract.item_key)
         self.within = "true"
         """Where the batch lies: files are sorted by account, so most of their parts need not be read."""
         self._stored = {name: files.columns for name, files in staging.base.tables.items()} if staging.base else {}
-        self.is_whole = True
-        """Whether every scope is to be compared, so that none need be left out."""
+        self.is_whole = {"new": True, "old": True}
+        """Whether all of a side's rows are of scopes to be compared, so that none need be left out."""
+        self.unlike: Sequence[Table] = ()
+        """Child tables that the sides have with other rows."""
         self._filled = {table.name for table in contract.tables if staging.has_rows(table)}
+
+    def rows(self, table: Table, side: str) -> str:
+        """SQL for a side's rows of it, in brackets."""
+        return self._staging.query(f"{_FROM[side]}_{table.name}")
 
     def shared(self, table: Table) -> list[Column]:
         """Own columns of a table that both snapshots have; the key of items does not change."""
@@ -139,32 +162,34 @@ class _Compared:
 
 
 def _unlike(compared: _Compared) -> str:
-    item, contract = compared.contract.item_table, compared.contract
-    tables = [(item, contract.item_key), *((t, contract.parent_key) for t in compared.children())]
-    only = "" if compared.is_whole else f" semi join ({_scopes(_COMPARED)}) using ({sql.listed(_SCOPE)})"
-    rows = [
-        f"select {_hashed(names)} as item, {sign} ({_content(compared, table)} >> 1)::bigint as content"
-        f" from {_source(table, side)}{only} where {compared.within}"
-        for table, names in tables
-        if compared.is_filled(table)
+    rows = " union all ".join(_signed(compared, table) for table in (compared.contract.item_table, *compared.unlike))
+    return f"select item from ({rows}) group by item having sum(content) <> 0"
+
+
+def _whole_unlike(compared: _Compared, table: Table) -> str:
+    """SQL that gives a row if the sides of a child table differ anywhere: mostly they do not, and this is cheaper."""
+    return f"select 1 from ({_signed(compared, table, per_item=False)}) having sum(content) <> 0"
+
+
+def _signed(compared: _Compared, table: Table, *, per_item: bool = True) -> str:
+    """SQL for both sides' rows, each as a number, one side's below zero: over an item, or over all, they add up to 0.
+
+    Hashed twice, as sums of the first would not be random.
+    """
+    names = compared.contract.item_key if table is compared.contract.item_table else compared.contract.parent_key
+    only = f" semi join ({_scopes(_COMPARED)}) using ({sql.listed(_SCOPE)})"
+    own = [sql.quoted(column.name) for column in compared.shared(table)]
+    content = f"hash(hash({', '.join((sql.literal(table.name), *([] if per_item else [_hashed(names)]), *own))}))"
+    return " union all ".join(
+        f"select {_hashed(names)} as item, {sign} ({content} >> 1)::bigint as content"
+        f" from {compared.rows(table, side)}{'' if compared.is_whole[side] else only} where {compared.within}"
         for side, sign in (("new", ""), ("old", "-"))
-    ]
-    return f"select item from ({' union all '.join(rows)}) group by item having sum(content) <> 0"
+    )
 
 
 def _hashed(names: Sequence[str]) -> str:
     """SQL for the key of an item as one number, `names` being its own columns: items with equal ones may differ."""
     return f"hash({sql.listed((*_SCOPE, *names))})"
-
-
-def _content(compared: _Compared, table: Table) -> str:
-    """SQL for what is compared of a row, as one number; hashed twice, as sums of the first would not be random."""
-    own = [sql.quoted(column.name) for column in compared.shared(table)]
-    return f"hash(hash({', '.join((sql.literal(table.name), *own))}))"
-
-
-def _source(table: Table, side: str) -> str:
-    return sql.quoted(f"{_FROM[side]}_{table.name}")
 
 
 def _differing(compared: _Compared) -> str:
@@ -173,9 +198,7 @@ def _differing(compared: _Compared) -> str:
     born = f"new_{item.born}, old_{item.born}".split(", ") if item.born else []
     reborn = f"({born[0]} <> {born[1]})" if born else "false"
     unlike = [f"{_at('new', c.name)} is distinct from {_at('old', c.name)}" for c in compared.shared(item)]
-    unlike += [
-        f"{_at('new', t.name + ' bag')} is distinct from {_at('old', t.name + ' bag')}" for t in compared.children()
-    ]
+    unlike += [f"{_at('new', t.name + ' bag')} is distinct from {_at('old', t.name + ' bag')}" for t in compared.unlike]
     return f"""
         select *, coalesce(both_sides and {reborn}, false) as reborn
         from (
@@ -184,100 +207,101 @@ def _differing(compared: _Compared) -> str:
                 coalesce(new_previous_at, old_previous_at) as previous_at,
                 new_concludes is not null and old_concludes is not null as both_sides,
                 case when old_concludes is null then 'new' when new_concludes is null then 'old' else 'both' end as side
-            from ({_side(compared, "new", _COMPARED, unlike=True)})
-            full join ({_side(compared, "old", _COMPARED, unlike=True)}) using ({sql.listed(compared.key)})
+            from ({_one_of_two(compared, "new")}) full join ({_one_of_two(compared, "old")})
+            using ({sql.listed(compared.key)})
         )
         where not both_sides or {" or ".join(unlike) or "false"}
     """
 
 
-def _side(compared: _Compared, side: str, concluding: Iterable[Concludes], *, unlike: bool = False) -> str:
-    """Items of one side, their columns and the lists of their children, each name with the side in front.
+def _one_of_two(compared: _Compared, side: str) -> str:
+    items = _side(compared, side, _COMPARED, f"{_hashed(compared.contract.item_key)} in (from unlike)")
+    return _with_lists(compared, side, items, compared.unlike, ("shared", "bag"), unlike=True)
 
-    Of the batch's scopes that conclude as said; all of their items, or those in `unlike`.
-    """
-    contract, item = compared.contract, compared.contract.item_table
+
+def _side(compared: _Compared, side: str, concluding: Iterable[Concludes], chosen: str = "true") -> str:
+    """Items of one side of the batch's scopes that conclude as said, their columns with the side in front."""
+    item = compared.contract.item_table
     own = [f"i.{sql.quoted(c.name)} as {_at(side, c.name)}" for c in item.own if c.name not in compared.key]
-    lists = [
-        f"{f'coalesce({sql.quoted(t.name)}.{part}, {empty})' if compared.is_filled(t) else empty}"
-        f" as {_at(side, f'{t.name} {part}')}"
-        for t in contract.child_tables
-        for part, empty in (("whole", "'[]'"), ("shared", "'[]'"), ("bag", "[]::varchar[]"))
-    ]
     turns = [f"t.{name} as {side}_{name}" for name in ("concludes", "answered_at", "previous_at")]
-    key = sql.listed(compared.key)
-    joins = [
-        f"left join ({_lists(compared, t, side, unlike=unlike)}) as {sql.quoted(t.name)} using ({key})"
-        for t in contract.child_tables
-        if compared.is_filled(t)
-    ]
     return f"""
-        select {key}, {", ".join((*own, *lists, *turns))}, i.observed_at as {side}_observed_at
-        from (from {_source(item, side)} where {_chosen(compared, contract.item_key, unlike=unlike)}) i
-        join ({_scopes(concluding)}) t
-        using ({sql.listed(_SCOPE)}) {" ".join(joins)}
+        select {sql.listed(compared.key)}, {", ".join((*own, *turns))}, i.observed_at as {side}_observed_at
+        from (from {compared.rows(item, side)} where {compared.within} and {chosen}) i
+        join ({_scopes(concluding)}) t using ({sql.listed(_SCOPE)})
     """
+
+
+def _with_lists(
+    compared: _Compared, side: str, items: str, tables: Iterable[Table], parts: Sequence[str], *, unlike: bool
+) -> str:
+    """The items of a query with lists of their children, `new_T whole` and the like; all in `unlike`, or any."""
+    lists, joins = [], []
+    for t in tables:
+        found = [(f"{sql.quoted(t.name)}.{part}" if compared.is_filled(t) else "null", part) for part in parts]
+        lists += [f"coalesce({value}, {_EMPTY[part]}) as {_at(side, f'{t.name} {part}')}" for value, part in found]
+        if compared.is_filled(t):
+            by_item = _lists(compared, t, side, unlike=unlike)
+            joins.append(f"left join ({by_item}) as {sql.quoted(t.name)} using ({sql.listed(compared.key)})")
+    return f"select {', '.join(('i.*', *lists))} from ({items}) i {' '.join(joins)}"
 
 
 def _scopes(concluding: Iterable[Concludes]) -> str:
     return f"from batch where concludes in ({', '.join(map(sql.literal, concluding))})"
 
 
-def _chosen(compared: _Compared, names: Sequence[str], *, unlike: bool) -> str:
-    return f"{compared.within} and {_hashed(names)} in (from unlike)" if unlike else compared.within
-
-
 def _lists(compared: _Compared, table: Table, side: str, *, unlike: bool) -> str:
-    """Per item: its elements as JSON in AWS's order, with all columns and with the shared ones, and as a sorted bag."""
+    """Per item: its elements in AWS's order with all columns, with the shared ones as JSON, and as a sorted bag."""
     contract = compared.contract
     places = sql.listed(key for key in table.key if key not in (*_SCOPE, *contract.parent_key))
     names = ", ".join(
         f"{sql.quoted(p)} as {sql.quoted(k)}" for p, k in zip(contract.parent_key, contract.item_key, strict=True)
     )
+    chosen = f"{_hashed(contract.parent_key)} in (from unlike)" if unlike else "true"
+    in_order = f"list_grade_up(list(row({places})))"  # in half the time of list(... order by ...)
     whole, shared = _object(compared.known(table, side)), _object(compared.shared(table))
     return f"""
         select {sql.listed(_SCOPE)}, {names},
-            to_json(list({whole} order by {places}))::varchar as whole,
-            to_json(list({shared} order by {places}))::varchar as shared,
+            list_select(list({whole}), {in_order}) as whole,
+            to_json(list_select(list({shared}), {in_order}))::varchar as shared,
             list_sort(list(to_json({shared})::varchar)) as bag
-        from {_source(table, side)} where {_chosen(compared, contract.parent_key, unlike=unlike)}
+        from {compared.rows(table, side)} where {compared.within} and {chosen}
         group by all
     """
 
 
-def _whole_items(compared: _Compared, change: str, source: str, condition: str) -> str:
+def _whole_items(compared: _Compared, change: str, items: str, *, unlike: bool = False) -> str:
     """One row per item with all of it as JSON: in new_value where it appeared, in old_value where it went."""
     side = "new" if change in ("first_seen", "created") else "old"
     value = _item(compared, side)
     old, new = ("null", value) if side == "new" else (value, "null")
     observed, previous = _MOMENTS[change]
+    whole = _with_lists(compared, side, items, compared.contract.child_tables, ("whole",), unlike=unlike)
     return f"""
         select {sql.listed(compared.key)}, '{change}' as change, null as column_name, {old}::varchar as old_value,
             {new}::varchar as new_value, {observed} as observed_at, {previous}::timestamptz as previous_observed_at
-        from {source} where {condition}
+        from ({whole})
     """
 
 
-def _changed(compared: _Compared) -> str:
+def _changed(compared: _Compared, items: str) -> str:
     """One row per column in which an item differs, except where the value stands in quarantine."""
     item = compared.contract.item_table
     found = [
         _difference(c.name, _text(c, "old"), _text(c, "new"), _at("old", c.name), _at("new", c.name))
         for c in compared.shared(item)
     ]
-    for t in compared.children():
+    for t in compared.unlike:
         names = [_at(side, f"{t.name} {part}") for part in ("shared", "bag") for side in ("old", "new")]
         found.append(_difference(t.name, *names))
     key = sql.listed(compared.key)
-    if not found:
-        return f"select {key}, '', '', '', '', now(), now() from differing where false"
     return f"""
-        select {key}, 'changed' as change, column_name, old_value, new_value, new_observed_at, old_observed_at
+        select {key}, 'changed' as change, column_name, old_value, new_value, new_observed_at as observed_at,
+            old_observed_at as previous_observed_at
         from (
             select {key}, item_name, new_observed_at, old_observed_at, unnest(d)
             from (
                 select *, {item_name(compared.contract.item_key)} as item_name, unnest([{", ".join(found)}]) as d
-                from differing where side = 'both' and not reborn
+                from ({items})
             )
             where d.differs
         )
@@ -300,7 +324,7 @@ def _places(compared: _Compared, staging: Staging) -> str:
     known = ", ".join(f"({sql.literal(name)}, {sql.literal(source)})" for name, source in sources)
     bad = " union all ".join(
         f"select resource, account_id, region, item_name, level, path from {source}"
-        for source in (staging.query("new_quarantine"), "head_quarantine")
+        for source in (staging.query("new_quarantine"), staging.query("head_quarantine"))
     )
     return f"""
         select distinct account_id, region, item_name, column_name
@@ -321,7 +345,7 @@ def _item(compared: _Compared, side: str) -> str:
         if c.name not in compared.key
     ]
     fields += [
-        f"{sql.quoted(t.name)} := {_at(side, t.name + ' whole')}::json"
+        f"{sql.quoted(t.name)} := {_at(side, t.name + ' whole')}"
         for t in contract.child_tables
         if compared.known(t, side)
     ]

@@ -39,7 +39,7 @@ def run(con: duckdb.DuckDBPyConnection) -> list[CheckResult]:
 
     Raises StorageFailed where files cannot be read.
     """
-    found = con.execute("select view_name from duckdb_views() where not internal").fetchall()
+    found = con.execute("select view_name from duckdb_views() where not internal and schema_name = 'main'").fetchall()
     known = {name for (name,) in found}
     with reading_errors():
         return [_checked(con, check) for check in sqlfiles.read("checks") if known.issuperset(check.reads)]

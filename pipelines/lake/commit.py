@@ -19,7 +19,7 @@ from pipelines.lake import layout, sql
 from pipelines.lake.attempt import Account, Attempt, Price, RunFacts, Work, remove_quietly, utc_now
 from pipelines.lake.draft import Draft
 from pipelines.lake.manifest import Manifest, find_attempt, head, read
-from pipelines.lake.parquet import read_part
+from pipelines.lake.parquet import read_part, records
 from pipelines.lake.store import Store, storage_errors
 from pipelines.scope import Outcome, Task
 
@@ -84,7 +84,7 @@ def head_rows(store: Store, manifest: Manifest, name: str, only: Sequence[str] =
     wanted = pa.schema([whole.field(column) for column in only]) if only else whole
     with storage_errors(store):
         parts = [read_part(store, file.path, wanted) for file in manifest.tables[name].files]
-    return pa.concat_tables(parts).to_pylist()
+    return records(pa.concat_tables(parts))
 
 
 def _built(work: Work, base: Manifest | None, rebase: int) -> Manifest | None:

@@ -2,8 +2,6 @@
 
 import re
 
-from ulid import ULID
-
 COMMITS = "commits"
 TABLES = "tables"
 UNFINISHED = ".tmp-"  # begins the name of a file that is being written
@@ -17,9 +15,16 @@ _UNFINISHED = re.compile(rf"(?:.*/)?{re.escape(UNFINISHED)}[0-9A-Z]{{26}}[.\w]*"
 _TABLE_FILE = re.compile(rf"{TABLES}/\w+/snapshot_id=\w+/[\w-]+\.parquet", re.ASCII)
 
 
+def new_id() -> str:
+    """A fresh ULID."""
+    from ulid import ULID  # readers need none; importing it takes long
+
+    return str(ULID())
+
+
 def new_snapshot_id() -> str:
     """A fresh ULID. Only a name: history is ordered by seq."""
-    return str(ULID())
+    return new_id()
 
 
 def manifest_path(seq: int) -> str:
@@ -65,7 +70,7 @@ def kept_path(table: str, snapshot_id: str, number: int) -> str:
 
 def erased_path(path: str) -> str:
     """Where a file is written again without an account: beside the old one, which stands for the same snapshot."""
-    return f"{path.rpartition('/')[0]}/erased-{ULID()}.parquet"
+    return f"{path.rpartition('/')[0]}/erased-{new_id()}.parquet"
 
 
 def _folder(table: str, snapshot_id: str) -> str:

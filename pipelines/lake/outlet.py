@@ -16,7 +16,8 @@ import pyarrow as pa
 from pipelines.contracts import Contract
 from pipelines.errors import StorageFailed
 from pipelines.lake import sql
-from pipelines.lake.catalog import STORAGE_VERSION, reading
+from pipelines.lake.catalog import reading
+from pipelines.lake.catalog_file import STORAGE_VERSION
 from pipelines.lake.erase import last_erase
 from pipelines.lake.manifest import SWEEP
 from pipelines.lake.sql import literal, quoted

@@ -1,6 +1,8 @@
 """How one Parquet file is written: zstd, sorted, small row groups, column docs, page checksums."""
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,6 +13,8 @@ from pipelines.lake.manifest import FileEntry
 from pipelines.lake.store import Store
 
 ROW_GROUP_ROWS = 10_240  # five of DuckDB's vectors; 8-16k measured best for readers that want few scopes
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def sort_columns(table: Table) -> tuple[str, ...]:
@@ -48,6 +52,18 @@ def read_part(store: Store, path: str, schema: pa.Schema) -> pa.Table:
         return pa.table(columns, names=schema.names).cast(schema)
     except pa.ArrowException as error:
         raise StorageFailed(f"{store.uri(path)}: {str(error).splitlines()[0]}") from error
+
+
+def records(rows: pa.Table) -> list[dict[str, Any]]:
+    """Rows of a table as dicts, times in UTC. `to_pylist` by itself takes six times as long for times."""
+    times = [field.name for field in rows.schema if pa.types.is_timestamp(field.type)]
+    fields = [pa.field(f.name, pa.int64()) if f.name in times else f for f in rows.schema]
+    found = rows.cast(pa.schema(fields)).to_pylist()
+    for row in found:
+        for name in times:
+            if (micros := row[name]) is not None:
+                row[name] = _EPOCH + timedelta(microseconds=micros)
+    return found
 
 
 def groups(file: pq.ParquetFile) -> Iterator[pa.Table]:

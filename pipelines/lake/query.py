@@ -30,7 +30,9 @@ def query(con: duckdb.DuckDBPyConnection, sql: str, params: Params = None) -> pa
 
 def table_names(con: duckdb.DuckDBPyConnection) -> list[str]:
     """Tables that a query may name, histories left out."""
-    found = con.execute("select view_name from duckdb_views() where not internal order by all").fetchall()
+    found = con.execute(
+        "select view_name from duckdb_views() where not internal and schema_name = 'main' order by all"
+    ).fetchall()
     return [name for (name,) in found if not name.endswith("_history")]
 
 

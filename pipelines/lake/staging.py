@@ -1,9 +1,9 @@
 """Head and draft side by side in a DuckDB of their own, while a commit is made.
 
-For a table T of a contract: `head_T` are the head's rows, `fresh_T` the draft's, both views over Parquet files (a head
-or draft without rows has none), so nothing is held in memory that DuckDB would not spill. `tasks` holds what was
-decided per task. From then on there are queries too, by name: `new_T` gives the rows of `fresh_T` that count,
-`dropped_T` those that do not, `carried_T` the rows of `head_T` that stay.
+For a table T of a contract there are queries by name: `head_T` gives the head's rows, `fresh_T` the draft's, both from
+Parquet files (a head or draft without rows has none), so nothing is held in memory that DuckDB would not spill. `tasks`
+holds what was decided per task. From then on `new_T` gives the rows of `fresh_T` that count, `dropped_T` those that do
+not, `carried_T` the rows of `head_T` that stay.
 """
 # ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
 
@@ -16,12 +16,11 @@ import pyarrow as pa
 
 from pipelines.contracts import Contract, Table, arrow, operational_tables
 from pipelines.contracts.contract import operational_table
-from pipelines.lake import sql
+from pipelines.lake import parquet, sql
 from pipelines.lake.decisions import Decision, Rows
 from pipelines.lake.draft import Draft
 from pipelines.lake.engine import connection
 from pipelines.lake.manifest import Manifest, TableFiles
-from pipelines.lake.parquet import ROW_GROUP_ROWS
 from pipelines.lake.store import Store
 from pipelines.scope import Scope, Task
 
@@ -60,9 +59,9 @@ class Staging(AbstractContextManager["Staging"]):
         self.con.execute(_ISO)
         mine = [table for contract in contracts for table in contract.tables]
         for table in (*mine, *operational_tables()):
-            self._view(f"head_{table.name}", table, base.tables.get(table.name) if base else None)
+            self._read(f"head_{table.name}", table, base.tables.get(table.name) if base else None)
         for table in (*mine, operational_table("quarantine")):
-            self._view(f"fresh_{table.name}", table, TableFiles(files=draft.files[table.name], columns=columns(table)))
+            self._read(f"fresh_{table.name}", table, TableFiles(files=draft.files[table.name], columns=columns(table)))
 
     def __exit__(self, *_: object) -> None:
         self.con.close()
@@ -71,13 +70,13 @@ class Staging(AbstractContextManager["Staging"]):
         """Rows of the items' own tables per task, in `head` or `fresh`."""
         counted: dict[Task, int] = {}
         for contract in self.contracts:
-            name = sql.quoted(f"{side}_{contract.item_table.name}")
-            found = self.rows(f"select {_SCOPE}, count(*) from {name} group by all")
+            rows = self.query(f"{side}_{contract.item_table.name}")
+            found = self.rows(f"select {_SCOPE}, count(*) from {rows} group by all")
             counted |= {Task(contract.name, Scope(account, region)): n for account, region, n in found}
         return counted
 
     def decide(self, decisions: Sequence[Decision]) -> None:
-        """Take the decisions in: from here on there is `query`."""
+        """Take the decisions in: from here on there are all queries."""
         table = pa.Table.from_pylist([_task_row(decision) for decision in decisions], schema=_TASKS)
         self.con.register("decided", table)
         self.con.execute("create or replace table tasks as from decided")
@@ -88,7 +87,7 @@ class Staging(AbstractContextManager["Staging"]):
         self._decide_quarantine()
 
     def query(self, name: str) -> str:
-        """SQL for `new_T`, `dropped_T` or `carried_T`, in brackets."""
+        """SQL for `head_T`, `fresh_T`, `new_T`, `dropped_T` or `carried_T`, in brackets."""
         return f"({self._queries[name]})"
 
     def has_rows(self, table: Table) -> bool:
@@ -106,31 +105,31 @@ class Staging(AbstractContextManager["Staging"]):
 
     def records(self, table: Table) -> list[dict[str, Any]]:
         """The head's rows of an operational table, as they lie in its files."""
-        return records(self.con, table, f"from {sql.quoted(f'head_{table.name}')}")
+        return records(self.con, table, f"from {self.query(f'head_{table.name}')}")
 
     def stream(self, query: str) -> Iterable[pa.Table]:
         """A large result, in parts of one row group."""
-        for batch in sql.stream(self.con, query, ROW_GROUP_ROWS):
+        for batch in sql.stream(self.con, query, parquet.ROW_GROUP_ROWS):
             yield pa.Table.from_batches([batch])
 
-    def _view(self, name: str, table: Table, files: TableFiles | None) -> None:
-        source = sql.rows(table, [files] if files else [], self.store.uri)
-        self.con.execute(f"create or replace view {sql.quoted(name)} as {source}")
+    def _read(self, name: str, table: Table, files: TableFiles | None) -> None:
+        self._queries[name] = sql.rows(table, [files] if files else [], self.store.uri)
 
     def _decide_table(self, contract: Contract, table: Table) -> None:
         name = table.name
+        head, fresh = self.query(f"head_{name}"), self.query(f"fresh_{name}")
         mine = f"from tasks where resource = {sql.literal(contract.name)}"
         self._queries |= {
-            f"new_{name}": f"from fresh_{name} semi join ({mine} and uses_fresh) using ({_SCOPE})",
-            f"dropped_{name}": f"from fresh_{name} semi join ({mine} and set_aside) using ({_SCOPE})",
+            f"new_{name}": f"from {fresh} semi join ({mine} and uses_fresh) using ({_SCOPE})",
+            f"dropped_{name}": f"from {fresh} semi join ({mine} and set_aside) using ({_SCOPE})",
         }
         keys = contract.item_key if table is contract.item_table else contract.parent_key
         shown = ", ".join(f"{sql.quoted(k)} as {sql.quoted(p)}" for k, p in zip(contract.item_key, keys, strict=True))
-        carried = f"from head_{name} semi join ({mine} and rows = 'carry') using ({_SCOPE})"
+        carried = f"from {head} semi join ({mine} and rows = 'carry') using ({_SCOPE})"
         if self._merges:
             carried += f"""
                 union all
-                from (from head_{name} semi join ({mine} and rows = 'merge') using ({_SCOPE}))
+                from (from {head} semi join ({mine} and rows = 'merge') using ({_SCOPE}))
                 anti join (select {_SCOPE}, {shown} from {self.query(f"new_{contract.item_table.name}")})
                 using ({_SCOPE}, {sql.listed(keys)})
             """
@@ -144,21 +143,22 @@ class Staging(AbstractContextManager["Staging"]):
             f" from {self.query(f'new_{c.item_table.name}')}"
             for c in self.contracts
         )
+        head, fresh = self.query("head_quarantine"), self.query("fresh_quarantine")
         set_aside = f"(from tasks where set_aside) using ({task})"
         self._queries |= {
-            "new_quarantine": f"from fresh_quarantine anti join {set_aside}",
-            "dropped_quarantine": f"from fresh_quarantine semi join {set_aside}",
+            "new_quarantine": f"from {fresh} anti join {set_aside}",
+            "dropped_quarantine": f"from {fresh} semi join {set_aside}",
         }
         new = f"select {task}, item_name from {self.query('new_quarantine')} where item_name is not null"
         self._queries["carried_quarantine"] = f"""
-            from head_quarantine semi join (from tasks where rows = 'carry') using ({task})
+            from {head} semi join (from tasks where rows = 'carry') using ({task})
             union all
-            from (from head_quarantine where item_name is not null)
+            from (from {head} where item_name is not null)
             semi join (from tasks where rows = 'merge') using ({task})
             anti join ({shown} union all {new})
             using ({task}, item_name)
             union all
-            from (from head_quarantine where item_name is null)
+            from (from {head} where item_name is null)
             semi join (from tasks where rows = 'merge' and status = 'filtered') using ({task})
         """
 
@@ -166,7 +166,7 @@ class Staging(AbstractContextManager["Staging"]):
 def records(con: duckdb.DuckDBPyConnection, table: Table, query: str) -> list[dict[str, Any]]:
     """A query's rows with the columns that the table's files have."""
     stored = sql.listed(arrow.schema(table).names)
-    return con.sql(f"select {stored} from ({query})").to_arrow_table().to_pylist()
+    return parquet.records(con.sql(f"select {stored} from ({query})").to_arrow_table())
 
 
 def columns(table: Table) -> dict[str, str]:

@@ -16,8 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Protocol
 
-from ulid import ULID
-
 from pipelines.errors import SetupError, StorageFailed
 from pipelines.lake import layout
 from pipelines.settings import S3Settings
@@ -302,7 +300,7 @@ class LocalStore:
         """A fresh name beside `path`, gone afterwards whatever happened."""
         folder = self._at(path).parent
         self._make(folder)
-        temporary = folder / f"{layout.UNFINISHED}{ULID()}{Path(path).suffix}"
+        temporary = folder / f"{layout.UNFINISHED}{layout.new_id()}{Path(path).suffix}"
         try:
             yield temporary
         finally:

@@ -50,9 +50,8 @@ def check_files(
         if table.key and files[table.name].rows:
             _check_key(staging, table, final[table.name])
     for contract in contracts:
-        for child in contract.child_tables:
-            if files[child.name].rows:
-                _check_parents(staging, contract, child, final)
+        if children := [child for child in contract.child_tables if files[child.name].rows]:
+            _check_parents(staging, contract, children, final)
 
 
 def _check_key(staging: Staging, table: Table, rows: str) -> None:
@@ -64,16 +63,17 @@ def _check_key(staging: Staging, table: Table, rows: str) -> None:
         _refuse(f"{table.name} holds {'/'.join(map(str, found[0]))} twice, or a key with nulls")
 
 
-def _check_parents(staging: Staging, contract: Contract, child: Table, final: Mapping[str, str]) -> None:
-    own, item = (sql.listed(("account_id", "region", *keys)) for keys in (contract.parent_key, contract.item_key))
-    found = staging.rows(
-        f"select {own} from {final[child.name]}"
-        f" where hash({own}) not in (select hash({item}) from {final[contract.item_table.name]}) limit 1"
+def _check_parents(staging: Staging, contract: Contract, children: Iterable[Table], final: Mapping[str, str]) -> None:
+    scope, items = ("account_id", "region"), contract.item_table.name
+    own, item = (sql.listed((*scope, *keys)) for keys in (contract.parent_key, contract.item_key))
+    rows = " union all ".join(
+        f"select {sql.literal(child.name)} as child, hash({own}) as parent, {own} from {final[child.name]}"
+        for child in children
     )
+    found = staging.rows(f"from ({rows}) where parent not in (select hash({item}) from {final[items]}) limit 1")
     if found:
-        _refuse(
-            f"{child.name} holds a row of {'/'.join(map(str, found[0]))}, which is not in {contract.item_table.name}"
-        )
+        child, _, *key = found[0]
+        _refuse(f"{child} holds a row of {'/'.join(map(str, key))}, which is not in {items}")
 
 
 def _refuse(what: str) -> None:

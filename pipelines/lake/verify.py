@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from tempfile import NamedTemporaryFile
 
 import duckdb
 import pyarrow as pa
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import ExportError
 from pipelines.lake import layout
-from pipelines.lake.catalog import is_sealed
+from pipelines.lake.catalog_file import is_sealed
 from pipelines.lake.engine import connection
 from pipelines.lake.manifest import PAST, SWEEP, FileEntry, Manifest, TableFiles, is_canonical, read
 from pipelines.lake.sql import literal
@@ -228,10 +229,11 @@ def _catalog(store: Store, newest: int) -> Iterator[Problem]:
     if not store.keeps_catalog or not store.exists(layout.CATALOG):
         return
     try:
-        if not is_sealed(store.read_bytes(layout.CATALOG)):
+        content = store.read_bytes(layout.CATALOG)
+        if not is_sealed(content):
             yield Problem(path=layout.CATALOG, what=f"has changed since it was published; {_REPUBLISH}")
             return
-        shows = _shown(store)
+        shows = _shown(store, content)
     except duckdb.Error as error:
         what = f"cannot be opened ({str(error).splitlines()[0]}); {_REPUBLISH}"
         yield Problem(path=layout.CATALOG, what=what)
@@ -244,7 +246,10 @@ def _catalog(store: Store, newest: int) -> Iterator[Problem]:
             yield Problem(path=layout.CATALOG, what=what, is_note=True)
 
 
-def _shown(store: Store) -> int:
-    with closing(connection(store)) as con:
-        con.execute(f"attach {literal(store.uri(layout.CATALOG))} as warehouse (read_only)")
+def _shown(store: Store, catalog: bytes) -> int:
+    """Its newest snapshot, read from a copy: DuckDB 1.4 refuses a file that this process has open elsewhere."""
+    with NamedTemporaryFile(suffix=".duckdb") as copy, closing(connection(store)) as con:
+        copy.write(catalog)
+        copy.flush()
+        con.execute(f"attach {literal(copy.name)} as warehouse (read_only)")
         return con.execute("select max(seq) from warehouse.lake.shows").fetchall()[0][0] or 0

@@ -1,9 +1,12 @@
 """The catalog's SQL: for each table the newest rows, all rows and the rows as of a moment, with comments.
 
 `<table>` is the newest snapshot, `<table>_history` all of them, `<table>_as_of(t)` the newest at a moment. Columns
-are named one by one, in the contract's order, and files by their paths. What a view needs besides (which snapshot was
-committed when) stands in the small tables of the schema `lake`. A table that no contract knows any more has its
-history left, under the columns it had.
+are named one by one, in the contract's order. What a view needs besides (which snapshot was committed when) stands in
+the small tables of the schema `lake`. A table that no contract knows any more has its history left, under the columns
+it had.
+
+Files are named by their paths, in views of the schema `files` alone: all others stand over those, and are the same
+from snapshot to snapshot.
 """
 # ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
 
@@ -16,6 +19,7 @@ from pipelines.contracts.sqlfiles import SqlFile
 from pipelines.lake.manifest import SWEEP, Manifest, TableFiles, kept
 from pipelines.lake.sql import listed, literal, quoted, rows
 
+FILES = "files"  # the schema of views that name files
 SNAPSHOT_AT = Column("snapshot_at", "timestamp", "When the row's snapshot was committed.")
 # A moment `t` as users write it: a bare date means its end, a time without zone is UTC. DuckDB 1.4 wants seconds
 # before a zone.
@@ -69,18 +73,45 @@ def statements(
     contracts: Sequence[Contract], manifests: Sequence[Manifest], uri: Callable[[str], str]
 ) -> Iterator[str]:
     """Every statement that makes the catalog of a history, in order."""
+    yield from over_files(contracts, manifests, uri)
+    yield from over_tables(contracts, manifests)
+
+
+def over_files(
+    contracts: Sequence[Contract], manifests: Sequence[Manifest], uri: Callable[[str], str]
+) -> Iterator[str]:
+    """Those that say which files there are. They may be run again, on the catalog of another moment."""
+    yield from _commits(manifests, uri)
+    yield f"create schema if not exists {FILES}"
+    for table in all_tables(contracts):
+        yield _over_files(table.name, rows(table, _newest(table, manifests), uri))
+    for table in shown_tables(contracts, manifests):
+        yield _over_files(f"{table.name}_history", _all_rows(table, manifests, uri))
+
+
+def over_tables(contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> Iterator[str]:
+    """Those that depend on contracts and on `sql/`, and on a history only where it has tables of retired contracts."""
     tables = all_tables(contracts)
     first = ("scope_runs", "accounts")  # the other views join them
-    yield from _commits(manifests, uri)
     for table in sorted(tables, key=lambda table: table.name not in first):
-        yield from _table(table, manifests, uri)
+        yield from _table(table)
     for table in _retired(tables, manifests):
-        yield from _past(table, manifests, uri)
+        yield from _past(table)
     yield from (f"create macro {macro}" for macro in MACROS)
-    yield from _files(tables)
+    yield from _marts(tables)
 
 
-def _files(tables: Sequence[Table]) -> Iterator[str]:
+def shown_tables(contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> list[Table]:
+    """Those of the contracts, and those that only older snapshots have."""
+    tables = all_tables(contracts)
+    return [*tables, *_retired(tables, manifests)]
+
+
+def _over_files(name: str, source: str) -> str:
+    return f"create or replace view {FILES}.{quoted(name)} as {source}"
+
+
+def _marts(tables: Sequence[Table]) -> Iterator[str]:
     """Views over several tables and marts, but for those of a resource that is no longer exported."""
     known = {name for table in tables for name in (table.name, f"{table.name}_history")}
     for file in sqlfiles.views():
@@ -93,24 +124,25 @@ def _commits(manifests: Sequence[Manifest], uri: Callable[[str], str]) -> Iterat
     """Every commit there ever was; `is_retained` are those whose rows can still be read as a whole."""
     snapshots = operational_table("snapshots")
     retained = ", ".join(str(m.seq) for m in manifests if m.kind == SWEEP)
-    yield "create schema lake"
+    yield "create schema if not exists lake"
     yield (
-        f"create table lake.commits as select seq, snapshot_id, committed_at, seq in ({retained}) as is_retained"
+        "create or replace table lake.commits as"
+        f" select seq, snapshot_id, committed_at, seq in ({retained}) as is_retained"
         f" from ({rows(snapshots, [manifests[-1].tables[snapshots.name]], uri)})"
     )
 
 
-def _table(table: Table, manifests: Sequence[Manifest], uri: Callable[[str], str]) -> Iterator[str]:
-    newest, view = _newest(table, manifests), shown(table)
-    yield f"create view {quoted(view.name)} as {_select(table, view, rows(table, newest, uri), past=False)}"
+def _table(table: Table) -> Iterator[str]:
+    view = shown(table)
+    yield f"create view {quoted(view.name)} as {_select(table, view, past=False)}"
     yield from _comments(view)
-    yield from _past(table, manifests, uri)
+    yield from _past(table)
 
 
-def _past(table: Table, manifests: Sequence[Manifest], uri: Callable[[str], str]) -> Iterator[str]:
+def _past(table: Table) -> Iterator[str]:
     columns = shown(table).columns if table.cumulative else (*shown(table).columns, SNAPSHOT_AT)
     past = View(f"{table.name}_history", f"{table.doc} All snapshots.", columns)
-    yield f"create view {quoted(past.name)} as {_select(table, past, _all_rows(table, manifests, uri), past=True)}"
+    yield f"create view {quoted(past.name)} as {_select(table, past, past=True)}"
     yield _as_of(table, past)
     yield from _comments(past)
 
@@ -144,7 +176,7 @@ def _columns(stored: Mapping[str, str], doc: str) -> Iterator[Column]:
     return (Column(name, kind, doc) for name, kind in stored.items() if name != SNAPSHOT_ID.name)
 
 
-def _select(table: Table, view: View, source: str, *, past: bool) -> str:
+def _select(table: Table, view: View, *, past: bool) -> str:
     names = ", ".join(_origin(column) for column in view.columns)
     joins, suffix, snapshot = "", ("_history" if past else ""), ("snapshot_id, " if past else "")
     if past and not table.cumulative:
@@ -153,7 +185,7 @@ def _select(table: Table, view: View, source: str, *, past: bool) -> str:
         joins += f" left join accounts{suffix} as a using ({snapshot}account_id)"
         run = f"(select * from scope_runs{suffix} where resource = {literal(table.resource)})"
         joins += f" left join {run} as s using ({snapshot}account_id, region)"
-    return f"select {names} from ({source}) as r{joins}"
+    return f"select {names} from {FILES}.{quoted(view.name)} as r{joins}"
 
 
 def _origin(column: Column) -> str:
