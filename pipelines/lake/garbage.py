@@ -17,7 +17,7 @@ from pipelines.lake.store import Store, Stored, storage_errors
 from pipelines.lake.words import counted
 
 GRACE = timedelta(hours=24)  # far longer than any run and any reader's connection lasts
-_OURS = (f"{layout.TABLES}/", f"{layout.COMMITS}/", f"{layout.SCRATCH}/")
+_OURS = tuple(f"{folder}/" for folder in (layout.TABLES, layout.COMMITS, layout.SCRATCH, layout.HANDED))
 _AT_ONCE = datetime.min.replace(tzinfo=UTC)
 
 

@@ -12,7 +12,9 @@ REPORT = "report.html"
 FEEDS = "feeds/v1"  # what dashboards read; see feeds/shelf.py
 PROBE = "probe"  # an empty object on S3: shows that we may write there, and that conditional writes are obeyed
 SCRATCH = ".scratch"  # DuckDB spills here while a commit or a query needs more than memory
+HANDED = "handed"  # what the steps of a sharded run hand to each other
 _MANIFEST = re.compile(r"(\d{12})\.json")
+_WORD = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def new_snapshot_id() -> str:
@@ -36,14 +38,21 @@ def is_unfinished(path: str) -> bool:
     return path.rpartition("/")[2].startswith(UNFINISHED)
 
 
-def fresh_path(table: str, snapshot_id: str, number: int) -> str:
-    """A file of rows that AWS gave to this attempt."""
-    return f"{_folder(table, snapshot_id)}/fresh-{number:05}.parquet"
+def fresh_path(table: str, snapshot_id: str, number: int, writer: str = "") -> str:
+    """A file of rows that AWS gave to this attempt; `writer` is a word of its own for each of several processes."""
+    return f"{_folder(table, snapshot_id)}/{_by('fresh', writer)}-{number:05}.parquet"
 
 
-def carried_path(table: str, snapshot_id: str, rebase: int) -> str:
+def carried_path(table: str, snapshot_id: str, rebase: int, writer: str = "") -> str:
     """A file that the commit itself wrote against the head; `rebase` counts the heads it had to start over from."""
-    return f"{_folder(table, snapshot_id)}/carried-{rebase}-00000.parquet"
+    return f"{_folder(table, snapshot_id)}/{_by('carried', writer)}-{rebase}-00000.parquet"
+
+
+def handed_path(*words: str) -> str:
+    """What a step of a sharded run left for the next; gc takes it once it is old."""
+    if bad := [word for word in words if not _WORD.fullmatch(word)]:
+        raise ValueError(f'"{bad[0]}" cannot be the name of a file')
+    return f"{HANDED}/{'/'.join(words)}.json"
 
 
 def kept_path(table: str, snapshot_id: str, number: int) -> str:
@@ -54,6 +63,10 @@ def kept_path(table: str, snapshot_id: str, number: int) -> str:
 def erased_path(path: str) -> str:
     """Where a file is written again without an account: beside the old one, which stands for the same snapshot."""
     return f"{path.rpartition('/')[0]}/erased-{ULID()}.parquet"
+
+
+def _by(kind: str, writer: str) -> str:
+    return f"{kind}-{writer}" if writer else kind
 
 
 def _folder(table: str, snapshot_id: str) -> str:
