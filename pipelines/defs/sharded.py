@@ -1,15 +1,16 @@
-"""The same run over several processes or machines: one op plans, each shard's op sweeps its part, one commits.
+"""The same run over several processes or machines: one op plans, one per shard sweeps its part, one commits.
 
-The number of shards is fixed when the code is loaded, and not a DynamicOut: dagster-dask 0.29 leaves the steps behind
-one out and ends green. Which executor runs them is configuration.
+Which executor runs them is configuration; the steps know nothing of it.
 """
 
 import time
 from collections.abc import Iterator, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from threading import Event
 
 import dagster as dg
+from pydantic import Field
 
 from pipelines.contracts import Contract, load_all
 from pipelines.defs.assets import MENDED, POOL, SnapshotConfig, materialized
@@ -29,17 +30,24 @@ from pipelines.settings import Settings
 
 JOB = "snapshot_sharded"
 EXECUTORS = {
-    "in_process": ("dagster", "in_process_executor", "dagster"),
-    "multiprocess": ("dagster", "multiprocess_executor", "dagster"),
-    "dask": ("dagster_dask", "dask_executor", "appstream-export[dask]"),
-    "celery": ("dagster_celery", "celery_executor", "dagster-celery"),
-    "kubernetes": ("dagster_k8s", "k8s_job_executor", "dagster-k8s"),
+    "in_process": ("dagster", "in_process_executor", "dagster", "dagster"),
+    "multiprocess": ("dagster", "multiprocess_executor", "dagster", "dagster"),
+    "dask": ("pipelines.defs.dask", "dask_executor", "distributed", "appstream-export[dask]"),
+    "celery": ("dagster_celery", "celery_executor", "dagster_celery", "dagster-celery"),
+    "kubernetes": ("dagster_k8s", "k8s_job_executor", "dagster_k8s", "dagster-k8s"),
 }
-"""By our name: module, name in it, and what to install."""
-LOCAL_DASK = {"cluster": {"local": {"n_workers": 2, "host": "127.0.0.1", "dashboard_address": None}}}
+"""By our name: its module, its name there, what that needs, and what to install for it."""
 _HANDED = "handed"
 _DEAD = dg.RetryPolicy(max_retries=1)
 """For a step whose process dies; what the step itself raises is not asked again."""
+
+
+class ShardedConfig(SnapshotConfig):
+    """And by how many shards."""
+
+    shards: int | None = Field(
+        default=None, ge=1, le=16, description="At most so many, one per account at most; default: [dagster] shards."
+    )
 
 
 class Handed(dg.IOManager):
@@ -47,7 +55,7 @@ class Handed(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Prepared | Shard | Swept) -> None:
         """Under the run, the step and the output; a step that is done again replaces it."""
-        with plainly(), _store().writing(layout.handed_path(*context.get_identifier())) as file:
+        with plainly(), _store().writing(_place(context)) as file:
             file.write(encoded(obj))
 
     def load_input(self, context: dg.InputContext) -> Prepared | Shard | Swept:
@@ -55,7 +63,7 @@ class Handed(dg.IOManager):
         behind = context.upstream_output
         assert behind is not None  # noqa: S101  every input of ours comes from a step
         try:
-            raw = _store().read_bytes(layout.handed_path(*behind.get_identifier()))
+            raw = _store().read_bytes(_place(behind))
         except FileNotFoundError:
             raise dg.Failure(f"{behind.step_key} left nothing: see why it failed", allow_retries=False) from None
         return decoded(raw, behind.dagster_type.typing_type)
@@ -63,9 +71,7 @@ class Handed(dg.IOManager):
 
 def snapshot_sharded(contracts: Sequence[Contract], assets: Sequence[Shown], settings: Settings) -> dg.JobDefinition:
     """The job; its executor and the number of its shards are the settings'."""
-    numbers = range(1, settings.dagster.shards + 1)
-    plan, commit = _plan(len(numbers)), _commit(contracts, assets)
-    sweeps = [_sweep(number) for number in numbers]
+    commit = _commit(contracts, assets)
 
     @dg.job(
         name=JOB,
@@ -75,8 +81,8 @@ def snapshot_sharded(contracts: Sequence[Contract], assets: Sequence[Shown], set
         resource_defs={_HANDED: dg.IOManagerDefinition.hardcoded_io_manager(Handed())},
     )
     def job() -> None:
-        prepared, *shards = plan()
-        commit(prepared, [sweep(shard) for sweep, shard in zip(sweeps, shards, strict=True)])
+        prepared, shards = plan()
+        commit(prepared, shards.map(sweep).collect())
 
     return job
 
@@ -84,63 +90,59 @@ def snapshot_sharded(contracts: Sequence[Contract], assets: Sequence[Shown], set
 def executor(settings: Settings) -> dg.ExecutorDefinition:
     """The one that `[dagster] executor` names; raises BadSettings where it is not installed."""
     named = settings.dagster.executor
-    module, name, package = EXECUTORS[named]
-    try:
-        return getattr(import_module(module), name)
-    except ImportError as error:
-        raise BadSettings(f'[dagster] executor = "{named}": {module} is missing; install {package}') from error
+    module, name, needs, package = EXECUTORS[named]
+    if find_spec(needs) is None:
+        raise BadSettings(f'[dagster] executor = "{named}": {needs} is missing; install {package}')
+    return getattr(import_module(module), name)
 
 
 def _execution(settings: Settings) -> dict[str, object]:
     """What a run has as its `execution`, unless it says so itself."""
-    own = dict(settings.dagster.executor_config) or (LOCAL_DASK if settings.dagster.executor == "dask" else {})
+    own = dict(settings.dagster.executor_config)
     return {"execution": {"config": own}} if own else {}
 
 
-def _plan(count: int) -> dg.OpDefinition:
-    shards = {f"shard_{number:02}": dg.Out(Shard, io_manager_key=_HANDED) for number in range(1, count + 1)}
+@dg.op(
+    pool=POOL,
+    out={
+        "prepared": dg.Out(Prepared, io_manager_key=_HANDED),
+        "shards": dg.DynamicOut(Shard, io_manager_key=_HANDED),
+    },
+    description="Who is asked, and by which shard.",
+)
+def plan(context: dg.OpExecutionContext, config: ShardedConfig) -> Iterator[dg.Output | dg.DynamicOutput]:
+    """As a run begins, up to its first question about items."""
+    settings = loaded()
+    with plainly():
+        prepared, shards = plan_shards(
+            settings,
+            load_all(),
+            config.request,
+            config.shards or settings.dagster.shards,
+            run_id=context.run.root_run_id or context.run.run_id,
+            attempt_id=_attempt(context),
+            watch=LoggingWatch(context.log),
+            stop=Event(),
+        )
+    yield dg.Output(prepared, "prepared")
+    for shard in shards:
+        yield dg.DynamicOutput(shard, mapping_key=f"{shard.number:02}", output_name="shards")
 
-    @dg.op(
-        pool=POOL,
-        out={"prepared": dg.Out(Prepared, io_manager_key=_HANDED), **shards},
-        description="Who is asked, and by whom.",
-    )
-    def plan(context: dg.OpExecutionContext, config: SnapshotConfig) -> Iterator[dg.Output]:
-        with plainly():
-            prepared, found = plan_shards(
-                loaded(),
-                load_all(),
-                config.request,
-                count,
-                run_id=context.run.root_run_id or context.run.run_id,
-                attempt_id=_attempt(context),
-                watch=LoggingWatch(context.log),
-                stop=Event(),
-            )
-        yield dg.Output(prepared, "prepared")
-        for name, shard in zip(shards, found, strict=True):
-            yield dg.Output(shard, name)
 
-    return plan
-
-
-def _sweep(number: int) -> dg.OpDefinition:
-    @dg.op(
-        name=f"sweep_{number:02}",
-        out=dg.Out(Swept, io_manager_key=_HANDED),
-        retry_policy=_DEAD,
-        description="Asks its scopes in a process of its own. If that one dies, its scopes have failed, and no others.",
-    )
-    def sweep(context: dg.OpExecutionContext, shard: Shard) -> Swept:
-        began = time.monotonic()
-        with plainly():
-            swept = supervised(loaded(), shard)
-        failed = sum(outcome.status.is_failure for outcome in swept.outcomes)
-        took_s = time.monotonic() - began
-        context.log.info(f"{shard}: {len(swept.outcomes)} scopes asked, {failed} failed, {took_s:.1f} s")
-        return swept
-
-    return sweep
+@dg.op(
+    out=dg.Out(Swept, io_manager_key=_HANDED),
+    retry_policy=_DEAD,
+    description="Asks its scopes in a process of its own. If that one dies, its scopes have failed, and no others.",
+)
+def sweep(context: dg.OpExecutionContext, shard: Shard) -> Swept:
+    """Raises nothing for what AWS does."""
+    began = time.monotonic()
+    with plainly():
+        swept = supervised(loaded(), shard)
+    failed = sum(outcome.status.is_failure for outcome in swept.outcomes)
+    took_s = time.monotonic() - began
+    context.log.info(f"{shard}: {len(swept.outcomes)} scopes asked, {failed} failed, {took_s:.1f} s")
+    return swept
 
 
 def _commit(contracts: Sequence[Contract], assets: Sequence[Shown]) -> dg.OpDefinition:
@@ -190,6 +192,11 @@ def _evaluation(check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
         severity=check.severity,
         description=check.description,
     )
+
+
+def _place(output: dg.OutputContext) -> str:
+    """Run, step and output; the step of a shard is `sweep[01]`, which would be a poor name for a file."""
+    return layout.handed_path(*(word.replace("[", "-").rstrip("]") for word in output.get_identifier()))
 
 
 def _store() -> Store:

@@ -37,14 +37,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """What one process asks: a run with only this part of its tasks. `number` counts from 1 to `count`.
-
-    With few accounts some have no tasks; the other `sharers` share the pace.
-    """
+    """What one process asks: a run with only this part of its tasks. `number` counts from 1 to `count`."""
 
     number: int
     count: int
-    sharers: int
     part: Prepared
 
     def __str__(self) -> str:
@@ -62,18 +58,17 @@ class Swept:
 
 
 def divide(prepared: Prepared, count: int) -> list[Shard]:
-    """So many shards with nearly as many tasks each. An account is in one of them, so that its role is assumed once.
+    """At most so many shards with nearly as many tasks each. An account is in one of them: its role is assumed once.
 
     Accounts come largest first, each to the shard that has the fewest tasks so far.
     """
     sizes = Counter(task.scope.account_id for task in prepared.asked)
-    loads = [0] * count
+    loads = [0] * min(count, len(sizes))
     place: dict[str, int] = {}
     for account_id, tasks in sizes.most_common():
         place[account_id] = min(range(len(loads)), key=loads.__getitem__)
         loads[place[account_id]] += tasks
-    sharers = len(set(place.values()))
-    return [Shard(number=n + 1, count=count, sharers=sharers, part=_part(prepared, place, n)) for n in range(count)]
+    return [Shard(number=n + 1, count=len(loads), part=_part(prepared, place, n)) for n in range(len(loads))]
 
 
 def _part(prepared: Prepared, place: Mapping[str, int], number: int) -> Prepared:
@@ -124,7 +119,7 @@ def sweep_shard(settings: Settings, contracts: Sequence[Contract], shard: Shard,
         draft.write({name: rows for name, rows in parts.items() if name != "drift"})
 
     try:
-        outcomes = asked_and_written(settings, contracts, part, write, watch=watch, stop=stop, sharers=shard.sharers)
+        outcomes = asked_and_written(settings, contracts, part, write, watch=watch, stop=stop, sharers=shard.count)
     except BaseException:
         draft.discard()
         raise

@@ -32,8 +32,6 @@ def supervised(settings: Settings, shard: Shard) -> Swept:
 
     Raises SetupError and CommitError as the child did.
     """
-    if not shard.part.asked:
-        return Swept(snapshot_id=shard.part.snapshot_id, files={}, drift=(), outcomes=())
     since = datetime.now(UTC)
     timeout_s = settings.extract.run_timeout_s + BEYOND_S
     with _worker() as worker:

@@ -1,6 +1,7 @@
 """One shard in a process of its own: `python -m pipelines.run.worker LIFELINE`.
 
-A shard comes on stdin, what it swept goes to stdout. LIFELINE is a descriptor whose other end the supervisor holds: once that one is gone, whoever killed it, so is this.
+A shard comes on stdin, what it swept goes to stdout. LIFELINE is a descriptor whose other end the supervisor holds:
+once that one is gone, whoever killed it, so is this.
 """
 
 import os
