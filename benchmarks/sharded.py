@@ -63,7 +63,7 @@ def measured(aws: Aws, scopes: int, shards: int) -> tuple[float, int]:
     with TemporaryDirectory(prefix="sharded-") as folder:
         file = Path(folder) / "appstream-export.toml"
         file.write_text(_toml(settings_of(aws.url, accounts, REGIONS, workers=32)))
-        with Child(__name__, "--one", str(shards), environ={"APPSTREAM_EXPORT_CONFIG": str(file)}) as child:
+        with Child("benchmarks.sharded", "--one", str(shards), environ={"APPSTREAM_EXPORT_CONFIG": str(file)}) as child:
             seconds = float(child.line(RUN_S))
         (manifest,) = (Path(folder) / "warehouse" / "commits").iterdir()
         return seconds, json.loads(manifest.read_text())["counts"]["items"]

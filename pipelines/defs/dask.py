@@ -34,8 +34,8 @@ class DaskSteps(StepHandler):
 
     def __init__(self, address: str | None, workers: int) -> None:
         self._address, self._workers = address, workers
-        self._client: "Client | None" = None
-        self._futures: dict[str, "Future"] = {}
+        self._client: Client | None = None
+        self._futures: dict[str, Future] = {}
 
     @property
     def name(self) -> str:
