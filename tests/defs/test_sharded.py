@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import pytest
 from pipelines.defs.sharded import executor
 from pipelines.emulator import Fault
 from pipelines.errors import BadSettings
+from pipelines.lake import garbage
+from pipelines.run.warehouse import opened
 from pipelines.settings import DagsterSettings, Settings
 from tests.defs.exports import as_toml, checks, materialized
 from tests.defs.jobs import sharded_job, snapshot_job
@@ -73,7 +76,12 @@ def test_it_makes_what_the_job_of_one_process_makes_and_is_as_red_and_as_green(
     assert in_shards.calls() == [SICK]
     assert len(logged) <= 120
     assert [record.run_id for record in check.values()] == [green.run_id]
-    assert len(list((in_shards.folder / "warehouse" / "handed" / sharded.run_id).rglob("*.json"))) == 5
+    handed = {
+        str(file.relative_to(in_shards.warehouse)) for file in Path(in_shards.warehouse, "handed").rglob("*.json")
+    }
+    due = garbage.find(opened(in_shards.settings), datetime.now(UTC) + timedelta(days=2), garbage.GRACE).due
+    assert len(handed) == 10, "of two runs a plan, two shards, and what they swept"
+    assert handed <= {stored.path for stored in due}
 
 
 @pytest.mark.slow
@@ -139,9 +147,18 @@ def run_and_kill(by: str, export: Export, home: Path, victim: Callable[[int], in
         process = subprocess.Popen(command(by), cwd=ROOT, env=environ(home), stdout=log, stderr=log)
         wait_until(lambda: len(export.calls()) == len(ACCOUNTS) * len(export.regions), f"all asked: {home / 'run.log'}")
         wait_until(lambda: len(children(process.pid, WORKER)) == 1, "the other shard ends")
-        os.kill(victim(children(process.pid, WORKER)[0]), signal.SIGKILL)
+        (worker,) = children(process.pid, WORKER)
+        os.kill(victim(worker), signal.SIGKILL)
         export.aws.heal()
+        wait_until(lambda: not is_alive(worker), "who asks ends with its step", within_s=20)
         return process.wait(180)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def parent_of(pid: int) -> int:
