@@ -139,9 +139,9 @@ def sweep(context: dg.OpExecutionContext, shard: Shard) -> Swept:
     began = time.monotonic()
     with plainly():
         swept = supervised(loaded(), shard)
-    failed = sum(outcome.status.is_failure for outcome in swept.outcomes)
+    silent = sum(outcome.status.is_failure for outcome in swept.outcomes)
     took_s = time.monotonic() - began
-    context.log.info(f"{shard}: {len(swept.outcomes)} scopes asked, {failed} failed, {took_s:.1f} s")
+    context.log.info(f"{shard}: {len(swept.outcomes)} scopes asked, {silent} gave no answer, {took_s:.1f} s")
     return swept
 
 
