@@ -3,7 +3,7 @@
 import dagster as dg
 
 from pipelines.contracts import load_all
-from pipelines.defs import automation, specs
+from pipelines.defs import automation, sharded, specs
 from pipelines.defs.assets import snapshot_asset
 from pipelines.defs.resources import described
 from pipelines.defs.upkeep import maintenance, prune_runs
@@ -23,6 +23,7 @@ def defs() -> dg.Definitions:
                 selection=dg.AssetSelection.assets(made),
                 description="Ask every account and region, commit a snapshot, publish catalog, feeds and report.",
             ),
+            sharded.snapshot_sharded(contracts, assets, settings),
             maintenance,
             prune_runs,
         ],

@@ -138,6 +138,9 @@ CAUSES: Mapping[str, Cause] = {
     "Timeout": Cause("timeout", True, "AWS did not answer in time; run again with --retry-failed"),
     "TaskTimeout": Cause("timeout", False, "raise [extract] task_timeout_s, or run again with --retry-failed"),
     "RunTimeout": Cause("timeout", False, "raise [extract] run_timeout_s, or run again with --retry-failed"),
+    "ShardLost": Cause(
+        "error", False, "give the machine more memory or the run more shards, and ask again what was lost"
+    ),
     "Malformed": Cause("malformed", True, "the answer was damaged (a proxy?); run again with --retry-failed"),
     "NoCredentials": Cause("denied", False, "set AWS_PROFILE, sign in, or run where a role is attached"),
 }

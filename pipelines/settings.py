@@ -179,10 +179,16 @@ class DagsterSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """`[dagster]`: when Dagster runs what, who owns its assets, and who hears of red runs.
 
     With `cron` the schedule is on from the start; without, it is there and off. `alert_webhook` is posted to, and as
-    secret as a password. Runs older than `keep_runs_days` are pruned by the job `prune_runs`.
+    secret as a password. Runs older than `keep_runs_days` are pruned by the job `prune_runs`. `cron` starts `cron_job`.
+    The job `snapshot_sharded` has so many `shards`; `executor` runs them, `executor_config` is that one's own, as under
+    `execution: config:` of a run.
     """
 
     cron: str | None = None
+    cron_job: Literal["snapshot", "snapshot_sharded"] = "snapshot"
+    shards: Annotated[int, Meta(ge=1, le=16)] = 4
+    executor: Literal["in_process", "multiprocess", "dask", "celery", "kubernetes"] = "multiprocess"
+    executor_config: Mapping[str, Any] = {}
     timezone: str = "UTC"
     maintenance_cron: str | None = None
     owners: tuple[str, ...] = ("team:appstream-export",)

@@ -99,12 +99,16 @@ regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"];
 
 [dagster]
 # cron = "0 * * * *"                 # when the schedule runs; without it, it is there and off
+# cron_job = "snapshot"              # what it starts: or snapshot_sharded, the same run by several processes
 # timezone = "UTC"                   # of both crons
 # maintenance_cron = "30 3 * * 0"    # thin, gc and verify; without it, only by hand
 # owners = ["team:appstream-export"]    # of every asset: addresses and team:NAME
 # dashboard_url = "https://bi.example.com/d/1"    # shown behind the feeds that it reads
 # alert_webhook = "env:ALERT_WEBHOOK"    # told of red runs, as JSON; env: reads a variable
 # keep_runs_days = 30                # what the job prune_runs leaves
+# shards = 4                         # processes that share the sweep of snapshot_sharded, at most 16
+# executor = "multiprocess"          # who runs them: or in_process, dask, celery, kubernetes
+# executor_config = { max_concurrent = 4 }    # the executor's own
 """
 POLICY, TRUST, STACK_SET = "iam/reader-policy.json", "iam/reader-trust.json", "iam/reader-stackset.json"
 HUB_POLICY, HUB_TRUST = "iam/hub-policy.json", "iam/hub-trust.json"

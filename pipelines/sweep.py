@@ -19,6 +19,7 @@ SPILL_ITEMS = 10_240  # some 8 MB of flat rows, one row group: larger parts are 
 GARBAGE_OBJECTS = 50_000  # some 4 MB of raw items between two searches for cycles
 
 Write = Callable[[Mapping[str, pa.Table]], None]
+_DRIFT = ("resource", "path", "kind", "example", "count")
 
 
 def sweep(
@@ -47,6 +48,14 @@ def sweep(
         return sweeping.close()
 
 
+def add_drift(parts: Iterable[pa.Table]) -> pa.Table:
+    """Rows of `drift` from several sweeps as those of one: counts added up, one example of each unknown field."""
+    drift = _Drift()
+    for row in (row for part in parts for row in part.to_pylist()):
+        drift.add(*(row[name] for name in _DRIFT))
+    return drift.rows()
+
+
 @contextmanager
 def _garbage_can_wait() -> Generator[None]:
     """Pages are many objects in no cycle: Python's usual search after every 700 of them costs a fifth of a sweep."""
@@ -66,8 +75,7 @@ class _Sweep:
         self._scans: list[Task] = []
         self._newest: dict[Task, int] = {}
         self._outcomes: dict[Task, Outcome] = {}
-        self._drift: Counter[tuple[str, str, str, str]] = Counter()
-        self._field_examples: dict[tuple[str, str], str] = {}
+        self._drift = _Drift()
 
     def take(self, page: Page) -> None:
         gatherer = self._gatherers[page.task.resource]
@@ -86,7 +94,7 @@ class _Sweep:
     def close(self) -> dict[Task, Outcome]:
         for resource, gatherer in self._gatherers.items():
             self._spill(resource, gatherer)
-        self._write({"drift": self._drift_rows()})
+        self._write({"drift": self._drift.rows()})
         return self._outcomes
 
     def _number(self, task: Task) -> int:
@@ -101,9 +109,7 @@ class _Sweep:
         self._write(gathered.tables)
         self._count(gathered)
         for (path, kind, example), count in gathered.drift.items():
-            if kind == "field":  # one example is enough, whatever later values are
-                example = self._field_examples.setdefault((resource, path), example)
-            self._drift[resource, path, kind, example] += count
+            self._drift.add(resource, path, kind, example, count)
 
     def _count(self, gathered: Gathered) -> None:
         for number, counts in gathered.counts.items():
@@ -116,7 +122,17 @@ class _Sweep:
                 quarantined_items=counts.quarantined_items,
             )
 
-    def _drift_rows(self) -> pa.Table:
-        names = ("resource", "path", "kind", "example", "count")
-        rows = [dict(zip(names, (*key, count), strict=True)) for key, count in sorted(self._drift.items())]
-        return pa.Table.from_pylist(rows, schema(operational_table("drift")))
+
+class _Drift:
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str, str, str]] = Counter()
+        self._examples: dict[tuple[str, str], str] = {}
+
+    def add(self, resource: str, path: str, kind: str, example: str, count: int) -> None:
+        if kind == "field":  # one example is enough, whatever later values are
+            example = self._examples.setdefault((resource, path), example)
+        self._counts[resource, path, kind, example] += count
+
+    def rows(self) -> pa.Table:
+        found = [dict(zip(_DRIFT, (*key, count), strict=True)) for key, count in sorted(self._counts.items())]
+        return pa.Table.from_pylist(found, schema(operational_table("drift")))

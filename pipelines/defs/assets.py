@@ -21,7 +21,7 @@ from pipelines.settings import Settings
 POOL = "warehouse"
 """Whoever commits holds it, so that snapshots never overlap."""
 ASSET = "snapshot_tables"
-_MENDED = "Everything has landed all the same. Re-execute from failure: only what failed is asked again."
+MENDED = "Everything has landed all the same. Re-execute from failure: only what failed is asked again."
 
 
 class SnapshotConfig(dg.Config):
@@ -64,15 +64,11 @@ def snapshot_asset(
         began = time.monotonic()
         read, result = _run(context, config)
         seconds = round(time.monotonic() - began, 3)
-        figures = _figures(result, contracts, read, seconds)
-        for asset in _made(assets, result):
-            told = {"snapshot_id": result.manifest.snapshot_id, **figures.get(asset.key, {})}
-            if asset.key in columns:
-                told["dagster/column_lineage"] = columns[asset.key]
-            yield dg.MaterializeResult(asset_key=asset.key, metadata=told)
+        for key, told in materialized(result, assets, columns, contracts, read, seconds):
+            yield dg.MaterializeResult(asset_key=key, metadata=told)
         yield from check_results(result, assets)
         if not result.is_covered:
-            context.log.error(f"{coverage_result(result).description} {_MENDED}")
+            context.log.error(f"{coverage_result(result).description} {MENDED}")
 
     return snapshot
 
@@ -86,6 +82,23 @@ def _run(context: dg.AssetExecutionContext, config: SnapshotConfig) -> tuple[Set
         return settings, run(
             settings, load_all(), config.request, run_id=root, attempt_id=attempt, watch=LoggingWatch(context.log)
         )
+
+
+def materialized(
+    result: RunResult,
+    assets: Sequence[Shown],
+    columns: Mapping[dg.AssetKey, dg.TableColumnLineage],
+    contracts: Sequence[Contract],
+    settings: Settings,
+    seconds: float,
+) -> Iterator[tuple[dg.AssetKey, dict[str, Any]]]:
+    """Each asset that the run made, and what is told of it."""
+    figures = _figures(result, contracts, settings, seconds)
+    for asset in _made(assets, result):
+        told = {"snapshot_id": result.manifest.snapshot_id, **figures.get(asset.key, {})}
+        if asset.key in columns:
+            told["dagster/column_lineage"] = columns[asset.key]
+        yield asset.key, told
 
 
 def _made(assets: Sequence[Shown], result: RunResult) -> Iterator[Shown]:

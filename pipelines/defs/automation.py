@@ -16,12 +16,12 @@ POST_TIMEOUT_S = 10
 
 
 def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
-    """One per job. Those that the settings give a time are on from the start; the others are there, and off."""
+    """Those that the settings give a time are on from the start; the others are there, and off."""
     own = settings.dagster
     return [
-        _schedule("snapshot", own.cron, HOURLY, own.timezone),
-        _schedule("maintenance", own.maintenance_cron, WEEKLY, own.timezone),
-        _schedule("prune_runs", None, DAILY, own.timezone),
+        _schedule("snapshot", own.cron_job, own.cron, HOURLY, own.timezone),
+        _schedule("maintenance", "maintenance", own.maintenance_cron, WEEKLY, own.timezone),
+        _schedule("prune_runs", "prune_runs", None, DAILY, own.timezone),
     ]
 
 
@@ -52,11 +52,11 @@ def alert(settings: Settings) -> dg.SensorDefinition:
     return alert_on_red
 
 
-def _schedule(job: str, cron: str | None, otherwise: str, timezone: str) -> dg.ScheduleDefinition:
+def _schedule(name: str, job: str, cron: str | None, otherwise: str, timezone: str) -> dg.ScheduleDefinition:
     status = dg.DefaultScheduleStatus.RUNNING if cron else dg.DefaultScheduleStatus.STOPPED
 
     @dg.schedule(
-        name=f"{job}_schedule",
+        name=f"{name}_schedule",
         job_name=job,
         cron_schedule=cron or otherwise,
         execution_timezone=timezone,

@@ -1,6 +1,6 @@
 """AWS is asked: accounts and regions become pages and outcomes. The only door to boto3's clients; knows no tables."""
 
-from pipelines.extract.accounts import Account, listed
+from pipelines.extract.accounts import Account, listed, with_secrets, without_secrets
 from pipelines.extract.discovery import Known
 from pipelines.extract.outcomes import prove_closed
 from pipelines.extract.pages import resumed_task
@@ -24,4 +24,6 @@ __all__ = [
     "prove_closed",
     "resumed_task",
     "scopes",
+    "with_secrets",
+    "without_secrets",
 ]

@@ -1,7 +1,7 @@
 """Whose image builders are read, and through which door."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from pipelines.settings import Secret, Settings
 
@@ -41,3 +41,15 @@ def listed(settings: Settings) -> list[Account]:
         )
         for a in settings.accounts
     ]
+
+
+def without_secrets(accounts: Iterable[Account]) -> tuple[Account, ...]:
+    """The same, fit to be written down for another process."""
+    return tuple(replace(account, external_id=None) for account in accounts)
+
+
+def with_secrets(accounts: Iterable[Account], settings: Settings) -> tuple[Account, ...]:
+    """The same with what the settings of this process say again."""
+    own = {account.id: account.external_id for account in settings.accounts}
+    usual = settings.organization.external_id if settings.organization else None
+    return tuple(replace(account, external_id=own.get(account.id, usual)) for account in accounts)

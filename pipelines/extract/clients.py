@@ -68,16 +68,18 @@ _CALL: ContextVar[Call] = ContextVar("call")
 class Clients:
     """Every client of a run. Only `operations` (such as `appstream:DescribeImageBuilders`) may leave the process.
 
-    `stop` ends waits for the pace of STS.
+    `stop` ends waits for the pace of STS, of which each of so many `sharers` has an equal part.
     """
 
-    def __init__(self, settings: Settings, operations: Iterable[str] = (), stop: Event | None = None) -> None:
+    def __init__(
+        self, settings: Settings, operations: Iterable[str] = (), stop: Event | None = None, *, sharers: int = 1
+    ) -> None:
         self._settings = settings
         self.operations = frozenset(operations)
         self._clients: dict[tuple[str, str], BaseClient] = {}
         self._making = Lock()  # botocore does not promise that clients may be made by two threads at once
         self._stop = stop or Event()
-        self._pace = Pace(CALLS_PER_S["sts"])
+        self._pace = Pace(CALLS_PER_S["sts"] / sharers)
         self.clock = Clock()
         self.session = guarded_session(settings, READ_OPERATIONS | self.operations)
         self._config = self._prepare(self.session)

@@ -81,7 +81,9 @@ class CompatibleClients(Clients):
             held[1].close()
 
 
-def clients_for(settings: Settings, operations: Iterable[str], stop: threading.Event | None = None) -> Clients:
+def clients_for(
+    settings: Settings, operations: Iterable[str], stop: threading.Event | None = None, *, sharers: int = 1
+) -> Clients:
     """Clients of the kind that the settings ask for."""
     kind = CompatibleClients if settings.extract.compatible else Clients
-    return kind(settings, operations, stop)
+    return kind(settings, operations, stop, sharers=sharers)

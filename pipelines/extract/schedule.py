@@ -41,13 +41,15 @@ def extract(
     *,
     run_id: str,
     stop: threading.Event,
+    sharers: int = 1,
 ) -> Generator[Page | Outcome, None, None]:
     """Ask every task: yields its pages in order as they come and exactly one Outcome, after which none follows.
 
     A scope's fault never raises, it is the task's Outcome. SetupError is raised here, before anything is asked, for
     what the user must change (no credentials, an unknown profile, an emulator that is down). Once `stop` is set, tasks
     without an Outcome end as `cancelled`; past [extract] task_timeout_s and run_timeout_s they end as `timeout`,
-    whatever call is under way. Closing the generator ends the workers.
+    whatever call is under way. Closing the generator ends the workers. `sharers` processes ask at once: each goes at so
+    many parts of the pace.
     """
     if len(set(tasks)) != len(tasks):
         raise ValueError("a task is listed twice")
@@ -56,7 +58,7 @@ def extract(
         raise SetupError(f"a starting token belongs to one scope, and {len(tasks)} would be asked; {fix}")
     if not tasks:
         return _nothing()
-    return Round(tasks, contracts, accounts, settings, ask, run_id, stop).results()
+    return Round(tasks, contracts, accounts, settings, ask, run_id, stop, sharers).results()
 
 
 class Round:
@@ -71,11 +73,12 @@ class Round:
         ask: Ask,
         run_id: str,
         stop: threading.Event,
+        sharers: int = 1,
     ) -> None:
         asked = [contracts[name] for name in dict.fromkeys(task.resource for task in tasks)]
         people = [accounts[account_id] for account_id in dict.fromkeys(task.scope.account_id for task in tasks)]
         self._settings = settings.extract
-        self._clients = clients_for(settings, member_operations(asked), stop)
+        self._clients = clients_for(settings, member_operations(asked), stop, sharers=sharers)
         listings = _listings(asked, self._clients, ask, any_protocol=settings.extract.compatible)
         regions = {task.scope.region for task in tasks}
         self._sessions = Sessions(settings, self._clients, people, run_id=run_id, regions=regions)

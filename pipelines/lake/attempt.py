@@ -141,7 +141,8 @@ class Attempt:
         first = next(filled, None)
         files = list(fresh)
         if first is not None or not files:
-            path = layout.carried_path(table.name, self.work.draft.snapshot_id, self.rebase)
+            draft = self.work.draft
+            path = layout.carried_path(table.name, draft.snapshot_id, self.rebase, draft.writer)
             files.append(write_part(self.work.store, path, table, _chained(first, filled)))
         self.written[table.name] = TableFiles(files=files, columns=columns(table))
 

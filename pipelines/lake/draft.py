@@ -14,14 +14,26 @@ from pipelines.lake.store import Store, storage_errors
 
 
 class Draft:
-    """Files of rows that AWS gave to one attempt. Not for several threads: one sink writes."""
+    """Files of rows that AWS gave to one attempt. Not for several threads: one sink writes.
 
-    def __init__(self, store: Store, tables: Sequence[Table], snapshot_id: str) -> None:
-        self.store, self.snapshot_id = store, snapshot_id
+    Several processes may write drafts of one snapshot, each under a `writer` of its own; one of them commits all files.
+    """
+
+    def __init__(self, store: Store, tables: Sequence[Table], snapshot_id: str, writer: str = "") -> None:
+        self.store, self.snapshot_id, self.writer = store, snapshot_id, writer
         self.files: dict[str, list[FileEntry]] = {table.name: [] for table in tables}
         self.may_be_named = False
         """A manifest that names these files may exist: they must stay, whatever went wrong since."""
         self._tables = {table.name: table for table in tables}
+        self._is_shared = False
+
+    def take(self, files: Mapping[str, Sequence[FileEntry]]) -> None:
+        """Add the files of another draft of the same snapshot; they stay then whatever happens, until gc."""
+        self._is_shared = True
+        for name, entries in files.items():
+            if name not in self.files:
+                raise CommitError(f'a draft was given files of "{name}", which is no table of this run')
+            self.files[name] += entries
 
     def write(self, parts: Mapping[str, pa.Table]) -> None:
         """Add rows: a sorted file per table that has any; raises StorageFailed, or CommitError on wrong columns."""
@@ -31,11 +43,11 @@ class Draft:
                     self._write(self._table(name, rows), rows)
 
     def discard(self) -> None:
-        """Remove every file, unless a manifest may name them.
+        """Remove every file, unless a manifest or another try may need them.
 
         Never raises: why the attempt failed is worth more than what could not be removed, which gc finds.
         """
-        if self.may_be_named:
+        if self.may_be_named or self._is_shared:
             return
         with suppress(OSError):
             for files in self.files.values():
@@ -44,7 +56,7 @@ class Draft:
 
     def _write(self, table: Table, rows: pa.Table) -> None:
         files = self.files[table.name]
-        path = layout.fresh_path(table.name, self.snapshot_id, len(files))
+        path = layout.fresh_path(table.name, self.snapshot_id, len(files), self.writer)
         ordered = rows.sort_by([(column, "ascending") for column in sort_columns(table)])
         files.append(write_part(self.store, path, table, [ordered]))
 

@@ -18,7 +18,7 @@ from pipelines.lake.words import counted
 
 GRACE = timedelta(hours=24)  # far longer than any run and any reader's connection lasts
 LOOK_EVERY = 100  # files are deleted before it is looked again whether somebody needs them by now
-_OURS = (f"{layout.TABLES}/", f"{layout.COMMITS}/", f"{layout.SCRATCH}/")
+_OURS = tuple(f"{folder}/" for folder in (layout.TABLES, layout.COMMITS, layout.SCRATCH, layout.HANDED))
 _AT_ONCE = datetime.min.replace(tzinfo=UTC)
 
 

@@ -10,8 +10,10 @@ REPORT = "report.html"
 FEEDS = "feeds/v1"  # what dashboards read; see feeds/shelf.py
 PROBE = "probe"  # an empty object on S3: shows that we may write there, and that conditional writes are obeyed
 SCRATCH = ".scratch"  # DuckDB spills here while a commit or a query needs more than memory
+HANDED = "handed"  # what the steps of a sharded run hand to each other
 _MANIFEST = re.compile(r"(\d{12})\.json")
 _UNFINISHED = re.compile(rf"(?:.*/)?{re.escape(UNFINISHED)}[0-9A-Z]{{26}}[.\w]*", re.ASCII)
+_WORD = re.compile(r"[A-Za-z0-9_-]+")
 _TABLE_FILE = re.compile(rf"{TABLES}/\w+/snapshot_id=\w+/[\w-]+\.parquet", re.ASCII)
 
 
@@ -50,17 +52,24 @@ def is_table_file(path: str) -> bool:
 
 def is_uploaded(path: str) -> bool:
     """Whether it is ours to write under this name; in a bucket others may upload beside us."""
-    return path == REPORT or path.startswith((f"{TABLES}/", f"{FEEDS}/"))
+    return path == REPORT or path.startswith((f"{TABLES}/", f"{FEEDS}/", f"{HANDED}/"))
 
 
-def fresh_path(table: str, snapshot_id: str, number: int) -> str:
-    """A file of rows that AWS gave to this attempt."""
-    return f"{_folder(table, snapshot_id)}/fresh-{number:05}.parquet"
+def fresh_path(table: str, snapshot_id: str, number: int, writer: str = "") -> str:
+    """A file of rows that AWS gave to this attempt; `writer` is a word of its own for each of several processes."""
+    return f"{_folder(table, snapshot_id)}/{_by('fresh', writer)}-{number:05}.parquet"
 
 
-def carried_path(table: str, snapshot_id: str, rebase: int) -> str:
+def carried_path(table: str, snapshot_id: str, rebase: int, writer: str = "") -> str:
     """A file that the commit itself wrote against the head; `rebase` counts the heads it had to start over from."""
-    return f"{_folder(table, snapshot_id)}/carried-{rebase}-00000.parquet"
+    return f"{_folder(table, snapshot_id)}/{_by('carried', writer)}-{rebase}-00000.parquet"
+
+
+def handed_path(*words: str) -> str:
+    """What a step of a sharded run left for the next; gc takes it once it is old."""
+    if bad := [word for word in words if not _WORD.fullmatch(word)]:
+        raise ValueError(f'"{bad[0]}" cannot be the name of a file')
+    return f"{HANDED}/{'/'.join(words)}.json"
 
 
 def kept_path(table: str, snapshot_id: str, number: int) -> str:
@@ -71,6 +80,10 @@ def kept_path(table: str, snapshot_id: str, number: int) -> str:
 def erased_path(path: str) -> str:
     """Where a file is written again without an account: beside the old one, which stands for the same snapshot."""
     return f"{path.rpartition('/')[0]}/erased-{new_id()}.parquet"
+
+
+def _by(kind: str, writer: str) -> str:
+    return f"{kind}-{writer}" if writer else kind
 
 
 def _folder(table: str, snapshot_id: str) -> str:

@@ -10,6 +10,11 @@ def snapshot_job() -> dg.JobDefinition:
     return defs().resolve_job_def("snapshot")
 
 
+def sharded_job() -> dg.JobDefinition:
+    """The same run by several processes."""
+    return defs().resolve_job_def("snapshot_sharded")
+
+
 def retried_job() -> dg.JobDefinition:
     """The same assets in a job that retries steps which fail, as a user may define one."""
     ours = defs()

@@ -77,6 +77,20 @@ def wait_until(is_so: Any, what: str, within_s: float = START_S) -> None:
         time.sleep(0.2)
 
 
+def children(pid: int, named: str) -> list[int]:
+    """Processes below this one whose command has that in it."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+            command = (place / "cmdline").read_text()
+        except OSError:
+            continue  # it has just ended
+        if parent == pid:
+            found += [int(place.name)] * (named in command) + children(int(place.name), named)
+    return found
+
+
 def free_port() -> int:
     """A port that nobody listens on."""
     with socket.socket() as probe:

@@ -1,0 +1,165 @@
+"""The same run over several processes: the same assets, checks and colours; who is lost costs its own part."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import requires
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pipelines.defs.sharded import executor
+from pipelines.emulator import Fault
+from pipelines.errors import BadSettings
+from pipelines.lake import garbage
+from pipelines.run.warehouse import opened
+from pipelines.settings import DagsterSettings, Settings
+from tests.defs.exports import as_toml, checks, materialized
+from tests.defs.jobs import sharded_job, snapshot_job
+from tests.defs.servers import ROOT, children, wait_until
+from tests.export import ACCOUNTS, Export
+from tests.factories import image_builder
+
+WORKER = "pipelines.run.worker"
+DISTRIBUTED = next(
+    need.partition(";")[0] for need in requires("appstream-export") or [] if need.startswith("distributed")
+)
+SICK = f"{ACCOUNTS[0]}/eu-west-1"
+ROWS = "select account_id, region, name, state, is_stale from image_builders order by all"
+
+
+def test_an_executor_that_is_not_installed_is_refused_with_what_to_install() -> None:
+    with pytest.raises(BadSettings, match=r'executor = "kubernetes": dagster_k8s is missing; install dagster-k8s'):
+        executor(Settings(dagster=DagsterSettings(executor="kubernetes")))
+
+
+@pytest.fixture
+def in_shards(configured: Export) -> Export:
+    """Two accounts, read by two shards one after the other."""
+    within(configured, "in_process")
+    return configured
+
+
+def execute(
+    instance: dg.DagsterInstance, again: dg.ReexecutionOptions | None = None, job: object = sharded_job
+) -> dg.JobExecutionResult:
+    return dg.execute_job(dg.reconstructable(job), instance, reexecution_options=again)
+
+
+@pytest.mark.slow
+def test_it_makes_what_the_job_of_one_process_makes_and_is_as_red_and_as_green(
+    in_shards: Export, instance: dg.DagsterInstance
+) -> None:
+    in_shards.aws.put(SICK, image_builder("a", State="RUNNING"))
+    with execute(instance, job=snapshot_job) as single:
+        alone, told, rows = materialized(single), checks(single), in_shards.sql(ROWS)
+    with execute(instance) as sharded:
+        assert sharded.success
+        assert (materialized(sharded), checks(sharded), in_shards.sql(ROWS)) == (alone, told, rows)
+        logged = instance.all_logs(sharded.run_id)
+    in_shards.aws.fail(SICK, "deny")
+    with execute(instance) as red:
+        assert not red.success
+        assert (materialized(red), checks(red)["coverage"]) == (alone, False)
+    in_shards.aws.heal()
+    in_shards.aws.reset_calls()
+    with execute(instance, dg.ReexecutionOptions.from_failure(red.run_id, instance)) as green:
+        assert green.success
+    check = instance.event_log_storage.get_latest_asset_check_execution_by_key(
+        [dg.AssetCheckKey(dg.AssetKey("scope_runs"), "coverage")]
+    )
+
+    assert in_shards.calls() == [SICK]
+    assert len(logged) <= 120
+    assert [record.run_id for record in check.values()] == [green.run_id]
+    handed = {
+        str(file.relative_to(in_shards.warehouse)) for file in Path(in_shards.warehouse, "handed").rglob("*.json")
+    }
+    due = garbage.find(opened(in_shards.settings), datetime.now(UTC) + timedelta(days=2), garbage.GRACE).due
+    assert len(handed) == 10, "of two runs a plan, two shards, and what they swept"
+    assert handed <= {stored.path for stored in due}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by", ["multiprocess", "dask"])
+def test_a_worker_that_is_killed_costs_its_shard_alone(
+    by: str, configured: Export, instance: dg.DagsterInstance, home: Path
+) -> None:
+    """First the process that asks: a red snapshot. Then Dagster's own, or Dask's: the step is done by another one."""
+    within(configured, by)
+    for account in ACCOUNTS:
+        configured.aws.put(f"{account}/us-east-1", image_builder("a"))
+    configured.run()
+    lost = run_and_kill(by, configured, home, lambda worker: worker)
+    red = configured.statuses()
+    again = command(by, ["--config", str(retry(home))])
+    configured.aws.heal()
+    configured.aws.reset_calls()
+    mended = subprocess.run(again, cwd=ROOT, env=environ(home), capture_output=True, check=False)
+    asked = configured.calls()
+    whole = run_and_kill(by, configured, home, parent_of)
+
+    assert lost != 0
+    assert [status for scope, status in red.items() if scope.startswith(ACCOUNTS[0])] == ["error", "error"]
+    assert [status for scope, status in red.items() if scope.startswith(ACCOUNTS[1])] == ["ok", "ok"]
+    assert (mended.returncode, asked) == (0, [f"{ACCOUNTS[0]}/{region}" for region in configured.regions])
+    assert whole == 0
+    assert set(configured.statuses().values()) == {"ok"}
+    assert [row[0] for row in configured.sql("select tasks_failed, seq from snapshots order by seq")] == [0, 2, 0, 0]
+    assert configured.sql("select count(*) from image_builders where not is_stale") == [2]
+    assert {run.job_name for run in instance.get_runs()} == {"snapshot_sharded"}
+
+
+def within(export: Export, by: str) -> None:
+    """Two shards, by this executor; a scope may take longer than a test."""
+    more = f'[dagster]\nshards = 2\nexecutor = "{by}"\n'
+    (export.folder / "appstream-export.toml").write_text(as_toml(export, more))
+
+
+def retry(home: Path) -> Path:
+    """A run's configuration: only what failed."""
+    file = home / "retry.yaml"
+    file.write_text("ops: {plan: {config: {retry_failed: true}}}\n")
+    return file
+
+
+def environ(home: Path) -> dict[str, str]:
+    return os.environ | {"DAGSTER_HOME": str(home)}
+
+
+def command(by: str, more: Sequence[str] = ()) -> list[str]:
+    """The job from a shell; what Dask needs is laid over this environment by uv."""
+    python = [sys.executable]
+    if by == "dask":
+        python = ["uv", "run", "--quiet", "--no-sync", "--with", DISTRIBUTED, "python"]
+    return [*python, "-m", "dagster", "job", "execute", "-m", "pipelines.definitions", "-j", "snapshot_sharded", *more]
+
+
+def run_and_kill(by: str, export: Export, home: Path, victim: Callable[[int], int]) -> int:
+    """The exit code of a run in which a process dies in mid-sweep; it is the shard of the first account."""
+    export.aws.fail(f"{ACCOUNTS[0]}/{export.regions[0]}", Fault("slow", delay_s=20))
+    export.aws.reset_calls()
+    with (home / "run.log").open("ab") as log:
+        process = subprocess.Popen(command(by), cwd=ROOT, env=environ(home), stdout=log, stderr=log)
+        wait_until(lambda: len(export.calls()) == len(ACCOUNTS) * len(export.regions), f"all asked: {home / 'run.log'}")
+        wait_until(lambda: len(children(process.pid, WORKER)) == 1, "the other shard ends")
+        (worker,) = children(process.pid, WORKER)
+        os.kill(victim(worker), signal.SIGKILL)
+        export.aws.heal()
+        wait_until(lambda: not is_alive(worker), "who asks ends with its step", within_s=20)
+        return process.wait(180)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

@@ -1,0 +1,242 @@
+"""Several processes share a sweep: every task in one shard, one commit, and the same rows as one process makes."""
+
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Event
+
+import boto3
+import pytest
+
+from pipelines.emulator import Fault
+from pipelines.errors import SetupError
+from pipelines.extract import with_secrets
+from pipelines.lake import garbage
+from pipelines.lake.verify import verify
+from pipelines.run import Request, RunResult
+from pipelines.run.shards import Shard, Swept, decoded, divide, encoded, finish_shards, plan_shards, sweep_shard
+from pipelines.run.steps import Prepared
+from pipelines.run.supervision import supervised
+from pipelines.run.warehouse import opened
+from pipelines.scope import Status, Watch
+from pipelines.settings import Secret
+from tests.defs.exports import as_toml
+from tests.defs.servers import children, wait_until
+from tests.export import Export
+from tests.factories import image_builder, task
+
+ACCOUNTS = ("111122223333", "444455556666", "777788889999")
+SICK, ODD = f"{ACCOUNTS[0]}/eu-west-1", f"{ACCOUNTS[1]}/us-east-1"
+OF_THE_RUN = {"snapshot_id", "run_id", "attempt_id", "request_id", "duration_ms", "digest"}
+
+
+@pytest.fixture
+def shared(export: Export) -> Export:
+    """Three accounts with odd items, one of them denied in a region."""
+    export.accounts = ACCOUNTS
+    export.more = {"warehouse": "shared"}
+    for account in ACCOUNTS:
+        export.aws.put(f"{account}/eu-west-1", image_builder("a", subnets=["subnet-1", "subnet-2"], Unheard="of"))
+    export.aws.put(ODD, image_builder("b", State="UNHEARD"), image_builder("c", CreatedTime="?"))
+    export.aws.fail(SICK, "deny")
+    return export
+
+
+def planned(export: Export, count: int = 3, attempt_id: str = "1") -> tuple[Prepared, list[Shard]]:
+    return plan_shards(
+        export.settings,
+        export.contracts,
+        Request(),
+        count,
+        run_id="r",
+        attempt_id=attempt_id,
+        watch=Watch(),
+        stop=Event(),
+    )
+
+
+def finished(export: Export, prepared: Prepared, swept: list[Swept], again_as: str | None = None) -> RunResult:
+    return finish_shards(
+        export.settings, export.contracts, prepared, swept, again_as=again_as, watch=Watch(), stop=Event()
+    )
+
+
+def swept(export: Export, shards: list[Shard]) -> list[Swept]:
+    """Swept at once, after a way through JSON."""
+    contracts, settings = export.contracts, export.settings
+
+    def sweep(shard: Shard) -> Swept:
+        arrived = decoded(encoded(shard), Shard)
+        return decoded(encoded(sweep_shard(settings, contracts, arrived, watch=Watch(), stop=Event())), Swept)
+
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(sweep, shards))
+
+
+def rows(export: Export, tables: list[str]) -> dict[str, list[object]]:
+    """Every table of the newest snapshot without what is each run's own: its names, times and durations."""
+    found = {}
+    for table in tables:
+        described = export.sql(f"select column_name, column_type from (describe {table})")
+        columns = [name for name, kind in described if name not in OF_THE_RUN and "TIMESTAMP" not in kind]
+        found[table] = export.sql(f"select {', '.join(columns)} from {table} order by all")
+    return found
+
+
+def test_tasks_are_shared_evenly_an_account_stays_whole_and_none_is_left_out(export: Export) -> None:
+    prepared, _ = planned(export)
+    sizes = {"111111111111": 5, "222222222222": 3, "333333333333": 3, "444444444444": 1}
+    asked = tuple(task(f"{account}/eu-west-{n + 1}") for account, size in sizes.items() for n in range(size))
+    two, many = divide(replace(prepared, asked=asked), 2), divide(replace(prepared, asked=asked), 16)
+
+    assert [len(shard.part.asked) for shard in two] == [6, 6]
+    assert sorted(t for shard in two for t in shard.part.asked) == sorted(asked)
+    assert [{t.scope.account_id for t in shard.part.asked} for shard in many] == [{account} for account in sizes]
+    assert divide(replace(prepared, asked=()), 4) == []
+
+
+def test_shards_leave_the_same_rows_as_one_process_and_ask_for_each_role_once(shared: Export) -> None:
+    prepared, shards = planned(shared)
+    shared.aws.reset_calls()
+    made = finished(shared, prepared, swept(shared, shards))
+    roles = [call.operation for call in shared.aws.calls].count("AssumeRole")
+    both = rows(shared, sorted(made.manifest.tables))
+    store = opened(shared.settings)
+    shared.more = {"warehouse": "alone"}
+    alone = shared.run()
+
+    assert (len(shards), roles) == (3, len(ACCOUNTS))
+    assert (made.committed, made.exit_code, alone.exit_code) == (True, 3, 3)
+    assert both == rows(shared, sorted(alone.manifest.tables))
+    assert both["drift"] == [
+        ("image_builders", "State", "enum", "UNHEARD", 1),
+        ("image_builders", "Unheard", "field", '"of"', 2),
+    ]
+    assert len(both["quarantine"]) == 1
+    assert made.manifest.counts == alone.manifest.counts
+    assert verify(store) == []
+
+
+def test_shards_share_the_pace_of_sts(shared: Export) -> None:
+    """A fiftieth of 50 calls a second."""
+    _, (shard,) = planned(shared, 1)
+    shared.aws.reset_calls()
+    sweep_shard(shared.settings, shared.contracts, replace(shard, count=50), watch=Watch(), stop=Event())
+    roles = sorted(call.at for call in shared.aws.calls if call.operation == "AssumeRole")
+
+    assert len(roles) == 3
+    assert (roles[-1] - roles[0]).total_seconds() > 1.8
+
+
+def test_a_commit_done_again_finds_itself_and_as_another_attempt_asks_only_what_failed(shared: Export) -> None:
+    prepared, shards = planned(shared)
+    pieces = swept(shared, shards)
+    first, twin = finished(shared, prepared, pieces), finished(shared, prepared, pieces)
+    shared.aws.heal()
+    shared.aws.reset_calls()
+    again = finished(shared, prepared, pieces, again_as="2")
+
+    assert (twin.manifest, twin.committed) == (first.manifest, False)
+    assert verify(opened(shared.settings)) == []
+    assert (shared.calls(), again.exit_code, again.manifest.seq) == ([SICK], 0, 2)
+
+
+def test_a_commit_that_fails_leaves_the_pieces_for_the_next_try(shared: Export) -> None:
+    prepared, shards = planned(shared)
+    pieces = swept(shared, shards)
+    doubled = replace(pieces[0], outcomes=tuple(replace(o, items=o.items + 1) for o in pieces[0].outcomes))
+    with pytest.raises(Exception, match="items, but rows"):
+        finished(shared, prepared, [doubled, *pieces[1:]])
+
+    assert finished(shared, prepared, pieces).manifest.seq == 1
+    assert verify(opened(shared.settings)) == []
+
+
+def test_a_shard_that_is_missing_or_of_another_plan_is_a_failure_of_its_tasks_and_keeps_their_rows(
+    shared: Export,
+) -> None:
+    shared.aws.heal()
+    shared.run()
+    prepared, shards = planned(shared)
+    first, second, third = swept(shared, shards)
+    made = finished(shared, prepared, [first, replace(second, snapshot_id="01HZZZZZZZZZZZZZZZZZZZZZZZ")])
+    of_lost = {str(task.scope) for shard in shards[1:] for task in shard.part.asked}
+
+    assert third.outcomes
+    assert {str(outcome.task.scope) for outcome in made.failed} == of_lost
+    assert {outcome.error_code for outcome in made.failed} == {"ShardLost"}
+    assert shared.sql("select count(*) filter (is_stale), count(*) filter (not is_stale) from image_builders") == [
+        (4, 1)
+    ]
+
+
+def test_what_shards_wrote_is_read_from_a_bucket_too(shared: Export, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = {"aws_access_key_id": "AKIATEST", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
+    boto3.client("s3", endpoint_url=shared.aws.endpoint_url, **keys).create_bucket(Bucket="lake")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", shared.aws.endpoint_url)
+    shared.more = {"warehouse": "s3://lake/exports"}
+    prepared, shards = planned(shared)
+
+    assert finished(shared, prepared, swept(shared, shards)).manifest.counts["items"] == 4
+    assert shared.sql("select account_id, name from image_builders order by all") == [
+        (ACCOUNTS[1], "a"), (ACCOUNTS[1], "b"), (ACCOUNTS[1], "c"), (ACCOUNTS[2], "a"),
+    ]  # fmt: skip
+    assert verify(opened(shared.settings)) == []
+
+
+def test_no_secret_is_handed_over_and_each_process_finds_it_again(
+    shared: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXTERNAL_ID", "hunter2-external")
+    accounts = [account | {"external_id": "literal-secret"} for account in shared.mapping["accounts"]]
+    accounts[0]["external_id"] = "env:EXTERNAL_ID"
+    shared.more = {"accounts": accounts}
+    prepared, shards = planned(shared)
+    pieces = swept(shared, shards)
+    handed = b"".join(map(encoded, (prepared, *shards, *pieces)))
+    found = with_secrets(shards[0].part.accounts, shared.settings) + with_secrets(
+        shards[1].part.accounts, shared.settings
+    )
+
+    assert [Secret(a.external_id or "").reveal() for a in found] == ["hunter2-external", "literal-secret"]
+    assert {a.external_id for a in shards[0].part.accounts} == {None}
+    assert b"secret" not in handed
+    assert b"EXTERNAL_ID" not in handed
+    assert b"hunter2" not in handed
+
+
+@pytest.fixture
+def by_file(shared: Export, monkeypatch: pytest.MonkeyPatch) -> Export:
+    """The same, with a file that children read."""
+    file = shared.folder / "appstream-export.toml"
+    file.write_text(as_toml(shared))
+    monkeypatch.setenv("APPSTREAM_EXPORT_CONFIG", str(file))
+    shared.more = {}
+    return shared
+
+
+def test_a_child_that_is_killed_fails_its_tasks_and_says_how_it_died(by_file: Export) -> None:
+    by_file.aws.heal()
+    by_file.aws.fail(SICK, Fault("slow", delay_s=60))
+    _, (shard, *_) = planned(by_file)
+    by_file.aws.reset_calls()
+    with ThreadPoolExecutor() as pool:
+        told = pool.submit(supervised, by_file.settings, shard)
+        wait_until(lambda: by_file.calls() == sorted(str(t.scope) for t in shard.part.asked), "all are asked")
+        (worker,) = children(os.getpid(), "pipelines.run.worker")
+        os.kill(worker, signal.SIGKILL)
+        found = told.result(timeout=20)
+
+    assert [outcome.status for outcome in found.outcomes] == [Status.ERROR] * len(shard.part.asked)
+    assert found.outcomes[0].reason == "shard 1 of 3 was lost: its process was ended by SIGKILL (was memory short?)"
+    assert found.files == {}
+    assert garbage.find(opened(by_file.settings), found.outcomes[0].finished_at, garbage.GRACE).due == []
+
+
+def test_a_child_tells_what_the_user_must_change(by_file: Export) -> None:
+    _, (shard, *_) = planned(by_file)
+    nobody = tuple(replace(account, profile="nobody") for account in shard.part.accounts)
+
+    with pytest.raises(SetupError, match='profile "nobody" is not in the AWS config'):
+        supervised(by_file.settings, replace(shard, part=replace(shard.part, accounts=nobody)))
