@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import duckdb
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 
 def connect(warehouse: str, *, as_of: str | None = None) -> "duckdb.DuckDBPyConnection":
