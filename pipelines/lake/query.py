@@ -41,7 +41,7 @@ def _refuse_writing(con: duckdb.DuckDBPyConnection, sql: str) -> None:
     if len(statements) != 1:
         raise BadQuery(f"one statement at a time, please; this is {len(statements)}")
     kind = statements[0].type
-    reading = statements[0].query if kind == duckdb.StatementType.SELECT else ""
+    reading = sql if kind == duckdb.StatementType.SELECT else ""  # as it was typed: DuckDB 1.4 makes SELECT of PRAGMA
     if kind == duckdb.StatementType.EXPLAIN:
         explain = _EXPLAIN.match(sql)
         reading = sql[explain.end() :] if explain else ""
