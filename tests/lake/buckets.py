@@ -3,6 +3,7 @@
 import http.client
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -83,7 +84,8 @@ class Wire:
                 self.raw_requestline = self.rfile.readline(65537)
                 if self.raw_requestline and self.parse_request():
                     self.close_connection = False
-                    wire.pass_on(self, port)
+                    with suppress(ConnectionError):  # whoever asked was killed meanwhile
+                        wire.pass_on(self, port)
 
             def log_message(self, *_: Any) -> None:
                 """Say nothing."""
