@@ -1,0 +1,47 @@
+"""This project. `until` in the job: `tables` (nothing is written), `files` (what a rival leaves), or `published`."""
+
+from pathlib import Path
+from threading import Event
+
+from benchmarks.rivals.job import Job, work
+from benchmarks.warehouse import by_role, settings_of
+from pipelines.contracts import load_all
+from pipelines.contracts.contract import all_tables
+from pipelines.contracts.model import known_values
+from pipelines.extract import extract, plan
+from pipelines.lake import layout
+from pipelines.lake.draft import Draft
+from pipelines.lake.store import open_store
+from pipelines.run import Request, run
+from pipelines.scope import Ask, Watch
+from pipelines.settings import Settings, from_mapping
+from pipelines.sweep import sweep
+
+
+def act(job: Job) -> None:
+    """As much of a run as is asked for."""
+    accounts = [by_role(account) for account in job["accounts"]]
+    mapping = settings_of(job["url"], accounts, job["regions"], workers=job["workers"])
+    settings = from_mapping(mapping, Path(job["folder"]) / "appstream-export.toml")
+    if job["until"] == "published":
+        assert run(settings, load_all(), Request(ask=Ask())).exit_code == 0  # noqa: S101
+    else:
+        _sweep(settings, has_files=job["until"] == "files")
+
+
+def _sweep(settings: Settings, *, has_files: bool) -> None:
+    contracts = load_all()
+    planned = plan(settings, contracts)
+    accounts = {account.id: account for account in planned.accounts}
+    draft = Draft(open_store(settings.warehouse, create=True), all_tables(contracts), layout.new_snapshot_id())
+    answers = extract(
+        planned.tasks, {c.name: c for c in contracts}, accounts, settings, Ask(), run_id="ours", stop=Event()
+    )
+    enums = {c.name: known_values(c) for c in contracts}
+    write = draft.write if has_files else (lambda _: None)
+    outcomes = sweep(answers, contracts, write, known=enums, watch=Watch())
+    assert all(outcome.status == "ok" for outcome in outcomes.values()), outcomes  # noqa: S101
+
+
+if __name__ == "__main__":
+    work(act)
