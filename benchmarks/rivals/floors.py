@@ -36,7 +36,7 @@ def _fetch(job: Job) -> dict[str, Any]:
     began, cpu_s = perf_counter(), process_time()
     with ThreadPoolExecutor(job["workers"]) as pool:
         list(pool.map(lambda call: clients[call[0]].describe_image_builders(NextToken=call[1]), calls))
-    return {"floor_s": perf_counter() - began, "floor_cpu_s": process_time() - cpu_s, "pages": len(calls)}
+    return {"part_s": perf_counter() - began, "part_cpu_s": process_time() - cpu_s, "pages": len(calls)}
 
 
 def _unread(response_dict: dict[str, Any], **_: Any) -> None:
@@ -51,7 +51,7 @@ def _parse(job: Job) -> dict[str, Any]:
     for _ in range(times):
         for page in pages:
             json.loads(page)
-    return {"floor_s": perf_counter() - began, "floor_cpu_s": process_time() - cpu_s, "pages": times * len(pages)}
+    return {"part_s": perf_counter() - began, "part_cpu_s": process_time() - cpu_s, "pages": times * len(pages)}
 
 
 def _write(job: Job) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def _write(job: Job) -> dict[str, Any]:
     began, cpu_s = perf_counter(), process_time()
     for number, table in enumerate(tables):
         pq.write_table(table, Path(job["folder"]) / f"{number}.parquet", compression="zstd")
-    return {"floor_s": perf_counter() - began, "floor_cpu_s": process_time() - cpu_s, "pages": 0}
+    return {"part_s": perf_counter() - began, "part_cpu_s": process_time() - cpu_s, "pages": 0}
 
 
 if __name__ == "__main__":

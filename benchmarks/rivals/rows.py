@@ -1,6 +1,7 @@
 """Rows as a script makes them: a dict per item, a table per list, a Parquet file per table."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ class Rows:
         for column, path in PATHS.items():
             first, _, last = path.partition(".")
             builder[column] = network.get(last) if last else item.get(first)
+        if isinstance(created := builder["created_time"], float):  # JSON's; botocore's parser has made it a time
+            builder["created_time"] = datetime.fromtimestamp(created, UTC)
         self._tables["builders"].append(builder)
         owner = {"account_id": account, "region": region, "image_builder_name": item["Name"]}
         for table, (path, column) in LISTS.items():
