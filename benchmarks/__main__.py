@@ -21,12 +21,15 @@ def main(argv: list[str] | None = None, size: Size | None = None) -> int:
     flags = _parser().parse_args(argv)
     if unknown := set(flags.only) - set(SUITES):
         _parser().error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(SUITES)}")
-    if flags.render:
-        publication.render(json.loads(flags.render.read_text()))
-        return 0
-    if size is None:
-        environments.leave_pandas(sys.argv[1:])
-        size = Size(pythons=environments.pythons())
+    try:
+        if flags.render:
+            publication.render(json.loads(flags.render.read_text()))
+            return 0
+        size = size or _usual(sys.argv[1:] if argv is None else argv)
+    except (OSError, ValueError, KeyError) as why:
+        _parser().error(f"{flags.render}: {why}")
+    except environments.Unreachable as why:
+        _parser().error(str(why))
     size = quick(size) if flags.quick else size
     size = replace(size, rounds=flags.rounds) if flags.rounds else size
     here = surroundings() | {"at": f"{datetime.now(UTC):%Y-%m-%d}", "quick": flags.quick}
@@ -38,6 +41,11 @@ def main(argv: list[str] | None = None, size: Size | None = None) -> int:
     missed = [each.name for each in figures if each.ok is False]
     say("\n" + ("\n".join(f"MISSED {name}" for name in missed) if missed else "Every budget that is judged holds."))
     return 1 if missed else 0
+
+
+def _usual(arguments: list[str]) -> Size:
+    environments.leave_pandas(arguments)
+    return Size(pythons=environments.pythons())
 
 
 def _parser() -> argparse.ArgumentParser:

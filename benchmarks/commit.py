@@ -63,7 +63,7 @@ def cost(builders: int, rounds: int) -> Findings:
         for name, one in _round(builders):
             costs[name].append(one)
     found.figures = {
-        f"{name}, {what}": _row(name, some, "cpu_s")[place]
+        f"{name}, {what}": float(str(_row(name, some, "cpu_s")[place]))
         for name, some in costs.items()
         for what, place in (("commit", 5), ("with the catalog", 6))
     }

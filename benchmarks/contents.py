@@ -19,7 +19,7 @@ _IDS = {table: column for table, (_, column) in LISTS.items()}
 
 def _flat(builders: str, children: str) -> dict[str, str]:
     """Readers of exports whose tables are flat, from patterns of paths in their folder."""
-    rows = {"builders": f"select *, epoch_us(created_time) as created_us from '{{folder}}/{builders}'"}  # noqa: S608
+    rows = {"builders": f"select *, epoch_us(created_time) as created_us from '{{folder}}/{builders}'"}
     return rows | {table: f"from '{{folder}}/{children.format(table)}'" for table in LISTS}
 
 
@@ -94,7 +94,7 @@ def _contents(con: duckdb.DuckDBPyConnection, tables: Mapping[str, str]) -> Cont
     rows, digests = {}, {}
     for table, query in tables.items():
         columns = _BUILDERS if table == "builders" else ", ".join((*_OWNER[:3], f"position::bigint, {_IDS[table]}"))
-        told = con.sql(f"select count(*), sum(hash({columns})::hugeint) from ({query})").fetchall()  # noqa: S608
+        told = con.sql(f"select count(*), sum(hash({columns})::hugeint) from ({query})").fetchall()
         rows[table], digests[table] = told[0]
     return Contents(rows, digests)
 

@@ -93,7 +93,7 @@ def missing(name: str, budget: Budget) -> Figure:
 
 def table(figures: Iterable[Figure]) -> str:
     """All of them in columns."""
-    return markdown(["figure", "value", "unit", "rounds", "budget", ""], [each.line() for each in figures])
+    return markdown(["figure", "value", "unit", "spread", "budget", ""], [each.line() for each in figures])
 
 
 def record(each: Figure) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 
 from benchmarks.children import Aws, Child, Hung
-from benchmarks.contents import Contents, contents, truth
+from benchmarks.contents import contents, truth
 from benchmarks.findings import say
 from benchmarks.rivals import OURS, Rival
 from benchmarks.world import REGIONS, World
@@ -91,46 +91,58 @@ class Race:
 def run(load: Load, rivals: Mapping[str, Rival], pythons: Mapping[str, Path], rounds: int, folder: Path) -> Race:
     """A first round to check and warm up, then those that count. Who loses a row is out for good, and it is said."""
     race = Race(load)
-    accounts, regions = load.world.account_ids(), list(REGIONS[: load.regions])
-    wanted = truth(load.world, accounts, regions)
-    job = {"accounts": accounts, "regions": regions, "workers": WORKERS, "pages": load.world.pages_per_scope(),
-           "world": {"items": load.items}, "tables": str(folder / OURS)}  # fmt: skip
     with Aws(load.world) as aws:
+        track = _Track(aws, load, pythons, folder)
         for n in range(rounds + 1):
-            names = [name for name in rivals if name not in race.disqualified]
-            for name in names[n % len(names) :] + names[: n % len(names)]:
-                rival = rivals[name]
-                lap = _lap(race, name, rival, aws, job | {"url": aws.url} | rival.more, pythons, wanted, folder)
-                if n and lap is not None:
-                    race.laps.setdefault(name, []).append(lap)
+            running = [name for name in rivals if name not in race.disqualified]
+            turn = n % max(1, len(running))
+            for name in running[turn:] + running[:turn]:
+                try:
+                    lap = track.lap(name, rivals[name])
+                except _Lost as lost:
+                    race.laps.pop(name, None)
+                    race.disqualified[name] = str(lost)
+                    say(f"DISQUALIFIED {rivals[name].title} ({load.name}): {lost}")
+                else:
+                    if n:
+                        race.laps.setdefault(name, []).append(lap)
     return race
 
 
-def _lap(
-    race: Race,
-    name: str,
-    rival: Rival,
-    aws: Aws,
-    job: dict[str, Any],
-    pythons: Mapping[str, Path],
-    wanted: Contents,
-    folder: Path,
-) -> Lap | None:
-    place = folder / name
-    shutil.rmtree(place, ignore_errors=True)
-    aws.change()
-    began = perf_counter()
-    try:
-        with Child(f"benchmarks.rivals.{rival.module}", python=pythons[rival.environment]) as child:
-            told = child.ask(job | {"folder": str(place)}, BOUND_S)
-            process_s = perf_counter() - began
-        served = aws.change()
-        why = contents(rival.layout, place).unlike(wanted) if rival.layout else None
-    except (Hung, duckdb.Error) as error:
-        why, told, process_s, served = f"{type(error).__name__}: {error}", {}, 0.0, aws.change()
-    if why:
-        race.laps.pop(name, None)
-        race.disqualified[name] = why
-        say(f"DISQUALIFIED {rival.title} ({race.load.name}): {why}")
-        return None
-    return Lap(process_s, told, float(served["cpu_s"]))
+class _Lost(Exception):
+    """A rival did not end, or left other rows than the page server holds."""
+
+
+class _Track:
+    """Where laps are run: one page server, and the truth about it."""
+
+    def __init__(self, aws: Aws, load: Load, pythons: Mapping[str, Path], folder: Path) -> None:
+        self._aws, self._pythons, self._folder = aws, pythons, folder
+        accounts, regions = load.world.account_ids(), list(REGIONS[: load.regions])
+        self._truth = truth(load.world, accounts, regions)
+        self._job = {
+            "url": aws.url,
+            "accounts": accounts,
+            "regions": regions,
+            "workers": WORKERS,
+            "pages": load.world.pages_per_scope(),
+            "world": {"items": load.items},
+            "tables": str(folder / OURS),  # of the lap before: what the floor of writing writes again
+        }
+
+    def lap(self, name: str, rival: Rival) -> Lap:
+        """One process, its rows checked; raises _Lost."""
+        place = self._folder / name
+        shutil.rmtree(place, ignore_errors=True)
+        self._aws.change()
+        began = perf_counter()
+        try:
+            with Child(f"benchmarks.rivals.{rival.module}", python=self._pythons[rival.environment]) as child:
+                told = child.ask({**self._job, **rival.more, "folder": str(place)}, BOUND_S)
+                process_s = perf_counter() - began
+            why = contents(rival.layout, place).unlike(self._truth) if rival.layout else None
+        except (Hung, duckdb.Error) as error:
+            raise _Lost(f"{type(error).__name__}: {error}") from error
+        if why:
+            raise _Lost(why)
+        return Lap(process_s, told, float(self._aws.change()["cpu_s"]))

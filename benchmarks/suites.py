@@ -29,8 +29,8 @@ class Size:
     rounds: int = 5
     sparse: Load = SPARSE
     dense: Load = DENSE
-    rivals: Mapping[str, Rival] = field(default_factory=lambda: RIVALS | TRANSFORMS | FLOORS)
-    scale: scale.Size = scale.FULL
+    rivals: Mapping[str, Rival] = field(default_factory=lambda: {**RIVALS, **TRANSFORMS, **FLOORS})
+    scaled: scale.Size = scale.FULL
     two_accounts: int = 500
     scopes: tuple[int, ...] = (100, 1_000, 5_000, 20_000)
     items: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
@@ -46,14 +46,14 @@ def quick(size: Size) -> Size:
     """The same machinery in three minutes."""
     return replace(
         size, rounds=1, sparse=replace(size.sparse, accounts=3), dense=replace(size.dense, accounts=2, regions=3),
-        scale=replace(scale.QUICK, accounts=10), two_accounts=10, scopes=(20, 100), items=(1_000, 5_000),
+        scaled=replace(scale.QUICK, accounts=10), two_accounts=10, scopes=(20, 100), items=(1_000, 5_000),
         committed=1_000, kept=(200, 5), asked=(200, 5), is_timed=False,
     )  # fmt: skip
 
 
 def sparse(size: Size, folder: Path) -> list[Figure]:
     """Three hundred scopes of one page each: clients and calls are what costs."""
-    raced = _raced(size, size.sparse, {n: r for n, r in size.rivals.items() if n in RIVALS | TRANSFORMS}, folder)
+    raced = _raced(size, size.sparse, {n: r for n, r in size.rivals.items() if n not in FLOORS}, folder)
     cpu = [size.sparse.scopes / value for value in raced.take(OURS, "work_cpu_s")]
     found = [*_walls(raced, size, plain=Budget(at_least=2.0)), *_transforms(raced)]
     return [*found, *_rates(raced), figure("sparse: scopes per CPU second", cpu, "1/s")] if cpu else found
@@ -168,14 +168,14 @@ def _transcribed(found: Findings) -> Findings:
 
 def at_scale(size: Size, folder: Path) -> list[Figure]:
     """20,000 scopes with latency: wall over the ideal, memory, connections, clients, sessions."""
-    proved = _transcribed(scale.prove(size.scale, folder)).figures
-    connections = 4 * size.scale.workers + size.scale.regions
+    proved = _transcribed(scale.prove(size.scaled, folder)).figures
+    connections = 4 * size.scaled.workers + size.scaled.regions
     budgets = {
         "wall/ideal": ("x", Budget(at_most=scale.RATIO_MAX), size.is_timed),
         "sweep MB": ("MB", Budget(at_most=scale.PEAK_MB_MAX), size.is_timed),
         "connections": ("", Budget(at_most=connections), True),
-        "clients": ("", Budget(at_most=size.scale.regions + scale.CLIENTS_BESIDES_REGIONS), True),
-        "AssumeRole": ("", Budget(at_most=size.scale.accounts), True),
+        "clients": ("", Budget(at_most=size.scaled.regions + scale.CLIENTS_BESIDES_REGIONS), True),
+        "AssumeRole": ("", Budget(at_most=size.scaled.accounts), True),
     }
     return [
         figure(f"scale: {name}", [float(proved[name])], unit, budget, is_judged=is_judged)

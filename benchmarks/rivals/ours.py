@@ -1,4 +1,4 @@
-"""This project. `until` in the job: `tables` (nothing is written), `files` (what a rival leaves), or `published`."""
+"""Ourselves. `until` in the job: `tables` (nothing is written), `files` (what a rival leaves), or `published`."""
 
 from pathlib import Path
 from threading import Event
