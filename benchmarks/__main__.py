@@ -25,9 +25,11 @@ def main(argv: list[str] | None = None, size: Size | None = None) -> int:
         if flags.render:
             publication.render(json.loads(flags.render.read_text()))
             return 0
+        if flags.json:
+            flags.json.touch()  # a place where nothing can be written is known now, not in twenty minutes
         size = size or _usual(sys.argv[1:] if argv is None else argv)
     except (OSError, ValueError, KeyError) as why:
-        _parser().error(f"{flags.render}: {why}")
+        _parser().error(f"{flags.render or flags.json}: {why}")
     except environments.Unreachable as why:
         _parser().error(str(why))
     size = quick(size) if flags.quick else size

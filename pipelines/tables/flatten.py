@@ -41,7 +41,7 @@ class Flattener:
         self._shape: Struct = shape_of(contract)
         self._clean_type = arrow_type(self._shape)
         self._key = [contract.item_table.column(k).source for k in contract.item_key]
-        self._quarantine = schema(operational_table("quarantine"))
+        self._schemas = {t.name: _with_hidden(t) for t in (*contract.tables, operational_table("quarantine"))}
 
     def flatten(self, pages: Sequence[tuple[int, Page]], first_item: int) -> Flat:
         """Rows of numbered tasks' pages. Items are numbered from `first_item` in the order of the pages."""
@@ -73,7 +73,7 @@ class Flattener:
         values = {c.name: _column(rows, c) for c in item_table.own}
         values["extra_json"] = pa.nulls(len(rows), pa.string()) if extra is None else extra
         keys = [values[k] for k in self._contract.item_key]
-        tables = {item_table.name: _table(item_table, origin, values)}
+        tables = {item_table.name: self._table(item_table, origin, values)}
         for child in self._contract.child_tables:
             tables[child.name] = self._child(child, rows, origin, keys)
         return tables
@@ -81,10 +81,17 @@ class Flattener:
     def _child(self, table: Table, rows: pa.Array, origin: "_Origin", keys: list[pa.Array]) -> pa.Table:
         each = table.each or ""
         elements, parents, positions = _elements(rows, each)
+        if not len(elements):  # most lists of most builders are empty: no column needs to be made
+            return self._schemas[table.name].empty_table()
         values = dict(zip(self._contract.parent_key, (k.take(parents) for k in keys), strict=True))
         values |= dict(zip((*outer_positions(each), "position"), positions, strict=True))
         values |= {c.name: _column(elements, c) for c in table.own}
-        return _table(table, origin.take(parents), values)
+        return self._table(table, origin.take(parents), values)
+
+    def _table(self, table: Table, origin: "_Origin", values: dict[str, pa.Array]) -> pa.Table:
+        wanted = self._schemas[table.name]
+        given = values | origin.columns
+        return pa.table([given[name] for name in wanted.names], schema=wanted)
 
     def _set_aside(self, items: list[Any], looked: list[Cleaned], origin: "_Origin") -> pa.Table:
         rows = [
@@ -105,7 +112,7 @@ class Flattener:
             for finding in c.findings
             if finding.level != "field"
         ]
-        return pa.Table.from_pylist(rows, self._quarantine.append(ITEM).append(TASK))
+        return pa.Table.from_pylist(rows, self._schemas["quarantine"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,20 +142,23 @@ class _Origin:
             task=spread([task for task, _ in pages], pa.int64()),
         )
 
+    @property
+    def columns(self) -> dict[str, pa.Array]:
+        """Them by the names that every table has for them."""
+        return {
+            "account_id": self.account_id,
+            "region": self.region,
+            "observed_at": self.observed_at,
+            "_item": self.item,
+            "_task": self.task,
+        }
+
     def take(self, rows: pa.Array) -> "_Origin":
         return _Origin(*(getattr(self, name).take(rows) for name in self.__slots__))
 
 
-def _table(table: Table, origin: _Origin, values: dict[str, pa.Array]) -> pa.Table:
-    wanted = schema(table).append(ITEM).append(TASK)
-    given = values | {
-        "account_id": origin.account_id,
-        "region": origin.region,
-        "observed_at": origin.observed_at,
-        "_item": origin.item,
-        "_task": origin.task,
-    }
-    return pa.table([given[name] for name in wanted.names], schema=wanted)
+def _with_hidden(table: Table) -> pa.Schema:
+    return schema(table).append(ITEM).append(TASK)
 
 
 def _column(rows: pa.Array, column: Column) -> pa.Array:

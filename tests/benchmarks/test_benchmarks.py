@@ -50,9 +50,7 @@ def test_rivals_leave_equal_rows_and_the_json_says_what_was_measured(
 
 
 @pytest.mark.slow
-def test_who_loses_rows_is_disqualified_loudly_and_its_budget_is_missed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_who_loses_rows_is_disqualified_loudly_and_its_budget_is_missed(capsys: pytest.CaptureFixture[str]) -> None:
     forgetful = replace(RIVALS["plain"], module="plain_on_clients", more={"accounts": []})
 
     ended = command.main(["--only", "sparse"], tiny(OURS, plain=forgetful))
@@ -64,7 +62,7 @@ def test_who_loses_rows_is_disqualified_loudly_and_its_budget_is_missed(
 
 
 def measured(value: float) -> Mapping[str, object]:
-    return {"it": lambda size, folder: [figure(f"of {folder.is_dir()}", [value], "x", Budget(at_most=2.0))]}
+    return {"it": lambda _, folder: [figure(f"of {folder.is_dir()}", [value], "x", Budget(at_most=2.0))]}
 
 
 @pytest.mark.parametrize(("value", "code"), [(1.9, 0), (2.1, 1)])
