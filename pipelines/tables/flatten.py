@@ -16,6 +16,7 @@ from pipelines.contracts.loader import outer_positions
 from pipelines.scope import Page
 from pipelines.tables.conform import field_of, read_if_plain
 from pipelines.tables.quarantine import Cleaned, as_json, at, clean
+from pipelines.tables.raw import RawItems
 from pipelines.tables.shape import Struct, arrow_type, shape_of
 
 ITEM = pa.field("_item", pa.int64())
@@ -45,8 +46,11 @@ class Flattener:
 
     def flatten(self, pages: Sequence[tuple[int, Page]], first_item: int) -> Flat:
         """Rows of numbered tasks' pages. Items are numbered from `first_item` in the order of the pages."""
-        items = list(chain.from_iterable(page.items for _, page in pages))
         origin = _Origin.of(pages, first_item)
+        rows = _read_raw([page.items for _, page in pages])
+        if rows is not None:
+            return Flat({**self._tables(rows, origin, None), "quarantine": self._set_aside([], [], origin)})
+        items = list(chain.from_iterable(_parsed(page.items) for _, page in pages))
         rows = read_if_plain(items, self._shape, self._key)
         if rows is not None:
             return Flat({**self._tables(rows, origin, None), "quarantine": self._set_aside([], [], origin)})
@@ -157,6 +161,16 @@ class _Origin:
         return _Origin(*(getattr(self, name).take(rows) for name in self.__slots__))
 
 
+def _read_raw(pages: Sequence[Sequence[Any]]) -> pa.StructArray | None:
+    """All items of pages that are still text, if nothing in them needs a closer look."""
+    raw = [items for items in pages if isinstance(items, RawItems)]
+    return raw[0].reader.rows(raw) if raw and len(raw) == len(pages) else None
+
+
+def _parsed(items: Sequence[Any]) -> Sequence[Any]:
+    return items.parsed() if isinstance(items, RawItems) else items
+
+
 def _with_hidden(table: Table) -> pa.Schema:
     return schema(table).append(ITEM).append(TASK)
 
@@ -209,4 +223,6 @@ def _generic(path: str) -> str:
 
 def _item_name(item: Any, key: list[str]) -> str | None:
     parts = [at(item, path) for path in key]
-    return "/".join(parts) if all(isinstance(p, str) and p for p in parts) else None
+    if not all(isinstance(p, str) and p for p in parts):
+        return None
+    return "/".join(parts).encode("utf-8", "replace").decode()  # half a surrogate pair is no text; raw_json keeps it
