@@ -58,6 +58,8 @@ class Lap:
     process_s: float
     told: Mapping[str, Any]
     server_cpu_s: float
+    calls: int = 0
+    """Pages that the server was asked for."""
 
     @property
     def cpu_s(self) -> float:
@@ -145,4 +147,5 @@ class _Track:
             raise _Lost(f"{type(error).__name__}: {error}") from error
         if why:
             raise _Lost(why)
-        return Lap(process_s, told, float(self._aws.change()["cpu_s"]))
+        served = self._aws.change()
+        return Lap(process_s, told, float(served["cpu_s"]), int(served["calls"].get("DescribeImageBuilders", 0)))

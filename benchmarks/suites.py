@@ -115,7 +115,7 @@ def _walls(raced: Race, size: Size, *, plain: Budget) -> list[Figure]:
 
 
 def _pages(raced: Race, size: Size) -> list[Figure]:
-    ours, bare = raced.take("tables", "work_cpu_s"), raced.take("fetch", "part_cpu_s")
+    ours, bare = raced.take("tables", "part_cpu_s"), raced.take("fetch", "part_cpu_s")
     if not (ours and bare):
         return []
     name = "dense: CPU per page, fetch to tables over botocore's bare fetch"
@@ -134,7 +134,9 @@ def _rates(raced: Race) -> list[Figure]:
     load, cpu = raced.load, raced.take(OURS, "work_cpu_s")
     if not cpu:
         return []
+    twice = [float(lap.calls - load.calls) for lap in raced.laps[OURS]]
     return [
+        figure(f"{load.name}: pages asked more than once", twice, "", Budget(at_most=0)),
         figure(f"{load.name}: calls per CPU second", [load.calls / value for value in cpu], "1/s"),
         figure(f"{load.name}: CPU per scope", [1000 * value / load.scopes for value in cpu], "ms"),
         figure(f"{load.name}: peak memory", raced.take(OURS, "peak_mb"), "MB"),

@@ -6,6 +6,7 @@ contract maps and every value is of its type. Whatever either of them does not t
 """
 
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from threading import Thread
 from typing import Any, overload
 
@@ -56,7 +57,10 @@ class RawItems(Sequence[Any]):
 
     def all_of(self, arns: str) -> bool:
         """Whether each item's Arn begins like this; False also where one has none."""
-        return all(arn is not None and arn.startswith(arns) for arn in self._arns)
+        try:
+            return all(map(str.startswith, self._arns, repeat(arns)))  # ty: ignore[invalid-argument-type]
+        except TypeError:
+            return False
 
 
 class RawReader:
