@@ -13,7 +13,8 @@ from time import perf_counter
 from benchmarks import environments, publication
 from benchmarks.figures import Figure, table, write
 from benchmarks.findings import environment, say, surroundings
-from benchmarks.suites import LONG, SUITES, Size, quick
+from benchmarks.sizes import Size, quick
+from benchmarks.suites import LONG, SUITES
 
 
 def main(argv: list[str] | None = None, size: Size | None = None) -> int:

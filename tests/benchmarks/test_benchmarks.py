@@ -14,7 +14,7 @@ from benchmarks.contents import Contents
 from benchmarks.figures import Budget, Figure, figure, ratio, record
 from benchmarks.race import DENSE, SPARSE
 from benchmarks.rivals import OURS, RIVALS, Rival
-from benchmarks.suites import Size, quick
+from benchmarks.sizes import Size, quick
 
 pytestmark = pytest.mark.xdist_group("proofs")
 HERE = {name: Path(sys.executable) for name in ("ours", "rivals", "cloudquery")}
