@@ -24,6 +24,9 @@ HEADLINES: Mapping[str, str] = {
 }
 """Figures that README shows, in its words: ratios, which depend on the machine least."""
 
+BUSY = 1.0
+"""A load from which on walls tell of others too, not of us alone."""
+
 Kept = dict[str, dict[str, Any]]
 
 
@@ -48,12 +51,15 @@ def _read(path: Path) -> Kept:
 
 
 def _merged(kept: Kept, told: Mapping[str, Any]) -> Kept:
-    return kept | {each["name"]: each | {"at": told["environment"]["at"]} for each in told["figures"]}
+    taken = {"at": told["environment"]["at"], "load": told["environment"]["load"][0]}
+    return kept | {each["name"]: each | taken for each in told["figures"]}
 
 
 def _headlines(kept: Kept) -> str:
     rows = [[words, *_cells(kept[name])] for name, words in HEADLINES.items() if name in kept]
-    return markdown(["", "measured", "budget"], rows)
+    busiest = max((kept[name]["load"] for name in HEADLINES if name in kept), default=0.0)
+    load = f"Others kept the machine busy meanwhile (load {busiest:.1f} at the start).\n\n" if busiest > BUSY else ""
+    return load + markdown(["", "measured", "budget"], rows)
 
 
 def _everything(kept: Kept, environment: Mapping[str, Any]) -> str:

@@ -16,9 +16,7 @@ SLOWER = Budget(at_most=1.0)
 def sparse(size: Size, folder: Path) -> list[Figure]:
     """Three hundred scopes of one page each: clients and calls are what costs."""
     raced = _raced(size, size.sparse, {n: r for n, r in size.rivals.items() if n not in FLOORS}, folder)
-    cpu = [size.sparse.scopes / value for value in raced.take(OURS, "work_cpu_s")]
-    found = [*_walls(raced, size, plain=Budget(at_least=2.0)), *_transforms(raced)]
-    return [*found, *_rates(raced), figure("sparse: scopes per CPU second", cpu, "1/s")] if cpu else found
+    return [*_walls(raced, size, plain=Budget(at_least=2.0)), *_transforms(raced), *_rates(raced)]
 
 
 def dense(size: Size, folder: Path) -> list[Figure]:
