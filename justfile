@@ -26,6 +26,14 @@ lint:
 prove *args:
     uv run python -m benchmarks.proofs {{args}}
 
+# what an export costs beside its rivals, judged by budgets; then README, docs/performance.md and pictures are rewritten
+bench file="benchmarks.json":
+    #!/usr/bin/env bash
+    set -u
+    uv run python -m benchmarks --json {{file}}
+    missed=$?
+    uv run python -m benchmarks --render {{file}} && exit $missed
+
 # rewrite what is generated: docs/tables, formatting
 generate:
     uv run appstream-export contracts render

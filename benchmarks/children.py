@@ -29,10 +29,12 @@ class Hung(Exception):
 class Child:
     """One `python -m module ...`: a line in, a line out. Leaving the `with` block ends it."""
 
-    def __init__(self, module: str, *args: str, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, module: str, *args: str, environ: Mapping[str, str] | None = None, python: str | Path = sys.executable
+    ) -> None:
         self._name = module
         self._process = subprocess.Popen(  # noqa: S603  our own modules, with arguments that we made
-            [sys.executable, "-m", module, *args],
+            [str(python), "-m", module, *args],
             cwd=ROOT,
             env=clean_environment() | dict(environ or {}),
             stdin=subprocess.PIPE,

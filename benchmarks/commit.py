@@ -76,6 +76,11 @@ def cost(builders: int, rounds: int) -> Findings:
     for _ in range(rounds):
         for name, one in _round(builders):
             costs[name].append(one)
+    found.figures = {
+        f"{name}, {what}": float(str(_row(name, some, "cpu_s")[place]))
+        for name, some in costs.items()
+        for what, place in (("commit", 5), ("with the catalog", 6))
+    }
     for clock in ("wall_s", "cpu_s"):
         found.table(
             [clock, "change rows", "alone", "commit", "publish", "commit / alone", "with publish / alone"],

@@ -29,6 +29,8 @@ from pipelines.lake.verify import verify
 from pipelines.settings import RetentionSettings
 
 POLICY = RetentionSettings(hourly_days=2, daily_days=90)
+COMMANDS = (["--help"], ["sql", "select 1"], ["query"], ["tables"], ["describe", "image_builders"], ["status"])
+READING = ("sql", "query", "status")
 NEWEST = "select state, count(*) from image_builders group by 1"
 CHANGES = (
     "select count(*), count(distinct snapshot_id), min(observed_at), max(snapshot_at), bit_xor(hash(new_value))"
@@ -58,6 +60,7 @@ def long(builders: int, snapshots: int, rounds: int, folder: Path) -> Findings:
     found.promise(_told(stores["thinned"]) == _told(stores["all"]), "changes or spans differ after thinning")
     found.promise(not verify(stores["thinned"]), "verify finds something in the thinned warehouse")
     seconds = _interleaved({name: lambda s=store: _ask(s) for name, store in stores.items()}, rounds)
+    found.figures = {name: seconds[name] / seconds["first"] for name in ("all", "thinned")}
     found.table(
         ["history", "snapshots", "files", "MB", "query ms", "over the first"],
         [
@@ -71,11 +74,14 @@ def long(builders: int, snapshots: int, rounds: int, folder: Path) -> Findings:
 def cold(warehouse: Path, rounds: int) -> Findings:
     """A command in a process of its own, beside a Python that imports duckdb and ends."""
     found = Findings(f"A command that starts cold, {rounds} rounds")
-    python, command = [sys.executable, "-c"], "from pipelines.cli import main; main()"
-    sql = [*python, command, "sql", "select 1", "--warehouse", str(warehouse)]
-    processes = {"import duckdb": [*python, "import duckdb"], 'sql "select 1"': sql}
+    python, command = [sys.executable, "-c"], "import sys; from pipelines.cli import main; sys.exit(main())"
+    processes = {"import duckdb": [*python, "import duckdb"]}
+    for words in COMMANDS:
+        asked = ["--warehouse", str(warehouse)] if words[0] in READING else []
+        processes[" ".join(words)] = [*python, command, *words, *asked]
     seconds = _interleaved({name: lambda p=process: _process(p) for name, process in processes.items()}, rounds)
     base = seconds["import duckdb"]
+    found.figures = {name: some / base for name, some in seconds.items()}
     found.table(["process", "ms", "over import duckdb"], [[n, s * 1e3, s / base] for n, s in seconds.items()])
     return found
 

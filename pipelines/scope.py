@@ -1,6 +1,7 @@
 """The values that stages exchange. Frozen, printed as users write them, and parsed back."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -82,7 +83,7 @@ class Page:
     number: int
     """0-based within the scan; a later page wins where items repeat. With another 0 the scan begins anew, and what came
     before is void."""
-    items: list[Any]
+    items: Sequence[Any]
     observed_at: datetime
 
 

@@ -88,7 +88,7 @@ class _Sweep:
         self._outcomes[outcome.task] = outcome if lands else replace(outcome, items=0)
         gatherer = self._gatherers[outcome.task.resource]
         gatherer.finish(self._number(outcome.task), lands=lands)
-        if gatherer.held_items >= SPILL_ITEMS:
+        if gatherer.ended_items >= SPILL_ITEMS:
             self._spill(outcome.task.resource, gatherer)
 
     def close(self) -> dict[Task, Outcome]:

@@ -37,7 +37,7 @@ class Script:
     def __init__(self, job: dict[str, Any]) -> None:
         self._job = job
         self._config = Config(retries={"mode": job["mode"], "total_max_attempts": job["max_attempts"]})
-        self.names: dict[str, list[str]] = {}
+        self.items: dict[tuple[str, str], list[dict[str, Any]]] = {}
         self.failed: dict[str, str] = {}
 
     def sweep(self) -> None:
@@ -55,17 +55,16 @@ class Script:
         return {ours: given[theirs] for ours, theirs in (words | {"aws_session_token": "SessionToken"}).items()}
 
     def _list(self, account: str, region: str, credentials: dict[str, str]) -> None:
-        scope = f"{account}/{region}"
         try:
-            self.names[scope] = list(self._names(region, credentials))
+            self.items[account, region] = list(self._builders(region, credentials))
         except (ClientError, BotoCoreError) as error:
-            self.failed[scope] = type(error).__name__
+            self.failed[f"{account}/{region}"] = type(error).__name__
 
-    def _names(self, region: str, credentials: dict[str, str]) -> Iterator[str]:
+    def _builders(self, region: str, credentials: dict[str, str]) -> Iterator[dict[str, Any]]:
         made = {"endpoint_url": self._job["url"], "config": self._config, "region_name": region}
         client = _session().client("appstream", **made, **credentials)
         for page in client.get_paginator("describe_image_builders").paginate():
-            yield from (builder["Name"] for builder in page["ImageBuilders"])
+            yield from page["ImageBuilders"]
         client.close()
 
 
@@ -75,7 +74,8 @@ def main() -> None:
     wall, cpu = perf_counter(), process_time()
     script.sweep()
     costs = {"sweep_s": perf_counter() - wall, "sweep_cpu_s": process_time() - cpu, "peak_mb": peak_mb()}
-    say(json.dumps(costs | {"names": script.names, "failed": script.failed}))
+    names = {f"{account}/{region}": [b["Name"] for b in found] for (account, region), found in script.items.items()}
+    say(json.dumps(costs | {"names": names, "failed": script.failed}))
 
 
 if __name__ == "__main__":

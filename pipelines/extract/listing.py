@@ -1,11 +1,9 @@
 """How one list operation is asked and what counts as a page of it: names from botocore's model, integrity from us."""
 
 import base64
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from json import JSONDecodeError
 from typing import Any, Self
 
 import botocore
@@ -17,6 +15,8 @@ from pipelines.contracts import Contract
 from pipelines.errors import SetupError
 from pipelines.extract.faults import malformed, one_line
 from pipelines.scope import Ask
+from pipelines.tables.raw import RawItems, RawReader
+from pipelines.tables.rawjson import read_json
 
 NAMES = "Names"  # AppStream's own word for "only these", in every list operation that has it
 PROTOCOL = "json"
@@ -36,6 +36,7 @@ class Listing:
     output_token: str | None
     limit_key: str | None
     takes_names: bool
+    raw: RawReader | None = None
 
     @classmethod
     def of(cls, contract: Contract, session: botocore.session.Session, *, any_protocol: bool = False) -> Self:
@@ -54,6 +55,7 @@ class Listing:
             output_token=paging.get("output_token"),
             limit_key=paging.get("limit_key"),
             takes_names=NAMES in inputs,
+            raw=RawReader.of(contract, paging.get("output_token")),
         )
 
     def check(self, ask: Ask) -> None:
@@ -78,11 +80,21 @@ class Listing:
         """The JSON of a complete and well-formed page; raises Retriable (malformed) for every other 2xx."""
         body, headers = response["body"], response["headers"]
         why = _damage(response["status_code"], body, headers.get("Content-Length"))
-        root = None if why else _json(body)
+        root = None if why else read_json(body)
         why = why or (self._misses_items(root) if root is not None else f"the answer is not JSON: {_start(body)}")
         if why or not isinstance(root, dict):
             raise malformed(self.operation, why or "the answer is no object", headers.get("x-amzn-RequestId"))
         return root
+
+    def read_whole(self, response: Mapping[str, Any]) -> dict[str, Any]:
+        """The same, its items left unread where the page is as usual: for who takes them all."""
+        body, headers = response["body"], response["headers"]
+        why = _damage(response["status_code"], body, headers.get("Content-Length"))
+        head = None if why or self.raw is None else self.raw.head(body)
+        if head is None:
+            return self.read(response)
+        items, token = head
+        return {self.items[0]: items} | ({self.output_token: token} if self.output_token else {})
 
     def accept(self, parsed: Mapping[str, Any]) -> dict[str, Any]:
         """What botocore's parser made of a 2xx, in JSON's own values; raises Retriable where it is no page.
@@ -96,7 +108,7 @@ class Listing:
             raise malformed(self.operation, why, about.get("RequestId"))
         return {name: as_json(value) for name, value in parsed.items() if name != "ResponseMetadata"}
 
-    def items_of(self, root: Mapping[str, Any]) -> list[Any]:
+    def items_of(self, root: Mapping[str, Any]) -> list[Any] | RawItems:
         """The item list of a page that `read` let pass."""
         return dig(root, self.items)
 
@@ -169,27 +181,6 @@ def _damage(status_code: int, body: bytes, length: str | None) -> str | None:
     if length is not None and str(length) != str(len(body)):
         return f"the answer broke off: {len(body)} of {length} bytes"
     return None if body.strip() else "the answer is empty"
-
-
-def _json(body: bytes) -> object | None:
-    """Parsed JSON, None for what is none. Odd values (NaN, a number of 5,000 digits) come as text and kill nothing."""
-    try:
-        return _loads(body, int)
-    except (JSONDecodeError, UnicodeDecodeError, RecursionError):
-        return None
-
-
-def _loads(body: bytes, whole: Callable[[str], Any]) -> object:
-    try:
-        return json.loads(body, parse_constant=str, parse_int=whole)
-    except (JSONDecodeError, UnicodeDecodeError):
-        raise
-    except ValueError:  # Python refuses integers of more than 4,300 digits
-        return _loads(body, _whole)
-
-
-def _whole(digits: str) -> int | str:
-    return int(digits) if len(digits) < 100 else digits
 
 
 def _start(body: bytes) -> str:

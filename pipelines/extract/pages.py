@@ -17,6 +17,7 @@ from pipelines.extract.patience import Patience
 from pipelines.extract.regions import partition_of
 from pipelines.extract.sessions import Sessions
 from pipelines.scope import Ask, Outcome, Page, Status, Task
+from pipelines.tables.raw import RawItems
 
 PAGES_MAX = 10_000  # 10,000 pages of 50 is far beyond the largest quota we know of
 EMPTY_PAGES_MAX = 50  # AWS may send empty pages with a token; 50 in a row are a fault
@@ -87,7 +88,8 @@ class Scan:
         self.attempted_at = self.attempted_at or datetime.now(UTC)
         used = self._sessions.credentials(self.task.scope.account_id)
         listing = self._listing
-        call = Call(used, tries_max=self.patience.tries_left, read=listing.read, accept=listing.accept)
+        read = listing.read_whole if self._takes_all else listing.read
+        call = Call(used, tries_max=self.patience.tries_left, read=read, accept=listing.accept)
         try:
             root = self._call(call)
             token = listing.token_of(root)
@@ -157,7 +159,7 @@ class Scan:
         self.patience = Patience(self.patience.max_attempts)
         self._rewind()
 
-    def _take(self, items: list[Any], token: str | None) -> Page:
+    def _take(self, items: Sequence[Any], token: str | None) -> Page:
         self._check_bounds(items, token)
         check_arns(items, self._listing, self.task)
         kept = self._choose(items, token)
@@ -171,7 +173,7 @@ class Scan:
         self.patience = Patience(self.patience.max_attempts)
         return page
 
-    def _check_bounds(self, items: list[Any], token: str | None) -> None:
+    def _check_bounds(self, items: Sequence[Any], token: str | None) -> None:
         self._empty = 0 if items else self._empty + 1
         if token is not None and token in self._seen:
             self._stop_asking(f"page loop: AWS gave the token of page {self._seen[token] + 1} for the second time")
@@ -186,8 +188,15 @@ class Scan:
         operation = self._listing.operation
         raise ScopeError("malformed", f"{operation}: {why} (page {self._pages + 1})", code="PageLoop")
 
-    def _choose(self, items: list[Any], token: str | None) -> list[Any]:
+    @property
+    def _takes_all(self) -> bool:
+        """Whatever the next page holds."""
+        return not self._wanted and self._ask.max_items is None and not self._skip
+
+    def _choose(self, items: Sequence[Any], token: str | None) -> Sequence[Any]:
         """The items that are wanted, up to max_items; remembers where a cut scan goes on."""
+        if self._takes_all:
+            return items
         if not self._wanted and self._ask.max_items is None:
             return items[self._skip :]
         places = [n for n in range(self._skip, len(items)) if self._is_wanted(items[n])]
@@ -236,6 +245,8 @@ def check_arns(items: Sequence[Any], listing: Listing, task: Task) -> None:
         return
     scope = task.scope
     ours = f"arn:{partition_of(scope.region)}:{listing.service}:{scope.region}:{scope.account_id}:"
+    if isinstance(items, RawItems) and items.all_of(ours):
+        return
     for item in items:
         arn = dig(item, listing.arn)
         if isinstance(arn, str) and not arn.startswith(ours) and _is_foreign(arn, ours):

@@ -23,8 +23,13 @@ def read_if_plain(items: list[Any], shape: Struct, key: list[str]) -> pa.StructA
         rows = pa.array(items)
     except (pa.ArrowException, OverflowError, UnicodeEncodeError):
         return None
+    return rows if is_plain(rows, shape, key) else None
+
+
+def is_plain(rows: pa.Array, shape: Struct, key: list[str]) -> bool:
+    """Whether all values are as the contract says, and each item has its key."""
     plain = isinstance(rows, pa.StructArray) and rows.null_count == 0 and _fits(rows, shape)
-    return rows if plain and all(_is_key(rows, path) for path in key) else None
+    return plain and all(_is_key(rows, path) for path in key)
 
 
 def field_of(rows: pa.Array, step: str) -> pa.Array:

@@ -16,6 +16,7 @@ from pipelines.contracts.loader import outer_positions
 from pipelines.scope import Page
 from pipelines.tables.conform import field_of, read_if_plain
 from pipelines.tables.quarantine import Cleaned, as_json, at, clean
+from pipelines.tables.raw import RawItems
 from pipelines.tables.shape import Struct, arrow_type, shape_of
 
 ITEM = pa.field("_item", pa.int64())
@@ -41,12 +42,15 @@ class Flattener:
         self._shape: Struct = shape_of(contract)
         self._clean_type = arrow_type(self._shape)
         self._key = [contract.item_table.column(k).source for k in contract.item_key]
-        self._quarantine = schema(operational_table("quarantine"))
+        self._schemas = {t.name: _with_hidden(t) for t in (*contract.tables, operational_table("quarantine"))}
 
     def flatten(self, pages: Sequence[tuple[int, Page]], first_item: int) -> Flat:
         """Rows of numbered tasks' pages. Items are numbered from `first_item` in the order of the pages."""
-        items = list(chain.from_iterable(page.items for _, page in pages))
         origin = _Origin.of(pages, first_item)
+        rows = _read_raw([page.items for _, page in pages])
+        if rows is not None:
+            return Flat({**self._tables(rows, origin, None), "quarantine": self._set_aside([], [], origin)})
+        items = list(chain.from_iterable(_parsed(page.items) for _, page in pages))
         rows = read_if_plain(items, self._shape, self._key)
         if rows is not None:
             return Flat({**self._tables(rows, origin, None), "quarantine": self._set_aside([], [], origin)})
@@ -73,7 +77,7 @@ class Flattener:
         values = {c.name: _column(rows, c) for c in item_table.own}
         values["extra_json"] = pa.nulls(len(rows), pa.string()) if extra is None else extra
         keys = [values[k] for k in self._contract.item_key]
-        tables = {item_table.name: _table(item_table, origin, values)}
+        tables = {item_table.name: self._table(item_table, origin, values)}
         for child in self._contract.child_tables:
             tables[child.name] = self._child(child, rows, origin, keys)
         return tables
@@ -81,10 +85,17 @@ class Flattener:
     def _child(self, table: Table, rows: pa.Array, origin: "_Origin", keys: list[pa.Array]) -> pa.Table:
         each = table.each or ""
         elements, parents, positions = _elements(rows, each)
+        if not len(elements):  # most lists of most builders are empty: no column needs to be made
+            return self._schemas[table.name].empty_table()
         values = dict(zip(self._contract.parent_key, (k.take(parents) for k in keys), strict=True))
         values |= dict(zip((*outer_positions(each), "position"), positions, strict=True))
         values |= {c.name: _column(elements, c) for c in table.own}
-        return _table(table, origin.take(parents), values)
+        return self._table(table, origin.take(parents), values)
+
+    def _table(self, table: Table, origin: "_Origin", values: dict[str, pa.Array]) -> pa.Table:
+        wanted = self._schemas[table.name]
+        given = values | origin.columns
+        return pa.table([given[name] for name in wanted.names], schema=wanted)
 
     def _set_aside(self, items: list[Any], looked: list[Cleaned], origin: "_Origin") -> pa.Table:
         rows = [
@@ -105,7 +116,7 @@ class Flattener:
             for finding in c.findings
             if finding.level != "field"
         ]
-        return pa.Table.from_pylist(rows, self._quarantine.append(ITEM).append(TASK))
+        return pa.Table.from_pylist(rows, self._schemas["quarantine"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,20 +146,33 @@ class _Origin:
             task=spread([task for task, _ in pages], pa.int64()),
         )
 
+    @property
+    def columns(self) -> dict[str, pa.Array]:
+        """Them by the names that every table has for them."""
+        return {
+            "account_id": self.account_id,
+            "region": self.region,
+            "observed_at": self.observed_at,
+            "_item": self.item,
+            "_task": self.task,
+        }
+
     def take(self, rows: pa.Array) -> "_Origin":
         return _Origin(*(getattr(self, name).take(rows) for name in self.__slots__))
 
 
-def _table(table: Table, origin: _Origin, values: dict[str, pa.Array]) -> pa.Table:
-    wanted = schema(table).append(ITEM).append(TASK)
-    given = values | {
-        "account_id": origin.account_id,
-        "region": origin.region,
-        "observed_at": origin.observed_at,
-        "_item": origin.item,
-        "_task": origin.task,
-    }
-    return pa.table([given[name] for name in wanted.names], schema=wanted)
+def _read_raw(pages: Sequence[Sequence[Any]]) -> pa.StructArray | None:
+    """All items of pages that are still text, if nothing in them needs a closer look."""
+    raw = [items for items in pages if isinstance(items, RawItems)]
+    return raw[0].reader.rows(raw) if raw and len(raw) == len(pages) else None
+
+
+def _parsed(items: Sequence[Any]) -> Sequence[Any]:
+    return items.parsed() if isinstance(items, RawItems) else items
+
+
+def _with_hidden(table: Table) -> pa.Schema:
+    return schema(table).append(ITEM).append(TASK)
 
 
 def _column(rows: pa.Array, column: Column) -> pa.Array:
@@ -199,4 +223,6 @@ def _generic(path: str) -> str:
 
 def _item_name(item: Any, key: list[str]) -> str | None:
     parts = [at(item, path) for path in key]
-    return "/".join(parts) if all(isinstance(p, str) and p for p in parts) else None
+    if not all(isinstance(p, str) and p for p in parts):
+        return None
+    return "/".join(parts).encode("utf-8", "replace").decode()  # half a surrogate pair is no text; raw_json keeps it

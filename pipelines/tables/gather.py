@@ -52,16 +52,19 @@ class Gatherer:
         self._batch_items = self._items = 0
         self._held: dict[str, list[pa.Table]] = {name: [] for name in self._tables}
         self._unknown: list[tuple[int, str, str]] = []
+        self._open_items: Counter[int] = Counter()
         self._ended: dict[int, bool] = {}
+        self._ended_items = 0
 
     @property
-    def held_items(self) -> int:
-        """Items taken in and not yet released."""
-        return self._batch_items + sum(t.num_rows for t in self._held[self._contract.name])
+    def ended_items(self) -> int:
+        """Items of ended tasks that are not yet released; those of open tasks cannot be."""
+        return self._ended_items
 
     def add(self, task: int, page: Page) -> None:
         """Take one page in; pages of a task come in AWS's order, since of repeated items the later wins."""
         self._batch.append((task, page))
+        self._open_items[task] += len(page.items)
         self._batch_items += len(page.items)
         if self._batch_items >= BATCH_ITEMS or len(self._batch) >= BATCH_PAGES:
             self._flatten()
@@ -69,6 +72,7 @@ class Gatherer:
     def finish(self, task: int, *, lands: bool) -> None:
         """No more pages of this task follow; its rows are to land, or to be forgotten."""
         self._ended[task] = lands
+        self._ended_items += self._open_items.pop(task, 0)
 
     def release(self) -> Gathered:
         """Hand over the rows of all tasks that have ended since the last release; open tasks stay."""
@@ -82,7 +86,7 @@ class Gatherer:
             self._held[name] = [held.filter(pc.invert(pc.is_in(held["_task"], ended)))]
         gathered = self._settle(landed, landing.to_pylist())
         self._unknown = [u for u in self._unknown if u[0] not in self._ended]
-        self._ended = {}
+        self._ended, self._ended_items = {}, 0
         return gathered
 
     def _flatten(self) -> None:

@@ -131,6 +131,20 @@ def test_scopes_are_interleaved_over_regions(wire: Wire, asking: Asking) -> None
     assert max(Counter(regions[:16]).values()) <= 8, regions[:16]
 
 
+def test_no_page_is_asked_twice(wire: Wire, asking: Asking) -> None:
+    asking.ids, asking.regions = [f"{n:012}" for n in range(1, 7)], [EU, US]
+    for account in asking.ids:
+        for region in asking.regions:
+            wire.script(f"{account}/{region}", page("a", token="1"), page("b"))
+
+    asking.run()
+
+    asked = Counter(
+        (call.account_id, call.region, call.params.get("NextToken")) for call in wire.asked("DescribeImageBuilders")
+    )
+    assert (len(asked), set(asked.values())) == (24, {1})
+
+
 def test_clients_are_one_per_region_and_one_for_sts(
     wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:

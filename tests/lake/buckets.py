@@ -81,10 +81,10 @@ class Wire:
 
             def handle_one_request(self) -> None:
                 self.close_connection = True
-                self.raw_requestline = self.rfile.readline(65537)
-                if self.raw_requestline and self.parse_request():
-                    self.close_connection = False
-                    with suppress(ConnectionError):  # whoever asked was killed meanwhile
+                with suppress(ConnectionError):  # whoever asked was killed meanwhile
+                    self.raw_requestline = self.rfile.readline(65537)
+                    if self.raw_requestline and self.parse_request():
+                        self.close_connection = False
                         wire.pass_on(self, port)
 
             def log_message(self, *_: Any) -> None:

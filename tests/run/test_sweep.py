@@ -1,13 +1,15 @@
 """What a sweep does to the process that it runs in."""
 
 import gc
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping
 
+import pyarrow as pa
 import pytest
 
 from pipelines.contracts import load_all
 from pipelines.scope import Outcome, Page, Watch
-from pipelines.sweep import GARBAGE_OBJECTS, sweep
+from pipelines.sweep import GARBAGE_OBJECTS, SPILL_ITEMS, sweep
+from tests.factories import image_builder, outcome, page, task
 
 
 def test_garbage_is_looked_for_more_rarely_only_while_a_sweep_goes_on() -> None:
@@ -22,3 +24,21 @@ def test_garbage_is_looked_for_more_rarely_only_while_a_sweep_goes_on() -> None:
         sweep(answers(), load_all(), lambda _: None, known={}, watch=Watch())
 
     assert (meanwhile, gc.get_threshold()) == ([GARBAGE_OBJECTS], usual)
+
+
+def test_scopes_that_are_all_under_way_end_in_few_files_not_in_one_each() -> None:
+    scopes = [task(f"{n:012}/eu-west-1") for n in range(16)]
+    items = [image_builder(str(n)) for n in range(SPILL_ITEMS // 10)]
+    written: list[int] = []
+
+    def write(tables: Mapping[str, pa.Table]) -> None:
+        if "image_builders" in tables:
+            written.append(tables["image_builders"].num_rows)
+
+    def answers() -> Iterator[Page | Outcome]:
+        yield from (page(*items, of=scope) for scope in scopes)
+        yield from (outcome(scope, items=len(items)) for scope in scopes)
+
+    sweep(answers(), load_all(), write, known={}, watch=Watch())
+
+    assert (len(written), sum(written)) == (2, len(scopes) * len(items))

@@ -1,0 +1,125 @@
+"""Races between exports, and the figures that come of them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks import race
+from benchmarks.figures import Budget, Figure, figure, missing, ratio
+from benchmarks.findings import markdown, say
+from benchmarks.race import Load, Race
+from benchmarks.rivals import FLOORS, OURS, RIVALS, TRANSFORMS, Rival
+from benchmarks.sizes import Size
+
+SLOWER = Budget(at_most=1.0)
+
+
+def sparse(size: Size, folder: Path) -> list[Figure]:
+    """Three hundred scopes of one page each: clients and calls are what costs."""
+    raced = _raced(size, size.sparse, {n: r for n, r in size.rivals.items() if n not in FLOORS}, folder)
+    return [*_walls(raced, size, plain=Budget(at_least=2.0)), *_transforms(raced), *_rates(raced)]
+
+
+def dense(size: Size, folder: Path) -> list[Figure]:
+    """Fifty thousand items in full pages: reading them is what costs."""
+    raced = _raced(size, size.dense, {n: r for n, r in size.rivals.items() if n not in TRANSFORMS}, folder)
+    found = _walls(raced, size, plain=Budget(at_least=1.8))
+    ours, rival = raced.take(OURS, "peak_mb"), raced.take("duckdb", "peak_mb")
+    name, budget = "dense: peak memory over the DuckDB script's", Budget(at_most=0.7)
+    if ours and rival:
+        found.append(ratio(name, ours, rival, budget, is_judged=size.is_timed))
+    elif "duckdb" in size.rivals:
+        found.append(missing(name, budget))
+    return [*found, *_pages(raced, size), *_rates(raced), *_stages(raced)]
+
+
+def _raced(size: Size, load: Load, rivals: Mapping[str, Rival], folder: Path) -> Race:
+    say(f"\n## Race, {load}; {race.WORKERS} threads each, {size.rounds} rounds")
+    raced = race.run(load, rivals, size.pythons, size.rounds, folder)
+    say(f"\n{_board(raced, rivals)}")
+    return raced
+
+
+def _board(raced: Race, rivals: Mapping[str, Rival]) -> str:
+    rows = []
+    for name, rival in rivals.items():
+        if name in raced.disqualified:
+            rows.append([rival.title, *["-"] * 6, f"DISQUALIFIED: {raced.disqualified[name].splitlines()[0]}"])
+            continue
+        what = ("process_s", "cpu_s", "imports_cpu_s", "peak_mb")
+        wall, cpu, imports, peak = (figure("", raced.take(name, each)).value for each in what)
+        numbers = [f"{wall:.2f}", f"{cpu:.2f}", f"{cpu - imports:.2f}", f"{peak:.0f}"]
+        pandas = " (pandas imported)" if any(raced.take(name, "has_pandas")) else ""
+        share = f"{raced.server_share(name):.0%}"
+        rows.append([rival.title, *numbers, share, "equal" if rival.layout else "-", rival.leaves_out + pandas])
+    header = ["who", "wall s", "CPU s", "without imports", "peak MB", "page server", "rows", "leaves out"]
+    return markdown(header, rows)
+
+
+def _walls(raced: Race, size: Size, *, plain: Budget) -> list[Figure]:
+    """Walls of whole processes over ours; of the DuckDB script's, ours over its own."""
+    budgets = {"plain": plain, "dlt": Budget(at_least=2.5)}
+    load, found, ours = raced.load.name, list[Figure](), raced.take(OURS, "process_s")
+    for name, rival in size.rivals.items():
+        if name == OURS or name not in RIVALS:
+            continue
+        theirs, title = raced.take(name, "process_s"), f"{load}: wall, {rival.title} / ours"
+        if name == "duckdb":
+            theirs, ours_, title, budget = ours, theirs, f"{load}: wall, ours / {rival.title}", SLOWER
+        else:
+            ours_, budget = ours, budgets.get(name)
+        if theirs and ours_:
+            cpu = raced.take(name, "cpu_s"), raced.take(OURS, "cpu_s")
+            found.append(ratio(title, theirs, ours_, budget, is_judged=size.is_timed))
+            found.append(ratio(f"{load}: CPU, {rival.title} / ours", *cpu))
+        elif budget:
+            found.append(missing(title, budget))
+    return found
+
+
+def _pages(raced: Race, size: Size) -> list[Figure]:
+    ours, bare = raced.take("tables", "part_cpu_s"), raced.take("fetch", "part_cpu_s")
+    if not (ours and bare):
+        return []
+    name = "dense: CPU per page, fetch to tables over botocore's bare fetch"
+    floors = [
+        figure(f"dense: CPU per page, {FLOORS[floor].title}", _per(raced, floor), "ms") for floor in ("fetch", "parse")
+    ]
+    written = figure("dense: CPU of Parquet alone", raced.take("write", "part_cpu_s"), "s")
+    return [ratio(name, ours, bare, Budget(at_most=1.8), is_judged=size.is_timed), *floors, written]
+
+
+def _per(raced: Race, floor: str) -> list[float]:
+    return [1000 * value / raced.load.calls for value in raced.take(floor, "part_cpu_s")]
+
+
+def _rates(raced: Race) -> list[Figure]:
+    load, cpu = raced.load, raced.take(OURS, "work_cpu_s")
+    if not cpu:
+        return []
+    twice = [float(lap.calls - load.calls) for lap in raced.laps[OURS]]
+    return [
+        figure(f"{load.name}: pages asked more than once", twice, "", Budget(at_most=0)),
+        figure(f"{load.name}: calls per CPU second", [load.calls / value for value in cpu], "1/s"),
+        figure(f"{load.name}: CPU per scope", [1000 * value / load.scopes for value in cpu], "ms"),
+        figure(f"{load.name}: peak memory", raced.take(OURS, "peak_mb"), "MB"),
+    ]
+
+
+def _transforms(raced: Race) -> list[Figure]:
+    ours, theirs = raced.take("transform", "part_cpu_s"), raced.take("cloudquery", "part_cpu_s")
+    return [ratio("sparse: CPU of the transform, CloudQuery's SDK / ours", theirs, ours)] if ours and theirs else []
+
+
+def _stages(raced: Race) -> list[Figure]:
+    """A whole run by its stages, and when the first row could be seen."""
+    laps = raced.laps.get("ours_published", [])
+    stages = ("sweep", "commit", "catalog", "checks", "feeds", "report")
+    if not laps:
+        return []
+    found = [
+        figure(f"dense: CPU of a whole run's {stage}", [lap.told["stages"][f"{stage}_cpu_s"] for lap in laps], "s")
+        for stage in stages
+    ]
+    after = ("checks_s", "feeds_s", "report_s")
+    seen = [lap.process_s - sum(lap.told["stages"][stage] for stage in after) for lap in laps]
+    return [*found, figure("dense: from process start to the first row in a view", seen, "s")]

@@ -1,0 +1,54 @@
+"""Ourselves. `until` in the job: `tables` (nothing is written), `files` (what a rival leaves), or `published`."""
+
+from pathlib import Path
+from threading import Event
+from time import process_time
+from typing import Any
+
+from benchmarks.exporter import export
+from benchmarks.rivals.job import Job, work
+from benchmarks.warehouse import by_role, settings_of
+from pipelines.contracts import load_all
+from pipelines.contracts.contract import all_tables
+from pipelines.contracts.model import known_values
+from pipelines.extract import extract, plan
+from pipelines.lake import layout
+from pipelines.lake.draft import Draft
+from pipelines.lake.store import open_store
+from pipelines.scope import Ask, Watch
+from pipelines.settings import Settings, from_mapping
+from pipelines.sweep import sweep
+
+
+def act(job: Job) -> dict[str, Any]:
+    """As much of a run as is asked for; of a whole one, what each stage cost."""
+    accounts = [by_role(account) for account in job["accounts"]]
+    mapping = settings_of(job["url"], accounts, job["regions"], workers=job["workers"])
+    if job["until"] == "published":
+        told = export(mapping, job["folder"], {})
+        assert told["exit_code"] == 0, told  # noqa: S101
+        return {"stages": told}
+    settings = from_mapping(mapping, Path(job["folder"]) / "appstream-export.toml")
+    return {"part_cpu_s": _sweep(settings, has_files=job["until"] == "files")}
+
+
+def _sweep(settings: Settings, *, has_files: bool) -> float:
+    """CPU seconds from the first call to the last row; clients and sessions are made meanwhile."""
+    contracts = load_all()
+    planned = plan(settings, contracts)
+    accounts = {account.id: account for account in planned.accounts}
+    draft = Draft(open_store(settings.warehouse, create=True), all_tables(contracts), layout.new_snapshot_id())
+    began = process_time()
+    answers = extract(
+        planned.tasks, {c.name: c for c in contracts}, accounts, settings, Ask(), run_id="ours", stop=Event()
+    )
+    enums = {c.name: known_values(c) for c in contracts}
+    write = draft.write if has_files else (lambda _: None)
+    outcomes = sweep(answers, contracts, write, known=enums, watch=Watch())
+    used = process_time() - began
+    assert all(outcome.status == "ok" for outcome in outcomes.values()), outcomes  # noqa: S101
+    return used
+
+
+if __name__ == "__main__":
+    work(act)

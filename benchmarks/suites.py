@@ -1,0 +1,147 @@
+"""What `python -m benchmarks` measures, part by part: each gives figures, and prints more than those as it goes."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from benchmarks import commit, history, questions, races
+from benchmarks.children import Aws, Exporter, told
+from benchmarks.figures import Budget, Figure, figure, ratio
+from benchmarks.findings import Findings, say
+from benchmarks.proofs import scale
+from benchmarks.sizes import Size
+from benchmarks.warehouse import by_role, settings_of
+from benchmarks.world import REGIONS, World
+
+BOUND_S = 900.0
+WORKERS = 32
+
+
+def _transcribed(found: Findings) -> Findings:
+    say(f"\n{found}")
+    return found
+
+
+def at_scale(size: Size, folder: Path) -> list[Figure]:
+    """20,000 scopes with latency: wall over the ideal, memory, connections, clients, sessions."""
+    proved = _transcribed(scale.prove(size.scaled, folder)).figures
+    connections = 4 * size.scaled.workers + size.scaled.regions
+    budgets = {
+        "wall/ideal": ("x", Budget(at_most=scale.RATIO_MAX), size.is_timed),
+        "sweep MB": ("MB", Budget(at_most=scale.PEAK_MB_MAX), size.is_timed),
+        "connections": ("", Budget(at_most=connections), True),
+        "clients": ("", Budget(at_most=size.scaled.regions + scale.CLIENTS_BESIDES_REGIONS), True),
+        "AssumeRole": ("", Budget(at_most=size.scaled.accounts), True),
+    }
+    return [
+        figure(f"scale: {name}", [float(proved[name])], unit, budget, is_judged=is_judged)
+        for name, (unit, budget, is_judged) in budgets.items()
+    ]
+
+
+def two_processes(size: Size, folder: Path) -> list[Figure]:
+    """The same scopes in one process and halved between two; kept only if it gave 1.4."""
+    rounds = min(2, size.rounds)
+    accounts = World(accounts=size.two_accounts).account_ids()
+    shares = {"one": [accounts], "two": [accounts[::2], accounts[1::2]]}
+    walls: dict[str, list[float]] = {name: [] for name in shares}
+    with Aws(World(accounts=size.two_accounts, latency_ms=(30.0, 80.0))) as aws:
+        for n in range(rounds):
+            for name, halves in shares.items():
+                places = [folder / f"{name}-{n}-{half}" for half in range(len(halves))]
+                with ThreadPoolExecutor() as pool:
+                    walls[name].append(max(pool.map(lambda a, p: _swept(aws.url, a, p)["sweep_s"], halves, places)))
+    return [ratio("scale: sweep of one process / of two that share its scopes", walls["one"], walls["two"])]
+
+
+def _swept(url: str, accounts: list[str], folder: Path, regions: int = 20) -> dict[str, Any]:
+    settings = settings_of(url, [by_role(a) for a in accounts], REGIONS[:regions], workers=WORKERS)
+    with Exporter() as exporter:
+        return exporter.run(settings, folder, BOUND_S, publish=False)
+
+
+def growth(size: Size, folder: Path) -> list[Figure]:
+    """Sweeps of more and more scopes, without latency."""
+    found: list[Figure] = []
+    for scopes in size.scopes:
+        world = World(accounts=scopes // 20)
+        with Aws(world) as aws:
+            export = _swept(aws.url, world.account_ids(), folder / str(scopes))
+        found += [
+            figure(f"growth: sweep of {scopes:,} scopes, wall", [export["sweep_s"]], "s"),
+            figure(f"growth: sweep of {scopes:,} scopes, CPU", [export["sweep_cpu_s"]], "s"),
+            figure(f"growth: sweep of {scopes:,} scopes, peak memory", [export["sweep_peak_mb"]], "MB"),
+        ]
+    return found
+
+
+def memory(size: Size, _: Path) -> list[Figure]:
+    """Two sweeps and commits of more and more items, a process for each size."""
+    found, peaks = list[Figure](), dict[int, float]()
+    for items in size.items:
+        peak, swept, _changes, seconds = map(float, told("benchmarks.commit", "--peak", str(items)).split())
+        peaks[items] = peak
+        found += [
+            figure(f"growth: {items:,} items, peak memory", [peak], "MB"),
+            figure(f"growth: {items:,} items, peak memory of the sweep", [swept], "MB"),
+            figure(f"growth: {items:,} items, two snapshots", [seconds], "s"),
+        ]
+    few, many = size.items[-3] if len(size.items) > 2 else size.items[0], size.items[-1]
+    name, budget = f"peak memory at {many:,} items over that at {few:,}", Budget(at_most=1.5)
+    return [*found, figure(name, [peaks[many] / peaks[few]], "x", budget, is_judged=size.is_timed)]
+
+
+def committing(size: Size, _: Path) -> list[Figure]:
+    """A commit over writing the same Parquet files alone."""
+    rounds = min(3, size.rounds)
+    costs = _transcribed(commit.cost(size.committed, rounds)).figures
+    return [
+        figure(f"commit over writing the same files, CPU: {name}", [float(value)], "x",
+               Budget(at_most=2.0) if name.endswith("catalog") else None, is_judged=size.is_timed)
+        for name, value in costs.items()
+    ]  # fmt: skip
+
+
+def kept(size: Size, folder: Path) -> list[Figure]:
+    """A query after a long history over the same after one snapshot, and commands that start cold."""
+    builders, snapshots = size.kept
+    after = _transcribed(history.long(builders, snapshots, 2 * size.rounds + 1, folder)).figures
+    cold = _transcribed(history.cold(folder / "all", size.rounds)).figures
+    name, budget = f"query of a view after {snapshots} snapshots over the same after 1", Budget(at_most=1.5)
+    found = [figure(name, [float(after["all"])], "x", budget, is_judged=size.is_timed)]
+    for command, value in cold.items():
+        judged = Budget(at_most=2.0) if command == "sql select 1" else None
+        if command != "import duckdb":
+            title = f"cold start of `{command}` over bare `import duckdb`"
+            found.append(figure(title, [float(value)], "x", judged, is_judged=size.is_timed))
+    return found
+
+
+def asked(size: Size, folder: Path) -> list[Figure]:
+    """Every question, mart and check after a long history of many builders."""
+    builders, snapshots = size.asked
+    questions.build(str(folder), builders, snapshots)
+    found = []
+    for told_ in (questions.opening(str(folder)), *questions.answers(str(folder))):
+        _transcribed(told_)
+        rows = told_.tables[0].rows
+        slowest = max(rows, key=lambda row: float(str(row[-1])))
+        title = f"{builders:,} builders x {snapshots} snapshots, {told_.title}: slowest, {slowest[0]}"
+        found.append(figure(title, [float(str(slowest[-1]))], "s"))
+    return found
+
+
+SUITES: Mapping[str, Callable[[Size, Path], list[Figure]]] = {
+    "sparse": races.sparse,
+    "dense": races.dense,
+    "scale": at_scale,
+    "processes": two_processes,
+    "growth": growth,
+    "memory": memory,
+    "commit": committing,
+    "history": kept,
+    "questions": asked,
+}
+LONG = ("questions",)
+"""Only when they are named: they take longer than all others."""

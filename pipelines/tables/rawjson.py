@@ -1,0 +1,37 @@
+"""JSON as AWS sends it, odd values included."""
+
+import json
+from collections.abc import Callable
+from json import JSONDecodeError
+from typing import Any
+
+import msgspec
+
+
+def read_json(body: bytes) -> object | None:
+    """Parsed JSON, None for what is none. Odd values (NaN, a number of 5,000 digits) come as text and kill nothing."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return read_odd_json(body)
+
+
+def read_odd_json(body: bytes) -> object | None:
+    """The same, half as quick, and its word counts: it also reads what is odd."""
+    try:
+        return _loads(body, int)
+    except (JSONDecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _loads(body: bytes, whole: Callable[[str], Any]) -> object:
+    try:
+        return json.loads(body, parse_constant=str, parse_int=whole)
+    except (JSONDecodeError, UnicodeDecodeError):
+        raise
+    except ValueError:  # Python refuses integers of more than 4,300 digits
+        return _loads(body, _whole)
+
+
+def _whole(digits: str) -> int | str:
+    return int(digits) if len(digits) < 100 else digits

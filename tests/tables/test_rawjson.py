@@ -1,0 +1,55 @@
+"""The quick reader of raw answers and the lenient one give the same, whatever bytes come."""
+
+import json
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pipelines.tables.rawjson import read_json, read_odd_json
+
+NUMBERS = [
+    "-0",
+    "-0.0",
+    "1e5",
+    "1E400",
+    "01",
+    "1.",
+    ".5",
+    "+1",
+    "NaN",
+    "-Infinity",
+    "Inf",
+    "9" * 19,
+    "9" * 150,
+    "0.1e-400",
+]
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["\\ud800", "\x00", "é"])
+)
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> bytes:
+    """JSON, with numbers as Python would not write them, and perhaps broken in one place."""
+    text = json.dumps(
+        {"ImageBuilders": draw(st.lists(VALUES, max_size=3)), "Odd": "<odd>"}, ensure_ascii=draw(st.booleans())
+    )
+    body = text.replace('"<odd>"', draw(st.sampled_from(NUMBERS))).encode("utf-8", "surrogatepass")
+    place = draw(st.integers(0, len(body)))
+    return (
+        body[:place]
+        + draw(st.sampled_from([b"", b"\\", b"\x00", b"\xff", b"\n", b",", b'"', b"}", b"0"]))
+        + body[place:]
+    )
+
+
+@given(bodies())
+@example(b'\xef\xbb\xbf{"ImageBuilders": []}')
+@example('{"ImageBuilders": []}'.encode("utf-16"))
+@example(b'{"ImageBuilders": [{"Name": "a", "Name": "b"}]}')
+@example(b'{"ImageBuilders": []} {}')
+@example(b'{"ImageBuilders": [%s]}' % (b"9" * 5000))
+@example(b"[" * 100_000)
+def test_what_the_quick_reader_reads_the_lenient_one_reads_alike(body: bytes) -> None:
+    assert repr(read_json(body)) == repr(read_odd_json(body))
