@@ -78,14 +78,25 @@ def snapshot_asset(
 
 
 def _run(context: dg.AssetExecutionContext, config: SnapshotConfig) -> tuple[Settings, RunResult]:
-    """Re-executions share the root run's id, so that they ask only what failed there."""
-    root = context.run.root_run_id or context.run.run_id
     attempt = f"{context.run.run_id}.{context.retry_number}"
     settings = loaded()
+    run_id = intent(context.run, context.instance)
+    watch = LoggingWatch(context.log)
     with plainly():
-        return settings, run(
-            settings, load_all(), config.request, run_id=root, attempt_id=attempt, watch=LoggingWatch(context.log)
-        )
+        return settings, run(settings, load_all(), config.request, run_id=run_id, attempt_id=attempt, watch=watch)
+
+
+def intent(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
+    """Id of the run that was asked first: a re-execution from failure goes on in it, one of all steps begins anew.
+
+    All steps is what a run that the webserver launches does if it names none.
+    """
+    while run.parent_run_id and run.step_keys_to_execute is not None:
+        parent = instance.get_run_by_id(run.parent_run_id)
+        if parent is None:
+            return run.parent_run_id
+        run = parent
+    return run.run_id
 
 
 def _made(assets: Sequence[Shown], result: RunResult) -> Iterator[Shown]:
@@ -109,12 +120,15 @@ def _figures(
         uri = f"{settings.warehouse}/tables/{name}"
         size = sum(file.bytes for file in table.files)
         found[dg.AssetKey(name)] = {"dagster/row_count": table.rows, "dagster/uri": uri, "size_bytes": size}
-    for name, rows in (result.published.rows if result.published else {}).items():
-        found[dg.AssetKey([FEEDS, name])] = {"dagster/row_count": rows}
+    if fed := result.published:
+        for name, rows in fed.rows.items():
+            uri = f"{fed.place}/{fed.current.feeds[name]}"
+            found[dg.AssetKey([FEEDS, name])] = {"dagster/row_count": rows, "dagster/uri": uri}
     for name, states in _states(result, contracts, settings).items():
         found[dg.AssetKey(name)] |= {"running": states.get("RUNNING", 0), "states": states}
     found[dg.AssetKey("scope_runs")] |= _costs(result, seconds)
-    found[dg.AssetKey("report")] = {"page": dg.MetadataValue.path(f"{settings.warehouse}/{PAGE}")}
+    page = f"{settings.warehouse}/{PAGE}"
+    found[dg.AssetKey("report")] = {"page": dg.MetadataValue.path(page), "dagster/uri": page}
     return found
 
 
