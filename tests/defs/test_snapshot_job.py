@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -51,6 +52,8 @@ def test_a_clean_run_makes_everything_passes_its_checks_and_tells_numbers(
     assert numbers(instance, "image_builder_subnets")["dagster/row_count"] == 2
     feed = numbers(instance, "feeds/image_builders")
     assert feed["dagster/row_count"] == 2
+    assert Path(str(feed["dagster/uri"])).is_file()
+    assert numbers(instance, "image_builder_overview")["dagster/row_count"] == 2
     assert feed["dagster/column_lineage"].deps_by_column["name"] == [dg.TableColumnDep("image_builders", "name")]
 
 
