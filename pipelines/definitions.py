@@ -14,9 +14,11 @@ def defs() -> dg.Definitions:
     """Everything that Dagster shows; rendered from contracts, SQL headers and feeds, with the settings' own words."""
     settings, contracts = described(), load_all()
     assets = specs.shown(contracts, settings)
-    made = snapshot_asset(contracts, assets, settings, automation.freshness(settings))
+    ours = [asset for asset in assets if not specs.is_left(asset, settings)]
+    made = snapshot_asset(contracts, ours, settings, automation.freshness(settings))
+    left = [specs.spec(asset, settings) for asset in assets if asset not in ours]
     return dg.Definitions(
-        assets=[made, *specs.dashboard(settings, (asset for asset in assets if asset.group == specs.FEEDS))],
+        assets=[made, *left, *specs.dashboard(settings, (asset for asset in assets if asset.group == specs.FEEDS))],
         jobs=[
             dg.define_asset_job(
                 "snapshot",

@@ -60,6 +60,7 @@ class Secret(str):
 
 
 _LENGTH = r"\d{1,6}[mhd]"
+_INTERVAL = r"(?!0+[mhd])" + _LENGTH  # what is due every 0 minutes is late for ever
 
 
 class AccountSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -148,7 +149,7 @@ class LakeSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     guard_percent: Annotated[int, Meta(ge=1, le=100)] = 50
     file_mode: Literal["0600", "0640", "0644", "0660", "0664"] = "0600"
     catalog_root: str | None = None
-    expected_every: Annotated[str, Meta(pattern=f"^{_LENGTH}$")] | None = None
+    expected_every: Annotated[str, Meta(pattern=f"^{_INTERVAL}$")] | None = None
     retention: RetentionSettings = RetentionSettings()
     s3: S3Settings = S3Settings()
 

@@ -1,5 +1,6 @@
 """All that a run makes as one multi_asset whose step is `run()`: it lands together, as it is committed."""
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -7,11 +8,12 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from pipelines.contracts import Contract, load_all
+from pipelines.contracts import Contract, load_all, sqlfiles
 from pipelines.defs.checks import NAMED_MAX, check_results, check_specs, coverage_result
 from pipelines.defs.resources import loaded, plainly
 from pipelines.defs.specs import EXPORT, FEEDS, MARTS, REPORT, TABLES, Shown, lineage, spec
 from pipelines.defs.watch import LoggingWatch
+from pipelines.errors import ExportError
 from pipelines.lake import catalog
 from pipelines.lake.layout import REPORT as PAGE
 from pipelines.run import Request, RunResult, run
@@ -64,7 +66,7 @@ def snapshot_asset(
         began = time.monotonic()
         read, result = _run(context, config)
         seconds = round(time.monotonic() - began, 3)
-        for key, told in materialized(result, assets, columns, contracts, read, seconds):
+        for key, told in materialized(result, assets, columns, contracts, read, seconds, context.log):
             yield dg.MaterializeResult(asset_key=key, metadata=told)
         yield from check_results(result, assets)
         if not result.is_covered:
@@ -74,14 +76,25 @@ def snapshot_asset(
 
 
 def _run(context: dg.AssetExecutionContext, config: SnapshotConfig) -> tuple[Settings, RunResult]:
-    """Re-executions share the root run's id, so that they ask only what failed there."""
-    root = context.run.root_run_id or context.run.run_id
     attempt = f"{context.run.run_id}.{context.retry_number}"
     settings = loaded()
+    run_id = intent(context.run, context.instance)
+    watch = LoggingWatch(context.log)
     with plainly():
-        return settings, run(
-            settings, load_all(), config.request, run_id=root, attempt_id=attempt, watch=LoggingWatch(context.log)
-        )
+        return settings, run(settings, load_all(), config.request, run_id=run_id, attempt_id=attempt, watch=watch)
+
+
+def intent(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
+    """Id of the run that was asked first: a re-execution from failure goes on in it, one of all steps begins anew.
+
+    All steps is what a run that the webserver launches does if it names none.
+    """
+    while run.parent_run_id and run.step_keys_to_execute is not None:
+        parent = instance.get_run_by_id(run.parent_run_id)
+        if parent is None:
+            return run.parent_run_id
+        run = parent
+    return run.run_id
 
 
 def materialized(
@@ -91,9 +104,10 @@ def materialized(
     contracts: Sequence[Contract],
     settings: Settings,
     seconds: float,
+    log: logging.Logger,
 ) -> Iterator[tuple[dg.AssetKey, dict[str, Any]]]:
     """Each asset that the run made, and what is told of it."""
-    figures = _figures(result, contracts, settings, seconds)
+    figures = _figures(result, contracts, settings, seconds, log)
     for asset in _made(assets, result):
         told = {"snapshot_id": result.manifest.snapshot_id, **figures.get(asset.key, {})}
         if asset.key in columns:
@@ -114,7 +128,7 @@ def _made(assets: Sequence[Shown], result: RunResult) -> Iterator[Shown]:
 
 
 def _figures(
-    result: RunResult, contracts: Sequence[Contract], settings: Settings, seconds: float
+    result: RunResult, contracts: Sequence[Contract], settings: Settings, seconds: float, log: logging.Logger
 ) -> dict[dg.AssetKey, dict[str, Any]]:
     """Numbers worth a plot, by asset."""
     found: dict[dg.AssetKey, dict[str, Any]] = {}
@@ -122,25 +136,40 @@ def _figures(
         uri = f"{settings.warehouse}/tables/{name}"
         size = sum(file.bytes for file in table.files)
         found[dg.AssetKey(name)] = {"dagster/row_count": table.rows, "dagster/uri": uri, "size_bytes": size}
-    for name, rows in (result.published.rows if result.published else {}).items():
-        found[dg.AssetKey([FEEDS, name])] = {"dagster/row_count": rows}
-    for name, states in _states(result, contracts, settings).items():
-        found[dg.AssetKey(name)] |= {"running": states.get("RUNNING", 0), "states": states}
+    if fed := result.published:
+        for name, rows in fed.rows.items():
+            uri = f"{fed.place}/{fed.current.feeds[name]}"
+            found[dg.AssetKey([FEEDS, name])] = {"dagster/row_count": rows, "dagster/uri": uri}
+    states, marts = _counted(result, contracts, settings, log)
+    for name, counts in states.items():
+        found[dg.AssetKey(name)] |= {"running": counts.get("RUNNING", 0), "states": counts}
+    for name, rows in marts.items():
+        found[dg.AssetKey(name)] = {"dagster/row_count": rows}
     found[dg.AssetKey("scope_runs")] |= _costs(result, seconds)
-    found[dg.AssetKey("report")] = {"page": dg.MetadataValue.path(f"{settings.warehouse}/{PAGE}")}
+    page = f"{settings.warehouse}/{PAGE}"
+    found[dg.AssetKey("report")] = {"page": dg.MetadataValue.path(page), "dagster/uri": page}
     return found
 
 
-def _states(result: RunResult, contracts: Sequence[Contract], settings: Settings) -> Mapping[str, Mapping[str, int]]:
-    """How many items are in which state, by table, where items have one."""
+def _counted(
+    result: RunResult, contracts: Sequence[Contract], settings: Settings, log: logging.Logger
+) -> tuple[Mapping[str, Mapping[str, int]], Mapping[str, int]]:
+    """How many items are in which state, by table, where items have one; and the rows of each mart."""
+    if result.catalog_problem or result.checks_problem:
+        return {}, {}
     with_state = [c.item_table.name for c in contracts if "state" in {column.name for column in c.item_table.columns}]
-    if result.catalog_problem or result.checks_problem or not with_state:
-        return {}
-    with plainly(), catalog.connect(settings.warehouse, s3=settings.s3) as con:
-        counted = {name: catalog.query(con, _COUNT.format(name)).to_pylist() for name in with_state}
-    return {name: {row["state"]: row["items"] for row in rows} for name, rows in counted.items()}
+    marts = ", ".join(_ROWS.format(file.name) for file in sqlfiles.views())
+    try:
+        with catalog.connect(settings.warehouse, s3=settings.s3) as con:
+            states = {name: catalog.query(con, _COUNT.format(name)).to_pylist() for name in with_state}
+            rows = catalog.query(con, f"select {marts}").to_pylist()[0]
+    except (ExportError, OSError) as error:  # the snapshot stands, and its checks are still to be told
+        log.warning(f"rows and states could not be counted: {error}")
+        return {}, {}
+    return {name: {row["state"]: row["items"] for row in found} for name, found in states.items()}, rows
 
 
+_ROWS = "(select count(*) from {0}) as {0}"
 _COUNT = "select coalesce(state, 'unknown') as state, count(*) as items from {} group by all order by all"
 
 

@@ -3,7 +3,9 @@
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from datetime import timedelta
+from http.client import HTTPException
 
 import dagster as dg
 
@@ -73,7 +75,8 @@ def _told(context: dg.RunFailureSensorContext) -> dict[str, object]:
     """What the webhook gets: `text` is what chats show, the rest is for programs."""
     run = context.dagster_run
     errors = [event.step_failure_data.error for event in context.get_step_failure_events()]
-    why = next((error.message.strip() for error in errors if error), context.failure_event.message or "")
+    failed = next((error.message.strip() for error in errors if error), context.failure_event.message or "")
+    why = " ".join(_red_checks(context)) or failed
     return {
         "text": f"{run.job_name} is red: {why}",
         "job": run.job_name,
@@ -83,18 +86,27 @@ def _told(context: dg.RunFailureSensorContext) -> dict[str, object]:
     }
 
 
+def _red_checks(context: dg.RunFailureSensorContext) -> Iterator[str]:
+    """What the checks that turned the run red say; Dagster's own error names them, and not what they found."""
+    entries = context.instance.all_logs(context.dagster_run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    for entry in entries:
+        check = entry.asset_check_evaluation
+        if check and check.blocking and not check.passed and check.severity is dg.AssetCheckSeverity.ERROR:
+            yield f"{check.check_name}: {check.description}"
+
+
 def _post(url: str, told: dict[str, object]) -> None:
     """Raises BadSettings without the URL in it, for whoever knows that may post."""
     if not url.startswith(("https://", "http://")):
         raise BadSettings("[dagster] alert_webhook: it is not like https://hooks.example.com/...")
-    request = urllib.request.Request(  # noqa: S310  the scheme was looked at
-        url, json.dumps(told).encode(), {"Content-Type": "application/json"}, method="POST"
-    )
     try:
+        request = urllib.request.Request(  # noqa: S310  the scheme was looked at
+            url, json.dumps(told).encode(), {"Content-Type": "application/json"}, method="POST"
+        )
         with urllib.request.urlopen(request, timeout=POST_TIMEOUT_S):  # noqa: S310
             pass
     except urllib.error.HTTPError as error:
         error.close()
         raise BadSettings(f"[dagster] alert_webhook: it answered {error.code}; correct its URL") from None
-    except OSError as error:
+    except (OSError, HTTPException, ValueError) as error:  # whose messages quote parts of the address
         raise BadSettings(f"[dagster] alert_webhook: it could not be reached: {type(error).__name__}") from None

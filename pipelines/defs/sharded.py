@@ -13,7 +13,7 @@ import dagster as dg
 from pydantic import Field
 
 from pipelines.contracts import Contract, load_all
-from pipelines.defs.assets import MENDED, POOL, SnapshotConfig, materialized
+from pipelines.defs.assets import MENDED, POOL, SnapshotConfig, intent, materialized
 from pipelines.defs.checks import check_results, coverage_result
 from pipelines.defs.resources import loaded, plainly
 from pipelines.defs.specs import Shown, lineage
@@ -119,7 +119,7 @@ def plan(context: dg.OpExecutionContext, config: ShardedConfig) -> Iterator[dg.O
             load_all(),
             config.request,
             config.shards or settings.dagster.shards,
-            run_id=context.run.root_run_id or context.run.run_id,
+            run_id=intent(context.run, context.instance),
             attempt_id=_attempt(context),
             watch=LoggingWatch(context.log),
             stop=Event(),
@@ -156,7 +156,7 @@ def _commit(contracts: Sequence[Contract], assets: Sequence[Shown]) -> dg.OpDefi
         with plainly():
             result = _result(context, settings, prepared, swept)
         seconds = round((result.manifest.committed_at - result.manifest.started_at).total_seconds(), 3)
-        for key, told in materialized(result, assets, columns, contracts, settings, seconds):
+        for key, told in materialized(result, assets, columns, contracts, settings, seconds, context.log):
             yield dg.AssetMaterialization(key, metadata=told)
         for check in check_results(result, assets):
             yield _evaluation(check)

@@ -84,6 +84,11 @@ def spec(asset: Shown, settings: Settings, freshness: dg.FreshnessPolicy | None 
     )
 
 
+def is_left(asset: Shown, settings: Settings) -> bool:
+    """Whether runs leave it as it is, since publishing it is another job's affair: then it is outside Dagster."""
+    return not {FEEDS: settings.feeds.publish, REPORT: settings.feeds.report}.get(asset.group, True)
+
+
 def dashboard(settings: Settings, feeds: Iterable[Shown]) -> Iterator[dg.AssetSpec]:
     """The dashboard that the settings name: outside Dagster, behind the feeds."""
     url = settings.dagster.dashboard_url

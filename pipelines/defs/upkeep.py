@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 from pydantic import Field
@@ -16,7 +17,7 @@ from pipelines.lake.verify import verify
 PROBLEMS_MAX = 50
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 KEPT_MIN = 10
-"""Finished runs of each job that stay however old: the newest materializations of every asset are theirs."""
+"""Finished runs of each job that stay however old, besides those that made what is the newest of an asset."""
 
 
 class UpkeepConfig(dg.Config):
@@ -28,7 +29,9 @@ class UpkeepConfig(dg.Config):
 class PruneConfig(dg.Config):
     """Which runs go; each takes its events and log lines with it."""
 
-    keep_days: int | None = Field(default=None, description="Runs younger than this stay; default: keep_runs_days.")
+    keep_days: int | None = Field(
+        default=None, ge=0, le=36_500, description="Runs younger than this stay; default: keep_runs_days."
+    )
 
 
 @dg.op(pool=POOL, out=dg.Out(dg.Nothing), description="Lets go of snapshots that the retention does not keep.")
@@ -101,16 +104,30 @@ def prune(context: dg.OpExecutionContext, config: PruneConfig) -> None:
     before = datetime.now(UTC) - timedelta(days=days)
     old = context.instance.get_run_records(dg.RunsFilter(statuses=FINISHED, created_before=before))
     jobs = {record.dagster_run.job_name for record in old}
-    stay = {run.run_id for job in jobs for run in _newest(context.instance, job)}
+    stay = {run.run_id for job in jobs for run in _newest(context.instance, job)} | _makers(context.instance)
     gone = [run_id for record in old if (run_id := record.dagster_run.run_id) not in stay]
     for run_id in gone:
-        context.instance.delete_run(run_id)
+        _delete(context.instance, run_id)
     context.log.info(f"{len(gone)} runs from before {before:%Y-%m-%d} deleted")
     context.add_output_metadata({"deleted": len(gone)})
 
 
 def _newest(instance: dg.DagsterInstance, job: str) -> Sequence[dg.DagsterRun]:
     return instance.get_runs(dg.RunsFilter(job_name=job, statuses=FINISHED), limit=KEPT_MIN)
+
+
+def _makers(instance: dg.DagsterInstance) -> set[str]:
+    """Runs to which the newest materialization of an asset belongs: without them it would look as if never made."""
+    newest = (record.asset_entry.last_materialization_record for record in instance.get_asset_records())
+    return {made.run_id for made in newest if made}
+
+
+def _delete(instance: dg.DagsterInstance, run_id: str) -> None:
+    """With what Dagster leaves on the disk: captured output, and in SQLite the file that held the run's events."""
+    instance.delete_run(run_id)
+    instance.compute_log_manager.delete_logs(prefix=[run_id])
+    if path_of := getattr(instance.event_log_storage, "path_for_shard", None):
+        Path(path_of(run_id)).unlink(missing_ok=True)
 
 
 @dg.job(

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from pipelines.definitions import defs
 from pipelines.defs import automation
 from pipelines.errors import BadSettings
-from pipelines.settings import LakeSettings, Settings
+from pipelines.settings import LakeSettings, Settings, from_mapping
 from tests.defs.exports import as_toml, execute
 from tests.export import Export
 
@@ -73,8 +74,24 @@ def test_a_schedule_asks_once_for_each_time() -> None:
 
 def test_a_missed_snapshot_warns_and_two_fail() -> None:
     policy = automation.freshness(Settings(lake=LakeSettings(expected_every="1h")))
+    with pytest.raises(BadSettings, match="expected_every"):
+        from_mapping({"lake": {"expected_every": "0h"}}, Path("appstream-export.toml"))
 
     assert policy == dg.FreshnessPolicy.time_window(timedelta(minutes=150), timedelta(minutes=90))
+
+
+def test_what_is_posted_of_a_run_with_failed_scopes_names_them(
+    configured: Export, instance: dg.DagsterInstance, receiver: Receiver
+) -> None:
+    configured.aws.fail("111122223333/eu-west-1", "deny")
+    file = configured.folder / "appstream-export.toml"
+    file.write_text(as_toml(configured, f'[dagster]\nalert_webhook = "{receiver.url}"\n'))
+    automation.alert(Settings())(of_red_run(instance))
+    (told,) = receiver.got
+
+    assert told["text"].startswith(
+        "snapshot is red: coverage: 1 of 4 asked scopes failed, such as 111122223333/eu-west-1 (denied)"
+    )
 
 
 def test_a_red_run_is_posted_and_the_address_stays_secret(
@@ -94,7 +111,14 @@ def test_a_red_run_is_posted_and_the_address_stays_secret(
     monkeypatch.setenv("HOOK", "file:///secret-word")
     with pytest.raises(BadSettings) as strange:
         sensor(context)
+    odd = []
+    for address in ("https://hooks.example.com/secret-word and more", "https://[secret-word/", "http://a:secret-word/"):
+        monkeypatch.setenv("HOOK", address)
+        with pytest.raises(BadSettings) as refusal:
+            sensor(context)
+        odd.append(f"{refusal.value!r} {refusal.value.__suppress_context__}")
 
+    assert "secret-word" not in str(odd)
     assert isinstance(unset, dg.SkipReason)
     (told, _) = receiver.got
     assert told["text"].startswith("snapshot is red: ")

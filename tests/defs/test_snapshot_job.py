@@ -3,12 +3,16 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from pipelines.contracts import load_all
 from pipelines.contracts.contract import all_tables
+from pipelines.definitions import defs
 from pipelines.defs import specs
+from pipelines.defs.assets import intent
 from pipelines.settings import Settings
 from tests.defs.exports import checks, execute, materialized
 from tests.defs.jobs import retried_job
@@ -48,6 +52,8 @@ def test_a_clean_run_makes_everything_passes_its_checks_and_tells_numbers(
     assert numbers(instance, "image_builder_subnets")["dagster/row_count"] == 2
     feed = numbers(instance, "feeds/image_builders")
     assert feed["dagster/row_count"] == 2
+    assert Path(str(feed["dagster/uri"])).is_file()
+    assert numbers(instance, "image_builder_overview")["dagster/row_count"] == 2
     assert feed["dagster/column_lineage"].deps_by_column["name"] == [dg.TableColumnDep("image_builders", "name")]
 
 
@@ -74,6 +80,42 @@ def test_a_failed_scope_turns_the_run_red_after_everything_landed_and_a_reexecut
         assert green.success
     assert configured.calls() == [SICK]
     assert configured.sql("select name, is_stale from image_builders") == [("a", False)]
+
+
+@pytest.mark.parametrize(
+    ("steps", "parent", "begins"),
+    [(None, None, "c"), (None, "b", "c"), (["snapshot_tables"], "b", "a"), (["snapshot_tables"], "pruned", "pruned")],
+    ids=["first", "all steps", "from failure", "from a failure that is gone"],
+)
+def test_reexecutions_from_failure_go_on_in_the_run_that_was_asked_first_and_others_begin_anew(
+    steps: list[str] | None, parent: str | None, begins: str
+) -> None:
+    one = ["snapshot_tables"]
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_run(dg.DagsterRun("snapshot", run_id="a"))
+        instance.add_run(
+            dg.DagsterRun("snapshot", run_id="b", parent_run_id="a", root_run_id="a", step_keys_to_execute=one)
+        )
+        run = dg.DagsterRun(
+            "snapshot", run_id="c", parent_run_id=parent, root_run_id=parent and "a", step_keys_to_execute=steps
+        )
+
+        assert intent(run, instance) == begins
+
+
+def test_what_another_job_publishes_is_neither_made_nor_vouched_for(
+    configured: Export, instance: dg.DagsterInstance
+) -> None:
+    file = configured.folder / "appstream-export.toml"
+    file.write_text(file.read_text() + "[feeds]\npublish = false\nreport = false\n")
+    ours = defs()
+    result = ours.resolve_job_def("snapshot").execute_in_process(instance=instance)
+    made = {e.asset_key.to_user_string() for e in result.all_events if e.is_step_materialization and e.asset_key}
+    graph = ours.resolve_asset_graph()
+
+    assert made == ALL - FEEDS - {"report"}
+    assert {"feeds_are_published", "report_is_written"}.isdisjoint(key.name for key in graph.asset_check_keys)
+    assert not graph.get(specs.feed_key("image_builders")).is_materializable
 
 
 def test_the_launchpad_limits_who_is_asked_and_the_rest_stays(configured: Export, instance: dg.DagsterInstance) -> None:

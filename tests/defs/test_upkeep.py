@@ -43,14 +43,28 @@ def test_maintenance_without_a_warehouse_says_what_comes_first(
     assert not Path(configured.warehouse).exists()
 
 
+@dg.asset
+def rare() -> None:
+    """What was last made long ago."""
+
+
 @pytest.mark.usefixtures("configured")
-def test_old_runs_go_with_their_events_and_the_newest_of_each_job_stay(instance: dg.DagsterInstance) -> None:
-    job = prune_job()
+def test_old_runs_go_with_all_that_is_kept_of_them_and_the_newest_of_each_job_and_asset_stay(
+    instance: dg.DagsterInstance, home: Path
+) -> None:
+    job, config = prune_job(), {"ops": {"prune": {"config": {"keep_days": 0}}}}
+    made = dg.materialize([rare], instance=instance)
+    failed = {f"failed-{n}" for n in range(KEPT_MIN)}
+    for run_id in failed:
+        name, status = made.job_def.name, dg.DagsterRunStatus.FAILURE
+        instance.add_run(dg.DagsterRun(name, run_id=run_id, status=status))
     ids = [job.execute_in_process(instance=instance).run_id for _ in range(KEPT_MIN + 3)]
-    config = {"ops": {"prune": {"config": {"keep_days": 0}}}}
+    instance.add_run(dg.DagsterRun(job.name, run_id="under way", status=dg.DagsterRunStatus.STARTED))
     last = job.execute_in_process(instance=instance, run_config=config).run_id
     left = {run.run_id for run in instance.get_runs()}
+    files = {file.stem for file in (home / "history" / "runs").glob("*-*.db")}
 
-    assert left == {*ids[3:], last}
-    assert not instance.all_logs(ids[0])
+    assert left == {made.run_id, *failed, *ids[3:], "under way", last}
+    assert files <= left, "SQLite keeps a file for each run"
+    assert not {folder.name for folder in (home / "storage").iterdir()} - left
     assert instance.all_logs(ids[3])
