@@ -105,8 +105,8 @@ def test_each_worker_has_one_client_and_drops_it_with_its_scope(
     made: list[CompatibleClients] = []
     held: list[int] = []
 
-    def kept(settings: Settings, operations: list[str], stop: Any) -> CompatibleClients:
-        made.append(CompatibleClients(settings, operations, stop))
+    def kept(settings: Settings, operations: list[str], stop: Any, sharers: int) -> CompatibleClients:
+        made.append(CompatibleClients(settings, operations, stop, sharers=sharers))
         return made[-1]
 
     def answer(_: Seen) -> Reply:

@@ -150,8 +150,8 @@ def test_clients_are_one_per_region_and_one_for_sts(
 ) -> None:
     made: list[schedule.Clients] = []
 
-    def counted(settings: Settings, operations: list[str], stop: threading.Event) -> schedule.Clients:
-        made.append(schedule.Clients(settings, operations, stop))
+    def counted(settings: Settings, operations: list[str], stop: threading.Event, sharers: int) -> schedule.Clients:
+        made.append(schedule.Clients(settings, operations, stop, sharers=sharers))
         return made[-1]
 
     monkeypatch.setattr(schedule, "clients_for", counted)

@@ -35,7 +35,7 @@ TOLD: Mapping[str, Mapping[str, str]] = {
 TITLES = "query", "name"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """The warehouse of a demo that opened on a Friday morning, and ended on Monday."""
     del worker_id
