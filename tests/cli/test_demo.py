@@ -133,6 +133,7 @@ def test_a_demo_whose_emulator_is_down_says_how_to_start_it(demo: Demo, cli: Com
     assert files(demo[0]) == before
 
 
+@pytest.mark.slow
 def test_emulate_brings_the_demos_aws_back(demo: Demo, tmp_path: Path, cli: Command) -> None:
     folder = tmp_path / "d"
     shutil.copytree(demo[0], folder)

@@ -163,6 +163,7 @@ def test_a_run_that_commits_nothing_fails_with_one_line(configured: Export, inst
         assert "no scope answered and no earlier snapshot exists" in str(failure.event_specific_data)
 
 
+@pytest.mark.slow
 def test_the_headless_command_works_with_the_configuration_named_in_the_environment(configured: Export) -> None:
     configured.aws.put(SICK, image_builder("a"))
     command = [sys.executable, "-m", "dagster", "job", "execute", "-m", "pipelines.definitions", "-j", "snapshot"]
