@@ -1,6 +1,7 @@
-"""Damage of each kind to each kind of committed file, one at a time: verify names the file that was damaged."""
+"""Damage of each kind to each kind of committed or published file, one at a time: verify names what was damaged."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -10,16 +11,25 @@ import pyarrow.parquet as pq
 
 from benchmarks.findings import Findings
 from benchmarks.proofs.lake_places import BUCKET, FOLDER, opened
+from pipelines import feeds
+from pipelines.errors import ExportError
+from pipelines.feeds import report
+from pipelines.feeds.shelf import CURRENT, DATABASE, PACKAGE
+from pipelines.feeds.shelf import FOLDER as FOLDER_OF_FEEDS
+from pipelines.feeds.verify import verify as verify_feeds
 from pipelines.lake import layout
+from pipelines.lake.catalog import connect, query
 from pipelines.lake.manifest import history
 from pipelines.lake.store import Store
 from pipelines.lake.verify import verify
 from pipelines.scope import Status
+from pipelines.settings import Settings
 from tests.lake.lakes import A, B, C, Lake
 from tests.lake.model import Item, answer
 from tests.lake.told import Told
 
 _GONE = C.partition("/")[0]
+_GENERATIONS = f"{layout.FEEDS}/generations/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +49,7 @@ QUICK = Size(flips=((FOLDER, 2), (BUCKET, 0)), per_kind=1)
 
 def prove(size: Size, folder: Path) -> Findings:
     """A table by place and kind of file; whatever was done to a file, verify must say so."""
-    found = Findings(f"Flips: every kind of committed file, seed {size.seed}")
+    found = Findings(f"Flips: every kind of committed and published file, seed {size.seed}")
     header = ["place", "kind of file", "tables", "files", "bits flipped", "cut", "swapped", "deleted", "not found"]
     lines: list[list[object]] = []
     for where, flips in size.flips:
@@ -72,7 +82,10 @@ def _warehouse(lake: Lake) -> Lake:
     told.thin()
     told.commit(answer(A, {"a": Item("LAST")}, minute=lake.minute + 1), planned=[A, B])
     lake.publish()
-    if problems := verify(lake.store):
+    feeds.publish(lake.store, lake.contracts)
+    with closing(connect(str(lake.store.root), s3=lake.s3)) as con:
+        report.publish(lake.store, lambda sql: query(con, sql), Settings())
+    if problems := [*verify(lake.store), *verify_feeds(lake.store)]:
         raise AssertionError(problems)
     return lake
 
@@ -92,7 +105,7 @@ class _Damages:
                 for what, damaged in self._damages(path, files):
                     counts[what] += 1
                     counts["missed"] += not self._is_found(path, what, damaged)
-            tables = {path.split("/")[1] for path in files} if kind != "manifest" else ()
+            tables = {path.split("/")[1] for path in files if path.startswith(f"{layout.TABLES}/")}
             yield [self._where, kind, len(tables), len(files), *counts.values()]
 
     def _chosen(self, per_kind: int) -> Mapping[str, list[str]]:
@@ -106,7 +119,18 @@ class _Damages:
             groups.setdefault((kind, path.split("/")[1]), []).append(path)
         for (kind, _), paths in sorted(groups.items()):
             found.setdefault(kind, []).extend(self._dice.sample(paths, min(per_kind, len(paths))))
-        return found
+        return found | self._published(per_kind)
+
+    def _published(self, per_kind: int) -> dict[str, list[str]]:
+        """Report, catalog (a bucket has none), and what readers of feeds open."""
+        store = self._lake.store
+        generation = sorted(stored.path for stored in store.files() if stored.path.startswith(_GENERATIONS))
+        feed = self._dice.sample([path for path in generation if path.endswith(".parquet")], per_kind)
+        package = [path for path in generation if path.endswith(PACKAGE)]
+        pointer, database = (f"{FOLDER_OF_FEEDS}/{name}" for name in (CURRENT, DATABASE))
+        found = {"report": [layout.REPORT], "feed": feed, "feeds' description": package}
+        found |= {"feeds' pointer": [pointer], "feeds' database": [database]}
+        return found | ({"catalog": [layout.CATALOG]} if store.keeps_catalog else {})
 
     def _damages(self, path: str, others: list[str]) -> Iterator[tuple[str, bytes | None]]:
         """What is put in place of the file, or None for nothing at all."""
@@ -121,15 +145,27 @@ class _Damages:
             if (foreign := self._lake.store.read_bytes(other)) != content:
                 yield "swap", foreign
                 break
-        yield "delete", None
+        if path not in (layout.REPORT, layout.CATALOG):  # these may be missing: they are made anew
+            yield "delete", None
 
     def _is_found(self, path: str, what: str, damaged: bytes | None) -> bool:
         store = self._lake.store
         whole = store.read_bytes(path)
         _put(store, path, damaged)
-        named = {problem.path for problem in verify(store) if not problem.is_note}
+        named = _named(store, path)
         _put(store, path, whole)
         return self._found.promise(path in named, f"{self._where}: {what} of {path}: only {named} named") == "kept"
+
+
+def _named(store: Store, path: str) -> set[str]:
+    """The files that are called damaged, or missing."""
+    if not path.startswith(layout.FEEDS):
+        return {problem.path for problem in verify(store) if not problem.is_note}
+    try:
+        told = verify_feeds(store)
+    except ExportError as error:  # without its pointer nobody finds a feed, and is told so
+        told = [f"{path}: {error}"]
+    return {path for line in told if any(name in line for name in path.split("/")[-2:])}
 
 
 def _structure(path: str, content: bytes) -> list[int]:

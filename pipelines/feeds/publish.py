@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -31,6 +32,7 @@ from pipelines.lake import checks, outlet
 from pipelines.lake.checks import CheckResult
 from pipelines.lake.manifest import FileEntry, head
 from pipelines.lake.outlet import Outlet
+from pipelines.lake.seal import seal
 from pipelines.lake.sql import literal, quoted
 from pipelines.lake.store import Store, storage_errors
 from pipelines.settings import FeedsSettings
@@ -136,6 +138,7 @@ def _publish(
 
         def build(file: str) -> None:
             _write(lake, shelf, edition, generation, file, is_csv=settings.csv)
+            seal(Path(file))
 
         shelf.store.replace(DATABASE, build, mode=shelf.store.file_mode & 0o444)
         current = _current(edition, generation)
@@ -288,4 +291,4 @@ def _current(edition: _Edition, generation: str) -> Current:
         datapackage_sha256=hashlib.sha256(_described(edition)).hexdigest(),
         bi_duckdb=DATABASE.rpartition("/")[2],
         feeds={feed.name: f"{folder}/{feed.name}.parquet" for feed in edition.feeds},
-    )
+    ).sealed()

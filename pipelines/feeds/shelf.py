@@ -9,6 +9,7 @@
 A snapshot that is published again goes to `<snapshot_id>-2`, for what readers hold open must stay as it is.
 """
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from itertools import count
@@ -30,8 +31,11 @@ GRACE = timedelta(hours=1)  # far longer than a dashboard takes to read what it 
 _GENERATIONS, _CLAIMS = "generations", "claims"
 
 
-class Current(msgspec.Struct, frozen=True, kw_only=True):
-    """`current.json`: paths are relative to its own folder. `why` is what keeps a newer snapshot from being shown."""
+class Current(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`current.json`: paths are relative to its own folder. `why` is what keeps a newer snapshot from being shown.
+
+    `sha256` is that of the file without this key; those of version 0.2 have none.
+    """
 
     snapshot_id: str
     seq: int
@@ -44,6 +48,12 @@ class Current(msgspec.Struct, frozen=True, kw_only=True):
     datapackage_sha256: str
     bi_duckdb: str
     feeds: dict[str, str]
+    sha256: str = ""
+
+    def sealed(self) -> "Current":
+        """The same with its digest."""
+        bare = msgspec.structs.replace(self, sha256="")
+        return msgspec.structs.replace(bare, sha256=hashlib.sha256(bare.encoded()).hexdigest())
 
     @property
     def name(self) -> str:

@@ -15,10 +15,13 @@ from pipelines.errors import SetupError, StorageFailed
 from pipelines.feeds import datapackage
 from pipelines.feeds.definitions import STAMPS, schema
 from pipelines.feeds.rendered import Feed
-from pipelines.feeds.shelf import DATABASE, LATEST, PACKAGE, Current, Shelf, path_in
+from pipelines.feeds.shelf import CURRENT, DATABASE, LATEST, PACKAGE, Current, Shelf, path_in
 from pipelines.lake import outlet
+from pipelines.lake.seal import is_sealed
 from pipelines.lake.sql import literal, quoted
 from pipelines.lake.store import Store, storage_errors
+
+_REPUBLISH = "publish it anew with: appstream-export feeds publish"
 
 
 def verify(store: Store, generation: str | None = None, *, file_mode: int = 0o640) -> list[str]:
@@ -29,14 +32,24 @@ def verify(store: Store, generation: str | None = None, *, file_mode: int = 0o64
     shelf = Shelf(store, file_mode=file_mode)
     with storage_errors(store):
         if generation is not None:
-            return [*_generation(shelf, generation, shelf.package(generation))]
+            return [*_readable(generation, _generation(shelf, generation, shelf.package(generation)))]
         current = shelf.current()
         if current is None:
             raise SetupError(f"{store.root}: no feeds yet; publish them with: appstream-export feeds publish")
-        return [*_served(shelf, current)]
+        return [*_readable(current.name, _served(shelf, current))]
+
+
+def _readable(generation: str, lines: Iterator[str]) -> Iterator[str]:
+    """The lines, up to where the description is too damaged to go by."""
+    try:
+        yield from lines
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        yield f"{generation}/{PACKAGE}: is no description of feeds any more ({type(error).__name__}: {error})"
 
 
 def _served(shelf: Shelf, current: Current) -> Iterator[str]:
+    if shelf.store.read_bytes(CURRENT) != current.encoded() or (current.sha256 and current != current.sealed()):
+        yield f"current.json: is not as it was written; {_REPUBLISH}"
     try:
         package = shelf.package(current.name)
     except (SetupError, StorageFailed) as error:
@@ -102,10 +115,13 @@ def _database(shelf: Shelf, package: Mapping[str, Any]) -> Iterator[str]:
         yield "bi.duckdb: missing"
         return
     with TemporaryDirectory(prefix="appstream-export-") as folder:
-        file = Path(shelf.store.uri(DATABASE))
+        file, content = Path(shelf.store.uri(DATABASE)), shelf.store.read_bytes(DATABASE)
+        if not is_sealed(content):
+            yield f"bi.duckdb: is not as it was published; {_REPUBLISH}"
+            return
         if not shelf.store.keeps_catalog:
             file = Path(folder, "bi.duckdb")
-            file.write_bytes(shelf.store.read_bytes(DATABASE))
+            file.write_bytes(content)
         try:
             yield from _tables(file, package)
         except StorageFailed as error:

@@ -64,8 +64,8 @@ class Work:
 class Attempt:
     """One try against one head."""
 
-    def __init__(self, work: Work, base: Manifest | None, rebase: int) -> None:
-        self.work, self.base, self.rebase = work, base, rebase
+    def __init__(self, work: Work, base: Manifest | None, rebase: int, memory: str) -> None:
+        self.work, self.base, self.rebase, self.memory = work, base, rebase, memory
         self.operational = {table.name: table for table in operational_tables()}
         self.written: dict[str, TableFiles] = {}
         self.decisions: list[Decision] = []
@@ -76,7 +76,7 @@ class Attempt:
         """Write every file that the commit adds, check the whole, and return the manifest that would show it."""
         work = self.work
         try:
-            with Staging(work.store, work.contracts, self.base, work.draft) as staging:
+            with Staging(work.store, work.contracts, self.base, work.draft, self.memory) as staging:
                 self._decide(staging)
                 self._write_contracts(staging)
                 runs = [d.run for d in self.decisions if d.run]

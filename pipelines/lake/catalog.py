@@ -16,10 +16,11 @@ import duckdb
 from pipelines.contracts import Contract, load_all
 from pipelines.errors import BadQuery, ExportError, SetupError, StorageFailed
 from pipelines.lake import layout, sql
-from pipelines.lake.catalog_file import is_sealed, make, published, put
+from pipelines.lake.catalog_file import make, published, put
 from pipelines.lake.engine import connection
 from pipelines.lake.manifest import Manifest, head, history, until
 from pipelines.lake.query import query
+from pipelines.lake.seal import is_sealed
 from pipelines.lake.sql import literal
 from pipelines.lake.store import LocalStore, Store, open_store, storage_errors
 from pipelines.lake.views import MOMENT

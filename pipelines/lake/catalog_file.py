@@ -18,28 +18,19 @@ from pipelines.errors import SetupError, StorageFailed
 from pipelines.lake import layout
 from pipelines.lake.engine import connection
 from pipelines.lake.manifest import Manifest
+from pipelines.lake.seal import seal, unsealed
 from pipelines.lake.sql import literal
 from pipelines.lake.store import Store, refuse_misread
 from pipelines.lake.views import over_files, over_tables, shown_tables
 
 STORAGE_VERSION = "v1.4.0"  # the oldest DuckDB that we support can open the file
-# DuckDB reads as many blocks as the file's header counts, so a line at the very end is ours: what stood before it.
-_SEAL = re.compile(rb"sha256 ([0-9a-f]{64})\n\Z")
-_SEAL_BYTES = 72
 _FORM = re.compile(rb"views ([0-9a-f]{64})\n\Z")  # before the seal: what was made over the files
 _FORM_BYTES = 71
 
 
-def is_sealed(content: bytes) -> bool:
-    """Whether a catalog's bytes are those that were published."""
-    found = _SEAL.search(content[-_SEAL_BYTES:])
-    return found is not None and found[1].decode() == hashlib.sha256(content[:-_SEAL_BYTES]).hexdigest()
-
-
 def published(store: Store) -> bytes:
     """The catalog that is there, without its seal; nothing where there is none that can be trusted."""
-    content = store.read_bytes(layout.CATALOG) if store.exists(layout.CATALOG) else b""
-    return content[:-_SEAL_BYTES] if is_sealed(content) else b""
+    return (unsealed(store.read_bytes(layout.CATALOG)) or b"") if store.exists(layout.CATALOG) else b""
 
 
 def put(
@@ -94,9 +85,7 @@ def _form(contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> str:
 def _seal(file: Path, form: str) -> None:
     with file.open("ab") as end:
         end.write(f"views {form}\n".encode())
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    with file.open("ab") as end:
-        end.write(f"sha256 {digest}\n".encode())
+    seal(file)
 
 
 def _seen_from(con: duckdb.DuckDBPyConnection, store: Store, manifests: Sequence[Manifest], root: str | None) -> str:

@@ -4,6 +4,7 @@ Against the head that is found: nothing of a snapshot is visible before its mani
 created only if no other run took its number. Who comes second starts over from the new head, with the same draft.
 """
 
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -20,10 +21,13 @@ from pipelines.lake.attempt import Account, Attempt, Price, RunFacts, Work, remo
 from pipelines.lake.draft import Draft
 from pipelines.lake.manifest import Manifest, find_attempt, head, read
 from pipelines.lake.parquet import read_part, records
+from pipelines.lake.staging import MEMORY, ROOMY
 from pipelines.lake.store import Store, storage_errors
 from pipelines.scope import Outcome, Task
 
 __all__ = ["Account", "Price", "RunFacts", "commit", "find_attempt", "head_rows", "head_scope_runs"]
+
+_log = logging.getLogger(__name__)
 
 
 def commit(
@@ -90,12 +94,23 @@ def head_rows(store: Store, manifest: Manifest, name: str, only: Sequence[str] =
 def _built(work: Work, base: Manifest | None, rebase: int) -> Manifest | None:
     """One try; None when an erase took away files of the head that we stood on: there is another head by now."""
     try:
-        return Attempt(work, base, rebase).build()
+        return _roomy(work, base, rebase)
     except (duckdb.Error, FileNotFoundError):
         newest = head(work.store)
         if newest is None or base is None or newest.seq == base.seq:
             raise
         return None
+
+
+def _roomy(work: Work, base: Manifest | None, rebase: int) -> Manifest:
+    """Not all that a commit needs can be spilled: where the usual memory is too little, there is more."""
+    try:
+        return Attempt(work, base, rebase, MEMORY).build()
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        if "Out of Memory Error" not in str(error):
+            raise
+    _log.info("the commit needs more memory than %s: once more with %s", MEMORY, ROOMY)
+    return Attempt(work, base, rebase, ROOMY).build()
 
 
 def create(store: Store, manifest: Manifest) -> Manifest | None:

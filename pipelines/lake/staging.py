@@ -34,7 +34,8 @@ _TASKS = pa.schema(
     ]
 )
 _SCOPE = "account_id, region"
-MEMORY = "128MiB"  # what DuckDB holds while a commit is made; more is spilled
+MEMORY = "192MiB"  # what DuckDB holds while a commit is made; more is spilled
+ROOMY = "1GiB"  # where that was not enough, for not everything can be spilled
 # ISO 8601 in UTC as Python's isoformat: microseconds only where there are any.
 _ISO = """
 create macro iso(t) as case
@@ -47,13 +48,15 @@ end
 class Staging(AbstractContextManager["Staging"]):
     """Open until the block ends. `base` is the head that the commit builds on, None before the first."""
 
-    def __init__(self, store: Store, contracts: Sequence[Contract], base: Manifest | None, draft: Draft) -> None:
+    def __init__(
+        self, store: Store, contracts: Sequence[Contract], base: Manifest | None, draft: Draft, memory: str
+    ) -> None:
         self.store, self.contracts, self.base, self.draft = store, contracts, base, draft
         self._queries: dict[str, str] = {}
         self._merges = False
         pa.default_memory_pool().release_unused()  # what the sweep let go of: DuckDB cannot take it from Arrow
         self.con = connection(store)
-        self.con.execute(f"set memory_limit = {sql.literal(MEMORY)}")
+        self.con.execute(f"set memory_limit = {sql.literal(memory)}")
         self.con.execute("set threads = 1")  # more of them took more CPU and memory, and as much time
         self.con.execute("set preserve_insertion_order = false")  # whoever wants an order says so
         self.con.execute(_ISO)

@@ -1,8 +1,8 @@
 """verify: every byte that the lake vouches for is read, and what is wrong is named together with what it affects.
 
 Manifests: canonical JSON that matches its digest, and a chain without gaps; what a thin or erase commit retold may be
-missing. Files: there, of the size and SHA-256 that the manifest says, and Parquet with as many rows. The catalog: as it
-was published, and of no snapshot that is gone. Files that no manifest names are gc's affair.
+missing. Files: there, of the size and SHA-256 that the manifest says, and Parquet with as many rows. Catalog and
+report: as they were written, and the catalog of no snapshot that is gone. Files that no manifest names are gc's affair.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import ExportError
 from pipelines.lake import layout
-from pipelines.lake.catalog_file import is_sealed
 from pipelines.lake.engine import connection
 from pipelines.lake.manifest import PAST, SWEEP, FileEntry, Manifest, TableFiles, is_canonical, read
+from pipelines.lake.seal import is_sealed
 from pipelines.lake.sql import literal
 from pipelines.lake.store import Store, storage_errors
 
@@ -30,6 +30,7 @@ Progress = Callable[[int, int], None]
 
 _RESTORE = "restore it from a backup"
 _REPUBLISH = "publish it anew with: appstream-export catalog"
+_REWRITE = "write it anew with: appstream-export report"
 _SCOPES_SHOWN = 3
 READERS = 8  # files read at once: on S3 each of them is mostly waiting, and here hashing leaves Python free
 
@@ -89,6 +90,7 @@ def look_through(store: Store, *, progress: Progress | None = None) -> Verified:
         problems += _files(store, named, progress or (lambda _done, _of: None))
         problems += _hint(store, max(found, default=0))
         problems += _catalog(store, max(found, default=0))
+        problems += _report(store)
     return Verified(
         problems=tuple(problems),
         head=told.get(max(told, default=0)),
@@ -244,6 +246,11 @@ def _catalog(store: Store, newest: int) -> Iterator[Problem]:
         if shows < newest:
             what = f"shows snapshot {shows}, the newest is {newest}; {_REPUBLISH}"
             yield Problem(path=layout.CATALOG, what=what, is_note=True)
+
+
+def _report(store: Store) -> Iterator[Problem]:
+    if store.exists(layout.REPORT) and not is_sealed(store.read_bytes(layout.REPORT)):
+        yield Problem(path=layout.REPORT, what=f"has changed since it was written; {_REWRITE}")
 
 
 def _shown(store: Store, catalog: bytes) -> int:

@@ -230,6 +230,17 @@ def test_a_draft_that_cannot_be_removed_does_not_hide_why_it_has_to_go(lake: Lak
     assert lake.files(), "gc finds it"
 
 
+def test_a_commit_that_lacks_memory_is_made_with_more(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("pipelines.lake.commit.MEMORY", "1MiB")
+    with caplog.at_level("INFO", "pipelines"):
+        lake.commit(ok(A, *(builder(f"b{n}", subnets=["s"]) for n in range(50))), ok(B))
+
+    assert "once more with 1GiB" in caplog.text
+    assert len(lake.names(A)) == 50
+
+
 def test_a_failing_disk_is_told_in_one_line(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
     lake.store = Faulty(lake.store, 6, Mode.FULL)

@@ -12,6 +12,7 @@ from pipelines.lake import layout
 from pipelines.lake.garbage import gc
 from pipelines.lake.manifest import Manifest, head, read
 from pipelines.lake.retention import thin
+from pipelines.lake.seal import COMMENT, sealed
 from pipelines.lake.verify import Problem, look_through, verify
 from pipelines.settings import RetentionSettings
 from tests.lake.buckets import Bucket
@@ -168,7 +169,8 @@ def test_a_file_that_is_not_what_its_manifest_says_is_found(two: Lake) -> None:
 def test_every_kind_of_file_tells_each_of_its_bits(two: Lake) -> None:
     """A slice: three bits of a file of each kind. The proofs flip many more."""
     tables = [file_of(two, "image_builders"), file_of(two, "snapshots", start="carried")]
-    for path in (*tables, *map(layout.manifest_path, (1, 2)), layout.CATALOG):
+    Path(two.store.uri(layout.REPORT)).write_bytes(sealed(b"<p>page</p>\n", COMMENT))
+    for path in (*tables, *map(layout.manifest_path, (1, 2)), layout.CATALOG, layout.REPORT):
         content = two.store.read_bytes(path)
         for place in (0, len(content) // 2, len(content) - 1):
             put(two, path, flipped(content, place))
