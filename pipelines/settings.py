@@ -12,7 +12,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import msgspec
 from msgspec import Meta, Struct
@@ -417,6 +416,8 @@ def _check_dagster(dagster: DagsterSettings, where: str) -> None:
         if cron is not None and len(cron.split()) != _CRON_FIELDS:
             raise BadSettings(f'{where} {key}: "{cron}" is not like "0 * * * *": minute, hour, day, month, weekday')
     if not _is_timezone(dagster.timezone):
+        from zoneinfo import available_timezones
+
         near = did_you_mean(dagster.timezone, sorted(available_timezones()))
         raise BadSettings(
             f'{where} timezone: "{dagster.timezone}" is not known{near or "; take one like Europe/Berlin"}'
@@ -428,6 +429,8 @@ def _check_dagster(dagster: DagsterSettings, where: str) -> None:
 
 
 def _is_timezone(name: str) -> bool:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # what only reads has no need of it, and starts faster
+
     try:
         return bool(ZoneInfo(name))
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -16,14 +16,12 @@ import duckdb
 from pipelines.contracts import Contract, load_all
 from pipelines.errors import BadQuery, ExportError, SetupError, StorageFailed
 from pipelines.lake import layout, sql
-from pipelines.lake.catalog_file import make, published, put
 from pipelines.lake.engine import connection
 from pipelines.lake.manifest import Manifest, head, history, until
 from pipelines.lake.query import query
 from pipelines.lake.seal import is_sealed
 from pipelines.lake.sql import literal
 from pipelines.lake.store import LocalStore, Store, open_store, storage_errors
-from pipelines.lake.views import MOMENT
 from pipelines.settings import S3Settings
 
 __all__ = ["connect", "publish", "query", "refresh", "save_as"]
@@ -38,6 +36,8 @@ def publish(store: Store, contracts: Sequence[Contract], *, root: str | None = N
     Nothing happens where the store keeps none (S3): readers make the views for themselves. `root` is where readers
     see the warehouse, when that is another place than ours (a container's mount); it need not be visible here.
     """
+    from pipelines.lake.catalog_file import published, put  # what only reads loads none of it
+
     if not store.keeps_catalog:
         return None
     with storage_errors(store):
@@ -65,6 +65,8 @@ def save_as(file: Path, store: Store, contracts: Sequence[Contract], *, root: st
 
     With a bucket's its readers need DuckDB's httpfs extension, and credentials.
     """
+    from pipelines.lake.catalog_file import put
+
     if file.is_dir() or (file.exists() and not is_sealed(file.read_bytes())):
         raise SetupError(f"{file}: is there, and no catalog that was written here; name another file")
     if not file.parent.is_dir():
@@ -101,6 +103,8 @@ def reading(
         raise none_yet(store)
     con = connection(store)
     if anew or as_of is not None or not _attached(con, store, newest):
+        from pipelines.lake.catalog_file import make
+
         manifests = history(store)
         shown = manifests if as_of is None else _until(con, manifests, as_of)
         try:
@@ -121,6 +125,8 @@ def none_yet(store: Store) -> SetupError:
 
 def _until(con: duckdb.DuckDBPyConnection, manifests: Sequence[Manifest], as_of: str) -> list[Manifest]:
     """The history up to a moment as users write it; raises BadQuery for what is none, and before the first."""
+    from pipelines.lake.views import MOMENT
+
     try:
         [(micros,)] = con.execute(f"select epoch_us({MOMENT}) from (select ? as t)", [as_of]).fetchall()  # noqa: S608
         moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
