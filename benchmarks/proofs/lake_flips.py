@@ -1,4 +1,4 @@
-"""Damage of each kind to each kind of committed file, one at a time: verify names the file that was damaged."""
+"""Damage of each kind to each kind of file, committed or published, one at a time: verify names the damaged file."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,11 +10,18 @@ import pyarrow.parquet as pq
 
 from benchmarks.findings import Findings
 from benchmarks.proofs.lake_places import BUCKET, FOLDER, opened
+from pipelines.errors import ExportError
+from pipelines.feeds import publish, report
+from pipelines.feeds.shelf import CURRENT, DATABASE, PACKAGE, Shelf
+from pipelines.feeds.shelf import FOLDER as FOLDER_OF_FEEDS
+from pipelines.feeds.verify import verify as feeds_verify
 from pipelines.lake import layout
+from pipelines.lake.catalog import query
 from pipelines.lake.manifest import history
 from pipelines.lake.store import Store
 from pipelines.lake.verify import verify
 from pipelines.scope import Status
+from pipelines.settings import FeedsSettings, Settings
 from tests.lake.lakes import A, B, C, Lake
 from tests.lake.model import Item, answer
 from tests.lake.told import Told
@@ -39,7 +46,7 @@ QUICK = Size(flips=((FOLDER, 2), (BUCKET, 0)), per_kind=1)
 
 def prove(size: Size, folder: Path) -> Findings:
     """A table by place and kind of file; whatever was done to a file, verify must say so."""
-    found = Findings(f"Flips: every kind of committed file, seed {size.seed}")
+    found = Findings(f"Flips: every kind of file, seed {size.seed}")
     header = ["place", "kind of file", "tables", "files", "bits flipped", "cut", "swapped", "deleted", "not found"]
     lines: list[list[object]] = []
     for where, flips in size.flips:
@@ -72,8 +79,12 @@ def _warehouse(lake: Lake) -> Lake:
     told.thin()
     told.commit(answer(A, {"a": Item("LAST")}, minute=lake.minute + 1), planned=[A, B])
     lake.publish()
+    publish(lake.store, lake.contracts, FeedsSettings(csv=True))
+    report.publish(lake.store, lambda sql: query(lake.con, sql), Settings())
     if problems := verify(lake.store):
         raise AssertionError(problems)
+    if told := feeds_verify(lake.store):
+        raise AssertionError(told)
     return lake
 
 
@@ -92,7 +103,7 @@ class _Damages:
                 for what, damaged in self._damages(path, files):
                     counts[what] += 1
                     counts["missed"] += not self._is_found(path, what, damaged)
-            tables = {path.split("/")[1] for path in files} if kind != "manifest" else ()
+            tables = {path.split("/")[1] for path in files if path.startswith(f"{layout.TABLES}/")}
             yield [self._where, kind, len(tables), len(files), *counts.values()]
 
     def _chosen(self, per_kind: int) -> Mapping[str, list[str]]:
@@ -106,7 +117,25 @@ class _Damages:
             groups.setdefault((kind, path.split("/")[1]), []).append(path)
         for (kind, _), paths in sorted(groups.items()):
             found.setdefault(kind, []).extend(self._dice.sample(paths, min(per_kind, len(paths))))
-        return found
+        return {**found, **self._published(per_kind)}
+
+    def _published(self, per_kind: int) -> Mapping[str, list[str]]:
+        """What is made from the committed files, for readers."""
+        store = self._lake.store
+        shelf = Shelf(store, file_mode=0o640)
+        current = shelf.current()
+        if current is None:
+            raise AssertionError("no feeds")
+        served = [f"{FOLDER_OF_FEEDS}/{stored.path}" for stored in shelf.generations()[current.name]]
+        feeds = [path for path in served if not path.endswith(PACKAGE)]
+        own = {"catalog": [layout.CATALOG]} if store.keeps_catalog else {}
+        return own | {
+            "report": [layout.REPORT],
+            "current.json": [f"{FOLDER_OF_FEEDS}/{CURRENT}"],
+            "datapackage.json": [path for path in served if path.endswith(PACKAGE)],
+            "bi.duckdb": [f"{FOLDER_OF_FEEDS}/{DATABASE}"],
+            "feed": self._dice.sample(feeds, min(5 * per_kind, len(feeds))),
+        }
 
     def _damages(self, path: str, others: list[str]) -> Iterator[tuple[str, bytes | None]]:
         """What is put in place of the file, or None for nothing at all."""
@@ -121,15 +150,27 @@ class _Damages:
             if (foreign := self._lake.store.read_bytes(other)) != content:
                 yield "swap", foreign
                 break
-        yield "delete", None
+        if path not in (layout.CATALOG, layout.REPORT, f"{FOLDER_OF_FEEDS}/{CURRENT}"):  # a warehouse may do without
+            yield "delete", None
 
     def _is_found(self, path: str, what: str, damaged: bytes | None) -> bool:
         store = self._lake.store
         whole = store.read_bytes(path)
         _put(store, path, damaged)
-        named = {problem.path for problem in verify(store) if not problem.is_note}
+        named = _named(store, path)
         _put(store, path, whole)
         return self._found.promise(path in named, f"{self._where}: {what} of {path}: only {named} named") == "kept"
+
+
+def _named(store: Store, path: str) -> set[str]:
+    """Files that the verify of its kind names."""
+    if not path.startswith(f"{FOLDER_OF_FEEDS}/"):
+        return {problem.path for problem in verify(store) if not problem.is_note}
+    try:
+        told = feeds_verify(store)
+    except ExportError as error:
+        told = [str(error)]
+    return {path} if any(path.rpartition("/")[2] in line for line in told) else set(told)
 
 
 def _structure(path: str, content: bytes) -> list[int]:

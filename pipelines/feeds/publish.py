@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -31,6 +32,7 @@ from pipelines.lake import checks, outlet
 from pipelines.lake.checks import CheckResult
 from pipelines.lake.manifest import FileEntry, head
 from pipelines.lake.outlet import Outlet
+from pipelines.lake.seal import append_seal
 from pipelines.lake.sql import literal, quoted
 from pipelines.lake.store import Store, storage_errors
 from pipelines.settings import FeedsSettings
@@ -136,6 +138,7 @@ def _publish(
 
         def build(file: str) -> None:
             _write(lake, shelf, edition, generation, file, is_csv=settings.csv)
+            append_seal(Path(file))
 
         shelf.store.replace(DATABASE, build, mode=shelf.store.file_mode & 0o444)
         current = _current(edition, generation)

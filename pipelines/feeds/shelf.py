@@ -9,10 +9,11 @@
 A snapshot that is published again goes to `<snapshot_id>-2`, for what readers hold open must stay as it is.
 """
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from itertools import count
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 from ulid import ULID
@@ -44,11 +45,18 @@ class Current(msgspec.Struct, frozen=True, kw_only=True):
     datapackage_sha256: str
     bi_duckdb: str
     feeds: dict[str, str]
+    sha256: str = ""
+    """Of this file, with nothing here."""
 
     @property
     def name(self) -> str:
         """Of the generation."""
         return self.generation.rpartition("/")[2]
+
+    def sealed(self) -> Self:
+        """The same, with its digest."""
+        bare = msgspec.structs.replace(self, sha256="")
+        return msgspec.structs.replace(self, sha256=hashlib.sha256(bare.encoded()).hexdigest())
 
     def encoded(self) -> bytes:
         """The bytes of its file."""
@@ -75,7 +83,7 @@ class Shelf:
 
     def point_to(self, current: Current) -> None:
         """Serve that generation from here on."""
-        self.write(CURRENT, current.encoded())
+        self.write(CURRENT, current.sealed().encoded())
         self.store.point(LATEST, current.generation)
 
     def write(self, path: str, content: bytes) -> None:

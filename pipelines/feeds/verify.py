@@ -15,10 +15,13 @@ from pipelines.errors import SetupError, StorageFailed
 from pipelines.feeds import datapackage
 from pipelines.feeds.definitions import STAMPS, schema
 from pipelines.feeds.rendered import Feed
-from pipelines.feeds.shelf import DATABASE, LATEST, PACKAGE, Current, Shelf, path_in
+from pipelines.feeds.shelf import CURRENT, DATABASE, LATEST, PACKAGE, Current, Shelf, path_in
 from pipelines.lake import outlet
+from pipelines.lake.seal import is_sealed
 from pipelines.lake.sql import literal, quoted
 from pipelines.lake.store import Store, storage_errors
+
+_ANEW = "publish anew with: appstream-export feeds publish"
 
 
 def verify(store: Store, generation: str | None = None, *, file_mode: int = 0o640) -> list[str]:
@@ -37,14 +40,23 @@ def verify(store: Store, generation: str | None = None, *, file_mode: int = 0o64
 
 
 def _served(shelf: Shelf, current: Current) -> Iterator[str]:
+    if shelf.store.read_bytes(CURRENT) != current.sealed().encoded():
+        yield f"current.json: has changed since it was written; {_ANEW}"
+        return
     try:
         package = shelf.package(current.name)
-    except (SetupError, StorageFailed) as error:
-        yield f"current.json: {error}"
+    except SetupError:
+        yield f"{current.datapackage}: missing; {_ANEW}"
+        return
+    except StorageFailed as error:
+        yield str(error)
         return
     raw = shelf.store.read_bytes(path_in(current.name, PACKAGE))
     if hashlib.sha256(raw).hexdigest() != current.datapackage_sha256:
         yield f"{current.datapackage}: another content than current.json says (sha256)"
+    for word in ("snapshot_id", "seq", "is_ok", "why"):
+        if package.get(word) != getattr(current, word):
+            yield f"current.json: {word} is {getattr(current, word)}, {package.get(word)} in datapackage.json; {_ANEW}"
     yield from _generation(shelf, current.name, package)
     yield from _latest(shelf, current)
     yield from _database(shelf, package)
@@ -100,6 +112,9 @@ def _database(shelf: Shelf, package: Mapping[str, Any]) -> Iterator[str]:
     """`bi.duckdb` holds the same feeds, column by column and row by row of one snapshot."""
     if not shelf.store.exists(DATABASE):
         yield "bi.duckdb: missing"
+        return
+    if not is_sealed(shelf.store.read_bytes(DATABASE)):
+        yield f"bi.duckdb: has changed since it was published; {_ANEW}"
         return
     with TemporaryDirectory(prefix="appstream-export-") as folder:
         file = Path(shelf.store.uri(DATABASE))

@@ -5,9 +5,7 @@ opens it for writing and locks the others out. A connection never trusts a catal
 older snapshot than the head: it then makes the same views for itself, in memory.
 """
 
-import hashlib
 import logging
-import re
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
@@ -21,6 +19,7 @@ from pipelines.lake import layout, sql
 from pipelines.lake.engine import connection
 from pipelines.lake.manifest import Manifest, head, history, until
 from pipelines.lake.query import query
+from pipelines.lake.seal import append_seal, is_sealed
 from pipelines.lake.sql import literal
 from pipelines.lake.store import LocalStore, Store, open_store, refuse_misread, storage_errors
 from pipelines.lake.views import MOMENT, statements
@@ -32,9 +31,6 @@ STORAGE_VERSION = "v1.4.0"  # the oldest DuckDB that we support can open the fil
 
 _log = logging.getLogger(__name__)
 _REPUBLISHES = 5  # each means that yet another run committed while we built
-# DuckDB reads as many blocks as the file's header counts, so a line at the very end is ours: what stood before it.
-_SEAL = re.compile(rb"sha256 ([0-9a-f]{64})\n\Z")
-_SEAL_BYTES = 72
 
 
 def publish(store: Store, contracts: Sequence[Contract], *, root: str | None = None) -> Path | None:
@@ -78,12 +74,6 @@ def save_as(file: Path, store: Store, contracts: Sequence[Contract], *, root: st
     with storage_errors(place), sql.reading_errors():
         _put(place, store, file.name, contracts, history(store), root)
     return file
-
-
-def is_sealed(content: bytes) -> bool:
-    """Whether a catalog's bytes are those that were published."""
-    found = _SEAL.search(content[-_SEAL_BYTES:])
-    return found is not None and found[1].decode() == hashlib.sha256(content[:-_SEAL_BYTES]).hexdigest()
 
 
 def connect(warehouse: str, *, s3: S3Settings | None = None, as_of: str | None = None) -> duckdb.DuckDBPyConnection:
@@ -168,7 +158,7 @@ def _put(
             con.execute("checkpoint warehouse")
             con.execute("use memory")
             con.execute("detach warehouse")
-        _seal(Path(file))
+        append_seal(Path(file))
 
     try:
         place.replace(path, build, mode=place.file_mode & 0o444)
@@ -176,12 +166,6 @@ def _put(
         raise StorageFailed(f"{place.uri(path)}: {str(error).splitlines()[0]}") from error
     # Of a root user who opened the old file for writing, whom no mode refuses: it must not be replayed on the new one.
     place.remove(f"{path}.wal")
-
-
-def _seal(file: Path) -> None:
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    with file.open("ab") as end:
-        end.write(f"sha256 {digest}\n".encode())
 
 
 def _seen_from(con: duckdb.DuckDBPyConnection, store: Store, manifests: Sequence[Manifest], root: str | None) -> str:

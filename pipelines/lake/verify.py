@@ -2,7 +2,8 @@
 
 Manifests: canonical JSON that matches its digest, and a chain without gaps; what a thin or erase commit retold may be
 missing. Files: there, of the size and SHA-256 that the manifest says, and Parquet with as many rows. The catalog: as it
-was published, and of no snapshot that is gone. Files that no manifest names are gc's affair.
+was published, and of no snapshot that is gone. report.html: as it was written. Files that no manifest names are gc's
+affair.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -17,8 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.errors import ExportError
-from pipelines.lake import layout
-from pipelines.lake.catalog import is_sealed
+from pipelines.lake import layout, seal
 from pipelines.lake.engine import connection
 from pipelines.lake.manifest import PAST, SWEEP, FileEntry, Manifest, TableFiles, is_canonical, read
 from pipelines.lake.sql import literal
@@ -88,6 +88,7 @@ def look_through(store: Store, *, progress: Progress | None = None) -> Verified:
         problems += _files(store, named, progress or (lambda _done, _of: None))
         problems += _hint(store, max(found, default=0))
         problems += _catalog(store, max(found, default=0))
+        problems += _report(store)
     return Verified(
         problems=tuple(problems),
         head=told.get(max(told, default=0)),
@@ -228,7 +229,7 @@ def _catalog(store: Store, newest: int) -> Iterator[Problem]:
     if not store.keeps_catalog or not store.exists(layout.CATALOG):
         return
     try:
-        if not is_sealed(store.read_bytes(layout.CATALOG)):
+        if not seal.is_sealed(store.read_bytes(layout.CATALOG)):
             yield Problem(path=layout.CATALOG, what=f"has changed since it was published; {_REPUBLISH}")
             return
         shows = _shown(store)
@@ -242,6 +243,17 @@ def _catalog(store: Store, newest: int) -> Iterator[Problem]:
         if shows < newest:
             what = f"shows snapshot {shows}, the newest is {newest}; {_REPUBLISH}"
             yield Problem(path=layout.CATALOG, what=what, is_note=True)
+
+
+def _report(store: Store) -> Iterator[Problem]:
+    """The page that runs write; it can be written anew."""
+    try:
+        content = store.read_bytes(layout.REPORT)
+    except FileNotFoundError:
+        return
+    if not seal.is_sealed(content, seal.HTML):
+        what = "has changed since it was written; write it anew with: appstream-export report"
+        yield Problem(path=layout.REPORT, what=what)
 
 
 def _shown(store: Store) -> int:

@@ -6,11 +6,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pipelines.errors import SetupError, StorageFailed
 from pipelines.feeds import publish
+from pipelines.feeds.shelf import Shelf
 from pipelines.feeds.verify import verify
+from pipelines.lake.seal import append_seal
 from pipelines.settings import FeedsSettings
 from tests.lake.lakes import A, Lake, builder, ok
 
@@ -55,6 +58,7 @@ def other_database(v1: Path) -> None:
     (v1 / "bi.duckdb").unlink()
     with duckdb.connect(str(v1 / "bi.duckdb")) as con:
         con.execute("create table image_builders (name varchar)")
+    append_seal(v1 / "bi.duckdb")
 
 
 DAMAGES: list[tuple[str, Callable[[Path], object], str]] = [
@@ -64,10 +68,18 @@ DAMAGES: list[tuple[str, Callable[[Path], object], str]] = [
     ("missing", lambda v1: (v1 / "latest" / "accounts.parquet").unlink(), r"accounts.parquet: missing"),
     ("rows", lambda v1: redescribe(v1, rows=7), r"image_builders.parquet: 1 rows instead of 7"),
     ("description", lambda v1: redescribe(v1, rows=7), r"datapackage.json: another content than current.json says"),
-    ("no description", lambda v1: (v1 / "latest" / "datapackage.json").unlink(), r'there is no generation "'),
+    (
+        "no description",
+        lambda v1: (v1 / "latest" / "datapackage.json").unlink(),
+        r"datapackage.json: missing; publish",
+    ),
     ("link", lambda v1: (v1 / "latest").unlink(), r"latest: does not lead to generations/"),
     ("no database", lambda v1: (v1 / "bi.duckdb").unlink(), r"bi.duckdb: missing"),
-    ("no database at all", lambda v1: replace(v1 / "bi.duckdb", b"no"), r"bi.duckdb: .*not a valid DuckDB"),
+    (
+        "no database at all",
+        lambda v1: replace(v1 / "bi.duckdb", b"no"),
+        r"bi.duckdb: has changed since it was",
+    ),
     ("another database", other_database, r"bi.duckdb: image_builders has other columns than the generation"),
 ]
 
@@ -80,6 +92,37 @@ def test_damage_is_named(damage: Callable[[Path], object], says: str, copy: Lake
 
     assert found
     assert any(re.search(says, line) for line in found), found
+
+
+def wrong(lake: Lake) -> list[str]:
+    """What is named, be it that nothing can be read."""
+    try:
+        return verify(lake.store)
+    except StorageFailed as error:
+        return [str(error)]
+
+
+def test_no_bit_of_the_pointer_and_none_of_the_database_changes_unnoticed(copy: Lake) -> None:
+    v1 = Path(copy.store.root, "feeds", "v1")
+    for file, step in ((v1 / "current.json", 1), (v1 / "bi.duckdb", 100_003)):
+        whole = file.read_bytes()
+        for place in (*range(0, len(whole), step), len(whole) - 1):
+            replace(file, whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            assert wrong(copy), (file.name, place)
+        replace(file, whole)
+
+    assert verify(copy.store) == []
+
+
+def test_a_pointer_that_contradicts_what_it_points_to_is_named(copy: Lake) -> None:
+    shelf = Shelf(copy.store, file_mode=0o640)
+    current = shelf.current()
+    assert current is not None
+    shelf.point_to(msgspec.structs.replace(current, why="nobody knows"))
+
+    assert verify(copy.store) == [
+        "current.json: why is nobody knows, None in datapackage.json; publish anew with: appstream-export feeds publish"
+    ]
 
 
 def test_a_pointer_that_is_damaged_is_written_anew(copy: Lake) -> None:

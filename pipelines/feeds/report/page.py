@@ -13,6 +13,7 @@ import pyarrow as pa
 from pipelines.contracts import sqlfiles
 from pipelines.feeds.report import charts
 from pipelines.feeds.report.bundle import javascript
+from pipelines.lake.seal import HTML, seal
 
 ACCOUNTS_DRAWN_MAX = 60  # more rows than that no screen holds: regions are drawn instead
 ROWS_SHOWN_MAX = 50  # a page is read, not searched; the SQL beside it gives the rest
@@ -66,14 +67,15 @@ PANELS = (
 def render(ask: Ask, *, expected_every: timedelta | None = None) -> str:
     """The whole page as HTML, of what `ask` sees; it requests nothing from anywhere.
 
-    It warns where scopes failed, and in the reader's browser once it is older than `expected_every` twice over.
+    It warns where scopes failed, and in the reader's browser once it is older than `expected_every` twice over. Its
+    last line is a seal, by which `verify` knows whether a byte has changed.
     """
     written = {file.name: file for file in sqlfiles.read("report")}
     tiles = _plain(ask(written["tiles"].sql))[0]
     panels = [COVERAGE if tiles["covered_accounts"] <= ACCOUNTS_DRAWN_MAX else MANY_ACCOUNTS, *PANELS]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     own = files("pipelines.feeds.report")
-    return environment.from_string(own.joinpath("page.html").read_text("utf-8")).render(
+    page = environment.from_string(own.joinpath("page.html").read_text("utf-8")).render(
         tiles=tiles,
         panels=[_shown(panel, written[panel.sql], ask) for panel in panels],
         style=own.joinpath("page.css").read_text("utf-8"),
@@ -82,6 +84,8 @@ def render(ask: Ask, *, expected_every: timedelta | None = None) -> str:
         old_after_s=int((2 * expected_every if expected_every else OLD_AFTER).total_seconds()),
         made_at=_text(datetime.now(UTC)),
     )
+    page = page.rstrip("\n") + "\n"
+    return page + seal(page.encode(), HTML).decode()
 
 
 def _shown(panel: Panel, file: sqlfiles.SqlFile, ask: Ask) -> Shown:
