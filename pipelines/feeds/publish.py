@@ -291,4 +291,4 @@ def _current(edition: _Edition, generation: str) -> Current:
         datapackage_sha256=hashlib.sha256(_described(edition)).hexdigest(),
         bi_duckdb=DATABASE.rpartition("/")[2],
         feeds={feed.name: f"{folder}/{feed.name}.parquet" for feed in edition.feeds},
-    )
+    ).sealed()

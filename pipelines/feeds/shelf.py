@@ -83,7 +83,7 @@ class Shelf:
 
     def point_to(self, current: Current) -> None:
         """Serve that generation from here on."""
-        self.write(CURRENT, current.sealed().encoded())
+        self.write(CURRENT, current.encoded())
         self.store.point(LATEST, current.generation)
 
     def write(self, path: str, content: bytes) -> None:

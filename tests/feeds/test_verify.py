@@ -118,7 +118,7 @@ def test_a_pointer_that_contradicts_what_it_points_to_is_named(copy: Lake) -> No
     shelf = Shelf(copy.store, file_mode=0o640)
     current = shelf.current()
     assert current is not None
-    shelf.point_to(msgspec.structs.replace(current, why="nobody knows"))
+    shelf.point_to(msgspec.structs.replace(current, why="nobody knows").sealed())
 
     assert verify(copy.store) == [
         "current.json: why is nobody knows, None in datapackage.json; publish anew with: appstream-export feeds publish"

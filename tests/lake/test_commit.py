@@ -391,10 +391,8 @@ def test_the_guard_looks_at_each_resource_by_itself() -> None:
 def test_what_does_not_fit_into_the_memory_of_a_commit_is_spilled_and_leaves_nothing(lake: Lake) -> None:
     """300 MB to be sorted in 192."""
     lake.commit(ok(A))
-    scratch = Path(lake.store.scratch)
-    with Staging(
-        lake.store, lake.contracts, head(lake.store), Draft(lake.store, all_tables(lake.contracts), "X")
-    ) as made:
+    scratch, draft = Path(lake.store.scratch), Draft(lake.store, all_tables(lake.contracts), "X")
+    with Staging(lake.store, lake.contracts, head(lake.store), draft) as made:
         made.con.execute("create table big as select hash(i) as h, md5(i::varchar) as m from range(6_000_000) t(i)")
         made.con.execute("create table sorted as from big order by m")
         kept = made.con.execute("select sum(memory_usage_bytes), sum(temporary_storage_bytes) from duckdb_memory()")
