@@ -19,7 +19,7 @@ from tests import browser
 from tests.browser import Watched, watched
 from tests.defs.exports import as_toml, execute
 from tests.defs.servers import ROOT, ask, dagster_dev, wait_until
-from tests.export import ACCOUNTS, Export
+from tests.export import ACCOUNTS, REGIONS, Export
 
 SICK = f"{ACCOUNTS[0]}/eu-west-1"
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dagster pages")]  # one Dagster for all of them
@@ -27,6 +27,8 @@ PATIENCE_MS = 60_000
 ENDED = ("SUCCESS", "FAILURE")
 LAUNCH = """mutation { launchRun(executionParams: { selector: {
     repositoryLocationName: "pipelines.definitions", repositoryName: "__repository__", jobName: "snapshot" } }) {
+    ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+ALL_STEPS = """mutation { launchRunReexecution(reexecutionParams: { parentRunId: "%s", strategy: ALL_STEPS }) {
     ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 GREEN = 4 if os.environ.get("SCREENSHOTS") else 1
 """Green runs before the red one; a plot of few points says little."""
@@ -160,6 +162,14 @@ def test_a_red_run_is_reexecuted_from_failure_asks_what_failed_and_is_green(show
     assert green["status"] == "SUCCESS"
     assert shown.export.calls() == [SICK]
     assert shown.export.statuses()[SICK] == "ok"
+
+
+def test_a_reexecution_of_all_steps_asks_everybody_again(shown: Shown) -> None:
+    shown.export.aws.reset_calls()
+    again = ask(shown.url, ALL_STEPS % newest(shown.url)["id"])["launchRunReexecution"]["run"]["runId"]
+    wait_until(lambda: newest(shown.url)["id"] == again and newest(shown.url)["status"] in ENDED, "the run ends")
+
+    assert shown.export.calls() == sorted(f"{account}/{region}" for account in ACCOUNTS for region in REGIONS)
 
 
 def test_no_page_asks_anybody_else_for_anything(shown: Shown) -> None:

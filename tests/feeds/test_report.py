@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from pipelines.feeds.report import render
+from pipelines.feeds.report import publish, render
 from pipelines.lake.catalog import query
+from pipelines.lake.layout import REPORT
+from pipelines.lake.seal import is_sealed
+from pipelines.lake.verify import verify
+from pipelines.settings import Settings
 from tests.browser import Watched, watched
 from tests.lake.lakes import A, B, C, Lake, at, builder, failed, ok
 
@@ -126,6 +130,22 @@ def test_a_warehouse_that_saw_nothing_still_has_a_page(tmp_path: Path) -> None:
     lake.commit(ok(A))
 
     assert "No builder is up." in written(lake, tmp_path).read_text()
+
+
+def test_a_byte_that_is_not_as_it_was_written_is_found_however_the_page_was_written(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "warehouse")
+    lake.commit(ok(A))
+    publish(lake.store, lambda sql: query(lake.con, sql), Settings())
+    page = tmp_path / "warehouse" / REPORT
+    whole = page.read_bytes()
+    assert verify(lake.store) == []
+    assert is_sealed(written(lake, tmp_path).read_bytes())
+    for place in (0, len(whole) // 2, len(whole) - 70, len(whole) - 1):
+        page.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        (problem,) = verify(lake.store)
+
+        assert "report.html: has changed since it was written" in str(problem)
+        assert not problem.is_note
 
 
 def test_scopes_that_no_run_has_asked_yet_are_not_passed_over(tmp_path: Path) -> None:

@@ -4,14 +4,17 @@ import errno
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from pipelines.contracts.contract import all_tables
 from pipelines.errors import CommitError, Conflict, StorageFailed
 from pipelines.lake import decisions
 from pipelines.lake.draft import Draft
 from pipelines.lake.manifest import Manifest, find_attempt, head, history
+from pipelines.lake.staging import MEMORY, Staging
 from pipelines.scope import Outcome, Status
 from tests.lake.lakes import EVERYWHERE, A, Answer, B, C, Lake, at, builder, failed, filtered, ok, task
 from tests.lake.stores import Around, Deaf, Faulty, Mode, Raced
@@ -393,3 +396,22 @@ def test_the_guard_looks_at_each_resource_by_itself() -> None:
 
     decided = decisions.guard(decisions.decide([*outcomes], outcomes, before, items, at(1)), items, 50)
     assert {d.task.resource: (d.run or {})["status"] for d in decided} == {"fleets": "ok", "image_builders": "guarded"}
+
+
+@pytest.mark.slow
+def test_what_does_not_fit_into_the_memory_of_a_commit_is_spilled_and_leaves_nothing(lake: Lake) -> None:
+    """300 MB to be sorted in 192."""
+    lake.commit(ok(A))
+    scratch, draft = Path(lake.store.scratch), Draft(lake.store, all_tables(lake.contracts), "X")
+    with Staging(lake.store, lake.contracts, head(lake.store), draft, MEMORY) as made:
+        made.con.execute("create table big as select hash(i) as h, md5(i::varchar) as m from range(6_000_000) t(i)")
+        made.con.execute("create table sorted as from big order by m")
+        kept = made.con.execute("select sum(memory_usage_bytes), sum(temporary_storage_bytes) from duckdb_memory()")
+        held, spilled = kept.fetchall()[0]
+        rows = made.con.execute("select count(*), count(distinct h) from sorted").fetchall()
+        files = sum(file.stat().st_size for file in scratch.rglob("*"))
+
+    assert rows == [(6_000_000, 6_000_000)]
+    assert held <= 192 * 2**20 < files
+    assert spilled > 0
+    assert [*scratch.rglob("*")] == []
