@@ -33,6 +33,7 @@ def configured(aws: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return aws
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("configured")
 def test_commands_reach_the_bucket_as_the_configuration_says(told: Told) -> None:
     assert told("run")[0] == 0

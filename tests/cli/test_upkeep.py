@@ -103,6 +103,7 @@ def test_the_life_of_a_warehouse(warehouse: str, aws: Emulator, told: Told, tmp_
     assert (verified["ok"], verified["snapshots"], verified["seq"], verified["problems"]) == (True, 1, 4, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("warehouse", ["warehouse"], indirect=True, ids=["folder"])
 def test_an_erase_publishes_feeds_and_report_anew(warehouse: str, aws: Emulator, told: Told, tmp_path: Path) -> None:
     told("run")

@@ -291,6 +291,7 @@ def test_a_token_of_awss_own_starts_there(wire: Wire, asking: Asking) -> None:
     assert (answer.only.status, answer.only.reason) == ("filtered", "started at a token, not at the first item")
 
 
+@pytest.mark.slow
 def test_a_large_page_of_thousands_is_read_whole(wire: Wire, asking: Asking) -> None:
     items = [{"Name": f"b{n}", "Description": "x" * 200} for n in range(5000)]
     wire.script(SCOPE, Reply(json.dumps({"ImageBuilders": items}).encode()))

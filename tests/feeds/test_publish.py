@@ -195,6 +195,7 @@ class Broken(Around):
         return self.feeds
 
 
+@pytest.mark.slow
 def test_whatever_fails_readers_have_the_old_or_the_new_generation_and_the_next_publication_heals(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", state="OLD")))
     all_of_it = Broken(lake.store, 1_000)

@@ -113,6 +113,7 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(chromium: Browser, t
     seen.page.close()
 
 
+@pytest.mark.slow
 def test_five_thousand_builders_fit_into_a_page_of_1500_kilobytes(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "warehouse")
     many = {

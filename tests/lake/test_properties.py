@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,6 +44,7 @@ def replayed(lake: Lake) -> dict[tuple[str, str], str]:
     return items
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(RUNS)
 def test_any_sequence_of_outcomes_serves_the_last_answers(runs: list[tuple[str, Rows, str, Rows]]) -> None:

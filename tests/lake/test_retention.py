@@ -182,6 +182,7 @@ def test_runs_go_on_after_a_thinning_as_if_there_had_been_none(lake: Lake) -> No
     assert verify(lake.store) == []
 
 
+@pytest.mark.slow
 def test_thinning_again_and_again_keeps_every_change(lake: Lake) -> None:
     often = KEPT_FILES + 2
     newest_alone = RetentionSettings(hourly_days=0, daily_days=0, monthly_months=0)
