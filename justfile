@@ -7,7 +7,7 @@ default:
 test *args:
     uv run pytest {{args}}
 
-# slices of the proofs, and pages in a browser
+# what takes long: slices of the proofs, pages in a browser, warehouses in a bucket
 test-slow *args:
     uv run pytest -m slow {{args}}
 

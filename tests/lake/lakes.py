@@ -21,8 +21,8 @@ from pipelines.lake.store import open_store
 from pipelines.scope import Outcome, Scope, Status, Task
 from pipelines.settings import S3Settings
 
-EVERYWHERE = pytest.mark.parametrize("lake", ["folder", "bucket"], indirect=True)
-"""Such a test's lake lies in a folder, and then in a bucket."""
+EVERYWHERE = pytest.mark.parametrize("lake", ["folder", pytest.param("bucket", marks=pytest.mark.slow)], indirect=True)
+"""Such a test's lake lies in a folder, and, among the slow tests, in a bucket."""
 A, B, C = "111122223333/eu-west-1", "111122223333/us-east-1", "444455556666/eu-west-1"
 START = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
