@@ -10,7 +10,9 @@ LOADS = {"sparse": "300 small scopes", "dense": "50,000 builders"}
 
 
 def curve(points: Sequence[tuple[int, float]], x: str, y: str, path: Path) -> None:
-    """How something grows with size, on a logarithmic axis of sizes."""
+    """How something grows with size, on a logarithmic axis of sizes; of values too, where they grow tenfold."""
+    values = [value for _, value in points]
+    is_steep = min(values) > 0 and max(values) > 10 * min(values)
     rows = pa.Table.from_pylist([{"size": size, "value": value} for size, value in points])
     chart = (
         alt.Chart(rows)
@@ -22,7 +24,7 @@ def curve(points: Sequence[tuple[int, float]], x: str, y: str, path: Path) -> No
                 scale=alt.Scale(type="log"),
                 axis=alt.Axis(values=[s for s, _ in points], format="~s"),
             ),
-            y=alt.Y("value:Q", title=y, scale=alt.Scale(zero=True)),
+            y=alt.Y("value:Q", title=y, scale=alt.Scale(type="log") if is_steep else alt.Scale(zero=True)),
         )
         .properties(width=360, height=200)
     )
