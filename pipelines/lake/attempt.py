@@ -76,7 +76,7 @@ class Attempt:
         """Write every file that the commit adds, check the whole, and return the manifest that would show it."""
         work = self.work
         try:
-            with Staging(work.store, work.contracts, self.base, work.draft, self.memory) as staging:
+            with self._staging() as staging:
                 self._decide(staging)
                 self._write_contracts(staging)
                 runs = [d.run for d in self.decisions if d.run]
@@ -85,11 +85,15 @@ class Attempt:
                 self._write_records("prices", work.prices)
                 validation.check_runs(work.planned, runs)
                 manifest = self._manifest(staging, runs)
+            with self._staging() as staging:  # another: the first one keeps what memory it had
                 validation.check_files(staging, work.contracts, all_tables(work.contracts), self.written)
         except Exception:
             remove_quietly(work.store, self._own_files())
             raise
         return manifest
+
+    def _staging(self) -> Staging:
+        return Staging(self.work.store, self.work.contracts, self.base, self.work.draft, self.memory)
 
     def _decide(self, staging: Staging) -> None:
         work = self.work

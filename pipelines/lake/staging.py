@@ -34,7 +34,7 @@ _TASKS = pa.schema(
     ]
 )
 _SCOPE = "account_id, region"
-MEMORY = "192MiB"  # what DuckDB holds while a commit is made; more is spilled
+MEMORY = "112MiB"  # what DuckDB holds while a commit is made; more is spilled
 ROOMY = "1GiB"  # where that was not enough, for not everything can be spilled
 # ISO 8601 in UTC as Python's isoformat: microseconds only where there are any.
 _ISO = """

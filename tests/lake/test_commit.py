@@ -400,7 +400,7 @@ def test_the_guard_looks_at_each_resource_by_itself() -> None:
 
 @pytest.mark.slow
 def test_what_does_not_fit_into_the_memory_of_a_commit_is_spilled_and_leaves_nothing(lake: Lake) -> None:
-    """300 MB to be sorted in 192."""
+    """300 MB to be sorted in 112."""
     lake.commit(ok(A))
     scratch, draft = Path(lake.store.scratch), Draft(lake.store, all_tables(lake.contracts), "X")
     with Staging(lake.store, lake.contracts, head(lake.store), draft, MEMORY) as made:
@@ -412,6 +412,6 @@ def test_what_does_not_fit_into_the_memory_of_a_commit_is_spilled_and_leaves_not
         files = sum(file.stat().st_size for file in scratch.rglob("*"))
 
     assert rows == [(6_000_000, 6_000_000)]
-    assert held <= 192 * 2**20 < files
+    assert held <= 112 * 2**20 < files
     assert spilled > 0
     assert [*scratch.rglob("*")] == []
