@@ -25,7 +25,7 @@ def defs() -> dg.Definitions:
                 selection=dg.AssetSelection.assets(made),
                 description="Ask every account and region, commit a snapshot, publish catalog, feeds and report.",
             ),
-            sharded.snapshot_sharded(contracts, assets, settings),
+            sharded.snapshot_sharded(contracts, ours, settings),
             maintenance,
             prune_runs,
         ],

@@ -9,7 +9,7 @@ import dagster as dg
 from pydantic import Field
 
 from pipelines.contracts import Contract, load_all, sqlfiles
-from pipelines.defs.checks import NAMED_MAX, check_results, check_specs, coverage_result
+from pipelines.defs.checks import NAMED_MAX, check_results, check_specs, why_red
 from pipelines.defs.resources import loaded, plainly
 from pipelines.defs.specs import EXPORT, FEEDS, MARTS, REPORT, TABLES, Shown, lineage, spec
 from pipelines.defs.watch import LoggingWatch
@@ -23,7 +23,6 @@ from pipelines.settings import Settings
 POOL = "warehouse"
 """Whoever commits holds it, so that snapshots never overlap."""
 ASSET = "snapshot_tables"
-MENDED = "Everything has landed all the same. Re-execute from failure: only what failed is asked again."
 
 
 class SnapshotConfig(dg.Config):
@@ -69,8 +68,8 @@ def snapshot_asset(
         for key, told in materialized(result, assets, columns, contracts, read, seconds, context.log):
             yield dg.MaterializeResult(asset_key=key, metadata=told)
         yield from check_results(result, assets)
-        if not result.is_covered:
-            context.log.error(f"{coverage_result(result).description} {MENDED}")
+        if result.exit_code:
+            context.log.error(why_red(result))
 
     return snapshot
 

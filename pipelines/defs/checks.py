@@ -18,6 +18,7 @@ PUBLISHED: Mapping[str, tuple[dg.AssetKey, str]] = {
     "report_is_written": (dg.AssetKey("report"), "The page shows the newest snapshot."),
 }
 """The asset that each of these checks is shown at, and its promise."""
+_MENDED = "Everything has landed all the same. Re-execute from failure: only what failed is asked again."
 _LEFT = "This run left it as it was: [feeds] says so since Dagster loaded the code; reload the code location."
 NAMED_MAX = 50  # a list in the event log stays readable
 
@@ -81,6 +82,12 @@ def coverage_result(result: RunResult) -> dg.AssetCheckResult:
             "failed_scopes": [f"{o.task}: {o.status}: {o.reason}" for o in result.failed[:NAMED_MAX]],
         },
     )
+
+
+def why_red(result: RunResult) -> str:
+    """What is said where a red run ends: which scopes failed, and which rows there are that must not be."""
+    unseen = [] if result.is_covered else [f"{coverage_result(result).description} {_MENDED}"]
+    return " ".join([*unseen, *(f"Check {c.name}: {c.rows} rows found. {c.doc}" for c in result.violated)])
 
 
 def _description(result: RunResult) -> str:

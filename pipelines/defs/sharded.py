@@ -13,8 +13,8 @@ import dagster as dg
 from pydantic import Field
 
 from pipelines.contracts import Contract, load_all
-from pipelines.defs.assets import MENDED, POOL, SnapshotConfig, intent, materialized
-from pipelines.defs.checks import check_results, coverage_result
+from pipelines.defs.assets import POOL, SnapshotConfig, intent, materialized
+from pipelines.defs.checks import check_results, why_red
 from pipelines.defs.resources import loaded, plainly
 from pipelines.defs.specs import Shown, lineage
 from pipelines.defs.watch import LoggingWatch
@@ -161,7 +161,7 @@ def _commit(contracts: Sequence[Contract], assets: Sequence[Shown]) -> dg.OpDefi
         for check in check_results(result, assets):
             yield _evaluation(check)
         if result.exit_code:
-            raise dg.Failure(f"{coverage_result(result).description} {MENDED}", allow_retries=False)
+            raise dg.Failure(why_red(result), allow_retries=False)
         yield dg.Output(None)
 
     return commit

@@ -5,8 +5,9 @@ from dataclasses import replace
 import dagster as dg
 
 from pipelines.contracts import load_all
-from pipelines.defs.checks import check_results, check_specs, coverage_result
+from pipelines.defs.checks import check_results, check_specs, coverage_result, why_red
 from pipelines.defs.specs import shown
+from pipelines.lake.checks import CheckResult
 from pipelines.settings import Settings
 from tests.export import Export
 
@@ -32,6 +33,17 @@ def test_rows_that_must_not_exist_turn_the_run_red_and_those_to_look_at_do_not(e
     assert told["duplicate_keys"].metadata["examples"].value == ["name: a, rows: 2"]
     assert (told["unknown_fields"].passed, "unknown_fields" in blocking) == (False, False)
     assert told["coverage"].passed
+
+
+def test_what_a_red_run_ends_with_names_scopes_and_rows_each_where_they_are_why(export: Export) -> None:
+    sound = export.run()
+    broken = replace(sound, checks=(CheckResult(name="orphan_children", doc="No parent.", severity="error", rows=2),))
+    export.aws.fail("111122223333/eu-west-1", "deny")
+    unseen = export.run()
+
+    assert why_red(broken) == "Check orphan_children: 2 rows found. No parent."
+    assert why_red(unseen).startswith("1 of 4 asked scopes failed, such as 111122223333/eu-west-1 (denied); ")
+    assert "Check" not in why_red(unseen)
 
 
 def test_what_could_not_be_looked_at_has_not_passed(export: Export) -> None:

@@ -85,6 +85,14 @@ def test_it_makes_what_the_job_of_one_process_makes_and_is_as_red_and_as_green(
 
 
 @pytest.mark.slow
+def test_what_another_job_publishes_has_no_check_here_either(configured: Export, instance: dg.DagsterInstance) -> None:
+    within(configured, "in_process", "[feeds]\npublish = false\nreport = false\n")
+    with execute(instance, job=snapshot_job) as single, execute(instance) as sharded:
+        assert (materialized(sharded), checks(sharded)) == (materialized(single), checks(single))
+        assert "report_is_written" not in checks(sharded)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["multiprocess", "dask"])
 def test_a_worker_that_is_killed_costs_its_shard_alone(
     by: str, configured: Export, instance: dg.DagsterInstance, home: Path
@@ -116,9 +124,9 @@ def test_a_worker_that_is_killed_costs_its_shard_alone(
     assert {run.job_name for run in instance.get_runs()} == {"snapshot_sharded"}
 
 
-def within(export: Export, by: str) -> None:
+def within(export: Export, by: str, feeds: str = "") -> None:
     """Two shards, by this executor; a scope may take longer than a test."""
-    more = f'[dagster]\nshards = 2\nexecutor = "{by}"\n'
+    more = f'{feeds}[dagster]\nshards = 2\nexecutor = "{by}"\n'
     (export.folder / "appstream-export.toml").write_text(as_toml(export, more))
 
 
