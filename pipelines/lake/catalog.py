@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 
-from pipelines.contracts import Contract, load_all
 from pipelines.errors import BadQuery, ExportError, SetupError, StorageFailed
 from pipelines.lake import layout, sql
 from pipelines.lake.engine import connection
@@ -24,13 +24,16 @@ from pipelines.lake.sql import literal
 from pipelines.lake.store import LocalStore, Store, open_store, storage_errors
 from pipelines.settings import S3Settings
 
+if TYPE_CHECKING:
+    from pipelines.contracts import Contract
+
 __all__ = ["connect", "publish", "query", "refresh", "save_as"]
 
 _log = logging.getLogger(__name__)
 _REPUBLISHES = 5  # each means that yet another run committed while we built
 
 
-def publish(store: Store, contracts: Sequence[Contract], *, root: str | None = None) -> Path | None:
+def publish(store: Store, contracts: "Sequence[Contract]", *, root: str | None = None) -> Path | None:
     """Make the catalog anew and put it in place; returns its path. Raises StorageFailed, SetupError.
 
     Nothing happens where the store keeps none (S3): readers make the views for themselves. `root` is where readers
@@ -50,7 +53,7 @@ def publish(store: Store, contracts: Sequence[Contract], *, root: str | None = N
     return Path(store.uri(layout.CATALOG))
 
 
-def refresh(store: Store, contracts: Sequence[Contract], *, root: str | None = None) -> str | None:
+def refresh(store: Store, contracts: "Sequence[Contract]", *, root: str | None = None) -> str | None:
     """Publish after a commit, which stands whatever comes of it: what went wrong, in one line."""
     try:
         publish(store, contracts, root=root)
@@ -60,7 +63,7 @@ def refresh(store: Store, contracts: Sequence[Contract], *, root: str | None = N
     return None
 
 
-def save_as(file: Path, store: Store, contracts: Sequence[Contract], *, root: str | None = None) -> Path:
+def save_as(file: Path, store: Store, contracts: "Sequence[Contract]", *, root: str | None = None) -> Path:
     """Write a catalog of the warehouse to a file of one's own, in place of an earlier one. Raises SetupError.
 
     With a bucket's its readers need DuckDB's httpfs extension, and credentials.
@@ -91,7 +94,7 @@ def connect(warehouse: str, *, s3: S3Settings | None = None, as_of: str | None =
 
 
 def reading(
-    store: Store, contracts: Sequence[Contract] | None, *, anew: bool = False, as_of: str | None = None
+    store: Store, contracts: "Sequence[Contract] | None", *, anew: bool = False, as_of: str | None = None
 ) -> duckdb.DuckDBPyConnection:
     """The same for our own work: not locked. `lake.shows` tells which snapshot it is.
 
@@ -103,6 +106,7 @@ def reading(
         raise none_yet(store)
     con = connection(store)
     if anew or as_of is not None or not _attached(con, store, newest):
+        from pipelines.contracts import load_all  # none of it is needed where a catalog has the views
         from pipelines.lake.catalog_file import make
 
         manifests = history(store)

@@ -1,20 +1,13 @@
 """Pieces of DuckDB SQL. Whatever comes from paths, contracts or AWS enters quoted, through these functions alone."""
-# ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
 
 import re
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
 import duckdb
 import pyarrow as pa
 
-from pipelines.contracts import Column, Table
-from pipelines.contracts.arrow import DUCKDB_TYPES
 from pipelines.errors import StorageFailed
-from pipelines.lake.manifest import TableFiles
-
-_HIVE = "hive_partitioning = true, hive_types = {'snapshot_id': VARCHAR}"
-
 
 _PYTHON_ERROR = re.compile(r"^(?:\w+\.)*\w+Error: (?:\[Errno -?\d+\] )?(.+)$", re.MULTILINE)
 
@@ -32,27 +25,6 @@ def literal(text: str) -> str:
 def listed(names: Iterable[str], prefix: str = "") -> str:
     """Identifiers with commas between them."""
     return ", ".join(prefix + quoted(name) for name in names)
-
-
-def rows(table: Table, sources: Sequence[TableFiles], uri: Callable[[str], str]) -> str:
-    """SELECT every column of a contract table from committed files, in contract order.
-
-    A column that the files do not have yet, or have with another type, is null or cast as far as it goes: older
-    snapshots stay readable. Files without rows are not even opened.
-    """
-    sources = [source for source in sources if source.rows]
-    files = [file.path for source in sources for file in source.files if file.rows]
-    if not files:
-        return f"select {', '.join(_absent(c) for c in table.columns)} where false"
-    known = _known(sources)
-    if not table.cumulative:
-        known["snapshot_id"] = {"string"}
-    columns = ", ".join(_column(column, known.get(column.name, set())) for column in table.columns)
-    options = "hive_partitioning = false" if table.cumulative else _HIVE
-    if any(source.columns != sources[0].columns for source in sources):
-        options += ", union_by_name = true"
-    paths = ", ".join(literal(uri(path)) for path in files)
-    return f"select {columns} from read_parquet([{paths}], {options})"
 
 
 def stream(con: duckdb.DuckDBPyConnection, sql: str, batch_rows: int) -> pa.RecordBatchReader:
@@ -84,23 +56,3 @@ def python_said(error: duckdb.Error) -> str | None:
         return None
     found = _PYTHON_ERROR.findall(str(error))
     return found[-1] if found else str(error).splitlines()[0]
-
-
-def _known(sources: Sequence[TableFiles]) -> dict[str, set[str]]:
-    known: dict[str, set[str]] = {}
-    for source in sources:
-        for name, kind in source.columns.items():
-            known.setdefault(name, set()).add(kind)
-    return known
-
-
-def _column(column: Column, stored: set[str]) -> str:
-    if not stored:
-        return _absent(column)
-    if stored == {column.type}:
-        return quoted(column.name)
-    return f"try_cast({quoted(column.name)} as {DUCKDB_TYPES[column.type]}) as {quoted(column.name)}"
-
-
-def _absent(column: Column) -> str:
-    return f"null::{DUCKDB_TYPES[column.type]} as {quoted(column.name)}"

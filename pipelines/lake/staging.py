@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from pipelines.contracts import Contract, Table, arrow, operational_tables
 from pipelines.contracts.contract import operational_table
-from pipelines.lake import parquet, sql
+from pipelines.lake import committed, parquet, sql
 from pipelines.lake.decisions import Decision, Rows
 from pipelines.lake.draft import Draft
 from pipelines.lake.engine import connection
@@ -116,7 +116,7 @@ class Staging(AbstractContextManager["Staging"]):
             yield pa.Table.from_batches([batch])
 
     def _read(self, name: str, table: Table, files: TableFiles | None) -> None:
-        self._queries[name] = sql.rows(table, [files] if files else [], self.store.uri)
+        self._queries[name] = committed.rows(table, [files] if files else [], self.store.uri)
 
     def _decide_table(self, contract: Contract, table: Table) -> None:
         name = table.name

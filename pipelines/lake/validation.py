@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from pipelines.contracts import Contract, Table
 from pipelines.errors import CommitError
-from pipelines.lake import sql
+from pipelines.lake import committed, sql
 from pipelines.lake.decisions import Run, task_of
 from pipelines.lake.manifest import TableFiles
 from pipelines.lake.staging import Staging
@@ -45,7 +45,7 @@ def check_files(
 
     Told by 64-bit hashes, which take less time and memory than keys. Whatever they suspect is looked at.
     """
-    final = {table.name: f"({sql.rows(table, [files[table.name]], staging.store.uri)})" for table in tables}
+    final = {table.name: f"({committed.rows(table, [files[table.name]], staging.store.uri)})" for table in tables}
     for table in tables:
         if table.key and files[table.name].rows:
             _check_key(staging, table, final[table.name])

@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from pipelines.contracts import Column, Contract, Table, sqlfiles
 from pipelines.contracts.contract import ACCOUNT_NAME, IS_STALE, SNAPSHOT_ID, all_tables, operational_table
 from pipelines.contracts.sqlfiles import SqlFile
+from pipelines.lake.committed import rows
 from pipelines.lake.manifest import SWEEP, Manifest, TableFiles, kept
-from pipelines.lake.sql import listed, literal, quoted, rows
+from pipelines.lake.sql import listed, literal, quoted
 
 FILES = "files"  # the schema of views that name files
 SNAPSHOT_AT = Column("snapshot_at", "timestamp", "When the row's snapshot was committed.")
