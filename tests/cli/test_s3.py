@@ -42,6 +42,7 @@ def test_commands_reach_the_bucket_as_the_configuration_says(told: Told) -> None
     assert "install httpfs;" in told("catalog")[1]
 
 
+@pytest.mark.slow
 def test_reading_commands_need_only_the_environment(
     configured: Emulator, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,6 +120,7 @@ def test_an_erase_publishes_feeds_and_report_anew(warehouse: str, aws: Emulator,
         assert con.sql("select account_id from image_builders").fetchall() == [(A,)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("warehouse", ["s3://lake/exports"], indirect=True, ids=["bucket"])
 @pytest.mark.usefixtures("warehouse")
 def test_a_buckets_catalog_is_lines_for_a_duckdb_of_ones_own(told: Told, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ python_logs: {python_log_level: DEBUG, managed_python_loggers: [root, botocore, 
 """
 
 
+@pytest.mark.slow
 def test_no_secret_is_in_any_byte_of_dagsters_home(
     aws: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:

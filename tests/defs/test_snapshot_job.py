@@ -103,6 +103,7 @@ def test_reexecutions_from_failure_go_on_in_the_run_that_was_asked_first_and_oth
         assert intent(run, instance) == begins
 
 
+@pytest.mark.slow
 def test_what_another_job_publishes_is_neither_made_nor_vouched_for(
     configured: Export, instance: dg.DagsterInstance
 ) -> None:
@@ -133,6 +134,7 @@ def test_the_launchpad_limits_who_is_asked_and_the_rest_stays(configured: Export
     assert configured.sql("select name from image_builders order by 1") == ["a", "b"]
 
 
+@pytest.mark.slow
 def test_feeds_that_cannot_be_published_are_told_and_neither_made_nor_red(
     configured: Export, instance: dg.DagsterInstance
 ) -> None:
@@ -145,6 +147,7 @@ def test_feeds_that_cannot_be_published_are_told_and_neither_made_nor_red(
         assert [name for name, passed in checks(result).items() if not passed] == ["feeds_are_published"]
 
 
+@pytest.mark.slow
 def test_a_retry_policy_does_not_repeat_a_blocking_check(configured: Export, instance: dg.DagsterInstance) -> None:
     configured.aws.fail(SICK, "deny")
     with dg.execute_job(dg.reconstructable(retried_job), instance) as result:

@@ -11,6 +11,7 @@ from tests.export import Export
 from tests.factories import image_builder
 
 
+@pytest.mark.slow
 def test_maintenance_thins_collects_and_verifies_and_is_red_where_a_byte_has_changed(
     configured: Export, instance: dg.DagsterInstance
 ) -> None:
@@ -48,6 +49,7 @@ def rare() -> None:
     """What was last made long ago."""
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("configured")
 def test_old_runs_go_with_all_that_is_kept_of_them_and_the_newest_of_each_job_and_asset_stay(
     instance: dg.DagsterInstance, home: Path

@@ -255,6 +255,7 @@ def test_a_check_that_fails_before_there_were_feeds_leaves_feed_status_alone(lak
     assert verify(lake.store) == []
 
 
+@pytest.mark.slow
 @EVERYWHERE
 def test_old_generations_go_after_their_grace_but_never_the_one_that_is_served(lake: Lake) -> None:
     few = FeedsSettings(keep_generations=2)

@@ -5,12 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 # In a process of its own: an audit hook stays for ever. DuckDB and Arrow open files without telling Python; that we
 # never hand them a path for writing but the catalog's is what the same code on S3 shows, where no path would do.
 WATCHED = """
 import json, os, sys, traceback
 from pathlib import Path
+
 from pipelines.contracts import load_all
 from tests.lake.lakes import Lake
 from tests.lake.told import Told
@@ -46,6 +49,7 @@ print(json.dumps(sorted(set(map(tuple, seen)))))
 """
 
 
+@pytest.mark.slow
 def test_all_operations_on_a_warehouse_are_the_stores(tmp_path: Path) -> None:
     root = tmp_path / "warehouse"
     done = subprocess.run([sys.executable, "-c", WATCHED, root], cwd=ROOT, capture_output=True, text=True, check=True)

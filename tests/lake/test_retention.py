@@ -649,6 +649,7 @@ class Keeping(Around):
         raise PermissionError(13, "Permission denied", path)
 
 
+@pytest.mark.slow
 def test_versions_that_a_bucket_keeps_of_an_erased_account_are_told(bucket: Bucket) -> None:
     place = bucket.place()
     lake = aged(Lake(place, s3=bucket.settings))
@@ -665,6 +666,7 @@ def test_versions_that_a_bucket_keeps_of_an_erased_account_are_told(bucket: Buck
     assert leftovers(lake) == []
 
 
+@pytest.mark.slow
 def test_spans_and_daily_figures_are_the_same_after_thinning(lake: Lake) -> None:
     """Thirty snapshots of ten days; the benchmarks do it with two hundred, and many builders."""
     for number in range(30):

@@ -28,6 +28,7 @@ from tests.lake.buckets import NAME, Bucket, Cut, Fault, Halve, Lose, Plan, Refu
 from tests.lake.lakes import A, B, Lake, builder, failed, ok
 from tests.lake.test_query import HOSTILE, OUTSIDE
 
+pytestmark = pytest.mark.slow
 DENIED = Refuse(403, "AccessDenied")
 BEFORE, AFTER = datetime(2010, 1, 1, tzinfo=UTC), datetime(2011, 1, 1, tzinfo=UTC)  # moto's uploads begin in 2010
 
@@ -105,7 +106,6 @@ def test_a_rivals_manifest_is_not_taken_for_ours(lake: Lake, bucket: Bucket) -> 
     assert store.create("commits/000000000001.json", b"ours") is False
 
 
-@pytest.mark.slow
 def test_credentials_that_end_at_any_request_leave_the_old_or_the_new_snapshot(lake: Lake, bucket: Bucket) -> None:
     old = lake.commit(ok(A, builder("a", subnets=["s"])), ok(B, builder("b")))
     healthy, minute = lake.store, lake.minute

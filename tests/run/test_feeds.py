@@ -32,6 +32,7 @@ def served(export: Export, feed: str) -> list[dict[str, Any]]:
     return pq.read_table(v1 / current["feeds"][feed], partitioning=None).to_pylist()
 
 
+@pytest.mark.slow
 def test_one_of_thirty_accounts_is_denied_for_three_runs_and_dashboards_do_not_freeze(fed: Export) -> None:
     fed.accounts = tuple(f"1000000000{n:02}" for n in range(30))
     fed.regions = ("eu-west-1",)
@@ -87,6 +88,7 @@ def test_a_run_that_is_told_so_leaves_feeds_and_report_as_they_are(how: str, fed
     assert (Path(fed.warehouse, "report.html").exists(), made.is_reported) == (False, False)
 
 
+@pytest.mark.slow
 def test_a_run_into_a_bucket_publishes_there(fed: Export, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = {"aws_access_key_id": "AKIATEST", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
     s3 = boto3.client("s3", endpoint_url=fed.aws.endpoint_url, **keys)

@@ -87,6 +87,7 @@ def test_command_dagster_and_tables_count_the_same(export: Export, capsys: pytes
     assert snapshot(export) == rows(export) == TRUTH
 
 
+@pytest.mark.slow
 def test_a_scope_that_the_guard_keeps_is_a_failure_until_it_is_let_go(
     export: Export, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from pipelines.contracts import Contract
 from pipelines.contracts.loader import load
 from pipelines.emulator import Emulator
@@ -44,6 +46,7 @@ def fill(aws: Emulator) -> None:
         aws.put(scope, *items, operation="DescribeImages")
 
 
+@pytest.mark.slow
 def test_chunks_of_seven_resumed_to_the_end_equal_one_full_run(aws: Emulator, tmp_path: Path) -> None:
     """Two resources in four scopes; pages of ten are cut in the middle. The limits are settings, as under Dagster."""
     fill(aws)

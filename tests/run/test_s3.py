@@ -45,6 +45,7 @@ def test_a_run_into_a_bucket_is_read_like_one_into_a_folder(to_s3: Export) -> No
     assert list(to_s3.folder.iterdir()) == [], "nothing of it on this machine"
 
 
+@pytest.mark.slow
 def test_the_same_attempt_commits_once(to_s3: Export) -> None:
     made = to_s3.run(run_id="r", attempt_id="1")
     again = to_s3.run(run_id="r", attempt_id="1")

@@ -135,8 +135,8 @@ def canaries_in(text: bytes | str, secrets: set[str]) -> list[str]:
     return [secret for secret in secrets if secret.encode() in raw]
 
 
-@pytest.mark.parametrize("compatible", [False, True], ids=["shared clients", "compatible"])
-@pytest.mark.parametrize("loud", [EVERYTHING, logging.INFO], ids=["every level", "info"], indirect=True)
+@pytest.mark.parametrize("compatible", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("loud", [EVERYTHING, pytest.param(logging.INFO, marks=pytest.mark.slow)], indirect=True)
 def test_no_secret_is_in_any_byte_that_a_run_leaves(
     compatible: bool, aws: Emulator, tmp_path: Path, loud: io.StringIO
 ) -> None:
