@@ -156,12 +156,22 @@ class Lake:
         """A connection that shows the head; opened anew after each commit."""
         newest = head(self.store)
         if self._open is None or self._open[0] != newest:
-            self._open = newest, connect(str(self.store.root), s3=self.s3)
+            self._open = newest, self.connected()
         return self._open[1]
+
+    def connected(self) -> duckdb.DuckDBPyConnection:
+        """A connection as readers get it."""
+        return connect(str(self.store.root), s3=self.s3)
 
     def reopen(self) -> None:
         """Let the next reader find its own way: what the one before it reads may have been collected."""
         self._open = None
+
+    def close(self) -> None:
+        """The same, and whoever was handed the connection reads no more."""
+        if self._open:
+            self._open[1].close()
+        self.reopen()
 
     def sql(self, text: str, params: Any = None) -> list[Any]:
         """Rows as tuples, bare values where there is one column."""

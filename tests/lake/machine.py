@@ -7,7 +7,7 @@ that hundreds of lives are cheap; tests/run/test_lives.py does a smaller variant
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from pipelines.lake.manifest import find_attempt
+from pipelines.lake.store import Stored
 from pipelines.scope import Status
 from tests.lake.lakes import Answer, Lake
 from tests.lake.model import Item, answer
@@ -50,6 +51,8 @@ class Lives(RuleBasedStateMachine):
         self.rivals = 0
         self.happened: Counter[str] = Counter()
         """How often what has been done, for those who count."""
+        self.compared: Sequence[Stored] | None = None
+        """What lay there when the warehouse was last compared."""
 
     def teardown(self) -> None:
         """Only now: a failing life is looked at while it lasts."""
@@ -113,11 +116,13 @@ class Lives(RuleBasedStateMachine):
     def run(self) -> None:
         """Ask everything."""
         self.commit()
+        self.told.lake.publish()
 
     @rule(limit=st.sets(scopes, min_size=1), name=names)
     def run_limited(self, limit: set[str], name: str) -> None:
         """Ask some scopes, and there only for one name."""
         self.commit(only=limit, name=name)
+        self.told.lake.publish()
 
     @rule()
     def retry_failed(self) -> None:
@@ -126,11 +131,12 @@ class Lives(RuleBasedStateMachine):
             scope for scope, seen in self.told.model.scopes.items() if seen.status.is_failure and not seen.is_expected
         }
         self.commit(only=failed)
+        self.told.lake.publish()
 
     @rule(at=operations, mode=modes)
     def run_with_fault(self, at: int, mode: Mode) -> None:
         """A run on a store that fails."""
-        self.through(at, mode, self.commit)
+        self.through(at, mode, self.run)
 
     @rule(at=operations, mode=modes)
     def same_attempt_again(self, at: int, mode: Mode) -> None:
@@ -189,8 +195,8 @@ class Lives(RuleBasedStateMachine):
         """Whatever happened before: AWS is well, one run, and nothing is left to be done by anybody."""
         self.happened["clean runs that healed everything"] += 1
         self.sick, self.spoilt, self.suspended = {}, set(), set()
-        self.commit()
-        self.told.check()
+        self.run()
+        self.told.settle()
         truth = {(s, name, item.state) for s in self.planned for name, item in self.aws[s].items()}
         assert {row[:3] for row in self.told.model.newest.image_builders} == truth
         assert {row[1:3] for row in self.told.model.newest.scope_runs} == {("ok", False)}
@@ -200,17 +206,20 @@ class Lives(RuleBasedStateMachine):
     def unchanged_run_changes_nothing(self) -> None:
         """Two runs on an AWS that stands still: the second proves no change."""
         self.commit()
-        self.commit()
-        self.told.check()
+        self.run()
+        self.told.settle()
         assert self.told.model.newest.image_builder_changes == frozenset()
 
     # What always holds.
 
     @invariant()
     def readers_see_the_truth(self) -> None:
-        """Rows, staleness, changes, one line of snapshots, no changed byte."""
-        self.happened["states compared with the model"] += 1
-        self.told.check()
+        """Rows, staleness, changes, one line of snapshots, no changed byte; where only AWS has changed, as before."""
+        lies = self.told.healthy.files()
+        if lies != self.compared:
+            self.happened["states compared with the model"] += 1
+            self.told.check()
+            self.compared = lies
 
     @rule(number=st.integers(0, 20))
     def look_back(self, number: int) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.lake.buckets import Bucket
-from tests.lake.lakes import Lake
+from tests.lake.lakes import A, Lake, ok
 from tests.lake.stores import Mode
-from tests.lake.trials import Trials
+from tests.lake.told import Told
+from tests.lake.trials import ACTS, Trials
 
 pytestmark = pytest.mark.slow
 
@@ -33,6 +34,18 @@ def test_whatever_operation_fails_readers_see_the_old_or_the_new_snapshot_and_th
     trials = Trials(lambda: Lake(tmp_path / f"warehouse-{next(numbers)}"))
 
     assert trials.one(act, mode, number), "it has fewer operations by now: name another one"
+
+
+def test_what_goes_wrong_with_one_operation_is_told_and_the_next_is_failed_all_the_same(tmp_path: Path) -> None:
+    def untold(told: Told, _: object) -> None:
+        told.lake.commit(ok(A), planned=[A])
+
+    trials = Trials(lambda: Lake(tmp_path / "warehouse"), {"untold": (ACTS["commit"][0], untold)})
+
+    tally = trials.each("untold", Mode.LOST, start=9, step=9)
+
+    assert (tally.operations, tally.old) == (1, 1)
+    assert [broken.partition(":")[0] for broken in tally.broken] == ["operation 18, None"]
 
 
 @pytest.mark.parametrize(("act", "mode", "number"), [("commit", Mode.KILL, 47), ("erase", Mode.LOST, 10)])

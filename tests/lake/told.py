@@ -1,6 +1,6 @@
 """A warehouse and a model that is told the same: whatever was done to the one, both must say the same afterwards."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -8,11 +8,12 @@ from typing import Any
 
 from pipelines.errors import CommitError, SetupError
 from pipelines.lake.erase import erase
-from pipelines.lake.garbage import gc
+from pipelines.lake.garbage import Collected, gc
 from pipelines.lake.manifest import ERASE, SWEEP, Manifest, history
 from pipelines.lake.retention import thin
 from pipelines.lake.verify import verify
 from pipelines.settings import RetentionSettings
+from tests.lake.kept import keep
 from tests.lake.lakes import Answer, Lake, at
 from tests.lake.model import Model, changes_of_all, shown, unlike
 from tests.lake.stores import Killed
@@ -57,7 +58,7 @@ class Told:
         now = at(self.lake.minute)
         return thin(self.lake.store, now=now, policy=NONE_OF_AN_HOUR, tool_version="0", clock=lambda: now)
 
-    def gc(self) -> object:
+    def gc(self) -> Collected:
         """Collect everything that nothing needs, however young: nobody else is at work."""
         self.lake.reopen()
         return gc(self.lake.store, self.lake.contracts, now=FAR, grace=timedelta())
@@ -99,7 +100,27 @@ class Told:
         self.seq = manifests[-1].seq if manifests else 0
         return manifests
 
+    def keep(self) -> Callable[[], None]:
+        """Remember how all stands; whoever calls the answer goes back there, with the warehouse and with the model."""
+        back = keep(self.healthy)
+        minute, seq, scopes, snapshots = self.lake.minute, self.seq, self.model.scopes, dict(self.model.snapshots)
+        runs, erasing = dict(self.runs), [*self.erasing]
+
+        def restore() -> None:
+            self.lake.close()  # who has a catalog open in this process would be shown the same one under its name
+            back()
+            self.lake.store, self.lake.minute, self.seq = self.healthy, minute, seq
+            self.model.scopes, self.model.snapshots = scopes, dict(snapshots)
+            self.runs, self.erasing = dict(runs), [*erasing]
+
+        return restore
+
     def check(self) -> None:
+        """As `served`, and no byte has changed."""
+        self.served()
+        assert [str(problem) for problem in verify(self.healthy) if not problem.is_note] == []
+
+    def served(self) -> None:
         """One line of snapshots; readers see the newest one whole, and every change that there ever was."""
         manifests = self.settle()
         moments = [m.committed_at for m in manifests]
@@ -109,7 +130,6 @@ class Told:
             differs = unlike(shown(con), self.model.newest)
             assert not differs, f"too many and missing: {differs}"
             assert changes_of_all(con) == self.model.all_changes
-        assert [str(problem) for problem in verify(self.healthy) if not problem.is_note] == []
 
     def check_past(self, number: int) -> None:
         """One of the snapshots that are left is served as it was."""
@@ -122,8 +142,8 @@ class Told:
 
     def tidy(self) -> None:
         """After gc and publication nothing lies there that no snapshot needs, and there is nothing to be noted."""
-        self.lake.publish()
-        self.gc()
+        if not self.gc().files:  # else it has published
+            self.lake.publish()
         manifests = history(self.healthy)
         needed = {file.path for manifest in manifests for file in manifest.files}
         told_in = max((m.seq for m in manifests if m.past is not None), default=0)
