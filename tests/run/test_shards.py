@@ -28,6 +28,7 @@ from tests.factories import image_builder, task
 
 ACCOUNTS = ("111122223333", "444455556666", "777788889999")
 SICK, ODD = f"{ACCOUNTS[0]}/eu-west-1", f"{ACCOUNTS[1]}/us-east-1"
+WORKER = "pipelines.run.worker"
 OF_THE_RUN = {"snapshot_id", "run_id", "attempt_id", "request_id", "duration_ms", "digest"}
 
 
@@ -216,7 +217,10 @@ def by_file(shared: Export, monkeypatch: pytest.MonkeyPatch) -> Export:
     return shared
 
 
-def test_a_child_that_is_killed_fails_its_tasks_and_says_how_it_died(by_file: Export) -> None:
+@pytest.mark.parametrize(("signum", "how"), [(signal.SIGKILL, "SIGKILL (was memory short?)"), (signal.SIGTERM, "SIGTERM")])
+def test_a_child_that_somebody_ends_fails_its_tasks_and_says_how_it_died(
+    signum: signal.Signals, how: str, by_file: Export
+) -> None:
     by_file.aws.heal()
     by_file.aws.fail(SICK, Fault("slow", delay_s=60))
     _, (shard, *_) = planned(by_file)
@@ -224,14 +228,27 @@ def test_a_child_that_is_killed_fails_its_tasks_and_says_how_it_died(by_file: Ex
     with ThreadPoolExecutor() as pool:
         told = pool.submit(supervised, by_file.settings, shard)
         wait_until(lambda: by_file.calls() == sorted(str(t.scope) for t in shard.part.asked), "all are asked")
-        (worker,) = children(os.getpid(), "pipelines.run.worker")
-        os.kill(worker, signal.SIGKILL)
+        (worker,) = children(os.getpid(), WORKER)
+        os.kill(worker, signum)
         found = told.result(timeout=20)
 
     assert [outcome.status for outcome in found.outcomes] == [Status.ERROR] * len(shard.part.asked)
-    assert found.outcomes[0].reason == "shard 1 of 3 was lost: its process was ended by SIGKILL (was memory short?)"
+    assert found.outcomes[0].reason == f"shard 1 of 3 was lost: its process was ended by {how}"
     assert found.files == {}
     assert garbage.find(opened(by_file.settings), found.outcomes[0].finished_at, garbage.GRACE).due == []
+
+
+def test_a_child_that_takes_too_long_is_ended_and_fails_its_tasks(by_file: Export) -> None:
+    by_file.aws.heal()
+    by_file.aws.fail(SICK, Fault("slow", delay_s=60))
+    _, (shard, *_) = planned(by_file)
+    by_file.more = {"extract": {"run_timeout_s": 4}}
+    found = supervised(by_file.settings, shard, beyond_s=1)
+
+    assert {outcome.reason for outcome in found.outcomes} == {
+        "shard 1 of 3 was lost: it was not through 5 s after it began"
+    }
+    assert children(os.getpid(), WORKER) == []
 
 
 def test_a_child_tells_what_the_user_must_change(by_file: Export) -> None:
