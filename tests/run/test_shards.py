@@ -217,7 +217,9 @@ def by_file(shared: Export, monkeypatch: pytest.MonkeyPatch) -> Export:
     return shared
 
 
-@pytest.mark.parametrize(("signum", "how"), [(signal.SIGKILL, "SIGKILL (was memory short?)"), (signal.SIGTERM, "SIGTERM")])
+@pytest.mark.parametrize(
+    ("signum", "how"), [(signal.SIGKILL, "SIGKILL (was memory short?)"), (signal.SIGTERM, "SIGTERM")]
+)
 def test_a_child_that_somebody_ends_fails_its_tasks_and_says_how_it_died(
     signum: signal.Signals, how: str, by_file: Export
 ) -> None:
