@@ -67,7 +67,8 @@ class Handed(dg.IOManager):
         try:
             raw = _store().read_bytes(_place(behind))
         except FileNotFoundError:
-            raise dg.Failure(f"{behind.step_key} left nothing: see why it failed", allow_retries=False) from None
+            why = "see why it failed; or it is gone by gc or erase: re-execute all steps"
+            raise dg.Failure(f"{behind.step_key} left nothing: {why}", allow_retries=False) from None
         return decoded(raw, behind.dagster_type.typing_type)
 
 

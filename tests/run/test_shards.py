@@ -4,6 +4,7 @@ import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from threading import Event
 
 import boto3
@@ -12,7 +13,8 @@ import pytest
 from pipelines.emulator import Fault
 from pipelines.errors import SetupError
 from pipelines.extract import with_secrets
-from pipelines.lake import garbage
+from pipelines.lake import garbage, layout
+from pipelines.lake.erase import Erased, erase
 from pipelines.lake.verify import verify
 from pipelines.run import Request, RunResult
 from pipelines.run.shards import Shard, Swept, decoded, divide, encoded, finish_shards, plan_shards, sweep_shard
@@ -28,6 +30,7 @@ from tests.factories import image_builder, task
 
 ACCOUNTS = ("111122223333", "444455556666", "777788889999")
 SICK, ODD = f"{ACCOUNTS[0]}/eu-west-1", f"{ACCOUNTS[1]}/us-east-1"
+HOUR = timedelta(hours=1)
 WORKER = "pipelines.run.worker"
 OF_THE_RUN = {"snapshot_id", "run_id", "attempt_id", "request_id", "duration_ms", "digest"}
 
@@ -152,6 +155,37 @@ def test_a_commit_that_fails_leaves_the_pieces_for_the_next_try(shared: Export) 
 
     assert finished(shared, prepared, pieces).manifest.seq == 1
     assert verify(opened(shared.settings)) == []
+
+
+def handed(export: Export, step: str, value: Prepared | Shard | Swept) -> str:
+    """What a step leaves for the next, where Dagster's steps leave it."""
+    path = layout.handed_path(step, "result")
+    with opened(export.settings).writing(path) as file:
+        file.write(encoded(value))
+    return path
+
+
+def test_an_erase_takes_what_shards_handed_on_once_their_snapshot_is_committed_and_names_it_before(
+    shared: Export,
+) -> None:
+    def erased() -> Erased:
+        store = opened(shared.settings)
+        return erase(store, shared.contracts, ACCOUNTS[2], now=datetime.now(UTC), tool_version="0", grace=HOUR)
+
+    shared.aws.heal()
+    prepared, shards = planned(shared)
+    done = [handed(shared, f"sweep-{shard.number}", shard) for shard in shards]
+    done += [handed(shared, "commit", prepared)]
+    finished(shared, prepared, swept(shared, shards))
+    is_gone, kept = erased().is_gone, [path for path in done if opened(shared.settings).exists(path)]
+    waiting = handed(shared, "plan", planned(shared, attempt_id="2")[0])
+    still = erased()
+
+    assert (is_gone, len(kept)) == (True, 2), "what tells of other accounts alone is none of its business"
+    assert (still.is_gone, still.remaining) == (
+        False,
+        (f"{waiting} (of a sharded run that has not committed: erase again once it has, or is a day old)",),
+    )
 
 
 def test_a_shard_that_is_missing_or_of_another_plan_is_a_failure_of_its_tasks_and_keeps_their_rows(
