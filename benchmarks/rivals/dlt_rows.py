@@ -1,8 +1,9 @@
 """dlt given our clients and our reader: raw items in, its own child tables out, Parquet on disk.
 
 Tuned: pages are yielded whole and resources made once, telemetry, schema inference of lists beyond need and the
-state's sync are off, buffers and files are large and what lies between its steps is not compressed. Leaves out: coverage, carried rows, quarantine (an odd value becomes
-a variant column), natural keys in child tables, an atomic commit over tables; one denied account aborts the load.
+state's sync are off, buffers and files are large, and what lies between its steps is not compressed. Leaves out:
+coverage, carried rows, quarantine (an odd value becomes a variant column), natural keys in child tables, an atomic
+commit over tables; one denied account aborts the load.
 """
 
 import os

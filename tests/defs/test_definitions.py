@@ -10,13 +10,14 @@ import pytest
 from pipelines.definitions import defs
 from pipelines.defs import specs
 from pipelines.defs.specs import GROUPS
+from tests.absent import wanted, without
 
 GOLDEN = Path(__file__).parent / "goldens" / "definitions.txt"
 LOADED = """
 import sys
 from pipelines.definitions import defs
 defs()
-print(sorted({"altair", "vl_convert", "boto3", "moto", "pandas", "numpy"} & set(sys.modules)))
+print(sorted({"altair", "vl_convert", "boto3", "moto"} & set(sys.modules)))
 """
 
 
@@ -132,10 +133,12 @@ def test_columns_of_feeds_lead_back_to_tables() -> None:
     assert "as_of_utc" not in feed
 
 
-def test_showing_them_loads_no_charts_and_no_aws() -> None:
+def test_showing_them_loads_no_charts_and_no_aws(tmp_path: Path) -> None:
     import subprocess
     import sys
 
-    told = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
+    environment = without(tmp_path, os.environ)
+    told = subprocess.run([sys.executable, "-c", LOADED], env=environment, capture_output=True, text=True, check=True)
 
     assert told.stdout == "[]\n"
+    assert wanted(tmp_path) == []
