@@ -16,6 +16,7 @@ from pipelines.defs import automation
 from pipelines.errors import BadSettings
 from pipelines.settings import LakeSettings, Settings, from_mapping
 from tests.defs.exports import as_toml, execute
+from tests.defs.servers import ROOT, dagster_dev, launched, wait_until
 from tests.export import Export
 
 
@@ -167,6 +168,33 @@ def test_a_tag_that_a_red_run_is_given_later_makes_no_news_of_it(
     instance.add_run_tags(run_id, {"seen": "yes"})
 
     assert sensor.tick() == "no run has turned red"
+
+
+@pytest.mark.slow
+def test_dagsters_daemon_posts_a_red_run_of_this_code_location_once_the_webhook_is_well_again(
+    configured: Export, home: Path, receiver: Receiver
+) -> None:
+    (home / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
+    hooked(configured, receiver.url)
+    configured.aws.fail("*", "deny")
+    with dagster_dev(home, {}) as url, dg.DagsterInstance.from_config(str(home)) as instance:
+        wait_until(lambda: cursors(instance), "the sensor has begun")
+        receiver.status = 503
+        run_id = launched(url)
+        wait_until(lambda: receiver.got, "it tries")
+        receiver.status = 200
+        wait_until(lambda: run_id in cursors(instance), "it succeeds")
+        run = instance.get_run_by_id(run_id)
+
+    assert {told["run_id"] for told in receiver.got} == {run_id}
+    assert run is not None
+    assert run.tags["dagster/max_runtime"] == "7200"
+
+
+def cursors(instance: dg.DagsterInstance) -> str:
+    """What sensors remember."""
+    states = [state.instigator_data for state in instance.all_instigator_state()]
+    return " ".join(str(getattr(state, "cursor", None) or "") for state in states).strip()
 
 
 def test_the_address_stays_secret_whatever_is_wrong_with_it(
