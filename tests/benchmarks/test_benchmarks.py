@@ -148,6 +148,23 @@ def test_figures_replace_what_is_between_the_marks_and_older_ones_stay_with_thei
     assert (tmp_path / "docs" / "images" / "rivals.svg").read_text().startswith("<svg")
 
 
+def test_what_is_published_is_what_was_measured_and_no_headline_lacks_its_figure(tmp_path: Path) -> None:
+    pages = ("README.md", "docs/performance.md")
+    (tmp_path / "docs" / "images").mkdir(parents=True)
+    for page in (*pages, publication.KEPT):
+        (tmp_path / page).write_text((publication.ROOT / page).read_text())
+    here = {"at": "", "quick": False, "cores": 2, "load": [0.0], "versions": {}}
+    publication.render({"figures": [], "environment": here}, tmp_path)
+    names = {each["name"] for each in json.loads((tmp_path / publication.KEPT).read_text())}
+    readme, whole = (
+        [(place / page).read_text().splitlines() for place in (publication.ROOT, tmp_path)] for page in pages
+    )
+
+    assert readme[0] == readme[1]
+    assert [line for line in whole[0] if line not in whole[1]][1:] == [], "but for what they were taken on"
+    assert names >= set(publication.HEADLINES)
+
+
 def test_figures_of_quick_runs_are_not_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "figures.json"
     file.write_text(json.dumps({"figures": [], "environment": {"quick": True}}))
