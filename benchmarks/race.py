@@ -1,4 +1,7 @@
-"""A race: rivals as processes on one page server, in turned order round by round, checked for equal rows each time."""
+"""How a race is run: rivals as processes on one page server, in turned order round by round, equal rows each time.
+
+Which figures come of one, and what they may be: race_figures.py.
+"""
 
 import shutil
 from collections.abc import Mapping
@@ -61,15 +64,9 @@ class Lap:
     calls: int = 0
     """Pages that the server was asked for."""
 
-    @property
-    def cpu_s(self) -> float:
-        """All CPU, start and imports included."""
-        return float(self.told["cpu_s"])
-
-    @property
-    def peak_mb(self) -> float:
-        """Most memory."""
-        return float(self.told["peak_mb"])
+    def number(self, what: str) -> float:
+        """`process_s`, or what the process says of itself."""
+        return self.process_s if what == "process_s" else float(self.told[what])
 
 
 @dataclass(slots=True)
@@ -81,8 +78,8 @@ class Race:
     disqualified: dict[str, str] = field(default_factory=dict)
 
     def take(self, name: str, what: str) -> list[float]:
-        """One number of each lap; none where the rival is out."""
-        return [float(getattr(lap, what, 0.0) or lap.told.get(what, 0.0)) for lap in self.laps.get(name, [])]
+        """One number of each lap; none where the rival is out. Raises KeyError for what nobody took."""
+        return [lap.number(what) for lap in self.laps.get(name, [])]
 
     def server_share(self, name: str) -> float:
         """The page server's CPU over the rival's wall: far below 1, or it was the bottleneck."""

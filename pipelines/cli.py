@@ -481,8 +481,9 @@ def _render(args: argparse.Namespace) -> int:
     from pipelines.contracts import load_all, render
 
     if args.check:
-        return _verdict(render.stale(load_all(), args.docs), f"{args.docs} says what the contracts say")
-    for file in render.write(load_all(), args.docs):
+        fine = f"{args.docs} and {args.checks} say what the contracts say"
+        return _verdict(render.stale(load_all(), args.docs, args.checks), fine)
+    for file in render.write(load_all(), args.docs, args.checks):
         console.say(str(file))
     return 0
 
@@ -815,9 +816,12 @@ def _add_contracts(commands: Commands) -> None:
     propose = _add(below, "propose", _propose, "Print a contract for another list operation.")
     propose.add_argument("service", metavar="SERVICE", help="as boto3 calls it, such as appstream")
     propose.add_argument("operation", metavar="OPERATION", help="such as DescribeFleets")
-    render = _add(below, "render", _render, "Write the dictionary of tables, a page each.")
-    render.add_argument("--check", action="store_true", help="write nothing; exit 1 where a page is stale")
-    render.add_argument("--docs", type=folder, default=Path("docs/tables"), metavar="DIR", help="default: %(default)s")
+    render = _add(
+        below, "render", _render, "Write the dictionary of tables, a page each, and the checks of their keys."
+    )
+    render.add_argument("--check", action="store_true", help="write nothing; exit 1 where a file is stale")
+    for flag, usual in (("--docs", "docs/tables"), ("--checks", "sql/checks")):
+        render.add_argument(flag, type=folder, default=Path(usual), metavar="DIR", help="default: %(default)s")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ def defs() -> dg.Definitions:
                 "snapshot",
                 selection=dg.AssetSelection.assets(made),
                 description="Ask every account and region, commit a snapshot, publish catalog, feeds and report.",
+                tags=automation.max_runtime(settings),
             ),
             sharded.snapshot_sharded(contracts, ours, settings),
             maintenance,

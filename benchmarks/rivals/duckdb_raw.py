@@ -23,8 +23,8 @@ def act(job: Job) -> None:
     """Ask, then let DuckDB read, open lists, and write."""
     path, _ = write_raw(job)
     con = duckdb.connect()
-    con.sql(f"set threads = {job.get('threads', 2)}; set preserve_insertion_order = false")
-    con.read_json(str(path), format="newline_delimited", columns=COLUMNS, maximum_object_size=64 << 20).create("pages")
+    con.sql("set preserve_insertion_order = false")
+    con.read_json(str(path), format="newline_delimited", columns=COLUMNS).create("pages")
     con.sql('create view items as select account_id, region, unnest(page."ImageBuilders") as item from pages')
     columns = ", ".join(f"{_column(column, path)} as {column}" for column, path in PATHS.items())
     _copy(con, job, "builders", f"select account_id, region, {columns} from items")  # noqa: S608  our own words

@@ -1,4 +1,4 @@
-"""The dictionary of tables, `docs/tables/*.md`: what contracts say, as pages for people who query."""
+"""The dictionary of tables, `docs/tables/*.md`: what contracts say, as pages; and checks of their keys, as SQL."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TypeAlias
 from pipelines.contracts import sqlfiles
 from pipelines.contracts.arrow import ARROW_TYPES, DUCKDB_TYPES
 from pipelines.contracts.contract import Column, Contract, Table, operational_tables
+from pipelines.contracts.key_checks import render_checks
 from pipelines.contracts.loader import outer_positions
 from pipelines.contracts.sqlfiles import SqlFile
 from pipelines.errors import CAUSES, CONCLUDED, Cause
@@ -154,34 +155,38 @@ def first_query(table: Table) -> tuple[str, str]:
     return "What is there now?", f"select {columns}\nfrom {table.name}\norder by {', '.join(table.key)}\nlimit 20;"
 
 
-def stale(contracts: Sequence[Contract], docs_folder: Path) -> list[str]:
-    """Pages that differ from what contracts say, are missing, or are left over: a line each, with the fix."""
-    pages = render_all(contracts, known_in(contracts))
+def stale(contracts: Sequence[Contract], docs_folder: Path, checks_folder: Path) -> list[str]:
+    """Files that differ from what contracts say, are missing, or are left over: a line each, with the fix."""
+    files = _files(contracts, docs_folder, checks_folder)
     found = []
-    for name, text in sorted(pages.items()):
-        file = docs_folder / name
+    for file, text in sorted(files.items()):
         if not file.is_file():
             found.append(f"{file}: missing; run appstream-export contracts render")
         elif file.read_text("utf-8") != text:
             found.append(f"{file}: differs from the contracts; run appstream-export contracts render")
-    left = [f"{file}: left over; run appstream-export contracts render" for file in _left_over(pages, docs_folder)]
+    left = [f"{file}: left over; run appstream-export contracts render" for file in _left_over(files, docs_folder)]
     return found + left
 
 
-def write(contracts: Sequence[Contract], docs_folder: Path) -> list[Path]:
-    """Write every page that differs and remove generated ones that are left over; the files that changed."""
-    docs_folder.mkdir(parents=True, exist_ok=True)
-    pages = render_all(contracts, known_in(contracts))
+def write(contracts: Sequence[Contract], docs_folder: Path, checks_folder: Path) -> list[Path]:
+    """Write every file that differs and remove generated pages that are left over; the files that changed."""
+    for folder in (docs_folder, checks_folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    files = _files(contracts, docs_folder, checks_folder)
     changed = []
-    for name, text in pages.items():
-        file = docs_folder / name
+    for file, text in files.items():
         if not file.is_file() or file.read_text("utf-8") != text:
             file.write_text(text, "utf-8")
             changed.append(file)
-    for file in _left_over(pages, docs_folder):
+    for file in _left_over(files, docs_folder):
         file.unlink()
         changed.append(file)
     return changed
+
+
+def _files(contracts: Sequence[Contract], docs_folder: Path, checks_folder: Path) -> dict[Path, str]:
+    pages = {docs_folder / name: text for name, text in render_all(contracts, known_in(contracts)).items()}
+    return pages | {checks_folder / name: text for name, text in render_checks(contracts).items()}
 
 
 def known_in(contracts: Sequence[Contract]) -> KnownValues:
@@ -191,10 +196,10 @@ def known_in(contracts: Sequence[Contract]) -> KnownValues:
     return {place: values for contract in contracts for place, values in known_values(contract).items()}
 
 
-def _left_over(pages: Mapping[str, str], folder: Path) -> Iterator[Path]:
+def _left_over(files: Mapping[Path, str], folder: Path) -> Iterator[Path]:
     """Generated pages of tables that are gone; pages written by hand are nobody's business here."""
     for file in sorted(folder.glob("*.md")):
-        if file.name not in pages and file.read_text("utf-8").startswith(_GENERATED):
+        if file not in files and file.read_text("utf-8").startswith(_GENERATED):
             yield file
 
 

@@ -20,6 +20,8 @@ from dagster._core.executor.step_delegating import (
 from dagster._grpc.types import ExecuteStepArgs
 from dagster._serdes import deserialize_value, serialize_value
 
+from pipelines.defs.resources import WORKERS
+
 if TYPE_CHECKING:
     from distributed import Client, Future
 
@@ -104,7 +106,7 @@ class DaskExecutor(StepDelegatingExecutor):
         "address": dg.Field(
             dg.Noneable(str), default_value=None, description="Of a scheduler; without one, a cluster on this machine."
         ),
-        "workers": dg.Field(int, default_value=2, description="Processes of the cluster on this machine."),
+        "workers": dg.Field(int, default_value=WORKERS, description="Processes of the cluster on this machine."),
     },
 )
 def dask_executor(context: dg.InitExecutorContext) -> DaskExecutor:

@@ -12,6 +12,9 @@ from pipelines.lake.store import Store
 from pipelines.run import existing_store
 from pipelines.settings import Settings
 
+WORKERS = 2
+"""Of a Dask cluster of our own, unless `executor_config` says how many."""
+
 
 @contextmanager
 def plainly() -> Generator[None]:

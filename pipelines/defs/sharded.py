@@ -3,6 +3,7 @@
 Which executor runs them is configuration; the steps know nothing of it.
 """
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from importlib import import_module
@@ -14,8 +15,9 @@ from pydantic import Field
 
 from pipelines.contracts import Contract, load_all
 from pipelines.defs.assets import POOL, SnapshotConfig, intent, materialized
+from pipelines.defs.automation import max_runtime
 from pipelines.defs.checks import check_results, why_red
-from pipelines.defs.resources import loaded, plainly
+from pipelines.defs.resources import WORKERS, loaded, plainly
 from pipelines.defs.specs import Shown, lineage
 from pipelines.defs.watch import LoggingWatch
 from pipelines.errors import BadSettings
@@ -24,7 +26,7 @@ from pipelines.lake.store import Store
 from pipelines.run import RunResult
 from pipelines.run.shards import Shard, Swept, decoded, encoded, finish_shards, plan_shards
 from pipelines.run.steps import Prepared
-from pipelines.run.supervision import supervised
+from pipelines.run.supervision import BEYOND_S, supervised
 from pipelines.run.warehouse import opened
 from pipelines.settings import Settings
 
@@ -65,7 +67,8 @@ class Handed(dg.IOManager):
         try:
             raw = _store().read_bytes(_place(behind))
         except FileNotFoundError:
-            raise dg.Failure(f"{behind.step_key} left nothing: see why it failed", allow_retries=False) from None
+            why = "see why it failed; or it is gone by gc or erase: re-execute all steps"
+            raise dg.Failure(f"{behind.step_key} left nothing: {why}", allow_retries=False) from None
         return decoded(raw, behind.dagster_type.typing_type)
 
 
@@ -76,6 +79,7 @@ def snapshot_sharded(contracts: Sequence[Contract], assets: Sequence[Shown], set
     @dg.job(
         name=JOB,
         description="The same as snapshot, swept by several processes or machines, committed once.",
+        tags=max_runtime(settings, _turns(settings), BEYOND_S),
         executor_def=executor(settings),
         config=_execution(settings),
         resource_defs={_HANDED: dg.IOManagerDefinition.hardcoded_io_manager(Handed())},
@@ -94,6 +98,17 @@ def executor(settings: Settings) -> dg.ExecutorDefinition:
     if find_spec(needs) is None:
         raise BadSettings(f'[dagster] executor = "{named}": {needs} is missing; install {package}')
     return getattr(import_module(module), name)
+
+
+def _turns(settings: Settings) -> int:
+    """How many shards may come one after the other, where fewer are swept at once than there are."""
+    own, shards = settings.dagster.executor_config, settings.dagster.shards
+    at_once = {
+        "in_process": 1,
+        "multiprocess": own.get("max_concurrent") or os.cpu_count(),
+        "dask": None if own.get("address") else own.get("workers", WORKERS),
+    }.get(settings.dagster.executor)
+    return -(-shards // at_once) if isinstance(at_once, int) and at_once > 0 else 1
 
 
 def _execution(settings: Settings) -> dict[str, object]:

@@ -7,9 +7,11 @@ journal of what has to go.
 """
 
 import errno
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -35,6 +37,8 @@ _ACCOUNT = "account_id"
 _NEVER = datetime.min.replace(tzinfo=UTC)
 READERS = 8  # files looked into at once
 _UNSEEN = "versions that the bucket may keep: allow s3:ListBucketVersions, so that they can be looked at"
+_SNAPSHOT = re.compile(rb'"snapshot_id":"(\w+)"')
+_HANDED = "of a sharded run that has not committed: erase again once it has, or is a day old"
 _EXAMPLE = "example"  # of drift: AWS's own words, from no account in particular
 
 
@@ -115,6 +119,7 @@ def erase(
         _refuse_unknown(store, account_id)
     try:
         garbage = find(store, now, grace)
+        garbage = replace(garbage, due=[*garbage.due, *_handed_before(store, garbage.waiting, account_id)])
         if garbage.due:
             delete(store, contracts, garbage, catalog_root=catalog_root)
         republish()
@@ -126,6 +131,21 @@ def erase(
     return eraser.result(
         bytes_deleted=size, mentions=mentions, remaining=remaining, dry_run=False, seq=made.seq if made else None
     )
+
+
+def _handed_before(store: Store, waiting: Iterable[Stored], account_id: str) -> Iterator[Stored]:
+    """What steps of a sharded run left of the account for each other, once the snapshot that it is for is committed."""
+    newest = head(store)
+    rows = head_rows(store, newest, "snapshots", ("snapshot_id",)) if newest else []
+    committed = {row["snapshot_id"].encode() for row in rows}
+    for stored in waiting:
+        if not stored.path.startswith(f"{layout.HANDED}/"):
+            continue
+        content = b""
+        with storage_errors(store), suppress(FileNotFoundError):  # another process tidied up
+            content = store.read_bytes(stored.path)
+        if account_id.encode() in content and not committed.isdisjoint(_SNAPSHOT.findall(content)):
+            yield stored
 
 
 def _refuse_unknown(store: Store, account_id: str) -> None:
@@ -259,7 +279,9 @@ def _look(store: Store, account_id: str, erased_at: datetime) -> tuple[list[str]
 
 
 def _named(stored: Stored) -> str:
-    return f"{stored.path} (version {stored.version} that the bucket keeps)" if stored.version else stored.path
+    if stored.version:
+        return f"{stored.path} (version {stored.version} that the bucket keeps)"
+    return f"{stored.path} ({_HANDED})" if stored.path.startswith(f"{layout.HANDED}/") else stored.path
 
 
 def _holds(store: Store, stored: Stored, account_id: str, erased_at: datetime) -> bool:

@@ -27,13 +27,13 @@ class Answer:
     """The user must change something."""
 
 
-def supervised(settings: Settings, shard: Shard) -> Swept:
+def supervised(settings: Settings, shard: Shard, *, beyond_s: float = BEYOND_S) -> Swept:
     """Sweep a shard in a child process. Whatever ends that, its tasks have outcomes.
 
-    Raises SetupError and CommitError as the child did.
+    `beyond_s` is its time after the sweep's own deadline. Raises SetupError and CommitError as the child did.
     """
     since = datetime.now(UTC)
-    timeout_s = settings.extract.run_timeout_s + BEYOND_S
+    timeout_s = settings.extract.run_timeout_s + beyond_s
     with _worker() as worker:
         try:
             told, _ = worker.communicate(encoded(shard), timeout_s)

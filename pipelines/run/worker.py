@@ -8,12 +8,13 @@ import os
 import signal
 import sys
 from threading import Event, Thread
+from typing import NoReturn
 
 import msgspec
 
 from pipelines import settings
 from pipelines.contracts import load_all
-from pipelines.errors import ExportError, SetupError
+from pipelines.errors import ExportError, Interrupted, SetupError
 from pipelines.run.shards import Shard, decoded, sweep_shard
 from pipelines.run.supervision import Answer
 from pipelines.scope import Watch
@@ -22,14 +23,20 @@ ORPHAN_S = 10  # to stop the sweep and remove its files; then the process ends w
 
 
 def main(lifeline: int) -> None:
-    """Sweep, and tell; our own errors are told too, a bug ends the process with a traceback."""
+    """Sweep, and tell; our own errors are told too, a bug ends the process with a traceback.
+
+    A signal ends it too, once the sweep has tidied up: whoever sent it, that is no answer.
+    """
     told = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no answer
-    stop = Event()
+    stop, heard = Event(), list[int]()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda got, _: heard.append(got) or stop.set())
     Thread(target=_end_with, args=(lifeline, stop), daemon=True).start()
-    answer = _answer(decoded(sys.stdin.buffer.read(), Shard), stop)
+    try:
+        answer = _answer(decoded(sys.stdin.buffer.read(), Shard), stop)
+    except Interrupted:
+        _die_of(heard[0] if heard else signal.SIGTERM)
     with os.fdopen(told, "wb") as out:
         out.write(msgspec.json.encode(answer))
 
@@ -37,8 +44,17 @@ def main(lifeline: int) -> None:
 def _answer(shard: Shard, stop: Event) -> Answer:
     try:
         return Answer(swept=sweep_shard(settings.load(), load_all(), shard, watch=Watch(), stop=stop))
+    except Interrupted:
+        raise
     except ExportError as error:
         return Answer(refusal=str(error), is_setup=isinstance(error, SetupError))
+
+
+def _die_of(number: int) -> NoReturn:
+    """As if nobody had listened to the signal, so that the supervisor sees what happened."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    os._exit(1)
 
 
 def _end_with(lifeline: int, stop: Event) -> None:

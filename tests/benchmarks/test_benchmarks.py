@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import publication
+from benchmarks import publication, suites
 from benchmarks.contents import Contents
 from benchmarks.figures import Budget, Figure, figure, ratio, record
-from benchmarks.race import DENSE, SPARSE
-from benchmarks.rivals import OURS, RIVALS, Rival
+from benchmarks.findings import Findings
+from benchmarks.proofs import scale
+from benchmarks.race import DENSE, SPARSE, Lap, Race
+from benchmarks.rivals import FLOORS, OURS, RIVALS, Rival
 from benchmarks.sizes import Size, quick
 
 pytestmark = pytest.mark.xdist_group("proofs")
@@ -59,6 +61,43 @@ def test_who_loses_rows_is_disqualified_loudly_and_its_budget_is_missed(capsys: 
     assert ended == 1
     assert "DISQUALIFIED plain script, public boto3 alone (sparse)" in printed
     assert "MISSED sparse: wall, plain script, public boto3 alone / ours" in printed
+
+
+@pytest.mark.slow
+def test_a_budget_whose_rival_did_not_end_is_missed_and_who_is_out_counts_without_a_budget_too(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fallen = replace(FLOORS["fetch"], more={"floor": "none"})
+
+    ended = command.main(["--only", "dense"], tiny(OURS, tables=FLOORS["tables"], fetch=fallen))
+
+    printed = capsys.readouterr().out
+    assert ended == 1
+    assert "MISSED dense: CPU per page, fetch to tables over botocore's bare fetch" in printed
+    assert "MISSED dense: disqualified" in printed
+
+
+def test_what_a_process_does_not_say_of_itself_is_no_figure_of_0() -> None:
+    race = Race(DENSE, {OURS: [Lap(2.0, {"cpu_s": 1.5}, 0.1)]})
+
+    assert (race.take(OURS, "process_s"), race.take(OURS, "cpu_s"), race.take("plain", "cpu_s")) == ([2.0], [1.5], [])
+    with pytest.raises(KeyError):
+        race.take(OURS, "cpu_seconds")
+
+
+def test_a_broken_promise_is_a_missed_budget_of_the_part_that_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def proved(_size: scale.Size, _folder: Path) -> Findings:
+        found = Findings("Scale")
+        found.figures = dict.fromkeys(("wall/ideal", "sweep MB", "connections", "clients", "AssumeRole"), 1.0)
+        found.promise(False, "213 scopes are wrongly stale")
+        return found
+
+    monkeypatch.setattr(scale, "prove", proved)
+    told = {each.name: each.ok for each in suites.at_scale(TINY, tmp_path)}
+
+    assert (told["scale: clients"], told["scale: promises broken"]) == (True, False)
 
 
 def measured(value: float) -> Mapping[str, object]:
@@ -107,6 +146,23 @@ def test_figures_replace_what_is_between_the_marks_and_older_ones_stay_with_thei
     assert "2026-01-01" in whole
     assert "2026-01-02" in whole
     assert (tmp_path / "docs" / "images" / "rivals.svg").read_text().startswith("<svg")
+
+
+def test_what_is_published_is_what_was_measured_and_no_headline_lacks_its_figure(tmp_path: Path) -> None:
+    pages = ("README.md", "docs/performance.md")
+    (tmp_path / "docs" / "images").mkdir(parents=True)
+    for page in (*pages, publication.KEPT):
+        (tmp_path / page).write_text((publication.ROOT / page).read_text())
+    here = {"at": "", "quick": False, "cores": 2, "load": [0.0], "versions": {}}
+    publication.render({"figures": [], "environment": here}, tmp_path)
+    names = {each["name"] for each in json.loads((tmp_path / publication.KEPT).read_text())}
+    readme, whole = (
+        [(place / page).read_text().splitlines() for place in (publication.ROOT, tmp_path)] for page in pages
+    )
+
+    assert readme[0] == readme[1]
+    assert [line for line in whole[0] if line not in whole[1]][1:] == [], "but for what they were taken on"
+    assert names >= set(publication.HEADLINES)
 
 
 def test_figures_of_quick_runs_are_not_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.cli import main
+from tests.absent import without
 
 EARLIER_DEMO = """\
 # Made by: appstream-export demo; a later demo in this folder starts afresh.
@@ -70,7 +71,7 @@ def _play(top: Path) -> str:
     old.mkdir(parents=True)
     (old / "000000000099.json").write_text("of an earlier demo")
     (top / "d" / "appstream-export.toml").write_text(EARLIER_DEMO)
-    done = command("demo", "--dir", "d", cwd=top)
+    done = command("demo", "--dir", "d", cwd=top, env=without(top / "absent", clean_environment()))
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 

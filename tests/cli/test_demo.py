@@ -15,6 +15,7 @@ import pytest
 
 from pipelines.contracts import load_all
 from pipelines.settings import load
+from tests.absent import wanted
 from tests.cli.conftest import Command, Finished, clean_environment
 
 Demo = tuple[Path, Finished]
@@ -31,6 +32,10 @@ def test_the_demo_tells_its_story_and_fills_every_table(demo: Demo) -> None:
     assert len(re.findall(r"^\d\. ", done.stdout, re.M)) >= 3
     assert {"denied", "malformed", "disabled"} <= set(done.stdout.split())
     assert "RUNNING" in done.stdout
+
+
+def test_a_run_from_first_call_to_report_wants_neither_pandas_nor_numpy(demo: Demo) -> None:
+    assert wanted(demo[0].parent / "absent") == []
 
 
 def test_it_leaves_settings_that_reach_this_machine_alone(demo: Demo) -> None:

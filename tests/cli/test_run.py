@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.emulator import Emulator, Fault, image_builder
+from tests.absent import wanted, without
 from tests.cli.conftest import clean_environment
 from tests.lake.buckets import Bucket, Seen, Wire
 
@@ -269,7 +270,7 @@ def wait_for_a_call(aws: Emulator, operation: str = "DescribeImageBuilders") -> 
         time.sleep(0.05)
 
 
-HEAVY = ("boto3", "botocore", "dagster", "moto", "pandas", "numpy")
+HEAVY = ("boto3", "botocore", "dagster", "moto")
 
 
 @pytest.mark.parametrize(
@@ -278,17 +279,22 @@ HEAVY = ("boto3", "botocore", "dagster", "moto", "pandas", "numpy")
      ("['sql', 'select 1', '--warehouse', 'warehouse']", ())],
     ids=["help", "tables", "sql"],
 )  # fmt: skip
-def test_reading_loads_nothing_heavy(words: str, also: tuple[str, ...], folder: Path, told: Told) -> None:
+def test_reading_loads_nothing_heavy(
+    words: str, also: tuple[str, ...], folder: Path, tmp_path_factory: pytest.TempPathFactory, told: Told
+) -> None:
+    absent = tmp_path_factory.mktemp("absent")
     if "warehouse" in words:
         told("run")
     script = (
         f"import sys; from pipelines.cli import main; assert main({words}) == 0; print(*sys.modules, file=sys.stderr)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=folder, env=clean_environment(), capture_output=True, text=True, check=True
-    )
+        [sys.executable, "-c", script], cwd=folder, env=without(absent, clean_environment()),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
 
     assert sorted(set(done.stderr.split()) & {*HEAVY, *also}) == []
+    assert wanted(absent) == []
 
 
 def test_a_bug_is_called_one_with_its_place(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from pipelines import packaged
 from pipelines.contracts import Contract, Table, all_tables, load_all, sqlfiles
+from pipelines.contracts.key_checks import render_checks
 from pipelines.contracts.render import (
     DUCKDB_TYPES,
     first_query,
@@ -18,6 +19,7 @@ from pipelines.contracts.render import (
 from tests.contracts.contract_files import GOOD, loaded
 
 DOCS = packaged.folder("schemas").parent / "docs" / "tables"
+CHECKS = packaged.folder("sql") / "checks"
 NESTED = (
     GOOD
     + """
@@ -47,8 +49,8 @@ def snippets(page: str) -> list[str]:
     return [part.split("```")[0] for part in page.split("```sql\n")[1:]]
 
 
-def test_the_pages_in_docs_are_what_the_contracts_say() -> None:
-    assert stale(load_all(), DOCS) == []
+def test_the_pages_in_docs_and_the_checks_of_keys_are_what_the_contracts_say() -> None:
+    assert stale(load_all(), DOCS, CHECKS) == []
 
 
 def test_every_table_has_a_page_and_stands_in_the_index() -> None:
@@ -145,16 +147,38 @@ def test_elements_of_a_nested_list_are_joined_to_the_element_around_them(tmp_pat
     ]
 
 
+def test_checks_of_keys_look_at_the_tables_of_every_resource(tmp_path: Path) -> None:
+    contracts = [*load_all(), loaded(tmp_path, NESTED)]
+    con = database(all_tables(contracts))
+    columns = "snapshot_id, account_id, region, thing_name, parts_position, position, size"
+    con.execute(
+        f"insert into thing_pieces ({columns}) values ('s', '1', 'r', 'a', 1, 0, 7.5), ('s', '1', 'r', 'a', 1, 0, 8)"
+    )
+    con.execute(
+        "insert into image_builder_errors (account_id, region, image_builder_name, position) values ('1', 'r', 'b', 0)"
+    )
+    found = {name: con.execute(text).fetchall() for name, text in render_checks(contracts).items()}
+
+    assert found == {
+        "duplicate_keys.sql": [("thing_pieces", "1/r/a/1/0", 2)],
+        "orphan_children.sql": [
+            ("image_builder_errors", "1/r/b/0"), ("thing_pieces", "1/r/a/1/0"), ("thing_pieces", "1/r/a/1/0"),
+        ],
+    }  # fmt: skip
+
+
 def test_stale_names_pages_that_differ_are_missing_or_left_over(tmp_path: Path) -> None:
     contracts = load_all()
-    write(contracts, tmp_path)
+    write(contracts, tmp_path, tmp_path / "checks")
     (tmp_path / "drift.md").write_text("changed", "utf-8")
     (tmp_path / "accounts.md").unlink()
     (tmp_path / "old.md").write_text((tmp_path / "snapshots.md").read_text("utf-8"), "utf-8")
     (tmp_path / "by_hand.md").write_text("# Notes", "utf-8")
+    (tmp_path / "checks" / "orphan_children.sql").unlink()
 
-    assert [line.removeprefix(f"{tmp_path}/") for line in stale(contracts, tmp_path)] == [
+    assert [line.removeprefix(f"{tmp_path}/") for line in stale(contracts, tmp_path, tmp_path / "checks")] == [
         "accounts.md: missing; run appstream-export contracts render",
+        "checks/orphan_children.sql: missing; run appstream-export contracts render",
         "drift.md: differs from the contracts; run appstream-export contracts render",
         "old.md: left over; run appstream-export contracts render",
     ]
@@ -162,15 +186,15 @@ def test_stale_names_pages_that_differ_are_missing_or_left_over(tmp_path: Path) 
 
 def test_writing_mends_what_is_stale_and_touches_nothing_else(tmp_path: Path) -> None:
     contracts = load_all()
-    write(contracts, tmp_path)
+    write(contracts, tmp_path, tmp_path / "checks")
     (tmp_path / "drift.md").write_text("changed", "utf-8")
     (tmp_path / "old.md").write_text((tmp_path / "snapshots.md").read_text("utf-8"), "utf-8")
     (tmp_path / "by_hand.md").write_text("# Notes", "utf-8")
 
-    changed = write(contracts, tmp_path)
+    changed = write(contracts, tmp_path, tmp_path / "checks")
 
     assert sorted(file.name for file in changed) == ["drift.md", "old.md"]
-    assert stale(contracts, tmp_path) == []
+    assert stale(contracts, tmp_path, tmp_path / "checks") == []
     assert (tmp_path / "by_hand.md").exists()
 
 

@@ -69,6 +69,16 @@ def ask(url: str, query: str) -> Any:
         return json.load(answer)["data"]
 
 
+LAUNCH = """mutation { launchRun(executionParams: { selector: {
+    repositoryLocationName: "pipelines.definitions", repositoryName: "__repository__", jobName: "snapshot" } }) {
+    ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+
+
+def launched(url: str) -> str:
+    """The id of a run of `snapshot`, launched as the webserver's pages do."""
+    return ask(url, LAUNCH)["launchRun"]["run"]["runId"]
+
+
 def wait_until(is_so: Any, what: str, within_s: float = START_S) -> None:
     """Look again until it is so."""
     until = time.monotonic() + within_s

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,21 +16,22 @@ from pipelines.defs import automation
 from pipelines.errors import BadSettings
 from pipelines.settings import LakeSettings, Settings, from_mapping
 from tests.defs.exports import as_toml, execute
+from tests.defs.servers import ROOT, dagster_dev, launched, wait_until
 from tests.export import Export
 
 
 class Receiver:
-    """Takes what is posted to it; answers with `status`."""
+    """Takes what is posted to it; answers with `status`, and from the second time on with `then` if there is one."""
 
     def __init__(self) -> None:
         self.got: list[dict[str, str]] = []
-        self.status = 200
+        self.status, self.then = 200, 0
         ours = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 ours.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(ours.status)
+                self.send_response(ours.status if len(ours.got) == 1 or not ours.then else ours.then)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
@@ -50,16 +52,35 @@ def receiver() -> Iterator[Receiver]:
     thread.join()
 
 
-def of_red_run(instance: dg.DagsterInstance) -> dg.RunFailureSensorContext:
-    """What the sensor is given after a run that could not commit anything."""
+def red_run(instance: dg.DagsterInstance) -> str:
+    """The id of a run that turned red."""
     with execute(instance) as red:
         assert not red.success
-        run = instance.get_run_by_id(red.run_id)
-        (failure,) = [event for event in red.all_events if event.event_type_value == "PIPELINE_FAILURE"]
-    assert run is not None
-    return dg.build_run_status_sensor_context(
-        sensor_name="alert_on_red", dagster_event=failure, dagster_instance=instance, dagster_run=run
-    ).for_run_failure()
+    return red.run_id
+
+
+class Ticking:
+    """The sensor as the daemon asks it: what a tick leaves as cursor is given to the next, unless it fails."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self._instance, self._cursor = instance, None
+        self.tick()  # the first only begins: what was red before is no news
+
+    def tick(self) -> str:
+        """Why it launched nothing, as it says."""
+        context = dg.build_sensor_context(instance=self._instance, cursor=self._cursor)
+        told = automation.alert(Settings())(context)
+        if isinstance(told, dg.SensorResult):
+            self._cursor = told.cursor
+        skipped = told.skip_reason if isinstance(told, dg.SensorResult) else told
+        assert isinstance(skipped, str | dg.SkipReason)
+        return skipped if isinstance(skipped, str) else skipped.skip_message or ""
+
+
+def hooked(export: Export, url: str) -> None:
+    """The configuration with a webhook."""
+    file = export.folder / "appstream-export.toml"
+    file.write_text(as_toml(export, f'[dagster]\nalert_webhook = "{url}"\n'))
 
 
 def test_a_schedule_asks_once_for_each_time() -> None:
@@ -83,46 +104,122 @@ def test_a_missed_snapshot_warns_and_two_fail() -> None:
 def test_what_is_posted_of_a_run_with_failed_scopes_names_them(
     configured: Export, instance: dg.DagsterInstance, receiver: Receiver
 ) -> None:
+    hooked(configured, receiver.url)
     configured.aws.fail("111122223333/eu-west-1", "deny")
-    file = configured.folder / "appstream-export.toml"
-    file.write_text(as_toml(configured, f'[dagster]\nalert_webhook = "{receiver.url}"\n'))
-    automation.alert(Settings())(of_red_run(instance))
+    sensor = Ticking(instance)
+    run_id = red_run(instance)
+    sensor.tick()
     (told,) = receiver.got
 
     assert told["text"].startswith(
         "snapshot is red: coverage: 1 of 4 asked scopes failed, such as 111122223333/eu-west-1 (denied)"
     )
+    assert (told["job"], told["run_id"], told["root_run_id"]) == ("snapshot", run_id, run_id)
 
 
-def test_a_red_run_is_posted_and_the_address_stays_secret(
+def test_a_post_that_fails_is_tried_again_at_the_next_tick_and_one_that_arrives_is_not(
+    configured: Export, instance: dg.DagsterInstance, receiver: Receiver
+) -> None:
+    hooked(configured, receiver.url)
+    configured.aws.fail("*", "deny")
+    before = red_run(instance)
+    sensor = Ticking(instance)
+    first = red_run(instance)
+    receiver.status = 503
+    with pytest.raises(BadSettings, match="it answered 503"):
+        sensor.tick()
+    second = red_run(instance)
+    receiver.got.clear()
+    receiver.status, receiver.then = 200, 503
+    partly = sensor.tick()
+    receiver.then = 200
+    rest, nothing = sensor.tick(), sensor.tick()
+
+    assert partly.startswith("1 of 2 red runs posted; the others at the next tick: [dagster] alert_webhook")
+    assert (rest, nothing) == ("1 of 1 red runs posted", "no run has turned red")
+    assert [told["run_id"] for told in receiver.got] == [first, second, second]
+    assert before not in {told["run_id"] for told in receiver.got}
+    assert "no scope answered" in receiver.got[0]["text"]
+
+
+def test_a_webhook_that_stays_dead_is_not_asked_for_ever(
+    configured: Export, instance: dg.DagsterInstance, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooked(configured, receiver.url)
+    configured.aws.fail("*", "deny")
+    sensor = Ticking(instance)
+    red_run(instance)
+    receiver.status = 503
+    with pytest.raises(BadSettings):
+        sensor.tick()
+    monkeypatch.setattr(automation, "ALERT_FOR", timedelta(0))
+
+    assert sensor.tick() == "no run has turned red"
+    assert len(receiver.got) == 1
+
+
+def test_a_tag_that_a_red_run_is_given_later_makes_no_news_of_it(
+    configured: Export, instance: dg.DagsterInstance, receiver: Receiver
+) -> None:
+    hooked(configured, receiver.url)
+    configured.aws.fail("*", "deny")
+    run_id = red_run(instance)
+    sensor = Ticking(instance)
+    instance.add_run_tags(run_id, {"seen": "yes"})
+
+    assert sensor.tick() == "no run has turned red"
+
+
+@pytest.mark.slow
+def test_dagsters_daemon_posts_a_red_run_of_this_code_location_once_the_webhook_is_well_again(
+    configured: Export, home: Path, receiver: Receiver
+) -> None:
+    (home / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
+    hooked(configured, receiver.url)
+    configured.aws.fail("*", "deny")
+    with dagster_dev(home, {}) as url, dg.DagsterInstance.from_config(str(home)) as instance:
+        wait_until(lambda: cursors(instance), "the sensor has begun")
+        receiver.status = 503
+        run_id = launched(url)
+        wait_until(lambda: receiver.got, "it tries")
+        receiver.status = 200
+        wait_until(lambda: run_id in cursors(instance), "it succeeds")
+        run = instance.get_run_by_id(run_id)
+
+    assert {told["run_id"] for told in receiver.got} == {run_id}
+    assert run is not None
+    assert run.tags["dagster/max_runtime"] == "7200"
+
+
+def cursors(instance: dg.DagsterInstance) -> str:
+    """What sensors remember."""
+    states = [state.instigator_data for state in instance.all_instigator_state()]
+    return " ".join(str(getattr(state, "cursor", None) or "") for state in states).strip()
+
+
+def test_the_address_stays_secret_whatever_is_wrong_with_it(
     configured: Export, instance: dg.DagsterInstance, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configured.aws.fail("*", "deny")
-    context = of_red_run(instance)
-    sensor = automation.alert(Settings())
-    unset = sensor(context)
-    file = configured.folder / "appstream-export.toml"
-    file.write_text(as_toml(configured, '[dagster]\nalert_webhook = "env:HOOK"\n'))
+    unset = Ticking(instance).tick()
+    hooked(configured, "env:HOOK")
     monkeypatch.setenv("HOOK", receiver.url)
-    sensor(context)
+    sensor = Ticking(instance)
+    red_run(instance)
     receiver.status = 404
-    with pytest.raises(BadSettings) as refused:
-        sensor(context)
-    monkeypatch.setenv("HOOK", "file:///secret-word")
-    with pytest.raises(BadSettings) as strange:
-        sensor(context)
-    odd = []
-    for address in ("https://hooks.example.com/secret-word and more", "https://[secret-word/", "http://a:secret-word/"):
+    refusals = []
+    for address in (
+        receiver.url,
+        "file:///secret-word",
+        "https://hooks.example.com/secret-word and more",
+        "https://[secret-word/",
+        "http://a:secret-word/",
+    ):
         monkeypatch.setenv("HOOK", address)
         with pytest.raises(BadSettings) as refusal:
-            sensor(context)
-        odd.append(f"{refusal.value!r} {refusal.value.__suppress_context__}")
+            sensor.tick()
+        refusals.append("".join(traceback.format_exception(refusal.value)))
 
-    assert "secret-word" not in str(odd)
-    assert isinstance(unset, dg.SkipReason)
-    (told, _) = receiver.got
-    assert told["text"].startswith("snapshot is red: ")
-    assert "no scope answered" in told["text"]
-    assert told["run_id"] == context.dagster_run.run_id
-    assert "it answered 404" in str(refused.value)
-    assert "secret-word" not in f"{refused.value!r} {strange.value!r}"
+    assert unset == "[dagster] alert_webhook is not set: nobody is told"
+    assert "it answered 404" in refusals[0]
+    assert not [word for word in ("secret-word", receiver.url) if word in str(refusals)]

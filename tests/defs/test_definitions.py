@@ -10,13 +10,14 @@ import pytest
 from pipelines.definitions import defs
 from pipelines.defs import specs
 from pipelines.defs.specs import GROUPS
+from tests.absent import wanted, without
 
 GOLDEN = Path(__file__).parent / "goldens" / "definitions.txt"
 LOADED = """
 import sys
 from pipelines.definitions import defs
 defs()
-print(sorted({"altair", "vl_convert", "boto3", "moto", "pandas", "numpy"} & set(sys.modules)))
+print(sorted({"altair", "vl_convert", "boto3", "moto"} & set(sys.modules)))
 """
 
 
@@ -97,6 +98,29 @@ def test_settings_switch_the_schedule_on_and_name_owners_the_dashboard_and_the_a
     assert dg.AssetKey("accounts") in feed.parent_keys, "its labels come from there"
 
 
+@pytest.mark.parametrize(
+    ("dagster", "sharded_s"),
+    [
+        ('executor = "in_process"', 3 * 9_120 + 3_600),
+        ("executor_config = { max_concurrent = 2 }", 2 * 9_120 + 3_600),
+        ("executor_config = { max_concurrent = 3 }", 9_120 + 3_600),
+    ],
+)
+def test_a_run_is_taken_for_dead_no_sooner_than_its_sweeps_are_due(
+    dagster: str, sharded_s: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "appstream-export.toml"
+    file.write_text(
+        'regions = ["eu-west-1"]\n[[accounts]]\nid = "111122223333"\n[extract]\nrun_timeout_s = 9000\n'
+        f"[dagster]\nshards = 3\n{dagster}\n"
+    )
+    monkeypatch.setenv("APPSTREAM_EXPORT_CONFIG", str(file))
+    made = defs()
+    told = {name: made.resolve_job_def(name).tags["dagster/max_runtime"] for name in ("snapshot", "snapshot_sharded")}
+
+    assert told == {"snapshot": "12600", "snapshot_sharded": str(sharded_s)}
+
+
 def test_columns_of_feeds_lead_back_to_tables() -> None:
     from pipelines.contracts import load_all
     from pipelines.settings import Settings
@@ -109,10 +133,12 @@ def test_columns_of_feeds_lead_back_to_tables() -> None:
     assert "as_of_utc" not in feed
 
 
-def test_showing_them_loads_no_charts_and_no_aws() -> None:
+def test_showing_them_loads_no_charts_and_no_aws(tmp_path: Path) -> None:
     import subprocess
     import sys
 
-    told = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
+    environment = without(tmp_path, os.environ)
+    told = subprocess.run([sys.executable, "-c", LOADED], env=environment, capture_output=True, text=True, check=True)
 
     assert told.stdout == "[]\n"
+    assert wanted(tmp_path) == []

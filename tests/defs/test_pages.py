@@ -18,16 +18,13 @@ from pipelines.emulator.items import image_builder
 from tests import browser
 from tests.browser import Watched, watched
 from tests.defs.exports import as_toml, execute
-from tests.defs.servers import ROOT, ask, dagster_dev, wait_until
+from tests.defs.servers import ROOT, ask, dagster_dev, launched, wait_until
 from tests.export import ACCOUNTS, REGIONS, Export
 
 SICK = f"{ACCOUNTS[0]}/eu-west-1"
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dagster pages")]  # one Dagster for all of them
 PATIENCE_MS = 60_000
 ENDED = ("SUCCESS", "FAILURE")
-LAUNCH = """mutation { launchRun(executionParams: { selector: {
-    repositoryLocationName: "pipelines.definitions", repositoryName: "__repository__", jobName: "snapshot" } }) {
-    ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 ALL_STEPS = """mutation { launchRunReexecution(reexecutionParams: { parentRunId: "%s", strategy: ALL_STEPS }) {
     ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 GREEN = 4 if os.environ.get("SCREENSHOTS") else 1
@@ -90,7 +87,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
         with dagster_dev(home, {}) as url:
             fill(export, 3 + GREEN)
             aws.fail(SICK, "deny")
-            red = ask(url, LAUNCH)["launchRun"]["run"]["runId"]  # one that its pages launched they can launch again
+            red = launched(url)  # one that its pages launched they can launch again
             wait_until(lambda: newest(url)["status"] in ENDED, "the red run ends")
             aws.heal()
             aws.reset_calls()

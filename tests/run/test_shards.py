@@ -4,6 +4,7 @@ import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from threading import Event
 
 import boto3
@@ -12,7 +13,8 @@ import pytest
 from pipelines.emulator import Fault
 from pipelines.errors import SetupError
 from pipelines.extract import with_secrets
-from pipelines.lake import garbage
+from pipelines.lake import garbage, layout
+from pipelines.lake.erase import Erased, erase
 from pipelines.lake.verify import verify
 from pipelines.run import Request, RunResult
 from pipelines.run.shards import Shard, Swept, decoded, divide, encoded, finish_shards, plan_shards, sweep_shard
@@ -28,6 +30,8 @@ from tests.factories import image_builder, task
 
 ACCOUNTS = ("111122223333", "444455556666", "777788889999")
 SICK, ODD = f"{ACCOUNTS[0]}/eu-west-1", f"{ACCOUNTS[1]}/us-east-1"
+HOUR = timedelta(hours=1)
+WORKER = "pipelines.run.worker"
 OF_THE_RUN = {"snapshot_id", "run_id", "attempt_id", "request_id", "duration_ms", "digest"}
 
 
@@ -119,14 +123,14 @@ def test_shards_leave_the_same_rows_as_one_process_and_ask_for_each_role_once(sh
 
 
 def test_shards_share_the_pace_of_sts(shared: Export) -> None:
-    """A fiftieth of 50 calls a second."""
+    """A fiftieth of 50 calls a second: two seconds, as they leave; a busy machine may take in the first one late."""
     _, (shard,) = planned(shared, 1)
     shared.aws.reset_calls()
     sweep_shard(shared.settings, shared.contracts, replace(shard, count=50), watch=Watch(), stop=Event())
     roles = sorted(call.at for call in shared.aws.calls if call.operation == "AssumeRole")
 
     assert len(roles) == 3
-    assert (roles[-1] - roles[0]).total_seconds() > 1.8
+    assert (roles[-1] - roles[0]).total_seconds() > 1
 
 
 def test_a_commit_done_again_finds_itself_and_as_another_attempt_asks_only_what_failed(shared: Export) -> None:
@@ -151,6 +155,37 @@ def test_a_commit_that_fails_leaves_the_pieces_for_the_next_try(shared: Export) 
 
     assert finished(shared, prepared, pieces).manifest.seq == 1
     assert verify(opened(shared.settings)) == []
+
+
+def handed(export: Export, step: str, value: Prepared | Shard | Swept) -> str:
+    """What a step leaves for the next, where Dagster's steps leave it."""
+    path = layout.handed_path(step, "result")
+    with opened(export.settings).writing(path) as file:
+        file.write(encoded(value))
+    return path
+
+
+def test_an_erase_takes_what_shards_handed_on_once_their_snapshot_is_committed_and_names_it_before(
+    shared: Export,
+) -> None:
+    def erased() -> Erased:
+        store = opened(shared.settings)
+        return erase(store, shared.contracts, ACCOUNTS[2], now=datetime.now(UTC), tool_version="0", grace=HOUR)
+
+    shared.aws.heal()
+    prepared, shards = planned(shared)
+    done = [handed(shared, f"sweep-{shard.number}", shard) for shard in shards]
+    done += [handed(shared, "commit", prepared)]
+    finished(shared, prepared, swept(shared, shards))
+    is_gone, kept = erased().is_gone, [path for path in done if opened(shared.settings).exists(path)]
+    waiting = handed(shared, "plan", planned(shared, attempt_id="2")[0])
+    still = erased()
+
+    assert (is_gone, len(kept)) == (True, 2), "what tells of other accounts alone is none of its business"
+    assert (still.is_gone, still.remaining) == (
+        False,
+        (f"{waiting} (of a sharded run that has not committed: erase again once it has, or is a day old)",),
+    )
 
 
 def test_a_shard_that_is_missing_or_of_another_plan_is_a_failure_of_its_tasks_and_keeps_their_rows(
@@ -216,7 +251,12 @@ def by_file(shared: Export, monkeypatch: pytest.MonkeyPatch) -> Export:
     return shared
 
 
-def test_a_child_that_is_killed_fails_its_tasks_and_says_how_it_died(by_file: Export) -> None:
+@pytest.mark.parametrize(
+    ("signum", "how"), [(signal.SIGKILL, "SIGKILL (was memory short?)"), (signal.SIGTERM, "SIGTERM")]
+)
+def test_a_child_that_somebody_ends_fails_its_tasks_and_says_how_it_died(
+    signum: signal.Signals, how: str, by_file: Export
+) -> None:
     by_file.aws.heal()
     by_file.aws.fail(SICK, Fault("slow", delay_s=60))
     _, (shard, *_) = planned(by_file)
@@ -224,14 +264,27 @@ def test_a_child_that_is_killed_fails_its_tasks_and_says_how_it_died(by_file: Ex
     with ThreadPoolExecutor() as pool:
         told = pool.submit(supervised, by_file.settings, shard)
         wait_until(lambda: by_file.calls() == sorted(str(t.scope) for t in shard.part.asked), "all are asked")
-        (worker,) = children(os.getpid(), "pipelines.run.worker")
-        os.kill(worker, signal.SIGKILL)
+        (worker,) = children(os.getpid(), WORKER)
+        os.kill(worker, signum)
         found = told.result(timeout=20)
 
     assert [outcome.status for outcome in found.outcomes] == [Status.ERROR] * len(shard.part.asked)
-    assert found.outcomes[0].reason == "shard 1 of 3 was lost: its process was ended by SIGKILL (was memory short?)"
+    assert found.outcomes[0].reason == f"shard 1 of 3 was lost: its process was ended by {how}"
     assert found.files == {}
     assert garbage.find(opened(by_file.settings), found.outcomes[0].finished_at, garbage.GRACE).due == []
+
+
+def test_a_child_that_takes_too_long_is_ended_and_fails_its_tasks(by_file: Export) -> None:
+    by_file.aws.heal()
+    by_file.aws.fail(SICK, Fault("slow", delay_s=60))
+    _, (shard, *_) = planned(by_file)
+    by_file.more = {"extract": {"run_timeout_s": 4}}
+    found = supervised(by_file.settings, shard, beyond_s=1)
+
+    assert {outcome.reason for outcome in found.outcomes} == {
+        "shard 1 of 3 was lost: it was not through 5 s after it began"
+    }
+    assert children(os.getpid(), WORKER) == []
 
 
 def test_a_child_tells_what_the_user_must_change(by_file: Export) -> None:

@@ -1,4 +1,4 @@
-"""Races between exports, and the figures that come of them."""
+"""The races `sparse` and `dense`, the figures that come of them, and their budgets."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ SLOWER = Budget(at_most=1.0)
 def sparse(size: Size, folder: Path) -> list[Figure]:
     """Three hundred scopes of one page each: clients and calls are what costs."""
     raced = _raced(size, size.sparse, {n: r for n, r in size.rivals.items() if n not in FLOORS}, folder)
-    return [*_walls(raced, size, plain=Budget(at_least=2.0)), *_transforms(raced), *_rates(raced)]
+    return [*_walls(raced, size, plain=Budget(at_least=2.0)), *_transforms(raced), *_rates(raced), _out(raced)]
 
 
 def dense(size: Size, folder: Path) -> list[Figure]:
@@ -29,7 +29,7 @@ def dense(size: Size, folder: Path) -> list[Figure]:
         found.append(ratio(name, ours, rival, budget, is_judged=size.is_timed))
     elif "duckdb" in size.rivals:
         found.append(missing(name, budget))
-    return [*found, *_pages(raced, size), *_rates(raced), *_stages(raced)]
+    return [*found, *_pages(raced, size), *_rates(raced), *_stages(raced), _out(raced)]
 
 
 def _raced(size: Size, load: Load, rivals: Mapping[str, Rival], folder: Path) -> Race:
@@ -78,27 +78,33 @@ def _walls(raced: Race, size: Size, *, plain: Budget) -> list[Figure]:
 
 def _pages(raced: Race, size: Size) -> list[Figure]:
     ours, bare = raced.take("tables", "part_cpu_s"), raced.take("fetch", "part_cpu_s")
+    name, budget = "dense: CPU per page, fetch to tables over botocore's bare fetch", Budget(at_most=1.8)
     if not (ours and bare):
-        return []
-    name = "dense: CPU per page, fetch to tables over botocore's bare fetch"
+        return [missing(name, budget)] if {"tables", "fetch"} <= size.rivals.keys() else []
     floors = [
         figure(f"dense: CPU per page, {FLOORS[floor].title}", _per(raced, floor), "ms") for floor in ("fetch", "parse")
     ]
     written = figure("dense: CPU of Parquet alone", raced.take("write", "part_cpu_s"), "s")
-    return [ratio(name, ours, bare, Budget(at_most=1.8), is_judged=size.is_timed), *floors, written]
+    return [ratio(name, ours, bare, budget, is_judged=size.is_timed), *floors, written]
 
 
 def _per(raced: Race, floor: str) -> list[float]:
     return [1000 * value / raced.load.calls for value in raced.take(floor, "part_cpu_s")]
 
 
+def _out(raced: Race) -> Figure:
+    """Whoever lost rows, with a budget or without."""
+    return figure(f"{raced.load.name}: disqualified", [len(raced.disqualified)], "", Budget(at_most=0))
+
+
 def _rates(raced: Race) -> list[Figure]:
     load, cpu = raced.load, raced.take(OURS, "work_cpu_s")
+    name, budget = f"{load.name}: pages asked more than once", Budget(at_most=0)
     if not cpu:
-        return []
-    twice = [float(lap.calls - load.calls) for lap in raced.laps[OURS]]
+        return [missing(name, budget)]
+    twice = max(float(lap.calls - load.calls) for lap in raced.laps[OURS])  # no median: once is too often
     return [
-        figure(f"{load.name}: pages asked more than once", twice, "", Budget(at_most=0)),
+        figure(name, [twice], "", budget),
         figure(f"{load.name}: calls per CPU second", [load.calls / value for value in cpu], "1/s"),
         figure(f"{load.name}: CPU per scope", [1000 * value / load.scopes for value in cpu], "ms"),
         figure(f"{load.name}: peak memory", raced.take(OURS, "peak_mb"), "MB"),
