@@ -20,7 +20,7 @@ from pipelines.lake.staging import Staging, item_name
 from pipelines.scope import Task
 
 BATCH_ITEMS = 100_000  # items that are compared at once; a scope is never divided
-WHOLE = 8  # an item that is written out as a whole takes as much memory as so many that are compared
+WHOLE = 10  # an item that is written out as a whole takes as much memory as so many that are compared
 _SCOPE = ("account_id", "region")
 _FROM = {"new": "fresh", "old": "head"}  # where a side's rows are staged; an answer that concludes is never set aside
 _COMPARED = (Concludes.SEEN, Concludes.ALL)
@@ -56,6 +56,7 @@ def rows(
         if parts:
             order = sql.listed((*compared.key, "change", "column_name"))
             yield from staging.stream(f"from ({' union all '.join(parts)}) order by {order}")
+        staging.give_back()
 
 
 def _batches(decisions: Iterable[Decision], items: Mapping[Task, int]) -> Iterator[list[Decision]]:
