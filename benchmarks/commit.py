@@ -129,8 +129,7 @@ def _round(builders: int) -> Iterator[tuple[str, Cost]]:
         for name, estate in situations(builders).items():
             alone, commit, publishing = Took(), Took(), Took()
             draft = estate.write(store, alone)
-            with commit:
-                made = estate.commit(store, draft)
+            made = estate.commit(store, draft, commit)
             with publishing:
                 publish(store, load_all())
             _write_rest(store, made, draft, alone)
