@@ -19,8 +19,8 @@ from pipelines.lake.decisions import Concludes, Decision
 from pipelines.lake.staging import Staging, item_name
 from pipelines.scope import Task
 
-BATCH_ITEMS = 50_000  # items that are compared at once; a scope is never divided
-WHOLE = 5  # an item that is written out as a whole takes as much memory as so many that are compared
+BATCH_ITEMS = 100_000  # items that are compared at once, old and new; a scope is never divided
+WHOLE = 10  # an item that is written out as a whole takes as much memory as so many that are compared
 _SCOPE = ("account_id", "region")
 _FROM = {"new": "fresh", "old": "head"}  # where a side's rows are staged; an answer that concludes is never set aside
 _COMPARED = (Concludes.SEEN, Concludes.ALL)
