@@ -81,7 +81,9 @@ def _prepare(staging: Staging, compared: "_Compared", batch: Sequence[Decision])
         where resource = {sql.literal(compared.contract.name)} and concludes <> 'nothing'
         and account_id || '/' || region between {sql.literal(str(first))} and {sql.literal(str(last))}
     """)
-    compared.within = f"account_id between {sql.literal(first.account_id)} and {sql.literal(last.account_id)}"
+    (begin, begin_region), (end, end_region) = (map(sql.literal, (s.account_id, s.region)) for s in (first, last))
+    compared.within = f"""account_id between {begin} and {end}
+        and not (account_id = {begin} and region < {begin_region} or account_id = {end} and region > {end_region})"""
 
 
 def _is_unlike(staging: Staging, compared: "_Compared") -> bool:
@@ -131,7 +133,8 @@ class _Compared:
         self.contract, self._staging = contract, staging
         self.key = (*_SCOPE, *contract.item_key)
         self.within = "true"
-        """Where the batch lies: files are sorted by account, so most of their parts need not be read."""
+        """Where the batch lies: files are sorted by account, so most of their parts need not be read. Other batches may
+        have regions of its first and last account: with their rows on one side alone, all would look changed."""
         self._stored = {name: files.columns for name, files in staging.base.tables.items()} if staging.base else {}
         self.is_whole = {"new": True, "old": True}
         """Whether all of a side's rows are of scopes to be compared, so that none need be left out."""
