@@ -129,16 +129,15 @@ def _round(builders: int) -> Iterator[tuple[str, Cost]]:
         for name, estate in situations(builders).items():
             alone, commit, publishing = Took(), Took(), Took()
             draft = estate.write(store, alone)
-            with commit:
-                made = estate.commit(store, draft)
+            made = estate.commit(store, draft, commit)
             with publishing:
                 publish(store, load_all())
-            _write_rest(store, made, draft, alone)
+            write_rest(store, made, draft, alone)
             yield name, Cost(made.counts["changes"], alone, commit, publishing)
 
 
-def _write_rest(store: Store, made: Manifest, draft: Draft, took: Took) -> None:
-    """Write the files of a snapshot again that its draft did not hold."""
+def write_rest(store: Store, made: Manifest, draft: Draft, took: Took) -> None:
+    """Write the files of a snapshot again that its draft did not hold: under `alone` instead of `tables`."""
     ours = {file.path for files in draft.files.values() for file in files}
     for path in {file.path for file in made.files} - ours:
         file = opened(store, path)

@@ -93,11 +93,11 @@ class Estate:
                 draft.write(part)
         return draft
 
-    def commit(self, store: Store, draft: Draft, **more: Any) -> Manifest:
-        """The draft as a snapshot of that hour; `more` goes to the lake."""
+    def commit(self, store: Store, draft: Draft, took: Took | None = None, **more: Any) -> Manifest:
+        """The draft as a snapshot of that hour; making its outcomes is not timed. `more` goes to the lake."""
         when, answered = at(self.hour), self.answered
         outcomes = [_outcome(Task("image_builders", s), len(answered.get(s, ())), when) for s in self.scopes]
-        return commit_outcomes(store, draft, outcomes, when, **more)
+        return commit_outcomes(store, draft, outcomes, when, took, **more)
 
 
 def _outcome(task: Task, builders: int, when: datetime) -> Outcome:
@@ -144,7 +144,9 @@ def at(hour: int) -> datetime:
     return START + timedelta(hours=hour)
 
 
-def commit_outcomes(store: Store, draft: Draft, outcomes: Collection[Outcome], when: datetime, **more: Any) -> Manifest:
+def commit_outcomes(
+    store: Store, draft: Draft, outcomes: Collection[Outcome], when: datetime, took: Took | None = None, **more: Any
+) -> Manifest:
     """A commit as `run()` makes it; `more` goes to the lake."""
     tasks = [outcome.task for outcome in outcomes]
     accounts = [{"account_id": a, "source": "settings"} for a in sorted({t.scope.account_id for t in tasks})]
@@ -153,7 +155,8 @@ def commit_outcomes(store: Store, draft: Draft, outcomes: Collection[Outcome], w
         endpoint_url=None, discovery="listed", forced=False,
     )  # fmt: skip
     by_task = {outcome.task: outcome for outcome in outcomes}
-    return commit(
-        store, load_all(), draft, planned=tasks, outcomes=by_task, accounts=accounts, facts=facts,
-        clock=lambda: when, **more,
-    )  # fmt: skip
+    with took or Took():
+        return commit(
+            store, load_all(), draft, planned=tasks, outcomes=by_task, accounts=accounts, facts=facts,
+            clock=lambda: when, **more,
+        )  # fmt: skip

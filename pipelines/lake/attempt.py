@@ -18,7 +18,7 @@ from pipelines.lake import changes, decisions, layout, validation
 from pipelines.lake.decisions import Decision, Rows, Run, is_failed, task_of
 from pipelines.lake.draft import Draft
 from pipelines.lake.manifest import FORMAT, SWEEP, FileEntry, Manifest, TableFiles
-from pipelines.lake.parquet import sort_columns, write_part
+from pipelines.lake.parquet import nonempty, sort_columns, write_part
 from pipelines.lake.staging import Staging, columns
 from pipelines.lake.store import Store
 from pipelines.scope import Outcome, Status, Task
@@ -85,7 +85,7 @@ class Attempt:
                 self._write_records("prices", work.prices)
                 validation.check_runs(work.planned, runs)
                 manifest = self._manifest(staging, runs)
-            with self._staging() as staging:  # another: the first one keeps what memory it had
+                staging.forget()
                 validation.check_files(staging, work.contracts, all_tables(work.contracts), self.written)
         except Exception:
             remove_quietly(work.store, self._own_files())
@@ -141,13 +141,11 @@ class Attempt:
 
     def _write(self, table: Table, parts: Iterable[pa.Table], fresh: Sequence[FileEntry]) -> None:
         """Add one file, unless there is nothing to add to the fresh ones: each table has at least one file."""
-        filled = (part for part in parts if part.num_rows)
-        first = next(filled, None)
-        files = list(fresh)
-        if first is not None or not files:
+        files, filled = list(fresh), nonempty(parts)
+        if filled is not None or not files:
             draft = self.work.draft
             path = layout.carried_path(table.name, draft.snapshot_id, self.rebase, draft.writer)
-            files.append(write_part(self.work.store, path, table, _chained(first, filled)))
+            files.append(write_part(self.work.store, path, table, filled or ()))
         self.written[table.name] = TableFiles(files=files, columns=columns(table))
 
     def _accounts(self, staging: Staging, runs: Iterable[Run]) -> list[Account]:
@@ -236,9 +234,3 @@ def utc_now() -> datetime:
 def after(base: Manifest | None, now: datetime) -> datetime:
     """When a commit happens: now, but later than what it builds on, whatever the clocks of machines say."""
     return max(now, base.committed_at + timedelta(microseconds=1)) if base else now
-
-
-def _chained(first: pa.Table | None, rest: Iterable[pa.Table]) -> Iterable[pa.Table]:
-    if first is not None:
-        yield first
-    yield from rest

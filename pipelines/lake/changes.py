@@ -19,8 +19,8 @@ from pipelines.lake.decisions import Concludes, Decision
 from pipelines.lake.staging import Staging, item_name
 from pipelines.scope import Task
 
-BATCH_ITEMS = 100_000  # items that are compared at once; a scope is never divided
-WHOLE = 8  # an item that is written out as a whole takes as much memory as so many that are compared
+BATCH_ITEMS = 100_000  # items that are compared at once, old and new; a scope is never divided
+WHOLE = 10  # an item that is written out as a whole takes as much memory as so many that are compared
 _SCOPE = ("account_id", "region")
 _FROM = {"new": "fresh", "old": "head"}  # where a side's rows are staged; an answer that concludes is never set aside
 _COMPARED = (Concludes.SEEN, Concludes.ALL)
@@ -56,6 +56,7 @@ def rows(
         if parts:
             order = sql.listed((*compared.key, "change", "column_name"))
             yield from staging.stream(f"from ({' union all '.join(parts)}) order by {order}")
+        staging.give_back()
 
 
 def _batches(decisions: Iterable[Decision], items: Mapping[Task, int]) -> Iterator[list[Decision]]:
@@ -80,7 +81,9 @@ def _prepare(staging: Staging, compared: "_Compared", batch: Sequence[Decision])
         where resource = {sql.literal(compared.contract.name)} and concludes <> 'nothing'
         and account_id || '/' || region between {sql.literal(str(first))} and {sql.literal(str(last))}
     """)
-    compared.within = f"account_id between {sql.literal(first.account_id)} and {sql.literal(last.account_id)}"
+    (begin, begin_region), (end, end_region) = (map(sql.literal, (s.account_id, s.region)) for s in (first, last))
+    compared.within = f"""account_id between {begin} and {end}
+        and not (account_id = {begin} and region < {begin_region} or account_id = {end} and region > {end_region})"""
 
 
 def _is_unlike(staging: Staging, compared: "_Compared") -> bool:
@@ -130,7 +133,8 @@ class _Compared:
         self.contract, self._staging = contract, staging
         self.key = (*_SCOPE, *contract.item_key)
         self.within = "true"
-        """Where the batch lies: files are sorted by account, so most of their parts need not be read."""
+        """Where the batch lies: files are sorted by account, so most of their parts need not be read. Other batches may
+        have regions of its first and last account: with their rows on one side alone, all would look changed."""
         self._stored = {name: files.columns for name, files in staging.base.tables.items()} if staging.base else {}
         self.is_whole = {"new": True, "old": True}
         """Whether all of a side's rows are of scopes to be compared, so that none need be left out."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -36,6 +37,7 @@ def write_rows(store: Store, path: str, schema: pa.Schema, parts: Iterable[pa.Ta
             for part in parts:
                 writer.write_table(part.select(schema.names).cast(schema), row_group_size=ROW_GROUP_ROWS)
                 rows += part.num_rows
+                del part  # it need not be held while the next is made
         return FileEntry(path=path, rows=rows, bytes=sink.size, sha256=sink.sha256)
 
 
@@ -69,6 +71,14 @@ def records(rows: pa.Table) -> list[dict[str, Any]]:
 def groups(file: pq.ParquetFile) -> Iterator[pa.Table]:
     """Its rows, one row group after the other."""
     return (file.read_row_group(n) for n in range(file.num_row_groups))
+
+
+def nonempty(parts: Iterable[pa.Table]) -> Iterator[pa.Table] | None:
+    """The parts that have rows; None where no part has any. None of them is held here while the next is made."""
+    found = filter(len, parts)  # a generator would hold the part that it gave last
+    for first in found:
+        return chain(iter([first]), found)  # chain holds what it is given, and a list would hold the part
+    return None
 
 
 def filled(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:

@@ -56,7 +56,8 @@ class Staging(AbstractContextManager["Staging"]):
         self._merges = False
         pa.default_memory_pool().release_unused()  # what the sweep let go of: DuckDB cannot take it from Arrow
         self.con = connection(store)
-        self.con.execute(f"set memory_limit = {sql.literal(memory)}")
+        self._memory = memory
+        self.give_back()
         self.con.execute("set threads = 1")  # more of them took more CPU and memory, and as much time
         self.con.execute("set preserve_insertion_order = false")  # whoever wants an order says so
         self.con.execute(_ISO)
@@ -68,6 +69,15 @@ class Staging(AbstractContextManager["Staging"]):
 
     def __exit__(self, *_: object) -> None:
         self.con.close()
+
+    def give_back(self) -> None:
+        """Let the system have the memory that DuckDB no longer uses: it does so whenever its limit is set."""
+        self.con.execute(f"set memory_limit = {sql.literal(self._memory)}")
+
+    def forget(self) -> None:
+        """Hold nothing of what was read: from here on every file is looked at as it lies in the store."""
+        self.con.execute("set enable_external_file_cache = false")
+        self.give_back()
 
     def items(self, side: str) -> dict[Task, int]:
         """Rows of the items' own tables per task, in `head` or `fresh`."""

@@ -9,14 +9,18 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as command
+from benchmarks import commit as commits
 from benchmarks import publication, suites
 from benchmarks.contents import Contents
+from benchmarks.estate import Took
 from benchmarks.figures import Budget, Figure, figure, ratio, record
 from benchmarks.findings import Findings
 from benchmarks.proofs import scale
 from benchmarks.race import DENSE, SPARSE, Lap, Race
 from benchmarks.rivals import FLOORS, OURS, RIVALS, Rival
 from benchmarks.sizes import Size, quick
+from pipelines.lake import layout
+from pipelines.lake.store import open_store
 
 pytestmark = pytest.mark.xdist_group("proofs")
 HERE = {name: Path(sys.executable) for name in ("ours", "rivals", "cloudquery")}
@@ -184,3 +188,21 @@ def test_an_equal_number_of_other_values_is_no_equal_export() -> None:
     assert (
         Contents({"builders": 2}, {"builders": 17}).unlike(truth) == "rows {'builders': 2} instead of {'builders': 3}"
     )
+
+
+def test_a_commits_rival_writes_exactly_the_files_that_the_commit_leaves_behind(tmp_path: Path) -> None:
+    store, seen = open_store(str(tmp_path), create=True), set[str]()
+    for estate in commits.situations(200).values():
+        draft = estate.write(store)
+        made = estate.commit(store, draft)
+        left = _parquet(tmp_path) - seen
+        commits.write_rest(store, made, draft, Took())
+        rest = _parquet(tmp_path) - seen - left
+
+        fresh = {file.path for files in draft.files.values() for file in files}
+        assert fresh | {path.replace("alone", layout.TABLES) for path in rest} == left
+        seen |= left | rest
+
+
+def _parquet(folder: Path) -> set[str]:
+    return {str(file.relative_to(folder)) for file in folder.rglob("*.parquet")}

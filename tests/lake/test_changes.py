@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from pipelines.contracts import Column, Contract, load_all
-from tests.lake.lakes import A, B, Lake, at, bad, builder, failed, filtered, ok
+from tests.lake.lakes import A, B, C, Lake, at, bad, builder, failed, filtered, ok
 
 
 def test_the_first_complete_answer_shows_each_item_once(lake: Lake) -> None:
@@ -43,6 +43,24 @@ def test_a_created_a_deleted_and_a_changed_item_give_exactly_their_rows(lake: La
     ]
     when = lake.sql("select distinct observed_at, previous_observed_at from image_builder_changes")
     assert when == [(at(2), at(1))]
+
+
+@pytest.mark.parametrize("batch", [1, 5, 100_000])
+def test_changes_are_the_same_in_batches_of_any_size(lake: Lake, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+    monkeypatch.setattr("pipelines.lake.changes.BATCH_ITEMS", batch)
+    stays, moves = builder("stays", subnets=["s"]), builder("moves", subnets=["s"], state="STOPPED")
+    between = A.replace("eu-west-1", "eu-west-2")  # in the account of A and B, and denied
+    lake.commit(ok(A, stays, moves), ok(between, stays), ok(B, stays, moves))
+    lake.commit(ok(A, stays, moves | {"state": "RUNNING"}), failed(between), ok(B, stays), ok(C, stays))
+
+    found = lake.sql(
+        "select account_id || '/' || region, name, change, column_name from image_builder_changes order by 1"
+    )
+    assert found == [
+        (A, "moves", "changed", "state"),
+        (B, "moves", "deleted", None),
+        (C, "stays", "first_seen", None),
+    ]
 
 
 def test_a_gap_between_answers_shows_in_the_times(lake: Lake) -> None:

@@ -285,6 +285,23 @@ def test_a_child_without_its_item_stops_the_commit(lake: Lake) -> None:
         lake.commit(ok(A), draft=orphan)
 
 
+def test_files_of_many_rows_are_checked_part_by_part_and_no_row_escapes(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.lake.validation.AT_ONCE", 2)
+    many = [builder(f"b{n}", subnets=["s", "t"]) for n in range(9)]
+    lake.commit(ok(A, *many))
+
+    for name in ("b0", "b4", "b8"):
+        with pytest.raises(CommitError, match=f"image_builders holds .*/{name} twice"):
+            lake.commit(ok(A, *many, builder(name)))
+        others = [one for one in many if one["name"] != name]
+        orphaned = lake.draft(ok(A, *many))
+        orphaned.files["image_builders"] = lake.draft(ok(A, *others)).files["image_builders"]
+        with pytest.raises(CommitError, match=rf"holds a row of .*/{name}, which is not in image_builders"):
+            lake.commit(ok(A, *others), draft=orphaned)
+
+
 def test_an_answer_that_nobody_planned_stops_the_commit(lake: Lake) -> None:
     with pytest.raises(CommitError, match="had not planned it"):
         lake.commit(ok(A), planned=[B])

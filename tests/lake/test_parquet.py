@@ -1,12 +1,14 @@
 """Files of the lake, read whole."""
 
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from pipelines.errors import StorageFailed
-from pipelines.lake.parquet import read_part, write_rows
+from pipelines.lake.parquet import nonempty, read_part, write_rows
 from pipelines.lake.store import open_store
 
 OLD = pa.schema([("name", pa.string()), ("gone", pa.string())])
@@ -29,3 +31,22 @@ def test_a_file_that_was_cut_is_named_in_the_error(tmp_path: Path, kept: int) ->
 
     with pytest.raises(StorageFailed, match=r"cut\.parquet: "):
         read_part(store, "cut.parquet", NOW)
+
+
+def test_a_part_is_gone_before_the_next_is_made(tmp_path: Path) -> None:
+    def parts() -> Iterator[pa.Table]:
+        for name in ("a", "", "b", "c"):
+            held.append(sum(part() is not None for part in made))
+            part = pa.table({"name": [name] if name else [], "gone": ["x"] if name else []}, schema=OLD)
+            made.append(weakref.ref(part))
+            yield part
+            del part
+
+    made, held = list[weakref.ref[pa.Table]](), list[int]()
+    entry = write_rows(open_store(str(tmp_path), create=True), "some.parquet", OLD, nonempty(parts()) or ())
+
+    assert (entry.rows, held) == (3, [0, 0, 0, 0])
+
+
+def test_parts_without_rows_are_none() -> None:
+    assert nonempty([pa.table({"name": [], "gone": []}, schema=OLD)]) is None
