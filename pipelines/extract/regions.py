@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import botocore.session
-from botocore.exceptions import UnknownRegionError
+from botocore.loaders import Loader
 
 from pipelines.errors import BadSettings
 from pipelines.extract.accounts import Account, listed
@@ -27,7 +27,9 @@ def _botocore() -> botocore.session.Session:
 
 @cache
 def _partitions() -> list[dict[str, Any]]:
-    return _botocore().get_component("data_loader").load_data("partitions")["partitions"]
+    # By its loader alone: a session takes long to make, and to look for a region would read all endpoints.
+    loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+    return loader.load_data("partitions")["partitions"]
 
 
 @cache
@@ -39,10 +41,10 @@ def offered(service: str, partition: str = "aws") -> list[str]:
 @cache
 def partition_of(region: str) -> str:
     """`aws` for us-east-1, `aws-us-gov` for us-gov-west-1; raises BadSettings where no partition takes the name."""
-    try:
-        return _botocore().get_partition_for_region(region)
-    except UnknownRegionError as error:
-        raise BadSettings(_unknown(region)) from error
+    for partition in _partitions():
+        if region in partition["regions"] or re.fullmatch(partition["regionRegex"], region):
+            return partition["id"]
+    raise BadSettings(_unknown(region))
 
 
 def expand(patterns: Sequence[str], offered: Sequence[str]) -> list[str]:
@@ -72,10 +74,16 @@ def scopes(
     `auto` and wildcards choose among the regions that AWS itself offers (`live`), else among those botocore knows.
     """
     wanted = {a.id: patterns_of(settings, a) for a in accounts}
-    offer = offered(service, _partition(accounts, wanted.values())) if live is None else live
+    offer = _choice(service, _partition(accounts, wanted.values()), wanted.values()) if live is None else live
     expanded = {patterns: expand(patterns, offer) for patterns in set(wanted.values())}
     _one_partition(region for regions in expanded.values() for region in regions)
     return [Scope(a.id, region) for a in accounts for region in expanded[wanted[a.id]]]
+
+
+def _choice(service: str, partition: str, wanted: Iterable[tuple[str, ...]]) -> list[str]:
+    """What wildcards choose from; where there are none, no model of the service need be read."""
+    has_wildcards = any(is_pattern(p) for patterns in wanted for p in patterns)
+    return offered(service, partition) if has_wildcards else regions_in(partition)
 
 
 def patterns_of(settings: Settings, account: Account) -> tuple[str, ...]:
