@@ -3,8 +3,6 @@
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from rich.cells import cell_len, set_cell_size
-
 from pipelines.terminal import console
 
 _GAP = "  "
@@ -29,7 +27,7 @@ def lay_out(names: Sequence[str], cells: Cells, right: Sequence[bool], *, count:
 def _widths(names: Sequence[str], cells: Cells, limit: int) -> list[int] | None:
     """How wide each column is drawn; None when the rows do not fit even with prose wrapped."""
     columns = [[name, *(row[n] or _NULL for row in cells)] for n, name in enumerate(names)]
-    wanted = [max(map(cell_len, column)) for column in columns]
+    wanted = [max(map(_terminal_width, column)) for column in columns]
     least = [_least(column) for column in columns]
     spare = limit - len(_GAP) * (len(names) - 1) - sum(least)
     if not names or spare < 0:
@@ -44,7 +42,7 @@ def _widths(names: Sequence[str], cells: Cells, limit: int) -> list[int] | None:
 
 def _least(column: Sequence[str]) -> int:
     """The narrowest width that breaks no word."""
-    whole, word = max(map(cell_len, column)), max(cell_len(w) for text in column for w in text.split(" "))
+    whole, word = max(map(_terminal_width, column)), max(_terminal_width(w) for text in column for w in text.split(" "))
     return min(whole, max(word, _PROSE_MIN))
 
 
@@ -59,20 +57,28 @@ def _grid(names: Sequence[str], cells: Cells, right: Sequence[bool], widths: Seq
 
 
 def _wrap(text: str | None, width: int) -> list[str]:
-    if not text or cell_len(text) <= width:
+    if not text or _terminal_width(text) <= width:
         return [_NULL if text is None else text]
     return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _pad(text: str, width: int, right: bool) -> str:
-    if right:
-        return " " * (width - cell_len(text)) + text
-    return set_cell_size(text, max(width, cell_len(text)))
+    space = " " * (width - _terminal_width(text))
+    return space + text if right else text + space
+
+
+def _terminal_width(text: str) -> int:
+    """How wide a terminal draws it."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len  # loading it takes as long as a small query: for wide signs alone
+
+    return cell_len(text)
 
 
 def _blocks(names: Sequence[str], cells: Cells) -> Iterator[str]:
     """`name   value`, a line each, rows apart by a numbered line; long values go on under themselves."""
-    margin = max(map(cell_len, names), default=0)
+    margin = max(map(_terminal_width, names), default=0)
     for number, row in enumerate(cells, 1):
         yield console.styled(f"-- {number} ".ljust(margin + 12, "-"), _DIM)
         for name, text in zip(names, row, strict=True):
