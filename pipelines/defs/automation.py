@@ -155,9 +155,7 @@ def _schedule(name: str, job: str, cron: str | None, otherwise: str, timezone: s
 
 def _told(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dict[str, object]:
     """What the webhook gets: `text` is what chats show, the rest is for programs."""
-    entries = instance.all_logs(run.run_id, of_type=_WHY)
-    events = [entry.dagster_event for entry in entries if entry.dagster_event]
-    why = " ".join(_red_checks(events)) or next(_failures(events), "")
+    why = _why(instance, run)
     return {
         "text": f"{run.job_name} is red: {why}",
         "job": run.job_name,
@@ -165,6 +163,16 @@ def _told(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dict[str, object]
         "root_run_id": run.root_run_id or run.run_id,
         "why": why,
     }
+
+
+def _why(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    """What turned it red, by its log."""
+    try:
+        entries = instance.all_logs(run.run_id, of_type=_WHY)
+    except Exception as error:  # noqa: BLE001  whatever it is, one log that cannot be read must not hold up the others
+        return f"its log cannot be read ({type(error).__name__})"
+    events = [entry.dagster_event for entry in entries if entry.dagster_event]
+    return " ".join(_red_checks(events)) or next(_failures(events), "")
 
 
 _WHY = {

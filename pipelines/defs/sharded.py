@@ -79,7 +79,7 @@ def snapshot_sharded(contracts: Sequence[Contract], assets: Sequence[Shown], set
     @dg.job(
         name=JOB,
         description="The same as snapshot, swept by several processes or machines, committed once.",
-        tags=max_runtime(settings, _turns(settings), BEYOND_S),
+        tags=max_runtime(settings, turns(settings), BEYOND_S),
         executor_def=executor(settings),
         config=_execution(settings),
         resource_defs={_HANDED: dg.IOManagerDefinition.hardcoded_io_manager(Handed())},
@@ -100,15 +100,15 @@ def executor(settings: Settings) -> dg.ExecutorDefinition:
     return getattr(import_module(module), name)
 
 
-def _turns(settings: Settings) -> int:
-    """How many shards may come one after the other, where fewer are swept at once than there are."""
+def turns(settings: Settings) -> int:
+    """How many shards may come one after the other; all of them where nobody says how many are swept at once."""
     own, shards = settings.dagster.executor_config, settings.dagster.shards
     at_once = {
         "in_process": 1,
         "multiprocess": own.get("max_concurrent") or os.cpu_count(),
         "dask": None if own.get("address") else own.get("workers", WORKERS),
-    }.get(settings.dagster.executor)
-    return -(-shards // at_once) if isinstance(at_once, int) and at_once > 0 else 1
+    }.get(settings.dagster.executor, own.get("max_concurrent"))
+    return -(-shards // at_once) if isinstance(at_once, int) and at_once > 0 else shards
 
 
 def _execution(settings: Settings) -> dict[str, object]:

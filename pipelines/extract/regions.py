@@ -42,7 +42,7 @@ def offered(service: str, partition: str = "aws") -> list[str]:
 def partition_of(region: str) -> str:
     """`aws` for us-east-1, `aws-us-gov` for us-gov-west-1; raises BadSettings where no partition takes the name."""
     for partition in _partitions():
-        if region in partition["regions"] or re.fullmatch(partition["regionRegex"], region):
+        if region in regions_in(partition["id"]) or re.fullmatch(partition["regionRegex"], region):
             return partition["id"]
     raise BadSettings(_unknown(region))
 

@@ -142,6 +142,23 @@ def test_a_post_that_fails_is_tried_again_at_the_next_tick_and_one_that_arrives_
     assert "no scope answered" in receiver.got[0]["text"]
 
 
+def test_a_red_run_whose_log_cannot_be_read_is_posted_once_and_holds_up_no_other(
+    configured: Export, instance: dg.DagsterInstance, home: Path, receiver: Receiver
+) -> None:
+    hooked(configured, receiver.url)
+    configured.aws.fail("*", "deny")
+    sensor = Ticking(instance)
+    damaged, whole = red_run(instance), red_run(instance)
+    [log] = home.rglob(f"{damaged}.db")
+    log.write_bytes(b"no database" * 1000)
+    for left in home.rglob(f"{damaged}.db-*"):
+        left.unlink()
+
+    assert [sensor.tick(), sensor.tick()] == ["2 of 2 red runs posted", "no run has turned red"]
+    assert [told["run_id"] for told in receiver.got] == [damaged, whole]
+    assert receiver.got[0]["why"] == "its log cannot be read (DatabaseError)"
+
+
 def test_a_webhook_that_stays_dead_is_not_asked_for_ever(
     configured: Export, instance: dg.DagsterInstance, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

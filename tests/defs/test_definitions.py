@@ -8,8 +8,9 @@ import dagster as dg
 import pytest
 
 from pipelines.definitions import defs
-from pipelines.defs import specs
+from pipelines.defs import sharded, specs
 from pipelines.defs.specs import GROUPS
+from pipelines.settings import from_mapping
 from tests.absent import wanted, without
 
 GOLDEN = Path(__file__).parent / "goldens" / "definitions.txt"
@@ -119,6 +120,27 @@ def test_a_run_is_taken_for_dead_no_sooner_than_its_sweeps_are_due(
     told = {name: made.resolve_job_def(name).tags["dagster/max_runtime"] for name in ("snapshot", "snapshot_sharded")}
 
     assert told == {"snapshot": "12600", "snapshot_sharded": str(sharded_s)}
+
+
+@pytest.mark.parametrize(
+    ("executor", "config", "turns"),
+    [
+        ("celery", {}, 8),
+        ("kubernetes", {"max_concurrent": 3}, 3),
+        ("dask", {"address": "tcp://127.0.0.1:8786"}, 8),
+        ("dask", {"workers": 4}, 2),
+    ],
+)
+def test_shards_come_one_after_the_other_where_nobody_says_how_many_are_swept_at_once(
+    executor: str, config: dict[str, object], turns: int, tmp_path: Path
+) -> None:
+    mapping = {
+        "regions": ["eu-west-1"],
+        "accounts": [{"id": "111122223333"}],
+        "dagster": {"shards": 8, "executor": executor, "executor_config": config},
+    }
+
+    assert sharded.turns(from_mapping(mapping, tmp_path / "appstream-export.toml")) == turns
 
 
 def test_columns_of_feeds_lead_back_to_tables() -> None:

@@ -196,7 +196,7 @@ class Lives(RuleBasedStateMachine):
         self.happened["clean runs that healed everything"] += 1
         self.sick, self.spoilt, self.suspended = {}, set(), set()
         self.run()
-        self.told.settle()
+        self.told.served()
         truth = {(s, name, item.state) for s in self.planned for name, item in self.aws[s].items()}
         assert {row[:3] for row in self.told.model.newest.image_builders} == truth
         assert {row[1:3] for row in self.told.model.newest.scope_runs} == {("ok", False)}

@@ -78,8 +78,8 @@ class Trials:
         self._is_new = head(told.healthy) != before
         if store.struck is None:
             assert self._is_new or act in ("publish", "gc"), f"{act} said nothing, and did nothing"
-        turn = (number + [*Mode].index(mode)) % 4  # each operation meets each turn, in one mode or another
-        if "commit" in act and turn == 2:
+        turn = (number + [*Mode].index(mode)) % 4  # who goes on, and how; another one in each mode
+        if "commit" in act and (self._is_new or turn == 2):  # whoever lost the answer to the manifest always asks
             _same_again(told)
         _heal(told, do if turn in (1, 3) else None, is_thinned=turn == 0)
         return self.struck
@@ -116,6 +116,8 @@ def _heal(told: Told, do: "Do | None", *, is_thinned: bool) -> None:
         told.served()
     truth = _truth(told.lake.minute)
     told.commit(*truth, planned=[A, B, C])
+    told.lake.publish()
+    told.served()  # already now: gc comes later, and is not what heals
     if is_thinned:
         told.thin()
     told.tidy()
