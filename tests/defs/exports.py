@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from tests.defs.jobs import snapshot_job
+from tests.defs.jobs import rebuilt, snapshot_job
 from tests.export import Export
 
 
@@ -24,7 +24,7 @@ def execute(
 ) -> dg.JobExecutionResult:
     """The job `snapshot`; `asked` is what the launchpad would be told."""
     config = {"ops": {"snapshot_tables": {"config": asked}}} if asked else None
-    return dg.execute_job(dg.reconstructable(snapshot_job), instance, reexecution_options=again, run_config=config)
+    return dg.execute_job(rebuilt(snapshot_job), instance, reexecution_options=again, run_config=config)
 
 
 def materialized(result: dg.JobExecutionResult) -> set[str]:

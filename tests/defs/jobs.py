@@ -1,8 +1,18 @@
 """Our jobs as Dagster rebuilds them for executions and re-executions."""
 
+from collections.abc import Callable
+
 import dagster as dg
+from dagster._core.definitions.reconstruct import ReconstructableJob
 
 from pipelines.definitions import defs
+
+
+def rebuilt(job: Callable[[], dg.JobDefinition]) -> ReconstructableJob:
+    """One of the jobs below, by the configuration of now: a process of Dagster's keeps the last that it built."""
+    ReconstructableJob.get_repository_definition.cache_clear()
+    ReconstructableJob.get_definition.cache_clear()
+    return dg.reconstructable(job)
 
 
 def snapshot_job() -> dg.JobDefinition:

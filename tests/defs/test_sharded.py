@@ -19,7 +19,7 @@ from pipelines.lake import garbage
 from pipelines.run.warehouse import opened
 from pipelines.settings import DagsterSettings, Settings
 from tests.defs.exports import as_toml, checks, materialized
-from tests.defs.jobs import sharded_job, snapshot_job
+from tests.defs.jobs import rebuilt, sharded_job, snapshot_job
 from tests.defs.servers import ROOT, children, wait_until
 from tests.export import ACCOUNTS, Export
 from tests.factories import image_builder
@@ -47,7 +47,7 @@ def in_shards(configured: Export) -> Export:
 def execute(
     instance: dg.DagsterInstance, again: dg.ReexecutionOptions | None = None, job: object = sharded_job
 ) -> dg.JobExecutionResult:
-    return dg.execute_job(dg.reconstructable(job), instance, reexecution_options=again)
+    return dg.execute_job(rebuilt(job), instance, reexecution_options=again)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from pipelines.defs import specs
 from pipelines.defs.assets import intent
 from pipelines.settings import Settings
 from tests.defs.exports import checks, execute, materialized
-from tests.defs.jobs import retried_job
+from tests.defs.jobs import rebuilt, retried_job
 from tests.export import ACCOUNTS, Export
 from tests.factories import image_builder
 
@@ -150,7 +150,7 @@ def test_feeds_that_cannot_be_published_are_told_and_neither_made_nor_red(
 @pytest.mark.slow
 def test_a_retry_policy_does_not_repeat_a_blocking_check(configured: Export, instance: dg.DagsterInstance) -> None:
     configured.aws.fail(SICK, "deny")
-    with dg.execute_job(dg.reconstructable(retried_job), instance) as result:
+    with dg.execute_job(rebuilt(retried_job), instance) as result:
         assert not result.success
         kinds = {event.event_type_value for event in result.all_events}
 

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from pipelines.defs.upkeep import KEPT_MIN
-from tests.defs.jobs import maintenance_job, prune_job
+from tests.defs.jobs import maintenance_job, prune_job, rebuilt
 from tests.export import Export
 from tests.factories import image_builder
 
@@ -21,13 +21,13 @@ def test_maintenance_thins_collects_and_verifies_and_is_red_where_a_byte_has_cha
     retention = "[lake.retention]\nhourly_days = 0\ndaily_days = 1\nmonthly_months = 0\n"
     file = configured.folder / "appstream-export.toml"
     file.write_text(file.read_text() + retention)
-    with dg.execute_job(dg.reconstructable(maintenance_job), instance) as clean:
+    with dg.execute_job(rebuilt(maintenance_job), instance) as clean:
         assert clean.success
     assert configured.sql("select kind from snapshots order by seq")[-1] == "thin"
     damaged = sorted(Path(configured.warehouse).rglob("tables/image_builders/*/*.parquet"))[-1]
     damaged.chmod(0o600)
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
-    with dg.execute_job(dg.reconstructable(maintenance_job), instance) as red:
+    with dg.execute_job(rebuilt(maintenance_job), instance) as red:
         (failure,) = red.get_step_failure_events()
 
     assert failure.step_key == "verify_warehouse"
@@ -37,7 +37,7 @@ def test_maintenance_thins_collects_and_verifies_and_is_red_where_a_byte_has_cha
 def test_maintenance_without_a_warehouse_says_what_comes_first(
     configured: Export, instance: dg.DagsterInstance
 ) -> None:
-    with dg.execute_job(dg.reconstructable(maintenance_job), instance) as red:
+    with dg.execute_job(rebuilt(maintenance_job), instance) as red:
         (failure,) = red.get_step_failure_events()
 
     assert "run the job snapshot first" in str(failure.event_specific_data)

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.cli import main
 from pipelines.emulator import Emulator
-from tests.defs.jobs import snapshot_job
+from tests.defs.jobs import rebuilt, snapshot_job
 from tests.export import Export
 from tests.factories import image_builder
 
@@ -78,7 +78,7 @@ def test_command_dagster_and_tables_count_the_same(export: Export, capsys: pytes
 
     with (
         dg.DagsterInstance.ephemeral() as instance,
-        dg.execute_job(dg.reconstructable(snapshot_job), instance, raise_on_error=False) as result,
+        dg.execute_job(rebuilt(snapshot_job), instance, raise_on_error=False) as result,
     ):
         assert not result.success
         (check,) = [c for c in result.get_asset_check_evaluations() if c.check_name == "coverage"]

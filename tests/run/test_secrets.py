@@ -22,7 +22,7 @@ from pipelines.errors import ExportError
 from pipelines.extract import listed, plan
 from pipelines.run import RunResult, run
 from pipelines.settings import Settings, load
-from tests.defs.jobs import snapshot_job
+from tests.defs.jobs import rebuilt, snapshot_job
 from tests.export import Export
 
 HUB = "123456789012"  # where moto puts keys that it does not know
@@ -225,7 +225,7 @@ def test_no_secret_is_in_what_dagster_keeps(aws: Emulator, tmp_path: Path, monke
     home = tmp_path / "dagster"
     home.mkdir()
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    job = dg.reconstructable(snapshot_job)
+    job = rebuilt(snapshot_job)
     with dg.DagsterInstance.from_config(str(home)) as instance, dg.execute_job(job, instance) as result:
         check = next(c for c in result.get_asset_check_evaluations() if c.check_name == "coverage")
         assert "denied: DescribeImageBuilders: AccessDeniedException" in str(check.metadata["failed_scopes"].value)
