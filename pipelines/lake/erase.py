@@ -103,18 +103,11 @@ def erase(
         raise SetupError(f'"{account_id}" is not an account: 12 digits, zeros in front included')
     eraser = _Eraser(store, contracts, account_id)
     if dry_run:
-        with storage_errors(store):
-            eraser.count(history(store))
+        eraser.count()
         if not eraser.rows:
             _refuse_unknown(store, account_id)
         return eraser.result(dry_run=True)
-    try:
-        made = retell(store, eraser.tell, kind=ERASE, tool_version=tool_version, clock=clock)
-    except Unheard:
-        raise
-    except Exception:
-        eraser.undo()
-        raise
+    made = eraser.commit(tool_version, clock)
     if made is None:
         _refuse_unknown(store, account_id)
     try:
@@ -188,14 +181,21 @@ class _Eraser:
         outliving = {n: [self._table(n, t) for t in tables] for all_ in kept for n, tables in all_.items()}
         return Retold(past=past, kept=outliving, counts=self._counts(past[-1])) if self.rows else None
 
-    def count(self, manifests: list[Manifest]) -> None:
+    def count(self) -> None:
         """Look only: what would be written, and how many rows would go."""
         self.is_look = True
-        self.tell(manifests, "")
+        with storage_errors(self.store):
+            self.tell(history(self.store), "")
 
-    def undo(self) -> None:
-        """Remove what was written: no manifest names it."""
-        remove_quietly(self.store, [entry.path for old, entry in self.entries.items() if entry.path != old])
+    def commit(self, tool_version: str, clock: Callable[[], datetime]) -> Manifest | None:
+        """The history without the account; None where it held none. What a commit that fails wrote is removed."""
+        try:
+            return retell(self.store, self.tell, kind=ERASE, tool_version=tool_version, clock=clock)
+        except Unheard:  # it may have landed
+            raise
+        except Exception:
+            remove_quietly(self.store, [entry.path for old, entry in self.entries.items() if entry.path != old])
+            raise
 
     def result(
         self,

@@ -22,7 +22,6 @@ from benchmarks.sizes import Size, quick
 from pipelines.lake import layout
 from pipelines.lake.store import open_store
 
-pytestmark = pytest.mark.xdist_group("proofs")
 HERE = {name: Path(sys.executable) for name in ("ours", "rivals", "cloudquery")}
 HERE_TOO = (OURS, "ours_published", "plain", "plain_hook", "duckdb")
 """Rivals that need no environment of their own."""

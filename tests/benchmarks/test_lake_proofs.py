@@ -14,7 +14,7 @@ from tests.lake.machine import Lives
 from tests.lake.stores import Mode
 
 # They start processes: beside the other tests, not beside each other.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("proofs")]
+pytestmark = pytest.mark.slow
 
 
 def test_a_killed_export_leaves_the_old_or_the_new_rows_and_readers_never_notice(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ SCOPE = (account_id(0), "us-east-1")
 NOW, BEFORE = World(generation=1), World(generation=0)
 
 # They wait more than they work, and each starts processes: one after the other on one worker, beside the other tests.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("proofs")]
+pytestmark = pytest.mark.slow
 
 
 def test_many_scopes_take_few_connections_and_one_role_session_each_and_only_denied_ones_are_stale(

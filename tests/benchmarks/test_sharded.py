@@ -8,7 +8,6 @@ from benchmarks.world import World
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("proofs")
 @pytest.mark.parametrize("shards", [1, 2])
 def test_one_process_and_shards_leave_every_builder(shards: int) -> None:
     with Aws(World(accounts=2)) as aws:

@@ -52,6 +52,13 @@ def receiver() -> Iterator[Receiver]:
     thread.join()
 
 
+@pytest.fixture
+def silent(configured: Export, receiver: Receiver) -> None:
+    """No scope answers, so that every run turns red, and the receiver is to hear of it."""
+    hooked(configured, receiver.url)
+    configured.aws.fail("*", "deny")
+
+
 def red_run(instance: dg.DagsterInstance) -> str:
     """The id of a run that turned red."""
     with execute(instance) as red:
@@ -117,11 +124,10 @@ def test_what_is_posted_of_a_run_with_failed_scopes_names_them(
     assert (told["job"], told["run_id"], told["root_run_id"]) == ("snapshot", run_id, run_id)
 
 
+@pytest.mark.usefixtures("silent")
 def test_a_post_that_fails_is_tried_again_at_the_next_tick_and_one_that_arrives_is_not(
-    configured: Export, instance: dg.DagsterInstance, receiver: Receiver
+    instance: dg.DagsterInstance, receiver: Receiver
 ) -> None:
-    hooked(configured, receiver.url)
-    configured.aws.fail("*", "deny")
     before = red_run(instance)
     sensor = Ticking(instance)
     first = red_run(instance)
@@ -142,11 +148,10 @@ def test_a_post_that_fails_is_tried_again_at_the_next_tick_and_one_that_arrives_
     assert "no scope answered" in receiver.got[0]["text"]
 
 
+@pytest.mark.usefixtures("silent")
 def test_a_red_run_whose_log_cannot_be_read_is_posted_once_and_holds_up_no_other(
-    configured: Export, instance: dg.DagsterInstance, home: Path, receiver: Receiver
+    instance: dg.DagsterInstance, home: Path, receiver: Receiver
 ) -> None:
-    hooked(configured, receiver.url)
-    configured.aws.fail("*", "deny")
     sensor = Ticking(instance)
     damaged, whole = red_run(instance), red_run(instance)
     [log] = home.rglob(f"{damaged}.db")
@@ -159,11 +164,10 @@ def test_a_red_run_whose_log_cannot_be_read_is_posted_once_and_holds_up_no_other
     assert receiver.got[0]["why"] == "its log cannot be read (DatabaseError)"
 
 
+@pytest.mark.usefixtures("silent")
 def test_a_webhook_that_stays_dead_is_not_asked_for_ever(
-    configured: Export, instance: dg.DagsterInstance, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    instance: dg.DagsterInstance, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hooked(configured, receiver.url)
-    configured.aws.fail("*", "deny")
     sensor = Ticking(instance)
     red_run(instance)
     receiver.status = 503
@@ -175,11 +179,8 @@ def test_a_webhook_that_stays_dead_is_not_asked_for_ever(
     assert len(receiver.got) == 1
 
 
-def test_a_tag_that_a_red_run_is_given_later_makes_no_news_of_it(
-    configured: Export, instance: dg.DagsterInstance, receiver: Receiver
-) -> None:
-    hooked(configured, receiver.url)
-    configured.aws.fail("*", "deny")
+@pytest.mark.usefixtures("silent")
+def test_a_tag_that_a_red_run_is_given_later_makes_no_news_of_it(instance: dg.DagsterInstance) -> None:
     run_id = red_run(instance)
     sensor = Ticking(instance)
     instance.add_run_tags(run_id, {"seen": "yes"})
@@ -188,12 +189,11 @@ def test_a_tag_that_a_red_run_is_given_later_makes_no_news_of_it(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("silent")
 def test_dagsters_daemon_posts_a_red_run_of_this_code_location_once_the_webhook_is_well_again(
-    configured: Export, home: Path, receiver: Receiver
+    home: Path, receiver: Receiver
 ) -> None:
     (home / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
-    hooked(configured, receiver.url)
-    configured.aws.fail("*", "deny")
     with dagster_dev(home, {}) as url, dg.DagsterInstance.from_config(str(home)) as instance:
         wait_until(lambda: cursors(instance), "the sensor has begun")
         receiver.status = 503

@@ -35,10 +35,9 @@ TOLD: Mapping[str, Mapping[str, str]] = {
 TITLES = "query", "name"
 
 
-@pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The warehouse of a demo that opened on a Friday morning, and ended on Monday."""
-    del worker_id
     folder = tmp_path_factory.mktemp("questions") / "d"
     play(folder, Event(), FRIDAY)
     return folder / "warehouse"
@@ -66,7 +65,6 @@ def stable(asked: SqlFile, answer: pa.Table) -> pa.Table:
     return answer.drop_columns(["committed_at"]) if asked.name == "export_failures" else answer
 
 
-@pytest.mark.xdist_group("questions")
 def test_answers_on_the_demo_are_the_goldens_under_each_time_zone(demo: Path, zone: str) -> None:
     update = os.environ.get("UPDATE_GOLDENS") == "1" and zone == "UTC"
     catalog = duckdb.connect(str(demo / "warehouse.duckdb"), read_only=True)
@@ -85,7 +83,6 @@ def test_answers_on_the_demo_are_the_goldens_under_each_time_zone(demo: Path, zo
             assert as_text(stable(asked, readers_own)) == text, asked.name
 
 
-@pytest.mark.xdist_group("questions")
 def test_every_question_has_an_answer_on_the_demo(demo: Path) -> None:
     with closing(connect(str(demo))) as con:
         empty = [q.name for q in questions() if not ask(con, q, TOLD.get(q.name, {})).num_rows]
@@ -94,7 +91,6 @@ def test_every_question_has_an_answer_on_the_demo(demo: Path) -> None:
     assert len(questions()) >= 18
 
 
-@pytest.mark.xdist_group("questions")
 def test_no_answer_has_a_type_that_other_tools_refuse(demo: Path) -> None:
     with closing(connect(str(demo))) as con:
         types = {str(f.type) for q in questions() for f in ask(con, q, {}).schema}
@@ -149,7 +145,6 @@ def test_text_is_bound_and_never_read_as_sql(text: str, tmp_path: Path) -> None:
 Told = Callable[..., tuple[int, str, str]]
 
 
-@pytest.mark.xdist_group("questions")
 def test_checks_find_on_the_demo_what_its_story_put_there(demo: Path) -> None:
     with closing(connect(str(demo))) as con:
         found = {check.name: (check.severity, check.rows) for check in checks.run(con)}
