@@ -90,17 +90,17 @@ def _findings(contract: Contract) -> Iterator[str]:
 
 
 @cache
-def _loader() -> Loader:
-    # What a user keeps in ~/.aws/models must not change what lint says.
+def loader() -> Loader:
+    """Reads what botocore brings, each file once in a process; no model that a user keeps in ~/.aws/models."""
     return Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
 
 
 @cache
 def _service(name: str) -> ServiceModel:
-    known = _loader().list_available_services("service-2")
+    known = loader().list_available_services("service-2")
     if name not in known:  # asked first, for the loader would take the name for a path
         raise BadContract(f'service = "{name}" is unknown to {VERSION}{did_you_mean(name, known)}')
-    return ServiceModel(_loader().load_service_model(name, "service-2"), name)
+    return ServiceModel(loader().load_service_model(name, "service-2"), name)
 
 
 def _operation(service: str, name: str) -> OperationModel:
@@ -140,7 +140,7 @@ def _paging_problem(operation: OperationModel) -> str | None:
 
 def _paging(operation: OperationModel) -> dict[str, Any] | None:
     try:
-        known = _loader().load_service_model(operation.service_model.service_name, "paginators-1")
+        known = loader().load_service_model(operation.service_model.service_name, "paginators-1")
     except DataNotFoundError:
         return None
     return known["pagination"].get(operation.name)

@@ -8,7 +8,6 @@ neither.
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from importlib import metadata
 from threading import Event, Lock
 from typing import Any
 
@@ -21,6 +20,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
+from pipelines import __version__
 from pipelines.errors import ExportError, ScopeError, SetupError, cause_of
 from pipelines.extract.clock import Clock
 from pipelines.extract.faults import PARSER_GIVES_UP, malformed, one_line, scope_error
@@ -174,17 +174,9 @@ def config(settings: Settings, *, tries: int) -> Config:
         connect_timeout=min(CONNECT_TIMEOUT_S, timeout_s),
         read_timeout=min(READ_TIMEOUT_S, timeout_s),
         max_pool_connections=max(10, settings.extract.workers),
-        user_agent=_user_agent(),
+        user_agent=f"appstream-export/{__version__} Botocore/{botocore.__version__}",
         **local,
     )
-
-
-def _user_agent() -> str:
-    try:
-        version = metadata.version("appstream-export")
-    except metadata.PackageNotFoundError:
-        version = "checkout"
-    return f"appstream-export/{version} Botocore/{botocore.__version__}"
 
 
 def _hook(session: botocore.session.Session) -> None:

@@ -4,7 +4,6 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from statistics import median
 from typing import Any
 
 REFUSED_FROM_S = 300
@@ -27,6 +26,8 @@ class Clock:
     @property
     def behind_s(self) -> float | None:
         """By how many seconds our clock is behind AWS's, negative when ahead; None when no answer was dated."""
+        from statistics import median  # it brings fractions and random, and few runs ask
+
         found = []
         for date, heard_at in list(self._heard):
             try:

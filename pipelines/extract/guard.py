@@ -3,12 +3,15 @@
 import logging
 import os
 from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
 from typing import Any
 
 import botocore.session
 from botocore.exceptions import BotoCoreError
+from botocore.loaders import Loader
 
 from pipelines.contracts import permissions
+from pipelines.contracts.model import loader
 from pipelines.errors import SetupError
 from pipelines.settings import Settings, is_loopback
 
@@ -31,10 +34,17 @@ def guarded_session(settings: Settings, allowed: Iterable[str], profile: str | N
         session = session_without_files()
     else:
         session = readable(botocore.session.Session(profile=profile))
+    _share_models(session)
     session.register("before-call", _only(frozenset(allowed)))
     if settings.is_local_aws:
         session.register("before-send", _refuse_other_hosts)
     return session
+
+
+def _share_models(session: botocore.session.Session) -> None:
+    """Contracts are read by botocore's models too: once is enough, unless the user has models of his own."""
+    if not session.get_config_variable("data_path") and not Path(Loader.CUSTOMER_DATA_PATH).is_dir():
+        session.register_component("data_loader", loader())
 
 
 def quiet_loggers() -> None:

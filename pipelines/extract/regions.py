@@ -8,8 +8,8 @@ from functools import cache
 from typing import Any
 
 import botocore.session
-from botocore.loaders import Loader
 
+from pipelines.contracts.model import loader
 from pipelines.errors import BadSettings
 from pipelines.extract.accounts import Account, listed
 from pipelines.extract.guard import session_without_files
@@ -27,9 +27,8 @@ def _botocore() -> botocore.session.Session:
 
 @cache
 def _partitions() -> list[dict[str, Any]]:
-    # By its loader alone: a session takes long to make, and to look for a region would read all endpoints.
-    loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
-    return loader.load_data("partitions")["partitions"]
+    # By a loader alone: a session takes long to make, and to look for a region would read all endpoints.
+    return loader().load_data("partitions")["partitions"]
 
 
 @cache

@@ -22,10 +22,10 @@ from pipelines.lake.query import query
 from pipelines.lake.seal import is_sealed
 from pipelines.lake.sql import literal
 from pipelines.lake.store import LocalStore, Store, open_store, storage_errors
-from pipelines.settings import S3Settings
 
 if TYPE_CHECKING:
     from pipelines.contracts import Contract
+    from pipelines.settings import S3Settings
 
 __all__ = ["connect", "publish", "query", "refresh", "save_as"]
 
@@ -80,7 +80,7 @@ def save_as(file: Path, store: Store, contracts: "Sequence[Contract]", *, root: 
     return file
 
 
-def connect(warehouse: str, *, s3: S3Settings | None = None, as_of: str | None = None) -> duckdb.DuckDBPyConnection:
+def connect(warehouse: str, *, s3: "S3Settings | None" = None, as_of: str | None = None) -> duckdb.DuckDBPyConnection:
     """A read-only view of a warehouse: one snapshot for as long as it is open, times in UTC, nothing beyond its folder.
 
     With `as_of` everything is as it was at that moment: tables show the newest retained snapshot of then, histories

@@ -14,11 +14,13 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from pipelines.errors import SetupError, StorageFailed
 from pipelines.lake import layout
-from pipelines.settings import S3Settings
+
+if TYPE_CHECKING:
+    from pipelines.settings import S3Settings
 
 _REMAKES = 20  # each means that another process emptied the folder in which a file was to begin
 
@@ -338,13 +340,16 @@ class LocalStore:
         _sync(folder.parent)
 
 
-def open_store(warehouse: str, *, file_mode: int = 0o600, create: bool = False, s3: S3Settings | None = None) -> Store:
+def open_store(
+    warehouse: str, *, file_mode: int = 0o600, create: bool = False, s3: "S3Settings | None" = None
+) -> Store:
     """The store of a warehouse, for writing (`create` makes the folder) or for reading; raises SetupError.
 
     A bucket is asked for: one that is not there, or not for us, is known before anything else happens.
     """
     if warehouse.startswith("s3://"):
         from pipelines.lake.store_s3 import open_s3  # botocore: a local warehouse needs none of it
+        from pipelines.settings import S3Settings
 
         return open_s3(warehouse, s3 or S3Settings(), create=create)
     return _open_folder(warehouse, file_mode=file_mode, create=create)

@@ -276,7 +276,7 @@ HEAVY = ("boto3", "botocore", "dagster", "moto")
 @pytest.mark.parametrize(
     ("words", "also"),
     [("['--help']", ("duckdb", "pyarrow", "msgspec", "rich")), ("['tables']", ("duckdb",)),
-     ("['sql', 'select 1', '--warehouse', 'warehouse']", ())],
+     ("['sql', 'select 1', '--warehouse', 'warehouse']", ("pipelines.settings",))],
     ids=["help", "tables", "sql"],
 )  # fmt: skip
 def test_reading_loads_nothing_heavy(
