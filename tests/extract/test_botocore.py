@@ -1,14 +1,17 @@
 """What we lean on in botocore without its promise. Each test fails with a sentence that says what moved."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import botocore
 import botocore.session
 import pytest
 from botocore.credentials import Credentials
+from botocore.loaders import Loader
 
 from pipelines.contracts import Contract, load_all
+from pipelines.contracts.model import loader
 from pipelines.errors import SetupError
 from pipelines.extract import guard
 from pipelines.extract.clients import Call, Clients
@@ -144,3 +147,19 @@ def test_with_an_endpoint_on_this_machine_no_other_host_is_asked() -> None:
 def test_read_operations_are_these() -> None:
     assert {"sts:AssumeRole", "sts:GetCallerIdentity"} == guard.READ_OPERATIONS
     assert A not in str(guard.CREDENTIAL_OPERATIONS)
+
+
+def test_contracts_and_clients_read_botocores_models_once_and_a_users_own_models_are_heard(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Loader, "CUSTOMER_DATA_PATH", str(tmp_path / "models"))
+    shared = guard.guarded_session(Settings(), ()).get_component("data_loader")
+    (tmp_path / "models").mkdir()
+    own = guard.guarded_session(Settings(), ()).get_component("data_loader")
+    (tmp_path / "models").rmdir()
+    monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
+    elsewhere = guard.guarded_session(Settings(), ()).get_component("data_loader")
+
+    assert shared is loader()
+    assert str(tmp_path / "models") in own.search_paths
+    assert str(tmp_path) in elsewhere.search_paths
