@@ -97,13 +97,14 @@ class Attempt:
 
     def _decide(self, staging: Staging) -> None:
         work = self.work
-        fresh, old = staging.items("fresh"), staging.items("head")
+        held = staging.items("head")
+        fresh, old = ({task: held.rows for task, held in side.items()} for side in (staging.items("fresh"), held))
         self.items = Counter(fresh) + Counter(old)
         validation.check_outcomes(work.planned, work.outcomes, fresh)
         before = {task_of(run): run for run in self._earlier(staging, "scope_runs")}
         served = {contract.name for contract in work.contracts}
         before = {task: run for task, run in before.items() if task.resource in served}
-        self.decisions = decisions.decide(work.planned, work.outcomes, before, old, work.facts.started_at)
+        self.decisions = decisions.decide(work.planned, work.outcomes, before, held, work.facts.started_at)
         if not work.facts.forced:
             self.decisions = decisions.guard(self.decisions, old, work.guard_percent)
         staging.decide(self.decisions)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipelines.scope import Outcome, Scope, Status, Task
 
@@ -73,6 +73,13 @@ class Decision:
         return self.rows in (Rows.REPLACE, Rows.MERGE)
 
 
+class Held(NamedTuple):
+    """The rows that there are of a task's items, and when AWS gave the newest of them."""
+
+    rows: int
+    newest_at: datetime | None = None
+
+
 def task_of(run: Run) -> Task:
     """The task that a row of scope_runs is about."""
     return Task(run["resource"], Scope(run["account_id"], run["region"]))
@@ -82,12 +89,12 @@ def decide(
     planned: Collection[Task],
     outcomes: Mapping[Task, Outcome],
     before: Mapping[Task, Run],
-    head_items: Mapping[Task, int],
+    held: Mapping[Task, Held],
     started_at: datetime,
 ) -> list[Decision]:
-    """One decision per task that is planned or in the head, in order of tasks."""
+    """One decision per task that is planned or in the head, in order of tasks. `held` is what the head has of each."""
     wanted = set(planned)
-    here = [_planned(task, outcomes.get(task), before.get(task), head_items.get(task, 0)) for task in wanted]
+    here = [_planned(task, outcomes.get(task), before.get(task), held.get(task, Held(0))) for task in wanted]
     gone = [_unplanned(task, run, started_at) for task, run in before.items() if task not in wanted]
     return sorted((*here, *gone), key=lambda decision: decision.task)
 
@@ -121,13 +128,13 @@ def is_by_design(outcome: Outcome) -> bool:
     return outcome.status in (Status.DISABLED, Status.UNAVAILABLE)
 
 
-def _planned(task: Task, outcome: Outcome | None, before: Run | None, head_items: int) -> Decision:
+def _planned(task: Task, outcome: Outcome | None, before: Run | None, held: Held) -> Decision:
     if outcome is None:
         return Decision(task=task, rows=Rows.CARRY, run=before or _never_asked(task), before=before)
-    if (told_at := _told_at(before)) and told_at > outcome.finished_at:
+    if (told_at := _told_at(before, held)) and told_at > outcome.finished_at:
         # Another run knows better by now.
         return Decision(task=task, rows=Rows.CARRY, run=before, before=before, set_aside=True)
-    run = _run(outcome, before, head_items)
+    run = _run(outcome, before, held.rows)
     kept = Decision(task=task, rows=Rows.CARRY, run=run, before=before, outcome=outcome)
     if not outcome.status.is_answer:
         return kept
@@ -140,11 +147,12 @@ def _planned(task: Task, outcome: Outcome | None, before: Run | None, head_items
     )
 
 
-def _told_at(before: Run | None) -> datetime | None:
-    """When AWS last gave rows of the task: completely, or in part since."""
-    if before and before["status"] == Status.FILTERED:
-        return before["finished_at"]
-    return before["observed_at"] if before else None
+def _told_at(before: Run | None, held: Held) -> datetime | None:
+    """When AWS last told of the task: completely, or in part since. Rows tell of parts that a failure came after."""
+    if not before:
+        return None
+    in_part = before["finished_at"] if before["status"] == Status.FILTERED else None
+    return max((at for at in (before["observed_at"], in_part, held.newest_at) if at), default=None)
 
 
 def _concludes(outcome: Outcome, *, known: bool, whole: bool) -> Concludes:

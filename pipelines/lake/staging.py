@@ -9,6 +9,7 @@ not, `carried_T` the rows of `head_T` that stay.
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -17,7 +18,7 @@ import pyarrow as pa
 from pipelines.contracts import Contract, Table, arrow, operational_tables
 from pipelines.contracts.contract import operational_table
 from pipelines.lake import committed, parquet, sql
-from pipelines.lake.decisions import Decision, Rows
+from pipelines.lake.decisions import Decision, Held, Rows
 from pipelines.lake.draft import Draft
 from pipelines.lake.engine import connection
 from pipelines.lake.manifest import Manifest, TableFiles
@@ -34,6 +35,7 @@ _TASKS = pa.schema(
     ]
 )
 _SCOPE = "account_id, region"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MEMORY = "112MiB"  # what DuckDB holds while a commit is made; more is spilled
 ROOMY = "1GiB"  # where that was not enough, for not everything can be spilled
 # ISO 8601 in UTC as Python's isoformat: microseconds only where there are any.
@@ -79,14 +81,14 @@ class Staging(AbstractContextManager["Staging"]):
         self.con.execute("set enable_external_file_cache = false")
         self.give_back()
 
-    def items(self, side: str) -> dict[Task, int]:
-        """Rows of the items' own tables per task, in `head` or `fresh`."""
-        counted: dict[Task, int] = {}
+    def items(self, side: str) -> dict[Task, Held]:
+        """What the items' own tables hold of each task, in `head` or `fresh`."""
+        held: dict[Task, Held] = {}
         for contract in self.contracts:
             rows = self.query(f"{side}_{contract.item_table.name}")
-            found = self.rows(f"select {_SCOPE}, count(*) from {rows} group by all")
-            counted |= {Task(contract.name, Scope(account, region)): n for account, region, n in found}
-        return counted
+            found = self.rows(f"select {_SCOPE}, count(*), epoch_us(max(observed_at)) from {rows} group by all")
+            held |= {Task(contract.name, Scope(account, region)): _held(n, at) for account, region, n, at in found}
+        return held
 
     def decide(self, decisions: Sequence[Decision]) -> None:
         """Take the decisions in: from here on there are all queries."""
@@ -191,6 +193,10 @@ def columns(table: Table) -> dict[str, str]:
 def item_name(keys: Sequence[str]) -> str:
     """SQL for an item's key as quarantine writes it."""
     return f"concat_ws('/', {sql.listed(keys)})"
+
+
+def _held(rows: int, newest_us: int | None) -> Held:
+    return Held(rows, None if newest_us is None else _EPOCH + timedelta(microseconds=newest_us))
 
 
 def _task_row(decision: Decision) -> Mapping[str, Any]:

@@ -57,7 +57,9 @@ class Seen:
     @property
     def told_at(self) -> datetime | None:
         """The newest answer, complete or of a part: older ones come too late."""
-        return self.finished_at if self.status is Status.FILTERED else self.observed_at
+        in_part = self.finished_at if self.status is Status.FILTERED else None
+        moments = (self.observed_at, in_part, *(at for _, at in self.rows.values()))
+        return max((moment for moment in moments if moment), default=None)
 
 
 @dataclass(frozen=True, slots=True)

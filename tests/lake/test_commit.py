@@ -149,6 +149,19 @@ def test_an_older_answer_takes_nothing_from_a_newer_one_that_was_only_a_part(lak
     assert [change[:2] for change in lake.changes()] == [("new", "deleted")], "a newer one takes what is gone"
 
 
+def test_nor_where_a_failure_came_after_that_part(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a", state="STOPPED")))
+
+    def rivals(other: Lake) -> None:
+        other.commit(filtered(A, builder("a", state="RUNNING"), builder("new"), minute=50))
+        other.commit(failed(A, minute=55))
+
+    raced(lake, rivals).commit(ok(A, builder("a", state="STOPPED"), minute=40))
+
+    assert lake.sql("select name, state from image_builders order by 1") == [("a", "RUNNING"), ("new", None)]
+    assert (lake.changes(), lake.run()["status"], lake.run()["is_stale"]) == ([], "denied", True)
+
+
 def test_a_newer_answer_replaces_a_rivals_older_one(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")), ok(B, builder("b")))
     ours = raced(lake, lambda other: other.commit(ok(A, builder("older")), failed(B), planned=[A, B]))
@@ -410,8 +423,9 @@ def test_the_guard_looks_at_each_resource_by_itself() -> None:
         for t, n in zip(tasks.values(), answers.values(), strict=True)
     }
     items = {tasks["fleets"]: 100, tasks["image_builders"]: 60}
+    held = {t: decisions.Held(n) for t, n in items.items()}
 
-    decided = decisions.guard(decisions.decide([*outcomes], outcomes, before, items, at(1)), items, 50)
+    decided = decisions.guard(decisions.decide([*outcomes], outcomes, before, held, at(1)), items, 50)
     assert {d.task.resource: (d.run or {})["status"] for d in decided} == {"fleets": "ok", "image_builders": "guarded"}
 
 
