@@ -13,8 +13,36 @@ EARLIEST_S, LATEST_S = -62_135_596_800, 253_402_300_799  # years 1 to 9999, the 
 _SURELY_A_TIME_S = 86_400  # Arrow reads true and false among floats as 1.0 and 0.0: that early, look closer
 
 
-def read_if_plain(items: list[Any], shape: Struct, key: list[str]) -> pa.StructArray | None:
-    """Let Arrow infer the items' type; the array if every value is as the contract says, else None.
+class Fields:
+    """A struct array whose fields are opened once, whoever asks: each call into Arrow may have to wait for the GIL."""
+
+    __slots__ = ("_below", "values")
+
+    def __init__(self, values: pa.Array) -> None:
+        self.values = values
+        self._below: dict[str, Fields] | None = None
+
+    def at(self, path: str) -> "Fields":
+        """One field, such as `VpcConfig.SubnetIds`: null where a struct on the way is, or where no item has it."""
+        found = self
+        for step in filter(None, path.split(".")):
+            below = found.below()
+            if step not in below:
+                below[step] = Fields(pa.nulls(len(self.values)))
+            found = below[step]
+        return found
+
+    def below(self) -> "dict[str, Fields]":
+        """Its fields by name; none where it is no struct."""
+        if self._below is None:
+            kind = self.values.type
+            parts = self.values.flatten() if pt.is_struct(kind) else []
+            self._below = {kind[n].name: Fields(part) for n, part in enumerate(parts)}
+        return self._below
+
+
+def read_if_plain(items: list[Any], shape: Struct, key: list[str]) -> Fields | None:
+    """Let Arrow infer the items' type; their fields if every value is as the contract says, else None.
 
     Inference is strict where a given schema is not: it never turns a float into an integer or a text into a list,
     and it keeps fields that the contract does not know.
@@ -23,40 +51,33 @@ def read_if_plain(items: list[Any], shape: Struct, key: list[str]) -> pa.StructA
         rows = pa.array(items)
     except (pa.ArrowException, OverflowError, UnicodeEncodeError):
         return None
-    return rows if is_plain(rows, shape, key) else None
+    return plain(rows, shape, key)
 
 
-def is_plain(rows: pa.Array, shape: Struct, key: list[str]) -> bool:
-    """Whether all values are as the contract says, and each item has its key."""
-    plain = isinstance(rows, pa.StructArray) and rows.null_count == 0 and _fits(rows, shape)
-    return plain and all(_is_key(rows, path) for path in key)
+def plain(rows: pa.Array, shape: Struct, key: list[str]) -> Fields | None:
+    """The fields of items whose values are all as the contract says, and each of which has its key; else None."""
+    items = Fields(rows)
+    is_plain = isinstance(rows, pa.StructArray) and rows.null_count == 0 and _fits(items, shape)
+    return items if is_plain and all(_is_key(items.at(path).values) for path in key) else None
 
 
-def field_of(rows: pa.Array, step: str) -> pa.Array:
-    """One field of a struct array, null where the struct is null; all null where no item has it."""
-    if pt.is_struct(rows.type) and rows.type.get_field_index(step) >= 0:
-        return pc.struct_field(rows, step)
-    return pa.nulls(len(rows))
+def _is_key(values: pa.Array) -> bool:
+    return values.null_count == 0 and not pc.any(pc.equal(values, "")).as_py()
 
 
-def _is_key(rows: pa.Array, path: str) -> bool:
-    for step in path.split("."):
-        rows = field_of(rows, step)
-    return rows.null_count == 0 and not pc.any(pc.equal(rows, "")).as_py()
-
-
-def _fits(values: pa.Array, shape: Shape) -> bool:
+def _fits(field: Fields, shape: Shape) -> bool:
+    values = field.values
     if pt.is_null(values.type):
         return True
     if isinstance(shape, Struct):
         return pt.is_struct(values.type) and all(
-            f.name in shape.fields and _fits(pc.struct_field(values, f.name), shape.fields[f.name]) for f in values.type
+            name in shape.fields and _fits(below, shape.fields[name]) for name, below in field.below().items()
         )
     if isinstance(shape, List):
         if not pt.is_list(values.type):
             return False
         elements = pc.list_flatten(values)
-        return elements.null_count == 0 and shape.element is not None and _fits(elements, shape.element)
+        return elements.null_count == 0 and shape.element is not None and _fits(Fields(elements), shape.element)
     return _LEAVES[shape.type](values)
 
 

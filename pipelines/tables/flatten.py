@@ -14,7 +14,7 @@ from pipelines.contracts.arrow import ARROW_TYPES, schema
 from pipelines.contracts.contract import operational_table
 from pipelines.contracts.loader import outer_positions
 from pipelines.scope import Page
-from pipelines.tables.conform import field_of, read_if_plain
+from pipelines.tables.conform import Fields, read_if_plain
 from pipelines.tables.quarantine import Cleaned, as_json, at, clean
 from pipelines.tables.raw import RawItems
 from pipelines.tables.shape import Struct, arrow_type, shape_of
@@ -62,7 +62,7 @@ class Flattener:
         kept = [c for c in looked if c.value is not None]
         rows = pa.array([c.value for c in kept], self._clean_type)
         extra = pa.array([as_json(c.extra) if c.extra else None for c in kept], pa.string())
-        tables = self._tables(rows, origin.take(good), extra)
+        tables = self._tables(Fields(rows), origin.take(good), extra)
         tables["quarantine"] = self._set_aside(items, looked, origin)
         unknown = [
             (origin.task[n].as_py(), _generic(f.path), f.raw_json)
@@ -72,21 +72,22 @@ class Flattener:
         ]
         return Flat(tables, unknown)
 
-    def _tables(self, rows: pa.Array, origin: "_Origin", extra: pa.Array | None) -> dict[str, pa.Table]:
+    def _tables(self, items: Fields, origin: "_Origin", extra: pa.Array | None) -> dict[str, pa.Table]:
         item_table = self._contract.item_table
-        values = {c.name: _column(rows, c) for c in item_table.own}
-        values["extra_json"] = pa.nulls(len(rows), pa.string()) if extra is None else extra
+        values = {c.name: _column(items, c) for c in item_table.own}
+        values["extra_json"] = pa.nulls(len(items.values), pa.string()) if extra is None else extra
         keys = [values[k] for k in self._contract.item_key]
         tables = {item_table.name: self._table(item_table, origin, values)}
         for child in self._contract.child_tables:
-            tables[child.name] = self._child(child, rows, origin, keys)
+            tables[child.name] = self._child(child, items, origin, keys)
         return tables
 
-    def _child(self, table: Table, rows: pa.Array, origin: "_Origin", keys: list[pa.Array]) -> pa.Table:
+    def _child(self, table: Table, items: Fields, origin: "_Origin", keys: list[pa.Array]) -> pa.Table:
         each = table.each or ""
-        elements, parents, positions = _elements(rows, each)
-        if not len(elements):  # most lists of most builders are empty: no column needs to be made
+        opened = _elements(items, each)
+        if opened is None:  # most lists of most builders are empty: no column needs to be made
             return self._schemas[table.name].empty_table()
+        elements, parents, positions = opened
         values = dict(zip(self._contract.parent_key, (k.take(parents) for k in keys), strict=True))
         values |= dict(zip((*outer_positions(each), "position"), positions, strict=True))
         values |= {c.name: _column(elements, c) for c in table.own}
@@ -175,43 +176,52 @@ def _with_hidden(table: Table) -> pa.Schema:
     return schema(table).append(ITEM).append(TASK)
 
 
-def _column(rows: pa.Array, column: Column) -> pa.Array:
-    values = rows
-    for step in () if column.source == "." else column.source.split("."):
-        values = field_of(values, step)
-    return _as_time(values) if column.type == "timestamp" else values.cast(ARROW_TYPES[column.type])
+def _column(rows: Fields, column: Column) -> pa.Array:
+    values, kind = rows.at(column.source).values, ARROW_TYPES[column.type]  # "." is the row itself
+    if values.type == kind:
+        return values
+    return _as_time(values) if column.type == "timestamp" else values.cast(kind)
 
 
 def _as_time(values: pa.Array) -> pa.Array:
-    """Epoch seconds to microseconds; a clean array is a timestamp already."""
+    """Epoch seconds to microseconds."""
     kind = ARROW_TYPES["timestamp"]
-    if values.type == kind or pa.types.is_null(values.type):
+    if pa.types.is_null(values.type):
         return values.cast(kind)
     micros = pc.round(pc.multiply(values.cast(pa.float64()), 1_000_000.0))
     return micros.cast(pa.int64()).cast(kind)
 
 
-def _elements(rows: pa.Array, each: str) -> tuple[pa.Array, pa.Array, list[pa.Array]]:
-    """The elements of each row's list: values, row numbers, and positions (one array per list on the way)."""
-    values, parents = rows, pa.array(range(len(rows)), pa.int64())
+def _elements(items: Fields, each: str) -> tuple[Fields, pa.Array, list[pa.Array]] | None:
+    """The elements of each item's list: values, item numbers, and positions (one array per list on the way).
+
+    None where there are none at all.
+    """
+    values, parents = items, None
     positions: list[pa.Array] = []
     for path in each.split("[]"):
-        for step in filter(None, path.split(".")):
-            values = field_of(values, step)
-        values, inner, position = _open_list(values)
-        parents, positions = parents.take(inner), [*(p.take(inner) for p in positions), position]
+        opened = _open_list(values.at(path).values)
+        if opened is None:
+            return None
+        elements, inner, position = opened
+        values, parents = Fields(elements), inner if parents is None else parents.take(inner)
+        positions = [*(p.take(inner) for p in positions), position]
     return values, parents, positions
 
 
-def _open_list(lists: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
+def _open_list(lists: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array] | None:
     """Elements, the number of each one's list, and its place there; quarantined (null) ones leave theirs free."""
     if pa.types.is_null(lists.type):
-        none = pa.array([], pa.int64())
-        return pa.nulls(0), none, none
-    elements, parents = pc.list_flatten(lists), pc.list_parent_indices(lists).cast(pa.int64())
+        return None
+    elements = pc.list_flatten(lists)
+    if elements.null_count == len(elements):
+        return None
+    parents = pc.list_parent_indices(lists).cast(pa.int64())
     lengths = pc.fill_null(pc.list_value_length(lists), 0).cast(pa.int64())
     starts = pc.subtract(pc.cumulative_sum(lengths), lengths)
     position = pc.subtract(pa.array(range(len(elements)), pa.int64()), starts.take(parents))
+    if not elements.null_count:
+        return elements, parents, position
     there = elements.is_valid()
     return elements.filter(there), parents.filter(there), position.filter(there)
 

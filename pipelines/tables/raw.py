@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.json
 
 from pipelines.contracts import Contract
-from pipelines.tables.conform import is_plain
+from pipelines.tables.conform import Fields, plain
 from pipelines.tables.rawjson import read_json
 from pipelines.tables.shape import Leaf, List, Shape, leaves, shape_of
 
@@ -95,7 +95,7 @@ class RawReader:
             return None
         return RawItems(self, body, self._field, [item.arn for item in found.items]), found.token
 
-    def rows(self, pages: Sequence[RawItems]) -> pa.StructArray | None:
+    def rows(self, pages: Sequence[RawItems]) -> Fields | None:
         """All items of the pages, if each is exactly as the contract says; else None."""
         text = b"\n".join(page.body for page in pages)
         reading = pyarrow.json.ReadOptions(use_threads=False, block_size=len(text) + 1)
@@ -106,7 +106,7 @@ class RawReader:
         lists = answers[self._field].combine_chunks()
         items = pc.list_flatten(lists)
         is_whole = answers.num_rows == len(pages) and len(items) == sum(map(len, pages))
-        return items if is_whole and is_plain(items, self._shape, self._key) else None
+        return plain(items, self._shape, self._key) if is_whole else None
 
 
 def _head_type(items: str, arn: str | None, token: str | None) -> Any:
