@@ -15,6 +15,9 @@ from pipelines.lake.store import Store
 
 ROW_GROUP_ROWS = 10_240  # five of DuckDB's vectors; 8-16k measured best for readers that want few scopes
 
+BUFFER_BYTES = 256 * 1024
+"""Arrow writes page by page, and for each write into Python it may have to wait for the GIL."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -33,7 +36,10 @@ def write_rows(store: Store, path: str, schema: pa.Schema, parts: Iterable[pa.Ta
     """Write one file of that schema; each part begins a row group."""
     rows = 0
     with store.writing(path) as sink:
-        with pq.ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True) as writer:
+        with (
+            pa.BufferedOutputStream(pa.PythonFile(sink, "w"), BUFFER_BYTES) as buffer,
+            pq.ParquetWriter(buffer, schema, compression="zstd", write_page_checksum=True) as writer,
+        ):
             for part in parts:
                 writer.write_table(part.select(schema.names).cast(schema), row_group_size=ROW_GROUP_ROWS)
                 rows += part.num_rows
