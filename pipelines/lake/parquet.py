@@ -41,7 +41,9 @@ def write_rows(store: Store, path: str, schema: pa.Schema, parts: Iterable[pa.Ta
             pq.ParquetWriter(buffer, schema, compression="zstd", write_page_checksum=True) as writer,
         ):
             for part in parts:
-                writer.write_table(part.select(schema.names).cast(schema), row_group_size=ROW_GROUP_ROWS)
+                chosen = part.select(schema.names)
+                is_as_told = chosen.schema.equals(schema, check_metadata=True)
+                writer.write_table(chosen if is_as_told else chosen.cast(schema), row_group_size=ROW_GROUP_ROWS)
                 rows += part.num_rows
                 del part  # it need not be held while the next is made
         return FileEntry(path=path, rows=rows, bytes=sink.size, sha256=sink.sha256)

@@ -77,14 +77,13 @@ class Gatherer:
     def release(self) -> Gathered:
         """Hand over the rows of all tasks that have ended since the last release; open tasks stay."""
         self._flatten()
-        landing = pa.array([task for task, lands in self._ended.items() if lands], pa.int64())
-        ended = pa.array(list(self._ended), pa.int64())
+        landing = [task for task, lands in self._ended.items() if lands]
         landed: dict[str, pa.Table] = {}
         for name, parts in self._held.items():
             held = pa.concat_tables(parts) if parts else self._empty(name)
-            landed[name] = held.filter(pc.is_in(held["_task"], landing))
-            self._held[name] = [held.filter(pc.invert(pc.is_in(held["_task"], ended)))]
-        gathered = self._settle(landed, landing.to_pylist())
+            landed[name] = _of_tasks(held, landing)
+            self._held[name] = [_of_tasks(held, self._open_items)] if self._open_items else []
+        gathered = self._settle(landed, landing)
         self._unknown = [u for u in self._unknown if u[0] not in self._ended]
         self._ended, self._ended_items = {}, 0
         return gathered
@@ -112,7 +111,7 @@ class Gatherer:
         counts = _count(tasks, items, single[self._contract.name], single["quarantine"])
         drift = self._drift(single, set(tasks))
         return Gathered(
-            {n: t.drop_columns(["_item", "_task"]).cast(schema(self._tables[n])) for n, t in single.items()},
+            {n: t.drop_columns(["_item", "_task"]) for n, t in single.items()},
             counts,
             drift,
         )
@@ -137,6 +136,14 @@ class Gatherer:
     def _path(self, table: str, column: str) -> str:
         source, each = self._tables[table].column(column).source, self._tables[table].each
         return source if each is None else f"{each}[]" if source == "." else f"{each}[].{source}"
+
+
+def _of_tasks(rows: pa.Table, tasks: Iterable[int]) -> pa.Table:
+    """The rows of these tasks; where there are none to look at, or no other ones, nothing is copied."""
+    if not rows.num_rows:
+        return rows
+    chosen = pc.is_in(rows["_task"], pa.array(list(tasks), pa.int64()))
+    return rows if pc.all(chosen).as_py() else rows.filter(chosen)
 
 
 def _repeated(items: pa.Table, key: Iterable[str]) -> pa.Array:
