@@ -13,10 +13,12 @@ stages exchange, `errors` what may go wrong. The command line (`cli`) and Dagste
 
 from typing import TYPE_CHECKING
 
+from pipelines.version import __version__
+
 if TYPE_CHECKING:
     import duckdb
 
-__version__ = "0.3.0"
+__all__ = ["__version__", "connect"]
 
 
 def connect(warehouse: str, *, as_of: str | None = None) -> "duckdb.DuckDBPyConnection":

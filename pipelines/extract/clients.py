@@ -20,13 +20,13 @@ from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from pipelines import __version__
 from pipelines.errors import ExportError, ScopeError, SetupError, cause_of
 from pipelines.extract.clock import Clock
 from pipelines.extract.faults import PARSER_GIVES_UP, malformed, one_line, scope_error
 from pipelines.extract.guard import READ_OPERATIONS, guarded_session, refuse_others
 from pipelines.extract.pace import CALLS_PER_S, Pace
 from pipelines.settings import Settings
+from pipelines.version import __version__
 
 BOTOCORE_TRIES = 2  # its second try is quick and mends dropped connections; the schedule does the rest
 CONNECT_TIMEOUT_S = 10

@@ -32,7 +32,6 @@ from pipelines.lake import checks, outlet
 from pipelines.lake.checks import CheckResult
 from pipelines.lake.manifest import FileEntry, head
 from pipelines.lake.outlet import Outlet
-from pipelines.lake.seal import seal
 from pipelines.lake.sql import literal, quoted
 from pipelines.lake.store import Store, storage_errors
 from pipelines.settings import FeedsSettings
@@ -43,6 +42,7 @@ Checked: TypeAlias = Mapping[int, Sequence[CheckResult]]
 _UNCHECKED: Checked = MappingProxyType({})
 DEFAULTS = FeedsSettings()
 _LABELLED = "select 1 from accounts where json_extract_string(labels_json, ?) is not null limit 1"
+EARLIER_MAX_BYTES = 256_000_000  # of `bi.duckdb`, which is held while the next one begins
 _REPUBLISHES = 5  # each means that yet another run committed while we wrote
 _CSV_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 
@@ -137,8 +137,7 @@ def _publish(
         generation = shelf.claim(edition.snapshot_id)
 
         def build(file: str) -> None:
-            _write(lake, shelf, edition, generation, file, is_csv=settings.csv)
-            seal(Path(file))
+            _write(lake, shelf, edition, generation, file, is_csv=settings.csv, earlier=_earlier(shelf, erased_seq))
 
         shelf.store.replace(DATABASE, build, mode=shelf.store.file_mode & 0o444)
         current = _current(edition, generation)
@@ -183,10 +182,24 @@ def _as_before(lake: Outlet, shelf: Shelf, edition: _Edition, erased_seq: int) -
     )
 
 
-def _write(lake: Outlet, shelf: Shelf, edition: _Edition, generation: str, file: str, *, is_csv: bool) -> None:
+def _earlier(shelf: Shelf, erased_seq: int) -> bytes:
+    """The DuckDB file that readers have by now; nothing where it may hold what was erased since, or is huge."""
+    if not shelf.store.keeps_catalog:
+        return b""  # of a bucket's file there is no half: readers get it whole
+    with suppress(StorageFailed, OSError):  # damaged or missing: the next one begins anew
+        current, file = shelf.current(), Path(shelf.store.uri(DATABASE))
+        if current is not None and current.seq >= erased_seq and file.stat().st_size <= EARLIER_MAX_BYTES:
+            return shelf.store.read_bytes(DATABASE)
+    return b""
+
+
+def _write(
+    lake: Outlet, shelf: Shelf, edition: _Edition, generation: str, file: str, *, is_csv: bool, earlier: bytes
+) -> None:
     """Fill the DuckDB file, write from it every file of the generation, and last what describes them."""
     lake.rows(PUBLICATION)
-    with lake.filling(file):
+    tables = (f"{feed.name}: {feed.doc} {feed.columns!r}" for feed in edition.feeds)
+    with lake.filling(file, tables, earlier):
         for feed in edition.feeds:
             if feed.name == STATUS:
                 _tell(lake, edition)

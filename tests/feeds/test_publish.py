@@ -4,8 +4,10 @@ import csv
 import json
 import shutil
 import stat
+import struct
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -298,6 +300,35 @@ def test_an_erased_account_is_in_no_generation_after_the_next_publication(lake: 
     assert [*after.rows] == ["feed_status"]
     assert publish(lake.store, lake.contracts).rows["image_builders"] == 1
     assert verify(lake.store) == []
+
+
+@pytest.mark.slow
+def test_who_has_read_the_header_before_feeds_are_replaced_still_finds_its_rows(lake: Lake, tmp_path: Path) -> None:
+    """As in tests/lake/test_catalog.py; after an erase no block of before is left for anybody."""
+    from pipelines.lake.erase import erase
+
+    whole, torn, header = list[bytes](), tmp_path / "torn.duckdb", 3 * 4096
+    for number in range(1, 5):
+        builders = [builder(f"{n}", description=f"{number}-{n}" * 30) for n in range(400 * number)]
+        lake.commit(ok(A, *builders), ok("444455556666/eu-west-1", builder("secret")))
+        publish(lake.store, lake.contracts)
+        whole.append((folder(lake) / "bi.duckdb").read_bytes())
+    for number, (before, after) in enumerate(pairwise(whole), 1):
+        torn.write_bytes(before[:header] + after[header:])
+        with duckdb.connect(str(torn), read_only=True) as con:
+            assert con.sql("select count(*), min(description[1]) from image_builders").fetchall() == [
+                (400 * number + 1, str(number))
+            ]
+    erase(lake.store, lake.contracts, "444455556666", now=datetime.now(UTC), tool_version="0")
+    publish(lake.store, lake.contracts)
+    erased = (folder(lake) / "bi.duckdb").read_bytes()
+
+    assert [checkpoints(content) for content in (*whole, erased)] == [1, 2, 3, 4, 1]
+
+
+def checkpoints(content: bytes) -> int:
+    """How often a DuckDB file was checkpointed, by the newer one of its two headers: 1 where it began anew."""
+    return max(struct.unpack_from("<8xQ", content, place)[0] for place in (4096, 8192))
 
 
 class Overtaken(Around):

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -231,6 +232,31 @@ def test_a_reader_keeps_what_it_opened_and_the_next_sees_the_new(mine: Lake) -> 
     assert bare(query(con, "select state from image_builders")) == before == ["RUNNING"]
     assert bare(query(con, "select count(*) from image_builders_history")) == [3]
     assert mine.sql("select state from image_builders") == ["DELETING"]
+
+
+@pytest.mark.parametrize("is_own", [False, True])
+def test_who_has_read_the_header_before_a_catalog_is_replaced_still_finds_its_blocks(
+    lake: Lake, tmp_path: Path, is_own: bool
+) -> None:
+    """DuckDB opens a file, reads its header, and opens it again: by then it may be the next one."""
+    whole, header = dict[int, tuple[bytes, list[Any]]](), 3 * 4096
+    for number in range(1, 9):
+        lake.commit(ok(A, *[builder(f"{n}") for n in range(number)]))
+        file = save_as(tmp_path / "c.duckdb", lake.store, lake.contracts) if is_own else lake.publish()
+        whole[number] = file.read_bytes(), _catalog_of(file)
+    torn = tmp_path / "torn.duckdb"
+    for number in range(1, 8):
+        torn.write_bytes(whole[number][0][:header] + whole[number + 1][0][header:])
+
+        assert _catalog_of(torn) == whole[number][1]
+    assert len({len(content) for content, _ in whole.values()}) > 1, "some of them grew"
+
+
+def _catalog_of(file: Path) -> list[Any]:
+    with closing(duckdb.connect(str(file), read_only=True)) as con:
+        shown = con.sql("select seq, digest from lake.shows").fetchall()
+        views = con.sql("select view_name, sql, comment from duckdb_views() where not internal order by all").fetchall()
+        return [shown, views, con.sql("select count(*) from image_builders").fetchall()]
 
 
 def test_an_old_catalog_is_not_trusted(mine: Lake) -> None:

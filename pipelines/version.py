@@ -1,0 +1,3 @@
+"""The version of this package, for whoever says who asks."""
+
+__version__ = "0.3.0"
