@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain, repeat
+from itertools import accumulate, chain
 from typing import Any
 
 import pyarrow as pa
@@ -132,9 +132,9 @@ class _Origin:
 
     @classmethod
     def of(cls, pages: Sequence[tuple[int, Page]], first_item: int) -> "_Origin":
-        page_of_item = pa.array(
-            chain.from_iterable(repeat(n, len(p.items)) for n, (_, p) in enumerate(pages)), pa.int64()
-        )
+        begins = list(accumulate((len(page.items) for _, page in pages), initial=0))
+        numbers = pa.arange(first_item, first_item + begins[-1])
+        page_of_item = pc.list_parent_indices(pa.ListArray.from_arrays(pa.array(begins, pa.int32()), numbers))
 
         def spread(values: list[Any], kind: pa.DataType) -> pa.Array:
             return pa.array(values, kind).take(page_of_item)
@@ -143,7 +143,7 @@ class _Origin:
             account_id=spread([p.task.scope.account_id for _, p in pages], pa.string()),
             region=spread([p.task.scope.region for _, p in pages], pa.string()),
             observed_at=spread([p.observed_at for _, p in pages], ARROW_TYPES["timestamp"]),
-            item=pa.array(range(first_item, first_item + len(page_of_item)), pa.int64()),
+            item=numbers,
             task=spread([task for task, _ in pages], pa.int64()),
         )
 
@@ -219,7 +219,7 @@ def _open_list(lists: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array] | None:
     parents = pc.list_parent_indices(lists).cast(pa.int64())
     lengths = pc.fill_null(pc.list_value_length(lists), 0).cast(pa.int64())
     starts = pc.subtract(pc.cumulative_sum(lengths), lengths)
-    position = pc.subtract(pa.array(range(len(elements)), pa.int64()), starts.take(parents))
+    position = pc.subtract(pa.arange(0, len(elements)), starts.take(parents))
     if not elements.null_count:
         return elements, parents, position
     there = elements.is_valid()

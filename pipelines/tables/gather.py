@@ -16,7 +16,7 @@ from pipelines.contracts.contract import operational_table
 from pipelines.scope import Page
 from pipelines.tables.flatten import Flattener
 
-BATCH_ITEMS = 4_096  # 80 pages: half as many calls into Arrow, each of which may have to wait for the GIL
+BATCH_ITEMS = 8_192  # 160 pages: each call into Arrow may have to wait for the GIL, so that there should be few
 BATCH_PAGES = 1_024  # most pages of a sparse organization are empty: do not hold them for ever
 KnownValues = Mapping[tuple[str, str], tuple[str, ...]]
 
