@@ -44,15 +44,15 @@ def _board(raced: Race, rivals: Mapping[str, Rival]) -> str:
     rows = []
     for name, rival in rivals.items():
         if name in raced.disqualified:
-            rows.append([rival.title, *["-"] * 6, f"DISQUALIFIED: {raced.disqualified[name].splitlines()[0]}"])
+            rows.append([rival.title, *["-"] * 7, f"DISQUALIFIED: {raced.disqualified[name].splitlines()[0]}"])
             continue
         what = ("process_s", "cpu_s", "imports_cpu_s", "peak_mb")
         wall, cpu, imports, peak = (figure("", raced.take(name, each)).value for each in what)
-        numbers = [f"{wall:.2f}", f"{cpu:.2f}", f"{cpu - imports:.2f}", f"{peak:.0f}"]
+        numbers = [len(raced.laps[name]), f"{wall:.2f}", f"{cpu:.2f}", f"{cpu - imports:.2f}", f"{peak:.0f}"]
         pandas = " (pandas imported)" if any(raced.take(name, "has_pandas")) else ""
         share = f"{raced.server_share(name):.0%}"
         rows.append([rival.title, *numbers, share, "equal" if rival.layout else "-", rival.leaves_out + pandas])
-    header = ["who", "wall s", "CPU s", "without imports", "peak MB", "page server", "rows", "leaves out"]
+    header = ["who", "rounds", "wall s", "CPU s", "without imports", "peak MB", "page server", "rows", "leaves out"]
     return markdown(header, rows)
 
 

@@ -28,7 +28,7 @@ from pipelines.settings import Settings
 
 POLL_S = 0.2  # how late a stop may be noticed
 JOIN_S = 1.0  # workers in a call are left behind after this; they are daemons and hand nothing on
-QUEUED_PAGES_MAX = 128  # so that workers ask on while 160 pages are flattened at a time
+QUEUED_PAGES_MAX = 128  # so that workers ask on while others are flattened; more of them gave nothing
 _log = logging.getLogger(__name__)
 
 

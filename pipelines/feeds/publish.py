@@ -32,6 +32,7 @@ from pipelines.lake import checks, outlet
 from pipelines.lake.checks import CheckResult
 from pipelines.lake.manifest import FileEntry, head
 from pipelines.lake.outlet import Outlet
+from pipelines.lake.seal import seal
 from pipelines.lake.sql import literal, quoted
 from pipelines.lake.store import Store, storage_errors
 from pipelines.settings import FeedsSettings
@@ -42,7 +43,6 @@ Checked: TypeAlias = Mapping[int, Sequence[CheckResult]]
 _UNCHECKED: Checked = MappingProxyType({})
 DEFAULTS = FeedsSettings()
 _LABELLED = "select 1 from accounts where json_extract_string(labels_json, ?) is not null limit 1"
-EARLIER_MAX_BYTES = 256_000_000  # of `bi.duckdb`, which is held while the next one begins
 _REPUBLISHES = 5  # each means that yet another run committed while we wrote
 _CSV_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 
@@ -93,11 +93,10 @@ def publish(
     """
     shelf = Shelf(store, file_mode=int(settings.file_mode, 8), create=True)
     with storage_errors(store):
-        erased_seq = outlet.erased_since(store)
         published = None
         for _ in range(_REPUBLISHES):
             try:
-                published, seq = _publish(store, shelf, contracts, settings, checked, erased_seq, clock(), anew=anew)
+                published, seq = _publish(store, shelf, contracts, settings, checked, clock(), anew=anew)
             except _Overtaken:
                 continue
             newest = head(store)
@@ -105,6 +104,7 @@ def publish(
                 break  # else another run committed meanwhile, and we may have replaced its newer feeds
         if published is None:
             raise StorageFailed(f"{store.root}: {_REPUBLISHES} newer publications came first; theirs is served")
+        erased_seq = outlet.erased_since(store)
         removed = shelf.tidy(keep=settings.keep_generations, now=clock(), erased_seq=erased_seq)
     return replace(published, removed=tuple(removed))
 
@@ -120,7 +120,6 @@ def _publish(
     contracts: Sequence[Contract],
     settings: FeedsSettings,
     checked: Checked,
-    erased_seq: int,
     now: datetime,
     *,
     anew: bool,
@@ -133,11 +132,12 @@ def _publish(
         results = checked[lake.seq] if lake.seq in checked else checks.run(lake.con)
         if broken := [f"{result.name} ({result.rows} rows)" for result in results if result.is_error]:
             why = f"snapshot {lake.snapshot_id} breaks {', '.join(broken)}; look closer: appstream-export verify"
-            edition = _as_before(lake, shelf, replace(edition, why=why), erased_seq)
+            edition = _as_before(lake, shelf, replace(edition, why=why), outlet.erased_since(store))
         generation = shelf.claim(edition.snapshot_id)
 
         def build(file: str) -> None:
-            _write(lake, shelf, edition, generation, file, is_csv=settings.csv, earlier=_earlier(shelf, erased_seq))
+            _write(lake, shelf, edition, generation, file, is_csv=settings.csv)
+            seal(Path(file))
 
         shelf.store.replace(DATABASE, build, mode=shelf.store.file_mode & 0o444)
         current = _current(edition, generation)
@@ -182,24 +182,10 @@ def _as_before(lake: Outlet, shelf: Shelf, edition: _Edition, erased_seq: int) -
     )
 
 
-def _earlier(shelf: Shelf, erased_seq: int) -> bytes:
-    """The DuckDB file that readers have by now; nothing where it may hold what was erased since, or is huge."""
-    if not shelf.store.keeps_catalog:
-        return b""  # of a bucket's file there is no half: readers get it whole
-    with suppress(StorageFailed, OSError):  # damaged or missing: the next one begins anew
-        current, file = shelf.current(), Path(shelf.store.uri(DATABASE))
-        if current is not None and current.seq >= erased_seq and file.stat().st_size <= EARLIER_MAX_BYTES:
-            return shelf.store.read_bytes(DATABASE)
-    return b""
-
-
-def _write(
-    lake: Outlet, shelf: Shelf, edition: _Edition, generation: str, file: str, *, is_csv: bool, earlier: bytes
-) -> None:
+def _write(lake: Outlet, shelf: Shelf, edition: _Edition, generation: str, file: str, *, is_csv: bool) -> None:
     """Fill the DuckDB file, write from it every file of the generation, and last what describes them."""
     lake.rows(PUBLICATION)
-    tables = (f"{feed.name}: {feed.doc} {feed.columns!r}" for feed in edition.feeds)
-    with lake.filling(file, tables, earlier):
+    with lake.filling(file):
         for feed in edition.feeds:
             if feed.name == STATUS:
                 _tell(lake, edition)

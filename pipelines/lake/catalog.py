@@ -39,15 +39,14 @@ def publish(store: Store, contracts: "Sequence[Contract]", *, root: str | None =
     Nothing happens where the store keeps none (S3): readers make the views for themselves. `root` is where readers
     see the warehouse, when that is another place than ours (a container's mount); it need not be visible here.
     """
-    from pipelines.lake.catalog_file import put  # what only reads loads none of it
+    from pipelines.lake.catalog_file import published, put  # what only reads loads none of it
 
     if not store.keeps_catalog:
         return None
     with storage_errors(store):
         for _ in range(_REPUBLISHES):
             manifests = history(store)
-            earlier = store.read_bytes(layout.CATALOG) if store.exists(layout.CATALOG) else b""
-            put(store, store, layout.CATALOG, contracts, manifests, root, earlier=earlier)
+            put(store, store, layout.CATALOG, contracts, manifests, root, earlier=published(store))
             newest = head(store)
             if newest is None or newest.seq == manifests[-1].seq:
                 break  # else another run committed meanwhile, and we may have replaced its newer catalog
@@ -69,16 +68,15 @@ def save_as(file: Path, store: Store, contracts: "Sequence[Contract]", *, root: 
 
     With a bucket's its readers need DuckDB's httpfs extension, and credentials.
     """
-    from pipelines.lake.catalog_file import put
+    from pipelines.lake.catalog_file import published, put
 
-    earlier = file.read_bytes() if file.is_file() else b""
-    if file.exists() and not is_sealed(earlier):
+    if file.is_dir() or (file.exists() and not is_sealed(file.read_bytes())):
         raise SetupError(f"{file}: is there, and no catalog that was written here; name another file")
     if not file.parent.is_dir():
         raise SetupError(f"{file.parent}: no such folder; make it first")
     place = LocalStore(file.parent.resolve(), file_mode=store.file_mode)
     with storage_errors(place), sql.reading_errors():
-        put(place, store, file.name, contracts, history(store), root, earlier=earlier)
+        put(place, store, file.name, contracts, history(store), root, earlier=published(place, file.name))
     return file
 
 

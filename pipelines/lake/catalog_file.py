@@ -4,6 +4,8 @@ Most of its views stand over a few that name files. While contracts and `sql/` s
 published one with those few replaced, which takes a quarter of the time.
 """
 
+import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -13,12 +15,25 @@ import duckdb
 
 from pipelines.contracts import Contract
 from pipelines.errors import SetupError, StorageFailed
+from pipelines.lake import layout
 from pipelines.lake.engine import connection
 from pipelines.lake.manifest import Manifest
+from pipelines.lake.seal import seal, unsealed
 from pipelines.lake.sql import literal
 from pipelines.lake.store import Store, refuse_misread
-from pipelines.lake.successor import STORAGE_VERSION, begun, finish, form_of
 from pipelines.lake.views import over_files, over_tables, shown_tables
+
+STORAGE_VERSION = "v1.4.0"  # the oldest DuckDB that we support can open the file
+_FORM = re.compile(rb"views ([0-9a-f]{64})\n\Z")  # before the seal: what was made over the files
+_FORM_BYTES = 71
+
+
+def published(place: Store, path: str = layout.CATALOG) -> bytes:
+    """The catalog that is there, without its seal; nothing where there is none that can be trusted."""
+    try:
+        return unsealed(place.read_bytes(path)) or b""
+    except FileNotFoundError:
+        return b""
 
 
 def put(
@@ -36,26 +51,29 @@ def put(
     It begins as the `earlier` one where that has the same views over other files.
     """
     form = _form(contracts, manifests)
-    beginning = begun(earlier, form)
+    found = _FORM.search(earlier[-_FORM_BYTES:])
+    begun = earlier[:-_FORM_BYTES] if found and found[1].decode() == form else b""
 
     def build(file: str) -> None:
-        if beginning:
-            Path(file).write_bytes(beginning)
+        if begun:
+            Path(file).write_bytes(begun)
         with closing(connection(store)) as con:
             seen = _seen_from(con, store, manifests, root)
             con.execute("set threads = 1")  # a thread more costs each of hundreds of statements a little
+            con.execute("set checkpoint_threshold = '1TB'")  # one checkpoint, at the end: see _keep_blocks
             con.execute(f"attach {literal(file)} as warehouse (storage_version {literal(STORAGE_VERSION)})")
             con.execute("use warehouse")
-            make(con, contracts, manifests, seen, is_begun=bool(beginning))
+            make(con, contracts, manifests, seen, is_begun=bool(begun))
             con.execute("checkpoint warehouse")
             con.execute("use memory")
             con.execute("detach warehouse")
-        finish(Path(file), beginning, form)
+        _keep_blocks(Path(file), begun)
+        _seal(Path(file), form)
 
     try:
         place.replace(path, build, mode=place.file_mode & 0o444)
     except duckdb.Error as error:
-        if beginning:
+        if begun:
             return put(place, store, path, contracts, manifests, root)
         raise StorageFailed(f"{place.uri(path)}: {str(error).splitlines()[0]}") from error
     # Of a root user who opened the old file for writing, whom no mode refuses: it must not be replayed on the new one.
@@ -63,8 +81,26 @@ def put(
 
 
 def _form(contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> str:
-    """What all views of a catalog are made of, but for the files; types of columns stand in no statement."""
-    return form_of((*over_tables(contracts, manifests), *map(repr, shown_tables(contracts, manifests))))
+    """What all views of a catalog are made of, but for the files, and which DuckDB made them, as a digest."""
+    parts = [duckdb.__version__, STORAGE_VERSION, *over_tables(contracts, manifests)]
+    parts += map(repr, shown_tables(contracts, manifests))  # types of columns, which stand in no statement
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _keep_blocks(file: Path, begun: bytes) -> None:
+    """Put back the blocks of the catalog before that DuckDB has cut off at the end.
+
+    A DuckDB that opens a file reads its header, then opens it again for the rest. So a reader may hold the header of
+    the catalog before. It finds all of that one here, for our one checkpoint wrote beside the blocks in use.
+    """
+    with file.open("ab") as end:
+        end.write(begun[end.tell() :])
+
+
+def _seal(file: Path, form: str) -> None:
+    with file.open("ab") as end:
+        end.write(f"views {form}\n".encode())
+    seal(file)
 
 
 def _seen_from(con: duckdb.DuckDBPyConnection, store: Store, manifests: Sequence[Manifest], root: str | None) -> str:

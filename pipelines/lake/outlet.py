@@ -4,7 +4,7 @@ What feeds are and where they lie is their own business; they come here because 
 """
 # ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,11 +17,11 @@ from pipelines.contracts import Contract
 from pipelines.errors import StorageFailed
 from pipelines.lake import sql
 from pipelines.lake.catalog import reading
+from pipelines.lake.catalog_file import STORAGE_VERSION
 from pipelines.lake.erase import last_erase
 from pipelines.lake.manifest import SWEEP
 from pipelines.lake.sql import literal, quoted
 from pipelines.lake.store import Store
-from pipelines.lake.successor import STORAGE_VERSION, begun, finish, form_of
 
 BATCH_ROWS = 10_240
 MEMORY = "512MiB"  # what DuckDB holds while feeds are made; more is spilled
@@ -76,22 +76,11 @@ class Outlet:
         self.con.register(name, table)
 
     @contextmanager
-    def filling(self, file: str, tables: Iterable[str], earlier: bytes = b"") -> Generator[None]:
-        """Make a sealed DuckDB file that the oldest supported version can open; `put` fills it.
-
-        `tables` says all about them but their rows. The `earlier` file is what readers have by now, if its rows may
-        stay in this one as well, out of sight: it begins as that one where its tables are the same.
-        """
-        form = form_of(tables)
-        beginning = begun(earlier, form)
-        if beginning:
-            Path(file).write_bytes(beginning)
+    def filling(self, file: str) -> Generator[None]:
+        """Make a DuckDB file that the oldest supported version can open; `put` fills it."""
         self._do(f"attach {literal(file)} as filled (storage_version {literal(STORAGE_VERSION)})")
-        self._do("set checkpoint_threshold = '1TB'")  # one checkpoint, at the end: see successor.py
         self._do("begin")
         try:
-            for (table,) in self.rows("select table_name from duckdb_tables() where database_name = 'filled'"):
-                self._do(f"drop table filled.main.{quoted(table)}")
             yield
             self._do("commit")
             self._do("checkpoint filled")
@@ -101,7 +90,6 @@ class Outlet:
             raise
         finally:
             self._do("detach filled")
-        finish(Path(file), beginning, form)
 
     def put(self, name: str, query: str, doc: str, columns: Mapping[str, str]) -> str:
         """Materialize a query as a table of the file, with comments; `columns` are docs by name. How SQL names it."""

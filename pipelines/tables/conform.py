@@ -26,10 +26,7 @@ class Fields:
         """One field, such as `VpcConfig.SubnetIds`: null where a struct on the way is, or where no item has it."""
         found = self
         for step in filter(None, path.split(".")):
-            below = found.below()
-            if step not in below:
-                below[step] = Fields(pa.nulls(len(self.values)))
-            found = below[step]
+            found = found.below().get(step) or Fields(pa.nulls(len(self.values)))
         return found
 
     def below(self) -> "dict[str, Fields]":

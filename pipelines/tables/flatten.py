@@ -42,7 +42,7 @@ class Flattener:
         self._shape: Struct = shape_of(contract)
         self._clean_type = arrow_type(self._shape)
         self._key = [contract.item_table.column(k).source for k in contract.item_key]
-        self._schemas = {t.name: _with_hidden(t) for t in (*contract.tables, operational_table("quarantine"))}
+        self._schemas = {t.name: with_hidden(t) for t in (*contract.tables, operational_table("quarantine"))}
 
     def flatten(self, pages: Sequence[tuple[int, Page]], first_item: int) -> Flat:
         """Rows of numbered tasks' pages. Items are numbered from `first_item` in the order of the pages."""
@@ -172,7 +172,8 @@ def _parsed(items: Sequence[Any]) -> Sequence[Any]:
     return items.parsed() if isinstance(items, RawItems) else items
 
 
-def _with_hidden(table: Table) -> pa.Schema:
+def with_hidden(table: Table) -> pa.Schema:
+    """Of a contract's table, and ITEM and TASK at the end."""
     return schema(table).append(ITEM).append(TASK)
 
 

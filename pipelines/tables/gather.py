@@ -11,10 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.contracts import Contract
-from pipelines.contracts.arrow import schema
 from pipelines.contracts.contract import operational_table
 from pipelines.scope import Page
-from pipelines.tables.flatten import Flattener
+from pipelines.tables.flatten import Flattener, with_hidden
 
 BATCH_ITEMS = 8_192  # 160 pages: each call into Arrow may have to wait for the GIL, so that there should be few
 BATCH_PAGES = 1_024  # most pages of a sparse organization are empty: do not hold them for ever
@@ -99,8 +98,7 @@ class Gatherer:
         self._batch, self._batch_items = [], 0
 
     def _empty(self, name: str) -> pa.Table:
-        hidden = [pa.field("_item", pa.int64()), pa.field("_task", pa.int64())]
-        return pa.schema([*schema(self._tables[name]), *hidden]).empty_table()
+        return with_hidden(self._tables[name]).empty_table()
 
     def _settle(self, landed: dict[str, pa.Table], tasks: list[int]) -> Gathered:
         items = landed[self._contract.name]

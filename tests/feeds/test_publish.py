@@ -4,10 +4,8 @@ import csv
 import json
 import shutil
 import stat
-import struct
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -302,37 +300,8 @@ def test_an_erased_account_is_in_no_generation_after_the_next_publication(lake: 
     assert verify(lake.store) == []
 
 
-@pytest.mark.slow
-def test_who_has_read_the_header_before_feeds_are_replaced_still_finds_its_rows(lake: Lake, tmp_path: Path) -> None:
-    """As in tests/lake/test_catalog.py; after an erase no block of before is left for anybody."""
-    from pipelines.lake.erase import erase
-
-    whole, torn, header = list[bytes](), tmp_path / "torn.duckdb", 3 * 4096
-    for number in range(1, 5):
-        builders = [builder(f"{n}", description=f"{number}-{n}" * 30) for n in range(400 * number)]
-        lake.commit(ok(A, *builders), ok("444455556666/eu-west-1", builder("secret")))
-        publish(lake.store, lake.contracts)
-        whole.append((folder(lake) / "bi.duckdb").read_bytes())
-    for number, (before, after) in enumerate(pairwise(whole), 1):
-        torn.write_bytes(before[:header] + after[header:])
-        with duckdb.connect(str(torn), read_only=True) as con:
-            assert con.sql("select count(*), min(description[1]) from image_builders").fetchall() == [
-                (400 * number + 1, str(number))
-            ]
-    erase(lake.store, lake.contracts, "444455556666", now=datetime.now(UTC), tool_version="0")
-    publish(lake.store, lake.contracts)
-    erased = (folder(lake) / "bi.duckdb").read_bytes()
-
-    assert [checkpoints(content) for content in (*whole, erased)] == [1, 2, 3, 4, 1]
-
-
-def checkpoints(content: bytes) -> int:
-    """How often a DuckDB file was checkpointed, by the newer one of its two headers: 1 where it began anew."""
-    return max(struct.unpack_from("<8xQ", content, place)[0] for place in (4096, 8192))
-
-
 class Overtaken(Around):
-    """A warehouse in which another run commits as soon as feeds are being written."""
+    """A warehouse in which others act as soon as feeds are being written."""
 
     def __init__(self, store: Store, rivals: list[Callable[[], object]]) -> None:
         super().__init__(store)
@@ -341,6 +310,22 @@ class Overtaken(Around):
     def below(self, folder: str, **how: Any) -> Raced:
         """The feeds."""
         return Raced(self._store.below(folder, **how), self.rivals)
+
+
+def test_what_is_erased_while_we_publish_comes_back_from_no_earlier_generation(lake: Lake) -> None:
+    from pipelines.lake.erase import erase
+
+    lake.commit(ok(A, builder("a")), ok("444455556666/eu-west-1", builder("secret")))
+    publish(lake.store, lake.contracts)
+    now, broken = datetime.now(UTC), {1: found("orphans", "error", 1), 2: found("orphans", "error", 1)}
+    rival = Overtaken(
+        lake.store, [lambda: erase(lake.store, lake.contracts, "444455556666", now=now, tool_version="0")]
+    )
+    published = publish(rival, lake.contracts, checked=broken)
+
+    assert [*published.rows] == ["feed_status"]
+    with duckdb.connect(str(folder(lake) / "bi.duckdb"), read_only=True) as con:
+        assert con.sql("select table_name from duckdb_tables()").fetchall() == [("feed_status",)]
 
 
 def test_a_run_that_commits_while_we_publish_is_published_too(lake: Lake) -> None:
