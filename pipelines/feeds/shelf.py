@@ -122,13 +122,14 @@ class Shelf:
     def tidy(self, *, keep: int, now: datetime, erased_seq: int = 0) -> list[str]:
         """Remove old generations; their names. Never the one that is served, nor one that was within the grace.
 
-        `keep` finished ones stay. Those made before the commit `erased_seq` hold what is to be gone: they go at once.
+        `keep` finished ones stay. Those made before the commit `erased_seq` hold what is to be gone: they go at once,
+        but the one that is served goes once another one is.
         """
         current, found = self.current(), self.generations()
         names = [*found]
         finished = [name for name in names if any(s.path.endswith(f"/{PACKAGE}") for s in found[name])]
         erased = {name for name in finished if erased_seq and self.package(name).get("seq", 0) < erased_seq}
-        stays = {*finished[-keep:], current.name if current else ""} - erased
+        stays = {*finished[-keep:]} - erased | {current.name if current else ""}
         gone = []
         for name, successor in zip(names, [*names[1:], None], strict=True):
             replaced_at = _written(found[successor]) if successor else now
