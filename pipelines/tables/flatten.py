@@ -162,7 +162,7 @@ class _Origin:
         return _Origin(*(getattr(self, name).take(rows) for name in self.__slots__))
 
 
-def _read_raw(pages: Sequence[Sequence[Any]]) -> pa.StructArray | None:
+def _read_raw(pages: Sequence[Sequence[Any]]) -> Fields | None:
     """All items of pages that are still text, if nothing in them needs a closer look."""
     raw = [items for items in pages if isinstance(items, RawItems)]
     return raw[0].reader.rows(raw) if raw and len(raw) == len(pages) else None
