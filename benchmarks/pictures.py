@@ -42,4 +42,4 @@ def bars(found: Sequence[tuple[str, str, float]], path: Path) -> None:
     labels = shown.mark_text(align="left", dx=3).encode(text=alt.Text("times:Q", format=".2f"))
     rule = base.mark_rule(strokeDash=[4, 4]).encode(x=alt.datum(1))
     chart = alt.layer(shown, labels, rule).properties(width=320).facet(row=alt.Row("load:N", title=None, sort=None))
-    chart.save(str(path))
+    chart.properties(padding={"left": 24, "top": 5, "right": 5, "bottom": 5}).save(str(path))  # for the longest name
