@@ -8,7 +8,7 @@ older snapshot than the head: it then makes the same views for itself, in memory
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,7 +133,7 @@ def _until(con: duckdb.DuckDBPyConnection, manifests: Sequence[Manifest], as_of:
 
     try:
         [(micros,)] = con.execute(f"select epoch_us({MOMENT}) from (select ? as t)", [as_of]).fetchall()  # noqa: S608
-        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
+        moment = sql.moment(micros)
     except (duckdb.Error, OverflowError, TypeError) as error:
         like = "2026-01-31 (its end, UTC) or 2026-01-31T12:00Z"
         raise BadQuery(f'as of "{as_of}": not a time such as {like}') from error

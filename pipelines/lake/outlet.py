@@ -6,7 +6,7 @@ What feeds are and where they lie is their own business; they come here because 
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ class Outlet:
 
     def _snapshot(self) -> tuple[str, datetime]:
         snapshot_id, as_of_us = self._one("select snapshot_id, epoch_us(as_of_utc) from feed_snapshot")
-        return snapshot_id, datetime.fromtimestamp(0, UTC) + timedelta(microseconds=as_of_us)
+        return snapshot_id, sql.moment(as_of_us)
 
     def _one(self, query: str) -> tuple[Any, ...]:
         return self.rows(query)[0]

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import duckdb
 import pyarrow as pa
 
 from pipelines.errors import StorageFailed
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PYTHON_ERROR = re.compile(r"^(?:\w+\.)*\w+Error: (?:\[Errno -?\d+\] )?(.+)$", re.MULTILINE)
 
 
@@ -25,6 +27,11 @@ def literal(text: str) -> str:
 def listed(names: Iterable[str], prefix: str = "") -> str:
     """Identifiers with commas between them."""
     return ", ".join(prefix + quoted(name) for name in names)
+
+
+def moment(micros: int) -> datetime:
+    """What `epoch_us` gave, in UTC: DuckDB 1.4 hands out a TIMESTAMPTZ itself only where pytz is installed."""
+    return _EPOCH + timedelta(microseconds=micros)
 
 
 def stream(con: duckdb.DuckDBPyConnection, sql: str, batch_rows: int) -> pa.RecordBatchReader:

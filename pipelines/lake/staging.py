@@ -9,7 +9,6 @@ not, `carried_T` the rows of `head_T` that stay.
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -35,7 +34,6 @@ _TASKS = pa.schema(
     ]
 )
 _SCOPE = "account_id, region"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MEMORY = "112MiB"  # what DuckDB holds while a commit is made; more is spilled
 ROOMY = "1GiB"  # where that was not enough, for not everything can be spilled
 # ISO 8601 in UTC as Python's isoformat: microseconds only where there are any.
@@ -196,7 +194,7 @@ def item_name(keys: Sequence[str]) -> str:
 
 
 def _held(rows: int, newest_us: int | None) -> Held:
-    return Held(rows, None if newest_us is None else _EPOCH + timedelta(microseconds=newest_us))
+    return Held(rows, None if newest_us is None else sql.moment(newest_us))
 
 
 def _task_row(decision: Decision) -> Mapping[str, Any]:
