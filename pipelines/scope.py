@@ -5,24 +5,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 ACCOUNT_ID = re.compile(r"\d{12}")
 REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")  # us-east-1, us-gov-west-1, us-iso-east-1, eusc-de-east-1
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Scope:
-    """One account in one region: the unit that is asked, retried, carried and reported."""
-
+class _Pair(NamedTuple):
     account_id: str
     region: str
 
-    def __post_init__(self) -> None:
-        if not ACCOUNT_ID.fullmatch(self.account_id):
-            raise ValueError(f'account id "{self.account_id}" is not 12 digits')
-        if not REGION.fullmatch(self.region):
-            raise ValueError(f'"{self.region}" is not the name of a region')
+
+class Scope(_Pair):
+    """One account in one region: the unit that is asked, retried, carried and reported.
+
+    A tuple, and so is a task: a run of 20,000 looks them up and orders them a million times.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, account_id: str, region: str) -> Self:
+        """Raises ValueError with what is wrong."""
+        if not ACCOUNT_ID.fullmatch(account_id):
+            raise ValueError(f'account id "{account_id}" is not 12 digits')
+        if not REGION.fullmatch(region):
+            raise ValueError(f'"{region}" is not the name of a region')
+        return super().__new__(cls, account_id, region)
 
     def __str__(self) -> str:
         return f"{self.account_id}/{self.region}"
@@ -34,8 +42,7 @@ class Scope:
         return cls(account_id, region)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Task:
+class Task(NamedTuple):
     """One resource in one scope; printed as `image_builders@111122223333/eu-west-1`."""
 
     resource: str

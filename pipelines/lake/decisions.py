@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import groupby
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from pipelines.scope import Outcome, Scope, Status, Task
@@ -20,6 +21,7 @@ GUARD_FALL = 20  # fewer lost items than this never trip the guard, whatever the
 _EXPLICIT_DENY = "explicit deny in a service control policy"
 _NEVER_ASKED = "not asked yet: this run was limited to other scopes"
 _COUNTS = ("pages", "items", "rows", "duplicates", "quarantined", "api_calls", "throttles", "retries", "duration_ms")
+_counts = attrgetter(*_COUNTS)
 
 
 class Rows(StrEnum):
@@ -135,14 +137,17 @@ def _planned(task: Task, outcome: Outcome | None, before: Run | None, held: Held
         # Another run knows better by now.
         return Decision(task=task, rows=Rows.CARRY, run=before, before=before, set_aside=True)
     run = _run(outcome, before, held.rows)
-    kept = Decision(task=task, rows=Rows.CARRY, run=run, before=before, outcome=outcome)
     if not outcome.status.is_answer:
-        return kept
+        return Decision(task=task, rows=Rows.CARRY, run=run, before=before, outcome=outcome)
     whole = outcome.status is Status.OK and not outcome.quarantined_items
-    return replace(
-        kept,
+    known = before is not None and before["observed_at"] is not None
+    return Decision(
+        task=task,
         rows=Rows.REPLACE if whole else Rows.MERGE,
-        concludes=_concludes(outcome, known=kept.previous_at is not None, whole=whole),
+        concludes=_concludes(outcome, known=known, whole=whole),
+        run=run,
+        before=before,
+        outcome=outcome,
         answered_at=outcome.finished_at,
     )
 
@@ -180,7 +185,7 @@ def _run(outcome: Outcome, before: Run | None, head_items: int) -> Run:
         "request_id": outcome.request_id,
         "attempted_at": outcome.attempted_at,
         "finished_at": outcome.finished_at,
-        **{count: getattr(outcome, count) for count in _COUNTS},
+        **dict(zip(_COUNTS, _counts(outcome), strict=True)),
         "resume_token": outcome.resume_token,
         "observed_at": outcome.finished_at if status is Status.OK else before["observed_at"] if before else None,
         "is_stale": _is_stale(status, before),
