@@ -123,11 +123,14 @@ def told(module: str, *args: str) -> str:
 
 
 def clean_environment() -> dict[str, str]:
-    """The machine's environment without anything that could lead boto3 to real AWS, or through a proxy."""
+    """The machine's environment without anything that could lead boto3 to real AWS, or through a proxy.
+
+    Python may keep what it compiles, as it does for users: where it must not, each start compiles boto3 anew.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(_AMBIENT) and name.lower() not in _PROXIES
+        if not name.startswith(_AMBIENT) and name.lower() not in _PROXIES and name != "PYTHONDONTWRITEBYTECODE"
     }
     nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     return kept | nowhere | {"AWS_EC2_METADATA_DISABLED": "true", "NO_PROXY": "127.0.0.1"}

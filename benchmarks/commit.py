@@ -59,6 +59,11 @@ class Cost:
     publish: Took
     """The catalog."""
 
+    @property
+    def whole(self) -> Took:
+        """Commit and catalog."""
+        return Took(self.commit.wall_s + self.publish.wall_s, self.commit.cpu_s + self.publish.cpu_s)
+
 
 def situations(builders: int) -> dict[str, Estate]:
     """Snapshots that follow each other in a warehouse."""
@@ -79,8 +84,8 @@ def costs(builders: int, rounds: int) -> dict[str, list[Cost]]:
     return found
 
 
-def told_of(builders: int, measured: Mapping[str, list[Cost]]) -> Findings:
-    """Commit and publish over writing the same files alone, in tables; and by part, in rounds of their own."""
+def compared(builders: int, measured: Mapping[str, list[Cost]]) -> Findings:
+    """Commit and publish over writing the same files alone."""
     rounds = max(map(len, measured.values()))
     found = Findings(f"A commit of {builders} builders over writing the same Parquet files alone, {rounds} rounds")
     for clock in ("wall_s", "cpu_s"):
@@ -88,20 +93,21 @@ def told_of(builders: int, measured: Mapping[str, list[Cost]]) -> Findings:
             [clock, "change rows", "alone", "commit", "publish", "commit / alone", "with publish / alone"],
             [_row(name, some, clock) for name, some in measured.items()],
         )
-    by_part = _parts(builders, min(PART_ROUNDS, rounds))
-    found.table(["cpu_s of a commit, by part", *measured], by_part)
     return found
 
 
-def _parts(builders: int, rounds: int) -> list[list[object]]:
-    """Rows of a table: per part its median CPU seconds in each situation, in rounds of their own."""
+def by_part(builders: int, rounds: int) -> Findings:
+    """Median CPU seconds of each part of a commit in each situation."""
+    found = Findings(f"A commit of {builders} builders by part, {rounds} rounds")
     took = defaultdict[str, list[dict[str, Took]]](list)
     with _clocks() as clocks:
         for _ in range(rounds):
             for name, _ in _round(builders):
                 took[name].append(dict(clocks))
                 clocks.clear()
-    return [[part, *(median(one[part].cpu_s for one in some) for some in took.values())] for part in PARTS]
+    rows = [[part, *(median(one[part].cpu_s for one in some) for some in took.values())] for part in PARTS]
+    found.table(["cpu_s", *took], rows)
+    return found
 
 
 @contextmanager
@@ -150,12 +156,11 @@ def write_rest(store: Store, made: Manifest, draft: Draft, took: Took) -> None:
 
 
 def _row(name: str, costs: list[Cost], clock: str) -> list[object]:
-    alone, commit, publishing = (
+    alone, commit, publish, whole = (
         median(getattr(took, clock) for took in some)
-        for some in ([c.alone for c in costs], [c.commit for c in costs], [c.publish for c in costs])
+        for some in zip(*((c.alone, c.commit, c.publish, c.whole) for c in costs), strict=True)
     )
-    figures = (alone, commit, publishing, commit / alone, (commit + publishing) / alone)
-    return [name, costs[-1].changes, *figures]
+    return [name, costs[-1].changes, alone, commit, publish, commit / alone, whole / alone]
 
 
 def memory(large: int) -> Findings:
@@ -213,8 +218,12 @@ def main() -> int:
         say(peak(asked.peak))
         return 0
     say(environment())
-    say(f"\n{told_of(asked.builders, costs(asked.builders, asked.rounds))}")
-    say(f"\n{memory(asked.large)}")
+    for found in (
+        compared(asked.builders, costs(asked.builders, asked.rounds)),
+        by_part(asked.builders, PART_ROUNDS),
+        memory(asked.large),
+    ):
+        say(f"\n{found}")
     return 0
 
 

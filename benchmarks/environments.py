@@ -44,7 +44,7 @@ def _made(name: str, groups: tuple[str, ...]) -> Path:
     wanted = [word for group in groups for word in ("--group", group)]
     python = ["--python", sys.executable] if sys.prefix == sys.base_prefix else ["--python", sys.base_exec_prefix]
     done = subprocess.run(  # noqa: S603  our own lock file
-        [uv, "sync", "--quiet", "--locked", "--no-default-groups", *python, *wanted],
+        [uv, "sync", "--quiet", "--locked", "--compile-bytecode", "--no-default-groups", *python, *wanted],
         cwd=ROOT,
         env={**os.environ, "UV_PROJECT_ENVIRONMENT": str(FOLDER / name)},
         capture_output=True,

@@ -108,17 +108,16 @@ def memory(size: Size, _: Path) -> list[Figure]:
 def committing(size: Size, _: Path) -> list[Figure]:
     """A commit over writing the same Parquet files alone, which is soon done: in nearly twice as many rounds."""
     measured = commit.costs(size.committed, 2 * size.rounds - 1)
-    _transcribed(commit.told_of(size.committed, measured))
+    _transcribed(commit.compared(size.committed, measured))
+    _transcribed(commit.by_part(size.committed, min(commit.PART_ROUNDS, size.rounds)))
     named, budget = "commit over writing the same files, CPU", Budget(at_most=2.0)
     found = list[Figure]()
-    for name, some in measured.items():
-        alone, committed, published = (
-            [took.cpu_s for took in each]
-            for each in ([c.alone for c in some], [c.commit for c in some], [c.publish for c in some])
+    for name, costs in measured.items():
+        alone, made, whole = (
+            [took.cpu_s for took in some] for some in zip(*((c.alone, c.commit, c.whole) for c in costs), strict=True)
         )
-        whole = [a + b for a, b in zip(committed, published, strict=True)]
         found += [
-            ratio(f"{named}: {name}, commit", committed, alone),
+            ratio(f"{named}: {name}, commit", made, alone),
             ratio(f"{named}: {name}, with the catalog", whole, alone, budget, is_judged=size.is_timed),
         ]
     return found
@@ -129,7 +128,7 @@ def kept(size: Size, folder: Path) -> list[Figure]:
     builders, snapshots = size.kept
     rounds = 2 * size.rounds + 1
     after = _transcribed(history.long(builders, snapshots, rounds, folder))
-    cold = _transcribed(history.cold(folder / "all", size.rounds))
+    cold = _transcribed(history.cold(folder / "all", rounds))
     name, budget = f"query of a view after {snapshots} snapshots over the same after 1", Budget(at_most=1.5)
     found = [_median_of(rounds, figure(name, [float(after.figures["all"])], "x", budget, is_judged=size.is_timed))]
     for command, value in cold.figures.items():
@@ -137,7 +136,7 @@ def kept(size: Size, folder: Path) -> list[Figure]:
         if command != "import duckdb":
             title = f"cold start of `{command}` over bare `import duckdb`"
             taken = figure(title, [float(value)], "x", judged, is_judged=size.is_timed)
-            found.append(_median_of(size.rounds, taken))
+            found.append(_median_of(rounds, taken))
     return [*found, _broken("history", after, cold)]
 
 

@@ -5,15 +5,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
+
+from msgspec import Meta
 
 ACCOUNT_ID = re.compile(r"\d{12}")
 REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")  # us-east-1, us-gov-west-1, us-iso-east-1, eusc-de-east-1
 
 
+def _all_of(pattern: re.Pattern[str]) -> Meta:
+    """A scope that comes from another process is read by msgspec, which calls no `__new__`."""
+    return Meta(pattern=rf"\A{pattern.pattern}\Z")
+
+
 class _Pair(NamedTuple):
-    account_id: str
-    region: str
+    account_id: Annotated[str, _all_of(ACCOUNT_ID)]
+    region: Annotated[str, _all_of(REGION)]
 
 
 class Scope(_Pair):

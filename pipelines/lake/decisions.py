@@ -67,7 +67,7 @@ class Decision:
     @property
     def previous_at(self) -> datetime | None:
         """When AWS last answered completely, before this answer."""
-        return self.before["observed_at"] if self.before else None
+        return _answered_before(self.before)
 
     @property
     def uses_fresh(self) -> bool:
@@ -140,7 +140,7 @@ def _planned(task: Task, outcome: Outcome | None, before: Run | None, held: Held
     if not outcome.status.is_answer:
         return Decision(task=task, rows=Rows.CARRY, run=run, before=before, outcome=outcome)
     whole = outcome.status is Status.OK and not outcome.quarantined_items
-    known = before is not None and before["observed_at"] is not None
+    known = _answered_before(before) is not None
     return Decision(
         task=task,
         rows=Rows.REPLACE if whole else Rows.MERGE,
@@ -150,6 +150,11 @@ def _planned(task: Task, outcome: Outcome | None, before: Run | None, held: Held
         outcome=outcome,
         answered_at=outcome.finished_at,
     )
+
+
+def _answered_before(before: Run | None) -> datetime | None:
+    """When AWS last answered completely."""
+    return before["observed_at"] if before else None
 
 
 def _told_at(before: Run | None, held: Held) -> datetime | None:

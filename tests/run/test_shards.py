@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Event
 
 import boto3
+import msgspec
 import pytest
 
 from pipelines.emulator import Fault
@@ -86,6 +87,18 @@ def rows(export: Export, tables: list[str]) -> dict[str, list[object]]:
         columns = [name for name, kind in described if name not in OF_THE_RUN and "TIMESTAMP" not in kind]
         found[table] = export.sql(f"select {', '.join(columns)} from {table} order by all")
     return found
+
+
+def test_a_scope_that_is_none_does_not_come_from_another_process(export: Export) -> None:
+    prepared, _ = planned(export)
+    [shard] = divide(prepared, 1)
+    raw = encoded(shard)
+
+    for scope, is_none in ((b'"111122223333",', b'"1111222233334",'), (b'"eu-west-1"', b'"eu-west-1\\n"')):
+        damaged = raw.replace(scope, is_none)
+        assert damaged != raw
+        with pytest.raises(msgspec.ValidationError):
+            decoded(damaged, Shard)
 
 
 def test_tasks_are_shared_evenly_an_account_stays_whole_and_none_is_left_out(export: Export) -> None:
