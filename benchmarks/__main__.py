@@ -54,7 +54,7 @@ def _usual(arguments: list[str]) -> Size:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help=f"some of {', '.join(SUITES)}")
-    parser.add_argument("--rounds", type=int, metavar="N", help="rounds of each race (5)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds of each race (5); commits take nearly twice N")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
     parser.add_argument("--quick", action="store_true", help="small sizes: three minutes, and no budget of time judged")
     parser.add_argument(

@@ -220,7 +220,7 @@ def main() -> int:
     say(environment())
     for found in (
         compared(asked.builders, costs(asked.builders, asked.rounds)),
-        by_part(asked.builders, PART_ROUNDS),
+        by_part(asked.builders, min(PART_ROUNDS, asked.rounds)),
         memory(asked.large),
     ):
         say(f"\n{found}")

@@ -7,7 +7,7 @@ from benchmarks import race
 from benchmarks.figures import Budget, Figure, figure, missing, ratio
 from benchmarks.findings import markdown, say
 from benchmarks.race import Load, Race
-from benchmarks.rivals import FLOORS, OURS, RIVALS, TRANSFORMS, Rival
+from benchmarks.rivals import FLOORS, OURS, PAGES, RIVALS, TRANSFORMS, Rival
 from benchmarks.sizes import Size
 
 ANCHOR = "duckdb"
@@ -16,8 +16,10 @@ ANCHOR = "duckdb"
 
 def sparse(size: Size, folder: Path) -> list[Figure]:
     """Three hundred scopes of one page each: clients and calls are what costs."""
-    raced = _raced(size, size.sparse, {n: r for n, r in size.rivals.items() if n not in FLOORS}, folder)
-    return [*_walls(raced, size, plain=Budget(at_least=2.0)), *_transforms(raced), *_rates(raced), _out(raced)]
+    rivals = {n: r for n, r in size.rivals.items() if n not in FLOORS or n == PAGES}
+    raced = _raced(size, size.sparse, rivals, folder)
+    found = _walls(raced, size, plain=Budget(at_least=2.0))
+    return [*found, *_shared(raced), *_transforms(raced), *_rates(raced), _out(raced)]
 
 
 def dense(size: Size, folder: Path) -> list[Figure]:
@@ -75,6 +77,13 @@ def _walls(raced: Race, size: Size, *, plain: Budget) -> list[Figure]:
         elif budget := budgets.get(name):
             found.append(missing(title, budget))
     return found
+
+
+def _shared(raced: Race) -> list[Figure]:
+    """How much of our wall is what rivals with our clients are given."""
+    theirs, ours = raced.take(PAGES, "process_s"), raced.take(OURS, "process_s")
+    name = f"{raced.load.name}: wall, {FLOORS[PAGES].title} / ours"
+    return [ratio(name, theirs, ours[: len(theirs)])] if theirs and ours else []
 
 
 def _pages(raced: Race, size: Size) -> list[Figure]:

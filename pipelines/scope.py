@@ -15,7 +15,7 @@ REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")  # us-east-1, us-gov-west-1
 
 def _all_of(pattern: re.Pattern[str]) -> Meta:
     """A scope that comes from another process is read by msgspec, which calls no `__new__`."""
-    return Meta(pattern=rf"\A{pattern.pattern}\Z")
+    return Meta(pattern=rf"\A(?:{pattern.pattern})\Z")
 
 
 class _Pair(NamedTuple):

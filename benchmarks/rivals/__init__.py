@@ -44,7 +44,11 @@ RIVALS: Mapping[str, Rival] = {
         layout="dlt_arrow",
     ),
 }  # fmt: skip
+PAGES = "pages"
 FLOORS: Mapping[str, Rival] = {
+    PAGES: Rival(
+        title="appstream-export: start, clients and calls alone", module="ours", layout="", more={"until": "pages"}
+    ),
     "tables": Rival(
         title="appstream-export: fetch to tables", module="ours", layout="", more={"until": "tables"}, is_judged=True
     ),

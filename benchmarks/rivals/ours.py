@@ -1,4 +1,4 @@
-"""Ourselves. `until` in the job: `tables` (nothing is written), `files` (what a rival leaves), or `published`."""
+"""Ourselves, until `pages` have come, `tables` are made, `files` are as rivals leave them, or all is `published`."""
 
 from pathlib import Path
 from threading import Event
@@ -14,7 +14,7 @@ from pipelines.extract import extract, plan
 from pipelines.lake import layout
 from pipelines.lake.draft import Draft
 from pipelines.lake.store import open_store
-from pipelines.scope import Ask, Watch
+from pipelines.scope import Ask, Outcome, Watch
 from pipelines.settings import Settings, from_mapping
 from pipelines.sweep import sweep
 
@@ -30,10 +30,10 @@ def act(job: Job) -> dict[str, Any]:
         assert told["exit_code"] == 0, told  # noqa: S101
         return {"stages": told}
     settings = from_mapping(mapping, Path(job["folder"]) / "appstream-export.toml")
-    return {"part_cpu_s": _sweep(settings, has_files=job["until"] == "files")}
+    return {"part_cpu_s": _sweep(settings, job["until"])}
 
 
-def _sweep(settings: Settings, *, has_files: bool) -> float:
+def _sweep(settings: Settings, until: str) -> float:
     """CPU seconds from the first call to the last row; clients and sessions are made meanwhile."""
     contracts = load_all()
     planned = plan(settings, contracts)
@@ -44,10 +44,13 @@ def _sweep(settings: Settings, *, has_files: bool) -> float:
         planned.tasks, {c.name: c for c in contracts}, accounts, settings, Ask(), run_id="ours", stop=Event()
     )
     enums = {c.name: known_values(c) for c in contracts}
-    write = draft.write if has_files else (lambda _: None)
-    outcomes = sweep(answers, contracts, write, known=enums, watch=Watch())
+    if until == "pages":
+        outcomes = [answer for answer in answers if isinstance(answer, Outcome)]
+    else:
+        write = draft.write if until == "files" else (lambda _: None)
+        outcomes = list(sweep(answers, contracts, write, known=enums, watch=Watch()).values())
     used = process_time() - began
-    assert all(outcome.status == "ok" for outcome in outcomes.values()), outcomes  # noqa: S101
+    assert all(outcome.status == "ok" for outcome in outcomes), outcomes  # noqa: S101
     return used
 
 

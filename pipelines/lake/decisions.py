@@ -192,7 +192,7 @@ def _run(outcome: Outcome, before: Run | None, head_items: int) -> Run:
         "finished_at": outcome.finished_at,
         **dict(zip(_COUNTS, _counts(outcome), strict=True)),
         "resume_token": outcome.resume_token,
-        "observed_at": outcome.finished_at if status is Status.OK else before["observed_at"] if before else None,
+        "observed_at": outcome.finished_at if status is Status.OK else _answered_before(before),
         "is_stale": _is_stale(status, before),
         "is_expected": is_by_design(outcome) and not head_items,
     }
