@@ -155,12 +155,12 @@ def write_rest(store: Store, made: Manifest, draft: Draft, took: Took) -> None:
             write_rows(store, path.replace(layout.TABLES, "alone"), file.schema_arrow, rows)
 
 
-def _row(name: str, costs: list[Cost], clock: str) -> list[object]:
+def _row(name: str, rounds: list[Cost], clock: str) -> list[object]:
     alone, commit, publish, whole = (
         median(getattr(took, clock) for took in some)
-        for some in zip(*((c.alone, c.commit, c.publish, c.whole) for c in costs), strict=True)
+        for some in zip(*((c.alone, c.commit, c.publish, c.whole) for c in rounds), strict=True)
     )
-    return [name, costs[-1].changes, alone, commit, publish, commit / alone, whole / alone]
+    return [name, rounds[-1].changes, alone, commit, publish, commit / alone, whole / alone]
 
 
 def memory(large: int) -> Findings:

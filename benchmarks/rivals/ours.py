@@ -50,7 +50,8 @@ def _sweep(settings: Settings, until: str) -> float:
         write = draft.write if until == "files" else (lambda _: None)
         outcomes = list(sweep(answers, contracts, write, known=enums, watch=Watch()).values())
     used = process_time() - began
-    assert all(outcome.status == "ok" for outcome in outcomes), outcomes  # noqa: S101
+    answered = {outcome.task for outcome in outcomes if outcome.status == "ok"}
+    assert answered == set(planned.tasks), outcomes  # noqa: S101  nobody else looks at what `pages` and `tables` give
     return used
 
 

@@ -8,9 +8,9 @@ from pipelines.errors import BadSettings, did_you_mean
 from pipelines.extract import resumed_task
 from pipelines.lake import manifest
 from pipelines.lake.commit import head_scope_runs
+from pipelines.lake.decisions import task_of
 from pipelines.lake.manifest import Manifest
 from pipelines.lake.store import Store
-from pipelines.run.warehouse import task_of
 from pipelines.scope import Ask, Status, Task
 from pipelines.settings import Settings
 

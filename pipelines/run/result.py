@@ -8,9 +8,9 @@ from typing import Any
 from pipelines import feeds
 from pipelines.lake.checks import CheckResult
 from pipelines.lake.commit import head_rows, head_scope_runs
+from pipelines.lake.decisions import task_of
 from pipelines.lake.manifest import Manifest
 from pipelines.lake.store import Store
-from pipelines.run.warehouse import task_of
 from pipelines.scope import Outcome, Status, Task
 from pipelines.settings import Settings
 

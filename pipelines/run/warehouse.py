@@ -1,15 +1,13 @@
 """The warehouse that the settings name, and what its newest snapshot knows."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pipelines.errors import SetupError
 from pipelines.extract import Known
 from pipelines.lake import manifest
 from pipelines.lake.commit import head_rows
+from pipelines.lake.decisions import task_of
 from pipelines.lake.store import Store, open_store
-from pipelines.scope import Scope, Task
 from pipelines.settings import Settings
 
 
@@ -39,8 +37,3 @@ def existing_store(settings: Settings) -> Store | None:
 def opened(settings: Settings, *, create: bool = False) -> Store:
     """The warehouse; with `create` it is made where there is none."""
     return open_store(settings.warehouse, file_mode=int(settings.lake.file_mode, 8), create=create, s3=settings.s3)
-
-
-def task_of(row: Mapping[str, Any]) -> Task:
-    """The task of a row of scope_runs."""
-    return Task(row["resource"], Scope(row["account_id"], row["region"]))
