@@ -20,7 +20,7 @@ lint:
     uv run sqlfluff lint sql
     uv run appstream-export contracts lint
     uv run appstream-export contracts render --check
-    uv run dg check defs
+    uv run dg check defs --target-path pipelines
 
 # promises under scale, faults, many threads and throttling, by real runs: `just prove faults`, `just prove --quick`
 prove *args:

@@ -15,22 +15,22 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
+from appstream_export.contracts import load_all
+from appstream_export.contracts.contract import all_tables
+from appstream_export.lake import layout, validation
+from appstream_export.lake.attempt import Attempt
+from appstream_export.lake.catalog import publish
+from appstream_export.lake.draft import Draft
+from appstream_export.lake.manifest import Manifest
+from appstream_export.lake.parquet import groups, opened, write_rows
+from appstream_export.lake.staging import Staging
+from appstream_export.lake.store import Store, open_store
+from appstream_export.scope import Outcome, Page, Scope, Status, Task, Watch
+from appstream_export.sweep import sweep
 from benchmarks.children import peak_mb, told
 from benchmarks.estate import Estate, Took, at, commit_outcomes
 from benchmarks.findings import Findings, environment, say
 from benchmarks.world import REGIONS, World
-from pipelines.contracts import load_all
-from pipelines.contracts.contract import all_tables
-from pipelines.lake import layout, validation
-from pipelines.lake.attempt import Attempt
-from pipelines.lake.catalog import publish
-from pipelines.lake.draft import Draft
-from pipelines.lake.manifest import Manifest
-from pipelines.lake.parquet import groups, opened, write_rows
-from pipelines.lake.staging import Staging
-from pipelines.lake.store import Store, open_store
-from pipelines.scope import Outcome, Page, Scope, Status, Task, Watch
-from pipelines.sweep import sweep
 
 PER_SCOPE = 50  # builders: one full page
 PART_ROUNDS = 3

@@ -11,8 +11,8 @@ from typing import Any
 
 import dagster as dg
 
+from appstream_export.definitions import defs
 from benchmarks.findings import say
-from pipelines.definitions import defs
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

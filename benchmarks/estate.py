@@ -12,14 +12,14 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from pipelines.contracts import Table, arrow, load_all
-from pipelines.contracts.contract import all_tables
-from pipelines.lake import layout
-from pipelines.lake.commit import RunFacts, commit
-from pipelines.lake.draft import Draft
-from pipelines.lake.manifest import Manifest
-from pipelines.lake.store import Store
-from pipelines.scope import Outcome, Scope, Status, Task
+from appstream_export.contracts import Table, arrow, load_all
+from appstream_export.contracts.contract import all_tables
+from appstream_export.lake import layout
+from appstream_export.lake.commit import RunFacts, commit
+from appstream_export.lake.draft import Draft
+from appstream_export.lake.manifest import Manifest
+from appstream_export.lake.store import Store
+from appstream_export.scope import Outcome, Scope, Status, Task
 
 PER_SCOPE = 50  # builders: one full page
 PART = 50_000  # builders: what a sweep spills at once

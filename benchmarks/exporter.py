@@ -13,12 +13,12 @@ from typing import Any
 
 from botocore.client import BaseClient
 
+from appstream_export.contracts import load_all
+from appstream_export.run import Request, run
+from appstream_export.scope import Ask, Outcome, Watch
+from appstream_export.settings import from_mapping
 from benchmarks.children import peak_mb
 from benchmarks.findings import say
-from pipelines.contracts import load_all
-from pipelines.run import Request, run
-from pipelines.scope import Ask, Outcome, Watch
-from pipelines.settings import from_mapping
 
 
 class Stopwatch(Watch):

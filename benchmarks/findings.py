@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-from pipelines import __version__
+from appstream_export import __version__
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,17 +16,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 
+from appstream_export.contracts import load_all
+from appstream_export.lake.catalog import connect, publish
+from appstream_export.lake.garbage import gc
+from appstream_export.lake.manifest import SWEEP, history
+from appstream_export.lake.retention import thin
+from appstream_export.lake.store import Store, open_store
+from appstream_export.lake.verify import verify
+from appstream_export.settings import RetentionSettings
 from benchmarks.children import clean_environment
 from benchmarks.estate import Estate, Took, at
 from benchmarks.findings import Findings, environment, say
-from pipelines.contracts import load_all
-from pipelines.lake.catalog import connect, publish
-from pipelines.lake.garbage import gc
-from pipelines.lake.manifest import SWEEP, history
-from pipelines.lake.retention import thin
-from pipelines.lake.store import Store, open_store
-from pipelines.lake.verify import verify
-from pipelines.settings import RetentionSettings
 
 POLICY = RetentionSettings(hourly_days=2, daily_days=90)
 COMMANDS = (["--help"], ["sql", "select 1"], ["query"], ["tables"], ["describe", "image_builders"], ["status"])
@@ -74,7 +74,7 @@ def long(builders: int, snapshots: int, rounds: int, folder: Path) -> Findings:
 def cold(warehouse: Path, rounds: int) -> Findings:
     """A command in a process of its own, beside a Python that imports duckdb and ends."""
     found = Findings(f"A command that starts cold, {rounds} rounds")
-    python, command = [sys.executable, "-c"], "import sys; from pipelines.cli import main; sys.exit(main())"
+    python, command = [sys.executable, "-c"], "import sys; from appstream_export.cli import main; sys.exit(main())"
     processes = {"import duckdb": [*python, "import duckdb"]}
     for words in COMMANDS:
         asked = ["--warehouse", str(warehouse)] if words[0] in READING else []

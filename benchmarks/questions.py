@@ -18,14 +18,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from appstream_export.contracts import load_all, sqlfiles
+from appstream_export.lake import checks, layout
+from appstream_export.lake.catalog import connect, publish
+from appstream_export.lake.manifest import head
+from appstream_export.lake.questions import ask
+from appstream_export.lake.store import open_store
 from benchmarks.estate import PER_SCOPE, Estate, at
 from benchmarks.findings import Findings, environment, say
-from pipelines.contracts import load_all, sqlfiles
-from pipelines.lake import checks, layout
-from pipelines.lake.catalog import connect, publish
-from pipelines.lake.manifest import head
-from pipelines.lake.questions import ask
-from pipelines.lake.store import open_store
 
 ROUNDS = 3
 PRICED = 90  # of 97 instance types

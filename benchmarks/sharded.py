@@ -15,16 +15,16 @@ from tempfile import TemporaryDirectory
 from threading import Event
 from time import perf_counter
 
+from appstream_export import settings
+from appstream_export.contracts import load_all
+from appstream_export.run import Request, run
+from appstream_export.run.shards import finish_shards, plan_shards
+from appstream_export.run.supervision import supervised
+from appstream_export.scope import Watch
 from benchmarks.children import Aws, Child
 from benchmarks.findings import environment, markdown, say
 from benchmarks.warehouse import by_role, settings_of
 from benchmarks.world import REGIONS, World
-from pipelines import settings
-from pipelines.contracts import load_all
-from pipelines.run import Request, run
-from pipelines.run.shards import finish_shards, plan_shards
-from pipelines.run.supervision import supervised
-from pipelines.scope import Watch
 
 SCOPES = (1_000, 5_000, 20_000)
 SHARDS = (1, 2, 4)

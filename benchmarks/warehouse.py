@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from appstream_export import connect
 from benchmarks.world import Row, World
-from pipelines import connect
 
 _SCOPES = "select account_id, region, status, reason, is_stale, throttles, api_calls from scope_runs"
 # A list per builder, in AWS's order. Grouped once: correlated subqueries would cost a join for each builder.

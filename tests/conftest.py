@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.emulator import Emulator
+from appstream_export.emulator import Emulator
 from tests.export import Export
 
 
@@ -26,7 +26,7 @@ def no_ambient_aws(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Tem
 @pytest.fixture(autouse=True)
 def our_log_as_it_was() -> Iterator[None]:
     """A command run within the tests' process points our log to its stderr: not beyond its test."""
-    log = logging.getLogger("pipelines")
+    log = logging.getLogger("appstream_export")
     handlers, level, propagate = [*log.handlers], log.level, log.propagate
     yield
     log.handlers, log.level, log.propagate = handlers, level, propagate

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from pipelines import connect
-from pipelines.contracts import Contract, load_all
-from pipelines.emulator import Emulator
-from pipelines.lake.catalog import query
-from pipelines.run import Request, RunResult, run
-from pipelines.scope import Ask
-from pipelines.settings import Settings, from_mapping
+from appstream_export import connect
+from appstream_export.contracts import Contract, load_all
+from appstream_export.emulator import Emulator
+from appstream_export.lake.catalog import query
+from appstream_export.run import Request, RunResult, run
+from appstream_export.scope import Ask
+from appstream_export.settings import Settings, from_mapping
 
 ACCOUNTS = ("111122223333", "444455556666")
 REGIONS = ("eu-west-1", "us-east-1")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import pipelines
+import appstream_export
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -24,7 +24,7 @@ def test_the_version_is_the_changelogs_newest() -> None:
     newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
 
     assert newest is not None
-    assert newest[1] == pipelines.__version__
+    assert newest[1] == appstream_export.__version__
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

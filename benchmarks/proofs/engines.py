@@ -15,14 +15,14 @@ from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
+from appstream_export.contracts import load_all
+from appstream_export.lake.catalog import connect, publish
+from appstream_export.lake.layout import CATALOG
+from appstream_export.lake.store import open_store
+from appstream_export.lake.verify import verify
 from benchmarks.children import ROOT
 from benchmarks.estate import Estate
 from benchmarks.findings import Findings
-from pipelines.contracts import load_all
-from pipelines.lake.catalog import connect, publish
-from pipelines.lake.layout import CATALOG
-from pipelines.lake.store import open_store
-from pipelines.lake.verify import verify
 
 READER = Path(__file__).with_name("bare_reader.py")
 ENDS = {"oldest": "lowest", "newest": "highest"}

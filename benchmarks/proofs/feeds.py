@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from appstream_export.contracts import load_all
+from appstream_export.feeds import publish
+from appstream_export.feeds.verify import verify
+from appstream_export.lake.store import open_store
 from benchmarks.children import START_S, Child
 from benchmarks.estate import Estate
 from benchmarks.findings import Findings
-from pipelines.contracts import load_all
-from pipelines.feeds import publish
-from pipelines.feeds.verify import verify
-from pipelines.lake.store import open_store
 
 END_S = 120.0
 

@@ -9,21 +9,21 @@ from random import Random
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from appstream_export import feeds
+from appstream_export.errors import ExportError
+from appstream_export.feeds import report
+from appstream_export.feeds.shelf import CURRENT, DATABASE, PACKAGE
+from appstream_export.feeds.shelf import FOLDER as FOLDER_OF_FEEDS
+from appstream_export.feeds.verify import verify as verify_feeds
+from appstream_export.lake import layout
+from appstream_export.lake.catalog import connect, query
+from appstream_export.lake.manifest import history
+from appstream_export.lake.store import Store
+from appstream_export.lake.verify import verify
+from appstream_export.scope import Status
+from appstream_export.settings import Settings
 from benchmarks.findings import Findings
 from benchmarks.proofs.lake_places import BUCKET, FOLDER, opened
-from pipelines import feeds
-from pipelines.errors import ExportError
-from pipelines.feeds import report
-from pipelines.feeds.shelf import CURRENT, DATABASE, PACKAGE
-from pipelines.feeds.shelf import FOLDER as FOLDER_OF_FEEDS
-from pipelines.feeds.verify import verify as verify_feeds
-from pipelines.lake import layout
-from pipelines.lake.catalog import connect, query
-from pipelines.lake.manifest import history
-from pipelines.lake.store import Store
-from pipelines.lake.verify import verify
-from pipelines.scope import Status
-from pipelines.settings import Settings
 from tests.lake.lakes import A, B, C, Lake
 from tests.lake.model import Item, answer
 from tests.lake.told import Told

@@ -12,19 +12,19 @@ from pathlib import Path
 from random import Random
 from time import monotonic, sleep
 
+from appstream_export.contracts import load_all
+from appstream_export.lake import layout
+from appstream_export.lake.garbage import gc
+from appstream_export.lake.manifest import head, history
+from appstream_export.lake.store import open_store
+from appstream_export.lake.verify import verify
+from appstream_export.settings import S3Settings
 from benchmarks.children import ROOT, Aws, Child, clean_environment
 from benchmarks.findings import Findings
 from benchmarks.proofs.lake_places import BUCKET, FOLDER, bucket
 from benchmarks.proofs.lake_reader import Reader
 from benchmarks.warehouse import by_role
 from benchmarks.world import REGIONS, World
-from pipelines.contracts import load_all
-from pipelines.lake import layout
-from pipelines.lake.garbage import gc
-from pipelines.lake.manifest import head, history
-from pipelines.lake.store import open_store
-from pipelines.lake.verify import verify
-from pipelines.settings import S3Settings
 
 BOUND_S = 300.0
 READ_S = 120.0  # no reader has a connection open for longer: upkeep leaves what it may see
@@ -176,7 +176,7 @@ class _Loop:
             yield [stack.enter_context(Child(module, json.dumps(told))) for _ in range(self._size.readers)]
 
     def _export(self) -> subprocess.Popen[bytes]:
-        return _started("pipelines.cli", "--config", str(self._config), "run")
+        return _started("appstream_export.cli", "--config", str(self._config), "run")
 
     def _upkeep(self) -> subprocess.Popen[bytes]:
         return _started("benchmarks.proofs.lake_upkeep", json.dumps(self._told | {"grace_s": READ_S}))

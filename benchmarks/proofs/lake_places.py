@@ -7,9 +7,9 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines.emulator import Emulator
-from pipelines.lake.catalog import reading
-from pipelines.settings import S3Settings
+from appstream_export.emulator import Emulator
+from appstream_export.lake.catalog import reading
+from appstream_export.settings import S3Settings
 from tests.lake.buckets import Bucket, Wire
 from tests.lake.lakes import Lake
 

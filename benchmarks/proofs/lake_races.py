@@ -10,12 +10,12 @@ from queue import Empty
 from random import Random
 from typing import Any
 
+from appstream_export.errors import Conflict
+from appstream_export.lake.manifest import SWEEP, find_attempt, history
+from appstream_export.lake.store import Sink
+from appstream_export.settings import S3Settings
 from benchmarks.findings import Findings
 from benchmarks.proofs.lake_places import BUCKET, FOLDER, opened
-from pipelines.errors import Conflict
-from pipelines.lake.manifest import SWEEP, find_attempt, history
-from pipelines.lake.store import Sink
-from pipelines.settings import S3Settings
 from tests.lake.lakes import Lake
 from tests.lake.model import Item, answer
 from tests.lake.stores import Around, Deaf

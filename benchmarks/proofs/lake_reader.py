@@ -19,13 +19,13 @@ from typing import Any
 
 import duckdb
 
+from appstream_export.errors import ExportError
+from appstream_export.lake.catalog import connect
+from appstream_export.lake.sql import stream
+from appstream_export.settings import S3Settings
 from benchmarks.findings import say
 from benchmarks.warehouse import ROWS, difference
 from benchmarks.world import Row, World
-from pipelines.errors import ExportError
-from pipelines.lake.catalog import connect
-from pipelines.lake.sql import stream
-from pipelines.settings import S3Settings
 
 BATCH_ROWS, PAUSE_S = 64, 0.005
 _FEEDS = """

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from pipelines.contracts import load_all
-from pipelines.lake.garbage import gc
-from pipelines.lake.retention import thin
-from pipelines.lake.store import open_store
-from pipelines.settings import RetentionSettings, S3Settings
+from appstream_export.contracts import load_all
+from appstream_export.lake.garbage import gc
+from appstream_export.lake.retention import thin
+from appstream_export.lake.store import open_store
+from appstream_export.settings import RetentionSettings, S3Settings
 
 
 def main(arguments: Sequence[str]) -> None:

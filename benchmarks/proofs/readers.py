@@ -16,15 +16,15 @@ from typing import Any
 
 import pyarrow as pa
 
+from appstream_export.contracts import arrow, load_all
+from appstream_export.contracts.contract import all_tables
+from appstream_export.lake import layout
+from appstream_export.lake.catalog import publish
+from appstream_export.lake.commit import RunFacts, commit
+from appstream_export.lake.draft import Draft
+from appstream_export.lake.store import Store, open_store
+from appstream_export.scope import Outcome, Scope, Status, Task
 from benchmarks.findings import Findings
-from pipelines.contracts import arrow, load_all
-from pipelines.contracts.contract import all_tables
-from pipelines.lake import layout
-from pipelines.lake.catalog import publish
-from pipelines.lake.commit import RunFacts, commit
-from pipelines.lake.draft import Draft
-from pipelines.lake.store import Store, open_store
-from pipelines.scope import Outcome, Scope, Status, Task
 
 SCOPE = Scope("111122223333", "eu-west-1")
 _READER = """

@@ -12,11 +12,11 @@ from benchmarks.rivals import dlt_rows  # first: it sets what dlt reads at its i
 import dlt  # isort: skip
 from dlt.destinations import filesystem
 
+from appstream_export.contracts import load_all
+from appstream_export.scope import Page, Scope, Task
+from appstream_export.tables import Gatherer
 from benchmarks.rivals.job import Job, work
 from benchmarks.rivals.our_clients import Asking, read_json
-from pipelines.contracts import load_all
-from pipelines.scope import Page, Scope, Task
-from pipelines.tables import Gatherer
 
 
 def act(job: Job) -> None:

@@ -8,15 +8,15 @@ from typing import Any
 
 import botocore.session
 
+from appstream_export.contracts import load_all
+from appstream_export.extract import listed
+from appstream_export.extract.clients import Call, Clients
+from appstream_export.extract.listing import Listing
+from appstream_export.extract.sessions import Sessions
+from appstream_export.settings import from_mapping
 from benchmarks.rivals.job import Job
 from benchmarks.rivals.rows import Answer
 from benchmarks.warehouse import by_role, settings_of
-from pipelines.contracts import load_all
-from pipelines.extract import listed
-from pipelines.extract.clients import Call, Clients
-from pipelines.extract.listing import Listing
-from pipelines.extract.sessions import Sessions
-from pipelines.settings import from_mapping
 
 Read = Callable[[Any], Any]
 _TOKEN = re.compile(rb'"NextToken":\s*"([^"]*)"')

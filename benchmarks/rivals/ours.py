@@ -5,18 +5,18 @@ from threading import Event
 from time import process_time
 from typing import Any
 
+from appstream_export.contracts import load_all
+from appstream_export.contracts.contract import all_tables
+from appstream_export.contracts.model import known_values
+from appstream_export.extract import extract, plan
+from appstream_export.lake import layout
+from appstream_export.lake.draft import Draft
+from appstream_export.lake.store import open_store
+from appstream_export.scope import Ask, Outcome, Watch
+from appstream_export.settings import Settings, from_mapping
+from appstream_export.sweep import sweep
 from benchmarks.rivals.job import Job, work
 from benchmarks.warehouse import by_role, settings_of
-from pipelines.contracts import load_all
-from pipelines.contracts.contract import all_tables
-from pipelines.contracts.model import known_values
-from pipelines.extract import extract, plan
-from pipelines.lake import layout
-from pipelines.lake.draft import Draft
-from pipelines.lake.store import open_store
-from pipelines.scope import Ask, Outcome, Watch
-from pipelines.settings import Settings, from_mapping
-from pipelines.sweep import sweep
 
 
 def act(job: Job) -> dict[str, Any]:

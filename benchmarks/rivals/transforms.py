@@ -36,9 +36,9 @@ def act(job: Job) -> dict[str, Any]:
 
 
 def _ours(scopes: list[Scoped]) -> dict[str, pa.Table]:
-    from pipelines.contracts import load_all
-    from pipelines.scope import Page, Scope, Task
-    from pipelines.tables import Gatherer
+    from appstream_export.contracts import load_all
+    from appstream_export.scope import Page, Scope, Task
+    from appstream_export.tables import Gatherer
 
     gatherer, now = Gatherer(load_all()[0], {}), datetime.now(UTC)
     for number, (account, region, items) in enumerate(scopes):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from appstream_export.lake import layout
+from appstream_export.lake.store import open_store
 from benchmarks import __main__ as command
 from benchmarks import commit as commits
 from benchmarks import publication, suites
@@ -19,8 +21,6 @@ from benchmarks.proofs import scale
 from benchmarks.race import DENSE, SPARSE, Lap, Race
 from benchmarks.rivals import FLOORS, OURS, RIVALS, Rival
 from benchmarks.sizes import Size, quick
-from pipelines.lake import layout
-from pipelines.lake.store import open_store
 
 HERE = {name: Path(sys.executable) for name in ("ours", "rivals", "cloudquery")}
 HERE_TOO = (OURS, "ours_published", "plain", "plain_hook", "duckdb")

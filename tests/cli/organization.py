@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipelines.emulator import Emulator, image_builder
+from appstream_export.emulator import Emulator, image_builder
 
 HUB, PROD, DEV, LAB = "123456789012", "111122223333", "444455556666", "777788889999"
 NAMES = {HUB: "management", PROD: "prod", DEV: "dev", LAB: "lab"}

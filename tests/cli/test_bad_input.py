@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.emulator import Emulator
+from appstream_export.emulator import Emulator
 from tests.lake.lakes import A, Lake, builder, ok
 
 Told = Callable[..., tuple[int, str, str]]

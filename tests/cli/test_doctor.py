@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from pipelines.contracts.permissions import hub_policy, policy
-from pipelines.emulator import Emulator
-from pipelines.rehearsal import Checkup, Finding, Verdict
-from pipelines.terminal import diagnosis
+from appstream_export.contracts.permissions import hub_policy, policy
+from appstream_export.emulator import Emulator
+from appstream_export.rehearsal import Checkup, Finding, Verdict
+from appstream_export.terminal import diagnosis
 from tests.cli.organization import DEV, EU, LAB, LISTS, NAMES, PROD, US, found, of_accounts, of_organization
 from tests.extract.wire import Wire, sts_refusal
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.terminal import formats
+from appstream_export.terminal import formats
 
 HOSTILE = "a\x1b[31mred\x1b[0m\x1b]0;title\x07 b\u202ec\nd|<b>`x`"
 AT = datetime(2026, 1, 31, 12, 0, 0, 123456, UTC)

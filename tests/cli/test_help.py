@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import __version__
+from appstream_export import __version__
 
 GOLDENS = Path(__file__).parent / "goldens"
 COMMANDS = (

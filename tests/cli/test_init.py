@@ -14,11 +14,11 @@ import cfnlint.api
 import msgspec
 import pytest
 
-from pipelines import settings, starter
-from pipelines.contracts import permissions
-from pipelines.emulator import Emulator
-from pipelines.errors import BadSettings
-from pipelines.extract.labels import read_labels
+from appstream_export import settings, starter
+from appstream_export.contracts import permissions
+from appstream_export.emulator import Emulator
+from appstream_export.errors import BadSettings
+from appstream_export.extract.labels import read_labels
 
 Told = Callable[..., tuple[int, str, str]]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.emulator import Emulator
+from appstream_export.emulator import Emulator
 from tests.cli.organization import DEV, EU, HUB, LAB, LISTS, PROD, US, found, of_accounts, of_organization
 
 Told = Callable[..., tuple[int, str, str]]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.lake.questions import questions
+from appstream_export.lake.questions import questions
 
 Demo = tuple[Path, subprocess.CompletedProcess[str]]
 Told = Callable[..., tuple[int, str, str]]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.emulator import Emulator, Fault, image_builder
+from appstream_export.emulator import Emulator, Fault, image_builder
 from tests.absent import wanted, without
 from tests.cli.conftest import clean_environment
 from tests.lake.buckets import Bucket, Seen, Wire
@@ -112,7 +112,7 @@ def test_json_is_one_object_and_all_of_stdout(folder: Path, aws: Emulator, told:
 
 @pytest.mark.usefixtures("folder")
 def test_many_failures_are_grouped_by_reason(aws: Emulator, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.terminal.summary.LINES_MAX", 1)
+    monkeypatch.setattr("appstream_export.terminal.summary.LINES_MAX", 1)
     aws.fail("444455556666/*", "deny")
     _, out, _ = told("run")
 
@@ -258,7 +258,7 @@ def test_a_second_signal_waits_for_no_commit(commit: Committing) -> None:
 
 def begin(folder: Path, **environment: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "pipelines.cli", "run"],
+        [sys.executable, "-m", "appstream_export.cli", "run"],
         cwd=folder, env=clean_environment() | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -276,7 +276,7 @@ HEAVY = ("boto3", "botocore", "dagster", "moto")
 @pytest.mark.parametrize(
     ("words", "also"),
     [("['--help']", ("duckdb", "pyarrow", "msgspec", "rich")), ("['tables']", ("duckdb",)),
-     ("['sql', 'select 1', '--warehouse', 'warehouse']", ("pipelines.settings",))],
+     ("['sql', 'select 1', '--warehouse', 'warehouse']", ("appstream_export.settings",))],
     ids=["help", "tables", "sql"],
 )  # fmt: skip
 def test_reading_loads_nothing_heavy(
@@ -286,7 +286,8 @@ def test_reading_loads_nothing_heavy(
     if "warehouse" in words:
         told("run")
     script = (
-        f"import sys; from pipelines.cli import main; assert main({words}) == 0; print(*sys.modules, file=sys.stderr)"
+        "import sys; from appstream_export.cli import main\n"
+        f"assert main({words}) == 0; print(*sys.modules, file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=folder, env=without(absent, clean_environment()),
@@ -301,7 +302,7 @@ def test_a_bug_is_called_one_with_its_place(told: Told, monkeypatch: pytest.Monk
     def broken(_: object) -> int:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("pipelines.cli._tables", broken)
+    monkeypatch.setattr("appstream_export.cli._tables", broken)
     code, out, err = told("tables")
     _, _, traced = told("tables", "--debug")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from pipelines.emulator import Emulator
+from appstream_export.emulator import Emulator
 from tests.factories import image_builder
 
 PLACE = "s3://lake/exports"

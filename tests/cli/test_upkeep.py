@@ -12,7 +12,7 @@ import boto3
 import duckdb
 import pytest
 
-from pipelines.emulator import Emulator
+from appstream_export.emulator import Emulator
 from tests.cli.conftest import Finished
 from tests.factories import image_builder
 

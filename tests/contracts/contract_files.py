@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipelines.contracts import Contract, load
+from appstream_export.contracts import Contract, load
 
 HEAD = """doc = "Things."
 service = "things"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.contracts import Table, all_tables, load_all
-from pipelines.contracts.arrow import schema
+from appstream_export.contracts import Table, all_tables, load_all
+from appstream_export.contracts.arrow import schema
 
 GOLDENS = Path(__file__).parent / "goldens"
 FIRST, LAST = "snapshot_id account_id region", "observed_at"

@@ -3,10 +3,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines import packaged
-from pipelines.contracts import load, load_all
-from pipelines.contracts.loader import SQL_WORDS, outer_positions, snake
-from pipelines.errors import BadContract
+from appstream_export import packaged
+from appstream_export.contracts import load, load_all
+from appstream_export.contracts.loader import SQL_WORDS, outer_positions, snake
+from appstream_export.errors import BadContract
 from tests.contracts.contract_files import GOOD, HEAD, IGNORED, ITEMS, PARTS, loaded, written
 
 # What is replaced in a good file, by what, and the one line that follows.

@@ -9,14 +9,14 @@ from pathlib import Path
 import botocore
 import pytest
 
-from pipelines import packaged
-from pipelines.contracts import Contract, Table, load_all
-from pipelines.contracts.arrow import schema
-from pipelines.contracts.fields import Field
-from pipelines.contracts.linting import findings
-from pipelines.contracts.model import first_sentence, known_values, lint, lint_all, propose
-from pipelines.contracts.naming import column_names, singular_of, table_name
-from pipelines.errors import BadContract
+from appstream_export import packaged
+from appstream_export.contracts import Contract, Table, load_all
+from appstream_export.contracts.arrow import schema
+from appstream_export.contracts.fields import Field
+from appstream_export.contracts.linting import findings
+from appstream_export.contracts.model import first_sentence, known_values, lint, lint_all, propose
+from appstream_export.contracts.naming import column_names, singular_of, table_name
+from appstream_export.errors import BadContract
 from tests.contracts.contract_files import loaded
 
 BUILDERS = (packaged.folder("schemas") / "image_builders.toml").read_text("utf-8")
@@ -433,6 +433,9 @@ def test_docs_are_the_first_sentence_in_plain_text(html: str, text: str) -> None
 
 
 def test_loading_contracts_loads_no_botocore() -> None:
-    code = "import sys; from pipelines.contracts import load_all, render; load_all(); print('botocore' in sys.modules)"
+    code = (
+        "import sys; from appstream_export.contracts import load_all, render\n"
+        "load_all(); print('botocore' in sys.modules)"
+    )
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

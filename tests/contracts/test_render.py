@@ -3,10 +3,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines import packaged
-from pipelines.contracts import Contract, Table, all_tables, load_all, sqlfiles
-from pipelines.contracts.key_checks import render_checks
-from pipelines.contracts.render import (
+from appstream_export import packaged
+from appstream_export.contracts import Contract, Table, all_tables, load_all, sqlfiles
+from appstream_export.contracts.key_checks import render_checks
+from appstream_export.contracts.render import (
     DUCKDB_TYPES,
     first_query,
     join_to_parent,

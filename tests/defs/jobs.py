@@ -5,7 +5,7 @@ from collections.abc import Callable
 import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableJob
 
-from pipelines.definitions import defs
+from appstream_export.definitions import defs
 
 
 def rebuilt(job: Callable[[], dg.JobDefinition]) -> ReconstructableJob:

@@ -70,7 +70,7 @@ def ask(url: str, query: str) -> Any:
 
 
 LAUNCH = """mutation { launchRun(executionParams: { selector: {
-    repositoryLocationName: "pipelines.definitions", repositoryName: "__repository__", jobName: "snapshot" } }) {
+    repositoryLocationName: "appstream-export", repositoryName: "__repository__", jobName: "snapshot" } }) {
     ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipelines.definitions import defs
-from pipelines.defs import automation
-from pipelines.errors import BadSettings
-from pipelines.settings import LakeSettings, Settings, from_mapping
+from appstream_export.definitions import defs
+from appstream_export.defs import automation
+from appstream_export.errors import BadSettings
+from appstream_export.settings import LakeSettings, Settings, from_mapping
 from tests.defs.exports import as_toml, execute
 from tests.defs.servers import ROOT, dagster_dev, launched, wait_until
 from tests.export import Export

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import dagster as dg
 
-from pipelines.contracts import load_all
-from pipelines.defs.checks import check_results, check_specs, coverage_result, why_red
-from pipelines.defs.specs import shown
-from pipelines.lake.checks import CheckResult
-from pipelines.settings import Settings
+from appstream_export.contracts import load_all
+from appstream_export.defs.checks import check_results, check_specs, coverage_result, why_red
+from appstream_export.defs.specs import shown
+from appstream_export.lake.checks import CheckResult
+from appstream_export.settings import Settings
 from tests.export import Export
 
 

@@ -7,16 +7,16 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipelines.definitions import defs
-from pipelines.defs import sharded, specs
-from pipelines.defs.specs import GROUPS
-from pipelines.settings import from_mapping
+from appstream_export.definitions import defs
+from appstream_export.defs import sharded, specs
+from appstream_export.defs.specs import GROUPS
+from appstream_export.settings import from_mapping
 from tests.absent import wanted, without
 
 GOLDEN = Path(__file__).parent / "goldens" / "definitions.txt"
 LOADED = """
 import sys
-from pipelines.definitions import defs
+from appstream_export.definitions import defs
 defs()
 print(sorted({"altair", "vl_convert", "boto3", "moto"} & set(sys.modules)))
 """
@@ -144,8 +144,8 @@ def test_shards_come_one_after_the_other_where_nobody_says_how_many_are_swept_at
 
 
 def test_columns_of_feeds_lead_back_to_tables() -> None:
-    from pipelines.contracts import load_all
-    from pipelines.settings import Settings
+    from appstream_export.contracts import load_all
+    from appstream_export.settings import Settings
 
     came = specs.lineage(specs.shown(load_all(), Settings()))
     feed = came[specs.feed_key("image_builders")].deps_by_column

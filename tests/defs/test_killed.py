@@ -9,9 +9,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipelines.emulator import Fault
-from pipelines.lake.verify import verify
-from pipelines.run import existing_store
+from appstream_export.emulator import Fault
+from appstream_export.lake.verify import verify
+from appstream_export.run import existing_store
 from tests.defs.exports import execute
 from tests.defs.servers import ROOT, wait_until
 from tests.export import ACCOUNTS, Export
@@ -33,7 +33,17 @@ def test_a_worker_killed_in_mid_sweep_leaves_the_lake_as_it_was_and_the_next_run
         configured.aws.put(scope, image_builder("new"))
     configured.aws.fail(scopes[0], Fault("slow", delay_s=120))
     configured.aws.reset_calls()
-    command = [sys.executable, "-m", "dagster", "job", "execute", "-m", "pipelines.definitions", "-j", "snapshot"]
+    command = [
+        sys.executable,
+        "-m",
+        "dagster",
+        "job",
+        "execute",
+        "-m",
+        "appstream_export.definitions",
+        "-j",
+        "snapshot",
+    ]
     with (home / "killed.log").open("wb") as log:
         worker = subprocess.Popen(
             command, cwd=ROOT, env=os.environ | {"DAGSTER_HOME": str(home)}, stdout=log, stderr=log

@@ -13,8 +13,8 @@ import dagster as dg
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from pipelines.emulator import Emulator
-from pipelines.emulator.items import image_builder
+from appstream_export.emulator import Emulator
+from appstream_export.emulator.items import image_builder
 from tests import browser
 from tests.browser import Watched, watched
 from tests.defs.exports import as_toml, execute

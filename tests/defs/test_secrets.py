@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipelines.emulator import Emulator
+from appstream_export.emulator import Emulator
 from tests.defs.exports import execute
 from tests.run.test_secrets import OWN, canaries_in, faulty, given_by_sts, keys
 
@@ -13,7 +13,7 @@ __all__ = ["keys"]
 HOOK = "https://hooks.example.com/canary-of-the-webhook"
 LOUD = """
 telemetry: {enabled: false}
-python_logs: {python_log_level: DEBUG, managed_python_loggers: [root, botocore, urllib3, pipelines]}
+python_logs: {python_log_level: DEBUG, managed_python_loggers: [root, botocore, urllib3, appstream_export]}
 """
 
 

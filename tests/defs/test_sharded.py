@@ -12,19 +12,19 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipelines.defs.sharded import executor
-from pipelines.emulator import Fault
-from pipelines.errors import BadSettings
-from pipelines.lake import garbage
-from pipelines.run.warehouse import opened
-from pipelines.settings import DagsterSettings, Settings
+from appstream_export.defs.sharded import executor
+from appstream_export.emulator import Fault
+from appstream_export.errors import BadSettings
+from appstream_export.lake import garbage
+from appstream_export.run.warehouse import opened
+from appstream_export.settings import DagsterSettings, Settings
 from tests.defs.exports import as_toml, checks, materialized
 from tests.defs.jobs import rebuilt, sharded_job, snapshot_job
 from tests.defs.servers import ROOT, children, wait_until
 from tests.export import ACCOUNTS, Export
 from tests.factories import image_builder
 
-WORKER = "pipelines.run.worker"
+WORKER = "appstream_export.run.worker"
 DISTRIBUTED = next(
     need.partition(";")[0] for need in requires("appstream-export") or [] if need.startswith("distributed")
 )
@@ -150,7 +150,7 @@ def command(by: str, more: Sequence[str] = ()) -> list[str]:
         "job",
         "execute",
         "-m",
-        "pipelines.definitions",
+        "appstream_export.definitions",
         "-j",
         "snapshot_sharded",
         *more,

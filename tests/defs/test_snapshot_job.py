@@ -8,12 +8,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipelines.contracts import load_all
-from pipelines.contracts.contract import all_tables
-from pipelines.definitions import defs
-from pipelines.defs import specs
-from pipelines.defs.assets import intent
-from pipelines.settings import Settings
+from appstream_export.contracts import load_all
+from appstream_export.contracts.contract import all_tables
+from appstream_export.definitions import defs
+from appstream_export.defs import specs
+from appstream_export.defs.assets import intent
+from appstream_export.settings import Settings
 from tests.defs.exports import checks, execute, materialized
 from tests.defs.jobs import rebuilt, retried_job
 from tests.export import ACCOUNTS, Export
@@ -169,7 +169,17 @@ def test_a_run_that_commits_nothing_fails_with_one_line(configured: Export, inst
 @pytest.mark.slow
 def test_the_headless_command_works_with_the_configuration_named_in_the_environment(configured: Export) -> None:
     configured.aws.put(SICK, image_builder("a"))
-    command = [sys.executable, "-m", "dagster", "job", "execute", "-m", "pipelines.definitions", "-j", "snapshot"]
+    command = [
+        sys.executable,
+        "-m",
+        "dagster",
+        "job",
+        "execute",
+        "-m",
+        "appstream_export.definitions",
+        "-j",
+        "snapshot",
+    ]
     home = configured.folder / "home"
     home.mkdir()
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")

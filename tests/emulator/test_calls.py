@@ -10,9 +10,9 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from pipelines.emulator import Emulator, hooks, image_builder
-from pipelines.errors import SetupError
-from pipelines.scope import Scope
+from appstream_export.emulator import Emulator, hooks, image_builder
+from appstream_export.errors import SetupError
+from appstream_export.scope import Scope
 from tests.emulator.wire import ONE, OTHER, TARGET, UNKNOWN, client, post
 
 NAMES = [f"b{n:03d}" for n in range(120)]
@@ -293,7 +293,9 @@ def test_nothing_is_printed(aws: Emulator, capfd: pytest.CaptureFixture[str]) ->
 
 
 def test_moto_still_has_the_hooks_that_the_plug_in_hangs_on() -> None:
-    assert hooks.moved_hooks() == [], "moto moved these: adapt pipelines/emulator/hooks.py, or pin an older moto"
+    assert hooks.moved_hooks() == [], (
+        "moto moved these: adapt pipelines/appstream_export/emulator/hooks.py, or pin an older moto"
+    )
 
 
 def test_a_moto_without_a_hook_is_named_at_start(monkeypatch: pytest.MonkeyPatch) -> None:

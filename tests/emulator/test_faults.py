@@ -15,10 +15,10 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
-from pipelines.emulator import FAULTS, Emulator, Fault
-from pipelines.emulator.faults import ITEM_FAULTS, REFUSALS, WIRE_FAULTS, YEAR_10000
-from pipelines.errors import SetupError
-from pipelines.scope import Scope
+from appstream_export.emulator import FAULTS, Emulator, Fault
+from appstream_export.emulator.faults import ITEM_FAULTS, REFUSALS, WIRE_FAULTS, YEAR_10000
+from appstream_export.errors import SetupError
+from appstream_export.scope import Scope
 from tests.emulator.wire import ONE, OTHER, client, post
 
 ITEMS: list[dict[str, Any]] = [

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.contracts import load_all
-from pipelines.extract import extract, listed, scopes
-from pipelines.scope import Ask, Outcome, Page, Task
-from pipelines.settings import Settings, from_mapping
+from appstream_export.contracts import load_all
+from appstream_export.extract import extract, listed, scopes
+from appstream_export.scope import Ask, Outcome, Page, Task
+from appstream_export.settings import Settings, from_mapping
 
 A, B = "111122223333", "444455556666"
 EU, US = "eu-west-1", "us-east-1"

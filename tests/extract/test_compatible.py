@@ -10,11 +10,11 @@ import botocore.session
 import pytest
 from botocore.client import BaseClient
 
-from pipelines.emulator import Emulator, image_builder
-from pipelines.extract import schedule
-from pipelines.extract.compatible import CompatibleClients
-from pipelines.extract.listing import as_json
-from pipelines.settings import Settings
+from appstream_export.emulator import Emulator, image_builder
+from appstream_export.extract import schedule
+from appstream_export.extract.compatible import CompatibleClients
+from appstream_export.extract.listing import as_json
+from appstream_export.settings import Settings
 from tests.extract.asking import EU, US, A, Asking, B
 from tests.extract.test_emulated import STATUSES
 from tests.extract.wire import Reply, Seen, Wire, page, refusal
@@ -88,7 +88,7 @@ def test_values_of_the_parser_become_jsons_own() -> None:
 def test_nothing_undocumented_is_needed(wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if botocore fired no event that we register for, and spoke another protocol than ours."""
     monkeypatch.setattr(botocore.session.Session, "register", lambda *_, **__: None)
-    monkeypatch.setattr("pipelines.extract.listing.PROTOCOL", "carrier-pigeon")
+    monkeypatch.setattr("appstream_export.extract.listing.PROTOCOL", "carrier-pigeon")
     asking.ids, asking.regions = [A, B], [EU, US]
     wire.script(SCOPE, page("a", token="1"), page("b"))
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.emulator import FAULTS, Emulator, Fault, image_builder
+from appstream_export.emulator import FAULTS, Emulator, Fault, image_builder
 from tests.extract.asking import EU, US, A, Asking, B
 
 STATUSES = {

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from pipelines.contracts import load_all, permissions
-from pipelines.emulator import Emulator
-from pipelines.errors import BadSettings, Interrupted, NothingSeen, SetupError
-from pipelines.extract import Known, Plan, hub, organization, plan
-from pipelines.settings import from_mapping
+from appstream_export.contracts import load_all, permissions
+from appstream_export.emulator import Emulator
+from appstream_export.errors import BadSettings, Interrupted, NothingSeen, SetupError
+from appstream_export.extract import Known, Plan, hub, organization, plan
+from appstream_export.settings import from_mapping
 from tests.extract.wire import Reply, Seen, Wire, json_reply, refusal
 
 HUB, PROD, DEV, LAB = "123456789012", "111122223333", "444455556666", "004455667788"

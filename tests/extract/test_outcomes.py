@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from pipelines.extract import prove_closed
-from pipelines.scope import Outcome, Scope, Status, Task
+from appstream_export.extract import prove_closed
+from appstream_export.scope import Outcome, Scope, Status, Task
 from tests.extract.asking import EU, US, A, B
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

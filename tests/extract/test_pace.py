@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from pipelines.extract import pace
-from pipelines.extract.pace import Pace
-from pipelines.scope import Outcome
+from appstream_export.extract import pace
+from appstream_export.extract.pace import Pace
+from appstream_export.scope import Outcome
 from tests.extract.asking import Answer, Asking
 from tests.extract.wire import Wire
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.extract import pages
+from appstream_export.extract import pages
 from tests.extract.asking import EU, A, Asking
 from tests.extract.wire import Reply, Seen, Wire, json_reply, page, refusal
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from pipelines import starter
-from pipelines.contracts import load_all, permissions
-from pipelines.errors import BadSettings
-from pipelines.extract import guard, hub
-from pipelines.extract.listing import Listing
-from pipelines.settings import Settings, from_mapping
+from appstream_export import starter
+from appstream_export.contracts import load_all, permissions
+from appstream_export.errors import BadSettings
+from appstream_export.extract import guard, hub
+from appstream_export.extract.listing import Listing
+from appstream_export.settings import Settings, from_mapping
 from tests.extract.asking import A, Asking
 from tests.extract.wire import Wire
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipelines.errors import BadSettings
-from pipelines.extract import Account, expand, offered, scopes
-from pipelines.settings import Settings
+from appstream_export.errors import BadSettings
+from appstream_export.extract import Account, expand, offered, scopes
+from appstream_export.settings import Settings
 
 OFFERED = ["eu-central-1", "eu-west-1", "us-east-1", "us-west-2"]
 

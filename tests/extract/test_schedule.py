@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from pipelines.errors import SetupError
-from pipelines.extract import Account, pages, prove_closed, schedule
-from pipelines.scope import Outcome, Task
-from pipelines.settings import Secret, Settings
+from appstream_export.errors import SetupError
+from appstream_export.extract import Account, pages, prove_closed, schedule
+from appstream_export.scope import Outcome, Task
+from appstream_export.settings import Secret, Settings
 from tests.extract.asking import EU, US, A, Answer, Asking, B
 from tests.extract.wire import Reply, Seen, Wire, page, refusal
 
@@ -226,7 +226,7 @@ def test_a_bug_of_ours_is_its_scopes_error_alone(
             raise RuntimeError("it broke")
 
     monkeypatch.setattr(pages, "check_arns", stumble)
-    caplog.set_level("DEBUG", "pipelines.extract")
+    caplog.set_level("DEBUG", "appstream_export.extract")
     asking.ids = [A, B]
     wire.script(f"{B}/{EU}", page("b"))
 

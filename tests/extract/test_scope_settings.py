@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.errors import BadSettings
-from pipelines.extract import plan
-from pipelines.settings import Settings, from_mapping, load
+from appstream_export.errors import BadSettings
+from appstream_export.extract import plan
+from appstream_export.settings import Settings, from_mapping, load
 
 A, B = "111122223333", "444455556666"
 FILE = Path("/somewhere/appstream-export.toml")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import SetupError
-from pipelines.extract import sessions
+from appstream_export.errors import SetupError
+from appstream_export.extract import sessions
 from tests.extract.asking import EU, US, A, Answer, Asking, B
 from tests.extract.wire import Reply, Seen, Wire, page, refusal, sts_refusal
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from appstream_export.contracts import Column, load_all, sqlfiles
+from appstream_export.contracts.sqlfiles import SqlFile
+from appstream_export.errors import BadContract
+from appstream_export.feeds import publish
+from appstream_export.feeds.definitions import check_columns, check_feed, definitions
+from appstream_export.feeds.rendered import Feed
+from appstream_export.feeds.verify import verify
 from benchmarks.proofs import connect
-from pipelines.contracts import Column, load_all, sqlfiles
-from pipelines.contracts.sqlfiles import SqlFile
-from pipelines.errors import BadContract
-from pipelines.feeds import publish
-from pipelines.feeds.definitions import check_columns, check_feed, definitions
-from pipelines.feeds.rendered import Feed
-from pipelines.feeds.verify import verify
 from tests.contracts.contract_files import loaded
 from tests.lake.lakes import A, Lake, ok
 

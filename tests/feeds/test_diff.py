@@ -7,13 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pipelines.contracts import Column, load_all
-from pipelines.contracts.loader import load
-from pipelines.errors import SetupError
-from pipelines.feeds import publish
-from pipelines.feeds.diff import diff, differences
-from pipelines.feeds.rendered import Feed
-from pipelines.settings import FeedsSettings
+from appstream_export.contracts import Column, load_all
+from appstream_export.contracts.loader import load
+from appstream_export.errors import SetupError
+from appstream_export.feeds import publish
+from appstream_export.feeds.diff import diff, differences
+from appstream_export.feeds.rendered import Feed
+from appstream_export.settings import FeedsSettings
 from tests.lake.lakes import A, Lake, builder, ok
 
 COLUMNS = (

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from pipelines.feeds.report import publish, render
-from pipelines.lake.catalog import query
-from pipelines.lake.layout import REPORT
-from pipelines.lake.seal import is_sealed
-from pipelines.lake.verify import verify
-from pipelines.settings import Settings
+from appstream_export.feeds.report import publish, render
+from appstream_export.lake.catalog import query
+from appstream_export.lake.layout import REPORT
+from appstream_export.lake.seal import is_sealed
+from appstream_export.lake.verify import verify
+from appstream_export.settings import Settings
 from tests.browser import Watched, watched
 from tests.lake.lakes import A, B, C, Lake, at, builder, failed, ok
 

@@ -11,11 +11,11 @@ import duckdb
 import pytest
 import yaml
 
-from pipelines.contracts import load_all
-from pipelines.errors import BadContract
-from pipelines.feeds import publish
-from pipelines.feeds.definitions import definitions
-from pipelines.feeds.superset import bundle
+from appstream_export.contracts import load_all
+from appstream_export.errors import BadContract
+from appstream_export.feeds import publish
+from appstream_export.feeds.definitions import definitions
+from appstream_export.feeds.superset import bundle
 from tests.lake.lakes import A, B, Lake, builder, failed, ok
 
 PLACE = "/data/feeds/v1/bi.duckdb"

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import SetupError, StorageFailed
-from pipelines.feeds import publish
-from pipelines.feeds.verify import verify
-from pipelines.lake.seal import seal
-from pipelines.settings import FeedsSettings
+from appstream_export.errors import SetupError, StorageFailed
+from appstream_export.feeds import publish
+from appstream_export.feeds.verify import verify
+from appstream_export.lake.seal import seal
+from appstream_export.settings import FeedsSettings
 from tests.lake.lakes import A, Lake, builder, ok
 
 

@@ -12,9 +12,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import boto3
 
-from pipelines.emulator import Emulator
-from pipelines.lake.store import Store, open_store
-from pipelines.settings import S3Settings
+from appstream_export.emulator import Emulator
+from appstream_export.lake.store import Store, open_store
+from appstream_export.settings import S3Settings
 
 NAME = "lake"
 KEYS = {"aws_access_key_id": "AKIATEST", "aws_secret_access_key": "secret", "region_name": "us-east-1"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.emulator import Emulator
+from appstream_export.emulator import Emulator
 from tests.lake.buckets import Bucket, Wire
 from tests.lake.lakes import Lake
 

@@ -10,16 +10,16 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from pipelines.contracts import Contract, arrow, load_all, operational_tables
-from pipelines.contracts.contract import all_tables
-from pipelines.lake import layout
-from pipelines.lake.catalog import connect, publish, query
-from pipelines.lake.commit import RunFacts, commit
-from pipelines.lake.draft import Draft
-from pipelines.lake.manifest import Manifest, head
-from pipelines.lake.store import open_store
-from pipelines.scope import Outcome, Scope, Status, Task
-from pipelines.settings import S3Settings
+from appstream_export.contracts import Contract, arrow, load_all, operational_tables
+from appstream_export.contracts.contract import all_tables
+from appstream_export.lake import layout
+from appstream_export.lake.catalog import connect, publish, query
+from appstream_export.lake.commit import RunFacts, commit
+from appstream_export.lake.draft import Draft
+from appstream_export.lake.manifest import Manifest, head
+from appstream_export.lake.store import open_store
+from appstream_export.scope import Outcome, Scope, Status, Task
+from appstream_export.settings import S3Settings
 
 EVERYWHERE = pytest.mark.parametrize("lake", ["folder", pytest.param("bucket", marks=pytest.mark.slow)], indirect=True)
 """Such a test's lake lies in a folder, and, among the slow tests, in a bucket."""

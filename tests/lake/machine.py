@@ -14,9 +14,9 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from pipelines.lake.manifest import find_attempt
-from pipelines.lake.store import Stored
-from pipelines.scope import Status
+from appstream_export.lake.manifest import find_attempt
+from appstream_export.lake.store import Stored
+from appstream_export.scope import Status
 from tests.lake.lakes import Answer, Lake
 from tests.lake.model import Item, answer
 from tests.lake.stores import Faulty, Mode, Raced

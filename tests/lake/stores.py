@@ -10,8 +10,8 @@ from typing import Any
 
 from ulid import ULID
 
-from pipelines.lake import layout
-from pipelines.lake.store import Sink
+from appstream_export.lake import layout
+from appstream_export.lake.store import Sink
 
 OPERATIONS = (
     "read_bytes", "read_all", "writing", "create", "list", "latest", "files", "replace", "remove", "exists", "point",

@@ -16,14 +16,14 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.contracts.contract import all_tables
-from pipelines.errors import BadQuery, SetupError
-from pipelines.lake.catalog import connect, publish, query, reading, save_as
-from pipelines.lake.erase import erase
-from pipelines.lake.manifest import history
-from pipelines.lake.retention import thin
-from pipelines.lake.verify import verify
-from pipelines.settings import RetentionSettings
+from appstream_export.contracts.contract import all_tables
+from appstream_export.errors import BadQuery, SetupError
+from appstream_export.lake.catalog import connect, publish, query, reading, save_as
+from appstream_export.lake.erase import erase
+from appstream_export.lake.manifest import history
+from appstream_export.lake.retention import thin
+from appstream_export.lake.verify import verify
+from appstream_export.settings import RetentionSettings
 from tests.lake.lakes import EVERYWHERE, A, B, C, Lake, bare, builder, failed, ok
 from tests.lake.stores import Around
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipelines.contracts.contract import all_tables
-from pipelines.errors import CommitError, Conflict, StorageFailed
-from pipelines.lake import decisions
-from pipelines.lake.draft import Draft
-from pipelines.lake.manifest import Manifest, find_attempt, head, history
-from pipelines.lake.staging import MEMORY, Staging
-from pipelines.scope import Outcome, Status
+from appstream_export.contracts.contract import all_tables
+from appstream_export.errors import CommitError, Conflict, StorageFailed
+from appstream_export.lake import decisions
+from appstream_export.lake.draft import Draft
+from appstream_export.lake.manifest import Manifest, find_attempt, head, history
+from appstream_export.lake.staging import MEMORY, Staging
+from appstream_export.scope import Outcome, Status
 from tests.lake.lakes import EVERYWHERE, A, Answer, B, C, Lake, at, builder, failed, filtered, ok, task
 from tests.lake.stores import Around, Deaf, Faulty, Mode, Raced
 
@@ -249,8 +249,8 @@ def test_a_draft_that_cannot_be_removed_does_not_hide_why_it_has_to_go(lake: Lak
 def test_a_commit_that_lacks_memory_is_made_with_more(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("pipelines.lake.commit.MEMORY", "1MiB")
-    with caplog.at_level("INFO", "pipelines"):
+    monkeypatch.setattr("appstream_export.lake.commit.MEMORY", "1MiB")
+    with caplog.at_level("INFO", "appstream_export"):
         lake.commit(ok(A, *(builder(f"b{n}", subnets=["s"]) for n in range(50))), ok(B))
 
     assert "once more with 1GiB" in caplog.text
@@ -301,7 +301,7 @@ def test_a_child_without_its_item_stops_the_commit(lake: Lake) -> None:
 def test_files_of_many_rows_are_checked_part_by_part_and_no_row_escapes(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.lake.validation.AT_ONCE", 2)
+    monkeypatch.setattr("appstream_export.lake.validation.AT_ONCE", 2)
     many = [builder(f"b{n}", subnets=["s", "t"]) for n in range(9)]
     lake.commit(ok(A, *many))
 

@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from pipelines.contracts import Column, Contract, Table, load_all
-from pipelines.errors import SetupError
-from pipelines.lake.catalog import connect
-from pipelines.lake.garbage import gc
-from pipelines.lake.layout import manifest_path
-from pipelines.lake.manifest import FORMAT, history
-from pipelines.lake.retention import thin
-from pipelines.lake.verify import verify
-from pipelines.settings import RetentionSettings
+from appstream_export.contracts import Column, Contract, Table, load_all
+from appstream_export.errors import SetupError
+from appstream_export.lake.catalog import connect
+from appstream_export.lake.garbage import gc
+from appstream_export.lake.layout import manifest_path
+from appstream_export.lake.manifest import FORMAT, history
+from appstream_export.lake.retention import thin
+from appstream_export.lake.verify import verify
+from appstream_export.settings import RetentionSettings
 from tests.lake.lakes import A, B, C, Lake, at, bad, builder, failed, ok
 
 GOLDENS = Path(__file__).parent / "goldens"

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from pipelines.errors import ExportError, SetupError, StorageFailed
-from pipelines.lake.manifest import head
-from pipelines.lake.verify import verify
+from appstream_export.errors import ExportError, SetupError, StorageFailed
+from appstream_export.lake.manifest import head
+from appstream_export.lake.verify import verify
 from tests.lake.lakes import A, Lake, builder, ok
 
 

@@ -14,7 +14,7 @@ WATCHED = """
 import json, os, sys, traceback
 from pathlib import Path
 
-from pipelines.contracts import load_all
+from appstream_export.contracts import load_all
 from tests.lake.lakes import Lake
 from tests.lake.told import Told
 from tests.lake.trials import ACTS
@@ -35,7 +35,7 @@ def hook(event, args):
     if not places or is_being_built(places):
         return
     frames = [f.filename for f in traceback.extract_stack()]
-    ours = [name.partition("/pipelines/")[2] for name in frames if "/pipelines/" in name]
+    ours = [name.partition("/appstream_export/")[2] for name in frames if "/appstream_export/" in name]
     seen.append((event, ours[-1] if ours else ""))
 
 sys.addaudithook(hook)

@@ -12,15 +12,15 @@ import pyarrow as pa
 import pytest
 from ulid import ULID
 
-from pipelines.errors import SetupError, StorageFailed, Unheard
-from pipelines.lake.catalog import connect
-from pipelines.lake.erase import Erased, erase
-from pipelines.lake.garbage import Collected, gc
-from pipelines.lake.manifest import Manifest, find_attempt, head, history
-from pipelines.lake.query import query
-from pipelines.lake.retention import KEPT_FILES, Thinned, thin
-from pipelines.lake.verify import verify
-from pipelines.settings import RetentionSettings
+from appstream_export.errors import SetupError, StorageFailed, Unheard
+from appstream_export.lake.catalog import connect
+from appstream_export.lake.erase import Erased, erase
+from appstream_export.lake.garbage import Collected, gc
+from appstream_export.lake.manifest import Manifest, find_attempt, head, history
+from appstream_export.lake.query import query
+from appstream_export.lake.retention import KEPT_FILES, Thinned, thin
+from appstream_export.lake.verify import verify
+from appstream_export.settings import RetentionSettings
 from tests.lake.buckets import Bucket
 from tests.lake.lakes import EVERYWHERE, A, B, C, Lake, bare, builder, failed, ok
 from tests.lake.stores import Around, Raced
@@ -508,8 +508,8 @@ def test_what_other_accounts_say_of_an_erased_one_is_told(lake: Lake) -> None:
 def test_examples_of_unknown_fields_lose_what_they_said_of_an_erased_account(lake: Lake) -> None:
     import pyarrow as pa
 
-    from pipelines.contracts import arrow
-    from pipelines.contracts.contract import operational_table
+    from appstream_export.contracts import arrow
+    from appstream_export.contracts.contract import operational_table
 
     lake.commit(ok(A), ok(C, builder("c")))
     draft = lake.draft(ok(A), ok(C, builder("c")))

@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.errors import SetupError, StorageFailed
-from pipelines.lake.store import Store, open_store, storage_errors
+from appstream_export.errors import SetupError, StorageFailed
+from appstream_export.lake.store import Store, open_store, storage_errors
 from tests.lake.lakes import EVERYWHERE, A, Lake, builder, ok
 
 

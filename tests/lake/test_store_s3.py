@@ -15,15 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import pipelines
-from pipelines.errors import BadQuery, ExportError, SetupError, StorageFailed
-from pipelines.lake import layout, plain_duckdb
-from pipelines.lake.catalog import connect, publish, query
-from pipelines.lake.manifest import head, history
-from pipelines.lake.remote_files import BLOCK_BYTES
-from pipelines.lake.store import open_store
-from pipelines.lake.store_s3 import HINT, PART_BYTES, S3Store
-from pipelines.settings import S3Settings
+import appstream_export
+from appstream_export.errors import BadQuery, ExportError, SetupError, StorageFailed
+from appstream_export.lake import layout, plain_duckdb
+from appstream_export.lake.catalog import connect, publish, query
+from appstream_export.lake.manifest import head, history
+from appstream_export.lake.remote_files import BLOCK_BYTES
+from appstream_export.lake.store import open_store
+from appstream_export.lake.store_s3 import HINT, PART_BYTES, S3Store
+from appstream_export.settings import S3Settings
 from tests.lake.buckets import NAME, Bucket, Cut, Fault, Halve, Lose, Plan, Refuse, Seen, first
 from tests.lake.lakes import A, B, Lake, builder, failed, ok
 from tests.lake.test_query import HOSTILE, OUTSIDE
@@ -224,7 +224,8 @@ def test_a_file_that_is_gone_is_told_in_one_line(lake: Lake) -> None:
 def test_an_upload_that_is_killed_is_out_of_sight_and_is_collected(lake: Lake, bucket: Bucket) -> None:
     old = lake.commit(ok(A, builder("a")))
     script = (
-        "import sys, time; from pipelines.settings import S3Settings; from pipelines.lake.store import open_store\n"
+        "import sys, time; from appstream_export.settings import S3Settings\n"
+        "from appstream_export.lake.store import open_store\n"
         "store = open_store(sys.argv[1], create=True, s3=S3Settings(endpoint_url=sys.argv[2]))\n"
         f"with store.writing('tables/t/killed.parquet') as sink:\n"
         f"    sink.write(bytes({PART_BYTES + 1})); print('sent', flush=True); time.sleep(60)\n"
@@ -364,7 +365,7 @@ def test_a_notebook_needs_only_the_environment(lake: Lake, bucket: Bucket, monke
     lake.commit(ok(A, builder("a", state="RUNNING")))
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", bucket.wire.url)
 
-    with pipelines.connect(f"{lake.store.root}/") as con:
+    with appstream_export.connect(f"{lake.store.root}/") as con:
         assert con.sql("select name, state from image_builders").fetchall() == [("a", "RUNNING")]
         assert con.sql("select state from image_builders_history order by snapshot_at").fetchall() == [
             ("STOPPED",),

@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from pipelines.lake import layout
-from pipelines.lake.garbage import gc
-from pipelines.lake.manifest import Manifest, head, read
-from pipelines.lake.retention import thin
-from pipelines.lake.seal import COMMENT, sealed
-from pipelines.lake.verify import Problem, look_through, verify
-from pipelines.settings import RetentionSettings
+from appstream_export.lake import layout
+from appstream_export.lake.garbage import gc
+from appstream_export.lake.manifest import Manifest, head, read
+from appstream_export.lake.retention import thin
+from appstream_export.lake.seal import COMMENT, sealed
+from appstream_export.lake.verify import Problem, look_through, verify
+from appstream_export.settings import RetentionSettings
 from tests.lake.buckets import Bucket
 from tests.lake.lakes import EVERYWHERE, A, B, C, Lake, builder, failed, ok
 from tests.lake.stores import Around

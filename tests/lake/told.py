@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipelines.errors import CommitError, SetupError
-from pipelines.lake.erase import erase
-from pipelines.lake.garbage import Collected, gc
-from pipelines.lake.manifest import ERASE, SWEEP, Manifest, history
-from pipelines.lake.retention import thin
-from pipelines.lake.verify import verify
-from pipelines.settings import RetentionSettings
+from appstream_export.errors import CommitError, SetupError
+from appstream_export.lake.erase import erase
+from appstream_export.lake.garbage import Collected, gc
+from appstream_export.lake.manifest import ERASE, SWEEP, Manifest, history
+from appstream_export.lake.retention import thin
+from appstream_export.lake.verify import verify
+from appstream_export.settings import RetentionSettings
 from tests.lake.kept import keep
 from tests.lake.lakes import Answer, Lake, at
 from tests.lake.model import Model, changes_of_all, shown, unlike

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.lake.manifest import find_attempt, head
-from pipelines.scope import Status
+from appstream_export.lake.manifest import find_attempt, head
+from appstream_export.scope import Status
 from tests.lake.lakes import A, B, C, Lake, at
 from tests.lake.model import Item, answer
 from tests.lake.stores import Faulty, Mode, Raced

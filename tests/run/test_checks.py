@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import BadSettings
-from pipelines.lake.checks import CheckResult
-from pipelines.run import RunResult
+from appstream_export.errors import BadSettings
+from appstream_export.lake.checks import CheckResult
+from appstream_export.run import RunResult
 from tests.export import Export
 from tests.factories import image_builder
 

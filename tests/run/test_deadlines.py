@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from pipelines.emulator import Fault
-from pipelines.errors import Interrupted
-from pipelines.run import run
+from appstream_export.emulator import Fault
+from appstream_export.errors import Interrupted
+from appstream_export.run import run
 from tests.export import ACCOUNTS, Export
 from tests.factories import image_builder
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.emulator import Emulator, Fault
-from pipelines.errors import BadSettings, NothingSeen
+from appstream_export.emulator import Emulator, Fault
+from appstream_export.errors import BadSettings, NothingSeen
 from tests.export import Export
 from tests.factories import image_builder
 

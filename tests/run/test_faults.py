@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipelines.emulator import FAULTS
-from pipelines.errors import NothingSeen
+from appstream_export.emulator import FAULTS
+from appstream_export.errors import NothingSeen
 from tests.export import ACCOUNTS, Export
 from tests.extract.wire import Wire, page, refusal
 from tests.factories import image_builder

@@ -8,9 +8,9 @@ import boto3
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.feeds.verify import verify
-from pipelines.lake.store import open_store
-from pipelines.terminal import summary
+from appstream_export.feeds.verify import verify
+from appstream_export.lake.store import open_store
+from appstream_export.terminal import summary
 from tests.export import Export
 from tests.factories import image_builder
 

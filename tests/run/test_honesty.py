@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from pipelines.cli import main
-from pipelines.emulator import Emulator
+from appstream_export.cli import main
+from appstream_export.emulator import Emulator
 from tests.defs.jobs import rebuilt, snapshot_job
 from tests.export import Export
 from tests.factories import image_builder

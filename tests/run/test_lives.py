@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from pipelines.emulator import Emulator
+from appstream_export.emulator import Emulator
 from tests.export import ACCOUNTS, REGIONS, Export
 from tests.factories import image_builder
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.contracts import Contract
-from pipelines.contracts.loader import load
-from pipelines.emulator import Emulator
-from pipelines.emulator import image_builder as builder
+from appstream_export.contracts import Contract
+from appstream_export.contracts.loader import load
+from appstream_export.emulator import Emulator
+from appstream_export.emulator import image_builder as builder
 from tests.export import Export
 
 SCOPE = "111122223333/eu-west-1"

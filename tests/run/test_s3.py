@@ -6,7 +6,7 @@ import sys
 import boto3
 import pytest
 
-from pipelines.errors import BadSettings, SetupError
+from appstream_export.errors import BadSettings, SetupError
 from tests.export import Export
 from tests.factories import image_builder
 
@@ -102,8 +102,8 @@ def test_an_emulated_aws_holds_the_bucket_too_unless_the_settings_name_another_e
 def test_reading_a_folder_loads_no_boto3(export: Export) -> None:
     export.run()
     script = (
-        "import sys, pipelines\n"
-        "print(pipelines.connect(sys.argv[1]).sql('select count(*) from scope_runs').fetchall())\n"
+        "import sys, appstream_export\n"
+        "print(appstream_export.connect(sys.argv[1]).sql('select count(*) from scope_runs').fetchall())\n"
         "print(sorted({m.partition('.')[0] for m in sys.modules} & {'boto3', 'botocore', 'fsspec', 'dagster'}))\n"
     )
     command = [sys.executable, "-c", script, export.warehouse]

@@ -15,13 +15,13 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.contracts import load_all
-from pipelines.emulator import FAULTS, Emulator, Fault, image_builder
-from pipelines.emulator.faults import REFUSALS
-from pipelines.errors import ExportError
-from pipelines.extract import listed, plan
-from pipelines.run import RunResult, run
-from pipelines.settings import Settings, load
+from appstream_export.contracts import load_all
+from appstream_export.emulator import FAULTS, Emulator, Fault, image_builder
+from appstream_export.emulator.faults import REFUSALS
+from appstream_export.errors import ExportError
+from appstream_export.extract import listed, plan
+from appstream_export.run import RunResult, run
+from appstream_export.settings import Settings, load
 from tests.defs.jobs import rebuilt, snapshot_job
 from tests.export import Export
 
@@ -34,16 +34,16 @@ LOUD_SCRIPT = """
 import logging, sys
 logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
 from pathlib import Path
-from pipelines.contracts import load_all
-from pipelines.run import run
-from pipelines.settings import load
+from appstream_export.contracts import load_all
+from appstream_export.run import run
+from appstream_export.settings import load
 settings = load(Path(sys.argv[1]))
 print(settings)
 print(run(settings, load_all()))
 """
 COMMAND = """
 import sys
-from pipelines.cli import main
+from appstream_export.cli import main
 sys.exit(main(["--config", sys.argv[1], "--debug", "run"]))
 """
 

@@ -11,19 +11,19 @@ import boto3
 import msgspec
 import pytest
 
-from pipelines.emulator import Fault
-from pipelines.errors import SetupError
-from pipelines.extract import with_secrets
-from pipelines.lake import garbage, layout
-from pipelines.lake.erase import Erased, erase
-from pipelines.lake.verify import verify
-from pipelines.run import Request, RunResult
-from pipelines.run.shards import Shard, Swept, decoded, divide, encoded, finish_shards, plan_shards, sweep_shard
-from pipelines.run.steps import Prepared
-from pipelines.run.supervision import supervised
-from pipelines.run.warehouse import opened
-from pipelines.scope import Status, Watch
-from pipelines.settings import Secret
+from appstream_export.emulator import Fault
+from appstream_export.errors import SetupError
+from appstream_export.extract import with_secrets
+from appstream_export.lake import garbage, layout
+from appstream_export.lake.erase import Erased, erase
+from appstream_export.lake.verify import verify
+from appstream_export.run import Request, RunResult
+from appstream_export.run.shards import Shard, Swept, decoded, divide, encoded, finish_shards, plan_shards, sweep_shard
+from appstream_export.run.steps import Prepared
+from appstream_export.run.supervision import supervised
+from appstream_export.run.warehouse import opened
+from appstream_export.scope import Status, Watch
+from appstream_export.settings import Secret
 from tests.defs.exports import as_toml
 from tests.defs.servers import children, wait_until
 from tests.export import Export
@@ -32,7 +32,7 @@ from tests.factories import image_builder, task
 ACCOUNTS = ("111122223333", "444455556666", "777788889999")
 SICK, ODD = f"{ACCOUNTS[0]}/eu-west-1", f"{ACCOUNTS[1]}/us-east-1"
 HOUR = timedelta(hours=1)
-WORKER = "pipelines.run.worker"
+WORKER = "appstream_export.run.worker"
 OF_THE_RUN = {"snapshot_id", "run_id", "attempt_id", "request_id", "duration_ms", "digest"}
 
 

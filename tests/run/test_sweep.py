@@ -6,9 +6,9 @@ from collections.abc import Generator, Iterator, Mapping
 import pyarrow as pa
 import pytest
 
-from pipelines.contracts import load_all
-from pipelines.scope import Outcome, Page, Watch
-from pipelines.sweep import GARBAGE_OBJECTS, SPILL_ITEMS, sweep
+from appstream_export.contracts import load_all
+from appstream_export.scope import Outcome, Page, Watch
+from appstream_export.sweep import GARBAGE_OBJECTS, SPILL_ITEMS, sweep
 from tests.factories import image_builder, outcome, page, task
 
 

@@ -4,8 +4,8 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipelines.contracts.contract import Column
-from pipelines.emulator import Estate
+from appstream_export.contracts.contract import Column
+from appstream_export.emulator import Estate
 from tests.export import Export
 from tests.factories import image_builder
 
@@ -90,7 +90,7 @@ def test_hostile_names_and_texts_are_only_texts(export: Export) -> None:
 
 def test_a_new_contract_with_a_list_inside_a_list_needs_no_python(export: Export) -> None:
     """Any list operation that AWS answers in JSON can be a resource; the emulator answers this one with builders."""
-    from pipelines.contracts import load_all
+    from appstream_export.contracts import load_all
 
     file = export.folder / "schemas" / "things.toml"
     file.parent.mkdir()

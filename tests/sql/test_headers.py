@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.contracts import sqlfiles
-from pipelines.contracts.loader import TAKEN_TABLES
-from pipelines.contracts.sqlfiles import SqlFile
-from pipelines.errors import BadContract
+from appstream_export.contracts import sqlfiles
+from appstream_export.contracts.loader import TAKEN_TABLES
+from appstream_export.contracts.sqlfiles import SqlFile
+from appstream_export.errors import BadContract
 from tests.lake.lakes import A, Lake, builder, ok
 
 VIEWS = sqlfiles.views()

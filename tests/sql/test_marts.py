@@ -11,10 +11,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.lake.catalog import connect
-from pipelines.lake.retention import thin
-from pipelines.lake.views import MACROS
-from pipelines.settings import RetentionSettings
+from appstream_export.lake.catalog import connect
+from appstream_export.lake.retention import thin
+from appstream_export.lake.views import MACROS
+from appstream_export.settings import RetentionSettings
 from tests.lake.lakes import Answer, Lake, at, bad, bare, builder, failed, filtered, ok
 
 MIDNIGHT = 12  # hours after noon

@@ -13,14 +13,14 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from pipelines.contracts import sqlfiles
-from pipelines.contracts.sqlfiles import SqlFile
-from pipelines.demo import play
-from pipelines.errors import BadQuery
-from pipelines.lake import checks
-from pipelines.lake.catalog import connect
-from pipelines.lake.questions import ask, question, questions, values
-from pipelines.terminal import formats
+from appstream_export.contracts import sqlfiles
+from appstream_export.contracts.sqlfiles import SqlFile
+from appstream_export.demo import play
+from appstream_export.errors import BadQuery
+from appstream_export.lake import checks
+from appstream_export.lake.catalog import connect
+from appstream_export.lake.questions import ask, question, questions, values
+from appstream_export.terminal import formats
 from tests.lake.lakes import A, Lake, builder, ok
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -156,7 +156,7 @@ def test_checks_find_on_the_demo_what_its_story_put_there(demo: Path) -> None:
 
 
 def test_the_list_of_questions_is_complete_for_programs() -> None:
-    from pipelines.terminal.dictionary import asked_of
+    from appstream_export.terminal.dictionary import asked_of
 
     rows = formats.rows(asked_of(questions(), is_brief=False))
 

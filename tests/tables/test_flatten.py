@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.contracts import load, load_all
-from pipelines.contracts.contract import Contract
-from pipelines.tables import Gathered, Gatherer
+from appstream_export.contracts import load, load_all
+from appstream_export.contracts.contract import Contract
+from appstream_export.tables import Gathered, Gatherer
 from tests.factories import NOON, image_builder, page
 
 

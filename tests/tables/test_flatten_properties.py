@@ -6,10 +6,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.contracts import load_all
-from pipelines.tables import Gatherer
-from pipelines.tables.quarantine import clean
-from pipelines.tables.shape import shape_of
+from appstream_export.contracts import load_all
+from appstream_export.tables import Gatherer
+from appstream_export.tables.quarantine import clean
+from appstream_export.tables.shape import shape_of
 from tests.factories import page
 
 CONTRACT = next(c for c in load_all() if c.name == "image_builders")

@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.contracts import load_all
-from pipelines.tables import Gathered, Gatherer
-from pipelines.tables.raw import RawItems, RawReader
-from pipelines.tables.rawjson import read_odd_json
+from appstream_export.contracts import load_all
+from appstream_export.tables import Gathered, Gatherer
+from appstream_export.tables.raw import RawItems, RawReader
+from appstream_export.tables.rawjson import read_odd_json
 from tests.factories import image_builder, page
 from tests.tables.test_flatten_properties import odd, plain
 

@@ -1,0 +1,39 @@
+"""Contract tables as Arrow schemas: the types and column docs that Parquet files carry."""
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from appstream_export.contracts.contract import Column, Table
+
+ARROW_TYPES: Mapping[str, pa.DataType] = {
+    "string": pa.string(),
+    "integer": pa.int64(),
+    "boolean": pa.bool_(),
+    "timestamp": pa.timestamp("us", "UTC"),
+    "number": pa.float64(),
+    "json": pa.string(),
+}
+
+DUCKDB_TYPES: Mapping[str, str] = {
+    "string": "VARCHAR",
+    "integer": "BIGINT",
+    "boolean": "BOOLEAN",
+    "timestamp": "TIMESTAMPTZ",
+    "number": "DOUBLE",
+    "json": "VARCHAR",
+}
+
+
+def schema(table: Table) -> pa.Schema:
+    """The columns of a table's Parquet files, in order, with docs as field metadata `comment`.
+
+    `snapshot_id` is not among them: it is the name of the files' folder, as Hive partitions are. Only in a
+    cumulative table, whose rows are of several snapshots, it is a column of the file.
+    """
+    stored = table.columns if table.cumulative else table.columns[1:]
+    return pa.schema([_field(column) for column in stored], metadata={"comment": table.doc})
+
+
+def _field(column: Column) -> pa.Field:
+    return pa.field(column.name, ARROW_TYPES[column.type], metadata={"comment": column.doc})

@@ -1,0 +1,84 @@
+"""AWS's answer reduced to what contracts speak of: a tree of named and typed fields. Knows nothing of botocore."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from appstream_export.errors import did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One place in an item. `kind` is `structure`, `list`, or the contract type that fits; `aws_type` is AWS's word."""
+
+    name: str
+    kind: str
+    aws_type: str
+    doc: str = ""
+    values: tuple[str, ...] = ()
+    is_required: bool = False
+    is_sensitive: bool = False
+    fields: tuple["Field", ...] = ()
+    element: "Field | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a list operation gives: where its items lie, and what one item is. `model` names the model's version."""
+
+    service: str
+    service_title: str
+    operation: str
+    items: str
+    item: Field
+    model: str
+
+
+class NoSuchField(LookupError):
+    """A path leads nowhere; the text says at which step, and what to write instead."""
+
+
+def leaves(field: Field, path: str = "") -> Iterator[tuple[str, Field]]:
+    """Every value below a field with its path, such as `VpcConfig.SubnetIds[]`, in AWS's order."""
+    if field.kind == "structure":
+        for child in field.fields:
+            yield from leaves(child, f"{path}.{child.name}" if path else child.name)
+    elif field.element is not None:
+        yield from leaves(field.element, f"{path}[]")
+    else:
+        yield path, field
+
+
+def follow(field: Field, path: str) -> Field:
+    """The field at a path (`.` is the field itself, `[]` enters a list); raises NoSuchField."""
+    at, done = field, ""
+    for step in path.replace("[]", ".[]").split(".") if path != "." else ():
+        if step == "[]":
+            at = _enter(at, done)
+            done += "[]"
+        else:
+            at = _child(at, step, done)
+            done = f"{done}.{step}" if done else step
+    return at
+
+
+def rows_of(item: Field, each: str | None) -> Field:
+    """What one row of a table is read from: the item, or an element of the list `each`; raises NoSuchField."""
+    return item if each is None else follow(item, f"{each}[]")
+
+
+def _enter(field: Field, path: str) -> Field:
+    if field.element is None:
+        raise NoSuchField(f"{path} is no list but {field.aws_type}")
+    return field.element
+
+
+def _child(field: Field, step: str, path: str) -> Field:
+    if field.kind == "list":
+        raise NoSuchField(f'{path} is a list; its elements are rows of a table with each = "{path}"')
+    if field.kind != "structure":
+        raise NoSuchField(f'{path or "an element"} is {field.aws_type}, which has no field "{step}"')
+    names = [child.name for child in field.fields]
+    if step not in names:
+        where = f"{path} has" if path else "there is"
+        raise NoSuchField(f'{where} no field "{step}"{did_you_mean(step, names)}')
+    return field.fields[names.index(step)]

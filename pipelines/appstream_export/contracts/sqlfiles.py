@@ -1,0 +1,124 @@
+"""What the files of `sql/` say of themselves: the header of comments above the statement, and the statement.
+
+-- running_image_builders: One row per ...          the file's name and what its rows are
+--   a line that goes on is indented
+-- reads: image_builder_state_spans                 the tables and views that it reads
+-- region varchar: AWS region.                      a column, its DuckDB type and what it means (views and marts)
+-- key: image_builder_key                          feeds: the column that is unique and never null
+-- severity: warn                                   checks: what its rows are worth, error or warn
+-- question: Which builders run?                    questions: as a person would ask
+-- param hours: integer = 2 -- At least so many.    questions: what may be set, its type and default
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+from appstream_export import packaged
+from appstream_export.contracts.contract import Column
+from appstream_export.errors import BadContract
+
+VIEWS = ("views", "marts")
+"""Folders whose files become views of the catalog."""
+SEVERITIES = ("error", "warn")
+PARAM_TYPES = ("integer", "number", "text", "boolean", "date")
+_LINE = re.compile(r"-- (?P<name>\w+)(?: (?P<type>[a-z]+(?:\(\d+,\d+\))?))?: (?P<text>.+)")
+_PARAM = re.compile(r"-- param (?P<name>\w+): (?P<type>[a-z]+) = (?P<default>.*?) ?-- (?P<doc>.+)")
+_WORDS = ("reads", "key", "severity", "question")
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """What a question may be told. `type` is one of PARAM_TYPES, `default` as it would be typed."""
+
+    name: str
+    type: str
+    default: str
+    doc: str
+
+
+@dataclass(frozen=True, slots=True)
+class SqlFile:
+    """One file: `sql` is the statement with its header. `columns` have DuckDB's types; a question has none."""
+
+    name: str
+    doc: str
+    reads: tuple[str, ...]
+    sql: str
+    columns: tuple[Column, ...] = ()
+    params: tuple[Param, ...] = ()
+    severity: str | None = None
+    question: str | None = None
+    place: str = ""
+    """Where it lies, for people: `sql/marts/exposure.sql`."""
+    key: str | None = None
+
+
+def views() -> list[SqlFile]:
+    """The views over several tables and the marts, each after those that it reads."""
+    found = {file.name: file for folder in VIEWS for file in read(folder)}
+    try:
+        order = TopologicalSorter({n: [r for r in f.reads if r in found] for n, f in found.items()}).static_order()
+        return [found[name] for name in order]
+    except CycleError as error:
+        raise BadContract(f"sql/: {' reads '.join(error.args[1])}: views may not read each other in a circle") from None
+
+
+@cache
+def read(folder: str) -> tuple[SqlFile, ...]:
+    """The files of a folder below `sql/`, by name; none where there is no such folder. Raises BadContract."""
+    return tuple(parsed(file) for file in sorted((packaged.folder("sql") / folder).glob("*.sql")))
+
+
+def parsed(file: Path) -> SqlFile:
+    """One file; raises BadContract with its name and line."""
+    text = file.read_text("utf-8")
+    lines = list(_header(text))
+    if not lines or not lines[0][1].startswith(f"-- {file.stem}: "):
+        raise BadContract(f'{file.name}: the header must begin with "-- {file.stem}: one row per ..."')
+    words: dict[str, str] = {}
+    columns, params = list[Column](), list[Param]()
+    for number, line in lines:
+        param, plain = _PARAM.fullmatch(line), _LINE.fullmatch(line)
+        if param:
+            params.append(Param(**param.groupdict()))
+        elif plain and plain["type"]:
+            columns.append(Column(plain["name"], plain["type"], plain["text"]))
+        elif plain and plain["name"] in (file.stem, *_WORDS):
+            words[plain["name"]] = plain["text"]
+        else:
+            raise BadContract(f'{file.name} line {number}: "{line}" is not a line of a header')
+    return _checked(file, words, tuple(columns), tuple(params), text)
+
+
+def _checked(
+    file: Path, words: Mapping[str, str], columns: tuple[Column, ...], params: tuple[Param, ...], text: str
+) -> SqlFile:
+    severity = words.get("severity")
+    if severity not in (None, *SEVERITIES):
+        raise BadContract(f'{file.name}: severity "{severity}" is none of {", ".join(SEVERITIES)}')
+    if strange := next((p for p in params if p.type not in PARAM_TYPES), None):
+        raise BadContract(f'{file.name}: param {strange.name}: "{strange.type}" is none of {", ".join(PARAM_TYPES)}')
+    reads = tuple(name.strip() for name in words.get("reads", "").split(",") if name.strip())
+    place = f"sql/{file.parent.name}/{file.name}"
+    question, key = words.get("question"), words.get("key")
+    return SqlFile(file.stem, words[file.stem], reads, text, columns, params, severity, question, place, key)
+
+
+def _header(text: str) -> Iterator[tuple[int, str]]:
+    """The comment lines above the statement with their numbers; a line that is indented goes on with the one before."""
+    number, held = 0, ""
+    for place, line in enumerate(text.splitlines(), 1):
+        if not line.startswith("-- "):
+            break
+        if line.startswith("--   ") and held:
+            held += " " + line[3:].strip()
+            continue
+        if held:
+            yield number, held
+        number, held = place, line.rstrip()
+    if held:
+        yield number, held

@@ -1,0 +1,186 @@
+"""All that a run makes as one multi_asset whose step is `run()`: it lands together, as it is committed."""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from appstream_export.contracts import Contract, load_all, sqlfiles
+from appstream_export.defs.checks import NAMED_MAX, check_results, check_specs, why_red
+from appstream_export.defs.resources import loaded, plainly
+from appstream_export.defs.specs import EXPORT, FEEDS, MARTS, REPORT, TABLES, Shown, lineage, spec
+from appstream_export.defs.watch import LoggingWatch
+from appstream_export.errors import ExportError
+from appstream_export.lake import catalog
+from appstream_export.lake.layout import REPORT as PAGE
+from appstream_export.run import Request, RunResult, run
+from appstream_export.scope import Ask
+from appstream_export.settings import Settings
+
+POOL = "warehouse"
+"""Whoever commits holds it, so that snapshots never overlap."""
+ASSET = "snapshot_tables"
+
+
+class SnapshotConfig(dg.Config):
+    """What this run is asked beyond the settings. All of it may be left as it is."""
+
+    accounts: list[str] = Field(default=[], description="Only these accounts; the rows of the others stay.")
+    regions: list[str] = Field(default=[], description="Only these regions; the rows of the others stay.")
+    names: list[str] = Field(default=[], description="Only items of these names.")
+    retry_failed: bool = Field(default=False, description="Only the scopes that failed in the newest snapshot.")
+    force: bool = Field(default=False, description="Believe a large fall in items, and a list of accounts that shrank.")
+
+    @property
+    def request(self) -> Request:
+        """The same, as a run is asked."""
+        return Request(
+            accounts=tuple(self.accounts),
+            regions=tuple(self.regions),
+            ask=Ask(names=tuple(self.names)),
+            retry_failed=self.retry_failed,
+            force=self.force,
+        )
+
+
+def snapshot_asset(
+    contracts: Sequence[Contract], assets: Sequence[Shown], settings: Settings, freshness: dg.FreshnessPolicy | None
+) -> dg.AssetsDefinition:
+    """The assets of a run; one step, since a snapshot is committed whole or not at all."""
+    columns = lineage(assets)
+
+    @dg.multi_asset(
+        name=ASSET,
+        specs=[spec(asset, settings, freshness) for asset in assets],
+        check_specs=check_specs(assets),
+        can_subset=False,
+        pool=POOL,
+    )
+    def snapshot(
+        context: dg.AssetExecutionContext, config: SnapshotConfig
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        began = time.monotonic()
+        read, result = _run(context, config)
+        seconds = round(time.monotonic() - began, 3)
+        for key, told in materialized(result, assets, columns, contracts, read, seconds, context.log):
+            yield dg.MaterializeResult(asset_key=key, metadata=told)
+        yield from check_results(result, assets)
+        if result.exit_code:
+            context.log.error(why_red(result))
+
+    return snapshot
+
+
+def _run(context: dg.AssetExecutionContext, config: SnapshotConfig) -> tuple[Settings, RunResult]:
+    attempt = f"{context.run.run_id}.{context.retry_number}"
+    settings = loaded()
+    run_id = intent(context.run, context.instance)
+    watch = LoggingWatch(context.log)
+    with plainly():
+        return settings, run(settings, load_all(), config.request, run_id=run_id, attempt_id=attempt, watch=watch)
+
+
+def intent(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
+    """Id of the run that was asked first: a re-execution from failure goes on in it, one of all steps begins anew.
+
+    All steps is what a run that the webserver launches does if it names none.
+    """
+    while run.parent_run_id and run.step_keys_to_execute is not None:
+        parent = instance.get_run_by_id(run.parent_run_id)
+        if parent is None:
+            return run.parent_run_id
+        run = parent
+    return run.run_id
+
+
+def materialized(
+    result: RunResult,
+    assets: Sequence[Shown],
+    columns: Mapping[dg.AssetKey, dg.TableColumnLineage],
+    contracts: Sequence[Contract],
+    settings: Settings,
+    seconds: float,
+    log: logging.Logger,
+) -> Iterator[tuple[dg.AssetKey, dict[str, Any]]]:
+    """Each asset that the run made, and what is told of it."""
+    figures = _figures(result, contracts, settings, seconds, log)
+    for asset in _made(assets, result):
+        told = {"snapshot_id": result.manifest.snapshot_id, **figures.get(asset.key, {})}
+        if asset.key in columns:
+            told["dagster/column_lineage"] = columns[asset.key]
+        yield asset.key, told
+
+
+def _made(assets: Sequence[Shown], result: RunResult) -> Iterator[Shown]:
+    """What was committed, and of what is published what really was."""
+    is_made = {
+        TABLES: True,
+        EXPORT: True,
+        MARTS: result.catalog_problem is None,
+        FEEDS: result.published is not None and result.feeds_problem is None,
+        REPORT: result.is_reported,
+    }
+    return (asset for asset in assets if is_made[asset.group])
+
+
+def _figures(
+    result: RunResult, contracts: Sequence[Contract], settings: Settings, seconds: float, log: logging.Logger
+) -> dict[dg.AssetKey, dict[str, Any]]:
+    """Numbers worth a plot, by asset."""
+    found: dict[dg.AssetKey, dict[str, Any]] = {}
+    for name, table in result.manifest.tables.items():
+        uri = f"{settings.warehouse}/tables/{name}"
+        size = sum(file.bytes for file in table.files)
+        found[dg.AssetKey(name)] = {"dagster/row_count": table.rows, "dagster/uri": uri, "size_bytes": size}
+    if fed := result.published:
+        for name, rows in fed.rows.items():
+            uri = f"{fed.place}/{fed.current.feeds[name]}"
+            found[dg.AssetKey([FEEDS, name])] = {"dagster/row_count": rows, "dagster/uri": uri}
+    states, marts = _counted(result, contracts, settings, log)
+    for name, counts in states.items():
+        found[dg.AssetKey(name)] |= {"running": counts.get("RUNNING", 0), "states": counts}
+    for name, rows in marts.items():
+        found[dg.AssetKey(name)] = {"dagster/row_count": rows}
+    found[dg.AssetKey("scope_runs")] |= _costs(result, seconds)
+    page = f"{settings.warehouse}/{PAGE}"
+    found[dg.AssetKey("report")] = {"page": dg.MetadataValue.path(page), "dagster/uri": page}
+    return found
+
+
+def _counted(
+    result: RunResult, contracts: Sequence[Contract], settings: Settings, log: logging.Logger
+) -> tuple[Mapping[str, Mapping[str, int]], Mapping[str, int]]:
+    """How many items are in which state, by table, where items have one; and the rows of each mart."""
+    if result.catalog_problem or result.checks_problem:
+        return {}, {}
+    with_state = [c.item_table.name for c in contracts if "state" in {column.name for column in c.item_table.columns}]
+    marts = ", ".join(_ROWS.format(file.name) for file in sqlfiles.views())
+    try:
+        with catalog.connect(settings.warehouse, s3=settings.s3) as con:
+            states = {name: catalog.query(con, _COUNT.format(name)).to_pylist() for name in with_state}
+            rows = catalog.query(con, f"select {marts}").to_pylist()[0]
+    except (ExportError, OSError) as error:  # the snapshot stands, and its checks are still to be told
+        log.warning(f"rows and states could not be counted: {error}")
+        return {}, {}
+    return {name: {row["state"]: row["items"] for row in found} for name, found in states.items()}, rows
+
+
+_ROWS = "(select count(*) from {0}) as {0}"
+_COUNT = "select coalesce(state, 'unknown') as state, count(*) as items from {} group by all order by all"
+
+
+def _costs(result: RunResult, seconds: float) -> dict[str, Any]:
+    """What the run cost, and what it did not see; a list is cut, its count is not."""
+    outcomes = result.outcomes.values()
+    return {
+        "seconds": seconds,
+        "asked": len(result.outcomes),
+        "failed": len(result.failed),
+        "calls": sum(outcome.api_calls for outcome in outcomes),
+        "throttles": sum(outcome.throttles for outcome in outcomes),
+        "retries": sum(outcome.retries for outcome in outcomes),
+        "failed_scopes": [str(outcome.task.scope) for outcome in result.failed[:NAMED_MAX]],
+    }

@@ -1,0 +1,218 @@
+"""The same run over several processes or machines: one op plans, one per shard sweeps its part, one commits.
+
+Which executor runs them is configuration; the steps know nothing of it.
+"""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from threading import Event
+
+import dagster as dg
+from pydantic import Field
+
+from appstream_export.contracts import Contract, load_all
+from appstream_export.defs.assets import POOL, SnapshotConfig, intent, materialized
+from appstream_export.defs.automation import max_runtime
+from appstream_export.defs.checks import check_results, why_red
+from appstream_export.defs.resources import WORKERS, loaded, plainly
+from appstream_export.defs.specs import Shown, lineage
+from appstream_export.defs.watch import LoggingWatch
+from appstream_export.errors import BadSettings
+from appstream_export.lake import layout
+from appstream_export.lake.store import Store
+from appstream_export.run import RunResult
+from appstream_export.run.shards import Shard, Swept, decoded, encoded, finish_shards, plan_shards
+from appstream_export.run.steps import Prepared
+from appstream_export.run.supervision import BEYOND_S, supervised
+from appstream_export.run.warehouse import opened
+from appstream_export.settings import Settings
+
+JOB = "snapshot_sharded"
+EXECUTORS = {
+    "in_process": ("dagster", "in_process_executor", "dagster", "dagster"),
+    "multiprocess": ("dagster", "multiprocess_executor", "dagster", "dagster"),
+    "dask": ("appstream_export.defs.dask", "dask_executor", "distributed", "appstream-export[dask]"),
+    "celery": ("dagster_celery", "celery_executor", "dagster_celery", "dagster-celery"),
+    "kubernetes": ("dagster_k8s", "k8s_job_executor", "dagster_k8s", "dagster-k8s"),
+}
+"""By our name: its module, its name there, what that needs, and what to install for it."""
+_HANDED = "handed"
+_DEAD = dg.RetryPolicy(max_retries=1)
+"""For a step whose process dies; what the step itself raises is not asked again."""
+
+
+class ShardedConfig(SnapshotConfig):
+    """And by how many shards."""
+
+    shards: int | None = Field(
+        default=None, ge=1, le=16, description="At most so many, one per account at most; default: [dagster] shards."
+    )
+
+
+class Handed(dg.IOManager):
+    """Values between steps as JSON in the warehouse, which every machine of a run reaches anyway."""
+
+    def handle_output(self, context: dg.OutputContext, obj: Prepared | Shard | Swept) -> None:
+        """Under the run, the step and the output; a step that is done again replaces it."""
+        with plainly(), _store().writing(_place(context)) as file:
+            file.write(encoded(obj))
+
+    def load_input(self, context: dg.InputContext) -> Prepared | Shard | Swept:
+        """Raises Failure where the step behind it left nothing."""
+        behind = context.upstream_output
+        assert behind is not None  # noqa: S101  every input of ours comes from a step
+        try:
+            raw = _store().read_bytes(_place(behind))
+        except FileNotFoundError:
+            why = "see why it failed; or it is gone by gc or erase: re-execute all steps"
+            raise dg.Failure(f"{behind.step_key} left nothing: {why}", allow_retries=False) from None
+        return decoded(raw, behind.dagster_type.typing_type)
+
+
+def snapshot_sharded(contracts: Sequence[Contract], assets: Sequence[Shown], settings: Settings) -> dg.JobDefinition:
+    """The job; its executor and the number of its shards are the settings'."""
+    commit = _commit(contracts, assets)
+
+    @dg.job(
+        name=JOB,
+        description="The same as snapshot, swept by several processes or machines, committed once.",
+        tags=max_runtime(settings, turns(settings), BEYOND_S),
+        executor_def=executor(settings),
+        config=_execution(settings),
+        resource_defs={_HANDED: dg.IOManagerDefinition.hardcoded_io_manager(Handed())},
+    )
+    def job() -> None:
+        prepared, shards = plan()
+        commit(prepared, shards.map(sweep).collect())
+
+    return job
+
+
+def executor(settings: Settings) -> dg.ExecutorDefinition:
+    """The one that `[dagster] executor` names; raises BadSettings where it is not installed."""
+    named = settings.dagster.executor
+    module, name, needs, package = EXECUTORS[named]
+    if find_spec(needs) is None:
+        raise BadSettings(f'[dagster] executor = "{named}": {needs} is missing; install {package}')
+    return getattr(import_module(module), name)
+
+
+def turns(settings: Settings) -> int:
+    """How many shards may come one after the other; all of them where nobody says how many are swept at once."""
+    own, shards = settings.dagster.executor_config, settings.dagster.shards
+    at_once = {
+        "in_process": 1,
+        "multiprocess": own.get("max_concurrent") or os.cpu_count(),
+        "dask": None if own.get("address") else own.get("workers", WORKERS),
+    }.get(settings.dagster.executor, own.get("max_concurrent"))
+    return -(-shards // at_once) if isinstance(at_once, int) and at_once > 0 else shards
+
+
+def _execution(settings: Settings) -> dict[str, object]:
+    """What a run has as its `execution`, unless it says so itself."""
+    own = dict(settings.dagster.executor_config)
+    return {"execution": {"config": own}} if own else {}
+
+
+@dg.op(
+    pool=POOL,
+    out={
+        "prepared": dg.Out(Prepared, io_manager_key=_HANDED),
+        "shards": dg.DynamicOut(Shard, io_manager_key=_HANDED),
+    },
+    description="Who is asked, and by which shard.",
+)
+def plan(context: dg.OpExecutionContext, config: ShardedConfig) -> Iterator[dg.Output | dg.DynamicOutput]:
+    """As a run begins, up to its first question about items."""
+    settings = loaded()
+    with plainly():
+        prepared, shards = plan_shards(
+            settings,
+            load_all(),
+            config.request,
+            config.shards or settings.dagster.shards,
+            run_id=intent(context.run, context.instance),
+            attempt_id=_attempt(context),
+            watch=LoggingWatch(context.log),
+            stop=Event(),
+        )
+    yield dg.Output(prepared, "prepared")
+    for shard in shards:
+        yield dg.DynamicOutput(shard, mapping_key=f"{shard.number:02}", output_name="shards")
+
+
+@dg.op(
+    out=dg.Out(Swept, io_manager_key=_HANDED),
+    retry_policy=_DEAD,
+    description="Asks its scopes in a process of its own. If that one dies, its scopes have failed, and no others.",
+)
+def sweep(context: dg.OpExecutionContext, shard: Shard) -> Swept:
+    """Raises nothing for what AWS does."""
+    began = time.monotonic()
+    with plainly():
+        swept = supervised(loaded(), shard)
+    silent = sum(outcome.status.is_failure for outcome in swept.outcomes)
+    took_s = time.monotonic() - began
+    context.log.info(f"{shard}: {len(swept.outcomes)} scopes asked, {silent} gave no answer, {took_s:.1f} s")
+    return swept
+
+
+def _commit(contracts: Sequence[Contract], assets: Sequence[Shown]) -> dg.OpDefinition:
+    columns = lineage(assets)
+
+    @dg.op(pool=POOL, out=dg.Out(dg.Nothing), description="One commit of what all shards swept, and all that follows.")
+    def commit(
+        context: dg.OpExecutionContext, prepared: Prepared, swept: list[Swept]
+    ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output]:
+        settings = loaded()
+        with plainly():
+            result = _result(context, settings, prepared, swept)
+        seconds = round((result.manifest.committed_at - result.manifest.started_at).total_seconds(), 3)
+        for key, told in materialized(result, assets, columns, contracts, settings, seconds, context.log):
+            yield dg.AssetMaterialization(key, metadata=told)
+        for check in check_results(result, assets):
+            yield _evaluation(check)
+        if result.exit_code:
+            raise dg.Failure(why_red(result), allow_retries=False)
+        yield dg.Output(None)
+
+    return commit
+
+
+def _result(
+    context: dg.OpExecutionContext, settings: Settings, prepared: Prepared, swept: Sequence[Swept]
+) -> RunResult:
+    attempt, watch = _attempt(context), LoggingWatch(context.log)
+    is_again = not prepared.facts.attempt_id.startswith(f"{context.run.run_id}.")
+    return finish_shards(
+        settings, load_all(), prepared, swept, again_as=attempt if is_again else None, watch=watch, stop=Event()
+    )
+
+
+def _attempt(context: dg.OpExecutionContext) -> str:
+    return f"{context.run.run_id}.{context.retry_number}"
+
+
+def _evaluation(check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+    """The same as an event, which an op outside all assets may log."""
+    assert check.asset_key is not None  # noqa: S101  ours name their asset
+    return dg.AssetCheckEvaluation(
+        asset_key=check.asset_key,
+        check_name=check.check_name or "",
+        passed=check.passed,
+        metadata=check.metadata,
+        severity=check.severity,
+        description=check.description,
+    )
+
+
+def _place(output: dg.OutputContext) -> str:
+    """Run, step and output; the step of a shard is `sweep[01]`, which would be a poor name for a file."""
+    return layout.handed_path(*(word.replace("[", "-").rstrip("]") for word in output.get_identifier()))
+
+
+def _store() -> Store:
+    return opened(loaded())

@@ -1,0 +1,140 @@
+"""Jobs beside the snapshot: the warehouse is thinned, cleaned and verified; Dagster's own history is pruned."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from appstream_export import __version__
+from appstream_export.contracts import load_all
+from appstream_export.defs.assets import POOL
+from appstream_export.defs.resources import loaded, plainly, warehouse
+from appstream_export.lake import catalog, garbage, retention
+from appstream_export.lake.verify import verify
+
+PROBLEMS_MAX = 50
+FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+KEPT_MIN = 10
+"""Finished runs of each job that stay however old, besides those that made what is the newest of an asset."""
+
+
+class UpkeepConfig(dg.Config):
+    """Whether anything is written."""
+
+    dry_run: bool = Field(default=False, description="Say what would be done, and do nothing.")
+
+
+class PruneConfig(dg.Config):
+    """Which runs go; each takes its events and log lines with it."""
+
+    keep_days: int | None = Field(
+        default=None, ge=0, le=36_500, description="Runs younger than this stay; default: keep_runs_days."
+    )
+
+
+@dg.op(pool=POOL, out=dg.Out(dg.Nothing), description="Lets go of snapshots that the retention does not keep.")
+def thin(context: dg.OpExecutionContext, config: UpkeepConfig) -> None:
+    """A commit of kind thin, and a catalog that shows it; its figures are the output's metadata."""
+    settings = loaded()
+    store = warehouse(settings)
+    with plainly():
+        done = retention.thin(
+            store,
+            now=datetime.now(UTC),
+            policy=settings.lake.retention,
+            tool_version=__version__,
+            dry_run=config.dry_run,
+        )
+        problem = catalog.refresh(store, load_all(), root=settings.lake.catalog_root) if done.seq else None
+    context.log.info(str(done))
+    if problem:
+        context.log.warning(problem)
+    context.add_output_metadata(
+        {"dropped": len(done.dropped), "retained": done.retained, "bytes_freed": done.bytes_freed}
+    )
+
+
+@dg.op(pool=POOL, ins={"thinned": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing), description="Deletes what nothing needs.")
+def gc(context: dg.OpExecutionContext, config: UpkeepConfig) -> None:
+    """After a grace of a day; its figures are the output's metadata."""
+    settings = loaded()
+    store = warehouse(settings)
+    with plainly():
+        done = garbage.gc(
+            store,
+            load_all(),
+            now=datetime.now(UTC),
+            dry_run=config.dry_run,
+            catalog_root=settings.lake.catalog_root,
+        )
+    context.log.info(str(done))
+    context.add_output_metadata({"files": done.files, "bytes": done.bytes, "waiting": done.waiting})
+
+
+@dg.op(pool=POOL, ins={"collected": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing), description="Reads every byte.")
+def verify_warehouse(context: dg.OpExecutionContext) -> None:
+    """Red when a byte is not as it was committed; the first problems are named."""
+    with plainly():
+        problems = verify(warehouse(loaded()))
+    for problem in problems[:PROBLEMS_MAX]:
+        context.log.warning(str(problem))
+    damaged = [problem for problem in problems if not problem.is_note]
+    if damaged:
+        told = f"{len(damaged)} problems, such as {damaged[0]}"
+        raise dg.Failure(description=told, metadata={"problems": len(damaged)}, allow_retries=False)
+    context.add_output_metadata({"problems": 0, "notes": len(problems)})
+
+
+@dg.job(
+    name="maintenance",
+    description="Thin, collect garbage, verify: the warehouse stays small and is known to be whole.",
+    executor_def=dg.in_process_executor,
+)
+def maintenance() -> None:
+    """One after the other."""
+    verify_warehouse(gc(thin()))
+
+
+@dg.op(description="Deletes old finished runs of Dagster with their events, which nothing else ever does.")
+def prune(context: dg.OpExecutionContext, config: PruneConfig) -> None:
+    """The newest runs stay however old; snapshots are no affair of this."""
+    days = config.keep_days if config.keep_days is not None else loaded().dagster.keep_runs_days
+    before = datetime.now(UTC) - timedelta(days=days)
+    old = context.instance.get_run_records(dg.RunsFilter(statuses=FINISHED, created_before=before))
+    jobs = {record.dagster_run.job_name for record in old}
+    stay = {run.run_id for job in jobs for run in _newest(context.instance, job)} | _makers(context.instance)
+    gone = [run_id for record in old if (run_id := record.dagster_run.run_id) not in stay]
+    for run_id in gone:
+        _delete(context.instance, run_id)
+    context.log.info(f"{len(gone)} runs from before {before:%Y-%m-%d} deleted")
+    context.add_output_metadata({"deleted": len(gone)})
+
+
+def _newest(instance: dg.DagsterInstance, job: str) -> Sequence[dg.DagsterRun]:
+    return instance.get_runs(dg.RunsFilter(job_name=job, statuses=FINISHED), limit=KEPT_MIN)
+
+
+def _makers(instance: dg.DagsterInstance) -> set[str]:
+    """Runs to which the newest materialization of an asset belongs: without them it would look as if never made."""
+    newest = (record.asset_entry.last_materialization_record for record in instance.get_asset_records())
+    return {made.run_id for made in newest if made}
+
+
+def _delete(instance: dg.DagsterInstance, run_id: str) -> None:
+    """With what Dagster leaves on the disk: captured output, and in SQLite the file that held the run's events."""
+    instance.delete_run(run_id)
+    instance.compute_log_manager.delete_logs(prefix=[run_id])
+    if path_of := getattr(instance.event_log_storage, "path_for_shard", None):
+        Path(path_of(run_id)).unlink(missing_ok=True)
+
+
+@dg.job(
+    name="prune_runs",
+    description="Deletes old runs from Dagster's own storage. Snapshots stay.",
+    executor_def=dg.in_process_executor,
+)
+def prune_runs() -> None:
+    """One step."""
+    prune()

@@ -1,0 +1,225 @@
+"""The emulated AWS as tests, the demo and `emulate` use it."""
+
+import os
+import threading
+from collections.abc import Mapping
+from copy import deepcopy
+from datetime import datetime, timedelta
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from appstream_export.errors import SetupError
+from appstream_export.scope import Scope
+
+from .faults import Fault
+from .gateway import Call, Gateway
+from .hooks import install
+
+if TYPE_CHECKING:
+    from .server import LoopbackServer
+
+Item = dict[str, Any]
+
+IMAGE_BUILDERS = "DescribeImageBuilders"
+# When the first account of an organization joined.
+FOUNDED = datetime(2021, 3, 1, 9)  # noqa: DTZ001 - moto wants UTC without a zone
+
+_alone = threading.Lock()  # moto's state belongs to the process, so one emulator runs at a time
+
+
+class Emulator:
+    """AppStream, STS, Organizations, EC2, SSM and S3 on 127.0.0.1, empty at start; port 0 takes a free one.
+
+    Credentials tell the account as moto does: those of AssumeRole belong to the role's account, those of
+    `credentials()` to the account named, and any other key to 123456789012.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        self._port = port
+        self._server: LoopbackServer | None = None
+        self._models: ModuleType | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Begin with an empty AWS; raises SetupError where moto, the port or the environment is not fit."""
+        if "MOTO_ACCOUNT_ID" in os.environ:
+            raise SetupError("unset MOTO_ACCOUNT_ID: it makes all accounts of the emulator one")
+        models = install()
+        if not _alone.acquire(blocking=False):
+            raise SetupError("an emulator is running in this process already: stop it first")
+        try:
+            from .server import LoopbackServer
+
+            _empty_moto()
+            server = LoopbackServer(self._port, Gateway(models))
+        except BaseException:
+            _alone.release()
+            raise
+        server.start()
+        self._models, self._server = models, server
+
+    def stop(self) -> None:
+        """End within seconds, open connections included; does nothing where nothing runs."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+            _alone.release()
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where boto3 finds every service."""
+        return f"http://127.0.0.1:{self._running.port}"
+
+    def put(self, scope: Scope | str, *items: Item, operation: str = IMAGE_BUILDERS) -> None:
+        """Add items as AWS would send them, or replace those of the same name where they stand."""
+        self._backend(scope).put(operation, deepcopy(items))
+
+    def remove(self, scope: Scope | str, *names: str, operation: str = IMAGE_BUILDERS) -> None:
+        """Take items out; KeyError where there is no such name."""
+        self._backend(scope).remove(operation, names)
+
+    def items(self, scope: Scope | str, *, operation: str = IMAGE_BUILDERS) -> list[Item]:
+        """Return what a scope holds, as AWS would send it, in order of insertion."""
+        return deepcopy(self._backend(scope).items(operation))
+
+    def scopes(self, *, operation: str = IMAGE_BUILDERS) -> list[Scope]:
+        """Return the scopes that hold items, sorted."""
+        backends = self._held.appstream_backends.iter_backends()
+        return sorted(Scope(account_id, region) for account_id, region, held in backends if held.items(operation))
+
+    def create_organization(self, accounts: Mapping[str, str], units: Mapping[str, str] | None = None) -> None:
+        """Found an organization of exactly these accounts, id to name; the first one manages it.
+
+        `units` puts accounts into units, by the path of names below the root: `{"111122223333": "Workloads/Prod"}`.
+        """
+        management, *_ = accounts
+        _found_organization(management, accounts)
+        for account_id, path in (units or {}).items():
+            self.move_account(account_id, path)
+
+    def move_account(self, account_id: str, path: str) -> None:
+        """Put an account of the organization into a unit; units that are missing are made. No path: the root."""
+        backend = _organization_of(account_id)
+        parent = backend.org.root_id
+        for name in filter(None, path.split("/")):
+            parent = _unit(backend, parent, name)
+        backend.get_account_by_id(account_id).parent_id = parent
+
+    def set_account_state(self, account_id: str, state: str) -> None:
+        """Let the organization call an account ACTIVE, SUSPENDED, PENDING_CLOSURE, ..."""
+        account = _organization_of(account_id).get_account_by_id(account_id)
+        account.state = account.status = state
+
+    def leave_organization(self, *account_ids: str) -> None:
+        """Take accounts out of their organization, as if they were closed for good; what they hold stays."""
+        for account_id in account_ids:
+            backend = _organization_of(account_id)
+            backend.accounts = [account for account in backend.accounts if account.id != account_id]
+
+    def credentials(self, account_id: str) -> dict[str, str]:
+        """Return keys of an account, named as boto3.client takes them, without asking STS."""
+        from moto.iam.models import iam_backends
+
+        key = iam_backends[account_id]["aws"].create_temp_access_key()
+        return {"aws_access_key_id": key.access_key_id, "aws_secret_access_key": key.secret_access_key}
+
+    def fail(self, scope: Scope | str, fault: Fault | str, **fields: Any) -> None:
+        """Let a fault strike in a scope, or in all that match a pattern such as `*/eu-west-1`; it stays until healed.
+
+        A kind may stand for the fault: `aws.fail("*", "throttle", times=3)`. Of several, the first one strikes.
+        """
+        known = fault if isinstance(fault, Fault) else Fault(fault, **fields)
+        self._running.gateway.arm(str(scope), known)
+
+    def heal(self, scope: Scope | str | None = None) -> None:
+        """Remove all faults, or those that were set for a scope or for scopes matching a pattern."""
+        self._running.gateway.heal("*" if scope is None else str(scope))
+
+    def disable_region(self, account_id: str, region: str) -> None:
+        """Answer AppStream there with UnrecognizedClientException, as AWS does where an account did not opt in."""
+        self._running.gateway.disabled.add(str(Scope(account_id, region)))
+
+    def enable_region(self, account_id: str, region: str) -> None:
+        """Undo `disable_region`."""
+        self._running.gateway.disabled.discard(str(Scope(account_id, region)))
+
+    @property
+    def calls(self) -> list[Call]:
+        """Every AWS request so far, in order."""
+        return self._running.gateway.calls
+
+    def reset_calls(self) -> None:
+        """Forget the calls so far."""
+        self._running.gateway.reset_calls()
+
+    @property
+    def _running(self) -> "LoopbackServer":
+        if self._server is None:
+            raise RuntimeError("the emulator is not running: use `with Emulator() as aws`")
+        return self._server
+
+    @property
+    def _held(self) -> ModuleType:
+        if self._server is None or self._models is None:
+            raise RuntimeError("the emulator is not running: use `with Emulator() as aws`")
+        return self._models
+
+    def _backend(self, scope: Scope | str) -> Any:
+        where = Scope.parse(scope) if isinstance(scope, str) else scope
+        try:
+            return self._held.backend_of(where.account_id, where.region)
+        except self._held.Refused as refusal:
+            raise SetupError(f"{where}: no partition has this region") from refusal
+
+
+def _empty_moto() -> None:
+    """Forget all accounts, roles, buckets and builders of an earlier emulator."""
+    from moto.moto_api._internal.models import moto_api_backend
+    from moto.organizations.models import organizations_backends
+
+    moto_api_backend.reset()
+    organizations_backends.master_accounts.clear()  # the one thing that moto's reset forgets
+
+
+def _organization_of(account_id: str) -> Any:
+    """moto's backend of the organization that an account is in; KeyError where it is in none."""
+    from moto.organizations.models import organizations_backends
+
+    backends: Any = organizations_backends
+    for _, _, backend in backends.iter_backends():
+        if backend.org and any(account.id == account_id for account in backend.accounts):
+            return backend
+    raise KeyError(account_id)
+
+
+def _unit(backend: Any, parent_id: str, name: str) -> str:
+    found = next((unit.id for unit in backend.ou if (unit.parent_id, unit.name) == (parent_id, name)), None)
+    if found is not None:
+        return found
+    return backend.create_organizational_unit(ParentId=parent_id, Name=name)["OrganizationalUnit"]["Id"]
+
+
+def _found_organization(management: str, accounts: Mapping[str, str]) -> None:
+    """Build it from moto's own parts: through its API every account would get a random id."""
+    from moto.iam.models import iam_backends
+    from moto.organizations.models import FakeAccount, organizations_backends
+
+    backend: Any = organizations_backends[management]["aws"]
+    backend.create_organization(region="us-east-1", FeatureSet="ALL")
+    master, organization = backend.accounts[0], backend.org
+    for position, (account_id, name) in enumerate(accounts.items()):
+        email = f"aws+{name}@example.com"
+        account: Any = master if account_id == management else FakeAccount(organization, AccountName=name, Email=email)
+        if account is not master:
+            iam_backends.pop(account.id, None)  # FakeAccount made a role in an account of random id
+            backend.accounts.append(account)
+            organizations_backends.master_accounts[account_id] = (management, "aws")
+        # ListAccounts pages by this time, so that no two may be equal.
+        account.id, account.name, account.email = account_id, name, email
+        account.create_time = FOUNDED + timedelta(days=position)

@@ -1,0 +1,263 @@
+"""Ways in which AWS, or the wire, can fail a caller: by name, for a scope, for ever or a number of times.
+
+A kind belongs to one of three tables: REFUSALS answer with an error, ITEM_FAULTS change the page before it becomes
+JSON, WIRE_FAULTS damage the bytes after. Adding a kind is adding a row.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from appstream_export.errors import SetupError, did_you_mean
+
+Item = dict[str, Any]
+
+FOREIGN_ACCOUNT = "999999999999"
+YEAR_10000 = 253_402_300_800  # epoch seconds of 10000-01-01, one beyond what datetime holds
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Bytes for the wire. Less may be sent than `promised` by Content-Length, and the end may be a TCP reset."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/x-amz-json-1.1"
+    promised: int | None = None
+    """Content-Length where it is not the body's."""
+    reset: bool = False
+
+
+class PageInHand(Protocol):
+    """What an item fault may change: a page of the plug-in."""
+
+    items: list[Any]
+    items_key: str
+    number: int
+    next_token: str | None
+    token_of: Callable[[int], str]
+
+    @property
+    def body(self) -> Item:
+        """The page as it will be sent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The request that a fault strikes: its token, and the first item held in its scope."""
+
+    token: str | None
+    first: Item | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An error as AWS words it; `{who}`, `{what}` and `{role}` are filled in."""
+
+    doc: str
+    code: str
+    message: str
+    http_status: int = 400
+    query_code: str = ""
+    """The code in the query protocol (STS), which drops the word Exception."""
+    query_status: int = 403
+
+
+NOT_AUTHORIZED = "User: {who} is not authorized to perform: {what} on resource: *"
+REFUSALS: Mapping[str, Refusal] = {
+    "throttle": Refusal(
+        "ThrottlingException, HTTP 400", "ThrottlingException", "Rate exceeded", 400, "Throttling", 400
+    ),
+    "request_limit": Refusal(
+        "RequestLimitExceededException, which botocore does not retry",
+        "RequestLimitExceededException", "Request limit exceeded.", 400, "RequestLimitExceeded", 503,
+    ),
+    "deny": Refusal(
+        "AccessDeniedException: no policy allows the operation", "AccessDeniedException",
+        NOT_AUTHORIZED + " because no identity-based policy allows the {what} action", 400, "AccessDenied",
+    ),
+    "deny_scp": Refusal(
+        "AccessDeniedException: a service control policy denies the operation", "AccessDeniedException",
+        NOT_AUTHORIZED + " with an explicit deny in a service control policy", 400, "AccessDenied",
+    ),
+    "no_role": Refusal(
+        "AccessDenied of AssumeRole: the role is missing, or does not trust the caller", "AccessDeniedException",
+        "User: {who} is not authorized to perform: {what} on resource: {role}", 400, "AccessDenied",
+    ),
+    "expired": Refusal(
+        "ExpiredTokenException: the session's credentials are too old", "ExpiredTokenException",
+        "The security token included in the request is expired", 400, "ExpiredToken",
+    ),
+    "error500": Refusal(
+        "InternalFailure, HTTP 500", "InternalFailure", "The request processing has failed.", 500,
+        "InternalFailure", 500,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFault:
+    """Changes a page in place, or returns the body to send in its stead."""
+
+    doc: str
+    strike: Callable[[PageInHand, Asked], Item | None]
+
+
+@dataclass(frozen=True, slots=True)
+class WireFault:
+    """Damages an answer that is ready to be sent."""
+
+    doc: str
+    strike: Callable[[Answer], Answer]
+
+
+def _repeat_token(page: PageInHand, asked: Asked) -> None:
+    page.next_token = asked.token or page.token_of(1)
+
+
+def _cycle_tokens(page: PageInHand, _: Asked) -> None:
+    page.next_token = page.token_of(2 if page.number == 1 else 1)
+
+
+def _never_end(page: PageInHand, _: Asked) -> None:
+    page.items, page.next_token = [], page.token_of(page.number + 1)
+
+
+def _duplicate(page: PageInHand, asked: Asked) -> None:
+    if asked.first is not None:
+        page.items.append(asked.first | {"Description": f"seen again on page {page.number}"})
+
+
+def _unknown_fields(page: PageInHand, _: Asked) -> None:
+    for item in page.items:
+        item["HibernationConfig"] = {"Enabled": True, "TimeoutInMinutes": 60}
+    for item in page.items[:1]:
+        item.setdefault("VpcConfig", {})["IpamPoolId"] = "ipam-pool-0a1b2c3d4e5f60718"
+        item.setdefault("ImageBuilderErrors", []).append({"ErrorCode": "VALIDATION_ERROR", "Severity": "LOW"})
+
+
+# Field, value of a wrong type: dealt out to the items of a page in turn, so that one item takes all if it is alone.
+WRONG_TYPES: tuple[tuple[str, Any], ...] = (
+    ("VpcConfig", {"SubnetIds": "subnet-0123456789abcdef0", "SecurityGroupIds": ["sg-0123456789abcdef0"]}),
+    ("DisplayName", 42),
+    ("Platform", {"Name": "WINDOWS"}),
+    ("RootVolumeConfig", {"VolumeSizeInGb": 200.5}),
+    ("EnableDefaultInternetAccess", "yes"),
+    ("ImageBuilderErrors", {"ErrorCode": "INTERNAL_SERVICE_ERROR"}),
+    ("NetworkAccessConfiguration", ["eni-0123456789abcdef0"]),
+    ("AgentAccessConfig", {"Settings": [["COMPUTER_INPUT", "ENABLED"]], "ScreenshotsUploadEnabled": 1}),
+    ("CreatedTime", {"Seconds": 1}),
+    ("DomainJoinInfo", "corp.example.com"),
+)
+
+
+def _wrong_types(page: PageInHand, _: Asked) -> None:
+    """Give each item some wrong field, the second one a VpcConfig of text, and add two items that are none."""
+    for position, (name, value) in enumerate(WRONG_TYPES if page.items else ()):
+        page.items[position % len(page.items)][name] = deepcopy(value)
+    for item in page.items[1:2]:
+        item["VpcConfig"] = "vpc-0123456789abcdef0"
+    page.items += ["not an item", None]
+
+
+def _bad_timestamps(page: PageInHand, _: Asked) -> None:
+    for item, value in zip(page.items, ("yesterday", YEAR_10000, float("nan")), strict=False):
+        item["CreatedTime"] = value
+
+
+def _foreign_arn(page: PageInHand, _: Asked) -> None:
+    for item in page.items[:1]:
+        partition, region = item.get("Arn", "arn:aws:appstream:us-east-1").split(":")[1:4:2]
+        item["Arn"] = f"arn:{partition}:appstream:{region}:{FOREIGN_ACCOUNT}:image-builder/{item['Name']}"
+
+
+def _no_name(page: PageInHand, _: Asked) -> None:
+    for item in page.items[:1]:
+        del item["Name"]
+
+
+def _unknown_enum(page: PageInHand, _: Asked) -> None:
+    for item in page.items[:1]:
+        item["State"] = "HIBERNATING"
+
+
+def _bad_elements(page: PageInHand, _: Asked) -> None:
+    for item in page.items[:1]:
+        item.setdefault("VpcConfig", {}).setdefault("SubnetIds", []).extend([None, 7])
+        item.setdefault("ImageBuilderErrors", []).append("INTERNAL_SERVICE_ERROR")
+
+
+ITEM_FAULTS: Mapping[str, ItemFault] = {
+    "missing_key": ItemFault("HTTP 200 with {}: the list is not there", lambda _page, _asked: {}),
+    "null_list": ItemFault("HTTP 200 with null for the list", lambda page, _: {page.items_key: None}),
+    "repeated_token": ItemFault("the NextToken that was asked with comes back", _repeat_token),
+    "token_cycle": ItemFault("NextToken goes A, B, A, B without end", _cycle_tokens),
+    "endless_empty": ItemFault("empty pages, each with a fresh NextToken", _never_end),
+    "duplicate_items": ItemFault("each page ends with the scope's first item, changed in Description", _duplicate),
+    "unknown_field": ItemFault("fields that botocore does not know: top level, VpcConfig, error", _unknown_fields),
+    "unknown_enum": ItemFault("the first item is in State HIBERNATING", _unknown_enum),
+    "wrong_types": ItemFault("text for a list, numbers for text, and items that are text and null", _wrong_types),
+    "bad_timestamp": ItemFault("CreatedTime is text, year 10000, NaN: one item each", _bad_timestamps),
+    "foreign_arn": ItemFault("the first item bears an Arn of another account", _foreign_arn),
+    "no_name": ItemFault("the first item has no Name", _no_name),
+    "bad_element": ItemFault("null and a number among subnets, text among errors", _bad_elements),
+}
+
+PROXY_PAGE = b"<!DOCTYPE html><html><body><h1>Sign in to the proxy</h1></body></html>"
+
+
+def _truncate(answer: Answer) -> Answer:
+    return replace(answer, body=answer.body[: len(answer.body) * 2 // 3])
+
+
+def _fall_short(answer: Answer) -> Answer:
+    return replace(_truncate(answer), promised=len(answer.body))
+
+
+WIRE_FAULTS: Mapping[str, WireFault] = {
+    "slow": WireFault("the answer comes whole, after delay_s seconds", lambda answer: answer),  # the gateway waits
+    "reset": WireFault("TCP reset in mid-body", lambda answer: replace(_fall_short(answer), reset=True)),
+    "truncated": WireFault("HTTP 200, JSON cut in the middle, Content-Length fits", _truncate),
+    "short_body": WireFault("HTTP 200, fewer bytes than Content-Length, then the end", _fall_short),
+    "html": WireFault("HTTP 200 with a page of a proxy", lambda _: Answer(200, PROXY_PAGE, "text/html; charset=utf-8")),
+    "empty_body": WireFault("HTTP 200 with nothing", lambda answer: replace(answer, body=b"")),
+}
+
+FAULTS: Mapping[str, str] = {
+    kind: fault.doc for table in (REFUSALS, WIRE_FAULTS, ITEM_FAULTS) for kind, fault in table.items()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One kind of failure: `times` (None: for ever), on which `page` of a scan (None: any), of which operation."""
+
+    kind: str
+    times: int | None = field(default=None, kw_only=True)
+    page: int | None = field(default=None, kw_only=True)
+    operation: str = field(default="DescribeImageBuilders", kw_only=True)
+    delay_s: float = field(default=1.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.kind not in FAULTS:
+            raise SetupError(f'there is no fault "{self.kind}"{did_you_mean(self.kind, list(FAULTS))}')
+        anywhere = self.kind in REFUSALS or self.kind == "slow"
+        if not anywhere and not self.operation.startswith("Describe"):
+            raise SetupError(f'the fault "{self.kind}" needs a page: {self.operation} has none')
+
+
+def damage(kind: str, page: PageInHand, asked: Asked) -> Answer:
+    """Make bytes of a page, with a fault of the items or of the wire."""
+    if kind in ITEM_FAULTS:
+        page.items = deepcopy(page.items)
+        body = ITEM_FAULTS[kind].strike(page, asked)
+        return answer_of(page.body if body is None else body)
+    return WIRE_FAULTS[kind].strike(answer_of(page.body))
+
+
+def answer_of(body: Item, status: int = 200) -> Answer:
+    """JSON as AWS sends it; a NaN goes out as NaN, which no JSON allows."""
+    return Answer(status, json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode())

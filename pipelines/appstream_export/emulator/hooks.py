@@ -1,0 +1,58 @@
+"""Makes AppStream a service of moto: one folder in `moto.__path__`, one pattern in moto's index. No fork, no patch."""
+
+import re
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from appstream_export.errors import SetupError
+
+PLUGIN = str(Path(__file__).parent / "plugin")
+PATTERN = ("appstream", re.compile(r"https?://appstream2?\.(.+)\.amazonaws\.com"))
+
+# What we use of moto beside its documented interface: module, name, the type it must have.
+HOOKS: tuple[tuple[str, str, type], ...] = (
+    ("moto", "__path__", list),
+    ("moto.backend_index", "backend_url_patterns", list),
+    ("moto.backends", "get_backend", object),
+    ("moto.core.base_backend", "BackendDict", type),
+    ("moto.core.base_backend", "BaseBackend", type),
+    ("moto.core.responses", "BaseResponse", type),
+    ("moto.iam.models", "get_account_id_from", object),
+    ("moto.iam.models", "iam_backends", dict),
+    ("moto.moto_api._internal.models", "moto_api_backend", object),
+    ("moto.moto_server.werkzeug_app", "DomainDispatcherApplication", type),
+    ("moto.moto_server.werkzeug_app", "MotoRequestHandler", type),
+    ("moto.moto_server.werkzeug_app", "create_backend_app", object),
+    ("moto.organizations.models", "organizations_backends", dict),
+    ("moto.organizations.models", "FakeAccount", type),
+    ("moto.sts.models", "sts_backends", dict),
+)
+
+
+def moved_hooks() -> list[str]:
+    """Name each hook that the installed moto lacks or has turned into something else."""
+    return [f"{module}.{name}" for module, name, kind in HOOKS if not isinstance(_hook(module, name), kind)]
+
+
+def install() -> ModuleType:
+    """Bring `moto.appstream` into being, once per process, and return its models."""
+    try:
+        moto, index = import_module("moto"), import_module("moto.backend_index")
+        import_module("moto.server")
+    except ImportError as error:
+        raise SetupError("the emulator needs moto's server: pip install 'appstream-export[demo]'") from error
+    if moved := moved_hooks():
+        raise SetupError(f"this moto is not the one we know: {', '.join(moved)} moved; install 'moto[server]>=5.2,<6'")
+    if PLUGIN not in moto.__path__:
+        moto.__path__.append(PLUGIN)
+        index.backend_url_patterns.append(PATTERN)
+    return import_module("moto.appstream.models")
+
+
+def _hook(module: str, name: str) -> Any:
+    try:
+        return getattr(import_module(module), name, None)
+    except ImportError:
+        return None

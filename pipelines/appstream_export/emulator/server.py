@@ -1,0 +1,133 @@
+"""The sockets: moto's server on 127.0.0.1, with keep-alive for what the gateway answers, and damage where it asks."""
+
+import logging
+import os
+import socket
+import struct
+import threading
+from io import BytesIO
+from typing import Any, cast
+from uuid import uuid4
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import ThreadedWSGIServer
+
+from appstream_export.errors import SetupError
+
+from .faults import Answer
+from .gateway import Gateway
+
+HOST = "127.0.0.1"
+STOP_S = 5.0  # a stop that needs longer is reported: nothing of ours holds the loop for more than POLL_S
+POLL_S = 0.02
+READ_BODY = ("application/x-amz-json", "application/x-www-form-urlencoded")  # the gateway reads these, never objects
+
+log = logging.getLogger(__name__)
+
+
+class Door(MotoRequestHandler):
+    """One connection: the gateway is asked first, moto answers the rest."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def setup(self) -> None:
+        """Be known to the server, which cuts what is open when it stops."""
+        super().setup()
+        self._loopback.connections.add(self.connection)
+
+    def finish(self) -> None:
+        """Be forgotten."""
+        self._loopback.connections.discard(self.connection)
+        super().finish()
+
+    def run_wsgi(self) -> None:
+        """Answer one request; werkzeug calls this for each method."""
+        self._body: bytes | None = None
+        if self.headers.get("Content-Type", "").startswith(READ_BODY):
+            self._body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        answer = self._loopback.gateway.answer(self.headers, self._body or b"")
+        if answer is None:
+            super().run_wsgi()
+        else:
+            self._send(answer)
+
+    def make_environ(self) -> dict[str, Any]:
+        """Hand moto the body that we have read."""
+        environ = super().make_environ()
+        if self._body is not None:
+            environ["wsgi.input"] = BytesIO(self._body)
+        return environ
+
+    def log(self, type: str, message: str, *args: Any) -> None:
+        """Keep werkzeug's request log off the terminal."""
+        log.debug("%s: %s", type, message % args)
+
+    @property
+    def _loopback(self) -> "LoopbackServer":
+        return cast("LoopbackServer", self.server)
+
+    def _send(self, answer: Answer) -> None:
+        """Send head and body in one write, then keep, end or reset the connection."""
+        length = len(answer.body) if answer.promised is None else answer.promised
+        head = (
+            f"HTTP/1.1 {answer.status} {'OK' if answer.status == 200 else 'Error'}\r\n"
+            f"Content-Type: {answer.content_type}\r\nContent-Length: {length}\r\nx-amzn-RequestId: {uuid4()}\r\n\r\n"
+        )
+        self.wfile.write(head.encode() + answer.body)
+        self.close_connection = self.close_connection or answer.promised is not None
+        if answer.reset:
+            self._reset()
+
+    def _reset(self) -> None:
+        """Close so that the peer gets an RST: no lingering, and no polite shutdown by socketserver before it."""
+        self._loopback.connections.discard(self.connection)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        os.close(self.connection.detach())
+
+
+class LoopbackServer(ThreadedWSGIServer):
+    """Moto behind the gateway, on a thread of its own from `start` to `stop`."""
+
+    def __init__(self, port: int, gateway: Gateway) -> None:
+        with _listening(port) as listening:
+            app = DomainDispatcherApplication(create_backend_app)
+            super().__init__(HOST, port, app, Door, fd=listening.fileno())
+        self.gateway = gateway
+        self.connections: set[socket.socket] = set()
+        self._thread = threading.Thread(target=self.serve_forever, args=(POLL_S,), name="emulator", daemon=True)
+
+    def start(self) -> None:
+        """Accept calls from now on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop accepting, cut what is open, and free the port."""
+        self.gateway.stopping.set()
+        self.shutdown()
+        self._thread.join(STOP_S)
+        for connection in list(self.connections):
+            _cut(connection)
+        if self._thread.is_alive():
+            log.warning("the emulator's thread still runs after %s s", STOP_S)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Keep tracebacks off the terminal: mostly the client went away, or we cut it at the end."""
+        log.debug("%s of %s broke", request, client_address, exc_info=True)
+
+
+def _listening(port: int) -> socket.socket:
+    """Bind before werkzeug does, since it ends the process where the port is taken."""
+    try:
+        return socket.create_server((HOST, port), backlog=128)
+    except (OSError, OverflowError) as error:
+        raise SetupError(
+            f"cannot listen on {HOST}:{port}: {error}; choose another port, or 0 for a free one"
+        ) from error
+
+
+def _cut(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        log.debug("it was closed already")

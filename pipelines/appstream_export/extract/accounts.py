@@ -1,0 +1,55 @@
+"""Whose image builders are read, and through which door."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from appstream_export.settings import Secret, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One AWS account. The door is a role, a profile, a role behind a profile, or boto3's default chain.
+
+    `source` says who named it (`settings` or `organization`); `state` and `ou_path` come with discovery.
+    """
+
+    id: str
+    name: str | None = None
+    role_arn: str | None = None
+    profile: str | None = None
+    external_id: Secret | None = field(default=None, repr=False)
+    regions: tuple[str, ...] | None = None
+    source: str = "settings"
+    state: str | None = None
+    ou_path: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+def listed(settings: Settings) -> list[Account]:
+    """The accounts of `[[accounts]]`, in the file's order; raises BadSettings where external_id's variable is unset."""
+    for account in settings.accounts:
+        if account.external_id:
+            account.external_id.reveal()
+    return [
+        Account(
+            id=a.id,
+            name=a.name,
+            role_arn=a.role_arn,
+            profile=a.profile,
+            external_id=a.external_id,
+            regions=a.regions,
+        )
+        for a in settings.accounts
+    ]
+
+
+def without_secrets(accounts: Iterable[Account]) -> tuple[Account, ...]:
+    """The same, fit to be written down for another process."""
+    return tuple(replace(account, external_id=None) for account in accounts)
+
+
+def with_secrets(accounts: Iterable[Account], settings: Settings) -> tuple[Account, ...]:
+    """The same with what the settings of this process say again."""
+    own = {account.id: account.external_id for account in settings.accounts}
+    usual = settings.organization.external_id if settings.organization else None
+    return tuple(replace(account, external_id=own.get(account.id, usual)) for account in accounts)

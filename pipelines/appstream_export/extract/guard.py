@@ -1,0 +1,91 @@
+"""What may leave the process: allowed operations only, to this machine only where that is asked, and no loud logs."""
+
+import logging
+import os
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+from botocore.exceptions import BotoCoreError
+from botocore.loaders import Loader
+
+from appstream_export.contracts import permissions
+from appstream_export.contracts.model import loader
+from appstream_export.errors import SetupError
+from appstream_export.settings import Settings, is_loopback
+
+READ_OPERATIONS = frozenset({permissions.ASSUME, permissions.IDENTITY})
+# What boto3 itself asks in order to find a profile's credentials.
+CREDENTIAL_OPERATIONS = frozenset(
+    {"sts:AssumeRole", "sts:AssumeRoleWithWebIdentity", "sso:GetRoleCredentials"}
+    | {"sso-oidc:CreateToken", "signin:CreateOAuth2Token"}
+)
+_TALKATIVE = ("botocore", "boto3", "urllib3")
+
+
+def guarded_session(settings: Settings, allowed: Iterable[str], profile: str | None = None) -> botocore.session.Session:
+    """A botocore session whose clients ask allowed operations only and, with a loopback endpoint, this machine only.
+
+    Raises SetupError where AWS_PROFILE names no profile, or the user's AWS files cannot be read.
+    """
+    quiet_loggers()
+    if settings.is_local_aws and profile is None:
+        session = session_without_files()
+    else:
+        session = readable(botocore.session.Session(profile=profile))
+    _share_models(session)
+    session.register("before-call", _only(frozenset(allowed)))
+    if settings.is_local_aws:
+        session.register("before-send", _refuse_other_hosts)
+    return session
+
+
+def _share_models(session: botocore.session.Session) -> None:
+    """Contracts are read by botocore's models too: once is enough, unless the user has models of his own."""
+    if not session.get_config_variable("data_path") and not Path(Loader.CUSTOMER_DATA_PATH).is_dir():
+        session.register_component("data_loader", loader())
+
+
+def quiet_loggers() -> None:
+    """Keep botocore's loggers from DEBUG, where it prints secret keys and session tokens, whatever the root's level."""
+    children = [n for n in logging.root.manager.loggerDict if n.startswith(tuple(f"{top}." for top in _TALKATIVE))]
+    for name in (*_TALKATIVE, *children):
+        logger = logging.getLogger(name)
+        if name in _TALKATIVE or logger.level:  # level 0: as its parent, which is held
+            logger.setLevel(max(logging.INFO, logger.getEffectiveLevel()))
+
+
+def readable(session: botocore.session.Session) -> botocore.session.Session:
+    """The same session, its files read; raises SetupError, for botocore would raise in the midst of anything."""
+    try:
+        session.get_scoped_config()
+    except BotoCoreError as error:
+        raise SetupError(f"{error}; correct AWS_PROFILE, or the AWS config or credentials files") from error
+    return session
+
+
+def session_without_files() -> botocore.session.Session:
+    """A session for the emulator, and for botocore's own lists: no profile or file of the user's can break it."""
+    session = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
+    session.set_config_variable("config_file", os.devnull)
+    session.set_config_variable("credentials_file", os.devnull)
+    return session
+
+
+def _only(allowed: frozenset[str]) -> Callable[..., None]:
+    def refuse(model: Any, **_: Any) -> None:
+        refuse_others(allowed, f"{model.service_model.service_name}:{model.name}")
+
+    return refuse
+
+
+def refuse_others(allowed: Collection[str], asked: str) -> None:
+    """Raise SetupError for an operation, such as appstream:DeleteImageBuilder, that is not allowed."""
+    if asked not in allowed:
+        raise SetupError(f"{asked} is not among the read operations that may leave this process; nothing was sent")
+
+
+def _refuse_other_hosts(request: Any, **_: Any) -> None:
+    if not is_loopback(request.url):
+        raise SetupError(f"{request.url}: refused: endpoint_url is on this machine, so no other host is asked")

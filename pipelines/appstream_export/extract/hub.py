@@ -1,0 +1,186 @@
+"""What is asked once for the whole run, with the administrator's credentials: AWS's lists of accounts, units, regions.
+
+Slowly, for the organization shares these quotas; and page by page as strictly as scopes are asked: a damaged answer is
+never taken for a short list.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cached_property
+from queue import Empty, Queue
+from threading import Event, Thread
+from typing import Any, TypeVar, cast
+
+from botocore.credentials import Credentials
+
+from appstream_export.contracts.permissions import DISCOVERY
+from appstream_export.errors import Interrupted, ScopeError
+from appstream_export.extract.accounts import Account
+from appstream_export.extract.clients import Call, Clients
+from appstream_export.extract.compatible import clients_for
+from appstream_export.extract.emulated import check_emulator
+from appstream_export.extract.listing import Listing
+from appstream_export.extract.pace import CALLS_PER_S, Pace
+from appstream_export.extract.patience import Patience
+from appstream_export.extract.regions import home_partition
+from appstream_export.extract.sessions import Sessions, Source, available_profiles, configured_region, home_region
+from appstream_export.settings import Settings
+
+T = TypeVar("T")
+_TOKEN = "NextToken"  # noqa: S105  a page's, nobody's secret
+_STOPPED = "interrupted: nothing was committed, the previous snapshot stands"
+POLL_S = 0.2  # how late a stop may be noticed
+PAGES_MAX = 5_000  # ListAccounts gives 20 a page; the largest organizations have some 10,000 accounts
+
+
+def _listing(service: str, operation: str, items: str) -> Listing:
+    return Listing(
+        service=service,
+        operation=operation,
+        items=(items,),
+        key=("Id",),
+        arn=None,
+        input_token=_TOKEN,
+        output_token=_TOKEN,
+        limit_key=None,
+        takes_names=False,
+    )
+
+
+ACCOUNTS = _listing("organizations", "ListAccounts", "Accounts")
+ROOTS = _listing("organizations", "ListRoots", "Roots")
+UNITS_OF = _listing("organizations", "ListOrganizationalUnitsForParent", "OrganizationalUnits")
+ACCOUNTS_OF = _listing("organizations", "ListAccountsForParent", "Accounts")
+PARAMETERS = _listing("ssm", "GetParametersByPath", "Parameters")
+
+
+class Hub:
+    """The account that may list the organization; without one, the credentials that the first account starts from."""
+
+    def __init__(self, settings: Settings, *, run_id: str, stop: Event) -> None:
+        organization = settings.organization
+        self._settings, self._run_id, self._stop = settings, run_id, stop
+        self._role_arn = organization.admin_role_arn if organization else None
+        self._profile = (
+            organization.admin_profile if organization else next((a.profile for a in settings.accounts), None)
+        )
+        self._source = Source(settings, self._profile)
+        self._paces = {service: Pace(CALLS_PER_S[service]) for service in ("organizations", "ssm")}
+        if settings.is_local_aws:
+            self._paces.clear()  # an emulator has no quota to spare
+        self._is_open = False
+        self.calls = 0
+
+    def check(self) -> None:
+        """Raise SetupError, before anything is asked, where there are no credentials, two partitions, no emulator."""
+        organization = self._settings.organization
+        if organization and organization.external_id:
+            organization.external_id.reveal()
+        who = "[organization] admin_profile" if organization else "the first account"
+        self._source.check(who, available_profiles() if self._profile else [])
+        _ = self.partition
+        check_emulator(self._settings)
+
+    @cached_property
+    def partition(self) -> str:
+        """The partition of the whole run: the one that the settings name, else that of the user's own region."""
+        return home_partition(self._settings, configured_region(self._settings, self._profile))
+
+    def items(self, listing: Listing, *, attempts_max: int | None = None, **params: Any) -> list[Any]:
+        """Every item of every page, in AWS's order; raises ScopeError, or Interrupted once the run is stopped."""
+        found: list[Any] = []
+        seen: set[str] = set()
+        for _ in range(PAGES_MAX):
+            root = self._page(listing, params, attempts_max or self._settings.extract.max_attempts)
+            found += listing.items_of(root)
+            token = listing.token_of(root)
+            if token is None:
+                return found
+            if token in seen:
+                raise ScopeError("malformed", f"{listing.operation}: AWS gave a page token for the second time")
+            seen.add(token)
+            params[_TOKEN] = token
+        raise ScopeError("malformed", f"{listing.operation}: {PAGES_MAX} pages, and a token for one more")
+
+    def unless_stopped(self, ask: Callable[[], T]) -> T:
+        """Ask on a thread of its own, so that a stop waits for no slow answer; raises Interrupted."""
+        done: Queue[tuple[T | None, BaseException | None]] = Queue()
+
+        def work() -> None:
+            try:
+                done.put((ask(), None))
+            except BaseException as error:  # noqa: BLE001  raised where it is waited for
+                done.put((None, error))
+
+        Thread(target=work, name="discovery", daemon=True).start()
+        while not self._stop.is_set():
+            with suppress(Empty):
+                result, error = done.get(timeout=POLL_S)
+                if error is not None:
+                    raise error
+                return cast("T", result)
+        raise Interrupted(_STOPPED)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        if "_clients" in self.__dict__:
+            self._clients.close()
+
+    @cached_property
+    def _region(self) -> str:
+        return home_region(self.partition, configured_region(self._settings, self._profile))
+
+    @cached_property
+    def _clients(self) -> Clients:
+        return clients_for(self._settings, DISCOVERY, self._stop)
+
+    @cached_property
+    def _sessions(self) -> Sessions:
+        admin = Account(id=self._admin_id, role_arn=self._role_arn, profile=self._profile)
+        return Sessions(self._settings, self._clients, [admin], run_id=self._run_id, regions=[self._region])
+
+    @property
+    def _admin_id(self) -> str:
+        return (self._role_arn or "").split(":")[4]
+
+    def _page(self, listing: Listing, params: dict[str, Any], attempts_max: int) -> dict[str, Any]:
+        patience = Patience(attempts_max)
+        while True:
+            self._rest(self._paces[listing.service].reserve() if self._paces else 0.0)
+            call = Call(tries_max=patience.tries_left, read=listing.read, accept=listing.accept)
+            try:
+                return self._ask(listing, params, call, patience)
+            except ScopeError as error:
+                wait_s = patience.wait_after(error)
+                self._rest(wait_s or 0.0)
+                if wait_s is None:
+                    raise
+                self._renew(error, call.credentials)
+
+    def _ask(self, listing: Listing, params: dict[str, Any], call: Call, patience: Patience) -> dict[str, Any]:
+        try:
+            call.credentials = self._credentials()
+            return self._clients.ask(listing.service, self._region, listing.operation, params, call)
+        finally:
+            patience.tries += call.tries
+            self.calls += call.tries
+
+    def _credentials(self) -> Credentials:
+        if self._role_arn is None:
+            return self._source.credentials()
+        if not self._is_open:
+            self._sessions.open(self._admin_id, Call())
+            self._is_open = True
+        return self._sessions.credentials(self._admin_id)
+
+    def _renew(self, error: ScopeError, used: Credentials | None) -> None:
+        if error.status != "expired" or used is None:
+            return
+        if self._role_arn is None:
+            self._source.reload(used)
+        else:
+            self._sessions.renew(self._admin_id, used)
+
+    def _rest(self, wait_s: float) -> None:
+        if self._stop.wait(wait_s):
+            raise Interrupted(_STOPPED)

@@ -1,0 +1,27 @@
+"""Labels of accounts: the user's own words for them (team, cost centre, ...), from a CSV file."""
+
+from collections.abc import Mapping
+
+from appstream_export.errors import BadSettings
+from appstream_export.scope import ACCOUNT_ID
+from appstream_export.sheets import read_sheet
+
+KEY = "account_id"
+Labels = Mapping[str, str]
+
+
+def read_labels(file: str | None) -> dict[str, Labels]:
+    """Labels per account id, empty cells left out, columns in the file's order; raises BadSettings with the line.
+
+    The file needs a column account_id; every other column is a label. Without a file there are none.
+    """
+    found: dict[str, Labels] = {}
+    for line, cells in read_sheet(file, "accounts_file", [KEY]) if file else ():
+        account_id = cells.pop(KEY)
+        if not ACCOUNT_ID.fullmatch(account_id):
+            fix = "spreadsheets drop zeros in front: format the column as text"
+            raise BadSettings(f'{file} line {line}: {KEY} "{account_id}" is not 12 digits; {fix}')
+        if account_id in found:
+            raise BadSettings(f"{file} line {line}: account {account_id} has a line already; keep one")
+        found[account_id] = {column: cell for column, cell in cells.items() if cell}
+    return found

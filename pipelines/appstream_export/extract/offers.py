@@ -1,0 +1,53 @@
+"""The regions in which AWS offers a service, as AWS itself publishes them: what `regions = "auto"` means."""
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from appstream_export.errors import BadSettings, ScopeError
+from appstream_export.extract.hub import PARAMETERS, Hub
+from appstream_export.extract.regions import offered, partition_of
+from appstream_export.scope import REGION
+
+ATTEMPTS_MAX = 3  # there is another list to fall back on
+_PATH = "/aws/service/global-infrastructure/services/{}/regions"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A service's regions in the run's partition; `source` is ssm, or botocore where SSM gave none (`problem`)."""
+
+    regions: tuple[str, ...]
+    source: str
+    problem: str | None = None
+
+
+def offer(hub: Hub, service: str) -> Offer:
+    """Ask SSM's public parameters, which follow AWS at once, else botocore's list; raises BadSettings for none."""
+    try:
+        found = _published(hub.items(PARAMETERS, attempts_max=ATTEMPTS_MAX, Path=_PATH.format(service)))
+        live = tuple(sorted(region for region in found if _is_in(hub.partition, region)))
+        why = "no region of this partition is among its parameters"
+    except ScopeError as error:
+        live, why = (), error.reason
+    if live:
+        _log.info("%s is offered in %d regions of %s, says SSM", service, len(live), hub.partition)
+        return Offer(live, "ssm")
+    problem = f'regions = "auto": botocore\'s own list for {service}, which may lag behind AWS: {why}'
+    _log.warning(problem)
+    if not (known := offered(service, hub.partition)):
+        raise BadSettings(f'regions = "auto": no region of {hub.partition} is known to offer {service}; list them')
+    return Offer(tuple(known), "botocore", problem)
+
+
+def _is_in(partition: str, region: str) -> bool:
+    try:
+        return partition_of(region) == partition
+    except BadSettings:  # of a partition that this botocore does not know
+        return False
+
+
+def _published(parameters: Collection[object]) -> set[str]:
+    values = {p.get("Value") for p in parameters if isinstance(p, dict)}
+    return {value for value in values if isinstance(value, str) and REGION.fullmatch(value)}

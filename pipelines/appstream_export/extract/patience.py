@@ -1,0 +1,40 @@
+"""How often one page, or one session, is asked again, and after how long."""
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+from appstream_export.errors import Retriable, ScopeError
+
+BACKOFF_S = 0.5  # first wait at most; doubles with each failure
+BACKOFF_MAX_S = 20.0
+# Asking on helps throttles, not these: a region without endpoint (botocore tries twice each time), expired credentials.
+_CALLS_MAX = {"unavailable": 2, "expired": 2}
+
+
+@dataclass(slots=True)
+class Patience:
+    """Tries of one page over all layers: botocore's second try counts like ours."""
+
+    max_attempts: int
+    tries: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    last: str | None = None
+    """Why the last try failed."""
+
+    @property
+    def tries_left(self) -> int:
+        """At least one, for the call that is about to be made."""
+        return max(1, self.max_attempts - self.tries)
+
+    def wait_after(self, error: ScopeError) -> float | None:
+        """Seconds until the next try, with full jitter; None when the error stands."""
+        self.failures[error.status] += 1
+        self.last = error.reason
+        used_up = self.failures[error.status] >= _CALLS_MAX.get(error.status, self.max_attempts)
+        if not isinstance(error, Retriable) or used_up or self.tries >= self.max_attempts:
+            return None
+        if error.status == "expired":
+            return 0.0  # the session is new, nobody needs to recover
+        longest = min(BACKOFF_MAX_S, BACKOFF_S * 2 ** (self.failures.total() - 1))
+        return random.uniform(0, longest)  # noqa: S311  jitter is no secret

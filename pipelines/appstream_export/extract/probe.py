@@ -1,0 +1,49 @@
+"""One page of every scope, asked exactly as a run asks: what a run would meet, without its rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from threading import Event
+
+from appstream_export.contracts import Contract
+from appstream_export.errors import Interrupted
+from appstream_export.extract.accounts import Account
+from appstream_export.extract.outcomes import prove_closed
+from appstream_export.extract.schedule import Round
+from appstream_export.scope import Ask, Outcome, Page, Task, Watch
+from appstream_export.settings import Settings
+
+RUN_ID = "doctor"  # shows in the names of role sessions, and so in CloudTrail
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """One outcome per task, and by how many seconds our clock is behind AWS's (None when no answer was dated)."""
+
+    outcomes: Mapping[Task, Outcome]
+    behind_s: float | None
+
+
+def probe(
+    tasks: Sequence[Task],
+    contracts: Mapping[str, Contract],
+    accounts: Mapping[str, Account],
+    settings: Settings,
+    *,
+    watch: Watch,
+    stop: Event,
+) -> Probed:
+    """Ask each task until its first item came; raises SetupError as `extract` does, Interrupted once `stop` is set."""
+    if not tasks:
+        return Probed({}, None)
+    ask = Ask(page_size=settings.extract.page_size, max_items=1)
+    asking = Round(tasks, contracts, accounts, settings, ask, RUN_ID, stop)
+    outcomes: dict[Task, Outcome] = {}
+    for answer in asking.results():
+        if isinstance(answer, Page):
+            watch.page(answer)
+        else:
+            outcomes[answer.task] = answer
+            watch.outcome(answer)
+    if stop.is_set():
+        raise Interrupted("interrupted: not every scope was asked")
+    return Probed(prove_closed(outcomes), asking.clock.behind_s)

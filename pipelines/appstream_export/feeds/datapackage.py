@@ -1,0 +1,141 @@
+"""`datapackage.json`: a generation described to programs, as the Data Package standard (version 2) has it.
+
+Beyond the standard: `rows` and `sha256` of each file, `duckdb_type` of each field, and of the package `snapshot_id`,
+`seq`, `as_of_utc`, `freshness` and `coverage`. Feeds can be read back from it, without the code that made them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from appstream_export.contracts import Column
+from appstream_export.feeds.definitions import kind
+from appstream_export.feeds.rendered import Feed
+from appstream_export.lake.manifest import FileEntry
+from appstream_export.lake.outlet import Outlet
+
+PROFILE = "https://datapackage.org/profiles/2.0/datapackage.json"
+SCHEMA_PROFILE = "https://datapackage.org/profiles/2.0/tableschema.json"
+STALE_MAX = 100
+"""Stale scopes that are named; the feed coverage names all of them."""
+_FORMATS: Mapping[str, Mapping[str, Any]] = {
+    "parquet": {"format": "parquet", "mediatype": "application/vnd.apache.parquet"},
+    "csv": {
+        "format": "csv",
+        "mediatype": "text/csv",
+        "encoding": "utf-8",
+        "dialect": {"delimiter": ",", "quoteChar": '"', "doubleQuote": True},
+    },
+}
+_COVERAGE = """
+select status, is_expected, count(*), count(*) filter (is_stale), utc(min(observed_at) filter (is_stale))
+from coverage group by all order by all"""
+_STALE = "select concat_ws('/', resource, account_id, region) from coverage where is_stale order by 1 limit ?"
+
+
+def package(
+    feeds: Sequence[Feed],
+    files: Mapping[str, FileEntry],
+    *,
+    snapshot_id: str,
+    seq: int,
+    as_of: datetime,
+    published_at: datetime,
+    is_ok: bool,
+    why: str | None,
+    seen: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Describe feeds by the files that hold them: `image_builders.parquet`, and `.csv` where there is one.
+
+    `seen` is what `seen_by` gave.
+    """
+    return {
+        "$schema": PROFILE,
+        "name": "appstream-export-feeds",
+        "title": "AppStream image builders: feeds for dashboards",
+        "description": f"Snapshot {snapshot_id}: {len(feeds)} tables that belong together.",
+        "created": _iso(published_at),
+        "snapshot_id": snapshot_id,
+        "seq": seq,
+        "as_of_utc": _iso(as_of),
+        "is_ok": is_ok,
+        "why": why,
+        **seen,
+        "resources": [
+            _resource(feed, suffix, files[name])
+            for suffix in _FORMATS
+            for feed in feeds
+            if (name := f"{feed.name}.{suffix}") in files
+        ],
+    }
+
+
+def seen_by(outlet: Outlet) -> dict[str, Any]:
+    """What a snapshot saw: `freshness` (the oldest rows that stand in), `coverage` (scopes by status, stale ones)."""
+    groups = outlet.rows(_COVERAGE)
+    oldest = min((group[4] for group in groups if group[4]), default=None)
+    scopes = [{"status": status, "is_expected": expected, "scopes": n} for status, expected, n, *_ in groups]
+    stale = {
+        "stale": sum(group[3] for group in groups),
+        "stale_scopes": [k for (k,) in outlet.rows(_STALE, [STALE_MAX])],
+    }
+    return {
+        "freshness": {"oldest_stale_observed_at_utc": _iso(oldest) if oldest else None},
+        "coverage": {"scopes": sum(group[2] for group in groups), "by_status": scopes, **stale},
+    }
+
+
+def feeds_of(package: Mapping[str, Any]) -> Iterator[Feed]:
+    """The feeds that a package describes, as it describes them; without a query."""
+    for resource in resources(package):
+        columns = tuple(
+            Column(f["name"], f["duckdb_type"], f.get("description", "")) for f in resource["schema"]["fields"]
+        )
+        leads = {f["fields"][0]: f["reference"]["resource"] for f in resource["schema"].get("foreignKeys", ())}
+        key = resource["schema"]["primaryKey"][0]
+        yield Feed(resource["name"], resource["description"], columns, key, "", leads)
+
+
+def resources(package: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Those that are Parquet files: one for each feed."""
+    return [resource for resource in package["resources"] if resource["format"] == "parquet"]
+
+
+def _resource(feed: Feed, suffix: str, file: FileEntry) -> dict[str, Any]:
+    name = file.path.rpartition("/")[2]
+    return {
+        "name": feed.name if suffix == "parquet" else name,
+        "path": name,
+        "type": "table",
+        "description": feed.doc,
+        **_FORMATS[suffix],
+        "bytes": file.bytes,
+        "hash": f"sha256:{file.sha256}",
+        "sha256": file.sha256,
+        "rows": file.rows,
+        "schema": _schema(feed, suffix),
+    }
+
+
+def _schema(feed: Feed, suffix: str) -> dict[str, Any]:
+    leads = [
+        {"fields": [column], "reference": {"resource": to, "fields": [column]}} for column, to in feed.leads_to.items()
+    ]
+    return {
+        "$schema": SCHEMA_PROFILE,
+        "fields": [_field(feed, column) for column in feed.columns],
+        "primaryKey": [feed.key],
+        **({"foreignKeys": leads} if leads and suffix == "parquet" else {}),
+        **({"missingValues": [""]} if suffix == "csv" else {}),
+    }
+
+
+def _field(feed: Feed, column: Column) -> dict[str, Any]:
+    required = {"constraints": {"required": True, "unique": True}} if column.name == feed.key else {}
+    described = {"name": column.name, "type": kind(column.type).field, "description": column.doc}
+    return described | {"duckdb_type": column.type} | required
+
+
+def _iso(moment: datetime) -> str:
+    """ISO 8601 in UTC with a Z; of DuckDB's times, which have no zone, UTC is meant."""
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -1,0 +1,138 @@
+"""What a feed is: a name, a query, described columns of plain types, and one column that is its key.
+
+A file of sql/feeds/ is a feed. So is every table of a contract for which there is no such file (rendered.py), so that
+another resource has feeds as soon as it has a contract. Labels of accounts that the settings name become columns
+wherever a feed tells an account.
+"""
+# ruff: noqa: S608 - names come from checked contracts and headers, values are quoted by sql.py
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+
+import pyarrow as pa
+
+from appstream_export.contracts import Column, Contract, sqlfiles
+from appstream_export.contracts.sqlfiles import SqlFile
+from appstream_export.errors import BadContract, BadSettings
+from appstream_export.feeds import rendered
+from appstream_export.feeds.rendered import COVERAGE, SCOPE_KEY, Feed
+from appstream_export.lake.sql import literal, quoted
+
+FOLDER = "feeds"
+STATUS = "feed_status"
+"""The feed about feeds: made last, since it tells of the others."""
+STAMPS = ("as_of_utc", "snapshot_id")
+"""Columns that every feed has: the same value in every row of a generation."""
+PUBLICATION = """create or replace temp table feed_publication (
+    feed varchar, description varchar, row_count bigint, is_ok boolean, why varchar, published_at_utc timestamp
+)"""
+_DECIMAL = re.compile(r"DECIMAL\(18,\d+\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One of the few types that every tool understands: as Arrow has it, and as a data package calls it."""
+
+    arrow: pa.DataType
+    field: str
+
+
+KINDS: Mapping[str, Kind] = {
+    "VARCHAR": Kind(pa.string(), "string"),
+    "BOOLEAN": Kind(pa.bool_(), "boolean"),
+    "BIGINT": Kind(pa.int64(), "integer"),
+    "DOUBLE": Kind(pa.float64(), "number"),
+    "DATE": Kind(pa.date32(), "date"),
+    "TIMESTAMP": Kind(pa.timestamp("us"), "datetime"),
+}
+
+
+def kind(duckdb_type: str) -> Kind:
+    """The kind of a column; raises KeyError for a type that feeds do not have."""
+    if _DECIMAL.fullmatch(duckdb_type):
+        return Kind(pa.decimal128(18, int(duckdb_type[len("DECIMAL(18,") : -1])), "number")
+    return KINDS[duckdb_type]
+
+
+def schema(feed: Feed) -> pa.Schema:
+    """The columns as a Parquet file has them, docs as field metadata."""
+    fields = [pa.field(c.name, kind(c.type).arrow, metadata={"comment": c.doc}) for c in feed.columns]
+    return pa.schema(fields, metadata={"comment": feed.doc})
+
+
+def definitions(contracts: Sequence[Contract], labels: Sequence[str]) -> list[Feed]:
+    """Every feed, by name, as contracts and headers have it; the one about feeds is the last.
+
+    Raises BadContract where one says of itself what no feed may be, BadSettings where labels make no columns.
+    """
+    items = {f"{c.singular}_key": c.item_table.name for c in contracts}
+    files = [_of_file(file, items) for file in sqlfiles.read(FOLDER)]
+    by_file = {feed.name for feed in files}
+    found = [*files, *(feed for c in contracts for feed in rendered.feeds(c) if feed.name not in by_file)]
+    slugs = _slugs(labels)
+    ordered = sorted(found, key=lambda feed: (feed.name == STATUS, feed.name))
+    return [check_feed(_labelled(feed, slugs)) for feed in ordered]
+
+
+def _of_file(file: SqlFile, items: Mapping[str, str]) -> Feed:
+    """What its header says. Rows that have a `scope_key` are of what is there now, so that all their keys lead on."""
+    if file.key is None:
+        raise BadContract(f'{file.name}.sql: a feed says which column is its key: "-- key: ..."')
+    columns = tuple(replace(column, type=column.type.upper()) for column in file.columns)
+    keys = {column.name for column in columns} - {file.key}
+    known = {SCOPE_KEY: COVERAGE, **items} if SCOPE_KEY in keys else {}
+    leads = {key: to for key, to in known.items() if key in keys}
+    return Feed(file.name, file.doc, columns, file.key, file.sql, leads)
+
+
+def _slugs(labels: Sequence[str]) -> dict[str, str]:
+    """Label by the name of its column: `label_cost_centre` for "Cost Centre"."""
+    found: dict[str, str] = {}
+    for label in labels:
+        slug = re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
+        if not slug or '"' in label:
+            raise BadSettings(f'[feeds] account_labels: "{label}" makes no name of a column; rename the label')
+        if f"label_{slug}" in found:
+            raise BadSettings(f'[feeds] account_labels: "{label}" and "{found[f"label_{slug}"]}" make the same column')
+        found[f"label_{slug}"] = label
+    return found
+
+
+def _labelled(feed: Feed, labels: Mapping[str, str]) -> Feed:
+    if not labels or "account_id" not in {column.name for column in feed.columns}:
+        return feed
+    path = {name: literal(f'$."{label}"') for name, label in labels.items()}
+    shown = ", ".join(f"json_extract_string(l.labels_json, {p}) as {quoted(name)}" for name, p in path.items())
+    query = f"select q.*, {shown} from ({feed.sql}\n) as q left join accounts as l on q.account_id = l.account_id"
+    added = tuple(Column(n, "VARCHAR", f"Label {label} of the account; null if none.") for n, label in labels.items())
+    return replace(feed, columns=(*feed.columns, *added), sql=query)
+
+
+def check_columns(feed: Feed, found: Sequence[tuple[str, str]]) -> None:
+    """Hold a feed against the columns (name and DuckDB type) that its query gives; raises BadContract."""
+    told = [(c.name, c.type) for c in feed.columns]
+    if told != list(found):
+        said, given = next((a, b) for a, b in zip_longest(told, found, fillvalue=("nothing", "more")) if a != b)
+        raise BadContract(f"feed {feed.name}: it is told to have {' '.join(said)}, its query gives {' '.join(given)}")
+
+
+def check_feed(feed: Feed) -> Feed:
+    """The same, once it has what every feed has and no more than every tool knows; raises BadContract."""
+    names = {column.name for column in feed.columns}
+    if missing := {feed.key, *STAMPS} - names:
+        raise BadContract(f"feed {feed.name}: there is no column {min(missing)}")
+    for column in feed.columns:
+        _check_type(feed, column)
+    return feed
+
+
+def _check_type(feed: Feed, column: Column) -> None:
+    where = f"feed {feed.name}: {column.name}"
+    try:
+        kind(column.type)
+    except KeyError:
+        raise BadContract(f"{where} is {column.type}; cast it to one of {', '.join(KINDS)}, DECIMAL(18,x)") from None
+    if (column.type == "TIMESTAMP") is not column.name.endswith("_utc"):
+        raise BadContract(f"{where} is {column.type}: times are TIMESTAMP, and their names end with _utc")

@@ -1,0 +1,57 @@
+"""The checks of sql/checks: rows that must not exist, or that somebody should look at, in the newest snapshot."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from appstream_export.contracts import sqlfiles
+from appstream_export.lake.sql import reading_errors
+
+ERROR, WARN = sqlfiles.SEVERITIES
+EXAMPLES_MAX = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """How many rows a check found, and the first of them, by column."""
+
+    name: str
+    doc: str
+    severity: str
+    rows: int
+    examples: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def is_passed(self) -> bool:
+        """Nothing was found."""
+        return not self.rows
+
+    @property
+    def is_error(self) -> bool:
+        """Something was found that must never be: feeds stay as they are."""
+        return bool(self.rows) and self.severity == ERROR
+
+
+def run(con: duckdb.DuckDBPyConnection) -> list[CheckResult]:
+    """Every check on what the connection shows, by name; those that read what it does not have are left out.
+
+    Raises StorageFailed where files cannot be read.
+    """
+    found = con.execute("select view_name from duckdb_views() where not internal and schema_name = 'main'").fetchall()
+    known = {name for (name,) in found}
+    with reading_errors():
+        return [_checked(con, check) for check in sqlfiles.read("checks") if known.issuperset(check.reads)]
+
+
+def _checked(con: duckdb.DuckDBPyConnection, check: sqlfiles.SqlFile) -> CheckResult:
+    sql = f"select *, count(*) over () as rows_found from ({check.sql}\n) limit {EXAMPLES_MAX}"  # noqa: S608, our own files
+    rows = con.sql(sql).to_arrow_table().to_pylist()
+    return CheckResult(
+        name=check.name,
+        doc=check.doc,
+        severity=check.severity or WARN,
+        rows=rows[0]["rows_found"] if rows else 0,
+        examples=tuple({column: value for column, value in row.items() if column != "rows_found"} for row in rows),
+    )

@@ -1,0 +1,69 @@
+"""The draft: fresh rows of one attempt, on disk but out of sight until a manifest names them."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+import pyarrow as pa
+
+from appstream_export.contracts import Table, arrow
+from appstream_export.errors import CommitError
+from appstream_export.lake import layout
+from appstream_export.lake.manifest import FileEntry
+from appstream_export.lake.parquet import sort_columns, write_part
+from appstream_export.lake.store import Store, storage_errors
+
+
+class Draft:
+    """Files of rows that AWS gave to one attempt. Not for several threads: one sink writes.
+
+    Several processes may write drafts of one snapshot, each under a `writer` of its own; one of them commits all files.
+    """
+
+    def __init__(self, store: Store, tables: Sequence[Table], snapshot_id: str, writer: str = "") -> None:
+        self.store, self.snapshot_id, self.writer = store, snapshot_id, writer
+        self.files: dict[str, list[FileEntry]] = {table.name: [] for table in tables}
+        self.may_be_named = False
+        """A manifest that names these files may exist: they must stay, whatever went wrong since."""
+        self._tables = {table.name: table for table in tables}
+        self._is_shared = False
+
+    def take(self, files: Mapping[str, Sequence[FileEntry]]) -> None:
+        """Add the files of another draft of the same snapshot; they stay then whatever happens, until gc."""
+        self._is_shared = True
+        for name, entries in files.items():
+            if name not in self.files:
+                raise CommitError(f'a draft was given files of "{name}", which is no table of this run')
+            self.files[name] += entries
+
+    def write(self, parts: Mapping[str, pa.Table]) -> None:
+        """Add rows: a sorted file per table that has any; raises StorageFailed, or CommitError on wrong columns."""
+        with storage_errors(self.store):
+            for name, rows in parts.items():
+                if rows.num_rows:
+                    self._write(self._table(name, rows), rows)
+
+    def discard(self) -> None:
+        """Remove every file, unless a manifest or another try may need them.
+
+        Never raises: why the attempt failed is worth more than what could not be removed, which gc finds.
+        """
+        if self.may_be_named or self._is_shared:
+            return
+        with suppress(OSError):
+            for files in self.files.values():
+                while files:
+                    self.store.remove(files.pop().path)
+
+    def _write(self, table: Table, rows: pa.Table) -> None:
+        files = self.files[table.name]
+        path = layout.fresh_path(table.name, self.snapshot_id, len(files), self.writer)
+        ordered = rows.sort_by([(column, "ascending") for column in sort_columns(table)])
+        files.append(write_part(self.store, path, table, [ordered]))
+
+    def _table(self, name: str, rows: pa.Table) -> Table:
+        table = self._tables.get(name)
+        if table is None:
+            raise CommitError(f'a draft was given rows of "{name}", which is no table of this run')
+        if not rows.schema.equals(arrow.schema(table)):
+            raise CommitError(f"a draft was given rows of {name} with other columns than its contract has")
+        return table

@@ -1,0 +1,312 @@
+"""erase: a commit that takes an account out of every snapshot, and proof that it is gone.
+
+Each file that holds rows of the account is written again without them, the history is retold with the new files, and
+the old ones are deleted at once, grace or not. Then every byte of the warehouse is looked at. Killed at any moment,
+it is completed by calling it again: before its commit nothing has happened, after it the retold manifests are the
+journal of what has to go.
+"""
+
+import errno
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from appstream_export.contracts import Contract
+from appstream_export.errors import ExportError, SetupError, StorageFailed, Unheard
+from appstream_export.lake import layout
+from appstream_export.lake.attempt import remove_quietly, task_counts, utc_now
+from appstream_export.lake.commit import head_rows, head_scope_runs
+from appstream_export.lake.garbage import GRACE, delete, find
+from appstream_export.lake.manifest import ERASE, SWEEP, FileEntry, Manifest, TableFiles, head, history
+from appstream_export.lake.parquet import groups, opened, write_rows
+from appstream_export.lake.retell import Retold, retell
+from appstream_export.lake.store import Store, Stored, storage_errors
+from appstream_export.lake.words import counted
+from appstream_export.scope import ACCOUNT_ID
+
+_ACCOUNT = "account_id"
+_NEVER = datetime.min.replace(tzinfo=UTC)
+READERS = 8  # files looked into at once
+_UNSEEN = "versions that the bucket may keep: allow s3:ListBucketVersions, so that they can be looked at"
+_SNAPSHOT = re.compile(rb'"snapshot_id":"(\w+)"')
+_HANDED = "of a sharded run that has not committed: erase again once it has, or is a day old"
+_EXAMPLE = "example"  # of drift: AWS's own words, from no account in particular
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
+    """What an erase did, or would do. `str()` of it is a line for people."""
+
+    account_id: str
+    snapshots: int
+    """Snapshots that held rows of the account."""
+    rows: int
+    files: int
+    """Files written again without it."""
+    bytes_deleted: int
+    mentions: tuple[str, ...]
+    """Committed files in which rows of other accounts name this one, such as the owner of a shared image."""
+    remaining: tuple[str, ...]
+    """Other files that hold its id, or that cannot be looked into: attempts in progress, feeds not published since,
+    versions that a bucket keeps of what was deleted."""
+    dry_run: bool
+    seq: int | None = None
+    """The commit; None when no snapshot held the account, or when it was only a look."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether no byte of the account is left; other accounts' rows may still name it."""
+        return not self.dry_run and not self.remaining
+
+    def __str__(self) -> str:
+        does = "would erase" if self.dry_run else "erased"
+        where = f"{counted(self.snapshots, 'snapshot')}, {counted(self.files, 'file')}"
+        what = f"{does} {counted(self.rows, 'row')} of account {self.account_id} in {where}"
+        if self.dry_run:
+            return what
+        left = f"still in {counted(len(self.remaining), 'file')}, such as {next(iter(self.remaining), '')}"
+        named = f"; rows of other accounts name it in {counted(len(self.mentions), 'file')}" if self.mentions else ""
+        proof = left if self.remaining else "no byte of it is left"
+        return f"{what}; {counted(self.bytes_deleted, 'byte')} deleted; {proof}{named}"
+
+
+def erase(
+    store: Store,
+    contracts: Sequence[Contract],
+    account_id: str,
+    *,
+    now: datetime,
+    tool_version: str,
+    grace: timedelta = GRACE,
+    dry_run: bool = False,
+    catalog_root: str | None = None,
+    republish: Callable[[], object] = lambda: None,
+    clock: Callable[[], datetime] = utc_now,
+) -> Erased:
+    """Take an account out of all snapshots, delete what held it, and look whether it is gone.
+
+    Take it out of the settings first: a later run would bring it back. Files of attempts that never committed go too
+    once they are older than `grace`. `republish` makes anew what was published from the history (feeds, the report)
+    before the look. Raises SetupError for an account that nothing here holds, CommitError where the
+    history is as before, or where the old files could not all be deleted: calling again completes it.
+    """
+    if not ACCOUNT_ID.fullmatch(account_id):
+        raise SetupError(f'"{account_id}" is not an account: 12 digits, zeros in front included')
+    eraser = _Eraser(store, contracts, account_id)
+    if dry_run:
+        eraser.count()
+        if not eraser.rows:
+            _refuse_unknown(store, account_id)
+        return eraser.result(dry_run=True)
+    made = eraser.commit(tool_version, clock)
+    if made is None:
+        _refuse_unknown(store, account_id)
+    try:
+        garbage = find(store, now, grace)
+        garbage = replace(garbage, due=[*garbage.due, *_handed_before(store, garbage.waiting, account_id)])
+        if garbage.due:
+            delete(store, contracts, garbage, catalog_root=catalog_root)
+        republish()
+        mentions, remaining = _look(store, account_id, now if made else _erased_at(store))
+    except ExportError as error:
+        what = f"account {account_id} is in no snapshot any more, but what held it is not all deleted"
+        raise StorageFailed(f"{what}: {error}; erase it again to complete that") from error
+    size = sum(stored.size_bytes for stored in garbage.due)
+    return eraser.result(
+        bytes_deleted=size, mentions=mentions, remaining=remaining, dry_run=False, seq=made.seq if made else None
+    )
+
+
+def _handed_before(store: Store, waiting: Iterable[Stored], account_id: str) -> Iterator[Stored]:
+    """What steps of a sharded run left of the account for each other, once the snapshot that it is for is committed."""
+    newest = head(store)
+    rows = head_rows(store, newest, "snapshots", ("snapshot_id",)) if newest else []
+    committed = {row["snapshot_id"].encode() for row in rows}
+    for stored in waiting:
+        if not stored.path.startswith(f"{layout.HANDED}/"):
+            continue
+        content = b""
+        with storage_errors(store), suppress(FileNotFoundError):  # another process tidied up
+            content = store.read_bytes(stored.path)
+        if account_id.encode() in content and not committed.isdisjoint(_SNAPSHOT.findall(content)):
+            yield stored
+
+
+def _refuse_unknown(store: Store, account_id: str) -> None:
+    """An account that neither snapshots nor any other file here knows: a mistyped one, or erased before."""
+    mentions, remaining = _look(store, account_id, _NEVER)
+    if mentions or [path for path in remaining if path != _UNSEEN]:
+        return
+    raise SetupError(f"account {account_id} is nowhere in {store.root}: mistyped, or erased before; nothing was done")
+
+
+def last_erase(store: Store) -> Mapping[str, Any] | None:
+    """The newest erase in the table `snapshots`, however often the history was retold since."""
+    newest = head(store)
+    rows = head_rows(store, newest, "snapshots") if newest else []
+    return max((row for row in rows if row["kind"] == ERASE), key=lambda row: row["seq"], default=None)
+
+
+def _erased_at(store: Store) -> datetime:
+    last = last_erase(store)
+    return last["committed_at"] if last else _NEVER
+
+
+@dataclass
+class _Eraser:
+    """Files written again without the account. Kept over several tellings: each file is written once."""
+
+    store: Store
+    contracts: Sequence[Contract]
+    account_id: str
+    entries: dict[str, FileEntry] = field(default_factory=dict)
+    """What each file that was looked at becomes, by its path; itself where it holds nothing of the account."""
+    rows: dict[str, int] = field(default_factory=dict)
+    """Rows of the account in each file that holds any."""
+    seqs: set[int] = field(default_factory=set)
+    is_look: bool = False
+
+    def tell(self, manifests: list[Manifest], snapshot_id: str) -> Retold | None:  # noqa: ARG002 - files are named beside the old ones
+        past = [self._without(manifest) for manifest in manifests if manifest.kind == SWEEP]
+        kept = [manifest.kept for manifest in manifests if manifest.past is not None][-1:]
+        outliving = {n: [self._table(n, t) for t in tables] for all_ in kept for n, tables in all_.items()}
+        return Retold(past=past, kept=outliving, counts=self._counts(past[-1])) if self.rows else None
+
+    def count(self) -> None:
+        """Look only: what would be written, and how many rows would go."""
+        self.is_look = True
+        with storage_errors(self.store):
+            self.tell(history(self.store), "")
+
+    def commit(self, tool_version: str, clock: Callable[[], datetime]) -> Manifest | None:
+        """The history without the account; None where it held none. What a commit that fails wrote is removed."""
+        try:
+            return retell(self.store, self.tell, kind=ERASE, tool_version=tool_version, clock=clock)
+        except Unheard:  # it may have landed
+            raise
+        except Exception:
+            remove_quietly(self.store, [entry.path for old, entry in self.entries.items() if entry.path != old])
+            raise
+
+    def result(
+        self,
+        *,
+        dry_run: bool,
+        bytes_deleted: int = 0,
+        mentions: Iterable[str] = (),
+        remaining: Iterable[str] = (),
+        seq: int | None = None,
+    ) -> Erased:
+        """What came of it."""
+        return Erased(
+            account_id=self.account_id,
+            snapshots=len(self.seqs),
+            rows=sum(self.rows.values()),
+            files=len(self.rows),
+            bytes_deleted=bytes_deleted,
+            mentions=tuple(mentions),
+            remaining=tuple(remaining),
+            dry_run=dry_run,
+            seq=seq,
+        )
+
+    def _without(self, manifest: Manifest) -> Manifest:
+        tables = {name: self._table(name, table) for name, table in manifest.tables.items()}
+        if tables == manifest.tables and not any(f.path in self.rows for f in manifest.files):
+            return manifest
+        self.seqs.add(manifest.seq)
+        return msgspec.structs.replace(manifest, tables=tables).sealed()
+
+    def _table(self, name: str, table: TableFiles) -> TableFiles:
+        if _ACCOUNT not in table.columns and name != "drift":
+            return table
+        return msgspec.structs.replace(table, files=[self._file(entry) for entry in table.files])
+
+    def _file(self, entry: FileEntry) -> FileEntry:
+        if entry.path not in self.entries:
+            self.entries[entry.path] = self._written(entry)
+        return self.entries[entry.path]
+
+    def _written(self, entry: FileEntry) -> FileEntry:
+        file = opened(self.store, entry.path)
+        column = _ACCOUNT if _ACCOUNT in file.schema_arrow.names else _EXAMPLE
+        held = sum(self._held(file.read_row_group(n, [column])[column]) for n in range(file.num_row_groups))
+        if not held:
+            return entry
+        self.rows[entry.path] = held
+        if self.is_look:
+            return entry
+        parts = (self._bare(part) for part in groups(file))
+        return write_rows(self.store, layout.erased_path(entry.path), file.schema_arrow, parts)
+
+    def _held(self, column: pa.ChunkedArray) -> int:
+        return pc.sum(pc.match_substring(column, self.account_id)).as_py() or 0
+
+    def _bare(self, part: pa.Table) -> pa.Table:
+        """Its rows without the account's; of drift, which tells of all accounts at once, without the examples."""
+        if _ACCOUNT in part.schema.names:
+            return part.filter(pc.not_equal(part[_ACCOUNT], self.account_id))
+        names = pc.match_substring(part[_EXAMPLE], self.account_id)
+        place = part.schema.get_field_index(_EXAMPLE)
+        return part.set_column(place, part.schema.field(place), pc.if_else(names, None, part[_EXAMPLE]))
+
+    def _counts(self, newest: Manifest) -> Mapping[str, int]:
+        if self.is_look:
+            return {}
+        items = sum(newest.tables[c.item_table.name].rows for c in self.contracts if c.item_table.name in newest.tables)
+        return task_counts(head_scope_runs(self.store, newest)) | {"items": items, "items_carried": items}
+
+
+def _look(store: Store, account_id: str, erased_at: datetime) -> tuple[list[str], list[str]]:
+    """Files that hold the account's id, byte by byte and page by page: committed ones, and others."""
+    committed = {file.path for manifest in history(store) for file in manifest.files}
+    with storage_errors(store), ThreadPoolExecutor(READERS) as pool:
+        lying, versions = store.files(), store.old_versions()
+        holds = pool.map(lambda stored: _holds(store, stored, account_id, erased_at), (*lying, *(versions or ())))
+        found = [stored for stored, is_held in zip((*lying, *(versions or ())), holds, strict=True) if is_held]
+    mentions = [stored.path for stored in found if stored.path in committed and not stored.version]
+    others = [_named(stored) for stored in found if stored.path not in committed or stored.version]
+    return mentions, [*others, *([_UNSEEN] if versions is None else [])]
+
+
+def _named(stored: Stored) -> str:
+    if stored.version:
+        return f"{stored.path} (version {stored.version} that the bucket keeps)"
+    return f"{stored.path} ({_HANDED})" if stored.path.startswith(f"{layout.HANDED}/") else stored.path
+
+
+def _holds(store: Store, stored: Stored, account_id: str, erased_at: datetime) -> bool:
+    path = stored.path
+    try:
+        content = store.read_stored(stored)
+    except FileNotFoundError:  # another process tidied up
+        return False
+    if account_id.encode() in content:
+        return True
+    if layout.is_unfinished(path) or path.startswith(f"{layout.SCRATCH}/"):
+        return bool(content)  # compressed, and half a file: nobody can look into it
+    if path.endswith(".parquet"):
+        return any(_in_part(part, account_id) for part in groups(_parquet(content, path)))
+    # A database compresses what it holds, so only its age tells; the catalog has views alone. S3 tells whole seconds.
+    return path.endswith(".duckdb") and path != layout.CATALOG and stored.changed_at + timedelta(seconds=1) < erased_at
+
+
+def _parquet(content: bytes, path: str) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        raise OSError(errno.EIO, f"not readable as Parquet ({str(error).splitlines()[0]})", path) from error
+
+
+def _in_part(part: pa.Table, account_id: str) -> bool:
+    texts = (column for column in part.columns if pa.types.is_string(column.type))
+    return any(pc.any(pc.match_substring(column, account_id)).as_py() for column in texts)

@@ -1,0 +1,215 @@
+"""The manifest: the one small file that makes a snapshot visible, and names every file that belongs to it.
+
+JSON in canonical form. `digest` is the SHA-256 of the document without it, and `parent_digest` links to the
+predecessor, so that a change anywhere in the history shows. A thin or erase commit retells the history as it is from
+then on, whole, in its own manifest: readers go back to the newest of those and no further.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from appstream_export.errors import SetupError, StorageFailed
+from appstream_export.lake import layout
+from appstream_export.lake.store import Store, storage_errors
+
+FORMAT = 2  # schema_version of what we write; anything newer is refused, anything older is read
+SWEEP, THIN, ERASE = "sweep", "thin", "erase"
+PAST = b'"past":'  # stands in a manifest that retells, and in few others
+_RELISTS = 3  # each means that gc removed retold manifests while we were reading them
+
+
+class FileEntry(Struct, frozen=True, kw_only=True):
+    """One committed file."""
+
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class TableFiles(Struct, frozen=True, kw_only=True):
+    """A table in one snapshot: its files, and the columns (name: contract type) that all of them have."""
+
+    files: list[FileEntry]
+    columns: dict[str, str]
+
+    @property
+    def rows(self) -> int:
+        """Rows over all files."""
+        return sum(file.rows for file in self.files)
+
+
+class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One snapshot. `counts` holds the numbers of its row in the table `snapshots`, under the same names.
+
+    Only sweeps have rows of their own. A thin or erase commit shows the files of the newest sweep, and adds `past`
+    (the sweeps that are retained, oldest first) and `kept` (rows of those that are not, which outlive them, by table).
+    """
+
+    seq: int
+    kind: str
+    snapshot_id: str
+    run_id: str
+    attempt_id: str
+    schema_version: int
+    parent_seq: int | None
+    parent_digest: str | None
+    started_at: datetime
+    committed_at: datetime
+    tool_version: str
+    tables: dict[str, TableFiles]
+    counts: dict[str, int]
+    past: list["Manifest"] | None = None
+    kept: dict[str, list[TableFiles]] = {}
+    digest: str = ""
+
+    @property
+    def files(self) -> list[FileEntry]:
+        """Every file that it names, those of the history that it retells included, some of them more than once."""
+        own = [file for table in self.tables.values() for file in table.files]
+        outliving = [file for tables in self.kept.values() for table in tables for file in table.files]
+        return [*own, *outliving, *(file for manifest in self.past or () for file in manifest.files)]
+
+    def sealed(self) -> "Manifest":
+        """The same with its digest filled in."""
+        return msgspec.structs.replace(self, digest=_digest(msgspec.to_builtins(self)))
+
+    def encoded(self) -> bytes:
+        """The bytes of its file."""
+        return msgspec.json.format(msgspec.json.encode(self, order="sorted"), indent=1)
+
+
+def head(store: Store) -> Manifest | None:
+    """The newest snapshot; None before the first. Raises StorageFailed when its manifest is damaged."""
+    with storage_errors(store):
+        seqs = _numbered(store.latest(layout.COMMITS))
+    return read(store, seqs[-1]) if seqs else None
+
+
+def history(store: Store, *, since_seq: int = 1) -> list[Manifest]:
+    """Every retained snapshot from `since_seq` on, oldest first."""
+    newer: list[Manifest] = []
+    with storage_errors(store):
+        for seq, raw in reversed(_raws(store, since_seq)):
+            manifest = _parsed(store, seq, raw)
+            newer.append(manifest)
+            if manifest.past is not None:
+                newer += reversed(manifest.past)
+                break
+    return [manifest for manifest in reversed(newer) if manifest.seq >= since_seq]
+
+
+def superseded(store: Store) -> list[Manifest]:
+    """Manifests that a later one retold and gc has not removed yet, oldest first; damaged ones left out."""
+    newest = next((m for m in reversed(history(store)) if m.past is not None), None)
+    with storage_errors(store):
+        names = store.list(layout.COMMITS) if newest else []
+    found: list[Manifest] = []
+    for seq in (seq for seq in _numbered(names) if newest and seq < newest.seq):
+        with suppress(StorageFailed):
+            found.append(read(store, seq))
+    return found
+
+
+def kept(manifests: Iterable[Manifest], table: str) -> list[TableFiles]:
+    """Files with a table's rows of snapshots that are not retained; `snapshot_id` is a column in them."""
+    found = [manifest.kept for manifest in manifests if manifest.past is not None]
+    return found[-1].get(table, []) if found else []
+
+
+def until(manifests: Sequence[Manifest], moment: datetime) -> list[Manifest]:
+    """The history as it ended at a moment: its retained sweeps, and rows that outlived others; none before the first.
+
+    The last one takes over what outlives, also of commits that came later: their rows carry the snapshot's id.
+    """
+    sweeps = [manifest for manifest in manifests if manifest.kind == SWEEP and manifest.committed_at <= moment]
+    outlived = next((manifest.kept for manifest in reversed(manifests) if manifest.past is not None), {})
+    return [*sweeps[:-1], *(msgspec.structs.replace(last, past=[], kept=outlived) for last in sweeps[-1:])]
+
+
+def find_attempt(store: Store, *, run_id: str, attempt_id: str) -> Manifest | None:
+    """What came of this run before: this very attempt if it committed, else the run's newest attempt, else None.
+
+    The caller tells the two apart by `attempt_id`. Manifests that do not mention the run are not even parsed.
+    """
+    found: list[Manifest] = []
+    for manifest in _mentioning(store, run_id.encode(), attempt_id.encode()):
+        if manifest.attempt_id == attempt_id:
+            return manifest
+        if manifest.run_id == run_id:
+            found.append(manifest)
+    return found[0] if found else None
+
+
+def _mentioning(store: Store, *words: bytes) -> Iterator[Manifest]:
+    """Retained snapshots of which one of the words may be said, newest first, and more."""
+    with storage_errors(store):
+        for seq, raw in reversed(_raws(store)):
+            if any(word in raw for word in (*words, PAST)):
+                manifest = _parsed(store, seq, raw)
+                yield manifest
+                if manifest.past is not None:
+                    yield from reversed(manifest.past)
+                    return
+
+
+def read(store: Store, seq: int) -> Manifest:
+    """One manifest, checked; raises StorageFailed when damaged, SetupError when a newer version wrote it."""
+    with storage_errors(store):
+        return _parsed(store, seq, store.read_bytes(layout.manifest_path(seq)))
+
+
+def is_canonical(raw: bytes) -> bool:
+    """Whether a manifest's bytes are exactly those that we write for what it says."""
+    content = msgspec.json.decode(raw, type=dict[str, Any])
+    return msgspec.json.format(msgspec.json.encode(content, order="sorted"), indent=1) == raw
+
+
+def _numbered(names: Iterable[str]) -> list[int]:
+    return sorted(seq for name in names if (seq := layout.seq_of(name)) is not None)
+
+
+def _raws(store: Store, since_seq: int = 1, relists: int = _RELISTS) -> list[tuple[int, bytes]]:
+    """Seq and bytes of each manifest, oldest first."""
+    seqs = [seq for seq in _numbered(store.list(layout.COMMITS)) if seq >= since_seq]
+    try:
+        return list(zip(seqs, store.read_all(map(layout.manifest_path, seqs)), strict=True))
+    except FileNotFoundError:
+        if not relists:
+            raise
+        return _raws(store, since_seq, relists - 1)
+
+
+def _parsed(store: Store, seq: int, raw: bytes) -> Manifest:
+    where = store.uri(layout.manifest_path(seq))
+    try:
+        content = msgspec.json.decode(raw, type=dict[str, Any])
+        _refuse_newer(where, content)
+        manifest = msgspec.convert(content, Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise StorageFailed(f"{where} is damaged: {error}; restore the file from a backup") from error
+    if manifest.seq != seq or manifest.digest != _digest(content):
+        raise StorageFailed(f"{where} is damaged: its content does not match its digest; restore it from a backup")
+    if strange := next((file.path for file in manifest.files if not layout.is_table_file(file.path)), None):
+        raise StorageFailed(f'{where} is damaged: "{strange}" is no file of a table; restore it from a backup')
+    return manifest
+
+
+def _refuse_newer(where: str, content: Mapping[str, Any]) -> None:
+    version = content.get("schema_version")
+    if isinstance(version, int) and version > FORMAT:
+        raise SetupError(
+            f"{where}: written in format {version} by a newer appstream-export, this one reads up to {FORMAT};"
+            " upgrade appstream-export"
+        )
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    bare = {key: value for key, value in content.items() if key != "digest"}
+    return hashlib.sha256(msgspec.json.encode(bare, order="sorted")).hexdigest()

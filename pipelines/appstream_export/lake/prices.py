@@ -1,0 +1,76 @@
+"""The price list that the user gives: `[feeds] prices`, a CSV file, as rows of the table `prices`.
+
+AWS's API tells no price, and nobody's contract is ours to know, so without a list no cost is told.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from appstream_export.errors import BadSettings
+from appstream_export.scope import REGION
+from appstream_export.sheets import Cells, read_sheet
+
+ANY = "*"
+EVER = datetime(1970, 1, 1, tzinfo=UTC)
+COLUMNS = ("region", "instance_type", "platform", "usd_per_hour", "disk_usd_per_gb_month", "valid_from")
+_KEY = ("region", "instance_type", "platform", "valid_from")
+_USD_MAX = 100_000  # a price above it is a typo: the largest instance costs some tens of dollars an hour
+
+
+def read_prices(file: str | None) -> list[Mapping[str, Any]]:
+    """Rows in the file's order; none without a file. Raises BadSettings with file, line and fix.
+
+    Blank means unknown for a price, every one (`*`) for instance_type and platform, and ever for valid_from.
+    """
+    if file is None:
+        return []
+    found: dict[tuple[Any, ...], int] = {}
+    rows = []
+    for line, cells in read_sheet(file, "[feeds] prices", COLUMNS):
+        where = f"{file} line {line}:"
+        row = _row(cells, where)
+        if (before := found.setdefault(tuple(row[key] for key in _KEY), line)) != line:
+            raise BadSettings(f"{where} the same region, instance_type, platform and valid_from as line {before}")
+        rows.append(row)
+    digest = sha256(Path(file).read_bytes()).hexdigest()
+    return [row | {"source_sha256": digest} for row in rows]
+
+
+def _row(cells: Cells, where: str) -> dict[str, Any]:
+    unknown = cells.keys() - {*COLUMNS}
+    if unknown:
+        raise BadSettings(f'{where} no column "{min(unknown)}" is known; there are {", ".join(COLUMNS)}')
+    region = cells["region"]
+    if region != ANY and not REGION.fullmatch(region):
+        raise BadSettings(f'{where} region "{region}" is neither the name of a region, such as us-east-1, nor {ANY}')
+    row: dict[str, Any] = {"region": region, **{name: cells[name] or ANY for name in ("instance_type", "platform")}}
+    row |= {name: _usd(cells[name], f"{where} {name}") for name in ("usd_per_hour", "disk_usd_per_gb_month")}
+    if row["usd_per_hour"] is None and row["disk_usd_per_gb_month"] is None:
+        raise BadSettings(f"{where} no price; fill in usd_per_hour or disk_usd_per_gb_month, or take the line out")
+    return row | {"valid_from": _day(cells["valid_from"], where)}
+
+
+def _usd(text: str, where: str) -> float | None:
+    if not text:
+        return None
+    try:
+        usd = Decimal(text)
+    except InvalidOperation:
+        usd = Decimal("nan")
+    if not usd.is_finite() or not 0 <= usd <= _USD_MAX:
+        raise BadSettings(f'{where} "{text}" is not a price; write it in US dollars, such as 0.44')
+    return float(usd)
+
+
+def _day(text: str, where: str) -> datetime:
+    try:
+        if text and not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+            raise ValueError
+        return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else EVER
+    except ValueError:
+        raise BadSettings(f'{where} valid_from "{text}" is not a day such as 2026-01-31') from None

@@ -1,0 +1,72 @@
+"""SQL from users: one statement that reads, run on a locked connection, its failures told in one line."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from appstream_export.errors import BadQuery, did_you_mean
+from appstream_export.lake.sql import literal, python_said
+
+Params = Sequence[Any] | Mapping[str, Any] | None
+
+# DuckDB 2 takes COPY, INSERT, UPDATE and DELETE inside WITH, in a statement that calls itself SELECT.
+_READING = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
+_EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?", re.IGNORECASE)
+_UNKNOWN = re.compile(r"Table with name (\S+) does not exist")
+
+
+def query(con: duckdb.DuckDBPyConnection, sql: str, params: Params = None) -> pa.Table:
+    """The rows of one SELECT or EXPLAIN; raises BadQuery for anything that writes, and for what DuckDB refuses."""
+    try:
+        _refuse_writing(con, sql)
+        return con.sql(sql, params=params).to_arrow_table()
+    except duckdb.Error as error:
+        raise BadQuery(_one_line(con, python_said(error) or str(error))) from error
+
+
+def table_names(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Tables that a query may name, histories left out."""
+    found = con.execute(
+        "select view_name from duckdb_views() where not internal and schema_name = 'main' order by all"
+    ).fetchall()
+    return [name for (name,) in found if not name.endswith("_history")]
+
+
+def _refuse_writing(con: duckdb.DuckDBPyConnection, sql: str) -> None:
+    statements = con.extract_statements(sql)
+    if len(statements) != 1:
+        raise BadQuery(f"one statement at a time, please; this is {len(statements)}")
+    kind = statements[0].type
+    reading = sql if kind == duckdb.StatementType.SELECT else ""  # as it was typed: DuckDB 1.4 makes SELECT of PRAGMA
+    if kind == duckdb.StatementType.EXPLAIN:
+        explain = _EXPLAIN.match(sql)
+        reading = sql[explain.end() :] if explain else ""
+    tree = json.loads(con.execute(f"select json_serialize_sql({literal(reading)})").fetchall()[0][0])
+    if not reading or tree.get("error") or not _READING.issuperset(_nodes(tree)):
+        raise BadQuery("only statements that read are allowed: SELECT, or EXPLAIN of a SELECT")
+
+
+def _nodes(tree: object) -> Iterator[str]:
+    """The kinds of all query nodes in a parse tree, however deep."""
+    if isinstance(tree, list):
+        for branch in tree:
+            yield from _nodes(branch)
+    elif isinstance(tree, dict):
+        kind = tree.get("type")
+        if isinstance(kind, str) and kind.endswith("_NODE"):
+            yield kind
+        for branch in tree.values():
+            yield from _nodes(branch)
+
+
+def _one_line(con: duckdb.DuckDBPyConnection, error: str) -> str:
+    """What DuckDB says, without its kind of error and the picture of the place; ours where it misses a table."""
+    if unknown := _UNKNOWN.search(error):
+        name = unknown[1].strip('"').rstrip("!").rpartition(".")[2]
+        return f'there is no table "{name}"{did_you_mean(name, table_names(con))}'
+    text = " ".join(error.split("\n\nLINE ")[0].split("\nLINE ")[0].split())
+    return re.sub(r"^[A-Z][A-Za-z ]* Error: ", "", text)

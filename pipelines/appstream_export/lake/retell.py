@@ -1,0 +1,116 @@
+"""A commit without a sweep: the history told anew, whole, in one manifest. What thin and erase have in common.
+
+It shows the newest sweep's files, and is created like any other commit: only if no other run took its number. Who
+comes second tells the history again, the newer commit included.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+import pyarrow as pa
+from ulid import ULID
+
+from appstream_export.contracts import arrow
+from appstream_export.contracts.contract import operational_table
+from appstream_export.errors import Conflict, Unheard
+from appstream_export.lake import layout
+from appstream_export.lake.attempt import after, remove_quietly, utc_now
+from appstream_export.lake.commit import create, head_rows
+from appstream_export.lake.manifest import FORMAT, FileEntry, Manifest, TableFiles, history
+from appstream_export.lake.parquet import write_part
+from appstream_export.lake.staging import columns
+from appstream_export.lake.store import Store, storage_errors
+
+_RETELLS = 10  # each means that another run committed while we wrote
+_SNAPSHOTS = "snapshots"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retold:
+    """A history as it is to be: its sweeps, oldest first, and the rows that outlive others."""
+
+    past: Sequence[Manifest]
+    kept: Mapping[str, list[TableFiles]]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Numbers of the table `snapshots` that differ from those of the head."""
+    written: Sequence[FileEntry] = ()
+    """Files made for this telling alone: removed again when it fails."""
+
+
+def retell(
+    store: Store,
+    tell: Callable[[list[Manifest], str], Retold | None],
+    *,
+    kind: str,
+    tool_version: str,
+    clock: Callable[[], datetime] = utc_now,
+) -> Manifest | None:
+    """Commit what `tell` makes of the history; None when it makes nothing of it. Raises CommitError.
+
+    `tell` is given the retained manifests, oldest first, and the new snapshot's id.
+    """
+    started_at = clock()
+    with storage_errors(store):
+        for _ in range(_RETELLS + 1):
+            manifests, snapshot_id = history(store), layout.new_snapshot_id()
+            retold = tell(manifests, snapshot_id) if manifests else None
+            if retold is None:
+                return None
+            manifest = _manifest(
+                manifests[-1], retold, kind, snapshot_id, tool_version, started_at, after(manifests[-1], clock())
+            )
+            if committed := _commit(store, manifests[-1], manifest, retold):
+                return committed
+    raise Conflict(f"{store.root}: {_RETELLS + 1} other commits came first; run again")
+
+
+def _manifest(
+    base: Manifest, retold: Retold, kind: str, snapshot_id: str, tool_version: str, started_at: datetime, now: datetime
+) -> Manifest:
+    run_id = str(ULID())
+    counts = base.counts | {"tasks_asked": 0, "items_fresh": 0, "items_carried": base.counts["items"], "changes": 0}
+    return Manifest(
+        seq=base.seq + 1,
+        kind=kind,
+        snapshot_id=snapshot_id,
+        run_id=run_id,
+        attempt_id=run_id,
+        schema_version=FORMAT,
+        parent_seq=base.seq,
+        parent_digest=base.digest,
+        started_at=started_at,
+        committed_at=now,
+        tool_version=tool_version,
+        tables=retold.past[-1].tables,
+        counts=counts | dict(retold.counts),
+        past=list(retold.past),
+        kept=dict(retold.kept),
+    )
+
+
+def _commit(store: Store, base: Manifest, manifest: Manifest, retold: Retold) -> Manifest | None:
+    """Write `snapshots` with one more row, and create the manifest; None when another run was first."""
+    ours = list(retold.written)
+    try:
+        snapshots = _write_snapshots(store, base, manifest)
+        ours += snapshots.files
+        whole = msgspec.structs.replace(manifest, tables=manifest.tables | {_SNAPSHOTS: snapshots}).sealed()
+        committed = create(store, whole)
+    except Unheard:
+        raise
+    except Exception:
+        remove_quietly(store, [file.path for file in ours])
+        raise
+    if committed is None:
+        remove_quietly(store, [file.path for file in ours])
+    return committed
+
+
+def _write_snapshots(store: Store, base: Manifest, manifest: Manifest) -> TableFiles:
+    table = operational_table(_SNAPSHOTS)
+    row = msgspec.structs.asdict(manifest) | manifest.counts | {"forced": False}
+    rows = pa.Table.from_pylist([*head_rows(store, base, _SNAPSHOTS), row], schema=arrow.schema(table))
+    path = layout.carried_path(_SNAPSHOTS, manifest.snapshot_id, 0)
+    return TableFiles(files=[write_part(store, path, table, [rows.sort_by(table.key[0])])], columns=columns(table))

@@ -1,0 +1,209 @@
+"""thin: a commit that lets go of snapshots which nobody tells apart any more.
+
+The last snapshot of each hour, day and month stays, for as long as the policy says. What the others prove stays too:
+their change rows, and the scope_runs of each day's last one (so that it is known for ever which scopes were seen on
+which day) are written to files of their own, which the histories of those tables go on showing.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import msgspec
+import pyarrow as pa
+
+from appstream_export.contracts.contract import CHANGE_COLUMNS
+from appstream_export.lake import layout
+from appstream_export.lake.attempt import remove_quietly, utc_now
+from appstream_export.lake.manifest import SWEEP, THIN, FileEntry, Manifest, TableFiles, history
+from appstream_export.lake.parquet import filled, groups, opened, write_rows
+from appstream_export.lake.retell import Retold, retell
+from appstream_export.lake.store import Store, storage_errors
+from appstream_export.lake.words import counted
+from appstream_export.settings import RetentionSettings
+
+KEPT_FILES = 12  # a table's rows that outlive are merged into one file when there would be more
+_CHANGES = frozenset(column.name for column in CHANGE_COLUMNS)
+_ID = "snapshot_id"
+_ID_FIELD = pa.field(_ID, pa.string(), metadata={"comment": "Snapshot that the row belongs to: a ULID."})
+
+Source = tuple[str | None, FileEntry]
+"""A file, and the snapshot of its rows; None where that stands in the file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thinned:
+    """What a thin did, or would do. `str()` of it is a line for people."""
+
+    dropped: tuple[int, ...]
+    """Seqs of the snapshots that are let go."""
+    retained: int
+    rows_kept: int
+    """Rows of the dropped snapshots that outlive them: changes, and each day's last scope_runs."""
+    bytes_freed: int
+    """Size of the files that gc may then delete."""
+    dry_run: bool
+    seq: int | None = None
+    """The commit; None when there was nothing to do, or only a look at it."""
+
+    def __str__(self) -> str:
+        if not self.dropped:
+            all_ = "the only snapshot stays" if self.retained == 1 else f"all {self.retained} snapshots stay"
+            return f"nothing to thin: {all_ if self.retained else 'there is no snapshot'}"
+        does = "would drop" if self.dry_run else "dropped"
+        what = f"{does} {len(self.dropped):,} of {counted(len(self.dropped) + self.retained, 'snapshot')}"
+        kept = f"keeping {counted(self.rows_kept, 'row')} of their changes and coverage"
+        then = "would then free" if self.dry_run else "can free"
+        return f"{what}, {kept}; gc {then} {counted(self.bytes_freed, 'byte')}"
+
+
+def thin(
+    store: Store,
+    *,
+    now: datetime,
+    policy: RetentionSettings,
+    tool_version: str,
+    dry_run: bool = False,
+    clock: Callable[[], datetime] = utc_now,
+) -> Thinned:
+    """Commit a history without the snapshots that `policy` lets go at `now`; no commit when there are none.
+
+    The newest snapshot always stays, files stay until gc. Raises CommitError; the history is then as before.
+    """
+    if dry_run:
+        with storage_errors(store):
+            return _thinned(history(store), policy, now, dry_run=True, seq=None)
+    found: list[Manifest] = []
+
+    def tell(manifests: list[Manifest], snapshot_id: str) -> Retold | None:
+        found[:] = manifests
+        return _tell(store, manifests, snapshot_id, policy, now)
+
+    made = retell(store, tell, kind=THIN, tool_version=tool_version, clock=clock)
+    return _thinned(found, policy, now, dry_run=False, seq=made.seq if made else None)
+
+
+def retained(sweeps: Sequence[Manifest], policy: RetentionSettings, now: datetime) -> list[Manifest]:
+    """The last of each hour, day and month that the policy tells apart at `now`, and the newest."""
+    last = {bucket: sweep.seq for sweep in sweeps for bucket in _buckets(sweep.committed_at, policy, now)}
+    stay = {*last.values(), *(sweep.seq for sweep in sweeps[-1:])}
+    return [sweep for sweep in sweeps if sweep.seq in stay]
+
+
+def _buckets(moment: datetime, policy: RetentionSettings, now: datetime) -> Iterator[str]:
+    age, months = now - moment, (now.year - moment.year) * 12 + now.month - moment.month
+    if age <= timedelta(days=policy.hourly_days):
+        yield f"{moment:%Y-%m-%dT%H}"
+    if age <= timedelta(days=policy.daily_days):
+        yield f"{moment:%Y-%m-%d}"
+    if months < policy.monthly_months:
+        yield f"{moment:%Y-%m}"
+
+
+def _tell(
+    store: Store, manifests: list[Manifest], snapshot_id: str, policy: RetentionSettings, now: datetime
+) -> Retold | None:
+    stay, go = _split(manifests, policy, now)
+    if not go:
+        return None
+    kept = {name: list(files) for name, files in _kept(manifests).items()}
+    written: list[FileEntry] = []
+    try:
+        for name, sources in _outliving(manifests, go).items():
+            for number, (columns, group) in enumerate(_by_columns(sources)):
+                path = layout.kept_path(name, snapshot_id, number)
+                kept[name] = _add(store, kept.get(name, []), columns, group, path)
+                written.append(kept[name][-1].files[-1])
+    except Exception:
+        remove_quietly(store, [file.path for file in written])
+        raise
+    return Retold(past=stay, kept=kept, written=written)
+
+
+def _thinned(
+    manifests: Sequence[Manifest], policy: RetentionSettings, now: datetime, *, dry_run: bool, seq: int | None
+) -> Thinned:
+    stay, go = _split(manifests, policy, now)
+    needed = {file.path for manifest in stay for file in manifest.files}
+    freed = {file.path: file.bytes for manifest in go for file in manifest.files if file.path not in needed}
+    rows = sum(file.rows for sources in _outliving(manifests, go).values() for _, (_, file) in sources)
+    return Thinned(
+        dropped=tuple(manifest.seq for manifest in go),
+        retained=len(stay),
+        rows_kept=rows,
+        bytes_freed=sum(freed.values()),
+        dry_run=dry_run,
+        seq=seq,
+    )
+
+
+def _split(
+    manifests: Sequence[Manifest], policy: RetentionSettings, now: datetime
+) -> tuple[list[Manifest], list[Manifest]]:
+    sweeps = [manifest for manifest in manifests if manifest.kind == SWEEP]
+    stay = retained(sweeps, policy, now)
+    seqs = {manifest.seq for manifest in stay}
+    return stay, [manifest for manifest in sweeps if manifest.seq not in seqs]
+
+
+def _outliving(manifests: Sequence[Manifest], go: Sequence[Manifest]) -> dict[str, list[tuple[TableFiles, Source]]]:
+    """Files of the dropped snapshots whose rows stay, by table, oldest first."""
+    last_of_day = {f"{m.committed_at:%Y-%m-%d}": m.seq for m in manifests if m.kind == SWEEP}.values()
+    found: dict[str, list[tuple[TableFiles, Source]]] = {}
+    for manifest in go:
+        for name, table in manifest.tables.items():
+            if table.columns.keys() >= _CHANGES or (name == "scope_runs" and manifest.seq in last_of_day):
+                sources = [(table, (manifest.snapshot_id, file)) for file in table.files if file.rows]
+                found.setdefault(name, []).extend(sources)
+    return found
+
+
+def _by_columns(sources: Iterable[tuple[TableFiles, Source]]) -> list[tuple[dict[str, str], list[Source]]]:
+    """The sources of each set of columns: one file has only one."""
+    found: list[tuple[dict[str, str], list[Source]]] = []
+    for table, source in sources:
+        columns = {_ID: "string", **table.columns}
+        group = next((group for known, group in found if known == columns), None)
+        if group is None:
+            found.append((columns, group := []))
+        group.append(source)
+    return found
+
+
+def _add(
+    store: Store, before: list[TableFiles], columns: dict[str, str], sources: list[Source], path: str
+) -> list[TableFiles]:
+    """The same with one file more, the very last, into which older ones of these columns go where they are many."""
+    same = next((files for files in before if files.columns == columns), TableFiles(files=[], columns=columns))
+    others = [files for files in before if files is not same]
+    files = same.files
+    if len(files) >= KEPT_FILES:
+        sources, files = [*((None, file) for file in files), *sources], []
+    return [*others, msgspec.structs.replace(same, files=[*files, _write(store, path, sources)])]
+
+
+def _write(store: Store, path: str, sources: Sequence[Source]) -> FileEntry:
+    parts = filled(part for source in sources for part in _parts(store, source))
+    first = next(parts)
+    return write_rows(store, path, first.schema, _chained(first, parts))
+
+
+def _parts(store: Store, source: Source) -> Iterator[pa.Table]:
+    snapshot_id, file = source
+    for part in groups(opened(store, file.path)):
+        if snapshot_id is None:
+            yield part
+        else:
+            ids = pa.repeat(pa.scalar(snapshot_id), part.num_rows)
+            yield part.add_column(0, _ID_FIELD, ids)
+
+
+def _chained(first: pa.Table, rest: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    yield first
+    for part in rest:
+        yield part.cast(first.schema)  # column docs may have changed since
+
+
+def _kept(manifests: Iterable[Manifest]) -> dict[str, list[TableFiles]]:
+    found = [manifest.kept for manifest in manifests if manifest.past is not None]
+    return found[-1] if found else {}

@@ -1,0 +1,213 @@
+"""Head and draft side by side in a DuckDB of their own, while a commit is made.
+
+For a table T of a contract there are queries by name: `head_T` gives the head's rows, `fresh_T` the draft's, both from
+Parquet files (a head or draft without rows has none), so nothing is held in memory that DuckDB would not spill. `tasks`
+holds what was decided per task. From then on `new_T` gives the rows of `fresh_T` that count, `dropped_T` those that do
+not, `carried_T` the rows of `head_T` that stay.
+"""
+# ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from appstream_export.contracts import Contract, Table, arrow, operational_tables
+from appstream_export.contracts.contract import operational_table
+from appstream_export.lake import committed, parquet, sql
+from appstream_export.lake.decisions import Decision, Held, Rows
+from appstream_export.lake.draft import Draft
+from appstream_export.lake.engine import connection
+from appstream_export.lake.manifest import Manifest, TableFiles
+from appstream_export.lake.store import Store
+from appstream_export.scope import Scope, Task
+
+_TASKS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("resource", "account_id", "region", "status", "rows", "concludes")),
+        ("set_aside", pa.bool_()),
+        ("uses_fresh", pa.bool_()),
+        ("answered_at", pa.timestamp("us", "UTC")),
+        ("previous_at", pa.timestamp("us", "UTC")),
+    ]
+)
+_SCOPE = "account_id, region"
+MEMORY = "112MiB"  # what DuckDB holds while a commit is made; more is spilled
+ROOMY = "1GiB"  # where that was not enough, for not everything can be spilled
+# ISO 8601 in UTC as Python's isoformat: microseconds only where there are any.
+_ISO = """
+create macro iso(t) as case
+    when epoch_us(t) % 1000000 = 0 then strftime(make_timestamp(epoch_us(t)), '%Y-%m-%dT%H:%M:%SZ')
+    else strftime(make_timestamp(epoch_us(t)), '%Y-%m-%dT%H:%M:%S.%fZ')
+end
+"""
+
+
+class Staging(AbstractContextManager["Staging"]):
+    """Open until the block ends. `base` is the head that the commit builds on, None before the first."""
+
+    def __init__(
+        self, store: Store, contracts: Sequence[Contract], base: Manifest | None, draft: Draft, memory: str
+    ) -> None:
+        self.store, self.contracts, self.base, self.draft = store, contracts, base, draft
+        self._queries: dict[str, str] = {}
+        self._merges = False
+        pa.default_memory_pool().release_unused()  # what the sweep let go of: DuckDB cannot take it from Arrow
+        self.con = connection(store)
+        self._memory = memory
+        self.give_back()
+        self.con.execute("set threads = 1")  # more of them took more CPU and memory, and as much time
+        self.con.execute("set preserve_insertion_order = false")  # whoever wants an order says so
+        self.con.execute(_ISO)
+        mine = [table for contract in contracts for table in contract.tables]
+        for table in (*mine, *operational_tables()):
+            self._read(f"head_{table.name}", table, base.tables.get(table.name) if base else None)
+        for table in (*mine, operational_table("quarantine")):
+            self._read(f"fresh_{table.name}", table, TableFiles(files=draft.files[table.name], columns=columns(table)))
+
+    def __exit__(self, *_: object) -> None:
+        self.con.close()
+
+    def give_back(self) -> None:
+        """Let the system have the memory that DuckDB no longer uses: it does so whenever its limit is set."""
+        self.con.execute(f"set memory_limit = {sql.literal(self._memory)}")
+
+    def forget(self) -> None:
+        """Hold nothing of what was read: from here on every file is looked at as it lies in the store."""
+        self.con.execute("set enable_external_file_cache = false")
+        self.give_back()
+
+    def items(self, side: str) -> dict[Task, Held]:
+        """What the items' own tables hold of each task, in `head` or `fresh`."""
+        held: dict[Task, Held] = {}
+        for contract in self.contracts:
+            rows = self.query(f"{side}_{contract.item_table.name}")
+            found = self.rows(f"select {_SCOPE}, count(*), epoch_us(max(observed_at)) from {rows} group by all")
+            held |= {Task(contract.name, Scope(account, region)): _held(n, at) for account, region, n, at in found}
+        return held
+
+    def decide(self, decisions: Sequence[Decision]) -> None:
+        """Take the decisions in: from here on there are all queries."""
+        self.con.register("decided", _tasks(decisions))
+        self.con.execute("create or replace table tasks as from decided")
+        self._merges = any(decision.rows is Rows.MERGE for decision in decisions)
+        for contract in self.contracts:
+            for table_ in contract.tables:
+                self._decide_table(contract, table_)
+        self._decide_quarantine()
+
+    def query(self, name: str) -> str:
+        """SQL for `head_T`, `fresh_T`, `new_T`, `dropped_T` or `carried_T`, in brackets."""
+        return f"({self._queries[name]})"
+
+    def has_rows(self, table: Table) -> bool:
+        """Whether head or draft has any row of it."""
+        base = self.base.tables.get(table.name) if self.base else None
+        return bool(base and base.rows) or any(file.rows for file in self.draft.files[table.name])
+
+    def is_cut(self, table: Table) -> bool:
+        """Whether the draft holds rows of this table that do not count, so that its files cannot be named."""
+        return bool(self.rows(f"select 1 from {self.query(f'dropped_{table.name}')} limit 1"))
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """A small result, read to its end: DuckDB 2 wants that before the next query."""
+        return self.con.execute(query).fetchall()
+
+    def records(self, table: Table) -> list[dict[str, Any]]:
+        """The head's rows of an operational table, as they lie in its files."""
+        return records(self.con, table, f"from {self.query(f'head_{table.name}')}")
+
+    def stream(self, query: str) -> Iterable[pa.Table]:
+        """A large result, in parts of one row group."""
+        for batch in sql.stream(self.con, query, parquet.ROW_GROUP_ROWS):
+            yield pa.Table.from_batches([batch])
+
+    def _read(self, name: str, table: Table, files: TableFiles | None) -> None:
+        self._queries[name] = committed.rows(table, [files] if files else [], self.store.uri)
+
+    def _decide_table(self, contract: Contract, table: Table) -> None:
+        name = table.name
+        head, fresh = self.query(f"head_{name}"), self.query(f"fresh_{name}")
+        mine = f"from tasks where resource = {sql.literal(contract.name)}"
+        self._queries |= {
+            f"new_{name}": f"from {fresh} semi join ({mine} and uses_fresh) using ({_SCOPE})",
+            f"dropped_{name}": f"from {fresh} semi join ({mine} and set_aside) using ({_SCOPE})",
+        }
+        keys = contract.item_key if table is contract.item_table else contract.parent_key
+        shown = ", ".join(f"{sql.quoted(k)} as {sql.quoted(p)}" for k, p in zip(contract.item_key, keys, strict=True))
+        carried = f"from {head} semi join ({mine} and rows = 'carry') using ({_SCOPE})"
+        if self._merges:
+            carried += f"""
+                union all
+                from (from {head} semi join ({mine} and rows = 'merge') using ({_SCOPE}))
+                anti join (select {_SCOPE}, {shown} from {self.query(f"new_{contract.item_table.name}")})
+                using ({_SCOPE}, {sql.listed(keys)})
+            """
+        self._queries[f"carried_{name}"] = carried
+
+    def _decide_quarantine(self) -> None:
+        """Quarantine follows its items: it stays where rows stay, and goes where an answer replaces them."""
+        task = f"resource, {_SCOPE}"
+        shown = " union all ".join(
+            f"select {sql.literal(c.name)} as resource, {_SCOPE}, {item_name(c.item_key)} as item_name"
+            f" from {self.query(f'new_{c.item_table.name}')}"
+            for c in self.contracts
+        )
+        head, fresh = self.query("head_quarantine"), self.query("fresh_quarantine")
+        set_aside = f"(from tasks where set_aside) using ({task})"
+        self._queries |= {
+            "new_quarantine": f"from {fresh} anti join {set_aside}",
+            "dropped_quarantine": f"from {fresh} semi join {set_aside}",
+        }
+        new = f"select {task}, item_name from {self.query('new_quarantine')} where item_name is not null"
+        self._queries["carried_quarantine"] = f"""
+            from {head} semi join (from tasks where rows = 'carry') using ({task})
+            union all
+            from (from {head} where item_name is not null)
+            semi join (from tasks where rows = 'merge') using ({task})
+            anti join ({shown} union all {new})
+            using ({task}, item_name)
+            union all
+            from (from {head} where item_name is null)
+            semi join (from tasks where rows = 'merge' and status = 'filtered') using ({task})
+        """
+
+
+def records(con: duckdb.DuckDBPyConnection, table: Table, query: str) -> list[dict[str, Any]]:
+    """A query's rows with the columns that the table's files have."""
+    stored = sql.listed(arrow.schema(table).names)
+    return parquet.records(con.sql(f"select {stored} from ({query})").to_arrow_table())
+
+
+def columns(table: Table) -> dict[str, str]:
+    """Name and contract type of the columns in a table's files, as manifests record them."""
+    stored = arrow.schema(table).names
+    return {column.name: column.type for column in table.columns if column.name in stored}
+
+
+def item_name(keys: Sequence[str]) -> str:
+    """SQL for an item's key as quarantine writes it."""
+    return f"concat_ws('/', {sql.listed(keys)})"
+
+
+def _held(rows: int, newest_us: int | None) -> Held:
+    return Held(rows, None if newest_us is None else sql.moment(newest_us))
+
+
+def _tasks(decisions: Sequence[Decision]) -> pa.Table:
+    """Column by column: there may be 20,000."""
+    columns = {
+        "resource": [d.task.resource for d in decisions],
+        "account_id": [d.task.scope.account_id for d in decisions],
+        "region": [d.task.scope.region for d in decisions],
+        "status": [d.run["status"] if d.run else None for d in decisions],
+        "rows": [d.rows.value for d in decisions],
+        "concludes": [d.concludes.value for d in decisions],
+        "set_aside": [d.set_aside for d in decisions],
+        "uses_fresh": [d.uses_fresh for d in decisions],
+        "answered_at": [d.answered_at for d in decisions],
+        "previous_at": [d.previous_at for d in decisions],
+    }
+    return pa.table(columns, schema=_TASKS)

@@ -1,0 +1,448 @@
+"""A warehouse in a bucket: the storage port over boto3's S3, for AWS and whatever else answers as S3 does.
+
+Everything goes one way, so that credentials, endpoint, encryption and retries are the same for each byte (pyarrow's
+S3FileSystem can neither name a KMS key per object nor find all credentials that boto3 finds). Objects appear whole by
+nature; an upload that was cut off stays out of sight until `end_uploads`. A commit is a PUT with `If-None-Match: *`,
+and since the newest manifest may be one of thousands, an object named `head` in the same folder hints at where to look.
+"""
+
+import errno
+import os
+import re
+import shutil
+import tempfile
+import time
+import weakref
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from appstream_export.errors import SetupError, did_you_mean
+from appstream_export.lake import layout
+from appstream_export.lake.remote_files import RemoteFiles
+from appstream_export.lake.store import Sink, Stored, refuse_misread
+from appstream_export.settings import S3Settings, is_loopback
+
+PART_BYTES = 8 << 20  # S3 takes parts from 5 MiB and 10,000 of them: files up to 80 GB
+READERS = 16  # small files read at once; latency is most of what each costs
+TRIES = 6  # botocore's, with its backoff: S3 answers 503 SlowDown until it has spread a busy prefix
+BODY_TRIES = 4  # botocore retries a request, but not a body that breaks off
+CONFLICT_TRIES, CONFLICT_WAIT_S = 8, 0.1  # S3 answers 409 while another conditional PUT of the same name is under way
+HINT = "head"
+_PLACE = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[\w!.'()@+-]+)*)/?", re.ASCII)
+_HINTED = re.compile(r"[\w.-]{2,100}", re.ASCII)
+STAND_IN = "emulator"  # keys for an endpoint on this machine, where nobody has real ones
+
+_RENEW = "renew the credentials (aws sso login, a new role session)"
+_REGION = "set region in [lake.s3], or AWS_REGION, to the bucket's region"
+_KEYS = "check the access key, the secret key and the endpoint"
+_ALLOW = 'allow what docs/operations.md lists under "A warehouse on S3"'
+_BUCKET = "make the bucket, or correct its name"
+FIXES: Mapping[str, str] = {
+    "NoSuchBucket": _BUCKET,
+    "AccessDenied": _ALLOW,
+    "403": _ALLOW,
+    "ExpiredToken": _RENEW,
+    "TokenRefreshRequired": _RENEW,
+    "InvalidToken": _RENEW,
+    "SSOTokenLoadError": _RENEW,
+    "UnauthorizedSSOTokenError": _RENEW,
+    "TokenRetrievalError": _RENEW,
+    "CredentialRetrievalError": _RENEW,
+    "InvalidAccessKeyId": _KEYS,
+    "SignatureDoesNotMatch": _KEYS,
+    "RequestTimeTooSkewed": "set the machine's clock",
+    "PermanentRedirect": _REGION,
+    "AuthorizationHeaderMalformed": _REGION,
+    "IllegalLocationConstraintException": _REGION,
+    "KMS.NotFoundException": "correct kms_key_id in [lake.s3]",
+    "KMS.DisabledException": "enable the key, or name another one as kms_key_id in [lake.s3]",
+    "NoCredentialsError": "set AWS_PROFILE or [lake.s3] profile, sign in, or run where a role is attached",
+    "EndpointConnectionError": "check the endpoint, the region and the network",
+    "SlowDown": "run again later",
+}
+
+
+class S3Store:
+    """A warehouse in a bucket. `root` has no slash at its end; there is no catalog file, and no file mode."""
+
+    keeps_catalog = False
+    file_mode = 0o600
+    endpoint_url: str | None = None
+    """Where the bucket is, unless at AWS."""
+
+    def __init__(self, bucket: str, prefix: str, client: Any, *, kms_key_id: str | None = None) -> None:
+        self.root = f"s3://{bucket}/{prefix}".rstrip("/")
+        self._bucket, self._prefix, self._client = bucket, f"{prefix}/" if prefix else "", client
+        self._encryption: dict[str, Any] = (
+            {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id, "BucketKeyEnabled": True}
+            if kms_key_id
+            else {}
+        )
+
+    @property
+    def region(self) -> str:
+        """The region that requests are signed for."""
+        return self._client.meta.region_name
+
+    @cached_property
+    def scratch(self) -> str:
+        """A folder of this process, for its user alone, gone when the store is."""
+        folder = tempfile.mkdtemp(prefix="appstream-export-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return folder
+
+    def uri(self, path: str = "") -> str:
+        """`s3://bucket/prefix/path`."""
+        return f"{self.root}/{path}" if path else self.root
+
+    @cached_property
+    def _files(self) -> RemoteFiles:
+        return RemoteFiles(self.root, self._read_end, self._read_range)
+
+    def filesystem(self) -> RemoteFiles:
+        """DuckDB reads through us: no extension, the same credentials, and nothing beyond the prefix."""
+        return self._files
+
+    def read_bytes(self, path: str) -> bytes:
+        """The whole object; raises FileNotFoundError."""
+        return self._get(path)[0]
+
+    def read_all(self, paths: Iterable[str]) -> Iterator[bytes]:
+        """Whole objects, many at a time, in the order asked for."""
+        with ThreadPoolExecutor(READERS) as pool:
+            yield from pool.map(self.read_bytes, paths)
+
+    def exists(self, path: str) -> bool:
+        """Whether there is an object of that name."""
+        try:
+            with self._told(path):
+                self._client.head_object(**self._at(path))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def list(self, folder: str) -> list[str]:
+        """Names of the objects in a folder, sorted."""
+        return [*self._names(folder)]
+
+    def latest(self, folder: str) -> Sequence[str]:
+        """Names from the hinted one on; all of them where the hint is missing or wrong."""
+        hint = self._hint(folder)
+        names = self._names(folder, after=hint[:-1]) if hint else []
+        return names if hint in names else self._names(folder)
+
+    def hinted(self, folder: str) -> str:
+        """The name that the last writer left as the newest."""
+        return self._hint(folder)
+
+    def files(self) -> Sequence[Stored]:
+        """Every object below the prefix but hints and probe, sorted: for gc and erase, never for readers."""
+        found = self._pages("list_objects_v2", "Contents", Prefix=self._prefix)
+        stored = [self._stored(o["Key"], o["LastModified"], o["Size"]) for o in found]
+        return [s for s in stored if s.path != layout.PROBE and not s.path.endswith(f"/{HINT}")]
+
+    def old_versions(self) -> Sequence[Stored] | None:
+        """What a bucket with versioning keeps of objects that were removed or replaced; None where we may not ask."""
+        try:
+            found = self._pages("list_object_versions", "Versions", Prefix=self._prefix)
+        except OSError as error:
+            return None if error.errno == errno.EACCES else ()  # an S3 that has no versions does not know the question
+        return [
+            self._stored(v["Key"], v["LastModified"], v["Size"], v["VersionId"]) for v in found if not v["IsLatest"]
+        ]
+
+    def read_stored(self, stored: Stored) -> bytes:
+        """The whole object, in the version that was found."""
+        return self._get(stored.path, version=stored.version)[0]
+
+    @contextmanager
+    def writing(self, path: str) -> Generator[Sink]:
+        """Upload a new object in parts; it appears when the block ends well, and not at all otherwise."""
+        with self._told(path):
+            upload = _Upload(self._client, self._at(path), self._encryption)
+            try:
+                yield Sink(upload)
+                upload.finish()
+            except BaseException:
+                upload.abort()
+                raise
+
+    def create(self, path: str, content: bytes) -> bool:
+        """Create an object only if there is none of that name; False when there is one with other content.
+
+        An answer may get lost on the way, and botocore or we ask again: so what lies there has the last word.
+        """
+        try:
+            with self._told(path):
+                created = self._put_if_absent(path, content) or self._holds(path, content)
+        except OSError:
+            with suppress(OSError):
+                created = self._holds(path, content)
+                if created:
+                    return True
+            raise
+        if created:
+            self._leave_hint(path)
+        return created
+
+    def replace(self, path: str, build: Callable[[str], None], *, mode: int) -> None:
+        """Let `build` make a file on this machine, then upload it; S3 knows no modes."""
+        del mode
+        with tempfile.TemporaryDirectory(prefix="appstream-export-") as folder:
+            built = Path(folder, Path(path).name)
+            build(str(built))
+            with built.open("rb") as file, self.writing(path) as sink:
+                shutil.copyfileobj(file, sink)
+
+    def remove(self, path: str) -> None:
+        """Remove an object; no complaint when it is gone already."""
+        with self._told(path):
+            self._client.delete_object(**self._at(path))
+
+    def end_uploads(self, before: datetime, *, dry_run: bool = False) -> Sequence[Stored]:
+        """Forget our uploads that began before a moment and never ended: out of sight, but AWS bills their parts."""
+        found = self._pages("list_multipart_uploads", "Uploads", Prefix=self._prefix)
+        begun = [self._stored(u["Key"], u["Initiated"], version=u["UploadId"]) for u in found]
+        ended = [upload for upload in begun if layout.is_uploaded(upload.path) and upload.changed_at < before]
+        for upload in ended if not dry_run else ():
+            with self._told(upload.path), suppress(FileNotFoundError):
+                self._client.abort_multipart_upload(**self._at(upload.path), UploadId=upload.version)
+        return ended
+
+    def point(self, path: str, target: str) -> None:
+        """Nothing: S3 knows no links."""
+
+    def below(self, folder: str, *, file_mode: int, create: bool = False) -> "S3Store":
+        """One of its folders as a place of its own; S3 knows no modes."""
+        del file_mode, create
+        below = S3Store(self._bucket, f"{self._prefix}{folder}", self._client)
+        below._encryption = self._encryption
+        return below
+
+    def check(self, *, writable: bool) -> None:
+        """Try what a run will need; raises OSError. Two runs at once are safe only where `If-None-Match` is obeyed."""
+        self.latest(layout.COMMITS)
+        if not writable:
+            return
+        with self._told(layout.PROBE):
+            if self._put_if_absent(layout.PROBE, b"") and self._put_if_absent(layout.PROBE, b""):
+                fix = "runs at once would undo each other here; use AWS, or an S3 that knows conditional writes"
+                raise OSError(errno.ENOTSUP, f"the endpoint ignores If-None-Match; {fix}", self.uri(layout.PROBE))
+
+    def _read_end(self, path: str, size: int) -> tuple[bytes, int]:
+        return self._get(path, f"bytes=-{size}")
+
+    def _read_range(self, path: str, start: int, stop: int) -> bytes:
+        return self._get(path, f"bytes={start}-{stop - 1}")[0]
+
+    def _get(self, path: str, span: str | None = None, version: str | None = None) -> tuple[bytes, int]:
+        """Content, and the size of the whole object."""
+        ranged = ({"Range": span} if span else {}) | ({"VersionId": version} if version else {})
+        with self._told(path):
+            for tries_left in reversed(range(BODY_TRIES)):
+                answer = self._client.get_object(**self._at(path), **ranged)
+                try:
+                    content = answer["Body"].read()
+                except BotoCoreError:
+                    if not tries_left:
+                        raise
+                else:
+                    return content, int(answer.get("ContentRange", "").rpartition("/")[2] or len(content))
+        raise AssertionError("unreachable")
+
+    def _put_if_absent(self, path: str, content: bytes) -> bool:
+        asked = {**self._at(path), "Body": content, "IfNoneMatch": "*", **self._encryption}
+        for tries_left in reversed(range(CONFLICT_TRIES)):
+            try:
+                self._client.put_object(**asked)
+            except ClientError as error:
+                if _code(error) == "PreconditionFailed":
+                    return False
+                if _code(error) != "ConditionalRequestConflict" or not tries_left:
+                    raise
+                time.sleep(CONFLICT_WAIT_S)
+            else:
+                return True
+        raise AssertionError("unreachable")
+
+    def _holds(self, path: str, content: bytes) -> bool:
+        try:
+            return self.read_bytes(path) == content
+        except FileNotFoundError:
+            return False
+
+    def _hint(self, folder: str) -> str:
+        """The name that was the newest when somebody last said so; nothing where there is no sensible hint."""
+        try:
+            hint = self.read_bytes(f"{folder}/{HINT}").decode("ascii", "replace")
+        except FileNotFoundError:
+            return ""
+        return hint if _HINTED.fullmatch(hint) else ""
+
+    def _leave_hint(self, path: str) -> None:
+        """Say that this is the newest. Runs may overtake each other here, and some fail: a hint is only a hint."""
+        folder, _, name = path.rpartition("/")
+        with suppress(OSError), self._told(path):
+            self._client.put_object(**self._at(f"{folder}/{HINT}"), Body=name.encode(), **self._encryption)
+
+    def _names(self, folder: str, after: str = "") -> Sequence[str]:
+        start = f"{self._prefix}{folder}/"
+        asked = {"StartAfter": start + after} if after else {}
+        found = self._pages("list_objects_v2", "Contents", Prefix=start, Delimiter="/", **asked)
+        return [name for o in found if (name := o["Key"].removeprefix(start)) != HINT]
+
+    def _pages(self, operation: str, items: str, **asked: Any) -> Sequence[dict[str, Any]]:
+        with self._told(""):
+            pages = self._client.get_paginator(operation).paginate(Bucket=self._bucket, **asked)
+            return [item for page in pages for item in page.get(items, ())]
+
+    def _stored(self, key: str, changed_at: datetime, size_bytes: int = 0, version: str | None = None) -> Stored:
+        return Stored(key.removeprefix(self._prefix), size_bytes, changed_at.astimezone(UTC), version)
+
+    def _at(self, path: str) -> dict[str, str]:
+        if path.startswith("/") or ".." in path.split("/"):
+            why = f'"{path}" leads out of the warehouse; a manifest was tampered with'
+            raise PermissionError(errno.EACCES, why, self.root)
+        return {"Bucket": self._bucket, "Key": self._prefix + path}
+
+    @contextmanager
+    def _told(self, path: str) -> Generator[None]:
+        """Turn what boto3 raises into an OSError: the place, what S3 said, and what to do about it."""
+        try:
+            yield
+        except (BotoCoreError, ClientError) as error:
+            raise _os_error(error, self.uri(path)) from error
+
+
+class _Upload:
+    """One object on its way: in a single PUT if it is small, else in parts that nobody sees until all are there."""
+
+    def __init__(self, client: Any, at: Mapping[str, str], encryption: Mapping[str, Any]) -> None:
+        self._client, self._at, self._encryption = client, at, encryption
+        self._held = bytearray()
+        self._size = 0
+        self._upload: dict[str, str] = {}
+        self._parts: list[dict[str, Any]] = []
+
+    def write(self, content: bytes | bytearray | memoryview, /) -> int:
+        """Hold it until there is enough for a part."""
+        self._held += content
+        self._size += len(content)
+        while len(self._held) >= PART_BYTES:
+            self._send(PART_BYTES)
+        return len(content)
+
+    def finish(self) -> None:
+        """Send what is left, and let the object appear."""
+        if not self._upload:
+            self._client.put_object(**self._at, Body=bytes(self._held), **self._encryption)
+            return
+        if self._held:
+            self._send(len(self._held))
+        try:
+            self._client.complete_multipart_upload(**self._upload, MultipartUpload={"Parts": self._parts})
+        except ClientError as error:
+            # botocore asked again because an answer was lost, and the upload had ended well before
+            if _code(error) != "NoSuchUpload" or not self._is_there():
+                raise
+
+    def abort(self) -> None:
+        """Forget the parts; what cannot be told to S3 now, gc tells it later."""
+        if self._upload:
+            with suppress(BotoCoreError, ClientError):
+                self._client.abort_multipart_upload(**self._upload)
+
+    def _send(self, size: int) -> None:
+        if not self._upload:
+            answer = self._client.create_multipart_upload(**self._at, **self._encryption)
+            self._upload = {**self._at, "UploadId": answer["UploadId"]}
+        number = len(self._parts) + 1
+        answer = self._client.upload_part(**self._upload, PartNumber=number, Body=bytes(self._held[:size]))
+        self._parts.append({"PartNumber": number, "ETag": answer["ETag"]} | _checksums(answer))
+        del self._held[:size]
+
+    def _is_there(self) -> bool:
+        return self._client.head_object(**self._at)["ContentLength"] == self._size
+
+
+def open_s3(warehouse: str, settings: S3Settings, *, create: bool) -> S3Store:
+    """The store of `s3://bucket/prefix`; raises SetupError with the fix when the bucket is not there or not for us."""
+    refuse_misread(warehouse)
+    place = _PLACE.fullmatch(warehouse)
+    if not place or {".", ".."} & set(place[2].split("/")):
+        raise SetupError(f"warehouse {warehouse}: not like s3://bucket/prefix, with plain letters, digits and -_.")
+    try:
+        store = S3Store(place[1], place[2].strip("/"), _client(settings), kms_key_id=settings.kms_key_id)
+        store.endpoint_url = _endpoint(settings)
+        store.check(writable=create)
+    except (BotoCoreError, ClientError) as error:
+        raise SetupError(f"warehouse {warehouse}: {_os_error(error, warehouse).strerror}") from error
+    except OSError as error:
+        raise SetupError(f"warehouse {warehouse}: {error.strerror}") from error
+    return store
+
+
+def _endpoint(settings: S3Settings, environ: Mapping[str, str] = os.environ) -> str | None:
+    return settings.endpoint_url or environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
+
+
+def _client(settings: S3Settings) -> Any:
+    """boto3's own way to credentials, region and endpoint, where the settings do not say otherwise."""
+    endpoint = _endpoint(settings)
+    session = _session(settings.profile, is_emulated=endpoint is not None and is_loopback(endpoint))
+    return session.create_client(
+        "s3",
+        region_name=settings.region or session.get_config_variable("region") or "us-east-1",
+        endpoint_url=endpoint,
+        verify=settings.ca_bundle,
+        config=Config(
+            retries={"mode": "standard", "total_max_attempts": TRIES},
+            connect_timeout=10,
+            read_timeout=60,
+            max_pool_connections=2 * READERS,
+            s3={"addressing_style": "path" if endpoint else "auto"},
+        ),
+    )
+
+
+def _session(profile: str | None, *, is_emulated: bool) -> botocore.session.Session:
+    session = botocore.session.Session(profile=profile)
+    if profile and profile not in session.available_profiles:
+        near = did_you_mean(profile, session.available_profiles)
+        raise SetupError(f'[lake.s3] profile "{profile}" is not in the AWS config or credentials files{near}')
+    if is_emulated:
+        for elsewhere in ("iam-role", "container-role"):  # they ask link-local addresses
+            session.get_component("credential_provider").remove(elsewhere)
+        if session.get_credentials() is None:
+            session.set_credentials(STAND_IN, STAND_IN)
+    return session
+
+
+def _os_error(error: BotoCoreError | ClientError, where: str) -> OSError:
+    code = _code(error)
+    said = error.response.get("Error", {}).get("Message") if isinstance(error, ClientError) else str(error)
+    if code in ("NoSuchKey", "NoSuchUpload", "404"):
+        return FileNotFoundError(errno.ENOENT, "there is no such object", where)
+    fix = FIXES.get(code, "run again; if it stays, ask who runs the endpoint")
+    number = errno.EACCES if fix in (_ALLOW, _RENEW, _KEYS) else errno.EIO
+    return OSError(number, f"{code}: {' '.join(str(said).split()).rstrip('.')}; {fix}", where)
+
+
+def _code(error: BotoCoreError | ClientError) -> str:
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code", "unknown"))
+    return type(error).__name__
+
+
+def _checksums(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What S3 wants to hear again at the end about a part that was sent with a checksum."""
+    return {name: value for name, value in answer.items() if name.startswith("Checksum") and name != "ChecksumType"}

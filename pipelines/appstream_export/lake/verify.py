@@ -1,0 +1,262 @@
+"""verify: every byte that the lake vouches for is read, and what is wrong is named together with what it affects.
+
+Manifests: canonical JSON that matches its digest, and a chain without gaps; what a thin or erase commit retold may be
+missing. Files: there, of the size and SHA-256 that the manifest says, and Parquet with as many rows. Catalog and
+report: as they were written, and the catalog of no snapshot that is gone. Files that no manifest names are gc's affair.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from tempfile import NamedTemporaryFile
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from appstream_export.errors import ExportError
+from appstream_export.lake import layout
+from appstream_export.lake.engine import connection
+from appstream_export.lake.manifest import PAST, SWEEP, FileEntry, Manifest, TableFiles, is_canonical, read
+from appstream_export.lake.seal import is_sealed
+from appstream_export.lake.sql import literal
+from appstream_export.lake.store import Store, storage_errors
+
+Progress = Callable[[int, int], None]
+"""Told after each file: how many have been read, of how many."""
+
+_RESTORE = "restore it from a backup"
+_REPUBLISH = "publish it anew with: appstream-export catalog"
+_REWRITE = "write it anew with: appstream-export report"
+_SCOPES_SHOWN = 3
+READERS = 8  # files read at once: on S3 each of them is mostly waiting, and here hashing leaves Python free
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something that is not as it was committed. `str()` of it is a line for people."""
+
+    path: str
+    what: str
+    table: str | None = None
+    scopes: tuple[str, ...] = ()
+    """Scopes whose rows are affected; none named means all of the table."""
+    seq: int | None = None
+    snapshot_id: str | None = None
+    is_note: bool = False
+    """Worth knowing, yet nothing is lost."""
+
+    def __str__(self) -> str:
+        shown = ", ".join(self.scopes[:_SCOPES_SHOWN]) or "all scopes"
+        more = f" and {len(self.scopes) - _SCOPES_SHOWN} more" if len(self.scopes) > _SCOPES_SHOWN else ""
+        where = f" ({self.table} of {shown}{more} in snapshot {self.seq})" if self.table else ""
+        return f"{self.path}: {self.what}{where}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """What was read, and what is wrong with it."""
+
+    problems: tuple[Problem, ...]
+    head: Manifest | None
+    """The newest manifest that is as it was committed; its digest vouches for all before it."""
+    snapshots: int
+    files: int
+    bytes: int
+
+    @cached_property
+    def is_sound(self) -> bool:
+        """Whether not one committed byte has changed. Notes do not count: what they tell of can be made anew."""
+        return all(problem.is_note for problem in self.problems)
+
+
+def verify(store: Store, *, progress: Progress | None = None) -> list[Problem]:
+    """The problems of `look_through`; none but notes means that not one byte has changed."""
+    return [*look_through(store, progress=progress).problems]
+
+
+def look_through(store: Store, *, progress: Progress | None = None) -> Verified:
+    """Read everything that is committed. Raises StorageFailed where the place does not even tell what lies there."""
+    with storage_errors(store):
+        seqs = [seq for name in store.list(layout.COMMITS) if (seq := layout.seq_of(name)) is not None]
+        found: dict[int, Manifest | Problem] = {seq: _manifest(store, seq) for seq in seqs}
+        told = {seq: manifest for seq, manifest in found.items() if isinstance(manifest, Manifest)}
+        named = _named(told)
+        problems = [problem for problem in found.values() if isinstance(problem, Problem)]
+        problems += _chain(found, told, _retold_in(told, *(p.seq or 0 for p in problems if _retells(store, p))))
+        problems += _files(store, named, progress or (lambda _done, _of: None))
+        problems += _hint(store, max(found, default=0))
+        problems += _catalog(store, max(found, default=0))
+        problems += _report(store)
+    return Verified(
+        problems=tuple(problems),
+        head=told.get(max(told, default=0)),
+        snapshots=len({m.seq for one in _retained(told) for m in (*(one.past or ()), one) if m.kind == SWEEP}),
+        files=len(named),
+        bytes=sum(file.bytes for file, *_ in named.values()),
+    )
+
+
+def _manifest(store: Store, seq: int) -> Manifest | Problem:
+    path = layout.manifest_path(seq)
+    try:
+        manifest = read(store, seq)
+        if is_canonical(store.read_bytes(path)):
+            return manifest
+        return Problem(path=path, seq=seq, what=f"is not written as it was, though it says the same; {_RESTORE}")
+    except ExportError as error:
+        return Problem(path=path, seq=seq, what=str(error).removeprefix(f"{store.uri(path)} "))
+
+
+def _retells(store: Store, damaged: Problem) -> bool:
+    """Whether a manifest that cannot be believed seems to tell the history anew, so that older ones may be gone."""
+    try:
+        return PAST in store.read_bytes(damaged.path)
+    except OSError:
+        return False
+
+
+def _chain(found: Mapping[int, Manifest | Problem], told: Mapping[int, Manifest], start: int) -> Iterator[Problem]:
+    """Gaps, and manifests that do not follow from the one before; older than the newest retelling, gaps are fine."""
+    for seq in range(start or 1, max(found, default=0) + 1):
+        if seq not in found:
+            yield Problem(path=layout.manifest_path(seq), seq=seq, what=f"is missing from the chain; {_RESTORE}")
+    for seq, manifest in told.items():
+        before = told.get(seq - 1)
+        if before and manifest.parent_digest != before.digest:
+            what = f"does not follow from snapshot {seq - 1}: one of the two was exchanged; {_RESTORE}"
+            yield Problem(path=layout.manifest_path(seq), seq=seq, snapshot_id=manifest.snapshot_id, what=what)
+
+
+def _retold_in(told: Mapping[int, Manifest], *damaged: int) -> int:
+    return max((*damaged, *(seq for seq, manifest in told.items() if manifest.past is not None)), default=0)
+
+
+def _retained(told: Mapping[int, Manifest]) -> list[Manifest]:
+    """From the newest retelling on: what came before it is in it, or let go."""
+    start = _retold_in(told)
+    return [manifest for seq, manifest in sorted(told.items()) if seq >= start]
+
+
+Named = Mapping[str, tuple[FileEntry, str, TableFiles, Manifest]]
+"""Each file by its path, with its table and the oldest retained snapshot that it belongs to."""
+
+
+def _named(told: Mapping[int, Manifest]) -> Named:
+    named: dict[str, tuple[FileEntry, str, TableFiles, Manifest]] = {}
+    for manifest in _retained(told):
+        for holder, name, table in _tables(manifest):
+            for file in table.files:
+                named.setdefault(file.path, (file, name, table, holder))
+    return named
+
+
+def _files(store: Store, named: Named, progress: Progress) -> Iterator[Problem]:
+    """Each file once."""
+    pool = ThreadPoolExecutor(READERS)
+    try:
+        wrongs = pool.map(lambda one: _wrong(store, one[0], one[2]), named.values())
+        for done, (wrong, (file, name, _, holder)) in enumerate(zip(wrongs, named.values(), strict=True), 1):
+            if wrong:
+                what, scopes = wrong
+                yield Problem(
+                    path=file.path, what=what, table=name, scopes=scopes, seq=holder.seq, snapshot_id=holder.snapshot_id
+                )
+            progress(done, len(named))
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C must not wait for all the rest
+
+
+def _tables(manifest: Manifest) -> Iterator[tuple[Manifest, str, TableFiles]]:
+    """Tables that a manifest names, with the snapshot that they belong to: sweeps that it retells come first."""
+    for past in manifest.past or ():
+        yield from _tables(past)
+    for name, tables in manifest.kept.items():
+        yield from ((manifest, name, table) for table in tables)
+    yield from ((manifest, name, table) for name, table in manifest.tables.items())
+
+
+def _wrong(store: Store, file: FileEntry, table: TableFiles) -> tuple[str, tuple[str, ...]] | None:
+    """What is wrong with a file, and the scopes of its rows as far as they can still be read."""
+    try:
+        content = store.read_bytes(file.path)
+    except FileNotFoundError:
+        return f"is missing; {_RESTORE}", ()
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}", ()
+    if len(content) != file.bytes:
+        return f"has {len(content)} bytes instead of {file.bytes}; {_RESTORE}", _scopes(content)
+    if sha256(content).hexdigest() != file.sha256:
+        return f"has changed since it was committed; {_RESTORE}", _scopes(content)
+    return _disagrees(content, file, table)
+
+
+def _disagrees(content: bytes, file: FileEntry, table: TableFiles) -> tuple[str, tuple[str, ...]] | None:
+    """A file that is as it was written, yet not what its manifest says: a bug of ours, or a forged manifest."""
+    try:
+        parquet = pq.ParquetFile(pa.BufferReader(content))
+    except (pa.ArrowException, OSError) as error:
+        return f"is not readable as Parquet: {str(error).splitlines()[0]}", ()
+    if parquet.metadata.num_rows != file.rows:
+        return f"holds {parquet.metadata.num_rows} rows, its manifest says {file.rows}", _scopes(content)
+    if missing := table.columns.keys() - set(parquet.schema_arrow.names):
+        return f"lacks the column {min(missing)} that its manifest names", _scopes(content)
+    return None
+
+
+def _scopes(content: bytes) -> tuple[str, ...]:
+    """Scopes with rows in a damaged file; none when that cannot be told."""
+    try:
+        source = pa.BufferReader(content)
+        rows = pq.read_table(source, columns=["account_id", "region"], page_checksum_verification=True)
+        pairs = rows.group_by(rows.column_names).aggregate([]).to_pylist()
+    except (pa.ArrowException, OSError, KeyError):
+        return ()
+    return tuple(sorted("/".join(str(part) for part in pair.values()) for pair in pairs if len(pair) > 1))
+
+
+def _hint(store: Store, newest: int) -> Iterator[Problem]:
+    """On S3 the last writer said what the newest manifest is: that one must be there."""
+    hinted = layout.seq_of(store.hinted(layout.COMMITS)) or 0
+    if hinted > newest:
+        what = f"is missing, though it was committed: the newest manifest is {newest}; {_RESTORE}"
+        yield Problem(path=layout.manifest_path(hinted), seq=hinted, what=what)
+
+
+def _catalog(store: Store, newest: int) -> Iterator[Problem]:
+    """The catalog can be made anew; but one that shows more than there is tells of manifests that are gone."""
+    if not store.keeps_catalog or not store.exists(layout.CATALOG):
+        return
+    try:
+        content = store.read_bytes(layout.CATALOG)
+        if not is_sealed(content):
+            yield Problem(path=layout.CATALOG, what=f"has changed since it was published; {_REPUBLISH}")
+            return
+        shows = _shown(store, content)
+    except duckdb.Error as error:
+        what = f"cannot be opened ({str(error).splitlines()[0]}); {_REPUBLISH}"
+        yield Problem(path=layout.CATALOG, what=what)
+    else:
+        if shows > newest:
+            what = f"is missing: the catalog shows snapshot {shows}, the newest manifest is {newest}; {_RESTORE}"
+            yield Problem(path=layout.manifest_path(shows), seq=shows, what=what)
+        if shows < newest:
+            what = f"shows snapshot {shows}, the newest is {newest}; {_REPUBLISH}"
+            yield Problem(path=layout.CATALOG, what=what, is_note=True)
+
+
+def _report(store: Store) -> Iterator[Problem]:
+    if store.exists(layout.REPORT) and not is_sealed(store.read_bytes(layout.REPORT)):
+        yield Problem(path=layout.REPORT, what=f"has changed since it was written; {_REWRITE}")
+
+
+def _shown(store: Store, catalog: bytes) -> int:
+    """Its newest snapshot, read from a copy: DuckDB 1.4 refuses a file that this process has open elsewhere."""
+    with NamedTemporaryFile(suffix=".duckdb") as copy, closing(connection(store)) as con:
+        copy.write(catalog)
+        copy.flush()
+        con.execute(f"attach {literal(copy.name)} as warehouse (read_only)")
+        return con.execute("select max(seq) from warehouse.lake.shows").fetchall()[0][0] or 0

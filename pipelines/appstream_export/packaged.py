@@ -1,0 +1,11 @@
+"""Where `schemas/` and `sql/` lie: inside the installed package, or at the top of a checkout."""
+
+from pathlib import Path
+
+_HERE = Path(__file__).parent
+
+
+def folder(name: str) -> Path:
+    """The folder of contracts (`schemas`) or SQL files (`sql`) that came with this installation."""
+    installed = _HERE / f"_{name}"
+    return installed if installed.is_dir() else _HERE.parents[1] / name

@@ -1,0 +1,70 @@
+"""The newest snapshot, as far as it foretells the next run."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from appstream_export.contracts import Contract
+from appstream_export.extract import Known
+from appstream_export.lake import manifest
+from appstream_export.lake.catalog import connect, query
+from appstream_export.lake.commit import head_rows, head_scope_runs
+from appstream_export.lake.decisions import task_of
+from appstream_export.lake.manifest import Manifest
+from appstream_export.run import existing_store
+from appstream_export.scope import Scope, Task
+from appstream_export.settings import Settings
+
+_LAST_SWEEP = "select started_at from snapshots where kind = 'sweep' order by seq desc limit 1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """Rows of scope_runs and numbers of items by task, rows of accounts, and when the newest sweep began.
+
+    All of it empty, and `manifest` None, before the first snapshot.
+    """
+
+    manifest: Manifest | None = None
+    runs: Mapping[Task, Mapping[str, Any]] = field(default_factory=dict)
+    items: Mapping[Task, int] = field(default_factory=dict)
+    accounts: Sequence[Mapping[str, Any]] = ()
+    swept_at: datetime | None = None
+
+    @property
+    def known(self) -> Known | None:
+        """What a plan needs of it."""
+        return Known(accounts=self.accounts, tasks=frozenset(self.runs)) if self.manifest else None
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the snapshot's files."""
+        return sum(f.bytes for t in self.manifest.tables.values() for f in t.files) if self.manifest else 0
+
+
+def look(settings: Settings, contracts: Sequence[Contract]) -> Head:
+    """Read it, and make no warehouse where there is none; raises SetupError, or StorageFailed where it is damaged."""
+    store = existing_store(settings)
+    made = manifest.head(store) if store else None
+    if store is None or made is None:
+        return Head()
+    with closing(connect(settings.warehouse, s3=settings.s3)) as con:
+        swept_at = query(con, _LAST_SWEEP).to_pylist()[0]["started_at"]
+        items = {
+            Task(contract.name, Scope(row["account_id"], row["region"])): row["items"]
+            for contract in contracts
+            for row in query(con, _items_of(contract)).to_pylist()
+        }
+    return Head(
+        manifest=made,
+        runs={task_of(run): run for run in head_scope_runs(store, made)},
+        items=items,
+        accounts=head_rows(store, made, "accounts"),
+        swept_at=swept_at,
+    )
+
+
+def _items_of(contract: Contract) -> str:
+    return f"select account_id, region, count(*) as items from {contract.item_table.name} group by all"  # noqa: S608

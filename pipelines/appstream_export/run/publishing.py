@@ -1,0 +1,112 @@
+"""What follows a commit: catalog, checks, feeds, report. That any of it fails never undoes the snapshot."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from threading import Event
+
+from appstream_export import feeds
+from appstream_export.contracts import Contract
+from appstream_export.errors import ExportError
+from appstream_export.lake import catalog, checks, layout
+from appstream_export.lake.checks import CheckResult
+from appstream_export.lake.store import Store
+from appstream_export.run.request import Request
+from appstream_export.run.result import RunResult
+from appstream_export.run.warehouse import opened
+from appstream_export.scope import Watch
+from appstream_export.settings import Settings
+
+_log = logging.getLogger(__name__)
+_STOPPED = "the snapshot is committed, but the run was stopped before "
+
+
+def publish(
+    made: RunResult,
+    settings: Settings,
+    contracts: Sequence[Contract],
+    request: Request,
+    store: Store,
+    watch: Watch,
+    stop: Event,
+) -> RunResult:
+    """Publish what stands, also where this call committed nothing: the one that did may have been killed before."""
+    unpublished = _publish_catalog(settings, contracts, store, watch) if request.publish else None
+    checked, unchecked = ((), _STOPPED + "it was checked") if stop.is_set() else _check(settings, watch)
+    known = {} if unchecked else {made.manifest.seq: checked}
+    is_fed = request.publish and settings.feeds.publish
+    published = unfed = untold = None
+    if is_fed and stop.is_set():
+        unfed = _STOPPED + "its feeds were published"
+    elif is_fed:
+        published, unfed = _publish_feeds(settings, contracts, store, known, watch)
+    is_reported = request.publish and settings.feeds.report
+    if is_reported:
+        untold = _STOPPED + "its report was written" if stop.is_set() else _report(settings, store, watch)
+    return replace(
+        made,
+        catalog_problem=unpublished,
+        checks=checked,
+        checks_problem=unchecked,
+        published=published,
+        feeds_problem=unfed,
+        report_problem=untold,
+        is_reported=is_reported and untold is None,
+    )
+
+
+def republish(settings: Settings, contracts: Sequence[Contract]) -> list[str]:
+    """Make feeds and report anew where there are any, so that they show nothing that was erased; what failed."""
+    store, watch = opened(settings), Watch()
+    is_fed, is_told = feeds.is_published(store), store.exists(layout.REPORT)
+    _, unfed = _publish_feeds(settings, contracts, store, {}, watch) if is_fed else (None, None)
+    untold = _report(settings, store, watch) if is_told else None
+    return [problem for problem in (unfed, untold) if problem]
+
+
+def _publish_catalog(settings: Settings, contracts: Sequence[Contract], store: Store, watch: Watch) -> str | None:
+    watch.stage("catalog")
+    return catalog.refresh(store, contracts, root=settings.lake.catalog_root)
+
+
+def _check(settings: Settings, watch: Watch) -> tuple[tuple[CheckResult, ...], str | None]:
+    """What the checks found, and why not all could be run."""
+    watch.stage("checks")
+    try:
+        with catalog.connect(settings.warehouse, s3=settings.s3) as con:
+            return tuple(checks.run(con)), None
+    except (ExportError, OSError) as error:
+        _log.debug("checking failed", exc_info=True)
+        return (), f"the snapshot is committed, but could not be checked: {error}"
+
+
+def _publish_feeds(
+    settings: Settings,
+    contracts: Sequence[Contract],
+    store: Store,
+    checked: Mapping[int, Sequence[CheckResult]],
+    watch: Watch,
+) -> tuple[feeds.Published | None, str | None]:
+    watch.stage("feeds")
+    try:
+        published = feeds.publish(store, contracts, settings.feeds, checked=checked)
+    except (ExportError, OSError) as error:
+        _log.debug("publishing failed", exc_info=True)
+        return None, f"the snapshot is committed, but its feeds could not be published: {error}"
+    older = f"the snapshot is committed, but feeds show an older one: {published.problem}"
+    return published, older if published.problem else None
+
+
+def _report(settings: Settings, store: Store, watch: Watch) -> str | None:
+    from appstream_export.feeds import (
+        report,  # its charts cost half a second to import, and memory that the sweep needs not
+    )
+
+    watch.stage("report")
+    try:
+        with catalog.connect(settings.warehouse, s3=settings.s3) as con:
+            report.publish(store, lambda sql: catalog.query(con, sql), settings)
+    except (ExportError, OSError) as error:
+        _log.debug("the report could not be written", exc_info=True)
+        return f"the snapshot is committed, but its report could not be written: {error}"
+    return None

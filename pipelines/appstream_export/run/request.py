@@ -1,0 +1,89 @@
+"""What a run is asked beyond the settings, and the tasks that come of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from appstream_export.errors import BadSettings, did_you_mean
+from appstream_export.extract import resumed_task
+from appstream_export.lake import manifest
+from appstream_export.lake.commit import head_scope_runs
+from appstream_export.lake.decisions import task_of
+from appstream_export.lake.manifest import Manifest
+from appstream_export.lake.store import Store
+from appstream_export.scope import Ask, Status, Task
+from appstream_export.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What this run is asked beyond the settings. Accounts and regions limit who is asked; the rest is carried."""
+
+    accounts: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    ask: Ask = Ask()
+    retry_failed: bool = False
+    force: bool = False
+    publish: bool = True
+
+
+def limit(planned: Sequence[Task], request: Request) -> list[Task]:
+    """The tasks of the accounts and regions that are asked for; raises BadSettings where there is no such."""
+    for flag, wanted, known in (
+        ("--accounts", request.accounts, {t.scope.account_id for t in planned}),
+        ("--regions", request.regions, {t.scope.region for t in planned}),
+    ):
+        for word in wanted:
+            if word not in known:
+                near = did_you_mean(word, sorted(known))
+                raise BadSettings(f"{flag} {word}: not covered{near or '; add it to the settings first'}")
+    chosen = [
+        t
+        for t in planned
+        if (not request.accounts or t.scope.account_id in request.accounts)
+        and (not request.regions or t.scope.region in request.regions)
+    ]
+    if not chosen:
+        raise BadSettings("no scope left: none of the chosen accounts is read in the chosen regions")
+    if (token := request.ask.starting_token) is None:
+        return chosen
+    chosen = [t for t in chosen if str(t) == resumed_task(token)] or chosen  # ours names its task, AWS's does not
+    if len(chosen) > 1:
+        raise BadSettings("--starting-token goes on in one scope: name it with --accounts and --regions")
+    return chosen
+
+
+def ask_of(settings: Settings, request: Request) -> Ask:
+    """How each scope is asked: as the request says, and the settings where it says nothing."""
+    ask, usual = request.ask, settings.extract
+    return replace(
+        ask,
+        names=ask.names or usual.names,
+        page_size=ask.page_size or usual.page_size,
+        max_items=ask.max_items or usual.max_items,
+    )
+
+
+def to_ask(store: Store, limited: Sequence[Task], request: Request, earlier: Manifest | None) -> list[Task]:
+    """All of them, or with --retry-failed and in a later attempt of the same run those that failed.
+
+    A later attempt also asks what the earlier one did not know of, for its discovery may have failed.
+    """
+    if not request.retry_failed and earlier is None:
+        return list(limited)
+    head = manifest.head(store)
+    runs = {task_of(row): row for row in head_scope_runs(store, head)} if head else None
+    return failed_of(limited, runs, with_new=not request.retry_failed)
+
+
+def failed_of(
+    tasks: Sequence[Task], runs: Mapping[Task, Mapping[str, Any]] | None, *, with_new: bool = False
+) -> list[Task]:
+    """Those that failed last time, and perhaps those that the newest snapshot (`runs`) does not know."""
+    if runs is None:
+        raise BadSettings("--retry-failed: there is no snapshot yet; run without it")
+    return [t for t in tasks if (_is_failure(runs[t]) if t in runs else with_new)]
+
+
+def _is_failure(row: Mapping[str, Any]) -> bool:
+    return Status(row["status"]).is_failure and not row["is_expected"]

@@ -1,0 +1,460 @@
+"""What the user set: one TOML file plus a few environment variables, checked whole before anything else happens.
+
+Read at the start of a command, never at import. Frozen; holds names of profiles and roles, never a secret.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta, Struct
+
+from appstream_export.errors import BadSettings, did_you_mean
+from appstream_export.scope import ACCOUNT_ID, REGION
+
+DEFAULT_FILE = "appstream-export.toml"
+AUTO = "auto"
+"""`regions = "auto"`: every region that AWS offers the service in."""
+_ROLE_NAME = re.compile(r"[\w+=,.@-]+(/[\w+=,.@-]+)*", re.ASCII)
+_ROLE_ARN = re.compile(r"arn:(aws[a-z-]*):iam::(\d{12}):role/[\w+=,.@/-]+")
+_CRON_FIELDS = 5
+_OWNER = re.compile(r"team:[\w .-]+|[^@\s]+@[^@\s]+\.[^@\s]+")
+SESSION_MIN_S, SESSION_MAX_S = 1800, 43200
+
+
+class Secret(str):
+    """A word that goes to AWS alone: shown as *** everywhere. `env:NAME` stands for a variable, read when needed."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        """The same word when it is one already: str() of it would be ***."""
+        return text if isinstance(text, cls) else super().__new__(cls, text)
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __format__(self, spec: str) -> str:
+        return "***"
+
+    def reveal(self, environ: Mapping[str, str] = os.environ, *, key: str = "external_id") -> str:
+        """The word itself; raises BadSettings, which names the settings' key, when its variable is not set."""
+        text = str.__str__(self)
+        if not text.startswith("env:"):
+            return text
+        name = text.removeprefix("env:")
+        if not environ.get(name):
+            raise BadSettings(f'{key} = "env:{name}": the environment variable {name} is not set; set it')
+        return environ[name]
+
+
+_LENGTH = r"\d{1,6}[mhd]"
+_INTERVAL = r"(?!0+[mhd])" + _LENGTH  # what is due every 0 minutes is late for ever
+
+
+class AccountSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One `[[accounts]]`: who is read, and through which door (a role, a profile, or boto3's own credentials)."""
+
+    id: str
+    name: str | None = None
+    role_arn: str | None = None
+    profile: str | None = None
+    external_id: Secret | None = None
+    regions: tuple[str, ...] | None = None
+
+
+class OrganizationSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[organization]`: who is read is asked of AWS Organizations.
+
+    `admin_profile` (else boto3's own credentials) lists the accounts and assumes `role_name` in each of them; with
+    `admin_role_arn` it assumes that role for the listing. Units are named by id or by the path of their names.
+    """
+
+    role_name: str
+    external_id: Secret | None = None
+    admin_role_arn: str | None = None
+    admin_profile: str | None = None
+    include_ous: tuple[str, ...] = ()
+    exclude_ous: tuple[str, ...] = ()
+    include_accounts: tuple[str, ...] = ()
+    exclude_accounts: tuple[str, ...] = ()
+
+
+class AwsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[aws]`: how AWS is reached. `session_policy` narrows each role's session to the operations that are asked."""
+
+    endpoint_url: str | None = None
+    ca_bundle: str | None = None
+    session_policy: bool = False
+    session_s: int = 3600
+
+
+class ExtractSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[extract]`: how AWS is asked. `max_failed_ratio` is failed / (ok + failed) of the asked tasks.
+
+    A task that is not through `task_timeout_s` after its first call, and every task that is open `run_timeout_s` after
+    the asking began, ends as `timeout`. `compatible` is the slow way that needs nothing undocumented of botocore.
+    """
+
+    workers: Annotated[int, Meta(ge=1, le=256)] = 32
+    max_attempts: Annotated[int, Meta(ge=1, le=50)] = 8
+    page_size: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    names: tuple[str, ...] = ()
+    max_items: Annotated[int, Meta(ge=1)] | None = None
+    max_failed_ratio: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    task_timeout_s: Annotated[float, Meta(gt=0)] = 300.0
+    run_timeout_s: Annotated[float, Meta(gt=0)] = 3600.0
+    compatible: bool = False
+
+
+class S3Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[lake.s3]`: how a warehouse at `s3://bucket/prefix` is reached. By default as boto3 reaches any bucket.
+
+    `profile` is one of the AWS config files; `kms_key_id` encrypts every object with that key; `ca_bundle` is for an
+    endpoint of one's own.
+    """
+
+    endpoint_url: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    kms_key_id: Annotated[str, Meta(min_length=1)] | None = None
+    ca_bundle: str | None = None
+
+
+class RetentionSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[lake.retention]`: what `thin` leaves: the last snapshot of each hour, day and month, for so long. 0: none.
+
+    The newest snapshot stays whatever its age, and so does every change that any snapshot proved.
+    """
+
+    hourly_days: Annotated[int, Meta(ge=0, le=36_500)] = 7
+    daily_days: Annotated[int, Meta(ge=0, le=36_500)] = 90
+    monthly_months: Annotated[int, Meta(ge=0, le=1_200)] = 24
+
+
+class LakeSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[lake]`: how the warehouse is kept. `file_mode` is octal as in chmod; folders get the matching x bits."""
+
+    guard_percent: Annotated[int, Meta(ge=1, le=100)] = 50
+    file_mode: Literal["0600", "0640", "0644", "0660", "0664"] = "0600"
+    catalog_root: str | None = None
+    expected_every: Annotated[str, Meta(pattern=f"^{_INTERVAL}$")] | None = None
+    retention: RetentionSettings = RetentionSettings()
+    s3: S3Settings = S3Settings()
+
+    @property
+    def interval(self) -> timedelta | None:
+        """`expected_every` as a length of time."""
+        return None if self.expected_every is None else length(self.expected_every)
+
+
+class FeedsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[feeds]`: what dashboards get. `prices` is a CSV of what an hour costs; labels of accounts become columns.
+
+    `file_mode` is octal as in chmod and apart from the warehouse's: others read feeds. `csv` writes each feed as CSV
+    too. Of the published generations, `keep_generations` stay for readers that are at work. Where `publish` is off,
+    runs leave feeds as they are, and `feeds publish` is another job; `report` is the same for report.html.
+    """
+
+    publish: bool = True
+    report: bool = True
+    csv: bool = False
+    prices: str | None = None
+    file_mode: Literal["0600", "0640", "0644", "0660", "0664"] = "0640"
+    keep_generations: Annotated[int, Meta(ge=2, le=1_000)] = 24
+    account_labels: tuple[str, ...] = ()
+
+
+class DagsterSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[dagster]`: when Dagster runs what, who owns its assets, and who hears of red runs.
+
+    With `cron` the schedule is on from the start; without, it is there and off. `alert_webhook` is posted to, and as
+    secret as a password. Runs older than `keep_runs_days` are pruned by the job `prune_runs`. `cron` starts `cron_job`.
+    The job `snapshot_sharded` has so many `shards`; `executor` runs them, `executor_config` is that one's own, as under
+    `execution: config:` of a run.
+    """
+
+    cron: str | None = None
+    cron_job: Literal["snapshot", "snapshot_sharded"] = "snapshot"
+    shards: Annotated[int, Meta(ge=1, le=16)] = 4
+    executor: Literal["in_process", "multiprocess", "dask", "celery", "kubernetes"] = "multiprocess"
+    executor_config: Mapping[str, Any] = {}
+    timezone: str = "UTC"
+    maintenance_cron: str | None = None
+    owners: tuple[str, ...] = ("team:appstream-export",)
+    dashboard_url: str | None = None
+    alert_webhook: Secret | None = None
+    keep_runs_days: Annotated[int, Meta(ge=1, le=3_650)] = 30
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole file. Paths are absolute once loaded; relative ones in the file are relative to the file.
+
+    With an organization, absent regions mean `auto`.
+    """
+
+    warehouse: str = "warehouse"
+    regions: tuple[str, ...] | Literal["auto"] = ()
+    accounts: tuple[AccountSettings, ...] = ()
+    accounts_file: str | None = None
+    organization: OrganizationSettings | None = None
+    aws: AwsSettings = AwsSettings()
+    extract: ExtractSettings = ExtractSettings()
+    lake: LakeSettings = LakeSettings()
+    feeds: FeedsSettings = FeedsSettings()
+    dagster: DagsterSettings = DagsterSettings()
+
+    @property
+    def is_local_aws(self) -> bool:
+        """The endpoint is an emulator on this machine, so no other host may be contacted."""
+        return self.aws.endpoint_url is not None and is_loopback(self.aws.endpoint_url)
+
+    @property
+    def s3(self) -> S3Settings:
+        """How the warehouse's bucket is reached: an emulator of AWS holds the buckets too, unless told otherwise."""
+        s3, aws = self.lake.s3, self.aws
+        endpoint = s3.endpoint_url or (aws.endpoint_url if self.is_local_aws else None)
+        return msgspec.structs.replace(s3, endpoint_url=endpoint, ca_bundle=s3.ca_bundle or aws.ca_bundle)
+
+
+def find_file(given: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """`--config`, `APPSTREAM_EXPORT_CONFIG` or `./appstream-export.toml`, in this order; None when there is none."""
+    named = given or (Path(v) if (v := environ.get("APPSTREAM_EXPORT_CONFIG")) else None)
+    if named is not None:
+        if not named.is_file():
+            raise BadSettings(f"{named}: no such file; write one with: appstream-export init")
+        return named
+    return Path(DEFAULT_FILE) if Path(DEFAULT_FILE).is_file() else None
+
+
+def load(given: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read, check and complete the settings; raises BadSettings with file, place and fix."""
+    file = find_file(given, environ)
+    if file is None:
+        raise BadSettings(f"no configuration: there is no ./{DEFAULT_FILE}; write one with: appstream-export init")
+    try:
+        text = file.read_text("utf-8")
+        raw = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadSettings(f"{file}: not readable as TOML: {error}") from error
+    return from_mapping(raw, file)
+
+
+def from_mapping(raw: Mapping[str, Any], file: Path) -> Settings:
+    """Check a parsed file. `file` is for messages, and the folder that relative paths start from."""
+    if isinstance(text := raw.get("regions"), str) and text != AUTO:
+        raise BadSettings(f'{file}: regions: "{text}" is neither "auto" nor a list such as ["us-east-1", "eu-*"]')
+    try:
+        settings = msgspec.convert(raw, Settings, dec_hook=_secret)
+    except msgspec.ValidationError as error:
+        raise BadSettings(f"{file}: {_explain(str(error))}") from error
+    if settings.organization:
+        _check_organization(settings.organization, settings.accounts, f"{file}: [organization]")
+        settings = msgspec.structs.replace(settings, regions=settings.regions or AUTO)
+    _check_accounts(settings, file)
+    _check_regions("regions", () if settings.regions == AUTO else settings.regions, file)
+    _check_endpoint("[aws]", settings.aws.endpoint_url, file)
+    _check_s3(settings, file)
+    _check_session(settings.aws.session_s, file)
+    _check_dagster(settings.dagster, f"{file}: [dagster]")
+    labels = settings.accounts_file and absolute(settings.accounts_file, file.parent)
+    prices = settings.feeds.prices and absolute(settings.feeds.prices, file.parent)
+    return msgspec.structs.replace(
+        settings,
+        warehouse=absolute(settings.warehouse, file.parent),
+        accounts_file=labels,
+        feeds=msgspec.structs.replace(settings.feeds, prices=prices),
+    )
+
+
+def length(text: str) -> timedelta:
+    """`90m`, `24h` or `7d` as a length of time; raises ValueError for anything else."""
+    found = re.fullmatch(_LENGTH, text, re.ASCII)
+    if not found:
+        raise ValueError(f'"{text}" is not a length of time such as 90m, 24h or 7d')
+    units = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+    return int(text[:-1]) * units[text[-1]]
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL's host is this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def is_pattern(region: str) -> bool:
+    """Whether a region entry is a wildcard such as `eu-*`."""
+    return any(c in region for c in "*?[")
+
+
+def absolute(place: str, folder: Path) -> str:
+    """A place as settings hold it once they are loaded: a bucket as it is, a path seen from a folder."""
+    if place.startswith("s3://"):
+        return place
+    return str((folder / Path(place).expanduser()).resolve())
+
+
+def _explain(error: str) -> str:
+    """msgspec's message in the words of the file: `[extract] unknown key "worker"; did you mean "workers"?`."""
+    message, _, path = error.partition(" - at `$")
+    where = path.rstrip("`").lstrip(".")
+    if unknown := re.search(r"unknown field `(.+?)`", message):
+        return _place(where) + f'unknown key "{unknown[1]}"{did_you_mean(unknown[1], _known_keys(where))}'
+    section, _, key = where.rpartition(".")
+    return _place(section) + (f"{key}: " if key else "") + message[:1].lower() + message[1:]
+
+
+def _place(section: str) -> str:
+    """`extract` → `[extract] `; `accounts[0].x` → `[[accounts]] number 1 `; the top of the file → nothing."""
+    if listed := re.match(r"accounts\[(\d+)\]", section):
+        return f"[[accounts]] number {int(listed[1]) + 1} "
+    return f"[{section}] " if section else ""
+
+
+def _known_keys(where: str) -> list[str]:
+    kinds: dict[str, type[Struct]] = {
+        "": Settings,
+        "organization": OrganizationSettings,
+        "aws": AwsSettings,
+        "extract": ExtractSettings,
+        "lake": LakeSettings,
+        "lake.retention": RetentionSettings,
+        "lake.s3": S3Settings,
+        "feeds": FeedsSettings,
+        "dagster": DagsterSettings,
+    }
+    kind = kinds.get(where, AccountSettings if where.startswith("accounts") else Settings)
+    return sorted(field.name for field in msgspec.structs.fields(kind))
+
+
+def _check_accounts(settings: Settings, file: Path) -> None:
+    seen: set[str] = set()
+    if not settings.accounts and not settings.organization:
+        fix = 'add [[accounts]] with id = "111122223333", or [organization] with role_name'
+        raise BadSettings(f"{file}: no account to read; {fix}")
+    for n, account in enumerate(settings.accounts, 1):
+        where = f"{file}: [[accounts]] number {n}"
+        if not ACCOUNT_ID.fullmatch(account.id):
+            raise BadSettings(f'{where}: id "{account.id}" is not 12 digits; write it as text, zeros in front included')
+        if account.id in seen:
+            raise BadSettings(f"{where}: account {account.id} is listed twice; keep one")
+        seen.add(account.id)
+        _check_role(account, where)
+        if account.regions is not None:
+            _check_regions(f"[[accounts]] {account.id} regions", account.regions, file)
+        if account.regions is None and not settings.regions:
+            raise BadSettings(f'{where}: no regions; add regions = ["us-east-1"] at the top of the file')
+
+
+def _check_organization(organization: OrganizationSettings, listed: tuple[AccountSettings, ...], where: str) -> None:
+    role, admin = organization.role_name, organization.admin_role_arn
+    if not _ROLE_NAME.fullmatch(role):
+        raise BadSettings(f'{where}: role_name "{role}" is not the name of a role, such as AppStreamExportReader')
+    if admin is not None and not _ROLE_ARN.fullmatch(admin):
+        raise BadSettings(f'{where}: admin_role_arn "{admin}" is not like arn:aws:iam::111122223333:role/NAME')
+    for account in (*organization.include_accounts, *organization.exclude_accounts):
+        if not ACCOUNT_ID.fullmatch(account):
+            raise BadSettings(f'{where}: account "{account}" is not 12 digits; write it as text, zeros included')
+    for kind in ("accounts", "ous"):
+        both = {*getattr(organization, f"include_{kind}")} & {*getattr(organization, f"exclude_{kind}")}
+        if both:
+            raise BadSettings(f"{where}: {min(both)} is in include_{kind} and in exclude_{kind}; keep one")
+    if excluded := {a.id for a in listed} & {*organization.exclude_accounts}:
+        raise BadSettings(f"{where}: exclude_accounts names {min(excluded)}, which [[accounts]] lists; keep one")
+
+
+def _check_role(account: AccountSettings, where: str) -> None:
+    if account.external_id and not account.role_arn:
+        raise BadSettings(f"{where}: external_id goes with role_arn; add role_arn or take external_id out")
+    if account.role_arn is None:
+        return
+    found = _ROLE_ARN.fullmatch(account.role_arn)
+    if not found:
+        raise BadSettings(f'{where}: role_arn "{account.role_arn}" is not like arn:aws:iam::{account.id}:role/NAME')
+    if found[2] != account.id:
+        raise BadSettings(
+            f"{where}: role_arn belongs to account {found[2]}, not to {account.id}; correct one of the two"
+        )
+
+
+def _check_regions(where: str, regions: tuple[str, ...], file: Path) -> None:
+    for region in regions:
+        if not REGION.fullmatch(region) and not (is_pattern(region) and re.fullmatch(r"[a-z0-9*?\[\]!-]+", region)):
+            raise BadSettings(f'{file}: {where}: "{region}" is not the name of a region, such as us-east-1 or eu-*')
+
+
+def _secret(kind: type, value: object) -> object:
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
+    raise TypeError(f"expected `str`, got `{type(value).__name__}`")
+
+
+def _check_session(session_s: int, file: Path) -> None:
+    where = f"{file}: [aws] session_s: {session_s} seconds is too"
+    if session_s < SESSION_MIN_S:
+        why = "sessions are renewed 10 minutes before their end, so short ones would be asked for all the time"
+        raise BadSettings(f"{where} short: {why}; take {SESSION_MIN_S} or more")
+    if session_s > SESSION_MAX_S:
+        raise BadSettings(f"{where} long: AWS gives a role at most {SESSION_MAX_S}, and 3600 where roles are chained")
+
+
+def _check_dagster(dagster: DagsterSettings, where: str) -> None:
+    for key, cron in (("cron", dagster.cron), ("maintenance_cron", dagster.maintenance_cron)):
+        if cron is not None and len(cron.split()) != _CRON_FIELDS:
+            raise BadSettings(f'{where} {key}: "{cron}" is not like "0 * * * *": minute, hour, day, month, weekday')
+    if not _is_timezone(dagster.timezone):
+        from zoneinfo import available_timezones
+
+        near = did_you_mean(dagster.timezone, sorted(available_timezones()))
+        raise BadSettings(
+            f'{where} timezone: "{dagster.timezone}" is not known{near or "; take one like Europe/Berlin"}'
+        )
+    if strange := next((owner for owner in dagster.owners if not _OWNER.fullmatch(owner)), None):
+        raise BadSettings(f'{where} owners: "{strange}" is neither an address nor like "team:cloud-costs"')
+    if dagster.dashboard_url is not None and not _is_web(dagster.dashboard_url):
+        raise BadSettings(f'{where} dashboard_url: "{dagster.dashboard_url}" is not like https://bi.example.com/d/1')
+
+
+def _is_timezone(name: str) -> bool:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # what only reads has no need of it, and starts faster
+
+    try:
+        return bool(ZoneInfo(name))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+
+
+def _is_web(url: str) -> bool:
+    return urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname)
+
+
+def _check_endpoint(section: str, url: str | None, file: Path) -> None:
+    if url is not None and not _is_web(url):
+        raise BadSettings(f'{file}: {section} endpoint_url: "{url}" is not like http://127.0.0.1:4599')
+
+
+def _check_s3(settings: Settings, file: Path) -> None:
+    s3 = settings.lake.s3
+    _check_endpoint("[lake.s3]", s3.endpoint_url, file)
+    if s3.region is not None and not REGION.fullmatch(s3.region):
+        raise BadSettings(f'{file}: [lake.s3] region: "{s3.region}" is not the name of a region, such as us-east-1')
+    if not settings.warehouse.startswith("s3://"):
+        if s3 != S3Settings():
+            fix = 'name a bucket, such as warehouse = "s3://bucket/prefix", or take the section out'
+            raise BadSettings(f"{file}: [lake.s3] is for warehouses on S3, and {settings.warehouse} is a folder; {fix}")
+        return
+    if settings.lake.catalog_root is not None:
+        raise BadSettings(f"{file}: [lake] catalog_root: there is no catalog file on S3; take the key out")

@@ -1,0 +1,219 @@
+"""The files that `init` writes: commented settings, tables to fill in, IAM that just suffices; overwrites nothing."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from appstream_export.contracts import load_all
+from appstream_export.contracts.permissions import hub_policy, member_operations, policy
+from appstream_export.errors import SetupError
+from appstream_export.settings import DEFAULT_FILE as CONFIG_FILE
+
+CONFIG = """\
+# appstream-export: what is read, and where it is kept. Fill in [[accounts]] or [organization], then:
+#   appstream-export doctor   # what would stop a run, with each fix
+#   appstream-export plan     # what a run would ask, and what that costs
+#   appstream-export run
+# Lines with # show a key and its default, or an example where it has none.
+
+warehouse = "warehouse"              # folder, relative to this file, or s3://bucket/prefix
+regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"]; "auto": wherever AWS has the service
+# accounts_file = "accounts.csv"     # labels of accounts, such as team and cost centre; account_id is text
+
+# prices.csv beside this file is empty: AWS tells no price to who may only list. Fill it in from the pricing page of
+# AppStream 2.0, or from your contract: one line per region ("*": all), instance_type and platform, valid from a date.
+
+# One block per account. Without role_arn and profile, boto3's own credentials must belong to the account.
+# [[accounts]]
+# id = "111122223333"
+# name = "finance-prod"              # optional: shown beside the id
+# role_arn = "arn:aws:iam::111122223333:role/AppStreamExportReader"    # iam/reader-*.json: its policies
+# external_id = "env:EXTERNAL_ID"    # where the role's trust policy asks for one; env: reads a variable
+# profile = "finance"                # credentials to start from; default: boto3's own chain
+# regions = ["eu-west-1"]            # instead of the regions above
+
+# Instead of [[accounts]], or beside it: every account of the organization. iam/reader-stackset.json makes the role in
+# each; deploy it once, from the management account or a delegated administrator (r-xxxx: the root's id, or a unit's):
+#   aws cloudformation create-stack-set --stack-set-name appstream-export-reader \\
+#     --template-body file://iam/reader-stackset.json --capabilities CAPABILITY_NAMED_IAM \\
+#     --permission-model SERVICE_MANAGED --auto-deployment Enabled=true,RetainStacksOnAccountRemoval=false \\
+#     --parameters ParameterKey=HubAccountId,ParameterValue=999988887777
+#   aws cloudformation create-stack-instances --stack-set-name appstream-export-reader \\
+#     --deployment-targets OrganizationalUnitIds=r-xxxx --regions us-east-1
+# What the export itself starts with needs iam/hub-policy.json. StackSets leave the management account out: exclude it,
+# or list it above with a door of its own.
+# [organization]
+# role_name = "AppStreamExportReader"    # the role in each account
+# external_id = "env:EXTERNAL_ID"
+# admin_role_arn = "arn:aws:iam::999988887777:role/OrganizationReader"    # may list the accounts
+# admin_profile = "management"
+# include_ous = []
+# exclude_ous = []
+# include_accounts = []
+# exclude_accounts = []
+
+[aws]
+# endpoint_url = "http://127.0.0.1:4599"    # an emulator; a loopback address keeps every call on this machine
+# ca_bundle = "/etc/ssl/corporate.pem"
+# session_policy = false             # narrow each role's session to the operations that are asked
+# session_s = 3600                   # how long a role's session lasts
+
+[extract]
+# workers = 32                       # scopes asked at once
+# max_attempts = 8                   # per page, retries included
+# page_size = 50                     # default: AWS's own
+# names = []                         # only these items
+# max_items = 1000                   # per scope; default: no limit
+# max_failed_ratio = 0.0             # failed / (ok + failed) scopes above which `run` ends with 3
+# task_timeout_s = 300.0             # for one scope
+# run_timeout_s = 3600.0             # for all of them
+# compatible = false                 # the slow way, without botocore's undocumented hooks
+
+[lake]
+# guard_percent = 50                 # a larger fall in items is not believed without --force
+# file_mode = "0600"                 # or 0640, 0644, 0660, 0664
+# catalog_root = "/data/warehouse"   # where readers of the catalog see the warehouse, if elsewhere
+# expected_every = "1h"              # how often a snapshot is due: m, h or d
+
+# [lake.retention]                   # what `thin` leaves: the last snapshot of each hour, day and month
+# hourly_days = 7                    # for so many days
+# daily_days = 90
+# monthly_months = 24                # for so many months
+
+# [lake.s3]                          # how the bucket of s3://bucket/prefix is reached; default: as boto3 would
+# endpoint_url = "https://s3.example.com"
+# region = "eu-west-1"
+# profile = "warehouse"
+# kms_key_id = "alias/warehouse"     # encrypt every object with this key
+# ca_bundle = "/etc/ssl/corporate.pem"
+
+[feeds]
+# publish = true                     # with each run; else only with: appstream-export feeds publish
+# report = true                      # report.html with each run; else only with: appstream-export report
+# prices = "prices.csv"              # what an hour of each instance type costs; without it no mart tells cost
+# account_labels = ["team"]          # labels of accounts.csv that become columns of feeds
+# csv = false                        # every feed as CSV too
+# file_mode = "0640"                 # of feeds: others read them
+# keep_generations = 24              # published ones that stay for readers at work
+
+[dagster]
+# cron = "0 * * * *"                 # when the schedule runs; without it, it is there and off
+# cron_job = "snapshot"              # what it starts: or snapshot_sharded, the same run by several processes
+# timezone = "UTC"                   # of both crons
+# maintenance_cron = "30 3 * * 0"    # thin, gc and verify; without it, only by hand
+# owners = ["team:appstream-export"]    # of every asset: addresses and team:NAME
+# dashboard_url = "https://bi.example.com/d/1"    # shown behind the feeds that it reads
+# alert_webhook = "env:ALERT_WEBHOOK"    # told of red runs, as JSON; env: reads a variable
+# keep_runs_days = 30                # what the job prune_runs leaves
+# shards = 4                         # processes that share the sweep of snapshot_sharded, at most 16
+# executor = "multiprocess"          # who runs them: or in_process, dask, celery, kubernetes
+# executor_config = { max_concurrent = 4 }    # the executor's own
+"""
+POLICY, TRUST, STACK_SET = "iam/reader-policy.json", "iam/reader-trust.json", "iam/reader-stackset.json"
+HUB_POLICY, HUB_TRUST = "iam/hub-policy.json", "iam/hub-trust.json"
+ACCOUNTS, PRICES = "accounts.csv", "prices.csv"
+ROLE_NAME = "AppStreamExportReader"
+_ACCOUNTS = "account_id,name,team,cost_centre\n111122223333,example-account,example-team,0000\n"  # AWS's own example id
+_PRICES = "region,instance_type,platform,usd_per_hour,disk_usd_per_gb_month,valid_from\n"
+
+
+def files() -> Mapping[str, str]:
+    """Every file by its name."""
+    allowed = policy(member_operations(load_all()))
+    return {
+        CONFIG_FILE: CONFIG,
+        ACCOUNTS: _ACCOUNTS,
+        PRICES: _PRICES,
+        POLICY: _json(allowed),
+        TRUST: _json(_trust()),
+        STACK_SET: _json(_stack_set(allowed)),
+        HUB_POLICY: _json(hub_policy(ROLE_NAME)),
+        HUB_TRUST: _json(_hub_trust()),
+    }
+
+
+def write(folder: Path) -> Iterator[tuple[str, bool]]:
+    """Write what is missing; each file's name, and whether it was written (else it was there and stays)."""
+    for name, text in files().items():
+        place = folder / name
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with place.open("x", encoding="utf-8") as file:
+                file.write(text)
+            yield str(place), True
+        except FileExistsError:
+            yield str(place), False
+        except OSError as error:
+            raise SetupError(f"{place}: {error.strerror}; choose a folder that can be written: --dir") from error
+
+
+def _trust() -> dict[str, Any]:
+    """Who may take the role: an account to be filled in. AWS refuses the policy until it is."""
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": "arn:aws:iam::ACCOUNT_THAT_RUNS_THE_EXPORT:root"},
+        "Action": "sts:AssumeRole",
+        "Condition": {"StringEquals": {"sts:ExternalId": "EXTERNAL_ID_OR_DROP_THIS_CONDITION"}},
+    }
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def _hub_trust() -> dict[str, Any]:
+    """Who may be the hub: what runs on the machines or in the containers that are given the role."""
+    services = ["ec2.amazonaws.com", "ecs-tasks.amazonaws.com"]
+    statement = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def _stack_set(allowed: Mapping[str, Any]) -> dict[str, Any]:
+    """The member role as a CloudFormation template, for one account or a whole organization."""
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"AWS": {"Fn::Sub": "arn:${AWS::Partition}:iam::${HubAccountId}:root"}},
+        "Action": "sts:AssumeRole",
+        "Condition": {
+            "Fn::If": [
+                "HasExternalId",
+                {"StringEquals": {"sts:ExternalId": {"Ref": "ExternalId"}}},
+                {"Ref": "AWS::NoValue"},
+            ]
+        },
+    }
+    role = {
+        "RoleName": {"Ref": "RoleName"},
+        "Description": "Lets appstream-export list AppStream image builders, and nothing else.",
+        "MaxSessionDuration": 3600,
+        "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [trust]},
+        "Policies": [{"PolicyName": "appstream-export", "PolicyDocument": allowed}],
+    }
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": "The role through which appstream-export reads this account.",
+        "Parameters": {
+            "HubAccountId": {
+                "Type": "String",
+                "AllowedPattern": "^[0-9]{12}$",
+                "Description": "Account in which the export runs, or that assumes the roles for it.",
+            },
+            "RoleName": {
+                "Type": "String",
+                "Default": ROLE_NAME,
+                "AllowedPattern": "^[A-Za-z0-9_+=,.@-]{1,64}$",
+                "Description": "role_name of [organization], or the name in role_arn of [[accounts]].",
+            },
+            "ExternalId": {
+                "Type": "String",
+                "Default": "",
+                "NoEcho": True,
+                "Description": "external_id of the settings; empty where they have none.",
+            },
+        },
+        "Conditions": {"HasExternalId": {"Fn::Not": [{"Fn::Equals": [{"Ref": "ExternalId"}, ""]}]}},
+        "Resources": {"Reader": {"Type": "AWS::IAM::Role", "Properties": role}},
+        "Outputs": {"RoleArn": {"Description": "role_arn", "Value": {"Fn::GetAtt": ["Reader", "Arn"]}}},
+    }
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=2) + "\n"

@@ -1,0 +1,138 @@
+"""sweep(): every task asked once, its pages flattened, its rows written to the draft. Wires stages, knows none."""
+
+import gc
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pyarrow as pa
+
+from appstream_export.contracts import Contract
+from appstream_export.contracts.arrow import schema
+from appstream_export.contracts.contract import operational_table
+from appstream_export.scope import Outcome, Page, Task, Watch
+from appstream_export.tables import Gathered, Gatherer
+from appstream_export.tables.gather import KnownValues
+
+SPILL_ITEMS = 10_240  # some 8 MB of flat rows, one row group: larger parts are no quicker, and cost memory
+GARBAGE_OBJECTS = 50_000  # some 4 MB of raw items between two searches for cycles
+
+Write = Callable[[Mapping[str, pa.Table]], None]
+_DRIFT = ("resource", "path", "kind", "example", "count")
+
+
+def sweep(
+    answers: Iterable[Page | Outcome],
+    contracts: Sequence[Contract],
+    write: Write,
+    *,
+    known: Mapping[str, KnownValues],
+    watch: Watch,
+) -> dict[Task, Outcome]:
+    """Take in pages and outcomes, in any mix of tasks; give each task's outcome with its rows counted.
+
+    Rows of a task are written only after its outcome came, and only if it is an answer. A page numbered 0 begins its
+    task's scan, and pages of an earlier scan of it are forgotten. `write` gets tables exactly as their schemas say,
+    `quarantine` and `drift` among them. `known` holds botocore's enum values per resource.
+    """
+    sweeping = _Sweep(contracts, write, known)
+    with _garbage_can_wait():
+        for answer in answers:
+            if isinstance(answer, Page):
+                sweeping.take(answer)
+                watch.page(answer)
+            else:
+                sweeping.end(answer)
+                watch.outcome(answer)
+        return sweeping.close()
+
+
+def add_drift(parts: Iterable[pa.Table]) -> pa.Table:
+    """Rows of `drift` from several sweeps as those of one: counts added up, one example of each unknown field."""
+    drift = _Drift()
+    for row in (row for part in parts for row in part.to_pylist()):
+        drift.add(*(row[name] for name in _DRIFT))
+    return drift.rows()
+
+
+@contextmanager
+def _garbage_can_wait() -> Generator[None]:
+    """Pages are many objects in no cycle: Python's usual search after every 700 of them costs a fifth of a sweep."""
+    usual = gc.get_threshold()
+    if usual[0]:  # else the caller has switched it off
+        gc.set_threshold(max(usual[0], GARBAGE_OBJECTS), *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+
+
+class _Sweep:
+    def __init__(self, contracts: Sequence[Contract], write: Write, known: Mapping[str, KnownValues]) -> None:
+        self._write = write
+        self._gatherers = {c.name: Gatherer(c, known.get(c.name, {})) for c in contracts}
+        self._scans: list[Task] = []
+        self._newest: dict[Task, int] = {}
+        self._outcomes: dict[Task, Outcome] = {}
+        self._drift = _Drift()
+
+    def take(self, page: Page) -> None:
+        gatherer = self._gatherers[page.task.resource]
+        if page.number == 0 and page.task in self._newest:
+            gatherer.finish(self._newest.pop(page.task), lands=False)
+        gatherer.add(self._number(page.task), page)
+
+    def end(self, outcome: Outcome) -> None:
+        lands = outcome.status.is_answer
+        self._outcomes[outcome.task] = outcome if lands else replace(outcome, items=0)
+        gatherer = self._gatherers[outcome.task.resource]
+        gatherer.finish(self._number(outcome.task), lands=lands)
+        if gatherer.ended_items >= SPILL_ITEMS:
+            self._spill(outcome.task.resource, gatherer)
+
+    def close(self) -> dict[Task, Outcome]:
+        for resource, gatherer in self._gatherers.items():
+            self._spill(resource, gatherer)
+        self._write({"drift": self._drift.rows()})
+        return self._outcomes
+
+    def _number(self, task: Task) -> int:
+        """Each scan has its own, so that one that begins anew takes nothing along."""
+        if task not in self._newest:
+            self._newest[task] = len(self._scans)
+            self._scans.append(task)
+        return self._newest[task]
+
+    def _spill(self, resource: str, gatherer: Gatherer) -> None:
+        gathered = gatherer.release()
+        self._write(gathered.tables)
+        self._count(gathered)
+        for (path, kind, example), count in gathered.drift.items():
+            self._drift.add(resource, path, kind, example, count)
+
+    def _count(self, gathered: Gathered) -> None:
+        for number, counts in gathered.counts.items():
+            task = self._scans[number]
+            self._outcomes[task] = replace(
+                self._outcomes[task],
+                rows=counts.rows,
+                duplicates=counts.duplicates,
+                quarantined=counts.quarantined,
+                quarantined_items=counts.quarantined_items,
+            )
+
+
+class _Drift:
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str, str, str]] = Counter()
+        self._examples: dict[tuple[str, str], str] = {}
+
+    def add(self, resource: str, path: str, kind: str, example: str, count: int) -> None:
+        if kind == "field":  # one example is enough, whatever later values are
+            example = self._examples.setdefault((resource, path), example)
+        self._counts[resource, path, kind, example] += count
+
+    def rows(self) -> pa.Table:
+        found = [dict(zip(_DRIFT, (*key, count), strict=True)) for key, count in sorted(self._counts.items())]
+        return pa.Table.from_pylist(found, schema(operational_table("drift")))

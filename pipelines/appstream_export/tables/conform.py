@@ -1,0 +1,103 @@
+"""Does a batch of raw items look exactly as its contract says? If so, no item needs to be looked at in Python."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from appstream_export.tables.shape import List, Shape, Struct
+
+EARLIEST_S, LATEST_S = -62_135_596_800, 253_402_300_799  # years 1 to 9999, the range of Python and DuckDB alike
+_SURELY_A_TIME_S = 86_400  # Arrow reads true and false among floats as 1.0 and 0.0: that early, look closer
+
+
+class Fields:
+    """A struct array whose fields are opened once, whoever asks: each call into Arrow may have to wait for the GIL."""
+
+    __slots__ = ("_below", "values")
+
+    def __init__(self, values: pa.Array) -> None:
+        self.values = values
+        self._below: dict[str, Fields] | None = None
+
+    def at(self, path: str) -> "Fields":
+        """One field, such as `VpcConfig.SubnetIds`: null where a struct on the way is, or where no item has it."""
+        found = self
+        for step in filter(None, path.split(".")):
+            found = found.below().get(step) or Fields(pa.nulls(len(self.values)))
+        return found
+
+    def below(self) -> "dict[str, Fields]":
+        """Its fields by name; none where it is no struct."""
+        if self._below is None:
+            kind = self.values.type
+            parts = self.values.flatten() if pt.is_struct(kind) else []
+            self._below = {kind[n].name: Fields(part) for n, part in enumerate(parts)}
+        return self._below
+
+
+def read_if_plain(items: list[Any], shape: Struct, key: list[str]) -> Fields | None:
+    """Let Arrow infer the items' type; their fields if every value is as the contract says, else None.
+
+    Inference is strict where a given schema is not: it never turns a float into an integer or a text into a list,
+    and it keeps fields that the contract does not know.
+    """
+    try:
+        rows = pa.array(items)
+    except (pa.ArrowException, OverflowError, UnicodeEncodeError):
+        return None
+    return plain(rows, shape, key)
+
+
+def plain(rows: pa.Array, shape: Struct, key: list[str]) -> Fields | None:
+    """The fields of items whose values are all as the contract says, and each of which has its key; else None."""
+    items = Fields(rows)
+    is_plain = isinstance(rows, pa.StructArray) and rows.null_count == 0 and _fits(items, shape)
+    return items if is_plain and all(_is_key(items.at(path).values) for path in key) else None
+
+
+def _is_key(values: pa.Array) -> bool:
+    return values.null_count == 0 and not pc.any(pc.equal(values, "")).as_py()
+
+
+def _fits(field: Fields, shape: Shape) -> bool:
+    values = field.values
+    if pt.is_null(values.type):
+        return True
+    if isinstance(shape, Struct):
+        return pt.is_struct(values.type) and all(
+            name in shape.fields and _fits(below, shape.fields[name]) for name, below in field.below().items()
+        )
+    if isinstance(shape, List):
+        if not pt.is_list(values.type):
+            return False
+        elements = pc.list_flatten(values)
+        return elements.null_count == 0 and shape.element is not None and _fits(Fields(elements), shape.element)
+    return _LEAVES[shape.type](values)
+
+
+def _is_time(values: pa.Array) -> bool:
+    if not (pt.is_integer(values.type) or pt.is_floating(values.type)):
+        return False
+    extremes = pc.min_max(values).as_py()
+    return extremes["min"] is None or bool(extremes["min"] >= _SURELY_A_TIME_S and extremes["max"] <= LATEST_S)
+
+
+def _is_number(values: pa.Array) -> bool:
+    if not pt.is_floating(values.type):
+        return pt.is_integer(values.type)
+    odd = pc.or_(pc.is_in(values, pa.array([0.0, 1.0])), pc.invert(pc.is_finite(values)))
+    return not pc.any(odd).as_py()
+
+
+_LEAVES: Mapping[str, Callable[[pa.Array], bool]] = {
+    "string": lambda v: pt.is_string(v.type),
+    "integer": lambda v: pt.is_int64(v.type),
+    "boolean": lambda v: pt.is_boolean(v.type),
+    "number": _is_number,
+    "timestamp": _is_time,
+    "json": lambda _: False,  # any JSON value becomes text, one by one
+    "ignored": lambda _: True,
+}

@@ -1,0 +1,239 @@
+"""Pages of nested items → one Arrow table per contract table, column by column."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, chain
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from appstream_export.contracts import Column, Contract, Table
+from appstream_export.contracts.arrow import ARROW_TYPES, schema
+from appstream_export.contracts.contract import operational_table
+from appstream_export.contracts.loader import outer_positions
+from appstream_export.scope import Page
+from appstream_export.tables.conform import Fields, read_if_plain
+from appstream_export.tables.quarantine import Cleaned, as_json, at, clean
+from appstream_export.tables.raw import RawItems
+from appstream_export.tables.shape import Struct, arrow_type, shape_of
+
+ITEM = pa.field("_item", pa.int64())
+"""Hidden column: the number of the item, growing in the order in which AWS gave items; the same in all its rows."""
+TASK = pa.field("_task", pa.int64())
+"""Hidden column: the number of the task that the item came with."""
+
+
+@dataclass(slots=True)
+class Flat:
+    """Rows of one batch: contract tables and `quarantine`, each with the hidden columns, and unknown fields seen."""
+
+    tables: dict[str, pa.Table]
+    unknown: list[tuple[int, str, str]] = field(default_factory=list)
+    """Task, path such as `VpcConfig.IpamPoolId`, and an example as JSON."""
+
+
+class Flattener:
+    """Flattens batches of one contract's pages."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._contract = contract
+        self._shape: Struct = shape_of(contract)
+        self._clean_type = arrow_type(self._shape)
+        self._key = [contract.item_table.column(k).source for k in contract.item_key]
+        self._schemas = {t.name: with_hidden(t) for t in (*contract.tables, operational_table("quarantine"))}
+
+    def flatten(self, pages: Sequence[tuple[int, Page]], first_item: int) -> Flat:
+        """Rows of numbered tasks' pages. Items are numbered from `first_item` in the order of the pages."""
+        origin = _Origin.of(pages, first_item)
+        rows = _read_raw([page.items for _, page in pages])
+        if rows is not None:
+            return Flat({**self._tables(rows, origin, None), "quarantine": self._set_aside([], [], origin)})
+        items = list(chain.from_iterable(_parsed(page.items) for _, page in pages))
+        rows = read_if_plain(items, self._shape, self._key)
+        if rows is not None:
+            return Flat({**self._tables(rows, origin, None), "quarantine": self._set_aside([], [], origin)})
+        return self._flatten_carefully(items, origin)
+
+    def _flatten_carefully(self, items: list[Any], origin: "_Origin") -> Flat:
+        looked = [clean(item, self._shape, self._key) for item in items]
+        good = pa.array([n for n, c in enumerate(looked) if c.value is not None], pa.int64())
+        kept = [c for c in looked if c.value is not None]
+        rows = pa.array([c.value for c in kept], self._clean_type)
+        extra = pa.array([as_json(c.extra) if c.extra else None for c in kept], pa.string())
+        tables = self._tables(Fields(rows), origin.take(good), extra)
+        tables["quarantine"] = self._set_aside(items, looked, origin)
+        unknown = [
+            (origin.task[n].as_py(), _generic(f.path), f.raw_json)
+            for n, c in enumerate(looked)
+            for f in c.findings
+            if f.level == "field"
+        ]
+        return Flat(tables, unknown)
+
+    def _tables(self, items: Fields, origin: "_Origin", extra: pa.Array | None) -> dict[str, pa.Table]:
+        item_table = self._contract.item_table
+        values = {c.name: _column(items, c) for c in item_table.own}
+        values["extra_json"] = pa.nulls(len(items.values), pa.string()) if extra is None else extra
+        keys = [values[k] for k in self._contract.item_key]
+        tables = {item_table.name: self._table(item_table, origin, values)}
+        for child in self._contract.child_tables:
+            tables[child.name] = self._child(child, items, origin, keys)
+        return tables
+
+    def _child(self, table: Table, items: Fields, origin: "_Origin", keys: list[pa.Array]) -> pa.Table:
+        each = table.each or ""
+        opened = _elements(items, each)
+        if opened is None:  # most lists of most builders are empty: no column needs to be made
+            return self._schemas[table.name].empty_table()
+        elements, parents, positions = opened
+        values = dict(zip(self._contract.parent_key, (k.take(parents) for k in keys), strict=True))
+        values |= dict(zip((*outer_positions(each), "position"), positions, strict=True))
+        values |= {c.name: _column(elements, c) for c in table.own}
+        return self._table(table, origin.take(parents), values)
+
+    def _table(self, table: Table, origin: "_Origin", values: dict[str, pa.Array]) -> pa.Table:
+        wanted = self._schemas[table.name]
+        given = values | origin.columns
+        return pa.table([given[name] for name in wanted.names], schema=wanted)
+
+    def _set_aside(self, items: list[Any], looked: list[Cleaned], origin: "_Origin") -> pa.Table:
+        rows = [
+            {
+                "resource": self._contract.name,
+                "account_id": origin.account_id[n].as_py(),
+                "region": origin.region[n].as_py(),
+                "item_name": _item_name(items[n], self._key),
+                "path": finding.path or None,
+                "level": finding.level,
+                "reason": finding.reason,
+                "raw_json": finding.raw_json,
+                "observed_at": origin.observed_at[n].as_py(),
+                "_item": origin.item[n].as_py(),
+                "_task": origin.task[n].as_py(),
+            }
+            for n, c in enumerate(looked)
+            for finding in c.findings
+            if finding.level != "field"
+        ]
+        return pa.Table.from_pylist(rows, self._schemas["quarantine"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Where each item came from, as columns."""
+
+    account_id: pa.Array
+    region: pa.Array
+    observed_at: pa.Array
+    item: pa.Array
+    task: pa.Array
+
+    @classmethod
+    def of(cls, pages: Sequence[tuple[int, Page]], first_item: int) -> "_Origin":
+        begins = list(accumulate((len(page.items) for _, page in pages), initial=0))
+        numbers = pa.arange(first_item, first_item + begins[-1])
+        page_of_item = pc.list_parent_indices(pa.ListArray.from_arrays(pa.array(begins, pa.int32()), numbers))
+
+        def spread(values: list[Any], kind: pa.DataType) -> pa.Array:
+            return pa.array(values, kind).take(page_of_item)
+
+        return cls(
+            account_id=spread([p.task.scope.account_id for _, p in pages], pa.string()),
+            region=spread([p.task.scope.region for _, p in pages], pa.string()),
+            observed_at=spread([p.observed_at for _, p in pages], ARROW_TYPES["timestamp"]),
+            item=numbers,
+            task=spread([task for task, _ in pages], pa.int64()),
+        )
+
+    @property
+    def columns(self) -> dict[str, pa.Array]:
+        """Them by the names that every table has for them."""
+        return {
+            "account_id": self.account_id,
+            "region": self.region,
+            "observed_at": self.observed_at,
+            "_item": self.item,
+            "_task": self.task,
+        }
+
+    def take(self, rows: pa.Array) -> "_Origin":
+        return _Origin(*(getattr(self, name).take(rows) for name in self.__slots__))
+
+
+def _read_raw(pages: Sequence[Sequence[Any]]) -> Fields | None:
+    """All items of pages that are still text, if nothing in them needs a closer look."""
+    raw = [items for items in pages if isinstance(items, RawItems)]
+    return raw[0].reader.rows(raw) if raw and len(raw) == len(pages) else None
+
+
+def _parsed(items: Sequence[Any]) -> Sequence[Any]:
+    return items.parsed() if isinstance(items, RawItems) else items
+
+
+def with_hidden(table: Table) -> pa.Schema:
+    """Of a contract's table, and ITEM and TASK at the end."""
+    return schema(table).append(ITEM).append(TASK)
+
+
+def _column(rows: Fields, column: Column) -> pa.Array:
+    values, kind = rows.at(column.source).values, ARROW_TYPES[column.type]  # "." is the row itself
+    if values.type == kind:
+        return values
+    return _as_time(values) if column.type == "timestamp" else values.cast(kind)
+
+
+def _as_time(values: pa.Array) -> pa.Array:
+    """Epoch seconds to microseconds."""
+    kind = ARROW_TYPES["timestamp"]
+    if pa.types.is_null(values.type):
+        return values.cast(kind)
+    micros = pc.round(pc.multiply(values.cast(pa.float64()), 1_000_000.0))
+    return micros.cast(pa.int64()).cast(kind)
+
+
+def _elements(items: Fields, each: str) -> tuple[Fields, pa.Array, list[pa.Array]] | None:
+    """The elements of each item's list: values, item numbers, and positions (one array per list on the way).
+
+    None where there are none at all.
+    """
+    values, parents = items, None
+    positions: list[pa.Array] = []
+    for path in each.split("[]"):
+        opened = _open_list(values.at(path).values)
+        if opened is None:
+            return None
+        elements, inner, position = opened
+        values, parents = Fields(elements), inner if parents is None else parents.take(inner)
+        positions = [*(p.take(inner) for p in positions), position]
+    return values, parents, positions
+
+
+def _open_list(lists: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array] | None:
+    """Elements, the number of each one's list, and its place there; quarantined (null) ones leave theirs free."""
+    if pa.types.is_null(lists.type):
+        return None
+    elements = pc.list_flatten(lists)
+    if elements.null_count == len(elements):
+        return None
+    parents = pc.list_parent_indices(lists).cast(pa.int64())
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).cast(pa.int64())
+    starts = pc.subtract(pc.cumulative_sum(lengths), lengths)
+    position = pc.subtract(pa.arange(0, len(elements)), starts.take(parents))
+    if not elements.null_count:
+        return elements, parents, position
+    there = elements.is_valid()
+    return elements.filter(there), parents.filter(there), position.filter(there)
+
+
+def _generic(path: str) -> str:
+    """`ImageBuilderErrors[3].NewField` → `ImageBuilderErrors[].NewField`."""
+    return re.sub(r"\[\d+\]", "[]", path)
+
+
+def _item_name(item: Any, key: list[str]) -> str | None:
+    parts = [at(item, path) for path in key]
+    if not all(isinstance(p, str) and p for p in parts):
+        return None
+    return "/".join(parts).encode("utf-8", "replace").decode()  # half a surrogate pair is no text; raw_json keeps it

@@ -1,0 +1,82 @@
+"""What `doctor` says: what is wrong, grouped by reason, each with its fix; everything for programs."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from appstream_export.rehearsal import Checkup, Finding, Verdict
+from appstream_export.terminal import console
+
+LINES_MAX = 20
+_TITLES = {
+    Verdict.PROBLEM: ("To mend", "31"),
+    Verdict.WARNING: ("Worth a look", "33"),
+    Verdict.EXPECTED: ("Closed by design, which is no failure", "1"),
+}
+_MARGIN = 8
+# What differs from scope to scope in a reason that is the same.
+_PARTICULARS = (
+    (re.compile(r"arn:[^\s,]+"), "ARN"),
+    (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b\d+\b"), "N"),
+    (re.compile(r"\b[a-z]{2,4}(-[a-z]+)+-N\b"), "REGION"),
+)
+
+
+def as_objects(checkup: Checkup) -> list[dict[str, Any]]:
+    """For --json: one object per thing that was looked at, fine ones included."""
+    return [asdict(finding) for finding in checkup.findings]
+
+
+def lines(checkup: Checkup) -> Iterator[str]:
+    """For people: at most LINES_MAX lines, what most scopes depend on first, and last what is fine."""
+    wrong = {verdict: groups for verdict in _TITLES if (groups := grouped(checkup.of(verdict)))}
+    room = LINES_MAX - 1 - 2 * len(wrong)  # without the last line, titles, and what is said of groups without room
+    for verdict, groups in wrong.items():
+        title, style = _TITLES[verdict]
+        shown = groups[: room // 2]
+        room -= 2 * len(shown)
+        if shown:
+            yield console.styled(f"{title}:", style)
+        for group in shown:
+            yield from map(console.clean, _group(group))
+        if rest := len(groups) - len(shown):
+            yield f"{rest} more: {title.lower()}; all of it with --json"
+    yield console.clean(_fine(checkup))
+
+
+def grouped(findings: Iterable[Finding]) -> list[list[Finding]]:
+    """Findings by what is wrong, whichever the account and region; those on which most scopes depend first."""
+    groups: dict[tuple[str, ...], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.area, finding.status or "", _shape(finding.reason)), []).append(finding)
+    return sorted(groups.values(), key=lambda group: -sum(f.scopes for f in group))
+
+
+def _group(group: Sequence[Finding]) -> Iterator[str]:
+    first, scopes = group[0], sum(f.scopes for f in group)
+    what = f"{first.area}, {first.status}" if first.status else first.area
+    count = f"{scopes:,} scope{'' if scopes == 1 else 's'}, " if scopes else ""
+    such_as = f"such as {first.place}" if len(group) > 1 else first.place
+    reason = first.reason if first.account_id else first.reason.removeprefix(f"{first.area} ")
+    yield f"  {count}{what}: {such_as}{': ' if such_as else ''}{reason}"
+    others = len({f.fix for f in group}) - 1
+    more = f"  (and {others} more such fix{'' if others == 1 else 'es'}: --json)" if others else ""
+    yield f"    {'fix:':<{_MARGIN - 4}} {first.fix}{more}"
+
+
+def _fine(checkup: Checkup) -> str:
+    """Such as `Fine: warehouse, role (14), 52 of 56 calls`."""
+    wrong = {f.area for f in checkup.of(Verdict.PROBLEM) if not f.account_id}
+    counts = Counter(f.area for f in checkup.of(Verdict.OK) if f.area not in wrong)
+    calls = f"{counts.pop('call', 0):,} of {checkup.scopes:,} calls"
+    words = [f"{area} ({n:,})" if area in ("role", "credentials") else area for area, n in counts.items()]
+    words += [calls] if checkup.scopes else []
+    return f"Fine: {', '.join(words) or 'nothing'}."
+
+
+def _shape(reason: str) -> str:
+    for found, word in _PARTICULARS:
+        reason = found.sub(word, reason)
+    return reason

@@ -1,0 +1,95 @@
+"""What `tables` and `describe` answer: every table and view with its columns, from contracts and SQL headers alone."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from appstream_export.contracts import Contract, load_all, sqlfiles
+from appstream_export.contracts.arrow import DUCKDB_TYPES
+from appstream_export.contracts.contract import all_tables
+from appstream_export.contracts.render import join_to_parent
+from appstream_export.contracts.sqlfiles import SqlFile
+from appstream_export.errors import SetupError, did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A table, or a view over several. `columns` are (name, DuckDB type, doc); `key` is unique within a snapshot."""
+
+    name: str
+    doc: str
+    columns: tuple[tuple[str, str, str], ...]
+    key: tuple[str, ...] = ()
+    resource: str | None = None
+    join: str | None = None
+    """SQL that puts the parent beside each row."""
+
+
+def entries() -> list[Entry]:
+    """All of them: what AWS gave, then what the export says of itself, then views."""
+    contracts = load_all()
+    return [*_tables(contracts), *_views()]
+
+
+def entry(name: str) -> Entry:
+    """The one of that name; raises SetupError with the nearest known one."""
+    known = {e.name: e for e in entries()}
+    if name not in known:
+        near = did_you_mean(name, list(known))
+        raise SetupError(f'there is no table "{name}"{near or "; all of them: appstream-export tables"}')
+    return known[name]
+
+
+def overview(*, is_brief: bool) -> pa.Table:
+    """One row per entry: its name and what its rows are; unless brief, also what it comes from and how it is joined."""
+    found = entries()
+    columns = {"table": [e.name for e in found], "doc": [e.doc for e in found]}
+    if is_brief:
+        return pa.table(columns)
+    keys = pa.array([list(e.key) for e in found], pa.list_(pa.string()))
+    joins = pa.array([e.join for e in found], pa.string())
+    resources = pa.array([e.resource for e in found], pa.string())
+    return pa.table(columns | {"resource": resources, "key": keys, "join_to_parent": joins})
+
+
+def asked_of(questions: Sequence[SqlFile], *, is_brief: bool) -> pa.Table:
+    """One row per named question; unless brief, parameters with type and doc, and what it reads."""
+    names, asks = [q.name for q in questions], [q.question for q in questions]
+    if is_brief:
+        told = [", ".join(f"{p.name}={p.default}" for p in q.params) for q in questions]
+        return pa.table({"name": names, "question": asks, "parameters": told})
+    params = [
+        [{"name": p.name, "type": p.type, "default": p.default, "doc": p.doc} for p in q.params] for q in questions
+    ]
+    kind = pa.list_(pa.struct([(key, pa.string()) for key in ("name", "type", "default", "doc")]))
+    return pa.table(
+        {
+            "name": names,
+            "title": [q.doc for q in questions],
+            "question": asks,
+            "parameters": pa.array(params, kind),
+            "reads": pa.array([list(q.reads) for q in questions], pa.list_(pa.string())),
+        }
+    )
+
+
+def columns(entry: Entry) -> pa.Table:
+    """One row per column of an entry."""
+    names, types, docs = zip(*entry.columns, strict=True)
+    return pa.table({"column": names, "type": types, "doc": docs})
+
+
+def _tables(contracts: Sequence[Contract]) -> Iterator[Entry]:
+    joins = {t.name: join_to_parent(c, t) for c in contracts for t in c.child_tables}
+    resources = {t.name: c.name for c in contracts for t in (*c.tables, c.changes)}
+    for table in all_tables(contracts):
+        columns = tuple((c.name, DUCKDB_TYPES[c.type], c.doc) for c in table.view_columns)
+        yield Entry(table.name, table.doc, columns, table.key, resources.get(table.name), joins.get(table.name))
+
+
+def _views() -> Iterator[Entry]:
+    """Views over several tables, and marts: what their headers say."""
+    for view in sqlfiles.views():
+        columns = tuple((c.name, c.type.upper(), c.doc) for c in view.columns)
+        yield Entry(view.name, view.doc, columns)

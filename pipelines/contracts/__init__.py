@@ -1,6 +1,0 @@
-"""A resource is one file: what is asked of AWS and which tables its answer becomes. Knows TOML and Arrow types only."""
-
-from pipelines.contracts.contract import Column, Contract, Table, all_tables, operational_tables
-from pipelines.contracts.loader import load, load_all
-
-__all__ = ["Column", "Contract", "Table", "all_tables", "load", "load_all", "operational_tables"]

@@ -1,3 +1,0 @@
-"""`moto.appstream`: the folder above stands in `moto.__path__`, see `pipelines.emulator.hooks`."""
-
-from .models import appstream_backends  # noqa: F401 - moto looks it up by this name

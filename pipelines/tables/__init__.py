@@ -1,5 +1,0 @@
-"""From AWS's nested items to normalized Arrow tables. Knows Arrow and contracts; asks nobody, writes nothing."""
-
-from pipelines.tables.gather import Gathered, Gatherer
-
-__all__ = ["Gathered", "Gatherer"]
