@@ -17,14 +17,15 @@ from typing import Any
 
 from appstream_export.contracts import load_all
 from appstream_export.contracts.contract import all_tables
-from appstream_export.lake import layout, validation
-from appstream_export.lake.attempt import Attempt
-from appstream_export.lake.catalog import publish
-from appstream_export.lake.draft import Draft
-from appstream_export.lake.manifest import Manifest
-from appstream_export.lake.parquet import groups, opened, write_rows
-from appstream_export.lake.staging import Staging
-from appstream_export.lake.store import Store, open_store
+from appstream_export.lake.catalog.connect import publish
+from appstream_export.lake.snapshots import validation
+from appstream_export.lake.snapshots.manifest import Manifest
+from appstream_export.lake.snapshots.parquet import groups, opened, write_rows
+from appstream_export.lake.snapshots.producer import Attempt
+from appstream_export.lake.snapshots.staged_snapshot import Draft
+from appstream_export.lake.snapshots.workspace import Staging
+from appstream_export.lake.storage import paths
+from appstream_export.lake.storage.base import Store, open_store
 from appstream_export.scope import Outcome, Page, Scope, Status, Task, Watch
 from appstream_export.sweep import sweep
 from benchmarks.children import peak_mb, told
@@ -152,7 +153,7 @@ def write_rest(store: Store, made: Manifest, draft: Draft, took: Took) -> None:
         file = opened(store, path)
         rows = list(groups(file))
         with took:
-            write_rows(store, path.replace(layout.TABLES, "alone"), file.schema_arrow, rows)
+            write_rows(store, path.replace(paths.TABLES, "alone"), file.schema_arrow, rows)
 
 
 def _row(name: str, rounds: list[Cost], clock: str) -> list[object]:
@@ -181,7 +182,7 @@ def peak(builders: int) -> str:
     with tempfile.TemporaryDirectory() as folder, took:
         store = open_store(folder, create=True)
         for hour in range(2):
-            draft = Draft(store, all_tables(load_all()), layout.new_snapshot_id())
+            draft = Draft(store, all_tables(load_all()), paths.new_snapshot_id())
             outcomes = sweep(answers(builders, hour), load_all(), draft.write, known={}, watch=Watch())
             swept = swept or peak_mb()
             changes += commit_outcomes(store, draft, outcomes.values(), at(hour)).counts["changes"]

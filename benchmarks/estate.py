@@ -14,11 +14,11 @@ import pyarrow as pa
 
 from appstream_export.contracts import Table, arrow, load_all
 from appstream_export.contracts.contract import all_tables
-from appstream_export.lake import layout
-from appstream_export.lake.commit import RunFacts, commit
-from appstream_export.lake.draft import Draft
-from appstream_export.lake.manifest import Manifest
-from appstream_export.lake.store import Store
+from appstream_export.lake.snapshots.commit import RunFacts, commit
+from appstream_export.lake.snapshots.manifest import Manifest
+from appstream_export.lake.snapshots.staged_snapshot import Draft
+from appstream_export.lake.storage import paths
+from appstream_export.lake.storage.base import Store
 from appstream_export.scope import Outcome, Scope, Status, Task
 
 PER_SCOPE = 50  # builders: one full page
@@ -87,7 +87,7 @@ class Estate:
 
     def write(self, store: Store, took: Took | None = None) -> Draft:
         """A draft on disk; making its rows is not timed."""
-        draft, took = Draft(store, all_tables(load_all()), layout.new_snapshot_id()), took or Took()
+        draft, took = Draft(store, all_tables(load_all()), paths.new_snapshot_id()), took or Took()
         for part in self.parts():
             with took:
                 draft.write(part)

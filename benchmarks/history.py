@@ -17,12 +17,12 @@ from pathlib import Path
 from statistics import median
 
 from appstream_export.contracts import load_all
-from appstream_export.lake.catalog import connect, publish
-from appstream_export.lake.garbage import gc
-from appstream_export.lake.manifest import SWEEP, history
-from appstream_export.lake.retention import thin
-from appstream_export.lake.store import Store, open_store
-from appstream_export.lake.verify import verify
+from appstream_export.lake.catalog.connect import connect, publish
+from appstream_export.lake.maintenance.expire import thin
+from appstream_export.lake.maintenance.vacuum import gc
+from appstream_export.lake.maintenance.verify import verify
+from appstream_export.lake.snapshots.manifest import SWEEP, history
+from appstream_export.lake.storage.base import Store, open_store
 from appstream_export.settings import RetentionSettings
 from benchmarks.children import clean_environment
 from benchmarks.estate import Estate, Took, at

@@ -19,11 +19,12 @@ from typing import Any
 import pyarrow as pa
 
 from appstream_export.contracts import load_all, sqlfiles
-from appstream_export.lake import checks, layout
-from appstream_export.lake.catalog import connect, publish
-from appstream_export.lake.manifest import head
-from appstream_export.lake.questions import ask
-from appstream_export.lake.store import open_store
+from appstream_export.lake.catalog import checks
+from appstream_export.lake.catalog.connect import connect, publish
+from appstream_export.lake.catalog.named_queries import ask
+from appstream_export.lake.snapshots.manifest import head
+from appstream_export.lake.storage import paths
+from appstream_export.lake.storage.base import open_store
 from benchmarks.estate import PER_SCOPE, Estate, at
 from benchmarks.findings import Findings, environment, say
 
@@ -81,7 +82,7 @@ def opening(folder: str) -> Findings:
     found, store = Findings("Opening it"), open_store(folder)
     rows: list[list[object]] = [["publish the catalog", _median(lambda: publish(store, load_all()))]]
     rows.append(["connect and count builders", _median(lambda: _counted(folder))])
-    (Path(folder) / layout.CATALOG).unlink()
+    (Path(folder) / paths.CATALOG).unlink()
     rows.append(["the same without a catalog", _median(lambda: _counted(folder))])
     publish(store, load_all())
     found.table(["what", "s"], rows)

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from appstream_export.contracts import load_all
-from appstream_export.lake.catalog import connect, publish
-from appstream_export.lake.layout import CATALOG
-from appstream_export.lake.store import open_store
-from appstream_export.lake.verify import verify
+from appstream_export.lake.catalog.connect import connect, publish
+from appstream_export.lake.maintenance.verify import verify
+from appstream_export.lake.storage.base import open_store
+from appstream_export.lake.storage.paths import CATALOG
 from benchmarks.children import ROOT
 from benchmarks.estate import Estate
 from benchmarks.findings import Findings

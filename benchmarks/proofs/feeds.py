@@ -8,7 +8,7 @@ from typing import Any
 from appstream_export.contracts import load_all
 from appstream_export.feeds import publish
 from appstream_export.feeds.verify import verify
-from appstream_export.lake.store import open_store
+from appstream_export.lake.storage.base import open_store
 from benchmarks.children import START_S, Child
 from benchmarks.estate import Estate
 from benchmarks.findings import Findings

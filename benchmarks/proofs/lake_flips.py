@@ -15,11 +15,11 @@ from appstream_export.feeds import report
 from appstream_export.feeds.shelf import CURRENT, DATABASE, PACKAGE
 from appstream_export.feeds.shelf import FOLDER as FOLDER_OF_FEEDS
 from appstream_export.feeds.verify import verify as verify_feeds
-from appstream_export.lake import layout
-from appstream_export.lake.catalog import connect, query
-from appstream_export.lake.manifest import history
-from appstream_export.lake.store import Store
-from appstream_export.lake.verify import verify
+from appstream_export.lake.catalog.connect import connect, query
+from appstream_export.lake.maintenance.verify import verify
+from appstream_export.lake.snapshots.manifest import history
+from appstream_export.lake.storage import paths as layout
+from appstream_export.lake.storage.base import Store
 from appstream_export.scope import Status
 from appstream_export.settings import Settings
 from benchmarks.findings import Findings

@@ -13,11 +13,11 @@ from random import Random
 from time import monotonic, sleep
 
 from appstream_export.contracts import load_all
-from appstream_export.lake import layout
-from appstream_export.lake.garbage import gc
-from appstream_export.lake.manifest import head, history
-from appstream_export.lake.store import open_store
-from appstream_export.lake.verify import verify
+from appstream_export.lake.maintenance.vacuum import gc
+from appstream_export.lake.maintenance.verify import verify
+from appstream_export.lake.snapshots.manifest import head, history
+from appstream_export.lake.storage import paths
+from appstream_export.lake.storage.base import open_store
 from appstream_export.settings import S3Settings
 from benchmarks.children import ROOT, Aws, Child, clean_environment
 from benchmarks.findings import Findings
@@ -134,7 +134,7 @@ class _Loop:
         if self._s3 or is_upkeep or self._dice.random() < HALF:
             sleep(self._dice.uniform(0.3, 1.0) * took_s)
             return
-        first, until = Path(self._place, layout.TABLES, "image_builders"), monotonic() + took_s
+        first, until = Path(self._place, paths.TABLES, "image_builders"), monotonic() + took_s
         known = set(first.iterdir())
         while monotonic() < until and process.poll() is None and set(first.iterdir()) <= known:
             sleep(0.002)
@@ -162,9 +162,9 @@ class _Loop:
         manifests, newest = history(store), head(store)
         told_in = max((m.seq for m in manifests if m.past is not None), default=0)
         needed = {file.path for manifest in manifests for file in manifest.files}
-        needed |= {layout.manifest_path(m.seq) for m in manifests if m.seq >= told_in}
-        ours = (f"{layout.TABLES}/", f"{layout.COMMITS}/", f"{layout.SCRATCH}/")
-        lying = {s.path for s in store.files() if s.path.startswith(ours) or layout.is_unfinished(s.path)}
+        needed |= {paths.manifest_path(m.seq) for m in manifests if m.seq >= told_in}
+        ours = (f"{paths.TABLES}/", f"{paths.COMMITS}/", f"{paths.SCRATCH}/")
+        lying = {s.path for s in store.files() if s.path.startswith(ours) or paths.is_unfinished(s.path)}
         self._counts["unrepaired"] += lying != needed or newest is None
         self._found.promise(lying == needed, f"{self._place}: left over or lost: {sorted(lying ^ needed)[:3]}")
 

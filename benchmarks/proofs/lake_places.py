@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from appstream_export.emulator import Emulator
-from appstream_export.lake.catalog import reading
+from appstream_export.lake.catalog.connect import reading
 from appstream_export.settings import S3Settings
 from tests.lake.buckets import Bucket, Wire
 from tests.lake.lakes import Lake

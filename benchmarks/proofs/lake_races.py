@@ -11,8 +11,8 @@ from random import Random
 from typing import Any
 
 from appstream_export.errors import Conflict
-from appstream_export.lake.manifest import SWEEP, find_attempt, history
-from appstream_export.lake.store import Sink
+from appstream_export.lake.snapshots.manifest import SWEEP, find_attempt, history
+from appstream_export.lake.storage.base import Sink
 from appstream_export.settings import S3Settings
 from benchmarks.findings import Findings
 from benchmarks.proofs.lake_places import BUCKET, FOLDER, opened

@@ -20,7 +20,7 @@ from typing import Any
 import duckdb
 
 from appstream_export.errors import ExportError
-from appstream_export.lake.catalog import connect
+from appstream_export.lake.catalog.connect import connect
 from appstream_export.lake.sql import stream
 from appstream_export.settings import S3Settings
 from benchmarks.findings import say

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from appstream_export.contracts import load_all
-from appstream_export.lake.garbage import gc
-from appstream_export.lake.retention import thin
-from appstream_export.lake.store import open_store
+from appstream_export.lake.maintenance.expire import thin
+from appstream_export.lake.maintenance.vacuum import gc
+from appstream_export.lake.storage.base import open_store
 from appstream_export.settings import RetentionSettings, S3Settings
 
 

@@ -18,11 +18,11 @@ import pyarrow as pa
 
 from appstream_export.contracts import arrow, load_all
 from appstream_export.contracts.contract import all_tables
-from appstream_export.lake import layout
-from appstream_export.lake.catalog import publish
-from appstream_export.lake.commit import RunFacts, commit
-from appstream_export.lake.draft import Draft
-from appstream_export.lake.store import Store, open_store
+from appstream_export.lake.catalog.connect import publish
+from appstream_export.lake.snapshots.commit import RunFacts, commit
+from appstream_export.lake.snapshots.staged_snapshot import Draft
+from appstream_export.lake.storage import paths
+from appstream_export.lake.storage.base import Store, open_store
 from appstream_export.scope import Outcome, Scope, Status, Task
 from benchmarks.findings import Findings
 
@@ -92,13 +92,13 @@ def prove(size: Size, folder: Path) -> Findings:
 
 
 def _reader(store: Store) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", _READER, store.uri(layout.CATALOG), _QUESTION]
+    command = [sys.executable, "-c", _READER, store.uri(paths.CATALOG), _QUESTION]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
 
 
 def _publish(store: Store, number: int, times: int) -> None:
     contracts, now = load_all(), datetime.now(UTC)
-    task, draft = Task(contracts[0].name, SCOPE), Draft(store, all_tables(contracts), layout.new_snapshot_id())
+    task, draft = Task(contracts[0].name, SCOPE), Draft(store, all_tables(contracts), paths.new_snapshot_id())
     draft.write(dict(_rows(number, now)))
     outcome = Outcome(
         task=task, status=Status.OK, reason=None, attempted_at=now, finished_at=now, items=number, rows=number

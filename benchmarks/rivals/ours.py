@@ -9,9 +9,9 @@ from appstream_export.contracts import load_all
 from appstream_export.contracts.contract import all_tables
 from appstream_export.contracts.model import known_values
 from appstream_export.extract import extract, plan
-from appstream_export.lake import layout
-from appstream_export.lake.draft import Draft
-from appstream_export.lake.store import open_store
+from appstream_export.lake.snapshots.staged_snapshot import Draft
+from appstream_export.lake.storage import paths
+from appstream_export.lake.storage.base import open_store
 from appstream_export.scope import Ask, Outcome, Watch
 from appstream_export.settings import Settings, from_mapping
 from appstream_export.sweep import sweep
@@ -38,7 +38,7 @@ def _sweep(settings: Settings, until: str) -> float:
     contracts = load_all()
     planned = plan(settings, contracts)
     accounts = {account.id: account for account in planned.accounts}
-    draft = Draft(open_store(settings.warehouse, create=True), all_tables(contracts), layout.new_snapshot_id())
+    draft = Draft(open_store(settings.warehouse, create=True), all_tables(contracts), paths.new_snapshot_id())
     began = process_time()
     answers = extract(
         planned.tasks, {c.name: c for c in contracts}, accounts, settings, Ask(), run_id="ours", stop=Event()

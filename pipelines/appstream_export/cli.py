@@ -23,7 +23,7 @@ from appstream_export.terminal.words import Parser, Usage, assigned, folder, las
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from appstream_export.lake.store import Store
+    from appstream_export.lake.storage.base import Store
     from appstream_export.run import Request
     from appstream_export.settings import FeedsSettings, S3Settings, Settings
 
@@ -207,7 +207,7 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _sql(args: argparse.Namespace) -> int:
-    from appstream_export.lake.catalog import connect, query
+    from appstream_export.lake.catalog.connect import connect, query
 
     sql = sys.stdin.read() if args.sql == "-" else args.sql
     warehouse, s3 = _warehouse(args)
@@ -217,20 +217,20 @@ def _sql(args: argparse.Namespace) -> int:
 
 
 def _query(args: argparse.Namespace) -> int:
-    from appstream_export.lake import questions
-    from appstream_export.lake.catalog import connect
+    from appstream_export.lake.catalog import named_queries
+    from appstream_export.lake.catalog.connect import connect
     from appstream_export.terminal.dictionary import asked_of
 
     if args.name is None:
-        return _write(asked_of(questions.questions(), is_brief=args.format == "table"), args.format)
-    asked = questions.question(args.name)
-    given = questions.values(asked, dict(args.param))
+        return _write(asked_of(named_queries.questions(), is_brief=args.format == "table"), args.format)
+    asked = named_queries.question(args.name)
+    given = named_queries.values(asked, dict(args.param))
     if args.sql:
         console.say(asked.sql.rstrip())
         return 0
     warehouse, s3 = _warehouse(args)
     with connect(warehouse, s3=s3, as_of=args.as_of) as con:
-        found = interruptible(lambda: questions.query(con, asked.sql, given), con.interrupt)
+        found = interruptible(lambda: named_queries.query(con, asked.sql, given), con.interrupt)
     return _write(found, args.format)
 
 
@@ -258,7 +258,7 @@ def _describe(args: argparse.Namespace) -> int:
 
 def _catalog(args: argparse.Namespace) -> int:
     from appstream_export.contracts import load_all
-    from appstream_export.lake.catalog import publish, save_as
+    from appstream_export.lake.catalog.connect import publish, save_as
 
     store, loaded = _kept(args)
     root = args.root or loaded.lake.catalog_root
@@ -271,16 +271,16 @@ def _catalog(args: argparse.Namespace) -> int:
     elif store.keeps_catalog:
         console.say(str(publish(store, load_all(), root=root)))
     if not store.keeps_catalog:
-        from appstream_export.lake import plain_duckdb
+        from appstream_export.lake.catalog import setup_sql
 
-        _say_all(plain_duckdb.lines(store, loaded.s3, [] if args.output else load_all()))
+        _say_all(setup_sql.lines(store, loaded.s3, [] if args.output else load_all()))
     return 0
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from appstream_export.lake import checks
-    from appstream_export.lake.catalog import connect, none_yet
-    from appstream_export.lake.verify import look_through
+    from appstream_export.lake.catalog import checks
+    from appstream_export.lake.catalog.connect import connect, none_yet
+    from appstream_export.lake.maintenance.verify import look_through
     from appstream_export.terminal import upkeep
     from appstream_export.terminal.progress import counting
 
@@ -307,8 +307,8 @@ def _thin(args: argparse.Namespace) -> int:
     from msgspec.structs import asdict as fields
 
     from appstream_export.contracts import load_all
-    from appstream_export.lake.catalog import refresh
-    from appstream_export.lake.retention import thin
+    from appstream_export.lake.catalog.connect import refresh
+    from appstream_export.lake.maintenance.expire import thin
     from appstream_export.terminal import upkeep
 
     store, loaded = _kept(args, writing=not args.dry_run)
@@ -329,7 +329,7 @@ def _gc(args: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
     from appstream_export.contracts import load_all
-    from appstream_export.lake.garbage import gc
+    from appstream_export.lake.maintenance.vacuum import gc
 
     store, loaded = _kept(args, writing=not args.dry_run)
     if args.grace < GRACE_SAFE and not args.dry_run:
@@ -353,9 +353,9 @@ def _erase(args: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
     from appstream_export.contracts import load_all
-    from appstream_export.lake.commit import head_rows
-    from appstream_export.lake.erase import erase
-    from appstream_export.lake.manifest import head
+    from appstream_export.lake.maintenance.erase import erase
+    from appstream_export.lake.snapshots.commit import head_rows
+    from appstream_export.lake.snapshots.manifest import head
     from appstream_export.run import republish
     from appstream_export.terminal import upkeep
 
@@ -419,8 +419,8 @@ def _feeds_diff(args: argparse.Namespace) -> int:
 def _report(args: argparse.Namespace) -> int:
     from appstream_export import settings
     from appstream_export.feeds import report
-    from appstream_export.lake.catalog import connect, query
-    from appstream_export.lake.store import open_store
+    from appstream_export.lake.catalog.connect import connect, query
+    from appstream_export.lake.storage.base import open_store
 
     loaded = settings.Settings() if _named(args) else settings.load(args.config)
     warehouse, s3 = _warehouse(args)
@@ -544,7 +544,7 @@ def _kept(args: argparse.Namespace, *, writing: bool = False) -> "tuple[Store, S
     So a warehouse that is named and configured is kept as it is configured: by its retention, with its modes and keys.
     """
     from appstream_export import settings
-    from appstream_export.lake.store import open_store
+    from appstream_export.lake.storage.base import open_store
 
     found, _ = _warehouse(args)
     file = settings.find_file(args.config, os.environ)
@@ -565,7 +565,7 @@ def _is_same(one: str, other: str) -> bool:
 def _feeds_of(args: argparse.Namespace) -> "tuple[Store, FeedsSettings]":
     """The warehouse whose feeds are meant, and how they are published: as a configuration at hand says of it."""
     from appstream_export import settings
-    from appstream_export.lake.store import open_store
+    from appstream_export.lake.storage.base import open_store
 
     warehouse, s3 = _warehouse(args)
     loaded = settings.load(args.config) if settings.find_file(args.config, os.environ) else None

@@ -13,9 +13,9 @@ from appstream_export.contracts import Contract, load_all
 from appstream_export.emulator import Emulator, Estate
 from appstream_export.emulator.estate import MOMENTS, OPENING
 from appstream_export.errors import SetupError
-from appstream_export.lake.catalog import connect, query
-from appstream_export.lake.layout import REPORT
-from appstream_export.lake.questions import ask, question
+from appstream_export.lake.catalog.connect import connect, query
+from appstream_export.lake.catalog.named_queries import ask, question
+from appstream_export.lake.storage.paths import REPORT
 from appstream_export.run import run
 from appstream_export.settings import DEFAULT_FILE, Settings
 from appstream_export.terminal import console, summary

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from appstream_export.lake import layout
-from appstream_export.lake.store import open_store
+from appstream_export.lake.storage import paths
+from appstream_export.lake.storage.base import open_store
 from benchmarks import __main__ as command
 from benchmarks import commit as commits
 from benchmarks import publication, suites
@@ -199,7 +199,7 @@ def test_a_commits_rival_writes_exactly_the_files_that_the_commit_leaves_behind(
         rest = _parquet(tmp_path) - seen - left
 
         fresh = {file.path for files in draft.files.values() for file in files}
-        assert fresh | {path.replace("alone", layout.TABLES) for path in rest} == left
+        assert fresh | {path.replace("alone", paths.TABLES) for path in rest} == left
         seen |= left | rest
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appstream_export.lake.questions import questions
+from appstream_export.lake.catalog.named_queries import questions
 
 Demo = tuple[Path, subprocess.CompletedProcess[str]]
 Told = Callable[..., tuple[int, str, str]]

@@ -7,7 +7,7 @@ import dagster as dg
 from appstream_export.contracts import load_all
 from appstream_export.defs.checks import check_results, check_specs, coverage_result, why_red
 from appstream_export.defs.specs import shown
-from appstream_export.lake.checks import CheckResult
+from appstream_export.lake.catalog.checks import CheckResult
 from appstream_export.settings import Settings
 from tests.export import Export
 

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from appstream_export.emulator import Fault
-from appstream_export.lake.verify import verify
+from appstream_export.lake.maintenance.verify import verify
 from appstream_export.run import existing_store
 from tests.defs.exports import execute
 from tests.defs.servers import ROOT, wait_until

@@ -15,7 +15,7 @@ import pytest
 from appstream_export.defs.sharded import executor
 from appstream_export.emulator import Fault
 from appstream_export.errors import BadSettings
-from appstream_export.lake import garbage
+from appstream_export.lake.maintenance import vacuum
 from appstream_export.run.warehouse import opened
 from appstream_export.settings import DagsterSettings, Settings
 from tests.defs.exports import as_toml, checks, materialized
@@ -79,7 +79,7 @@ def test_it_makes_what_the_job_of_one_process_makes_and_is_as_red_and_as_green(
     handed = {
         str(file.relative_to(in_shards.warehouse)) for file in Path(in_shards.warehouse, "handed").rglob("*.json")
     }
-    due = garbage.find(opened(in_shards.settings), datetime.now(UTC) + timedelta(days=2), garbage.GRACE).due
+    due = vacuum.find(opened(in_shards.settings), datetime.now(UTC) + timedelta(days=2), vacuum.GRACE).due
     assert len(handed) == 10, "of two runs a plan, two shards, and what they swept"
     assert handed <= {stored.path for stored in due}
 

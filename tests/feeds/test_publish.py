@@ -19,8 +19,8 @@ from appstream_export.feeds import publish
 from appstream_export.feeds.definitions import KINDS
 from appstream_export.feeds.shelf import GRACE, Shelf
 from appstream_export.feeds.verify import verify
-from appstream_export.lake.checks import CheckResult
-from appstream_export.lake.store import Store
+from appstream_export.lake.catalog.checks import CheckResult
+from appstream_export.lake.storage.base import Store
 from appstream_export.settings import FeedsSettings
 from tests.lake.lakes import EVERYWHERE, A, B, Lake, builder, failed, ok
 from tests.lake.stores import Around, Failing, Raced
@@ -286,7 +286,7 @@ def test_a_publication_that_was_killed_is_swept_away_later(lake: Lake) -> None:
 
 
 def test_an_erased_account_is_in_no_generation_after_the_next_publication(lake: Lake) -> None:
-    from appstream_export.lake.erase import erase
+    from appstream_export.lake.maintenance.erase import erase
 
     lake.commit(ok(A, builder("a")), ok("444455556666/eu-west-1", builder("secret")))
     first = publish(lake.store, lake.contracts)
@@ -313,7 +313,7 @@ class Overtaken(Around):
 
 
 def test_what_is_erased_while_we_publish_comes_back_from_no_earlier_generation(lake: Lake) -> None:
-    from appstream_export.lake.erase import erase
+    from appstream_export.lake.maintenance.erase import erase
 
     lake.commit(ok(A, builder("a")), ok("444455556666/eu-west-1", builder("secret")))
     publish(lake.store, lake.contracts)

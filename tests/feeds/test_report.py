@@ -8,10 +8,10 @@ import pytest
 from playwright.sync_api import Browser
 
 from appstream_export.feeds.report import publish, render
-from appstream_export.lake.catalog import query
-from appstream_export.lake.layout import REPORT
-from appstream_export.lake.seal import is_sealed
-from appstream_export.lake.verify import verify
+from appstream_export.lake.catalog.connect import query
+from appstream_export.lake.maintenance.verify import verify
+from appstream_export.lake.storage.checksum_trailer import is_sealed
+from appstream_export.lake.storage.paths import REPORT
 from appstream_export.settings import Settings
 from tests.browser import Watched, watched
 from tests.lake.lakes import A, B, C, Lake, at, builder, failed, ok

@@ -12,7 +12,7 @@ import pytest
 from appstream_export.errors import SetupError, StorageFailed
 from appstream_export.feeds import publish
 from appstream_export.feeds.verify import verify
-from appstream_export.lake.seal import seal
+from appstream_export.lake.storage.checksum_trailer import seal
 from appstream_export.settings import FeedsSettings
 from tests.lake.lakes import A, Lake, builder, ok
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from appstream_export.lake.store_s3 import S3Store
+from appstream_export.lake.storage.s3 import S3Store
 
 _ALL = datetime(2100, 1, 1, tzinfo=UTC)
 """Later than the beginning of any upload."""

@@ -12,12 +12,12 @@ import pytest
 
 from appstream_export.contracts import Contract, arrow, load_all, operational_tables
 from appstream_export.contracts.contract import all_tables
-from appstream_export.lake import layout
-from appstream_export.lake.catalog import connect, publish, query
-from appstream_export.lake.commit import RunFacts, commit
-from appstream_export.lake.draft import Draft
-from appstream_export.lake.manifest import Manifest, head
-from appstream_export.lake.store import open_store
+from appstream_export.lake.catalog.connect import connect, publish, query
+from appstream_export.lake.snapshots.commit import RunFacts, commit
+from appstream_export.lake.snapshots.manifest import Manifest, head
+from appstream_export.lake.snapshots.staged_snapshot import Draft
+from appstream_export.lake.storage import paths
+from appstream_export.lake.storage.base import open_store
 from appstream_export.scope import Outcome, Scope, Status, Task
 from appstream_export.settings import S3Settings
 
@@ -107,7 +107,7 @@ class Lake:
 
     def draft(self, *answers: Answer, moment: datetime | None = None) -> Draft:
         """The files of a run."""
-        draft = Draft(self.store, all_tables(self.contracts), layout.new_snapshot_id())
+        draft = Draft(self.store, all_tables(self.contracts), paths.new_snapshot_id())
         for answer in answers:
             draft.write(self._parts(answer, self._moment(answer, moment or at(self.minute))))
         return draft

@@ -14,8 +14,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from appstream_export.lake.manifest import find_attempt
-from appstream_export.lake.store import Stored
+from appstream_export.lake.snapshots.manifest import find_attempt
+from appstream_export.lake.storage.base import Stored
 from appstream_export.scope import Status
 from tests.lake.lakes import Answer, Lake
 from tests.lake.model import Item, answer

@@ -10,8 +10,8 @@ from typing import Any
 
 from ulid import ULID
 
-from appstream_export.lake import layout
-from appstream_export.lake.store import Sink
+from appstream_export.lake.storage import paths as layout
+from appstream_export.lake.storage.base import Sink
 
 OPERATIONS = (
     "read_bytes", "read_all", "writing", "create", "list", "latest", "files", "replace", "remove", "exists", "point",

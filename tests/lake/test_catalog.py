@@ -18,11 +18,11 @@ import pytest
 
 from appstream_export.contracts.contract import all_tables
 from appstream_export.errors import BadQuery, SetupError
-from appstream_export.lake.catalog import connect, publish, query, reading, save_as
-from appstream_export.lake.erase import erase
-from appstream_export.lake.manifest import history
-from appstream_export.lake.retention import thin
-from appstream_export.lake.verify import verify
+from appstream_export.lake.catalog.connect import connect, publish, query, reading, save_as
+from appstream_export.lake.maintenance.erase import erase
+from appstream_export.lake.maintenance.expire import thin
+from appstream_export.lake.maintenance.verify import verify
+from appstream_export.lake.snapshots.manifest import history
 from appstream_export.settings import RetentionSettings
 from tests.lake.lakes import EVERYWHERE, A, B, C, Lake, bare, builder, failed, ok
 from tests.lake.stores import Around

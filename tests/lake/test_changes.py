@@ -47,7 +47,7 @@ def test_a_created_a_deleted_and_a_changed_item_give_exactly_their_rows(lake: La
 
 @pytest.mark.parametrize("batch", [1, 5, 100_000])
 def test_changes_are_the_same_in_batches_of_any_size(lake: Lake, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
-    monkeypatch.setattr("appstream_export.lake.changes.BATCH_ITEMS", batch)
+    monkeypatch.setattr("appstream_export.lake.snapshots.change_log.BATCH_ITEMS", batch)
     stays, moves = builder("stays", subnets=["s"]), builder("moves", subnets=["s"], state="STOPPED")
     between = A.replace("eu-west-1", "eu-west-2")  # in the account of A and B, and denied
     lake.commit(ok(A, stays, moves), ok(between, stays), ok(B, stays, moves))

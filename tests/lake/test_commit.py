@@ -11,10 +11,10 @@ import pytest
 
 from appstream_export.contracts.contract import all_tables
 from appstream_export.errors import CommitError, Conflict, StorageFailed
-from appstream_export.lake import decisions
-from appstream_export.lake.draft import Draft
-from appstream_export.lake.manifest import Manifest, find_attempt, head, history
-from appstream_export.lake.staging import MEMORY, Staging
+from appstream_export.lake.snapshots import task_transitions
+from appstream_export.lake.snapshots.manifest import Manifest, find_attempt, head, history
+from appstream_export.lake.snapshots.staged_snapshot import Draft
+from appstream_export.lake.snapshots.workspace import MEMORY, Staging
 from appstream_export.scope import Outcome, Status
 from tests.lake.lakes import EVERYWHERE, A, Answer, B, C, Lake, at, builder, failed, filtered, ok, task
 from tests.lake.stores import Around, Deaf, Faulty, Mode, Raced
@@ -249,7 +249,7 @@ def test_a_draft_that_cannot_be_removed_does_not_hide_why_it_has_to_go(lake: Lak
 def test_a_commit_that_lacks_memory_is_made_with_more(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("appstream_export.lake.commit.MEMORY", "1MiB")
+    monkeypatch.setattr("appstream_export.lake.snapshots.commit.MEMORY", "1MiB")
     with caplog.at_level("INFO", "appstream_export"):
         lake.commit(ok(A, *(builder(f"b{n}", subnets=["s"]) for n in range(50))), ok(B))
 
@@ -301,7 +301,7 @@ def test_a_child_without_its_item_stops_the_commit(lake: Lake) -> None:
 def test_files_of_many_rows_are_checked_part_by_part_and_no_row_escapes(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appstream_export.lake.validation.AT_ONCE", 2)
+    monkeypatch.setattr("appstream_export.lake.snapshots.validation.AT_ONCE", 2)
     many = [builder(f"b{n}", subnets=["s", "t"]) for n in range(9)]
     lake.commit(ok(A, *many))
 
@@ -423,9 +423,9 @@ def test_the_guard_looks_at_each_resource_by_itself() -> None:
         for t, n in zip(tasks.values(), answers.values(), strict=True)
     }
     items = {tasks["fleets"]: 100, tasks["image_builders"]: 60}
-    held = {t: decisions.Held(n) for t, n in items.items()}
+    held = {t: task_transitions.Held(n) for t, n in items.items()}
 
-    decided = decisions.guard(decisions.decide([*outcomes], outcomes, before, held, at(1)), items, 50)
+    decided = task_transitions.guard(task_transitions.decide([*outcomes], outcomes, before, held, at(1)), items, 50)
     assert {d.task.resource: (d.run or {})["status"] for d in decided} == {"fleets": "ok", "image_builders": "guarded"}
 
 

@@ -16,12 +16,12 @@ import pytest
 
 from appstream_export.contracts import Column, Contract, Table, load_all
 from appstream_export.errors import SetupError
-from appstream_export.lake.catalog import connect
-from appstream_export.lake.garbage import gc
-from appstream_export.lake.layout import manifest_path
-from appstream_export.lake.manifest import FORMAT, history
-from appstream_export.lake.retention import thin
-from appstream_export.lake.verify import verify
+from appstream_export.lake.catalog.connect import connect
+from appstream_export.lake.maintenance.expire import thin
+from appstream_export.lake.maintenance.vacuum import gc
+from appstream_export.lake.maintenance.verify import verify
+from appstream_export.lake.snapshots.manifest import FORMAT, history
+from appstream_export.lake.storage.paths import manifest_path
 from appstream_export.settings import RetentionSettings
 from tests.lake.lakes import A, B, C, Lake, at, bad, builder, failed, ok
 

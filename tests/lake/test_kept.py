@@ -2,7 +2,7 @@
 
 import pytest
 
-from appstream_export.lake.store import Store
+from appstream_export.lake.storage.base import Store
 from tests.lake.lakes import EVERYWHERE, A, B, Lake, ok
 from tests.lake.model import Item, answer
 from tests.lake.told import Told

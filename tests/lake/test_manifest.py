@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from appstream_export.errors import ExportError, SetupError, StorageFailed
-from appstream_export.lake.manifest import head
-from appstream_export.lake.verify import verify
+from appstream_export.lake.maintenance.verify import verify
+from appstream_export.lake.snapshots.manifest import head
 from tests.lake.lakes import A, Lake, builder, ok
 
 

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from appstream_export.errors import StorageFailed
-from appstream_export.lake.parquet import nonempty, read_part, write_rows
-from appstream_export.lake.store import open_store
+from appstream_export.lake.snapshots.parquet import nonempty, read_part, write_rows
+from appstream_export.lake.storage.base import open_store
 
 OLD = pa.schema([("name", pa.string()), ("gone", pa.string())])
 NOW = pa.schema([("name", pa.string()), ("added_at", pa.timestamp("us", "UTC"))])

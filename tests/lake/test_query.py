@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from appstream_export.errors import BadQuery
-from appstream_export.lake.catalog import connect, query
+from appstream_export.lake.catalog.connect import connect, query
 from tests.lake.lakes import A, Lake, builder, ok
 
 REFUSED = r"only statements that read are allowed|one statement at a time"

@@ -13,13 +13,13 @@ import pytest
 from ulid import ULID
 
 from appstream_export.errors import SetupError, StorageFailed, Unheard
-from appstream_export.lake.catalog import connect
-from appstream_export.lake.erase import Erased, erase
-from appstream_export.lake.garbage import Collected, gc
-from appstream_export.lake.manifest import Manifest, find_attempt, head, history
-from appstream_export.lake.query import query
-from appstream_export.lake.retention import KEPT_FILES, Thinned, thin
-from appstream_export.lake.verify import verify
+from appstream_export.lake.catalog.connect import connect
+from appstream_export.lake.catalog.query import query
+from appstream_export.lake.maintenance.erase import Erased, erase
+from appstream_export.lake.maintenance.expire import KEPT_FILES, Thinned, thin
+from appstream_export.lake.maintenance.vacuum import Collected, gc
+from appstream_export.lake.maintenance.verify import verify
+from appstream_export.lake.snapshots.manifest import Manifest, find_attempt, head, history
 from appstream_export.settings import RetentionSettings
 from tests.lake.buckets import Bucket
 from tests.lake.lakes import EVERYWHERE, A, B, C, Lake, bare, builder, failed, ok

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from appstream_export.errors import SetupError, StorageFailed
-from appstream_export.lake.store import Store, open_store, storage_errors
+from appstream_export.lake.storage.base import Store, open_store, storage_errors
 from tests.lake.lakes import EVERYWHERE, A, Lake, builder, ok
 
 

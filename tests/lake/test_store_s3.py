@@ -17,12 +17,13 @@ import pytest
 
 import appstream_export
 from appstream_export.errors import BadQuery, ExportError, SetupError, StorageFailed
-from appstream_export.lake import layout, plain_duckdb
-from appstream_export.lake.catalog import connect, publish, query
-from appstream_export.lake.manifest import head, history
-from appstream_export.lake.remote_files import BLOCK_BYTES
-from appstream_export.lake.store import open_store
-from appstream_export.lake.store_s3 import HINT, PART_BYTES, S3Store
+from appstream_export.lake.catalog import setup_sql
+from appstream_export.lake.catalog.connect import connect, publish, query
+from appstream_export.lake.snapshots.manifest import head, history
+from appstream_export.lake.storage import paths
+from appstream_export.lake.storage.base import open_store
+from appstream_export.lake.storage.fsspec_bridge import BLOCK_BYTES
+from appstream_export.lake.storage.s3 import HINT, PART_BYTES, S3Store
 from appstream_export.settings import S3Settings
 from tests.lake.buckets import NAME, Bucket, Cut, Fault, Halve, Lose, Plan, Refuse, Seen, first
 from tests.lake.lakes import A, B, Lake, builder, failed, ok
@@ -143,7 +144,7 @@ def outcome(call: Callable[[], object]) -> str | None:
 )
 def test_the_head_is_found_whatever_the_hint_says(lake: Lake, bucket: Bucket, hint: bytes | None) -> None:
     for number in range(1, 4):
-        lake.store.create(layout.manifest_path(number), str(number).encode())
+        lake.store.create(paths.manifest_path(number), str(number).encode())
     key = f"{lake.store.root.rpartition('/')[2]}/commits/{HINT}"
     if hint is None:
         bucket.client.delete_object(Bucket=NAME, Key=key)
@@ -155,7 +156,7 @@ def test_the_head_is_found_whatever_the_hint_says(lake: Lake, bucket: Bucket, hi
 
 def test_a_good_hint_spares_the_older_names(lake: Lake, bucket: Bucket) -> None:
     for number in range(1, 4):
-        lake.store.create(layout.manifest_path(number), b"")
+        lake.store.create(paths.manifest_path(number), b"")
 
     assert list(lake.store.latest("commits")) == ["000000000003.json"]
     assert len(lake.store.list("commits")) == 3
@@ -225,7 +226,7 @@ def test_an_upload_that_is_killed_is_out_of_sight_and_is_collected(lake: Lake, b
     old = lake.commit(ok(A, builder("a")))
     script = (
         "import sys, time; from appstream_export.settings import S3Settings\n"
-        "from appstream_export.lake.store import open_store\n"
+        "from appstream_export.lake.storage.base import open_store\n"
         "store = open_store(sys.argv[1], create=True, s3=S3Settings(endpoint_url=sys.argv[2]))\n"
         f"with store.writing('tables/t/killed.parquet') as sink:\n"
         f"    sink.write(bytes({PART_BYTES + 1})); print('sent', flush=True); time.sleep(60)\n"
@@ -336,7 +337,7 @@ def test_an_endpoint_that_ignores_conditions_is_refused(bucket: Bucket) -> None:
     bucket.client.put_object(Bucket=NAME, Key="careless/x", Body=b"")
 
     def forgetful(_: int, seen: Seen) -> Fault | None:
-        if seen.method == "PUT" and seen.key.endswith(layout.PROBE):
+        if seen.method == "PUT" and seen.key.endswith(paths.PROBE):
             bucket.client.delete_object(Bucket=NAME, Key="careless/probe")  # so that it is created each time
         return None
 
@@ -373,7 +374,7 @@ def test_a_notebook_needs_only_the_environment(lake: Lake, bucket: Bucket, monke
         ]
         assert con.sql("select current_setting('TimeZone')").fetchall() == [("UTC",)]
     assert publish(lake.store, lake.contracts) is None
-    assert not lake.store.exists(layout.CATALOG)
+    assert not lake.store.exists(paths.CATALOG)
 
 
 def test_small_files_are_read_with_one_request_each_however_often(lake: Lake, bucket: Bucket) -> None:
@@ -444,7 +445,7 @@ def test_only_what_was_removed_or_replaced_is_an_old_version(bucket: Bucket) -> 
 )
 def test_a_duckdb_of_ones_own_is_told_where_the_bucket_is(bucket: Bucket, settings: dict[str, str], said: str) -> None:
     store = bucket.open(**settings)
-    told = list(plain_duckdb.lines(store, S3Settings(**settings), []))
+    told = list(setup_sql.lines(store, S3Settings(**settings), []))
 
     assert said in told[5]
     assert f"endpoint '{bucket.wire.url.removeprefix('http://')}'" in told[5]
@@ -452,7 +453,7 @@ def test_a_duckdb_of_ones_own_is_told_where_the_bucket_is(bucket: Bucket, settin
 
 def test_a_duckdb_of_ones_own_finds_credentials_where_boto3_does() -> None:
     store = S3Store("lake", "w", botocore.session.Session().create_client("s3", region_name="eu-west-1"))
-    told = list(plain_duckdb.lines(store, S3Settings(profile="lake's"), []))
+    told = list(setup_sql.lines(store, S3Settings(profile="lake's"), []))
 
     assert told[5] == (
         "create or replace secret appstream_export (type s3, provider credential_chain,"
@@ -463,7 +464,7 @@ def test_a_duckdb_of_ones_own_finds_credentials_where_boto3_does() -> None:
 def test_the_lines_make_the_same_views(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", state="STOPPED")))
     lake.commit(ok(A, builder("a", state="RUNNING")))
-    told = list(plain_duckdb.lines(lake.store, S3Settings(), lake.contracts))
+    told = list(setup_sql.lines(lake.store, S3Settings(), lake.contracts))
     with duckdb.connect() as con:
         con.register_filesystem(lake.store.filesystem())  # in place of the extension, which tests cannot download
         for statement in told[6:]:

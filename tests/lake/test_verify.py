@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from appstream_export.lake import layout
-from appstream_export.lake.garbage import gc
-from appstream_export.lake.manifest import Manifest, head, read
-from appstream_export.lake.retention import thin
-from appstream_export.lake.seal import COMMENT, sealed
-from appstream_export.lake.verify import Problem, look_through, verify
+from appstream_export.lake.maintenance.expire import thin
+from appstream_export.lake.maintenance.vacuum import gc
+from appstream_export.lake.maintenance.verify import Problem, look_through, verify
+from appstream_export.lake.snapshots.manifest import Manifest, head, read
+from appstream_export.lake.storage import paths
+from appstream_export.lake.storage.checksum_trailer import COMMENT, sealed
 from appstream_export.settings import RetentionSettings
 from tests.lake.buckets import Bucket
 from tests.lake.lakes import EVERYWHERE, A, B, C, Lake, builder, failed, ok
@@ -100,7 +100,7 @@ def test_a_missing_and_a_short_file_are_found(two: Lake) -> None:
 
 @EVERYWHERE
 def test_an_older_manifest_that_is_gone_is_a_gap_in_the_chain(two: Lake) -> None:
-    two.store.remove(layout.manifest_path(1))
+    two.store.remove(paths.manifest_path(1))
 
     found = verify(two.store)
     assert str(found[0]) == "commits/000000000001.json: is missing from the chain; restore it from a backup"
@@ -108,7 +108,7 @@ def test_an_older_manifest_that_is_gone_is_a_gap_in_the_chain(two: Lake) -> None
 
 @EVERYWHERE
 def test_the_newest_manifest_that_is_gone_is_missed(two: Lake) -> None:
-    two.store.remove(layout.manifest_path(2))
+    two.store.remove(paths.manifest_path(2))
 
     found = only(verify(two.store))
     assert (found.path, found.seq, found.is_note) == ("commits/000000000002.json", 2, False)
@@ -118,14 +118,14 @@ def test_the_newest_manifest_that_is_gone_is_missed(two: Lake) -> None:
 @EVERYWHERE
 def test_all_manifests_that_are_gone_are_missed(two: Lake) -> None:
     for seq in (1, 2):
-        two.store.remove(layout.manifest_path(seq))
+        two.store.remove(paths.manifest_path(seq))
 
     assert only(verify(two.store)).seq == 2
 
 
 def test_a_manifest_that_was_exchanged_for_another_sound_one_breaks_the_chain(two: Lake) -> None:
     forged = msgspec.structs.replace(read(two.store, 1), tool_version="9").sealed()
-    put(two, layout.manifest_path(1), forged.encoded())
+    put(two, paths.manifest_path(1), forged.encoded())
 
     assert only(verify(two.store)).what.startswith("does not follow from snapshot 1: one of the two was exchanged")
 
@@ -141,7 +141,7 @@ def test_a_manifest_that_was_exchanged_for_another_sound_one_breaks_the_chain(tw
     ids=["number", "line ends", "cut", "bytes"],
 )
 def test_a_changed_manifest_is_found(two: Lake, forge: Callable[[bytes], bytes], what: str) -> None:
-    path = layout.manifest_path(1)
+    path = paths.manifest_path(1)
     put(two, path, forge(two.store.read_bytes(path)))
 
     found = next(problem for problem in verify(two.store) if problem.path == path)
@@ -156,21 +156,21 @@ def test_a_file_that_is_not_what_its_manifest_says_is_found(two: Lake) -> None:
         tables = manifest.tables | {"image_builders": msgspec.structs.replace(table, **({"files": files} | changed))}
         return msgspec.structs.replace(manifest, tables=tables).sealed()
 
-    sound = two.store.read_bytes(layout.manifest_path(2))
+    sound = two.store.read_bytes(paths.manifest_path(2))
     for manifest, what in (
         (forged(), "holds 1 rows, its manifest says 9"),
         (forged(columns={"x": "string"}, files=read(two.store, 2).tables["image_builders"].files), "lacks the column"),
     ):
-        put(two, layout.manifest_path(2), manifest.encoded())
+        put(two, paths.manifest_path(2), manifest.encoded())
         assert any(problem.what.startswith(what) for problem in verify(two.store))
-    put(two, layout.manifest_path(2), sound)
+    put(two, paths.manifest_path(2), sound)
 
 
 def test_every_kind_of_file_tells_each_of_its_bits(two: Lake) -> None:
     """A slice: three bits of a file of each kind. The proofs flip many more."""
     tables = [file_of(two, "image_builders"), file_of(two, "snapshots", start="carried")]
-    Path(two.store.uri(layout.REPORT)).write_bytes(sealed(b"<p>page</p>\n", COMMENT))
-    for path in (*tables, *map(layout.manifest_path, (1, 2)), layout.CATALOG, layout.REPORT):
+    Path(two.store.uri(paths.REPORT)).write_bytes(sealed(b"<p>page</p>\n", COMMENT))
+    for path in (*tables, *map(paths.manifest_path, (1, 2)), paths.CATALOG, paths.REPORT):
         content = two.store.read_bytes(path)
         for place in (0, len(content) // 2, len(content) - 1):
             put(two, path, flipped(content, place))
@@ -192,7 +192,7 @@ def test_a_thinned_history_is_sound_before_and_after_its_garbage_is_gone(two: La
     thin(two.store, now=datetime.now(UTC), policy=nothing, tool_version="0")
     assert [problem for problem in verify(two.store) if not problem.is_note] == []
     gone = file_of(two, "image_builders", seq=1)
-    for path in (gone, layout.manifest_path(1), layout.manifest_path(2)):
+    for path in (gone, paths.manifest_path(1), paths.manifest_path(2)):
         two.store.remove(path)
 
     assert [problem for problem in verify(two.store) if not problem.is_note] == []
@@ -207,7 +207,7 @@ def test_a_damaged_manifest_that_retells_does_not_make_those_missing_that_it_let
     nothing = RetentionSettings(hourly_days=0, daily_days=0, monthly_months=0)
     thin(two.store, now=datetime.now(UTC), policy=nothing, tool_version="0")
     gc(two.store, two.contracts, now=datetime.now(UTC) + timedelta(hours=1), grace=timedelta())
-    path = layout.manifest_path(3)
+    path = paths.manifest_path(3)
     put(two, path, flipped(two.store.read_bytes(path), 300))
 
     assert only([problem for problem in verify(two.store) if not problem.is_note]).path == path

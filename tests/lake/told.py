@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from appstream_export.errors import CommitError, SetupError
-from appstream_export.lake.erase import erase
-from appstream_export.lake.garbage import Collected, gc
-from appstream_export.lake.manifest import ERASE, SWEEP, Manifest, history
-from appstream_export.lake.retention import thin
-from appstream_export.lake.verify import verify
+from appstream_export.lake.maintenance.erase import erase
+from appstream_export.lake.maintenance.expire import thin
+from appstream_export.lake.maintenance.vacuum import Collected, gc
+from appstream_export.lake.maintenance.verify import verify
+from appstream_export.lake.snapshots.manifest import ERASE, SWEEP, Manifest, history
 from appstream_export.settings import RetentionSettings
 from tests.lake.kept import keep
 from tests.lake.lakes import Answer, Lake, at

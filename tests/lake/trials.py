@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from appstream_export.lake.manifest import find_attempt, head
+from appstream_export.lake.snapshots.manifest import find_attempt, head
 from appstream_export.scope import Status
 from tests.lake.lakes import A, B, C, Lake, at
 from tests.lake.model import Item, answer

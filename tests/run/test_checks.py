@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from appstream_export.errors import BadSettings
-from appstream_export.lake.checks import CheckResult
+from appstream_export.lake.catalog.checks import CheckResult
 from appstream_export.run import RunResult
 from tests.export import Export
 from tests.factories import image_builder

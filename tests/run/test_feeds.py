@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from appstream_export.feeds.verify import verify
-from appstream_export.lake.store import open_store
+from appstream_export.lake.storage.base import open_store
 from appstream_export.terminal import summary
 from tests.export import Export
 from tests.factories import image_builder

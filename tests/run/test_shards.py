@@ -14,9 +14,10 @@ import pytest
 from appstream_export.emulator import Fault
 from appstream_export.errors import SetupError
 from appstream_export.extract import with_secrets
-from appstream_export.lake import garbage, layout
-from appstream_export.lake.erase import Erased, erase
-from appstream_export.lake.verify import verify
+from appstream_export.lake.maintenance import vacuum
+from appstream_export.lake.maintenance.erase import Erased, erase
+from appstream_export.lake.maintenance.verify import verify
+from appstream_export.lake.storage import paths
 from appstream_export.run import Request, RunResult
 from appstream_export.run.shards import Shard, Swept, decoded, divide, encoded, finish_shards, plan_shards, sweep_shard
 from appstream_export.run.steps import Prepared
@@ -173,7 +174,7 @@ def test_a_commit_that_fails_leaves_the_pieces_for_the_next_try(shared: Export) 
 
 def handed(export: Export, step: str, value: Prepared | Shard | Swept) -> str:
     """What a step leaves for the next, where Dagster's steps leave it."""
-    path = layout.handed_path(step, "result")
+    path = paths.handed_path(step, "result")
     with opened(export.settings).writing(path) as file:
         file.write(encoded(value))
     return path
@@ -285,7 +286,7 @@ def test_a_child_that_somebody_ends_fails_its_tasks_and_says_how_it_died(
     assert [outcome.status for outcome in found.outcomes] == [Status.ERROR] * len(shard.part.asked)
     assert found.outcomes[0].reason == f"shard 1 of 3 was lost: its process was ended by {how}"
     assert found.files == {}
-    assert garbage.find(opened(by_file.settings), found.outcomes[0].finished_at, garbage.GRACE).due == []
+    assert vacuum.find(opened(by_file.settings), found.outcomes[0].finished_at, vacuum.GRACE).due == []
 
 
 def test_a_child_that_takes_too_long_is_ended_and_fails_its_tasks(by_file: Export) -> None:

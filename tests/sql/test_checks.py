@@ -7,8 +7,8 @@ import duckdb
 import pytest
 
 from appstream_export.contracts import sqlfiles
-from appstream_export.lake import checks
-from appstream_export.lake.checks import CheckResult
+from appstream_export.lake.catalog import checks
+from appstream_export.lake.catalog.checks import CheckResult
 from tests.lake.lakes import A, B, Lake, at, bad, builder, failed, ok
 
 CHILD = {"account_id": "1", "region": "r", "image_builder_name": "a", "position": 0}

@@ -11,9 +11,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from appstream_export.lake.catalog import connect
-from appstream_export.lake.retention import thin
-from appstream_export.lake.views import MACROS
+from appstream_export.lake.catalog.connect import connect
+from appstream_export.lake.catalog.views import MACROS
+from appstream_export.lake.maintenance.expire import thin
 from appstream_export.settings import RetentionSettings
 from tests.lake.lakes import Answer, Lake, at, bad, bare, builder, failed, filtered, ok
 

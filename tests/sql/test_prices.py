@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from appstream_export.errors import BadSettings
-from appstream_export.lake.prices import EVER, read_prices
+from appstream_export.inputs.prices import EVER, read_prices
 from appstream_export.settings import from_mapping
 
 HEAD = "region,instance_type,platform,usd_per_hour,disk_usd_per_gb_month,valid_from"

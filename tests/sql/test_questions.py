@@ -17,9 +17,9 @@ from appstream_export.contracts import sqlfiles
 from appstream_export.contracts.sqlfiles import SqlFile
 from appstream_export.demo import play
 from appstream_export.errors import BadQuery
-from appstream_export.lake import checks
-from appstream_export.lake.catalog import connect
-from appstream_export.lake.questions import ask, question, questions, values
+from appstream_export.lake.catalog import checks
+from appstream_export.lake.catalog.connect import connect
+from appstream_export.lake.catalog.named_queries import ask, question, questions, values
 from appstream_export.terminal import formats
 from tests.lake.lakes import A, Lake, builder, ok
 

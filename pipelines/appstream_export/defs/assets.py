@@ -14,8 +14,8 @@ from appstream_export.defs.resources import loaded, plainly
 from appstream_export.defs.specs import EXPORT, FEEDS, MARTS, REPORT, TABLES, Shown, lineage, spec
 from appstream_export.defs.watch import LoggingWatch
 from appstream_export.errors import ExportError
-from appstream_export.lake import catalog
-from appstream_export.lake.layout import REPORT as PAGE
+from appstream_export.lake.catalog import connect
+from appstream_export.lake.storage.paths import REPORT as PAGE
 from appstream_export.run import Request, RunResult, run
 from appstream_export.scope import Ask
 from appstream_export.settings import Settings
@@ -159,9 +159,9 @@ def _counted(
     with_state = [c.item_table.name for c in contracts if "state" in {column.name for column in c.item_table.columns}]
     marts = ", ".join(_ROWS.format(file.name) for file in sqlfiles.views())
     try:
-        with catalog.connect(settings.warehouse, s3=settings.s3) as con:
-            states = {name: catalog.query(con, _COUNT.format(name)).to_pylist() for name in with_state}
-            rows = catalog.query(con, f"select {marts}").to_pylist()[0]
+        with connect.connect(settings.warehouse, s3=settings.s3) as con:
+            states = {name: connect.query(con, _COUNT.format(name)).to_pylist() for name in with_state}
+            rows = connect.query(con, f"select {marts}").to_pylist()[0]
     except (ExportError, OSError) as error:  # the snapshot stands, and its checks are still to be told
         log.warning(f"rows and states could not be counted: {error}")
         return {}, {}

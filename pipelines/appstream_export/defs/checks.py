@@ -8,7 +8,7 @@ import dagster as dg
 from appstream_export.contracts import sqlfiles
 from appstream_export.contracts.sqlfiles import SqlFile
 from appstream_export.defs.specs import Shown, feed_key
-from appstream_export.lake.checks import ERROR, CheckResult
+from appstream_export.lake.catalog.checks import ERROR, CheckResult
 from appstream_export.run import RunResult
 
 COVERAGE = "coverage"

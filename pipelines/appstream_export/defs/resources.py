@@ -8,7 +8,7 @@ import dagster as dg
 
 from appstream_export import settings as configuration
 from appstream_export.errors import ExportError
-from appstream_export.lake.store import Store
+from appstream_export.lake.storage.base import Store
 from appstream_export.run import existing_store
 from appstream_export.settings import Settings
 

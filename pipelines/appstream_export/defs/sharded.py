@@ -21,8 +21,8 @@ from appstream_export.defs.resources import WORKERS, loaded, plainly
 from appstream_export.defs.specs import Shown, lineage
 from appstream_export.defs.watch import LoggingWatch
 from appstream_export.errors import BadSettings
-from appstream_export.lake import layout
-from appstream_export.lake.store import Store
+from appstream_export.lake.storage import paths
+from appstream_export.lake.storage.base import Store
 from appstream_export.run import RunResult
 from appstream_export.run.shards import Shard, Swept, decoded, encoded, finish_shards, plan_shards
 from appstream_export.run.steps import Prepared
@@ -211,7 +211,7 @@ def _evaluation(check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
 
 def _place(output: dg.OutputContext) -> str:
     """Run, step and output; the step of a shard is `sweep[01]`, which would be a poor name for a file."""
-    return layout.handed_path(*(word.replace("[", "-").rstrip("]") for word in output.get_identifier()))
+    return paths.handed_path(*(word.replace("[", "-").rstrip("]") for word in output.get_identifier()))
 
 
 def _store() -> Store:

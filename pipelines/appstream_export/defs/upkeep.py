@@ -11,8 +11,9 @@ from appstream_export import __version__
 from appstream_export.contracts import load_all
 from appstream_export.defs.assets import POOL
 from appstream_export.defs.resources import loaded, plainly, warehouse
-from appstream_export.lake import catalog, garbage, retention
-from appstream_export.lake.verify import verify
+from appstream_export.lake.catalog import connect
+from appstream_export.lake.maintenance import expire, vacuum
+from appstream_export.lake.maintenance.verify import verify
 
 PROBLEMS_MAX = 50
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
@@ -40,14 +41,14 @@ def thin(context: dg.OpExecutionContext, config: UpkeepConfig) -> None:
     settings = loaded()
     store = warehouse(settings)
     with plainly():
-        done = retention.thin(
+        done = expire.thin(
             store,
             now=datetime.now(UTC),
             policy=settings.lake.retention,
             tool_version=__version__,
             dry_run=config.dry_run,
         )
-        problem = catalog.refresh(store, load_all(), root=settings.lake.catalog_root) if done.seq else None
+        problem = connect.refresh(store, load_all(), root=settings.lake.catalog_root) if done.seq else None
     context.log.info(str(done))
     if problem:
         context.log.warning(problem)
@@ -62,7 +63,7 @@ def gc(context: dg.OpExecutionContext, config: UpkeepConfig) -> None:
     settings = loaded()
     store = warehouse(settings)
     with plainly():
-        done = garbage.gc(
+        done = vacuum.gc(
             store,
             load_all(),
             now=datetime.now(UTC),

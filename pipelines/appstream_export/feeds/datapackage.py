@@ -11,8 +11,8 @@ from typing import Any
 from appstream_export.contracts import Column
 from appstream_export.feeds.definitions import kind
 from appstream_export.feeds.rendered import Feed
-from appstream_export.lake.manifest import FileEntry
-from appstream_export.lake.outlet import Outlet
+from appstream_export.lake.catalog.feed_connection import Outlet
+from appstream_export.lake.snapshots.manifest import FileEntry
 
 PROFILE = "https://datapackage.org/profiles/2.0/datapackage.json"
 SCHEMA_PROFILE = "https://datapackage.org/profiles/2.0/tableschema.json"

@@ -14,7 +14,7 @@ from appstream_export.feeds.definitions import definitions
 from appstream_export.feeds.publish import DEFAULTS
 from appstream_export.feeds.rendered import Feed
 from appstream_export.feeds.shelf import PACKAGE, Shelf
-from appstream_export.lake.store import Store, storage_errors
+from appstream_export.lake.storage.base import Store, storage_errors
 from appstream_export.settings import FeedsSettings
 
 CURRENT, NEXT = "current", "next"

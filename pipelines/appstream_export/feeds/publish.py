@@ -28,13 +28,13 @@ from appstream_export.feeds import datapackage
 from appstream_export.feeds.definitions import PUBLICATION, STATUS, check_columns, definitions, schema
 from appstream_export.feeds.rendered import Feed
 from appstream_export.feeds.shelf import CURRENT, DATABASE, FOLDER, PACKAGE, Current, Shelf, folder_of, path_in
-from appstream_export.lake import checks, outlet
-from appstream_export.lake.checks import CheckResult
-from appstream_export.lake.manifest import FileEntry, head
-from appstream_export.lake.outlet import Outlet
-from appstream_export.lake.seal import seal
+from appstream_export.lake.catalog import checks, feed_connection
+from appstream_export.lake.catalog.checks import CheckResult
+from appstream_export.lake.catalog.feed_connection import Outlet
+from appstream_export.lake.snapshots.manifest import FileEntry, head
 from appstream_export.lake.sql import literal, quoted
-from appstream_export.lake.store import Store, storage_errors
+from appstream_export.lake.storage.base import Store, storage_errors
+from appstream_export.lake.storage.checksum_trailer import seal
 from appstream_export.settings import FeedsSettings
 from appstream_export.sheets import FORMULA
 
@@ -104,7 +104,7 @@ def publish(
                 break  # else another run committed meanwhile, and we may have replaced its newer feeds
         if published is None:
             raise StorageFailed(f"{store.root}: {_REPUBLISHES} newer publications came first; theirs is served")
-        erased_seq = outlet.erased_since(store)
+        erased_seq = feed_connection.erased_since(store)
         removed = shelf.tidy(keep=settings.keep_generations, now=clock(), erased_seq=erased_seq)
     return replace(published, removed=tuple(removed))
 
@@ -124,7 +124,7 @@ def _publish(
     *,
     anew: bool,
 ) -> tuple[Published, int]:
-    with outlet.opened(store, contracts, anew=anew) as lake:
+    with feed_connection.opened(store, contracts, anew=anew) as lake:
         for label in settings.account_labels:
             if not lake.rows(_LABELLED, [f'$."{label}"']):
                 _log.warning("[feeds] account_labels: no account has the label %s, its column is empty", label)
@@ -132,7 +132,7 @@ def _publish(
         results = checked[lake.seq] if lake.seq in checked else checks.run(lake.con)
         if broken := [f"{result.name} ({result.rows} rows)" for result in results if result.is_error]:
             why = f"snapshot {lake.snapshot_id} breaks {', '.join(broken)}; look closer: appstream-export verify"
-            edition = _as_before(lake, shelf, replace(edition, why=why), outlet.erased_since(store))
+            edition = _as_before(lake, shelf, replace(edition, why=why), feed_connection.erased_since(store))
         generation = shelf.claim(edition.snapshot_id)
 
         def build(file: str) -> None:

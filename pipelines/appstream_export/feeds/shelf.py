@@ -19,8 +19,8 @@ import msgspec
 from ulid import ULID
 
 from appstream_export.errors import SetupError, StorageFailed
-from appstream_export.lake.layout import FEEDS
-from appstream_export.lake.store import Store, Stored
+from appstream_export.lake.storage.base import Store, Stored
+from appstream_export.lake.storage.paths import FEEDS
 
 FOLDER, VERSION = FEEDS.split("/")
 CURRENT = f"{VERSION}/current.json"

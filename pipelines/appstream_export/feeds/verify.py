@@ -16,10 +16,10 @@ from appstream_export.feeds import datapackage
 from appstream_export.feeds.definitions import STAMPS, schema
 from appstream_export.feeds.rendered import Feed
 from appstream_export.feeds.shelf import CURRENT, DATABASE, LATEST, PACKAGE, Current, Shelf, path_in
-from appstream_export.lake import outlet
-from appstream_export.lake.seal import is_sealed
+from appstream_export.lake.catalog import feed_connection
 from appstream_export.lake.sql import literal, quoted
-from appstream_export.lake.store import Store, storage_errors
+from appstream_export.lake.storage.base import Store, storage_errors
+from appstream_export.lake.storage.checksum_trailer import is_sealed
 
 _REPUBLISH = "publish it anew with: appstream-export feeds publish"
 
@@ -129,7 +129,7 @@ def _database(shelf: Shelf, package: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _tables(file: Path, package: Mapping[str, Any]) -> Iterator[str]:
-    with outlet.looking_into(file) as ask:
+    with feed_connection.looking_into(file) as ask:
         for feed, resource in zip(datapackage.feeds_of(package), datapackage.resources(package), strict=True):
             name = literal(feed.name)
             columns = ask(

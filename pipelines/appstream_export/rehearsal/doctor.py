@@ -10,8 +10,8 @@ from appstream_export.errors import ExportError, Interrupted, NothingSeen, Setup
 from appstream_export.extract import Account, Plan, Probed, plan, probe
 from appstream_export.extract.clock import REFUSED_FROM_S
 from appstream_export.extract.labels import read_labels
-from appstream_export.lake.decisions import is_by_design
-from appstream_export.lake.prices import read_prices
+from appstream_export.inputs.prices import read_prices
+from appstream_export.lake.snapshots.task_transitions import is_by_design
 from appstream_export.rehearsal.finding import Finding, Verdict
 from appstream_export.rehearsal.footing import footing, problem
 from appstream_export.rehearsal.head import Head, look

@@ -8,8 +8,8 @@ from pathlib import Path
 from ulid import ULID
 
 from appstream_export.errors import ExportError, SetupError
-from appstream_export.lake import layout
-from appstream_export.lake.store import open_store, refuse_misread
+from appstream_export.lake.storage import paths
+from appstream_export.lake.storage.base import open_store, refuse_misread
 from appstream_export.rehearsal.finding import Finding, Verdict
 from appstream_export.rehearsal.head import Head
 from appstream_export.settings import Settings
@@ -48,7 +48,7 @@ def _tried(settings: Settings) -> str:
     if not root.exists():
         return _foreseen(root)
     store = open_store(settings.warehouse, file_mode=int(settings.lake.file_mode, 8))
-    trial = f"{layout.COMMITS}/{layout.UNFINISHED}{ULID()}"  # readers leave such names out, and gc removes them
+    trial = f"{paths.COMMITS}/{paths.UNFINISHED}{ULID()}"  # readers leave such names out, and gc removes them
     try:
         store.create(trial, b"")
     except OSError as error:

@@ -8,11 +8,11 @@ from typing import Any
 
 from appstream_export.contracts import Contract
 from appstream_export.extract import Known
-from appstream_export.lake import manifest
-from appstream_export.lake.catalog import connect, query
-from appstream_export.lake.commit import head_rows, head_scope_runs
-from appstream_export.lake.decisions import task_of
-from appstream_export.lake.manifest import Manifest
+from appstream_export.lake.catalog.connect import connect, query
+from appstream_export.lake.snapshots import manifest
+from appstream_export.lake.snapshots.commit import head_rows, head_scope_runs
+from appstream_export.lake.snapshots.manifest import Manifest
+from appstream_export.lake.snapshots.task_transitions import task_of
 from appstream_export.run import existing_store
 from appstream_export.scope import Scope, Task
 from appstream_export.settings import Settings

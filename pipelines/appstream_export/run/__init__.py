@@ -11,8 +11,8 @@ from ulid import ULID
 
 from appstream_export.contracts import Contract
 from appstream_export.contracts.contract import all_tables
-from appstream_export.lake.draft import Draft
-from appstream_export.lake.prices import read_prices
+from appstream_export.inputs.prices import read_prices
+from appstream_export.lake.snapshots.staged_snapshot import Draft
 from appstream_export.run.publishing import republish
 from appstream_export.run.request import Request, failed_of, limit
 from appstream_export.run.result import RunResult

@@ -8,9 +8,10 @@ from threading import Event
 from appstream_export import feeds
 from appstream_export.contracts import Contract
 from appstream_export.errors import ExportError
-from appstream_export.lake import catalog, checks, layout
-from appstream_export.lake.checks import CheckResult
-from appstream_export.lake.store import Store
+from appstream_export.lake.catalog import checks, connect
+from appstream_export.lake.catalog.checks import CheckResult
+from appstream_export.lake.storage import paths
+from appstream_export.lake.storage.base import Store
 from appstream_export.run.request import Request
 from appstream_export.run.result import RunResult
 from appstream_export.run.warehouse import opened
@@ -58,7 +59,7 @@ def publish(
 def republish(settings: Settings, contracts: Sequence[Contract]) -> list[str]:
     """Make feeds and report anew where there are any, so that they show nothing that was erased; what failed."""
     store, watch = opened(settings), Watch()
-    is_fed, is_told = feeds.is_published(store), store.exists(layout.REPORT)
+    is_fed, is_told = feeds.is_published(store), store.exists(paths.REPORT)
     _, unfed = _publish_feeds(settings, contracts, store, {}, watch) if is_fed else (None, None)
     untold = _report(settings, store, watch) if is_told else None
     return [problem for problem in (unfed, untold) if problem]
@@ -66,14 +67,14 @@ def republish(settings: Settings, contracts: Sequence[Contract]) -> list[str]:
 
 def _publish_catalog(settings: Settings, contracts: Sequence[Contract], store: Store, watch: Watch) -> str | None:
     watch.stage("catalog")
-    return catalog.refresh(store, contracts, root=settings.lake.catalog_root)
+    return connect.refresh(store, contracts, root=settings.lake.catalog_root)
 
 
 def _check(settings: Settings, watch: Watch) -> tuple[tuple[CheckResult, ...], str | None]:
     """What the checks found, and why not all could be run."""
     watch.stage("checks")
     try:
-        with catalog.connect(settings.warehouse, s3=settings.s3) as con:
+        with connect.connect(settings.warehouse, s3=settings.s3) as con:
             return tuple(checks.run(con)), None
     except (ExportError, OSError) as error:
         _log.debug("checking failed", exc_info=True)
@@ -104,8 +105,8 @@ def _report(settings: Settings, store: Store, watch: Watch) -> str | None:
 
     watch.stage("report")
     try:
-        with catalog.connect(settings.warehouse, s3=settings.s3) as con:
-            report.publish(store, lambda sql: catalog.query(con, sql), settings)
+        with connect.connect(settings.warehouse, s3=settings.s3) as con:
+            report.publish(store, lambda sql: connect.query(con, sql), settings)
     except (ExportError, OSError) as error:
         _log.debug("the report could not be written", exc_info=True)
         return f"the snapshot is committed, but its report could not be written: {error}"

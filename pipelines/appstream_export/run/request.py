@@ -6,11 +6,11 @@ from typing import Any
 
 from appstream_export.errors import BadSettings, did_you_mean
 from appstream_export.extract import resumed_task
-from appstream_export.lake import manifest
-from appstream_export.lake.commit import head_scope_runs
-from appstream_export.lake.decisions import task_of
-from appstream_export.lake.manifest import Manifest
-from appstream_export.lake.store import Store
+from appstream_export.lake.snapshots import manifest
+from appstream_export.lake.snapshots.commit import head_scope_runs
+from appstream_export.lake.snapshots.manifest import Manifest
+from appstream_export.lake.snapshots.task_transitions import task_of
+from appstream_export.lake.storage.base import Store
 from appstream_export.scope import Ask, Status, Task
 from appstream_export.settings import Settings
 

@@ -6,11 +6,11 @@ from functools import cached_property
 from typing import Any
 
 from appstream_export import feeds
-from appstream_export.lake.checks import CheckResult
-from appstream_export.lake.commit import head_rows, head_scope_runs
-from appstream_export.lake.decisions import task_of
-from appstream_export.lake.manifest import Manifest
-from appstream_export.lake.store import Store
+from appstream_export.lake.catalog.checks import CheckResult
+from appstream_export.lake.snapshots.commit import head_rows, head_scope_runs
+from appstream_export.lake.snapshots.manifest import Manifest
+from appstream_export.lake.snapshots.task_transitions import task_of
+from appstream_export.lake.storage.base import Store
 from appstream_export.scope import Outcome, Status, Task
 from appstream_export.settings import Settings
 

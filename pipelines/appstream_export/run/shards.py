@@ -18,10 +18,10 @@ from appstream_export.contracts import Contract
 from appstream_export.contracts.arrow import schema
 from appstream_export.contracts.contract import all_tables, operational_table
 from appstream_export.extract import with_secrets, without_secrets
-from appstream_export.lake.commit import find_attempt
-from appstream_export.lake.draft import Draft
-from appstream_export.lake.manifest import FileEntry
-from appstream_export.lake.prices import read_prices
+from appstream_export.inputs.prices import read_prices
+from appstream_export.lake.snapshots.commit import find_attempt
+from appstream_export.lake.snapshots.manifest import FileEntry
+from appstream_export.lake.snapshots.staged_snapshot import Draft
 from appstream_export.run import run
 from appstream_export.run.request import Request
 from appstream_export.run.result import RunResult

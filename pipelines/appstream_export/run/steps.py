@@ -17,11 +17,12 @@ from appstream_export.contracts import Contract
 from appstream_export.contracts.model import known_values
 from appstream_export.errors import Interrupted, NothingSeen
 from appstream_export.extract import Account, Plan, extract, plan, prove_closed
-from appstream_export.lake import layout, manifest
-from appstream_export.lake.attempt import utc_now
-from appstream_export.lake.commit import Price, RunFacts, commit, find_attempt
-from appstream_export.lake.draft import Draft
-from appstream_export.lake.store import Store
+from appstream_export.lake.snapshots import manifest
+from appstream_export.lake.snapshots.commit import Price, RunFacts, commit, find_attempt
+from appstream_export.lake.snapshots.producer import utc_now
+from appstream_export.lake.snapshots.staged_snapshot import Draft
+from appstream_export.lake.storage import paths
+from appstream_export.lake.storage.base import Store
 from appstream_export.run.publishing import publish
 from appstream_export.run.request import Request, ask_of, limit, to_ask
 from appstream_export.run.result import RunResult, result, told_of_discovery
@@ -84,7 +85,7 @@ def prepare(
     return store, Prepared(
         request=request,
         facts=facts,
-        snapshot_id=layout.new_snapshot_id(),
+        snapshot_id=paths.new_snapshot_id(),
         accounts=planned.accounts,
         tasks=planned.tasks,
         asked=tuple(task for task in chosen if task not in planned.skipped),

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from appstream_export.errors import SetupError
 from appstream_export.extract import Known
-from appstream_export.lake import manifest
-from appstream_export.lake.commit import head_rows
-from appstream_export.lake.decisions import task_of
-from appstream_export.lake.store import Store, open_store
+from appstream_export.lake.snapshots import manifest
+from appstream_export.lake.snapshots.commit import head_rows
+from appstream_export.lake.snapshots.task_transitions import task_of
+from appstream_export.lake.storage.base import Store, open_store
 from appstream_export.settings import Settings
 
 

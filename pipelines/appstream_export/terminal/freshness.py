@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from appstream_export.lake.catalog import connect, query
-from appstream_export.lake.layout import CATALOG, FEEDS, REPORT
+from appstream_export.lake.catalog.connect import connect, query
+from appstream_export.lake.storage.paths import CATALOG, FEEDS, REPORT
 from appstream_export.settings import S3Settings
 from appstream_export.terminal import console
 from appstream_export.terminal.formats import plain, rows

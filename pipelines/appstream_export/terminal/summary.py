@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from appstream_export.contracts import Contract
-from appstream_export.lake.catalog import connect, query
-from appstream_export.lake.checks import CheckResult
+from appstream_export.lake.catalog.checks import CheckResult
+from appstream_export.lake.catalog.connect import connect, query
 from appstream_export.run import RunResult
 from appstream_export.scope import Outcome, Status
 from appstream_export.settings import S3Settings

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from appstream_export.lake.checks import CheckResult
-from appstream_export.lake.erase import Erased
-from appstream_export.lake.garbage import Collected
-from appstream_export.lake.retention import Thinned
-from appstream_export.lake.verify import Verified
+from appstream_export.lake.catalog.checks import CheckResult
+from appstream_export.lake.maintenance.erase import Erased
+from appstream_export.lake.maintenance.expire import Thinned
+from appstream_export.lake.maintenance.vacuum import Collected
+from appstream_export.lake.maintenance.verify import Verified
 from appstream_export.lake.words import counted
 from appstream_export.settings import RetentionSettings, Settings
 from appstream_export.terminal import console

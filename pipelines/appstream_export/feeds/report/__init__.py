@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from appstream_export.feeds.report.page import Ask, render
-from appstream_export.lake.layout import REPORT
-from appstream_export.lake.store import Store, storage_errors
+from appstream_export.lake.storage.base import Store, storage_errors
+from appstream_export.lake.storage.paths import REPORT
 from appstream_export.settings import Settings
 
 __all__ = ["publish", "render"]

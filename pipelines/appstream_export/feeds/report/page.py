@@ -13,7 +13,7 @@ import pyarrow as pa
 from appstream_export.contracts import sqlfiles
 from appstream_export.feeds.report import charts
 from appstream_export.feeds.report.bundle import javascript
-from appstream_export.lake.seal import COMMENT, sealed
+from appstream_export.lake.storage.checksum_trailer import COMMENT, sealed
 
 ACCOUNTS_DRAWN_MAX = 60  # more rows than that no screen holds: regions are drawn instead
 ROWS_SHOWN_MAX = 50  # a page is read, not searched; the SQL beside it gives the rest

@@ -15,20 +15,20 @@ import duckdb
 
 from appstream_export.contracts import Contract
 from appstream_export.errors import SetupError, StorageFailed
-from appstream_export.lake import layout
-from appstream_export.lake.engine import connection
-from appstream_export.lake.manifest import Manifest
-from appstream_export.lake.seal import seal, unsealed
+from appstream_export.lake.catalog.views import over_files, over_tables, shown_tables
+from appstream_export.lake.duckdb import connection
+from appstream_export.lake.snapshots.manifest import Manifest
 from appstream_export.lake.sql import literal
-from appstream_export.lake.store import Store, refuse_misread
-from appstream_export.lake.views import over_files, over_tables, shown_tables
+from appstream_export.lake.storage import paths
+from appstream_export.lake.storage.base import Store, refuse_misread
+from appstream_export.lake.storage.checksum_trailer import seal, unsealed
 
 STORAGE_VERSION = "v1.4.0"  # the oldest DuckDB that we support can open the file
 _FORM = re.compile(rb"views ([0-9a-f]{64})\n\Z")  # before the seal: what was made over the files
 _FORM_BYTES = 71
 
 
-def published(place: Store, path: str = layout.CATALOG) -> bytes:
+def published(place: Store, path: str = paths.CATALOG) -> bytes:
     """The catalog that is there, without its seal; nothing where there is none that can be trusted."""
     try:
         return unsealed(place.read_bytes(path)) or b""
@@ -117,7 +117,7 @@ def _seen_from(con: duckdb.DuckDBPyConnection, store: Store, manifests: Sequence
     root = root.rstrip("/")
     if any(Path(root, file.path).is_file() for manifest in manifests[-1:] for file in manifest.files[:1]):
         return root
-    from appstream_export.lake.remote_files import Abroad  # fsspec: no other local catalog needs it
+    from appstream_export.lake.storage.fsspec_bridge import Abroad  # fsspec: no other local catalog needs it
 
     con.register_filesystem(Abroad(f"file://{root}", store.read_bytes))
     return f"file://{root}"

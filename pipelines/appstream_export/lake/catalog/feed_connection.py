@@ -16,12 +16,12 @@ import pyarrow as pa
 from appstream_export.contracts import Contract
 from appstream_export.errors import StorageFailed
 from appstream_export.lake import sql
-from appstream_export.lake.catalog import reading
-from appstream_export.lake.catalog_file import STORAGE_VERSION
-from appstream_export.lake.erase import last_erase
-from appstream_export.lake.manifest import SWEEP
+from appstream_export.lake.catalog.connect import reading
+from appstream_export.lake.catalog.file import STORAGE_VERSION
+from appstream_export.lake.maintenance.erase import last_erase
+from appstream_export.lake.snapshots.manifest import SWEEP
 from appstream_export.lake.sql import literal, quoted
-from appstream_export.lake.store import Store
+from appstream_export.lake.storage.base import Store
 
 BATCH_ROWS = 10_240
 MEMORY = "512MiB"  # what DuckDB holds while feeds are made; more is spilled

@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Struct
 
 from appstream_export.errors import SetupError, StorageFailed
-from appstream_export.lake import layout
-from appstream_export.lake.store import Store, storage_errors
+from appstream_export.lake.storage import paths
+from appstream_export.lake.storage.base import Store, storage_errors
 
 FORMAT = 2  # schema_version of what we write; anything newer is refused, anything older is read
 SWEEP, THIN, ERASE = "sweep", "thin", "erase"
@@ -88,7 +88,7 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 def head(store: Store) -> Manifest | None:
     """The newest snapshot; None before the first. Raises StorageFailed when its manifest is damaged."""
     with storage_errors(store):
-        seqs = _numbered(store.latest(layout.COMMITS))
+        seqs = _numbered(store.latest(paths.COMMITS))
     return read(store, seqs[-1]) if seqs else None
 
 
@@ -109,7 +109,7 @@ def superseded(store: Store) -> list[Manifest]:
     """Manifests that a later one retold and gc has not removed yet, oldest first; damaged ones left out."""
     newest = next((m for m in reversed(history(store)) if m.past is not None), None)
     with storage_errors(store):
-        names = store.list(layout.COMMITS) if newest else []
+        names = store.list(paths.COMMITS) if newest else []
     found: list[Manifest] = []
     for seq in (seq for seq in _numbered(names) if newest and seq < newest.seq):
         with suppress(StorageFailed):
@@ -162,7 +162,7 @@ def _mentioning(store: Store, *words: bytes) -> Iterator[Manifest]:
 def read(store: Store, seq: int) -> Manifest:
     """One manifest, checked; raises StorageFailed when damaged, SetupError when a newer version wrote it."""
     with storage_errors(store):
-        return _parsed(store, seq, store.read_bytes(layout.manifest_path(seq)))
+        return _parsed(store, seq, store.read_bytes(paths.manifest_path(seq)))
 
 
 def is_canonical(raw: bytes) -> bool:
@@ -172,14 +172,14 @@ def is_canonical(raw: bytes) -> bool:
 
 
 def _numbered(names: Iterable[str]) -> list[int]:
-    return sorted(seq for name in names if (seq := layout.seq_of(name)) is not None)
+    return sorted(seq for name in names if (seq := paths.seq_of(name)) is not None)
 
 
 def _raws(store: Store, since_seq: int = 1, relists: int = _RELISTS) -> list[tuple[int, bytes]]:
     """Seq and bytes of each manifest, oldest first."""
-    seqs = [seq for seq in _numbered(store.list(layout.COMMITS)) if seq >= since_seq]
+    seqs = [seq for seq in _numbered(store.list(paths.COMMITS)) if seq >= since_seq]
     try:
-        return list(zip(seqs, store.read_all(map(layout.manifest_path, seqs)), strict=True))
+        return list(zip(seqs, store.read_all(map(paths.manifest_path, seqs)), strict=True))
     except FileNotFoundError:
         if not relists:
             raise
@@ -187,7 +187,7 @@ def _raws(store: Store, since_seq: int = 1, relists: int = _RELISTS) -> list[tup
 
 
 def _parsed(store: Store, seq: int, raw: bytes) -> Manifest:
-    where = store.uri(layout.manifest_path(seq))
+    where = store.uri(paths.manifest_path(seq))
     try:
         content = msgspec.json.decode(raw, type=dict[str, Any])
         _refuse_newer(where, content)
@@ -196,7 +196,7 @@ def _parsed(store: Store, seq: int, raw: bytes) -> Manifest:
         raise StorageFailed(f"{where} is damaged: {error}; restore the file from a backup") from error
     if manifest.seq != seq or manifest.digest != _digest(content):
         raise StorageFailed(f"{where} is damaged: its content does not match its digest; restore it from a backup")
-    if strange := next((file.path for file in manifest.files if not layout.is_table_file(file.path)), None):
+    if strange := next((file.path for file in manifest.files if not paths.is_table_file(file.path)), None):
         raise StorageFailed(f'{where} is damaged: "{strange}" is no file of a table; restore it from a backup')
     return manifest
 

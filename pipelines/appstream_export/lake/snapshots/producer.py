@@ -14,13 +14,14 @@ import pyarrow as pa
 
 from appstream_export.contracts import Contract, Table, arrow, operational_tables
 from appstream_export.contracts.contract import all_tables
-from appstream_export.lake import changes, decisions, layout, validation
-from appstream_export.lake.decisions import Decision, Rows, Run, is_failed, task_of
-from appstream_export.lake.draft import Draft
-from appstream_export.lake.manifest import FORMAT, SWEEP, FileEntry, Manifest, TableFiles
-from appstream_export.lake.parquet import nonempty, sort_columns, write_part
-from appstream_export.lake.staging import Staging, columns
-from appstream_export.lake.store import Store
+from appstream_export.lake.snapshots import change_log, task_transitions, validation
+from appstream_export.lake.snapshots.manifest import FORMAT, SWEEP, FileEntry, Manifest, TableFiles
+from appstream_export.lake.snapshots.parquet import nonempty, sort_columns, write_part
+from appstream_export.lake.snapshots.staged_snapshot import Draft
+from appstream_export.lake.snapshots.task_transitions import Decision, Rows, Run, is_failed, task_of
+from appstream_export.lake.snapshots.workspace import Staging, columns
+from appstream_export.lake.storage import paths as layout
+from appstream_export.lake.storage.base import Store
 from appstream_export.scope import Outcome, Status, Task
 
 Account = Mapping[str, Any]
@@ -104,16 +105,16 @@ class Attempt:
         before = {task_of(run): run for run in self._earlier(staging, "scope_runs")}
         served = {contract.name for contract in work.contracts}
         before = {task: run for task, run in before.items() if task.resource in served}
-        self.decisions = decisions.decide(work.planned, work.outcomes, before, held, work.facts.started_at)
+        self.decisions = task_transitions.decide(work.planned, work.outcomes, before, held, work.facts.started_at)
         if not work.facts.forced:
-            self.decisions = decisions.guard(self.decisions, old, work.guard_percent)
+            self.decisions = task_transitions.guard(self.decisions, old, work.guard_percent)
         staging.decide(self.decisions)
 
     def _write_contracts(self, staging: Staging) -> None:
         for contract in self.work.contracts:
             for table in contract.tables:
                 self._write_carried(staging, table)
-            self._write(contract.changes, changes.rows(staging, contract, self.decisions, self.items), [])
+            self._write(contract.changes, change_log.rows(staging, contract, self.decisions, self.items), [])
         self._write_carried(staging, self.operational["quarantine"])
         drift = self.operational["drift"]
         self._write(drift, [], self.work.draft.files["drift"])

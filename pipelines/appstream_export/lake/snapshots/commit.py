@@ -16,13 +16,14 @@ import pyarrow as pa
 from appstream_export.contracts import Contract, arrow
 from appstream_export.contracts.contract import operational_table
 from appstream_export.errors import Conflict, ExportError, StorageFailed, Unheard
-from appstream_export.lake import layout, sql
-from appstream_export.lake.attempt import Account, Attempt, Price, RunFacts, Work, remove_quietly, utc_now
-from appstream_export.lake.draft import Draft
-from appstream_export.lake.manifest import Manifest, find_attempt, head, read
-from appstream_export.lake.parquet import read_part, records
-from appstream_export.lake.staging import MEMORY, ROOMY
-from appstream_export.lake.store import Store, storage_errors
+from appstream_export.lake import sql
+from appstream_export.lake.snapshots.manifest import Manifest, find_attempt, head, read
+from appstream_export.lake.snapshots.parquet import read_part, records
+from appstream_export.lake.snapshots.producer import Account, Attempt, Price, RunFacts, Work, remove_quietly, utc_now
+from appstream_export.lake.snapshots.staged_snapshot import Draft
+from appstream_export.lake.snapshots.workspace import MEMORY, ROOMY
+from appstream_export.lake.storage import paths
+from appstream_export.lake.storage.base import Store, storage_errors
 from appstream_export.scope import Outcome, Task
 
 __all__ = ["Account", "Price", "RunFacts", "commit", "find_attempt", "head_rows", "head_scope_runs"]
@@ -118,7 +119,7 @@ def create(store: Store, manifest: Manifest) -> Manifest | None:
 
     Raises Unheard where even that cannot be told.
     """
-    path = layout.manifest_path(manifest.seq)
+    path = paths.manifest_path(manifest.seq)
     try:
         is_ours = store.create(path, manifest.encoded()) or _is_ours(store, manifest)
         return manifest if is_ours and _counts(store, manifest) else None
@@ -131,16 +132,16 @@ def create(store: Store, manifest: Manifest) -> Manifest | None:
 
 def _counts(store: Store, manifest: Manifest) -> bool:
     """Whether what we have just created is part of the history, and did not fill a gap that gc had made long ago."""
-    latest = max(layout.seq_of(name) or 0 for name in store.latest(layout.COMMITS))
+    latest = max(paths.seq_of(name) or 0 for name in store.latest(paths.COMMITS))
     newest = head(store) if latest > manifest.seq else None
     if newest is None or manifest.snapshot_id in {row["snapshot_id"] for row in head_rows(store, newest, "snapshots")}:
         return True
-    store.remove(layout.manifest_path(manifest.seq))
+    store.remove(paths.manifest_path(manifest.seq))
     return False
 
 
 def _is_ours(store: Store, manifest: Manifest) -> bool:
-    path = layout.manifest_path(manifest.seq)
+    path = paths.manifest_path(manifest.seq)
     return store.exists(path) and read(store, manifest.seq).digest == manifest.digest
 
 

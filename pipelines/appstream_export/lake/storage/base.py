@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from appstream_export.errors import SetupError, StorageFailed
-from appstream_export.lake import layout
+from appstream_export.lake.storage import paths as layout
 
 if TYPE_CHECKING:
     from appstream_export.settings import S3Settings
@@ -348,7 +348,7 @@ def open_store(
     A bucket is asked for: one that is not there, or not for us, is known before anything else happens.
     """
     if warehouse.startswith("s3://"):
-        from appstream_export.lake.store_s3 import open_s3  # botocore: a local warehouse needs none of it
+        from appstream_export.lake.storage.s3 import open_s3  # botocore: a local warehouse needs none of it
         from appstream_export.settings import S3Settings
 
         return open_s3(warehouse, s3 or S3Settings(), create=create)

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from appstream_export.errors import BadQuery, ExportError, SetupError, StorageFailed
-from appstream_export.lake import layout, sql
-from appstream_export.lake.engine import connection
-from appstream_export.lake.manifest import Manifest, head, history, until
-from appstream_export.lake.query import query
-from appstream_export.lake.seal import is_sealed
+from appstream_export.lake import sql
+from appstream_export.lake.catalog.query import query
+from appstream_export.lake.duckdb import connection
+from appstream_export.lake.snapshots.manifest import Manifest, head, history, until
 from appstream_export.lake.sql import literal
-from appstream_export.lake.store import LocalStore, Store, open_store, storage_errors
+from appstream_export.lake.storage import paths
+from appstream_export.lake.storage.base import LocalStore, Store, open_store, storage_errors
+from appstream_export.lake.storage.checksum_trailer import is_sealed
 
 if TYPE_CHECKING:
     from appstream_export.contracts import Contract
@@ -39,18 +40,18 @@ def publish(store: Store, contracts: "Sequence[Contract]", *, root: str | None =
     Nothing happens where the store keeps none (S3): readers make the views for themselves. `root` is where readers
     see the warehouse, when that is another place than ours (a container's mount); it need not be visible here.
     """
-    from appstream_export.lake.catalog_file import published, put  # what only reads loads none of it
+    from appstream_export.lake.catalog.file import published, put  # what only reads loads none of it
 
     if not store.keeps_catalog:
         return None
     with storage_errors(store):
         for _ in range(_REPUBLISHES):
             manifests = history(store)
-            put(store, store, layout.CATALOG, contracts, manifests, root, earlier=published(store))
+            put(store, store, paths.CATALOG, contracts, manifests, root, earlier=published(store))
             newest = head(store)
             if newest is None or newest.seq == manifests[-1].seq:
                 break  # else another run committed meanwhile, and we may have replaced its newer catalog
-    return Path(store.uri(layout.CATALOG))
+    return Path(store.uri(paths.CATALOG))
 
 
 def refresh(store: Store, contracts: "Sequence[Contract]", *, root: str | None = None) -> str | None:
@@ -68,7 +69,7 @@ def save_as(file: Path, store: Store, contracts: "Sequence[Contract]", *, root: 
 
     With a bucket's its readers need DuckDB's httpfs extension, and credentials.
     """
-    from appstream_export.lake.catalog_file import published, put
+    from appstream_export.lake.catalog.file import published, put
 
     if file.is_dir() or (file.exists() and not is_sealed(file.read_bytes())):
         raise SetupError(f"{file}: is there, and no catalog that was written here; name another file")
@@ -107,7 +108,7 @@ def reading(
     con = connection(store)
     if anew or as_of is not None or not _attached(con, store, newest):
         from appstream_export.contracts import load_all  # none of it is needed where a catalog has the views
-        from appstream_export.lake.catalog_file import make
+        from appstream_export.lake.catalog.file import make
 
         manifests = history(store)
         shown = manifests if as_of is None else _until(con, manifests, as_of)
@@ -129,7 +130,7 @@ def none_yet(store: Store) -> SetupError:
 
 def _until(con: duckdb.DuckDBPyConnection, manifests: Sequence[Manifest], as_of: str) -> list[Manifest]:
     """The history up to a moment as users write it; raises BadQuery for what is none, and before the first."""
-    from appstream_export.lake.views import MOMENT
+    from appstream_export.lake.catalog.views import MOMENT
 
     try:
         [(micros,)] = con.execute(f"select epoch_us({MOMENT}) from (select ? as t)", [as_of]).fetchall()  # noqa: S608
@@ -150,10 +151,10 @@ def _iso(moment: datetime) -> str:
 
 def _attached(con: duckdb.DuckDBPyConnection, store: Store, newest: Manifest) -> bool:
     """Use the published catalog if it shows this place and the head (or a newer one, published meanwhile)."""
-    if not store.keeps_catalog or not store.exists(layout.CATALOG):
+    if not store.keeps_catalog or not store.exists(paths.CATALOG):
         return False
     with suppress(duckdb.Error):
-        con.execute(f"attach {literal(store.uri(layout.CATALOG))} as warehouse (read_only)")
+        con.execute(f"attach {literal(store.uri(paths.CATALOG))} as warehouse (read_only)")
         shows = con.execute("select root, seq, digest from warehouse.lake.shows").fetchall()
         if [s for s in shows if s[0] == store.uri() and (s[1] > newest.seq or s[1:] == (newest.seq, newest.digest))]:
             con.execute("use warehouse")

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from appstream_export.contracts import Column, Contract, Table, sqlfiles
 from appstream_export.contracts.contract import ACCOUNT_NAME, IS_STALE, SNAPSHOT_ID, all_tables, operational_table
 from appstream_export.contracts.sqlfiles import SqlFile
-from appstream_export.lake.committed import rows
-from appstream_export.lake.manifest import SWEEP, Manifest, TableFiles, kept
+from appstream_export.lake.snapshots.manifest import SWEEP, Manifest, TableFiles, kept
+from appstream_export.lake.snapshots.scan_sql import rows
 from appstream_export.lake.sql import listed, literal, quoted
 
 FILES = "files"  # the schema of views that name files

@@ -5,10 +5,11 @@ from collections.abc import Collection, Iterable, Mapping
 
 from appstream_export.contracts import Contract, Table
 from appstream_export.errors import CommitError
-from appstream_export.lake import committed, sql
-from appstream_export.lake.decisions import Run
-from appstream_export.lake.manifest import TableFiles
-from appstream_export.lake.staging import Staging
+from appstream_export.lake import sql
+from appstream_export.lake.snapshots import scan_sql
+from appstream_export.lake.snapshots.manifest import TableFiles
+from appstream_export.lake.snapshots.task_transitions import Run
+from appstream_export.lake.snapshots.workspace import Staging
 from appstream_export.scope import Outcome, Task
 
 AT_ONCE = 250_000  # rows whose hashes are held at a time: 15 MB; less would take more passes over the same files
@@ -48,7 +49,7 @@ def check_files(
     Told by 64-bit hashes, which take less time and memory than keys. Whatever they suspect is looked at. The hashes of
     a large table are looked at part by part.
     """
-    final = {table.name: f"({committed.rows(table, [files[table.name]], staging.store.uri)})" for table in tables}
+    final = {table.name: f"({scan_sql.rows(table, [files[table.name]], staging.store.uri)})" for table in tables}
     for table in tables:
         if table.key and files[table.name].rows:
             _check_key(staging, table, final[table.name], files[table.name].rows)

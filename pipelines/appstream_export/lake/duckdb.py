@@ -3,7 +3,7 @@
 import duckdb
 
 from appstream_export.lake import sql
-from appstream_export.lake.store import Store
+from appstream_export.lake.storage.base import Store
 
 
 def connection(store: Store) -> duckdb.DuckDBPyConnection:

@@ -9,11 +9,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from appstream_export.contracts import Contract
-from appstream_export.lake.catalog import none_yet
-from appstream_export.lake.manifest import history
+from appstream_export.lake.catalog.connect import none_yet
+from appstream_export.lake.catalog.views import statements
+from appstream_export.lake.snapshots.manifest import history
 from appstream_export.lake.sql import literal
-from appstream_export.lake.store_s3 import STAND_IN, S3Store
-from appstream_export.lake.views import statements
+from appstream_export.lake.storage.s3 import STAND_IN, S3Store
 from appstream_export.settings import S3Settings, is_loopback
 
 _SECRET = "appstream_export"  # noqa: S105 - what DuckDB calls its name

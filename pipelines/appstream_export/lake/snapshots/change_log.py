@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from appstream_export.contracts import Column, Contract, Table
 from appstream_export.lake import sql
-from appstream_export.lake.decisions import Concludes, Decision
-from appstream_export.lake.staging import Staging, item_name
+from appstream_export.lake.snapshots.task_transitions import Concludes, Decision
+from appstream_export.lake.snapshots.workspace import Staging, item_name
 from appstream_export.scope import Task
 
 BATCH_ITEMS = 100_000  # items that are compared at once, old and new; a scope is never divided

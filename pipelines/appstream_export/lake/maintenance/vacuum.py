@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from appstream_export.contracts import Contract
-from appstream_export.lake import layout
-from appstream_export.lake.catalog import publish
-from appstream_export.lake.manifest import ERASE, Manifest, head, history, superseded
-from appstream_export.lake.store import Store, Stored, storage_errors
+from appstream_export.lake.catalog.connect import publish
+from appstream_export.lake.snapshots.manifest import ERASE, Manifest, head, history, superseded
+from appstream_export.lake.storage import paths
+from appstream_export.lake.storage.base import Store, Stored, storage_errors
 from appstream_export.lake.words import counted
 
 GRACE = timedelta(hours=24)  # far longer than any run and any reader's connection lasts
 LOOK_EVERY = 100  # files are deleted before it is looked again whether somebody needs them by now
-_OURS = tuple(f"{folder}/" for folder in (layout.TABLES, layout.COMMITS, layout.SCRATCH, layout.HANDED))
+_OURS = tuple(f"{folder}/" for folder in (paths.TABLES, paths.COMMITS, paths.SCRATCH, paths.HANDED))
 _AT_ONCE = datetime.min.replace(tzinfo=UTC)
 
 
@@ -91,7 +91,7 @@ def delete(store: Store, contracts: Sequence[Contract], garbage: Garbage, *, cat
 
 def _unnamed(store: Store, garbage: Garbage) -> Iterator[Stored]:
     """What is due, but for what a run has committed after all: one that took longer than the grace."""
-    due = sorted(garbage.due, key=lambda stored: stored.path.startswith(layout.COMMITS))
+    due = sorted(garbage.due, key=lambda stored: stored.path.startswith(paths.COMMITS))
     for start in range(0, len(due), LOOK_EVERY):
         named = {file.path for manifest in history(store, since_seq=garbage.seq + 1) for file in manifest.files}
         yield from (stored for stored in due[start : start + LOOK_EVERY] if stored.path not in named)
@@ -103,7 +103,7 @@ def find(store: Store, now: datetime, grace: timedelta) -> Garbage:
         lying = [stored for stored in store.files() if _is_ours(stored.path)]
     manifests = history(store)
     needed = {file.path for manifest in manifests for file in manifest.files}
-    needed |= {layout.manifest_path(m.seq) for m in manifests if m.seq >= _told_in(manifests)}
+    needed |= {paths.manifest_path(m.seq) for m in manifests if m.seq >= _told_in(manifests)}
     let_go = _let_go(superseded(store), [manifest for manifest in manifests if manifest.past is not None])
     garbage = [stored for stored in lying if stored.path not in needed]
     due = [g for g in garbage if let_go.get(g.path, g.changed_at) <= now - grace or let_go.get(g.path) == _AT_ONCE]
@@ -111,7 +111,7 @@ def find(store: Store, now: datetime, grace: timedelta) -> Garbage:
 
 
 def _is_ours(path: str) -> bool:
-    return path.startswith(_OURS) or layout.is_unfinished(path)
+    return path.startswith(_OURS) or paths.is_unfinished(path)
 
 
 def _told_in(manifests: Sequence[Manifest]) -> int:
@@ -128,6 +128,6 @@ def _let_go(old: Sequence[Manifest], newest: Sequence[Manifest]) -> Mapping[str,
         for manifest in old:
             if manifest.seq < teller.seq:
                 gone = {file.path for file in manifest.files} - still
-                for path in (*gone, layout.manifest_path(manifest.seq)):
+                for path in (*gone, paths.manifest_path(manifest.seq)):
                     let_go[path] = min(since, let_go.get(path, since))
     return let_go

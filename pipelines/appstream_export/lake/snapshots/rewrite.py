@@ -15,13 +15,13 @@ from ulid import ULID
 from appstream_export.contracts import arrow
 from appstream_export.contracts.contract import operational_table
 from appstream_export.errors import Conflict, Unheard
-from appstream_export.lake import layout
-from appstream_export.lake.attempt import after, remove_quietly, utc_now
-from appstream_export.lake.commit import create, head_rows
-from appstream_export.lake.manifest import FORMAT, FileEntry, Manifest, TableFiles, history
-from appstream_export.lake.parquet import write_part
-from appstream_export.lake.staging import columns
-from appstream_export.lake.store import Store, storage_errors
+from appstream_export.lake.snapshots.commit import create, head_rows
+from appstream_export.lake.snapshots.manifest import FORMAT, FileEntry, Manifest, TableFiles, history
+from appstream_export.lake.snapshots.parquet import write_part
+from appstream_export.lake.snapshots.producer import after, remove_quietly, utc_now
+from appstream_export.lake.snapshots.workspace import columns
+from appstream_export.lake.storage import paths
+from appstream_export.lake.storage.base import Store, storage_errors
 
 _RETELLS = 10  # each means that another run committed while we wrote
 _SNAPSHOTS = "snapshots"
@@ -54,7 +54,7 @@ def retell(
     started_at = clock()
     with storage_errors(store):
         for _ in range(_RETELLS + 1):
-            manifests, snapshot_id = history(store), layout.new_snapshot_id()
+            manifests, snapshot_id = history(store), paths.new_snapshot_id()
             retold = tell(manifests, snapshot_id) if manifests else None
             if retold is None:
                 return None
@@ -112,5 +112,5 @@ def _write_snapshots(store: Store, base: Manifest, manifest: Manifest) -> TableF
     table = operational_table(_SNAPSHOTS)
     row = msgspec.structs.asdict(manifest) | manifest.counts | {"forced": False}
     rows = pa.Table.from_pylist([*head_rows(store, base, _SNAPSHOTS), row], schema=arrow.schema(table))
-    path = layout.carried_path(_SNAPSHOTS, manifest.snapshot_id, 0)
+    path = paths.carried_path(_SNAPSHOTS, manifest.snapshot_id, 0)
     return TableFiles(files=[write_part(store, path, table, [rows.sort_by(table.key[0])])], columns=columns(table))

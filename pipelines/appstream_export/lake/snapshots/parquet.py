@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from appstream_export.contracts import Table, arrow
 from appstream_export.errors import StorageFailed
-from appstream_export.lake.manifest import FileEntry
-from appstream_export.lake.store import Store
+from appstream_export.lake.snapshots.manifest import FileEntry
+from appstream_export.lake.storage.base import Store
 
 ROW_GROUP_ROWS = 10_240  # five of DuckDB's vectors; 8-16k measured best for readers that want few scopes
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from appstream_export.contracts import sqlfiles
 from appstream_export.contracts.sqlfiles import Param, SqlFile
 from appstream_export.errors import BadQuery, did_you_mean
-from appstream_export.lake.query import query
+from appstream_export.lake.catalog.query import query
 
 _INTEGER_MAX = 2**31 - 1
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}

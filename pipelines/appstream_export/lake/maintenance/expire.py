@@ -13,12 +13,12 @@ import msgspec
 import pyarrow as pa
 
 from appstream_export.contracts.contract import CHANGE_COLUMNS
-from appstream_export.lake import layout
-from appstream_export.lake.attempt import remove_quietly, utc_now
-from appstream_export.lake.manifest import SWEEP, THIN, FileEntry, Manifest, TableFiles, history
-from appstream_export.lake.parquet import filled, groups, opened, write_rows
-from appstream_export.lake.retell import Retold, retell
-from appstream_export.lake.store import Store, storage_errors
+from appstream_export.lake.snapshots.manifest import SWEEP, THIN, FileEntry, Manifest, TableFiles, history
+from appstream_export.lake.snapshots.parquet import filled, groups, opened, write_rows
+from appstream_export.lake.snapshots.producer import remove_quietly, utc_now
+from appstream_export.lake.snapshots.rewrite import Retold, retell
+from appstream_export.lake.storage import paths
+from appstream_export.lake.storage.base import Store, storage_errors
 from appstream_export.lake.words import counted
 from appstream_export.settings import RetentionSettings
 
@@ -111,7 +111,7 @@ def _tell(
     try:
         for name, sources in _outliving(manifests, go).items():
             for number, (columns, group) in enumerate(_by_columns(sources)):
-                path = layout.kept_path(name, snapshot_id, number)
+                path = paths.kept_path(name, snapshot_id, number)
                 kept[name] = _add(store, kept.get(name, []), columns, group, path)
                 written.append(kept[name][-1].files[-1])
     except Exception:

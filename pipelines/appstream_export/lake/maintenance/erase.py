@@ -22,14 +22,14 @@ import pyarrow.parquet as pq
 
 from appstream_export.contracts import Contract
 from appstream_export.errors import ExportError, SetupError, StorageFailed, Unheard
-from appstream_export.lake import layout
-from appstream_export.lake.attempt import remove_quietly, task_counts, utc_now
-from appstream_export.lake.commit import head_rows, head_scope_runs
-from appstream_export.lake.garbage import GRACE, delete, find
-from appstream_export.lake.manifest import ERASE, SWEEP, FileEntry, Manifest, TableFiles, head, history
-from appstream_export.lake.parquet import groups, opened, write_rows
-from appstream_export.lake.retell import Retold, retell
-from appstream_export.lake.store import Store, Stored, storage_errors
+from appstream_export.lake.maintenance.vacuum import GRACE, delete, find
+from appstream_export.lake.snapshots.commit import head_rows, head_scope_runs
+from appstream_export.lake.snapshots.manifest import ERASE, SWEEP, FileEntry, Manifest, TableFiles, head, history
+from appstream_export.lake.snapshots.parquet import groups, opened, write_rows
+from appstream_export.lake.snapshots.producer import remove_quietly, task_counts, utc_now
+from appstream_export.lake.snapshots.rewrite import Retold, retell
+from appstream_export.lake.storage import paths
+from appstream_export.lake.storage.base import Store, Stored, storage_errors
 from appstream_export.lake.words import counted
 from appstream_export.scope import ACCOUNT_ID
 
@@ -132,7 +132,7 @@ def _handed_before(store: Store, waiting: Iterable[Stored], account_id: str) -> 
     rows = head_rows(store, newest, "snapshots", ("snapshot_id",)) if newest else []
     committed = {row["snapshot_id"].encode() for row in rows}
     for stored in waiting:
-        if not stored.path.startswith(f"{layout.HANDED}/"):
+        if not stored.path.startswith(f"{paths.HANDED}/"):
             continue
         content = b""
         with storage_errors(store), suppress(FileNotFoundError):  # another process tidied up
@@ -246,7 +246,7 @@ class _Eraser:
         if self.is_look:
             return entry
         parts = (self._bare(part) for part in groups(file))
-        return write_rows(self.store, layout.erased_path(entry.path), file.schema_arrow, parts)
+        return write_rows(self.store, paths.erased_path(entry.path), file.schema_arrow, parts)
 
     def _held(self, column: pa.ChunkedArray) -> int:
         return pc.sum(pc.match_substring(column, self.account_id)).as_py() or 0
@@ -281,7 +281,7 @@ def _look(store: Store, account_id: str, erased_at: datetime) -> tuple[list[str]
 def _named(stored: Stored) -> str:
     if stored.version:
         return f"{stored.path} (version {stored.version} that the bucket keeps)"
-    return f"{stored.path} ({_HANDED})" if stored.path.startswith(f"{layout.HANDED}/") else stored.path
+    return f"{stored.path} ({_HANDED})" if stored.path.startswith(f"{paths.HANDED}/") else stored.path
 
 
 def _holds(store: Store, stored: Stored, account_id: str, erased_at: datetime) -> bool:
@@ -292,12 +292,12 @@ def _holds(store: Store, stored: Stored, account_id: str, erased_at: datetime) -
         return False
     if account_id.encode() in content:
         return True
-    if layout.is_unfinished(path) or path.startswith(f"{layout.SCRATCH}/"):
+    if paths.is_unfinished(path) or path.startswith(f"{paths.SCRATCH}/"):
         return bool(content)  # compressed, and half a file: nobody can look into it
     if path.endswith(".parquet"):
         return any(_in_part(part, account_id) for part in groups(_parquet(content, path)))
     # A database compresses what it holds, so only its age tells; the catalog has views alone. S3 tells whole seconds.
-    return path.endswith(".duckdb") and path != layout.CATALOG and stored.changed_at + timedelta(seconds=1) < erased_at
+    return path.endswith(".duckdb") and path != paths.CATALOG and stored.changed_at + timedelta(seconds=1) < erased_at
 
 
 def _parquet(content: bytes, path: str) -> pq.ParquetFile:

@@ -26,9 +26,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from appstream_export.errors import SetupError, did_you_mean
-from appstream_export.lake import layout
-from appstream_export.lake.remote_files import RemoteFiles
-from appstream_export.lake.store import Sink, Stored, refuse_misread
+from appstream_export.lake.storage import paths as layout
+from appstream_export.lake.storage.base import Sink, Stored, refuse_misread
+from appstream_export.lake.storage.fsspec_bridge import RemoteFiles
 from appstream_export.settings import S3Settings, is_loopback
 
 PART_BYTES = 8 << 20  # S3 takes parts from 5 MiB and 10,000 of them: files up to 80 GB

@@ -7,10 +7,10 @@ import pyarrow as pa
 
 from appstream_export.contracts import Table, arrow
 from appstream_export.errors import CommitError
-from appstream_export.lake import layout
-from appstream_export.lake.manifest import FileEntry
-from appstream_export.lake.parquet import sort_columns, write_part
-from appstream_export.lake.store import Store, storage_errors
+from appstream_export.lake.snapshots.manifest import FileEntry
+from appstream_export.lake.snapshots.parquet import sort_columns, write_part
+from appstream_export.lake.storage import paths
+from appstream_export.lake.storage.base import Store, storage_errors
 
 
 class Draft:
@@ -56,7 +56,7 @@ class Draft:
 
     def _write(self, table: Table, rows: pa.Table) -> None:
         files = self.files[table.name]
-        path = layout.fresh_path(table.name, self.snapshot_id, len(files), self.writer)
+        path = paths.fresh_path(table.name, self.snapshot_id, len(files), self.writer)
         ordered = rows.sort_by([(column, "ascending") for column in sort_columns(table)])
         files.append(write_part(self.store, path, table, [ordered]))
 

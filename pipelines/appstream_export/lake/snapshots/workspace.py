@@ -16,12 +16,13 @@ import pyarrow as pa
 
 from appstream_export.contracts import Contract, Table, arrow, operational_tables
 from appstream_export.contracts.contract import operational_table
-from appstream_export.lake import committed, parquet, sql
-from appstream_export.lake.decisions import Decision, Held, Rows
-from appstream_export.lake.draft import Draft
-from appstream_export.lake.engine import connection
-from appstream_export.lake.manifest import Manifest, TableFiles
-from appstream_export.lake.store import Store
+from appstream_export.lake import sql
+from appstream_export.lake.duckdb import connection
+from appstream_export.lake.snapshots import parquet, scan_sql
+from appstream_export.lake.snapshots.manifest import Manifest, TableFiles
+from appstream_export.lake.snapshots.staged_snapshot import Draft
+from appstream_export.lake.snapshots.task_transitions import Decision, Held, Rows
+from appstream_export.lake.storage.base import Store
 from appstream_export.scope import Scope, Task
 
 _TASKS = pa.schema(
@@ -125,7 +126,7 @@ class Staging(AbstractContextManager["Staging"]):
             yield pa.Table.from_batches([batch])
 
     def _read(self, name: str, table: Table, files: TableFiles | None) -> None:
-        self._queries[name] = committed.rows(table, [files] if files else [], self.store.uri)
+        self._queries[name] = scan_sql.rows(table, [files] if files else [], self.store.uri)
 
     def _decide_table(self, contract: Contract, table: Table) -> None:
         name = table.name

@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from appstream_export.errors import ExportError
-from appstream_export.lake import layout
-from appstream_export.lake.engine import connection
-from appstream_export.lake.manifest import PAST, SWEEP, FileEntry, Manifest, TableFiles, is_canonical, read
-from appstream_export.lake.seal import is_sealed
+from appstream_export.lake.duckdb import connection
+from appstream_export.lake.snapshots.manifest import PAST, SWEEP, FileEntry, Manifest, TableFiles, is_canonical, read
 from appstream_export.lake.sql import literal
-from appstream_export.lake.store import Store, storage_errors
+from appstream_export.lake.storage import paths
+from appstream_export.lake.storage.base import Store, storage_errors
+from appstream_export.lake.storage.checksum_trailer import is_sealed
 
 Progress = Callable[[int, int], None]
 """Told after each file: how many have been read, of how many."""
@@ -81,7 +81,7 @@ def verify(store: Store, *, progress: Progress | None = None) -> list[Problem]:
 def look_through(store: Store, *, progress: Progress | None = None) -> Verified:
     """Read everything that is committed. Raises StorageFailed where the place does not even tell what lies there."""
     with storage_errors(store):
-        seqs = [seq for name in store.list(layout.COMMITS) if (seq := layout.seq_of(name)) is not None]
+        seqs = [seq for name in store.list(paths.COMMITS) if (seq := paths.seq_of(name)) is not None]
         found: dict[int, Manifest | Problem] = {seq: _manifest(store, seq) for seq in seqs}
         told = {seq: manifest for seq, manifest in found.items() if isinstance(manifest, Manifest)}
         named = _named(told)
@@ -101,7 +101,7 @@ def look_through(store: Store, *, progress: Progress | None = None) -> Verified:
 
 
 def _manifest(store: Store, seq: int) -> Manifest | Problem:
-    path = layout.manifest_path(seq)
+    path = paths.manifest_path(seq)
     try:
         manifest = read(store, seq)
         if is_canonical(store.read_bytes(path)):
@@ -123,12 +123,12 @@ def _chain(found: Mapping[int, Manifest | Problem], told: Mapping[int, Manifest]
     """Gaps, and manifests that do not follow from the one before; older than the newest retelling, gaps are fine."""
     for seq in range(start or 1, max(found, default=0) + 1):
         if seq not in found:
-            yield Problem(path=layout.manifest_path(seq), seq=seq, what=f"is missing from the chain; {_RESTORE}")
+            yield Problem(path=paths.manifest_path(seq), seq=seq, what=f"is missing from the chain; {_RESTORE}")
     for seq, manifest in told.items():
         before = told.get(seq - 1)
         if before and manifest.parent_digest != before.digest:
             what = f"does not follow from snapshot {seq - 1}: one of the two was exchanged; {_RESTORE}"
-            yield Problem(path=layout.manifest_path(seq), seq=seq, snapshot_id=manifest.snapshot_id, what=what)
+            yield Problem(path=paths.manifest_path(seq), seq=seq, snapshot_id=manifest.snapshot_id, what=what)
 
 
 def _retold_in(told: Mapping[int, Manifest], *damaged: int) -> int:
@@ -220,37 +220,37 @@ def _scopes(content: bytes) -> tuple[str, ...]:
 
 def _hint(store: Store, newest: int) -> Iterator[Problem]:
     """On S3 the last writer said what the newest manifest is: that one must be there."""
-    hinted = layout.seq_of(store.hinted(layout.COMMITS)) or 0
+    hinted = paths.seq_of(store.hinted(paths.COMMITS)) or 0
     if hinted > newest:
         what = f"is missing, though it was committed: the newest manifest is {newest}; {_RESTORE}"
-        yield Problem(path=layout.manifest_path(hinted), seq=hinted, what=what)
+        yield Problem(path=paths.manifest_path(hinted), seq=hinted, what=what)
 
 
 def _catalog(store: Store, newest: int) -> Iterator[Problem]:
     """The catalog can be made anew; but one that shows more than there is tells of manifests that are gone."""
-    if not store.keeps_catalog or not store.exists(layout.CATALOG):
+    if not store.keeps_catalog or not store.exists(paths.CATALOG):
         return
     try:
-        content = store.read_bytes(layout.CATALOG)
+        content = store.read_bytes(paths.CATALOG)
         if not is_sealed(content):
-            yield Problem(path=layout.CATALOG, what=f"has changed since it was published; {_REPUBLISH}")
+            yield Problem(path=paths.CATALOG, what=f"has changed since it was published; {_REPUBLISH}")
             return
         shows = _shown(store, content)
     except duckdb.Error as error:
         what = f"cannot be opened ({str(error).splitlines()[0]}); {_REPUBLISH}"
-        yield Problem(path=layout.CATALOG, what=what)
+        yield Problem(path=paths.CATALOG, what=what)
     else:
         if shows > newest:
             what = f"is missing: the catalog shows snapshot {shows}, the newest manifest is {newest}; {_RESTORE}"
-            yield Problem(path=layout.manifest_path(shows), seq=shows, what=what)
+            yield Problem(path=paths.manifest_path(shows), seq=shows, what=what)
         if shows < newest:
             what = f"shows snapshot {shows}, the newest is {newest}; {_REPUBLISH}"
-            yield Problem(path=layout.CATALOG, what=what, is_note=True)
+            yield Problem(path=paths.CATALOG, what=what, is_note=True)
 
 
 def _report(store: Store) -> Iterator[Problem]:
-    if store.exists(layout.REPORT) and not is_sealed(store.read_bytes(layout.REPORT)):
-        yield Problem(path=layout.REPORT, what=f"has changed since it was written; {_REWRITE}")
+    if store.exists(paths.REPORT) and not is_sealed(store.read_bytes(paths.REPORT)):
+        yield Problem(path=paths.REPORT, what=f"has changed since it was written; {_REWRITE}")
 
 
 def _shown(store: Store, catalog: bytes) -> int:
