@@ -10,9 +10,9 @@ import botocore.session
 
 from appstream_export.contracts import load_all
 from appstream_export.extract import listed
-from appstream_export.extract.clients import Call, Clients
-from appstream_export.extract.listing import Listing
-from appstream_export.extract.sessions import Sessions
+from appstream_export.extract.aws.clients import Call, Clients
+from appstream_export.extract.aws.credentials import Sessions
+from appstream_export.extract.scan.operation import Listing
 from appstream_export.settings import from_mapping
 from benchmarks.rivals.job import Job
 from benchmarks.rivals.rows import Answer

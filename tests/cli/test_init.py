@@ -18,7 +18,7 @@ from appstream_export import settings, starter
 from appstream_export.contracts import permissions
 from appstream_export.emulator import Emulator
 from appstream_export.errors import BadSettings
-from appstream_export.extract.labels import read_labels
+from appstream_export.inputs.account_labels import read_labels
 
 Told = Callable[..., tuple[int, str, str]]
 

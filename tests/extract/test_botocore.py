@@ -13,9 +13,9 @@ from botocore.loaders import Loader
 from appstream_export.contracts import Contract, load_all
 from appstream_export.contracts.model import loader
 from appstream_export.errors import SetupError
-from appstream_export.extract import guard
-from appstream_export.extract.clients import Call, Clients
-from appstream_export.extract.listing import Listing
+from appstream_export.extract.aws import guard
+from appstream_export.extract.aws.clients import Call, Clients
+from appstream_export.extract.scan.operation import Listing
 from appstream_export.scope import Ask
 from appstream_export.settings import AwsSettings, Settings
 from tests.extract.asking import EU, A
@@ -104,7 +104,7 @@ def test_an_event_that_no_longer_fires_is_noticed_in_the_first_call(
 
 
 def test_another_protocol_is_refused_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appstream_export.extract.listing.PROTOCOL", "carrier-pigeon")
+    monkeypatch.setattr("appstream_export.extract.scan.operation.PROTOCOL", "carrier-pigeon")
 
     with pytest.raises(SetupError, match=f"{VERSION} speaks json with it, and we read carrier-pigeon only"):
         Listing.of(contract(), botocore.session.Session())

@@ -11,9 +11,9 @@ import pytest
 from botocore.client import BaseClient
 
 from appstream_export.emulator import Emulator, image_builder
-from appstream_export.extract import schedule
-from appstream_export.extract.compatible import CompatibleClients
-from appstream_export.extract.listing import as_json
+from appstream_export.extract.aws.compat import CompatibleClients
+from appstream_export.extract.scan import scheduler
+from appstream_export.extract.scan.operation import as_json
 from appstream_export.settings import Settings
 from tests.extract.asking import EU, US, A, Asking, B
 from tests.extract.test_emulated import STATUSES
@@ -88,7 +88,7 @@ def test_values_of_the_parser_become_jsons_own() -> None:
 def test_nothing_undocumented_is_needed(wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if botocore fired no event that we register for, and spoke another protocol than ours."""
     monkeypatch.setattr(botocore.session.Session, "register", lambda *_, **__: None)
-    monkeypatch.setattr("appstream_export.extract.listing.PROTOCOL", "carrier-pigeon")
+    monkeypatch.setattr("appstream_export.extract.scan.operation.PROTOCOL", "carrier-pigeon")
     asking.ids, asking.regions = [A, B], [EU, US]
     wire.script(SCOPE, page("a", token="1"), page("b"))
 
@@ -113,7 +113,7 @@ def test_each_worker_has_one_client_and_drops_it_with_its_scope(
         held.append(len(made[0]))
         return page("a")
 
-    monkeypatch.setattr(schedule, "clients_for", kept)
+    monkeypatch.setattr(scheduler, "clients_for", kept)
     asking.ids, asking.extract["workers"] = [f"{n:012}" for n in range(1, 25)], 3
     for account in asking.ids:
         wire.always(f"{account}/{EU}", answer)

@@ -11,7 +11,8 @@ import pytest
 from appstream_export.contracts import load_all, permissions
 from appstream_export.emulator import Emulator
 from appstream_export.errors import BadSettings, Interrupted, NothingSeen, SetupError
-from appstream_export.extract import Known, Plan, hub, organization, plan
+from appstream_export.extract import Known, Plan, plan
+from appstream_export.extract.discovery import control_plane, organization
 from appstream_export.settings import from_mapping
 from tests.extract.wire import Reply, Seen, Wire, json_reply, refusal
 
@@ -234,7 +235,13 @@ def test_without_credentials_nothing_is_asked(tmp_path: Path) -> None:
 
 
 def test_what_discovery_asks_is_what_the_policy_allows() -> None:
-    listings = (hub.ACCOUNTS, hub.ROOTS, hub.UNITS_OF, hub.ACCOUNTS_OF, hub.PARAMETERS)
+    listings = (
+        control_plane.ACCOUNTS,
+        control_plane.ROOTS,
+        control_plane.UNITS_OF,
+        control_plane.ACCOUNTS_OF,
+        control_plane.PARAMETERS,
+    )
 
     assert sorted(f"{each.service}:{each.operation}" for each in listings) == sorted(permissions.DISCOVERY)
 

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from appstream_export.extract import pace
-from appstream_export.extract.pace import Pace
+from appstream_export.extract.aws import rate_limit
+from appstream_export.extract.aws.rate_limit import Pace
 from appstream_export.scope import Outcome
 from tests.extract.asking import Answer, Asking
 from tests.extract.wire import Wire
@@ -52,7 +52,7 @@ def test_a_stop_ends_the_wait() -> None:
 
 
 def test_sts_is_asked_at_its_pace(wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(pace.CALLS_PER_S, "sts", 10.0)
+    monkeypatch.setitem(rate_limit.CALLS_PER_S, "sts", 10.0)
     asking.ids = [f"{n:012}" for n in range(1, 17)]
     started = time.monotonic()
 
@@ -62,7 +62,7 @@ def test_sts_is_asked_at_its_pace(wire: Wire, asking: Asking, monkeypatch: pytes
 
 
 def test_a_stop_is_noticed_while_roles_wait_for_their_turn(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(pace.CALLS_PER_S, "sts", 0.1)
+    monkeypatch.setitem(rate_limit.CALLS_PER_S, "sts", 0.1)
     asking.ids = [f"{n:012}" for n in range(1, 9)]
     stop, results = threading.Event(), []
     for result in asking.start(stop=stop):

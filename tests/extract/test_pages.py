@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from appstream_export.extract import pages
+from appstream_export.extract.scan import scan
 from tests.extract.asking import EU, A, Asking
 from tests.extract.wire import Reply, Seen, Wire, json_reply, page, refusal
 
@@ -133,12 +133,12 @@ def test_empty_pages_with_fresh_tokens_end(wire: Wire, asking: Asking) -> None:
 
     only = asking.run().only
 
-    assert (only.status, only.api_calls) == ("malformed", pages.EMPTY_PAGES_MAX)
+    assert (only.status, only.api_calls) == ("malformed", scan.EMPTY_PAGES_MAX)
     assert "empty pages in a row" in str(only.reason)
 
 
 def test_pages_without_end_end(wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "PAGES_MAX", 20)
+    monkeypatch.setattr(scan, "PAGES_MAX", 20)
     wire.always(SCOPE, lambda _: page(f"i{len(wire.calls)}", token=f"{len(wire.calls)}"))
 
     only = asking.run().only

@@ -9,8 +9,9 @@ import pytest
 from appstream_export import starter
 from appstream_export.contracts import load_all, permissions
 from appstream_export.errors import BadSettings
-from appstream_export.extract import guard, hub
-from appstream_export.extract.listing import Listing
+from appstream_export.extract.aws import guard
+from appstream_export.extract.discovery import control_plane
+from appstream_export.extract.scan.operation import Listing
 from appstream_export.settings import Settings, from_mapping
 from tests.extract.asking import A, Asking
 from tests.extract.wire import Wire
@@ -33,7 +34,7 @@ def test_the_shipped_policies_equal_the_list() -> None:
 
 
 def test_the_guard_lets_out_the_list_and_nothing_else() -> None:
-    asked = {f"{it.service}:{it.operation}" for it in vars(hub).values() if isinstance(it, Listing)}
+    asked = {f"{it.service}:{it.operation}" for it in vars(control_plane).values() if isinstance(it, Listing)}
 
     assert asked == set(permissions.DISCOVERY)
     assert {*permissions.hub_operations(), permissions.IDENTITY} == guard.READ_OPERATIONS | asked

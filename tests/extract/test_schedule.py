@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from appstream_export.errors import SetupError
-from appstream_export.extract import Account, pages, prove_closed, schedule
+from appstream_export.extract import Account, prove_closed
+from appstream_export.extract.scan import scan, scheduler
 from appstream_export.scope import Outcome, Task
 from appstream_export.settings import Secret, Settings
 from tests.extract.asking import EU, US, A, Answer, Asking, B
@@ -148,13 +149,13 @@ def test_no_page_is_asked_twice(wire: Wire, asking: Asking) -> None:
 def test_clients_are_one_per_region_and_one_for_sts(
     wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[schedule.Clients] = []
+    made: list[scheduler.Clients] = []
 
-    def counted(settings: Settings, operations: list[str], stop: threading.Event, sharers: int) -> schedule.Clients:
-        made.append(schedule.Clients(settings, operations, stop, sharers=sharers))
+    def counted(settings: Settings, operations: list[str], stop: threading.Event, sharers: int) -> scheduler.Clients:
+        made.append(scheduler.Clients(settings, operations, stop, sharers=sharers))
         return made[-1]
 
-    monkeypatch.setattr(schedule, "clients_for", counted)
+    monkeypatch.setattr(scheduler, "clients_for", counted)
     asking.ids, asking.regions = [f"{n:012}" for n in range(1, 13)], [EU, US, "eu-central-1"]
 
     asking.run()
@@ -214,7 +215,7 @@ def test_pages_wait_for_a_caller_that_is_slow(wire: Wire, asking: Asking) -> Non
     asked = len(wire.calls)
     time.sleep(0.3)
 
-    assert len(wire.calls) == asked <= schedule.QUEUED_PAGES_MAX + 4
+    assert len(wire.calls) == asked <= scheduler.QUEUED_PAGES_MAX + 4
     generator.close()
 
 
@@ -225,7 +226,7 @@ def test_a_bug_of_ours_is_its_scopes_error_alone(
         if asked[-1].scope.account_id == A:
             raise RuntimeError("it broke")
 
-    monkeypatch.setattr(pages, "check_arns", stumble)
+    monkeypatch.setattr(scan, "check_arns", stumble)
     caplog.set_level("DEBUG", "appstream_export.extract")
     asking.ids = [A, B]
     wire.script(f"{B}/{EU}", page("b"))
@@ -277,7 +278,7 @@ def test_a_region_that_is_not_enabled_is_proved_by_another_that_answered(wire: W
 
 
 def test_no_task_is_no_work(asking: Asking) -> None:
-    extracted = schedule.extract([], {}, {}, asking.settings, schedule.Ask(), run_id="r", stop=threading.Event())
+    extracted = scheduler.extract([], {}, {}, asking.settings, scheduler.Ask(), run_id="r", stop=threading.Event())
     assert list(extracted) == []
 
 

@@ -28,6 +28,7 @@ from appstream_export.feeds import datapackage
 from appstream_export.feeds.definitions import PUBLICATION, STATUS, check_columns, definitions, schema
 from appstream_export.feeds.rendered import Feed
 from appstream_export.feeds.shelf import CURRENT, DATABASE, FOLDER, PACKAGE, Current, Shelf, folder_of, path_in
+from appstream_export.inputs.csv import FORMULA
 from appstream_export.lake.catalog import checks, feed_connection
 from appstream_export.lake.catalog.checks import CheckResult
 from appstream_export.lake.catalog.feed_connection import Outlet
@@ -36,7 +37,6 @@ from appstream_export.lake.sql import literal, quoted
 from appstream_export.lake.storage.base import Store, storage_errors
 from appstream_export.lake.storage.checksum_trailer import seal
 from appstream_export.settings import FeedsSettings
-from appstream_export.sheets import FORMULA
 
 _log = logging.getLogger(__name__)
 Checked: TypeAlias = Mapping[int, Sequence[CheckResult]]

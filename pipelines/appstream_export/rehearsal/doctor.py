@@ -8,8 +8,8 @@ from typing import Any
 from appstream_export.contracts import Contract
 from appstream_export.errors import ExportError, Interrupted, NothingSeen, SetupError
 from appstream_export.extract import Account, Plan, Probed, plan, probe
-from appstream_export.extract.clock import REFUSED_FROM_S
-from appstream_export.extract.labels import read_labels
+from appstream_export.extract.aws.clock import REFUSED_FROM_S
+from appstream_export.inputs.account_labels import read_labels
 from appstream_export.inputs.prices import read_prices
 from appstream_export.lake.snapshots.task_transitions import is_by_design
 from appstream_export.rehearsal.finding import Finding, Verdict

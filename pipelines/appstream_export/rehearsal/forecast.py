@@ -6,7 +6,7 @@ from threading import Event
 
 from appstream_export.contracts import Contract
 from appstream_export.extract import Plan, plan
-from appstream_export.extract.pace import CALLS_PER_S
+from appstream_export.extract.aws.rate_limit import CALLS_PER_S
 from appstream_export.inputs.prices import read_prices
 from appstream_export.rehearsal.head import Head, look
 from appstream_export.run import Request, failed_of, limit

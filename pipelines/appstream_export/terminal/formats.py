@@ -14,7 +14,7 @@ import msgspec
 import pyarrow as pa
 
 from appstream_export.errors import BadSettings
-from appstream_export.sheets import FORMULA
+from appstream_export.inputs.csv import FORMULA
 from appstream_export.terminal import console
 from appstream_export.terminal.grid import lay_out
 

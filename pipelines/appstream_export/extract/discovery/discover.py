@@ -11,8 +11,8 @@ from typing import Any
 
 from appstream_export.errors import BadSettings, NothingSeen, ScopeError
 from appstream_export.extract.accounts import Account, listed
-from appstream_export.extract.hub import Hub
-from appstream_export.extract.organization import (
+from appstream_export.extract.discovery.control_plane import Hub
+from appstream_export.extract.discovery.organization import (
     Census,
     Member,
     Unit,

@@ -21,10 +21,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from appstream_export.errors import ExportError, ScopeError, SetupError, cause_of
-from appstream_export.extract.clock import Clock
-from appstream_export.extract.faults import PARSER_GIVES_UP, malformed, one_line, scope_error
-from appstream_export.extract.guard import READ_OPERATIONS, guarded_session, refuse_others
-from appstream_export.extract.pace import CALLS_PER_S, Pace
+from appstream_export.extract.aws.clock import Clock
+from appstream_export.extract.aws.errors import PARSER_GIVES_UP, malformed, one_line, scope_error
+from appstream_export.extract.aws.guard import READ_OPERATIONS, guarded_session, refuse_others
+from appstream_export.extract.aws.rate_limit import CALLS_PER_S, Pace
 from appstream_export.settings import Settings
 from appstream_export.version import __version__
 

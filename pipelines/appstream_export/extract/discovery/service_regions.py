@@ -5,8 +5,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from appstream_export.errors import BadSettings, ScopeError
-from appstream_export.extract.hub import PARAMETERS, Hub
-from appstream_export.extract.regions import offered, partition_of
+from appstream_export.extract.aws.regions import offered, partition_of
+from appstream_export.extract.discovery.control_plane import PARAMETERS, Hub
 from appstream_export.scope import REGION
 
 ATTEMPTS_MAX = 3  # there is another list to fall back on

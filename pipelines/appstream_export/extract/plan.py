@@ -8,11 +8,11 @@ from threading import Event
 
 from appstream_export.contracts import Contract
 from appstream_export.extract.accounts import Account
-from appstream_export.extract.discovery import Discovery, Known, discover
-from appstream_export.extract.hub import Hub
-from appstream_export.extract.labels import Labels, read_labels
-from appstream_export.extract.offers import Offer, offer
-from appstream_export.extract.regions import patterns_of, scopes
+from appstream_export.extract.aws.regions import patterns_of, scopes
+from appstream_export.extract.discovery.control_plane import Hub
+from appstream_export.extract.discovery.discover import Discovery, Known, discover
+from appstream_export.extract.discovery.service_regions import Offer, offer
+from appstream_export.inputs.account_labels import Labels, read_labels
 from appstream_export.scope import Task
 from appstream_export.settings import AUTO, Settings
 

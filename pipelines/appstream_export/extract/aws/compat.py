@@ -18,8 +18,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from appstream_export.errors import ScopeError
-from appstream_export.extract.clients import Call, Clients, config, is_throttle
-from appstream_export.extract.faults import PARSER_GIVES_UP, malformed, one_line
+from appstream_export.extract.aws.clients import Call, Clients, config, is_throttle
+from appstream_export.extract.aws.errors import PARSER_GIVES_UP, malformed, one_line
 from appstream_export.settings import Settings
 
 Key = tuple[str, str, str, str | None]

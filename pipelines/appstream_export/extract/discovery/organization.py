@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from appstream_export.errors import BadSettings, ScopeError, did_you_mean
-from appstream_export.extract.faults import malformed
-from appstream_export.extract.hub import ACCOUNTS, ACCOUNTS_OF, ROOTS, UNITS_OF, Hub
+from appstream_export.extract.aws.errors import malformed
+from appstream_export.extract.discovery.control_plane import ACCOUNTS, ACCOUNTS_OF, ROOTS, UNITS_OF, Hub
 from appstream_export.scope import ACCOUNT_ID
 from appstream_export.settings import OrganizationSettings
 

@@ -10,12 +10,12 @@ from typing import Any, Self
 from botocore.credentials import Credentials
 
 from appstream_export.errors import Retriable, ScopeError, SetupError
-from appstream_export.extract.clients import Call, Clients
-from appstream_export.extract.faults import one_line
-from appstream_export.extract.listing import Listing, dig
-from appstream_export.extract.patience import Patience
-from appstream_export.extract.regions import partition_of
-from appstream_export.extract.sessions import Sessions
+from appstream_export.extract.aws.clients import Call, Clients
+from appstream_export.extract.aws.credentials import Sessions
+from appstream_export.extract.aws.errors import one_line
+from appstream_export.extract.aws.regions import partition_of
+from appstream_export.extract.scan.operation import Listing, dig
+from appstream_export.extract.scan.retry import Patience
 from appstream_export.scope import Ask, Outcome, Page, Status, Task
 from appstream_export.tables.raw import RawItems
 

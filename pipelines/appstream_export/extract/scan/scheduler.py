@@ -14,15 +14,15 @@ from appstream_export.contracts import Contract
 from appstream_export.contracts.permissions import member_operations
 from appstream_export.errors import ScopeError, SetupError
 from appstream_export.extract.accounts import Account
-from appstream_export.extract.board import Board, Clocks, Opening, Work, scans_of
-from appstream_export.extract.clients import Clients
-from appstream_export.extract.clock import Clock
-from appstream_export.extract.compatible import clients_for
-from appstream_export.extract.emulated import check_emulator
-from appstream_export.extract.faults import one_line
-from appstream_export.extract.listing import Listing
-from appstream_export.extract.pages import Scan
-from appstream_export.extract.sessions import Sessions
+from appstream_export.extract.aws.clients import Clients
+from appstream_export.extract.aws.clock import Clock
+from appstream_export.extract.aws.compat import clients_for
+from appstream_export.extract.aws.credentials import Sessions
+from appstream_export.extract.aws.emulated import check_emulator
+from appstream_export.extract.aws.errors import one_line
+from appstream_export.extract.scan.operation import Listing
+from appstream_export.extract.scan.scan import Scan
+from appstream_export.extract.scan.work_queue import Board, Clocks, Opening, Work, scans_of
 from appstream_export.scope import Ask, Outcome, Page, Task
 from appstream_export.settings import Settings
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from appstream_export.errors import BadSettings
+from appstream_export.inputs.csv import read_sheet
 from appstream_export.scope import ACCOUNT_ID
-from appstream_export.sheets import read_sheet
 
 KEY = "account_id"
 Labels = Mapping[str, str]

@@ -12,7 +12,7 @@ import botocore.session
 from appstream_export.contracts.model import loader
 from appstream_export.errors import BadSettings
 from appstream_export.extract.accounts import Account, listed
-from appstream_export.extract.guard import session_without_files
+from appstream_export.extract.aws.guard import session_without_files
 from appstream_export.scope import Scope
 from appstream_export.settings import AUTO, Settings, is_pattern
 

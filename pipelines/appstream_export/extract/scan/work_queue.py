@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import count
 
-from appstream_export.extract.clients import Call
-from appstream_export.extract.pages import Scan
-from appstream_export.extract.patience import Patience
-from appstream_export.extract.sessions import Sessions
+from appstream_export.extract.aws.clients import Call
+from appstream_export.extract.aws.credentials import Sessions
+from appstream_export.extract.scan.retry import Patience
+from appstream_export.extract.scan.scan import Scan
 
 
 class Opening:

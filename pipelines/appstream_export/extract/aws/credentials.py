@@ -15,10 +15,10 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from appstream_export.contracts.permissions import session_policy
 from appstream_export.errors import Retriable, ScopeError, SetupError, did_you_mean
 from appstream_export.extract.accounts import Account
-from appstream_export.extract.clients import Call, Clients
-from appstream_export.extract.faults import malformed, one_line, scope_error
-from appstream_export.extract.guard import CREDENTIAL_OPERATIONS, guarded_session, readable
-from appstream_export.extract.regions import partition_of, regions_in
+from appstream_export.extract.aws.clients import Call, Clients
+from appstream_export.extract.aws.errors import malformed, one_line, scope_error
+from appstream_export.extract.aws.guard import CREDENTIAL_OPERATIONS, guarded_session, readable
+from appstream_export.extract.aws.regions import partition_of, regions_in
 from appstream_export.settings import Secret, Settings
 
 # Sessions of 900 s boto3 would fetch anew for every call; [aws] session_s is at least three times this.

@@ -13,7 +13,7 @@ from botocore.model import OperationModel, OperationNotFoundError
 
 from appstream_export.contracts import Contract
 from appstream_export.errors import SetupError
-from appstream_export.extract.faults import malformed, one_line
+from appstream_export.extract.aws.errors import malformed, one_line
 from appstream_export.scope import Ask
 from appstream_export.tables.raw import RawItems, RawReader
 from appstream_export.tables.rawjson import read_json

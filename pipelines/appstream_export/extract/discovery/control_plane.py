@@ -16,14 +16,20 @@ from botocore.credentials import Credentials
 from appstream_export.contracts.permissions import DISCOVERY
 from appstream_export.errors import Interrupted, ScopeError
 from appstream_export.extract.accounts import Account
-from appstream_export.extract.clients import Call, Clients
-from appstream_export.extract.compatible import clients_for
-from appstream_export.extract.emulated import check_emulator
-from appstream_export.extract.listing import Listing
-from appstream_export.extract.pace import CALLS_PER_S, Pace
-from appstream_export.extract.patience import Patience
-from appstream_export.extract.regions import home_partition
-from appstream_export.extract.sessions import Sessions, Source, available_profiles, configured_region, home_region
+from appstream_export.extract.aws.clients import Call, Clients
+from appstream_export.extract.aws.compat import clients_for
+from appstream_export.extract.aws.credentials import (
+    Sessions,
+    Source,
+    available_profiles,
+    configured_region,
+    home_region,
+)
+from appstream_export.extract.aws.emulated import check_emulator
+from appstream_export.extract.aws.rate_limit import CALLS_PER_S, Pace
+from appstream_export.extract.aws.regions import home_partition
+from appstream_export.extract.scan.operation import Listing
+from appstream_export.extract.scan.retry import Patience
 from appstream_export.settings import Settings
 
 T = TypeVar("T")
