@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 from appstream_export.contracts import load_all
-from appstream_export.contracts.contract import all_tables
+from appstream_export.contracts.model import all_tables
 from appstream_export.lake.catalog.connect import publish
 from appstream_export.lake.snapshots import validation
 from appstream_export.lake.snapshots.manifest import Manifest

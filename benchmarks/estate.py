@@ -12,8 +12,8 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from appstream_export.contracts import Table, arrow, load_all
-from appstream_export.contracts.contract import all_tables
+from appstream_export.contracts import Table, arrow_schema, load_all
+from appstream_export.contracts.model import all_tables
 from appstream_export.lake.snapshots.commit import RunFacts, commit
 from appstream_export.lake.snapshots.manifest import Manifest
 from appstream_export.lake.snapshots.staged_snapshot import Draft
@@ -110,8 +110,8 @@ def _outcome(task: Task, builders: int, when: datetime) -> Outcome:
 def _rows(table: Table, numbers: list[tuple[Scope, int]], moment: int, when: datetime) -> pa.Table:
     elements = ELEMENTS.get(table.name, 0) if table.each else 1
     chosen = [(s, n, p) for s, n in numbers for p in range(int(elements) or (n % 10 < elements * 10))]
-    columns = [_column(field, chosen, moment, when) for field in arrow.schema(table)]
-    return pa.table(columns, schema=arrow.schema(table))
+    columns = [_column(field, chosen, moment, when) for field in arrow_schema.schema(table)]
+    return pa.table(columns, schema=arrow_schema.schema(table))
 
 
 def _column(field: pa.Field, chosen: list[tuple[Scope, int, int]], moment: int, when: datetime) -> pa.Array:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from appstream_export.contracts import load_all, sqlfiles
+from appstream_export.contracts import load_all, sql_files
 from appstream_export.lake.catalog import checks
 from appstream_export.lake.catalog.connect import connect, publish
 from appstream_export.lake.catalog.named_queries import ask
@@ -95,15 +95,15 @@ def answers(folder: str) -> list[Findings]:
     with closing(connect(folder)) as con:
         marts = Findings("Views and marts, every row of every column")
         marts.table(["view", "rows", "s"], [_timed(v.name, lambda v=v: con.sql(f"from {v.name}").to_arrow_table())
-                                            for v in sqlfiles.views()])  # fmt: skip
+                                            for v in sql_files.views()])  # fmt: skip
         questions = Findings("Named questions, with their defaults")
         questions.table(
             ["question", "rows", "s"],
-            [_timed(q.name, lambda q=q: ask(con, q, {})) for q in sqlfiles.read("queries")],
+            [_timed(q.name, lambda q=q: ask(con, q, {})) for q in sql_files.read("queries")],
         )
         checked = Findings("Checks")
         spent = []
-        for check in sqlfiles.read("checks"):
+        for check in sql_files.read("checks"):
             spent.append(
                 _timed(check.name, lambda check=check: con.sql(f"from ({check.sql}\n) limit 20").to_arrow_table())
             )

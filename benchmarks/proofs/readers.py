@@ -16,8 +16,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from appstream_export.contracts import arrow, load_all
-from appstream_export.contracts.contract import all_tables
+from appstream_export.contracts import arrow_schema, load_all
+from appstream_export.contracts.model import all_tables
 from appstream_export.lake.catalog.connect import publish
 from appstream_export.lake.snapshots.commit import RunFacts, commit
 from appstream_export.lake.snapshots.staged_snapshot import Draft
@@ -123,4 +123,4 @@ def _rows(number: int, now: datetime) -> Iterator[tuple[str, pa.Table]]:
         ],
     }
     for name, made in rows.items():
-        yield name, pa.Table.from_pylist([scope | row for row in made], schema=arrow.schema(known[name]))
+        yield name, pa.Table.from_pylist([scope | row for row in made], schema=arrow_schema.schema(known[name]))

@@ -6,8 +6,8 @@ from time import process_time
 from typing import Any
 
 from appstream_export.contracts import load_all
-from appstream_export.contracts.contract import all_tables
-from appstream_export.contracts.model import known_values
+from appstream_export.contracts.botocore_model import known_values
+from appstream_export.contracts.model import all_tables
 from appstream_export.extract import extract, plan
 from appstream_export.lake.snapshots.staged_snapshot import Draft
 from appstream_export.lake.storage import paths

@@ -465,13 +465,13 @@ def _written(file: Path, content: str | bytes) -> str:
 
 def _lint(_: argparse.Namespace) -> int:
     from appstream_export.contracts import load_all
-    from appstream_export.contracts.model import lint_all
+    from appstream_export.contracts.botocore_model import lint_all
 
     return _verdict(lint_all(load_all()), "every contract fits the installed botocore")
 
 
 def _propose(args: argparse.Namespace) -> int:
-    from appstream_export.contracts.model import propose
+    from appstream_export.contracts.botocore_model import propose
 
     console.say(propose(args.service, args.operation).rstrip())
     return 0

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from appstream_export.contracts import load_all
-from appstream_export.contracts.permissions import hub_policy, member_operations, policy
+from appstream_export.contracts.iam import hub_policy, member_operations, policy
 from appstream_export.errors import SetupError
 from appstream_export.settings import DEFAULT_FILE as CONFIG_FILE
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from appstream_export.contracts.permissions import hub_policy, policy
+from appstream_export.contracts.iam import hub_policy, policy
 from appstream_export.emulator import Emulator
 from appstream_export.rehearsal import Checkup, Finding, Verdict
 from appstream_export.terminal import diagnosis

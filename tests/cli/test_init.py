@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from appstream_export import settings, starter
-from appstream_export.contracts import permissions
+from appstream_export.contracts import iam as permissions
 from appstream_export.emulator import Emulator
 from appstream_export.errors import BadSettings
 from appstream_export.inputs.account_labels import read_labels

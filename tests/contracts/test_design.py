@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from appstream_export.contracts import Table, all_tables, load_all
-from appstream_export.contracts.arrow import schema
+from appstream_export.contracts.arrow_schema import schema
 
 GOLDENS = Path(__file__).parent / "goldens"
 FIRST, LAST = "snapshot_id account_id region", "observed_at"

@@ -11,10 +11,10 @@ import pytest
 
 from appstream_export import packaged
 from appstream_export.contracts import Contract, Table, load_all
-from appstream_export.contracts.arrow import schema
+from appstream_export.contracts.arrow_schema import schema
+from appstream_export.contracts.botocore_model import first_sentence, known_values, lint, lint_all, propose
 from appstream_export.contracts.fields import Field
-from appstream_export.contracts.linting import findings
-from appstream_export.contracts.model import first_sentence, known_values, lint, lint_all, propose
+from appstream_export.contracts.lint import findings
 from appstream_export.contracts.naming import column_names, singular_of, table_name
 from appstream_export.errors import BadContract
 from tests.contracts.contract_files import loaded

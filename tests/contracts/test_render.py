@@ -4,8 +4,8 @@ import duckdb
 import pytest
 
 from appstream_export import packaged
-from appstream_export.contracts import Contract, Table, all_tables, load_all, sqlfiles
-from appstream_export.contracts.key_checks import render_checks
+from appstream_export.contracts import Contract, Table, all_tables, load_all, sql_files
+from appstream_export.contracts.generated_checks import render_checks
 from appstream_export.contracts.render import (
     DUCKDB_TYPES,
     first_query,
@@ -56,7 +56,7 @@ def test_the_pages_in_docs_and_the_checks_of_keys_are_what_the_contracts_say() -
 def test_every_table_has_a_page_and_stands_in_the_index() -> None:
     contracts = load_all()
     pages = render_all(contracts, {})
-    names = [table.name for table in (*all_tables(contracts), *sqlfiles.views())]
+    names = [table.name for table in (*all_tables(contracts), *sql_files.views())]
 
     assert set(pages) == {"README.md", "questions.md", "statuses.md", *(f"{name}.md" for name in names)}
     assert [name for name in names if f"[`{name}`]({name}.md)" not in pages["README.md"]] == []

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from appstream_export.contracts import load_all
-from appstream_export.contracts.contract import all_tables
+from appstream_export.contracts.model import all_tables
 from appstream_export.definitions import defs
 from appstream_export.defs import specs
 from appstream_export.defs.assets import intent

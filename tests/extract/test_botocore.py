@@ -11,7 +11,7 @@ from botocore.credentials import Credentials
 from botocore.loaders import Loader
 
 from appstream_export.contracts import Contract, load_all
-from appstream_export.contracts.model import loader
+from appstream_export.contracts.botocore_model import loader
 from appstream_export.errors import SetupError
 from appstream_export.extract.aws import guard
 from appstream_export.extract.aws.clients import Call, Clients

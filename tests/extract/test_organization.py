@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from appstream_export.contracts import load_all, permissions
+from appstream_export.contracts import iam, load_all
 from appstream_export.emulator import Emulator
 from appstream_export.errors import BadSettings, Interrupted, NothingSeen, SetupError
 from appstream_export.extract import Known, Plan, plan
@@ -243,7 +243,7 @@ def test_what_discovery_asks_is_what_the_policy_allows() -> None:
         control_plane.PARAMETERS,
     )
 
-    assert sorted(f"{each.service}:{each.operation}" for each in listings) == sorted(permissions.DISCOVERY)
+    assert sorted(f"{each.service}:{each.operation}" for each in listings) == sorted(iam.DISCOVERY)
 
 
 def test_labels_of_a_spreadsheet_lose_blanks_and_empty_cells(org: str, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from appstream_export import starter
-from appstream_export.contracts import load_all, permissions
+from appstream_export.contracts import iam, load_all
 from appstream_export.errors import BadSettings
 from appstream_export.extract.aws import guard
 from appstream_export.extract.discovery import control_plane
@@ -27,17 +27,17 @@ def test_the_shipped_policies_equal_the_list() -> None:
     contracts = load_all()
     shipped = {name: json.loads(text) for name, text in starter.files().items() if name.endswith("-policy.json")}
 
-    assert permissions.member_operations(contracts) == [DESCRIBE]
+    assert iam.member_operations(contracts) == [DESCRIBE]
     assert actions(shipped.pop("iam/reader-policy.json")) == [DESCRIBE]
-    assert [actions(policy) for policy in shipped.values()] in ([], [permissions.hub_operations()])
-    assert actions(permissions.hub_policy("AppStreamExportReader")) == permissions.hub_operations()
+    assert [actions(policy) for policy in shipped.values()] in ([], [iam.hub_operations()])
+    assert actions(iam.hub_policy("AppStreamExportReader")) == iam.hub_operations()
 
 
 def test_the_guard_lets_out_the_list_and_nothing_else() -> None:
     asked = {f"{it.service}:{it.operation}" for it in vars(control_plane).values() if isinstance(it, Listing)}
 
-    assert asked == set(permissions.DISCOVERY)
-    assert {*permissions.hub_operations(), permissions.IDENTITY} == guard.READ_OPERATIONS | asked
+    assert asked == set(iam.DISCOVERY)
+    assert {*iam.hub_operations(), iam.IDENTITY} == guard.READ_OPERATIONS | asked
     assert not [o for o in asked if not o.partition(":")[2].startswith(("List", "Get", "Describe"))]
 
 

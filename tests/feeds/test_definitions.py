@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from appstream_export.contracts import Column, load_all, sqlfiles
-from appstream_export.contracts.sqlfiles import SqlFile
+from appstream_export.contracts import Column, load_all, sql_files
+from appstream_export.contracts.sql_files import SqlFile
 from appstream_export.errors import BadContract
 from appstream_export.feeds import publish
 from appstream_export.feeds.definitions import check_columns, check_feed, definitions
@@ -17,7 +17,7 @@ from benchmarks.proofs import connect
 from tests.contracts.contract_files import loaded
 from tests.lake.lakes import A, Lake, ok
 
-FILES = sqlfiles.read("feeds")
+FILES = sql_files.read("feeds")
 
 
 def test_another_contract_has_feeds_as_soon_as_it_has_tables(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from appstream_export.contracts import Contract, arrow, load_all, operational_tables
-from appstream_export.contracts.contract import all_tables
+from appstream_export.contracts import Contract, arrow_schema, load_all, operational_tables
+from appstream_export.contracts.model import all_tables
 from appstream_export.lake.catalog.connect import connect, publish, query
 from appstream_export.lake.snapshots.commit import RunFacts, commit
 from appstream_export.lake.snapshots.manifest import Manifest, head
@@ -217,7 +217,7 @@ class Lake:
         }
         known = {t.name: t for t in (*(t for c in self.contracts for t in c.tables), *operational_tables())}
         return {
-            name: pa.Table.from_pylist([scope | row for row in found], schema=arrow.schema(known[name]))
+            name: pa.Table.from_pylist([scope | row for row in found], schema=arrow_schema.schema(known[name]))
             for name, found in rows.items()
             if name in known
         }

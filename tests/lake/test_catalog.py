@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from appstream_export.contracts.contract import all_tables
+from appstream_export.contracts.model import all_tables
 from appstream_export.errors import BadQuery, SetupError
 from appstream_export.lake.catalog.connect import connect, publish, query, reading, save_as
 from appstream_export.lake.maintenance.erase import erase

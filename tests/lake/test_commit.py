@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from appstream_export.contracts.contract import all_tables
+from appstream_export.contracts.model import all_tables
 from appstream_export.errors import CommitError, Conflict, StorageFailed
 from appstream_export.lake.snapshots import task_transitions
 from appstream_export.lake.snapshots.manifest import Manifest, find_attempt, head, history

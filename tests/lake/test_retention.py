@@ -508,12 +508,12 @@ def test_what_other_accounts_say_of_an_erased_one_is_told(lake: Lake) -> None:
 def test_examples_of_unknown_fields_lose_what_they_said_of_an_erased_account(lake: Lake) -> None:
     import pyarrow as pa
 
-    from appstream_export.contracts import arrow
-    from appstream_export.contracts.contract import operational_table
+    from appstream_export.contracts import arrow_schema
+    from appstream_export.contracts.model import operational_table
 
     lake.commit(ok(A), ok(C, builder("c")))
     draft = lake.draft(ok(A), ok(C, builder("c")))
-    schema = arrow.schema(operational_table("drift"))
+    schema = arrow_schema.schema(operational_table("drift"))
     examples = [f'"arn:aws:x::{GONE}:y"', '"z"']
     draft.write({"drift": pa.Table.from_pylist([
         {"resource": "image_builders", "path": "P", "kind": "field", "example": e, "count": 1} for e in examples

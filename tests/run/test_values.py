@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from appstream_export.contracts.contract import Column
+from appstream_export.contracts.model import Column
 from appstream_export.emulator import Estate
 from tests.export import Export
 from tests.factories import image_builder

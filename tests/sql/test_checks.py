@@ -6,7 +6,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from appstream_export.contracts import sqlfiles
+from appstream_export.contracts import sql_files
 from appstream_export.lake.catalog import checks
 from appstream_export.lake.catalog.checks import CheckResult
 from tests.lake.lakes import A, B, Lake, at, bad, builder, failed, ok
@@ -42,7 +42,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 def empty(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
     """Every table and view that a check reads, without rows, to be written to."""
     con = duckdb.connect()
-    for name in sorted({name for check in sqlfiles.read("checks") for name in check.reads}):
+    for name in sorted({name for check in sql_files.read("checks") for name in check.reads}):
         nothing = lake.con.sql(f"from {name} limit 0").to_arrow_table()
         con.execute(f"create table raw_{name} as from nothing")
         con.execute(f"create view {name} as from raw_{name}")
@@ -70,7 +70,7 @@ def test_a_check_finds_its_rows_and_shows_them(name: str, empty: duckdb.DuckDBPy
         columns = ", ".join(row)
         empty.execute(f"insert into raw_{table} ({columns}) values ({', '.join('?' * len(row))})", list(row.values()))
     result = next(result for result in checks.run(empty) if result.name == name)
-    severity = next(check.severity for check in sqlfiles.read("checks") if check.name == name)
+    severity = next(check.severity for check in sql_files.read("checks") if check.name == name)
 
     assert (result.rows, len(result.examples)) == (1, 1)
     assert result.is_error is (severity == "error")

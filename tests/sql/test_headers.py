@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from appstream_export.contracts import sqlfiles
+from appstream_export.contracts import sql_files
 from appstream_export.contracts.loader import TAKEN_TABLES
-from appstream_export.contracts.sqlfiles import SqlFile
+from appstream_export.contracts.sql_files import SqlFile
 from appstream_export.errors import BadContract
 from tests.lake.lakes import A, Lake, builder, ok
 
-VIEWS = sqlfiles.views()
+VIEWS = sql_files.views()
 SHORT = {"timestamp with time zone": "timestamptz"}
 
 
@@ -32,7 +32,7 @@ def test_columns_stand_in_the_header_in_order_with_their_types(view: SqlFile, la
 
 def test_panels_of_the_report_name_accounts_alike() -> None:
     """Three begin with the same words: a view would be one more name that people have to learn."""
-    files = [file for file in sqlfiles.read("report") if "accounts_told" in file.sql]
+    files = [file for file in sql_files.read("report") if "accounts_told" in file.sql]
     words = {file.sql.partition("with accounts_told as (")[2].partition("\n)")[0] for file in files}
 
     assert (len(files), len(words)) == (3, 1)
@@ -77,7 +77,7 @@ def test_a_header_that_is_wrong_is_named(text: str, why: str, tmp_path: Path) ->
     file.write_text(text)
 
     with pytest.raises(BadContract, match=re.escape(why)):
-        sqlfiles.parsed(file)
+        sql_files.parsed(file)
 
 
 def test_a_line_goes_on_where_it_is_indented(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_line_goes_on_where_it_is_indented(tmp_path: Path) -> None:
     file.write_text(
         "-- odd: One row per\n--   thing.\n-- reads: a,\n--   b\n-- n bigint: A\n--   number.\nselect 1 as n"
     )
-    found = sqlfiles.parsed(file)
+    found = sql_files.parsed(file)
 
     assert (found.doc, found.reads) == ("One row per thing.", ("a", "b"))
     assert [(c.name, c.type, c.doc) for c in found.columns] == [("n", "bigint", "A number.")]

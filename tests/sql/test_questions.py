@@ -13,8 +13,8 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from appstream_export.contracts import sqlfiles
-from appstream_export.contracts.sqlfiles import SqlFile
+from appstream_export.contracts import sql_files
+from appstream_export.contracts.sql_files import SqlFile
 from appstream_export.demo import play
 from appstream_export.errors import BadQuery
 from appstream_export.lake.catalog import checks
@@ -95,7 +95,7 @@ def test_no_answer_has_a_type_that_other_tools_refuse(demo: Path) -> None:
     with closing(connect(str(demo))) as con:
         types = {str(f.type) for q in questions() for f in ask(con, q, {}).schema}
         marts = {
-            str(f.type) for v in sqlfiles.views() for f in con.sql(f"from {v.name} limit 0").to_arrow_table().schema
+            str(f.type) for v in sql_files.views() for f in con.sql(f"from {v.name} limit 0").to_arrow_table().schema
         }
 
     small = {"string", "bool", "int64", "double", "date32[day]", "timestamp[us, tz=UTC]"}

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from appstream_export.contracts import load, load_all
-from appstream_export.contracts.contract import Contract
-from appstream_export.tables import Gathered, Gatherer
+from appstream_export.contracts.model import Contract
+from appstream_export.normalize import Gathered, Gatherer
 from tests.factories import NOON, image_builder, page
 
 

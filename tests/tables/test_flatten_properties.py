@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appstream_export.contracts import load_all
-from appstream_export.tables import Gatherer
-from appstream_export.tables.quarantine import clean
-from appstream_export.tables.shape import shape_of
+from appstream_export.normalize import Gatherer
+from appstream_export.normalize.item_schema import shape_of
+from appstream_export.normalize.validate import clean
 from tests.factories import page
 
 CONTRACT = next(c for c in load_all() if c.name == "image_builders")

@@ -9,9 +9,9 @@ from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from appstream_export.contracts import load_all
-from appstream_export.tables import Gathered, Gatherer
-from appstream_export.tables.raw import RawItems, RawReader
-from appstream_export.tables.rawjson import read_odd_json
+from appstream_export.normalize import Gathered, Gatherer
+from appstream_export.normalize.json_pages import RawItems, RawReader
+from appstream_export.normalize.rawjson import read_odd_json
 from tests.factories import image_builder, page
 from tests.tables.test_flatten_properties import odd, plain
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from appstream_export import packaged
-from appstream_export.contracts.contract import (
+from appstream_export.contracts.model import (
     ACCOUNT_ID,
     CHANGE_COLUMNS,
     EXTRA_JSON,

@@ -1,235 +1,166 @@
-"""botocore's model of an operation: what contracts are linted against and proposed from. No client, no network."""
+"""What a contract says, as values: resources, their tables and columns, and the tables about the export itself."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
-from html import unescape
-from typing import Any
-
-import botocore
-from botocore.exceptions import DataNotFoundError
-from botocore.loaders import Loader
-from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
-
-from appstream_export.contracts.contract import Contract
-from appstream_export.contracts.fields import Answer, Field, NoSuchField, follow, rows_of
-from appstream_export.contracts.linting import findings
-from appstream_export.contracts.proposal import proposal
-from appstream_export.errors import BadContract, did_you_mean
-
-PROTOCOL = "json"
-VERSION = f"botocore {botocore.__version__}"
-_READS = re.compile(r"(Describe|List|Get)[A-Z]")
-_PLAIN_PATH = re.compile(r"\w+(\.\w+)*")
-_TOKEN = re.compile(r"token|marker", re.IGNORECASE)
-_DOC_MAX = 200  # characters; a longer sentence is cut at a word
-_KINDS: Mapping[str, str] = {
-    "string": "string",
-    "character": "string",
-    "blob": "string",  # base64, as JSON has it
-    "integer": "integer",
-    "long": "integer",
-    "boolean": "boolean",
-    "timestamp": "timestamp",
-    "float": "number",
-    "double": "number",
-}
+from itertools import chain
+from pathlib import Path
+from typing import Any, NoReturn
 
 
-def lint(contract: Contract) -> list[str]:
-    """What is wrong with a contract by the installed botocore: a line per finding, with file, place and fix."""
-    return [f"{contract.file.name}: {finding}" for finding in _findings(contract)]
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table. `source` is the dotted path in the item or element; `.` is the element itself."""
+
+    name: str
+    type: str
+    doc: str
+    source: str = ""
 
 
-def lint_all(contracts: Iterable[Contract]) -> list[str]:
-    """The findings of every contract; none when all is well."""
-    return [finding for contract in contracts for finding in lint(contract)]
+SNAPSHOT_ID = Column("snapshot_id", "string", "Snapshot that the row belongs to: a ULID.")
+ACCOUNT_ID = Column("account_id", "string", "AWS account, 12 digits.")
+REGION = Column("region", "string", "AWS region.")
+OBSERVED_AT = Column(
+    "observed_at",
+    "timestamp",
+    "When AWS gave this row, by our clock; older than the snapshot where the scope failed since.",
+)
+ACCOUNT_NAME = Column(
+    "account_name", "string", "Name of the account; null when neither settings nor organization has one."
+)
+IS_STALE = Column(
+    "is_stale", "boolean", "The newest attempt to ask this scope failed or was skipped: the row is of observed_at."
+)
+EXTRA_JSON = Column(
+    "extra_json", "json", "Fields that AWS sent and the contract does not map, as JSON; null when none."
+)
+POSITION = Column("position", "integer", "Place in AWS's list, from 0.")
+CHANGE_COLUMNS = (
+    Column("change", "string", "first_seen, created, changed, deleted, or ended (its scope ended)."),
+    Column("column_name", "string", "Column, or child table, that changed; null unless change is changed."),
+    Column(
+        "old_value", "string", "Value before, as text, null when absent; the whole item as JSON for deleted and ended."
+    ),
+    Column(
+        "new_value",
+        "string",
+        "Value after, as text, null when absent; the whole item as JSON for first_seen and created.",
+    ),
+    Column("observed_at", "timestamp", "When AWS gave the answer that proves the change."),
+    Column(
+        "previous_observed_at",
+        "timestamp",
+        "When AWS gave the answer before, null if none; the change happened between the two.",
+    ),
+)
 
 
-def known_values(contract: Contract) -> dict[tuple[str, str], tuple[str, ...]]:
-    """The enum values that botocore knows, in its order, by table and column; raises BadContract.
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table: every column in order, the ones that each table has (scope, position, ...) included.
 
-    Columns that this botocore does not have (an older one than the contract's) are left out.
+    `key` names the columns that are unique within a snapshot. `each` is the list whose elements become rows
+    (None: the items themselves). `resource` is None for operational tables. A `cumulative` table repeats the rows
+    of earlier snapshots, so its `snapshot_id` lies in the file instead of in the folder's name.
     """
-    try:
-        item = _item(_operation(contract.service, contract.operation), contract.items)
-    except BadContract as error:
-        raise BadContract(f"{contract.file.name}: {error}") from error
-    found = {}
-    for table in contract.tables:
-        for column in table.own:
-            try:
-                values = follow(rows_of(item, table.each), column.source).values
-            except NoSuchField:
-                continue
-            if values:
-                found[table.name, column.name] = values
-    return found
+
+    name: str
+    doc: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    resource: str | None = None
+    each: str | None = None
+    born: str | None = None
+    cumulative: bool = False
+
+    @property
+    def own(self) -> tuple[Column, ...]:
+        """The columns that are read from AWS's answer."""
+        return tuple(c for c in self.columns if c.source)
+
+    @property
+    def view_columns(self) -> tuple[Column, ...]:
+        """The columns of the view: tables of items also tell the account's name and whether a row is stale."""
+        if self.resource is None:
+            return self.columns
+        return (*self.columns[:-1], ACCOUNT_NAME, IS_STALE, self.columns[-1])
+
+    def column(self, name: str) -> Column:
+        """The column of that name; raises KeyError."""
+        return next((c for c in self.columns if c.name == name), None) or _missing(name)
 
 
-def propose(service: str, operation: str) -> str:
-    """A complete contract for an operation, as TOML to be read through and saved; raises BadContract."""
-    model = _operation(service, operation)
-    if problem := next(_problems(model), None):
-        raise BadContract(problem)
-    items = _items_path(model)
-    metadata = model.service_model.metadata
-    title = metadata.get("serviceAbbreviation") or metadata.get("serviceFullName") or service
-    return proposal(Answer(service, title, operation, items, _item(model, items), VERSION))
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """An AWS list operation that we export, and its tables; the first one is the items' own."""
 
+    name: str
+    doc: str
+    service: str
+    operation: str
+    items: str
+    singular: str
+    tables: tuple[Table, ...]
+    ignored: Mapping[str, str]
+    file: Path
 
-def _findings(contract: Contract) -> Iterator[str]:
-    try:
-        operation = _operation(contract.service, contract.operation)
-        yield from _problems(operation)
-        item = _item(operation, contract.items)
-    except BadContract as error:
-        yield str(error)
-    else:
-        yield from findings(contract, item, VERSION)
+    @property
+    def item_table(self) -> Table:
+        """One row per item."""
+        return self.tables[0]
+
+    @property
+    def child_tables(self) -> tuple[Table, ...]:
+        """One row per element of a list within an item."""
+        return self.tables[1:]
+
+    @property
+    def parent_key(self) -> tuple[str, ...]:
+        """The item's key columns as child tables and changes name them, such as `image_builder_name`."""
+        return tuple(f"{self.singular}_{k}" for k in self.item_key)
+
+    @property
+    def item_key(self) -> tuple[str, ...]:
+        """The item's own key columns: the item table's key without the scope."""
+        return tuple(k for k in self.item_table.key if k not in ("account_id", "region"))
+
+    @property
+    def changes(self) -> Table:
+        """The table of this resource's changes: one row per change that complete answers prove."""
+        return _changes_table(self)
 
 
 @cache
-def loader() -> Loader:
-    """Reads what botocore brings, each file once in a process; no model that a user keeps in ~/.aws/models."""
-    return Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+def operational_tables() -> tuple[Table, ...]:
+    """The tables about the export itself: scope_runs, snapshots, accounts, quarantine, drift."""
+    raw = tomllib.loads(Path(__file__).with_name("operational.toml").read_text("utf-8"))
+    return tuple(_operational(name, dict(table)) for name, table in raw.items())
 
 
-@cache
-def _service(name: str) -> ServiceModel:
-    known = loader().list_available_services("service-2")
-    if name not in known:  # asked first, for the loader would take the name for a path
-        raise BadContract(f'service = "{name}" is unknown to {VERSION}{did_you_mean(name, known)}')
-    return ServiceModel(loader().load_service_model(name, "service-2"), name)
+def operational_table(name: str) -> Table:
+    """One of them; raises KeyError."""
+    return {table.name: table for table in operational_tables()}[name]
 
 
-def _operation(service: str, name: str) -> OperationModel:
-    model = _service(service)
-    names = list(model.operation_names)
-    if name not in names:
-        hint = did_you_mean(name, names)
-        raise BadContract(f'operation = "{name}" is unknown to {VERSION} for {service}{hint}')
-    return model.operation_model(name)
+def all_tables(contracts: Iterable[Contract]) -> list[Table]:
+    """Every table of a snapshot: items and children, changes, then the operational ones."""
+    return [*chain.from_iterable((*c.tables, c.changes) for c in contracts), *operational_tables()]
 
 
-def _problems(operation: OperationModel) -> Iterator[str]:
-    """Why an operation cannot be exported at all."""
-    name, service = operation.name, operation.service_model
-    if not _READS.match(name):
-        yield f'operation = "{name}" is no read: only Describe, List and Get operations are asked'
-    if service.resolved_protocol != PROTOCOL:
-        yield f'service = "{service.service_name}" speaks {service.resolved_protocol}: only {PROTOCOL} is read'
-    needed = operation.input_shape.required_members if operation.input_shape else []
-    if needed:
-        yield f'operation = "{name}" needs {", ".join(needed)}: only what lists without being told anything is asked'
-    if problem := _paging_problem(operation):
-        yield f'operation = "{name}" {problem}: its last page could not be told'
+def _operational(name: str, raw: dict[str, Any]) -> Table:
+    doc, key, cumulative = raw.pop("doc"), tuple(raw.pop("key")), raw.pop("cumulative", False)
+    columns = tuple(Column(n, c["type"], c["doc"]) for n, c in raw.items())
+    return Table(name, doc, (SNAPSHOT_ID, *columns), key, cumulative=cumulative)
 
 
-def _paging_problem(operation: OperationModel) -> str | None:
-    """Pages must end in a way we can prove: by one plain token, or by there being no token at all."""
-    paging = _paging(operation)
-    outputs = operation.output_shape.members if operation.output_shape else {}
-    if paging is None:
-        token = next((m for m in outputs if _TOKEN.search(m)), None)
-        return f"gives {token}, but {VERSION} does not know how it pages" if token else None
-    tokens = (paging.get("input_token"), paging.get("output_token"))
-    is_plain = all(isinstance(t, str) and _PLAIN_PATH.fullmatch(t) for t in tokens)
-    return None if is_plain else f"pages by {tokens[1]}, not by one plain token"
+def _missing(name: str) -> NoReturn:
+    raise KeyError(name)
 
 
-def _paging(operation: OperationModel) -> dict[str, Any] | None:
-    try:
-        known = loader().load_service_model(operation.service_model.service_name, "paginators-1")
-    except DataNotFoundError:
-        return None
-    return known["pagination"].get(operation.name)
-
-
-def _items_path(operation: OperationModel) -> str:
-    """Where the items lie: botocore's paginator says it, else the first list of structures."""
-    results = (_paging(operation) or {}).get("result_key", [])
-    candidates = [results] if isinstance(results, str) else list(results)
-    candidates += [c for c in _lists_of_structures(operation) if c not in candidates]
-    if not candidates:
-        raise BadContract(f'operation = "{operation.name}" gives no list of structures; look for another operation')
-    return candidates[0]
-
-
-def _lists_of_structures(operation: OperationModel) -> list[str]:
-    members = operation.output_shape.members if operation.output_shape else {}
-    return [
-        _name_on_the_wire(name, shape)
-        for name, shape in members.items()
-        if isinstance(shape, ListShape) and isinstance(shape.member, StructureShape)
-    ]
-
-
-def _item(operation: OperationModel, items: str) -> Field:
-    """What one item is; raises BadContract where the path leads to no list of structures."""
-    output = operation.output_shape
-    if output is None:
-        raise BadContract(f'operation = "{operation.name}" gives nothing; look for another operation')
-    try:
-        found = rows_of(_field("", output, frozenset()), items)
-    except NoSuchField as error:
-        known = f"; {operation.name} gives {', '.join(_lists_of_structures(operation)) or 'no list of structures'}"
-        raise BadContract(f'items = "{items}": {error}{"" if "did you mean" in str(error) else known}') from error
-    if found.kind != "structure":
-        what = f"a list of {found.aws_type}s, and items must be structures; look for a Describe operation"
-        raise BadContract(f'items = "{items}" of {operation.name} is {what}')
-    return found
-
-
-def _field(
-    name: str, shape: Shape, above: frozenset[str], *, is_required: bool = False, is_sensitive: bool = False
-) -> Field:
-    """The tree below a shape. A structure or list within itself, a map and a document are JSON, and the tree ends."""
-    is_sensitive = is_sensitive or _is_sensitive(shape)
-    kind, aws_type = _KINDS.get(shape.type_name, "json"), shape.type_name
-    fields: tuple[Field, ...] = ()
-    element = None
-    below = above | {shape.name}
-    if shape.name in above:
-        aws_type = f"recursive {aws_type}"
-    elif isinstance(shape, StructureShape) and shape.members and not shape.is_document_type:
-        kind, fields = "structure", tuple(_members(shape, below, is_sensitive=is_sensitive))
-    elif isinstance(shape, ListShape):
-        kind, element = "list", _field("", shape.member, below, is_sensitive=is_sensitive)
-    return Field(
-        name=name,
-        kind=kind,
-        aws_type=aws_type,
-        doc=first_sentence(shape.documentation),
-        values=tuple(getattr(shape, "enum", ())),
-        is_required=is_required,
-        is_sensitive=is_sensitive,
-        fields=fields,
-        element=element,
-    )
-
-
-def _members(shape: StructureShape, above: frozenset[str], *, is_sensitive: bool) -> Iterator[Field]:
-    for name, member in shape.members.items():
-        wire = _name_on_the_wire(name, member)
-        yield _field(wire, member, above, is_required=name in shape.required_members, is_sensitive=is_sensitive)
-
-
-def _is_sensitive(shape: Shape) -> bool:
-    inner = (shape.key, shape.value) if isinstance(shape, MapShape) else ()
-    return any(s.metadata.get("sensitive") for s in (shape, *inner))
-
-
-def _name_on_the_wire(name: str, shape: Shape) -> str:
-    return shape.serialization.get("name", name)
-
-
-def first_sentence(html: str) -> str:
-    """One line of plain text from botocore's HTML, at most 200 characters."""
-    paragraph = re.split(r"</p>|<(?:ul|ol|dl|note|important)>", html.strip(), maxsplit=1)[0]
-    text = unescape(re.sub(r"<[^>]+>", "", re.sub(r"<(br|p|li)\b[^>]*>", " ", paragraph)))
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    sentence = re.split(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)\s+(?=[A-Z(])", text, maxsplit=1)[0].rstrip(":").strip()
-    if len(sentence) > _DOC_MAX:
-        sentence = sentence[:_DOC_MAX].rpartition(" ")[0] + " ..."
-    return f"{sentence}." if sentence and sentence[-1].isalnum() else sentence
+def _changes_table(contract: Contract) -> Table:
+    keys = tuple(Column(k, "string", contract.item_table.column(k).doc) for k in contract.item_key)
+    doc = f"One row per change of {contract.name} that complete answers prove; one per column where an item changed."
+    columns = (SNAPSHOT_ID, ACCOUNT_ID, REGION, *keys, *CHANGE_COLUMNS)
+    return Table(f"{contract.singular}_changes", doc, columns, ())

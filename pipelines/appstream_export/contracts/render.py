@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from appstream_export.contracts import sqlfiles
-from appstream_export.contracts.arrow import ARROW_TYPES, DUCKDB_TYPES
-from appstream_export.contracts.contract import Column, Contract, Table, operational_tables
-from appstream_export.contracts.key_checks import render_checks
+from appstream_export.contracts import sql_files
+from appstream_export.contracts.arrow_schema import ARROW_TYPES, DUCKDB_TYPES
+from appstream_export.contracts.generated_checks import render_checks
 from appstream_export.contracts.loader import outer_positions
-from appstream_export.contracts.sqlfiles import SqlFile
+from appstream_export.contracts.model import Column, Contract, Table, operational_tables
+from appstream_export.contracts.sql_files import SqlFile
 from appstream_export.errors import CAUSES, CONCLUDED, Cause
 
 KnownValues: TypeAlias = Mapping[tuple[str, str], tuple[str, ...]]
@@ -64,9 +64,9 @@ def render_all(contracts: Sequence[Contract], known: KnownValues) -> dict[str, s
             pages[f"{table.name}.md"] = render_table_doc(contract, table, known)
     for table in operational_tables():
         pages[f"{table.name}.md"] = render_table_doc(None, table, known)
-    for view in sqlfiles.views():
+    for view in sql_files.views():
         pages[f"{view.name}.md"] = render_view_doc(view)
-    pages[QUESTIONS] = render_questions(sqlfiles.read("queries"), sqlfiles.read("checks"))
+    pages[QUESTIONS] = render_questions(sql_files.read("queries"), sql_files.read("checks"))
     return pages
 
 
@@ -191,7 +191,7 @@ def _files(contracts: Sequence[Contract], docs_folder: Path, checks_folder: Path
 
 def known_in(contracts: Sequence[Contract]) -> KnownValues:
     """The enum values of all contracts' tables, as the installed botocore has them."""
-    from appstream_export.contracts.model import known_values  # botocore loads only where pages are rendered
+    from appstream_export.contracts.botocore_model import known_values  # botocore loads only where pages are rendered
 
     return {place: values for contract in contracts for place, values in known_values(contract).items()}
 
@@ -219,7 +219,7 @@ def _index(contracts: Sequence[Contract]) -> str:
         tables = [*contract.tables, contract.changes]
         parts.append(f"## {_text(contract.doc)}\n\n{_list_of(tables)}")
     parts.append(f"## About the export itself\n\n{_list_of(operational_tables())}")
-    parts.append(f"## Views and marts over them\n\n{_MARTS}\n\n{_list_of(sqlfiles.views())}")
+    parts.append(f"## Views and marts over them\n\n{_MARTS}\n\n{_list_of(sql_files.views())}")
     parts.append(f"[Questions and checks]({QUESTIONS}) that have a name read all of them.")
     parts.append(f"Why a scope failed, and what to do about it: [statuses]({STATUSES}).")
     return "\n\n".join(parts) + "\n"

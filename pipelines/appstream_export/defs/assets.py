@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from appstream_export.contracts import Contract, load_all, sqlfiles
+from appstream_export.contracts import Contract, load_all, sql_files
 from appstream_export.defs.checks import NAMED_MAX, check_results, check_specs, why_red
 from appstream_export.defs.resources import loaded, plainly
 from appstream_export.defs.specs import EXPORT, FEEDS, MARTS, REPORT, TABLES, Shown, lineage, spec
@@ -157,7 +157,7 @@ def _counted(
     if result.catalog_problem or result.checks_problem:
         return {}, {}
     with_state = [c.item_table.name for c in contracts if "state" in {column.name for column in c.item_table.columns}]
-    marts = ", ".join(_ROWS.format(file.name) for file in sqlfiles.views())
+    marts = ", ".join(_ROWS.format(file.name) for file in sql_files.views())
     try:
         with connect.connect(settings.warehouse, s3=settings.s3) as con:
             states = {name: connect.query(con, _COUNT.format(name)).to_pylist() for name in with_state}

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
 
-from appstream_export.contracts import sqlfiles
-from appstream_export.contracts.sqlfiles import SqlFile
+from appstream_export.contracts import sql_files
+from appstream_export.contracts.sql_files import SqlFile
 from appstream_export.defs.specs import Shown, feed_key
 from appstream_export.lake.catalog.checks import ERROR, CheckResult
 from appstream_export.run import RunResult
@@ -113,7 +113,7 @@ def _published(assets: Sequence[Shown]) -> Iterator[tuple[str, tuple[dg.AssetKey
 def _placed(assets: Sequence[Shown]) -> Iterator[tuple[SqlFile, dg.AssetKey]]:
     """Each file of sql/checks with the asset that it is shown at: the first that it reads."""
     known = {asset.name: asset.key for asset in reversed(assets)}  # a table goes before the feed of its name
-    for file in sqlfiles.read("checks"):
+    for file in sql_files.read("checks"):
         if key := next((known[name] for name in file.reads if name in known), None):
             yield file, key
 

@@ -6,8 +6,8 @@ from hashlib import sha256
 
 import dagster as dg
 
-from appstream_export.contracts import Column, Contract, Table, sqlfiles
-from appstream_export.contracts.contract import all_tables
+from appstream_export.contracts import Column, Contract, Table, sql_files
+from appstream_export.contracts.model import all_tables
 from appstream_export.feeds.definitions import STATUS, definitions
 from appstream_export.settings import Settings
 
@@ -60,8 +60,8 @@ def shown(contracts: Sequence[Contract], settings: Settings) -> list[Shown]:
     made += _marts(known={asset.name: asset.key for asset in made})
     known = {asset.name: asset.key for asset in made}
     made += _feeds(contracts, settings, known)
-    reads = {read for file in sqlfiles.read("report") for read in file.reads}
-    version = "".join(file.sql for file in sqlfiles.read("report"))
+    reads = {read for file in sql_files.read("report") for read in file.reads}
+    version = "".join(file.sql for file in sql_files.read("report"))
     report = Shown(name="report", group=REPORT, doc=_REPORT_DOC, version=version, reads=_keys(reads, known))
     return [*made, report]
 
@@ -149,7 +149,7 @@ def _with_key(table: Table) -> str:
 
 
 def _marts(known: Mapping[str, dg.AssetKey]) -> Iterator[Shown]:
-    files = sqlfiles.views()
+    files = sql_files.views()
     known = {**known, **{file.name: dg.AssetKey(file.name) for file in files}}
     for file in files:
         yield Shown(
@@ -165,7 +165,7 @@ def _marts(known: Mapping[str, dg.AssetKey]) -> Iterator[Shown]:
 
 def _feeds(contracts: Sequence[Contract], settings: Settings, known: Mapping[str, dg.AssetKey]) -> Iterator[Shown]:
     """Feeds without a file of their own are a table of the same name, with the accounts' names beside it."""
-    files = {file.name: file for file in sqlfiles.read(FEEDS)}
+    files = {file.name: file for file in sql_files.read(FEEDS)}
     labels = settings.feeds.account_labels
     made = definitions(contracts, labels)
     others = tuple(feed_key(feed.name) for feed in made if feed.name != STATUS)

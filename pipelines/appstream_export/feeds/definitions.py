@@ -13,8 +13,8 @@ from itertools import zip_longest
 
 import pyarrow as pa
 
-from appstream_export.contracts import Column, Contract, sqlfiles
-from appstream_export.contracts.sqlfiles import SqlFile
+from appstream_export.contracts import Column, Contract, sql_files
+from appstream_export.contracts.sql_files import SqlFile
 from appstream_export.errors import BadContract, BadSettings
 from appstream_export.feeds import rendered
 from appstream_export.feeds.rendered import COVERAGE, SCOPE_KEY, Feed
@@ -68,7 +68,7 @@ def definitions(contracts: Sequence[Contract], labels: Sequence[str]) -> list[Fe
     Raises BadContract where one says of itself what no feed may be, BadSettings where labels make no columns.
     """
     items = {f"{c.singular}_key": c.item_table.name for c in contracts}
-    files = [_of_file(file, items) for file in sqlfiles.read(FOLDER)]
+    files = [_of_file(file, items) for file in sql_files.read(FOLDER)]
     by_file = {feed.name for feed in files}
     found = [*files, *(feed for c in contracts for feed in rendered.feeds(c) if feed.name not in by_file)]
     slugs = _slugs(labels)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from appstream_export.contracts import Column, Contract, Table
-from appstream_export.contracts.contract import ACCOUNT_NAME
+from appstream_export.contracts.model import ACCOUNT_NAME
 from appstream_export.lake.sql import literal, quoted
 
 COVERAGE = "coverage"

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from appstream_export.contracts import Contract
-from appstream_export.contracts.permissions import hub_policy, policy
+from appstream_export.contracts.iam import hub_policy, policy
 from appstream_export.errors import fix_of
 from appstream_export.extract import Account
 from appstream_export.scope import Outcome, Status, Task

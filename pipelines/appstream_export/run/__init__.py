@@ -10,7 +10,7 @@ from threading import Event
 from ulid import ULID
 
 from appstream_export.contracts import Contract
-from appstream_export.contracts.contract import all_tables
+from appstream_export.contracts.model import all_tables
 from appstream_export.inputs.prices import read_prices
 from appstream_export.lake.snapshots.staged_snapshot import Draft
 from appstream_export.run.publishing import republish

@@ -15,8 +15,8 @@ import pyarrow as pa
 from ulid import ULID
 
 from appstream_export.contracts import Contract
-from appstream_export.contracts.arrow import schema
-from appstream_export.contracts.contract import all_tables, operational_table
+from appstream_export.contracts.arrow_schema import schema
+from appstream_export.contracts.model import all_tables, operational_table
 from appstream_export.extract import with_secrets, without_secrets
 from appstream_export.inputs.prices import read_prices
 from appstream_export.lake.snapshots.commit import find_attempt

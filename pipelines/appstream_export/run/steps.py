@@ -14,7 +14,7 @@ from typing import Any
 
 from appstream_export import __version__
 from appstream_export.contracts import Contract
-from appstream_export.contracts.model import known_values
+from appstream_export.contracts.botocore_model import known_values
 from appstream_export.errors import Interrupted, NothingSeen
 from appstream_export.extract import Account, Plan, extract, plan, prove_closed
 from appstream_export.lake.snapshots import manifest

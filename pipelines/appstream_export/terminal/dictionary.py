@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from appstream_export.contracts import Contract, load_all, sqlfiles
-from appstream_export.contracts.arrow import DUCKDB_TYPES
-from appstream_export.contracts.contract import all_tables
+from appstream_export.contracts import Contract, load_all, sql_files
+from appstream_export.contracts.arrow_schema import DUCKDB_TYPES
+from appstream_export.contracts.model import all_tables
 from appstream_export.contracts.render import join_to_parent
-from appstream_export.contracts.sqlfiles import SqlFile
+from appstream_export.contracts.sql_files import SqlFile
 from appstream_export.errors import SetupError, did_you_mean
 
 
@@ -90,6 +90,6 @@ def _tables(contracts: Sequence[Contract]) -> Iterator[Entry]:
 
 def _views() -> Iterator[Entry]:
     """Views over several tables, and marts: what their headers say."""
-    for view in sqlfiles.views():
+    for view in sql_files.views():
         columns = tuple((c.name, c.type.upper(), c.doc) for c in view.columns)
         yield Entry(view.name, view.doc, columns)

@@ -12,7 +12,7 @@ import botocore.session
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-from appstream_export.contracts.permissions import session_policy
+from appstream_export.contracts.iam import session_policy
 from appstream_export.errors import Retriable, ScopeError, SetupError, did_you_mean
 from appstream_export.extract.accounts import Account
 from appstream_export.extract.aws.clients import Call, Clients

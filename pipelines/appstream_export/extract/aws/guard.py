@@ -10,12 +10,12 @@ import botocore.session
 from botocore.exceptions import BotoCoreError
 from botocore.loaders import Loader
 
-from appstream_export.contracts import permissions
-from appstream_export.contracts.model import loader
+from appstream_export.contracts import iam
+from appstream_export.contracts.botocore_model import loader
 from appstream_export.errors import SetupError
 from appstream_export.settings import Settings, is_loopback
 
-READ_OPERATIONS = frozenset({permissions.ASSUME, permissions.IDENTITY})
+READ_OPERATIONS = frozenset({iam.ASSUME, iam.IDENTITY})
 # What boto3 itself asks in order to find a profile's credentials.
 CREDENTIAL_OPERATIONS = frozenset(
     {"sts:AssumeRole", "sts:AssumeRoleWithWebIdentity", "sso:GetRoleCredentials"}

@@ -9,7 +9,7 @@ from typing import Any
 
 import botocore.session
 
-from appstream_export.contracts.model import loader
+from appstream_export.contracts.botocore_model import loader
 from appstream_export.errors import BadSettings
 from appstream_export.extract.accounts import Account, listed
 from appstream_export.extract.aws.guard import session_without_files

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 from botocore.credentials import Credentials
 
-from appstream_export.contracts.permissions import DISCOVERY
+from appstream_export.contracts.iam import DISCOVERY
 from appstream_export.errors import Interrupted, ScopeError
 from appstream_export.extract.accounts import Account
 from appstream_export.extract.aws.clients import Call, Clients

@@ -11,7 +11,7 @@ import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 
 from appstream_export.contracts import Contract
-from appstream_export.contracts.permissions import member_operations
+from appstream_export.contracts.iam import member_operations
 from appstream_export.errors import ScopeError, SetupError
 from appstream_export.extract.accounts import Account
 from appstream_export.extract.aws.clients import Clients

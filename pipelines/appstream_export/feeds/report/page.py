@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 import pyarrow as pa
 
-from appstream_export.contracts import sqlfiles
+from appstream_export.contracts import sql_files
 from appstream_export.feeds.report import charts
 from appstream_export.feeds.report.bundle import javascript
 from appstream_export.lake.storage.checksum_trailer import COMMENT, sealed
@@ -69,7 +69,7 @@ def render(ask: Ask, *, expected_every: timedelta | None = None) -> str:
 
     It warns where scopes failed, and in the reader's browser once it is older than `expected_every` twice over.
     """
-    written = {file.name: file for file in sqlfiles.read("report")}
+    written = {file.name: file for file in sql_files.read("report")}
     tiles = _plain(ask(written["tiles"].sql))[0]
     panels = [COVERAGE if tiles["covered_accounts"] <= ACCOUNTS_DRAWN_MAX else MANY_ACCOUNTS, *PANELS]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
@@ -86,7 +86,7 @@ def render(ask: Ask, *, expected_every: timedelta | None = None) -> str:
     return sealed(f"{page}\n".encode(), COMMENT).decode()
 
 
-def _shown(panel: Panel, file: sqlfiles.SqlFile, ask: Ask) -> Shown:
+def _shown(panel: Panel, file: sql_files.SqlFile, ask: Ask) -> Shown:
     table = ask(file.sql)
     rows = _plain(table)
     drawing = panel.draw(rows) if panel.draw and rows else None

@@ -6,10 +6,10 @@ from typing import Any
 
 import duckdb
 
-from appstream_export.contracts import sqlfiles
+from appstream_export.contracts import sql_files
 from appstream_export.lake.sql import reading_errors
 
-ERROR, WARN = sqlfiles.SEVERITIES
+ERROR, WARN = sql_files.SEVERITIES
 EXAMPLES_MAX = 20
 
 
@@ -42,10 +42,10 @@ def run(con: duckdb.DuckDBPyConnection) -> list[CheckResult]:
     found = con.execute("select view_name from duckdb_views() where not internal and schema_name = 'main'").fetchall()
     known = {name for (name,) in found}
     with reading_errors():
-        return [_checked(con, check) for check in sqlfiles.read("checks") if known.issuperset(check.reads)]
+        return [_checked(con, check) for check in sql_files.read("checks") if known.issuperset(check.reads)]
 
 
-def _checked(con: duckdb.DuckDBPyConnection, check: sqlfiles.SqlFile) -> CheckResult:
+def _checked(con: duckdb.DuckDBPyConnection, check: sql_files.SqlFile) -> CheckResult:
     sql = f"select *, count(*) over () as rows_found from ({check.sql}\n) limit {EXAMPLES_MAX}"  # noqa: S608, our own files
     rows = con.sql(sql).to_arrow_table().to_pylist()
     return CheckResult(

@@ -8,8 +8,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from appstream_export.contracts import sqlfiles
-from appstream_export.contracts.sqlfiles import Param, SqlFile
+from appstream_export.contracts import sql_files
+from appstream_export.contracts.sql_files import Param, SqlFile
 from appstream_export.errors import BadQuery, did_you_mean
 from appstream_export.lake.catalog.query import query
 
@@ -19,7 +19,7 @@ _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, 
 
 def questions() -> tuple[SqlFile, ...]:
     """All of them, by name."""
-    return sqlfiles.read("queries")
+    return sql_files.read("queries")
 
 
 def question(name: str) -> SqlFile:

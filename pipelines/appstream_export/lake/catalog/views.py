@@ -13,9 +13,9 @@ from snapshot to snapshot.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from appstream_export.contracts import Column, Contract, Table, sqlfiles
-from appstream_export.contracts.contract import ACCOUNT_NAME, IS_STALE, SNAPSHOT_ID, all_tables, operational_table
-from appstream_export.contracts.sqlfiles import SqlFile
+from appstream_export.contracts import Column, Contract, Table, sql_files
+from appstream_export.contracts.model import ACCOUNT_NAME, IS_STALE, SNAPSHOT_ID, all_tables, operational_table
+from appstream_export.contracts.sql_files import SqlFile
 from appstream_export.lake.snapshots.manifest import SWEEP, Manifest, TableFiles, kept
 from appstream_export.lake.snapshots.scan_sql import rows
 from appstream_export.lake.sql import listed, literal, quoted
@@ -115,7 +115,7 @@ def _over_files(name: str, source: str) -> str:
 def _marts(tables: Sequence[Table]) -> Iterator[str]:
     """Views over several tables and marts, but for those of a resource that is no longer exported."""
     known = {name for table in tables for name in (table.name, f"{table.name}_history")}
-    for file in sqlfiles.views():
+    for file in sql_files.views():
         if known.issuperset(file.reads):
             known.add(file.name)
             yield from _file(file)

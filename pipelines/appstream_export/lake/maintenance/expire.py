@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import msgspec
 import pyarrow as pa
 
-from appstream_export.contracts.contract import CHANGE_COLUMNS
+from appstream_export.contracts.model import CHANGE_COLUMNS
 from appstream_export.lake.snapshots.manifest import SWEEP, THIN, FileEntry, Manifest, TableFiles, history
 from appstream_export.lake.snapshots.parquet import filled, groups, opened, write_rows
 from appstream_export.lake.snapshots.producer import remove_quietly, utc_now

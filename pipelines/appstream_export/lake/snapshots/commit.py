@@ -13,8 +13,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from appstream_export.contracts import Contract, arrow
-from appstream_export.contracts.contract import operational_table
+from appstream_export.contracts import Contract, arrow_schema
+from appstream_export.contracts.model import operational_table
 from appstream_export.errors import Conflict, ExportError, StorageFailed, Unheard
 from appstream_export.lake import sql
 from appstream_export.lake.snapshots.manifest import Manifest, find_attempt, head, read
@@ -85,7 +85,7 @@ def head_rows(store: Store, manifest: Manifest, name: str, only: Sequence[str] =
 
     Read without DuckDB, which a sweep need not load before it asks.
     """
-    whole = arrow.schema(operational_table(name))
+    whole = arrow_schema.schema(operational_table(name))
     wanted = pa.schema([whole.field(column) for column in only]) if only else whole
     with storage_errors(store):
         parts = [read_part(store, file.path, wanted) for file in manifest.tables[name].files]

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from appstream_export.contracts import Table, arrow
+from appstream_export.contracts import Table, arrow_schema
 from appstream_export.errors import StorageFailed
 from appstream_export.lake.snapshots.manifest import FileEntry
 from appstream_export.lake.storage.base import Store
@@ -29,7 +29,7 @@ def sort_columns(table: Table) -> tuple[str, ...]:
 
 def write_part(store: Store, path: str, table: Table, parts: Iterable[pa.Table]) -> FileEntry:
     """Write one file from parts that are in order already; without parts it has no rows."""
-    return write_rows(store, path, arrow.schema(table), parts)
+    return write_rows(store, path, arrow_schema.schema(table), parts)
 
 
 def write_rows(store: Store, path: str, schema: pa.Schema, parts: Iterable[pa.Table]) -> FileEntry:

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from appstream_export.contracts import Contract, Table, arrow, operational_tables
-from appstream_export.contracts.contract import all_tables
+from appstream_export.contracts import Contract, Table, arrow_schema, operational_tables
+from appstream_export.contracts.model import all_tables
 from appstream_export.lake.snapshots import change_log, task_transitions, validation
 from appstream_export.lake.snapshots.manifest import FORMAT, SWEEP, FileEntry, Manifest, TableFiles
 from appstream_export.lake.snapshots.parquet import nonempty, sort_columns, write_part
@@ -137,7 +137,7 @@ class Attempt:
     def _write_records(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
         """Rows that we made ourselves: their types are known to be right, so from_pylist is safe here."""
         table = self.operational[name]
-        rows = pa.Table.from_pylist(list(records), schema=arrow.schema(table))
+        rows = pa.Table.from_pylist(list(records), schema=arrow_schema.schema(table))
         ordered = rows.sort_by([(column, "ascending") for column in sort_columns(table)])
         self._write(table, [ordered], [])
 

@@ -12,8 +12,8 @@ import msgspec
 import pyarrow as pa
 from ulid import ULID
 
-from appstream_export.contracts import arrow
-from appstream_export.contracts.contract import operational_table
+from appstream_export.contracts import arrow_schema
+from appstream_export.contracts.model import operational_table
 from appstream_export.errors import Conflict, Unheard
 from appstream_export.lake.snapshots.commit import create, head_rows
 from appstream_export.lake.snapshots.manifest import FORMAT, FileEntry, Manifest, TableFiles, history
@@ -111,6 +111,6 @@ def _commit(store: Store, base: Manifest, manifest: Manifest, retold: Retold) ->
 def _write_snapshots(store: Store, base: Manifest, manifest: Manifest) -> TableFiles:
     table = operational_table(_SNAPSHOTS)
     row = msgspec.structs.asdict(manifest) | manifest.counts | {"forced": False}
-    rows = pa.Table.from_pylist([*head_rows(store, base, _SNAPSHOTS), row], schema=arrow.schema(table))
+    rows = pa.Table.from_pylist([*head_rows(store, base, _SNAPSHOTS), row], schema=arrow_schema.schema(table))
     path = paths.carried_path(_SNAPSHOTS, manifest.snapshot_id, 0)
     return TableFiles(files=[write_part(store, path, table, [rows.sort_by(table.key[0])])], columns=columns(table))

@@ -4,7 +4,7 @@
 from collections.abc import Callable, Sequence
 
 from appstream_export.contracts import Column, Table
-from appstream_export.contracts.arrow import DUCKDB_TYPES
+from appstream_export.contracts.arrow_schema import DUCKDB_TYPES
 from appstream_export.lake.snapshots.manifest import TableFiles
 from appstream_export.lake.sql import literal, quoted
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pyarrow as pa
 
-from appstream_export.contracts import Table, arrow
+from appstream_export.contracts import Table, arrow_schema
 from appstream_export.errors import CommitError
 from appstream_export.lake.snapshots.manifest import FileEntry
 from appstream_export.lake.snapshots.parquet import sort_columns, write_part
@@ -64,6 +64,6 @@ class Draft:
         table = self._tables.get(name)
         if table is None:
             raise CommitError(f'a draft was given rows of "{name}", which is no table of this run')
-        if not rows.schema.equals(arrow.schema(table)):
+        if not rows.schema.equals(arrow_schema.schema(table)):
             raise CommitError(f"a draft was given rows of {name} with other columns than its contract has")
         return table

@@ -14,8 +14,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from appstream_export.contracts import Contract, Table, arrow, operational_tables
-from appstream_export.contracts.contract import operational_table
+from appstream_export.contracts import Contract, Table, arrow_schema, operational_tables
+from appstream_export.contracts.model import operational_table
 from appstream_export.lake import sql
 from appstream_export.lake.duckdb import connection
 from appstream_export.lake.snapshots import parquet, scan_sql
@@ -178,13 +178,13 @@ class Staging(AbstractContextManager["Staging"]):
 
 def records(con: duckdb.DuckDBPyConnection, table: Table, query: str) -> list[dict[str, Any]]:
     """A query's rows with the columns that the table's files have."""
-    stored = sql.listed(arrow.schema(table).names)
+    stored = sql.listed(arrow_schema.schema(table).names)
     return parquet.records(con.sql(f"select {stored} from ({query})").to_arrow_table())
 
 
 def columns(table: Table) -> dict[str, str]:
     """Name and contract type of the columns in a table's files, as manifests record them."""
-    stored = arrow.schema(table).names
+    stored = arrow_schema.schema(table).names
     return {column.name: column.type for column in table.columns if column.name in stored}
 
 

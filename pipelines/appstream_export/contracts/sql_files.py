@@ -18,7 +18,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from appstream_export import packaged
-from appstream_export.contracts.contract import Column
+from appstream_export.contracts.model import Column
 from appstream_export.errors import BadContract
 
 VIEWS = ("views", "marts")

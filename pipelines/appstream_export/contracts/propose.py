@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from appstream_export.contracts.contract import operational_tables
 from appstream_export.contracts.fields import Answer, Field
 from appstream_export.contracts.loader import outer_positions, snake
+from appstream_export.contracts.model import operational_tables
 from appstream_export.contracts.naming import column_names, resource_name, singular_of, table_name
 from appstream_export.errors import BadContract
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
 
-from appstream_export.tables.conform import EARLIEST_S, LATEST_S
-from appstream_export.tables.shape import Leaf, List, Shape, Struct
+from appstream_export.normalize.item_schema import Leaf, List, Shape, Struct
+from appstream_export.normalize.schema_match import EARLIEST_S, LATEST_S
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

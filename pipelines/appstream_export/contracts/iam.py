@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from appstream_export.contracts.contract import Contract
+from appstream_export.contracts.model import Contract
 
 IDENTITY = "sts:GetCallerIdentity"  # proves whose credentials we hold; AWS allows it to everyone, without a policy
 ASSUME = "sts:AssumeRole"

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from appstream_export.contracts.contract import Column, Contract, Table
 from appstream_export.contracts.fields import Field, NoSuchField, follow, leaves, rows_of
 from appstream_export.contracts.loader import snake
+from appstream_export.contracts.model import Column, Contract, Table
 from appstream_export.contracts.naming import column_names, singular_of
-from appstream_export.contracts.proposal import column_line
+from appstream_export.contracts.propose import column_line
 
 
 def findings(contract: Contract, item: Field, model: str) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from appstream_export.contracts.contract import Column, Table
+from appstream_export.contracts.model import Column, Table
 
 ARROW_TYPES: Mapping[str, pa.DataType] = {
     "string": pa.string(),

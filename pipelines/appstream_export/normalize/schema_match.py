@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from appstream_export.tables.shape import List, Shape, Struct
+from appstream_export.normalize.item_schema import List, Shape, Struct
 
 EARLIEST_S, LATEST_S = -62_135_596_800, 253_402_300_799  # years 1 to 9999, the range of Python and DuckDB alike
 _SURELY_A_TIME_S = 86_400  # Arrow reads true and false among floats as 1.0 and 0.0: that early, look closer

@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.json
 
 from appstream_export.contracts import Contract
-from appstream_export.tables.conform import Fields, plain
-from appstream_export.tables.rawjson import read_json
-from appstream_export.tables.shape import Leaf, List, Shape, leaves, shape_of
+from appstream_export.normalize.item_schema import Leaf, List, Shape, leaves, shape_of
+from appstream_export.normalize.rawjson import read_json
+from appstream_export.normalize.schema_match import Fields, plain
 
 _READ_AS = {
     "string": pa.string(),

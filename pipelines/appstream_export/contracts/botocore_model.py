@@ -1,0 +1,235 @@
+"""botocore's model of an operation: what contracts are linted against and proposed from. No client, no network."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from html import unescape
+from typing import Any
+
+import botocore
+from botocore.exceptions import DataNotFoundError
+from botocore.loaders import Loader
+from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
+
+from appstream_export.contracts.fields import Answer, Field, NoSuchField, follow, rows_of
+from appstream_export.contracts.lint import findings
+from appstream_export.contracts.model import Contract
+from appstream_export.contracts.propose import proposal
+from appstream_export.errors import BadContract, did_you_mean
+
+PROTOCOL = "json"
+VERSION = f"botocore {botocore.__version__}"
+_READS = re.compile(r"(Describe|List|Get)[A-Z]")
+_PLAIN_PATH = re.compile(r"\w+(\.\w+)*")
+_TOKEN = re.compile(r"token|marker", re.IGNORECASE)
+_DOC_MAX = 200  # characters; a longer sentence is cut at a word
+_KINDS: Mapping[str, str] = {
+    "string": "string",
+    "character": "string",
+    "blob": "string",  # base64, as JSON has it
+    "integer": "integer",
+    "long": "integer",
+    "boolean": "boolean",
+    "timestamp": "timestamp",
+    "float": "number",
+    "double": "number",
+}
+
+
+def lint(contract: Contract) -> list[str]:
+    """What is wrong with a contract by the installed botocore: a line per finding, with file, place and fix."""
+    return [f"{contract.file.name}: {finding}" for finding in _findings(contract)]
+
+
+def lint_all(contracts: Iterable[Contract]) -> list[str]:
+    """The findings of every contract; none when all is well."""
+    return [finding for contract in contracts for finding in lint(contract)]
+
+
+def known_values(contract: Contract) -> dict[tuple[str, str], tuple[str, ...]]:
+    """The enum values that botocore knows, in its order, by table and column; raises BadContract.
+
+    Columns that this botocore does not have (an older one than the contract's) are left out.
+    """
+    try:
+        item = _item(_operation(contract.service, contract.operation), contract.items)
+    except BadContract as error:
+        raise BadContract(f"{contract.file.name}: {error}") from error
+    found = {}
+    for table in contract.tables:
+        for column in table.own:
+            try:
+                values = follow(rows_of(item, table.each), column.source).values
+            except NoSuchField:
+                continue
+            if values:
+                found[table.name, column.name] = values
+    return found
+
+
+def propose(service: str, operation: str) -> str:
+    """A complete contract for an operation, as TOML to be read through and saved; raises BadContract."""
+    model = _operation(service, operation)
+    if problem := next(_problems(model), None):
+        raise BadContract(problem)
+    items = _items_path(model)
+    metadata = model.service_model.metadata
+    title = metadata.get("serviceAbbreviation") or metadata.get("serviceFullName") or service
+    return proposal(Answer(service, title, operation, items, _item(model, items), VERSION))
+
+
+def _findings(contract: Contract) -> Iterator[str]:
+    try:
+        operation = _operation(contract.service, contract.operation)
+        yield from _problems(operation)
+        item = _item(operation, contract.items)
+    except BadContract as error:
+        yield str(error)
+    else:
+        yield from findings(contract, item, VERSION)
+
+
+@cache
+def loader() -> Loader:
+    """Reads what botocore brings, each file once in a process; no model that a user keeps in ~/.aws/models."""
+    return Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+
+
+@cache
+def _service(name: str) -> ServiceModel:
+    known = loader().list_available_services("service-2")
+    if name not in known:  # asked first, for the loader would take the name for a path
+        raise BadContract(f'service = "{name}" is unknown to {VERSION}{did_you_mean(name, known)}')
+    return ServiceModel(loader().load_service_model(name, "service-2"), name)
+
+
+def _operation(service: str, name: str) -> OperationModel:
+    model = _service(service)
+    names = list(model.operation_names)
+    if name not in names:
+        hint = did_you_mean(name, names)
+        raise BadContract(f'operation = "{name}" is unknown to {VERSION} for {service}{hint}')
+    return model.operation_model(name)
+
+
+def _problems(operation: OperationModel) -> Iterator[str]:
+    """Why an operation cannot be exported at all."""
+    name, service = operation.name, operation.service_model
+    if not _READS.match(name):
+        yield f'operation = "{name}" is no read: only Describe, List and Get operations are asked'
+    if service.resolved_protocol != PROTOCOL:
+        yield f'service = "{service.service_name}" speaks {service.resolved_protocol}: only {PROTOCOL} is read'
+    needed = operation.input_shape.required_members if operation.input_shape else []
+    if needed:
+        yield f'operation = "{name}" needs {", ".join(needed)}: only what lists without being told anything is asked'
+    if problem := _paging_problem(operation):
+        yield f'operation = "{name}" {problem}: its last page could not be told'
+
+
+def _paging_problem(operation: OperationModel) -> str | None:
+    """Pages must end in a way we can prove: by one plain token, or by there being no token at all."""
+    paging = _paging(operation)
+    outputs = operation.output_shape.members if operation.output_shape else {}
+    if paging is None:
+        token = next((m for m in outputs if _TOKEN.search(m)), None)
+        return f"gives {token}, but {VERSION} does not know how it pages" if token else None
+    tokens = (paging.get("input_token"), paging.get("output_token"))
+    is_plain = all(isinstance(t, str) and _PLAIN_PATH.fullmatch(t) for t in tokens)
+    return None if is_plain else f"pages by {tokens[1]}, not by one plain token"
+
+
+def _paging(operation: OperationModel) -> dict[str, Any] | None:
+    try:
+        known = loader().load_service_model(operation.service_model.service_name, "paginators-1")
+    except DataNotFoundError:
+        return None
+    return known["pagination"].get(operation.name)
+
+
+def _items_path(operation: OperationModel) -> str:
+    """Where the items lie: botocore's paginator says it, else the first list of structures."""
+    results = (_paging(operation) or {}).get("result_key", [])
+    candidates = [results] if isinstance(results, str) else list(results)
+    candidates += [c for c in _lists_of_structures(operation) if c not in candidates]
+    if not candidates:
+        raise BadContract(f'operation = "{operation.name}" gives no list of structures; look for another operation')
+    return candidates[0]
+
+
+def _lists_of_structures(operation: OperationModel) -> list[str]:
+    members = operation.output_shape.members if operation.output_shape else {}
+    return [
+        _name_on_the_wire(name, shape)
+        for name, shape in members.items()
+        if isinstance(shape, ListShape) and isinstance(shape.member, StructureShape)
+    ]
+
+
+def _item(operation: OperationModel, items: str) -> Field:
+    """What one item is; raises BadContract where the path leads to no list of structures."""
+    output = operation.output_shape
+    if output is None:
+        raise BadContract(f'operation = "{operation.name}" gives nothing; look for another operation')
+    try:
+        found = rows_of(_field("", output, frozenset()), items)
+    except NoSuchField as error:
+        known = f"; {operation.name} gives {', '.join(_lists_of_structures(operation)) or 'no list of structures'}"
+        raise BadContract(f'items = "{items}": {error}{"" if "did you mean" in str(error) else known}') from error
+    if found.kind != "structure":
+        what = f"a list of {found.aws_type}s, and items must be structures; look for a Describe operation"
+        raise BadContract(f'items = "{items}" of {operation.name} is {what}')
+    return found
+
+
+def _field(
+    name: str, shape: Shape, above: frozenset[str], *, is_required: bool = False, is_sensitive: bool = False
+) -> Field:
+    """The tree below a shape. A structure or list within itself, a map and a document are JSON, and the tree ends."""
+    is_sensitive = is_sensitive or _is_sensitive(shape)
+    kind, aws_type = _KINDS.get(shape.type_name, "json"), shape.type_name
+    fields: tuple[Field, ...] = ()
+    element = None
+    below = above | {shape.name}
+    if shape.name in above:
+        aws_type = f"recursive {aws_type}"
+    elif isinstance(shape, StructureShape) and shape.members and not shape.is_document_type:
+        kind, fields = "structure", tuple(_members(shape, below, is_sensitive=is_sensitive))
+    elif isinstance(shape, ListShape):
+        kind, element = "list", _field("", shape.member, below, is_sensitive=is_sensitive)
+    return Field(
+        name=name,
+        kind=kind,
+        aws_type=aws_type,
+        doc=first_sentence(shape.documentation),
+        values=tuple(getattr(shape, "enum", ())),
+        is_required=is_required,
+        is_sensitive=is_sensitive,
+        fields=fields,
+        element=element,
+    )
+
+
+def _members(shape: StructureShape, above: frozenset[str], *, is_sensitive: bool) -> Iterator[Field]:
+    for name, member in shape.members.items():
+        wire = _name_on_the_wire(name, member)
+        yield _field(wire, member, above, is_required=name in shape.required_members, is_sensitive=is_sensitive)
+
+
+def _is_sensitive(shape: Shape) -> bool:
+    inner = (shape.key, shape.value) if isinstance(shape, MapShape) else ()
+    return any(s.metadata.get("sensitive") for s in (shape, *inner))
+
+
+def _name_on_the_wire(name: str, shape: Shape) -> str:
+    return shape.serialization.get("name", name)
+
+
+def first_sentence(html: str) -> str:
+    """One line of plain text from botocore's HTML, at most 200 characters."""
+    paragraph = re.split(r"</p>|<(?:ul|ol|dl|note|important)>", html.strip(), maxsplit=1)[0]
+    text = unescape(re.sub(r"<[^>]+>", "", re.sub(r"<(br|p|li)\b[^>]*>", " ", paragraph)))
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    sentence = re.split(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)\s+(?=[A-Z(])", text, maxsplit=1)[0].rstrip(":").strip()
+    if len(sentence) > _DOC_MAX:
+        sentence = sentence[:_DOC_MAX].rpartition(" ")[0] + " ..."
+    return f"{sentence}." if sentence and sentence[-1].isalnum() else sentence
