@@ -26,8 +26,8 @@ from appstream_export.lake.snapshots.staged_snapshot import Draft
 from appstream_export.lake.snapshots.workspace import Staging
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store, open_store
-from appstream_export.scope import Outcome, Page, Scope, Status, Task, Watch
-from appstream_export.sweep import sweep
+from appstream_export.model import Outcome, Page, Scope, Status, Task, Watch
+from appstream_export.run.ingest import sweep
 from benchmarks.children import peak_mb, told
 from benchmarks.estate import Estate, Took, at, commit_outcomes
 from benchmarks.findings import Findings, environment, say

@@ -19,7 +19,7 @@ from appstream_export.lake.snapshots.manifest import Manifest
 from appstream_export.lake.snapshots.staged_snapshot import Draft
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store
-from appstream_export.scope import Outcome, Scope, Status, Task
+from appstream_export.model import Outcome, Scope, Status, Task
 
 PER_SCOPE = 50  # builders: one full page
 PART = 50_000  # builders: what a sweep spills at once

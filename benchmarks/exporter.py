@@ -14,8 +14,8 @@ from typing import Any
 from botocore.client import BaseClient
 
 from appstream_export.contracts import load_all
+from appstream_export.model import Ask, Outcome, Watch
 from appstream_export.run import Request, run
-from appstream_export.scope import Ask, Outcome, Watch
 from appstream_export.settings import from_mapping
 from benchmarks.children import peak_mb
 from benchmarks.findings import say

@@ -17,10 +17,10 @@ from time import perf_counter
 
 from appstream_export import settings
 from appstream_export.contracts import load_all
+from appstream_export.model import Watch
 from appstream_export.run import Request, run
+from appstream_export.run.shard_process import supervised
 from appstream_export.run.shards import finish_shards, plan_shards
-from appstream_export.run.supervision import supervised
-from appstream_export.scope import Watch
 from benchmarks.children import Aws, Child
 from benchmarks.findings import environment, markdown, say
 from benchmarks.warehouse import by_role, settings_of

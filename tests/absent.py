@@ -35,6 +35,6 @@ def without(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def wanted(folder: Path) -> list[str]:
-    """Who wanted which, such as `pandas by appstream_export.sweep`."""
+    """Who wanted which, such as `pandas by appstream_export.run.ingest`."""
     record = folder / _RECORD
     return record.read_text().splitlines() if record.exists() else []

@@ -7,8 +7,8 @@ from appstream_export import connect
 from appstream_export.contracts import Contract, load_all
 from appstream_export.emulator import Emulator
 from appstream_export.lake.catalog.connect import query
+from appstream_export.model import Ask
 from appstream_export.run import Request, RunResult, run
-from appstream_export.scope import Ask
 from appstream_export.settings import Settings, from_mapping
 
 ACCOUNTS = ("111122223333", "444455556666")

@@ -12,15 +12,15 @@ import pyarrow.parquet as pq
 from appstream_export import feeds
 from appstream_export.errors import ExportError
 from appstream_export.feeds import report
-from appstream_export.feeds.shelf import CURRENT, DATABASE, PACKAGE
-from appstream_export.feeds.shelf import FOLDER as FOLDER_OF_FEEDS
+from appstream_export.feeds.generations import CURRENT, DATABASE, PACKAGE
+from appstream_export.feeds.generations import FOLDER as FOLDER_OF_FEEDS
 from appstream_export.feeds.verify import verify as verify_feeds
 from appstream_export.lake.catalog.connect import connect, query
 from appstream_export.lake.maintenance.verify import verify
 from appstream_export.lake.snapshots.manifest import history
 from appstream_export.lake.storage import paths as layout
 from appstream_export.lake.storage.base import Store
-from appstream_export.scope import Status
+from appstream_export.model import Status
 from appstream_export.settings import Settings
 from benchmarks.findings import Findings
 from benchmarks.proofs.lake_places import BUCKET, FOLDER, opened

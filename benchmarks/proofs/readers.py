@@ -23,7 +23,7 @@ from appstream_export.lake.snapshots.commit import RunFacts, commit
 from appstream_export.lake.snapshots.staged_snapshot import Draft
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store, open_store
-from appstream_export.scope import Outcome, Scope, Status, Task
+from appstream_export.model import Outcome, Scope, Status, Task
 from benchmarks.findings import Findings
 
 SCOPE = Scope("111122223333", "eu-west-1")

@@ -13,8 +13,8 @@ import dlt  # isort: skip
 from dlt.destinations import filesystem
 
 from appstream_export.contracts import load_all
+from appstream_export.model import Page, Scope, Task
 from appstream_export.normalize import Gatherer
-from appstream_export.scope import Page, Scope, Task
 from benchmarks.rivals.job import Job, work
 from benchmarks.rivals.our_clients import Asking, read_json
 

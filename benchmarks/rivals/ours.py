@@ -12,9 +12,9 @@ from appstream_export.extract import extract, plan
 from appstream_export.lake.snapshots.staged_snapshot import Draft
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import open_store
-from appstream_export.scope import Ask, Outcome, Watch
+from appstream_export.model import Ask, Outcome, Watch
+from appstream_export.run.ingest import sweep
 from appstream_export.settings import Settings, from_mapping
-from appstream_export.sweep import sweep
 from benchmarks.rivals.job import Job, work
 from benchmarks.warehouse import by_role, settings_of
 

@@ -37,8 +37,8 @@ def act(job: Job) -> dict[str, Any]:
 
 def _ours(scopes: list[Scoped]) -> dict[str, pa.Table]:
     from appstream_export.contracts import load_all
+    from appstream_export.model import Page, Scope, Task
     from appstream_export.normalize import Gatherer
-    from appstream_export.scope import Page, Scope, Task
 
     gatherer, now = Gatherer(load_all()[0], {}), datetime.now(UTC)
     for number, (account, region, items) in enumerate(scopes):

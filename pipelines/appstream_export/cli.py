@@ -124,18 +124,18 @@ def _emulate(args: argparse.Namespace) -> int:
 
 
 def _init(args: argparse.Namespace) -> int:
-    from appstream_export import starter
+    from appstream_export import scaffold
 
-    for file, is_new in starter.write(args.dir):
+    for file, is_new in scaffold.write(args.dir):
         console.say(f"wrote    {file}" if is_new else f"skipped  {file}: it is there already")
-    console.say(f"next: fill in [[accounts]] in {args.dir / starter.CONFIG_FILE}, then {console.command('doctor')}")
+    console.say(f"next: fill in [[accounts]] in {args.dir / scaffold.CONFIG_FILE}, then {console.command('doctor')}")
     return 0
 
 
 def _doctor(args: argparse.Namespace) -> int:
     from appstream_export import settings
     from appstream_export.contracts import load_all
-    from appstream_export.rehearsal import examine
+    from appstream_export.preflight import examine
     from appstream_export.run import Request
     from appstream_export.terminal import diagnosis
     from appstream_export.terminal.progress import watching
@@ -156,7 +156,7 @@ def _doctor(args: argparse.Namespace) -> int:
 def _plan(args: argparse.Namespace) -> int:
     from appstream_export import settings
     from appstream_export.contracts import load_all
-    from appstream_export.rehearsal import forecast
+    from appstream_export.preflight import estimate
     from appstream_export.run import Request
     from appstream_export.terminal import outlook
 
@@ -168,7 +168,7 @@ def _plan(args: argparse.Namespace) -> int:
     }
     loaded = _into(args.warehouse, settings.load(args.config))
     with stoppable() as stop:
-        foreseen = forecast(loaded, load_all(), Request(**limits), stop)
+        foreseen = estimate(loaded, load_all(), Request(**limits), stop)
     if args.format == "json":
         _say_json(outlook.as_object(foreseen))
     else:
@@ -439,7 +439,7 @@ def _superset(args: argparse.Namespace) -> int:
 
     from appstream_export.contracts import load_all
     from appstream_export.feeds.definitions import definitions
-    from appstream_export.feeds.shelf import DATABASE, FOLDER
+    from appstream_export.feeds.generations import DATABASE, FOLDER
     from appstream_export.feeds.superset import bundle
 
     store, settings = _feeds_of(args)
@@ -582,8 +582,8 @@ def _into(warehouse: str | None, loaded: "Settings") -> "Settings":
 
 
 def _request(args: argparse.Namespace) -> "Request":
+    from appstream_export.model import Ask
     from appstream_export.run import Request
-    from appstream_export.scope import Ask
 
     ask = Ask(
         names=args.names,

@@ -5,8 +5,8 @@ import dagster as dg
 from appstream_export.contracts import load_all
 from appstream_export.defs import automation, sharded, specs
 from appstream_export.defs.assets import snapshot_asset
-from appstream_export.defs.resources import described
-from appstream_export.defs.upkeep import maintenance, prune_runs
+from appstream_export.defs.context import described
+from appstream_export.defs.maintenance import maintenance, prune_runs
 
 
 @dg.definitions

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from appstream_export.errors import BadSettings, did_you_mean
-from appstream_export.scope import ACCOUNT_ID, REGION
+from appstream_export.model import ACCOUNT_ID, REGION
 
 DEFAULT_FILE = "appstream-export.toml"
 AUTO = "auto"

@@ -12,7 +12,7 @@ import pytest
 
 from appstream_export.contracts.iam import hub_policy, policy
 from appstream_export.emulator import Emulator
-from appstream_export.rehearsal import Checkup, Finding, Verdict
+from appstream_export.preflight import Checkup, Finding, Verdict
 from appstream_export.terminal import diagnosis
 from tests.cli.organization import DEV, EU, LAB, LISTS, NAMES, PROD, US, found, of_accounts, of_organization
 from tests.extract.wire import Wire, sts_refusal

@@ -14,7 +14,7 @@ import cfnlint.api
 import msgspec
 import pytest
 
-from appstream_export import settings, starter
+from appstream_export import scaffold, settings
 from appstream_export.contracts import iam as permissions
 from appstream_export.emulator import Emulator
 from appstream_export.errors import BadSettings
@@ -52,11 +52,11 @@ def test_a_folder_that_cannot_be_written_is_one_line(told: Told) -> None:
 
 def test_the_settings_load_as_soon_as_one_account_is_filled_in(tmp_path: Path) -> None:
     file = tmp_path / "appstream-export.toml"
-    file.write_text(starter.CONFIG)
+    file.write_text(scaffold.CONFIG)
     with pytest.raises(BadSettings, match=r"no account to read; add \[\[accounts\]\]"):
         settings.load(file, {})
     file.write_text(
-        starter.CONFIG.replace('# [[accounts]]\n# id = "111122223333"', '[[accounts]]\nid = "111122223333"')
+        scaffold.CONFIG.replace('# [[accounts]]\n# id = "111122223333"', '[[accounts]]\nid = "111122223333"')
     )
 
     assert [a.id for a in settings.load(file, {}).accounts] == ["111122223333"]
@@ -64,7 +64,7 @@ def test_the_settings_load_as_soon_as_one_account_is_filled_in(tmp_path: Path) -
 
 def test_every_line_that_shows_a_key_is_accepted_with_its_comment_taken_away(tmp_path: Path) -> None:
     file = tmp_path / "appstream-export.toml"
-    in_a_folder = starter.CONFIG.partition("# [lake.s3]")[0]  # settings of a bucket are refused there
+    in_a_folder = scaffold.CONFIG.partition("# [lake.s3]")[0]  # settings of a bucket are refused there
     file.write_text(re.sub(r"(?m)^# (?=(\w+ = |\[))", "", in_a_folder))
     loaded = settings.load(file, {"EXTERNAL_ID": "x"})
 
@@ -72,7 +72,7 @@ def test_every_line_that_shows_a_key_is_accepted_with_its_comment_taken_away(tmp
 
 
 def test_every_key_is_there_with_its_default() -> None:
-    shown = tomllib.loads(re.sub(r"(?m)^# (?=(\w+ = |\[))", "", starter.CONFIG))
+    shown = tomllib.loads(re.sub(r"(?m)^# (?=(\w+ = |\[))", "", scaffold.CONFIG))
 
     compare("", settings.Settings, shown)
     compare("accounts", settings.AccountSettings, shown["accounts"][0])
@@ -91,22 +91,22 @@ def compare(section: str, kind: type[msgspec.Struct], shown: dict[str, Any]) -> 
 
 
 def test_the_policy_allows_what_the_contracts_ask_and_nothing_else() -> None:
-    policy, trust = (json.loads(starter.files()[name]) for name in (starter.POLICY, starter.TRUST))
+    policy, trust = (json.loads(scaffold.files()[name]) for name in (scaffold.POLICY, scaffold.TRUST))
 
     assert [s["Action"] for s in policy["Statement"]] == [["appstream:DescribeImageBuilders"]]
     assert [s["Action"] for s in trust["Statement"]] == ["sts:AssumeRole"]
 
 
 def test_the_tables_to_fill_in_can_be_used_as_they_are(tmp_path: Path) -> None:
-    for file in starter.write(tmp_path):
+    for file in scaffold.write(tmp_path):
         assert file[1]
     settings_of_one = '[[accounts]]\nid = "999988887777"\n'
-    text = (tmp_path / starter.CONFIG_FILE).read_text().replace("# accounts_file", "accounts_file")
-    (tmp_path / starter.CONFIG_FILE).write_text(text + settings_of_one)
-    loaded = settings.load(tmp_path / starter.CONFIG_FILE, {})
+    text = (tmp_path / scaffold.CONFIG_FILE).read_text().replace("# accounts_file", "accounts_file")
+    (tmp_path / scaffold.CONFIG_FILE).write_text(text + settings_of_one)
+    loaded = settings.load(tmp_path / scaffold.CONFIG_FILE, {})
 
     assert list(read_labels(loaded.accounts_file)) == ["111122223333"]
-    with (tmp_path / starter.PRICES).open(newline="") as lines:
+    with (tmp_path / scaffold.PRICES).open(newline="") as lines:
         prices = csv.DictReader(lines)
         assert prices.fieldnames == [
             "region", "instance_type", "platform", "usd_per_hour", "disk_usd_per_gb_month", "valid_from",
@@ -115,7 +115,7 @@ def test_the_tables_to_fill_in_can_be_used_as_they_are(tmp_path: Path) -> None:
 
 
 def test_the_stack_set_passes_cloudformations_own_linter() -> None:
-    found = cfnlint.api.lint(starter.files()[starter.STACK_SET], config={"regions": ["us-east-1"]})
+    found = cfnlint.api.lint(scaffold.files()[scaffold.STACK_SET], config={"regions": ["us-east-1"]})
 
     assert [str(match) for match in found] == []
 
@@ -126,7 +126,7 @@ def test_the_stack_makes_a_role_with_the_shipped_policy_that_trusts_the_hub(aws:
         (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
 
         assert role["Arn"] == f"arn:aws:iam::{account_id}:role/AppStreamExportReader"
-        assert policy == json.loads(starter.files()[starter.POLICY])
+        assert policy == json.loads(scaffold.files()[scaffold.POLICY])
         assert (trust["Principal"], trust["Action"]) == ({"AWS": "arn:aws:iam::999988887777:root"}, "sts:AssumeRole")
         assert trust.get("Condition") == ({"StringEquals": {"sts:ExternalId": external_id}} if external_id else None)
 
@@ -136,7 +136,7 @@ def made_by_the_stack(aws: Emulator, account_id: str, **parameters: str) -> tupl
     keys = aws.credentials(account_id) | {"region_name": "us-east-1", "endpoint_url": aws.endpoint_url}
     boto3.client("cloudformation", **keys).create_stack(
         StackName="reader",
-        TemplateBody=starter.files()[starter.STACK_SET],
+        TemplateBody=scaffold.files()[scaffold.STACK_SET],
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         Capabilities=["CAPABILITY_NAMED_IAM"],
     )
@@ -146,9 +146,9 @@ def made_by_the_stack(aws: Emulator, account_id: str, **parameters: str) -> tupl
 
 
 def test_the_hub_may_assume_the_role_that_the_stack_set_makes() -> None:
-    shipped = {name: json.loads(text) for name, text in starter.files().items() if name.endswith(".json")}
-    assume, lists = shipped[starter.HUB_POLICY]["Statement"]
+    shipped = {name: json.loads(text) for name, text in scaffold.files().items() if name.endswith(".json")}
+    assume, lists = shipped[scaffold.HUB_POLICY]["Statement"]
 
-    assert assume["Resource"].endswith(f":role/{shipped[starter.STACK_SET]['Parameters']['RoleName']['Default']}")
-    assert f'role_name = "{starter.ROLE_NAME}"' in starter.CONFIG
+    assert assume["Resource"].endswith(f":role/{shipped[scaffold.STACK_SET]['Parameters']['RoleName']['Default']}")
+    assert f'role_name = "{scaffold.ROLE_NAME}"' in scaffold.CONFIG
     assert lists["Action"] == sorted(permissions.DISCOVERY)

@@ -3,7 +3,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from appstream_export import packaged
+from appstream_export import resources
 from appstream_export.contracts import load, load_all
 from appstream_export.contracts.loader import SQL_WORDS, outer_positions, snake
 from appstream_export.errors import BadContract
@@ -368,7 +368,7 @@ def test_names_are_spelt_as_people_would() -> None:
 
 
 def test_the_grammar_in_the_readme_is_one_that_loads(tmp_path: Path) -> None:
-    readme = (packaged.folder("schemas") / "README.md").read_text("utf-8")
+    readme = (resources.folder("schemas") / "README.md").read_text("utf-8")
     example = readme.split("```toml\n")[1].split("```")[0]
 
     contract = loaded(tmp_path, example, "image_builders")

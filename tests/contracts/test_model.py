@@ -9,7 +9,7 @@ from pathlib import Path
 import botocore
 import pytest
 
-from appstream_export import packaged
+from appstream_export import resources
 from appstream_export.contracts import Contract, Table, load_all
 from appstream_export.contracts.arrow_schema import schema
 from appstream_export.contracts.botocore_model import first_sentence, known_values, lint, lint_all, propose
@@ -19,7 +19,7 @@ from appstream_export.contracts.naming import column_names, singular_of, table_n
 from appstream_export.errors import BadContract
 from tests.contracts.contract_files import loaded
 
-BUILDERS = (packaged.folder("schemas") / "image_builders.toml").read_text("utf-8")
+BUILDERS = (resources.folder("schemas") / "image_builders.toml").read_text("utf-8")
 MODEL = f"botocore {botocore.__version__}"
 
 

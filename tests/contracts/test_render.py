@@ -3,7 +3,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from appstream_export import packaged
+from appstream_export import resources
 from appstream_export.contracts import Contract, Table, all_tables, load_all, sql_files
 from appstream_export.contracts.generated_checks import render_checks
 from appstream_export.contracts.render import (
@@ -18,8 +18,8 @@ from appstream_export.contracts.render import (
 )
 from tests.contracts.contract_files import GOOD, loaded
 
-DOCS = packaged.folder("schemas").parent / "docs" / "tables"
-CHECKS = packaged.folder("sql") / "checks"
+DOCS = resources.folder("schemas").parent / "docs" / "tables"
+CHECKS = resources.folder("sql") / "checks"
 NESTED = (
     GOOD
     + """

@@ -24,7 +24,7 @@ from tests.defs.servers import ROOT, children, wait_until
 from tests.export import ACCOUNTS, Export
 from tests.factories import image_builder
 
-WORKER = "appstream_export.run.worker"
+WORKER = "appstream_export.run.shard_worker"
 DISTRIBUTED = next(
     need.partition(";")[0] for need in requires("appstream-export") or [] if need.startswith("distributed")
 )

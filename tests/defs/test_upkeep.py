@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from appstream_export.defs.upkeep import KEPT_MIN
+from appstream_export.defs.maintenance import KEPT_MIN
 from tests.defs.jobs import maintenance_job, prune_job, rebuilt
 from tests.export import Export
 from tests.factories import image_builder

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from appstream_export.emulator import Emulator, hooks, image_builder
 from appstream_export.errors import SetupError
-from appstream_export.scope import Scope
+from appstream_export.model import Scope
 from tests.emulator.wire import ONE, OTHER, TARGET, UNKNOWN, client, post
 
 NAMES = [f"b{n:03d}" for n in range(120)]

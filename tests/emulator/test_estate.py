@@ -11,7 +11,7 @@ import pytest
 from appstream_export.emulator import Emulator, Estate, image_builder
 from appstream_export.emulator.estate import BROKEN, DAMAGED, DENIED, DENIED_BY_SCP, DISABLED
 from appstream_export.emulator.items import epoch_s, item_shape, leaves
-from appstream_export.scope import Scope
+from appstream_export.model import Scope
 from tests.emulator.wire import ONE, post
 
 ESTATE = Estate(seed=7)
@@ -63,7 +63,7 @@ def test_fields_are_absent_now_and_then_and_errors_are_rare() -> None:
 def test_the_same_seed_gives_the_same_estate_in_another_process() -> None:
     code = (
         "import json; from appstream_export.emulator import Estate; "
-        "from appstream_export.scope import Scope; e = Estate(7);"
+        "from appstream_export.model import Scope; e = Estate(7);"
         "scopes = [Scope(a, r) for a in e.accounts for r in e.regions];"
         "print(json.dumps([[e.items(m, s) for s in scopes] for m in range(e.moments)]))"
     )

@@ -18,7 +18,7 @@ from botocore.exceptions import (
 from appstream_export.emulator import FAULTS, Emulator, Fault
 from appstream_export.emulator.faults import ITEM_FAULTS, REFUSALS, WIRE_FAULTS, YEAR_10000
 from appstream_export.errors import SetupError
-from appstream_export.scope import Scope
+from appstream_export.model import Scope
 from tests.emulator.wire import ONE, OTHER, client, post
 
 ITEMS: list[dict[str, Any]] = [

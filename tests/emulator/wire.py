@@ -9,7 +9,7 @@ import boto3
 from botocore.config import Config
 
 from appstream_export.emulator import Emulator
-from appstream_export.scope import Scope
+from appstream_export.model import Scope
 
 ONE, OTHER = Scope("111122223333", "eu-west-1"), Scope("111122223333", "us-east-1")
 ONCE = Config(retries={"total_max_attempts": 1}, connect_timeout=30, read_timeout=30)

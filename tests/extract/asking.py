@@ -8,7 +8,7 @@ from typing import Any
 
 from appstream_export.contracts import load_all
 from appstream_export.extract import extract, listed, scopes
-from appstream_export.scope import Ask, Outcome, Page, Task
+from appstream_export.model import Ask, Outcome, Page, Task
 from appstream_export.settings import Settings, from_mapping
 
 A, B = "111122223333", "444455556666"

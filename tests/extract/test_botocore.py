@@ -16,7 +16,7 @@ from appstream_export.errors import SetupError
 from appstream_export.extract.aws import guard
 from appstream_export.extract.aws.clients import Call, Clients
 from appstream_export.extract.scan.operation import Listing
-from appstream_export.scope import Ask
+from appstream_export.model import Ask
 from appstream_export.settings import AwsSettings, Settings
 from tests.extract.asking import EU, A
 from tests.extract.wire import Wire, page, refusal

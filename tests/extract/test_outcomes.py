@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from appstream_export.extract import prove_closed
-from appstream_export.scope import Outcome, Scope, Status, Task
+from appstream_export.model import Outcome, Scope, Status, Task
 from tests.extract.asking import EU, US, A, B
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

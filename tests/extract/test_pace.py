@@ -7,7 +7,7 @@ import pytest
 
 from appstream_export.extract.aws import rate_limit
 from appstream_export.extract.aws.rate_limit import Pace
-from appstream_export.scope import Outcome
+from appstream_export.model import Outcome
 from tests.extract.asking import Answer, Asking
 from tests.extract.wire import Wire
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from appstream_export import starter
+from appstream_export import scaffold
 from appstream_export.contracts import iam, load_all
 from appstream_export.errors import BadSettings
 from appstream_export.extract.aws import guard
@@ -25,7 +25,7 @@ def actions(policy: Any) -> list[str]:
 
 def test_the_shipped_policies_equal_the_list() -> None:
     contracts = load_all()
-    shipped = {name: json.loads(text) for name, text in starter.files().items() if name.endswith("-policy.json")}
+    shipped = {name: json.loads(text) for name, text in scaffold.files().items() if name.endswith("-policy.json")}
 
     assert iam.member_operations(contracts) == [DESCRIBE]
     assert actions(shipped.pop("iam/reader-policy.json")) == [DESCRIBE]

@@ -11,7 +11,7 @@ import pytest
 from appstream_export.errors import SetupError
 from appstream_export.extract import Account, prove_closed
 from appstream_export.extract.scan import scan, scheduler
-from appstream_export.scope import Outcome, Task
+from appstream_export.model import Outcome, Task
 from appstream_export.settings import Secret, Settings
 from tests.extract.asking import EU, US, A, Answer, Asking, B
 from tests.extract.wire import Reply, Seen, Wire, page, refusal

@@ -10,8 +10,8 @@ from appstream_export.contracts import Column, load_all, sql_files
 from appstream_export.contracts.sql_files import SqlFile
 from appstream_export.errors import BadContract
 from appstream_export.feeds import publish
+from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.definitions import check_columns, check_feed, definitions
-from appstream_export.feeds.rendered import Feed
 from appstream_export.feeds.verify import verify
 from benchmarks.proofs import connect
 from tests.contracts.contract_files import loaded

@@ -11,8 +11,8 @@ from appstream_export.contracts import Column, load_all
 from appstream_export.contracts.loader import load
 from appstream_export.errors import SetupError
 from appstream_export.feeds import publish
+from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.diff import diff, differences
-from appstream_export.feeds.rendered import Feed
 from appstream_export.settings import FeedsSettings
 from tests.lake.lakes import A, Lake, builder, ok
 

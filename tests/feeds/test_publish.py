@@ -17,7 +17,7 @@ import pytest
 from appstream_export.errors import BadSettings, ExportError, SetupError
 from appstream_export.feeds import publish
 from appstream_export.feeds.definitions import KINDS
-from appstream_export.feeds.shelf import GRACE, Shelf
+from appstream_export.feeds.generations import GRACE, Shelf
 from appstream_export.feeds.verify import verify
 from appstream_export.lake.catalog.checks import CheckResult
 from appstream_export.lake.storage.base import Store

@@ -18,7 +18,7 @@ from appstream_export.lake.snapshots.manifest import Manifest, head
 from appstream_export.lake.snapshots.staged_snapshot import Draft
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import open_store
-from appstream_export.scope import Outcome, Scope, Status, Task
+from appstream_export.model import Outcome, Scope, Status, Task
 from appstream_export.settings import S3Settings
 
 EVERYWHERE = pytest.mark.parametrize("lake", ["folder", pytest.param("bucket", marks=pytest.mark.slow)], indirect=True)

@@ -15,7 +15,7 @@ from appstream_export.lake.snapshots import task_transitions
 from appstream_export.lake.snapshots.manifest import Manifest, find_attempt, head, history
 from appstream_export.lake.snapshots.staged_snapshot import Draft
 from appstream_export.lake.snapshots.workspace import MEMORY, Staging
-from appstream_export.scope import Outcome, Status
+from appstream_export.model import Outcome, Status
 from tests.lake.lakes import EVERYWHERE, A, Answer, B, C, Lake, at, builder, failed, filtered, ok, task
 from tests.lake.stores import Around, Deaf, Faulty, Mode, Raced
 

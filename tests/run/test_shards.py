@@ -18,12 +18,12 @@ from appstream_export.lake.maintenance import vacuum
 from appstream_export.lake.maintenance.erase import Erased, erase
 from appstream_export.lake.maintenance.verify import verify
 from appstream_export.lake.storage import paths
+from appstream_export.model import Status, Watch
 from appstream_export.run import Request, RunResult
+from appstream_export.run.shard_process import supervised
 from appstream_export.run.shards import Shard, Swept, decoded, divide, encoded, finish_shards, plan_shards, sweep_shard
-from appstream_export.run.steps import Prepared
-from appstream_export.run.supervision import supervised
+from appstream_export.run.stages import Prepared
 from appstream_export.run.warehouse import opened
-from appstream_export.scope import Status, Watch
 from appstream_export.settings import Secret
 from tests.defs.exports import as_toml
 from tests.defs.servers import children, wait_until
@@ -33,7 +33,7 @@ from tests.factories import image_builder, task
 ACCOUNTS = ("111122223333", "444455556666", "777788889999")
 SICK, ODD = f"{ACCOUNTS[0]}/eu-west-1", f"{ACCOUNTS[1]}/us-east-1"
 HOUR = timedelta(hours=1)
-WORKER = "appstream_export.run.worker"
+WORKER = "appstream_export.run.shard_worker"
 OF_THE_RUN = {"snapshot_id", "run_id", "attempt_id", "request_id", "duration_ms", "digest"}
 
 

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from appstream_export.contracts import load_all
-from appstream_export.scope import Outcome, Page, Watch
-from appstream_export.sweep import GARBAGE_OBJECTS, SPILL_ITEMS, sweep
+from appstream_export.model import Outcome, Page, Watch
+from appstream_export.run.ingest import GARBAGE_OBJECTS, SPILL_ITEMS, sweep
 from tests.factories import image_builder, outcome, page, task
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from appstream_export import packaged
+from appstream_export import resources
 from appstream_export.contracts.model import (
     ACCOUNT_ID,
     CHANGE_COLUMNS,
@@ -63,7 +63,7 @@ _CHANGE_WORDS = frozenset(c.name for c in CHANGE_COLUMNS)
 
 def load_all(folder: Path | None = None) -> list[Contract]:
     """Every contract of a folder (default: the ones that came along), by name; raises BadContract."""
-    folder = folder or packaged.folder("schemas")
+    folder = folder or resources.folder("schemas")
     contracts = [load(file) for file in sorted(folder.glob("*.toml"))]
     if not contracts:
         raise BadContract(f"{folder}: no contract (*.toml) here; restore one or point to another folder")

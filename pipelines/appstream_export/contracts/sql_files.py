@@ -17,7 +17,7 @@ from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-from appstream_export import packaged
+from appstream_export import resources
 from appstream_export.contracts.model import Column
 from appstream_export.errors import BadContract
 
@@ -70,7 +70,7 @@ def views() -> list[SqlFile]:
 @cache
 def read(folder: str) -> tuple[SqlFile, ...]:
     """The files of a folder below `sql/`, by name; none where there is no such folder. Raises BadContract."""
-    return tuple(parsed(file) for file in sorted((packaged.folder("sql") / folder).glob("*.sql")))
+    return tuple(parsed(file) for file in sorted((resources.folder("sql") / folder).glob("*.sql")))
 
 
 def parsed(file: Path) -> SqlFile:

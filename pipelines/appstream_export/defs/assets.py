@@ -10,14 +10,14 @@ from pydantic import Field
 
 from appstream_export.contracts import Contract, load_all, sql_files
 from appstream_export.defs.checks import NAMED_MAX, check_results, check_specs, why_red
-from appstream_export.defs.resources import loaded, plainly
+from appstream_export.defs.context import loaded, plainly
+from appstream_export.defs.progress import LoggingWatch
 from appstream_export.defs.specs import EXPORT, FEEDS, MARTS, REPORT, TABLES, Shown, lineage, spec
-from appstream_export.defs.watch import LoggingWatch
 from appstream_export.errors import ExportError
 from appstream_export.lake.catalog import connect
 from appstream_export.lake.storage.paths import REPORT as PAGE
+from appstream_export.model import Ask
 from appstream_export.run import Request, RunResult, run
-from appstream_export.scope import Ask
 from appstream_export.settings import Settings
 
 POOL = "warehouse"

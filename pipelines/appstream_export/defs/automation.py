@@ -13,7 +13,7 @@ from typing import Self
 import dagster as dg
 import msgspec
 
-from appstream_export.defs.resources import loaded
+from appstream_export.defs.context import loaded
 from appstream_export.errors import BadSettings
 from appstream_export.settings import Settings
 

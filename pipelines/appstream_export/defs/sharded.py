@@ -17,16 +17,16 @@ from appstream_export.contracts import Contract, load_all
 from appstream_export.defs.assets import POOL, SnapshotConfig, intent, materialized
 from appstream_export.defs.automation import max_runtime
 from appstream_export.defs.checks import check_results, why_red
-from appstream_export.defs.resources import WORKERS, loaded, plainly
+from appstream_export.defs.context import WORKERS, loaded, plainly
+from appstream_export.defs.progress import LoggingWatch
 from appstream_export.defs.specs import Shown, lineage
-from appstream_export.defs.watch import LoggingWatch
 from appstream_export.errors import BadSettings
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store
 from appstream_export.run import RunResult
+from appstream_export.run.shard_process import BEYOND_S, supervised
 from appstream_export.run.shards import Shard, Swept, decoded, encoded, finish_shards, plan_shards
-from appstream_export.run.steps import Prepared
-from appstream_export.run.supervision import BEYOND_S, supervised
+from appstream_export.run.stages import Prepared
 from appstream_export.run.warehouse import opened
 from appstream_export.settings import Settings
 
@@ -34,7 +34,7 @@ JOB = "snapshot_sharded"
 EXECUTORS = {
     "in_process": ("dagster", "in_process_executor", "dagster", "dagster"),
     "multiprocess": ("dagster", "multiprocess_executor", "dagster", "dagster"),
-    "dask": ("appstream_export.defs.dask", "dask_executor", "distributed", "appstream-export[dask]"),
+    "dask": ("appstream_export.defs.dask_executor", "dask_executor", "distributed", "appstream-export[dask]"),
     "celery": ("dagster_celery", "celery_executor", "dagster_celery", "dagster-celery"),
     "kubernetes": ("dagster_k8s", "k8s_job_executor", "dagster_k8s", "dagster-k8s"),
 }

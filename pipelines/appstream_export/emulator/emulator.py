@@ -9,7 +9,7 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from appstream_export.errors import SetupError
-from appstream_export.scope import Scope
+from appstream_export.model import Scope
 
 from .faults import Fault
 from .gateway import Call, Gateway

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
-from appstream_export.scope import Scope
+from appstream_export.model import Scope
 
 from .emulator import Emulator
 from .faults import Fault

@@ -12,7 +12,7 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from appstream_export.scope import Scope
+from appstream_export.model import Scope
 
 Item = dict[str, Any]
 

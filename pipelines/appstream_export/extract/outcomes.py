@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from appstream_export.errors import REGION_MAY_BE_DISABLED
-from appstream_export.scope import Outcome, Status, Task
+from appstream_export.model import Outcome, Status, Task
 
 
 def prove_closed(outcomes: Mapping[Task, Outcome]) -> dict[Task, Outcome]:

@@ -13,7 +13,7 @@ from appstream_export.extract.discovery.control_plane import Hub
 from appstream_export.extract.discovery.discover import Discovery, Known, discover
 from appstream_export.extract.discovery.service_regions import Offer, offer
 from appstream_export.inputs.account_labels import Labels, read_labels
-from appstream_export.scope import Task
+from appstream_export.model import Task
 from appstream_export.settings import AUTO, Settings
 
 ACTIVE = "ACTIVE"

@@ -9,7 +9,7 @@ from appstream_export.errors import Interrupted
 from appstream_export.extract.accounts import Account
 from appstream_export.extract.outcomes import prove_closed
 from appstream_export.extract.scan.scheduler import Round
-from appstream_export.scope import Ask, Outcome, Page, Task, Watch
+from appstream_export.model import Ask, Outcome, Page, Task, Watch
 from appstream_export.settings import Settings
 
 RUN_ID = "doctor"  # shows in the names of role sessions, and so in CloudTrail

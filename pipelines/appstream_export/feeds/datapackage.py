@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from appstream_export.contracts import Column
+from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.definitions import kind
-from appstream_export.feeds.rendered import Feed
 from appstream_export.lake.catalog.feed_connection import Outlet
 from appstream_export.lake.snapshots.manifest import FileEntry
 

@@ -16,8 +16,8 @@ import pyarrow as pa
 from appstream_export.contracts import Column, Contract, sql_files
 from appstream_export.contracts.sql_files import SqlFile
 from appstream_export.errors import BadContract, BadSettings
-from appstream_export.feeds import rendered
-from appstream_export.feeds.rendered import COVERAGE, SCOPE_KEY, Feed
+from appstream_export.feeds import contract_feeds
+from appstream_export.feeds.contract_feeds import COVERAGE, SCOPE_KEY, Feed
 from appstream_export.lake.sql import literal, quoted
 
 FOLDER = "feeds"
@@ -70,7 +70,7 @@ def definitions(contracts: Sequence[Contract], labels: Sequence[str]) -> list[Fe
     items = {f"{c.singular}_key": c.item_table.name for c in contracts}
     files = [_of_file(file, items) for file in sql_files.read(FOLDER)]
     by_file = {feed.name for feed in files}
-    found = [*files, *(feed for c in contracts for feed in rendered.feeds(c) if feed.name not in by_file)]
+    found = [*files, *(feed for c in contracts for feed in contract_feeds.feeds(c) if feed.name not in by_file)]
     slugs = _slugs(labels)
     ordered = sorted(found, key=lambda feed: (feed.name == STATUS, feed.name))
     return [check_feed(_labelled(feed, slugs)) for feed in ordered]

@@ -10,10 +10,10 @@ import msgspec
 from appstream_export.contracts import Column, Contract
 from appstream_export.errors import SetupError
 from appstream_export.feeds import datapackage
+from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.definitions import definitions
+from appstream_export.feeds.generations import PACKAGE, Shelf
 from appstream_export.feeds.publish import DEFAULTS
-from appstream_export.feeds.rendered import Feed
-from appstream_export.feeds.shelf import PACKAGE, Shelf
 from appstream_export.lake.storage.base import Store, storage_errors
 from appstream_export.settings import FeedsSettings
 

@@ -25,9 +25,9 @@ from pyarrow import csv
 from appstream_export.contracts import Contract
 from appstream_export.errors import BadContract, StorageFailed
 from appstream_export.feeds import datapackage
+from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.definitions import PUBLICATION, STATUS, check_columns, definitions, schema
-from appstream_export.feeds.rendered import Feed
-from appstream_export.feeds.shelf import CURRENT, DATABASE, FOLDER, PACKAGE, Current, Shelf, folder_of, path_in
+from appstream_export.feeds.generations import CURRENT, DATABASE, FOLDER, PACKAGE, Current, Shelf, folder_of, path_in
 from appstream_export.inputs.csv import FORMULA
 from appstream_export.lake.catalog import checks, feed_connection
 from appstream_export.lake.catalog.checks import CheckResult

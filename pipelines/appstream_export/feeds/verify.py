@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 
 from appstream_export.errors import SetupError, StorageFailed
 from appstream_export.feeds import datapackage
+from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.definitions import STAMPS, schema
-from appstream_export.feeds.rendered import Feed
-from appstream_export.feeds.shelf import CURRENT, DATABASE, LATEST, PACKAGE, Current, Shelf, path_in
+from appstream_export.feeds.generations import CURRENT, DATABASE, LATEST, PACKAGE, Current, Shelf, path_in
 from appstream_export.lake.catalog import feed_connection
 from appstream_export.lake.sql import literal, quoted
 from appstream_export.lake.storage.base import Store, storage_errors

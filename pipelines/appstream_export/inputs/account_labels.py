@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from appstream_export.errors import BadSettings
 from appstream_export.inputs.csv import read_sheet
-from appstream_export.scope import ACCOUNT_ID
+from appstream_export.model import ACCOUNT_ID
 
 KEY = "account_id"
 Labels = Mapping[str, str]

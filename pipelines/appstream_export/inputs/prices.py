@@ -13,7 +13,7 @@ from typing import Any
 
 from appstream_export.errors import BadSettings
 from appstream_export.inputs.csv import Cells, read_sheet
-from appstream_export.scope import REGION
+from appstream_export.model import REGION
 
 ANY = "*"
 EVER = datetime(1970, 1, 1, tzinfo=UTC)

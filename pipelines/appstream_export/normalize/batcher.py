@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from appstream_export.contracts import Contract
 from appstream_export.contracts.model import operational_table
+from appstream_export.model import Page
 from appstream_export.normalize.flatten import Flattener, with_hidden
-from appstream_export.scope import Page
 
 BATCH_ITEMS = 8_192  # 160 pages: each call into Arrow may have to wait for the GIL, so that there should be few
 BATCH_PAGES = 1_024  # most pages of a sparse organization are empty: do not hold them for ever

@@ -13,11 +13,11 @@ from appstream_export.contracts import Column, Contract, Table
 from appstream_export.contracts.arrow_schema import ARROW_TYPES, schema
 from appstream_export.contracts.loader import outer_positions
 from appstream_export.contracts.model import operational_table
+from appstream_export.model import Page
 from appstream_export.normalize.item_schema import Struct, arrow_type, shape_of
 from appstream_export.normalize.json_pages import RawItems
 from appstream_export.normalize.schema_match import Fields, read_if_plain
 from appstream_export.normalize.validate import Cleaned, as_json, at, clean
-from appstream_export.scope import Page
 
 ITEM = pa.field("_item", pa.int64())
 """Hidden column: the number of the item, growing in the order in which AWS gave items; the same in all its rows."""

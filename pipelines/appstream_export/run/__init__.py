@@ -13,12 +13,12 @@ from appstream_export.contracts import Contract
 from appstream_export.contracts.model import all_tables
 from appstream_export.inputs.prices import read_prices
 from appstream_export.lake.snapshots.staged_snapshot import Draft
+from appstream_export.model import Watch
 from appstream_export.run.publishing import republish
 from appstream_export.run.request import Request, failed_of, limit
 from appstream_export.run.result import RunResult
-from appstream_export.run.steps import asked_and_written, finish, prepare, settle
+from appstream_export.run.stages import asked_and_written, finish, prepare, settle
 from appstream_export.run.warehouse import existing_store, known
-from appstream_export.scope import Watch
 from appstream_export.settings import Settings
 
 __all__ = ["Request", "RunResult", "existing_store", "failed_of", "known", "limit", "republish", "run"]

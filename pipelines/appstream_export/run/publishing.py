@@ -12,10 +12,10 @@ from appstream_export.lake.catalog import checks, connect
 from appstream_export.lake.catalog.checks import CheckResult
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store
+from appstream_export.model import Watch
 from appstream_export.run.request import Request
 from appstream_export.run.result import RunResult
 from appstream_export.run.warehouse import opened
-from appstream_export.scope import Watch
 from appstream_export.settings import Settings
 
 _log = logging.getLogger(__name__)

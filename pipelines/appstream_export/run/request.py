@@ -11,7 +11,7 @@ from appstream_export.lake.snapshots.commit import head_scope_runs
 from appstream_export.lake.snapshots.manifest import Manifest
 from appstream_export.lake.snapshots.task_transitions import task_of
 from appstream_export.lake.storage.base import Store
-from appstream_export.scope import Ask, Status, Task
+from appstream_export.model import Ask, Status, Task
 from appstream_export.settings import Settings
 
 

@@ -22,14 +22,14 @@ from appstream_export.inputs.prices import read_prices
 from appstream_export.lake.snapshots.commit import find_attempt
 from appstream_export.lake.snapshots.manifest import FileEntry
 from appstream_export.lake.snapshots.staged_snapshot import Draft
+from appstream_export.model import Outcome, Status, Task, Watch
 from appstream_export.run import run
+from appstream_export.run.ingest import add_drift
 from appstream_export.run.request import Request
 from appstream_export.run.result import RunResult
-from appstream_export.run.steps import Prepared, asked_and_written, finish, prepare, settle
+from appstream_export.run.stages import Prepared, asked_and_written, finish, prepare, settle
 from appstream_export.run.warehouse import opened
-from appstream_export.scope import Outcome, Status, Task, Watch
 from appstream_export.settings import Secret, Settings
-from appstream_export.sweep import add_drift
 
 LOST = "ShardLost"
 T = TypeVar("T")

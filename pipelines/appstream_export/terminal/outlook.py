@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from appstream_export.rehearsal import Forecast
-from appstream_export.scope import Task
+from appstream_export.model import Task
+from appstream_export.preflight import Forecast
 from appstream_export.terminal import console
 from appstream_export.terminal.freshness import ago
 

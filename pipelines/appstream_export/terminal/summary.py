@@ -8,8 +8,8 @@ from typing import Any
 from appstream_export.contracts import Contract
 from appstream_export.lake.catalog.checks import CheckResult
 from appstream_export.lake.catalog.connect import connect, query
+from appstream_export.model import Outcome, Status
 from appstream_export.run import RunResult
-from appstream_export.scope import Outcome, Status
 from appstream_export.settings import S3Settings
 from appstream_export.terminal import console
 from appstream_export.terminal.formats import rows, to_json

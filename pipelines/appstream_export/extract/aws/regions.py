@@ -13,7 +13,7 @@ from appstream_export.contracts.botocore_model import loader
 from appstream_export.errors import BadSettings
 from appstream_export.extract.accounts import Account, listed
 from appstream_export.extract.aws.guard import session_without_files
-from appstream_export.scope import Scope
+from appstream_export.model import Scope
 from appstream_export.settings import AUTO, Settings, is_pattern
 
 # Every region so far ends in a direction and a number; botocore's regionRegex alone would take us-esat-1.

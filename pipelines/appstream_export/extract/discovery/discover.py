@@ -21,7 +21,7 @@ from appstream_export.extract.discovery.organization import (
     is_excluded,
     take_census,
 )
-from appstream_export.scope import Task
+from appstream_export.model import Task
 from appstream_export.settings import OrganizationSettings, Settings
 
 LOST_MAX = 3  # so few accounts may leave at once, whatever the percentage

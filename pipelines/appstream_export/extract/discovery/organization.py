@@ -14,7 +14,7 @@ from typing import Any
 from appstream_export.errors import BadSettings, ScopeError, did_you_mean
 from appstream_export.extract.aws.errors import malformed
 from appstream_export.extract.discovery.control_plane import ACCOUNTS, ACCOUNTS_OF, ROOTS, UNITS_OF, Hub
-from appstream_export.scope import ACCOUNT_ID
+from appstream_export.model import ACCOUNT_ID
 from appstream_export.settings import OrganizationSettings
 
 OPTIONAL_CALLS_MAX = 100  # half a minute at Organizations' pace: what a mere column may cost

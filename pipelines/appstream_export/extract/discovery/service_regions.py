@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from appstream_export.errors import BadSettings, ScopeError
 from appstream_export.extract.aws.regions import offered, partition_of
 from appstream_export.extract.discovery.control_plane import PARAMETERS, Hub
-from appstream_export.scope import REGION
+from appstream_export.model import REGION
 
 ATTEMPTS_MAX = 3  # there is another list to fall back on
 _PATH = "/aws/service/global-infrastructure/services/{}/regions"

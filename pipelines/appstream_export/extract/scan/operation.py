@@ -14,9 +14,9 @@ from botocore.model import OperationModel, OperationNotFoundError
 from appstream_export.contracts import Contract
 from appstream_export.errors import SetupError
 from appstream_export.extract.aws.errors import malformed, one_line
+from appstream_export.model import Ask
 from appstream_export.normalize.json_pages import RawItems, RawReader
 from appstream_export.normalize.rawjson import read_json
-from appstream_export.scope import Ask
 
 NAMES = "Names"  # AppStream's own word for "only these", in every list operation that has it
 PROTOCOL = "json"

@@ -16,8 +16,8 @@ from appstream_export.extract.aws.errors import one_line
 from appstream_export.extract.aws.regions import partition_of
 from appstream_export.extract.scan.operation import Listing, dig
 from appstream_export.extract.scan.retry import Patience
+from appstream_export.model import Ask, Outcome, Page, Status, Task
 from appstream_export.normalize.json_pages import RawItems
-from appstream_export.scope import Ask, Outcome, Page, Status, Task
 
 PAGES_MAX = 10_000  # 10,000 pages of 50 is far beyond the largest quota we know of
 EMPTY_PAGES_MAX = 50  # AWS may send empty pages with a token; 50 in a row are a fault

@@ -23,7 +23,7 @@ from appstream_export.extract.aws.errors import one_line
 from appstream_export.extract.scan.operation import Listing
 from appstream_export.extract.scan.scan import Scan
 from appstream_export.extract.scan.work_queue import Board, Clocks, Opening, Work, scans_of
-from appstream_export.scope import Ask, Outcome, Page, Task
+from appstream_export.model import Ask, Outcome, Page, Task
 from appstream_export.settings import Settings
 
 POLL_S = 0.2  # how late a stop may be noticed

@@ -18,7 +18,7 @@ import yaml
 
 from appstream_export.contracts import Column
 from appstream_export.errors import BadContract
-from appstream_export.feeds.rendered import Feed
+from appstream_export.feeds.contract_feeds import Feed
 
 __all__ = ["bundle"]
 

@@ -31,7 +31,7 @@ from appstream_export.lake.snapshots.rewrite import Retold, retell
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store, Stored, storage_errors
 from appstream_export.lake.words import counted
-from appstream_export.scope import ACCOUNT_ID
+from appstream_export.model import ACCOUNT_ID
 
 _ACCOUNT = "account_id"
 _NEVER = datetime.min.replace(tzinfo=UTC)

@@ -17,7 +17,7 @@ from appstream_export.contracts import Column, Contract, Table
 from appstream_export.lake import sql
 from appstream_export.lake.snapshots.task_transitions import Concludes, Decision
 from appstream_export.lake.snapshots.workspace import Staging, item_name
-from appstream_export.scope import Task
+from appstream_export.model import Task
 
 BATCH_ITEMS = 100_000  # items that are compared at once, old and new; a scope is never divided
 WHOLE = 10  # an item that is written out as a whole takes as much memory as so many that are compared

@@ -24,7 +24,7 @@ from appstream_export.lake.snapshots.staged_snapshot import Draft
 from appstream_export.lake.snapshots.workspace import MEMORY, ROOMY
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store, storage_errors
-from appstream_export.scope import Outcome, Task
+from appstream_export.model import Outcome, Task
 
 __all__ = ["Account", "Price", "RunFacts", "commit", "find_attempt", "head_rows", "head_scope_runs"]
 

@@ -22,7 +22,7 @@ from appstream_export.lake.snapshots.task_transitions import Decision, Rows, Run
 from appstream_export.lake.snapshots.workspace import Staging, columns
 from appstream_export.lake.storage import paths as layout
 from appstream_export.lake.storage.base import Store
-from appstream_export.scope import Outcome, Status, Task
+from appstream_export.model import Outcome, Status, Task
 
 Account = Mapping[str, Any]
 """account_id, account_name, ou_path, state, source and labels_json of an account that the run covers."""

@@ -12,7 +12,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from appstream_export.scope import Outcome, Scope, Status, Task
+from appstream_export.model import Outcome, Scope, Status, Task
 
 Run = Mapping[str, Any]
 """A row of scope_runs, without snapshot_id."""

@@ -10,7 +10,7 @@ from appstream_export.lake.snapshots import scan_sql
 from appstream_export.lake.snapshots.manifest import TableFiles
 from appstream_export.lake.snapshots.task_transitions import Run
 from appstream_export.lake.snapshots.workspace import Staging
-from appstream_export.scope import Outcome, Task
+from appstream_export.model import Outcome, Task
 
 AT_ONCE = 250_000  # rows whose hashes are held at a time: 15 MB; less would take more passes over the same files
 

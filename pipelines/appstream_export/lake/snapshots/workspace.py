@@ -23,7 +23,7 @@ from appstream_export.lake.snapshots.manifest import Manifest, TableFiles
 from appstream_export.lake.snapshots.staged_snapshot import Draft
 from appstream_export.lake.snapshots.task_transitions import Decision, Held, Rows
 from appstream_export.lake.storage.base import Store
-from appstream_export.scope import Scope, Task
+from appstream_export.model import Scope, Task
 
 _TASKS = pa.schema(
     [

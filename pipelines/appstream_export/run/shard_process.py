@@ -51,7 +51,7 @@ def supervised(settings: Settings, shard: Shard, *, beyond_s: float = BEYOND_S) 
 def _worker() -> Generator[subprocess.Popen[bytes]]:
     """A child that ends with the block, and with this process."""
     theirs, ours = os.pipe()
-    command = [sys.executable, "-m", "appstream_export.run.worker", str(theirs)]
+    command = [sys.executable, "-m", "appstream_export.run.shard_worker", str(theirs)]
     try:
         worker = subprocess.Popen(  # noqa: S603  ourselves
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(theirs,)

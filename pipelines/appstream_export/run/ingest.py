@@ -11,9 +11,9 @@ import pyarrow as pa
 from appstream_export.contracts import Contract
 from appstream_export.contracts.arrow_schema import schema
 from appstream_export.contracts.model import operational_table
+from appstream_export.model import Outcome, Page, Task, Watch
 from appstream_export.normalize import Gathered, Gatherer
 from appstream_export.normalize.batcher import KnownValues
-from appstream_export.scope import Outcome, Page, Task, Watch
 
 SPILL_ITEMS = 10_240  # some 8 MB of flat rows, one row group: larger parts are no quicker, and cost memory
 GARBAGE_OBJECTS = 50_000  # some 4 MB of raw items between two searches for cycles

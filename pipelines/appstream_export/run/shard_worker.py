@@ -1,4 +1,4 @@
-"""One shard in a process of its own: `python -m appstream_export.run.worker LIFELINE`.
+"""One shard in a process of its own: `python -m appstream_export.run.shard_worker LIFELINE`.
 
 A shard comes on stdin, what it swept goes to stdout. LIFELINE is a descriptor whose other end the supervisor holds:
 once that one is gone, whoever killed it, so is this.
@@ -15,9 +15,9 @@ import msgspec
 from appstream_export import settings
 from appstream_export.contracts import load_all
 from appstream_export.errors import ExportError, Interrupted, SetupError
+from appstream_export.model import Watch
+from appstream_export.run.shard_process import Answer
 from appstream_export.run.shards import Shard, decoded, sweep_shard
-from appstream_export.run.supervision import Answer
-from appstream_export.scope import Watch
 
 ORPHAN_S = 10  # to stop the sweep and remove its files; then the process ends whatever it does
 

@@ -8,9 +8,9 @@ from appstream_export.contracts import Contract
 from appstream_export.extract import Plan, plan
 from appstream_export.extract.aws.rate_limit import CALLS_PER_S
 from appstream_export.inputs.prices import read_prices
-from appstream_export.rehearsal.head import Head, look
+from appstream_export.model import Status, Task
+from appstream_export.preflight.current_state import Head, look
 from appstream_export.run import Request, failed_of, limit
-from appstream_export.scope import Status, Task
 from appstream_export.settings import Settings
 
 CALL_S = 0.25

@@ -23,13 +23,13 @@ from appstream_export.lake.snapshots.producer import utc_now
 from appstream_export.lake.snapshots.staged_snapshot import Draft
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store
+from appstream_export.model import Outcome, Page, Status, Task, Watch
+from appstream_export.run.ingest import Write, sweep
 from appstream_export.run.publishing import publish
 from appstream_export.run.request import Request, ask_of, limit, to_ask
 from appstream_export.run.result import RunResult, result, told_of_discovery
 from appstream_export.run.warehouse import known, opened
-from appstream_export.scope import Outcome, Page, Status, Task, Watch
 from appstream_export.settings import Settings, is_loopback
-from appstream_export.sweep import Write, sweep
 
 _log = logging.getLogger(__name__)
 

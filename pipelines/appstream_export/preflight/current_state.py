@@ -13,8 +13,8 @@ from appstream_export.lake.snapshots import manifest
 from appstream_export.lake.snapshots.commit import head_rows, head_scope_runs
 from appstream_export.lake.snapshots.manifest import Manifest
 from appstream_export.lake.snapshots.task_transitions import task_of
+from appstream_export.model import Scope, Task
 from appstream_export.run import existing_store
-from appstream_export.scope import Scope, Task
 from appstream_export.settings import Settings
 
 _LAST_SWEEP = "select started_at from snapshots where kind = 'sweep' order by seq desc limit 1"

@@ -20,7 +20,7 @@ from dagster._core.executor.step_delegating import (
 from dagster._grpc.types import ExecuteStepArgs
 from dagster._serdes import deserialize_value, serialize_value
 
-from appstream_export.defs.resources import WORKERS
+from appstream_export.defs.context import WORKERS
 
 if TYPE_CHECKING:
     from distributed import Client, Future

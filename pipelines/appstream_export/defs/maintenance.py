@@ -10,7 +10,7 @@ from pydantic import Field
 from appstream_export import __version__
 from appstream_export.contracts import load_all
 from appstream_export.defs.assets import POOL
-from appstream_export.defs.resources import loaded, plainly, warehouse
+from appstream_export.defs.context import loaded, plainly, warehouse
 from appstream_export.lake.catalog import connect
 from appstream_export.lake.maintenance import expire, vacuum
 from appstream_export.lake.maintenance.verify import verify

@@ -1,7 +1,7 @@
 """What a run would do (`plan`), and what would stop it (`doctor`), found out the way a run does; commits nothing."""
 
-from appstream_export.rehearsal.doctor import Checkup, examine
-from appstream_export.rehearsal.finding import Finding, Verdict
-from appstream_export.rehearsal.forecast import Forecast, forecast
+from appstream_export.preflight.doctor import Checkup, examine
+from appstream_export.preflight.estimate import Forecast, forecast
+from appstream_export.preflight.findings import Finding, Verdict
 
 __all__ = ["Checkup", "Finding", "Forecast", "Verdict", "examine", "forecast"]

@@ -12,12 +12,12 @@ from appstream_export.extract.aws.clock import REFUSED_FROM_S
 from appstream_export.inputs.account_labels import read_labels
 from appstream_export.inputs.prices import read_prices
 from appstream_export.lake.snapshots.task_transitions import is_by_design
-from appstream_export.rehearsal.finding import Finding, Verdict
-from appstream_export.rehearsal.footing import footing, problem
-from appstream_export.rehearsal.head import Head, look
-from appstream_export.rehearsal.remedies import Remedies, leave_out
+from appstream_export.model import Outcome, Status, Task, Watch
+from appstream_export.preflight.current_state import Head, look
+from appstream_export.preflight.findings import Finding, Verdict
+from appstream_export.preflight.fixes import Remedies, leave_out
+from appstream_export.preflight.warehouse_check import footing, problem
 from appstream_export.run import Request, limit
-from appstream_export.scope import Outcome, Status, Task, Watch
 from appstream_export.settings import Settings
 
 CLOCK_WARNS_FROM_S = 60

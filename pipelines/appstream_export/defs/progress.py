@@ -2,7 +2,7 @@
 
 import logging
 
-from appstream_export.scope import Outcome, Page, Watch
+from appstream_export.model import Outcome, Page, Watch
 
 LINES_MAX = 10
 

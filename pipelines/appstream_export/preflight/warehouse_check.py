@@ -10,8 +10,8 @@ from ulid import ULID
 from appstream_export.errors import ExportError, SetupError
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import open_store, refuse_misread
-from appstream_export.rehearsal.finding import Finding, Verdict
-from appstream_export.rehearsal.head import Head
+from appstream_export.preflight.current_state import Head
+from appstream_export.preflight.findings import Finding, Verdict
 from appstream_export.settings import Settings
 
 ROOM_BYTES = 64 << 20  # what DuckDB may spill at first, and a snapshot of 50,000 items many times over

@@ -11,7 +11,7 @@ from appstream_export.contracts import Contract
 from appstream_export.contracts.iam import hub_policy, policy
 from appstream_export.errors import fix_of
 from appstream_export.extract import Account
-from appstream_export.scope import Outcome, Status, Task
+from appstream_export.model import Outcome, Status, Task
 from appstream_export.settings import Settings
 
 # AWS ends a denial with the kind of policy that is to blame; the first word that fits says where to mend it.
