@@ -156,7 +156,7 @@ def _doctor(args: argparse.Namespace) -> int:
 def _plan(args: argparse.Namespace) -> int:
     from appstream_export import settings
     from appstream_export.contracts import load_all
-    from appstream_export.preflight import estimate
+    from appstream_export.preflight import forecast
     from appstream_export.run import Request
     from appstream_export.terminal import outlook
 
@@ -168,7 +168,7 @@ def _plan(args: argparse.Namespace) -> int:
     }
     loaded = _into(args.warehouse, settings.load(args.config))
     with stoppable() as stop:
-        foreseen = estimate(loaded, load_all(), Request(**limits), stop)
+        foreseen = forecast(loaded, load_all(), Request(**limits), stop)
     if args.format == "json":
         _say_json(outlook.as_object(foreseen))
     else:
