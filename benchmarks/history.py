@@ -74,7 +74,7 @@ def long(builders: int, snapshots: int, rounds: int, folder: Path) -> Findings:
 def cold(warehouse: Path, rounds: int) -> Findings:
     """A command in a process of its own, beside a Python that imports duckdb and ends."""
     found = Findings(f"A command that starts cold, {rounds} rounds")
-    python, command = [sys.executable, "-c"], "import sys; from appstream_export.cli import main; sys.exit(main())"
+    python, command = [sys.executable, "-c"], "import sys; from appstream_export.cli.main import main; sys.exit(main())"
     processes = {"import duckdb": [*python, "import duckdb"]}
     for words in COMMANDS:
         asked = ["--warehouse", str(warehouse)] if words[0] in READING else []

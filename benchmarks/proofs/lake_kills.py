@@ -176,7 +176,7 @@ class _Loop:
             yield [stack.enter_context(Child(module, json.dumps(told))) for _ in range(self._size.readers)]
 
     def _export(self) -> subprocess.Popen[bytes]:
-        return _started("appstream_export.cli", "--config", str(self._config), "run")
+        return _started("appstream_export.cli.main", "--config", str(self._config), "run")
 
     def _upkeep(self) -> subprocess.Popen[bytes]:
         return _started("benchmarks.proofs.lake_upkeep", json.dumps(self._told | {"grace_s": READ_S}))

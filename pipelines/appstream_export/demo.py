@@ -9,6 +9,10 @@ from threading import Event
 from urllib.parse import urlsplit
 
 from appstream_export import settings
+from appstream_export.cli import console
+from appstream_export.cli.output import write
+from appstream_export.cli.progress import watching
+from appstream_export.cli.views import run as summary
 from appstream_export.contracts import Contract, load_all
 from appstream_export.emulator import Emulator, Estate
 from appstream_export.emulator.estate import MOMENTS, OPENING
@@ -18,9 +22,6 @@ from appstream_export.lake.catalog.named_queries import ask, question
 from appstream_export.lake.storage.paths import REPORT
 from appstream_export.run import run
 from appstream_export.settings import DEFAULT_FILE, Settings
-from appstream_export.terminal import console, summary
-from appstream_export.terminal.formats import write
-from appstream_export.terminal.progress import watching
 
 MARK = "# Made by: appstream-export demo"
 _CONFIG = """\

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from appstream_export.cli import main
+from appstream_export.cli.main import main
 from tests.absent import without
 
 EARLIER_DEMO = """\
@@ -79,7 +79,7 @@ def _play(top: Path) -> str:
 def command(*args: str, cwd: Path, env: dict[str, str] | None = None) -> Finished:
     """`appstream-export ARGS` without anything of this machine's AWS."""
     return subprocess.run(
-        [sys.executable, "-m", "appstream_export.cli", *args],
+        [sys.executable, "-m", "appstream_export.cli.main", *args],
         cwd=cwd,
         env=clean_environment() | (env or {}),
         capture_output=True,

@@ -49,7 +49,7 @@ def test_it_leaves_settings_that_reach_this_machine_alone(demo: Demo) -> None:
 
 def test_its_next_commands_work_as_they_are_printed(demo: Demo) -> None:
     reading = re.findall(r"^  (appstream-export (?:status|sql|describe) .*)$", demo[1].stdout, re.M)
-    executable = f"{sys.executable} -m appstream_export.cli"
+    executable = f"{sys.executable} -m appstream_export.cli.main"
     script = " && ".join(line.replace("appstream-export ", f"{executable} ", 1) for line in reading)
     done = shell(script, cwd=demo[0].parent)
 
@@ -93,7 +93,9 @@ def test_sql_gives_the_same_rows_in_each_format(
 
 def test_a_reader_that_leaves_early_is_no_failure(demo: Demo) -> None:
     words = f"'from image_builders, range(200)' --json --warehouse {demo[0]}/warehouse"
-    done = shell(f"set -o pipefail; {sys.executable} -m appstream_export.cli sql {words} | head -c 10", cwd=demo[0])
+    done = shell(
+        f"set -o pipefail; {sys.executable} -m appstream_export.cli.main sql {words} | head -c 10", cwd=demo[0]
+    )
 
     assert (done.returncode, done.stdout, done.stderr) == (0, '[\n  {"snap'[:10], "")
 
@@ -101,7 +103,7 @@ def test_a_reader_that_leaves_early_is_no_failure(demo: Demo) -> None:
 def test_ctrl_c_ends_a_long_query(demo: Demo) -> None:
     sql = "select count(*) from range(100000) as a, range(10000000) as b where a.range * b.range % 7 = 3"
     asking = subprocess.Popen(
-        [sys.executable, "-m", "appstream_export.cli", "sql", sql, "--warehouse", str(demo[0] / "warehouse")],
+        [sys.executable, "-m", "appstream_export.cli.main", "sql", sql, "--warehouse", str(demo[0] / "warehouse")],
         env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )  # fmt: skip
@@ -119,7 +121,7 @@ def test_ctrl_c_ends_a_long_query(demo: Demo) -> None:
 def test_output_that_cannot_be_written_is_one_line() -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "appstream_export.cli", "tables"],
+            [sys.executable, "-m", "appstream_export.cli.main", "tables"],
             env=clean_environment(), stdout=full, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
 
@@ -143,7 +145,7 @@ def test_emulate_brings_the_demos_aws_back(demo: Demo, tmp_path: Path, cli: Comm
     folder = tmp_path / "d"
     shutil.copytree(demo[0], folder)
     serving = subprocess.Popen(
-        [sys.executable, "-m", "appstream_export.cli", "emulate", "--dir", str(folder)],
+        [sys.executable, "-m", "appstream_export.cli.main", "emulate", "--dir", str(folder)],
         env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert serving.stdout is not None

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from appstream_export.cli.views import doctor
 from appstream_export.contracts.iam import hub_policy, policy
 from appstream_export.emulator import Emulator
 from appstream_export.preflight import Checkup, Finding, Verdict
-from appstream_export.terminal import diagnosis
 from tests.cli.organization import DEV, EU, LAB, LISTS, NAMES, PROD, US, found, of_accounts, of_organization
 from tests.extract.wire import Wire, sts_refusal
 
@@ -332,9 +332,9 @@ def test_however_much_is_wrong_it_takes_twenty_lines_the_worst_first() -> None:
         for verdict in (Verdict.PROBLEM, Verdict.WARNING, Verdict.EXPECTED)
         for n in range(1, 31)
     ]
-    said = list(diagnosis.lines(Checkup(findings=wrong, scopes=465)))
+    said = list(doctor.lines(Checkup(findings=wrong, scopes=465)))
 
-    assert len(said) <= diagnosis.LINES_MAX
+    assert len(said) <= doctor.LINES_MAX
     assert said[1].startswith("  30 scopes, call: ")
     assert "24 more: to mend; all of it with --json" in said
 
@@ -347,7 +347,7 @@ def test_the_same_reason_in_many_scopes_is_told_once() -> None:
         )
         for account in NAMES for region in (EU, US)
     ]  # fmt: skip
-    said = list(diagnosis.lines(Checkup(findings=wrong, scopes=8)))
+    said = list(doctor.lines(Checkup(findings=wrong, scopes=8)))
 
     assert [line for line in said if "scopes, call" in line] == [said[1]]
     assert said[1].startswith(f"  8 scopes, call: such as {LISTS[:12]}/{EU}: User: ")

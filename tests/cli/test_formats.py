@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from appstream_export.terminal import formats
+from appstream_export.cli import output
 
 HOSTILE = "a\x1b[31mred\x1b[0m\x1b]0;title\x07 b\u202ec\nd|<b>`x`"
 AT = datetime(2026, 1, 31, 12, 0, 0, 123456, UTC)
@@ -49,7 +49,7 @@ Printed = Callable[[pa.Table, str], str]
 @pytest.fixture
 def printed(capfdbinary: pytest.CaptureFixture[bytes]) -> Printed:
     def write(table: pa.Table, kind: str) -> str:
-        formats.write(table, kind)
+        output.write(table, kind)
         return capfdbinary.readouterr().out.decode()
 
     return write
@@ -78,7 +78,7 @@ def test_csv_reads_back_as_it_was(printed: Printed) -> None:
 
 def test_parquet_reads_back_as_it_was(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     table = pa.table({"v": [HOSTILE, "=1"], "t": pa.array([AT, None], pa.timestamp("us", "UTC"))})
-    formats.write(table, "parquet")
+    output.write(table, "parquet")
 
     assert pq.read_table(io.BytesIO(capfdbinary.readouterr().out)).equals(table)
 

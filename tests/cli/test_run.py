@@ -112,7 +112,7 @@ def test_json_is_one_object_and_all_of_stdout(folder: Path, aws: Emulator, told:
 
 @pytest.mark.usefixtures("folder")
 def test_many_failures_are_grouped_by_reason(aws: Emulator, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appstream_export.terminal.summary.LINES_MAX", 1)
+    monkeypatch.setattr("appstream_export.cli.views.run.LINES_MAX", 1)
     aws.fail("444455556666/*", "deny")
     _, out, _ = told("run")
 
@@ -258,7 +258,7 @@ def test_a_second_signal_waits_for_no_commit(commit: Committing) -> None:
 
 def begin(folder: Path, **environment: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "appstream_export.cli", "run"],
+        [sys.executable, "-m", "appstream_export.cli.main", "run"],
         cwd=folder, env=clean_environment() | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -286,7 +286,7 @@ def test_reading_loads_nothing_heavy(
     if "warehouse" in words:
         told("run")
     script = (
-        "import sys; from appstream_export.cli import main\n"
+        "import sys; from appstream_export.cli.main import main\n"
         f"assert main({words}) == 0; print(*sys.modules, file=sys.stderr)"
     )
     done = subprocess.run(
@@ -302,7 +302,7 @@ def test_a_bug_is_called_one_with_its_place(told: Told, monkeypatch: pytest.Monk
     def broken(_: object) -> int:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("appstream_export.cli._tables", broken)
+    monkeypatch.setattr("appstream_export.cli.main._tables", broken)
     code, out, err = told("tables")
     _, _, traced = told("tables", "--debug")
 

@@ -8,9 +8,9 @@ import boto3
 import pyarrow.parquet as pq
 import pytest
 
+from appstream_export.cli.views import run
 from appstream_export.feeds.verify import verify
 from appstream_export.lake.storage.base import open_store
-from appstream_export.terminal import summary
 from tests.export import Export
 from tests.factories import image_builder
 
@@ -70,7 +70,7 @@ def test_feeds_that_cannot_be_written_undo_nothing_and_are_told_in_one_line(fed:
     Path(fed.warehouse).mkdir()
     Path(fed.warehouse, "feeds").write_text("in the way")
     result = fed.run()
-    told = [*summary.lines(summary.summarize(result, fed.contracts, fed.warehouse, ""))]
+    told = [*run.lines(run.summarize(result, fed.contracts, fed.warehouse, ""))]
 
     assert (result.exit_code, fed.sql("select name from image_builders")) == (0, ["a"])
     assert result.feeds_problem is not None

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from appstream_export.cli import main
+from appstream_export.cli.main import main
 from appstream_export.emulator import Emulator
 from tests.defs.jobs import rebuilt, snapshot_job
 from tests.export import Export

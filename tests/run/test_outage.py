@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from appstream_export.cli import main
+from appstream_export.cli.main import main
 from tests.export import Export
 from tests.factories import image_builder
 

@@ -43,7 +43,7 @@ print(run(settings, load_all()))
 """
 COMMAND = """
 import sys
-from appstream_export.cli import main
+from appstream_export.cli.main import main
 sys.exit(main(["--config", sys.argv[1], "--debug", "run"]))
 """
 

@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from appstream_export.cli import output
 from appstream_export.contracts import sql_files
 from appstream_export.contracts.sql_files import SqlFile
 from appstream_export.demo import play
@@ -20,7 +21,6 @@ from appstream_export.errors import BadQuery
 from appstream_export.lake.catalog import checks
 from appstream_export.lake.catalog.connect import connect
 from appstream_export.lake.catalog.named_queries import ask, question, questions, values
-from appstream_export.terminal import formats
 from tests.lake.lakes import A, Lake, builder, ok
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -56,7 +56,7 @@ def zone(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def as_text(table: pa.Table) -> str:
     """Rows as JSON, a line each: what a golden holds."""
-    lines = [formats.to_json(row).decode() for row in formats.rows(table)]
+    lines = [output.to_json(row).decode() for row in output.rows(table)]
     return "\n".join([", ".join(f"{f.name} {f.type}" for f in table.schema), *lines]) + "\n"
 
 
@@ -156,9 +156,9 @@ def test_checks_find_on_the_demo_what_its_story_put_there(demo: Path) -> None:
 
 
 def test_the_list_of_questions_is_complete_for_programs() -> None:
-    from appstream_export.terminal.dictionary import asked_of
+    from appstream_export.cli.views.dictionary import asked_of
 
-    rows = formats.rows(asked_of(questions(), is_brief=False))
+    rows = output.rows(asked_of(questions(), is_brief=False))
 
-    assert json.loads(formats.to_json(rows[0]))["parameters"][0].keys() == {"name", "type", "default", "doc"}
+    assert json.loads(output.to_json(rows[0]))["parameters"][0].keys() == {"name", "type", "default", "doc"}
     assert [row["name"] for row in rows] == sorted(q.name for q in questions())

@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from appstream_export.terminal import console
+from appstream_export.cli import console
 
 _GAP = "  "
 _PROSE_MIN = 24

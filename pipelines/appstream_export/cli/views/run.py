@@ -5,14 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from appstream_export.cli import console
+from appstream_export.cli.output import rows, to_json
 from appstream_export.contracts import Contract
 from appstream_export.lake.catalog.checks import CheckResult
 from appstream_export.lake.catalog.connect import connect, query
 from appstream_export.model import Outcome, Status
 from appstream_export.run import RunResult
 from appstream_export.settings import S3Settings
-from appstream_export.terminal import console
-from appstream_export.terminal.formats import rows, to_json
 
 LINES_MAX = 20
 """More failures than that are grouped: what matters then is how many reasons there are, not how many scopes."""

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from appstream_export.cli import console
+from appstream_export.cli.grid import lay_out
+from appstream_export.cli.output import plain, rows
 from appstream_export.lake.catalog.connect import connect, query
 from appstream_export.lake.storage.paths import CATALOG, FEEDS, REPORT
 from appstream_export.settings import S3Settings
-from appstream_export.terminal import console
-from appstream_export.terminal.formats import plain, rows
-from appstream_export.terminal.grid import lay_out
 
 _RUNS = """
     select seq, committed_at, round(epoch(committed_at) - epoch(started_at), 1) as seconds,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from appstream_export.cli import console
 from appstream_export.lake.catalog.checks import CheckResult
 from appstream_export.lake.maintenance.erase import Erased
 from appstream_export.lake.maintenance.expire import Thinned
@@ -11,7 +12,6 @@ from appstream_export.lake.maintenance.vacuum import Collected
 from appstream_export.lake.maintenance.verify import Verified
 from appstream_export.lake.words import counted
 from appstream_export.settings import RetentionSettings, Settings
-from appstream_export.terminal import console
 
 LINES_MAX = 50
 """More problems than that are counted; --json tells all of them."""

@@ -5,8 +5,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from appstream_export.cli import console
 from appstream_export.model import Outcome, Page, Watch
-from appstream_export.terminal import console
 
 if TYPE_CHECKING:
     from rich.progress import Progress

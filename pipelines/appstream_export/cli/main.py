@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from appstream_export import __version__
+from appstream_export.cli import console
+from appstream_export.cli.options import Parser, Usage, assigned, folder, lasting, listed, place, port, positive
+from appstream_export.cli.signals import EXIT, Signalled, interruptible, stoppable
 from appstream_export.errors import BadSettings, ExportError
-from appstream_export.terminal import console
-from appstream_export.terminal.signals import EXIT, Signalled, interruptible, stoppable
-from appstream_export.terminal.words import Parser, Usage, assigned, folder, lasting, listed, place, port, positive
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -134,11 +134,11 @@ def _init(args: argparse.Namespace) -> int:
 
 def _doctor(args: argparse.Namespace) -> int:
     from appstream_export import settings
+    from appstream_export.cli.progress import watching
+    from appstream_export.cli.views import doctor as diagnosis
     from appstream_export.contracts import load_all
     from appstream_export.preflight import examine
     from appstream_export.run import Request
-    from appstream_export.terminal import diagnosis
-    from appstream_export.terminal.progress import watching
 
     loaded, request = (
         _into(args.warehouse, settings.load(args.config)),
@@ -155,10 +155,10 @@ def _doctor(args: argparse.Namespace) -> int:
 
 def _plan(args: argparse.Namespace) -> int:
     from appstream_export import settings
+    from appstream_export.cli.views import plan as outlook
     from appstream_export.contracts import load_all
     from appstream_export.preflight import forecast
     from appstream_export.run import Request
-    from appstream_export.terminal import outlook
 
     limits = {
         "accounts": args.accounts,
@@ -179,10 +179,10 @@ def _plan(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from appstream_export import settings
+    from appstream_export.cli.progress import watching
+    from appstream_export.cli.views import run as summary
     from appstream_export.contracts import load_all
     from appstream_export.run import run
-    from appstream_export.terminal import summary
-    from appstream_export.terminal.progress import watching
 
     loaded, contracts = _into(args.warehouse, settings.load(args.config)), load_all()
     with stoppable() as stop, watching() as watch:
@@ -196,7 +196,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _status(args: argparse.Namespace) -> int:
-    from appstream_export.terminal import freshness
+    from appstream_export.cli.views import status as freshness
 
     standing = freshness.look(*_warehouse(args))
     if args.format == "json":
@@ -217,9 +217,9 @@ def _sql(args: argparse.Namespace) -> int:
 
 
 def _query(args: argparse.Namespace) -> int:
+    from appstream_export.cli.views.dictionary import asked_of
     from appstream_export.lake.catalog import named_queries
     from appstream_export.lake.catalog.connect import connect
-    from appstream_export.terminal.dictionary import asked_of
 
     if args.name is None:
         return _write(asked_of(named_queries.questions(), is_brief=args.format == "table"), args.format)
@@ -235,13 +235,13 @@ def _query(args: argparse.Namespace) -> int:
 
 
 def _tables(args: argparse.Namespace) -> int:
-    from appstream_export.terminal.dictionary import overview
+    from appstream_export.cli.views.dictionary import overview
 
     return _write(overview(is_brief=args.format == "table"), args.format)
 
 
 def _describe(args: argparse.Namespace) -> int:
-    from appstream_export.terminal import dictionary
+    from appstream_export.cli.views import dictionary
 
     found = dictionary.entry(args.table)
     if args.format != "table":
@@ -278,11 +278,11 @@ def _catalog(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
+    from appstream_export.cli.progress import counting
+    from appstream_export.cli.views import maintenance
     from appstream_export.lake.catalog import checks
     from appstream_export.lake.catalog.connect import connect, none_yet
     from appstream_export.lake.maintenance.verify import look_through
-    from appstream_export.terminal import upkeep
-    from appstream_export.terminal.progress import counting
 
     store, loaded = _kept(args)
     with counting("verified") as progress:
@@ -294,10 +294,10 @@ def _verify(args: argparse.Namespace) -> int:
         with connect(loaded.warehouse, s3=loaded.s3) as con:
             checked = checks.run(con)
     if args.format == "json":
-        _say_json(upkeep.verified_object(found, checked, str(store.root)))
+        _say_json(maintenance.verified_object(found, checked, str(store.root)))
     else:
-        _say_clean(upkeep.verified(found, checked, str(store.root)))
-    return 0 if upkeep.is_fine(found, checked) else 1
+        _say_clean(maintenance.verified(found, checked, str(store.root)))
+    return 0 if maintenance.is_fine(found, checked) else 1
 
 
 def _thin(args: argparse.Namespace) -> int:
@@ -306,10 +306,10 @@ def _thin(args: argparse.Namespace) -> int:
 
     from msgspec.structs import asdict as fields
 
+    from appstream_export.cli.views import maintenance
     from appstream_export.contracts import load_all
     from appstream_export.lake.catalog.connect import refresh
     from appstream_export.lake.maintenance.expire import thin
-    from appstream_export.terminal import upkeep
 
     store, loaded = _kept(args, writing=not args.dry_run)
     policy = loaded.lake.retention
@@ -318,7 +318,7 @@ def _thin(args: argparse.Namespace) -> int:
     if args.format == "json":
         _say_json(asdict(done) | {"retention": fields(policy), "catalog_problem": problem})
     else:
-        _say_clean(upkeep.thinned(done, policy, _elsewhere(args)))
+        _say_clean(maintenance.thinned(done, policy, _elsewhere(args)))
     if problem:
         console.note(f"{PROG}: {console.clean(problem)}")
     return 0
@@ -352,17 +352,17 @@ def _gc(args: argparse.Namespace) -> int:
 def _erase(args: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
+    from appstream_export.cli.views import maintenance
     from appstream_export.contracts import load_all
     from appstream_export.lake.maintenance.erase import erase
     from appstream_export.lake.snapshots.commit import head_rows
     from appstream_export.lake.snapshots.manifest import head
     from appstream_export.run import republish
-    from appstream_export.terminal import upkeep
 
     (store, loaded), problems, contracts = _kept(args, writing=not args.dry_run), list[str](), load_all()
     newest = head(store)
     known = head_rows(store, newest, "accounts") if newest else []
-    if (fix := upkeep.comes_back(loaded, known, args.account)) and not args.dry_run:
+    if (fix := maintenance.comes_back(loaded, known, args.account)) and not args.dry_run:
         raise BadSettings(f"account {args.account}: the next run would bring it back; {fix}, then erase it")
     done = erase(
         store,
@@ -376,9 +376,9 @@ def _erase(args: argparse.Namespace) -> int:
         republish=lambda: problems.extend(republish(loaded, contracts)),
     )
     if args.format == "json":
-        _say_json(upkeep.erased_object(done) | {"first": fix, "problems": problems})
+        _say_json(maintenance.erased_object(done) | {"first": fix, "problems": problems})
     else:
-        _say_clean(upkeep.erased(done))
+        _say_clean(maintenance.erased(done))
         if fix:
             console.say(f"first {fix}: the next run would bring it back")
     for problem in problems:
@@ -498,14 +498,14 @@ def _verdict(problems: Sequence[str], fine: str) -> int:
 
 
 def _write(table: "pa.Table", kind: str) -> int:
-    from appstream_export.terminal.formats import write
+    from appstream_export.cli.output import write
 
     write(table, kind)
     return 0
 
 
 def _say_json(value: object) -> None:
-    from appstream_export.terminal.formats import to_json
+    from appstream_export.cli.output import to_json
 
     console.say_bytes(to_json(value) + b"\n")
 

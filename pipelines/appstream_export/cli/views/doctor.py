@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from appstream_export.cli import console
 from appstream_export.preflight import Checkup, Finding, Verdict
-from appstream_export.terminal import console
 
 LINES_MAX = 20
 _TITLES = {

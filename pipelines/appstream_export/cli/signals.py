@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
+from appstream_export.cli import console
 from appstream_export.errors import Interrupted
-from appstream_export.terminal import console
 
 T = TypeVar("T")
 STOP_S = 9.5

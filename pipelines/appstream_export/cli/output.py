@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
+from appstream_export.cli import console
+from appstream_export.cli.grid import lay_out
 from appstream_export.errors import BadSettings
 from appstream_export.inputs.csv import FORMULA
-from appstream_export.terminal import console
-from appstream_export.terminal.grid import lay_out
 
 _JSON = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
 _UTC = pa.timestamp("us", "UTC")

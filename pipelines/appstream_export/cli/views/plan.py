@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from appstream_export.cli import console
+from appstream_export.cli.views.status import ago
 from appstream_export.model import Task
 from appstream_export.preflight import Forecast
-from appstream_export.terminal import console
-from appstream_export.terminal.freshness import ago
 
 NAMED_MAX = 8
 _MARGIN = 10
