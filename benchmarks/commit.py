@@ -15,19 +15,19 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
-from appstream_export.contracts import load_all
-from appstream_export.contracts.model import all_tables
-from appstream_export.lake.catalog.connect import publish
+from appstream_export.contracts import load_contracts
+from appstream_export.contracts.model import list_snapshot_tables
+from appstream_export.lake.catalog.connect import publish_catalog
 from appstream_export.lake.snapshots import validation
 from appstream_export.lake.snapshots.manifest import Manifest
-from appstream_export.lake.snapshots.parquet import groups, opened, write_rows
-from appstream_export.lake.snapshots.producer import Attempt
-from appstream_export.lake.snapshots.staged_snapshot import Draft
-from appstream_export.lake.snapshots.workspace import Staging
+from appstream_export.lake.snapshots.parquet import open_parquet_file, read_row_groups, write_rows
+from appstream_export.lake.snapshots.producer import SnapshotProducer
+from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
+from appstream_export.lake.snapshots.workspace import CommitWorkspace
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store, open_store
-from appstream_export.model import Outcome, Page, Scope, Status, Task, Watch
-from appstream_export.run.ingest import sweep
+from appstream_export.model import Outcome, Page, RunListener, Scope, Status, Task
+from appstream_export.run.ingest import ingest_pages
 from benchmarks.children import peak_mb, told
 from benchmarks.estate import Estate, Took, at, commit_outcomes
 from benchmarks.findings import Findings, environment, say
@@ -37,13 +37,13 @@ PER_SCOPE = 50  # builders: one full page
 PART_ROUNDS = 3
 SIZES = (10_000, 100_000)  # builders; the largest is asked for
 PARTS: dict[str, tuple[Any, str]] = {
-    "a DuckDB is opened": (Staging, "__init__"),
-    "tasks are decided": (Attempt, "_decide"),
-    "changes are told, rows are carried": (Attempt, "_write_contracts"),
-    "of it the rows that are carried": (Attempt, "_write_carried"),
-    "operational tables are written": (Attempt, "_write_records"),
+    "a DuckDB is opened": (CommitWorkspace, "__init__"),
+    "tasks are decided": (SnapshotProducer, "_decide"),
+    "changes are told, rows are carried": (SnapshotProducer, "_write_contracts"),
+    "of it the rows that are carried": (SnapshotProducer, "_write_carried"),
+    "operational tables are written": (SnapshotProducer, "_write_records"),
     "files are checked": (validation, "check_files"),
-    "DuckDB is closed": (Staging, "__exit__"),
+    "DuckDB is closed": (CommitWorkspace, "__exit__"),
 }
 """Steps of a commit and what does them."""
 
@@ -141,17 +141,17 @@ def _round(builders: int) -> Iterator[tuple[str, Cost]]:
             draft = estate.write(store, alone)
             made = estate.commit(store, draft, commit)
             with publishing:
-                publish(store, load_all())
+                publish_catalog(store, load_contracts())
             write_rest(store, made, draft, alone)
             yield name, Cost(made.counts["changes"], alone, commit, publishing)
 
 
-def write_rest(store: Store, made: Manifest, draft: Draft, took: Took) -> None:
+def write_rest(store: Store, made: Manifest, draft: StagedSnapshot, took: Took) -> None:
     """Write the files of a snapshot again that its draft did not hold: under `alone` instead of `tables`."""
     ours = {file.path for files in draft.files.values() for file in files}
     for path in {file.path for file in made.files} - ours:
-        file = opened(store, path)
-        rows = list(groups(file))
+        file = open_parquet_file(store, path)
+        rows = list(read_row_groups(file))
         with took:
             write_rows(store, path.replace(paths.TABLES, "alone"), file.schema_arrow, rows)
 
@@ -182,11 +182,13 @@ def peak(builders: int) -> str:
     with tempfile.TemporaryDirectory() as folder, took:
         store = open_store(folder, create=True)
         for hour in range(2):
-            draft = Draft(store, all_tables(load_all()), paths.new_snapshot_id())
-            outcomes = sweep(answers(builders, hour), load_all(), draft.write, known={}, watch=Watch())
+            draft = StagedSnapshot(store, list_snapshot_tables(load_contracts()), paths.generate_snapshot_id())
+            outcomes = ingest_pages(
+                answers(builders, hour), load_contracts(), draft.write, enum_values={}, listener=RunListener()
+            )
             swept = swept or peak_mb()
             changes += commit_outcomes(store, draft, outcomes.values(), at(hour)).counts["changes"]
-            publish(store, load_all())
+            publish_catalog(store, load_contracts())
     return f"{peak_mb():.0f} {swept:.0f} {changes} {took.wall_s:.0f}"
 
 

@@ -12,11 +12,11 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from appstream_export.contracts import Table, arrow_schema, load_all
-from appstream_export.contracts.model import all_tables
-from appstream_export.lake.snapshots.commit import RunFacts, commit
+from appstream_export.contracts import Table, arrow_schema, load_contracts
+from appstream_export.contracts.model import list_snapshot_tables
+from appstream_export.lake.snapshots.commit import RunFacts, commit_snapshot
 from appstream_export.lake.snapshots.manifest import Manifest
-from appstream_export.lake.snapshots.staged_snapshot import Draft
+from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store
 from appstream_export.model import Outcome, Scope, Status, Task
@@ -83,17 +83,20 @@ class Estate:
         moment = self.hour if self.moment is None else self.moment
         for first in range(count):
             numbers = [(scope, n) for scope, numbers in answered[first::count] for n in numbers]
-            yield {table.name: _rows(table, numbers, moment, at(self.hour)) for table in load_all()[0].tables}
+            yield {table.name: _rows(table, numbers, moment, at(self.hour)) for table in load_contracts()[0].tables}
 
-    def write(self, store: Store, took: Took | None = None) -> Draft:
+    def write(self, store: Store, took: Took | None = None) -> StagedSnapshot:
         """A draft on disk; making its rows is not timed."""
-        draft, took = Draft(store, all_tables(load_all()), paths.new_snapshot_id()), took or Took()
+        draft, took = (
+            StagedSnapshot(store, list_snapshot_tables(load_contracts()), paths.generate_snapshot_id()),
+            took or Took(),
+        )
         for part in self.parts():
             with took:
                 draft.write(part)
         return draft
 
-    def commit(self, store: Store, draft: Draft, took: Took | None = None, **more: Any) -> Manifest:
+    def commit(self, store: Store, draft: StagedSnapshot, took: Took | None = None, **more: Any) -> Manifest:
         """The draft as a snapshot of that hour; making its outcomes is not timed. `more` goes to the lake."""
         when, answered = at(self.hour), self.answered
         outcomes = [_outcome(Task("image_builders", s), len(answered.get(s, ())), when) for s in self.scopes]
@@ -108,10 +111,10 @@ def _outcome(task: Task, builders: int, when: datetime) -> Outcome:
 
 
 def _rows(table: Table, numbers: list[tuple[Scope, int]], moment: int, when: datetime) -> pa.Table:
-    elements = ELEMENTS.get(table.name, 0) if table.each else 1
+    elements = ELEMENTS.get(table.name, 0) if table.rows_from else 1
     chosen = [(s, n, p) for s, n in numbers for p in range(int(elements) or (n % 10 < elements * 10))]
-    columns = [_column(field, chosen, moment, when) for field in arrow_schema.schema(table)]
-    return pa.table(columns, schema=arrow_schema.schema(table))
+    columns = [_column(field, chosen, moment, when) for field in arrow_schema.build_arrow_schema(table)]
+    return pa.table(columns, schema=arrow_schema.build_arrow_schema(table))
 
 
 def _column(field: pa.Field, chosen: list[tuple[Scope, int, int]], moment: int, when: datetime) -> pa.Array:
@@ -145,7 +148,12 @@ def at(hour: int) -> datetime:
 
 
 def commit_outcomes(
-    store: Store, draft: Draft, outcomes: Collection[Outcome], when: datetime, took: Took | None = None, **more: Any
+    store: Store,
+    draft: StagedSnapshot,
+    outcomes: Collection[Outcome],
+    when: datetime,
+    took: Took | None = None,
+    **more: Any,
 ) -> Manifest:
     """A commit as `run()` makes it; `more` goes to the lake."""
     tasks = [outcome.task for outcome in outcomes]
@@ -156,7 +164,7 @@ def commit_outcomes(
     )  # fmt: skip
     by_task = {outcome.task: outcome for outcome in outcomes}
     with took or Took():
-        return commit(
-            store, load_all(), draft, planned=tasks, outcomes=by_task, accounts=accounts, facts=facts,
+        return commit_snapshot(
+            store, load_contracts(), draft, planned=tasks, outcomes=by_task, accounts=accounts, facts=facts,
             clock=lambda: when, **more,
         )  # fmt: skip

@@ -13,15 +13,15 @@ from typing import Any
 
 from botocore.client import BaseClient
 
-from appstream_export.contracts import load_all
-from appstream_export.model import Ask, Outcome, Watch
-from appstream_export.run import Request, run
-from appstream_export.settings import from_mapping
+from appstream_export.contracts import load_contracts
+from appstream_export.model import Outcome, RunListener, ScanOptions
+from appstream_export.run import Request, execute_run
+from appstream_export.settings import parse_settings
 from benchmarks.children import peak_mb
 from benchmarks.findings import say
 
 
-class Stopwatch(Watch):
+class Stopwatch(RunListener):
     """When each stage of a run began, and how many of boto3's clients lived when its last task ended."""
 
     def __init__(self) -> None:
@@ -54,9 +54,9 @@ class Stopwatch(Watch):
 
 def export(mapping: dict[str, Any], folder: str, request: dict[str, Any]) -> dict[str, Any]:
     """One run, and what it cost."""
-    settings = from_mapping(mapping, Path(folder) / "appstream-export.toml")
+    settings = parse_settings(mapping, Path(folder) / "appstream-export.toml")
     watch = Stopwatch()
-    made = run(settings, load_all(), Request(ask=Ask(), **request), watch=watch)
+    made = execute_run(settings, load_contracts(), Request(scan_options=ScanOptions(), **request), listener=watch)
     watch.stage("end")
     problems = (made.catalog_problem, made.checks_problem, made.feeds_problem, made.report_problem)
     assert not any(problems), problems  # noqa: S101  what failed is no measure of what it costs

@@ -16,12 +16,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 
-from appstream_export.contracts import load_all
-from appstream_export.lake.catalog.connect import connect, publish
-from appstream_export.lake.maintenance.expire import thin
-from appstream_export.lake.maintenance.vacuum import gc
-from appstream_export.lake.maintenance.verify import verify
-from appstream_export.lake.snapshots.manifest import SWEEP, history
+from appstream_export.contracts import load_contracts
+from appstream_export.lake.catalog.connect import connect_warehouse, publish_catalog
+from appstream_export.lake.maintenance.expire import expire_snapshots
+from appstream_export.lake.maintenance.vacuum import vacuum_warehouse
+from appstream_export.lake.maintenance.verify import find_warehouse_problems
+from appstream_export.lake.snapshots.manifest import SWEEP, load_history
 from appstream_export.lake.storage.base import Store, open_store
 from appstream_export.settings import RetentionSettings
 from benchmarks.children import clean_environment
@@ -56,9 +56,9 @@ def long(builders: int, snapshots: int, rounds: int, folder: Path) -> Findings:
     stores["thinned"] = open_store(str(folder / "thinned"))
     _thin(stores["thinned"], snapshots)
     for store in stores.values():
-        publish(store, load_all())
+        publish_catalog(store, load_contracts())
     found.promise(_told(stores["thinned"]) == _told(stores["all"]), "changes or spans differ after thinning")
-    found.promise(not verify(stores["thinned"]), "verify finds something in the thinned warehouse")
+    found.promise(not find_warehouse_problems(stores["thinned"]), "verify finds something in the thinned warehouse")
     seconds = _interleaved({name: lambda s=store: _ask(s) for name, store in stores.items()}, rounds)
     found.figures = {name: seconds[name] / seconds["first"] for name in ("all", "thinned")}
     found.table(
@@ -98,7 +98,7 @@ def _interleaved(acts: Mapping[str, Callable[[], object]], rounds: int) -> dict[
 
 
 def _ask(store: Store) -> None:
-    with closing(connect(str(store.root))) as con:
+    with closing(connect_warehouse(str(store.root))) as con:
         con.sql(NEWEST).fetchall()
 
 
@@ -107,20 +107,20 @@ def _process(command: list[str]) -> None:
 
 
 def _thin(store: Store, hour: int) -> None:
-    thin(store, now=at(hour), policy=POLICY, tool_version="0", clock=lambda: at(hour))
-    publish(store, load_all())
-    gc(store, load_all(), now=datetime.now(UTC) + timedelta(days=1), grace=timedelta())
+    expire_snapshots(store, now=at(hour), policy=POLICY, tool_version="0", clock=lambda: at(hour))
+    publish_catalog(store, load_contracts())
+    vacuum_warehouse(store, load_contracts(), now=datetime.now(UTC) + timedelta(days=1), grace=timedelta())
 
 
 def _size(store: Store) -> tuple[int, int, float]:
     """Retained snapshots, files and megabytes."""
-    files = store.files()
-    retained = sum(manifest.kind == SWEEP for manifest in history(store))
+    files = store.list_all()
+    retained = sum(manifest.kind == SWEEP for manifest in load_history(store))
     return retained, len(files), sum(file.size_bytes for file in files) / 1e6
 
 
 def _told(store: Store) -> list[object]:
-    with closing(connect(str(store.root))) as con:
+    with closing(connect_warehouse(str(store.root))) as con:
         return [con.sql(query).fetchall() for query in (CHANGES, SPANS, DAYS)]
 
 

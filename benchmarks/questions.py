@@ -18,11 +18,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from appstream_export.contracts import load_all, sql_files
+from appstream_export.contracts import load_contracts, sql_files
 from appstream_export.lake.catalog import checks
-from appstream_export.lake.catalog.connect import connect, publish
-from appstream_export.lake.catalog.named_queries import ask
-from appstream_export.lake.snapshots.manifest import head
+from appstream_export.lake.catalog.connect import connect_warehouse, publish_catalog
+from appstream_export.lake.catalog.named_queries import run_named_query
+from appstream_export.lake.snapshots.manifest import load_head
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import open_store
 from benchmarks.estate import PER_SCOPE, Estate, at
@@ -68,23 +68,23 @@ def prices() -> list[dict[str, Any]]:
 def build(folder: str, builders: int, snapshots: int) -> None:
     """The warehouse, going on where an earlier build of it ended."""
     store, made = open_store(folder, create=True), list[dict[str, pa.Table]]()
-    newest = head(store)
+    newest = load_head(store)
     for moment in range(newest.seq if newest else 0, snapshots):
         estate = Lasting(builders, hour=moment, made=made)
         estate.commit(store, estate.write(store), prices=prices())
         if moment % 20 == 0:
             say(f"{moment + 1} of {snapshots} snapshots")
-    publish(store, load_all())
+    publish_catalog(store, load_contracts())
 
 
 def opening(folder: str) -> Findings:
     """Seconds to publish the catalog, to open it, and to make its views in memory."""
     found, store = Findings("Opening it"), open_store(folder)
-    rows: list[list[object]] = [["publish the catalog", _median(lambda: publish(store, load_all()))]]
+    rows: list[list[object]] = [["publish the catalog", _median(lambda: publish_catalog(store, load_contracts()))]]
     rows.append(["connect and count builders", _median(lambda: _counted(folder))])
     (Path(folder) / paths.CATALOG).unlink()
     rows.append(["the same without a catalog", _median(lambda: _counted(folder))])
-    publish(store, load_all())
+    publish_catalog(store, load_contracts())
     found.table(["what", "s"], rows)
     return found
 
@@ -92,23 +92,24 @@ def opening(folder: str) -> Findings:
 def answers(folder: str) -> list[Findings]:
     """Seconds of each mart read whole, each question with its defaults, and each check."""
     told = []
-    with closing(connect(folder)) as con:
+    with closing(connect_warehouse(folder)) as con:
         marts = Findings("Views and marts, every row of every column")
         marts.table(["view", "rows", "s"], [_timed(v.name, lambda v=v: con.sql(f"from {v.name}").to_arrow_table())
-                                            for v in sql_files.views()])  # fmt: skip
+                                            for v in sql_files.load_view_files()])  # fmt: skip
         questions = Findings("Named questions, with their defaults")
         questions.table(
             ["question", "rows", "s"],
-            [_timed(q.name, lambda q=q: ask(con, q, {})) for q in sql_files.read("queries")],
+            [_timed(q.name, lambda q=q: run_named_query(con, q, {})) for q in sql_files.load_sql_files("queries")],
         )
         checked = Findings("Checks")
         spent = []
-        for check in sql_files.read("checks"):
+        for check in sql_files.load_sql_files("checks"):
             spent.append(
                 _timed(check.name, lambda check=check: con.sql(f"from ({check.sql}\n) limit 20").to_arrow_table())
             )
         checked.table(
-            ["check", "rows shown", "s"], [*spent, ["all, as after a commit", 0, _median(lambda: checks.run(con))]]
+            ["check", "rows shown", "s"],
+            [*spent, ["all, as after a commit", 0, _median(lambda: checks.run_checks(con))]],
         )
         told += [marts, questions, checked]
     return told
@@ -119,7 +120,7 @@ def _timed(name: str, read: Callable[[], pa.Table]) -> list[object]:
 
 
 def _counted(folder: str) -> None:
-    with closing(connect(folder)) as con:
+    with closing(connect_warehouse(folder)) as con:
         con.sql("select count(*) from image_builders").fetchall()
 
 

@@ -16,11 +16,11 @@ from threading import Event
 from time import perf_counter
 
 from appstream_export import settings
-from appstream_export.contracts import load_all
-from appstream_export.model import Watch
-from appstream_export.run import Request, run
-from appstream_export.run.shard_process import supervised
-from appstream_export.run.shards import finish_shards, plan_shards
+from appstream_export.contracts import load_contracts
+from appstream_export.model import RunListener
+from appstream_export.run import Request, execute_run
+from appstream_export.run.shard_process import run_shard_process
+from appstream_export.run.shards import commit_shards, plan_shards
 from benchmarks.children import Aws, Child
 from benchmarks.findings import environment, markdown, say
 from benchmarks.warehouse import by_role, settings_of
@@ -34,7 +34,7 @@ RUN_S = 600.0
 QUIET = Request(publish=False)
 
 
-class Marks(Watch):
+class Marks(RunListener):
     """When the sweep began."""
 
     began = 0.0
@@ -46,14 +46,14 @@ class Marks(Watch):
 
 def one(shards: int) -> float:
     """Seconds from plan to commit, of the export that the environment names."""
-    read, contracts, marks, stop = settings.load(), load_all(), Marks(), Event()
+    read, contracts, marks, stop = settings.read_settings(), load_contracts(), Marks(), Event()
     if shards == 1:
-        run(read, contracts, QUIET, watch=marks)
+        execute_run(read, contracts, QUIET, listener=marks)
         return perf_counter() - marks.began
-    prepared, parts = plan_shards(read, contracts, QUIET, shards, run_id="r", attempt_id="a", watch=marks, stop=stop)
+    prepared, parts = plan_shards(read, contracts, QUIET, shards, run_id="r", attempt_id="a", listener=marks, stop=stop)
     with ThreadPoolExecutor(len(parts)) as pool:
-        swept = list(pool.map(lambda part: supervised(read, part), parts))
-    finish_shards(read, contracts, prepared, swept, watch=Watch(), stop=stop)
+        swept = list(pool.map(lambda part: run_shard_process(read, part), parts))
+    commit_shards(read, contracts, prepared, swept, listener=RunListener(), stop=stop)
     return perf_counter() - marks.began
 
 

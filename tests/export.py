@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from appstream_export import connect
-from appstream_export.contracts import Contract, load_all
+from appstream_export.contracts import Contract, load_contracts
 from appstream_export.emulator import Emulator
-from appstream_export.lake.catalog.connect import query
-from appstream_export.model import Ask
-from appstream_export.run import Request, RunResult, run
-from appstream_export.settings import Settings, from_mapping
+from appstream_export.lake.catalog.connect import run_query
+from appstream_export.model import ScanOptions
+from appstream_export.run import Request, RunResult, execute_run
+from appstream_export.settings import Settings, parse_settings
 
 ACCOUNTS = ("111122223333", "444455556666")
 REGIONS = ("eu-west-1", "us-east-1")
@@ -25,7 +25,7 @@ class Export:
         self.extract: dict[str, Any] = {"max_attempts": 2, "workers": 8}
         self.more: dict[str, Any] = {}
         """Further keys of the configuration, in place of what stands here."""
-        self.contracts: list[Contract] = load_all()
+        self.contracts: list[Contract] = load_contracts()
 
     @property
     def mapping(self) -> dict[str, Any]:
@@ -42,7 +42,7 @@ class Export:
     @property
     def settings(self) -> Settings:
         """Loaded settings, relative to the folder."""
-        return from_mapping(self.mapping, self.folder / "appstream-export.toml")
+        return parse_settings(self.mapping, self.folder / "appstream-export.toml")
 
     @property
     def warehouse(self) -> str:
@@ -51,12 +51,16 @@ class Export:
 
     def run(self, *, run_id: str | None = None, attempt_id: str | None = None, **request: Any) -> RunResult:
         """One run; `request` takes the fields of Request and of Ask."""
-        ask = Ask(**{k: request.pop(k) for k in ("names", "page_size", "max_items", "starting_token") if k in request})
-        return run(self.settings, self.contracts, Request(ask=ask, **request), run_id=run_id, attempt_id=attempt_id)
+        ask = ScanOptions(
+            **{k: request.pop(k) for k in ("names", "page_size", "max_items", "starting_token") if k in request}
+        )
+        return execute_run(
+            self.settings, self.contracts, Request(scan_options=ask, **request), run_id=run_id, attempt_id=attempt_id
+        )
 
     def sql(self, text: str) -> list[Any]:
         """Rows as tuples; as bare values where there is one column."""
-        found = query(connect(self.warehouse), text).to_pylist()
+        found = run_query(connect(self.warehouse), text).to_pylist()
         return [tuple(r.values()) if len(r) > 1 else next(iter(r.values())) for r in found]
 
     def statuses(self) -> dict[str, str]:

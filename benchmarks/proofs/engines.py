@@ -15,9 +15,9 @@ from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
-from appstream_export.contracts import load_all
-from appstream_export.lake.catalog.connect import connect, publish
-from appstream_export.lake.maintenance.verify import verify
+from appstream_export.contracts import load_contracts
+from appstream_export.lake.catalog.connect import connect_warehouse, publish_catalog
+from appstream_export.lake.maintenance.verify import find_warehouse_problems
 from appstream_export.lake.storage.base import open_store
 from appstream_export.lake.storage.paths import CATALOG
 from benchmarks.children import ROOT
@@ -70,10 +70,10 @@ def write(warehouse: str, builders: int, hours: int) -> None:
     for hour in range(hours):
         estate = Estate(builders, hour)
         estate.commit(store, estate.write(store))
-        publish(store, load_all())
-    with closing(connect(warehouse)) as one, closing(connect(warehouse)) as other:
+        publish_catalog(store, load_contracts())
+    with closing(connect_warehouse(warehouse)) as one, closing(connect_warehouse(warehouse)) as other:
         counts = [con.execute("select count(*) from image_builders").fetchall() for con in (one, other)]
-        problems = verify(store)
+        problems = find_warehouse_problems(store)
         if problems or counts != [[(builders,)]] * 2:
             raise RuntimeError(f"readers see {counts}, verify finds {problems}")
 

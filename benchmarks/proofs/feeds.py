@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from appstream_export.contracts import load_all
-from appstream_export.feeds import publish
-from appstream_export.feeds.verify import verify
+from appstream_export.contracts import load_contracts
+from appstream_export.feeds import publish_feeds
+from appstream_export.feeds.verify import verify_feeds
 from appstream_export.lake.storage.base import open_store
 from benchmarks.children import START_S, Child
 from benchmarks.estate import Estate
@@ -39,7 +39,7 @@ def prove(size: Size, folder: Path) -> Findings:
         for hour in range(size.publications + 1):
             estate = Estate(size.builders, hour=hour)
             estate.commit(store, estate.write(store))
-            publish(store, load_all())
+            publish_feeds(store, load_contracts())
             if not readers:
                 readers = [
                     stack.enter_context(Child("benchmarks.feed_reader", kind, str(place))) for kind in size.readers
@@ -51,7 +51,7 @@ def prove(size: Size, folder: Path) -> Findings:
     found.table(["reader", "answers", "of snapshots", "errors", "mixed", ""], rows)
     generations = len([*(place / "generations").iterdir()])
     found.promise(generations == size.publications + 1, f"{generations} generations")
-    wrong = verify(store)
+    wrong = verify_feeds(store)
     found.promise(not wrong, "; ".join(wrong[:3]))
     return found
 

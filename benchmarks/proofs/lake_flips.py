@@ -14,10 +14,10 @@ from appstream_export.errors import ExportError
 from appstream_export.feeds import report
 from appstream_export.feeds.generations import CURRENT, DATABASE, PACKAGE
 from appstream_export.feeds.generations import FOLDER as FOLDER_OF_FEEDS
-from appstream_export.feeds.verify import verify as verify_feeds
-from appstream_export.lake.catalog.connect import connect, query
-from appstream_export.lake.maintenance.verify import verify
-from appstream_export.lake.snapshots.manifest import history
+from appstream_export.feeds.verify import verify_feeds as verify_feeds
+from appstream_export.lake.catalog.connect import connect_warehouse, run_query
+from appstream_export.lake.maintenance.verify import find_warehouse_problems
+from appstream_export.lake.snapshots.manifest import load_history
 from appstream_export.lake.storage import paths as layout
 from appstream_export.lake.storage.base import Store
 from appstream_export.model import Status
@@ -82,10 +82,10 @@ def _warehouse(lake: Lake) -> Lake:
     told.thin()
     told.commit(answer(A, {"a": Item("LAST")}, minute=lake.minute + 1), planned=[A, B])
     lake.publish()
-    feeds.publish(lake.store, lake.contracts)
-    with closing(connect(str(lake.store.root), s3=lake.s3)) as con:
-        report.publish(lake.store, lambda sql: query(con, sql), Settings())
-    if problems := [*verify(lake.store), *verify_feeds(lake.store)]:
+    feeds.publish_feeds(lake.store, lake.contracts)
+    with closing(connect_warehouse(str(lake.store.root), s3=lake.s3)) as con:
+        report.publish_report(lake.store, lambda sql: run_query(con, sql), Settings())
+    if problems := [*find_warehouse_problems(lake.store), *verify_feeds(lake.store)]:
         raise AssertionError(problems)
     return lake
 
@@ -110,9 +110,9 @@ class _Damages:
 
     def _chosen(self, per_kind: int) -> Mapping[str, list[str]]:
         """Some files of each kind and table. Of equal content none: they would be found by nobody, nor missed."""
-        manifests = history(self._lake.store)
+        manifests = load_history(self._lake.store)
         told_in = max(m.seq for m in manifests if m.past is not None)
-        found = {"manifest": [layout.manifest_path(m.seq) for m in manifests if m.seq >= told_in]}
+        found = {"manifest": [layout.build_manifest_path(m.seq) for m in manifests if m.seq >= told_in]}
         groups: dict[tuple[str, str], list[str]] = {}
         for path in sorted({file.path for manifest in manifests for file in manifest.files}):
             kind = path.rpartition("/")[2].partition("-")[0]
@@ -160,7 +160,7 @@ class _Damages:
 def _named(store: Store, path: str) -> set[str]:
     """The files that are called damaged, or missing."""
     if not path.startswith(layout.FEEDS):
-        return {problem.path for problem in verify(store) if not problem.is_note}
+        return {problem.path for problem in find_warehouse_problems(store) if not problem.is_note}
     try:
         told = verify_feeds(store)
     except ExportError as error:  # without its pointer nobody finds a feed, and is told so
@@ -190,5 +190,5 @@ def _put(store: Store, path: str, content: bytes | None) -> None:
     """As somebody would who may write there."""
     store.remove(path)
     if content is not None:
-        with store.writing(path) as sink:
+        with store.open_output(path) as sink:
             sink.write(content)

@@ -12,10 +12,10 @@ from pathlib import Path
 from random import Random
 from time import monotonic, sleep
 
-from appstream_export.contracts import load_all
-from appstream_export.lake.maintenance.vacuum import gc
-from appstream_export.lake.maintenance.verify import verify
-from appstream_export.lake.snapshots.manifest import head, history
+from appstream_export.contracts import load_contracts
+from appstream_export.lake.maintenance.vacuum import vacuum_warehouse
+from appstream_export.lake.maintenance.verify import find_warehouse_problems
+from appstream_export.lake.snapshots.manifest import load_head, load_history
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import open_store
 from appstream_export.settings import S3Settings
@@ -147,7 +147,7 @@ class _Loop:
         took_s, code = _life_s(process), process.returncode
         generation, wrong = self._reader.read()
         store = open_store(self._place, s3=self._s3)
-        wrong += [str(problem) for problem in verify(store) if not problem.is_note]
+        wrong += [str(problem) for problem in find_warehouse_problems(store) if not problem.is_note]
         if code or generation != aws.world.generation:
             wrong.append(f"exit code {code}, generation {generation} instead of {aws.world.generation}")
         self._counts["clean"] += 1
@@ -158,13 +158,13 @@ class _Loop:
     def _leave_nothing(self) -> None:
         """gc alone takes away what all the killed processes left."""
         store = open_store(self._place, s3=self._s3)
-        gc(store, load_all(), now=datetime.now(UTC) + timedelta(days=1), grace=timedelta())
-        manifests, newest = history(store), head(store)
+        vacuum_warehouse(store, load_contracts(), now=datetime.now(UTC) + timedelta(days=1), grace=timedelta())
+        manifests, newest = load_history(store), load_head(store)
         told_in = max((m.seq for m in manifests if m.past is not None), default=0)
         needed = {file.path for manifest in manifests for file in manifest.files}
-        needed |= {paths.manifest_path(m.seq) for m in manifests if m.seq >= told_in}
+        needed |= {paths.build_manifest_path(m.seq) for m in manifests if m.seq >= told_in}
         ours = (f"{paths.TABLES}/", f"{paths.COMMITS}/", f"{paths.SCRATCH}/")
-        lying = {s.path for s in store.files() if s.path.startswith(ours) or paths.is_unfinished(s.path)}
+        lying = {s.path for s in store.list_all() if s.path.startswith(ours) or paths.is_unfinished(s.path)}
         self._counts["unrepaired"] += lying != needed or newest is None
         self._found.promise(lying == needed, f"{self._place}: left over or lost: {sorted(lying ^ needed)[:3]}")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from appstream_export.emulator import Emulator
-from appstream_export.lake.catalog.connect import reading
+from appstream_export.lake.catalog.connect import open_catalog_connection
 from appstream_export.settings import S3Settings
 from tests.lake.buckets import Bucket, Wire
 from tests.lake.lakes import Lake
@@ -35,7 +35,7 @@ class _Near(Lake):
 
     def connected(self) -> duckdb.DuckDBPyConnection:
         """A connection as readers get it, unlocked."""
-        return reading(self.store, self.contracts)
+        return open_catalog_connection(self.store, self.contracts)
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from queue import Empty
 from random import Random
 from typing import Any
 
-from appstream_export.errors import Conflict
-from appstream_export.lake.snapshots.manifest import SWEEP, find_attempt, history
-from appstream_export.lake.storage.base import Sink
+from appstream_export.errors import CommitConflict
+from appstream_export.lake.snapshots.manifest import SWEEP, find_attempt, load_history
+from appstream_export.lake.storage.base import HashingWriter
 from appstream_export.settings import S3Settings
 from benchmarks.findings import Findings
 from benchmarks.proofs.lake_places import BUCKET, FOLDER, opened
@@ -72,7 +72,7 @@ def _race(found: Findings, where: str, lake: Lake, size: Size, rounds: int) -> l
         told.check()
         assert len(told.settle()) == 1 + tally["committed"], "commits that said so are not those in the history"  # noqa: S101
         assert tally["committed"] + tally["conflicts"] == asked, "an attempt ended otherwise"  # noqa: S101
-        for manifest in history(told.healthy):
+        for manifest in load_history(told.healthy):
             mine = find_attempt(told.healthy, run_id=manifest.run_id, attempt_id=manifest.attempt_id)
             assert manifest.kind == SWEEP and mine == manifest, "an attempt is not found again"  # noqa: S101, PT018
         told.tidy()
@@ -123,7 +123,7 @@ def _commits(
         try:
             told.commit(*answers, planned=scopes, attempt=f"{number}-{turn}")
             tally["committed"] += 1
-        except Conflict as error:
+        except CommitConflict as error:
             tally["conflicts" if "other commits came first; run again" in str(error) else "unclear"] += 1
         tally["unheard"] += isinstance(told.lake.store, Deaf)
         tally["rebases"] += max(counting.tries, default=0)
@@ -140,7 +140,7 @@ class _Counting(Around):
         self.tries: set[int] = set()
 
     @contextmanager
-    def writing(self, path: str) -> Generator[Sink]:
+    def writing(self, path: str) -> Generator[HashingWriter]:
         """Count, then write."""
         kind, _, rest = path.rpartition("/")[2].partition("-")
         if kind == "fresh":

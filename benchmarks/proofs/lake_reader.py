@@ -20,8 +20,8 @@ from typing import Any
 import duckdb
 
 from appstream_export.errors import ExportError
-from appstream_export.lake.catalog.connect import connect
-from appstream_export.lake.sql import stream
+from appstream_export.lake.catalog.connect import connect_warehouse
+from appstream_export.lake.sql import stream_batches
 from appstream_export.settings import S3Settings
 from benchmarks.findings import say
 from benchmarks.warehouse import ROWS, difference
@@ -64,7 +64,7 @@ class Reader:
 
     def read(self) -> tuple[int, list[str]]:
         """The generation that the newest snapshot shows, and how its tables disagree."""
-        with closing(connect(self.place, s3=self.s3)) as con:
+        with closing(connect_warehouse(self.place, s3=self.s3)) as con:
             rows = _by_scope(_slowly(con, ROWS))
             generation, wrong = self._unlike(rows)
             again, _ = self._unlike(_by_scope(_slowly(con, ROWS)))
@@ -116,7 +116,7 @@ class Reader:
 
 
 def _slowly(con: duckdb.DuckDBPyConnection, sql: str) -> Iterator[tuple[Any, ...]]:
-    reader = stream(con, sql, BATCH_ROWS)
+    reader = stream_batches(con, sql, BATCH_ROWS)
     for batch in reader:
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
         time.sleep(PAUSE_S)

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from appstream_export.contracts import load_all
-from appstream_export.lake.maintenance.expire import thin
-from appstream_export.lake.maintenance.vacuum import gc
+from appstream_export.contracts import load_contracts
+from appstream_export.lake.maintenance.expire import expire_snapshots
+from appstream_export.lake.maintenance.vacuum import vacuum_warehouse
 from appstream_export.lake.storage.base import open_store
 from appstream_export.settings import RetentionSettings, S3Settings
 
@@ -20,8 +20,8 @@ def main(arguments: Sequence[str]) -> None:
     told = json.loads(arguments[0])
     store = open_store(told["place"], create=True, s3=S3Settings(**told["s3"]) if told["s3"] else None)
     policy, now = RetentionSettings(hourly_days=0, daily_days=0, monthly_months=1), datetime.now(UTC)
-    thin(store, now=now, policy=policy, tool_version="0")
-    gc(store, load_all(), now=now, grace=timedelta(seconds=told["grace_s"]))
+    expire_snapshots(store, now=now, policy=policy, tool_version="0")
+    vacuum_warehouse(store, load_contracts(), now=now, grace=timedelta(seconds=told["grace_s"]))
 
 
 if __name__ == "__main__":

@@ -16,11 +16,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from appstream_export.contracts import arrow_schema, load_all
-from appstream_export.contracts.model import all_tables
-from appstream_export.lake.catalog.connect import publish
-from appstream_export.lake.snapshots.commit import RunFacts, commit
-from appstream_export.lake.snapshots.staged_snapshot import Draft
+from appstream_export.contracts import arrow_schema, load_contracts
+from appstream_export.contracts.model import list_snapshot_tables
+from appstream_export.lake.catalog.connect import publish_catalog
+from appstream_export.lake.snapshots.commit import RunFacts, commit_snapshot
+from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store, open_store
 from appstream_export.model import Outcome, Scope, Status, Task
@@ -92,13 +92,16 @@ def prove(size: Size, folder: Path) -> Findings:
 
 
 def _reader(store: Store) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", _READER, store.uri(paths.CATALOG), _QUESTION]
+    command = [sys.executable, "-c", _READER, store.resolve_uri(paths.CATALOG), _QUESTION]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
 
 
 def _publish(store: Store, number: int, times: int) -> None:
-    contracts, now = load_all(), datetime.now(UTC)
-    task, draft = Task(contracts[0].name, SCOPE), Draft(store, all_tables(contracts), paths.new_snapshot_id())
+    contracts, now = load_contracts(), datetime.now(UTC)
+    task, draft = (
+        Task(contracts[0].name, SCOPE),
+        StagedSnapshot(store, list_snapshot_tables(contracts), paths.generate_snapshot_id()),
+    )
     draft.write(dict(_rows(number, now)))
     outcome = Outcome(
         task=task, status=Status.OK, reason=None, attempted_at=now, finished_at=now, items=number, rows=number
@@ -108,14 +111,14 @@ def _publish(store: Store, number: int, times: int) -> None:
         endpoint_url=None, discovery="listed", forced=False,
     )  # fmt: skip
     accounts = [{"account_id": SCOPE.account_id, "source": "settings"}]
-    commit(store, contracts, draft, planned=[task], outcomes={task: outcome}, accounts=accounts, facts=facts)
+    commit_snapshot(store, contracts, draft, planned=[task], outcomes={task: outcome}, accounts=accounts, facts=facts)
     for _ in range(times):
-        publish(store, contracts)
+        publish_catalog(store, contracts)
 
 
 def _rows(number: int, now: datetime) -> Iterator[tuple[str, pa.Table]]:
     scope = {"account_id": SCOPE.account_id, "region": SCOPE.region, "observed_at": now}
-    known = {table.name: table for table in load_all()[0].tables}
+    known = {table.name: table for table in load_contracts()[0].tables}
     rows: dict[str, list[dict[str, Any]]] = {
         "image_builders": [{"name": f"b{n}", "state": f"S{number}"} for n in range(number)],
         "image_builder_subnets": [
@@ -123,4 +126,7 @@ def _rows(number: int, now: datetime) -> Iterator[tuple[str, pa.Table]]:
         ],
     }
     for name, made in rows.items():
-        yield name, pa.Table.from_pylist([scope | row for row in made], schema=arrow_schema.schema(known[name]))
+        yield (
+            name,
+            pa.Table.from_pylist([scope | row for row in made], schema=arrow_schema.build_arrow_schema(known[name])),
+        )

@@ -12,9 +12,9 @@ from benchmarks.rivals import dlt_rows  # first: it sets what dlt reads at its i
 import dlt  # isort: skip
 from dlt.destinations import filesystem
 
-from appstream_export.contracts import load_all
+from appstream_export.contracts import load_contracts
 from appstream_export.model import Page, Scope, Task
-from appstream_export.normalize import Gatherer
+from appstream_export.normalize import TaskBatcher
 from benchmarks.rivals.job import Job, work
 from benchmarks.rivals.our_clients import Asking, read_json
 
@@ -34,13 +34,13 @@ def act(job: Job) -> None:
 
 
 def _tables(job: Job) -> dict[str, list[Any]]:
-    contract = load_all()[0]
-    gatherer, found = Gatherer(contract, {}), {table.name: [] for table in contract.tables}
+    contract = load_contracts()[0]
+    gatherer, found = TaskBatcher(contract, {}), {table.name: [] for table in contract.tables}
     for number, answers in enumerate(_scopes(job)):
         for page in answers:
             gatherer.add(number, page)
-        gatherer.finish(number, lands=True)
-    for name, table in gatherer.release().tables.items():
+        gatherer.end_task(number, retain_rows=True)
+    for name, table in gatherer.flush().tables.items():
         if table.num_rows and name in found:
             found[name].append(table)
     return found

@@ -8,12 +8,12 @@ from typing import Any
 
 import botocore.session
 
-from appstream_export.contracts import load_all
-from appstream_export.extract import listed
-from appstream_export.extract.aws.clients import Call, Clients
+from appstream_export.contracts import load_contracts
+from appstream_export.extract import list_configured_accounts
+from appstream_export.extract.aws.clients import ApiCall, Clients
 from appstream_export.extract.aws.credentials import Sessions
-from appstream_export.extract.scan.operation import Listing
-from appstream_export.settings import from_mapping
+from appstream_export.extract.scan.operation import ListOperation
+from appstream_export.settings import parse_settings
 from benchmarks.rivals.job import Job
 from benchmarks.rivals.rows import Answer
 from benchmarks.warehouse import by_role, settings_of
@@ -27,17 +27,17 @@ class Asking:
 
     def __init__(self, job: Job, read: Read | None) -> None:
         mapping = settings_of(job["url"], [by_role(a) for a in job["accounts"]], job["regions"], workers=job["workers"])
-        settings = from_mapping(mapping, Path(job["folder"]) / "appstream-export.toml")
+        settings = parse_settings(mapping, Path(job["folder"]) / "appstream-export.toml")
         self._job, self._read = job, read
         self._clients = Clients(settings, {"appstream:DescribeImageBuilders", "sts:AssumeRole"})
         self._sessions = Sessions(
-            settings, self._clients, listed(settings), run_id="rival", regions=set(job["regions"])
+            settings, self._clients, list_configured_accounts(settings), run_id="rival", regions=set(job["regions"])
         )
 
     def scopes(self) -> Iterator[list[Answer]]:
         """The pages of each scope, in the order in which scopes end."""
         with ThreadPoolExecutor(self._job["workers"]) as pool:
-            list(pool.map(lambda account: self._sessions.open(account, Call()), self._job["accounts"]))
+            list(pool.map(lambda account: self._sessions.open_session(account, ApiCall()), self._job["accounts"]))
             scopes = [(account, region) for region in self._job["regions"] for account in self._job["accounts"]]
             for done in as_completed(pool.submit(self._pages, *scope) for scope in scopes):
                 yield done.result()
@@ -46,9 +46,9 @@ class Asking:
     def _pages(self, account: str, region: str) -> list[Answer]:
         found, token = list[Answer](), None
         while token is not None or not found:
-            call = Call(self._sessions.credentials(account), read=self._read)
+            call = ApiCall(self._sessions.get_credentials(account), read=self._read)
             asked = {"NextToken": token} if token else {}
-            page = self._clients.ask("appstream", region, "DescribeImageBuilders", asked, call)
+            page = self._clients.call_operation("appstream", region, "DescribeImageBuilders", asked, call)
             found.append((account, region, page))
             token = page.get("NextToken")
         return found
@@ -56,7 +56,7 @@ class Asking:
 
 def read_json() -> Read:
     """The reader that this project hooks into botocore: a complete, well-formed page, or an error."""
-    return Listing.of(load_all()[0], botocore.session.get_session()).read
+    return ListOperation.from_contract(load_contracts()[0], botocore.session.get_session()).read_page
 
 
 def read_raw(response: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,16 +5,16 @@ from threading import Event
 from time import process_time
 from typing import Any
 
-from appstream_export.contracts import load_all
-from appstream_export.contracts.botocore_model import known_values
-from appstream_export.contracts.model import all_tables
-from appstream_export.extract import extract, plan
-from appstream_export.lake.snapshots.staged_snapshot import Draft
+from appstream_export.contracts import load_contracts
+from appstream_export.contracts.botocore_model import load_enum_values
+from appstream_export.contracts.model import list_snapshot_tables
+from appstream_export.extract import extract_tasks, plan_extraction
+from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import open_store
-from appstream_export.model import Ask, Outcome, Watch
-from appstream_export.run.ingest import sweep
-from appstream_export.settings import Settings, from_mapping
+from appstream_export.model import Outcome, RunListener, ScanOptions
+from appstream_export.run.ingest import ingest_pages
+from appstream_export.settings import Settings, parse_settings
 from benchmarks.rivals.job import Job, work
 from benchmarks.warehouse import by_role, settings_of
 
@@ -29,26 +29,28 @@ def act(job: Job) -> dict[str, Any]:
         told = export(mapping, job["folder"], {})
         assert told["exit_code"] == 0, told  # noqa: S101
         return {"stages": told}
-    settings = from_mapping(mapping, Path(job["folder"]) / "appstream-export.toml")
+    settings = parse_settings(mapping, Path(job["folder"]) / "appstream-export.toml")
     return {"part_cpu_s": _sweep(settings, job["until"])}
 
 
 def _sweep(settings: Settings, until: str) -> float:
     """CPU seconds from the first call to the last row; clients and sessions are made meanwhile."""
-    contracts = load_all()
-    planned = plan(settings, contracts)
+    contracts = load_contracts()
+    planned = plan_extraction(settings, contracts)
     accounts = {account.id: account for account in planned.accounts}
-    draft = Draft(open_store(settings.warehouse, create=True), all_tables(contracts), paths.new_snapshot_id())
-    began = process_time()
-    answers = extract(
-        planned.tasks, {c.name: c for c in contracts}, accounts, settings, Ask(), run_id="ours", stop=Event()
+    draft = StagedSnapshot(
+        open_store(settings.warehouse, create=True), list_snapshot_tables(contracts), paths.generate_snapshot_id()
     )
-    enums = {c.name: known_values(c) for c in contracts}
+    began = process_time()
+    answers = extract_tasks(
+        planned.tasks, {c.name: c for c in contracts}, accounts, settings, ScanOptions(), run_id="ours", stop=Event()
+    )
+    enums = {c.name: load_enum_values(c) for c in contracts}
     if until == "pages":
         outcomes = [answer for answer in answers if isinstance(answer, Outcome)]
     else:
         write = draft.write if until == "files" else (lambda _: None)
-        outcomes = list(sweep(answers, contracts, write, known=enums, watch=Watch()).values())
+        outcomes = list(ingest_pages(answers, contracts, write, enum_values=enums, listener=RunListener()).values())
     used = process_time() - began
     answered = {outcome.task for outcome in outcomes if outcome.status == "ok"}
     assert answered == set(planned.tasks), outcomes  # noqa: S101  nobody else looks at what `pages` and `tables` give

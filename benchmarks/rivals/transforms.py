@@ -36,17 +36,17 @@ def act(job: Job) -> dict[str, Any]:
 
 
 def _ours(scopes: list[Scoped]) -> dict[str, pa.Table]:
-    from appstream_export.contracts import load_all
+    from appstream_export.contracts import load_contracts
     from appstream_export.model import Page, Scope, Task
-    from appstream_export.normalize import Gatherer
+    from appstream_export.normalize import TaskBatcher
 
-    gatherer, now = Gatherer(load_all()[0], {}), datetime.now(UTC)
+    gatherer, now = TaskBatcher(load_contracts()[0], {}), datetime.now(UTC)
     for number, (account, region, items) in enumerate(scopes):
         for page in range(0, len(items), 50):
             task = Task("image_builders", Scope(account, region))
             gatherer.add(number, Page(task, page // 50, items[page : page + 50], now))
-        gatherer.finish(number, lands=True)
-    tables = gatherer.release().tables
+        gatherer.end_task(number, retain_rows=True)
+    tables = gatherer.flush().tables
     return {"builders": tables["image_builders"]} | {name: tables[f"image_builder_{name}"] for name in LISTS}
 
 

@@ -10,21 +10,21 @@ from urllib.parse import urlsplit
 
 from appstream_export import settings
 from appstream_export.cli import console
-from appstream_export.cli.output import write
-from appstream_export.cli.progress import watching
+from appstream_export.cli.output import write_result
+from appstream_export.cli.progress import show_run_progress
 from appstream_export.cli.views import run as summary
-from appstream_export.contracts import Contract, load_all
+from appstream_export.contracts import Contract, load_contracts
 from appstream_export.emulator import Emulator, Estate
 from appstream_export.emulator.estate import MOMENTS, OPENING
-from appstream_export.errors import SetupError
-from appstream_export.lake.catalog.connect import connect, query
-from appstream_export.lake.catalog.named_queries import ask, question
+from appstream_export.errors import ConfigurationError
+from appstream_export.lake.catalog.connect import connect_warehouse, run_query
+from appstream_export.lake.catalog.named_queries import get_named_query, run_named_query
 from appstream_export.lake.storage.paths import REPORT
-from appstream_export.run import run
+from appstream_export.run import execute_run
 from appstream_export.settings import DEFAULT_FILE, Settings
 
 MARK = "# Made by: appstream-export demo"
-_CONFIG = """\
+_CONFIG_TEMPLATE = """\
 {mark}; a later demo in this folder starts afresh.
 # It begins at {opening}, and ends when it was made: the runs between are dated back.
 # Its AWS is emulated, on this machine. Start it again with: appstream-export emulate --dir {folder}
@@ -53,22 +53,22 @@ _PRICES: Mapping[str, float] = {
     "stream.compute.2xlarge": 0.66,
     "stream.graphics.g4dn.xlarge": 1.20,
 }
-_CHEAPER = ("AMAZON_LINUX2", "RHEL8", "ROCKY_LINUX8", "UBUNTU_PRO_2404")
+_DISCOUNTED_PLATFORMS = ("AMAZON_LINUX2", "RHEL8", "ROCKY_LINUX8", "UBUNTU_PRO_2404")
 _DISK_USD = 0.12
 _COST_CENTRES = ("4100", "4200", "4300", "4400")
-_ACCOUNT = """
+_ACCOUNT_TEMPLATE = """
 [[accounts]]
 id = "{id}"
 name = "{name}"
 role_arn = "arn:aws:iam::{id}:role/AppStreamExportReader"
 """
-_STORY = (
+_MOMENT_DESCRIPTIONS = (
     "The AWS as it opens. One region is not enabled, another is closed by a service control policy.",
     "Six hours later. One scope denies us, another one breaks; what they said before is kept, as stale.",
     "Six hours later. The broken scope heals; another sends damaged pages, a third one fields that nobody knew.",
     "Sixty hours later, over which nobody asked. Nobody repaired what failed; life goes on elsewhere.",
 )
-_FINDINGS: tuple[tuple[str, dict[str, str]], ...] = (
+_DEMO_QUERIES: tuple[tuple[str, dict[str, str]], ...] = (
     ("what_we_have", {}),
     ("what_changed", {"days": "1"}),
     ("running_over", {"hours": "24", "top": "6"}),
@@ -79,120 +79,126 @@ _FINDINGS: tuple[tuple[str, dict[str, str]], ...] = (
 )
 
 
-def play(folder: Path, stop: Event, opening: datetime | None = None) -> None:
+def play_demo(folder: Path, stop: Event, opening: datetime | None = None) -> None:
     """Run at every moment of the demo's AWS into `folder`, then print answers; SetupError for a folder not ours.
 
     Its last moment is now, unless it is told when it opens.
     """
-    _make_room(folder)
+    _remove_previous_demo(folder)
     opening = opening or datetime.now(UTC).replace(microsecond=0) - MOMENTS[-1]
-    estate, contracts = Estate(opening=opening), load_all()
+    estate, contracts = Estate(opening=opening), load_contracts()
     with Emulator() as aws:
-        loaded = settings.load(_write_config(folder, estate, aws.endpoint_url))
+        loaded = settings.read_settings(_write_config(folder, estate, aws.endpoint_url))
         for moment in range(estate.moments):
             if moment:
-                estate.advance(aws, moment)
+                estate.advance_emulator(aws, moment)
             else:
-                estate.open(aws)
-            with watching(is_quiet=True) as watch:
-                result = run(loaded, contracts, watch=watch, stop=stop, moment=estate.at(moment))
-            _tell(moment, estate, summary.summarize(result, contracts, loaded.warehouse))
-    _answer(loaded, contracts)
-    _show_commands(folder)
+                estate.populate_emulator(aws)
+            with show_run_progress(is_quiet=True) as watch:
+                result = execute_run(
+                    loaded, contracts, listener=watch, stop=stop, moment=estate.get_moment_time(moment)
+                )
+            _print_moment(moment, estate, summary.summarize_run(result, contracts, loaded.warehouse))
+    _print_answers(loaded, contracts)
+    _print_next_commands(folder)
 
 
-def serve(folder: Path | None, port: int | None, stop: Event) -> None:
+def serve_emulator(folder: Path | None, port: int | None, stop: Event) -> None:
     """Bring the demo's AWS up until `stop`, as the last run saw it; where the one in `folder` was, else on any port."""
-    estate = Estate(opening=_opening_of(folder)) if folder else Estate()
+    estate = Estate(opening=_read_opening(folder)) if folder else Estate()
     if folder is not None and port is None:
-        port = urlsplit(_settings_of(folder).aws.endpoint_url or "").port
+        port = urlsplit(_load_demo_settings(folder).aws.endpoint_url or "").port
     with Emulator(port=port or 0) as aws:
-        estate.open(aws, moment=estate.moments - 1)
-        console.say(f"AWS of {len(estate.accounts)} accounts in {len(estate.regions)} regions at {aws.endpoint_url}")
+        estate.populate_emulator(aws, moment=estate.moments - 1)
+        console.print_result(
+            f"AWS of {len(estate.accounts)} accounts in {len(estate.regions)} regions at {aws.endpoint_url}"
+        )
         if folder is not None:
-            _move(folder, aws.endpoint_url)
-            console.say(f"ask it:    {console.command('run', '--config', str(folder / DEFAULT_FILE))}")
+            _update_endpoint_url(folder, aws.endpoint_url)
+            console.print_result(f"ask it:    {console.format_command('run', '--config', str(folder / DEFAULT_FILE))}")
         else:
             keys = "AWS_ACCESS_KEY_ID=emulator AWS_SECRET_ACCESS_KEY=emulator"
-            console.say(f"ask it:    export AWS_ENDPOINT_URL={aws.endpoint_url} {keys}")
-        console.say("end it:    Ctrl-C")
-        console.flush()
+            console.print_result(f"ask it:    export AWS_ENDPOINT_URL={aws.endpoint_url} {keys}")
+        console.print_result("end it:    Ctrl-C")
+        console.flush_output()
         stop.wait()
 
 
-def _make_room(folder: Path) -> None:
+def _remove_previous_demo(folder: Path) -> None:
     """Remove what an earlier demo left; anything else is not ours to remove."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
-    if not _is_ours(folder):
-        raise SetupError(f"{folder}: holds something that no demo made; choose another folder with --dir")
+    if not _is_demo_folder(folder):
+        raise ConfigurationError(f"{folder}: holds something that no demo made; choose another folder with --dir")
     warehouse = folder / "warehouse"
     try:
         if warehouse.exists():
             shutil.rmtree(warehouse)
     except OSError as error:
-        raise SetupError(f"{warehouse}: cannot be removed: {error.strerror}; choose another folder: --dir") from error
+        raise ConfigurationError(
+            f"{warehouse}: cannot be removed: {error.strerror}; choose another folder: --dir"
+        ) from error
 
 
-def _is_ours(folder: Path) -> bool:
+def _is_demo_folder(folder: Path) -> bool:
     """A demo made it, and nobody has since turned its configuration to the real AWS."""
     file = folder / DEFAULT_FILE
     if not file.is_file() or not file.read_text("utf-8", "replace").startswith(MARK):
         return False
-    return settings.load(file).is_local_aws
+    return settings.read_settings(file).is_local_aws
 
 
-def _settings_of(folder: Path) -> Settings:
-    if not (folder / DEFAULT_FILE).is_file() or not _is_ours(folder):
-        made = console.command("demo", "--dir", str(folder))
-        raise SetupError(f"{folder}: no demo is there; make one with: {made}")
-    return settings.load(folder / DEFAULT_FILE)
+def _load_demo_settings(folder: Path) -> Settings:
+    if not (folder / DEFAULT_FILE).is_file() or not _is_demo_folder(folder):
+        made = console.format_command("demo", "--dir", str(folder))
+        raise ConfigurationError(f"{folder}: no demo is there; make one with: {made}")
+    return settings.read_settings(folder / DEFAULT_FILE)
 
 
-def _opening_of(folder: Path) -> datetime:
+def _read_opening(folder: Path) -> datetime:
     """When the demo there began; its configuration says so."""
-    _settings_of(folder)
+    _load_demo_settings(folder)
     found = re.search(r"(?m)^# It begins at (\S+),", (folder / DEFAULT_FILE).read_text("utf-8"))
     return datetime.fromisoformat(found[1]) if found else OPENING
 
 
 def _write_config(folder: Path, estate: Estate, endpoint_url: str) -> Path:
-    head = _CONFIG.format(
+    head = _CONFIG_TEMPLATE.format(
         mark=MARK,
         folder=folder,
         opening=estate.opening.isoformat(),
         regions=", ".join(f'"{region}"' for region in estate.regions),
         endpoint_url=endpoint_url,
     )
-    accounts = [_ACCOUNT.format(id=account_id, name=name) for account_id, name in estate.accounts.items()]
+    accounts = [_ACCOUNT_TEMPLATE.format(id=account_id, name=name) for account_id, name in estate.accounts.items()]
     file = folder / DEFAULT_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file.write_text(head + "".join(accounts), "utf-8")
-        (folder / "prices.csv").write_text(_prices(), "utf-8")
-        (folder / "accounts.csv").write_text(_labels(estate), "utf-8")
+        (folder / "prices.csv").write_text(_render_prices(), "utf-8")
+        (folder / "accounts.csv").write_text(_render_account_labels(estate), "utf-8")
     except OSError as error:
-        raise SetupError(f"{file}: {error.strerror}; choose a folder that can be written: --dir") from error
+        raise ConfigurationError(f"{file}: {error.strerror}; choose a folder that can be written: --dir") from error
     return file
 
 
-def _prices() -> str:
+def _render_prices() -> str:
     """A price list: Linux costs a third less."""
     lines = ["region,instance_type,platform,usd_per_hour,disk_usd_per_gb_month,valid_from"]
     for name, usd in _PRICES.items():
         lines.append(f"*,{name},*,{usd:.2f},{_DISK_USD},")
-        lines += [f"*,{name},{platform},{usd * 2 / 3:.2f},{_DISK_USD}," for platform in _CHEAPER]
+        lines += [f"*,{name},{platform},{usd * 2 / 3:.2f},{_DISK_USD}," for platform in _DISCOUNTED_PLATFORMS]
     return "\n".join(lines) + "\n"
 
 
-def _labels(estate: Estate) -> str:
+def _render_account_labels(estate: Estate) -> str:
     lines = ["account_id,team,cost_centre"]
     for number, (account_id, name) in enumerate(estate.accounts.items()):
         lines.append(f"{account_id},{name.partition('-')[0]},{_COST_CENTRES[number % len(_COST_CENTRES)]}")
     return "\n".join(lines) + "\n"
 
 
-def _move(folder: Path, endpoint_url: str) -> None:
+def _update_endpoint_url(folder: Path, endpoint_url: str) -> None:
     """Point the demo's configuration to where its AWS is now."""
     file = folder / DEFAULT_FILE
     text = file.read_text("utf-8")
@@ -201,66 +207,68 @@ def _move(folder: Path, endpoint_url: str) -> None:
         file.write_text(moved, "utf-8")
 
 
-def _tell(moment: int, estate: Estate, told: summary.Summary) -> None:
+def _print_moment(moment: int, estate: Estate, run_summary: summary.RunSummary) -> None:
     if not moment:
-        console.say(
+        console.print_result(
             f"An AWS of {len(estate.accounts)} accounts in {len(estate.regions)} regions, emulated on 127.0.0.1"
         )
-    console.say()
-    _title(f"{moment + 1}. {_STORY[moment]}")
-    for line in summary.facts(told):
-        console.say(f"   {line}")
-    if told.result.failed:
-        console.say(f"   failed   ({console.command('run')} ends with {told.result.exit_code} here)")
-    for line in summary.failures(told, is_brief=True):
-        console.say(f"   {line}")
-    console.flush()
+    console.print_result()
+    _print_title(f"{moment + 1}. {_MOMENT_DESCRIPTIONS[moment]}")
+    for line in summary.render_run_facts(run_summary):
+        console.print_result(f"   {line}")
+    if run_summary.result.failures:
+        console.print_result(
+            f"   failed   ({console.format_command('run')} ends with {run_summary.result.exit_code} here)"
+        )
+    for line in summary.render_failures(run_summary, is_brief=True):
+        console.print_result(f"   {line}")
+    console.flush_output()
 
 
-def _answer(loaded: Settings, contracts: Sequence[Contract]) -> None:
+def _print_answers(loaded: Settings, contracts: Sequence[Contract]) -> None:
     """How much there is, and named questions, each with the command that asks it again."""
     tables = [table.name for contract in contracts for table in contract.tables]
     each = (f"select '{name}' as table_name, count(*) as rows from {name}" for name in tables)  # noqa: S608
-    with connect(loaded.warehouse) as con:
-        console.say()
-        _title("What is there?")
-        write(query(con, " union all ".join(each)), "table")
-        for name, params in _FINDINGS:
-            asked = question(name)
-            console.say()
-            _title(asked.question or asked.doc)
-            write(ask(con, asked, params), "table")
+    with connect_warehouse(loaded.warehouse) as con:
+        console.print_result()
+        _print_title("What is there?")
+        write_result(run_query(con, " union all ".join(each)), "table")
+        for name, params in _DEMO_QUERIES:
+            asked = get_named_query(name)
+            console.print_result()
+            _print_title(asked.question or asked.doc)
+            write_result(run_named_query(con, asked, params), "table")
             set_ = [word for key, value in params.items() for word in ("-p", f"{key}={value}")]
-            again = console.command("query", name, *set_, "--warehouse", _shown(loaded.warehouse))
-            console.say(console.styled(again, "2"))
+            again = console.format_command("query", name, *set_, "--warehouse", _shorten_path(loaded.warehouse))
+            console.print_result(console.style(again, "2"))
 
 
-def _shown(place: str) -> str:
+def _shorten_path(place: str) -> str:
     """A path as short as it can be typed here."""
     path, here = Path(place), Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else place
 
 
-def _show_commands(folder: Path) -> None:
+def _print_next_commands(folder: Path) -> None:
     config, warehouse = str(folder / DEFAULT_FILE), str(folder / "warehouse")
     running = "select name, region, instance_type from image_builders where state = 'RUNNING'"
-    console.say()
-    _title("See it as a picture: open this file in a browser")
-    console.say(f"  {warehouse}/{REPORT}")
-    console.say()
-    _title("Go on yourself")
+    console.print_result()
+    _print_title("See it as a picture: open this file in a browser")
+    console.print_result(f"  {warehouse}/{REPORT}")
+    console.print_result()
+    _print_title("Go on yourself")
     for line in (
-        console.command("query", "--warehouse", warehouse),
-        console.command("status", "--warehouse", warehouse),
-        console.command("sql", "--warehouse", warehouse, running),
-        console.command("describe", "image_builder_errors"),
-        console.shell("duckdb", "-readonly", f"{warehouse}/warehouse.duckdb"),
+        console.format_command("query", "--warehouse", warehouse),
+        console.format_command("status", "--warehouse", warehouse),
+        console.format_command("sql", "--warehouse", warehouse, running),
+        console.format_command("describe", "image_builder_errors"),
+        console.quote_shell_words("duckdb", "-readonly", f"{warehouse}/warehouse.duckdb"),
         "",
-        f"{console.command('emulate', '--dir', str(folder))}    # that AWS again; then, elsewhere:",
-        console.command("run", "--config", config, "--retry-failed"),
+        f"{console.format_command('emulate', '--dir', str(folder))}    # that AWS again; then, elsewhere:",
+        console.format_command("run", "--config", config, "--retry-failed"),
     ):
-        console.say(f"  {line}".rstrip())
+        console.print_result(f"  {line}".rstrip())
 
 
-def _title(text: str) -> None:
-    console.say(console.styled(text, "1"))
+def _print_title(text: str) -> None:
+    console.print_result(console.style(text, "1"))

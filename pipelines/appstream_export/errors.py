@@ -19,21 +19,21 @@ class ExportError(Exception):
     exit_code: ClassVar[int] = 4
 
 
-class SetupError(ExportError):
+class ConfigurationError(ExportError):
     """The user must change something; raised before any write and before any call to AWS where possible."""
 
     exit_code: ClassVar[int] = 2
 
 
-class BadContract(SetupError):
+class ContractError(ConfigurationError):
     """A file of `schemas/` does not follow the grammar; the text names file, table, column and fix."""
 
 
-class BadSettings(SetupError):
+class SettingsError(ConfigurationError):
     """The configuration, an environment variable or a flag is wrong."""
 
 
-class BadQuery(SetupError):
+class QueryError(ConfigurationError):
     """SQL that is refused (not read only) or that DuckDB cannot run."""
 
 
@@ -41,7 +41,7 @@ class CommitError(ExportError):
     """Nothing of this snapshot is visible; the previous one still is."""
 
 
-class Conflict(CommitError):
+class CommitConflict(CommitError):
     """Other runs kept committing first."""
 
 
@@ -49,11 +49,11 @@ class StorageFailed(CommitError):
     """The warehouse could not be read or written (full, read-only, damaged)."""
 
 
-class Unheard(StorageFailed):
+class CommitStateUnknown(StorageFailed):
     """No answer, and nothing there to read back: the commit may still arrive, so what it names has to stay."""
 
 
-class NothingSeen(CommitError):
+class NothingExtracted(CommitError):
     """Every scope failed and there is no earlier snapshot whose rows could be kept."""
 
 
@@ -69,19 +69,19 @@ class ScopeError(ExportError):
         self.status, self.reason, self.code, self.request_id = status, reason, code, request_id
 
 
-class Retriable(ScopeError):
+class RetriableScopeError(ScopeError):
     """Worth asking again; once attempts are used up it stands as the scope's failure."""
 
 
-def did_you_mean(word: str, known: list[str]) -> str:
+def suggest_spelling(word: str, choices: list[str]) -> str:
     """`; did you mean "image_builders"?` for the nearest known word, or nothing."""
-    near = [k for k in known if word and (word in k.split("_") or k.endswith(f"_{word}"))]
-    best = (near or get_close_matches(word, known, n=1, cutoff=0.5))[:1]
+    near = [k for k in choices if word and (word in k.split("_") or k.endswith(f"_{word}"))]
+    best = (near or get_close_matches(word, choices, n=1, cutoff=0.5))[:1]
     return f'; did you mean "{best[0]}"?' if best else ""
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class ErrorRule:
     """What one AWS error code (or failure of the wire) means to us."""
 
     status: str
@@ -89,19 +89,19 @@ class Cause:
     fix: str
 
 
-_DENIED = Cause("denied", False, "allow the operation in the role's policy, or remove the scope from the settings")
-_THROTTLED = Cause(
+_DENIED = ErrorRule("denied", False, "allow the operation in the role's policy, or remove the scope from the settings")
+_THROTTLED = ErrorRule(
     "throttled", True, "lower [extract] workers, or run again: only failed scopes are asked with --retry-failed"
 )
-_EXPIRED = Cause("expired", True, "renew the credentials (aws sso login, a new role session) and retry")
-_OURS = Cause("error", False, "read the reason; it may be a bug: please report it with the request id")
-_THEIRS = Cause("error", True, "AWS failed; run again with --retry-failed")
+_EXPIRED = ErrorRule("expired", True, "renew the credentials (aws sso login, a new role session) and retry")
+_UNKNOWN_ERROR = ErrorRule("error", False, "read the reason; it may be a bug: please report it with the request id")
+_SERVER_ERROR = ErrorRule("error", True, "AWS failed; run again with --retry-failed")
 # A region that is not enabled and bad keys give the same codes: `disabled` needs proof, see sweep.
-_NOT_ENABLED = Cause(
+_NOT_ENABLED = ErrorRule(
     "denied", False, "enable the region in the account, take it out of regions, or check the credentials"
 )
 
-CAUSES: Mapping[str, Cause] = {
+ERROR_RULES: Mapping[str, ErrorRule] = {
     "AccessDenied": _DENIED,
     "AccessDeniedException": _DENIED,
     "UnauthorizedOperation": _DENIED,
@@ -110,10 +110,10 @@ CAUSES: Mapping[str, Cause] = {
     "AuthFailure": _NOT_ENABLED,
     "InvalidClientTokenId": _NOT_ENABLED,
     "UnrecognizedClientException": _NOT_ENABLED,
-    "SignatureDoesNotMatch": Cause("denied", False, "check the secret key and the machine's clock"),
+    "SignatureDoesNotMatch": ErrorRule("denied", False, "check the secret key and the machine's clock"),
     "ExpiredToken": _EXPIRED,
     "ExpiredTokenException": _EXPIRED,
-    "RequestExpired": Cause("expired", True, "check the machine's clock"),
+    "RequestExpired": ErrorRule("expired", True, "check the machine's clock"),
     "Throttling": _THROTTLED,
     "ThrottlingException": _THROTTLED,
     "ThrottledException": _THROTTLED,
@@ -125,42 +125,50 @@ CAUSES: Mapping[str, Cause] = {
     "SlowDown": _THROTTLED,
     "LimitExceededException": _THROTTLED,
     "429": _THROTTLED,  # a gateway before the service says no more than that
-    "InternalFailure": _THEIRS,
-    "InternalError": _THEIRS,
-    "InternalServerError": _THEIRS,
-    "InternalServerException": _THEIRS,
-    "ServiceUnavailable": _THEIRS,
-    "ServiceUnavailableException": _THEIRS,
-    "EndpointConnectionError": Cause(
+    "InternalFailure": _SERVER_ERROR,
+    "InternalError": _SERVER_ERROR,
+    "InternalServerError": _SERVER_ERROR,
+    "InternalServerException": _SERVER_ERROR,
+    "ServiceUnavailable": _SERVER_ERROR,
+    "ServiceUnavailableException": _SERVER_ERROR,
+    "EndpointConnectionError": ErrorRule(
         "unavailable", True, "the service has no endpoint here or the network blocks it: check regions and egress"
     ),
-    "ConnectionError": Cause("network", True, "check network, proxy and TLS settings; run again with --retry-failed"),
-    "Timeout": Cause("timeout", True, "AWS did not answer in time; run again with --retry-failed"),
-    "TaskTimeout": Cause("timeout", False, "raise [extract] task_timeout_s, or run again with --retry-failed"),
-    "RunTimeout": Cause("timeout", False, "raise [extract] run_timeout_s, or run again with --retry-failed"),
-    "ShardLost": Cause(
+    "ConnectionError": ErrorRule(
+        "network", True, "check network, proxy and TLS settings; run again with --retry-failed"
+    ),
+    "Timeout": ErrorRule("timeout", True, "AWS did not answer in time; run again with --retry-failed"),
+    "TaskTimeout": ErrorRule("timeout", False, "raise [extract] task_timeout_s, or run again with --retry-failed"),
+    "RunTimeout": ErrorRule("timeout", False, "raise [extract] run_timeout_s, or run again with --retry-failed"),
+    "ShardLost": ErrorRule(
         "error", False, "give the machine more memory or the run more shards, and ask again what was lost"
     ),
-    "Malformed": Cause("malformed", True, "the answer was damaged (a proxy?); run again with --retry-failed"),
-    "NoCredentials": Cause("denied", False, "set AWS_PROFILE, sign in, or run where a role is attached"),
+    "Malformed": ErrorRule("malformed", True, "the answer was damaged (a proxy?); run again with --retry-failed"),
+    "NoCredentials": ErrorRule("denied", False, "set AWS_PROFILE, sign in, or run where a role is attached"),
 }
-CONCLUDED: Mapping[str, Cause] = {
-    "disabled": Cause("disabled", False, "enable the region in the account, or take it out of regions"),
-    "mismatched": Cause("mismatched", False, "correct role_arn, profile or id of the account in the settings"),
-    "guarded": Cause("guarded", False, "see whether so much is really gone; if it is, accept that with run --force"),
-    "cancelled": Cause("cancelled", False, "the run was stopped; run again"),
-    "skipped": Cause("skipped", False, "the account is suspended or closed; exclude_accounts leaves it out"),
+DERIVED_STATUSES: Mapping[str, ErrorRule] = {
+    "disabled": ErrorRule("disabled", False, "enable the region in the account, or take it out of regions"),
+    "mismatched": ErrorRule("mismatched", False, "correct role_arn, profile or id of the account in the settings"),
+    "guarded": ErrorRule(
+        "guarded", False, "see whether so much is really gone; if it is, accept that with run --force"
+    ),
+    "cancelled": ErrorRule("cancelled", False, "the run was stopped; run again"),
+    "skipped": ErrorRule("skipped", False, "the account is suspended or closed; exclude_accounts leaves it out"),
 }
 """Statuses that no code of AWS gives: what we conclude ourselves."""
-REGION_MAY_BE_DISABLED = frozenset(code for code, cause in CAUSES.items() if cause is _NOT_ENABLED)
+REGION_MAY_BE_DISABLED = frozenset(code for code, cause in ERROR_RULES.items() if cause is _NOT_ENABLED)
 
 
-def cause_of(code: str, http_status: int = 0) -> Cause:
+def classify_error(code: str, http_status: int = 0) -> ErrorRule:
     """Look a code up, then the HTTP status; unknown ones are retried when AWS blames itself (5xx), else they stand."""
-    return CAUSES.get(code) or CAUSES.get(str(http_status)) or (_THEIRS if http_status >= 500 else _OURS)
+    return (
+        ERROR_RULES.get(code)
+        or ERROR_RULES.get(str(http_status))
+        or (_SERVER_ERROR if http_status >= 500 else _UNKNOWN_ERROR)
+    )
 
 
-def fix_of(status: str, code: str | None) -> str:
+def suggest_fix(status: str, code: str | None) -> str:
     """What to do about an outcome: by its code where that is known, else by its status."""
-    found = CONCLUDED.get(status) or CAUSES.get(code or "")
-    return (found or next((c for c in CAUSES.values() if c.status == status), _OURS)).fix
+    found = DERIVED_STATUSES.get(status) or ERROR_RULES.get(code or "")
+    return (found or next((c for c in ERROR_RULES.values() if c.status == status), _UNKNOWN_ERROR)).fix

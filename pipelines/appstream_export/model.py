@@ -13,14 +13,14 @@ ACCOUNT_ID = re.compile(r"\d{12}")
 REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")  # us-east-1, us-gov-west-1, us-iso-east-1, eusc-de-east-1
 
 
-def _all_of(pattern: re.Pattern[str]) -> Meta:
+def _build_pattern_meta(pattern: re.Pattern[str]) -> Meta:
     """A scope that comes from another process is read by msgspec, which calls no `__new__`."""
     return Meta(pattern=rf"\A(?:{pattern.pattern})\Z")
 
 
 class _Pair(NamedTuple):
-    account_id: Annotated[str, _all_of(ACCOUNT_ID)]
-    region: Annotated[str, _all_of(REGION)]
+    account_id: Annotated[str, _build_pattern_meta(ACCOUNT_ID)]
+    region: Annotated[str, _build_pattern_meta(REGION)]
 
 
 class Scope(_Pair):
@@ -102,7 +102,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class ScanOptions:
     """How each scope is asked: all of it, or the part that the user wants."""
 
     names: tuple[str, ...] = ()
@@ -152,17 +152,17 @@ class Outcome:
         return round((self.finished_at - self.attempted_at).total_seconds() * 1000)
 
 
-class Watch:
+class RunListener:
     """Who is told how a run goes, on its own thread. This one ignores it; the command line draws, Dagster logs."""
 
-    def planned(self, tasks: int) -> None:
+    def on_plan(self, tasks: int) -> None:
         """So many tasks will be asked."""
 
-    def page(self, page: Page) -> None:
+    def on_page(self, page: Page) -> None:
         """A page came."""
 
-    def outcome(self, outcome: Outcome) -> None:
+    def on_outcome(self, outcome: Outcome) -> None:
         """A task ended."""
 
-    def stage(self, name: str) -> None:
+    def on_stage(self, name: str) -> None:
         """The run goes on to its next stage."""

@@ -5,7 +5,7 @@ from pathlib import Path
 _HERE = Path(__file__).parent
 
 
-def folder(name: str) -> Path:
+def find_resource_folder(name: str) -> Path:
     """The folder of contracts (`schemas`) or SQL files (`sql`) that came with this installation."""
     installed = _HERE / f"_{name}"
     return installed if installed.is_dir() else _HERE.parents[1] / name

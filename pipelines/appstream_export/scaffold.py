@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from appstream_export.contracts import load_all
-from appstream_export.contracts.iam import hub_policy, member_operations, policy
-from appstream_export.errors import SetupError
+from appstream_export.contracts import load_contracts
+from appstream_export.contracts.iam import build_hub_policy, build_iam_policy, list_member_operations
+from appstream_export.errors import ConfigurationError
 from appstream_export.settings import DEFAULT_FILE as CONFIG_FILE
 
 CONFIG = """\
@@ -118,24 +118,24 @@ _ACCOUNTS = "account_id,name,team,cost_centre\n111122223333,example-account,exam
 _PRICES = "region,instance_type,platform,usd_per_hour,disk_usd_per_gb_month,valid_from\n"
 
 
-def files() -> Mapping[str, str]:
+def render_scaffold_files() -> Mapping[str, str]:
     """Every file by its name."""
-    allowed = policy(member_operations(load_all()))
+    allowed = build_iam_policy(list_member_operations(load_contracts()))
     return {
         CONFIG_FILE: CONFIG,
         ACCOUNTS: _ACCOUNTS,
         PRICES: _PRICES,
-        POLICY: _json(allowed),
-        TRUST: _json(_trust()),
-        STACK_SET: _json(_stack_set(allowed)),
-        HUB_POLICY: _json(hub_policy(ROLE_NAME)),
-        HUB_TRUST: _json(_hub_trust()),
+        POLICY: _render_json(allowed),
+        TRUST: _render_json(_build_trust_policy()),
+        STACK_SET: _render_json(_build_stack_set_template(allowed)),
+        HUB_POLICY: _render_json(build_hub_policy(ROLE_NAME)),
+        HUB_TRUST: _render_json(_build_hub_trust_policy()),
     }
 
 
-def write(folder: Path) -> Iterator[tuple[str, bool]]:
+def write_scaffold_files(folder: Path) -> Iterator[tuple[str, bool]]:
     """Write what is missing; each file's name, and whether it was written (else it was there and stays)."""
-    for name, text in files().items():
+    for name, text in render_scaffold_files().items():
         place = folder / name
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -145,10 +145,12 @@ def write(folder: Path) -> Iterator[tuple[str, bool]]:
         except FileExistsError:
             yield str(place), False
         except OSError as error:
-            raise SetupError(f"{place}: {error.strerror}; choose a folder that can be written: --dir") from error
+            raise ConfigurationError(
+                f"{place}: {error.strerror}; choose a folder that can be written: --dir"
+            ) from error
 
 
-def _trust() -> dict[str, Any]:
+def _build_trust_policy() -> dict[str, Any]:
     """Who may take the role: an account to be filled in. AWS refuses the policy until it is."""
     statement = {
         "Effect": "Allow",
@@ -159,14 +161,14 @@ def _trust() -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
-def _hub_trust() -> dict[str, Any]:
+def _build_hub_trust_policy() -> dict[str, Any]:
     """Who may be the hub: what runs on the machines or in the containers that are given the role."""
     services = ["ec2.amazonaws.com", "ecs-tasks.amazonaws.com"]
     statement = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
-def _stack_set(allowed: Mapping[str, Any]) -> dict[str, Any]:
+def _build_stack_set_template(allowed: Mapping[str, Any]) -> dict[str, Any]:
     """The member role as a CloudFormation template, for one account or a whole organization."""
     trust = {
         "Effect": "Allow",
@@ -215,5 +217,5 @@ def _stack_set(allowed: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _json(document: Mapping[str, Any]) -> str:
+def _render_json(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=2) + "\n"

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
-from appstream_export.errors import BadSettings, did_you_mean
+from appstream_export.errors import SettingsError, suggest_spelling
 from appstream_export.model import ACCOUNT_ID, REGION
 
 DEFAULT_FILE = "appstream-export.toml"
@@ -54,12 +54,12 @@ class Secret(str):
             return text
         name = text.removeprefix("env:")
         if not environ.get(name):
-            raise BadSettings(f'{key} = "env:{name}": the environment variable {name} is not set; set it')
+            raise SettingsError(f'{key} = "env:{name}": the environment variable {name} is not set; set it')
         return environ[name]
 
 
-_LENGTH = r"\d{1,6}[mhd]"
-_INTERVAL = r"(?!0+[mhd])" + _LENGTH  # what is due every 0 minutes is late for ever
+_DURATION = r"\d{1,6}[mhd]"
+_INTERVAL = r"(?!0+[mhd])" + _DURATION  # what is due every 0 minutes is late for ever
 
 
 class AccountSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -96,7 +96,7 @@ class AwsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     endpoint_url: str | None = None
     ca_bundle: str | None = None
     session_policy: bool = False
-    session_s: int = 3600
+    session_duration_s: int = 3600
 
 
 class ExtractSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -114,7 +114,7 @@ class ExtractSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     max_failed_ratio: Annotated[float, Meta(ge=0, le=1)] = 0.0
     task_timeout_s: Annotated[float, Meta(gt=0)] = 300.0
     run_timeout_s: Annotated[float, Meta(gt=0)] = 3600.0
-    compatible: bool = False
+    use_documented_client_api: bool = False
 
 
 class S3Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -145,17 +145,17 @@ class RetentionSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
 class LakeSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[lake]`: how the warehouse is kept. `file_mode` is octal as in chmod; folders get the matching x bits."""
 
-    guard_percent: Annotated[int, Meta(ge=1, le=100)] = 50
+    max_drop_percent: Annotated[int, Meta(ge=1, le=100)] = 50
     file_mode: Literal["0600", "0640", "0644", "0660", "0664"] = "0600"
     catalog_root: str | None = None
-    expected_every: Annotated[str, Meta(pattern=f"^{_INTERVAL}$")] | None = None
+    freshness_interval: Annotated[str, Meta(pattern=f"^{_INTERVAL}$")] | None = None
     retention: RetentionSettings = RetentionSettings()
     s3: S3Settings = S3Settings()
 
     @property
-    def interval(self) -> timedelta | None:
+    def freshness_timedelta(self) -> timedelta | None:
         """`expected_every` as a length of time."""
-        return None if self.expected_every is None else length(self.expected_every)
+        return None if self.freshness_interval is None else parse_duration(self.freshness_interval)
 
 
 class FeedsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -227,37 +227,37 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return msgspec.structs.replace(s3, endpoint_url=endpoint, ca_bundle=s3.ca_bundle or aws.ca_bundle)
 
 
-def find_file(given: Path | None, environ: Mapping[str, str]) -> Path | None:
+def find_settings_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
     """`--config`, `APPSTREAM_EXPORT_CONFIG` or `./appstream-export.toml`, in this order; None when there is none."""
-    named = given or (Path(v) if (v := environ.get("APPSTREAM_EXPORT_CONFIG")) else None)
+    named = path or (Path(v) if (v := environ.get("APPSTREAM_EXPORT_CONFIG")) else None)
     if named is not None:
         if not named.is_file():
-            raise BadSettings(f"{named}: no such file; write one with: appstream-export init")
+            raise SettingsError(f"{named}: no such file; write one with: appstream-export init")
         return named
     return Path(DEFAULT_FILE) if Path(DEFAULT_FILE).is_file() else None
 
 
-def load(given: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+def read_settings(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
     """Read, check and complete the settings; raises BadSettings with file, place and fix."""
-    file = find_file(given, environ)
+    file = find_settings_file(path, environ)
     if file is None:
-        raise BadSettings(f"no configuration: there is no ./{DEFAULT_FILE}; write one with: appstream-export init")
+        raise SettingsError(f"no configuration: there is no ./{DEFAULT_FILE}; write one with: appstream-export init")
     try:
         text = file.read_text("utf-8")
         raw = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadSettings(f"{file}: not readable as TOML: {error}") from error
-    return from_mapping(raw, file)
+        raise SettingsError(f"{file}: not readable as TOML: {error}") from error
+    return parse_settings(raw, file)
 
 
-def from_mapping(raw: Mapping[str, Any], file: Path) -> Settings:
+def parse_settings(raw: Mapping[str, Any], file: Path) -> Settings:
     """Check a parsed file. `file` is for messages, and the folder that relative paths start from."""
     if isinstance(text := raw.get("regions"), str) and text != AUTO:
-        raise BadSettings(f'{file}: regions: "{text}" is neither "auto" nor a list such as ["us-east-1", "eu-*"]')
+        raise SettingsError(f'{file}: regions: "{text}" is neither "auto" nor a list such as ["us-east-1", "eu-*"]')
     try:
-        settings = msgspec.convert(raw, Settings, dec_hook=_secret)
+        settings = msgspec.convert(raw, Settings, dec_hook=_decode_secret)
     except msgspec.ValidationError as error:
-        raise BadSettings(f"{file}: {_explain(str(error))}") from error
+        raise SettingsError(f"{file}: {_explain_error(str(error))}") from error
     if settings.organization:
         _check_organization(settings.organization, settings.accounts, f"{file}: [organization]")
         settings = msgspec.structs.replace(settings, regions=settings.regions or AUTO)
@@ -265,21 +265,21 @@ def from_mapping(raw: Mapping[str, Any], file: Path) -> Settings:
     _check_regions("regions", () if settings.regions == AUTO else settings.regions, file)
     _check_endpoint("[aws]", settings.aws.endpoint_url, file)
     _check_s3(settings, file)
-    _check_session(settings.aws.session_s, file)
+    _check_session(settings.aws.session_duration_s, file)
     _check_dagster(settings.dagster, f"{file}: [dagster]")
-    labels = settings.accounts_file and absolute(settings.accounts_file, file.parent)
-    prices = settings.feeds.prices and absolute(settings.feeds.prices, file.parent)
+    labels = settings.accounts_file and resolve_location(settings.accounts_file, file.parent)
+    prices = settings.feeds.prices and resolve_location(settings.feeds.prices, file.parent)
     return msgspec.structs.replace(
         settings,
-        warehouse=absolute(settings.warehouse, file.parent),
+        warehouse=resolve_location(settings.warehouse, file.parent),
         accounts_file=labels,
         feeds=msgspec.structs.replace(settings.feeds, prices=prices),
     )
 
 
-def length(text: str) -> timedelta:
+def parse_duration(text: str) -> timedelta:
     """`90m`, `24h` or `7d` as a length of time; raises ValueError for anything else."""
-    found = re.fullmatch(_LENGTH, text, re.ASCII)
+    found = re.fullmatch(_DURATION, text, re.ASCII)
     if not found:
         raise ValueError(f'"{text}" is not a length of time such as 90m, 24h or 7d')
     units = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -300,31 +300,34 @@ def is_pattern(region: str) -> bool:
     return any(c in region for c in "*?[")
 
 
-def absolute(place: str, folder: Path) -> str:
+def resolve_location(place: str, folder: Path) -> str:
     """A place as settings hold it once they are loaded: a bucket as it is, a path seen from a folder."""
     if place.startswith("s3://"):
         return place
     return str((folder / Path(place).expanduser()).resolve())
 
 
-def _explain(error: str) -> str:
+def _explain_error(error: str) -> str:
     """msgspec's message in the words of the file: `[extract] unknown key "worker"; did you mean "workers"?`."""
     message, _, path = error.partition(" - at `$")
     where = path.rstrip("`").lstrip(".")
     if unknown := re.search(r"unknown field `(.+?)`", message):
-        return _place(where) + f'unknown key "{unknown[1]}"{did_you_mean(unknown[1], _known_keys(where))}'
+        return (
+            _format_section(where)
+            + f'unknown key "{unknown[1]}"{suggest_spelling(unknown[1], _list_known_keys(where))}'
+        )
     section, _, key = where.rpartition(".")
-    return _place(section) + (f"{key}: " if key else "") + message[:1].lower() + message[1:]
+    return _format_section(section) + (f"{key}: " if key else "") + message[:1].lower() + message[1:]
 
 
-def _place(section: str) -> str:
+def _format_section(section: str) -> str:
     """`extract` → `[extract] `; `accounts[0].x` → `[[accounts]] number 1 `; the top of the file → nothing."""
     if listed := re.match(r"accounts\[(\d+)\]", section):
         return f"[[accounts]] number {int(listed[1]) + 1} "
     return f"[{section}] " if section else ""
 
 
-def _known_keys(where: str) -> list[str]:
+def _list_known_keys(where: str) -> list[str]:
     kinds: dict[str, type[Struct]] = {
         "": Settings,
         "organization": OrganizationSettings,
@@ -344,48 +347,50 @@ def _check_accounts(settings: Settings, file: Path) -> None:
     seen: set[str] = set()
     if not settings.accounts and not settings.organization:
         fix = 'add [[accounts]] with id = "111122223333", or [organization] with role_name'
-        raise BadSettings(f"{file}: no account to read; {fix}")
+        raise SettingsError(f"{file}: no account to read; {fix}")
     for n, account in enumerate(settings.accounts, 1):
         where = f"{file}: [[accounts]] number {n}"
         if not ACCOUNT_ID.fullmatch(account.id):
-            raise BadSettings(f'{where}: id "{account.id}" is not 12 digits; write it as text, zeros in front included')
+            raise SettingsError(
+                f'{where}: id "{account.id}" is not 12 digits; write it as text, zeros in front included'
+            )
         if account.id in seen:
-            raise BadSettings(f"{where}: account {account.id} is listed twice; keep one")
+            raise SettingsError(f"{where}: account {account.id} is listed twice; keep one")
         seen.add(account.id)
         _check_role(account, where)
         if account.regions is not None:
             _check_regions(f"[[accounts]] {account.id} regions", account.regions, file)
         if account.regions is None and not settings.regions:
-            raise BadSettings(f'{where}: no regions; add regions = ["us-east-1"] at the top of the file')
+            raise SettingsError(f'{where}: no regions; add regions = ["us-east-1"] at the top of the file')
 
 
-def _check_organization(organization: OrganizationSettings, listed: tuple[AccountSettings, ...], where: str) -> None:
+def _check_organization(organization: OrganizationSettings, accounts: tuple[AccountSettings, ...], where: str) -> None:
     role, admin = organization.role_name, organization.admin_role_arn
     if not _ROLE_NAME.fullmatch(role):
-        raise BadSettings(f'{where}: role_name "{role}" is not the name of a role, such as AppStreamExportReader')
+        raise SettingsError(f'{where}: role_name "{role}" is not the name of a role, such as AppStreamExportReader')
     if admin is not None and not _ROLE_ARN.fullmatch(admin):
-        raise BadSettings(f'{where}: admin_role_arn "{admin}" is not like arn:aws:iam::111122223333:role/NAME')
+        raise SettingsError(f'{where}: admin_role_arn "{admin}" is not like arn:aws:iam::111122223333:role/NAME')
     for account in (*organization.include_accounts, *organization.exclude_accounts):
         if not ACCOUNT_ID.fullmatch(account):
-            raise BadSettings(f'{where}: account "{account}" is not 12 digits; write it as text, zeros included')
+            raise SettingsError(f'{where}: account "{account}" is not 12 digits; write it as text, zeros included')
     for kind in ("accounts", "ous"):
         both = {*getattr(organization, f"include_{kind}")} & {*getattr(organization, f"exclude_{kind}")}
         if both:
-            raise BadSettings(f"{where}: {min(both)} is in include_{kind} and in exclude_{kind}; keep one")
-    if excluded := {a.id for a in listed} & {*organization.exclude_accounts}:
-        raise BadSettings(f"{where}: exclude_accounts names {min(excluded)}, which [[accounts]] lists; keep one")
+            raise SettingsError(f"{where}: {min(both)} is in include_{kind} and in exclude_{kind}; keep one")
+    if excluded := {a.id for a in accounts} & {*organization.exclude_accounts}:
+        raise SettingsError(f"{where}: exclude_accounts names {min(excluded)}, which [[accounts]] lists; keep one")
 
 
 def _check_role(account: AccountSettings, where: str) -> None:
     if account.external_id and not account.role_arn:
-        raise BadSettings(f"{where}: external_id goes with role_arn; add role_arn or take external_id out")
+        raise SettingsError(f"{where}: external_id goes with role_arn; add role_arn or take external_id out")
     if account.role_arn is None:
         return
     found = _ROLE_ARN.fullmatch(account.role_arn)
     if not found:
-        raise BadSettings(f'{where}: role_arn "{account.role_arn}" is not like arn:aws:iam::{account.id}:role/NAME')
+        raise SettingsError(f'{where}: role_arn "{account.role_arn}" is not like arn:aws:iam::{account.id}:role/NAME')
     if found[2] != account.id:
-        raise BadSettings(
+        raise SettingsError(
             f"{where}: role_arn belongs to account {found[2]}, not to {account.id}; correct one of the two"
         )
 
@@ -393,10 +398,10 @@ def _check_role(account: AccountSettings, where: str) -> None:
 def _check_regions(where: str, regions: tuple[str, ...], file: Path) -> None:
     for region in regions:
         if not REGION.fullmatch(region) and not (is_pattern(region) and re.fullmatch(r"[a-z0-9*?\[\]!-]+", region)):
-            raise BadSettings(f'{file}: {where}: "{region}" is not the name of a region, such as us-east-1 or eu-*')
+            raise SettingsError(f'{file}: {where}: "{region}" is not the name of a region, such as us-east-1 or eu-*')
 
 
-def _secret(kind: type, value: object) -> object:
+def _decode_secret(kind: type, value: object) -> object:
     if kind is Secret and isinstance(value, str):
         return Secret(value)
     raise TypeError(f"expected `str`, got `{type(value).__name__}`")
@@ -406,26 +411,26 @@ def _check_session(session_s: int, file: Path) -> None:
     where = f"{file}: [aws] session_s: {session_s} seconds is too"
     if session_s < SESSION_MIN_S:
         why = "sessions are renewed 10 minutes before their end, so short ones would be asked for all the time"
-        raise BadSettings(f"{where} short: {why}; take {SESSION_MIN_S} or more")
+        raise SettingsError(f"{where} short: {why}; take {SESSION_MIN_S} or more")
     if session_s > SESSION_MAX_S:
-        raise BadSettings(f"{where} long: AWS gives a role at most {SESSION_MAX_S}, and 3600 where roles are chained")
+        raise SettingsError(f"{where} long: AWS gives a role at most {SESSION_MAX_S}, and 3600 where roles are chained")
 
 
 def _check_dagster(dagster: DagsterSettings, where: str) -> None:
     for key, cron in (("cron", dagster.cron), ("maintenance_cron", dagster.maintenance_cron)):
         if cron is not None and len(cron.split()) != _CRON_FIELDS:
-            raise BadSettings(f'{where} {key}: "{cron}" is not like "0 * * * *": minute, hour, day, month, weekday')
+            raise SettingsError(f'{where} {key}: "{cron}" is not like "0 * * * *": minute, hour, day, month, weekday')
     if not _is_timezone(dagster.timezone):
         from zoneinfo import available_timezones
 
-        near = did_you_mean(dagster.timezone, sorted(available_timezones()))
-        raise BadSettings(
+        near = suggest_spelling(dagster.timezone, sorted(available_timezones()))
+        raise SettingsError(
             f'{where} timezone: "{dagster.timezone}" is not known{near or "; take one like Europe/Berlin"}'
         )
     if strange := next((owner for owner in dagster.owners if not _OWNER.fullmatch(owner)), None):
-        raise BadSettings(f'{where} owners: "{strange}" is neither an address nor like "team:cloud-costs"')
-    if dagster.dashboard_url is not None and not _is_web(dagster.dashboard_url):
-        raise BadSettings(f'{where} dashboard_url: "{dagster.dashboard_url}" is not like https://bi.example.com/d/1')
+        raise SettingsError(f'{where} owners: "{strange}" is neither an address nor like "team:cloud-costs"')
+    if dagster.dashboard_url is not None and not _is_web_url(dagster.dashboard_url):
+        raise SettingsError(f'{where} dashboard_url: "{dagster.dashboard_url}" is not like https://bi.example.com/d/1')
 
 
 def _is_timezone(name: str) -> bool:
@@ -437,24 +442,26 @@ def _is_timezone(name: str) -> bool:
         return False
 
 
-def _is_web(url: str) -> bool:
+def _is_web_url(url: str) -> bool:
     return urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname)
 
 
 def _check_endpoint(section: str, url: str | None, file: Path) -> None:
-    if url is not None and not _is_web(url):
-        raise BadSettings(f'{file}: {section} endpoint_url: "{url}" is not like http://127.0.0.1:4599')
+    if url is not None and not _is_web_url(url):
+        raise SettingsError(f'{file}: {section} endpoint_url: "{url}" is not like http://127.0.0.1:4599')
 
 
 def _check_s3(settings: Settings, file: Path) -> None:
     s3 = settings.lake.s3
     _check_endpoint("[lake.s3]", s3.endpoint_url, file)
     if s3.region is not None and not REGION.fullmatch(s3.region):
-        raise BadSettings(f'{file}: [lake.s3] region: "{s3.region}" is not the name of a region, such as us-east-1')
+        raise SettingsError(f'{file}: [lake.s3] region: "{s3.region}" is not the name of a region, such as us-east-1')
     if not settings.warehouse.startswith("s3://"):
         if s3 != S3Settings():
             fix = 'name a bucket, such as warehouse = "s3://bucket/prefix", or take the section out'
-            raise BadSettings(f"{file}: [lake.s3] is for warehouses on S3, and {settings.warehouse} is a folder; {fix}")
+            raise SettingsError(
+                f"{file}: [lake.s3] is for warehouses on S3, and {settings.warehouse} is a folder; {fix}"
+            )
         return
     if settings.lake.catalog_root is not None:
-        raise BadSettings(f"{file}: [lake] catalog_root: there is no catalog file on S3; take the key out")
+        raise SettingsError(f"{file}: [lake] catalog_root: there is no catalog file on S3; take the key out")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from appstream_export.emulator import Emulator, image_builder
+from appstream_export.emulator import Emulator, make_image_builder
 
 HUB, PROD, DEV, LAB = "123456789012", "111122223333", "444455556666", "777788889999"
 NAMES = {HUB: "management", PROD: "prod", DEV: "dev", LAB: "lab"}
@@ -19,7 +19,7 @@ def found(aws: Emulator, builders: int = 2, regions: Sequence[str] = (EU, US)) -
     for account_id in NAMES:
         for region in regions:
             scope = f"{account_id}/{region}"
-            aws.put(scope, *(image_builder(f"b-{n}", scope=scope) for n in range(builders)))
+            aws.put(scope, *(make_image_builder(f"b-{n}", scope=scope) for n in range(builders)))
 
 
 def of_accounts(aws: Emulator, folder: Path, names: Mapping[str, str] = NAMES, more: str = "") -> Path:

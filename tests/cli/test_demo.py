@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from appstream_export.contracts import load_all
-from appstream_export.settings import load
+from appstream_export.contracts import load_contracts
+from appstream_export.settings import read_settings
 from tests.absent import wanted
 from tests.cli.conftest import Command, Finished, clean_environment
 
 Demo = tuple[Path, Finished]
 Told = Callable[..., tuple[int, str, str]]
-TABLES = [table.name for contract in load_all() for table in contract.tables]
+TABLES = [table.name for contract in load_contracts() for table in contract.tables]
 
 
 def test_the_demo_tells_its_story_and_fills_every_table(demo: Demo) -> None:
@@ -39,7 +39,7 @@ def test_a_run_from_first_call_to_report_wants_neither_pandas_nor_numpy(demo: De
 
 
 def test_it_leaves_settings_that_reach_this_machine_alone(demo: Demo) -> None:
-    loaded = load(demo[0] / "appstream-export.toml", {})
+    loaded = read_settings(demo[0] / "appstream-export.toml", {})
 
     assert loaded.is_local_aws
     assert len(loaded.accounts) >= 12

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from appstream_export.cli.views import doctor
-from appstream_export.contracts.iam import hub_policy, policy
+from appstream_export.contracts.iam import build_hub_policy, build_iam_policy
 from appstream_export.emulator import Emulator
 from appstream_export.preflight import Checkup, Finding, Verdict
 from tests.cli.organization import DEV, EU, LAB, LISTS, NAMES, PROD, US, found, of_accounts, of_organization
 from tests.extract.wire import Wire, sts_refusal
 
 Told = Callable[..., tuple[int, str, str]]
-READ = json.dumps(policy(["appstream:DescribeImageBuilders"])["Statement"][0])
+READ = json.dumps(build_iam_policy(["appstream:DescribeImageBuilders"])["Statement"][0])
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +225,7 @@ def test_an_organization_that_may_not_be_listed_comes_with_the_statement(
 
     assert (first, later) == (1, 1)
     assert seen["area"] == again["area"] == "discovery"
-    assert json.dumps(hub_policy("x")["Statement"][1]) in seen["fix"]
+    assert json.dumps(build_hub_policy("x")["Statement"][1]) in seen["fix"]
     assert again["fix"] == seen["fix"]
 
 
@@ -332,7 +332,7 @@ def test_however_much_is_wrong_it_takes_twenty_lines_the_worst_first() -> None:
         for verdict in (Verdict.PROBLEM, Verdict.WARNING, Verdict.EXPECTED)
         for n in range(1, 31)
     ]
-    said = list(doctor.lines(Checkup(findings=wrong, scopes=465)))
+    said = list(doctor.render_doctor_lines(Checkup(findings=wrong, scopes=465)))
 
     assert len(said) <= doctor.LINES_MAX
     assert said[1].startswith("  30 scopes, call: ")
@@ -347,7 +347,7 @@ def test_the_same_reason_in_many_scopes_is_told_once() -> None:
         )
         for account in NAMES for region in (EU, US)
     ]  # fmt: skip
-    said = list(doctor.lines(Checkup(findings=wrong, scopes=8)))
+    said = list(doctor.render_doctor_lines(Checkup(findings=wrong, scopes=8)))
 
     assert [line for line in said if "scopes, call" in line] == [said[1]]
     assert said[1].startswith(f"  8 scopes, call: such as {LISTS[:12]}/{EU}: User: ")

@@ -49,7 +49,7 @@ Printed = Callable[[pa.Table, str], str]
 @pytest.fixture
 def printed(capfdbinary: pytest.CaptureFixture[bytes]) -> Printed:
     def write(table: pa.Table, kind: str) -> str:
-        output.write(table, kind)
+        output.write_result(table, kind)
         return capfdbinary.readouterr().out.decode()
 
     return write
@@ -78,7 +78,7 @@ def test_csv_reads_back_as_it_was(printed: Printed) -> None:
 
 def test_parquet_reads_back_as_it_was(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     table = pa.table({"v": [HOSTILE, "=1"], "t": pa.array([AT, None], pa.timestamp("us", "UTC"))})
-    output.write(table, "parquet")
+    output.write_result(table, "parquet")
 
     assert pq.read_table(io.BytesIO(capfdbinary.readouterr().out)).equals(table)
 

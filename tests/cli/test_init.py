@@ -17,7 +17,7 @@ import pytest
 from appstream_export import scaffold, settings
 from appstream_export.contracts import iam as permissions
 from appstream_export.emulator import Emulator
-from appstream_export.errors import BadSettings
+from appstream_export.errors import SettingsError
 from appstream_export.inputs.account_labels import read_labels
 
 Told = Callable[..., tuple[int, str, str]]
@@ -53,20 +53,20 @@ def test_a_folder_that_cannot_be_written_is_one_line(told: Told) -> None:
 def test_the_settings_load_as_soon_as_one_account_is_filled_in(tmp_path: Path) -> None:
     file = tmp_path / "appstream-export.toml"
     file.write_text(scaffold.CONFIG)
-    with pytest.raises(BadSettings, match=r"no account to read; add \[\[accounts\]\]"):
-        settings.load(file, {})
+    with pytest.raises(SettingsError, match=r"no account to read; add \[\[accounts\]\]"):
+        settings.read_settings(file, {})
     file.write_text(
         scaffold.CONFIG.replace('# [[accounts]]\n# id = "111122223333"', '[[accounts]]\nid = "111122223333"')
     )
 
-    assert [a.id for a in settings.load(file, {}).accounts] == ["111122223333"]
+    assert [a.id for a in settings.read_settings(file, {}).accounts] == ["111122223333"]
 
 
 def test_every_line_that_shows_a_key_is_accepted_with_its_comment_taken_away(tmp_path: Path) -> None:
     file = tmp_path / "appstream-export.toml"
     in_a_folder = scaffold.CONFIG.partition("# [lake.s3]")[0]  # settings of a bucket are refused there
     file.write_text(re.sub(r"(?m)^# (?=(\w+ = |\[))", "", in_a_folder))
-    loaded = settings.load(file, {"EXTERNAL_ID": "x"})
+    loaded = settings.read_settings(file, {"EXTERNAL_ID": "x"})
 
     assert loaded.accounts[0].role_arn == "arn:aws:iam::111122223333:role/AppStreamExportReader"
 
@@ -91,19 +91,19 @@ def compare(section: str, kind: type[msgspec.Struct], shown: dict[str, Any]) -> 
 
 
 def test_the_policy_allows_what_the_contracts_ask_and_nothing_else() -> None:
-    policy, trust = (json.loads(scaffold.files()[name]) for name in (scaffold.POLICY, scaffold.TRUST))
+    policy, trust = (json.loads(scaffold.render_scaffold_files()[name]) for name in (scaffold.POLICY, scaffold.TRUST))
 
     assert [s["Action"] for s in policy["Statement"]] == [["appstream:DescribeImageBuilders"]]
     assert [s["Action"] for s in trust["Statement"]] == ["sts:AssumeRole"]
 
 
 def test_the_tables_to_fill_in_can_be_used_as_they_are(tmp_path: Path) -> None:
-    for file in scaffold.write(tmp_path):
+    for file in scaffold.write_scaffold_files(tmp_path):
         assert file[1]
     settings_of_one = '[[accounts]]\nid = "999988887777"\n'
     text = (tmp_path / scaffold.CONFIG_FILE).read_text().replace("# accounts_file", "accounts_file")
     (tmp_path / scaffold.CONFIG_FILE).write_text(text + settings_of_one)
-    loaded = settings.load(tmp_path / scaffold.CONFIG_FILE, {})
+    loaded = settings.read_settings(tmp_path / scaffold.CONFIG_FILE, {})
 
     assert list(read_labels(loaded.accounts_file)) == ["111122223333"]
     with (tmp_path / scaffold.PRICES).open(newline="") as lines:
@@ -115,7 +115,7 @@ def test_the_tables_to_fill_in_can_be_used_as_they_are(tmp_path: Path) -> None:
 
 
 def test_the_stack_set_passes_cloudformations_own_linter() -> None:
-    found = cfnlint.api.lint(scaffold.files()[scaffold.STACK_SET], config={"regions": ["us-east-1"]})
+    found = cfnlint.api.lint(scaffold.render_scaffold_files()[scaffold.STACK_SET], config={"regions": ["us-east-1"]})
 
     assert [str(match) for match in found] == []
 
@@ -126,17 +126,17 @@ def test_the_stack_makes_a_role_with_the_shipped_policy_that_trusts_the_hub(aws:
         (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
 
         assert role["Arn"] == f"arn:aws:iam::{account_id}:role/AppStreamExportReader"
-        assert policy == json.loads(scaffold.files()[scaffold.POLICY])
+        assert policy == json.loads(scaffold.render_scaffold_files()[scaffold.POLICY])
         assert (trust["Principal"], trust["Action"]) == ({"AWS": "arn:aws:iam::999988887777:root"}, "sts:AssumeRole")
         assert trust.get("Condition") == ({"StringEquals": {"sts:ExternalId": external_id}} if external_id else None)
 
 
 def made_by_the_stack(aws: Emulator, account_id: str, **parameters: str) -> tuple[Any, Any]:
     """The role that CloudFormation makes of the template, and its policy."""
-    keys = aws.credentials(account_id) | {"region_name": "us-east-1", "endpoint_url": aws.endpoint_url}
+    keys = aws.create_credentials(account_id) | {"region_name": "us-east-1", "endpoint_url": aws.endpoint_url}
     boto3.client("cloudformation", **keys).create_stack(
         StackName="reader",
-        TemplateBody=scaffold.files()[scaffold.STACK_SET],
+        TemplateBody=scaffold.render_scaffold_files()[scaffold.STACK_SET],
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         Capabilities=["CAPABILITY_NAMED_IAM"],
     )
@@ -146,7 +146,9 @@ def made_by_the_stack(aws: Emulator, account_id: str, **parameters: str) -> tupl
 
 
 def test_the_hub_may_assume_the_role_that_the_stack_set_makes() -> None:
-    shipped = {name: json.loads(text) for name, text in scaffold.files().items() if name.endswith(".json")}
+    shipped = {
+        name: json.loads(text) for name, text in scaffold.render_scaffold_files().items() if name.endswith(".json")
+    }
     assume, lists = shipped[scaffold.HUB_POLICY]["Statement"]
 
     assert assume["Resource"].endswith(f":role/{shipped[scaffold.STACK_SET]['Parameters']['RoleName']['Default']}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appstream_export.lake.catalog.named_queries import questions
+from appstream_export.lake.catalog.named_queries import load_named_queries
 
 Demo = tuple[Path, subprocess.CompletedProcess[str]]
 Told = Callable[..., tuple[int, str, str]]
@@ -27,8 +27,8 @@ def test_without_a_name_it_lists_what_can_be_asked(told: Told) -> None:
 
     assert (code, err) == (0, "")
     assert max(map(len, text.splitlines())) <= 80
-    assert [q.name for q in questions() if q.name not in text] == []
-    assert [q["name"] for q in listed] == [q.name for q in questions()]
+    assert [q.name for q in load_named_queries() if q.name not in text] == []
+    assert [q["name"] for q in listed] == [q.name for q in load_named_queries()]
     hours = next(q for q in listed if q["name"] == "running_over")["parameters"][0]
     assert (hours["name"], hours["type"], hours["default"]) == ("hours", "integer", "2")
 
@@ -51,7 +51,7 @@ def test_money_has_two_places_and_is_a_number(asked: Told) -> None:
 
 
 def test_every_answer_can_be_read_in_80_columns_without_control_characters(asked: Told) -> None:
-    for question in questions():
+    for question in load_named_queries():
         code, text, err = asked(question.name)
 
         assert (code, err) == (0, "")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from appstream_export.emulator import Emulator, Fault, image_builder
+from appstream_export.emulator import Emulator, Fault, make_image_builder
 from tests.absent import wanted, without
 from tests.cli.conftest import clean_environment
 from tests.lake.buckets import Bucket, Seen, Wire
@@ -27,7 +27,7 @@ def folder(tmp_path: Path, aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> Pa
     for account in ACCOUNTS:
         for region in REGIONS:
             scope = f"{account}/{region}"
-            aws.put(scope, *(image_builder(f"b-{n}", scope=scope) for n in range(3)))
+            aws.put(scope, *(make_image_builder(f"b-{n}", scope=scope) for n in range(3)))
     accounts = "".join(
         f'[[accounts]]\nid = "{a}"\nname = "{name}"\nrole_arn = "arn:aws:iam::{a}:role/reader"\n'
         for a, name in ACCOUNTS.items()
@@ -302,7 +302,7 @@ def test_a_bug_is_called_one_with_its_place(told: Told, monkeypatch: pytest.Monk
     def broken(_: object) -> int:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("appstream_export.cli.main._tables", broken)
+    monkeypatch.setattr("appstream_export.cli.main.show_tables", broken)
     code, out, err = told("tables")
     _, _, traced = told("tables", "--debug")
 

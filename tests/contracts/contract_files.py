@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from appstream_export.contracts import Contract, load
+from appstream_export.contracts import Contract, load_contract
 
 HEAD = """doc = "Things."
 service = "things"
@@ -37,4 +37,4 @@ def written(folder: Path, text: str = GOOD, name: str = "things") -> Path:
 
 def loaded(folder: Path, text: str = GOOD, name: str = "things") -> Contract:
     """The text as a contract."""
-    return load(written(folder, text, name))
+    return load_contract(written(folder, text, name))

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from appstream_export.contracts import Table, all_tables, load_all
-from appstream_export.contracts.arrow_schema import schema
+from appstream_export.contracts import Table, list_snapshot_tables, load_contracts
+from appstream_export.contracts.arrow_schema import build_arrow_schema
 
 GOLDENS = Path(__file__).parent / "goldens"
 FIRST, LAST = "snapshot_id account_id region", "observed_at"
@@ -38,7 +38,7 @@ OPERATIONAL = {
     "image_builder_changes": """account_id region name change column_name old_value new_value observed_at
         previous_observed_at""",
 }
-TABLES = {table.name: table for table in all_tables(load_all())}
+TABLES = {table.name: table for table in list_snapshot_tables(load_contracts())}
 
 
 def in_order(words: list[str], of: list[str]) -> bool:
@@ -79,8 +79,8 @@ def test_views_of_items_tell_account_and_staleness_before_the_time() -> None:
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 def test_the_schema_of_its_files_is_the_golden_one(table: Table) -> None:
     golden = GOLDENS / f"{table.name}.txt"
-    lines = [f"# {(schema(table).metadata or {})[b'comment'].decode()}"]
-    lines += [f"{f.name}: {f.type}  # {(f.metadata or {})[b'comment'].decode()}" for f in schema(table)]
+    lines = [f"# {(build_arrow_schema(table).metadata or {})[b'comment'].decode()}"]
+    lines += [f"{f.name}: {f.type}  # {(f.metadata or {})[b'comment'].decode()}" for f in build_arrow_schema(table)]
     text = "\n".join(lines) + "\n"
     if os.environ.get("UPDATE_GOLDENS") == "1":
         GOLDENS.mkdir(exist_ok=True)
@@ -90,6 +90,6 @@ def test_the_schema_of_its_files_is_the_golden_one(table: Table) -> None:
 
 
 def test_no_type_is_one_that_other_engines_refuse() -> None:
-    types = {str(field.type) for table in TABLES.values() for field in schema(table)}
+    types = {str(field.type) for table in TABLES.values() for field in build_arrow_schema(table)}
 
     assert types == {"string", "int64", "bool", "double", "timestamp[us, tz=UTC]"}

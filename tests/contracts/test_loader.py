@@ -4,9 +4,9 @@ import duckdb
 import pytest
 
 from appstream_export import resources
-from appstream_export.contracts import load, load_all
-from appstream_export.contracts.loader import SQL_WORDS, outer_positions, snake
-from appstream_export.errors import BadContract
+from appstream_export.contracts import load_contract, load_contracts
+from appstream_export.contracts.loader import SQL_KEYWORDS, convert_to_snake_case, list_outer_positions
+from appstream_export.errors import ContractError
 from tests.contracts.contract_files import GOOD, HEAD, IGNORED, ITEMS, PARTS, loaded, written
 
 # What is replaced in a good file, by what, and the one line that follows.
@@ -259,7 +259,7 @@ REFUSALS = {
 def test_a_good_file_loads(tmp_path: Path) -> None:
     contract = loaded(tmp_path)
 
-    assert [t.name for t in (*contract.tables, contract.changes)] == ["things", "thing_parts", "thing_changes"]
+    assert [t.name for t in (*contract.tables, contract.changes_table)] == ["things", "thing_parts", "thing_changes"]
     assert contract.item_table.key == ("account_id", "region", "name")
     assert contract.child_tables[0].key == ("account_id", "region", "thing_name", "position")
     assert contract.ignored == {"Some.Leaf": "why"}
@@ -269,14 +269,14 @@ def test_a_good_file_loads(tmp_path: Path) -> None:
 def test_what_breaks_the_grammar_is_refused_in_one_line(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert old in GOOD
 
-    with pytest.raises(BadContract) as refused:
+    with pytest.raises(ContractError) as refused:
         loaded(tmp_path, GOOD.replace(old, new, 1))
 
     assert str(refused.value) == f"things.toml: {message}"
 
 
 def test_a_syntax_error_names_its_line(tmp_path: Path) -> None:
-    with pytest.raises(BadContract, match=r"^things\.toml: not readable as TOML: .*at line 2, column \d+\)$"):
+    with pytest.raises(ContractError, match=r"^things\.toml: not readable as TOML: .*at line 2, column \d+\)$"):
         loaded(tmp_path, 'doc = "Things."\nservice = \n')
 
 
@@ -284,12 +284,12 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     file = written(tmp_path)
     file.write_bytes(b"doc = \xff")
 
-    with pytest.raises(BadContract, match=r"^things\.toml: not readable as TOML: "):
-        load(file)
+    with pytest.raises(ContractError, match=r"^things\.toml: not readable as TOML: "):
+        load_contract(file)
 
 
 def test_the_files_name_must_be_a_name(tmp_path: Path) -> None:
-    with pytest.raises(BadContract, match=r'^My-Things\.toml: "My-Things" is to be the resource\'s name'):
+    with pytest.raises(ContractError, match=r'^My-Things\.toml: "My-Things" is to be the resource\'s name'):
         loaded(tmp_path, name="My-Things")
 
 
@@ -297,8 +297,8 @@ def test_a_table_of_two_files_is_refused(tmp_path: Path) -> None:
     written(tmp_path)
     written(tmp_path, GOOD.replace("[things]", "[items2]"), "items2")
 
-    with pytest.raises(BadContract) as refused:
-        load_all(tmp_path)
+    with pytest.raises(ContractError) as refused:
+        load_contracts(tmp_path)
 
     assert str(refused.value) == "things.toml: table [thing_parts] exists in items2.toml already; rename one"
 
@@ -307,8 +307,8 @@ def test_a_table_of_two_files_is_refused(tmp_path: Path) -> None:
 def test_a_table_named_as_an_operational_one_is_refused(tmp_path: Path, table: str) -> None:
     written(tmp_path, GOOD.replace("[thing_parts]", f"[{table}]"))
 
-    with pytest.raises(BadContract) as refused:
-        load_all(tmp_path)
+    with pytest.raises(ContractError) as refused:
+        load_contracts(tmp_path)
 
     assert str(refused.value) == f"things.toml: table [{table}] exists in operational tables already; rename one"
 
@@ -316,13 +316,13 @@ def test_a_table_named_as_an_operational_one_is_refused(tmp_path: Path, table: s
 def test_a_table_named_as_the_table_of_changes_is_refused(tmp_path: Path) -> None:
     written(tmp_path, GOOD.replace("[thing_parts]", "[thing_changes]"))
 
-    with pytest.raises(BadContract, match=r"table \[thing_changes\] exists in things.toml already"):
-        load_all(tmp_path)
+    with pytest.raises(ContractError, match=r"table \[thing_changes\] exists in things.toml already"):
+        load_contracts(tmp_path)
 
 
 def test_a_folder_without_contracts_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadContract, match="no contract"):
-        load_all(tmp_path)
+    with pytest.raises(ContractError, match="no contract"):
+        load_contracts(tmp_path)
 
 
 def test_a_list_in_a_list_has_a_position_per_list(tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ def test_a_list_in_a_list_has_a_position_per_list(tmp_path: Path) -> None:
 
 
 def test_lists_of_one_name_have_positions_of_their_own() -> None:
-    assert outer_positions("Boxes[].Inner.Boxes[].Parts") == ("boxes_position", "boxes_2_position")
+    assert list_outer_positions("Boxes[].Inner.Boxes[].Parts") == ("boxes_position", "boxes_2_position")
 
 
 def test_words_of_sql_are_those_that_duckdb_does_not_take_for_names() -> None:
@@ -349,7 +349,7 @@ def test_words_of_sql_are_those_that_duckdb_does_not_take_for_names() -> None:
             return False
 
     refused = {w for w in words if not is_name(w)}
-    assert refused <= SQL_WORDS | {"pivot_longer", "pivot_wider"}
+    assert refused <= SQL_KEYWORDS | {"pivot_longer", "pivot_wider"}
 
 
 def test_names_are_spelt_as_people_would() -> None:
@@ -364,11 +364,11 @@ def test_names_are_spelt_as_people_would() -> None:
         "logGroupName": "log_group_name",
     }
 
-    assert {name: snake(name) for name in spelt} == spelt
+    assert {name: convert_to_snake_case(name) for name in spelt} == spelt
 
 
 def test_the_grammar_in_the_readme_is_one_that_loads(tmp_path: Path) -> None:
-    readme = (resources.folder("schemas") / "README.md").read_text("utf-8")
+    readme = (resources.find_resource_folder("schemas") / "README.md").read_text("utf-8")
     example = readme.split("```toml\n")[1].split("```")[0]
 
     contract = loaded(tmp_path, example, "image_builders")

@@ -10,23 +10,29 @@ import botocore
 import pytest
 
 from appstream_export import resources
-from appstream_export.contracts import Contract, Table, load_all
-from appstream_export.contracts.arrow_schema import schema
-from appstream_export.contracts.botocore_model import first_sentence, known_values, lint, lint_all, propose
+from appstream_export.contracts import Contract, Table, load_contracts
+from appstream_export.contracts.arrow_schema import build_arrow_schema
+from appstream_export.contracts.botocore_model import (
+    extract_first_sentence,
+    lint_contract,
+    lint_contracts,
+    load_enum_values,
+    propose_contract,
+)
 from appstream_export.contracts.fields import Field
-from appstream_export.contracts.lint import findings
-from appstream_export.contracts.naming import column_names, singular_of, table_name
-from appstream_export.errors import BadContract
+from appstream_export.contracts.lint import find_field_problems
+from appstream_export.contracts.naming import choose_column_names, choose_table_name, guess_singular
+from appstream_export.errors import ContractError
 from tests.contracts.contract_files import loaded
 
-BUILDERS = (resources.folder("schemas") / "image_builders.toml").read_text("utf-8")
+BUILDERS = (resources.find_resource_folder("schemas") / "image_builders.toml").read_text("utf-8")
 MODEL = f"botocore {botocore.__version__}"
 
 
 def linted(folder: Path, old: str, new: str) -> list[str]:
     """Findings in the contract of image builders after one change, without the file's name."""
     assert old in BUILDERS
-    found = lint(loaded(folder, BUILDERS.replace(old, new, 1), "image_builders"))
+    found = lint_contract(loaded(folder, BUILDERS.replace(old, new, 1), "image_builders"))
     assert all(line.startswith("image_builders.toml: ") for line in found)
     return [line.removeprefix("image_builders.toml: ") for line in found]
 
@@ -37,7 +43,7 @@ def line_of(column: str) -> str:
 
 
 def test_our_contracts_are_clean() -> None:
-    assert lint_all(load_all()) == []
+    assert lint_contracts(load_contracts()) == []
 
 
 def test_a_field_that_no_column_reads_is_named_with_the_line_to_add(tmp_path: Path) -> None:
@@ -81,7 +87,7 @@ def test_an_ignored_field_is_fine(tmp_path: Path, path: str) -> None:
     assert linted(tmp_path, line_of("root_volume_size_gb") + "", "") != []
     text = BUILDERS.replace(line_of("root_volume_size_gb"), "") + f'\n[ignored]\n"{path}" = "why"\n'
 
-    assert lint(loaded(tmp_path, text, "image_builders")) == []
+    assert lint_contract(loaded(tmp_path, text, "image_builders")) == []
 
 
 LINTS = {
@@ -201,8 +207,8 @@ def test_json_takes_everything_below_a_path(tmp_path: Path) -> None:
 
 
 def test_known_values_are_the_enums_in_botocores_order() -> None:
-    (contract,) = (c for c in load_all() if c.name == "image_builders")
-    known = known_values(contract)
+    (contract,) = (c for c in load_contracts() if c.name == "image_builders")
+    known = load_enum_values(contract)
 
     assert known["image_builder_agent_settings", "permission"] == ("ENABLED", "DISABLED")
     assert known["image_builders", "state"][:3] == ("PENDING", "UPDATING_AGENT", "RUNNING")
@@ -212,7 +218,7 @@ def test_known_values_are_the_enums_in_botocores_order() -> None:
 def test_known_values_do_without_a_field_that_botocore_lacks(tmp_path: Path) -> None:
     text = BUILDERS.replace('from = "State"', 'from = "StateOfTomorrow"')
 
-    assert ("image_builders", "state") not in known_values(loaded(tmp_path, text, "image_builders"))
+    assert ("image_builders", "state") not in load_enum_values(loaded(tmp_path, text, "image_builders"))
 
 
 PROPOSED = [
@@ -237,11 +243,11 @@ PROPOSED = [
 
 def proposed(folder: Path, service: str, operation: str) -> Contract:
     """The proposal, saved as it says and loaded."""
-    text = propose(service, operation)
+    text = propose_contract(service, operation)
     name = re.search(r"Save as schemas/(\w+)\.toml", text)
     assert name
     (folder / f"{name[1]}.toml").write_text(text, "utf-8")
-    (contract,) = load_all(folder)
+    (contract,) = load_contracts(folder)
     return contract
 
 
@@ -249,33 +255,33 @@ def proposed(folder: Path, service: str, operation: str) -> Contract:
 def test_a_proposal_loads_and_is_clean(tmp_path: Path, service: str, operation: str) -> None:
     contract = proposed(tmp_path, service, operation)
 
-    assert lint(contract) == []
-    assert [schema(table).names for table in contract.tables]
+    assert lint_contract(contract) == []
+    assert [build_arrow_schema(table).names for table in contract.tables]
 
 
 def test_a_proposal_of_image_builders_has_the_tables_that_a_person_wrote(tmp_path: Path) -> None:
-    ours = next(c for c in load_all() if c.name == "image_builders")
+    ours = next(c for c in load_contracts() if c.name == "image_builders")
     contract = proposed(tmp_path, "appstream", "DescribeImageBuilders")
 
     def read(table: Table) -> list[tuple[str, str]]:
-        return sorted((c.source, c.type) for c in table.own)
+        return sorted((c.source, c.type) for c in table.source_columns)
 
-    assert (contract.item_key, contract.item_table.born) == (("name",), "created_time")
-    assert {t.each: read(t) for t in contract.tables} == {t.each: read(t) for t in ours.tables}
+    assert (contract.item_key, contract.item_table.created_at_column) == (("name",), "created_time")
+    assert {t.rows_from: read(t) for t in contract.tables} == {t.rows_from: read(t) for t in ours.tables}
 
 
 def test_a_list_in_a_list_becomes_a_table(tmp_path: Path) -> None:
     contract = proposed(tmp_path, "appstream", "DescribeStacks")
 
-    (domains,) = (t for t in contract.child_tables if t.each == "StorageConnectors[].Domains")
+    (domains,) = (t for t in contract.child_tables if t.rows_from == "StorageConnectors[].Domains")
 
     assert domains.name == "stack_domains"
     assert domains.key == ("account_id", "region", "stack_name", "storage_connectors_position", "position")
-    assert [(c.name, c.source) for c in domains.own] == [("domain", ".")]
+    assert [(c.name, c.source) for c in domains.source_columns] == [("domain", ".")]
 
 
 def test_sensitive_fields_are_ignored_unless_a_person_says_otherwise() -> None:
-    found = tomllib.loads(propose("organizations", "ListAccounts"))
+    found = tomllib.loads(propose_contract("organizations", "ListAccounts"))
 
     assert set(found["ignored"]) == {"Email", "Name"}
 
@@ -332,8 +338,8 @@ def test_sensitive_fields_are_ignored_unless_a_person_says_otherwise() -> None:
     ],
 )
 def test_what_cannot_be_exported_is_refused_in_one_line(service: str, operation: str, message: str) -> None:
-    with pytest.raises(BadContract) as refused:
-        propose(service, operation)
+    with pytest.raises(ContractError) as refused:
+        propose_contract(service, operation)
 
     assert str(refused.value) == message
 
@@ -354,13 +360,15 @@ name = { from = "Name", type = "string", doc = "d" }
     group = Field("Groups", "list", "list", element=Field("", "structure", "structure", fields=(inner,)))
     item = Field("", "structure", "structure", fields=(Field("Name", "string", "string"), group))
 
-    (found,) = findings(loaded(tmp_path, text), item, "a model")
+    (found,) = find_field_problems(loaded(tmp_path, text), item, "a model")
 
     assert found.startswith('a new table with each = "Groups[].Words": a model has Groups[].Words[] (string)')
 
 
 def test_columns_of_one_name_get_the_steps_before_it() -> None:
-    names = column_names(["Name", "A.Name", "A.B.Size", "Region", "A.Order", "Order", "A.Text"], ["text"], "thing")
+    names = choose_column_names(
+        ["Name", "A.Name", "A.B.Size", "Region", "A.Order", "Order", "A.Text"], ["text"], "thing"
+    )
 
     assert names == {
         "Name": "name",
@@ -386,7 +394,7 @@ def test_tables_of_one_name_get_the_steps_before_it() -> None:
         "TagList",
     ]
 
-    assert [table_name(path, "thing", taken) for path in paths] == [
+    assert [choose_table_name(path, "thing", taken) for path in paths] == [
         "thing_subnets",
         "thing_other_subnets",
         "thing_changes_2",
@@ -413,7 +421,7 @@ def test_tables_of_one_name_get_the_steps_before_it() -> None:
     ],
 )
 def test_singulars_are_guessed(plural: str, singular: str) -> None:
-    assert singular_of(plural) == singular
+    assert guess_singular(plural) == singular
 
 
 @pytest.mark.parametrize(
@@ -429,7 +437,7 @@ def test_singulars_are_guessed(plural: str, singular: str) -> None:
     ],
 )
 def test_docs_are_the_first_sentence_in_plain_text(html: str, text: str) -> None:
-    assert first_sentence(html) == text
+    assert extract_first_sentence(html) == text
 
 
 def test_loading_contracts_loads_no_botocore() -> None:

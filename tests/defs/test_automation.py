@@ -13,8 +13,8 @@ import pytest
 
 from appstream_export.definitions import defs
 from appstream_export.defs import automation
-from appstream_export.errors import BadSettings
-from appstream_export.settings import LakeSettings, Settings, from_mapping
+from appstream_export.errors import SettingsError
+from appstream_export.settings import LakeSettings, Settings, parse_settings
 from tests.defs.exports import as_toml, execute
 from tests.defs.servers import ROOT, dagster_dev, launched, wait_until
 from tests.export import Export
@@ -76,7 +76,7 @@ class Ticking:
     def tick(self) -> str:
         """Why it launched nothing, as it says."""
         context = dg.build_sensor_context(instance=self._instance, cursor=self._cursor)
-        told = automation.alert(Settings())(context)
+        told = automation.build_alert_sensor(Settings())(context)
         if isinstance(told, dg.SensorResult):
             self._cursor = told.cursor
         skipped = told.skip_reason if isinstance(told, dg.SensorResult) else told
@@ -101,9 +101,9 @@ def test_a_schedule_asks_once_for_each_time() -> None:
 
 
 def test_a_missed_snapshot_warns_and_two_fail() -> None:
-    policy = automation.freshness(Settings(lake=LakeSettings(expected_every="1h")))
-    with pytest.raises(BadSettings, match="expected_every"):
-        from_mapping({"lake": {"expected_every": "0h"}}, Path("appstream-export.toml"))
+    policy = automation.build_freshness_policy(Settings(lake=LakeSettings(freshness_interval="1h")))
+    with pytest.raises(SettingsError, match="expected_every"):
+        parse_settings({"lake": {"expected_every": "0h"}}, Path("appstream-export.toml"))
 
     assert policy == dg.FreshnessPolicy.time_window(timedelta(minutes=150), timedelta(minutes=90))
 
@@ -132,7 +132,7 @@ def test_a_post_that_fails_is_tried_again_at_the_next_tick_and_one_that_arrives_
     sensor = Ticking(instance)
     first = red_run(instance)
     receiver.status = 503
-    with pytest.raises(BadSettings, match="it answered 503"):
+    with pytest.raises(SettingsError, match="it answered 503"):
         sensor.tick()
     second = red_run(instance)
     receiver.got.clear()
@@ -171,7 +171,7 @@ def test_a_webhook_that_stays_dead_is_not_asked_for_ever(
     sensor = Ticking(instance)
     red_run(instance)
     receiver.status = 503
-    with pytest.raises(BadSettings):
+    with pytest.raises(SettingsError):
         sensor.tick()
     monkeypatch.setattr(automation, "ALERT_FOR", timedelta(0))
 
@@ -233,7 +233,7 @@ def test_the_address_stays_secret_whatever_is_wrong_with_it(
         "http://a:secret-word/",
     ):
         monkeypatch.setenv("HOOK", address)
-        with pytest.raises(BadSettings) as refusal:
+        with pytest.raises(SettingsError) as refusal:
             sensor.tick()
         refusals.append("".join(traceback.format_exception(refusal.value)))
 

@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import dagster as dg
 
-from appstream_export.contracts import load_all
-from appstream_export.defs.checks import check_results, check_specs, coverage_result, why_red
-from appstream_export.defs.specs import shown
+from appstream_export.contracts import load_contracts
+from appstream_export.defs.checks import build_check_results, build_check_specs, build_coverage_result, explain_failure
+from appstream_export.defs.specs import build_asset_sources
 from appstream_export.lake.catalog.checks import CheckResult
 from appstream_export.settings import Settings
 from tests.export import Export
 
 
 def test_a_discovery_that_failed_turns_the_run_red_even_where_every_scope_answered(export: Export) -> None:
-    check = coverage_result(replace(export.run(), discovery_problem="the organization's accounts are not known"))
+    check = build_coverage_result(replace(export.run(), discovery_problem="the organization's accounts are not known"))
 
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert check.description == "the organization's accounts are not known. All 4 asked scopes answered."
@@ -24,9 +24,9 @@ def test_rows_that_must_not_exist_turn_the_run_red_and_those_to_look_at_do_not(e
     rows = ({"name": "a", "rows": 2},)
     changed = {"duplicate_keys": 1, "unknown_fields": 3}
     found = [replace(c, rows=changed.get(c.name, 0), examples=rows) if c.name in changed else c for c in result.checks]
-    assets = shown(load_all(), Settings())
-    told = {check.check_name: check for check in check_results(replace(result, checks=tuple(found)), assets)}
-    blocking = {spec.name for spec in check_specs(assets) if spec.blocking}
+    assets = build_asset_sources(load_contracts(), Settings())
+    told = {check.check_name: check for check in build_check_results(replace(result, checks=tuple(found)), assets)}
+    blocking = {spec.name for spec in build_check_specs(assets) if spec.blocking}
     red = {name for name, c in told.items() if not c.passed and c.severity is dg.AssetCheckSeverity.ERROR}
 
     assert red == {"duplicate_keys"} <= blocking
@@ -41,21 +41,23 @@ def test_what_a_red_run_ends_with_names_scopes_and_rows_each_where_they_are_why(
     export.aws.fail("111122223333/eu-west-1", "deny")
     unseen = export.run()
 
-    assert why_red(broken) == "Check orphan_children: 2 rows found. No parent."
-    assert why_red(unseen).startswith("1 of 4 asked scopes failed, such as 111122223333/eu-west-1 (denied); ")
-    assert "Check" not in why_red(unseen)
+    assert explain_failure(broken) == "Check orphan_children: 2 rows found. No parent."
+    assert explain_failure(unseen).startswith("1 of 4 asked scopes failed, such as 111122223333/eu-west-1 (denied); ")
+    assert "Check" not in explain_failure(unseen)
 
 
 def test_what_could_not_be_looked_at_has_not_passed(export: Export) -> None:
     result = replace(export.run(), checks=(), checks_problem="the disk is gone")
-    told = {c.check_name: c for c in check_results(result, shown(load_all(), Settings()))}
+    told = {c.check_name: c for c in build_check_results(result, build_asset_sources(load_contracts(), Settings()))}
 
     assert told["stale_scopes"].description == "the disk is gone"
     assert not told["stale_scopes"].passed
 
 
 def test_a_run_that_left_feeds_and_report_as_they_were_does_not_vouch_for_them(export: Export) -> None:
-    told = {c.check_name: c for c in check_results(export.run(), shown(load_all(), Settings()))}
+    told = {
+        c.check_name: c for c in build_check_results(export.run(), build_asset_sources(load_contracts(), Settings()))
+    }
 
     assert {name for name, check in told.items() if not check.passed} == {"feeds_are_published", "report_is_written"}
     assert told["catalog_is_published"].passed

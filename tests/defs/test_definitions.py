@@ -10,7 +10,7 @@ import pytest
 from appstream_export.definitions import defs
 from appstream_export.defs import sharded, specs
 from appstream_export.defs.specs import GROUPS
-from appstream_export.settings import from_mapping
+from appstream_export.settings import parse_settings
 from tests.absent import wanted, without
 
 GOLDEN = Path(__file__).parent / "goldens" / "definitions.txt"
@@ -88,7 +88,7 @@ def test_settings_switch_the_schedule_on_and_name_owners_the_dashboard_and_the_a
     made = defs()
     schedule = made.resolve_schedule_def("snapshot_schedule")
     dashboard = made.resolve_asset_graph().get(dg.AssetKey("dashboard"))
-    feed = made.resolve_asset_graph().get(specs.feed_key("image_builders"))
+    feed = made.resolve_asset_graph().get(specs.build_feed_key("image_builders"))
 
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("15 6 * * *", "Europe/Berlin")
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
@@ -140,15 +140,15 @@ def test_shards_come_one_after_the_other_where_nobody_says_how_many_are_swept_at
         "dagster": {"shards": 8, "executor": executor, "executor_config": config},
     }
 
-    assert sharded.turns(from_mapping(mapping, tmp_path / "appstream-export.toml")) == turns
+    assert sharded.count_shard_rounds(parse_settings(mapping, tmp_path / "appstream-export.toml")) == turns
 
 
 def test_columns_of_feeds_lead_back_to_tables() -> None:
-    from appstream_export.contracts import load_all
+    from appstream_export.contracts import load_contracts
     from appstream_export.settings import Settings
 
-    came = specs.lineage(specs.shown(load_all(), Settings()))
-    feed = came[specs.feed_key("image_builders")].deps_by_column
+    came = specs.build_column_lineage(specs.build_asset_sources(load_contracts(), Settings()))
+    feed = came[specs.build_feed_key("image_builders")].deps_by_column
 
     assert feed["created_time_utc"] == [dg.TableColumnDep("image_builders", "created_time")]
     assert feed["name"] == [dg.TableColumnDep("image_builders", "name")]

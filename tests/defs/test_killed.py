@@ -10,8 +10,8 @@ import dagster as dg
 import pytest
 
 from appstream_export.emulator import Fault
-from appstream_export.lake.maintenance.verify import verify
-from appstream_export.run import existing_store
+from appstream_export.lake.maintenance.verify import find_warehouse_problems
+from appstream_export.run import open_existing_warehouse
 from tests.defs.exports import execute
 from tests.defs.servers import ROOT, wait_until
 from tests.export import ACCOUNTS, Export
@@ -61,6 +61,6 @@ def test_a_worker_killed_in_mid_sweep_leaves_the_lake_as_it_was_and_the_next_run
     assert configured.sql("select account_id || '/' || region, name, is_stale from image_builders order by all") == [
         (scope, name, False) for scope in sorted(scopes) for name in ("kept", "new")
     ]
-    store = existing_store(configured.settings)
+    store = open_existing_warehouse(configured.settings)
     assert store is not None
-    assert verify(store) == []
+    assert find_warehouse_problems(store) == []

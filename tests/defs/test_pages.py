@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from appstream_export.emulator import Emulator
-from appstream_export.emulator.items import image_builder
+from appstream_export.emulator.items import make_image_builder
 from tests import browser
 from tests.browser import Watched, watched
 from tests.defs.exports import as_toml, execute
@@ -97,7 +97,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
 def fill(export: Export, builders: int) -> None:
     """So many builders in every scope."""
     for scope in (f"{account}/{region}" for account in ACCOUNTS for region in export.regions):
-        export.aws.put(scope, *(image_builder(f"builder-{i}", scope=scope) for i in range(builders)))
+        export.aws.put(scope, *(make_image_builder(f"builder-{i}", scope=scope) for i in range(builders)))
 
 
 def newest(url: str) -> dict[str, str]:

@@ -12,11 +12,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from appstream_export.defs.sharded import executor
+from appstream_export.defs.sharded import resolve_executor
 from appstream_export.emulator import Fault
-from appstream_export.errors import BadSettings
+from appstream_export.errors import SettingsError
 from appstream_export.lake.maintenance import vacuum
-from appstream_export.run.warehouse import opened
+from appstream_export.run.warehouse import open_warehouse
 from appstream_export.settings import DagsterSettings, Settings
 from tests.defs.exports import as_toml, checks, materialized
 from tests.defs.jobs import rebuilt, sharded_job, snapshot_job
@@ -33,8 +33,8 @@ ROWS = "select account_id, region, name, state, is_stale from image_builders ord
 
 
 def test_an_executor_that_is_not_installed_is_refused_with_what_to_install() -> None:
-    with pytest.raises(BadSettings, match=r'executor = "kubernetes": dagster_k8s is missing; install dagster-k8s'):
-        executor(Settings(dagster=DagsterSettings(executor="kubernetes")))
+    with pytest.raises(SettingsError, match=r'executor = "kubernetes": dagster_k8s is missing; install dagster-k8s'):
+        resolve_executor(Settings(dagster=DagsterSettings(executor="kubernetes")))
 
 
 @pytest.fixture
@@ -79,7 +79,9 @@ def test_it_makes_what_the_job_of_one_process_makes_and_is_as_red_and_as_green(
     handed = {
         str(file.relative_to(in_shards.warehouse)) for file in Path(in_shards.warehouse, "handed").rglob("*.json")
     }
-    due = vacuum.find(opened(in_shards.settings), datetime.now(UTC) + timedelta(days=2), vacuum.GRACE).due
+    due = vacuum.find_garbage(
+        open_warehouse(in_shards.settings), datetime.now(UTC) + timedelta(days=2), vacuum.GRACE
+    ).due
     assert len(handed) == 10, "of two runs a plan, two shards, and what they swept"
     assert handed <= {stored.path for stored in due}
 

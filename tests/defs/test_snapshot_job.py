@@ -8,11 +8,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from appstream_export.contracts import load_all
-from appstream_export.contracts.model import all_tables
+from appstream_export.contracts import load_contracts
+from appstream_export.contracts.model import list_snapshot_tables
 from appstream_export.definitions import defs
 from appstream_export.defs import specs
-from appstream_export.defs.assets import intent
+from appstream_export.defs.assets import resolve_run_id
 from appstream_export.settings import Settings
 from tests.defs.exports import checks, execute, materialized
 from tests.defs.jobs import rebuilt, retried_job
@@ -20,8 +20,8 @@ from tests.export import ACCOUNTS, Export
 from tests.factories import image_builder
 
 SICK = f"{ACCOUNTS[0]}/eu-west-1"
-TABLES = {t.name for t in all_tables(load_all())}
-ALL = {asset.key.to_user_string() for asset in specs.shown(load_all(), Settings())}
+TABLES = {t.name for t in list_snapshot_tables(load_contracts())}
+ALL = {asset.key.to_user_string() for asset in specs.build_asset_sources(load_contracts(), Settings())}
 FEEDS = {key for key in ALL if key.startswith("feeds/")}
 
 
@@ -100,7 +100,7 @@ def test_reexecutions_from_failure_go_on_in_the_run_that_was_asked_first_and_oth
             "snapshot", run_id="c", parent_run_id=parent, root_run_id=parent and "a", step_keys_to_execute=steps
         )
 
-        assert intent(run, instance) == begins
+        assert resolve_run_id(run, instance) == begins
 
 
 @pytest.mark.slow
@@ -116,7 +116,7 @@ def test_what_another_job_publishes_is_neither_made_nor_vouched_for(
 
     assert made == ALL - FEEDS - {"report"}
     assert {"feeds_are_published", "report_is_written"}.isdisjoint(key.name for key in graph.asset_check_keys)
-    assert not graph.get(specs.feed_key("image_builders")).is_materializable
+    assert not graph.get(specs.build_feed_key("image_builders")).is_materializable
 
 
 def test_the_launchpad_limits_who_is_asked_and_the_rest_stays(configured: Export, instance: dg.DagsterInstance) -> None:

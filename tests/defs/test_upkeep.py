@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from appstream_export.defs.maintenance import KEPT_MIN
+from appstream_export.defs.maintenance import RETAINED_RUNS_MIN
 from tests.defs.jobs import maintenance_job, prune_job, rebuilt
 from tests.export import Export
 from tests.factories import image_builder
@@ -56,11 +56,11 @@ def test_old_runs_go_with_all_that_is_kept_of_them_and_the_newest_of_each_job_an
 ) -> None:
     job, config = prune_job(), {"ops": {"prune": {"config": {"keep_days": 0}}}}
     made = dg.materialize([rare], instance=instance)
-    failed = {f"failed-{n}" for n in range(KEPT_MIN)}
+    failed = {f"failed-{n}" for n in range(RETAINED_RUNS_MIN)}
     for run_id in failed:
         name, status = made.job_def.name, dg.DagsterRunStatus.FAILURE
         instance.add_run(dg.DagsterRun(name, run_id=run_id, status=status))
-    ids = [job.execute_in_process(instance=instance).run_id for _ in range(KEPT_MIN + 3)]
+    ids = [job.execute_in_process(instance=instance).run_id for _ in range(RETAINED_RUNS_MIN + 3)]
     instance.add_run(dg.DagsterRun(job.name, run_id="under way", status=dg.DagsterRunStatus.STARTED))
     last = job.execute_in_process(instance=instance, run_config=config).run_id
     left = {run.run_id for run in instance.get_runs()}

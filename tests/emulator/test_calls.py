@@ -10,8 +10,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from appstream_export.emulator import Emulator, hooks, image_builder
-from appstream_export.errors import SetupError
+from appstream_export.emulator import Emulator, hooks, make_image_builder
+from appstream_export.errors import ConfigurationError
 from appstream_export.model import Scope
 from tests.emulator.wire import ONE, OTHER, TARGET, UNKNOWN, client, post
 
@@ -88,7 +88,7 @@ def test_accounts_and_regions_see_only_their_own(aws: Emulator) -> None:
     for scope in scopes:
         fill(aws, scope, [str(scope).replace("/", "-")])
 
-    assert aws.scopes() == sorted(scopes)
+    assert aws.list_scopes() == sorted(scopes)
     for scope in scopes:
         assert names(client(aws, scope).describe_image_builders()) == [str(scope).replace("/", "-")]
 
@@ -113,10 +113,10 @@ def test_threads_of_two_accounts_never_see_each_other(aws: Emulator) -> None:
 
 
 def test_items_reach_the_wire_as_they_were_put(aws: Emulator) -> None:
-    item = image_builder("São-Paulo", scope=ONE, complete=True, Description="東京", CreatedTime=1767225600.123456)
+    item = make_image_builder("São-Paulo", scope=ONE, complete=True, Description="東京", CreatedTime=1767225600.123456)
     aws.put(ONE, item)
 
-    assert post(aws).json["ImageBuilders"] == [item] == aws.items(ONE)
+    assert post(aws).json["ImageBuilders"] == [item] == aws.list_items(ONE)
     assert client(aws).describe_image_builders()["ImageBuilders"][0]["CreatedTime"].microsecond == 123456
 
 
@@ -125,16 +125,16 @@ def test_an_item_put_again_is_replaced_where_it_stands(aws: Emulator) -> None:
     aws.put(ONE, {"Name": "b", "State": "STOPPED"})
     aws.remove(ONE, "a")
 
-    assert aws.items(ONE) == [{"Name": "b", "State": "STOPPED"}, {"Name": "c", "State": "RUNNING"}]
+    assert aws.list_items(ONE) == [{"Name": "b", "State": "STOPPED"}, {"Name": "c", "State": "RUNNING"}]
 
 
 def test_what_is_held_cannot_be_changed_from_outside(aws: Emulator) -> None:
     item = {"Name": "a", "VpcConfig": {"SubnetIds": ["subnet-1"]}}
     aws.put(str(ONE), item)
     item["VpcConfig"]["SubnetIds"].append("subnet-2")  # type: ignore[index]
-    aws.items(ONE)[0]["VpcConfig"]["SubnetIds"].append("subnet-3")
+    aws.list_items(ONE)[0]["VpcConfig"]["SubnetIds"].append("subnet-3")
 
-    assert aws.items(ONE) == [{"Name": "a", "VpcConfig": {"SubnetIds": ["subnet-1"]}}]
+    assert aws.list_items(ONE) == [{"Name": "a", "VpcConfig": {"SubnetIds": ["subnet-1"]}}]
 
 
 def test_other_operations_that_list_can_be_filled_too(aws: Emulator) -> None:
@@ -222,7 +222,7 @@ def test_calls_are_counted_with_who_asked_what_where(aws: Emulator) -> None:
 
 def test_one_connection_serves_many_calls(aws: Emulator) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", int(aws.endpoint_url.rpartition(":")[2]))
-    key = aws.credentials(ONE.account_id)["aws_access_key_id"]
+    key = aws.create_credentials(ONE.account_id)["aws_access_key_id"]
     signed = f"AWS4-HMAC-SHA256 Credential={key}/20260101/eu-west-1/appstream/aws4_request, Signature=0"
     headers = {"X-Amz-Target": TARGET, "Content-Type": "application/x-amz-json-1.1", "Authorization": signed}
     sockets = set()
@@ -244,29 +244,29 @@ def test_emulators_follow_each_other_and_each_begins_empty() -> None:
         first.fail("*", "deny")
         boto = client(first)
     with Emulator(port) as second:
-        assert (second.scopes(), second.calls) == ([], [])
+        assert (second.list_scopes(), second.calls) == ([], [])
         second.create_organization({ONE.account_id: "a"})
         # An old client's open connection was cut; its keys mean nothing any more.
         assert boto.describe_image_builders()["ImageBuilders"] == []
 
 
 def test_two_emulators_at_once_are_refused(aws: Emulator) -> None:
-    with pytest.raises(SetupError, match="stop it first"):
+    with pytest.raises(ConfigurationError, match="stop it first"):
         Emulator().start()
-    assert aws.scopes() == []
+    assert aws.list_scopes() == []
 
 
 def test_a_port_that_is_taken_is_one_clear_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(SetupError, match=f"cannot listen on 127.0.0.1:{port}"):
+        with pytest.raises(ConfigurationError, match=f"cannot listen on 127.0.0.1:{port}"):
             Emulator(port).start()
 
 
 def test_an_account_forced_on_moto_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOTO_ACCOUNT_ID", "111122223333")
 
-    with pytest.raises(SetupError, match="unset MOTO_ACCOUNT_ID"):
+    with pytest.raises(ConfigurationError, match="unset MOTO_ACCOUNT_ID"):
         Emulator().start()
 
 
@@ -293,7 +293,7 @@ def test_nothing_is_printed(aws: Emulator, capfd: pytest.CaptureFixture[str]) ->
 
 
 def test_moto_still_has_the_hooks_that_the_plug_in_hangs_on() -> None:
-    assert hooks.moved_hooks() == [], (
+    assert hooks.find_moved_hooks() == [], (
         "moto moved these: adapt pipelines/appstream_export/emulator/hooks.py, or pin an older moto"
     )
 
@@ -301,7 +301,7 @@ def test_moto_still_has_the_hooks_that_the_plug_in_hangs_on() -> None:
 def test_a_moto_without_a_hook_is_named_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("moto.backend_index.backend_url_patterns")
 
-    with pytest.raises(SetupError, match=r"moto\.backend_index\.backend_url_patterns moved"):
+    with pytest.raises(ConfigurationError, match=r"moto\.backend_index\.backend_url_patterns moved"):
         Emulator().start()
 
 
@@ -315,7 +315,7 @@ def test_motos_own_server_serves_the_plug_in(aws: Emulator) -> None:
     try:
         host, port = moto.get_host_and_port()
         long_way = boto3.client(
-            "appstream", ONE.region, endpoint_url=f"http://{host}:{port}", **aws.credentials(ONE.account_id)
+            "appstream", ONE.region, endpoint_url=f"http://{host}:{port}", **aws.create_credentials(ONE.account_id)
         )
         pages = list(long_way.get_paginator("describe_image_builders").paginate())
         with pytest.raises(long_way.exceptions.ResourceNotFoundException):

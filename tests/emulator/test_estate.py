@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from appstream_export.emulator import Emulator, Estate, image_builder
-from appstream_export.emulator.estate import BROKEN, DAMAGED, DENIED, DENIED_BY_SCP, DISABLED
-from appstream_export.emulator.items import epoch_s, item_shape, leaves
+from appstream_export.emulator import Emulator, Estate, make_image_builder
+from appstream_export.emulator.estate import BROKEN_SCOPE, DAMAGED_SCOPE, DENIED_SCOPE, DISABLED_SCOPE, SCP_DENIED_SCOPE
+from appstream_export.emulator.items import encode_timestamp, list_scalar_paths, load_item_shape
 from appstream_export.model import Scope
 from tests.emulator.wire import ONE, post
 
@@ -19,7 +19,7 @@ ESTATE = Estate(seed=7)
 
 def everything(estate: Estate, moment: int) -> dict[str, list[dict[str, Any]]]:
     scopes = [Scope(account, region) for account in estate.accounts for region in estate.regions]
-    return {str(scope): estate.items(moment, scope) for scope in scopes}
+    return {str(scope): estate.list_items(moment, scope) for scope in scopes}
 
 
 def paths(value: Any, path: str = "") -> set[str]:
@@ -47,12 +47,12 @@ def test_every_leaf_of_botocores_shape_occurs(seed: int) -> None:
     estate = Estate(seed)
     seen = {leaf for items in everything(estate, estate.moments - 1).values() for leaf in paths(items)}
 
-    assert {leaf.removeprefix("[].") for leaf in seen} == set(leaves(item_shape()))
+    assert {leaf.removeprefix("[].") for leaf in seen} == set(list_scalar_paths(load_item_shape()))
 
 
 def test_fields_are_absent_now_and_then_and_errors_are_rare() -> None:
     items = [item for held in everything(ESTATE, 0).values() for item in held]
-    shares = {name: sum(name in item for item in items) / len(items) for name in item_shape().members}
+    shares = {name: sum(name in item for item in items) / len(items) for name in load_item_shape().members}
 
     assert {name for name, share in shares.items() if share == 1} == {
         "Name", "Arn", "State", "Platform", "InstanceType", "CreatedTime",
@@ -81,47 +81,52 @@ def test_a_moment_changes_exactly_what_its_events_say(moment: int) -> None:
         old, new = ({item["Name"]: item for item in world[scope]} for world in (before, after))
         changed |= {(scope, name) for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
 
-    assert changed == {(str(event.scope), event.name) for event in ESTATE.events(moment)}
-    assert {event.kind for event in ESTATE.events(moment)} == {"state", "error", "deleted", "recreated", "created"}
+    assert changed == {(str(event.scope), event.name) for event in ESTATE.list_events(moment)}
+    assert {event.kind for event in ESTATE.list_events(moment)} == {"state", "error", "deleted", "recreated", "created"}
 
 
 def test_a_recreated_builder_has_a_new_creation_time_and_nothing_comes_from_the_future() -> None:
     for moment in range(1, ESTATE.moments):
-        for event in ESTATE.events(moment):
+        for event in ESTATE.list_events(moment):
             old, new = (
-                next((i for i in ESTATE.items(m, event.scope) if i["Name"] == event.name), None)
+                next((i for i in ESTATE.list_items(m, event.scope) if i["Name"] == event.name), None)
                 for m in (moment - 1, moment)
             )
             if event.kind == "recreated":
                 assert old is not None
                 assert new is not None
-                assert old["CreatedTime"] < new["CreatedTime"] < epoch_s(ESTATE.at(moment))
+                assert old["CreatedTime"] < new["CreatedTime"] < encode_timestamp(ESTATE.get_moment_time(moment))
 
 
 def test_an_emulator_led_through_the_moments_holds_what_the_estate_says(aws: Emulator) -> None:
-    ESTATE.open(aws)
+    ESTATE.populate_emulator(aws)
     for moment in range(1, ESTATE.moments):
-        ESTATE.advance(aws, moment)
+        ESTATE.advance_emulator(aws, moment)
         for scope, items in everything(ESTATE, moment).items():
-            assert sorted(aws.items(scope), key=str) == sorted(items, key=str)
+            assert sorted(aws.list_items(scope), key=str) == sorted(items, key=str)
 
 
 def test_opening_at_a_moment_is_the_same_as_being_led_there(aws: Emulator) -> None:
-    ESTATE.open(aws, moment=2)
+    ESTATE.populate_emulator(aws, moment=2)
 
-    assert post(aws, BROKEN).status == 200
-    assert post(aws, DENIED).json["__type"] == "AccessDeniedException"
+    assert post(aws, BROKEN_SCOPE).status == 200
+    assert post(aws, DENIED_SCOPE).json["__type"] == "AccessDeniedException"
     with pytest.raises(ValueError, match="moment 9"):
-        ESTATE.advance(aws, 9)
+        ESTATE.advance_emulator(aws, 9)
 
 
 def test_scopes_fail_after_they_answered_and_one_heals(aws: Emulator) -> None:
-    ESTATE.open(aws)
+    ESTATE.populate_emulator(aws)
     seen: list[list[str]] = []
     for moment in range(ESTATE.moments):
         if moment:
-            ESTATE.advance(aws, moment)
-        seen.append([_verdict(aws, scope) for scope in (DISABLED, DENIED_BY_SCP, DENIED, BROKEN, DAMAGED)])
+            ESTATE.advance_emulator(aws, moment)
+        seen.append(
+            [
+                _verdict(aws, scope)
+                for scope in (DISABLED_SCOPE, SCP_DENIED_SCOPE, DENIED_SCOPE, BROKEN_SCOPE, DAMAGED_SCOPE)
+            ]
+        )
 
     disabled, scp = "UnrecognizedClientException", "AccessDeniedException"
     assert seen == [
@@ -130,7 +135,7 @@ def test_scopes_fail_after_they_answered_and_one_heals(aws: Emulator) -> None:
         [disabled, scp, "AccessDeniedException", "ok", "not JSON"],
         [disabled, scp, "AccessDeniedException", "ok", "not JSON"],
     ]
-    assert all(aws.items(scope) for scope in (DENIED, BROKEN, DAMAGED))
+    assert all(aws.list_items(scope) for scope in (DENIED_SCOPE, BROKEN_SCOPE, DAMAGED_SCOPE))
 
 
 def _verdict(aws: Emulator, scope: Scope) -> str:
@@ -148,7 +153,7 @@ def test_one_builder_attacks_whoever_shows_it() -> None:
 
 
 def test_an_item_says_its_own_account_region_and_partition() -> None:
-    item = image_builder("a", scope="111122223333/cn-north-1", complete=True)
+    item = make_image_builder("a", scope="111122223333/cn-north-1", complete=True)
 
     assert item["Arn"] == "arn:aws-cn:appstream:cn-north-1:111122223333:image-builder/a"
     assert re.fullmatch(r"subnet-[0-9a-f]{17}", item["VpcConfig"]["SubnetIds"][0])
@@ -156,7 +161,7 @@ def test_an_item_says_its_own_account_region_and_partition() -> None:
 
 
 def test_fields_can_be_named_and_removed() -> None:
-    item = image_builder("a", scope=ONE, complete=True, State="DELETING", VpcConfig=None)
+    item = make_image_builder("a", scope=ONE, complete=True, State="DELETING", VpcConfig=None)
 
     assert (item["State"], "VpcConfig" in item) == ("DELETING", False)
 
@@ -167,4 +172,4 @@ def test_values_fit_botocores_own_shape() -> None:
     for items in everything(ESTATE, 3).values():
         for item in items:
             timeless = json.loads(json.dumps(item))
-            assert ParamValidator().validate(timeless, item_shape()).generate_report() == ""
+            assert ParamValidator().validate(timeless, load_item_shape()).generate_report() == ""

@@ -16,8 +16,8 @@ from botocore.exceptions import (
 )
 
 from appstream_export.emulator import FAULTS, Emulator, Fault
-from appstream_export.emulator.faults import ITEM_FAULTS, REFUSALS, WIRE_FAULTS, YEAR_10000
-from appstream_export.errors import SetupError
+from appstream_export.emulator.faults import ERROR_FAULTS, ITEM_FAULTS, WIRE_FAULTS, YEAR_10000
+from appstream_export.errors import ConfigurationError
 from appstream_export.model import Scope
 from tests.emulator.wire import ONE, OTHER, client, post
 
@@ -48,14 +48,14 @@ def struck(aws: Emulator, kind: str, **params: Any) -> list[Any]:
 
 
 def test_every_kind_has_one_line_of_docs() -> None:
-    assert FAULTS.keys() == REFUSALS.keys() | WIRE_FAULTS.keys() | ITEM_FAULTS.keys()
+    assert FAULTS.keys() == ERROR_FAULTS.keys() | WIRE_FAULTS.keys() | ITEM_FAULTS.keys()
     assert all(doc and "\n" not in doc for doc in FAULTS.values())
 
 
 def test_an_unknown_kind_is_refused_with_the_nearest_known() -> None:
-    with pytest.raises(SetupError, match='did you mean "throttle"'):
+    with pytest.raises(ConfigurationError, match='did you mean "throttle"'):
         Fault("throtle")
-    with pytest.raises(SetupError, match="AssumeRole has none"):
+    with pytest.raises(ConfigurationError, match="AssumeRole has none"):
         Fault("truncated", operation="AssumeRole")
 
 
@@ -272,7 +272,7 @@ def test_no_fault_touches_what_is_held_or_other_scopes(sick: Emulator, kind: str
     sick.fail(ONE, Fault(kind, delay_s=0.01))
     post(sick)
 
-    assert sick.items(ONE) == ITEMS
+    assert sick.list_items(ONE) == ITEMS
     assert post(sick, OTHER).json == {"ImageBuilders": [{"Name": "well"}]}
     sick.heal()
     assert post(sick).body == WHOLE

@@ -57,7 +57,7 @@ def client(aws: Emulator, scope: Scope = ONE, *, service: str = "appstream", con
 
 def post(aws: Emulator, scope: Scope = ONE, *, target: str = TARGET, **params: Any) -> Seen:
     """One signed-looking call over a bare socket."""
-    key = aws.credentials(scope.account_id)["aws_access_key_id"]
+    key = aws.create_credentials(scope.account_id)["aws_access_key_id"]
     body = json.dumps(params).encode()
     head = (
         "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from appstream_export.contracts import load_all
-from appstream_export.extract import extract, listed, scopes
-from appstream_export.model import Ask, Outcome, Page, Task
-from appstream_export.settings import Settings, from_mapping
+from appstream_export.contracts import load_contracts
+from appstream_export.extract import build_scopes, extract_tasks, list_configured_accounts
+from appstream_export.model import Outcome, Page, ScanOptions, Task
+from appstream_export.settings import Settings, parse_settings
 
 A, B = "111122223333", "444455556666"
 EU, US = "eu-west-1", "us-east-1"
@@ -70,16 +70,16 @@ class Asking:
             "aws": self.aws | ({"endpoint_url": self.endpoint_url} if self.endpoint_url else {}),
             "extract": self.extract,
         }
-        return from_mapping(mapping, self.folder / "appstream-export.toml")
+        return parse_settings(mapping, self.folder / "appstream-export.toml")
 
     def start(self, *, stop: threading.Event | None = None, run_id: str = "run-1", **ask: Any) -> Any:
         """The generator of pages and outcomes; `ask` takes the fields of Ask."""
-        settings, people = self.settings, listed(self.settings)
-        tasks = [Task("image_builders", s) for s in scopes(settings, people, "appstream")]
-        contracts = {c.name: c for c in load_all()}
+        settings, people = self.settings, list_configured_accounts(self.settings)
+        tasks = [Task("image_builders", s) for s in build_scopes(settings, people, "appstream")]
+        contracts = {c.name: c for c in load_contracts()}
         accounts = {a.id: a for a in people}
         stop = stop or threading.Event()
-        return extract(tasks, contracts, accounts, settings, Ask(**ask), run_id=run_id, stop=stop)
+        return extract_tasks(tasks, contracts, accounts, settings, ScanOptions(**ask), run_id=run_id, stop=stop)
 
     def run(self, **ask: Any) -> Answer:
         """All of it."""

@@ -10,13 +10,13 @@ import pytest
 from botocore.credentials import Credentials
 from botocore.loaders import Loader
 
-from appstream_export.contracts import Contract, load_all
-from appstream_export.contracts.botocore_model import loader
-from appstream_export.errors import SetupError
+from appstream_export.contracts import Contract, load_contracts
+from appstream_export.contracts.botocore_model import get_botocore_loader
+from appstream_export.errors import ConfigurationError
 from appstream_export.extract.aws import guard
-from appstream_export.extract.aws.clients import Call, Clients
-from appstream_export.extract.scan.operation import Listing
-from appstream_export.model import Ask
+from appstream_export.extract.aws.clients import ApiCall, Clients
+from appstream_export.extract.scan.operation import ListOperation
+from appstream_export.model import ScanOptions
 from appstream_export.settings import AwsSettings, Settings
 from tests.extract.asking import EU, A
 from tests.extract.wire import Wire, page, refusal
@@ -31,7 +31,7 @@ def bare_client(wire: Wire, session: botocore.session.Session) -> Any:
 
 
 def contract() -> Contract:
-    return next(c for c in load_all() if c.name == "image_builders")
+    return next(c for c in load_contracts() if c.name == "image_builders")
 
 
 def test_before_sign_lets_a_call_bring_its_own_credentials(wire: Wire) -> None:
@@ -78,7 +78,7 @@ def test_needs_retry_can_be_refused(wire: Wire) -> None:
     assert len(wire.calls) == 1, f"{VERSION} retries although needs-retry was answered False: max_attempts cannot hold"
 
 
-@pytest.mark.parametrize("resource", load_all(), ids=lambda c: c.name)
+@pytest.mark.parametrize("resource", load_contracts(), ids=lambda c: c.name)
 def test_the_protocol_is_json(resource: Contract) -> None:
     model = botocore.session.Session().get_service_model(resource.service)
 
@@ -96,40 +96,44 @@ def test_an_event_that_no_longer_fires_is_noticed_in_the_first_call(
         lambda self, name, handler: None if name == event else register(self, name, handler),
     )
     running = Clients(Settings(aws=AwsSettings(endpoint_url=wire.url)), [DESCRIBE])
-    listing = Listing.of(contract(), running.session)
+    listing = ListOperation.from_contract(contract(), running.session)
 
-    with pytest.raises(SetupError, match=f"{VERSION} no longer fires {event}, by which"):
-        running.ask("appstream", EU, "DescribeImageBuilders", {}, Call(Credentials("k", "s"), read=listing.read))
+    with pytest.raises(ConfigurationError, match=f"{VERSION} no longer fires {event}, by which"):
+        running.call_operation(
+            "appstream", EU, "DescribeImageBuilders", {}, ApiCall(Credentials("k", "s"), read=listing.read_page)
+        )
     running.close()
 
 
 def test_another_protocol_is_refused_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("appstream_export.extract.scan.operation.PROTOCOL", "carrier-pigeon")
 
-    with pytest.raises(SetupError, match=f"{VERSION} speaks json with it, and we read carrier-pigeon only"):
-        Listing.of(contract(), botocore.session.Session())
+    with pytest.raises(ConfigurationError, match=f"{VERSION} speaks json with it, and we read carrier-pigeon only"):
+        ListOperation.from_contract(contract(), botocore.session.Session())
 
 
 def test_an_operation_that_botocore_lacks_is_refused() -> None:
     renamed = replace(contract(), operation="DescribeNothing")
 
-    with pytest.raises(SetupError, match=r"appstream DescribeNothing: botocore .* does not know it"):
-        Listing.of(renamed, botocore.session.Session())
+    with pytest.raises(ConfigurationError, match=r"appstream DescribeNothing: botocore .* does not know it"):
+        ListOperation.from_contract(renamed, botocore.session.Session())
 
 
 def test_a_page_size_is_refused_where_the_operation_takes_none() -> None:
-    listing = Listing("appstream", "DescribeFleets", ("Fleets",), ("Name",), None, "NextToken", "NextToken", None, True)
+    listing = ListOperation(
+        "appstream", "DescribeFleets", ("Fleets",), ("Name",), None, "NextToken", "NextToken", None, True
+    )
 
-    with pytest.raises(SetupError, match="DescribeFleets takes no page size"):
-        listing.check(Ask(page_size=10))
+    with pytest.raises(ConfigurationError, match="DescribeFleets takes no page size"):
+        listing.check_options(ScanOptions(page_size=10))
 
 
 def test_no_other_operation_leaves_the_process(wire: Wire) -> None:
     running = Clients(Settings(aws=AwsSettings(endpoint_url=wire.url)), [DESCRIBE])
-    call = Call(Credentials("k", "s"))
+    call = ApiCall(Credentials("k", "s"))
     for operation, params in (("DeleteImageBuilder", {"Name": "a"}), ("DescribeFleets", {})):
-        with pytest.raises(SetupError, match=f"appstream:{operation} is not among the read operations"):
-            running.ask("appstream", EU, operation, params, call)
+        with pytest.raises(ConfigurationError, match=f"appstream:{operation} is not among the read operations"):
+            running.call_operation("appstream", EU, operation, params, call)
     running.close()
 
     assert not wire.calls
@@ -137,9 +141,9 @@ def test_no_other_operation_leaves_the_process(wire: Wire) -> None:
 
 def test_with_an_endpoint_on_this_machine_no_other_host_is_asked() -> None:
     settings = Settings(aws=AwsSettings(endpoint_url="http://127.0.0.1:9"))
-    session = guard.guarded_session(settings, {DESCRIBE})
+    session = guard.create_guarded_session(settings, {DESCRIBE})
     client = session.create_client("appstream", EU, aws_access_key_id="k", aws_secret_access_key="s")
-    with pytest.raises(SetupError, match=r"https://appstream2\.eu-west-1\.amazonaws\.com/: refused"):
+    with pytest.raises(ConfigurationError, match=r"https://appstream2\.eu-west-1\.amazonaws\.com/: refused"):
         client.describe_image_builders()
     client.close()
 
@@ -153,13 +157,13 @@ def test_contracts_and_clients_read_botocores_models_once_and_a_users_own_models
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(Loader, "CUSTOMER_DATA_PATH", str(tmp_path / "models"))
-    shared = guard.guarded_session(Settings(), ()).get_component("data_loader")
+    shared = guard.create_guarded_session(Settings(), ()).get_component("data_loader")
     (tmp_path / "models").mkdir()
-    own = guard.guarded_session(Settings(), ()).get_component("data_loader")
+    own = guard.create_guarded_session(Settings(), ()).get_component("data_loader")
     (tmp_path / "models").rmdir()
     monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
-    elsewhere = guard.guarded_session(Settings(), ()).get_component("data_loader")
+    elsewhere = guard.create_guarded_session(Settings(), ()).get_component("data_loader")
 
-    assert shared is loader()
+    assert shared is get_botocore_loader()
     assert str(tmp_path / "models") in own.search_paths
     assert str(tmp_path) in elsewhere.search_paths

@@ -10,10 +10,10 @@ import botocore.session
 import pytest
 from botocore.client import BaseClient
 
-from appstream_export.emulator import Emulator, image_builder
+from appstream_export.emulator import Emulator, make_image_builder
 from appstream_export.extract.aws.compat import CompatibleClients
 from appstream_export.extract.scan import scheduler
-from appstream_export.extract.scan.operation import as_json
+from appstream_export.extract.scan.operation import convert_to_json_value
 from appstream_export.settings import Settings
 from tests.extract.asking import EU, US, A, Asking, B
 from tests.extract.test_emulated import STATUSES
@@ -49,7 +49,7 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_fault_ends_as_its_status_and_is_never_an_empty_page(kind: str, aws: Emulator, emulated: Asking) -> None:
     status = (STATUSES | UNREADABLE)[kind]
     for scope in (SCOPE, OTHER):
-        aws.put(scope, *(image_builder(f"b{n}", scope=scope) for n in range(3)))
+        aws.put(scope, *(make_image_builder(f"b{n}", scope=scope) for n in range(3)))
     aws.fail(SCOPE, kind)
 
     answer = emulated.run(page_size=2)
@@ -64,20 +64,20 @@ def test_items_come_as_the_other_way_gives_them_whatever_the_zone(aws: Emulator,
     """The clock goes back at 01:00 UTC that day: the two times are the same on a wall in Berlin."""
     emulated.ids = [A]
     fields: dict[str, Any] = {"scope": SCOPE, "complete": True}
-    aws.put(SCOPE, image_builder("summer", **fields, CreatedTime=1761438600.123456))
-    aws.put(SCOPE, image_builder("winter", **fields, CreatedTime=1761442200.654321))
-    aws.put(SCOPE, *(image_builder(f"b{n}", **fields) for n in range(60)))
+    aws.put(SCOPE, make_image_builder("summer", **fields, CreatedTime=1761438600.123456))
+    aws.put(SCOPE, make_image_builder("winter", **fields, CreatedTime=1761442200.654321))
+    aws.put(SCOPE, *(make_image_builder(f"b{n}", **fields) for n in range(60)))
 
     answer = emulated.run()
 
-    assert answer.items() == aws.items(SCOPE)
+    assert answer.items() == aws.list_items(SCOPE)
     assert answer.only.pages == 2
 
 
 def test_values_of_the_parser_become_jsons_own() -> None:
     at = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
-    assert as_json({"At": [at], "Is": True, "N": 1, "Raw": b"\x00"}) == {
+    assert convert_to_json_value({"At": [at], "Is": True, "N": 1, "Raw": b"\x00"}) == {
         "At": [at.timestamp()],
         "Is": True,
         "N": 1,
@@ -113,7 +113,7 @@ def test_each_worker_has_one_client_and_drops_it_with_its_scope(
         held.append(len(made[0]))
         return page("a")
 
-    monkeypatch.setattr(scheduler, "clients_for", kept)
+    monkeypatch.setattr(scheduler, "create_clients", kept)
     asking.ids, asking.extract["workers"] = [f"{n:012}" for n in range(1, 25)], 3
     for account in asking.ids:
         wire.always(f"{account}/{EU}", answer)
@@ -151,9 +151,9 @@ def test_credentials_that_expire_are_renewed_with_a_new_client(wire: Wire, askin
 def test_twelve_accounts_see_their_own_alone(aws: Emulator, emulated: Asking) -> None:
     emulated.ids, emulated.regions = [f"{n:012}" for n in range(1, 13)], [EU, US]
     for n, scope in enumerate(f"{account}/{region}" for account in emulated.ids for region in emulated.regions):
-        aws.put(scope, *(image_builder(f"b{i}", scope=scope) for i in range(n % 3)))
+        aws.put(scope, *(make_image_builder(f"b{i}", scope=scope) for i in range(n % 3)))
 
     answer = emulated.run()
 
     assert set(answer.statuses.values()) == {"ok"}
-    assert all(answer.items(scope) == aws.items(scope) for scope in answer.statuses)
+    assert all(answer.items(scope) == aws.list_items(scope) for scope in answer.statuses)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from appstream_export.emulator import FAULTS, Emulator, Fault, image_builder
+from appstream_export.emulator import FAULTS, Emulator, Fault, make_image_builder
 from tests.extract.asking import EU, US, A, Asking, B
 
 STATUSES = {
@@ -49,7 +49,7 @@ def asking(aws: Emulator, asking: Asking) -> Asking:
 
 def filled(aws: Emulator, scope: str, count: int = 3) -> list[str]:
     names = [f"b{n:03}" for n in range(count)]
-    aws.put(scope, *(image_builder(name, scope=scope) for name in names))
+    aws.put(scope, *(make_image_builder(name, scope=scope) for name in names))
     return names
 
 
@@ -87,7 +87,7 @@ def test_the_emulators_items_arrive_as_it_holds_them(aws: Emulator, asking: Aski
 
     answer = asking.run()
 
-    assert answer.items(SCOPE) == aws.items(SCOPE)
+    assert answer.items(SCOPE) == aws.list_items(SCOPE)
     assert answer.outcomes[SCOPE].pages > 1
 
 
@@ -100,7 +100,7 @@ def test_twelve_accounts_by_roles_see_their_own_alone(aws: Emulator, asking: Ask
     answer = asking.run()
 
     assert answer.statuses == dict.fromkeys(scopes, "ok")
-    assert all(answer.items(scope) == aws.items(scope) for scope in scopes)
+    assert all(answer.items(scope) == aws.list_items(scope) for scope in scopes)
     assert sum(c.operation == "AssumeRole" for c in aws.calls) == 12
 
 
@@ -116,7 +116,7 @@ def test_a_region_that_is_disabled_is_denied_with_awss_code(aws: Emulator, askin
 
 def test_stand_in_credentials_are_of_one_account_and_no_other(aws: Emulator, asking: Asking) -> None:
     asking.accounts = [{"id": "123456789012"}, {"id": A}]
-    aws.put(f"123456789012/{EU}", image_builder("mine", scope=f"123456789012/{EU}"))
+    aws.put(f"123456789012/{EU}", make_image_builder("mine", scope=f"123456789012/{EU}"))
 
     answer = asking.run()
 

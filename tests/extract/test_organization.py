@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from appstream_export.contracts import iam, load_all
+from appstream_export.contracts import iam, load_contracts
 from appstream_export.emulator import Emulator
-from appstream_export.errors import BadSettings, Interrupted, NothingSeen, SetupError
-from appstream_export.extract import Known, Plan, plan
+from appstream_export.errors import ConfigurationError, Interrupted, NothingExtracted, SettingsError
+from appstream_export.extract import Plan, PreviousSnapshot, plan_extraction
 from appstream_export.extract.discovery import control_plane, organization
-from appstream_export.settings import from_mapping
+from appstream_export.settings import parse_settings
 from tests.extract.wire import Reply, Seen, Wire, json_reply, refusal
 
 HUB, PROD, DEV, LAB = "123456789012", "111122223333", "444455556666", "004455667788"
@@ -24,7 +24,7 @@ STRANGER = "000000000000/us-east-1"  # where the wire finds the keys that stand 
 Answers = dict[str, Any]
 
 
-def planned(url: str | None, folder: Path, known: Known | None = None, **more: Any) -> Plan:
+def planned(url: str | None, folder: Path, known: PreviousSnapshot | None = None, **more: Any) -> Plan:
     """A plan for one region; `more` are keys of [organization], or of the whole file."""
     stop = more.pop("stop", None)
     top = {key: more.pop(key) for key in ("accounts", "accounts_file", "extract", "regions") if key in more}
@@ -34,7 +34,9 @@ def planned(url: str | None, folder: Path, known: Known | None = None, **more: A
         "aws": {"endpoint_url": url} if url else {},
         "extract": {"max_attempts": 2},
     }
-    return plan(from_mapping(mapping | top, folder / "appstream-export.toml"), load_all(), known, stop=stop)
+    return plan_extraction(
+        parse_settings(mapping | top, folder / "appstream-export.toml"), load_contracts(), known, stop=stop
+    )
 
 
 def chosen(found: Plan) -> list[str | None]:
@@ -77,7 +79,7 @@ def test_filters_choose_by_account_and_by_unit_descendants_included(
     ],
 )
 def test_a_filter_that_names_nothing_is_refused(org: str, tmp_path: Path, filters: Answers, complaint: str) -> None:
-    with pytest.raises(BadSettings, match=complaint):
+    with pytest.raises(SettingsError, match=complaint):
         planned(org, tmp_path, **filters)
 
 
@@ -87,7 +89,7 @@ def test_an_account_that_has_left_stops_no_later_run(
 ) -> None:
     filters = {"include_accounts": [PROD], key: [*([PROD] if key == "include_accounts" else []), "999999999999"]}
 
-    assert chosen(planned(org, tmp_path, Known(), **filters)) == ["prod"]
+    assert chosen(planned(org, tmp_path, PreviousSnapshot(), **filters)) == ["prod"]
     assert f"{key}: the organization has no account 999999999999; take it out" in caplog.text
 
 
@@ -103,7 +105,7 @@ def units(parents: dict[str, list[str]]) -> dict[str, Callable[[Seen], Reply]]:
         return json_reply({"OrganizationalUnits": [{"Id": unit, "Name": f"unit {unit[-2:]}"} for unit in found]})
 
     roots = json_reply({"Roots": [{"Id": ROOT, "Name": "Root"}]})
-    return {"ListRoots": lambda _: roots, organization.UNITS_OF.operation: children}
+    return {"ListRoots": lambda _: roots, organization.LIST_UNITS.operation: children}
 
 
 def answer(wire: Wire, answers: dict[str, Callable[[Seen], Reply]], *pages: Reply) -> None:
@@ -162,7 +164,7 @@ def test_paths_say_the_unit_without_listing_the_accounts_of_each(wire: Wire, tmp
 def test_a_list_that_breaks_off_is_no_list(wire: Wire, tmp_path: Path, damage: Reply, compatible: bool) -> None:
     answer(wire, {}, page(account(PROD), token="1"), *[damage] * 4)
 
-    with pytest.raises(NothingSeen, match="the organization's accounts are not known: ListAccounts: "):
+    with pytest.raises(NothingExtracted, match="the organization's accounts are not known: ListAccounts: "):
         planned(wire.url, tmp_path, extract={"max_attempts": 2, "compatible": compatible})
 
 
@@ -188,14 +190,14 @@ def test_too_many_units_for_a_mere_column_leave_it_empty(
 def test_an_account_in_no_unit_is_not_filtered_by_guess(wire: Wire, tmp_path: Path) -> None:
     answer(wire, {"ListAccountsForParent": lambda _: page()}, page(account(PROD)))
 
-    with pytest.raises(NothingSeen, match=f"account {PROD} is in none of the units that were listed"):
+    with pytest.raises(NothingExtracted, match=f"account {PROD} is in none of the units that were listed"):
         planned(wire.url, tmp_path, exclude_ous=[ROOT])
 
 
 def test_an_empty_list_is_not_believed(wire: Wire, tmp_path: Path) -> None:
     answer(wire, {}, page())
 
-    with pytest.raises(NothingSeen, match="the list is empty; is it the right organization"):
+    with pytest.raises(NothingExtracted, match="the list is empty; is it the right organization"):
         planned(wire.url, tmp_path)
 
 
@@ -225,22 +227,24 @@ def test_organizations_is_asked_at_a_pace_of_its_own(
 
 
 def test_an_admin_profile_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match=r'\[organization\] admin_profile: profile "hub" is not in the AWS config'):
+    with pytest.raises(
+        ConfigurationError, match=r'\[organization\] admin_profile: profile "hub" is not in the AWS config'
+    ):
         planned(None, tmp_path, admin_profile="hub")
 
 
 def test_without_credentials_nothing_is_asked(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="no AWS credentials"):
+    with pytest.raises(ConfigurationError, match="no AWS credentials"):
         planned(None, tmp_path)
 
 
 def test_what_discovery_asks_is_what_the_policy_allows() -> None:
     listings = (
-        control_plane.ACCOUNTS,
-        control_plane.ROOTS,
-        control_plane.UNITS_OF,
-        control_plane.ACCOUNTS_OF,
-        control_plane.PARAMETERS,
+        control_plane.LIST_ACCOUNTS,
+        control_plane.LIST_ROOTS,
+        control_plane.LIST_UNITS,
+        control_plane.LIST_UNIT_ACCOUNTS,
+        control_plane.GET_PARAMETERS,
     )
 
     assert sorted(f"{each.service}:{each.operation}" for each in listings) == sorted(iam.DISCOVERY)
@@ -270,7 +274,7 @@ def test_a_file_of_labels_that_is_wrong_is_refused_with_its_line(
     if text is not None:
         (tmp_path / "accounts.csv").write_text(text)
 
-    with pytest.raises(BadSettings, match=complaint):
+    with pytest.raises(SettingsError, match=complaint):
         planned(None, tmp_path, accounts_file="accounts.csv")
 
 
@@ -278,5 +282,5 @@ def test_a_gateways_error_that_is_no_object_is_a_failed_discovery_and_no_bug(tmp
     with Wire() as wire:
         wire.always(STRANGER, Reply(b"null", 503))
 
-        with pytest.raises(NothingSeen, match="accounts are not known: ListAccounts: botocore cannot read it"):
+        with pytest.raises(NothingExtracted, match="accounts are not known: ListAccounts: botocore cannot read it"):
             planned(wire.url, tmp_path)

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from appstream_export.extract import prove_closed
+from appstream_export.extract import resolve_closed_regions
 from appstream_export.model import Outcome, Scope, Status, Task
 from tests.extract.asking import EU, US, A, B
 
@@ -16,7 +16,7 @@ def outcome(account_id: str, region: str, status: Status = Status.OK, calls: int
 
 
 def proved(*outcomes: Outcome) -> dict[str, str]:
-    found = prove_closed({o.task: o for o in outcomes})
+    found = resolve_closed_regions({o.task: o for o in outcomes})
     return {str(task.scope): str(o.status) for task, o in found.items()}
 
 

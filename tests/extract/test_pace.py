@@ -6,7 +6,7 @@ import time
 import pytest
 
 from appstream_export.extract.aws import rate_limit
-from appstream_export.extract.aws.rate_limit import Pace
+from appstream_export.extract.aws.rate_limit import RateLimiter
 from appstream_export.model import Outcome
 from tests.extract.asking import Answer, Asking
 from tests.extract.wire import Wire
@@ -15,7 +15,7 @@ GO = threading.Event()  # never set
 
 
 def test_after_a_rest_one_seconds_worth_goes_out_at_once_and_no_more() -> None:
-    slow = Pace(5)
+    slow = RateLimiter(5)
 
     waits = [slow.reserve() for _ in range(8)]
 
@@ -24,13 +24,13 @@ def test_after_a_rest_one_seconds_worth_goes_out_at_once_and_no_more() -> None:
 
 
 def test_a_pace_below_one_call_a_second_is_kept_too() -> None:
-    slow = Pace(0.5)
+    slow = RateLimiter(0.5)
 
     assert [slow.reserve(), slow.reserve()] == pytest.approx([0, 2], abs=0.05)
 
 
 def test_threads_share_the_pace() -> None:
-    shared, started, at = Pace(20), time.monotonic(), list[float]()
+    shared, started, at = RateLimiter(20), time.monotonic(), list[float]()
     threads = [threading.Thread(target=lambda: shared.wait(GO) and at.append(time.monotonic())) for _ in range(30)]
     for thread in threads:
         thread.start()
@@ -42,7 +42,7 @@ def test_threads_share_the_pace() -> None:
 
 
 def test_a_stop_ends_the_wait() -> None:
-    slow, stop = Pace(0.1), threading.Event()
+    slow, stop = RateLimiter(0.1), threading.Event()
     slow.reserve()
     threading.Timer(0.1, stop.set).start()
     started = time.monotonic()

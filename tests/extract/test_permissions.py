@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from appstream_export import scaffold
-from appstream_export.contracts import iam, load_all
-from appstream_export.errors import BadSettings
+from appstream_export.contracts import iam, load_contracts
+from appstream_export.errors import SettingsError
 from appstream_export.extract.aws import guard
 from appstream_export.extract.discovery import control_plane
-from appstream_export.extract.scan.operation import Listing
-from appstream_export.settings import Settings, from_mapping
+from appstream_export.extract.scan.operation import ListOperation
+from appstream_export.settings import Settings, parse_settings
 from tests.extract.asking import A, Asking
 from tests.extract.wire import Wire
 
@@ -24,20 +24,24 @@ def actions(policy: Any) -> list[str]:
 
 
 def test_the_shipped_policies_equal_the_list() -> None:
-    contracts = load_all()
-    shipped = {name: json.loads(text) for name, text in scaffold.files().items() if name.endswith("-policy.json")}
+    contracts = load_contracts()
+    shipped = {
+        name: json.loads(text)
+        for name, text in scaffold.render_scaffold_files().items()
+        if name.endswith("-policy.json")
+    }
 
-    assert iam.member_operations(contracts) == [DESCRIBE]
+    assert iam.list_member_operations(contracts) == [DESCRIBE]
     assert actions(shipped.pop("iam/reader-policy.json")) == [DESCRIBE]
-    assert [actions(policy) for policy in shipped.values()] in ([], [iam.hub_operations()])
-    assert actions(iam.hub_policy("AppStreamExportReader")) == iam.hub_operations()
+    assert [actions(policy) for policy in shipped.values()] in ([], [iam.list_hub_operations()])
+    assert actions(iam.build_hub_policy("AppStreamExportReader")) == iam.list_hub_operations()
 
 
 def test_the_guard_lets_out_the_list_and_nothing_else() -> None:
-    asked = {f"{it.service}:{it.operation}" for it in vars(control_plane).values() if isinstance(it, Listing)}
+    asked = {f"{it.service}:{it.operation}" for it in vars(control_plane).values() if isinstance(it, ListOperation)}
 
     assert asked == set(iam.DISCOVERY)
-    assert {*iam.hub_operations(), iam.IDENTITY} == guard.READ_OPERATIONS | asked
+    assert {*iam.list_hub_operations(), iam.IDENTITY} == guard.READ_OPERATIONS | asked
     assert not [o for o in asked if not o.partition(":")[2].startswith(("List", "Get", "Describe"))]
 
 
@@ -65,7 +69,7 @@ def test_without_the_setting_a_session_may_what_its_role_may(wire: Wire, asking:
     [(900, "900 seconds is too short: sessions are renewed"), (43201, "too long: AWS gives a role at most 43200")],
 )
 def test_a_session_length_that_cannot_work_is_refused_with_the_reason(session_s: int, why: str) -> None:
-    with pytest.raises(BadSettings, match=why):
+    with pytest.raises(SettingsError, match=why):
         settings(aws={"session_s": session_s})
 
 
@@ -73,7 +77,7 @@ def test_an_external_id_from_the_environment_is_sent_and_never_shown(
     wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asking.accounts = [{"id": A, "role_arn": f"arn:aws:iam::{A}:role/reader", "external_id": "env:OUTER"}]
-    with pytest.raises(BadSettings, match=r'external_id = "env:OUTER": the environment variable OUTER is not set'):
+    with pytest.raises(SettingsError, match=r'external_id = "env:OUTER": the environment variable OUTER is not set'):
         asking.run()
     monkeypatch.setenv("OUTER", "hush")
 
@@ -96,4 +100,4 @@ def test_a_secret_shows_itself_nowhere() -> None:
 
 def settings(**keys: Any) -> Settings:
     mapping = {"regions": ["eu-west-1"], "accounts": [{"id": A}]} | keys
-    return from_mapping(mapping, Path("appstream-export.toml"))
+    return parse_settings(mapping, Path("appstream-export.toml"))

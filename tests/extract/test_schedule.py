@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from appstream_export.errors import SetupError
-from appstream_export.extract import Account, prove_closed
+from appstream_export.errors import ConfigurationError
+from appstream_export.extract import Account, resolve_closed_regions
 from appstream_export.extract.scan import scan, scheduler
 from appstream_export.model import Outcome, Task
 from appstream_export.settings import Secret, Settings
@@ -152,10 +152,10 @@ def test_clients_are_one_per_region_and_one_for_sts(
     made: list[scheduler.Clients] = []
 
     def counted(settings: Settings, operations: list[str], stop: threading.Event, sharers: int) -> scheduler.Clients:
-        made.append(scheduler.Clients(settings, operations, stop, sharers=sharers))
+        made.append(scheduler.Clients(settings, operations, stop, process_count=sharers))
         return made[-1]
 
-    monkeypatch.setattr(scheduler, "clients_for", counted)
+    monkeypatch.setattr(scheduler, "create_clients", counted)
     asking.ids, asking.regions = [f"{n:012}" for n in range(1, 13)], [EU, US, "eu-central-1"]
 
     asking.run()
@@ -242,7 +242,7 @@ def test_nothing_answers_is_one_line_with_the_command(asking: Asking) -> None:
     asking.endpoint_url = "http://127.0.0.1:9"
 
     fix = r"nothing answers at http://127.0.0.1:9; start it with: appstream-export emulate --dir /"
-    with pytest.raises(SetupError, match=fix):
+    with pytest.raises(ConfigurationError, match=fix):
         asking.start()
 
 
@@ -250,12 +250,14 @@ def test_a_starting_token_belongs_to_one_scope(wire: Wire, asking: Asking) -> No
     wire.script(SCOPE, page("a", "b"))
     token = asking.run(max_items=1).only.resume_token
     asking.regions = [EU, US]
-    with pytest.raises(SetupError, match="a starting token belongs to one scope, and 2 would be asked"):
+    with pytest.raises(ConfigurationError, match="a starting token belongs to one scope, and 2 would be asked"):
         asking.start(starting_token="1")
     asking.regions = [US]
-    with pytest.raises(SetupError, match=f"it belongs to image_builders@{SCOPE}, not to image_builders@{A}/{US}"):
+    with pytest.raises(
+        ConfigurationError, match=f"it belongs to image_builders@{SCOPE}, not to image_builders@{A}/{US}"
+    ):
         asking.start(starting_token=token)
-    with pytest.raises(SetupError, match="starting token: damaged"):
+    with pytest.raises(ConfigurationError, match="starting token: damaged"):
         asking.start(starting_token="aex1.rubbish")
 
 
@@ -265,7 +267,7 @@ def test_a_region_that_is_not_enabled_is_proved_by_another_that_answered(wire: W
         wire.always(scope, refusal("UnrecognizedClientException", "The security token is invalid."))
     outcomes = {o.task: o for o in asking.run().outcomes.values()}
 
-    proved = {str(t.scope): o for t, o in prove_closed(outcomes).items()}
+    proved = {str(t.scope): o for t, o in resolve_closed_regions(outcomes).items()}
 
     assert {s: str(o.status) for s, o in proved.items()} == {
         f"{A}/{EU}": "ok",
@@ -278,7 +280,9 @@ def test_a_region_that_is_not_enabled_is_proved_by_another_that_answered(wire: W
 
 
 def test_no_task_is_no_work(asking: Asking) -> None:
-    extracted = scheduler.extract([], {}, {}, asking.settings, scheduler.Ask(), run_id="r", stop=threading.Event())
+    extracted = scheduler.extract_tasks(
+        [], {}, {}, asking.settings, scheduler.ScanOptions(), run_id="r", stop=threading.Event()
+    )
     assert list(extracted) == []
 
 

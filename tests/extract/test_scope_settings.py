@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from appstream_export.errors import BadSettings
-from appstream_export.extract import plan
-from appstream_export.settings import Settings, from_mapping, load
+from appstream_export.errors import SettingsError
+from appstream_export.extract import plan_extraction
+from appstream_export.settings import Settings, parse_settings, read_settings
 
 A, B = "111122223333", "444455556666"
 FILE = Path("/somewhere/appstream-export.toml")
@@ -15,7 +15,7 @@ FILE = Path("/somewhere/appstream-export.toml")
 
 def loaded(organization: dict[str, Any] | None = None, **more: Any) -> Settings:
     section = {"organization": {"role_name": "reader"} | organization} if organization is not None else {}
-    return from_mapping(section | more, FILE)
+    return parse_settings(section | more, FILE)
 
 
 def test_an_organization_needs_a_role_alone_and_reads_every_region() -> None:
@@ -55,7 +55,7 @@ def test_auto_is_for_listed_accounts_too() -> None:
 def test_a_section_that_makes_no_sense_is_refused_in_one_line(
     organization: dict[str, Any] | None, more: dict[str, Any], complaint: str
 ) -> None:
-    with pytest.raises(BadSettings, match=complaint) as refused:
+    with pytest.raises(SettingsError, match=complaint) as refused:
         loaded(organization, **more)
     assert "\n" not in str(refused.value)
 
@@ -64,19 +64,19 @@ def test_an_external_id_shows_nowhere(tmp_path: Path) -> None:
     file = tmp_path / "appstream-export.toml"
     file.write_text('[organization]\nrole_name = "reader"\nexternal_id = "hush"\n')
 
-    assert "hush" not in repr(load(file)) + str(load(file))
+    assert "hush" not in repr(read_settings(file)) + str(read_settings(file))
 
 
 def test_an_external_id_whose_variable_is_not_set_is_refused_before_anything_is_asked() -> None:
     settings = loaded({"external_id": "env:NO_SUCH_VARIABLE"}, aws={"endpoint_url": "http://127.0.0.1:9"})
 
-    with pytest.raises(BadSettings, match="the environment variable NO_SUCH_VARIABLE is not set"):
-        plan(settings, [])
+    with pytest.raises(SettingsError, match="the environment variable NO_SUCH_VARIABLE is not set"):
+        plan_extraction(settings, [])
 
 
 def test_two_partitions_in_one_run_are_refused() -> None:
     admin = f"arn:aws-us-gov:iam::{A}:role/lister"
     settings = loaded({"admin_role_arn": admin}, regions=["us-east-1"], aws={"endpoint_url": "http://127.0.0.1:9"})
 
-    with pytest.raises(BadSettings, match="are in different partitions of AWS; write one configuration for each"):
-        plan(settings, [])
+    with pytest.raises(SettingsError, match="are in different partitions of AWS; write one configuration for each"):
+        plan_extraction(settings, [])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from appstream_export.errors import SetupError
+from appstream_export.errors import ConfigurationError
 from appstream_export.extract.aws import credentials
 from tests.extract.asking import EU, US, A, Answer, Asking, B
 from tests.extract.wire import Reply, Seen, Wire, page, refusal, sts_refusal
@@ -211,7 +211,7 @@ def test_no_credentials_is_one_line_before_anything_is_asked(asking: Asking, mon
     asking.endpoint_url = None
     started = time.monotonic()
 
-    with pytest.raises(SetupError, match=r"no AWS credentials: .*; set AWS_PROFILE") as caught:
+    with pytest.raises(ConfigurationError, match=r"no AWS credentials: .*; set AWS_PROFILE") as caught:
         asking.start()
 
     assert "\n" not in str(caught.value)
@@ -247,7 +247,7 @@ def test_whatever_keeps_boto3_from_its_credentials_is_the_users_to_mend(
         monkeypatch.setenv(name, value)
     asking.endpoint_url = None
 
-    with pytest.raises(SetupError, match=complaint) as caught:
+    with pytest.raises(ConfigurationError, match=complaint) as caught:
         asking.start()
     assert "hidden" not in str(caught.value)
 
@@ -258,7 +258,7 @@ def test_an_unknown_profile_is_refused_with_what_was_meant(
     profiles(monkeypatch, tmp_path, production="AKIA-1")
     asking.accounts = [{"id": A, "profile": "prodution"}]
 
-    with pytest.raises(SetupError, match=r'profile "prodution" is not in .*did you mean "production"'):
+    with pytest.raises(ConfigurationError, match=r'profile "prodution" is not in .*did you mean "production"'):
         asking.start()
     assert not wire.calls
 

@@ -6,33 +6,33 @@ from pathlib import Path
 
 import pytest
 
-from appstream_export.contracts import Column, load_all, sql_files
+from appstream_export.contracts import Column, load_contracts, sql_files
 from appstream_export.contracts.sql_files import SqlFile
-from appstream_export.errors import BadContract
-from appstream_export.feeds import publish
+from appstream_export.errors import ContractError
+from appstream_export.feeds import publish_feeds
 from appstream_export.feeds.contract_feeds import Feed
-from appstream_export.feeds.definitions import check_columns, check_feed, definitions
-from appstream_export.feeds.verify import verify
+from appstream_export.feeds.definitions import build_feeds, check_columns, check_feed
+from appstream_export.feeds.verify import verify_feeds
 from benchmarks.proofs import connect
 from tests.contracts.contract_files import loaded
 from tests.lake.lakes import A, Lake, ok
 
-FILES = sql_files.read("feeds")
+FILES = sql_files.load_sql_files("feeds")
 
 
 def test_another_contract_has_feeds_as_soon_as_it_has_tables(tmp_path: Path) -> None:
-    contracts = [*load_all(), loaded(tmp_path)]
-    feeds = {feed.name: feed for feed in definitions(contracts, ())}
+    contracts = [*load_contracts(), loaded(tmp_path)]
+    feeds = {feed.name: feed for feed in build_feeds(contracts, ())}
     lake = Lake(tmp_path / "warehouse", contracts=contracts)
     lake.commit(ok(A))
-    published = publish(lake.store, contracts)
+    published = publish_feeds(lake.store, contracts)
 
     new = contracts[-1]
-    names = {table.name for table in (*new.tables, new.changes)}
+    names = {table.name for table in (*new.tables, new.changes_table)}
     assert names <= {*published.rows}
-    assert feeds[new.name].key == f"{new.singular}_key"
+    assert feeds[new.name].key == f"{new.item_name}_key"
     assert {feeds[table.name].key for table in new.child_tables} == {"row_key"}
-    assert verify(lake.store) == []
+    assert verify_feeds(lake.store) == []
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.name)
@@ -43,11 +43,11 @@ def test_what_a_feed_reads_is_what_its_header_says(file: SqlFile) -> None:
 
 
 def test_no_feed_leads_to_one_that_is_not_there() -> None:
-    feeds = {feed.name: feed for feed in definitions(load_all(), ())}
+    feeds = {feed.name: feed for feed in build_feeds(load_contracts(), ())}
 
-    assert {feed.name: feeds[to].key for feed in feeds.values() for column, to in feed.leads_to.items()
+    assert {feed.name: feeds[to].key for feed in feeds.values() for column, to in feed.foreign_keys.items()
             if feeds[to].key != column} == {}  # fmt: skip
-    assert feeds["image_builder_network"].leads_to == {
+    assert feeds["image_builder_network"].foreign_keys == {
         "scope_key": "coverage", "image_builder_key": "image_builders",
     }  # fmt: skip
 
@@ -58,9 +58,9 @@ FEED = Feed("things", "Things.", (Column("thing_key", "VARCHAR", "Key."),), "thi
 def test_a_feed_that_gives_other_columns_than_it_tells_is_refused() -> None:
     check_columns(FEED, [("thing_key", "VARCHAR")])
     wrong = "feed things: it is told to have thing_key VARCHAR, its query gives thing_key HUGEINT"
-    with pytest.raises(BadContract, match=wrong):
+    with pytest.raises(ContractError, match=wrong):
         check_columns(FEED, [("thing_key", "HUGEINT")])
-    with pytest.raises(BadContract, match="it is told to have nothing more, its query gives n BIGINT"):
+    with pytest.raises(ContractError, match="it is told to have nothing more, its query gives n BIGINT"):
         check_columns(FEED, [("thing_key", "VARCHAR"), ("n", "BIGINT")])
 
 
@@ -77,9 +77,9 @@ def test_types_that_not_every_tool_knows_are_refused(column: Column, why: str) -
     stamps = (Column("as_of_utc", "TIMESTAMP", "As of."), Column("snapshot_id", "VARCHAR", "Id."))
     feed = replace(FEED, columns=(*FEED.columns, *stamps))
     assert check_feed(feed) == feed
-    with pytest.raises(BadContract, match=re.escape(why)):
+    with pytest.raises(ContractError, match=re.escape(why)):
         check_feed(replace(feed, columns=(*feed.columns, column)))
-    with pytest.raises(BadContract, match="there is no column snapshot_id"):
+    with pytest.raises(ContractError, match="there is no column snapshot_id"):
         check_feed(replace(feed, columns=feed.columns[:-1]))
 
 
@@ -88,6 +88,6 @@ def test_the_page_for_dashboards_lists_every_feed_with_its_key_and_every_tool_th
     rows = [line.split("|")[1:4] for line in page.splitlines() if line.startswith("| `")]
     told = {feed: key.strip().strip("`") for feeds, _, key in rows for feed in re.findall(r"`(\w+)`", feeds)}
 
-    assert told.items() >= {feed.name: feed.key for feed in definitions(load_all(), ())}.items()
+    assert told.items() >= {feed.name: feed.key for feed in build_feeds(load_contracts(), ())}.items()
     tried = {line.split("|")[1].lower() for line in page.splitlines() if line.startswith("|")}
     assert [tool for tool in connect.TOOLS if not any(tool.split()[0] in line for line in tried)] == []

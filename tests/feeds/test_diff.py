@@ -7,12 +7,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from appstream_export.contracts import Column, load_all
-from appstream_export.contracts.loader import load
-from appstream_export.errors import SetupError
-from appstream_export.feeds import publish
+from appstream_export.contracts import Column, load_contracts
+from appstream_export.contracts.loader import load_contract
+from appstream_export.errors import ConfigurationError
+from appstream_export.feeds import publish_feeds
 from appstream_export.feeds.contract_feeds import Feed
-from appstream_export.feeds.diff import diff, differences
+from appstream_export.feeds.diff import diff_feeds, list_differences
 from appstream_export.settings import FeedsSettings
 from tests.lake.lakes import A, Lake, builder, ok
 
@@ -72,21 +72,21 @@ def changed(column: str, /, **fields: str) -> Callable[[Feed], Feed]:
 def test_what_breaks_a_dashboard_is_named(change: Callable[[Feed], Feed], says: list[str]) -> None:
     new = change(OLD)
 
-    assert [str(d) for d in differences({OLD.name: OLD}, {new.name: new})] == says
+    assert [str(d) for d in list_differences({OLD.name: OLD}, {new.name: new})] == says
 
 
 def test_a_contract_that_loses_renames_and_retypes_columns_is_told_before_it_is_published(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "warehouse")
     lake.commit(ok(A, builder("a", state="RUNNING", root_volume_size_gb=200)))
-    publish(lake.store, lake.contracts)
-    (contract,) = load_all()
+    publish_feeds(lake.store, lake.contracts)
+    (contract,) = load_contracts()
     file = tmp_path / contract.file.name
     lines = [line for line in contract.file.read_text().splitlines() if not line.startswith("agent_screen_resolution")]
     text = "\n".join(lines).replace("agent_screen_image_format", "agent_image_format")
     file.write_text(text.replace('UserControlMode", type = "string"', 'UserControlMode", type = "integer"'))
 
-    assert diff(lake.store, lake.contracts) == []
-    found = [str(d) for d in diff(lake.store, [load(file)]) if d.is_breaking]
+    assert diff_feeds(lake.store, lake.contracts) == []
+    found = [str(d) for d in diff_feeds(lake.store, [load_contract(file)]) if d.is_breaking]
     assert found == [
         "breaks  image_builders: column agent_screen_resolution VARCHAR is gone",
         "breaks  image_builders: column agent_screen_image_format VARCHAR is gone; renamed to agent_image_format?",
@@ -99,22 +99,22 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """A warehouse with two generations, the second with a label; no test may change it."""
     lake = Lake(tmp_path_factory.mktemp("two") / "warehouse")
     lake.commit(ok(A, builder("a")))
-    publish(lake.store, lake.contracts)
-    publish(lake.store, lake.contracts, FeedsSettings(account_labels=("team",)))
+    publish_feeds(lake.store, lake.contracts)
+    publish_feeds(lake.store, lake.contracts, FeedsSettings(account_labels=("team",)))
     return lake
 
 
 def test_generations_are_compared_by_name_by_folder_and_with_what_would_be_published(two: Lake) -> None:
     generations = Path(two.store.root, "feeds", "v1", "generations")
     first, second = sorted(generations.iterdir())
-    gained = diff(two.store, two.contracts, old=first.name, new="current")
+    gained = diff_feeds(two.store, two.contracts, old=first.name, new="current")
 
     assert {d.text for d in gained} == {"column label_team VARCHAR"}
     assert not any(d.is_breaking for d in gained)
-    assert {str(d) for d in diff(two.store, two.contracts, old=str(second), new=str(first / "datapackage.json"))} == {
-        f"breaks  {d.feed}: column label_team VARCHAR is gone" for d in gained
-    }
-    assert {d.text for d in diff(two.store, two.contracts)} == {"column label_team VARCHAR is gone"}
+    assert {
+        str(d) for d in diff_feeds(two.store, two.contracts, old=str(second), new=str(first / "datapackage.json"))
+    } == {f"breaks  {d.feed}: column label_team VARCHAR is gone" for d in gained}
+    assert {d.text for d in diff_feeds(two.store, two.contracts)} == {"column label_team VARCHAR is gone"}
 
 
 @pytest.mark.parametrize(
@@ -122,12 +122,12 @@ def test_generations_are_compared_by_name_by_folder_and_with_what_would_be_publi
     [("nothing", 'there is no generation "nothing" of feeds; the newest are: '), ("/no/where", "/no/where/datapack")],
 )
 def test_what_cannot_be_compared_is_named(name: str, why: str, two: Lake) -> None:
-    with pytest.raises(SetupError, match=why):
-        diff(two.store, two.contracts, old=name)
+    with pytest.raises(ConfigurationError, match=why):
+        diff_feeds(two.store, two.contracts, old=name)
 
 
 def test_a_description_that_is_no_generations_is_refused(two: Lake, tmp_path: Path) -> None:
     (tmp_path / "datapackage.json").write_bytes(msgspec.json.encode({"resources": [{"format": "parquet"}]}))
 
-    with pytest.raises(SetupError, match="not readable as a generation's description"):
-        diff(two.store, two.contracts, old=str(tmp_path))
+    with pytest.raises(ConfigurationError, match="not readable as a generation's description"):
+        diff_feeds(two.store, two.contracts, old=str(tmp_path))

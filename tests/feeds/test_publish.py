@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from appstream_export.errors import BadSettings, ExportError, SetupError
-from appstream_export.feeds import publish
-from appstream_export.feeds.definitions import KINDS
-from appstream_export.feeds.generations import GRACE, Shelf
-from appstream_export.feeds.verify import verify
+from appstream_export.errors import ConfigurationError, ExportError, SettingsError
+from appstream_export.feeds import publish_feeds
+from appstream_export.feeds.definitions import COLUMN_TYPES
+from appstream_export.feeds.generations import GRACE, GenerationStore
+from appstream_export.feeds.verify import verify_feeds
 from appstream_export.lake.catalog.checks import CheckResult
 from appstream_export.lake.storage.base import Store
 from appstream_export.settings import FeedsSettings
@@ -54,7 +54,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     a = builder("a", state="RUNNING", description="=cmd()", display_name="", subnets=["s1", "s2"], errors=["E"])
     lake.commit(ok(A, a, builder("b", state="STOPPED")), ok(B), accounts=ACCOUNTS)
     lake.commit(ok(A, a), failed(B), accounts=ACCOUNTS)
-    publish(lake.store, lake.contracts, WITH_CSV)
+    publish_feeds(lake.store, lake.contracts, WITH_CSV)
     return lake
 
 
@@ -69,7 +69,7 @@ def test_every_feed_is_a_file_and_a_table_of_one_snapshot(published: Lake) -> No
         assert {name for (name,) in con.execute("select table_name from duckdb_tables()").fetchall()} == FEEDS
         for name, rows in tables.items():
             assert con.execute(f"select count(*) from {name}").fetchall() == [(len(rows),)]
-    assert verify(published.store) == []
+    assert verify_feeds(published.store) == []
 
 
 def test_rows_of_children_lead_to_their_builder_and_scopes_to_coverage(published: Lake) -> None:
@@ -97,7 +97,7 @@ def test_columns_have_plain_types_and_docs_everywhere(published: Lake) -> None:
         rows = con.execute(asked).fetchall()
         assert [c for (c,) in con.execute("select comment from duckdb_tables()").fetchall() if not c] == []
     for name, column, kind, comment in rows:
-        assert kind in KINDS or kind.startswith("DECIMAL(18,"), f"{name}.{column} is {kind}"
+        assert kind in COLUMN_TYPES or kind.startswith("DECIMAL(18,"), f"{name}.{column} is {kind}"
         assert comment, f"{name}.{column} has no doc"
         assert (kind == "TIMESTAMP") is column.endswith("_utc"), f"{name}.{column}"
         described[name, column] = comment
@@ -140,15 +140,15 @@ def test_labels_that_the_settings_name_are_columns_wherever_there_is_an_account(
     [(("Team", "team"), '"team" and "Team" make the same column'), (("!",), '"!" makes no name of a column')],
 )
 def test_labels_that_make_no_columns_are_refused(labels: tuple[str, ...], why: str, published: Lake) -> None:
-    with pytest.raises(BadSettings, match=why):
-        publish(published.store, published.contracts, FeedsSettings(account_labels=labels))
+    with pytest.raises(SettingsError, match=why):
+        publish_feeds(published.store, published.contracts, FeedsSettings(account_labels=labels))
 
 
 def test_a_label_that_no_account_has_is_warned_of(
     published: Lake, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     copy = Lake(Path(shutil.copytree(published.store.root, tmp_path / "warehouse", symlinks=True)))
-    publish(copy.store, copy.contracts, FeedsSettings(account_labels=("Cost Centre", "taem")))
+    publish_feeds(copy.store, copy.contracts, FeedsSettings(account_labels=("Cost Centre", "taem")))
 
     assert [r.getMessage() for r in caplog.records] == [
         "[feeds] account_labels: no account has the label taem, its column is empty"
@@ -165,20 +165,20 @@ def test_feed_status_has_a_row_for_each_feed(published: Lake) -> None:
 @EVERYWHERE
 def test_publishing_again_leaves_what_was_published_as_it_was(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
-    first = publish(lake.store, lake.contracts)
-    shelf = Shelf(lake.store, file_mode=0o640)
-    before = {s.path: shelf.store.read_bytes(s.path) for s in shelf.generations()[first.current.name]}
-    again = publish(lake.store, lake.contracts)
+    first = publish_feeds(lake.store, lake.contracts)
+    shelf = GenerationStore(lake.store, file_mode=0o640)
+    before = {s.path: shelf.store.read_bytes(s.path) for s in shelf.list_generations()[first.current.name]}
+    again = publish_feeds(lake.store, lake.contracts)
 
     assert (first.current.name, again.current.name) == (first.current.snapshot_id, f"{first.current.snapshot_id}-2")
     assert {path: shelf.store.read_bytes(path) for path in before} == before
-    assert shelf.current() == again.current
-    assert verify(lake.store) == verify(lake.store, first.current.name) == []
+    assert shelf.load_current() == again.current
+    assert verify_feeds(lake.store) == verify_feeds(lake.store, first.current.name) == []
 
 
 def test_before_the_first_snapshot_there_are_no_feeds(lake: Lake) -> None:
-    with pytest.raises(SetupError, match=r"no snapshot in .* yet"):
-        publish(lake.store, lake.contracts)
+    with pytest.raises(ConfigurationError, match=r"no snapshot in .* yet"):
+        publish_feeds(lake.store, lake.contracts)
 
 
 class Broken(Around):
@@ -199,7 +199,7 @@ class Broken(Around):
 def test_whatever_fails_readers_have_the_old_or_the_new_generation_and_the_next_publication_heals(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", state="OLD")))
     all_of_it = Broken(lake.store, 1_000)
-    publish(all_of_it, lake.contracts)
+    publish_feeds(all_of_it, lake.contracts)
     lake.commit(ok(A, builder("a", state="NEW")))
     assert all_of_it.feeds is not None
     count, seen = 1_000 - all_of_it.feeds.left, set()
@@ -208,13 +208,13 @@ def test_whatever_fails_readers_have_the_old_or_the_new_generation_and_the_next_
     for left, landed in ((1, False), (2, True), (count // 2, False), (last, False), (last, True), (last + 1, False)):
         taken = len([*claims.iterdir()]) - 1  # each costs another try to claim a name
         with pytest.raises((ExportError, OSError), match=r"No space left|no answer"):
-            publish(Broken(lake.store, left + (taken if left > 1 else 0), landed=landed), lake.contracts)
+            publish_feeds(Broken(lake.store, left + (taken if left > 1 else 0), landed=landed), lake.contracts)
         seen.add(_served(lake))
-        assert [p for p in verify(lake.store) if not p.startswith(("bi.duckdb: ", "latest: "))] == []
+        assert [p for p in verify_feeds(lake.store) if not p.startswith(("bi.duckdb: ", "latest: "))] == []
 
     assert seen == {"OLD", "NEW"}
-    publish(lake.store, lake.contracts)
-    assert verify(lake.store) == []
+    publish_feeds(lake.store, lake.contracts)
+    assert verify_feeds(lake.store) == []
 
 
 def _served(lake: Lake) -> str:
@@ -229,9 +229,9 @@ def found(name: str, severity: str, rows: int) -> list[CheckResult]:
 
 def test_a_check_of_severity_error_keeps_the_feeds_as_they_are_and_feed_status_says_why(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", state="RUNNING")), failed(B))
-    good = publish(lake.store, lake.contracts, checked={1: found("prices", "warn", 9)})
+    good = publish_feeds(lake.store, lake.contracts, check_results={1: found("prices", "warn", 9)})
     lake.commit(ok(A, builder("a", state="STOPPED")))
-    stopped = publish(lake.store, lake.contracts, checked={2: found("orphans", "error", 3)})
+    stopped = publish_feeds(lake.store, lake.contracts, check_results={2: found("orphans", "error", 3)})
 
     assert (good.problem, stopped.current.is_ok) == (None, False)
     assert stopped.problem is not None
@@ -241,18 +241,18 @@ def test_a_check_of_severity_error_keeps_the_feeds_as_they_are_and_feed_status_s
     assert {(row["is_ok"], row["why"]) for row in table(lake, "feed_status")} == {(False, stopped.problem)}
     before, after = (table(lake, "coverage", f"generations/{p.current.name}") for p in (good, stopped))
     assert before == after
-    assert verify(lake.store) == []
+    assert verify_feeds(lake.store) == []
 
-    healed = publish(lake.store, lake.contracts)
+    healed = publish_feeds(lake.store, lake.contracts)
     assert (healed.problem, table(lake, "image_builders")[0]["state"]) == (None, "STOPPED")
 
 
 def test_a_check_that_fails_before_there_were_feeds_leaves_feed_status_alone(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
-    stopped = publish(lake.store, lake.contracts, checked={1: found("orphans", "error", 1)})
+    stopped = publish_feeds(lake.store, lake.contracts, check_results={1: found("orphans", "error", 1)})
 
     assert [*stopped.rows] == ["feed_status"]
-    assert verify(lake.store) == []
+    assert verify_feeds(lake.store) == []
 
 
 @pytest.mark.slow
@@ -260,16 +260,16 @@ def test_a_check_that_fails_before_there_were_feeds_leaves_feed_status_alone(lak
 def test_old_generations_go_after_their_grace_but_never_the_one_that_is_served(lake: Lake) -> None:
     few = FeedsSettings(keep_generations=2)
     lake.commit(ok(A, builder("a")))
-    names = [publish(lake.store, lake.contracts, few).current.name for _ in range(3)]
-    shelf = Shelf(lake.store, file_mode=0o640)
-    assert [*shelf.generations()] == names, "all within the grace"
+    names = [publish_feeds(lake.store, lake.contracts, few).current.name for _ in range(3)]
+    shelf = GenerationStore(lake.store, file_mode=0o640)
+    assert [*shelf.list_generations()] == names, "all within the grace"
 
     later = datetime.now(UTC) + GRACE + timedelta(minutes=1)
-    removed = publish(lake.store, lake.contracts, few, clock=lambda: later).removed
+    removed = publish_feeds(lake.store, lake.contracts, few, clock=lambda: later).removed
     assert [*removed] == names[:2]
-    assert [*shelf.generations()] == [names[2], f"{names[0]}-4"]
-    assert verify(lake.store) == []
-    assert shelf.tidy(keep=2, now=later) == []
+    assert [*shelf.list_generations()] == [names[2], f"{names[0]}-4"]
+    assert verify_feeds(lake.store) == []
+    assert shelf.prune(retain=2, now=later) == []
 
 
 def test_a_publication_that_was_killed_is_swept_away_later(lake: Lake) -> None:
@@ -277,27 +277,27 @@ def test_a_publication_that_was_killed_is_swept_away_later(lake: Lake) -> None:
     orphan = folder(lake) / "generations" / "KILLED"
     orphan.mkdir(parents=True)
     (orphan / "image_builders.parquet").write_bytes(b"half")
-    published = publish(lake.store, lake.contracts)
-    shelf = Shelf(lake.store, file_mode=0o640)
+    published = publish_feeds(lake.store, lake.contracts)
+    shelf = GenerationStore(lake.store, file_mode=0o640)
 
-    assert shelf.tidy(keep=24, now=datetime.now(UTC)) == []
-    assert shelf.tidy(keep=24, now=datetime.now(UTC) + 2 * GRACE) == ["KILLED"]
-    assert [*shelf.generations()] == [published.current.name]
+    assert shelf.prune(retain=24, now=datetime.now(UTC)) == []
+    assert shelf.prune(retain=24, now=datetime.now(UTC) + 2 * GRACE) == ["KILLED"]
+    assert [*shelf.list_generations()] == [published.current.name]
 
 
 def test_an_erased_account_is_in_no_generation_after_the_next_publication(lake: Lake) -> None:
-    from appstream_export.lake.maintenance.erase import erase
+    from appstream_export.lake.maintenance.erase import erase_account
 
     lake.commit(ok(A, builder("a")), ok("444455556666/eu-west-1", builder("secret")))
-    first = publish(lake.store, lake.contracts)
+    first = publish_feeds(lake.store, lake.contracts)
     now = datetime.now(UTC)
-    erase(lake.store, lake.contracts, "444455556666", now=now, tool_version="0")
-    after = publish(lake.store, lake.contracts, checked={2: found("orphans", "error", 1)})
+    erase_account(lake.store, lake.contracts, "444455556666", now=now, tool_version="0")
+    after = publish_feeds(lake.store, lake.contracts, check_results={2: found("orphans", "error", 1)})
 
     assert after.removed == (first.current.name,), "at once, and a failed check brings nothing of it back"
     assert [*after.rows] == ["feed_status"]
-    assert publish(lake.store, lake.contracts).rows["image_builders"] == 1
-    assert verify(lake.store) == []
+    assert publish_feeds(lake.store, lake.contracts).rows["image_builders"] == 1
+    assert verify_feeds(lake.store) == []
 
 
 class Overtaken(Around):
@@ -313,15 +313,15 @@ class Overtaken(Around):
 
 
 def test_what_is_erased_while_we_publish_comes_back_from_no_earlier_generation(lake: Lake) -> None:
-    from appstream_export.lake.maintenance.erase import erase
+    from appstream_export.lake.maintenance.erase import erase_account
 
     lake.commit(ok(A, builder("a")), ok("444455556666/eu-west-1", builder("secret")))
-    publish(lake.store, lake.contracts)
+    publish_feeds(lake.store, lake.contracts)
     now, broken = datetime.now(UTC), {1: found("orphans", "error", 1), 2: found("orphans", "error", 1)}
     rival = Overtaken(
-        lake.store, [lambda: erase(lake.store, lake.contracts, "444455556666", now=now, tool_version="0")]
+        lake.store, [lambda: erase_account(lake.store, lake.contracts, "444455556666", now=now, tool_version="0")]
     )
-    published = publish(rival, lake.contracts, checked=broken)
+    published = publish_feeds(rival, lake.contracts, check_results=broken)
 
     assert [*published.rows] == ["feed_status"]
     with duckdb.connect(str(folder(lake) / "bi.duckdb"), read_only=True) as con:
@@ -331,7 +331,7 @@ def test_what_is_erased_while_we_publish_comes_back_from_no_earlier_generation(l
 def test_a_run_that_commits_while_we_publish_is_published_too(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", state="OLD")))
     rival = Overtaken(lake.store, [lambda: lake.commit(ok(A, builder("a", state="NEW")))])
-    published = publish(rival, lake.contracts)
+    published = publish_feeds(rival, lake.contracts)
 
     assert (published.current.seq, table(lake, "image_builders")[0]["state"]) == (2, "NEW")
 
@@ -342,13 +342,13 @@ def test_a_slow_publisher_does_not_take_newer_feeds_back(lake: Lake) -> None:
 
     def newer() -> None:
         lake.commit(ok(A, builder("newer")))
-        publish(lake.store, lake.contracts)
+        publish_feeds(lake.store, lake.contracts)
 
     def look() -> None:
         served.append(json.loads((folder(lake) / "current.json").read_text())["seq"])
 
     lake.commit(ok(A, builder("older")))
-    publish(Overtaken(lake.store, [look, newer]), lake.contracts)
+    publish_feeds(Overtaken(lake.store, [look, newer]), lake.contracts)
 
     assert served == [2]
-    assert verify(lake.store) == []
+    assert verify_feeds(lake.store) == []

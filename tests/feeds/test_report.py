@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from appstream_export.feeds.report import publish, render
-from appstream_export.lake.catalog.connect import query
-from appstream_export.lake.maintenance.verify import verify
-from appstream_export.lake.storage.checksum_trailer import is_sealed
+from appstream_export.feeds.report import publish_report, render_report
+from appstream_export.lake.catalog.connect import run_query
+from appstream_export.lake.maintenance.verify import find_warehouse_problems
+from appstream_export.lake.storage.checksum_trailer import has_valid_checksum
 from appstream_export.lake.storage.paths import REPORT
 from appstream_export.settings import Settings
 from tests.browser import Watched, watched
@@ -24,7 +24,7 @@ CHARTS = ("coverage_by_scope", "states_over_time", "builders_by_account", "runni
 def written(lake: Lake, folder: Path, **more: timedelta) -> Path:
     """The report of a warehouse, as a file."""
     file = folder / "report.html"
-    file.write_text(render(lambda sql: query(lake.con, sql), **more), "utf-8")
+    file.write_text(render_report(lambda sql: run_query(lake.con, sql), **more), "utf-8")
     return file
 
 
@@ -136,14 +136,14 @@ def test_a_warehouse_that_saw_nothing_still_has_a_page(tmp_path: Path) -> None:
 def test_a_byte_that_is_not_as_it_was_written_is_found_however_the_page_was_written(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "warehouse")
     lake.commit(ok(A))
-    publish(lake.store, lambda sql: query(lake.con, sql), Settings())
+    publish_report(lake.store, lambda sql: run_query(lake.con, sql), Settings())
     page = tmp_path / "warehouse" / REPORT
     whole = page.read_bytes()
-    assert verify(lake.store) == []
-    assert is_sealed(written(lake, tmp_path).read_bytes())
+    assert find_warehouse_problems(lake.store) == []
+    assert has_valid_checksum(written(lake, tmp_path).read_bytes())
     for place in (0, len(whole) // 2, len(whole) - 70, len(whole) - 1):
         page.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        (problem,) = verify(lake.store)
+        (problem,) = find_warehouse_problems(lake.store)
 
         assert "report.html: has changed since it was written" in str(problem)
         assert not problem.is_note

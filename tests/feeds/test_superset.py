@@ -11,20 +11,20 @@ import duckdb
 import pytest
 import yaml
 
-from appstream_export.contracts import load_all
-from appstream_export.errors import BadContract
-from appstream_export.feeds import publish
-from appstream_export.feeds.definitions import definitions
-from appstream_export.feeds.superset import bundle
+from appstream_export.contracts import load_contracts
+from appstream_export.errors import ContractError
+from appstream_export.feeds import publish_feeds
+from appstream_export.feeds.definitions import build_feeds
+from appstream_export.feeds.superset import build_superset_bundle
 from tests.lake.lakes import A, B, Lake, builder, failed, ok
 
 PLACE = "/data/feeds/v1/bi.duckdb"
-FEEDS = definitions(load_all(), ["team"])
+FEEDS = build_feeds(load_contracts(), ["team"])
 
 
 def documents(place: str = PLACE) -> dict[str, Any]:
     """Every file of a bundle, read as Superset reads it."""
-    packed = bundle(FEEDS, place, datetime(2026, 1, 1, tzinfo=UTC))
+    packed = build_superset_bundle(FEEDS, place, datetime(2026, 1, 1, tzinfo=UTC))
     with zipfile.ZipFile(io.BytesIO(packed)) as folder:
         return {name: yaml.safe_load(folder.read(name)) for name in folder.namelist()}
 
@@ -66,7 +66,7 @@ def test_everything_that_is_named_is_there_and_importing_again_replaces_it() -> 
 def test_the_sql_of_every_chart_runs_on_published_feeds(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "warehouse")
     lake.commit(ok(A, builder("a", state="RUNNING", errors=["E"])), failed(B))
-    publish(lake.store, load_all())
+    publish_feeds(lake.store, load_contracts())
     tables = {d["uuid"]: d["table_name"] for d in of_kind("datasets")}
 
     with duckdb.connect(str(tmp_path / "warehouse/feeds/v1/bi.duckdb"), read_only=True) as con:
@@ -86,5 +86,5 @@ def test_a_feed_that_loses_a_column_of_a_chart_is_refused() -> None:
         for f in FEEDS
     ]
 
-    with pytest.raises(BadContract, match='"Up now": the feed image_builders has no column state'):
-        bundle(shorter, PLACE, datetime.now(UTC))
+    with pytest.raises(ContractError, match='"Up now": the feed image_builders has no column state'):
+        build_superset_bundle(shorter, PLACE, datetime.now(UTC))

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from appstream_export.errors import SetupError, StorageFailed
-from appstream_export.feeds import publish
-from appstream_export.feeds.verify import verify
-from appstream_export.lake.storage.checksum_trailer import seal
+from appstream_export.errors import ConfigurationError, StorageFailed
+from appstream_export.feeds import publish_feeds
+from appstream_export.feeds.verify import verify_feeds
+from appstream_export.lake.storage.checksum_trailer import append_file_checksum
 from appstream_export.settings import FeedsSettings
 from tests.lake.lakes import A, Lake, builder, ok
 
@@ -22,7 +22,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """A warehouse with feeds; no test may change it."""
     lake = Lake(tmp_path_factory.mktemp("verify") / "warehouse")
     lake.commit(ok(A, builder("a", subnets=["s"])))
-    publish(lake.store, lake.contracts, FeedsSettings(csv=True))
+    publish_feeds(lake.store, lake.contracts, FeedsSettings(csv=True))
     return lake
 
 
@@ -57,7 +57,7 @@ def other_database(v1: Path) -> None:
     (v1 / "bi.duckdb").unlink()
     with duckdb.connect(str(v1 / "bi.duckdb")) as con:
         con.execute("create table image_builders (name varchar)")
-    seal(v1 / "bi.duckdb")
+    append_file_checksum(v1 / "bi.duckdb")
 
 
 DAMAGES: list[tuple[str, Callable[[Path], object], str]] = [
@@ -78,9 +78,9 @@ DAMAGES: list[tuple[str, Callable[[Path], object], str]] = [
 
 @pytest.mark.parametrize(("damage", "says"), [d[1:] for d in DAMAGES], ids=[d[0] for d in DAMAGES])
 def test_damage_is_named(damage: Callable[[Path], object], says: str, copy: Lake) -> None:
-    assert verify(copy.store) == []
+    assert verify_feeds(copy.store) == []
     damage(Path(copy.store.root, "feeds", "v1"))
-    found = verify(copy.store)
+    found = verify_feeds(copy.store)
 
     assert found
     assert any(re.search(says, line) for line in found), found
@@ -95,19 +95,19 @@ def test_the_pointer_tells_each_of_its_bits(copy: Lake) -> None:
         changed[place] ^= 1 << place % 8
         replace(file, bytes(changed))
         with suppress(StorageFailed):
-            assert verify(copy.store), place
+            assert verify_feeds(copy.store), place
 
 
 def test_a_pointer_that_is_damaged_is_written_anew(copy: Lake) -> None:
     replace(Path(copy.store.root, "feeds", "v1", "current.json"), b"{")
     with pytest.raises(StorageFailed, match=r"current.json is damaged: .*appstream-export feeds publish"):
-        verify(copy.store)
-    publish(copy.store, copy.contracts)
+        verify_feeds(copy.store)
+    publish_feeds(copy.store, copy.contracts)
 
-    assert verify(copy.store) == []
+    assert verify_feeds(copy.store) == []
 
 
 def test_without_feeds_the_command_that_makes_them_is_named(lake: Lake) -> None:
     lake.commit(ok(A))
-    with pytest.raises(SetupError, match="no feeds yet; publish them with: appstream-export feeds publish"):
-        verify(lake.store)
+    with pytest.raises(ConfigurationError, match="no feeds yet; publish them with: appstream-export feeds publish"):
+        verify_feeds(lake.store)

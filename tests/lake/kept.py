@@ -41,7 +41,7 @@ def _in_bucket(store: S3Store) -> Callable[[], None]:
 
     def back() -> None:
         there = tags()
-        store.end_uploads(_ALL)
+        store.abort_uploads(_ALL)
         if others := [{"Key": key} for key in there.keys() - kept.keys()]:
             client.delete_objects(**bucket, Delete={"Objects": others, "Quiet": True})
         for key, content in contents.items():

@@ -10,12 +10,12 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from appstream_export.contracts import Contract, arrow_schema, load_all, operational_tables
-from appstream_export.contracts.model import all_tables
-from appstream_export.lake.catalog.connect import connect, publish, query
-from appstream_export.lake.snapshots.commit import RunFacts, commit
-from appstream_export.lake.snapshots.manifest import Manifest, head
-from appstream_export.lake.snapshots.staged_snapshot import Draft
+from appstream_export.contracts import Contract, arrow_schema, load_contracts, load_operational_tables
+from appstream_export.contracts.model import list_snapshot_tables
+from appstream_export.lake.catalog.connect import connect_warehouse, publish_catalog, run_query
+from appstream_export.lake.snapshots.commit import RunFacts, commit_snapshot
+from appstream_export.lake.snapshots.manifest import Manifest, load_head
+from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import open_store
 from appstream_export.model import Outcome, Scope, Status, Task
@@ -99,15 +99,15 @@ class Lake:
     ) -> None:
         self.s3 = s3
         self.store: Any = open_store(str(place), file_mode=file_mode, create=True, s3=s3)
-        self.contracts = contracts or load_all()
+        self.contracts = contracts or load_contracts()
         self.minute = 0
         self.who = "attempt"
         self._open: tuple[Manifest | None, duckdb.DuckDBPyConnection] | None = None
         self.scopes: list[str] = []
 
-    def draft(self, *answers: Answer, moment: datetime | None = None) -> Draft:
+    def draft(self, *answers: Answer, moment: datetime | None = None) -> StagedSnapshot:
         """The files of a run."""
-        draft = Draft(self.store, all_tables(self.contracts), paths.new_snapshot_id())
+        draft = StagedSnapshot(self.store, list_snapshot_tables(self.contracts), paths.generate_snapshot_id())
         for answer in answers:
             draft.write(self._parts(answer, self._moment(answer, moment or at(self.minute))))
         return draft
@@ -116,7 +116,7 @@ class Lake:
         self,
         *answers: Answer,
         planned: Iterable[str] | None = None,
-        draft: Draft | None = None,
+        draft: StagedSnapshot | None = None,
         attempt: str | None = None,
         forced: bool = False,
         accounts: Sequence[Mapping[str, Any]] | None = None,
@@ -128,7 +128,7 @@ class Lake:
         self.scopes = list(planned) if planned is not None else sorted({*self.scopes, *(a.scope for a in answers)})
         ids = sorted({scope.partition("/")[0] for scope in self.scopes})
         attempt = attempt or f"{self.who}-{self.minute}"
-        return commit(
+        return commit_snapshot(
             self.store,
             self.contracts,
             draft or self.draft(*answers, moment=moment),
@@ -149,19 +149,19 @@ class Lake:
 
     def publish(self) -> Path:
         """The catalog."""
-        return publish(self.store, self.contracts)
+        return publish_catalog(self.store, self.contracts)
 
     @property
     def con(self) -> duckdb.DuckDBPyConnection:
         """A connection that shows the head; opened anew after each commit."""
-        newest = head(self.store)
+        newest = load_head(self.store)
         if self._open is None or self._open[0] != newest:
             self._open = newest, self.connected()
         return self._open[1]
 
     def connected(self) -> duckdb.DuckDBPyConnection:
         """A connection as readers get it."""
-        return connect(str(self.store.root), s3=self.s3)
+        return connect_warehouse(str(self.store.root), s3=self.s3)
 
     def reopen(self) -> None:
         """Let the next reader find its own way: what the one before it reads may have been collected."""
@@ -175,7 +175,7 @@ class Lake:
 
     def sql(self, text: str, params: Any = None) -> list[Any]:
         """Rows as tuples, bare values where there is one column."""
-        return bare(query(self.con, text, params))
+        return bare(run_query(self.con, text, params))
 
     def names(self, scope: str = A) -> list[str]:
         """Names of the builders that a scope serves."""
@@ -194,7 +194,7 @@ class Lake:
         """The scope's row of scope_runs."""
         account, _, region = scope.partition("/")
         sql = "select * from scope_runs where account_id = ? and region = ?"
-        found = query(self.con, sql, [account, region]).to_pylist()
+        found = run_query(self.con, sql, [account, region]).to_pylist()
         assert len(found) == 1, found
         return found[0]
 
@@ -215,9 +215,11 @@ class Lake:
             "image_builder_errors": _elements(answer, "errors", "error_code"),
             "quarantine": [{"resource": "image_builders", **q} for q in answer.quarantine],
         }
-        known = {t.name: t for t in (*(t for c in self.contracts for t in c.tables), *operational_tables())}
+        known = {t.name: t for t in (*(t for c in self.contracts for t in c.tables), *load_operational_tables())}
         return {
-            name: pa.Table.from_pylist([scope | row for row in found], schema=arrow_schema.schema(known[name]))
+            name: pa.Table.from_pylist(
+                [scope | row for row in found], schema=arrow_schema.build_arrow_schema(known[name])
+            )
             for name, found in rows.items()
             if name in known
         }

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from appstream_export.lake.snapshots.manifest import find_attempt
-from appstream_export.lake.storage.base import Stored
+from appstream_export.lake.storage.base import StoredObject
 from appstream_export.model import Status
 from tests.lake.lakes import Answer, Lake
 from tests.lake.model import Item, answer
@@ -51,7 +51,7 @@ class Lives(RuleBasedStateMachine):
         self.rivals = 0
         self.happened: Counter[str] = Counter()
         """How often what has been done, for those who count."""
-        self.compared: Sequence[Stored] | None = None
+        self.compared: Sequence[StoredObject] | None = None
         """What lay there when the warehouse was last compared."""
 
     def teardown(self) -> None:

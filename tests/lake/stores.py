@@ -11,7 +11,7 @@ from typing import Any
 from ulid import ULID
 
 from appstream_export.lake.storage import paths as layout
-from appstream_export.lake.storage.base import Sink
+from appstream_export.lake.storage.base import HashingWriter
 
 OPERATIONS = (
     "read_bytes", "read_all", "writing", "create", "list", "latest", "files", "replace", "remove", "exists", "point",
@@ -142,11 +142,11 @@ class Faulty(Around):
         return self._store.files()
 
     @contextmanager
-    def writing(self, path: str) -> Generator[Sink]:
+    def writing(self, path: str) -> Generator[HashingWriter]:
         """Or fail at the begin, with the first bytes, or when all are written."""
         self._strike("begin", path, _WRITES)
         with self._store.writing(path) as sink:
-            yield Sink(_Half(sink, lambda content: self._strike("write", path, _WRITES, content)))
+            yield HashingWriter(_Half(sink, lambda content: self._strike("write", path, _WRITES, content)))
             self._strike("finish", path, _WRITES, b"PAR1")
         self._strike("finish", path, _DONE)
 
@@ -211,7 +211,7 @@ class Faulty(Around):
 class _Half:
     """A file whose first bytes may not come through."""
 
-    def __init__(self, sink: Sink, first: Callable[[bytes], None]) -> None:
+    def __init__(self, sink: HashingWriter, first: Callable[[bytes], None]) -> None:
         self._sink, self._first = sink, first
         self._is_new = True
 

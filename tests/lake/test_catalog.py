@@ -16,13 +16,19 @@ from typing import Any
 import duckdb
 import pytest
 
-from appstream_export.contracts.model import all_tables
-from appstream_export.errors import BadQuery, SetupError
-from appstream_export.lake.catalog.connect import connect, publish, query, reading, save_as
-from appstream_export.lake.maintenance.erase import erase
-from appstream_export.lake.maintenance.expire import thin
-from appstream_export.lake.maintenance.verify import verify
-from appstream_export.lake.snapshots.manifest import history
+from appstream_export.contracts.model import list_snapshot_tables
+from appstream_export.errors import ConfigurationError, QueryError
+from appstream_export.lake.catalog.connect import (
+    connect_warehouse,
+    export_catalog,
+    open_catalog_connection,
+    publish_catalog,
+    run_query,
+)
+from appstream_export.lake.maintenance.erase import erase_account
+from appstream_export.lake.maintenance.expire import expire_snapshots
+from appstream_export.lake.maintenance.verify import find_warehouse_problems
+from appstream_export.lake.snapshots.manifest import load_history
 from appstream_export.settings import RetentionSettings
 from tests.lake.lakes import EVERYWHERE, A, B, C, Lake, bare, builder, failed, ok
 from tests.lake.stores import Around
@@ -51,7 +57,7 @@ def test_a_view_shows_the_newest_and_its_history_all_snapshots(three: Lake) -> N
     assert three.sql("select name, state, account_name, is_stale from image_builders") == [
         ("a", "RUNNING", "team 1", False)
     ]
-    at = [m.committed_at for m in history(three.store)]
+    at = [m.committed_at for m in load_history(three.store)]
     assert three.sql("select state, snapshot_at, account_name, is_stale from image_builders_history order by 2") == [
         ("STOPPED", at[0], "team 1", False),
         ("PENDING", at[1], "team 1", False),
@@ -75,7 +81,7 @@ def test_columns_stand_in_the_contracts_order_with_comments(three: Lake) -> None
         " where comment is null and not internal and schema_name = 'main'"
     )
     assert without == []
-    for table in all_tables(three.contracts):
+    for table in list_snapshot_tables(three.contracts):
         told = three.sql(
             "select comment from duckdb_views() where view_name = ? and schema_name = 'main'", [table.name]
         )
@@ -114,7 +120,7 @@ def test_types_are_the_contracts(three: Lake) -> None:
 
 
 def test_as_of_is_the_newest_snapshot_at_a_moment(three: Lake) -> None:
-    first, second, third = (m.committed_at for m in history(three.store))
+    first, second, third = (m.committed_at for m in load_history(three.store))
 
     def states(moment: str) -> list[str]:
         return three.sql(f"select state from image_builders_as_of({moment})")
@@ -132,7 +138,7 @@ def test_as_of_is_the_newest_snapshot_at_a_moment(three: Lake) -> None:
 
 
 def test_a_bare_date_means_its_end(three: Lake) -> None:
-    last = history(three.store)[-1].committed_at.date()
+    last = load_history(three.store)[-1].committed_at.date()
 
     def states(day: date) -> list[list[str]]:
         return [three.sql(f"select state from image_builders_as_of({p}'{day}')") for p in ("", "date ")]
@@ -142,7 +148,7 @@ def test_a_bare_date_means_its_end(three: Lake) -> None:
 
 
 def test_as_of_a_date_is_the_same_in_every_time_zone(mine: Lake) -> None:
-    last = history(mine.store)[-1].committed_at
+    last = load_history(mine.store)[-1].committed_at
     with duckdb.connect(str(mine.store.root / "warehouse.duckdb"), read_only=True) as con:
         for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):
             con.execute(f"set TimeZone = '{zone}'")
@@ -151,7 +157,7 @@ def test_as_of_a_date_is_the_same_in_every_time_zone(mine: Lake) -> None:
 
 
 def test_snapshots_as_of_knows_only_earlier_ones(three: Lake) -> None:
-    second = history(three.store)[1].committed_at
+    second = load_history(three.store)[1].committed_at
     assert three.sql(f"select seq from snapshots_as_of('{second.isoformat()}') order by 1") == [1, 2]
 
 
@@ -198,9 +204,9 @@ def test_a_publisher_that_was_overtaken_does_not_leave_the_older_catalog(lake: L
         lake.commit(ok(A, builder("b")))
         lake.publish()
 
-    publish(Overtaken(lake.store, newer), lake.contracts)
+    publish_catalog(Overtaken(lake.store, newer), lake.contracts)
 
-    assert verify(lake.store) == [], "an older one would be a note"
+    assert find_warehouse_problems(lake.store) == [], "an older one would be a note"
 
 
 def test_a_catalog_of_another_history_is_not_trusted(mine: Lake) -> None:
@@ -217,20 +223,20 @@ def test_a_reader_whose_files_are_erased_meanwhile_reads_the_new_snapshot(lake: 
 
     def erased() -> None:
         now, account = datetime.now(UTC), C.partition("/")[0]
-        assert erase(lake.store, lake.contracts, account, now=now, tool_version="0").is_gone
+        assert erase_account(lake.store, lake.contracts, account, now=now, tool_version="0").is_gone
 
-    with reading(Overtaken(lake.store, erased), lake.contracts, anew=True) as con:
+    with open_catalog_connection(Overtaken(lake.store, erased), lake.contracts, rebuild=True) as con:
         assert con.sql("select name from image_builders").fetchall() == [("a",)]
 
 
 def test_a_reader_keeps_what_it_opened_and_the_next_sees_the_new(mine: Lake) -> None:
-    con = connect(str(mine.store.root))
-    before = bare(query(con, "select state from image_builders"))
+    con = connect_warehouse(str(mine.store.root))
+    before = bare(run_query(con, "select state from image_builders"))
     mine.commit(ok(A, builder("a", state="DELETING")))
     mine.publish()
 
-    assert bare(query(con, "select state from image_builders")) == before == ["RUNNING"]
-    assert bare(query(con, "select count(*) from image_builders_history")) == [3]
+    assert bare(run_query(con, "select state from image_builders")) == before == ["RUNNING"]
+    assert bare(run_query(con, "select count(*) from image_builders_history")) == [3]
     assert mine.sql("select state from image_builders") == ["DELETING"]
 
 
@@ -242,7 +248,7 @@ def test_who_has_read_the_header_before_a_catalog_is_replaced_still_finds_its_bl
     whole, header = dict[int, tuple[bytes, list[Any]]](), 3 * 4096
     for number in range(1, 9):
         lake.commit(ok(A, *[builder(f"{n}") for n in range(number)]))
-        file = save_as(tmp_path / "c.duckdb", lake.store, lake.contracts) if is_own else lake.publish()
+        file = export_catalog(tmp_path / "c.duckdb", lake.store, lake.contracts) if is_own else lake.publish()
         whole[number] = file.read_bytes(), _catalog_of(file)
     torn = tmp_path / "torn.duckdb"
     for number in range(1, 8):
@@ -278,8 +284,8 @@ def test_a_damaged_catalog_is_not_trusted(mine: Lake) -> None:
 def test_a_moved_warehouse_reads_where_it_is_now(mine: Lake, tmp_path: Path, name: str) -> None:
     moved = Path(shutil.move(mine.store.root, tmp_path / name))
 
-    con = connect(str(moved))
-    assert bare(query(con, "select state from image_builders")) == ["RUNNING"]
+    con = connect_warehouse(str(moved))
+    assert bare(run_query(con, "select state from image_builders")) == ["RUNNING"]
     elsewhere = Lake(moved)
     elsewhere.publish()
     assert elsewhere.sql("select count(*) from image_builders_history") == [3]
@@ -308,7 +314,7 @@ def test_a_catalog_for_another_mount_names_its_files_there(mine: Lake, tmp_path:
     mount = tmp_path / "mo unt"
     if is_there:
         mount.symlink_to(mine.store.root)
-    catalog = publish(mine.store, mine.contracts, root=f"{mount}/")
+    catalog = publish_catalog(mine.store, mine.contracts, root=f"{mount}/")
     assert catalog is not None
     if not is_there:
         with pytest.raises(duckdb.IOException, match="No files found"):
@@ -325,15 +331,15 @@ def test_a_catalog_for_another_mount_names_its_files_there(mine: Lake, tmp_path:
 
 @pytest.mark.parametrize("root", ["data", "/data/*", "/data/a=b"])
 def test_a_root_that_readers_could_not_use_is_refused(mine: Lake, root: str) -> None:
-    with pytest.raises(SetupError, match=r"begins with /|as patterns|Hive partition"):
-        publish(mine.store, mine.contracts, root=root)
+    with pytest.raises(ConfigurationError, match=r"begins with /|as patterns|Hive partition"):
+        publish_catalog(mine.store, mine.contracts, root=root)
 
 
 def test_a_catalog_of_ones_own_is_written_anywhere_and_over_an_older_one_alone(mine: Lake, tmp_path: Path) -> None:
     file = tmp_path / "mine.duckdb"
     for state in ("RUNNING", "DELETING"):
         mine.commit(ok(A, builder("a", state=state)))
-        assert save_as(file, mine.store, mine.contracts) == file
+        assert export_catalog(file, mine.store, mine.contracts) == file
         assert read_elsewhere(file, "select state from image_builders") == [(state,)]
     assert stat.S_IMODE(file.stat().st_mode) == 0o400
 
@@ -341,8 +347,8 @@ def test_a_catalog_of_ones_own_is_written_anywhere_and_over_an_older_one_alone(m
     with duckdb.connect(str(other)) as con:
         con.execute("create table precious as select 1")
     for place, says in ((other, "no catalog that was written here"), (tmp_path / "no/where.duckdb", "no such folder")):
-        with pytest.raises(SetupError, match=says):
-            save_as(place, mine.store, mine.contracts)
+        with pytest.raises(ConfigurationError, match=says):
+            export_catalog(place, mine.store, mine.contracts)
     assert read_elsewhere(other, "from precious") == [(1,)]
 
 
@@ -390,8 +396,8 @@ def test_a_log_that_a_writer_left_beside_the_catalog_is_not_replayed(mine: Lake)
 
 
 def states_as_of(lake: Lake, moment: str) -> list[object]:
-    with connect(str(lake.store.root), s3=lake.s3, as_of=moment) as con:
-        return [bare(query(con, f"select {what} from image_builders{table}")) for what, table in (
+    with connect_warehouse(str(lake.store.root), s3=lake.s3, as_of=moment) as con:
+        return [bare(run_query(con, f"select {what} from image_builders{table}")) for what, table in (
             ("state", ""), ("count(*)", "_history"), ("state", "_as_of('2100-01-01')")
         )]  # fmt: skip
 
@@ -400,38 +406,40 @@ def states_as_of(lake: Lake, moment: str) -> list[object]:
 def test_a_whole_connection_is_as_of_a_moment(lake: Lake) -> None:
     for state in ("STOPPED", "RUNNING"):
         lake.commit(ok(A, builder("a", state=state)), failed(B))
-    first, second = (manifest.committed_at for manifest in history(lake.store))
+    first, second = (manifest.committed_at for manifest in load_history(lake.store))
 
     assert states_as_of(lake, first.isoformat()) == [["STOPPED"], [1], ["STOPPED"]]
     assert states_as_of(lake, f"{second:%Y-%m-%d}") == [["RUNNING"], [2], ["RUNNING"]], "a bare date is its end"
-    with pytest.raises(BadQuery, match=r"^as of 2001-01-01 23:59:59Z: there was no snapshot; the oldest is of 20"):
-        connect(str(lake.store.root), s3=lake.s3, as_of="2001-01-01")
+    with pytest.raises(QueryError, match=r"^as of 2001-01-01 23:59:59Z: there was no snapshot; the oldest is of 20"):
+        connect_warehouse(str(lake.store.root), s3=lake.s3, as_of="2001-01-01")
 
 
 @pytest.mark.parametrize("moment", ["", "yesterday", "2026-13-01", "99999999-01-01", "infinity", "'; drop view x"])
 def test_what_is_no_moment_is_refused_in_one_line(three: Lake, moment: str) -> None:
-    with pytest.raises(BadQuery, match=r"^as of .* not a time such as 2026-01-31 \(its end, UTC\)") as refused:
-        connect(str(three.store.root), as_of=moment)
+    with pytest.raises(QueryError, match=r"^as of .* not a time such as 2026-01-31 \(its end, UTC\)") as refused:
+        connect_warehouse(str(three.store.root), as_of=moment)
     assert "\n" not in str(refused.value)
 
 
 def test_as_of_a_moment_before_a_thinning_the_changes_of_dropped_snapshots_are_there(mine: Lake) -> None:
-    moments = [manifest.committed_at for manifest in history(mine.store)]
+    moments = [manifest.committed_at for manifest in load_history(mine.store)]
     changes = "select c.new_value from image_builder_changes_history as c order by snapshot_at, change"
-    before = [bare(query(connect(str(mine.store.root), as_of=m.isoformat()), changes)) for m in moments[1:]]
+    before = [
+        bare(run_query(connect_warehouse(str(mine.store.root), as_of=m.isoformat()), changes)) for m in moments[1:]
+    ]
     nothing = RetentionSettings(hourly_days=0, daily_days=0, monthly_months=0)
-    thin(mine.store, now=moments[-1], policy=nothing, tool_version="0", clock=lambda: moments[-1])
+    expire_snapshots(mine.store, now=moments[-1], policy=nothing, tool_version="0", clock=lambda: moments[-1])
 
     assert len(before[1]) == len(before[0]) + 1
-    after = bare(query(connect(str(mine.store.root), as_of=moments[2].isoformat()), changes))
+    after = bare(run_query(connect_warehouse(str(mine.store.root), as_of=moments[2].isoformat()), changes))
     assert after == before[1]
-    with pytest.raises(BadQuery, match="there was no snapshot"):
-        connect(str(mine.store.root), as_of=moments[1].isoformat())
+    with pytest.raises(QueryError, match="there was no snapshot"):
+        connect_warehouse(str(mine.store.root), as_of=moments[1].isoformat())
 
 
 def test_there_is_nothing_to_connect_to_before_the_first_snapshot(lake: Lake) -> None:
-    with pytest.raises(SetupError, match=r"no snapshot in .* yet: make one with: appstream-export run"):
-        connect(str(lake.store.root))
+    with pytest.raises(ConfigurationError, match=r"no snapshot in .* yet: make one with: appstream-export run"):
+        connect_warehouse(str(lake.store.root))
 
 
 def test_times_come_in_utc(three: Lake) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from appstream_export.contracts import Column, Contract, load_all
+from appstream_export.contracts import Column, Contract, load_contracts
 from tests.lake.lakes import A, B, C, Lake, at, bad, builder, failed, filtered, ok
 
 
@@ -170,7 +170,7 @@ def _with(contract: Contract, column: Column) -> Contract:
 
 def test_a_column_that_came_later_proves_nothing_and_is_null_in_older_snapshots(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", state="STOPPED")))
-    [contract] = load_all()
+    [contract] = load_contracts()
     lake.contracts = [_with(contract, Column("mood", "string", "New at AWS.", "Mood"))]
     lake.commit(ok(A, builder("a", state="RUNNING", mood="good")))
     lake.publish()
@@ -181,7 +181,7 @@ def test_a_column_that_came_later_proves_nothing_and_is_null_in_older_snapshots(
 
 def test_rows_carried_into_a_wider_table_have_nulls(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
-    [contract] = load_all()
+    [contract] = load_contracts()
     lake.contracts = [_with(contract, Column("mood", "string", "New at AWS.", "Mood"))]
     lake.commit(failed(A))
     lake.publish()

@@ -9,12 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from appstream_export.contracts.model import all_tables
-from appstream_export.errors import CommitError, Conflict, StorageFailed
+from appstream_export.contracts.model import list_snapshot_tables
+from appstream_export.errors import CommitConflict, CommitError, StorageFailed
 from appstream_export.lake.snapshots import task_transitions
-from appstream_export.lake.snapshots.manifest import Manifest, find_attempt, head, history
-from appstream_export.lake.snapshots.staged_snapshot import Draft
-from appstream_export.lake.snapshots.workspace import MEMORY, Staging
+from appstream_export.lake.snapshots.manifest import Manifest, find_attempt, load_head, load_history
+from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
+from appstream_export.lake.snapshots.workspace import MEMORY, CommitWorkspace
 from appstream_export.model import Outcome, Status
 from tests.lake.lakes import EVERYWHERE, A, Answer, B, C, Lake, at, builder, failed, filtered, ok, task
 from tests.lake.stores import Around, Deaf, Faulty, Mode, Raced
@@ -52,14 +52,14 @@ def test_the_history_is_a_chain(lake: Lake) -> None:
     for _ in range(3):
         lake.commit(ok(A))
 
-    first, second, third = history(lake.store)
+    first, second, third = load_history(lake.store)
     assert [m.seq for m in (first, second, third)] == [1, 2, 3]
     assert (third.parent_digest, second.parent_digest, first.parent_seq) == (second.digest, first.digest, None)
     assert first.committed_at < second.committed_at < third.committed_at
     assert lake.sql("select seq, committed_at from snapshots order by 1") == [
-        (m.seq, m.committed_at) for m in history(lake.store)
+        (m.seq, m.committed_at) for m in load_history(lake.store)
     ]
-    assert [m.seq for m in history(lake.store, since_seq=2)] == [2, 3]
+    assert [m.seq for m in load_history(lake.store, since_seq=2)] == [2, 3]
 
 
 @EVERYWHERE
@@ -106,7 +106,7 @@ def test_who_comes_second_builds_on_the_first(lake: Lake) -> None:
     manifest = ours.commit(ok(A, builder("a2")))
 
     assert (manifest.seq, lake.names(A), lake.names(B)) == (3, ["a2"], ["b2"])
-    assert {f.path for m in history(lake.store) for t in m.tables.values() for f in t.files} == lake.files()
+    assert {f.path for m in load_history(lake.store) for t in m.tables.values() for f in t.files} == lake.files()
 
 
 def test_an_older_answer_never_replaces_a_newer_one(lake: Lake) -> None:
@@ -133,7 +133,7 @@ def test_answers_that_do_not_count_leave_no_file(lake: Lake) -> None:
     ours = raced(lake, lambda other: other.commit(ok(A, *many(60), minute=50)))
     ours.commit(ok(A, *many(59)))
 
-    assert lake.files() == {file.path for manifest in history(lake.store) for file in manifest.files}
+    assert lake.files() == {file.path for manifest in load_history(lake.store) for file in manifest.files}
 
 
 def test_an_older_answer_takes_nothing_from_a_newer_one_that_was_only_a_part(lake: Lake) -> None:
@@ -184,10 +184,10 @@ def test_rivals_without_end_are_a_conflict_that_leaves_nothing(lake: Lake) -> No
     lake.commit(ok(A, builder("a")))
     ours = raced(lake, *[lambda other: other.commit(ok(B))] * 3)
 
-    with pytest.raises(Conflict, match="3 other commits came first"):
+    with pytest.raises(CommitConflict, match="3 other commits came first"):
         ours.commit(ok(A, builder("z")), max_rebases=2)
     assert lake.names(A) == ["a"]
-    assert {f.path for m in history(lake.store) for t in m.tables.values() for f in t.files} == lake.files()
+    assert {f.path for m in load_history(lake.store) for t in m.tables.values() for f in t.files} == lake.files()
 
 
 @EVERYWHERE
@@ -195,7 +195,7 @@ def test_our_own_manifest_that_came_through_in_spite_of_an_error_is_a_success(la
     lake.store = Deaf(lake.store)
     manifest = lake.commit(ok(A, builder("a")))
 
-    assert (head(lake.store), lake.names()) == (manifest, ["a"])
+    assert (load_head(lake.store), lake.names()) == (manifest, ["a"])
 
 
 @EVERYWHERE
@@ -225,7 +225,7 @@ def test_runs_at_once_give_one_line_and_lose_nothing(lake: Lake) -> None:
     for thread in threads:
         thread.join()
 
-    assert [m.seq for m in history(lake.store)] == [1, 2, 3, 4, 5]
+    assert [m.seq for m in load_history(lake.store)] == [1, 2, 3, 4, 5]
     assert lake.sql("select name from image_builders order by 1") == ["b0", "b1", "b2", "b3"]
 
 
@@ -281,8 +281,8 @@ def test_a_broken_rule_stops_the_commit(lake: Lake, answer: Answer, what: str) -
         lake.commit(answer)
     assert refused.value.exit_code == 4
     assert "\n" not in str(refused.value)
-    assert (lake.names(), len(history(lake.store))) == (["old"], 1)
-    assert lake.files() == {f.path for m in history(lake.store) for t in m.tables.values() for f in t.files}
+    assert (lake.names(), len(load_history(lake.store))) == (["old"], 1)
+    assert lake.files() == {f.path for m in load_history(lake.store) for t in m.tables.values() for f in t.files}
 
 
 def test_rows_of_a_scope_that_was_not_asked_stop_the_commit(lake: Lake) -> None:
@@ -301,7 +301,7 @@ def test_a_child_without_its_item_stops_the_commit(lake: Lake) -> None:
 def test_files_of_many_rows_are_checked_part_by_part_and_no_row_escapes(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appstream_export.lake.snapshots.validation.AT_ONCE", 2)
+    monkeypatch.setattr("appstream_export.lake.snapshots.validation.HASH_BATCH_ROWS", 2)
     many = [builder(f"b{n}", subnets=["s", "t"]) for n in range(9)]
     lake.commit(ok(A, *many))
 
@@ -321,7 +321,7 @@ def test_an_answer_that_nobody_planned_stops_the_commit(lake: Lake) -> None:
 
 
 def test_a_draft_takes_only_rows_of_its_contract(lake: Lake) -> None:
-    draft: Draft = lake.draft()
+    draft: StagedSnapshot = lake.draft()
     table = lake.contracts[0].item_table
 
     with pytest.raises(CommitError, match="no table of this run"):
@@ -423,18 +423,23 @@ def test_the_guard_looks_at_each_resource_by_itself() -> None:
         for t, n in zip(tasks.values(), answers.values(), strict=True)
     }
     items = {tasks["fleets"]: 100, tasks["image_builders"]: 60}
-    held = {t: task_transitions.Held(n) for t, n in items.items()}
+    held = {t: task_transitions.ExistingRows(n) for t, n in items.items()}
 
-    decided = task_transitions.guard(task_transitions.decide([*outcomes], outcomes, before, held, at(1)), items, 50)
-    assert {d.task.resource: (d.run or {})["status"] for d in decided} == {"fleets": "ok", "image_builders": "guarded"}
+    decided = task_transitions.apply_drop_guard(
+        task_transitions.decide_tasks([*outcomes], outcomes, before, held, at(1)), items, 50
+    )
+    assert {d.task.resource: (d.scope_run or {})["status"] for d in decided} == {
+        "fleets": "ok",
+        "image_builders": "guarded",
+    }
 
 
 @pytest.mark.slow
 def test_what_does_not_fit_into_the_memory_of_a_commit_is_spilled_and_leaves_nothing(lake: Lake) -> None:
     """300 MB to be sorted in 112."""
     lake.commit(ok(A))
-    scratch, draft = Path(lake.store.scratch), Draft(lake.store, all_tables(lake.contracts), "X")
-    with Staging(lake.store, lake.contracts, head(lake.store), draft, MEMORY) as made:
+    scratch, draft = Path(lake.store.scratch), StagedSnapshot(lake.store, list_snapshot_tables(lake.contracts), "X")
+    with CommitWorkspace(lake.store, lake.contracts, load_head(lake.store), draft, MEMORY) as made:
         made.con.execute("create table big as select hash(i) as h, md5(i::varchar) as m from range(6_000_000) t(i)")
         made.con.execute("create table sorted as from big order by m")
         kept = made.con.execute("select sum(memory_usage_bytes), sum(temporary_storage_bytes) from duckdb_memory()")

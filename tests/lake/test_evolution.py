@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from appstream_export.contracts import Column, Contract, Table, load_all
-from appstream_export.errors import SetupError
-from appstream_export.lake.catalog.connect import connect
-from appstream_export.lake.maintenance.expire import thin
-from appstream_export.lake.maintenance.vacuum import gc
-from appstream_export.lake.maintenance.verify import verify
-from appstream_export.lake.snapshots.manifest import FORMAT, history
-from appstream_export.lake.storage.paths import manifest_path
+from appstream_export.contracts import Column, Contract, Table, load_contracts
+from appstream_export.errors import ConfigurationError
+from appstream_export.lake.catalog.connect import connect_warehouse
+from appstream_export.lake.maintenance.expire import expire_snapshots
+from appstream_export.lake.maintenance.vacuum import vacuum_warehouse
+from appstream_export.lake.maintenance.verify import find_warehouse_problems
+from appstream_export.lake.snapshots.manifest import FORMAT, load_history
+from appstream_export.lake.storage.paths import build_manifest_path
 from appstream_export.settings import RetentionSettings
 from tests.lake.lakes import A, B, C, Lake, at, bad, builder, failed, ok
 
@@ -53,7 +53,7 @@ def made(folder: Path) -> Lake:
     then = builder("a", state="RUNNING", subnets=["s2"], created_time=at(0), disable_imdsv1=True)
     lake.commit(ok(A, then, quarantine=[bad("a", "Arn")]), ok(B), failed(C))
     never = RetentionSettings(hourly_days=0, daily_days=0, monthly_months=0)
-    thin(lake.store, now=datetime.now(UTC) + timedelta(days=1), policy=never, tool_version="0")
+    expire_snapshots(lake.store, now=datetime.now(UTC) + timedelta(days=1), policy=never, tool_version="0")
     return lake
 
 
@@ -74,7 +74,7 @@ def test_a_warehouse_of_every_released_format_still_reads(golden: tuple[Lake, li
     lake, said = golden
 
     assert answers(lake) == said
-    assert verify(lake.store) == []
+    assert find_warehouse_problems(lake.store) == []
 
 
 def test_runs_go_on_in_a_warehouse_of_every_released_format(golden: tuple[Lake, list[Any]]) -> None:
@@ -87,25 +87,25 @@ def test_runs_go_on_in_a_warehouse_of_every_released_format(golden: tuple[Lake, 
         ("a", "changed", "disable_imdsv1"), ("a", "changed", "state"), ("c", "deleted", None)
     ]  # fmt: skip
     policy = RetentionSettings(hourly_days=0, daily_days=0, monthly_months=0)
-    thin(lake.store, now=datetime.now(UTC) + timedelta(days=1), policy=policy, tool_version="0")
+    expire_snapshots(lake.store, now=datetime.now(UTC) + timedelta(days=1), policy=policy, tool_version="0")
     assert len(lake.sql(QUESTIONS[2])) == before + 3
-    assert verify(lake.store) == []
+    assert find_warehouse_problems(lake.store) == []
 
 
 def test_a_newer_format_is_refused_by_all_with_what_to_do_and_nothing_is_touched(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
-    path = Path(lake.store.uri(manifest_path(1)))
+    path = Path(lake.store.uri(build_manifest_path(1)))
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": FORMAT + 1, "tables": "unheard of"}))
     before = lake.files()
 
     for act in (
         lambda: lake.commit(ok(A, builder("b"))),
-        lambda: connect(str(lake.store.root)),
+        lambda: connect_warehouse(str(lake.store.root)),
         lake.publish,
-        lambda: thin(lake.store, now=at(9), policy=RetentionSettings(), tool_version="0"),
-        lambda: gc(lake.store, lake.contracts, now=at(9), grace=timedelta()),
+        lambda: expire_snapshots(lake.store, now=at(9), policy=RetentionSettings(), tool_version="0"),
+        lambda: vacuum_warehouse(lake.store, lake.contracts, now=at(9), grace=timedelta()),
     ):
-        with pytest.raises(SetupError, match=rf"format {FORMAT + 1} by a newer .*; upgrade appstream-export"):
+        with pytest.raises(ConfigurationError, match=rf"format {FORMAT + 1} by a newer .*; upgrade appstream-export"):
             act()
     assert lake.files() == before
 
@@ -120,7 +120,7 @@ def wider(contract: Contract, *columns: Column) -> Contract:
 
 def test_a_new_column_is_null_in_older_snapshots(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
-    [contract] = load_all()
+    [contract] = load_contracts()
     lake.contracts = [wider(contract, Column("mood", "string", "New at AWS.", "Mood"))]
     lake.commit(ok(A, builder("a", mood="good")))
     lake.publish()
@@ -130,7 +130,7 @@ def test_a_new_column_is_null_in_older_snapshots(lake: Lake) -> None:
 
 def test_a_new_column_proves_nothing_until_both_snapshots_have_it(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
-    [contract] = load_all()
+    [contract] = load_contracts()
     lake.contracts = [wider(contract, Column("mood", "string", "New at AWS.", "Mood"))]
     lake.commit(ok(A, builder("a", mood="good")))
     assert lake.changes() == []
@@ -140,7 +140,7 @@ def test_a_new_column_proves_nothing_until_both_snapshots_have_it(lake: Lake) ->
 
 
 def test_a_new_child_table_begins_without_changes(lake: Lake) -> None:
-    [contract] = load_all()
+    [contract] = load_contracts()
     whole, subnets = contract.tables, "image_builder_subnets"
     lake.contracts = [replace(contract, tables=tuple(table for table in whole if table.name != subnets))]
     lake.commit(ok(A, builder("a", errors=["E"])))
@@ -155,7 +155,7 @@ def test_a_new_child_table_begins_without_changes(lake: Lake) -> None:
 
 
 def test_a_column_that_is_gone_is_still_in_the_files_and_hides_nothing(lake: Lake) -> None:
-    [contract] = load_all()
+    [contract] = load_contracts()
     lake.contracts = [wider(contract, Column("mood", "string", "New at AWS.", "Mood"))]
     lake.commit(ok(A, builder("a", mood="good", state="STOPPED")))
     lake.contracts = [contract]
@@ -164,12 +164,12 @@ def test_a_column_that_is_gone_is_still_in_the_files_and_hides_nothing(lake: Lak
 
     assert lake.sql("select state from image_builders_history order by snapshot_at") == ["STOPPED", "RUNNING"]
     assert [change[2] for change in lake.changes()] == ["state"]
-    old = history(lake.store)[0].tables["image_builders"]
+    old = load_history(lake.store)[0].tables["image_builders"]
     assert old.columns["mood"] == "string"
 
 
 def test_a_column_of_another_type_is_cast_as_far_as_it_goes(lake: Lake) -> None:
-    [contract] = load_all()
+    [contract] = load_contracts()
     lake.contracts = [wider(contract, Column("mood", "string", "", "Mood"))]
     lake.commit(ok(A, builder("a", mood="7"), builder("b", mood="good")))
     lake.contracts = [wider(contract, Column("mood", "integer", "", "Mood"))]
@@ -186,7 +186,7 @@ FLEET = Contract(
     service="appstream",
     operation="DescribeFleets",
     items="Fleets",
-    singular="fleet",
+    item_name="fleet",
     tables=(
         Table(
             "fleets",
@@ -209,7 +209,7 @@ FLEET = Contract(
 
 def test_a_contract_that_came_later_begins_its_history_then(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
-    lake.contracts = [*load_all(), FLEET]
+    lake.contracts = [*load_contracts(), FLEET]
     lake.commit(ok(A, builder("a")))
     lake.publish()
 
@@ -230,7 +230,7 @@ def test_a_contract_that_is_gone_leaves_its_history(lake: Lake) -> None:
     ]  # fmt: skip
     assert lake.sql("select count(*) from image_builder_changes_history") == [2]
     assert lake.sql("select count(*) from duckdb_views() where view_name = 'image_builders'") == [0]
-    thin(
+    expire_snapshots(
         lake.store,
         now=datetime.now(UTC) + timedelta(days=1),
         policy=RetentionSettings(hourly_days=0, daily_days=0, monthly_months=0),
@@ -244,7 +244,7 @@ def test_a_contract_that_comes_back_begins_anew(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
     lake.contracts = [FLEET]
     lake.commit(planned=[])
-    lake.contracts = load_all()
+    lake.contracts = load_contracts()
     lake.commit(ok(A, builder("a"), builder("b")))
 
     assert [change[:2] for change in lake.changes()] == [("a", "first_seen"), ("b", "first_seen")]

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 
 def content(store: Store) -> dict[str, bytes]:
-    return {file.path: store.read_bytes(file.path) for file in store.files()}
+    return {file.path: store.read_bytes(file.path) for file in store.list_all()}
 
 
 @EVERYWHERE

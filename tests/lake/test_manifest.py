@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from appstream_export.errors import ExportError, SetupError, StorageFailed
-from appstream_export.lake.maintenance.verify import verify
-from appstream_export.lake.snapshots.manifest import head
+from appstream_export.errors import ConfigurationError, ExportError, StorageFailed
+from appstream_export.lake.maintenance.verify import find_warehouse_problems
+from appstream_export.lake.snapshots.manifest import load_head
 from tests.lake.lakes import A, Lake, builder, ok
 
 
@@ -19,11 +19,11 @@ def path_of(lake: Lake) -> Path:
 
 
 def test_a_manifest_reads_back_as_it_was_written(lake: Lake) -> None:
-    assert lake.commit(ok(A)) == head(lake.store)
+    assert lake.commit(ok(A)) == load_head(lake.store)
 
 
 def test_there_is_no_head_before_the_first_commit(lake: Lake) -> None:
-    assert head(lake.store) is None
+    assert load_head(lake.store) is None
 
 
 def test_other_names_among_the_commits_are_no_manifests(lake: Lake) -> None:
@@ -31,7 +31,7 @@ def test_other_names_among_the_commits_are_no_manifests(lake: Lake) -> None:
     for name in ("notes.txt", ".tmp-x.json", "2.json", "000000000002.json.bak"):
         path_of(lake).with_name(name).touch()
 
-    assert head(lake.store) == manifest
+    assert load_head(lake.store) == manifest
 
 
 def damage_text(text: str) -> str:
@@ -53,7 +53,7 @@ def test_a_damaged_manifest_is_named(lake: Lake, damage: Callable[[str], str]) -
     path_of(lake).write_text(damage(path_of(lake).read_text()))
 
     with pytest.raises(StorageFailed, match=r"commits/000000000001\.json is damaged") as found:
-        head(lake.store)
+        load_head(lake.store)
     assert "\n" not in str(found.value)
 
 
@@ -66,8 +66,8 @@ def test_a_manifest_of_a_newer_format_is_refused_with_what_to_do(lake: Lake) -> 
     lake.commit(ok(A))
     rewritten(lake, schema_version=3, tables="something new")
 
-    with pytest.raises(SetupError, match=r"written in format 3 by a newer appstream-export.*upgrade"):
-        head(lake.store)
+    with pytest.raises(ConfigurationError, match=r"written in format 3 by a newer appstream-export.*upgrade"):
+        load_head(lake.store)
 
 
 def test_a_manifest_under_another_number_is_damaged(lake: Lake) -> None:
@@ -75,7 +75,7 @@ def test_a_manifest_under_another_number_is_damaged(lake: Lake) -> None:
     path_of(lake).rename(path_of(lake).with_name("000000000007.json"))
 
     with pytest.raises(ExportError, match="damaged"):
-        head(lake.store)
+        load_head(lake.store)
 
 
 @pytest.mark.parametrize(
@@ -93,17 +93,17 @@ def test_a_forged_path_is_refused_by_all_before_anything_is_read(lake: Lake, pat
     items = manifest.tables["image_builders"]
     forged = msgspec.structs.replace(items, files=[msgspec.structs.replace(items.files[0], path=path)])
     tables = manifest.tables | {"image_builders": forged}
-    path_of(lake).write_bytes(msgspec.structs.replace(manifest, tables=tables).sealed().encoded())
+    path_of(lake).write_bytes(msgspec.structs.replace(manifest, tables=tables).add_digest().encode_json())
 
-    for act in (lambda: head(lake.store), lake.publish, lambda: lake.commit(ok(A))):
+    for act in (lambda: load_head(lake.store), lake.publish, lambda: lake.commit(ok(A))):
         with pytest.raises(StorageFailed, match=r"json is damaged: .* is no file of a table") as refused:
             act()
         assert "\n" not in str(refused.value)
-    assert [(p.path, p.is_note) for p in verify(lake.store)] == [("commits/000000000001.json", False)]
+    assert [(p.path, p.is_note) for p in find_warehouse_problems(lake.store)] == [("commits/000000000001.json", False)]
 
 
 def test_layout_and_spaces_do_not_matter(lake: Lake) -> None:
     manifest = lake.commit(ok(A))
     rewritten(lake)
 
-    assert head(lake.store) == manifest
+    assert load_head(lake.store) == manifest

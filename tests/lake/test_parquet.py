@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from appstream_export.errors import StorageFailed
-from appstream_export.lake.snapshots.parquet import nonempty, read_part, write_rows
+from appstream_export.lake.snapshots.parquet import read_rows, skip_empty_parts, write_rows
 from appstream_export.lake.storage.base import open_store
 
 OLD = pa.schema([("name", pa.string()), ("gone", pa.string())])
@@ -19,7 +19,7 @@ def test_a_column_that_an_older_file_lacks_is_null(tmp_path: Path) -> None:
     store = open_store(str(tmp_path), create=True)
     write_rows(store, "old.parquet", OLD, [pa.table({"name": ["a"], "gone": ["b"]}, schema=OLD)])
 
-    assert read_part(store, "old.parquet", NOW).to_pylist() == [{"name": "a", "added_at": None}]
+    assert read_rows(store, "old.parquet", NOW).to_pylist() == [{"name": "a", "added_at": None}]
 
 
 @pytest.mark.parametrize("kept", [0, 40, -1])
@@ -30,7 +30,7 @@ def test_a_file_that_was_cut_is_named_in_the_error(tmp_path: Path, kept: int) ->
     file.write_bytes(file.read_bytes()[:kept])
 
     with pytest.raises(StorageFailed, match=r"cut\.parquet: "):
-        read_part(store, "cut.parquet", NOW)
+        read_rows(store, "cut.parquet", NOW)
 
 
 def test_a_part_is_gone_before_the_next_is_made(tmp_path: Path) -> None:
@@ -43,10 +43,10 @@ def test_a_part_is_gone_before_the_next_is_made(tmp_path: Path) -> None:
             del part
 
     made, held = list[weakref.ref[pa.Table]](), list[int]()
-    entry = write_rows(open_store(str(tmp_path), create=True), "some.parquet", OLD, nonempty(parts()) or ())
+    entry = write_rows(open_store(str(tmp_path), create=True), "some.parquet", OLD, skip_empty_parts(parts()) or ())
 
     assert (entry.rows, held) == (3, [0, 0, 0, 0])
 
 
 def test_parts_without_rows_are_none() -> None:
-    assert nonempty([pa.table({"name": [], "gone": []}, schema=OLD)]) is None
+    assert skip_empty_parts([pa.table({"name": [], "gone": []}, schema=OLD)]) is None

@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from appstream_export.errors import BadQuery
-from appstream_export.lake.catalog.connect import connect, query
+from appstream_export.errors import QueryError
+from appstream_export.lake.catalog.connect import connect_warehouse, run_query
 from tests.lake.lakes import A, Lake, builder, ok
 
 REFUSED = r"only statements that read are allowed|one statement at a time"
@@ -101,19 +101,19 @@ def test_hostile_statements_are_refused_and_do_nothing(
     if not published:
         places = places | {"warehouse": Path(shutil.copytree(places["warehouse"], tmp_path / "warehouse"))}
         (tmp_path / "warehouse/warehouse.duckdb").unlink()
-    con, before = connect(str(places["warehouse"])), files(places)
+    con, before = connect_warehouse(str(places["warehouse"])), files(places)
 
     for statement in HOSTILE:
-        with pytest.raises(BadQuery) as refused:
-            query(con, statement.format(**places))
+        with pytest.raises(QueryError) as refused:
+            run_query(con, statement.format(**places))
         assert refused.value.exit_code == 2
         assert "\n" not in str(refused.value)
     for statement in OUTSIDE:
-        with pytest.raises(BadQuery) as refused:
-            query(con, statement.format(**places))
+        with pytest.raises(QueryError) as refused:
+            run_query(con, statement.format(**places))
         assert "secret\n" not in str(refused.value)
     assert files(places) == before
-    assert query(con, "select name from image_builders").to_pylist() == [{"name": "a"}]
+    assert run_query(con, "select name from image_builders").to_pylist() == [{"name": "a"}]
 
 
 @pytest.mark.parametrize(
@@ -136,14 +136,14 @@ def test_hostile_statements_are_refused_and_do_nothing(
     ],
 )
 def test_statements_that_read_work(places: dict[str, Path], statement: str) -> None:
-    assert query(connect(str(places["warehouse"])), statement).num_rows > 0
+    assert run_query(connect_warehouse(str(places["warehouse"])), statement).num_rows > 0
 
 
 def test_parameters_are_bound(places: dict[str, Path]) -> None:
-    con = connect(str(places["warehouse"]))
+    con = connect_warehouse(str(places["warehouse"]))
 
-    assert query(con, "select ? as x", ["it's"]).to_pylist() == [{"x": "it's"}]
-    assert query(con, "select $x as x", {"x": 1}).to_pylist() == [{"x": 1}]
+    assert run_query(con, "select ? as x", ["it's"]).to_pylist() == [{"x": "it's"}]
+    assert run_query(con, "select $x as x", {"x": 1}).to_pylist() == [{"x": 1}]
 
 
 @pytest.mark.parametrize(
@@ -158,8 +158,8 @@ def test_parameters_are_bound(places: dict[str, Path]) -> None:
     ],
 )
 def test_a_users_word_for_a_table_is_answered_with_its_name(places: dict[str, Path], word: str, table: str) -> None:
-    with pytest.raises(BadQuery, match=f'^there is no table "{word.split()[0]}"; did you mean "{table}"\\?$'):
-        query(connect(str(places["warehouse"])), f"select * from {word}")
+    with pytest.raises(QueryError, match=f'^there is no table "{word.split()[0]}"; did you mean "{table}"\\?$'):
+        run_query(connect_warehouse(str(places["warehouse"])), f"select * from {word}")
 
 
 @pytest.mark.parametrize(
@@ -171,14 +171,14 @@ def test_a_users_word_for_a_table_is_answered_with_its_name(places: dict[str, Pa
     ],
 )
 def test_mistakes_are_told_in_one_line(places: dict[str, Path], statement: str, what: str) -> None:
-    con = connect(str(places["warehouse"]))
-    with pytest.raises(BadQuery, match=what) as refused:
-        query(con, statement)
+    con = connect_warehouse(str(places["warehouse"]))
+    with pytest.raises(QueryError, match=what) as refused:
+        run_query(con, statement)
     assert "\n" not in str(refused.value)
-    assert query(con, "select 1 as x").to_pylist() == [{"x": 1}], "the connection still works"
+    assert run_query(con, "select 1 as x").to_pylist() == [{"x": 1}], "the connection still works"
 
 
 def test_no_python_value_is_a_table(places: dict[str, Path]) -> None:
     leak = pa.table({"a": [1]})  # noqa: F841 - DuckDB would find it by its name
-    with pytest.raises(BadQuery, match="there is no table"):
-        query(connect(str(places["warehouse"])), "select * from leak")
+    with pytest.raises(QueryError, match="there is no table"):
+        run_query(connect_warehouse(str(places["warehouse"])), "select * from leak")

@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from appstream_export.errors import SetupError, StorageFailed
-from appstream_export.lake.storage.base import Store, open_store, storage_errors
+from appstream_export.errors import ConfigurationError, StorageFailed
+from appstream_export.lake.storage.base import Store, open_store, translate_storage_errors
 from tests.lake.lakes import EVERYWHERE, A, Lake, builder, ok
 
 
@@ -65,12 +65,12 @@ def calls() -> Iterator[list[tuple[str, str]]]:
 def test_bytes_last_before_their_name_and_the_name_before_anybody_is_told(tmp_path: Path) -> None:
     """A power cut cannot be tried here; the order of calls that outlasts one can be seen."""
     store = open_store(str(tmp_path), create=True)
-    store.create("there/is.json", b"already")
+    store.put_if_absent("there/is.json", b"already")
 
-    with calls() as writing, store.writing("there/a.parquet") as sink:
+    with calls() as writing, store.open_output("there/a.parquet") as sink:
         sink.write(b"rows")
     with calls() as creating:
-        store.create("there/b.json", b"manifest")
+        store.put_if_absent("there/b.json", b"manifest")
     with calls() as replacing:
         store.replace("there/c.duckdb", lambda file: Path(file).touch(), mode=0o400)
 
@@ -80,7 +80,7 @@ def test_bytes_last_before_their_name_and_the_name_before_anybody_is_told(tmp_pa
 
 
 def paths(store: Store) -> list[str]:
-    return [stored.path for stored in store.files()]
+    return [stored.path for stored in store.list_all()]
 
 
 @EVERYWHERE
@@ -127,19 +127,19 @@ def test_folders_that_empty_while_files_begin_in_them_stop_nobody(tmp_path: Path
 
     def write_and_remove(number: int) -> None:
         for _ in range(100):
-            with store.writing(f"folder/{number}") as sink:
+            with store.open_output(f"folder/{number}") as sink:
                 sink.write(b"x")
             store.remove(f"folder/{number}")
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(write_and_remove, range(4)))
 
-    assert store.files() == []
+    assert store.list_all() == []
 
 
 def test_removing_the_last_file_removes_its_folder(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "w"), create=True)
-    store.create("a/b", b"")
+    store.put_if_absent("a/b", b"")
     store.remove("a/b")
     store.remove("a/b")
 
@@ -149,16 +149,18 @@ def test_removing_the_last_file_removes_its_folder(tmp_path: Path) -> None:
 @EVERYWHERE
 @pytest.mark.parametrize("path", ["../out", "/etc/passwd", "tables/../../out"])
 def test_no_path_leads_out_of_the_warehouse(lake: Lake, path: str) -> None:
-    with pytest.raises(StorageFailed, match="leads out of the warehouse"), storage_errors(lake.store):
+    with pytest.raises(StorageFailed, match="leads out of the warehouse"), translate_storage_errors(lake.store):
         lake.store.read_bytes(path)
 
 
 def test_a_warehouse_that_is_not_there_can_be_made_but_not_read(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match=r"no warehouse at .*/w: make one with: appstream-export run") as refused:
+    with pytest.raises(
+        ConfigurationError, match=r"no warehouse at .*/w: make one with: appstream-export run"
+    ) as refused:
         open_store(str(tmp_path / "w"))
     assert refused.value.exit_code == 2
     assert open_store(str(tmp_path / "w"), create=True).root == tmp_path / "w"
-    with pytest.raises(SetupError, match=r"not like s3://bucket/prefix"):
+    with pytest.raises(ConfigurationError, match=r"not like s3://bucket/prefix"):
         open_store("s3://UPPER/w")
 
 
@@ -169,7 +171,7 @@ def test_a_warehouse_that_is_not_there_can_be_made_but_not_read(tmp_path: Path) 
 def test_places_that_cannot_be_warehouses_are_refused_in_one_line(tmp_path: Path, place: str, what: str) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(SetupError, match=what) as refused:
+    with pytest.raises(ConfigurationError, match=what) as refused:
         open_store(str(tmp_path / place), create=True)
     assert "\n" not in str(refused.value)
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
@@ -199,9 +201,9 @@ def test_a_folder_without_the_right_to_write_is_refused() -> None:
         warehouse.mkdir(mode=0o500)
 
         with as_nobody(Path(top), warehouse):
-            with pytest.raises(SetupError, match=r"/w: not writable for this user; change its owner"):
+            with pytest.raises(ConfigurationError, match=r"/w: not writable for this user; change its owner"):
                 open_store(str(warehouse), create=True)
-            with pytest.raises(SetupError, match=r"/w/below: Permission denied"):
+            with pytest.raises(ConfigurationError, match=r"/w/below: Permission denied"):
                 open_store(str(warehouse / "below"), create=True)
 
 

@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import appstream_export
-from appstream_export.errors import BadQuery, ExportError, SetupError, StorageFailed
+from appstream_export.errors import ConfigurationError, ExportError, QueryError, StorageFailed
 from appstream_export.lake.catalog import setup_sql
-from appstream_export.lake.catalog.connect import connect, publish, query
-from appstream_export.lake.snapshots.manifest import head, history
+from appstream_export.lake.catalog.connect import connect_warehouse, publish_catalog, run_query
+from appstream_export.lake.snapshots.manifest import load_head, load_history
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import open_store
 from appstream_export.lake.storage.fsspec_bridge import BLOCK_BYTES
@@ -46,7 +46,7 @@ def test_of_many_who_create_one_object_one_wins(bucket: Bucket) -> None:
 
     def create(number: int) -> bool:
         start.wait()
-        return store.create("commits/1.json", str(number).encode())
+        return store.put_if_absent("commits/1.json", str(number).encode())
 
     with ThreadPoolExecutor(8) as pool:
         won = list(pool.map(create, range(8)))
@@ -65,7 +65,7 @@ def test_a_commit_stands_whatever_happens_to_its_manifest_on_the_way(lake: Lake,
 
     manifest = lake.commit(ok(A, builder("a")))
 
-    assert (head(lake.store), lake.names(), len(history(lake.store))) == (manifest, ["a"], 1)
+    assert (load_head(lake.store), lake.names(), len(load_history(lake.store))) == (manifest, ["a"], 1)
 
 
 def test_a_commit_stands_although_the_answer_to_each_of_its_writes_is_lost_once(lake: Lake, bucket: Bucket) -> None:
@@ -79,7 +79,7 @@ def test_a_commit_stands_although_the_answer_to_each_of_its_writes_is_lost_once(
     bucket.wire.plan = plan
     manifest = lake.commit(ok(A, builder("a")))
 
-    assert (head(lake.store), lake.names(), len(history(lake.store))) == (manifest, ["a"], 1)
+    assert (load_head(lake.store), lake.names(), len(load_history(lake.store))) == (manifest, ["a"], 1)
     assert lake.files() == {f.path for t in manifest.tables.values() for f in t.files}
 
 
@@ -96,15 +96,15 @@ def test_a_commit_whose_answer_never_comes_is_found_by_reading_back(lake: Lake, 
     bucket.wire.plan = plan
     manifest = lake.commit(ok(A, builder("a")))
 
-    assert (len(lost), head(lake.store)) == (2, manifest)
+    assert (len(lost), load_head(lake.store)) == (2, manifest)
 
 
 def test_a_rivals_manifest_is_not_taken_for_ours(lake: Lake, bucket: Bucket) -> None:
     store = bucket.open(lake.store.root)
-    store.create("commits/000000000001.json", b"theirs")
+    store.put_if_absent("commits/000000000001.json", b"theirs")
     bucket.wire.plan = first(1, Lose(), "PUT", key="000000000001.json")
 
-    assert store.create("commits/000000000001.json", b"ours") is False
+    assert store.put_if_absent("commits/000000000001.json", b"ours") is False
 
 
 def test_credentials_that_end_at_any_request_leave_the_old_or_the_new_snapshot(lake: Lake, bucket: Bucket) -> None:
@@ -117,14 +117,14 @@ def test_credentials_that_end_at_any_request_leave_the_old_or_the_new_snapshot(l
         told = outcome(lambda: lake.commit(ok(A, builder("a2")), failed(B)))
         bucket.calm()
         lake.store = healthy
-        if head(healthy) != old:
+        if load_head(healthy) != old:
             break
         assert told is None or "ExpiredToken" in told
         if n % 8 == 0:
             assert lake.names() == ["a"]
 
     assert n > 20
-    assert (lake.names(A), lake.names(B), [m.seq for m in history(healthy)]) == (["a2"], ["b"], [1, 2])
+    assert (lake.names(A), lake.names(B), [m.seq for m in load_history(healthy)]) == (["a2"], ["b"], [1, 2])
 
 
 def outcome(call: Callable[[], object]) -> str | None:
@@ -144,7 +144,7 @@ def outcome(call: Callable[[], object]) -> str | None:
 )
 def test_the_head_is_found_whatever_the_hint_says(lake: Lake, bucket: Bucket, hint: bytes | None) -> None:
     for number in range(1, 4):
-        lake.store.create(paths.manifest_path(number), str(number).encode())
+        lake.store.create(paths.build_manifest_path(number), str(number).encode())
     key = f"{lake.store.root.rpartition('/')[2]}/commits/{HINT}"
     if hint is None:
         bucket.client.delete_object(Bucket=NAME, Key=key)
@@ -156,7 +156,7 @@ def test_the_head_is_found_whatever_the_hint_says(lake: Lake, bucket: Bucket, hi
 
 def test_a_good_hint_spares_the_older_names(lake: Lake, bucket: Bucket) -> None:
     for number in range(1, 4):
-        lake.store.create(paths.manifest_path(number), b"")
+        lake.store.create(paths.build_manifest_path(number), b"")
 
     assert list(lake.store.latest("commits")) == ["000000000003.json"]
     assert len(lake.store.list("commits")) == 3
@@ -168,24 +168,24 @@ def test_a_hint_that_cannot_be_left_does_not_undo_the_commit(lake: Lake, bucket:
 
     manifest = lake.commit(ok(A, builder("a")))
 
-    assert (head(lake.store), lake.names()) == (manifest, ["a"])
+    assert (load_head(lake.store), lake.names()) == (manifest, ["a"])
 
 
 def test_large_files_go_up_and_come_back_in_pieces(bucket: Bucket) -> None:
     store = bucket.open()
     content = os.urandom(2 * PART_BYTES + 12345)
     bucket.wire.plan = first(1, Lose(), "POST", query="uploadId")  # and the upload has ended when we ask again
-    with store.writing("tables/t/a.bin") as sink:
+    with store.open_output("tables/t/a.bin") as sink:
         for start in range(0, len(content), 1 << 20):
             sink.write(content[start : start + (1 << 20)])
 
-    file = store.filesystem().open(store.uri("tables/t/a.bin"))
+    file = store.get_filesystem().open(store.resolve_uri("tables/t/a.bin"))
     spans = [(0, 10), (len(content) - 5, 100), (3 * BLOCK_BYTES, 2 * BLOCK_BYTES), (12345 - 1, 2), (len(content), 1)]
     for start, size in spans:
         file.seek(start)
         assert (file.read(size), file.tell()) == (content[start : start + size], min(start + size, len(content)))
     assert (store.read_bytes("tables/t/a.bin"), sink.size) == (content, len(content))
-    assert store.end_uploads(AFTER) == []
+    assert store.abort_uploads(AFTER) == []
 
 
 def test_threads_that_share_a_file_do_not_disturb_each_other(bucket: Bucket, tmp_path: Path) -> None:
@@ -193,17 +193,17 @@ def test_threads_that_share_a_file_do_not_disturb_each_other(bucket: Bucket, tmp
     store = bucket.open()
     rows = 300_000
     table = pa.table({"a": range(rows), "b": [f"{n * 7919 % 100_003}-{n}" for n in range(rows)]})
-    with store.writing("tables/t/a.parquet") as sink:
+    with store.open_output("tables/t/a.parquet") as sink:
         pq.write_table(table, sink, row_group_size=10_240, compression="zstd")
     pq.write_table(table, tmp_path / "a.parquet")
 
     def read(place: str) -> list[tuple[object, ...]]:
         with duckdb.connect() as con:
-            con.register_filesystem(store.filesystem())
+            con.register_filesystem(store.get_filesystem())
             con.execute("set threads = 8")
             return con.execute(f"select sum(a), count(distinct b), max(b), sum(hash(b)) from '{place}'").fetchall()
 
-    assert all(read(store.uri("tables/t/a.parquet")) == read(str(tmp_path / "a.parquet")) for _ in range(5))
+    assert all(read(store.resolve_uri("tables/t/a.parquet")) == read(str(tmp_path / "a.parquet")) for _ in range(5))
 
 
 @pytest.mark.parametrize("fault", [Halve(), Refuse(503, "SlowDown"), Cut()], ids=["half a body", "busy", "cut"])
@@ -237,7 +237,7 @@ def test_an_upload_that_is_killed_is_out_of_sight_and_is_collected(lake: Lake, b
         assert run.stdout.readline() == "sent\n"
         run.kill()
 
-    assert (head(lake.store), lake.names()) == (old, ["a"])
+    assert (load_head(lake.store), lake.names()) == (old, ["a"])
     assert lake.files() == {f.path for t in old.tables.values() for f in t.files}
     assert lake.store.end_uploads(BEFORE) == [], "it may still be on its way"
     [due] = lake.store.end_uploads(AFTER, dry_run=True)
@@ -264,7 +264,7 @@ def test_a_large_file_is_there_although_an_answer_to_its_upload_is_lost(
     store, content = bucket.open(), os.urandom(PART_BYTES + 1)
     bucket.wire.plan = lost()
 
-    with store.writing("tables/t/large.bin") as sink:
+    with store.open_output("tables/t/large.bin") as sink:
         sink.write(content)
 
     assert store.read_bytes("tables/t/large.bin") == content
@@ -275,7 +275,7 @@ def test_uploads_of_others_in_the_bucket_are_left_alone(bucket: Bucket) -> None:
     key = f"{place.removeprefix(f's3://{NAME}/')}/backups/large.tar"
     upload = bucket.client.create_multipart_upload(Bucket=NAME, Key=key)
 
-    assert bucket.open(place).end_uploads(AFTER) == []
+    assert bucket.open(place).abort_uploads(AFTER) == []
     still = bucket.client.list_multipart_uploads(Bucket=NAME, Prefix=key)["Uploads"]
     assert [found["UploadId"] for found in still] == [upload["UploadId"]]
     bucket.client.abort_multipart_upload(Bucket=NAME, Key=key, UploadId=upload["UploadId"])
@@ -317,7 +317,7 @@ def test_a_bucket_that_is_not_for_us_is_refused_before_anything_is_asked(
 ) -> None:
     bucket.wire.plan = lambda *_: fault
 
-    with pytest.raises(SetupError, match=says) as refused:
+    with pytest.raises(ConfigurationError, match=says) as refused:
         bucket.open("s3://lake/w")
     assert refused.value.exit_code == 2
     assert "\n" not in str(refused.value)
@@ -328,9 +328,11 @@ def test_who_may_read_but_not_write_learns_it_at_the_start(bucket: Bucket) -> No
     Lake(place, s3=bucket.settings).commit(ok(A, builder("a")))
     bucket.wire.plan = first(99, DENIED, "PUT")
 
-    with pytest.raises(SetupError, match="AccessDenied"):
+    with pytest.raises(ConfigurationError, match="AccessDenied"):
         bucket.open(place)
-    assert query(connect(place, s3=bucket.settings), "select name from image_builders").to_pylist() == [{"name": "a"}]
+    assert run_query(connect_warehouse(place, s3=bucket.settings), "select name from image_builders").to_pylist() == [
+        {"name": "a"}
+    ]
 
 
 def test_an_endpoint_that_ignores_conditions_is_refused(bucket: Bucket) -> None:
@@ -342,12 +344,12 @@ def test_an_endpoint_that_ignores_conditions_is_refused(bucket: Bucket) -> None:
         return None
 
     bucket.wire.plan = forgetful
-    with pytest.raises(SetupError, match="ignores If-None-Match; runs at once would undo each other here"):
+    with pytest.raises(ConfigurationError, match="ignores If-None-Match; runs at once would undo each other here"):
         bucket.open("s3://lake/careless")
 
 
 def test_a_profile_that_does_not_exist_is_refused(bucket: Bucket) -> None:
-    with pytest.raises(SetupError, match=r'\[lake.s3\] profile "nobody" is not in the AWS config'):
+    with pytest.raises(ConfigurationError, match=r'\[lake.s3\] profile "nobody" is not in the AWS config'):
         bucket.open(profile="nobody")
 
 
@@ -355,13 +357,13 @@ def test_a_profile_that_does_not_exist_is_refused(bucket: Bucket) -> None:
     "place", ["s3://", "s3://x", "s3://lake/a//b", "s3://lake/../b", "s3://lake/a b", "s3://lake/a=1"]
 )
 def test_places_that_cannot_be_warehouses_are_refused(place: str) -> None:
-    with pytest.raises(SetupError, match=r"not like s3://bucket/prefix|Hive partition"):
+    with pytest.raises(ConfigurationError, match=r"not like s3://bucket/prefix|Hive partition"):
         open_store(place, create=True)
 
 
 def test_a_notebook_needs_only_the_environment(lake: Lake, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SetupError, match=r"no snapshot in s3://lake/warehouse-\d+ yet"):
-        connect(lake.store.root, s3=bucket.settings)
+    with pytest.raises(ConfigurationError, match=r"no snapshot in s3://lake/warehouse-\d+ yet"):
+        connect_warehouse(lake.store.root, s3=bucket.settings)
     lake.commit(ok(A, builder("a", state="STOPPED")))
     lake.commit(ok(A, builder("a", state="RUNNING")))
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", bucket.wire.url)
@@ -373,7 +375,7 @@ def test_a_notebook_needs_only_the_environment(lake: Lake, bucket: Bucket, monke
             ("RUNNING",),
         ]
         assert con.sql("select current_setting('TimeZone')").fetchall() == [("UTC",)]
-    assert publish(lake.store, lake.contracts) is None
+    assert publish_catalog(lake.store, lake.contracts) is None
     assert not lake.store.exists(paths.CATALOG)
 
 
@@ -382,7 +384,7 @@ def test_small_files_are_read_with_one_request_each_however_often(lake: Lake, bu
     con = lake.con
     bucket.wire.seen.clear()
     for _ in range(3):
-        query(con, "select * from image_builders join image_builder_subnets on name = image_builder_name")
+        run_query(con, "select * from image_builders join image_builder_subnets on name = image_builder_name")
 
     asked = [seen.key for seen in bucket.wire.seen]
     assert len(asked) == len(set(asked)) <= 4
@@ -396,42 +398,42 @@ def test_hostile_statements_reach_nothing_beyond_the_prefix(lake: Lake, bucket: 
         bucket.client.put_object(**place, Body=b"a\nsecret\n")
     con = lake.con
     bucket.wire.seen.clear()
-    query(con, "from image_builders")
+    run_query(con, "from image_builders")
     before = lake.store.files()
 
     for outside in (str(tmp_path), "s3://other", "S3://other", "s3://lake/outside", f"{bucket.wire.url}/other"):
         for statement in (*HOSTILE, *OUTSIDE, "select * from read_text('{warehouse}/*')"):
             text = statement.format(warehouse=lake.store.root, outside=outside)
-            refused = outcome(lambda text=text: query(con, text))
+            refused = outcome(lambda text=text: run_query(con, text))
             assert refused is None or "secret\n" not in refused
             if refused is None:
-                assert query(con, text).num_rows == 0, text
+                assert run_query(con, text).num_rows == 0, text
     prefix = lake.store.root.removeprefix(f"s3://{NAME}/")
     assert {seen.key.partition("/")[0] for seen in bucket.wire.seen if seen.key} <= {prefix}
     places = [seen.query.get("prefix") for seen in bucket.wire.seen]
     assert {place[0] for place in places if place} == {f"{prefix}/"}
     assert lake.store.files() == before
-    with pytest.raises(BadQuery, match="there is no such object"):
-        query(con, f"from read_text('{lake.store.root}/nothing')")
+    with pytest.raises(QueryError, match="there is no such object"):
+        run_query(con, f"from read_text('{lake.store.root}/nothing')")
 
 
 def test_only_what_was_removed_or_replaced_is_an_old_version(bucket: Bucket) -> None:
     place = bucket.place()
     store = bucket.open(place)
-    assert store.old_versions() == []
+    assert store.list_old_versions() == []
     bucket.keep_versions()
     for content in (b"first", b"second"):
-        with store.writing("tables/t/x.bin") as sink:
+        with store.open_output("tables/t/x.bin") as sink:
             sink.write(content)
 
-    [old] = store.old_versions() or ()
-    assert (old.path, store.read_stored(old), store.read_bytes("tables/t/x.bin")) == (
+    [old] = store.list_old_versions() or ()
+    assert (old.path, store.read_version(old), store.read_bytes("tables/t/x.bin")) == (
         "tables/t/x.bin", b"first", b"second"
     )  # fmt: skip
     bucket.wire.plan = first(1, DENIED, "GET", query="versions")
-    assert store.old_versions() is None, "nobody says that there are none"
+    assert store.list_old_versions() is None, "nobody says that there are none"
     bucket.wire.plan = first(99, Refuse(501, "NotImplemented"), "GET", query="versions")
-    assert store.old_versions() == ()
+    assert store.list_old_versions() == ()
     bucket.calm()
     bucket.forget_versions(place)
 
@@ -445,7 +447,7 @@ def test_only_what_was_removed_or_replaced_is_an_old_version(bucket: Bucket) -> 
 )
 def test_a_duckdb_of_ones_own_is_told_where_the_bucket_is(bucket: Bucket, settings: dict[str, str], said: str) -> None:
     store = bucket.open(**settings)
-    told = list(setup_sql.lines(store, S3Settings(**settings), []))
+    told = list(setup_sql.render_setup_lines(store, S3Settings(**settings), []))
 
     assert said in told[5]
     assert f"endpoint '{bucket.wire.url.removeprefix('http://')}'" in told[5]
@@ -453,7 +455,7 @@ def test_a_duckdb_of_ones_own_is_told_where_the_bucket_is(bucket: Bucket, settin
 
 def test_a_duckdb_of_ones_own_finds_credentials_where_boto3_does() -> None:
     store = S3Store("lake", "w", botocore.session.Session().create_client("s3", region_name="eu-west-1"))
-    told = list(setup_sql.lines(store, S3Settings(profile="lake's"), []))
+    told = list(setup_sql.render_setup_lines(store, S3Settings(profile="lake's"), []))
 
     assert told[5] == (
         "create or replace secret appstream_export (type s3, provider credential_chain,"
@@ -464,7 +466,7 @@ def test_a_duckdb_of_ones_own_finds_credentials_where_boto3_does() -> None:
 def test_the_lines_make_the_same_views(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", state="STOPPED")))
     lake.commit(ok(A, builder("a", state="RUNNING")))
-    told = list(setup_sql.lines(lake.store, S3Settings(), lake.contracts))
+    told = list(setup_sql.render_setup_lines(lake.store, S3Settings(), lake.contracts))
     with duckdb.connect() as con:
         con.register_filesystem(lake.store.filesystem())  # in place of the extension, which tests cannot download
         for statement in told[6:]:

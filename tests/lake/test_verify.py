@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from appstream_export.lake.maintenance.expire import thin
-from appstream_export.lake.maintenance.vacuum import gc
-from appstream_export.lake.maintenance.verify import Problem, look_through, verify
-from appstream_export.lake.snapshots.manifest import Manifest, head, read
+from appstream_export.lake.maintenance.expire import expire_snapshots
+from appstream_export.lake.maintenance.vacuum import vacuum_warehouse
+from appstream_export.lake.maintenance.verify import Problem, find_warehouse_problems, verify_warehouse
+from appstream_export.lake.snapshots.manifest import Manifest, load_head, read_manifest
 from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.checksum_trailer import COMMENT, sealed
+from appstream_export.lake.storage.checksum_trailer import COMMENT, add_checksum
 from appstream_export.settings import RetentionSettings
 from tests.lake.buckets import Bucket
 from tests.lake.lakes import EVERYWHERE, A, B, C, Lake, builder, failed, ok
@@ -48,7 +48,7 @@ def flipped(content: bytes, place: int) -> bytes:
 
 def file_of(lake: Lake, table: str, *, start: str = "fresh", seq: int = 2) -> str:
     """A table's file of a snapshot."""
-    files = read(lake.store, seq).tables[table].files
+    files = read_manifest(lake.store, seq).tables[table].files
     return next(file.path for file in files if f"/{start}-" in file.path)
 
 
@@ -60,9 +60,9 @@ def only(problems: list[Problem]) -> Problem:
 @EVERYWHERE
 def test_a_sound_warehouse_has_no_problem_and_says_how_much_was_read(two: Lake) -> None:
     told: list[tuple[int, int]] = []
-    found = look_through(two.store, progress=lambda done, of: told.append((done, of)))
+    found = verify_warehouse(two.store, progress=lambda done, of: told.append((done, of)))
 
-    assert (found.problems, found.is_sound, found.head, found.snapshots) == ((), True, head(two.store), 2)
+    assert (found.problems, found.is_sound, found.head, found.snapshots) == ((), True, load_head(two.store), 2)
     assert found.files == len(two.files()) == len(told)
     assert told[-1] == (found.files, found.files)
     assert found.bytes == sum(file.size_bytes for file in two.store.files() if file.path.endswith(".parquet"))
@@ -76,9 +76,9 @@ def test_a_changed_file_is_named_with_its_table_its_scopes_and_its_snapshot(
     path = file_of(two, "image_builders", start="carried")
     put(two, path, flipped(two.store.read_bytes(path), place))
 
-    found = only(verify(two.store))
+    found = only(find_warehouse_problems(two.store))
     assert (found.path, found.table, found.scopes, found.seq, found.snapshot_id) == (
-        path, "image_builders", scopes, 2, read(two.store, 2).snapshot_id
+        path, "image_builders", scopes, 2, read_manifest(two.store, 2).snapshot_id
     )  # fmt: skip
     assert str(found) == (
         f"{path}: has changed since it was committed; restore it from a backup"
@@ -92,7 +92,7 @@ def test_a_missing_and_a_short_file_are_found(two: Lake) -> None:
     two.store.remove(gone)
     put(two, short, two.store.read_bytes(short)[:-1])
 
-    found = {problem.path: problem.what for problem in verify(two.store)}
+    found = {problem.path: problem.what for problem in find_warehouse_problems(two.store)}
     assert found.keys() == {gone, short}
     assert found[gone] == "is missing; restore it from a backup"
     assert "bytes instead of" in found[short]
@@ -100,17 +100,17 @@ def test_a_missing_and_a_short_file_are_found(two: Lake) -> None:
 
 @EVERYWHERE
 def test_an_older_manifest_that_is_gone_is_a_gap_in_the_chain(two: Lake) -> None:
-    two.store.remove(paths.manifest_path(1))
+    two.store.remove(paths.build_manifest_path(1))
 
-    found = verify(two.store)
+    found = find_warehouse_problems(two.store)
     assert str(found[0]) == "commits/000000000001.json: is missing from the chain; restore it from a backup"
 
 
 @EVERYWHERE
 def test_the_newest_manifest_that_is_gone_is_missed(two: Lake) -> None:
-    two.store.remove(paths.manifest_path(2))
+    two.store.remove(paths.build_manifest_path(2))
 
-    found = only(verify(two.store))
+    found = only(find_warehouse_problems(two.store))
     assert (found.path, found.seq, found.is_note) == ("commits/000000000002.json", 2, False)
     assert found.what.startswith("is missing")
 
@@ -118,16 +118,18 @@ def test_the_newest_manifest_that_is_gone_is_missed(two: Lake) -> None:
 @EVERYWHERE
 def test_all_manifests_that_are_gone_are_missed(two: Lake) -> None:
     for seq in (1, 2):
-        two.store.remove(paths.manifest_path(seq))
+        two.store.remove(paths.build_manifest_path(seq))
 
-    assert only(verify(two.store)).seq == 2
+    assert only(find_warehouse_problems(two.store)).seq == 2
 
 
 def test_a_manifest_that_was_exchanged_for_another_sound_one_breaks_the_chain(two: Lake) -> None:
-    forged = msgspec.structs.replace(read(two.store, 1), tool_version="9").sealed()
-    put(two, paths.manifest_path(1), forged.encoded())
+    forged = msgspec.structs.replace(read_manifest(two.store, 1), tool_version="9").add_digest()
+    put(two, paths.build_manifest_path(1), forged.encode_json())
 
-    assert only(verify(two.store)).what.startswith("does not follow from snapshot 1: one of the two was exchanged")
+    assert only(find_warehouse_problems(two.store)).what.startswith(
+        "does not follow from snapshot 1: one of the two was exchanged"
+    )
 
 
 @pytest.mark.parametrize(
@@ -141,47 +143,50 @@ def test_a_manifest_that_was_exchanged_for_another_sound_one_breaks_the_chain(tw
     ids=["number", "line ends", "cut", "bytes"],
 )
 def test_a_changed_manifest_is_found(two: Lake, forge: Callable[[bytes], bytes], what: str) -> None:
-    path = paths.manifest_path(1)
+    path = paths.build_manifest_path(1)
     put(two, path, forge(two.store.read_bytes(path)))
 
-    found = next(problem for problem in verify(two.store) if problem.path == path)
+    found = next(problem for problem in find_warehouse_problems(two.store) if problem.path == path)
     assert found.what.startswith(what)
 
 
 def test_a_file_that_is_not_what_its_manifest_says_is_found(two: Lake) -> None:
     def forged(**changed: Any) -> Manifest:
-        manifest = read(two.store, 2)
+        manifest = read_manifest(two.store, 2)
         table = manifest.tables["image_builders"]
         files = [msgspec.structs.replace(table.files[0], rows=9), *table.files[1:]]
         tables = manifest.tables | {"image_builders": msgspec.structs.replace(table, **({"files": files} | changed))}
-        return msgspec.structs.replace(manifest, tables=tables).sealed()
+        return msgspec.structs.replace(manifest, tables=tables).add_digest()
 
-    sound = two.store.read_bytes(paths.manifest_path(2))
+    sound = two.store.read_bytes(paths.build_manifest_path(2))
     for manifest, what in (
         (forged(), "holds 1 rows, its manifest says 9"),
-        (forged(columns={"x": "string"}, files=read(two.store, 2).tables["image_builders"].files), "lacks the column"),
+        (
+            forged(columns={"x": "string"}, files=read_manifest(two.store, 2).tables["image_builders"].files),
+            "lacks the column",
+        ),
     ):
-        put(two, paths.manifest_path(2), manifest.encoded())
-        assert any(problem.what.startswith(what) for problem in verify(two.store))
-    put(two, paths.manifest_path(2), sound)
+        put(two, paths.build_manifest_path(2), manifest.encode_json())
+        assert any(problem.what.startswith(what) for problem in find_warehouse_problems(two.store))
+    put(two, paths.build_manifest_path(2), sound)
 
 
 def test_every_kind_of_file_tells_each_of_its_bits(two: Lake) -> None:
     """A slice: three bits of a file of each kind. The proofs flip many more."""
     tables = [file_of(two, "image_builders"), file_of(two, "snapshots", start="carried")]
-    Path(two.store.uri(paths.REPORT)).write_bytes(sealed(b"<p>page</p>\n", COMMENT))
-    for path in (*tables, *map(paths.manifest_path, (1, 2)), paths.CATALOG, paths.REPORT):
+    Path(two.store.uri(paths.REPORT)).write_bytes(add_checksum(b"<p>page</p>\n", COMMENT))
+    for path in (*tables, *map(paths.build_manifest_path, (1, 2)), paths.CATALOG, paths.REPORT):
         content = two.store.read_bytes(path)
         for place in (0, len(content) // 2, len(content) - 1):
             put(two, path, flipped(content, place))
-            assert not look_through(two.store).is_sound, f"{path}: bit of byte {place}"
+            assert not verify_warehouse(two.store).is_sound, f"{path}: bit of byte {place}"
         put(two, path, content)
-    assert verify(two.store) == []
+    assert find_warehouse_problems(two.store) == []
 
 
 def test_a_catalog_of_an_older_snapshot_is_a_note_and_no_problem(two: Lake) -> None:
     two.commit(ok(A), ok(C))
-    found = look_through(two.store)
+    found = verify_warehouse(two.store)
 
     assert (found.is_sound, [problem.is_note for problem in found.problems]) == (True, [True])
     assert "shows snapshot 2, the newest is 3; publish it anew with: appstream-export catalog" in str(found.problems[0])
@@ -189,35 +194,35 @@ def test_a_catalog_of_an_older_snapshot_is_a_note_and_no_problem(two: Lake) -> N
 
 def test_a_thinned_history_is_sound_before_and_after_its_garbage_is_gone(two: Lake) -> None:
     nothing = RetentionSettings(hourly_days=0, daily_days=0, monthly_months=0)
-    thin(two.store, now=datetime.now(UTC), policy=nothing, tool_version="0")
-    assert [problem for problem in verify(two.store) if not problem.is_note] == []
+    expire_snapshots(two.store, now=datetime.now(UTC), policy=nothing, tool_version="0")
+    assert [problem for problem in find_warehouse_problems(two.store) if not problem.is_note] == []
     gone = file_of(two, "image_builders", seq=1)
-    for path in (gone, paths.manifest_path(1), paths.manifest_path(2)):
+    for path in (gone, paths.build_manifest_path(1), paths.build_manifest_path(2)):
         two.store.remove(path)
 
-    assert [problem for problem in verify(two.store) if not problem.is_note] == []
-    kept = read(two.store, 3).kept["image_builder_changes"][0].files[0].path
+    assert [problem for problem in find_warehouse_problems(two.store) if not problem.is_note] == []
+    kept = read_manifest(two.store, 3).kept["image_builder_changes"][0].files[0].path
     two.store.remove(kept)
-    assert [(p.path, p.table, p.seq) for p in verify(two.store) if not p.is_note] == [
+    assert [(p.path, p.table, p.seq) for p in find_warehouse_problems(two.store) if not p.is_note] == [
         (kept, "image_builder_changes", 3)
     ]
 
 
 def test_a_damaged_manifest_that_retells_does_not_make_those_missing_that_it_let_go(two: Lake) -> None:
     nothing = RetentionSettings(hourly_days=0, daily_days=0, monthly_months=0)
-    thin(two.store, now=datetime.now(UTC), policy=nothing, tool_version="0")
-    gc(two.store, two.contracts, now=datetime.now(UTC) + timedelta(hours=1), grace=timedelta())
-    path = paths.manifest_path(3)
+    expire_snapshots(two.store, now=datetime.now(UTC), policy=nothing, tool_version="0")
+    vacuum_warehouse(two.store, two.contracts, now=datetime.now(UTC) + timedelta(hours=1), grace=timedelta())
+    path = paths.build_manifest_path(3)
     put(two, path, flipped(two.store.read_bytes(path), 300))
 
-    assert only([problem for problem in verify(two.store) if not problem.is_note]).path == path
+    assert only([problem for problem in find_warehouse_problems(two.store) if not problem.is_note]).path == path
 
 
 def test_what_lies_about_is_no_problem(two: Lake) -> None:
     two.draft(ok(B, builder("never committed")))
     (two.store.root / "notes.txt").write_text("mine")
 
-    assert verify(two.store) == []
+    assert find_warehouse_problems(two.store) == []
 
 
 class Unreadable(Around):
@@ -231,7 +236,7 @@ class Unreadable(Around):
 
 
 def test_a_file_that_cannot_be_read_is_told_and_the_others_are_looked_at(two: Lake) -> None:
-    found = verify(Unreadable(two.store))
+    found = find_warehouse_problems(Unreadable(two.store))
 
     assert len(found) == len(two.files())
     assert {problem.what for problem in found} == {"cannot be read: Input/output error"}
@@ -244,4 +249,4 @@ def test_a_hint_that_lags_behind_is_no_problem(bucket: Bucket) -> None:
     with lake.store.writing("commits/head") as sink:
         sink.write(b"000000000001.json")
 
-    assert verify(lake.store) == []
+    assert find_warehouse_problems(lake.store) == []

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from appstream_export.errors import CommitError, SetupError
-from appstream_export.lake.maintenance.erase import erase
-from appstream_export.lake.maintenance.expire import thin
-from appstream_export.lake.maintenance.vacuum import Collected, gc
-from appstream_export.lake.maintenance.verify import verify
-from appstream_export.lake.snapshots.manifest import ERASE, SWEEP, Manifest, history
+from appstream_export.errors import CommitError, ConfigurationError
+from appstream_export.lake.maintenance.erase import erase_account
+from appstream_export.lake.maintenance.expire import expire_snapshots
+from appstream_export.lake.maintenance.vacuum import VacuumResult, vacuum_warehouse
+from appstream_export.lake.maintenance.verify import find_warehouse_problems
+from appstream_export.lake.snapshots.manifest import ERASE, SWEEP, Manifest, load_history
 from appstream_export.settings import RetentionSettings
 from tests.lake.kept import keep
 from tests.lake.lakes import Answer, Lake, at
@@ -56,20 +56,20 @@ class Told:
         self.settle()  # what is let go is not told to the model afterwards
         self.lake.minute += 1
         now = at(self.lake.minute)
-        return thin(self.lake.store, now=now, policy=NONE_OF_AN_HOUR, tool_version="0", clock=lambda: now)
+        return expire_snapshots(self.lake.store, now=now, policy=NONE_OF_AN_HOUR, tool_version="0", clock=lambda: now)
 
-    def gc(self) -> Collected:
+    def gc(self) -> VacuumResult:
         """Collect everything that nothing needs, however young: nobody else is at work."""
         self.lake.reopen()
-        return gc(self.lake.store, self.lake.contracts, now=FAR, grace=timedelta())
+        return vacuum_warehouse(self.lake.store, self.lake.contracts, now=FAR, grace=timedelta())
 
     def erase(self, account: str) -> bool:
         """Erase an account; whether no byte of it is left."""
         self.lake.minute += 1
         self.erasing.append(account)
         now = at(self.lake.minute)
-        with suppress(SetupError):  # nothing here holds it: never, or no more
-            return erase(
+        with suppress(ConfigurationError):  # nothing here holds it: never, or no more
+            return erase_account(
                 self.lake.store, self.lake.contracts, account, now=FAR, tool_version="0", grace=timedelta(),
                 clock=lambda: now,
             ).is_gone  # fmt: skip
@@ -90,7 +90,7 @@ class Told:
 
     def settle(self) -> list[Manifest]:
         """Tell the model what has landed since, in its order; the whole history as it is told now."""
-        manifests = history(self.healthy)
+        manifests = load_history(self.healthy)
         for manifest in (m for m in manifests if m.seq > self.seq):
             if manifest.kind == SWEEP:
                 run = self.runs.pop(manifest.attempt_id)  # a KeyError: it has committed twice
@@ -118,7 +118,7 @@ class Told:
     def check(self) -> None:
         """As `served`, and no byte has changed."""
         self.served()
-        assert [str(problem) for problem in verify(self.healthy) if not problem.is_note] == []
+        assert [str(problem) for problem in find_warehouse_problems(self.healthy) if not problem.is_note] == []
 
     def served(self) -> None:
         """One line of snapshots; readers see the newest one whole, and every change that there ever was."""
@@ -144,10 +144,10 @@ class Told:
         """After gc and publication nothing lies there that no snapshot needs, and there is nothing to be noted."""
         if not self.gc().files:  # else it has published
             self.lake.publish()
-        manifests = history(self.healthy)
+        manifests = load_history(self.healthy)
         needed = {file.path for manifest in manifests for file in manifest.files}
         told_in = max((m.seq for m in manifests if m.past is not None), default=0)
         commits = {f"commits/{m.seq:012}.json" for m in manifests if m.seq >= told_in}
         lying = {file.path for file in self.healthy.files()} - {"warehouse.duckdb"}
         assert lying == needed | commits
-        assert [str(problem) for problem in verify(self.healthy)] == []
+        assert [str(problem) for problem in find_warehouse_problems(self.healthy)] == []

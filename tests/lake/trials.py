@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from appstream_export.lake.snapshots.manifest import find_attempt, head
+from appstream_export.lake.snapshots.manifest import find_attempt, load_head
 from appstream_export.model import Status
 from tests.lake.lakes import A, B, C, Lake, at
 from tests.lake.model import Item, answer
@@ -67,7 +67,7 @@ class Trials:
         """One of them: the operation that was struck; None when there were fewer."""
         self.struck = None
         told, do = self._begin(act), self._acts[act][1]
-        before = head(told.healthy)
+        before = load_head(told.healthy)
         store = Faulty(told.healthy, number, mode)
         try:
             with told.through(store):
@@ -75,7 +75,7 @@ class Trials:
         finally:
             self.struck = store.struck
         told.check()
-        self._is_new = head(told.healthy) != before
+        self._is_new = load_head(told.healthy) != before
         if store.struck is None:
             assert self._is_new or act in ("publish", "gc"), f"{act} said nothing, and did nothing"
         turn = (number + [*Mode].index(mode)) % 4  # who goes on, and how; another one in each mode

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from appstream_export.errors import BadSettings
+from appstream_export.errors import SettingsError
 from appstream_export.lake.catalog.checks import CheckResult
 from appstream_export.run import RunResult
 from tests.export import Export
@@ -52,7 +52,7 @@ def test_a_bad_price_list_ends_a_run_before_anything_is_written_or_asked(export:
     (export.folder / "prices.csv").write_text(f"{HEAD}*,small,*,cheap,0.1,\n")
     export.more = {"feeds": {"prices": "prices.csv"}}
 
-    with pytest.raises(BadSettings, match=r'prices.csv line 2: usd_per_hour "cheap" is not a price'):
+    with pytest.raises(SettingsError, match=r'prices.csv line 2: usd_per_hour "cheap" is not a price'):
         export.run()
     assert not Path(export.warehouse).exists()
     assert export.calls() == []

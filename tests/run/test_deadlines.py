@@ -7,7 +7,7 @@ import pytest
 
 from appstream_export.emulator import Fault
 from appstream_export.errors import Interrupted
-from appstream_export.run import run
+from appstream_export.run import execute_run
 from tests.export import ACCOUNTS, Export
 from tests.factories import image_builder
 
@@ -42,7 +42,7 @@ def test_a_stop_ends_slow_calls_within_ten_seconds_and_commits_nothing(export: E
     started = time.monotonic()
 
     with pytest.raises(Interrupted, match="nothing was committed"):
-        run(export.settings, export.contracts, stop=stop)
+        execute_run(export.settings, export.contracts, stop=stop)
 
     assert time.monotonic() - started < 10
     left = [p for p in (export.folder / "warehouse").rglob("*") if p.suffix in (".parquet", ".json")]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from appstream_export.emulator import Emulator, Fault
-from appstream_export.errors import BadSettings, NothingSeen
+from appstream_export.errors import NothingExtracted, SettingsError
 from tests.export import Export
 from tests.factories import image_builder
 
@@ -80,7 +80,7 @@ def test_a_suspended_account_is_skipped_without_a_call_and_its_rows_stay_stale(e
     export.aws.reset_calls()
     result = export.run()
 
-    assert (result.exit_code, result.failed, result.manifest.counts["tasks_skipped"]) == (0, [], 2)
+    assert (result.exit_code, result.failures, result.manifest.counts["tasks_skipped"]) == (0, [], 2)
     assert DEV not in {c.account_id for c in export.aws.calls}
     assert export.sql("select account_name, reason, is_stale from coverage where status = 'skipped' order by 1") == [
         ("dev", "account is SUSPENDED", True),
@@ -111,7 +111,7 @@ def test_a_discovery_that_fails_asks_the_last_known_accounts_and_counts_as_a_fai
     export.aws.put(f"{PROD}/{REGION}", image_builder("new"))
     result = export.run()
 
-    assert (result.exit_code, result.failed, discovery(export)) == (3, [], "last_known")
+    assert (result.exit_code, result.failures, discovery(export)) == (3, [], "last_known")
     assert "not authorized to perform: organizations:ListAccounts" in str(result.discovery_problem)
     assert "4 accounts stand in" in str(result.discovery_problem)
     assert export.changes() == [("new", "created", None)]
@@ -134,7 +134,9 @@ def test_accounts_that_were_listed_by_hand_survive_the_move_to_a_discovery_that_
 def test_the_first_discovery_must_work(export: Export) -> None:
     export.aws.fail(LISTS, Fault("deny", operation="ListAccounts"))
 
-    with pytest.raises(NothingSeen, match=r"the organization's accounts are not known: ListAccounts: AccessDenied.*"):
+    with pytest.raises(
+        NothingExtracted, match=r"the organization's accounts are not known: ListAccounts: AccessDenied.*"
+    ):
         export.run()
     assert export.calls() == []
 
@@ -159,7 +161,7 @@ def test_an_organization_of_which_nobody_is_left_to_read_is_refused_and_changes_
     export.run()
     use(export, exclude_accounts=[*NAMES])
 
-    with pytest.raises(BadSettings, match="no account is left to read; widen include") as refused:
+    with pytest.raises(SettingsError, match="no account is left to read; widen include") as refused:
         export.run()
     assert (refused.value.exit_code, export.sql("select count(*) from image_builders")) == (2, [4])
     assert export.sql("select count(*) from snapshots") == [1]

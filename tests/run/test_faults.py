@@ -3,7 +3,7 @@
 import pytest
 
 from appstream_export.emulator import FAULTS
-from appstream_export.errors import NothingSeen
+from appstream_export.errors import NothingExtracted
 from tests.export import ACCOUNTS, Export
 from tests.extract.wire import Wire, page, refusal
 from tests.factories import image_builder
@@ -163,7 +163,7 @@ def test_a_scan_that_begins_anew_takes_nothing_of_the_first_along(export: Export
 def test_the_first_run_needs_at_least_one_answer(export: Export) -> None:
     export.aws.fail("*", "deny")
 
-    with pytest.raises(NothingSeen, match=r"no scope answered .* 4 of 4 scopes are denied"):
+    with pytest.raises(NothingExtracted, match=r"no scope answered .* 4 of 4 scopes are denied"):
         export.run()
     assert list((export.folder / "warehouse").rglob("*.parquet")) == []
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from appstream_export.cli.views import run
-from appstream_export.feeds.verify import verify
+from appstream_export.feeds.verify import verify_feeds
 from appstream_export.lake.storage.base import open_store
 from tests.export import Export
 from tests.factories import image_builder
@@ -62,7 +62,7 @@ def test_one_of_thirty_accounts_is_denied_for_three_runs_and_dashboards_do_not_f
     assert [r["outcome"] for r in served(fed, "export_runs")] == ["complete", "partial", "partial", "partial"]
     package = json.loads((generations.parent / "latest" / "datapackage.json").read_text())
     assert package["coverage"]["stale_scopes"] == [f"image_builders/{DENIED}/eu-west-1"]
-    assert verify(open_store(fed.warehouse)) == []
+    assert verify_feeds(open_store(fed.warehouse)) == []
 
 
 def test_feeds_that_cannot_be_written_undo_nothing_and_are_told_in_one_line(fed: Export) -> None:
@@ -70,7 +70,7 @@ def test_feeds_that_cannot_be_written_undo_nothing_and_are_told_in_one_line(fed:
     Path(fed.warehouse).mkdir()
     Path(fed.warehouse, "feeds").write_text("in the way")
     result = fed.run()
-    told = [*run.lines(run.summarize(result, fed.contracts, fed.warehouse, ""))]
+    told = [*run.render_run_lines(run.summarize_run(result, fed.contracts, fed.warehouse, ""))]
 
     assert (result.exit_code, fed.sql("select name from image_builders")) == (0, ["a"])
     assert result.feeds_problem is not None
@@ -103,4 +103,4 @@ def test_a_run_into_a_bucket_publishes_there(fed: Export, monkeypatch: pytest.Mo
     found = s3.list_objects_v2(Bucket="lake", Prefix="exports/feeds/v1/generations/")["Contents"]
     assert result.feeds_problem is None
     assert named == {entry["Key"] for entry in found}
-    assert verify(open_store("s3://lake/exports")) == []
+    assert verify_feeds(open_store("s3://lake/exports")) == []

@@ -112,4 +112,4 @@ def test_another_attempt_of_a_run_does_not_call_a_guarded_scope_seen(export: Exp
     second = export.run(run_id="night", attempt_id="2")
 
     assert [(r.exit_code, r.committed) for r in (first, same, second)] == [(3, True), (3, False), (3, False)]
-    assert [[str(o.task.scope) for o in r.failed] for r in (first, same, second)] == [[f"{GONE}/{EU}"]] * 3
+    assert [[str(o.task.scope) for o in r.failures] for r in (first, same, second)] == [[f"{GONE}/{EU}"]] * 3

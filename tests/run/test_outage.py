@@ -31,7 +31,7 @@ def test_a_run_that_reaches_nobody_is_no_success_though_no_scope_has_rows(
     monkeypatch.setenv(PLACES[place], DEAD)
     result = export.run()
 
-    assert (result.exit_code, set(export.statuses().values()), result.answered) == (3, {"network"}, 0)
+    assert (result.exit_code, set(export.statuses().values()), result.answer_count) == (3, {"network"}, 0)
     assert export.sql("select bool_or(is_expected) from scope_runs") == [False]
 
 

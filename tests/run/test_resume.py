@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from appstream_export.contracts import Contract
-from appstream_export.contracts.loader import load
+from appstream_export.contracts.loader import load_contract
 from appstream_export.emulator import Emulator
-from appstream_export.emulator import image_builder as builder
+from appstream_export.emulator import make_image_builder as builder
 from tests.export import Export
 
 SCOPE = "111122223333/eu-west-1"
@@ -35,7 +35,7 @@ application = { from = "Name", type = "string", doc = "Name." }
 def images(folder: Path) -> Contract:
     file = folder / "images.toml"
     file.write_text(SECOND_RESOURCE)
-    return load(file)
+    return load_contract(file)
 
 
 def fill(aws: Emulator) -> None:

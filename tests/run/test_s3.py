@@ -6,7 +6,7 @@ import sys
 import boto3
 import pytest
 
-from appstream_export.errors import BadSettings, SetupError
+from appstream_export.errors import ConfigurationError, SettingsError
 from tests.export import Export
 from tests.factories import image_builder
 
@@ -65,7 +65,7 @@ def test_a_bucket_that_is_not_there_is_refused_before_appstream_is_asked(
 ) -> None:
     to_s3.more = {"warehouse": warehouse}
 
-    with pytest.raises(SetupError, match=says) as refused:
+    with pytest.raises(ConfigurationError, match=says) as refused:
         to_s3.run()
     assert (refused.value.exit_code, to_s3.calls()) == (2, [])
 
@@ -89,7 +89,7 @@ def test_a_bucket_that_is_not_there_is_refused_before_appstream_is_asked(
 def test_settings_of_s3_are_checked(to_s3: Export, more: dict[str, object], says: str) -> None:
     to_s3.more = more
 
-    with pytest.raises(BadSettings, match=says):
+    with pytest.raises(SettingsError, match=says):
         _ = to_s3.settings
 
 

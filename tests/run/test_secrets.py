@@ -15,13 +15,13 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
-from appstream_export.contracts import load_all
-from appstream_export.emulator import FAULTS, Emulator, Fault, image_builder
-from appstream_export.emulator.faults import REFUSALS
+from appstream_export.contracts import load_contracts
+from appstream_export.emulator import FAULTS, Emulator, Fault, make_image_builder
+from appstream_export.emulator.faults import ERROR_FAULTS
 from appstream_export.errors import ExportError
-from appstream_export.extract import listed, plan
-from appstream_export.run import RunResult, run
-from appstream_export.settings import Settings, load
+from appstream_export.extract import list_configured_accounts, plan_extraction
+from appstream_export.run import RunResult, execute_run
+from appstream_export.settings import Settings, read_settings
 from tests.defs.jobs import rebuilt, snapshot_job
 from tests.export import Export
 
@@ -78,12 +78,12 @@ def keys(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFacto
 
 def faulty(aws: Emulator, folder: Path, **extract: Any) -> Settings:
     """An account per fault, another per fault of STS, and one that is well; by roles behind a profile, and by it."""
-    kinds = [*((kind, "DescribeImageBuilders") for kind in FAULTS), *((kind, "AssumeRole") for kind in REFUSALS)]
+    kinds = [*((kind, "DescribeImageBuilders") for kind in FAULTS), *((kind, "AssumeRole") for kind in ERROR_FAULTS)]
     blocks = [f'[[accounts]]\nid = "{HUB}"\nprofile = "hub"\n']
     for n, (kind, operation) in enumerate([*kinds, (None, "")], 1):
         account = f"{n:012}"
         scope = f"{account}/eu-west-1"
-        aws.put(scope, *(image_builder(f"b{i}", scope=scope) for i in range(3)))
+        aws.put(scope, *(make_image_builder(f"b{i}", scope=scope) for i in range(3)))
         if kind:
             aws.fail(f"{account}/*", Fault(kind, operation=operation, delay_s=0.1))
         secret = LITERAL if n % 2 else "env:CANARY"
@@ -95,7 +95,7 @@ def faulty(aws: Emulator, folder: Path, **extract: Any) -> Settings:
     file.parent.mkdir(exist_ok=True)
     top = 'warehouse = "../warehouse"\nregions = ["eu-west-1"]\n'
     file.write_text(f'{top}{"".join(blocks)}[aws]\nendpoint_url = "{aws.endpoint_url}"\n[extract]\n{lines}\n')
-    return load(file)
+    return read_settings(file)
 
 
 def given_by_sts() -> set[str]:
@@ -126,7 +126,7 @@ def written(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def shown(result: RunResult, settings: Settings) -> str:
-    people = listed(settings)
+    people = list_configured_accounts(settings)
     return f"{result} {result!r} {settings} {settings.accounts!r} {people} {people[1].external_id}"
 
 
@@ -141,7 +141,7 @@ def test_no_secret_is_in_any_byte_that_a_run_leaves(
     compatible: bool, aws: Emulator, tmp_path: Path, loud: io.StringIO
 ) -> None:
     settings = faulty(aws, tmp_path, compatible=compatible)
-    result = run(settings, load_all())
+    result = execute_run(settings, load_contracts())
     secrets = {*OWN, *given_by_sts()}
 
     assert len(secrets) > 40
@@ -150,7 +150,7 @@ def test_no_secret_is_in_any_byte_that_a_run_leaves(
     assert found == {}
     assert "Starting new HTTP connection" not in loud.getvalue()  # the libraries were silenced, not merely quiet
     assert canaries_in(loud.getvalue() + shown(result, settings), secrets) == []
-    tables = [t.name for c in load_all() for t in c.tables]
+    tables = [t.name for c in load_contracts() for t in c.tables]
     export = Export(aws, tmp_path)
     told = [export.sql(f"select * from {table}") for table in (*tables, "scope_runs", "snapshots", "accounts")]
     assert canaries_in(repr(told), secrets) == []
@@ -162,15 +162,15 @@ def test_no_secret_is_in_the_traceback_of_a_run_that_ends_badly(
     settings = faulty(aws, tmp_path)
     aws.heal()
     aws.fail("*", "deny")
-    texts = [_traceback_of(lambda: run(settings, load_all()))]
+    texts = [_traceback_of(lambda: execute_run(settings, load_contracts()))]
     given = given_by_sts()
     wrong = settings.warehouse + "/../config/appstream-export.toml"
     for old, new in (("external_id = ", "external_idd = "), (f'"{LITERAL}"', "12345"), ("[[accounts]]", "[[accounts")):
         file = Path(wrong).with_name("wrong.toml")
         file.write_text(Path(wrong).read_text().replace(old, new))
-        texts.append(_traceback_of(lambda file=file: load(file)))
+        texts.append(_traceback_of(lambda file=file: read_settings(file)))
     monkeypatch.delenv("CANARY")
-    texts.append(_traceback_of(lambda: run(settings, load_all())))
+    texts.append(_traceback_of(lambda: execute_run(settings, load_contracts())))
 
     assert "NothingSeen" in texts[0]
     assert all("Traceback" in text for text in texts)
@@ -201,15 +201,15 @@ def test_no_secret_is_in_what_a_discovery_says_or_leaves(aws: Emulator, tmp_path
         f'admin_role_arn = "arn:aws:iam::{HUB}:role/lister"\n[aws]\nendpoint_url = "{aws.endpoint_url}"\n'
         "[extract]\nmax_attempts = 1\n"
     )
-    settings, texts = load(file), []
-    for kind in REFUSALS:
+    settings, texts = read_settings(file), []
+    for kind in ERROR_FAULTS:
         for operation in ("ListAccounts", "AssumeRole"):
             aws.fail("*", Fault(kind, operation=operation))
-            texts.append(_traceback_of(lambda: plan(settings, load_all())))
+            texts.append(_traceback_of(lambda: plan_extraction(settings, load_contracts())))
             aws.heal()
     for operation in ("ListRoots", "ListOrganizationalUnitsForParent", "GetParametersByPath"):
         aws.fail("*", Fault("deny", operation=operation))
-    assert run(settings, load_all()).exit_code == 0
+    assert execute_run(settings, load_contracts()).exit_code == 0
 
     secrets = {*KEYS.values(), OF_ENVIRON, *_sessions_of_sts()}
     assert len(secrets) > 10

@@ -12,18 +12,27 @@ import msgspec
 import pytest
 
 from appstream_export.emulator import Fault
-from appstream_export.errors import SetupError
-from appstream_export.extract import with_secrets
+from appstream_export.errors import ConfigurationError
+from appstream_export.extract import restore_secrets
 from appstream_export.lake.maintenance import vacuum
-from appstream_export.lake.maintenance.erase import Erased, erase
-from appstream_export.lake.maintenance.verify import verify
+from appstream_export.lake.maintenance.erase import EraseResult, erase_account
+from appstream_export.lake.maintenance.verify import find_warehouse_problems
 from appstream_export.lake.storage import paths
-from appstream_export.model import Status, Watch
+from appstream_export.model import RunListener, Status
 from appstream_export.run import Request, RunResult
-from appstream_export.run.shard_process import supervised
-from appstream_export.run.shards import Shard, Swept, decoded, divide, encoded, finish_shards, plan_shards, sweep_shard
-from appstream_export.run.stages import Prepared
-from appstream_export.run.warehouse import opened
+from appstream_export.run.shard_process import run_shard_process
+from appstream_export.run.shards import (
+    Shard,
+    ShardResult,
+    commit_shards,
+    decode_message,
+    encode_message,
+    plan_shards,
+    split_into_shards,
+    sweep_shard,
+)
+from appstream_export.run.stages import PreparedRun
+from appstream_export.run.warehouse import open_warehouse
 from appstream_export.settings import Secret
 from tests.defs.exports import as_toml
 from tests.defs.servers import children, wait_until
@@ -49,7 +58,7 @@ def shared(export: Export) -> Export:
     return export
 
 
-def planned(export: Export, count: int = 3, attempt_id: str = "1") -> tuple[Prepared, list[Shard]]:
+def planned(export: Export, count: int = 3, attempt_id: str = "1") -> tuple[PreparedRun, list[Shard]]:
     return plan_shards(
         export.settings,
         export.contracts,
@@ -57,24 +66,32 @@ def planned(export: Export, count: int = 3, attempt_id: str = "1") -> tuple[Prep
         count,
         run_id="r",
         attempt_id=attempt_id,
-        watch=Watch(),
+        listener=RunListener(),
         stop=Event(),
     )
 
 
-def finished(export: Export, prepared: Prepared, swept: list[Swept], again_as: str | None = None) -> RunResult:
-    return finish_shards(
-        export.settings, export.contracts, prepared, swept, again_as=again_as, watch=Watch(), stop=Event()
+def finished(export: Export, prepared: PreparedRun, swept: list[ShardResult], again_as: str | None = None) -> RunResult:
+    return commit_shards(
+        export.settings,
+        export.contracts,
+        prepared,
+        swept,
+        retry_attempt_id=again_as,
+        listener=RunListener(),
+        stop=Event(),
     )
 
 
-def swept(export: Export, shards: list[Shard]) -> list[Swept]:
+def swept(export: Export, shards: list[Shard]) -> list[ShardResult]:
     """Swept at once, after a way through JSON."""
     contracts, settings = export.contracts, export.settings
 
-    def sweep(shard: Shard) -> Swept:
-        arrived = decoded(encoded(shard), Shard)
-        return decoded(encoded(sweep_shard(settings, contracts, arrived, watch=Watch(), stop=Event())), Swept)
+    def sweep(shard: Shard) -> ShardResult:
+        arrived = decode_message(encode_message(shard), Shard)
+        return decode_message(
+            encode_message(sweep_shard(settings, contracts, arrived, listener=RunListener(), stop=Event())), ShardResult
+        )
 
     with ThreadPoolExecutor() as pool:
         return list(pool.map(sweep, shards))
@@ -92,26 +109,29 @@ def rows(export: Export, tables: list[str]) -> dict[str, list[object]]:
 
 def test_a_scope_that_is_none_does_not_come_from_another_process(export: Export) -> None:
     prepared, _ = planned(export)
-    [shard] = divide(prepared, 1)
-    raw = encoded(shard)
+    [shard] = split_into_shards(prepared, 1)
+    raw = encode_message(shard)
 
     for scope, is_none in ((b'"111122223333",', b'"1111222233334",'), (b'"eu-west-1"', b'"eu-west-1\\n"')):
         damaged = raw.replace(scope, is_none)
         assert damaged != raw
         with pytest.raises(msgspec.ValidationError):
-            decoded(damaged, Shard)
+            decode_message(damaged, Shard)
 
 
 def test_tasks_are_shared_evenly_an_account_stays_whole_and_none_is_left_out(export: Export) -> None:
     prepared, _ = planned(export)
     sizes = {"111111111111": 5, "222222222222": 3, "333333333333": 3, "444444444444": 1}
     asked = tuple(task(f"{account}/eu-west-{n + 1}") for account, size in sizes.items() for n in range(size))
-    two, many = divide(replace(prepared, asked=asked), 2), divide(replace(prepared, asked=asked), 16)
+    two, many = (
+        split_into_shards(replace(prepared, pending=asked), 2),
+        split_into_shards(replace(prepared, pending=asked), 16),
+    )
 
-    assert [len(shard.part.asked) for shard in two] == [6, 6]
-    assert sorted(t for shard in two for t in shard.part.asked) == sorted(asked)
-    assert [{t.scope.account_id for t in shard.part.asked} for shard in many] == [{account} for account in sizes]
-    assert divide(replace(prepared, asked=()), 4) == []
+    assert [len(shard.part.pending) for shard in two] == [6, 6]
+    assert sorted(t for shard in two for t in shard.part.pending) == sorted(asked)
+    assert [{t.scope.account_id for t in shard.part.pending} for shard in many] == [{account} for account in sizes]
+    assert split_into_shards(replace(prepared, pending=()), 4) == []
 
 
 def test_shards_leave_the_same_rows_as_one_process_and_ask_for_each_role_once(shared: Export) -> None:
@@ -120,7 +140,7 @@ def test_shards_leave_the_same_rows_as_one_process_and_ask_for_each_role_once(sh
     made = finished(shared, prepared, swept(shared, shards))
     roles = [call.operation for call in shared.aws.calls].count("AssumeRole")
     both = rows(shared, sorted(made.manifest.tables))
-    store = opened(shared.settings)
+    store = open_warehouse(shared.settings)
     shared.more = {"warehouse": "alone"}
     alone = shared.run()
 
@@ -133,7 +153,7 @@ def test_shards_leave_the_same_rows_as_one_process_and_ask_for_each_role_once(sh
     ]
     assert len(both["quarantine"]) == 1
     assert made.manifest.counts == alone.manifest.counts
-    assert verify(store) == []
+    assert find_warehouse_problems(store) == []
 
 
 def test_shards_share_the_pace_of_sts(shared: Export) -> None:
@@ -141,7 +161,7 @@ def test_shards_share_the_pace_of_sts(shared: Export) -> None:
     shared.accounts = (*ACCOUNTS, "888899990000", "999900001111")
     _, (shard,) = planned(shared, 1)
     shared.aws.reset_calls()
-    sweep_shard(shared.settings, shared.contracts, replace(shard, count=50), watch=Watch(), stop=Event())
+    sweep_shard(shared.settings, shared.contracts, replace(shard, count=50), listener=RunListener(), stop=Event())
     roles = sorted(call.at for call in shared.aws.calls if call.operation == "AssumeRole")
 
     assert len(roles) == 5
@@ -157,7 +177,7 @@ def test_a_commit_done_again_finds_itself_and_as_another_attempt_asks_only_what_
     again = finished(shared, prepared, pieces, again_as="2")
 
     assert (twin.manifest, twin.committed) == (first.manifest, False)
-    assert verify(opened(shared.settings)) == []
+    assert find_warehouse_problems(open_warehouse(shared.settings)) == []
     assert (shared.calls(), again.exit_code, again.manifest.seq) == ([SICK], 0, 2)
 
 
@@ -169,30 +189,30 @@ def test_a_commit_that_fails_leaves_the_pieces_for_the_next_try(shared: Export) 
         finished(shared, prepared, [doubled, *pieces[1:]])
 
     assert finished(shared, prepared, pieces).manifest.seq == 1
-    assert verify(opened(shared.settings)) == []
+    assert find_warehouse_problems(open_warehouse(shared.settings)) == []
 
 
-def handed(export: Export, step: str, value: Prepared | Shard | Swept) -> str:
+def handed(export: Export, step: str, value: PreparedRun | Shard | ShardResult) -> str:
     """What a step leaves for the next, where Dagster's steps leave it."""
-    path = paths.handed_path(step, "result")
-    with opened(export.settings).writing(path) as file:
-        file.write(encoded(value))
+    path = paths.build_handover_path(step, "result")
+    with open_warehouse(export.settings).open_output(path) as file:
+        file.write(encode_message(value))
     return path
 
 
 def test_an_erase_takes_what_shards_handed_on_once_their_snapshot_is_committed_and_names_it_before(
     shared: Export,
 ) -> None:
-    def erased() -> Erased:
-        store = opened(shared.settings)
-        return erase(store, shared.contracts, ACCOUNTS[2], now=datetime.now(UTC), tool_version="0", grace=HOUR)
+    def erased() -> EraseResult:
+        store = open_warehouse(shared.settings)
+        return erase_account(store, shared.contracts, ACCOUNTS[2], now=datetime.now(UTC), tool_version="0", grace=HOUR)
 
     shared.aws.heal()
     prepared, shards = planned(shared)
     done = [handed(shared, f"sweep-{shard.number}", shard) for shard in shards]
     done += [handed(shared, "commit", prepared)]
     finished(shared, prepared, swept(shared, shards))
-    is_gone, kept = erased().is_gone, [path for path in done if opened(shared.settings).exists(path)]
+    is_gone, kept = erased().is_gone, [path for path in done if open_warehouse(shared.settings).exists(path)]
     waiting = handed(shared, "plan", planned(shared, attempt_id="2")[0])
     still = erased()
 
@@ -211,11 +231,11 @@ def test_a_shard_that_is_missing_or_of_another_plan_is_a_failure_of_its_tasks_an
     prepared, shards = planned(shared)
     first, second, third = swept(shared, shards)
     made = finished(shared, prepared, [first, replace(second, snapshot_id="01HZZZZZZZZZZZZZZZZZZZZZZZ")])
-    of_lost = {str(task.scope) for shard in shards[1:] for task in shard.part.asked}
+    of_lost = {str(task.scope) for shard in shards[1:] for task in shard.part.pending}
 
     assert third.outcomes
-    assert {str(outcome.task.scope) for outcome in made.failed} == of_lost
-    assert {outcome.error_code for outcome in made.failed} == {"ShardLost"}
+    assert {str(outcome.task.scope) for outcome in made.failures} == of_lost
+    assert {outcome.error_code for outcome in made.failures} == {"ShardLost"}
     assert shared.sql("select count(*) filter (is_stale), count(*) filter (not is_stale) from image_builders") == [
         (4, 1)
     ]
@@ -232,7 +252,7 @@ def test_what_shards_wrote_is_read_from_a_bucket_too(shared: Export, monkeypatch
     assert shared.sql("select account_id, name from image_builders order by all") == [
         (ACCOUNTS[1], "a"), (ACCOUNTS[1], "b"), (ACCOUNTS[1], "c"), (ACCOUNTS[2], "a"),
     ]  # fmt: skip
-    assert verify(opened(shared.settings)) == []
+    assert find_warehouse_problems(open_warehouse(shared.settings)) == []
 
 
 def test_no_secret_is_handed_over_and_each_process_finds_it_again(
@@ -244,8 +264,8 @@ def test_no_secret_is_handed_over_and_each_process_finds_it_again(
     shared.more = {"accounts": accounts}
     prepared, shards = planned(shared)
     pieces = swept(shared, shards)
-    handed = b"".join(map(encoded, (prepared, *shards, *pieces)))
-    found = with_secrets(shards[0].part.accounts, shared.settings) + with_secrets(
+    handed = b"".join(map(encode_message, (prepared, *shards, *pieces)))
+    found = restore_secrets(shards[0].part.accounts, shared.settings) + restore_secrets(
         shards[1].part.accounts, shared.settings
     )
 
@@ -277,16 +297,16 @@ def test_a_child_that_somebody_ends_fails_its_tasks_and_says_how_it_died(
     _, (shard, *_) = planned(by_file)
     by_file.aws.reset_calls()
     with ThreadPoolExecutor() as pool:
-        told = pool.submit(supervised, by_file.settings, shard)
-        wait_until(lambda: by_file.calls() == sorted(str(t.scope) for t in shard.part.asked), "all are asked")
+        told = pool.submit(run_shard_process, by_file.settings, shard)
+        wait_until(lambda: by_file.calls() == sorted(str(t.scope) for t in shard.part.pending), "all are asked")
         (worker,) = children(os.getpid(), WORKER)
         os.kill(worker, signum)
         found = told.result(timeout=20)
 
-    assert [outcome.status for outcome in found.outcomes] == [Status.ERROR] * len(shard.part.asked)
+    assert [outcome.status for outcome in found.outcomes] == [Status.ERROR] * len(shard.part.pending)
     assert found.outcomes[0].reason == f"shard 1 of 3 was lost: its process was ended by {how}"
     assert found.files == {}
-    assert vacuum.find(opened(by_file.settings), found.outcomes[0].finished_at, vacuum.GRACE).due == []
+    assert vacuum.find_garbage(open_warehouse(by_file.settings), found.outcomes[0].finished_at, vacuum.GRACE).due == []
 
 
 def test_a_child_that_takes_too_long_is_ended_and_fails_its_tasks(by_file: Export) -> None:
@@ -294,7 +314,7 @@ def test_a_child_that_takes_too_long_is_ended_and_fails_its_tasks(by_file: Expor
     by_file.aws.fail(SICK, Fault("slow", delay_s=60))
     _, (shard, *_) = planned(by_file)
     by_file.more = {"extract": {"run_timeout_s": 4}}
-    found = supervised(by_file.settings, shard, beyond_s=1)
+    found = run_shard_process(by_file.settings, shard, grace_s=1)
 
     assert {outcome.reason for outcome in found.outcomes} == {
         "shard 1 of 3 was lost: it was not through 5 s after it began"
@@ -306,5 +326,5 @@ def test_a_child_tells_what_the_user_must_change(by_file: Export) -> None:
     _, (shard, *_) = planned(by_file)
     nobody = tuple(replace(account, profile="nobody") for account in shard.part.accounts)
 
-    with pytest.raises(SetupError, match='profile "nobody" is not in the AWS config'):
-        supervised(by_file.settings, replace(shard, part=replace(shard.part, accounts=nobody)))
+    with pytest.raises(ConfigurationError, match='profile "nobody" is not in the AWS config'):
+        run_shard_process(by_file.settings, replace(shard, part=replace(shard.part, accounts=nobody)))

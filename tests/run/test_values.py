@@ -21,33 +21,33 @@ def told(item: Any, column: Column) -> Any:
 
 def test_every_column_of_every_table_equals_what_aws_holds(export: Export) -> None:
     estate = Estate(seed=7)
-    estate.open(export.aws)
+    estate.populate_emulator(export.aws)
     export.aws.heal()
     export.accounts, export.regions = tuple(estate.accounts), tuple(estate.regions)
     export.extract = {"max_attempts": 3, "page_size": 5}
     export.run()
-    held = {(s.account_id, s.region, i["Name"]): i for s in export.aws.scopes() for i in export.aws.items(s)}
+    held = {(s.account_id, s.region, i["Name"]): i for s in export.aws.list_scopes() for i in export.aws.list_items(s)}
     answered = {scope for scope, status in export.statuses().items() if status == "ok"}
     held = {k: v for k, v in held.items() if f"{k[0]}/{k[1]}" in answered}
     assert len(held) >= 150
 
     (contract,) = export.contracts
-    names = [c.name for c in contract.item_table.own]
+    names = [c.name for c in contract.item_table.source_columns]
     found = export.sql(f"select account_id, region, {', '.join(names)} from image_builders")
     assert {(r[0], r[1], r[2]): r[2:] for r in found} == {
-        key: tuple(told(item, c) for c in contract.item_table.own) for key, item in held.items()
+        key: tuple(told(item, c) for c in contract.item_table.source_columns) for key, item in held.items()
     }
     for child in contract.child_tables:
-        own = [c.name for c in child.own]
+        own = [c.name for c in child.source_columns]
         rows = export.sql(
             f"select account_id, region, image_builder_name, position, {', '.join(own)} from {child.name}"
         )
         assert len(rows) > 0, child.name
         expected = set()
         for (account, region, name), item in held.items():
-            elements = told(item, Column("", "list", "", child.each or "")) or []
+            elements = told(item, Column("", "list", "", child.rows_from or "")) or []
             for position, element in enumerate(elements):
-                expected.add((account, region, name, position, *(told(element, c) for c in child.own)))
+                expected.add((account, region, name, position, *(told(element, c) for c in child.source_columns)))
         assert set(rows) == expected
         assert len(rows) == len(expected)
 
@@ -90,7 +90,7 @@ def test_hostile_names_and_texts_are_only_texts(export: Export) -> None:
 
 def test_a_new_contract_with_a_list_inside_a_list_needs_no_python(export: Export) -> None:
     """Any list operation that AWS answers in JSON can be a resource; the emulator answers this one with builders."""
-    from appstream_export.contracts import load_all
+    from appstream_export.contracts import load_contracts
 
     file = export.folder / "schemas" / "things.toml"
     file.parent.mkdir()
@@ -112,7 +112,7 @@ def test_a_new_contract_with_a_list_inside_a_list_needs_no_python(export: Export
         part_id = { from = "PartId", type = "integer", doc = "Part." }
         """
     )
-    export.contracts = load_all(file.parent)
+    export.contracts = load_contracts(file.parent)
     groups = [{"Parts": [{"PartId": 1}, {"PartId": 2}]}, {"Parts": []}, {"Parts": [{"PartId": 3}]}]
     item = image_builder("a", RootVolumeConfig={"VolumeSizeInGb": 5}, Groups=groups)
     export.aws.put("111122223333/eu-west-1", item)

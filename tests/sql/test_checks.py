@@ -42,7 +42,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 def empty(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
     """Every table and view that a check reads, without rows, to be written to."""
     con = duckdb.connect()
-    for name in sorted({name for check in sql_files.read("checks") for name in check.reads}):
+    for name in sorted({name for check in sql_files.load_sql_files("checks") for name in check.reads}):
         nothing = lake.con.sql(f"from {name} limit 0").to_arrow_table()
         con.execute(f"create table raw_{name} as from nothing")
         con.execute(f"create view {name} as from raw_{name}")
@@ -57,7 +57,7 @@ def found(results: list[CheckResult]) -> dict[str, int]:
 
 
 def test_a_sound_warehouse_passes_all_of_them(lake: Lake) -> None:
-    results = checks.run(lake.con)
+    results = checks.run_checks(lake.con)
 
     assert found(results) == {}
     assert all(result.is_passed and not result.is_error for result in results)
@@ -69,8 +69,8 @@ def test_a_check_finds_its_rows_and_shows_them(name: str, empty: duckdb.DuckDBPy
     for table, row in BROKEN[name]:
         columns = ", ".join(row)
         empty.execute(f"insert into raw_{table} ({columns}) values ({', '.join('?' * len(row))})", list(row.values()))
-    result = next(result for result in checks.run(empty) if result.name == name)
-    severity = next(check.severity for check in sql_files.read("checks") if check.name == name)
+    result = next(result for result in checks.run_checks(empty) if result.name == name)
+    severity = next(check.severity for check in sql_files.load_sql_files("checks") if check.name == name)
 
     assert (result.rows, len(result.examples)) == (1, 1)
     assert result.is_error is (severity == "error")
@@ -79,7 +79,7 @@ def test_a_check_finds_its_rows_and_shows_them(name: str, empty: duckdb.DuckDBPy
 
 def test_many_rows_are_counted_and_a_few_shown(empty: duckdb.DuckDBPyConnection) -> None:
     empty.execute("insert into raw_drift (path) select range::varchar from range(1000)")
-    result = next(result for result in checks.run(empty) if result.name == "unknown_fields")
+    result = next(result for result in checks.run_checks(empty) if result.name == "unknown_fields")
 
     assert (result.rows, len(result.examples)) == (1000, checks.EXAMPLES_MAX)
 
@@ -87,7 +87,7 @@ def test_many_rows_are_counted_and_a_few_shown(empty: duckdb.DuckDBPyConnection)
 def test_checks_of_what_is_not_there_are_left_out(empty: duckdb.DuckDBPyConnection) -> None:
     empty.execute("drop view drift")
 
-    assert [name for name in BROKEN if name not in {r.name for r in checks.run(empty)}] == ["unknown_fields"]
+    assert [name for name in BROKEN if name not in {r.name for r in checks.run_checks(empty)}] == ["unknown_fields"]
 
 
 def test_what_is_stale_odd_or_never_seen_is_worth_a_look(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -96,4 +96,4 @@ def test_what_is_stale_odd_or_never_seen_is_worth_a_look(tmp_path_factory: pytes
     lake.commit(failed(A), failed(B))
     lake.commit(ok(A, builder("a", state=None), quarantine=[bad("a", "State")]), failed(B))
 
-    assert found(checks.run(lake.con)) == {"coverage_holes": 1, "unreadable_values": 1}
+    assert found(checks.run_checks(lake.con)) == {"coverage_holes": 1, "unreadable_values": 1}

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from appstream_export.contracts import sql_files
-from appstream_export.contracts.loader import TAKEN_TABLES
+from appstream_export.contracts.loader import RESERVED_TABLES
 from appstream_export.contracts.sql_files import SqlFile
-from appstream_export.errors import BadContract
+from appstream_export.errors import ContractError
 from tests.lake.lakes import A, Lake, builder, ok
 
-VIEWS = sql_files.views()
+VIEWS = sql_files.load_view_files()
 SHORT = {"timestamp with time zone": "timestamptz"}
 
 
@@ -32,7 +32,7 @@ def test_columns_stand_in_the_header_in_order_with_their_types(view: SqlFile, la
 
 def test_panels_of_the_report_name_accounts_alike() -> None:
     """Three begin with the same words: a view would be one more name that people have to learn."""
-    files = [file for file in sql_files.read("report") if "accounts_told" in file.sql]
+    files = [file for file in sql_files.load_sql_files("report") if "accounts_told" in file.sql]
     words = {file.sql.partition("with accounts_told as (")[2].partition("\n)")[0] for file in files}
 
     assert (len(files), len(words)) == (3, 1)
@@ -57,7 +57,7 @@ def test_comments_of_the_catalog_are_the_headers(lake: Lake) -> None:
 
 
 def test_no_contract_may_take_the_name_of_a_view() -> None:
-    assert {view.name for view in VIEWS} <= TAKEN_TABLES
+    assert {view.name for view in VIEWS} <= RESERVED_TABLES
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_a_header_that_is_wrong_is_named(text: str, why: str, tmp_path: Path) ->
     file = tmp_path / "odd.sql"
     file.write_text(text)
 
-    with pytest.raises(BadContract, match=re.escape(why)):
-        sql_files.parsed(file)
+    with pytest.raises(ContractError, match=re.escape(why)):
+        sql_files.parse_sql_file(file)
 
 
 def test_a_line_goes_on_where_it_is_indented(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_line_goes_on_where_it_is_indented(tmp_path: Path) -> None:
     file.write_text(
         "-- odd: One row per\n--   thing.\n-- reads: a,\n--   b\n-- n bigint: A\n--   number.\nselect 1 as n"
     )
-    found = sql_files.parsed(file)
+    found = sql_files.parse_sql_file(file)
 
     assert (found.doc, found.reads) == ("One row per thing.", ("a", "b"))
     assert [(c.name, c.type, c.doc) for c in found.columns] == [("n", "bigint", "A number.")]

@@ -11,9 +11,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from appstream_export.lake.catalog.connect import connect
+from appstream_export.lake.catalog.connect import connect_warehouse
 from appstream_export.lake.catalog.views import MACROS
-from appstream_export.lake.maintenance.expire import thin
+from appstream_export.lake.maintenance.expire import expire_snapshots
 from appstream_export.settings import RetentionSettings
 from tests.lake.lakes import Answer, Lake, at, bad, bare, builder, failed, filtered, ok
 
@@ -198,7 +198,7 @@ def test_spans_and_days_are_the_same_after_thinning(lake: Lake, tmp_path_factory
     marts = ("image_builder_state_spans", "image_builder_daily", "scope_days", "running_image_builders", "export_runs")
     before = {mart: mine.sql(f"from {mart} order by all") for mart in marts}
     policy = RetentionSettings(hourly_days=0, daily_days=0, monthly_months=1)
-    thinned = thin(
+    thinned = expire_snapshots(
         mine.store, now=at((LAST + 1) * 60), policy=policy, tool_version="0", clock=lambda: at((LAST + 1) * 60)
     )
 
@@ -352,7 +352,7 @@ def test_runs_tell_how_they_ended(many: Lake) -> None:
 
 
 def test_a_mart_is_asked_through_any_name_of_the_catalog(lake: Lake) -> None:
-    with connect(str(lake.store.root)) as con:
+    with connect_warehouse(str(lake.store.root)) as con:
         whole = con.execute("select count(*) from image_builder_daily").fetchall()
     other = duckdb.connect()
     other.execute(f"attach '{lake.store.uri('warehouse.duckdb')}' as elsewhere (read_only)")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from appstream_export.errors import BadSettings
-from appstream_export.inputs.prices import EVER, read_prices
-from appstream_export.settings import from_mapping
+from appstream_export.errors import SettingsError
+from appstream_export.inputs.prices import DEFAULT_VALID_FROM, read_prices
+from appstream_export.settings import parse_settings
 
 HEAD = "region,instance_type,platform,usd_per_hour,disk_usd_per_gb_month,valid_from"
 
@@ -29,7 +29,7 @@ def test_rows_have_the_files_digest_and_blank_means_every_one_unknown_and_ever(t
         {"region": "eu-west-1", "instance_type": "stream.large", "platform": "WINDOWS", "usd_per_hour": 0.44,
          "disk_usd_per_gb_month": 0.1, "valid_from": datetime(2026, 1, 31, tzinfo=UTC), "source_sha256": digest},
         {"region": "*", "instance_type": "*", "platform": "*", "usd_per_hour": None,
-         "disk_usd_per_gb_month": 0.12, "valid_from": EVER, "source_sha256": digest},
+         "disk_usd_per_gb_month": 0.12, "valid_from": DEFAULT_VALID_FROM, "source_sha256": digest},
     ]  # fmt: skip
     assert read_prices(None) == []
 
@@ -54,7 +54,7 @@ def test_rows_have_the_files_digest_and_blank_means_every_one_unknown_and_ever(t
     ],
 )
 def test_a_bad_line_is_named_with_its_fix(line: str, why: str, tmp_path: Path) -> None:
-    with pytest.raises(BadSettings, match=re.escape(f"prices.csv {why}")):
+    with pytest.raises(SettingsError, match=re.escape(f"prices.csv {why}")):
         read_prices(listed(tmp_path, line))
 
 
@@ -67,16 +67,16 @@ def test_a_bad_line_is_named_with_its_fix(line: str, why: str, tmp_path: Path) -
     ],
 )
 def test_columns_that_are_missing_or_unknown_are_named(head: str, why: str, tmp_path: Path) -> None:
-    with pytest.raises(BadSettings, match=re.escape(why)):
+    with pytest.raises(SettingsError, match=re.escape(why)):
         read_prices(listed(tmp_path, "*,a,*,1,1,,x", head=head))
 
 
 def test_a_file_that_is_not_there_is_named_with_its_key(tmp_path: Path) -> None:
-    with pytest.raises(BadSettings, match=r"\[feeds\] prices .*none.csv: not readable as CSV: No such file"):
+    with pytest.raises(SettingsError, match=r"\[feeds\] prices .*none.csv: not readable as CSV: No such file"):
         read_prices(str(tmp_path / "none.csv"))
 
 
 def test_the_path_is_relative_to_the_settings_file(tmp_path: Path) -> None:
     raw = {"regions": ["eu-west-1"], "accounts": [{"id": "111122223333"}], "feeds": {"prices": "p/prices.csv"}}
 
-    assert from_mapping(raw, tmp_path / "appstream-export.toml").feeds.prices == str(tmp_path / "p" / "prices.csv")
+    assert parse_settings(raw, tmp_path / "appstream-export.toml").feeds.prices == str(tmp_path / "p" / "prices.csv")

@@ -16,11 +16,16 @@ import pytest
 from appstream_export.cli import output
 from appstream_export.contracts import sql_files
 from appstream_export.contracts.sql_files import SqlFile
-from appstream_export.demo import play
-from appstream_export.errors import BadQuery
+from appstream_export.demo import play_demo
+from appstream_export.errors import QueryError
 from appstream_export.lake.catalog import checks
-from appstream_export.lake.catalog.connect import connect
-from appstream_export.lake.catalog.named_queries import ask, question, questions, values
+from appstream_export.lake.catalog.connect import connect_warehouse
+from appstream_export.lake.catalog.named_queries import (
+    get_named_query,
+    load_named_queries,
+    parse_parameters,
+    run_named_query,
+)
 from tests.lake.lakes import A, Lake, builder, ok
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -39,7 +44,7 @@ TITLES = "query", "name"
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The warehouse of a demo that opened on a Friday morning, and ended on Monday."""
     folder = tmp_path_factory.mktemp("questions") / "d"
-    play(folder, Event(), FRIDAY)
+    play_demo(folder, Event(), FRIDAY)
     return folder / "warehouse"
 
 
@@ -56,7 +61,7 @@ def zone(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def as_text(table: pa.Table) -> str:
     """Rows as JSON, a line each: what a golden holds."""
-    lines = [output.to_json(row).decode() for row in output.rows(table)]
+    lines = [output.encode_json(row).decode() for row in output.convert_to_rows(table)]
     return "\n".join([", ".join(f"{f.name} {f.type}" for f in table.schema), *lines]) + "\n"
 
 
@@ -69,33 +74,35 @@ def test_answers_on_the_demo_are_the_goldens_under_each_time_zone(demo: Path, zo
     update = os.environ.get("UPDATE_GOLDENS") == "1" and zone == "UTC"
     catalog = duckdb.connect(str(demo / "warehouse.duckdb"), read_only=True)
     catalog.execute(f"set TimeZone = '{zone}'")
-    with closing(connect(str(demo))) as con:
-        for asked in questions():
+    with closing(connect_warehouse(str(demo))) as con:
+        for asked in load_named_queries():
             given = TOLD.get(asked.name, {})
-            text = as_text(stable(asked, ask(con, asked, given)))
+            text = as_text(stable(asked, run_named_query(con, asked, given)))
             golden = GOLDENS / f"{asked.name}.txt"
             if update:
                 GOLDENS.mkdir(exist_ok=True)
                 golden.write_text(text, "utf-8")
 
             assert golden.read_text("utf-8") == text, asked.name
-            readers_own = catalog.sql(asked.sql, params=values(asked, given)).to_arrow_table()
+            readers_own = catalog.sql(asked.sql, params=parse_parameters(asked, given)).to_arrow_table()
             assert as_text(stable(asked, readers_own)) == text, asked.name
 
 
 def test_every_question_has_an_answer_on_the_demo(demo: Path) -> None:
-    with closing(connect(str(demo))) as con:
-        empty = [q.name for q in questions() if not ask(con, q, TOLD.get(q.name, {})).num_rows]
+    with closing(connect_warehouse(str(demo))) as con:
+        empty = [q.name for q in load_named_queries() if not run_named_query(con, q, TOLD.get(q.name, {})).num_rows]
 
     assert empty == []
-    assert len(questions()) >= 18
+    assert len(load_named_queries()) >= 18
 
 
 def test_no_answer_has_a_type_that_other_tools_refuse(demo: Path) -> None:
-    with closing(connect(str(demo))) as con:
-        types = {str(f.type) for q in questions() for f in ask(con, q, {}).schema}
+    with closing(connect_warehouse(str(demo))) as con:
+        types = {str(f.type) for q in load_named_queries() for f in run_named_query(con, q, {}).schema}
         marts = {
-            str(f.type) for v in sql_files.views() for f in con.sql(f"from {v.name} limit 0").to_arrow_table().schema
+            str(f.type)
+            for v in sql_files.load_view_files()
+            for f in con.sql(f"from {v.name} limit 0").to_arrow_table().schema
         }
 
     small = {"string", "bool", "int64", "double", "date32[day]", "timestamp[us, tz=UTC]"}
@@ -103,13 +110,13 @@ def test_no_answer_has_a_type_that_other_tools_refuse(demo: Path) -> None:
     assert marts <= {*small, "decimal128(18, 4)", "decimal128(18, 6)"}
 
 
-@pytest.mark.parametrize("asked", questions(), ids=lambda q: q.name)
+@pytest.mark.parametrize("asked", load_named_queries(), ids=lambda q: q.name)
 def test_a_question_says_all_of_itself_and_names_its_parameters(asked: SqlFile) -> None:
     assert asked.question is not None
     assert asked.question.endswith("?")
     assert asked.reads
     assert [p.name for p in asked.params if f"${p.name}" not in asked.sql] == []
-    assert values(asked, {}).keys() == {p.name for p in asked.params}
+    assert parse_parameters(asked, {}).keys() == {p.name for p in asked.params}
 
 
 @pytest.mark.parametrize(
@@ -127,8 +134,8 @@ def test_a_question_says_all_of_itself_and_names_its_parameters(asked: SqlFile) 
     ],
 )
 def test_what_a_question_cannot_be_told_is_one_line(name: str, given: dict[str, str], why: str) -> None:
-    with pytest.raises(BadQuery) as raised:
-        values(question(name), given)
+    with pytest.raises(QueryError) as raised:
+        parse_parameters(get_named_query(name), given)
 
     assert str(raised.value) == why
 
@@ -138,16 +145,16 @@ def test_text_is_bound_and_never_read_as_sql(text: str, tmp_path: Path) -> None:
     lake = Lake(tmp_path / "warehouse")
     lake.commit(ok(A, builder("a", subnets=["s"])))
 
-    assert ask(lake.con, question("who_uses"), {"id": text}).num_rows == 0
-    assert ask(lake.con, question("cost_per_label"), {"label": text}).num_rows == 1
+    assert run_named_query(lake.con, get_named_query("who_uses"), {"id": text}).num_rows == 0
+    assert run_named_query(lake.con, get_named_query("cost_per_label"), {"label": text}).num_rows == 1
 
 
 Told = Callable[..., tuple[int, str, str]]
 
 
 def test_checks_find_on_the_demo_what_its_story_put_there(demo: Path) -> None:
-    with closing(connect(str(demo))) as con:
-        found = {check.name: (check.severity, check.rows) for check in checks.run(con)}
+    with closing(connect_warehouse(str(demo))) as con:
+        found = {check.name: (check.severity, check.rows) for check in checks.run_checks(con)}
 
     assert {name: rows for name, (severity, rows) in found.items() if severity == "error"} == dict.fromkeys(
         ("duplicate_keys", "negative_spans", "orphan_children", "unknown_scopes"), 0
@@ -156,9 +163,9 @@ def test_checks_find_on_the_demo_what_its_story_put_there(demo: Path) -> None:
 
 
 def test_the_list_of_questions_is_complete_for_programs() -> None:
-    from appstream_export.cli.views.dictionary import asked_of
+    from appstream_export.cli.views.dictionary import list_named_queries
 
-    rows = output.rows(asked_of(questions(), is_brief=False))
+    rows = output.convert_to_rows(list_named_queries(load_named_queries(), is_brief=False))
 
-    assert json.loads(output.to_json(rows[0]))["parameters"][0].keys() == {"name", "type", "default", "doc"}
-    assert [row["name"] for row in rows] == sorted(q.name for q in questions())
+    assert json.loads(output.encode_json(rows[0]))["parameters"][0].keys() == {"name", "type", "default", "doc"}
+    assert [row["name"] for row in rows] == sorted(q.name for q in load_named_queries())

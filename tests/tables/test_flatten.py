@@ -6,29 +6,29 @@ from typing import Any
 
 import pytest
 
-from appstream_export.contracts import load, load_all
+from appstream_export.contracts import load_contract, load_contracts
 from appstream_export.contracts.model import Contract
-from appstream_export.normalize import Gathered, Gatherer
+from appstream_export.normalize import TaskBatch, TaskBatcher
 from tests.factories import NOON, image_builder, page
 
 
 def builders() -> Contract:
-    return next(c for c in load_all() if c.name == "image_builders")
+    return next(c for c in load_contracts() if c.name == "image_builders")
 
 
-def gathered(*items: Any, contract: Contract | None = None, known: dict | None = None) -> Gathered:
-    gatherer = Gatherer(contract or builders(), known or {})
+def gathered(*items: Any, contract: Contract | None = None, known: dict | None = None) -> TaskBatch:
+    gatherer = TaskBatcher(contract or builders(), known or {})
     gatherer.add(0, page(*items))
-    gatherer.finish(0, lands=True)
-    return gatherer.release()
+    gatherer.end_task(0, retain_rows=True)
+    return gatherer.flush()
 
 
-def rows(result: Gathered, table: str, *columns: str) -> list[Any]:
+def rows(result: TaskBatch, table: str, *columns: str) -> list[Any]:
     found = result.tables[table].to_pylist()
     return [tuple(r[c] for c in columns) if len(columns) > 1 else r[columns[0]] for r in found]
 
 
-def only_row(result: Gathered) -> dict[str, Any]:
+def only_row(result: TaskBatch) -> dict[str, Any]:
     (row,) = result.tables["image_builders"].to_pylist()
     return row
 
@@ -175,11 +175,11 @@ def test_a_value_that_botocore_does_not_list_lands_as_it_is_and_counts_as_drift(
 
 
 def test_of_repeated_items_the_later_wins_with_its_children() -> None:
-    gatherer = Gatherer(builders(), {})
+    gatherer = TaskBatcher(builders(), {})
     gatherer.add(0, page(image_builder("a", State="PENDING", subnets=["old"]), image_builder("b")))
     gatherer.add(0, page(image_builder("a", State="RUNNING", subnets=["new"]), number=1))
-    gatherer.finish(0, lands=True)
-    result = gatherer.release()
+    gatherer.end_task(0, retain_rows=True)
+    result = gatherer.flush()
 
     assert sorted(rows(result, "image_builders", "name", "state"), key=str) == [("a", "RUNNING"), ("b", None)]
     assert rows(result, "image_builder_subnets", "subnet_id") == ["new"]
@@ -187,23 +187,23 @@ def test_of_repeated_items_the_later_wins_with_its_children() -> None:
 
 
 def test_the_same_name_in_two_tasks_is_two_items() -> None:
-    gatherer = Gatherer(builders(), {})
+    gatherer = TaskBatcher(builders(), {})
     for number in (0, 1):
         gatherer.add(number, page(image_builder("a")))
-        gatherer.finish(number, lands=True)
+        gatherer.end_task(number, retain_rows=True)
 
-    assert gatherer.release().tables["image_builders"].num_rows == 2
+    assert gatherer.flush().tables["image_builders"].num_rows == 2
 
 
 def test_rows_count_only_once_their_task_has_ended_well() -> None:
-    gatherer = Gatherer(builders(), {})
+    gatherer = TaskBatcher(builders(), {})
     for number, name in enumerate(["ended", "failed", "open"]):
         gatherer.add(number, page(image_builder(name, Cores=1)))
-    gatherer.finish(0, lands=True)
-    gatherer.finish(1, lands=False)
-    first = gatherer.release()
-    gatherer.finish(2, lands=True)
-    second = gatherer.release()
+    gatherer.end_task(0, retain_rows=True)
+    gatherer.end_task(1, retain_rows=False)
+    first = gatherer.flush()
+    gatherer.end_task(2, retain_rows=True)
+    second = gatherer.flush()
 
     assert rows(first, "image_builders", "name") == ["ended"]
     assert rows(second, "image_builders", "name") == ["open"]
@@ -245,7 +245,7 @@ def test_a_list_inside_a_list_gets_a_position_for_each_list(tmp_path: Path) -> N
             {"Inner": {"Members": [{"Id": "m3"}]}},
         ],
     }
-    result = gathered(item, {"Name": "g"}, contract=load(file))
+    result = gathered(item, {"Name": "g"}, contract=load_contract(file))
 
     assert rows(result, "fleet_members", "fleet_name", "user_groups_position", "position", "member_id") == [
         ("f", 0, 0, "m1"),

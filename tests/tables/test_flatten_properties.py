@@ -6,13 +6,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appstream_export.contracts import load_all
-from appstream_export.normalize import Gatherer
-from appstream_export.normalize.item_schema import shape_of
-from appstream_export.normalize.validate import clean
+from appstream_export.contracts import load_contracts
+from appstream_export.normalize import TaskBatcher
+from appstream_export.normalize.item_schema import build_item_schema
+from appstream_export.normalize.validate import validate_item
 from tests.factories import page
 
-CONTRACT = next(c for c in load_all() if c.name == "image_builders")
+CONTRACT = next(c for c in load_contracts() if c.name == "image_builders")
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=4),
     lambda inner: (
@@ -41,13 +41,13 @@ odd = st.dictionaries(
 
 def released(items: list[Any], *, spoil: bool = False) -> tuple[dict[str, list[dict[str, Any]]], Any]:
     """Tables of one task's page; `spoil` adds a task with a stray item, so that the careful path reads them all."""
-    gatherer = Gatherer(CONTRACT, {})
+    gatherer = TaskBatcher(CONTRACT, {})
     gatherer.add(0, page(*items))
-    gatherer.finish(0, lands=True)
+    gatherer.end_task(0, retain_rows=True)
     if spoil:
         gatherer.add(1, page("stray"))
-        gatherer.finish(1, lands=False)
-    gathered = gatherer.release()
+        gatherer.end_task(1, retain_rows=False)
+    gathered = gatherer.flush()
     return {name: table.to_pylist() for name, table in gathered.tables.items()}, gathered.counts[0]
 
 
@@ -79,8 +79,8 @@ texts = st.dictionaries(st.sampled_from(["Name", "State", "Platform", "VpcConfig
 @settings(max_examples=200, deadline=None)
 def test_nothing_of_an_item_is_lost(item: dict[str, Any]) -> None:
     """Each scalar of an item is in its clean value, in its extra, or in a finding, as AWS sent it."""
-    looked = clean(item, shape_of(CONTRACT), ["Name"])
-    kept = json.dumps([looked.value, looked.extra, [f.raw for f in looked.findings]])
+    looked = validate_item(item, build_item_schema(CONTRACT), ["Name"])
+    kept = json.dumps([looked.value, looked.extra, [f.raw for f in looked.issues]])
 
     assert [leaf for leaf in scalars(item) if leaf not in kept] == []
 

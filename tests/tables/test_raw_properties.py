@@ -8,15 +8,15 @@ from typing import Any
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
-from appstream_export.contracts import load_all
-from appstream_export.normalize import Gathered, Gatherer
+from appstream_export.contracts import load_contracts
+from appstream_export.normalize import TaskBatch, TaskBatcher
 from appstream_export.normalize.json_pages import RawItems, RawReader
 from appstream_export.normalize.rawjson import read_odd_json
 from tests.factories import image_builder, page
 from tests.tables.test_flatten_properties import odd, plain
 
-CONTRACT = next(c for c in load_all() if c.name == "image_builders")
-READER = RawReader.of(CONTRACT, "NextToken")
+CONTRACT = next(c for c in load_contracts() if c.name == "image_builders")
+READER = RawReader.create_if_supported(CONTRACT, "NextToken")
 KNOWN = {("image_builders", "state"): ("RUNNING",)}
 NUMBERS = ["-0", "-0.0", "1e5", "1E400", "1.0", "01", "+1", "NaN", "-Infinity", "Inf", "9" * 19, "9" * 150, "5e-324"]
 NUMBERS += ["1750000000.1234565", "99999999999999", "-1e300", "true", "null", '"\\ud800"', '"\\u0000"', '"2026-01-01"']
@@ -41,19 +41,19 @@ def bodies(draw: st.DrawFn) -> bytes:
     return body[:place] + broken + body[place + draw(st.integers(0, 1)) :]
 
 
-def gathered(pages: Sequence[Sequence[Any]]) -> tuple[Gathered, dict[str, Any]]:
-    gatherer = Gatherer(CONTRACT, KNOWN)
+def gathered(pages: Sequence[Sequence[Any]]) -> tuple[TaskBatch, dict[str, Any]]:
+    gatherer = TaskBatcher(CONTRACT, KNOWN)
     for number, items in enumerate(pages):
         gatherer.add(number, replace(page(), items=items))
-        gatherer.finish(number, lands=True)
-    found = gatherer.release()
+        gatherer.end_task(number, retain_rows=True)
+    found = gatherer.flush()
     return found, {name: table.to_pylist() for name, table in found.tables.items()}
 
 
 def assert_alike(texts: Sequence[bytes]) -> int:
     """How many of the pages stayed text."""
     assert READER is not None
-    heads, raw, parsed = [READER.head(text) for text in texts], [], []
+    heads, raw, parsed = [READER.read_page(text) for text in texts], [], []
     for head, text in zip(heads, texts, strict=True):
         root = read_odd_json(text)
         items = root.get("ImageBuilders") if isinstance(root, dict) else None
@@ -66,7 +66,7 @@ def assert_alike(texts: Sequence[bytes]) -> int:
         assert isinstance(items, list)
         assert (len(head[0]), head[1]) == (len(items), root.get("NextToken"))
         arns = [item.get("Arn") for item in items]
-        assert head[0].all_of("arn:") is all(isinstance(arn, str) and arn.startswith("arn:") for arn in arns)
+        assert head[0].has_arn_prefix("arn:") is all(isinstance(arn, str) and arn.startswith("arn:") for arn in arns)
         raw.append(head[0])
         parsed.append(items)
     ours, our_rows = gathered(raw)
@@ -91,7 +91,7 @@ def test_whatever_the_text_both_ways_of_reading_leave_the_same(texts: list[bytes
 def test_what_one_thread_has_read_another_reads_too_however_deep_it_stands() -> None:
     assert READER is not None
     text = b'{"ImageBuilders": [{"Name": "a", "New": %s}]}' % (b"[" * 800 + b"]" * 800)
-    head = READER.head(text)
+    head = READER.read_page(text)
     assert head is not None
 
     def names(levels: int) -> list[str]:
@@ -103,11 +103,11 @@ def test_what_one_thread_has_read_another_reads_too_however_deep_it_stands() -> 
 def test_a_usual_page_becomes_rows_without_becoming_objects() -> None:
     assert READER is not None
     text = json.dumps({"ImageBuilders": [image_builder("a", subnets=["s"], CreatedTime=1.75e9)]}).encode()
-    head = READER.head(text)
+    head = READER.read_page(text)
 
     assert head is not None
-    assert READER.rows([head[0], head[0]]) is not None
+    assert READER.read_items([head[0], head[0]]) is not None
 
 
 def test_a_contract_whose_fields_may_hold_anything_is_read_item_by_item() -> None:
-    assert RawReader.of(replace(CONTRACT, ignored={"Some.Leaf": "why"}), "NextToken") is None
+    assert RawReader.create_if_supported(replace(CONTRACT, ignored={"Some.Leaf": "why"}), "NextToken") is None

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Callable
 from typing import TextIO
 
-from appstream_export.errors import SetupError
+from appstream_export.errors import ConfigurationError
 
 # An escape sequence as a whole (colours, cursor, titles), then any control character left over, then the characters
 # that reorder text, so that what is shown is what is stored.
@@ -21,53 +21,55 @@ WIDTH_MIN = 40
 """Narrower terminals are written for as if they had this width."""
 
 
-class OutputLost(SetupError):
+class OutputError(ConfigurationError):
     """What takes our output is full or broken."""
 
 
-def clean(text: str) -> str:
+def strip_control_characters(text: str) -> str:
     """One line without escape sequences, control characters or marks that reorder text; line breaks become a space."""
     return _CONTROL.sub("", _SEQUENCE.sub("", _SPACE.sub(" ", text)))
 
 
-def say(text: str = "") -> None:
+def print_result(text: str = "") -> None:
     """Write a line of the result to stdout. A reader that went away (`| head`) is no failure."""
-    _write(sys.stdout, text + "\n")
+    _write_text(sys.stdout, text + "\n")
 
 
-def say_bytes(chunk: bytes) -> None:
+def print_result_bytes(chunk: bytes) -> None:
     """Write bytes of the result to stdout: what programs read is UTF-8 whatever the terminal's encoding."""
     if hasattr(sys.stdout, "buffer"):
-        _guarded(sys.stdout, lambda: (sys.stdout.flush(), sys.stdout.buffer.write(chunk)))
+        _guard_write(sys.stdout, lambda: (sys.stdout.flush(), sys.stdout.buffer.write(chunk)))
     else:  # a stream of text alone, such as a test's
-        say(chunk.decode("utf-8").removesuffix("\n"))
+        print_result(chunk.decode("utf-8").removesuffix("\n"))
 
 
-def note(text: str = "") -> None:
+def log_line(text: str = "") -> None:
     """Write a line about the run to stderr."""
-    _write(sys.stderr, text + "\n")
+    _write_text(sys.stderr, text + "\n")
 
 
-def command(*words: str) -> str:
+def format_command(*words: str) -> str:
     """One of our commands as it can be typed here: quoted, and through `uv run` if that is how we were started."""
     ours = ("appstream-export",)
     started = ("uv", "run", *ours) if os.environ.get("UV_RUN_RECURSION_DEPTH") else ours
-    return shell(*started, *words)
+    return quote_shell_words(*started, *words)
 
 
-def shell(*words: str) -> str:
+def quote_shell_words(*words: str) -> str:
     """Words of a command line, quoted where a shell needs it; SQL stays readable."""
     return " ".join(f'"{w}"' if "'" in w and not set(w) & set('"$`\\!') else shlex.quote(w) for w in words)
 
 
-def width() -> int:
+def get_terminal_width() -> int:
     """Columns to write for: COLUMNS, else the terminal's, else 80."""
     return max(WIDTH_MIN, shutil.get_terminal_size((80, 24)).columns)
 
 
-def wrapped(text: str, indent: str) -> str:
+def wrap_text(text: str, indent: str) -> str:
     """Broken between words to fit the width; the lines that follow are indented."""
-    return textwrap.fill(text, width(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(
+        text, get_terminal_width(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def has_colour(stream: TextIO) -> bool:
@@ -80,33 +82,33 @@ def is_terminal(stream: TextIO) -> bool:
     return bool(getattr(stream, "isatty", lambda: False)())
 
 
-def styled(text: str, code: str, stream: TextIO | None = None) -> str:
+def style(text: str, code: str, stream: TextIO | None = None) -> str:
     """`text` bold (1), dim (2), red (31) ... where the stream shows styles, else as it is."""
     return f"\x1b[{code}m{text}\x1b[0m" if has_colour(stream or sys.stdout) else text
 
 
-def prepare() -> None:
+def configure_streams() -> None:
     """Let no character fail: what the terminal cannot show is replaced."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
-def flush() -> None:
+def flush_output() -> None:
     """Let everything said be seen now; a reader that went away is no failure."""
-    _guarded(sys.stdout, sys.stdout.flush)
+    _guard_write(sys.stdout, sys.stdout.flush)
 
 
-def _write(stream: TextIO, text: str) -> None:
-    _guarded(stream, lambda: stream.write(text))
+def _write_text(stream: TextIO, text: str) -> None:
+    _guard_write(stream, lambda: stream.write(text))
     if stream is sys.stderr:
-        _guarded(stream, stream.flush)
+        _guard_write(stream, stream.flush)
 
 
-def _guarded(stream: TextIO, write: Callable[[], object]) -> None:
+def _guard_write(stream: TextIO, write: Callable[[], object]) -> None:
     try:
         write()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     except OSError as error:
-        raise OutputLost(f"the output could not be written: {error.strerror}") from error
+        raise OutputError(f"the output could not be written: {error.strerror}") from error

@@ -6,91 +6,91 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from appstream_export.cli import console
-from appstream_export.model import Outcome, Page, Watch
+from appstream_export.model import Outcome, Page, RunListener
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-NAMED_MAX = 10
+FAILURES_MAX = 10
 """Failures named while the run goes; the end of the run names them all, or groups them."""
 _LINES_MAX = 10
 
 
 @contextmanager
-def watching(*, is_quiet: bool = False) -> Generator[Watch]:
+def show_run_progress(*, is_quiet: bool = False) -> Generator[RunListener]:
     """Watch a run on stderr; `is_quiet` leaves only what a terminal shows and wipes away."""
     if console.is_terminal(sys.stderr):
-        with _bar() as bar:
-            yield _Live(bar, is_quiet=is_quiet)
+        with _build_progress_bar() as bar:
+            yield _LiveListener(bar, is_quiet=is_quiet)
     else:
-        yield Watch() if is_quiet else _Lines()
+        yield RunListener() if is_quiet else _LineListener()
 
 
 @contextmanager
-def counting(what: str) -> Generator[Callable[[int, int], None]]:
+def show_progress_bar(what: str) -> Generator[Callable[[int, int], None]]:
     """A bar on a terminal's stderr, nothing elsewhere; it is told how many of how many are done."""
     if not console.is_terminal(sys.stderr):
         yield lambda _done, _of: None
         return
-    with _bar() as bar:
+    with _build_progress_bar() as bar:
         line = bar.add_task(what, total=None)
         yield lambda done, of: bar.update(line, completed=done, total=of, description=f"{what} {done:,}/{of:,}")
 
 
-class _Counting(Watch):
+class _CountingListener(RunListener):
     """Counts what comes."""
 
     def __init__(self) -> None:
         self.tasks = self.done = self.items = self.failed = 0
 
-    def planned(self, tasks: int) -> None:
+    def on_plan(self, tasks: int) -> None:
         """So many tasks will be asked."""
         self.tasks = tasks
 
-    def page(self, page: Page) -> None:
+    def on_page(self, page: Page) -> None:
         """A page came."""
         self.items += len(page.items)
 
-    def outcome(self, outcome: Outcome) -> None:
+    def on_outcome(self, outcome: Outcome) -> None:
         """A task ended."""
         self.done += 1
         self.failed += outcome.status.is_failure
 
-    def so_far(self) -> str:
+    def format_progress(self) -> str:
         """Such as `12/56 scopes, 60 items, 2 not answered`: whether that is a failure, the end of the run tells."""
         failed = f", {self.failed} not answered" if self.failed else ""
         return f"{self.done}/{self.tasks} scopes, {self.items:,} items{failed}"
 
-    def named(self, outcome: Outcome) -> str | None:
+    def format_failure(self, outcome: Outcome) -> str | None:
         """The line that names a failure, as long as there are few."""
-        if not outcome.status.is_failure or self.failed > NAMED_MAX:
+        if not outcome.status.is_failure or self.failed > FAILURES_MAX:
             return None
-        return console.clean(f"{outcome.status} {outcome.task.scope}: {outcome.reason}")
+        return console.strip_control_characters(f"{outcome.status} {outcome.task.scope}: {outcome.reason}")
 
 
-class _Lines(_Counting):
+class _LineListener(_CountingListener):
     """For logs and pipes: about ten lines on the way."""
 
-    def planned(self, tasks: int) -> None:
-        super().planned(tasks)
-        console.note(f"asking {tasks} scope{'' if tasks == 1 else 's'}")
+    def on_plan(self, tasks: int) -> None:
+        super().on_plan(tasks)
+        console.log_line(f"asking {tasks} scope{'' if tasks == 1 else 's'}")
 
-    def outcome(self, outcome: Outcome) -> None:
-        super().outcome(outcome)
-        if line := self.named(outcome):
-            console.note(line)
-        if self._is_a_tenth() or self.done == self.tasks:
-            console.note(self.so_far())
+    def on_outcome(self, outcome: Outcome) -> None:
+        super().on_outcome(outcome)
+        if line := self.format_failure(outcome):
+            console.log_line(line)
+        if self._is_progress_due() or self.done == self.tasks:
+            console.log_line(self.format_progress())
 
-    def stage(self, name: str) -> None:
-        console.note(name)
+    def on_stage(self, name: str) -> None:
+        console.log_line(name)
 
-    def _is_a_tenth(self) -> bool:
+    def _is_progress_due(self) -> bool:
         tenths, before = (n * _LINES_MAX // self.tasks for n in (self.done, self.done - 1))
         return self.tasks > _LINES_MAX and tenths > before
 
 
-class _Live(_Counting):
+class _LiveListener(_CountingListener):
     """For people: one line that moves, failures above it."""
 
     def __init__(self, bar: "Progress", *, is_quiet: bool) -> None:
@@ -98,26 +98,26 @@ class _Live(_Counting):
         self._bar, self._is_quiet = bar, is_quiet
         self._line = bar.add_task("asking", total=None)
 
-    def planned(self, tasks: int) -> None:
-        super().planned(tasks)
-        self._bar.update(self._line, total=tasks, description=self.so_far())
+    def on_plan(self, tasks: int) -> None:
+        super().on_plan(tasks)
+        self._bar.update(self._line, total=tasks, description=self.format_progress())
 
-    def page(self, page: Page) -> None:
-        super().page(page)
-        self._bar.update(self._line, description=self.so_far())
+    def on_page(self, page: Page) -> None:
+        super().on_page(page)
+        self._bar.update(self._line, description=self.format_progress())
 
-    def outcome(self, outcome: Outcome) -> None:
-        super().outcome(outcome)
-        self._bar.update(self._line, completed=self.done, description=self.so_far())
-        line = self.named(outcome)
+    def on_outcome(self, outcome: Outcome) -> None:
+        super().on_outcome(outcome)
+        self._bar.update(self._line, completed=self.done, description=self.format_progress())
+        line = self.format_failure(outcome)
         if line and not self._is_quiet:
             self._bar.console.print(line, style="yellow", markup=False, highlight=False)
 
-    def stage(self, name: str) -> None:
-        self._bar.update(self._line, description=f"{self.so_far()}, {name}")
+    def on_stage(self, name: str) -> None:
+        self._bar.update(self._line, description=f"{self.format_progress()}, {name}")
 
 
-def _bar() -> "Progress":
+def _build_progress_bar() -> "Progress":
     """The numbers of a run are a line's description; rich draws the bar, and nothing of it stays."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn

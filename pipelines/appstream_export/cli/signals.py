@@ -13,40 +13,40 @@ from appstream_export.cli import console
 from appstream_export.errors import Interrupted
 
 T = TypeVar("T")
-STOP_S = 9.5
+STOP_TIMEOUT_S = 9.5
 """A commit is atomic, so a run that still works by then can be ended: nothing half done remains."""
-EXIT = 128
+SIGNAL_EXIT_BASE = 128
 """A command that a signal ended has the code 128 + signal."""
 
 
-class Signalled(Exception):
+class SignalInterrupt(Exception):
     """A signal cut the command short; nothing was committed."""
 
     def __init__(self, text: str, number: int) -> None:
         super().__init__(text)
-        self.exit_code = EXIT + number
+        self.exit_code = SIGNAL_EXIT_BASE + number
 
 
 @contextmanager
-def stoppable(*, announce: bool = True) -> Generator[threading.Event]:
+def handle_stop_signals(*, announce: bool = True) -> Generator[threading.Event]:
     """An event that the first signal sets. Turns the Interrupted that comes of it into Signalled."""
     stop, received = threading.Event(), list[int]()
     timers: list[threading.Timer] = []
 
-    def take(number: int, _: FrameType | None) -> None:
+    def handle_signal(number: int, _: FrameType | None) -> None:
         if received:
-            os._exit(EXIT + number)
+            os._exit(SIGNAL_EXIT_BASE + number)
         received.append(number)
         if announce:
-            console.note("stopping ... (again: at once)")
-        timers.append(_end_after(STOP_S, EXIT + number))
+            console.log_line("stopping ... (again: at once)")
+        timers.append(_start_exit_timer(STOP_TIMEOUT_S, SIGNAL_EXIT_BASE + number))
         stop.set()
 
-    before = _install(take)
+    before = _install_handlers(handle_signal)
     try:
         yield stop
     except Interrupted as error:
-        raise Signalled(str(error), received[0] if received else signal.SIGINT) from error
+        raise SignalInterrupt(str(error), received[0] if received else signal.SIGINT) from error
     finally:
         for timer in timers:
             timer.cancel()
@@ -54,10 +54,10 @@ def stoppable(*, announce: bool = True) -> Generator[threading.Event]:
             signal.signal(number, handler)
 
 
-def interruptible(work: Callable[[], T], interrupt: Callable[[], object]) -> T:
+def run_interruptible_query(run_query: Callable[[], T], interrupt: Callable[[], object]) -> T:
     """What `work` gives, done on another thread: inside a library's C++ the main thread would hear no Ctrl-C."""
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(work)
+        future = pool.submit(run_query)
         try:
             return future.result()
         except KeyboardInterrupt:
@@ -65,13 +65,13 @@ def interruptible(work: Callable[[], T], interrupt: Callable[[], object]) -> T:
             raise
 
 
-def _install(take: Callable[[int, FrameType | None], None]) -> dict[signal.Signals, Any]:
+def _install_handlers(handler: Callable[[int, FrameType | None], None]) -> dict[signal.Signals, Any]:
     if threading.current_thread() is not threading.main_thread():
         return {}  # Python hears signals on its main thread alone
-    return {number: signal.signal(number, take) for number in (signal.SIGINT, signal.SIGTERM)}
+    return {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
 
 
-def _end_after(seconds: float, code: int) -> threading.Timer:
+def _start_exit_timer(seconds: float, code: int) -> threading.Timer:
     timer = threading.Timer(seconds, os._exit, (code,))
     timer.daemon = True
     timer.start()

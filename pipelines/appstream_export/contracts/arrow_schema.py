@@ -25,15 +25,15 @@ DUCKDB_TYPES: Mapping[str, str] = {
 }
 
 
-def schema(table: Table) -> pa.Schema:
+def build_arrow_schema(table: Table) -> pa.Schema:
     """The columns of a table's Parquet files, in order, with docs as field metadata `comment`.
 
     `snapshot_id` is not among them: it is the name of the files' folder, as Hive partitions are. Only in a
     cumulative table, whose rows are of several snapshots, it is a column of the file.
     """
     stored = table.columns if table.cumulative else table.columns[1:]
-    return pa.schema([_field(column) for column in stored], metadata={"comment": table.doc})
+    return pa.schema([_build_arrow_field(column) for column in stored], metadata={"comment": table.doc})
 
 
-def _field(column: Column) -> pa.Field:
+def _build_arrow_field(column: Column) -> pa.Field:
     return pa.field(column.name, ARROW_TYPES[column.type], metadata={"comment": column.doc})

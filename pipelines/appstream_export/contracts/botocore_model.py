@@ -11,15 +11,15 @@ from botocore.exceptions import DataNotFoundError
 from botocore.loaders import Loader
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 
-from appstream_export.contracts.fields import Answer, Field, NoSuchField, follow, rows_of
-from appstream_export.contracts.lint import findings
+from appstream_export.contracts.fields import Field, NoSuchField, OperationOutput, resolve_field, resolve_row_field
+from appstream_export.contracts.lint import find_field_problems
 from appstream_export.contracts.model import Contract
-from appstream_export.contracts.propose import proposal
-from appstream_export.errors import BadContract, did_you_mean
+from appstream_export.contracts.propose import render_proposed_contract
+from appstream_export.errors import ContractError, suggest_spelling
 
 PROTOCOL = "json"
 VERSION = f"botocore {botocore.__version__}"
-_READS = re.compile(r"(Describe|List|Get)[A-Z]")
+_READ_OPERATION = re.compile(r"(Describe|List|Get)[A-Z]")
 _PLAIN_PATH = re.compile(r"\w+(\.\w+)*")
 _TOKEN = re.compile(r"token|marker", re.IGNORECASE)
 _DOC_MAX = 200  # characters; a longer sentence is cut at a word
@@ -36,30 +36,30 @@ _KINDS: Mapping[str, str] = {
 }
 
 
-def lint(contract: Contract) -> list[str]:
+def lint_contract(contract: Contract) -> list[str]:
     """What is wrong with a contract by the installed botocore: a line per finding, with file, place and fix."""
-    return [f"{contract.file.name}: {finding}" for finding in _findings(contract)]
+    return [f"{contract.file.name}: {finding}" for finding in _find_contract_problems(contract)]
 
 
-def lint_all(contracts: Iterable[Contract]) -> list[str]:
+def lint_contracts(contracts: Iterable[Contract]) -> list[str]:
     """The findings of every contract; none when all is well."""
-    return [finding for contract in contracts for finding in lint(contract)]
+    return [finding for contract in contracts for finding in lint_contract(contract)]
 
 
-def known_values(contract: Contract) -> dict[tuple[str, str], tuple[str, ...]]:
+def load_enum_values(contract: Contract) -> dict[tuple[str, str], tuple[str, ...]]:
     """The enum values that botocore knows, in its order, by table and column; raises BadContract.
 
     Columns that this botocore does not have (an older one than the contract's) are left out.
     """
     try:
-        item = _item(_operation(contract.service, contract.operation), contract.items)
-    except BadContract as error:
-        raise BadContract(f"{contract.file.name}: {error}") from error
+        item = _build_item_field(_load_operation_model(contract.service, contract.operation), contract.items)
+    except ContractError as error:
+        raise ContractError(f"{contract.file.name}: {error}") from error
     found = {}
     for table in contract.tables:
-        for column in table.own:
+        for column in table.source_columns:
             try:
-                values = follow(rows_of(item, table.each), column.source).values
+                values = resolve_field(resolve_row_field(item, table.rows_from), column.source).values
             except NoSuchField:
                 continue
             if values:
@@ -67,68 +67,70 @@ def known_values(contract: Contract) -> dict[tuple[str, str], tuple[str, ...]]:
     return found
 
 
-def propose(service: str, operation: str) -> str:
+def propose_contract(service: str, operation: str) -> str:
     """A complete contract for an operation, as TOML to be read through and saved; raises BadContract."""
-    model = _operation(service, operation)
-    if problem := next(_problems(model), None):
-        raise BadContract(problem)
-    items = _items_path(model)
+    model = _load_operation_model(service, operation)
+    if problem := next(_find_operation_problems(model), None):
+        raise ContractError(problem)
+    items = _find_items_path(model)
     metadata = model.service_model.metadata
     title = metadata.get("serviceAbbreviation") or metadata.get("serviceFullName") or service
-    return proposal(Answer(service, title, operation, items, _item(model, items), VERSION))
+    return render_proposed_contract(
+        OperationOutput(service, title, operation, items, _build_item_field(model, items), VERSION)
+    )
 
 
-def _findings(contract: Contract) -> Iterator[str]:
+def _find_contract_problems(contract: Contract) -> Iterator[str]:
     try:
-        operation = _operation(contract.service, contract.operation)
-        yield from _problems(operation)
-        item = _item(operation, contract.items)
-    except BadContract as error:
+        operation = _load_operation_model(contract.service, contract.operation)
+        yield from _find_operation_problems(operation)
+        item = _build_item_field(operation, contract.items)
+    except ContractError as error:
         yield str(error)
     else:
-        yield from findings(contract, item, VERSION)
+        yield from find_field_problems(contract, item, VERSION)
 
 
 @cache
-def loader() -> Loader:
+def get_botocore_loader() -> Loader:
     """Reads what botocore brings, each file once in a process; no model that a user keeps in ~/.aws/models."""
     return Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
 
 
 @cache
-def _service(name: str) -> ServiceModel:
-    known = loader().list_available_services("service-2")
+def _load_service_model(name: str) -> ServiceModel:
+    known = get_botocore_loader().list_available_services("service-2")
     if name not in known:  # asked first, for the loader would take the name for a path
-        raise BadContract(f'service = "{name}" is unknown to {VERSION}{did_you_mean(name, known)}')
-    return ServiceModel(loader().load_service_model(name, "service-2"), name)
+        raise ContractError(f'service = "{name}" is unknown to {VERSION}{suggest_spelling(name, known)}')
+    return ServiceModel(get_botocore_loader().load_service_model(name, "service-2"), name)
 
 
-def _operation(service: str, name: str) -> OperationModel:
-    model = _service(service)
+def _load_operation_model(service: str, name: str) -> OperationModel:
+    model = _load_service_model(service)
     names = list(model.operation_names)
     if name not in names:
-        hint = did_you_mean(name, names)
-        raise BadContract(f'operation = "{name}" is unknown to {VERSION} for {service}{hint}')
+        hint = suggest_spelling(name, names)
+        raise ContractError(f'operation = "{name}" is unknown to {VERSION} for {service}{hint}')
     return model.operation_model(name)
 
 
-def _problems(operation: OperationModel) -> Iterator[str]:
+def _find_operation_problems(operation: OperationModel) -> Iterator[str]:
     """Why an operation cannot be exported at all."""
     name, service = operation.name, operation.service_model
-    if not _READS.match(name):
+    if not _READ_OPERATION.match(name):
         yield f'operation = "{name}" is no read: only Describe, List and Get operations are asked'
     if service.resolved_protocol != PROTOCOL:
         yield f'service = "{service.service_name}" speaks {service.resolved_protocol}: only {PROTOCOL} is read'
     needed = operation.input_shape.required_members if operation.input_shape else []
     if needed:
         yield f'operation = "{name}" needs {", ".join(needed)}: only what lists without being told anything is asked'
-    if problem := _paging_problem(operation):
+    if problem := _find_paging_problem(operation):
         yield f'operation = "{name}" {problem}: its last page could not be told'
 
 
-def _paging_problem(operation: OperationModel) -> str | None:
+def _find_paging_problem(operation: OperationModel) -> str | None:
     """Pages must end in a way we can prove: by one plain token, or by there being no token at all."""
-    paging = _paging(operation)
+    paging = _load_paginator(operation)
     outputs = operation.output_shape.members if operation.output_shape else {}
     if paging is None:
         token = next((m for m in outputs if _TOKEN.search(m)), None)
@@ -138,69 +140,69 @@ def _paging_problem(operation: OperationModel) -> str | None:
     return None if is_plain else f"pages by {tokens[1]}, not by one plain token"
 
 
-def _paging(operation: OperationModel) -> dict[str, Any] | None:
+def _load_paginator(operation: OperationModel) -> dict[str, Any] | None:
     try:
-        known = loader().load_service_model(operation.service_model.service_name, "paginators-1")
+        known = get_botocore_loader().load_service_model(operation.service_model.service_name, "paginators-1")
     except DataNotFoundError:
         return None
     return known["pagination"].get(operation.name)
 
 
-def _items_path(operation: OperationModel) -> str:
+def _find_items_path(operation: OperationModel) -> str:
     """Where the items lie: botocore's paginator says it, else the first list of structures."""
-    results = (_paging(operation) or {}).get("result_key", [])
+    results = (_load_paginator(operation) or {}).get("result_key", [])
     candidates = [results] if isinstance(results, str) else list(results)
-    candidates += [c for c in _lists_of_structures(operation) if c not in candidates]
+    candidates += [c for c in _find_structure_lists(operation) if c not in candidates]
     if not candidates:
-        raise BadContract(f'operation = "{operation.name}" gives no list of structures; look for another operation')
+        raise ContractError(f'operation = "{operation.name}" gives no list of structures; look for another operation')
     return candidates[0]
 
 
-def _lists_of_structures(operation: OperationModel) -> list[str]:
+def _find_structure_lists(operation: OperationModel) -> list[str]:
     members = operation.output_shape.members if operation.output_shape else {}
     return [
-        _name_on_the_wire(name, shape)
+        _get_wire_name(name, shape)
         for name, shape in members.items()
         if isinstance(shape, ListShape) and isinstance(shape.member, StructureShape)
     ]
 
 
-def _item(operation: OperationModel, items: str) -> Field:
+def _build_item_field(operation: OperationModel, items: str) -> Field:
     """What one item is; raises BadContract where the path leads to no list of structures."""
     output = operation.output_shape
     if output is None:
-        raise BadContract(f'operation = "{operation.name}" gives nothing; look for another operation')
+        raise ContractError(f'operation = "{operation.name}" gives nothing; look for another operation')
     try:
-        found = rows_of(_field("", output, frozenset()), items)
+        found = resolve_row_field(_build_field("", output, frozenset()), items)
     except NoSuchField as error:
-        known = f"; {operation.name} gives {', '.join(_lists_of_structures(operation)) or 'no list of structures'}"
-        raise BadContract(f'items = "{items}": {error}{"" if "did you mean" in str(error) else known}') from error
+        known = f"; {operation.name} gives {', '.join(_find_structure_lists(operation)) or 'no list of structures'}"
+        raise ContractError(f'items = "{items}": {error}{"" if "did you mean" in str(error) else known}') from error
     if found.kind != "structure":
         what = f"a list of {found.aws_type}s, and items must be structures; look for a Describe operation"
-        raise BadContract(f'items = "{items}" of {operation.name} is {what}')
+        raise ContractError(f'items = "{items}" of {operation.name} is {what}')
     return found
 
 
-def _field(
-    name: str, shape: Shape, above: frozenset[str], *, is_required: bool = False, is_sensitive: bool = False
+def _build_field(
+    name: str, shape: Shape, ancestors: frozenset[str], *, is_required: bool = False, is_sensitive: bool = False
 ) -> Field:
     """The tree below a shape. A structure or list within itself, a map and a document are JSON, and the tree ends."""
     is_sensitive = is_sensitive or _is_sensitive(shape)
     kind, aws_type = _KINDS.get(shape.type_name, "json"), shape.type_name
     fields: tuple[Field, ...] = ()
     element = None
-    below = above | {shape.name}
-    if shape.name in above:
+    below = ancestors | {shape.name}
+    if shape.name in ancestors:
         aws_type = f"recursive {aws_type}"
     elif isinstance(shape, StructureShape) and shape.members and not shape.is_document_type:
-        kind, fields = "structure", tuple(_members(shape, below, is_sensitive=is_sensitive))
+        kind, fields = "structure", tuple(_build_member_fields(shape, below, is_sensitive=is_sensitive))
     elif isinstance(shape, ListShape):
-        kind, element = "list", _field("", shape.member, below, is_sensitive=is_sensitive)
+        kind, element = "list", _build_field("", shape.member, below, is_sensitive=is_sensitive)
     return Field(
         name=name,
         kind=kind,
         aws_type=aws_type,
-        doc=first_sentence(shape.documentation),
+        doc=extract_first_sentence(shape.documentation),
         values=tuple(getattr(shape, "enum", ())),
         is_required=is_required,
         is_sensitive=is_sensitive,
@@ -209,10 +211,12 @@ def _field(
     )
 
 
-def _members(shape: StructureShape, above: frozenset[str], *, is_sensitive: bool) -> Iterator[Field]:
+def _build_member_fields(shape: StructureShape, ancestors: frozenset[str], *, is_sensitive: bool) -> Iterator[Field]:
     for name, member in shape.members.items():
-        wire = _name_on_the_wire(name, member)
-        yield _field(wire, member, above, is_required=name in shape.required_members, is_sensitive=is_sensitive)
+        wire = _get_wire_name(name, member)
+        yield _build_field(
+            wire, member, ancestors, is_required=name in shape.required_members, is_sensitive=is_sensitive
+        )
 
 
 def _is_sensitive(shape: Shape) -> bool:
@@ -220,11 +224,11 @@ def _is_sensitive(shape: Shape) -> bool:
     return any(s.metadata.get("sensitive") for s in (shape, *inner))
 
 
-def _name_on_the_wire(name: str, shape: Shape) -> str:
+def _get_wire_name(name: str, shape: Shape) -> str:
     return shape.serialization.get("name", name)
 
 
-def first_sentence(html: str) -> str:
+def extract_first_sentence(html: str) -> str:
     """One line of plain text from botocore's HTML, at most 200 characters."""
     paragraph = re.split(r"</p>|<(?:ul|ol|dl|note|important)>", html.strip(), maxsplit=1)[0]
     text = unescape(re.sub(r"<[^>]+>", "", re.sub(r"<(br|p|li)\b[^>]*>", " ", paragraph)))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from appstream_export.errors import did_you_mean
+from appstream_export.errors import suggest_spelling
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class OperationOutput:
     """What a list operation gives: where its items lie, and what one item is. `model` names the model's version."""
 
     service: str
@@ -37,42 +37,42 @@ class NoSuchField(LookupError):
     """A path leads nowhere; the text says at which step, and what to write instead."""
 
 
-def leaves(field: Field, path: str = "") -> Iterator[tuple[str, Field]]:
+def walk_leaf_fields(field: Field, path: str = "") -> Iterator[tuple[str, Field]]:
     """Every value below a field with its path, such as `VpcConfig.SubnetIds[]`, in AWS's order."""
     if field.kind == "structure":
         for child in field.fields:
-            yield from leaves(child, f"{path}.{child.name}" if path else child.name)
+            yield from walk_leaf_fields(child, f"{path}.{child.name}" if path else child.name)
     elif field.element is not None:
-        yield from leaves(field.element, f"{path}[]")
+        yield from walk_leaf_fields(field.element, f"{path}[]")
     else:
         yield path, field
 
 
-def follow(field: Field, path: str) -> Field:
+def resolve_field(field: Field, path: str) -> Field:
     """The field at a path (`.` is the field itself, `[]` enters a list); raises NoSuchField."""
     at, done = field, ""
     for step in path.replace("[]", ".[]").split(".") if path != "." else ():
         if step == "[]":
-            at = _enter(at, done)
+            at = _get_element_field(at, done)
             done += "[]"
         else:
-            at = _child(at, step, done)
+            at = _get_child_field(at, step, done)
             done = f"{done}.{step}" if done else step
     return at
 
 
-def rows_of(item: Field, each: str | None) -> Field:
+def resolve_row_field(item: Field, each: str | None) -> Field:
     """What one row of a table is read from: the item, or an element of the list `each`; raises NoSuchField."""
-    return item if each is None else follow(item, f"{each}[]")
+    return item if each is None else resolve_field(item, f"{each}[]")
 
 
-def _enter(field: Field, path: str) -> Field:
+def _get_element_field(field: Field, path: str) -> Field:
     if field.element is None:
         raise NoSuchField(f"{path} is no list but {field.aws_type}")
     return field.element
 
 
-def _child(field: Field, step: str, path: str) -> Field:
+def _get_child_field(field: Field, step: str, path: str) -> Field:
     if field.kind == "list":
         raise NoSuchField(f'{path} is a list; its elements are rows of a table with each = "{path}"')
     if field.kind != "structure":
@@ -80,5 +80,5 @@ def _child(field: Field, step: str, path: str) -> Field:
     names = [child.name for child in field.fields]
     if step not in names:
         where = f"{path} has" if path else "there is"
-        raise NoSuchField(f'{where} no field "{step}"{did_you_mean(step, names)}')
+        raise NoSuchField(f'{where} no field "{step}"{suggest_spelling(step, names)}')
     return field.fields[names.index(step)]

@@ -17,31 +17,34 @@ DISCOVERY = (
 )
 
 
-def member_operations(contracts: Iterable[Contract]) -> list[str]:
+def list_member_operations(contracts: Iterable[Contract]) -> list[str]:
     """What the role in each account needs: the operations of the contracts, such as appstream:DescribeImageBuilders."""
     return sorted({f"{c.service}:{c.operation}" for c in contracts})
 
 
-def hub_operations() -> list[str]:
+def list_hub_operations() -> list[str]:
     """What the credentials that we start with need: the way into the accounts, and discovery."""
     return sorted([ASSUME, *DISCOVERY])
 
 
-def policy(operations: Iterable[str]) -> dict[str, Any]:
+def build_iam_policy(operations: Iterable[str]) -> dict[str, Any]:
     """An IAM policy that allows these operations and nothing else."""
-    return {"Version": "2012-10-17", "Statement": [_allow(operations, "*")]}
+    return {"Version": "2012-10-17", "Statement": [_build_allow_statement(operations, "*")]}
 
 
-def hub_policy(role_name: str, partition: str = "aws") -> dict[str, Any]:
+def build_hub_policy(role_name: str, partition: str = "aws") -> dict[str, Any]:
     """What `hub_operations` lists, and of the roles those of this name only, in whichever account."""
-    statements = [_allow([ASSUME], f"arn:{partition}:iam::*:role/{role_name}"), _allow(DISCOVERY, "*")]
+    statements = [
+        _build_allow_statement([ASSUME], f"arn:{partition}:iam::*:role/{role_name}"),
+        _build_allow_statement(DISCOVERY, "*"),
+    ]
     return {"Version": "2012-10-17", "Statement": statements}
 
 
-def session_policy(operations: Iterable[str]) -> str:
+def render_session_policy(operations: Iterable[str]) -> str:
     """An inline policy for one role session: these operations and nothing else, whatever the role allows."""
-    return json.dumps(policy(operations), separators=(",", ":"))
+    return json.dumps(build_iam_policy(operations), separators=(",", ":"))
 
 
-def _allow(operations: Iterable[str], resource: str) -> dict[str, Any]:
+def _build_allow_statement(operations: Iterable[str], resource: str) -> dict[str, Any]:
     return {"Effect": "Allow", "Action": sorted(operations), "Resource": resource}

@@ -2,42 +2,42 @@
 
 from collections.abc import Iterator
 
-from appstream_export.contracts.fields import Field, NoSuchField, follow, leaves, rows_of
-from appstream_export.contracts.loader import snake
+from appstream_export.contracts.fields import Field, NoSuchField, resolve_field, resolve_row_field, walk_leaf_fields
+from appstream_export.contracts.loader import convert_to_snake_case
 from appstream_export.contracts.model import Column, Contract, Table
-from appstream_export.contracts.naming import column_names, singular_of
-from appstream_export.contracts.propose import column_line
+from appstream_export.contracts.naming import choose_column_names, guess_singular
+from appstream_export.contracts.propose import render_column_line
 
 
-def findings(contract: Contract, item: Field, model: str) -> Iterator[str]:
+def find_field_problems(contract: Contract, item: Field, model: str) -> Iterator[str]:
     """One line per finding, with table, column and fix; `model` names what the item was read from."""
     for table in contract.tables:
-        yield from _wrong_columns(table, item)
-    yield from _wrong_ignored(contract, item, model)
-    yield from _unmapped(contract, item, model)
+        yield from _find_column_problems(table, item)
+    yield from _find_ignored_problems(contract, item, model)
+    yield from _find_unmapped_fields(contract, item, model)
 
 
-def _wrong_columns(table: Table, item: Field) -> Iterator[str]:
+def _find_column_problems(table: Table, item: Field) -> Iterator[str]:
     try:
-        row = rows_of(item, table.each)
+        row = resolve_row_field(item, table.rows_from)
     except NoSuchField as error:
-        yield f'[{table.name}]: each = "{table.each}": {_in_each(str(error))}'
+        yield f'[{table.name}]: each = "{table.rows_from}": {_suggest_list_marker(str(error))}'
         return
-    for column in table.own:
-        problem = _wrong_column(column, row)
+    for column in table.source_columns:
+        problem = _check_column(column, row)
         if problem:
             yield f'[{table.name}] {column.name}: from = "{column.source}": {problem}'
 
 
-def _in_each(problem: str) -> str:
+def _suggest_list_marker(problem: str) -> str:
     """Within `each`, a list on the way is entered by `[]`."""
     path, is_list, _ = problem.partition(" is a list; ")
     return f"{path} is a list on the way; write {path}[]" if is_list else problem
 
 
-def _wrong_column(column: Column, row: Field) -> str | None:
+def _check_column(column: Column, row: Field) -> str | None:
     try:
-        field = follow(row, column.source)
+        field = resolve_field(row, column.source)
     except NoSuchField as error:
         return str(error)
     if column.type in ("json", field.kind):
@@ -50,61 +50,68 @@ def _wrong_column(column: Column, row: Field) -> str | None:
     return f'type is {column.type}, but AWS gives {field.aws_type}; write type = "{field.kind}"'
 
 
-def _paths(contract: Contract) -> dict[str, str]:
+def _map_column_paths(contract: Contract) -> dict[str, str]:
     """Each path that a column reads, and where that stands."""
-    return {_path(table, column): f"[{table.name}] {column.name}" for table in contract.tables for column in table.own}
+    return {
+        _build_column_path(table, column): f"[{table.name}] {column.name}"
+        for table in contract.tables
+        for column in table.source_columns
+    }
 
 
-def _path(table: Table, column: Column) -> str:
-    start = f"{table.each}[]" if table.each else ""
+def _build_column_path(table: Table, column: Column) -> str:
+    start = f"{table.rows_from}[]" if table.rows_from else ""
     return start + ("" if column.source == "." else f".{column.source}" if start else column.source)
 
 
-def _wrong_ignored(contract: Contract, item: Field, model: str) -> Iterator[str]:
+def _find_ignored_problems(contract: Contract, item: Field, model: str) -> Iterator[str]:
     for path in contract.ignored:
         try:
-            follow(item, path)
+            resolve_field(item, path)
         except NoSuchField as error:
             yield f'[ignored] "{path}": {error}; {model} does not have it: correct it or take the line out'
-        for read, where in _paths(contract).items():
-            if _covers(path, read) or _covers(read, path):
+        for read, where in _map_column_paths(contract).items():
+            if _is_path_prefix(path, read) or _is_path_prefix(read, path):
                 yield f'[ignored] "{path}": {where} reads it; take one of the two out'
 
 
-def _unmapped(contract: Contract, item: Field, model: str) -> Iterator[str]:
-    known = [*_paths(contract), *contract.ignored]
-    for path, field in leaves(item):
-        if any(_covers(k, path) for k in known):
+def _find_unmapped_fields(contract: Contract, item: Field, model: str) -> Iterator[str]:
+    known = [*_map_column_paths(contract), *contract.ignored]
+    for path, field in walk_leaf_fields(item):
+        if any(_is_path_prefix(k, path) for k in known):
             continue
         ignore = f'or put "{path}" = "<why>" under [ignored]'
-        yield f"{_place(contract, path)}: {model} has {path} ({field.aws_type}), which no column reads; " + (
-            f"add: {_line(contract, path, field)} {ignore}"
+        yield (
+            f"{_format_table_place(contract, path)}: {model} has {path} ({field.aws_type}), which no column reads; "
+            + (f"add: {_suggest_column_line(contract, path, field)} {ignore}")
         )
 
 
-def _covers(above: str, path: str) -> bool:
-    return path == above or path.startswith((f"{above}.", f"{above}[]"))
+def _is_path_prefix(prefix: str, path: str) -> bool:
+    return path == prefix or path.startswith((f"{prefix}.", f"{prefix}[]"))
 
 
-def _place(contract: Contract, path: str) -> str:
-    table = _table_of(contract, path)
+def _format_table_place(contract: Contract, path: str) -> str:
+    table = _find_table_for_path(contract, path)
     if table:
         return f"[{table.name}]"
-    return f'a new table with each = "{_each(path)}"'
+    return f'a new table with each = "{_get_list_path(path)}"'
 
 
-def _line(contract: Contract, path: str, field: Field) -> str:
-    table = _table_of(contract, path)
+def _suggest_column_line(contract: Contract, path: str, field: Field) -> str:
+    table = _find_table_for_path(contract, path)
     taken = {c.name for c in table.columns} if table else set(contract.parent_key)
     source = path.rpartition("[]")[2].lstrip(".") or "."
-    named = source if source != "." else singular_of(snake(path.removesuffix("[]").rpartition(".")[2]))
-    name = column_names([named], taken, contract.singular)[named]
-    return column_line(name, source, field, 0)
+    named = (
+        source if source != "." else guess_singular(convert_to_snake_case(path.removesuffix("[]").rpartition(".")[2]))
+    )
+    name = choose_column_names([named], taken, contract.item_name)[named]
+    return render_column_line(name, source, field, 0)
 
 
-def _table_of(contract: Contract, path: str) -> Table | None:
-    return next((t for t in contract.tables if t.each == _each(path)), None)
+def _find_table_for_path(contract: Contract, path: str) -> Table | None:
+    return next((t for t in contract.tables if t.rows_from == _get_list_path(path)), None)
 
 
-def _each(path: str) -> str | None:
+def _get_list_path(path: str) -> str | None:
     return path.rpartition("[]")[0] or None

@@ -18,22 +18,22 @@ from appstream_export.contracts.model import (
     Column,
     Contract,
     Table,
-    operational_tables,
+    load_operational_tables,
 )
-from appstream_export.errors import BadContract, did_you_mean
+from appstream_export.errors import ContractError, suggest_spelling
 
 TYPES = ("string", "integer", "boolean", "timestamp", "number", "json")
-RESERVED = frozenset(
+RESERVED_COLUMNS = frozenset(
     """snapshot_id account_id region account_name is_stale observed_at snapshot_at extra_json
     position""".split()  # noqa: SIM905
 )
-TAKEN_TABLES = frozenset(  # views that no contract makes: those of sql/ (tests compare), and what feeds publish
+RESERVED_TABLES = frozenset(  # views that no contract makes: those of sql/ (tests compare), and what feeds publish
     """agent_currency coverage export_runs exposure feed_status image_builder_daily image_builder_network
     image_builder_overview image_builder_state_spans running_image_builders scope_days""".split()  # noqa: SIM905
 )
-TAKEN_ENDINGS = ("_history", "_as_of")  # the other forms of every table
+RESERVED_TABLE_SUFFIXES = ("_history", "_as_of")  # the other forms of every table
 # Words that DuckDB, and most SQL, take for their own where a bare name is due (tests compare with duckdb_keywords()).
-SQL_WORDS = frozenset(
+SQL_KEYWORDS = frozenset(
     """all analyse analyze and anti any array as asc asof asymmetric at authorization binary both by case cast check
     collate collation column concurrently constraint create cross default deferrable desc describe distinct do else
     end except false fetch for foreign freeze from full glob group having ilike in initially inner intersect into is
@@ -47,224 +47,234 @@ _STEP = r"[A-Za-z][A-Za-z0-9_-]*"
 _PATH = re.compile(rf"{_STEP}(\.{_STEP})*")
 _EACH = re.compile(rf"({_STEP}(\[\])?\.)*{_STEP}")
 _IGNORED = re.compile(rf"{_STEP}(\[\])*(\.{_STEP}(\[\])*)*")
-_HEAD: Mapping[str, tuple[re.Pattern[str], str]] = {
+_HEADER_PATTERNS: Mapping[str, tuple[re.Pattern[str], str]] = {
     "doc": (re.compile(".+"), "a sentence"),
     "service": (re.compile(r"[a-z][a-z0-9-]*"), 'a service of botocore such as "appstream"'),
     "operation": (re.compile(r"[A-Z][A-Za-z0-9]*"), 'an operation such as "DescribeImageBuilders"'),
     "items": (_PATH, 'a path such as "ImageBuilders"'),
     "singular": (NAME, 'lower_snake_case such as "image_builder"'),
 }
-HEAD_WORDS = frozenset({*_HEAD, "ignored"})
-TABLE_WORDS = ("doc", "key", "born", "each")
-_COLUMN_WORDS = ("from", "type", "doc")
-_A_COLUMN = "{ from = ..., type = ..., doc = ... }"
-_CHANGE_WORDS = frozenset(c.name for c in CHANGE_COLUMNS)
+HEADER_KEYS = frozenset({*_HEADER_PATTERNS, "ignored"})
+TABLE_KEYS = ("doc", "key", "born", "each")
+_COLUMN_KEYS = ("from", "type", "doc")
+_COLUMN_EXAMPLE = "{ from = ..., type = ..., doc = ... }"
+_CHANGE_COLUMN_NAMES = frozenset(c.name for c in CHANGE_COLUMNS)
 
 
-def load_all(folder: Path | None = None) -> list[Contract]:
+def load_contracts(folder: Path | None = None) -> list[Contract]:
     """Every contract of a folder (default: the ones that came along), by name; raises BadContract."""
-    folder = folder or resources.folder("schemas")
-    contracts = [load(file) for file in sorted(folder.glob("*.toml"))]
+    folder = folder or resources.find_resource_folder("schemas")
+    contracts = [load_contract(file) for file in sorted(folder.glob("*.toml"))]
     if not contracts:
-        raise BadContract(f"{folder}: no contract (*.toml) here; restore one or point to another folder")
-    taken: dict[str, str] = {t.name: "operational tables" for t in operational_tables()}
+        raise ContractError(f"{folder}: no contract (*.toml) here; restore one or point to another folder")
+    taken: dict[str, str] = {t.name: "operational tables" for t in load_operational_tables()}
     for contract in contracts:
-        for table in (*contract.tables, contract.changes):
+        for table in (*contract.tables, contract.changes_table):
             if table.name in taken:
-                raise BadContract(
+                raise ContractError(
                     f"{contract.file.name}: table [{table.name}] exists in {taken[table.name]} already; rename one"
                 )
             taken[table.name] = contract.file.name
     return contracts
 
 
-def load(file: Path) -> Contract:
+def load_contract(file: Path) -> Contract:
     """One contract; raises BadContract naming file, table, column and fix."""
     try:
         raw = tomllib.loads(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadContract(f"{file.name}: not readable as TOML: {error}") from error
-    return _Reader(file, raw).contract()
+        raise ContractError(f"{file.name}: not readable as TOML: {error}") from error
+    return _ContractReader(file, raw).read_contract()
 
 
-class _Reader:
+class _ContractReader:
     """Turns one parsed file into a Contract, or says in one line where it is wrong."""
 
     def __init__(self, file: Path, raw: dict[str, Any]) -> None:
         self.file, self.raw = file, raw
 
-    def refuse(self, where: str, what: str) -> NoReturn:
-        raise BadContract(f"{self.file.name}: {where + ': ' if where else ''}{what}")
+    def raise_error(self, where: str, what: str) -> NoReturn:
+        raise ContractError(f"{self.file.name}: {where + ': ' if where else ''}{what}")
 
-    def contract(self) -> Contract:
+    def read_contract(self) -> Contract:
         name = self.file.stem
         if not NAME.fullmatch(name):
-            self.refuse("", f'"{name}" is to be the resource\'s name, so it must be lower_snake_case; rename the file')
-        head = self.head()
-        bodies = {n: t for n, t in self.raw.items() if n not in HEAD_WORDS}
+            self.raise_error(
+                "", f'"{name}" is to be the resource\'s name, so it must be lower_snake_case; rename the file'
+            )
+        head = self.read_header()
+        bodies = {n: t for n, t in self.raw.items() if n not in HEADER_KEYS}
         if name not in bodies:
-            self.refuse("", f"no table [{name}]: the items' own table has the file's name")
-        item = self.item_table(name, bodies.pop(name))
-        children = tuple(self.child_table(n, body, head["singular"], item) for n, body in bodies.items())
-        self.must_differ("each", ((f"[{t.name}]", t.each or "") for t in children))
-        return Contract(name=name, tables=(item, *children), ignored=self.ignored(), file=self.file, **head)
+            self.raise_error("", f"no table [{name}]: the items' own table has the file's name")
+        item = self.read_item_table(name, bodies.pop(name))
+        children = tuple(self.read_child_table(n, body, head["singular"], item) for n, body in bodies.items())
+        self.check_unique_paths("each", ((f"[{t.name}]", t.rows_from or "") for t in children))
+        return Contract(name=name, tables=(item, *children), ignored=self.read_ignored_paths(), file=self.file, **head)
 
-    def head(self) -> dict[str, str]:
+    def read_header(self) -> dict[str, str]:
         for word, value in self.raw.items():
-            if word in HEAD_WORDS or isinstance(value, dict):
+            if word in HEADER_KEYS or isinstance(value, dict):
                 continue
             if isinstance(value, list) and any(isinstance(v, dict) for v in value):
-                self.refuse("", f"[[{word}]] is a list of tables; write [{word}]")
-            self.refuse("", f'unknown key "{word}"{did_you_mean(word, sorted(_HEAD))}')
-        head = {word: self.text("", self.raw, word) for word in _HEAD}
-        for word, (pattern, example) in _HEAD.items():
+                self.raise_error("", f"[[{word}]] is a list of tables; write [{word}]")
+            self.raise_error("", f'unknown key "{word}"{suggest_spelling(word, sorted(_HEADER_PATTERNS))}')
+        head = {word: self.read_string("", self.raw, word) for word in _HEADER_PATTERNS}
+        for word, (pattern, example) in _HEADER_PATTERNS.items():
             if not pattern.fullmatch(head[word]):
-                self.refuse("", f'{word} = "{head[word]}" is not {example}')
+                self.raise_error("", f'{word} = "{head[word]}" is not {example}')
         return head
 
-    def text(self, where: str, body: Mapping[str, Any], word: str) -> str:
+    def read_string(self, where: str, body: Mapping[str, Any], word: str) -> str:
         value = body.get(word)
         if not isinstance(value, str) or not value.strip():
-            self.refuse(where, f'{word} is missing or not a text; add {word} = "..."')
+            self.raise_error(where, f'{word} is missing or not a text; add {word} = "..."')
         if not value.isprintable():
-            self.refuse(where, f"{word} has a line break or a control character; write one line")
+            self.raise_error(where, f"{word} has a line break or a control character; write one line")
         return value
 
-    def ignored(self) -> dict[str, str]:
+    def read_ignored_paths(self) -> dict[str, str]:
         ignored = self.raw.get("ignored", {})
         if not isinstance(ignored, dict):
-            self.refuse("", 'ignored must be a table: [ignored], then "Path" = "reason" lines')
+            self.raise_error("", 'ignored must be a table: [ignored], then "Path" = "reason" lines')
         for path, reason in ignored.items():
             if not isinstance(reason, str) or not reason.strip():
-                self.refuse(f'[ignored] "{path}"', "needs a reason as text (a path with dots stands in quotes)")
+                self.raise_error(f'[ignored] "{path}"', "needs a reason as text (a path with dots stands in quotes)")
             if not _IGNORED.fullmatch(path):
-                self.refuse(f'[ignored] "{path}"', 'is not a path such as "Some.Leaf" or "Tags[].Key"')
+                self.raise_error(f'[ignored] "{path}"', 'is not a path such as "Some.Leaf" or "Tags[].Key"')
         return ignored
 
-    def item_table(self, name: str, body: Mapping[str, Any]) -> Table:
+    def read_item_table(self, name: str, body: Mapping[str, Any]) -> Table:
         where = f"[{name}]"
         if "each" in body:
-            self.refuse(where, "the items' own table has no each; take it out")
-        own = self.columns(name, body)
-        key = self.key(where, body.get("key"), own)
+            self.raise_error(where, "the items' own table has no each; take it out")
+        own = self.read_columns(name, body)
+        key = self.read_key(where, body.get("key"), own)
         if "born" in body:
-            self.must_be(where, "born", body["born"], own, "timestamp")
+            self.check_column_reference(where, "born", body["born"], own, "timestamp")
         columns = (SNAPSHOT_ID, ACCOUNT_ID, REGION, *own, EXTRA_JSON, OBSERVED_AT)
-        doc = self.text(where, body, "doc")
+        doc = self.read_string(where, body, "doc")
         return Table(name, doc, columns, ("account_id", "region", *key), name, None, body.get("born"))
 
-    def key(self, where: str, key: object, own: tuple[Column, ...]) -> list[str]:
+    def read_key(self, where: str, key: object, columns: tuple[Column, ...]) -> list[str]:
         if not isinstance(key, list) or not key:
-            self.refuse(where, 'key is missing; add key = ["name"]: the columns that tell items of a scope apart')
+            self.raise_error(where, 'key is missing; add key = ["name"]: the columns that tell items of a scope apart')
         for n, column in enumerate(key):
-            self.must_be(where, "key", column, own, "string")
+            self.check_column_reference(where, "key", column, columns, "string")
             if column in key[:n]:
-                self.refuse(where, f"key names {column} twice; take one out")
-            if column in _CHANGE_WORDS:
-                self.refuse(where, f"key names {column}, which the table of changes has already; rename the column")
+                self.raise_error(where, f"key names {column} twice; take one out")
+            if column in _CHANGE_COLUMN_NAMES:
+                self.raise_error(
+                    where, f"key names {column}, which the table of changes has already; rename the column"
+                )
         return key
 
-    def child_table(self, name: str, body: Mapping[str, Any], singular: str, item: Table) -> Table:
+    def read_child_table(self, name: str, body: Mapping[str, Any], singular: str, item: Table) -> Table:
         where = f"[{name}]"
-        if "each" not in body and did_you_mean(name, ["ignored"]):
-            self.refuse(where, f"is no table, for it has no each{did_you_mean(name, ['ignored'])}")
-        each = self.text(where, body, "each")
+        if "each" not in body and suggest_spelling(name, ["ignored"]):
+            self.raise_error(where, f"is no table, for it has no each{suggest_spelling(name, ['ignored'])}")
+        each = self.read_string(where, body, "each")
         if not _EACH.fullmatch(each):
             example = '"VpcConfig.SubnetIds" or "Groups[].Members"'
-            self.refuse(where, f'each = "{each}" is not a path to a list such as {example}')
-        own = self.columns(name, body)
+            self.raise_error(where, f'each = "{each}" is not a path to a list such as {example}')
+        own = self.read_columns(name, body)
         for word in ("key", "born"):
             if word in body:
-                self.refuse(where, f"{word} belongs to [{self.file.stem}] alone; a row here is told by its position")
+                self.raise_error(
+                    where, f"{word} belongs to [{self.file.stem}] alone; a row here is told by its position"
+                )
         what = singular.replace("_", " ")
         parents = tuple(Column(f"{singular}_{k}", "string", f"The {what}: its {k}.") for k in item.key[2:])
-        fixed = (SNAPSHOT_ID, ACCOUNT_ID, REGION, *parents, *_outer_positions(each), POSITION)
+        fixed = (SNAPSHOT_ID, ACCOUNT_ID, REGION, *parents, *_build_outer_position_columns(each), POSITION)
         taken = {c.name for c in fixed} & {c.name for c in own}
         if taken:
-            self.refuse(f"{where} {min(taken)}", "the table has this column already; choose another name")
+            self.raise_error(f"{where} {min(taken)}", "the table has this column already; choose another name")
         key = tuple(c.name for c in fixed[1:])
-        return Table(name, self.text(where, body, "doc"), (*fixed, *own, OBSERVED_AT), key, self.file.stem, each)
+        return Table(name, self.read_string(where, body, "doc"), (*fixed, *own, OBSERVED_AT), key, self.file.stem, each)
 
-    def must_be(self, where: str, word: str, column: object, own: tuple[Column, ...], kind: str) -> None:
-        found = next((c for c in own if c.name == column), None)
+    def check_column_reference(
+        self, where: str, word: str, column: object, columns: tuple[Column, ...], kind: str
+    ) -> None:
+        found = next((c for c in columns if c.name == column), None)
         if found is None:
-            hint = did_you_mean(str(column), [c.name for c in own])
-            self.refuse(where, f'{word} names "{column}", which is no column here{hint}')
+            hint = suggest_spelling(str(column), [c.name for c in columns])
+            self.raise_error(where, f'{word} names "{column}", which is no column here{hint}')
         if found.type != kind:
-            self.refuse(where, f"{word} names {column}, which is a {found.type}; it must be a {kind}")
+            self.raise_error(where, f"{word} names {column}, which is a {found.type}; it must be a {kind}")
 
-    def must_differ(self, word: str, readers: Iterable[tuple[str, str]]) -> None:
+    def check_unique_paths(self, word: str, readers: Iterable[tuple[str, str]]) -> None:
         """Refuse the second of two tables, or columns, that read the same path."""
         first: dict[str, str] = {}
         for where, path in readers:
             if path in first:
-                self.refuse(where, f'{word} = "{path}" is read by {first[path]} already; keep one')
+                self.raise_error(where, f'{word} = "{path}" is read by {first[path]} already; keep one')
             first[path] = where
 
-    def columns(self, table: str, body: Mapping[str, Any]) -> tuple[Column, ...]:
-        self.table_name(table)
+    def read_columns(self, table: str, body: Mapping[str, Any]) -> tuple[Column, ...]:
+        self.check_table_name(table)
         for word, value in body.items():
-            is_word = word in TABLE_WORDS
+            is_word = word in TABLE_KEYS
             if is_word and isinstance(value, dict):
-                self.refuse(f"[{table}] {word}", "is a word of the grammar; give the column another name")
+                self.raise_error(f"[{table}] {word}", "is a word of the grammar; give the column another name")
             if not is_word and not isinstance(value, dict):
-                hint = did_you_mean(word, list(TABLE_WORDS)) or f"; a column is {word} = {_A_COLUMN}"
-                self.refuse(f"[{table}]", f'unknown key "{word}"{hint}')
-        own = tuple(self.column(table, n, c) for n, c in body.items() if n not in TABLE_WORDS)
+                hint = suggest_spelling(word, list(TABLE_KEYS)) or f"; a column is {word} = {_COLUMN_EXAMPLE}"
+                self.raise_error(f"[{table}]", f'unknown key "{word}"{hint}')
+        own = tuple(self.read_column(table, n, c) for n, c in body.items() if n not in TABLE_KEYS)
         if not own:
-            self.refuse(f"[{table}]", f"no columns; add name = {_A_COLUMN}")
-        self.must_differ("from", ((f"[{table}] {c.name}", c.source) for c in own))
+            self.raise_error(f"[{table}]", f"no columns; add name = {_COLUMN_EXAMPLE}")
+        self.check_unique_paths("from", ((f"[{table}] {c.name}", c.source) for c in own))
         return own
 
-    def table_name(self, table: str) -> None:
+    def check_table_name(self, table: str) -> None:
         if not NAME.fullmatch(table):
-            self.refuse(f"[{table}]", "a table's name must be lower_snake_case")
-        if table in SQL_WORDS:
-            self.refuse(f"[{table}]", "is a word of SQL; choose another name")
-        if table in TAKEN_TABLES or table.endswith(TAKEN_ENDINGS):
-            self.refuse(f"[{table}]", "views of the catalog have such names; choose another")
+            self.raise_error(f"[{table}]", "a table's name must be lower_snake_case")
+        if table in SQL_KEYWORDS:
+            self.raise_error(f"[{table}]", "is a word of SQL; choose another name")
+        if table in RESERVED_TABLES or table.endswith(RESERVED_TABLE_SUFFIXES):
+            self.raise_error(f"[{table}]", "views of the catalog have such names; choose another")
 
-    def column(self, table: str, name: str, body: Mapping[str, Any]) -> Column:
+    def read_column(self, table: str, name: str, body: Mapping[str, Any]) -> Column:
         where = f"[{table}] {name}"
-        self.column_name(where, name)
+        self.check_column_name(where, name)
         for word in body:
-            if word not in _COLUMN_WORDS:
-                self.refuse(where, f'unknown key "{word}"{did_you_mean(word, list(_COLUMN_WORDS))}')
-        source, kind = self.text(where, body, "from"), self.text(where, body, "type")
+            if word not in _COLUMN_KEYS:
+                self.raise_error(where, f'unknown key "{word}"{suggest_spelling(word, list(_COLUMN_KEYS))}')
+        source, kind = self.read_string(where, body, "from"), self.read_string(where, body, "type")
         if source != "." and not _PATH.fullmatch(source):
             hint = "lists go into tables of their own (each)"
-            self.refuse(where, f'from = "{source}" is not a path such as "VpcConfig.Name"; {hint}')
+            self.raise_error(where, f'from = "{source}" is not a path such as "VpcConfig.Name"; {hint}')
         if source == "." and table == self.file.stem:
-            self.refuse(where, 'from = "." means an element of a list; here name a field')
+            self.raise_error(where, 'from = "." means an element of a list; here name a field')
         if kind not in TYPES:
-            self.refuse(where, f'type "{kind}" is not one of {", ".join(TYPES)}{did_you_mean(kind, list(TYPES))}')
-        return Column(name, kind, self.text(where, body, "doc"), source)
+            self.raise_error(
+                where, f'type "{kind}" is not one of {", ".join(TYPES)}{suggest_spelling(kind, list(TYPES))}'
+            )
+        return Column(name, kind, self.read_string(where, body, "doc"), source)
 
-    def column_name(self, where: str, name: str) -> None:
+    def check_column_name(self, where: str, name: str) -> None:
         if not NAME.fullmatch(name):
-            self.refuse(where, "a column's name must be lower_snake_case")
-        if name in RESERVED:
-            self.refuse(where, "every table has this column already; choose another name")
-        if name in SQL_WORDS:
-            self.refuse(where, "is a word of SQL; choose another name")
+            self.raise_error(where, "a column's name must be lower_snake_case")
+        if name in RESERVED_COLUMNS:
+            self.raise_error(where, "every table has this column already; choose another name")
+        if name in SQL_KEYWORDS:
+            self.raise_error(where, "is a word of SQL; choose another name")
 
 
-def snake(name: str) -> str:
+def convert_to_snake_case(name: str) -> str:
     """AWS's name in our spelling: `DisableIMDSV1` → `disable_imdsv1`, `EniIPv6Addresses` → `eni_ipv6_addresses`."""
     name = re.sub(r"IP(?=v[46])", "Ip", name)
     name = re.sub(r"([A-Z]+)(?=[A-Z](?!s(?![a-z]))[a-z])", r"\1_", name)
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace("-", "_").lower()
 
 
-def outer_positions(each: str) -> tuple[str, ...]:
+def list_outer_positions(each: str) -> tuple[str, ...]:
     """Names of the positions before `position`: `Groups[].Members` has `groups_position`."""
-    lists = [snake(step.removesuffix("[]")) for step in each.split(".") if step.endswith("[]")]
+    lists = [convert_to_snake_case(step.removesuffix("[]")) for step in each.split(".") if step.endswith("[]")]
     again = [lists[:n].count(name) for n, name in enumerate(lists)]
     return tuple(f"{name}_{n + 1}_position" if n else f"{name}_position" for name, n in zip(lists, again, strict=True))
 
 
-def _outer_positions(each: str) -> tuple[Column, ...]:
+def _build_outer_position_columns(each: str) -> tuple[Column, ...]:
     return tuple(
         Column(name, "integer", f"Place of the {name.removesuffix('_position')} element in AWS's list, from 0.")
-        for name in outer_positions(each)
+        for name in list_outer_positions(each)
     )

@@ -71,12 +71,12 @@ class Table:
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     resource: str | None = None
-    each: str | None = None
-    born: str | None = None
+    rows_from: str | None = None
+    created_at_column: str | None = None
     cumulative: bool = False
 
     @property
-    def own(self) -> tuple[Column, ...]:
+    def source_columns(self) -> tuple[Column, ...]:
         """The columns that are read from AWS's answer."""
         return tuple(c for c in self.columns if c.source)
 
@@ -87,9 +87,9 @@ class Table:
             return self.columns
         return (*self.columns[:-1], ACCOUNT_NAME, IS_STALE, self.columns[-1])
 
-    def column(self, name: str) -> Column:
+    def get_column(self, name: str) -> Column:
         """The column of that name; raises KeyError."""
-        return next((c for c in self.columns if c.name == name), None) or _missing(name)
+        return next((c for c in self.columns if c.name == name), None) or _raise_missing_column(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Contract:
     service: str
     operation: str
     items: str
-    singular: str
+    item_name: str
     tables: tuple[Table, ...]
     ignored: Mapping[str, str]
     file: Path
@@ -119,7 +119,7 @@ class Contract:
     @property
     def parent_key(self) -> tuple[str, ...]:
         """The item's key columns as child tables and changes name them, such as `image_builder_name`."""
-        return tuple(f"{self.singular}_{k}" for k in self.item_key)
+        return tuple(f"{self.item_name}_{k}" for k in self.item_key)
 
     @property
     def item_key(self) -> tuple[str, ...]:
@@ -127,40 +127,40 @@ class Contract:
         return tuple(k for k in self.item_table.key if k not in ("account_id", "region"))
 
     @property
-    def changes(self) -> Table:
+    def changes_table(self) -> Table:
         """The table of this resource's changes: one row per change that complete answers prove."""
-        return _changes_table(self)
+        return _build_changes_table(self)
 
 
 @cache
-def operational_tables() -> tuple[Table, ...]:
+def load_operational_tables() -> tuple[Table, ...]:
     """The tables about the export itself: scope_runs, snapshots, accounts, quarantine, drift."""
     raw = tomllib.loads(Path(__file__).with_name("operational.toml").read_text("utf-8"))
-    return tuple(_operational(name, dict(table)) for name, table in raw.items())
+    return tuple(_parse_operational_table(name, dict(table)) for name, table in raw.items())
 
 
-def operational_table(name: str) -> Table:
+def get_operational_table(name: str) -> Table:
     """One of them; raises KeyError."""
-    return {table.name: table for table in operational_tables()}[name]
+    return {table.name: table for table in load_operational_tables()}[name]
 
 
-def all_tables(contracts: Iterable[Contract]) -> list[Table]:
+def list_snapshot_tables(contracts: Iterable[Contract]) -> list[Table]:
     """Every table of a snapshot: items and children, changes, then the operational ones."""
-    return [*chain.from_iterable((*c.tables, c.changes) for c in contracts), *operational_tables()]
+    return [*chain.from_iterable((*c.tables, c.changes_table) for c in contracts), *load_operational_tables()]
 
 
-def _operational(name: str, raw: dict[str, Any]) -> Table:
+def _parse_operational_table(name: str, raw: dict[str, Any]) -> Table:
     doc, key, cumulative = raw.pop("doc"), tuple(raw.pop("key")), raw.pop("cumulative", False)
     columns = tuple(Column(n, c["type"], c["doc"]) for n, c in raw.items())
     return Table(name, doc, (SNAPSHOT_ID, *columns), key, cumulative=cumulative)
 
 
-def _missing(name: str) -> NoReturn:
+def _raise_missing_column(name: str) -> NoReturn:
     raise KeyError(name)
 
 
-def _changes_table(contract: Contract) -> Table:
-    keys = tuple(Column(k, "string", contract.item_table.column(k).doc) for k in contract.item_key)
+def _build_changes_table(contract: Contract) -> Table:
+    keys = tuple(Column(k, "string", contract.item_table.get_column(k).doc) for k in contract.item_key)
     doc = f"One row per change of {contract.name} that complete answers prove; one per column where an item changed."
     columns = (SNAPSHOT_ID, ACCOUNT_ID, REGION, *keys, *CHANGE_COLUMNS)
-    return Table(f"{contract.singular}_changes", doc, columns, ())
+    return Table(f"{contract.item_name}_changes", doc, columns, ())

@@ -5,81 +5,89 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from appstream_export.contracts.fields import Answer, Field
-from appstream_export.contracts.loader import outer_positions, snake
-from appstream_export.contracts.model import operational_tables
-from appstream_export.contracts.naming import column_names, resource_name, singular_of, table_name
-from appstream_export.errors import BadContract
+from appstream_export.contracts.fields import Field, OperationOutput
+from appstream_export.contracts.loader import convert_to_snake_case, list_outer_positions
+from appstream_export.contracts.model import load_operational_tables
+from appstream_export.contracts.naming import (
+    choose_column_names,
+    choose_resource_name,
+    choose_table_name,
+    guess_singular,
+)
+from appstream_export.errors import ContractError
 
-_BORN = re.compile(r"creat(e|ed|ion)_?(time|at|on|date|date_time|timestamp)")
+_CREATED_AT_NAME = re.compile(r"creat(e|ed|ion)_?(time|at|on|date|date_time|timestamp)")
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class _ProposedTable:
     """A table to be: where its rows lie, and the fields that become columns, by their path in a row."""
 
     each: str | None
     columns: dict[str, Field]
 
 
-def proposal(answer: Answer) -> str:
+def render_proposed_contract(answer: OperationOutput) -> str:
     """The whole file, as text; raises BadContract where no field could tell items apart."""
-    name, singular = _resource(answer)
-    tables = [t for t in _tables(answer.item) if t.columns or t.each is None]
-    sensitive = {p: f for t in tables for p, f in _sensitive(t).items()}
-    items, *children = (_Rows(t.each, {s: f for s, f in t.columns.items() if not f.is_sensitive}) for t in tables)
-    key = _key(answer, singular, items.columns)
-    names = column_names(items.columns, (), singular)
-    taken = {name, f"{singular}_changes", *(t.name for t in operational_tables())}
+    name, singular = _choose_resource_names(answer)
+    tables = [t for t in _propose_tables(answer.item) if t.columns or t.each is None]
+    sensitive = {p: f for t in tables for p, f in _find_sensitive_fields(t).items()}
+    items, *children = (
+        _ProposedTable(t.each, {s: f for s, f in t.columns.items() if not f.is_sensitive}) for t in tables
+    )
+    key = _guess_key_path(answer, singular, items.columns)
+    names = choose_column_names(items.columns, (), singular)
+    taken = {name, f"{singular}_changes", *(t.name for t in load_operational_tables())}
     parts = [
-        _head(answer, name, singular),
-        _item_table(answer, name, items, names, key),
-        *(_child_table(t, singular, f"{singular}_{names[key]}", taken) for t in children if t.columns),
-        _ignored(sensitive),
+        _render_header(answer, name, singular),
+        _render_item_table(answer, name, items, names, key),
+        *(_render_child_table(t, singular, f"{singular}_{names[key]}", taken) for t in children if t.columns),
+        _render_ignored_table(sensitive),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def column_line(name: str, source: str, field: Field, width: int) -> str:
+def render_column_line(name: str, source: str, field: Field, width: int) -> str:
     """A column as a line of TOML; names are padded to `width`."""
     doc = field.doc or f"{field.name or 'The element'}, as AWS gives it."
-    return f'{name:{width}} = {{ from = {_quoted(source)}, type = "{field.kind}", doc = {_quoted(doc)} }}'
+    quoted_source, quoted_doc = _quote_toml_string(source), _quote_toml_string(doc)
+    return f'{name:{width}} = {{ from = {quoted_source}, type = "{field.kind}", doc = {quoted_doc} }}'
 
 
-def _quoted(text: str) -> str:
+def _quote_toml_string(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _resource(answer: Answer) -> tuple[str, str]:
+def _choose_resource_names(answer: OperationOutput) -> tuple[str, str]:
     """The resource's name and its singular."""
-    taken = {t.name for t in operational_tables()}
-    name = resource_name(answer.items, answer.operation, answer.service, taken)
-    return name, singular_of(name)
+    taken = {t.name for t in load_operational_tables()}
+    name = choose_resource_name(answer.items, answer.operation, answer.service, taken)
+    return name, guess_singular(name)
 
 
-def _tables(row: Field, each: str | None = None) -> Iterator[_Rows]:
+def _propose_tables(row: Field, each: str | None = None) -> Iterator[_ProposedTable]:
     """The table of a list (or of the items), then those of the lists within its elements."""
-    found = dict(_within(row)) if row.kind == "structure" else {".": row}
-    yield _Rows(each, {path: field for path, field in found.items() if field.kind != "list"})
+    found = dict(_walk_structure_fields(row)) if row.kind == "structure" else {".": row}
+    yield _ProposedTable(each, {path: field for path, field in found.items() if field.kind != "list"})
     for path, field in found.items():
         if field.kind == "list" and field.element is not None:
             element = replace(field.element, doc=field.element.doc or field.doc)
-            yield from _tables(element, f"{each}[].{path}" if each else path)
+            yield from _propose_tables(element, f"{each}[].{path}" if each else path)
 
 
-def _within(structure: Field, path: str = "") -> Iterator[tuple[str, Field]]:
+def _walk_structure_fields(structure: Field, path: str = "") -> Iterator[tuple[str, Field]]:
     """Values and lists below a structure. A list of lists counts as a value: JSON."""
     for field in structure.fields:
         here = f"{path}.{field.name}" if path else field.name
         if field.kind == "structure":
-            yield from _within(field, here)
+            yield from _walk_structure_fields(field, here)
         elif field.element is not None and field.element.kind == "list":
             yield here, replace(field, kind="json", element=None)
         else:
             yield here, field
 
 
-def _sensitive(table: _Rows) -> dict[str, Field]:
+def _find_sensitive_fields(table: _ProposedTable) -> dict[str, Field]:
     start = f"{table.each}[]" if table.each else ""
     return {
         start + ("" if source == "." else f".{source}" if start else source): field
@@ -88,71 +96,78 @@ def _sensitive(table: _Rows) -> dict[str, Field]:
     }
 
 
-def _key(answer: Answer, singular: str, columns: dict[str, Field]) -> str:
+def _guess_key_path(answer: OperationOutput, singular: str, columns: dict[str, Field]) -> str:
     """The path of the field that most likely tells items apart: a name that is always there, an id, an Arn, a name."""
     texts = {source: field for source, field in columns.items() if field.kind == "string"}
-    by_name = {snake(source): source for source in texts}
+    by_name = {convert_to_snake_case(source): source for source in texts}
     own = {word: [by_name[n] for n in (word, f"{singular}_{word}") if n in by_name] for word in ("name", "id", "arn")}
-    always = [s for s in own["name"] if texts[s].is_required or snake(s) == f"{singular}_name"]
+    always = [s for s in own["name"] if texts[s].is_required or convert_to_snake_case(s) == f"{singular}_name"]
     likely = [s for s in texts if s.lower().endswith(("id", "arn", "name")) and "." not in s]
     guesses = [*always, *own["id"], *own["arn"], *own["name"], *likely, *texts]
     if not guesses:
-        raise BadContract(f'operation = "{answer.operation}" gives items without any text that could be their key')
+        raise ContractError(f'operation = "{answer.operation}" gives items without any text that could be their key')
     return guesses[0]
 
 
-def _head(answer: Answer, name: str, singular: str) -> str:
+def _render_header(answer: OperationOutput, name: str, singular: str) -> str:
     doc = f"{answer.service_title}: {name.replace('_', ' ')}, as {answer.operation} lists them."
     command = f"appstream-export contracts propose {answer.service} {answer.operation}"
     return "\n".join(
         (
             f"# Proposed by `{command}` from {answer.model}.",
             f"# Save as schemas/{name}.toml and read it through: docs, key, born and singular are guesses.",
-            f"doc       = {_quoted(doc)}",
-            f"service   = {_quoted(answer.service)}",
-            f"operation = {_quoted(answer.operation)}",
-            f"items     = {_quoted(answer.items)}",
-            f"singular  = {_quoted(singular)}",
+            f"doc       = {_quote_toml_string(doc)}",
+            f"service   = {_quote_toml_string(answer.service)}",
+            f"operation = {_quote_toml_string(answer.operation)}",
+            f"items     = {_quote_toml_string(answer.items)}",
+            f"singular  = {_quote_toml_string(singular)}",
         )
     )
 
 
-def _item_table(answer: Answer, name: str, rows: _Rows, names: dict[str, str], key: str) -> str:
-    what = singular_of(name).replace("_", " ")
+def _render_item_table(
+    answer: OperationOutput, name: str, table: _ProposedTable, names: dict[str, str], key: str
+) -> str:
+    what = guess_singular(name).replace("_", " ")
     born = next(
-        (n for s, n in names.items() if _BORN.fullmatch(snake(s)) and rows.columns[s].kind == "timestamp"), None
+        (
+            n
+            for s, n in names.items()
+            if _CREATED_AT_NAME.fullmatch(convert_to_snake_case(s)) and table.columns[s].kind == "timestamp"
+        ),
+        None,
     )
     check = f"check: does it tell any two items of {answer.operation} in one account and region apart?"
     lines = [
         f"[{name}]",
-        f"doc  = {_quoted(f'One row per {what} in a scope.')}",
-        f"key  = [{_quoted(names[key])}]  # {check}",
-        *([f"born = {_quoted(born)}"] if born else []),
+        f"doc  = {_quote_toml_string(f'One row per {what} in a scope.')}",
+        f"key  = [{_quote_toml_string(names[key])}]  # {check}",
+        *([f"born = {_quote_toml_string(born)}"] if born else []),
     ]
-    return "\n".join([*lines, *_columns(rows, names)])
+    return "\n".join([*lines, *_render_column_lines(table, names)])
 
 
-def _child_table(rows: _Rows, singular: str, parent_key: str, taken: set[str]) -> str:
-    each = rows.each or ""
-    name = table_name(each, singular, taken)
-    element = singular_of(snake(each.rpartition(".")[2]))
-    fixed = (parent_key, *outer_positions(each))
-    names = column_names((element if s == "." else s for s in rows.columns), fixed, element)
-    if "." in rows.columns:
+def _render_child_table(table: _ProposedTable, singular: str, parent_key: str, used_names: set[str]) -> str:
+    each = table.each or ""
+    name = choose_table_name(each, singular, used_names)
+    element = guess_singular(convert_to_snake_case(each.rpartition(".")[2]))
+    fixed = (parent_key, *list_outer_positions(each))
+    names = choose_column_names((element if s == "." else s for s in table.columns), fixed, element)
+    if "." in table.columns:
         names = {".": names[element]}
     doc = f"One row per {element.replace('_', ' ')} of each {singular.replace('_', ' ')}, in AWS's order."
-    lines = [f"[{name}]", f"doc  = {_quoted(doc)}", f"each = {_quoted(each)}"]
-    return "\n".join([*lines, *_columns(rows, names)])
+    lines = [f"[{name}]", f"doc  = {_quote_toml_string(doc)}", f"each = {_quote_toml_string(each)}"]
+    return "\n".join([*lines, *_render_column_lines(table, names)])
 
 
-def _columns(rows: _Rows, names: dict[str, str]) -> Iterator[str]:
+def _render_column_lines(table: _ProposedTable, names: dict[str, str]) -> Iterator[str]:
     width = max(len(name) for name in names.values())
-    for source, field in rows.columns.items():
-        yield column_line(names[source], source, field, width)
+    for source, field in table.columns.items():
+        yield render_column_line(names[source], source, field, width)
 
 
-def _ignored(sensitive: dict[str, Field]) -> str:
+def _render_ignored_table(sensitive: dict[str, Field]) -> str:
     if not sensitive:
         return ""
     why = "AWS marks it as sensitive; make it a column only if it must be exported."
-    return "\n".join(["[ignored]", *(f"{_quoted(path)} = {_quoted(why)}" for path in sensitive)])
+    return "\n".join(["[ignored]", *(f"{_quote_toml_string(path)} = {_quote_toml_string(why)}" for path in sensitive)])

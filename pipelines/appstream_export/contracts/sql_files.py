@@ -19,9 +19,9 @@ from pathlib import Path
 
 from appstream_export import resources
 from appstream_export.contracts.model import Column
-from appstream_export.errors import BadContract
+from appstream_export.errors import ContractError
 
-VIEWS = ("views", "marts")
+VIEW_FOLDERS = ("views", "marts")
 """Folders whose files become views of the catalog."""
 SEVERITIES = ("error", "warn")
 PARAM_TYPES = ("integer", "number", "text", "boolean", "date")
@@ -57,28 +57,32 @@ class SqlFile:
     key: str | None = None
 
 
-def views() -> list[SqlFile]:
+def load_view_files() -> list[SqlFile]:
     """The views over several tables and the marts, each after those that it reads."""
-    found = {file.name: file for folder in VIEWS for file in read(folder)}
+    found = {file.name: file for folder in VIEW_FOLDERS for file in load_sql_files(folder)}
     try:
         order = TopologicalSorter({n: [r for r in f.reads if r in found] for n, f in found.items()}).static_order()
         return [found[name] for name in order]
     except CycleError as error:
-        raise BadContract(f"sql/: {' reads '.join(error.args[1])}: views may not read each other in a circle") from None
+        raise ContractError(
+            f"sql/: {' reads '.join(error.args[1])}: views may not read each other in a circle"
+        ) from None
 
 
 @cache
-def read(folder: str) -> tuple[SqlFile, ...]:
+def load_sql_files(folder: str) -> tuple[SqlFile, ...]:
     """The files of a folder below `sql/`, by name; none where there is no such folder. Raises BadContract."""
-    return tuple(parsed(file) for file in sorted((resources.folder("sql") / folder).glob("*.sql")))
+    return tuple(
+        parse_sql_file(file) for file in sorted((resources.find_resource_folder("sql") / folder).glob("*.sql"))
+    )
 
 
-def parsed(file: Path) -> SqlFile:
+def parse_sql_file(file: Path) -> SqlFile:
     """One file; raises BadContract with its name and line."""
     text = file.read_text("utf-8")
-    lines = list(_header(text))
+    lines = list(_read_header_lines(text))
     if not lines or not lines[0][1].startswith(f"-- {file.stem}: "):
-        raise BadContract(f'{file.name}: the header must begin with "-- {file.stem}: one row per ..."')
+        raise ContractError(f'{file.name}: the header must begin with "-- {file.stem}: one row per ..."')
     words: dict[str, str] = {}
     columns, params = list[Column](), list[Param]()
     for number, line in lines:
@@ -90,25 +94,25 @@ def parsed(file: Path) -> SqlFile:
         elif plain and plain["name"] in (file.stem, *_WORDS):
             words[plain["name"]] = plain["text"]
         else:
-            raise BadContract(f'{file.name} line {number}: "{line}" is not a line of a header')
-    return _checked(file, words, tuple(columns), tuple(params), text)
+            raise ContractError(f'{file.name} line {number}: "{line}" is not a line of a header')
+    return _build_sql_file(file, words, tuple(columns), tuple(params), text)
 
 
-def _checked(
+def _build_sql_file(
     file: Path, words: Mapping[str, str], columns: tuple[Column, ...], params: tuple[Param, ...], text: str
 ) -> SqlFile:
     severity = words.get("severity")
     if severity not in (None, *SEVERITIES):
-        raise BadContract(f'{file.name}: severity "{severity}" is none of {", ".join(SEVERITIES)}')
+        raise ContractError(f'{file.name}: severity "{severity}" is none of {", ".join(SEVERITIES)}')
     if strange := next((p for p in params if p.type not in PARAM_TYPES), None):
-        raise BadContract(f'{file.name}: param {strange.name}: "{strange.type}" is none of {", ".join(PARAM_TYPES)}')
+        raise ContractError(f'{file.name}: param {strange.name}: "{strange.type}" is none of {", ".join(PARAM_TYPES)}')
     reads = tuple(name.strip() for name in words.get("reads", "").split(",") if name.strip())
     place = f"sql/{file.parent.name}/{file.name}"
     question, key = words.get("question"), words.get("key")
     return SqlFile(file.stem, words[file.stem], reads, text, columns, params, severity, question, place, key)
 
 
-def _header(text: str) -> Iterator[tuple[int, str]]:
+def _read_header_lines(text: str) -> Iterator[tuple[int, str]]:
     """The comment lines above the statement with their numbers; a line that is indented goes on with the one before."""
     number, held = 0, ""
     for place, line in enumerate(text.splitlines(), 1):

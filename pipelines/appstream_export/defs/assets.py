@@ -8,16 +8,25 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from appstream_export.contracts import Contract, load_all, sql_files
-from appstream_export.defs.checks import NAMED_MAX, check_results, check_specs, why_red
-from appstream_export.defs.context import loaded, plainly
-from appstream_export.defs.progress import LoggingWatch
-from appstream_export.defs.specs import EXPORT, FEEDS, MARTS, REPORT, TABLES, Shown, lineage, spec
+from appstream_export.contracts import Contract, load_contracts, sql_files
+from appstream_export.defs.checks import NAMED_MAX, build_check_results, build_check_specs, explain_failure
+from appstream_export.defs.context import as_dagster_failure, load_settings
+from appstream_export.defs.progress import LoggingRunListener
+from appstream_export.defs.specs import (
+    EXPORT,
+    FEEDS,
+    MARTS,
+    REPORT,
+    TABLES,
+    AssetSource,
+    build_asset_spec,
+    build_column_lineage,
+)
 from appstream_export.errors import ExportError
 from appstream_export.lake.catalog import connect
 from appstream_export.lake.storage.paths import REPORT as PAGE
-from appstream_export.model import Ask
-from appstream_export.run import Request, RunResult, run
+from appstream_export.model import ScanOptions
+from appstream_export.run import Request, RunResult, execute_run
 from appstream_export.settings import Settings
 
 POOL = "warehouse"
@@ -40,22 +49,25 @@ class SnapshotConfig(dg.Config):
         return Request(
             accounts=tuple(self.accounts),
             regions=tuple(self.regions),
-            ask=Ask(names=tuple(self.names)),
+            scan_options=ScanOptions(names=tuple(self.names)),
             retry_failed=self.retry_failed,
-            force=self.force,
+            accept_drop=self.force,
         )
 
 
-def snapshot_asset(
-    contracts: Sequence[Contract], assets: Sequence[Shown], settings: Settings, freshness: dg.FreshnessPolicy | None
+def build_snapshot_asset(
+    contracts: Sequence[Contract],
+    assets: Sequence[AssetSource],
+    settings: Settings,
+    freshness: dg.FreshnessPolicy | None,
 ) -> dg.AssetsDefinition:
     """The assets of a run; one step, since a snapshot is committed whole or not at all."""
-    columns = lineage(assets)
+    columns = build_column_lineage(assets)
 
     @dg.multi_asset(
         name=ASSET,
-        specs=[spec(asset, settings, freshness) for asset in assets],
-        check_specs=check_specs(assets),
+        specs=[build_asset_spec(asset, settings, freshness) for asset in assets],
+        check_specs=build_check_specs(assets),
         can_subset=False,
         pool=POOL,
     )
@@ -63,27 +75,29 @@ def snapshot_asset(
         context: dg.AssetExecutionContext, config: SnapshotConfig
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         began = time.monotonic()
-        read, result = _run(context, config)
+        read, result = _run_snapshot(context, config)
         seconds = round(time.monotonic() - began, 3)
-        for key, told in materialized(result, assets, columns, contracts, read, seconds, context.log):
+        for key, told in collect_asset_metadata(result, assets, columns, contracts, read, seconds, context.log):
             yield dg.MaterializeResult(asset_key=key, metadata=told)
-        yield from check_results(result, assets)
+        yield from build_check_results(result, assets)
         if result.exit_code:
-            context.log.error(why_red(result))
+            context.log.error(explain_failure(result))
 
     return snapshot
 
 
-def _run(context: dg.AssetExecutionContext, config: SnapshotConfig) -> tuple[Settings, RunResult]:
+def _run_snapshot(context: dg.AssetExecutionContext, config: SnapshotConfig) -> tuple[Settings, RunResult]:
     attempt = f"{context.run.run_id}.{context.retry_number}"
-    settings = loaded()
-    run_id = intent(context.run, context.instance)
-    watch = LoggingWatch(context.log)
-    with plainly():
-        return settings, run(settings, load_all(), config.request, run_id=run_id, attempt_id=attempt, watch=watch)
+    settings = load_settings()
+    run_id = resolve_run_id(context.run, context.instance)
+    watch = LoggingRunListener(context.log)
+    with as_dagster_failure():
+        return settings, execute_run(
+            settings, load_contracts(), config.request, run_id=run_id, attempt_id=attempt, listener=watch
+        )
 
 
-def intent(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
+def resolve_run_id(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
     """Id of the run that was asked first: a re-execution from failure goes on in it, one of all steps begins anew.
 
     All steps is what a run that the webserver launches does if it names none.
@@ -96,9 +110,9 @@ def intent(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
     return run.run_id
 
 
-def materialized(
+def collect_asset_metadata(
     result: RunResult,
-    assets: Sequence[Shown],
+    assets: Sequence[AssetSource],
     columns: Mapping[dg.AssetKey, dg.TableColumnLineage],
     contracts: Sequence[Contract],
     settings: Settings,
@@ -106,27 +120,27 @@ def materialized(
     log: logging.Logger,
 ) -> Iterator[tuple[dg.AssetKey, dict[str, Any]]]:
     """Each asset that the run made, and what is told of it."""
-    figures = _figures(result, contracts, settings, seconds, log)
-    for asset in _made(assets, result):
+    figures = _build_metadata_by_key(result, contracts, settings, seconds, log)
+    for asset in _list_materialized_assets(assets, result):
         told = {"snapshot_id": result.manifest.snapshot_id, **figures.get(asset.key, {})}
         if asset.key in columns:
             told["dagster/column_lineage"] = columns[asset.key]
         yield asset.key, told
 
 
-def _made(assets: Sequence[Shown], result: RunResult) -> Iterator[Shown]:
+def _list_materialized_assets(assets: Sequence[AssetSource], result: RunResult) -> Iterator[AssetSource]:
     """What was committed, and of what is published what really was."""
     is_made = {
         TABLES: True,
         EXPORT: True,
         MARTS: result.catalog_problem is None,
-        FEEDS: result.published is not None and result.feeds_problem is None,
+        FEEDS: result.published_feeds is not None and result.feeds_problem is None,
         REPORT: result.is_reported,
     }
     return (asset for asset in assets if is_made[asset.group])
 
 
-def _figures(
+def _build_metadata_by_key(
     result: RunResult, contracts: Sequence[Contract], settings: Settings, seconds: float, log: logging.Logger
 ) -> dict[dg.AssetKey, dict[str, Any]]:
     """Numbers worth a plot, by asset."""
@@ -135,52 +149,52 @@ def _figures(
         uri = f"{settings.warehouse}/tables/{name}"
         size = sum(file.bytes for file in table.files)
         found[dg.AssetKey(name)] = {"dagster/row_count": table.rows, "dagster/uri": uri, "size_bytes": size}
-    if fed := result.published:
+    if fed := result.published_feeds:
         for name, rows in fed.rows.items():
             uri = f"{fed.place}/{fed.current.feeds[name]}"
             found[dg.AssetKey([FEEDS, name])] = {"dagster/row_count": rows, "dagster/uri": uri}
-    states, marts = _counted(result, contracts, settings, log)
+    states, marts = _count_states_and_rows(result, contracts, settings, log)
     for name, counts in states.items():
         found[dg.AssetKey(name)] |= {"running": counts.get("RUNNING", 0), "states": counts}
     for name, rows in marts.items():
         found[dg.AssetKey(name)] = {"dagster/row_count": rows}
-    found[dg.AssetKey("scope_runs")] |= _costs(result, seconds)
+    found[dg.AssetKey("scope_runs")] |= _build_run_metadata(result, seconds)
     page = f"{settings.warehouse}/{PAGE}"
     found[dg.AssetKey("report")] = {"page": dg.MetadataValue.path(page), "dagster/uri": page}
     return found
 
 
-def _counted(
+def _count_states_and_rows(
     result: RunResult, contracts: Sequence[Contract], settings: Settings, log: logging.Logger
 ) -> tuple[Mapping[str, Mapping[str, int]], Mapping[str, int]]:
     """How many items are in which state, by table, where items have one; and the rows of each mart."""
     if result.catalog_problem or result.checks_problem:
         return {}, {}
     with_state = [c.item_table.name for c in contracts if "state" in {column.name for column in c.item_table.columns}]
-    marts = ", ".join(_ROWS.format(file.name) for file in sql_files.views())
+    marts = ", ".join(_ROW_COUNT_SQL.format(file.name) for file in sql_files.load_view_files())
     try:
-        with connect.connect(settings.warehouse, s3=settings.s3) as con:
-            states = {name: connect.query(con, _COUNT.format(name)).to_pylist() for name in with_state}
-            rows = connect.query(con, f"select {marts}").to_pylist()[0]
+        with connect.connect_warehouse(settings.warehouse, s3=settings.s3) as con:
+            states = {name: connect.run_query(con, _STATE_COUNTS_SQL.format(name)).to_pylist() for name in with_state}
+            rows = connect.run_query(con, f"select {marts}").to_pylist()[0]
     except (ExportError, OSError) as error:  # the snapshot stands, and its checks are still to be told
         log.warning(f"rows and states could not be counted: {error}")
         return {}, {}
     return {name: {row["state"]: row["items"] for row in found} for name, found in states.items()}, rows
 
 
-_ROWS = "(select count(*) from {0}) as {0}"
-_COUNT = "select coalesce(state, 'unknown') as state, count(*) as items from {} group by all order by all"
+_ROW_COUNT_SQL = "(select count(*) from {0}) as {0}"
+_STATE_COUNTS_SQL = "select coalesce(state, 'unknown') as state, count(*) as items from {} group by all order by all"
 
 
-def _costs(result: RunResult, seconds: float) -> dict[str, Any]:
+def _build_run_metadata(result: RunResult, seconds: float) -> dict[str, Any]:
     """What the run cost, and what it did not see; a list is cut, its count is not."""
     outcomes = result.outcomes.values()
     return {
         "seconds": seconds,
         "asked": len(result.outcomes),
-        "failed": len(result.failed),
+        "failed": len(result.failures),
         "calls": sum(outcome.api_calls for outcome in outcomes),
         "throttles": sum(outcome.throttles for outcome in outcomes),
         "retries": sum(outcome.retries for outcome in outcomes),
-        "failed_scopes": [str(outcome.task.scope) for outcome in result.failed[:NAMED_MAX]],
+        "failed_scopes": [str(outcome.task.scope) for outcome in result.failures[:NAMED_MAX]],
     }

@@ -7,23 +7,25 @@ import dagster as dg
 
 from appstream_export.contracts import sql_files
 from appstream_export.contracts.sql_files import SqlFile
-from appstream_export.defs.specs import Shown, feed_key
+from appstream_export.defs.specs import AssetSource, build_feed_key
 from appstream_export.lake.catalog.checks import ERROR, CheckResult
 from appstream_export.run import RunResult
 
 COVERAGE = "coverage"
-PUBLISHED: Mapping[str, tuple[dg.AssetKey, str]] = {
+PUBLISHING_CHECKS: Mapping[str, tuple[dg.AssetKey, str]] = {
     "catalog_is_published": (dg.AssetKey("snapshots"), "The catalog shows the newest snapshot."),
-    "feeds_are_published": (feed_key("feed_status"), "Feeds show the newest snapshot."),
+    "feeds_are_published": (build_feed_key("feed_status"), "Feeds show the newest snapshot."),
     "report_is_written": (dg.AssetKey("report"), "The page shows the newest snapshot."),
 }
 """The asset that each of these checks is shown at, and its promise."""
-_MENDED = "Everything has landed all the same. Re-execute from failure: only what failed is asked again."
-_LEFT = "This run left it as it was: [feeds] says so since Dagster loaded the code; reload the code location."
+_REEXECUTE_HINT = "Everything has landed all the same. Re-execute from failure: only what failed is asked again."
+_PUBLISHING_DISABLED = (
+    "This run left it as it was: [feeds] says so since Dagster loaded the code; reload the code location."
+)
 NAMED_MAX = 50  # a list in the event log stays readable
 
 
-def check_specs(assets: Sequence[Shown]) -> list[dg.AssetCheckSpec]:
+def build_check_specs(assets: Sequence[AssetSource]) -> list[dg.AssetCheckSpec]:
     """All of them; `coverage` and the checks of severity error are those that turn a run red."""
     coverage = dg.AssetCheckSpec(
         name=COVERAGE,
@@ -34,96 +36,100 @@ def check_specs(assets: Sequence[Shown]) -> list[dg.AssetCheckSpec]:
     )
     published = [
         dg.AssetCheckSpec(name=name, asset=asset, description=f"{promise} If not, the snapshot stands all the same.")
-        for name, (asset, promise) in _published(assets)
+        for name, (asset, promise) in _list_publishing_checks(assets)
     ]
-    return [coverage, *(_spec(file, key) for file, key in _placed(assets)), *published]
+    return [coverage, *(_build_sql_check_spec(file, key) for file, key in _assign_sql_checks(assets)), *published]
 
 
-def check_results(result: RunResult, assets: Sequence[Shown]) -> Iterator[dg.AssetCheckResult]:
+def build_check_results(result: RunResult, assets: Sequence[AssetSource]) -> Iterator[dg.AssetCheckResult]:
     """One of each, always: what could not be looked at has not passed."""
-    yield coverage_result(result)
+    yield build_coverage_result(result)
     found = {check.name: check for check in result.checks}
-    for file, key in _placed(assets):
-        yield _result(file, key, found.get(file.name), result.checks_problem)
+    for file, key in _assign_sql_checks(assets):
+        yield _build_sql_check_result(file, key, found.get(file.name), result.checks_problem)
     problems = {
         "catalog_is_published": result.catalog_problem,
-        "feeds_are_published": result.feeds_problem or (None if result.published else _LEFT),
-        "report_is_written": result.report_problem or (None if result.is_reported else _LEFT),
+        "feeds_are_published": result.feeds_problem or (None if result.published_feeds else _PUBLISHING_DISABLED),
+        "report_is_written": result.report_problem or (None if result.is_reported else _PUBLISHING_DISABLED),
     }
-    for name, (asset, promise) in _published(assets):
+    for name, (asset, promise) in _list_publishing_checks(assets):
         problem = problems[name]
         yield dg.AssetCheckResult(
             check_name=name,
             asset_key=asset,
             passed=problem is None,
-            severity=dg.AssetCheckSeverity.WARN if problem == _LEFT else dg.AssetCheckSeverity.ERROR,
+            severity=dg.AssetCheckSeverity.WARN if problem == _PUBLISHING_DISABLED else dg.AssetCheckSeverity.ERROR,
             description=problem or promise,
         )
 
 
-def coverage_result(result: RunResult) -> dg.AssetCheckResult:
+def build_coverage_result(result: RunResult) -> dg.AssetCheckResult:
     """WARN when some failed within the accepted ratio, ERROR above it."""
     statuses = Counter(str(o.status) for o in result.outcomes.values())
     return dg.AssetCheckResult(
         check_name=COVERAGE,
         asset_key="scope_runs",
-        passed=not result.failed and not result.discovery_problem,
-        severity=dg.AssetCheckSeverity.WARN if result.is_covered else dg.AssetCheckSeverity.ERROR,
-        description=_description(result),
+        passed=not result.failures and not result.discovery_problem,
+        severity=dg.AssetCheckSeverity.WARN if result.has_sufficient_coverage else dg.AssetCheckSeverity.ERROR,
+        description=_describe_coverage(result),
         metadata={
             "asked": len(result.outcomes),
-            "answered": result.answered,
-            "failed": len(result.failed),
-            "expected": len(result.expected),
+            "answered": result.answer_count,
+            "failed": len(result.failures),
+            "expected": len(result.expected_failures),
             "failed_ratio": result.failed_ratio,
             "skipped": statuses["skipped"],
             "discovery_problem": result.discovery_problem or "none",
             "statuses": dict(statuses),
-            "failed_scopes": [f"{o.task}: {o.status}: {o.reason}" for o in result.failed[:NAMED_MAX]],
+            "failed_scopes": [f"{o.task}: {o.status}: {o.reason}" for o in result.failures[:NAMED_MAX]],
         },
     )
 
 
-def why_red(result: RunResult) -> str:
+def explain_failure(result: RunResult) -> str:
     """What is said where a red run ends: which scopes failed, and which rows there are that must not be."""
-    unseen = [] if result.is_covered else [f"{coverage_result(result).description} {_MENDED}"]
-    return " ".join([*unseen, *(f"Check {c.name}: {c.rows} rows found. {c.doc}" for c in result.violated)])
+    unseen = (
+        [] if result.has_sufficient_coverage else [f"{build_coverage_result(result).description} {_REEXECUTE_HINT}"]
+    )
+    return " ".join([*unseen, *(f"Check {c.name}: {c.rows} rows found. {c.doc}" for c in result.failed_checks)])
 
 
-def _description(result: RunResult) -> str:
-    return ". ".join(filter(None, (result.discovery_problem, _coverage(result))))
+def _describe_coverage(result: RunResult) -> str:
+    return ". ".join(filter(None, (result.discovery_problem, _summarize_scopes(result))))
 
 
-def _coverage(result: RunResult) -> str:
+def _summarize_scopes(result: RunResult) -> str:
     if not result.outcomes:
         return "Nothing was left to ask: every scope of this run has answered."
-    if not result.failed:
-        return f"All {result.answered} asked scopes answered."
-    failed, asked, first = len(result.failed), len(result.outcomes), result.failed[0]
+    if not result.failures:
+        return f"All {result.answer_count} asked scopes answered."
+    failed, asked, first = len(result.failures), len(result.outcomes), result.failures[0]
     such = f"{failed} of {asked} asked scopes failed, such as {first.task.scope} ({first.status})"
     return f"{such}; they keep their last good rows, marked stale."
 
 
-def _published(assets: Sequence[Shown]) -> Iterator[tuple[str, tuple[dg.AssetKey, str]]]:
+def _list_publishing_checks(assets: Sequence[AssetSource]) -> Iterator[tuple[str, tuple[dg.AssetKey, str]]]:
     """Those of assets that runs publish."""
     keys = {asset.key for asset in assets}
-    return ((name, placed) for name, placed in PUBLISHED.items() if placed[0] in keys)
+    return ((name, placed) for name, placed in PUBLISHING_CHECKS.items() if placed[0] in keys)
 
 
-def _placed(assets: Sequence[Shown]) -> Iterator[tuple[SqlFile, dg.AssetKey]]:
+def _assign_sql_checks(assets: Sequence[AssetSource]) -> Iterator[tuple[SqlFile, dg.AssetKey]]:
     """Each file of sql/checks with the asset that it is shown at: the first that it reads."""
     known = {asset.name: asset.key for asset in reversed(assets)}  # a table goes before the feed of its name
-    for file in sql_files.read("checks"):
+    for file in sql_files.load_sql_files("checks"):
         if key := next((known[name] for name in file.reads if name in known), None):
             yield file, key
 
 
-def _spec(file: SqlFile, key: dg.AssetKey) -> dg.AssetCheckSpec:
+def _build_sql_check_spec(file: SqlFile, key: dg.AssetKey) -> dg.AssetCheckSpec:
     doc = f"{file.doc}\n\nSQL: `{file.place}`, severity {file.severity}."
     return dg.AssetCheckSpec(name=file.name, asset=key, description=doc, blocking=file.severity == ERROR)
 
 
-def _result(file: SqlFile, key: dg.AssetKey, found: CheckResult | None, problem: str | None) -> dg.AssetCheckResult:
+def _build_sql_check_result(
+    file: SqlFile, key: dg.AssetKey, found: CheckResult | None, problem: str | None
+) -> dg.AssetCheckResult:
     if found is None:
         why = problem or f"Not looked at: the catalog has not all of {', '.join(file.reads)}."
         return dg.AssetCheckResult(

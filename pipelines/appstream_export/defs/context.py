@@ -9,7 +9,7 @@ import dagster as dg
 from appstream_export import settings as configuration
 from appstream_export.errors import ExportError
 from appstream_export.lake.storage.base import Store
-from appstream_export.run import existing_store
+from appstream_export.run import open_existing_warehouse
 from appstream_export.settings import Settings
 
 WORKERS = 2
@@ -17,7 +17,7 @@ WORKERS = 2
 
 
 @contextmanager
-def plainly() -> Generator[None]:
+def as_dagster_failure() -> Generator[None]:
     """Our own errors end the step with their message. Nothing is retried here: a run has done so where it helps."""
     try:
         yield
@@ -25,22 +25,22 @@ def plainly() -> Generator[None]:
         raise dg.Failure(description=str(error), allow_retries=False) from error
 
 
-def loaded() -> Settings:
+def load_settings() -> Settings:
     """The settings that the environment names; each step reads them anew."""
-    with plainly():
-        return configuration.load(environ=os.environ)
+    with as_dagster_failure():
+        return configuration.read_settings(environ=os.environ)
 
 
-def described() -> Settings:
+def load_settings_or_default() -> Settings:
     """The settings for what is shown before anything runs; the defaults where there is no file yet."""
-    file = configuration.find_file(None, os.environ)
-    return configuration.load(file, os.environ) if file else Settings()
+    file = configuration.find_settings_file(None, os.environ)
+    return configuration.read_settings(file, os.environ) if file else Settings()
 
 
-def warehouse(settings: Settings) -> Store:
+def require_warehouse(settings: Settings) -> Store:
     """The warehouse of an earlier run."""
-    with plainly():
-        store = existing_store(settings)
+    with as_dagster_failure():
+        store = open_existing_warehouse(settings)
     if store is None:
         raise dg.Failure(
             f"there is no warehouse at {settings.warehouse}: run the job snapshot first", allow_retries=False

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 LOCAL = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
 """A cluster of this machine's own: nobody else reaches it."""
 HEALTH_S = 5
-_GONE = ("error", "cancelled", "lost")
+_FAILED_STATUSES = ("error", "cancelled", "lost")
 
 
-class DaskSteps(StepHandler):
+class DaskStepHandler(StepHandler):
     """Steps as tasks of a cluster, which is made with the first of them where there is no address."""
 
     def __init__(self, address: str | None, workers: int) -> None:
@@ -47,26 +47,26 @@ class DaskSteps(StepHandler):
     def launch_step(self, step_handler_context: StepHandlerContext) -> Iterator[DagsterEvent]:
         """Hand it to the cluster."""
         args = step_handler_context.execute_step_args
-        key = _step_key(args)
-        self._client = self._client or self._connected()
-        future = self._client.submit(_execute, serialize_value(args), pure=False)
+        key = _get_step_key(args)
+        self._client = self._client or self._connect_client()
+        future = self._client.submit(_execute_step, serialize_value(args), pure=False)
         self._futures[key] = future
-        future.add_done_callback(_let_go)
+        future.add_done_callback(_release_future)
         yield DagsterEvent.step_worker_starting(
             step_handler_context.get_step_context(key), f"{key} goes to Dask as {future.key}", metadata={}
         )
 
     def check_step_health(self, step_handler_context: StepHandlerContext) -> CheckStepHealthResult:
         """A step that no worker could bring to its end has failed."""
-        future = self._futures.get(_step_key(step_handler_context.execute_step_args))
-        if future is None or future.status in _GONE:
+        future = self._futures.get(_get_step_key(step_handler_context.execute_step_args))
+        if future is None or future.status in _FAILED_STATUSES:
             why = "another process gave it to Dask" if future is None else f"{future.status}: {future.exception()!r}"
             return CheckStepHealthResult.unhealthy(why)
         return CheckStepHealthResult.healthy()
 
     def terminate_step(self, step_handler_context: StepHandlerContext) -> Iterator[DagsterEvent]:
         """A step that waits is not begun; one that runs goes on to its end, and nothing is made of it."""
-        if future := self._futures.get(_step_key(step_handler_context.execute_step_args)):
+        if future := self._futures.get(_get_step_key(step_handler_context.execute_step_args)):
             future.cancel()
         yield from ()
 
@@ -78,7 +78,7 @@ class DaskSteps(StepHandler):
             if cluster:
                 cluster.close()
 
-    def _connected(self) -> "Client":
+    def _connect_client(self) -> "Client":
         from distributed import Client, LocalCluster  # an extra: this module can be looked at without
 
         return Client(self._address) if self._address else Client(LocalCluster(n_workers=self._workers, **LOCAL))
@@ -87,7 +87,7 @@ class DaskSteps(StepHandler):
 class DaskExecutor(StepDelegatingExecutor):
     """Whatever happens, the cluster is left at the end."""
 
-    def __init__(self, steps: DaskSteps) -> None:
+    def __init__(self, steps: DaskStepHandler) -> None:
         super().__init__(steps, RetryMode.ENABLED, sleep_seconds=0.5, check_step_health_interval_seconds=HEALTH_S)
         self._steps = steps
 
@@ -109,15 +109,15 @@ class DaskExecutor(StepDelegatingExecutor):
         "workers": dg.Field(int, default_value=WORKERS, description="Processes of the cluster on this machine."),
     },
 )
-def dask_executor(context: dg.InitExecutorContext) -> DaskExecutor:
+def build_dask_executor(context: dg.InitExecutorContext) -> DaskExecutor:
     """Each step on a worker of a Dask cluster."""
     own: Mapping[str, Any] = context.executor_config
-    return DaskExecutor(DaskSteps(own["address"], own["workers"]))
+    return DaskExecutor(DaskStepHandler(own["address"], own["workers"]))
 
 
-def _execute(told: str) -> None:
+def _execute_step(serialized_args: str) -> None:
     """On a worker: what `dagster api execute_step` does, in this very process, so that it ends with it."""
-    args = deserialize_value(told, ExecuteStepArgs)
+    args = deserialize_value(serialized_args, ExecuteStepArgs)
     assert args.instance_ref is not None  # noqa: S101  the executor gives it
     with dg.DagsterInstance.from_ref(args.instance_ref) as instance:
         run = instance.get_run_by_id(args.run_id)
@@ -126,12 +126,12 @@ def _execute(told: str) -> None:
             pass  # each event is written down as it comes
 
 
-def _let_go(future: "Future") -> None:
+def _release_future(future: "Future") -> None:
     """Else Dask would do a step that has ended again, should the worker die on which it ended."""
     if future.status == "finished":
         future.release()
 
 
-def _step_key(args: ExecuteStepArgs) -> str:
+def _get_step_key(args: ExecuteStepArgs) -> str:
     assert args.step_keys_to_execute is not None  # noqa: S101  the executor names one
     return args.step_keys_to_execute[0]

@@ -8,20 +8,20 @@ import dagster as dg
 from pydantic import Field
 
 from appstream_export import __version__
-from appstream_export.contracts import load_all
+from appstream_export.contracts import load_contracts
 from appstream_export.defs.assets import POOL
-from appstream_export.defs.context import loaded, plainly, warehouse
+from appstream_export.defs.context import as_dagster_failure, load_settings, require_warehouse
 from appstream_export.lake.catalog import connect
 from appstream_export.lake.maintenance import expire, vacuum
-from appstream_export.lake.maintenance.verify import verify
+from appstream_export.lake.maintenance.verify import find_warehouse_problems
 
 PROBLEMS_MAX = 50
-FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-KEPT_MIN = 10
+FINISHED_STATUSES = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+RETAINED_RUNS_MIN = 10
 """Finished runs of each job that stay however old, besides those that made what is the newest of an asset."""
 
 
-class UpkeepConfig(dg.Config):
+class MaintenanceConfig(dg.Config):
     """Whether anything is written."""
 
     dry_run: bool = Field(default=False, description="Say what would be done, and do nothing.")
@@ -36,19 +36,21 @@ class PruneConfig(dg.Config):
 
 
 @dg.op(pool=POOL, out=dg.Out(dg.Nothing), description="Lets go of snapshots that the retention does not keep.")
-def thin(context: dg.OpExecutionContext, config: UpkeepConfig) -> None:
+def thin(context: dg.OpExecutionContext, config: MaintenanceConfig) -> None:
     """A commit of kind thin, and a catalog that shows it; its figures are the output's metadata."""
-    settings = loaded()
-    store = warehouse(settings)
-    with plainly():
-        done = expire.thin(
+    settings = load_settings()
+    store = require_warehouse(settings)
+    with as_dagster_failure():
+        done = expire.expire_snapshots(
             store,
             now=datetime.now(UTC),
             policy=settings.lake.retention,
             tool_version=__version__,
             dry_run=config.dry_run,
         )
-        problem = connect.refresh(store, load_all(), root=settings.lake.catalog_root) if done.seq else None
+        problem = (
+            connect.refresh_catalog(store, load_contracts(), root=settings.lake.catalog_root) if done.seq else None
+        )
     context.log.info(str(done))
     if problem:
         context.log.warning(problem)
@@ -58,14 +60,14 @@ def thin(context: dg.OpExecutionContext, config: UpkeepConfig) -> None:
 
 
 @dg.op(pool=POOL, ins={"thinned": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing), description="Deletes what nothing needs.")
-def gc(context: dg.OpExecutionContext, config: UpkeepConfig) -> None:
+def gc(context: dg.OpExecutionContext, config: MaintenanceConfig) -> None:
     """After a grace of a day; its figures are the output's metadata."""
-    settings = loaded()
-    store = warehouse(settings)
-    with plainly():
-        done = vacuum.gc(
+    settings = load_settings()
+    store = require_warehouse(settings)
+    with as_dagster_failure():
+        done = vacuum.vacuum_warehouse(
             store,
-            load_all(),
+            load_contracts(),
             now=datetime.now(UTC),
             dry_run=config.dry_run,
             catalog_root=settings.lake.catalog_root,
@@ -77,8 +79,8 @@ def gc(context: dg.OpExecutionContext, config: UpkeepConfig) -> None:
 @dg.op(pool=POOL, ins={"collected": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing), description="Reads every byte.")
 def verify_warehouse(context: dg.OpExecutionContext) -> None:
     """Red when a byte is not as it was committed; the first problems are named."""
-    with plainly():
-        problems = verify(warehouse(loaded()))
+    with as_dagster_failure():
+        problems = find_warehouse_problems(require_warehouse(load_settings()))
     for problem in problems[:PROBLEMS_MAX]:
         context.log.warning(str(problem))
     damaged = [problem for problem in problems if not problem.is_note]
@@ -93,7 +95,7 @@ def verify_warehouse(context: dg.OpExecutionContext) -> None:
     description="Thin, collect garbage, verify: the warehouse stays small and is known to be whole.",
     executor_def=dg.in_process_executor,
 )
-def maintenance() -> None:
+def maintain_warehouse() -> None:
     """One after the other."""
     verify_warehouse(gc(thin()))
 
@@ -101,29 +103,31 @@ def maintenance() -> None:
 @dg.op(description="Deletes old finished runs of Dagster with their events, which nothing else ever does.")
 def prune(context: dg.OpExecutionContext, config: PruneConfig) -> None:
     """The newest runs stay however old; snapshots are no affair of this."""
-    days = config.keep_days if config.keep_days is not None else loaded().dagster.keep_runs_days
+    days = config.keep_days if config.keep_days is not None else load_settings().dagster.keep_runs_days
     before = datetime.now(UTC) - timedelta(days=days)
-    old = context.instance.get_run_records(dg.RunsFilter(statuses=FINISHED, created_before=before))
+    old = context.instance.get_run_records(dg.RunsFilter(statuses=FINISHED_STATUSES, created_before=before))
     jobs = {record.dagster_run.job_name for record in old}
-    stay = {run.run_id for job in jobs for run in _newest(context.instance, job)} | _makers(context.instance)
+    stay = {
+        run.run_id for job in jobs for run in _list_newest_runs(context.instance, job)
+    } | _find_materializing_run_ids(context.instance)
     gone = [run_id for record in old if (run_id := record.dagster_run.run_id) not in stay]
     for run_id in gone:
-        _delete(context.instance, run_id)
+        _delete_run(context.instance, run_id)
     context.log.info(f"{len(gone)} runs from before {before:%Y-%m-%d} deleted")
     context.add_output_metadata({"deleted": len(gone)})
 
 
-def _newest(instance: dg.DagsterInstance, job: str) -> Sequence[dg.DagsterRun]:
-    return instance.get_runs(dg.RunsFilter(job_name=job, statuses=FINISHED), limit=KEPT_MIN)
+def _list_newest_runs(instance: dg.DagsterInstance, job: str) -> Sequence[dg.DagsterRun]:
+    return instance.get_runs(dg.RunsFilter(job_name=job, statuses=FINISHED_STATUSES), limit=RETAINED_RUNS_MIN)
 
 
-def _makers(instance: dg.DagsterInstance) -> set[str]:
+def _find_materializing_run_ids(instance: dg.DagsterInstance) -> set[str]:
     """Runs to which the newest materialization of an asset belongs: without them it would look as if never made."""
     newest = (record.asset_entry.last_materialization_record for record in instance.get_asset_records())
     return {made.run_id for made in newest if made}
 
 
-def _delete(instance: dg.DagsterInstance, run_id: str) -> None:
+def _delete_run(instance: dg.DagsterInstance, run_id: str) -> None:
     """With what Dagster leaves on the disk: captured output, and in SQLite the file that held the run's events."""
     instance.delete_run(run_id)
     instance.compute_log_manager.delete_logs(prefix=[run_id])

@@ -2,28 +2,28 @@
 
 import logging
 
-from appstream_export.model import Outcome, Page, Watch
+from appstream_export.model import Outcome, Page, RunListener
 
 LINES_MAX = 10
 
 
-class LoggingWatch(Watch):
+class LoggingRunListener(RunListener):
     """Logs stages, and about ten lines on the way; failures one by one only up to the same number."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
         self._total = self._done = self._failed = self._items = 0
 
-    def planned(self, tasks: int) -> None:
+    def on_plan(self, tasks: int) -> None:
         """The number of tasks that will be asked."""
         self._total = tasks
         self._log.info(f"asking {tasks} scopes")
 
-    def page(self, page: Page) -> None:
+    def on_page(self, page: Page) -> None:
         """Pages are too many to log."""
         self._items += len(page.items)
 
-    def outcome(self, outcome: Outcome) -> None:
+    def on_outcome(self, outcome: Outcome) -> None:
         """A task ended."""
         self._done += 1
         if outcome.status.is_failure:
@@ -34,6 +34,6 @@ class LoggingWatch(Watch):
         if tenths and self._total > LINES_MAX:
             self._log.info(f"{self._done}/{self._total} scopes, {self._items} items, {self._failed} failed")
 
-    def stage(self, name: str) -> None:
+    def on_stage(self, name: str) -> None:
         """The run goes on to its next stage."""
         self._log.info(name)

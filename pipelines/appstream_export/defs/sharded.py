@@ -13,21 +13,21 @@ from threading import Event
 import dagster as dg
 from pydantic import Field
 
-from appstream_export.contracts import Contract, load_all
-from appstream_export.defs.assets import POOL, SnapshotConfig, intent, materialized
-from appstream_export.defs.automation import max_runtime
-from appstream_export.defs.checks import check_results, why_red
-from appstream_export.defs.context import WORKERS, loaded, plainly
-from appstream_export.defs.progress import LoggingWatch
-from appstream_export.defs.specs import Shown, lineage
-from appstream_export.errors import BadSettings
+from appstream_export.contracts import Contract, load_contracts
+from appstream_export.defs.assets import POOL, SnapshotConfig, collect_asset_metadata, resolve_run_id
+from appstream_export.defs.automation import build_max_runtime_tag
+from appstream_export.defs.checks import build_check_results, explain_failure
+from appstream_export.defs.context import WORKERS, as_dagster_failure, load_settings
+from appstream_export.defs.progress import LoggingRunListener
+from appstream_export.defs.specs import AssetSource, build_column_lineage
+from appstream_export.errors import SettingsError
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store
 from appstream_export.run import RunResult
-from appstream_export.run.shard_process import BEYOND_S, supervised
-from appstream_export.run.shards import Shard, Swept, decoded, encoded, finish_shards, plan_shards
-from appstream_export.run.stages import Prepared
-from appstream_export.run.warehouse import opened
+from appstream_export.run.shard_process import GRACE_S, run_shard_process
+from appstream_export.run.shards import Shard, ShardResult, commit_shards, decode_message, encode_message, plan_shards
+from appstream_export.run.stages import PreparedRun
+from appstream_export.run.warehouse import open_warehouse
 from appstream_export.settings import Settings
 
 JOB = "snapshot_sharded"
@@ -39,8 +39,8 @@ EXECUTORS = {
     "kubernetes": ("dagster_k8s", "k8s_job_executor", "dagster_k8s", "dagster-k8s"),
 }
 """By our name: its module, its name there, what that needs, and what to install for it."""
-_HANDED = "handed"
-_DEAD = dg.RetryPolicy(max_retries=1)
+_IO_MANAGER_KEY = "handed"
+_RETRY_POLICY = dg.RetryPolicy(max_retries=1)
 """For a step whose process dies; what the step itself raises is not asked again."""
 
 
@@ -52,37 +52,39 @@ class ShardedConfig(SnapshotConfig):
     )
 
 
-class Handed(dg.IOManager):
+class WarehouseIOManager(dg.IOManager):
     """Values between steps as JSON in the warehouse, which every machine of a run reaches anyway."""
 
-    def handle_output(self, context: dg.OutputContext, obj: Prepared | Shard | Swept) -> None:
+    def handle_output(self, context: dg.OutputContext, obj: PreparedRun | Shard | ShardResult) -> None:
         """Under the run, the step and the output; a step that is done again replaces it."""
-        with plainly(), _store().writing(_place(context)) as file:
-            file.write(encoded(obj))
+        with as_dagster_failure(), _open_store().open_output(_build_output_path(context)) as file:
+            file.write(encode_message(obj))
 
-    def load_input(self, context: dg.InputContext) -> Prepared | Shard | Swept:
+    def load_input(self, context: dg.InputContext) -> PreparedRun | Shard | ShardResult:
         """Raises Failure where the step behind it left nothing."""
         behind = context.upstream_output
         assert behind is not None  # noqa: S101  every input of ours comes from a step
         try:
-            raw = _store().read_bytes(_place(behind))
+            raw = _open_store().read_bytes(_build_output_path(behind))
         except FileNotFoundError:
             why = "see why it failed; or it is gone by gc or erase: re-execute all steps"
             raise dg.Failure(f"{behind.step_key} left nothing: {why}", allow_retries=False) from None
-        return decoded(raw, behind.dagster_type.typing_type)
+        return decode_message(raw, behind.dagster_type.typing_type)
 
 
-def snapshot_sharded(contracts: Sequence[Contract], assets: Sequence[Shown], settings: Settings) -> dg.JobDefinition:
+def build_sharded_job(
+    contracts: Sequence[Contract], assets: Sequence[AssetSource], settings: Settings
+) -> dg.JobDefinition:
     """The job; its executor and the number of its shards are the settings'."""
-    commit = _commit(contracts, assets)
+    commit = _build_commit_op(contracts, assets)
 
     @dg.job(
         name=JOB,
         description="The same as snapshot, swept by several processes or machines, committed once.",
-        tags=max_runtime(settings, turns(settings), BEYOND_S),
-        executor_def=executor(settings),
-        config=_execution(settings),
-        resource_defs={_HANDED: dg.IOManagerDefinition.hardcoded_io_manager(Handed())},
+        tags=build_max_runtime_tag(settings, count_shard_rounds(settings), GRACE_S),
+        executor_def=resolve_executor(settings),
+        config=_build_execution_config(settings),
+        resource_defs={_IO_MANAGER_KEY: dg.IOManagerDefinition.hardcoded_io_manager(WarehouseIOManager())},
     )
     def job() -> None:
         prepared, shards = plan()
@@ -91,16 +93,16 @@ def snapshot_sharded(contracts: Sequence[Contract], assets: Sequence[Shown], set
     return job
 
 
-def executor(settings: Settings) -> dg.ExecutorDefinition:
+def resolve_executor(settings: Settings) -> dg.ExecutorDefinition:
     """The one that `[dagster] executor` names; raises BadSettings where it is not installed."""
     named = settings.dagster.executor
     module, name, needs, package = EXECUTORS[named]
     if find_spec(needs) is None:
-        raise BadSettings(f'[dagster] executor = "{named}": {needs} is missing; install {package}')
+        raise SettingsError(f'[dagster] executor = "{named}": {needs} is missing; install {package}')
     return getattr(import_module(module), name)
 
 
-def turns(settings: Settings) -> int:
+def count_shard_rounds(settings: Settings) -> int:
     """How many shards may come one after the other; all of them where nobody says how many are swept at once."""
     own, shards = settings.dagster.executor_config, settings.dagster.shards
     at_once = {
@@ -111,7 +113,7 @@ def turns(settings: Settings) -> int:
     return -(-shards // at_once) if isinstance(at_once, int) and at_once > 0 else shards
 
 
-def _execution(settings: Settings) -> dict[str, object]:
+def _build_execution_config(settings: Settings) -> dict[str, object]:
     """What a run has as its `execution`, unless it says so itself."""
     own = dict(settings.dagster.executor_config)
     return {"execution": {"config": own}} if own else {}
@@ -120,23 +122,23 @@ def _execution(settings: Settings) -> dict[str, object]:
 @dg.op(
     pool=POOL,
     out={
-        "prepared": dg.Out(Prepared, io_manager_key=_HANDED),
-        "shards": dg.DynamicOut(Shard, io_manager_key=_HANDED),
+        "prepared": dg.Out(PreparedRun, io_manager_key=_IO_MANAGER_KEY),
+        "shards": dg.DynamicOut(Shard, io_manager_key=_IO_MANAGER_KEY),
     },
     description="Who is asked, and by which shard.",
 )
 def plan(context: dg.OpExecutionContext, config: ShardedConfig) -> Iterator[dg.Output | dg.DynamicOutput]:
     """As a run begins, up to its first question about items."""
-    settings = loaded()
-    with plainly():
+    settings = load_settings()
+    with as_dagster_failure():
         prepared, shards = plan_shards(
             settings,
-            load_all(),
+            load_contracts(),
             config.request,
             config.shards or settings.dagster.shards,
-            run_id=intent(context.run, context.instance),
-            attempt_id=_attempt(context),
-            watch=LoggingWatch(context.log),
+            run_id=resolve_run_id(context.run, context.instance),
+            attempt_id=_format_attempt_id(context),
+            listener=LoggingRunListener(context.log),
             stop=Event(),
         )
     yield dg.Output(prepared, "prepared")
@@ -145,58 +147,64 @@ def plan(context: dg.OpExecutionContext, config: ShardedConfig) -> Iterator[dg.O
 
 
 @dg.op(
-    out=dg.Out(Swept, io_manager_key=_HANDED),
-    retry_policy=_DEAD,
+    out=dg.Out(ShardResult, io_manager_key=_IO_MANAGER_KEY),
+    retry_policy=_RETRY_POLICY,
     description="Asks its scopes in a process of its own. If that one dies, its scopes have failed, and no others.",
 )
-def sweep(context: dg.OpExecutionContext, shard: Shard) -> Swept:
+def sweep(context: dg.OpExecutionContext, shard: Shard) -> ShardResult:
     """Raises nothing for what AWS does."""
     began = time.monotonic()
-    with plainly():
-        swept = supervised(loaded(), shard)
+    with as_dagster_failure():
+        swept = run_shard_process(load_settings(), shard)
     silent = sum(outcome.status.is_failure for outcome in swept.outcomes)
     took_s = time.monotonic() - began
     context.log.info(f"{shard}: {len(swept.outcomes)} scopes asked, {silent} gave no answer, {took_s:.1f} s")
     return swept
 
 
-def _commit(contracts: Sequence[Contract], assets: Sequence[Shown]) -> dg.OpDefinition:
-    columns = lineage(assets)
+def _build_commit_op(contracts: Sequence[Contract], assets: Sequence[AssetSource]) -> dg.OpDefinition:
+    columns = build_column_lineage(assets)
 
     @dg.op(pool=POOL, out=dg.Out(dg.Nothing), description="One commit of what all shards swept, and all that follows.")
     def commit(
-        context: dg.OpExecutionContext, prepared: Prepared, swept: list[Swept]
+        context: dg.OpExecutionContext, prepared: PreparedRun, swept: list[ShardResult]
     ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output]:
-        settings = loaded()
-        with plainly():
-            result = _result(context, settings, prepared, swept)
+        settings = load_settings()
+        with as_dagster_failure():
+            result = _finish_shards(context, settings, prepared, swept)
         seconds = round((result.manifest.committed_at - result.manifest.started_at).total_seconds(), 3)
-        for key, told in materialized(result, assets, columns, contracts, settings, seconds, context.log):
+        for key, told in collect_asset_metadata(result, assets, columns, contracts, settings, seconds, context.log):
             yield dg.AssetMaterialization(key, metadata=told)
-        for check in check_results(result, assets):
-            yield _evaluation(check)
+        for check in build_check_results(result, assets):
+            yield _build_check_evaluation(check)
         if result.exit_code:
-            raise dg.Failure(why_red(result), allow_retries=False)
+            raise dg.Failure(explain_failure(result), allow_retries=False)
         yield dg.Output(None)
 
     return commit
 
 
-def _result(
-    context: dg.OpExecutionContext, settings: Settings, prepared: Prepared, swept: Sequence[Swept]
+def _finish_shards(
+    context: dg.OpExecutionContext, settings: Settings, prepared: PreparedRun, swept: Sequence[ShardResult]
 ) -> RunResult:
-    attempt, watch = _attempt(context), LoggingWatch(context.log)
+    attempt, watch = _format_attempt_id(context), LoggingRunListener(context.log)
     is_again = not prepared.facts.attempt_id.startswith(f"{context.run.run_id}.")
-    return finish_shards(
-        settings, load_all(), prepared, swept, again_as=attempt if is_again else None, watch=watch, stop=Event()
+    return commit_shards(
+        settings,
+        load_contracts(),
+        prepared,
+        swept,
+        retry_attempt_id=attempt if is_again else None,
+        listener=watch,
+        stop=Event(),
     )
 
 
-def _attempt(context: dg.OpExecutionContext) -> str:
+def _format_attempt_id(context: dg.OpExecutionContext) -> str:
     return f"{context.run.run_id}.{context.retry_number}"
 
 
-def _evaluation(check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+def _build_check_evaluation(check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
     """The same as an event, which an op outside all assets may log."""
     assert check.asset_key is not None  # noqa: S101  ours name their asset
     return dg.AssetCheckEvaluation(
@@ -209,10 +217,10 @@ def _evaluation(check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
     )
 
 
-def _place(output: dg.OutputContext) -> str:
+def _build_output_path(output: dg.OutputContext) -> str:
     """Run, step and output; the step of a shard is `sweep[01]`, which would be a poor name for a file."""
-    return paths.handed_path(*(word.replace("[", "-").rstrip("]") for word in output.get_identifier()))
+    return paths.build_handover_path(*(word.replace("[", "-").rstrip("]") for word in output.get_identifier()))
 
 
-def _store() -> Store:
-    return opened(loaded())
+def _open_store() -> Store:
+    return open_warehouse(load_settings())

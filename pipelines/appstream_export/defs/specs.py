@@ -7,8 +7,8 @@ from hashlib import sha256
 import dagster as dg
 
 from appstream_export.contracts import Column, Contract, Table, sql_files
-from appstream_export.contracts.model import all_tables
-from appstream_export.feeds.definitions import STATUS, definitions
+from appstream_export.contracts.model import list_snapshot_tables
+from appstream_export.feeds.definitions import STATUS, build_feeds
 from appstream_export.settings import Settings
 
 TABLES, EXPORT, MARTS, FEEDS, REPORT, DASHBOARDS = GROUPS = (
@@ -30,7 +30,7 @@ _KINDS: Mapping[str, frozenset[str]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class AssetSource:
     """One asset to be: `name` is what the catalog or the feeds call it, `reads` are assets by their keys."""
 
     name: str
@@ -46,27 +46,31 @@ class Shown:
     @property
     def key(self) -> dg.AssetKey:
         """Feeds have the names of tables, so they alone have a folder."""
-        return feed_key(self.name) if self.group == FEEDS else dg.AssetKey(self.name)
+        return build_feed_key(self.name) if self.group == FEEDS else dg.AssetKey(self.name)
 
 
-def feed_key(name: str) -> dg.AssetKey:
+def build_feed_key(name: str) -> dg.AssetKey:
     """`feeds/image_builders`."""
     return dg.AssetKey([FEEDS, name])
 
 
-def shown(contracts: Sequence[Contract], settings: Settings) -> list[Shown]:
+def build_asset_sources(contracts: Sequence[Contract], settings: Settings) -> list[AssetSource]:
     """Everything that a run makes, each after what it reads."""
-    made = [*_tables(contracts)]
-    made += _marts(known={asset.name: asset.key for asset in made})
+    made = [*_build_table_sources(contracts)]
+    made += _build_mart_sources(asset_keys={asset.name: asset.key for asset in made})
     known = {asset.name: asset.key for asset in made}
-    made += _feeds(contracts, settings, known)
-    reads = {read for file in sql_files.read("report") for read in file.reads}
-    version = "".join(file.sql for file in sql_files.read("report"))
-    report = Shown(name="report", group=REPORT, doc=_REPORT_DOC, version=version, reads=_keys(reads, known))
+    made += _build_feed_sources(contracts, settings, known)
+    reads = {read for file in sql_files.load_sql_files("report") for read in file.reads}
+    version = "".join(file.sql for file in sql_files.load_sql_files("report"))
+    report = AssetSource(
+        name="report", group=REPORT, doc=_REPORT_DOC, version=version, reads=_resolve_asset_keys(reads, known)
+    )
     return [*made, report]
 
 
-def spec(asset: Shown, settings: Settings, freshness: dg.FreshnessPolicy | None = None) -> dg.AssetSpec:
+def build_asset_spec(
+    asset: AssetSource, settings: Settings, freshness: dg.FreshnessPolicy | None = None
+) -> dg.AssetSpec:
     """The asset as Dagster shows it before its first run. Not all are made by each run: publishing may fail."""
     tags = {"stage": asset.group} | ({"resource": asset.resource} if asset.resource else {})
     return dg.AssetSpec(
@@ -78,22 +82,22 @@ def spec(asset: Shown, settings: Settings, freshness: dg.FreshnessPolicy | None 
         owners=settings.dagster.owners,
         tags=tags,
         code_version=sha256(asset.version.encode()).hexdigest()[:12],
-        metadata={**_described(asset), **asset.metadata},
+        metadata={**_build_column_metadata(asset), **asset.metadata},
         skippable=asset.group in (MARTS, FEEDS, REPORT),
         freshness_policy=freshness,
     )
 
 
-def is_left(asset: Shown, settings: Settings) -> bool:
+def is_external_asset(asset: AssetSource, settings: Settings) -> bool:
     """Whether runs leave it as it is, since publishing it is another job's affair: then it is outside Dagster."""
     return not {FEEDS: settings.feeds.publish, REPORT: settings.feeds.report}.get(asset.group, True)
 
 
-def dashboard(settings: Settings, feeds: Iterable[Shown]) -> Iterator[dg.AssetSpec]:
+def build_dashboard_specs(settings: Settings, feeds: Iterable[AssetSource]) -> Iterator[dg.AssetSpec]:
     """The dashboard that the settings name: outside Dagster, behind the feeds."""
     url = settings.dagster.dashboard_url
     if url:
-        asset = Shown(
+        asset = AssetSource(
             name="dashboard",
             group=DASHBOARDS,
             doc=_DASHBOARD_DOC,
@@ -101,20 +105,22 @@ def dashboard(settings: Settings, feeds: Iterable[Shown]) -> Iterator[dg.AssetSp
             reads=tuple(feed.key for feed in feeds),
             metadata={"url": dg.MetadataValue.url(url)},
         )
-        yield spec(asset, settings)
+        yield build_asset_spec(asset, settings)
 
 
-def lineage(assets: Iterable[Shown]) -> dict[dg.AssetKey, dg.TableColumnLineage]:
+def build_column_lineage(assets: Iterable[AssetSource]) -> dict[dg.AssetKey, dg.TableColumnLineage]:
     """Columns by the columns that they come from: those of the same name in what an asset reads.
 
     What SQL renames or computes is left out rather than guessed; `_utc` is the same time without a zone.
     """
     by_key = {asset.key: asset for asset in assets}
-    found = {key: _column_deps(asset, by_key) for key, asset in by_key.items()}
+    found = {key: _find_column_deps(asset, by_key) for key, asset in by_key.items()}
     return {key: dg.TableColumnLineage(deps) for key, deps in found.items() if deps}
 
 
-def _column_deps(asset: Shown, by_key: Mapping[dg.AssetKey, Shown]) -> dict[str, list[dg.TableColumnDep]]:
+def _find_column_deps(
+    asset: AssetSource, by_key: Mapping[dg.AssetKey, AssetSource]
+) -> dict[str, list[dg.TableColumnDep]]:
     read = [(key, {column.name for column in by_key[key].columns}) for key in asset.reads]
     deps: dict[str, list[dg.TableColumnDep]] = {}
     for column in (c.name for c in asset.columns if c.name not in _STAMPS):
@@ -125,14 +131,16 @@ def _column_deps(asset: Shown, by_key: Mapping[dg.AssetKey, Shown]) -> dict[str,
     return deps
 
 
-def _tables(contracts: Sequence[Contract]) -> Iterator[Shown]:
-    resources = {table.name: contract.name for contract in contracts for table in (*contract.tables, contract.changes)}
-    for table in all_tables(contracts):
+def _build_table_sources(contracts: Sequence[Contract]) -> Iterator[AssetSource]:
+    resources = {
+        table.name: contract.name for contract in contracts for table in (*contract.tables, contract.changes_table)
+    }
+    for table in list_snapshot_tables(contracts):
         resource = resources.get(table.name)
-        yield Shown(
+        yield AssetSource(
             name=table.name,
             group=TABLES if resource else EXPORT,
-            doc=_with_key(table),
+            doc=_describe_table(table),
             version=repr(table),
             columns=table.view_columns,
             resource=resource,
@@ -140,7 +148,7 @@ def _tables(contracts: Sequence[Contract]) -> Iterator[Shown]:
         )
 
 
-def _with_key(table: Table) -> str:
+def _describe_table(table: Table) -> str:
     return (
         f"{table.doc}\n\nKey within a snapshot: {', '.join(f'`{name}`' for name in table.key)}."
         if table.key
@@ -148,48 +156,50 @@ def _with_key(table: Table) -> str:
     )
 
 
-def _marts(known: Mapping[str, dg.AssetKey]) -> Iterator[Shown]:
-    files = sql_files.views()
-    known = {**known, **{file.name: dg.AssetKey(file.name) for file in files}}
+def _build_mart_sources(asset_keys: Mapping[str, dg.AssetKey]) -> Iterator[AssetSource]:
+    files = sql_files.load_view_files()
+    asset_keys = {**asset_keys, **{file.name: dg.AssetKey(file.name) for file in files}}
     for file in files:
-        yield Shown(
+        yield AssetSource(
             name=file.name,
             group=MARTS,
             doc=f"{file.doc}\n\nSQL: `{file.place}`.",
             version=file.sql,
             columns=file.columns,
-            reads=_keys(file.reads, known),
+            reads=_resolve_asset_keys(file.reads, asset_keys),
             metadata={"dagster/table_name": file.name},
         )
 
 
-def _feeds(contracts: Sequence[Contract], settings: Settings, known: Mapping[str, dg.AssetKey]) -> Iterator[Shown]:
+def _build_feed_sources(
+    contracts: Sequence[Contract], settings: Settings, asset_keys: Mapping[str, dg.AssetKey]
+) -> Iterator[AssetSource]:
     """Feeds without a file of their own are a table of the same name, with the accounts' names beside it."""
-    files = {file.name: file for file in sql_files.read(FEEDS)}
+    files = {file.name: file for file in sql_files.load_sql_files(FEEDS)}
     labels = settings.feeds.account_labels
-    made = definitions(contracts, labels)
-    others = tuple(feed_key(feed.name) for feed in made if feed.name != STATUS)
+    made = build_feeds(contracts, labels)
+    others = tuple(build_feed_key(feed.name) for feed in made if feed.name != STATUS)
     for feed in made:
         reads = list(files[feed.name].reads if feed.name in files else (feed.name,))
         if labels and "account_id" in {column.name for column in feed.columns}:
             reads.append("accounts")
-        yield Shown(
+        yield AssetSource(
             name=feed.name,
             group=FEEDS,
             doc=f"{feed.doc}\n\nKey: `{feed.key}`.",
             version=feed.sql,
             columns=feed.columns,
-            reads=others if feed.name == STATUS else _keys(reads, known),
+            reads=others if feed.name == STATUS else _resolve_asset_keys(reads, asset_keys),
         )
 
 
-def _keys(reads: Iterable[str], known: Mapping[str, dg.AssetKey]) -> tuple[dg.AssetKey, ...]:
+def _resolve_asset_keys(reads: Iterable[str], asset_keys: Mapping[str, dg.AssetKey]) -> tuple[dg.AssetKey, ...]:
     """Of the assets among what is read: a history is its table; what a run makes for itself is none."""
     names = dict.fromkeys(name.removesuffix(_HISTORY) for name in reads)
-    return tuple(known[name] for name in sorted(names) if name in known)
+    return tuple(asset_keys[name] for name in sorted(names) if name in asset_keys)
 
 
-def _described(asset: Shown) -> dict[str, object]:
+def _build_column_metadata(asset: AssetSource) -> dict[str, object]:
     if not asset.columns:
         return {}
     columns = [dg.TableColumn(name=c.name, type=c.type, description=c.doc) for c in asset.columns]

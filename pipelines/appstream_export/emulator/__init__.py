@@ -8,9 +8,9 @@ Knows moto and botocore's model, and nothing of contracts: what they map is thus
 """
 
 from .emulator import Emulator
-from .estate import Estate, Event
+from .estate import Estate, EstateEvent
 from .faults import FAULTS, Fault
-from .gateway import Call
-from .items import image_builder
+from .gateway import RecordedCall
+from .items import make_image_builder
 
-__all__ = ["FAULTS", "Call", "Emulator", "Estate", "Event", "Fault", "image_builder"]
+__all__ = ["FAULTS", "Emulator", "Estate", "EstateEvent", "Fault", "RecordedCall", "make_image_builder"]

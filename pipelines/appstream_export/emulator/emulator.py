@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from appstream_export.errors import SetupError
+from appstream_export.errors import ConfigurationError
 from appstream_export.model import Scope
 
 from .faults import Fault
-from .gateway import Call, Gateway
-from .hooks import install
+from .gateway import Gateway, RecordedCall
+from .hooks import install_plugin
 
 if TYPE_CHECKING:
     from .server import LoopbackServer
@@ -22,9 +22,9 @@ Item = dict[str, Any]
 
 IMAGE_BUILDERS = "DescribeImageBuilders"
 # When the first account of an organization joined.
-FOUNDED = datetime(2021, 3, 1, 9)  # noqa: DTZ001 - moto wants UTC without a zone
+FIRST_JOINED_AT = datetime(2021, 3, 1, 9)  # noqa: DTZ001 - moto wants UTC without a zone
 
-_alone = threading.Lock()  # moto's state belongs to the process, so one emulator runs at a time
+_process_lock = threading.Lock()  # moto's state belongs to the process, so one emulator runs at a time
 
 
 class Emulator:
@@ -49,17 +49,17 @@ class Emulator:
     def start(self) -> None:
         """Begin with an empty AWS; raises SetupError where moto, the port or the environment is not fit."""
         if "MOTO_ACCOUNT_ID" in os.environ:
-            raise SetupError("unset MOTO_ACCOUNT_ID: it makes all accounts of the emulator one")
-        models = install()
-        if not _alone.acquire(blocking=False):
-            raise SetupError("an emulator is running in this process already: stop it first")
+            raise ConfigurationError("unset MOTO_ACCOUNT_ID: it makes all accounts of the emulator one")
+        models = install_plugin()
+        if not _process_lock.acquire(blocking=False):
+            raise ConfigurationError("an emulator is running in this process already: stop it first")
         try:
             from .server import LoopbackServer
 
-            _empty_moto()
+            _reset_moto()
             server = LoopbackServer(self._port, Gateway(models))
         except BaseException:
-            _alone.release()
+            _process_lock.release()
             raise
         server.start()
         self._models, self._server = models, server
@@ -69,28 +69,28 @@ class Emulator:
         if self._server is not None:
             self._server.stop()
             self._server = None
-            _alone.release()
+            _process_lock.release()
 
     @property
     def endpoint_url(self) -> str:
         """Where boto3 finds every service."""
-        return f"http://127.0.0.1:{self._running.port}"
+        return f"http://127.0.0.1:{self._running_server.port}"
 
     def put(self, scope: Scope | str, *items: Item, operation: str = IMAGE_BUILDERS) -> None:
         """Add items as AWS would send them, or replace those of the same name where they stand."""
-        self._backend(scope).put(operation, deepcopy(items))
+        self._get_backend(scope).put(operation, deepcopy(items))
 
     def remove(self, scope: Scope | str, *names: str, operation: str = IMAGE_BUILDERS) -> None:
         """Take items out; KeyError where there is no such name."""
-        self._backend(scope).remove(operation, names)
+        self._get_backend(scope).remove(operation, names)
 
-    def items(self, scope: Scope | str, *, operation: str = IMAGE_BUILDERS) -> list[Item]:
+    def list_items(self, scope: Scope | str, *, operation: str = IMAGE_BUILDERS) -> list[Item]:
         """Return what a scope holds, as AWS would send it, in order of insertion."""
-        return deepcopy(self._backend(scope).items(operation))
+        return deepcopy(self._get_backend(scope).items(operation))
 
-    def scopes(self, *, operation: str = IMAGE_BUILDERS) -> list[Scope]:
+    def list_scopes(self, *, operation: str = IMAGE_BUILDERS) -> list[Scope]:
         """Return the scopes that hold items, sorted."""
-        backends = self._held.appstream_backends.iter_backends()
+        backends = self._moto_models.appstream_backends.iter_backends()
         return sorted(Scope(account_id, region) for account_id, region, held in backends if held.items(operation))
 
     def create_organization(self, accounts: Mapping[str, str], units: Mapping[str, str] | None = None) -> None:
@@ -99,30 +99,30 @@ class Emulator:
         `units` puts accounts into units, by the path of names below the root: `{"111122223333": "Workloads/Prod"}`.
         """
         management, *_ = accounts
-        _found_organization(management, accounts)
+        _create_moto_organization(management, accounts)
         for account_id, path in (units or {}).items():
             self.move_account(account_id, path)
 
     def move_account(self, account_id: str, path: str) -> None:
         """Put an account of the organization into a unit; units that are missing are made. No path: the root."""
-        backend = _organization_of(account_id)
+        backend = _find_organization_backend(account_id)
         parent = backend.org.root_id
         for name in filter(None, path.split("/")):
-            parent = _unit(backend, parent, name)
+            parent = _get_or_create_unit(backend, parent, name)
         backend.get_account_by_id(account_id).parent_id = parent
 
     def set_account_state(self, account_id: str, state: str) -> None:
         """Let the organization call an account ACTIVE, SUSPENDED, PENDING_CLOSURE, ..."""
-        account = _organization_of(account_id).get_account_by_id(account_id)
+        account = _find_organization_backend(account_id).get_account_by_id(account_id)
         account.state = account.status = state
 
     def leave_organization(self, *account_ids: str) -> None:
         """Take accounts out of their organization, as if they were closed for good; what they hold stays."""
         for account_id in account_ids:
-            backend = _organization_of(account_id)
+            backend = _find_organization_backend(account_id)
             backend.accounts = [account for account in backend.accounts if account.id != account_id]
 
-    def credentials(self, account_id: str) -> dict[str, str]:
+    def create_credentials(self, account_id: str) -> dict[str, str]:
         """Return keys of an account, named as boto3.client takes them, without asking STS."""
         from moto.iam.models import iam_backends
 
@@ -135,50 +135,50 @@ class Emulator:
         A kind may stand for the fault: `aws.fail("*", "throttle", times=3)`. Of several, the first one strikes.
         """
         known = fault if isinstance(fault, Fault) else Fault(fault, **fields)
-        self._running.gateway.arm(str(scope), known)
+        self._running_server.gateway.add_fault(str(scope), known)
 
     def heal(self, scope: Scope | str | None = None) -> None:
         """Remove all faults, or those that were set for a scope or for scopes matching a pattern."""
-        self._running.gateway.heal("*" if scope is None else str(scope))
+        self._running_server.gateway.remove_faults("*" if scope is None else str(scope))
 
     def disable_region(self, account_id: str, region: str) -> None:
         """Answer AppStream there with UnrecognizedClientException, as AWS does where an account did not opt in."""
-        self._running.gateway.disabled.add(str(Scope(account_id, region)))
+        self._running_server.gateway.disabled_scopes.add(str(Scope(account_id, region)))
 
     def enable_region(self, account_id: str, region: str) -> None:
         """Undo `disable_region`."""
-        self._running.gateway.disabled.discard(str(Scope(account_id, region)))
+        self._running_server.gateway.disabled_scopes.discard(str(Scope(account_id, region)))
 
     @property
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[RecordedCall]:
         """Every AWS request so far, in order."""
-        return self._running.gateway.calls
+        return self._running_server.gateway.calls
 
     def reset_calls(self) -> None:
         """Forget the calls so far."""
-        self._running.gateway.reset_calls()
+        self._running_server.gateway.reset_calls()
 
     @property
-    def _running(self) -> "LoopbackServer":
+    def _running_server(self) -> "LoopbackServer":
         if self._server is None:
             raise RuntimeError("the emulator is not running: use `with Emulator() as aws`")
         return self._server
 
     @property
-    def _held(self) -> ModuleType:
+    def _moto_models(self) -> ModuleType:
         if self._server is None or self._models is None:
             raise RuntimeError("the emulator is not running: use `with Emulator() as aws`")
         return self._models
 
-    def _backend(self, scope: Scope | str) -> Any:
+    def _get_backend(self, scope: Scope | str) -> Any:
         where = Scope.parse(scope) if isinstance(scope, str) else scope
         try:
-            return self._held.backend_of(where.account_id, where.region)
-        except self._held.Refused as refusal:
-            raise SetupError(f"{where}: no partition has this region") from refusal
+            return self._moto_models.backend_of(where.account_id, where.region)
+        except self._moto_models.Refused as refusal:
+            raise ConfigurationError(f"{where}: no partition has this region") from refusal
 
 
-def _empty_moto() -> None:
+def _reset_moto() -> None:
     """Forget all accounts, roles, buckets and builders of an earlier emulator."""
     from moto.moto_api._internal.models import moto_api_backend
     from moto.organizations.models import organizations_backends
@@ -187,7 +187,7 @@ def _empty_moto() -> None:
     organizations_backends.master_accounts.clear()  # the one thing that moto's reset forgets
 
 
-def _organization_of(account_id: str) -> Any:
+def _find_organization_backend(account_id: str) -> Any:
     """moto's backend of the organization that an account is in; KeyError where it is in none."""
     from moto.organizations.models import organizations_backends
 
@@ -198,14 +198,14 @@ def _organization_of(account_id: str) -> Any:
     raise KeyError(account_id)
 
 
-def _unit(backend: Any, parent_id: str, name: str) -> str:
+def _get_or_create_unit(backend: Any, parent_id: str, name: str) -> str:
     found = next((unit.id for unit in backend.ou if (unit.parent_id, unit.name) == (parent_id, name)), None)
     if found is not None:
         return found
     return backend.create_organizational_unit(ParentId=parent_id, Name=name)["OrganizationalUnit"]["Id"]
 
 
-def _found_organization(management: str, accounts: Mapping[str, str]) -> None:
+def _create_moto_organization(management: str, accounts: Mapping[str, str]) -> None:
     """Build it from moto's own parts: through its API every account would get a random id."""
     from moto.iam.models import iam_backends
     from moto.organizations.models import FakeAccount, organizations_backends
@@ -222,4 +222,4 @@ def _found_organization(management: str, accounts: Mapping[str, str]) -> None:
             organizations_backends.master_accounts[account_id] = (management, "aws")
         # ListAccounts pages by this time, so that no two may be equal.
         account.id, account.name, account.email = account_id, name, email
-        account.create_time = FOUNDED + timedelta(days=position)
+        account.create_time = FIRST_JOINED_AT + timedelta(days=position)

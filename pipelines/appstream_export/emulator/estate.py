@@ -16,7 +16,7 @@ from appstream_export.model import Scope
 
 from .emulator import Emulator
 from .faults import Fault
-from .items import Item, epoch_s, image_builder, message_for
+from .items import Item, encode_timestamp, get_error_message, make_image_builder
 
 ACCOUNTS: Mapping[str, str] = {
     "123456789012": "management",  # where moto puts keys that it does not know, so that any key may ask for the list
@@ -40,47 +40,53 @@ MOMENTS = tuple(timedelta(hours=hours) for hours in (0, 6, 12, 72))
 PURPOSES = ("cad-workstation", "office-image", "gpu-test", "gis-desktop", "data-lab", "browser-kiosk", "rdp-jump")
 
 # Scopes whose answers fail or change in form; nothing happens to their builders, so that each moment's events show.
-DISABLED = Scope("982736451029", "ap-northeast-1")
-DENIED_BY_SCP = Scope("917364528190", "ap-northeast-1")
-DENIED = Scope("210987654321", "eu-west-1")
-BROKEN = Scope("318273645546", "us-west-2")
-DAMAGED = Scope("530918274655", "us-west-2")
-AHEAD_OF_US = Scope("804736251908", "eu-west-1")
-CROWDED = Scope("612340987123", "us-east-1")  # more than a page
+DISABLED_SCOPE = Scope("982736451029", "ap-northeast-1")
+SCP_DENIED_SCOPE = Scope("917364528190", "ap-northeast-1")
+DENIED_SCOPE = Scope("210987654321", "eu-west-1")
+BROKEN_SCOPE = Scope("318273645546", "us-west-2")
+DAMAGED_SCOPE = Scope("530918274655", "us-west-2")
+NEWER_API_SCOPE = Scope("804736251908", "eu-west-1")
+CROWDED_SCOPE = Scope("612340987123", "us-east-1")  # more than a page
 # The first builder here shows every field that AWS knows, so that no column of the demo stays empty.
-EVERY_FIELD = (CROWDED, Scope("210987654321", "us-east-1"), Scope("839201746582", "ap-northeast-1"))
+COMPLETE_SCOPES = (CROWDED_SCOPE, Scope("210987654321", "us-east-1"), Scope("839201746582", "ap-northeast-1"))
 
 # Per moment: faults that begin, and scopes that heal.
-FAULTS_FROM: tuple[tuple[tuple[Scope, str], ...], ...] = (
-    ((DENIED_BY_SCP, "deny_scp"),),
-    ((DENIED, "deny"), (BROKEN, "error500")),
-    ((DAMAGED, "truncated"), (AHEAD_OF_US, "unknown_field")),
+NEW_FAULTS: tuple[tuple[tuple[Scope, str], ...], ...] = (
+    ((SCP_DENIED_SCOPE, "deny_scp"),),
+    ((DENIED_SCOPE, "deny"), (BROKEN_SCOPE, "error500")),
+    ((DAMAGED_SCOPE, "truncated"), (NEWER_API_SCOPE, "unknown_field")),
     (),
 )
-HEALED_AT: tuple[tuple[Scope, ...], ...] = ((), (), (BROKEN,), ())
+HEALED_SCOPES: tuple[tuple[Scope, ...], ...] = ((), (), (BROKEN_SCOPE,), ())
 
 NEXT_STATES: Mapping[str, tuple[str, ...]] = {
     "STOPPED": ("RUNNING", "PENDING"),
     "RUNNING": ("STOPPED", "STOPPING", "SNAPSHOTTING"),
     "PENDING": ("RUNNING",),
 }
-NEXT_STATE_ELSE = ("STOPPED",)
-OF_FAILED = ("StateChangeReason", "ImageBuilderErrors")
+DEFAULT_NEXT_STATES = ("STOPPED",)
+FAILURE_FIELDS = ("StateChangeReason", "ImageBuilderErrors")
 # How often each thing happens at a moment.
-HAPPENS: tuple[tuple[str, int], ...] = (("state", 14), ("error", 3), ("deleted", 4), ("recreated", 2), ("created", 5))
+EVENT_COUNTS: tuple[tuple[str, int], ...] = (
+    ("state", 14),
+    ("error", 3),
+    ("deleted", 4),
+    ("recreated", 2),
+    ("created", 5),
+)
 
 # Harmless here, and a test of whoever shows it: a page that does not escape, a sheet that reads formulas.
-HOSTILE: Item = {
+HOSTILE_FIELDS: Item = {
     "Description": "=cmd()|' /C calc'!A0 <script>alert(1)</script>",
     "DisplayName": '"><img src=x onerror=alert(1)>',
 }
-HOSTILE_NAME, HOSTILE_AT = "penetration-test-01", Scope("982736451029", "us-east-1")
+HOSTILE_NAME, HOSTILE_SCOPE = "penetration-test-01", Scope("982736451029", "us-east-1")
 
 World = dict[Scope, dict[str, Item]]
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Event:
+class EstateEvent:
     """What happened to one builder at a moment: state, error, deleted, recreated or created."""
 
     kind: str
@@ -93,40 +99,42 @@ class Estate:
 
     accounts = ACCOUNTS
     regions = REGIONS
-    moments = len(FAULTS_FROM)
+    moments = len(NEW_FAULTS)
 
     def __init__(self, seed: int = 7, opening: datetime = OPENING) -> None:
         self.seed, self.opening = seed, opening
-        worlds, events = [_opening(seed, opening)], [list[Event]()]
+        worlds, events = [_build_opening_world(seed, opening)], [list[EstateEvent]()]
         for moment in range(1, self.moments):
-            world, happened = _next_world(worlds[-1], moment, seed, self.at(moment), self.at(moment - 1))
+            world, happened = _build_next_world(
+                worlds[-1], moment, seed, self.get_moment_time(moment), self.get_moment_time(moment - 1)
+            )
             worlds.append(world)
             events.append(happened)
         self._worlds, self._events = worlds, events
 
-    def at(self, moment: int) -> datetime:
+    def get_moment_time(self, moment: int) -> datetime:
         """When a moment is: all that AWS dates by then is older."""
         return self.opening + MOMENTS[moment]
 
-    def events(self, moment: int) -> list[Event]:
+    def list_events(self, moment: int) -> list[EstateEvent]:
         """What happened between the moment before and this one, sorted; nothing at the opening."""
         return list(self._events[moment])
 
-    def items(self, moment: int, scope: Scope) -> list[Item]:
+    def list_items(self, moment: int, scope: Scope) -> list[Item]:
         """What AWS holds in a scope, reachable or not, in AWS's order."""
         return deepcopy(list(self._worlds[moment].get(scope, {}).values()))
 
-    def open(self, aws: Emulator, moment: int = 0) -> None:
+    def populate_emulator(self, aws: Emulator, moment: int = 0) -> None:
         """Fill an empty AWS, and lead it up to a moment."""
         aws.create_organization(self.accounts)
-        aws.disable_region(DISABLED.account_id, DISABLED.region)
+        aws.disable_region(DISABLED_SCOPE.account_id, DISABLED_SCOPE.region)
         for scope, items in self._worlds[0].items():
             aws.put(scope, *items.values())
         _change_faults(aws, 0)
         for later in range(1, moment + 1):
-            self.advance(aws, later)
+            self.advance_emulator(aws, later)
 
-    def advance(self, aws: Emulator, moment: int) -> None:
+    def advance_emulator(self, aws: Emulator, moment: int) -> None:
         """Lead an AWS that stands at the moment before to this one; moments go from 1 to `moments` - 1."""
         if not 1 <= moment < self.moments:
             raise ValueError(f"moment {moment} is none of 1 to {self.moments - 1}")
@@ -139,76 +147,93 @@ class Estate:
 
 
 def _change_faults(aws: Emulator, moment: int) -> None:
-    for scope in HEALED_AT[moment]:
+    for scope in HEALED_SCOPES[moment]:
         aws.heal(scope)
-    for scope, kind in FAULTS_FROM[moment]:
+    for scope, kind in NEW_FAULTS[moment]:
         aws.fail(scope, Fault(kind))
 
 
-def _opening(seed: int, at: datetime) -> World:
+def _build_opening_world(seed: int, at: datetime) -> World:
     """Fill every scope but the ones that never answered; a tenth stay empty."""
     world: World = {}
     for account_id, account_name in ACCOUNTS.items():
         for region in REGIONS:
             scope = Scope(account_id, region)
-            if scope not in (DISABLED, DENIED_BY_SCP):
-                world[scope] = _builders(scope, account_name, seed, at)
-    world[HOSTILE_AT][HOSTILE_NAME] = image_builder(HOSTILE_NAME, scope=HOSTILE_AT, seed=seed, at=at, **HOSTILE)
+            if scope not in (DISABLED_SCOPE, SCP_DENIED_SCOPE):
+                world[scope] = _generate_image_builders(scope, account_name, seed, at)
+    world[HOSTILE_SCOPE][HOSTILE_NAME] = make_image_builder(
+        HOSTILE_NAME, scope=HOSTILE_SCOPE, seed=seed, at=at, **HOSTILE_FIELDS
+    )
     return world
 
 
-def _builders(scope: Scope, account_name: str, seed: int, at: datetime) -> dict[str, Item]:
+def _generate_image_builders(scope: Scope, account_name: str, seed: int, at: datetime) -> dict[str, Item]:
     dice = Random(f"{seed}/{scope}")  # noqa: S311 - a demo, no secret
-    watched = scope in (DENIED, BROKEN, DAMAGED, AHEAD_OF_US, *EVERY_FIELD)  # these must not be empty
-    count = 63 if scope == CROWDED else dice.randint(3, 6) if watched else dice.choice((0, 1, 2, 3, 3, 4, 5, 6, 7, 9))
+    watched = scope in (
+        DENIED_SCOPE,
+        BROKEN_SCOPE,
+        DAMAGED_SCOPE,
+        NEWER_API_SCOPE,
+        *COMPLETE_SCOPES,
+    )  # these must not be empty
+    count = (
+        63 if scope == CROWDED_SCOPE else dice.randint(3, 6) if watched else dice.choice((0, 1, 2, 3, 3, 4, 5, 6, 7, 9))
+    )
     team = account_name.partition("-")[0]
     names = [f"{team}-{dice.choice(PURPOSES)}-{number:02d}" for number in range(1, count + 1)]
-    builders = {name: image_builder(name, scope=scope, seed=seed, at=at) for name in names}
-    if scope in EVERY_FIELD:
+    builders = {name: make_image_builder(name, scope=scope, seed=seed, at=at) for name in names}
+    if scope in COMPLETE_SCOPES:
         name = names[0]
-        builders[name] = image_builder(name, scope=scope, seed=seed, at=at, complete=True, State="FAILED")
+        builders[name] = make_image_builder(name, scope=scope, seed=seed, at=at, complete=True, State="FAILED")
     return builders
 
 
-def _next_world(before: World, moment: int, seed: int, at: datetime, after: datetime) -> tuple[World, list[Event]]:
+def _build_next_world(
+    previous: World, moment: int, seed: int, at: datetime, previous_time: datetime
+) -> tuple[World, list[EstateEvent]]:
     """Let the moment's things happen, each to another builder, and only where nothing fails."""
     dice = Random(f"{seed}/moment {moment}")  # noqa: S311
-    troubled = {scope for faults in FAULTS_FROM for scope, _ in faults}
-    quiet = [(scope, name) for scope, items in before.items() if scope not in troubled for name in items]
-    wanted = [kind for kind, count in HAPPENS for _ in range(count)]
+    troubled = {scope for faults in NEW_FAULTS for scope, _ in faults}
+    quiet = [(scope, name) for scope, items in previous.items() if scope not in troubled for name in items]
+    wanted = [kind for kind, count in EVENT_COUNTS for _ in range(count)]
     chosen = dice.sample([place for place in quiet if place[1] != HOSTILE_NAME], len(wanted))
-    world, events = deepcopy(before), list[Event]()
+    world, events = deepcopy(previous), list[EstateEvent]()
     for kind, (scope, name) in zip(wanted, chosen, strict=True):
         # A new builder appears beside the chosen one, under a number that nobody has.
         named = f"{name.rpartition('-')[0]}-{100 + moment * 10 + len(events) % 10}" if kind == "created" else name
-        _happen(kind, world[scope], named, scope, Random(f"{seed}/{moment}/{scope}/{name}"), at, after)  # noqa: S311
-        events.append(Event(kind, scope, named))
+        _apply_event(kind, world[scope], named, scope, Random(f"{seed}/{moment}/{scope}/{name}"), at, previous_time)  # noqa: S311
+        events.append(EstateEvent(kind, scope, named))
     return world, sorted(events)
 
 
-def _happen(
-    kind: str, items: dict[str, Item], name: str, scope: Scope, dice: Random, at: datetime, after: datetime
+def _apply_event(
+    kind: str, items: dict[str, Item], name: str, scope: Scope, dice: Random, at: datetime, previous_time: datetime
 ) -> None:
     """One thing happens to one builder between the moment before, `after`, and the moment `at`."""
     if kind == "state":
-        state = dice.choice(NEXT_STATES.get(items[name]["State"], NEXT_STATE_ELSE))
-        items[name] = {k: v for k, v in items[name].items() if k not in OF_FAILED} | {"State": state}
+        state = dice.choice(NEXT_STATES.get(items[name]["State"], DEFAULT_NEXT_STATES))
+        items[name] = {k: v for k, v in items[name].items() if k not in FAILURE_FIELDS} | {"State": state}
     elif kind == "error":
-        items[name] = items[name] | _failure(dice, at)
+        items[name] = items[name] | _generate_failure(dice, at)
     else:
         items.pop(name, None)
     if kind in ("created", "recreated"):
-        born = at - timedelta(seconds=dice.uniform(60, (at - after).total_seconds()))
-        items[name] = image_builder(
-            name, scope=scope, seed=f"{dice.random()}", at=at, CreatedTime=round(epoch_s(born), 6), State="RUNNING"
-        )  # fmt: skip
+        born = at - timedelta(seconds=dice.uniform(60, (at - previous_time).total_seconds()))
+        items[name] = make_image_builder(
+            name,
+            scope=scope,
+            seed=f"{dice.random()}",
+            at=at,
+            CreatedTime=round(encode_timestamp(born), 6),
+            State="RUNNING",
+        )
 
 
-def _failure(dice: Random, at: datetime) -> dict[str, Any]:
+def _generate_failure(dice: Random, at: datetime) -> dict[str, Any]:
     code = dice.choice(("SUBNET_HAS_INSUFFICIENT_IP_ADDRESSES", "IAM_SERVICE_ROLE_IS_MISSING", "IMAGE_NOT_FOUND"))
-    when = round(epoch_s(at - timedelta(seconds=dice.uniform(60, 3600))), 6)
+    when = round(encode_timestamp(at - timedelta(seconds=dice.uniform(60, 3600))), 6)
     return {
         "State": "FAILED",
-        "StateChangeReason": {"Code": "INTERNAL_ERROR", "Message": message_for("INTERNAL_ERROR")},
-        "ImageBuilderErrors": [{"ErrorCode": code, "ErrorMessage": message_for(code), "ErrorTimestamp": when}],
+        "StateChangeReason": {"Code": "INTERNAL_ERROR", "Message": get_error_message("INTERNAL_ERROR")},
+        "ImageBuilderErrors": [{"ErrorCode": code, "ErrorMessage": get_error_message(code), "ErrorTimestamp": when}],
     }

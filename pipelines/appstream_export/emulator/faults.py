@@ -10,7 +10,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from appstream_export.errors import SetupError, did_you_mean
+from appstream_export.errors import ConfigurationError, suggest_spelling
 
 Item = dict[str, Any]
 
@@ -19,25 +19,25 @@ YEAR_10000 = 253_402_300_800  # epoch seconds of 10000-01-01, one beyond what da
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """Bytes for the wire. Less may be sent than `promised` by Content-Length, and the end may be a TCP reset."""
 
     status: int
     body: bytes
     content_type: str = "application/x-amz-json-1.1"
-    promised: int | None = None
+    content_length: int | None = None
     """Content-Length where it is not the body's."""
     reset: bool = False
 
 
-class PageInHand(Protocol):
+class MutablePage(Protocol):
     """What an item fault may change: a page of the plug-in."""
 
     items: list[Any]
     items_key: str
     number: int
     next_token: str | None
-    token_of: Callable[[int], str]
+    build_token: Callable[[int], str]
 
     @property
     def body(self) -> Item:
@@ -46,15 +46,15 @@ class PageInHand(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class FaultContext:
     """The request that a fault strikes: its token, and the first item held in its scope."""
 
     token: str | None
-    first: Item | None
+    first_item: Item | None
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ErrorFault:
     """An error as AWS words it; `{who}`, `{what}` and `{role}` are filled in."""
 
     doc: str
@@ -67,31 +67,31 @@ class Refusal:
 
 
 NOT_AUTHORIZED = "User: {who} is not authorized to perform: {what} on resource: *"
-REFUSALS: Mapping[str, Refusal] = {
-    "throttle": Refusal(
+ERROR_FAULTS: Mapping[str, ErrorFault] = {
+    "throttle": ErrorFault(
         "ThrottlingException, HTTP 400", "ThrottlingException", "Rate exceeded", 400, "Throttling", 400
     ),
-    "request_limit": Refusal(
+    "request_limit": ErrorFault(
         "RequestLimitExceededException, which botocore does not retry",
         "RequestLimitExceededException", "Request limit exceeded.", 400, "RequestLimitExceeded", 503,
     ),
-    "deny": Refusal(
+    "deny": ErrorFault(
         "AccessDeniedException: no policy allows the operation", "AccessDeniedException",
         NOT_AUTHORIZED + " because no identity-based policy allows the {what} action", 400, "AccessDenied",
     ),
-    "deny_scp": Refusal(
+    "deny_scp": ErrorFault(
         "AccessDeniedException: a service control policy denies the operation", "AccessDeniedException",
         NOT_AUTHORIZED + " with an explicit deny in a service control policy", 400, "AccessDenied",
     ),
-    "no_role": Refusal(
+    "no_role": ErrorFault(
         "AccessDenied of AssumeRole: the role is missing, or does not trust the caller", "AccessDeniedException",
         "User: {who} is not authorized to perform: {what} on resource: {role}", 400, "AccessDenied",
     ),
-    "expired": Refusal(
+    "expired": ErrorFault(
         "ExpiredTokenException: the session's credentials are too old", "ExpiredTokenException",
         "The security token included in the request is expired", 400, "ExpiredToken",
     ),
-    "error500": Refusal(
+    "error500": ErrorFault(
         "InternalFailure, HTTP 500", "InternalFailure", "The request processing has failed.", 500,
         "InternalFailure", 500,
     ),
@@ -103,7 +103,7 @@ class ItemFault:
     """Changes a page in place, or returns the body to send in its stead."""
 
     doc: str
-    strike: Callable[[PageInHand, Asked], Item | None]
+    apply: Callable[[MutablePage, FaultContext], Item | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,27 +111,27 @@ class WireFault:
     """Damages an answer that is ready to be sent."""
 
     doc: str
-    strike: Callable[[Answer], Answer]
+    apply: Callable[[HttpResponse], HttpResponse]
 
 
-def _repeat_token(page: PageInHand, asked: Asked) -> None:
-    page.next_token = asked.token or page.token_of(1)
+def _repeat_token(page: MutablePage, context: FaultContext) -> None:
+    page.next_token = context.token or page.build_token(1)
 
 
-def _cycle_tokens(page: PageInHand, _: Asked) -> None:
-    page.next_token = page.token_of(2 if page.number == 1 else 1)
+def _cycle_tokens(page: MutablePage, _: FaultContext) -> None:
+    page.next_token = page.build_token(2 if page.number == 1 else 1)
 
 
-def _never_end(page: PageInHand, _: Asked) -> None:
-    page.items, page.next_token = [], page.token_of(page.number + 1)
+def _send_empty_pages(page: MutablePage, _: FaultContext) -> None:
+    page.items, page.next_token = [], page.build_token(page.number + 1)
 
 
-def _duplicate(page: PageInHand, asked: Asked) -> None:
-    if asked.first is not None:
-        page.items.append(asked.first | {"Description": f"seen again on page {page.number}"})
+def _duplicate_first_item(page: MutablePage, context: FaultContext) -> None:
+    if context.first_item is not None:
+        page.items.append(context.first_item | {"Description": f"seen again on page {page.number}"})
 
 
-def _unknown_fields(page: PageInHand, _: Asked) -> None:
+def _add_unknown_fields(page: MutablePage, _: FaultContext) -> None:
     for item in page.items:
         item["HibernationConfig"] = {"Enabled": True, "TimeoutInMinutes": 60}
     for item in page.items[:1]:
@@ -154,7 +154,7 @@ WRONG_TYPES: tuple[tuple[str, Any], ...] = (
 )
 
 
-def _wrong_types(page: PageInHand, _: Asked) -> None:
+def _set_wrong_types(page: MutablePage, _: FaultContext) -> None:
     """Give each item some wrong field, the second one a VpcConfig of text, and add two items that are none."""
     for position, (name, value) in enumerate(WRONG_TYPES if page.items else ()):
         page.items[position % len(page.items)][name] = deepcopy(value)
@@ -163,28 +163,28 @@ def _wrong_types(page: PageInHand, _: Asked) -> None:
     page.items += ["not an item", None]
 
 
-def _bad_timestamps(page: PageInHand, _: Asked) -> None:
+def _set_bad_timestamps(page: MutablePage, _: FaultContext) -> None:
     for item, value in zip(page.items, ("yesterday", YEAR_10000, float("nan")), strict=False):
         item["CreatedTime"] = value
 
 
-def _foreign_arn(page: PageInHand, _: Asked) -> None:
+def _set_foreign_arn(page: MutablePage, _: FaultContext) -> None:
     for item in page.items[:1]:
         partition, region = item.get("Arn", "arn:aws:appstream:us-east-1").split(":")[1:4:2]
         item["Arn"] = f"arn:{partition}:appstream:{region}:{FOREIGN_ACCOUNT}:image-builder/{item['Name']}"
 
 
-def _no_name(page: PageInHand, _: Asked) -> None:
+def _remove_name(page: MutablePage, _: FaultContext) -> None:
     for item in page.items[:1]:
         del item["Name"]
 
 
-def _unknown_enum(page: PageInHand, _: Asked) -> None:
+def _set_unknown_enum(page: MutablePage, _: FaultContext) -> None:
     for item in page.items[:1]:
         item["State"] = "HIBERNATING"
 
 
-def _bad_elements(page: PageInHand, _: Asked) -> None:
+def _add_bad_elements(page: MutablePage, _: FaultContext) -> None:
     for item in page.items[:1]:
         item.setdefault("VpcConfig", {}).setdefault("SubnetIds", []).extend([None, 7])
         item.setdefault("ImageBuilderErrors", []).append("INTERNAL_SERVICE_ERROR")
@@ -195,39 +195,43 @@ ITEM_FAULTS: Mapping[str, ItemFault] = {
     "null_list": ItemFault("HTTP 200 with null for the list", lambda page, _: {page.items_key: None}),
     "repeated_token": ItemFault("the NextToken that was asked with comes back", _repeat_token),
     "token_cycle": ItemFault("NextToken goes A, B, A, B without end", _cycle_tokens),
-    "endless_empty": ItemFault("empty pages, each with a fresh NextToken", _never_end),
-    "duplicate_items": ItemFault("each page ends with the scope's first item, changed in Description", _duplicate),
-    "unknown_field": ItemFault("fields that botocore does not know: top level, VpcConfig, error", _unknown_fields),
-    "unknown_enum": ItemFault("the first item is in State HIBERNATING", _unknown_enum),
-    "wrong_types": ItemFault("text for a list, numbers for text, and items that are text and null", _wrong_types),
-    "bad_timestamp": ItemFault("CreatedTime is text, year 10000, NaN: one item each", _bad_timestamps),
-    "foreign_arn": ItemFault("the first item bears an Arn of another account", _foreign_arn),
-    "no_name": ItemFault("the first item has no Name", _no_name),
-    "bad_element": ItemFault("null and a number among subnets, text among errors", _bad_elements),
+    "endless_empty": ItemFault("empty pages, each with a fresh NextToken", _send_empty_pages),
+    "duplicate_items": ItemFault(
+        "each page ends with the scope's first item, changed in Description", _duplicate_first_item
+    ),
+    "unknown_field": ItemFault("fields that botocore does not know: top level, VpcConfig, error", _add_unknown_fields),
+    "unknown_enum": ItemFault("the first item is in State HIBERNATING", _set_unknown_enum),
+    "wrong_types": ItemFault("text for a list, numbers for text, and items that are text and null", _set_wrong_types),
+    "bad_timestamp": ItemFault("CreatedTime is text, year 10000, NaN: one item each", _set_bad_timestamps),
+    "foreign_arn": ItemFault("the first item bears an Arn of another account", _set_foreign_arn),
+    "no_name": ItemFault("the first item has no Name", _remove_name),
+    "bad_element": ItemFault("null and a number among subnets, text among errors", _add_bad_elements),
 }
 
 PROXY_PAGE = b"<!DOCTYPE html><html><body><h1>Sign in to the proxy</h1></body></html>"
 
 
-def _truncate(answer: Answer) -> Answer:
-    return replace(answer, body=answer.body[: len(answer.body) * 2 // 3])
+def _truncate_body(response: HttpResponse) -> HttpResponse:
+    return replace(response, body=response.body[: len(response.body) * 2 // 3])
 
 
-def _fall_short(answer: Answer) -> Answer:
-    return replace(_truncate(answer), promised=len(answer.body))
+def _overstate_content_length(response: HttpResponse) -> HttpResponse:
+    return replace(_truncate_body(response), promised=len(response.body))
 
 
 WIRE_FAULTS: Mapping[str, WireFault] = {
     "slow": WireFault("the answer comes whole, after delay_s seconds", lambda answer: answer),  # the gateway waits
-    "reset": WireFault("TCP reset in mid-body", lambda answer: replace(_fall_short(answer), reset=True)),
-    "truncated": WireFault("HTTP 200, JSON cut in the middle, Content-Length fits", _truncate),
-    "short_body": WireFault("HTTP 200, fewer bytes than Content-Length, then the end", _fall_short),
-    "html": WireFault("HTTP 200 with a page of a proxy", lambda _: Answer(200, PROXY_PAGE, "text/html; charset=utf-8")),
+    "reset": WireFault("TCP reset in mid-body", lambda answer: replace(_overstate_content_length(answer), reset=True)),
+    "truncated": WireFault("HTTP 200, JSON cut in the middle, Content-Length fits", _truncate_body),
+    "short_body": WireFault("HTTP 200, fewer bytes than Content-Length, then the end", _overstate_content_length),
+    "html": WireFault(
+        "HTTP 200 with a page of a proxy", lambda _: HttpResponse(200, PROXY_PAGE, "text/html; charset=utf-8")
+    ),
     "empty_body": WireFault("HTTP 200 with nothing", lambda answer: replace(answer, body=b"")),
 }
 
 FAULTS: Mapping[str, str] = {
-    kind: fault.doc for table in (REFUSALS, WIRE_FAULTS, ITEM_FAULTS) for kind, fault in table.items()
+    kind: fault.doc for table in (ERROR_FAULTS, WIRE_FAULTS, ITEM_FAULTS) for kind, fault in table.items()
 }
 
 
@@ -243,21 +247,21 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.kind not in FAULTS:
-            raise SetupError(f'there is no fault "{self.kind}"{did_you_mean(self.kind, list(FAULTS))}')
-        anywhere = self.kind in REFUSALS or self.kind == "slow"
+            raise ConfigurationError(f'there is no fault "{self.kind}"{suggest_spelling(self.kind, list(FAULTS))}')
+        anywhere = self.kind in ERROR_FAULTS or self.kind == "slow"
         if not anywhere and not self.operation.startswith("Describe"):
-            raise SetupError(f'the fault "{self.kind}" needs a page: {self.operation} has none')
+            raise ConfigurationError(f'the fault "{self.kind}" needs a page: {self.operation} has none')
 
 
-def damage(kind: str, page: PageInHand, asked: Asked) -> Answer:
+def render_damaged_page(kind: str, page: MutablePage, context: FaultContext) -> HttpResponse:
     """Make bytes of a page, with a fault of the items or of the wire."""
     if kind in ITEM_FAULTS:
         page.items = deepcopy(page.items)
-        body = ITEM_FAULTS[kind].strike(page, asked)
-        return answer_of(page.body if body is None else body)
-    return WIRE_FAULTS[kind].strike(answer_of(page.body))
+        body = ITEM_FAULTS[kind].apply(page, context)
+        return encode_json_response(page.body if body is None else body)
+    return WIRE_FAULTS[kind].apply(encode_json_response(page.body))
 
 
-def answer_of(body: Item, status: int = 200) -> Answer:
+def encode_json_response(body: Item, status: int = 200) -> HttpResponse:
     """JSON as AWS sends it; a NaN goes out as NaN, which no JSON allows."""
-    return Answer(status, json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode())
+    return HttpResponse(status, json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode())

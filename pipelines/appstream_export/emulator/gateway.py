@@ -16,14 +16,14 @@ from typing import Any
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
-from .faults import REFUSALS, Answer, Asked, Fault, answer_of, damage
+from .faults import ERROR_FAULTS, Fault, FaultContext, HttpResponse, encode_json_response, render_damaged_page
 
 CREDENTIAL = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
 ROLE_ACCOUNT = re.compile(r"arn:[^:]+:iam::(\d{12}):role/")
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class RecordedCall:
     """One AWS request that was answered, well or badly. For AssumeRole the account is that of the role."""
 
     service: str
@@ -34,10 +34,10 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class SignedRequest:
     """A call, with what it carried."""
 
-    call: Call
+    call: RecordedCall
     params: Mapping[str, Any]
     is_json: bool
     caller_id: str
@@ -50,12 +50,12 @@ class Request:
 
 
 @dataclass(slots=True)
-class Armed:
+class ActiveFault:
     """A fault that waits for its scope to be asked."""
 
     pattern: str
     fault: Fault
-    left: int | None
+    remaining: int | None
 
 
 class Gateway:
@@ -64,16 +64,16 @@ class Gateway:
     def __init__(self, models: ModuleType) -> None:
         from moto.iam.models import get_account_id_from
 
-        self._models, self._account_of_key = models, get_account_id_from
+        self._models, self._resolve_account_id = models, get_account_id_from
         self._accounts: dict[str, str] = {}
         self._lock = threading.Lock()
-        self._calls: list[Call] = []
-        self._armed: list[Armed] = []
-        self.disabled: set[str] = set()
+        self._calls: list[RecordedCall] = []
+        self._active_faults: list[ActiveFault] = []
+        self.disabled_scopes: set[str] = set()
         self.stopping = threading.Event()
 
     @property
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[RecordedCall]:
         """Return the calls so far, in the order in which they came."""
         with self._lock:
             return list(self._calls)
@@ -83,31 +83,31 @@ class Gateway:
         with self._lock:
             self._calls.clear()
 
-    def arm(self, pattern: str, fault: Fault) -> None:
+    def add_fault(self, pattern: str, fault: Fault) -> None:
         """Let a fault strike in the scopes that match; of several, the first one armed strikes until used up."""
         with self._lock:
-            self._armed.append(Armed(pattern, fault, fault.times))
+            self._active_faults.append(ActiveFault(pattern, fault, fault.times))
 
-    def heal(self, pattern: str) -> None:
+    def remove_faults(self, pattern: str) -> None:
         """Disarm the faults whose own pattern is matched."""
         with self._lock:
-            self._armed = [armed for armed in self._armed if not fnmatchcase(armed.pattern, pattern)]
+            self._active_faults = [armed for armed in self._active_faults if not fnmatchcase(armed.pattern, pattern)]
 
-    def answer(self, headers: Message, body: bytes) -> Answer | None:
+    def handle_request(self, headers: Message, body: bytes) -> HttpResponse | None:
         """Answer AppStream, and whatever a fault strikes; None leaves the request to moto."""
-        request = self._read(headers, body)
+        request = self._parse_request(headers, body)
         if request is None:
             return None
         with self._lock:
             self._calls.append(request.call)
-        fault = self._strike(request)
+        fault = self._take_matching_fault(request)
         if fault and fault.kind == "slow":
             self.stopping.wait(fault.delay_s)
-        if fault and fault.kind in REFUSALS:
-            return _refused(request, fault.kind)
-        return self._page(request, fault) if request.call.service == "appstream" else None
+        if fault and fault.kind in ERROR_FAULTS:
+            return _build_error_response(request, fault.kind)
+        return self._build_page_response(request, fault) if request.call.service == "appstream" else None
 
-    def _read(self, headers: Message, body: bytes) -> Request | None:
+    def _parse_request(self, headers: Message, body: bytes) -> SignedRequest | None:
         """Understand a signed request; None for one that is not signed by SigV4's header."""
         signed = CREDENTIAL.search(headers.get("Authorization") or "")
         if not signed:
@@ -115,76 +115,76 @@ class Gateway:
         key, region, service = signed.groups()
         target = headers.get("X-Amz-Target")
         if target:
-            operation, params = target.rpartition(".")[2], _json_object(body)
+            operation, params = target.rpartition(".")[2], _parse_json_object(body)
         else:
             params = {name: values[0] for name, values in parse_qs(body.decode("latin-1")).items()}
             operation = params.get("Action", "")
         role = ROLE_ACCOUNT.match(str(params.get("RoleArn", "")))
-        caller_id = self._account(key)
-        call = Call(service, operation, role[1] if role else caller_id, region, datetime.now(UTC))
-        return Request(call, params, target is not None, caller_id)
+        caller_id = self._get_account_id(key)
+        call = RecordedCall(service, operation, role[1] if role else caller_id, region, datetime.now(UTC))
+        return SignedRequest(call, params, target is not None, caller_id)
 
-    def _account(self, access_key: str) -> str:
+    def _get_account_id(self, access_key: str) -> str:
         """Whose key it is, as moto knows; remembered, since moto searches all accounts and keys never move."""
         if access_key not in self._accounts:
-            self._accounts[access_key] = self._account_of_key(access_key)
+            self._accounts[access_key] = self._resolve_account_id(access_key)
         return self._accounts[access_key]
 
-    def _strike(self, request: Request) -> Fault | None:
-        page = self._page_number(request)
+    def _take_matching_fault(self, request: SignedRequest) -> Fault | None:
+        page = self._get_page_number(request)
         with self._lock:
-            for armed in self._armed:
+            for armed in self._active_faults:
                 fault = armed.fault
                 if (
-                    armed.left != 0
+                    armed.remaining != 0
                     and fault.operation == request.call.operation
                     and fault.page in (None, page)
                     and fnmatchcase(request.scope, armed.pattern)
                 ):
-                    armed.left = None if armed.left is None else armed.left - 1
+                    armed.remaining = None if armed.remaining is None else armed.remaining - 1
                     return fault
         return None
 
-    def _page_number(self, request: Request) -> int:
+    def _get_page_number(self, request: SignedRequest) -> int:
         if request.call.service != "appstream" or not request.params.get("NextToken"):
             return 0
-        return self._backend(request).page_number(request.call.operation, request.params["NextToken"])
+        return self._get_backend(request).page_number(request.call.operation, request.params["NextToken"])
 
-    def _page(self, request: Request, fault: Fault | None) -> Answer:
-        if request.scope in self.disabled:
-            return answer_of(self._models.Refused("UnrecognizedClientException", INVALID_TOKEN).body, 400)
+    def _build_page_response(self, request: SignedRequest, fault: Fault | None) -> HttpResponse:
+        if request.scope in self.disabled_scopes:
+            return encode_json_response(self._models.Refused("UnrecognizedClientException", INVALID_TOKEN).body, 400)
         operation, token = request.call.operation, request.params.get("NextToken")
         try:
-            backend = self._backend(request)
+            backend = self._get_backend(request)
             page = backend.page(operation, request.params)
         except self._models.Refused as refusal:
-            return answer_of(refusal.body, refusal.http_status)
+            return encode_json_response(refusal.body, refusal.http_status)
         if fault is None:
-            return answer_of(page.body)
-        return damage(fault.kind, page, Asked(token, next(iter(backend.items(operation)), None)))
+            return encode_json_response(page.body)
+        return render_damaged_page(fault.kind, page, FaultContext(token, next(iter(backend.items(operation)), None)))
 
-    def _backend(self, request: Request) -> Any:
+    def _get_backend(self, request: SignedRequest) -> Any:
         return self._models.backend_of(request.call.account_id, request.call.region)
 
 
 INVALID_TOKEN = "The security token included in the request is invalid."  # noqa: S105 - AWS's words
 
 
-def _json_object(body: bytes) -> dict[str, Any]:
+def _parse_json_object(body: bytes) -> dict[str, Any]:
     params = json.loads(body or b"{}")
     return params if isinstance(params, dict) else {}
 
 
-def _refused(request: Request, kind: str) -> Answer:
+def _build_error_response(request: SignedRequest, kind: str) -> HttpResponse:
     """Word a refusal in the protocol of the service that was asked."""
-    refusal, call = REFUSALS[kind], request.call
+    refusal, call = ERROR_FAULTS[kind], request.call
     who = f"arn:aws:sts::{request.caller_id}:assumed-role/appstream-export/emulated"
     role = request.params.get("RoleArn", "*")
     message = refusal.message.format(who=who, what=f"{call.service}:{call.operation}", role=role)
     if request.is_json:
-        return answer_of({"__type": refusal.code, "message": message}, refusal.http_status)
+        return encode_json_response({"__type": refusal.code, "message": message}, refusal.http_status)
     xml = (
         f"<ErrorResponse><Error><Type>Sender</Type><Code>{refusal.query_code}</Code>"
         f"<Message>{escape(message)}</Message></Error></ErrorResponse>"
     )
-    return Answer(refusal.query_status, xml.encode(), "text/xml")
+    return HttpResponse(refusal.query_status, xml.encode(), "text/xml")

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from appstream_export.errors import SetupError
+from appstream_export.errors import ConfigurationError
 
 PLUGIN = str(Path(__file__).parent / "plugin")
 PATTERN = ("appstream", re.compile(r"https?://appstream2?\.(.+)\.amazonaws\.com"))
@@ -31,27 +31,29 @@ HOOKS: tuple[tuple[str, str, type], ...] = (
 )
 
 
-def moved_hooks() -> list[str]:
+def find_moved_hooks() -> list[str]:
     """Name each hook that the installed moto lacks or has turned into something else."""
-    return [f"{module}.{name}" for module, name, kind in HOOKS if not isinstance(_hook(module, name), kind)]
+    return [f"{module}.{name}" for module, name, kind in HOOKS if not isinstance(_load_hook(module, name), kind)]
 
 
-def install() -> ModuleType:
+def install_plugin() -> ModuleType:
     """Bring `moto.appstream` into being, once per process, and return its models."""
     try:
         moto, index = import_module("moto"), import_module("moto.backend_index")
         import_module("moto.server")
     except ImportError as error:
-        raise SetupError("the emulator needs moto's server: pip install 'appstream-export[demo]'") from error
-    if moved := moved_hooks():
-        raise SetupError(f"this moto is not the one we know: {', '.join(moved)} moved; install 'moto[server]>=5.2,<6'")
+        raise ConfigurationError("the emulator needs moto's server: pip install 'appstream-export[demo]'") from error
+    if moved := find_moved_hooks():
+        raise ConfigurationError(
+            f"this moto is not the one we know: {', '.join(moved)} moved; install 'moto[server]>=5.2,<6'"
+        )
     if PLUGIN not in moto.__path__:
         moto.__path__.append(PLUGIN)
         index.backend_url_patterns.append(PATTERN)
     return import_module("moto.appstream.models")
 
 
-def _hook(module: str, name: str) -> Any:
+def _load_hook(module: str, name: str) -> Any:
     try:
         return getattr(import_module(module), name, None)
     except ImportError:

@@ -16,11 +16,11 @@ from appstream_export.model import Scope
 
 Item = dict[str, Any]
 
-BEFORE = datetime(2026, 1, 12, 8, tzinfo=UTC)  # items are older than this, unless told otherwise
+DEFAULT_CREATED_BEFORE = datetime(2026, 1, 12, 8, tzinfo=UTC)  # items are older than this, unless told otherwise
 AGE_MAX_D = 400
 
 # How often a field is there, in percent; AWS requires Name alone, but sends what it has.
-PRESENT: Mapping[str, int] = {
+PRESENCE_PERCENT: Mapping[str, int] = {
     "Name": 100, "Arn": 100, "State": 100, "Platform": 100, "InstanceType": 100, "CreatedTime": 100,
     "SubnetIds": 100, "EniId": 100, "EniPrivateIpAddress": 100, "VolumeSizeInGb": 100, "EndpointType": 100,
     "VpceId": 100, "AgentAction": 100, "Permission": 100, "DirectoryName": 100, "ErrorCode": 100, "ErrorMessage": 95,
@@ -28,15 +28,15 @@ PRESENT: Mapping[str, int] = {
     "StateChangeReason": 2, "ImageBuilderErrors": 3, "DomainJoinInfo": 35, "AccessEndpoints": 25,
     "EniIpv6Addresses": 40, "AgentAccessConfig": 35, "RootVolumeConfig": 55, "DisableIMDSV1": 70,
 }  # fmt: skip
-PRESENT_ELSE = 80
+DEFAULT_PRESENCE_PERCENT = 80
 # A builder that failed says why.
-PRESENT_IF_FAILED: Mapping[str, int] = {"StateChangeReason": 100, "ImageBuilderErrors": 95}
+PRESENCE_PERCENT_IF_FAILED: Mapping[str, int] = {"StateChangeReason": 100, "ImageBuilderErrors": 95}
 
 COUNTS: Mapping[str, tuple[int, ...]] = {"SubnetIds": (1, 1, 2, 3), "SecurityGroupIds": (1, 1, 2, 4)}
-COUNTS_ELSE = (1, 1, 2)
+DEFAULT_COUNTS = (1, 1, 2)
 # Of these a scope has only a few, which its builders share; with the prefix of their ids.
-SHARED: Mapping[str, str] = {"SubnetIds": "subnet", "SecurityGroupIds": "sg"}
-SHARED_COUNT = 6
+SHARED_ID_PREFIXES: Mapping[str, str] = {"SubnetIds": "subnet", "SecurityGroupIds": "sg"}
+SHARED_ID_COUNT = 6
 WEIGHTS: Mapping[str, int] = {
     "STOPPED": 60, "RUNNING": 40, "FAILED": 6, "WINDOWS_SERVER_2022": 12, "WINDOWS_SERVER_2019": 8, "TRUE": 3,
 }  # fmt: skip
@@ -55,7 +55,7 @@ MESSAGES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Pen:
+class ItemContext:
     """Writes the values of one item."""
 
     name: str
@@ -64,31 +64,31 @@ class Pen:
     at: datetime
     complete: bool
 
-    def dice(self, path: str) -> Random:
+    def create_rng(self, path: str) -> Random:
         """Chance for one path, the same in every process."""
         return Random(f"{self.seed}/{self.scope}/{self.name}/{path}")  # noqa: S311 - a demo, no secret
 
     @property
-    def failed(self) -> bool:
+    def is_failed(self) -> bool:
         """Whether the item's State, which it will be given by the same dice, is FAILED."""
-        shape = item_shape().members["State"]
-        return _chosen(shape.enum, self.dice("State")) == "FAILED"
+        shape = load_item_shape().members["State"]
+        return _choose_value(shape.enum, self.create_rng("State")) == "FAILED"
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class FieldContext:
     """A field that waits for its value."""
 
-    field: str
-    dice: Random
-    pen: Pen
+    name: str
+    rng: Random
+    item: ItemContext
 
 
-Writer = Callable[[Spot], Any]
+ValueGenerator = Callable[[FieldContext], Any]
 
 
 @cache
-def item_shape(operation: str = "DescribeImageBuilders") -> Any:
+def load_item_shape(operation: str = "DescribeImageBuilders") -> Any:
     """Return the shape of one item, from the installed botocore."""
     import botocore.session
 
@@ -96,19 +96,23 @@ def item_shape(operation: str = "DescribeImageBuilders") -> Any:
     return next(shape.member for shape in output.members.values() if shape.type_name == "list")
 
 
-def leaves(shape: Any, path: str = "") -> list[str]:
+def list_scalar_paths(shape: Any, path: str = "") -> list[str]:
     """List the paths of a shape's scalars: `VpcConfig.SubnetIds[]`."""
     if shape.type_name == "structure":
-        return [leaf for name, member in shape.members.items() for leaf in leaves(member, f"{path}.{name}".lstrip("."))]
-    return leaves(shape.member, f"{path}[]") if shape.type_name == "list" else [path]
+        return [
+            leaf
+            for name, member in shape.members.items()
+            for leaf in list_scalar_paths(member, f"{path}.{name}".lstrip("."))
+        ]
+    return list_scalar_paths(shape.member, f"{path}[]") if shape.type_name == "list" else [path]
 
 
-def image_builder(
+def make_image_builder(
     name: str,
     *,
     scope: Scope | str,
     seed: int | str = 0,
-    at: datetime = BEFORE,
+    at: datetime = DEFAULT_CREATED_BEFORE,
     complete: bool = False,
     **fields: Any,
 ) -> Item:
@@ -117,141 +121,141 @@ def image_builder(
     `complete` leaves no field out. `fields` replace what chance wrote, by AWS's names; None removes a field.
     """
     where = Scope.parse(scope) if isinstance(scope, str) else scope
-    item = _structure(item_shape(), "", Pen(name, where, seed, at, complete)) | fields
+    item = _generate_structure(load_item_shape(), "", ItemContext(name, where, seed, at, complete)) | fields
     return {key: value for key, value in item.items() if value is not None}
 
 
-def message_for(code: str) -> str:
+def get_error_message(code: str) -> str:
     """Return the sentence that goes with an error code."""
     return MESSAGES.get(code, f"{code.replace('_', ' ').capitalize()}.")
 
 
-def epoch_s(at: datetime) -> float:
+def encode_timestamp(at: datetime) -> float:
     """Return a time as AWS writes it in JSON: epoch seconds, with microseconds as fraction."""
     return at.timestamp()
 
 
-def _structure(shape: Any, path: str, pen: Pen) -> Item:
-    failed = not path and pen.failed
+def _generate_structure(shape: Any, path: str, item: ItemContext) -> Item:
+    failed = not path and item.is_failed
     written = {
-        name: _value(member, f"{path}.{name}".lstrip("."), pen)
+        name: _generate_value(member, f"{path}.{name}".lstrip("."), item)
         for name, member in shape.members.items()
-        if pen.complete
+        if item.complete
         or name in shape.required_members
-        or _is_present(name, failed, pen.dice(f"{path}.{name} present"))
+        or _is_present(name, failed, item.create_rng(f"{path}.{name} present"))
     }
     for code, message in (("Code", "Message"), ("ErrorCode", "ErrorMessage")):
         if code in written and message in written:
-            written[message] = message_for(written[code])
+            written[message] = get_error_message(written[code])
     return written
 
 
-def _value(shape: Any, path: str, pen: Pen) -> Any:
-    dice, field = pen.dice(path), path.rpartition(".")[2]
+def _generate_value(shape: Any, path: str, item: ItemContext) -> Any:
+    dice, field = item.create_rng(path), path.rpartition(".")[2]
     if shape.type_name == "structure":
-        return _structure(shape, path, pen)
+        return _generate_structure(shape, path, item)
     if shape.type_name == "list":
-        count = dice.choice(COUNTS.get(field, COUNTS_ELSE))
-        if field in SHARED:
-            return dice.sample(_shared(field, pen), count)
-        return [_value(shape.member, f"{path}[{position}]", pen) for position in range(count)]
+        count = dice.choice(COUNTS.get(field, DEFAULT_COUNTS))
+        if field in SHARED_ID_PREFIXES:
+            return dice.sample(_list_shared_ids(field, item), count)
+        return [_generate_value(shape.member, f"{path}[{position}]", item) for position in range(count)]
     if shape.type_name == "string" and getattr(shape, "enum", None):
-        return _chosen(shape.enum, dice)
-    return SCALARS[shape.type_name](Spot(re.sub(r"\[\d+\]", "", field), dice, pen))
+        return _choose_value(shape.enum, dice)
+    return SCALARS[shape.type_name](FieldContext(re.sub(r"\[\d+\]", "", field), dice, item))
 
 
-def _shared(field: str, pen: Pen) -> list[str]:
+def _list_shared_ids(field: str, item: ItemContext) -> list[str]:
     """The ids of a scope from which its builders have theirs."""
-    dice = Random(f"{pen.scope}/{field}")  # noqa: S311 - a demo, no secret
-    return [f"{SHARED[field]}-{dice.getrandbits(68):017x}" for _ in range(SHARED_COUNT)]
+    dice = Random(f"{item.scope}/{field}")  # noqa: S311 - a demo, no secret
+    return [f"{SHARED_ID_PREFIXES[field]}-{dice.getrandbits(68):017x}" for _ in range(SHARED_ID_COUNT)]
 
 
-def _is_present(name: str, failed: bool, dice: Random) -> bool:
-    percent = PRESENT.get(name, PRESENT_ELSE)
-    return dice.random() * 100 < (PRESENT_IF_FAILED.get(name, percent) if failed else percent)
+def _is_present(name: str, failed: bool, rng: Random) -> bool:
+    percent = PRESENCE_PERCENT.get(name, DEFAULT_PRESENCE_PERCENT)
+    return rng.random() * 100 < (PRESENCE_PERCENT_IF_FAILED.get(name, percent) if failed else percent)
 
 
-def _chosen(values: list[str], dice: Random) -> str:
-    return dice.choices(values, [WEIGHTS.get(value, 1) for value in values])[0]
+def _choose_value(values: list[str], rng: Random) -> str:
+    return rng.choices(values, [WEIGHTS.get(value, 1) for value in values])[0]
 
 
-def _timestamp(spot: Spot) -> float:
+def _generate_timestamp(field: FieldContext) -> float:
     """Some time in the last year; what is not CreatedTime comes after it."""
-    pen = spot.pen
-    when = pen.at - timedelta(seconds=pen.dice("CreatedTime").uniform(3600, AGE_MAX_D * 86_400))
-    if spot.field != "CreatedTime":
-        when += (pen.at - when) * spot.dice.random()
-    return round(epoch_s(when), 6)
+    pen = field.item
+    when = pen.at - timedelta(seconds=pen.create_rng("CreatedTime").uniform(3600, AGE_MAX_D * 86_400))
+    if field.name != "CreatedTime":
+        when += (pen.at - when) * field.rng.random()
+    return round(encode_timestamp(when), 6)
 
 
-def _text(spot: Spot) -> str:
+def _generate_text(field: FieldContext) -> str:
     """The text for a field of this name; a field we never heard of gets its own name and a number."""
     for pattern, write in TEXTS.items():
-        if re.fullmatch(pattern, spot.field):
-            return write(spot)
-    return f"{re.sub(r'(?<=[a-z0-9])(?=[A-Z])', '-', spot.field).lower()}-{spot.dice.randrange(1000)}"
+        if re.fullmatch(pattern, field.name):
+            return write(field)
+    return f"{re.sub(r'(?<=[a-z0-9])(?=[A-Z])', '-', field.name).lower()}-{field.rng.randrange(1000)}"
 
 
-def _id(prefix: str) -> Writer:
-    return lambda spot: f"{prefix}-{spot.dice.getrandbits(68):017x}"
+def _build_id_generator(prefix: str) -> ValueGenerator:
+    return lambda spot: f"{prefix}-{spot.rng.getrandbits(68):017x}"
 
 
-def _arn(service: str, resource: str, *, regional: bool = True, owned: bool = True) -> Writer:
-    def write(spot: Spot) -> str:
-        scope, name = spot.pen.scope, spot.pen.name
+def _build_arn_generator(service: str, resource: str, *, regional: bool = True, owned: bool = True) -> ValueGenerator:
+    def generate_arn(field: FieldContext) -> str:
+        scope, name = field.item.scope, field.item.name
         region, account_id = scope.region if regional else "", scope.account_id if owned else ""
-        named = resource.format(name=name, n=spot.dice.randrange(1, 29), account_id=scope.account_id)
-        return f"arn:{partition_of(scope.region)}:{service}:{region}:{account_id}:{named}"
+        named = resource.format(name=name, n=field.rng.randrange(1, 29), account_id=scope.account_id)
+        return f"arn:{get_partition(scope.region)}:{service}:{region}:{account_id}:{named}"
 
-    return write
-
-
-def _ipv4(spot: Spot) -> str:
-    return f"10.{spot.dice.randrange(64)}.{spot.dice.randrange(256)}.{spot.dice.randrange(4, 255)}"
+    return generate_arn
 
 
-def _ipv6(spot: Spot) -> str:
-    return f"2600:1f18:{spot.dice.getrandbits(16):x}:{spot.dice.getrandbits(16):x}::{spot.dice.randrange(1, 4096):x}"
+def _generate_ipv4(field: FieldContext) -> str:
+    return f"10.{field.rng.randrange(64)}.{field.rng.randrange(256)}.{field.rng.randrange(4, 255)}"
+
+
+def _generate_ipv6(field: FieldContext) -> str:
+    return f"2600:1f18:{field.rng.getrandbits(16):x}:{field.rng.getrandbits(16):x}::{field.rng.randrange(1, 4096):x}"
 
 
 @cache
-def partition_of(region: str) -> str:
+def get_partition(region: str) -> str:
     """Return `aws`, `aws-cn`, `aws-us-gov`, ..."""
     import botocore.session
 
     return botocore.session.get_session().get_partition_for_region(region)
 
 
-TEXTS: Mapping[str, Writer] = {
-    "Name": lambda spot: spot.pen.name,
-    "DisplayName": lambda spot: spot.pen.name.replace("-", " ").title(),
-    "Description": lambda spot: spot.dice.choice(DESCRIPTIONS),
-    "InstanceType": lambda spot: spot.dice.choice(SIZES),
-    "Arn": _arn("appstream", "image-builder/{name}"),
-    "ImageArn": _arn("appstream", "image/AppStream-WinServer2022-11-{n:02d}-2025", owned=False),
-    "IamRoleArn": _arn("iam", "role/appstream-image-builder", regional=False),
-    "S3BucketArn": _arn("s3", "appstream-agent-logs-{account_id}", regional=False, owned=False),
-    ".*RoleArn": _arn("iam", "role/appstream-{n}", regional=False),
-    ".*Arn": _arn("appstream", "resource/{name}-{n}"),
-    "SubnetIds?": _id("subnet"),
-    "SecurityGroupIds?": _id("sg"),
-    "EniId": _id("eni"),
-    "VpceId": _id("vpce"),
-    "VpcId": _id("vpc"),
-    "EniPrivateIpAddress": _ipv4,
-    ".*Ipv6Address(es)?": _ipv6,
-    ".*AgentVersion": lambda spot: spot.dice.choice(("11-03-2025", "09-16-2025", "06-20-2025", "02-28-2025")),
-    "DirectoryName": lambda spot: spot.dice.choice(("corp.example.com", "lab.example.com")),
+TEXTS: Mapping[str, ValueGenerator] = {
+    "Name": lambda spot: spot.item.name,
+    "DisplayName": lambda spot: spot.item.name.replace("-", " ").title(),
+    "Description": lambda spot: spot.rng.choice(DESCRIPTIONS),
+    "InstanceType": lambda spot: spot.rng.choice(SIZES),
+    "Arn": _build_arn_generator("appstream", "image-builder/{name}"),
+    "ImageArn": _build_arn_generator("appstream", "image/AppStream-WinServer2022-11-{n:02d}-2025", owned=False),
+    "IamRoleArn": _build_arn_generator("iam", "role/appstream-image-builder", regional=False),
+    "S3BucketArn": _build_arn_generator("s3", "appstream-agent-logs-{account_id}", regional=False, owned=False),
+    ".*RoleArn": _build_arn_generator("iam", "role/appstream-{n}", regional=False),
+    ".*Arn": _build_arn_generator("appstream", "resource/{name}-{n}"),
+    "SubnetIds?": _build_id_generator("subnet"),
+    "SecurityGroupIds?": _build_id_generator("sg"),
+    "EniId": _build_id_generator("eni"),
+    "VpceId": _build_id_generator("vpce"),
+    "VpcId": _build_id_generator("vpc"),
+    "EniPrivateIpAddress": _generate_ipv4,
+    ".*Ipv6Address(es)?": _generate_ipv6,
+    ".*AgentVersion": lambda spot: spot.rng.choice(("11-03-2025", "09-16-2025", "06-20-2025", "02-28-2025")),
+    "DirectoryName": lambda spot: spot.rng.choice(("corp.example.com", "lab.example.com")),
     "OrganizationalUnit.*": lambda _: "OU=AppStream,OU=Computers,DC=corp,DC=example,DC=com",
     ".*Message": lambda _: "See the documentation.",
 }
 
-SCALARS: Mapping[str, Writer] = {
-    "string": _text,
-    "timestamp": _timestamp,
-    "boolean": lambda spot: spot.dice.random() < 0.5,
-    "integer": lambda spot: spot.dice.choice((200, 200, 250, 300, 500)),
-    "long": lambda spot: spot.dice.randrange(1 << 40),
-    "float": lambda spot: round(spot.dice.uniform(0, 100), 2),
-    "double": lambda spot: round(spot.dice.uniform(0, 100), 4),
+SCALARS: Mapping[str, ValueGenerator] = {
+    "string": _generate_text,
+    "timestamp": _generate_timestamp,
+    "boolean": lambda spot: spot.rng.random() < 0.5,
+    "integer": lambda spot: spot.rng.choice((200, 200, 250, 300, 500)),
+    "long": lambda spot: spot.rng.randrange(1 << 40),
+    "float": lambda spot: round(spot.rng.uniform(0, 100), 2),
+    "double": lambda spot: round(spot.rng.uniform(0, 100), 4),
 }

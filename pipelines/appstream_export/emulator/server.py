@@ -12,20 +12,23 @@ from uuid import uuid4
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import ThreadedWSGIServer
 
-from appstream_export.errors import SetupError
+from appstream_export.errors import ConfigurationError
 
-from .faults import Answer
+from .faults import HttpResponse
 from .gateway import Gateway
 
 HOST = "127.0.0.1"
 STOP_S = 5.0  # a stop that needs longer is reported: nothing of ours holds the loop for more than POLL_S
 POLL_S = 0.02
-READ_BODY = ("application/x-amz-json", "application/x-www-form-urlencoded")  # the gateway reads these, never objects
+GATEWAY_CONTENT_TYPES = (
+    "application/x-amz-json",
+    "application/x-www-form-urlencoded",
+)  # the gateway reads these, never objects
 
 log = logging.getLogger(__name__)
 
 
-class Door(MotoRequestHandler):
+class GatewayRequestHandler(MotoRequestHandler):
     """One connection: the gateway is asked first, moto answers the rest."""
 
     protocol_version = "HTTP/1.1"
@@ -34,23 +37,23 @@ class Door(MotoRequestHandler):
     def setup(self) -> None:
         """Be known to the server, which cuts what is open when it stops."""
         super().setup()
-        self._loopback.connections.add(self.connection)
+        self._loopback_server.connections.add(self.connection)
 
     def finish(self) -> None:
         """Be forgotten."""
-        self._loopback.connections.discard(self.connection)
+        self._loopback_server.connections.discard(self.connection)
         super().finish()
 
     def run_wsgi(self) -> None:
         """Answer one request; werkzeug calls this for each method."""
         self._body: bytes | None = None
-        if self.headers.get("Content-Type", "").startswith(READ_BODY):
+        if self.headers.get("Content-Type", "").startswith(GATEWAY_CONTENT_TYPES):
             self._body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        answer = self._loopback.gateway.answer(self.headers, self._body or b"")
+        answer = self._loopback_server.gateway.handle_request(self.headers, self._body or b"")
         if answer is None:
             super().run_wsgi()
         else:
-            self._send(answer)
+            self._send_response(answer)
 
     def make_environ(self) -> dict[str, Any]:
         """Hand moto the body that we have read."""
@@ -64,24 +67,24 @@ class Door(MotoRequestHandler):
         log.debug("%s: %s", type, message % args)
 
     @property
-    def _loopback(self) -> "LoopbackServer":
+    def _loopback_server(self) -> "LoopbackServer":
         return cast("LoopbackServer", self.server)
 
-    def _send(self, answer: Answer) -> None:
+    def _send_response(self, response: HttpResponse) -> None:
         """Send head and body in one write, then keep, end or reset the connection."""
-        length = len(answer.body) if answer.promised is None else answer.promised
+        length = len(response.body) if response.content_length is None else response.content_length
         head = (
-            f"HTTP/1.1 {answer.status} {'OK' if answer.status == 200 else 'Error'}\r\n"
-            f"Content-Type: {answer.content_type}\r\nContent-Length: {length}\r\nx-amzn-RequestId: {uuid4()}\r\n\r\n"
+            f"HTTP/1.1 {response.status} {'OK' if response.status == 200 else 'Error'}\r\n"
+            f"Content-Type: {response.content_type}\r\nContent-Length: {length}\r\nx-amzn-RequestId: {uuid4()}\r\n\r\n"
         )
-        self.wfile.write(head.encode() + answer.body)
-        self.close_connection = self.close_connection or answer.promised is not None
-        if answer.reset:
-            self._reset()
+        self.wfile.write(head.encode() + response.body)
+        self.close_connection = self.close_connection or response.content_length is not None
+        if response.reset:
+            self._reset_connection()
 
-    def _reset(self) -> None:
+    def _reset_connection(self) -> None:
         """Close so that the peer gets an RST: no lingering, and no polite shutdown by socketserver before it."""
-        self._loopback.connections.discard(self.connection)
+        self._loopback_server.connections.discard(self.connection)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         os.close(self.connection.detach())
 
@@ -90,9 +93,9 @@ class LoopbackServer(ThreadedWSGIServer):
     """Moto behind the gateway, on a thread of its own from `start` to `stop`."""
 
     def __init__(self, port: int, gateway: Gateway) -> None:
-        with _listening(port) as listening:
+        with _bind_socket(port) as listening:
             app = DomainDispatcherApplication(create_backend_app)
-            super().__init__(HOST, port, app, Door, fd=listening.fileno())
+            super().__init__(HOST, port, app, GatewayRequestHandler, fd=listening.fileno())
         self.gateway = gateway
         self.connections: set[socket.socket] = set()
         self._thread = threading.Thread(target=self.serve_forever, args=(POLL_S,), name="emulator", daemon=True)
@@ -107,7 +110,7 @@ class LoopbackServer(ThreadedWSGIServer):
         self.shutdown()
         self._thread.join(STOP_S)
         for connection in list(self.connections):
-            _cut(connection)
+            _shut_down_connection(connection)
         if self._thread.is_alive():
             log.warning("the emulator's thread still runs after %s s", STOP_S)
 
@@ -116,17 +119,17 @@ class LoopbackServer(ThreadedWSGIServer):
         log.debug("%s of %s broke", request, client_address, exc_info=True)
 
 
-def _listening(port: int) -> socket.socket:
+def _bind_socket(port: int) -> socket.socket:
     """Bind before werkzeug does, since it ends the process where the port is taken."""
     try:
         return socket.create_server((HOST, port), backlog=128)
     except (OSError, OverflowError) as error:
-        raise SetupError(
+        raise ConfigurationError(
             f"cannot listen on {HOST}:{port}: {error}; choose another port, or 0 for a free one"
         ) from error
 
 
-def _cut(connection: socket.socket) -> None:
+def _shut_down_connection(connection: socket.socket) -> None:
     try:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:

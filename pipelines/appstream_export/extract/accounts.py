@@ -25,7 +25,7 @@ class Account:
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
-def listed(settings: Settings) -> list[Account]:
+def list_configured_accounts(settings: Settings) -> list[Account]:
     """The accounts of `[[accounts]]`, in the file's order; raises BadSettings where external_id's variable is unset."""
     for account in settings.accounts:
         if account.external_id:
@@ -43,12 +43,12 @@ def listed(settings: Settings) -> list[Account]:
     ]
 
 
-def without_secrets(accounts: Iterable[Account]) -> tuple[Account, ...]:
+def strip_secrets(accounts: Iterable[Account]) -> tuple[Account, ...]:
     """The same, fit to be written down for another process."""
     return tuple(replace(account, external_id=None) for account in accounts)
 
 
-def with_secrets(accounts: Iterable[Account], settings: Settings) -> tuple[Account, ...]:
+def restore_secrets(accounts: Iterable[Account], settings: Settings) -> tuple[Account, ...]:
     """The same with what the settings of this process say again."""
     own = {account.id: account.external_id for account in settings.accounts}
     usual = settings.organization.external_id if settings.organization else None

@@ -7,7 +7,7 @@ from appstream_export.errors import REGION_MAY_BE_DISABLED
 from appstream_export.model import Outcome, Status, Task
 
 
-def prove_closed(outcomes: Mapping[Task, Outcome]) -> dict[Task, Outcome]:
+def resolve_closed_regions(outcomes: Mapping[Task, Outcome]) -> dict[Task, Outcome]:
     """Tell regions that are closed, which is no failure where nothing is lost, from what only looks like that.
 
     A denial that a region which is not enabled would give becomes `disabled` where that is proved: another region of
@@ -23,11 +23,11 @@ def prove_closed(outcomes: Mapping[Task, Outcome]) -> dict[Task, Outcome]:
             is_closed = outcome.api_calls and regions and task.scope.region not in regions
             found[task] = outcome if is_closed else replace(outcome, status=Status.NETWORK)
         elif task.scope not in answered and task.scope.account_id in accounts:
-            found[task] = _disabled(outcome)
+            found[task] = _mark_disabled(outcome)
     return found
 
 
-def _disabled(outcome: Outcome) -> Outcome:
+def _mark_disabled(outcome: Outcome) -> Outcome:
     if outcome.status is not Status.DENIED or outcome.error_code not in REGION_MAY_BE_DISABLED:
         return outcome
     reason = f"region is not enabled: other regions of the account answered ({outcome.reason})"

@@ -8,10 +8,10 @@ from threading import Event
 
 from appstream_export.contracts import Contract
 from appstream_export.extract.accounts import Account
-from appstream_export.extract.aws.regions import patterns_of, scopes
-from appstream_export.extract.discovery.control_plane import Hub
-from appstream_export.extract.discovery.discover import Discovery, Known, discover
-from appstream_export.extract.discovery.service_regions import Offer, offer
+from appstream_export.extract.aws.regions import build_scopes, get_region_patterns
+from appstream_export.extract.discovery.control_plane import ControlPlaneClient
+from appstream_export.extract.discovery.discover import Discovery, PreviousSnapshot, discover_accounts
+from appstream_export.extract.discovery.service_regions import ServiceRegions, find_service_regions
 from appstream_export.inputs.account_labels import Labels, read_labels
 from appstream_export.model import Task
 from appstream_export.settings import AUTO, Settings
@@ -39,10 +39,10 @@ class Plan:
     calls: int = 0
 
 
-def plan(
+def plan_extraction(
     settings: Settings,
     contracts: Sequence[Contract],
-    known: Known | None = None,
+    previous: PreviousSnapshot | None = None,
     *,
     force: bool = False,
     run_id: str = "plan",
@@ -55,10 +55,10 @@ def plan(
     """
     labels = read_labels(settings.accounts_file)
     services = {c.service for c in contracts} if settings.regions == AUTO else set()
-    hub = Hub(settings, run_id=run_id, stop=stop or Event())
-    found, offers = _asked(settings, hub, services, known, force=force)
-    accounts = _labelled(found.accounts, labels)
-    tasks = _tasks(settings, contracts, accounts, offers, known)
+    hub = ControlPlaneClient(settings, run_id=run_id, stop=stop or Event())
+    found, offers = _discover_accounts_and_regions(settings, hub, services, previous, force=force)
+    accounts = _apply_labels(found.accounts, labels)
+    tasks = _build_tasks(settings, contracts, accounts, offers, previous)
     states = {a.id: a.state for a in accounts if a.state not in (None, ACTIVE)}
     return Plan(
         accounts=accounts,
@@ -72,24 +72,31 @@ def plan(
     )
 
 
-def _asked(
-    settings: Settings, hub: Hub, services: Collection[str], known: Known | None, *, force: bool
-) -> tuple[Discovery, dict[str, Offer]]:
+def _discover_accounts_and_regions(
+    settings: Settings,
+    client: ControlPlaneClient,
+    services: Collection[str],
+    previous: PreviousSnapshot | None,
+    *,
+    force: bool,
+) -> tuple[Discovery, dict[str, ServiceRegions]]:
     """Everything for which AWS may have to be asked."""
 
-    def ask() -> tuple[Discovery, dict[str, Offer]]:
-        return discover(settings, hub, known, force=force), {service: offer(hub, service) for service in services}
+    def run_discovery() -> tuple[Discovery, dict[str, ServiceRegions]]:
+        return discover_accounts(settings, client, previous, force=force), {
+            service: find_service_regions(client, service) for service in services
+        }
 
     if settings.organization is None and not services:
-        return ask()  # the settings say it all
-    hub.check()
+        return run_discovery()  # the settings say it all
+    client.check_setup()
     try:
-        return hub.unless_stopped(ask)
+        return client.run_unless_stopped(run_discovery)
     finally:
-        hub.close()
+        client.close()
 
 
-def _labelled(accounts: Sequence[Account], labels: Mapping[str, Labels]) -> tuple[Account, ...]:
+def _apply_labels(accounts: Sequence[Account], labels: Mapping[str, Labels]) -> tuple[Account, ...]:
     strangers = labels.keys() - {a.id for a in accounts}
     if strangers:
         _log.info("labels of %d accounts that this run does not cover are left out", len(strangers))
@@ -97,29 +104,31 @@ def _labelled(accounts: Sequence[Account], labels: Mapping[str, Labels]) -> tupl
     return tuple(replace(a, labels=own, name=a.name or own.get("name")) for a, own in found)
 
 
-def _tasks(
+def _build_tasks(
     settings: Settings,
     contracts: Sequence[Contract],
     accounts: Sequence[Account],
-    offers: Mapping[str, Offer],
-    known: Known | None,
+    service_regions: Mapping[str, ServiceRegions],
+    previous: PreviousSnapshot | None,
 ) -> tuple[Task, ...]:
     tasks: dict[Task, None] = {}
     for contract in contracts:
-        live = offers.get(contract.service)
-        found = scopes(settings, accounts, contract.service, live.regions if live else None)
+        live = service_regions.get(contract.service)
+        found = build_scopes(settings, accounts, contract.service, live.regions if live else None)
         tasks |= dict.fromkeys(Task(contract.name, scope) for scope in found)
-        if known and (live is None or live.source != "ssm"):
-            tasks |= dict.fromkeys(_kept(contract, settings, accounts, known))
+        if previous and (live is None or live.source != "ssm"):
+            tasks |= dict.fromkeys(_retain_previous_tasks(contract, settings, accounts, previous))
     return tuple(tasks)
 
 
-def _kept(contract: Contract, settings: Settings, accounts: Sequence[Account], known: Known) -> list[Task]:
+def _retain_previous_tasks(
+    contract: Contract, settings: Settings, accounts: Sequence[Account], previous: PreviousSnapshot
+) -> list[Task]:
     """Known tasks that `auto` or a wildcard still means: botocore's list may lack a region that AWS has."""
-    patterns = {a.id: patterns_of(settings, a) for a in accounts}
+    patterns = {a.id: get_region_patterns(settings, a) for a in accounts}
     return sorted(
         task
-        for task in known.tasks
+        for task in previous.tasks
         if task.resource == contract.name
         and any(fnmatchcase(task.scope.region, pattern) for pattern in patterns.get(task.scope.account_id, ()))
     )

@@ -7,43 +7,43 @@ from threading import Event
 from appstream_export.contracts import Contract
 from appstream_export.errors import Interrupted
 from appstream_export.extract.accounts import Account
-from appstream_export.extract.outcomes import prove_closed
-from appstream_export.extract.scan.scheduler import Round
-from appstream_export.model import Ask, Outcome, Page, Task, Watch
+from appstream_export.extract.outcomes import resolve_closed_regions
+from appstream_export.extract.scan.scheduler import Scheduler
+from appstream_export.model import Outcome, Page, RunListener, ScanOptions, Task
 from appstream_export.settings import Settings
 
 RUN_ID = "doctor"  # shows in the names of role sessions, and so in CloudTrail
 
 
 @dataclass(frozen=True, slots=True)
-class Probed:
+class ProbeResult:
     """One outcome per task, and by how many seconds our clock is behind AWS's (None when no answer was dated)."""
 
     outcomes: Mapping[Task, Outcome]
-    behind_s: float | None
+    clock_skew_s: float | None
 
 
-def probe(
+def probe_tasks(
     tasks: Sequence[Task],
     contracts: Mapping[str, Contract],
     accounts: Mapping[str, Account],
     settings: Settings,
     *,
-    watch: Watch,
+    listener: RunListener,
     stop: Event,
-) -> Probed:
+) -> ProbeResult:
     """Ask each task until its first item came; raises SetupError as `extract` does, Interrupted once `stop` is set."""
     if not tasks:
-        return Probed({}, None)
-    ask = Ask(page_size=settings.extract.page_size, max_items=1)
-    asking = Round(tasks, contracts, accounts, settings, ask, RUN_ID, stop)
+        return ProbeResult({}, None)
+    ask = ScanOptions(page_size=settings.extract.page_size, max_items=1)
+    asking = Scheduler(tasks, contracts, accounts, settings, ask, RUN_ID, stop)
     outcomes: dict[Task, Outcome] = {}
-    for answer in asking.results():
+    for answer in asking.stream_results():
         if isinstance(answer, Page):
-            watch.page(answer)
+            listener.on_page(answer)
         else:
             outcomes[answer.task] = answer
-            watch.outcome(answer)
+            listener.on_outcome(answer)
     if stop.is_set():
         raise Interrupted("interrupted: not every scope was asked")
-    return Probed(prove_closed(outcomes), asking.clock.behind_s)
+    return ProbeResult(resolve_closed_regions(outcomes), asking.clock.skew_s)

@@ -5,6 +5,6 @@ generation of all of them and lets `current.json` point to it; `shelf` is where 
 to programs; `verify` and `diff` look at what was published. Nothing here opens a DuckDB: lake.outlet does.
 """
 
-from appstream_export.feeds.publish import Published, is_published, publish
+from appstream_export.feeds.publish import PublishResult, has_published_feeds, publish_feeds
 
-__all__ = ["Published", "is_published", "publish"]
+__all__ = ["PublishResult", "has_published_feeds", "publish_feeds"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from appstream_export.contracts import Column, Contract, Table
 from appstream_export.contracts.model import ACCOUNT_NAME
-from appstream_export.lake.sql import literal, quoted
+from appstream_export.lake.sql import quote_identifier, quote_literal
 
 COVERAGE = "coverage"
 SCOPE_KEY = "scope_key"
@@ -41,42 +41,52 @@ class Feed:
     columns: tuple[Column, ...]
     key: str
     sql: str
-    leads_to: Mapping[str, str] = field(default_factory=dict)
+    foreign_keys: Mapping[str, str] = field(default_factory=dict)
 
 
-def feeds(contract: Contract) -> Iterator[Feed]:
+def build_contract_feeds(contract: Contract) -> Iterator[Feed]:
     """A feed for each table of a contract, and one of all its changes."""
-    yield _feed(contract, contract.item_table, _item_key(contract), ())
+    yield _build_table_feed(contract, contract.item_table, _build_item_key_column(contract), ())
     for table in contract.child_tables:
-        outer = [c.name for c in table.columns if c.name in table.key and c.name not in _item_columns(contract)]
-        yield _feed(contract, table, Column(ROW_KEY, "VARCHAR", _doc((*_words(contract), *outer))), outer)
-    yield _changes(contract)
+        outer = [c.name for c in table.columns if c.name in table.key and c.name not in _get_item_columns(contract)]
+        yield _build_table_feed(
+            contract, table, Column(ROW_KEY, "VARCHAR", _describe_key((*_list_key_parts(contract), *outer))), outer
+        )
+    yield _build_changes_feed(contract)
 
 
-def _feed(contract: Contract, table: Table, key: Column, positions: Sequence[str]) -> Feed:
+def _build_table_feed(contract: Contract, table: Table, key: Column, positions: Sequence[str]) -> Feed:
     is_item = table is contract.item_table
     names = contract.item_key if is_item else contract.parent_key
-    item = _item_key(contract)
-    shown = [(key, _joined(contract, names, positions))]
-    shown += [] if is_item else [(item, _joined(contract, names))]
-    shown += [(_SCOPE, _scope(contract)), *_own(table)]
+    item = _build_item_key_column(contract)
+    shown = [(key, _render_key_sql(contract, names, positions))]
+    shown += [] if is_item else [(item, _render_key_sql(contract, names))]
+    shown += [(_SCOPE, _render_scope_sql(contract)), *_list_table_columns(table)]
     leads = {SCOPE_KEY: COVERAGE} | ({} if is_item else {item.name: contract.item_table.name})
-    return _built(table.name, table.doc, shown, table.name, key.name, leads)
+    return _build_feed(table.name, table.doc, shown, table.name, key.name, leads)
 
 
-def _changes(contract: Contract) -> Feed:
-    table = contract.changes
+def _build_changes_feed(contract: Contract) -> Feed:
+    table = contract.changes_table
     told = (*(c for c in table.columns if c.name in ("change", "column_name")),)
-    parts = ", ".join(f"coalesce(r.{quoted(c.name)}, '')" for c in told)
-    row = f"concat_ws('/', r.snapshot_id, {_joined(contract, contract.item_key)}, {parts})"
-    key = Column(ROW_KEY, "VARCHAR", _doc(("changed_in_snapshot_id", *_words(contract), *(c.name for c in told))))
-    shown = [(key, row), (_item_key(contract), _joined(contract, contract.item_key)), (_SCOPE, _scope(contract))]
-    shown += [(_CHANGED_IN[0], "r.snapshot_id"), (_CHANGED_IN[1], "utc(r.snapshot_at)"), *_own(table)]
+    parts = ", ".join(f"coalesce(r.{quote_identifier(c.name)}, '')" for c in told)
+    row = f"concat_ws('/', r.snapshot_id, {_render_key_sql(contract, contract.item_key)}, {parts})"
+    key = Column(
+        ROW_KEY,
+        "VARCHAR",
+        _describe_key(("changed_in_snapshot_id", *_list_key_parts(contract), *(c.name for c in told))),
+    )
+    shown = [
+        (key, row),
+        (_build_item_key_column(contract), _render_key_sql(contract, contract.item_key)),
+        (_SCOPE, _render_scope_sql(contract)),
+    ]
+    shown += [(_CHANGED_IN[0], "r.snapshot_id"), (_CHANGED_IN[1], "utc(r.snapshot_at)"), *_list_table_columns(table)]
     doc = f"{table.doc} Of all snapshots that are known; items that are gone stand here and nowhere else."
-    return _built(table.name, doc, shown, f"{table.name}_history", ROW_KEY, {})
+    return _build_feed(table.name, doc, shown, f"{table.name}_history", ROW_KEY, {})
 
 
-def _own(table: Table) -> Iterator[tuple[Column, str]]:
+def _list_table_columns(table: Table) -> Iterator[tuple[Column, str]]:
     """The table's columns as a feed shows them, the account's name beside its id."""
     columns = [c for c in table.view_columns if c.name not in ("snapshot_id", ACCOUNT_NAME.name)]
     if table.resource is not None:
@@ -87,42 +97,43 @@ def _own(table: Table) -> Iterator[tuple[Column, str]]:
         name = f"{column.name}_utc" if is_time else column.name
         yield (
             Column(name, kind, f"{column.doc} UTC." if is_time else column.doc),
-            f"utc(r.{quoted(column.name)})" if is_time else f"r.{quoted(column.name)}",
+            f"utc(r.{quote_identifier(column.name)})" if is_time else f"r.{quote_identifier(column.name)}",
         )
 
 
-def _built(
-    name: str, doc: str, shown: Sequence[tuple[Column, str]], source: str, key: str, leads_to: Mapping[str, str]
+def _build_feed(
+    name: str, doc: str, columns: Sequence[tuple[Column, str]], source: str, key: str, foreign_keys: Mapping[str, str]
 ) -> Feed:
-    shown = [*shown, (AS_OF, "f.as_of_utc"), (SNAPSHOT, "f.snapshot_id")]
-    listed = ", ".join(f"{sql} as {quoted(column.name)}" for column, sql in shown)
-    query = f"select {listed} from {quoted(source)} as r cross join feed_snapshot as f"
-    return Feed(name, doc, tuple(column for column, _ in shown), key, query, leads_to)
+    columns = [*columns, (AS_OF, "f.as_of_utc"), (SNAPSHOT, "f.snapshot_id")]
+    listed = ", ".join(f"{sql} as {quote_identifier(column.name)}" for column, sql in columns)
+    query = f"select {listed} from {quote_identifier(source)} as r cross join feed_snapshot as f"
+    return Feed(name, doc, tuple(column for column, _ in columns), key, query, foreign_keys)
 
 
-def _item_key(contract: Contract) -> Column:
-    return Column(f"{contract.singular}_key", "VARCHAR", _doc(_words(contract)))
+def _build_item_key_column(contract: Contract) -> Column:
+    return Column(f"{contract.item_name}_key", "VARCHAR", _describe_key(_list_key_parts(contract)))
 
 
-def _item_columns(contract: Contract) -> set[str]:
+def _get_item_columns(contract: Contract) -> set[str]:
     return {"account_id", "region", *contract.parent_key}
 
 
-def _words(contract: Contract) -> tuple[str, ...]:
+def _list_key_parts(contract: Contract) -> tuple[str, ...]:
     return ("account_id", "region", *contract.item_key)
 
 
-def _doc(words: Sequence[str]) -> str:
-    return f"{', '.join(words)} with slashes between them."
+def _describe_key(parts: Sequence[str]) -> str:
+    return f"{', '.join(parts)} with slashes between them."
 
 
-def _joined(contract: Contract, names: Sequence[str], positions: Sequence[str] = ()) -> str:
+def _render_key_sql(contract: Contract, names: Sequence[str], positions: Sequence[str] = ()) -> str:
     """SQL of a key. One name may hold slashes, since what stands beside it cannot; of several, each is escaped."""
-    parts = [f"r.{quoted(name)}" for name in names]
+    parts = [f"r.{quote_identifier(name)}" for name in names]
     if len(contract.item_key) > 1:
         parts = [f"replace(replace({part}::varchar, '%', '%25'), '/', '%2F')" for part in parts]
-    return f"concat_ws('/', r.account_id, r.region, {', '.join([*parts, *(f'r.{quoted(p)}' for p in positions)])})"
+    names = ", ".join([*parts, *(f"r.{quote_identifier(p)}" for p in positions)])
+    return f"concat_ws('/', r.account_id, r.region, {names})"
 
 
-def _scope(contract: Contract) -> str:
-    return f"concat_ws('/', {literal(contract.name)}, r.account_id, r.region)"
+def _render_scope_sql(contract: Contract) -> str:
+    return f"concat_ws('/', {quote_literal(contract.name)}, r.account_id, r.region)"

@@ -10,8 +10,8 @@ from typing import Any
 
 from appstream_export.contracts import Column
 from appstream_export.feeds.contract_feeds import Feed
-from appstream_export.feeds.definitions import kind
-from appstream_export.lake.catalog.feed_connection import Outlet
+from appstream_export.feeds.definitions import resolve_column_type
+from appstream_export.lake.catalog.feed_connection import FeedConnection
 from appstream_export.lake.snapshots.manifest import FileEntry
 
 PROFILE = "https://datapackage.org/profiles/2.0/datapackage.json"
@@ -27,13 +27,15 @@ _FORMATS: Mapping[str, Mapping[str, Any]] = {
         "dialect": {"delimiter": ",", "quoteChar": '"', "doubleQuote": True},
     },
 }
-_COVERAGE = """
+_COVERAGE_SQL = """
 select status, is_expected, count(*), count(*) filter (is_stale), utc(min(observed_at) filter (is_stale))
 from coverage group by all order by all"""
-_STALE = "select concat_ws('/', resource, account_id, region) from coverage where is_stale order by 1 limit ?"
+_STALE_SCOPES_SQL = (
+    "select concat_ws('/', resource, account_id, region) from coverage where is_stale order by 1 limit ?"
+)
 
 
-def package(
+def build_datapackage(
     feeds: Sequence[Feed],
     files: Mapping[str, FileEntry],
     *,
@@ -43,7 +45,7 @@ def package(
     published_at: datetime,
     is_ok: bool,
     why: str | None,
-    seen: Mapping[str, Any],
+    coverage_summary: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Describe feeds by the files that hold them: `image_builders.parquet`, and `.csv` where there is one.
 
@@ -54,15 +56,15 @@ def package(
         "name": "appstream-export-feeds",
         "title": "AppStream image builders: feeds for dashboards",
         "description": f"Snapshot {snapshot_id}: {len(feeds)} tables that belong together.",
-        "created": _iso(published_at),
+        "created": _format_utc(published_at),
         "snapshot_id": snapshot_id,
         "seq": seq,
-        "as_of_utc": _iso(as_of),
+        "as_of_utc": _format_utc(as_of),
         "is_ok": is_ok,
         "why": why,
-        **seen,
+        **coverage_summary,
         "resources": [
-            _resource(feed, suffix, files[name])
+            _build_resource(feed, suffix, files[name])
             for suffix in _FORMATS
             for feed in feeds
             if (name := f"{feed.name}.{suffix}") in files
@@ -70,24 +72,24 @@ def package(
     }
 
 
-def seen_by(outlet: Outlet) -> dict[str, Any]:
+def load_coverage_summary(connection: FeedConnection) -> dict[str, Any]:
     """What a snapshot saw: `freshness` (the oldest rows that stand in), `coverage` (scopes by status, stale ones)."""
-    groups = outlet.rows(_COVERAGE)
+    groups = connection.fetch_rows(_COVERAGE_SQL)
     oldest = min((group[4] for group in groups if group[4]), default=None)
     scopes = [{"status": status, "is_expected": expected, "scopes": n} for status, expected, n, *_ in groups]
     stale = {
         "stale": sum(group[3] for group in groups),
-        "stale_scopes": [k for (k,) in outlet.rows(_STALE, [STALE_MAX])],
+        "stale_scopes": [k for (k,) in connection.fetch_rows(_STALE_SCOPES_SQL, [STALE_MAX])],
     }
     return {
-        "freshness": {"oldest_stale_observed_at_utc": _iso(oldest) if oldest else None},
+        "freshness": {"oldest_stale_observed_at_utc": _format_utc(oldest) if oldest else None},
         "coverage": {"scopes": sum(group[2] for group in groups), "by_status": scopes, **stale},
     }
 
 
-def feeds_of(package: Mapping[str, Any]) -> Iterator[Feed]:
+def parse_feeds(package: Mapping[str, Any]) -> Iterator[Feed]:
     """The feeds that a package describes, as it describes them; without a query."""
-    for resource in resources(package):
+    for resource in list_parquet_resources(package):
         columns = tuple(
             Column(f["name"], f["duckdb_type"], f.get("description", "")) for f in resource["schema"]["fields"]
         )
@@ -96,12 +98,12 @@ def feeds_of(package: Mapping[str, Any]) -> Iterator[Feed]:
         yield Feed(resource["name"], resource["description"], columns, key, "", leads)
 
 
-def resources(package: Mapping[str, Any]) -> list[dict[str, Any]]:
+def list_parquet_resources(package: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Those that are Parquet files: one for each feed."""
     return [resource for resource in package["resources"] if resource["format"] == "parquet"]
 
 
-def _resource(feed: Feed, suffix: str, file: FileEntry) -> dict[str, Any]:
+def _build_resource(feed: Feed, suffix: str, file: FileEntry) -> dict[str, Any]:
     name = file.path.rpartition("/")[2]
     return {
         "name": feed.name if suffix == "parquet" else name,
@@ -113,29 +115,30 @@ def _resource(feed: Feed, suffix: str, file: FileEntry) -> dict[str, Any]:
         "hash": f"sha256:{file.sha256}",
         "sha256": file.sha256,
         "rows": file.rows,
-        "schema": _schema(feed, suffix),
+        "schema": _build_table_schema(feed, suffix),
     }
 
 
-def _schema(feed: Feed, suffix: str) -> dict[str, Any]:
+def _build_table_schema(feed: Feed, suffix: str) -> dict[str, Any]:
     leads = [
-        {"fields": [column], "reference": {"resource": to, "fields": [column]}} for column, to in feed.leads_to.items()
+        {"fields": [column], "reference": {"resource": to, "fields": [column]}}
+        for column, to in feed.foreign_keys.items()
     ]
     return {
         "$schema": SCHEMA_PROFILE,
-        "fields": [_field(feed, column) for column in feed.columns],
+        "fields": [_build_field(feed, column) for column in feed.columns],
         "primaryKey": [feed.key],
         **({"foreignKeys": leads} if leads and suffix == "parquet" else {}),
         **({"missingValues": [""]} if suffix == "csv" else {}),
     }
 
 
-def _field(feed: Feed, column: Column) -> dict[str, Any]:
+def _build_field(feed: Feed, column: Column) -> dict[str, Any]:
     required = {"constraints": {"required": True, "unique": True}} if column.name == feed.key else {}
-    described = {"name": column.name, "type": kind(column.type).field, "description": column.doc}
+    described = {"name": column.name, "type": resolve_column_type(column.type).field, "description": column.doc}
     return described | {"duckdb_type": column.type} | required
 
 
-def _iso(moment: datetime) -> str:
+def _format_utc(moment: datetime) -> str:
     """ISO 8601 in UTC with a Z; of DuckDB's times, which have no zone, UTC is meant."""
     return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

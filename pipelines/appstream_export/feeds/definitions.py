@@ -15,10 +15,10 @@ import pyarrow as pa
 
 from appstream_export.contracts import Column, Contract, sql_files
 from appstream_export.contracts.sql_files import SqlFile
-from appstream_export.errors import BadContract, BadSettings
+from appstream_export.errors import ContractError, SettingsError
 from appstream_export.feeds import contract_feeds
 from appstream_export.feeds.contract_feeds import COVERAGE, SCOPE_KEY, Feed
-from appstream_export.lake.sql import literal, quoted
+from appstream_export.lake.sql import quote_identifier, quote_literal
 
 FOLDER = "feeds"
 STATUS = "feed_status"
@@ -32,54 +32,57 @@ _DECIMAL = re.compile(r"DECIMAL\(18,\d+\)")
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ColumnType:
     """One of the few types that every tool understands: as Arrow has it, and as a data package calls it."""
 
     arrow: pa.DataType
     field: str
 
 
-KINDS: Mapping[str, Kind] = {
-    "VARCHAR": Kind(pa.string(), "string"),
-    "BOOLEAN": Kind(pa.bool_(), "boolean"),
-    "BIGINT": Kind(pa.int64(), "integer"),
-    "DOUBLE": Kind(pa.float64(), "number"),
-    "DATE": Kind(pa.date32(), "date"),
-    "TIMESTAMP": Kind(pa.timestamp("us"), "datetime"),
+COLUMN_TYPES: Mapping[str, ColumnType] = {
+    "VARCHAR": ColumnType(pa.string(), "string"),
+    "BOOLEAN": ColumnType(pa.bool_(), "boolean"),
+    "BIGINT": ColumnType(pa.int64(), "integer"),
+    "DOUBLE": ColumnType(pa.float64(), "number"),
+    "DATE": ColumnType(pa.date32(), "date"),
+    "TIMESTAMP": ColumnType(pa.timestamp("us"), "datetime"),
 }
 
 
-def kind(duckdb_type: str) -> Kind:
+def resolve_column_type(duckdb_type: str) -> ColumnType:
     """The kind of a column; raises KeyError for a type that feeds do not have."""
     if _DECIMAL.fullmatch(duckdb_type):
-        return Kind(pa.decimal128(18, int(duckdb_type[len("DECIMAL(18,") : -1])), "number")
-    return KINDS[duckdb_type]
+        return ColumnType(pa.decimal128(18, int(duckdb_type[len("DECIMAL(18,") : -1])), "number")
+    return COLUMN_TYPES[duckdb_type]
 
 
-def schema(feed: Feed) -> pa.Schema:
+def build_feed_schema(feed: Feed) -> pa.Schema:
     """The columns as a Parquet file has them, docs as field metadata."""
-    fields = [pa.field(c.name, kind(c.type).arrow, metadata={"comment": c.doc}) for c in feed.columns]
+    fields = [pa.field(c.name, resolve_column_type(c.type).arrow, metadata={"comment": c.doc}) for c in feed.columns]
     return pa.schema(fields, metadata={"comment": feed.doc})
 
 
-def definitions(contracts: Sequence[Contract], labels: Sequence[str]) -> list[Feed]:
+def build_feeds(contracts: Sequence[Contract], labels: Sequence[str]) -> list[Feed]:
     """Every feed, by name, as contracts and headers have it; the one about feeds is the last.
 
     Raises BadContract where one says of itself what no feed may be, BadSettings where labels make no columns.
     """
-    items = {f"{c.singular}_key": c.item_table.name for c in contracts}
-    files = [_of_file(file, items) for file in sql_files.read(FOLDER)]
+    items = {f"{c.item_name}_key": c.item_table.name for c in contracts}
+    files = [_build_feed_from_file(file, items) for file in sql_files.load_sql_files(FOLDER)]
     by_file = {feed.name for feed in files}
-    found = [*files, *(feed for c in contracts for feed in contract_feeds.feeds(c) if feed.name not in by_file)]
-    slugs = _slugs(labels)
+    found = [
+        *files,
+        *(feed for c in contracts for feed in contract_feeds.build_contract_feeds(c) if feed.name not in by_file),
+    ]
+    slugs = _map_label_columns(labels)
     ordered = sorted(found, key=lambda feed: (feed.name == STATUS, feed.name))
-    return [check_feed(_labelled(feed, slugs)) for feed in ordered]
+    return [check_feed(_add_label_columns(feed, slugs)) for feed in ordered]
 
 
-def _of_file(file: SqlFile, items: Mapping[str, str]) -> Feed:
+def _build_feed_from_file(file: SqlFile, items: Mapping[str, str]) -> Feed:
     """What its header says. Rows that have a `scope_key` are of what is there now, so that all their keys lead on."""
     if file.key is None:
-        raise BadContract(f'{file.name}.sql: a feed says which column is its key: "-- key: ..."')
+        raise ContractError(f'{file.name}.sql: a feed says which column is its key: "-- key: ..."')
     columns = tuple(replace(column, type=column.type.upper()) for column in file.columns)
     keys = {column.name for column in columns} - {file.key}
     known = {SCOPE_KEY: COVERAGE, **items} if SCOPE_KEY in keys else {}
@@ -87,24 +90,28 @@ def _of_file(file: SqlFile, items: Mapping[str, str]) -> Feed:
     return Feed(file.name, file.doc, columns, file.key, file.sql, leads)
 
 
-def _slugs(labels: Sequence[str]) -> dict[str, str]:
+def _map_label_columns(labels: Sequence[str]) -> dict[str, str]:
     """Label by the name of its column: `label_cost_centre` for "Cost Centre"."""
     found: dict[str, str] = {}
     for label in labels:
         slug = re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
         if not slug or '"' in label:
-            raise BadSettings(f'[feeds] account_labels: "{label}" makes no name of a column; rename the label')
+            raise SettingsError(f'[feeds] account_labels: "{label}" makes no name of a column; rename the label')
         if f"label_{slug}" in found:
-            raise BadSettings(f'[feeds] account_labels: "{label}" and "{found[f"label_{slug}"]}" make the same column')
+            raise SettingsError(
+                f'[feeds] account_labels: "{label}" and "{found[f"label_{slug}"]}" make the same column'
+            )
         found[f"label_{slug}"] = label
     return found
 
 
-def _labelled(feed: Feed, labels: Mapping[str, str]) -> Feed:
+def _add_label_columns(feed: Feed, labels: Mapping[str, str]) -> Feed:
     if not labels or "account_id" not in {column.name for column in feed.columns}:
         return feed
-    path = {name: literal(f'$."{label}"') for name, label in labels.items()}
-    shown = ", ".join(f"json_extract_string(l.labels_json, {p}) as {quoted(name)}" for name, p in path.items())
+    path = {name: quote_literal(f'$."{label}"') for name, label in labels.items()}
+    shown = ", ".join(
+        f"json_extract_string(l.labels_json, {p}) as {quote_identifier(name)}" for name, p in path.items()
+    )
     query = f"select q.*, {shown} from ({feed.sql}\n) as q left join accounts as l on q.account_id = l.account_id"
     added = tuple(Column(n, "VARCHAR", f"Label {label} of the account; null if none.") for n, label in labels.items())
     return replace(feed, columns=(*feed.columns, *added), sql=query)
@@ -115,14 +122,14 @@ def check_columns(feed: Feed, found: Sequence[tuple[str, str]]) -> None:
     told = [(c.name, c.type) for c in feed.columns]
     if told != list(found):
         said, given = next((a, b) for a, b in zip_longest(told, found, fillvalue=("nothing", "more")) if a != b)
-        raise BadContract(f"feed {feed.name}: it is told to have {' '.join(said)}, its query gives {' '.join(given)}")
+        raise ContractError(f"feed {feed.name}: it is told to have {' '.join(said)}, its query gives {' '.join(given)}")
 
 
 def check_feed(feed: Feed) -> Feed:
     """The same, once it has what every feed has and no more than every tool knows; raises BadContract."""
     names = {column.name for column in feed.columns}
     if missing := {feed.key, *STAMPS} - names:
-        raise BadContract(f"feed {feed.name}: there is no column {min(missing)}")
+        raise ContractError(f"feed {feed.name}: there is no column {min(missing)}")
     for column in feed.columns:
         _check_type(feed, column)
     return feed
@@ -131,8 +138,10 @@ def check_feed(feed: Feed) -> Feed:
 def _check_type(feed: Feed, column: Column) -> None:
     where = f"feed {feed.name}: {column.name}"
     try:
-        kind(column.type)
+        resolve_column_type(column.type)
     except KeyError:
-        raise BadContract(f"{where} is {column.type}; cast it to one of {', '.join(KINDS)}, DECIMAL(18,x)") from None
+        raise ContractError(
+            f"{where} is {column.type}; cast it to one of {', '.join(COLUMN_TYPES)}, DECIMAL(18,x)"
+        ) from None
     if (column.type == "TIMESTAMP") is not column.name.endswith("_utc"):
-        raise BadContract(f"{where} is {column.type}: times are TIMESTAMP, and their names end with _utc")
+        raise ContractError(f"{where} is {column.type}: times are TIMESTAMP, and their names end with _utc")

@@ -8,18 +8,18 @@ from pathlib import Path
 import msgspec
 
 from appstream_export.contracts import Column, Contract
-from appstream_export.errors import SetupError
+from appstream_export.errors import ConfigurationError
 from appstream_export.feeds import datapackage
 from appstream_export.feeds.contract_feeds import Feed
-from appstream_export.feeds.definitions import definitions
-from appstream_export.feeds.generations import PACKAGE, Shelf
+from appstream_export.feeds.definitions import build_feeds
+from appstream_export.feeds.generations import PACKAGE, GenerationStore
 from appstream_export.feeds.publish import DEFAULTS
-from appstream_export.lake.storage.base import Store, storage_errors
+from appstream_export.lake.storage.base import Store, translate_storage_errors
 from appstream_export.settings import FeedsSettings
 
 CURRENT, NEXT = "current", "next"
 """What is served, and what would be published now."""
-_ALIKE = 0.6  # of two names, as difflib has it; `state` and `builder_state` are
+_SIMILARITY_MIN = 0.6  # of two names, as difflib has it; `state` and `builder_state` are
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Difference:
         return f"{'breaks' if self.is_breaking else 'adds'}  {self.feed}: {self.text}"
 
 
-def diff(
+def diff_feeds(
     store: Store,
     contracts: Sequence[Contract],
     settings: FeedsSettings = DEFAULTS,
@@ -43,28 +43,28 @@ def diff(
     new: str = NEXT,
 ) -> list[Difference]:
     """Compare two of: a generation's name, a folder that holds one, `current`, `next`. Raises SetupError."""
-    shelf = Shelf(store, file_mode=int(settings.file_mode, 8))
-    with storage_errors(store):
-        before, after = (_feeds(store, shelf, contracts, settings, name) for name in (old, new))
-    return [*differences(before, after)]
+    shelf = GenerationStore(store, file_mode=int(settings.file_mode, 8))
+    with translate_storage_errors(store):
+        before, after = (_load_feeds(store, shelf, contracts, settings, name) for name in (old, new))
+    return [*list_differences(before, after)]
 
 
-def differences(old: Mapping[str, Feed], new: Mapping[str, Feed]) -> Iterator[Difference]:
+def list_differences(old: Mapping[str, Feed], new: Mapping[str, Feed]) -> Iterator[Difference]:
     """What is breaking comes first within each feed."""
     for name in sorted(old.keys() - new.keys()):
-        near = _renamed(old[name].columns, {n: new[n].columns for n in new.keys() - old.keys()}, name)
+        near = _suggest_renamed_feed(old[name].columns, {n: new[n].columns for n in new.keys() - old.keys()}, name)
         yield Difference(name, f"the feed is gone{near}", is_breaking=True)
     for name in sorted(old.keys() & new.keys()):
-        yield from _columns(name, old[name], new[name])
+        yield from _list_column_differences(name, old[name], new[name])
     for name in sorted(new.keys() - old.keys()):
         yield Difference(name, "a new feed", is_breaking=False)
 
 
-def _columns(name: str, old: Feed, new: Feed) -> Iterator[Difference]:
+def _list_column_differences(name: str, old: Feed, new: Feed) -> Iterator[Difference]:
     before, after = {c.name: c for c in old.columns}, {c.name: c for c in new.columns}
     added = [c for c in new.columns if c.name not in before]
     for column in (c for c in old.columns if c.name not in after):
-        hint = _hint(column, added)
+        hint = _suggest_renamed_column(column, added)
         yield Difference(name, f"column {column.name} {column.type} is gone{hint}", is_breaking=True)
     for column in (c for c in old.columns if c.name in after and after[c.name].type != c.type):
         text = f"column {column.name} was {column.type} and is {after[column.name].type}"
@@ -75,49 +75,50 @@ def _columns(name: str, old: Feed, new: Feed) -> Iterator[Difference]:
         yield Difference(name, f"column {column.name} {column.type}", is_breaking=False)
 
 
-def _hint(column: Column, added: Sequence[Column]) -> str:
+def _suggest_renamed_column(column: Column, added: Sequence[Column]) -> str:
     """The added column that it may have become: of its type, with its doc or a name that is like it."""
     same = [c for c in added if c.type == column.type]
     by_doc = [c.name for c in same if c.doc == column.doc]
     alike = sorted(
-        (c.name for c in same if _ratio(c.name, column.name) >= _ALIKE), key=lambda n: -_ratio(n, column.name)
+        (c.name for c in same if _compute_similarity(c.name, column.name) >= _SIMILARITY_MIN),
+        key=lambda n: -_compute_similarity(n, column.name),
     )
     found = [*by_doc, *alike]
     return f"; renamed to {found[0]}?" if found else ""
 
 
-def _renamed(columns: Sequence[Column], added: Mapping[str, Sequence[Column]], name: str) -> str:
+def _suggest_renamed_feed(columns: Sequence[Column], added: Mapping[str, Sequence[Column]], name: str) -> str:
     """A new feed with the very columns, or a name that is like it."""
     shape = [(c.name, c.type) for c in columns]
     same = [n for n, found in sorted(added.items()) if [(c.name, c.type) for c in found] == shape]
-    alike = [n for n in sorted(added) if _ratio(n, name) >= _ALIKE]
+    alike = [n for n in sorted(added) if _compute_similarity(n, name) >= _SIMILARITY_MIN]
     found = [*same, *alike]
     return f"; renamed to {found[0]}?" if found else ""
 
 
-def _ratio(one: str, other: str) -> float:
-    return SequenceMatcher(None, one, other).ratio()
+def _compute_similarity(left: str, right: str) -> float:
+    return SequenceMatcher(None, left, right).ratio()
 
 
-def _feeds(
-    store: Store, shelf: Shelf, contracts: Sequence[Contract], settings: FeedsSettings, name: str
+def _load_feeds(
+    store: Store, shelf: GenerationStore, contracts: Sequence[Contract], settings: FeedsSettings, name: str
 ) -> dict[str, Feed]:
     if name == NEXT:
-        return {feed.name: feed for feed in definitions(contracts, settings.account_labels)}
+        return {feed.name: feed for feed in build_feeds(contracts, settings.account_labels)}
     if "/" in name or name == ".":
-        return _in_folder(Path(name))
+        return _load_feeds_from_folder(Path(name))
     if name == CURRENT:
-        current = shelf.current()
+        current = shelf.load_current()
         if current is None:
-            raise SetupError(f"{store.root}: no feeds yet; publish them with: appstream-export feeds publish")
+            raise ConfigurationError(f"{store.root}: no feeds yet; publish them with: appstream-export feeds publish")
         name = current.name
-    return {feed.name: feed for feed in datapackage.feeds_of(shelf.package(name))}
+    return {feed.name: feed for feed in datapackage.parse_feeds(shelf.load_package(name))}
 
 
-def _in_folder(folder: Path) -> dict[str, Feed]:
+def _load_feeds_from_folder(folder: Path) -> dict[str, Feed]:
     file = folder if folder.name == PACKAGE else folder / PACKAGE
     try:
         package = msgspec.json.decode(file.read_bytes(), type=dict)
-        return {feed.name: feed for feed in datapackage.feeds_of(package)}
+        return {feed.name: feed for feed in datapackage.parse_feeds(package)}
     except (OSError, msgspec.DecodeError, KeyError, TypeError) as error:
-        raise SetupError(f"{file}: not readable as a generation's description: {error}") from error
+        raise ConfigurationError(f"{file}: not readable as a generation's description: {error}") from error

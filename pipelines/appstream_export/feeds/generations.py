@@ -18,8 +18,8 @@ from typing import Any
 import msgspec
 from ulid import ULID
 
-from appstream_export.errors import SetupError, StorageFailed
-from appstream_export.lake.storage.base import Store, Stored
+from appstream_export.errors import ConfigurationError, StorageFailed
+from appstream_export.lake.storage.base import Store, StoredObject
 from appstream_export.lake.storage.paths import FEEDS
 
 FOLDER, VERSION = FEEDS.split("/")
@@ -31,7 +31,7 @@ GRACE = timedelta(hours=1)  # far longer than a dashboard takes to read what it 
 _GENERATIONS, _CLAIMS = "generations", "claims"
 
 
-class Current(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CurrentGeneration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`current.json`: paths are relative to its own folder. `why` is what keeps a newer snapshot from being shown.
 
     `sha256` is that of the file without this key; those of version 0.2 have none.
@@ -50,110 +50,112 @@ class Current(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     feeds: dict[str, str]
     sha256: str = ""
 
-    def sealed(self) -> "Current":
+    def add_digest(self) -> "CurrentGeneration":
         """The same with its digest."""
         bare = msgspec.structs.replace(self, sha256="")
-        return msgspec.structs.replace(bare, sha256=hashlib.sha256(bare.encoded()).hexdigest())
+        return msgspec.structs.replace(bare, sha256=hashlib.sha256(bare.encode_json()).hexdigest())
 
     @property
     def name(self) -> str:
         """Of the generation."""
         return self.generation.rpartition("/")[2]
 
-    def encoded(self) -> bytes:
+    def encode_json(self) -> bytes:
         """The bytes of its file."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
 
 
-class Shelf:
+class GenerationStore:
     """The feeds of a warehouse. Paths of its store begin at `feeds/`."""
 
     def __init__(self, warehouse: Store, *, file_mode: int, create: bool = False) -> None:
-        self.store = warehouse.below(FOLDER, file_mode=file_mode, create=create)
+        self.store = warehouse.open_subfolder(FOLDER, file_mode=file_mode, create=create)
 
-    def current(self) -> Current | None:
+    def load_current(self) -> CurrentGeneration | None:
         """What is served; None before the first publication. Raises StorageFailed where it is damaged."""
         try:
-            return msgspec.json.decode(self.store.read_bytes(CURRENT), type=Current)
+            return msgspec.json.decode(self.store.read_bytes(CURRENT), type=CurrentGeneration)
         except FileNotFoundError:
             return None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            where = self.store.uri(CURRENT)
+            where = self.store.resolve_uri(CURRENT)
             raise StorageFailed(
                 f"{where} is damaged: {error}; appstream-export feeds publish writes it anew"
             ) from error
 
-    def point_to(self, current: Current) -> None:
+    def set_current(self, current: CurrentGeneration) -> None:
         """Serve that generation from here on."""
-        self.write(CURRENT, current.encoded())
-        self.store.point(LATEST, current.generation)
+        self.write_file(CURRENT, current.encode_json())
+        self.store.symlink(LATEST, current.generation)
 
-    def write(self, path: str, content: bytes) -> None:
+    def write_file(self, path: str, content: bytes) -> None:
         """Write a small file, or replace it."""
-        with self.store.writing(path) as sink:
+        with self.store.open_output(path) as sink:
             sink.write(content)
 
-    def claim(self, snapshot_id: str) -> str:
+    def reserve(self, snapshot_id: str) -> str:
         """A generation of this snapshot that nobody wrote or writes: its name."""
         names = (snapshot_id if n == 1 else f"{snapshot_id}-{n}" for n in count(1))
         mine = str(ULID()).encode()  # a file with the same content would count as ours: an answer may have got lost
-        return next(name for name in names if self.store.create(f"{VERSION}/{_CLAIMS}/{name}", mine))
+        return next(name for name in names if self.store.put_if_absent(f"{VERSION}/{_CLAIMS}/{name}", mine))
 
-    def package(self, generation: str) -> dict[str, Any]:
+    def load_package(self, generation: str) -> dict[str, Any]:
         """What a generation says of itself; raises SetupError where there is none, StorageFailed if it is damaged."""
-        path = path_in(generation, PACKAGE)
+        path = get_generation_file_path(generation, PACKAGE)
         try:
             return msgspec.json.decode(self.store.read_bytes(path), type=dict[str, Any])
         except FileNotFoundError:
-            known = ", ".join(sorted(self.generations(), reverse=True)[:3]) or "none"
-            raise SetupError(f'there is no generation "{generation}" of feeds; the newest are: {known}') from None
+            known = ", ".join(sorted(self.list_generations(), reverse=True)[:3]) or "none"
+            raise ConfigurationError(
+                f'there is no generation "{generation}" of feeds; the newest are: {known}'
+            ) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise StorageFailed(f"{self.store.uri(path)} is damaged: {error}") from error
+            raise StorageFailed(f"{self.store.resolve_uri(path)} is damaged: {error}") from error
 
-    def generations(self) -> Mapping[str, list[Stored]]:
+    def list_generations(self) -> Mapping[str, list[StoredObject]]:
         """The files of every generation, finished or not, by its name; oldest generation first."""
-        found: dict[str, list[Stored]] = {}
-        for stored in self.store.files():
+        found: dict[str, list[StoredObject]] = {}
+        for stored in self.store.list_all():
             parts = stored.path.split("/")
             if parts[:2] == [VERSION, _GENERATIONS] and len(parts) > 3:
                 found.setdefault(parts[2], []).append(stored)
-        return dict(sorted(found.items(), key=lambda item: (_written(item[1]), item[0])))
+        return dict(sorted(found.items(), key=lambda item: (_get_last_changed_at(item[1]), item[0])))
 
-    def tidy(self, *, keep: int, now: datetime, erased_seq: int = 0) -> list[str]:
+    def prune(self, *, retain: int, now: datetime, erased_seq: int = 0) -> list[str]:
         """Remove old generations; their names. Never the one that is served, nor one that was within the grace.
 
         `keep` finished ones stay. Those made before the commit `erased_seq` hold what is to be gone: they go at once,
         but the one that is served goes once another one is.
         """
-        current, found = self.current(), self.generations()
+        current, found = self.load_current(), self.list_generations()
         names = [*found]
         finished = [name for name in names if any(s.path.endswith(f"/{PACKAGE}") for s in found[name])]
-        erased = {name for name in finished if erased_seq and self.package(name).get("seq", 0) < erased_seq}
-        stays = {*finished[-keep:]} - erased | {current.name if current else ""}
+        erased = {name for name in finished if erased_seq and self.load_package(name).get("seq", 0) < erased_seq}
+        stays = {*finished[-retain:]} - erased | {current.name if current else ""}
         gone = []
         for name, successor in zip(names, [*names[1:], None], strict=True):
-            replaced_at = _written(found[successor]) if successor else now
+            replaced_at = _get_last_changed_at(found[successor]) if successor else now
             if name not in stays and (name in erased or replaced_at <= now - GRACE):
-                self._remove(name, found[name])
+                self._delete_generation(name, found[name])
                 gone.append(name)
         return gone
 
-    def _remove(self, generation: str, files: list[Stored]) -> None:
+    def _delete_generation(self, generation: str, files: list[StoredObject]) -> None:
         """The description first: what lacks it is unfinished, and goes with a later tidying if this one is killed."""
         for stored in sorted(files, key=lambda stored: not stored.path.endswith(f"/{PACKAGE}")):
             self.store.remove(stored.path)
         self.store.remove(f"{VERSION}/{_CLAIMS}/{generation}")
 
 
-def path_in(generation: str, name: str) -> str:
+def get_generation_file_path(generation: str, name: str) -> str:
     """Path of a file of a generation, as the shelf's store knows it."""
     return f"{VERSION}/{_GENERATIONS}/{generation}/{name}"
 
 
-def folder_of(generation: str) -> str:
+def get_generation_folder(generation: str) -> str:
     """The generation's folder, relative to `current.json`."""
     return f"{_GENERATIONS}/{generation}"
 
 
-def _written(files: list[Stored]) -> datetime:
+def _get_last_changed_at(files: list[StoredObject]) -> datetime:
     return max(stored.changed_at for stored in files)

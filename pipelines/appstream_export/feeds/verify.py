@@ -11,35 +11,47 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from appstream_export.errors import SetupError, StorageFailed
+from appstream_export.errors import ConfigurationError, StorageFailed
 from appstream_export.feeds import datapackage
 from appstream_export.feeds.contract_feeds import Feed
-from appstream_export.feeds.definitions import STAMPS, schema
-from appstream_export.feeds.generations import CURRENT, DATABASE, LATEST, PACKAGE, Current, Shelf, path_in
+from appstream_export.feeds.definitions import STAMPS, build_feed_schema
+from appstream_export.feeds.generations import (
+    CURRENT,
+    DATABASE,
+    LATEST,
+    PACKAGE,
+    CurrentGeneration,
+    GenerationStore,
+    get_generation_file_path,
+)
 from appstream_export.lake.catalog import feed_connection
-from appstream_export.lake.sql import literal, quoted
-from appstream_export.lake.storage.base import Store, storage_errors
-from appstream_export.lake.storage.checksum_trailer import is_sealed
+from appstream_export.lake.sql import quote_identifier, quote_literal
+from appstream_export.lake.storage.base import Store, translate_storage_errors
+from appstream_export.lake.storage.checksum_trailer import has_valid_checksum
 
 _REPUBLISH = "publish it anew with: appstream-export feeds publish"
 
 
-def verify(store: Store, generation: str | None = None, *, file_mode: int = 0o640) -> list[str]:
+def verify_feeds(store: Store, generation: str | None = None, *, file_mode: int = 0o640) -> list[str]:
     """What is wrong with a generation, a line each; with what is served (also `bi.duckdb`, `latest`) by default.
 
     Raises SetupError where there is no such generation.
     """
-    shelf = Shelf(store, file_mode=file_mode)
-    with storage_errors(store):
+    shelf = GenerationStore(store, file_mode=file_mode)
+    with translate_storage_errors(store):
         if generation is not None:
-            return [*_readable(generation, _generation(shelf, generation, shelf.package(generation)))]
-        current = shelf.current()
+            return [
+                *_report_damaged_package(
+                    generation, _verify_generation(shelf, generation, shelf.load_package(generation))
+                )
+            ]
+        current = shelf.load_current()
         if current is None:
-            raise SetupError(f"{store.root}: no feeds yet; publish them with: appstream-export feeds publish")
-        return [*_readable(current.name, _served(shelf, current))]
+            raise ConfigurationError(f"{store.root}: no feeds yet; publish them with: appstream-export feeds publish")
+        return [*_report_damaged_package(current.name, _verify_served_generation(shelf, current))]
 
 
-def _readable(generation: str, lines: Iterator[str]) -> Iterator[str]:
+def _report_damaged_package(generation: str, lines: Iterator[str]) -> Iterator[str]:
     """The lines, up to where the description is too damaged to go by."""
     try:
         yield from lines
@@ -47,51 +59,51 @@ def _readable(generation: str, lines: Iterator[str]) -> Iterator[str]:
         yield f"{generation}/{PACKAGE}: is no description of feeds any more ({type(error).__name__}: {error})"
 
 
-def _served(shelf: Shelf, current: Current) -> Iterator[str]:
-    if shelf.store.read_bytes(CURRENT) != current.encoded() or (current.sha256 and current != current.sealed()):
+def _verify_served_generation(shelf: GenerationStore, current: CurrentGeneration) -> Iterator[str]:
+    if shelf.store.read_bytes(CURRENT) != current.encode_json() or (current.sha256 and current != current.add_digest()):
         yield f"current.json: is not as it was written; {_REPUBLISH}"
     try:
-        package = shelf.package(current.name)
-    except (SetupError, StorageFailed) as error:
+        package = shelf.load_package(current.name)
+    except (ConfigurationError, StorageFailed) as error:
         yield f"current.json: {error}"
         return
-    raw = shelf.store.read_bytes(path_in(current.name, PACKAGE))
+    raw = shelf.store.read_bytes(get_generation_file_path(current.name, PACKAGE))
     if hashlib.sha256(raw).hexdigest() != current.datapackage_sha256:
         yield f"{current.datapackage}: another content than current.json says (sha256)"
-    yield from _generation(shelf, current.name, package)
-    yield from _latest(shelf, current)
-    yield from _database(shelf, package)
+    yield from _verify_generation(shelf, current.name, package)
+    yield from _verify_latest_link(shelf, current)
+    yield from _verify_database(shelf, package)
 
 
-def _generation(shelf: Shelf, name: str, package: Mapping[str, Any]) -> Iterator[str]:
-    feeds = {f"{feed.name}.parquet": feed for feed in datapackage.feeds_of(package)}
+def _verify_generation(shelf: GenerationStore, name: str, package: Mapping[str, Any]) -> Iterator[str]:
+    feeds = {f"{feed.name}.parquet": feed for feed in datapackage.parse_feeds(package)}
     for resource in package["resources"]:
         path = resource["path"]
         try:
-            raw = shelf.store.read_bytes(path_in(name, path))
+            raw = shelf.store.read_bytes(get_generation_file_path(name, path))
         except FileNotFoundError:
             yield f"{name}/{path}: missing"
             continue
-        problems = [*_bytes(resource, raw)]
+        problems = [*_verify_bytes(resource, raw)]
         if not problems and path in feeds:
-            problems = [*_rows(feeds[path], resource, package, raw)]
+            problems = [*_verify_rows(feeds[path], resource, package, raw)]
         yield from (f"{name}/{path}: {problem}" for problem in problems)
 
 
-def _bytes(resource: Mapping[str, Any], raw: bytes) -> Iterator[str]:
+def _verify_bytes(resource: Mapping[str, Any], raw: bytes) -> Iterator[str]:
     if len(raw) != resource["bytes"]:
         yield f"{len(raw)} bytes instead of {resource['bytes']}"
     elif hashlib.sha256(raw).hexdigest() != resource["sha256"]:
         yield "another content than datapackage.json says (sha256)"
 
 
-def _rows(feed: Feed, resource: Mapping[str, Any], package: Mapping[str, Any], raw: bytes) -> Iterator[str]:
+def _verify_rows(feed: Feed, resource: Mapping[str, Any], package: Mapping[str, Any], raw: bytes) -> Iterator[str]:
     try:
         found = pq.read_table(pa.BufferReader(raw), page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:
         yield f"not readable as Parquet: {str(error).splitlines()[0]}"
         return
-    if not found.schema.equals(schema(feed)):
+    if not found.schema.equals(build_feed_schema(feed)):
         yield f"columns {', '.join(map(str, found.schema.remove_metadata()))} instead of those described"
         return
     if found.num_rows != resource["rows"]:
@@ -103,43 +115,45 @@ def _rows(feed: Feed, resource: Mapping[str, Any], package: Mapping[str, Any], r
         yield "rows of another snapshot"
 
 
-def _latest(shelf: Shelf, current: Current) -> Iterator[str]:
-    link = Path(shelf.store.uri(LATEST))
-    if shelf.store.keeps_catalog and (not link.is_symlink() or str(link.readlink()) != current.generation):
+def _verify_latest_link(shelf: GenerationStore, current: CurrentGeneration) -> Iterator[str]:
+    link = Path(shelf.store.resolve_uri(LATEST))
+    if shelf.store.has_catalog_file and (not link.is_symlink() or str(link.readlink()) != current.generation):
         yield f"latest: does not lead to {current.generation}"
 
 
-def _database(shelf: Shelf, package: Mapping[str, Any]) -> Iterator[str]:
+def _verify_database(shelf: GenerationStore, package: Mapping[str, Any]) -> Iterator[str]:
     """`bi.duckdb` holds the same feeds, column by column and row by row of one snapshot."""
     if not shelf.store.exists(DATABASE):
         yield "bi.duckdb: missing"
         return
     with TemporaryDirectory(prefix="appstream-export-") as folder:
-        file, content = Path(shelf.store.uri(DATABASE)), shelf.store.read_bytes(DATABASE)
-        if not is_sealed(content):
+        file, content = Path(shelf.store.resolve_uri(DATABASE)), shelf.store.read_bytes(DATABASE)
+        if not has_valid_checksum(content):
             yield f"bi.duckdb: is not as it was published; {_REPUBLISH}"
             return
-        if not shelf.store.keeps_catalog:
+        if not shelf.store.has_catalog_file:
             file = Path(folder, "bi.duckdb")
             file.write_bytes(content)
         try:
-            yield from _tables(file, package)
+            yield from _verify_database_tables(file, package)
         except StorageFailed as error:
             yield f"bi.duckdb: {error}"
 
 
-def _tables(file: Path, package: Mapping[str, Any]) -> Iterator[str]:
-    with feed_connection.looking_into(file) as ask:
-        for feed, resource in zip(datapackage.feeds_of(package), datapackage.resources(package), strict=True):
-            name = literal(feed.name)
+def _verify_database_tables(file: Path, package: Mapping[str, Any]) -> Iterator[str]:
+    with feed_connection.open_duckdb_file(file) as ask:
+        for feed, resource in zip(
+            datapackage.parse_feeds(package), datapackage.list_parquet_resources(package), strict=True
+        ):
+            name = quote_literal(feed.name)
             columns = ask(
                 f"select column_name, data_type from duckdb_columns() where table_name = {name} order by column_index"
             )
             if columns != [(c.name, c.type) for c in feed.columns]:
                 yield f"bi.duckdb: {feed.name} has other columns than the generation"
                 continue
-            stamps = ", ".join(f"count(distinct {quoted(stamp)})" for stamp in STAMPS)
-            shown = f"count(*), count(distinct {quoted(feed.key)}), any_value(snapshot_id), {stamps}"
-            rows, keys, snapshot, *_ = ask(f"select {shown} from {quoted(feed.name)}")[0]
+            stamps = ", ".join(f"count(distinct {quote_identifier(stamp)})" for stamp in STAMPS)
+            shown = f"count(*), count(distinct {quote_identifier(feed.key)}), any_value(snapshot_id), {stamps}"
+            rows, keys, snapshot, *_ = ask(f"select {shown} from {quote_identifier(feed.name)}")[0]
             if (rows, keys) != (resource["rows"], resource["rows"]) or (rows and snapshot != package["snapshot_id"]):
                 yield f"bi.duckdb: {feed.name} holds {rows} rows of {snapshot}, the generation {resource['rows']}"

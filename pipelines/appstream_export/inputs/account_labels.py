@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from appstream_export.errors import BadSettings
-from appstream_export.inputs.csv import read_sheet
+from appstream_export.errors import SettingsError
+from appstream_export.inputs.csv import read_csv_rows
 from appstream_export.model import ACCOUNT_ID
 
 KEY = "account_id"
@@ -16,12 +16,12 @@ def read_labels(file: str | None) -> dict[str, Labels]:
     The file needs a column account_id; every other column is a label. Without a file there are none.
     """
     found: dict[str, Labels] = {}
-    for line, cells in read_sheet(file, "accounts_file", [KEY]) if file else ():
+    for line, cells in read_csv_rows(file, "accounts_file", [KEY]) if file else ():
         account_id = cells.pop(KEY)
         if not ACCOUNT_ID.fullmatch(account_id):
             fix = "spreadsheets drop zeros in front: format the column as text"
-            raise BadSettings(f'{file} line {line}: {KEY} "{account_id}" is not 12 digits; {fix}')
+            raise SettingsError(f'{file} line {line}: {KEY} "{account_id}" is not 12 digits; {fix}')
         if account_id in found:
-            raise BadSettings(f"{file} line {line}: account {account_id} has a line already; keep one")
+            raise SettingsError(f"{file} line {line}: account {account_id} has a line already; keep one")
         found[account_id] = {column: cell for column, cell in cells.items() if cell}
     return found

@@ -11,12 +11,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from appstream_export.errors import BadSettings
-from appstream_export.inputs.csv import Cells, read_sheet
+from appstream_export.errors import SettingsError
+from appstream_export.inputs.csv import Cells, read_csv_rows
 from appstream_export.model import REGION
 
 ANY = "*"
-EVER = datetime(1970, 1, 1, tzinfo=UTC)
+DEFAULT_VALID_FROM = datetime(1970, 1, 1, tzinfo=UTC)
 COLUMNS = ("region", "instance_type", "platform", "usd_per_hour", "disk_usd_per_gb_month", "valid_from")
 _KEY = ("region", "instance_type", "platform", "valid_from")
 _USD_MAX = 100_000  # a price above it is a typo: the largest instance costs some tens of dollars an hour
@@ -31,31 +31,31 @@ def read_prices(file: str | None) -> list[Mapping[str, Any]]:
         return []
     found: dict[tuple[Any, ...], int] = {}
     rows = []
-    for line, cells in read_sheet(file, "[feeds] prices", COLUMNS):
+    for line, cells in read_csv_rows(file, "[feeds] prices", COLUMNS):
         where = f"{file} line {line}:"
-        row = _row(cells, where)
+        row = _parse_row(cells, where)
         if (before := found.setdefault(tuple(row[key] for key in _KEY), line)) != line:
-            raise BadSettings(f"{where} the same region, instance_type, platform and valid_from as line {before}")
+            raise SettingsError(f"{where} the same region, instance_type, platform and valid_from as line {before}")
         rows.append(row)
     digest = sha256(Path(file).read_bytes()).hexdigest()
     return [row | {"source_sha256": digest} for row in rows]
 
 
-def _row(cells: Cells, where: str) -> dict[str, Any]:
+def _parse_row(cells: Cells, where: str) -> dict[str, Any]:
     unknown = cells.keys() - {*COLUMNS}
     if unknown:
-        raise BadSettings(f'{where} no column "{min(unknown)}" is known; there are {", ".join(COLUMNS)}')
+        raise SettingsError(f'{where} no column "{min(unknown)}" is known; there are {", ".join(COLUMNS)}')
     region = cells["region"]
     if region != ANY and not REGION.fullmatch(region):
-        raise BadSettings(f'{where} region "{region}" is neither the name of a region, such as us-east-1, nor {ANY}')
+        raise SettingsError(f'{where} region "{region}" is neither the name of a region, such as us-east-1, nor {ANY}')
     row: dict[str, Any] = {"region": region, **{name: cells[name] or ANY for name in ("instance_type", "platform")}}
-    row |= {name: _usd(cells[name], f"{where} {name}") for name in ("usd_per_hour", "disk_usd_per_gb_month")}
+    row |= {name: _parse_usd(cells[name], f"{where} {name}") for name in ("usd_per_hour", "disk_usd_per_gb_month")}
     if row["usd_per_hour"] is None and row["disk_usd_per_gb_month"] is None:
-        raise BadSettings(f"{where} no price; fill in usd_per_hour or disk_usd_per_gb_month, or take the line out")
-    return row | {"valid_from": _day(cells["valid_from"], where)}
+        raise SettingsError(f"{where} no price; fill in usd_per_hour or disk_usd_per_gb_month, or take the line out")
+    return row | {"valid_from": _parse_day(cells["valid_from"], where)}
 
 
-def _usd(text: str, where: str) -> float | None:
+def _parse_usd(text: str, where: str) -> float | None:
     if not text:
         return None
     try:
@@ -63,14 +63,14 @@ def _usd(text: str, where: str) -> float | None:
     except InvalidOperation:
         usd = Decimal("nan")
     if not usd.is_finite() or not 0 <= usd <= _USD_MAX:
-        raise BadSettings(f'{where} "{text}" is not a price; write it in US dollars, such as 0.44')
+        raise SettingsError(f'{where} "{text}" is not a price; write it in US dollars, such as 0.44')
     return float(usd)
 
 
-def _day(text: str, where: str) -> datetime:
+def _parse_day(text: str, where: str) -> datetime:
     try:
         if text and not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
             raise ValueError
-        return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else EVER
+        return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else DEFAULT_VALID_FROM
     except ValueError:
-        raise BadSettings(f'{where} valid_from "{text}" is not a day such as 2026-01-31') from None
+        raise SettingsError(f'{where} valid_from "{text}" is not a day such as 2026-01-31') from None

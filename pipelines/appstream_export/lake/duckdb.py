@@ -6,10 +6,10 @@ from appstream_export.lake import sql
 from appstream_export.lake.storage.base import Store
 
 
-def connection(store: Store) -> duckdb.DuckDBPyConnection:
+def open_duckdb(store: Store) -> duckdb.DuckDBPyConnection:
     """A DuckDB in memory for our own work on a store: UTC, no foreign extensions, spills where the store says."""
     con = duckdb.connect()
-    if (filesystem := store.filesystem()) is not None:
+    if (filesystem := store.get_filesystem()) is not None:
         con.register_filesystem(filesystem)
     for setting in (
         "TimeZone = 'UTC'",
@@ -17,7 +17,7 @@ def connection(store: Store) -> duckdb.DuckDBPyConnection:
         "autoload_known_extensions = false",
         "python_enable_replacements = false",
         "enable_progress_bar = false",
-        f"temp_directory = {sql.literal(store.scratch)}",
+        f"temp_directory = {sql.quote_literal(store.scratch)}",
     ):
         con.execute(f"set {setting}")
     return con

@@ -1,7 +1,7 @@
 """Words that the lake's results share when they speak to people."""
 
 
-def counted(number: int, what: str) -> str:
+def format_count(number: int, what: str) -> str:
     """A number and what is counted.
 
     >>> counted(1, "file"), counted(12_000, "file")

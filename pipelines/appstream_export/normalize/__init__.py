@@ -1,5 +1,5 @@
 """From AWS's nested items to normalized Arrow tables. Knows Arrow and contracts; asks nobody, writes nothing."""
 
-from appstream_export.normalize.batcher import Gathered, Gatherer
+from appstream_export.normalize.batcher import TaskBatch, TaskBatcher
 
-__all__ = ["Gathered", "Gatherer"]
+__all__ = ["TaskBatch", "TaskBatcher"]

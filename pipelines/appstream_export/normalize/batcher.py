@@ -11,17 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from appstream_export.contracts import Contract
-from appstream_export.contracts.model import operational_table
+from appstream_export.contracts.model import get_operational_table
 from appstream_export.model import Page
-from appstream_export.normalize.flatten import Flattener, with_hidden
+from appstream_export.normalize.flatten import Flattener, build_schema_with_hidden_columns
 
 BATCH_ITEMS = 8_192  # 160 pages: each call into Arrow may have to wait for the GIL, so that there should be few
 BATCH_PAGES = 1_024  # most pages of a sparse organization are empty: do not hold them for ever
-KnownValues = Mapping[tuple[str, str], tuple[str, ...]]
+EnumValues = Mapping[tuple[str, str], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class TaskCounts:
     """What became of a task's items: items = rows + duplicates + quarantined_items. `quarantined` counts all levels."""
 
     rows: int = 0
@@ -31,25 +31,25 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
+class TaskBatch:
     """Rows of tasks that have ended well, exactly as their tables' schemas say, and what was counted on the way."""
 
     tables: Mapping[str, pa.Table]
-    counts: Mapping[int, Counts]
+    counts: Mapping[int, TaskCounts]
     drift: Mapping[tuple[str, str, str], int]
     """(path, kind, example) → how often."""
 
 
-class Gatherer:
+class TaskBatcher:
     """Gathers one resource. Tasks go by number; a number is used once."""
 
-    def __init__(self, contract: Contract, known: KnownValues) -> None:
-        self._contract, self._known = contract, known
+    def __init__(self, contract: Contract, enum_values: EnumValues) -> None:
+        self._contract, self._enum_values = contract, enum_values
         self._flattener = Flattener(contract)
-        self._tables = {t.name: t for t in (*contract.tables, operational_table("quarantine"))}
+        self._tables = {t.name: t for t in (*contract.tables, get_operational_table("quarantine"))}
         self._batch: list[tuple[int, Page]] = []
         self._batch_items = self._items = 0
-        self._held: dict[str, list[pa.Table]] = {name: [] for name in self._tables}
+        self._pending: dict[str, list[pa.Table]] = {name: [] for name in self._tables}
         self._unknown: list[tuple[int, str, str]] = []
         self._open_items: Counter[int] = Counter()
         self._ended: dict[int, bool] = {}
@@ -66,77 +66,77 @@ class Gatherer:
         self._open_items[task] += len(page.items)
         self._batch_items += len(page.items)
         if self._batch_items >= BATCH_ITEMS or len(self._batch) >= BATCH_PAGES:
-            self._flatten()
+            self._flatten_batch()
 
-    def finish(self, task: int, *, lands: bool) -> None:
+    def end_task(self, task: int, *, retain_rows: bool) -> None:
         """No more pages of this task follow; its rows are to land, or to be forgotten."""
-        self._ended[task] = lands
+        self._ended[task] = retain_rows
         self._ended_items += self._open_items.pop(task, 0)
 
-    def release(self) -> Gathered:
+    def flush(self) -> TaskBatch:
         """Hand over the rows of all tasks that have ended since the last release; open tasks stay."""
-        self._flatten()
+        self._flatten_batch()
         landing = [task for task, lands in self._ended.items() if lands]
         landed: dict[str, pa.Table] = {}
-        for name, parts in self._held.items():
-            held = pa.concat_tables(parts) if parts else self._empty(name)
-            landed[name] = _of_tasks(held, landing)
-            self._held[name] = [_of_tasks(held, self._open_items)] if self._open_items else []
-        gathered = self._settle(landed, landing)
+        for name, parts in self._pending.items():
+            held = pa.concat_tables(parts) if parts else self._build_empty_table(name)
+            landed[name] = _filter_tasks(held, landing)
+            self._pending[name] = [_filter_tasks(held, self._open_items)] if self._open_items else []
+        gathered = self._build_result(landed, landing)
         self._unknown = [u for u in self._unknown if u[0] not in self._ended]
         self._ended, self._ended_items = {}, 0
         return gathered
 
-    def _flatten(self) -> None:
+    def _flatten_batch(self) -> None:
         if not self._batch:
             return
-        flat = self._flattener.flatten(self._batch, self._items)
+        flat = self._flattener.flatten_pages(self._batch, self._items)
         for name, rows in flat.tables.items():
-            self._held[name].append(rows)
+            self._pending[name].append(rows)
         self._unknown += flat.unknown
         self._items += self._batch_items
         self._batch, self._batch_items = [], 0
 
-    def _empty(self, name: str) -> pa.Table:
-        return with_hidden(self._tables[name]).empty_table()
+    def _build_empty_table(self, name: str) -> pa.Table:
+        return build_schema_with_hidden_columns(self._tables[name]).empty_table()
 
-    def _settle(self, landed: dict[str, pa.Table], tasks: list[int]) -> Gathered:
-        items = landed[self._contract.name]
-        repeated = _repeated(items, self._contract.item_key)
-        single = landed
+    def _build_result(self, tables: dict[str, pa.Table], tasks: list[int]) -> TaskBatch:
+        items = tables[self._contract.name]
+        repeated = _find_repeated_items(items, self._contract.item_key)
+        single = tables
         if len(repeated):  # rare; a filter that keeps every row would copy all of them
-            single = {name: t.filter(pc.invert(pc.is_in(t["_item"], repeated))) for name, t in landed.items()}
-        counts = _count(tasks, items, single[self._contract.name], single["quarantine"])
-        drift = self._drift(single, set(tasks))
-        return Gathered(
+            single = {name: t.filter(pc.invert(pc.is_in(t["_item"], repeated))) for name, t in tables.items()}
+        counts = _count_items(tasks, items, single[self._contract.name], single["quarantine"])
+        drift = self._count_drift(single, set(tasks))
+        return TaskBatch(
             {n: t.drop_columns(["_item", "_task"]) for n, t in single.items()},
             counts,
             drift,
         )
 
-    def _drift(self, tables: Mapping[str, pa.Table], tasks: set[int]) -> dict[tuple[str, str, str], int]:
-        found: Counter[tuple[str, str, str]] = Counter(self._unknown_enums(tables))
+    def _count_drift(self, tables: Mapping[str, pa.Table], tasks: set[int]) -> dict[tuple[str, str, str], int]:
+        found: Counter[tuple[str, str, str]] = Counter(self._count_unknown_enum_values(tables))
         examples: dict[str, str] = {}
         for task, path, example in self._unknown:
             if task in tasks:
                 found[path, "field", examples.setdefault(path, example)] += 1
         return dict(found)
 
-    def _unknown_enums(self, tables: Mapping[str, pa.Table]) -> dict[tuple[str, str, str], int]:
+    def _count_unknown_enum_values(self, tables: Mapping[str, pa.Table]) -> dict[tuple[str, str, str], int]:
         found = {}
-        for (name, column), known in self._known.items():
-            source = self._path(name, column)
+        for (name, column), known in self._enum_values.items():
+            source = self._build_source_path(name, column)
             for entry in pc.value_counts(tables[name][column].combine_chunks()).to_pylist():
                 if entry["values"] is not None and entry["values"] not in known:
                     found[source, "enum", entry["values"]] = entry["counts"]
         return found
 
-    def _path(self, table: str, column: str) -> str:
-        source, each = self._tables[table].column(column).source, self._tables[table].each
+    def _build_source_path(self, table: str, column: str) -> str:
+        source, each = self._tables[table].get_column(column).source, self._tables[table].rows_from
         return source if each is None else f"{each}[]" if source == "." else f"{each}[].{source}"
 
 
-def _of_tasks(rows: pa.Table, tasks: Iterable[int]) -> pa.Table:
+def _filter_tasks(rows: pa.Table, tasks: Iterable[int]) -> pa.Table:
     """The rows of these tasks; where there are none to look at, or no other ones, nothing is copied."""
     if not rows.num_rows:
         return rows
@@ -144,7 +144,7 @@ def _of_tasks(rows: pa.Table, tasks: Iterable[int]) -> pa.Table:
     return rows if pc.all(chosen).as_py() else rows.filter(chosen)
 
 
-def _repeated(items: pa.Table, key: Iterable[str]) -> pa.Array:
+def _find_repeated_items(items: pa.Table, key: Iterable[str]) -> pa.Array:
     """The numbers of items that come again later under the same key, in the same task."""
     last = items.group_by(["_task", *key], use_threads=False).aggregate([("_item", "max")])["_item_max"]
     if len(last) == items.num_rows:
@@ -152,12 +152,12 @@ def _repeated(items: pa.Table, key: Iterable[str]) -> pa.Array:
     return items["_item"].filter(pc.invert(pc.is_in(items["_item"], last))).combine_chunks()
 
 
-def _count(tasks: list[int], items: pa.Table, rows: pa.Table, quarantine: pa.Table) -> dict[int, Counts]:
-    seen, kept, aside = _per_task(items), _per_task(rows), _per_task(quarantine)
-    whole = _per_task(quarantine.filter(pc.equal(quarantine["level"], "item")))
-    return {t: Counts(kept[t], seen[t] - kept[t], aside[t], whole[t]) for t in tasks}
+def _count_items(tasks: list[int], items: pa.Table, rows: pa.Table, quarantine: pa.Table) -> dict[int, TaskCounts]:
+    seen, kept, aside = _count_rows_per_task(items), _count_rows_per_task(rows), _count_rows_per_task(quarantine)
+    whole = _count_rows_per_task(quarantine.filter(pc.equal(quarantine["level"], "item")))
+    return {t: TaskCounts(kept[t], seen[t] - kept[t], aside[t], whole[t]) for t in tasks}
 
 
-def _per_task(table: pa.Table) -> Counter[int]:
+def _count_rows_per_task(table: pa.Table) -> Counter[int]:
     tasks, counts = pc.value_counts(table["_task"].combine_chunks()).flatten()
     return Counter(dict(zip(tasks.to_pylist(), counts.to_pylist(), strict=True)))

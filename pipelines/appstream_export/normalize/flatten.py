@@ -10,23 +10,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from appstream_export.contracts import Column, Contract, Table
-from appstream_export.contracts.arrow_schema import ARROW_TYPES, schema
-from appstream_export.contracts.loader import outer_positions
-from appstream_export.contracts.model import operational_table
+from appstream_export.contracts.arrow_schema import ARROW_TYPES, build_arrow_schema
+from appstream_export.contracts.loader import list_outer_positions
+from appstream_export.contracts.model import get_operational_table
 from appstream_export.model import Page
-from appstream_export.normalize.item_schema import Struct, arrow_type, shape_of
+from appstream_export.normalize.item_schema import Struct, build_arrow_type, build_item_schema
 from appstream_export.normalize.json_pages import RawItems
-from appstream_export.normalize.schema_match import Fields, read_if_plain
-from appstream_export.normalize.validate import Cleaned, as_json, at, clean
+from appstream_export.normalize.schema_match import NestedArray, match_items
+from appstream_export.normalize.validate import ValidatedItem, encode_raw_json, get_value_at_path, validate_item
 
-ITEM = pa.field("_item", pa.int64())
+ITEM_FIELD = pa.field("_item", pa.int64())
 """Hidden column: the number of the item, growing in the order in which AWS gave items; the same in all its rows."""
-TASK = pa.field("_task", pa.int64())
+TASK_FIELD = pa.field("_task", pa.int64())
 """Hidden column: the number of the task that the item came with."""
 
 
 @dataclass(slots=True)
-class Flat:
+class FlatBatch:
     """Rows of one batch: contract tables and `quarantine`, each with the hidden columns, and unknown fields seen."""
 
     tables: dict[str, pa.Table]
@@ -39,72 +39,78 @@ class Flattener:
 
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
-        self._shape: Struct = shape_of(contract)
-        self._clean_type = arrow_type(self._shape)
-        self._key = [contract.item_table.column(k).source for k in contract.item_key]
-        self._schemas = {t.name: with_hidden(t) for t in (*contract.tables, operational_table("quarantine"))}
+        self._item_schema: Struct = build_item_schema(contract)
+        self._clean_type = build_arrow_type(self._item_schema)
+        self._key = [contract.item_table.get_column(k).source for k in contract.item_key]
+        self._schemas = {
+            t.name: build_schema_with_hidden_columns(t) for t in (*contract.tables, get_operational_table("quarantine"))
+        }
 
-    def flatten(self, pages: Sequence[tuple[int, Page]], first_item: int) -> Flat:
+    def flatten_pages(self, pages: Sequence[tuple[int, Page]], first_item: int) -> FlatBatch:
         """Rows of numbered tasks' pages. Items are numbered from `first_item` in the order of the pages."""
-        origin = _Origin.of(pages, first_item)
-        rows = _read_raw([page.items for _, page in pages])
+        origin = _Origin.from_pages(pages, first_item)
+        rows = _read_raw_items([page.items for _, page in pages])
         if rows is not None:
-            return Flat({**self._tables(rows, origin, None), "quarantine": self._set_aside([], [], origin)})
-        items = list(chain.from_iterable(_parsed(page.items) for _, page in pages))
-        rows = read_if_plain(items, self._shape, self._key)
+            return FlatBatch(
+                {**self._build_tables(rows, origin, None), "quarantine": self._build_quarantine_table([], [], origin)}
+            )
+        items = list(chain.from_iterable(_parse_items(page.items) for _, page in pages))
+        rows = match_items(items, self._item_schema, self._key)
         if rows is not None:
-            return Flat({**self._tables(rows, origin, None), "quarantine": self._set_aside([], [], origin)})
-        return self._flatten_carefully(items, origin)
+            return FlatBatch(
+                {**self._build_tables(rows, origin, None), "quarantine": self._build_quarantine_table([], [], origin)}
+            )
+        return self._flatten_validated_items(items, origin)
 
-    def _flatten_carefully(self, items: list[Any], origin: "_Origin") -> Flat:
-        looked = [clean(item, self._shape, self._key) for item in items]
+    def _flatten_validated_items(self, items: list[Any], origin: "_Origin") -> FlatBatch:
+        looked = [validate_item(item, self._item_schema, self._key) for item in items]
         good = pa.array([n for n, c in enumerate(looked) if c.value is not None], pa.int64())
         kept = [c for c in looked if c.value is not None]
         rows = pa.array([c.value for c in kept], self._clean_type)
-        extra = pa.array([as_json(c.extra) if c.extra else None for c in kept], pa.string())
-        tables = self._tables(Fields(rows), origin.take(good), extra)
-        tables["quarantine"] = self._set_aside(items, looked, origin)
+        extra = pa.array([encode_raw_json(c.extra) if c.extra else None for c in kept], pa.string())
+        tables = self._build_tables(NestedArray(rows), origin.take_rows(good), extra)
+        tables["quarantine"] = self._build_quarantine_table(items, looked, origin)
         unknown = [
-            (origin.task[n].as_py(), _generic(f.path), f.raw_json)
+            (origin.task[n].as_py(), _strip_list_indexes(f.path), f.raw_json)
             for n, c in enumerate(looked)
-            for f in c.findings
+            for f in c.issues
             if f.level == "field"
         ]
-        return Flat(tables, unknown)
+        return FlatBatch(tables, unknown)
 
-    def _tables(self, items: Fields, origin: "_Origin", extra: pa.Array | None) -> dict[str, pa.Table]:
+    def _build_tables(self, items: NestedArray, origin: "_Origin", extra: pa.Array | None) -> dict[str, pa.Table]:
         item_table = self._contract.item_table
-        values = {c.name: _column(items, c) for c in item_table.own}
+        values = {c.name: _build_column(items, c) for c in item_table.source_columns}
         values["extra_json"] = pa.nulls(len(items.values), pa.string()) if extra is None else extra
         keys = [values[k] for k in self._contract.item_key]
-        tables = {item_table.name: self._table(item_table, origin, values)}
+        tables = {item_table.name: self._build_table(item_table, origin, values)}
         for child in self._contract.child_tables:
-            tables[child.name] = self._child(child, items, origin, keys)
+            tables[child.name] = self._build_child_table(child, items, origin, keys)
         return tables
 
-    def _child(self, table: Table, items: Fields, origin: "_Origin", keys: list[pa.Array]) -> pa.Table:
-        each = table.each or ""
-        opened = _elements(items, each)
+    def _build_child_table(self, table: Table, items: NestedArray, origin: "_Origin", keys: list[pa.Array]) -> pa.Table:
+        each = table.rows_from or ""
+        opened = _unnest_path(items, each)
         if opened is None:  # most lists of most builders are empty: no column needs to be made
             return self._schemas[table.name].empty_table()
         elements, parents, positions = opened
         values = dict(zip(self._contract.parent_key, (k.take(parents) for k in keys), strict=True))
-        values |= dict(zip((*outer_positions(each), "position"), positions, strict=True))
-        values |= {c.name: _column(elements, c) for c in table.own}
-        return self._table(table, origin.take(parents), values)
+        values |= dict(zip((*list_outer_positions(each), "position"), positions, strict=True))
+        values |= {c.name: _build_column(elements, c) for c in table.source_columns}
+        return self._build_table(table, origin.take_rows(parents), values)
 
-    def _table(self, table: Table, origin: "_Origin", values: dict[str, pa.Array]) -> pa.Table:
+    def _build_table(self, table: Table, origin: "_Origin", values: dict[str, pa.Array]) -> pa.Table:
         wanted = self._schemas[table.name]
         given = values | origin.columns
         return pa.table([given[name] for name in wanted.names], schema=wanted)
 
-    def _set_aside(self, items: list[Any], looked: list[Cleaned], origin: "_Origin") -> pa.Table:
+    def _build_quarantine_table(self, items: list[Any], validated: list[ValidatedItem], origin: "_Origin") -> pa.Table:
         rows = [
             {
                 "resource": self._contract.name,
                 "account_id": origin.account_id[n].as_py(),
                 "region": origin.region[n].as_py(),
-                "item_name": _item_name(items[n], self._key),
+                "item_name": _build_item_name(items[n], self._key),
                 "path": finding.path or None,
                 "level": finding.level,
                 "reason": finding.reason,
@@ -113,8 +119,8 @@ class Flattener:
                 "_item": origin.item[n].as_py(),
                 "_task": origin.task[n].as_py(),
             }
-            for n, c in enumerate(looked)
-            for finding in c.findings
+            for n, c in enumerate(validated)
+            for finding in c.issues
             if finding.level != "field"
         ]
         return pa.Table.from_pylist(rows, self._schemas["quarantine"])
@@ -131,20 +137,20 @@ class _Origin:
     task: pa.Array
 
     @classmethod
-    def of(cls, pages: Sequence[tuple[int, Page]], first_item: int) -> "_Origin":
+    def from_pages(cls, pages: Sequence[tuple[int, Page]], first_item: int) -> "_Origin":
         begins = list(accumulate((len(page.items) for _, page in pages), initial=0))
         numbers = pa.arange(first_item, first_item + begins[-1])
         page_of_item = pc.list_parent_indices(pa.ListArray.from_arrays(pa.array(begins, pa.int32()), numbers))
 
-        def spread(values: list[Any], kind: pa.DataType) -> pa.Array:
+        def repeat_per_item(values: list[Any], kind: pa.DataType) -> pa.Array:
             return pa.array(values, kind).take(page_of_item)
 
         return cls(
-            account_id=spread([p.task.scope.account_id for _, p in pages], pa.string()),
-            region=spread([p.task.scope.region for _, p in pages], pa.string()),
-            observed_at=spread([p.observed_at for _, p in pages], ARROW_TYPES["timestamp"]),
+            account_id=repeat_per_item([p.task.scope.account_id for _, p in pages], pa.string()),
+            region=repeat_per_item([p.task.scope.region for _, p in pages], pa.string()),
+            observed_at=repeat_per_item([p.observed_at for _, p in pages], ARROW_TYPES["timestamp"]),
             item=numbers,
-            task=spread([task for task, _ in pages], pa.int64()),
+            task=repeat_per_item([task for task, _ in pages], pa.int64()),
         )
 
     @property
@@ -158,33 +164,33 @@ class _Origin:
             "_task": self.task,
         }
 
-    def take(self, rows: pa.Array) -> "_Origin":
+    def take_rows(self, rows: pa.Array) -> "_Origin":
         return _Origin(*(getattr(self, name).take(rows) for name in self.__slots__))
 
 
-def _read_raw(pages: Sequence[Sequence[Any]]) -> Fields | None:
+def _read_raw_items(pages: Sequence[Sequence[Any]]) -> NestedArray | None:
     """All items of pages that are still text, if nothing in them needs a closer look."""
     raw = [items for items in pages if isinstance(items, RawItems)]
-    return raw[0].reader.rows(raw) if raw and len(raw) == len(pages) else None
+    return raw[0].reader.read_items(raw) if raw and len(raw) == len(pages) else None
 
 
-def _parsed(items: Sequence[Any]) -> Sequence[Any]:
-    return items.parsed() if isinstance(items, RawItems) else items
+def _parse_items(items: Sequence[Any]) -> Sequence[Any]:
+    return items.parse_items() if isinstance(items, RawItems) else items
 
 
-def with_hidden(table: Table) -> pa.Schema:
+def build_schema_with_hidden_columns(table: Table) -> pa.Schema:
     """Of a contract's table, and ITEM and TASK at the end."""
-    return schema(table).append(ITEM).append(TASK)
+    return build_arrow_schema(table).append(ITEM_FIELD).append(TASK_FIELD)
 
 
-def _column(rows: Fields, column: Column) -> pa.Array:
-    values, kind = rows.at(column.source).values, ARROW_TYPES[column.type]  # "." is the row itself
+def _build_column(rows: NestedArray, column: Column) -> pa.Array:
+    values, kind = rows.get_field(column.source).values, ARROW_TYPES[column.type]  # "." is the row itself
     if values.type == kind:
         return values
-    return _as_time(values) if column.type == "timestamp" else values.cast(kind)
+    return _convert_to_timestamps(values) if column.type == "timestamp" else values.cast(kind)
 
 
-def _as_time(values: pa.Array) -> pa.Array:
+def _convert_to_timestamps(values: pa.Array) -> pa.Array:
     """Epoch seconds to microseconds."""
     kind = ARROW_TYPES["timestamp"]
     if pa.types.is_null(values.type):
@@ -193,7 +199,7 @@ def _as_time(values: pa.Array) -> pa.Array:
     return micros.cast(pa.int64()).cast(kind)
 
 
-def _elements(items: Fields, each: str) -> tuple[Fields, pa.Array, list[pa.Array]] | None:
+def _unnest_path(items: NestedArray, each: str) -> tuple[NestedArray, pa.Array, list[pa.Array]] | None:
     """The elements of each item's list: values, item numbers, and positions (one array per list on the way).
 
     None where there are none at all.
@@ -201,16 +207,16 @@ def _elements(items: Fields, each: str) -> tuple[Fields, pa.Array, list[pa.Array
     values, parents = items, None
     positions: list[pa.Array] = []
     for path in each.split("[]"):
-        opened = _open_list(values.at(path).values)
+        opened = _unnest_list(values.get_field(path).values)
         if opened is None:
             return None
         elements, inner, position = opened
-        values, parents = Fields(elements), inner if parents is None else parents.take(inner)
+        values, parents = NestedArray(elements), inner if parents is None else parents.take(inner)
         positions = [*(p.take(inner) for p in positions), position]
     return values, parents, positions
 
 
-def _open_list(lists: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array] | None:
+def _unnest_list(lists: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array] | None:
     """Elements, the number of each one's list, and its place there; quarantined (null) ones leave theirs free."""
     if pa.types.is_null(lists.type):
         return None
@@ -227,13 +233,13 @@ def _open_list(lists: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array] | None:
     return elements.filter(there), parents.filter(there), position.filter(there)
 
 
-def _generic(path: str) -> str:
+def _strip_list_indexes(path: str) -> str:
     """`ImageBuilderErrors[3].NewField` → `ImageBuilderErrors[].NewField`."""
     return re.sub(r"\[\d+\]", "[]", path)
 
 
-def _item_name(item: Any, key: list[str]) -> str | None:
-    parts = [at(item, path) for path in key]
+def _build_item_name(item: Any, key: list[str]) -> str | None:
+    parts = [get_value_at_path(item, path) for path in key]
     if not all(isinstance(p, str) and p for p in parts):
         return None
     return "/".join(parts).encode("utf-8", "replace").decode()  # half a surrogate pair is no text; raw_json keeps it

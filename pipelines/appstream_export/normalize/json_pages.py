@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 import pyarrow.json
 
 from appstream_export.contracts import Contract
-from appstream_export.normalize.item_schema import Leaf, List, Shape, leaves, shape_of
+from appstream_export.normalize.item_schema import Leaf, List, SchemaNode, build_item_schema, walk_leaves
 from appstream_export.normalize.rawjson import read_json
-from appstream_export.normalize.schema_match import Fields, plain
+from appstream_export.normalize.schema_match import NestedArray, match_array
 
-_READ_AS = {
+_READ_TYPES = {
     "string": pa.string(),
     "integer": pa.int64(),
     "boolean": pa.bool_(),
@@ -45,20 +45,20 @@ class RawItems(Sequence[Any]):
     @overload
     def __getitem__(self, place: slice) -> list[Any]: ...
     def __getitem__(self, place: int | slice) -> Any:
-        return self.parsed()[place]
+        return self.parse_items()[place]
 
-    def parsed(self) -> list[Any]:
+    def parse_items(self) -> list[Any]:
         """All of them, as JSON gives them."""
         root = read_json(self.body)
         if root is None:  # `head` has read it, so only the stack can be short: nested a thousand deep
-            root = _on_a_stack_of_its_own(read_json, self.body)
+            root = _run_in_new_thread(read_json, self.body)
         assert isinstance(root, dict)  # noqa: S101  `head` has seen it
         return root[self._field]
 
-    def all_of(self, arns: str) -> bool:
+    def has_arn_prefix(self, prefix: str) -> bool:
         """Whether each item's Arn begins like this; False also where one has none."""
         try:
-            return all(map(str.startswith, self._arns, repeat(arns)))  # ty: ignore[invalid-argument-type]
+            return all(map(str.startswith, self._arns, repeat(prefix)))  # ty: ignore[invalid-argument-type]
         except TypeError:
             return False
 
@@ -67,25 +67,25 @@ class RawReader:
     """Reads pages of one contract's operation, whose next token has the name `token`."""
 
     def __init__(self, contract: Contract, token: str | None) -> None:
-        self._field, self._shape = contract.items, shape_of(contract)
-        self._key = [contract.item_table.column(name).source for name in contract.item_key]
-        arns = [column.source for column in contract.item_table.own if column.name == "arn"]
-        self._decoder = msgspec.json.Decoder(_head_type(contract.items, arns[0] if arns else None, token))
-        known = [pa.field(contract.items, pa.list_(_type_read(self._shape)))]
+        self._field, self._item_schema = contract.items, build_item_schema(contract)
+        self._key = [contract.item_table.get_column(name).source for name in contract.item_key]
+        arns = [column.source for column in contract.item_table.source_columns if column.name == "arn"]
+        self._decoder = msgspec.json.Decoder(_build_page_type(contract.items, arns[0] if arns else None, token))
+        known = [pa.field(contract.items, pa.list_(_build_read_type(self._item_schema)))]
         self._parsing = pyarrow.json.ParseOptions(
             explicit_schema=pa.schema([*known, *([pa.field(token, pa.string())] if token else [])]),
             unexpected_field_behavior="error",
         )
 
     @classmethod
-    def of(cls, contract: Contract, token: str | None) -> "RawReader | None":
+    def create_if_supported(cls, contract: Contract, token: str | None) -> "RawReader | None":
         """None where only a look at each item tells: nested answers, and fields that may hold anything."""
         nested = "." in contract.items + (token or "")
-        arn_lies_deep = any("." in c.source for c in contract.item_table.own if c.name == "arn")
-        is_typed = all(leaf.type in _READ_AS for leaf in leaves(shape_of(contract)))
+        arn_lies_deep = any("." in c.source for c in contract.item_table.source_columns if c.name == "arn")
+        is_typed = all(leaf.type in _READ_TYPES for leaf in walk_leaves(build_item_schema(contract)))
         return cls(contract, token) if is_typed and not nested and not arn_lies_deep else None
 
-    def head(self, body: bytes) -> tuple[RawItems, str | None] | None:
+    def read_page(self, body: bytes) -> tuple[RawItems, str | None] | None:
         """A page's items, unread, and the next page's token; None where the page is not as usual."""
         if b"\n" in body or b"\r" in body or not _is_utf8(body):  # `rows` reads line by line, and believes in UTF-8
             return None
@@ -95,7 +95,7 @@ class RawReader:
             return None
         return RawItems(self, body, self._field, [item.arn for item in found.items]), found.token
 
-    def rows(self, pages: Sequence[RawItems]) -> Fields | None:
+    def read_items(self, pages: Sequence[RawItems]) -> NestedArray | None:
         """All items of the pages, if each is exactly as the contract says; else None."""
         text = b"\n".join(page.body for page in pages)
         reading = pyarrow.json.ReadOptions(use_threads=False, block_size=len(text) + 1)
@@ -106,10 +106,10 @@ class RawReader:
         lists = answers[self._field].combine_chunks()
         items = pc.list_flatten(lists)
         is_whole = answers.num_rows == len(pages) and len(items) == sum(map(len, pages))
-        return plain(items, self._shape, self._key) if is_whole else None
+        return match_array(items, self._item_schema, self._key) if is_whole else None
 
 
-def _head_type(items: str, arn: str | None, token: str | None) -> Any:
+def _build_page_type(items: str, arn: str | None, token: str | None) -> Any:
     """What is read of a page before it counts: how many items there are, and whose."""
     found = msgspec.defstruct("Item", [("arn", str | None, None)], rename={"arn": arn or "arn"})
     return msgspec.defstruct(
@@ -119,12 +119,12 @@ def _head_type(items: str, arn: str | None, token: str | None) -> Any:
     )
 
 
-def _type_read(shape: Shape) -> pa.DataType:
-    if isinstance(shape, Leaf):
-        return _READ_AS[shape.type]
-    if isinstance(shape, List):
-        return pa.list_(_type_read(shape.element or Leaf()))
-    return pa.struct([(name, _type_read(child)) for name, child in shape.fields.items()])
+def _build_read_type(schema: SchemaNode) -> pa.DataType:
+    if isinstance(schema, Leaf):
+        return _READ_TYPES[schema.type]
+    if isinstance(schema, List):
+        return pa.list_(_build_read_type(schema.element or Leaf()))
+    return pa.struct([(name, _build_read_type(child)) for name, child in schema.fields.items()])
 
 
 def _is_utf8(body: bytes) -> bool:
@@ -134,7 +134,7 @@ def _is_utf8(body: bytes) -> bool:
         return False
 
 
-def _on_a_stack_of_its_own(read: Callable[[bytes], object], body: bytes) -> object:
+def _run_in_new_thread(read: Callable[[bytes], object], body: bytes) -> object:
     found: list[object] = []
     thread = Thread(target=lambda: found.append(read(body)))
     thread.start()

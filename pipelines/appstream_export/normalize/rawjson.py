@@ -19,19 +19,19 @@ def read_json(body: bytes) -> object | None:
 def read_odd_json(body: bytes) -> object | None:
     """The same, half as quick, and its word counts: it also reads what is odd."""
     try:
-        return _loads(body, int)
+        return _load_json(body, int)
     except (JSONDecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
-def _loads(body: bytes, whole: Callable[[str], Any]) -> object:
+def _load_json(body: bytes, parse_integer: Callable[[str], Any]) -> object:
     try:
-        return json.loads(body, parse_constant=str, parse_int=whole)
+        return json.loads(body, parse_constant=str, parse_int=parse_integer)
     except (JSONDecodeError, UnicodeDecodeError):
         raise
     except ValueError:  # Python refuses integers of more than 4,300 digits
-        return _loads(body, _whole)
+        return _load_json(body, _parse_long_integer)
 
 
-def _whole(digits: str) -> int | str:
+def _parse_long_integer(digits: str) -> int | str:
     return int(digits) if len(digits) < 100 else digits

@@ -7,38 +7,38 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from appstream_export.normalize.item_schema import List, Shape, Struct
+from appstream_export.normalize.item_schema import List, SchemaNode, Struct
 
 EARLIEST_S, LATEST_S = -62_135_596_800, 253_402_300_799  # years 1 to 9999, the range of Python and DuckDB alike
-_SURELY_A_TIME_S = 86_400  # Arrow reads true and false among floats as 1.0 and 0.0: that early, look closer
+_MIN_TIMESTAMP_S = 86_400  # Arrow reads true and false among floats as 1.0 and 0.0: that early, look closer
 
 
-class Fields:
+class NestedArray:
     """A struct array whose fields are opened once, whoever asks: each call into Arrow may have to wait for the GIL."""
 
-    __slots__ = ("_below", "values")
+    __slots__ = ("_fields", "values")
 
     def __init__(self, values: pa.Array) -> None:
         self.values = values
-        self._below: dict[str, Fields] | None = None
+        self._fields: dict[str, NestedArray] | None = None
 
-    def at(self, path: str) -> "Fields":
+    def get_field(self, path: str) -> "NestedArray":
         """One field, such as `VpcConfig.SubnetIds`: null where a struct on the way is, or where no item has it."""
         found = self
         for step in filter(None, path.split(".")):
-            found = found.below().get(step) or Fields(pa.nulls(len(self.values)))
+            found = found.get_fields().get(step) or NestedArray(pa.nulls(len(self.values)))
         return found
 
-    def below(self) -> "dict[str, Fields]":
+    def get_fields(self) -> "dict[str, NestedArray]":
         """Its fields by name; none where it is no struct."""
-        if self._below is None:
+        if self._fields is None:
             kind = self.values.type
             parts = self.values.flatten() if pt.is_struct(kind) else []
-            self._below = {kind[n].name: Fields(part) for n, part in enumerate(parts)}
-        return self._below
+            self._fields = {kind[n].name: NestedArray(part) for n, part in enumerate(parts)}
+        return self._fields
 
 
-def read_if_plain(items: list[Any], shape: Struct, key: list[str]) -> Fields | None:
+def match_items(items: list[Any], schema: Struct, key: list[str]) -> NestedArray | None:
     """Let Arrow infer the items' type; their fields if every value is as the contract says, else None.
 
     Inference is strict where a given schema is not: it never turns a float into an integer or a text into a list,
@@ -48,41 +48,46 @@ def read_if_plain(items: list[Any], shape: Struct, key: list[str]) -> Fields | N
         rows = pa.array(items)
     except (pa.ArrowException, OverflowError, UnicodeEncodeError):
         return None
-    return plain(rows, shape, key)
+    return match_array(rows, schema, key)
 
 
-def plain(rows: pa.Array, shape: Struct, key: list[str]) -> Fields | None:
+def match_array(rows: pa.Array, schema: Struct, key: list[str]) -> NestedArray | None:
     """The fields of items whose values are all as the contract says, and each of which has its key; else None."""
-    items = Fields(rows)
-    is_plain = isinstance(rows, pa.StructArray) and rows.null_count == 0 and _fits(items, shape)
-    return items if is_plain and all(_is_key(items.at(path).values) for path in key) else None
+    items = NestedArray(rows)
+    is_plain = isinstance(rows, pa.StructArray) and rows.null_count == 0 and _is_matching(items, schema)
+    return items if is_plain and all(_is_complete_key(items.get_field(path).values) for path in key) else None
 
 
-def _is_key(values: pa.Array) -> bool:
+def _is_complete_key(values: pa.Array) -> bool:
     return values.null_count == 0 and not pc.any(pc.equal(values, "")).as_py()
 
 
-def _fits(field: Fields, shape: Shape) -> bool:
+def _is_matching(field: NestedArray, schema: SchemaNode) -> bool:
     values = field.values
     if pt.is_null(values.type):
         return True
-    if isinstance(shape, Struct):
+    if isinstance(schema, Struct):
         return pt.is_struct(values.type) and all(
-            name in shape.fields and _fits(below, shape.fields[name]) for name, below in field.below().items()
+            name in schema.fields and _is_matching(below, schema.fields[name])
+            for name, below in field.get_fields().items()
         )
-    if isinstance(shape, List):
+    if isinstance(schema, List):
         if not pt.is_list(values.type):
             return False
         elements = pc.list_flatten(values)
-        return elements.null_count == 0 and shape.element is not None and _fits(Fields(elements), shape.element)
-    return _LEAVES[shape.type](values)
+        return (
+            elements.null_count == 0
+            and schema.element is not None
+            and _is_matching(NestedArray(elements), schema.element)
+        )
+    return _LEAF_CHECKS[schema.type](values)
 
 
 def _is_time(values: pa.Array) -> bool:
     if not (pt.is_integer(values.type) or pt.is_floating(values.type)):
         return False
     extremes = pc.min_max(values).as_py()
-    return extremes["min"] is None or bool(extremes["min"] >= _SURELY_A_TIME_S and extremes["max"] <= LATEST_S)
+    return extremes["min"] is None or bool(extremes["min"] >= _MIN_TIMESTAMP_S and extremes["max"] <= LATEST_S)
 
 
 def _is_number(values: pa.Array) -> bool:
@@ -92,7 +97,7 @@ def _is_number(values: pa.Array) -> bool:
     return not pc.any(odd).as_py()
 
 
-_LEAVES: Mapping[str, Callable[[pa.Array], bool]] = {
+_LEAF_CHECKS: Mapping[str, Callable[[pa.Array], bool]] = {
     "string": lambda v: pt.is_string(v.type),
     "integer": lambda v: pt.is_int64(v.type),
     "boolean": lambda v: pt.is_boolean(v.type),

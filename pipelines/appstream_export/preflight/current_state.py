@@ -7,21 +7,21 @@ from datetime import datetime
 from typing import Any
 
 from appstream_export.contracts import Contract
-from appstream_export.extract import Known
-from appstream_export.lake.catalog.connect import connect, query
+from appstream_export.extract import PreviousSnapshot
+from appstream_export.lake.catalog.connect import connect_warehouse, run_query
 from appstream_export.lake.snapshots import manifest
-from appstream_export.lake.snapshots.commit import head_rows, head_scope_runs
+from appstream_export.lake.snapshots.commit import load_head_rows, load_head_scope_runs
 from appstream_export.lake.snapshots.manifest import Manifest
-from appstream_export.lake.snapshots.task_transitions import task_of
+from appstream_export.lake.snapshots.task_transitions import get_task
 from appstream_export.model import Scope, Task
-from appstream_export.run import existing_store
+from appstream_export.run import open_existing_warehouse
 from appstream_export.settings import Settings
 
 _LAST_SWEEP = "select started_at from snapshots where kind = 'sweep' order by seq desc limit 1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class CurrentState:
     """Rows of scope_runs and numbers of items by task, rows of accounts, and when the newest sweep began.
 
     All of it empty, and `manifest` None, before the first snapshot.
@@ -34,9 +34,9 @@ class Head:
     swept_at: datetime | None = None
 
     @property
-    def known(self) -> Known | None:
+    def previous_snapshot(self) -> PreviousSnapshot | None:
         """What a plan needs of it."""
-        return Known(accounts=self.accounts, tasks=frozenset(self.runs)) if self.manifest else None
+        return PreviousSnapshot(accounts=self.accounts, tasks=frozenset(self.runs)) if self.manifest else None
 
     @property
     def size_bytes(self) -> int:
@@ -44,27 +44,27 @@ class Head:
         return sum(f.bytes for t in self.manifest.tables.values() for f in t.files) if self.manifest else 0
 
 
-def look(settings: Settings, contracts: Sequence[Contract]) -> Head:
+def load_current_state(settings: Settings, contracts: Sequence[Contract]) -> CurrentState:
     """Read it, and make no warehouse where there is none; raises SetupError, or StorageFailed where it is damaged."""
-    store = existing_store(settings)
-    made = manifest.head(store) if store else None
+    store = open_existing_warehouse(settings)
+    made = manifest.load_head(store) if store else None
     if store is None or made is None:
-        return Head()
-    with closing(connect(settings.warehouse, s3=settings.s3)) as con:
-        swept_at = query(con, _LAST_SWEEP).to_pylist()[0]["started_at"]
+        return CurrentState()
+    with closing(connect_warehouse(settings.warehouse, s3=settings.s3)) as con:
+        swept_at = run_query(con, _LAST_SWEEP).to_pylist()[0]["started_at"]
         items = {
             Task(contract.name, Scope(row["account_id"], row["region"])): row["items"]
             for contract in contracts
-            for row in query(con, _items_of(contract)).to_pylist()
+            for row in run_query(con, _build_item_count_sql(contract)).to_pylist()
         }
-    return Head(
+    return CurrentState(
         manifest=made,
-        runs={task_of(run): run for run in head_scope_runs(store, made)},
+        runs={get_task(run): run for run in load_head_scope_runs(store, made)},
         items=items,
-        accounts=head_rows(store, made, "accounts"),
+        accounts=load_head_rows(store, made, "accounts"),
         swept_at=swept_at,
     )
 
 
-def _items_of(contract: Contract) -> str:
+def _build_item_count_sql(contract: Contract) -> str:
     return f"select account_id, region, count(*) as items from {contract.item_table.name} group by all"  # noqa: S608

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from threading import Event
 
 from appstream_export.contracts import Contract
-from appstream_export.extract import Plan, plan
+from appstream_export.extract import Plan, plan_extraction
 from appstream_export.extract.aws.rate_limit import CALLS_PER_S
 from appstream_export.inputs.prices import read_prices
 from appstream_export.model import Status, Task
-from appstream_export.preflight.current_state import Head, look
-from appstream_export.run import Request, failed_of, limit
+from appstream_export.preflight.current_state import CurrentState, load_current_state
+from appstream_export.run import Request, filter_tasks, select_failed_tasks
 from appstream_export.settings import Settings
 
 CALL_S = 0.25
@@ -20,7 +20,7 @@ CALLS_PER_S_MAX = 350
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forecast:
+class RunEstimate:
     """A run that has not been. `tasks` would be asked; `skipped` are chosen and would not be, with the reason of each.
 
     `others` are planned and not chosen: they would stay as they are. `ends` are in the newest snapshot and no longer
@@ -30,8 +30,8 @@ class Forecast:
     plan: Plan
     tasks: Sequence[Task]
     skipped: Mapping[Task, str]
-    others: int
-    ends: Mapping[Task, int]
+    unselected_count: int
+    ending_tasks: Mapping[Task, int]
     cost: "Cost"
 
     @property
@@ -67,33 +67,33 @@ class Cost:
         return max(self.calls * self.call_s / self.workers, self.calls / CALLS_PER_S_MAX, sessions_s)
 
 
-def forecast(
+def estimate_run(
     settings: Settings, contracts: Sequence[Contract], request: Request, stop: Event | None = None
-) -> Forecast:
+) -> RunEstimate:
     """Plan as `run` does, and write nothing; raises what `run` would raise before it asks."""
-    head = look(settings, contracts)
+    head = load_current_state(settings, contracts)
     read_prices(settings.feeds.prices)  # a run refuses a bad list before it asks
-    planned = plan(settings, contracts, head.known, force=request.force, stop=stop)
-    chosen = limit(planned.tasks, request)
+    planned = plan_extraction(settings, contracts, head.previous_snapshot, force=request.accept_drop, stop=stop)
+    chosen = filter_tasks(planned.tasks, request)
     if request.retry_failed:
-        chosen = failed_of(chosen, head.runs if head.manifest else None)
+        chosen = select_failed_tasks(chosen, head.runs if head.manifest else None)
     asked = [t for t in chosen if t not in planned.skipped]
     wanted, served = set(planned.tasks), {c.name for c in contracts}
-    return Forecast(
+    return RunEstimate(
         plan=planned,
         tasks=asked,
         skipped={t: planned.skipped[t] for t in chosen if t in planned.skipped},
-        others=len(planned.tasks) - len(chosen),
-        ends={t: head.items.get(t, 0) for t in sorted(head.runs) if t not in wanted and t.resource in served},
-        cost=_cost(settings, planned, asked, head),
+        unselected_count=len(planned.tasks) - len(chosen),
+        ending_tasks={t: head.items.get(t, 0) for t in sorted(head.runs) if t not in wanted and t.resource in served},
+        cost=_estimate_cost(settings, planned, asked, head),
     )
 
 
-def _cost(settings: Settings, planned: Plan, asked: Sequence[Task], head: Head) -> Cost:
+def _estimate_cost(settings: Settings, planned: Plan, asked: Sequence[Task], head: CurrentState) -> Cost:
     known = {t: head.runs[t]["api_calls"] for t in asked if t in head.runs and head.runs[t]["status"] == Status.OK}
-    measured = _call_s(head, settings.extract.workers)
+    measured = _measure_call_s(head, settings.extract.workers)
     return Cost(
-        session_calls=_session_calls(planned, {t.scope.account_id for t in asked}),
+        session_calls=_count_session_calls(planned, {t.scope.account_id for t in asked}),
         task_calls=sum(known.values()) + len(asked) - len(known),
         known_tasks=len(known),
         workers=max(1, min(settings.extract.workers, len(asked))),
@@ -102,13 +102,13 @@ def _cost(settings: Settings, planned: Plan, asked: Sequence[Task], head: Head) 
     )
 
 
-def _session_calls(planned: Plan, asked: Collection[str]) -> int:
+def _count_session_calls(planned: Plan, asked: Collection[str]) -> int:
     """One AssumeRole per account with a role; one GetCallerIdentity for all that a profile, or the chain, opens."""
     doors = [(a.role_arn, a.id if a.role_arn else a.profile) for a in planned.accounts if a.id in asked]
     return len(set(doors))
 
 
-def _call_s(head: Head, workers: int) -> float | None:
+def _measure_call_s(head: CurrentState, workers: int) -> float | None:
     """How long a call kept a worker busy in the newest sweep; None where that asked nothing.
 
     From the first attempt to the last end, for a task's own duration counts the time that it waited for a worker.

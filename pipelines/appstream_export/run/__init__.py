@@ -10,28 +10,37 @@ from threading import Event
 from ulid import ULID
 
 from appstream_export.contracts import Contract
-from appstream_export.contracts.model import all_tables
+from appstream_export.contracts.model import list_snapshot_tables
 from appstream_export.inputs.prices import read_prices
-from appstream_export.lake.snapshots.staged_snapshot import Draft
-from appstream_export.model import Watch
-from appstream_export.run.publishing import republish
-from appstream_export.run.request import Request, failed_of, limit
+from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
+from appstream_export.model import RunListener
+from appstream_export.run.publishing import republish_outputs
+from appstream_export.run.request import Request, filter_tasks, select_failed_tasks
 from appstream_export.run.result import RunResult
-from appstream_export.run.stages import asked_and_written, finish, prepare, settle
-from appstream_export.run.warehouse import existing_store, known
+from appstream_export.run.stages import commit_and_publish, finish_unchanged, prepare_run, sweep_tasks
+from appstream_export.run.warehouse import load_previous_snapshot, open_existing_warehouse
 from appstream_export.settings import Settings
 
-__all__ = ["Request", "RunResult", "existing_store", "failed_of", "known", "limit", "republish", "run"]
+__all__ = [
+    "Request",
+    "RunResult",
+    "execute_run",
+    "filter_tasks",
+    "load_previous_snapshot",
+    "open_existing_warehouse",
+    "republish_outputs",
+    "select_failed_tasks",
+]
 
 
-def run(
+def execute_run(
     settings: Settings,
     contracts: Sequence[Contract],
     request: Request = Request(),
     *,
     run_id: str | None = None,
     attempt_id: str | None = None,
-    watch: Watch = Watch(),
+    listener: RunListener = RunListener(),
     stop: Event | None = None,
     moment: datetime | None = None,
 ) -> RunResult:
@@ -45,22 +54,24 @@ def run(
     run_id = run_id or str(ULID())
     stop = stop or Event()
     prices = read_prices(settings.feeds.prices)
-    store, prepared = prepare(
+    store, prepared = prepare_run(
         settings,
         contracts,
         request,
         run_id=run_id,
         attempt_id=attempt_id or run_id,
         started_at=moment or datetime.now(UTC),
-        watch=watch,
+        listener=listener,
         stop=stop,
     )
-    if prepared.settled_by is not None:
-        return settle(settings, contracts, prepared, store, prepared.settled_by, watch=watch, stop=stop)
-    draft = Draft(store, all_tables(contracts), prepared.snapshot_id)
+    if prepared.result_seq is not None:
+        return finish_unchanged(settings, contracts, prepared, store, prepared.result_seq, listener=listener, stop=stop)
+    draft = StagedSnapshot(store, list_snapshot_tables(contracts), prepared.snapshot_id)
     try:
-        outcomes = asked_and_written(settings, contracts, prepared, draft.write, watch=watch, stop=stop, moment=moment)
-        return finish(settings, contracts, prepared, draft, outcomes, prices, watch=watch, stop=stop, moment=moment)
+        outcomes = sweep_tasks(settings, contracts, prepared, draft.write, listener=listener, stop=stop, moment=moment)
+        return commit_and_publish(
+            settings, contracts, prepared, draft, outcomes, prices, listener=listener, stop=stop, moment=moment
+        )
     except BaseException:
         draft.discard()
         raise

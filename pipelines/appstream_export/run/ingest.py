@@ -9,26 +9,26 @@ from dataclasses import replace
 import pyarrow as pa
 
 from appstream_export.contracts import Contract
-from appstream_export.contracts.arrow_schema import schema
-from appstream_export.contracts.model import operational_table
-from appstream_export.model import Outcome, Page, Task, Watch
-from appstream_export.normalize import Gathered, Gatherer
-from appstream_export.normalize.batcher import KnownValues
+from appstream_export.contracts.arrow_schema import build_arrow_schema
+from appstream_export.contracts.model import get_operational_table
+from appstream_export.model import Outcome, Page, RunListener, Task
+from appstream_export.normalize import TaskBatch, TaskBatcher
+from appstream_export.normalize.batcher import EnumValues
 
-SPILL_ITEMS = 10_240  # some 8 MB of flat rows, one row group: larger parts are no quicker, and cost memory
+FLUSH_ITEMS = 10_240  # some 8 MB of flat rows, one row group: larger parts are no quicker, and cost memory
 GARBAGE_OBJECTS = 50_000  # some 4 MB of raw items between two searches for cycles
 
-Write = Callable[[Mapping[str, pa.Table]], None]
+WriteTables = Callable[[Mapping[str, pa.Table]], None]
 _DRIFT = ("resource", "path", "kind", "example", "count")
 
 
-def sweep(
+def ingest_pages(
     answers: Iterable[Page | Outcome],
     contracts: Sequence[Contract],
-    write: Write,
+    write: WriteTables,
     *,
-    known: Mapping[str, KnownValues],
-    watch: Watch,
+    enum_values: Mapping[str, EnumValues],
+    listener: RunListener,
 ) -> dict[Task, Outcome]:
     """Take in pages and outcomes, in any mix of tasks; give each task's outcome with its rows counted.
 
@@ -36,28 +36,28 @@ def sweep(
     task's scan, and pages of an earlier scan of it are forgotten. `write` gets tables exactly as their schemas say,
     `quarantine` and `drift` among them. `known` holds botocore's enum values per resource.
     """
-    sweeping = _Sweep(contracts, write, known)
-    with _garbage_can_wait():
+    sweeping = _PageIngester(contracts, write, enum_values)
+    with _reduce_gc_frequency():
         for answer in answers:
             if isinstance(answer, Page):
-                sweeping.take(answer)
-                watch.page(answer)
+                sweeping.add_page(answer)
+                listener.on_page(answer)
             else:
-                sweeping.end(answer)
-                watch.outcome(answer)
+                sweeping.end_task(answer)
+                listener.on_outcome(answer)
         return sweeping.close()
 
 
-def add_drift(parts: Iterable[pa.Table]) -> pa.Table:
+def merge_drift_tables(parts: Iterable[pa.Table]) -> pa.Table:
     """Rows of `drift` from several sweeps as those of one: counts added up, one example of each unknown field."""
-    drift = _Drift()
+    drift = _DriftCounter()
     for row in (row for part in parts for row in part.to_pylist()):
         drift.add(*(row[name] for name in _DRIFT))
-    return drift.rows()
+    return drift.to_table()
 
 
 @contextmanager
-def _garbage_can_wait() -> Generator[None]:
+def _reduce_gc_frequency() -> Generator[None]:
     """Pages are many objects in no cycle: Python's usual search after every 700 of them costs a fifth of a sweep."""
     usual = gc.get_threshold()
     if usual[0]:  # else the caller has switched it off
@@ -68,50 +68,52 @@ def _garbage_can_wait() -> Generator[None]:
         gc.set_threshold(*usual)
 
 
-class _Sweep:
-    def __init__(self, contracts: Sequence[Contract], write: Write, known: Mapping[str, KnownValues]) -> None:
+class _PageIngester:
+    def __init__(
+        self, contracts: Sequence[Contract], write: WriteTables, enum_values: Mapping[str, EnumValues]
+    ) -> None:
         self._write = write
-        self._gatherers = {c.name: Gatherer(c, known.get(c.name, {})) for c in contracts}
+        self._gatherers = {c.name: TaskBatcher(c, enum_values.get(c.name, {})) for c in contracts}
         self._scans: list[Task] = []
         self._newest: dict[Task, int] = {}
         self._outcomes: dict[Task, Outcome] = {}
-        self._drift = _Drift()
+        self._drift = _DriftCounter()
 
-    def take(self, page: Page) -> None:
+    def add_page(self, page: Page) -> None:
         gatherer = self._gatherers[page.task.resource]
         if page.number == 0 and page.task in self._newest:
-            gatherer.finish(self._newest.pop(page.task), lands=False)
-        gatherer.add(self._number(page.task), page)
+            gatherer.end_task(self._newest.pop(page.task), retain_rows=False)
+        gatherer.add(self._assign_scan_number(page.task), page)
 
-    def end(self, outcome: Outcome) -> None:
+    def end_task(self, outcome: Outcome) -> None:
         lands = outcome.status.is_answer
         self._outcomes[outcome.task] = outcome if lands else replace(outcome, items=0)
         gatherer = self._gatherers[outcome.task.resource]
-        gatherer.finish(self._number(outcome.task), lands=lands)
-        if gatherer.ended_items >= SPILL_ITEMS:
-            self._spill(outcome.task.resource, gatherer)
+        gatherer.end_task(self._assign_scan_number(outcome.task), retain_rows=lands)
+        if gatherer.ended_items >= FLUSH_ITEMS:
+            self._flush_batcher(outcome.task.resource, gatherer)
 
     def close(self) -> dict[Task, Outcome]:
         for resource, gatherer in self._gatherers.items():
-            self._spill(resource, gatherer)
-        self._write({"drift": self._drift.rows()})
+            self._flush_batcher(resource, gatherer)
+        self._write({"drift": self._drift.to_table()})
         return self._outcomes
 
-    def _number(self, task: Task) -> int:
+    def _assign_scan_number(self, task: Task) -> int:
         """Each scan has its own, so that one that begins anew takes nothing along."""
         if task not in self._newest:
             self._newest[task] = len(self._scans)
             self._scans.append(task)
         return self._newest[task]
 
-    def _spill(self, resource: str, gatherer: Gatherer) -> None:
-        gathered = gatherer.release()
+    def _flush_batcher(self, resource: str, gatherer: TaskBatcher) -> None:
+        gathered = gatherer.flush()
         self._write(gathered.tables)
-        self._count(gathered)
+        self._update_outcome_counts(gathered)
         for (path, kind, example), count in gathered.drift.items():
             self._drift.add(resource, path, kind, example, count)
 
-    def _count(self, gathered: Gathered) -> None:
+    def _update_outcome_counts(self, gathered: TaskBatch) -> None:
         for number, counts in gathered.counts.items():
             task = self._scans[number]
             self._outcomes[task] = replace(
@@ -123,7 +125,7 @@ class _Sweep:
             )
 
 
-class _Drift:
+class _DriftCounter:
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str, str, str]] = Counter()
         self._examples: dict[tuple[str, str], str] = {}
@@ -133,6 +135,6 @@ class _Drift:
             example = self._examples.setdefault((resource, path), example)
         self._counts[resource, path, kind, example] += count
 
-    def rows(self) -> pa.Table:
+    def to_table(self) -> pa.Table:
         found = [dict(zip(_DRIFT, (*key, count), strict=True)) for key, count in sorted(self._counts.items())]
-        return pa.Table.from_pylist(found, schema(operational_table("drift")))
+        return pa.Table.from_pylist(found, build_arrow_schema(get_operational_table("drift")))

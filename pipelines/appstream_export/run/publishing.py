@@ -12,40 +12,40 @@ from appstream_export.lake.catalog import checks, connect
 from appstream_export.lake.catalog.checks import CheckResult
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store
-from appstream_export.model import Watch
+from appstream_export.model import RunListener
 from appstream_export.run.request import Request
 from appstream_export.run.result import RunResult
-from appstream_export.run.warehouse import opened
+from appstream_export.run.warehouse import open_warehouse
 from appstream_export.settings import Settings
 
 _log = logging.getLogger(__name__)
 _STOPPED = "the snapshot is committed, but the run was stopped before "
 
 
-def publish(
-    made: RunResult,
+def publish_outputs(
+    result: RunResult,
     settings: Settings,
     contracts: Sequence[Contract],
     request: Request,
     store: Store,
-    watch: Watch,
+    listener: RunListener,
     stop: Event,
 ) -> RunResult:
     """Publish what stands, also where this call committed nothing: the one that did may have been killed before."""
-    unpublished = _publish_catalog(settings, contracts, store, watch) if request.publish else None
-    checked, unchecked = ((), _STOPPED + "it was checked") if stop.is_set() else _check(settings, watch)
-    known = {} if unchecked else {made.manifest.seq: checked}
+    unpublished = _publish_catalog(settings, contracts, store, listener) if request.publish else None
+    checked, unchecked = ((), _STOPPED + "it was checked") if stop.is_set() else _run_checks(settings, listener)
+    known = {} if unchecked else {result.manifest.seq: checked}
     is_fed = request.publish and settings.feeds.publish
     published = unfed = untold = None
     if is_fed and stop.is_set():
         unfed = _STOPPED + "its feeds were published"
     elif is_fed:
-        published, unfed = _publish_feeds(settings, contracts, store, known, watch)
+        published, unfed = _publish_feeds(settings, contracts, store, known, listener)
     is_reported = request.publish and settings.feeds.report
     if is_reported:
-        untold = _STOPPED + "its report was written" if stop.is_set() else _report(settings, store, watch)
+        untold = _STOPPED + "its report was written" if stop.is_set() else _publish_report(settings, store, listener)
     return replace(
-        made,
+        result,
         catalog_problem=unpublished,
         checks=checked,
         checks_problem=unchecked,
@@ -56,26 +56,28 @@ def publish(
     )
 
 
-def republish(settings: Settings, contracts: Sequence[Contract]) -> list[str]:
+def republish_outputs(settings: Settings, contracts: Sequence[Contract]) -> list[str]:
     """Make feeds and report anew where there are any, so that they show nothing that was erased; what failed."""
-    store, watch = opened(settings), Watch()
-    is_fed, is_told = feeds.is_published(store), store.exists(paths.REPORT)
+    store, watch = open_warehouse(settings), RunListener()
+    is_fed, is_told = feeds.has_published_feeds(store), store.exists(paths.REPORT)
     _, unfed = _publish_feeds(settings, contracts, store, {}, watch) if is_fed else (None, None)
-    untold = _report(settings, store, watch) if is_told else None
+    untold = _publish_report(settings, store, watch) if is_told else None
     return [problem for problem in (unfed, untold) if problem]
 
 
-def _publish_catalog(settings: Settings, contracts: Sequence[Contract], store: Store, watch: Watch) -> str | None:
-    watch.stage("catalog")
-    return connect.refresh(store, contracts, root=settings.lake.catalog_root)
+def _publish_catalog(
+    settings: Settings, contracts: Sequence[Contract], store: Store, listener: RunListener
+) -> str | None:
+    listener.on_stage("catalog")
+    return connect.refresh_catalog(store, contracts, root=settings.lake.catalog_root)
 
 
-def _check(settings: Settings, watch: Watch) -> tuple[tuple[CheckResult, ...], str | None]:
+def _run_checks(settings: Settings, listener: RunListener) -> tuple[tuple[CheckResult, ...], str | None]:
     """What the checks found, and why not all could be run."""
-    watch.stage("checks")
+    listener.on_stage("checks")
     try:
-        with connect.connect(settings.warehouse, s3=settings.s3) as con:
-            return tuple(checks.run(con)), None
+        with connect.connect_warehouse(settings.warehouse, s3=settings.s3) as con:
+            return tuple(checks.run_checks(con)), None
     except (ExportError, OSError) as error:
         _log.debug("checking failed", exc_info=True)
         return (), f"the snapshot is committed, but could not be checked: {error}"
@@ -86,11 +88,11 @@ def _publish_feeds(
     contracts: Sequence[Contract],
     store: Store,
     checked: Mapping[int, Sequence[CheckResult]],
-    watch: Watch,
-) -> tuple[feeds.Published | None, str | None]:
-    watch.stage("feeds")
+    listener: RunListener,
+) -> tuple[feeds.PublishResult | None, str | None]:
+    listener.on_stage("feeds")
     try:
-        published = feeds.publish(store, contracts, settings.feeds, checked=checked)
+        published = feeds.publish_feeds(store, contracts, settings.feeds, check_results=checked)
     except (ExportError, OSError) as error:
         _log.debug("publishing failed", exc_info=True)
         return None, f"the snapshot is committed, but its feeds could not be published: {error}"
@@ -98,15 +100,15 @@ def _publish_feeds(
     return published, older if published.problem else None
 
 
-def _report(settings: Settings, store: Store, watch: Watch) -> str | None:
+def _publish_report(settings: Settings, store: Store, listener: RunListener) -> str | None:
     from appstream_export.feeds import (
         report,  # its charts cost half a second to import, and memory that the sweep needs not
     )
 
-    watch.stage("report")
+    listener.on_stage("report")
     try:
-        with connect.connect(settings.warehouse, s3=settings.s3) as con:
-            report.publish(store, lambda sql: connect.query(con, sql), settings)
+        with connect.connect_warehouse(settings.warehouse, s3=settings.s3) as con:
+            report.publish_report(store, lambda sql: connect.run_query(con, sql), settings)
     except (ExportError, OSError) as error:
         _log.debug("the report could not be written", exc_info=True)
         return f"the snapshot is committed, but its report could not be written: {error}"

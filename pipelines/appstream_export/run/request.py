@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from appstream_export.errors import BadSettings, did_you_mean
-from appstream_export.extract import resumed_task
+from appstream_export.errors import SettingsError, suggest_spelling
+from appstream_export.extract import parse_resumed_task
 from appstream_export.lake.snapshots import manifest
-from appstream_export.lake.snapshots.commit import head_scope_runs
+from appstream_export.lake.snapshots.commit import load_head_scope_runs
 from appstream_export.lake.snapshots.manifest import Manifest
-from appstream_export.lake.snapshots.task_transitions import task_of
+from appstream_export.lake.snapshots.task_transitions import get_task
 from appstream_export.lake.storage.base import Store
-from appstream_export.model import Ask, Status, Task
+from appstream_export.model import ScanOptions, Status, Task
 from appstream_export.settings import Settings
 
 
@@ -21,13 +21,13 @@ class Request:
 
     accounts: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
-    ask: Ask = Ask()
+    scan_options: ScanOptions = ScanOptions()
     retry_failed: bool = False
-    force: bool = False
+    accept_drop: bool = False
     publish: bool = True
 
 
-def limit(planned: Sequence[Task], request: Request) -> list[Task]:
+def filter_tasks(planned: Sequence[Task], request: Request) -> list[Task]:
     """The tasks of the accounts and regions that are asked for; raises BadSettings where there is no such."""
     for flag, wanted, known in (
         ("--accounts", request.accounts, {t.scope.account_id for t in planned}),
@@ -35,8 +35,8 @@ def limit(planned: Sequence[Task], request: Request) -> list[Task]:
     ):
         for word in wanted:
             if word not in known:
-                near = did_you_mean(word, sorted(known))
-                raise BadSettings(f"{flag} {word}: not covered{near or '; add it to the settings first'}")
+                near = suggest_spelling(word, sorted(known))
+                raise SettingsError(f"{flag} {word}: not covered{near or '; add it to the settings first'}")
     chosen = [
         t
         for t in planned
@@ -44,18 +44,18 @@ def limit(planned: Sequence[Task], request: Request) -> list[Task]:
         and (not request.regions or t.scope.region in request.regions)
     ]
     if not chosen:
-        raise BadSettings("no scope left: none of the chosen accounts is read in the chosen regions")
-    if (token := request.ask.starting_token) is None:
+        raise SettingsError("no scope left: none of the chosen accounts is read in the chosen regions")
+    if (token := request.scan_options.starting_token) is None:
         return chosen
-    chosen = [t for t in chosen if str(t) == resumed_task(token)] or chosen  # ours names its task, AWS's does not
+    chosen = [t for t in chosen if str(t) == parse_resumed_task(token)] or chosen  # ours names its task, AWS's does not
     if len(chosen) > 1:
-        raise BadSettings("--starting-token goes on in one scope: name it with --accounts and --regions")
+        raise SettingsError("--starting-token goes on in one scope: name it with --accounts and --regions")
     return chosen
 
 
-def ask_of(settings: Settings, request: Request) -> Ask:
+def resolve_scan_options(settings: Settings, request: Request) -> ScanOptions:
     """How each scope is asked: as the request says, and the settings where it says nothing."""
-    ask, usual = request.ask, settings.extract
+    ask, usual = request.scan_options, settings.extract
     return replace(
         ask,
         names=ask.names or usual.names,
@@ -64,24 +64,26 @@ def ask_of(settings: Settings, request: Request) -> Ask:
     )
 
 
-def to_ask(store: Store, limited: Sequence[Task], request: Request, earlier: Manifest | None) -> list[Task]:
+def select_unfinished_tasks(
+    store: Store, limited: Sequence[Task], request: Request, earlier: Manifest | None
+) -> list[Task]:
     """All of them, or with --retry-failed and in a later attempt of the same run those that failed.
 
     A later attempt also asks what the earlier one did not know of, for its discovery may have failed.
     """
     if not request.retry_failed and earlier is None:
         return list(limited)
-    head = manifest.head(store)
-    runs = {task_of(row): row for row in head_scope_runs(store, head)} if head else None
-    return failed_of(limited, runs, with_new=not request.retry_failed)
+    head = manifest.load_head(store)
+    runs = {get_task(row): row for row in load_head_scope_runs(store, head)} if head else None
+    return select_failed_tasks(limited, runs, with_new=not request.retry_failed)
 
 
-def failed_of(
+def select_failed_tasks(
     tasks: Sequence[Task], runs: Mapping[Task, Mapping[str, Any]] | None, *, with_new: bool = False
 ) -> list[Task]:
     """Those that failed last time, and perhaps those that the newest snapshot (`runs`) does not know."""
     if runs is None:
-        raise BadSettings("--retry-failed: there is no snapshot yet; run without it")
+        raise SettingsError("--retry-failed: there is no snapshot yet; run without it")
     return [t for t in tasks if (_is_failure(runs[t]) if t in runs else with_new)]
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from appstream_export import feeds
 from appstream_export.lake.catalog.checks import CheckResult
-from appstream_export.lake.snapshots.commit import head_rows, head_scope_runs
+from appstream_export.lake.snapshots.commit import load_head_rows, load_head_scope_runs
 from appstream_export.lake.snapshots.manifest import Manifest
-from appstream_export.lake.snapshots.task_transitions import task_of
+from appstream_export.lake.snapshots.task_transitions import get_task
 from appstream_export.lake.storage.base import Store
 from appstream_export.model import Outcome, Status, Task
 from appstream_export.settings import Settings
@@ -23,7 +23,7 @@ class RunResult:
     committed: bool
     outcomes: Mapping[Task, Outcome]
     """Asked tasks as they stand in scope_runs after the commit, and scopes that the guard kept from ending."""
-    expected: frozenset[Task]
+    expected_failures: frozenset[Task]
     catalog_problem: str | None = None
     """Publishing failed after the commit; the snapshot stands all the same."""
     checks: tuple[CheckResult, ...] = ()
@@ -36,99 +36,99 @@ class RunResult:
     """The same of report.html."""
     is_reported: bool = False
     """report.html shows the snapshot; False where this run left it alone, or failed to write it."""
-    published: feeds.Published | None = None
+    published_feeds: feeds.PublishResult | None = None
     """Feeds as they are served now; None where this run left them alone or failed to publish them."""
     discovery_problem: str | None = None
     """The accounts could not be discovered, so that the last known ones were asked: a failure of the run."""
     max_failed_ratio: float = 0.0
 
     @cached_property
-    def failed(self) -> list[Outcome]:
+    def failures(self) -> list[Outcome]:
         """Outcomes that count as failures, by task."""
-        return [o for t, o in sorted(self.outcomes.items()) if o.status.is_failure and t not in self.expected]
+        return [o for t, o in sorted(self.outcomes.items()) if o.status.is_failure and t not in self.expected_failures]
 
     @property
-    def answered(self) -> int:
+    def answer_count(self) -> int:
         """Asked tasks that AWS answered."""
         return sum(o.status.is_answer for o in self.outcomes.values())
 
     @property
-    def violated(self) -> list[CheckResult]:
+    def failed_checks(self) -> list[CheckResult]:
         """Checks of severity error that found something."""
         return [check for check in self.checks if check.is_error]
 
     @property
     def failed_ratio(self) -> float:
         """failed / (ok + failed) of the asked tasks; 0 when none counts."""
-        counted = len(self.failed) + self.answered
-        return len(self.failed) / counted if counted else 0.0
+        counted = len(self.failures) + self.answer_count
+        return len(self.failures) / counted if counted else 0.0
 
     @property
-    def is_covered(self) -> bool:
+    def has_sufficient_coverage(self) -> bool:
         """Enough was seen: discovery worked, something answered, and failures are within the accepted ratio."""
-        all_failed = bool(self.failed) and not self.answered
+        all_failed = bool(self.failures) and not self.answer_count
         return not (self.discovery_problem or all_failed or self.failed_ratio > self.max_failed_ratio)
 
     @property
     def exit_code(self) -> int:
         """0, or 3 when too little was seen or a check of severity error found something."""
-        return 0 if self.is_covered and not self.violated else 3
+        return 0 if self.has_sufficient_coverage and not self.failed_checks else 3
 
 
-def told_of_discovery(store: Store, made: Manifest) -> str | None:
+def load_discovery_problem(store: Store, manifest: Manifest) -> str | None:
     """What `snapshots` still tells of the discovery behind a snapshot."""
-    row = next(r for r in head_rows(store, made, "snapshots") if r["seq"] == made.seq)
+    row = next(r for r in load_head_rows(store, manifest, "snapshots") if r["seq"] == manifest.seq)
     if row["discovery"] != "last_known":
         return None
     return "the organization's accounts were not known; those of the snapshot before stood in"
 
 
-def result(
+def load_run_result(
     store: Store,
-    made: Manifest,
+    manifest: Manifest,
     settings: Settings,
     planned: Collection[Task],
     discovery_problem: str | None,
     *,
-    asked: Collection[Task] | None,
+    requested: Collection[Task] | None,
 ) -> RunResult:
     """What the snapshot `made` says of the tasks that this run asked; where they are not known, its own times tell."""
-    wanted, covered = asked if asked is None else frozenset(asked), frozenset(planned)
-    held = {task_of(row): row for row in head_scope_runs(store, made)}
+    wanted, covered = requested if requested is None else frozenset(requested), frozenset(planned)
+    held = {get_task(row): row for row in load_head_scope_runs(store, manifest)}
     rows = {
         task: row
         for task, row in held.items()
-        if (task not in covered and _is_kept_from_ending(row, made))
-        or (task in wanted if wanted is not None else _is_of_this_run(row, made))
+        if (task not in covered and _is_retained_by_guard(row, manifest))
+        or (task in wanted if wanted is not None else _is_of_this_run(row, manifest))
     }
     return RunResult(
-        manifest=made,
+        manifest=manifest,
         committed=False,
-        outcomes={task: _outcome(row, made) for task, row in rows.items()},
-        expected=frozenset(task for task, row in rows.items() if row["is_expected"]),
+        outcomes={task: _build_outcome(row, manifest) for task, row in rows.items()},
+        expected_failures=frozenset(task for task, row in rows.items() if row["is_expected"]),
         discovery_problem=discovery_problem,
         max_failed_ratio=settings.extract.max_failed_ratio,
     )
 
 
-def _is_of_this_run(row: Mapping[str, Any], made: Manifest) -> bool:
-    return row["attempted_at"] is not None and row["attempted_at"] >= made.started_at
+def _is_of_this_run(row: Mapping[str, Any], manifest: Manifest) -> bool:
+    return row["attempted_at"] is not None and row["attempted_at"] >= manifest.started_at
 
 
-def _is_kept_from_ending(row: Mapping[str, Any], made: Manifest) -> bool:
+def _is_retained_by_guard(row: Mapping[str, Any], manifest: Manifest) -> bool:
     """The guard holds a scope that is no longer covered: a failure until --force lets it end."""
-    was_asked = row["finished_at"] is not None and row["finished_at"] > made.started_at  # by a run beside this one
+    was_asked = row["finished_at"] is not None and row["finished_at"] > manifest.started_at  # by a run beside this one
     return row["status"] == Status.GUARDED and not was_asked
 
 
-def _outcome(row: Mapping[str, Any], made: Manifest) -> Outcome:
+def _build_outcome(row: Mapping[str, Any], manifest: Manifest) -> Outcome:
     """A row of scope_runs as an outcome; a scope that was never asked at all has the run's own time."""
     same = ("reason", "error_code", "request_id", "pages", "items", "api_calls", "throttles", "retries", "resume_token",
             "rows", "duplicates", "quarantined")  # fmt: skip
     return Outcome(
-        task=task_of(row),
+        task=get_task(row),
         status=Status(row["status"]),
-        attempted_at=row["attempted_at"] or made.started_at,
-        finished_at=row["finished_at"] or made.started_at,
+        attempted_at=row["attempted_at"] or manifest.started_at,
+        finished_at=row["finished_at"] or manifest.started_at,
         **{name: row[name] for name in same},
     )

@@ -9,46 +9,46 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from appstream_export.errors import CommitError, SetupError
-from appstream_export.run.shards import Shard, Swept, decoded, encoded, lost
+from appstream_export.errors import CommitError, ConfigurationError
+from appstream_export.run.shards import Shard, ShardResult, build_lost_shard_result, decode_message, encode_message
 from appstream_export.settings import Settings
 
-BEYOND_S = 120  # after the sweep's own deadline: to start, and to write what it has
+GRACE_S = 120  # after the sweep's own deadline: to start, and to write what it has
 STOP_S = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class WorkerResponse:
     """What a worker says at its end: what it swept, or why it refused to."""
 
-    swept: Swept | None = None
-    refusal: str | None = None
-    is_setup: bool = False
+    result: ShardResult | None = None
+    error: str | None = None
+    is_configuration_error: bool = False
     """The user must change something."""
 
 
-def supervised(settings: Settings, shard: Shard, *, beyond_s: float = BEYOND_S) -> Swept:
+def run_shard_process(settings: Settings, shard: Shard, *, grace_s: float = GRACE_S) -> ShardResult:
     """Sweep a shard in a child process. Whatever ends that, its tasks have outcomes.
 
     `beyond_s` is its time after the sweep's own deadline. Raises SetupError and CommitError as the child did.
     """
     since = datetime.now(UTC)
-    timeout_s = settings.extract.run_timeout_s + beyond_s
-    with _worker() as worker:
+    timeout_s = settings.extract.run_timeout_s + grace_s
+    with _open_worker() as worker:
         try:
-            told, _ = worker.communicate(encoded(shard), timeout_s)
+            told, _ = worker.communicate(encode_message(shard), timeout_s)
         except subprocess.TimeoutExpired:
-            return lost(shard, f"it was not through {timeout_s:g} s after it began", since)
+            return build_lost_shard_result(shard, f"it was not through {timeout_s:g} s after it began", since)
     if worker.returncode:
-        return lost(shard, _why(worker.returncode), since)
-    answer = decoded(told, Answer)
-    if answer.swept is None:
-        raise (SetupError if answer.is_setup else CommitError)(answer.refusal)
-    return answer.swept
+        return build_lost_shard_result(shard, _explain_exit(worker.returncode), since)
+    answer = decode_message(told, WorkerResponse)
+    if answer.result is None:
+        raise (ConfigurationError if answer.is_configuration_error else CommitError)(answer.error)
+    return answer.result
 
 
 @contextmanager
-def _worker() -> Generator[subprocess.Popen[bytes]]:
+def _open_worker() -> Generator[subprocess.Popen[bytes]]:
     """A child that ends with the block, and with this process."""
     theirs, ours = os.pipe()
     command = [sys.executable, "-m", "appstream_export.run.shard_worker", str(theirs)]
@@ -59,13 +59,13 @@ def _worker() -> Generator[subprocess.Popen[bytes]]:
         try:
             yield worker
         finally:
-            _end(worker)
+            _stop_worker(worker)
     finally:
         os.close(theirs)
         os.close(ours)
 
 
-def _end(worker: subprocess.Popen[bytes]) -> None:
+def _stop_worker(worker: subprocess.Popen[bytes]) -> None:
     if worker.poll() is None:
         worker.terminate()
         with suppress(subprocess.TimeoutExpired):
@@ -78,7 +78,7 @@ def _end(worker: subprocess.Popen[bytes]) -> None:
                 pipe.close()
 
 
-def _why(code: int) -> str:
+def _explain_exit(code: int) -> str:
     if code < 0:
         name = signal.Signals(-code).name
         return f"its process was ended by {name}" + (" (was memory short?)" if name == "SIGKILL" else "")

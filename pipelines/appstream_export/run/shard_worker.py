@@ -13,16 +13,16 @@ from typing import NoReturn
 import msgspec
 
 from appstream_export import settings
-from appstream_export.contracts import load_all
-from appstream_export.errors import ExportError, Interrupted, SetupError
-from appstream_export.model import Watch
-from appstream_export.run.shard_process import Answer
-from appstream_export.run.shards import Shard, decoded, sweep_shard
+from appstream_export.contracts import load_contracts
+from appstream_export.errors import ConfigurationError, ExportError, Interrupted
+from appstream_export.model import RunListener
+from appstream_export.run.shard_process import WorkerResponse
+from appstream_export.run.shards import Shard, decode_message, sweep_shard
 
 ORPHAN_S = 10  # to stop the sweep and remove its files; then the process ends whatever it does
 
 
-def main(lifeline: int) -> None:
+def main(parent_pipe: int) -> None:
     """Sweep, and tell; our own errors are told too, a bug ends the process with a traceback.
 
     A signal ends it too, once the sweep has tidied up: whoever sent it, that is no answer.
@@ -32,33 +32,35 @@ def main(lifeline: int) -> None:
     stop, heard = Event(), list[int]()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda got, _: heard.append(got) or stop.set())
-    Thread(target=_end_with, args=(lifeline, stop), daemon=True).start()
+    Thread(target=_exit_with_parent, args=(parent_pipe, stop), daemon=True).start()
     try:
-        answer = _answer(decoded(sys.stdin.buffer.read(), Shard), stop)
+        answer = _run_shard(decode_message(sys.stdin.buffer.read(), Shard), stop)
     except Interrupted:
-        _die_of(heard[0] if heard else signal.SIGTERM)
+        _terminate_by_signal(heard[0] if heard else signal.SIGTERM)
     with os.fdopen(told, "wb") as out:
         out.write(msgspec.json.encode(answer))
 
 
-def _answer(shard: Shard, stop: Event) -> Answer:
+def _run_shard(shard: Shard, stop: Event) -> WorkerResponse:
     try:
-        return Answer(swept=sweep_shard(settings.load(), load_all(), shard, watch=Watch(), stop=stop))
+        return WorkerResponse(
+            result=sweep_shard(settings.read_settings(), load_contracts(), shard, listener=RunListener(), stop=stop)
+        )
     except Interrupted:
         raise
     except ExportError as error:
-        return Answer(refusal=str(error), is_setup=isinstance(error, SetupError))
+        return WorkerResponse(error=str(error), is_configuration_error=isinstance(error, ConfigurationError))
 
 
-def _die_of(number: int) -> NoReturn:
+def _terminate_by_signal(number: int) -> NoReturn:
     """As if nobody had listened to the signal, so that the supervisor sees what happened."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     os._exit(1)
 
 
-def _end_with(lifeline: int, stop: Event) -> None:
-    os.read(lifeline, 1)
+def _exit_with_parent(parent_pipe: int, stop: Event) -> None:
+    os.read(parent_pipe, 1)
     stop.set()
     Event().wait(ORPHAN_S)
     os._exit(1)

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from appstream_export.contracts import Contract, load_all, sql_files
+from appstream_export.contracts import Contract, load_contracts, sql_files
 from appstream_export.contracts.arrow_schema import DUCKDB_TYPES
-from appstream_export.contracts.model import all_tables
-from appstream_export.contracts.render import join_to_parent
+from appstream_export.contracts.model import list_snapshot_tables
+from appstream_export.contracts.render import render_parent_join
 from appstream_export.contracts.sql_files import SqlFile
-from appstream_export.errors import SetupError, did_you_mean
+from appstream_export.errors import ConfigurationError, suggest_spelling
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DictionaryEntry:
     """A table, or a view over several. `columns` are (name, DuckDB type, doc); `key` is unique within a snapshot."""
 
     name: str
@@ -26,24 +26,24 @@ class Entry:
     """SQL that puts the parent beside each row."""
 
 
-def entries() -> list[Entry]:
+def list_entries() -> list[DictionaryEntry]:
     """All of them: what AWS gave, then what the export says of itself, then views."""
-    contracts = load_all()
-    return [*_tables(contracts), *_views()]
+    contracts = load_contracts()
+    return [*_build_table_entries(contracts), *_build_view_entries()]
 
 
-def entry(name: str) -> Entry:
+def find_entry(name: str) -> DictionaryEntry:
     """The one of that name; raises SetupError with the nearest known one."""
-    known = {e.name: e for e in entries()}
+    known = {e.name: e for e in list_entries()}
     if name not in known:
-        near = did_you_mean(name, list(known))
-        raise SetupError(f'there is no table "{name}"{near or "; all of them: appstream-export tables"}')
+        near = suggest_spelling(name, list(known))
+        raise ConfigurationError(f'there is no table "{name}"{near or "; all of them: appstream-export tables"}')
     return known[name]
 
 
-def overview(*, is_brief: bool) -> pa.Table:
+def build_tables_overview(*, is_brief: bool) -> pa.Table:
     """One row per entry: its name and what its rows are; unless brief, also what it comes from and how it is joined."""
-    found = entries()
+    found = list_entries()
     columns = {"table": [e.name for e in found], "doc": [e.doc for e in found]}
     if is_brief:
         return pa.table(columns)
@@ -53,7 +53,7 @@ def overview(*, is_brief: bool) -> pa.Table:
     return pa.table(columns | {"resource": resources, "key": keys, "join_to_parent": joins})
 
 
-def asked_of(questions: Sequence[SqlFile], *, is_brief: bool) -> pa.Table:
+def list_named_queries(questions: Sequence[SqlFile], *, is_brief: bool) -> pa.Table:
     """One row per named question; unless brief, parameters with type and doc, and what it reads."""
     names, asks = [q.name for q in questions], [q.question for q in questions]
     if is_brief:
@@ -74,22 +74,24 @@ def asked_of(questions: Sequence[SqlFile], *, is_brief: bool) -> pa.Table:
     )
 
 
-def columns(entry: Entry) -> pa.Table:
+def list_entry_columns(entry: DictionaryEntry) -> pa.Table:
     """One row per column of an entry."""
     names, types, docs = zip(*entry.columns, strict=True)
     return pa.table({"column": names, "type": types, "doc": docs})
 
 
-def _tables(contracts: Sequence[Contract]) -> Iterator[Entry]:
-    joins = {t.name: join_to_parent(c, t) for c in contracts for t in c.child_tables}
-    resources = {t.name: c.name for c in contracts for t in (*c.tables, c.changes)}
-    for table in all_tables(contracts):
+def _build_table_entries(contracts: Sequence[Contract]) -> Iterator[DictionaryEntry]:
+    joins = {t.name: render_parent_join(c, t) for c in contracts for t in c.child_tables}
+    resources = {t.name: c.name for c in contracts for t in (*c.tables, c.changes_table)}
+    for table in list_snapshot_tables(contracts):
         columns = tuple((c.name, DUCKDB_TYPES[c.type], c.doc) for c in table.view_columns)
-        yield Entry(table.name, table.doc, columns, table.key, resources.get(table.name), joins.get(table.name))
+        yield DictionaryEntry(
+            table.name, table.doc, columns, table.key, resources.get(table.name), joins.get(table.name)
+        )
 
 
-def _views() -> Iterator[Entry]:
+def _build_view_entries() -> Iterator[DictionaryEntry]:
     """Views over several tables, and marts: what their headers say."""
-    for view in sql_files.views():
+    for view in sql_files.load_view_files():
         columns = tuple((c.name, c.type.upper(), c.doc) for c in view.columns)
-        yield Entry(view.name, view.doc, columns)
+        yield DictionaryEntry(view.name, view.doc, columns)

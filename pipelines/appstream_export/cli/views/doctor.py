@@ -17,44 +17,44 @@ _TITLES = {
 }
 _MARGIN = 8
 # What differs from scope to scope in a reason that is the same.
-_PARTICULARS = (
+_VARIABLE_PARTS = (
     (re.compile(r"arn:[^\s,]+"), "ARN"),
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b\d+\b"), "N"),
     (re.compile(r"\b[a-z]{2,4}(-[a-z]+)+-N\b"), "REGION"),
 )
 
 
-def as_objects(checkup: Checkup) -> list[dict[str, Any]]:
+def build_doctor_objects(checkup: Checkup) -> list[dict[str, Any]]:
     """For --json: one object per thing that was looked at, fine ones included."""
     return [asdict(finding) for finding in checkup.findings]
 
 
-def lines(checkup: Checkup) -> Iterator[str]:
+def render_doctor_lines(checkup: Checkup) -> Iterator[str]:
     """For people: at most LINES_MAX lines, what most scopes depend on first, and last what is fine."""
-    wrong = {verdict: groups for verdict in _TITLES if (groups := grouped(checkup.of(verdict)))}
+    wrong = {verdict: groups for verdict in _TITLES if (groups := group_findings(checkup.filter_findings(verdict)))}
     room = LINES_MAX - 1 - 2 * len(wrong)  # without the last line, titles, and what is said of groups without room
     for verdict, groups in wrong.items():
         title, style = _TITLES[verdict]
         shown = groups[: room // 2]
         room -= 2 * len(shown)
         if shown:
-            yield console.styled(f"{title}:", style)
+            yield console.style(f"{title}:", style)
         for group in shown:
-            yield from map(console.clean, _group(group))
+            yield from map(console.strip_control_characters, _render_group(group))
         if rest := len(groups) - len(shown):
             yield f"{rest} more: {title.lower()}; all of it with --json"
-    yield console.clean(_fine(checkup))
+    yield console.strip_control_characters(_format_ok_line(checkup))
 
 
-def grouped(findings: Iterable[Finding]) -> list[list[Finding]]:
+def group_findings(findings: Iterable[Finding]) -> list[list[Finding]]:
     """Findings by what is wrong, whichever the account and region; those on which most scopes depend first."""
     groups: dict[tuple[str, ...], list[Finding]] = {}
     for finding in findings:
-        groups.setdefault((finding.area, finding.status or "", _shape(finding.reason)), []).append(finding)
+        groups.setdefault((finding.area, finding.status or "", _normalize_reason(finding.reason)), []).append(finding)
     return sorted(groups.values(), key=lambda group: -sum(f.scopes for f in group))
 
 
-def _group(group: Sequence[Finding]) -> Iterator[str]:
+def _render_group(group: Sequence[Finding]) -> Iterator[str]:
     first, scopes = group[0], sum(f.scopes for f in group)
     what = f"{first.area}, {first.status}" if first.status else first.area
     count = f"{scopes:,} scope{'' if scopes == 1 else 's'}, " if scopes else ""
@@ -66,17 +66,17 @@ def _group(group: Sequence[Finding]) -> Iterator[str]:
     yield f"    {'fix:':<{_MARGIN - 4}} {first.fix}{more}"
 
 
-def _fine(checkup: Checkup) -> str:
+def _format_ok_line(checkup: Checkup) -> str:
     """Such as `Fine: warehouse, role (14), 52 of 56 calls`."""
-    wrong = {f.area for f in checkup.of(Verdict.PROBLEM) if not f.account_id}
-    counts = Counter(f.area for f in checkup.of(Verdict.OK) if f.area not in wrong)
+    wrong = {f.area for f in checkup.filter_findings(Verdict.PROBLEM) if not f.account_id}
+    counts = Counter(f.area for f in checkup.filter_findings(Verdict.OK) if f.area not in wrong)
     calls = f"{counts.pop('call', 0):,} of {checkup.scopes:,} calls"
     words = [f"{area} ({n:,})" if area in ("role", "credentials") else area for area, n in counts.items()]
     words += [calls] if checkup.scopes else []
     return f"Fine: {', '.join(words) or 'nothing'}."
 
 
-def _shape(reason: str) -> str:
-    for found, word in _PARTICULARS:
+def _normalize_reason(reason: str) -> str:
+    for found, word in _VARIABLE_PARTS:
         reason = found.sub(word, reason)
     return reason

@@ -7,28 +7,28 @@ from pathlib import Path
 from typing import Any
 
 from appstream_export.cli import console
-from appstream_export.cli.grid import lay_out
-from appstream_export.cli.output import plain, rows
-from appstream_export.lake.catalog.connect import connect, query
+from appstream_export.cli.grid import print_table
+from appstream_export.cli.output import convert_to_rows, format_value
+from appstream_export.lake.catalog.connect import connect_warehouse, run_query
 from appstream_export.lake.storage.paths import CATALOG, FEEDS, REPORT
 from appstream_export.settings import S3Settings
 
-_RUNS = """
+_RUNS_SQL = """
     select seq, committed_at, round(epoch(committed_at) - epoch(started_at), 1) as seconds,
         tasks_asked as asked, tasks_ok as ok, tasks_failed as failed, items, changes
     from snapshots where kind = 'sweep' order by seq desc limit 5"""
-_COVERAGE = """
+_COVERAGE_SQL = """
     select status, is_expected, count(*) as scopes, min(observed_at) filter (is_stale) as oldest,
         count(*) filter (is_stale) as stale
     from coverage group by all order by scopes desc, status"""
-_HEAD = """
+_HEAD_SQL = """
     select snapshot_id, seq, committed_at, items from snapshots where kind = 'sweep' order by seq desc limit 1"""
 _MARGIN = 11
-_STEPS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+_DURATION_UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class WarehouseStatus:
     """The newest snapshot, scopes by status, the last runs, and where things lie."""
 
     head: Mapping[str, Any]
@@ -38,15 +38,15 @@ class Standing:
     age: timedelta
 
 
-def look(warehouse: str, s3: S3Settings | None = None) -> Standing:
+def load_status(warehouse: str, s3: S3Settings | None = None) -> WarehouseStatus:
     """Read a warehouse's standing; raises SetupError where there is none, or no snapshot in it."""
-    with connect(warehouse, s3=s3) as con:
-        head, coverage, runs = (rows(query(con, sql)) for sql in (_HEAD, _COVERAGE, _RUNS))
+    with connect_warehouse(warehouse, s3=s3) as con:
+        head, coverage, runs = (convert_to_rows(run_query(con, sql)) for sql in (_HEAD_SQL, _COVERAGE_SQL, _RUNS_SQL))
     age = datetime.now(UTC) - head[0]["committed_at"]
-    return Standing(head=head[0], coverage=coverage, runs=runs, warehouse=warehouse, age=age)
+    return WarehouseStatus(head=head[0], coverage=coverage, runs=runs, warehouse=warehouse, age=age)
 
 
-def as_object(standing: Standing) -> dict[str, Any]:
+def build_status_object(standing: WarehouseStatus) -> dict[str, Any]:
     """For --json."""
     return {
         **standing.head,
@@ -54,68 +54,71 @@ def as_object(standing: Standing) -> dict[str, Any]:
         "coverage": standing.coverage,
         "runs": standing.runs,
         "warehouse": standing.warehouse,
-        "catalog": _catalog(standing),
-        "open": _open(standing),
-        "feeds": _feeds(standing),
+        "catalog": _get_catalog_path(standing),
+        "open": _format_open_command(standing),
+        "feeds": _find_feeds_path(standing),
     }
 
 
-def show(standing: Standing) -> None:
+def print_status(standing: WarehouseStatus) -> None:
     """For people."""
-    for name, text in _facts(standing):
+    for name, text in _list_status_facts(standing):
         line = f"{name:<{_MARGIN}}{text}"
-        line = console.wrapped(line, " " * _MARGIN) if "/" not in text else line  # paths and commands are copied
-        console.say(console.styled(line[:_MARGIN], "1") + line[_MARGIN:])
-    console.say()
-    cells = [[_second(v) if isinstance(v, datetime) else plain(v) for v in run.values()] for run in standing.runs]
-    lay_out(list(standing.runs[0]), cells, [name != "committed_at" for name in standing.runs[0]], count=False)
+        line = console.wrap_text(line, " " * _MARGIN) if "/" not in text else line  # paths and commands are copied
+        console.print_result(console.style(line[:_MARGIN], "1") + line[_MARGIN:])
+    console.print_result()
+    cells = [
+        [_format_timestamp(v) if isinstance(v, datetime) else format_value(v) for v in run.values()]
+        for run in standing.runs
+    ]
+    print_table(list(standing.runs[0]), cells, [name != "committed_at" for name in standing.runs[0]], count=False)
 
 
-def ago(age: timedelta) -> str:
+def format_duration(age: timedelta) -> str:
     """`4 minutes`: the two largest units would be too fine for a glance."""
     seconds = max(0, round(age.total_seconds()))
-    size, unit = next((step for step in _STEPS if seconds >= step[0]), _STEPS[-1])
+    size, unit = next((step for step in _DURATION_UNITS if seconds >= step[0]), _DURATION_UNITS[-1])
     count = seconds // size
     return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
-def _facts(standing: Standing) -> Iterator[tuple[str, str]]:
+def _list_status_facts(standing: WarehouseStatus) -> Iterator[tuple[str, str]]:
     head = standing.head
-    yield "fresh", f"{ago(standing.age)} ago, {_second(head['committed_at'])}"
+    yield "fresh", f"{format_duration(standing.age)} ago, {_format_timestamp(head['committed_at'])}"
     yield "snapshot", f"{head['seq']}: {head['snapshot_id']}, {head['items']:,} items"
-    yield "scopes", ", ".join(_count(group) for group in standing.coverage)
+    yield "scopes", ", ".join(_format_scope_count(group) for group in standing.coverage)
     if stale := sum(group["stale"] for group in standing.coverage):
         oldest = min((group["oldest"] for group in standing.coverage if group["oldest"]), default=None)
-        since = f", the oldest rows of {_second(oldest)}" if oldest else ", none of which ever answered"
+        since = f", the oldest rows of {_format_timestamp(oldest)}" if oldest else ", none of which ever answered"
         yield "stale", f"{stale} scopes{since}"
     yield "warehouse", standing.warehouse
-    yield "open it", _open(standing)
+    yield "open it", _format_open_command(standing)
     yield "see it", f"{standing.warehouse.rstrip('/')}/{REPORT}"
-    if feeds := _feeds(standing):
+    if feeds := _find_feeds_path(standing):
         yield "feeds", feeds
 
 
-def _second(at: datetime) -> str:
+def _format_timestamp(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S}Z"
 
 
-def _count(group: Mapping[str, Any]) -> str:
+def _format_scope_count(group: Mapping[str, Any]) -> str:
     return f"{group['scopes']} {group['status']}{' (expected)' if group['is_expected'] else ''}"
 
 
-def _catalog(standing: Standing) -> str | None:
+def _get_catalog_path(standing: WarehouseStatus) -> str | None:
     """The catalog's file; a bucket has none."""
     return None if "://" in standing.warehouse else f"{standing.warehouse.rstrip('/')}/{CATALOG}"
 
 
-def _feeds(standing: Standing) -> str | None:
+def _find_feeds_path(standing: WarehouseStatus) -> str | None:
     """Where dashboards read; None where nothing was published, or it is not known without asking a bucket."""
     place = Path(standing.warehouse, FEEDS)
     return str(place) if (place / "current.json").is_file() else None
 
 
-def _open(standing: Standing) -> str:
-    file = _catalog(standing)
+def _format_open_command(standing: WarehouseStatus) -> str:
+    file = _get_catalog_path(standing)
     if file is None:
-        return console.command("sql", "--warehouse", standing.warehouse, "from coverage")
-    return console.shell("duckdb", "-readonly", file)
+        return console.format_command("sql", "--warehouse", standing.warehouse, "from coverage")
+    return console.quote_shell_words("duckdb", "-readonly", file)

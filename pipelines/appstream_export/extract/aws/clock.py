@@ -6,30 +6,30 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-REFUSED_FROM_S = 300
+CLOCK_SKEW_MAX_S = 300
 """What AWS tolerates."""
-_HEARD_MAX = 100
+_SAMPLES_MAX = 100
 
 
 class Clock:
     """The Date of AWS's answers, and when they came: of the last hundred."""
 
     def __init__(self) -> None:
-        self._heard: deque[tuple[str, float]] = deque(maxlen=_HEARD_MAX)
+        self._samples: deque[tuple[str, float]] = deque(maxlen=_SAMPLES_MAX)
 
-    def hear(self, parsed: Mapping[str, Any]) -> None:
+    def record_response(self, parsed: Mapping[str, Any]) -> None:
         """Note an answer, good or bad, as botocore hands it out; cheap enough for every call."""
         date = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
         if date:
-            self._heard.append((str(date), time.time()))
+            self._samples.append((str(date), time.time()))
 
     @property
-    def behind_s(self) -> float | None:
+    def skew_s(self) -> float | None:
         """By how many seconds our clock is behind AWS's, negative when ahead; None when no answer was dated."""
         from statistics import median  # it brings fractions and random, and few runs ask
 
         found = []
-        for date, heard_at in list(self._heard):
+        for date, heard_at in list(self._samples):
             try:
                 found.append(parsedate_to_datetime(date).timestamp() - heard_at)
             except ValueError:

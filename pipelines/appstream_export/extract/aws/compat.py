@@ -18,72 +18,72 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from appstream_export.errors import ScopeError
-from appstream_export.extract.aws.clients import Call, Clients, config, is_throttle
-from appstream_export.extract.aws.errors import PARSER_GIVES_UP, malformed, one_line
+from appstream_export.extract.aws.clients import ApiCall, Clients, build_client_config, is_throttle
+from appstream_export.extract.aws.errors import PARSER_ERRORS, build_malformed_error, sanitize_text
 from appstream_export.settings import Settings
 
-Key = tuple[str, str, str, str | None]
+ClientKey = tuple[str, str, str, str | None]
 
 
 class CompatibleClients(Clients):
     """One client per worker at a time, made for the scope that it asks; the schedule alone asks again."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
-        self._held: dict[int, tuple[Key, BaseClient]] = {}
+        self._client_by_worker: dict[int, tuple[ClientKey, BaseClient]] = {}
         super().__init__(*args, **more)
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._client_by_worker)
 
     def close(self) -> None:
         """Drop every client."""
-        for worker in list(self._held):
-            self._drop(worker)
+        for worker in list(self._client_by_worker):
+            self._drop_worker_client(worker)
 
-    def _prepare(self, session: botocore.session.Session) -> Config:  # noqa: ARG002  the session gets no hooks
-        return config(self._settings, tries=1)
+    def _prepare_session(self, session: botocore.session.Session) -> Config:  # noqa: ARG002  the session gets no hooks
+        return build_client_config(self._settings, tries=1)
 
-    def _exchange(
-        self, service: str, region: str, operation: str, params: dict[str, Any], call: Call
+    def _send_request(
+        self, service: str, region: str, operation: str, params: dict[str, Any], call: ApiCall
     ) -> dict[str, Any]:
-        client = self._own(service, region, call.credentials)
+        client = self._get_worker_client(service, region, call.credentials)
         call.tries += 1
         try:
             found = getattr(client, xform_name(operation))(**params)
         except ClientError as error:
-            self.clock.hear(error.response)
+            self.clock.record_response(error.response)
             call.throttles += is_throttle(error.response)
             raise
         except (BotoCoreError, ResponseParserError):
             raise
-        except PARSER_GIVES_UP as error:
-            why = one_line(f"botocore cannot read it: {type(error).__name__}: {error}", call.all_secrets)
-            raise malformed(operation, why) from None
-        self.clock.hear(found)
-        return found if call.accept is None else call.accept(found)
+        except PARSER_ERRORS as error:
+            why = sanitize_text(f"botocore cannot read it: {type(error).__name__}: {error}", call.all_secrets)
+            raise build_malformed_error(operation, why) from None
+        self.clock.record_response(found)
+        return found if call.convert_parsed is None else call.convert_parsed(found)
 
-    def _own(self, service: str, region: str, credentials: Credentials | None) -> BaseClient:
+    def _get_worker_client(self, service: str, region: str, credentials: Credentials | None) -> BaseClient:
         """The worker's own client; the one of another scope or of older credentials is dropped first."""
         if credentials is None:
             raise ScopeError("error", f"{service}: a call without credentials")
         worker, key = threading.get_ident(), (service, region, credentials.access_key, credentials.token)
-        if worker in self._held and self._held[worker][0] == key:
-            return self._held[worker][1]
-        self._drop(worker)
-        with self._making:
-            client = self._create(service, region, credentials)
-        self._held[worker] = (key, client)
+        if worker in self._client_by_worker and self._client_by_worker[worker][0] == key:
+            return self._client_by_worker[worker][1]
+        self._drop_worker_client(worker)
+        with self._creation_lock:
+            client = self._create_client(service, region, credentials)
+        self._client_by_worker[worker] = (key, client)
         return client
 
-    def _drop(self, worker: int) -> None:
-        held = self._held.pop(worker, None)
+    def _drop_worker_client(self, worker: int) -> None:
+        held = self._client_by_worker.pop(worker, None)
         if held is not None:
             held[1].close()
 
 
-def clients_for(
-    settings: Settings, operations: Iterable[str], stop: threading.Event | None = None, *, sharers: int = 1
+def create_clients(
+    settings: Settings, operations: Iterable[str], stop: threading.Event | None = None, *, process_count: int = 1
 ) -> Clients:
     """Clients of the kind that the settings ask for."""
-    kind = CompatibleClients if settings.extract.compatible else Clients
-    return kind(settings, operations, stop, sharers=sharers)
+    kind = CompatibleClients if settings.extract.use_documented_client_api else Clients
+    return kind(settings, operations, stop, process_count=process_count)

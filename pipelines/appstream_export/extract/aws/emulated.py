@@ -4,7 +4,7 @@ import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from appstream_export.errors import SetupError
+from appstream_export.errors import ConfigurationError
 from appstream_export.settings import Settings
 
 
@@ -18,4 +18,4 @@ def check_emulator(settings: Settings) -> None:
         socket.create_connection((at.hostname or "", at.port or {"https": 443}.get(at.scheme, 80)), timeout=5).close()
     except OSError as error:
         start = f"appstream-export emulate --dir {Path(settings.warehouse).parent}"
-        raise SetupError(f"nothing answers at {url}; start it with: {start}") from error
+        raise ConfigurationError(f"nothing answers at {url}; start it with: {start}") from error

@@ -7,12 +7,12 @@ from typing import Any
 from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
 
-from appstream_export.errors import Retriable, ScopeError, cause_of
+from appstream_export.errors import RetriableScopeError, ScopeError, classify_error
 
 REASON_CHARS_MAX = 500  # a denial with role, resource and policy type needs about 300
 _HEAD_CHARS = 300
 # The first class that fits names the cause; subclasses stand before their parents.
-_WIRE: tuple[tuple[type[Exception], str], ...] = (
+_TRANSPORT_ERROR_CODES: tuple[tuple[type[Exception], str], ...] = (
     (aws.EndpointConnectionError, "EndpointConnectionError"),
     (aws.ConnectTimeoutError, "Timeout"),
     (aws.ReadTimeoutError, "Timeout"),
@@ -25,13 +25,13 @@ _WIRE: tuple[tuple[type[Exception], str], ...] = (
     (aws.PartialCredentialsError, "NoCredentials"),
     (aws.CredentialRetrievalError, "NoCredentials"),
 )
-PARSER_GIVES_UP = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError)
+PARSER_ERRORS = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError)
 """What botocore's parser raises, beside its own errors, when a value is not of the type that its model has."""
 _CONTROLS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 _TOKEN = re.compile(r"[A-Za-z0-9+/=]{100,}|\b(AKIA|ASIA)[A-Z0-9]{12,}")  # session tokens; key ids
 
 
-def one_line(text: str, secrets: Sequence[str | None] = ()) -> str:
+def sanitize_text(text: str, secrets: Sequence[str | None] = ()) -> str:
     """Words of others made fit for a row: one line, no control characters, no secret, at most 500 characters."""
     for secret in filter(None, secrets):
         text = text.replace(secret, "***")
@@ -41,38 +41,40 @@ def one_line(text: str, secrets: Sequence[str | None] = ()) -> str:
     return f"{text[:_HEAD_CHARS]}…{text[_HEAD_CHARS + 1 - REASON_CHARS_MAX :]}"  # a denial's end names the policy type
 
 
-def scope_error(error: Exception, operation: str, secrets: Sequence[str | None] = ()) -> ScopeError:
+def build_scope_error(error: Exception, operation: str, secrets: Sequence[str | None] = ()) -> ScopeError:
     """What a failed call means for its scope."""
     if isinstance(error, aws.ClientError):
-        return _refusal(error.response, operation, secrets)
+        return _convert_client_error(error.response, operation, secrets)
     # The parser's own text repeats the answer, credentials and all; XML of another kind (a proxy's page) it looks up.
     if isinstance(error, ResponseParserError | LookupError):
-        return malformed(operation, "the answer is damaged")
-    code = next((code for kind, code in _WIRE if isinstance(error, kind)), None)
+        return build_malformed_error(operation, "the answer is damaged")
+    code = next((code for kind, code in _TRANSPORT_ERROR_CODES if isinstance(error, kind)), None)
     if code is None:
-        return ScopeError("error", one_line(f"{operation}: {type(error).__name__}: {error}", secrets))
-    return _error(code, 0, one_line(f"{operation}: {error}", secrets), None)
+        return ScopeError("error", sanitize_text(f"{operation}: {type(error).__name__}: {error}", secrets))
+    return _build_error(code, 0, sanitize_text(f"{operation}: {error}", secrets), None)
 
 
-def malformed(operation: str, why: str, request_id: str | None = None) -> Retriable:
+def build_malformed_error(operation: str, why: str, request_id: str | None = None) -> RetriableScopeError:
     """A 200 whose body is no page: asked again, never taken for an empty list."""
-    return Retriable("malformed", f"{operation}: {why}", code="Malformed", request_id=request_id)
+    return RetriableScopeError("malformed", f"{operation}: {why}", code="Malformed", request_id=request_id)
 
 
-def _refusal(response: Any, operation: str, secrets: Sequence[str | None]) -> ScopeError:
+def _convert_client_error(response: Any, operation: str, secrets: Sequence[str | None]) -> ScopeError:
     about = response.get("ResponseMetadata", {})
     http_status = about.get("HTTPStatusCode", 0)
     code = str(response.get("Error", {}).get("Code") or f"HTTP {http_status}")
     text = f"{operation}: {code}: {response.get('Error', {}).get('Message') or 'AWS gave no reason'}"
-    return _error(one_line(code, secrets), http_status, one_line(text, secrets), _request_id(about))
+    return _build_error(
+        sanitize_text(code, secrets), http_status, sanitize_text(text, secrets), _find_request_id(about)
+    )
 
 
-def _error(code: str, http_status: int, reason: str, request_id: str | None) -> ScopeError:
-    cause = cause_of(code, http_status)
-    kind = Retriable if cause.retry else ScopeError
+def _build_error(code: str, http_status: int, reason: str, request_id: str | None) -> ScopeError:
+    cause = classify_error(code, http_status)
+    kind = RetriableScopeError if cause.retry else ScopeError
     return kind(cause.status, reason, code=code, request_id=request_id)
 
 
-def _request_id(about: Any) -> str | None:
+def _find_request_id(about: Any) -> str | None:
     found = about.get("RequestId") or about.get("HTTPHeaders", {}).get("x-amzn-requestid")
-    return one_line(str(found)) if found else None
+    return sanitize_text(str(found)) if found else None

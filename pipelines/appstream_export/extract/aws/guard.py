@@ -11,8 +11,8 @@ from botocore.exceptions import BotoCoreError
 from botocore.loaders import Loader
 
 from appstream_export.contracts import iam
-from appstream_export.contracts.botocore_model import loader
-from appstream_export.errors import SetupError
+from appstream_export.contracts.botocore_model import get_botocore_loader
+from appstream_export.errors import ConfigurationError
 from appstream_export.settings import Settings, is_loopback
 
 READ_OPERATIONS = frozenset({iam.ASSUME, iam.IDENTITY})
@@ -21,21 +21,23 @@ CREDENTIAL_OPERATIONS = frozenset(
     {"sts:AssumeRole", "sts:AssumeRoleWithWebIdentity", "sso:GetRoleCredentials"}
     | {"sso-oidc:CreateToken", "signin:CreateOAuth2Token"}
 )
-_TALKATIVE = ("botocore", "boto3", "urllib3")
+_VERBOSE_LOGGERS = ("botocore", "boto3", "urllib3")
 
 
-def guarded_session(settings: Settings, allowed: Iterable[str], profile: str | None = None) -> botocore.session.Session:
+def create_guarded_session(
+    settings: Settings, allowed: Iterable[str], profile: str | None = None
+) -> botocore.session.Session:
     """A botocore session whose clients ask allowed operations only and, with a loopback endpoint, this machine only.
 
     Raises SetupError where AWS_PROFILE names no profile, or the user's AWS files cannot be read.
     """
-    quiet_loggers()
+    restrict_loggers()
     if settings.is_local_aws and profile is None:
-        session = session_without_files()
+        session = create_session_without_files()
     else:
-        session = readable(botocore.session.Session(profile=profile))
+        session = validate_session_config(botocore.session.Session(profile=profile))
     _share_models(session)
-    session.register("before-call", _only(frozenset(allowed)))
+    session.register("before-call", _build_operation_guard(frozenset(allowed)))
     if settings.is_local_aws:
         session.register("before-send", _refuse_other_hosts)
     return session
@@ -44,28 +46,30 @@ def guarded_session(settings: Settings, allowed: Iterable[str], profile: str | N
 def _share_models(session: botocore.session.Session) -> None:
     """Contracts are read by botocore's models too: once is enough, unless the user has models of his own."""
     if not session.get_config_variable("data_path") and not Path(Loader.CUSTOMER_DATA_PATH).is_dir():
-        session.register_component("data_loader", loader())
+        session.register_component("data_loader", get_botocore_loader())
 
 
-def quiet_loggers() -> None:
+def restrict_loggers() -> None:
     """Keep botocore's loggers from DEBUG, where it prints secret keys and session tokens, whatever the root's level."""
-    children = [n for n in logging.root.manager.loggerDict if n.startswith(tuple(f"{top}." for top in _TALKATIVE))]
-    for name in (*_TALKATIVE, *children):
+    children = [
+        n for n in logging.root.manager.loggerDict if n.startswith(tuple(f"{top}." for top in _VERBOSE_LOGGERS))
+    ]
+    for name in (*_VERBOSE_LOGGERS, *children):
         logger = logging.getLogger(name)
-        if name in _TALKATIVE or logger.level:  # level 0: as its parent, which is held
+        if name in _VERBOSE_LOGGERS or logger.level:  # level 0: as its parent, which is held
             logger.setLevel(max(logging.INFO, logger.getEffectiveLevel()))
 
 
-def readable(session: botocore.session.Session) -> botocore.session.Session:
+def validate_session_config(session: botocore.session.Session) -> botocore.session.Session:
     """The same session, its files read; raises SetupError, for botocore would raise in the midst of anything."""
     try:
         session.get_scoped_config()
     except BotoCoreError as error:
-        raise SetupError(f"{error}; correct AWS_PROFILE, or the AWS config or credentials files") from error
+        raise ConfigurationError(f"{error}; correct AWS_PROFILE, or the AWS config or credentials files") from error
     return session
 
 
-def session_without_files() -> botocore.session.Session:
+def create_session_without_files() -> botocore.session.Session:
     """A session for the emulator, and for botocore's own lists: no profile or file of the user's can break it."""
     session = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
     session.set_config_variable("config_file", os.devnull)
@@ -73,19 +77,21 @@ def session_without_files() -> botocore.session.Session:
     return session
 
 
-def _only(allowed: frozenset[str]) -> Callable[..., None]:
-    def refuse(model: Any, **_: Any) -> None:
-        refuse_others(allowed, f"{model.service_model.service_name}:{model.name}")
+def _build_operation_guard(allowed: frozenset[str]) -> Callable[..., None]:
+    def check_call(model: Any, **_: Any) -> None:
+        check_operation(allowed, f"{model.service_model.service_name}:{model.name}")
 
-    return refuse
+    return check_call
 
 
-def refuse_others(allowed: Collection[str], asked: str) -> None:
+def check_operation(allowed: Collection[str], operation: str) -> None:
     """Raise SetupError for an operation, such as appstream:DeleteImageBuilder, that is not allowed."""
-    if asked not in allowed:
-        raise SetupError(f"{asked} is not among the read operations that may leave this process; nothing was sent")
+    if operation not in allowed:
+        raise ConfigurationError(
+            f"{operation} is not among the read operations that may leave this process; nothing was sent"
+        )
 
 
 def _refuse_other_hosts(request: Any, **_: Any) -> None:
     if not is_loopback(request.url):
-        raise SetupError(f"{request.url}: refused: endpoint_url is on this machine, so no other host is asked")
+        raise ConfigurationError(f"{request.url}: refused: endpoint_url is on this machine, so no other host is asked")

@@ -7,7 +7,7 @@ import time
 CALLS_PER_S = {"sts": 50.0, "organizations": 4.0, "ssm": 10.0}
 
 
-class Pace:
+class RateLimiter:
     """So many calls a second, whoever makes them; after a rest at most one second's worth goes out at once."""
 
     def __init__(self, calls_per_s: float) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import botocore.session
 
-from appstream_export.contracts.botocore_model import loader
-from appstream_export.errors import BadSettings
-from appstream_export.extract.accounts import Account, listed
-from appstream_export.extract.aws.guard import session_without_files
+from appstream_export.contracts.botocore_model import get_botocore_loader
+from appstream_export.errors import SettingsError
+from appstream_export.extract.accounts import Account, list_configured_accounts
+from appstream_export.extract.aws.guard import create_session_without_files
 from appstream_export.model import Scope
 from appstream_export.settings import AUTO, Settings, is_pattern
 
@@ -21,32 +21,32 @@ _NEW_REGION = re.compile(r"[a-z]+(-[a-z]+)*-(central|(north|south)?(east|west)?)
 
 
 @cache
-def _botocore() -> botocore.session.Session:
-    return session_without_files()
+def _get_botocore_session() -> botocore.session.Session:
+    return create_session_without_files()
 
 
 @cache
-def _partitions() -> list[dict[str, Any]]:
+def _load_partitions() -> list[dict[str, Any]]:
     # By a loader alone: a session takes long to make, and to look for a region would read all endpoints.
-    return loader().load_data("partitions")["partitions"]
+    return get_botocore_loader().load_data("partitions")["partitions"]
 
 
 @cache
-def offered(service: str, partition: str = "aws") -> list[str]:
+def list_botocore_regions(service: str, partition: str = "aws") -> list[str]:
     """The service's regions as the installed botocore knows them; no AWS call. The list lags behind AWS."""
-    return sorted(_botocore().get_available_regions(service, partition))
+    return sorted(_get_botocore_session().get_available_regions(service, partition))
 
 
 @cache
-def partition_of(region: str) -> str:
+def find_partition(region: str) -> str:
     """`aws` for us-east-1, `aws-us-gov` for us-gov-west-1; raises BadSettings where no partition takes the name."""
-    for partition in _partitions():
-        if region in regions_in(partition["id"]) or re.fullmatch(partition["regionRegex"], region):
+    for partition in _load_partitions():
+        if region in list_partition_regions(partition["id"]) or re.fullmatch(partition["regionRegex"], region):
             return partition["id"]
-    raise BadSettings(_unknown(region))
+    raise SettingsError(_format_unknown_region(region))
 
 
-def expand(patterns: Sequence[str], offered: Sequence[str]) -> list[str]:
+def expand_region_patterns(patterns: Sequence[str], available: Sequence[str]) -> list[str]:
     """The regions that `patterns` mean, in their order, none twice; raises BadSettings with the fix.
 
     A wildcard chooses among `offered`. A literal stands even when botocore does not offer it yet, as long as it is
@@ -54,100 +54,110 @@ def expand(patterns: Sequence[str], offered: Sequence[str]) -> list[str]:
     """
     found: dict[str, None] = {}
     for pattern in patterns:
-        found |= dict.fromkeys(_matches(pattern, offered) if is_pattern(pattern) else [_literal(pattern, offered)])
-    _one_partition(found)
+        found |= dict.fromkeys(
+            _match_regions(pattern, available) if is_pattern(pattern) else [_validate_region(pattern, available)]
+        )
+    _check_single_partition(found)
     return list(found)
 
 
-def regions_in(partition: str) -> list[str]:
+def list_partition_regions(partition: str) -> list[str]:
     """Every region of a partition that botocore knows."""
-    found = next((p["regions"] for p in _partitions() if p["id"] == partition), {})
+    found = next((p["regions"] for p in _load_partitions() if p["id"] == partition), {})
     return [region for region in found if not region.endswith("-global")]
 
 
-def scopes(
-    settings: Settings, accounts: Sequence[Account], service: str, live: Sequence[str] | None = None
+def build_scopes(
+    settings: Settings, accounts: Sequence[Account], service: str, service_regions: Sequence[str] | None = None
 ) -> list[Scope]:
     """Every account in every region that is asked, account by account; raises BadSettings.
 
     `auto` and wildcards choose among the regions that AWS itself offers (`live`), else among those botocore knows.
     """
-    wanted = {a.id: patterns_of(settings, a) for a in accounts}
-    offer = _choice(service, _partition(accounts, wanted.values()), wanted.values()) if live is None else live
-    expanded = {patterns: expand(patterns, offer) for patterns in set(wanted.values())}
-    _one_partition(region for regions in expanded.values() for region in regions)
+    wanted = {a.id: get_region_patterns(settings, a) for a in accounts}
+    offer = (
+        _list_candidate_regions(service, _resolve_partition(accounts, wanted.values()), wanted.values())
+        if service_regions is None
+        else service_regions
+    )
+    expanded = {patterns: expand_region_patterns(patterns, offer) for patterns in set(wanted.values())}
+    _check_single_partition(region for regions in expanded.values() for region in regions)
     return [Scope(a.id, region) for a in accounts for region in expanded[wanted[a.id]]]
 
 
-def _choice(service: str, partition: str, wanted: Iterable[tuple[str, ...]]) -> list[str]:
+def _list_candidate_regions(service: str, partition: str, wanted: Iterable[tuple[str, ...]]) -> list[str]:
     """What wildcards choose from; where there are none, no model of the service need be read."""
     has_wildcards = any(is_pattern(p) for patterns in wanted for p in patterns)
-    return offered(service, partition) if has_wildcards else regions_in(partition)
+    return list_botocore_regions(service, partition) if has_wildcards else list_partition_regions(partition)
 
 
-def patterns_of(settings: Settings, account: Account) -> tuple[str, ...]:
+def get_region_patterns(settings: Settings, account: Account) -> tuple[str, ...]:
     """Names and wildcards of the regions in which an account is read; `auto` is every one."""
     if account.regions is not None:
         return account.regions
     return ("*",) if settings.regions == AUTO else settings.regions
 
 
-def home_partition(settings: Settings, configured: str | None) -> str:
+def find_home_partition(settings: Settings, configured: str | None) -> str:
     """The partition that the settings' role ARNs and regions name, else that of the configured region."""
-    accounts = listed(settings)
+    accounts = list_configured_accounts(settings)
     if settings.organization and (admin := settings.organization.admin_role_arn):
         accounts.append(Account(id=admin.split(":")[4], role_arn=admin))
     own = () if settings.regions == AUTO else settings.regions
-    return _partition(accounts, [own, *(a.regions for a in accounts if a.regions)], configured)
+    return _resolve_partition(accounts, [own, *(a.regions for a in accounts if a.regions)], configured)
 
 
-def _matches(pattern: str, offered: Sequence[str]) -> list[str]:
-    regions = [r for r in offered if fnmatchcase(r, pattern)]
+def _match_regions(pattern: str, available: Sequence[str]) -> list[str]:
+    regions = [r for r in available if fnmatchcase(r, pattern)]
     if not regions:
-        raise BadSettings(f'regions: "{pattern}" matches none of {", ".join(offered) or "no offered region"}')
+        raise SettingsError(f'regions: "{pattern}" matches none of {", ".join(available) or "no offered region"}')
     return regions
 
 
-def _literal(region: str, offered: Sequence[str] = ()) -> str:
-    known = region in _known_regions()
-    if not known and not (_NEW_REGION.fullmatch(region) and partition_of(region)):
-        raise BadSettings(_unknown(region, offered))
+def _validate_region(region: str, available: Sequence[str] = ()) -> str:
+    known = region in _list_known_regions()
+    if not known and not (_NEW_REGION.fullmatch(region) and find_partition(region)):
+        raise SettingsError(_format_unknown_region(region, available))
     return region
 
 
 @cache
-def _known_regions() -> list[str]:
-    return [region for p in _partitions() for region in regions_in(p["id"])]
+def _list_known_regions() -> list[str]:
+    return [region for p in _load_partitions() for region in list_partition_regions(p["id"])]
 
 
-def _unknown(region: str, offered: Sequence[str] = ()) -> str:
-    near = [n for known in (offered, _known_regions()) for n in get_close_matches(region, known, n=1, cutoff=0.6)]
+def _format_unknown_region(region: str, available: Sequence[str] = ()) -> str:
+    near = [
+        n for known in (available, _list_known_regions()) for n in get_close_matches(region, known, n=1, cutoff=0.6)
+    ]
     return f'regions: "{region}" is not the name of a region' + (f'; did you mean "{near[0]}"?' if near else "")
 
 
-def _one_partition(regions: Iterable[str]) -> None:
+def _check_single_partition(regions: Iterable[str]) -> None:
     first: dict[str, str] = {}
     for region in regions:
-        first.setdefault(partition_of(region), region)
+        first.setdefault(find_partition(region), region)
     if len(first) > 1:
         mix = " and ".join(f"{region} ({partition})" for partition, region in first.items())
-        raise BadSettings(f"regions: {mix} are different partitions of AWS; write one configuration for each")
+        raise SettingsError(f"regions: {mix} are different partitions of AWS; write one configuration for each")
 
 
-def _partition(accounts: Sequence[Account], wanted: Iterable[tuple[str, ...]], configured: str | None = None) -> str:
+def _resolve_partition(
+    accounts: Sequence[Account], wanted: Iterable[tuple[str, ...]], configured: str | None = None
+) -> str:
     """Where wildcards choose from: the partition that role ARNs and literals name, else the first with a match."""
     patterns = list(dict.fromkeys(p for each in wanted for p in each))
     arns = {a.role_arn.split(":")[1]: f"role {a.role_arn}" for a in accounts if a.role_arn}
-    named = arns | {partition_of(_literal(p)): p for p in patterns if not is_pattern(p)}
+    named = arns | {find_partition(_validate_region(p)): p for p in patterns if not is_pattern(p)}
     if len(named) > 1:
         mix = " and ".join(f"{who} ({partition})" for partition, who in named.items())
-        raise BadSettings(f"{mix} are in different partitions of AWS; write one configuration for each")
+        raise SettingsError(f"{mix} are in different partitions of AWS; write one configuration for each")
     if named:
         return next(iter(named))
-    first = [partition_of(configured)] if configured else []
-    candidates = [*first, *(p["id"] for p in _partitions())]
-    return next((p for p in candidates if not patterns or _matches_any(patterns, regions_in(p))), "aws")
+    first = [find_partition(configured)] if configured else []
+    candidates = [*first, *(p["id"] for p in _load_partitions())]
+    return next((p for p in candidates if not patterns or _has_match(patterns, list_partition_regions(p))), "aws")
 
 
-def _matches_any(patterns: Sequence[str], regions: Sequence[str]) -> bool:
+def _has_match(patterns: Sequence[str], regions: Sequence[str]) -> bool:
     return any(fnmatchcase(region, pattern) for pattern in patterns for region in regions)

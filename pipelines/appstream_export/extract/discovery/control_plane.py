@@ -16,20 +16,20 @@ from botocore.credentials import Credentials
 from appstream_export.contracts.iam import DISCOVERY
 from appstream_export.errors import Interrupted, ScopeError
 from appstream_export.extract.accounts import Account
-from appstream_export.extract.aws.clients import Call, Clients
-from appstream_export.extract.aws.compat import clients_for
+from appstream_export.extract.aws.clients import ApiCall, Clients
+from appstream_export.extract.aws.compat import create_clients
 from appstream_export.extract.aws.credentials import (
+    CredentialSource,
     Sessions,
-    Source,
-    available_profiles,
-    configured_region,
-    home_region,
+    get_configured_region,
+    get_home_region,
+    list_profiles,
 )
 from appstream_export.extract.aws.emulated import check_emulator
-from appstream_export.extract.aws.rate_limit import CALLS_PER_S, Pace
-from appstream_export.extract.aws.regions import home_partition
-from appstream_export.extract.scan.operation import Listing
-from appstream_export.extract.scan.retry import Patience
+from appstream_export.extract.aws.rate_limit import CALLS_PER_S, RateLimiter
+from appstream_export.extract.aws.regions import find_home_partition
+from appstream_export.extract.scan.operation import ListOperation
+from appstream_export.extract.scan.retry import RetryState
 from appstream_export.settings import Settings
 
 T = TypeVar("T")
@@ -39,8 +39,8 @@ POLL_S = 0.2  # how late a stop may be noticed
 PAGES_MAX = 5_000  # ListAccounts gives 20 a page; the largest organizations have some 10,000 accounts
 
 
-def _listing(service: str, operation: str, items: str) -> Listing:
-    return Listing(
+def _build_list_operation(service: str, operation: str, items: str) -> ListOperation:
+    return ListOperation(
         service=service,
         operation=operation,
         items=(items,),
@@ -53,14 +53,14 @@ def _listing(service: str, operation: str, items: str) -> Listing:
     )
 
 
-ACCOUNTS = _listing("organizations", "ListAccounts", "Accounts")
-ROOTS = _listing("organizations", "ListRoots", "Roots")
-UNITS_OF = _listing("organizations", "ListOrganizationalUnitsForParent", "OrganizationalUnits")
-ACCOUNTS_OF = _listing("organizations", "ListAccountsForParent", "Accounts")
-PARAMETERS = _listing("ssm", "GetParametersByPath", "Parameters")
+LIST_ACCOUNTS = _build_list_operation("organizations", "ListAccounts", "Accounts")
+LIST_ROOTS = _build_list_operation("organizations", "ListRoots", "Roots")
+LIST_UNITS = _build_list_operation("organizations", "ListOrganizationalUnitsForParent", "OrganizationalUnits")
+LIST_UNIT_ACCOUNTS = _build_list_operation("organizations", "ListAccountsForParent", "Accounts")
+GET_PARAMETERS = _build_list_operation("ssm", "GetParametersByPath", "Parameters")
 
 
-class Hub:
+class ControlPlaneClient:
     """The account that may list the organization; without one, the credentials that the first account starts from."""
 
     def __init__(self, settings: Settings, *, run_id: str, stop: Event) -> None:
@@ -70,36 +70,36 @@ class Hub:
         self._profile = (
             organization.admin_profile if organization else next((a.profile for a in settings.accounts), None)
         )
-        self._source = Source(settings, self._profile)
-        self._paces = {service: Pace(CALLS_PER_S[service]) for service in ("organizations", "ssm")}
+        self._source = CredentialSource(settings, self._profile)
+        self._rate_limiters = {service: RateLimiter(CALLS_PER_S[service]) for service in ("organizations", "ssm")}
         if settings.is_local_aws:
-            self._paces.clear()  # an emulator has no quota to spare
+            self._rate_limiters.clear()  # an emulator has no quota to spare
         self._is_open = False
         self.calls = 0
 
-    def check(self) -> None:
+    def check_setup(self) -> None:
         """Raise SetupError, before anything is asked, where there are no credentials, two partitions, no emulator."""
         organization = self._settings.organization
         if organization and organization.external_id:
             organization.external_id.reveal()
         who = "[organization] admin_profile" if organization else "the first account"
-        self._source.check(who, available_profiles() if self._profile else [])
+        self._source.check_availability(who, list_profiles() if self._profile else [])
         _ = self.partition
         check_emulator(self._settings)
 
     @cached_property
     def partition(self) -> str:
         """The partition of the whole run: the one that the settings name, else that of the user's own region."""
-        return home_partition(self._settings, configured_region(self._settings, self._profile))
+        return find_home_partition(self._settings, get_configured_region(self._settings, self._profile))
 
-    def items(self, listing: Listing, *, attempts_max: int | None = None, **params: Any) -> list[Any]:
+    def list_items(self, listing: ListOperation, *, attempts_max: int | None = None, **params: Any) -> list[Any]:
         """Every item of every page, in AWS's order; raises ScopeError, or Interrupted once the run is stopped."""
         found: list[Any] = []
         seen: set[str] = set()
         for _ in range(PAGES_MAX):
-            root = self._page(listing, params, attempts_max or self._settings.extract.max_attempts)
-            found += listing.items_of(root)
-            token = listing.token_of(root)
+            root = self._fetch_page(listing, params, attempts_max or self._settings.extract.max_attempts)
+            found += listing.get_items(root)
+            token = listing.get_next_token(root)
             if token is None:
                 return found
             if token in seen:
@@ -108,17 +108,17 @@ class Hub:
             params[_TOKEN] = token
         raise ScopeError("malformed", f"{listing.operation}: {PAGES_MAX} pages, and a token for one more")
 
-    def unless_stopped(self, ask: Callable[[], T]) -> T:
+    def run_unless_stopped(self, request: Callable[[], T]) -> T:
         """Ask on a thread of its own, so that a stop waits for no slow answer; raises Interrupted."""
         done: Queue[tuple[T | None, BaseException | None]] = Queue()
 
-        def work() -> None:
+        def run_request() -> None:
             try:
-                done.put((ask(), None))
+                done.put((request(), None))
             except BaseException as error:  # noqa: BLE001  raised where it is waited for
                 done.put((None, error))
 
-        Thread(target=work, name="discovery", daemon=True).start()
+        Thread(target=run_request, name="discovery", daemon=True).start()
         while not self._stop.is_set():
             with suppress(Empty):
                 result, error = done.get(timeout=POLL_S)
@@ -134,11 +134,11 @@ class Hub:
 
     @cached_property
     def _region(self) -> str:
-        return home_region(self.partition, configured_region(self._settings, self._profile))
+        return get_home_region(self.partition, get_configured_region(self._settings, self._profile))
 
     @cached_property
     def _clients(self) -> Clients:
-        return clients_for(self._settings, DISCOVERY, self._stop)
+        return create_clients(self._settings, DISCOVERY, self._stop)
 
     @cached_property
     def _sessions(self) -> Sessions:
@@ -149,44 +149,48 @@ class Hub:
     def _admin_id(self) -> str:
         return (self._role_arn or "").split(":")[4]
 
-    def _page(self, listing: Listing, params: dict[str, Any], attempts_max: int) -> dict[str, Any]:
-        patience = Patience(attempts_max)
+    def _fetch_page(self, listing: ListOperation, params: dict[str, Any], attempts_max: int) -> dict[str, Any]:
+        patience = RetryState(attempts_max)
         while True:
-            self._rest(self._paces[listing.service].reserve() if self._paces else 0.0)
-            call = Call(tries_max=patience.tries_left, read=listing.read, accept=listing.accept)
+            self._wait_unless_stopped(self._rate_limiters[listing.service].reserve() if self._rate_limiters else 0.0)
+            call = ApiCall(
+                tries_max=patience.tries_left, read=listing.read_page, convert_parsed=listing.convert_parsed_page
+            )
             try:
-                return self._ask(listing, params, call, patience)
+                return self._send_request(listing, params, call, patience)
             except ScopeError as error:
-                wait_s = patience.wait_after(error)
-                self._rest(wait_s or 0.0)
+                wait_s = patience.record_failure(error)
+                self._wait_unless_stopped(wait_s or 0.0)
                 if wait_s is None:
                     raise
-                self._renew(error, call.credentials)
+                self._renew_credentials(error, call.credentials)
 
-    def _ask(self, listing: Listing, params: dict[str, Any], call: Call, patience: Patience) -> dict[str, Any]:
+    def _send_request(
+        self, listing: ListOperation, params: dict[str, Any], call: ApiCall, patience: RetryState
+    ) -> dict[str, Any]:
         try:
-            call.credentials = self._credentials()
-            return self._clients.ask(listing.service, self._region, listing.operation, params, call)
+            call.credentials = self._get_credentials()
+            return self._clients.call_operation(listing.service, self._region, listing.operation, params, call)
         finally:
             patience.tries += call.tries
             self.calls += call.tries
 
-    def _credentials(self) -> Credentials:
+    def _get_credentials(self) -> Credentials:
         if self._role_arn is None:
-            return self._source.credentials()
+            return self._source.get_credentials()
         if not self._is_open:
-            self._sessions.open(self._admin_id, Call())
+            self._sessions.open_session(self._admin_id, ApiCall())
             self._is_open = True
-        return self._sessions.credentials(self._admin_id)
+        return self._sessions.get_credentials(self._admin_id)
 
-    def _renew(self, error: ScopeError, used: Credentials | None) -> None:
+    def _renew_credentials(self, error: ScopeError, used: Credentials | None) -> None:
         if error.status != "expired" or used is None:
             return
         if self._role_arn is None:
             self._source.reload(used)
         else:
-            self._sessions.renew(self._admin_id, used)
+            self._sessions.renew_session(self._admin_id, used)
 
-    def _rest(self, wait_s: float) -> None:
+    def _wait_unless_stopped(self, wait_s: float) -> None:
         if self._stop.wait(wait_s):
             raise Interrupted(_STOPPED)

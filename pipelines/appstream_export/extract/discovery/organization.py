@@ -11,9 +11,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from appstream_export.errors import BadSettings, ScopeError, did_you_mean
-from appstream_export.extract.aws.errors import malformed
-from appstream_export.extract.discovery.control_plane import ACCOUNTS, ACCOUNTS_OF, ROOTS, UNITS_OF, Hub
+from appstream_export.errors import ScopeError, SettingsError, suggest_spelling
+from appstream_export.extract.aws.errors import build_malformed_error
+from appstream_export.extract.discovery.control_plane import (
+    LIST_ACCOUNTS,
+    LIST_ROOTS,
+    LIST_UNIT_ACCOUNTS,
+    LIST_UNITS,
+    ControlPlaneClient,
+)
 from appstream_export.model import ACCOUNT_ID
 from appstream_export.settings import OrganizationSettings
 
@@ -24,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class OrganizationalUnit:
     """An organizational unit, or the root. `path` joins names by /, `ids` are those from the root down to this one."""
 
     path: str
@@ -46,90 +52,92 @@ class Member:
     name: str | None = None
     state: str | None = None
     unit_id: str | None = None
-    unit: Unit | None = None
+    unit: OrganizationalUnit | None = None
 
 
 @dataclass(slots=True)
-class Census:
+class OrganizationListing:
     """What AWS listed, whole: every account, chosen or not, by id; and the units, as far as they were asked for."""
 
     members: list[Member]
-    units: Mapping[str, Unit] = field(default_factory=dict)
+    units: Mapping[str, OrganizationalUnit] = field(default_factory=dict)
 
 
-def take_census(hub: Hub, organization: OrganizationSettings) -> Census:
+def list_organization(client: ControlPlaneClient, organization: OrganizationSettings) -> OrganizationListing:
     """Ask AWS; raises ScopeError where the list cannot be trusted as a whole."""
-    members = {m.id: m for m in map(_member, hub.items(ACCOUNTS))}
-    walk = _Walk(hub, lists_accounts=any(m.unit_id is None for m in members.values()))
+    members = {m.id: m for m in map(_parse_member, client.list_items(LIST_ACCOUNTS))}
+    walk = _UnitWalk(client, lists_accounts=any(m.unit_id is None for m in members.values()))
     by_unit = bool(organization.include_ous or organization.exclude_ous)
-    _walk(walk, is_needed=by_unit)
-    placed = [_placed(member, walk) for _, member in sorted(members.items())]
+    _try_unit_walk(walk, is_needed=by_unit)
+    placed = [_assign_unit(member, walk) for _, member in sorted(members.items())]
     lost = next((m.id for m in placed if m.unit is None), None)
     if by_unit and lost:
         why = f"account {lost} is in none of the units that were listed: the organization changed meanwhile"
-        raise ScopeError("error", f"{UNITS_OF.operation}: {why}")
-    return Census(placed, walk.units)
+        raise ScopeError("error", f"{LIST_UNITS.operation}: {why}")
+    return OrganizationListing(placed, walk.units)
 
 
-def check_filters(census: Census, organization: OrganizationSettings, *, is_first: bool) -> None:
+def check_filters(listing: OrganizationListing, organization: OrganizationSettings, *, is_first: bool) -> None:
     """Raise BadSettings for a unit that the organization does not have, and before the first snapshot for an account.
 
     Later an account may have left, which must stop nobody's nights: that is a warning.
     """
-    known = sorted(m.id for m in census.members)
+    known = sorted(m.id for m in listing.members)
     for key in ("include_accounts", "exclude_accounts"):
         for account_id in getattr(organization, key):
             if account_id not in known:
-                lacks = _lacks(key, f"account {account_id}", did_you_mean(account_id, known))
+                lacks = _format_missing(key, f"account {account_id}", suggest_spelling(account_id, known))
                 if is_first:
-                    raise BadSettings(lacks)
+                    raise SettingsError(lacks)
                 _log.warning(lacks)
-    units = census.units
+    units = listing.units
     for key in ("include_ous", "exclude_ous"):
         for word in getattr(organization, key):
             if not any(unit.is_under(word) for unit in units.values()):
-                near = did_you_mean(word, [*units, *(unit.path for unit in units.values())])
-                raise BadSettings(_lacks(key, f'unit "{word}"', near))
+                near = suggest_spelling(word, [*units, *(unit.path for unit in units.values())])
+                raise SettingsError(_format_missing(key, f'unit "{word}"', near))
 
 
 def is_chosen(member: Member, organization: OrganizationSettings) -> bool:
     """Whether the filters take an account: without include_* all, with both kinds of it either; exclude_* wins."""
     takes_all = not (organization.include_accounts or organization.include_ous)
-    is_included = member.id in organization.include_accounts or _is_in(member, organization.include_ous)
+    is_included = member.id in organization.include_accounts or _is_in_units(member, organization.include_ous)
     return (takes_all or is_included) and not is_excluded(member, organization)
 
 
 def is_excluded(member: Member, organization: OrganizationSettings) -> bool:
     """Whether exclude_* names an account or, as far as its unit is known, a unit above it."""
-    return member.id in organization.exclude_accounts or _is_in(member, organization.exclude_ous)
+    return member.id in organization.exclude_accounts or _is_in_units(member, organization.exclude_ous)
 
 
-class _Walk:
+class _UnitWalk:
     """The tree of units, from the root down, and which unit each account is in."""
 
-    def __init__(self, hub: Hub, *, lists_accounts: bool) -> None:
-        self._hub, self._lists_accounts = hub, lists_accounts
-        self.units: dict[str, Unit] = {}
-        self.homes: dict[str, str] = {}
+    def __init__(self, client: ControlPlaneClient, *, lists_accounts: bool) -> None:
+        self._client, self._lists_accounts = client, lists_accounts
+        self.units: dict[str, OrganizationalUnit] = {}
+        self.unit_id_by_account: dict[str, str] = {}
 
-    def go(self, calls_max: int | None) -> None:
+    def walk_units(self, calls_max: int | None) -> None:
         """Ask unit by unit; raises ScopeError, also when more than `calls_max` calls would be needed."""
-        first = self._hub.calls
-        waiting = deque((root, Unit("")) for root in self._hub.items(ROOTS))
+        first = self._client.calls
+        waiting = deque((root, OrganizationalUnit("")) for root in self._client.list_items(LIST_ROOTS))
         while waiting:
-            if len(self.units) >= UNITS_MAX or (calls_max and self._hub.calls - first >= calls_max):
+            if len(self.units) >= UNITS_MAX or (calls_max and self._client.calls - first >= calls_max):
                 raise ScopeError("error", f"more than {len(self.units)} units")
             raw, parent = waiting.popleft()
-            unit_id, unit = _unit(raw, parent)
+            unit_id, unit = _parse_unit(raw, parent)
             self.units[unit_id] = unit
-            waiting.extend((child, unit) for child in self._hub.items(UNITS_OF, ParentId=unit_id))
+            waiting.extend((child, unit) for child in self._client.list_items(LIST_UNITS, ParentId=unit_id))
             if self._lists_accounts:
-                self.homes |= {_member(a).id: unit_id for a in self._hub.items(ACCOUNTS_OF, ParentId=unit_id)}
+                self.unit_id_by_account |= {
+                    _parse_member(a).id: unit_id for a in self._client.list_items(LIST_UNIT_ACCOUNTS, ParentId=unit_id)
+                }
 
 
-def _walk(walk: _Walk, *, is_needed: bool) -> None:
+def _try_unit_walk(walk: _UnitWalk, *, is_needed: bool) -> None:
     try:
-        walk.go(None if is_needed else OPTIONAL_CALLS_MAX)
+        walk.walk_units(None if is_needed else OPTIONAL_CALLS_MAX)
     except ScopeError as error:
         if is_needed:
             raise
@@ -137,7 +145,7 @@ def _walk(walk: _Walk, *, is_needed: bool) -> None:
         _log.warning("ou_path stays empty: %s", error.reason)
 
 
-def _member(raw: Any) -> Member:
+def _parse_member(raw: Any) -> Member:
     """Read an account as AWS sends it: `State` first, `Status` where AWS knows no better yet."""
     try:
         account_id, state, name = raw["Id"], raw.get("State") or raw.get("Status"), raw.get("Name")
@@ -145,27 +153,29 @@ def _member(raw: Any) -> Member:
         if not ACCOUNT_ID.fullmatch(account_id) or not all(v is None or isinstance(v, str) for v in (state, name)):
             raise ValueError(account_id)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise malformed(ACCOUNTS.operation, "an account has no id of 12 digits, or a name that is no text") from error
+        raise build_malformed_error(
+            LIST_ACCOUNTS.operation, "an account has no id of 12 digits, or a name that is no text"
+        ) from error
     above = [step for path in paths[:1] for step in path.split("/") if _UNIT_ID.fullmatch(step)]
     return Member(id=account_id, name=name, state=state, unit_id=above[-1] if above else None)
 
 
-def _unit(raw: Any, parent: Unit) -> tuple[str, Unit]:
+def _parse_unit(raw: Any, parent: OrganizationalUnit) -> tuple[str, OrganizationalUnit]:
     try:
         unit_id, name = str(raw["Id"]), str(raw["Name"])
     except (KeyError, TypeError) as error:
-        raise malformed(UNITS_OF.operation, "a unit has no id or no name") from error
-    return unit_id, Unit(f"{parent.path}/{name}".lstrip("/"), (*parent.ids, unit_id))
+        raise build_malformed_error(LIST_UNITS.operation, "a unit has no id or no name") from error
+    return unit_id, OrganizationalUnit(f"{parent.path}/{name}".lstrip("/"), (*parent.ids, unit_id))
 
 
-def _placed(member: Member, walk: _Walk) -> Member:
-    home = member.unit_id or walk.homes.get(member.id)
+def _assign_unit(member: Member, walk: _UnitWalk) -> Member:
+    home = member.unit_id or walk.unit_id_by_account.get(member.id)
     return replace(member, unit_id=home, unit=walk.units.get(home or ""))
 
 
-def _is_in(member: Member, words: Iterable[str]) -> bool:
+def _is_in_units(member: Member, words: Iterable[str]) -> bool:
     return member.unit is not None and any(member.unit.is_under(word) for word in words)
 
 
-def _lacks(key: str, what: str, near: str) -> str:
+def _format_missing(key: str, what: str, near: str) -> str:
     return f"[organization] {key}: the organization has no {what}{near or '; take it out'}"

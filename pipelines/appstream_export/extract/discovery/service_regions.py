@@ -4,9 +4,9 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from appstream_export.errors import BadSettings, ScopeError
-from appstream_export.extract.aws.regions import offered, partition_of
-from appstream_export.extract.discovery.control_plane import PARAMETERS, Hub
+from appstream_export.errors import ScopeError, SettingsError
+from appstream_export.extract.aws.regions import find_partition, list_botocore_regions
+from appstream_export.extract.discovery.control_plane import GET_PARAMETERS, ControlPlaneClient
 from appstream_export.model import REGION
 
 ATTEMPTS_MAX = 3  # there is another list to fall back on
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class ServiceRegions:
     """A service's regions in the run's partition; `source` is ssm, or botocore where SSM gave none (`problem`)."""
 
     regions: tuple[str, ...]
@@ -23,31 +23,31 @@ class Offer:
     problem: str | None = None
 
 
-def offer(hub: Hub, service: str) -> Offer:
+def find_service_regions(client: ControlPlaneClient, service: str) -> ServiceRegions:
     """Ask SSM's public parameters, which follow AWS at once, else botocore's list; raises BadSettings for none."""
     try:
-        found = _published(hub.items(PARAMETERS, attempts_max=ATTEMPTS_MAX, Path=_PATH.format(service)))
-        live = tuple(sorted(region for region in found if _is_in(hub.partition, region)))
+        found = _parse_regions(client.list_items(GET_PARAMETERS, attempts_max=ATTEMPTS_MAX, Path=_PATH.format(service)))
+        live = tuple(sorted(region for region in found if _is_in_partition(client.partition, region)))
         why = "no region of this partition is among its parameters"
     except ScopeError as error:
         live, why = (), error.reason
     if live:
-        _log.info("%s is offered in %d regions of %s, says SSM", service, len(live), hub.partition)
-        return Offer(live, "ssm")
+        _log.info("%s is offered in %d regions of %s, says SSM", service, len(live), client.partition)
+        return ServiceRegions(live, "ssm")
     problem = f'regions = "auto": botocore\'s own list for {service}, which may lag behind AWS: {why}'
     _log.warning(problem)
-    if not (known := offered(service, hub.partition)):
-        raise BadSettings(f'regions = "auto": no region of {hub.partition} is known to offer {service}; list them')
-    return Offer(tuple(known), "botocore", problem)
+    if not (known := list_botocore_regions(service, client.partition)):
+        raise SettingsError(f'regions = "auto": no region of {client.partition} is known to offer {service}; list them')
+    return ServiceRegions(tuple(known), "botocore", problem)
 
 
-def _is_in(partition: str, region: str) -> bool:
+def _is_in_partition(partition: str, region: str) -> bool:
     try:
-        return partition_of(region) == partition
-    except BadSettings:  # of a partition that this botocore does not know
+        return find_partition(region) == partition
+    except SettingsError:  # of a partition that this botocore does not know
         return False
 
 
-def _published(parameters: Collection[object]) -> set[str]:
+def _parse_regions(parameters: Collection[object]) -> set[str]:
     values = {p.get("Value") for p in parameters if isinstance(p, dict)}
     return {value for value in values if isinstance(value, str) and REGION.fullmatch(value)}

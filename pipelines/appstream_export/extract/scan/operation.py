@@ -12,9 +12,9 @@ from botocore.exceptions import BotoCoreError
 from botocore.model import OperationModel, OperationNotFoundError
 
 from appstream_export.contracts import Contract
-from appstream_export.errors import SetupError
-from appstream_export.extract.aws.errors import malformed, one_line
-from appstream_export.model import Ask
+from appstream_export.errors import ConfigurationError
+from appstream_export.extract.aws.errors import build_malformed_error, sanitize_text
+from appstream_export.model import ScanOptions
 from appstream_export.normalize.json_pages import RawItems, RawReader
 from appstream_export.normalize.rawjson import read_json
 
@@ -24,7 +24,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class ListOperation:
     """One contract's operation: botocore's words for its paging, and where key and Arn lie in an item."""
 
     service: str
@@ -39,11 +39,13 @@ class Listing:
     raw: RawReader | None = None
 
     @classmethod
-    def of(cls, contract: Contract, session: botocore.session.Session, *, any_protocol: bool = False) -> Self:
+    def from_contract(
+        cls, contract: Contract, session: botocore.session.Session, *, any_protocol: bool = False
+    ) -> Self:
         """Read botocore's model; raises SetupError when it lacks the operation or, if that matters, speaks no JSON."""
-        model = _model(contract, session, any_protocol)
-        paging = _paging(contract, session)
-        sources = {c.name: tuple(c.source.split(".")) for c in contract.item_table.own}
+        model = _load_operation_model(contract, session, any_protocol)
+        paging = _load_paginator_config(contract, session)
+        sources = {c.name: tuple(c.source.split(".")) for c in contract.item_table.source_columns}
         inputs = model.input_shape.members if model.input_shape else {}
         return cls(
             service=contract.service,
@@ -55,17 +57,17 @@ class Listing:
             output_token=paging.get("output_token"),
             limit_key=paging.get("limit_key"),
             takes_names=NAMES in inputs,
-            raw=RawReader.of(contract, paging.get("output_token")),
+            raw=RawReader.create_if_supported(contract, paging.get("output_token")),
         )
 
-    def check(self, ask: Ask) -> None:
+    def check_options(self, options: ScanOptions) -> None:
         """Refuse what the operation cannot do, before anything is asked; raises SetupError."""
-        if ask.page_size is not None and self.limit_key is None:
-            raise SetupError(f"{self.operation} takes no page size; take page_size out")
-        if ask.starting_token is not None and self.input_token is None:
-            raise SetupError(f"{self.operation} has one page only; take the starting token out")
+        if options.page_size is not None and self.limit_key is None:
+            raise ConfigurationError(f"{self.operation} takes no page size; take page_size out")
+        if options.starting_token is not None and self.input_token is None:
+            raise ConfigurationError(f"{self.operation} has one page only; take the starting token out")
 
-    def params(self, *, token: str | None, page_size: int | None, names: tuple[str, ...]) -> dict[str, Any]:
+    def build_params(self, *, token: str | None, page_size: int | None, names: tuple[str, ...]) -> dict[str, Any]:
         """The operation's input; PageSize stays unset unless configured, for AWS chooses well."""
         found: dict[str, Any] = {}
         if token is not None and self.input_token is not None:
@@ -76,62 +78,68 @@ class Listing:
             found[NAMES] = list(dict.fromkeys(names))
         return found
 
-    def read(self, response: Mapping[str, Any]) -> dict[str, Any]:
+    def read_page(self, response: Mapping[str, Any]) -> dict[str, Any]:
         """The JSON of a complete and well-formed page; raises Retriable (malformed) for every other 2xx."""
         body, headers = response["body"], response["headers"]
-        why = _damage(response["status_code"], body, headers.get("Content-Length"))
+        why = _find_damage(response["status_code"], body, headers.get("Content-Length"))
         root = None if why else read_json(body)
-        why = why or (self._misses_items(root) if root is not None else f"the answer is not JSON: {_start(body)}")
+        why = why or (
+            self._find_items_problem(root)
+            if root is not None
+            else f"the answer is not JSON: {_format_body_start(body)}"
+        )
         if why or not isinstance(root, dict):
-            raise malformed(self.operation, why or "the answer is no object", headers.get("x-amzn-RequestId"))
+            raise build_malformed_error(
+                self.operation, why or "the answer is no object", headers.get("x-amzn-RequestId")
+            )
         return root
 
-    def read_whole(self, response: Mapping[str, Any]) -> dict[str, Any]:
+    def read_raw_page(self, response: Mapping[str, Any]) -> dict[str, Any]:
         """The same, its items left unread where the page is as usual: for who takes them all."""
         body, headers = response["body"], response["headers"]
-        why = _damage(response["status_code"], body, headers.get("Content-Length"))
-        head = None if why or self.raw is None else self.raw.head(body)
+        why = _find_damage(response["status_code"], body, headers.get("Content-Length"))
+        head = None if why or self.raw is None else self.raw.read_page(body)
         if head is None:
-            return self.read(response)
+            return self.read_page(response)
         items, token = head
         return {self.items[0]: items} | ({self.output_token: token} if self.output_token else {})
 
-    def accept(self, parsed: Mapping[str, Any]) -> dict[str, Any]:
+    def convert_parsed_page(self, parsed: Mapping[str, Any]) -> dict[str, Any]:
         """What botocore's parser made of a 2xx, in JSON's own values; raises Retriable where it is no page.
 
         An answer that is cut, empty or no JSON parses to nothing: no part of an object is an object.
         """
         about = parsed.get("ResponseMetadata", {})
         status = about.get("HTTPStatusCode")
-        why = f"HTTP {status} instead of 200" if status != 200 else self._misses_items(parsed)
+        why = f"HTTP {status} instead of 200" if status != 200 else self._find_items_problem(parsed)
         if why:
-            raise malformed(self.operation, why, about.get("RequestId"))
-        return {name: as_json(value) for name, value in parsed.items() if name != "ResponseMetadata"}
+            raise build_malformed_error(self.operation, why, about.get("RequestId"))
+        return {name: convert_to_json_value(value) for name, value in parsed.items() if name != "ResponseMetadata"}
 
-    def items_of(self, root: Mapping[str, Any]) -> list[Any] | RawItems:
+    def get_items(self, root: Mapping[str, Any]) -> list[Any] | RawItems:
         """The item list of a page that `read` let pass."""
-        return dig(root, self.items)
+        return get_nested_value(root, self.items)
 
-    def token_of(self, root: Mapping[str, Any]) -> str | None:
+    def get_next_token(self, root: Mapping[str, Any]) -> str | None:
         """Where the next page starts, None after the last; raises Retriable when it is no text."""
-        token = dig(root, tuple(self.output_token.split("."))) if self.output_token else None
+        token = get_nested_value(root, tuple(self.output_token.split("."))) if self.output_token else None
         if token is None or token == "":
             return None
         if not isinstance(token, str):
-            raise malformed(self.operation, f"the next page's token is {type(token).__name__}, not text")
+            raise build_malformed_error(self.operation, f"the next page's token is {type(token).__name__}, not text")
         return token
 
-    def _misses_items(self, root: object) -> str | None:
+    def _find_items_problem(self, root: object) -> str | None:
         if not isinstance(root, dict):
             return f"the answer is a JSON {type(root).__name__}, not an object"
-        items = dig(root, self.items)
+        items = get_nested_value(root, self.items)
         if isinstance(items, list):
             return None
         path = ".".join(self.items)
         return f"the answer lacks {path}" if items is None else f"{path} is {type(items).__name__}, not a list"
 
 
-def dig(value: object, path: tuple[str, ...]) -> Any:
+def get_nested_value(value: object, path: tuple[str, ...]) -> Any:
     """Follow names through nested objects; None where the path ends early."""
     for step in path:
         if not isinstance(value, dict):
@@ -140,42 +148,46 @@ def dig(value: object, path: tuple[str, ...]) -> Any:
     return value
 
 
-def as_json(value: Any) -> Any:
+def convert_to_json_value(value: Any) -> Any:
     """A value of botocore's parser as JSON carries it: a time is seconds since 1970, to the microsecond."""
     if isinstance(value, dict):
-        return {name: as_json(inner) for name, inner in value.items()}
+        return {name: convert_to_json_value(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [as_json(element) for element in value]
+        return [convert_to_json_value(element) for element in value]
     if isinstance(value, datetime):
         return (value - _EPOCH) // timedelta(microseconds=1) / 1_000_000
     return base64.b64encode(value).decode() if isinstance(value, bytes) else value
 
 
-def _model(contract: Contract, session: botocore.session.Session, any_protocol: bool) -> OperationModel:
+def _load_operation_model(contract: Contract, session: botocore.session.Session, any_protocol: bool) -> OperationModel:
     where = f"{contract.file.name}: {contract.service} {contract.operation}"
     try:
         service = session.get_service_model(contract.service)
         model = service.operation_model(contract.operation)
     except (BotoCoreError, OperationNotFoundError) as error:
-        raise SetupError(f"{where}: botocore {botocore.__version__} does not know it; correct the contract") from error
+        raise ConfigurationError(
+            f"{where}: botocore {botocore.__version__} does not know it; correct the contract"
+        ) from error
     if service.resolved_protocol != PROTOCOL and not any_protocol:
         now = f"botocore {botocore.__version__} speaks {service.resolved_protocol} with it, and we read {PROTOCOL} only"
         fix = "set [extract] compatible = true or install an older botocore, and report this"
-        raise SetupError(f"{where}: {now}; {fix}")
+        raise ConfigurationError(f"{where}: {now}; {fix}")
     return model
 
 
-def _paging(contract: Contract, session: botocore.session.Session) -> Mapping[str, str]:
+def _load_paginator_config(contract: Contract, session: botocore.session.Session) -> Mapping[str, str]:
     try:
         found = session.get_paginator_model(contract.service).get_paginator(contract.operation)
     except (BotoCoreError, ValueError):
         return {}  # an operation that botocore does not page has one page
     if not all(isinstance(found.get(k), str) for k in ("input_token", "output_token")):
-        raise SetupError(f"{contract.file.name}: {contract.operation} pages by several tokens at once; not supported")
+        raise ConfigurationError(
+            f"{contract.file.name}: {contract.operation} pages by several tokens at once; not supported"
+        )
     return found
 
 
-def _damage(status_code: int, body: bytes, length: str | None) -> str | None:
+def _find_damage(status_code: int, body: bytes, length: str | None) -> str | None:
     if status_code != 200:
         return f"HTTP {status_code} instead of 200"
     if length is not None and str(length) != str(len(body)):
@@ -183,5 +195,5 @@ def _damage(status_code: int, body: bytes, length: str | None) -> str | None:
     return None if body.strip() else "the answer is empty"
 
 
-def _start(body: bytes) -> str:
-    return one_line(body[:60].decode("utf-8", "replace"))
+def _format_body_start(body: bytes) -> str:
+    return sanitize_text(body[:60].decode("utf-8", "replace"))

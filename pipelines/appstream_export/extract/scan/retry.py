@@ -4,7 +4,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
-from appstream_export.errors import Retriable, ScopeError
+from appstream_export.errors import RetriableScopeError, ScopeError
 
 BACKOFF_S = 0.5  # first wait at most; doubles with each failure
 BACKOFF_MAX_S = 20.0
@@ -13,13 +13,13 @@ _CALLS_MAX = {"unavailable": 2, "expired": 2}
 
 
 @dataclass(slots=True)
-class Patience:
+class RetryState:
     """Tries of one page over all layers: botocore's second try counts like ours."""
 
     max_attempts: int
     tries: int = 0
     failures: Counter[str] = field(default_factory=Counter)
-    last: str | None = None
+    last_reason: str | None = None
     """Why the last try failed."""
 
     @property
@@ -27,12 +27,12 @@ class Patience:
         """At least one, for the call that is about to be made."""
         return max(1, self.max_attempts - self.tries)
 
-    def wait_after(self, error: ScopeError) -> float | None:
+    def record_failure(self, error: ScopeError) -> float | None:
         """Seconds until the next try, with full jitter; None when the error stands."""
         self.failures[error.status] += 1
-        self.last = error.reason
+        self.last_reason = error.reason
         used_up = self.failures[error.status] >= _CALLS_MAX.get(error.status, self.max_attempts)
-        if not isinstance(error, Retriable) or used_up or self.tries >= self.max_attempts:
+        if not isinstance(error, RetriableScopeError) or used_up or self.tries >= self.max_attempts:
             return None
         if error.status == "expired":
             return 0.0  # the session is new, nobody needs to recover

@@ -9,24 +9,24 @@ from typing import Any, Self
 
 from botocore.credentials import Credentials
 
-from appstream_export.errors import Retriable, ScopeError, SetupError
-from appstream_export.extract.aws.clients import Call, Clients
+from appstream_export.errors import ConfigurationError, RetriableScopeError, ScopeError
+from appstream_export.extract.aws.clients import ApiCall, Clients
 from appstream_export.extract.aws.credentials import Sessions
-from appstream_export.extract.aws.errors import one_line
-from appstream_export.extract.aws.regions import partition_of
-from appstream_export.extract.scan.operation import Listing, dig
-from appstream_export.extract.scan.retry import Patience
-from appstream_export.model import Ask, Outcome, Page, Status, Task
+from appstream_export.extract.aws.errors import sanitize_text
+from appstream_export.extract.aws.regions import find_partition
+from appstream_export.extract.scan.operation import ListOperation, get_nested_value
+from appstream_export.extract.scan.retry import RetryState
+from appstream_export.model import Outcome, Page, ScanOptions, Status, Task
 from appstream_export.normalize.json_pages import RawItems
 
 PAGES_MAX = 10_000  # 10,000 pages of 50 is far beyond the largest quota we know of
 EMPTY_PAGES_MAX = 50  # AWS may send empty pages with a token; 50 in a row are a fault
 RESTARTS_MAX = 3  # a page token lives for minutes; a scan that outlives three is too slow to end
-_RESUME = "aex1."
+_RESUME_PREFIX = "aex1."
 
 
 @dataclass(frozen=True, slots=True)
-class Resume:
+class ResumeToken:
     """Where a cut scan goes on: AWS's token of a page (None: the first) and how many of its items were taken."""
 
     task: str
@@ -36,30 +36,36 @@ class Resume:
 
     def __str__(self) -> str:
         packed = json.dumps([self.task, self.token, self.offset, self.lists_all], separators=(",", ":"))
-        return _RESUME + base64.urlsafe_b64encode(packed.encode()).decode()
+        return _RESUME_PREFIX + base64.urlsafe_b64encode(packed.encode()).decode()
 
     @classmethod
     def parse(cls, text: str, task: Task) -> Self:
         """Read our own token; any other text is AWS's. Raises SetupError for a damaged one or another task's."""
-        if not text.startswith(_RESUME):
+        if not text.startswith(_RESUME_PREFIX):
             return cls(str(task), text, 0)
         try:
-            found = cls(*json.loads(base64.urlsafe_b64decode(text.removeprefix(_RESUME))))
+            found = cls(*json.loads(base64.urlsafe_b64decode(text.removeprefix(_RESUME_PREFIX))))
             found.offset + 0
         except (ValueError, TypeError) as error:
-            raise SetupError("starting token: damaged; copy it whole, as resume_token in scope_runs has it") from error
+            raise ConfigurationError(
+                "starting token: damaged; copy it whole, as resume_token in scope_runs has it"
+            ) from error
         if found.task != str(task):
-            raise SetupError(f"starting token: it belongs to {found.task}, not to {task}")
+            raise ConfigurationError(f"starting token: it belongs to {found.task}, not to {task}")
         return found
 
 
-_FIRST_PAGE = Resume("", None, 0)
+_FIRST_PAGE = ResumeToken("", None, 0)
 
 
-def resumed_task(text: str) -> str | None:
+def parse_resumed_task(text: str) -> str | None:
     """The task that a starting token of our own goes on with; None where the token is AWS's, or damaged."""
     try:
-        found = json.loads(base64.urlsafe_b64decode(text.removeprefix(_RESUME))) if text.startswith(_RESUME) else None
+        found = (
+            json.loads(base64.urlsafe_b64decode(text.removeprefix(_RESUME_PREFIX)))
+            if text.startswith(_RESUME_PREFIX)
+            else None
+        )
     except ValueError:
         return None
     return str(found[0]) if isinstance(found, list) and found else None
@@ -69,38 +75,46 @@ class Scan:
     """One task being asked. `step` makes one call; between steps a scan holds nothing but where it stands."""
 
     def __init__(
-        self, task: Task, listing: Listing, ask: Ask, clients: Clients, sessions: Sessions, max_attempts: int
+        self,
+        task: Task,
+        listing: ListOperation,
+        options: ScanOptions,
+        clients: Clients,
+        sessions: Sessions,
+        max_attempts: int,
     ) -> None:
         self.task, self.is_done = task, False
-        self.patience = Patience(max_attempts)
+        self.retry_state = RetryState(max_attempts)
         self.attempted_at: datetime | None = None
         self.due_at: float | None = None
         """When it must be through, on the monotonic clock; None before its first call."""
-        self._listing, self._ask, self._clients, self._sessions = listing, ask, clients, sessions
-        self._start = Resume.parse(ask.starting_token, task) if ask.starting_token else _FIRST_PAGE
+        self._operation, self._options, self._clients, self._sessions = listing, options, clients, sessions
+        self._start = ResumeToken.parse(options.starting_token, task) if options.starting_token else _FIRST_PAGE
         self._lists_all = self._start.lists_all or not listing.takes_names
         self._api_calls = self._throttles = self._retries = self._restarts = 0
-        self._resume: Resume | None = None
-        self._rewind()
+        self._resume: ResumeToken | None = None
+        self._reset_position()
 
-    def step(self) -> Page | None:
+    def fetch_page(self) -> Page | None:
         """Ask once: a page, or None when the scan goes on otherwise (unknown name, old token); raises ScopeError."""
         self.attempted_at = self.attempted_at or datetime.now(UTC)
-        used = self._sessions.credentials(self.task.scope.account_id)
-        listing = self._listing
-        read = listing.read_whole if self._takes_all else listing.read
-        call = Call(used, tries_max=self.patience.tries_left, read=read, accept=listing.accept)
+        used = self._sessions.get_credentials(self.task.scope.account_id)
+        listing = self._operation
+        read = listing.read_raw_page if self._needs_all_items else listing.read_page
+        call = ApiCall(
+            used, tries_max=self.retry_state.tries_left, read=read, convert_parsed=listing.convert_parsed_page
+        )
         try:
-            root = self._call(call)
-            token = listing.token_of(root)
-            return self._take(listing.items_of(root), token)
+            root = self._send_request(call)
+            token = listing.get_next_token(root)
+            return self._accept_page(listing.get_items(root), token)
         except ScopeError as error:
-            return self._turn(error, used)
+            return self._handle_error(error, used)
 
-    def outcome(self, error: ScopeError | None = None) -> Outcome:
+    def build_outcome(self, error: ScopeError | None = None) -> Outcome:
         """How the task ended: with `error`, or else with what was seen."""
         now = datetime.now(UTC)
-        partial = None if error else self._partial()
+        partial = None if error else self._describe_partial_result()
         done = Status.FILTERED if partial else Status.OK
         return Outcome(
             task=self.task,
@@ -118,119 +132,127 @@ class Scan:
             resume_token=str(self._resume) if self._resume and not error else None,
         )
 
-    def _rewind(self) -> None:
+    def _reset_position(self) -> None:
         """Nothing of an earlier scan counts: AWS may have lost items since, and others twice."""
         self._pages = self._items = 0
-        self._wanted = dict.fromkeys(self._ask.names, False)  # whether it was found
-        self._token, self._skip, self._kept, self._empty = self._start.token, self._start.offset, 0, 0
-        self._seen: dict[str, int] = {self._token: 0} if self._token is not None else {}
+        self._found_by_name = dict.fromkeys(self._options.names, False)  # whether it was found
+        self._token, self._skip, self._items_taken, self._empty_pages = self._start.token, self._start.offset, 0, 0
+        self._page_by_token: dict[str, int] = {self._token: 0} if self._token is not None else {}
 
-    def _call(self, call: Call) -> dict[str, Any]:
-        names = () if self._lists_all else self._ask.names
-        params = self._listing.params(token=self._token, page_size=self._ask.page_size, names=names)
-        again = self.patience.tries > 0
+    def _send_request(self, call: ApiCall) -> dict[str, Any]:
+        names = () if self._lists_all else self._options.names
+        params = self._operation.build_params(token=self._token, page_size=self._options.page_size, names=names)
+        again = self.retry_state.tries > 0
         try:
-            listing = self._listing
-            return self._clients.ask(listing.service, self.task.scope.region, listing.operation, params, call)
+            listing = self._operation
+            return self._clients.call_operation(
+                listing.service, self.task.scope.region, listing.operation, params, call
+            )
         finally:
-            self.patience.tries += call.tries
+            self.retry_state.tries += call.tries
             self._api_calls += call.tries
             self._throttles += call.throttles
             self._retries += call.tries if again else max(0, call.tries - 1)
 
-    def _turn(self, error: ScopeError, used: Credentials) -> None:
+    def _handle_error(self, error: ScopeError, used: Credentials) -> None:
         """What a refusal changes: the way names are asked, the page to start from, the session; else it stands."""
-        if error.code == "ResourceNotFoundException" and self._wanted and not self._lists_all:
+        if error.code == "ResourceNotFoundException" and self._found_by_name and not self._lists_all:
             self._lists_all = True
-            self._start_over()
+            self._restart_scan()
         elif self._is_token_refused(error):
             self._restarts += 1
-            self._start_over()
+            self._restart_scan()
         else:
-            if error.status == "expired" and isinstance(error, Retriable) and not self.patience.failures["expired"]:
-                self._sessions.renew(self.task.scope.account_id, used)
+            if (
+                error.status == "expired"
+                and isinstance(error, RetriableScopeError)
+                and not self.retry_state.failures["expired"]
+            ):
+                self._sessions.renew_session(self.task.scope.account_id, used)
             raise error
 
     def _is_token_refused(self, error: ScopeError) -> bool:
         is_ours = self._token is not None and self._token != self._start.token and self._restarts < RESTARTS_MAX
-        return is_ours and speaks_of_page_token(error)
+        return is_ours and is_page_token_error(error)
 
-    def _start_over(self) -> None:
-        self.patience = Patience(self.patience.max_attempts)
-        self._rewind()
+    def _restart_scan(self) -> None:
+        self.retry_state = RetryState(self.retry_state.max_attempts)
+        self._reset_position()
 
-    def _take(self, items: Sequence[Any], token: str | None) -> Page:
+    def _accept_page(self, items: Sequence[Any], token: str | None) -> Page:
         self._check_bounds(items, token)
-        check_arns(items, self._listing, self.task)
-        kept = self._choose(items, token)
+        check_arns(items, self._operation, self.task)
+        kept = self._select_items(items, token)
         page = Page(self.task, self._pages, kept, datetime.now(UTC))
         self._pages += 1
         self._items += len(kept)
-        self._kept += len(kept)
+        self._items_taken += len(kept)
         self._skip = max(0, self._skip - len(items))
         self._token = token
         self.is_done = token is None or self._resume is not None
-        self.patience = Patience(self.patience.max_attempts)
+        self.retry_state = RetryState(self.retry_state.max_attempts)
         return page
 
     def _check_bounds(self, items: Sequence[Any], token: str | None) -> None:
-        self._empty = 0 if items else self._empty + 1
-        if token is not None and token in self._seen:
-            self._stop_asking(f"page loop: AWS gave the token of page {self._seen[token] + 1} for the second time")
-        if token is not None and self._empty >= EMPTY_PAGES_MAX:
-            self._stop_asking(f"{EMPTY_PAGES_MAX} empty pages in a row, and a token for one more")
+        self._empty_pages = 0 if items else self._empty_pages + 1
+        if token is not None and token in self._page_by_token:
+            self._raise_page_loop(
+                f"page loop: AWS gave the token of page {self._page_by_token[token] + 1} for the second time"
+            )
+        if token is not None and self._empty_pages >= EMPTY_PAGES_MAX:
+            self._raise_page_loop(f"{EMPTY_PAGES_MAX} empty pages in a row, and a token for one more")
         if token is not None and self._pages + 1 >= PAGES_MAX:
-            self._stop_asking(f"{PAGES_MAX} pages, and a token for one more")
+            self._raise_page_loop(f"{PAGES_MAX} pages, and a token for one more")
         if token is not None:
-            self._seen[token] = self._pages + 1
+            self._page_by_token[token] = self._pages + 1
 
-    def _stop_asking(self, why: str) -> None:
-        operation = self._listing.operation
+    def _raise_page_loop(self, why: str) -> None:
+        operation = self._operation.operation
         raise ScopeError("malformed", f"{operation}: {why} (page {self._pages + 1})", code="PageLoop")
 
     @property
-    def _takes_all(self) -> bool:
+    def _needs_all_items(self) -> bool:
         """Whatever the next page holds."""
-        return not self._wanted and self._ask.max_items is None and not self._skip
+        return not self._found_by_name and self._options.max_items is None and not self._skip
 
-    def _choose(self, items: Sequence[Any], token: str | None) -> Sequence[Any]:
+    def _select_items(self, items: Sequence[Any], token: str | None) -> Sequence[Any]:
         """The items that are wanted, up to max_items; remembers where a cut scan goes on."""
-        if self._takes_all:
+        if self._needs_all_items:
             return items
-        if not self._wanted and self._ask.max_items is None:
+        if not self._found_by_name and self._options.max_items is None:
             return items[self._skip :]
         places = [n for n in range(self._skip, len(items)) if self._is_wanted(items[n])]
-        room = len(places) if self._ask.max_items is None else self._ask.max_items - self._kept
+        room = len(places) if self._options.max_items is None else self._options.max_items - self._items_taken
         if len(places) > room:
-            self._resume = Resume(str(self.task), self._token, places[room], self._lists_all)
-        elif len(places) == room and token is not None and self._ask.max_items is not None:
-            self._resume = Resume(str(self.task), token, 0, self._lists_all)
+            self._resume = ResumeToken(str(self.task), self._token, places[room], self._lists_all)
+        elif len(places) == room and token is not None and self._options.max_items is not None:
+            self._resume = ResumeToken(str(self.task), token, 0, self._lists_all)
         return [items[n] for n in places[:room]]
 
     def _is_wanted(self, item: object) -> bool:
-        if not self._wanted:
+        if not self._found_by_name:
             return True
-        name = dig(item, self._listing.key)
-        if not isinstance(name, str) or name not in self._wanted:
+        name = get_nested_value(item, self._operation.key)
+        if not isinstance(name, str) or name not in self._found_by_name:
             return not self._lists_all  # AWS chose; what it sent is kept, even without a name
-        self._wanted[name] = True
+        self._found_by_name[name] = True
         return True
 
-    def _partial(self) -> str | None:
+    def _describe_partial_result(self) -> str | None:
         """Why the answer is not the whole scope; None when it is."""
         why = []
-        if self._wanted:
-            why.append(f"only names {', '.join(self._ask.names)} were asked for")
-            if self._resume is None and (missing := [name for name, found in self._wanted.items() if not found]):
+        if self._found_by_name:
+            why.append(f"only names {', '.join(self._options.names)} were asked for")
+            if self._resume is None and (missing := [name for name, found in self._found_by_name.items() if not found]):
                 why.append(f"not found: {', '.join(missing)}")
-        if self._ask.starting_token:
+        if self._options.starting_token:
             why.append("started at a token, not at the first item")
         if self._resume is not None:
-            why.append(f"cut after {self._kept} items; the next run starts at resume_token")
-        return one_line("; ".join(why)) or None
+            why.append(f"cut after {self._items_taken} items; the next run starts at resume_token")
+        return sanitize_text("; ".join(why)) or None
 
 
-def speaks_of_page_token(error: ScopeError) -> bool:
+def is_page_token_error(error: ScopeError) -> bool:
     """Whether AWS refuses the page token: services have different codes for it, credentials' codes aside."""
     code, text = error.code or "", error.reason.lower()
     if error.status not in ("error", "malformed"):
@@ -239,18 +261,20 @@ def speaks_of_page_token(error: ScopeError) -> bool:
     return named or ("token" in text and ("Validation" in code or "InvalidParameter" in code))
 
 
-def check_arns(items: Sequence[Any], listing: Listing, task: Task) -> None:
+def check_arns(items: Sequence[Any], listing: ListOperation, task: Task) -> None:
     """Refuse a page with an item of another account, region or partition: the session is not what it seems."""
     if listing.arn is None:
         return
     scope = task.scope
-    ours = f"arn:{partition_of(scope.region)}:{listing.service}:{scope.region}:{scope.account_id}:"
-    if isinstance(items, RawItems) and items.all_of(ours):
+    ours = f"arn:{find_partition(scope.region)}:{listing.service}:{scope.region}:{scope.account_id}:"
+    if isinstance(items, RawItems) and items.has_arn_prefix(ours):
         return
     for item in items:
-        arn = dig(item, listing.arn)
+        arn = get_nested_value(item, listing.arn)
         if isinstance(arn, str) and not arn.startswith(ours) and _is_foreign(arn, ours):
-            raise ScopeError("mismatched", one_line(f"an item's Arn {arn} is not of {scope}; its rows are refused"))
+            raise ScopeError(
+                "mismatched", sanitize_text(f"an item's Arn {arn} is not of {scope}; its rows are refused")
+            )
 
 
 def _is_foreign(arn: str, ours: str) -> bool:

@@ -11,19 +11,19 @@ import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 
 from appstream_export.contracts import Contract
-from appstream_export.contracts.iam import member_operations
-from appstream_export.errors import ScopeError, SetupError
+from appstream_export.contracts.iam import list_member_operations
+from appstream_export.errors import ConfigurationError, ScopeError
 from appstream_export.extract.accounts import Account
 from appstream_export.extract.aws.clients import Clients
 from appstream_export.extract.aws.clock import Clock
-from appstream_export.extract.aws.compat import clients_for
+from appstream_export.extract.aws.compat import create_clients
 from appstream_export.extract.aws.credentials import Sessions
 from appstream_export.extract.aws.emulated import check_emulator
-from appstream_export.extract.aws.errors import one_line
-from appstream_export.extract.scan.operation import Listing
+from appstream_export.extract.aws.errors import sanitize_text
+from appstream_export.extract.scan.operation import ListOperation
 from appstream_export.extract.scan.scan import Scan
-from appstream_export.extract.scan.work_queue import Board, Clocks, Opening, Work, scans_of
-from appstream_export.model import Ask, Outcome, Page, Task
+from appstream_export.extract.scan.work_queue import Deadlines, SessionTask, WorkItem, WorkQueue, list_scans
+from appstream_export.model import Outcome, Page, ScanOptions, Task
 from appstream_export.settings import Settings
 
 POLL_S = 0.2  # how late a stop may be noticed
@@ -32,16 +32,16 @@ QUEUED_PAGES_MAX = 128  # so that workers ask on while others are flattened; mor
 _log = logging.getLogger(__name__)
 
 
-def extract(
+def extract_tasks(
     tasks: Sequence[Task],
     contracts: Mapping[str, Contract],
     accounts: Mapping[str, Account],
     settings: Settings,
-    ask: Ask,
+    options: ScanOptions,
     *,
     run_id: str,
     stop: threading.Event,
-    sharers: int = 1,
+    process_count: int = 1,
 ) -> Generator[Page | Outcome, None, None]:
     """Ask every task: yields its pages in order as they come and exactly one Outcome, after which none follows.
 
@@ -53,15 +53,15 @@ def extract(
     """
     if len(set(tasks)) != len(tasks):
         raise ValueError("a task is listed twice")
-    if ask.starting_token and len(tasks) > 1:
+    if options.starting_token and len(tasks) > 1:
         fix = "choose one account and region"
-        raise SetupError(f"a starting token belongs to one scope, and {len(tasks)} would be asked; {fix}")
+        raise ConfigurationError(f"a starting token belongs to one scope, and {len(tasks)} would be asked; {fix}")
     if not tasks:
-        return _nothing()
-    return Round(tasks, contracts, accounts, settings, ask, run_id, stop, sharers).results()
+        return _yield_no_results()
+    return Scheduler(tasks, contracts, accounts, settings, options, run_id, stop, process_count).stream_results()
 
 
-class Round:
+class Scheduler:
     """All tasks asked once: made, checked, and worked off."""
 
     def __init__(
@@ -70,27 +70,29 @@ class Round:
         contracts: Mapping[str, Contract],
         accounts: Mapping[str, Account],
         settings: Settings,
-        ask: Ask,
+        options: ScanOptions,
         run_id: str,
         stop: threading.Event,
-        sharers: int = 1,
+        process_count: int = 1,
     ) -> None:
         asked = [contracts[name] for name in dict.fromkeys(task.resource for task in tasks)]
         people = [accounts[account_id] for account_id in dict.fromkeys(task.scope.account_id for task in tasks)]
         self._settings = settings.extract
-        self._clients = clients_for(settings, member_operations(asked), stop, sharers=sharers)
-        listings = _listings(asked, self._clients, ask, any_protocol=settings.extract.compatible)
+        self._clients = create_clients(settings, list_member_operations(asked), stop, process_count=process_count)
+        listings = _build_list_operations(
+            asked, self._clients, options, any_protocol=settings.extract.use_documented_client_api
+        )
         regions = {task.scope.region for task in tasks}
         self._sessions = Sessions(settings, self._clients, people, run_id=run_id, regions=regions)
         attempts = settings.extract.max_attempts
-        scans = [Scan(t, listings[t.resource], ask, self._clients, self._sessions, attempts) for t in tasks]
-        self._sessions.check()
+        scans = [Scan(t, listings[t.resource], options, self._clients, self._sessions, attempts) for t in tasks]
+        self._sessions.check_sources()
         check_emulator(settings)
-        self._open = {scan.task: scan for scan in scans}
+        self._open_scans = {scan.task: scan for scan in scans}
         self._stop = stop
-        self._out: queue.Queue[Page | Outcome | SetupError] = queue.Queue(QUEUED_PAGES_MAX)
-        self._board = Board(Opening(a, s, self._sessions, attempts) for a, s in interleaved(scans).items())
-        self._clocks = Clocks(settings.extract.task_timeout_s)
+        self._results: queue.Queue[Page | Outcome | ConfigurationError] = queue.Queue(QUEUED_PAGES_MAX)
+        self._queue = WorkQueue(SessionTask(a, s, self._sessions, attempts) for a, s in interleave_scans(scans).items())
+        self._deadlines = Deadlines(settings.extract.task_timeout_s)
         self._workers = min(settings.extract.workers, len(tasks))
 
     @property
@@ -98,111 +100,117 @@ class Round:
         """What the answers said about the time."""
         return self._clients.clock
 
-    def results(self) -> Generator[Page | Outcome, None, None]:
+    def stream_results(self) -> Generator[Page | Outcome, None, None]:
         """What the workers bring, on the caller's thread."""
-        threads = [threading.Thread(target=self._work, name=f"extract-{n}", daemon=True) for n in range(self._workers)]
+        threads = [
+            threading.Thread(target=self._run_worker, name=f"extract-{n}", daemon=True) for n in range(self._workers)
+        ]
         ends_at = time.monotonic() + self._settings.run_timeout_s
         try:
             for thread in threads:
                 thread.start()
-            while self._open:
-                yield from self._late()
+            while self._open_scans:
+                yield from self._end_overdue_tasks()
                 if self._stop.is_set():
-                    yield from self._end_all(ScopeError("cancelled", "stopped before it was through"))
+                    yield from self._end_all_tasks(ScopeError("cancelled", "stopped before it was through"))
                 elif time.monotonic() >= ends_at:
-                    error = _timeout("run", self._settings.run_timeout_s, "after the run began to ask")
-                    yield from self._end_all(error)
-                elif (brought := self._receive()) is not None:
+                    error = _build_timeout_error("run", self._settings.run_timeout_s, "after the run began to ask")
+                    yield from self._end_all_tasks(error)
+                elif (brought := self._receive_result()) is not None:
                     yield brought
         finally:
-            self._board.close()
-            _join(threads)
+            self._queue.close()
+            _join_threads(threads)
             self._clients.close()
 
-    def _receive(self) -> Page | Outcome | None:
+    def _receive_result(self) -> Page | Outcome | None:
         try:
-            brought = self._out.get(timeout=POLL_S)
+            brought = self._results.get(timeout=POLL_S)
         except queue.Empty:
             return None
-        if isinstance(brought, SetupError):
+        if isinstance(brought, ConfigurationError):
             raise brought
-        if brought.task not in self._open:
+        if brought.task not in self._open_scans:
             return None  # its time was up
         if isinstance(brought, Outcome):
-            del self._open[brought.task]
+            del self._open_scans[brought.task]
         return brought
 
-    def _late(self) -> Generator[Outcome, None, None]:
-        for work in self._clocks.overdue(lambda work: work.is_done or not self._is_open(work)):
-            error = _timeout("task", self._settings.task_timeout_s, "after its first call", work.patience.last)
-            for scan in scans_of(work):
-                if self._open.pop(scan.task, None):
-                    yield scan.outcome(error)
+    def _end_overdue_tasks(self) -> Generator[Outcome, None, None]:
+        for work in self._deadlines.pop_overdue(lambda work: work.is_done or not self._is_open(work)):
+            error = _build_timeout_error(
+                "task", self._settings.task_timeout_s, "after its first call", work.retry_state.last_reason
+            )
+            for scan in list_scans(work):
+                if self._open_scans.pop(scan.task, None):
+                    yield scan.build_outcome(error)
 
-    def _end_all(self, error: ScopeError) -> Generator[Outcome, None, None]:
-        self._board.close()
-        scans, self._open = list(self._open.values()), {}
+    def _end_all_tasks(self, error: ScopeError) -> Generator[Outcome, None, None]:
+        self._queue.close()
+        scans, self._open_scans = list(self._open_scans.values()), {}
         for scan in scans:
-            yield scan.outcome(error)
+            yield scan.build_outcome(error)
 
-    def _is_open(self, work: Work) -> bool:
-        return any(scan.task in self._open for scan in scans_of(work))
+    def _is_open(self, work: WorkItem) -> bool:
+        return any(scan.task in self._open_scans for scan in list_scans(work))
 
-    def _work(self) -> None:
-        while (work := self._board.take()) is not None:
+    def _run_worker(self) -> None:
+        while (work := self._queue.take()) is not None:
             try:
-                self._drive(work)
-            except SetupError as error:
-                self._hand_over(error)
+                self._process_work(work)
+            except ConfigurationError as error:
+                self._put_result(error)
             except Exception as error:  # noqa: BLE001  a bug of ours is this scope's error, not the end of the others
                 _log.debug("%s failed", work, exc_info=True)
-                self._end(work, ScopeError("error", one_line(f"{type(error).__name__}: {error}")))
+                self._fail_work(work, ScopeError("error", sanitize_text(f"{type(error).__name__}: {error}")))
 
-    def _drive(self, work: Work) -> None:
+    def _process_work(self, work: WorkItem) -> None:
         if not self._is_open(work):
             return
-        self._clocks.begin(work)
+        self._deadlines.start_timer(work)
         try:
-            if isinstance(work, Opening):
-                work.step()
-                self._board.add(work.scans)
+            if isinstance(work, SessionTask):
+                work.open_session()
+                self._queue.add(work.scans)
             else:
-                self._pages(work)
+                self._fetch_pages(work)
         except ScopeError as error:
-            wait_s = work.patience.wait_after(error)
+            wait_s = work.retry_state.record_failure(error)
             if wait_s is None:
-                self._end(work, error)
+                self._fail_work(work, error)
             else:
-                self._board.put_back(work, wait_s)
+                self._queue.requeue(work, wait_s)
 
-    def _pages(self, scan: Scan) -> None:
-        while not scan.is_done and self._is_open(scan) and not self._board.is_closed:
-            page = scan.step()
+    def _fetch_pages(self, scan: Scan) -> None:
+        while not scan.is_done and self._is_open(scan) and not self._queue.is_closed:
+            page = scan.fetch_page()
             if page is not None:
-                self._hand_over(page)
+                self._put_result(page)
         if scan.is_done:
-            self._hand_over(scan.outcome())
+            self._put_result(scan.build_outcome())
 
-    def _end(self, work: Work, error: ScopeError) -> None:
-        for scan in scans_of(work):
-            self._hand_over(scan.outcome(error))
+    def _fail_work(self, work: WorkItem, error: ScopeError) -> None:
+        for scan in list_scans(work):
+            self._put_result(scan.build_outcome(error))
 
-    def _hand_over(self, result: Page | Outcome | SetupError) -> None:
-        while not self._board.is_closed:
+    def _put_result(self, result: Page | Outcome | ConfigurationError) -> None:
+        while not self._queue.is_closed:
             try:
-                return self._out.put(result, timeout=POLL_S)
+                return self._results.put(result, timeout=POLL_S)
             except queue.Full:
                 continue
 
 
-def _listings(contracts: Iterable[Contract], clients: Clients, ask: Ask, *, any_protocol: bool) -> dict[str, Listing]:
-    found = {c.name: Listing.of(c, clients.session, any_protocol=any_protocol) for c in contracts}
+def _build_list_operations(
+    contracts: Iterable[Contract], clients: Clients, options: ScanOptions, *, any_protocol: bool
+) -> dict[str, ListOperation]:
+    found = {c.name: ListOperation.from_contract(c, clients.session, any_protocol=any_protocol) for c in contracts}
     for listing in found.values():
-        listing.check(ask)
+        listing.check_options(options)
     return found
 
 
-def interleaved(scans: Sequence[Scan]) -> dict[str, list[Scan]]:
+def interleave_scans(scans: Sequence[Scan]) -> dict[str, list[Scan]]:
     """Scans by account, each account beginning at another region, so that no region meets all workers at once."""
     by_account: dict[str, list[Scan]] = {}
     for scan in scans:
@@ -212,17 +220,17 @@ def interleaved(scans: Sequence[Scan]) -> dict[str, list[Scan]]:
     }
 
 
-def _timeout(whose: str, timeout_s: float, since: str, last: str | None = None) -> ScopeError:
-    why = f"not through {timeout_s:g} s {since} ([extract] {whose}_timeout_s)" + (f"; last: {last}" if last else "")
-    return ScopeError("timeout", one_line(why), code=f"{whose.title()}Timeout")
+def _build_timeout_error(limit: str, timeout_s: float, since: str, last: str | None = None) -> ScopeError:
+    why = f"not through {timeout_s:g} s {since} ([extract] {limit}_timeout_s)" + (f"; last: {last}" if last else "")
+    return ScopeError("timeout", sanitize_text(why), code=f"{limit.title()}Timeout")
 
 
-def _join(threads: Iterable[threading.Thread]) -> None:
+def _join_threads(threads: Iterable[threading.Thread]) -> None:
     until = time.monotonic() + JOIN_S
     for thread in threads:
         if thread.ident is not None:
             thread.join(max(0.0, until - time.monotonic()))
 
 
-def _nothing() -> Generator[Page | Outcome, None, None]:
+def _yield_no_results() -> Generator[Page | Outcome, None, None]:
     yield from ()

@@ -2,21 +2,21 @@
 
 from pathlib import Path
 
-from appstream_export.feeds.report.page import Ask, render
-from appstream_export.lake.storage.base import Store, storage_errors
+from appstream_export.feeds.report.page import QueryRunner, render_report
+from appstream_export.lake.storage.base import Store, translate_storage_errors
 from appstream_export.lake.storage.paths import REPORT
 from appstream_export.settings import Settings
 
-__all__ = ["publish", "render"]
+__all__ = ["publish_report", "render_report"]
 
 
-def publish(store: Store, ask: Ask, settings: Settings) -> str:
+def publish_report(store: Store, run_query: QueryRunner, settings: Settings) -> str:
     """Write the page of what `ask` sees into the warehouse and return its place; raises StorageFailed, BadQuery."""
-    page = render(ask, expected_every=settings.lake.interval)
-    with storage_errors(store):
-        store.replace(REPORT, lambda place: _write(place, page), mode=int(settings.feeds.file_mode, 8))
-    return store.uri(REPORT)
+    page = render_report(run_query, expected_every=settings.lake.freshness_timedelta)
+    with translate_storage_errors(store):
+        store.replace(REPORT, lambda place: _write_page(place, page), mode=int(settings.feeds.file_mode, 8))
+    return store.resolve_uri(REPORT)
 
 
-def _write(place: str, page: str) -> None:
+def _write_page(place: str, page: str) -> None:
     Path(place).write_text(page, "utf-8")

@@ -12,7 +12,7 @@ from ulid import ULID
 _log = logging.getLogger(__name__)
 
 
-def javascript() -> str:
+def load_vega_bundle() -> str:
     """What draws the charts, fit to stand inside a script element."""
     file = platformdirs.user_cache_path("appstream-export") / f"vega-{version('vl-convert-python')}.js"
     with suppress(OSError, UnicodeDecodeError):
@@ -20,11 +20,11 @@ def javascript() -> str:
     import vl_convert
 
     made = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed").replace("</script", "<\\/script")
-    _keep(file, made)
+    _cache_bundle(file, made)
     return made
 
 
-def _keep(file: Path, text: str) -> None:
+def _cache_bundle(file: Path, text: str) -> None:
     aside = file.with_name(f"{file.name}.{ULID()}")
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -40,44 +40,44 @@ STANDINGS = {"up": "#1b7f4b", "down": "#8a9099"}
 _INK, _FAINT = "#22313f", "#e6e9ec"
 
 
-def coverage_by_scope(rows: Rows) -> Drawing:
+def draw_coverage_by_scope(rows: Rows) -> Drawing:
     """A square per account and region."""
     chart = (
-        _chart(rows, height=16 * _count(rows, "account_id"))
+        _create_chart(rows, height=16 * _count_distinct(rows, "account_id"))
         .mark_rect(stroke="white", strokeWidth=1.5)
         .encode(
             x=alt.X("region:N", title=None, axis=alt.Axis(labelAngle=-40, orient="top")),
             y=alt.Y("account:N", title=None),
-            color=_colour("sight", SIGHTS),
+            color=_encode_colour("sight", SIGHTS),
             tooltip=["account:N", "account_id:N", "region:N", "sight:N", "status:N", "observed_at:N"],
         )
     )
     return Drawing(chart, SIGHTS)
 
 
-def coverage_by_region(rows: Rows) -> Drawing:
+def draw_coverage_by_region(rows: Rows) -> Drawing:
     """A bar per region, of all its scopes."""
-    return _bars(rows, "region", "scopes", "sight", SIGHTS)
+    return _draw_bars(rows, "region", "scopes", "sight", SIGHTS)
 
 
-def states_over_time(rows: Rows) -> Drawing:
+def draw_states_over_time(rows: Rows) -> Drawing:
     """Builders by state, stacked; as bars where so few snapshots make no line."""
-    few = _count(rows, "snapshot_at") < 12
-    chart = _chart(rows, height=240)
-    x = alt.X("snapshot_at:O", title=None, axis=_moments(rows)) if few else _when("snapshot_at")
+    few = _count_distinct(rows, "snapshot_at") < 12
+    chart = _create_chart(rows, height=240)
+    x = alt.X("snapshot_at:O", title=None, axis=_build_time_axis(rows)) if few else _encode_time("snapshot_at")
     drawn = chart.mark_bar() if few else chart.mark_area(interpolate="step-after")
-    states = _present(STATES, rows, "state")
+    states = _select_colours(STATES, rows, "state")
     drawn = drawn.encode(
         x=x,
-        y=alt.Y("builders:Q", title="builders", stack=True, axis=_whole()),
-        color=_colour("state", states),
+        y=alt.Y("builders:Q", title="builders", stack=True, axis=_build_integer_axis()),
+        color=_encode_colour("state", states),
         order=alt.Order("place:Q"),
         tooltip=["snapshot_at:N", "state:N", "builders:Q"],
     )
     return Drawing(drawn.transform_calculate(place=f"indexof({list(states)}, datum.state)"), states)
 
 
-def cost_by_day(rows: Rows) -> Drawing | None:
+def draw_cost_by_day(rows: Rows) -> Drawing | None:
     """Dollars a day, instances and disks; None where nothing has a price."""
     kinds = {"instance_usd": "instances", "disk_usd": "disks above 200 GB"}
     long = [{"day": r["day"], "of": of, "usd": r[key]} for r in rows for key, of in kinds.items() if r[key] is not None]
@@ -85,22 +85,22 @@ def cost_by_day(rows: Rows) -> Drawing | None:
         return None
     palette = dict(zip(kinds.values(), ("#1b7f4b", "#5b8db8"), strict=True))
     chart = (
-        _chart(long, height=240)
+        _create_chart(long, height=240)
         .mark_bar()
         .encode(
             x=alt.X("day:O", title=None, axis=alt.Axis(labelAngle=-40, labelOverlap=True)),
             y=alt.Y("usd:Q", title="USD, at least"),
-            color=_colour("of", palette),
+            color=_encode_colour("of", palette),
             tooltip=["day:N", "of:N", alt.Tooltip("usd:Q", format=",.2f")],
         )
     )
     return Drawing(chart, palette)
 
 
-def running_longest(rows: Rows) -> Drawing:
+def draw_running_longest(rows: Rows) -> Drawing:
     """A bar per builder: hours up."""
     chart = (
-        _chart(rows, height=18 * len(rows))
+        _create_chart(rows, height=18 * len(rows))
         .transform_calculate(who="datum.name + '  (' + datum.account + ', ' + datum.region + ')'")
         .mark_bar(color=STATES["RUNNING"])
         .encode(
@@ -112,55 +112,55 @@ def running_longest(rows: Rows) -> Drawing:
     return Drawing(chart)
 
 
-def errors_by_code(rows: Rows) -> Drawing:
+def draw_errors_by_code(rows: Rows) -> Drawing:
     """A bar per code."""
-    return _bars(rows, "error_code", "builders")
+    return _draw_bars(rows, "error_code", "builders")
 
 
-def changes_over_time(rows: Rows) -> Drawing:
+def draw_changes_over_time(rows: Rows) -> Drawing:
     """A bar per snapshot in which something changed."""
     chart = (
-        _chart(rows, height=240)
+        _create_chart(rows, height=240)
         .mark_bar()
         .encode(
-            x=alt.X("snapshot_at:O", title=None, axis=_moments(rows)),
-            y=alt.Y("builders:Q", title="builders", axis=_whole()),
-            color=_colour("change", CHANGES),
+            x=alt.X("snapshot_at:O", title=None, axis=_build_time_axis(rows)),
+            y=alt.Y("builders:Q", title="builders", axis=_build_integer_axis()),
+            color=_encode_colour("change", CHANGES),
             tooltip=["snapshot_at:N", "change:N", "builders:Q"],
         )
     )
     return Drawing(chart, CHANGES)
 
 
-def exposure_by_way(rows: Rows) -> Drawing:
+def draw_exposure_by_way(rows: Rows) -> Drawing:
     """A bar per way, of builders that are up and of others."""
-    return _bars(rows, "way", "builders", "standing", STANDINGS)
+    return _draw_bars(rows, "way", "builders", "standing", STANDINGS)
 
 
-def builders_by_account(rows: Rows) -> Drawing:
+def draw_builders_by_account(rows: Rows) -> Drawing:
     """A bar per account, by state."""
-    return _bars(rows, "account", "builders", "state", _present(STATES, rows, "state"))
+    return _draw_bars(rows, "account", "builders", "state", _select_colours(STATES, rows, "state"))
 
 
-def _bars(rows: Rows, name: str, amount: str, kind: str = "", palette: Mapping[str, str] | None = None) -> Drawing:
+def _draw_bars(rows: Rows, name: str, amount: str, kind: str = "", palette: Mapping[str, str] | None = None) -> Drawing:
     """A bar per name, the longest first; stacked by kind where there is one."""
     chart = (
-        _chart(rows, height=max(40, 20 * _count(rows, name)))
+        _create_chart(rows, height=max(40, 20 * _count_distinct(rows, name)))
         .mark_bar(color=STATES["FAILED"])
         .encode(
-            x=alt.X(f"{amount}:Q", title=amount, axis=_whole()),
+            x=alt.X(f"{amount}:Q", title=amount, axis=_build_integer_axis()),
             y=alt.Y(f"{name}:N", title=None, sort="-x", axis=alt.Axis(labelLimit=230)),
             tooltip=[alt.Tooltip(column, type="nominal") for column in rows[0]],
         )
     )
-    return Drawing(chart.encode(color=_colour(kind, palette)), palette) if palette else Drawing(chart)
+    return Drawing(chart.encode(color=_encode_colour(kind, palette)), palette) if palette else Drawing(chart)
 
 
-def _count(rows: Rows, name: str) -> int:
+def _count_distinct(rows: Rows, name: str) -> int:
     return len({row[name] for row in rows})
 
 
-def _chart(rows: Rows, *, height: int) -> alt.Chart:
+def _create_chart(rows: Rows, *, height: int) -> alt.Chart:
     return (
         alt.Chart(alt.InlineData(values=list(rows)), width="container", height=height)
         .properties(autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
@@ -175,26 +175,28 @@ def _chart(rows: Rows, *, height: int) -> alt.Chart:
     )
 
 
-def _colour(name: str, palette: Mapping[str, str]) -> alt.Color:
+def _encode_colour(name: str, palette: Mapping[str, str]) -> alt.Color:
     scale = alt.Scale(domain=list(palette), range=list(palette.values()))
     return alt.Color(f"{name}:N", scale=scale, legend=None)
 
 
-def _present(palette: Mapping[str, str], rows: Rows, name: str) -> Mapping[str, str]:
+def _select_colours(palette: Mapping[str, str], rows: Rows, name: str) -> Mapping[str, str]:
     """Colours of the values that occur; those that nobody knew when this was written are violet."""
     found = {row[name] for row in rows}
     return {k: c for k, c in palette.items() if k in found} | {k: "#7d3c98" for k in sorted(found - palette.keys())}
 
 
-def _when(name: str) -> alt.X:
+def _encode_time(name: str) -> alt.X:
     return alt.X(f"{name}:T", title=None, scale=alt.Scale(type="utc"), axis=alt.Axis(labelOverlap=True))
 
 
-def _moments(rows: Rows) -> alt.Axis:
+def _build_time_axis(rows: Rows) -> alt.Axis:
     """Times down to minutes; to seconds where they are all of one day."""
-    first, last = (0, 16) if _count([{"day": row["snapshot_at"][:10]} for row in rows], "day") > 1 else (11, 19)
+    first, last = (
+        (0, 16) if _count_distinct([{"day": row["snapshot_at"][:10]} for row in rows], "day") > 1 else (11, 19)
+    )
     return alt.Axis(labelAngle=-40, labelOverlap=True, labelExpr=f"substring(datum.value, {first}, {last})")
 
 
-def _whole() -> alt.Axis:
+def _build_integer_axis() -> alt.Axis:
     return alt.Axis(tickMinStep=1, format="d")

@@ -12,13 +12,13 @@ import pyarrow as pa
 
 from appstream_export.contracts import sql_files
 from appstream_export.feeds.report import charts
-from appstream_export.feeds.report.bundle import javascript
-from appstream_export.lake.storage.checksum_trailer import COMMENT, sealed
+from appstream_export.feeds.report.bundle import load_vega_bundle
+from appstream_export.lake.storage.checksum_trailer import COMMENT, add_checksum
 
 ACCOUNTS_DRAWN_MAX = 60  # more rows than that no screen holds: regions are drawn instead
 ROWS_SHOWN_MAX = 50  # a page is read, not searched; the SQL beside it gives the rest
 OLD_AFTER = timedelta(hours=26)  # a daily run, and some patience
-Ask = Callable[[str], pa.Table]
+QueryRunner = Callable[[str], pa.Table]
 """Runs a SELECT on the catalog."""
 Draw = Callable[[charts.Rows], charts.Drawing | None]
 
@@ -35,7 +35,7 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class RenderedPanel:
     """A panel with its rows, ready for the page."""
 
     panel: Panel
@@ -48,73 +48,78 @@ class Shown:
     legend: Mapping[str, str]
 
 
-COVERAGE = Panel("What do we see?", "coverage_by_scope", charts.coverage_by_scope, "No account was to be asked.")
-MANY_ACCOUNTS = Panel("What do we see?", "coverage_by_region", charts.coverage_by_region)
+COVERAGE = Panel("What do we see?", "coverage_by_scope", charts.draw_coverage_by_scope, "No account was to be asked.")
+MANY_ACCOUNTS = Panel("What do we see?", "coverage_by_region", charts.draw_coverage_by_region)
 PANELS = (
     Panel("What did we not see, and why?", "failed_scopes", None, "Everything that was asked has answered."),
-    Panel("States over time", "states_over_time", charts.states_over_time, "No builder was ever seen."),
-    Panel("Who has builders?", "builders_by_account", charts.builders_by_account, "No builder in the newest snapshot."),
-    Panel("Up for longest", "running_longest", charts.running_longest, "No builder is up."),
-    Panel("Cost by day", "cost_by_day", charts.cost_by_day, "No builder was ever seen."),
-    Panel("Errors by code", "errors_by_code", charts.errors_by_code, "No builder reports an error."),
-    Panel("Changes over time", "changes_over_time", charts.changes_over_time, "Nothing has changed yet."),
+    Panel("States over time", "states_over_time", charts.draw_states_over_time, "No builder was ever seen."),
+    Panel(
+        "Who has builders?",
+        "builders_by_account",
+        charts.draw_builders_by_account,
+        "No builder in the newest snapshot.",
+    ),
+    Panel("Up for longest", "running_longest", charts.draw_running_longest, "No builder is up."),
+    Panel("Cost by day", "cost_by_day", charts.draw_cost_by_day, "No builder was ever seen."),
+    Panel("Errors by code", "errors_by_code", charts.draw_errors_by_code, "No builder reports an error."),
+    Panel("Changes over time", "changes_over_time", charts.draw_changes_over_time, "Nothing has changed yet."),
     Panel("What changed last?", "latest_changes", None, "Nothing has changed yet."),
-    Panel("Exposure", "exposure_by_way", charts.exposure_by_way, "No builder is exposed."),
+    Panel("Exposure", "exposure_by_way", charts.draw_exposure_by_way, "No builder is exposed."),
     Panel("Most exposed", "most_exposed", None, "No builder is exposed."),
 )
 
 
-def render(ask: Ask, *, expected_every: timedelta | None = None) -> str:
+def render_report(run_query: QueryRunner, *, expected_every: timedelta | None = None) -> str:
     """The whole page as HTML, of what `ask` sees; it requests nothing from anywhere, and its seal ends it.
 
     It warns where scopes failed, and in the reader's browser once it is older than `expected_every` twice over.
     """
-    written = {file.name: file for file in sql_files.read("report")}
-    tiles = _plain(ask(written["tiles"].sql))[0]
+    written = {file.name: file for file in sql_files.load_sql_files("report")}
+    tiles = _convert_rows(run_query(written["tiles"].sql))[0]
     panels = [COVERAGE if tiles["covered_accounts"] <= ACCOUNTS_DRAWN_MAX else MANY_ACCOUNTS, *PANELS]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     own = files("appstream_export.feeds.report")
     page = environment.from_string(own.joinpath("page.html").read_text("utf-8")).render(
         tiles=tiles,
-        panels=[_shown(panel, written[panel.sql], ask) for panel in panels],
+        panels=[_render_panel(panel, written[panel.sql], run_query) for panel in panels],
         style=own.joinpath("page.css").read_text("utf-8"),
         script=own.joinpath("page.js").read_text("utf-8"),
-        vega=javascript(),
+        vega=load_vega_bundle(),
         old_after_s=int((2 * expected_every if expected_every else OLD_AFTER).total_seconds()),
-        made_at=_text(datetime.now(UTC)),
+        made_at=_format_value(datetime.now(UTC)),
     )
-    return sealed(f"{page}\n".encode(), COMMENT).decode()
+    return add_checksum(f"{page}\n".encode(), COMMENT).decode()
 
 
-def _shown(panel: Panel, file: sql_files.SqlFile, ask: Ask) -> Shown:
-    table = ask(file.sql)
-    rows = _plain(table)
+def _render_panel(panel: Panel, file: sql_files.SqlFile, run_query: QueryRunner) -> RenderedPanel:
+    table = run_query(file.sql)
+    rows = _convert_rows(table)
     drawing = panel.draw(rows) if panel.draw and rows else None
-    return Shown(
+    return RenderedPanel(
         panel=panel,
         question=file.question or "",
-        statement=_statement(file.sql),
+        statement=_strip_sql_header(file.sql),
         columns=[name.replace("_", " ") for name in table.column_names],
-        rows=[[_text(value) for value in row.values()] for row in rows[:ROWS_SHOWN_MAX]],
+        rows=[[_format_value(value) for value in row.values()] for row in rows[:ROWS_SHOWN_MAX]],
         more=max(0, len(rows) - ROWS_SHOWN_MAX),
         spec=drawing.chart.to_dict() if drawing else None,
         legend=drawing.legend if drawing else {},
     )
 
 
-def _statement(sql: str) -> str:
+def _strip_sql_header(sql: str) -> str:
     """Without the header."""
     lines = sql.splitlines()
     first = next((n for n, line in enumerate(lines) if not line.startswith("--")), 0)
     return "\n".join(lines[first:]).strip()
 
 
-def _plain(table: pa.Table) -> list[dict[str, Any]]:
+def _convert_rows(table: pa.Table) -> list[dict[str, Any]]:
     """Rows in JSON's own values: times as ISO 8601 in UTC."""
-    return [{name: _json(value) for name, value in row.items()} for row in table.to_pylist()]
+    return [{name: _convert_value(value) for name, value in row.items()} for row in table.to_pylist()]
 
 
-def _json(value: Any) -> Any:
+def _convert_value(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     if isinstance(value, date):
@@ -122,9 +127,9 @@ def _json(value: Any) -> Any:
     return float(value) if isinstance(value, Decimal) else value
 
 
-def _text(value: object) -> str:
+def _format_value(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,.2f}" if isinstance(value, float) else str(_json(value))
+    return f"{value:,.2f}" if isinstance(value, float) else str(_convert_value(value))

@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 
 from appstream_export.contracts import sql_files
-from appstream_export.lake.sql import reading_errors
+from appstream_export.lake.sql import translate_duckdb_errors
 
 ERROR, WARN = sql_files.SEVERITIES
 EXAMPLES_MAX = 20
@@ -34,18 +34,18 @@ class CheckResult:
         return bool(self.rows) and self.severity == ERROR
 
 
-def run(con: duckdb.DuckDBPyConnection) -> list[CheckResult]:
+def run_checks(con: duckdb.DuckDBPyConnection) -> list[CheckResult]:
     """Every check on what the connection shows, by name; those that read what it does not have are left out.
 
     Raises StorageFailed where files cannot be read.
     """
     found = con.execute("select view_name from duckdb_views() where not internal and schema_name = 'main'").fetchall()
     known = {name for (name,) in found}
-    with reading_errors():
-        return [_checked(con, check) for check in sql_files.read("checks") if known.issuperset(check.reads)]
+    with translate_duckdb_errors():
+        return [_run_check(con, check) for check in sql_files.load_sql_files("checks") if known.issuperset(check.reads)]
 
 
-def _checked(con: duckdb.DuckDBPyConnection, check: sql_files.SqlFile) -> CheckResult:
+def _run_check(con: duckdb.DuckDBPyConnection, check: sql_files.SqlFile) -> CheckResult:
     sql = f"select *, count(*) over () as rows_found from ({check.sql}\n) limit {EXAMPLES_MAX}"  # noqa: S608, our own files
     rows = con.sql(sql).to_arrow_table().to_pylist()
     return CheckResult(

@@ -16,11 +16,11 @@ import pyarrow as pa
 from appstream_export.contracts import Contract
 from appstream_export.errors import StorageFailed
 from appstream_export.lake import sql
-from appstream_export.lake.catalog.connect import reading
+from appstream_export.lake.catalog.connect import open_catalog_connection
 from appstream_export.lake.catalog.file import STORAGE_VERSION
-from appstream_export.lake.maintenance.erase import last_erase
+from appstream_export.lake.maintenance.erase import find_last_erase
 from appstream_export.lake.snapshots.manifest import SWEEP
-from appstream_export.lake.sql import literal, quoted
+from appstream_export.lake.sql import quote_identifier, quote_literal
 from appstream_export.lake.storage.base import Store
 
 BATCH_ROWS = 10_240
@@ -28,10 +28,10 @@ MEMORY = "512MiB"  # what DuckDB holds while feeds are made; more is spilled
 _SNAPSHOT = f"""
 create temp view feed_snapshot as
 select snapshot_id, utc(committed_at) as as_of_utc, committed_at as as_of
-from snapshots where kind = {literal(SWEEP)} order by seq desc limit 1"""
+from snapshots where kind = {quote_literal(SWEEP)} order by seq desc limit 1"""
 
 
-class Outlet:
+class FeedConnection:
     """A snapshot of a warehouse, and a DuckDB file while it is being filled.
 
     Beside the catalog's views, queries may read `feed_snapshot` (one row: snapshot_id, as_of_utc, as_of) and use
@@ -40,110 +40,114 @@ class Outlet:
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self.con = con
-        self.con.execute(f"set memory_limit = {literal(MEMORY)}")
+        self.con.execute(f"set memory_limit = {quote_literal(MEMORY)}")
         self.con.execute("create temp macro utc(t) as make_timestamp(epoch_us(t))")
         self.con.execute(_SNAPSHOT)
-        self.seq: int = self._one("select seq from lake.shows")[0]
+        self.seq: int = self._fetch_row("select seq from lake.shows")[0]
         """Of the head: the sweep behind `snapshot_id`, or a thin or erase commit after it."""
-        self.snapshot_id, self.as_of = self._snapshot()
+        self.snapshot_id, self.as_of = self._load_snapshot()
 
-    def columns(self, query: str) -> list[tuple[str, str]]:
+    def describe_columns(self, query: str) -> list[tuple[str, str]]:
         """Name and DuckDB type of a query's columns, in order; nothing is run."""
-        with _told(query):
+        with _translate_duckdb_errors(query):
             return [(name, kind) for name, kind, *_ in self.con.execute(f"describe {query}").fetchall()]
 
-    def rows(self, query: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def fetch_rows(self, query: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """A small result."""
-        with _told(query):
+        with _translate_duckdb_errors(query):
             return self.con.execute(query, params).fetchall()
 
-    def batches(self, query: str) -> Iterator[pa.RecordBatch]:
+    def stream_batches(self, query: str) -> Iterator[pa.RecordBatch]:
         """A large result in parts. Nothing else may be asked before the last one."""
-        with _told(query):
-            yield from sql.stream(self.con, query, BATCH_ROWS)
+        with _translate_duckdb_errors(query):
+            yield from sql.stream_batches(self.con, query, BATCH_ROWS)
 
-    def stand_at(self, snapshot_id: str, as_of: datetime) -> None:
+    def set_snapshot(self, snapshot_id: str, as_of: datetime) -> None:
         """Let `feed_snapshot` be an earlier one, whose rows are offered."""
         self.snapshot_id, self.as_of = snapshot_id, as_of
-        moment = f"timestamptz {literal(as_of.isoformat())}"
-        self._do(
+        moment = f"timestamptz {quote_literal(as_of.isoformat())}"
+        self._execute_statement(
             "create or replace temp view feed_snapshot as"
-            f" select {literal(snapshot_id)} as snapshot_id, utc({moment}) as as_of_utc, {moment} as as_of"
+            f" select {quote_literal(snapshot_id)} as snapshot_id, utc({moment}) as as_of_utc, {moment} as as_of"
         )
 
-    def offer(self, name: str, table: pa.Table) -> None:
+    def register_table(self, name: str, table: pa.Table) -> None:
         """Let queries read an Arrow table under that name."""
         self.con.register(name, table)
 
     @contextmanager
-    def filling(self, file: str) -> Generator[None]:
+    def attach_output_file(self, file: str) -> Generator[None]:
         """Make a DuckDB file that the oldest supported version can open; `put` fills it."""
-        self._do(f"attach {literal(file)} as filled (storage_version {literal(STORAGE_VERSION)})")
-        self._do("begin")
+        self._execute_statement(
+            f"attach {quote_literal(file)} as filled (storage_version {quote_literal(STORAGE_VERSION)})"
+        )
+        self._execute_statement("begin")
         try:
             yield
-            self._do("commit")
-            self._do("checkpoint filled")
+            self._execute_statement("commit")
+            self._execute_statement("checkpoint filled")
         except BaseException:
             with suppress(StorageFailed):
-                self._do("rollback")
+                self._execute_statement("rollback")
             raise
         finally:
-            self._do("detach filled")
+            self._execute_statement("detach filled")
 
-    def put(self, name: str, query: str, doc: str, columns: Mapping[str, str]) -> str:
+    def create_table(self, name: str, query: str, doc: str, columns: Mapping[str, str]) -> str:
         """Materialize a query as a table of the file, with comments; `columns` are docs by name. How SQL names it."""
-        table = f"filled.main.{quoted(name)}"
-        self._do(f"create table {table} as {query}")
-        self._do(f"comment on table {table} is {literal(doc)}")
+        table = f"filled.main.{quote_identifier(name)}"
+        self._execute_statement(f"create table {table} as {query}")
+        self._execute_statement(f"comment on table {table} is {quote_literal(doc)}")
         for column, text in columns.items():
-            self._do(f"comment on column {table}.{quoted(column)} is {literal(text)}")
+            self._execute_statement(f"comment on column {table}.{quote_identifier(column)} is {quote_literal(text)}")
         return table
 
-    def _snapshot(self) -> tuple[str, datetime]:
-        snapshot_id, as_of_us = self._one("select snapshot_id, epoch_us(as_of_utc) from feed_snapshot")
-        return snapshot_id, sql.moment(as_of_us)
+    def _load_snapshot(self) -> tuple[str, datetime]:
+        snapshot_id, as_of_us = self._fetch_row("select snapshot_id, epoch_us(as_of_utc) from feed_snapshot")
+        return snapshot_id, sql.convert_epoch_us(as_of_us)
 
-    def _one(self, query: str) -> tuple[Any, ...]:
-        return self.rows(query)[0]
+    def _fetch_row(self, query: str) -> tuple[Any, ...]:
+        return self.fetch_rows(query)[0]
 
-    def _do(self, statement: str) -> None:
-        self.rows(statement)
+    def _execute_statement(self, statement: str) -> None:
+        self.fetch_rows(statement)
 
 
 @contextmanager
-def opened(store: Store, contracts: Sequence[Contract], *, anew: bool = False) -> Generator[Outlet]:
+def open_feed_connection(
+    store: Store, contracts: Sequence[Contract], *, rebuild: bool = False
+) -> Generator[FeedConnection]:
     """The head's outlet; raises SetupError before the first snapshot. `anew` trusts no published catalog."""
-    with closing(reading(store, contracts, anew=anew)) as con:
-        yield Outlet(con)
+    with closing(open_catalog_connection(store, contracts, rebuild=rebuild)) as con:
+        yield FeedConnection(con)
 
 
-def erased_since(store: Store) -> int:
+def get_last_erase_seq(store: Store) -> int:
     """Seq of the newest erase: what was read before it may hold what is to be gone. 0 where there was none."""
-    last = last_erase(store)
+    last = find_last_erase(store)
     return last["seq"] if last else 0
 
 
 @contextmanager
-def looking_into(file: Path) -> Generator[Callable[[str], list[tuple[Any, ...]]]]:
+def open_duckdb_file(file: Path) -> Generator[Callable[[str], list[tuple[Any, ...]]]]:
     """Open a DuckDB file for reading, and answer queries of its tables."""
     with closing(duckdb.connect()) as con:
-        with _told(str(file)):
-            con.execute(f"attach {literal(str(file))} as published (read_only)")
+        with _translate_duckdb_errors(str(file)):
+            con.execute(f"attach {quote_literal(str(file))} as published (read_only)")
             con.execute("use published")
 
-        def rows(query: str) -> list[tuple[Any, ...]]:
-            with _told(query):
+        def fetch_rows(query: str) -> list[tuple[Any, ...]]:
+            with _translate_duckdb_errors(query):
                 return con.execute(query).fetchall()
 
-        yield rows
+        yield fetch_rows
 
 
 @contextmanager
-def _told(what: str) -> Generator[None]:
+def _translate_duckdb_errors(what: str) -> Generator[None]:
     """DuckDB's complaint in one line; our SQL is to blame, or the storage."""
     try:
-        with sql.reading_errors():
+        with sql.translate_duckdb_errors():
             yield
     except duckdb.Error as error:
         place = " ".join(what.split())[:80]

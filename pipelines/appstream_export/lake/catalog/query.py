@@ -8,8 +8,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from appstream_export.errors import BadQuery, did_you_mean
-from appstream_export.lake.sql import literal, python_said
+from appstream_export.errors import QueryError, suggest_spelling
+from appstream_export.lake.sql import extract_python_error, quote_literal
 
 Params = Sequence[Any] | Mapping[str, Any] | None
 
@@ -19,16 +19,16 @@ _EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?", re.IGNORECASE)
 _UNKNOWN = re.compile(r"Table with name (\S+) does not exist")
 
 
-def query(con: duckdb.DuckDBPyConnection, sql: str, params: Params = None) -> pa.Table:
+def run_query(con: duckdb.DuckDBPyConnection, sql: str, params: Params = None) -> pa.Table:
     """The rows of one SELECT or EXPLAIN; raises BadQuery for anything that writes, and for what DuckDB refuses."""
     try:
-        _refuse_writing(con, sql)
+        _refuse_writes(con, sql)
         return con.sql(sql, params=params).to_arrow_table()
     except duckdb.Error as error:
-        raise BadQuery(_one_line(con, python_said(error) or str(error))) from error
+        raise QueryError(_format_error(con, extract_python_error(error) or str(error))) from error
 
 
-def table_names(con: duckdb.DuckDBPyConnection) -> list[str]:
+def list_table_names(con: duckdb.DuckDBPyConnection) -> list[str]:
     """Tables that a query may name, histories left out."""
     found = con.execute(
         "select view_name from duckdb_views() where not internal and schema_name = 'main' order by all"
@@ -36,37 +36,37 @@ def table_names(con: duckdb.DuckDBPyConnection) -> list[str]:
     return [name for (name,) in found if not name.endswith("_history")]
 
 
-def _refuse_writing(con: duckdb.DuckDBPyConnection, sql: str) -> None:
+def _refuse_writes(con: duckdb.DuckDBPyConnection, sql: str) -> None:
     statements = con.extract_statements(sql)
     if len(statements) != 1:
-        raise BadQuery(f"one statement at a time, please; this is {len(statements)}")
+        raise QueryError(f"one statement at a time, please; this is {len(statements)}")
     kind = statements[0].type
     reading = sql if kind == duckdb.StatementType.SELECT else ""  # as it was typed: DuckDB 1.4 makes SELECT of PRAGMA
     if kind == duckdb.StatementType.EXPLAIN:
         explain = _EXPLAIN.match(sql)
         reading = sql[explain.end() :] if explain else ""
-    tree = json.loads(con.execute(f"select json_serialize_sql({literal(reading)})").fetchall()[0][0])
-    if not reading or tree.get("error") or not _READING.issuperset(_nodes(tree)):
-        raise BadQuery("only statements that read are allowed: SELECT, or EXPLAIN of a SELECT")
+    tree = json.loads(con.execute(f"select json_serialize_sql({quote_literal(reading)})").fetchall()[0][0])
+    if not reading or tree.get("error") or not _READING.issuperset(_walk_node_types(tree)):
+        raise QueryError("only statements that read are allowed: SELECT, or EXPLAIN of a SELECT")
 
 
-def _nodes(tree: object) -> Iterator[str]:
+def _walk_node_types(tree: object) -> Iterator[str]:
     """The kinds of all query nodes in a parse tree, however deep."""
     if isinstance(tree, list):
         for branch in tree:
-            yield from _nodes(branch)
+            yield from _walk_node_types(branch)
     elif isinstance(tree, dict):
         kind = tree.get("type")
         if isinstance(kind, str) and kind.endswith("_NODE"):
             yield kind
         for branch in tree.values():
-            yield from _nodes(branch)
+            yield from _walk_node_types(branch)
 
 
-def _one_line(con: duckdb.DuckDBPyConnection, error: str) -> str:
+def _format_error(con: duckdb.DuckDBPyConnection, error: str) -> str:
     """What DuckDB says, without its kind of error and the picture of the place; ours where it misses a table."""
     if unknown := _UNKNOWN.search(error):
         name = unknown[1].strip('"').rstrip("!").rpartition(".")[2]
-        return f'there is no table "{name}"{did_you_mean(name, table_names(con))}'
+        return f'there is no table "{name}"{suggest_spelling(name, list_table_names(con))}'
     text = " ".join(error.split("\n\nLINE ")[0].split("\nLINE ")[0].split())
     return re.sub(r"^[A-Z][A-Za-z ]* Error: ", "", text)

@@ -9,49 +9,57 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from appstream_export.contracts import Contract
-from appstream_export.lake.catalog.connect import none_yet
-from appstream_export.lake.catalog.views import statements
-from appstream_export.lake.snapshots.manifest import history
-from appstream_export.lake.sql import literal
-from appstream_export.lake.storage.s3 import STAND_IN, S3Store
+from appstream_export.lake.catalog.connect import build_no_snapshot_error
+from appstream_export.lake.catalog.views import render_catalog_statements
+from appstream_export.lake.snapshots.manifest import load_history
+from appstream_export.lake.sql import quote_literal
+from appstream_export.lake.storage.s3 import PLACEHOLDER_KEY, S3Store
 from appstream_export.settings import S3Settings, is_loopback
 
-_SECRET = "appstream_export"  # noqa: S105 - what DuckDB calls its name
+_SECRET_NAME = "appstream_export"  # noqa: S105 - what DuckDB calls its name
 
 
-def lines(store: Any, settings: S3Settings, contracts: Sequence[Contract]) -> Iterator[str]:
+def render_setup_lines(store: Any, settings: S3Settings, contracts: Sequence[Contract]) -> Iterator[str]:
     """Every line for the bucket of `store`: access, and with contracts the catalog's views too, made in memory."""
     yield f"-- {store.root}, for a DuckDB of your own; install downloads an extension once."
-    yield from (f"{statement};" for statement in _access(store, settings))
+    yield from (f"{statement};" for statement in _build_access_statements(store, settings))
     if contracts:
-        manifests = history(store)
+        manifests = load_history(store)
         if not manifests:
-            raise none_yet(store)
-        yield from (f"{statement};" for statement in statements(contracts, manifests, store.uri))
+            raise build_no_snapshot_error(store)
+        yield from (f"{statement};" for statement in render_catalog_statements(contracts, manifests, store.uri))
 
 
-def _access(store: S3Store, settings: S3Settings) -> list[str]:
+def _build_access_statements(store: S3Store, settings: S3Settings) -> list[str]:
     where = {"scope": store.root, "region": store.region}
     if settings.profile:
         where["profile"] = settings.profile
-    parts = ["type s3", *_credentials(store), *(f"{key} {literal(value)}" for key, value in where.items())]
-    parts += _endpoint(store.endpoint_url)
+    parts = [
+        "type s3",
+        *_build_credential_options(store),
+        *(f"{key} {quote_literal(value)}" for key, value in where.items()),
+    ]
+    parts += _build_endpoint_options(store.endpoint_url)
     return [
         *(f"{verb} {extension}" for extension in ("httpfs", "aws") for verb in ("install", "load")),
-        f"create or replace secret {_SECRET} ({', '.join(parts)})",
+        f"create or replace secret {_SECRET_NAME} ({', '.join(parts)})",
         "set TimeZone = 'UTC'",
     ]
 
 
-def _credentials(store: S3Store) -> list[str]:
+def _build_credential_options(store: S3Store) -> list[str]:
     if store.endpoint_url and is_loopback(store.endpoint_url):
-        return ["provider config", f"key_id {literal(STAND_IN)}", f"secret {literal(STAND_IN)}"]
+        return [
+            "provider config",
+            f"key_id {quote_literal(PLACEHOLDER_KEY)}",
+            f"secret {quote_literal(PLACEHOLDER_KEY)}",
+        ]
     return ["provider credential_chain"]
 
 
-def _endpoint(url: str | None) -> list[str]:
+def _build_endpoint_options(url: str | None) -> list[str]:
     if url is None:
         return []
     at = urlsplit(url)
     tls = "true" if at.scheme == "https" else "false"
-    return [f"endpoint {literal(at.netloc)}", "url_style 'path'", f"use_ssl {tls}"]
+    return [f"endpoint {quote_literal(at.netloc)}", "url_style 'path'", f"use_ssl {tls}"]

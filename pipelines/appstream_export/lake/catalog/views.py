@@ -14,11 +14,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from appstream_export.contracts import Column, Contract, Table, sql_files
-from appstream_export.contracts.model import ACCOUNT_NAME, IS_STALE, SNAPSHOT_ID, all_tables, operational_table
+from appstream_export.contracts.model import (
+    ACCOUNT_NAME,
+    IS_STALE,
+    SNAPSHOT_ID,
+    get_operational_table,
+    list_snapshot_tables,
+)
 from appstream_export.contracts.sql_files import SqlFile
-from appstream_export.lake.snapshots.manifest import SWEEP, Manifest, TableFiles, kept
-from appstream_export.lake.snapshots.scan_sql import rows
-from appstream_export.lake.sql import listed, literal, quoted
+from appstream_export.lake.snapshots.manifest import SWEEP, Manifest, TableFiles, get_retained_files
+from appstream_export.lake.snapshots.scan_sql import build_scan_query
+from appstream_export.lake.sql import join_identifiers, quote_identifier, quote_literal
 
 FILES = "files"  # the schema of views that name files
 SNAPSHOT_AT = Column("snapshot_at", "timestamp", "When the row's snapshot was committed.")
@@ -65,104 +71,106 @@ class View:
     columns: tuple[Column, ...]
 
 
-def shown(table: Table) -> View:
+def build_newest_view(table: Table) -> View:
     """The view of a table's newest rows: the table's columns, and for contract tables account name and staleness."""
     return View(table.name, table.doc, table.view_columns)
 
 
-def statements(
+def render_catalog_statements(
     contracts: Sequence[Contract], manifests: Sequence[Manifest], uri: Callable[[str], str]
 ) -> Iterator[str]:
     """Every statement that makes the catalog of a history, in order."""
-    yield from over_files(contracts, manifests, uri)
-    yield from over_tables(contracts, manifests)
+    yield from render_file_views(contracts, manifests, uri)
+    yield from render_table_views(contracts, manifests)
 
 
-def over_files(
+def render_file_views(
     contracts: Sequence[Contract], manifests: Sequence[Manifest], uri: Callable[[str], str]
 ) -> Iterator[str]:
     """Those that say which files there are. They may be run again, on the catalog of another moment."""
-    yield from _commits(manifests, uri)
+    yield from _render_commits_table(manifests, uri)
     yield f"create schema if not exists {FILES}"
-    for table in all_tables(contracts):
-        yield _over_files(table.name, rows(table, _newest(table, manifests), uri))
-    for table in shown_tables(contracts, manifests):
-        yield _over_files(f"{table.name}_history", _all_rows(table, manifests, uri))
+    for table in list_snapshot_tables(contracts):
+        yield _render_file_view(table.name, build_scan_query(table, _get_newest_files(table, manifests), uri))
+    for table in list_catalog_tables(contracts, manifests):
+        yield _render_file_view(f"{table.name}_history", _render_history_source(table, manifests, uri))
 
 
-def over_tables(contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> Iterator[str]:
+def render_table_views(contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> Iterator[str]:
     """Those that depend on contracts and on `sql/`, and on a history only where it has tables of retired contracts."""
-    tables = all_tables(contracts)
+    tables = list_snapshot_tables(contracts)
     first = ("scope_runs", "accounts")  # the other views join them
     for table in sorted(tables, key=lambda table: table.name not in first):
-        yield from _table(table)
-    for table in _retired(tables, manifests):
-        yield from _past(table)
+        yield from _render_newest_view(table)
+    for table in _find_retired_tables(tables, manifests):
+        yield from _render_history_view(table)
     yield from (f"create macro {macro}" for macro in MACROS)
-    yield from _marts(tables)
+    yield from _render_marts(tables)
 
 
-def shown_tables(contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> list[Table]:
+def list_catalog_tables(contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> list[Table]:
     """Those of the contracts, and those that only older snapshots have."""
-    tables = all_tables(contracts)
-    return [*tables, *_retired(tables, manifests)]
+    tables = list_snapshot_tables(contracts)
+    return [*tables, *_find_retired_tables(tables, manifests)]
 
 
-def _over_files(name: str, source: str) -> str:
-    return f"create or replace view {FILES}.{quoted(name)} as {source}"
+def _render_file_view(name: str, source: str) -> str:
+    return f"create or replace view {FILES}.{quote_identifier(name)} as {source}"
 
 
-def _marts(tables: Sequence[Table]) -> Iterator[str]:
+def _render_marts(tables: Sequence[Table]) -> Iterator[str]:
     """Views over several tables and marts, but for those of a resource that is no longer exported."""
     known = {name for table in tables for name in (table.name, f"{table.name}_history")}
-    for file in sql_files.views():
+    for file in sql_files.load_view_files():
         if known.issuperset(file.reads):
             known.add(file.name)
-            yield from _file(file)
+            yield from _render_sql_file_view(file)
 
 
-def _commits(manifests: Sequence[Manifest], uri: Callable[[str], str]) -> Iterator[str]:
+def _render_commits_table(manifests: Sequence[Manifest], uri: Callable[[str], str]) -> Iterator[str]:
     """Every commit there ever was; `is_retained` are those whose rows can still be read as a whole."""
-    snapshots = operational_table("snapshots")
+    snapshots = get_operational_table("snapshots")
     retained = ", ".join(str(m.seq) for m in manifests if m.kind == SWEEP)
     yield "create schema if not exists lake"
     yield (
         "create or replace table lake.commits as"
         f" select seq, snapshot_id, committed_at, seq in ({retained}) as is_retained"
-        f" from ({rows(snapshots, [manifests[-1].tables[snapshots.name]], uri)})"
+        f" from ({build_scan_query(snapshots, [manifests[-1].tables[snapshots.name]], uri)})"
     )
 
 
-def _table(table: Table) -> Iterator[str]:
-    view = shown(table)
-    yield f"create view {quoted(view.name)} as {_select(table, view, past=False)}"
-    yield from _comments(view)
-    yield from _past(table)
+def _render_newest_view(table: Table) -> Iterator[str]:
+    view = build_newest_view(table)
+    yield f"create view {quote_identifier(view.name)} as {_render_view_select(table, view, past=False)}"
+    yield from _render_comments(view)
+    yield from _render_history_view(table)
 
 
-def _past(table: Table) -> Iterator[str]:
-    columns = shown(table).columns if table.cumulative else (*shown(table).columns, SNAPSHOT_AT)
+def _render_history_view(table: Table) -> Iterator[str]:
+    columns = build_newest_view(table).columns if table.cumulative else (*build_newest_view(table).columns, SNAPSHOT_AT)
     past = View(f"{table.name}_history", f"{table.doc} All snapshots.", columns)
-    yield f"create view {quoted(past.name)} as {_select(table, past, past=True)}"
-    yield _as_of(table, past)
-    yield from _comments(past)
+    yield f"create view {quote_identifier(past.name)} as {_render_view_select(table, past, past=True)}"
+    yield _render_as_of_macro(table, past)
+    yield from _render_comments(past)
 
 
-def _newest(table: Table, manifests: Sequence[Manifest]) -> list[TableFiles]:
+def _get_newest_files(table: Table, manifests: Sequence[Manifest]) -> list[TableFiles]:
     files = manifests[-1].tables.get(table.name)
     return [files] if files else []
 
 
-def _all_rows(table: Table, manifests: Sequence[Manifest], uri: Callable[[str], str]) -> str:
+def _render_history_source(table: Table, manifests: Sequence[Manifest], uri: Callable[[str], str]) -> str:
     """Rows of all sweeps, and those that outlived theirs; a cumulative table's newest files hold all of them."""
     if table.cumulative:
-        return rows(table, _newest(table, manifests), uri)
-    own = rows(table, [files for m in manifests if m.kind == SWEEP and (files := m.tables.get(table.name))], uri)
-    outlived = kept(manifests, table.name)
-    return f"{own} union all {rows(replace(table, cumulative=True), outlived, uri)}" if outlived else own
+        return build_scan_query(table, _get_newest_files(table, manifests), uri)
+    own = build_scan_query(
+        table, [files for m in manifests if m.kind == SWEEP and (files := m.tables.get(table.name))], uri
+    )
+    outlived = get_retained_files(manifests, table.name)
+    return f"{own} union all {build_scan_query(replace(table, cumulative=True), outlived, uri)}" if outlived else own
 
 
-def _retired(tables: Sequence[Table], manifests: Sequence[Manifest]) -> list[Table]:
+def _find_retired_tables(tables: Sequence[Table], manifests: Sequence[Manifest]) -> list[Table]:
     """Tables that only older snapshots have: their contract is gone, their columns stand in the manifests."""
     known, gone = {table.name for table in tables}, dict[str, dict[str, str]]()
     for manifest in manifests:
@@ -170,49 +178,53 @@ def _retired(tables: Sequence[Table], manifests: Sequence[Manifest]) -> list[Tab
         for name in found.keys() - known:
             gone[name] = gone.get(name, {}) | found[name].columns
     doc = "Of a resource that is no longer exported."
-    return [Table(name, doc, (SNAPSHOT_ID, *_columns(columns, doc)), key=()) for name, columns in sorted(gone.items())]
+    return [
+        Table(name, doc, (SNAPSHOT_ID, *_build_columns(columns, doc)), key=()) for name, columns in sorted(gone.items())
+    ]
 
 
-def _columns(stored: Mapping[str, str], doc: str) -> Iterator[Column]:
+def _build_columns(stored: Mapping[str, str], doc: str) -> Iterator[Column]:
     return (Column(name, kind, doc) for name, kind in stored.items() if name != SNAPSHOT_ID.name)
 
 
-def _select(table: Table, view: View, *, past: bool) -> str:
-    names = ", ".join(_origin(column) for column in view.columns)
+def _render_view_select(table: Table, view: View, *, past: bool) -> str:
+    names = ", ".join(_render_column_source(column) for column in view.columns)
     joins, suffix, snapshot = "", ("_history" if past else ""), ("snapshot_id, " if past else "")
     if past and not table.cumulative:
         joins += " join lake.commits as c using (snapshot_id)"
     if table.resource:
         joins += f" left join accounts{suffix} as a using ({snapshot}account_id)"
-        run = f"(select * from scope_runs{suffix} where resource = {literal(table.resource)})"
+        run = f"(select * from scope_runs{suffix} where resource = {quote_literal(table.resource)})"
         joins += f" left join {run} as s using ({snapshot}account_id, region)"
-    return f"select {names} from {FILES}.{quoted(view.name)} as r{joins}"
+    return f"select {names} from {FILES}.{quote_identifier(view.name)} as r{joins}"
 
 
-def _origin(column: Column) -> str:
+def _render_column_source(column: Column) -> str:
     if column is ACCOUNT_NAME:
         return "a.account_name"
     if column is IS_STALE:
         return "s.is_stale"
-    return "c.committed_at as snapshot_at" if column is SNAPSHOT_AT else f"r.{quoted(column.name)}"
+    return "c.committed_at as snapshot_at" if column is SNAPSHOT_AT else f"r.{quote_identifier(column.name)}"
 
 
-def _as_of(table: Table, past: View) -> str:
+def _render_as_of_macro(table: Table, past: View) -> str:
     when = f"committed_at <= {MOMENT}"
     if not table.cumulative:
         newest = f"select snapshot_id from lake.commits where is_retained and {when} order by seq desc limit 1"
         when = f"snapshot_id = ({newest})"
-    select = f"select {listed(column.name for column in past.columns)} from {quoted(past.name)} where {when}"
-    return f"create macro {quoted(f'{table.name}_as_of')}(t) as table {select}"
+    columns = join_identifiers(column.name for column in past.columns)
+    select = f"select {columns} from {quote_identifier(past.name)} where {when}"
+    return f"create macro {quote_identifier(f'{table.name}_as_of')}(t) as table {select}"
 
 
-def _comments(view: View) -> Iterator[str]:
-    yield f"comment on view {quoted(view.name)} is {literal(view.doc)}"
+def _render_comments(view: View) -> Iterator[str]:
+    yield f"comment on view {quote_identifier(view.name)} is {quote_literal(view.doc)}"
     for column in view.columns:
-        yield f"comment on column {quoted(view.name)}.{quoted(column.name)} is {literal(column.doc)}"
+        name = f"{quote_identifier(view.name)}.{quote_identifier(column.name)}"
+        yield f"comment on column {name} is {quote_literal(column.doc)}"
 
 
-def _file(file: SqlFile) -> Iterator[str]:
+def _render_sql_file_view(file: SqlFile) -> Iterator[str]:
     """A view over several tables, or a mart: the SQL of a file, its comments from the header."""
-    yield f"create view {quoted(file.name)} as {file.sql}"
-    yield from _comments(View(file.name, file.doc, file.columns))
+    yield f"create view {quote_identifier(file.name)} as {file.sql}"
+    yield from _render_comments(View(file.name, file.doc, file.columns))

@@ -21,29 +21,37 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from appstream_export.contracts import Contract
-from appstream_export.errors import ExportError, SetupError, StorageFailed, Unheard
-from appstream_export.lake.maintenance.vacuum import GRACE, delete, find
-from appstream_export.lake.snapshots.commit import head_rows, head_scope_runs
-from appstream_export.lake.snapshots.manifest import ERASE, SWEEP, FileEntry, Manifest, TableFiles, head, history
-from appstream_export.lake.snapshots.parquet import groups, opened, write_rows
-from appstream_export.lake.snapshots.producer import remove_quietly, task_counts, utc_now
-from appstream_export.lake.snapshots.rewrite import Retold, retell
+from appstream_export.errors import CommitStateUnknown, ConfigurationError, ExportError, StorageFailed
+from appstream_export.lake.maintenance.vacuum import GRACE, delete_garbage, find_garbage
+from appstream_export.lake.snapshots.commit import load_head_rows, load_head_scope_runs
+from appstream_export.lake.snapshots.manifest import (
+    ERASE,
+    SWEEP,
+    FileEntry,
+    Manifest,
+    TableFiles,
+    load_head,
+    load_history,
+)
+from appstream_export.lake.snapshots.parquet import open_parquet_file, read_row_groups, write_rows
+from appstream_export.lake.snapshots.producer import count_tasks, get_utc_now, remove_files_quietly
+from appstream_export.lake.snapshots.rewrite import RewrittenHistory, rewrite_history
 from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import Store, Stored, storage_errors
-from appstream_export.lake.words import counted
+from appstream_export.lake.storage.base import Store, StoredObject, translate_storage_errors
+from appstream_export.lake.words import format_count
 from appstream_export.model import ACCOUNT_ID
 
 _ACCOUNT = "account_id"
 _NEVER = datetime.min.replace(tzinfo=UTC)
 READERS = 8  # files looked into at once
-_UNSEEN = "versions that the bucket may keep: allow s3:ListBucketVersions, so that they can be looked at"
-_SNAPSHOT = re.compile(rb'"snapshot_id":"(\w+)"')
-_HANDED = "of a sharded run that has not committed: erase again once it has, or is a day old"
+_UNLISTED_VERSIONS = "versions that the bucket may keep: allow s3:ListBucketVersions, so that they can be looked at"
+_SNAPSHOT_ID = re.compile(rb'"snapshot_id":"(\w+)"')
+_HANDOVER_NOTE = "of a sharded run that has not committed: erase again once it has, or is a day old"
 _EXAMPLE = "example"  # of drift: AWS's own words, from no account in particular
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Erased:
+class EraseResult:
     """What an erase did, or would do. `str()` of it is a line for people."""
 
     account_id: str
@@ -69,17 +77,19 @@ class Erased:
 
     def __str__(self) -> str:
         does = "would erase" if self.dry_run else "erased"
-        where = f"{counted(self.snapshots, 'snapshot')}, {counted(self.files, 'file')}"
-        what = f"{does} {counted(self.rows, 'row')} of account {self.account_id} in {where}"
+        where = f"{format_count(self.snapshots, 'snapshot')}, {format_count(self.files, 'file')}"
+        what = f"{does} {format_count(self.rows, 'row')} of account {self.account_id} in {where}"
         if self.dry_run:
             return what
-        left = f"still in {counted(len(self.remaining), 'file')}, such as {next(iter(self.remaining), '')}"
-        named = f"; rows of other accounts name it in {counted(len(self.mentions), 'file')}" if self.mentions else ""
+        left = f"still in {format_count(len(self.remaining), 'file')}, such as {next(iter(self.remaining), '')}"
+        named = (
+            f"; rows of other accounts name it in {format_count(len(self.mentions), 'file')}" if self.mentions else ""
+        )
         proof = left if self.remaining else "no byte of it is left"
-        return f"{what}; {counted(self.bytes_deleted, 'byte')} deleted; {proof}{named}"
+        return f"{what}; {format_count(self.bytes_deleted, 'byte')} deleted; {proof}{named}"
 
 
-def erase(
+def erase_account(
     store: Store,
     contracts: Sequence[Contract],
     account_id: str,
@@ -90,8 +100,8 @@ def erase(
     dry_run: bool = False,
     catalog_root: str | None = None,
     republish: Callable[[], object] = lambda: None,
-    clock: Callable[[], datetime] = utc_now,
-) -> Erased:
+    clock: Callable[[], datetime] = get_utc_now,
+) -> EraseResult:
     """Take an account out of all snapshots, delete what held it, and look whether it is gone.
 
     Take it out of the settings first: a later run would bring it back. Files of attempts that never committed go too
@@ -100,64 +110,70 @@ def erase(
     history is as before, or where the old files could not all be deleted: calling again completes it.
     """
     if not ACCOUNT_ID.fullmatch(account_id):
-        raise SetupError(f'"{account_id}" is not an account: 12 digits, zeros in front included')
+        raise ConfigurationError(f'"{account_id}" is not an account: 12 digits, zeros in front included')
     eraser = _Eraser(store, contracts, account_id)
     if dry_run:
-        eraser.count()
+        eraser.count_rows()
         if not eraser.rows:
-            _refuse_unknown(store, account_id)
-        return eraser.result(dry_run=True)
-    made = eraser.commit(tool_version, clock)
+            _refuse_unknown_account(store, account_id)
+        return eraser.build_result(dry_run=True)
+    made = eraser.commit_rewrite(tool_version, clock)
     if made is None:
-        _refuse_unknown(store, account_id)
+        _refuse_unknown_account(store, account_id)
     try:
-        garbage = find(store, now, grace)
-        garbage = replace(garbage, due=[*garbage.due, *_handed_before(store, garbage.waiting, account_id)])
+        garbage = find_garbage(store, now, grace)
+        garbage = replace(
+            garbage, due=[*garbage.due, *_find_committed_handover_files(store, garbage.waiting, account_id)]
+        )
         if garbage.due:
-            delete(store, contracts, garbage, catalog_root=catalog_root)
+            delete_garbage(store, contracts, garbage, catalog_root=catalog_root)
         republish()
-        mentions, remaining = _look(store, account_id, now if made else _erased_at(store))
+        mentions, remaining = _find_account_files(store, account_id, now if made else _get_last_erase_time(store))
     except ExportError as error:
         what = f"account {account_id} is in no snapshot any more, but what held it is not all deleted"
         raise StorageFailed(f"{what}: {error}; erase it again to complete that") from error
     size = sum(stored.size_bytes for stored in garbage.due)
-    return eraser.result(
+    return eraser.build_result(
         bytes_deleted=size, mentions=mentions, remaining=remaining, dry_run=False, seq=made.seq if made else None
     )
 
 
-def _handed_before(store: Store, waiting: Iterable[Stored], account_id: str) -> Iterator[Stored]:
+def _find_committed_handover_files(
+    store: Store, waiting: Iterable[StoredObject], account_id: str
+) -> Iterator[StoredObject]:
     """What steps of a sharded run left of the account for each other, once the snapshot that it is for is committed."""
-    newest = head(store)
-    rows = head_rows(store, newest, "snapshots", ("snapshot_id",)) if newest else []
+    newest = load_head(store)
+    rows = load_head_rows(store, newest, "snapshots", ("snapshot_id",)) if newest else []
     committed = {row["snapshot_id"].encode() for row in rows}
     for stored in waiting:
-        if not stored.path.startswith(f"{paths.HANDED}/"):
+        if not stored.path.startswith(f"{paths.HANDOVER}/"):
             continue
         content = b""
-        with storage_errors(store), suppress(FileNotFoundError):  # another process tidied up
+        with translate_storage_errors(store), suppress(FileNotFoundError):  # another process tidied up
             content = store.read_bytes(stored.path)
-        if account_id.encode() in content and not committed.isdisjoint(_SNAPSHOT.findall(content)):
+        if account_id.encode() in content and not committed.isdisjoint(_SNAPSHOT_ID.findall(content)):
             yield stored
 
 
-def _refuse_unknown(store: Store, account_id: str) -> None:
+def _refuse_unknown_account(store: Store, account_id: str) -> None:
     """An account that neither snapshots nor any other file here knows: a mistyped one, or erased before."""
-    mentions, remaining = _look(store, account_id, _NEVER)
-    if mentions or [path for path in remaining if path != _UNSEEN]:
+    mentions, remaining = _find_account_files(store, account_id, _NEVER)
+    if mentions or [path for path in remaining if path != _UNLISTED_VERSIONS]:
         return
-    raise SetupError(f"account {account_id} is nowhere in {store.root}: mistyped, or erased before; nothing was done")
+    raise ConfigurationError(
+        f"account {account_id} is nowhere in {store.root}: mistyped, or erased before; nothing was done"
+    )
 
 
-def last_erase(store: Store) -> Mapping[str, Any] | None:
+def find_last_erase(store: Store) -> Mapping[str, Any] | None:
     """The newest erase in the table `snapshots`, however often the history was retold since."""
-    newest = head(store)
-    rows = head_rows(store, newest, "snapshots") if newest else []
+    newest = load_head(store)
+    rows = load_head_rows(store, newest, "snapshots") if newest else []
     return max((row for row in rows if row["kind"] == ERASE), key=lambda row: row["seq"], default=None)
 
 
-def _erased_at(store: Store) -> datetime:
-    last = last_erase(store)
+def _get_last_erase_time(store: Store) -> datetime:
+    last = find_last_erase(store)
     return last["committed_at"] if last else _NEVER
 
 
@@ -173,31 +189,33 @@ class _Eraser:
     rows: dict[str, int] = field(default_factory=dict)
     """Rows of the account in each file that holds any."""
     seqs: set[int] = field(default_factory=set)
-    is_look: bool = False
+    is_dry_run: bool = False
 
-    def tell(self, manifests: list[Manifest], snapshot_id: str) -> Retold | None:  # noqa: ARG002 - files are named beside the old ones
-        past = [self._without(manifest) for manifest in manifests if manifest.kind == SWEEP]
+    def build_rewrite(self, manifests: list[Manifest], snapshot_id: str) -> RewrittenHistory | None:  # noqa: ARG002 - files are named beside the old ones
+        past = [self._rewrite_manifest(manifest) for manifest in manifests if manifest.kind == SWEEP]
         kept = [manifest.kept for manifest in manifests if manifest.past is not None][-1:]
-        outliving = {n: [self._table(n, t) for t in tables] for all_ in kept for n, tables in all_.items()}
-        return Retold(past=past, kept=outliving, counts=self._counts(past[-1])) if self.rows else None
+        outliving = {n: [self._rewrite_table(n, t) for t in tables] for all_ in kept for n, tables in all_.items()}
+        return (
+            RewrittenHistory(past=past, retained=outliving, counts=self._build_counts(past[-1])) if self.rows else None
+        )
 
-    def count(self) -> None:
+    def count_rows(self) -> None:
         """Look only: what would be written, and how many rows would go."""
-        self.is_look = True
-        with storage_errors(self.store):
-            self.tell(history(self.store), "")
+        self.is_dry_run = True
+        with translate_storage_errors(self.store):
+            self.build_rewrite(load_history(self.store), "")
 
-    def commit(self, tool_version: str, clock: Callable[[], datetime]) -> Manifest | None:
+    def commit_rewrite(self, tool_version: str, clock: Callable[[], datetime]) -> Manifest | None:
         """The history without the account; None where it held none. What a commit that fails wrote is removed."""
         try:
-            return retell(self.store, self.tell, kind=ERASE, tool_version=tool_version, clock=clock)
-        except Unheard:  # it may have landed
+            return rewrite_history(self.store, self.build_rewrite, kind=ERASE, tool_version=tool_version, clock=clock)
+        except CommitStateUnknown:  # it may have landed
             raise
         except Exception:
-            remove_quietly(self.store, [entry.path for old, entry in self.entries.items() if entry.path != old])
+            remove_files_quietly(self.store, [entry.path for old, entry in self.entries.items() if entry.path != old])
             raise
 
-    def result(
+    def build_result(
         self,
         *,
         dry_run: bool,
@@ -205,9 +223,9 @@ class _Eraser:
         mentions: Iterable[str] = (),
         remaining: Iterable[str] = (),
         seq: int | None = None,
-    ) -> Erased:
+    ) -> EraseResult:
         """What came of it."""
-        return Erased(
+        return EraseResult(
             account_id=self.account_id,
             snapshots=len(self.seqs),
             rows=sum(self.rows.values()),
@@ -219,39 +237,39 @@ class _Eraser:
             seq=seq,
         )
 
-    def _without(self, manifest: Manifest) -> Manifest:
-        tables = {name: self._table(name, table) for name, table in manifest.tables.items()}
+    def _rewrite_manifest(self, manifest: Manifest) -> Manifest:
+        tables = {name: self._rewrite_table(name, table) for name, table in manifest.tables.items()}
         if tables == manifest.tables and not any(f.path in self.rows for f in manifest.files):
             return manifest
         self.seqs.add(manifest.seq)
-        return msgspec.structs.replace(manifest, tables=tables).sealed()
+        return msgspec.structs.replace(manifest, tables=tables).add_digest()
 
-    def _table(self, name: str, table: TableFiles) -> TableFiles:
+    def _rewrite_table(self, name: str, table: TableFiles) -> TableFiles:
         if _ACCOUNT not in table.columns and name != "drift":
             return table
-        return msgspec.structs.replace(table, files=[self._file(entry) for entry in table.files])
+        return msgspec.structs.replace(table, files=[self._get_rewritten_file(entry) for entry in table.files])
 
-    def _file(self, entry: FileEntry) -> FileEntry:
+    def _get_rewritten_file(self, entry: FileEntry) -> FileEntry:
         if entry.path not in self.entries:
-            self.entries[entry.path] = self._written(entry)
+            self.entries[entry.path] = self._rewrite_file(entry)
         return self.entries[entry.path]
 
-    def _written(self, entry: FileEntry) -> FileEntry:
-        file = opened(self.store, entry.path)
+    def _rewrite_file(self, entry: FileEntry) -> FileEntry:
+        file = open_parquet_file(self.store, entry.path)
         column = _ACCOUNT if _ACCOUNT in file.schema_arrow.names else _EXAMPLE
-        held = sum(self._held(file.read_row_group(n, [column])[column]) for n in range(file.num_row_groups))
+        held = sum(self._count_matches(file.read_row_group(n, [column])[column]) for n in range(file.num_row_groups))
         if not held:
             return entry
         self.rows[entry.path] = held
-        if self.is_look:
+        if self.is_dry_run:
             return entry
-        parts = (self._bare(part) for part in groups(file))
-        return write_rows(self.store, paths.erased_path(entry.path), file.schema_arrow, parts)
+        parts = (self._remove_account(part) for part in read_row_groups(file))
+        return write_rows(self.store, paths.build_erased_path(entry.path), file.schema_arrow, parts)
 
-    def _held(self, column: pa.ChunkedArray) -> int:
+    def _count_matches(self, column: pa.ChunkedArray) -> int:
         return pc.sum(pc.match_substring(column, self.account_id)).as_py() or 0
 
-    def _bare(self, part: pa.Table) -> pa.Table:
+    def _remove_account(self, part: pa.Table) -> pa.Table:
         """Its rows without the account's; of drift, which tells of all accounts at once, without the examples."""
         if _ACCOUNT in part.schema.names:
             return part.filter(pc.not_equal(part[_ACCOUNT], self.account_id))
@@ -259,35 +277,37 @@ class _Eraser:
         place = part.schema.get_field_index(_EXAMPLE)
         return part.set_column(place, part.schema.field(place), pc.if_else(names, None, part[_EXAMPLE]))
 
-    def _counts(self, newest: Manifest) -> Mapping[str, int]:
-        if self.is_look:
+    def _build_counts(self, newest: Manifest) -> Mapping[str, int]:
+        if self.is_dry_run:
             return {}
         items = sum(newest.tables[c.item_table.name].rows for c in self.contracts if c.item_table.name in newest.tables)
-        return task_counts(head_scope_runs(self.store, newest)) | {"items": items, "items_carried": items}
+        return count_tasks(load_head_scope_runs(self.store, newest)) | {"items": items, "items_carried": items}
 
 
-def _look(store: Store, account_id: str, erased_at: datetime) -> tuple[list[str], list[str]]:
+def _find_account_files(store: Store, account_id: str, erased_at: datetime) -> tuple[list[str], list[str]]:
     """Files that hold the account's id, byte by byte and page by page: committed ones, and others."""
-    committed = {file.path for manifest in history(store) for file in manifest.files}
-    with storage_errors(store), ThreadPoolExecutor(READERS) as pool:
-        lying, versions = store.files(), store.old_versions()
-        holds = pool.map(lambda stored: _holds(store, stored, account_id, erased_at), (*lying, *(versions or ())))
+    committed = {file.path for manifest in load_history(store) for file in manifest.files}
+    with translate_storage_errors(store), ThreadPoolExecutor(READERS) as pool:
+        lying, versions = store.list_all(), store.list_old_versions()
+        holds = pool.map(
+            lambda stored: _has_account_id(store, stored, account_id, erased_at), (*lying, *(versions or ()))
+        )
         found = [stored for stored, is_held in zip((*lying, *(versions or ())), holds, strict=True) if is_held]
     mentions = [stored.path for stored in found if stored.path in committed and not stored.version]
-    others = [_named(stored) for stored in found if stored.path not in committed or stored.version]
-    return mentions, [*others, *([_UNSEEN] if versions is None else [])]
+    others = [_format_stored_path(stored) for stored in found if stored.path not in committed or stored.version]
+    return mentions, [*others, *([_UNLISTED_VERSIONS] if versions is None else [])]
 
 
-def _named(stored: Stored) -> str:
+def _format_stored_path(stored: StoredObject) -> str:
     if stored.version:
         return f"{stored.path} (version {stored.version} that the bucket keeps)"
-    return f"{stored.path} ({_HANDED})" if stored.path.startswith(f"{paths.HANDED}/") else stored.path
+    return f"{stored.path} ({_HANDOVER_NOTE})" if stored.path.startswith(f"{paths.HANDOVER}/") else stored.path
 
 
-def _holds(store: Store, stored: Stored, account_id: str, erased_at: datetime) -> bool:
+def _has_account_id(store: Store, stored: StoredObject, account_id: str, erased_at: datetime) -> bool:
     path = stored.path
     try:
-        content = store.read_stored(stored)
+        content = store.read_version(stored)
     except FileNotFoundError:  # another process tidied up
         return False
     if account_id.encode() in content:
@@ -295,18 +315,18 @@ def _holds(store: Store, stored: Stored, account_id: str, erased_at: datetime) -
     if paths.is_unfinished(path) or path.startswith(f"{paths.SCRATCH}/"):
         return bool(content)  # compressed, and half a file: nobody can look into it
     if path.endswith(".parquet"):
-        return any(_in_part(part, account_id) for part in groups(_parquet(content, path)))
+        return any(_has_matching_text(part, account_id) for part in read_row_groups(_open_parquet(content, path)))
     # A database compresses what it holds, so only its age tells; the catalog has views alone. S3 tells whole seconds.
     return path.endswith(".duckdb") and path != paths.CATALOG and stored.changed_at + timedelta(seconds=1) < erased_at
 
 
-def _parquet(content: bytes, path: str) -> pq.ParquetFile:
+def _open_parquet(content: bytes, path: str) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise OSError(errno.EIO, f"not readable as Parquet ({str(error).splitlines()[0]})", path) from error
 
 
-def _in_part(part: pa.Table, account_id: str) -> bool:
+def _has_matching_text(part: pa.Table, account_id: str) -> bool:
     texts = (column for column in part.columns if pa.types.is_string(column.type))
     return any(pc.any(pc.match_substring(column, account_id)).as_py() for column in texts)

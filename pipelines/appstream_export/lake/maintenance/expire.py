@@ -13,17 +13,17 @@ import msgspec
 import pyarrow as pa
 
 from appstream_export.contracts.model import CHANGE_COLUMNS
-from appstream_export.lake.snapshots.manifest import SWEEP, THIN, FileEntry, Manifest, TableFiles, history
-from appstream_export.lake.snapshots.parquet import filled, groups, opened, write_rows
-from appstream_export.lake.snapshots.producer import remove_quietly, utc_now
-from appstream_export.lake.snapshots.rewrite import Retold, retell
+from appstream_export.lake.snapshots.manifest import EXPIRE, SWEEP, FileEntry, Manifest, TableFiles, load_history
+from appstream_export.lake.snapshots.parquet import combine_small_parts, open_parquet_file, read_row_groups, write_rows
+from appstream_export.lake.snapshots.producer import get_utc_now, remove_files_quietly
+from appstream_export.lake.snapshots.rewrite import RewrittenHistory, rewrite_history
 from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import Store, storage_errors
-from appstream_export.lake.words import counted
+from appstream_export.lake.storage.base import Store, translate_storage_errors
+from appstream_export.lake.words import format_count
 from appstream_export.settings import RetentionSettings
 
-KEPT_FILES = 12  # a table's rows that outlive are merged into one file when there would be more
-_CHANGES = frozenset(column.name for column in CHANGE_COLUMNS)
+RETAINED_FILES_MAX = 12  # a table's rows that outlive are merged into one file when there would be more
+_CHANGE_COLUMNS = frozenset(column.name for column in CHANGE_COLUMNS)
 _ID = "snapshot_id"
 _ID_FIELD = pa.field(_ID, pa.string(), metadata={"comment": "Snapshot that the row belongs to: a ULID."})
 
@@ -32,7 +32,7 @@ Source = tuple[str | None, FileEntry]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Thinned:
+class ExpireResult:
     """What a thin did, or would do. `str()` of it is a line for people."""
 
     dropped: tuple[int, ...]
@@ -51,46 +51,46 @@ class Thinned:
             all_ = "the only snapshot stays" if self.retained == 1 else f"all {self.retained} snapshots stay"
             return f"nothing to thin: {all_ if self.retained else 'there is no snapshot'}"
         does = "would drop" if self.dry_run else "dropped"
-        what = f"{does} {len(self.dropped):,} of {counted(len(self.dropped) + self.retained, 'snapshot')}"
-        kept = f"keeping {counted(self.rows_kept, 'row')} of their changes and coverage"
+        what = f"{does} {len(self.dropped):,} of {format_count(len(self.dropped) + self.retained, 'snapshot')}"
+        kept = f"keeping {format_count(self.rows_kept, 'row')} of their changes and coverage"
         then = "would then free" if self.dry_run else "can free"
-        return f"{what}, {kept}; gc {then} {counted(self.bytes_freed, 'byte')}"
+        return f"{what}, {kept}; gc {then} {format_count(self.bytes_freed, 'byte')}"
 
 
-def thin(
+def expire_snapshots(
     store: Store,
     *,
     now: datetime,
     policy: RetentionSettings,
     tool_version: str,
     dry_run: bool = False,
-    clock: Callable[[], datetime] = utc_now,
-) -> Thinned:
+    clock: Callable[[], datetime] = get_utc_now,
+) -> ExpireResult:
     """Commit a history without the snapshots that `policy` lets go at `now`; no commit when there are none.
 
     The newest snapshot always stays, files stay until gc. Raises CommitError; the history is then as before.
     """
     if dry_run:
-        with storage_errors(store):
-            return _thinned(history(store), policy, now, dry_run=True, seq=None)
+        with translate_storage_errors(store):
+            return _build_result(load_history(store), policy, now, dry_run=True, seq=None)
     found: list[Manifest] = []
 
-    def tell(manifests: list[Manifest], snapshot_id: str) -> Retold | None:
+    def build_rewrite(manifests: list[Manifest], snapshot_id: str) -> RewrittenHistory | None:
         found[:] = manifests
-        return _tell(store, manifests, snapshot_id, policy, now)
+        return _build_rewrite(store, manifests, snapshot_id, policy, now)
 
-    made = retell(store, tell, kind=THIN, tool_version=tool_version, clock=clock)
-    return _thinned(found, policy, now, dry_run=False, seq=made.seq if made else None)
+    made = rewrite_history(store, build_rewrite, kind=EXPIRE, tool_version=tool_version, clock=clock)
+    return _build_result(found, policy, now, dry_run=False, seq=made.seq if made else None)
 
 
-def retained(sweeps: Sequence[Manifest], policy: RetentionSettings, now: datetime) -> list[Manifest]:
+def select_retained_snapshots(sweeps: Sequence[Manifest], policy: RetentionSettings, now: datetime) -> list[Manifest]:
     """The last of each hour, day and month that the policy tells apart at `now`, and the newest."""
-    last = {bucket: sweep.seq for sweep in sweeps for bucket in _buckets(sweep.committed_at, policy, now)}
+    last = {bucket: sweep.seq for sweep in sweeps for bucket in _list_buckets(sweep.committed_at, policy, now)}
     stay = {*last.values(), *(sweep.seq for sweep in sweeps[-1:])}
     return [sweep for sweep in sweeps if sweep.seq in stay]
 
 
-def _buckets(moment: datetime, policy: RetentionSettings, now: datetime) -> Iterator[str]:
+def _list_buckets(moment: datetime, policy: RetentionSettings, now: datetime) -> Iterator[str]:
     age, months = now - moment, (now.year - moment.year) * 12 + now.month - moment.month
     if age <= timedelta(days=policy.hourly_days):
         yield f"{moment:%Y-%m-%dT%H}"
@@ -100,34 +100,34 @@ def _buckets(moment: datetime, policy: RetentionSettings, now: datetime) -> Iter
         yield f"{moment:%Y-%m}"
 
 
-def _tell(
+def _build_rewrite(
     store: Store, manifests: list[Manifest], snapshot_id: str, policy: RetentionSettings, now: datetime
-) -> Retold | None:
-    stay, go = _split(manifests, policy, now)
+) -> RewrittenHistory | None:
+    stay, go = _split_snapshots(manifests, policy, now)
     if not go:
         return None
-    kept = {name: list(files) for name, files in _kept(manifests).items()}
+    kept = {name: list(files) for name, files in _get_retained_files(manifests).items()}
     written: list[FileEntry] = []
     try:
-        for name, sources in _outliving(manifests, go).items():
-            for number, (columns, group) in enumerate(_by_columns(sources)):
-                path = paths.kept_path(name, snapshot_id, number)
-                kept[name] = _add(store, kept.get(name, []), columns, group, path)
+        for name, sources in _find_files_to_retain(manifests, go).items():
+            for number, (columns, group) in enumerate(_group_sources(sources)):
+                path = paths.build_retained_path(name, snapshot_id, number)
+                kept[name] = _add_retained_file(store, kept.get(name, []), columns, group, path)
                 written.append(kept[name][-1].files[-1])
     except Exception:
-        remove_quietly(store, [file.path for file in written])
+        remove_files_quietly(store, [file.path for file in written])
         raise
-    return Retold(past=stay, kept=kept, written=written)
+    return RewrittenHistory(past=stay, retained=kept, written_files=written)
 
 
-def _thinned(
+def _build_result(
     manifests: Sequence[Manifest], policy: RetentionSettings, now: datetime, *, dry_run: bool, seq: int | None
-) -> Thinned:
-    stay, go = _split(manifests, policy, now)
+) -> ExpireResult:
+    stay, go = _split_snapshots(manifests, policy, now)
     needed = {file.path for manifest in stay for file in manifest.files}
     freed = {file.path: file.bytes for manifest in go for file in manifest.files if file.path not in needed}
-    rows = sum(file.rows for sources in _outliving(manifests, go).values() for _, (_, file) in sources)
-    return Thinned(
+    rows = sum(file.rows for sources in _find_files_to_retain(manifests, go).values() for _, (_, file) in sources)
+    return ExpireResult(
         dropped=tuple(manifest.seq for manifest in go),
         retained=len(stay),
         rows_kept=rows,
@@ -137,28 +137,30 @@ def _thinned(
     )
 
 
-def _split(
+def _split_snapshots(
     manifests: Sequence[Manifest], policy: RetentionSettings, now: datetime
 ) -> tuple[list[Manifest], list[Manifest]]:
     sweeps = [manifest for manifest in manifests if manifest.kind == SWEEP]
-    stay = retained(sweeps, policy, now)
+    stay = select_retained_snapshots(sweeps, policy, now)
     seqs = {manifest.seq for manifest in stay}
     return stay, [manifest for manifest in sweeps if manifest.seq not in seqs]
 
 
-def _outliving(manifests: Sequence[Manifest], go: Sequence[Manifest]) -> dict[str, list[tuple[TableFiles, Source]]]:
+def _find_files_to_retain(
+    manifests: Sequence[Manifest], go: Sequence[Manifest]
+) -> dict[str, list[tuple[TableFiles, Source]]]:
     """Files of the dropped snapshots whose rows stay, by table, oldest first."""
     last_of_day = {f"{m.committed_at:%Y-%m-%d}": m.seq for m in manifests if m.kind == SWEEP}.values()
     found: dict[str, list[tuple[TableFiles, Source]]] = {}
     for manifest in go:
         for name, table in manifest.tables.items():
-            if table.columns.keys() >= _CHANGES or (name == "scope_runs" and manifest.seq in last_of_day):
+            if table.columns.keys() >= _CHANGE_COLUMNS or (name == "scope_runs" and manifest.seq in last_of_day):
                 sources = [(table, (manifest.snapshot_id, file)) for file in table.files if file.rows]
                 found.setdefault(name, []).extend(sources)
     return found
 
 
-def _by_columns(sources: Iterable[tuple[TableFiles, Source]]) -> list[tuple[dict[str, str], list[Source]]]:
+def _group_sources(sources: Iterable[tuple[TableFiles, Source]]) -> list[tuple[dict[str, str], list[Source]]]:
     """The sources of each set of columns: one file has only one."""
     found: list[tuple[dict[str, str], list[Source]]] = []
     for table, source in sources:
@@ -170,27 +172,27 @@ def _by_columns(sources: Iterable[tuple[TableFiles, Source]]) -> list[tuple[dict
     return found
 
 
-def _add(
+def _add_retained_file(
     store: Store, before: list[TableFiles], columns: dict[str, str], sources: list[Source], path: str
 ) -> list[TableFiles]:
     """The same with one file more, the very last, into which older ones of these columns go where they are many."""
     same = next((files for files in before if files.columns == columns), TableFiles(files=[], columns=columns))
     others = [files for files in before if files is not same]
     files = same.files
-    if len(files) >= KEPT_FILES:
+    if len(files) >= RETAINED_FILES_MAX:
         sources, files = [*((None, file) for file in files), *sources], []
-    return [*others, msgspec.structs.replace(same, files=[*files, _write(store, path, sources)])]
+    return [*others, msgspec.structs.replace(same, files=[*files, _write_retained_file(store, path, sources)])]
 
 
-def _write(store: Store, path: str, sources: Sequence[Source]) -> FileEntry:
-    parts = filled(part for source in sources for part in _parts(store, source))
+def _write_retained_file(store: Store, path: str, sources: Sequence[Source]) -> FileEntry:
+    parts = combine_small_parts(part for source in sources for part in _read_parts(store, source))
     first = next(parts)
-    return write_rows(store, path, first.schema, _chained(first, parts))
+    return write_rows(store, path, first.schema, _chain_parts(first, parts))
 
 
-def _parts(store: Store, source: Source) -> Iterator[pa.Table]:
+def _read_parts(store: Store, source: Source) -> Iterator[pa.Table]:
     snapshot_id, file = source
-    for part in groups(opened(store, file.path)):
+    for part in read_row_groups(open_parquet_file(store, file.path)):
         if snapshot_id is None:
             yield part
         else:
@@ -198,12 +200,12 @@ def _parts(store: Store, source: Source) -> Iterator[pa.Table]:
             yield part.add_column(0, _ID_FIELD, ids)
 
 
-def _chained(first: pa.Table, rest: Iterator[pa.Table]) -> Iterator[pa.Table]:
+def _chain_parts(first: pa.Table, rest: Iterator[pa.Table]) -> Iterator[pa.Table]:
     yield first
     for part in rest:
         yield part.cast(first.schema)  # column docs may have changed since
 
 
-def _kept(manifests: Iterable[Manifest]) -> dict[str, list[TableFiles]]:
+def _get_retained_files(manifests: Iterable[Manifest]) -> dict[str, list[TableFiles]]:
     found = [manifest.kept for manifest in manifests if manifest.past is not None]
     return found[-1] if found else {}

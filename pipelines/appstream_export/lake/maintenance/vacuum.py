@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from appstream_export.contracts import Contract
-from appstream_export.lake.catalog.connect import publish
-from appstream_export.lake.snapshots.manifest import ERASE, Manifest, head, history, superseded
+from appstream_export.lake.catalog.connect import publish_catalog
+from appstream_export.lake.snapshots.manifest import ERASE, Manifest, load_head, load_history, load_superseded_manifests
 from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import Store, Stored, storage_errors
-from appstream_export.lake.words import counted
+from appstream_export.lake.storage.base import Store, StoredObject, translate_storage_errors
+from appstream_export.lake.words import format_count
 
 GRACE = timedelta(hours=24)  # far longer than any run and any reader's connection lasts
-LOOK_EVERY = 100  # files are deleted before it is looked again whether somebody needs them by now
-_OURS = tuple(f"{folder}/" for folder in (paths.TABLES, paths.COMMITS, paths.SCRATCH, paths.HANDED))
-_AT_ONCE = datetime.min.replace(tzinfo=UTC)
+RECHECK_EVERY = 100  # files are deleted before it is looked again whether somebody needs them by now
+_LAKE_FOLDERS = tuple(f"{folder}/" for folder in (paths.TABLES, paths.COMMITS, paths.SCRATCH, paths.HANDOVER))
+_NO_GRACE = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Collected:
+class VacuumResult:
     """What a gc deleted, or would delete. `str()` of it is a line for people."""
 
     files: int
@@ -36,8 +36,10 @@ class Collected:
 
     def __str__(self) -> str:
         does = "would delete" if self.dry_run else "deleted"
-        what = f"{does} {counted(self.files, 'file')}, {counted(self.bytes, 'byte')}"
-        held = f"{counted(self.waiting, 'file')}, {counted(self.waiting_bytes, 'byte')}, still within the grace"
+        what = f"{does} {format_count(self.files, 'file')}, {format_count(self.bytes, 'byte')}"
+        held = (
+            f"{format_count(self.waiting, 'file')}, {format_count(self.waiting_bytes, 'byte')}, still within the grace"
+        )
         return f"{what if self.files else 'nothing to delete'}{f'; {held}' if self.waiting else ''}"
 
 
@@ -45,13 +47,13 @@ class Collected:
 class Garbage:
     """Files that nothing needs: those whose grace is over, and those that wait."""
 
-    due: Sequence[Stored]
-    waiting: Sequence[Stored]
+    due: Sequence[StoredObject]
+    waiting: Sequence[StoredObject]
     seq: int
     """Of the newest manifest that was looked at."""
 
 
-def gc(
+def vacuum_warehouse(
     store: Store,
     contracts: Sequence[Contract],
     *,
@@ -59,19 +61,19 @@ def gc(
     grace: timedelta = GRACE,
     dry_run: bool = False,
     catalog_root: str | None = None,
-) -> Collected:
+) -> VacuumResult:
     """Publish the catalog, so that it names nothing that goes, then delete. Raises StorageFailed, SetupError.
 
     A damaged manifest stops it: what that one needs cannot be known. Safe beside runs for as long as `grace` is longer
     than they are.
     """
-    garbage = find(store, now, grace)
+    garbage = find_garbage(store, now, grace)
     if garbage.due and not dry_run:
-        delete(store, contracts, garbage, catalog_root=catalog_root)
-    with storage_errors(store):
-        uploads = store.end_uploads(now - grace, dry_run=dry_run)
+        delete_garbage(store, contracts, garbage, catalog_root=catalog_root)
+    with translate_storage_errors(store):
+        uploads = store.abort_uploads(now - grace, dry_run=dry_run)
     size = sum(stored.size_bytes for stored in garbage.due)
-    return Collected(
+    return VacuumResult(
         files=len(garbage.due) + len(uploads),
         bytes=size,
         waiting=len(garbage.waiting),
@@ -80,54 +82,56 @@ def gc(
     )
 
 
-def delete(store: Store, contracts: Sequence[Contract], garbage: Garbage, *, catalog_root: str | None) -> None:
+def delete_garbage(store: Store, contracts: Sequence[Contract], garbage: Garbage, *, catalog_root: str | None) -> None:
     """Files go before the manifests that named them, so that a killed gc can be taken up again."""
-    if head(store):
-        publish(store, contracts, root=catalog_root)
-    with storage_errors(store):
-        for stored in _unnamed(store, garbage):
+    if load_head(store):
+        publish_catalog(store, contracts, root=catalog_root)
+    with translate_storage_errors(store):
+        for stored in _select_unreferenced_files(store, garbage):
             store.remove(stored.path)
 
 
-def _unnamed(store: Store, garbage: Garbage) -> Iterator[Stored]:
+def _select_unreferenced_files(store: Store, garbage: Garbage) -> Iterator[StoredObject]:
     """What is due, but for what a run has committed after all: one that took longer than the grace."""
     due = sorted(garbage.due, key=lambda stored: stored.path.startswith(paths.COMMITS))
-    for start in range(0, len(due), LOOK_EVERY):
-        named = {file.path for manifest in history(store, since_seq=garbage.seq + 1) for file in manifest.files}
-        yield from (stored for stored in due[start : start + LOOK_EVERY] if stored.path not in named)
+    for start in range(0, len(due), RECHECK_EVERY):
+        named = {file.path for manifest in load_history(store, since_seq=garbage.seq + 1) for file in manifest.files}
+        yield from (stored for stored in due[start : start + RECHECK_EVERY] if stored.path not in named)
 
 
-def find(store: Store, now: datetime, grace: timedelta) -> Garbage:
+def find_garbage(store: Store, now: datetime, grace: timedelta) -> Garbage:
     """What nothing needs, as far as it is ours. Files that appear from now on are not looked at."""
-    with storage_errors(store):
-        lying = [stored for stored in store.files() if _is_ours(stored.path)]
-    manifests = history(store)
+    with translate_storage_errors(store):
+        lying = [stored for stored in store.list_all() if _is_lake_file(stored.path)]
+    manifests = load_history(store)
     needed = {file.path for manifest in manifests for file in manifest.files}
-    needed |= {paths.manifest_path(m.seq) for m in manifests if m.seq >= _told_in(manifests)}
-    let_go = _let_go(superseded(store), [manifest for manifest in manifests if manifest.past is not None])
+    needed |= {paths.build_manifest_path(m.seq) for m in manifests if m.seq >= _find_newest_rewrite_seq(manifests)}
+    let_go = _compute_expiry_times(
+        load_superseded_manifests(store), [manifest for manifest in manifests if manifest.past is not None]
+    )
     garbage = [stored for stored in lying if stored.path not in needed]
-    due = [g for g in garbage if let_go.get(g.path, g.changed_at) <= now - grace or let_go.get(g.path) == _AT_ONCE]
+    due = [g for g in garbage if let_go.get(g.path, g.changed_at) <= now - grace or let_go.get(g.path) == _NO_GRACE]
     return Garbage(due, [g for g in garbage if g not in due], manifests[-1].seq if manifests else 0)
 
 
-def _is_ours(path: str) -> bool:
-    return path.startswith(_OURS) or paths.is_unfinished(path)
+def _is_lake_file(path: str) -> bool:
+    return path.startswith(_LAKE_FOLDERS) or paths.is_unfinished(path)
 
 
-def _told_in(manifests: Sequence[Manifest]) -> int:
+def _find_newest_rewrite_seq(manifests: Sequence[Manifest]) -> int:
     """Seq of the newest manifest that retells: its own file is the oldest that is needed."""
     return max((manifest.seq for manifest in manifests if manifest.past is not None), default=0)
 
 
-def _let_go(old: Sequence[Manifest], newest: Sequence[Manifest]) -> Mapping[str, datetime]:
+def _compute_expiry_times(old: Sequence[Manifest], newest: Sequence[Manifest]) -> Mapping[str, datetime]:
     """When what was committed once went out of sight: with the first commit after it that retells without it."""
     let_go: dict[str, datetime] = {}
     for teller in (manifest for manifest in (*old, *newest) if manifest.past is not None):
-        since = _AT_ONCE if teller.kind == ERASE else teller.committed_at
+        since = _NO_GRACE if teller.kind == ERASE else teller.committed_at
         still = {file.path for file in teller.files}
         for manifest in old:
             if manifest.seq < teller.seq:
                 gone = {file.path for file in manifest.files} - still
-                for path in (*gone, paths.manifest_path(manifest.seq)):
+                for path in (*gone, paths.build_manifest_path(manifest.seq)):
                     let_go[path] = min(since, let_go.get(path, since))
     return let_go

@@ -18,12 +18,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from appstream_export.errors import ExportError
-from appstream_export.lake.duckdb import connection
-from appstream_export.lake.snapshots.manifest import PAST, SWEEP, FileEntry, Manifest, TableFiles, is_canonical, read
-from appstream_export.lake.sql import literal
+from appstream_export.lake.duckdb import open_duckdb
+from appstream_export.lake.snapshots.manifest import (
+    PAST,
+    SWEEP,
+    FileEntry,
+    Manifest,
+    TableFiles,
+    is_canonical,
+    read_manifest,
+)
+from appstream_export.lake.sql import quote_literal
 from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import Store, storage_errors
-from appstream_export.lake.storage.checksum_trailer import is_sealed
+from appstream_export.lake.storage.base import Store, translate_storage_errors
+from appstream_export.lake.storage.checksum_trailer import has_valid_checksum
 
 Progress = Callable[[int, int], None]
 """Told after each file: how many have been read, of how many."""
@@ -57,7 +65,7 @@ class Problem:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verified:
+class VerifyResult:
     """What was read, and what is wrong with it."""
 
     problems: tuple[Problem, ...]
@@ -73,45 +81,49 @@ class Verified:
         return all(problem.is_note for problem in self.problems)
 
 
-def verify(store: Store, *, progress: Progress | None = None) -> list[Problem]:
+def find_warehouse_problems(store: Store, *, progress: Progress | None = None) -> list[Problem]:
     """The problems of `look_through`; none but notes means that not one byte has changed."""
-    return [*look_through(store, progress=progress).problems]
+    return [*verify_warehouse(store, progress=progress).problems]
 
 
-def look_through(store: Store, *, progress: Progress | None = None) -> Verified:
+def verify_warehouse(store: Store, *, progress: Progress | None = None) -> VerifyResult:
     """Read everything that is committed. Raises StorageFailed where the place does not even tell what lies there."""
-    with storage_errors(store):
-        seqs = [seq for name in store.list(paths.COMMITS) if (seq := paths.seq_of(name)) is not None]
-        found: dict[int, Manifest | Problem] = {seq: _manifest(store, seq) for seq in seqs}
+    with translate_storage_errors(store):
+        seqs = [seq for name in store.list_folder(paths.COMMITS) if (seq := paths.parse_manifest_seq(name)) is not None]
+        found: dict[int, Manifest | Problem] = {seq: _check_manifest(store, seq) for seq in seqs}
         told = {seq: manifest for seq, manifest in found.items() if isinstance(manifest, Manifest)}
-        named = _named(told)
+        named = _collect_referenced_files(told)
         problems = [problem for problem in found.values() if isinstance(problem, Problem)]
-        problems += _chain(found, told, _retold_in(told, *(p.seq or 0 for p in problems if _retells(store, p))))
-        problems += _files(store, named, progress or (lambda _done, _of: None))
-        problems += _hint(store, max(found, default=0))
-        problems += _catalog(store, max(found, default=0))
-        problems += _report(store)
-    return Verified(
+        problems += _check_chain(
+            found, told, _find_newest_rewrite_seq(told, *(p.seq or 0 for p in problems if _is_rewrite(store, p)))
+        )
+        problems += _check_files(store, named, progress or (lambda _done, _of: None))
+        problems += _check_head_hint(store, max(found, default=0))
+        problems += _check_catalog(store, max(found, default=0))
+        problems += _check_report(store)
+    return VerifyResult(
         problems=tuple(problems),
         head=told.get(max(told, default=0)),
-        snapshots=len({m.seq for one in _retained(told) for m in (*(one.past or ()), one) if m.kind == SWEEP}),
+        snapshots=len(
+            {m.seq for one in _list_retained_manifests(told) for m in (*(one.past or ()), one) if m.kind == SWEEP}
+        ),
         files=len(named),
         bytes=sum(file.bytes for file, *_ in named.values()),
     )
 
 
-def _manifest(store: Store, seq: int) -> Manifest | Problem:
-    path = paths.manifest_path(seq)
+def _check_manifest(store: Store, seq: int) -> Manifest | Problem:
+    path = paths.build_manifest_path(seq)
     try:
-        manifest = read(store, seq)
+        manifest = read_manifest(store, seq)
         if is_canonical(store.read_bytes(path)):
             return manifest
         return Problem(path=path, seq=seq, what=f"is not written as it was, though it says the same; {_RESTORE}")
     except ExportError as error:
-        return Problem(path=path, seq=seq, what=str(error).removeprefix(f"{store.uri(path)} "))
+        return Problem(path=path, seq=seq, what=str(error).removeprefix(f"{store.resolve_uri(path)} "))
 
 
-def _retells(store: Store, damaged: Problem) -> bool:
+def _is_rewrite(store: Store, damaged: Problem) -> bool:
     """Whether a manifest that cannot be believed seems to tell the history anew, so that older ones may be gone."""
     try:
         return PAST in store.read_bytes(damaged.path)
@@ -119,46 +131,48 @@ def _retells(store: Store, damaged: Problem) -> bool:
         return False
 
 
-def _chain(found: Mapping[int, Manifest | Problem], told: Mapping[int, Manifest], start: int) -> Iterator[Problem]:
+def _check_chain(
+    found: Mapping[int, Manifest | Problem], manifests: Mapping[int, Manifest], start: int
+) -> Iterator[Problem]:
     """Gaps, and manifests that do not follow from the one before; older than the newest retelling, gaps are fine."""
     for seq in range(start or 1, max(found, default=0) + 1):
         if seq not in found:
-            yield Problem(path=paths.manifest_path(seq), seq=seq, what=f"is missing from the chain; {_RESTORE}")
-    for seq, manifest in told.items():
-        before = told.get(seq - 1)
+            yield Problem(path=paths.build_manifest_path(seq), seq=seq, what=f"is missing from the chain; {_RESTORE}")
+    for seq, manifest in manifests.items():
+        before = manifests.get(seq - 1)
         if before and manifest.parent_digest != before.digest:
             what = f"does not follow from snapshot {seq - 1}: one of the two was exchanged; {_RESTORE}"
-            yield Problem(path=paths.manifest_path(seq), seq=seq, snapshot_id=manifest.snapshot_id, what=what)
+            yield Problem(path=paths.build_manifest_path(seq), seq=seq, snapshot_id=manifest.snapshot_id, what=what)
 
 
-def _retold_in(told: Mapping[int, Manifest], *damaged: int) -> int:
-    return max((*damaged, *(seq for seq, manifest in told.items() if manifest.past is not None)), default=0)
+def _find_newest_rewrite_seq(manifests: Mapping[int, Manifest], *damaged: int) -> int:
+    return max((*damaged, *(seq for seq, manifest in manifests.items() if manifest.past is not None)), default=0)
 
 
-def _retained(told: Mapping[int, Manifest]) -> list[Manifest]:
+def _list_retained_manifests(manifests: Mapping[int, Manifest]) -> list[Manifest]:
     """From the newest retelling on: what came before it is in it, or let go."""
-    start = _retold_in(told)
-    return [manifest for seq, manifest in sorted(told.items()) if seq >= start]
+    start = _find_newest_rewrite_seq(manifests)
+    return [manifest for seq, manifest in sorted(manifests.items()) if seq >= start]
 
 
-Named = Mapping[str, tuple[FileEntry, str, TableFiles, Manifest]]
+ReferencedFiles = Mapping[str, tuple[FileEntry, str, TableFiles, Manifest]]
 """Each file by its path, with its table and the oldest retained snapshot that it belongs to."""
 
 
-def _named(told: Mapping[int, Manifest]) -> Named:
+def _collect_referenced_files(manifests: Mapping[int, Manifest]) -> ReferencedFiles:
     named: dict[str, tuple[FileEntry, str, TableFiles, Manifest]] = {}
-    for manifest in _retained(told):
-        for holder, name, table in _tables(manifest):
+    for manifest in _list_retained_manifests(manifests):
+        for holder, name, table in _walk_tables(manifest):
             for file in table.files:
                 named.setdefault(file.path, (file, name, table, holder))
     return named
 
 
-def _files(store: Store, named: Named, progress: Progress) -> Iterator[Problem]:
+def _check_files(store: Store, named: ReferencedFiles, progress: Progress) -> Iterator[Problem]:
     """Each file once."""
     pool = ThreadPoolExecutor(READERS)
     try:
-        wrongs = pool.map(lambda one: _wrong(store, one[0], one[2]), named.values())
+        wrongs = pool.map(lambda one: _check_file(store, one[0], one[2]), named.values())
         for done, (wrong, (file, name, _, holder)) in enumerate(zip(wrongs, named.values(), strict=True), 1):
             if wrong:
                 what, scopes = wrong
@@ -170,16 +184,16 @@ def _files(store: Store, named: Named, progress: Progress) -> Iterator[Problem]:
         pool.shutdown(cancel_futures=True)  # Ctrl-C must not wait for all the rest
 
 
-def _tables(manifest: Manifest) -> Iterator[tuple[Manifest, str, TableFiles]]:
+def _walk_tables(manifest: Manifest) -> Iterator[tuple[Manifest, str, TableFiles]]:
     """Tables that a manifest names, with the snapshot that they belong to: sweeps that it retells come first."""
     for past in manifest.past or ():
-        yield from _tables(past)
+        yield from _walk_tables(past)
     for name, tables in manifest.kept.items():
         yield from ((manifest, name, table) for table in tables)
     yield from ((manifest, name, table) for name, table in manifest.tables.items())
 
 
-def _wrong(store: Store, file: FileEntry, table: TableFiles) -> tuple[str, tuple[str, ...]] | None:
+def _check_file(store: Store, file: FileEntry, table: TableFiles) -> tuple[str, tuple[str, ...]] | None:
     """What is wrong with a file, and the scopes of its rows as far as they can still be read."""
     try:
         content = store.read_bytes(file.path)
@@ -188,26 +202,26 @@ def _wrong(store: Store, file: FileEntry, table: TableFiles) -> tuple[str, tuple
     except OSError as error:
         return f"cannot be read: {error.strerror or error}", ()
     if len(content) != file.bytes:
-        return f"has {len(content)} bytes instead of {file.bytes}; {_RESTORE}", _scopes(content)
+        return f"has {len(content)} bytes instead of {file.bytes}; {_RESTORE}", _read_scopes(content)
     if sha256(content).hexdigest() != file.sha256:
-        return f"has changed since it was committed; {_RESTORE}", _scopes(content)
-    return _disagrees(content, file, table)
+        return f"has changed since it was committed; {_RESTORE}", _read_scopes(content)
+    return _check_parquet(content, file, table)
 
 
-def _disagrees(content: bytes, file: FileEntry, table: TableFiles) -> tuple[str, tuple[str, ...]] | None:
+def _check_parquet(content: bytes, file: FileEntry, table: TableFiles) -> tuple[str, tuple[str, ...]] | None:
     """A file that is as it was written, yet not what its manifest says: a bug of ours, or a forged manifest."""
     try:
         parquet = pq.ParquetFile(pa.BufferReader(content))
     except (pa.ArrowException, OSError) as error:
         return f"is not readable as Parquet: {str(error).splitlines()[0]}", ()
     if parquet.metadata.num_rows != file.rows:
-        return f"holds {parquet.metadata.num_rows} rows, its manifest says {file.rows}", _scopes(content)
+        return f"holds {parquet.metadata.num_rows} rows, its manifest says {file.rows}", _read_scopes(content)
     if missing := table.columns.keys() - set(parquet.schema_arrow.names):
-        return f"lacks the column {min(missing)} that its manifest names", _scopes(content)
+        return f"lacks the column {min(missing)} that its manifest names", _read_scopes(content)
     return None
 
 
-def _scopes(content: bytes) -> tuple[str, ...]:
+def _read_scopes(content: bytes) -> tuple[str, ...]:
     """Scopes with rows in a damaged file; none when that cannot be told."""
     try:
         source = pa.BufferReader(content)
@@ -218,45 +232,45 @@ def _scopes(content: bytes) -> tuple[str, ...]:
     return tuple(sorted("/".join(str(part) for part in pair.values()) for pair in pairs if len(pair) > 1))
 
 
-def _hint(store: Store, newest: int) -> Iterator[Problem]:
+def _check_head_hint(store: Store, newest: int) -> Iterator[Problem]:
     """On S3 the last writer said what the newest manifest is: that one must be there."""
-    hinted = paths.seq_of(store.hinted(paths.COMMITS)) or 0
+    hinted = paths.parse_manifest_seq(store.read_head_hint(paths.COMMITS)) or 0
     if hinted > newest:
         what = f"is missing, though it was committed: the newest manifest is {newest}; {_RESTORE}"
-        yield Problem(path=paths.manifest_path(hinted), seq=hinted, what=what)
+        yield Problem(path=paths.build_manifest_path(hinted), seq=hinted, what=what)
 
 
-def _catalog(store: Store, newest: int) -> Iterator[Problem]:
+def _check_catalog(store: Store, newest: int) -> Iterator[Problem]:
     """The catalog can be made anew; but one that shows more than there is tells of manifests that are gone."""
-    if not store.keeps_catalog or not store.exists(paths.CATALOG):
+    if not store.has_catalog_file or not store.exists(paths.CATALOG):
         return
     try:
         content = store.read_bytes(paths.CATALOG)
-        if not is_sealed(content):
+        if not has_valid_checksum(content):
             yield Problem(path=paths.CATALOG, what=f"has changed since it was published; {_REPUBLISH}")
             return
-        shows = _shown(store, content)
+        shows = _read_catalog_seq(store, content)
     except duckdb.Error as error:
         what = f"cannot be opened ({str(error).splitlines()[0]}); {_REPUBLISH}"
         yield Problem(path=paths.CATALOG, what=what)
     else:
         if shows > newest:
             what = f"is missing: the catalog shows snapshot {shows}, the newest manifest is {newest}; {_RESTORE}"
-            yield Problem(path=paths.manifest_path(shows), seq=shows, what=what)
+            yield Problem(path=paths.build_manifest_path(shows), seq=shows, what=what)
         if shows < newest:
             what = f"shows snapshot {shows}, the newest is {newest}; {_REPUBLISH}"
             yield Problem(path=paths.CATALOG, what=what, is_note=True)
 
 
-def _report(store: Store) -> Iterator[Problem]:
-    if store.exists(paths.REPORT) and not is_sealed(store.read_bytes(paths.REPORT)):
+def _check_report(store: Store) -> Iterator[Problem]:
+    if store.exists(paths.REPORT) and not has_valid_checksum(store.read_bytes(paths.REPORT)):
         yield Problem(path=paths.REPORT, what=f"has changed since it was written; {_REWRITE}")
 
 
-def _shown(store: Store, catalog: bytes) -> int:
+def _read_catalog_seq(store: Store, catalog: bytes) -> int:
     """Its newest snapshot, read from a copy: DuckDB 1.4 refuses a file that this process has open elsewhere."""
-    with NamedTemporaryFile(suffix=".duckdb") as copy, closing(connection(store)) as con:
+    with NamedTemporaryFile(suffix=".duckdb") as copy, closing(open_duckdb(store)) as con:
         copy.write(catalog)
         copy.flush()
-        con.execute(f"attach {literal(copy.name)} as warehouse (read_only)")
+        con.execute(f"attach {quote_literal(copy.name)} as warehouse (read_only)")
         return con.execute("select max(seq) from warehouse.lake.shows").fetchall()[0][0] or 0

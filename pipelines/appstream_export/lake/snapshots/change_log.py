@@ -15,17 +15,20 @@ import pyarrow as pa
 
 from appstream_export.contracts import Column, Contract, Table
 from appstream_export.lake import sql
-from appstream_export.lake.snapshots.task_transitions import Concludes, Decision
-from appstream_export.lake.snapshots.workspace import Staging, item_name
+from appstream_export.lake.snapshots.task_transitions import ChangeScope, Decision
+from appstream_export.lake.snapshots.workspace import CommitWorkspace, render_item_name_sql
 from appstream_export.model import Task
 
 BATCH_ITEMS = 100_000  # items that are compared at once, old and new; a scope is never divided
-WHOLE = 10  # an item that is written out as a whole takes as much memory as so many that are compared
+WHOLE_ITEM_WEIGHT = 10  # an item that is written out as a whole takes as much memory as so many that are compared
 _SCOPE = ("account_id", "region")
-_FROM = {"new": "fresh", "old": "head"}  # where a side's rows are staged; an answer that concludes is never set aside
-_COMPARED = (Concludes.SEEN, Concludes.ALL)
-_EMPTY = {"whole": "[]", "shared": "'[]'", "bag": "[]::varchar[]"}  # lists of an item without children
-_MOMENTS = {  # observed_at and previous_observed_at of a whole item's row
+_SIDE_PREFIXES = {
+    "new": "fresh",
+    "old": "head",
+}  # where a side's rows are staged; an answer that concludes is never set aside
+_TWO_SIDED_KINDS = (ChangeScope.SEEN, ChangeScope.ALL)
+_EMPTY_LISTS = {"whole": "[]", "shared": "'[]'", "bag": "[]::varchar[]"}  # lists of an item without children
+_TIME_COLUMNS = {  # observed_at and previous_observed_at of a whole item's row
     "first_seen": ("new_observed_at", "null"),
     "created": ("new_observed_at", "coalesce(old_observed_at, previous_at)"),
     "deleted": ("coalesce(new_observed_at, answered_at)", "old_observed_at"),
@@ -33,37 +36,39 @@ _MOMENTS = {  # observed_at and previous_observed_at of a whole item's row
 }
 
 
-def rows(
-    staging: Staging, contract: Contract, decisions: Iterable[Decision], items: Mapping[Task, int]
+def stream_change_rows(
+    staging: CommitWorkspace, contract: Contract, decisions: Iterable[Decision], items: Mapping[Task, int]
 ) -> Iterator[pa.Table]:
     """The rows of the contract's changes table, in order. `items` says how many a task has, old and new ones."""
-    compared = _Compared(contract, staging)
+    compared = _Comparison(contract, staging)
     mine = [decision for decision in decisions if decision.task.resource == contract.name]
-    concluding = [decision for decision in mine if decision.concludes is not Concludes.NOTHING]
+    concluding = [decision for decision in mine if decision.change_scope is not ChangeScope.NOTHING]
     compared.is_whole = {
-        "new": all(d.concludes in _COMPARED for d in mine if d.uses_fresh or d.set_aside),
-        "old": all(d.concludes in _COMPARED for d in mine),
+        "new": all(d.change_scope in _TWO_SIDED_KINDS for d in mine if d.should_use_fresh or d.is_discarded),
+        "old": all(d.change_scope in _TWO_SIDED_KINDS for d in mine),
     }
     if concluding:
-        staging.con.execute(f"create or replace temp table places as {_places(compared, staging)}")
-    for batch in _batches(concluding, items):
-        kinds = {decision.concludes for decision in batch}
-        _prepare(staging, compared, batch)
-        parts = [_one_sided(compared, kind) for kind in (Concludes.FIRST, Concludes.END) if kind in kinds]
-        if kinds.intersection(_COMPARED) and _is_unlike(staging, compared):
-            staging.con.execute(f"create or replace temp table differing as {_differing(compared)}")
-            parts += _two_sided(staging, compared)
+        staging.con.execute(f"create or replace temp table places as {_render_quarantined_columns(compared, staging)}")
+    for batch in _batch_decisions(concluding, items):
+        kinds = {decision.change_scope for decision in batch}
+        _create_batch_table(staging, compared, batch)
+        parts = [
+            _render_one_sided_changes(compared, kind) for kind in (ChangeScope.FIRST, ChangeScope.END) if kind in kinds
+        ]
+        if kinds.intersection(_TWO_SIDED_KINDS) and _create_unlike_table(staging, compared):
+            staging.con.execute(f"create or replace temp table differing as {_render_differing_items(compared)}")
+            parts += _render_two_sided_changes(staging, compared)
         if parts:
-            order = sql.listed((*compared.key, "change", "column_name"))
-            yield from staging.stream(f"from ({' union all '.join(parts)}) order by {order}")
-        staging.give_back()
+            order = sql.join_identifiers((*compared.key, "change", "column_name"))
+            yield from staging.stream_row_groups(f"from ({' union all '.join(parts)}) order by {order}")
+        staging.release_memory()
 
 
-def _batches(decisions: Iterable[Decision], items: Mapping[Task, int]) -> Iterator[list[Decision]]:
+def _batch_decisions(decisions: Iterable[Decision], items: Mapping[Task, int]) -> Iterator[list[Decision]]:
     """Scopes that follow each other, as many as make a batch of items; by scope, as the rows are to be."""
     batch, size = list[Decision](), 0
     for decision in sorted(decisions, key=lambda decision: decision.task.scope):
-        weight = items.get(decision.task, 0) * (1 if decision.concludes in _COMPARED else WHOLE)
+        weight = items.get(decision.task, 0) * (1 if decision.change_scope in _TWO_SIDED_KINDS else WHOLE_ITEM_WEIGHT)
         size += weight
         if batch and size > BATCH_ITEMS:
             yield batch
@@ -73,20 +78,20 @@ def _batches(decisions: Iterable[Decision], items: Mapping[Task, int]) -> Iterat
         yield batch
 
 
-def _prepare(staging: Staging, compared: "_Compared", batch: Sequence[Decision]) -> None:
+def _create_batch_table(staging: CommitWorkspace, compared: "_Comparison", batch: Sequence[Decision]) -> None:
     """Make the temporary table `batch`: the tasks of it, as they stand in `tasks`."""
     first, last = batch[0].task.scope, batch[-1].task.scope
     staging.con.execute(f"""
         create or replace temp table batch as from tasks
-        where resource = {sql.literal(compared.contract.name)} and concludes <> 'nothing'
-        and account_id || '/' || region between {sql.literal(str(first))} and {sql.literal(str(last))}
+        where resource = {sql.quote_literal(compared.contract.name)} and concludes <> 'nothing'
+        and account_id || '/' || region between {sql.quote_literal(str(first))} and {sql.quote_literal(str(last))}
     """)
-    (begin, begin_region), (end, end_region) = (map(sql.literal, (s.account_id, s.region)) for s in (first, last))
-    compared.within = f"""account_id between {begin} and {end}
+    (begin, begin_region), (end, end_region) = (map(sql.quote_literal, (s.account_id, s.region)) for s in (first, last))
+    compared.batch_condition = f"""account_id between {begin} and {end}
         and not (account_id = {begin} and region < {begin_region} or account_id = {end} and region > {end_region})"""
 
 
-def _is_unlike(staging: Staging, compared: "_Compared") -> bool:
+def _create_unlike_table(staging: CommitWorkspace, compared: "_Comparison") -> bool:
     """Whether the sides may differ, and if so, in which items: their hashed keys are in the temporary table `unlike`.
 
     They are those of items that either side has alone, or that differ in a column or in a child table; and of some
@@ -95,114 +100,132 @@ def _is_unlike(staging: Staging, compared: "_Compared") -> bool:
     contract = compared.contract
     if not compared.is_filled(contract.item_table):
         return False
-    filled = [table for table in compared.children() if compared.is_filled(table)]
-    compared.unlike = [table for table in filled if staging.rows(_whole_unlike(compared, table))]
-    staging.con.execute(f"create or replace temp table unlike as {_unlike(compared)}")
-    return bool(staging.rows("select 1 from unlike limit 1"))
+    filled = [table for table in compared.list_comparable_children() if compared.is_filled(table)]
+    compared.unlike_children = [
+        table for table in filled if staging.fetch_rows(_render_table_comparison(compared, table))
+    ]
+    staging.con.execute(f"create or replace temp table unlike as {_render_unlike_items(compared)}")
+    return bool(staging.fetch_rows("select 1 from unlike limit 1"))
 
 
-def _one_sided(compared: "_Compared", concludes: Concludes) -> str:
+def _render_one_sided_changes(compared: "_Comparison", concludes: ChangeScope) -> str:
     """Change rows of scopes that have no other side: each of their items is first seen, or has ended."""
-    side, change = ("new", "first_seen") if concludes is Concludes.FIRST else ("old", "ended")
-    return _whole_items(compared, change, _side(compared, side, [concludes]))
+    side, change = ("new", "first_seen") if concludes is ChangeScope.FIRST else ("old", "ended")
+    return _render_whole_items(compared, change, _render_side_items(compared, side, [concludes]))
 
 
-def _two_sided(staging: Staging, compared: "_Compared") -> list[str]:
+def _render_two_sided_changes(staging: CommitWorkspace, compared: "_Comparison") -> list[str]:
     """Change rows of the items in `differing`: of the kinds that there are."""
     conditions = {
         "created": "side = 'new' or reborn",
         "deleted": "(side = 'old' and concludes = 'all') or reborn",
         "changed": "side = 'both' and not reborn",
     }
-    found = staging.rows(f"select {', '.join(f'bool_or({is_it})' for is_it in conditions.values())} from differing")
+    found = staging.fetch_rows(
+        f"select {', '.join(f'bool_or({is_it})' for is_it in conditions.values())} from differing"
+    )
     parts = []
     for (change, condition), is_any in zip(conditions.items(), found[0], strict=True):
         if is_any:
             source = f"from differing where {condition}"
             is_whole = change != "changed"
             parts.append(
-                _whole_items(compared, change, source, unlike=True) if is_whole else _changed(compared, source)
+                _render_whole_items(compared, change, source, unlike=True)
+                if is_whole
+                else _render_column_changes(compared, source)
             )
     return parts
 
 
-class _Compared:
+class _Comparison:
     """What of a contract can be compared with the head: columns that both know under the same type."""
 
-    def __init__(self, contract: Contract, staging: Staging) -> None:
+    def __init__(self, contract: Contract, staging: CommitWorkspace) -> None:
         self.contract, self._staging = contract, staging
         self.key = (*_SCOPE, *contract.item_key)
-        self.within = "true"
+        self.batch_condition = "true"
         """Where the batch lies: files are sorted by account, so most of their parts need not be read. Other batches may
         have regions of its first and last account: with their rows on one side alone, all would look changed."""
-        self._stored = {name: files.columns for name, files in staging.base.tables.items()} if staging.base else {}
+        self._head_columns = (
+            {name: files.columns for name, files in staging.base.tables.items()} if staging.base else {}
+        )
         self.is_whole = {"new": True, "old": True}
         """Whether all of a side's rows are of scopes to be compared, so that none need be left out."""
-        self.unlike: Sequence[Table] = ()
+        self.unlike_children: Sequence[Table] = ()
         """Child tables that the sides have with other rows."""
-        self._filled = {table.name for table in contract.tables if staging.has_rows(table)}
+        self._filled_tables = {table.name for table in contract.tables if staging.has_rows(table)}
 
-    def rows(self, table: Table, side: str) -> str:
+    def render_rows(self, table: Table, side: str) -> str:
         """SQL for a side's rows of it, in brackets."""
-        return self._staging.query(f"{_FROM[side]}_{table.name}")
+        return self._staging.get_query(f"{_SIDE_PREFIXES[side]}_{table.name}")
 
-    def shared(self, table: Table) -> list[Column]:
+    def list_shared_columns(self, table: Table) -> list[Column]:
         """Own columns of a table that both snapshots have; the key of items does not change."""
-        known: Mapping[str, str] = self._stored.get(table.name, {})
-        return [c for c in table.own if known.get(c.name) == c.type and c.name not in self.key]
+        known: Mapping[str, str] = self._head_columns.get(table.name, {})
+        return [c for c in table.source_columns if known.get(c.name) == c.type and c.name not in self.key]
 
-    def children(self) -> list[Table]:
+    def list_comparable_children(self) -> list[Table]:
         """Child tables that can be compared."""
-        return [table for table in self.contract.child_tables if self.shared(table)]
+        return [table for table in self.contract.child_tables if self.list_shared_columns(table)]
 
     def is_filled(self, table: Table) -> bool:
         """Whether either side has any row of it."""
-        return table.name in self._filled
+        return table.name in self._filled_tables
 
-    def known(self, table: Table, side: str) -> list[Column]:
+    def list_side_columns(self, table: Table, side: str) -> list[Column]:
         """Own columns that a side's whole items are written with."""
-        known: Mapping[str, str] = self._stored.get(table.name, {})
-        return [c for c in table.own if side == "new" or c.name in known]
+        known: Mapping[str, str] = self._head_columns.get(table.name, {})
+        return [c for c in table.source_columns if side == "new" or c.name in known]
 
 
-def _unlike(compared: _Compared) -> str:
-    rows = " union all ".join(_signed(compared, table) for table in (compared.contract.item_table, *compared.unlike))
+def _render_unlike_items(compared: _Comparison) -> str:
+    rows = " union all ".join(
+        _render_signed_hashes(compared, table) for table in (compared.contract.item_table, *compared.unlike_children)
+    )
     return f"select item from ({rows}) group by item having sum(content) <> 0"
 
 
-def _whole_unlike(compared: _Compared, table: Table) -> str:
+def _render_table_comparison(compared: _Comparison, table: Table) -> str:
     """SQL that gives a row if the sides of a child table differ anywhere: mostly they do not, and this is cheaper."""
-    return f"select 1 from ({_signed(compared, table, per_item=False)}) having sum(content) <> 0"
+    return f"select 1 from ({_render_signed_hashes(compared, table, per_item=False)}) having sum(content) <> 0"
 
 
-def _signed(compared: _Compared, table: Table, *, per_item: bool = True) -> str:
+def _render_signed_hashes(compared: _Comparison, table: Table, *, per_item: bool = True) -> str:
     """SQL for both sides' rows, each as a number, one side's below zero: over an item, or over all, they add up to 0.
 
     Hashed twice, as sums of the first would not be random.
     """
     names = compared.contract.item_key if table is compared.contract.item_table else compared.contract.parent_key
-    only = f" semi join ({_scopes(_COMPARED)}) using ({sql.listed(_SCOPE)})"
-    own = [sql.quoted(column.name) for column in compared.shared(table)]
-    content = f"hash(hash({', '.join((sql.literal(table.name), *([] if per_item else [_hashed(names)]), *own))}))"
+    only = f" semi join ({_render_batch_scopes(_TWO_SIDED_KINDS)}) using ({sql.join_identifiers(_SCOPE)})"
+    own = [sql.quote_identifier(column.name) for column in compared.list_shared_columns(table)]
+    key_hash = [] if per_item else [_render_key_hash(names)]
+    content = f"hash(hash({', '.join((sql.quote_literal(table.name), *key_hash, *own))}))"
     return " union all ".join(
-        f"select {_hashed(names)} as item, {sign} ({content} >> 1)::bigint as content"
-        f" from {compared.rows(table, side)}{'' if compared.is_whole[side] else only} where {compared.within}"
+        f"select {_render_key_hash(names)} as item, {sign} ({content} >> 1)::bigint as content"
+        f" from {compared.render_rows(table, side)}{'' if compared.is_whole[side] else only}"
+        f" where {compared.batch_condition}"
         for side, sign in (("new", ""), ("old", "-"))
     )
 
 
-def _hashed(names: Sequence[str]) -> str:
+def _render_key_hash(names: Sequence[str]) -> str:
     """SQL for the key of an item as one number, `names` being its own columns: items with equal ones may differ."""
-    return f"hash({sql.listed((*_SCOPE, *names))})"
+    return f"hash({sql.join_identifiers((*_SCOPE, *names))})"
 
 
-def _differing(compared: _Compared) -> str:
+def _render_differing_items(compared: _Comparison) -> str:
     """The items of `unlike` that really differ, both sides in one row."""
     item = compared.contract.item_table
-    born = f"new_{item.born}, old_{item.born}".split(", ") if item.born else []
+    born = f"new_{item.created_at_column}, old_{item.created_at_column}".split(", ") if item.created_at_column else []
     reborn = f"({born[0]} <> {born[1]})" if born else "false"
-    unlike = [f"{_at('new', c.name)} is distinct from {_at('old', c.name)}" for c in compared.shared(item)]
-    unlike += [f"{_at('new', t.name + ' bag')} is distinct from {_at('old', t.name + ' bag')}" for t in compared.unlike]
+    unlike = [
+        f"{_quote_side_column('new', c.name)} is distinct from {_quote_side_column('old', c.name)}"
+        for c in compared.list_shared_columns(item)
+    ]
+    unlike += [
+        f"{_quote_side_column('new', t.name + ' bag')} is distinct from {_quote_side_column('old', t.name + ' bag')}"
+        for t in compared.unlike_children
+    ]
     return f"""
         select *, coalesce(both_sides and {reborn}, false) as reborn
         from (
@@ -211,165 +234,195 @@ def _differing(compared: _Compared) -> str:
                 coalesce(new_previous_at, old_previous_at) as previous_at,
                 new_concludes is not null and old_concludes is not null as both_sides,
                 case when old_concludes is null then 'new' when new_concludes is null then 'old' else 'both' end as side
-            from ({_one_of_two(compared, "new")}) full join ({_one_of_two(compared, "old")})
-            using ({sql.listed(compared.key)})
+            from ({_render_side_with_children(compared, "new")})
+            full join ({_render_side_with_children(compared, "old")})
+            using ({sql.join_identifiers(compared.key)})
         )
         where not both_sides or {" or ".join(unlike) or "false"}
     """
 
 
-def _one_of_two(compared: _Compared, side: str) -> str:
-    items = _side(compared, side, _COMPARED, f"{_hashed(compared.contract.item_key)} in (from unlike)")
-    return _with_lists(compared, side, items, compared.unlike, ("shared", "bag"), unlike=True)
+def _render_side_with_children(compared: _Comparison, side: str) -> str:
+    items = _render_side_items(
+        compared, side, _TWO_SIDED_KINDS, f"{_render_key_hash(compared.contract.item_key)} in (from unlike)"
+    )
+    return _join_child_lists(compared, side, items, compared.unlike_children, ("shared", "bag"), unlike=True)
 
 
-def _side(compared: _Compared, side: str, concluding: Iterable[Concludes], chosen: str = "true") -> str:
+def _render_side_items(
+    compared: _Comparison, side: str, concluding: Iterable[ChangeScope], chosen: str = "true"
+) -> str:
     """Items of one side of the batch's scopes that conclude as said, their columns with the side in front."""
     item = compared.contract.item_table
-    own = [f"i.{sql.quoted(c.name)} as {_at(side, c.name)}" for c in item.own if c.name not in compared.key]
+    own = [
+        f"i.{sql.quote_identifier(c.name)} as {_quote_side_column(side, c.name)}"
+        for c in item.source_columns
+        if c.name not in compared.key
+    ]
     turns = [f"t.{name} as {side}_{name}" for name in ("concludes", "answered_at", "previous_at")]
     return f"""
-        select {sql.listed(compared.key)}, {", ".join((*own, *turns))}, i.observed_at as {side}_observed_at
-        from (from {compared.rows(item, side)} where {compared.within} and {chosen}) i
-        join ({_scopes(concluding)}) t using ({sql.listed(_SCOPE)})
+        select {sql.join_identifiers(compared.key)}, {", ".join((*own, *turns))}, i.observed_at as {side}_observed_at
+        from (from {compared.render_rows(item, side)} where {compared.batch_condition} and {chosen}) i
+        join ({_render_batch_scopes(concluding)}) t using ({sql.join_identifiers(_SCOPE)})
     """
 
 
-def _with_lists(
-    compared: _Compared, side: str, items: str, tables: Iterable[Table], parts: Sequence[str], *, unlike: bool
+def _join_child_lists(
+    compared: _Comparison, side: str, items: str, tables: Iterable[Table], parts: Sequence[str], *, unlike: bool
 ) -> str:
     """The items of a query with lists of their children, `new_T whole` and the like; all in `unlike`, or any."""
     lists, joins = [], []
     for t in tables:
-        found = [(f"{sql.quoted(t.name)}.{part}" if compared.is_filled(t) else "null", part) for part in parts]
-        lists += [f"coalesce({value}, {_EMPTY[part]}) as {_at(side, f'{t.name} {part}')}" for value, part in found]
+        found = [
+            (f"{sql.quote_identifier(t.name)}.{part}" if compared.is_filled(t) else "null", part) for part in parts
+        ]
+        lists += [
+            f"coalesce({value}, {_EMPTY_LISTS[part]}) as {_quote_side_column(side, f'{t.name} {part}')}"
+            for value, part in found
+        ]
         if compared.is_filled(t):
-            by_item = _lists(compared, t, side, unlike=unlike)
-            joins.append(f"left join ({by_item}) as {sql.quoted(t.name)} using ({sql.listed(compared.key)})")
+            by_item = _render_child_lists(compared, t, side, unlike=unlike)
+            joins.append(
+                f"left join ({by_item}) as {sql.quote_identifier(t.name)} using ({sql.join_identifiers(compared.key)})"
+            )
     return f"select {', '.join(('i.*', *lists))} from ({items}) i {' '.join(joins)}"
 
 
-def _scopes(concluding: Iterable[Concludes]) -> str:
-    return f"from batch where concludes in ({', '.join(map(sql.literal, concluding))})"
+def _render_batch_scopes(concluding: Iterable[ChangeScope]) -> str:
+    return f"from batch where concludes in ({', '.join(map(sql.quote_literal, concluding))})"
 
 
-def _lists(compared: _Compared, table: Table, side: str, *, unlike: bool) -> str:
+def _render_child_lists(compared: _Comparison, table: Table, side: str, *, unlike: bool) -> str:
     """Per item: its elements in AWS's order with all columns, with the shared ones as JSON, and as a sorted bag."""
     contract = compared.contract
-    places = sql.listed(key for key in table.key if key not in (*_SCOPE, *contract.parent_key))
+    places = sql.join_identifiers(key for key in table.key if key not in (*_SCOPE, *contract.parent_key))
     names = ", ".join(
-        f"{sql.quoted(p)} as {sql.quoted(k)}" for p, k in zip(contract.parent_key, contract.item_key, strict=True)
+        f"{sql.quote_identifier(p)} as {sql.quote_identifier(k)}"
+        for p, k in zip(contract.parent_key, contract.item_key, strict=True)
     )
-    chosen = f"{_hashed(contract.parent_key)} in (from unlike)" if unlike else "true"
+    chosen = f"{_render_key_hash(contract.parent_key)} in (from unlike)" if unlike else "true"
     in_order = f"list_grade_up(list(row({places})))"  # in half the time of list(... order by ...)
-    whole, shared = _object(compared.known(table, side)), _object(compared.shared(table))
+    whole, shared = (
+        _render_struct(compared.list_side_columns(table, side)),
+        _render_struct(compared.list_shared_columns(table)),
+    )
     return f"""
-        select {sql.listed(_SCOPE)}, {names},
+        select {sql.join_identifiers(_SCOPE)}, {names},
             list_select(list({whole}), {in_order}) as whole,
             to_json(list_select(list({shared}), {in_order}))::varchar as shared,
             list_sort(list(to_json({shared})::varchar)) as bag
-        from {compared.rows(table, side)} where {compared.within} and {chosen}
+        from {compared.render_rows(table, side)} where {compared.batch_condition} and {chosen}
         group by all
     """
 
 
-def _whole_items(compared: _Compared, change: str, items: str, *, unlike: bool = False) -> str:
+def _render_whole_items(compared: _Comparison, change: str, items: str, *, unlike: bool = False) -> str:
     """One row per item with all of it as JSON: in new_value where it appeared, in old_value where it went."""
     side = "new" if change in ("first_seen", "created") else "old"
-    value = _item(compared, side)
+    value = _render_item_json(compared, side)
     old, new = ("null", value) if side == "new" else (value, "null")
-    observed, previous = _MOMENTS[change]
-    whole = _with_lists(compared, side, items, compared.contract.child_tables, ("whole",), unlike=unlike)
+    observed, previous = _TIME_COLUMNS[change]
+    whole = _join_child_lists(compared, side, items, compared.contract.child_tables, ("whole",), unlike=unlike)
     return f"""
-        select {sql.listed(compared.key)}, '{change}' as change, null as column_name, {old}::varchar as old_value,
+        select {sql.join_identifiers(compared.key)}, '{change}' as change,
+            null as column_name, {old}::varchar as old_value,
             {new}::varchar as new_value, {observed} as observed_at, {previous}::timestamptz as previous_observed_at
         from ({whole})
     """
 
 
-def _changed(compared: _Compared, items: str) -> str:
+def _render_column_changes(compared: _Comparison, items: str) -> str:
     """One row per column in which an item differs, except where the value stands in quarantine."""
     item = compared.contract.item_table
     found = [
-        _difference(c.name, _text(c, "old"), _text(c, "new"), _at("old", c.name), _at("new", c.name))
-        for c in compared.shared(item)
+        _render_difference(
+            c.name,
+            _render_text_value(c, "old"),
+            _render_text_value(c, "new"),
+            _quote_side_column("old", c.name),
+            _quote_side_column("new", c.name),
+        )
+        for c in compared.list_shared_columns(item)
     ]
-    for t in compared.unlike:
-        names = [_at(side, f"{t.name} {part}") for part in ("shared", "bag") for side in ("old", "new")]
-        found.append(_difference(t.name, *names))
-    key = sql.listed(compared.key)
+    for t in compared.unlike_children:
+        names = [_quote_side_column(side, f"{t.name} {part}") for part in ("shared", "bag") for side in ("old", "new")]
+        found.append(_render_difference(t.name, *names))
+    key = sql.join_identifiers(compared.key)
     return f"""
         select {key}, 'changed' as change, column_name, old_value, new_value, new_observed_at as observed_at,
             old_observed_at as previous_observed_at
         from (
             select {key}, item_name, new_observed_at, old_observed_at, unnest(d)
             from (
-                select *, {item_name(compared.contract.item_key)} as item_name, unnest([{", ".join(found)}]) as d
+                select *, {render_item_name_sql(compared.contract.item_key)} as item_name,
+                    unnest([{", ".join(found)}]) as d
                 from ({items})
             )
             where d.differs
         )
-        anti join places using ({sql.listed(_SCOPE)}, item_name, column_name)
+        anti join places using ({sql.join_identifiers(_SCOPE)}, item_name, column_name)
     """
 
 
-def _difference(name: str, old_text: str, new_text: str, old: str, new: str) -> str:
+def _render_difference(name: str, old_text: str, new_text: str, old: str, new: str) -> str:
     return (
-        f"{{column_name: {sql.literal(name)}, old_value: {old_text}, new_value: {new_text},"
+        f"{{column_name: {sql.quote_literal(name)}, old_value: {old_text}, new_value: {new_text},"
         f" differs: {old} is distinct from {new}}}"
     )
 
 
-def _places(compared: _Compared, staging: Staging) -> str:
+def _render_quarantined_columns(compared: _Comparison, staging: CommitWorkspace) -> str:
     """Which column of which item stands in quarantine, in either snapshot: a path at, above or below its source."""
     contract = compared.contract
-    sources = [(c.name, c.source) for c in contract.item_table.own]
-    sources += [(t.name, (t.each or "").replace("[]", "")) for t in contract.child_tables]
-    known = ", ".join(f"({sql.literal(name)}, {sql.literal(source)})" for name, source in sources)
+    sources = [(c.name, c.source) for c in contract.item_table.source_columns]
+    sources += [(t.name, (t.rows_from or "").replace("[]", "")) for t in contract.child_tables]
+    known = ", ".join(f"({sql.quote_literal(name)}, {sql.quote_literal(source)})" for name, source in sources)
     bad = " union all ".join(
         f"select resource, account_id, region, item_name, level, path from {source}"
-        for source in (staging.query("new_quarantine"), staging.query("head_quarantine"))
+        for source in (staging.get_query("new_quarantine"), staging.get_query("head_quarantine"))
     )
     return f"""
         select distinct account_id, region, item_name, column_name
         from (select *, regexp_replace(path, '\\[[0-9]+\\]', '', 'g') as place from ({bad})) q
         join (values {known}) as c(column_name, source)
         on place = source or starts_with(source, place || '.') or starts_with(place, source || '.')
-        where resource = {sql.literal(contract.name)} and level <> 'item' and item_name is not null
+        where resource = {sql.quote_literal(contract.name)} and level <> 'item' and item_name is not null
     """
 
 
-def _item(compared: _Compared, side: str) -> str:
+def _render_item_json(compared: _Comparison, side: str) -> str:
     """SQL for a whole item as JSON text: its own columns, then its child tables."""
     contract = compared.contract
-    fields = [f"{sql.quoted(key)} := {sql.quoted(key)}" for key in contract.item_key]
+    fields = [f"{sql.quote_identifier(key)} := {sql.quote_identifier(key)}" for key in contract.item_key]
     fields += [
-        f"{sql.quoted(c.name)} := {_json(c, _at(side, c.name))}"
-        for c in compared.known(contract.item_table, side)
+        f"{sql.quote_identifier(c.name)} := {_render_json_value(c, _quote_side_column(side, c.name))}"
+        for c in compared.list_side_columns(contract.item_table, side)
         if c.name not in compared.key
     ]
     fields += [
-        f"{sql.quoted(t.name)} := {_at(side, t.name + ' whole')}"
+        f"{sql.quote_identifier(t.name)} := {_quote_side_column(side, t.name + ' whole')}"
         for t in contract.child_tables
-        if compared.known(t, side)
+        if compared.list_side_columns(t, side)
     ]
     return f"to_json(struct_pack({', '.join(fields)}))"
 
 
-def _object(columns: Iterable[Column]) -> str:
-    fields = ", ".join(f"{sql.quoted(c.name)} := {_json(c, sql.quoted(c.name))}" for c in columns)
+def _render_struct(columns: Iterable[Column]) -> str:
+    fields = ", ".join(
+        f"{sql.quote_identifier(c.name)} := {_render_json_value(c, sql.quote_identifier(c.name))}" for c in columns
+    )
     return f"struct_pack({fields})" if fields else "null"
 
 
-def _json(column: Column, value: str) -> str:
+def _render_json_value(column: Column, value: str) -> str:
     return f"iso({value})" if column.type == "timestamp" else value
 
 
-def _text(column: Column, side: str) -> str:
+def _render_text_value(column: Column, side: str) -> str:
     """A value as text: times in ISO 8601, booleans as true and false, numbers as they print."""
-    value = _at(side, column.name)
+    value = _quote_side_column(side, column.name)
     return f"iso({value})" if column.type == "timestamp" else f"{value}::varchar"
 
 
-def _at(side: str, name: str) -> str:
-    return sql.quoted(f"{side}_{name}")
+def _quote_side_column(side: str, name: str) -> str:
+    return sql.quote_identifier(f"{side}_{name}")

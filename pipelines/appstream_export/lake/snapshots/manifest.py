@@ -14,14 +14,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from appstream_export.errors import SetupError, StorageFailed
+from appstream_export.errors import ConfigurationError, StorageFailed
 from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import Store, storage_errors
+from appstream_export.lake.storage.base import Store, translate_storage_errors
 
 FORMAT = 2  # schema_version of what we write; anything newer is refused, anything older is read
-SWEEP, THIN, ERASE = "sweep", "thin", "erase"
+SWEEP, EXPIRE, ERASE = "sweep", "thin", "erase"
 PAST = b'"past":'  # stands in a manifest that retells, and in few others
-_RELISTS = 3  # each means that gc removed retold manifests while we were reading them
+_RELIST_RETRIES = 3  # each means that gc removed retold manifests while we were reading them
 
 
 class FileEntry(Struct, frozen=True, kw_only=True):
@@ -76,28 +76,28 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
         outliving = [file for tables in self.kept.values() for table in tables for file in table.files]
         return [*own, *outliving, *(file for manifest in self.past or () for file in manifest.files)]
 
-    def sealed(self) -> "Manifest":
+    def add_digest(self) -> "Manifest":
         """The same with its digest filled in."""
-        return msgspec.structs.replace(self, digest=_digest(msgspec.to_builtins(self)))
+        return msgspec.structs.replace(self, digest=_compute_digest(msgspec.to_builtins(self)))
 
-    def encoded(self) -> bytes:
+    def encode_json(self) -> bytes:
         """The bytes of its file."""
         return msgspec.json.format(msgspec.json.encode(self, order="sorted"), indent=1)
 
 
-def head(store: Store) -> Manifest | None:
+def load_head(store: Store) -> Manifest | None:
     """The newest snapshot; None before the first. Raises StorageFailed when its manifest is damaged."""
-    with storage_errors(store):
-        seqs = _numbered(store.latest(paths.COMMITS))
-    return read(store, seqs[-1]) if seqs else None
+    with translate_storage_errors(store):
+        seqs = _parse_seqs(store.list_tail(paths.COMMITS))
+    return read_manifest(store, seqs[-1]) if seqs else None
 
 
-def history(store: Store, *, since_seq: int = 1) -> list[Manifest]:
+def load_history(store: Store, *, since_seq: int = 1) -> list[Manifest]:
     """Every retained snapshot from `since_seq` on, oldest first."""
     newer: list[Manifest] = []
-    with storage_errors(store):
-        for seq, raw in reversed(_raws(store, since_seq)):
-            manifest = _parsed(store, seq, raw)
+    with translate_storage_errors(store):
+        for seq, raw in reversed(_read_raw_manifests(store, since_seq)):
+            manifest = _parse_manifest(store, seq, raw)
             newer.append(manifest)
             if manifest.past is not None:
                 newer += reversed(manifest.past)
@@ -105,25 +105,25 @@ def history(store: Store, *, since_seq: int = 1) -> list[Manifest]:
     return [manifest for manifest in reversed(newer) if manifest.seq >= since_seq]
 
 
-def superseded(store: Store) -> list[Manifest]:
+def load_superseded_manifests(store: Store) -> list[Manifest]:
     """Manifests that a later one retold and gc has not removed yet, oldest first; damaged ones left out."""
-    newest = next((m for m in reversed(history(store)) if m.past is not None), None)
-    with storage_errors(store):
-        names = store.list(paths.COMMITS) if newest else []
+    newest = next((m for m in reversed(load_history(store)) if m.past is not None), None)
+    with translate_storage_errors(store):
+        names = store.list_folder(paths.COMMITS) if newest else []
     found: list[Manifest] = []
-    for seq in (seq for seq in _numbered(names) if newest and seq < newest.seq):
+    for seq in (seq for seq in _parse_seqs(names) if newest and seq < newest.seq):
         with suppress(StorageFailed):
-            found.append(read(store, seq))
+            found.append(read_manifest(store, seq))
     return found
 
 
-def kept(manifests: Iterable[Manifest], table: str) -> list[TableFiles]:
+def get_retained_files(manifests: Iterable[Manifest], table: str) -> list[TableFiles]:
     """Files with a table's rows of snapshots that are not retained; `snapshot_id` is a column in them."""
     found = [manifest.kept for manifest in manifests if manifest.past is not None]
     return found[-1].get(table, []) if found else []
 
 
-def until(manifests: Sequence[Manifest], moment: datetime) -> list[Manifest]:
+def select_history_until(manifests: Sequence[Manifest], moment: datetime) -> list[Manifest]:
     """The history as it ended at a moment: its retained sweeps, and rows that outlived others; none before the first.
 
     The last one takes over what outlives, also of commits that came later: their rows carry the snapshot's id.
@@ -139,7 +139,7 @@ def find_attempt(store: Store, *, run_id: str, attempt_id: str) -> Manifest | No
     The caller tells the two apart by `attempt_id`. Manifests that do not mention the run are not even parsed.
     """
     found: list[Manifest] = []
-    for manifest in _mentioning(store, run_id.encode(), attempt_id.encode()):
+    for manifest in _find_mentioning_manifests(store, run_id.encode(), attempt_id.encode()):
         if manifest.attempt_id == attempt_id:
             return manifest
         if manifest.run_id == run_id:
@@ -147,22 +147,22 @@ def find_attempt(store: Store, *, run_id: str, attempt_id: str) -> Manifest | No
     return found[0] if found else None
 
 
-def _mentioning(store: Store, *words: bytes) -> Iterator[Manifest]:
+def _find_mentioning_manifests(store: Store, *words: bytes) -> Iterator[Manifest]:
     """Retained snapshots of which one of the words may be said, newest first, and more."""
-    with storage_errors(store):
-        for seq, raw in reversed(_raws(store)):
+    with translate_storage_errors(store):
+        for seq, raw in reversed(_read_raw_manifests(store)):
             if any(word in raw for word in (*words, PAST)):
-                manifest = _parsed(store, seq, raw)
+                manifest = _parse_manifest(store, seq, raw)
                 yield manifest
                 if manifest.past is not None:
                     yield from reversed(manifest.past)
                     return
 
 
-def read(store: Store, seq: int) -> Manifest:
+def read_manifest(store: Store, seq: int) -> Manifest:
     """One manifest, checked; raises StorageFailed when damaged, SetupError when a newer version wrote it."""
-    with storage_errors(store):
-        return _parsed(store, seq, store.read_bytes(paths.manifest_path(seq)))
+    with translate_storage_errors(store):
+        return _parse_manifest(store, seq, store.read_bytes(paths.build_manifest_path(seq)))
 
 
 def is_canonical(raw: bytes) -> bool:
@@ -171,45 +171,45 @@ def is_canonical(raw: bytes) -> bool:
     return msgspec.json.format(msgspec.json.encode(content, order="sorted"), indent=1) == raw
 
 
-def _numbered(names: Iterable[str]) -> list[int]:
-    return sorted(seq for name in names if (seq := paths.seq_of(name)) is not None)
+def _parse_seqs(names: Iterable[str]) -> list[int]:
+    return sorted(seq for name in names if (seq := paths.parse_manifest_seq(name)) is not None)
 
 
-def _raws(store: Store, since_seq: int = 1, relists: int = _RELISTS) -> list[tuple[int, bytes]]:
+def _read_raw_manifests(store: Store, since_seq: int = 1, relists: int = _RELIST_RETRIES) -> list[tuple[int, bytes]]:
     """Seq and bytes of each manifest, oldest first."""
-    seqs = [seq for seq in _numbered(store.list(paths.COMMITS)) if seq >= since_seq]
+    seqs = [seq for seq in _parse_seqs(store.list_folder(paths.COMMITS)) if seq >= since_seq]
     try:
-        return list(zip(seqs, store.read_all(map(paths.manifest_path, seqs)), strict=True))
+        return list(zip(seqs, store.read_files(map(paths.build_manifest_path, seqs)), strict=True))
     except FileNotFoundError:
         if not relists:
             raise
-        return _raws(store, since_seq, relists - 1)
+        return _read_raw_manifests(store, since_seq, relists - 1)
 
 
-def _parsed(store: Store, seq: int, raw: bytes) -> Manifest:
-    where = store.uri(paths.manifest_path(seq))
+def _parse_manifest(store: Store, seq: int, raw: bytes) -> Manifest:
+    where = store.resolve_uri(paths.build_manifest_path(seq))
     try:
         content = msgspec.json.decode(raw, type=dict[str, Any])
-        _refuse_newer(where, content)
+        _reject_newer_format(where, content)
         manifest = msgspec.convert(content, Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StorageFailed(f"{where} is damaged: {error}; restore the file from a backup") from error
-    if manifest.seq != seq or manifest.digest != _digest(content):
+    if manifest.seq != seq or manifest.digest != _compute_digest(content):
         raise StorageFailed(f"{where} is damaged: its content does not match its digest; restore it from a backup")
     if strange := next((file.path for file in manifest.files if not paths.is_table_file(file.path)), None):
         raise StorageFailed(f'{where} is damaged: "{strange}" is no file of a table; restore it from a backup')
     return manifest
 
 
-def _refuse_newer(where: str, content: Mapping[str, Any]) -> None:
+def _reject_newer_format(where: str, content: Mapping[str, Any]) -> None:
     version = content.get("schema_version")
     if isinstance(version, int) and version > FORMAT:
-        raise SetupError(
+        raise ConfigurationError(
             f"{where}: written in format {version} by a newer appstream-export, this one reads up to {FORMAT};"
             " upgrade appstream-export"
         )
 
 
-def _digest(content: Mapping[str, Any]) -> str:
+def _compute_digest(content: Mapping[str, Any]) -> str:
     bare = {key: value for key, value in content.items() if key != "digest"}
     return hashlib.sha256(msgspec.json.encode(bare, order="sorted")).hexdigest()

@@ -21,21 +21,21 @@ BUFFER_BYTES = 256 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def sort_columns(table: Table) -> tuple[str, ...]:
+def get_sort_columns(table: Table) -> tuple[str, ...]:
     """What a table's files are sorted by: its key, or the scope where rows have no key."""
     leading = (c.name for c in table.columns if c.name in ("resource", "account_id", "region"))
     return table.key or tuple(leading)
 
 
-def write_part(store: Store, path: str, table: Table, parts: Iterable[pa.Table]) -> FileEntry:
+def write_table_file(store: Store, path: str, table: Table, parts: Iterable[pa.Table]) -> FileEntry:
     """Write one file from parts that are in order already; without parts it has no rows."""
-    return write_rows(store, path, arrow_schema.schema(table), parts)
+    return write_rows(store, path, arrow_schema.build_arrow_schema(table), parts)
 
 
 def write_rows(store: Store, path: str, schema: pa.Schema, parts: Iterable[pa.Table]) -> FileEntry:
     """Write one file of that schema; each part begins a row group."""
     rows = 0
-    with store.writing(path) as sink:
+    with store.open_output(path) as sink:
         with (
             pa.BufferedOutputStream(pa.PythonFile(sink, "w"), BUFFER_BYTES) as buffer,
             pq.ParquetWriter(buffer, schema, compression="zstd", write_page_checksum=True) as writer,
@@ -49,22 +49,22 @@ def write_rows(store: Store, path: str, schema: pa.Schema, parts: Iterable[pa.Ta
         return FileEntry(path=path, rows=rows, bytes=sink.size, sha256=sink.sha256)
 
 
-def opened(store: Store, path: str) -> pq.ParquetFile:
+def open_parquet_file(store: Store, path: str) -> pq.ParquetFile:
     """A file of the lake, page checksums verified on reading."""
     return pq.ParquetFile(pa.BufferReader(store.read_bytes(path)), page_checksum_verification=True)
 
 
-def read_part(store: Store, path: str, schema: pa.Schema) -> pa.Table:
+def read_rows(store: Store, path: str, schema: pa.Schema) -> pa.Table:
     """These columns of a whole file; one that an older file lacks is null. Raises StorageFailed where it is damaged."""
     try:
-        rows = opened(store, path).read(schema.names)
+        rows = open_parquet_file(store, path).read(schema.names)
         columns = [rows[f.name] if f.name in rows.column_names else pa.nulls(rows.num_rows, f.type) for f in schema]
         return pa.table(columns, names=schema.names).cast(schema)
     except pa.ArrowException as error:
-        raise StorageFailed(f"{store.uri(path)}: {str(error).splitlines()[0]}") from error
+        raise StorageFailed(f"{store.resolve_uri(path)}: {str(error).splitlines()[0]}") from error
 
 
-def records(rows: pa.Table) -> list[dict[str, Any]]:
+def build_records(rows: pa.Table) -> list[dict[str, Any]]:
     """Rows of a table as dicts, times in UTC. `to_pylist` by itself takes six times as long for times."""
     times = [field.name for field in rows.schema if pa.types.is_timestamp(field.type)]
     fields = [pa.field(f.name, pa.int64()) if f.name in times else f for f in rows.schema]
@@ -76,12 +76,12 @@ def records(rows: pa.Table) -> list[dict[str, Any]]:
     return found
 
 
-def groups(file: pq.ParquetFile) -> Iterator[pa.Table]:
+def read_row_groups(file: pq.ParquetFile) -> Iterator[pa.Table]:
     """Its rows, one row group after the other."""
     return (file.read_row_group(n) for n in range(file.num_row_groups))
 
 
-def nonempty(parts: Iterable[pa.Table]) -> Iterator[pa.Table] | None:
+def skip_empty_parts(parts: Iterable[pa.Table]) -> Iterator[pa.Table] | None:
     """The parts that have rows; None where no part has any. None of them is held here while the next is made."""
     found = filter(len, parts)  # a generator would hold the part that it gave last
     for first in found:
@@ -89,7 +89,7 @@ def nonempty(parts: Iterable[pa.Table]) -> Iterator[pa.Table] | None:
     return None
 
 
-def filled(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+def combine_small_parts(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """The same rows in parts that are worth a row group each."""
     held: list[pa.Table] = []
     for part in parts:

@@ -13,61 +13,73 @@ import pyarrow as pa
 from ulid import ULID
 
 from appstream_export.contracts import arrow_schema
-from appstream_export.contracts.model import operational_table
-from appstream_export.errors import Conflict, Unheard
-from appstream_export.lake.snapshots.commit import create, head_rows
-from appstream_export.lake.snapshots.manifest import FORMAT, FileEntry, Manifest, TableFiles, history
-from appstream_export.lake.snapshots.parquet import write_part
-from appstream_export.lake.snapshots.producer import after, remove_quietly, utc_now
-from appstream_export.lake.snapshots.workspace import columns
+from appstream_export.contracts.model import get_operational_table
+from appstream_export.errors import CommitConflict, CommitStateUnknown
+from appstream_export.lake.snapshots.commit import create_manifest, load_head_rows
+from appstream_export.lake.snapshots.manifest import FORMAT, FileEntry, Manifest, TableFiles, load_history
+from appstream_export.lake.snapshots.parquet import write_table_file
+from appstream_export.lake.snapshots.producer import choose_commit_time, get_utc_now, remove_files_quietly
+from appstream_export.lake.snapshots.workspace import get_stored_columns
 from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import Store, storage_errors
+from appstream_export.lake.storage.base import Store, translate_storage_errors
 
-_RETELLS = 10  # each means that another run committed while we wrote
+_REWRITE_RETRIES = 10  # each means that another run committed while we wrote
 _SNAPSHOTS = "snapshots"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retold:
+class RewrittenHistory:
     """A history as it is to be: its sweeps, oldest first, and the rows that outlive others."""
 
     past: Sequence[Manifest]
-    kept: Mapping[str, list[TableFiles]]
+    retained: Mapping[str, list[TableFiles]]
     counts: Mapping[str, int] = field(default_factory=dict)
     """Numbers of the table `snapshots` that differ from those of the head."""
-    written: Sequence[FileEntry] = ()
+    written_files: Sequence[FileEntry] = ()
     """Files made for this telling alone: removed again when it fails."""
 
 
-def retell(
+def rewrite_history(
     store: Store,
-    tell: Callable[[list[Manifest], str], Retold | None],
+    build_rewrite: Callable[[list[Manifest], str], RewrittenHistory | None],
     *,
     kind: str,
     tool_version: str,
-    clock: Callable[[], datetime] = utc_now,
+    clock: Callable[[], datetime] = get_utc_now,
 ) -> Manifest | None:
     """Commit what `tell` makes of the history; None when it makes nothing of it. Raises CommitError.
 
     `tell` is given the retained manifests, oldest first, and the new snapshot's id.
     """
     started_at = clock()
-    with storage_errors(store):
-        for _ in range(_RETELLS + 1):
-            manifests, snapshot_id = history(store), paths.new_snapshot_id()
-            retold = tell(manifests, snapshot_id) if manifests else None
+    with translate_storage_errors(store):
+        for _ in range(_REWRITE_RETRIES + 1):
+            manifests, snapshot_id = load_history(store), paths.generate_snapshot_id()
+            retold = build_rewrite(manifests, snapshot_id) if manifests else None
             if retold is None:
                 return None
-            manifest = _manifest(
-                manifests[-1], retold, kind, snapshot_id, tool_version, started_at, after(manifests[-1], clock())
+            manifest = _build_manifest(
+                manifests[-1],
+                retold,
+                kind,
+                snapshot_id,
+                tool_version,
+                started_at,
+                choose_commit_time(manifests[-1], clock()),
             )
-            if committed := _commit(store, manifests[-1], manifest, retold):
+            if committed := _commit_rewrite(store, manifests[-1], manifest, retold):
                 return committed
-    raise Conflict(f"{store.root}: {_RETELLS + 1} other commits came first; run again")
+    raise CommitConflict(f"{store.root}: {_REWRITE_RETRIES + 1} other commits came first; run again")
 
 
-def _manifest(
-    base: Manifest, retold: Retold, kind: str, snapshot_id: str, tool_version: str, started_at: datetime, now: datetime
+def _build_manifest(
+    base: Manifest,
+    retold: RewrittenHistory,
+    kind: str,
+    snapshot_id: str,
+    tool_version: str,
+    started_at: datetime,
+    now: datetime,
 ) -> Manifest:
     run_id = str(ULID())
     counts = base.counts | {"tasks_asked": 0, "items_fresh": 0, "items_carried": base.counts["items"], "changes": 0}
@@ -86,31 +98,35 @@ def _manifest(
         tables=retold.past[-1].tables,
         counts=counts | dict(retold.counts),
         past=list(retold.past),
-        kept=dict(retold.kept),
+        kept=dict(retold.retained),
     )
 
 
-def _commit(store: Store, base: Manifest, manifest: Manifest, retold: Retold) -> Manifest | None:
+def _commit_rewrite(store: Store, base: Manifest, manifest: Manifest, retold: RewrittenHistory) -> Manifest | None:
     """Write `snapshots` with one more row, and create the manifest; None when another run was first."""
-    ours = list(retold.written)
+    ours = list(retold.written_files)
     try:
         snapshots = _write_snapshots(store, base, manifest)
         ours += snapshots.files
-        whole = msgspec.structs.replace(manifest, tables=manifest.tables | {_SNAPSHOTS: snapshots}).sealed()
-        committed = create(store, whole)
-    except Unheard:
+        whole = msgspec.structs.replace(manifest, tables=manifest.tables | {_SNAPSHOTS: snapshots}).add_digest()
+        committed = create_manifest(store, whole)
+    except CommitStateUnknown:
         raise
     except Exception:
-        remove_quietly(store, [file.path for file in ours])
+        remove_files_quietly(store, [file.path for file in ours])
         raise
     if committed is None:
-        remove_quietly(store, [file.path for file in ours])
+        remove_files_quietly(store, [file.path for file in ours])
     return committed
 
 
 def _write_snapshots(store: Store, base: Manifest, manifest: Manifest) -> TableFiles:
-    table = operational_table(_SNAPSHOTS)
+    table = get_operational_table(_SNAPSHOTS)
     row = msgspec.structs.asdict(manifest) | manifest.counts | {"forced": False}
-    rows = pa.Table.from_pylist([*head_rows(store, base, _SNAPSHOTS), row], schema=arrow_schema.schema(table))
-    path = paths.carried_path(_SNAPSHOTS, manifest.snapshot_id, 0)
-    return TableFiles(files=[write_part(store, path, table, [rows.sort_by(table.key[0])])], columns=columns(table))
+    rows = pa.Table.from_pylist(
+        [*load_head_rows(store, base, _SNAPSHOTS), row], schema=arrow_schema.build_arrow_schema(table)
+    )
+    path = paths.build_carried_path(_SNAPSHOTS, manifest.snapshot_id, 0)
+    return TableFiles(
+        files=[write_table_file(store, path, table, [rows.sort_by(table.key[0])])], columns=get_stored_columns(table)
+    )

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from appstream_export.contracts import Column, Table
 from appstream_export.contracts.arrow_schema import DUCKDB_TYPES
 from appstream_export.lake.snapshots.manifest import TableFiles
-from appstream_export.lake.sql import literal, quoted
+from appstream_export.lake.sql import quote_identifier, quote_literal
 
-_HIVE = "hive_partitioning = true, hive_types = {'snapshot_id': VARCHAR}"
+_HIVE_OPTIONS = "hive_partitioning = true, hive_types = {'snapshot_id': VARCHAR}"
 
 
-def rows(table: Table, sources: Sequence[TableFiles], uri: Callable[[str], str]) -> str:
+def build_scan_query(table: Table, sources: Sequence[TableFiles], uri: Callable[[str], str]) -> str:
     """SELECT every column of a contract table from committed files, in contract order.
 
     A column that the files do not have yet, or have with another type, is null or cast as far as it goes: older
@@ -20,19 +20,19 @@ def rows(table: Table, sources: Sequence[TableFiles], uri: Callable[[str], str])
     sources = [source for source in sources if source.rows]
     files = [file.path for source in sources for file in source.files if file.rows]
     if not files:
-        return f"select {', '.join(_absent(c) for c in table.columns)} where false"
-    known = _known(sources)
+        return f"select {', '.join(_render_null_column(c) for c in table.columns)} where false"
+    known = _collect_column_types(sources)
     if not table.cumulative:
         known["snapshot_id"] = {"string"}
-    columns = ", ".join(_column(column, known.get(column.name, set())) for column in table.columns)
-    options = "hive_partitioning = false" if table.cumulative else _HIVE
+    columns = ", ".join(_render_column(column, known.get(column.name, set())) for column in table.columns)
+    options = "hive_partitioning = false" if table.cumulative else _HIVE_OPTIONS
     if any(source.columns != sources[0].columns for source in sources):
         options += ", union_by_name = true"
-    paths = ", ".join(literal(uri(path)) for path in files)
+    paths = ", ".join(quote_literal(uri(path)) for path in files)
     return f"select {columns} from read_parquet([{paths}], {options})"
 
 
-def _known(sources: Sequence[TableFiles]) -> dict[str, set[str]]:
+def _collect_column_types(sources: Sequence[TableFiles]) -> dict[str, set[str]]:
     known: dict[str, set[str]] = {}
     for source in sources:
         for name, kind in source.columns.items():
@@ -40,13 +40,15 @@ def _known(sources: Sequence[TableFiles]) -> dict[str, set[str]]:
     return known
 
 
-def _column(column: Column, stored: set[str]) -> str:
+def _render_column(column: Column, stored: set[str]) -> str:
     if not stored:
-        return _absent(column)
+        return _render_null_column(column)
     if stored == {column.type}:
-        return quoted(column.name)
-    return f"try_cast({quoted(column.name)} as {DUCKDB_TYPES[column.type]}) as {quoted(column.name)}"
+        return quote_identifier(column.name)
+    return (
+        f"try_cast({quote_identifier(column.name)} as {DUCKDB_TYPES[column.type]}) as {quote_identifier(column.name)}"
+    )
 
 
-def _absent(column: Column) -> str:
-    return f"null::{DUCKDB_TYPES[column.type]} as {quoted(column.name)}"
+def _render_null_column(column: Column) -> str:
+    return f"null::{DUCKDB_TYPES[column.type]} as {quote_identifier(column.name)}"

@@ -14,17 +14,17 @@ from typing import Any, NamedTuple
 
 from appstream_export.model import Outcome, Scope, Status, Task
 
-Run = Mapping[str, Any]
+ScopeRunRow = Mapping[str, Any]
 """A row of scope_runs, without snapshot_id."""
 
-GUARD_FALL = 20  # fewer lost items than this never trip the guard, whatever the percentage
+GUARD_MIN_DROP = 20  # fewer lost items than this never trip the guard, whatever the percentage
 _EXPLICIT_DENY = "explicit deny in a service control policy"
-_NEVER_ASKED = "not asked yet: this run was limited to other scopes"
+_NEVER_REQUESTED = "not asked yet: this run was limited to other scopes"
 _COUNTS = ("pages", "items", "rows", "duplicates", "quarantined", "api_calls", "throttles", "retries", "duration_ms")
-_counts = attrgetter(*_COUNTS)
+_get_counts = attrgetter(*_COUNTS)
 
 
-class Rows(StrEnum):
+class RowAction(StrEnum):
     """What becomes of a task's rows."""
 
     REPLACE = "replace"
@@ -37,7 +37,7 @@ class Rows(StrEnum):
     """No rows: the scope is no longer ours to ask."""
 
 
-class Concludes(StrEnum):
+class ChangeScope(StrEnum):
     """What the answer proves about changes."""
 
     NOTHING = "nothing"
@@ -55,109 +55,123 @@ class Decision:
     """One task in the new snapshot. `run` is its row of scope_runs, None where the task ends."""
 
     task: Task
-    rows: Rows
-    concludes: Concludes = Concludes.NOTHING
-    run: Run | None
-    before: Run | None = None
+    row_action: RowAction
+    change_scope: ChangeScope = ChangeScope.NOTHING
+    scope_run: ScopeRunRow | None
+    previous_run: ScopeRunRow | None = None
     outcome: Outcome | None = None
     answered_at: datetime | None = None
-    set_aside: bool = False
+    is_discarded: bool = False
     """AWS answered, yet the draft's rows of this task must not be used."""
 
     @property
     def previous_at(self) -> datetime | None:
         """When AWS last answered completely, before this answer."""
-        return _answered_before(self.before)
+        return _get_previous_answer_time(self.previous_run)
 
     @property
-    def uses_fresh(self) -> bool:
+    def should_use_fresh(self) -> bool:
         """Whether the draft's rows of this task count."""
-        return self.rows in (Rows.REPLACE, Rows.MERGE)
+        return self.row_action in (RowAction.REPLACE, RowAction.MERGE)
 
 
-class Held(NamedTuple):
+class ExistingRows(NamedTuple):
     """The rows that there are of a task's items, and when AWS gave the newest of them."""
 
     rows: int
     newest_at: datetime | None = None
 
 
-def task_of(run: Run) -> Task:
+def get_task(run: ScopeRunRow) -> Task:
     """The task that a row of scope_runs is about."""
     return Task(run["resource"], Scope(run["account_id"], run["region"]))
 
 
-def decide(
+def decide_tasks(
     planned: Collection[Task],
     outcomes: Mapping[Task, Outcome],
-    before: Mapping[Task, Run],
-    held: Mapping[Task, Held],
+    previous_runs: Mapping[Task, ScopeRunRow],
+    existing: Mapping[Task, ExistingRows],
     started_at: datetime,
 ) -> list[Decision]:
     """One decision per task that is planned or in the head, in order of tasks. `held` is what the head has of each."""
     wanted = set(planned)
-    here = [_planned(task, outcomes.get(task), before.get(task), held.get(task, Held(0))) for task in wanted]
-    gone = [_unplanned(task, run, started_at) for task, run in before.items() if task not in wanted]
+    here = [
+        _decide_planned_task(task, outcomes.get(task), previous_runs.get(task), existing.get(task, ExistingRows(0)))
+        for task in wanted
+    ]
+    gone = [_decide_unplanned_task(task, run, started_at) for task, run in previous_runs.items() if task not in wanted]
     return sorted((*here, *gone), key=lambda decision: decision.task)
 
 
-def guard(decisions: Iterable[Decision], head_items: Mapping[Task, int], percent: int) -> list[Decision]:
+def apply_drop_guard(decisions: Iterable[Decision], head_items: Mapping[Task, int], percent: int) -> list[Decision]:
     """Per resource: where items of complete answers and ended scopes fall too far, keep what shrank as `guarded`."""
     guarded: list[Decision] = []
     for resource, group in groupby(decisions, key=lambda decision: decision.task.resource):
         members = list(group)
-        counted = [d for d in members if d.concludes is Concludes.END or _is_complete_again(d)]
+        counted = [d for d in members if d.change_scope is ChangeScope.END or _is_complete_again(d)]
         old = sum(head_items.get(d.task, 0) for d in counted)
-        new = sum(_seen(d) for d in counted)
-        if old - new <= GUARD_FALL or (old - new) * 100 <= percent * old:
+        new = sum(_count_items(d) for d in counted)
+        if old - new <= GUARD_MIN_DROP or (old - new) * 100 <= percent * old:
             guarded += members
             continue
         what = f"{resource} fell from {old} to {new} in complete answers and ended scopes, more than {percent} percent"
-        shrunk = {d.task for d in counted if _seen(d) < head_items.get(d.task, 0)}
-        guarded += [_guarded(d, what, head_items[d.task]) if d.task in shrunk else d for d in members]
+        shrunk = {d.task for d in counted if _count_items(d) < head_items.get(d.task, 0)}
+        guarded += [_guard_task(d, what, head_items[d.task]) if d.task in shrunk else d for d in members]
     return guarded
 
 
-def is_failed(run: Run) -> bool:
+def is_failed(run: ScopeRunRow) -> bool:
     """Whether a row of scope_runs counts as a failure: --retry-failed asks exactly these tasks again."""
     return Status(run["status"]).is_failure and not run["is_expected"]
 
 
-def is_by_design(outcome: Outcome) -> bool:
+def is_expected_outcome(outcome: Outcome) -> bool:
     """Whether somebody wants it so: a failure that is expected as long as the scope has no rows."""
     if outcome.status is Status.DENIED:
         return _EXPLICIT_DENY in (outcome.reason or "")
     return outcome.status in (Status.DISABLED, Status.UNAVAILABLE)
 
 
-def _planned(task: Task, outcome: Outcome | None, before: Run | None, held: Held) -> Decision:
+def _decide_planned_task(
+    task: Task, outcome: Outcome | None, previous_run: ScopeRunRow | None, existing: ExistingRows
+) -> Decision:
     if outcome is None:
-        return Decision(task=task, rows=Rows.CARRY, run=before or _never_asked(task), before=before)
-    if (told_at := _told_at(before, held)) and told_at > outcome.finished_at:
+        return Decision(
+            task=task,
+            row_action=RowAction.CARRY,
+            scope_run=previous_run or _build_unrequested_run(task),
+            previous_run=previous_run,
+        )
+    if (told_at := _find_last_report_time(previous_run, existing)) and told_at > outcome.finished_at:
         # Another run knows better by now.
-        return Decision(task=task, rows=Rows.CARRY, run=before, before=before, set_aside=True)
-    run = _run(outcome, before, held.rows)
+        return Decision(
+            task=task, row_action=RowAction.CARRY, scope_run=previous_run, previous_run=previous_run, is_discarded=True
+        )
+    run = _build_scope_run(outcome, previous_run, existing.rows)
     if not outcome.status.is_answer:
-        return Decision(task=task, rows=Rows.CARRY, run=run, before=before, outcome=outcome)
+        return Decision(
+            task=task, row_action=RowAction.CARRY, scope_run=run, previous_run=previous_run, outcome=outcome
+        )
     whole = outcome.status is Status.OK and not outcome.quarantined_items
-    known = _answered_before(before) is not None
+    known = _get_previous_answer_time(previous_run) is not None
     return Decision(
         task=task,
-        rows=Rows.REPLACE if whole else Rows.MERGE,
-        concludes=_concludes(outcome, known=known, whole=whole),
-        run=run,
-        before=before,
+        row_action=RowAction.REPLACE if whole else RowAction.MERGE,
+        change_scope=_resolve_change_scope(outcome, was_answered=known, is_whole=whole),
+        scope_run=run,
+        previous_run=previous_run,
         outcome=outcome,
         answered_at=outcome.finished_at,
     )
 
 
-def _answered_before(before: Run | None) -> datetime | None:
+def _get_previous_answer_time(before: ScopeRunRow | None) -> datetime | None:
     """When AWS last answered completely."""
     return before["observed_at"] if before else None
 
 
-def _told_at(before: Run | None, held: Held) -> datetime | None:
+def _find_last_report_time(before: ScopeRunRow | None, held: ExistingRows) -> datetime | None:
     """When AWS last told of the task: completely, or in part since. Rows tell of parts that a failure came after."""
     if not before:
         return None
@@ -165,20 +179,27 @@ def _told_at(before: Run | None, held: Held) -> datetime | None:
     return max((at for at in (before["observed_at"], in_part, held.newest_at) if at), default=None)
 
 
-def _concludes(outcome: Outcome, *, known: bool, whole: bool) -> Concludes:
-    if known:
-        return Concludes.ALL if whole else Concludes.SEEN
-    return Concludes.FIRST if outcome.status is Status.OK else Concludes.NOTHING
+def _resolve_change_scope(outcome: Outcome, *, was_answered: bool, is_whole: bool) -> ChangeScope:
+    if was_answered:
+        return ChangeScope.ALL if is_whole else ChangeScope.SEEN
+    return ChangeScope.FIRST if outcome.status is Status.OK else ChangeScope.NOTHING
 
 
-def _unplanned(task: Task, run: Run, started_at: datetime) -> Decision:
+def _decide_unplanned_task(task: Task, run: ScopeRunRow, started_at: datetime) -> Decision:
     """A task of the head that is not ours: it ends, unless a run that began later than we did has just asked it."""
     if run["finished_at"] and run["finished_at"] > started_at:
-        return Decision(task=task, rows=Rows.CARRY, run=run, before=run)
-    return Decision(task=task, rows=Rows.END, concludes=Concludes.END, run=None, before=run, answered_at=started_at)
+        return Decision(task=task, row_action=RowAction.CARRY, scope_run=run, previous_run=run)
+    return Decision(
+        task=task,
+        row_action=RowAction.END,
+        change_scope=ChangeScope.END,
+        scope_run=None,
+        previous_run=run,
+        answered_at=started_at,
+    )
 
 
-def _run(outcome: Outcome, before: Run | None, head_items: int) -> Run:
+def _build_scope_run(outcome: Outcome, before: ScopeRunRow | None, head_items: int) -> ScopeRunRow:
     status, task = outcome.status, outcome.task
     return {
         "resource": task.resource,
@@ -190,27 +211,27 @@ def _run(outcome: Outcome, before: Run | None, head_items: int) -> Run:
         "request_id": outcome.request_id,
         "attempted_at": outcome.attempted_at,
         "finished_at": outcome.finished_at,
-        **dict(zip(_COUNTS, _counts(outcome), strict=True)),
+        **dict(zip(_COUNTS, _get_counts(outcome), strict=True)),
         "resume_token": outcome.resume_token,
-        "observed_at": outcome.finished_at if status is Status.OK else _answered_before(before),
+        "observed_at": outcome.finished_at if status is Status.OK else _get_previous_answer_time(before),
         "is_stale": _is_stale(status, before),
-        "is_expected": is_by_design(outcome) and not head_items,
+        "is_expected": is_expected_outcome(outcome) and not head_items,
     }
 
 
-def _is_stale(status: Status, before: Run | None) -> bool:
+def _is_stale(status: Status, before: ScopeRunRow | None) -> bool:
     if status is Status.FILTERED:
         return bool(before and before["is_stale"])
     return status is not Status.OK
 
 
-def _never_asked(task: Task) -> Run:
+def _build_unrequested_run(task: Task) -> ScopeRunRow:
     return {
         "resource": task.resource,
         "account_id": task.scope.account_id,
         "region": task.scope.region,
         "status": Status.SKIPPED.value,
-        "reason": _NEVER_ASKED,
+        "reason": _NEVER_REQUESTED,
         **dict.fromkeys(_COUNTS, 0),
         "observed_at": None,
         "is_stale": True,
@@ -224,20 +245,26 @@ def _is_complete_again(decision: Decision) -> bool:
     return outcome is not None and outcome.status is Status.OK and decision.previous_at is not None
 
 
-def _seen(decision: Decision) -> int:
+def _count_items(decision: Decision) -> int:
     outcome = decision.outcome
     return outcome.rows + outcome.quarantined_items if outcome else 0
 
 
-def _guarded(decision: Decision, what: str, head_items: int) -> Decision:
-    reason = f"{what}; the {head_items} of this scope are kept ({_seen(decision)} now): accept with --force"
+def _guard_task(decision: Decision, what: str, head_items: int) -> Decision:
+    reason = f"{what}; the {head_items} of this scope are kept ({_count_items(decision)} now): accept with --force"
     if decision.outcome is None:
-        run = {**(decision.before or {}), "status": Status.GUARDED.value, "reason": reason}
+        run = {**(decision.previous_run or {}), "status": Status.GUARDED.value, "reason": reason}
         run |= {"error_code": None, "request_id": None, "is_stale": True, "is_expected": False}
     else:
         outcome = replace(
             decision.outcome, status=Status.GUARDED, reason=reason,
             items=0, rows=0, duplicates=0, quarantined=0, quarantined_items=0,
         )  # fmt: skip
-        run = _run(outcome, decision.before, head_items)
-    return Decision(task=decision.task, rows=Rows.CARRY, run=run, before=decision.before, set_aside=True)
+        run = _build_scope_run(outcome, decision.previous_run, head_items)
+    return Decision(
+        task=decision.task,
+        row_action=RowAction.CARRY,
+        scope_run=run,
+        previous_run=decision.previous_run,
+        is_discarded=True,
+    )

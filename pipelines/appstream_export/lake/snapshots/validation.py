@@ -8,11 +8,13 @@ from appstream_export.errors import CommitError
 from appstream_export.lake import sql
 from appstream_export.lake.snapshots import scan_sql
 from appstream_export.lake.snapshots.manifest import TableFiles
-from appstream_export.lake.snapshots.task_transitions import Run
-from appstream_export.lake.snapshots.workspace import Staging
+from appstream_export.lake.snapshots.task_transitions import ScopeRunRow
+from appstream_export.lake.snapshots.workspace import CommitWorkspace
 from appstream_export.model import Outcome, Task
 
-AT_ONCE = 250_000  # rows whose hashes are held at a time: 15 MB; less would take more passes over the same files
+HASH_BATCH_ROWS = (
+    250_000  # rows whose hashes are held at a time: 15 MB; less would take more passes over the same files
+)
 
 
 def check_outcomes(planned: Collection[Task], outcomes: Mapping[Task, Outcome], fresh: Mapping[Task, int]) -> None:
@@ -20,36 +22,41 @@ def check_outcomes(planned: Collection[Task], outcomes: Mapping[Task, Outcome], 
     wanted = set(planned)
     for task, outcome in outcomes.items():
         if task not in wanted or outcome.task != task:
-            _refuse(f"{task} was asked, but the run had not planned it")
+            _refuse_commit(f"{task} was asked, but the run had not planned it")
         kept = outcome.rows + outcome.duplicates + outcome.quarantined_items
         if outcome.status.is_answer and outcome.items != kept:
-            _refuse(f"{task} gave {outcome.items} items, but rows, duplicates and quarantine hold {kept}")
+            _refuse_commit(f"{task} gave {outcome.items} items, but rows, duplicates and quarantine hold {kept}")
         expected = outcome.rows if outcome.status.is_answer else 0
         if fresh.get(task, 0) != expected:
-            _refuse(f"{task} should have {expected} rows ({outcome.status}), but the draft holds {fresh.get(task, 0)}")
+            _refuse_commit(
+                f"{task} should have {expected} rows ({outcome.status}), but the draft holds {fresh.get(task, 0)}"
+            )
     stray = fresh.keys() - outcomes.keys()
     if stray:
-        _refuse(f"the draft holds rows of {min(stray)}, which was not asked")
+        _refuse_commit(f"the draft holds rows of {min(stray)}, which was not asked")
 
 
-def check_runs(planned: Iterable[Task], runs: Iterable[Run]) -> None:
+def check_scope_runs(planned: Iterable[Task], runs: Iterable[ScopeRunRow]) -> None:
     """Every planned task has exactly one row of scope_runs."""
     keys = [(run["resource"], run["account_id"], run["region"]) for run in runs]  # 20,000 tasks are dear to make
     if len(keys) != len(found := set(keys)):
-        _refuse("scope_runs holds a task twice")
+        _refuse_commit("scope_runs holds a task twice")
     if missing := [t for t in planned if (t.resource, t.scope.account_id, t.scope.region) not in found]:
-        _refuse(f"scope_runs lacks {min(missing)}")
+        _refuse_commit(f"scope_runs lacks {min(missing)}")
 
 
 def check_files(
-    staging: Staging, contracts: Iterable[Contract], tables: Iterable[Table], files: Mapping[str, TableFiles]
+    staging: CommitWorkspace, contracts: Iterable[Contract], tables: Iterable[Table], files: Mapping[str, TableFiles]
 ) -> None:
     """Keys are unique, and every child row has its item; read from the files as they are on disk.
 
     Told by 64-bit hashes, which take less time and memory than keys. Whatever they suspect is looked at. The hashes of
     a large table are looked at part by part.
     """
-    final = {table.name: f"({scan_sql.rows(table, [files[table.name]], staging.store.uri)})" for table in tables}
+    final = {
+        table.name: f"({scan_sql.build_scan_query(table, [files[table.name]], staging.store.resolve_uri)})"
+        for table in tables
+    }
     for table in tables:
         if table.key and files[table.name].rows:
             _check_key(staging, table, final[table.name], files[table.name].rows)
@@ -59,38 +66,38 @@ def check_files(
             _check_parents(staging, contract, children, final, most)
 
 
-def _check_key(staging: Staging, table: Table, rows: str, count: int) -> None:
-    key = sql.listed(table.key)
-    bad = f"count(*) > 1 or bool_or({' or '.join(f'{sql.quoted(column)} is null' for column in table.key)})"
-    for part in _parts(f"hash({key})", count):
-        suspected = staging.rows(f"select 1 from {rows} where {part} group by hash({key}) having {bad} limit 1")
-        found = suspected and staging.rows(f"select {key} from {rows} group by all having {bad} limit 1")
+def _check_key(staging: CommitWorkspace, table: Table, rows: str, count: int) -> None:
+    key = sql.join_identifiers(table.key)
+    bad = f"count(*) > 1 or bool_or({' or '.join(f'{sql.quote_identifier(column)} is null' for column in table.key)})"
+    for part in _render_hash_partitions(f"hash({key})", count):
+        suspected = staging.fetch_rows(f"select 1 from {rows} where {part} group by hash({key}) having {bad} limit 1")
+        found = suspected and staging.fetch_rows(f"select {key} from {rows} group by all having {bad} limit 1")
         if found:
-            _refuse(f"{table.name} holds {'/'.join(map(str, found[0]))} twice, or a key with nulls")
+            _refuse_commit(f"{table.name} holds {'/'.join(map(str, found[0]))} twice, or a key with nulls")
 
 
 def _check_parents(
-    staging: Staging, contract: Contract, children: Iterable[Table], final: Mapping[str, str], count: int
+    staging: CommitWorkspace, contract: Contract, children: Iterable[Table], final: Mapping[str, str], count: int
 ) -> None:
     scope, items = ("account_id", "region"), contract.item_table.name
-    own, item = (sql.listed((*scope, *keys)) for keys in (contract.parent_key, contract.item_key))
+    own, item = (sql.join_identifiers((*scope, *keys)) for keys in (contract.parent_key, contract.item_key))
     rows = " union all ".join(
-        f"select {sql.literal(child.name)} as child, hash({own}) as parent, {own} from {final[child.name]}"
+        f"select {sql.quote_literal(child.name)} as child, hash({own}) as parent, {own} from {final[child.name]}"
         for child in children
     )
-    for part in _parts("parent", count):
+    for part in _render_hash_partitions("parent", count):
         parents = f"from (select hash({item}) as parent from {final[items]}) where {part}"
-        found = staging.rows(f"from ({rows}) where {part} and parent not in ({parents}) limit 1")
+        found = staging.fetch_rows(f"from ({rows}) where {part} and parent not in ({parents}) limit 1")
         if found:
             child, _, *key = found[0]
-            _refuse(f"{child} holds a row of {'/'.join(map(str, key))}, which is not in {items}")
+            _refuse_commit(f"{child} holds a row of {'/'.join(map(str, key))}, which is not in {items}")
 
 
-def _parts(hashed: str, rows: int) -> list[str]:
+def _render_hash_partitions(hashed: str, rows: int) -> list[str]:
     """SQL conditions that divide so many rows by a hash of theirs."""
-    count = -(-rows // AT_ONCE)
+    count = -(-rows // HASH_BATCH_ROWS)
     return [f"{hashed} % {count} = {part}" for part in range(count)] if count > 1 else ["true"]
 
 
-def _refuse(what: str) -> None:
+def _refuse_commit(what: str) -> None:
     raise CommitError(f"nothing was committed, please report this bug: {what}")

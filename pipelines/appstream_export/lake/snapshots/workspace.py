@@ -14,18 +14,18 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from appstream_export.contracts import Contract, Table, arrow_schema, operational_tables
-from appstream_export.contracts.model import operational_table
+from appstream_export.contracts import Contract, Table, arrow_schema, load_operational_tables
+from appstream_export.contracts.model import get_operational_table
 from appstream_export.lake import sql
-from appstream_export.lake.duckdb import connection
+from appstream_export.lake.duckdb import open_duckdb
 from appstream_export.lake.snapshots import parquet, scan_sql
 from appstream_export.lake.snapshots.manifest import Manifest, TableFiles
-from appstream_export.lake.snapshots.staged_snapshot import Draft
-from appstream_export.lake.snapshots.task_transitions import Decision, Held, Rows
+from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
+from appstream_export.lake.snapshots.task_transitions import Decision, ExistingRows, RowAction
 from appstream_export.lake.storage.base import Store
 from appstream_export.model import Scope, Task
 
-_TASKS = pa.schema(
+_TASK_SCHEMA = pa.schema(
     [
         *((name, pa.string()) for name in ("resource", "account_id", "region", "status", "rows", "concludes")),
         ("set_aside", pa.bool_()),
@@ -36,7 +36,7 @@ _TASKS = pa.schema(
 )
 _SCOPE = "account_id, region"
 MEMORY = "112MiB"  # what DuckDB holds while a commit is made; more is spilled
-ROOMY = "1GiB"  # where that was not enough, for not everything can be spilled
+FALLBACK_MEMORY = "1GiB"  # where that was not enough, for not everything can be spilled
 # ISO 8601 in UTC as Python's isoformat: microseconds only where there are any.
 _ISO = """
 create macro iso(t) as case
@@ -46,60 +46,67 @@ end
 """
 
 
-class Staging(AbstractContextManager["Staging"]):
+class CommitWorkspace(AbstractContextManager["CommitWorkspace"]):
     """Open until the block ends. `base` is the head that the commit builds on, None before the first."""
 
     def __init__(
-        self, store: Store, contracts: Sequence[Contract], base: Manifest | None, draft: Draft, memory: str
+        self, store: Store, contracts: Sequence[Contract], base: Manifest | None, draft: StagedSnapshot, memory: str
     ) -> None:
         self.store, self.contracts, self.base, self.draft = store, contracts, base, draft
         self._queries: dict[str, str] = {}
-        self._merges = False
+        self._has_merges = False
         pa.default_memory_pool().release_unused()  # what the sweep let go of: DuckDB cannot take it from Arrow
-        self.con = connection(store)
+        self.con = open_duckdb(store)
         self._memory = memory
-        self.give_back()
+        self.release_memory()
         self.con.execute("set threads = 1")  # more of them took more CPU and memory, and as much time
         self.con.execute("set preserve_insertion_order = false")  # whoever wants an order says so
         self.con.execute(_ISO)
         mine = [table for contract in contracts for table in contract.tables]
-        for table in (*mine, *operational_tables()):
-            self._read(f"head_{table.name}", table, base.tables.get(table.name) if base else None)
-        for table in (*mine, operational_table("quarantine")):
-            self._read(f"fresh_{table.name}", table, TableFiles(files=draft.files[table.name], columns=columns(table)))
+        for table in (*mine, *load_operational_tables()):
+            self._add_scan_query(f"head_{table.name}", table, base.tables.get(table.name) if base else None)
+        for table in (*mine, get_operational_table("quarantine")):
+            self._add_scan_query(
+                f"fresh_{table.name}",
+                table,
+                TableFiles(files=draft.files[table.name], columns=get_stored_columns(table)),
+            )
 
     def __exit__(self, *_: object) -> None:
         self.con.close()
 
-    def give_back(self) -> None:
+    def release_memory(self) -> None:
         """Let the system have the memory that DuckDB no longer uses: it does so whenever its limit is set."""
-        self.con.execute(f"set memory_limit = {sql.literal(self._memory)}")
+        self.con.execute(f"set memory_limit = {sql.quote_literal(self._memory)}")
 
-    def forget(self) -> None:
+    def disable_file_cache(self) -> None:
         """Hold nothing of what was read: from here on every file is looked at as it lies in the store."""
         self.con.execute("set enable_external_file_cache = false")
-        self.give_back()
+        self.release_memory()
 
-    def items(self, side: str) -> dict[Task, Held]:
+    def load_existing_rows(self, side: str) -> dict[Task, ExistingRows]:
         """What the items' own tables hold of each task, in `head` or `fresh`."""
-        held: dict[Task, Held] = {}
+        held: dict[Task, ExistingRows] = {}
         for contract in self.contracts:
-            rows = self.query(f"{side}_{contract.item_table.name}")
-            found = self.rows(f"select {_SCOPE}, count(*), epoch_us(max(observed_at)) from {rows} group by all")
-            held |= {Task(contract.name, Scope(account, region)): _held(n, at) for account, region, n, at in found}
+            rows = self.get_query(f"{side}_{contract.item_table.name}")
+            found = self.fetch_rows(f"select {_SCOPE}, count(*), epoch_us(max(observed_at)) from {rows} group by all")
+            held |= {
+                Task(contract.name, Scope(account, region)): _build_existing_rows(n, at)
+                for account, region, n, at in found
+            }
         return held
 
-    def decide(self, decisions: Sequence[Decision]) -> None:
+    def apply_decisions(self, decisions: Sequence[Decision]) -> None:
         """Take the decisions in: from here on there are all queries."""
-        self.con.register("decided", _tasks(decisions))
+        self.con.register("decided", _build_task_table(decisions))
         self.con.execute("create or replace table tasks as from decided")
-        self._merges = any(decision.rows is Rows.MERGE for decision in decisions)
+        self._has_merges = any(decision.row_action is RowAction.MERGE for decision in decisions)
         for contract in self.contracts:
             for table_ in contract.tables:
-                self._decide_table(contract, table_)
-        self._decide_quarantine()
+                self._build_table_queries(contract, table_)
+        self._build_quarantine_queries()
 
-    def query(self, name: str) -> str:
+    def get_query(self, name: str) -> str:
         """SQL for `head_T`, `fresh_T`, `new_T`, `dropped_T` or `carried_T`, in brackets."""
         return f"({self._queries[name]})"
 
@@ -108,61 +115,64 @@ class Staging(AbstractContextManager["Staging"]):
         base = self.base.tables.get(table.name) if self.base else None
         return bool(base and base.rows) or any(file.rows for file in self.draft.files[table.name])
 
-    def is_cut(self, table: Table) -> bool:
+    def has_dropped_rows(self, table: Table) -> bool:
         """Whether the draft holds rows of this table that do not count, so that its files cannot be named."""
-        return bool(self.rows(f"select 1 from {self.query(f'dropped_{table.name}')} limit 1"))
+        return bool(self.fetch_rows(f"select 1 from {self.get_query(f'dropped_{table.name}')} limit 1"))
 
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
+    def fetch_rows(self, query: str) -> list[tuple[Any, ...]]:
         """A small result, read to its end: DuckDB 2 wants that before the next query."""
         return self.con.execute(query).fetchall()
 
-    def records(self, table: Table) -> list[dict[str, Any]]:
+    def load_head_records(self, table: Table) -> list[dict[str, Any]]:
         """The head's rows of an operational table, as they lie in its files."""
-        return records(self.con, table, f"from {self.query(f'head_{table.name}')}")
+        return fetch_records(self.con, table, f"from {self.get_query(f'head_{table.name}')}")
 
-    def stream(self, query: str) -> Iterable[pa.Table]:
+    def stream_row_groups(self, query: str) -> Iterable[pa.Table]:
         """A large result, in parts of one row group."""
-        for batch in sql.stream(self.con, query, parquet.ROW_GROUP_ROWS):
+        for batch in sql.stream_batches(self.con, query, parquet.ROW_GROUP_ROWS):
             yield pa.Table.from_batches([batch])
 
-    def _read(self, name: str, table: Table, files: TableFiles | None) -> None:
-        self._queries[name] = scan_sql.rows(table, [files] if files else [], self.store.uri)
+    def _add_scan_query(self, name: str, table: Table, files: TableFiles | None) -> None:
+        self._queries[name] = scan_sql.build_scan_query(table, [files] if files else [], self.store.resolve_uri)
 
-    def _decide_table(self, contract: Contract, table: Table) -> None:
+    def _build_table_queries(self, contract: Contract, table: Table) -> None:
         name = table.name
-        head, fresh = self.query(f"head_{name}"), self.query(f"fresh_{name}")
-        mine = f"from tasks where resource = {sql.literal(contract.name)}"
+        head, fresh = self.get_query(f"head_{name}"), self.get_query(f"fresh_{name}")
+        mine = f"from tasks where resource = {sql.quote_literal(contract.name)}"
         self._queries |= {
             f"new_{name}": f"from {fresh} semi join ({mine} and uses_fresh) using ({_SCOPE})",
             f"dropped_{name}": f"from {fresh} semi join ({mine} and set_aside) using ({_SCOPE})",
         }
         keys = contract.item_key if table is contract.item_table else contract.parent_key
-        shown = ", ".join(f"{sql.quoted(k)} as {sql.quoted(p)}" for k, p in zip(contract.item_key, keys, strict=True))
+        shown = ", ".join(
+            f"{sql.quote_identifier(k)} as {sql.quote_identifier(p)}"
+            for k, p in zip(contract.item_key, keys, strict=True)
+        )
         carried = f"from {head} semi join ({mine} and rows = 'carry') using ({_SCOPE})"
-        if self._merges:
+        if self._has_merges:
             carried += f"""
                 union all
                 from (from {head} semi join ({mine} and rows = 'merge') using ({_SCOPE}))
-                anti join (select {_SCOPE}, {shown} from {self.query(f"new_{contract.item_table.name}")})
-                using ({_SCOPE}, {sql.listed(keys)})
+                anti join (select {_SCOPE}, {shown} from {self.get_query(f"new_{contract.item_table.name}")})
+                using ({_SCOPE}, {sql.join_identifiers(keys)})
             """
         self._queries[f"carried_{name}"] = carried
 
-    def _decide_quarantine(self) -> None:
+    def _build_quarantine_queries(self) -> None:
         """Quarantine follows its items: it stays where rows stay, and goes where an answer replaces them."""
         task = f"resource, {_SCOPE}"
         shown = " union all ".join(
-            f"select {sql.literal(c.name)} as resource, {_SCOPE}, {item_name(c.item_key)} as item_name"
-            f" from {self.query(f'new_{c.item_table.name}')}"
+            f"select {sql.quote_literal(c.name)} as resource, {_SCOPE}, {render_item_name_sql(c.item_key)} as item_name"
+            f" from {self.get_query(f'new_{c.item_table.name}')}"
             for c in self.contracts
         )
-        head, fresh = self.query("head_quarantine"), self.query("fresh_quarantine")
+        head, fresh = self.get_query("head_quarantine"), self.get_query("fresh_quarantine")
         set_aside = f"(from tasks where set_aside) using ({task})"
         self._queries |= {
             "new_quarantine": f"from {fresh} anti join {set_aside}",
             "dropped_quarantine": f"from {fresh} semi join {set_aside}",
         }
-        new = f"select {task}, item_name from {self.query('new_quarantine')} where item_name is not null"
+        new = f"select {task}, item_name from {self.get_query('new_quarantine')} where item_name is not null"
         self._queries["carried_quarantine"] = f"""
             from {head} semi join (from tasks where rows = 'carry') using ({task})
             union all
@@ -176,39 +186,39 @@ class Staging(AbstractContextManager["Staging"]):
         """
 
 
-def records(con: duckdb.DuckDBPyConnection, table: Table, query: str) -> list[dict[str, Any]]:
+def fetch_records(con: duckdb.DuckDBPyConnection, table: Table, query: str) -> list[dict[str, Any]]:
     """A query's rows with the columns that the table's files have."""
-    stored = sql.listed(arrow_schema.schema(table).names)
-    return parquet.records(con.sql(f"select {stored} from ({query})").to_arrow_table())
+    stored = sql.join_identifiers(arrow_schema.build_arrow_schema(table).names)
+    return parquet.build_records(con.sql(f"select {stored} from ({query})").to_arrow_table())
 
 
-def columns(table: Table) -> dict[str, str]:
+def get_stored_columns(table: Table) -> dict[str, str]:
     """Name and contract type of the columns in a table's files, as manifests record them."""
-    stored = arrow_schema.schema(table).names
+    stored = arrow_schema.build_arrow_schema(table).names
     return {column.name: column.type for column in table.columns if column.name in stored}
 
 
-def item_name(keys: Sequence[str]) -> str:
+def render_item_name_sql(keys: Sequence[str]) -> str:
     """SQL for an item's key as quarantine writes it."""
-    return f"concat_ws('/', {sql.listed(keys)})"
+    return f"concat_ws('/', {sql.join_identifiers(keys)})"
 
 
-def _held(rows: int, newest_us: int | None) -> Held:
-    return Held(rows, None if newest_us is None else sql.moment(newest_us))
+def _build_existing_rows(rows: int, newest_us: int | None) -> ExistingRows:
+    return ExistingRows(rows, None if newest_us is None else sql.convert_epoch_us(newest_us))
 
 
-def _tasks(decisions: Sequence[Decision]) -> pa.Table:
+def _build_task_table(decisions: Sequence[Decision]) -> pa.Table:
     """Column by column: there may be 20,000."""
     columns = {
         "resource": [d.task.resource for d in decisions],
         "account_id": [d.task.scope.account_id for d in decisions],
         "region": [d.task.scope.region for d in decisions],
-        "status": [d.run["status"] if d.run else None for d in decisions],
-        "rows": [d.rows.value for d in decisions],
-        "concludes": [d.concludes.value for d in decisions],
-        "set_aside": [d.set_aside for d in decisions],
-        "uses_fresh": [d.uses_fresh for d in decisions],
+        "status": [d.scope_run["status"] if d.scope_run else None for d in decisions],
+        "rows": [d.row_action.value for d in decisions],
+        "concludes": [d.change_scope.value for d in decisions],
+        "set_aside": [d.is_discarded for d in decisions],
+        "uses_fresh": [d.should_use_fresh for d in decisions],
         "answered_at": [d.answered_at for d in decisions],
         "previous_at": [d.previous_at for d in decisions],
     }
-    return pa.table(columns, schema=_TASKS)
+    return pa.table(columns, schema=_TASK_SCHEMA)

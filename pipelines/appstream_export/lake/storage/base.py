@@ -16,16 +16,16 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from appstream_export.errors import SetupError, StorageFailed
+from appstream_export.errors import ConfigurationError, StorageFailed
 from appstream_export.lake.storage import paths as layout
 
 if TYPE_CHECKING:
     from appstream_export.settings import S3Settings
 
-_REMAKES = 20  # each means that another process emptied the folder in which a file was to begin
+_FOLDER_RETRIES = 20  # each means that another process emptied the folder in which a file was to begin
 
 
-class Target(Protocol):
+class SupportsWrite(Protocol):
     """Where a sink's bytes go; takes all of what it is given."""
 
     def write(self, content: bytes | bytearray | memoryview, /) -> int:
@@ -33,10 +33,10 @@ class Target(Protocol):
         ...
 
 
-class Sink(io.RawIOBase):
+class HashingWriter(io.RawIOBase):
     """A file being written, which counts and hashes its bytes on the way."""
 
-    def __init__(self, file: Target) -> None:
+    def __init__(self, file: SupportsWrite) -> None:
         self._file, self._sha256, self.size = file, hashlib.sha256(), 0
 
     def writable(self) -> bool:
@@ -56,7 +56,7 @@ class Sink(io.RawIOBase):
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredObject:
     """A file that lies in a warehouse, whoever put it there."""
 
     path: str
@@ -72,7 +72,7 @@ class Store(Protocol):
     Raises OSError when the place does not do what it should, and FileNotFoundError where a file is missing.
     """
 
-    keeps_catalog: bool
+    has_catalog_file: bool
     """Whether `warehouse.duckdb` lies beside the files; else each reader makes its views in memory."""
     file_mode: int
 
@@ -86,11 +86,11 @@ class Store(Protocol):
         """A folder of this machine where DuckDB may spill."""
         ...
 
-    def uri(self, path: str = "") -> str:
+    def resolve_uri(self, path: str = "") -> str:
         """Where DuckDB finds a path; the root itself by default."""
         ...
 
-    def filesystem(self) -> Any | None:
+    def get_filesystem(self) -> Any | None:
         """What DuckDB has to be given (register_filesystem) before it can read a `uri`; None where it can already."""
         ...
 
@@ -98,7 +98,7 @@ class Store(Protocol):
         """The whole file."""
         ...
 
-    def read_all(self, paths: Iterable[str]) -> Iterator[bytes]:
+    def read_files(self, paths: Iterable[str]) -> Iterator[bytes]:
         """Whole files one after the other, where that is quicker than asking for each."""
         ...
 
@@ -106,35 +106,35 @@ class Store(Protocol):
         """Whether there is a file of that name."""
         ...
 
-    def list(self, folder: str) -> list[str]:
+    def list_folder(self, folder: str) -> list[str]:
         """Names of the files in a folder, sorted, unfinished ones left out; none where the folder is missing."""
         ...
 
-    def latest(self, folder: str) -> Sequence[str]:
+    def list_tail(self, folder: str) -> Sequence[str]:
         """The end of `list`: the last name, and before it as many as were not worth leaving out."""
         ...
 
-    def hinted(self, folder: str) -> str:
+    def read_head_hint(self, folder: str) -> str:
         """The name that the last writer left as the newest, where writers leave any; else nothing."""
         ...
 
-    def files(self) -> Sequence[Stored]:
+    def list_all(self) -> Sequence[StoredObject]:
         """Every file below the root, unfinished and foreign ones too, sorted: for gc and erase, never for readers."""
         ...
 
-    def old_versions(self) -> Sequence[Stored] | None:
+    def list_old_versions(self) -> Sequence[StoredObject] | None:
         """What the place still keeps of files that were removed or replaced; None where it does not tell us."""
         ...
 
-    def read_stored(self, stored: Stored) -> bytes:
+    def read_version(self, stored: StoredObject) -> bytes:
         """The whole file, in the version that was found; raises FileNotFoundError."""
         ...
 
-    def writing(self, path: str) -> AbstractContextManager[Sink]:
+    def open_output(self, path: str) -> AbstractContextManager[HashingWriter]:
         """Write a new file; it appears under its name when the block ends well, and not at all otherwise."""
         ...
 
-    def create(self, path: str, content: bytes) -> bool:
+    def put_if_absent(self, path: str, content: bytes) -> bool:
         """Create a file only if there is none of that name; False when there is. Atomic against other processes."""
         ...
 
@@ -146,15 +146,15 @@ class Store(Protocol):
         """Remove a file; no complaint when it is gone already."""
         ...
 
-    def end_uploads(self, before: datetime, *, dry_run: bool = False) -> Sequence[Stored]:
+    def abort_uploads(self, before: datetime, *, dry_run: bool = False) -> Sequence[StoredObject]:
         """Forget writes that began before a moment and never ended, where `files` does not show them."""
         ...
 
-    def point(self, path: str, target: str) -> None:
+    def symlink(self, path: str, target: str) -> None:
         """Let a name lead to a folder beside it, in one step; nothing where the place knows no links."""
         ...
 
-    def below(self, folder: str, *, file_mode: int, create: bool = False) -> "Store":
+    def open_subfolder(self, folder: str, *, file_mode: int, create: bool = False) -> "Store":
         """One of its folders as a place of its own, whose files have another mode; paths begin there."""
         ...
 
@@ -162,7 +162,7 @@ class Store(Protocol):
 class LocalStore:
     """A warehouse in a folder. Folders get the x bit wherever files get the r bit: 0600 makes 0700."""
 
-    keeps_catalog = True
+    has_catalog_file = True
 
     def __init__(self, root: Path, *, file_mode: int = 0o600) -> None:
         self.root, self.file_mode = root, file_mode
@@ -177,38 +177,38 @@ class LocalStore:
         """The mode of folders that belongs to `file_mode`."""
         return self.file_mode | (self.file_mode & 0o444) >> 2
 
-    def uri(self, path: str = "") -> str:
+    def resolve_uri(self, path: str = "") -> str:
         """Where DuckDB finds a path; the root itself by default."""
-        return str(self._at(path))
+        return str(self._resolve_path(path))
 
-    def filesystem(self) -> None:
+    def get_filesystem(self) -> None:
         """DuckDB reads folders by itself."""
 
     def read_bytes(self, path: str) -> bytes:
         """The whole file; raises FileNotFoundError."""
-        return self._at(path).read_bytes()
+        return self._resolve_path(path).read_bytes()
 
-    def read_all(self, paths: Iterable[str]) -> Iterator[bytes]:
+    def read_files(self, paths: Iterable[str]) -> Iterator[bytes]:
         """Whole files, each when it is wanted."""
         return map(self.read_bytes, paths)
 
     def exists(self, path: str) -> bool:
         """Whether there is a file of that name."""
-        return self._at(path).is_file()
+        return self._resolve_path(path).is_file()
 
-    def list(self, folder: str) -> list[str]:
+    def list_folder(self, folder: str) -> list[str]:
         """Names of the files in a folder, sorted, unfinished ones left out; none where the folder is missing."""
         try:
-            with os.scandir(self._at(folder)) as entries:
+            with os.scandir(self._resolve_path(folder)) as entries:
                 return sorted(e.name for e in entries if not e.name.startswith(layout.UNFINISHED))
         except FileNotFoundError:
             return []
 
-    def latest(self, folder: str) -> Sequence[str]:
+    def list_tail(self, folder: str) -> Sequence[str]:
         """All names: a folder is read as a whole anyway."""
-        return self.list(folder)
+        return self.list_folder(folder)
 
-    def files(self) -> Sequence[Stored]:
+    def list_all(self) -> Sequence[StoredObject]:
         """Every file below the root, unfinished and foreign ones too, sorted: for gc and erase, never for readers."""
         found = []
         for folder, _, names in os.walk(self.root):
@@ -216,93 +216,93 @@ class LocalStore:
                 with suppress(FileNotFoundError):
                     status = place.lstat()
                     changed_at = datetime.fromtimestamp(status.st_mtime, UTC)
-                    found.append(Stored(place.relative_to(self.root).as_posix(), status.st_size, changed_at))
+                    found.append(StoredObject(place.relative_to(self.root).as_posix(), status.st_size, changed_at))
         return sorted(found, key=lambda stored: stored.path)
 
-    def hinted(self, folder: str) -> str:
+    def read_head_hint(self, folder: str) -> str:
         """None: a folder tells all its names at once."""
         del folder
         return ""
 
-    def old_versions(self) -> Sequence[Stored]:
+    def list_old_versions(self) -> Sequence[StoredObject]:
         """None: what a snapshot of the disk or a backup holds is not ours to see."""
         return ()
 
-    def read_stored(self, stored: Stored) -> bytes:
+    def read_version(self, stored: StoredObject) -> bytes:
         """The whole file; raises FileNotFoundError."""
         return self.read_bytes(stored.path)
 
     @contextmanager
-    def writing(self, path: str) -> Generator[Sink]:
+    def open_output(self, path: str) -> Generator[HashingWriter]:
         """Write a new file; it appears under its name when the block ends well, and not at all otherwise."""
-        with self._temporary(path) as temporary:
-            with self._opened(temporary) as file:
-                yield Sink(file)
-            temporary.rename(self._at(path))
-            _sync(temporary.parent)
+        with self._reserve_temporary_path(path) as temporary:
+            with self._open_synced(temporary) as file:
+                yield HashingWriter(file)
+            temporary.rename(self._resolve_path(path))
+            _sync_folder(temporary.parent)
 
-    def create(self, path: str, content: bytes) -> bool:
+    def put_if_absent(self, path: str, content: bytes) -> bool:
         """Create a file only if there is none of that name; False when there is. Atomic against other processes."""
-        with self._temporary(path) as temporary:
-            with self._opened(temporary) as file:
+        with self._reserve_temporary_path(path) as temporary:
+            with self._open_synced(temporary) as file:
                 file.write(content)
             try:
-                os.link(temporary, self._at(path))
+                os.link(temporary, self._resolve_path(path))
             except FileExistsError:
                 return False
-            _sync(temporary.parent)
+            _sync_folder(temporary.parent)
             return True
 
     def replace(self, path: str, build: Callable[[str], None], *, mode: int) -> None:
         """Let `build` make a file at a place of its own, then put it where the old one was; readers keep the old."""
-        with self._temporary(path) as temporary:
+        with self._reserve_temporary_path(path) as temporary:
             build(str(temporary))
             temporary.chmod(mode)
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
-            temporary.replace(self._at(path))
-            _sync(temporary.parent)
+            temporary.replace(self._resolve_path(path))
+            _sync_folder(temporary.parent)
 
     def remove(self, path: str) -> None:
         """Remove a file, and its folder once that is empty; no complaint when it is gone already."""
-        place = self._at(path)
+        place = self._resolve_path(path)
         place.unlink(missing_ok=True)
         with suppress(OSError):
             place.parent.rmdir()
 
-    def end_uploads(self, before: datetime, *, dry_run: bool = False) -> Sequence[Stored]:
+    def abort_uploads(self, before: datetime, *, dry_run: bool = False) -> Sequence[StoredObject]:
         """None: unfinished files lie in their folders here."""
         del before, dry_run
         return ()
 
-    def point(self, path: str, target: str) -> None:
+    def symlink(self, path: str, target: str) -> None:
         """Let a name lead to a folder beside it, in one step: a symbolic link."""
-        with self._temporary(path) as temporary:
+        with self._reserve_temporary_path(path) as temporary:
             temporary.symlink_to(target)
-            temporary.replace(self._at(path))
-            _sync(temporary.parent)
+            temporary.replace(self._resolve_path(path))
+            _sync_folder(temporary.parent)
 
-    def below(self, folder: str, *, file_mode: int, create: bool = False) -> "LocalStore":
+    def open_subfolder(self, folder: str, *, file_mode: int, create: bool = False) -> "LocalStore":
         """One of its folders as a place of its own. Whoever may read there may pass through here, and see no more."""
-        store = LocalStore(self._at(folder), file_mode=file_mode)
+        store = LocalStore(self._resolve_path(folder), file_mode=file_mode)
         if create and not store.root.is_dir():
-            store._make(store.root)
+            store._make_folder(store.root)
             with suppress(PermissionError):  # of another owner, who decides
                 self.root.chmod(stat.S_IMODE(self.root.stat().st_mode) | store.folder_mode & 0o011)
         return store
 
-    def _at(self, path: str) -> Path:
+    def _resolve_path(self, path: str) -> Path:
         parts = PurePosixPath(path).parts
         if ".." in parts or path.startswith("/"):
             raise StorageFailed(f'{self.root}: "{path}" leads out of the warehouse; a manifest was tampered with')
         return self.root.joinpath(*parts)
 
     @contextmanager
-    def _temporary(self, path: str) -> Generator[Path]:
+    def _reserve_temporary_path(self, path: str) -> Generator[Path]:
         """A fresh name beside `path`, gone afterwards whatever happened."""
-        folder = self._at(path).parent
-        self._make(folder)
-        temporary = folder / f"{layout.UNFINISHED}{layout.new_id()}{Path(path).suffix}"
+        folder = self._resolve_path(path).parent
+        self._make_folder(folder)
+        temporary = folder / f"{layout.UNFINISHED}{layout.generate_id()}{Path(path).suffix}"
         try:
             yield temporary
         finally:
@@ -311,33 +311,33 @@ class LocalStore:
                     leftover.unlink(missing_ok=True)
 
     @contextmanager
-    def _opened(self, temporary: Path) -> Generator[BinaryIO]:
-        handle = self._new(temporary)
+    def _open_synced(self, temporary: Path) -> Generator[BinaryIO]:
+        handle = self._create_handle(temporary)
         with os.fdopen(handle, "wb") as file:
             os.fchmod(handle, self.file_mode)  # whatever the umask took away
             yield file
             file.flush()
             os.fsync(handle)
 
-    def _new(self, temporary: Path, tries: int = _REMAKES) -> int:
+    def _create_handle(self, temporary: Path, tries: int = _FOLDER_RETRIES) -> int:
         """Its handle. Whoever removes the last other file of the folder meanwhile removes the folder too."""
         try:
             return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self.file_mode)
         except FileNotFoundError:
             if not tries:
                 raise
-            self._make(temporary.parent)
-            return self._new(temporary, tries - 1)
+            self._make_folder(temporary.parent)
+            return self._create_handle(temporary, tries - 1)
 
-    def _make(self, folder: Path) -> None:
+    def _make_folder(self, folder: Path) -> None:
         if folder.is_dir():
             return
         if folder != self.root:
-            self._make(folder.parent)
+            self._make_folder(folder.parent)
         with suppress(FileExistsError, FileNotFoundError):  # made, and even removed again, by others
             folder.mkdir(mode=self.folder_mode, parents=folder == self.root)
             folder.chmod(self.folder_mode)
-        _sync(folder.parent)
+        _sync_folder(folder.parent)
 
 
 def open_store(
@@ -358,53 +358,55 @@ def open_store(
 def _open_folder(warehouse: str, *, file_mode: int, create: bool) -> LocalStore:
     try:
         root = Path(warehouse).expanduser().resolve()
-        _refuse_unusable(root, create=create)
+        _validate_folder(root, create=create)
         store = LocalStore(root, file_mode=file_mode)
         if create:
-            store._make(root)
+            store._make_folder(root)
     except OSError as error:
-        raise SetupError(
+        raise ConfigurationError(
             f"warehouse {warehouse}: {error.strerror or error}; choose a folder that can be written"
         ) from error
     if create and not os.access(root, os.W_OK | os.X_OK):
-        raise SetupError(f"warehouse {root}: not writable for this user; change its owner or choose another folder")
+        raise ConfigurationError(
+            f"warehouse {root}: not writable for this user; change its owner or choose another folder"
+        )
     return store
 
 
 @contextmanager
-def storage_errors(store: Store) -> Generator[None]:
+def translate_storage_errors(store: Store) -> Generator[None]:
     """Turn an OSError of the block into StorageFailed: one line with the path and what the system said."""
     try:
         yield
     except OSError as error:
         where = error.filename or store.root
-        raise StorageFailed(f"{where}: {_words(error)}") from error
+        raise StorageFailed(f"{where}: {_describe_error(error)}") from error
 
 
-def _words(error: OSError) -> str:
+def _describe_error(error: OSError) -> str:
     return error.strerror or " ".join(str(error).split())
 
 
-def _refuse_unusable(root: Path, *, create: bool) -> None:
+def _validate_folder(root: Path, *, create: bool) -> None:
     if root.exists() and not root.is_dir():
-        raise SetupError(f"warehouse {root}: is a file, not a folder; choose another place")
+        raise ConfigurationError(f"warehouse {root}: is a file, not a folder; choose another place")
     if not root.exists() and not create:
-        raise SetupError(f"no warehouse at {root}: make one with: appstream-export run")
-    refuse_misread(str(root))
+        raise ConfigurationError(f"no warehouse at {root}: make one with: appstream-export run")
+    validate_root_path(str(root))
 
 
-def refuse_misread(root: str) -> None:
+def validate_root_path(root: str) -> None:
     """Refuse places in whose names DuckDB would see more than a place; raises SetupError."""
     if any(sign in root for sign in "*?["):
-        raise SetupError(f"warehouse {root}: *, ? and [ in its path would read as patterns; rename the folder")
+        raise ConfigurationError(f"warehouse {root}: *, ? and [ in its path would read as patterns; rename the folder")
     partition = next((part for part in root.split("/") if re.fullmatch(r"\w+=.*", part)), None)
     if partition:
-        raise SetupError(
+        raise ConfigurationError(
             f'warehouse {root}: "{partition}" reads like a Hive partition, and would become a column; rename it'
         )
 
 
-def _sync(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     """Make names in a folder last: without it a power cut may forget a rename."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -10,31 +10,31 @@ from pathlib import Path
 
 COMMENT = b"<!-- sha256 %b -->\n"
 _LINE = b"sha256 %b\n"
-_SEAL = re.compile(rb"(?:<!-- )?sha256 ([0-9a-f]{64})(?: -->)?\n\Z")
-_SEAL_MAX_BYTES = len(COMMENT) + 64
+_TRAILER = re.compile(rb"(?:<!-- )?sha256 ([0-9a-f]{64})(?: -->)?\n\Z")
+_TRAILER_MAX_BYTES = len(COMMENT) + 64
 
 
-def sealed(content: bytes, form: bytes = _LINE) -> bytes:
+def add_checksum(content: bytes, form: bytes = _LINE) -> bytes:
     """The content with its seal; `form` is for files that read a bare line as something else."""
     return content + form % hashlib.sha256(content).hexdigest().encode()
 
 
-def seal(file: Path) -> None:
+def append_file_checksum(file: Path) -> None:
     """Put the seal at the end of a file."""
     with file.open("r+b") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
         content.write(_LINE % digest.encode())
 
 
-def unsealed(content: bytes) -> bytes | None:
+def strip_checksum(content: bytes) -> bytes | None:
     """What was sealed; None where any byte has changed since, or none was."""
-    found = _SEAL.search(content, max(0, len(content) - _SEAL_MAX_BYTES))
+    found = _TRAILER.search(content, max(0, len(content) - _TRAILER_MAX_BYTES))
     if found is None:
         return None
     before = content[: found.start()]
     return before if hashlib.sha256(before).hexdigest().encode() == found[1] else None
 
 
-def is_sealed(content: bytes) -> bool:
+def has_valid_checksum(content: bytes) -> bool:
     """Whether a file is as it was written, to the last byte."""
-    return unsealed(content) is not None
+    return strip_checksum(content) is not None

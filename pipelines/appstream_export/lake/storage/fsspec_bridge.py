@@ -15,8 +15,10 @@ from typing import Any, NoReturn
 import fsspec
 
 BLOCK_BYTES = 4 << 20  # at 20 ms and 100 MB/s a larger one takes longer to come than to ask for
-HELD_BYTES = 64 << 20  # beside DuckDB's own cache, which keeps what it decoded
-_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)  # files never change; a recent time would keep DuckDB from caching them
+CACHE_BYTES = 64 << 20  # beside DuckDB's own cache, which keeps what it decoded
+_FIXED_MODIFIED_AT = datetime(
+    2000, 1, 1, tzinfo=UTC
+)  # files never change; a recent time would keep DuckDB from caching them
 
 ReadEnd = Callable[[str, int], tuple[bytes, int]]
 """The last bytes of a file, at most as many as asked for, and the size of the whole."""
@@ -24,68 +26,68 @@ ReadRange = Callable[[str, int, int], bytes]
 """Bytes from a position up to another one."""
 
 
-class Blocks:
+class BlockCache:
     """Blocks of files that never change, each read once however many threads want it; the oldest ones are let go."""
 
     def __init__(self, read_end: ReadEnd, read_range: ReadRange) -> None:
         self._read_end, self._read_range = read_end, read_range
         self._lock = threading.Lock()
         self._sizes: dict[str, int] = {}
-        self._held: OrderedDict[tuple[str, int], Future[bytes]] = OrderedDict()
+        self._cached: OrderedDict[tuple[str, int], Future[bytes]] = OrderedDict()
 
-    def size(self, path: str) -> int:
+    def get_size(self, path: str) -> int:
         """Bytes of the whole file."""
         if path not in self._sizes:
-            self._block(path, 0)
+            self._get_block(path, 0)
         return self._sizes[path]
 
     def read(self, path: str, start: int, size: int) -> bytes:
         """`size` bytes from `start`, fewer where the file ends."""
-        total = self.size(path)
+        total = self.get_size(path)
         stop = min(start + size, total)
         if stop <= start:
             return b""
         first, last = (total - start - 1) // BLOCK_BYTES, (total - stop) // BLOCK_BYTES
         begin = max(0, total - (first + 1) * BLOCK_BYTES)
-        blocks = [self._block(path, number) for number in range(first, last - 1, -1)]
+        blocks = [self._get_block(path, number) for number in range(first, last - 1, -1)]
         return b"".join(blocks)[start - begin : stop - begin]
 
-    def _block(self, path: str, number: int) -> bytes:
+    def _get_block(self, path: str, number: int) -> bytes:
         with self._lock:
-            known = self._held.get((path, number))
-            block = self._held.setdefault((path, number), Future())
-            self._held.move_to_end((path, number))
+            known = self._cached.get((path, number))
+            block = self._cached.setdefault((path, number), Future())
+            self._cached.move_to_end((path, number))
         if known is None:
-            self._fill(block, path, number)
+            self._fill_block(block, path, number)
         return block.result()
 
-    def _fill(self, block: Future[bytes], path: str, number: int) -> None:
+    def _fill_block(self, block: Future[bytes], path: str, number: int) -> None:
         try:
-            content = self._fetch(path, number)
+            content = self._fetch_block(path, number)
         except BaseException as error:
             with self._lock:
-                self._held.pop((path, number), None)  # the next one asks again
+                self._cached.pop((path, number), None)  # the next one asks again
             block.set_exception(error)
             raise
         block.set_result(content)
-        self._let_go()
+        self._evict_blocks()
 
-    def _fetch(self, path: str, number: int) -> bytes:
+    def _fetch_block(self, path: str, number: int) -> bytes:
         if number == 0:
             content, self._sizes[path] = self._read_end(path, BLOCK_BYTES)
             return content
         stop = self._sizes[path] - number * BLOCK_BYTES
         return self._read_range(path, max(0, stop - BLOCK_BYTES), stop)
 
-    def _let_go(self) -> None:
+    def _evict_blocks(self) -> None:
         with self._lock:
-            done = [(key, len(block.result())) for key, block in self._held.items() if block.done()]
+            done = [(key, len(block.result())) for key, block in self._cached.items() if block.done()]
             held = sum(size for _, size in done)
             for key, size in done[:-1]:
-                if held <= HELD_BYTES:
+                if held <= CACHE_BYTES:
                     return
                 held -= size
-                del self._held[key]
+                del self._cached[key]
 
 
 class RemoteFile:
@@ -95,14 +97,14 @@ class RemoteFile:
     thread's `seek` counts for its own next `read`.
     """
 
-    def __init__(self, blocks: Blocks, path: str) -> None:
+    def __init__(self, blocks: BlockCache, path: str) -> None:
         self._blocks, self._path = blocks, path
         self._position = 0
-        self._sought = threading.local()
+        self._thread_state = threading.local()
 
     def seek(self, position: int) -> int:
         """Go to a position from the start."""
-        self._position = self._sought.position = position
+        self._position = self._thread_state.position = position
         return position
 
     def tell(self) -> int:
@@ -111,7 +113,7 @@ class RemoteFile:
 
     def read(self, size: int) -> bytes:
         """From where this thread sought to, or else from where the last read ended."""
-        start = self._sought.__dict__.pop("position", self._position)
+        start = self._thread_state.__dict__.pop("position", self._position)
         content = self._blocks.read(self._path, start, size)
         self._position = start + len(content)
         return content
@@ -128,17 +130,17 @@ class RemoteFiles(fsspec.AbstractFileSystem):
 
     def __init__(self, root: str, read_end: ReadEnd, read_range: ReadRange) -> None:
         super().__init__()
-        self._root, self._blocks = root, Blocks(read_end, read_range)
+        self._root, self._blocks = root, BlockCache(read_end, read_range)
 
     def open(self, path: str, mode: str = "rb", **_: Any) -> RemoteFile:  # ty: ignore[incompatible-method-override]
         """Open a file for reading; nothing is asked of the store before the first byte is wanted."""
         if mode != "rb":
             raise PermissionError(f"{path}: the warehouse is only read here")
-        return RemoteFile(self._blocks, self._inside(path))
+        return RemoteFile(self._blocks, self._resolve_path(path))
 
     def size(self, path: str) -> int:
         """Bytes of a file."""
-        return self._blocks.size(self._inside(path))
+        return self._blocks.get_size(self._resolve_path(path))
 
     def glob(self, path: str, **_: Any) -> list[str]:  # ty: ignore[incompatible-method-override]
         """Only the path itself, unasked: nothing here is found by listing."""
@@ -162,7 +164,7 @@ class RemoteFiles(fsspec.AbstractFileSystem):
     def modified(self, path: str) -> datetime:
         """Long ago: a committed file is never another one."""
         del path
-        return _LONG_AGO
+        return _FIXED_MODIFIED_AT
 
     def ls(self, path: str, detail: bool = True, **_: Any) -> NoReturn:
         """Nothing is listed."""
@@ -173,14 +175,14 @@ class RemoteFiles(fsspec.AbstractFileSystem):
         """Name, size and kind."""
         return {"name": path, "size": self.size(path), "type": "file"}
 
-    def _inside(self, path: str) -> str:
+    def _resolve_path(self, path: str) -> str:
         relative = path.removeprefix(f"{self._root}/")
         if relative == path or not {"", ".", ".."}.isdisjoint(relative.split("/")):
             raise PermissionError(f"{path}: is outside of the warehouse {self._root}")
         return relative
 
 
-class Abroad(RemoteFiles):
+class RelocatedFiles(RemoteFiles):
     """A folder's files under the `file://` names that they have on another machine or in a container."""
 
     protocol = "file"

@@ -10,31 +10,31 @@ REPORT = "report.html"
 FEEDS = "feeds/v1"  # what dashboards read; see feeds/shelf.py
 PROBE = "probe"  # an empty object on S3: shows that we may write there, and that conditional writes are obeyed
 SCRATCH = ".scratch"  # DuckDB spills here while a commit or a query needs more than memory
-HANDED = "handed"  # what the steps of a sharded run hand to each other
+HANDOVER = "handed"  # what the steps of a sharded run hand to each other
 _MANIFEST = re.compile(r"(\d{12})\.json")
 _UNFINISHED = re.compile(rf"(?:.*/)?{re.escape(UNFINISHED)}[0-9A-Z]{{26}}[.\w]*", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9_-]+")
 _TABLE_FILE = re.compile(rf"{TABLES}/\w+/snapshot_id=\w+/[\w-]+\.parquet", re.ASCII)
 
 
-def new_id() -> str:
+def generate_id() -> str:
     """A fresh ULID."""
     from ulid import ULID  # readers need none; importing it takes long
 
     return str(ULID())
 
 
-def new_snapshot_id() -> str:
+def generate_snapshot_id() -> str:
     """A fresh ULID. Only a name: history is ordered by seq."""
-    return new_id()
+    return generate_id()
 
 
-def manifest_path(seq: int) -> str:
+def build_manifest_path(seq: int) -> str:
     """`commits/000000000042.json`."""
     return f"{COMMITS}/{seq:012}.json"
 
 
-def seq_of(name: str) -> int | None:
+def parse_manifest_seq(name: str) -> int | None:
     """The seq in a manifest's file name; None for any other name."""
     found = _MANIFEST.fullmatch(name)
     return int(found[1]) if found else None
@@ -50,41 +50,41 @@ def is_table_file(path: str) -> bool:
     return _TABLE_FILE.fullmatch(path) is not None
 
 
-def is_uploaded(path: str) -> bool:
+def is_upload_path(path: str) -> bool:
     """Whether it is ours to write under this name; in a bucket others may upload beside us."""
-    return path == REPORT or path.startswith((f"{TABLES}/", f"{FEEDS}/", f"{HANDED}/"))
+    return path == REPORT or path.startswith((f"{TABLES}/", f"{FEEDS}/", f"{HANDOVER}/"))
 
 
-def fresh_path(table: str, snapshot_id: str, number: int, writer: str = "") -> str:
+def build_fresh_path(table: str, snapshot_id: str, number: int, writer: str = "") -> str:
     """A file of rows that AWS gave to this attempt; `writer` is a word of its own for each of several processes."""
-    return f"{_folder(table, snapshot_id)}/{_by('fresh', writer)}-{number:05}.parquet"
+    return f"{_build_snapshot_folder(table, snapshot_id)}/{_join_writer('fresh', writer)}-{number:05}.parquet"
 
 
-def carried_path(table: str, snapshot_id: str, rebase: int, writer: str = "") -> str:
+def build_carried_path(table: str, snapshot_id: str, rebase: int, writer: str = "") -> str:
     """A file that the commit itself wrote against the head; `rebase` counts the heads it had to start over from."""
-    return f"{_folder(table, snapshot_id)}/{_by('carried', writer)}-{rebase}-00000.parquet"
+    return f"{_build_snapshot_folder(table, snapshot_id)}/{_join_writer('carried', writer)}-{rebase}-00000.parquet"
 
 
-def handed_path(*words: str) -> str:
+def build_handover_path(*words: str) -> str:
     """What a step of a sharded run left for the next; gc takes it once it is old."""
     if bad := [word for word in words if not _WORD.fullmatch(word)]:
         raise ValueError(f'"{bad[0]}" cannot be the name of a file')
-    return f"{HANDED}/{'/'.join(words)}.json"
+    return f"{HANDOVER}/{'/'.join(words)}.json"
 
 
-def kept_path(table: str, snapshot_id: str, number: int) -> str:
+def build_retained_path(table: str, snapshot_id: str, number: int) -> str:
     """A file of rows that outlive their snapshots; `snapshot_id` is the thin commit's, theirs stand in the file."""
-    return f"{_folder(table, snapshot_id)}/kept-{number:05}.parquet"
+    return f"{_build_snapshot_folder(table, snapshot_id)}/kept-{number:05}.parquet"
 
 
-def erased_path(path: str) -> str:
+def build_erased_path(path: str) -> str:
     """Where a file is written again without an account: beside the old one, which stands for the same snapshot."""
-    return f"{path.rpartition('/')[0]}/erased-{new_id()}.parquet"
+    return f"{path.rpartition('/')[0]}/erased-{generate_id()}.parquet"
 
 
-def _by(kind: str, writer: str) -> str:
+def _join_writer(kind: str, writer: str) -> str:
     return f"{kind}-{writer}" if writer else kind
 
 
-def _folder(table: str, snapshot_id: str) -> str:
+def _build_snapshot_folder(table: str, snapshot_id: str) -> str:
     return f"{TABLES}/{table}/snapshot_id={snapshot_id}"

@@ -25,9 +25,9 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from appstream_export.errors import SetupError, did_you_mean
+from appstream_export.errors import ConfigurationError, suggest_spelling
 from appstream_export.lake.storage import paths as layout
-from appstream_export.lake.storage.base import Sink, Stored, refuse_misread
+from appstream_export.lake.storage.base import HashingWriter, StoredObject, validate_root_path
 from appstream_export.lake.storage.fsspec_bridge import RemoteFiles
 from appstream_export.settings import S3Settings, is_loopback
 
@@ -37,9 +37,9 @@ TRIES = 6  # botocore's, with its backoff: S3 answers 503 SlowDown until it has 
 BODY_TRIES = 4  # botocore retries a request, but not a body that breaks off
 CONFLICT_TRIES, CONFLICT_WAIT_S = 8, 0.1  # S3 answers 409 while another conditional PUT of the same name is under way
 HINT = "head"
-_PLACE = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[\w!.'()@+-]+)*)/?", re.ASCII)
-_HINTED = re.compile(r"[\w.-]{2,100}", re.ASCII)
-STAND_IN = "emulator"  # keys for an endpoint on this machine, where nobody has real ones
+_S3_URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[\w!.'()@+-]+)*)/?", re.ASCII)
+_HINT_NAME = re.compile(r"[\w.-]{2,100}", re.ASCII)
+PLACEHOLDER_KEY = "emulator"  # keys for an endpoint on this machine, where nobody has real ones
 
 _RENEW = "renew the credentials (aws sso login, a new role session)"
 _REGION = "set region in [lake.s3], or AWS_REGION, to the bucket's region"
@@ -74,7 +74,7 @@ FIXES: Mapping[str, str] = {
 class S3Store:
     """A warehouse in a bucket. `root` has no slash at its end; there is no catalog file, and no file mode."""
 
-    keeps_catalog = False
+    has_catalog_file = False
     file_mode = 0o600
     endpoint_url: str | None = None
     """Where the bucket is, unless at AWS."""
@@ -100,23 +100,23 @@ class S3Store:
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return folder
 
-    def uri(self, path: str = "") -> str:
+    def resolve_uri(self, path: str = "") -> str:
         """`s3://bucket/prefix/path`."""
         return f"{self.root}/{path}" if path else self.root
 
     @cached_property
-    def _files(self) -> RemoteFiles:
+    def _filesystem(self) -> RemoteFiles:
         return RemoteFiles(self.root, self._read_end, self._read_range)
 
-    def filesystem(self) -> RemoteFiles:
+    def get_filesystem(self) -> RemoteFiles:
         """DuckDB reads through us: no extension, the same credentials, and nothing beyond the prefix."""
-        return self._files
+        return self._filesystem
 
     def read_bytes(self, path: str) -> bytes:
         """The whole object; raises FileNotFoundError."""
-        return self._get(path)[0]
+        return self._get_object(path)[0]
 
-    def read_all(self, paths: Iterable[str]) -> Iterator[bytes]:
+    def read_files(self, paths: Iterable[str]) -> Iterator[bytes]:
         """Whole objects, many at a time, in the order asked for."""
         with ThreadPoolExecutor(READERS) as pool:
             yield from pool.map(self.read_bytes, paths)
@@ -124,74 +124,76 @@ class S3Store:
     def exists(self, path: str) -> bool:
         """Whether there is an object of that name."""
         try:
-            with self._told(path):
-                self._client.head_object(**self._at(path))
+            with self._translate_errors(path):
+                self._client.head_object(**self._build_object_params(path))
         except FileNotFoundError:
             return False
         return True
 
-    def list(self, folder: str) -> list[str]:
+    def list_folder(self, folder: str) -> list[str]:
         """Names of the objects in a folder, sorted."""
-        return [*self._names(folder)]
+        return [*self._list_names(folder)]
 
-    def latest(self, folder: str) -> Sequence[str]:
+    def list_tail(self, folder: str) -> Sequence[str]:
         """Names from the hinted one on; all of them where the hint is missing or wrong."""
-        hint = self._hint(folder)
-        names = self._names(folder, after=hint[:-1]) if hint else []
-        return names if hint in names else self._names(folder)
+        hint = self._read_hint(folder)
+        names = self._list_names(folder, after=hint[:-1]) if hint else []
+        return names if hint in names else self._list_names(folder)
 
-    def hinted(self, folder: str) -> str:
+    def read_head_hint(self, folder: str) -> str:
         """The name that the last writer left as the newest."""
-        return self._hint(folder)
+        return self._read_hint(folder)
 
-    def files(self) -> Sequence[Stored]:
+    def list_all(self) -> Sequence[StoredObject]:
         """Every object below the prefix but hints and probe, sorted: for gc and erase, never for readers."""
-        found = self._pages("list_objects_v2", "Contents", Prefix=self._prefix)
-        stored = [self._stored(o["Key"], o["LastModified"], o["Size"]) for o in found]
+        found = self._list_items("list_objects_v2", "Contents", Prefix=self._prefix)
+        stored = [self._build_stored_object(o["Key"], o["LastModified"], o["Size"]) for o in found]
         return [s for s in stored if s.path != layout.PROBE and not s.path.endswith(f"/{HINT}")]
 
-    def old_versions(self) -> Sequence[Stored] | None:
+    def list_old_versions(self) -> Sequence[StoredObject] | None:
         """What a bucket with versioning keeps of objects that were removed or replaced; None where we may not ask."""
         try:
-            found = self._pages("list_object_versions", "Versions", Prefix=self._prefix)
+            found = self._list_items("list_object_versions", "Versions", Prefix=self._prefix)
         except OSError as error:
             return None if error.errno == errno.EACCES else ()  # an S3 that has no versions does not know the question
         return [
-            self._stored(v["Key"], v["LastModified"], v["Size"], v["VersionId"]) for v in found if not v["IsLatest"]
+            self._build_stored_object(v["Key"], v["LastModified"], v["Size"], v["VersionId"])
+            for v in found
+            if not v["IsLatest"]
         ]
 
-    def read_stored(self, stored: Stored) -> bytes:
+    def read_version(self, stored: StoredObject) -> bytes:
         """The whole object, in the version that was found."""
-        return self._get(stored.path, version=stored.version)[0]
+        return self._get_object(stored.path, version=stored.version)[0]
 
     @contextmanager
-    def writing(self, path: str) -> Generator[Sink]:
+    def open_output(self, path: str) -> Generator[HashingWriter]:
         """Upload a new object in parts; it appears when the block ends well, and not at all otherwise."""
-        with self._told(path):
-            upload = _Upload(self._client, self._at(path), self._encryption)
+        with self._translate_errors(path):
+            upload = _Upload(self._client, self._build_object_params(path), self._encryption)
             try:
-                yield Sink(upload)
+                yield HashingWriter(upload)
                 upload.finish()
             except BaseException:
                 upload.abort()
                 raise
 
-    def create(self, path: str, content: bytes) -> bool:
+    def put_if_absent(self, path: str, content: bytes) -> bool:
         """Create an object only if there is none of that name; False when there is one with other content.
 
         An answer may get lost on the way, and botocore or we ask again: so what lies there has the last word.
         """
         try:
-            with self._told(path):
-                created = self._put_if_absent(path, content) or self._holds(path, content)
+            with self._translate_errors(path):
+                created = self._put_object_if_absent(path, content) or self._has_content(path, content)
         except OSError:
             with suppress(OSError):
-                created = self._holds(path, content)
+                created = self._has_content(path, content)
                 if created:
                     return True
             raise
         if created:
-            self._leave_hint(path)
+            self._write_hint(path)
         return created
 
     def replace(self, path: str, build: Callable[[str], None], *, mode: int) -> None:
@@ -200,56 +202,58 @@ class S3Store:
         with tempfile.TemporaryDirectory(prefix="appstream-export-") as folder:
             built = Path(folder, Path(path).name)
             build(str(built))
-            with built.open("rb") as file, self.writing(path) as sink:
+            with built.open("rb") as file, self.open_output(path) as sink:
                 shutil.copyfileobj(file, sink)
 
     def remove(self, path: str) -> None:
         """Remove an object; no complaint when it is gone already."""
-        with self._told(path):
-            self._client.delete_object(**self._at(path))
+        with self._translate_errors(path):
+            self._client.delete_object(**self._build_object_params(path))
 
-    def end_uploads(self, before: datetime, *, dry_run: bool = False) -> Sequence[Stored]:
+    def abort_uploads(self, before: datetime, *, dry_run: bool = False) -> Sequence[StoredObject]:
         """Forget our uploads that began before a moment and never ended: out of sight, but AWS bills their parts."""
-        found = self._pages("list_multipart_uploads", "Uploads", Prefix=self._prefix)
-        begun = [self._stored(u["Key"], u["Initiated"], version=u["UploadId"]) for u in found]
-        ended = [upload for upload in begun if layout.is_uploaded(upload.path) and upload.changed_at < before]
+        found = self._list_items("list_multipart_uploads", "Uploads", Prefix=self._prefix)
+        begun = [self._build_stored_object(u["Key"], u["Initiated"], version=u["UploadId"]) for u in found]
+        ended = [upload for upload in begun if layout.is_upload_path(upload.path) and upload.changed_at < before]
         for upload in ended if not dry_run else ():
-            with self._told(upload.path), suppress(FileNotFoundError):
-                self._client.abort_multipart_upload(**self._at(upload.path), UploadId=upload.version)
+            with self._translate_errors(upload.path), suppress(FileNotFoundError):
+                self._client.abort_multipart_upload(**self._build_object_params(upload.path), UploadId=upload.version)
         return ended
 
-    def point(self, path: str, target: str) -> None:
+    def symlink(self, path: str, target: str) -> None:
         """Nothing: S3 knows no links."""
 
-    def below(self, folder: str, *, file_mode: int, create: bool = False) -> "S3Store":
+    def open_subfolder(self, folder: str, *, file_mode: int, create: bool = False) -> "S3Store":
         """One of its folders as a place of its own; S3 knows no modes."""
         del file_mode, create
         below = S3Store(self._bucket, f"{self._prefix}{folder}", self._client)
         below._encryption = self._encryption
         return below
 
-    def check(self, *, writable: bool) -> None:
+    def check_access(self, *, writable: bool) -> None:
         """Try what a run will need; raises OSError. Two runs at once are safe only where `If-None-Match` is obeyed."""
-        self.latest(layout.COMMITS)
+        self.list_tail(layout.COMMITS)
         if not writable:
             return
-        with self._told(layout.PROBE):
-            if self._put_if_absent(layout.PROBE, b"") and self._put_if_absent(layout.PROBE, b""):
+        with self._translate_errors(layout.PROBE):
+            if self._put_object_if_absent(layout.PROBE, b"") and self._put_object_if_absent(layout.PROBE, b""):
                 fix = "runs at once would undo each other here; use AWS, or an S3 that knows conditional writes"
-                raise OSError(errno.ENOTSUP, f"the endpoint ignores If-None-Match; {fix}", self.uri(layout.PROBE))
+                raise OSError(
+                    errno.ENOTSUP, f"the endpoint ignores If-None-Match; {fix}", self.resolve_uri(layout.PROBE)
+                )
 
     def _read_end(self, path: str, size: int) -> tuple[bytes, int]:
-        return self._get(path, f"bytes=-{size}")
+        return self._get_object(path, f"bytes=-{size}")
 
     def _read_range(self, path: str, start: int, stop: int) -> bytes:
-        return self._get(path, f"bytes={start}-{stop - 1}")[0]
+        return self._get_object(path, f"bytes={start}-{stop - 1}")[0]
 
-    def _get(self, path: str, span: str | None = None, version: str | None = None) -> tuple[bytes, int]:
+    def _get_object(self, path: str, span: str | None = None, version: str | None = None) -> tuple[bytes, int]:
         """Content, and the size of the whole object."""
         ranged = ({"Range": span} if span else {}) | ({"VersionId": version} if version else {})
-        with self._told(path):
+        with self._translate_errors(path):
             for tries_left in reversed(range(BODY_TRIES)):
-                answer = self._client.get_object(**self._at(path), **ranged)
+                answer = self._client.get_object(**self._build_object_params(path), **ranged)
                 try:
                     content = answer["Body"].read()
                 except BotoCoreError:
@@ -259,100 +263,104 @@ class S3Store:
                     return content, int(answer.get("ContentRange", "").rpartition("/")[2] or len(content))
         raise AssertionError("unreachable")
 
-    def _put_if_absent(self, path: str, content: bytes) -> bool:
-        asked = {**self._at(path), "Body": content, "IfNoneMatch": "*", **self._encryption}
+    def _put_object_if_absent(self, path: str, content: bytes) -> bool:
+        asked = {**self._build_object_params(path), "Body": content, "IfNoneMatch": "*", **self._encryption}
         for tries_left in reversed(range(CONFLICT_TRIES)):
             try:
                 self._client.put_object(**asked)
             except ClientError as error:
-                if _code(error) == "PreconditionFailed":
+                if _get_error_code(error) == "PreconditionFailed":
                     return False
-                if _code(error) != "ConditionalRequestConflict" or not tries_left:
+                if _get_error_code(error) != "ConditionalRequestConflict" or not tries_left:
                     raise
                 time.sleep(CONFLICT_WAIT_S)
             else:
                 return True
         raise AssertionError("unreachable")
 
-    def _holds(self, path: str, content: bytes) -> bool:
+    def _has_content(self, path: str, content: bytes) -> bool:
         try:
             return self.read_bytes(path) == content
         except FileNotFoundError:
             return False
 
-    def _hint(self, folder: str) -> str:
+    def _read_hint(self, folder: str) -> str:
         """The name that was the newest when somebody last said so; nothing where there is no sensible hint."""
         try:
             hint = self.read_bytes(f"{folder}/{HINT}").decode("ascii", "replace")
         except FileNotFoundError:
             return ""
-        return hint if _HINTED.fullmatch(hint) else ""
+        return hint if _HINT_NAME.fullmatch(hint) else ""
 
-    def _leave_hint(self, path: str) -> None:
+    def _write_hint(self, path: str) -> None:
         """Say that this is the newest. Runs may overtake each other here, and some fail: a hint is only a hint."""
         folder, _, name = path.rpartition("/")
-        with suppress(OSError), self._told(path):
-            self._client.put_object(**self._at(f"{folder}/{HINT}"), Body=name.encode(), **self._encryption)
+        with suppress(OSError), self._translate_errors(path):
+            self._client.put_object(
+                **self._build_object_params(f"{folder}/{HINT}"), Body=name.encode(), **self._encryption
+            )
 
-    def _names(self, folder: str, after: str = "") -> Sequence[str]:
+    def _list_names(self, folder: str, after: str = "") -> Sequence[str]:
         start = f"{self._prefix}{folder}/"
         asked = {"StartAfter": start + after} if after else {}
-        found = self._pages("list_objects_v2", "Contents", Prefix=start, Delimiter="/", **asked)
+        found = self._list_items("list_objects_v2", "Contents", Prefix=start, Delimiter="/", **asked)
         return [name for o in found if (name := o["Key"].removeprefix(start)) != HINT]
 
-    def _pages(self, operation: str, items: str, **asked: Any) -> Sequence[dict[str, Any]]:
-        with self._told(""):
+    def _list_items(self, operation: str, items: str, **asked: Any) -> Sequence[dict[str, Any]]:
+        with self._translate_errors(""):
             pages = self._client.get_paginator(operation).paginate(Bucket=self._bucket, **asked)
             return [item for page in pages for item in page.get(items, ())]
 
-    def _stored(self, key: str, changed_at: datetime, size_bytes: int = 0, version: str | None = None) -> Stored:
-        return Stored(key.removeprefix(self._prefix), size_bytes, changed_at.astimezone(UTC), version)
+    def _build_stored_object(
+        self, key: str, changed_at: datetime, size_bytes: int = 0, version: str | None = None
+    ) -> StoredObject:
+        return StoredObject(key.removeprefix(self._prefix), size_bytes, changed_at.astimezone(UTC), version)
 
-    def _at(self, path: str) -> dict[str, str]:
+    def _build_object_params(self, path: str) -> dict[str, str]:
         if path.startswith("/") or ".." in path.split("/"):
             why = f'"{path}" leads out of the warehouse; a manifest was tampered with'
             raise PermissionError(errno.EACCES, why, self.root)
         return {"Bucket": self._bucket, "Key": self._prefix + path}
 
     @contextmanager
-    def _told(self, path: str) -> Generator[None]:
+    def _translate_errors(self, path: str) -> Generator[None]:
         """Turn what boto3 raises into an OSError: the place, what S3 said, and what to do about it."""
         try:
             yield
         except (BotoCoreError, ClientError) as error:
-            raise _os_error(error, self.uri(path)) from error
+            raise _build_os_error(error, self.resolve_uri(path)) from error
 
 
 class _Upload:
     """One object on its way: in a single PUT if it is small, else in parts that nobody sees until all are there."""
 
     def __init__(self, client: Any, at: Mapping[str, str], encryption: Mapping[str, Any]) -> None:
-        self._client, self._at, self._encryption = client, at, encryption
-        self._held = bytearray()
+        self._client, self._object_params, self._encryption = client, at, encryption
+        self._buffer = bytearray()
         self._size = 0
         self._upload: dict[str, str] = {}
         self._parts: list[dict[str, Any]] = []
 
     def write(self, content: bytes | bytearray | memoryview, /) -> int:
         """Hold it until there is enough for a part."""
-        self._held += content
+        self._buffer += content
         self._size += len(content)
-        while len(self._held) >= PART_BYTES:
-            self._send(PART_BYTES)
+        while len(self._buffer) >= PART_BYTES:
+            self._send_part(PART_BYTES)
         return len(content)
 
     def finish(self) -> None:
         """Send what is left, and let the object appear."""
         if not self._upload:
-            self._client.put_object(**self._at, Body=bytes(self._held), **self._encryption)
+            self._client.put_object(**self._object_params, Body=bytes(self._buffer), **self._encryption)
             return
-        if self._held:
-            self._send(len(self._held))
+        if self._buffer:
+            self._send_part(len(self._buffer))
         try:
             self._client.complete_multipart_upload(**self._upload, MultipartUpload={"Parts": self._parts})
         except ClientError as error:
             # botocore asked again because an answer was lost, and the upload had ended well before
-            if _code(error) != "NoSuchUpload" or not self._is_there():
+            if _get_error_code(error) != "NoSuchUpload" or not self._is_object_complete():
                 raise
 
     def abort(self) -> None:
@@ -361,44 +369,46 @@ class _Upload:
             with suppress(BotoCoreError, ClientError):
                 self._client.abort_multipart_upload(**self._upload)
 
-    def _send(self, size: int) -> None:
+    def _send_part(self, size: int) -> None:
         if not self._upload:
-            answer = self._client.create_multipart_upload(**self._at, **self._encryption)
-            self._upload = {**self._at, "UploadId": answer["UploadId"]}
+            answer = self._client.create_multipart_upload(**self._object_params, **self._encryption)
+            self._upload = {**self._object_params, "UploadId": answer["UploadId"]}
         number = len(self._parts) + 1
-        answer = self._client.upload_part(**self._upload, PartNumber=number, Body=bytes(self._held[:size]))
-        self._parts.append({"PartNumber": number, "ETag": answer["ETag"]} | _checksums(answer))
-        del self._held[:size]
+        answer = self._client.upload_part(**self._upload, PartNumber=number, Body=bytes(self._buffer[:size]))
+        self._parts.append({"PartNumber": number, "ETag": answer["ETag"]} | _extract_checksums(answer))
+        del self._buffer[:size]
 
-    def _is_there(self) -> bool:
-        return self._client.head_object(**self._at)["ContentLength"] == self._size
+    def _is_object_complete(self) -> bool:
+        return self._client.head_object(**self._object_params)["ContentLength"] == self._size
 
 
 def open_s3(warehouse: str, settings: S3Settings, *, create: bool) -> S3Store:
     """The store of `s3://bucket/prefix`; raises SetupError with the fix when the bucket is not there or not for us."""
-    refuse_misread(warehouse)
-    place = _PLACE.fullmatch(warehouse)
+    validate_root_path(warehouse)
+    place = _S3_URL.fullmatch(warehouse)
     if not place or {".", ".."} & set(place[2].split("/")):
-        raise SetupError(f"warehouse {warehouse}: not like s3://bucket/prefix, with plain letters, digits and -_.")
+        raise ConfigurationError(
+            f"warehouse {warehouse}: not like s3://bucket/prefix, with plain letters, digits and -_."
+        )
     try:
-        store = S3Store(place[1], place[2].strip("/"), _client(settings), kms_key_id=settings.kms_key_id)
-        store.endpoint_url = _endpoint(settings)
-        store.check(writable=create)
+        store = S3Store(place[1], place[2].strip("/"), _create_client(settings), kms_key_id=settings.kms_key_id)
+        store.endpoint_url = _find_endpoint_url(settings)
+        store.check_access(writable=create)
     except (BotoCoreError, ClientError) as error:
-        raise SetupError(f"warehouse {warehouse}: {_os_error(error, warehouse).strerror}") from error
+        raise ConfigurationError(f"warehouse {warehouse}: {_build_os_error(error, warehouse).strerror}") from error
     except OSError as error:
-        raise SetupError(f"warehouse {warehouse}: {error.strerror}") from error
+        raise ConfigurationError(f"warehouse {warehouse}: {error.strerror}") from error
     return store
 
 
-def _endpoint(settings: S3Settings, environ: Mapping[str, str] = os.environ) -> str | None:
+def _find_endpoint_url(settings: S3Settings, environ: Mapping[str, str] = os.environ) -> str | None:
     return settings.endpoint_url or environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
 
 
-def _client(settings: S3Settings) -> Any:
+def _create_client(settings: S3Settings) -> Any:
     """boto3's own way to credentials, region and endpoint, where the settings do not say otherwise."""
-    endpoint = _endpoint(settings)
-    session = _session(settings.profile, is_emulated=endpoint is not None and is_loopback(endpoint))
+    endpoint = _find_endpoint_url(settings)
+    session = _create_session(settings.profile, is_emulated=endpoint is not None and is_loopback(endpoint))
     return session.create_client(
         "s3",
         region_name=settings.region or session.get_config_variable("region") or "us-east-1",
@@ -414,21 +424,21 @@ def _client(settings: S3Settings) -> Any:
     )
 
 
-def _session(profile: str | None, *, is_emulated: bool) -> botocore.session.Session:
+def _create_session(profile: str | None, *, is_emulated: bool) -> botocore.session.Session:
     session = botocore.session.Session(profile=profile)
     if profile and profile not in session.available_profiles:
-        near = did_you_mean(profile, session.available_profiles)
-        raise SetupError(f'[lake.s3] profile "{profile}" is not in the AWS config or credentials files{near}')
+        near = suggest_spelling(profile, session.available_profiles)
+        raise ConfigurationError(f'[lake.s3] profile "{profile}" is not in the AWS config or credentials files{near}')
     if is_emulated:
         for elsewhere in ("iam-role", "container-role"):  # they ask link-local addresses
             session.get_component("credential_provider").remove(elsewhere)
         if session.get_credentials() is None:
-            session.set_credentials(STAND_IN, STAND_IN)
+            session.set_credentials(PLACEHOLDER_KEY, PLACEHOLDER_KEY)
     return session
 
 
-def _os_error(error: BotoCoreError | ClientError, where: str) -> OSError:
-    code = _code(error)
+def _build_os_error(error: BotoCoreError | ClientError, where: str) -> OSError:
+    code = _get_error_code(error)
     said = error.response.get("Error", {}).get("Message") if isinstance(error, ClientError) else str(error)
     if code in ("NoSuchKey", "NoSuchUpload", "404"):
         return FileNotFoundError(errno.ENOENT, "there is no such object", where)
@@ -437,12 +447,12 @@ def _os_error(error: BotoCoreError | ClientError, where: str) -> OSError:
     return OSError(number, f"{code}: {' '.join(str(said).split()).rstrip('.')}; {fix}", where)
 
 
-def _code(error: BotoCoreError | ClientError) -> str:
+def _get_error_code(error: BotoCoreError | ClientError) -> str:
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code", "unknown"))
     return type(error).__name__
 
 
-def _checksums(answer: Mapping[str, Any]) -> dict[str, Any]:
+def _extract_checksums(answer: Mapping[str, Any]) -> dict[str, Any]:
     """What S3 wants to hear again at the end about a part that was sent with a checksum."""
     return {name: value for name, value in answer.items() if name.startswith("Checksum") and name != "ChecksumType"}

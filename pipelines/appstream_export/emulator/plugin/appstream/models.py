@@ -15,7 +15,7 @@ PAGE_SIZE = 50  # where the caller names none
 Item = dict[str, Any]
 
 
-class Refused(Exception):
+class EmulatedAwsError(Exception):
     """AWS answers with an error instead of a page."""
 
     def __init__(self, code: str, message: str, http_status: int = 400) -> None:
@@ -29,7 +29,7 @@ class Refused(Exception):
 
 
 @dataclass(slots=True)
-class Page:
+class EmulatedPage:
     """One answer, and the means to prolong the scan beyond it."""
 
     items_key: str
@@ -39,7 +39,7 @@ class Page:
     end: int
     """Where the next page begins."""
     next_token: str | None
-    token_of: Any
+    build_token: Any
     """`token_of(number)`: a valid token that goes on at `end`, as page `number`."""
 
     @property
@@ -67,56 +67,56 @@ class AppStreamBackend(BaseBackend):
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
-        self.held: dict[str, dict[str, Item]] = {}
+        self.items_by_operation: dict[str, dict[str, Item]] = {}
 
-    def put(self, operation: str, items: tuple[Item, ...]) -> None:
+    def put_items(self, operation: str, items: tuple[Item, ...]) -> None:
         """Add items, or replace those of the same name where they stand."""
-        self.held.setdefault(operation, {}).update({item["Name"]: item for item in items})
+        self.items_by_operation.setdefault(operation, {}).update({item["Name"]: item for item in items})
 
-    def remove(self, operation: str, names: tuple[str, ...]) -> None:
+    def remove_items(self, operation: str, names: tuple[str, ...]) -> None:
         """Take items out; KeyError where there is no such name."""
         for name in names:
-            del self.held[operation][name]
+            del self.items_by_operation[operation][name]
 
-    def items(self, operation: str) -> list[Item]:
+    def list_items(self, operation: str) -> list[Item]:
         """Return what is held, in order of insertion."""
-        return list(self.held.get(operation, {}).values())
+        return list(self.items_by_operation.get(operation, {}).values())
 
-    def page(self, operation: str, params: Item) -> Page:
+    def build_page(self, operation: str, params: Item) -> EmulatedPage:
         """Answer one request; raises Refused where AWS would."""
         if operation not in list_operations():
-            raise Refused("UnknownOperationException", f"the emulator knows no {operation}")
-        items = self._wanted(operation, params.get("Names") or [])
-        start, number = self._position(operation, params.get("NextToken"))
-        end = start + _page_size(params.get("MaxResults"))
+            raise EmulatedAwsError("UnknownOperationException", f"the emulator knows no {operation}")
+        items = self._select_items(operation, params.get("Names") or [])
+        start, number = self._decode_token(operation, params.get("NextToken"))
+        end = start + _parse_page_size(params.get("MaxResults"))
 
-        def token_of(page: int) -> str:
-            return self._token(operation, min(end, len(items)), page)
+        def build_token(page: int) -> str:
+            return self._encode_token(operation, min(end, len(items)), page)
 
-        token = token_of(number + 1) if end < len(items) else None
-        return Page(list_operations()[operation], items[start:end], number, end, token, token_of)
+        token = build_token(number + 1) if end < len(items) else None
+        return EmulatedPage(list_operations()[operation], items[start:end], number, end, token, build_token)
 
-    def page_number(self, operation: str, token: str | None) -> int:
+    def get_page_number(self, operation: str, token: str | None) -> int:
         """Which page of a scan a request asks for; 0 where its token means nothing."""
         try:
-            return self._position(operation, token)[1]
-        except Refused:
+            return self._decode_token(operation, token)[1]
+        except EmulatedAwsError:
             return 0
 
-    def _wanted(self, operation: str, names: list[str]) -> list[Item]:
+    def _select_items(self, operation: str, names: list[str]) -> list[Item]:
         if not names:
-            return self.items(operation)
-        held = self.held.get(operation, {})
+            return self.list_items(operation)
+        held = self.items_by_operation.get(operation, {})
         for name in names:
             if name not in held:
-                raise Refused("ResourceNotFoundException", f"{operation}: {name} was not found.")
+                raise EmulatedAwsError("ResourceNotFoundException", f"{operation}: {name} was not found.")
         return [item for name, item in held.items() if name in set(names)]
 
-    def _token(self, operation: str, start: int, number: int) -> str:
+    def _encode_token(self, operation: str, start: int, number: int) -> str:
         meaning = json.dumps([self.account_id, self.region_name, operation, start, number]).encode()
         return urlsafe_b64encode(crc32(meaning).to_bytes(4, "big") + meaning).decode()
 
-    def _position(self, operation: str, token: str | None) -> tuple[int, int]:
+    def _decode_token(self, operation: str, token: str | None) -> tuple[int, int]:
         """Where a page begins and its number; a token of another scope or operation is as bad as none of ours."""
         if token is None:
             return 0, 0
@@ -125,17 +125,19 @@ class AppStreamBackend(BaseBackend):
             *origin, start, number = json.loads(raw[4:])
         except ValueError:
             origin, start, number = [], 0, 0
-        if origin != [self.account_id, self.region_name, operation] or token != self._token(operation, start, number):
-            raise Refused("InvalidParameterCombinationException", "Invalid NextToken.")
+        if origin != [self.account_id, self.region_name, operation] or token != self._encode_token(
+            operation, start, number
+        ):
+            raise EmulatedAwsError("InvalidParameterCombinationException", "Invalid NextToken.")
         return start, number
 
 
-def _page_size(asked: Any) -> int:
-    if asked is None:
+def _parse_page_size(max_results: Any) -> int:
+    if max_results is None:
         return PAGE_SIZE
-    if not isinstance(asked, int) or asked < 1:
-        raise Refused("ValidationException", f"MaxResults must be a positive integer, not {asked!r}")
-    return asked
+    if not isinstance(max_results, int) or max_results < 1:
+        raise EmulatedAwsError("ValidationException", f"MaxResults must be a positive integer, not {max_results!r}")
+    return max_results
 
 
 # AppStream is offered in fewer regions than EC2; we answer in all of them rather than guess which come next.
@@ -151,9 +153,9 @@ appstream_backends = BackendDict(
 )
 
 
-def backend_of(account_id: str, region: str) -> AppStreamBackend:
+def get_appstream_backend(account_id: str, region: str) -> AppStreamBackend:
     """Return AppStream in a scope; a region that no partition has is refused."""
     regions = appstream_backends[account_id]
     if region not in regions:
-        raise Refused("UnrecognizedClientException", "The security token included in the request is invalid.")
+        raise EmulatedAwsError("UnrecognizedClientException", "The security token included in the request is invalid.")
     return regions[region]

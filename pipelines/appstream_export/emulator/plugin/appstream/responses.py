@@ -5,7 +5,7 @@ from typing import Any
 
 from moto.core.responses import BaseResponse
 
-from .models import Refused, backend_of
+from .models import EmulatedAwsError, get_appstream_backend
 
 CONTENT_TYPE = "application/x-amz-json-1.1"
 
@@ -22,7 +22,9 @@ class AppStreamResponse(BaseResponse):
         """Answer any operation that lists something; anything else is refused as AWS refuses it."""
         self.setup_class(request, full_url, headers, use_raw_body=True)
         try:
-            page = backend_of(self.current_account, self.region).page(self._get_action(), json.loads(self.body))
+            page = get_appstream_backend(self.current_account, self.region).build_page(
+                self._get_action(), json.loads(self.body)
+            )
             return 200, {"content-type": CONTENT_TYPE}, json.dumps(page.body)
-        except Refused as refusal:
+        except EmulatedAwsError as refusal:
             return refusal.http_status, {"content-type": CONTENT_TYPE}, json.dumps(refusal.body)
