@@ -32,7 +32,7 @@ _CONFIG_TEMPLATE = """\
 
 warehouse = "warehouse"
 regions = [{regions}]
-accounts_file = "accounts.csv"
+account_labels_file = "accounts.csv"
 
 [aws]
 endpoint_url = "{endpoint_url}"

@@ -73,6 +73,11 @@ class RetriableScopeError(ScopeError):
     """Worth asking again; once attempts are used up it stands as the scope's failure."""
 
 
+def describe_renamed(old: str, new: str) -> str:
+    """Return the one line for a word of an earlier version: what it is called now."""
+    return f'"{old}" is now called "{new}"; rename it'
+
+
 def suggest_spelling(word: str, choices: list[str]) -> str:
     """`; did you mean "image_builders"?` for the nearest known word, or nothing."""
     near = [k for k in choices if word and (word in k.split("_") or k.endswith(f"_{word}"))]

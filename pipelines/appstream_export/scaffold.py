@@ -19,7 +19,7 @@ CONFIG = """\
 
 warehouse = "warehouse"              # folder, relative to this file, or s3://bucket/prefix
 regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"]; "auto": wherever AWS has the service
-# accounts_file = "accounts.csv"     # labels of accounts, such as team and cost centre; account_id is text
+# account_labels_file = "accounts.csv"     # labels of accounts, such as team and cost centre; account_id is text
 
 # prices.csv beside this file is empty: AWS tells no price to who may only list. Fill it in from the pricing page of
 # AppStream 2.0, or from your contract: one line per region ("*": all), instance_type and platform, valid from a date.
@@ -57,7 +57,7 @@ regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"];
 # endpoint_url = "http://127.0.0.1:4599"    # an emulator; a loopback address keeps every call on this machine
 # ca_bundle = "/etc/ssl/corporate.pem"
 # session_policy = false             # narrow each role's session to the operations that are asked
-# session_s = 3600                   # how long a role's session lasts
+# session_duration_s = 3600                   # how long a role's session lasts
 
 [extract]
 # workers = 32                       # scopes asked at once
@@ -68,13 +68,13 @@ regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"];
 # max_failed_ratio = 0.0             # failed / (ok + failed) scopes above which `run` ends with 3
 # task_timeout_s = 300.0             # for one scope
 # run_timeout_s = 3600.0             # for all of them
-# compatible = false                 # the slow way, without botocore's undocumented hooks
+# use_documented_client_api = false                 # the slow way, without botocore's undocumented hooks
 
 [lake]
-# guard_percent = 50                 # a larger fall in items is not believed without --force
+# max_drop_percent = 50                 # a larger fall in items is not believed without --force
 # file_mode = "0600"                 # or 0640, 0644, 0660, 0664
 # catalog_root = "/data/warehouse"   # where readers of the catalog see the warehouse, if elsewhere
-# expected_every = "1h"              # how often a snapshot is due: m, h or d
+# freshness_interval = "1h"              # how often a snapshot is due: m, h or d
 
 # [lake.retention]                   # what `thin` leaves: the last snapshot of each hour, day and month
 # hourly_days = 7                    # for so many days

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
-from appstream_export.errors import SettingsError, suggest_spelling
+from appstream_export.errors import SettingsError, describe_renamed, suggest_spelling
 from appstream_export.model import ACCOUNT_ID, REGION
 
 DEFAULT_FILE = "appstream-export.toml"
@@ -103,7 +103,8 @@ class ExtractSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """`[extract]`: how AWS is asked. `max_failed_ratio` is failed / (ok + failed) of the asked tasks.
 
     A task that is not through `task_timeout_s` after its first call, and every task that is open `run_timeout_s` after
-    the asking began, ends as `timeout`. `compatible` is the slow way that needs nothing undocumented of botocore.
+    the asking began, ends as `timeout`. `use_documented_client_api` is the
+    slow way that needs nothing undocumented of botocore.
     """
 
     workers: Annotated[int, Meta(ge=1, le=256)] = 32
@@ -154,7 +155,7 @@ class LakeSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     @property
     def freshness_timedelta(self) -> timedelta | None:
-        """`expected_every` as a length of time."""
+        """`freshness_interval` as a length of time."""
         return None if self.freshness_interval is None else parse_duration(self.freshness_interval)
 
 
@@ -206,7 +207,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     warehouse: str = "warehouse"
     regions: tuple[str, ...] | Literal["auto"] = ()
     accounts: tuple[AccountSettings, ...] = ()
-    accounts_file: str | None = None
+    account_labels_file: str | None = None
     organization: OrganizationSettings | None = None
     aws: AwsSettings = AwsSettings()
     extract: ExtractSettings = ExtractSettings()
@@ -225,6 +226,16 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         s3, aws = self.lake.s3, self.aws
         endpoint = s3.endpoint_url or (aws.endpoint_url if self.is_local_aws else None)
         return msgspec.structs.replace(s3, endpoint_url=endpoint, ca_bundle=s3.ca_bundle or aws.ca_bundle)
+
+
+RENAMED_KEYS: Mapping[str, str] = {
+    "accounts_file": "account_labels_file",
+    "aws.session_s": "session_duration_s",
+    "extract.compatible": "use_documented_client_api",
+    "lake.guard_percent": "max_drop_percent",
+    "lake.expected_every": "freshness_interval",
+}
+"""Keys of version 0.3.0 by section, and what they are called now."""
 
 
 def find_settings_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -267,12 +278,12 @@ def parse_settings(raw: Mapping[str, Any], file: Path) -> Settings:
     _check_s3(settings, file)
     _check_session(settings.aws.session_duration_s, file)
     _check_dagster(settings.dagster, f"{file}: [dagster]")
-    labels = settings.accounts_file and resolve_location(settings.accounts_file, file.parent)
+    labels = settings.account_labels_file and resolve_location(settings.account_labels_file, file.parent)
     prices = settings.feeds.prices and resolve_location(settings.feeds.prices, file.parent)
     return msgspec.structs.replace(
         settings,
         warehouse=resolve_location(settings.warehouse, file.parent),
-        accounts_file=labels,
+        account_labels_file=labels,
         feeds=msgspec.structs.replace(settings.feeds, prices=prices),
     )
 
@@ -312,6 +323,8 @@ def _explain_error(error: str) -> str:
     message, _, path = error.partition(" - at `$")
     where = path.rstrip("`").lstrip(".")
     if unknown := re.search(r"unknown field `(.+?)`", message):
+        if new := RENAMED_KEYS.get(f"{where}.{unknown[1]}".lstrip(".")):
+            return _format_section(where) + describe_renamed(unknown[1], new)
         return (
             _format_section(where)
             + f'unknown key "{unknown[1]}"{suggest_spelling(unknown[1], _list_known_keys(where))}'
@@ -407,12 +420,12 @@ def _decode_secret(kind: type, value: object) -> object:
     raise TypeError(f"expected `str`, got `{type(value).__name__}`")
 
 
-def _check_session(session_s: int, file: Path) -> None:
-    where = f"{file}: [aws] session_s: {session_s} seconds is too"
-    if session_s < SESSION_MIN_S:
+def _check_session(session_duration_s: int, file: Path) -> None:
+    where = f"{file}: [aws] session_duration_s: {session_duration_s} seconds is too"
+    if session_duration_s < SESSION_MIN_S:
         why = "sessions are renewed 10 minutes before their end, so short ones would be asked for all the time"
         raise SettingsError(f"{where} short: {why}; take {SESSION_MIN_S} or more")
-    if session_s > SESSION_MAX_S:
+    if session_duration_s > SESSION_MAX_S:
         raise SettingsError(f"{where} long: AWS gives a role at most {SESSION_MAX_S}, and 3600 where roles are chained")
 
 

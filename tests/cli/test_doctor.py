@@ -180,7 +180,7 @@ def test_a_damaged_head_is_found(folder: Path, told: Told) -> None:
 
 
 def test_labels_that_cannot_be_read_do_not_hide_the_rest(folder: Path, aws: Emulator, told: Told) -> None:
-    of_accounts(aws, folder, more='accounts_file = "accounts.csv"\n')
+    of_accounts(aws, folder, more='account_labels_file = "accounts.csv"\n')
     (folder / "accounts.csv").write_text("account\n1\n")
     aws.fail(f"{DEV}/{EU}", "deny")
 
@@ -270,7 +270,7 @@ def test_a_first_run_that_would_see_nothing_is_a_problem_though_all_is_closed_by
 @pytest.mark.parametrize("compatible", ["false", "true"])
 def test_a_clock_that_is_off_is_found_by_the_date_of_the_answers(compatible: str, folder: Path, told: Told) -> None:
     with Wire() as wire:
-        _ask(wire, folder, f"compatible = {compatible}")
+        _ask(wire, folder, f"use_documented_client_api = {compatible}")
         wire.date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
         code, (seen,) = findings(told)
 

@@ -101,11 +101,11 @@ def test_the_tables_to_fill_in_can_be_used_as_they_are(tmp_path: Path) -> None:
     for file in scaffold.write_scaffold_files(tmp_path):
         assert file[1]
     settings_of_one = '[[accounts]]\nid = "999988887777"\n'
-    text = (tmp_path / scaffold.CONFIG_FILE).read_text().replace("# accounts_file", "accounts_file")
+    text = (tmp_path / scaffold.CONFIG_FILE).read_text().replace("# account_labels_file", "account_labels_file")
     (tmp_path / scaffold.CONFIG_FILE).write_text(text + settings_of_one)
     loaded = settings.read_settings(tmp_path / scaffold.CONFIG_FILE, {})
 
-    assert list(read_labels(loaded.accounts_file)) == ["111122223333"]
+    assert list(read_labels(loaded.account_labels_file)) == ["111122223333"]
     with (tmp_path / scaffold.PRICES).open(newline="") as lines:
         prices = csv.DictReader(lines)
         assert prices.fieldnames == [

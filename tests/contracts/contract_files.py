@@ -8,18 +8,18 @@ HEAD = """doc = "Things."
 service = "things"
 operation = "ListThings"
 items = "Things"
-singular = "thing"
+item_name = "thing"
 """
 ITEMS = """[things]
 doc = "One row per thing."
 key = ["name"]
-born = "made"
+created_at_column = "made"
 name = { from = "Name", type = "string", doc = "Name." }
 made = { from = "Made", type = "timestamp", doc = "When." }
 """
 PARTS = """[thing_parts]
 doc = "One row per part."
-each = "Parts"
+rows_from = "Parts"
 part = { from = ".", type = "string", doc = "Part." }
 """
 IGNORED = """[ignored]

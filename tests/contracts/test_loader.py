@@ -12,8 +12,8 @@ from tests.contracts.contract_files import GOOD, HEAD, IGNORED, ITEMS, PARTS, lo
 # What is replaced in a good file, by what, and the one line that follows.
 REFUSALS = {
     "unknown key of the file": (
-        'singular = "thing"',
-        'singular = "thing"\noperatoin = "x"',
+        'item_name = "thing"',
+        'item_name = "thing"\noperatoin = "x"',
         'unknown key "operatoin"; did you mean "operation"?',
     ),
     "list of tables": ("[thing_parts]", "[[thing_parts]]", "[[thing_parts]] is a list of tables; write [thing_parts]"),
@@ -44,13 +44,13 @@ REFUSALS = {
     "singular is no name": (
         '"thing"',
         '"Thing"',
-        'singular = "Thing" is not lower_snake_case such as "image_builder"',
+        'item_name = "Thing" is not lower_snake_case such as "image_builder"',
     ),
     "no table of items": (ITEMS, "", "no table [things]: the items' own table has the file's name"),
     "items with each": (
-        'born = "made"',
-        'each = "Made"',
-        "[things]: the items' own table has no each; take it out",
+        'created_at_column = "made"',
+        'rows_from = "Made"',
+        "[things]: the items' own table has no rows_from; take it out",
     ),
     "no doc of a table": ('doc = "One row per thing."', "", '[things]: doc is missing or not a text; add doc = "..."'),
     "no key": (
@@ -86,19 +86,19 @@ REFUSALS = {
         "[things]: key names change, which the table of changes has already; rename the column",
     ),
     "born names no column": (
-        'born = "made"',
-        'born = "mad"',
-        '[things]: born names "mad", which is no column here; did you mean "made"?',
+        'created_at_column = "made"',
+        'created_at_column = "mad"',
+        '[things]: created_at_column names "mad", which is no column here; did you mean "made"?',
     ),
     "born is no column at all": (
-        'born = "made"',
-        "born = true",
-        '[things]: born names "True", which is no column here',
+        'created_at_column = "made"',
+        "created_at_column = true",
+        '[things]: created_at_column names "True", which is no column here',
     ),
     "born is no time": (
-        'born = "made"',
-        'born = "name"',
-        "[things]: born names name, which is a string; it must be a timestamp",
+        'created_at_column = "made"',
+        'created_at_column = "name"',
+        "[things]: created_at_column names name, which is a string; it must be a timestamp",
     ),
     "table of other case": (
         "[thing_parts]",
@@ -119,38 +119,39 @@ REFUSALS = {
     "ignored misspelt": (
         "[ignored]",
         "[ignore]",
-        '[ignore]: is no table, for it has no each; did you mean "ignored"?',
+        '[ignore]: is no table, for it has no rows_from; did you mean "ignored"?',
     ),
     "table without each": (
-        'each = "Parts"',
+        'rows_from = "Parts"',
         "",
-        '[thing_parts]: each is missing or not a text; add each = "..."',
+        '[thing_parts]: rows_from is missing or not a text; add rows_from = "..."',
     ),
     "each leads to elements": (
         '"Parts"',
         '"Parts[]"',
-        '[thing_parts]: each = "Parts[]" is not a path to a list such as "VpcConfig.SubnetIds" or "Groups[].Members"',
+        '[thing_parts]: rows_from = "Parts[]" is not a path to a list such as "VpcConfig.SubnetIds" '
+        'or "Groups[].Members"',
     ),
     "each is no path": (
         '"Parts"',
         '"Parts..More"',
-        '[thing_parts]: each = "Parts..More" is not a path to a list such as "VpcConfig.SubnetIds" '
+        '[thing_parts]: rows_from = "Parts..More" is not a path to a list such as "VpcConfig.SubnetIds" '
         'or "Groups[].Members"',
     ),
     "each twice": (
         IGNORED,
         PARTS.replace("[thing_parts]", "[thing_pieces]"),
-        '[thing_pieces]: each = "Parts" is read by [thing_parts] already; keep one',
+        '[thing_pieces]: rows_from = "Parts" is read by [thing_parts] already; keep one',
     ),
     "key of a child table": (
-        'each = "Parts"',
-        'each = "Parts"\nkey = ["part"]',
+        'rows_from = "Parts"',
+        'rows_from = "Parts"\nkey = ["part"]',
         "[thing_parts]: key belongs to [things] alone; a row here is told by its position",
     ),
     "born of a child table": (
-        'each = "Parts"',
-        'each = "Parts"\nborn = "part"',
-        "[thing_parts]: born belongs to [things] alone; a row here is told by its position",
+        'rows_from = "Parts"',
+        'rows_from = "Parts"\ncreated_at_column = "part"',
+        "[thing_parts]: created_at_column belongs to [things] alone; a row here is told by its position",
     ),
     "column named as the parent's key": (
         "part = {",
@@ -158,8 +159,8 @@ REFUSALS = {
         "[thing_parts] thing_name: the table has this column already; choose another name",
     ),
     "column named as an outer position": (
-        'each = "Parts"\npart = {',
-        'each = "Boxes[].Parts"\nboxes_position = {',
+        'rows_from = "Parts"\npart = {',
+        'rows_from = "Boxes[].Parts"\nboxes_position = {',
         "[thing_parts] boxes_position: the table has this column already; choose another name",
     ),
     "no columns": (
@@ -168,9 +169,9 @@ REFUSALS = {
         "[thing_parts]: no columns; add name = { from = ..., type = ..., doc = ... }",
     ),
     "unknown key of a table": (
-        'each = "Parts"',
-        'eahc = "x"\neach = "Parts"',
-        '[thing_parts]: unknown key "eahc"; did you mean "each"?',
+        'rows_from = "Parts"',
+        'rows_form = "x"\nrows_from = "Parts"',
+        '[thing_parts]: unknown key "rows_form"; did you mean "rows_from"?',
     ),
     "column is a boolean": (
         "part = {",
@@ -230,7 +231,7 @@ REFUSALS = {
         '"Made"',
         '"Parts[].Made"',
         '[things] made: from = "Parts[].Made" is not a path such as "VpcConfig.Name"; '
-        "lists go into tables of their own (each)",
+        "lists go into tables of their own (rows_from)",
     ),
     "element in the items' table": (
         '"Made"',
@@ -326,7 +327,7 @@ def test_a_folder_without_contracts_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_list_in_a_list_has_a_position_per_list(tmp_path: Path) -> None:
-    text = GOOD.replace('each = "Parts"', 'each = "Boxes[].Parts"')
+    text = GOOD.replace('rows_from = "Parts"', 'rows_from = "Boxes[].Parts"')
 
     (parts,) = loaded(tmp_path, text).child_tables
 

@@ -77,7 +77,8 @@ def test_a_list_that_no_table_reads_is_named_with_its_each(tmp_path: Path) -> No
     (found,) = linted(tmp_path, BUILDERS[start:end], "")
 
     assert found.startswith(
-        f'a new table with each = "VpcConfig.SubnetIds": {MODEL} has VpcConfig.SubnetIds[] (string), which no column '
+        f'a new table with rows_from = "VpcConfig.SubnetIds": {MODEL} has VpcConfig.SubnetIds[] (string), '
+        "which no column "
         'reads; add: subnet_id = { from = ".", type = "string", '
     )
 
@@ -136,14 +137,14 @@ LINTS = {
         '"AccessEndpoints", type = "string"',
         '[image_builders] root_volume_size_gb: from = "AccessEndpoints": it is a list; its elements are '
         "rows of a table "
-        'with each = "AccessEndpoints"',
+        'with rows_from = "AccessEndpoints"',
     ),
     "path through a list": (
         '"RootVolumeConfig.VolumeSizeInGb", type = "integer"',
         '"AccessEndpoints.VpceId", type = "string"',
         '[image_builders] root_volume_size_gb: from = "AccessEndpoints.VpceId": AccessEndpoints is a '
         "list; its elements "
-        'are rows of a table with each = "AccessEndpoints"',
+        'are rows of a table with rows_from = "AccessEndpoints"',
     ),
     "path through a text": (
         '"RootVolumeConfig.VolumeSizeInGb", type = "integer"',
@@ -153,18 +154,18 @@ LINTS = {
     "unknown list": (
         '"VpcConfig.SubnetIds"',
         '"VpcConfig.Subnets"',
-        '[image_builder_subnets]: each = "VpcConfig.Subnets": VpcConfig has no field "Subnets"; did you '
+        '[image_builder_subnets]: rows_from = "VpcConfig.Subnets": VpcConfig has no field "Subnets"; did you '
         'mean "SubnetIds"?',
     ),
     "each is no list": (
         '"VpcConfig.SubnetIds"',
         '"VpcConfig"',
-        '[image_builder_subnets]: each = "VpcConfig": VpcConfig is no list but structure',
+        '[image_builder_subnets]: rows_from = "VpcConfig": VpcConfig is no list but structure',
     ),
     "each through a list": (
         '"VpcConfig.SubnetIds"',
         '"AccessEndpoints.VpceId"',
-        '[image_builder_subnets]: each = "AccessEndpoints.VpceId": AccessEndpoints is a list on the way; '
+        '[image_builder_subnets]: rows_from = "AccessEndpoints.VpceId": AccessEndpoints is a list on the way; '
         "write AccessEndpoints[]",
     ),
     "operation that writes": (
@@ -349,7 +350,7 @@ def test_a_field_in_a_nested_list_is_placed_in_the_list_around_it(tmp_path: Path
 service = "s"
 operation = "ListThings"
 items = "Things"
-singular = "thing"
+item_name = "thing"
 [things]
 doc = "d"
 key = ["name"]
@@ -362,7 +363,7 @@ name = { from = "Name", type = "string", doc = "d" }
 
     (found,) = find_field_problems(loaded(tmp_path, text), item, "a model")
 
-    assert found.startswith('a new table with each = "Groups[].Words": a model has Groups[].Words[] (string)')
+    assert found.startswith('a new table with rows_from = "Groups[].Words": a model has Groups[].Words[] (string)')
 
 
 def test_columns_of_one_name_get_the_steps_before_it() -> None:
@@ -442,8 +443,8 @@ def test_docs_are_the_first_sentence_in_plain_text(html: str, text: str) -> None
 
 def test_loading_contracts_loads_no_botocore() -> None:
     code = (
-        "import sys; from appstream_export.contracts import load_all, render\n"
-        "load_all(); print('botocore' in sys.modules)"
+        "import sys; from appstream_export.contracts import load_contracts, render\n"
+        "load_contracts(); print('botocore' in sys.modules)"
     )
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

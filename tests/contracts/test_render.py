@@ -25,7 +25,7 @@ NESTED = (
     + """
 [thing_pieces]
 doc = "Pieces | of parts."
-each = "Parts[].Pieces"
+rows_from = "Parts[].Pieces"
 size = { from = "Size", type = "number", doc = "Size in `mm` | or <b>inch</b>." }
 """
 )

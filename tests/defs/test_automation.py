@@ -102,8 +102,8 @@ def test_a_schedule_asks_once_for_each_time() -> None:
 
 def test_a_missed_snapshot_warns_and_two_fail() -> None:
     policy = automation.build_freshness_policy(Settings(lake=LakeSettings(freshness_interval="1h")))
-    with pytest.raises(SettingsError, match="expected_every"):
-        parse_settings({"lake": {"expected_every": "0h"}}, Path("appstream-export.toml"))
+    with pytest.raises(SettingsError, match="freshness_interval"):
+        parse_settings({"lake": {"freshness_interval": "0h"}}, Path("appstream-export.toml"))
 
     assert policy == dg.FreshnessPolicy.time_window(timedelta(minutes=150), timedelta(minutes=90))
 

@@ -65,7 +65,7 @@ def test_the_same_seed_gives_the_same_estate_in_another_process() -> None:
         "import json; from appstream_export.emulator import Estate; "
         "from appstream_export.model import Scope; e = Estate(7);"
         "scopes = [Scope(a, r) for a in e.accounts for r in e.regions];"
-        "print(json.dumps([[e.items(m, s) for s in scopes] for m in range(e.moments)]))"
+        "print(json.dumps([[e.list_items(m, s) for s in scopes] for m in range(e.moments)]))"
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 

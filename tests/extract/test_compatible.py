@@ -1,4 +1,4 @@
-"""`[extract] compatible = true`: botocore signs and parses, nothing undocumented is used, and no page is lost in it."""
+"""`[extract] use_documented_client_api = true`: botocore signs and parses, and no page is lost in it."""
 
 import gc
 import time
@@ -26,7 +26,7 @@ UNREADABLE = dict.fromkeys(("wrong_types", "bad_timestamp", "bad_element"), "mal
 
 @pytest.fixture
 def asking(asking: Asking) -> Asking:
-    asking.extract["compatible"] = True
+    asking.extract["use_documented_client_api"] = True
     return asking
 
 
@@ -105,8 +105,8 @@ def test_each_worker_has_one_client_and_drops_it_with_its_scope(
     made: list[CompatibleClients] = []
     held: list[int] = []
 
-    def kept(settings: Settings, operations: list[str], stop: Any, sharers: int) -> CompatibleClients:
-        made.append(CompatibleClients(settings, operations, stop, sharers=sharers))
+    def kept(settings: Settings, operations: list[str], stop: Any, process_count: int) -> CompatibleClients:
+        made.append(CompatibleClients(settings, operations, stop, process_count=process_count))
         return made[-1]
 
     def answer(_: Seen) -> Reply:

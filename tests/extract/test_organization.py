@@ -27,7 +27,7 @@ Answers = dict[str, Any]
 def planned(url: str | None, folder: Path, known: PreviousSnapshot | None = None, **more: Any) -> Plan:
     """A plan for one region; `more` are keys of [organization], or of the whole file."""
     stop = more.pop("stop", None)
-    top = {key: more.pop(key) for key in ("accounts", "accounts_file", "extract", "regions") if key in more}
+    top = {key: more.pop(key) for key in ("accounts", "account_labels_file", "extract", "regions") if key in more}
     mapping = {
         "regions": ["eu-west-1"],
         "organization": {"role_name": "reader"} | more,
@@ -165,7 +165,7 @@ def test_a_list_that_breaks_off_is_no_list(wire: Wire, tmp_path: Path, damage: R
     answer(wire, {}, page(account(PROD), token="1"), *[damage] * 4)
 
     with pytest.raises(NothingExtracted, match="the organization's accounts are not known: ListAccounts: "):
-        planned(wire.url, tmp_path, extract={"max_attempts": 2, "compatible": compatible})
+        planned(wire.url, tmp_path, extract={"max_attempts": 2, "use_documented_client_api": compatible})
 
 
 def test_a_page_that_fails_once_is_asked_again(wire: Wire, tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def test_what_discovery_asks_is_what_the_policy_allows() -> None:
 
 def test_labels_of_a_spreadsheet_lose_blanks_and_empty_cells(org: str, tmp_path: Path) -> None:
     (tmp_path / "accounts.csv").write_bytes(f'\ufeffaccount_id, team ,note\r\n{PROD}, "a" ,\r\n'.encode())
-    found = planned(org, tmp_path, accounts_file="accounts.csv", include_accounts=[PROD])
+    found = planned(org, tmp_path, account_labels_file="accounts.csv", include_accounts=[PROD])
 
     assert [dict(a.labels) for a in found.accounts] == [{"team": '"a"'}]
 
@@ -265,7 +265,7 @@ def test_labels_of_a_spreadsheet_lose_blanks_and_empty_cells(org: str, tmp_path:
         (f"account_id,team\n{PROD},x\n{DEV},y\n{PROD},z\n", rf"accounts.csv line 4: account {PROD} has a line already"),
         (f"account_id,team\n{PROD}\n", r"accounts.csv line 2: not as many cells"),
         ("account_id,team,team\n", r'line 1: the column "team" comes twice'),
-        (None, r"accounts_file .*accounts.csv: not readable as CSV: No such file"),
+        (None, r"account_labels_file .*accounts.csv: not readable as CSV: No such file"),
     ],
 )
 def test_a_file_of_labels_that_is_wrong_is_refused_with_its_line(
@@ -275,7 +275,7 @@ def test_a_file_of_labels_that_is_wrong_is_refused_with_its_line(
         (tmp_path / "accounts.csv").write_text(text)
 
     with pytest.raises(SettingsError, match=complaint):
-        planned(None, tmp_path, accounts_file="accounts.csv")
+        planned(None, tmp_path, account_labels_file="accounts.csv")
 
 
 def test_a_gateways_error_that_is_no_object_is_a_failed_discovery_and_no_bug(tmp_path: Path) -> None:

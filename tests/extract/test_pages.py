@@ -48,7 +48,7 @@ READABLE_TO_BOTOCORE = READABLE | {"shorter than it said"}
 
 @pytest.mark.parametrize("kind", [k for k in DAMAGED if k not in READABLE_TO_BOTOCORE])
 def test_the_compatible_way_takes_no_damaged_answer_for_a_page_either(kind: str, wire: Wire, asking: Asking) -> None:
-    asking.extract["compatible"] = True
+    asking.extract["use_documented_client_api"] = True
     wire.always(SCOPE, DAMAGED[kind])
 
     answer = asking.run()

@@ -46,7 +46,7 @@ def test_the_guard_lets_out_the_list_and_nothing_else() -> None:
 
 
 def test_a_session_policy_narrows_each_role_to_what_is_asked(wire: Wire, asking: Asking) -> None:
-    asking.aws = {"session_policy": True, "session_s": 1800}
+    asking.aws = {"session_policy": True, "session_duration_s": 1800}
 
     asking.run()
 
@@ -65,12 +65,12 @@ def test_without_the_setting_a_session_may_what_its_role_may(wire: Wire, asking:
 
 
 @pytest.mark.parametrize(
-    ("session_s", "why"),
+    ("session_duration_s", "why"),
     [(900, "900 seconds is too short: sessions are renewed"), (43201, "too long: AWS gives a role at most 43200")],
 )
-def test_a_session_length_that_cannot_work_is_refused_with_the_reason(session_s: int, why: str) -> None:
+def test_a_session_length_that_cannot_work_is_refused_with_the_reason(session_duration_s: int, why: str) -> None:
     with pytest.raises(SettingsError, match=why):
-        settings(aws={"session_s": session_s})
+        settings(aws={"session_duration_s": session_duration_s})
 
 
 def test_an_external_id_from_the_environment_is_sent_and_never_shown(

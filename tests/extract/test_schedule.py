@@ -151,8 +151,10 @@ def test_clients_are_one_per_region_and_one_for_sts(
 ) -> None:
     made: list[scheduler.Clients] = []
 
-    def counted(settings: Settings, operations: list[str], stop: threading.Event, sharers: int) -> scheduler.Clients:
-        made.append(scheduler.Clients(settings, operations, stop, process_count=sharers))
+    def counted(
+        settings: Settings, operations: list[str], stop: threading.Event, process_count: int
+    ) -> scheduler.Clients:
+        made.append(scheduler.Clients(settings, operations, stop, process_count=process_count))
         return made[-1]
 
     monkeypatch.setattr(scheduler, "create_clients", counted)

@@ -26,9 +26,9 @@ def test_an_organization_needs_a_role_alone_and_reads_every_region() -> None:
 
 
 def test_regions_of_the_file_stand_and_its_paths_start_from_it() -> None:
-    settings = loaded({}, regions=["eu-*"], accounts_file="labels/accounts.csv")
+    settings = loaded({}, regions=["eu-*"], account_labels_file="labels/accounts.csv")
 
-    assert (settings.regions, settings.accounts_file) == (("eu-*",), "/somewhere/labels/accounts.csv")
+    assert (settings.regions, settings.account_labels_file) == (("eu-*",), "/somewhere/labels/accounts.csv")
 
 
 def test_auto_is_for_listed_accounts_too() -> None:

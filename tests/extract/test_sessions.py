@@ -175,7 +175,7 @@ def _expired_for_the_first_session(seen: Seen) -> Reply:
 
 
 def test_a_session_that_is_about_to_expire_is_renewed_before_it_does(wire: Wire, asking: Asking) -> None:
-    wire.session_s = credentials.RENEW_BEFORE_S - 60
+    wire.session_duration_s = credentials.RENEW_BEFORE_S - 60
     wire.script(f"{A}/{EU}", page("a", token="1"), page("b"))
 
     assert asking.run().names() == ["a", "b"]
@@ -183,7 +183,7 @@ def test_a_session_that_is_about_to_expire_is_renewed_before_it_does(wire: Wire,
 
 
 def test_a_renewal_that_fails_leaves_a_valid_session_in_use(wire: Wire, asking: Asking) -> None:
-    wire.session_s = credentials.RENEW_BEFORE_S - 60
+    wire.session_duration_s = credentials.RENEW_BEFORE_S - 60
     wire.always(f"{A}/{EU}", page("a"))
     asking.extract["max_attempts"] = 1
     generator = asking.start()

@@ -66,7 +66,7 @@ class Wire:
         self.connections = 0
         self.leads_to: dict[str, str] = {}
         """Role or key → the account that STS says it is; by default the one in its name."""
-        self.session_s = 3600
+        self.session_duration_s = 3600
         self.date: str | None = None
         """The Date of every answer; by default the true one."""
         self._scripts: dict[str, deque[Reply]] = {}
@@ -117,7 +117,7 @@ class Wire:
         if seen.operation == "GetCallerIdentity":
             inner = f"<Account>{account}</Account><UserId>u</UserId><Arn>arn:aws:iam::{account}:user/u</Arn>"
         else:
-            expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + self.session_s))
+            expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + self.session_duration_s))
             serial = len(self.asked("AssumeRole"))
             inner = (
                 f"<AssumedRoleUser><Arn>arn:aws:sts::{account}:assumed-role/reader/s</Arn>"

@@ -98,7 +98,7 @@ def test_an_old_page_says_so(chromium: Browser, tmp_path: Path) -> None:
     committed_at = lake.sql("select max(committed_at) from snapshots")[0]
     for later, is_old in ((timedelta(hours=1), False), (timedelta(hours=3), True)):
         seen.page.clock.set_fixed_time(committed_at + later)
-        seen.page.goto(f"file://{written(lake, tmp_path, expected_every=timedelta(hours=1))}")
+        seen.page.goto(f"file://{written(lake, tmp_path, freshness_interval=timedelta(hours=1))}")
         assert seen.page.locator("#old").is_visible() is is_old
     assert "3 hours old" in text(seen, "#old")
     seen.page.close()

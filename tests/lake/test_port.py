@@ -14,7 +14,7 @@ WATCHED = """
 import json, os, sys, traceback
 from pathlib import Path
 
-from appstream_export.contracts import load_all
+from appstream_export.contracts import load_contracts
 from tests.lake.lakes import Lake
 from tests.lake.told import Told
 from tests.lake.trials import ACTS
@@ -23,7 +23,7 @@ root, seen = sys.argv[1], []
 
 def is_being_built(places):
     # a file that the store lets somebody fill, before it puts it in its place
-    return all(Path(place).name.startswith(".tmp-") for place in places) and "build" in {
+    return all(Path(place).name.startswith(".tmp-") for place in places) and {"build_file", "build_database"} & {
         frame.name for frame in traceback.extract_stack()
     }
 

@@ -228,7 +228,7 @@ def test_an_upload_that_is_killed_is_out_of_sight_and_is_collected(lake: Lake, b
         "import sys, time; from appstream_export.settings import S3Settings\n"
         "from appstream_export.lake.storage.base import open_store\n"
         "store = open_store(sys.argv[1], create=True, s3=S3Settings(endpoint_url=sys.argv[2]))\n"
-        f"with store.writing('tables/t/killed.parquet') as sink:\n"
+        f"with store.open_output('tables/t/killed.parquet') as sink:\n"
         f"    sink.write(bytes({PART_BYTES + 1})); print('sent', flush=True); time.sleep(60)\n"
     )
     command = [sys.executable, "-c", script, lake.store.root, bucket.wire.url]

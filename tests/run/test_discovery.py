@@ -217,7 +217,7 @@ def test_the_admin_role_lists_the_organization(export: Export) -> None:
 def test_labels_follow_their_accounts_and_a_name_fills_a_gap(export: Export) -> None:
     file = export.folder / "accounts.csv"
     file.write_text(f"account_id,name,team,cost centre\n{PROD},other,Ünits,\n777788889999,stranger,x,y\n")
-    export.more |= {"accounts_file": "accounts.csv"}
+    export.more |= {"account_labels_file": "accounts.csv"}
     export.run()
 
     labels = export.sql("select account_name, labels_json from accounts where labels_json is not null")

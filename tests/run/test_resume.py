@@ -19,14 +19,14 @@ doc = "AppStream images."
 service = "appstream"
 operation = "DescribeImages"
 items = "Images"
-singular = "image"
+item_name = "image"
 [images]
 doc = "One row per image."
 key = ["name"]
 name = { from = "Name", type = "string", doc = "Name." }
 [image_applications]
 doc = "One row per application of an image."
-each = "Applications"
+rows_from = "Applications"
 application = { from = "Name", type = "string", doc = "Name." }
 [ignored]
 """

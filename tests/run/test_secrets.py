@@ -34,12 +34,12 @@ LOUD_SCRIPT = """
 import logging, sys
 logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
 from pathlib import Path
-from appstream_export.contracts import load_all
-from appstream_export.run import run
-from appstream_export.settings import load
-settings = load(Path(sys.argv[1]))
+from appstream_export.contracts import load_contracts
+from appstream_export.run import execute_run
+from appstream_export.settings import read_settings
+settings = read_settings(Path(sys.argv[1]))
 print(settings)
-print(run(settings, load_all()))
+print(execute_run(settings, load_contracts()))
 """
 COMMAND = """
 import sys
@@ -140,7 +140,7 @@ def canaries_in(text: bytes | str, secrets: set[str]) -> list[str]:
 def test_no_secret_is_in_any_byte_that_a_run_leaves(
     compatible: bool, aws: Emulator, tmp_path: Path, loud: io.StringIO
 ) -> None:
-    settings = faulty(aws, tmp_path, compatible=compatible)
+    settings = faulty(aws, tmp_path, use_documented_client_api=compatible)
     result = execute_run(settings, load_contracts())
     secrets = {*OWN, *given_by_sts()}
 

@@ -100,7 +100,7 @@ def test_a_new_contract_with_a_list_inside_a_list_needs_no_python(export: Export
         service = "appstream"
         operation = "DescribeImageBuilders"
         items = "ImageBuilders"
-        singular = "thing"
+        item_name = "thing"
         [things]
         doc = "One row per thing."
         key = ["thing_name"]
@@ -108,7 +108,7 @@ def test_a_new_contract_with_a_list_inside_a_list_needs_no_python(export: Export
         whole = { from = "RootVolumeConfig", type = "json", doc = "As it came." }
         [thing_parts]
         doc = "One row per part of a group of a thing."
-        each = "Groups[].Parts"
+        rows_from = "Groups[].Parts"
         part_id = { from = "PartId", type = "integer", doc = "Part." }
         """
     )

@@ -218,7 +218,7 @@ def test_a_list_inside_a_list_gets_a_position_for_each_list(tmp_path: Path) -> N
         service = "appstream"
         operation = "DescribeFleets"
         items = "Fleets"
-        singular = "fleet"
+        item_name = "fleet"
         [fleets]
         doc = "One row per fleet."
         key = ["name"]
@@ -227,7 +227,7 @@ def test_a_list_inside_a_list_gets_a_position_for_each_list(tmp_path: Path) -> N
         weight = { from = "Weight", type = "number", doc = "Weight." }
         [fleet_members]
         doc = "One row per member of a group of a fleet."
-        each = "UserGroups[].Inner.Members"
+        rows_from = "UserGroups[].Inner.Members"
         member_id = { from = "Id", type = "string", doc = "Member." }
         [ignored]
         "Secret.Word" = "not ours"

@@ -442,7 +442,9 @@ def run_report(args: argparse.Namespace) -> int:
         if args.output is None:
             place = report.publish_report(open_store(warehouse, s3=s3), lambda sql: run_query(con, sql), loaded)
         else:
-            page = report.render_report(lambda sql: run_query(con, sql), expected_every=loaded.lake.freshness_timedelta)
+            page = report.render_report(
+                lambda sql: run_query(con, sql), freshness_interval=loaded.lake.freshness_timedelta
+            )
             place = write_output_file(args.output, page)
     console.print_result(place)
     return 0

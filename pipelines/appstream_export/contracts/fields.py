@@ -62,7 +62,7 @@ def resolve_field(field: Field, path: str) -> Field:
 
 
 def resolve_row_field(item: Field, each: str | None) -> Field:
-    """What one row of a table is read from: the item, or an element of the list `each`; raises NoSuchField."""
+    """What one row of a table is read from: the item, or an element of the list `rows_from`; raises NoSuchField."""
     return item if each is None else resolve_field(item, f"{each}[]")
 
 
@@ -74,7 +74,7 @@ def _get_element_field(field: Field, path: str) -> Field:
 
 def _get_child_field(field: Field, step: str, path: str) -> Field:
     if field.kind == "list":
-        raise NoSuchField(f'{path} is a list; its elements are rows of a table with each = "{path}"')
+        raise NoSuchField(f'{path} is a list; its elements are rows of a table with rows_from = "{path}"')
     if field.kind != "structure":
         raise NoSuchField(f'{path or "an element"} is {field.aws_type}, which has no field "{step}"')
     names = [child.name for child in field.fields]

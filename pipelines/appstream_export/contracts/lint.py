@@ -21,7 +21,7 @@ def _find_column_problems(table: Table, item: Field) -> Iterator[str]:
     try:
         row = resolve_row_field(item, table.rows_from)
     except NoSuchField as error:
-        yield f'[{table.name}]: each = "{table.rows_from}": {_suggest_list_marker(str(error))}'
+        yield f'[{table.name}]: rows_from = "{table.rows_from}": {_suggest_list_marker(str(error))}'
         return
     for column in table.source_columns:
         problem = _check_column(column, row)
@@ -30,7 +30,7 @@ def _find_column_problems(table: Table, item: Field) -> Iterator[str]:
 
 
 def _suggest_list_marker(problem: str) -> str:
-    """Within `each`, a list on the way is entered by `[]`."""
+    """Within `rows_from`, a list on the way is entered by `[]`."""
     path, is_list, _ = problem.partition(" is a list; ")
     return f"{path} is a list on the way; write {path}[]" if is_list else problem
 
@@ -43,7 +43,7 @@ def _check_column(column: Column, row: Field) -> str | None:
     if column.type in ("json", field.kind):
         return None
     if field.kind == "list":
-        return f'it is a list; its elements are rows of a table with each = "{column.source}"'
+        return f'it is a list; its elements are rows of a table with rows_from = "{column.source}"'
     if field.kind == "structure":
         below = ", ".join(child.name for child in field.fields)
         return f"it is a structure; read a field of it ({below}) or take type json"
@@ -95,7 +95,7 @@ def _format_table_place(contract: Contract, path: str) -> str:
     table = _find_table_for_path(contract, path)
     if table:
         return f"[{table.name}]"
-    return f'a new table with each = "{_get_list_path(path)}"'
+    return f'a new table with rows_from = "{_get_list_path(path)}"'
 
 
 def _suggest_column_line(contract: Contract, path: str, field: Field) -> str:

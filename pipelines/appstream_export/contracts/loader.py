@@ -20,7 +20,7 @@ from appstream_export.contracts.model import (
     Table,
     load_operational_tables,
 )
-from appstream_export.errors import ContractError, suggest_spelling
+from appstream_export.errors import ContractError, describe_renamed, suggest_spelling
 
 TYPES = ("string", "integer", "boolean", "timestamp", "number", "json")
 RESERVED_COLUMNS = frozenset(
@@ -52,10 +52,11 @@ _HEADER_PATTERNS: Mapping[str, tuple[re.Pattern[str], str]] = {
     "service": (re.compile(r"[a-z][a-z0-9-]*"), 'a service of botocore such as "appstream"'),
     "operation": (re.compile(r"[A-Z][A-Za-z0-9]*"), 'an operation such as "DescribeImageBuilders"'),
     "items": (_PATH, 'a path such as "ImageBuilders"'),
-    "singular": (NAME, 'lower_snake_case such as "image_builder"'),
+    "item_name": (NAME, 'lower_snake_case such as "image_builder"'),
 }
 HEADER_KEYS = frozenset({*_HEADER_PATTERNS, "ignored"})
-TABLE_KEYS = ("doc", "key", "born", "each")
+RENAMED_KEYS = {"singular": "item_name", "born": "created_at_column", "each": "rows_from"}  # old word: new word
+TABLE_KEYS = ("doc", "key", "created_at_column", "rows_from")
 _COLUMN_KEYS = ("from", "type", "doc")
 _COLUMN_EXAMPLE = "{ from = ..., type = ..., doc = ... }"
 _CHANGE_COLUMN_NAMES = frozenset(c.name for c in CHANGE_COLUMNS)
@@ -107,11 +108,12 @@ class _ContractReader:
         if name not in bodies:
             self.raise_error("", f"no table [{name}]: the items' own table has the file's name")
         item = self.read_item_table(name, bodies.pop(name))
-        children = tuple(self.read_child_table(n, body, head["singular"], item) for n, body in bodies.items())
-        self.check_unique_paths("each", ((f"[{t.name}]", t.rows_from or "") for t in children))
+        children = tuple(self.read_child_table(n, body, head["item_name"], item) for n, body in bodies.items())
+        self.check_unique_paths("rows_from", ((f"[{t.name}]", t.rows_from or "") for t in children))
         return Contract(name=name, tables=(item, *children), ignored=self.read_ignored_paths(), file=self.file, **head)
 
     def read_header(self) -> dict[str, str]:
+        self.check_renamed_keys("", self.raw)
         for word, value in self.raw.items():
             if word in HEADER_KEYS or isinstance(value, dict):
                 continue
@@ -123,6 +125,12 @@ class _ContractReader:
             if not pattern.fullmatch(head[word]):
                 self.raise_error("", f'{word} = "{head[word]}" is not {example}')
         return head
+
+    def check_renamed_keys(self, where: str, body: Mapping[str, Any]) -> None:
+        """Refuse a key of version 0.3.0 and name the key that replaced it; a column may have any of those names."""
+        for old, new in RENAMED_KEYS.items():
+            if old in body and not isinstance(body[old], dict):
+                self.raise_error(where, describe_renamed(old, new))
 
     def read_string(self, where: str, body: Mapping[str, Any], word: str) -> str:
         value = body.get(word)
@@ -145,15 +153,16 @@ class _ContractReader:
 
     def read_item_table(self, name: str, body: Mapping[str, Any]) -> Table:
         where = f"[{name}]"
-        if "each" in body:
-            self.raise_error(where, "the items' own table has no each; take it out")
+        self.check_renamed_keys(where, body)
+        if "rows_from" in body:
+            self.raise_error(where, "the items' own table has no rows_from; take it out")
         own = self.read_columns(name, body)
         key = self.read_key(where, body.get("key"), own)
-        if "born" in body:
-            self.check_column_reference(where, "born", body["born"], own, "timestamp")
+        if "created_at_column" in body:
+            self.check_column_reference(where, "created_at_column", body["created_at_column"], own, "timestamp")
         columns = (SNAPSHOT_ID, ACCOUNT_ID, REGION, *own, EXTRA_JSON, OBSERVED_AT)
         doc = self.read_string(where, body, "doc")
-        return Table(name, doc, columns, ("account_id", "region", *key), name, None, body.get("born"))
+        return Table(name, doc, columns, ("account_id", "region", *key), name, None, body.get("created_at_column"))
 
     def read_key(self, where: str, key: object, columns: tuple[Column, ...]) -> list[str]:
         if not isinstance(key, list) or not key:
@@ -170,14 +179,15 @@ class _ContractReader:
 
     def read_child_table(self, name: str, body: Mapping[str, Any], singular: str, item: Table) -> Table:
         where = f"[{name}]"
-        if "each" not in body and suggest_spelling(name, ["ignored"]):
-            self.raise_error(where, f"is no table, for it has no each{suggest_spelling(name, ['ignored'])}")
-        each = self.read_string(where, body, "each")
+        self.check_renamed_keys(where, body)
+        if "rows_from" not in body and suggest_spelling(name, ["ignored"]):
+            self.raise_error(where, f"is no table, for it has no rows_from{suggest_spelling(name, ['ignored'])}")
+        each = self.read_string(where, body, "rows_from")
         if not _EACH.fullmatch(each):
             example = '"VpcConfig.SubnetIds" or "Groups[].Members"'
-            self.raise_error(where, f'each = "{each}" is not a path to a list such as {example}')
+            self.raise_error(where, f'rows_from = "{each}" is not a path to a list such as {example}')
         own = self.read_columns(name, body)
-        for word in ("key", "born"):
+        for word in ("key", "created_at_column"):
             if word in body:
                 self.raise_error(
                     where, f"{word} belongs to [{self.file.stem}] alone; a row here is told by its position"
@@ -240,7 +250,7 @@ class _ContractReader:
                 self.raise_error(where, f'unknown key "{word}"{suggest_spelling(word, list(_COLUMN_KEYS))}')
         source, kind = self.read_string(where, body, "from"), self.read_string(where, body, "type")
         if source != "." and not _PATH.fullmatch(source):
-            hint = "lists go into tables of their own (each)"
+            hint = "lists go into tables of their own (rows_from)"
             self.raise_error(where, f'from = "{source}" is not a path such as "VpcConfig.Name"; {hint}')
         if source == "." and table == self.file.stem:
             self.raise_error(where, 'from = "." means an element of a list; here name a field')

@@ -61,7 +61,7 @@ CHANGE_COLUMNS = (
 class Table:
     """One table: every column in order, the ones that each table has (scope, position, ...) included.
 
-    `key` names the columns that are unique within a snapshot. `each` is the list whose elements become rows
+    `key` names the columns that are unique within a snapshot. `rows_from` is the list whose elements become rows
     (None: the items themselves). `resource` is None for operational tables. A `cumulative` table repeats the rows
     of earlier snapshots, so its `snapshot_id` lies in the file instead of in the folder's name.
     """

@@ -23,17 +23,17 @@ _CREATED_AT_NAME = re.compile(r"creat(e|ed|ion)_?(time|at|on|date|date_time|time
 class _ProposedTable:
     """A table to be: where its rows lie, and the fields that become columns, by their path in a row."""
 
-    each: str | None
+    rows_from: str | None
     columns: dict[str, Field]
 
 
 def render_proposed_contract(answer: OperationOutput) -> str:
     """The whole file, as text; raises BadContract where no field could tell items apart."""
     name, singular = _choose_resource_names(answer)
-    tables = [t for t in _propose_tables(answer.item) if t.columns or t.each is None]
+    tables = [t for t in _propose_tables(answer.item) if t.columns or t.rows_from is None]
     sensitive = {p: f for t in tables for p, f in _find_sensitive_fields(t).items()}
     items, *children = (
-        _ProposedTable(t.each, {s: f for s, f in t.columns.items() if not f.is_sensitive}) for t in tables
+        _ProposedTable(t.rows_from, {s: f for s, f in t.columns.items() if not f.is_sensitive}) for t in tables
     )
     key = _guess_key_path(answer, singular, items.columns)
     names = choose_column_names(items.columns, (), singular)
@@ -88,7 +88,7 @@ def _walk_structure_fields(structure: Field, path: str = "") -> Iterator[tuple[s
 
 
 def _find_sensitive_fields(table: _ProposedTable) -> dict[str, Field]:
-    start = f"{table.each}[]" if table.each else ""
+    start = f"{table.rows_from}[]" if table.rows_from else ""
     return {
         start + ("" if source == "." else f".{source}" if start else source): field
         for source, field in table.columns.items()
@@ -120,7 +120,7 @@ def _render_header(answer: OperationOutput, name: str, singular: str) -> str:
             f"service   = {_quote_toml_string(answer.service)}",
             f"operation = {_quote_toml_string(answer.operation)}",
             f"items     = {_quote_toml_string(answer.items)}",
-            f"singular  = {_quote_toml_string(singular)}",
+            f"item_name = {_quote_toml_string(singular)}",
         )
     )
 
@@ -142,13 +142,13 @@ def _render_item_table(
         f"[{name}]",
         f"doc  = {_quote_toml_string(f'One row per {what} in a scope.')}",
         f"key  = [{_quote_toml_string(names[key])}]  # {check}",
-        *([f"born = {_quote_toml_string(born)}"] if born else []),
+        *([f"created_at_column = {_quote_toml_string(born)}"] if born else []),
     ]
     return "\n".join([*lines, *_render_column_lines(table, names)])
 
 
 def _render_child_table(table: _ProposedTable, singular: str, parent_key: str, used_names: set[str]) -> str:
-    each = table.each or ""
+    each = table.rows_from or ""
     name = choose_table_name(each, singular, used_names)
     element = guess_singular(convert_to_snake_case(each.rpartition(".")[2]))
     fixed = (parent_key, *list_outer_positions(each))
@@ -156,7 +156,7 @@ def _render_child_table(table: _ProposedTable, singular: str, parent_key: str, u
     if "." in table.columns:
         names = {".": names[element]}
     doc = f"One row per {element.replace('_', ' ')} of each {singular.replace('_', ' ')}, in AWS's order."
-    lines = [f"[{name}]", f"doc  = {_quote_toml_string(doc)}", f"each = {_quote_toml_string(each)}"]
+    lines = [f"[{name}]", f"doc       = {_quote_toml_string(doc)}", f"rows_from = {_quote_toml_string(each)}"]
     return "\n".join([*lines, *_render_column_lines(table, names)])
 
 

@@ -37,7 +37,7 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
 
 
 def build_freshness_policy(settings: Settings) -> dg.FreshnessPolicy:
-    """A snapshot is due each `expected_every` (a day, if unset): a missed one warns, two fail."""
+    """A snapshot is due each `freshness_interval` (a day, if unset): a missed one warns, two fail."""
     every = settings.lake.freshness_timedelta or timedelta(days=1)
     return dg.FreshnessPolicy.time_window(warn_window=every * 1.5, fail_window=every * 2.5)
 

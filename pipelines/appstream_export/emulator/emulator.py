@@ -78,20 +78,20 @@ class Emulator:
 
     def put(self, scope: Scope | str, *items: Item, operation: str = IMAGE_BUILDERS) -> None:
         """Add items as AWS would send them, or replace those of the same name where they stand."""
-        self._get_backend(scope).put(operation, deepcopy(items))
+        self._get_backend(scope).put_items(operation, deepcopy(items))
 
     def remove(self, scope: Scope | str, *names: str, operation: str = IMAGE_BUILDERS) -> None:
         """Take items out; KeyError where there is no such name."""
-        self._get_backend(scope).remove(operation, names)
+        self._get_backend(scope).remove_items(operation, names)
 
     def list_items(self, scope: Scope | str, *, operation: str = IMAGE_BUILDERS) -> list[Item]:
         """Return what a scope holds, as AWS would send it, in order of insertion."""
-        return deepcopy(self._get_backend(scope).items(operation))
+        return deepcopy(self._get_backend(scope).list_items(operation))
 
     def list_scopes(self, *, operation: str = IMAGE_BUILDERS) -> list[Scope]:
         """Return the scopes that hold items, sorted."""
         backends = self._moto_models.appstream_backends.iter_backends()
-        return sorted(Scope(account_id, region) for account_id, region, held in backends if held.items(operation))
+        return sorted(Scope(account_id, region) for account_id, region, held in backends if held.list_items(operation))
 
     def create_organization(self, accounts: Mapping[str, str], units: Mapping[str, str] | None = None) -> None:
         """Found an organization of exactly these accounts, id to name; the first one manages it.
@@ -173,8 +173,8 @@ class Emulator:
     def _get_backend(self, scope: Scope | str) -> Any:
         where = Scope.parse(scope) if isinstance(scope, str) else scope
         try:
-            return self._moto_models.backend_of(where.account_id, where.region)
-        except self._moto_models.Refused as refusal:
+            return self._moto_models.get_appstream_backend(where.account_id, where.region)
+        except self._moto_models.EmulatedAwsError as refusal:
             raise ConfigurationError(f"{where}: no partition has this region") from refusal
 
 

@@ -20,7 +20,7 @@ YEAR_10000 = 253_402_300_800  # epoch seconds of 10000-01-01, one beyond what da
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """Bytes for the wire. Less may be sent than `promised` by Content-Length, and the end may be a TCP reset."""
+    """Bytes for the wire. Less may be sent than `content_length`, the header, and the end may be a TCP reset."""
 
     status: int
     body: bytes
@@ -216,7 +216,7 @@ def _truncate_body(response: HttpResponse) -> HttpResponse:
 
 
 def _overstate_content_length(response: HttpResponse) -> HttpResponse:
-    return replace(_truncate_body(response), promised=len(response.body))
+    return replace(_truncate_body(response), content_length=len(response.body))
 
 
 WIRE_FAULTS: Mapping[str, WireFault] = {

@@ -148,23 +148,27 @@ class Gateway:
     def _get_page_number(self, request: SignedRequest) -> int:
         if request.call.service != "appstream" or not request.params.get("NextToken"):
             return 0
-        return self._get_backend(request).page_number(request.call.operation, request.params["NextToken"])
+        return self._get_backend(request).get_page_number(request.call.operation, request.params["NextToken"])
 
     def _build_page_response(self, request: SignedRequest, fault: Fault | None) -> HttpResponse:
         if request.scope in self.disabled_scopes:
-            return encode_json_response(self._models.Refused("UnrecognizedClientException", INVALID_TOKEN).body, 400)
+            return encode_json_response(
+                self._models.EmulatedAwsError("UnrecognizedClientException", INVALID_TOKEN).body, 400
+            )
         operation, token = request.call.operation, request.params.get("NextToken")
         try:
             backend = self._get_backend(request)
-            page = backend.page(operation, request.params)
-        except self._models.Refused as refusal:
+            page = backend.build_page(operation, request.params)
+        except self._models.EmulatedAwsError as refusal:
             return encode_json_response(refusal.body, refusal.http_status)
         if fault is None:
             return encode_json_response(page.body)
-        return render_damaged_page(fault.kind, page, FaultContext(token, next(iter(backend.items(operation)), None)))
+        return render_damaged_page(
+            fault.kind, page, FaultContext(token, next(iter(backend.list_items(operation)), None))
+        )
 
     def _get_backend(self, request: SignedRequest) -> Any:
-        return self._models.backend_of(request.call.account_id, request.call.region)
+        return self._models.get_appstream_backend(request.call.account_id, request.call.region)
 
 
 INVALID_TOKEN = "The security token included in the request is invalid."  # noqa: S105 - AWS's words

@@ -53,7 +53,7 @@ def plan_extraction(
     Raises SetupError for what the user must change, NothingSeen where the first discovery of all fails, Interrupted
     once `stop` is set.
     """
-    labels = read_labels(settings.accounts_file)
+    labels = read_labels(settings.account_labels_file)
     services = {c.service for c in contracts} if settings.regions == AUTO else set()
     hub = ControlPlaneClient(settings, run_id=run_id, stop=stop or Event())
     found, offers = _discover_accounts_and_regions(settings, hub, services, previous, force=force)

@@ -16,7 +16,7 @@ def read_labels(file: str | None) -> dict[str, Labels]:
     The file needs a column account_id; every other column is a label. Without a file there are none.
     """
     found: dict[str, Labels] = {}
-    for line, cells in read_csv_rows(file, "accounts_file", [KEY]) if file else ():
+    for line, cells in read_csv_rows(file, "account_labels_file", [KEY]) if file else ():
         account_id = cells.pop(KEY)
         if not ACCOUNT_ID.fullmatch(account_id):
             fix = "spreadsheets drop zeros in front: format the column as text"

@@ -104,16 +104,16 @@ def _check_current_state(settings: Settings, contracts: Sequence[Contract]) -> t
 
 
 def _check_labels(settings: Settings) -> tuple[Settings, list[Finding]]:
-    """Read accounts_file; settings without it where it is not readable, so that the rest is looked at all the same."""
+    """Read account_labels_file; return settings without it where it is not readable, so that the rest is checked."""
     from msgspec.structs import replace as without
 
-    if settings.accounts_file is None:
+    if settings.account_labels_file is None:
         return settings, []
     try:
-        labels = read_labels(settings.accounts_file)
+        labels = read_labels(settings.account_labels_file)
     except ConfigurationError as error:
-        return without(settings, accounts_file=None), [build_problem_finding("labels", error)]
-    return settings, [Finding(area="labels", reason=f"{settings.accounts_file} labels {len(labels)} accounts")]
+        return without(settings, account_labels_file=None), [build_problem_finding("labels", error)]
+    return settings, [Finding(area="labels", reason=f"{settings.account_labels_file} labels {len(labels)} accounts")]
 
 
 def _check_prices(settings: Settings) -> list[Finding]:

@@ -65,7 +65,7 @@ class FixAdvisor:
         """For an account whose role was not given to us."""
         account, reason = self.accounts[outcome.task.scope.account_id], outcome.reason or ""
         if _TOO_LONG in reason:
-            return "set [aws] session_s = 3600, or raise the role's maximum session duration"
+            return "set [aws] session_duration_s = 3600, or raise the role's maximum session duration"
         if outcome.status is not Status.DENIED or not (outcome.error_code or "").startswith("AccessDenied"):
             return suggest_fix(outcome.status, outcome.error_code)
         caller = _parse_caller_arn(reason) or "what the export starts with"

@@ -108,7 +108,7 @@ def sweep_tasks(
     moment: datetime | None = None,
     process_count: int = 1,
 ) -> dict[Task, Outcome]:
-    """The sweep of `prepared.asked`, by one of so many `sharers`; raises Interrupted once `stop` is set."""
+    """The sweep of `prepared.asked`, by one of `process_count` processes; raises Interrupted once `stop` is set."""
     listener.on_plan(len(prepared.pending))
     asking = extract_tasks(
         prepared.pending,
@@ -153,7 +153,7 @@ def commit_and_publish(
         accounts=[_build_account_row(account) for account in prepared.accounts],
         facts=prepared.facts,
         prices=prices,
-        guard_percent=settings.lake.max_drop_percent,
+        max_drop_percent=settings.lake.max_drop_percent,
         clock=_build_clock(moment) if moment else get_utc_now,
     )
     chosen = (*prepared.pending, *(outcome.task for outcome in prepared.skipped))

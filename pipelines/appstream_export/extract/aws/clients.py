@@ -42,7 +42,7 @@ class ApiCall:
 
     `secrets` are words besides the credentials that no reason may repeat. `read` takes the raw answer of a 2xx and
     returns its JSON, or raises; without it botocore's parser reads. `accept` takes what botocore's parser made, where
-    it has to read (compatible.py), and gives the same.
+    it has to read (compat.py), and gives the same.
     """
 
     credentials: Credentials | None = field(default=None, repr=False)
@@ -68,7 +68,7 @@ _CALL: ContextVar[ApiCall] = ContextVar("call")
 class Clients:
     """Every client of a run. Only `operations` (such as `appstream:DescribeImageBuilders`) may leave the process.
 
-    `stop` ends waits for the pace of STS, of which each of so many `sharers` has an equal part.
+    `stop` ends waits for the pace of STS, of which each of `process_count` processes has an equal part.
     """
 
     def __init__(
@@ -238,5 +238,5 @@ def _get_answer(call: ApiCall, operation: str) -> dict[str, Any]:
 
 def _build_hook_error(operation: str, event: str, use: str) -> ConfigurationError:
     known = f"botocore {botocore.__version__} no longer fires {event}, by which {use}"
-    fix = "set [extract] compatible = true or install an older botocore, and report this"
+    fix = "set [extract] use_documented_client_api = true or install an older botocore, and report this"
     return ConfigurationError(f"{operation}: {known}; {fix}")

@@ -1,4 +1,4 @@
-"""`[extract] compatible = true`: the slow way that leans on nothing undocumented in botocore.
+"""`[extract] use_documented_client_api = true`: the slow way that leans on nothing undocumented in botocore.
 
 Each worker makes a client with the scope's credentials, lets botocore sign and parse, and drops the client when it
 turns to another scope. A page still counts only if it holds the item list: whatever botocore could not read whole

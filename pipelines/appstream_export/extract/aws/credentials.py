@@ -21,7 +21,7 @@ from appstream_export.extract.aws.guard import CREDENTIAL_OPERATIONS, create_gua
 from appstream_export.extract.aws.regions import find_partition, list_partition_regions
 from appstream_export.settings import Secret, Settings
 
-# Sessions of 900 s boto3 would fetch anew for every call; [aws] session_s is at least three times this.
+# Sessions of 900 s boto3 would fetch anew for every call; [aws] session_duration_s is at least three times this.
 RENEW_BEFORE_S = 600  # far more than the longest single page with all its retries
 PLACEHOLDER_KEY = "emulator"
 # What boto3's providers let through beside botocore's errors: a program or a token's file that is not there, and

@@ -76,15 +76,17 @@ def discover_accounts(
     return Discovery(accounts, "organization")
 
 
-def _check_account_drop(listing: OrganizationListing, previous: PreviousSnapshot | None, guard_percent: int) -> None:
+def _check_account_drop(listing: OrganizationListing, previous: PreviousSnapshot | None, max_drop_percent: int) -> None:
     """Raise ScopeError where the list has lost more accounts than close in a day."""
     if not listing.members:
         raise ScopeError("guarded", "the list is empty; is it the right organization?")
     before = {row["account_id"] for row in (previous.accounts if previous else ()) if row["source"] == "organization"}
     lost = sorted(before - {m.id for m in listing.members})
-    if len(lost) > DROPPED_ACCOUNTS_MAX and len(lost) * 100 > guard_percent * len(before):
+    if len(lost) > DROPPED_ACCOUNTS_MAX and len(lost) * 100 > max_drop_percent * len(before):
         which = f"{len(lost)} of {len(before)} known accounts, such as {lost[0]}"
-        raise ScopeError("guarded", f"the list lacks {which} (more than {guard_percent} percent); accept with --force")
+        raise ScopeError(
+            "guarded", f"the list lacks {which} (more than {max_drop_percent} percent); accept with --force"
+        )
 
 
 def _fall_back_to_previous_accounts(

@@ -170,7 +170,7 @@ def _load_operation_model(contract: Contract, session: botocore.session.Session,
         ) from error
     if service.resolved_protocol != PROTOCOL and not any_protocol:
         now = f"botocore {botocore.__version__} speaks {service.resolved_protocol} with it, and we read {PROTOCOL} only"
-        fix = "set [extract] compatible = true or install an older botocore, and report this"
+        fix = "set [extract] use_documented_client_api = true or install an older botocore, and report this"
         raise ConfigurationError(f"{where}: {now}; {fix}")
     return model
 

@@ -12,7 +12,7 @@ __all__ = ["publish_report", "render_report"]
 
 def publish_report(store: Store, run_query: QueryRunner, settings: Settings) -> str:
     """Write the page of what `ask` sees into the warehouse and return its place; raises StorageFailed, BadQuery."""
-    page = render_report(run_query, expected_every=settings.lake.freshness_timedelta)
+    page = render_report(run_query, freshness_interval=settings.lake.freshness_timedelta)
     with translate_storage_errors(store):
         store.replace(REPORT, lambda place: _write_page(place, page), mode=int(settings.feeds.file_mode, 8))
     return store.resolve_uri(REPORT)

@@ -69,10 +69,10 @@ PANELS = (
 )
 
 
-def render_report(run_query: QueryRunner, *, expected_every: timedelta | None = None) -> str:
+def render_report(run_query: QueryRunner, *, freshness_interval: timedelta | None = None) -> str:
     """The whole page as HTML, of what `ask` sees; it requests nothing from anywhere, and its seal ends it.
 
-    It warns where scopes failed, and in the reader's browser once it is older than `expected_every` twice over.
+    It warns where scopes failed, and in the reader's browser once it is older than `freshness_interval` twice over.
     """
     written = {file.name: file for file in sql_files.load_sql_files("report")}
     tiles = _convert_rows(run_query(written["tiles"].sql))[0]
@@ -85,7 +85,7 @@ def render_report(run_query: QueryRunner, *, expected_every: timedelta | None = 
         style=own.joinpath("page.css").read_text("utf-8"),
         script=own.joinpath("page.js").read_text("utf-8"),
         vega=load_vega_bundle(),
-        old_after_s=int((2 * expected_every if expected_every else OLD_AFTER).total_seconds()),
+        old_after_s=int((2 * freshness_interval if freshness_interval else OLD_AFTER).total_seconds()),
         made_at=_format_value(datetime.now(UTC)),
     )
     return add_checksum(f"{page}\n".encode(), COMMENT).decode()

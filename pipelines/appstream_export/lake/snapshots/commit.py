@@ -57,7 +57,7 @@ def commit_snapshot(
     accounts: Sequence[AccountRow],
     facts: RunFacts,
     prices: Sequence[PriceRow] = (),
-    guard_percent: int = 50,
+    max_drop_percent: int = 50,
     max_rebases: int = 10,
     clock: Callable[[], datetime] = get_utc_now,
 ) -> Manifest:
@@ -67,7 +67,7 @@ def commit_snapshot(
     planned end. The same attempt commits once: its manifest is returned if it is there already. Raises CommitError
     (a rule is broken), Conflict (others kept being first) or StorageFailed; the head is then what it was before.
     """
-    work = CommitRequest(store, contracts, draft, planned, outcomes, accounts, facts, prices, guard_percent, clock)
+    work = CommitRequest(store, contracts, draft, planned, outcomes, accounts, facts, prices, max_drop_percent, clock)
     try:
         with translate_storage_errors(store), sql.translate_duckdb_errors():
             for rebase in range(max_rebases + 1):

@@ -58,7 +58,7 @@ class CommitRequest:
     accounts: Sequence[AccountRow]
     facts: RunFacts
     prices: Sequence[PriceRow]
-    guard_percent: int
+    max_drop_percent: int
     clock: Callable[[], datetime]
 
 
@@ -111,7 +111,7 @@ class SnapshotProducer:
         before = {task: run for task, run in before.items() if task.resource in served}
         self.decisions = task_transitions.decide_tasks(work.planned, work.outcomes, before, held, work.facts.started_at)
         if not work.facts.forced:
-            self.decisions = task_transitions.apply_drop_guard(self.decisions, old, work.guard_percent)
+            self.decisions = task_transitions.apply_drop_guard(self.decisions, old, work.max_drop_percent)
         staging.apply_decisions(self.decisions)
 
     def _write_contract_tables(self, staging: CommitWorkspace) -> None:
