@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from appstream_export.contracts import load_contracts
 from appstream_export.normalize import TaskBatch, TaskBatcher
-from appstream_export.normalize.json_pages import RawItems, RawReader
-from appstream_export.normalize.rawjson import read_odd_json
+from appstream_export.normalize.json_pages import RawItems, RawReader, read_odd_json
 from tests.factories import image_builder, page
 from tests.tables.test_flatten_properties import odd, plain
 

@@ -5,7 +5,7 @@ import json
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from appstream_export.normalize.rawjson import read_json, read_odd_json
+from appstream_export.normalize.json_pages import read_json, read_odd_json
 
 NUMBERS = [
     "-0",

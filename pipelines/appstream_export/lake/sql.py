@@ -9,6 +9,8 @@ import duckdb
 import pyarrow as pa
 
 from appstream_export.errors import StorageFailed
+from appstream_export.lake import sql
+from appstream_export.lake.storage.base import Store
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PYTHON_ERROR = re.compile(r"^(?:\w+\.)*\w+Error: (?:\[Errno -?\d+\] )?(.+)$", re.MULTILINE)
@@ -63,3 +65,20 @@ def extract_python_error(error: duckdb.Error) -> str | None:
         return None
     found = _PYTHON_ERROR.findall(str(error))
     return found[-1] if found else str(error).splitlines()[0]
+
+
+def open_duckdb(store: Store) -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory for our own work on a store: UTC, no foreign extensions, spills where the store says."""
+    con = duckdb.connect()
+    if (filesystem := store.get_filesystem()) is not None:
+        con.register_filesystem(filesystem)
+    for setting in (
+        "TimeZone = 'UTC'",
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        "python_enable_replacements = false",
+        "enable_progress_bar = false",
+        f"temp_directory = {sql.quote_literal(store.scratch)}",
+    ):
+        con.execute(f"set {setting}")
+    return con

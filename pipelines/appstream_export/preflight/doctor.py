@@ -8,7 +8,7 @@ from typing import Any
 from appstream_export.contracts import Contract
 from appstream_export.errors import ConfigurationError, ExportError, Interrupted, NothingExtracted
 from appstream_export.extract import Account, Plan, ProbeResult, plan_extraction, probe_tasks
-from appstream_export.extract.aws.clock import CLOCK_SKEW_MAX_S
+from appstream_export.extract.aws.clients import CLOCK_SKEW_MAX_S
 from appstream_export.inputs.account_labels import read_labels
 from appstream_export.inputs.prices import read_prices
 from appstream_export.lake.snapshots.task_transitions import is_expected_outcome

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from appstream_export.cli import console
-from appstream_export.cli.grid import print_table
-from appstream_export.cli.output import convert_to_rows, format_value
+from appstream_export.cli.output import convert_to_rows, format_value, print_table
 from appstream_export.lake.catalog.connect import connect_warehouse, run_query
 from appstream_export.lake.storage.paths import CATALOG, FEEDS, REPORT
 from appstream_export.settings import S3Settings

@@ -5,9 +5,12 @@ Two of botocore's events that we lean on are undocumented: `before-sign` lets ea
 neither.
 """
 
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from threading import Event, Lock
 from typing import Any
 
@@ -21,7 +24,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from appstream_export.errors import ConfigurationError, ExportError, ScopeError, classify_error
-from appstream_export.extract.aws.clock import Clock
 from appstream_export.extract.aws.errors import PARSER_ERRORS, build_malformed_error, build_scope_error, sanitize_text
 from appstream_export.extract.aws.guard import READ_OPERATIONS, check_operation, create_guarded_session
 from appstream_export.extract.aws.rate_limit import CALLS_PER_S, RateLimiter
@@ -240,3 +242,34 @@ def _build_hook_error(operation: str, event: str, use: str) -> ConfigurationErro
     known = f"botocore {botocore.__version__} no longer fires {event}, by which {use}"
     fix = "set [extract] use_documented_client_api = true or install an older botocore, and report this"
     return ConfigurationError(f"{operation}: {known}; {fix}")
+
+
+CLOCK_SKEW_MAX_S = 300
+"""What AWS tolerates."""
+_SAMPLES_MAX = 100
+
+
+class Clock:
+    """The Date of AWS's answers, and when they came: of the last hundred."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[str, float]] = deque(maxlen=_SAMPLES_MAX)
+
+    def record_response(self, parsed: Mapping[str, Any]) -> None:
+        """Note an answer, good or bad, as botocore hands it out; cheap enough for every call."""
+        date = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+        if date:
+            self._samples.append((str(date), time.time()))
+
+    @property
+    def skew_s(self) -> float | None:
+        """By how many seconds our clock is behind AWS's, negative when ahead; None when no answer was dated."""
+        from statistics import median  # it brings fractions and random, and few runs ask
+
+        found = []
+        for date, heard_at in list(self._samples):
+            try:
+                found.append(parsedate_to_datetime(date).timestamp() - heard_at)
+            except ValueError:
+                continue
+        return median(found) if found else None

@@ -2,9 +2,11 @@
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import botocore.session
 from botocore.exceptions import BotoCoreError
@@ -95,3 +97,16 @@ def check_operation(allowed: Collection[str], operation: str) -> None:
 def _refuse_other_hosts(request: Any, **_: Any) -> None:
     if not is_loopback(request.url):
         raise ConfigurationError(f"{request.url}: refused: endpoint_url is on this machine, so no other host is asked")
+
+
+def check_emulator(settings: Settings) -> None:
+    """With a loopback endpoint, one connection tells at once what all tasks would find out one by one."""
+    url = settings.aws.endpoint_url
+    if url is None or not settings.is_local_aws:
+        return
+    at = urlsplit(url)
+    try:
+        socket.create_connection((at.hostname or "", at.port or {"https": 443}.get(at.scheme, 80)), timeout=5).close()
+    except OSError as error:
+        start = f"appstream-export emulate --dir {Path(settings.warehouse).parent}"
+        raise ConfigurationError(f"nothing answers at {url}; start it with: {start}") from error

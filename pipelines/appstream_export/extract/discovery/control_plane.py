@@ -25,7 +25,7 @@ from appstream_export.extract.aws.credentials import (
     get_home_region,
     list_profiles,
 )
-from appstream_export.extract.aws.emulated import check_emulator
+from appstream_export.extract.aws.guard import check_emulator
 from appstream_export.extract.aws.rate_limit import CALLS_PER_S, RateLimiter
 from appstream_export.extract.aws.regions import find_home_partition
 from appstream_export.extract.scan.operation import ListOperation

@@ -14,12 +14,11 @@ from appstream_export.contracts import Contract
 from appstream_export.contracts.iam import list_member_operations
 from appstream_export.errors import ConfigurationError, ScopeError
 from appstream_export.extract.accounts import Account
-from appstream_export.extract.aws.clients import Clients
-from appstream_export.extract.aws.clock import Clock
+from appstream_export.extract.aws.clients import Clients, Clock
 from appstream_export.extract.aws.compat import create_clients
 from appstream_export.extract.aws.credentials import Sessions
-from appstream_export.extract.aws.emulated import check_emulator
 from appstream_export.extract.aws.errors import sanitize_text
+from appstream_export.extract.aws.guard import check_emulator
 from appstream_export.extract.scan.operation import ListOperation
 from appstream_export.extract.scan.scan import Scan
 from appstream_export.extract.scan.work_queue import Deadlines, SessionTask, WorkItem, WorkQueue, list_scans

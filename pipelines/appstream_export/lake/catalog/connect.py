@@ -17,9 +17,8 @@ import duckdb
 from appstream_export.errors import ConfigurationError, ExportError, QueryError, StorageFailed
 from appstream_export.lake import sql
 from appstream_export.lake.catalog.query import run_query
-from appstream_export.lake.duckdb import open_duckdb
 from appstream_export.lake.snapshots.manifest import Manifest, load_head, load_history, select_history_until
-from appstream_export.lake.sql import quote_literal
+from appstream_export.lake.sql import open_duckdb, quote_literal
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import LocalStore, Store, open_store, translate_storage_errors
 from appstream_export.lake.storage.checksum_trailer import has_valid_checksum

@@ -16,9 +16,8 @@ import duckdb
 from appstream_export.contracts import Contract
 from appstream_export.errors import ConfigurationError, StorageFailed
 from appstream_export.lake.catalog.views import list_catalog_tables, render_file_views, render_table_views
-from appstream_export.lake.duckdb import open_duckdb
 from appstream_export.lake.snapshots.manifest import Manifest
-from appstream_export.lake.sql import quote_literal
+from appstream_export.lake.sql import open_duckdb, quote_literal
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store, validate_root_path
 from appstream_export.lake.storage.checksum_trailer import append_file_checksum, strip_checksum

@@ -18,7 +18,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from appstream_export.errors import ExportError
-from appstream_export.lake.duckdb import open_duckdb
 from appstream_export.lake.snapshots.manifest import (
     PAST,
     SWEEP,
@@ -28,7 +27,7 @@ from appstream_export.lake.snapshots.manifest import (
     is_canonical,
     read_manifest,
 )
-from appstream_export.lake.sql import quote_literal
+from appstream_export.lake.sql import open_duckdb, quote_literal
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store, translate_storage_errors
 from appstream_export.lake.storage.checksum_trailer import has_valid_checksum

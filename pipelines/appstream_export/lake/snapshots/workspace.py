@@ -17,11 +17,11 @@ import pyarrow as pa
 from appstream_export.contracts import Contract, Table, arrow_schema, load_operational_tables
 from appstream_export.contracts.model import get_operational_table
 from appstream_export.lake import sql
-from appstream_export.lake.duckdb import open_duckdb
 from appstream_export.lake.snapshots import parquet, scan_sql
 from appstream_export.lake.snapshots.manifest import Manifest, TableFiles
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.snapshots.task_transitions import Decision, ExistingRows, RowAction
+from appstream_export.lake.sql import open_duckdb
 from appstream_export.lake.storage.base import Store
 from appstream_export.model import Scope, Task
 
