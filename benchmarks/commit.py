@@ -25,7 +25,8 @@ from appstream_export.lake.snapshots.producer import SnapshotProducer
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.snapshots.workspace import CommitWorkspace
 from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import Store, open_store
+from appstream_export.lake.storage.base import Store
+from appstream_export.lake.storage.factory import open_store
 from appstream_export.model import Outcome, Page, RunListener, Scope, Status, Task
 from appstream_export.run.ingest import ingest_pages
 from benchmarks.children import peak_mb, told

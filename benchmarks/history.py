@@ -22,7 +22,8 @@ from appstream_export.lake.maintenance.expire import expire_snapshots
 from appstream_export.lake.maintenance.vacuum import vacuum_warehouse
 from appstream_export.lake.maintenance.verify import find_warehouse_problems
 from appstream_export.lake.snapshots.manifest import SWEEP, load_history
-from appstream_export.lake.storage.base import Store, open_store
+from appstream_export.lake.storage.base import Store
+from appstream_export.lake.storage.factory import open_store
 from appstream_export.settings import RetentionSettings
 from benchmarks.children import clean_environment
 from benchmarks.estate import Estate, Took, at

@@ -24,7 +24,7 @@ from appstream_export.lake.catalog.connect import connect_warehouse, publish_cat
 from appstream_export.lake.catalog.named_queries import run_named_query
 from appstream_export.lake.snapshots.manifest import load_head
 from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import open_store
+from appstream_export.lake.storage.factory import open_store
 from benchmarks.estate import PER_SCOPE, Estate, at
 from benchmarks.findings import Findings, environment, say
 

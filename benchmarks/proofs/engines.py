@@ -18,7 +18,7 @@ from typing import Any
 from appstream_export.contracts import load_contracts
 from appstream_export.lake.catalog.connect import connect_warehouse, publish_catalog
 from appstream_export.lake.maintenance.verify import find_warehouse_problems
-from appstream_export.lake.storage.base import open_store
+from appstream_export.lake.storage.factory import open_store
 from appstream_export.lake.storage.paths import CATALOG
 from benchmarks.children import ROOT
 from benchmarks.estate import Estate

@@ -8,7 +8,7 @@ from typing import Any
 from appstream_export.contracts import load_contracts
 from appstream_export.feeds import publish_feeds
 from appstream_export.feeds.verify import verify_feeds
-from appstream_export.lake.storage.base import open_store
+from appstream_export.lake.storage.factory import open_store
 from benchmarks.children import START_S, Child
 from benchmarks.estate import Estate
 from benchmarks.findings import Findings

@@ -17,7 +17,7 @@ from appstream_export.lake.maintenance.vacuum import vacuum_warehouse
 from appstream_export.lake.maintenance.verify import find_warehouse_problems
 from appstream_export.lake.snapshots.manifest import load_head, load_history
 from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import open_store
+from appstream_export.lake.storage.factory import open_store
 from appstream_export.settings import S3Settings
 from benchmarks.children import ROOT, Aws, Child, clean_environment
 from benchmarks.findings import Findings

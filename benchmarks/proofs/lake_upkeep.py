@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from appstream_export.contracts import load_contracts
 from appstream_export.lake.maintenance.expire import expire_snapshots
 from appstream_export.lake.maintenance.vacuum import vacuum_warehouse
-from appstream_export.lake.storage.base import open_store
+from appstream_export.lake.storage.factory import open_store
 from appstream_export.settings import RetentionSettings, S3Settings
 
 

@@ -22,7 +22,8 @@ from appstream_export.lake.catalog.connect import publish_catalog
 from appstream_export.lake.snapshots.commit import RunFacts, commit_snapshot
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import Store, open_store
+from appstream_export.lake.storage.base import Store
+from appstream_export.lake.storage.factory import open_store
 from appstream_export.model import Outcome, Scope, Status, Task
 from benchmarks.findings import Findings
 

@@ -11,7 +11,7 @@ from appstream_export.contracts.model import list_snapshot_tables
 from appstream_export.extract import extract_tasks, plan_extraction
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import open_store
+from appstream_export.lake.storage.factory import open_store
 from appstream_export.model import Outcome, RunListener, ScanOptions
 from appstream_export.run.ingest import ingest_pages
 from appstream_export.settings import Settings, parse_settings

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import open_store
+from appstream_export.lake.storage.factory import open_store
 from benchmarks import __main__ as command
 from benchmarks import commit as commits
 from benchmarks import publication, suites

@@ -13,7 +13,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import boto3
 
 from appstream_export.emulator import Emulator
-from appstream_export.lake.storage.base import Store, open_store
+from appstream_export.lake.storage.base import Store
+from appstream_export.lake.storage.factory import open_store
 from appstream_export.settings import S3Settings
 
 NAME = "lake"

@@ -17,7 +17,7 @@ from appstream_export.lake.snapshots.commit import RunFacts, commit_snapshot
 from appstream_export.lake.snapshots.manifest import Manifest, load_head
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import open_store
+from appstream_export.lake.storage.factory import open_store
 from appstream_export.model import Outcome, Scope, Status, Task
 from appstream_export.settings import S3Settings
 

@@ -9,7 +9,7 @@ import pytest
 
 from appstream_export.errors import StorageFailed
 from appstream_export.lake.snapshots.parquet import read_rows, skip_empty_parts, write_rows
-from appstream_export.lake.storage.base import open_store
+from appstream_export.lake.storage.factory import open_store
 
 OLD = pa.schema([("name", pa.string()), ("gone", pa.string())])
 NOW = pa.schema([("name", pa.string()), ("added_at", pa.timestamp("us", "UTC"))])

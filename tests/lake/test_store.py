@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from appstream_export.errors import ConfigurationError, StorageFailed
-from appstream_export.lake.storage.base import Store, open_store, translate_storage_errors
+from appstream_export.lake.storage.base import Store, translate_storage_errors
+from appstream_export.lake.storage.factory import open_store
 from tests.lake.lakes import EVERYWHERE, A, Lake, builder, ok
 
 

@@ -21,7 +21,7 @@ from appstream_export.lake.catalog import setup_sql
 from appstream_export.lake.catalog.connect import connect_warehouse, publish_catalog, run_query
 from appstream_export.lake.snapshots.manifest import load_head, load_history
 from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import open_store
+from appstream_export.lake.storage.factory import open_store
 from appstream_export.lake.storage.fsspec_bridge import BLOCK_BYTES
 from appstream_export.lake.storage.s3 import HINT, PART_BYTES, S3Store
 from appstream_export.settings import S3Settings

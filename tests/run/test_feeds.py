@@ -10,7 +10,7 @@ import pytest
 
 from appstream_export.cli.views import run
 from appstream_export.feeds.verify import verify_feeds
-from appstream_export.lake.storage.base import open_store
+from appstream_export.lake.storage.factory import open_store
 from tests.export import Export
 from tests.factories import image_builder
 

@@ -369,8 +369,8 @@ def run_erase(args: argparse.Namespace) -> int:
     from appstream_export.cli.views import maintenance
     from appstream_export.contracts import load_contracts
     from appstream_export.lake.maintenance.erase import erase_account
-    from appstream_export.lake.snapshots.commit import load_head_rows
     from appstream_export.lake.snapshots.manifest import load_head
+    from appstream_export.lake.snapshots.reader import load_head_rows
     from appstream_export.run import republish_outputs
 
     (store, loaded), problems, contracts = open_target(args, writing=not args.dry_run), list[str](), load_contracts()
@@ -434,7 +434,7 @@ def run_report(args: argparse.Namespace) -> int:
     from appstream_export import settings
     from appstream_export.feeds import report
     from appstream_export.lake.catalog.connect import connect_warehouse, run_query
-    from appstream_export.lake.storage.base import open_store
+    from appstream_export.lake.storage.factory import open_store
 
     loaded = settings.Settings() if get_warehouse_override(args) else settings.read_settings(args.config)
     warehouse, s3 = resolve_warehouse(args)
@@ -560,7 +560,7 @@ def open_target(args: argparse.Namespace, *, writing: bool = False) -> "tuple[St
     So a warehouse that is named and configured is kept as it is configured: by its retention, with its modes and keys.
     """
     from appstream_export import settings
-    from appstream_export.lake.storage.base import open_store
+    from appstream_export.lake.storage.factory import open_store
 
     found, _ = resolve_warehouse(args)
     file = settings.find_settings_file(args.config, os.environ)
@@ -581,7 +581,7 @@ def is_same_warehouse(one: str, other: str) -> bool:
 def open_feeds_target(args: argparse.Namespace) -> "tuple[Store, FeedsSettings]":
     """The warehouse whose feeds are meant, and how they are published: as a configuration at hand says of it."""
     from appstream_export import settings
-    from appstream_export.lake.storage.base import open_store
+    from appstream_export.lake.storage.factory import open_store
 
     warehouse, s3 = resolve_warehouse(args)
     loaded = settings.read_settings(args.config) if settings.find_settings_file(args.config, os.environ) else None

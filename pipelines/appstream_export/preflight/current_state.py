@@ -10,8 +10,8 @@ from appstream_export.contracts import Contract
 from appstream_export.extract import PreviousSnapshot
 from appstream_export.lake.catalog.connect import connect_warehouse, run_query
 from appstream_export.lake.snapshots import manifest
-from appstream_export.lake.snapshots.commit import load_head_rows, load_head_scope_runs
 from appstream_export.lake.snapshots.manifest import Manifest
+from appstream_export.lake.snapshots.reader import load_head_rows, load_head_scope_runs
 from appstream_export.lake.snapshots.task_transitions import get_task
 from appstream_export.model import Scope, Task
 from appstream_export.run import open_existing_warehouse

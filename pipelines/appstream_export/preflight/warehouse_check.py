@@ -9,7 +9,8 @@ from ulid import ULID
 
 from appstream_export.errors import ConfigurationError, ExportError
 from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import open_store, validate_root_path
+from appstream_export.lake.storage.base import validate_root_path
+from appstream_export.lake.storage.factory import open_store
 from appstream_export.preflight.current_state import CurrentState
 from appstream_export.preflight.findings import Finding, Verdict
 from appstream_export.settings import Settings

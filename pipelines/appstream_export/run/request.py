@@ -7,8 +7,8 @@ from typing import Any
 from appstream_export.errors import SettingsError, suggest_spelling
 from appstream_export.extract import parse_resumed_task
 from appstream_export.lake.snapshots import manifest
-from appstream_export.lake.snapshots.commit import load_head_scope_runs
 from appstream_export.lake.snapshots.manifest import Manifest
+from appstream_export.lake.snapshots.reader import load_head_scope_runs
 from appstream_export.lake.snapshots.task_transitions import get_task
 from appstream_export.lake.storage.base import Store
 from appstream_export.model import ScanOptions, Status, Task

@@ -7,8 +7,8 @@ from typing import Any
 
 from appstream_export import feeds
 from appstream_export.lake.catalog.checks import CheckResult
-from appstream_export.lake.snapshots.commit import load_head_rows, load_head_scope_runs
 from appstream_export.lake.snapshots.manifest import Manifest
+from appstream_export.lake.snapshots.reader import load_head_rows, load_head_scope_runs
 from appstream_export.lake.snapshots.task_transitions import get_task
 from appstream_export.lake.storage.base import Store
 from appstream_export.model import Outcome, Status, Task

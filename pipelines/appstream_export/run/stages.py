@@ -7,16 +7,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from threading import Event
 from typing import Any
 
+from ulid import ULID
+
 from appstream_export import __version__
-from appstream_export.contracts import Contract
+from appstream_export.contracts import Contract, list_snapshot_tables
 from appstream_export.contracts.botocore_model import load_enum_values
 from appstream_export.errors import Interrupted, NothingExtracted
 from appstream_export.extract import Account, Plan, extract_tasks, plan_extraction, resolve_closed_regions
+from appstream_export.inputs.prices import read_prices
 from appstream_export.lake.snapshots import manifest
 from appstream_export.lake.snapshots.commit import PriceRow, RunFacts, commit_snapshot, find_attempt
 from appstream_export.lake.snapshots.producer import get_utc_now
@@ -32,6 +35,50 @@ from appstream_export.run.warehouse import load_previous_snapshot, open_warehous
 from appstream_export.settings import Settings, is_loopback
 
 _log = logging.getLogger(__name__)
+
+
+def execute_run(
+    settings: Settings,
+    contracts: Sequence[Contract],
+    request: Request = Request(),
+    *,
+    run_id: str | None = None,
+    attempt_id: str | None = None,
+    listener: RunListener = RunListener(),
+    stop: Event | None = None,
+    moment: datetime | None = None,
+) -> RunResult:
+    """Find out who is asked, ask AWS, commit a snapshot, then publish its catalog, check it, publish feeds and report.
+
+    `run_id` names the intent: a later attempt under the same one asks only what failed. `attempt_id` names the try:
+    it commits at most once. Both default to a new ULID. `moment` is for an emulated AWS with a life of its own: the
+    run takes place then. Raises SetupError before any write, NothingSeen or another CommitError when nothing was
+    committed, Interrupted when `stop` was set. Set during the commit, it leaves out what follows but the catalog.
+    """
+    run_id = run_id or str(ULID())
+    stop = stop or Event()
+    prices = read_prices(settings.feeds.prices)
+    store, prepared = prepare_run(
+        settings,
+        contracts,
+        request,
+        run_id=run_id,
+        attempt_id=attempt_id or run_id,
+        started_at=moment or datetime.now(UTC),
+        listener=listener,
+        stop=stop,
+    )
+    if prepared.result_seq is not None:
+        return finish_unchanged(settings, contracts, prepared, store, prepared.result_seq, listener=listener, stop=stop)
+    draft = StagedSnapshot(store, list_snapshot_tables(contracts), prepared.snapshot_id)
+    try:
+        outcomes = sweep_tasks(settings, contracts, prepared, draft.write, listener=listener, stop=stop, moment=moment)
+        return commit_and_publish(
+            settings, contracts, prepared, draft, outcomes, prices, listener=listener, stop=stop, moment=moment
+        )
+    except BaseException:
+        draft.discard()
+        raise
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,10 @@ from pathlib import Path
 from appstream_export.errors import ConfigurationError
 from appstream_export.extract import PreviousSnapshot
 from appstream_export.lake.snapshots import manifest
-from appstream_export.lake.snapshots.commit import load_head_rows
+from appstream_export.lake.snapshots.reader import load_head_rows
 from appstream_export.lake.snapshots.task_transitions import get_task
-from appstream_export.lake.storage.base import Store, open_store
+from appstream_export.lake.storage.base import Store
+from appstream_export.lake.storage.factory import open_store
 from appstream_export.settings import Settings
 
 

@@ -20,8 +20,10 @@ from appstream_export.lake.catalog.query import run_query
 from appstream_export.lake.snapshots.manifest import Manifest, load_head, load_history, select_history_until
 from appstream_export.lake.sql import open_duckdb, quote_literal
 from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import LocalStore, Store, open_store, translate_storage_errors
+from appstream_export.lake.storage.base import Store, translate_storage_errors
 from appstream_export.lake.storage.checksum_trailer import has_valid_checksum
+from appstream_export.lake.storage.factory import open_store
+from appstream_export.lake.storage.local import LocalStore
 
 if TYPE_CHECKING:
     from appstream_export.contracts import Contract

@@ -18,8 +18,7 @@ from appstream_export.errors import StorageFailed
 from appstream_export.lake import sql
 from appstream_export.lake.catalog.connect import open_catalog_connection
 from appstream_export.lake.catalog.file import STORAGE_VERSION
-from appstream_export.lake.maintenance.erase import find_last_erase
-from appstream_export.lake.snapshots.manifest import SWEEP
+from appstream_export.lake.snapshots.manifest import SWEEP, find_last_erase
 from appstream_export.lake.sql import quote_identifier, quote_literal
 from appstream_export.lake.storage.base import Store
 

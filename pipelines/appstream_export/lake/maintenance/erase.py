@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -23,18 +22,19 @@ import pyarrow.parquet as pq
 from appstream_export.contracts import Contract
 from appstream_export.errors import CommitStateUnknown, ConfigurationError, ExportError, StorageFailed
 from appstream_export.lake.maintenance.vacuum import GRACE, delete_garbage, find_garbage
-from appstream_export.lake.snapshots.commit import load_head_rows, load_head_scope_runs
 from appstream_export.lake.snapshots.manifest import (
     ERASE,
     SWEEP,
     FileEntry,
     Manifest,
     TableFiles,
+    find_last_erase,
     load_head,
     load_history,
 )
 from appstream_export.lake.snapshots.parquet import open_parquet_file, read_row_groups, write_rows
 from appstream_export.lake.snapshots.producer import count_tasks, get_utc_now, remove_files_quietly
+from appstream_export.lake.snapshots.reader import load_head_rows, load_head_scope_runs
 from appstream_export.lake.snapshots.rewrite import RewrittenHistory, rewrite_history
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store, StoredObject, translate_storage_errors
@@ -163,13 +163,6 @@ def _refuse_unknown_account(store: Store, account_id: str) -> None:
     raise ConfigurationError(
         f"account {account_id} is nowhere in {store.root}: mistyped, or erased before; nothing was done"
     )
-
-
-def find_last_erase(store: Store) -> Mapping[str, Any] | None:
-    """The newest erase in the table `snapshots`, however often the history was retold since."""
-    newest = load_head(store)
-    rows = load_head_rows(store, newest, "snapshots") if newest else []
-    return max((row for row in rows if row["kind"] == ERASE), key=lambda row: row["seq"], default=None)
 
 
 def _get_last_erase_time(store: Store) -> datetime:

@@ -13,12 +13,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from appstream_export.contracts import Contract, arrow_schema
-from appstream_export.contracts.model import get_operational_table
+from appstream_export.contracts import Contract
 from appstream_export.errors import CommitConflict, CommitStateUnknown, ExportError, StorageFailed
 from appstream_export.lake import sql
 from appstream_export.lake.snapshots.manifest import Manifest, find_attempt, load_head, read_manifest
-from appstream_export.lake.snapshots.parquet import build_records, read_rows
 from appstream_export.lake.snapshots.producer import (
     AccountRow,
     CommitRequest,
@@ -28,21 +26,12 @@ from appstream_export.lake.snapshots.producer import (
     get_utc_now,
     remove_files_quietly,
 )
+from appstream_export.lake.snapshots.reader import load_head_rows
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.snapshots.workspace import FALLBACK_MEMORY, MEMORY
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store, translate_storage_errors
 from appstream_export.model import Outcome, Task
-
-__all__ = [
-    "AccountRow",
-    "PriceRow",
-    "RunFacts",
-    "commit_snapshot",
-    "find_attempt",
-    "load_head_rows",
-    "load_head_scope_runs",
-]
 
 _log = logging.getLogger(__name__)
 
@@ -89,23 +78,6 @@ def commit_snapshot(
         raise
     draft.discard()
     raise CommitConflict(f"{store.root}: {max_rebases + 1} other commits came first; run again")
-
-
-def load_head_scope_runs(store: Store, manifest: Manifest) -> list[dict[str, Any]]:
-    """The rows of `scope_runs` in a snapshot, without snapshot_id; `decisions.is_failed` tells which to ask again."""
-    return load_head_rows(store, manifest, "scope_runs")
-
-
-def load_head_rows(store: Store, manifest: Manifest, name: str, only: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """The rows of an operational table in a snapshot: these columns, or all that its files have.
-
-    Read without DuckDB, which a sweep need not load before it asks.
-    """
-    whole = arrow_schema.build_arrow_schema(get_operational_table(name))
-    wanted = pa.schema([whole.field(column) for column in only]) if only else whole
-    with translate_storage_errors(store):
-        parts = [read_rows(store, file.path, wanted) for file in manifest.tables[name].files]
-    return build_records(pa.concat_tables(parts))
 
 
 def _build_unless_head_changed(work: CommitRequest, base: Manifest | None, rebase: int) -> Manifest | None:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from appstream_export.errors import ConfigurationError, StorageFailed
+from appstream_export.lake.snapshots.reader import load_head_rows
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store, translate_storage_errors
 
@@ -213,3 +214,10 @@ def _reject_newer_format(where: str, content: Mapping[str, Any]) -> None:
 def _compute_digest(content: Mapping[str, Any]) -> str:
     bare = {key: value for key, value in content.items() if key != "digest"}
     return hashlib.sha256(msgspec.json.encode(bare, order="sorted")).hexdigest()
+
+
+def find_last_erase(store: Store) -> Mapping[str, Any] | None:
+    """The newest erase in the table `snapshots`, however often the history was retold since."""
+    newest = load_head(store)
+    rows = load_head_rows(store, newest, "snapshots") if newest else []
+    return max((row for row in rows if row["kind"] == ERASE), key=lambda row: row["seq"], default=None)

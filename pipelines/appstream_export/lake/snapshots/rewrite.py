@@ -15,10 +15,11 @@ from ulid import ULID
 from appstream_export.contracts import arrow_schema
 from appstream_export.contracts.model import get_operational_table
 from appstream_export.errors import CommitConflict, CommitStateUnknown
-from appstream_export.lake.snapshots.commit import create_manifest, load_head_rows
+from appstream_export.lake.snapshots.commit import create_manifest
 from appstream_export.lake.snapshots.manifest import FORMAT, FileEntry, Manifest, TableFiles, load_history
 from appstream_export.lake.snapshots.parquet import write_table_file
 from appstream_export.lake.snapshots.producer import choose_commit_time, get_utc_now, remove_files_quietly
+from appstream_export.lake.snapshots.reader import load_head_rows
 from appstream_export.lake.snapshots.workspace import get_stored_columns
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store, translate_storage_errors

@@ -1,0 +1,20 @@
+"""report.html: the warehouse on one page that stands alone. Knows SQL files and charts; no DuckDB, no AWS."""
+
+from pathlib import Path
+
+from appstream_export.feeds.report.page import QueryRunner, render_report
+from appstream_export.lake.storage.base import Store, translate_storage_errors
+from appstream_export.lake.storage.paths import REPORT
+from appstream_export.settings import Settings
+
+
+def publish_report(store: Store, run_query: QueryRunner, settings: Settings) -> str:
+    """Write the page of what `ask` sees into the warehouse and return its place; raises StorageFailed, BadQuery."""
+    page = render_report(run_query, freshness_interval=settings.lake.freshness_timedelta)
+    with translate_storage_errors(store):
+        store.replace(REPORT, lambda place: _write_page(place, page), mode=int(settings.feeds.file_mode, 8))
+    return store.resolve_uri(REPORT)
+
+
+def _write_page(place: str, page: str) -> None:
+    Path(place).write_text(page, "utf-8")

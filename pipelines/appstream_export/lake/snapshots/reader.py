@@ -1,0 +1,29 @@
+"""Read rows of the newest snapshot."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from appstream_export.contracts import arrow_schema
+from appstream_export.contracts.model import get_operational_table
+from appstream_export.lake.snapshots.manifest import Manifest
+from appstream_export.lake.snapshots.parquet import build_records, read_rows
+from appstream_export.lake.storage.base import Store, translate_storage_errors
+
+
+def load_head_scope_runs(store: Store, manifest: Manifest) -> list[dict[str, Any]]:
+    """The rows of `scope_runs` in a snapshot, without snapshot_id; `decisions.is_failed` tells which to ask again."""
+    return load_head_rows(store, manifest, "scope_runs")
+
+
+def load_head_rows(store: Store, manifest: Manifest, name: str, only: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The rows of an operational table in a snapshot: these columns, or all that its files have.
+
+    Read without DuckDB, which a sweep need not load before it asks.
+    """
+    whole = arrow_schema.build_arrow_schema(get_operational_table(name))
+    wanted = pa.schema([whole.field(column) for column in only]) if only else whole
+    with translate_storage_errors(store):
+        parts = [read_rows(store, file.path, wanted) for file in manifest.tables[name].files]
+    return build_records(pa.concat_tables(parts))

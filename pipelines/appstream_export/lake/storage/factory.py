@@ -1,0 +1,53 @@
+"""Choose the store of a warehouse by its location: a folder or an S3 bucket."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appstream_export.errors import ConfigurationError
+from appstream_export.lake.storage.base import Store, validate_root_path
+from appstream_export.lake.storage.local import LocalStore
+
+if TYPE_CHECKING:
+    from appstream_export.settings import S3Settings
+
+
+def open_store(
+    warehouse: str, *, file_mode: int = 0o600, create: bool = False, s3: "S3Settings | None" = None
+) -> Store:
+    """The store of a warehouse, for writing (`create` makes the folder) or for reading; raises SetupError.
+
+    A bucket is asked for: one that is not there, or not for us, is known before anything else happens.
+    """
+    if warehouse.startswith("s3://"):
+        from appstream_export.lake.storage.s3 import open_s3  # botocore: a local warehouse needs none of it
+        from appstream_export.settings import S3Settings
+
+        return open_s3(warehouse, s3 or S3Settings(), create=create)
+    return _open_folder(warehouse, file_mode=file_mode, create=create)
+
+
+def _open_folder(warehouse: str, *, file_mode: int, create: bool) -> LocalStore:
+    try:
+        root = Path(warehouse).expanduser().resolve()
+        _validate_folder(root, create=create)
+        store = LocalStore(root, file_mode=file_mode)
+        if create:
+            store._make_folder(root)
+    except OSError as error:
+        raise ConfigurationError(
+            f"warehouse {warehouse}: {error.strerror or error}; choose a folder that can be written"
+        ) from error
+    if create and not os.access(root, os.W_OK | os.X_OK):
+        raise ConfigurationError(
+            f"warehouse {root}: not writable for this user; change its owner or choose another folder"
+        )
+    return store
+
+
+def _validate_folder(root: Path, *, create: bool) -> None:
+    if root.exists() and not root.is_dir():
+        raise ConfigurationError(f"warehouse {root}: is a file, not a folder; choose another place")
+    if not root.exists() and not create:
+        raise ConfigurationError(f"no warehouse at {root}: make one with: appstream-export run")
+    validate_root_path(str(root))
