@@ -8,20 +8,26 @@ from pathlib import Path
 from threading import Event
 from urllib.parse import urlsplit
 
-from appstream_export import settings
-from appstream_export.cli import console
-from appstream_export.cli.output import write_result
-from appstream_export.cli.progress import show_run_progress
-from appstream_export.cli.views import run as summary
+from appstream_export.cli import (
+    RunSummary,
+    flush_output,
+    format_command,
+    print_result,
+    quote_shell_words,
+    render_failures,
+    render_run_facts,
+    show_run_progress,
+    style,
+    summarize_run,
+    write_result,
+)
 from appstream_export.contracts import Contract, load_contracts
-from appstream_export.emulator import Emulator, Estate
-from appstream_export.emulator.estate import MOMENTS, OPENING
+from appstream_export.emulator import MOMENTS, OPENING, Emulator, Estate
 from appstream_export.errors import ConfigurationError
-from appstream_export.lake.catalog.connect import connect_warehouse, run_query
-from appstream_export.lake.catalog.named_queries import get_named_query, run_named_query
-from appstream_export.lake.storage.paths import REPORT
+from appstream_export.lake.catalog import connect_warehouse, get_named_query, run_named_query, run_query
+from appstream_export.lake.storage import REPORT
 from appstream_export.run import execute_run
-from appstream_export.settings import DEFAULT_FILE, Settings
+from appstream_export.settings import DEFAULT_FILE, Settings, read_settings
 
 MARK = "# Made by: appstream-export demo"
 _CONFIG_TEMPLATE = """\
@@ -88,7 +94,7 @@ def play_demo(folder: Path, stop: Event, opening: datetime | None = None) -> Non
     opening = opening or datetime.now(UTC).replace(microsecond=0) - MOMENTS[-1]
     estate, contracts = Estate(opening=opening), load_contracts()
     with Emulator() as aws:
-        loaded = settings.read_settings(_write_config(folder, estate, aws.endpoint_url))
+        loaded = read_settings(_write_config(folder, estate, aws.endpoint_url))
         for moment in range(estate.moments):
             if moment:
                 estate.advance_emulator(aws, moment)
@@ -98,7 +104,7 @@ def play_demo(folder: Path, stop: Event, opening: datetime | None = None) -> Non
                 result = execute_run(
                     loaded, contracts, listener=watch, stop=stop, moment=estate.get_moment_time(moment)
                 )
-            _print_moment(moment, estate, summary.summarize_run(result, contracts, loaded.warehouse))
+            _print_moment(moment, estate, summarize_run(result, contracts, loaded.warehouse))
     _print_answers(loaded, contracts)
     _print_next_commands(folder)
 
@@ -110,17 +116,15 @@ def serve_emulator(folder: Path | None, port: int | None, stop: Event) -> None:
         port = urlsplit(_load_demo_settings(folder).aws.endpoint_url or "").port
     with Emulator(port=port or 0) as aws:
         estate.populate_emulator(aws, moment=estate.moments - 1)
-        console.print_result(
-            f"AWS of {len(estate.accounts)} accounts in {len(estate.regions)} regions at {aws.endpoint_url}"
-        )
+        print_result(f"AWS of {len(estate.accounts)} accounts in {len(estate.regions)} regions at {aws.endpoint_url}")
         if folder is not None:
             _update_endpoint_url(folder, aws.endpoint_url)
-            console.print_result(f"ask it:    {console.format_command('run', '--config', str(folder / DEFAULT_FILE))}")
+            print_result(f"ask it:    {format_command('run', '--config', str(folder / DEFAULT_FILE))}")
         else:
             keys = "AWS_ACCESS_KEY_ID=emulator AWS_SECRET_ACCESS_KEY=emulator"
-            console.print_result(f"ask it:    export AWS_ENDPOINT_URL={aws.endpoint_url} {keys}")
-        console.print_result("end it:    Ctrl-C")
-        console.flush_output()
+            print_result(f"ask it:    export AWS_ENDPOINT_URL={aws.endpoint_url} {keys}")
+        print_result("end it:    Ctrl-C")
+        flush_output()
         stop.wait()
 
 
@@ -145,14 +149,14 @@ def _is_demo_folder(folder: Path) -> bool:
     file = folder / DEFAULT_FILE
     if not file.is_file() or not file.read_text("utf-8", "replace").startswith(MARK):
         return False
-    return settings.read_settings(file).is_local_aws
+    return read_settings(file).is_local_aws
 
 
 def _load_demo_settings(folder: Path) -> Settings:
     if not (folder / DEFAULT_FILE).is_file() or not _is_demo_folder(folder):
-        made = console.format_command("demo", "--dir", str(folder))
+        made = format_command("demo", "--dir", str(folder))
         raise ConfigurationError(f"{folder}: no demo is there; make one with: {made}")
-    return settings.read_settings(folder / DEFAULT_FILE)
+    return read_settings(folder / DEFAULT_FILE)
 
 
 def _read_opening(folder: Path) -> datetime:
@@ -207,22 +211,20 @@ def _update_endpoint_url(folder: Path, endpoint_url: str) -> None:
         file.write_text(moved, "utf-8")
 
 
-def _print_moment(moment: int, estate: Estate, run_summary: summary.RunSummary) -> None:
+def _print_moment(moment: int, estate: Estate, run_summary: RunSummary) -> None:
     if not moment:
-        console.print_result(
+        print_result(
             f"An AWS of {len(estate.accounts)} accounts in {len(estate.regions)} regions, emulated on 127.0.0.1"
         )
-    console.print_result()
+    print_result()
     _print_title(f"{moment + 1}. {_MOMENT_DESCRIPTIONS[moment]}")
-    for line in summary.render_run_facts(run_summary):
-        console.print_result(f"   {line}")
+    for line in render_run_facts(run_summary):
+        print_result(f"   {line}")
     if run_summary.result.failures:
-        console.print_result(
-            f"   failed   ({console.format_command('run')} ends with {run_summary.result.exit_code} here)"
-        )
-    for line in summary.render_failures(run_summary, is_brief=True):
-        console.print_result(f"   {line}")
-    console.flush_output()
+        print_result(f"   failed   ({format_command('run')} ends with {run_summary.result.exit_code} here)")
+    for line in render_failures(run_summary, is_brief=True):
+        print_result(f"   {line}")
+    flush_output()
 
 
 def _print_answers(loaded: Settings, contracts: Sequence[Contract]) -> None:
@@ -230,17 +232,17 @@ def _print_answers(loaded: Settings, contracts: Sequence[Contract]) -> None:
     tables = [table.name for contract in contracts for table in contract.tables]
     each = (f"select '{name}' as table_name, count(*) as rows from {name}" for name in tables)  # noqa: S608
     with connect_warehouse(loaded.warehouse) as con:
-        console.print_result()
+        print_result()
         _print_title("What is there?")
         write_result(run_query(con, " union all ".join(each)), "table")
         for name, params in _DEMO_QUERIES:
             asked = get_named_query(name)
-            console.print_result()
+            print_result()
             _print_title(asked.question or asked.doc)
             write_result(run_named_query(con, asked, params), "table")
             set_ = [word for key, value in params.items() for word in ("-p", f"{key}={value}")]
-            again = console.format_command("query", name, *set_, "--warehouse", _shorten_path(loaded.warehouse))
-            console.print_result(console.style(again, "2"))
+            again = format_command("query", name, *set_, "--warehouse", _shorten_path(loaded.warehouse))
+            print_result(style(again, "2"))
 
 
 def _shorten_path(place: str) -> str:
@@ -252,23 +254,23 @@ def _shorten_path(place: str) -> str:
 def _print_next_commands(folder: Path) -> None:
     config, warehouse = str(folder / DEFAULT_FILE), str(folder / "warehouse")
     running = "select name, region, instance_type from image_builders where state = 'RUNNING'"
-    console.print_result()
+    print_result()
     _print_title("See it as a picture: open this file in a browser")
-    console.print_result(f"  {warehouse}/{REPORT}")
-    console.print_result()
+    print_result(f"  {warehouse}/{REPORT}")
+    print_result()
     _print_title("Go on yourself")
     for line in (
-        console.format_command("query", "--warehouse", warehouse),
-        console.format_command("status", "--warehouse", warehouse),
-        console.format_command("sql", "--warehouse", warehouse, running),
-        console.format_command("describe", "image_builder_errors"),
-        console.quote_shell_words("duckdb", "-readonly", f"{warehouse}/warehouse.duckdb"),
+        format_command("query", "--warehouse", warehouse),
+        format_command("status", "--warehouse", warehouse),
+        format_command("sql", "--warehouse", warehouse, running),
+        format_command("describe", "image_builder_errors"),
+        quote_shell_words("duckdb", "-readonly", f"{warehouse}/warehouse.duckdb"),
         "",
-        f"{console.format_command('emulate', '--dir', str(folder))}    # that AWS again; then, elsewhere:",
-        console.format_command("run", "--config", config, "--retry-failed"),
+        f"{format_command('emulate', '--dir', str(folder))}    # that AWS again; then, elsewhere:",
+        format_command("run", "--config", config, "--retry-failed"),
     ):
-        console.print_result(f"  {line}".rstrip())
+        print_result(f"  {line}".rstrip())
 
 
 def _print_title(text: str) -> None:
-    console.print_result(console.style(text, "1"))
+    print_result(style(text, "1"))

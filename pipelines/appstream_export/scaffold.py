@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from appstream_export.contracts import load_contracts
-from appstream_export.contracts.iam import build_hub_policy, build_iam_policy, list_member_operations
+from appstream_export.contracts import build_hub_policy, build_iam_policy, list_member_operations, load_contracts
 from appstream_export.errors import ConfigurationError
 from appstream_export.settings import DEFAULT_FILE as CONFIG_FILE
 

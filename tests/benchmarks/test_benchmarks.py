@@ -10,9 +10,7 @@ import pytest
 
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.factory import open_store
-from benchmarks import __main__ as command
-from benchmarks import commit as commits
-from benchmarks import publication, suites
+from benchmarks import __main__ as command, commit as commits, publication, suites
 from benchmarks.contents import Contents
 from benchmarks.estate import Took
 from benchmarks.figures import Budget, Figure, figure, ratio, record

@@ -6,8 +6,18 @@ from pathlib import Path
 import pytest
 
 from benchmarks.findings import Findings
-from benchmarks.proofs import __main__ as command
-from benchmarks.proofs import connect, engines, events, faults, feeds, isolation, readers, scale, storm
+from benchmarks.proofs import (
+    __main__ as command,
+    connect,
+    engines,
+    events,
+    faults,
+    feeds,
+    isolation,
+    readers,
+    scale,
+    storm,
+)
 from benchmarks.warehouse import Seen, foreign, mismatches
 from benchmarks.world import World, account_id
 

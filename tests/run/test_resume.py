@@ -6,8 +6,7 @@ import pytest
 
 from appstream_export.contracts import Contract
 from appstream_export.contracts.loader import load_contract
-from appstream_export.emulator import Emulator
-from appstream_export.emulator import make_image_builder as builder
+from appstream_export.emulator import Emulator, make_image_builder as builder
 from tests.export import Export
 
 SCOPE = "111122223333/eu-west-1"

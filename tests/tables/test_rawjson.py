@@ -2,8 +2,7 @@
 
 import json
 
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from appstream_export.normalize.json_pages import read_json, read_odd_json
 

@@ -1,4 +1,5 @@
-"""How a person at a terminal, or a program behind a pipe, is told: streams, formats, progress, summaries.
+"""The command line `appstream-export`: options, commands, and views of what they return. Knows no SQL of ours, no Arrow internals."""
 
-Text from AWS is made harmless here, whatever it holds. Knows runs and the lake; knows no command and no flag.
-"""
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -14,7 +14,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from appstream_export import __version__
 from appstream_export.cli import console
 from appstream_export.cli.options import (
     Parser,
@@ -29,11 +28,12 @@ from appstream_export.cli.options import (
 )
 from appstream_export.cli.signals import SIGNAL_EXIT_BASE, SignalInterrupt, handle_stop_signals, run_interruptible_query
 from appstream_export.errors import ExportError, SettingsError
+from appstream_export.version import __version__
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from appstream_export.lake.storage.base import Store
+    from appstream_export.lake.storage import Store
     from appstream_export.run import Request
     from appstream_export.settings import FeedsSettings, S3Settings, Settings
 
@@ -134,43 +134,43 @@ def run_emulator(args: argparse.Namespace) -> int:
 
 
 def run_init(args: argparse.Namespace) -> int:
-    from appstream_export import scaffold
+    from appstream_export.scaffold import CONFIG_FILE, write_scaffold_files
 
-    for file, is_new in scaffold.write_scaffold_files(args.dir):
+    for file, is_new in write_scaffold_files(args.dir):
         console.print_result(f"wrote    {file}" if is_new else f"skipped  {file}: it is there already")
     console.print_result(
-        f"next: fill in [[accounts]] in {args.dir / scaffold.CONFIG_FILE}, then {console.format_command('doctor')}"
+        f"next: fill in [[accounts]] in {args.dir / CONFIG_FILE}, then {console.format_command('doctor')}"
     )
     return 0
 
 
 def run_doctor(args: argparse.Namespace) -> int:
-    from appstream_export import settings
     from appstream_export.cli.progress import show_run_progress
-    from appstream_export.cli.views import doctor as diagnosis
+    from appstream_export.cli.views import build_doctor_objects, render_doctor_lines
     from appstream_export.contracts import load_contracts
     from appstream_export.preflight import check_readiness
     from appstream_export.run import Request
+    from appstream_export.settings import read_settings
 
     loaded, request = (
-        override_warehouse(args.warehouse, settings.read_settings(args.config)),
+        override_warehouse(args.warehouse, read_settings(args.config)),
         Request(accounts=args.accounts, regions=args.regions),
     )
     with handle_stop_signals() as stop, show_run_progress(is_quiet=True) as watch:
         checkup = check_readiness(loaded, load_contracts(), request, listener=watch, stop=stop)
     if args.format == "json":
-        print_json(diagnosis.build_doctor_objects(checkup))
+        print_json(build_doctor_objects(checkup))
     else:
-        print_lines(diagnosis.render_doctor_lines(checkup))
+        print_lines(render_doctor_lines(checkup))
     return checkup.exit_code
 
 
 def show_plan(args: argparse.Namespace) -> int:
-    from appstream_export import settings
-    from appstream_export.cli.views import plan as outlook
+    from appstream_export.cli.views import build_plan_object, render_plan_lines
     from appstream_export.contracts import load_contracts
     from appstream_export.preflight import estimate_run
     from appstream_export.run import Request
+    from appstream_export.settings import read_settings
 
     limits = {
         "accounts": args.accounts,
@@ -178,48 +178,48 @@ def show_plan(args: argparse.Namespace) -> int:
         "retry_failed": args.retry_failed,
         "force": args.force,
     }
-    loaded = override_warehouse(args.warehouse, settings.read_settings(args.config))
+    loaded = override_warehouse(args.warehouse, read_settings(args.config))
     with handle_stop_signals() as stop:
         foreseen = estimate_run(loaded, load_contracts(), Request(**limits), stop)
     if args.format == "json":
-        print_json(outlook.build_plan_object(foreseen))
+        print_json(build_plan_object(foreseen))
     else:
         doctor = console.format_command("doctor", *target_flags(args))
-        print_lines(outlook.render_plan_lines(foreseen, console.format_command("run", *repeat_flags(args)), doctor))
+        print_lines(render_plan_lines(foreseen, console.format_command("run", *repeat_flags(args)), doctor))
     return foreseen.exit_code
 
 
 def run_export(args: argparse.Namespace) -> int:
-    from appstream_export import settings
     from appstream_export.cli.progress import show_run_progress
-    from appstream_export.cli.views import run as summary
+    from appstream_export.cli.views import build_run_object, render_run_lines, summarize_run
     from appstream_export.contracts import load_contracts
     from appstream_export.run import execute_run
+    from appstream_export.settings import read_settings
 
-    loaded, contracts = override_warehouse(args.warehouse, settings.read_settings(args.config)), load_contracts()
+    loaded, contracts = override_warehouse(args.warehouse, read_settings(args.config)), load_contracts()
     with handle_stop_signals() as stop, show_run_progress() as watch:
         result = execute_run(loaded, contracts, build_run_request(args), listener=watch, stop=stop)
-    told = summary.summarize_run(result, contracts, loaded.warehouse, target_flags(args), s3=loaded.s3)
+    told = summarize_run(result, contracts, loaded.warehouse, target_flags(args), s3=loaded.s3)
     if args.format == "json":
-        print_json(summary.build_run_object(told))
+        print_json(build_run_object(told))
     else:
-        print_lines(summary.render_run_lines(told))
+        print_lines(render_run_lines(told))
     return result.exit_code
 
 
 def show_status(args: argparse.Namespace) -> int:
-    from appstream_export.cli.views import status as freshness
+    from appstream_export.cli.views import build_status_object, load_status, print_status
 
-    standing = freshness.load_status(*resolve_warehouse(args))
+    standing = load_status(*resolve_warehouse(args))
     if args.format == "json":
-        print_json(freshness.build_status_object(standing))
+        print_json(build_status_object(standing))
     else:
-        freshness.print_status(standing)
+        print_status(standing)
     return 0
 
 
 def execute_sql(args: argparse.Namespace) -> int:
-    from appstream_export.lake.catalog.connect import connect_warehouse, run_query
+    from appstream_export.lake.catalog import connect_warehouse, run_query
 
     sql = sys.stdin.read() if args.sql == "-" else args.sql
     warehouse, s3 = resolve_warehouse(args)
@@ -229,42 +229,45 @@ def execute_sql(args: argparse.Namespace) -> int:
 
 
 def execute_named_query(args: argparse.Namespace) -> int:
-    from appstream_export.cli.views.dictionary import list_named_queries
-    from appstream_export.lake.catalog import named_queries
-    from appstream_export.lake.catalog.connect import connect_warehouse
+    from appstream_export.cli.views import list_named_queries
+    from appstream_export.lake.catalog import (
+        connect_warehouse,
+        get_named_query,
+        load_named_queries,
+        parse_parameters,
+        run_query,
+    )
 
     if args.name is None:
-        return print_rows(
-            list_named_queries(named_queries.load_named_queries(), is_brief=args.format == "table"), args.format
-        )
-    asked = named_queries.get_named_query(args.name)
-    given = named_queries.parse_parameters(asked, dict(args.param))
+        return print_rows(list_named_queries(load_named_queries(), is_brief=args.format == "table"), args.format)
+    asked = get_named_query(args.name)
+    given = parse_parameters(asked, dict(args.param))
     if args.sql:
         console.print_result(asked.sql.rstrip())
         return 0
     warehouse, s3 = resolve_warehouse(args)
     with connect_warehouse(warehouse, s3=s3, as_of=args.as_of) as con:
-        found = run_interruptible_query(lambda: named_queries.run_query(con, asked.sql, given), con.interrupt)
+        found = run_interruptible_query(lambda: run_query(con, asked.sql, given), con.interrupt)
     return print_rows(found, args.format)
 
 
 def show_tables(args: argparse.Namespace) -> int:
-    from appstream_export.cli.views.dictionary import build_tables_overview
+    from appstream_export.cli.views import build_tables_overview
 
     return print_rows(build_tables_overview(is_brief=args.format == "table"), args.format)
 
 
 def describe_table(args: argparse.Namespace) -> int:
-    from appstream_export.cli.views import dictionary
+    from appstream_export.cli.views import find_entry, list_entry_columns
 
-    found = dictionary.find_entry(args.table)
+    found = find_entry(args.table)
     if args.format != "table":
-        return print_rows(dictionary.list_entry_columns(found), args.format)
+        return print_rows(list_entry_columns(found), args.format)
     console.print_result(f"{console.style(found.name, '1')}: {found.doc}")
     if found.key:
         console.print_result(f"Key within a snapshot: {', '.join(found.key)}.")
     console.print_result()
-    print_rows(dictionary.list_entry_columns(found), "table")
+    print_rows(list_entry_columns(found), "table")
     if found.join:
         console.print_result(f"\nTogether with what its rows belong to:\n\n{found.join}")
     return 0
@@ -272,7 +275,7 @@ def describe_table(args: argparse.Namespace) -> int:
 
 def run_catalog(args: argparse.Namespace) -> int:
     from appstream_export.contracts import load_contracts
-    from appstream_export.lake.catalog.connect import export_catalog, publish_catalog
+    from appstream_export.lake.catalog import export_catalog, publish_catalog
 
     store, loaded = open_target(args)
     root = args.root or loaded.lake.catalog_root
@@ -285,33 +288,32 @@ def run_catalog(args: argparse.Namespace) -> int:
     elif store.has_catalog_file:
         console.print_result(str(publish_catalog(store, load_contracts(), root=root)))
     if not store.has_catalog_file:
-        from appstream_export.lake.catalog import setup_sql
+        from appstream_export.lake.catalog import render_setup_lines
 
-        print_lines(setup_sql.render_setup_lines(store, loaded.s3, [] if args.output else load_contracts()))
+        print_lines(render_setup_lines(store, loaded.s3, [] if args.output else load_contracts()))
     return 0
 
 
 def run_verify(args: argparse.Namespace) -> int:
     from appstream_export.cli.progress import show_progress_bar
-    from appstream_export.cli.views import maintenance
-    from appstream_export.lake.catalog import checks
-    from appstream_export.lake.catalog.connect import build_no_snapshot_error, connect_warehouse
-    from appstream_export.lake.maintenance.verify import verify_warehouse
+    from appstream_export.cli.views import build_verify_object, has_passed, render_verify_lines
+    from appstream_export.lake.catalog import CheckResult, build_no_snapshot_error, connect_warehouse, run_checks
+    from appstream_export.lake.maintenance import verify_warehouse
 
     store, loaded = open_target(args)
     with show_progress_bar("verified") as progress:
         found = verify_warehouse(store, progress=progress)
     if not found.head and not found.problems:
         raise build_no_snapshot_error(store)
-    checked: list[checks.CheckResult] = []
+    checked: list[CheckResult] = []
     if found.is_sound:
         with connect_warehouse(loaded.warehouse, s3=loaded.s3) as con:
-            checked = checks.run_checks(con)
+            checked = run_checks(con)
     if args.format == "json":
-        print_json(maintenance.build_verify_object(found, checked, str(store.root)))
+        print_json(build_verify_object(found, checked, str(store.root)))
     else:
-        print_sanitized_lines(maintenance.render_verify_lines(found, checked, str(store.root)))
-    return 0 if maintenance.has_passed(found, checked) else 1
+        print_sanitized_lines(render_verify_lines(found, checked, str(store.root)))
+    return 0 if has_passed(found, checked) else 1
 
 
 def run_expire(args: argparse.Namespace) -> int:
@@ -320,10 +322,10 @@ def run_expire(args: argparse.Namespace) -> int:
 
     from msgspec.structs import asdict as fields
 
-    from appstream_export.cli.views import maintenance
+    from appstream_export.cli.views import render_expire_lines
     from appstream_export.contracts import load_contracts
-    from appstream_export.lake.catalog.connect import refresh_catalog
-    from appstream_export.lake.maintenance.expire import expire_snapshots
+    from appstream_export.lake.catalog import refresh_catalog
+    from appstream_export.lake.maintenance import expire_snapshots
 
     store, loaded = open_target(args, writing=not args.dry_run)
     policy = loaded.lake.retention
@@ -332,7 +334,7 @@ def run_expire(args: argparse.Namespace) -> int:
     if args.format == "json":
         print_json(asdict(done) | {"retention": fields(policy), "catalog_problem": problem})
     else:
-        print_sanitized_lines(maintenance.render_expire_lines(done, policy, target_flags(args)))
+        print_sanitized_lines(render_expire_lines(done, policy, target_flags(args)))
     if problem:
         console.log_line(f"{PROG}: {console.strip_control_characters(problem)}")
     return 0
@@ -343,7 +345,7 @@ def run_gc(args: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
     from appstream_export.contracts import load_contracts
-    from appstream_export.lake.maintenance.vacuum import vacuum_warehouse
+    from appstream_export.lake.maintenance import vacuum_warehouse
 
     store, loaded = open_target(args, writing=not args.dry_run)
     if args.grace < MIN_SAFE_GRACE and not args.dry_run:
@@ -366,17 +368,16 @@ def run_gc(args: argparse.Namespace) -> int:
 def run_erase(args: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
-    from appstream_export.cli.views import maintenance
+    from appstream_export.cli.views import build_erase_object, render_erase_lines, suggest_account_exclusion
     from appstream_export.contracts import load_contracts
-    from appstream_export.lake.maintenance.erase import erase_account
-    from appstream_export.lake.snapshots.manifest import load_head
-    from appstream_export.lake.snapshots.reader import load_head_rows
+    from appstream_export.lake.maintenance import erase_account
+    from appstream_export.lake.snapshots import load_head, load_head_rows
     from appstream_export.run import republish_outputs
 
     (store, loaded), problems, contracts = open_target(args, writing=not args.dry_run), list[str](), load_contracts()
     newest = load_head(store)
     known = load_head_rows(store, newest, "accounts") if newest else []
-    if (fix := maintenance.suggest_account_exclusion(loaded, known, args.account)) and not args.dry_run:
+    if (fix := suggest_account_exclusion(loaded, known, args.account)) and not args.dry_run:
         raise SettingsError(f"account {args.account}: the next run would bring it back; {fix}, then erase it")
     done = erase_account(
         store,
@@ -390,9 +391,9 @@ def run_erase(args: argparse.Namespace) -> int:
         republish=lambda: problems.extend(republish_outputs(loaded, contracts)),
     )
     if args.format == "json":
-        print_json(maintenance.build_erase_object(done) | {"first": fix, "problems": problems})
+        print_json(build_erase_object(done) | {"first": fix, "problems": problems})
     else:
-        print_sanitized_lines(maintenance.render_erase_lines(done))
+        print_sanitized_lines(render_erase_lines(done))
         if fix:
             console.print_result(f"first {fix}: the next run would bring it back")
     for problem in problems:
@@ -413,7 +414,7 @@ def run_feeds_publish(args: argparse.Namespace) -> int:
 
 
 def run_feeds_verify(args: argparse.Namespace) -> int:
-    from appstream_export.feeds.verify import verify_feeds
+    from appstream_export.feeds import verify_feeds
 
     store, settings = open_feeds_target(args)
     problems = verify_feeds(store, args.generation, file_mode=int(settings.file_mode, 8))
@@ -422,7 +423,7 @@ def run_feeds_verify(args: argparse.Namespace) -> int:
 
 def run_feeds_diff(args: argparse.Namespace) -> int:
     from appstream_export.contracts import load_contracts
-    from appstream_export.feeds.diff import diff_feeds
+    from appstream_export.feeds import diff_feeds
 
     store, settings = open_feeds_target(args)
     found = diff_feeds(store, load_contracts(), settings, old=args.old, new=args.new)
@@ -431,20 +432,18 @@ def run_feeds_diff(args: argparse.Namespace) -> int:
 
 
 def run_report(args: argparse.Namespace) -> int:
-    from appstream_export import settings
-    from appstream_export.feeds import report
-    from appstream_export.lake.catalog.connect import connect_warehouse, run_query
-    from appstream_export.lake.storage.factory import open_store
+    from appstream_export.feeds import publish_report, render_report
+    from appstream_export.lake.catalog import connect_warehouse, run_query
+    from appstream_export.lake.storage import open_store
+    from appstream_export.settings import Settings, read_settings
 
-    loaded = settings.Settings() if get_warehouse_override(args) else settings.read_settings(args.config)
+    loaded = Settings() if get_warehouse_override(args) else read_settings(args.config)
     warehouse, s3 = resolve_warehouse(args)
     with connect_warehouse(warehouse, s3=s3) as con:
         if args.output is None:
-            place = report.publish_report(open_store(warehouse, s3=s3), lambda sql: run_query(con, sql), loaded)
+            place = publish_report(open_store(warehouse, s3=s3), lambda sql: run_query(con, sql), loaded)
         else:
-            page = report.render_report(
-                lambda sql: run_query(con, sql), freshness_interval=loaded.lake.freshness_timedelta
-            )
+            page = render_report(lambda sql: run_query(con, sql), freshness_interval=loaded.lake.freshness_timedelta)
             place = write_output_file(args.output, page)
     console.print_result(place)
     return 0
@@ -454,9 +453,7 @@ def export_superset_bundle(args: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
     from appstream_export.contracts import load_contracts
-    from appstream_export.feeds.definitions import build_feeds
-    from appstream_export.feeds.generations import DATABASE, FOLDER
-    from appstream_export.feeds.superset import build_superset_bundle
+    from appstream_export.feeds import DATABASE, FOLDER, build_feeds, build_superset_bundle
 
     store, settings = open_feeds_target(args)
     root = args.root or str(store.root)
@@ -480,26 +477,25 @@ def write_output_file(file: Path, content: str | bytes) -> str:
 
 
 def run_contracts_lint(_: argparse.Namespace) -> int:
-    from appstream_export.contracts import load_contracts
-    from appstream_export.contracts.botocore_model import lint_contracts
+    from appstream_export.contracts import lint_contracts, load_contracts
 
     return print_verdict(lint_contracts(load_contracts()), "every contract fits the installed botocore")
 
 
 def run_contracts_propose(args: argparse.Namespace) -> int:
-    from appstream_export.contracts.botocore_model import propose_contract
+    from appstream_export.contracts import propose_contract
 
     console.print_result(propose_contract(args.service, args.operation).rstrip())
     return 0
 
 
 def run_contracts_render(args: argparse.Namespace) -> int:
-    from appstream_export.contracts import load_contracts, render
+    from appstream_export.contracts import find_stale_files, load_contracts, write_rendered_files
 
     if args.check:
         fine = f"{args.docs} and {args.checks} say what the contracts say"
-        return print_verdict(render.find_stale_files(load_contracts(), args.docs, args.checks), fine)
-    for file in render.write_rendered_files(load_contracts(), args.docs, args.checks):
+        return print_verdict(find_stale_files(load_contracts(), args.docs, args.checks), fine)
+    for file in write_rendered_files(load_contracts(), args.docs, args.checks):
         console.print_result(str(file))
     return 0
 
@@ -545,12 +541,12 @@ def resolve_warehouse(args: argparse.Namespace) -> "tuple[str, S3Settings | None
     """Where it is, and how it is reached if that is a bucket (None: as boto3 reaches any bucket)."""
     if named := get_warehouse_override(args):
         return named, None
-    from appstream_export import settings
+    from appstream_export.settings import DEFAULT_FILE, find_settings_file, read_settings
 
-    if settings.find_settings_file(args.config, os.environ) is None:
-        fix = f"name it with --warehouse PATH or {WAREHOUSE_VARIABLE}, or work beside an {settings.DEFAULT_FILE}"
+    if find_settings_file(args.config, os.environ) is None:
+        fix = f"name it with --warehouse PATH or {WAREHOUSE_VARIABLE}, or work beside an {DEFAULT_FILE}"
         raise SettingsError(f"which warehouse? {fix}; to see one made: {console.format_command('demo')}")
-    loaded = settings.read_settings(args.config)
+    loaded = read_settings(args.config)
     return loaded.warehouse, loaded.s3
 
 
@@ -559,14 +555,14 @@ def open_target(args: argparse.Namespace, *, writing: bool = False) -> "tuple[St
 
     So a warehouse that is named and configured is kept as it is configured: by its retention, with its modes and keys.
     """
-    from appstream_export import settings
-    from appstream_export.lake.storage.factory import open_store
+    from appstream_export.lake.storage import open_store
+    from appstream_export.settings import Settings, find_settings_file, read_settings
 
     found, _ = resolve_warehouse(args)
-    file = settings.find_settings_file(args.config, os.environ)
-    loaded = settings.read_settings(args.config) if file else None
+    file = find_settings_file(args.config, os.environ)
+    loaded = read_settings(args.config) if file else None
     if loaded is None or not is_same_warehouse(loaded.warehouse, found):
-        loaded = settings.Settings(warehouse=found)
+        loaded = Settings(warehouse=found)
     mode, s3 = int(loaded.lake.file_mode, 8), loaded.s3
     store = open_store(found, file_mode=mode, s3=s3)
     return open_store(found, file_mode=mode, create=True, s3=s3) if writing else store, loaded
@@ -580,13 +576,19 @@ def is_same_warehouse(one: str, other: str) -> bool:
 
 def open_feeds_target(args: argparse.Namespace) -> "tuple[Store, FeedsSettings]":
     """The warehouse whose feeds are meant, and how they are published: as a configuration at hand says of it."""
-    from appstream_export import settings
-    from appstream_export.lake.storage.factory import open_store
+    from appstream_export.lake.storage import open_store
+    from appstream_export.settings import (
+        FeedsSettings,
+        LakeSettings,
+        find_settings_file,
+        read_settings,
+        resolve_location,
+    )
 
     warehouse, s3 = resolve_warehouse(args)
-    loaded = settings.read_settings(args.config) if settings.find_settings_file(args.config, os.environ) else None
-    lake, feeds = settings.LakeSettings(), settings.FeedsSettings()
-    if loaded and loaded.warehouse == settings.resolve_location(warehouse, Path.cwd()):
+    loaded = read_settings(args.config) if find_settings_file(args.config, os.environ) else None
+    lake, feeds = LakeSettings(), FeedsSettings()
+    if loaded and loaded.warehouse == resolve_location(warehouse, Path.cwd()):
         lake, feeds, s3 = loaded.lake, loaded.feeds, loaded.s3
     return open_store(warehouse, file_mode=int(lake.file_mode, 8), s3=s3), feeds
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from appstream_export.cli import console
 from appstream_export.errors import SettingsError
-from appstream_export.inputs.csv import FORMULA
+from appstream_export.inputs import FORMULA
 
 _JSON = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
 _UTC = pa.timestamp("us", "UTC")

@@ -1,14 +1,5 @@
-"""A resource is one file: what is asked of AWS and which tables its answer becomes. Knows TOML and Arrow types only."""
+"""Contracts: which AWS operation a resource lists, and which tables its answer becomes (`schemas/*.toml`, `sql/`)."""
 
-from appstream_export.contracts.loader import load_contract, load_contracts
-from appstream_export.contracts.model import Column, Contract, Table, list_snapshot_tables, load_operational_tables
+import lazy_loader
 
-__all__ = [
-    "Column",
-    "Contract",
-    "Table",
-    "list_snapshot_tables",
-    "load_contract",
-    "load_contracts",
-    "load_operational_tables",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from appstream_export import resources
 from appstream_export.contracts.model import (
     ACCOUNT_ID,
     CHANGE_COLUMNS,
@@ -21,6 +20,7 @@ from appstream_export.contracts.model import (
     load_operational_tables,
 )
 from appstream_export.errors import ContractError, describe_renamed, suggest_spelling
+from appstream_export.resources import find_resource_folder
 
 TYPES = ("string", "integer", "boolean", "timestamp", "number", "json")
 RESERVED_COLUMNS = frozenset(
@@ -64,7 +64,7 @@ _CHANGE_COLUMN_NAMES = frozenset(c.name for c in CHANGE_COLUMNS)
 
 def load_contracts(folder: Path | None = None) -> list[Contract]:
     """Every contract of a folder (default: the ones that came along), by name; raises BadContract."""
-    folder = folder or resources.find_resource_folder("schemas")
+    folder = folder or find_resource_folder("schemas")
     contracts = [load_contract(file) for file in sorted(folder.glob("*.toml"))]
     if not contracts:
         raise ContractError(f"{folder}: no contract (*.toml) here; restore one or point to another folder")

@@ -17,9 +17,9 @@ from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-from appstream_export import resources
 from appstream_export.contracts.model import Column
 from appstream_export.errors import ContractError
+from appstream_export.resources import find_resource_folder
 
 VIEW_FOLDERS = ("views", "marts")
 """Folders whose files become views of the catalog."""
@@ -72,9 +72,7 @@ def load_view_files() -> list[SqlFile]:
 @cache
 def load_sql_files(folder: str) -> tuple[SqlFile, ...]:
     """The files of a folder below `sql/`, by name; none where there is no such folder. Raises BadContract."""
-    return tuple(
-        parse_sql_file(file) for file in sorted((resources.find_resource_folder("sql") / folder).glob("*.sql"))
-    )
+    return tuple(parse_sql_file(file) for file in sorted((find_resource_folder("sql") / folder).glob("*.sql")))
 
 
 def parse_sql_file(file: Path) -> SqlFile:

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from appstream_export.contracts import Contract, load_contracts, sql_files
+from appstream_export.contracts import Contract, load_contracts, load_view_files
 from appstream_export.defs.checks import NAMED_MAX, build_check_results, build_check_specs, explain_failure
 from appstream_export.defs.context import as_dagster_failure, load_settings
 from appstream_export.defs.progress import LoggingRunListener
@@ -23,8 +23,8 @@ from appstream_export.defs.specs import (
     build_column_lineage,
 )
 from appstream_export.errors import ExportError
-from appstream_export.lake.catalog import connect
-from appstream_export.lake.storage.paths import REPORT as PAGE
+from appstream_export.lake.catalog import connect_warehouse, run_query
+from appstream_export.lake.storage import REPORT as PAGE
 from appstream_export.model import ScanOptions
 from appstream_export.run import Request, RunResult, execute_run
 from appstream_export.settings import Settings
@@ -171,11 +171,11 @@ def _count_states_and_rows(
     if result.catalog_problem or result.checks_problem:
         return {}, {}
     with_state = [c.item_table.name for c in contracts if "state" in {column.name for column in c.item_table.columns}]
-    marts = ", ".join(_ROW_COUNT_SQL.format(file.name) for file in sql_files.load_view_files())
+    marts = ", ".join(_ROW_COUNT_SQL.format(file.name) for file in load_view_files())
     try:
-        with connect.connect_warehouse(settings.warehouse, s3=settings.s3) as con:
-            states = {name: connect.run_query(con, _STATE_COUNTS_SQL.format(name)).to_pylist() for name in with_state}
-            rows = connect.run_query(con, f"select {marts}").to_pylist()[0]
+        with connect_warehouse(settings.warehouse, s3=settings.s3) as con:
+            states = {name: run_query(con, _STATE_COUNTS_SQL.format(name)).to_pylist() for name in with_state}
+            rows = run_query(con, f"select {marts}").to_pylist()[0]
     except (ExportError, OSError) as error:  # the snapshot stands, and its checks are still to be told
         log.warning(f"rows and states could not be counted: {error}")
         return {}, {}

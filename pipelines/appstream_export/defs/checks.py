@@ -5,10 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
 
-from appstream_export.contracts import sql_files
-from appstream_export.contracts.sql_files import SqlFile
+from appstream_export.contracts import SqlFile, load_sql_files
 from appstream_export.defs.specs import AssetSource, build_feed_key
-from appstream_export.lake.catalog.checks import ERROR, CheckResult
+from appstream_export.lake.catalog import ERROR, CheckResult
 from appstream_export.run import RunResult
 
 COVERAGE = "coverage"
@@ -117,7 +116,7 @@ def _list_publishing_checks(assets: Sequence[AssetSource]) -> Iterator[tuple[str
 def _assign_sql_checks(assets: Sequence[AssetSource]) -> Iterator[tuple[SqlFile, dg.AssetKey]]:
     """Each file of sql/checks with the asset that it is shown at: the first that it reads."""
     known = {asset.name: asset.key for asset in reversed(assets)}  # a table goes before the feed of its name
-    for file in sql_files.load_sql_files("checks"):
+    for file in load_sql_files("checks"):
         if key := next((known[name] for name in file.reads if name in known), None):
             yield file, key
 

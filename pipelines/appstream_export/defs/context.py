@@ -6,11 +6,10 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from appstream_export import settings as configuration
 from appstream_export.errors import ExportError
-from appstream_export.lake.storage.base import Store
+from appstream_export.lake.storage import Store
 from appstream_export.run import open_existing_warehouse
-from appstream_export.settings import Settings
+from appstream_export.settings import Settings, find_settings_file, read_settings
 
 WORKERS = 2
 """Of a Dask cluster of our own, unless `executor_config` says how many."""
@@ -28,13 +27,13 @@ def as_dagster_failure() -> Generator[None]:
 def load_settings() -> Settings:
     """The settings that the environment names; each step reads them anew."""
     with as_dagster_failure():
-        return configuration.read_settings(environ=os.environ)
+        return read_settings(environ=os.environ)
 
 
 def load_settings_or_default() -> Settings:
     """The settings for what is shown before anything runs; the defaults where there is no file yet."""
-    file = configuration.find_settings_file(None, os.environ)
-    return configuration.read_settings(file, os.environ) if file else Settings()
+    file = find_settings_file(None, os.environ)
+    return read_settings(file, os.environ) if file else Settings()
 
 
 def require_warehouse(settings: Settings) -> Store:

@@ -7,13 +7,12 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
-from appstream_export import __version__
 from appstream_export.contracts import load_contracts
 from appstream_export.defs.assets import POOL
 from appstream_export.defs.context import as_dagster_failure, load_settings, require_warehouse
-from appstream_export.lake.catalog import connect
-from appstream_export.lake.maintenance import expire, vacuum
-from appstream_export.lake.maintenance.verify import find_warehouse_problems
+from appstream_export.lake.catalog import refresh_catalog
+from appstream_export.lake.maintenance import expire_snapshots, find_warehouse_problems, vacuum_warehouse
+from appstream_export.version import __version__
 
 PROBLEMS_MAX = 50
 FINISHED_STATUSES = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
@@ -41,16 +40,14 @@ def thin(context: dg.OpExecutionContext, config: MaintenanceConfig) -> None:
     settings = load_settings()
     store = require_warehouse(settings)
     with as_dagster_failure():
-        done = expire.expire_snapshots(
+        done = expire_snapshots(
             store,
             now=datetime.now(UTC),
             policy=settings.lake.retention,
             tool_version=__version__,
             dry_run=config.dry_run,
         )
-        problem = (
-            connect.refresh_catalog(store, load_contracts(), root=settings.lake.catalog_root) if done.seq else None
-        )
+        problem = refresh_catalog(store, load_contracts(), root=settings.lake.catalog_root) if done.seq else None
     context.log.info(str(done))
     if problem:
         context.log.warning(problem)
@@ -65,7 +62,7 @@ def gc(context: dg.OpExecutionContext, config: MaintenanceConfig) -> None:
     settings = load_settings()
     store = require_warehouse(settings)
     with as_dagster_failure():
-        done = vacuum.vacuum_warehouse(
+        done = vacuum_warehouse(
             store,
             load_contracts(),
             now=datetime.now(UTC),

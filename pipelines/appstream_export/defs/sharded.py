@@ -21,13 +21,20 @@ from appstream_export.defs.context import WORKERS, as_dagster_failure, load_sett
 from appstream_export.defs.progress import LoggingRunListener
 from appstream_export.defs.specs import AssetSource, build_column_lineage
 from appstream_export.errors import SettingsError
-from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import Store
-from appstream_export.run import RunResult
-from appstream_export.run.shard_process import GRACE_S, run_shard_process
-from appstream_export.run.shards import Shard, ShardResult, commit_shards, decode_message, encode_message, plan_shards
-from appstream_export.run.stages import PreparedRun
-from appstream_export.run.warehouse import open_warehouse
+from appstream_export.lake.storage import Store, build_handover_path
+from appstream_export.run import (
+    GRACE_S,
+    PreparedRun,
+    RunResult,
+    Shard,
+    ShardResult,
+    commit_shards,
+    decode_message,
+    encode_message,
+    open_warehouse,
+    plan_shards,
+    run_shard_process,
+)
 from appstream_export.settings import Settings
 
 JOB = "snapshot_sharded"
@@ -219,7 +226,7 @@ def _build_check_evaluation(check: dg.AssetCheckResult) -> dg.AssetCheckEvaluati
 
 def _build_output_path(output: dg.OutputContext) -> str:
     """Run, step and output; the step of a shard is `sweep[01]`, which would be a poor name for a file."""
-    return paths.build_handover_path(*(word.replace("[", "-").rstrip("]") for word in output.get_identifier()))
+    return build_handover_path(*(word.replace("[", "-").rstrip("]") for word in output.get_identifier()))
 
 
 def _open_store() -> Store:

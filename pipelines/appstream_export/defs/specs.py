@@ -6,9 +6,8 @@ from hashlib import sha256
 
 import dagster as dg
 
-from appstream_export.contracts import Column, Contract, Table, sql_files
-from appstream_export.contracts.model import list_snapshot_tables
-from appstream_export.feeds.definitions import STATUS, build_feeds
+from appstream_export.contracts import Column, Contract, Table, list_snapshot_tables, load_sql_files, load_view_files
+from appstream_export.feeds import STATUS, build_feeds
 from appstream_export.settings import Settings
 
 TABLES, EXPORT, MARTS, FEEDS, REPORT, DASHBOARDS = GROUPS = (
@@ -60,8 +59,8 @@ def build_asset_sources(contracts: Sequence[Contract], settings: Settings) -> li
     made += _build_mart_sources(asset_keys={asset.name: asset.key for asset in made})
     known = {asset.name: asset.key for asset in made}
     made += _build_feed_sources(contracts, settings, known)
-    reads = {read for file in sql_files.load_sql_files("report") for read in file.reads}
-    version = "".join(file.sql for file in sql_files.load_sql_files("report"))
+    reads = {read for file in load_sql_files("report") for read in file.reads}
+    version = "".join(file.sql for file in load_sql_files("report"))
     report = AssetSource(
         name="report", group=REPORT, doc=_REPORT_DOC, version=version, reads=_resolve_asset_keys(reads, known)
     )
@@ -157,7 +156,7 @@ def _describe_table(table: Table) -> str:
 
 
 def _build_mart_sources(asset_keys: Mapping[str, dg.AssetKey]) -> Iterator[AssetSource]:
-    files = sql_files.load_view_files()
+    files = load_view_files()
     asset_keys = {**asset_keys, **{file.name: dg.AssetKey(file.name) for file in files}}
     for file in files:
         yield AssetSource(
@@ -175,7 +174,7 @@ def _build_feed_sources(
     contracts: Sequence[Contract], settings: Settings, asset_keys: Mapping[str, dg.AssetKey]
 ) -> Iterator[AssetSource]:
     """Feeds without a file of their own are a table of the same name, with the accounts' names beside it."""
-    files = {file.name: file for file in sql_files.load_sql_files(FEEDS)}
+    files = {file.name: file for file in load_sql_files(FEEDS)}
     labels = settings.feeds.account_labels
     made = build_feeds(contracts, labels)
     others = tuple(build_feed_key(feed.name) for feed in made if feed.name != STATUS)

@@ -7,10 +7,6 @@
 Knows moto and botocore's model, and nothing of contracts: what they map is thus checked against AWS's own shape.
 """
 
-from .emulator import Emulator
-from .estate import Estate, EstateEvent
-from .faults import FAULTS, Fault
-from .gateway import RecordedCall
-from .items import make_image_builder
+import lazy_loader
 
-__all__ = ["FAULTS", "Emulator", "Estate", "EstateEvent", "Fault", "RecordedCall", "make_image_builder"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

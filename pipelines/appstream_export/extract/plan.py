@@ -8,11 +8,16 @@ from threading import Event
 
 from appstream_export.contracts import Contract
 from appstream_export.extract.accounts import Account
-from appstream_export.extract.aws.regions import build_scopes, get_region_patterns
-from appstream_export.extract.discovery.control_plane import ControlPlaneClient
-from appstream_export.extract.discovery.discover import Discovery, PreviousSnapshot, discover_accounts
-from appstream_export.extract.discovery.service_regions import ServiceRegions, find_service_regions
-from appstream_export.inputs.account_labels import Labels, read_labels
+from appstream_export.extract.aws import build_scopes, get_region_patterns
+from appstream_export.extract.discovery import (
+    ControlPlaneClient,
+    Discovery,
+    PreviousSnapshot,
+    ServiceRegions,
+    discover_accounts,
+    find_service_regions,
+)
+from appstream_export.inputs import Labels, read_labels
 from appstream_export.model import Task
 from appstream_export.settings import AUTO, Settings
 

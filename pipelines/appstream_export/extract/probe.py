@@ -8,7 +8,7 @@ from appstream_export.contracts import Contract
 from appstream_export.errors import Interrupted
 from appstream_export.extract.accounts import Account
 from appstream_export.extract.outcomes import resolve_closed_regions
-from appstream_export.extract.scan.scheduler import Scheduler
+from appstream_export.extract.scan import Scheduler
 from appstream_export.model import Outcome, Page, RunListener, ScanOptions, Task
 from appstream_export.settings import Settings
 

@@ -1,10 +1,5 @@
-"""Feeds: what dashboards read. Flat tables with plain types, described, and replaced all at once.
+"""Feeds: flat tables that dashboards read, published as one generation; the report and the Superset bundle."""
 
-`definitions` says what a feed is: rendered from contracts (rendered.py), or a file of sql/feeds/. `publish` writes a
-generation of all of them and lets `current.json` point to it; `shelf` is where they lie; `datapackage` describes them
-to programs; `verify` and `diff` look at what was published. Nothing here opens a DuckDB: lake.outlet does.
-"""
+import lazy_loader
 
-from appstream_export.feeds.publish import PublishResult, has_published_feeds, publish_feeds
-
-__all__ = ["PublishResult", "has_published_feeds", "publish_feeds"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,8 +8,7 @@ and of changes have a `row_key`. `scope_key` (resource/account/region) leads to 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from appstream_export.contracts import Column, Contract, Table
-from appstream_export.contracts.model import ACCOUNT_NAME
+from appstream_export.contracts import ACCOUNT_NAME, Column, Contract, Table
 from appstream_export.lake.sql import quote_identifier, quote_literal
 
 COVERAGE = "coverage"

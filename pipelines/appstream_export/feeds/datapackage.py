@@ -11,8 +11,8 @@ from typing import Any
 from appstream_export.contracts import Column
 from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.definitions import resolve_column_type
-from appstream_export.lake.catalog.feed_connection import FeedConnection
-from appstream_export.lake.snapshots.manifest import FileEntry
+from appstream_export.lake.catalog import FeedConnection
+from appstream_export.lake.snapshots import FileEntry
 
 PROFILE = "https://datapackage.org/profiles/2.0/datapackage.json"
 SCHEMA_PROFILE = "https://datapackage.org/profiles/2.0/tableschema.json"

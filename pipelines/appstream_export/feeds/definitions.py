@@ -13,8 +13,7 @@ from itertools import zip_longest
 
 import pyarrow as pa
 
-from appstream_export.contracts import Column, Contract, sql_files
-from appstream_export.contracts.sql_files import SqlFile
+from appstream_export.contracts import Column, Contract, SqlFile, load_sql_files
 from appstream_export.errors import ContractError, SettingsError
 from appstream_export.feeds import contract_feeds
 from appstream_export.feeds.contract_feeds import COVERAGE, SCOPE_KEY, Feed
@@ -68,7 +67,7 @@ def build_feeds(contracts: Sequence[Contract], labels: Sequence[str]) -> list[Fe
     Raises BadContract where one says of itself what no feed may be, BadSettings where labels make no columns.
     """
     items = {f"{c.item_name}_key": c.item_table.name for c in contracts}
-    files = [_build_feed_from_file(file, items) for file in sql_files.load_sql_files(FOLDER)]
+    files = [_build_feed_from_file(file, items) for file in load_sql_files(FOLDER)]
     by_file = {feed.name for feed in files}
     found = [
         *files,

@@ -14,7 +14,7 @@ from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.definitions import build_feeds
 from appstream_export.feeds.generations import PACKAGE, GenerationStore
 from appstream_export.feeds.publish import DEFAULTS
-from appstream_export.lake.storage.base import Store, translate_storage_errors
+from appstream_export.lake.storage import Store, translate_storage_errors
 from appstream_export.settings import FeedsSettings
 
 CURRENT, NEXT = "current", "next"

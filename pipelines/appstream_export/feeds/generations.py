@@ -19,8 +19,7 @@ import msgspec
 from ulid import ULID
 
 from appstream_export.errors import ConfigurationError, StorageFailed
-from appstream_export.lake.storage.base import Store, StoredObject
-from appstream_export.lake.storage.paths import FEEDS
+from appstream_export.lake.storage import FEEDS, Store, StoredObject
 
 FOLDER, VERSION = FEEDS.split("/")
 CURRENT = f"{VERSION}/current.json"

@@ -37,14 +37,17 @@ from appstream_export.feeds.generations import (
     get_generation_file_path,
     get_generation_folder,
 )
-from appstream_export.inputs.csv import FORMULA
-from appstream_export.lake.catalog import checks, feed_connection
-from appstream_export.lake.catalog.checks import CheckResult
-from appstream_export.lake.catalog.feed_connection import FeedConnection
-from appstream_export.lake.snapshots.manifest import FileEntry, load_head
+from appstream_export.inputs import FORMULA
+from appstream_export.lake.catalog import (
+    CheckResult,
+    FeedConnection,
+    get_last_erase_seq,
+    open_feed_connection,
+    run_checks,
+)
+from appstream_export.lake.snapshots import FileEntry, load_head
 from appstream_export.lake.sql import quote_identifier, quote_literal
-from appstream_export.lake.storage.base import Store, translate_storage_errors
-from appstream_export.lake.storage.checksum_trailer import append_file_checksum
+from appstream_export.lake.storage import Store, append_file_checksum, translate_storage_errors
 from appstream_export.settings import FeedsSettings
 
 _log = logging.getLogger(__name__)
@@ -115,7 +118,7 @@ def publish_feeds(
                 break  # else another run committed meanwhile, and we may have replaced its newer feeds
         if published is None:
             raise StorageFailed(f"{store.root}: {_REPUBLISH_MAX} newer publications came first; theirs is served")
-        erased_seq = feed_connection.get_last_erase_seq(store)
+        erased_seq = get_last_erase_seq(store)
         removed = shelf.prune(retain=settings.keep_generations, now=clock(), erased_seq=erased_seq)
     return replace(published, removed=tuple(removed))
 
@@ -135,17 +138,15 @@ def _publish_generation(
     *,
     rebuild: bool,
 ) -> tuple[PublishResult, int]:
-    with feed_connection.open_feed_connection(store, contracts, rebuild=rebuild) as lake:
+    with open_feed_connection(store, contracts, rebuild=rebuild) as lake:
         for label in settings.account_labels:
             if not lake.fetch_rows(_LABEL_IN_USE_SQL, [f'$."{label}"']):
                 _log.warning("[feeds] account_labels: no account has the label %s, its column is empty", label)
         edition = _build_publication(lake, build_feeds(contracts, settings.account_labels), now)
-        results = check_results[lake.seq] if lake.seq in check_results else checks.run_checks(lake.con)
+        results = check_results[lake.seq] if lake.seq in check_results else run_checks(lake.con)
         if broken := [f"{result.name} ({result.rows} rows)" for result in results if result.is_error]:
             why = f"snapshot {lake.snapshot_id} breaks {', '.join(broken)}; look closer: appstream-export verify"
-            edition = _reuse_served_feeds(
-                lake, shelf, replace(edition, why=why), feed_connection.get_last_erase_seq(store)
-            )
+            edition = _reuse_served_feeds(lake, shelf, replace(edition, why=why), get_last_erase_seq(store))
         generation = shelf.reserve(edition.snapshot_id)
 
         def build_database(file: str) -> None:

@@ -24,10 +24,9 @@ from appstream_export.feeds.generations import (
     GenerationStore,
     get_generation_file_path,
 )
-from appstream_export.lake.catalog import feed_connection
+from appstream_export.lake.catalog import open_duckdb_file
 from appstream_export.lake.sql import quote_identifier, quote_literal
-from appstream_export.lake.storage.base import Store, translate_storage_errors
-from appstream_export.lake.storage.checksum_trailer import has_valid_checksum
+from appstream_export.lake.storage import Store, has_valid_checksum, translate_storage_errors
 
 _REPUBLISH = "publish it anew with: appstream-export feeds publish"
 
@@ -141,7 +140,7 @@ def _verify_database(shelf: GenerationStore, package: Mapping[str, Any]) -> Iter
 
 
 def _verify_database_tables(file: Path, package: Mapping[str, Any]) -> Iterator[str]:
-    with feed_connection.open_duckdb_file(file) as ask:
+    with open_duckdb_file(file) as ask:
         for feed, resource in zip(
             datapackage.parse_feeds(package), datapackage.list_parquet_resources(package), strict=True
         ):

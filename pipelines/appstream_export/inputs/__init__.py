@@ -1,1 +1,5 @@
-"""Package inputs."""
+"""Files that users write: CSV, account labels, prices."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -9,8 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from appstream_export.errors import StorageFailed
-from appstream_export.lake import sql
-from appstream_export.lake.storage.base import Store
+from appstream_export.lake.storage import Store
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PYTHON_ERROR = re.compile(r"^(?:\w+\.)*\w+Error: (?:\[Errno -?\d+\] )?(.+)$", re.MULTILINE)
@@ -78,7 +77,7 @@ def open_duckdb(store: Store) -> duckdb.DuckDBPyConnection:
         "autoload_known_extensions = false",
         "python_enable_replacements = false",
         "enable_progress_bar = false",
-        f"temp_directory = {sql.quote_literal(store.scratch)}",
+        f"temp_directory = {quote_literal(store.scratch)}",
     ):
         con.execute(f"set {setting}")
     return con

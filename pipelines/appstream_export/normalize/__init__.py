@@ -1,5 +1,5 @@
-"""From AWS's nested items to normalized Arrow tables. Knows Arrow and contracts; asks nobody, writes nothing."""
+"""Normalize: nested items become flat Arrow tables as contracts say. Pure functions: no AWS, no files."""
 
-from appstream_export.normalize.batcher import TaskBatch, TaskBatcher
+import lazy_loader
 
-__all__ = ["TaskBatch", "TaskBatcher"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from appstream_export.contracts import Contract
-from appstream_export.contracts.model import get_operational_table
+from appstream_export.contracts import Contract, get_operational_table
 from appstream_export.model import Page
 from appstream_export.normalize.flatten import Flattener, build_schema_with_hidden_columns
 

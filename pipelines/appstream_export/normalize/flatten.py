@@ -9,10 +9,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from appstream_export.contracts import Column, Contract, Table
-from appstream_export.contracts.arrow_schema import ARROW_TYPES, build_arrow_schema
-from appstream_export.contracts.loader import list_outer_positions
-from appstream_export.contracts.model import get_operational_table
+from appstream_export.contracts import (
+    ARROW_TYPES,
+    Column,
+    Contract,
+    Table,
+    build_arrow_schema,
+    get_operational_table,
+    list_outer_positions,
+)
 from appstream_export.model import Page
 from appstream_export.normalize.item_schema import Struct, build_arrow_type, build_item_schema
 from appstream_export.normalize.json_pages import RawItems

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from appstream_export.contracts import Contract
-from appstream_export.contracts.arrow_schema import ARROW_TYPES
+from appstream_export.contracts import ARROW_TYPES, Contract
 from appstream_export.errors import ContractError
 
 

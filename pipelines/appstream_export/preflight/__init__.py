@@ -1,7 +1,5 @@
-"""What a run would do (`plan`), and what would stop it (`doctor`), found out the way a run does; commits nothing."""
+"""Preflight: what would stop a run (`doctor`) and what it would request (`plan`); commits nothing."""
 
-from appstream_export.preflight.doctor import Checkup, check_readiness
-from appstream_export.preflight.estimate import RunEstimate, estimate_run
-from appstream_export.preflight.findings import Finding, Verdict
+import lazy_loader
 
-__all__ = ["Checkup", "Finding", "RunEstimate", "Verdict", "check_readiness", "estimate_run"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

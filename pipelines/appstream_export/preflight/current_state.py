@@ -8,11 +8,8 @@ from typing import Any
 
 from appstream_export.contracts import Contract
 from appstream_export.extract import PreviousSnapshot
-from appstream_export.lake.catalog.connect import connect_warehouse, run_query
-from appstream_export.lake.snapshots import manifest
-from appstream_export.lake.snapshots.manifest import Manifest
-from appstream_export.lake.snapshots.reader import load_head_rows, load_head_scope_runs
-from appstream_export.lake.snapshots.task_transitions import get_task
+from appstream_export.lake.catalog import connect_warehouse, run_query
+from appstream_export.lake.snapshots import Manifest, get_task, load_head, load_head_rows, load_head_scope_runs
 from appstream_export.model import Scope, Task
 from appstream_export.run import open_existing_warehouse
 from appstream_export.settings import Settings
@@ -47,7 +44,7 @@ class CurrentState:
 def load_current_state(settings: Settings, contracts: Sequence[Contract]) -> CurrentState:
     """Read it, and make no warehouse where there is none; raises SetupError, or StorageFailed where it is damaged."""
     store = open_existing_warehouse(settings)
-    made = manifest.load_head(store) if store else None
+    made = load_head(store) if store else None
     if store is None or made is None:
         return CurrentState()
     with closing(connect_warehouse(settings.warehouse, s3=settings.s3)) as con:

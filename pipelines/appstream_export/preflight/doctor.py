@@ -7,11 +7,9 @@ from typing import Any
 
 from appstream_export.contracts import Contract
 from appstream_export.errors import ConfigurationError, ExportError, Interrupted, NothingExtracted
-from appstream_export.extract import Account, Plan, ProbeResult, plan_extraction, probe_tasks
-from appstream_export.extract.aws.clients import CLOCK_SKEW_MAX_S
-from appstream_export.inputs.account_labels import read_labels
-from appstream_export.inputs.prices import read_prices
-from appstream_export.lake.snapshots.task_transitions import is_expected_outcome
+from appstream_export.extract import CLOCK_SKEW_MAX_S, Account, Plan, ProbeResult, plan_extraction, probe_tasks
+from appstream_export.inputs import read_labels, read_prices
+from appstream_export.lake.snapshots import is_expected_outcome
 from appstream_export.model import Outcome, RunListener, Status, Task
 from appstream_export.preflight.current_state import CurrentState, load_current_state
 from appstream_export.preflight.findings import Finding, Verdict

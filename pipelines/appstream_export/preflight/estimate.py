@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from threading import Event
 
 from appstream_export.contracts import Contract
-from appstream_export.extract import Plan, plan_extraction
-from appstream_export.extract.aws.rate_limit import CALLS_PER_S
-from appstream_export.inputs.prices import read_prices
+from appstream_export.extract import CALLS_PER_S, Plan, plan_extraction
+from appstream_export.inputs import read_prices
 from appstream_export.model import Status, Task
 from appstream_export.preflight.current_state import CurrentState, load_current_state
 from appstream_export.run import Request, filter_tasks, select_failed_tasks

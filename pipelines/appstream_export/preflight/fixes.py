@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from appstream_export.contracts import Contract
-from appstream_export.contracts.iam import build_hub_policy, build_iam_policy
+from appstream_export.contracts import Contract, build_hub_policy, build_iam_policy
 from appstream_export.errors import suggest_fix
 from appstream_export.extract import Account
 from appstream_export.model import Outcome, Status, Task

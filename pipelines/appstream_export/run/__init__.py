@@ -1,18 +1,5 @@
-"""Run: extract, normalize, commit, publish."""
+"""Run: extract, normalize, commit, publish. The command line and Dagster call it; it knows neither."""
 
-from appstream_export.run.publishing import republish_outputs
-from appstream_export.run.request import Request, filter_tasks, select_failed_tasks
-from appstream_export.run.result import RunResult
-from appstream_export.run.stages import execute_run
-from appstream_export.run.warehouse import load_previous_snapshot, open_existing_warehouse
+import lazy_loader
 
-__all__ = [
-    "Request",
-    "RunResult",
-    "execute_run",
-    "filter_tasks",
-    "load_previous_snapshot",
-    "open_existing_warehouse",
-    "republish_outputs",
-    "select_failed_tasks",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,12 +8,9 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from appstream_export.contracts import Contract
-from appstream_export.contracts.arrow_schema import build_arrow_schema
-from appstream_export.contracts.model import get_operational_table
+from appstream_export.contracts import Contract, build_arrow_schema, get_operational_table
 from appstream_export.model import Outcome, Page, RunListener, Task
-from appstream_export.normalize import TaskBatch, TaskBatcher
-from appstream_export.normalize.batcher import EnumValues
+from appstream_export.normalize import EnumValues, TaskBatch, TaskBatcher
 
 FLUSH_ITEMS = 10_240  # some 8 MB of flat rows, one row group: larger parts are no quicker, and cost memory
 GARBAGE_OBJECTS = 50_000  # some 4 MB of raw items between two searches for cycles

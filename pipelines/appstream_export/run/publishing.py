@@ -5,13 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from threading import Event
 
-from appstream_export import feeds
 from appstream_export.contracts import Contract
 from appstream_export.errors import ExportError
-from appstream_export.lake.catalog import checks, connect
-from appstream_export.lake.catalog.checks import CheckResult
-from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import Store
+from appstream_export.feeds import PublishResult, has_published_feeds, publish_feeds
+from appstream_export.lake.catalog import CheckResult, connect_warehouse, refresh_catalog, run_checks, run_query
+from appstream_export.lake.storage import REPORT, Store
 from appstream_export.model import RunListener
 from appstream_export.run.request import Request
 from appstream_export.run.result import RunResult
@@ -59,7 +57,7 @@ def publish_outputs(
 def republish_outputs(settings: Settings, contracts: Sequence[Contract]) -> list[str]:
     """Make feeds and report anew where there are any, so that they show nothing that was erased; what failed."""
     store, watch = open_warehouse(settings), RunListener()
-    is_fed, is_told = feeds.has_published_feeds(store), store.exists(paths.REPORT)
+    is_fed, is_told = has_published_feeds(store), store.exists(REPORT)
     _, unfed = _publish_feeds(settings, contracts, store, {}, watch) if is_fed else (None, None)
     untold = _publish_report(settings, store, watch) if is_told else None
     return [problem for problem in (unfed, untold) if problem]
@@ -69,15 +67,15 @@ def _publish_catalog(
     settings: Settings, contracts: Sequence[Contract], store: Store, listener: RunListener
 ) -> str | None:
     listener.on_stage("catalog")
-    return connect.refresh_catalog(store, contracts, root=settings.lake.catalog_root)
+    return refresh_catalog(store, contracts, root=settings.lake.catalog_root)
 
 
 def _run_checks(settings: Settings, listener: RunListener) -> tuple[tuple[CheckResult, ...], str | None]:
     """What the checks found, and why not all could be run."""
     listener.on_stage("checks")
     try:
-        with connect.connect_warehouse(settings.warehouse, s3=settings.s3) as con:
-            return tuple(checks.run_checks(con)), None
+        with connect_warehouse(settings.warehouse, s3=settings.s3) as con:
+            return tuple(run_checks(con)), None
     except (ExportError, OSError) as error:
         _log.debug("checking failed", exc_info=True)
         return (), f"the snapshot is committed, but could not be checked: {error}"
@@ -89,10 +87,10 @@ def _publish_feeds(
     store: Store,
     checked: Mapping[int, Sequence[CheckResult]],
     listener: RunListener,
-) -> tuple[feeds.PublishResult | None, str | None]:
+) -> tuple[PublishResult | None, str | None]:
     listener.on_stage("feeds")
     try:
-        published = feeds.publish_feeds(store, contracts, settings.feeds, check_results=checked)
+        published = publish_feeds(store, contracts, settings.feeds, check_results=checked)
     except (ExportError, OSError) as error:
         _log.debug("publishing failed", exc_info=True)
         return None, f"the snapshot is committed, but its feeds could not be published: {error}"
@@ -101,14 +99,12 @@ def _publish_feeds(
 
 
 def _publish_report(settings: Settings, store: Store, listener: RunListener) -> str | None:
-    from appstream_export.feeds import (
-        report,  # its charts cost half a second to import, and memory that the sweep needs not
-    )
+    from appstream_export.feeds import publish_report
 
     listener.on_stage("report")
     try:
-        with connect.connect_warehouse(settings.warehouse, s3=settings.s3) as con:
-            report.publish_report(store, lambda sql: connect.run_query(con, sql), settings)
+        with connect_warehouse(settings.warehouse, s3=settings.s3) as con:
+            publish_report(store, lambda sql: run_query(con, sql), settings)
     except (ExportError, OSError) as error:
         _log.debug("the report could not be written", exc_info=True)
         return f"the snapshot is committed, but its report could not be written: {error}"

@@ -6,11 +6,8 @@ from typing import Any
 
 from appstream_export.errors import SettingsError, suggest_spelling
 from appstream_export.extract import parse_resumed_task
-from appstream_export.lake.snapshots import manifest
-from appstream_export.lake.snapshots.manifest import Manifest
-from appstream_export.lake.snapshots.reader import load_head_scope_runs
-from appstream_export.lake.snapshots.task_transitions import get_task
-from appstream_export.lake.storage.base import Store
+from appstream_export.lake.snapshots import Manifest, get_task, load_head, load_head_scope_runs
+from appstream_export.lake.storage import Store
 from appstream_export.model import ScanOptions, Status, Task
 from appstream_export.settings import Settings
 
@@ -73,7 +70,7 @@ def select_unfinished_tasks(
     """
     if not request.retry_failed and earlier is None:
         return list(limited)
-    head = manifest.load_head(store)
+    head = load_head(store)
     runs = {get_task(row): row for row in load_head_scope_runs(store, head)} if head else None
     return select_failed_tasks(limited, runs, with_new=not request.retry_failed)
 

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from appstream_export import feeds
-from appstream_export.lake.catalog.checks import CheckResult
-from appstream_export.lake.snapshots.manifest import Manifest
-from appstream_export.lake.snapshots.reader import load_head_rows, load_head_scope_runs
-from appstream_export.lake.snapshots.task_transitions import get_task
-from appstream_export.lake.storage.base import Store
+from appstream_export.feeds import PublishResult
+from appstream_export.lake.catalog import CheckResult
+from appstream_export.lake.snapshots import Manifest, get_task, load_head_rows, load_head_scope_runs
+from appstream_export.lake.storage import Store
 from appstream_export.model import Outcome, Status, Task
 from appstream_export.settings import Settings
 
@@ -36,7 +34,7 @@ class RunResult:
     """The same of report.html."""
     is_reported: bool = False
     """report.html shows the snapshot; False where this run left it alone, or failed to write it."""
-    published_feeds: feeds.PublishResult | None = None
+    published_feeds: PublishResult | None = None
     """Feeds as they are served now; None where this run left them alone or failed to publish them."""
     discovery_problem: str | None = None
     """The accounts could not be discovered, so that the last known ones were asked: a failure of the run."""

@@ -12,12 +12,12 @@ from typing import NoReturn
 
 import msgspec
 
-from appstream_export import settings
 from appstream_export.contracts import load_contracts
 from appstream_export.errors import ConfigurationError, ExportError, Interrupted
 from appstream_export.model import RunListener
 from appstream_export.run.shard_process import WorkerResponse
 from appstream_export.run.shards import Shard, decode_message, sweep_shard
+from appstream_export.settings import read_settings
 
 ORPHAN_S = 10  # to stop the sweep and remove its files; then the process ends whatever it does
 
@@ -44,7 +44,7 @@ def main(parent_pipe: int) -> None:
 def _run_shard(shard: Shard, stop: Event) -> WorkerResponse:
     try:
         return WorkerResponse(
-            result=sweep_shard(settings.read_settings(), load_contracts(), shard, listener=RunListener(), stop=stop)
+            result=sweep_shard(read_settings(), load_contracts(), shard, listener=RunListener(), stop=stop)
         )
     except Interrupted:
         raise

@@ -14,20 +14,22 @@ import msgspec
 import pyarrow as pa
 from ulid import ULID
 
-from appstream_export.contracts import Contract
-from appstream_export.contracts.arrow_schema import build_arrow_schema
-from appstream_export.contracts.model import get_operational_table, list_snapshot_tables
+from appstream_export.contracts import Contract, build_arrow_schema, get_operational_table, list_snapshot_tables
 from appstream_export.extract import restore_secrets, strip_secrets
-from appstream_export.inputs.prices import read_prices
-from appstream_export.lake.snapshots.commit import find_attempt
-from appstream_export.lake.snapshots.manifest import FileEntry
-from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
+from appstream_export.inputs import read_prices
+from appstream_export.lake.snapshots import FileEntry, StagedSnapshot, find_attempt
 from appstream_export.model import Outcome, RunListener, Status, Task
-from appstream_export.run import execute_run
 from appstream_export.run.ingest import merge_drift_tables
 from appstream_export.run.request import Request
 from appstream_export.run.result import RunResult
-from appstream_export.run.stages import PreparedRun, commit_and_publish, finish_unchanged, prepare_run, sweep_tasks
+from appstream_export.run.stages import (
+    PreparedRun,
+    commit_and_publish,
+    execute_run,
+    finish_unchanged,
+    prepare_run,
+    sweep_tasks,
+)
 from appstream_export.run.warehouse import open_warehouse
 from appstream_export.settings import Secret, Settings
 

@@ -14,18 +14,21 @@ from typing import Any
 
 from ulid import ULID
 
-from appstream_export import __version__
-from appstream_export.contracts import Contract, list_snapshot_tables
-from appstream_export.contracts.botocore_model import load_enum_values
+from appstream_export.contracts import Contract, list_snapshot_tables, load_enum_values
 from appstream_export.errors import Interrupted, NothingExtracted
 from appstream_export.extract import Account, Plan, extract_tasks, plan_extraction, resolve_closed_regions
-from appstream_export.inputs.prices import read_prices
-from appstream_export.lake.snapshots import manifest
-from appstream_export.lake.snapshots.commit import PriceRow, RunFacts, commit_snapshot, find_attempt
-from appstream_export.lake.snapshots.producer import get_utc_now
-from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
-from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import Store
+from appstream_export.inputs import read_prices
+from appstream_export.lake.snapshots import (
+    PriceRow,
+    RunFacts,
+    StagedSnapshot,
+    commit_snapshot,
+    find_attempt,
+    get_utc_now,
+    load_head,
+    read_manifest,
+)
+from appstream_export.lake.storage import Store, generate_snapshot_id
 from appstream_export.model import Outcome, Page, RunListener, Status, Task
 from appstream_export.run.ingest import WriteTables, ingest_pages
 from appstream_export.run.publishing import publish_outputs
@@ -33,6 +36,7 @@ from appstream_export.run.request import Request, filter_tasks, resolve_scan_opt
 from appstream_export.run.result import RunResult, load_discovery_problem, load_run_result
 from appstream_export.run.warehouse import load_previous_snapshot, open_warehouse
 from appstream_export.settings import Settings, is_loopback
+from appstream_export.version import __version__
 
 _log = logging.getLogger(__name__)
 
@@ -117,7 +121,7 @@ def prepare_run(
     earlier = find_attempt(store, run_id=run_id, attempt_id=attempt_id)
     is_done = earlier is not None and earlier.attempt_id == attempt_id
     chosen = [] if is_done else select_unfinished_tasks(store, limited, request, earlier)
-    settled = earlier if is_done else None if chosen else manifest.load_head(store)
+    settled = earlier if is_done else None if chosen else load_head(store)
     facts = RunFacts(
         run_id=run_id,
         attempt_id=attempt_id,
@@ -132,7 +136,7 @@ def prepare_run(
     return store, PreparedRun(
         request=request,
         facts=facts,
-        snapshot_id=paths.generate_snapshot_id(),
+        snapshot_id=generate_snapshot_id(),
         accounts=planned.accounts,
         tasks=planned.tasks,
         pending=tuple(task for task in chosen if task not in planned.skipped),
@@ -220,7 +224,7 @@ def finish_unchanged(
     stop: Event,
 ) -> RunResult:
     """Where nothing is left to ask: what stands, published."""
-    head = manifest.read_manifest(store, result_seq)
+    head = read_manifest(store, result_seq)
     if head.attempt_id == prepared.facts.attempt_id:
         made = load_run_result(
             store, head, settings, prepared.tasks, load_discovery_problem(store, head), requested=None
@@ -278,7 +282,7 @@ def _build_skipped_outcome(task: Task, reason: str, at: datetime) -> Outcome:
 
 def _reject_empty_first_snapshot(store: Store, outcomes: Mapping[Task, Outcome]) -> None:
     """Without an earlier snapshot, a run in which every scope failed has nothing to show."""
-    if any(o.status.is_answer for o in outcomes.values()) or manifest.load_head(store) is not None:
+    if any(o.status.is_answer for o in outcomes.values()) or load_head(store) is not None:
         return
     if not outcomes:
         raise NothingExtracted(

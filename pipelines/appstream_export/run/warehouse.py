@@ -4,18 +4,15 @@ from pathlib import Path
 
 from appstream_export.errors import ConfigurationError
 from appstream_export.extract import PreviousSnapshot
-from appstream_export.lake.snapshots import manifest
-from appstream_export.lake.snapshots.reader import load_head_rows
-from appstream_export.lake.snapshots.task_transitions import get_task
-from appstream_export.lake.storage.base import Store
-from appstream_export.lake.storage.factory import open_store
+from appstream_export.lake.snapshots import get_task, load_head, load_head_rows
+from appstream_export.lake.storage import Store, open_store
 from appstream_export.settings import Settings
 
 
 def load_previous_snapshot(settings: Settings) -> PreviousSnapshot | None:
     """What the newest snapshot knows, for a plan; None before the first. Makes no warehouse."""
     store = open_existing_warehouse(settings)
-    head = manifest.load_head(store) if store else None
+    head = load_head(store) if store else None
     if store is None or head is None:
         return None
     tasks = frozenset(

@@ -5,11 +5,15 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from appstream_export.contracts import Contract, load_contracts, sql_files
-from appstream_export.contracts.arrow_schema import DUCKDB_TYPES
-from appstream_export.contracts.model import list_snapshot_tables
-from appstream_export.contracts.render import render_parent_join
-from appstream_export.contracts.sql_files import SqlFile
+from appstream_export.contracts import (
+    DUCKDB_TYPES,
+    Contract,
+    SqlFile,
+    list_snapshot_tables,
+    load_contracts,
+    load_view_files,
+    render_parent_join,
+)
 from appstream_export.errors import ConfigurationError, suggest_spelling
 
 
@@ -92,6 +96,6 @@ def _build_table_entries(contracts: Sequence[Contract]) -> Iterator[DictionaryEn
 
 def _build_view_entries() -> Iterator[DictionaryEntry]:
     """Views over several tables, and marts: what their headers say."""
-    for view in sql_files.load_view_files():
+    for view in load_view_files():
         columns = tuple((c.name, c.type.upper(), c.doc) for c in view.columns)
         yield DictionaryEntry(view.name, view.doc, columns)

@@ -5,11 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from appstream_export.cli import console
-from appstream_export.lake.catalog.checks import CheckResult
-from appstream_export.lake.maintenance.erase import EraseResult
-from appstream_export.lake.maintenance.expire import ExpireResult
-from appstream_export.lake.maintenance.vacuum import VacuumResult
-from appstream_export.lake.maintenance.verify import VerifyResult
+from appstream_export.lake.catalog import CheckResult
+from appstream_export.lake.maintenance import EraseResult, ExpireResult, VacuumResult, VerifyResult
 from appstream_export.lake.words import format_count
 from appstream_export.settings import RetentionSettings, Settings
 

@@ -8,8 +8,7 @@ from typing import Any
 from appstream_export.cli import console
 from appstream_export.cli.output import convert_to_rows, encode_json
 from appstream_export.contracts import Contract
-from appstream_export.lake.catalog.checks import CheckResult
-from appstream_export.lake.catalog.connect import connect_warehouse, run_query
+from appstream_export.lake.catalog import CheckResult, connect_warehouse, run_query
 from appstream_export.model import Outcome, Status
 from appstream_export.run import RunResult
 from appstream_export.settings import S3Settings

@@ -8,8 +8,8 @@ from typing import Any
 
 from appstream_export.cli import console
 from appstream_export.cli.output import convert_to_rows, format_value, print_table
-from appstream_export.lake.catalog.connect import connect_warehouse, run_query
-from appstream_export.lake.storage.paths import CATALOG, FEEDS, REPORT
+from appstream_export.lake.catalog import connect_warehouse, run_query
+from appstream_export.lake.storage import CATALOG, FEEDS, REPORT
 from appstream_export.settings import S3Settings
 
 _RUNS_SQL = """

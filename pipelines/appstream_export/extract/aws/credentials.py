@@ -12,7 +12,7 @@ import botocore.session
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-from appstream_export.contracts.iam import render_session_policy
+from appstream_export.contracts import render_session_policy
 from appstream_export.errors import ConfigurationError, RetriableScopeError, ScopeError, suggest_spelling
 from appstream_export.extract.accounts import Account
 from appstream_export.extract.aws.clients import ApiCall, Clients

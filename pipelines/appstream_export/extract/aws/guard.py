@@ -12,12 +12,11 @@ import botocore.session
 from botocore.exceptions import BotoCoreError
 from botocore.loaders import Loader
 
-from appstream_export.contracts import iam
-from appstream_export.contracts.botocore_model import get_botocore_loader
+from appstream_export.contracts import ASSUME, IDENTITY, get_botocore_loader
 from appstream_export.errors import ConfigurationError
 from appstream_export.settings import Settings, is_loopback
 
-READ_OPERATIONS = frozenset({iam.ASSUME, iam.IDENTITY})
+READ_OPERATIONS = frozenset({ASSUME, IDENTITY})
 # What boto3 itself asks in order to find a profile's credentials.
 CREDENTIAL_OPERATIONS = frozenset(
     {"sts:AssumeRole", "sts:AssumeRoleWithWebIdentity", "sso:GetRoleCredentials"}

@@ -9,7 +9,7 @@ from typing import Any
 
 import botocore.session
 
-from appstream_export.contracts.botocore_model import get_botocore_loader
+from appstream_export.contracts import get_botocore_loader
 from appstream_export.errors import SettingsError
 from appstream_export.extract.accounts import Account, list_configured_accounts
 from appstream_export.extract.aws.guard import create_session_without_files

@@ -1,1 +1,5 @@
-"""Package discovery."""
+"""Discovery: the accounts of the organization and the regions of each service."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

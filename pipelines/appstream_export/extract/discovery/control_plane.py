@@ -13,23 +13,24 @@ from typing import Any, TypeVar, cast
 
 from botocore.credentials import Credentials
 
-from appstream_export.contracts.iam import DISCOVERY
+from appstream_export.contracts import DISCOVERY
 from appstream_export.errors import Interrupted, ScopeError
 from appstream_export.extract.accounts import Account
-from appstream_export.extract.aws.clients import ApiCall, Clients
-from appstream_export.extract.aws.compat import create_clients
-from appstream_export.extract.aws.credentials import (
+from appstream_export.extract.aws import (
+    CALLS_PER_S,
+    ApiCall,
+    Clients,
     CredentialSource,
+    RateLimiter,
     Sessions,
+    check_emulator,
+    create_clients,
+    find_home_partition,
     get_configured_region,
     get_home_region,
     list_profiles,
 )
-from appstream_export.extract.aws.guard import check_emulator
-from appstream_export.extract.aws.rate_limit import CALLS_PER_S, RateLimiter
-from appstream_export.extract.aws.regions import find_home_partition
-from appstream_export.extract.scan.operation import ListOperation
-from appstream_export.extract.scan.retry import RetryState
+from appstream_export.extract.scan import ListOperation, RetryState
 from appstream_export.settings import Settings
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from appstream_export.errors import ScopeError, SettingsError, suggest_spelling
-from appstream_export.extract.aws.errors import build_malformed_error
+from appstream_export.extract.aws import build_malformed_error
 from appstream_export.extract.discovery.control_plane import (
     LIST_ACCOUNTS,
     LIST_ROOTS,

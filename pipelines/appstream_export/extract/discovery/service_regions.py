@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from appstream_export.errors import ScopeError, SettingsError
-from appstream_export.extract.aws.regions import find_partition, list_botocore_regions
+from appstream_export.extract.aws import find_partition, list_botocore_regions
 from appstream_export.extract.discovery.control_plane import GET_PARAMETERS, ControlPlaneClient
 from appstream_export.model import REGION
 

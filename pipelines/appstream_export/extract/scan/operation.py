@@ -13,9 +13,9 @@ from botocore.model import OperationModel, OperationNotFoundError
 
 from appstream_export.contracts import Contract
 from appstream_export.errors import ConfigurationError
-from appstream_export.extract.aws.errors import build_malformed_error, sanitize_text
+from appstream_export.extract.aws import build_malformed_error, sanitize_text
 from appstream_export.model import ScanOptions
-from appstream_export.normalize.json_pages import RawItems, RawReader, read_json
+from appstream_export.normalize import RawItems, RawReader, read_json
 
 NAMES = "Names"  # AppStream's own word for "only these", in every list operation that has it
 PROTOCOL = "json"

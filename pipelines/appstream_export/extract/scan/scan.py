@@ -10,14 +10,11 @@ from typing import Any, Self
 from botocore.credentials import Credentials
 
 from appstream_export.errors import ConfigurationError, RetriableScopeError, ScopeError
-from appstream_export.extract.aws.clients import ApiCall, Clients
-from appstream_export.extract.aws.credentials import Sessions
-from appstream_export.extract.aws.errors import sanitize_text
-from appstream_export.extract.aws.regions import find_partition
+from appstream_export.extract.aws import ApiCall, Clients, Sessions, find_partition, sanitize_text
 from appstream_export.extract.scan.operation import ListOperation, get_nested_value
 from appstream_export.extract.scan.retry import RetryState
 from appstream_export.model import Outcome, Page, ScanOptions, Status, Task
-from appstream_export.normalize.json_pages import RawItems
+from appstream_export.normalize import RawItems
 
 PAGES_MAX = 10_000  # 10,000 pages of 50 is far beyond the largest quota we know of
 EMPTY_PAGES_MAX = 50  # AWS may send empty pages with a token; 50 in a row are a fault

@@ -10,15 +10,10 @@ import threading
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 
-from appstream_export.contracts import Contract
-from appstream_export.contracts.iam import list_member_operations
+from appstream_export.contracts import Contract, list_member_operations
 from appstream_export.errors import ConfigurationError, ScopeError
 from appstream_export.extract.accounts import Account
-from appstream_export.extract.aws.clients import Clients, Clock
-from appstream_export.extract.aws.compat import create_clients
-from appstream_export.extract.aws.credentials import Sessions
-from appstream_export.extract.aws.errors import sanitize_text
-from appstream_export.extract.aws.guard import check_emulator
+from appstream_export.extract.aws import Clients, Clock, Sessions, check_emulator, create_clients, sanitize_text
 from appstream_export.extract.scan.operation import ListOperation
 from appstream_export.extract.scan.scan import Scan
 from appstream_export.extract.scan.work_queue import Deadlines, SessionTask, WorkItem, WorkQueue, list_scans

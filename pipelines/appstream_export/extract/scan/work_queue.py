@@ -8,8 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import count
 
-from appstream_export.extract.aws.clients import ApiCall
-from appstream_export.extract.aws.credentials import Sessions
+from appstream_export.extract.aws import ApiCall, Sessions
 from appstream_export.extract.scan.retry import RetryState
 from appstream_export.extract.scan.scan import Scan
 

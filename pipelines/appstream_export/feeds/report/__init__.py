@@ -1,6 +1,5 @@
-"""The report page."""
+"""The report page `report.html`: panels, charts and the JavaScript they need, in one file."""
 
-from appstream_export.feeds.report.page import render_report
-from appstream_export.feeds.report.publish import publish_report
+import lazy_loader
 
-__all__ = ["publish_report", "render_report"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

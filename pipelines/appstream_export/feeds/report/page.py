@@ -10,10 +10,10 @@ from typing import Any
 import jinja2
 import pyarrow as pa
 
-from appstream_export.contracts import sql_files
+from appstream_export.contracts import SqlFile, load_sql_files
 from appstream_export.feeds.report import charts
 from appstream_export.feeds.report.bundle import load_vega_bundle
-from appstream_export.lake.storage.checksum_trailer import COMMENT, add_checksum
+from appstream_export.lake.storage import COMMENT, add_checksum
 
 ACCOUNTS_DRAWN_MAX = 60  # more rows than that no screen holds: regions are drawn instead
 ROWS_SHOWN_MAX = 50  # a page is read, not searched; the SQL beside it gives the rest
@@ -74,7 +74,7 @@ def render_report(run_query: QueryRunner, *, freshness_interval: timedelta | Non
 
     It warns where scopes failed, and in the reader's browser once it is older than `freshness_interval` twice over.
     """
-    written = {file.name: file for file in sql_files.load_sql_files("report")}
+    written = {file.name: file for file in load_sql_files("report")}
     tiles = _convert_rows(run_query(written["tiles"].sql))[0]
     panels = [COVERAGE if tiles["covered_accounts"] <= ACCOUNTS_DRAWN_MAX else MANY_ACCOUNTS, *PANELS]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
@@ -91,7 +91,7 @@ def render_report(run_query: QueryRunner, *, freshness_interval: timedelta | Non
     return add_checksum(f"{page}\n".encode(), COMMENT).decode()
 
 
-def _render_panel(panel: Panel, file: sql_files.SqlFile, run_query: QueryRunner) -> RenderedPanel:
+def _render_panel(panel: Panel, file: SqlFile, run_query: QueryRunner) -> RenderedPanel:
     table = run_query(file.sql)
     rows = _convert_rows(table)
     drawing = panel.draw(rows) if panel.draw and rows else None

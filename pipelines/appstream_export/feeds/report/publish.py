@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from appstream_export.feeds.report.page import QueryRunner, render_report
-from appstream_export.lake.storage.base import Store, translate_storage_errors
-from appstream_export.lake.storage.paths import REPORT
+from appstream_export.lake.storage import REPORT, Store, translate_storage_errors
 from appstream_export.settings import Settings
 
 

@@ -1,5 +1,5 @@
 """The Superset dashboard bundle, rendered from feeds."""
 
-from appstream_export.feeds.superset.bundle import build_superset_bundle
+import lazy_loader
 
-__all__ = ["build_superset_bundle"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -6,10 +6,10 @@ from typing import Any
 
 import duckdb
 
-from appstream_export.contracts import sql_files
+from appstream_export.contracts import SEVERITIES, SqlFile, load_sql_files
 from appstream_export.lake.sql import translate_duckdb_errors
 
-ERROR, WARN = sql_files.SEVERITIES
+ERROR, WARN = SEVERITIES
 EXAMPLES_MAX = 20
 
 
@@ -42,10 +42,10 @@ def run_checks(con: duckdb.DuckDBPyConnection) -> list[CheckResult]:
     found = con.execute("select view_name from duckdb_views() where not internal and schema_name = 'main'").fetchall()
     known = {name for (name,) in found}
     with translate_duckdb_errors():
-        return [_run_check(con, check) for check in sql_files.load_sql_files("checks") if known.issuperset(check.reads)]
+        return [_run_check(con, check) for check in load_sql_files("checks") if known.issuperset(check.reads)]
 
 
-def _run_check(con: duckdb.DuckDBPyConnection, check: sql_files.SqlFile) -> CheckResult:
+def _run_check(con: duckdb.DuckDBPyConnection, check: SqlFile) -> CheckResult:
     sql = f"select *, count(*) over () as rows_found from ({check.sql}\n) limit {EXAMPLES_MAX}"  # noqa: S608, our own files
     rows = con.sql(sql).to_arrow_table().to_pylist()
     return CheckResult(

@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from appstream_export.errors import ConfigurationError, ExportError, QueryError, StorageFailed
-from appstream_export.lake import sql
 from appstream_export.lake.catalog.query import run_query
-from appstream_export.lake.snapshots.manifest import Manifest, load_head, load_history, select_history_until
-from appstream_export.lake.sql import open_duckdb, quote_literal
-from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import Store, translate_storage_errors
-from appstream_export.lake.storage.checksum_trailer import has_valid_checksum
-from appstream_export.lake.storage.factory import open_store
-from appstream_export.lake.storage.local import LocalStore
+from appstream_export.lake.snapshots import Manifest, load_head, load_history, select_history_until
+from appstream_export.lake.sql import convert_epoch_us, open_duckdb, quote_literal, translate_duckdb_errors
+from appstream_export.lake.storage import (
+    CATALOG,
+    LocalStore,
+    Store,
+    has_valid_checksum,
+    open_store,
+    translate_storage_errors,
+)
 
 if TYPE_CHECKING:
     from appstream_export.contracts import Contract
@@ -51,13 +53,11 @@ def publish_catalog(store: Store, contracts: "Sequence[Contract]", *, root: str 
     with translate_storage_errors(store):
         for _ in range(_PUBLISH_TRIES):
             manifests = load_history(store)
-            write_catalog(
-                store, store, paths.CATALOG, contracts, manifests, root, earlier=read_published_catalog(store)
-            )
+            write_catalog(store, store, CATALOG, contracts, manifests, root, earlier=read_published_catalog(store))
             newest = load_head(store)
             if newest is None or newest.seq == manifests[-1].seq:
                 break  # else another run committed meanwhile, and we may have replaced its newer catalog
-    return Path(store.resolve_uri(paths.CATALOG))
+    return Path(store.resolve_uri(CATALOG))
 
 
 def refresh_catalog(store: Store, contracts: "Sequence[Contract]", *, root: str | None = None) -> str | None:
@@ -82,7 +82,7 @@ def export_catalog(file: Path, store: Store, contracts: "Sequence[Contract]", *,
     if not file.parent.is_dir():
         raise ConfigurationError(f"{file.parent}: no such folder; make it first")
     place = LocalStore(file.parent.resolve(), file_mode=store.file_mode)
-    with translate_storage_errors(place), sql.translate_duckdb_errors():
+    with translate_storage_errors(place), translate_duckdb_errors():
         write_catalog(
             place,
             store,
@@ -129,7 +129,7 @@ def open_catalog_connection(
         manifests = load_history(store)
         shown = manifests if as_of is None else _resolve_as_of(con, manifests, as_of)
         try:
-            with sql.translate_duckdb_errors():
+            with translate_duckdb_errors():
                 create_views(con, contracts or load_contracts(), shown, store.resolve_uri())
         except StorageFailed:
             con.close()
@@ -152,7 +152,7 @@ def _resolve_as_of(con: duckdb.DuckDBPyConnection, manifests: Sequence[Manifest]
 
     try:
         [(micros,)] = con.execute(f"select epoch_us({MOMENT}) from (select ? as t)", [as_of]).fetchall()  # noqa: S608
-        moment = sql.convert_epoch_us(micros)
+        moment = convert_epoch_us(micros)
     except (duckdb.Error, OverflowError, TypeError) as error:
         like = "2026-01-31 (its end, UTC) or 2026-01-31T12:00Z"
         raise QueryError(f'as of "{as_of}": not a time such as {like}') from error
@@ -171,10 +171,10 @@ def _format_iso(moment: datetime) -> str:
 
 def _attach_published_catalog(con: duckdb.DuckDBPyConnection, store: Store, newest: Manifest) -> bool:
     """Use the published catalog if it shows this place and the head (or a newer one, published meanwhile)."""
-    if not store.has_catalog_file or not store.exists(paths.CATALOG):
+    if not store.has_catalog_file or not store.exists(CATALOG):
         return False
     with suppress(duckdb.Error):
-        con.execute(f"attach {quote_literal(store.resolve_uri(paths.CATALOG))} as warehouse (read_only)")
+        con.execute(f"attach {quote_literal(store.resolve_uri(CATALOG))} as warehouse (read_only)")
         shows = con.execute("select root, seq, digest from warehouse.lake.shows").fetchall()
         if [
             s

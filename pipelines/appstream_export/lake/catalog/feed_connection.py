@@ -15,12 +15,17 @@ import pyarrow as pa
 
 from appstream_export.contracts import Contract
 from appstream_export.errors import StorageFailed
-from appstream_export.lake import sql
 from appstream_export.lake.catalog.connect import open_catalog_connection
 from appstream_export.lake.catalog.file import STORAGE_VERSION
-from appstream_export.lake.snapshots.manifest import SWEEP, find_last_erase
-from appstream_export.lake.sql import quote_identifier, quote_literal
-from appstream_export.lake.storage.base import Store
+from appstream_export.lake.snapshots import SWEEP, find_last_erase
+from appstream_export.lake.sql import (
+    convert_epoch_us,
+    quote_identifier,
+    quote_literal,
+    stream_batches,
+    translate_duckdb_errors,
+)
+from appstream_export.lake.storage import Store
 
 BATCH_ROWS = 10_240
 MEMORY = "512MiB"  # what DuckDB holds while feeds are made; more is spilled
@@ -59,7 +64,7 @@ class FeedConnection:
     def stream_batches(self, query: str) -> Iterator[pa.RecordBatch]:
         """A large result in parts. Nothing else may be asked before the last one."""
         with _translate_duckdb_errors(query):
-            yield from sql.stream_batches(self.con, query, BATCH_ROWS)
+            yield from stream_batches(self.con, query, BATCH_ROWS)
 
     def set_snapshot(self, snapshot_id: str, as_of: datetime) -> None:
         """Let `feed_snapshot` be an earlier one, whose rows are offered."""
@@ -103,7 +108,7 @@ class FeedConnection:
 
     def _load_snapshot(self) -> tuple[str, datetime]:
         snapshot_id, as_of_us = self._fetch_row("select snapshot_id, epoch_us(as_of_utc) from feed_snapshot")
-        return snapshot_id, sql.convert_epoch_us(as_of_us)
+        return snapshot_id, convert_epoch_us(as_of_us)
 
     def _fetch_row(self, query: str) -> tuple[Any, ...]:
         return self.fetch_rows(query)[0]
@@ -146,7 +151,7 @@ def open_duckdb_file(file: Path) -> Generator[Callable[[str], list[tuple[Any, ..
 def _translate_duckdb_errors(what: str) -> Generator[None]:
     """DuckDB's complaint in one line; our SQL is to blame, or the storage."""
     try:
-        with sql.translate_duckdb_errors():
+        with translate_duckdb_errors():
             yield
     except duckdb.Error as error:
         place = " ".join(what.split())[:80]

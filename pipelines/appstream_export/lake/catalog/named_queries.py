@@ -8,8 +8,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from appstream_export.contracts import sql_files
-from appstream_export.contracts.sql_files import Param, SqlFile
+from appstream_export.contracts import Param, SqlFile, load_sql_files
 from appstream_export.errors import QueryError, suggest_spelling
 from appstream_export.lake.catalog.query import run_query
 
@@ -19,7 +18,7 @@ _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, 
 
 def load_named_queries() -> tuple[SqlFile, ...]:
     """All of them, by name."""
-    return sql_files.load_sql_files("queries")
+    return load_sql_files("queries")
 
 
 def get_named_query(name: str) -> SqlFile:

@@ -13,17 +13,19 @@ from snapshot to snapshot.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from appstream_export.contracts import Column, Contract, Table, sql_files
-from appstream_export.contracts.model import (
+from appstream_export.contracts import (
     ACCOUNT_NAME,
     IS_STALE,
     SNAPSHOT_ID,
+    Column,
+    Contract,
+    SqlFile,
+    Table,
     get_operational_table,
     list_snapshot_tables,
+    load_view_files,
 )
-from appstream_export.contracts.sql_files import SqlFile
-from appstream_export.lake.snapshots.manifest import SWEEP, Manifest, TableFiles, get_retained_files
-from appstream_export.lake.snapshots.scan_sql import build_scan_query
+from appstream_export.lake.snapshots import SWEEP, Manifest, TableFiles, build_scan_query, get_retained_files
 from appstream_export.lake.sql import join_identifiers, quote_identifier, quote_literal
 
 FILES = "files"  # the schema of views that name files
@@ -121,7 +123,7 @@ def _render_file_view(name: str, source: str) -> str:
 def _render_marts(tables: Sequence[Table]) -> Iterator[str]:
     """Views over several tables and marts, but for those of a resource that is no longer exported."""
     known = {name for table in tables for name in (table.name, f"{table.name}_history")}
-    for file in sql_files.load_view_files():
+    for file in load_view_files():
         if known.issuperset(file.reads):
             known.add(file.name)
             yield from _render_sql_file_view(file)

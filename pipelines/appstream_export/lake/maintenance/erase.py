@@ -22,22 +22,36 @@ import pyarrow.parquet as pq
 from appstream_export.contracts import Contract
 from appstream_export.errors import CommitStateUnknown, ConfigurationError, ExportError, StorageFailed
 from appstream_export.lake.maintenance.vacuum import GRACE, delete_garbage, find_garbage
-from appstream_export.lake.snapshots.manifest import (
+from appstream_export.lake.snapshots import (
     ERASE,
     SWEEP,
     FileEntry,
     Manifest,
+    RewrittenHistory,
     TableFiles,
+    count_tasks,
     find_last_erase,
+    get_utc_now,
     load_head,
+    load_head_rows,
+    load_head_scope_runs,
     load_history,
+    open_parquet_file,
+    read_row_groups,
+    remove_files_quietly,
+    rewrite_history,
+    write_rows,
 )
-from appstream_export.lake.snapshots.parquet import open_parquet_file, read_row_groups, write_rows
-from appstream_export.lake.snapshots.producer import count_tasks, get_utc_now, remove_files_quietly
-from appstream_export.lake.snapshots.reader import load_head_rows, load_head_scope_runs
-from appstream_export.lake.snapshots.rewrite import RewrittenHistory, rewrite_history
-from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import Store, StoredObject, translate_storage_errors
+from appstream_export.lake.storage import (
+    CATALOG,
+    HANDOVER,
+    SCRATCH,
+    Store,
+    StoredObject,
+    build_erased_path,
+    is_unfinished,
+    translate_storage_errors,
+)
 from appstream_export.lake.words import format_count
 from appstream_export.model import ACCOUNT_ID
 
@@ -146,7 +160,7 @@ def _find_committed_handover_files(
     rows = load_head_rows(store, newest, "snapshots", ("snapshot_id",)) if newest else []
     committed = {row["snapshot_id"].encode() for row in rows}
     for stored in waiting:
-        if not stored.path.startswith(f"{paths.HANDOVER}/"):
+        if not stored.path.startswith(f"{HANDOVER}/"):
             continue
         content = b""
         with translate_storage_errors(store), suppress(FileNotFoundError):  # another process tidied up
@@ -257,7 +271,7 @@ class _Eraser:
         if self.is_dry_run:
             return entry
         parts = (self._remove_account(part) for part in read_row_groups(file))
-        return write_rows(self.store, paths.build_erased_path(entry.path), file.schema_arrow, parts)
+        return write_rows(self.store, build_erased_path(entry.path), file.schema_arrow, parts)
 
     def _count_matches(self, column: pa.ChunkedArray) -> int:
         return pc.sum(pc.match_substring(column, self.account_id)).as_py() or 0
@@ -294,7 +308,7 @@ def _find_account_files(store: Store, account_id: str, erased_at: datetime) -> t
 def _format_stored_path(stored: StoredObject) -> str:
     if stored.version:
         return f"{stored.path} (version {stored.version} that the bucket keeps)"
-    return f"{stored.path} ({_HANDOVER_NOTE})" if stored.path.startswith(f"{paths.HANDOVER}/") else stored.path
+    return f"{stored.path} ({_HANDOVER_NOTE})" if stored.path.startswith(f"{HANDOVER}/") else stored.path
 
 
 def _has_account_id(store: Store, stored: StoredObject, account_id: str, erased_at: datetime) -> bool:
@@ -305,12 +319,12 @@ def _has_account_id(store: Store, stored: StoredObject, account_id: str, erased_
         return False
     if account_id.encode() in content:
         return True
-    if paths.is_unfinished(path) or path.startswith(f"{paths.SCRATCH}/"):
+    if is_unfinished(path) or path.startswith(f"{SCRATCH}/"):
         return bool(content)  # compressed, and half a file: nobody can look into it
     if path.endswith(".parquet"):
         return any(_has_matching_text(part, account_id) for part in read_row_groups(_open_parquet(content, path)))
     # A database compresses what it holds, so only its age tells; the catalog has views alone. S3 tells whole seconds.
-    return path.endswith(".duckdb") and path != paths.CATALOG and stored.changed_at + timedelta(seconds=1) < erased_at
+    return path.endswith(".duckdb") and path != CATALOG and stored.changed_at + timedelta(seconds=1) < erased_at
 
 
 def _open_parquet(content: bytes, path: str) -> pq.ParquetFile:

@@ -12,13 +12,24 @@ from datetime import datetime, timedelta
 import msgspec
 import pyarrow as pa
 
-from appstream_export.contracts.model import CHANGE_COLUMNS
-from appstream_export.lake.snapshots.manifest import EXPIRE, SWEEP, FileEntry, Manifest, TableFiles, load_history
-from appstream_export.lake.snapshots.parquet import combine_small_parts, open_parquet_file, read_row_groups, write_rows
-from appstream_export.lake.snapshots.producer import get_utc_now, remove_files_quietly
-from appstream_export.lake.snapshots.rewrite import RewrittenHistory, rewrite_history
-from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import Store, translate_storage_errors
+from appstream_export.contracts import CHANGE_COLUMNS
+from appstream_export.lake.snapshots import (
+    EXPIRE,
+    SWEEP,
+    FileEntry,
+    Manifest,
+    RewrittenHistory,
+    TableFiles,
+    combine_small_parts,
+    get_utc_now,
+    load_history,
+    open_parquet_file,
+    read_row_groups,
+    remove_files_quietly,
+    rewrite_history,
+    write_rows,
+)
+from appstream_export.lake.storage import Store, build_retained_path, translate_storage_errors
 from appstream_export.lake.words import format_count
 from appstream_export.settings import RetentionSettings
 
@@ -111,7 +122,7 @@ def _build_rewrite(
     try:
         for name, sources in _find_files_to_retain(manifests, go).items():
             for number, (columns, group) in enumerate(_group_sources(sources)):
-                path = paths.build_retained_path(name, snapshot_id, number)
+                path = build_retained_path(name, snapshot_id, number)
                 kept[name] = _add_retained_file(store, kept.get(name, []), columns, group, path)
                 written.append(kept[name][-1].files[-1])
     except Exception:

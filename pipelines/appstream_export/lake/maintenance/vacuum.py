@@ -10,15 +10,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from appstream_export.contracts import Contract
-from appstream_export.lake.catalog.connect import publish_catalog
-from appstream_export.lake.snapshots.manifest import ERASE, Manifest, load_head, load_history, load_superseded_manifests
-from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import Store, StoredObject, translate_storage_errors
+from appstream_export.lake.catalog import publish_catalog
+from appstream_export.lake.snapshots import ERASE, Manifest, load_head, load_history, load_superseded_manifests
+from appstream_export.lake.storage import (
+    COMMITS,
+    HANDOVER,
+    SCRATCH,
+    TABLES,
+    Store,
+    StoredObject,
+    build_manifest_path,
+    is_unfinished,
+    translate_storage_errors,
+)
 from appstream_export.lake.words import format_count
 
 GRACE = timedelta(hours=24)  # far longer than any run and any reader's connection lasts
 RECHECK_EVERY = 100  # files are deleted before it is looked again whether somebody needs them by now
-_LAKE_FOLDERS = tuple(f"{folder}/" for folder in (paths.TABLES, paths.COMMITS, paths.SCRATCH, paths.HANDOVER))
+_LAKE_FOLDERS = tuple(f"{folder}/" for folder in (TABLES, COMMITS, SCRATCH, HANDOVER))
 _NO_GRACE = datetime.min.replace(tzinfo=UTC)
 
 
@@ -93,7 +102,7 @@ def delete_garbage(store: Store, contracts: Sequence[Contract], garbage: Garbage
 
 def _select_unreferenced_files(store: Store, garbage: Garbage) -> Iterator[StoredObject]:
     """What is due, but for what a run has committed after all: one that took longer than the grace."""
-    due = sorted(garbage.due, key=lambda stored: stored.path.startswith(paths.COMMITS))
+    due = sorted(garbage.due, key=lambda stored: stored.path.startswith(COMMITS))
     for start in range(0, len(due), RECHECK_EVERY):
         named = {file.path for manifest in load_history(store, since_seq=garbage.seq + 1) for file in manifest.files}
         yield from (stored for stored in due[start : start + RECHECK_EVERY] if stored.path not in named)
@@ -105,7 +114,7 @@ def find_garbage(store: Store, now: datetime, grace: timedelta) -> Garbage:
         lying = [stored for stored in store.list_all() if _is_lake_file(stored.path)]
     manifests = load_history(store)
     needed = {file.path for manifest in manifests for file in manifest.files}
-    needed |= {paths.build_manifest_path(m.seq) for m in manifests if m.seq >= _find_newest_rewrite_seq(manifests)}
+    needed |= {build_manifest_path(m.seq) for m in manifests if m.seq >= _find_newest_rewrite_seq(manifests)}
     let_go = _compute_expiry_times(
         load_superseded_manifests(store), [manifest for manifest in manifests if manifest.past is not None]
     )
@@ -115,7 +124,7 @@ def find_garbage(store: Store, now: datetime, grace: timedelta) -> Garbage:
 
 
 def _is_lake_file(path: str) -> bool:
-    return path.startswith(_LAKE_FOLDERS) or paths.is_unfinished(path)
+    return path.startswith(_LAKE_FOLDERS) or is_unfinished(path)
 
 
 def _find_newest_rewrite_seq(manifests: Sequence[Manifest]) -> int:
@@ -132,6 +141,6 @@ def _compute_expiry_times(old: Sequence[Manifest], newest: Sequence[Manifest]) -
         for manifest in old:
             if manifest.seq < teller.seq:
                 gone = {file.path for file in manifest.files} - still
-                for path in (*gone, paths.build_manifest_path(manifest.seq)):
+                for path in (*gone, build_manifest_path(manifest.seq)):
                     let_go[path] = min(since, let_go.get(path, since))
     return let_go

@@ -18,19 +18,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from appstream_export.errors import ExportError
-from appstream_export.lake.snapshots.manifest import (
-    PAST,
-    SWEEP,
-    FileEntry,
-    Manifest,
-    TableFiles,
-    is_canonical,
-    read_manifest,
-)
+from appstream_export.lake.snapshots import PAST, SWEEP, FileEntry, Manifest, TableFiles, is_canonical, read_manifest
 from appstream_export.lake.sql import open_duckdb, quote_literal
-from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import Store, translate_storage_errors
-from appstream_export.lake.storage.checksum_trailer import has_valid_checksum
+from appstream_export.lake.storage import (
+    CATALOG,
+    COMMITS,
+    REPORT,
+    Store,
+    build_manifest_path,
+    has_valid_checksum,
+    parse_manifest_seq,
+    translate_storage_errors,
+)
 
 Progress = Callable[[int, int], None]
 """Told after each file: how many have been read, of how many."""
@@ -88,7 +87,7 @@ def find_warehouse_problems(store: Store, *, progress: Progress | None = None) -
 def verify_warehouse(store: Store, *, progress: Progress | None = None) -> VerifyResult:
     """Read everything that is committed. Raises StorageFailed where the place does not even tell what lies there."""
     with translate_storage_errors(store):
-        seqs = [seq for name in store.list_folder(paths.COMMITS) if (seq := paths.parse_manifest_seq(name)) is not None]
+        seqs = [seq for name in store.list_folder(COMMITS) if (seq := parse_manifest_seq(name)) is not None]
         found: dict[int, Manifest | Problem] = {seq: _check_manifest(store, seq) for seq in seqs}
         told = {seq: manifest for seq, manifest in found.items() if isinstance(manifest, Manifest)}
         named = _collect_referenced_files(told)
@@ -112,7 +111,7 @@ def verify_warehouse(store: Store, *, progress: Progress | None = None) -> Verif
 
 
 def _check_manifest(store: Store, seq: int) -> Manifest | Problem:
-    path = paths.build_manifest_path(seq)
+    path = build_manifest_path(seq)
     try:
         manifest = read_manifest(store, seq)
         if is_canonical(store.read_bytes(path)):
@@ -136,12 +135,12 @@ def _check_chain(
     """Gaps, and manifests that do not follow from the one before; older than the newest retelling, gaps are fine."""
     for seq in range(start or 1, max(found, default=0) + 1):
         if seq not in found:
-            yield Problem(path=paths.build_manifest_path(seq), seq=seq, what=f"is missing from the chain; {_RESTORE}")
+            yield Problem(path=build_manifest_path(seq), seq=seq, what=f"is missing from the chain; {_RESTORE}")
     for seq, manifest in manifests.items():
         before = manifests.get(seq - 1)
         if before and manifest.parent_digest != before.digest:
             what = f"does not follow from snapshot {seq - 1}: one of the two was exchanged; {_RESTORE}"
-            yield Problem(path=paths.build_manifest_path(seq), seq=seq, snapshot_id=manifest.snapshot_id, what=what)
+            yield Problem(path=build_manifest_path(seq), seq=seq, snapshot_id=manifest.snapshot_id, what=what)
 
 
 def _find_newest_rewrite_seq(manifests: Mapping[int, Manifest], *damaged: int) -> int:
@@ -233,37 +232,37 @@ def _read_scopes(content: bytes) -> tuple[str, ...]:
 
 def _check_head_hint(store: Store, newest: int) -> Iterator[Problem]:
     """On S3 the last writer said what the newest manifest is: that one must be there."""
-    hinted = paths.parse_manifest_seq(store.read_head_hint(paths.COMMITS)) or 0
+    hinted = parse_manifest_seq(store.read_head_hint(COMMITS)) or 0
     if hinted > newest:
         what = f"is missing, though it was committed: the newest manifest is {newest}; {_RESTORE}"
-        yield Problem(path=paths.build_manifest_path(hinted), seq=hinted, what=what)
+        yield Problem(path=build_manifest_path(hinted), seq=hinted, what=what)
 
 
 def _check_catalog(store: Store, newest: int) -> Iterator[Problem]:
     """The catalog can be made anew; but one that shows more than there is tells of manifests that are gone."""
-    if not store.has_catalog_file or not store.exists(paths.CATALOG):
+    if not store.has_catalog_file or not store.exists(CATALOG):
         return
     try:
-        content = store.read_bytes(paths.CATALOG)
+        content = store.read_bytes(CATALOG)
         if not has_valid_checksum(content):
-            yield Problem(path=paths.CATALOG, what=f"has changed since it was published; {_REPUBLISH}")
+            yield Problem(path=CATALOG, what=f"has changed since it was published; {_REPUBLISH}")
             return
         shows = _read_catalog_seq(store, content)
     except duckdb.Error as error:
         what = f"cannot be opened ({str(error).splitlines()[0]}); {_REPUBLISH}"
-        yield Problem(path=paths.CATALOG, what=what)
+        yield Problem(path=CATALOG, what=what)
     else:
         if shows > newest:
             what = f"is missing: the catalog shows snapshot {shows}, the newest manifest is {newest}; {_RESTORE}"
-            yield Problem(path=paths.build_manifest_path(shows), seq=shows, what=what)
+            yield Problem(path=build_manifest_path(shows), seq=shows, what=what)
         if shows < newest:
             what = f"shows snapshot {shows}, the newest is {newest}; {_REPUBLISH}"
-            yield Problem(path=paths.CATALOG, what=what, is_note=True)
+            yield Problem(path=CATALOG, what=what, is_note=True)
 
 
 def _check_report(store: Store) -> Iterator[Problem]:
-    if store.exists(paths.REPORT) and not has_valid_checksum(store.read_bytes(paths.REPORT)):
-        yield Problem(path=paths.REPORT, what=f"has changed since it was written; {_REWRITE}")
+    if store.exists(REPORT) and not has_valid_checksum(store.read_bytes(REPORT)):
+        yield Problem(path=REPORT, what=f"has changed since it was written; {_REWRITE}")
 
 
 def _read_catalog_seq(store: Store, catalog: bytes) -> int:

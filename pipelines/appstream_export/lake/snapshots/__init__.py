@@ -1,1 +1,5 @@
-"""Package snapshots."""
+"""Snapshots: manifests, the commit, task transitions and the change log."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

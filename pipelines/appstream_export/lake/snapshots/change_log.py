@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from appstream_export.contracts import Column, Contract, Table
-from appstream_export.lake import sql
 from appstream_export.lake.snapshots.task_transitions import ChangeScope, Decision
 from appstream_export.lake.snapshots.workspace import CommitWorkspace, render_item_name_sql
+from appstream_export.lake.sql import join_identifiers, quote_identifier, quote_literal
 from appstream_export.model import Task
 
 BATCH_ITEMS = 100_000  # items that are compared at once, old and new; a scope is never divided
@@ -59,7 +59,7 @@ def stream_change_rows(
             staging.con.execute(f"create or replace temp table differing as {_render_differing_items(compared)}")
             parts += _render_two_sided_changes(staging, compared)
         if parts:
-            order = sql.join_identifiers((*compared.key, "change", "column_name"))
+            order = join_identifiers((*compared.key, "change", "column_name"))
             yield from staging.stream_row_groups(f"from ({' union all '.join(parts)}) order by {order}")
         staging.release_memory()
 
@@ -83,10 +83,10 @@ def _create_batch_table(staging: CommitWorkspace, compared: "_Comparison", batch
     first, last = batch[0].task.scope, batch[-1].task.scope
     staging.con.execute(f"""
         create or replace temp table batch as from tasks
-        where resource = {sql.quote_literal(compared.contract.name)} and concludes <> 'nothing'
-        and account_id || '/' || region between {sql.quote_literal(str(first))} and {sql.quote_literal(str(last))}
+        where resource = {quote_literal(compared.contract.name)} and concludes <> 'nothing'
+        and account_id || '/' || region between {quote_literal(str(first))} and {quote_literal(str(last))}
     """)
-    (begin, begin_region), (end, end_region) = (map(sql.quote_literal, (s.account_id, s.region)) for s in (first, last))
+    (begin, begin_region), (end, end_region) = (map(quote_literal, (s.account_id, s.region)) for s in (first, last))
     compared.batch_condition = f"""account_id between {begin} and {end}
         and not (account_id = {begin} and region < {begin_region} or account_id = {end} and region > {end_region})"""
 
@@ -196,10 +196,10 @@ def _render_signed_hashes(compared: _Comparison, table: Table, *, per_item: bool
     Hashed twice, as sums of the first would not be random.
     """
     names = compared.contract.item_key if table is compared.contract.item_table else compared.contract.parent_key
-    only = f" semi join ({_render_batch_scopes(_TWO_SIDED_KINDS)}) using ({sql.join_identifiers(_SCOPE)})"
-    own = [sql.quote_identifier(column.name) for column in compared.list_shared_columns(table)]
+    only = f" semi join ({_render_batch_scopes(_TWO_SIDED_KINDS)}) using ({join_identifiers(_SCOPE)})"
+    own = [quote_identifier(column.name) for column in compared.list_shared_columns(table)]
     key_hash = [] if per_item else [_render_key_hash(names)]
-    content = f"hash(hash({', '.join((sql.quote_literal(table.name), *key_hash, *own))}))"
+    content = f"hash(hash({', '.join((quote_literal(table.name), *key_hash, *own))}))"
     return " union all ".join(
         f"select {_render_key_hash(names)} as item, {sign} ({content} >> 1)::bigint as content"
         f" from {compared.render_rows(table, side)}{'' if compared.is_whole[side] else only}"
@@ -210,7 +210,7 @@ def _render_signed_hashes(compared: _Comparison, table: Table, *, per_item: bool
 
 def _render_key_hash(names: Sequence[str]) -> str:
     """SQL for the key of an item as one number, `names` being its own columns: items with equal ones may differ."""
-    return f"hash({sql.join_identifiers((*_SCOPE, *names))})"
+    return f"hash({join_identifiers((*_SCOPE, *names))})"
 
 
 def _render_differing_items(compared: _Comparison) -> str:
@@ -236,7 +236,7 @@ def _render_differing_items(compared: _Comparison) -> str:
                 case when old_concludes is null then 'new' when new_concludes is null then 'old' else 'both' end as side
             from ({_render_side_with_children(compared, "new")})
             full join ({_render_side_with_children(compared, "old")})
-            using ({sql.join_identifiers(compared.key)})
+            using ({join_identifiers(compared.key)})
         )
         where not both_sides or {" or ".join(unlike) or "false"}
     """
@@ -255,15 +255,15 @@ def _render_side_items(
     """Items of one side of the batch's scopes that conclude as said, their columns with the side in front."""
     item = compared.contract.item_table
     own = [
-        f"i.{sql.quote_identifier(c.name)} as {_quote_side_column(side, c.name)}"
+        f"i.{quote_identifier(c.name)} as {_quote_side_column(side, c.name)}"
         for c in item.source_columns
         if c.name not in compared.key
     ]
     turns = [f"t.{name} as {side}_{name}" for name in ("concludes", "answered_at", "previous_at")]
     return f"""
-        select {sql.join_identifiers(compared.key)}, {", ".join((*own, *turns))}, i.observed_at as {side}_observed_at
+        select {join_identifiers(compared.key)}, {", ".join((*own, *turns))}, i.observed_at as {side}_observed_at
         from (from {compared.render_rows(item, side)} where {compared.batch_condition} and {chosen}) i
-        join ({_render_batch_scopes(concluding)}) t using ({sql.join_identifiers(_SCOPE)})
+        join ({_render_batch_scopes(concluding)}) t using ({join_identifiers(_SCOPE)})
     """
 
 
@@ -273,9 +273,7 @@ def _join_child_lists(
     """The items of a query with lists of their children, `new_T whole` and the like; all in `unlike`, or any."""
     lists, joins = [], []
     for t in tables:
-        found = [
-            (f"{sql.quote_identifier(t.name)}.{part}" if compared.is_filled(t) else "null", part) for part in parts
-        ]
+        found = [(f"{quote_identifier(t.name)}.{part}" if compared.is_filled(t) else "null", part) for part in parts]
         lists += [
             f"coalesce({value}, {_EMPTY_LISTS[part]}) as {_quote_side_column(side, f'{t.name} {part}')}"
             for value, part in found
@@ -283,21 +281,21 @@ def _join_child_lists(
         if compared.is_filled(t):
             by_item = _render_child_lists(compared, t, side, unlike=unlike)
             joins.append(
-                f"left join ({by_item}) as {sql.quote_identifier(t.name)} using ({sql.join_identifiers(compared.key)})"
+                f"left join ({by_item}) as {quote_identifier(t.name)} using ({join_identifiers(compared.key)})"
             )
     return f"select {', '.join(('i.*', *lists))} from ({items}) i {' '.join(joins)}"
 
 
 def _render_batch_scopes(concluding: Iterable[ChangeScope]) -> str:
-    return f"from batch where concludes in ({', '.join(map(sql.quote_literal, concluding))})"
+    return f"from batch where concludes in ({', '.join(map(quote_literal, concluding))})"
 
 
 def _render_child_lists(compared: _Comparison, table: Table, side: str, *, unlike: bool) -> str:
     """Per item: its elements in AWS's order with all columns, with the shared ones as JSON, and as a sorted bag."""
     contract = compared.contract
-    places = sql.join_identifiers(key for key in table.key if key not in (*_SCOPE, *contract.parent_key))
+    places = join_identifiers(key for key in table.key if key not in (*_SCOPE, *contract.parent_key))
     names = ", ".join(
-        f"{sql.quote_identifier(p)} as {sql.quote_identifier(k)}"
+        f"{quote_identifier(p)} as {quote_identifier(k)}"
         for p, k in zip(contract.parent_key, contract.item_key, strict=True)
     )
     chosen = f"{_render_key_hash(contract.parent_key)} in (from unlike)" if unlike else "true"
@@ -307,7 +305,7 @@ def _render_child_lists(compared: _Comparison, table: Table, side: str, *, unlik
         _render_struct(compared.list_shared_columns(table)),
     )
     return f"""
-        select {sql.join_identifiers(_SCOPE)}, {names},
+        select {join_identifiers(_SCOPE)}, {names},
             list_select(list({whole}), {in_order}) as whole,
             to_json(list_select(list({shared}), {in_order}))::varchar as shared,
             list_sort(list(to_json({shared})::varchar)) as bag
@@ -324,7 +322,7 @@ def _render_whole_items(compared: _Comparison, change: str, items: str, *, unlik
     observed, previous = _TIME_COLUMNS[change]
     whole = _join_child_lists(compared, side, items, compared.contract.child_tables, ("whole",), unlike=unlike)
     return f"""
-        select {sql.join_identifiers(compared.key)}, '{change}' as change,
+        select {join_identifiers(compared.key)}, '{change}' as change,
             null as column_name, {old}::varchar as old_value,
             {new}::varchar as new_value, {observed} as observed_at, {previous}::timestamptz as previous_observed_at
         from ({whole})
@@ -347,7 +345,7 @@ def _render_column_changes(compared: _Comparison, items: str) -> str:
     for t in compared.unlike_children:
         names = [_quote_side_column(side, f"{t.name} {part}") for part in ("shared", "bag") for side in ("old", "new")]
         found.append(_render_difference(t.name, *names))
-    key = sql.join_identifiers(compared.key)
+    key = join_identifiers(compared.key)
     return f"""
         select {key}, 'changed' as change, column_name, old_value, new_value, new_observed_at as observed_at,
             old_observed_at as previous_observed_at
@@ -360,13 +358,13 @@ def _render_column_changes(compared: _Comparison, items: str) -> str:
             )
             where d.differs
         )
-        anti join places using ({sql.join_identifiers(_SCOPE)}, item_name, column_name)
+        anti join places using ({join_identifiers(_SCOPE)}, item_name, column_name)
     """
 
 
 def _render_difference(name: str, old_text: str, new_text: str, old: str, new: str) -> str:
     return (
-        f"{{column_name: {sql.quote_literal(name)}, old_value: {old_text}, new_value: {new_text},"
+        f"{{column_name: {quote_literal(name)}, old_value: {old_text}, new_value: {new_text},"
         f" differs: {old} is distinct from {new}}}"
     )
 
@@ -376,7 +374,7 @@ def _render_quarantined_columns(compared: _Comparison, staging: CommitWorkspace)
     contract = compared.contract
     sources = [(c.name, c.source) for c in contract.item_table.source_columns]
     sources += [(t.name, (t.rows_from or "").replace("[]", "")) for t in contract.child_tables]
-    known = ", ".join(f"({sql.quote_literal(name)}, {sql.quote_literal(source)})" for name, source in sources)
+    known = ", ".join(f"({quote_literal(name)}, {quote_literal(source)})" for name, source in sources)
     bad = " union all ".join(
         f"select resource, account_id, region, item_name, level, path from {source}"
         for source in (staging.get_query("new_quarantine"), staging.get_query("head_quarantine"))
@@ -386,21 +384,21 @@ def _render_quarantined_columns(compared: _Comparison, staging: CommitWorkspace)
         from (select *, regexp_replace(path, '\\[[0-9]+\\]', '', 'g') as place from ({bad})) q
         join (values {known}) as c(column_name, source)
         on place = source or starts_with(source, place || '.') or starts_with(place, source || '.')
-        where resource = {sql.quote_literal(contract.name)} and level <> 'item' and item_name is not null
+        where resource = {quote_literal(contract.name)} and level <> 'item' and item_name is not null
     """
 
 
 def _render_item_json(compared: _Comparison, side: str) -> str:
     """SQL for a whole item as JSON text: its own columns, then its child tables."""
     contract = compared.contract
-    fields = [f"{sql.quote_identifier(key)} := {sql.quote_identifier(key)}" for key in contract.item_key]
+    fields = [f"{quote_identifier(key)} := {quote_identifier(key)}" for key in contract.item_key]
     fields += [
-        f"{sql.quote_identifier(c.name)} := {_render_json_value(c, _quote_side_column(side, c.name))}"
+        f"{quote_identifier(c.name)} := {_render_json_value(c, _quote_side_column(side, c.name))}"
         for c in compared.list_side_columns(contract.item_table, side)
         if c.name not in compared.key
     ]
     fields += [
-        f"{sql.quote_identifier(t.name)} := {_quote_side_column(side, t.name + ' whole')}"
+        f"{quote_identifier(t.name)} := {_quote_side_column(side, t.name + ' whole')}"
         for t in contract.child_tables
         if compared.list_side_columns(t, side)
     ]
@@ -409,7 +407,7 @@ def _render_item_json(compared: _Comparison, side: str) -> str:
 
 def _render_struct(columns: Iterable[Column]) -> str:
     fields = ", ".join(
-        f"{sql.quote_identifier(c.name)} := {_render_json_value(c, sql.quote_identifier(c.name))}" for c in columns
+        f"{quote_identifier(c.name)} := {_render_json_value(c, quote_identifier(c.name))}" for c in columns
     )
     return f"struct_pack({fields})" if fields else "null"
 
@@ -425,4 +423,4 @@ def _render_text_value(column: Column, side: str) -> str:
 
 
 def _quote_side_column(side: str, name: str) -> str:
-    return sql.quote_identifier(f"{side}_{name}")
+    return quote_identifier(f"{side}_{name}")

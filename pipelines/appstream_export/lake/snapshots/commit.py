@@ -15,7 +15,6 @@ import pyarrow as pa
 
 from appstream_export.contracts import Contract
 from appstream_export.errors import CommitConflict, CommitStateUnknown, ExportError, StorageFailed
-from appstream_export.lake import sql
 from appstream_export.lake.snapshots.manifest import Manifest, find_attempt, load_head, read_manifest
 from appstream_export.lake.snapshots.producer import (
     AccountRow,
@@ -29,8 +28,14 @@ from appstream_export.lake.snapshots.producer import (
 from appstream_export.lake.snapshots.reader import load_head_rows
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.snapshots.workspace import FALLBACK_MEMORY, MEMORY
-from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import Store, translate_storage_errors
+from appstream_export.lake.sql import translate_duckdb_errors
+from appstream_export.lake.storage import (
+    COMMITS,
+    Store,
+    build_manifest_path,
+    parse_manifest_seq,
+    translate_storage_errors,
+)
 from appstream_export.model import Outcome, Task
 
 _log = logging.getLogger(__name__)
@@ -58,7 +63,7 @@ def commit_snapshot(
     """
     work = CommitRequest(store, contracts, draft, planned, outcomes, accounts, facts, prices, max_drop_percent, clock)
     try:
-        with translate_storage_errors(store), sql.translate_duckdb_errors():
+        with translate_storage_errors(store), translate_duckdb_errors():
             for rebase in range(max_rebases + 1):
                 base = load_head(store)
                 if twin := _find_own_commit(store, base, facts):
@@ -107,7 +112,7 @@ def create_manifest(store: Store, manifest: Manifest) -> Manifest | None:
 
     Raises Unheard where even that cannot be told.
     """
-    path = paths.build_manifest_path(manifest.seq)
+    path = build_manifest_path(manifest.seq)
     try:
         is_ours = store.put_if_absent(path, manifest.encode_json()) or _is_own_manifest(store, manifest)
         return manifest if is_ours and _is_part_of_history(store, manifest) else None
@@ -122,18 +127,18 @@ def create_manifest(store: Store, manifest: Manifest) -> Manifest | None:
 
 def _is_part_of_history(store: Store, manifest: Manifest) -> bool:
     """Whether what we have just created is part of the history, and did not fill a gap that gc had made long ago."""
-    latest = max(paths.parse_manifest_seq(name) or 0 for name in store.list_tail(paths.COMMITS))
+    latest = max(parse_manifest_seq(name) or 0 for name in store.list_tail(COMMITS))
     newest = load_head(store) if latest > manifest.seq else None
     if newest is None or manifest.snapshot_id in {
         row["snapshot_id"] for row in load_head_rows(store, newest, "snapshots")
     }:
         return True
-    store.remove(paths.build_manifest_path(manifest.seq))
+    store.remove(build_manifest_path(manifest.seq))
     return False
 
 
 def _is_own_manifest(store: Store, manifest: Manifest) -> bool:
-    path = paths.build_manifest_path(manifest.seq)
+    path = build_manifest_path(manifest.seq)
     return store.exists(path) and read_manifest(store, manifest.seq).digest == manifest.digest
 
 

@@ -15,9 +15,14 @@ import msgspec
 from msgspec import Struct
 
 from appstream_export.errors import ConfigurationError, StorageFailed
-from appstream_export.lake.snapshots.reader import load_head_rows
-from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import Store, translate_storage_errors
+from appstream_export.lake.storage import (
+    COMMITS,
+    Store,
+    build_manifest_path,
+    is_table_file,
+    parse_manifest_seq,
+    translate_storage_errors,
+)
 
 FORMAT = 2  # schema_version of what we write; anything newer is refused, anything older is read
 SWEEP, EXPIRE, ERASE = "sweep", "thin", "erase"
@@ -89,7 +94,7 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 def load_head(store: Store) -> Manifest | None:
     """The newest snapshot; None before the first. Raises StorageFailed when its manifest is damaged."""
     with translate_storage_errors(store):
-        seqs = _parse_seqs(store.list_tail(paths.COMMITS))
+        seqs = _parse_seqs(store.list_tail(COMMITS))
     return read_manifest(store, seqs[-1]) if seqs else None
 
 
@@ -110,7 +115,7 @@ def load_superseded_manifests(store: Store) -> list[Manifest]:
     """Manifests that a later one retold and gc has not removed yet, oldest first; damaged ones left out."""
     newest = next((m for m in reversed(load_history(store)) if m.past is not None), None)
     with translate_storage_errors(store):
-        names = store.list_folder(paths.COMMITS) if newest else []
+        names = store.list_folder(COMMITS) if newest else []
     found: list[Manifest] = []
     for seq in (seq for seq in _parse_seqs(names) if newest and seq < newest.seq):
         with suppress(StorageFailed):
@@ -163,7 +168,7 @@ def _find_mentioning_manifests(store: Store, *words: bytes) -> Iterator[Manifest
 def read_manifest(store: Store, seq: int) -> Manifest:
     """One manifest, checked; raises StorageFailed when damaged, SetupError when a newer version wrote it."""
     with translate_storage_errors(store):
-        return _parse_manifest(store, seq, store.read_bytes(paths.build_manifest_path(seq)))
+        return _parse_manifest(store, seq, store.read_bytes(build_manifest_path(seq)))
 
 
 def is_canonical(raw: bytes) -> bool:
@@ -173,14 +178,14 @@ def is_canonical(raw: bytes) -> bool:
 
 
 def _parse_seqs(names: Iterable[str]) -> list[int]:
-    return sorted(seq for name in names if (seq := paths.parse_manifest_seq(name)) is not None)
+    return sorted(seq for name in names if (seq := parse_manifest_seq(name)) is not None)
 
 
 def _read_raw_manifests(store: Store, since_seq: int = 1, relists: int = _RELIST_RETRIES) -> list[tuple[int, bytes]]:
     """Seq and bytes of each manifest, oldest first."""
-    seqs = [seq for seq in _parse_seqs(store.list_folder(paths.COMMITS)) if seq >= since_seq]
+    seqs = [seq for seq in _parse_seqs(store.list_folder(COMMITS)) if seq >= since_seq]
     try:
-        return list(zip(seqs, store.read_files(map(paths.build_manifest_path, seqs)), strict=True))
+        return list(zip(seqs, store.read_files(map(build_manifest_path, seqs)), strict=True))
     except FileNotFoundError:
         if not relists:
             raise
@@ -188,7 +193,7 @@ def _read_raw_manifests(store: Store, since_seq: int = 1, relists: int = _RELIST
 
 
 def _parse_manifest(store: Store, seq: int, raw: bytes) -> Manifest:
-    where = store.resolve_uri(paths.build_manifest_path(seq))
+    where = store.resolve_uri(build_manifest_path(seq))
     try:
         content = msgspec.json.decode(raw, type=dict[str, Any])
         _reject_newer_format(where, content)
@@ -197,7 +202,7 @@ def _parse_manifest(store: Store, seq: int, raw: bytes) -> Manifest:
         raise StorageFailed(f"{where} is damaged: {error}; restore the file from a backup") from error
     if manifest.seq != seq or manifest.digest != _compute_digest(content):
         raise StorageFailed(f"{where} is damaged: its content does not match its digest; restore it from a backup")
-    if strange := next((file.path for file in manifest.files if not paths.is_table_file(file.path)), None):
+    if strange := next((file.path for file in manifest.files if not is_table_file(file.path)), None):
         raise StorageFailed(f'{where} is damaged: "{strange}" is no file of a table; restore it from a backup')
     return manifest
 
@@ -214,10 +219,3 @@ def _reject_newer_format(where: str, content: Mapping[str, Any]) -> None:
 def _compute_digest(content: Mapping[str, Any]) -> str:
     bare = {key: value for key, value in content.items() if key != "digest"}
     return hashlib.sha256(msgspec.json.encode(bare, order="sorted")).hexdigest()
-
-
-def find_last_erase(store: Store) -> Mapping[str, Any] | None:
-    """The newest erase in the table `snapshots`, however often the history was retold since."""
-    newest = load_head(store)
-    rows = load_head_rows(store, newest, "snapshots") if newest else []
-    return max((row for row in rows if row["kind"] == ERASE), key=lambda row: row["seq"], default=None)

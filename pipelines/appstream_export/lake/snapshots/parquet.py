@@ -8,10 +8,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from appstream_export.contracts import Table, arrow_schema
+from appstream_export.contracts import Table, build_arrow_schema
 from appstream_export.errors import StorageFailed
 from appstream_export.lake.snapshots.manifest import FileEntry
-from appstream_export.lake.storage.base import Store
+from appstream_export.lake.storage import Store
 
 ROW_GROUP_ROWS = 10_240  # five of DuckDB's vectors; 8-16k measured best for readers that want few scopes
 
@@ -29,7 +29,7 @@ def get_sort_columns(table: Table) -> tuple[str, ...]:
 
 def write_table_file(store: Store, path: str, table: Table, parts: Iterable[pa.Table]) -> FileEntry:
     """Write one file from parts that are in order already; without parts it has no rows."""
-    return write_rows(store, path, arrow_schema.build_arrow_schema(table), parts)
+    return write_rows(store, path, build_arrow_schema(table), parts)
 
 
 def write_rows(store: Store, path: str, schema: pa.Schema, parts: Iterable[pa.Table]) -> FileEntry:

@@ -12,16 +12,20 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from appstream_export.contracts import Contract, Table, arrow_schema, load_operational_tables
-from appstream_export.contracts.model import list_snapshot_tables
+from appstream_export.contracts import (
+    Contract,
+    Table,
+    build_arrow_schema,
+    list_snapshot_tables,
+    load_operational_tables,
+)
 from appstream_export.lake.snapshots import change_log, task_transitions, validation
 from appstream_export.lake.snapshots.manifest import FORMAT, SWEEP, FileEntry, Manifest, TableFiles
 from appstream_export.lake.snapshots.parquet import get_sort_columns, skip_empty_parts, write_table_file
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.snapshots.task_transitions import Decision, RowAction, ScopeRunRow, get_task, is_failed
 from appstream_export.lake.snapshots.workspace import CommitWorkspace, get_stored_columns
-from appstream_export.lake.storage import paths as layout
-from appstream_export.lake.storage.base import Store
+from appstream_export.lake.storage import Store, build_carried_path
 from appstream_export.model import Outcome, Status, Task
 
 AccountRow = Mapping[str, Any]
@@ -143,7 +147,7 @@ class SnapshotProducer:
     def _write_records(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
         """Rows that we made ourselves: their types are known to be right, so from_pylist is safe here."""
         table = self.operational[name]
-        rows = pa.Table.from_pylist(list(records), schema=arrow_schema.build_arrow_schema(table))
+        rows = pa.Table.from_pylist(list(records), schema=build_arrow_schema(table))
         ordered = rows.sort_by([(column, "ascending") for column in get_sort_columns(table)])
         self._write_table(table, [ordered], [])
 
@@ -152,7 +156,7 @@ class SnapshotProducer:
         files, filled = list(fresh), skip_empty_parts(parts)
         if filled is not None or not files:
             draft = self.request.draft
-            path = layout.build_carried_path(table.name, draft.snapshot_id, self.rebase, draft.writer)
+            path = build_carried_path(table.name, draft.snapshot_id, self.rebase, draft.writer)
             files.append(write_table_file(self.request.store, path, table, filled or ()))
         self.written_tables[table.name] = TableFiles(files=files, columns=get_stored_columns(table))
 

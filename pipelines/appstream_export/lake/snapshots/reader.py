@@ -1,15 +1,14 @@
 """Read rows of the newest snapshot."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from appstream_export.contracts import arrow_schema
-from appstream_export.contracts.model import get_operational_table
-from appstream_export.lake.snapshots.manifest import Manifest
+from appstream_export.contracts import build_arrow_schema, get_operational_table
+from appstream_export.lake.snapshots.manifest import ERASE, Manifest, load_head
 from appstream_export.lake.snapshots.parquet import build_records, read_rows
-from appstream_export.lake.storage.base import Store, translate_storage_errors
+from appstream_export.lake.storage import Store, translate_storage_errors
 
 
 def load_head_scope_runs(store: Store, manifest: Manifest) -> list[dict[str, Any]]:
@@ -22,8 +21,15 @@ def load_head_rows(store: Store, manifest: Manifest, name: str, only: Sequence[s
 
     Read without DuckDB, which a sweep need not load before it asks.
     """
-    whole = arrow_schema.build_arrow_schema(get_operational_table(name))
+    whole = build_arrow_schema(get_operational_table(name))
     wanted = pa.schema([whole.field(column) for column in only]) if only else whole
     with translate_storage_errors(store):
         parts = [read_rows(store, file.path, wanted) for file in manifest.tables[name].files]
     return build_records(pa.concat_tables(parts))
+
+
+def find_last_erase(store: Store) -> Mapping[str, Any] | None:
+    """The newest erase in the table `snapshots`, however often the history was retold since."""
+    newest = load_head(store)
+    rows = load_head_rows(store, newest, "snapshots") if newest else []
+    return max((row for row in rows if row["kind"] == ERASE), key=lambda row: row["seq"], default=None)

@@ -12,8 +12,7 @@ import msgspec
 import pyarrow as pa
 from ulid import ULID
 
-from appstream_export.contracts import arrow_schema
-from appstream_export.contracts.model import get_operational_table
+from appstream_export.contracts import build_arrow_schema, get_operational_table
 from appstream_export.errors import CommitConflict, CommitStateUnknown
 from appstream_export.lake.snapshots.commit import create_manifest
 from appstream_export.lake.snapshots.manifest import FORMAT, FileEntry, Manifest, TableFiles, load_history
@@ -21,8 +20,7 @@ from appstream_export.lake.snapshots.parquet import write_table_file
 from appstream_export.lake.snapshots.producer import choose_commit_time, get_utc_now, remove_files_quietly
 from appstream_export.lake.snapshots.reader import load_head_rows
 from appstream_export.lake.snapshots.workspace import get_stored_columns
-from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import Store, translate_storage_errors
+from appstream_export.lake.storage import Store, build_carried_path, generate_snapshot_id, translate_storage_errors
 
 _REWRITE_RETRIES = 10  # each means that another run committed while we wrote
 _SNAPSHOTS = "snapshots"
@@ -55,7 +53,7 @@ def rewrite_history(
     started_at = clock()
     with translate_storage_errors(store):
         for _ in range(_REWRITE_RETRIES + 1):
-            manifests, snapshot_id = load_history(store), paths.generate_snapshot_id()
+            manifests, snapshot_id = load_history(store), generate_snapshot_id()
             retold = build_rewrite(manifests, snapshot_id) if manifests else None
             if retold is None:
                 return None
@@ -124,10 +122,8 @@ def _commit_rewrite(store: Store, base: Manifest, manifest: Manifest, retold: Re
 def _write_snapshots(store: Store, base: Manifest, manifest: Manifest) -> TableFiles:
     table = get_operational_table(_SNAPSHOTS)
     row = msgspec.structs.asdict(manifest) | manifest.counts | {"forced": False}
-    rows = pa.Table.from_pylist(
-        [*load_head_rows(store, base, _SNAPSHOTS), row], schema=arrow_schema.build_arrow_schema(table)
-    )
-    path = paths.build_carried_path(_SNAPSHOTS, manifest.snapshot_id, 0)
+    rows = pa.Table.from_pylist([*load_head_rows(store, base, _SNAPSHOTS), row], schema=build_arrow_schema(table))
+    path = build_carried_path(_SNAPSHOTS, manifest.snapshot_id, 0)
     return TableFiles(
         files=[write_table_file(store, path, table, [rows.sort_by(table.key[0])])], columns=get_stored_columns(table)
     )

@@ -3,8 +3,7 @@
 
 from collections.abc import Callable, Sequence
 
-from appstream_export.contracts import Column, Table
-from appstream_export.contracts.arrow_schema import DUCKDB_TYPES
+from appstream_export.contracts import DUCKDB_TYPES, Column, Table
 from appstream_export.lake.snapshots.manifest import TableFiles
 from appstream_export.lake.sql import quote_identifier, quote_literal
 

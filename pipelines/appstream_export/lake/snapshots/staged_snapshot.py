@@ -5,12 +5,11 @@ from contextlib import suppress
 
 import pyarrow as pa
 
-from appstream_export.contracts import Table, arrow_schema
+from appstream_export.contracts import Table, build_arrow_schema
 from appstream_export.errors import CommitError
 from appstream_export.lake.snapshots.manifest import FileEntry
 from appstream_export.lake.snapshots.parquet import get_sort_columns, write_table_file
-from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.base import Store, translate_storage_errors
+from appstream_export.lake.storage import Store, build_fresh_path, translate_storage_errors
 
 
 class StagedSnapshot:
@@ -56,7 +55,7 @@ class StagedSnapshot:
 
     def _write_table(self, table: Table, rows: pa.Table) -> None:
         files = self.files[table.name]
-        path = paths.build_fresh_path(table.name, self.snapshot_id, len(files), self.writer)
+        path = build_fresh_path(table.name, self.snapshot_id, len(files), self.writer)
         ordered = rows.sort_by([(column, "ascending") for column in get_sort_columns(table)])
         files.append(write_table_file(self.store, path, table, [ordered]))
 
@@ -64,6 +63,6 @@ class StagedSnapshot:
         table = self._tables.get(name)
         if table is None:
             raise CommitError(f'a draft was given rows of "{name}", which is no table of this run')
-        if not rows.schema.equals(arrow_schema.build_arrow_schema(table)):
+        if not rows.schema.equals(build_arrow_schema(table)):
             raise CommitError(f"a draft was given rows of {name} with other columns than its contract has")
         return table

@@ -5,11 +5,11 @@ from collections.abc import Collection, Iterable, Mapping
 
 from appstream_export.contracts import Contract, Table
 from appstream_export.errors import CommitError
-from appstream_export.lake import sql
 from appstream_export.lake.snapshots import scan_sql
 from appstream_export.lake.snapshots.manifest import TableFiles
 from appstream_export.lake.snapshots.task_transitions import ScopeRunRow
 from appstream_export.lake.snapshots.workspace import CommitWorkspace
+from appstream_export.lake.sql import join_identifiers, quote_identifier, quote_literal
 from appstream_export.model import Outcome, Task
 
 HASH_BATCH_ROWS = (
@@ -67,8 +67,8 @@ def check_files(
 
 
 def _check_key(staging: CommitWorkspace, table: Table, rows: str, count: int) -> None:
-    key = sql.join_identifiers(table.key)
-    bad = f"count(*) > 1 or bool_or({' or '.join(f'{sql.quote_identifier(column)} is null' for column in table.key)})"
+    key = join_identifiers(table.key)
+    bad = f"count(*) > 1 or bool_or({' or '.join(f'{quote_identifier(column)} is null' for column in table.key)})"
     for part in _render_hash_partitions(f"hash({key})", count):
         suspected = staging.fetch_rows(f"select 1 from {rows} where {part} group by hash({key}) having {bad} limit 1")
         found = suspected and staging.fetch_rows(f"select {key} from {rows} group by all having {bad} limit 1")
@@ -80,9 +80,9 @@ def _check_parents(
     staging: CommitWorkspace, contract: Contract, children: Iterable[Table], final: Mapping[str, str], count: int
 ) -> None:
     scope, items = ("account_id", "region"), contract.item_table.name
-    own, item = (sql.join_identifiers((*scope, *keys)) for keys in (contract.parent_key, contract.item_key))
+    own, item = (join_identifiers((*scope, *keys)) for keys in (contract.parent_key, contract.item_key))
     rows = " union all ".join(
-        f"select {sql.quote_literal(child.name)} as child, hash({own}) as parent, {own} from {final[child.name]}"
+        f"select {quote_literal(child.name)} as child, hash({own}) as parent, {own} from {final[child.name]}"
         for child in children
     )
     for part in _render_hash_partitions("parent", count):

@@ -14,15 +14,26 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from appstream_export.contracts import Contract, Table, arrow_schema, load_operational_tables
-from appstream_export.contracts.model import get_operational_table
-from appstream_export.lake import sql
+from appstream_export.contracts import (
+    Contract,
+    Table,
+    build_arrow_schema,
+    get_operational_table,
+    load_operational_tables,
+)
 from appstream_export.lake.snapshots import parquet, scan_sql
 from appstream_export.lake.snapshots.manifest import Manifest, TableFiles
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.snapshots.task_transitions import Decision, ExistingRows, RowAction
-from appstream_export.lake.sql import open_duckdb
-from appstream_export.lake.storage.base import Store
+from appstream_export.lake.sql import (
+    convert_epoch_us,
+    join_identifiers,
+    open_duckdb,
+    quote_identifier,
+    quote_literal,
+    stream_batches,
+)
+from appstream_export.lake.storage import Store
 from appstream_export.model import Scope, Task
 
 _TASK_SCHEMA = pa.schema(
@@ -77,7 +88,7 @@ class CommitWorkspace(AbstractContextManager["CommitWorkspace"]):
 
     def release_memory(self) -> None:
         """Let the system have the memory that DuckDB no longer uses: it does so whenever its limit is set."""
-        self.con.execute(f"set memory_limit = {sql.quote_literal(self._memory)}")
+        self.con.execute(f"set memory_limit = {quote_literal(self._memory)}")
 
     def disable_file_cache(self) -> None:
         """Hold nothing of what was read: from here on every file is looked at as it lies in the store."""
@@ -129,7 +140,7 @@ class CommitWorkspace(AbstractContextManager["CommitWorkspace"]):
 
     def stream_row_groups(self, query: str) -> Iterable[pa.Table]:
         """A large result, in parts of one row group."""
-        for batch in sql.stream_batches(self.con, query, parquet.ROW_GROUP_ROWS):
+        for batch in stream_batches(self.con, query, parquet.ROW_GROUP_ROWS):
             yield pa.Table.from_batches([batch])
 
     def _add_scan_query(self, name: str, table: Table, files: TableFiles | None) -> None:
@@ -138,15 +149,14 @@ class CommitWorkspace(AbstractContextManager["CommitWorkspace"]):
     def _build_table_queries(self, contract: Contract, table: Table) -> None:
         name = table.name
         head, fresh = self.get_query(f"head_{name}"), self.get_query(f"fresh_{name}")
-        mine = f"from tasks where resource = {sql.quote_literal(contract.name)}"
+        mine = f"from tasks where resource = {quote_literal(contract.name)}"
         self._queries |= {
             f"new_{name}": f"from {fresh} semi join ({mine} and uses_fresh) using ({_SCOPE})",
             f"dropped_{name}": f"from {fresh} semi join ({mine} and set_aside) using ({_SCOPE})",
         }
         keys = contract.item_key if table is contract.item_table else contract.parent_key
         shown = ", ".join(
-            f"{sql.quote_identifier(k)} as {sql.quote_identifier(p)}"
-            for k, p in zip(contract.item_key, keys, strict=True)
+            f"{quote_identifier(k)} as {quote_identifier(p)}" for k, p in zip(contract.item_key, keys, strict=True)
         )
         carried = f"from {head} semi join ({mine} and rows = 'carry') using ({_SCOPE})"
         if self._has_merges:
@@ -154,7 +164,7 @@ class CommitWorkspace(AbstractContextManager["CommitWorkspace"]):
                 union all
                 from (from {head} semi join ({mine} and rows = 'merge') using ({_SCOPE}))
                 anti join (select {_SCOPE}, {shown} from {self.get_query(f"new_{contract.item_table.name}")})
-                using ({_SCOPE}, {sql.join_identifiers(keys)})
+                using ({_SCOPE}, {join_identifiers(keys)})
             """
         self._queries[f"carried_{name}"] = carried
 
@@ -162,7 +172,7 @@ class CommitWorkspace(AbstractContextManager["CommitWorkspace"]):
         """Quarantine follows its items: it stays where rows stay, and goes where an answer replaces them."""
         task = f"resource, {_SCOPE}"
         shown = " union all ".join(
-            f"select {sql.quote_literal(c.name)} as resource, {_SCOPE}, {render_item_name_sql(c.item_key)} as item_name"
+            f"select {quote_literal(c.name)} as resource, {_SCOPE}, {render_item_name_sql(c.item_key)} as item_name"
             f" from {self.get_query(f'new_{c.item_table.name}')}"
             for c in self.contracts
         )
@@ -188,23 +198,23 @@ class CommitWorkspace(AbstractContextManager["CommitWorkspace"]):
 
 def fetch_records(con: duckdb.DuckDBPyConnection, table: Table, query: str) -> list[dict[str, Any]]:
     """A query's rows with the columns that the table's files have."""
-    stored = sql.join_identifiers(arrow_schema.build_arrow_schema(table).names)
+    stored = join_identifiers(build_arrow_schema(table).names)
     return parquet.build_records(con.sql(f"select {stored} from ({query})").to_arrow_table())
 
 
 def get_stored_columns(table: Table) -> dict[str, str]:
     """Name and contract type of the columns in a table's files, as manifests record them."""
-    stored = arrow_schema.build_arrow_schema(table).names
+    stored = build_arrow_schema(table).names
     return {column.name: column.type for column in table.columns if column.name in stored}
 
 
 def render_item_name_sql(keys: Sequence[str]) -> str:
     """SQL for an item's key as quarantine writes it."""
-    return f"concat_ws('/', {sql.join_identifiers(keys)})"
+    return f"concat_ws('/', {join_identifiers(keys)})"
 
 
 def _build_existing_rows(rows: int, newest_us: int | None) -> ExistingRows:
-    return ExistingRows(rows, None if newest_us is None else sql.convert_epoch_us(newest_us))
+    return ExistingRows(rows, None if newest_us is None else convert_epoch_us(newest_us))
 
 
 def _build_task_table(decisions: Sequence[Decision]) -> pa.Table:

@@ -1,0 +1,49 @@
+from .arrow_schema import (
+    ARROW_TYPES as ARROW_TYPES,
+    DUCKDB_TYPES as DUCKDB_TYPES,
+    build_arrow_schema as build_arrow_schema,
+)
+from .botocore_model import (
+    get_botocore_loader as get_botocore_loader,
+    lint_contracts as lint_contracts,
+    load_enum_values as load_enum_values,
+    propose_contract as propose_contract,
+)
+from .iam import (
+    ASSUME as ASSUME,
+    DISCOVERY as DISCOVERY,
+    IDENTITY as IDENTITY,
+    build_hub_policy as build_hub_policy,
+    build_iam_policy as build_iam_policy,
+    list_member_operations as list_member_operations,
+    render_session_policy as render_session_policy,
+)
+from .loader import (
+    list_outer_positions as list_outer_positions,
+    load_contract as load_contract,
+    load_contracts as load_contracts,
+)
+from .model import (
+    ACCOUNT_NAME as ACCOUNT_NAME,
+    CHANGE_COLUMNS as CHANGE_COLUMNS,
+    IS_STALE as IS_STALE,
+    SNAPSHOT_ID as SNAPSHOT_ID,
+    Column as Column,
+    Contract as Contract,
+    Table as Table,
+    get_operational_table as get_operational_table,
+    list_snapshot_tables as list_snapshot_tables,
+    load_operational_tables as load_operational_tables,
+)
+from .render import (
+    find_stale_files as find_stale_files,
+    render_parent_join as render_parent_join,
+    write_rendered_files as write_rendered_files,
+)
+from .sql_files import (
+    SEVERITIES as SEVERITIES,
+    Param as Param,
+    SqlFile as SqlFile,
+    load_sql_files as load_sql_files,
+    load_view_files as load_view_files,
+)

@@ -1,0 +1,19 @@
+from .clients import ApiCall as ApiCall, Clients as Clients, Clock as Clock
+from .compat import create_clients as create_clients
+from .credentials import (
+    CredentialSource as CredentialSource,
+    Sessions as Sessions,
+    get_configured_region as get_configured_region,
+    get_home_region as get_home_region,
+    list_profiles as list_profiles,
+)
+from .errors import build_malformed_error as build_malformed_error, sanitize_text as sanitize_text
+from .guard import check_emulator as check_emulator
+from .rate_limit import CALLS_PER_S as CALLS_PER_S, RateLimiter as RateLimiter
+from .regions import (
+    build_scopes as build_scopes,
+    find_home_partition as find_home_partition,
+    find_partition as find_partition,
+    get_region_patterns as get_region_patterns,
+    list_botocore_regions as list_botocore_regions,
+)

@@ -1,0 +1,7 @@
+from .control_plane import ControlPlaneClient as ControlPlaneClient
+from .discover import (
+    Discovery as Discovery,
+    PreviousSnapshot as PreviousSnapshot,
+    discover_accounts as discover_accounts,
+)
+from .service_regions import ServiceRegions as ServiceRegions, find_service_regions as find_service_regions

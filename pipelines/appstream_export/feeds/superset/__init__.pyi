@@ -1,0 +1,1 @@
+from .bundle import build_superset_bundle as build_superset_bundle

@@ -1,0 +1,22 @@
+from .checks import ERROR as ERROR, CheckResult as CheckResult, run_checks as run_checks
+from .connect import (
+    build_no_snapshot_error as build_no_snapshot_error,
+    connect_warehouse as connect_warehouse,
+    export_catalog as export_catalog,
+    publish_catalog as publish_catalog,
+    refresh_catalog as refresh_catalog,
+)
+from .feed_connection import (
+    FeedConnection as FeedConnection,
+    get_last_erase_seq as get_last_erase_seq,
+    open_duckdb_file as open_duckdb_file,
+    open_feed_connection as open_feed_connection,
+)
+from .named_queries import (
+    get_named_query as get_named_query,
+    load_named_queries as load_named_queries,
+    parse_parameters as parse_parameters,
+    run_named_query as run_named_query,
+)
+from .query import run_query as run_query
+from .setup_sql import render_setup_lines as render_setup_lines

@@ -1,0 +1,40 @@
+from .commit import commit_snapshot as commit_snapshot
+from .manifest import (
+    ERASE as ERASE,
+    EXPIRE as EXPIRE,
+    PAST as PAST,
+    SWEEP as SWEEP,
+    FileEntry as FileEntry,
+    Manifest as Manifest,
+    TableFiles as TableFiles,
+    find_attempt as find_attempt,
+    get_retained_files as get_retained_files,
+    is_canonical as is_canonical,
+    load_head as load_head,
+    load_history as load_history,
+    load_superseded_manifests as load_superseded_manifests,
+    read_manifest as read_manifest,
+    select_history_until as select_history_until,
+)
+from .parquet import (
+    combine_small_parts as combine_small_parts,
+    open_parquet_file as open_parquet_file,
+    read_row_groups as read_row_groups,
+    write_rows as write_rows,
+)
+from .producer import (
+    PriceRow as PriceRow,
+    RunFacts as RunFacts,
+    count_tasks as count_tasks,
+    get_utc_now as get_utc_now,
+    remove_files_quietly as remove_files_quietly,
+)
+from .reader import (
+    find_last_erase as find_last_erase,
+    load_head_rows as load_head_rows,
+    load_head_scope_runs as load_head_scope_runs,
+)
+from .rewrite import RewrittenHistory as RewrittenHistory, rewrite_history as rewrite_history
+from .scan_sql import build_scan_query as build_scan_query
+from .staged_snapshot import StagedSnapshot as StagedSnapshot
+from .task_transitions import get_task as get_task, is_expected_outcome as is_expected_outcome

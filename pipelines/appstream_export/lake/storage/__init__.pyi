@@ -1,0 +1,37 @@
+from .base import (
+    Store as Store,
+    StoredObject as StoredObject,
+    translate_storage_errors as translate_storage_errors,
+    validate_root_path as validate_root_path,
+)
+from .checksum_trailer import (
+    COMMENT as COMMENT,
+    add_checksum as add_checksum,
+    append_file_checksum as append_file_checksum,
+    has_valid_checksum as has_valid_checksum,
+    strip_checksum as strip_checksum,
+)
+from .factory import open_store as open_store
+from .fsspec_bridge import RelocatedFiles as RelocatedFiles
+from .local import LocalStore as LocalStore
+from .paths import (
+    CATALOG as CATALOG,
+    COMMITS as COMMITS,
+    FEEDS as FEEDS,
+    HANDOVER as HANDOVER,
+    REPORT as REPORT,
+    SCRATCH as SCRATCH,
+    TABLES as TABLES,
+    UNFINISHED as UNFINISHED,
+    build_carried_path as build_carried_path,
+    build_erased_path as build_erased_path,
+    build_fresh_path as build_fresh_path,
+    build_handover_path as build_handover_path,
+    build_manifest_path as build_manifest_path,
+    build_retained_path as build_retained_path,
+    generate_snapshot_id as generate_snapshot_id,
+    is_table_file as is_table_file,
+    is_unfinished as is_unfinished,
+    parse_manifest_seq as parse_manifest_seq,
+)
+from .s3 import PLACEHOLDER_KEY as PLACEHOLDER_KEY, S3Store as S3Store

@@ -1,0 +1,18 @@
+from .publishing import republish_outputs as republish_outputs
+from .request import Request as Request, filter_tasks as filter_tasks, select_failed_tasks as select_failed_tasks
+from .result import RunResult as RunResult
+from .shard_process import GRACE_S as GRACE_S, run_shard_process as run_shard_process
+from .shards import (
+    Shard as Shard,
+    ShardResult as ShardResult,
+    commit_shards as commit_shards,
+    decode_message as decode_message,
+    encode_message as encode_message,
+    plan_shards as plan_shards,
+)
+from .stages import PreparedRun as PreparedRun, execute_run as execute_run
+from .warehouse import (
+    load_previous_snapshot as load_previous_snapshot,
+    open_existing_warehouse as open_existing_warehouse,
+    open_warehouse as open_warehouse,
+)
