@@ -123,13 +123,13 @@ class _Damages:
     def _published(self, per_kind: int) -> dict[str, list[str]]:
         """Report, catalog (a bucket has none), and what readers of feeds open."""
         store = self._lake.store
-        generation = sorted(stored.path for stored in store.files() if stored.path.startswith(_GENERATIONS))
+        generation = sorted(stored.path for stored in store.list_all() if stored.path.startswith(_GENERATIONS))
         feed = self._dice.sample([path for path in generation if path.endswith(".parquet")], per_kind)
         package = [path for path in generation if path.endswith(PACKAGE)]
         pointer, database = (f"{FOLDER_OF_FEEDS}/{name}" for name in (CURRENT, DATABASE))
         found = {"report": [layout.REPORT], "feed": feed, "feeds' description": package}
         found |= {"feeds' pointer": [pointer], "feeds' database": [database]}
-        return found | ({"catalog": [layout.CATALOG]} if store.keeps_catalog else {})
+        return found | ({"catalog": [layout.CATALOG]} if store.has_catalog_file else {})
 
     def _damages(self, path: str, others: list[str]) -> Iterator[tuple[str, bytes | None]]:
         """What is put in place of the file, or None for nothing at all."""

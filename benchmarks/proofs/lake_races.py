@@ -140,12 +140,12 @@ class _Counting(Around):
         self.tries: set[int] = set()
 
     @contextmanager
-    def writing(self, path: str) -> Generator[HashingWriter]:
+    def open_output(self, path: str) -> Generator[HashingWriter]:
         """Count, then write."""
         kind, _, rest = path.rpartition("/")[2].partition("-")
         if kind == "fresh":
             self.fresh[path] += 1
         else:
             self.tries.add(int(rest.partition("-")[0]))
-        with self._store.writing(path) as sink:
+        with self._store.open_output(path) as sink:
             yield sink

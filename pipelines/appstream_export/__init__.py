@@ -26,7 +26,7 @@ def connect(warehouse: str, *, as_of: str | None = None) -> "duckdb.DuckDBPyConn
 
     It shows what was committed when it was opened: connect again to see later snapshots. `warehouse` is a folder, or
     `s3://bucket/prefix` as boto3 reaches it. `as_of` is a moment such as `2026-01-31` (its end, UTC): all of it is then
-    as it was. Raises SetupError where there is no warehouse, or nothing of that time.
+    as it was. Raises ConfigurationError where there is no warehouse, or nothing of that time.
     """
     from appstream_export.lake.catalog.connect import connect_warehouse as connect_catalog
 

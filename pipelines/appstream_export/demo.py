@@ -86,7 +86,7 @@ _DEMO_QUERIES: tuple[tuple[str, dict[str, str]], ...] = (
 
 
 def play_demo(folder: Path, stop: Event, opening: datetime | None = None) -> None:
-    """Run at every moment of the demo's AWS into `folder`, then print answers; SetupError for a folder not ours.
+    """Run at every moment of the demo's AWS into `folder`, then print answers; ConfigurationError for another folder.
 
     Its last moment is now, unless it is told when it opens.
     """

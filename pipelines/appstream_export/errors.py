@@ -1,7 +1,7 @@
 """Why something failed, and what happens next: the class says who acts, the text says what, where and how to fix it.
 
 ExportError
-├─ SetupError       stop now, before any write: the user must change something        exit 2
+├─ ConfigurationError       stop now, before any write: the user must change something        exit 2
 ├─ ScopeError       this scope failed, the sweep goes on; becomes a row of scope_runs
 │  └─ Retriable     ask again later, up to max_attempts
 └─ CommitError      nothing of this snapshot is visible                               exit 4
@@ -14,9 +14,13 @@ from typing import ClassVar
 
 
 class ExportError(Exception):
-    """Anything that we foresee. Its text is one line, ready to be shown to a user."""
+    """A failure that the product foresees. Its text is one line for a user: `message; fix`, or `message` alone."""
 
     exit_code: ClassVar[int] = 4
+
+    def __init__(self, message: str, *, fix: str | None = None) -> None:
+        super().__init__(message if fix is None else f"{message}; {fix}")
+        self.message, self.fix = message, fix
 
 
 class ConfigurationError(ExportError):

@@ -48,7 +48,7 @@ class Secret(str):
         return "***"
 
     def reveal(self, environ: Mapping[str, str] = os.environ, *, key: str = "external_id") -> str:
-        """The word itself; raises BadSettings, which names the settings' key, when its variable is not set."""
+        """The word itself; raises SettingsError, which names the settings' key, when its variable is not set."""
         text = str.__str__(self)
         if not text.startswith("env:"):
             return text
@@ -249,7 +249,7 @@ def find_settings_file(path: Path | None, environ: Mapping[str, str]) -> Path | 
 
 
 def read_settings(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read, check and complete the settings; raises BadSettings with file, place and fix."""
+    """Read, check and complete the settings; raises SettingsError with file, place and fix."""
     file = find_settings_file(path, environ)
     if file is None:
         raise SettingsError(f"no configuration: there is no ./{DEFAULT_FILE}; write one with: appstream-export init")

@@ -189,9 +189,9 @@ class Broken(Around):
         self.feeds: Failing | None = None
         self.left, self.landed = left, landed
 
-    def below(self, folder: str, **how: Any) -> Failing:
+    def open_subfolder(self, folder: str, **how: Any) -> Failing:
         """The feeds."""
-        self.feeds = Failing(self._store.below(folder, **how), self.left, landed=self.landed)
+        self.feeds = Failing(self._store.open_subfolder(folder, **how), self.left, landed=self.landed)
         return self.feeds
 
 
@@ -307,9 +307,9 @@ class Overtaken(Around):
         super().__init__(store)
         self.rivals = rivals
 
-    def below(self, folder: str, **how: Any) -> Raced:
+    def open_subfolder(self, folder: str, **how: Any) -> Raced:
         """The feeds."""
-        return Raced(self._store.below(folder, **how), self.rivals)
+        return Raced(self._store.open_subfolder(folder, **how), self.rivals)
 
 
 def test_what_is_erased_while_we_publish_comes_back_from_no_earlier_generation(lake: Lake) -> None:

@@ -200,7 +200,7 @@ class Lake:
 
     def files(self) -> set[str]:
         """Every Parquet file that lies there."""
-        return {file.path for file in self.store.files() if file.path.endswith(".parquet")}
+        return {file.path for file in self.store.list_all() if file.path.endswith(".parquet")}
 
     def _moment(self, answer: Answer, moment: datetime) -> datetime:
         return moment if answer.minute is None else at(answer.minute)

@@ -215,7 +215,7 @@ class Lives(RuleBasedStateMachine):
     @invariant()
     def readers_see_the_truth(self) -> None:
         """Rows, staleness, changes, one line of snapshots, no changed byte; where only AWS has changed, as before."""
-        lies = self.told.healthy.files()
+        lies = self.told.healthy.list_all()
         if lies != self.compared:
             self.happened["states compared with the model"] += 1
             self.told.check()

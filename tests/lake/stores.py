@@ -14,7 +14,8 @@ from appstream_export.lake.storage import paths as layout
 from appstream_export.lake.storage.base import HashingWriter
 
 OPERATIONS = (
-    "read_bytes", "read_all", "writing", "create", "list", "latest", "files", "replace", "remove", "exists", "point",
+    "read_bytes", "read_files", "open_output", "put_if_absent", "list_folder", "list_tail", "list_all", "replace",
+    "remove", "exists", "symlink",
 )  # fmt: skip
 
 
@@ -36,19 +37,19 @@ class Raced(Around):
         super().__init__(store)
         self.rivals = rivals
 
-    def create(self, path: str, content: bytes) -> bool:
+    def put_if_absent(self, path: str, content: bytes) -> bool:
         """Let a rival go first."""
         if self.rivals:
             self.rivals.pop()()
-        return self._store.create(path, content)
+        return self._store.put_if_absent(path, content)
 
 
 class Deaf(Around):
     """A store that does not hear that its manifest was created."""
 
-    def create(self, path: str, content: bytes) -> bool:
+    def put_if_absent(self, path: str, content: bytes) -> bool:
         """Create it, and say that it failed."""
-        self._store.create(path, content)
+        self._store.put_if_absent(path, content)
         raise OSError(errno.EIO, "no answer", path)
 
 
@@ -104,9 +105,9 @@ class Faulty(Around):
         """The operation that went wrong, once one has."""
         return self._fate.struck
 
-    def below(self, folder: str, **how: Any) -> "Faulty":
+    def open_subfolder(self, folder: str, **how: Any) -> "Faulty":
         """A folder of it, whose operations count too."""
-        found = Faulty(self._store.below(folder, **how), 0, self._fate.mode)
+        found = Faulty(self._store.open_subfolder(folder, **how), 0, self._fate.mode)
         found._fate = self._fate
         return found
 
@@ -115,9 +116,9 @@ class Faulty(Around):
         self._strike("read", path, _OTHERS)
         return self._store.read_bytes(path)
 
-    def read_all(self, paths: Iterable[str]) -> Iterator[bytes]:
+    def read_files(self, paths: Iterable[str]) -> Iterator[bytes]:
         """Or fail in the middle."""
-        for content in self._store.read_all(paths):
+        for content in self._store.read_files(paths):
             self._strike("read one of many", None, _OTHERS)
             yield content
 
@@ -126,34 +127,34 @@ class Faulty(Around):
         self._strike("look for", path, _OTHERS)
         return self._store.exists(path)
 
-    def list(self, folder: str) -> list[str]:
+    def list_folder(self, folder: str) -> list[str]:
         """Or fail."""
         self._strike("list", folder, _OTHERS)
-        return self._store.list(folder)
+        return self._store.list_folder(folder)
 
-    def latest(self, folder: str) -> Any:
+    def list_tail(self, folder: str) -> Any:
         """Or fail."""
         self._strike("list the end of", folder, _OTHERS)
-        return self._store.latest(folder)
+        return self._store.list_tail(folder)
 
-    def files(self) -> Any:
+    def list_all(self) -> Any:
         """Or fail."""
         self._strike("list", None, _OTHERS)
-        return self._store.files()
+        return self._store.list_all()
 
     @contextmanager
-    def writing(self, path: str) -> Generator[HashingWriter]:
+    def open_output(self, path: str) -> Generator[HashingWriter]:
         """Or fail at the begin, with the first bytes, or when all are written."""
         self._strike("begin", path, _WRITES)
-        with self._store.writing(path) as sink:
+        with self._store.open_output(path) as sink:
             yield HashingWriter(_Half(sink, lambda content: self._strike("write", path, _WRITES, content)))
             self._strike("finish", path, _WRITES, b"PAR1")
         self._strike("finish", path, _DONE)
 
-    def create(self, path: str, content: bytes) -> bool:
+    def put_if_absent(self, path: str, content: bytes) -> bool:
         """Or fail before or after."""
         self._strike("create", path, _WRITES, content)
-        created = self._store.create(path, content)
+        created = self._store.put_if_absent(path, content)
         self._strike("create", path, _DONE)
         return created
 
@@ -174,17 +175,17 @@ class Faulty(Around):
         self._store.remove(path)
         self._strike("remove", path, _DONE)
 
-    def end_uploads(self, *args: Any, **more: Any) -> Any:
+    def abort_uploads(self, *args: Any, **more: Any) -> Any:
         """Or fail before or after."""
         self._strike("end uploads", None, _OTHERS)
-        ended = self._store.end_uploads(*args, **more)
+        ended = self._store.abort_uploads(*args, **more)
         self._strike("end uploads", None, _DONE)
         return ended
 
-    def point(self, path: str, target: str) -> None:
+    def symlink(self, path: str, target: str) -> None:
         """Or fail before or after."""
         self._strike("point", path, _WRITES)
-        self._store.point(path, target)
+        self._store.symlink(path, target)
         self._strike("point", path, _DONE)
 
     def _strike(self, what: str, path: str | None, modes: frozenset[Mode], half: bytes | None = None) -> None:
@@ -196,7 +197,7 @@ class Faulty(Around):
             if is_first and path and half is not None:
                 self._leave(path, half)
             raise Killed
-        where = self._store.uri(path or "")
+        where = self._store.resolve_uri(path or "")
         if fate.mode is Mode.FULL:
             raise OSError(errno.ENOSPC, "No space left on device", where)
         raise OSError(errno.EIO, "no answer" if fate.mode is Mode.LOST else "Input/output error", where)
@@ -242,7 +243,7 @@ class Failing(Around):
         if self.left > 0:
             return found
         if self.left == 0 and self.landed:
-            return _written(found) if name == "writing" else _done(found)
+            return _written(found) if name == "open_output" else _done(found)
         raise self._full()
 
     def _full(self) -> OSError:

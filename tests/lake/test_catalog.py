@@ -189,9 +189,9 @@ class Overtaken(Around):
         super().__init__(store)
         self.acts = [act]
 
-    def read_all(self, paths: Iterable[str]) -> Iterator[bytes]:
+    def read_files(self, paths: Iterable[str]) -> Iterator[bytes]:
         """Manifests; then the files that they name are gone."""
-        found = list(self._store.read_all(paths))
+        found = list(self._store.read_files(paths))
         while self.acts:
             self.acts.pop()()
         yield from found

@@ -35,7 +35,7 @@ def test_the_manifest_says_what_lies_in_the_files(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", subnets=["s1", "s2"])), ok(B))
     manifest = lake.commit(failed(A), ok(B, builder("b")))
 
-    sizes = {stored.path: stored.size_bytes for stored in lake.store.files()}
+    sizes = {stored.path: stored.size_bytes for stored in lake.store.list_all()}
     assert {f.path: f.bytes for t in manifest.tables.values() for f in t.files}.items() <= sizes.items()
     assert {
         n: manifest.tables[n].rows for n in ("image_builders", "image_builder_subnets", "scope_runs", "snapshots")

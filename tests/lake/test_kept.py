@@ -21,7 +21,7 @@ def test_a_warehouse_is_put_back_byte_by_byte_however_often_and_the_model_with_i
         told.commit(answer(A, {"a": Item(state)}, minute=minute), planned=[A])
     told.check()
     lake.publish()
-    back, there, hint = told.keep(), content(lake.store), lake.store.hinted("commits")
+    back, there, hint = told.keep(), content(lake.store), lake.store.read_head_hint("commits")
 
     for _ in range(2):
         told.commit(answer(B, {"b": Item("RUNNING")}, minute=3), planned=[A, B])
@@ -32,6 +32,6 @@ def test_a_warehouse_is_put_back_byte_by_byte_however_often_and_the_model_with_i
         assert there.keys() - content(lake.store).keys(), "nothing is left to be put back"
         back()
 
-        assert (content(lake.store), lake.store.hinted("commits")) == (there, hint)
+        assert (content(lake.store), lake.store.read_head_hint("commits")) == (there, hint)
         told.check()
         assert told.seq == 2

@@ -66,7 +66,7 @@ def _five_moments() -> tuple[dict[str, bytes], Lake]:
         ):
             state = "RUNNING" if number % 2 else "STOPPED"
             commit_at(lake, moment, ok(A, builder("a", state=state, subnets=["s"])), ok(C, builder("c", state=state)))
-        return {stored.path: lake.store.read_bytes(stored.path) for stored in lake.store.files()}, lake
+        return {stored.path: lake.store.read_bytes(stored.path) for stored in lake.store.list_all()}, lake
 
 
 def aged(lake: Lake) -> Lake:
@@ -74,9 +74,9 @@ def aged(lake: Lake) -> Lake:
     files, made = _five_moments()
     for path, content in sorted(files.items(), key=lambda file: (file[0].startswith("commits/"), file[0])):
         if path.startswith("commits/"):
-            assert lake.store.create(path, content)
+            assert lake.store.put_if_absent(path, content)
         else:
-            with lake.store.writing(path) as sink:
+            with lake.store.open_output(path) as sink:
                 sink.write(content)
     lake.minute, lake.scopes = made.minute, made.scopes
     return lake
@@ -84,7 +84,7 @@ def aged(lake: Lake) -> Lake:
 
 def leftovers(lake: Lake) -> list[str]:
     """Files in whose bytes the erased account is still named."""
-    return [stored.path for stored in lake.store.files() if GONE.encode() in lake.store.read_bytes(stored.path)]
+    return [stored.path for stored in lake.store.list_all() if GONE.encode() in lake.store.read_bytes(stored.path)]
 
 
 def test_the_last_of_each_hour_day_and_month_stays(lake: Lake) -> None:
@@ -225,7 +225,7 @@ def test_gc_deletes_what_thinning_let_go_and_nothing_else(lake: Lake) -> None:
     assert str(done) == f"deleted {done.files} files, {done.bytes:,} bytes"
     needed = {file.path for manifest in load_history(lake.store) for file in manifest.files}
     assert lake.files() == needed
-    assert lake.store.list("commits") == ["000000000006.json"]
+    assert lake.store.list_folder("commits") == ["000000000006.json"]
     assert (told(lake, "image_builders_history"), find_warehouse_problems(lake.store)) == (before, [])
     assert str(collected(lake)) == "nothing to delete"
 
@@ -297,9 +297,9 @@ def test_gc_spares_what_a_run_commits_meanwhile_however_long_it_took(lake: Lake)
 class Late(Around):
     """A store whose manifests arrive when nobody waits for them any more."""
 
-    def create(self, path: str, content: bytes) -> bool:
+    def put_if_absent(self, path: str, content: bytes) -> bool:
         """Give up before it has arrived."""
-        self.arrive = lambda: self._store.create(path, content)
+        self.arrive = lambda: self._store.put_if_absent(path, content)
         raise TimeoutError(errno.ETIMEDOUT, "no answer", path)
 
 
@@ -327,9 +327,9 @@ class Listed(Around):
         super().__init__(store)
         self.acts = [act]
 
-    def list(self, folder: str) -> list[str]:
+    def list_folder(self, folder: str) -> list[str]:
         """Names, of which some are of the past by now."""
-        names = self._store.list(folder)
+        names = self._store.list_folder(folder)
         while self.acts:
             self.acts.pop()()
         return names
@@ -340,7 +340,7 @@ def test_a_history_whose_manifests_are_collected_while_it_is_read_is_read_again(
     thinned(lake)
 
     assert load_history(Listed(lake.store, lambda: collected(lake)))[-1].seq == 6
-    assert lake.store.list("commits") == ["000000000006.json"]
+    assert lake.store.list_folder("commits") == ["000000000006.json"]
 
 
 def test_a_damaged_manifest_stops_gc(lake: Lake) -> None:
@@ -442,7 +442,7 @@ def test_a_manifest_in_the_place_of_one_that_was_retold_long_ago_does_not_count(
     manifest = lagging.commit(ok(A, builder("late"), minute=90), planned=[A])
 
     assert manifest.seq == 8
-    assert (lake.names(), lake.store.list("commits")) == (["late"], ["000000000007.json", "000000000008.json"])
+    assert (lake.names(), lake.store.list_folder("commits")) == (["late"], ["000000000007.json", "000000000008.json"])
 
 
 class Stuck(Around):
@@ -581,12 +581,12 @@ def test_an_erase_that_was_killed_is_completed_by_the_next_one_or_by_gc(
 def test_an_account_that_nobody_knows_is_refused_and_nothing_happens(lake: Lake) -> None:
     aged(lake)
     erased(lake)
-    files = lake.store.files()
+    files = lake.store.list_all()
 
     for dry_run in (True, False):
         with pytest.raises(ConfigurationError, match=f"account {GONE} is nowhere in .*: mistyped, or erased before"):
             erased(lake, dry_run=dry_run)
-    assert lake.store.files() == files
+    assert lake.store.list_all() == files
 
 
 def test_what_is_no_account_is_refused(lake: Lake) -> None:
@@ -659,7 +659,7 @@ def test_versions_that_a_bucket_keeps_of_an_erased_account_are_told(bucket: Buck
     place = bucket.place()
     lake = aged(Lake(place, s3=bucket.settings))
     bucket.keep_versions()
-    with lake.store.writing("tables/t/x.bin") as sink:
+    with lake.store.open_output("tables/t/x.bin") as sink:
         sink.write(GONE.encode())
     lake.store.remove("tables/t/x.bin")
     done = erased(lake)

@@ -87,7 +87,7 @@ def paths(store: Store) -> list[str]:
 @EVERYWHERE
 def test_a_file_that_fails_half_way_never_appears(lake: Lake) -> None:
     def write() -> None:
-        with lake.store.writing("a/b.bin") as sink:
+        with lake.store.open_output("a/b.bin") as sink:
             sink.write(b"half")
             raise ZeroDivisionError
 
@@ -100,27 +100,36 @@ def test_a_file_that_fails_half_way_never_appears(lake: Lake) -> None:
 def test_create_happens_once(lake: Lake) -> None:
     store = lake.store
 
-    assert [store.create("c/1.json", b"mine"), store.create("c/1.json", b"yours")] == [True, False]
-    assert (store.read_bytes("c/1.json"), store.list("c"), store.latest("c")) == (b"mine", ["1.json"], ["1.json"])
+    assert [store.put_if_absent("c/1.json", b"mine"), store.put_if_absent("c/1.json", b"yours")] == [True, False]
+    assert (store.read_bytes("c/1.json"), store.list_folder("c"), store.list_tail("c")) == (
+        b"mine",
+        ["1.json"],
+        ["1.json"],
+    )
     assert paths(store) == ["c/1.json"]
 
 
 @EVERYWHERE
 def test_files_come_back_as_they_were_written(lake: Lake) -> None:
     store = lake.store
-    with store.writing("a/1") as sink:
+    with store.open_output("a/1") as sink:
         sink.write(b"one")
     store.replace("a/2", lambda file: Path(file).write_bytes(b"two") and None, mode=0o400)
 
-    assert list(store.read_all(["a/2", "a/1"])) == [b"two", b"one"]
+    assert list(store.read_files(["a/2", "a/1"])) == [b"two", b"one"]
     assert (sink.size, sink.sha256[:8]) == (3, "7692c3ad")
-    assert [(f.path, f.size_bytes) for f in store.files()] == [("a/1", 3), ("a/2", 3)]
-    assert (store.exists("a/1"), store.exists("a"), store.list("b"), store.latest("b")) == (True, False, [], [])
+    assert [(f.path, f.size_bytes) for f in store.list_all()] == [("a/1", 3), ("a/2", 3)]
+    assert (store.exists("a/1"), store.exists("a"), store.list_folder("b"), store.list_tail("b")) == (
+        True,
+        False,
+        [],
+        [],
+    )
     with pytest.raises(FileNotFoundError):
         store.read_bytes("a/3")
     for _ in range(2):
         store.remove("a/1")
-    assert store.list("a") == ["2"]
+    assert store.list_folder("a") == ["2"]
 
 
 def test_folders_that_empty_while_files_begin_in_them_stop_nobody(tmp_path: Path) -> None:

@@ -144,22 +144,22 @@ def outcome(call: Callable[[], object]) -> str | None:
 )
 def test_the_head_is_found_whatever_the_hint_says(lake: Lake, bucket: Bucket, hint: bytes | None) -> None:
     for number in range(1, 4):
-        lake.store.create(paths.build_manifest_path(number), str(number).encode())
+        lake.store.put_if_absent(paths.build_manifest_path(number), str(number).encode())
     key = f"{lake.store.root.rpartition('/')[2]}/commits/{HINT}"
     if hint is None:
         bucket.client.delete_object(Bucket=NAME, Key=key)
     else:
         bucket.client.put_object(Bucket=NAME, Key=key, Body=hint)
 
-    assert lake.store.latest("commits")[-1] == "000000000003.json"
+    assert lake.store.list_tail("commits")[-1] == "000000000003.json"
 
 
 def test_a_good_hint_spares_the_older_names(lake: Lake, bucket: Bucket) -> None:
     for number in range(1, 4):
-        lake.store.create(paths.build_manifest_path(number), b"")
+        lake.store.put_if_absent(paths.build_manifest_path(number), b"")
 
-    assert list(lake.store.latest("commits")) == ["000000000003.json"]
-    assert len(lake.store.list("commits")) == 3
+    assert list(lake.store.list_tail("commits")) == ["000000000003.json"]
+    assert len(lake.store.list_folder("commits")) == 3
     assert "000000000003" in str(bucket.wire.seen[-2].query["start-after"])
 
 
@@ -239,10 +239,10 @@ def test_an_upload_that_is_killed_is_out_of_sight_and_is_collected(lake: Lake, b
 
     assert (load_head(lake.store), lake.names()) == (old, ["a"])
     assert lake.files() == {f.path for t in old.tables.values() for f in t.files}
-    assert lake.store.end_uploads(BEFORE) == [], "it may still be on its way"
-    [due] = lake.store.end_uploads(AFTER, dry_run=True)
-    assert [f.path for f in lake.store.end_uploads(AFTER)] == [due.path] == ["tables/t/killed.parquet"]
-    assert lake.store.end_uploads(AFTER) == []
+    assert lake.store.abort_uploads(BEFORE) == [], "it may still be on its way"
+    [due] = lake.store.abort_uploads(AFTER, dry_run=True)
+    assert [f.path for f in lake.store.abort_uploads(AFTER)] == [due.path] == ["tables/t/killed.parquet"]
+    assert lake.store.abort_uploads(AFTER) == []
 
 
 LOST_ONCE: dict[str, Callable[[], Plan]] = {
@@ -285,14 +285,14 @@ def test_every_object_is_encrypted_with_the_key_that_the_settings_name(bucket: B
     place = bucket.place()
     lake = Lake(place, s3=S3Settings(endpoint_url=bucket.wire.url, kms_key_id="alias/lake"))
     lake.commit(ok(A, builder("a")))
-    with lake.store.writing("tables/t/large.bin") as sink:
+    with lake.store.open_output("tables/t/large.bin") as sink:
         sink.write(bytes(PART_BYTES + 1))
 
     creating = [seen for seen in bucket.wire.seen if seen.method == "PUT" or "uploads" in seen.query]
     headers = {k.lower(): v for seen in creating if "partNumber" not in seen.query for k, v in seen.headers.items()}
     unencrypted = [
         stored.path
-        for stored in lake.store.files()
+        for stored in lake.store.list_all()
         if "SSEKMSKeyId" not in bucket.client.head_object(Bucket=NAME, Key=f"{place.rpartition('/')[2]}/{stored.path}")
     ]
     assert headers["x-amz-server-side-encryption-aws-kms-key-id"] == "alias/lake"
@@ -399,7 +399,7 @@ def test_hostile_statements_reach_nothing_beyond_the_prefix(lake: Lake, bucket: 
     con = lake.con
     bucket.wire.seen.clear()
     run_query(con, "from image_builders")
-    before = lake.store.files()
+    before = lake.store.list_all()
 
     for outside in (str(tmp_path), "s3://other", "S3://other", "s3://lake/outside", f"{bucket.wire.url}/other"):
         for statement in (*HOSTILE, *OUTSIDE, "select * from read_text('{warehouse}/*')"):
@@ -412,7 +412,7 @@ def test_hostile_statements_reach_nothing_beyond_the_prefix(lake: Lake, bucket: 
     assert {seen.key.partition("/")[0] for seen in bucket.wire.seen if seen.key} <= {prefix}
     places = [seen.query.get("prefix") for seen in bucket.wire.seen]
     assert {place[0] for place in places if place} == {f"{prefix}/"}
-    assert lake.store.files() == before
+    assert lake.store.list_all() == before
     with pytest.raises(QueryError, match="there is no such object"):
         run_query(con, f"from read_text('{lake.store.root}/nothing')")
 
@@ -468,7 +468,7 @@ def test_the_lines_make_the_same_views(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", state="RUNNING")))
     told = list(setup_sql.render_setup_lines(lake.store, S3Settings(), lake.contracts))
     with duckdb.connect() as con:
-        con.register_filesystem(lake.store.filesystem())  # in place of the extension, which tests cannot download
+        con.register_filesystem(lake.store.get_filesystem())  # in place of the extension, which tests cannot download
         for statement in told[6:]:
             con.execute(statement)
 

@@ -35,7 +35,7 @@ def put(lake: Lake, path: str, content: bytes) -> None:
         (lake.store.root / path).chmod(0o600)
         (lake.store.root / path).write_bytes(content)
     else:
-        with lake.store.writing(path) as sink:
+        with lake.store.open_output(path) as sink:
             sink.write(content)
 
 
@@ -65,7 +65,7 @@ def test_a_sound_warehouse_has_no_problem_and_says_how_much_was_read(two: Lake) 
     assert (found.problems, found.is_sound, found.head, found.snapshots) == ((), True, load_head(two.store), 2)
     assert found.files == len(two.files()) == len(told)
     assert told[-1] == (found.files, found.files)
-    assert found.bytes == sum(file.size_bytes for file in two.store.files() if file.path.endswith(".parquet"))
+    assert found.bytes == sum(file.size_bytes for file in two.store.list_all() if file.path.endswith(".parquet"))
 
 
 @EVERYWHERE
@@ -174,7 +174,7 @@ def test_a_file_that_is_not_what_its_manifest_says_is_found(two: Lake) -> None:
 def test_every_kind_of_file_tells_each_of_its_bits(two: Lake) -> None:
     """A slice: three bits of a file of each kind. The proofs flip many more."""
     tables = [file_of(two, "image_builders"), file_of(two, "snapshots", start="carried")]
-    Path(two.store.uri(paths.REPORT)).write_bytes(add_checksum(b"<p>page</p>\n", COMMENT))
+    Path(two.store.resolve_uri(paths.REPORT)).write_bytes(add_checksum(b"<p>page</p>\n", COMMENT))
     for path in (*tables, *map(paths.build_manifest_path, (1, 2)), paths.CATALOG, paths.REPORT):
         content = two.store.read_bytes(path)
         for place in (0, len(content) // 2, len(content) - 1):
@@ -246,7 +246,7 @@ def test_a_hint_that_lags_behind_is_no_problem(bucket: Bucket) -> None:
     lake = Lake(bucket.place(), s3=bucket.settings)
     for _ in range(2):
         lake.commit(ok(A))
-    with lake.store.writing("commits/head") as sink:
+    with lake.store.open_output("commits/head") as sink:
         sink.write(b"000000000001.json")
 
     assert find_warehouse_problems(lake.store) == []

@@ -148,6 +148,6 @@ class Told:
         needed = {file.path for manifest in manifests for file in manifest.files}
         told_in = max((m.seq for m in manifests if m.past is not None), default=0)
         commits = {f"commits/{m.seq:012}.json" for m in manifests if m.seq >= told_in}
-        lying = {file.path for file in self.healthy.files()} - {"warehouse.duckdb"}
+        lying = {file.path for file in self.healthy.list_all()} - {"warehouse.duckdb"}
         assert lying == needed | commits
         assert [str(problem) for problem in find_warehouse_problems(self.healthy)] == []

@@ -185,7 +185,7 @@ def test_a_list_that_lost_too_many_accounts_is_not_believed(
     if not is_believed:
         lost = "lacks 5 of 9 known accounts, such as 000000000001 (more than 50 percent)"
         assert lost in str(result.discovery_problem)
-        forced = export.run(force=True)
+        forced = export.run(accept_drop=True)
         assert (forced.exit_code, discovery(export)) == (0, "organization")
     assert export.sql("select count(*) from accounts") == [9 - leave]
 

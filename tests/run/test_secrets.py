@@ -172,7 +172,7 @@ def test_no_secret_is_in_the_traceback_of_a_run_that_ends_badly(
     monkeypatch.delenv("CANARY")
     texts.append(_traceback_of(lambda: execute_run(settings, load_contracts())))
 
-    assert "NothingSeen" in texts[0]
+    assert "NothingExtracted" in texts[0]
     assert all("Traceback" in text for text in texts)
     assert canaries_in("".join(texts) + loud.getvalue(), {*OWN, *given}) == []
 

@@ -208,7 +208,7 @@ def test_spans_and_days_are_the_same_after_thinning(lake: Lake, tmp_path_factory
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata", "Pacific/Auckland"])
 def test_marts_are_the_same_whatever_the_readers_time_zone_is(zone: str, lake: Lake) -> None:
-    con = duckdb.connect(str(lake.store.uri("warehouse.duckdb")), read_only=True)
+    con = duckdb.connect(str(lake.store.resolve_uri("warehouse.duckdb")), read_only=True)
     con.execute(f"set TimeZone = '{zone}'")
 
     for mart in ("image_builder_daily", "image_builder_state_spans", "agent_currency", "scope_days"):
@@ -355,6 +355,6 @@ def test_a_mart_is_asked_through_any_name_of_the_catalog(lake: Lake) -> None:
     with connect_warehouse(str(lake.store.root)) as con:
         whole = con.execute("select count(*) from image_builder_daily").fetchall()
     other = duckdb.connect()
-    other.execute(f"attach '{lake.store.uri('warehouse.duckdb')}' as elsewhere (read_only)")
+    other.execute(f"attach '{lake.store.resolve_uri('warehouse.duckdb')}' as elsewhere (read_only)")
 
     assert other.execute("select count(*) from elsewhere.main.image_builder_daily").fetchall() == whole

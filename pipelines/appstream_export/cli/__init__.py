@@ -1,4 +1,4 @@
-"""The command line `appstream-export`: options, commands, and views of what they return. Knows no SQL of ours, no Arrow internals."""
+"""The command line `appstream-export`: options, commands, and the views of their results."""
 
 import lazy_loader
 

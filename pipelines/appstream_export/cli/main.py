@@ -79,7 +79,7 @@ def _dispatch_command(argv: Sequence[str] | None) -> int:
     words = sys.argv[1:] if argv is None else argv
     args, extra = build_parser(words[0] if words else "").parse_known_args(words)
     if extra:
-        args.parser.refuse(extra[0])
+        args.parser.reject_argument(extra[0])
     if args.call is None:
         console.log_line(args.parser.format_help().rstrip())
         return UsageError.exit_code
@@ -176,7 +176,7 @@ def show_plan(args: argparse.Namespace) -> int:
         "accounts": args.accounts,
         "regions": args.regions,
         "retry_failed": args.retry_failed,
-        "force": args.force,
+        "accept_drop": args.force,
     }
     loaded = override_warehouse(args.warehouse, read_settings(args.config))
     with handle_stop_signals() as stop:

@@ -47,7 +47,7 @@ def lint_contracts(contracts: Iterable[Contract]) -> list[str]:
 
 
 def load_enum_values(contract: Contract) -> dict[tuple[str, str], tuple[str, ...]]:
-    """The enum values that botocore knows, in its order, by table and column; raises BadContract.
+    """The enum values that botocore knows, in its order, by table and column; raises ContractError.
 
     Columns that this botocore does not have (an older one than the contract's) are left out.
     """
@@ -68,7 +68,7 @@ def load_enum_values(contract: Contract) -> dict[tuple[str, str], tuple[str, ...
 
 
 def propose_contract(service: str, operation: str) -> str:
-    """A complete contract for an operation, as TOML to be read through and saved; raises BadContract."""
+    """A complete contract for an operation, as TOML to be read through and saved; raises ContractError."""
     model = _load_operation_model(service, operation)
     if problem := next(_find_operation_problems(model), None):
         raise ContractError(problem)
@@ -168,7 +168,7 @@ def _find_structure_lists(operation: OperationModel) -> list[str]:
 
 
 def _build_item_field(operation: OperationModel, items: str) -> Field:
-    """What one item is; raises BadContract where the path leads to no list of structures."""
+    """What one item is; raises ContractError where the path leads to no list of structures."""
     output = operation.output_shape
     if output is None:
         raise ContractError(f'operation = "{operation.name}" gives nothing; look for another operation')

@@ -63,7 +63,7 @@ _CHANGE_COLUMN_NAMES = frozenset(c.name for c in CHANGE_COLUMNS)
 
 
 def load_contracts(folder: Path | None = None) -> list[Contract]:
-    """Every contract of a folder (default: the ones that came along), by name; raises BadContract."""
+    """Every contract of a folder (default: the ones that came along), by name; raises ContractError."""
     folder = folder or find_resource_folder("schemas")
     contracts = [load_contract(file) for file in sorted(folder.glob("*.toml"))]
     if not contracts:
@@ -80,7 +80,7 @@ def load_contracts(folder: Path | None = None) -> list[Contract]:
 
 
 def load_contract(file: Path) -> Contract:
-    """One contract; raises BadContract naming file, table, column and fix."""
+    """One contract; raises ContractError naming file, table, column and fix."""
     try:
         raw = tomllib.loads(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

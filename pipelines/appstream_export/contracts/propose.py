@@ -28,7 +28,7 @@ class _ProposedTable:
 
 
 def render_proposed_contract(answer: OperationOutput) -> str:
-    """The whole file, as text; raises BadContract where no field could tell items apart."""
+    """The whole file, as text; raises ContractError where no field could tell items apart."""
     name, singular = _choose_resource_names(answer)
     tables = [t for t in _propose_tables(answer.item) if t.columns or t.rows_from is None]
     sensitive = {p: f for t in tables for p, f in _find_sensitive_fields(t).items()}

@@ -71,12 +71,12 @@ def load_view_files() -> list[SqlFile]:
 
 @cache
 def load_sql_files(folder: str) -> tuple[SqlFile, ...]:
-    """The files of a folder below `sql/`, by name; none where there is no such folder. Raises BadContract."""
+    """The files of a folder below `sql/`, by name; none where there is no such folder. Raises ContractError."""
     return tuple(parse_sql_file(file) for file in sorted((find_resource_folder("sql") / folder).glob("*.sql")))
 
 
 def parse_sql_file(file: Path) -> SqlFile:
-    """One file; raises BadContract with its name and line."""
+    """One file; raises ContractError with its name and line."""
     text = file.read_text("utf-8")
     lines = list(_read_header_lines(text))
     if not lines or not lines[0][1].startswith(f"-- {file.stem}: "):

@@ -201,7 +201,7 @@ def _list_error_messages(events: Iterable[dg.DagsterEvent]) -> Iterator[str]:
 
 
 def _post_json(url: str, payload: dict[str, object]) -> None:
-    """Raises BadSettings without the URL in it, for whoever knows that may post."""
+    """Raises SettingsError without the URL in it, for whoever knows that may post."""
     if not url.startswith(("https://", "http://")):
         raise SettingsError("[dagster] alert_webhook: it is not like https://hooks.example.com/...")
     try:

@@ -101,7 +101,7 @@ def build_sharded_job(
 
 
 def resolve_executor(settings: Settings) -> dg.ExecutorDefinition:
-    """The one that `[dagster] executor` names; raises BadSettings where it is not installed."""
+    """The one that `[dagster] executor` names; raises SettingsError where it is not installed."""
     named = settings.dagster.executor
     module, name, needs, package = EXECUTORS[named]
     if find_spec(needs) is None:

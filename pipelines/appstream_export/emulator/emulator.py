@@ -47,7 +47,7 @@ class Emulator:
         self.stop()
 
     def start(self) -> None:
-        """Begin with an empty AWS; raises SetupError where moto, the port or the environment is not fit."""
+        """Begin with an empty AWS; raises ConfigurationError where moto, the port or the environment is not fit."""
         if "MOTO_ACCOUNT_ID" in os.environ:
             raise ConfigurationError("unset MOTO_ACCOUNT_ID: it makes all accounts of the emulator one")
         models = install_plugin()

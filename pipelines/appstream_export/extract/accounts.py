@@ -26,7 +26,7 @@ class Account:
 
 
 def list_configured_accounts(settings: Settings) -> list[Account]:
-    """The accounts of `[[accounts]]`, in the file's order; raises BadSettings where external_id's variable is unset."""
+    """Return `[[accounts]]` in the file's order; raises SettingsError where external_id's variable is unset."""
     for account in settings.accounts:
         if account.external_id:
             account.external_id.reveal()

@@ -55,8 +55,8 @@ def plan_extraction(
 ) -> Plan:
     """Find accounts and regions. `known` is the newest snapshot's, None before the first; `force` accepts a short list.
 
-    Raises SetupError for what the user must change, NothingSeen where the first discovery of all fails, Interrupted
-    once `stop` is set.
+    Raises ConfigurationError for what the user must change, NothingExtracted where the first discovery of all fails,
+    Interrupted once `stop` is set.
     """
     labels = read_labels(settings.account_labels_file)
     services = {c.service for c in contracts} if settings.regions == AUTO else set()

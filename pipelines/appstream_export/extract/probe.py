@@ -32,7 +32,7 @@ def probe_tasks(
     listener: RunListener,
     stop: Event,
 ) -> ProbeResult:
-    """Ask each task until its first item came; raises SetupError as `extract` does, Interrupted once `stop` is set."""
+    """Request each task up to its first item; raises ConfigurationError, and Interrupted once `stop` is set."""
     if not tasks:
         return ProbeResult({}, None)
     ask = ScanOptions(page_size=settings.extract.page_size, max_items=1)

@@ -64,7 +64,7 @@ def build_feed_schema(feed: Feed) -> pa.Schema:
 def build_feeds(contracts: Sequence[Contract], labels: Sequence[str]) -> list[Feed]:
     """Every feed, by name, as contracts and headers have it; the one about feeds is the last.
 
-    Raises BadContract where one says of itself what no feed may be, BadSettings where labels make no columns.
+    Raises ContractError where one says of itself what no feed may be, SettingsError where labels make no columns.
     """
     items = {f"{c.item_name}_key": c.item_table.name for c in contracts}
     files = [_build_feed_from_file(file, items) for file in load_sql_files(FOLDER)]
@@ -117,7 +117,7 @@ def _add_label_columns(feed: Feed, labels: Mapping[str, str]) -> Feed:
 
 
 def check_columns(feed: Feed, found: Sequence[tuple[str, str]]) -> None:
-    """Hold a feed against the columns (name and DuckDB type) that its query gives; raises BadContract."""
+    """Hold a feed against the columns (name and DuckDB type) that its query gives; raises ContractError."""
     told = [(c.name, c.type) for c in feed.columns]
     if told != list(found):
         said, given = next((a, b) for a, b in zip_longest(told, found, fillvalue=("nothing", "more")) if a != b)
@@ -125,7 +125,7 @@ def check_columns(feed: Feed, found: Sequence[tuple[str, str]]) -> None:
 
 
 def check_feed(feed: Feed) -> Feed:
-    """The same, once it has what every feed has and no more than every tool knows; raises BadContract."""
+    """The same, once it has what every feed has and no more than every tool knows; raises ContractError."""
     names = {column.name for column in feed.columns}
     if missing := {feed.key, *STAMPS} - names:
         raise ContractError(f"feed {feed.name}: there is no column {min(missing)}")

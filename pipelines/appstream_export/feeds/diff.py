@@ -42,7 +42,7 @@ def diff_feeds(
     old: str = CURRENT,
     new: str = NEXT,
 ) -> list[Difference]:
-    """Compare two of: a generation's name, a folder that holds one, `current`, `next`. Raises SetupError."""
+    """Compare two of: a generation's name, a folder that holds one, `current`, `next`. Raises ConfigurationError."""
     shelf = GenerationStore(store, file_mode=int(settings.file_mode, 8))
     with translate_storage_errors(store):
         before, after = (_load_feeds(store, shelf, contracts, settings, name) for name in (old, new))

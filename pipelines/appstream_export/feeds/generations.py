@@ -99,7 +99,7 @@ class GenerationStore:
         return next(name for name in names if self.store.put_if_absent(f"{VERSION}/{_CLAIMS}/{name}", mine))
 
     def load_package(self, generation: str) -> dict[str, Any]:
-        """What a generation says of itself; raises SetupError where there is none, StorageFailed if it is damaged."""
+        """Return a generation's datapackage; raises ConfigurationError where there is none, StorageFailed if damaged."""
         path = get_generation_file_path(generation, PACKAGE)
         try:
             return msgspec.json.decode(self.store.read_bytes(path), type=dict[str, Any])

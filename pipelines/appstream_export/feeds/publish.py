@@ -98,7 +98,7 @@ def publish_feeds(
     check_results: CheckResultsBySeq = _NO_CHECK_RESULTS,
     rebuild: bool = False,
 ) -> PublishResult:
-    """Publish the head's feeds, and remove old generations. Raises StorageFailed, SetupError; readers keep what was.
+    """Publish the head's feeds, and remove old generations. Raises StorageFailed or ConfigurationError.
 
     `checked` are results of checks that are known already, by the seq of the head that they are of. `anew` is for a
     catalog that this very version may not have published.
@@ -194,7 +194,7 @@ def _reuse_served_feeds(
         snapshot_id=current.snapshot_id,
         seq=current.seq,
         as_of=current.as_of_utc,
-        seen={name: package[name] for name in edition.coverage_summary},
+        coverage_summary={name: package[name] for name in edition.coverage_summary},
     )
 
 

@@ -34,7 +34,7 @@ _REPUBLISH = "publish it anew with: appstream-export feeds publish"
 def verify_feeds(store: Store, generation: str | None = None, *, file_mode: int = 0o640) -> list[str]:
     """What is wrong with a generation, a line each; with what is served (also `bi.duckdb`, `latest`) by default.
 
-    Raises SetupError where there is no such generation.
+    Raises ConfigurationError where there is no such generation.
     """
     shelf = GenerationStore(store, file_mode=file_mode)
     with translate_storage_errors(store):

@@ -11,7 +11,7 @@ Labels = Mapping[str, str]
 
 
 def read_labels(file: str | None) -> dict[str, Labels]:
-    """Labels per account id, empty cells left out, columns in the file's order; raises BadSettings with the line.
+    """Labels per account id, empty cells left out, columns in the file's order; raises SettingsError with the line.
 
     The file needs a column account_id; every other column is a label. Without a file there are none.
     """

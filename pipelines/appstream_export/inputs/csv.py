@@ -17,7 +17,7 @@ FORMULA = "=+-@＝＋－＠\t\r\n"  # noqa: RUF001  wide ones count too
 def read_csv_rows(file: str, setting: str, required: Sequence[str]) -> Iterator[tuple[int, Cells]]:
     """Yield the number and the cells of each line below the first, blanks around them taken off.
 
-    `needed` are the columns that must be there, `setting` is the key that names the file. Raises BadSettings.
+    `needed` are the columns that must be there, `setting` is the key that names the file. Raises SettingsError.
     """
     try:
         with Path(file).open(encoding="utf-8-sig", newline="") as lines:  # spreadsheets begin with a mark

@@ -23,7 +23,7 @@ _USD_MAX = 100_000  # a price above it is a typo: the largest instance costs som
 
 
 def read_prices(file: str | None) -> list[Mapping[str, Any]]:
-    """Rows in the file's order; none without a file. Raises BadSettings with file, line and fix.
+    """Rows in the file's order; none without a file. Raises SettingsError with file, line and fix.
 
     Blank means unknown for a price, every one (`*`) for instance_type and platform, and ever for valid_from.
     """

@@ -4,7 +4,7 @@
 def format_count(number: int, what: str) -> str:
     """A number and what is counted.
 
-    >>> counted(1, "file"), counted(12_000, "file")
+    >>> format_count(1, "file"), format_count(12_000, "file")
     ('1 file', '12,000 files')
     """
     return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -34,7 +34,7 @@ SchemaNode = Leaf | Struct | List
 
 
 def build_item_schema(contract: Contract) -> Struct:
-    """The tree of all paths that a contract maps or ignores; raises BadContract where two of them contradict."""
+    """The tree of all paths that a contract maps or ignores; raises ContractError where two of them contradict."""
     root = Struct()
     for column in contract.item_table.source_columns:
         _add_leaf(contract, root, column.source.split("."), Leaf(column.type))

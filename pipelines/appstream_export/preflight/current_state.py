@@ -42,7 +42,7 @@ class CurrentState:
 
 
 def load_current_state(settings: Settings, contracts: Sequence[Contract]) -> CurrentState:
-    """Read it, and make no warehouse where there is none; raises SetupError, or StorageFailed where it is damaged."""
+    """Read it, create nothing; raises ConfigurationError, or StorageFailed where the warehouse is damaged."""
     store = open_existing_warehouse(settings)
     made = load_head(store) if store else None
     if store is None or made is None:

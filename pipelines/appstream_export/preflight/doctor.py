@@ -55,7 +55,7 @@ def check_readiness(
 ) -> Checkup:
     """Look at everything that a run would need, as far as it can be reached; commits nothing.
 
-    Raises BadSettings for an account or a region of `request` that the settings do not cover, Interrupted.
+    Raises SettingsError for an account or a region of `request` that the settings do not cover, Interrupted.
     """
     stop = stop or Event()
     head, found = _check_current_state(settings, contracts)

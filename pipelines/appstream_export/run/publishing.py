@@ -47,7 +47,7 @@ def publish_outputs(
         catalog_problem=unpublished,
         checks=checked,
         checks_problem=unchecked,
-        published=published,
+        published_feeds=published,
         feeds_problem=unfed,
         report_problem=untold,
         is_reported=is_reported and untold is None,

@@ -25,7 +25,7 @@ class Request:
 
 
 def filter_tasks(planned: Sequence[Task], request: Request) -> list[Task]:
-    """The tasks of the accounts and regions that are asked for; raises BadSettings where there is no such."""
+    """The tasks of the accounts and regions that are asked for; raises SettingsError where there is no such."""
     for flag, wanted, known in (
         ("--accounts", request.accounts, {t.scope.account_id for t in planned}),
         ("--regions", request.regions, {t.scope.region for t in planned}),

@@ -30,7 +30,7 @@ class WorkerResponse:
 def run_shard_process(settings: Settings, shard: Shard, *, grace_s: float = GRACE_S) -> ShardResult:
     """Sweep a shard in a child process. Whatever ends that, its tasks have outcomes.
 
-    `beyond_s` is its time after the sweep's own deadline. Raises SetupError and CommitError as the child did.
+    `beyond_s` is its time after the sweep's own deadline. Raises ConfigurationError and CommitError as the child did.
     """
     since = datetime.now(UTC)
     timeout_s = settings.extract.run_timeout_s + grace_s
@@ -43,7 +43,9 @@ def run_shard_process(settings: Settings, shard: Shard, *, grace_s: float = GRAC
         return build_lost_shard_result(shard, _explain_exit(worker.returncode), since)
     answer = decode_message(told, WorkerResponse)
     if answer.result is None:
-        raise (ConfigurationError if answer.is_configuration_error else CommitError)(answer.error)
+        raise (ConfigurationError if answer.is_configuration_error else CommitError)(
+            answer.error or "the worker gave no reason"
+        )
     return answer.result
 
 

@@ -112,7 +112,7 @@ def plan_shards(
 def sweep_shard(
     settings: Settings, contracts: Sequence[Contract], shard: Shard, *, listener: RunListener, stop: Event
 ) -> ShardResult:
-    """Ask a shard's tasks into files of its own. AWS's faults are outcomes; raises SetupError and CommitError.
+    """Ask a shard's tasks into files of its own. AWS's faults are outcomes; raises ConfigurationError and CommitError.
 
     Asked again, it writes other files: nothing that another try of it wrote is touched.
     """

@@ -56,8 +56,9 @@ def execute_run(
 
     `run_id` names the intent: a later attempt under the same one asks only what failed. `attempt_id` names the try:
     it commits at most once. Both default to a new ULID. `moment` is for an emulated AWS with a life of its own: the
-    run takes place then. Raises SetupError before any write, NothingSeen or another CommitError when nothing was
-    committed, Interrupted when `stop` was set. Set during the commit, it leaves out what follows but the catalog.
+    run takes place then. Raises ConfigurationError before any write, NothingExtracted or another CommitError when
+    nothing was committed, Interrupted when `stop` was set. Set during the commit, it leaves out what follows but the
+    catalog.
     """
     run_id = run_id or str(ULID())
     stop = stop or Event()
@@ -114,7 +115,7 @@ def prepare_run(
     listener: RunListener,
     stop: Event,
 ) -> tuple[Store, PreparedRun]:
-    """Find out who is asked, and open the warehouse; raises SetupError before it is made."""
+    """Find out who is asked, and open the warehouse; raises ConfigurationError before it is made."""
     planned = _plan_run(settings, contracts, request, run_id, listener, stop)
     limited = filter_tasks(planned.tasks, request)
     store = open_warehouse(settings, create=True)

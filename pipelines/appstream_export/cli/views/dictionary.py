@@ -37,7 +37,7 @@ def list_entries() -> list[DictionaryEntry]:
 
 
 def find_entry(name: str) -> DictionaryEntry:
-    """The one of that name; raises SetupError with the nearest known one."""
+    """The one of that name; raises ConfigurationError with the nearest known one."""
     known = {e.name: e for e in list_entries()}
     if name not in known:
         near = suggest_spelling(name, list(known))

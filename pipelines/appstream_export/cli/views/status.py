@@ -38,7 +38,7 @@ class WarehouseStatus:
 
 
 def load_status(warehouse: str, s3: S3Settings | None = None) -> WarehouseStatus:
-    """Read a warehouse's standing; raises SetupError where there is none, or no snapshot in it."""
+    """Read a warehouse's standing; raises ConfigurationError where there is none, or no snapshot in it."""
     with connect_warehouse(warehouse, s3=s3) as con:
         head, coverage, runs = (convert_to_rows(run_query(con, sql)) for sql in (_HEAD_SQL, _COVERAGE_SQL, _RUNS_SQL))
     age = datetime.now(UTC) - head[0]["committed_at"]

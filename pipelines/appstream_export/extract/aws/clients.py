@@ -94,7 +94,7 @@ class Clients:
     ) -> dict[str, Any]:
         """Call AWS with the call's own credentials; STS at its pace, other services at the caller's.
 
-        Raises ScopeError for AWS's fault, SetupError when we refuse to send it or botocore is not what we know.
+        Raises ScopeError for AWS's fault, ConfigurationError when we refuse to send it or botocore is not what we know.
         """
         check_operation(READ_OPERATIONS | self.operations, f"{service}:{operation}")
         if service == "sts" and not self._rate_limiter.wait(self._stop):

@@ -30,7 +30,7 @@ def create_guarded_session(
 ) -> botocore.session.Session:
     """A botocore session whose clients ask allowed operations only and, with a loopback endpoint, this machine only.
 
-    Raises SetupError where AWS_PROFILE names no profile, or the user's AWS files cannot be read.
+    Raises ConfigurationError where AWS_PROFILE names no profile, or the user's AWS files cannot be read.
     """
     restrict_loggers()
     if settings.is_local_aws and profile is None:
@@ -62,7 +62,7 @@ def restrict_loggers() -> None:
 
 
 def validate_session_config(session: botocore.session.Session) -> botocore.session.Session:
-    """The same session, its files read; raises SetupError, for botocore would raise in the midst of anything."""
+    """Return the session with its files read; raises ConfigurationError where botocore would raise later."""
     try:
         session.get_scoped_config()
     except BotoCoreError as error:
@@ -86,7 +86,7 @@ def _build_operation_guard(allowed: frozenset[str]) -> Callable[..., None]:
 
 
 def check_operation(allowed: Collection[str], operation: str) -> None:
-    """Raise SetupError for an operation, such as appstream:DeleteImageBuilder, that is not allowed."""
+    """Raise ConfigurationError for an operation, such as appstream:DeleteImageBuilder, that is not allowed."""
     if operation not in allowed:
         raise ConfigurationError(
             f"{operation} is not among the read operations that may leave this process; nothing was sent"

@@ -39,7 +39,7 @@ def list_botocore_regions(service: str, partition: str = "aws") -> list[str]:
 
 @cache
 def find_partition(region: str) -> str:
-    """`aws` for us-east-1, `aws-us-gov` for us-gov-west-1; raises BadSettings where no partition takes the name."""
+    """`aws` for us-east-1, `aws-us-gov` for us-gov-west-1; raises SettingsError where no partition takes the name."""
     for partition in _load_partitions():
         if region in list_partition_regions(partition["id"]) or re.fullmatch(partition["regionRegex"], region):
             return partition["id"]
@@ -47,7 +47,7 @@ def find_partition(region: str) -> str:
 
 
 def expand_region_patterns(patterns: Sequence[str], available: Sequence[str]) -> list[str]:
-    """The regions that `patterns` mean, in their order, none twice; raises BadSettings with the fix.
+    """The regions that `patterns` mean, in their order, none twice; raises SettingsError with the fix.
 
     A wildcard chooses among `offered`. A literal stands even when botocore does not offer it yet, as long as it is
     named like a region. Regions of two partitions are refused: no credentials reach both.
@@ -70,7 +70,7 @@ def list_partition_regions(partition: str) -> list[str]:
 def build_scopes(
     settings: Settings, accounts: Sequence[Account], service: str, service_regions: Sequence[str] | None = None
 ) -> list[Scope]:
-    """Every account in every region that is asked, account by account; raises BadSettings.
+    """Every account in every region that is asked, account by account; raises SettingsError.
 
     `auto` and wildcards choose among the regions that AWS itself offers (`live`), else among those botocore knows.
     """

@@ -79,7 +79,7 @@ class ControlPlaneClient:
         self.calls = 0
 
     def check_setup(self) -> None:
-        """Raise SetupError, before anything is asked, where there are no credentials, two partitions, no emulator."""
+        """Raise ConfigurationError, before any call, where there are no credentials, two partitions, no emulator."""
         organization = self._settings.organization
         if organization and organization.external_id:
             organization.external_id.reveal()

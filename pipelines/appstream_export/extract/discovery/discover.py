@@ -53,7 +53,7 @@ def discover_accounts(
 ) -> Discovery:
     """Ask the organization, if there is one. `known` is None before the first snapshot, `force` accepts a short list.
 
-    Raises BadSettings where no account is left or a filter names what is not there, NothingSeen where the first
+    Raises SettingsError where no account is left or a filter names what is not there, NothingExtracted where the first
     discovery of all fails.
     """
     organization = settings.organization

@@ -78,7 +78,7 @@ def list_organization(client: ControlPlaneClient, organization: OrganizationSett
 
 
 def check_filters(listing: OrganizationListing, organization: OrganizationSettings, *, is_first: bool) -> None:
-    """Raise BadSettings for a unit that the organization does not have, and before the first snapshot for an account.
+    """Raise SettingsError for a unit that the organization does not have, and before the first snapshot for an account.
 
     Later an account may have left, which must stop nobody's nights: that is a warning.
     """

@@ -24,7 +24,7 @@ class ServiceRegions:
 
 
 def find_service_regions(client: ControlPlaneClient, service: str) -> ServiceRegions:
-    """Ask SSM's public parameters, which follow AWS at once, else botocore's list; raises BadSettings for none."""
+    """Ask SSM's public parameters, which follow AWS at once, else botocore's list; raises SettingsError for none."""
     try:
         found = _parse_regions(client.list_items(GET_PARAMETERS, attempts_max=ATTEMPTS_MAX, Path=_PATH.format(service)))
         live = tuple(sorted(region for region in found if _is_in_partition(client.partition, region)))

@@ -41,7 +41,7 @@ class ListOperation:
     def from_contract(
         cls, contract: Contract, session: botocore.session.Session, *, any_protocol: bool = False
     ) -> Self:
-        """Read botocore's model; raises SetupError when it lacks the operation or, if that matters, speaks no JSON."""
+        """Read botocore's model; raises ConfigurationError when it lacks the operation or speaks another protocol."""
         model = _load_operation_model(contract, session, any_protocol)
         paging = _load_paginator_config(contract, session)
         sources = {c.name: tuple(c.source.split(".")) for c in contract.item_table.source_columns}
@@ -60,7 +60,7 @@ class ListOperation:
         )
 
     def check_options(self, options: ScanOptions) -> None:
-        """Refuse what the operation cannot do, before anything is asked; raises SetupError."""
+        """Refuse what the operation cannot do, before anything is asked; raises ConfigurationError."""
         if options.page_size is not None and self.limit_key is None:
             raise ConfigurationError(f"{self.operation} takes no page size; take page_size out")
         if options.starting_token is not None and self.input_token is None:
@@ -78,7 +78,7 @@ class ListOperation:
         return found
 
     def read_page(self, response: Mapping[str, Any]) -> dict[str, Any]:
-        """The JSON of a complete and well-formed page; raises Retriable (malformed) for every other 2xx."""
+        """The JSON of a complete and well-formed page; raises RetriableScopeError (malformed) for every other 2xx."""
         body, headers = response["body"], response["headers"]
         why = _find_damage(response["status_code"], body, headers.get("Content-Length"))
         root = None if why else read_json(body)
@@ -104,7 +104,7 @@ class ListOperation:
         return {self.items[0]: items} | ({self.output_token: token} if self.output_token else {})
 
     def convert_parsed_page(self, parsed: Mapping[str, Any]) -> dict[str, Any]:
-        """What botocore's parser made of a 2xx, in JSON's own values; raises Retriable where it is no page.
+        """What botocore's parser made of a 2xx, in JSON's own values; raises RetriableScopeError where it is no page.
 
         An answer that is cut, empty or no JSON parses to nothing: no part of an object is an object.
         """
@@ -120,7 +120,7 @@ class ListOperation:
         return get_nested_value(root, self.items)
 
     def get_next_token(self, root: Mapping[str, Any]) -> str | None:
-        """Where the next page starts, None after the last; raises Retriable when it is no text."""
+        """Where the next page starts, None after the last; raises RetriableScopeError when it is no text."""
         token = get_nested_value(root, tuple(self.output_token.split("."))) if self.output_token else None
         if token is None or token == "":
             return None

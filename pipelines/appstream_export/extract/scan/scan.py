@@ -37,7 +37,7 @@ class ResumeToken:
 
     @classmethod
     def parse(cls, text: str, task: Task) -> Self:
-        """Read our own token; any other text is AWS's. Raises SetupError for a damaged one or another task's."""
+        """Read our own token; any other text is AWS's. Raises ConfigurationError for a damaged or foreign one."""
         if not text.startswith(_RESUME_PREFIX):
             return cls(str(task), text, 0)
         try:

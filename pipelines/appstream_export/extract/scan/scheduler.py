@@ -39,11 +39,11 @@ def extract_tasks(
 ) -> Generator[Page | Outcome, None, None]:
     """Ask every task: yields its pages in order as they come and exactly one Outcome, after which none follows.
 
-    A scope's fault never raises, it is the task's Outcome. SetupError is raised here, before anything is asked, for
-    what the user must change (no credentials, an unknown profile, an emulator that is down). Once `stop` is set, tasks
-    without an Outcome end as `cancelled`; past [extract] task_timeout_s and run_timeout_s they end as `timeout`,
-    whatever call is under way. Closing the generator ends the workers. `process_count` processes ask at once: each goes at so
-    many parts of the pace.
+    A scope's fault never raises, it is the task's Outcome. ConfigurationError is raised here, before anything is asked,
+    for what the user must change (no credentials, an unknown profile, an emulator that is down). Once `stop` is set,
+    tasks without an Outcome end as `cancelled`; past [extract] task_timeout_s and run_timeout_s they end as `timeout`,
+    whatever call is under way. Closing the generator ends the workers. `process_count` processes ask at once: each goes
+    at so many parts of the pace.
     """
     if len(set(tasks)) != len(tasks):
         raise ValueError("a task is listed twice")

@@ -32,7 +32,7 @@ _ACCOUNT = "NATIVE_FILTER-account"
 def build_superset_bundle(feeds: Sequence[Feed], database: str, made_at: datetime) -> bytes:
     """The ZIP file. `database` is the place of bi.duckdb as Superset sees it, an absolute path.
 
-    Raises BadContract where a chart reads a feed or a column that is not there.
+    Raises ContractError where a chart reads a feed or a column that is not there.
     """
     known = {feed.name: feed for feed in feeds}
     charts = tomllib.loads(files("appstream_export.feeds.superset").joinpath("charts.toml").read_text("utf-8"))["chart"]

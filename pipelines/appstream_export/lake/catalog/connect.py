@@ -38,7 +38,7 @@ _PUBLISH_TRIES = 5  # each means that yet another run committed while we built
 
 
 def publish_catalog(store: Store, contracts: "Sequence[Contract]", *, root: str | None = None) -> Path | None:
-    """Make the catalog anew and put it in place; returns its path. Raises StorageFailed, SetupError.
+    """Make the catalog anew and put it in place; returns its path. Raises StorageFailed, ConfigurationError.
 
     Nothing happens where the store keeps none (S3): readers make the views for themselves. `root` is where readers
     see the warehouse, when that is another place than ours (a container's mount); it need not be visible here.
@@ -71,7 +71,7 @@ def refresh_catalog(store: Store, contracts: "Sequence[Contract]", *, root: str 
 
 
 def export_catalog(file: Path, store: Store, contracts: "Sequence[Contract]", *, root: str | None = None) -> Path:
-    """Write a catalog of the warehouse to a file of one's own, in place of an earlier one. Raises SetupError.
+    """Write a catalog of the warehouse to a file of one's own, in place of an earlier one. Raises ConfigurationError.
 
     With a bucket's its readers need DuckDB's httpfs extension, and credentials.
     """
@@ -102,7 +102,7 @@ def connect_warehouse(
 
     With `as_of` everything is as it was at that moment: tables show the newest retained snapshot of then, histories
     end there. `s3` is for `s3://bucket/prefix`; without it boto3 finds credentials, region and endpoint by itself.
-    Raises SetupError when there is no warehouse or no snapshot in it, or none of that time.
+    Raises ConfigurationError when there is no warehouse or no snapshot in it, or none of that time.
     """
     store = open_store(warehouse, s3=s3)
     con = open_catalog_connection(store, None, as_of=as_of)
@@ -147,7 +147,7 @@ def build_no_snapshot_error(store: Store) -> ConfigurationError:
 
 
 def _resolve_as_of(con: duckdb.DuckDBPyConnection, manifests: Sequence[Manifest], as_of: str) -> list[Manifest]:
-    """The history up to a moment as users write it; raises BadQuery for what is none, and before the first."""
+    """The history up to a moment as users write it; raises QueryError for what is none, and before the first."""
     from appstream_export.lake.catalog.views import MOMENT
 
     try:

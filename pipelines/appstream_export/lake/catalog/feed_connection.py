@@ -121,7 +121,7 @@ class FeedConnection:
 def open_feed_connection(
     store: Store, contracts: Sequence[Contract], *, rebuild: bool = False
 ) -> Generator[FeedConnection]:
-    """The head's outlet; raises SetupError before the first snapshot. `anew` trusts no published catalog."""
+    """The head's outlet; raises ConfigurationError before the first snapshot. `anew` trusts no published catalog."""
     with closing(open_catalog_connection(store, contracts, rebuild=rebuild)) as con:
         yield FeedConnection(con)
 

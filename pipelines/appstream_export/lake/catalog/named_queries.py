@@ -22,7 +22,7 @@ def load_named_queries() -> tuple[SqlFile, ...]:
 
 
 def get_named_query(name: str) -> SqlFile:
-    """The one of that name; raises BadQuery with the nearest known one."""
+    """The one of that name; raises QueryError with the nearest known one."""
     known = {q.name: q for q in load_named_queries()}
     if name not in known:
         near = suggest_spelling(name, list(known)) or "; all of them: appstream-export query"
@@ -31,12 +31,12 @@ def get_named_query(name: str) -> SqlFile:
 
 
 def run_named_query(con: duckdb.DuckDBPyConnection, named_query: SqlFile, given: Mapping[str, str]) -> pa.Table:
-    """The answer, with parameters as typed and the defaults of the others; raises BadQuery."""
+    """The answer, with parameters as typed and the defaults of the others; raises QueryError."""
     return run_query(con, named_query.sql, parse_parameters(named_query, given))
 
 
 def parse_parameters(named_query: SqlFile, given: Mapping[str, str]) -> dict[str, Any]:
-    """Every parameter's value; raises BadQuery for one that is unknown or of another type."""
+    """Every parameter's value; raises QueryError for one that is unknown or of another type."""
     known = [param.name for param in named_query.params]
     for name in given:
         if name not in known:

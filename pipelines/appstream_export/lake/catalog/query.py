@@ -20,7 +20,7 @@ _UNKNOWN = re.compile(r"Table with name (\S+) does not exist")
 
 
 def run_query(con: duckdb.DuckDBPyConnection, sql: str, params: Params = None) -> pa.Table:
-    """The rows of one SELECT or EXPLAIN; raises BadQuery for anything that writes, and for what DuckDB refuses."""
+    """The rows of one SELECT or EXPLAIN; raises QueryError for anything that writes, and for what DuckDB refuses."""
     try:
         _refuse_writes(con, sql)
         return con.sql(sql, params=params).to_arrow_table()

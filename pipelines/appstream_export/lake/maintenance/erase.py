@@ -120,7 +120,7 @@ def erase_account(
 
     Take it out of the settings first: a later run would bring it back. Files of attempts that never committed go too
     once they are older than `grace`. `republish` makes anew what was published from the history (feeds, the report)
-    before the look. Raises SetupError for an account that nothing here holds, CommitError where the
+    before the look. Raises ConfigurationError for an account that nothing here holds, CommitError where the
     history is as before, or where the old files could not all be deleted: calling again completes it.
     """
     if not ACCOUNT_ID.fullmatch(account_id):

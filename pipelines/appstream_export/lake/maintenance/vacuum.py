@@ -71,7 +71,7 @@ def vacuum_warehouse(
     dry_run: bool = False,
     catalog_root: str | None = None,
 ) -> VacuumResult:
-    """Publish the catalog, so that it names nothing that goes, then delete. Raises StorageFailed, SetupError.
+    """Publish the catalog, so that it names nothing that goes, then delete. Raises StorageFailed, ConfigurationError.
 
     A damaged manifest stops it: what that one needs cannot be known. Safe beside runs for as long as `grace` is longer
     than they are.

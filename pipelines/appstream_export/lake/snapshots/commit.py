@@ -110,7 +110,7 @@ def _build_with_memory_fallback(work: CommitRequest, base: Manifest | None, reba
 def create_manifest(store: Store, manifest: Manifest) -> Manifest | None:
     """Create the manifest; None when another run was first. Whatever happened, what lies there has the last word.
 
-    Raises Unheard where even that cannot be told.
+    Raises CommitStateUnknown where even that cannot be told.
     """
     path = build_manifest_path(manifest.seq)
     try:

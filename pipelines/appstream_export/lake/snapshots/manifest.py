@@ -166,7 +166,7 @@ def _find_mentioning_manifests(store: Store, *words: bytes) -> Iterator[Manifest
 
 
 def read_manifest(store: Store, seq: int) -> Manifest:
-    """One manifest, checked; raises StorageFailed when damaged, SetupError when a newer version wrote it."""
+    """One manifest, checked; raises StorageFailed when damaged, ConfigurationError when a newer version wrote it."""
     with translate_storage_errors(store):
         return _parse_manifest(store, seq, store.read_bytes(build_manifest_path(seq)))
 

@@ -169,7 +169,7 @@ def _describe_error(error: OSError) -> str:
 
 
 def validate_root_path(root: str) -> None:
-    """Refuse places in whose names DuckDB would see more than a place; raises SetupError."""
+    """Refuse places in whose names DuckDB would see more than a place; raises ConfigurationError."""
     if any(sign in root for sign in "*?["):
         raise ConfigurationError(f"warehouse {root}: *, ? and [ in its path would read as patterns; rename the folder")
     partition = next((part for part in root.split("/") if re.fullmatch(r"\w+=.*", part)), None)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def open_store(
     warehouse: str, *, file_mode: int = 0o600, create: bool = False, s3: "S3Settings | None" = None
 ) -> Store:
-    """The store of a warehouse, for writing (`create` makes the folder) or for reading; raises SetupError.
+    """The store of a warehouse, for writing (`create` makes the folder) or for reading; raises ConfigurationError.
 
     A bucket is asked for: one that is not there, or not for us, is known before anything else happens.
     """

@@ -383,7 +383,7 @@ class _Upload:
 
 
 def open_s3(warehouse: str, settings: S3Settings, *, create: bool) -> S3Store:
-    """The store of `s3://bucket/prefix`; raises SetupError with the fix when the bucket is not there or not for us."""
+    """Return the store of `s3://bucket/prefix`; raises ConfigurationError where the bucket cannot be used."""
     validate_root_path(warehouse)
     place = _S3_URL.fullmatch(warehouse)
     if not place or {".", ".."} & set(place[2].split("/")):
