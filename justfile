@@ -34,9 +34,10 @@ bench file="benchmarks.json":
     missed=$?
     uv run python -m benchmarks --render {{file}} && exit $missed
 
-# rewrite what is generated: docs/tables, formatting
+# rewrite what is generated: docs/tables, the picture of the layers, formatting
 generate:
     uv run appstream-export contracts render
+    uv run python docs/draw_layers.py
     uv run ruff format .
     uv run ruff check --fix .
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -52,16 +53,57 @@ def test_the_two_commands_at_the_top_of_the_readme_are_what_ci_runs() -> None:
     assert re.search(r"^uv run pytest(\s|$)", ci, re.M)
 
 
-def test_a_wheel_in_an_empty_environment_answers_from_another_folder(tmp_path: Path) -> None:
-    uv = [shutil.which("uv") or "uv"]
-    run(*uv, "build", "--wheel", "--out-dir", str(tmp_path / "dist"), str(ROOT), cwd=tmp_path)
-    (wheel,) = (tmp_path / "dist").glob("*.whl")
-    run(*uv, "venv", "--python", sys.executable, str(tmp_path / "env"), cwd=tmp_path)
-    python = tmp_path / "env" / "bin" / "python"
-    run(*uv, "pip", "install", "--python", str(python), str(wheel), cwd=tmp_path)
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A wheel of this checkout, and the Python of an environment that holds it and what it depends on."""
+    uv, folder = shutil.which("uv") or "uv", tmp_path_factory.mktemp("installed")
+    run(uv, "build", "--wheel", "--out-dir", str(folder / "dist"), str(ROOT), cwd=folder)
+    (wheel,) = (folder / "dist").glob("*.whl")
+    run(uv, "venv", "--python", sys.executable, str(folder / "env"), cwd=folder)
+    python = folder / "env" / "bin" / "python"
+    run(uv, "pip", "install", "--python", str(python), str(wheel), cwd=folder)
+    return wheel, python
+
+
+def test_the_wheel_installs_one_package_and_nothing_else_at_the_top(installed: tuple[Path, Path]) -> None:
+    wheel, _ = installed
+    tops = {name.partition("/")[0] for name in ZipFile(wheel).namelist()}
+
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"appstream_export"}
+    assert {"appstream_export/_schemas/image_builders.toml", "appstream_export/_sql/views/coverage.sql"} <= {
+        *ZipFile(wheel).namelist()
+    }
+
+
+def test_a_wheel_in_an_empty_environment_answers_from_another_folder(
+    installed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _, python = installed
     answer = run(str(python.with_name("appstream-export")), "tables", "--json", cwd=tmp_path)
 
     assert '"image_builder_subnets"' in answer
+
+
+def test_dagster_loads_our_definitions_beside_a_folder_called_pipelines(
+    installed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _, python = installed
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines" / "__init__.py").write_text("OWNER = 'the host project'\n")
+    script = (
+        "import pipelines; from appstream_export.definitions import defs;"
+        "print(pipelines.OWNER, defs().get_job_def('snapshot').name)"
+    )
+
+    assert run(str(python), "-c", script, cwd=tmp_path) == "the host project snapshot\n"
+    validated = run(str(python), "-m", "dagster", "definitions", "validate", "-m", "appstream_export.definitions",
+                    cwd=tmp_path)  # fmt: skip
+    assert "appstream_export.definitions" in validated
+
+
+def test_the_source_folder_is_no_package_of_its_own() -> None:
+    assert not (ROOT / "pipelines" / "__init__.py").exists()
+    assert Path(appstream_export.__file__).parent == ROOT / "pipelines" / "appstream_export"
 
 
 def run(*command: str, cwd: Path) -> str:
@@ -69,4 +111,4 @@ def run(*command: str, cwd: Path) -> str:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("APPSTREAM_EXPORT", "VIRTUAL_ENV", "PYTHONPATH"))}
     done = subprocess.run(command, cwd=cwd, env=clean, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done.stdout + (done.stderr if "validate" in command else "")
