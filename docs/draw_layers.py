@@ -63,7 +63,7 @@ def render_picture(layers: dict[str, list[list[str]]]) -> str:
             boxes.append(draw_box(label, x, y, part - GAP, height, "flow" if name in FLOW else ""))
             boxes += draw_inner(layers.get(name, []), x + 8, y + 26, part - GAP - 16)
         y += height + GAP
-    title = "Each box may import what lies below it, never what lies above or beside it. Blue: the path of the rows, 1 to 4."
+    title = "Each box may import what lies below it, not above or beside it. Blue: the path of the rows, 1 to 4."
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y:g}" role="img" aria-label="{title}">',
         f"<style>{STYLE}</style>",
