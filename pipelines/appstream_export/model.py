@@ -4,10 +4,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any, NamedTuple, Self
 
 from msgspec import Meta
+
+from appstream_export.status import Status
 
 ACCOUNT_ID = re.compile(r"\d{12}")
 REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")  # us-east-1, us-gov-west-1, us-iso-east-1, eusc-de-east-1
@@ -57,36 +58,6 @@ class Task(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.resource}@{self.scope}"
-
-
-class Status(StrEnum):
-    """How a task ended: see the table "what each outcome does" in docs/architecture.md."""
-
-    OK = "ok"
-    FILTERED = "filtered"
-    DENIED = "denied"
-    DISABLED = "disabled"
-    UNAVAILABLE = "unavailable"
-    THROTTLED = "throttled"
-    EXPIRED = "expired"
-    MALFORMED = "malformed"
-    TIMEOUT = "timeout"
-    NETWORK = "network"
-    MISMATCHED = "mismatched"
-    GUARDED = "guarded"
-    CANCELLED = "cancelled"
-    ERROR = "error"
-    SKIPPED = "skipped"
-
-    @property
-    def is_answer(self) -> bool:
-        """AWS was heard: all of the scope (`ok`), or the part that was asked for (`filtered`)."""
-        return self in (Status.OK, Status.FILTERED)
-
-    @property
-    def is_failure(self) -> bool:
-        """Counts as failed, unless the outcome is expected."""
-        return not self.is_answer and self is not Status.SKIPPED
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from appstream_export.lake.maintenance import vacuum
 from appstream_export.lake.maintenance.erase import EraseResult, erase_account
 from appstream_export.lake.maintenance.verify import find_warehouse_problems
 from appstream_export.lake.storage import paths
-from appstream_export.model import RunListener, Status
+from appstream_export.model import RunListener
 from appstream_export.run import Request, RunResult
 from appstream_export.run.shard_process import run_shard_process
 from appstream_export.run.shards import (
@@ -34,6 +34,7 @@ from appstream_export.run.shards import (
 from appstream_export.run.stages import PreparedRun
 from appstream_export.run.warehouse import open_warehouse
 from appstream_export.settings import Secret
+from appstream_export.status import Status
 from tests.defs.exports import as_toml
 from tests.defs.servers import children, wait_until
 from tests.export import Export

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from appstream_export.errors import REGION_MAY_BE_DISABLED
-from appstream_export.model import Outcome, Status, Task
+from appstream_export.model import Outcome, Task
+from appstream_export.status import Status
 
 
 def resolve_closed_regions(outcomes: Mapping[Task, Outcome]) -> dict[Task, Outcome]:

@@ -8,8 +8,9 @@ from appstream_export.errors import SettingsError, suggest_spelling
 from appstream_export.extract import parse_resumed_task
 from appstream_export.lake.snapshots import Manifest, get_task, load_head, load_head_scope_runs
 from appstream_export.lake.storage import Store
-from appstream_export.model import ScanOptions, Status, Task
+from appstream_export.model import ScanOptions, Task
 from appstream_export.settings import Settings
+from appstream_export.status import Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,9 @@ from appstream_export.feeds import PublishResult
 from appstream_export.lake.catalog import CheckResult
 from appstream_export.lake.snapshots import Manifest, get_task, load_head_rows, load_head_scope_runs
 from appstream_export.lake.storage import Store
-from appstream_export.model import Outcome, Status, Task
+from appstream_export.model import Outcome, Task
 from appstream_export.settings import Settings
+from appstream_export.status import Status
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from appstream_export.contracts import Contract, build_arrow_schema, get_operati
 from appstream_export.extract import restore_secrets, strip_secrets
 from appstream_export.inputs import read_prices
 from appstream_export.lake.snapshots import FileEntry, StagedSnapshot, find_attempt
-from appstream_export.model import Outcome, RunListener, Status, Task
+from appstream_export.model import Outcome, RunListener, Task
 from appstream_export.run.ingest import merge_drift_tables
 from appstream_export.run.request import Request
 from appstream_export.run.result import RunResult
@@ -32,6 +32,7 @@ from appstream_export.run.stages import (
 )
 from appstream_export.run.warehouse import open_warehouse
 from appstream_export.settings import Secret, Settings
+from appstream_export.status import Status
 
 SHARD_LOST = "ShardLost"
 T = TypeVar("T")

@@ -29,13 +29,14 @@ from appstream_export.lake.snapshots import (
     read_manifest,
 )
 from appstream_export.lake.storage import Store, generate_snapshot_id
-from appstream_export.model import Outcome, Page, RunListener, Status, Task
+from appstream_export.model import Outcome, Page, RunListener, Task
 from appstream_export.run.ingest import WriteTables, ingest_pages
 from appstream_export.run.publishing import publish_outputs
 from appstream_export.run.request import Request, filter_tasks, resolve_scan_options, select_unfinished_tasks
 from appstream_export.run.result import RunResult, load_discovery_problem, load_run_result
 from appstream_export.run.warehouse import load_previous_snapshot, open_warehouse
 from appstream_export.settings import Settings, is_loopback
+from appstream_export.status import Status
 from appstream_export.version import __version__
 
 _log = logging.getLogger(__name__)

@@ -28,6 +28,7 @@ from appstream_export.extract.aws.errors import PARSER_ERRORS, build_malformed_e
 from appstream_export.extract.aws.guard import READ_OPERATIONS, check_operation, create_guarded_session
 from appstream_export.extract.aws.rate_limit import CALLS_PER_S, RateLimiter
 from appstream_export.settings import Settings
+from appstream_export.status import Status
 from appstream_export.version import __version__
 
 BOTOCORE_TRIES = 2  # its second try is quick and mends dropped connections; the schedule does the rest
@@ -98,7 +99,7 @@ class Clients:
         """
         check_operation(READ_OPERATIONS | self.operations, f"{service}:{operation}")
         if service == "sts" and not self._rate_limiter.wait(self._stop):
-            raise ScopeError("cancelled", f"{operation}: stopped before it was sent")
+            raise ScopeError(Status.CANCELLED, f"{operation}: stopped before it was sent")
         try:
             return self._send_request(service, region, operation, params, call)
         except ExportError:
@@ -215,7 +216,7 @@ def _count_throttle(parsed_response: dict[str, Any] | None, **_: Any) -> None:
 def is_throttle(parsed: Mapping[str, Any]) -> bool:
     """Whether AWS asks for fewer calls: a parsed answer, as botocore hands it to events and puts it into errors."""
     code = (parsed.get("Error") or {}).get("Code")
-    return code is not None and classify_error(str(code)).status == "throttled"
+    return code is not None and classify_error(str(code)).status is Status.THROTTLED
 
 
 def _limit_botocore_retry(response: Any, **_: Any) -> bool | None:

@@ -8,6 +8,7 @@ from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
 
 from appstream_export.errors import RetriableScopeError, ScopeError, classify_error
+from appstream_export.status import Status
 
 REASON_CHARS_MAX = 500  # a denial with role, resource and policy type needs about 300
 _HEAD_CHARS = 300
@@ -50,13 +51,13 @@ def build_scope_error(error: Exception, operation: str, secrets: Sequence[str | 
         return build_malformed_error(operation, "the answer is damaged")
     code = next((code for kind, code in _TRANSPORT_ERROR_CODES if isinstance(error, kind)), None)
     if code is None:
-        return ScopeError("error", sanitize_text(f"{operation}: {type(error).__name__}: {error}", secrets))
+        return ScopeError(Status.ERROR, sanitize_text(f"{operation}: {type(error).__name__}: {error}", secrets))
     return _build_error(code, 0, sanitize_text(f"{operation}: {error}", secrets), None)
 
 
 def build_malformed_error(operation: str, why: str, request_id: str | None = None) -> RetriableScopeError:
     """A 200 whose body is no page: asked again, never taken for an empty list."""
-    return RetriableScopeError("malformed", f"{operation}: {why}", code="Malformed", request_id=request_id)
+    return RetriableScopeError(Status.MALFORMED, f"{operation}: {why}", code="Malformed", request_id=request_id)
 
 
 def _convert_client_error(response: Any, operation: str, secrets: Sequence[str | None]) -> ScopeError:

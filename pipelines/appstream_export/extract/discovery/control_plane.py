@@ -32,6 +32,7 @@ from appstream_export.extract.aws import (
 )
 from appstream_export.extract.scan import ListOperation, RetryState
 from appstream_export.settings import Settings
+from appstream_export.status import Status
 
 T = TypeVar("T")
 _TOKEN = "NextToken"  # noqa: S105  a page's, nobody's secret
@@ -104,10 +105,10 @@ class ControlPlaneClient:
             if token is None:
                 return found
             if token in seen:
-                raise ScopeError("malformed", f"{listing.operation}: AWS gave a page token for the second time")
+                raise ScopeError(Status.MALFORMED, f"{listing.operation}: AWS gave a page token for the second time")
             seen.add(token)
             params[_TOKEN] = token
-        raise ScopeError("malformed", f"{listing.operation}: {PAGES_MAX} pages, and a token for one more")
+        raise ScopeError(Status.MALFORMED, f"{listing.operation}: {PAGES_MAX} pages, and a token for one more")
 
     def run_unless_stopped(self, request: Callable[[], T]) -> T:
         """Ask on a thread of its own, so that a stop waits for no slow answer; raises Interrupted."""
@@ -185,7 +186,7 @@ class ControlPlaneClient:
         return self._sessions.get_credentials(self._admin_id)
 
     def _renew_credentials(self, error: ScopeError, used: Credentials | None) -> None:
-        if error.status != "expired" or used is None:
+        if error.status is not Status.EXPIRED or used is None:
             return
         if self._role_arn is None:
             self._source.reload(used)

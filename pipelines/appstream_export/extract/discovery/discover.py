@@ -23,6 +23,7 @@ from appstream_export.extract.discovery.organization import (
 )
 from appstream_export.model import Task
 from appstream_export.settings import OrganizationSettings, Settings
+from appstream_export.status import Status
 
 DROPPED_ACCOUNTS_MAX = 3  # so few accounts may leave at once, whatever the percentage
 _log = logging.getLogger(__name__)
@@ -79,13 +80,13 @@ def discover_accounts(
 def _check_account_drop(listing: OrganizationListing, previous: PreviousSnapshot | None, max_drop_percent: int) -> None:
     """Raise ScopeError where the list has lost more accounts than close in a day."""
     if not listing.members:
-        raise ScopeError("guarded", "the list is empty; is it the right organization?")
+        raise ScopeError(Status.GUARDED, "the list is empty; is it the right organization?")
     before = {row["account_id"] for row in (previous.accounts if previous else ()) if row["source"] == "organization"}
     lost = sorted(before - {m.id for m in listing.members})
     if len(lost) > DROPPED_ACCOUNTS_MAX and len(lost) * 100 > max_drop_percent * len(before):
         which = f"{len(lost)} of {len(before)} known accounts, such as {lost[0]}"
         raise ScopeError(
-            "guarded", f"the list lacks {which} (more than {max_drop_percent} percent); accept with --force"
+            Status.GUARDED, f"the list lacks {which} (more than {max_drop_percent} percent); accept with --force"
         )
 
 

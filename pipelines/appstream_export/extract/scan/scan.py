@@ -13,8 +13,9 @@ from appstream_export.errors import ConfigurationError, RetriableScopeError, Sco
 from appstream_export.extract.aws import ApiCall, Clients, Sessions, find_partition, sanitize_text
 from appstream_export.extract.scan.operation import ListOperation, get_nested_value
 from appstream_export.extract.scan.retry import RetryState
-from appstream_export.model import Outcome, Page, ScanOptions, Status, Task
+from appstream_export.model import Outcome, Page, ScanOptions, Task
 from appstream_export.normalize import RawItems
+from appstream_export.status import Status
 
 PAGES_MAX = 10_000  # 10,000 pages of 50 is far beyond the largest quota we know of
 EMPTY_PAGES_MAX = 50  # AWS may send empty pages with a token; 50 in a row are a fault
@@ -115,7 +116,7 @@ class Scan:
         done = Status.FILTERED if partial else Status.OK
         return Outcome(
             task=self.task,
-            status=Status(error.status) if error else done,
+            status=error.status if error else done,
             reason=error.reason if error else partial,
             error_code=error.code if error else None,
             request_id=error.request_id if error else None,
@@ -161,9 +162,9 @@ class Scan:
             self._restart_scan()
         else:
             if (
-                error.status == "expired"
+                error.status is Status.EXPIRED
                 and isinstance(error, RetriableScopeError)
-                and not self.retry_state.failures["expired"]
+                and not self.retry_state.failures[Status.EXPIRED]
             ):
                 self._sessions.renew_session(self.task.scope.account_id, used)
             raise error
@@ -205,7 +206,7 @@ class Scan:
 
     def _raise_page_loop(self, why: str) -> None:
         operation = self._operation.operation
-        raise ScopeError("malformed", f"{operation}: {why} (page {self._pages + 1})", code="PageLoop")
+        raise ScopeError(Status.MALFORMED, f"{operation}: {why} (page {self._pages + 1})", code="PageLoop")
 
     @property
     def _needs_all_items(self) -> bool:
@@ -252,7 +253,7 @@ class Scan:
 def is_page_token_error(error: ScopeError) -> bool:
     """Whether AWS refuses the page token: services have different codes for it, credentials' codes aside."""
     code, text = error.code or "", error.reason.lower()
-    if error.status not in ("error", "malformed"):
+    if error.status not in (Status.ERROR, Status.MALFORMED):
         return False
     named = "Token" in code and ("Invalid" in code or "Expired" in code)
     return named or ("token" in text and ("Validation" in code or "InvalidParameter" in code))
@@ -270,7 +271,7 @@ def check_arns(items: Sequence[Any], listing: ListOperation, task: Task) -> None
         arn = get_nested_value(item, listing.arn)
         if isinstance(arn, str) and not arn.startswith(ours) and _is_foreign(arn, ours):
             raise ScopeError(
-                "mismatched", sanitize_text(f"an item's Arn {arn} is not of {scope}; its rows are refused")
+                Status.MISMATCHED, sanitize_text(f"an item's Arn {arn} is not of {scope}; its rows are refused")
             )
 
 

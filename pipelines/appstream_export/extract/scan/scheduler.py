@@ -19,6 +19,7 @@ from appstream_export.extract.scan.scan import Scan
 from appstream_export.extract.scan.work_queue import Deadlines, SessionTask, WorkItem, WorkQueue, list_scans
 from appstream_export.model import Outcome, Page, ScanOptions, Task
 from appstream_export.settings import Settings
+from appstream_export.status import Status
 
 POLL_S = 0.2  # how late a stop may be noticed
 JOIN_S = 1.0  # workers in a call are left behind after this; they are daemons and hand nothing on
@@ -106,7 +107,7 @@ class Scheduler:
             while self._open_scans:
                 yield from self._end_overdue_tasks()
                 if self._stop.is_set():
-                    yield from self._end_all_tasks(ScopeError("cancelled", "stopped before it was through"))
+                    yield from self._end_all_tasks(ScopeError(Status.CANCELLED, "stopped before it was through"))
                 elif time.monotonic() >= ends_at:
                     error = _build_timeout_error("run", self._settings.run_timeout_s, "after the run began to ask")
                     yield from self._end_all_tasks(error)
@@ -156,7 +157,7 @@ class Scheduler:
                 self._put_result(error)
             except Exception as error:  # noqa: BLE001  a bug of ours is this scope's error, not the end of the others
                 _log.debug("%s failed", work, exc_info=True)
-                self._fail_work(work, ScopeError("error", sanitize_text(f"{type(error).__name__}: {error}")))
+                self._fail_work(work, ScopeError(Status.ERROR, sanitize_text(f"{type(error).__name__}: {error}")))
 
     def _process_work(self, work: WorkItem) -> None:
         if not self._is_open(work):
@@ -216,7 +217,7 @@ def interleave_scans(scans: Sequence[Scan]) -> dict[str, list[Scan]]:
 
 def _build_timeout_error(limit: str, timeout_s: float, since: str, last: str | None = None) -> ScopeError:
     why = f"not through {timeout_s:g} s {since} ([extract] {limit}_timeout_s)" + (f"; last: {last}" if last else "")
-    return ScopeError("timeout", sanitize_text(why), code=f"{limit.title()}Timeout")
+    return ScopeError(Status.TIMEOUT, sanitize_text(why), code=f"{limit.title()}Timeout")
 
 
 def _join_threads(threads: Iterable[threading.Thread]) -> None:
