@@ -18,9 +18,10 @@ from appstream_export.contracts import (
     get_operational_table,
     list_outer_positions,
 )
+from appstream_export.json_text import RawItems
 from appstream_export.model import Page
 from appstream_export.normalize.item_schema import Struct, build_arrow_type, build_item_schema
-from appstream_export.normalize.json_pages import RawItems
+from appstream_export.normalize.json_pages import PageReader
 from appstream_export.normalize.schema_match import NestedArray, match_items
 from appstream_export.normalize.validate import ValidatedItem, encode_raw_json, get_value_at_path, validate_item
 
@@ -47,6 +48,7 @@ class Flattener:
         self._item_schema: Struct = build_item_schema(contract)
         self._clean_type = build_arrow_type(self._item_schema)
         self._key = [contract.item_table.get_column(k).source for k in contract.item_key]
+        self._page_reader = PageReader.create_if_typed(self._item_schema, self._key)
         self._schemas = {
             t.name: build_schema_with_hidden_columns(t) for t in (*contract.tables, get_operational_table("quarantine"))
         }
@@ -54,18 +56,24 @@ class Flattener:
     def flatten_pages(self, pages: Sequence[tuple[int, Page]], first_item: int) -> FlatBatch:
         """Rows of numbered tasks' pages. Items are numbered from `first_item` in the order of the pages."""
         origin = _Origin.from_pages(pages, first_item)
-        rows = _read_raw_items([page.items for _, page in pages])
+        rows = self._read_raw_items([page.items for _, page in pages])
         if rows is not None:
-            return FlatBatch(
-                {**self._build_tables(rows, origin, None), "quarantine": self._build_quarantine_table([], [], origin)}
-            )
-        items = list(chain.from_iterable(_parse_items(page.items) for _, page in pages))
+            return self._build_clean_batch(rows, origin)
+        items = list(chain.from_iterable(page.items for _, page in pages))
         rows = match_items(items, self._item_schema, self._key)
         if rows is not None:
-            return FlatBatch(
-                {**self._build_tables(rows, origin, None), "quarantine": self._build_quarantine_table([], [], origin)}
-            )
+            return self._build_clean_batch(rows, origin)
         return self._flatten_validated_items(items, origin)
+
+    def _read_raw_items(self, pages: Sequence[Sequence[Any]]) -> NestedArray | None:
+        """Return all items of pages that are still text, if none of them needs a closer look."""
+        raw = [items for items in pages if isinstance(items, RawItems)]
+        is_readable = self._page_reader is not None and raw and len(raw) == len(pages)
+        return self._page_reader.read_items(raw) if is_readable else None
+
+    def _build_clean_batch(self, rows: NestedArray, origin: "_Origin") -> FlatBatch:
+        tables = self._build_tables(rows, origin, None)
+        return FlatBatch({**tables, "quarantine": self._build_quarantine_table([], [], origin)})
 
     def _flatten_validated_items(self, items: list[Any], origin: "_Origin") -> FlatBatch:
         looked = [validate_item(item, self._item_schema, self._key) for item in items]
@@ -171,16 +179,6 @@ class _Origin:
 
     def take_rows(self, rows: pa.Array) -> "_Origin":
         return _Origin(*(getattr(self, name).take(rows) for name in self.__slots__))
-
-
-def _read_raw_items(pages: Sequence[Sequence[Any]]) -> NestedArray | None:
-    """All items of pages that are still text, if nothing in them needs a closer look."""
-    raw = [items for items in pages if isinstance(items, RawItems)]
-    return raw[0].reader.read_items(raw) if raw and len(raw) == len(pages) else None
-
-
-def _parse_items(items: Sequence[Any]) -> Sequence[Any]:
-    return items.parse_items() if isinstance(items, RawItems) else items
 
 
 def build_schema_with_hidden_columns(table: Table) -> pa.Schema:

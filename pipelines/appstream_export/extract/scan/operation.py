@@ -14,8 +14,9 @@ from botocore.model import OperationModel, OperationNotFoundError
 from appstream_export.contracts import Contract
 from appstream_export.errors import ConfigurationError
 from appstream_export.extract.aws import build_malformed_error, sanitize_text
+from appstream_export.extract.scan.page_text import PageDecoder
+from appstream_export.json_text import RawItems, read_json
 from appstream_export.model import ScanOptions
-from appstream_export.normalize import RawItems, RawReader, read_json
 
 NAMES = "Names"  # AppStream's own word for "only these", in every list operation that has it
 PROTOCOL = "json"
@@ -35,7 +36,7 @@ class ListOperation:
     output_token: str | None
     limit_key: str | None
     takes_names: bool
-    raw: RawReader | None = None
+    decoder: PageDecoder | None = None
 
     @classmethod
     def from_contract(
@@ -56,7 +57,7 @@ class ListOperation:
             output_token=paging.get("output_token"),
             limit_key=paging.get("limit_key"),
             takes_names=NAMES in inputs,
-            raw=RawReader.create_if_supported(contract, paging.get("output_token")),
+            decoder=PageDecoder.create_if_flat(contract, paging.get("output_token")),
         )
 
     def check_options(self, options: ScanOptions) -> None:
@@ -97,10 +98,10 @@ class ListOperation:
         """The same, its items left unread where the page is as usual: for who takes them all."""
         body, headers = response["body"], response["headers"]
         why = _find_damage(response["status_code"], body, headers.get("Content-Length"))
-        head = None if why or self.raw is None else self.raw.read_page(body)
-        if head is None:
+        decoded = None if why or self.decoder is None else self.decoder.decode_page(body)
+        if decoded is None:
             return self.read_page(response)
-        items, token = head
+        items, token = decoded
         return {self.items[0]: items} | ({self.output_token: token} if self.output_token else {})
 
     def convert_parsed_page(self, parsed: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from appstream_export.errors import ConfigurationError, RetriableScopeError, Sco
 from appstream_export.extract.aws import ApiCall, Clients, Sessions, find_partition, sanitize_text
 from appstream_export.extract.scan.operation import ListOperation, get_nested_value
 from appstream_export.extract.scan.retry import RetryState
+from appstream_export.json_text import RawItems
 from appstream_export.model import Outcome, Page, ScanOptions, Task
-from appstream_export.normalize import RawItems
 from appstream_export.status import Status
 
 PAGES_MAX = 10_000  # 10,000 pages of 50 is far beyond the largest quota we know of
