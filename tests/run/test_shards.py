@@ -20,6 +20,7 @@ from appstream_export.lake.maintenance.verify import find_warehouse_problems
 from appstream_export.lake.storage import paths
 from appstream_export.model import RunListener
 from appstream_export.run import Request, RunResult
+from appstream_export.run.prepare import PreparedRun
 from appstream_export.run.shard_process import run_shard_process
 from appstream_export.run.shards import (
     Shard,
@@ -31,7 +32,6 @@ from appstream_export.run.shards import (
     split_into_shards,
     sweep_shard,
 )
-from appstream_export.run.stages import PreparedRun
 from appstream_export.run.warehouse import open_warehouse
 from appstream_export.settings import Secret
 from appstream_export.status import Status

@@ -65,7 +65,7 @@ def check_readiness(
     listener.on_stage("discovery")
     try:
         planned = plan_extraction(
-            settings, contracts, head.previous_snapshot, force=request.accept_drop, run_id="doctor", stop=stop
+            settings, contracts, head.previous_snapshot, accept_drop=request.accept_drop, run_id="doctor", stop=stop
         )
     except Interrupted:
         raise

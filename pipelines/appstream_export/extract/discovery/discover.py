@@ -50,9 +50,11 @@ class Discovery:
 
 
 def discover_accounts(
-    settings: Settings, client: ControlPlaneClient, previous: PreviousSnapshot | None, *, force: bool
+    settings: Settings, client: ControlPlaneClient, previous: PreviousSnapshot | None, *, accept_drop: bool
 ) -> Discovery:
-    """Ask the organization, if there is one. `known` is None before the first snapshot, `force` accepts a short list.
+    """Return the accounts to read, as AWS Organizations lists them where the settings name an organization.
+
+    `previous` is None before the first snapshot. `accept_drop` accepts a list that has lost many accounts.
 
     Raises SettingsError where no account is left or a filter names what is not there, NothingExtracted where the first
     discovery of all fails.
@@ -62,7 +64,7 @@ def discover_accounts(
         return Discovery(tuple(list_configured_accounts(settings)), "listed")
     try:
         census = list_organization(client, organization)
-        if not force:
+        if not accept_drop:
             _check_account_drop(census, previous, settings.lake.max_drop_percent)
     except ScopeError as error:
         _log.debug("discovery failed", exc_info=True)
