@@ -54,7 +54,7 @@ def shared(export: Export) -> Export:
     export.more = {"warehouse": "shared"}
     for account in ACCOUNTS:
         export.aws.put(
-            f"{account}/eu-west-1", image_builder("a", subnets=["subnet-1", "subnet-2"], CommitStateUnknown="of")
+            f"{account}/eu-west-1", image_builder("a", subnets=["subnet-1", "subnet-2"], Unheard="of")
         )
     export.aws.put(ODD, image_builder("b", State="UNHEARD"), image_builder("c", CreatedTime="?"))
     export.aws.fail(SICK, "deny")
@@ -152,7 +152,7 @@ def test_shards_leave_the_same_rows_as_one_process_and_ask_for_each_role_once(sh
     assert both == rows(shared, sorted(alone.manifest.tables))
     assert both["drift"] == [
         ("image_builders", "State", "enum", "UNHEARD", 1),
-        ("image_builders", "CommitStateUnknown", "field", '"of"', 2),
+        ("image_builders", "Unheard", "field", '"of"', 2),
     ]
     assert len(both["quarantine"]) == 1
     assert made.manifest.counts == alone.manifest.counts

@@ -62,10 +62,12 @@ def plan_extraction(
     """
     labels = read_labels(settings.account_labels_file)
     services = {c.service for c in contracts} if settings.regions == AUTO else set()
-    hub = ControlPlaneClient(settings, run_id=run_id, stop=stop or Event())
-    found, offers = _discover_accounts_and_regions(settings, hub, services, previous, accept_drop=accept_drop)
+    client = ControlPlaneClient(settings, run_id=run_id, stop=stop or Event())
+    found, service_regions = _discover_accounts_and_regions(
+        settings, client, services, previous, accept_drop=accept_drop
+    )
     accounts = _apply_labels(found.accounts, labels)
-    tasks = _build_tasks(settings, contracts, accounts, offers, previous)
+    tasks = _build_tasks(settings, contracts, accounts, service_regions, previous)
     states = {a.id: a.state for a in accounts if a.state not in (None, ACTIVE)}
     return Plan(
         accounts=accounts,
@@ -73,9 +75,9 @@ def plan_extraction(
         skipped={t: f"account is {states[t.scope.account_id]}" for t in tasks if t.scope.account_id in states},
         discovery=found.source,
         discovery_problem=found.problem,
-        regions_source=min((o.source for o in offers.values()), default="settings"),
-        regions_problem=next((o.problem for o in offers.values() if o.problem), None),
-        calls=hub.calls,
+        regions_source=min((o.source for o in service_regions.values()), default="settings"),
+        regions_problem=next((o.problem for o in service_regions.values() if o.problem), None),
+        calls=client.calls,
     )
 
 
@@ -104,9 +106,9 @@ def _discover_accounts_and_regions(
 
 
 def _apply_labels(accounts: Sequence[Account], labels: Mapping[str, Labels]) -> tuple[Account, ...]:
-    strangers = labels.keys() - {a.id for a in accounts}
-    if strangers:
-        _log.info("labels of %d accounts that this run does not cover are left out", len(strangers))
+    unknown_ids = labels.keys() - {a.id for a in accounts}
+    if unknown_ids:
+        _log.info("labels of %d accounts that this run does not cover are left out", len(unknown_ids))
     found = ((a, labels.get(a.id, {})) for a in accounts)
     return tuple(replace(a, labels=own, name=a.name or own.get("name")) for a, own in found)
 

@@ -81,10 +81,10 @@ class TaskBatcher:
             held = pa.concat_tables(parts) if parts else self._build_empty_table(name)
             landed[name] = _filter_tasks(held, landing)
             self._pending[name] = [_filter_tasks(held, self._open_items)] if self._open_items else []
-        gathered = self._build_result(landed, landing)
+        batch = self._build_result(landed, landing)
         self._unknown = [u for u in self._unknown if u[0] not in self._ended]
         self._ended, self._ended_items = {}, 0
-        return gathered
+        return batch
 
     def _flatten_batch(self) -> None:
         if not self._batch:

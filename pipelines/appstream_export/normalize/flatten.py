@@ -76,16 +76,16 @@ class Flattener:
         return FlatBatch({**tables, "quarantine": self._build_quarantine_table([], [], origin)})
 
     def _flatten_validated_items(self, items: list[Any], origin: "_Origin") -> FlatBatch:
-        looked = [validate_item(item, self._item_schema, self._key) for item in items]
-        good = pa.array([n for n, c in enumerate(looked) if c.value is not None], pa.int64())
-        kept = [c for c in looked if c.value is not None]
-        rows = pa.array([c.value for c in kept], self._clean_type)
-        extra = pa.array([encode_raw_json(c.extra) if c.extra else None for c in kept], pa.string())
+        validated = [validate_item(item, self._item_schema, self._key) for item in items]
+        good = pa.array([n for n, c in enumerate(validated) if c.value is not None], pa.int64())
+        valid = [c for c in validated if c.value is not None]
+        rows = pa.array([c.value for c in valid], self._clean_type)
+        extra = pa.array([encode_raw_json(c.extra) if c.extra else None for c in valid], pa.string())
         tables = self._build_tables(NestedArray(rows), origin.take_rows(good), extra)
-        tables["quarantine"] = self._build_quarantine_table(items, looked, origin)
+        tables["quarantine"] = self._build_quarantine_table(items, validated, origin)
         unknown = [
             (origin.task[n].as_py(), _strip_list_indexes(f.path), f.raw_json)
-            for n, c in enumerate(looked)
+            for n, c in enumerate(validated)
             for f in c.issues
             if f.level == "field"
         ]
@@ -102,13 +102,13 @@ class Flattener:
         return tables
 
     def _build_child_table(self, table: Table, items: NestedArray, origin: "_Origin", keys: list[pa.Array]) -> pa.Table:
-        each = table.rows_from or ""
-        opened = _unnest_path(items, each)
+        rows_from = table.rows_from or ""
+        opened = _unnest_path(items, rows_from)
         if opened is None:  # most lists of most builders are empty: no column needs to be made
             return self._schemas[table.name].empty_table()
         elements, parents, positions = opened
         values = dict(zip(self._contract.parent_key, (k.take(parents) for k in keys), strict=True))
-        values |= dict(zip((*list_outer_positions(each), "position"), positions, strict=True))
+        values |= dict(zip((*list_outer_positions(rows_from), "position"), positions, strict=True))
         values |= {c.name: _build_column(elements, c) for c in table.source_columns}
         return self._build_table(table, origin.take_rows(parents), values)
 
@@ -202,14 +202,14 @@ def _convert_to_timestamps(values: pa.Array) -> pa.Array:
     return micros.cast(pa.int64()).cast(kind)
 
 
-def _unnest_path(items: NestedArray, each: str) -> tuple[NestedArray, pa.Array, list[pa.Array]] | None:
+def _unnest_path(items: NestedArray, rows_from: str) -> tuple[NestedArray, pa.Array, list[pa.Array]] | None:
     """The elements of each item's list: values, item numbers, and positions (one array per list on the way).
 
     None where there are none at all.
     """
     values, parents = items, None
     positions: list[pa.Array] = []
-    for path in each.split("[]"):
+    for path in rows_from.split("[]"):
         opened = _unnest_list(values.get_field(path).values)
         if opened is None:
             return None

@@ -20,7 +20,7 @@ _DRIFT = ("resource", "path", "kind", "example", "count")
 
 
 def ingest_pages(
-    answers: Iterable[Page | Outcome],
+    results: Iterable[Page | Outcome],
     contracts: Sequence[Contract],
     write: WriteTables,
     *,
@@ -33,16 +33,16 @@ def ingest_pages(
     task's scan, and pages of an earlier scan of it are forgotten. `write` gets tables exactly as their schemas say,
     `quarantine` and `drift` among them. `known` holds botocore's enum values per resource.
     """
-    sweeping = _PageIngester(contracts, write, enum_values)
+    ingester = _PageIngester(contracts, write, enum_values)
     with _reduce_gc_frequency():
-        for answer in answers:
-            if isinstance(answer, Page):
-                sweeping.add_page(answer)
-                listener.on_page(answer)
+        for result in results:
+            if isinstance(result, Page):
+                ingester.add_page(result)
+                listener.on_page(result)
             else:
-                sweeping.end_task(answer)
-                listener.on_outcome(answer)
-        return sweeping.close()
+                ingester.end_task(result)
+                listener.on_outcome(result)
+        return ingester.close()
 
 
 def merge_drift_tables(parts: Iterable[pa.Table]) -> pa.Table:
@@ -70,29 +70,29 @@ class _PageIngester:
         self, contracts: Sequence[Contract], write: WriteTables, enum_values: Mapping[str, EnumValues]
     ) -> None:
         self._write = write
-        self._gatherers = {c.name: TaskBatcher(c, enum_values.get(c.name, {})) for c in contracts}
+        self._batchers = {c.name: TaskBatcher(c, enum_values.get(c.name, {})) for c in contracts}
         self._scans: list[Task] = []
         self._newest: dict[Task, int] = {}
         self._outcomes: dict[Task, Outcome] = {}
         self._drift = _DriftCounter()
 
     def add_page(self, page: Page) -> None:
-        gatherer = self._gatherers[page.task.resource]
+        batcher = self._batchers[page.task.resource]
         if page.number == 0 and page.task in self._newest:
-            gatherer.end_task(self._newest.pop(page.task), retain_rows=False)
-        gatherer.add(self._assign_scan_number(page.task), page)
+            batcher.end_task(self._newest.pop(page.task), retain_rows=False)
+        batcher.add(self._assign_scan_number(page.task), page)
 
     def end_task(self, outcome: Outcome) -> None:
         lands = outcome.status.is_answer
         self._outcomes[outcome.task] = outcome if lands else replace(outcome, items=0)
-        gatherer = self._gatherers[outcome.task.resource]
-        gatherer.end_task(self._assign_scan_number(outcome.task), retain_rows=lands)
-        if gatherer.ended_items >= FLUSH_ITEMS:
-            self._flush_batcher(outcome.task.resource, gatherer)
+        batcher = self._batchers[outcome.task.resource]
+        batcher.end_task(self._assign_scan_number(outcome.task), retain_rows=lands)
+        if batcher.ended_items >= FLUSH_ITEMS:
+            self._flush_batcher(outcome.task.resource, batcher)
 
     def close(self) -> dict[Task, Outcome]:
-        for resource, gatherer in self._gatherers.items():
-            self._flush_batcher(resource, gatherer)
+        for resource, batcher in self._batchers.items():
+            self._flush_batcher(resource, batcher)
         self._write({"drift": self._drift.to_table()})
         return self._outcomes
 
@@ -103,15 +103,15 @@ class _PageIngester:
             self._scans.append(task)
         return self._newest[task]
 
-    def _flush_batcher(self, resource: str, gatherer: TaskBatcher) -> None:
-        gathered = gatherer.flush()
-        self._write(gathered.tables)
-        self._update_outcome_counts(gathered)
-        for (path, kind, example), count in gathered.drift.items():
+    def _flush_batcher(self, resource: str, batcher: TaskBatcher) -> None:
+        batch = batcher.flush()
+        self._write(batch.tables)
+        self._update_outcome_counts(batch)
+        for (path, kind, example), count in batch.drift.items():
             self._drift.add(resource, path, kind, example, count)
 
-    def _update_outcome_counts(self, gathered: TaskBatch) -> None:
-        for number, counts in gathered.counts.items():
+    def _update_outcome_counts(self, batch: TaskBatch) -> None:
+        for number, counts in batch.counts.items():
             task = self._scans[number]
             self._outcomes[task] = replace(
                 self._outcomes[task],

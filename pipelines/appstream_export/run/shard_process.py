@@ -36,12 +36,12 @@ def run_shard_process(settings: Settings, shard: Shard, *, grace_s: float = GRAC
     timeout_s = settings.extract.run_timeout_s + grace_s
     with _open_worker() as worker:
         try:
-            told, _ = worker.communicate(encode_message(shard), timeout_s)
+            output, _ = worker.communicate(encode_message(shard), timeout_s)
         except subprocess.TimeoutExpired:
             return build_lost_shard_result(shard, f"it was not through {timeout_s:g} s after it began", since)
     if worker.returncode:
         return build_lost_shard_result(shard, _explain_exit(worker.returncode), since)
-    answer = decode_message(told, WorkerResponse)
+    answer = decode_message(output, WorkerResponse)
     if answer.result is None:
         raise (ConfigurationError if answer.is_configuration_error else CommitError)(
             answer.error or "the worker gave no reason"
@@ -52,19 +52,19 @@ def run_shard_process(settings: Settings, shard: Shard, *, grace_s: float = GRAC
 @contextmanager
 def _open_worker() -> Generator[subprocess.Popen[bytes]]:
     """A child that ends with the block, and with this process."""
-    theirs, ours = os.pipe()
-    command = [sys.executable, "-m", "appstream_export.run.shard_worker", str(theirs)]
+    read_end, write_end = os.pipe()
+    command = [sys.executable, "-m", "appstream_export.run.shard_worker", str(read_end)]
     try:
         worker = subprocess.Popen(  # noqa: S603  ourselves
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(theirs,)
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(read_end,)
         )
         try:
             yield worker
         finally:
             _stop_worker(worker)
     finally:
-        os.close(theirs)
-        os.close(ours)
+        os.close(read_end)
+        os.close(write_end)
 
 
 def _stop_worker(worker: subprocess.Popen[bytes]) -> None:

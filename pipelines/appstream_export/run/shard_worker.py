@@ -27,17 +27,17 @@ def main(parent_pipe: int) -> None:
 
     A signal ends it too, once the sweep has tidied up: whoever sent it, that is no answer.
     """
-    told = os.dup(sys.stdout.fileno())
+    output = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no answer
-    stop, heard = Event(), list[int]()
+    stop, signals = Event(), list[int]()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda got, _: heard.append(got) or stop.set())
+        signal.signal(number, lambda got, _: signals.append(got) or stop.set())
     Thread(target=_exit_with_parent, args=(parent_pipe, stop), daemon=True).start()
     try:
         answer = _run_shard(decode_message(sys.stdin.buffer.read(), Shard), stop)
     except Interrupted:
-        _terminate_by_signal(heard[0] if heard else signal.SIGTERM)
-    with os.fdopen(told, "wb") as out:
+        _terminate_by_signal(signals[0] if signals else signal.SIGTERM)
+    with os.fdopen(output, "wb") as out:
         out.write(msgspec.json.encode(answer))
 
 

@@ -71,9 +71,9 @@ def _convert_client_error(response: Any, operation: str, secrets: Sequence[str |
 
 
 def _build_error(code: str, http_status: int, reason: str, request_id: str | None) -> ScopeError:
-    cause = classify_error(code, http_status)
-    kind = RetriableScopeError if cause.retry else ScopeError
-    return kind(cause.status, reason, code=code, request_id=request_id)
+    rule = classify_error(code, http_status)
+    kind = RetriableScopeError if rule.retry else ScopeError
+    return kind(rule.status, reason, code=code, request_id=request_id)
 
 
 def _find_request_id(about: Any) -> str | None:

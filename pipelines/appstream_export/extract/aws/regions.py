@@ -75,12 +75,12 @@ def build_scopes(
     `auto` and wildcards choose among the regions that AWS itself offers (`live`), else among those botocore knows.
     """
     wanted = {a.id: get_region_patterns(settings, a) for a in accounts}
-    offer = (
+    candidates = (
         _list_candidate_regions(service, _resolve_partition(accounts, wanted.values()), wanted.values())
         if service_regions is None
         else service_regions
     )
-    expanded = {patterns: expand_region_patterns(patterns, offer) for patterns in set(wanted.values())}
+    expanded = {patterns: expand_region_patterns(patterns, candidates) for patterns in set(wanted.values())}
     _check_single_partition(region for regions in expanded.values() for region in regions)
     return [Scope(a.id, region) for a in accounts for region in expanded[wanted[a.id]]]
 

@@ -94,21 +94,21 @@ class ControlPlaneClient:
         """The partition of the whole run: the one that the settings name, else that of the user's own region."""
         return find_home_partition(self._settings, get_configured_region(self._settings, self._profile))
 
-    def list_items(self, listing: ListOperation, *, attempts_max: int | None = None, **params: Any) -> list[Any]:
+    def list_items(self, operation: ListOperation, *, attempts_max: int | None = None, **params: Any) -> list[Any]:
         """Every item of every page, in AWS's order; raises ScopeError, or Interrupted once the run is stopped."""
-        found: list[Any] = []
+        items: list[Any] = []
         seen: set[str] = set()
         for _ in range(PAGES_MAX):
-            root = self._fetch_page(listing, params, attempts_max or self._settings.extract.max_attempts)
-            found += listing.get_items(root)
-            token = listing.get_next_token(root)
+            root = self._fetch_page(operation, params, attempts_max or self._settings.extract.max_attempts)
+            items += operation.get_items(root)
+            token = operation.get_next_token(root)
             if token is None:
-                return found
+                return items
             if token in seen:
-                raise ScopeError(Status.MALFORMED, f"{listing.operation}: AWS gave a page token for the second time")
+                raise ScopeError(Status.MALFORMED, f"{operation.operation}: AWS gave a page token for the second time")
             seen.add(token)
             params[_TOKEN] = token
-        raise ScopeError(Status.MALFORMED, f"{listing.operation}: {PAGES_MAX} pages, and a token for one more")
+        raise ScopeError(Status.MALFORMED, f"{operation.operation}: {PAGES_MAX} pages, and a token for one more")
 
     def run_unless_stopped(self, request: Callable[[], T]) -> T:
         """Ask on a thread of its own, so that a stop waits for no slow answer; raises Interrupted."""
@@ -151,30 +151,30 @@ class ControlPlaneClient:
     def _admin_id(self) -> str:
         return (self._role_arn or "").split(":")[4]
 
-    def _fetch_page(self, listing: ListOperation, params: dict[str, Any], attempts_max: int) -> dict[str, Any]:
-        patience = RetryState(attempts_max)
+    def _fetch_page(self, operation: ListOperation, params: dict[str, Any], attempts_max: int) -> dict[str, Any]:
+        retry_state = RetryState(attempts_max)
         while True:
-            self._wait_unless_stopped(self._rate_limiters[listing.service].reserve() if self._rate_limiters else 0.0)
+            self._wait_unless_stopped(self._rate_limiters[operation.service].reserve() if self._rate_limiters else 0.0)
             call = ApiCall(
-                tries_max=patience.tries_left, read=listing.read_page, convert_parsed=listing.convert_parsed_page
+                tries_max=retry_state.tries_left, read=operation.read_page, convert_parsed=operation.convert_parsed_page
             )
             try:
-                return self._send_request(listing, params, call, patience)
+                return self._send_request(operation, params, call, retry_state)
             except ScopeError as error:
-                wait_s = patience.record_failure(error)
+                wait_s = retry_state.record_failure(error)
                 self._wait_unless_stopped(wait_s or 0.0)
                 if wait_s is None:
                     raise
                 self._renew_credentials(error, call.credentials)
 
     def _send_request(
-        self, listing: ListOperation, params: dict[str, Any], call: ApiCall, patience: RetryState
+        self, operation: ListOperation, params: dict[str, Any], call: ApiCall, retry_state: RetryState
     ) -> dict[str, Any]:
         try:
             call.credentials = self._get_credentials()
-            return self._clients.call_operation(listing.service, self._region, listing.operation, params, call)
+            return self._clients.call_operation(operation.service, self._region, operation.operation, params, call)
         finally:
-            patience.tries += call.tries
+            retry_state.tries += call.tries
             self.calls += call.tries
 
     def _get_credentials(self) -> Credentials:

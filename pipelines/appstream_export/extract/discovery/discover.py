@@ -63,18 +63,18 @@ def discover_accounts(
     if organization is None:
         return Discovery(tuple(list_configured_accounts(settings)), "listed")
     try:
-        census = list_organization(client, organization)
+        listing = list_organization(client, organization)
         if not accept_drop:
-            _check_account_drop(census, previous, settings.lake.max_drop_percent)
+            _check_account_drop(listing, previous, settings.lake.max_drop_percent)
     except ScopeError as error:
         _log.debug("discovery failed", exc_info=True)
         return _fall_back_to_previous_accounts(settings, organization, client.partition, previous, error.reason)
-    check_filters(census, organization, is_first=previous is None)
-    members = [m for m in census.members if is_chosen(m, organization)]
+    check_filters(listing, organization, is_first=previous is None)
+    members = [m for m in listing.members if is_chosen(m, organization)]
     found = [_build_account(m, organization, client.partition) for m in members]
-    accounts = _merge_accounts(settings, census.members, found)
+    accounts = _merge_accounts(settings, listing.members, found)
     if not accounts:
-        fix = "widen include_* or exclude_*" if census.members else "AWS lists none: is it the right organization?"
+        fix = "widen include_* or exclude_*" if listing.members else "AWS lists none: is it the right organization?"
         raise SettingsError(f"[organization]: no account is left to read; {fix}")
     return Discovery(accounts, "organization")
 

@@ -70,17 +70,19 @@ class Scheduler:
         stop: threading.Event,
         process_count: int = 1,
     ) -> None:
-        asked = [contracts[name] for name in dict.fromkeys(task.resource for task in tasks)]
-        people = [accounts[account_id] for account_id in dict.fromkeys(task.scope.account_id for task in tasks)]
+        requested = [contracts[name] for name in dict.fromkeys(task.resource for task in tasks)]
+        requested_accounts = [
+            accounts[account_id] for account_id in dict.fromkeys(task.scope.account_id for task in tasks)
+        ]
         self._settings = settings.extract
-        self._clients = create_clients(settings, list_member_operations(asked), stop, process_count=process_count)
-        listings = _build_list_operations(
-            asked, self._clients, options, any_protocol=settings.extract.use_documented_client_api
+        self._clients = create_clients(settings, list_member_operations(requested), stop, process_count=process_count)
+        operations = _build_list_operations(
+            requested, self._clients, options, any_protocol=settings.extract.use_documented_client_api
         )
         regions = {task.scope.region for task in tasks}
-        self._sessions = Sessions(settings, self._clients, people, run_id=run_id, regions=regions)
+        self._sessions = Sessions(settings, self._clients, requested_accounts, run_id=run_id, regions=regions)
         attempts = settings.extract.max_attempts
-        scans = [Scan(t, listings[t.resource], options, self._clients, self._sessions, attempts) for t in tasks]
+        scans = [Scan(t, operations[t.resource], options, self._clients, self._sessions, attempts) for t in tasks]
         self._sessions.check_sources()
         check_emulator(settings)
         self._open_scans = {scan.task: scan for scan in scans}
@@ -111,8 +113,8 @@ class Scheduler:
                 elif time.monotonic() >= ends_at:
                     error = _build_timeout_error("run", self._settings.run_timeout_s, "after the run began to ask")
                     yield from self._end_all_tasks(error)
-                elif (brought := self._receive_result()) is not None:
-                    yield brought
+                elif (result := self._receive_result()) is not None:
+                    yield result
         finally:
             self._queue.close()
             _join_threads(threads)
@@ -120,16 +122,16 @@ class Scheduler:
 
     def _receive_result(self) -> Page | Outcome | None:
         try:
-            brought = self._results.get(timeout=POLL_S)
+            result = self._results.get(timeout=POLL_S)
         except queue.Empty:
             return None
-        if isinstance(brought, ConfigurationError):
-            raise brought
-        if brought.task not in self._open_scans:
+        if isinstance(result, ConfigurationError):
+            raise result
+        if result.task not in self._open_scans:
             return None  # its time was up
-        if isinstance(brought, Outcome):
-            del self._open_scans[brought.task]
-        return brought
+        if isinstance(result, Outcome):
+            del self._open_scans[result.task]
+        return result
 
     def _end_overdue_tasks(self) -> Generator[Outcome, None, None]:
         for work in self._deadlines.pop_overdue(lambda work: work.is_done or not self._is_open(work)):
@@ -200,8 +202,8 @@ def _build_list_operations(
     contracts: Iterable[Contract], clients: Clients, options: ScanOptions, *, any_protocol: bool
 ) -> dict[str, ListOperation]:
     found = {c.name: ListOperation.from_contract(c, clients.session, any_protocol=any_protocol) for c in contracts}
-    for listing in found.values():
-        listing.check_options(options)
+    for operation in found.values():
+        operation.check_options(options)
     return found
 
 
