@@ -48,7 +48,7 @@ class CommitError(ExportError):
 
 
 class CommitConflict(CommitError):
-    """Other runs kept committing first."""
+    """Other runs committed first, each time."""
 
 
 class StorageFailed(CommitError):
@@ -56,7 +56,7 @@ class StorageFailed(CommitError):
 
 
 class CommitStateUnknown(StorageFailed):
-    """No answer, and nothing there to read back: the commit may still arrive, so what it names has to stay."""
+    """The commit's outcome is unknown. It may still become visible, so its files must not be deleted."""
 
 
 class NothingExtracted(CommitError):
@@ -68,7 +68,7 @@ class Interrupted(CommitError):
 
 
 class ScopeError(ExportError):
-    """One scope failed with `status`; the sweep goes on. `code` and `request_id` are AWS's words, if it said any."""
+    """One scope failed with `status`; the run goes on. `code` and `request_id` are AWS's own, where it gave them."""
 
     def __init__(self, status: Status, reason: str, *, code: str | None = None, request_id: str | None = None) -> None:
         super().__init__(reason)
@@ -76,7 +76,7 @@ class ScopeError(ExportError):
 
 
 class RetriableScopeError(ScopeError):
-    """Worth asking again; once attempts are used up it stands as the scope's failure."""
+    """Worth a retry; once attempts are used up it is the scope's failure."""
 
 
 def describe_renamed(old: str, new: str) -> str:
@@ -85,7 +85,7 @@ def describe_renamed(old: str, new: str) -> str:
 
 
 def suggest_spelling(word: str, choices: list[str]) -> str:
-    """`; did you mean "image_builders"?` for the nearest known word, or nothing."""
+    """Return `; did you mean "image_builders"?` for the nearest known word, or nothing."""
     near = [k for k in choices if word and (word in k.split("_") or k.endswith(f"_{word}"))]
     best = (near or get_close_matches(word, choices, n=1, cutoff=0.5))[:1]
     return f'; did you mean "{best[0]}"?' if best else ""
@@ -93,7 +93,7 @@ def suggest_spelling(word: str, choices: list[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ErrorRule:
-    """What one AWS error code (or failure of the wire) means to us."""
+    """The status that an AWS error code (or failure of the wire) stands for, whether to retry, and the fix."""
 
     status: Status
     retry: bool
@@ -174,7 +174,7 @@ DERIVED_STATUSES: Mapping[Status, ErrorRule] = {
         Status.SKIPPED, False, "the account is suspended or closed; exclude_accounts leaves it out"
     ),
 }
-"""Statuses that no code of AWS gives: what we conclude ourselves."""
+"""Rules of the statuses that no code of AWS gives: we derive them ourselves."""
 REGION_MAY_BE_DISABLED = frozenset(code for code, rule in ERROR_RULES.items() if rule is _NOT_ENABLED)
 
 
@@ -188,6 +188,6 @@ def classify_error(code: str, http_status: int = 0) -> ErrorRule:
 
 
 def suggest_fix(status: Status, code: str | None) -> str:
-    """What to do about an outcome: by its code where that is known, else by its status."""
+    """Return the fix of an outcome: by its code where that is known, else by its status."""
     found = DERIVED_STATUSES.get(status) or ERROR_RULES.get(code or "")
     return (found or next((rule for rule in ERROR_RULES.values() if rule.status is status), _UNKNOWN_ERROR)).fix

@@ -1,4 +1,4 @@
-"""The plan of a run: who is asked where, who is not and why. Asks AWS for discovery and `auto` regions alone."""
+"""The plan of a run: its accounts, tasks and skipped tasks. Calls AWS for discovery and `auto` regions alone."""
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
@@ -30,7 +30,7 @@ class Plan:
     """All tasks of a full run, in order of accounts. Skipped ones are among them, with the reason of each.
 
     `discovery` says where the accounts come from: listed, organization, or last_known, and then `discovery_problem`
-    says why. `regions_source` says who named the regions: settings, ssm, or botocore (`auto` where SSM gave none, for
+    says why. `regions_source` says what named the regions: settings, ssm, or botocore (`auto` where SSM gave none, for
     the `regions_problem`). `calls` were needed to find out.
     """
 
@@ -89,7 +89,7 @@ def _discover_accounts_and_regions(
     *,
     accept_drop: bool,
 ) -> tuple[Discovery, dict[str, ServiceRegions]]:
-    """Everything for which AWS may have to be asked."""
+    """Return everything that may need calls to AWS."""
 
     def run_discovery() -> tuple[Discovery, dict[str, ServiceRegions]]:
         return discover_accounts(settings, client, previous, accept_drop=accept_drop), {

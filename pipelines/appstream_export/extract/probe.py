@@ -1,4 +1,4 @@
-"""One page of every scope, asked exactly as a run asks: what a run would meet, without its rows."""
+"""One page of every scope, requested exactly as by a run: its outcomes without its rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -182,7 +182,7 @@ class _Origin:
 
 
 def build_schema_with_hidden_columns(table: Table) -> pa.Schema:
-    """Of a contract's table, and ITEM and TASK at the end."""
+    """Return the schema of a contract's table, with ITEM_FIELD and TASK_FIELD at the end."""
     return build_arrow_schema(table).append(ITEM_FIELD).append(TASK_FIELD)
 
 

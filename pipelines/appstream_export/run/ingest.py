@@ -1,4 +1,4 @@
-"""sweep(): every task asked once, its pages flattened, its rows written to the draft. Wires stages, knows none."""
+"""Flatten the pages of all tasks and write their rows to the staged snapshot."""
 
 import gc
 from collections import Counter
@@ -27,11 +27,11 @@ def ingest_pages(
     enum_values: Mapping[str, EnumValues],
     listener: RunListener,
 ) -> dict[Task, Outcome]:
-    """Take in pages and outcomes, in any mix of tasks; give each task's outcome with its rows counted.
+    """Take in pages and outcomes, in any mix of tasks; return each task's outcome with its rows counted.
 
     Rows of a task are written only after its outcome came, and only if it is an answer. A page numbered 0 begins its
-    task's scan, and pages of an earlier scan of it are forgotten. `write` gets tables exactly as their schemas say,
-    `quarantine` and `drift` among them. `known` holds botocore's enum values per resource.
+    task's scan, and pages of an earlier scan of it are discarded. `write` gets tables exactly as their schemas say,
+    `quarantine` and `drift` among them. `enum_values` are botocore's, per resource.
     """
     ingester = _PageIngester(contracts, write, enum_values)
     with _reduce_gc_frequency():
@@ -46,7 +46,7 @@ def ingest_pages(
 
 
 def merge_drift_tables(parts: Iterable[pa.Table]) -> pa.Table:
-    """Rows of `drift` from several sweeps as those of one: counts added up, one example of each unknown field."""
+    """Return rows of `drift` from several shards as one table: counts added up, one example of each unknown field."""
     drift = _DriftCounter()
     for row in (row for part in parts for row in part.to_pylist()):
         drift.add(*(row[name] for name in _DRIFT))
@@ -55,7 +55,7 @@ def merge_drift_tables(parts: Iterable[pa.Table]) -> pa.Table:
 
 @contextmanager
 def _reduce_gc_frequency() -> Generator[None]:
-    """Pages are many objects in no cycle: Python's usual search after every 700 of them costs a fifth of a sweep."""
+    """Pages are many objects in no cycle: Python's usual search after every 700 of them costs a fifth of the time."""
     usual = gc.get_threshold()
     if usual[0]:  # else the caller has switched it off
         gc.set_threshold(max(usual[0], GARBAGE_OBJECTS), *usual[1:])
@@ -97,7 +97,7 @@ class _PageIngester:
         return self._outcomes
 
     def _assign_scan_number(self, task: Task) -> int:
-        """Each scan has its own, so that one that begins anew takes nothing along."""
+        """Return the scan's number: each has its own, so that a restarted one takes nothing along."""
         if task not in self._newest:
             self._newest[task] = len(self._scans)
             self._scans.append(task)

@@ -38,7 +38,7 @@ class RunResult:
     published_feeds: PublishResult | None = None
     """Feeds as they are served now; None where this run left them alone or failed to publish them."""
     discovery_problem: str | None = None
-    """The accounts could not be discovered, so that the last known ones were asked: a failure of the run."""
+    """The accounts could not be discovered, so that the last known ones were read: a failure of the run."""
     max_failed_ratio: float = 0.0
 
     @cached_property
@@ -48,7 +48,7 @@ class RunResult:
 
     @property
     def answer_count(self) -> int:
-        """Asked tasks that AWS answered."""
+        """Requested tasks that AWS answered."""
         return sum(o.status.is_answer for o in self.outcomes.values())
 
     @property
@@ -58,7 +58,7 @@ class RunResult:
 
     @property
     def failed_ratio(self) -> float:
-        """failed / (ok + failed) of the asked tasks; 0 when none counts."""
+        """failed / (ok + failed) of the requested tasks; 0 when none counts."""
         counted = len(self.failures) + self.answer_count
         return len(self.failures) / counted if counted else 0.0
 

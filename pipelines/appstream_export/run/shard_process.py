@@ -1,4 +1,4 @@
-"""A shard is swept by a child process, so that its death is a failure of its tasks and not of the whole run."""
+"""A shard runs in a child process, so that its end is a failure of its tasks and not of the whole run."""
 
 import os
 import signal
@@ -13,13 +13,13 @@ from appstream_export.errors import CommitError, ConfigurationError
 from appstream_export.run.shards import Shard, ShardResult, build_lost_shard_result, decode_message, encode_message
 from appstream_export.settings import Settings
 
-GRACE_S = 120  # after the sweep's own deadline: to start, and to write what it has
+GRACE_S = 120  # after the run's own deadline: to start, and to write what it has
 STOP_S = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerResponse:
-    """What a worker says at its end: what it swept, or why it refused to."""
+    """A worker's result: the extracted shard, or the error."""
 
     result: ShardResult | None = None
     error: str | None = None
@@ -28,9 +28,9 @@ class WorkerResponse:
 
 
 def run_shard_process(settings: Settings, shard: Shard, *, grace_s: float = GRACE_S) -> ShardResult:
-    """Sweep a shard in a child process. Whatever ends that, its tasks have outcomes.
+    """Run a shard in a child process. However that ends, its tasks have outcomes.
 
-    `beyond_s` is its time after the sweep's own deadline. Raises ConfigurationError and CommitError as the child did.
+    `grace_s` is its time after the run's own deadline. Raises ConfigurationError and CommitError as the child did.
     """
     since = datetime.now(UTC)
     timeout_s = settings.extract.run_timeout_s + grace_s

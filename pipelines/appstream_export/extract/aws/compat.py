@@ -27,7 +27,7 @@ ClientKey = tuple[str, str, str, str | None]
 
 
 class CompatibleClients(Clients):
-    """One client per worker at a time, made for the scope that it asks; the schedule alone asks again."""
+    """One client per worker at a time, built for the scope that it reads; only the scheduler retries."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         self._client_by_worker: dict[int, tuple[ClientKey, BaseClient]] = {}

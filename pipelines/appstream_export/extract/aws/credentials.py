@@ -22,7 +22,7 @@ from appstream_export.extract.aws.regions import find_partition, list_partition_
 from appstream_export.settings import Secret, Settings
 from appstream_export.status import Status
 
-# Sessions of 900 s boto3 would fetch anew for every call; [aws] session_duration_s is at least three times this.
+# Sessions of 900 s boto3 would fetch again for every call; [aws] session_duration_s is at least three times this.
 RENEW_BEFORE_S = 600  # far more than the longest single page with all its retries
 PLACEHOLDER_KEY = "emulator"
 # What boto3's providers let through beside botocore's errors: a program or a token's file that is not there, and
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class CredentialSource:
-    """Credentials that boto3 finds by itself: a profile's, or its default chain's; stand-ins before an emulator."""
+    """Credentials that boto3 finds by itself: a profile's, or its default chain's; placeholders for an emulator."""
 
     def __init__(self, settings: Settings, profile: str | None) -> None:
         self._settings, self._profile = settings, profile
@@ -78,7 +78,7 @@ class CredentialSource:
                 self.get_credentials()
             except ScopeError as error:
                 fix = "set AWS_PROFILE, sign in (aws sso login), or run where a role is attached"
-                raise ConfigurationError(f"no AWS credentials: {error.reason}; {fix}") from error
+                raise ConfigurationError(f"no AWS credentials: {error.reason}", fix=fix) from error
         elif self._profile not in profiles:
             place = f'profile "{self._profile}" is not in the AWS config or credentials files'
             raise ConfigurationError(f"{who}: {place}{suggest_spelling(self._profile, list(profiles))}")

@@ -1,4 +1,4 @@
-"""What botocore raises becomes a ScopeError: status and retry from `errors.CAUSES`, AWS's own words on one line."""
+"""Errors of botocore as ScopeErrors: status and retry from ERROR_RULES, AWS's own words on one line."""
 
 import re
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9+/=]{100,}|\b(AKIA|ASIA)[A-Z0-9]{12,}")  # sessi
 
 
 def sanitize_text(text: str, secrets: Sequence[str | None] = ()) -> str:
-    """Words of others made fit for a row: one line, no control characters, no secret, at most 500 characters."""
+    """Return foreign text fit for a row: one line, no control characters, no secret, at most 500 characters."""
     for secret in filter(None, secrets):
         text = text.replace(secret, "***")
     text = _CONTROLS.sub(" ", _TOKEN.sub("***", text)).strip()
@@ -43,7 +43,7 @@ def sanitize_text(text: str, secrets: Sequence[str | None] = ()) -> str:
 
 
 def build_scope_error(error: Exception, operation: str, secrets: Sequence[str | None] = ()) -> ScopeError:
-    """What a failed call means for its scope."""
+    """Return the ScopeError of a failed call."""
     if isinstance(error, aws.ClientError):
         return _convert_client_error(error.response, operation, secrets)
     # The parser's own text repeats the answer, credentials and all; XML of another kind (a proxy's page) it looks up.
@@ -56,7 +56,7 @@ def build_scope_error(error: Exception, operation: str, secrets: Sequence[str | 
 
 
 def build_malformed_error(operation: str, why: str, request_id: str | None = None) -> RetriableScopeError:
-    """A 200 whose body is no page: asked again, never taken for an empty list."""
+    """Return the error of a 200 whose body is no page: it is retried, never taken for an empty list."""
     return RetriableScopeError(Status.MALFORMED, f"{operation}: {why}", code="Malformed", request_id=request_id)
 
 

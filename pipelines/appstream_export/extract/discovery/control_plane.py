@@ -1,4 +1,4 @@
-"""What is asked once for the whole run, with the administrator's credentials: AWS's lists of accounts, units, regions.
+"""Requests that are made once for the whole run, with the administrator's credentials: accounts, units, regions.
 
 Slowly, for the organization shares these quotas; and page by page as strictly as scopes are asked: a damaged answer is
 never taken for a short list.
@@ -35,7 +35,7 @@ from appstream_export.settings import Settings
 from appstream_export.status import Status
 
 T = TypeVar("T")
-_TOKEN = "NextToken"  # noqa: S105  a page's, nobody's secret
+_TOKEN = "NextToken"  # noqa: S105  of a page, no secret
 _STOPPED = "interrupted: nothing was committed, the previous snapshot stands"
 POLL_S = 0.2  # how late a stop may be noticed
 PAGES_MAX = 5_000  # ListAccounts gives 20 a page; the largest organizations have some 10,000 accounts
@@ -130,7 +130,7 @@ class ControlPlaneClient:
         raise Interrupted(_STOPPED)
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close idle connections."""
         if "_clients" in self.__dict__:
             self._clients.close()
 

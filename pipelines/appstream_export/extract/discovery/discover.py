@@ -1,7 +1,7 @@
-"""Whose image builders this run is about: the settings' accounts, the organization's, or the last known ones.
+"""Find the accounts that a run reads: the settings' ones, the organization's, or the last known ones.
 
 Accounts that are absent from a discovery end, and their rows with them. So a list that failed, is empty, or has shrunk
-beyond belief is not used: the newest snapshot's accounts stand in, and the run says so.
+too much is not used: the newest snapshot's accounts are used instead, and the run says so.
 """
 
 import logging
@@ -75,7 +75,7 @@ def discover_accounts(
     accounts = _merge_accounts(settings, listing.members, found)
     if not accounts:
         fix = "widen include_* or exclude_*" if listing.members else "AWS lists none: is it the right organization?"
-        raise SettingsError(f"[organization]: no account is left to read; {fix}")
+        raise SettingsError("[organization]: no account is left to read", fix=fix)
     return Discovery(accounts, "organization")
 
 

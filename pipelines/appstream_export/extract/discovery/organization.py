@@ -81,7 +81,7 @@ def list_organization(client: ControlPlaneClient, organization: OrganizationSett
 def check_filters(listing: OrganizationListing, organization: OrganizationSettings, *, is_first: bool) -> None:
     """Raise SettingsError for a unit that the organization does not have, and before the first snapshot for an account.
 
-    Later an account may have left, which must stop nobody's nights: that is a warning.
+    Later an account may have left, which must not stop a nightly run: that is a warning.
     """
     known = sorted(m.id for m in listing.members)
     for key in ("include_accounts", "exclude_accounts"):

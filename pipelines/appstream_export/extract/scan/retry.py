@@ -1,4 +1,4 @@
-"""How often one page, or one session, is asked again, and after how long."""
+"""Retries of one page, or of one session: how many, and after how long."""
 
 import random
 from collections import Counter
@@ -36,6 +36,6 @@ class RetryState:
         if not isinstance(error, RetriableScopeError) or used_up or self.tries >= self.max_attempts:
             return None
         if error.status is Status.EXPIRED:
-            return 0.0  # the session is new, nobody needs to recover
+            return 0.0  # the session is new, no service needs to recover
         longest = min(BACKOFF_MAX_S, BACKOFF_S * 2 ** (self.failures.total() - 1))
         return random.uniform(0, longest)  # noqa: S311  jitter is no secret

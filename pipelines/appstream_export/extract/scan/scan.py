@@ -1,4 +1,4 @@
-"""One scan: the pages of one task, asked one by one, bounded, restartable, and cut where the user wants."""
+"""One scan: the pages of one task, requested one by one, bounded, restartable, and cut where the user wants."""
 
 import base64
 import json
@@ -46,7 +46,7 @@ class ResumeToken:
             found.offset + 0
         except (ValueError, TypeError) as error:
             raise ConfigurationError(
-                "starting token: damaged; copy it whole, as resume_token in scope_runs has it"
+                "starting token: damaged", fix="copy it whole, as resume_token in scope_runs has it"
             ) from error
         if found.task != str(task):
             raise ConfigurationError(f"starting token: it belongs to {found.task}, not to {task}")
@@ -70,7 +70,7 @@ def parse_resumed_task(text: str) -> str | None:
 
 
 class Scan:
-    """One task being asked. `step` makes one call; between steps a scan holds nothing but where it stands."""
+    """The scan of one task. `fetch_page` makes one call; between calls a scan holds nothing but its position."""
 
     def __init__(
         self,
@@ -94,7 +94,10 @@ class Scan:
         self._reset_position()
 
     def fetch_page(self) -> Page | None:
-        """Ask once: a page, or None when the scan goes on otherwise (unknown name, old token); raises ScopeError."""
+        """Make one call and return its page; None when the scan goes on otherwise (unknown name, old token).
+
+        Raises ScopeError.
+        """
         self.attempted_at = self.attempted_at or datetime.now(UTC)
         used = self._sessions.get_credentials(self.task.scope.account_id)
         operation = self._operation

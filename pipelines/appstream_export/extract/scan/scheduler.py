@@ -1,4 +1,4 @@
-"""Who is asked when: worker threads, scopes interleaved over regions, and whatever must wait in a heap by due time.
+"""Worker threads that scan all tasks: scopes interleaved over regions, and what must wait in a heap by due time.
 
 No worker sleeps: a throttled scan goes back and returns at its page token when it is due. Pages go through a bounded
 queue to the caller's thread, so AWS is asked no faster than pages are taken.
@@ -38,7 +38,7 @@ def extract_tasks(
     stop: threading.Event,
     process_count: int = 1,
 ) -> Generator[Page | Outcome, None, None]:
-    """Ask every task: yields its pages in order as they come and exactly one Outcome, after which none follows.
+    """Request every task: yields its pages in order as they come and exactly one Outcome, after which none follows.
 
     A scope's fault never raises, it is the task's Outcome. ConfigurationError is raised here, before anything is asked,
     for what the user must change (no credentials, an unknown profile, an emulator that is down). Once `stop` is set,
@@ -50,14 +50,14 @@ def extract_tasks(
         raise ValueError("a task is listed twice")
     if options.starting_token and len(tasks) > 1:
         fix = "choose one account and region"
-        raise ConfigurationError(f"a starting token belongs to one scope, and {len(tasks)} would be asked; {fix}")
+        raise ConfigurationError(f"a starting token belongs to one scope, and {len(tasks)} would be asked", fix=fix)
     if not tasks:
         return _yield_no_results()
     return Scheduler(tasks, contracts, accounts, settings, options, run_id, stop, process_count).stream_results()
 
 
 class Scheduler:
-    """All tasks asked once: made, checked, and worked off."""
+    """All tasks of a run: prepared, checked, and scanned."""
 
     def __init__(
         self,
@@ -94,11 +94,11 @@ class Scheduler:
 
     @property
     def clock(self) -> Clock:
-        """What the answers said about the time."""
+        """The clock that compares AWS's time with ours."""
         return self._clients.clock
 
     def stream_results(self) -> Generator[Page | Outcome, None, None]:
-        """What the workers bring, on the caller's thread."""
+        """Yield the workers' pages and outcomes, on the caller's thread."""
         threads = [
             threading.Thread(target=self._run_worker, name=f"extract-{n}", daemon=True) for n in range(self._workers)
         ]
