@@ -53,9 +53,7 @@ def shared(export: Export) -> Export:
     export.accounts = ACCOUNTS
     export.more = {"warehouse": "shared"}
     for account in ACCOUNTS:
-        export.aws.put(
-            f"{account}/eu-west-1", image_builder("a", subnets=["subnet-1", "subnet-2"], Unheard="of")
-        )
+        export.aws.put(f"{account}/eu-west-1", image_builder("a", subnets=["subnet-1", "subnet-2"], Unheard="of"))
     export.aws.put(ODD, image_builder("b", State="UNHEARD"), image_builder("c", CreatedTime="?"))
     export.aws.fail(SICK, "deny")
     return export

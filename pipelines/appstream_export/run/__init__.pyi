@@ -13,7 +13,6 @@ from .shards import (
 )
 from .stages import execute_run as execute_run
 from .warehouse import (
-    load_previous_snapshot as load_previous_snapshot,
     open_existing_warehouse as open_existing_warehouse,
     open_warehouse as open_warehouse,
 )
