@@ -27,8 +27,9 @@ from appstream_export.lake.snapshots.workspace import CommitWorkspace
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store
 from appstream_export.lake.storage.factory import open_store
-from appstream_export.model import Outcome, Page, RunListener, Scope, Status, Task
+from appstream_export.model import Outcome, Page, RunListener, Scope, Task
 from appstream_export.run.ingest import ingest_pages
+from appstream_export.status import Status
 from benchmarks.children import peak_mb, told
 from benchmarks.estate import Estate, Took, at, commit_outcomes
 from benchmarks.findings import Findings, environment, say

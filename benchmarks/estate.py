@@ -19,7 +19,8 @@ from appstream_export.lake.snapshots.manifest import Manifest
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store
-from appstream_export.model import Outcome, Scope, Status, Task
+from appstream_export.model import Outcome, Scope, Task
+from appstream_export.status import Status
 
 PER_SCOPE = 50  # builders: one full page
 PART = 50_000  # builders: what a sweep spills at once

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from appstream_export.model import Outcome, Page, Scope, Status, Task
+from appstream_export.model import Outcome, Page, Scope, Task
+from appstream_export.status import Status
 
 SCOPE = Scope("111122223333", "eu-west-1")
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)

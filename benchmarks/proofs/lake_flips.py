@@ -19,8 +19,8 @@ from appstream_export.lake.maintenance.verify import find_warehouse_problems
 from appstream_export.lake.snapshots.manifest import load_history
 from appstream_export.lake.storage import paths as layout
 from appstream_export.lake.storage.base import Store
-from appstream_export.model import Status
 from appstream_export.settings import Settings
+from appstream_export.status import Status
 from benchmarks.findings import Findings
 from benchmarks.proofs.lake_places import BUCKET, FOLDER, opened
 from tests.lake.lakes import A, B, C, Lake

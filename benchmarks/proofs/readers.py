@@ -24,7 +24,8 @@ from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store
 from appstream_export.lake.storage.factory import open_store
-from appstream_export.model import Outcome, Scope, Status, Task
+from appstream_export.model import Outcome, Scope, Task
+from appstream_export.status import Status
 from benchmarks.findings import Findings
 
 SCOPE = Scope("111122223333", "eu-west-1")

@@ -9,7 +9,7 @@ from typing import Any
 import botocore.session
 
 from appstream_export.contracts import load_contracts
-from appstream_export.extract import list_configured_accounts
+from appstream_export.extract.accounts import list_configured_accounts
 from appstream_export.extract.aws.clients import ApiCall, Clients
 from appstream_export.extract.aws.credentials import Sessions
 from appstream_export.extract.scan.operation import ListOperation

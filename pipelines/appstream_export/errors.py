@@ -2,15 +2,17 @@
 
 ExportError
 ├─ ConfigurationError       stop now, before any write: the user must change something        exit 2
-├─ ScopeError       this scope failed, the sweep goes on; becomes a row of scope_runs
-│  └─ Retriable     ask again later, up to max_attempts
-└─ CommitError      nothing of this snapshot is visible                               exit 4
+├─ ScopeError               this scope failed, the run goes on; becomes a row of scope_runs
+│  └─ RetriableScopeError   request again later, up to max_attempts
+└─ CommitError              nothing of this snapshot is visible                               exit 4
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import ClassVar
+
+from appstream_export.status import Status
 
 
 class ExportError(Exception):
@@ -46,7 +48,7 @@ class CommitError(ExportError):
 
 
 class CommitConflict(CommitError):
-    """Other runs kept committing first."""
+    """Other runs committed first, each time."""
 
 
 class StorageFailed(CommitError):
@@ -54,7 +56,7 @@ class StorageFailed(CommitError):
 
 
 class CommitStateUnknown(StorageFailed):
-    """No answer, and nothing there to read back: the commit may still arrive, so what it names has to stay."""
+    """The commit's outcome is unknown. It may still become visible, so its files must not be deleted."""
 
 
 class NothingExtracted(CommitError):
@@ -66,15 +68,15 @@ class Interrupted(CommitError):
 
 
 class ScopeError(ExportError):
-    """One scope failed with `status`; the sweep goes on. `code` and `request_id` are AWS's words, if it said any."""
+    """One scope failed with `status`; the run goes on. `code` and `request_id` are AWS's own, where it gave them."""
 
-    def __init__(self, status: str, reason: str, *, code: str | None = None, request_id: str | None = None) -> None:
+    def __init__(self, status: Status, reason: str, *, code: str | None = None, request_id: str | None = None) -> None:
         super().__init__(reason)
         self.status, self.reason, self.code, self.request_id = status, reason, code, request_id
 
 
 class RetriableScopeError(ScopeError):
-    """Worth asking again; once attempts are used up it stands as the scope's failure."""
+    """Worth a retry; once attempts are used up it is the scope's failure."""
 
 
 def describe_renamed(old: str, new: str) -> str:
@@ -83,7 +85,7 @@ def describe_renamed(old: str, new: str) -> str:
 
 
 def suggest_spelling(word: str, choices: list[str]) -> str:
-    """`; did you mean "image_builders"?` for the nearest known word, or nothing."""
+    """Return `; did you mean "image_builders"?` for the nearest known word, or nothing."""
     near = [k for k in choices if word and (word in k.split("_") or k.endswith(f"_{word}"))]
     best = (near or get_close_matches(word, choices, n=1, cutoff=0.5))[:1]
     return f'; did you mean "{best[0]}"?' if best else ""
@@ -91,23 +93,27 @@ def suggest_spelling(word: str, choices: list[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ErrorRule:
-    """What one AWS error code (or failure of the wire) means to us."""
+    """The status that an AWS error code (or failure of the wire) stands for, whether to retry, and the fix."""
 
-    status: str
+    status: Status
     retry: bool
     fix: str
 
 
-_DENIED = ErrorRule("denied", False, "allow the operation in the role's policy, or remove the scope from the settings")
-_THROTTLED = ErrorRule(
-    "throttled", True, "lower [extract] workers, or run again: only failed scopes are asked with --retry-failed"
+_DENIED = ErrorRule(
+    Status.DENIED, False, "allow the operation in the role's policy, or remove the scope from the settings"
 )
-_EXPIRED = ErrorRule("expired", True, "renew the credentials (aws sso login, a new role session) and retry")
-_UNKNOWN_ERROR = ErrorRule("error", False, "read the reason; it may be a bug: please report it with the request id")
-_SERVER_ERROR = ErrorRule("error", True, "AWS failed; run again with --retry-failed")
-# A region that is not enabled and bad keys give the same codes: `disabled` needs proof, see sweep.
+_THROTTLED = ErrorRule(
+    Status.THROTTLED, True, "lower [extract] workers, or run again: only failed scopes are asked with --retry-failed"
+)
+_EXPIRED = ErrorRule(Status.EXPIRED, True, "renew the credentials (aws sso login, a new role session) and retry")
+_UNKNOWN_ERROR = ErrorRule(
+    Status.ERROR, False, "read the reason; it may be a bug: please report it with the request id"
+)
+_SERVER_ERROR = ErrorRule(Status.ERROR, True, "AWS failed; run again with --retry-failed")
+# A region that is not enabled and bad keys give the same codes: `disabled` needs proof, see extract/outcomes.py.
 _NOT_ENABLED = ErrorRule(
-    "denied", False, "enable the region in the account, take it out of regions, or check the credentials"
+    Status.DENIED, False, "enable the region in the account, take it out of regions, or check the credentials"
 )
 
 ERROR_RULES: Mapping[str, ErrorRule] = {
@@ -119,10 +125,10 @@ ERROR_RULES: Mapping[str, ErrorRule] = {
     "AuthFailure": _NOT_ENABLED,
     "InvalidClientTokenId": _NOT_ENABLED,
     "UnrecognizedClientException": _NOT_ENABLED,
-    "SignatureDoesNotMatch": ErrorRule("denied", False, "check the secret key and the machine's clock"),
+    "SignatureDoesNotMatch": ErrorRule(Status.DENIED, False, "check the secret key and the machine's clock"),
     "ExpiredToken": _EXPIRED,
     "ExpiredTokenException": _EXPIRED,
-    "RequestExpired": ErrorRule("expired", True, "check the machine's clock"),
+    "RequestExpired": ErrorRule(Status.EXPIRED, True, "check the machine's clock"),
     "Throttling": _THROTTLED,
     "ThrottlingException": _THROTTLED,
     "ThrottledException": _THROTTLED,
@@ -141,31 +147,35 @@ ERROR_RULES: Mapping[str, ErrorRule] = {
     "ServiceUnavailable": _SERVER_ERROR,
     "ServiceUnavailableException": _SERVER_ERROR,
     "EndpointConnectionError": ErrorRule(
-        "unavailable", True, "the service has no endpoint here or the network blocks it: check regions and egress"
+        Status.UNAVAILABLE, True, "the service has no endpoint here or the network blocks it: check regions and egress"
     ),
     "ConnectionError": ErrorRule(
-        "network", True, "check network, proxy and TLS settings; run again with --retry-failed"
+        Status.NETWORK, True, "check network, proxy and TLS settings; run again with --retry-failed"
     ),
-    "Timeout": ErrorRule("timeout", True, "AWS did not answer in time; run again with --retry-failed"),
-    "TaskTimeout": ErrorRule("timeout", False, "raise [extract] task_timeout_s, or run again with --retry-failed"),
-    "RunTimeout": ErrorRule("timeout", False, "raise [extract] run_timeout_s, or run again with --retry-failed"),
+    "Timeout": ErrorRule(Status.TIMEOUT, True, "AWS did not answer in time; run again with --retry-failed"),
+    "TaskTimeout": ErrorRule(Status.TIMEOUT, False, "raise [extract] task_timeout_s, or run again with --retry-failed"),
+    "RunTimeout": ErrorRule(Status.TIMEOUT, False, "raise [extract] run_timeout_s, or run again with --retry-failed"),
     "ShardLost": ErrorRule(
-        "error", False, "give the machine more memory or the run more shards, and ask again what was lost"
+        Status.ERROR, False, "give the machine more memory or the run more shards, and ask again what was lost"
     ),
-    "Malformed": ErrorRule("malformed", True, "the answer was damaged (a proxy?); run again with --retry-failed"),
-    "NoCredentials": ErrorRule("denied", False, "set AWS_PROFILE, sign in, or run where a role is attached"),
+    "Malformed": ErrorRule(Status.MALFORMED, True, "the answer was damaged (a proxy?); run again with --retry-failed"),
+    "NoCredentials": ErrorRule(Status.DENIED, False, "set AWS_PROFILE, sign in, or run where a role is attached"),
 }
-DERIVED_STATUSES: Mapping[str, ErrorRule] = {
-    "disabled": ErrorRule("disabled", False, "enable the region in the account, or take it out of regions"),
-    "mismatched": ErrorRule("mismatched", False, "correct role_arn, profile or id of the account in the settings"),
-    "guarded": ErrorRule(
-        "guarded", False, "see whether so much is really gone; if it is, accept that with run --force"
+DERIVED_STATUSES: Mapping[Status, ErrorRule] = {
+    Status.DISABLED: ErrorRule(Status.DISABLED, False, "enable the region in the account, or take it out of regions"),
+    Status.MISMATCHED: ErrorRule(
+        Status.MISMATCHED, False, "correct role_arn, profile or id of the account in the settings"
     ),
-    "cancelled": ErrorRule("cancelled", False, "the run was stopped; run again"),
-    "skipped": ErrorRule("skipped", False, "the account is suspended or closed; exclude_accounts leaves it out"),
+    Status.GUARDED: ErrorRule(
+        Status.GUARDED, False, "see whether so much is really gone; if it is, accept that with run --force"
+    ),
+    Status.CANCELLED: ErrorRule(Status.CANCELLED, False, "the run was stopped; run again"),
+    Status.SKIPPED: ErrorRule(
+        Status.SKIPPED, False, "the account is suspended or closed; exclude_accounts leaves it out"
+    ),
 }
-"""Statuses that no code of AWS gives: what we conclude ourselves."""
-REGION_MAY_BE_DISABLED = frozenset(code for code, cause in ERROR_RULES.items() if cause is _NOT_ENABLED)
+"""Rules of the statuses that no code of AWS gives: we derive them ourselves."""
+REGION_MAY_BE_DISABLED = frozenset(code for code, rule in ERROR_RULES.items() if rule is _NOT_ENABLED)
 
 
 def classify_error(code: str, http_status: int = 0) -> ErrorRule:
@@ -177,7 +187,7 @@ def classify_error(code: str, http_status: int = 0) -> ErrorRule:
     )
 
 
-def suggest_fix(status: str, code: str | None) -> str:
-    """What to do about an outcome: by its code where that is known, else by its status."""
+def suggest_fix(status: Status, code: str | None) -> str:
+    """Return the fix of an outcome: by its code where that is known, else by its status."""
     found = DERIVED_STATUSES.get(status) or ERROR_RULES.get(code or "")
-    return (found or next((c for c in ERROR_RULES.values() if c.status == status), _UNKNOWN_ERROR)).fix
+    return (found or next((rule for rule in ERROR_RULES.values() if rule.status is status), _UNKNOWN_ERROR)).fix

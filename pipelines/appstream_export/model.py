@@ -4,10 +4,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any, NamedTuple, Self
 
 from msgspec import Meta
+
+from appstream_export.status import Status
 
 ACCOUNT_ID = re.compile(r"\d{12}")
 REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")  # us-east-1, us-gov-west-1, us-iso-east-1, eusc-de-east-1
@@ -24,7 +25,7 @@ class _Pair(NamedTuple):
 
 
 class Scope(_Pair):
-    """One account in one region: the unit that is asked, retried, carried and reported.
+    """One account in one region: the unit that is requested, retried, carried and reported.
 
     A tuple, and so is a task: a run of 20,000 looks them up and orders them a million times.
     """
@@ -59,43 +60,13 @@ class Task(NamedTuple):
         return f"{self.resource}@{self.scope}"
 
 
-class Status(StrEnum):
-    """How a task ended: see the table "what each outcome does" in docs/architecture.md."""
-
-    OK = "ok"
-    FILTERED = "filtered"
-    DENIED = "denied"
-    DISABLED = "disabled"
-    UNAVAILABLE = "unavailable"
-    THROTTLED = "throttled"
-    EXPIRED = "expired"
-    MALFORMED = "malformed"
-    TIMEOUT = "timeout"
-    NETWORK = "network"
-    MISMATCHED = "mismatched"
-    GUARDED = "guarded"
-    CANCELLED = "cancelled"
-    ERROR = "error"
-    SKIPPED = "skipped"
-
-    @property
-    def is_answer(self) -> bool:
-        """AWS was heard: all of the scope (`ok`), or the part that was asked for (`filtered`)."""
-        return self in (Status.OK, Status.FILTERED)
-
-    @property
-    def is_failure(self) -> bool:
-        """Counts as failed, unless the outcome is expected."""
-        return not self.is_answer and self is not Status.SKIPPED
-
-
 @dataclass(frozen=True, slots=True)
 class Page:
     """One AWS answer, complete and well-formed: raw items as JSON gave them, in AWS's order."""
 
     task: Task
     number: int
-    """0-based within the scan; a later page wins where items repeat. With another 0 the scan begins anew, and what came
+    """0-based within the scan; a later page wins where items repeat. Another 0 begins a new scan, and what came
     before is void."""
     items: Sequence[Any]
     observed_at: datetime
@@ -103,7 +74,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanOptions:
-    """How each scope is asked: all of it, or the part that the user wants."""
+    """How each scope is requested: all of it, or the part that the user wants."""
 
     names: tuple[str, ...] = ()
     page_size: int | None = None
@@ -118,9 +89,9 @@ class ScanOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What one task gave: a row of `scope_runs` in the making.
+    """The result of one task: a row of `scope_runs` in the making.
 
-    Extraction fills everything up to `resume_token`; the sweep then counts `rows`, `duplicates`, `quarantined`
+    Extraction fills everything up to `resume_token`; `ingest_pages` then counts `rows`, `duplicates`, `quarantined`
     (all levels) and `quarantined_items` (whole items). Where the task failed, nothing landed: `items` and `rows` are 0.
     """
 
@@ -153,16 +124,16 @@ class Outcome:
 
 
 class RunListener:
-    """Who is told how a run goes, on its own thread. This one ignores it; the command line draws, Dagster logs."""
+    """Progress callbacks of a run, called on the run's thread. The base class does nothing."""
 
     def on_plan(self, tasks: int) -> None:
-        """So many tasks will be asked."""
+        """Called once the number of requested tasks is known."""
 
     def on_page(self, page: Page) -> None:
-        """A page came."""
+        """Called for each page."""
 
     def on_outcome(self, outcome: Outcome) -> None:
-        """A task ended."""
+        """Called when a task has ended."""
 
     def on_stage(self, name: str) -> None:
-        """The run goes on to its next stage."""
+        """Called when the run enters a stage."""

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from appstream_export.contracts import load_contracts
-from appstream_export.extract import build_scopes, extract_tasks, list_configured_accounts
+from appstream_export.extract import extract_tasks
+from appstream_export.extract.accounts import list_configured_accounts
+from appstream_export.extract.aws import build_scopes
 from appstream_export.model import Outcome, Page, ScanOptions, Task
 from appstream_export.settings import Settings, parse_settings
 

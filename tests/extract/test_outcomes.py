@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 
 from appstream_export.extract import resolve_closed_regions
-from appstream_export.model import Outcome, Scope, Status, Task
+from appstream_export.model import Outcome, Scope, Task
+from appstream_export.status import Status
 from tests.extract.asking import EU, US, A, B
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

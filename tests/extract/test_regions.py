@@ -3,7 +3,8 @@
 import pytest
 
 from appstream_export.errors import SettingsError
-from appstream_export.extract import Account, build_scopes, expand_region_patterns, list_botocore_regions
+from appstream_export.extract import Account
+from appstream_export.extract.aws.regions import build_scopes, expand_region_patterns, list_botocore_regions
 from appstream_export.settings import Settings
 
 OFFERED = ["eu-central-1", "eu-west-1", "us-east-1", "us-west-2"]

@@ -18,8 +18,9 @@ from appstream_export.lake.snapshots.manifest import Manifest, load_head
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.factory import open_store
-from appstream_export.model import Outcome, Scope, Status, Task
+from appstream_export.model import Outcome, Scope, Task
 from appstream_export.settings import S3Settings
+from appstream_export.status import Status
 
 EVERYWHERE = pytest.mark.parametrize("lake", ["folder", pytest.param("bucket", marks=pytest.mark.slow)], indirect=True)
 """Such a test's lake lies in a folder, and, among the slow tests, in a bucket."""

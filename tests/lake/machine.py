@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from appstream_export.lake.snapshots.manifest import find_attempt
 from appstream_export.lake.storage.base import StoredObject
-from appstream_export.model import Status
+from appstream_export.status import Status
 from tests.lake.lakes import Answer, Lake
 from tests.lake.model import Item, answer
 from tests.lake.stores import Faulty, Mode, Raced

@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from appstream_export.model import Status
+from appstream_export.status import Status
 from tests.lake.lakes import Answer, at, bad, builder
 
 

@@ -15,7 +15,8 @@ from appstream_export.lake.snapshots import task_transitions
 from appstream_export.lake.snapshots.manifest import Manifest, find_attempt, load_head, load_history
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.snapshots.workspace import MEMORY, CommitWorkspace
-from appstream_export.model import Outcome, Status
+from appstream_export.model import Outcome
+from appstream_export.status import Status
 from tests.lake.lakes import EVERYWHERE, A, Answer, B, C, Lake, at, builder, failed, filtered, ok, task
 from tests.lake.stores import Around, Deaf, Faulty, Mode, Raced
 

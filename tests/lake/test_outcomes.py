@@ -2,7 +2,7 @@
 
 import pytest
 
-from appstream_export.model import Status
+from appstream_export.status import Status
 from tests.lake.lakes import A, B, C, Lake, at, bad, builder, failed, filtered, ok
 
 FAILURES = [s for s in Status if s.is_failure]

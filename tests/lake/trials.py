@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from appstream_export.lake.snapshots.manifest import find_attempt, load_head
-from appstream_export.model import Status
+from appstream_export.status import Status
 from tests.lake.lakes import A, B, C, Lake, at
 from tests.lake.model import Item, answer
 from tests.lake.stores import Faulty, Mode, Raced

@@ -19,7 +19,8 @@ from appstream_export.contracts import load_contracts
 from appstream_export.emulator import FAULTS, Emulator, Fault, make_image_builder
 from appstream_export.emulator.faults import ERROR_FAULTS
 from appstream_export.errors import ExportError
-from appstream_export.extract import list_configured_accounts, plan_extraction
+from appstream_export.extract import plan_extraction
+from appstream_export.extract.accounts import list_configured_accounts
 from appstream_export.run import RunResult, execute_run
 from appstream_export.settings import Settings, read_settings
 from tests.defs.jobs import rebuilt, snapshot_job

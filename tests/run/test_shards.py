@@ -18,8 +18,9 @@ from appstream_export.lake.maintenance import vacuum
 from appstream_export.lake.maintenance.erase import EraseResult, erase_account
 from appstream_export.lake.maintenance.verify import find_warehouse_problems
 from appstream_export.lake.storage import paths
-from appstream_export.model import RunListener, Status
+from appstream_export.model import RunListener
 from appstream_export.run import Request, RunResult
+from appstream_export.run.prepare import PreparedRun
 from appstream_export.run.shard_process import run_shard_process
 from appstream_export.run.shards import (
     Shard,
@@ -31,9 +32,9 @@ from appstream_export.run.shards import (
     split_into_shards,
     sweep_shard,
 )
-from appstream_export.run.stages import PreparedRun
 from appstream_export.run.warehouse import open_warehouse
 from appstream_export.settings import Secret
+from appstream_export.status import Status
 from tests.defs.exports import as_toml
 from tests.defs.servers import children, wait_until
 from tests.export import Export
@@ -52,9 +53,7 @@ def shared(export: Export) -> Export:
     export.accounts = ACCOUNTS
     export.more = {"warehouse": "shared"}
     for account in ACCOUNTS:
-        export.aws.put(
-            f"{account}/eu-west-1", image_builder("a", subnets=["subnet-1", "subnet-2"], CommitStateUnknown="of")
-        )
+        export.aws.put(f"{account}/eu-west-1", image_builder("a", subnets=["subnet-1", "subnet-2"], Unheard="of"))
     export.aws.put(ODD, image_builder("b", State="UNHEARD"), image_builder("c", CreatedTime="?"))
     export.aws.fail(SICK, "deny")
     return export
@@ -151,7 +150,7 @@ def test_shards_leave_the_same_rows_as_one_process_and_ask_for_each_role_once(sh
     assert both == rows(shared, sorted(alone.manifest.tables))
     assert both["drift"] == [
         ("image_builders", "State", "enum", "UNHEARD", 1),
-        ("image_builders", "CommitStateUnknown", "field", '"of"', 2),
+        ("image_builders", "Unheard", "field", '"of"', 2),
     ]
     assert len(both["quarantine"]) == 1
     assert made.manifest.counts == alone.manifest.counts

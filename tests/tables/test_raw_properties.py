@@ -7,14 +7,18 @@ from typing import Any
 
 from hypothesis import event, example, given, settings, strategies as st
 
-from appstream_export.contracts import load_contracts
+from appstream_export.contracts import Contract, load_contracts
+from appstream_export.extract.scan.page_text import PageDecoder
+from appstream_export.json_text import RawItems, read_odd_json
 from appstream_export.normalize import TaskBatch, TaskBatcher
-from appstream_export.normalize.json_pages import RawItems, RawReader, read_odd_json
+from appstream_export.normalize.flatten import Flattener
+from appstream_export.normalize.item_schema import build_item_schema
+from appstream_export.normalize.json_pages import PageReader
 from tests.factories import image_builder, page
 from tests.tables.test_flatten_properties import odd, plain
 
 CONTRACT = next(c for c in load_contracts() if c.name == "image_builders")
-READER = RawReader.create_if_supported(CONTRACT, "NextToken")
+DECODER = PageDecoder.create_if_flat(CONTRACT, "NextToken")
 KNOWN = {("image_builders", "state"): ("RUNNING",)}
 NUMBERS = ["-0", "-0.0", "1e5", "1E400", "1.0", "01", "+1", "NaN", "-Infinity", "Inf", "9" * 19, "9" * 150, "5e-324"]
 NUMBERS += ["1750000000.1234565", "99999999999999", "-1e300", "true", "null", '"\\ud800"', '"\\u0000"', '"2026-01-01"']
@@ -50,8 +54,8 @@ def gathered(pages: Sequence[Sequence[Any]]) -> tuple[TaskBatch, dict[str, Any]]
 
 def assert_alike(texts: Sequence[bytes]) -> int:
     """How many of the pages stayed text."""
-    assert READER is not None
-    heads, raw, parsed = [READER.read_page(text) for text in texts], [], []
+    assert DECODER is not None
+    heads, raw, parsed = [DECODER.decode_page(text) for text in texts], [], []
     for head, text in zip(heads, texts, strict=True):
         root = read_odd_json(text)
         items = root.get("ImageBuilders") if isinstance(root, dict) else None
@@ -87,9 +91,9 @@ def test_whatever_the_text_both_ways_of_reading_leave_the_same(texts: list[bytes
 
 
 def test_what_one_thread_has_read_another_reads_too_however_deep_it_stands() -> None:
-    assert READER is not None
+    assert DECODER is not None
     text = b'{"ImageBuilders": [{"Name": "a", "New": %s}]}' % (b"[" * 800 + b"]" * 800)
-    head = READER.read_page(text)
+    head = DECODER.decode_page(text)
     assert head is not None
 
     def names(levels: int) -> list[str]:
@@ -99,13 +103,32 @@ def test_what_one_thread_has_read_another_reads_too_however_deep_it_stands() -> 
 
 
 def test_a_usual_page_becomes_rows_without_becoming_objects() -> None:
-    assert READER is not None
+    assert DECODER is not None
     text = json.dumps({"ImageBuilders": [image_builder("a", subnets=["s"], CreatedTime=1.75e9)]}).encode()
-    head = READER.read_page(text)
+    head = DECODER.decode_page(text)
 
     assert head is not None
-    assert READER.read_items([head[0], head[0]]) is not None
+    assert stays_text(CONTRACT, head[0])
 
 
 def test_a_contract_whose_fields_may_hold_anything_is_read_item_by_item() -> None:
-    assert RawReader.create_if_supported(replace(CONTRACT, ignored={"Some.Leaf": "why"}), "NextToken") is None
+    assert DECODER is not None
+    head = DECODER.decode_page(json.dumps({"ImageBuilders": [image_builder("a")]}).encode())
+    anything = replace(CONTRACT, ignored={"Some.Leaf": "why"})
+
+    assert head is not None
+    assert not stays_text(anything, head[0])
+    assert Flattener(anything).flatten_pages([(0, replace(page(), items=head[0]))], 0).tables["image_builders"].num_rows
+
+
+def test_a_page_of_several_lines_is_read_item_by_item() -> None:
+    assert DECODER is not None
+    heads = [DECODER.decode_page(b'{"ImageBuilders": [{"Name": "a"%s}]}' % space) for space in (b"", b"\n", b"\r")]
+
+    assert [head and stays_text(CONTRACT, head[0]) for head in heads] == [True, False, False]
+
+
+def stays_text(contract: Contract, items: RawItems) -> bool:
+    """Whether a batch of such pages is flattened without one of them being parsed in Python."""
+    reader = PageReader.create_if_typed(build_item_schema(contract), ["Name"])
+    return reader is not None and reader.read_items([items, items]) is not None

@@ -4,7 +4,7 @@ import json
 
 from hypothesis import example, given, strategies as st
 
-from appstream_export.normalize.json_pages import read_json, read_odd_json
+from appstream_export.json_text import read_json, read_odd_json
 
 NUMBERS = [
     "-0",

@@ -1,4 +1,7 @@
-"""Extract: accounts and regions become pages and outcomes. The only package with boto3 clients; knows no Arrow."""
+"""Extract: accounts and regions become pages and outcomes. The only package with clients of AWS; knows no Arrow.
+
+Lowest first: accounts, aws, scan, discovery; then outcomes, plan and probe. No module imports one that comes later.
+"""
 
 import lazy_loader
 

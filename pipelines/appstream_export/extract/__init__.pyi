@@ -1,17 +1,6 @@
-from .accounts import (
-    Account as Account,
-    list_configured_accounts as list_configured_accounts,
-    restore_secrets as restore_secrets,
-    strip_secrets as strip_secrets,
-)
+from .accounts import Account as Account, restore_secrets as restore_secrets, strip_secrets as strip_secrets
 from .aws.clients import CLOCK_SKEW_MAX_S as CLOCK_SKEW_MAX_S
 from .aws.rate_limit import CALLS_PER_S as CALLS_PER_S
-from .aws.regions import (
-    build_scopes as build_scopes,
-    expand_region_patterns as expand_region_patterns,
-    find_partition as find_partition,
-    list_botocore_regions as list_botocore_regions,
-)
 from .discovery.discover import PreviousSnapshot as PreviousSnapshot
 from .outcomes import resolve_closed_regions as resolve_closed_regions
 from .plan import Plan as Plan, plan_extraction as plan_extraction

@@ -1,4 +1,4 @@
-"""Whose image builders are read, and through which door."""
+"""AWS accounts to read, and the credentials used for each."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -8,9 +8,9 @@ from appstream_export.settings import Secret, Settings
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One AWS account. The door is a role, a profile, a role behind a profile, or boto3's default chain.
+    """An AWS account, read through a role, a profile, a role behind a profile, or boto3's default chain.
 
-    `source` says who named it (`settings` or `organization`); `state` and `ou_path` come with discovery.
+    `source` says what named it (`settings` or `organization`); `state` and `ou_path` come with discovery.
     """
 
     id: str
@@ -44,12 +44,12 @@ def list_configured_accounts(settings: Settings) -> list[Account]:
 
 
 def strip_secrets(accounts: Iterable[Account]) -> tuple[Account, ...]:
-    """The same, fit to be written down for another process."""
+    """Return the accounts without their external ids, so that they can be written down for another process."""
     return tuple(replace(account, external_id=None) for account in accounts)
 
 
 def restore_secrets(accounts: Iterable[Account], settings: Settings) -> tuple[Account, ...]:
-    """The same with what the settings of this process say again."""
+    """Return the accounts with the external ids that the settings of this process name."""
     own = {account.id: account.external_id for account in settings.accounts}
     usual = settings.organization.external_id if settings.organization else None
     return tuple(replace(account, external_id=own.get(account.id, usual)) for account in accounts)

@@ -1,18 +1,19 @@
-"""What outcomes prove about each other once all tasks have ended."""
+"""Outcomes that prove something about each other, once all tasks have ended."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 
 from appstream_export.errors import REGION_MAY_BE_DISABLED
-from appstream_export.model import Outcome, Status, Task
+from appstream_export.model import Outcome, Task
+from appstream_export.status import Status
 
 
 def resolve_closed_regions(outcomes: Mapping[Task, Outcome]) -> dict[Task, Outcome]:
-    """Tell regions that are closed, which is no failure where nothing is lost, from what only looks like that.
+    """Return the outcomes, those of closed regions as `disabled` or `unavailable`: no failure where nothing is lost.
 
     A denial that a region which is not enabled would give becomes `disabled` where that is proved: another region of
     the account answered to the same session, and nothing in this region did. Without it the denial stands, for bad
-    keys give the same codes. A region is `unavailable` where it answered to nobody, and another region did. Without
+    keys give the same codes. A region is `unavailable` where it answered no account, and another region did. Without
     that, or where STS was the one that could not be reached, our own network is to blame.
     """
     answered = {task.scope for task, outcome in outcomes.items() if outcome.status.is_answer}

@@ -1,4 +1,4 @@
-"""The plan of a run: who is asked where, who is not and why. Asks AWS for discovery and `auto` regions alone."""
+"""The plan of a run: its accounts, tasks and skipped tasks. Calls AWS for discovery and `auto` regions alone."""
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
@@ -30,7 +30,7 @@ class Plan:
     """All tasks of a full run, in order of accounts. Skipped ones are among them, with the reason of each.
 
     `discovery` says where the accounts come from: listed, organization, or last_known, and then `discovery_problem`
-    says why. `regions_source` says who named the regions: settings, ssm, or botocore (`auto` where SSM gave none, for
+    says why. `regions_source` says what named the regions: settings, ssm, or botocore (`auto` where SSM gave none, for
     the `regions_problem`). `calls` were needed to find out.
     """
 
@@ -49,21 +49,25 @@ def plan_extraction(
     contracts: Sequence[Contract],
     previous: PreviousSnapshot | None = None,
     *,
-    force: bool = False,
+    accept_drop: bool = False,
     run_id: str = "plan",
     stop: Event | None = None,
 ) -> Plan:
-    """Find accounts and regions. `known` is the newest snapshot's, None before the first; `force` accepts a short list.
+    """Find accounts and regions, and build every task of a full run.
+
+    `previous` is None before the first snapshot. `accept_drop` accepts a list that has lost many accounts.
 
     Raises ConfigurationError for what the user must change, NothingExtracted where the first discovery of all fails,
     Interrupted once `stop` is set.
     """
     labels = read_labels(settings.account_labels_file)
     services = {c.service for c in contracts} if settings.regions == AUTO else set()
-    hub = ControlPlaneClient(settings, run_id=run_id, stop=stop or Event())
-    found, offers = _discover_accounts_and_regions(settings, hub, services, previous, force=force)
+    client = ControlPlaneClient(settings, run_id=run_id, stop=stop or Event())
+    found, service_regions = _discover_accounts_and_regions(
+        settings, client, services, previous, accept_drop=accept_drop
+    )
     accounts = _apply_labels(found.accounts, labels)
-    tasks = _build_tasks(settings, contracts, accounts, offers, previous)
+    tasks = _build_tasks(settings, contracts, accounts, service_regions, previous)
     states = {a.id: a.state for a in accounts if a.state not in (None, ACTIVE)}
     return Plan(
         accounts=accounts,
@@ -71,9 +75,9 @@ def plan_extraction(
         skipped={t: f"account is {states[t.scope.account_id]}" for t in tasks if t.scope.account_id in states},
         discovery=found.source,
         discovery_problem=found.problem,
-        regions_source=min((o.source for o in offers.values()), default="settings"),
-        regions_problem=next((o.problem for o in offers.values() if o.problem), None),
-        calls=hub.calls,
+        regions_source=min((o.source for o in service_regions.values()), default="settings"),
+        regions_problem=next((o.problem for o in service_regions.values() if o.problem), None),
+        calls=client.calls,
     )
 
 
@@ -83,12 +87,12 @@ def _discover_accounts_and_regions(
     services: Collection[str],
     previous: PreviousSnapshot | None,
     *,
-    force: bool,
+    accept_drop: bool,
 ) -> tuple[Discovery, dict[str, ServiceRegions]]:
-    """Everything for which AWS may have to be asked."""
+    """Return everything that may need calls to AWS."""
 
     def run_discovery() -> tuple[Discovery, dict[str, ServiceRegions]]:
-        return discover_accounts(settings, client, previous, force=force), {
+        return discover_accounts(settings, client, previous, accept_drop=accept_drop), {
             service: find_service_regions(client, service) for service in services
         }
 
@@ -102,9 +106,9 @@ def _discover_accounts_and_regions(
 
 
 def _apply_labels(accounts: Sequence[Account], labels: Mapping[str, Labels]) -> tuple[Account, ...]:
-    strangers = labels.keys() - {a.id for a in accounts}
-    if strangers:
-        _log.info("labels of %d accounts that this run does not cover are left out", len(strangers))
+    unknown_ids = labels.keys() - {a.id for a in accounts}
+    if unknown_ids:
+        _log.info("labels of %d accounts that this run does not cover are left out", len(unknown_ids))
     found = ((a, labels.get(a.id, {})) for a in accounts)
     return tuple(replace(a, labels=own, name=a.name or own.get("name")) for a, own in found)
 

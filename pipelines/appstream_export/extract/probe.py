@@ -1,4 +1,4 @@
-"""One page of every scope, asked exactly as a run asks: what a run would meet, without its rows."""
+"""One page of every scope, requested exactly as by a run: its outcomes without its rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,15 +35,15 @@ def probe_tasks(
     """Request each task up to its first item; raises ConfigurationError, and Interrupted once `stop` is set."""
     if not tasks:
         return ProbeResult({}, None)
-    ask = ScanOptions(page_size=settings.extract.page_size, max_items=1)
-    asking = Scheduler(tasks, contracts, accounts, settings, ask, RUN_ID, stop)
+    options = ScanOptions(page_size=settings.extract.page_size, max_items=1)
+    scheduler = Scheduler(tasks, contracts, accounts, settings, options, RUN_ID, stop)
     outcomes: dict[Task, Outcome] = {}
-    for answer in asking.stream_results():
-        if isinstance(answer, Page):
-            listener.on_page(answer)
+    for result in scheduler.stream_results():
+        if isinstance(result, Page):
+            listener.on_page(result)
         else:
-            outcomes[answer.task] = answer
-            listener.on_outcome(answer)
+            outcomes[result.task] = result
+            listener.on_outcome(result)
     if stop.is_set():
         raise Interrupted("interrupted: not every scope was asked")
-    return ProbeResult(resolve_closed_regions(outcomes), asking.clock.skew_s)
+    return ProbeResult(resolve_closed_regions(outcomes), scheduler.clock.skew_s)

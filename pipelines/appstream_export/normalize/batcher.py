@@ -1,6 +1,6 @@
-"""Collects pages until their task has ended; only then its rows count. Batches, drops repeats, counts.
+"""Collect pages until their task has ended; only then its rows count. Batches, drops repeats, counts.
 
-Holds at most one batch of raw pages, and flat rows of tasks that are still open or not yet released.
+Holds at most one batch of raw pages, and flat rows of tasks that are still open or not yet flushed.
 """
 
 from collections import Counter
@@ -40,7 +40,7 @@ class TaskBatch:
 
 
 class TaskBatcher:
-    """Gathers one resource. Tasks go by number; a number is used once."""
+    """Batches the pages of one resource. Tasks go by number; a number is used once."""
 
     def __init__(self, contract: Contract, enum_values: EnumValues) -> None:
         self._contract, self._enum_values = contract, enum_values
@@ -56,7 +56,7 @@ class TaskBatcher:
 
     @property
     def ended_items(self) -> int:
-        """Items of ended tasks that are not yet released; those of open tasks cannot be."""
+        """Items of ended tasks that are not yet flushed; those of open tasks cannot be."""
         return self._ended_items
 
     def add(self, task: int, page: Page) -> None:
@@ -68,12 +68,12 @@ class TaskBatcher:
             self._flatten_batch()
 
     def end_task(self, task: int, *, retain_rows: bool) -> None:
-        """No more pages of this task follow; its rows are to land, or to be forgotten."""
+        """End a task, of which no more pages follow, and retain its rows or discard them."""
         self._ended[task] = retain_rows
         self._ended_items += self._open_items.pop(task, 0)
 
     def flush(self) -> TaskBatch:
-        """Hand over the rows of all tasks that have ended since the last release; open tasks stay."""
+        """Return the rows of all tasks that have ended since the last flush; open tasks stay."""
         self._flatten_batch()
         landing = [task for task, lands in self._ended.items() if lands]
         landed: dict[str, pa.Table] = {}
@@ -81,10 +81,10 @@ class TaskBatcher:
             held = pa.concat_tables(parts) if parts else self._build_empty_table(name)
             landed[name] = _filter_tasks(held, landing)
             self._pending[name] = [_filter_tasks(held, self._open_items)] if self._open_items else []
-        gathered = self._build_result(landed, landing)
+        batch = self._build_result(landed, landing)
         self._unknown = [u for u in self._unknown if u[0] not in self._ended]
         self._ended, self._ended_items = {}, 0
-        return gathered
+        return batch
 
     def _flatten_batch(self) -> None:
         if not self._batch:

@@ -18,9 +18,10 @@ from appstream_export.contracts import (
     get_operational_table,
     list_outer_positions,
 )
+from appstream_export.json_text import RawItems
 from appstream_export.model import Page
 from appstream_export.normalize.item_schema import Struct, build_arrow_type, build_item_schema
-from appstream_export.normalize.json_pages import RawItems
+from appstream_export.normalize.json_pages import PageReader
 from appstream_export.normalize.schema_match import NestedArray, match_items
 from appstream_export.normalize.validate import ValidatedItem, encode_raw_json, get_value_at_path, validate_item
 
@@ -47,6 +48,7 @@ class Flattener:
         self._item_schema: Struct = build_item_schema(contract)
         self._clean_type = build_arrow_type(self._item_schema)
         self._key = [contract.item_table.get_column(k).source for k in contract.item_key]
+        self._page_reader = PageReader.create_if_typed(self._item_schema, self._key)
         self._schemas = {
             t.name: build_schema_with_hidden_columns(t) for t in (*contract.tables, get_operational_table("quarantine"))
         }
@@ -54,30 +56,36 @@ class Flattener:
     def flatten_pages(self, pages: Sequence[tuple[int, Page]], first_item: int) -> FlatBatch:
         """Rows of numbered tasks' pages. Items are numbered from `first_item` in the order of the pages."""
         origin = _Origin.from_pages(pages, first_item)
-        rows = _read_raw_items([page.items for _, page in pages])
+        rows = self._read_raw_items([page.items for _, page in pages])
         if rows is not None:
-            return FlatBatch(
-                {**self._build_tables(rows, origin, None), "quarantine": self._build_quarantine_table([], [], origin)}
-            )
-        items = list(chain.from_iterable(_parse_items(page.items) for _, page in pages))
+            return self._build_clean_batch(rows, origin)
+        items = list(chain.from_iterable(page.items for _, page in pages))
         rows = match_items(items, self._item_schema, self._key)
         if rows is not None:
-            return FlatBatch(
-                {**self._build_tables(rows, origin, None), "quarantine": self._build_quarantine_table([], [], origin)}
-            )
+            return self._build_clean_batch(rows, origin)
         return self._flatten_validated_items(items, origin)
 
+    def _read_raw_items(self, pages: Sequence[Sequence[Any]]) -> NestedArray | None:
+        """Return all items of pages that are still text, if none of them needs a closer look."""
+        raw = [items for items in pages if isinstance(items, RawItems)]
+        is_readable = self._page_reader is not None and raw and len(raw) == len(pages)
+        return self._page_reader.read_items(raw) if is_readable else None
+
+    def _build_clean_batch(self, rows: NestedArray, origin: "_Origin") -> FlatBatch:
+        tables = self._build_tables(rows, origin, None)
+        return FlatBatch({**tables, "quarantine": self._build_quarantine_table([], [], origin)})
+
     def _flatten_validated_items(self, items: list[Any], origin: "_Origin") -> FlatBatch:
-        looked = [validate_item(item, self._item_schema, self._key) for item in items]
-        good = pa.array([n for n, c in enumerate(looked) if c.value is not None], pa.int64())
-        kept = [c for c in looked if c.value is not None]
-        rows = pa.array([c.value for c in kept], self._clean_type)
-        extra = pa.array([encode_raw_json(c.extra) if c.extra else None for c in kept], pa.string())
+        validated = [validate_item(item, self._item_schema, self._key) for item in items]
+        good = pa.array([n for n, c in enumerate(validated) if c.value is not None], pa.int64())
+        valid = [c for c in validated if c.value is not None]
+        rows = pa.array([c.value for c in valid], self._clean_type)
+        extra = pa.array([encode_raw_json(c.extra) if c.extra else None for c in valid], pa.string())
         tables = self._build_tables(NestedArray(rows), origin.take_rows(good), extra)
-        tables["quarantine"] = self._build_quarantine_table(items, looked, origin)
+        tables["quarantine"] = self._build_quarantine_table(items, validated, origin)
         unknown = [
             (origin.task[n].as_py(), _strip_list_indexes(f.path), f.raw_json)
-            for n, c in enumerate(looked)
+            for n, c in enumerate(validated)
             for f in c.issues
             if f.level == "field"
         ]
@@ -94,13 +102,13 @@ class Flattener:
         return tables
 
     def _build_child_table(self, table: Table, items: NestedArray, origin: "_Origin", keys: list[pa.Array]) -> pa.Table:
-        each = table.rows_from or ""
-        opened = _unnest_path(items, each)
+        rows_from = table.rows_from or ""
+        opened = _unnest_path(items, rows_from)
         if opened is None:  # most lists of most builders are empty: no column needs to be made
             return self._schemas[table.name].empty_table()
         elements, parents, positions = opened
         values = dict(zip(self._contract.parent_key, (k.take(parents) for k in keys), strict=True))
-        values |= dict(zip((*list_outer_positions(each), "position"), positions, strict=True))
+        values |= dict(zip((*list_outer_positions(rows_from), "position"), positions, strict=True))
         values |= {c.name: _build_column(elements, c) for c in table.source_columns}
         return self._build_table(table, origin.take_rows(parents), values)
 
@@ -173,18 +181,8 @@ class _Origin:
         return _Origin(*(getattr(self, name).take(rows) for name in self.__slots__))
 
 
-def _read_raw_items(pages: Sequence[Sequence[Any]]) -> NestedArray | None:
-    """All items of pages that are still text, if nothing in them needs a closer look."""
-    raw = [items for items in pages if isinstance(items, RawItems)]
-    return raw[0].reader.read_items(raw) if raw and len(raw) == len(pages) else None
-
-
-def _parse_items(items: Sequence[Any]) -> Sequence[Any]:
-    return items.parse_items() if isinstance(items, RawItems) else items
-
-
 def build_schema_with_hidden_columns(table: Table) -> pa.Schema:
-    """Of a contract's table, and ITEM and TASK at the end."""
+    """Return the schema of a contract's table, with ITEM_FIELD and TASK_FIELD at the end."""
     return build_arrow_schema(table).append(ITEM_FIELD).append(TASK_FIELD)
 
 
@@ -204,14 +202,14 @@ def _convert_to_timestamps(values: pa.Array) -> pa.Array:
     return micros.cast(pa.int64()).cast(kind)
 
 
-def _unnest_path(items: NestedArray, each: str) -> tuple[NestedArray, pa.Array, list[pa.Array]] | None:
+def _unnest_path(items: NestedArray, rows_from: str) -> tuple[NestedArray, pa.Array, list[pa.Array]] | None:
     """The elements of each item's list: values, item numbers, and positions (one array per list on the way).
 
     None where there are none at all.
     """
     values, parents = items, None
     positions: list[pa.Array] = []
-    for path in each.split("[]"):
+    for path in rows_from.split("[]"):
         opened = _unnest_list(values.get_field(path).values)
         if opened is None:
             return None

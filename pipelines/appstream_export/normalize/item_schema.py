@@ -70,7 +70,9 @@ def _add_leaf(contract: Contract, root: Struct, steps: list[str], leaf: Leaf) ->
             _set_child(at, step, grown)
         elif type(child) is not type(grown) or (last and child != grown):
             path = ".".join(steps[: n + 1]).replace(".[]", "[]")
-            raise ContractError(f"{contract.file.name}: {path} is read in two ways that contradict; keep one of them")
+            raise ContractError(
+                f"{contract.file.name}: {path} is read in two ways that contradict", fix="keep one of them"
+            )
         at = child or grown
 
 

@@ -14,7 +14,7 @@ _MIN_TIMESTAMP_S = 86_400  # Arrow reads true and false among floats as 1.0 and 
 
 
 class NestedArray:
-    """A struct array whose fields are opened once, whoever asks: each call into Arrow may have to wait for the GIL."""
+    """A struct array whose fields are opened once: each call into Arrow may have to wait for the GIL."""
 
     __slots__ = ("_fields", "values")
 

@@ -1,4 +1,4 @@
-"""The careful path: look at each item, keep what can be kept, and set the rest aside with its raw JSON."""
+"""The careful path: validate each item, retain what is valid, and quarantine the rest with its raw JSON."""
 
 import json
 import sys
@@ -39,7 +39,7 @@ class ValidatedItem:
 
 
 def validate_item(item: Any, schema: Struct, key: list[str]) -> ValidatedItem:
-    """Read one raw item. What is unknown goes to `extra`, what is wrong to `findings`, the rest into `value`."""
+    """Read one raw item. What is unknown goes to `extra`, what is wrong to `issues`, the rest into `value`."""
     if not isinstance(item, dict):
         return ValidatedItem(
             None, {}, [ValidationIssue("", "item", f"{_get_json_type(item)} where an object is due", item)]

@@ -10,13 +10,14 @@ from appstream_export.errors import ConfigurationError, ExportError, Interrupted
 from appstream_export.extract import CLOCK_SKEW_MAX_S, Account, Plan, ProbeResult, plan_extraction, probe_tasks
 from appstream_export.inputs import read_labels, read_prices
 from appstream_export.lake.snapshots import is_expected_outcome
-from appstream_export.model import Outcome, RunListener, Status, Task
+from appstream_export.model import Outcome, RunListener, Task
 from appstream_export.preflight.current_state import CurrentState, load_current_state
 from appstream_export.preflight.findings import Finding, Verdict
 from appstream_export.preflight.fixes import FixAdvisor, suggest_account_removal
 from appstream_export.preflight.warehouse_check import build_problem_finding, check_warehouse
 from appstream_export.run import Request, filter_tasks
 from appstream_export.settings import Settings
+from appstream_export.status import Status
 
 CLOCK_WARNS_FROM_S = 60
 _CREDENTIAL_ERROR_CODES = frozenset(
@@ -64,7 +65,7 @@ def check_readiness(
     listener.on_stage("discovery")
     try:
         planned = plan_extraction(
-            settings, contracts, head.previous_snapshot, force=request.accept_drop, run_id="doctor", stop=stop
+            settings, contracts, head.previous_snapshot, accept_drop=request.accept_drop, run_id="doctor", stop=stop
         )
     except Interrupted:
         raise

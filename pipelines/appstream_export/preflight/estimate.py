@@ -7,10 +7,11 @@ from threading import Event
 from appstream_export.contracts import Contract
 from appstream_export.extract import CALLS_PER_S, Plan, plan_extraction
 from appstream_export.inputs import read_prices
-from appstream_export.model import Status, Task
+from appstream_export.model import Task
 from appstream_export.preflight.current_state import CurrentState, load_current_state
 from appstream_export.run import Request, filter_tasks, select_failed_tasks
 from appstream_export.settings import Settings
+from appstream_export.status import Status
 
 CALL_S = 0.25
 """What a call is taken to last where nothing was measured: 0.05 s next door, 0.5 s round the world."""
@@ -72,7 +73,7 @@ def estimate_run(
     """Plan as `run` does, and write nothing; raises what `run` would raise before it asks."""
     head = load_current_state(settings, contracts)
     read_prices(settings.feeds.prices)  # a run refuses a bad list before it asks
-    planned = plan_extraction(settings, contracts, head.previous_snapshot, force=request.accept_drop, stop=stop)
+    planned = plan_extraction(settings, contracts, head.previous_snapshot, accept_drop=request.accept_drop, stop=stop)
     chosen = filter_tasks(planned.tasks, request)
     if request.retry_failed:
         chosen = select_failed_tasks(chosen, head.runs if head.manifest else None)

@@ -10,8 +10,9 @@ from typing import Any
 from appstream_export.contracts import Contract, build_hub_policy, build_iam_policy
 from appstream_export.errors import suggest_fix
 from appstream_export.extract import Account
-from appstream_export.model import Outcome, Status, Task
+from appstream_export.model import Outcome, Task
 from appstream_export.settings import Settings
+from appstream_export.status import Status
 
 # AWS ends a denial with the kind of policy that is to blame; the first word that fits says where to mend it.
 _FIXES_BY_POLICY_TYPE = (

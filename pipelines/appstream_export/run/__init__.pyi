@@ -1,3 +1,4 @@
+from .prepare import PreparedRun as PreparedRun
 from .publishing import republish_outputs as republish_outputs
 from .request import Request as Request, filter_tasks as filter_tasks, select_failed_tasks as select_failed_tasks
 from .result import RunResult as RunResult
@@ -10,9 +11,8 @@ from .shards import (
     encode_message as encode_message,
     plan_shards as plan_shards,
 )
-from .stages import PreparedRun as PreparedRun, execute_run as execute_run
+from .stages import execute_run as execute_run
 from .warehouse import (
-    load_previous_snapshot as load_previous_snapshot,
     open_existing_warehouse as open_existing_warehouse,
     open_warehouse as open_warehouse,
 )

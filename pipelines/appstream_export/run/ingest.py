@@ -1,4 +1,4 @@
-"""sweep(): every task asked once, its pages flattened, its rows written to the draft. Wires stages, knows none."""
+"""Flatten the pages of all tasks and write their rows to the staged snapshot."""
 
 import gc
 from collections import Counter
@@ -20,33 +20,33 @@ _DRIFT = ("resource", "path", "kind", "example", "count")
 
 
 def ingest_pages(
-    answers: Iterable[Page | Outcome],
+    results: Iterable[Page | Outcome],
     contracts: Sequence[Contract],
     write: WriteTables,
     *,
     enum_values: Mapping[str, EnumValues],
     listener: RunListener,
 ) -> dict[Task, Outcome]:
-    """Take in pages and outcomes, in any mix of tasks; give each task's outcome with its rows counted.
+    """Take in pages and outcomes, in any mix of tasks; return each task's outcome with its rows counted.
 
     Rows of a task are written only after its outcome came, and only if it is an answer. A page numbered 0 begins its
-    task's scan, and pages of an earlier scan of it are forgotten. `write` gets tables exactly as their schemas say,
-    `quarantine` and `drift` among them. `known` holds botocore's enum values per resource.
+    task's scan, and pages of an earlier scan of it are discarded. `write` gets tables exactly as their schemas say,
+    `quarantine` and `drift` among them. `enum_values` are botocore's, per resource.
     """
-    sweeping = _PageIngester(contracts, write, enum_values)
+    ingester = _PageIngester(contracts, write, enum_values)
     with _reduce_gc_frequency():
-        for answer in answers:
-            if isinstance(answer, Page):
-                sweeping.add_page(answer)
-                listener.on_page(answer)
+        for result in results:
+            if isinstance(result, Page):
+                ingester.add_page(result)
+                listener.on_page(result)
             else:
-                sweeping.end_task(answer)
-                listener.on_outcome(answer)
-        return sweeping.close()
+                ingester.end_task(result)
+                listener.on_outcome(result)
+        return ingester.close()
 
 
 def merge_drift_tables(parts: Iterable[pa.Table]) -> pa.Table:
-    """Rows of `drift` from several sweeps as those of one: counts added up, one example of each unknown field."""
+    """Return rows of `drift` from several shards as one table: counts added up, one example of each unknown field."""
     drift = _DriftCounter()
     for row in (row for part in parts for row in part.to_pylist()):
         drift.add(*(row[name] for name in _DRIFT))
@@ -55,7 +55,7 @@ def merge_drift_tables(parts: Iterable[pa.Table]) -> pa.Table:
 
 @contextmanager
 def _reduce_gc_frequency() -> Generator[None]:
-    """Pages are many objects in no cycle: Python's usual search after every 700 of them costs a fifth of a sweep."""
+    """Pages are many objects in no cycle: Python's usual search after every 700 of them costs a fifth of the time."""
     usual = gc.get_threshold()
     if usual[0]:  # else the caller has switched it off
         gc.set_threshold(max(usual[0], GARBAGE_OBJECTS), *usual[1:])
@@ -70,48 +70,48 @@ class _PageIngester:
         self, contracts: Sequence[Contract], write: WriteTables, enum_values: Mapping[str, EnumValues]
     ) -> None:
         self._write = write
-        self._gatherers = {c.name: TaskBatcher(c, enum_values.get(c.name, {})) for c in contracts}
+        self._batchers = {c.name: TaskBatcher(c, enum_values.get(c.name, {})) for c in contracts}
         self._scans: list[Task] = []
         self._newest: dict[Task, int] = {}
         self._outcomes: dict[Task, Outcome] = {}
         self._drift = _DriftCounter()
 
     def add_page(self, page: Page) -> None:
-        gatherer = self._gatherers[page.task.resource]
+        batcher = self._batchers[page.task.resource]
         if page.number == 0 and page.task in self._newest:
-            gatherer.end_task(self._newest.pop(page.task), retain_rows=False)
-        gatherer.add(self._assign_scan_number(page.task), page)
+            batcher.end_task(self._newest.pop(page.task), retain_rows=False)
+        batcher.add(self._assign_scan_number(page.task), page)
 
     def end_task(self, outcome: Outcome) -> None:
         lands = outcome.status.is_answer
         self._outcomes[outcome.task] = outcome if lands else replace(outcome, items=0)
-        gatherer = self._gatherers[outcome.task.resource]
-        gatherer.end_task(self._assign_scan_number(outcome.task), retain_rows=lands)
-        if gatherer.ended_items >= FLUSH_ITEMS:
-            self._flush_batcher(outcome.task.resource, gatherer)
+        batcher = self._batchers[outcome.task.resource]
+        batcher.end_task(self._assign_scan_number(outcome.task), retain_rows=lands)
+        if batcher.ended_items >= FLUSH_ITEMS:
+            self._flush_batcher(outcome.task.resource, batcher)
 
     def close(self) -> dict[Task, Outcome]:
-        for resource, gatherer in self._gatherers.items():
-            self._flush_batcher(resource, gatherer)
+        for resource, batcher in self._batchers.items():
+            self._flush_batcher(resource, batcher)
         self._write({"drift": self._drift.to_table()})
         return self._outcomes
 
     def _assign_scan_number(self, task: Task) -> int:
-        """Each scan has its own, so that one that begins anew takes nothing along."""
+        """Return the scan's number: each has its own, so that a restarted one takes nothing along."""
         if task not in self._newest:
             self._newest[task] = len(self._scans)
             self._scans.append(task)
         return self._newest[task]
 
-    def _flush_batcher(self, resource: str, gatherer: TaskBatcher) -> None:
-        gathered = gatherer.flush()
-        self._write(gathered.tables)
-        self._update_outcome_counts(gathered)
-        for (path, kind, example), count in gathered.drift.items():
+    def _flush_batcher(self, resource: str, batcher: TaskBatcher) -> None:
+        batch = batcher.flush()
+        self._write(batch.tables)
+        self._update_outcome_counts(batch)
+        for (path, kind, example), count in batch.drift.items():
             self._drift.add(resource, path, kind, example, count)
 
-    def _update_outcome_counts(self, gathered: TaskBatch) -> None:
-        for number, counts in gathered.counts.items():
+    def _update_outcome_counts(self, batch: TaskBatch) -> None:
+        for number, counts in batch.counts.items():
             task = self._scans[number]
             self._outcomes[task] = replace(
                 self._outcomes[task],

@@ -1,4 +1,4 @@
-"""What a run is asked beyond the settings, and the tasks that come of it."""
+"""The request of a run: what it says beyond the settings, and the tasks that follow from it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,15 +6,15 @@ from typing import Any
 
 from appstream_export.errors import SettingsError, suggest_spelling
 from appstream_export.extract import parse_resumed_task
-from appstream_export.lake.snapshots import Manifest, get_task, load_head, load_head_scope_runs
+from appstream_export.lake.snapshots import Manifest, get_task, is_failed, load_head, load_head_scope_runs
 from appstream_export.lake.storage import Store
-from appstream_export.model import ScanOptions, Status, Task
+from appstream_export.model import ScanOptions, Task
 from appstream_export.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What this run is asked beyond the settings. Accounts and regions limit who is asked; the rest is carried."""
+    """What a run does beyond the settings. Accounts and regions limit what is read; the rest is carried."""
 
     accounts: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
@@ -25,7 +25,7 @@ class Request:
 
 
 def filter_tasks(planned: Sequence[Task], request: Request) -> list[Task]:
-    """The tasks of the accounts and regions that are asked for; raises SettingsError where there is no such."""
+    """Return the tasks of the requested accounts and regions; raises SettingsError where there is no such."""
     for flag, wanted, known in (
         ("--accounts", request.accounts, {t.scope.account_id for t in planned}),
         ("--regions", request.regions, {t.scope.region for t in planned}),
@@ -51,22 +51,22 @@ def filter_tasks(planned: Sequence[Task], request: Request) -> list[Task]:
 
 
 def resolve_scan_options(settings: Settings, request: Request) -> ScanOptions:
-    """How each scope is asked: as the request says, and the settings where it says nothing."""
-    ask, usual = request.scan_options, settings.extract
+    """Return how each scope is requested: as the request says, and the settings where it says nothing."""
+    options, defaults = request.scan_options, settings.extract
     return replace(
-        ask,
-        names=ask.names or usual.names,
-        page_size=ask.page_size or usual.page_size,
-        max_items=ask.max_items or usual.max_items,
+        options,
+        names=options.names or defaults.names,
+        page_size=options.page_size or defaults.page_size,
+        max_items=options.max_items or defaults.max_items,
     )
 
 
 def select_unfinished_tasks(
     store: Store, limited: Sequence[Task], request: Request, earlier: Manifest | None
 ) -> list[Task]:
-    """All of them, or with --retry-failed and in a later attempt of the same run those that failed.
+    """Return all tasks, or with --retry-failed and in a later attempt of the same run those that failed.
 
-    A later attempt also asks what the earlier one did not know of, for its discovery may have failed.
+    A later attempt also requests what the earlier one did not know of, for its discovery may have failed.
     """
     if not request.retry_failed and earlier is None:
         return list(limited)
@@ -78,11 +78,7 @@ def select_unfinished_tasks(
 def select_failed_tasks(
     tasks: Sequence[Task], runs: Mapping[Task, Mapping[str, Any]] | None, *, with_new: bool = False
 ) -> list[Task]:
-    """Those that failed last time, and perhaps those that the newest snapshot (`runs`) does not know."""
+    """Return the tasks that failed last time, with `with_new` also those that the newest snapshot (`runs`) lacks."""
     if runs is None:
-        raise SettingsError("--retry-failed: there is no snapshot yet; run without it")
-    return [t for t in tasks if (_is_failure(runs[t]) if t in runs else with_new)]
-
-
-def _is_failure(row: Mapping[str, Any]) -> bool:
-    return Status(row["status"]).is_failure and not row["is_expected"]
+        raise SettingsError("--retry-failed: there is no snapshot yet", fix="run without it")
+    return [t for t in tasks if (is_failed(runs[t]) if t in runs else with_new)]

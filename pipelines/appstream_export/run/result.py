@@ -1,4 +1,4 @@
-"""How a run ended: read from the snapshot that stands afterwards."""
+"""The result of a run, read from the newest snapshot afterwards and from what was published."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -9,18 +9,19 @@ from appstream_export.feeds import PublishResult
 from appstream_export.lake.catalog import CheckResult
 from appstream_export.lake.snapshots import Manifest, get_task, load_head_rows, load_head_scope_runs
 from appstream_export.lake.storage import Store
-from appstream_export.model import Outcome, Status, Task
-from appstream_export.settings import Settings
+from appstream_export.model import Outcome, Task
+from appstream_export.run.publishing import Publication
+from appstream_export.status import Status
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """How it ended. `manifest` is the head afterwards; `committed` says whether this call made it."""
+    """The result of a run. `manifest` is the head afterwards; `committed` says whether this call committed it."""
 
     manifest: Manifest
     committed: bool
     outcomes: Mapping[Task, Outcome]
-    """Asked tasks as they stand in scope_runs after the commit, and scopes that the guard kept from ending."""
+    """Requested tasks as scope_runs has them after the commit, and scopes that the guard kept from ending."""
     expected_failures: frozenset[Task]
     catalog_problem: str | None = None
     """Publishing failed after the commit; the snapshot stands all the same."""
@@ -37,7 +38,7 @@ class RunResult:
     published_feeds: PublishResult | None = None
     """Feeds as they are served now; None where this run left them alone or failed to publish them."""
     discovery_problem: str | None = None
-    """The accounts could not be discovered, so that the last known ones were asked: a failure of the run."""
+    """The accounts could not be discovered, so that the last known ones were read: a failure of the run."""
     max_failed_ratio: float = 0.0
 
     @cached_property
@@ -47,7 +48,7 @@ class RunResult:
 
     @property
     def answer_count(self) -> int:
-        """Asked tasks that AWS answered."""
+        """Requested tasks that AWS answered."""
         return sum(o.status.is_answer for o in self.outcomes.values())
 
     @property
@@ -57,7 +58,7 @@ class RunResult:
 
     @property
     def failed_ratio(self) -> float:
-        """failed / (ok + failed) of the asked tasks; 0 when none counts."""
+        """failed / (ok + failed) of the requested tasks; 0 when none counts."""
         counted = len(self.failures) + self.answer_count
         return len(self.failures) / counted if counted else 0.0
 
@@ -73,39 +74,67 @@ class RunResult:
         return 0 if self.has_sufficient_coverage and not self.failed_checks else 3
 
 
+@dataclass(frozen=True, slots=True)
+class TaskResults:
+    """What a snapshot says of the tasks of a run."""
+
+    outcomes: Mapping[Task, Outcome]
+    expected_failures: frozenset[Task]
+
+
+def build_run_result(
+    manifest: Manifest,
+    results: TaskResults,
+    publication: Publication,
+    *,
+    is_committed: bool,
+    discovery_problem: str | None,
+    max_failed_ratio: float,
+) -> RunResult:
+    """Build the result of a run that has ended."""
+    return RunResult(
+        manifest=manifest,
+        committed=is_committed,
+        outcomes=results.outcomes,
+        expected_failures=results.expected_failures,
+        catalog_problem=publication.catalog_problem,
+        checks=publication.checks,
+        checks_problem=publication.checks_problem,
+        feeds_problem=publication.feeds_problem,
+        report_problem=publication.report_problem,
+        is_reported=publication.is_reported,
+        published_feeds=publication.published_feeds,
+        discovery_problem=discovery_problem,
+        max_failed_ratio=max_failed_ratio,
+    )
+
+
 def load_discovery_problem(store: Store, manifest: Manifest) -> str | None:
-    """What `snapshots` still tells of the discovery behind a snapshot."""
+    """Return the problem that the discovery behind a snapshot had, as far as `snapshots` shows it."""
     row = next(r for r in load_head_rows(store, manifest, "snapshots") if r["seq"] == manifest.seq)
     if row["discovery"] != "last_known":
         return None
     return "the organization's accounts were not known; those of the snapshot before stood in"
 
 
-def load_run_result(
-    store: Store,
-    manifest: Manifest,
-    settings: Settings,
-    planned: Collection[Task],
-    discovery_problem: str | None,
-    *,
-    requested: Collection[Task] | None,
-) -> RunResult:
-    """What the snapshot `made` says of the tasks that this run asked; where they are not known, its own times tell."""
+def load_task_results(
+    store: Store, manifest: Manifest, planned: Collection[Task], *, requested: Collection[Task] | None
+) -> TaskResults:
+    """Return the outcomes of `requested` as a snapshot has them, and those of scopes that the guard retained.
+
+    Where it is not known which tasks the run requested (None), they are those with an attempt since it began.
+    """
     wanted, covered = requested if requested is None else frozenset(requested), frozenset(planned)
-    held = {get_task(row): row for row in load_head_scope_runs(store, manifest)}
+    scope_runs = {get_task(row): row for row in load_head_scope_runs(store, manifest)}
     rows = {
         task: row
-        for task, row in held.items()
+        for task, row in scope_runs.items()
         if (task not in covered and _is_retained_by_guard(row, manifest))
         or (task in wanted if wanted is not None else _is_of_this_run(row, manifest))
     }
-    return RunResult(
-        manifest=manifest,
-        committed=False,
+    return TaskResults(
         outcomes={task: _build_outcome(row, manifest) for task, row in rows.items()},
         expected_failures=frozenset(task for task, row in rows.items() if row["is_expected"]),
-        discovery_problem=discovery_problem,
-        max_failed_ratio=settings.extract.max_failed_ratio,
     )
 
 
@@ -114,9 +143,10 @@ def _is_of_this_run(row: Mapping[str, Any], manifest: Manifest) -> bool:
 
 
 def _is_retained_by_guard(row: Mapping[str, Any], manifest: Manifest) -> bool:
-    """The guard holds a scope that is no longer covered: a failure until --force lets it end."""
-    was_asked = row["finished_at"] is not None and row["finished_at"] > manifest.started_at  # by a run beside this one
-    return row["status"] == Status.GUARDED and not was_asked
+    """Return whether the guard retains a scope that is no longer covered: a failure until --force lets it end."""
+    # Another run, beside this one, may have requested it.
+    was_requested = row["finished_at"] is not None and row["finished_at"] > manifest.started_at
+    return row["status"] == Status.GUARDED and not was_requested
 
 
 def _build_outcome(row: Mapping[str, Any], manifest: Manifest) -> Outcome:

@@ -1,4 +1,4 @@
-"""A shard is swept by a child process, so that its death is a failure of its tasks and not of the whole run."""
+"""A shard runs in a child process, so that its end is a failure of its tasks and not of the whole run."""
 
 import os
 import signal
@@ -13,13 +13,13 @@ from appstream_export.errors import CommitError, ConfigurationError
 from appstream_export.run.shards import Shard, ShardResult, build_lost_shard_result, decode_message, encode_message
 from appstream_export.settings import Settings
 
-GRACE_S = 120  # after the sweep's own deadline: to start, and to write what it has
+GRACE_S = 120  # after the run's own deadline: to start, and to write what it has
 STOP_S = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerResponse:
-    """What a worker says at its end: what it swept, or why it refused to."""
+    """A worker's result: the extracted shard, or the error."""
 
     result: ShardResult | None = None
     error: str | None = None
@@ -28,20 +28,20 @@ class WorkerResponse:
 
 
 def run_shard_process(settings: Settings, shard: Shard, *, grace_s: float = GRACE_S) -> ShardResult:
-    """Sweep a shard in a child process. Whatever ends that, its tasks have outcomes.
+    """Run a shard in a child process. However that ends, its tasks have outcomes.
 
-    `beyond_s` is its time after the sweep's own deadline. Raises ConfigurationError and CommitError as the child did.
+    `grace_s` is its time after the run's own deadline. Raises ConfigurationError and CommitError as the child did.
     """
     since = datetime.now(UTC)
     timeout_s = settings.extract.run_timeout_s + grace_s
     with _open_worker() as worker:
         try:
-            told, _ = worker.communicate(encode_message(shard), timeout_s)
+            output, _ = worker.communicate(encode_message(shard), timeout_s)
         except subprocess.TimeoutExpired:
             return build_lost_shard_result(shard, f"it was not through {timeout_s:g} s after it began", since)
     if worker.returncode:
         return build_lost_shard_result(shard, _explain_exit(worker.returncode), since)
-    answer = decode_message(told, WorkerResponse)
+    answer = decode_message(output, WorkerResponse)
     if answer.result is None:
         raise (ConfigurationError if answer.is_configuration_error else CommitError)(
             answer.error or "the worker gave no reason"
@@ -52,19 +52,19 @@ def run_shard_process(settings: Settings, shard: Shard, *, grace_s: float = GRAC
 @contextmanager
 def _open_worker() -> Generator[subprocess.Popen[bytes]]:
     """A child that ends with the block, and with this process."""
-    theirs, ours = os.pipe()
-    command = [sys.executable, "-m", "appstream_export.run.shard_worker", str(theirs)]
+    read_end, write_end = os.pipe()
+    command = [sys.executable, "-m", "appstream_export.run.shard_worker", str(read_end)]
     try:
         worker = subprocess.Popen(  # noqa: S603  ourselves
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(theirs,)
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(read_end,)
         )
         try:
             yield worker
         finally:
             _stop_worker(worker)
     finally:
-        os.close(theirs)
-        os.close(ours)
+        os.close(read_end)
+        os.close(write_end)
 
 
 def _stop_worker(worker: subprocess.Popen[bytes]) -> None:

@@ -1,7 +1,7 @@
 """One shard in a process of its own: `python -m appstream_export.run.shard_worker LIFELINE`.
 
-A shard comes on stdin, what it swept goes to stdout. LIFELINE is a descriptor whose other end the supervisor holds:
-once that one is gone, whoever killed it, so is this.
+The shard comes on stdin, its result goes to stdout. LIFELINE is a descriptor whose other end the parent process holds:
+once that process is gone, so is this one.
 """
 
 import os
@@ -19,25 +19,25 @@ from appstream_export.run.shard_process import WorkerResponse
 from appstream_export.run.shards import Shard, decode_message, sweep_shard
 from appstream_export.settings import read_settings
 
-ORPHAN_S = 10  # to stop the sweep and remove its files; then the process ends whatever it does
+ORPHAN_S = 10  # to stop the shard and remove its files; then the process ends whatever it does
 
 
 def main(parent_pipe: int) -> None:
-    """Sweep, and tell; our own errors are told too, a bug ends the process with a traceback.
+    """Run the shard and write its result, or the error that we foresee; a bug ends the process with a traceback.
 
-    A signal ends it too, once the sweep has tidied up: whoever sent it, that is no answer.
+    A signal ends it too, once its files are removed: that is no result.
     """
-    told = os.dup(sys.stdout.fileno())
+    output = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no answer
-    stop, heard = Event(), list[int]()
+    stop, signals = Event(), list[int]()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda got, _: heard.append(got) or stop.set())
+        signal.signal(number, lambda got, _: signals.append(got) or stop.set())
     Thread(target=_exit_with_parent, args=(parent_pipe, stop), daemon=True).start()
     try:
         answer = _run_shard(decode_message(sys.stdin.buffer.read(), Shard), stop)
     except Interrupted:
-        _terminate_by_signal(heard[0] if heard else signal.SIGTERM)
-    with os.fdopen(told, "wb") as out:
+        _terminate_by_signal(signals[0] if signals else signal.SIGTERM)
+    with os.fdopen(output, "wb") as out:
         out.write(msgspec.json.encode(answer))
 
 
@@ -53,7 +53,7 @@ def _run_shard(shard: Shard, stop: Event) -> WorkerResponse:
 
 
 def _terminate_by_signal(number: int) -> NoReturn:
-    """As if nobody had listened to the signal, so that the supervisor sees what happened."""
+    """End as if the signal had not been handled, so that the parent process sees what happened."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     os._exit(1)

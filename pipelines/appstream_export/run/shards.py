@@ -1,6 +1,6 @@
-"""A sweep that several processes share: tasks are divided, each process writes its files, one commit takes them all.
+"""A run that several processes share: tasks are divided, each process writes its files, one commit takes them all.
 
-Shards and what they swept are plain values without a secret: JSON carries them between machines.
+Shards and their results are plain values without a secret: JSON carries them between machines.
 """
 
 from collections import Counter
@@ -18,20 +18,17 @@ from appstream_export.contracts import Contract, build_arrow_schema, get_operati
 from appstream_export.extract import restore_secrets, strip_secrets
 from appstream_export.inputs import read_prices
 from appstream_export.lake.snapshots import FileEntry, StagedSnapshot, find_attempt
-from appstream_export.model import Outcome, RunListener, Status, Task
+from appstream_export.lake.storage import Store
+from appstream_export.model import Outcome, RunListener, Task
+from appstream_export.run.context import RunContext
 from appstream_export.run.ingest import merge_drift_tables
+from appstream_export.run.prepare import PreparedRun, prepare_run
 from appstream_export.run.request import Request
 from appstream_export.run.result import RunResult
-from appstream_export.run.stages import (
-    PreparedRun,
-    commit_and_publish,
-    execute_run,
-    finish_unchanged,
-    prepare_run,
-    sweep_tasks,
-)
+from appstream_export.run.stages import commit_and_publish, execute_run, finish_unchanged, sweep_tasks
 from appstream_export.run.warehouse import open_warehouse
 from appstream_export.settings import Secret, Settings
+from appstream_export.status import Status
 
 SHARD_LOST = "ShardLost"
 T = TypeVar("T")
@@ -39,7 +36,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """What one process asks: a run with only this part of its tasks. `number` counts from 1 to `count`."""
+    """A run with only a part of its tasks, for one process. `number` counts from 1 to `count`."""
 
     number: int
     count: int
@@ -51,7 +48,7 @@ class Shard:
 
 @dataclass(frozen=True, kw_only=True)
 class ShardResult:
-    """What came of a shard: entries for a manifest, unknown fields and values, one outcome per task."""
+    """The result of a shard: entries for a manifest, unknown fields and values, one outcome per task."""
 
     snapshot_id: str
     files: Mapping[str, tuple[FileEntry, ...]]
@@ -60,26 +57,25 @@ class ShardResult:
 
 
 def split_into_shards(prepared: PreparedRun, count: int) -> list[Shard]:
-    """At most so many shards with nearly as many tasks each. An account is in one of them: its role is assumed once.
+    """Return at most `count` shards of nearly equal size. An account is in one of them: its role is assumed once.
 
     Accounts come largest first, each to the shard that has the fewest tasks so far.
     """
     sizes = Counter(task.scope.account_id for task in prepared.pending)
     loads = [0] * min(count, len(sizes))
-    place: dict[str, int] = {}
+    shard_by_account: dict[str, int] = {}
     for account_id, tasks in sizes.most_common():
-        place[account_id] = min(range(len(loads)), key=loads.__getitem__)
-        loads[place[account_id]] += tasks
-    return [
-        Shard(number=n + 1, count=len(loads), part=_build_shard_part(prepared, place, n)) for n in range(len(loads))
-    ]
+        shard_by_account[account_id] = min(range(len(loads)), key=loads.__getitem__)
+        loads[shard_by_account[account_id]] += tasks
+    parts = [_build_shard_part(prepared, shard_by_account, n) for n in range(len(loads))]
+    return [Shard(number=n, count=len(parts), part=part) for n, part in enumerate(parts, 1)]
 
 
-def _build_shard_part(prepared: PreparedRun, place: Mapping[str, int], number: int) -> PreparedRun:
-    mine = {account_id for account_id, n in place.items() if n == number}
-    asked = tuple(task for task in prepared.pending if task.scope.account_id in mine)
-    accounts = tuple(account for account in prepared.accounts if account.id in mine)
-    return replace(prepared, accounts=strip_secrets(accounts), tasks=asked, pending=asked, skipped=())
+def _build_shard_part(prepared: PreparedRun, shard_by_account: Mapping[str, int], number: int) -> PreparedRun:
+    account_ids = {account_id for account_id, n in shard_by_account.items() if n == number}
+    tasks = tuple(task for task in prepared.pending if task.scope.account_id in account_ids)
+    accounts = tuple(account for account in prepared.accounts if account.id in account_ids)
+    return replace(prepared, accounts=strip_secrets(accounts), tasks=tasks, pending=tasks, skipped=())
 
 
 def plan_shards(
@@ -93,18 +89,10 @@ def plan_shards(
     listener: RunListener,
     stop: Event,
 ) -> tuple[PreparedRun, list[Shard]]:
-    """Whom the run asks, and who of so many shards asks whom. Raises as `run()` does before it asks."""
-    read_prices(settings.feeds.prices)  # a list that cannot be read is refused now, not after the sweep
-    _, prepared = prepare_run(
-        settings,
-        contracts,
-        request,
-        run_id=run_id,
-        attempt_id=attempt_id,
-        started_at=datetime.now(UTC),
-        listener=listener,
-        stop=stop,
-    )
+    """Prepare a run and divide its tasks into shards. Raises as `execute_run` does before it requests anything."""
+    read_prices(settings.feeds.prices)  # a list that cannot be read is refused now, not after the extraction
+    context = RunContext(settings=settings, contracts=contracts, listener=listener, stop=stop)
+    _, prepared = prepare_run(context, request, run_id=run_id, attempt_id=attempt_id, started_at=datetime.now(UTC))
     listener.on_plan(len(prepared.pending))
     return replace(prepared, accounts=strip_secrets(prepared.accounts)), split_into_shards(prepared, count)
 
@@ -112,12 +100,13 @@ def plan_shards(
 def sweep_shard(
     settings: Settings, contracts: Sequence[Contract], shard: Shard, *, listener: RunListener, stop: Event
 ) -> ShardResult:
-    """Ask a shard's tasks into files of its own. AWS's faults are outcomes; raises ConfigurationError and CommitError.
+    """Extract a shard's tasks into files of its own. Raises ConfigurationError and CommitError.
 
-    Asked again, it writes other files: nothing that another try of it wrote is touched.
+    Faults of AWS are outcomes. Another try of the same shard writes other files and touches none of these.
     """
+    context = RunContext(settings=settings, contracts=contracts, listener=listener, stop=stop)
     part = replace(shard.part, accounts=restore_secrets(shard.part.accounts, settings))
-    draft = StagedSnapshot(
+    staged = StagedSnapshot(
         open_warehouse(settings),
         list_snapshot_tables(contracts),
         part.snapshot_id,
@@ -127,25 +116,23 @@ def sweep_shard(
 
     def write_tables(parts: Mapping[str, pa.Table]) -> None:
         drift.extend(rows for name, rows in parts.items() if name == "drift")
-        draft.write({name: rows for name, rows in parts.items() if name != "drift"})
+        staged.write({name: rows for name, rows in parts.items() if name != "drift"})
 
     try:
-        outcomes = sweep_tasks(
-            settings, contracts, part, write_tables, listener=listener, stop=stop, process_count=shard.count
-        )
+        outcomes = sweep_tasks(context, part, write_tables, process_count=shard.count)
     except BaseException:
-        draft.discard()
+        staged.discard()
         raise
     return ShardResult(
         snapshot_id=part.snapshot_id,
-        files={name: tuple(files) for name, files in draft.files.items()},
+        files={name: tuple(files) for name, files in staged.files.items()},
         drift=tuple(merge_drift_tables(drift).to_pylist()),
         outcomes=tuple(outcomes.values()),
     )
 
 
 def build_lost_shard_result(shard: Shard, why: str, since: datetime) -> ShardResult:
-    """A shard that nothing came of: each of its tasks is a failure, and keeps the rows that it had."""
+    """Return the result of a shard that was lost: each of its tasks is a failure, and keeps the rows that it had."""
     outcomes = _build_failed_outcomes(shard.part.pending, f"{shard} was lost: {why}", since)
     return ShardResult(snapshot_id=shard.part.snapshot_id, files={}, drift=(), outcomes=outcomes)
 
@@ -160,49 +147,61 @@ def commit_shards(
     listener: RunListener,
     stop: Event,
 ) -> RunResult:
-    """One commit of what all shards swept, then all that follows a commit. What was committed before stands.
+    """Commit the results of all shards once, then publish. What this attempt committed before is the result.
 
-    Unless this is done again as another attempt: then what failed is asked here, by this process alone. Tasks of which
-    no shard tells anything, or one of another plan, are failures.
+    With `retry_attempt_id` that is not so: this process alone requests what failed, as another attempt. Tasks of which
+    no shard of this plan has an outcome are failures.
     """
+    context = RunContext(settings=settings, contracts=contracts, listener=listener, stop=stop)
     prices = read_prices(settings.feeds.prices)
     store, facts = open_warehouse(settings, create=True), prepared.facts
-    before = find_attempt(store, run_id=facts.run_id, attempt_id=facts.attempt_id)
-    is_done = before is not None and before.attempt_id == facts.attempt_id
+    earlier = find_attempt(store, run_id=facts.run_id, attempt_id=facts.attempt_id)
+    is_done = earlier is not None and earlier.attempt_id == facts.attempt_id
     if is_done and retry_attempt_id:
-        again = prepared.request
         return execute_run(
-            settings, contracts, again, run_id=facts.run_id, attempt_id=retry_attempt_id, listener=listener, stop=stop
-        )
-    by = before.seq if before and is_done else prepared.result_seq
-    if by is not None:
-        return finish_unchanged(settings, contracts, prepared, store, by, listener=listener, stop=stop)
-    ours = [each for each in results if each.snapshot_id == prepared.snapshot_id]
-    draft = StagedSnapshot(store, list_snapshot_tables(contracts), prepared.snapshot_id, writer=str(ULID()))
-    for each in ours:
-        draft.add_files(each.files)
-    drift = build_arrow_schema(get_operational_table("drift"))
-    draft.write({"drift": merge_drift_tables(pa.Table.from_pylist(list(each.drift), drift) for each in ours)})
-    told = {outcome.task: outcome for each in ours for outcome in each.outcomes}
-    silent = [task for task in prepared.pending if task not in told]
-    outcomes = told | {
-        o.task: o for o in _build_failed_outcomes(silent, "its shard told nothing of it", facts.started_at)
-    }
-    return commit_and_publish(settings, contracts, prepared, draft, outcomes, prices, listener=listener, stop=stop)
+            settings, contracts, prepared.request,
+            run_id=facts.run_id, attempt_id=retry_attempt_id, listener=listener, stop=stop,
+        )  # fmt: skip
+    result_seq = earlier.seq if earlier and is_done else prepared.result_seq
+    if result_seq is not None:
+        return finish_unchanged(context, prepared, store, result_seq)
+    own_results = [result for result in results if result.snapshot_id == prepared.snapshot_id]
+    staged = _stage_shard_files(context, prepared, store, own_results)
+    outcomes = _merge_shard_outcomes(prepared, own_results)
+    return commit_and_publish(context, prepared, staged, outcomes, prices)
+
+
+def _stage_shard_files(
+    context: RunContext, prepared: PreparedRun, store: Store, results: Sequence[ShardResult]
+) -> StagedSnapshot:
+    staged = StagedSnapshot(store, list_snapshot_tables(context.contracts), prepared.snapshot_id, writer=str(ULID()))
+    for result in results:
+        staged.add_files(result.files)
+    schema = build_arrow_schema(get_operational_table("drift"))
+    drift = (pa.Table.from_pylist(list(result.drift), schema) for result in results)
+    staged.write({"drift": merge_drift_tables(drift)})
+    return staged
+
+
+def _merge_shard_outcomes(prepared: PreparedRun, results: Sequence[ShardResult]) -> dict[Task, Outcome]:
+    reported = {outcome.task: outcome for result in results for outcome in result.outcomes}
+    missing = [task for task in prepared.pending if task not in reported]
+    lost = _build_failed_outcomes(missing, "its shard told nothing of it", prepared.facts.started_at)
+    return reported | {outcome.task: outcome for outcome in lost}
 
 
 def encode_message(value: PreparedRun | Shard | ShardResult) -> bytes:
-    """As JSON on one line."""
+    """Return a value as JSON on one line."""
     return msgspec.json.encode(value)
 
 
 def decode_message(raw: bytes, kind: type[T]) -> T:
-    """What `encoded` made of such a value."""
+    """Return the value that `encode_message` encoded."""
     return msgspec.json.decode(raw, type=kind, dec_hook=_reject_secret)
 
 
 def _reject_secret(kind: type, text: object) -> object:
-    """Nobody writes a secret down; the type alone may be met."""
+    """Raise for a secret: it is never written down, though the types of messages name it."""
     if kind is Secret:
         raise ValueError("a secret has no place between steps")
     raise NotImplementedError(f"{kind}: {text}")

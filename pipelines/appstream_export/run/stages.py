@@ -1,44 +1,38 @@
-"""A run in three steps: prepare, sweep, finish. One process takes them all, or several share the sweep."""
+"""A run in stages: prepare, extract, commit, publish. One process takes them all, or several share the extraction."""
 
 import json
-import logging
-import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
 from threading import Event
 from typing import Any
 
 from ulid import ULID
 
 from appstream_export.contracts import Contract, list_snapshot_tables, load_enum_values
-from appstream_export.errors import Interrupted, NothingExtracted
-from appstream_export.extract import Account, Plan, extract_tasks, plan_extraction, resolve_closed_regions
+from appstream_export.errors import NothingExtracted
+from appstream_export.extract import Account, extract_tasks, resolve_closed_regions
 from appstream_export.inputs import read_prices
 from appstream_export.lake.snapshots import (
+    Manifest,
     PriceRow,
-    RunFacts,
     StagedSnapshot,
     commit_snapshot,
-    find_attempt,
     get_utc_now,
     load_head,
     read_manifest,
 )
-from appstream_export.lake.storage import Store, generate_snapshot_id
-from appstream_export.model import Outcome, Page, RunListener, Status, Task
+from appstream_export.lake.storage import Store
+from appstream_export.model import Outcome, Page, RunListener, Task
+from appstream_export.run.context import RunContext
 from appstream_export.run.ingest import WriteTables, ingest_pages
+from appstream_export.run.prepare import PreparedRun, prepare_run
 from appstream_export.run.publishing import publish_outputs
-from appstream_export.run.request import Request, filter_tasks, resolve_scan_options, select_unfinished_tasks
-from appstream_export.run.result import RunResult, load_discovery_problem, load_run_result
-from appstream_export.run.warehouse import load_previous_snapshot, open_warehouse
-from appstream_export.settings import Settings, is_loopback
-from appstream_export.version import __version__
-
-_log = logging.getLogger(__name__)
+from appstream_export.run.request import Request, resolve_scan_options
+from appstream_export.run.result import RunResult, build_run_result, load_discovery_problem, load_task_results
+from appstream_export.settings import Settings
 
 
 def execute_run(
@@ -52,237 +46,156 @@ def execute_run(
     stop: Event | None = None,
     moment: datetime | None = None,
 ) -> RunResult:
-    """Find out who is asked, ask AWS, commit a snapshot, then publish its catalog, check it, publish feeds and report.
+    """Plan, request every task, commit a snapshot, then publish its catalog, run the checks, publish feeds and report.
 
-    `run_id` names the intent: a later attempt under the same one asks only what failed. `attempt_id` names the try:
-    it commits at most once. Both default to a new ULID. `moment` is for an emulated AWS with a life of its own: the
-    run takes place then. Raises ConfigurationError before any write, NothingExtracted or another CommitError when
+    `run_id` names the intent: a later attempt under the same one requests only what failed. `attempt_id` names the
+    try: it commits at most once. Both default to a new ULID. `moment` is for an emulated AWS with a life of its own:
+    the run takes place then. Raises ConfigurationError before any write, NothingExtracted or another CommitError when
     nothing was committed, Interrupted when `stop` was set. Set during the commit, it leaves out what follows but the
     catalog.
     """
     run_id = run_id or str(ULID())
-    stop = stop or Event()
+    context = RunContext(settings=settings, contracts=contracts, listener=listener, stop=stop or Event(), moment=moment)
     prices = read_prices(settings.feeds.prices)
+    started_at = moment or datetime.now(UTC)
     store, prepared = prepare_run(
-        settings,
-        contracts,
-        request,
-        run_id=run_id,
-        attempt_id=attempt_id or run_id,
-        started_at=moment or datetime.now(UTC),
-        listener=listener,
-        stop=stop,
+        context, request, run_id=run_id, attempt_id=attempt_id or run_id, started_at=started_at
     )
     if prepared.result_seq is not None:
-        return finish_unchanged(settings, contracts, prepared, store, prepared.result_seq, listener=listener, stop=stop)
-    draft = StagedSnapshot(store, list_snapshot_tables(contracts), prepared.snapshot_id)
+        return finish_unchanged(context, prepared, store, prepared.result_seq)
+    staged = StagedSnapshot(store, list_snapshot_tables(contracts), prepared.snapshot_id)
     try:
-        outcomes = sweep_tasks(settings, contracts, prepared, draft.write, listener=listener, stop=stop, moment=moment)
-        return commit_and_publish(
-            settings, contracts, prepared, draft, outcomes, prices, listener=listener, stop=stop, moment=moment
-        )
+        outcomes = sweep_tasks(context, prepared, staged.write)
+        return commit_and_publish(context, prepared, staged, outcomes, prices)
     except BaseException:
-        draft.discard()
+        staged.discard()
         raise
 
 
-@dataclass(frozen=True, kw_only=True)
-class PreparedRun:
-    """A run that knows whom it asks. Plain values, so that another process can go on with it."""
-
-    request: Request
-    facts: RunFacts
-    snapshot_id: str
-    """Whose files the sweep writes."""
-    accounts: tuple[Account, ...]
-    tasks: tuple[Task, ...]
-    """What a full run asks; the snapshot has them all."""
-    pending: tuple[Task, ...]
-    skipped: tuple[Outcome, ...] = ()
-    discovery_problem: str | None = None
-    result_seq: int | None = None
-    """Nothing is left to ask: the snapshot of this number is the result."""
-
-
-def prepare_run(
-    settings: Settings,
-    contracts: Sequence[Contract],
-    request: Request,
-    *,
-    run_id: str,
-    attempt_id: str,
-    started_at: datetime,
-    listener: RunListener,
-    stop: Event,
-) -> tuple[Store, PreparedRun]:
-    """Find out who is asked, and open the warehouse; raises ConfigurationError before it is made."""
-    planned = _plan_run(settings, contracts, request, run_id, listener, stop)
-    limited = filter_tasks(planned.tasks, request)
-    store = open_warehouse(settings, create=True)
-    earlier = find_attempt(store, run_id=run_id, attempt_id=attempt_id)
-    is_done = earlier is not None and earlier.attempt_id == attempt_id
-    chosen = [] if is_done else select_unfinished_tasks(store, limited, request, earlier)
-    settled = earlier if is_done else None if chosen else load_head(store)
-    facts = RunFacts(
-        run_id=run_id,
-        attempt_id=attempt_id,
-        started_at=started_at,
-        tool_version=__version__,
-        botocore_version=version("botocore"),
-        endpoint_url=None if settled else _resolve_endpoint_url(settings),
-        discovery=planned.discovery,
-        regions_source=planned.regions_source,
-        forced=request.accept_drop,
-    )
-    return store, PreparedRun(
-        request=request,
-        facts=facts,
-        snapshot_id=generate_snapshot_id(),
-        accounts=planned.accounts,
-        tasks=planned.tasks,
-        pending=tuple(task for task in chosen if task not in planned.skipped),
-        skipped=tuple(
-            _build_skipped_outcome(t, planned.skipped[t], started_at) for t in chosen if t in planned.skipped
-        ),
-        discovery_problem=planned.discovery_problem,
-        result_seq=settled.seq if settled else None,
-    )
-
-
 def sweep_tasks(
-    settings: Settings,
-    contracts: Sequence[Contract],
-    prepared: PreparedRun,
-    write: WriteTables,
-    *,
-    listener: RunListener,
-    stop: Event,
-    moment: datetime | None = None,
-    process_count: int = 1,
+    context: RunContext, prepared: PreparedRun, write: WriteTables, *, process_count: int = 1
 ) -> dict[Task, Outcome]:
-    """The sweep of `prepared.asked`, by one of `process_count` processes; raises Interrupted once `stop` is set."""
+    """Extract and normalize `prepared.pending` in one of `process_count` processes, and write the rows.
+
+    Returns one outcome per task; raises Interrupted once `stop` is set.
+    """
+    contracts, listener = context.contracts, context.listener
     listener.on_plan(len(prepared.pending))
-    asking = extract_tasks(
+    results = extract_tasks(
         prepared.pending,
         {contract.name: contract for contract in contracts},
         {account.id: account for account in prepared.accounts},
-        settings,
-        resolve_scan_options(settings, prepared.request),
+        context.settings,
+        resolve_scan_options(context.settings, prepared.request),
         run_id=prepared.facts.run_id,
-        stop=stop,
+        stop=context.stop,
         process_count=process_count,
     )
-    answers = _override_timestamps(asking, moment) if moment else asking
-    outcomes = ingest_pages(
-        answers, contracts, write, enum_values={c.name: load_enum_values(c) for c in contracts}, listener=listener
-    )
-    raise_if_stopped(stop)
+    if context.moment:
+        results = _override_timestamps(results, context.moment)
+    enum_values = {contract.name: load_enum_values(contract) for contract in contracts}
+    outcomes = ingest_pages(results, contracts, write, enum_values=enum_values, listener=listener)
+    context.raise_if_stopped()
     return outcomes
 
 
 def commit_and_publish(
-    settings: Settings,
-    contracts: Sequence[Contract],
+    context: RunContext,
     prepared: PreparedRun,
-    draft: StagedSnapshot,
+    staged: StagedSnapshot,
     outcomes: Mapping[Task, Outcome],
     prices: Sequence[PriceRow],
-    *,
-    listener: RunListener,
-    stop: Event,
-    moment: datetime | None = None,
 ) -> RunResult:
-    """Commit what was swept, then publish catalog, feeds and report; raises CommitError where nothing was committed."""
-    found = dict(outcomes) | resolve_closed_regions(outcomes)
-    _reject_empty_first_snapshot(draft.store, found)
-    listener.on_stage("commit")
-    head = commit_snapshot(
-        draft.store,
-        contracts,
-        draft,
+    """Commit the staged rows, then publish catalog, feeds and report; raises CommitError if nothing was committed."""
+    manifest = _commit_outcomes(context, prepared, staged, outcomes, prices)
+    requested = (*prepared.pending, *(outcome.task for outcome in prepared.skipped))
+    return _publish_snapshot(
+        context,
+        prepared,
+        staged.store,
+        manifest,
+        is_committed=manifest.snapshot_id == staged.snapshot_id,
+        requested=requested,
+        discovery_problem=prepared.discovery_problem,
+    )
+
+
+def finish_unchanged(context: RunContext, prepared: PreparedRun, store: Store, result_seq: int) -> RunResult:
+    """Publish the snapshot that is the result already, where nothing is left to request."""
+    manifest = read_manifest(store, result_seq)
+    is_own = manifest.attempt_id == prepared.facts.attempt_id
+    problem = load_discovery_problem(store, manifest) if is_own else prepared.discovery_problem
+    requested = None if is_own else ()
+    return _publish_snapshot(
+        context, prepared, store, manifest, is_committed=False, requested=requested, discovery_problem=problem
+    )
+
+
+def _commit_outcomes(
+    context: RunContext,
+    prepared: PreparedRun,
+    staged: StagedSnapshot,
+    outcomes: Mapping[Task, Outcome],
+    prices: Sequence[PriceRow],
+) -> Manifest:
+    resolved = dict(outcomes) | resolve_closed_regions(outcomes)
+    _reject_empty_first_snapshot(staged.store, resolved)
+    context.listener.on_stage("commit")
+    return commit_snapshot(
+        staged.store,
+        context.contracts,
+        staged,
         planned=prepared.tasks,
-        outcomes=found | {outcome.task: outcome for outcome in prepared.skipped},
+        outcomes=resolved | {outcome.task: outcome for outcome in prepared.skipped},
         accounts=[_build_account_row(account) for account in prepared.accounts],
         facts=prepared.facts,
         prices=prices,
-        max_drop_percent=settings.lake.max_drop_percent,
-        clock=_build_clock(moment) if moment else get_utc_now,
+        max_drop_percent=context.settings.lake.max_drop_percent,
+        clock=_build_clock(context.moment) if context.moment else get_utc_now,
     )
-    chosen = (*prepared.pending, *(outcome.task for outcome in prepared.skipped))
-    made = load_run_result(draft.store, head, settings, prepared.tasks, prepared.discovery_problem, requested=chosen)
-    made = replace(made, committed=head.snapshot_id == draft.snapshot_id)
-    return publish_outputs(made, settings, contracts, prepared.request, draft.store, listener, stop)
 
 
-def finish_unchanged(
-    settings: Settings,
-    contracts: Sequence[Contract],
+def _publish_snapshot(
+    context: RunContext,
     prepared: PreparedRun,
     store: Store,
-    result_seq: int,
+    manifest: Manifest,
     *,
-    listener: RunListener,
-    stop: Event,
+    is_committed: bool,
+    requested: Collection[Task] | None,
+    discovery_problem: str | None,
 ) -> RunResult:
-    """Where nothing is left to ask: what stands, published."""
-    head = read_manifest(store, result_seq)
-    if head.attempt_id == prepared.facts.attempt_id:
-        made = load_run_result(
-            store, head, settings, prepared.tasks, load_discovery_problem(store, head), requested=None
-        )
-    else:
-        made = load_run_result(store, head, settings, prepared.tasks, prepared.discovery_problem, requested=())
-    return publish_outputs(made, settings, contracts, prepared.request, store, listener, stop)
-
-
-def raise_if_stopped(stop: Event) -> None:
-    """Raise Interrupted where the run is not to go on."""
-    if stop.is_set():
-        raise Interrupted("interrupted: nothing was committed, the previous snapshot stands")
-
-
-def _plan_run(
-    settings: Settings,
-    contracts: Sequence[Contract],
-    request: Request,
-    run_id: str,
-    listener: RunListener,
-    stop: Event,
-) -> Plan:
-    if settings.organization:
-        listener.on_stage("discovery")
-    planned = plan_extraction(
-        settings, contracts, load_previous_snapshot(settings), force=request.accept_drop, run_id=run_id, stop=stop
+    """Read what the snapshot says of the requested tasks, publish it, and build the run's result of both."""
+    results = load_task_results(store, manifest, prepared.tasks, requested=requested)
+    publication = publish_outputs(context, prepared.request, store, manifest.seq)
+    return build_run_result(
+        manifest,
+        results,
+        publication,
+        is_committed=is_committed,
+        discovery_problem=discovery_problem,
+        max_failed_ratio=context.settings.extract.max_failed_ratio,
     )
-    if planned.discovery_problem:
-        _log.warning(planned.discovery_problem)
-    for reason, count in Counter(planned.skipped.values()).items():
-        _log.info("%d scopes are skipped: %s", count, reason)
-    return planned
 
 
 def _build_clock(moment: datetime) -> Callable[[], datetime]:
-    """One that stands at `moment` now, and goes on."""
+    """Return a clock that shows `moment` now, and goes on."""
     began = time.monotonic()
     return lambda: moment + timedelta(seconds=time.monotonic() - began)
 
 
-def _override_timestamps(answers: Iterable[Page | Outcome], moment: datetime) -> Iterator[Page | Outcome]:
-    """The same answers, given at `moment`; how long each took stays as it was."""
-    for answer in answers:
-        if isinstance(answer, Page):
-            yield replace(answer, observed_at=moment)
+def _override_timestamps(results: Iterable[Page | Outcome], moment: datetime) -> Iterator[Page | Outcome]:
+    """Yield the same results as of `moment`; the duration of each stays."""
+    for result in results:
+        if isinstance(result, Page):
+            yield replace(result, observed_at=moment)
         else:
-            took = answer.finished_at - answer.attempted_at
-            yield replace(answer, attempted_at=moment, finished_at=moment + took)
-
-
-def _build_skipped_outcome(task: Task, reason: str, at: datetime) -> Outcome:
-    return Outcome(task=task, status=Status.SKIPPED, reason=reason, attempted_at=at, finished_at=at)
+            duration = result.finished_at - result.attempted_at
+            yield replace(result, attempted_at=moment, finished_at=moment + duration)
 
 
 def _reject_empty_first_snapshot(store: Store, outcomes: Mapping[Task, Outcome]) -> None:
-    """Without an earlier snapshot, a run in which every scope failed has nothing to show."""
+    """Raise NothingExtracted where every scope failed and there is no earlier snapshot."""
     if any(o.status.is_answer for o in outcomes.values()) or load_head(store) is not None:
         return
     if not outcomes:
@@ -304,12 +217,3 @@ def _build_account_row(account: Account) -> dict[str, Any]:
         "source": account.source,
         "labels_json": json.dumps(dict(account.labels), ensure_ascii=False) if account.labels else None,
     }
-
-
-def _resolve_endpoint_url(settings: Settings) -> str | None:
-    """The AWS endpoint that the user set, if any; one that is not on this machine is worth a warning."""
-    named = ("AWS_ENDPOINT_URL_APPSTREAM", "AWS_ENDPOINT_URL")
-    url = settings.aws.endpoint_url or next((v for n in named if (v := os.environ.get(n))), None)
-    if url and not is_loopback(url):
-        _log.warning("asking %s instead of AWS: endpoint_url or AWS_ENDPOINT_URL is set", url)
-    return url

@@ -9,9 +9,10 @@ from appstream_export.cli import console
 from appstream_export.cli.output import convert_to_rows, encode_json
 from appstream_export.contracts import Contract
 from appstream_export.lake.catalog import CheckResult, connect_warehouse, run_query
-from appstream_export.model import Outcome, Status
+from appstream_export.model import Outcome
 from appstream_export.run import RunResult
 from appstream_export.settings import S3Settings
+from appstream_export.status import Status
 
 LINES_MAX = 20
 """More failures than that are grouped: what matters then is how many reasons there are, not how many scopes."""

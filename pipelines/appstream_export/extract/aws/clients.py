@@ -1,7 +1,7 @@
 """boto3's clients: one per service and region, shared by all accounts, guarded; nothing else reaches AWS.
 
 Two of botocore's events that we lean on are undocumented: `before-sign` lets each call bring its own credentials,
-`before-parse` gives us the raw body. `Clients.ask` notices when either stops firing and says so; compatible.py needs
+`before-parse` gives us the raw body. `Clients.call_operation` raises when either stops firing; compat.py needs
 neither.
 """
 
@@ -28,9 +28,10 @@ from appstream_export.extract.aws.errors import PARSER_ERRORS, build_malformed_e
 from appstream_export.extract.aws.guard import READ_OPERATIONS, check_operation, create_guarded_session
 from appstream_export.extract.aws.rate_limit import CALLS_PER_S, RateLimiter
 from appstream_export.settings import Settings
+from appstream_export.status import Status
 from appstream_export.version import __version__
 
-BOTOCORE_TRIES = 2  # its second try is quick and mends dropped connections; the schedule does the rest
+BOTOCORE_TRIES = 2  # its second try is quick and helps with dropped connections; the scheduler does the rest
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
 _PLACEHOLDER_KEY = "each-call-brings-its-own"
@@ -40,11 +41,11 @@ Reader = Callable[[dict[str, Any]], dict[str, Any]]
 
 @dataclass(slots=True)
 class ApiCall:
-    """One operation asked once, botocore's own second try included: what it brings, and what the wire saw of it.
+    """One call of an operation, botocore's own second try included: its input, and what the wire saw of it.
 
     `secrets` are words besides the credentials that no reason may repeat. `read` takes the raw answer of a 2xx and
-    returns its JSON, or raises; without it botocore's parser reads. `accept` takes what botocore's parser made, where
-    it has to read (compat.py), and gives the same.
+    returns its JSON, or raises; without it botocore's parser reads. `convert_parsed` takes the
+    result of botocore's parser, where that one has to read (compat.py), and returns the same.
     """
 
     credentials: Credentials | None = field(default=None, repr=False)
@@ -98,7 +99,7 @@ class Clients:
         """
         check_operation(READ_OPERATIONS | self.operations, f"{service}:{operation}")
         if service == "sts" and not self._rate_limiter.wait(self._stop):
-            raise ScopeError("cancelled", f"{operation}: stopped before it was sent")
+            raise ScopeError(Status.CANCELLED, f"{operation}: stopped before it was sent")
         try:
             return self._send_request(service, region, operation, params, call)
         except ExportError:
@@ -111,7 +112,7 @@ class Clients:
             raise build_malformed_error(operation, why) from None
 
     def close(self) -> None:
-        """Let go of idle connections."""
+        """Close idle connections."""
         with self._creation_lock:
             for client in self._clients.values():
                 client.close()
@@ -215,7 +216,7 @@ def _count_throttle(parsed_response: dict[str, Any] | None, **_: Any) -> None:
 def is_throttle(parsed: Mapping[str, Any]) -> bool:
     """Whether AWS asks for fewer calls: a parsed answer, as botocore hands it to events and puts it into errors."""
     code = (parsed.get("Error") or {}).get("Code")
-    return code is not None and classify_error(str(code)).status == "throttled"
+    return code is not None and classify_error(str(code)).status is Status.THROTTLED
 
 
 def _limit_botocore_retry(response: Any, **_: Any) -> bool | None:
@@ -241,7 +242,7 @@ def _get_answer(call: ApiCall, operation: str) -> dict[str, Any]:
 def _build_hook_error(operation: str, event: str, use: str) -> ConfigurationError:
     known = f"botocore {botocore.__version__} no longer fires {event}, by which {use}"
     fix = "set [extract] use_documented_client_api = true or install an older botocore, and report this"
-    return ConfigurationError(f"{operation}: {known}; {fix}")
+    return ConfigurationError(f"{operation}: {known}", fix=fix)
 
 
 CLOCK_SKEW_MAX_S = 300

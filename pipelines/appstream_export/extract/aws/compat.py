@@ -21,12 +21,13 @@ from appstream_export.errors import ScopeError
 from appstream_export.extract.aws.clients import ApiCall, Clients, build_client_config, is_throttle
 from appstream_export.extract.aws.errors import PARSER_ERRORS, build_malformed_error, sanitize_text
 from appstream_export.settings import Settings
+from appstream_export.status import Status
 
 ClientKey = tuple[str, str, str, str | None]
 
 
 class CompatibleClients(Clients):
-    """One client per worker at a time, made for the scope that it asks; the schedule alone asks again."""
+    """One client per worker at a time, built for the scope that it reads; only the scheduler retries."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         self._client_by_worker: dict[int, tuple[ClientKey, BaseClient]] = {}
@@ -65,7 +66,7 @@ class CompatibleClients(Clients):
     def _get_worker_client(self, service: str, region: str, credentials: Credentials | None) -> BaseClient:
         """The worker's own client; the one of another scope or of older credentials is dropped first."""
         if credentials is None:
-            raise ScopeError("error", f"{service}: a call without credentials")
+            raise ScopeError(Status.ERROR, f"{service}: a call without credentials")
         worker, key = threading.get_ident(), (service, region, credentials.access_key, credentials.token)
         if worker in self._client_by_worker and self._client_by_worker[worker][0] == key:
             return self._client_by_worker[worker][1]

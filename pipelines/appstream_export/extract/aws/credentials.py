@@ -20,8 +20,9 @@ from appstream_export.extract.aws.errors import build_malformed_error, build_sco
 from appstream_export.extract.aws.guard import CREDENTIAL_OPERATIONS, create_guarded_session, validate_session_config
 from appstream_export.extract.aws.regions import find_partition, list_partition_regions
 from appstream_export.settings import Secret, Settings
+from appstream_export.status import Status
 
-# Sessions of 900 s boto3 would fetch anew for every call; [aws] session_duration_s is at least three times this.
+# Sessions of 900 s boto3 would fetch again for every call; [aws] session_duration_s is at least three times this.
 RENEW_BEFORE_S = 600  # far more than the longest single page with all its retries
 PLACEHOLDER_KEY = "emulator"
 # What boto3's providers let through beside botocore's errors: a program or a token's file that is not there, and
@@ -32,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class CredentialSource:
-    """Credentials that boto3 finds by itself: a profile's, or its default chain's; stand-ins before an emulator."""
+    """Credentials that boto3 finds by itself: a profile's, or its default chain's; placeholders for an emulator."""
 
     def __init__(self, settings: Settings, profile: str | None) -> None:
         self._settings, self._profile = settings, profile
@@ -59,14 +60,16 @@ class CredentialSource:
         except (BotoCoreError, ClientError) as error:
             raise build_scope_error(error, str(self)) from None  # a credential process may print anything
         except ConfigurationError as error:
-            raise ScopeError("denied", f"{self}: {error}", code="NoCredentials") from error
+            raise ScopeError(Status.DENIED, f"{self}: {error}", code="NoCredentials") from error
         except RuntimeError as error:  # botocore's only word for new credentials that are as old as the last
             raise RetriableScopeError(
-                "expired", sanitize_text(f"{self}: {error}").rstrip("."), code="ExpiredToken"
+                Status.EXPIRED, sanitize_text(f"{self}: {error}").rstrip("."), code="ExpiredToken"
             ) from None
         except _CREDENTIAL_ERRORS as error:
             why = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else type(error).__name__
-            raise ScopeError("denied", sanitize_text(f"{self}: not readable: {why}"), code="NoCredentials") from None
+            raise ScopeError(
+                Status.DENIED, sanitize_text(f"{self}: not readable: {why}"), code="NoCredentials"
+            ) from None
 
     def check_availability(self, who: str, profiles: Sequence[str]) -> None:
         """Refuse, before anything is asked, a profile that is not among `profiles` and a chain that finds nothing."""
@@ -75,7 +78,7 @@ class CredentialSource:
                 self.get_credentials()
             except ScopeError as error:
                 fix = "set AWS_PROFILE, sign in (aws sso login), or run where a role is attached"
-                raise ConfigurationError(f"no AWS credentials: {error.reason}; {fix}") from error
+                raise ConfigurationError(f"no AWS credentials: {error.reason}", fix=fix) from error
         elif self._profile not in profiles:
             place = f'profile "{self._profile}" is not in the AWS config or credentials files'
             raise ConfigurationError(f"{who}: {place}{suggest_spelling(self._profile, list(profiles))}")
@@ -153,7 +156,7 @@ class Sessions:
             else:
                 self._assumed_roles[account_id] = self._assume_role(account, call)
         except ScopeError as error:
-            if error.status == "expired" and call.credentials:
+            if error.status is Status.EXPIRED and call.credentials:
                 source.reload(call.credentials)
             raise
 
@@ -191,7 +194,7 @@ class Sessions:
                 try:
                     self.open_session(account.id, self._build_call())
                 except ScopeError as error:
-                    if error.status == "mismatched" or role.expires_at <= datetime.now(UTC):
+                    if error.status is Status.MISMATCHED or role.expires_at <= datetime.now(UTC):
                         raise
                     _log.warning("account %s: session not renewed, used to its end: %s", account.id, error.reason)
             return self._assumed_roles[account.id].credentials
@@ -251,7 +254,7 @@ def get_home_region(partition: str, configured: str | None) -> str:
 def _verify_account(account: Account, found: str, source: str) -> None:
     if found != account.id:
         fix = "correct one of them in the settings"
-        raise ScopeError("mismatched", f"{source} leads to account {found}, not to {account.id}; {fix}")
+        raise ScopeError(Status.MISMATCHED, f"{source} leads to account {found}, not to {account.id}; {fix}")
 
 
 def _parse_assumed_role(answer: Mapping[str, Any]) -> _AssumedRole:

@@ -1,4 +1,4 @@
-"""What botocore raises becomes a ScopeError: status and retry from `errors.CAUSES`, AWS's own words on one line."""
+"""Errors of botocore as ScopeErrors: status and retry from ERROR_RULES, AWS's own words on one line."""
 
 import re
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
 
 from appstream_export.errors import RetriableScopeError, ScopeError, classify_error
+from appstream_export.status import Status
 
 REASON_CHARS_MAX = 500  # a denial with role, resource and policy type needs about 300
 _HEAD_CHARS = 300
@@ -32,7 +33,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9+/=]{100,}|\b(AKIA|ASIA)[A-Z0-9]{12,}")  # sessi
 
 
 def sanitize_text(text: str, secrets: Sequence[str | None] = ()) -> str:
-    """Words of others made fit for a row: one line, no control characters, no secret, at most 500 characters."""
+    """Return foreign text fit for a row: one line, no control characters, no secret, at most 500 characters."""
     for secret in filter(None, secrets):
         text = text.replace(secret, "***")
     text = _CONTROLS.sub(" ", _TOKEN.sub("***", text)).strip()
@@ -42,7 +43,7 @@ def sanitize_text(text: str, secrets: Sequence[str | None] = ()) -> str:
 
 
 def build_scope_error(error: Exception, operation: str, secrets: Sequence[str | None] = ()) -> ScopeError:
-    """What a failed call means for its scope."""
+    """Return the ScopeError of a failed call."""
     if isinstance(error, aws.ClientError):
         return _convert_client_error(error.response, operation, secrets)
     # The parser's own text repeats the answer, credentials and all; XML of another kind (a proxy's page) it looks up.
@@ -50,13 +51,13 @@ def build_scope_error(error: Exception, operation: str, secrets: Sequence[str | 
         return build_malformed_error(operation, "the answer is damaged")
     code = next((code for kind, code in _TRANSPORT_ERROR_CODES if isinstance(error, kind)), None)
     if code is None:
-        return ScopeError("error", sanitize_text(f"{operation}: {type(error).__name__}: {error}", secrets))
+        return ScopeError(Status.ERROR, sanitize_text(f"{operation}: {type(error).__name__}: {error}", secrets))
     return _build_error(code, 0, sanitize_text(f"{operation}: {error}", secrets), None)
 
 
 def build_malformed_error(operation: str, why: str, request_id: str | None = None) -> RetriableScopeError:
-    """A 200 whose body is no page: asked again, never taken for an empty list."""
-    return RetriableScopeError("malformed", f"{operation}: {why}", code="Malformed", request_id=request_id)
+    """Return the error of a 200 whose body is no page: it is retried, never taken for an empty list."""
+    return RetriableScopeError(Status.MALFORMED, f"{operation}: {why}", code="Malformed", request_id=request_id)
 
 
 def _convert_client_error(response: Any, operation: str, secrets: Sequence[str | None]) -> ScopeError:
@@ -70,9 +71,9 @@ def _convert_client_error(response: Any, operation: str, secrets: Sequence[str |
 
 
 def _build_error(code: str, http_status: int, reason: str, request_id: str | None) -> ScopeError:
-    cause = classify_error(code, http_status)
-    kind = RetriableScopeError if cause.retry else ScopeError
-    return kind(cause.status, reason, code=code, request_id=request_id)
+    rule = classify_error(code, http_status)
+    kind = RetriableScopeError if rule.retry else ScopeError
+    return kind(rule.status, reason, code=code, request_id=request_id)
 
 
 def _find_request_id(about: Any) -> str | None:

@@ -66,7 +66,8 @@ def validate_session_config(session: botocore.session.Session) -> botocore.sessi
     try:
         session.get_scoped_config()
     except BotoCoreError as error:
-        raise ConfigurationError(f"{error}; correct AWS_PROFILE, or the AWS config or credentials files") from error
+        fix = "correct AWS_PROFILE, or the AWS config or credentials files"
+        raise ConfigurationError(str(error), fix=fix) from error
     return session
 
 
@@ -107,5 +108,5 @@ def check_emulator(settings: Settings) -> None:
     try:
         socket.create_connection((at.hostname or "", at.port or {"https": 443}.get(at.scheme, 80)), timeout=5).close()
     except OSError as error:
-        start = f"appstream-export emulate --dir {Path(settings.warehouse).parent}"
-        raise ConfigurationError(f"nothing answers at {url}; start it with: {start}") from error
+        fix = f"start it with: appstream-export emulate --dir {Path(settings.warehouse).parent}"
+        raise ConfigurationError(f"nothing answers at {url}", fix=fix) from error

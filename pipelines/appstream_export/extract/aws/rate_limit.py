@@ -1,4 +1,4 @@
-"""A fixed pace for services whose quota the whole organization shares: STS, Organizations, SSM."""
+"""A fixed rate for services whose quota the whole organization shares: STS, Organizations, SSM."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ CALLS_PER_S = {"sts": 50.0, "organizations": 4.0, "ssm": 10.0}
 
 
 class RateLimiter:
-    """So many calls a second, whoever makes them; after a rest at most one second's worth goes out at once."""
+    """At most `calls_per_s` calls a second, of all threads; after a pause at most one second's worth at once."""
 
     def __init__(self, calls_per_s: float) -> None:
         if calls_per_s <= 0:

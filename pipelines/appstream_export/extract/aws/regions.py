@@ -16,6 +16,7 @@ from appstream_export.extract.aws.guard import create_session_without_files
 from appstream_export.model import Scope
 from appstream_export.settings import AUTO, Settings, is_pattern
 
+_ONE_PARTITION = "write one configuration for each"
 # Every region so far ends in a direction and a number; botocore's regionRegex alone would take us-esat-1.
 _NEW_REGION = re.compile(r"[a-z]+(-[a-z]+)*-(central|(north|south)?(east|west)?)(?<!-)-\d{1,2}")
 
@@ -49,7 +50,7 @@ def find_partition(region: str) -> str:
 def expand_region_patterns(patterns: Sequence[str], available: Sequence[str]) -> list[str]:
     """The regions that `patterns` mean, in their order, none twice; raises SettingsError with the fix.
 
-    A wildcard chooses among `offered`. A literal stands even when botocore does not offer it yet, as long as it is
+    A wildcard chooses among `available`. A literal stands even when botocore does not offer it yet, as long as it is
     named like a region. Regions of two partitions are refused: no credentials reach both.
     """
     found: dict[str, None] = {}
@@ -72,15 +73,16 @@ def build_scopes(
 ) -> list[Scope]:
     """Every account in every region that is asked, account by account; raises SettingsError.
 
-    `auto` and wildcards choose among the regions that AWS itself offers (`live`), else among those botocore knows.
+    `auto` and wildcards choose among the regions that AWS itself offers (`service_regions`), else among those that
+    botocore knows.
     """
     wanted = {a.id: get_region_patterns(settings, a) for a in accounts}
-    offer = (
+    candidates = (
         _list_candidate_regions(service, _resolve_partition(accounts, wanted.values()), wanted.values())
         if service_regions is None
         else service_regions
     )
-    expanded = {patterns: expand_region_patterns(patterns, offer) for patterns in set(wanted.values())}
+    expanded = {patterns: expand_region_patterns(patterns, candidates) for patterns in set(wanted.values())}
     _check_single_partition(region for regions in expanded.values() for region in regions)
     return [Scope(a.id, region) for a in accounts for region in expanded[wanted[a.id]]]
 
@@ -139,7 +141,7 @@ def _check_single_partition(regions: Iterable[str]) -> None:
         first.setdefault(find_partition(region), region)
     if len(first) > 1:
         mix = " and ".join(f"{region} ({partition})" for partition, region in first.items())
-        raise SettingsError(f"regions: {mix} are different partitions of AWS; write one configuration for each")
+        raise SettingsError(f"regions: {mix} are different partitions of AWS", fix=_ONE_PARTITION)
 
 
 def _resolve_partition(
@@ -151,7 +153,7 @@ def _resolve_partition(
     named = arns | {find_partition(_validate_region(p)): p for p in patterns if not is_pattern(p)}
     if len(named) > 1:
         mix = " and ".join(f"{who} ({partition})" for partition, who in named.items())
-        raise SettingsError(f"{mix} are in different partitions of AWS; write one configuration for each")
+        raise SettingsError(f"{mix} are in different partitions of AWS", fix=_ONE_PARTITION)
     if named:
         return next(iter(named))
     first = [find_partition(configured)] if configured else []

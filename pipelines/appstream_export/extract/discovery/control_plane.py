@@ -1,4 +1,4 @@
-"""What is asked once for the whole run, with the administrator's credentials: AWS's lists of accounts, units, regions.
+"""Requests that are made once for the whole run, with the administrator's credentials: accounts, units, regions.
 
 Slowly, for the organization shares these quotas; and page by page as strictly as scopes are asked: a damaged answer is
 never taken for a short list.
@@ -32,9 +32,10 @@ from appstream_export.extract.aws import (
 )
 from appstream_export.extract.scan import ListOperation, RetryState
 from appstream_export.settings import Settings
+from appstream_export.status import Status
 
 T = TypeVar("T")
-_TOKEN = "NextToken"  # noqa: S105  a page's, nobody's secret
+_TOKEN = "NextToken"  # noqa: S105  of a page, no secret
 _STOPPED = "interrupted: nothing was committed, the previous snapshot stands"
 POLL_S = 0.2  # how late a stop may be noticed
 PAGES_MAX = 5_000  # ListAccounts gives 20 a page; the largest organizations have some 10,000 accounts
@@ -93,21 +94,21 @@ class ControlPlaneClient:
         """The partition of the whole run: the one that the settings name, else that of the user's own region."""
         return find_home_partition(self._settings, get_configured_region(self._settings, self._profile))
 
-    def list_items(self, listing: ListOperation, *, attempts_max: int | None = None, **params: Any) -> list[Any]:
+    def list_items(self, operation: ListOperation, *, attempts_max: int | None = None, **params: Any) -> list[Any]:
         """Every item of every page, in AWS's order; raises ScopeError, or Interrupted once the run is stopped."""
-        found: list[Any] = []
+        items: list[Any] = []
         seen: set[str] = set()
         for _ in range(PAGES_MAX):
-            root = self._fetch_page(listing, params, attempts_max or self._settings.extract.max_attempts)
-            found += listing.get_items(root)
-            token = listing.get_next_token(root)
+            root = self._fetch_page(operation, params, attempts_max or self._settings.extract.max_attempts)
+            items += operation.get_items(root)
+            token = operation.get_next_token(root)
             if token is None:
-                return found
+                return items
             if token in seen:
-                raise ScopeError("malformed", f"{listing.operation}: AWS gave a page token for the second time")
+                raise ScopeError(Status.MALFORMED, f"{operation.operation}: AWS gave a page token for the second time")
             seen.add(token)
             params[_TOKEN] = token
-        raise ScopeError("malformed", f"{listing.operation}: {PAGES_MAX} pages, and a token for one more")
+        raise ScopeError(Status.MALFORMED, f"{operation.operation}: {PAGES_MAX} pages, and a token for one more")
 
     def run_unless_stopped(self, request: Callable[[], T]) -> T:
         """Ask on a thread of its own, so that a stop waits for no slow answer; raises Interrupted."""
@@ -129,7 +130,7 @@ class ControlPlaneClient:
         raise Interrupted(_STOPPED)
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close idle connections."""
         if "_clients" in self.__dict__:
             self._clients.close()
 
@@ -150,30 +151,30 @@ class ControlPlaneClient:
     def _admin_id(self) -> str:
         return (self._role_arn or "").split(":")[4]
 
-    def _fetch_page(self, listing: ListOperation, params: dict[str, Any], attempts_max: int) -> dict[str, Any]:
-        patience = RetryState(attempts_max)
+    def _fetch_page(self, operation: ListOperation, params: dict[str, Any], attempts_max: int) -> dict[str, Any]:
+        retry_state = RetryState(attempts_max)
         while True:
-            self._wait_unless_stopped(self._rate_limiters[listing.service].reserve() if self._rate_limiters else 0.0)
+            self._wait_unless_stopped(self._rate_limiters[operation.service].reserve() if self._rate_limiters else 0.0)
             call = ApiCall(
-                tries_max=patience.tries_left, read=listing.read_page, convert_parsed=listing.convert_parsed_page
+                tries_max=retry_state.tries_left, read=operation.read_page, convert_parsed=operation.convert_parsed_page
             )
             try:
-                return self._send_request(listing, params, call, patience)
+                return self._send_request(operation, params, call, retry_state)
             except ScopeError as error:
-                wait_s = patience.record_failure(error)
+                wait_s = retry_state.record_failure(error)
                 self._wait_unless_stopped(wait_s or 0.0)
                 if wait_s is None:
                     raise
                 self._renew_credentials(error, call.credentials)
 
     def _send_request(
-        self, listing: ListOperation, params: dict[str, Any], call: ApiCall, patience: RetryState
+        self, operation: ListOperation, params: dict[str, Any], call: ApiCall, retry_state: RetryState
     ) -> dict[str, Any]:
         try:
             call.credentials = self._get_credentials()
-            return self._clients.call_operation(listing.service, self._region, listing.operation, params, call)
+            return self._clients.call_operation(operation.service, self._region, operation.operation, params, call)
         finally:
-            patience.tries += call.tries
+            retry_state.tries += call.tries
             self.calls += call.tries
 
     def _get_credentials(self) -> Credentials:
@@ -185,7 +186,7 @@ class ControlPlaneClient:
         return self._sessions.get_credentials(self._admin_id)
 
     def _renew_credentials(self, error: ScopeError, used: Credentials | None) -> None:
-        if error.status != "expired" or used is None:
+        if error.status is not Status.EXPIRED or used is None:
             return
         if self._role_arn is None:
             self._source.reload(used)

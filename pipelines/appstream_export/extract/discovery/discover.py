@@ -1,7 +1,7 @@
-"""Whose image builders this run is about: the settings' accounts, the organization's, or the last known ones.
+"""Find the accounts that a run reads: the settings' ones, the organization's, or the last known ones.
 
 Accounts that are absent from a discovery end, and their rows with them. So a list that failed, is empty, or has shrunk
-beyond belief is not used: the newest snapshot's accounts stand in, and the run says so.
+too much is not used: the newest snapshot's accounts are used instead, and the run says so.
 """
 
 import logging
@@ -23,6 +23,7 @@ from appstream_export.extract.discovery.organization import (
 )
 from appstream_export.model import Task
 from appstream_export.settings import OrganizationSettings, Settings
+from appstream_export.status import Status
 
 DROPPED_ACCOUNTS_MAX = 3  # so few accounts may leave at once, whatever the percentage
 _log = logging.getLogger(__name__)
@@ -49,9 +50,11 @@ class Discovery:
 
 
 def discover_accounts(
-    settings: Settings, client: ControlPlaneClient, previous: PreviousSnapshot | None, *, force: bool
+    settings: Settings, client: ControlPlaneClient, previous: PreviousSnapshot | None, *, accept_drop: bool
 ) -> Discovery:
-    """Ask the organization, if there is one. `known` is None before the first snapshot, `force` accepts a short list.
+    """Return the accounts to read, as AWS Organizations lists them where the settings name an organization.
+
+    `previous` is None before the first snapshot. `accept_drop` accepts a list that has lost many accounts.
 
     Raises SettingsError where no account is left or a filter names what is not there, NothingExtracted where the first
     discovery of all fails.
@@ -60,32 +63,32 @@ def discover_accounts(
     if organization is None:
         return Discovery(tuple(list_configured_accounts(settings)), "listed")
     try:
-        census = list_organization(client, organization)
-        if not force:
-            _check_account_drop(census, previous, settings.lake.max_drop_percent)
+        listing = list_organization(client, organization)
+        if not accept_drop:
+            _check_account_drop(listing, previous, settings.lake.max_drop_percent)
     except ScopeError as error:
         _log.debug("discovery failed", exc_info=True)
         return _fall_back_to_previous_accounts(settings, organization, client.partition, previous, error.reason)
-    check_filters(census, organization, is_first=previous is None)
-    members = [m for m in census.members if is_chosen(m, organization)]
+    check_filters(listing, organization, is_first=previous is None)
+    members = [m for m in listing.members if is_chosen(m, organization)]
     found = [_build_account(m, organization, client.partition) for m in members]
-    accounts = _merge_accounts(settings, census.members, found)
+    accounts = _merge_accounts(settings, listing.members, found)
     if not accounts:
-        fix = "widen include_* or exclude_*" if census.members else "AWS lists none: is it the right organization?"
-        raise SettingsError(f"[organization]: no account is left to read; {fix}")
+        fix = "widen include_* or exclude_*" if listing.members else "AWS lists none: is it the right organization?"
+        raise SettingsError("[organization]: no account is left to read", fix=fix)
     return Discovery(accounts, "organization")
 
 
 def _check_account_drop(listing: OrganizationListing, previous: PreviousSnapshot | None, max_drop_percent: int) -> None:
     """Raise ScopeError where the list has lost more accounts than close in a day."""
     if not listing.members:
-        raise ScopeError("guarded", "the list is empty; is it the right organization?")
+        raise ScopeError(Status.GUARDED, "the list is empty; is it the right organization?")
     before = {row["account_id"] for row in (previous.accounts if previous else ()) if row["source"] == "organization"}
     lost = sorted(before - {m.id for m in listing.members})
     if len(lost) > DROPPED_ACCOUNTS_MAX and len(lost) * 100 > max_drop_percent * len(before):
         which = f"{len(lost)} of {len(before)} known accounts, such as {lost[0]}"
         raise ScopeError(
-            "guarded", f"the list lacks {which} (more than {max_drop_percent} percent); accept with --force"
+            Status.GUARDED, f"the list lacks {which} (more than {max_drop_percent} percent); accept with --force"
         )
 
 

@@ -22,6 +22,7 @@ from appstream_export.extract.discovery.control_plane import (
 )
 from appstream_export.model import ACCOUNT_ID
 from appstream_export.settings import OrganizationSettings
+from appstream_export.status import Status
 
 OPTIONAL_CALLS_MAX = 100  # half a minute at Organizations' pace: what a mere column may cost
 UNITS_MAX = 10_000  # AWS's quota is 2,000 units
@@ -73,14 +74,14 @@ def list_organization(client: ControlPlaneClient, organization: OrganizationSett
     lost = next((m.id for m in placed if m.unit is None), None)
     if by_unit and lost:
         why = f"account {lost} is in none of the units that were listed: the organization changed meanwhile"
-        raise ScopeError("error", f"{LIST_UNITS.operation}: {why}")
+        raise ScopeError(Status.ERROR, f"{LIST_UNITS.operation}: {why}")
     return OrganizationListing(placed, walk.units)
 
 
 def check_filters(listing: OrganizationListing, organization: OrganizationSettings, *, is_first: bool) -> None:
     """Raise SettingsError for a unit that the organization does not have, and before the first snapshot for an account.
 
-    Later an account may have left, which must stop nobody's nights: that is a warning.
+    Later an account may have left, which must not stop a nightly run: that is a warning.
     """
     known = sorted(m.id for m in listing.members)
     for key in ("include_accounts", "exclude_accounts"):
@@ -124,7 +125,7 @@ class _UnitWalk:
         waiting = deque((root, OrganizationalUnit("")) for root in self._client.list_items(LIST_ROOTS))
         while waiting:
             if len(self.units) >= UNITS_MAX or (calls_max and self._client.calls - first >= calls_max):
-                raise ScopeError("error", f"more than {len(self.units)} units")
+                raise ScopeError(Status.ERROR, f"more than {len(self.units)} units")
             raw, parent = waiting.popleft()
             unit_id, unit = _parse_unit(raw, parent)
             self.units[unit_id] = unit

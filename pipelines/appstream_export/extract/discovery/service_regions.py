@@ -37,7 +37,9 @@ def find_service_regions(client: ControlPlaneClient, service: str) -> ServiceReg
     problem = f'regions = "auto": botocore\'s own list for {service}, which may lag behind AWS: {why}'
     _log.warning(problem)
     if not (known := list_botocore_regions(service, client.partition)):
-        raise SettingsError(f'regions = "auto": no region of {client.partition} is known to offer {service}; list them')
+        raise SettingsError(
+            f'regions = "auto": no region of {client.partition} is known to offer {service}', fix="list them"
+        )
     return ServiceRegions(tuple(known), "botocore", problem)
 
 

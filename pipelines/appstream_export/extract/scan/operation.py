@@ -1,4 +1,4 @@
-"""How one list operation is asked and what counts as a page of it: names from botocore's model, integrity from us."""
+"""One list operation: its parameters from botocore's model, and what counts as a page of it."""
 
 import base64
 from collections.abc import Mapping
@@ -14,8 +14,9 @@ from botocore.model import OperationModel, OperationNotFoundError
 from appstream_export.contracts import Contract
 from appstream_export.errors import ConfigurationError
 from appstream_export.extract.aws import build_malformed_error, sanitize_text
+from appstream_export.extract.scan.page_text import PageDecoder
+from appstream_export.json_text import RawItems, read_json
 from appstream_export.model import ScanOptions
-from appstream_export.normalize import RawItems, RawReader, read_json
 
 NAMES = "Names"  # AppStream's own word for "only these", in every list operation that has it
 PROTOCOL = "json"
@@ -35,7 +36,7 @@ class ListOperation:
     output_token: str | None
     limit_key: str | None
     takes_names: bool
-    raw: RawReader | None = None
+    decoder: PageDecoder | None = None
 
     @classmethod
     def from_contract(
@@ -56,15 +57,15 @@ class ListOperation:
             output_token=paging.get("output_token"),
             limit_key=paging.get("limit_key"),
             takes_names=NAMES in inputs,
-            raw=RawReader.create_if_supported(contract, paging.get("output_token")),
+            decoder=PageDecoder.create_if_flat(contract, paging.get("output_token")),
         )
 
     def check_options(self, options: ScanOptions) -> None:
         """Refuse what the operation cannot do, before anything is asked; raises ConfigurationError."""
         if options.page_size is not None and self.limit_key is None:
-            raise ConfigurationError(f"{self.operation} takes no page size; take page_size out")
+            raise ConfigurationError(f"{self.operation} takes no page size", fix="take page_size out")
         if options.starting_token is not None and self.input_token is None:
-            raise ConfigurationError(f"{self.operation} has one page only; take the starting token out")
+            raise ConfigurationError(f"{self.operation} has one page only", fix="take the starting token out")
 
     def build_params(self, *, token: str | None, page_size: int | None, names: tuple[str, ...]) -> dict[str, Any]:
         """The operation's input; PageSize stays unset unless configured, for AWS chooses well."""
@@ -94,13 +95,13 @@ class ListOperation:
         return root
 
     def read_raw_page(self, response: Mapping[str, Any]) -> dict[str, Any]:
-        """The same, its items left unread where the page is as usual: for who takes them all."""
+        """Return the same, its items still text where the page is as usual: for a caller that takes them all."""
         body, headers = response["body"], response["headers"]
         why = _find_damage(response["status_code"], body, headers.get("Content-Length"))
-        head = None if why or self.raw is None else self.raw.read_page(body)
-        if head is None:
+        decoded = None if why or self.decoder is None else self.decoder.decode_page(body)
+        if decoded is None:
             return self.read_page(response)
-        items, token = head
+        items, token = decoded
         return {self.items[0]: items} | ({self.output_token: token} if self.output_token else {})
 
     def convert_parsed_page(self, parsed: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,7 +117,7 @@ class ListOperation:
         return {name: convert_to_json_value(value) for name, value in parsed.items() if name != "ResponseMetadata"}
 
     def get_items(self, root: Mapping[str, Any]) -> list[Any] | RawItems:
-        """The item list of a page that `read` let pass."""
+        """Return the item list of a page that `read_page` accepted."""
         return get_nested_value(root, self.items)
 
     def get_next_token(self, root: Mapping[str, Any]) -> str | None:
@@ -165,12 +166,12 @@ def _load_operation_model(contract: Contract, session: botocore.session.Session,
         model = service.operation_model(contract.operation)
     except (BotoCoreError, OperationNotFoundError) as error:
         raise ConfigurationError(
-            f"{where}: botocore {botocore.__version__} does not know it; correct the contract"
+            f"{where}: botocore {botocore.__version__} does not know it", fix="correct the contract"
         ) from error
     if service.resolved_protocol != PROTOCOL and not any_protocol:
         now = f"botocore {botocore.__version__} speaks {service.resolved_protocol} with it, and we read {PROTOCOL} only"
         fix = "set [extract] use_documented_client_api = true or install an older botocore, and report this"
-        raise ConfigurationError(f"{where}: {now}; {fix}")
+        raise ConfigurationError(f"{where}: {now}", fix=fix)
     return model
 
 

@@ -1,4 +1,4 @@
-"""One scan: the pages of one task, asked one by one, bounded, restartable, and cut where the user wants."""
+"""One scan: the pages of one task, requested one by one, bounded, restartable, and cut where the user wants."""
 
 import base64
 import json
@@ -13,8 +13,9 @@ from appstream_export.errors import ConfigurationError, RetriableScopeError, Sco
 from appstream_export.extract.aws import ApiCall, Clients, Sessions, find_partition, sanitize_text
 from appstream_export.extract.scan.operation import ListOperation, get_nested_value
 from appstream_export.extract.scan.retry import RetryState
-from appstream_export.model import Outcome, Page, ScanOptions, Status, Task
-from appstream_export.normalize import RawItems
+from appstream_export.json_text import RawItems
+from appstream_export.model import Outcome, Page, ScanOptions, Task
+from appstream_export.status import Status
 
 PAGES_MAX = 10_000  # 10,000 pages of 50 is far beyond the largest quota we know of
 EMPTY_PAGES_MAX = 50  # AWS may send empty pages with a token; 50 in a row are a fault
@@ -45,7 +46,7 @@ class ResumeToken:
             found.offset + 0
         except (ValueError, TypeError) as error:
             raise ConfigurationError(
-                "starting token: damaged; copy it whole, as resume_token in scope_runs has it"
+                "starting token: damaged", fix="copy it whole, as resume_token in scope_runs has it"
             ) from error
         if found.task != str(task):
             raise ConfigurationError(f"starting token: it belongs to {found.task}, not to {task}")
@@ -69,12 +70,12 @@ def parse_resumed_task(text: str) -> str | None:
 
 
 class Scan:
-    """One task being asked. `step` makes one call; between steps a scan holds nothing but where it stands."""
+    """The scan of one task. `fetch_page` makes one call; between calls a scan holds nothing but its position."""
 
     def __init__(
         self,
         task: Task,
-        listing: ListOperation,
+        operation: ListOperation,
         options: ScanOptions,
         clients: Clients,
         sessions: Sessions,
@@ -85,26 +86,29 @@ class Scan:
         self.attempted_at: datetime | None = None
         self.due_at: float | None = None
         """When it must be through, on the monotonic clock; None before its first call."""
-        self._operation, self._options, self._clients, self._sessions = listing, options, clients, sessions
+        self._operation, self._options, self._clients, self._sessions = operation, options, clients, sessions
         self._start = ResumeToken.parse(options.starting_token, task) if options.starting_token else _FIRST_PAGE
-        self._lists_all = self._start.lists_all or not listing.takes_names
+        self._lists_all = self._start.lists_all or not operation.takes_names
         self._api_calls = self._throttles = self._retries = self._restarts = 0
         self._resume: ResumeToken | None = None
         self._reset_position()
 
     def fetch_page(self) -> Page | None:
-        """Ask once: a page, or None when the scan goes on otherwise (unknown name, old token); raises ScopeError."""
+        """Make one call and return its page; None when the scan goes on otherwise (unknown name, old token).
+
+        Raises ScopeError.
+        """
         self.attempted_at = self.attempted_at or datetime.now(UTC)
         used = self._sessions.get_credentials(self.task.scope.account_id)
-        listing = self._operation
-        read = listing.read_raw_page if self._needs_all_items else listing.read_page
+        operation = self._operation
+        read = operation.read_raw_page if self._needs_all_items else operation.read_page
         call = ApiCall(
-            used, tries_max=self.retry_state.tries_left, read=read, convert_parsed=listing.convert_parsed_page
+            used, tries_max=self.retry_state.tries_left, read=read, convert_parsed=operation.convert_parsed_page
         )
         try:
             root = self._send_request(call)
-            token = listing.get_next_token(root)
-            return self._accept_page(listing.get_items(root), token)
+            token = operation.get_next_token(root)
+            return self._accept_page(operation.get_items(root), token)
         except ScopeError as error:
             return self._handle_error(error, used)
 
@@ -115,7 +119,7 @@ class Scan:
         done = Status.FILTERED if partial else Status.OK
         return Outcome(
             task=self.task,
-            status=Status(error.status) if error else done,
+            status=error.status if error else done,
             reason=error.reason if error else partial,
             error_code=error.code if error else None,
             request_id=error.request_id if error else None,
@@ -141,9 +145,9 @@ class Scan:
         params = self._operation.build_params(token=self._token, page_size=self._options.page_size, names=names)
         again = self.retry_state.tries > 0
         try:
-            listing = self._operation
+            operation = self._operation
             return self._clients.call_operation(
-                listing.service, self.task.scope.region, listing.operation, params, call
+                operation.service, self.task.scope.region, operation.operation, params, call
             )
         finally:
             self.retry_state.tries += call.tries
@@ -161,9 +165,9 @@ class Scan:
             self._restart_scan()
         else:
             if (
-                error.status == "expired"
+                error.status is Status.EXPIRED
                 and isinstance(error, RetriableScopeError)
-                and not self.retry_state.failures["expired"]
+                and not self.retry_state.failures[Status.EXPIRED]
             ):
                 self._sessions.renew_session(self.task.scope.account_id, used)
             raise error
@@ -179,11 +183,11 @@ class Scan:
     def _accept_page(self, items: Sequence[Any], token: str | None) -> Page:
         self._check_bounds(items, token)
         check_arns(items, self._operation, self.task)
-        kept = self._select_items(items, token)
-        page = Page(self.task, self._pages, kept, datetime.now(UTC))
+        selected = self._select_items(items, token)
+        page = Page(self.task, self._pages, selected, datetime.now(UTC))
         self._pages += 1
-        self._items += len(kept)
-        self._items_taken += len(kept)
+        self._items += len(selected)
+        self._items_taken += len(selected)
         self._skip = max(0, self._skip - len(items))
         self._token = token
         self.is_done = token is None or self._resume is not None
@@ -205,7 +209,7 @@ class Scan:
 
     def _raise_page_loop(self, why: str) -> None:
         operation = self._operation.operation
-        raise ScopeError("malformed", f"{operation}: {why} (page {self._pages + 1})", code="PageLoop")
+        raise ScopeError(Status.MALFORMED, f"{operation}: {why} (page {self._pages + 1})", code="PageLoop")
 
     @property
     def _needs_all_items(self) -> bool:
@@ -252,29 +256,29 @@ class Scan:
 def is_page_token_error(error: ScopeError) -> bool:
     """Whether AWS refuses the page token: services have different codes for it, credentials' codes aside."""
     code, text = error.code or "", error.reason.lower()
-    if error.status not in ("error", "malformed"):
+    if error.status not in (Status.ERROR, Status.MALFORMED):
         return False
     named = "Token" in code and ("Invalid" in code or "Expired" in code)
     return named or ("token" in text and ("Validation" in code or "InvalidParameter" in code))
 
 
-def check_arns(items: Sequence[Any], listing: ListOperation, task: Task) -> None:
+def check_arns(items: Sequence[Any], operation: ListOperation, task: Task) -> None:
     """Refuse a page with an item of another account, region or partition: the session is not what it seems."""
-    if listing.arn is None:
+    if operation.arn is None:
         return
     scope = task.scope
-    ours = f"arn:{find_partition(scope.region)}:{listing.service}:{scope.region}:{scope.account_id}:"
-    if isinstance(items, RawItems) and items.has_arn_prefix(ours):
+    prefix = f"arn:{find_partition(scope.region)}:{operation.service}:{scope.region}:{scope.account_id}:"
+    if isinstance(items, RawItems) and items.has_arn_prefix(prefix):
         return
     for item in items:
-        arn = get_nested_value(item, listing.arn)
-        if isinstance(arn, str) and not arn.startswith(ours) and _is_foreign(arn, ours):
+        arn = get_nested_value(item, operation.arn)
+        if isinstance(arn, str) and not arn.startswith(prefix) and _is_foreign(arn, prefix):
             raise ScopeError(
-                "mismatched", sanitize_text(f"an item's Arn {arn} is not of {scope}; its rows are refused")
+                Status.MISMATCHED, sanitize_text(f"an item's Arn {arn} is not of {scope}; its rows are refused")
             )
 
 
-def _is_foreign(arn: str, ours: str) -> bool:
+def _is_foreign(arn: str, prefix: str) -> bool:
     """Account, region or partition is given and another; text that is no Arn is a bad value, not a foreign item."""
-    theirs, own = arn.split(":", 5), ours.split(":", 5)
+    theirs, own = arn.split(":", 5), prefix.split(":", 5)
     return len(theirs) == 6 and theirs[0] == "arn" and any(theirs[n] not in ("", own[n]) for n in (1, 3, 4))

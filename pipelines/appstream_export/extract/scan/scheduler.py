@@ -1,4 +1,4 @@
-"""Who is asked when: worker threads, scopes interleaved over regions, and whatever must wait in a heap by due time.
+"""Worker threads that scan all tasks: scopes interleaved over regions, and what must wait in a heap by due time.
 
 No worker sleeps: a throttled scan goes back and returns at its page token when it is due. Pages go through a bounded
 queue to the caller's thread, so AWS is asked no faster than pages are taken.
@@ -19,6 +19,7 @@ from appstream_export.extract.scan.scan import Scan
 from appstream_export.extract.scan.work_queue import Deadlines, SessionTask, WorkItem, WorkQueue, list_scans
 from appstream_export.model import Outcome, Page, ScanOptions, Task
 from appstream_export.settings import Settings
+from appstream_export.status import Status
 
 POLL_S = 0.2  # how late a stop may be noticed
 JOIN_S = 1.0  # workers in a call are left behind after this; they are daemons and hand nothing on
@@ -37,7 +38,7 @@ def extract_tasks(
     stop: threading.Event,
     process_count: int = 1,
 ) -> Generator[Page | Outcome, None, None]:
-    """Ask every task: yields its pages in order as they come and exactly one Outcome, after which none follows.
+    """Request every task: yields its pages in order as they come and exactly one Outcome, after which none follows.
 
     A scope's fault never raises, it is the task's Outcome. ConfigurationError is raised here, before anything is asked,
     for what the user must change (no credentials, an unknown profile, an emulator that is down). Once `stop` is set,
@@ -49,14 +50,14 @@ def extract_tasks(
         raise ValueError("a task is listed twice")
     if options.starting_token and len(tasks) > 1:
         fix = "choose one account and region"
-        raise ConfigurationError(f"a starting token belongs to one scope, and {len(tasks)} would be asked; {fix}")
+        raise ConfigurationError(f"a starting token belongs to one scope, and {len(tasks)} would be asked", fix=fix)
     if not tasks:
         return _yield_no_results()
     return Scheduler(tasks, contracts, accounts, settings, options, run_id, stop, process_count).stream_results()
 
 
 class Scheduler:
-    """All tasks asked once: made, checked, and worked off."""
+    """All tasks of a run: prepared, checked, and scanned."""
 
     def __init__(
         self,
@@ -69,17 +70,19 @@ class Scheduler:
         stop: threading.Event,
         process_count: int = 1,
     ) -> None:
-        asked = [contracts[name] for name in dict.fromkeys(task.resource for task in tasks)]
-        people = [accounts[account_id] for account_id in dict.fromkeys(task.scope.account_id for task in tasks)]
+        requested = [contracts[name] for name in dict.fromkeys(task.resource for task in tasks)]
+        requested_accounts = [
+            accounts[account_id] for account_id in dict.fromkeys(task.scope.account_id for task in tasks)
+        ]
         self._settings = settings.extract
-        self._clients = create_clients(settings, list_member_operations(asked), stop, process_count=process_count)
-        listings = _build_list_operations(
-            asked, self._clients, options, any_protocol=settings.extract.use_documented_client_api
+        self._clients = create_clients(settings, list_member_operations(requested), stop, process_count=process_count)
+        operations = _build_list_operations(
+            requested, self._clients, options, any_protocol=settings.extract.use_documented_client_api
         )
         regions = {task.scope.region for task in tasks}
-        self._sessions = Sessions(settings, self._clients, people, run_id=run_id, regions=regions)
+        self._sessions = Sessions(settings, self._clients, requested_accounts, run_id=run_id, regions=regions)
         attempts = settings.extract.max_attempts
-        scans = [Scan(t, listings[t.resource], options, self._clients, self._sessions, attempts) for t in tasks]
+        scans = [Scan(t, operations[t.resource], options, self._clients, self._sessions, attempts) for t in tasks]
         self._sessions.check_sources()
         check_emulator(settings)
         self._open_scans = {scan.task: scan for scan in scans}
@@ -91,11 +94,11 @@ class Scheduler:
 
     @property
     def clock(self) -> Clock:
-        """What the answers said about the time."""
+        """The clock that compares AWS's time with ours."""
         return self._clients.clock
 
     def stream_results(self) -> Generator[Page | Outcome, None, None]:
-        """What the workers bring, on the caller's thread."""
+        """Yield the workers' pages and outcomes, on the caller's thread."""
         threads = [
             threading.Thread(target=self._run_worker, name=f"extract-{n}", daemon=True) for n in range(self._workers)
         ]
@@ -106,12 +109,12 @@ class Scheduler:
             while self._open_scans:
                 yield from self._end_overdue_tasks()
                 if self._stop.is_set():
-                    yield from self._end_all_tasks(ScopeError("cancelled", "stopped before it was through"))
+                    yield from self._end_all_tasks(ScopeError(Status.CANCELLED, "stopped before it was through"))
                 elif time.monotonic() >= ends_at:
                     error = _build_timeout_error("run", self._settings.run_timeout_s, "after the run began to ask")
                     yield from self._end_all_tasks(error)
-                elif (brought := self._receive_result()) is not None:
-                    yield brought
+                elif (result := self._receive_result()) is not None:
+                    yield result
         finally:
             self._queue.close()
             _join_threads(threads)
@@ -119,16 +122,16 @@ class Scheduler:
 
     def _receive_result(self) -> Page | Outcome | None:
         try:
-            brought = self._results.get(timeout=POLL_S)
+            result = self._results.get(timeout=POLL_S)
         except queue.Empty:
             return None
-        if isinstance(brought, ConfigurationError):
-            raise brought
-        if brought.task not in self._open_scans:
+        if isinstance(result, ConfigurationError):
+            raise result
+        if result.task not in self._open_scans:
             return None  # its time was up
-        if isinstance(brought, Outcome):
-            del self._open_scans[brought.task]
-        return brought
+        if isinstance(result, Outcome):
+            del self._open_scans[result.task]
+        return result
 
     def _end_overdue_tasks(self) -> Generator[Outcome, None, None]:
         for work in self._deadlines.pop_overdue(lambda work: work.is_done or not self._is_open(work)):
@@ -156,7 +159,7 @@ class Scheduler:
                 self._put_result(error)
             except Exception as error:  # noqa: BLE001  a bug of ours is this scope's error, not the end of the others
                 _log.debug("%s failed", work, exc_info=True)
-                self._fail_work(work, ScopeError("error", sanitize_text(f"{type(error).__name__}: {error}")))
+                self._fail_work(work, ScopeError(Status.ERROR, sanitize_text(f"{type(error).__name__}: {error}")))
 
     def _process_work(self, work: WorkItem) -> None:
         if not self._is_open(work):
@@ -199,8 +202,8 @@ def _build_list_operations(
     contracts: Iterable[Contract], clients: Clients, options: ScanOptions, *, any_protocol: bool
 ) -> dict[str, ListOperation]:
     found = {c.name: ListOperation.from_contract(c, clients.session, any_protocol=any_protocol) for c in contracts}
-    for listing in found.values():
-        listing.check_options(options)
+    for operation in found.values():
+        operation.check_options(options)
     return found
 
 
@@ -216,7 +219,7 @@ def interleave_scans(scans: Sequence[Scan]) -> dict[str, list[Scan]]:
 
 def _build_timeout_error(limit: str, timeout_s: float, since: str, last: str | None = None) -> ScopeError:
     why = f"not through {timeout_s:g} s {since} ([extract] {limit}_timeout_s)" + (f"; last: {last}" if last else "")
-    return ScopeError("timeout", sanitize_text(why), code=f"{limit.title()}Timeout")
+    return ScopeError(Status.TIMEOUT, sanitize_text(why), code=f"{limit.title()}Timeout")
 
 
 def _join_threads(threads: Iterable[threading.Thread]) -> None:

@@ -66,7 +66,7 @@ class WorkQueue:
             self._change.notify()
 
     def take(self) -> WorkItem | None:
-        """Wait for work; None once the board is closed."""
+        """Wait for work; None once the queue is closed."""
         with self._change:
             while not self.is_closed:
                 if (work := self._pop_next()) is not None:

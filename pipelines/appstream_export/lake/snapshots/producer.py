@@ -26,7 +26,8 @@ from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.snapshots.task_transitions import Decision, RowAction, ScopeRunRow, get_task, is_failed
 from appstream_export.lake.snapshots.workspace import CommitWorkspace, get_stored_columns
 from appstream_export.lake.storage import Store, build_carried_path
-from appstream_export.model import Outcome, Status, Task
+from appstream_export.model import Outcome, Task
+from appstream_export.status import Status
 
 AccountRow = Mapping[str, Any]
 """account_id, account_name, ou_path, state, source and labels_json of an account that the run covers."""

@@ -12,7 +12,8 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from appstream_export.model import Outcome, Scope, Status, Task
+from appstream_export.model import Outcome, Scope, Task
+from appstream_export.status import Status
 
 ScopeRunRow = Mapping[str, Any]
 """A row of scope_runs, without snapshot_id."""

@@ -1,0 +1,127 @@
+"""The first stage of a run: the accounts and regions to read, the tasks that are due, and the warehouse."""
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+
+from appstream_export.extract import Account, Plan, plan_extraction
+from appstream_export.lake.snapshots import RunFacts, find_attempt, load_head
+from appstream_export.lake.storage import Store, generate_snapshot_id
+from appstream_export.model import Outcome, Task
+from appstream_export.run.context import RunContext
+from appstream_export.run.request import Request, filter_tasks, select_unfinished_tasks
+from appstream_export.run.warehouse import load_previous_snapshot, open_warehouse
+from appstream_export.settings import Settings, is_loopback
+from appstream_export.status import Status
+from appstream_export.version import __version__
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedRun:
+    """A run with its tasks known. Plain values, so that another process can go on with it."""
+
+    request: Request
+    facts: RunFacts
+    snapshot_id: str
+    """The snapshot under whose name the run writes its files."""
+    accounts: tuple[Account, ...]
+    tasks: tuple[Task, ...]
+    """The tasks of a full run; the snapshot has them all."""
+    pending: tuple[Task, ...]
+    """The tasks that this run requests."""
+    skipped: tuple[Outcome, ...] = ()
+    discovery_problem: str | None = None
+    result_seq: int | None = None
+    """The number of the snapshot that is the result already, where nothing is left to request."""
+
+
+@dataclass(frozen=True, slots=True)
+class _DueTasks:
+    chosen: Sequence[Task]
+    result_seq: int | None
+
+
+def prepare_run(
+    context: RunContext, request: Request, *, run_id: str, attempt_id: str, started_at: datetime
+) -> tuple[Store, PreparedRun]:
+    """Plan the run and open its warehouse; raises ConfigurationError before a warehouse is made."""
+    plan = _plan_run(context, request, run_id)
+    limited = filter_tasks(plan.tasks, request)
+    store = open_warehouse(context.settings, create=True)
+    due = _select_due_tasks(store, limited, request, run_id, attempt_id)
+    facts = RunFacts(
+        run_id=run_id,
+        attempt_id=attempt_id,
+        started_at=started_at,
+        tool_version=__version__,
+        botocore_version=version("botocore"),
+        endpoint_url=_resolve_endpoint_url(context.settings) if due.result_seq is None else None,
+        discovery=plan.discovery,
+        regions_source=plan.regions_source,
+        forced=request.accept_drop,
+    )
+    skipped = [(task, plan.skipped[task]) for task in due.chosen if task in plan.skipped]
+    return store, PreparedRun(
+        request=request,
+        facts=facts,
+        snapshot_id=generate_snapshot_id(),
+        accounts=plan.accounts,
+        tasks=plan.tasks,
+        pending=tuple(task for task in due.chosen if task not in plan.skipped),
+        skipped=tuple(_build_skipped_outcome(task, reason, started_at) for task, reason in skipped),
+        discovery_problem=plan.discovery_problem,
+        result_seq=due.result_seq,
+    )
+
+
+def _plan_run(context: RunContext, request: Request, run_id: str) -> Plan:
+    settings = context.settings
+    if settings.organization:
+        context.listener.on_stage("discovery")
+    plan = plan_extraction(
+        settings,
+        context.contracts,
+        load_previous_snapshot(settings),
+        accept_drop=request.accept_drop,
+        run_id=run_id,
+        stop=context.stop,
+    )
+    if plan.discovery_problem:
+        _log.warning(plan.discovery_problem)
+    for reason, count in Counter(plan.skipped.values()).items():
+        _log.info("%d scopes are skipped: %s", count, reason)
+    return plan
+
+
+def _select_due_tasks(
+    store: Store, limited: Sequence[Task], request: Request, run_id: str, attempt_id: str
+) -> _DueTasks:
+    """Return the tasks to request; where there are none, the snapshot that is the result: this attempt's, or the head.
+
+    An attempt that has committed already requests nothing.
+    """
+    earlier = find_attempt(store, run_id=run_id, attempt_id=attempt_id)
+    if earlier is not None and earlier.attempt_id == attempt_id:
+        return _DueTasks((), earlier.seq)
+    chosen = select_unfinished_tasks(store, limited, request, earlier)
+    head = None if chosen else load_head(store)
+    return _DueTasks(chosen, head.seq if head else None)
+
+
+def _build_skipped_outcome(task: Task, reason: str, at: datetime) -> Outcome:
+    return Outcome(task=task, status=Status.SKIPPED, reason=reason, attempted_at=at, finished_at=at)
+
+
+def _resolve_endpoint_url(settings: Settings) -> str | None:
+    """Return the AWS endpoint that the user set, if any; log a warning for one that is not on this machine."""
+    named = ("AWS_ENDPOINT_URL_APPSTREAM", "AWS_ENDPOINT_URL")
+    url = settings.aws.endpoint_url or next((v for n in named if (v := os.environ.get(n))), None)
+    if url and not is_loopback(url):
+        _log.warning("asking %s instead of AWS: endpoint_url or AWS_ENDPOINT_URL is set", url)
+    return url
