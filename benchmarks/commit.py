@@ -154,7 +154,7 @@ def write_rest(store: Store, made: Manifest, draft: StagedSnapshot, took: Took) 
         file = open_parquet_file(store, path)
         rows = list(read_row_groups(file))
         with took:
-            write_rows(store, path.replace(paths.TABLES, "alone"), file.schema_arrow, rows)
+            write_rows(store, path.replace(paths.TABLES_FOLDER, "alone"), file.schema_arrow, rows)
 
 
 def _row(name: str, rounds: list[Cost], clock: str) -> list[object]:
@@ -183,7 +183,7 @@ def peak(builders: int) -> str:
     with tempfile.TemporaryDirectory() as folder, took:
         store = open_store(folder, create=True)
         for hour in range(2):
-            draft = StagedSnapshot(store, list_snapshot_tables(load_contracts()), paths.generate_snapshot_id())
+            draft = StagedSnapshot(store, list_snapshot_tables(load_contracts()), paths.generate_ulid())
             outcomes = ingest_pages(
                 answers(builders, hour), load_contracts(), draft.write, enum_values={}, listener=RunListener()
             )

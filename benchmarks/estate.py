@@ -88,7 +88,7 @@ class Estate:
     def write(self, store: Store, took: Took | None = None) -> StagedSnapshot:
         """A draft on disk; making its rows is not timed."""
         draft, took = (
-            StagedSnapshot(store, list_snapshot_tables(load_contracts()), paths.generate_snapshot_id()),
+            StagedSnapshot(store, list_snapshot_tables(load_contracts()), paths.generate_ulid()),
             took or Took(),
         )
         for part in self.parts():

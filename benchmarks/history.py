@@ -21,7 +21,7 @@ from appstream_export.lake.catalog.connect import connect_warehouse, publish_cat
 from appstream_export.lake.maintenance.expire import expire_snapshots
 from appstream_export.lake.maintenance.vacuum import vacuum_warehouse
 from appstream_export.lake.maintenance.verify import find_warehouse_problems
-from appstream_export.lake.snapshots.manifest import SWEEP, load_history
+from appstream_export.lake.snapshots.manifest import KIND_SWEEP, load_history
 from appstream_export.lake.storage.base import Store
 from appstream_export.lake.storage.factory import open_store
 from appstream_export.settings import RetentionSettings
@@ -116,7 +116,7 @@ def _thin(store: Store, hour: int) -> None:
 def _size(store: Store) -> tuple[int, int, float]:
     """Retained snapshots, files and megabytes."""
     files = store.list_all()
-    retained = sum(manifest.kind == SWEEP for manifest in load_history(store))
+    retained = sum(manifest.kind == KIND_SWEEP for manifest in load_history(store))
     return retained, len(files), sum(file.size_bytes for file in files) / 1e6
 
 

@@ -134,7 +134,7 @@ class _Loop:
         if self._s3 or is_upkeep or self._dice.random() < HALF:
             sleep(self._dice.uniform(0.3, 1.0) * took_s)
             return
-        first, until = Path(self._place, paths.TABLES, "image_builders"), monotonic() + took_s
+        first, until = Path(self._place, paths.TABLES_FOLDER, "image_builders"), monotonic() + took_s
         known = set(first.iterdir())
         while monotonic() < until and process.poll() is None and set(first.iterdir()) <= known:
             sleep(0.002)
@@ -163,7 +163,7 @@ class _Loop:
         told_in = max((m.seq for m in manifests if m.past is not None), default=0)
         needed = {file.path for manifest in manifests for file in manifest.files}
         needed |= {paths.build_manifest_path(m.seq) for m in manifests if m.seq >= told_in}
-        ours = (f"{paths.TABLES}/", f"{paths.COMMITS}/", f"{paths.SCRATCH}/")
+        ours = (f"{paths.TABLES_FOLDER}/", f"{paths.COMMITS_FOLDER}/", f"{paths.SCRATCH_FOLDER}/")
         lying = {s.path for s in store.list_all() if s.path.startswith(ours) or paths.is_unfinished(s.path)}
         self._counts["unrepaired"] += lying != needed or newest is None
         self._found.promise(lying == needed, f"{self._place}: left over or lost: {sorted(lying ^ needed)[:3]}")

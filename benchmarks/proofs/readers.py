@@ -93,7 +93,7 @@ def prove(size: Size, folder: Path) -> Findings:
 
 
 def _reader(store: Store) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", _READER, store.resolve_uri(paths.CATALOG), _QUESTION]
+    command = [sys.executable, "-c", _READER, store.resolve_uri(paths.CATALOG_FILE), _QUESTION]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
 
 
@@ -101,7 +101,7 @@ def _publish(store: Store, number: int, times: int) -> None:
     contracts, now = load_contracts(), datetime.now(UTC)
     task, draft = (
         Task(contracts[0].name, SCOPE),
-        StagedSnapshot(store, list_snapshot_tables(contracts), paths.generate_snapshot_id()),
+        StagedSnapshot(store, list_snapshot_tables(contracts), paths.generate_ulid()),
     )
     draft.write(dict(_rows(number, now)))
     outcome = Outcome(

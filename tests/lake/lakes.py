@@ -107,7 +107,7 @@ class Lake:
 
     def draft(self, *answers: Answer, moment: datetime | None = None) -> StagedSnapshot:
         """The files of a run."""
-        draft = StagedSnapshot(self.store, list_snapshot_tables(self.contracts), paths.generate_snapshot_id())
+        draft = StagedSnapshot(self.store, list_snapshot_tables(self.contracts), paths.generate_ulid())
         for answer in answers:
             draft.write(self._parts(answer, self._moment(answer, moment or at(self.minute))))
         return draft

@@ -13,7 +13,7 @@ from appstream_export.lake.maintenance.vacuum import vacuum_warehouse
 from appstream_export.lake.maintenance.verify import Problem, find_warehouse_problems, verify_warehouse
 from appstream_export.lake.snapshots.manifest import Manifest, load_head, read_manifest
 from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.checksum_trailer import COMMENT, add_checksum
+from appstream_export.lake.storage.checksum_trailer import HTML_TRAILER, add_checksum
 from appstream_export.settings import RetentionSettings
 from tests.lake.buckets import Bucket
 from tests.lake.lakes import EVERYWHERE, A, B, C, Lake, builder, failed, ok
@@ -174,8 +174,8 @@ def test_a_file_that_is_not_what_its_manifest_says_is_found(two: Lake) -> None:
 def test_every_kind_of_file_tells_each_of_its_bits(two: Lake) -> None:
     """A slice: three bits of a file of each kind. The proofs flip many more."""
     tables = [file_of(two, "image_builders"), file_of(two, "snapshots", start="carried")]
-    Path(two.store.resolve_uri(paths.REPORT)).write_bytes(add_checksum(b"<p>page</p>\n", COMMENT))
-    for path in (*tables, *map(paths.build_manifest_path, (1, 2)), paths.CATALOG, paths.REPORT):
+    Path(two.store.resolve_uri(paths.REPORT_FILE)).write_bytes(add_checksum(b"<p>page</p>\n", HTML_TRAILER))
+    for path in (*tables, *map(paths.build_manifest_path, (1, 2)), paths.CATALOG_FILE, paths.REPORT_FILE):
         content = two.store.read_bytes(path)
         for place in (0, len(content) // 2, len(content) - 1):
             put(two, path, flipped(content, place))

@@ -11,7 +11,7 @@ from appstream_export.lake.maintenance.erase import erase_account
 from appstream_export.lake.maintenance.expire import expire_snapshots
 from appstream_export.lake.maintenance.vacuum import VacuumResult, vacuum_warehouse
 from appstream_export.lake.maintenance.verify import find_warehouse_problems
-from appstream_export.lake.snapshots.manifest import ERASE, SWEEP, Manifest, load_history
+from appstream_export.lake.snapshots.manifest import KIND_ERASE, KIND_SWEEP, Manifest, load_history
 from appstream_export.settings import RetentionSettings
 from tests.lake.kept import keep
 from tests.lake.lakes import Answer, Lake, at
@@ -92,10 +92,10 @@ class Told:
         """Tell the model what has landed since, in its order; the whole history as it is told now."""
         manifests = load_history(self.healthy)
         for manifest in (m for m in manifests if m.seq > self.seq):
-            if manifest.kind == SWEEP:
+            if manifest.kind == KIND_SWEEP:
                 run = self.runs.pop(manifest.attempt_id)  # a KeyError: it has committed twice
                 self.model.commit(manifest.seq, run.answers, run.planned, run.started_at)
-            elif manifest.kind == ERASE:
+            elif manifest.kind == KIND_ERASE:
                 self.model.erase(self.erasing[-1])
         self.seq = manifests[-1].seq if manifests else 0
         return manifests
@@ -133,7 +133,7 @@ class Told:
 
     def check_past(self, number: int) -> None:
         """One of the snapshots that are left is served as it was."""
-        sweeps = [m for m in self.settle() if m.kind == SWEEP]
+        sweeps = [m for m in self.settle() if m.kind == KIND_SWEEP]
         if sweeps:
             chosen = sweeps[number % len(sweeps)]
             past = shown(self.lake.con, chosen.committed_at.isoformat())

@@ -9,7 +9,7 @@ from appstream_export.contracts import Contract
 from appstream_export.errors import ExportError
 from appstream_export.feeds import PublishResult, has_published_feeds, publish_feeds
 from appstream_export.lake.catalog import CheckResult, connect_warehouse, refresh_catalog, run_checks, run_query
-from appstream_export.lake.storage import REPORT, Store
+from appstream_export.lake.storage import REPORT_FILE, Store
 from appstream_export.model import RunListener
 from appstream_export.run.request import Request
 from appstream_export.run.result import RunResult
@@ -57,7 +57,7 @@ def publish_outputs(
 def republish_outputs(settings: Settings, contracts: Sequence[Contract]) -> list[str]:
     """Make feeds and report anew where there are any, so that they show nothing that was erased; what failed."""
     store, watch = open_warehouse(settings), RunListener()
-    is_fed, is_told = has_published_feeds(store), store.exists(REPORT)
+    is_fed, is_told = has_published_feeds(store), store.exists(REPORT_FILE)
     _, unfed = _publish_feeds(settings, contracts, store, {}, watch) if is_fed else (None, None)
     untold = _publish_report(settings, store, watch) if is_told else None
     return [problem for problem in (unfed, untold) if problem]

@@ -28,7 +28,7 @@ from appstream_export.lake.snapshots import (
     load_head,
     read_manifest,
 )
-from appstream_export.lake.storage import Store, generate_snapshot_id
+from appstream_export.lake.storage import Store, generate_ulid
 from appstream_export.model import Outcome, Page, RunListener, Status, Task
 from appstream_export.run.ingest import WriteTables, ingest_pages
 from appstream_export.run.publishing import publish_outputs
@@ -137,7 +137,7 @@ def prepare_run(
     return store, PreparedRun(
         request=request,
         facts=facts,
-        snapshot_id=generate_snapshot_id(),
+        snapshot_id=generate_ulid(),
         accounts=planned.accounts,
         tasks=planned.tasks,
         pending=tuple(task for task in chosen if task not in planned.skipped),

@@ -7,9 +7,9 @@ from typing import Any
 import duckdb
 
 from appstream_export.contracts import SEVERITIES, SqlFile, load_sql_files
-from appstream_export.lake.sql import translate_duckdb_errors
+from appstream_export.lake.duckdb import translate_duckdb_errors
 
-ERROR, WARN = SEVERITIES
+SEVERITY_ERROR, SEVERITY_WARN = SEVERITIES
 EXAMPLES_MAX = 20
 
 
@@ -31,7 +31,7 @@ class CheckResult:
     @property
     def is_error(self) -> bool:
         """Something was found that must never be: feeds stay as they are."""
-        return bool(self.rows) and self.severity == ERROR
+        return bool(self.rows) and self.severity == SEVERITY_ERROR
 
 
 def run_checks(con: duckdb.DuckDBPyConnection) -> list[CheckResult]:
@@ -51,7 +51,7 @@ def _run_check(con: duckdb.DuckDBPyConnection, check: SqlFile) -> CheckResult:
     return CheckResult(
         name=check.name,
         doc=check.doc,
-        severity=check.severity or WARN,
+        severity=check.severity or SEVERITY_WARN,
         rows=rows[0]["rows_found"] if rows else 0,
         examples=tuple({column: value for column, value in row.items() if column != "rows_found"} for row in rows),
     )

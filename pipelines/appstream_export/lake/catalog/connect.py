@@ -16,10 +16,10 @@ import duckdb
 
 from appstream_export.errors import ConfigurationError, ExportError, QueryError, StorageFailed
 from appstream_export.lake.catalog.query import run_query
+from appstream_export.lake.duckdb import convert_epoch_us, open_duckdb, quote_literal, translate_duckdb_errors
 from appstream_export.lake.snapshots import Manifest, load_head, load_history, select_history_until
-from appstream_export.lake.sql import convert_epoch_us, open_duckdb, quote_literal, translate_duckdb_errors
 from appstream_export.lake.storage import (
-    CATALOG,
+    CATALOG_FILE,
     LocalStore,
     Store,
     has_valid_checksum,
@@ -53,11 +53,11 @@ def publish_catalog(store: Store, contracts: "Sequence[Contract]", *, root: str 
     with translate_storage_errors(store):
         for _ in range(_PUBLISH_TRIES):
             manifests = load_history(store)
-            write_catalog(store, store, CATALOG, contracts, manifests, root, earlier=read_published_catalog(store))
+            write_catalog(store, store, CATALOG_FILE, contracts, manifests, root, earlier=read_published_catalog(store))
             newest = load_head(store)
             if newest is None or newest.seq == manifests[-1].seq:
                 break  # else another run committed meanwhile, and we may have replaced its newer catalog
-    return Path(store.resolve_uri(CATALOG))
+    return Path(store.resolve_uri(CATALOG_FILE))
 
 
 def refresh_catalog(store: Store, contracts: "Sequence[Contract]", *, root: str | None = None) -> str | None:
@@ -148,10 +148,10 @@ def build_no_snapshot_error(store: Store) -> ConfigurationError:
 
 def _resolve_as_of(con: duckdb.DuckDBPyConnection, manifests: Sequence[Manifest], as_of: str) -> list[Manifest]:
     """The history up to a moment as users write it; raises QueryError for what is none, and before the first."""
-    from appstream_export.lake.catalog.views import MOMENT
+    from appstream_export.lake.catalog.views import MOMENT_SQL
 
     try:
-        [(micros,)] = con.execute(f"select epoch_us({MOMENT}) from (select ? as t)", [as_of]).fetchall()  # noqa: S608
+        [(micros,)] = con.execute(f"select epoch_us({MOMENT_SQL}) from (select ? as t)", [as_of]).fetchall()  # noqa: S608
         moment = convert_epoch_us(micros)
     except (duckdb.Error, OverflowError, TypeError) as error:
         like = "2026-01-31 (its end, UTC) or 2026-01-31T12:00Z"
@@ -171,10 +171,10 @@ def _format_iso(moment: datetime) -> str:
 
 def _attach_published_catalog(con: duckdb.DuckDBPyConnection, store: Store, newest: Manifest) -> bool:
     """Use the published catalog if it shows this place and the head (or a newer one, published meanwhile)."""
-    if not store.has_catalog_file or not store.exists(CATALOG):
+    if not store.has_catalog_file or not store.exists(CATALOG_FILE):
         return False
     with suppress(duckdb.Error):
-        con.execute(f"attach {quote_literal(store.resolve_uri(CATALOG))} as warehouse (read_only)")
+        con.execute(f"attach {quote_literal(store.resolve_uri(CATALOG_FILE))} as warehouse (read_only)")
         shows = con.execute("select root, seq, digest from warehouse.lake.shows").fetchall()
         if [
             s

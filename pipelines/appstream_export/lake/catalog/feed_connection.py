@@ -2,7 +2,7 @@
 
 What feeds are and where they lie is their own business; they come here because nobody else may open a DuckDB.
 """
-# ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
+# ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -17,14 +17,14 @@ from appstream_export.contracts import Contract
 from appstream_export.errors import StorageFailed
 from appstream_export.lake.catalog.connect import open_catalog_connection
 from appstream_export.lake.catalog.file import STORAGE_VERSION
-from appstream_export.lake.snapshots import SWEEP, find_last_erase
-from appstream_export.lake.sql import (
+from appstream_export.lake.duckdb import (
     convert_epoch_us,
     quote_identifier,
     quote_literal,
     stream_batches,
     translate_duckdb_errors,
 )
+from appstream_export.lake.snapshots import KIND_SWEEP, find_last_erase
 from appstream_export.lake.storage import Store
 
 BATCH_ROWS = 10_240
@@ -32,7 +32,7 @@ MEMORY = "512MiB"  # what DuckDB holds while feeds are made; more is spilled
 _SNAPSHOT = f"""
 create temp view feed_snapshot as
 select snapshot_id, utc(committed_at) as as_of_utc, committed_at as as_of
-from snapshots where kind = {quote_literal(SWEEP)} order by seq desc limit 1"""
+from snapshots where kind = {quote_literal(KIND_SWEEP)} order by seq desc limit 1"""
 
 
 class FeedConnection:

@@ -16,16 +16,16 @@ import duckdb
 from appstream_export.contracts import Contract
 from appstream_export.errors import ConfigurationError, StorageFailed
 from appstream_export.lake.catalog.views import list_catalog_tables, render_file_views, render_table_views
+from appstream_export.lake.duckdb import open_duckdb, quote_literal
 from appstream_export.lake.snapshots import Manifest
-from appstream_export.lake.sql import open_duckdb, quote_literal
-from appstream_export.lake.storage import CATALOG, Store, append_file_checksum, strip_checksum, validate_root_path
+from appstream_export.lake.storage import CATALOG_FILE, Store, append_file_checksum, strip_checksum, validate_root_path
 
 STORAGE_VERSION = "v1.4.0"  # the oldest DuckDB that we support can open the file
 _VIEWS_DIGEST = re.compile(rb"views ([0-9a-f]{64})\n\Z")  # before the seal: what was made over the files
 _VIEWS_DIGEST_BYTES = 71
 
 
-def read_published_catalog(place: Store, path: str = CATALOG) -> bytes:
+def read_published_catalog(place: Store, path: str = CATALOG_FILE) -> bytes:
     """The catalog that is there, without its seal; nothing where there is none that can be trusted."""
     try:
         return strip_checksum(place.read_bytes(path)) or b""

@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from appstream_export.errors import QueryError, suggest_spelling
-from appstream_export.lake.sql import extract_python_error, quote_literal
+from appstream_export.lake.duckdb import extract_python_error, quote_literal
 
 Params = Sequence[Any] | Mapping[str, Any] | None
 

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from appstream_export.contracts import Contract
 from appstream_export.lake.catalog.connect import build_no_snapshot_error
 from appstream_export.lake.catalog.views import render_catalog_statements
+from appstream_export.lake.duckdb import quote_literal
 from appstream_export.lake.snapshots import load_history
-from appstream_export.lake.sql import quote_literal
 from appstream_export.lake.storage import PLACEHOLDER_KEY, S3Store
 from appstream_export.settings import S3Settings, is_loopback
 

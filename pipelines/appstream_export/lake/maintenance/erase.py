@@ -23,8 +23,8 @@ from appstream_export.contracts import Contract
 from appstream_export.errors import CommitStateUnknown, ConfigurationError, ExportError, StorageFailed
 from appstream_export.lake.maintenance.vacuum import GRACE, delete_garbage, find_garbage
 from appstream_export.lake.snapshots import (
-    ERASE,
-    SWEEP,
+    KIND_ERASE,
+    KIND_SWEEP,
     FileEntry,
     Manifest,
     RewrittenHistory,
@@ -43,9 +43,9 @@ from appstream_export.lake.snapshots import (
     write_rows,
 )
 from appstream_export.lake.storage import (
-    CATALOG,
-    HANDOVER,
-    SCRATCH,
+    CATALOG_FILE,
+    HANDOVER_FOLDER,
+    SCRATCH_FOLDER,
     Store,
     StoredObject,
     build_erased_path,
@@ -160,7 +160,7 @@ def _find_committed_handover_files(
     rows = load_head_rows(store, newest, "snapshots", ("snapshot_id",)) if newest else []
     committed = {row["snapshot_id"].encode() for row in rows}
     for stored in waiting:
-        if not stored.path.startswith(f"{HANDOVER}/"):
+        if not stored.path.startswith(f"{HANDOVER_FOLDER}/"):
             continue
         content = b""
         with translate_storage_errors(store), suppress(FileNotFoundError):  # another process tidied up
@@ -199,7 +199,7 @@ class _Eraser:
     is_dry_run: bool = False
 
     def build_rewrite(self, manifests: list[Manifest], snapshot_id: str) -> RewrittenHistory | None:  # noqa: ARG002 - files are named beside the old ones
-        past = [self._rewrite_manifest(manifest) for manifest in manifests if manifest.kind == SWEEP]
+        past = [self._rewrite_manifest(manifest) for manifest in manifests if manifest.kind == KIND_SWEEP]
         kept = [manifest.kept for manifest in manifests if manifest.past is not None][-1:]
         outliving = {n: [self._rewrite_table(n, t) for t in tables] for all_ in kept for n, tables in all_.items()}
         return (
@@ -215,7 +215,9 @@ class _Eraser:
     def commit_rewrite(self, tool_version: str, clock: Callable[[], datetime]) -> Manifest | None:
         """The history without the account; None where it held none. What a commit that fails wrote is removed."""
         try:
-            return rewrite_history(self.store, self.build_rewrite, kind=ERASE, tool_version=tool_version, clock=clock)
+            return rewrite_history(
+                self.store, self.build_rewrite, kind=KIND_ERASE, tool_version=tool_version, clock=clock
+            )
         except CommitStateUnknown:  # it may have landed
             raise
         except Exception:
@@ -308,7 +310,7 @@ def _find_account_files(store: Store, account_id: str, erased_at: datetime) -> t
 def _format_stored_path(stored: StoredObject) -> str:
     if stored.version:
         return f"{stored.path} (version {stored.version} that the bucket keeps)"
-    return f"{stored.path} ({_HANDOVER_NOTE})" if stored.path.startswith(f"{HANDOVER}/") else stored.path
+    return f"{stored.path} ({_HANDOVER_NOTE})" if stored.path.startswith(f"{HANDOVER_FOLDER}/") else stored.path
 
 
 def _has_account_id(store: Store, stored: StoredObject, account_id: str, erased_at: datetime) -> bool:
@@ -319,12 +321,12 @@ def _has_account_id(store: Store, stored: StoredObject, account_id: str, erased_
         return False
     if account_id.encode() in content:
         return True
-    if is_unfinished(path) or path.startswith(f"{SCRATCH}/"):
+    if is_unfinished(path) or path.startswith(f"{SCRATCH_FOLDER}/"):
         return bool(content)  # compressed, and half a file: nobody can look into it
     if path.endswith(".parquet"):
         return any(_has_matching_text(part, account_id) for part in read_row_groups(_open_parquet(content, path)))
     # A database compresses what it holds, so only its age tells; the catalog has views alone. S3 tells whole seconds.
-    return path.endswith(".duckdb") and path != CATALOG and stored.changed_at + timedelta(seconds=1) < erased_at
+    return path.endswith(".duckdb") and path != CATALOG_FILE and stored.changed_at + timedelta(seconds=1) < erased_at
 
 
 def _open_parquet(content: bytes, path: str) -> pq.ParquetFile:

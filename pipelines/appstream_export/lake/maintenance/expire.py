@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from appstream_export.contracts import CHANGE_COLUMNS
 from appstream_export.lake.snapshots import (
-    EXPIRE,
-    SWEEP,
+    KIND_EXPIRE,
+    KIND_SWEEP,
     FileEntry,
     Manifest,
     RewrittenHistory,
@@ -90,7 +90,7 @@ def expire_snapshots(
         found[:] = manifests
         return _build_rewrite(store, manifests, snapshot_id, policy, now)
 
-    made = rewrite_history(store, build_rewrite, kind=EXPIRE, tool_version=tool_version, clock=clock)
+    made = rewrite_history(store, build_rewrite, kind=KIND_EXPIRE, tool_version=tool_version, clock=clock)
     return _build_result(found, policy, now, dry_run=False, seq=made.seq if made else None)
 
 
@@ -151,7 +151,7 @@ def _build_result(
 def _split_snapshots(
     manifests: Sequence[Manifest], policy: RetentionSettings, now: datetime
 ) -> tuple[list[Manifest], list[Manifest]]:
-    sweeps = [manifest for manifest in manifests if manifest.kind == SWEEP]
+    sweeps = [manifest for manifest in manifests if manifest.kind == KIND_SWEEP]
     stay = select_retained_snapshots(sweeps, policy, now)
     seqs = {manifest.seq for manifest in stay}
     return stay, [manifest for manifest in sweeps if manifest.seq not in seqs]
@@ -161,7 +161,7 @@ def _find_files_to_retain(
     manifests: Sequence[Manifest], go: Sequence[Manifest]
 ) -> dict[str, list[tuple[TableFiles, Source]]]:
     """Files of the dropped snapshots whose rows stay, by table, oldest first."""
-    last_of_day = {f"{m.committed_at:%Y-%m-%d}": m.seq for m in manifests if m.kind == SWEEP}.values()
+    last_of_day = {f"{m.committed_at:%Y-%m-%d}": m.seq for m in manifests if m.kind == KIND_SWEEP}.values()
     found: dict[str, list[tuple[TableFiles, Source]]] = {}
     for manifest in go:
         for name, table in manifest.tables.items():

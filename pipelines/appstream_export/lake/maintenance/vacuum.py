@@ -11,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 
 from appstream_export.contracts import Contract
 from appstream_export.lake.catalog import publish_catalog
-from appstream_export.lake.snapshots import ERASE, Manifest, load_head, load_history, load_superseded_manifests
+from appstream_export.lake.snapshots import KIND_ERASE, Manifest, load_head, load_history, load_superseded_manifests
 from appstream_export.lake.storage import (
-    COMMITS,
-    HANDOVER,
-    SCRATCH,
-    TABLES,
+    COMMITS_FOLDER,
+    HANDOVER_FOLDER,
+    SCRATCH_FOLDER,
+    TABLES_FOLDER,
     Store,
     StoredObject,
     build_manifest_path,
@@ -27,7 +27,7 @@ from appstream_export.lake.words import format_count
 
 GRACE = timedelta(hours=24)  # far longer than any run and any reader's connection lasts
 RECHECK_EVERY = 100  # files are deleted before it is looked again whether somebody needs them by now
-_LAKE_FOLDERS = tuple(f"{folder}/" for folder in (TABLES, COMMITS, SCRATCH, HANDOVER))
+_LAKE_FOLDERS = tuple(f"{folder}/" for folder in (TABLES_FOLDER, COMMITS_FOLDER, SCRATCH_FOLDER, HANDOVER_FOLDER))
 _NO_GRACE = datetime.min.replace(tzinfo=UTC)
 
 
@@ -102,7 +102,7 @@ def delete_garbage(store: Store, contracts: Sequence[Contract], garbage: Garbage
 
 def _select_unreferenced_files(store: Store, garbage: Garbage) -> Iterator[StoredObject]:
     """What is due, but for what a run has committed after all: one that took longer than the grace."""
-    due = sorted(garbage.due, key=lambda stored: stored.path.startswith(COMMITS))
+    due = sorted(garbage.due, key=lambda stored: stored.path.startswith(COMMITS_FOLDER))
     for start in range(0, len(due), RECHECK_EVERY):
         named = {file.path for manifest in load_history(store, since_seq=garbage.seq + 1) for file in manifest.files}
         yield from (stored for stored in due[start : start + RECHECK_EVERY] if stored.path not in named)
@@ -136,7 +136,7 @@ def _compute_expiry_times(old: Sequence[Manifest], newest: Sequence[Manifest]) -
     """When what was committed once went out of sight: with the first commit after it that retells without it."""
     let_go: dict[str, datetime] = {}
     for teller in (manifest for manifest in (*old, *newest) if manifest.past is not None):
-        since = _NO_GRACE if teller.kind == ERASE else teller.committed_at
+        since = _NO_GRACE if teller.kind == KIND_ERASE else teller.committed_at
         still = {file.path for file in teller.files}
         for manifest in old:
             if manifest.seq < teller.seq:

@@ -18,12 +18,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from appstream_export.errors import ExportError
-from appstream_export.lake.snapshots import PAST, SWEEP, FileEntry, Manifest, TableFiles, is_canonical, read_manifest
-from appstream_export.lake.sql import open_duckdb, quote_literal
+from appstream_export.lake.duckdb import open_duckdb, quote_literal
+from appstream_export.lake.snapshots import (
+    KIND_SWEEP,
+    PAST_KEY,
+    FileEntry,
+    Manifest,
+    TableFiles,
+    is_canonical,
+    read_manifest,
+)
 from appstream_export.lake.storage import (
-    CATALOG,
-    COMMITS,
-    REPORT,
+    CATALOG_FILE,
+    COMMITS_FOLDER,
+    REPORT_FILE,
     Store,
     build_manifest_path,
     has_valid_checksum,
@@ -87,7 +95,7 @@ def find_warehouse_problems(store: Store, *, progress: Progress | None = None) -
 def verify_warehouse(store: Store, *, progress: Progress | None = None) -> VerifyResult:
     """Read everything that is committed. Raises StorageFailed where the place does not even tell what lies there."""
     with translate_storage_errors(store):
-        seqs = [seq for name in store.list_folder(COMMITS) if (seq := parse_manifest_seq(name)) is not None]
+        seqs = [seq for name in store.list_folder(COMMITS_FOLDER) if (seq := parse_manifest_seq(name)) is not None]
         found: dict[int, Manifest | Problem] = {seq: _check_manifest(store, seq) for seq in seqs}
         told = {seq: manifest for seq, manifest in found.items() if isinstance(manifest, Manifest)}
         named = _collect_referenced_files(told)
@@ -103,7 +111,7 @@ def verify_warehouse(store: Store, *, progress: Progress | None = None) -> Verif
         problems=tuple(problems),
         head=told.get(max(told, default=0)),
         snapshots=len(
-            {m.seq for one in _list_retained_manifests(told) for m in (*(one.past or ()), one) if m.kind == SWEEP}
+            {m.seq for one in _list_retained_manifests(told) for m in (*(one.past or ()), one) if m.kind == KIND_SWEEP}
         ),
         files=len(named),
         bytes=sum(file.bytes for file, *_ in named.values()),
@@ -124,7 +132,7 @@ def _check_manifest(store: Store, seq: int) -> Manifest | Problem:
 def _is_rewrite(store: Store, damaged: Problem) -> bool:
     """Whether a manifest that cannot be believed seems to tell the history anew, so that older ones may be gone."""
     try:
-        return PAST in store.read_bytes(damaged.path)
+        return PAST_KEY in store.read_bytes(damaged.path)
     except OSError:
         return False
 
@@ -232,7 +240,7 @@ def _read_scopes(content: bytes) -> tuple[str, ...]:
 
 def _check_head_hint(store: Store, newest: int) -> Iterator[Problem]:
     """On S3 the last writer said what the newest manifest is: that one must be there."""
-    hinted = parse_manifest_seq(store.read_head_hint(COMMITS)) or 0
+    hinted = parse_manifest_seq(store.read_head_hint(COMMITS_FOLDER)) or 0
     if hinted > newest:
         what = f"is missing, though it was committed: the newest manifest is {newest}; {_RESTORE}"
         yield Problem(path=build_manifest_path(hinted), seq=hinted, what=what)
@@ -240,29 +248,29 @@ def _check_head_hint(store: Store, newest: int) -> Iterator[Problem]:
 
 def _check_catalog(store: Store, newest: int) -> Iterator[Problem]:
     """The catalog can be made anew; but one that shows more than there is tells of manifests that are gone."""
-    if not store.has_catalog_file or not store.exists(CATALOG):
+    if not store.has_catalog_file or not store.exists(CATALOG_FILE):
         return
     try:
-        content = store.read_bytes(CATALOG)
+        content = store.read_bytes(CATALOG_FILE)
         if not has_valid_checksum(content):
-            yield Problem(path=CATALOG, what=f"has changed since it was published; {_REPUBLISH}")
+            yield Problem(path=CATALOG_FILE, what=f"has changed since it was published; {_REPUBLISH}")
             return
         shows = _read_catalog_seq(store, content)
     except duckdb.Error as error:
         what = f"cannot be opened ({str(error).splitlines()[0]}); {_REPUBLISH}"
-        yield Problem(path=CATALOG, what=what)
+        yield Problem(path=CATALOG_FILE, what=what)
     else:
         if shows > newest:
             what = f"is missing: the catalog shows snapshot {shows}, the newest manifest is {newest}; {_RESTORE}"
             yield Problem(path=build_manifest_path(shows), seq=shows, what=what)
         if shows < newest:
             what = f"shows snapshot {shows}, the newest is {newest}; {_REPUBLISH}"
-            yield Problem(path=CATALOG, what=what, is_note=True)
+            yield Problem(path=CATALOG_FILE, what=what, is_note=True)
 
 
 def _check_report(store: Store) -> Iterator[Problem]:
-    if store.exists(REPORT) and not has_valid_checksum(store.read_bytes(REPORT)):
-        yield Problem(path=REPORT, what=f"has changed since it was written; {_REWRITE}")
+    if store.exists(REPORT_FILE) and not has_valid_checksum(store.read_bytes(REPORT_FILE)):
+        yield Problem(path=REPORT_FILE, what=f"has changed since it was written; {_REWRITE}")
 
 
 def _read_catalog_seq(store: Store, catalog: bytes) -> int:

@@ -1,9 +1,9 @@
 from .commit import commit_snapshot as commit_snapshot
 from .manifest import (
-    ERASE as ERASE,
-    EXPIRE as EXPIRE,
-    PAST as PAST,
-    SWEEP as SWEEP,
+    KIND_ERASE as KIND_ERASE,
+    KIND_EXPIRE as KIND_EXPIRE,
+    KIND_SWEEP as KIND_SWEEP,
+    PAST_KEY as PAST_KEY,
     FileEntry as FileEntry,
     Manifest as Manifest,
     TableFiles as TableFiles,

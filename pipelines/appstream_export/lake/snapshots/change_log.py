@@ -7,16 +7,16 @@ the items that are left are then joined by key and written out, values as text (
 list in AWS's order. Scopes that begin or end have one side only, which is written out as it is. A column that either
 snapshot does not know, or that stands in quarantine for the item, proves nothing.
 """
-# ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
+# ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
 from appstream_export.contracts import Column, Contract, Table
+from appstream_export.lake.duckdb import join_identifiers, quote_identifier, quote_literal
 from appstream_export.lake.snapshots.task_transitions import ChangeScope, Decision
 from appstream_export.lake.snapshots.workspace import CommitWorkspace, render_item_name_sql
-from appstream_export.lake.sql import join_identifiers, quote_identifier, quote_literal
 from appstream_export.model import Task
 
 BATCH_ITEMS = 100_000  # items that are compared at once, old and new; a scope is never divided

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from appstream_export.contracts import Contract
 from appstream_export.errors import CommitConflict, CommitStateUnknown, ExportError, StorageFailed
+from appstream_export.lake.duckdb import translate_duckdb_errors
 from appstream_export.lake.snapshots.manifest import Manifest, find_attempt, load_head, read_manifest
 from appstream_export.lake.snapshots.producer import (
     AccountRow,
@@ -28,9 +29,8 @@ from appstream_export.lake.snapshots.producer import (
 from appstream_export.lake.snapshots.reader import load_head_rows
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.snapshots.workspace import FALLBACK_MEMORY, MEMORY
-from appstream_export.lake.sql import translate_duckdb_errors
 from appstream_export.lake.storage import (
-    COMMITS,
+    COMMITS_FOLDER,
     Store,
     build_manifest_path,
     parse_manifest_seq,
@@ -127,7 +127,7 @@ def create_manifest(store: Store, manifest: Manifest) -> Manifest | None:
 
 def _is_part_of_history(store: Store, manifest: Manifest) -> bool:
     """Whether what we have just created is part of the history, and did not fill a gap that gc had made long ago."""
-    latest = max(parse_manifest_seq(name) or 0 for name in store.list_tail(COMMITS))
+    latest = max(parse_manifest_seq(name) or 0 for name in store.list_tail(COMMITS_FOLDER))
     newest = load_head(store) if latest > manifest.seq else None
     if newest is None or manifest.snapshot_id in {
         row["snapshot_id"] for row in load_head_rows(store, newest, "snapshots")

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from appstream_export.errors import ConfigurationError, StorageFailed
 from appstream_export.lake.storage import (
-    COMMITS,
+    COMMITS_FOLDER,
     Store,
     build_manifest_path,
     is_table_file,
@@ -25,8 +25,8 @@ from appstream_export.lake.storage import (
 )
 
 FORMAT = 2  # schema_version of what we write; anything newer is refused, anything older is read
-SWEEP, EXPIRE, ERASE = "sweep", "thin", "erase"
-PAST = b'"past":'  # stands in a manifest that retells, and in few others
+KIND_SWEEP, KIND_EXPIRE, KIND_ERASE = "sweep", "thin", "erase"
+PAST_KEY = b'"past":'  # stands in a manifest that retells, and in few others
 _RELIST_RETRIES = 3  # each means that gc removed retold manifests while we were reading them
 
 
@@ -94,7 +94,7 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 def load_head(store: Store) -> Manifest | None:
     """The newest snapshot; None before the first. Raises StorageFailed when its manifest is damaged."""
     with translate_storage_errors(store):
-        seqs = _parse_seqs(store.list_tail(COMMITS))
+        seqs = _parse_seqs(store.list_tail(COMMITS_FOLDER))
     return read_manifest(store, seqs[-1]) if seqs else None
 
 
@@ -115,7 +115,7 @@ def load_superseded_manifests(store: Store) -> list[Manifest]:
     """Manifests that a later one retold and gc has not removed yet, oldest first; damaged ones left out."""
     newest = next((m for m in reversed(load_history(store)) if m.past is not None), None)
     with translate_storage_errors(store):
-        names = store.list_folder(COMMITS) if newest else []
+        names = store.list_folder(COMMITS_FOLDER) if newest else []
     found: list[Manifest] = []
     for seq in (seq for seq in _parse_seqs(names) if newest and seq < newest.seq):
         with suppress(StorageFailed):
@@ -134,7 +134,7 @@ def select_history_until(manifests: Sequence[Manifest], moment: datetime) -> lis
 
     The last one takes over what outlives, also of commits that came later: their rows carry the snapshot's id.
     """
-    sweeps = [manifest for manifest in manifests if manifest.kind == SWEEP and manifest.committed_at <= moment]
+    sweeps = [manifest for manifest in manifests if manifest.kind == KIND_SWEEP and manifest.committed_at <= moment]
     outlived = next((manifest.kept for manifest in reversed(manifests) if manifest.past is not None), {})
     return [*sweeps[:-1], *(msgspec.structs.replace(last, past=[], kept=outlived) for last in sweeps[-1:])]
 
@@ -157,7 +157,7 @@ def _find_mentioning_manifests(store: Store, *words: bytes) -> Iterator[Manifest
     """Retained snapshots of which one of the words may be said, newest first, and more."""
     with translate_storage_errors(store):
         for seq, raw in reversed(_read_raw_manifests(store)):
-            if any(word in raw for word in (*words, PAST)):
+            if any(word in raw for word in (*words, PAST_KEY)):
                 manifest = _parse_manifest(store, seq, raw)
                 yield manifest
                 if manifest.past is not None:
@@ -183,7 +183,7 @@ def _parse_seqs(names: Iterable[str]) -> list[int]:
 
 def _read_raw_manifests(store: Store, since_seq: int = 1, relists: int = _RELIST_RETRIES) -> list[tuple[int, bytes]]:
     """Seq and bytes of each manifest, oldest first."""
-    seqs = [seq for seq in _parse_seqs(store.list_folder(COMMITS)) if seq >= since_seq]
+    seqs = [seq for seq in _parse_seqs(store.list_folder(COMMITS_FOLDER)) if seq >= since_seq]
     try:
         return list(zip(seqs, store.read_files(map(build_manifest_path, seqs)), strict=True))
     except FileNotFoundError:

@@ -20,7 +20,7 @@ from appstream_export.contracts import (
     load_operational_tables,
 )
 from appstream_export.lake.snapshots import change_log, task_transitions, validation
-from appstream_export.lake.snapshots.manifest import FORMAT, SWEEP, FileEntry, Manifest, TableFiles
+from appstream_export.lake.snapshots.manifest import FORMAT, KIND_SWEEP, FileEntry, Manifest, TableFiles
 from appstream_export.lake.snapshots.parquet import get_sort_columns, skip_empty_parts, write_table_file
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.snapshots.task_transitions import Decision, RowAction, ScopeRunRow, get_task, is_failed
@@ -183,7 +183,7 @@ class SnapshotProducer:
         base, facts, counts = self.base, self.request.facts, self._build_counts(runs)
         manifest = Manifest(
             seq=base.seq + 1 if base else 1,
-            kind=SWEEP,
+            kind=KIND_SWEEP,
             snapshot_id=self.request.draft.snapshot_id,
             run_id=facts.run_id,
             attempt_id=facts.attempt_id,

@@ -20,7 +20,7 @@ from appstream_export.lake.snapshots.parquet import write_table_file
 from appstream_export.lake.snapshots.producer import choose_commit_time, get_utc_now, remove_files_quietly
 from appstream_export.lake.snapshots.reader import load_head_rows
 from appstream_export.lake.snapshots.workspace import get_stored_columns
-from appstream_export.lake.storage import Store, build_carried_path, generate_snapshot_id, translate_storage_errors
+from appstream_export.lake.storage import Store, build_carried_path, generate_ulid, translate_storage_errors
 
 _REWRITE_RETRIES = 10  # each means that another run committed while we wrote
 _SNAPSHOTS = "snapshots"
@@ -53,7 +53,7 @@ def rewrite_history(
     started_at = clock()
     with translate_storage_errors(store):
         for _ in range(_REWRITE_RETRIES + 1):
-            manifests, snapshot_id = load_history(store), generate_snapshot_id()
+            manifests, snapshot_id = load_history(store), generate_ulid()
             retold = build_rewrite(manifests, snapshot_id) if manifests else None
             if retold is None:
                 return None

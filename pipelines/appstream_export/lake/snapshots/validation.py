@@ -1,15 +1,15 @@
 """The last look before a snapshot becomes visible: what must hold of its files, or it is a bug of ours."""
-# ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
+# ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
 
 from collections.abc import Collection, Iterable, Mapping
 
 from appstream_export.contracts import Contract, Table
 from appstream_export.errors import CommitError
+from appstream_export.lake.duckdb import join_identifiers, quote_identifier, quote_literal
 from appstream_export.lake.snapshots import scan_sql
 from appstream_export.lake.snapshots.manifest import TableFiles
 from appstream_export.lake.snapshots.task_transitions import ScopeRunRow
 from appstream_export.lake.snapshots.workspace import CommitWorkspace
-from appstream_export.lake.sql import join_identifiers, quote_identifier, quote_literal
 from appstream_export.model import Outcome, Task
 
 HASH_BATCH_ROWS = (

@@ -5,7 +5,7 @@ Parquet files (a head or draft without rows has none), so nothing is held in mem
 holds what was decided per task. From then on `new_T` gives the rows of `fresh_T` that count, `dropped_T` those that do
 not, `carried_T` the rows of `head_T` that stay.
 """
-# ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
+# ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -21,11 +21,7 @@ from appstream_export.contracts import (
     get_operational_table,
     load_operational_tables,
 )
-from appstream_export.lake.snapshots import parquet, scan_sql
-from appstream_export.lake.snapshots.manifest import Manifest, TableFiles
-from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
-from appstream_export.lake.snapshots.task_transitions import Decision, ExistingRows, RowAction
-from appstream_export.lake.sql import (
+from appstream_export.lake.duckdb import (
     convert_epoch_us,
     join_identifiers,
     open_duckdb,
@@ -33,6 +29,10 @@ from appstream_export.lake.sql import (
     quote_literal,
     stream_batches,
 )
+from appstream_export.lake.snapshots import parquet, scan_sql
+from appstream_export.lake.snapshots.manifest import Manifest, TableFiles
+from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
+from appstream_export.lake.snapshots.task_transitions import Decision, ExistingRows, RowAction
 from appstream_export.lake.storage import Store
 from appstream_export.model import Scope, Task
 
