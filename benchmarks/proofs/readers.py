@@ -19,7 +19,8 @@ import pyarrow as pa
 from appstream_export.contracts import arrow_schema, load_contracts
 from appstream_export.contracts.model import list_snapshot_tables
 from appstream_export.lake.catalog.connect import publish_catalog
-from appstream_export.lake.snapshots.commit import RunFacts, commit_snapshot
+from appstream_export.lake.snapshots.commit import commit_snapshot
+from appstream_export.lake.snapshots.producer import CommitRequest, RunFacts
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store
@@ -112,7 +113,11 @@ def _publish(store: Store, number: int, times: int) -> None:
         endpoint_url=None, discovery="listed", forced=False,
     )  # fmt: skip
     accounts = [{"account_id": SCOPE.account_id, "source": "settings"}]
-    commit_snapshot(store, contracts, draft, planned=[task], outcomes={task: outcome}, accounts=accounts, facts=facts)
+    request = CommitRequest(
+        store=store, contracts=contracts, staged=draft, planned=[task], outcomes={task: outcome}, accounts=accounts,
+        facts=facts,
+    )  # fmt: skip
+    commit_snapshot(request)
     for _ in range(times):
         publish_catalog(store, contracts)
 

@@ -53,6 +53,10 @@ class StorageFailed(CommitError):
     """The warehouse could not be read or written (full, read-only, damaged)."""
 
 
+class OutOfMemory(StorageFailed):
+    """DuckDB needs more memory than its limit allows, and cannot spill it."""
+
+
 class CommitStateUnknown(StorageFailed):
     """No answer, and nothing there to read back: the commit may still arrive, so what it names has to stay."""
 

@@ -19,6 +19,7 @@ from appstream_export.errors import Interrupted, NothingExtracted
 from appstream_export.extract import Account, Plan, extract_tasks, plan_extraction, resolve_closed_regions
 from appstream_export.inputs import read_prices
 from appstream_export.lake.snapshots import (
+    CommitRequest,
     PriceRow,
     RunFacts,
     StagedSnapshot,
@@ -197,16 +198,18 @@ def commit_and_publish(
     _reject_empty_first_snapshot(draft.store, found)
     listener.on_stage("commit")
     head = commit_snapshot(
-        draft.store,
-        contracts,
-        draft,
-        planned=prepared.tasks,
-        outcomes=found | {outcome.task: outcome for outcome in prepared.skipped},
-        accounts=[_build_account_row(account) for account in prepared.accounts],
-        facts=prepared.facts,
-        prices=prices,
-        max_drop_percent=settings.lake.max_drop_percent,
-        clock=_build_clock(moment) if moment else get_utc_now,
+        CommitRequest(
+            store=draft.store,
+            contracts=contracts,
+            staged=draft,
+            planned=prepared.tasks,
+            outcomes=found | {outcome.task: outcome for outcome in prepared.skipped},
+            accounts=[_build_account_row(account) for account in prepared.accounts],
+            facts=prepared.facts,
+            prices=prices,
+            max_drop_percent=settings.lake.max_drop_percent,
+            clock=_build_clock(moment) if moment else get_utc_now,
+        )
     )
     chosen = (*prepared.pending, *(outcome.task for outcome in prepared.skipped))
     made = load_run_result(draft.store, head, settings, prepared.tasks, prepared.discovery_problem, requested=chosen)

@@ -16,8 +16,8 @@ import duckdb
 
 from appstream_export.errors import ConfigurationError, ExportError, QueryError, StorageFailed
 from appstream_export.lake.catalog.query import run_query
-from appstream_export.lake.duckdb import convert_epoch_us, open_duckdb, quote_literal, translate_duckdb_errors
-from appstream_export.lake.snapshots import Manifest, load_head, load_history, select_history_until
+from appstream_export.lake.duckdb import open_duckdb, quote_literal, translate_duckdb_errors
+from appstream_export.lake.snapshots import Manifest, convert_epoch_us, load_head, load_history, select_history_until
 from appstream_export.lake.storage import (
     CATALOG_FILE,
     LocalStore,

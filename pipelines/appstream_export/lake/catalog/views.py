@@ -168,8 +168,8 @@ def _render_history_source(table: Table, manifests: Sequence[Manifest], uri: Cal
     own = build_scan_query(
         table, [files for m in manifests if m.kind == KIND_SWEEP and (files := m.tables.get(table.name))], uri
     )
-    outlived = get_retained_files(manifests, table.name)
-    return f"{own} union all {build_scan_query(replace(table, cumulative=True), outlived, uri)}" if outlived else own
+    retained = get_retained_files(manifests).get(table.name)
+    return f"{own} union all {build_scan_query(replace(table, cumulative=True), retained, uri)}" if retained else own
 
 
 def _find_retired_tables(tables: Sequence[Table], manifests: Sequence[Manifest]) -> list[Table]:

@@ -12,7 +12,7 @@ from appstream_export.lake.storage import Store, translate_storage_errors
 
 
 def load_head_scope_runs(store: Store, manifest: Manifest) -> list[dict[str, Any]]:
-    """The rows of `scope_runs` in a snapshot, without snapshot_id; `decisions.is_failed` tells which to ask again."""
+    """The rows of `scope_runs` in a snapshot, without snapshot_id; `is_failed` says which to request again."""
     return load_head_rows(store, manifest, "scope_runs")
 
 
