@@ -14,8 +14,9 @@ from appstream_export.errors import ExportError
 from appstream_export.feeds import report
 from appstream_export.feeds.generations import CURRENT, DATABASE, FOLDER as FOLDER_OF_FEEDS, PACKAGE
 from appstream_export.feeds.verify import verify_feeds as verify_feeds
-from appstream_export.lake.catalog.connect import connect_warehouse, run_query
-from appstream_export.lake.maintenance.verify import find_warehouse_problems
+from appstream_export.lake.catalog.connect import connect_warehouse
+from appstream_export.lake.catalog.query import run_query
+from appstream_export.lake.maintenance.verify import verify_warehouse
 from appstream_export.lake.snapshots.manifest import load_history
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store
@@ -84,7 +85,7 @@ def _warehouse(lake: Lake) -> Lake:
     feeds.publish_feeds(lake.store, lake.contracts)
     with closing(connect_warehouse(str(lake.store.root), s3=lake.s3)) as con:
         report.publish_report(lake.store, lambda sql: run_query(con, sql), Settings())
-    if problems := [*find_warehouse_problems(lake.store), *verify_feeds(lake.store)]:
+    if problems := [*verify_warehouse(lake.store).problems, *verify_feeds(lake.store)]:
         raise AssertionError(problems)
     return lake
 
@@ -159,7 +160,7 @@ class _Damages:
 def _named(store: Store, path: str) -> set[str]:
     """The files that are called damaged, or missing."""
     if not path.startswith(paths.FEEDS_FOLDER):
-        return {problem.path for problem in find_warehouse_problems(store) if not problem.is_note}
+        return {problem.path for problem in verify_warehouse(store).problems if not problem.is_note}
     try:
         told = verify_feeds(store)
     except ExportError as error:  # without its pointer nobody finds a feed, and is told so

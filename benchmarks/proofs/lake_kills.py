@@ -14,7 +14,7 @@ from time import monotonic, sleep
 
 from appstream_export.contracts import load_contracts
 from appstream_export.lake.maintenance.vacuum import vacuum_warehouse
-from appstream_export.lake.maintenance.verify import find_warehouse_problems
+from appstream_export.lake.maintenance.verify import verify_warehouse
 from appstream_export.lake.snapshots.manifest import load_head, load_history
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.factory import open_store
@@ -147,7 +147,7 @@ class _Loop:
         took_s, code = _life_s(process), process.returncode
         generation, wrong = self._reader.read()
         store = open_store(self._place, s3=self._s3)
-        wrong += [str(problem) for problem in find_warehouse_problems(store) if not problem.is_note]
+        wrong += [str(problem) for problem in verify_warehouse(store).problems if not problem.is_note]
         if code or generation != aws.world.generation:
             wrong.append(f"exit code {code}, generation {generation} instead of {aws.world.generation}")
         self._counts["clean"] += 1

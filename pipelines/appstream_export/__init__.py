@@ -28,6 +28,6 @@ def connect(warehouse: str, *, as_of: str | None = None) -> "duckdb.DuckDBPyConn
     `s3://bucket/prefix` as boto3 reaches it. `as_of` is a moment such as `2026-01-31` (its end, UTC): all of it is then
     as it was. Raises ConfigurationError where there is no warehouse, or nothing of that time.
     """
-    from appstream_export.lake.catalog.connect import connect_warehouse as connect_catalog
+    from appstream_export.lake.catalog import connect_warehouse
 
-    return connect_catalog(warehouse, as_of=as_of)
+    return connect_warehouse(warehouse, as_of=as_of)

@@ -12,7 +12,8 @@ import pytest
 
 from appstream_export.contracts import Contract, arrow_schema, load_contracts, load_operational_tables
 from appstream_export.contracts.model import list_snapshot_tables
-from appstream_export.lake.catalog.connect import connect_warehouse, publish_catalog, run_query
+from appstream_export.lake.catalog.connect import connect_warehouse, publish_catalog
+from appstream_export.lake.catalog.query import run_query
 from appstream_export.lake.snapshots.commit import commit_snapshot
 from appstream_export.lake.snapshots.manifest import Manifest, load_head
 from appstream_export.lake.snapshots.producer import CommitRequest, RunFacts

@@ -280,7 +280,7 @@ def test_a_lack_of_memory_in_the_middle_of_a_streamed_result_is_one(lake: Lake) 
         batches = stream_batches(con, grows, 10_240)
         assert batches.read_next_batch().num_rows
 
-        with pytest.raises(OutOfMemory, match="^Out of Memory Error: [^\n]+$"), translate_duckdb_errors():
+        with pytest.raises(OutOfMemory, match=r"^Out of Memory Error: [^\n]+$"), translate_duckdb_errors():
             batches.read_all()
 
 

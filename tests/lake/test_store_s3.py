@@ -18,7 +18,8 @@ import pytest
 import appstream_export
 from appstream_export.errors import ConfigurationError, ExportError, QueryError, StorageFailed
 from appstream_export.lake.catalog import setup_sql
-from appstream_export.lake.catalog.connect import connect_warehouse, publish_catalog, run_query
+from appstream_export.lake.catalog.connect import connect_warehouse, publish_catalog
+from appstream_export.lake.catalog.query import run_query
 from appstream_export.lake.snapshots.manifest import load_head, load_history
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.factory import open_store

@@ -10,7 +10,7 @@ from appstream_export.errors import CommitError, ConfigurationError
 from appstream_export.lake.maintenance.erase import erase_account
 from appstream_export.lake.maintenance.expire import expire_snapshots
 from appstream_export.lake.maintenance.vacuum import VacuumResult, vacuum_warehouse
-from appstream_export.lake.maintenance.verify import find_warehouse_problems
+from appstream_export.lake.maintenance.verify import verify_warehouse
 from appstream_export.lake.snapshots.manifest import KIND_ERASE, KIND_SWEEP, Manifest, load_history
 from appstream_export.settings import RetentionSettings
 from tests.lake.kept import keep
@@ -118,7 +118,7 @@ class Told:
     def check(self) -> None:
         """As `served`, and no byte has changed."""
         self.served()
-        assert [str(problem) for problem in find_warehouse_problems(self.healthy) if not problem.is_note] == []
+        assert [str(problem) for problem in verify_warehouse(self.healthy).problems if not problem.is_note] == []
 
     def served(self) -> None:
         """One line of snapshots; readers see the newest one whole, and every change that there ever was."""
@@ -150,4 +150,4 @@ class Told:
         commits = {f"commits/{m.seq:012}.json" for m in manifests if m.seq >= told_in}
         lying = {file.path for file in self.healthy.list_all()} - {"warehouse.duckdb"}
         assert lying == needed | commits
-        assert [str(problem) for problem in find_warehouse_problems(self.healthy)] == []
+        assert [str(problem) for problem in verify_warehouse(self.healthy).problems] == []
