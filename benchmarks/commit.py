@@ -40,9 +40,9 @@ PART_ROUNDS = 3
 SIZES = (10_000, 100_000)  # builders; the largest is asked for
 PARTS: dict[str, tuple[Any, str]] = {
     "a DuckDB is opened": (CommitWorkspace, "__init__"),
-    "tasks are decided": (SnapshotProducer, "_decide"),
-    "changes are told, rows are carried": (SnapshotProducer, "_write_contracts"),
-    "of it the rows that are carried": (SnapshotProducer, "_write_carried"),
+    "tasks are decided": (SnapshotProducer, "_decide_tasks"),
+    "changes are told, rows are carried": (SnapshotProducer, "_write_contract_tables"),
+    "of it the rows that are carried": (SnapshotProducer, "_write_carried_rows"),
     "operational tables are written": (SnapshotProducer, "_write_records"),
     "files are checked": (validation, "check_files"),
     "DuckDB is closed": (CommitWorkspace, "__exit__"),
@@ -155,7 +155,7 @@ def write_rest(store: Store, made: Manifest, draft: StagedSnapshot, took: Took) 
         file = open_parquet_file(store, path)
         rows = list(read_row_groups(file))
         with took:
-            write_rows(store, path.replace(paths.TABLES, "alone"), file.schema_arrow, rows)
+            write_rows(store, path.replace(paths.TABLES_FOLDER, "alone"), file.schema_arrow, rows)
 
 
 def _row(name: str, rounds: list[Cost], clock: str) -> list[object]:
@@ -184,7 +184,7 @@ def peak(builders: int) -> str:
     with tempfile.TemporaryDirectory() as folder, took:
         store = open_store(folder, create=True)
         for hour in range(2):
-            draft = StagedSnapshot(store, list_snapshot_tables(load_contracts()), paths.generate_snapshot_id())
+            draft = StagedSnapshot(store, list_snapshot_tables(load_contracts()), paths.generate_ulid())
             outcomes = ingest_pages(
                 answers(builders, hour), load_contracts(), draft.write, enum_values={}, listener=RunListener()
             )

@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from appstream_export.contracts import Table, arrow_schema, load_contracts
 from appstream_export.contracts.model import list_snapshot_tables
-from appstream_export.lake.snapshots.commit import RunFacts, commit_snapshot
+from appstream_export.lake.snapshots.commit import commit_snapshot
 from appstream_export.lake.snapshots.manifest import Manifest
+from appstream_export.lake.snapshots.producer import CommitRequest, RunFacts
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store
@@ -89,7 +90,7 @@ class Estate:
     def write(self, store: Store, took: Took | None = None) -> StagedSnapshot:
         """A draft on disk; making its rows is not timed."""
         draft, took = (
-            StagedSnapshot(store, list_snapshot_tables(load_contracts()), paths.generate_snapshot_id()),
+            StagedSnapshot(store, list_snapshot_tables(load_contracts()), paths.generate_ulid()),
             took or Took(),
         )
         for part in self.parts():
@@ -165,7 +166,8 @@ def commit_outcomes(
     )  # fmt: skip
     by_task = {outcome.task: outcome for outcome in outcomes}
     with took or Took():
-        return commit_snapshot(
-            store, load_contracts(), draft, planned=tasks, outcomes=by_task, accounts=accounts, facts=facts,
-            clock=lambda: when, **more,
+        request = CommitRequest(
+            store=store, contracts=load_contracts(), staged=draft, planned=tasks, outcomes=by_task, accounts=accounts,
+            facts=facts, clock=lambda: when, **more,
         )  # fmt: skip
+        return commit_snapshot(request)

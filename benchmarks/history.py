@@ -20,8 +20,8 @@ from appstream_export.contracts import load_contracts
 from appstream_export.lake.catalog.connect import connect_warehouse, publish_catalog
 from appstream_export.lake.maintenance.expire import expire_snapshots
 from appstream_export.lake.maintenance.vacuum import vacuum_warehouse
-from appstream_export.lake.maintenance.verify import find_warehouse_problems
-from appstream_export.lake.snapshots.manifest import SWEEP, load_history
+from appstream_export.lake.maintenance.verify import verify_warehouse
+from appstream_export.lake.snapshots.manifest import KIND_SWEEP, load_history
 from appstream_export.lake.storage.base import Store
 from appstream_export.lake.storage.factory import open_store
 from appstream_export.settings import RetentionSettings
@@ -59,7 +59,7 @@ def long(builders: int, snapshots: int, rounds: int, folder: Path) -> Findings:
     for store in stores.values():
         publish_catalog(store, load_contracts())
     found.promise(_told(stores["thinned"]) == _told(stores["all"]), "changes or spans differ after thinning")
-    found.promise(not find_warehouse_problems(stores["thinned"]), "verify finds something in the thinned warehouse")
+    found.promise(not verify_warehouse(stores["thinned"]).problems, "verify finds something in the thinned warehouse")
     seconds = _interleaved({name: lambda s=store: _ask(s) for name, store in stores.items()}, rounds)
     found.figures = {name: seconds[name] / seconds["first"] for name in ("all", "thinned")}
     found.table(
@@ -116,7 +116,7 @@ def _thin(store: Store, hour: int) -> None:
 def _size(store: Store) -> tuple[int, int, float]:
     """Retained snapshots, files and megabytes."""
     files = store.list_all()
-    retained = sum(manifest.kind == SWEEP for manifest in load_history(store))
+    retained = sum(manifest.kind == KIND_SWEEP for manifest in load_history(store))
     return retained, len(files), sum(file.size_bytes for file in files) / 1e6
 
 

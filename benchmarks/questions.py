@@ -82,7 +82,7 @@ def opening(folder: str) -> Findings:
     found, store = Findings("Opening it"), open_store(folder)
     rows: list[list[object]] = [["publish the catalog", _median(lambda: publish_catalog(store, load_contracts()))]]
     rows.append(["connect and count builders", _median(lambda: _counted(folder))])
-    (Path(folder) / paths.CATALOG).unlink()
+    (Path(folder) / paths.CATALOG_FILE).unlink()
     rows.append(["the same without a catalog", _median(lambda: _counted(folder))])
     publish_catalog(store, load_contracts())
     found.table(["what", "s"], rows)

@@ -6,7 +6,7 @@ from typing import Any
 from appstream_export import connect
 from appstream_export.contracts import Contract, load_contracts
 from appstream_export.emulator import Emulator
-from appstream_export.lake.catalog.connect import run_query
+from appstream_export.lake.catalog.query import run_query
 from appstream_export.model import ScanOptions
 from appstream_export.run import Request, RunResult, execute_run
 from appstream_export.settings import Settings, parse_settings

@@ -17,9 +17,9 @@ from typing import Any
 
 from appstream_export.contracts import load_contracts
 from appstream_export.lake.catalog.connect import connect_warehouse, publish_catalog
-from appstream_export.lake.maintenance.verify import find_warehouse_problems
+from appstream_export.lake.maintenance.verify import verify_warehouse
 from appstream_export.lake.storage.factory import open_store
-from appstream_export.lake.storage.paths import CATALOG
+from appstream_export.lake.storage.paths import CATALOG_FILE
 from benchmarks.children import ROOT
 from benchmarks.estate import Estate
 from benchmarks.findings import Findings
@@ -55,7 +55,7 @@ def prove(size: Size, folder: Path) -> Findings:
         warehouse = folder / writer
         _ours(written_by, "-m", __name__, str(warehouse), str(size.builders), str(size.hours))
         for reader, read_by in versions.items():
-            said = json.loads(_bare(reader, str(READER), str(warehouse / CATALOG)))
+            said = json.loads(_bare(reader, str(READER), str(warehouse / CATALOG_FILE)))
             truth = truth or said["answers"]
             otherwise = f"{read_by} reads something else in what {written_by} wrote"
             word = found.promise(said["answers"] == truth and said["version"] == read_by, otherwise)
@@ -73,7 +73,7 @@ def write(warehouse: str, builders: int, hours: int) -> None:
         publish_catalog(store, load_contracts())
     with closing(connect_warehouse(warehouse)) as one, closing(connect_warehouse(warehouse)) as other:
         counts = [con.execute("select count(*) from image_builders").fetchall() for con in (one, other)]
-        problems = find_warehouse_problems(store)
+        problems = verify_warehouse(store).problems
         if problems or counts != [[(builders,)]] * 2:
             raise RuntimeError(f"readers see {counts}, verify finds {problems}")
 

@@ -14,10 +14,11 @@ from appstream_export.errors import ExportError
 from appstream_export.feeds import report
 from appstream_export.feeds.generations import CURRENT, DATABASE, FOLDER as FOLDER_OF_FEEDS, PACKAGE
 from appstream_export.feeds.verify import verify_feeds as verify_feeds
-from appstream_export.lake.catalog.connect import connect_warehouse, run_query
-from appstream_export.lake.maintenance.verify import find_warehouse_problems
+from appstream_export.lake.catalog.connect import connect_warehouse
+from appstream_export.lake.catalog.query import run_query
+from appstream_export.lake.maintenance.verify import verify_warehouse
 from appstream_export.lake.snapshots.manifest import load_history
-from appstream_export.lake.storage import paths as layout
+from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store
 from appstream_export.settings import Settings
 from appstream_export.status import Status
@@ -28,7 +29,7 @@ from tests.lake.model import Item, answer
 from tests.lake.told import Told
 
 _GONE = C.partition("/")[0]
-_GENERATIONS = f"{layout.FEEDS}/generations/"
+_GENERATIONS = f"{paths.FEEDS_FOLDER}/generations/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,7 @@ def _warehouse(lake: Lake) -> Lake:
     feeds.publish_feeds(lake.store, lake.contracts)
     with closing(connect_warehouse(str(lake.store.root), s3=lake.s3)) as con:
         report.publish_report(lake.store, lambda sql: run_query(con, sql), Settings())
-    if problems := [*find_warehouse_problems(lake.store), *verify_feeds(lake.store)]:
+    if problems := [*verify_warehouse(lake.store).problems, *verify_feeds(lake.store)]:
         raise AssertionError(problems)
     return lake
 
@@ -104,20 +105,20 @@ class _Damages:
                 for what, damaged in self._damages(path, files):
                     counts[what] += 1
                     counts["missed"] += not self._is_found(path, what, damaged)
-            tables = {path.split("/")[1] for path in files if path.startswith(f"{layout.TABLES}/")}
+            tables = {path.split("/")[1] for path in files if path.startswith(f"{paths.TABLES_FOLDER}/")}
             yield [self._where, kind, len(tables), len(files), *counts.values()]
 
     def _chosen(self, per_kind: int) -> Mapping[str, list[str]]:
         """Some files of each kind and table. Of equal content none: they would be found by nobody, nor missed."""
         manifests = load_history(self._lake.store)
         told_in = max(m.seq for m in manifests if m.past is not None)
-        found = {"manifest": [layout.build_manifest_path(m.seq) for m in manifests if m.seq >= told_in]}
+        found = {"manifest": [paths.build_manifest_path(m.seq) for m in manifests if m.seq >= told_in]}
         groups: dict[tuple[str, str], list[str]] = {}
         for path in sorted({file.path for manifest in manifests for file in manifest.files}):
             kind = path.rpartition("/")[2].partition("-")[0]
             groups.setdefault((kind, path.split("/")[1]), []).append(path)
-        for (kind, _), paths in sorted(groups.items()):
-            found.setdefault(kind, []).extend(self._dice.sample(paths, min(per_kind, len(paths))))
+        for (kind, _), group in sorted(groups.items()):
+            found.setdefault(kind, []).extend(self._dice.sample(group, min(per_kind, len(group))))
         return found | self._published(per_kind)
 
     def _published(self, per_kind: int) -> dict[str, list[str]]:
@@ -127,9 +128,9 @@ class _Damages:
         feed = self._dice.sample([path for path in generation if path.endswith(".parquet")], per_kind)
         package = [path for path in generation if path.endswith(PACKAGE)]
         pointer, database = (f"{FOLDER_OF_FEEDS}/{name}" for name in (CURRENT, DATABASE))
-        found = {"report": [layout.REPORT], "feed": feed, "feeds' description": package}
+        found = {"report": [paths.REPORT_FILE], "feed": feed, "feeds' description": package}
         found |= {"feeds' pointer": [pointer], "feeds' database": [database]}
-        return found | ({"catalog": [layout.CATALOG]} if store.has_catalog_file else {})
+        return found | ({"catalog": [paths.CATALOG_FILE]} if store.has_catalog_file else {})
 
     def _damages(self, path: str, others: list[str]) -> Iterator[tuple[str, bytes | None]]:
         """What is put in place of the file, or None for nothing at all."""
@@ -144,7 +145,7 @@ class _Damages:
             if (foreign := self._lake.store.read_bytes(other)) != content:
                 yield "swap", foreign
                 break
-        if path not in (layout.REPORT, layout.CATALOG):  # these may be missing: they are made anew
+        if path not in (paths.REPORT_FILE, paths.CATALOG_FILE):  # these may be missing: they are made anew
             yield "delete", None
 
     def _is_found(self, path: str, what: str, damaged: bytes | None) -> bool:
@@ -158,8 +159,8 @@ class _Damages:
 
 def _named(store: Store, path: str) -> set[str]:
     """The files that are called damaged, or missing."""
-    if not path.startswith(layout.FEEDS):
-        return {problem.path for problem in find_warehouse_problems(store) if not problem.is_note}
+    if not path.startswith(paths.FEEDS_FOLDER):
+        return {problem.path for problem in verify_warehouse(store).problems if not problem.is_note}
     try:
         told = verify_feeds(store)
     except ExportError as error:  # without its pointer nobody finds a feed, and is told so

@@ -14,7 +14,7 @@ from time import monotonic, sleep
 
 from appstream_export.contracts import load_contracts
 from appstream_export.lake.maintenance.vacuum import vacuum_warehouse
-from appstream_export.lake.maintenance.verify import find_warehouse_problems
+from appstream_export.lake.maintenance.verify import verify_warehouse
 from appstream_export.lake.snapshots.manifest import load_head, load_history
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.factory import open_store
@@ -134,7 +134,7 @@ class _Loop:
         if self._s3 or is_upkeep or self._dice.random() < HALF:
             sleep(self._dice.uniform(0.3, 1.0) * took_s)
             return
-        first, until = Path(self._place, paths.TABLES, "image_builders"), monotonic() + took_s
+        first, until = Path(self._place, paths.TABLES_FOLDER, "image_builders"), monotonic() + took_s
         known = set(first.iterdir())
         while monotonic() < until and process.poll() is None and set(first.iterdir()) <= known:
             sleep(0.002)
@@ -147,7 +147,7 @@ class _Loop:
         took_s, code = _life_s(process), process.returncode
         generation, wrong = self._reader.read()
         store = open_store(self._place, s3=self._s3)
-        wrong += [str(problem) for problem in find_warehouse_problems(store) if not problem.is_note]
+        wrong += [str(problem) for problem in verify_warehouse(store).problems if not problem.is_note]
         if code or generation != aws.world.generation:
             wrong.append(f"exit code {code}, generation {generation} instead of {aws.world.generation}")
         self._counts["clean"] += 1
@@ -163,7 +163,7 @@ class _Loop:
         told_in = max((m.seq for m in manifests if m.past is not None), default=0)
         needed = {file.path for manifest in manifests for file in manifest.files}
         needed |= {paths.build_manifest_path(m.seq) for m in manifests if m.seq >= told_in}
-        ours = (f"{paths.TABLES}/", f"{paths.COMMITS}/", f"{paths.SCRATCH}/")
+        ours = (f"{paths.TABLES_FOLDER}/", f"{paths.COMMITS_FOLDER}/", f"{paths.SCRATCH_FOLDER}/")
         lying = {s.path for s in store.list_all() if s.path.startswith(ours) or paths.is_unfinished(s.path)}
         self._counts["unrepaired"] += lying != needed or newest is None
         self._found.promise(lying == needed, f"{self._place}: left over or lost: {sorted(lying ^ needed)[:3]}")

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from appstream_export.errors import CommitConflict
-from appstream_export.lake.snapshots.manifest import SWEEP, find_attempt, load_history
+from appstream_export.lake.snapshots.manifest import KIND_SWEEP, find_attempt, load_history
 from appstream_export.lake.storage.base import HashingWriter
 from appstream_export.settings import S3Settings
 from benchmarks.findings import Findings
@@ -74,7 +74,7 @@ def _race(found: Findings, where: str, lake: Lake, size: Size, rounds: int) -> l
         assert tally["committed"] + tally["conflicts"] == asked, "an attempt ended otherwise"  # noqa: S101
         for manifest in load_history(told.healthy):
             mine = find_attempt(told.healthy, run_id=manifest.run_id, attempt_id=manifest.attempt_id)
-            assert manifest.kind == SWEEP and mine == manifest, "an attempt is not found again"  # noqa: S101, PT018
+            assert manifest.kind == KIND_SWEEP and mine == manifest, "an attempt is not found again"  # noqa: S101, PT018
         told.tidy()
         told.check()
     except (AssertionError, KeyError) as error:

@@ -21,7 +21,7 @@ import duckdb
 
 from appstream_export.errors import ExportError
 from appstream_export.lake.catalog.connect import connect_warehouse
-from appstream_export.lake.sql import stream_batches
+from appstream_export.lake.duckdb import stream_batches
 from appstream_export.settings import S3Settings
 from benchmarks.findings import say
 from benchmarks.warehouse import ROWS, difference

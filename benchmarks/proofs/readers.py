@@ -19,7 +19,8 @@ import pyarrow as pa
 from appstream_export.contracts import arrow_schema, load_contracts
 from appstream_export.contracts.model import list_snapshot_tables
 from appstream_export.lake.catalog.connect import publish_catalog
-from appstream_export.lake.snapshots.commit import RunFacts, commit_snapshot
+from appstream_export.lake.snapshots.commit import commit_snapshot
+from appstream_export.lake.snapshots.producer import CommitRequest, RunFacts
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import Store
@@ -94,7 +95,7 @@ def prove(size: Size, folder: Path) -> Findings:
 
 
 def _reader(store: Store) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", _READER, store.resolve_uri(paths.CATALOG), _QUESTION]
+    command = [sys.executable, "-c", _READER, store.resolve_uri(paths.CATALOG_FILE), _QUESTION]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
 
 
@@ -102,7 +103,7 @@ def _publish(store: Store, number: int, times: int) -> None:
     contracts, now = load_contracts(), datetime.now(UTC)
     task, draft = (
         Task(contracts[0].name, SCOPE),
-        StagedSnapshot(store, list_snapshot_tables(contracts), paths.generate_snapshot_id()),
+        StagedSnapshot(store, list_snapshot_tables(contracts), paths.generate_ulid()),
     )
     draft.write(dict(_rows(number, now)))
     outcome = Outcome(
@@ -113,7 +114,11 @@ def _publish(store: Store, number: int, times: int) -> None:
         endpoint_url=None, discovery="listed", forced=False,
     )  # fmt: skip
     accounts = [{"account_id": SCOPE.account_id, "source": "settings"}]
-    commit_snapshot(store, contracts, draft, planned=[task], outcomes={task: outcome}, accounts=accounts, facts=facts)
+    request = CommitRequest(
+        store=store, contracts=contracts, staged=draft, planned=[task], outcomes={task: outcome}, accounts=accounts,
+        facts=facts,
+    )  # fmt: skip
+    commit_snapshot(request)
     for _ in range(times):
         publish_catalog(store, contracts)
 

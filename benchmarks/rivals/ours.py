@@ -39,7 +39,7 @@ def _sweep(settings: Settings, until: str) -> float:
     planned = plan_extraction(settings, contracts)
     accounts = {account.id: account for account in planned.accounts}
     draft = StagedSnapshot(
-        open_store(settings.warehouse, create=True), list_snapshot_tables(contracts), paths.generate_snapshot_id()
+        open_store(settings.warehouse, create=True), list_snapshot_tables(contracts), paths.generate_ulid()
     )
     began = process_time()
     answers = extract_tasks(

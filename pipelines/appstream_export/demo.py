@@ -25,7 +25,7 @@ from appstream_export.contracts import Contract, load_contracts
 from appstream_export.emulator import MOMENTS, OPENING, Emulator, Estate
 from appstream_export.errors import ConfigurationError
 from appstream_export.lake.catalog import connect_warehouse, get_named_query, run_named_query, run_query
-from appstream_export.lake.storage import REPORT
+from appstream_export.lake.storage import REPORT_FILE
 from appstream_export.run import execute_run
 from appstream_export.settings import DEFAULT_FILE, Settings, read_settings
 
@@ -256,7 +256,7 @@ def _print_next_commands(folder: Path) -> None:
     running = "select name, region, instance_type from image_builders where state = 'RUNNING'"
     print_result()
     _print_title("See it as a picture: open this file in a browser")
-    print_result(f"  {warehouse}/{REPORT}")
+    print_result(f"  {warehouse}/{REPORT_FILE}")
     print_result()
     _print_title("Go on yourself")
     for line in (

@@ -55,6 +55,10 @@ class StorageFailed(CommitError):
     """The warehouse could not be read or written (full, read-only, damaged)."""
 
 
+class OutOfMemory(StorageFailed):
+    """DuckDB needs more memory than its limit allows, and cannot spill it."""
+
+
 class CommitStateUnknown(StorageFailed):
     """The commit's outcome is unknown. It may still become visible, so its files must not be deleted."""
 

@@ -197,7 +197,7 @@ def test_a_commits_rival_writes_exactly_the_files_that_the_commit_leaves_behind(
         rest = _parquet(tmp_path) - seen - left
 
         fresh = {file.path for files in draft.files.values() for file in files}
-        assert fresh | {path.replace("alone", paths.TABLES) for path in rest} == left
+        assert fresh | {path.replace("alone", paths.TABLES_FOLDER) for path in rest} == left
         seen |= left | rest
 
 

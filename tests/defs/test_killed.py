@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from appstream_export.emulator import Fault
-from appstream_export.lake.maintenance.verify import find_warehouse_problems
+from appstream_export.lake.maintenance.verify import verify_warehouse
 from appstream_export.run import open_existing_warehouse
 from tests.defs.exports import execute
 from tests.defs.servers import ROOT, wait_until
@@ -63,4 +63,4 @@ def test_a_worker_killed_in_mid_sweep_leaves_the_lake_as_it_was_and_the_next_run
     ]
     store = open_existing_warehouse(configured.settings)
     assert store is not None
-    assert find_warehouse_problems(store) == []
+    assert verify_warehouse(store).problems == ()

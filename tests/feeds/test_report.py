@@ -8,10 +8,10 @@ import pytest
 from playwright.sync_api import Browser
 
 from appstream_export.feeds.report import publish_report, render_report
-from appstream_export.lake.catalog.connect import run_query
-from appstream_export.lake.maintenance.verify import find_warehouse_problems
+from appstream_export.lake.catalog.query import run_query
+from appstream_export.lake.maintenance.verify import verify_warehouse
 from appstream_export.lake.storage.checksum_trailer import has_valid_checksum
-from appstream_export.lake.storage.paths import REPORT
+from appstream_export.lake.storage.paths import REPORT_FILE
 from appstream_export.settings import Settings
 from tests.browser import Watched, watched
 from tests.lake.lakes import A, B, C, Lake, at, builder, failed, ok
@@ -137,13 +137,13 @@ def test_a_byte_that_is_not_as_it_was_written_is_found_however_the_page_was_writ
     lake = Lake(tmp_path / "warehouse")
     lake.commit(ok(A))
     publish_report(lake.store, lambda sql: run_query(lake.con, sql), Settings())
-    page = tmp_path / "warehouse" / REPORT
+    page = tmp_path / "warehouse" / REPORT_FILE
     whole = page.read_bytes()
-    assert find_warehouse_problems(lake.store) == []
+    assert verify_warehouse(lake.store).problems == ()
     assert has_valid_checksum(written(lake, tmp_path).read_bytes())
     for place in (0, len(whole) // 2, len(whole) - 70, len(whole) - 1):
         page.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        (problem,) = find_warehouse_problems(lake.store)
+        (problem,) = verify_warehouse(lake.store).problems
 
         assert "report.html: has changed since it was written" in str(problem)
         assert not problem.is_note

@@ -12,9 +12,11 @@ import pytest
 
 from appstream_export.contracts import Contract, arrow_schema, load_contracts, load_operational_tables
 from appstream_export.contracts.model import list_snapshot_tables
-from appstream_export.lake.catalog.connect import connect_warehouse, publish_catalog, run_query
-from appstream_export.lake.snapshots.commit import RunFacts, commit_snapshot
+from appstream_export.lake.catalog.connect import connect_warehouse, publish_catalog
+from appstream_export.lake.catalog.query import run_query
+from appstream_export.lake.snapshots.commit import commit_snapshot
 from appstream_export.lake.snapshots.manifest import Manifest, load_head
+from appstream_export.lake.snapshots.producer import CommitRequest, RunFacts
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.factory import open_store
@@ -108,7 +110,7 @@ class Lake:
 
     def draft(self, *answers: Answer, moment: datetime | None = None) -> StagedSnapshot:
         """The files of a run."""
-        draft = StagedSnapshot(self.store, list_snapshot_tables(self.contracts), paths.generate_snapshot_id())
+        draft = StagedSnapshot(self.store, list_snapshot_tables(self.contracts), paths.generate_ulid())
         for answer in answers:
             draft.write(self._parts(answer, self._moment(answer, moment or at(self.minute))))
         return draft
@@ -129,10 +131,10 @@ class Lake:
         self.scopes = list(planned) if planned is not None else sorted({*self.scopes, *(a.scope for a in answers)})
         ids = sorted({scope.partition("/")[0] for scope in self.scopes})
         attempt = attempt or f"{self.who}-{self.minute}"
-        return commit_snapshot(
-            self.store,
-            self.contracts,
-            draft or self.draft(*answers, moment=moment),
+        request = CommitRequest(
+            store=self.store,
+            contracts=self.contracts,
+            staged=draft or self.draft(*answers, moment=moment),
             planned=[task(scope) for scope in self.scopes],
             outcomes={task(a.scope): a.outcome(self._moment(a, moment)) for a in answers},
             accounts=accounts or [{"account_id": i, "account_name": f"team {i[0]}", "source": "settings"} for i in ids],
@@ -142,6 +144,7 @@ class Lake:
             ),
             **more,
         )  # fmt: skip
+        return commit_snapshot(request)
 
     def commit_at(self, hours: float, *answers: Answer, **more: Any) -> Manifest:
         """One run that takes place so many hours after noon, its answers and its commit in the same moment."""

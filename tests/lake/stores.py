@@ -10,7 +10,7 @@ from typing import Any
 
 from ulid import ULID
 
-from appstream_export.lake.storage import paths as layout
+from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import HashingWriter
 
 OPERATIONS = (
@@ -206,7 +206,7 @@ class Faulty(Around):
         """What a killed writer leaves in a folder; of a small object on S3 there is nothing."""
         if isinstance(self._store.root, Path):
             place = self._store.root / path
-            place.with_name(f"{layout.UNFINISHED}{ULID()}{place.suffix}").write_bytes(half[: len(half) // 2 + 1])
+            place.with_name(f"{paths.UNFINISHED_PREFIX}{ULID()}{place.suffix}").write_bytes(half[: len(half) // 2 + 1])
 
 
 class _Half:

@@ -27,7 +27,7 @@ from appstream_export.lake.catalog.connect import (
 )
 from appstream_export.lake.maintenance.erase import erase_account
 from appstream_export.lake.maintenance.expire import expire_snapshots
-from appstream_export.lake.maintenance.verify import find_warehouse_problems
+from appstream_export.lake.maintenance.verify import verify_warehouse
 from appstream_export.lake.snapshots.manifest import load_history
 from appstream_export.settings import RetentionSettings
 from tests.lake.lakes import EVERYWHERE, A, B, C, Lake, bare, builder, failed, ok
@@ -206,7 +206,7 @@ def test_a_publisher_that_was_overtaken_does_not_leave_the_older_catalog(lake: L
 
     publish_catalog(Overtaken(lake.store, newer), lake.contracts)
 
-    assert find_warehouse_problems(lake.store) == [], "an older one would be a note"
+    assert verify_warehouse(lake.store).problems == (), "an older one would be a note"
 
 
 def test_a_catalog_of_another_history_is_not_trusted(mine: Lake) -> None:

@@ -3,6 +3,7 @@
 import errno
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 from appstream_export.contracts.model import list_snapshot_tables
-from appstream_export.errors import CommitConflict, CommitError, StorageFailed
+from appstream_export.errors import CommitConflict, CommitError, OutOfMemory, StorageFailed
+from appstream_export.lake.duckdb import open_duckdb, stream_batches, translate_duckdb_errors
 from appstream_export.lake.snapshots import task_transitions
 from appstream_export.lake.snapshots.manifest import Manifest, find_attempt, load_head, load_history
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
@@ -256,6 +258,31 @@ def test_a_commit_that_lacks_memory_is_made_with_more(
 
     assert "once more with 1GiB" in caplog.text
     assert len(lake.names(A)) == 50
+
+
+def test_a_commit_that_lacks_memory_with_more_too_fails_and_leaves_nothing(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.commit(ok(A, builder("a")))
+    before = lake.files()
+    for limit in ("MEMORY", "FALLBACK_MEMORY"):
+        monkeypatch.setattr(f"appstream_export.lake.snapshots.commit.{limit}", "1MiB")
+
+    with pytest.raises(OutOfMemory, match=r"^Out of Memory Error: "):
+        lake.commit(ok(A, builder("b")))
+
+    assert (lake.files(), lake.names(A)) == (before, ["a"])
+
+
+def test_a_lack_of_memory_in_the_middle_of_a_streamed_result_is_one(lake: Lake) -> None:
+    grows = "select repeat('x', case when i < 900000 then 1 else 1000000 end) from range(1000000) t(i)"
+    with closing(open_duckdb(lake.store)) as con:
+        con.execute("set memory_limit = '20MB'; set threads = 1")
+        batches = stream_batches(con, grows, 10_240)
+        assert batches.read_next_batch().num_rows
+
+        with pytest.raises(OutOfMemory, match=r"^Out of Memory Error: [^\n]+$"), translate_duckdb_errors():
+            batches.read_all()
 
 
 def test_a_failing_disk_is_told_in_one_line(lake: Lake) -> None:

@@ -19,7 +19,7 @@ from appstream_export.errors import ConfigurationError
 from appstream_export.lake.catalog.connect import connect_warehouse
 from appstream_export.lake.maintenance.expire import expire_snapshots
 from appstream_export.lake.maintenance.vacuum import vacuum_warehouse
-from appstream_export.lake.maintenance.verify import find_warehouse_problems
+from appstream_export.lake.maintenance.verify import verify_warehouse
 from appstream_export.lake.snapshots.manifest import FORMAT, load_history
 from appstream_export.lake.storage.paths import build_manifest_path
 from appstream_export.settings import RetentionSettings
@@ -74,7 +74,7 @@ def test_a_warehouse_of_every_released_format_still_reads(golden: tuple[Lake, li
     lake, said = golden
 
     assert answers(lake) == said
-    assert find_warehouse_problems(lake.store) == []
+    assert verify_warehouse(lake.store).problems == ()
 
 
 def test_runs_go_on_in_a_warehouse_of_every_released_format(golden: tuple[Lake, list[Any]]) -> None:
@@ -89,7 +89,7 @@ def test_runs_go_on_in_a_warehouse_of_every_released_format(golden: tuple[Lake, 
     policy = RetentionSettings(hourly_days=0, daily_days=0, monthly_months=0)
     expire_snapshots(lake.store, now=datetime.now(UTC) + timedelta(days=1), policy=policy, tool_version="0")
     assert len(lake.sql(QUESTIONS[2])) == before + 3
-    assert find_warehouse_problems(lake.store) == []
+    assert verify_warehouse(lake.store).problems == ()
 
 
 def test_a_newer_format_is_refused_by_all_with_what_to_do_and_nothing_is_touched(lake: Lake) -> None:

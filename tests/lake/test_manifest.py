@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from appstream_export.errors import ConfigurationError, ExportError, StorageFailed
-from appstream_export.lake.maintenance.verify import find_warehouse_problems
+from appstream_export.lake.maintenance.verify import verify_warehouse
 from appstream_export.lake.snapshots.manifest import load_head
 from tests.lake.lakes import A, Lake, builder, ok
 
@@ -99,7 +99,9 @@ def test_a_forged_path_is_refused_by_all_before_anything_is_read(lake: Lake, pat
         with pytest.raises(StorageFailed, match=r"json is damaged: .* is no file of a table") as refused:
             act()
         assert "\n" not in str(refused.value)
-    assert [(p.path, p.is_note) for p in find_warehouse_problems(lake.store)] == [("commits/000000000001.json", False)]
+    assert [(p.path, p.is_note) for p in verify_warehouse(lake.store).problems] == [
+        ("commits/000000000001.json", False)
+    ]
 
 
 def test_layout_and_spaces_do_not_matter(lake: Lake) -> None:

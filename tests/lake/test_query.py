@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from appstream_export.errors import QueryError
-from appstream_export.lake.catalog.connect import connect_warehouse, run_query
+from appstream_export.lake.catalog.connect import connect_warehouse
+from appstream_export.lake.catalog.query import run_query
 from tests.lake.lakes import A, Lake, builder, ok
 
 REFUSED = r"only statements that read are allowed|one statement at a time"

@@ -18,7 +18,7 @@ from appstream_export.lake.catalog.query import run_query
 from appstream_export.lake.maintenance.erase import EraseResult, erase_account
 from appstream_export.lake.maintenance.expire import RETAINED_FILES_MAX, ExpireResult, expire_snapshots
 from appstream_export.lake.maintenance.vacuum import VacuumResult, vacuum_warehouse
-from appstream_export.lake.maintenance.verify import find_warehouse_problems
+from appstream_export.lake.maintenance.verify import verify_warehouse
 from appstream_export.lake.snapshots.manifest import Manifest, find_attempt, load_head, load_history
 from appstream_export.settings import RetentionSettings
 from tests.lake.buckets import Bucket
@@ -130,7 +130,7 @@ def test_thinning_changes_no_row_and_keeps_every_change(lake: Lake) -> None:
     assert (result.dropped, result.retained, result.seq, sweeps(lake)) == ((2, 4), 3, 6, [1, 3, 5])
     seen = "select distinct seq from image_builders_history join snapshots using (snapshot_id) order by 1"
     assert lake.sql(seen) == [1, 3, 5]
-    assert find_warehouse_problems(lake.store) == []
+    assert verify_warehouse(lake.store).problems == ()
 
 
 @EVERYWHERE
@@ -179,7 +179,7 @@ def test_runs_go_on_after_a_thinning_as_if_there_had_been_none(lake: Lake) -> No
     assert [row[1:3] for row in lake.sql("select snapshot_id, seq, kind from snapshots order by seq")][-2:] == [
         (6, "thin"), (7, "sweep")
     ]  # fmt: skip
-    assert find_warehouse_problems(lake.store) == []
+    assert verify_warehouse(lake.store).problems == ()
 
 
 @pytest.mark.slow
@@ -195,7 +195,7 @@ def test_thinning_again_and_again_keeps_every_change(lake: Lake) -> None:
     states = "select count(distinct new_value) from image_builder_changes_history where change = 'changed'"
     assert (len(sweeps(lake)), lake.sql(states)) == (1, [often - 1])
     assert sum(len(table.files) for table in kept) < RETAINED_FILES_MAX, "files are merged where they would be many"
-    assert find_warehouse_problems(lake.store) == []
+    assert verify_warehouse(lake.store).problems == ()
     collected(lake)
     assert lake.sql("select count(*) from image_builder_changes_history") == [often]
 
@@ -226,7 +226,7 @@ def test_gc_deletes_what_thinning_let_go_and_nothing_else(lake: Lake) -> None:
     needed = {file.path for manifest in load_history(lake.store) for file in manifest.files}
     assert lake.files() == needed
     assert lake.store.list_folder("commits") == ["000000000006.json"]
-    assert (told(lake, "image_builders_history"), find_warehouse_problems(lake.store)) == (before, [])
+    assert (told(lake, "image_builders_history"), verify_warehouse(lake.store).problems) == (before, ())
     assert str(collected(lake)) == "nothing to delete"
 
 
@@ -289,7 +289,7 @@ def test_gc_spares_what_a_run_commits_meanwhile_however_long_it_took(lake: Lake)
 
     vacuum_warehouse(slow, lake.contracts, now=datetime.now(UTC) + 2 * DAY, grace=DAY)
 
-    assert [str(problem) for problem in find_warehouse_problems(lake.store) if not problem.is_note] == []
+    assert [str(problem) for problem in verify_warehouse(lake.store).problems if not problem.is_note] == []
     assert lake.names() == ["slow"]
     assert lake.files().isdisjoint(file.path for files in abandoned.files.values() for file in files)
 
@@ -312,11 +312,11 @@ def test_a_retold_history_that_arrives_late_has_all_of_its_files(
     with pytest.raises(CommitStateUnknown, match=r"no answer.*look at the head before running again"):
         act(lake)
     late, lake.store = lake.store, healthy
-    assert find_warehouse_problems(healthy) == []
+    assert verify_warehouse(healthy).problems == ()
 
     late.arrive()
 
-    assert (find_warehouse_problems(healthy), [m.seq for m in load_history(healthy)][-1]) == ([], 6)
+    assert (verify_warehouse(healthy).problems, [m.seq for m in load_history(healthy)][-1]) == ((), 6)
     assert (len(rows(lake)) == 1) == (act is erased)
 
 
@@ -388,7 +388,7 @@ def test_a_commit_that_lands_while_the_history_is_retold_is_in_it(
     assert act(ours).seq == 7
     assert rows(lake)[0] == ("a", "NEW")
     assert [m.seq for m in load_history(lake.store)][-2:] == [6, 7]
-    assert [problem for problem in find_warehouse_problems(lake.store) if not problem.is_note] == []
+    assert [problem for problem in verify_warehouse(lake.store).problems if not problem.is_note] == []
 
 
 @pytest.mark.parametrize("act", [thinned, erased], ids=["thin", "erase"])
@@ -407,7 +407,7 @@ def test_a_run_that_commits_after_the_history_was_retold_builds_on_it(
 
     assert (manifest.seq, rows(lake)[0]) == (7, ("a", "NEW"))
     assert (len(rows(lake)) == 1) == (act is erased), "what was erased is not carried back"
-    assert [problem for problem in find_warehouse_problems(lake.store) if not problem.is_note] == []
+    assert [problem for problem in verify_warehouse(lake.store).problems if not problem.is_note] == []
 
 
 class Known(Around):
@@ -432,7 +432,7 @@ def test_a_run_whose_head_is_erased_while_it_builds_on_it_starts_over(lake: Lake
     manifest = lake.commit(failed(A), planned=[A])
 
     assert (manifest.seq, lake.names(), leftovers(lake)) == (7, ["a"], [])
-    assert [problem for problem in find_warehouse_problems(healthy) if not problem.is_note] == []
+    assert [problem for problem in verify_warehouse(healthy).problems if not problem.is_note] == []
 
 
 def test_a_manifest_in_the_place_of_one_that_was_retold_long_ago_does_not_count(lake: Lake) -> None:
@@ -485,7 +485,7 @@ def test_an_erased_account_is_nowhere_and_nobody_else_has_changed(lake: Lake) ->
         assert not [row for row in told(lake, table) if GONE in row]
     assert lake.sql("select kind from snapshots order by seq") == [*before, "erase"]
     assert lake.sql("select tasks_total, items from snapshots where kind = 'erase'") == [(1, 1)]
-    assert find_warehouse_problems(lake.store) == []
+    assert verify_warehouse(lake.store).problems == ()
     assert leftovers(lake) == []
 
 
@@ -566,9 +566,9 @@ def test_an_erase_that_was_killed_is_completed_by_the_next_one_or_by_gc(
     with pytest.raises(Dies):
         erased(lake)
     lake.store = healthy
-    assert (lake.sql("select account_id from accounts"), find_warehouse_problems(healthy)) == (
+    assert (lake.sql("select account_id from accounts"), verify_warehouse(healthy).problems) == (
         [A.partition("/")[0]],
-        [],
+        (),
     )
     if finish is collected:
         vacuum_warehouse(healthy, lake.contracts, now=datetime.now(UTC), grace=DAY)
@@ -685,7 +685,7 @@ def test_spans_and_daily_figures_are_the_same_after_thinning(lake: Lake) -> None
     assert len(sweeps(lake)) == 30 - len(result.dropped) < 20
     assert [lake.sql(figure) for figure in FIGURES] == before
     assert min(map(len, before)) >= 10
-    assert find_warehouse_problems(lake.store) == []
+    assert verify_warehouse(lake.store).problems == ()
 
 
 FIGURES = (

@@ -18,12 +18,13 @@ import pytest
 import appstream_export
 from appstream_export.errors import ConfigurationError, ExportError, QueryError, StorageFailed
 from appstream_export.lake.catalog import setup_sql
-from appstream_export.lake.catalog.connect import connect_warehouse, publish_catalog, run_query
+from appstream_export.lake.catalog.connect import connect_warehouse, publish_catalog
+from appstream_export.lake.catalog.query import run_query
 from appstream_export.lake.snapshots.manifest import load_head, load_history
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.factory import open_store
 from appstream_export.lake.storage.fsspec_bridge import BLOCK_BYTES
-from appstream_export.lake.storage.s3 import HINT, PART_BYTES, S3Store
+from appstream_export.lake.storage.s3 import HEAD_HINT_FILE, PART_BYTES, S3Store
 from appstream_export.settings import S3Settings
 from tests.lake.buckets import NAME, Bucket, Cut, Fault, Halve, Lose, Plan, Refuse, Seen, first
 from tests.lake.lakes import A, B, Lake, builder, failed, ok
@@ -145,7 +146,7 @@ def outcome(call: Callable[[], object]) -> str | None:
 def test_the_head_is_found_whatever_the_hint_says(lake: Lake, bucket: Bucket, hint: bytes | None) -> None:
     for number in range(1, 4):
         lake.store.put_if_absent(paths.build_manifest_path(number), str(number).encode())
-    key = f"{lake.store.root.rpartition('/')[2]}/commits/{HINT}"
+    key = f"{lake.store.root.rpartition('/')[2]}/commits/{HEAD_HINT_FILE}"
     if hint is None:
         bucket.client.delete_object(Bucket=NAME, Key=key)
     else:
@@ -164,7 +165,7 @@ def test_a_good_hint_spares_the_older_names(lake: Lake, bucket: Bucket) -> None:
 
 
 def test_a_hint_that_cannot_be_left_does_not_undo_the_commit(lake: Lake, bucket: Bucket) -> None:
-    bucket.wire.plan = first(99, DENIED, "PUT", key=HINT)
+    bucket.wire.plan = first(99, DENIED, "PUT", key=HEAD_HINT_FILE)
 
     manifest = lake.commit(ok(A, builder("a")))
 
@@ -226,7 +227,7 @@ def test_an_upload_that_is_killed_is_out_of_sight_and_is_collected(lake: Lake, b
     old = lake.commit(ok(A, builder("a")))
     script = (
         "import sys, time; from appstream_export.settings import S3Settings\n"
-        "from appstream_export.lake.storage.base import open_store\n"
+        "from appstream_export.lake.storage.factory import open_store\n"
         "store = open_store(sys.argv[1], create=True, s3=S3Settings(endpoint_url=sys.argv[2]))\n"
         f"with store.open_output('tables/t/killed.parquet') as sink:\n"
         f"    sink.write(bytes({PART_BYTES + 1})); print('sent', flush=True); time.sleep(60)\n"
@@ -339,7 +340,7 @@ def test_an_endpoint_that_ignores_conditions_is_refused(bucket: Bucket) -> None:
     bucket.client.put_object(Bucket=NAME, Key="careless/x", Body=b"")
 
     def forgetful(_: int, seen: Seen) -> Fault | None:
-        if seen.method == "PUT" and seen.key.endswith(paths.PROBE):
+        if seen.method == "PUT" and seen.key.endswith(paths.PROBE_FILE):
             bucket.client.delete_object(Bucket=NAME, Key="careless/probe")  # so that it is created each time
         return None
 
@@ -376,7 +377,7 @@ def test_a_notebook_needs_only_the_environment(lake: Lake, bucket: Bucket, monke
         ]
         assert con.sql("select current_setting('TimeZone')").fetchall() == [("UTC",)]
     assert publish_catalog(lake.store, lake.contracts) is None
-    assert not lake.store.exists(paths.CATALOG)
+    assert not lake.store.exists(paths.CATALOG_FILE)
 
 
 def test_small_files_are_read_with_one_request_each_however_often(lake: Lake, bucket: Bucket) -> None:

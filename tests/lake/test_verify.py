@@ -1,6 +1,6 @@
 """verify: whatever is done to a committed byte is found, and told with the rows that it touches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,10 @@ import pytest
 
 from appstream_export.lake.maintenance.expire import expire_snapshots
 from appstream_export.lake.maintenance.vacuum import vacuum_warehouse
-from appstream_export.lake.maintenance.verify import Problem, find_warehouse_problems, verify_warehouse
+from appstream_export.lake.maintenance.verify import Problem, verify_warehouse
 from appstream_export.lake.snapshots.manifest import Manifest, load_head, read_manifest
 from appstream_export.lake.storage import paths
-from appstream_export.lake.storage.checksum_trailer import COMMENT, add_checksum
+from appstream_export.lake.storage.checksum_trailer import HTML_TRAILER, add_checksum
 from appstream_export.settings import RetentionSettings
 from tests.lake.buckets import Bucket
 from tests.lake.lakes import EVERYWHERE, A, B, C, Lake, builder, failed, ok
@@ -52,7 +52,7 @@ def file_of(lake: Lake, table: str, *, start: str = "fresh", seq: int = 2) -> st
     return next(file.path for file in files if f"/{start}-" in file.path)
 
 
-def only(problems: list[Problem]) -> Problem:
+def only(problems: Sequence[Problem]) -> Problem:
     assert len(problems) == 1, [str(problem) for problem in problems]
     return problems[0]
 
@@ -76,7 +76,7 @@ def test_a_changed_file_is_named_with_its_table_its_scopes_and_its_snapshot(
     path = file_of(two, "image_builders", start="carried")
     put(two, path, flipped(two.store.read_bytes(path), place))
 
-    found = only(find_warehouse_problems(two.store))
+    found = only(verify_warehouse(two.store).problems)
     assert (found.path, found.table, found.scopes, found.seq, found.snapshot_id) == (
         path, "image_builders", scopes, 2, read_manifest(two.store, 2).snapshot_id
     )  # fmt: skip
@@ -92,7 +92,7 @@ def test_a_missing_and_a_short_file_are_found(two: Lake) -> None:
     two.store.remove(gone)
     put(two, short, two.store.read_bytes(short)[:-1])
 
-    found = {problem.path: problem.what for problem in find_warehouse_problems(two.store)}
+    found = {problem.path: problem.what for problem in verify_warehouse(two.store).problems}
     assert found.keys() == {gone, short}
     assert found[gone] == "is missing; restore it from a backup"
     assert "bytes instead of" in found[short]
@@ -102,7 +102,7 @@ def test_a_missing_and_a_short_file_are_found(two: Lake) -> None:
 def test_an_older_manifest_that_is_gone_is_a_gap_in_the_chain(two: Lake) -> None:
     two.store.remove(paths.build_manifest_path(1))
 
-    found = find_warehouse_problems(two.store)
+    found = verify_warehouse(two.store).problems
     assert str(found[0]) == "commits/000000000001.json: is missing from the chain; restore it from a backup"
 
 
@@ -110,7 +110,7 @@ def test_an_older_manifest_that_is_gone_is_a_gap_in_the_chain(two: Lake) -> None
 def test_the_newest_manifest_that_is_gone_is_missed(two: Lake) -> None:
     two.store.remove(paths.build_manifest_path(2))
 
-    found = only(find_warehouse_problems(two.store))
+    found = only(verify_warehouse(two.store).problems)
     assert (found.path, found.seq, found.is_note) == ("commits/000000000002.json", 2, False)
     assert found.what.startswith("is missing")
 
@@ -120,14 +120,14 @@ def test_all_manifests_that_are_gone_are_missed(two: Lake) -> None:
     for seq in (1, 2):
         two.store.remove(paths.build_manifest_path(seq))
 
-    assert only(find_warehouse_problems(two.store)).seq == 2
+    assert only(verify_warehouse(two.store).problems).seq == 2
 
 
 def test_a_manifest_that_was_exchanged_for_another_sound_one_breaks_the_chain(two: Lake) -> None:
     forged = msgspec.structs.replace(read_manifest(two.store, 1), tool_version="9").add_digest()
     put(two, paths.build_manifest_path(1), forged.encode_json())
 
-    assert only(find_warehouse_problems(two.store)).what.startswith(
+    assert only(verify_warehouse(two.store).problems).what.startswith(
         "does not follow from snapshot 1: one of the two was exchanged"
     )
 
@@ -146,7 +146,7 @@ def test_a_changed_manifest_is_found(two: Lake, forge: Callable[[bytes], bytes],
     path = paths.build_manifest_path(1)
     put(two, path, forge(two.store.read_bytes(path)))
 
-    found = next(problem for problem in find_warehouse_problems(two.store) if problem.path == path)
+    found = next(problem for problem in verify_warehouse(two.store).problems if problem.path == path)
     assert found.what.startswith(what)
 
 
@@ -167,21 +167,21 @@ def test_a_file_that_is_not_what_its_manifest_says_is_found(two: Lake) -> None:
         ),
     ):
         put(two, paths.build_manifest_path(2), manifest.encode_json())
-        assert any(problem.what.startswith(what) for problem in find_warehouse_problems(two.store))
+        assert any(problem.what.startswith(what) for problem in verify_warehouse(two.store).problems)
     put(two, paths.build_manifest_path(2), sound)
 
 
 def test_every_kind_of_file_tells_each_of_its_bits(two: Lake) -> None:
     """A slice: three bits of a file of each kind. The proofs flip many more."""
     tables = [file_of(two, "image_builders"), file_of(two, "snapshots", start="carried")]
-    Path(two.store.resolve_uri(paths.REPORT)).write_bytes(add_checksum(b"<p>page</p>\n", COMMENT))
-    for path in (*tables, *map(paths.build_manifest_path, (1, 2)), paths.CATALOG, paths.REPORT):
+    Path(two.store.resolve_uri(paths.REPORT_FILE)).write_bytes(add_checksum(b"<p>page</p>\n", HTML_TRAILER))
+    for path in (*tables, *map(paths.build_manifest_path, (1, 2)), paths.CATALOG_FILE, paths.REPORT_FILE):
         content = two.store.read_bytes(path)
         for place in (0, len(content) // 2, len(content) - 1):
             put(two, path, flipped(content, place))
             assert not verify_warehouse(two.store).is_sound, f"{path}: bit of byte {place}"
         put(two, path, content)
-    assert find_warehouse_problems(two.store) == []
+    assert verify_warehouse(two.store).problems == ()
 
 
 def test_a_catalog_of_an_older_snapshot_is_a_note_and_no_problem(two: Lake) -> None:
@@ -195,15 +195,15 @@ def test_a_catalog_of_an_older_snapshot_is_a_note_and_no_problem(two: Lake) -> N
 def test_a_thinned_history_is_sound_before_and_after_its_garbage_is_gone(two: Lake) -> None:
     nothing = RetentionSettings(hourly_days=0, daily_days=0, monthly_months=0)
     expire_snapshots(two.store, now=datetime.now(UTC), policy=nothing, tool_version="0")
-    assert [problem for problem in find_warehouse_problems(two.store) if not problem.is_note] == []
+    assert [problem for problem in verify_warehouse(two.store).problems if not problem.is_note] == []
     gone = file_of(two, "image_builders", seq=1)
     for path in (gone, paths.build_manifest_path(1), paths.build_manifest_path(2)):
         two.store.remove(path)
 
-    assert [problem for problem in find_warehouse_problems(two.store) if not problem.is_note] == []
+    assert [problem for problem in verify_warehouse(two.store).problems if not problem.is_note] == []
     kept = read_manifest(two.store, 3).kept["image_builder_changes"][0].files[0].path
     two.store.remove(kept)
-    assert [(p.path, p.table, p.seq) for p in find_warehouse_problems(two.store) if not p.is_note] == [
+    assert [(p.path, p.table, p.seq) for p in verify_warehouse(two.store).problems if not p.is_note] == [
         (kept, "image_builder_changes", 3)
     ]
 
@@ -215,14 +215,14 @@ def test_a_damaged_manifest_that_retells_does_not_make_those_missing_that_it_let
     path = paths.build_manifest_path(3)
     put(two, path, flipped(two.store.read_bytes(path), 300))
 
-    assert only([problem for problem in find_warehouse_problems(two.store) if not problem.is_note]).path == path
+    assert only([problem for problem in verify_warehouse(two.store).problems if not problem.is_note]).path == path
 
 
 def test_what_lies_about_is_no_problem(two: Lake) -> None:
     two.draft(ok(B, builder("never committed")))
     (two.store.root / "notes.txt").write_text("mine")
 
-    assert find_warehouse_problems(two.store) == []
+    assert verify_warehouse(two.store).problems == ()
 
 
 class Unreadable(Around):
@@ -236,7 +236,7 @@ class Unreadable(Around):
 
 
 def test_a_file_that_cannot_be_read_is_told_and_the_others_are_looked_at(two: Lake) -> None:
-    found = find_warehouse_problems(Unreadable(two.store))
+    found = verify_warehouse(Unreadable(two.store)).problems
 
     assert len(found) == len(two.files())
     assert {problem.what for problem in found} == {"cannot be read: Input/output error"}
@@ -249,4 +249,4 @@ def test_a_hint_that_lags_behind_is_no_problem(bucket: Bucket) -> None:
     with lake.store.open_output("commits/head") as sink:
         sink.write(b"000000000001.json")
 
-    assert find_warehouse_problems(lake.store) == []
+    assert verify_warehouse(lake.store).problems == ()

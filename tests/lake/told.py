@@ -10,8 +10,8 @@ from appstream_export.errors import CommitError, ConfigurationError
 from appstream_export.lake.maintenance.erase import erase_account
 from appstream_export.lake.maintenance.expire import expire_snapshots
 from appstream_export.lake.maintenance.vacuum import VacuumResult, vacuum_warehouse
-from appstream_export.lake.maintenance.verify import find_warehouse_problems
-from appstream_export.lake.snapshots.manifest import ERASE, SWEEP, Manifest, load_history
+from appstream_export.lake.maintenance.verify import verify_warehouse
+from appstream_export.lake.snapshots.manifest import KIND_ERASE, KIND_SWEEP, Manifest, load_history
 from appstream_export.settings import RetentionSettings
 from tests.lake.kept import keep
 from tests.lake.lakes import Answer, Lake, at
@@ -92,10 +92,10 @@ class Told:
         """Tell the model what has landed since, in its order; the whole history as it is told now."""
         manifests = load_history(self.healthy)
         for manifest in (m for m in manifests if m.seq > self.seq):
-            if manifest.kind == SWEEP:
+            if manifest.kind == KIND_SWEEP:
                 run = self.runs.pop(manifest.attempt_id)  # a KeyError: it has committed twice
                 self.model.commit(manifest.seq, run.answers, run.planned, run.started_at)
-            elif manifest.kind == ERASE:
+            elif manifest.kind == KIND_ERASE:
                 self.model.erase(self.erasing[-1])
         self.seq = manifests[-1].seq if manifests else 0
         return manifests
@@ -118,7 +118,7 @@ class Told:
     def check(self) -> None:
         """As `served`, and no byte has changed."""
         self.served()
-        assert [str(problem) for problem in find_warehouse_problems(self.healthy) if not problem.is_note] == []
+        assert [str(problem) for problem in verify_warehouse(self.healthy).problems if not problem.is_note] == []
 
     def served(self) -> None:
         """One line of snapshots; readers see the newest one whole, and every change that there ever was."""
@@ -133,7 +133,7 @@ class Told:
 
     def check_past(self, number: int) -> None:
         """One of the snapshots that are left is served as it was."""
-        sweeps = [m for m in self.settle() if m.kind == SWEEP]
+        sweeps = [m for m in self.settle() if m.kind == KIND_SWEEP]
         if sweeps:
             chosen = sweeps[number % len(sweeps)]
             past = shown(self.lake.con, chosen.committed_at.isoformat())
@@ -150,4 +150,4 @@ class Told:
         commits = {f"commits/{m.seq:012}.json" for m in manifests if m.seq >= told_in}
         lying = {file.path for file in self.healthy.list_all()} - {"warehouse.duckdb"}
         assert lying == needed | commits
-        assert [str(problem) for problem in find_warehouse_problems(self.healthy)] == []
+        assert [str(problem) for problem in verify_warehouse(self.healthy).problems] == []

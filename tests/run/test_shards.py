@@ -16,7 +16,7 @@ from appstream_export.errors import ConfigurationError
 from appstream_export.extract import restore_secrets
 from appstream_export.lake.maintenance import vacuum
 from appstream_export.lake.maintenance.erase import EraseResult, erase_account
-from appstream_export.lake.maintenance.verify import find_warehouse_problems
+from appstream_export.lake.maintenance.verify import verify_warehouse
 from appstream_export.lake.storage import paths
 from appstream_export.model import RunListener
 from appstream_export.run import Request, RunResult
@@ -154,7 +154,7 @@ def test_shards_leave_the_same_rows_as_one_process_and_ask_for_each_role_once(sh
     ]
     assert len(both["quarantine"]) == 1
     assert made.manifest.counts == alone.manifest.counts
-    assert find_warehouse_problems(store) == []
+    assert verify_warehouse(store).problems == ()
 
 
 def test_shards_share_the_pace_of_sts(shared: Export) -> None:
@@ -178,7 +178,7 @@ def test_a_commit_done_again_finds_itself_and_as_another_attempt_asks_only_what_
     again = finished(shared, prepared, pieces, again_as="2")
 
     assert (twin.manifest, twin.committed) == (first.manifest, False)
-    assert find_warehouse_problems(open_warehouse(shared.settings)) == []
+    assert verify_warehouse(open_warehouse(shared.settings)).problems == ()
     assert (shared.calls(), again.exit_code, again.manifest.seq) == ([SICK], 0, 2)
 
 
@@ -190,7 +190,7 @@ def test_a_commit_that_fails_leaves_the_pieces_for_the_next_try(shared: Export) 
         finished(shared, prepared, [doubled, *pieces[1:]])
 
     assert finished(shared, prepared, pieces).manifest.seq == 1
-    assert find_warehouse_problems(open_warehouse(shared.settings)) == []
+    assert verify_warehouse(open_warehouse(shared.settings)).problems == ()
 
 
 def handed(export: Export, step: str, value: PreparedRun | Shard | ShardResult) -> str:
@@ -253,7 +253,7 @@ def test_what_shards_wrote_is_read_from_a_bucket_too(shared: Export, monkeypatch
     assert shared.sql("select account_id, name from image_builders order by all") == [
         (ACCOUNTS[1], "a"), (ACCOUNTS[1], "b"), (ACCOUNTS[1], "c"), (ACCOUNTS[2], "a"),
     ]  # fmt: skip
-    assert find_warehouse_problems(open_warehouse(shared.settings)) == []
+    assert verify_warehouse(open_warehouse(shared.settings)).problems == ()
 
 
 def test_no_secret_is_handed_over_and_each_process_finds_it_again(

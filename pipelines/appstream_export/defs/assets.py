@@ -24,7 +24,7 @@ from appstream_export.defs.specs import (
 )
 from appstream_export.errors import ExportError
 from appstream_export.lake.catalog import connect_warehouse, run_query
-from appstream_export.lake.storage import REPORT as PAGE
+from appstream_export.lake.storage import REPORT_FILE
 from appstream_export.model import ScanOptions
 from appstream_export.run import Request, RunResult, execute_run
 from appstream_export.settings import Settings
@@ -159,7 +159,7 @@ def _build_metadata_by_key(
     for name, rows in marts.items():
         found[dg.AssetKey(name)] = {"dagster/row_count": rows}
     found[dg.AssetKey("scope_runs")] |= _build_run_metadata(result, seconds)
-    page = f"{settings.warehouse}/{PAGE}"
+    page = f"{settings.warehouse}/{REPORT_FILE}"
     found[dg.AssetKey("report")] = {"page": dg.MetadataValue.path(page), "dagster/uri": page}
     return found
 

@@ -7,7 +7,7 @@ import dagster as dg
 
 from appstream_export.contracts import SqlFile, load_sql_files
 from appstream_export.defs.specs import AssetSource, build_feed_key
-from appstream_export.lake.catalog import ERROR, CheckResult
+from appstream_export.lake.catalog import SEVERITY_ERROR, CheckResult
 from appstream_export.run import RunResult
 
 COVERAGE = "coverage"
@@ -123,7 +123,7 @@ def _assign_sql_checks(assets: Sequence[AssetSource]) -> Iterator[tuple[SqlFile,
 
 def _build_sql_check_spec(file: SqlFile, key: dg.AssetKey) -> dg.AssetCheckSpec:
     doc = f"{file.doc}\n\nSQL: `{file.place}`, severity {file.severity}."
-    return dg.AssetCheckSpec(name=file.name, asset=key, description=doc, blocking=file.severity == ERROR)
+    return dg.AssetCheckSpec(name=file.name, asset=key, description=doc, blocking=file.severity == SEVERITY_ERROR)
 
 
 def _build_sql_check_result(
@@ -134,7 +134,7 @@ def _build_sql_check_result(
         return dg.AssetCheckResult(
             check_name=file.name, asset_key=key, passed=False, severity=dg.AssetCheckSeverity.WARN, description=why
         )
-    severity = dg.AssetCheckSeverity.ERROR if file.severity == ERROR else dg.AssetCheckSeverity.WARN
+    severity = dg.AssetCheckSeverity.ERROR if file.severity == SEVERITY_ERROR else dg.AssetCheckSeverity.WARN
     examples = [", ".join(f"{name}: {value}" for name, value in row.items()) for row in found.examples[:NAMED_MAX]]
     return dg.AssetCheckResult(
         check_name=file.name,

@@ -11,7 +11,7 @@ from appstream_export.contracts import load_contracts
 from appstream_export.defs.assets import POOL
 from appstream_export.defs.context import as_dagster_failure, load_settings, require_warehouse
 from appstream_export.lake.catalog import refresh_catalog
-from appstream_export.lake.maintenance import expire_snapshots, find_warehouse_problems, vacuum_warehouse
+from appstream_export.lake.maintenance import expire_snapshots, vacuum_warehouse, verify_warehouse as verify_files
 from appstream_export.version import __version__
 
 PROBLEMS_MAX = 50
@@ -77,7 +77,7 @@ def gc(context: dg.OpExecutionContext, config: MaintenanceConfig) -> None:
 def verify_warehouse(context: dg.OpExecutionContext) -> None:
     """Red when a byte is not as it was committed; the first problems are named."""
     with as_dagster_failure():
-        problems = find_warehouse_problems(require_warehouse(load_settings()))
+        problems = verify_files(require_warehouse(load_settings())).problems
     for problem in problems[:PROBLEMS_MAX]:
         context.log.warning(str(problem))
     damaged = [problem for problem in problems if not problem.is_note]

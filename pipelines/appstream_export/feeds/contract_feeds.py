@@ -3,13 +3,13 @@
 `<singular>_key` (account/region/name) is the items' key and leads from every other feed to them; rows of child tables
 and of changes have a `row_key`. `scope_key` (resource/account/region) leads to the feed `coverage`.
 """
-# ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
+# ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from appstream_export.contracts import ACCOUNT_NAME, Column, Contract, Table
-from appstream_export.lake.sql import quote_identifier, quote_literal
+from appstream_export.lake.duckdb import quote_identifier, quote_literal
 
 COVERAGE = "coverage"
 SCOPE_KEY = "scope_key"

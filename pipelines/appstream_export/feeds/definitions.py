@@ -4,7 +4,7 @@ A file of sql/feeds/ is a feed. So is every table of a contract for which there 
 another resource has feeds as soon as it has a contract. Labels of accounts that the settings name become columns
 wherever a feed tells an account.
 """
-# ruff: noqa: S608 - names come from checked contracts and headers, values are quoted by sql.py
+# ruff: noqa: S608 - names come from checked contracts and headers, values are quoted by lake/duckdb.py
 
 import re
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from appstream_export.contracts import Column, Contract, SqlFile, load_sql_files
 from appstream_export.errors import ContractError, SettingsError
 from appstream_export.feeds import contract_feeds
 from appstream_export.feeds.contract_feeds import COVERAGE, SCOPE_KEY, Feed
-from appstream_export.lake.sql import quote_identifier, quote_literal
+from appstream_export.lake.duckdb import quote_identifier, quote_literal
 
 FOLDER = "feeds"
 STATUS = "feed_status"

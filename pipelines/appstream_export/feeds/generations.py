@@ -19,9 +19,9 @@ import msgspec
 from ulid import ULID
 
 from appstream_export.errors import ConfigurationError, StorageFailed
-from appstream_export.lake.storage import FEEDS, Store, StoredObject
+from appstream_export.lake.storage import FEEDS_FOLDER, Store, StoredObject
 
-FOLDER, VERSION = FEEDS.split("/")
+FOLDER, VERSION = FEEDS_FOLDER.split("/")
 CURRENT = f"{VERSION}/current.json"
 LATEST = f"{VERSION}/latest"
 DATABASE = f"{VERSION}/bi.duckdb"

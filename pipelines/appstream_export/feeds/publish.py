@@ -4,7 +4,7 @@ Whatever fails before that last step leaves readers with what they had. Where a 
 the newest snapshot, its feeds are not shown: those of the generation before are published again, as they are, and
 `feed_status` says why.
 """
-# ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
+# ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
 
 import hashlib
 import io
@@ -45,8 +45,8 @@ from appstream_export.lake.catalog import (
     open_feed_connection,
     run_checks,
 )
+from appstream_export.lake.duckdb import quote_identifier, quote_literal
 from appstream_export.lake.snapshots import FileEntry, load_head
-from appstream_export.lake.sql import quote_identifier, quote_literal
 from appstream_export.lake.storage import Store, append_file_checksum, translate_storage_errors
 from appstream_export.settings import FeedsSettings
 

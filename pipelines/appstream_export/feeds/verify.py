@@ -25,7 +25,7 @@ from appstream_export.feeds.generations import (
     get_generation_file_path,
 )
 from appstream_export.lake.catalog import open_duckdb_file
-from appstream_export.lake.sql import quote_identifier, quote_literal
+from appstream_export.lake.duckdb import quote_identifier, quote_literal
 from appstream_export.lake.storage import Store, has_valid_checksum, translate_storage_errors
 
 _REPUBLISH = "publish it anew with: appstream-export feeds publish"

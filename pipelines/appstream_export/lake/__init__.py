@@ -1,6 +1,13 @@
 """The lake: immutable Parquet files, one manifest per snapshot, and a DuckDB catalog of views over committed files.
 
-A run writes a draft (draft.py), turns it into a snapshot (commit.py) and publishes the catalog (catalog.py). Every
-byte goes through one storage port (store.py). Readers take paths from manifests alone: nothing here lists or globs
-to learn what a table is. The only folder that imports duckdb; it knows nothing of AWS, Dagster or the command line.
+Four folders, in their order; each may import those before it, and others import only a folder's face:
+
+- storage: the port through which every byte goes, for a folder and for S3; paths in a warehouse, checksums
+- snapshots: stage rows, commit them as a snapshot, read manifests and the head
+- catalog: views, the catalog's file, connections, queries, named queries and checks
+- maintenance: verify, expire, vacuum (gc) and erase
+
+`duckdb.py` stands between storage and snapshots: it opens DuckDB, and quotes all that enters its SQL. Readers take paths
+from manifests alone: no folder is listed to learn what a table is. The lake is the only package that imports duckdb; it
+knows nothing of AppStream, Dagster or the command line.
 """

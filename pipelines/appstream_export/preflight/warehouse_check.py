@@ -8,7 +8,7 @@ from pathlib import Path
 from ulid import ULID
 
 from appstream_export.errors import ConfigurationError, ExportError
-from appstream_export.lake.storage import COMMITS, UNFINISHED, open_store, validate_root_path
+from appstream_export.lake.storage import COMMITS_FOLDER, UNFINISHED_PREFIX, open_store, validate_root_path
 from appstream_export.preflight.current_state import CurrentState
 from appstream_export.preflight.findings import Finding, Verdict
 from appstream_export.settings import Settings
@@ -47,7 +47,7 @@ def _check_writable(settings: Settings) -> str:
     if not root.exists():
         return _check_creatable(root)
     store = open_store(settings.warehouse, file_mode=int(settings.lake.file_mode, 8))
-    trial = f"{COMMITS}/{UNFINISHED}{ULID()}"  # readers leave such names out, and gc removes them
+    trial = f"{COMMITS_FOLDER}/{UNFINISHED_PREFIX}{ULID()}"  # readers leave such names out, and gc removes them
     try:
         store.put_if_absent(trial, b"")
     except OSError as error:

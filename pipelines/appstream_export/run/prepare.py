@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 from appstream_export.extract import Account, Plan, plan_extraction
 from appstream_export.lake.snapshots import RunFacts, find_attempt, load_head
-from appstream_export.lake.storage import Store, generate_snapshot_id
+from appstream_export.lake.storage import Store, generate_ulid
 from appstream_export.model import Outcome, Task
 from appstream_export.run.context import RunContext
 from appstream_export.run.request import Request, filter_tasks, select_unfinished_tasks
@@ -70,7 +70,7 @@ def prepare_run(
     return store, PreparedRun(
         request=request,
         facts=facts,
-        snapshot_id=generate_snapshot_id(),
+        snapshot_id=generate_ulid(),
         accounts=plan.accounts,
         tasks=plan.tasks,
         pending=tuple(task for task in due.chosen if task not in plan.skipped),

@@ -9,7 +9,7 @@ from appstream_export.contracts import Contract
 from appstream_export.errors import ExportError
 from appstream_export.feeds import PublishResult, has_published_feeds, publish_feeds
 from appstream_export.lake.catalog import CheckResult, connect_warehouse, refresh_catalog, run_checks, run_query
-from appstream_export.lake.storage import REPORT, Store
+from appstream_export.lake.storage import REPORT_FILE, Store
 from appstream_export.model import RunListener
 from appstream_export.run.context import RunContext
 from appstream_export.run.request import Request
@@ -66,7 +66,7 @@ def republish_outputs(settings: Settings, contracts: Sequence[Contract]) -> list
     """
     context = RunContext(settings=settings, contracts=contracts, listener=RunListener(), stop=Event())
     store = open_warehouse(settings)
-    has_feeds, has_report = has_published_feeds(store), store.exists(REPORT)
+    has_feeds, has_report = has_published_feeds(store), store.exists(REPORT_FILE)
     feeds_problem = _publish_feeds(context, store, {})[1] if has_feeds else None
     report_problem = _publish_report(context, store) if has_report else None
     return [problem for problem in (feeds_problem, report_problem) if problem]

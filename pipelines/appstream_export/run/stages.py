@@ -16,6 +16,7 @@ from appstream_export.errors import NothingExtracted
 from appstream_export.extract import Account, extract_tasks, resolve_closed_regions
 from appstream_export.inputs import read_prices
 from appstream_export.lake.snapshots import (
+    CommitRequest,
     Manifest,
     PriceRow,
     StagedSnapshot,
@@ -141,10 +142,10 @@ def _commit_outcomes(
     resolved = dict(outcomes) | resolve_closed_regions(outcomes)
     _reject_empty_first_snapshot(staged.store, resolved)
     context.listener.on_stage("commit")
-    return commit_snapshot(
-        staged.store,
-        context.contracts,
-        staged,
+    request = CommitRequest(
+        store=staged.store,
+        contracts=context.contracts,
+        staged=staged,
         planned=prepared.tasks,
         outcomes=resolved | {outcome.task: outcome for outcome in prepared.skipped},
         accounts=[_build_account_row(account) for account in prepared.accounts],
@@ -153,6 +154,7 @@ def _commit_outcomes(
         max_drop_percent=context.settings.lake.max_drop_percent,
         clock=_build_clock(context.moment) if context.moment else get_utc_now,
     )
+    return commit_snapshot(request)
 
 
 def _publish_snapshot(

@@ -9,7 +9,7 @@ from typing import Any
 from appstream_export.cli import console
 from appstream_export.cli.output import convert_to_rows, format_value, print_table
 from appstream_export.lake.catalog import connect_warehouse, run_query
-from appstream_export.lake.storage import CATALOG, FEEDS, REPORT
+from appstream_export.lake.storage import CATALOG_FILE, FEEDS_FOLDER, REPORT_FILE
 from appstream_export.settings import S3Settings
 
 _RUNS_SQL = """
@@ -92,7 +92,7 @@ def _list_status_facts(standing: WarehouseStatus) -> Iterator[tuple[str, str]]:
         yield "stale", f"{stale} scopes{since}"
     yield "warehouse", standing.warehouse
     yield "open it", _format_open_command(standing)
-    yield "see it", f"{standing.warehouse.rstrip('/')}/{REPORT}"
+    yield "see it", f"{standing.warehouse.rstrip('/')}/{REPORT_FILE}"
     if feeds := _find_feeds_path(standing):
         yield "feeds", feeds
 
@@ -107,12 +107,12 @@ def _format_scope_count(group: Mapping[str, Any]) -> str:
 
 def _get_catalog_path(standing: WarehouseStatus) -> str | None:
     """The catalog's file; a bucket has none."""
-    return None if "://" in standing.warehouse else f"{standing.warehouse.rstrip('/')}/{CATALOG}"
+    return None if "://" in standing.warehouse else f"{standing.warehouse.rstrip('/')}/{CATALOG_FILE}"
 
 
 def _find_feeds_path(standing: WarehouseStatus) -> str | None:
     """Where dashboards read; None where nothing was published, or it is not known without asking a bucket."""
-    place = Path(standing.warehouse, FEEDS)
+    place = Path(standing.warehouse, FEEDS_FOLDER)
     return str(place) if (place / "current.json").is_file() else None
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from appstream_export.contracts import SqlFile, load_sql_files
 from appstream_export.feeds.report import charts
 from appstream_export.feeds.report.bundle import load_vega_bundle
-from appstream_export.lake.storage import COMMENT, add_checksum
+from appstream_export.lake.storage import HTML_TRAILER, add_checksum
 
 ACCOUNTS_DRAWN_MAX = 60  # more rows than that no screen holds: regions are drawn instead
 ROWS_SHOWN_MAX = 50  # a page is read, not searched; the SQL beside it gives the rest
@@ -88,7 +88,7 @@ def render_report(run_query: QueryRunner, *, freshness_interval: timedelta | Non
         old_after_s=int((2 * freshness_interval if freshness_interval else OLD_AFTER).total_seconds()),
         made_at=_format_value(datetime.now(UTC)),
     )
-    return add_checksum(f"{page}\n".encode(), COMMENT).decode()
+    return add_checksum(f"{page}\n".encode(), HTML_TRAILER).decode()
 
 
 def _render_panel(panel: Panel, file: SqlFile, run_query: QueryRunner) -> RenderedPanel:

@@ -1,4 +1,4 @@
-from .checks import ERROR as ERROR, CheckResult as CheckResult, run_checks as run_checks
+from .checks import SEVERITY_ERROR as SEVERITY_ERROR, CheckResult as CheckResult, run_checks as run_checks
 from .connect import (
     build_no_snapshot_error as build_no_snapshot_error,
     connect_warehouse as connect_warehouse,

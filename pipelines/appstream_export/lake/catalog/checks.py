@@ -1,4 +1,4 @@
-"""The checks of sql/checks: rows that must not exist, or that somebody should look at, in the newest snapshot."""
+"""The checks of sql/checks: rows that must not exist, or that need attention, in the newest snapshot."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,9 +7,10 @@ from typing import Any
 import duckdb
 
 from appstream_export.contracts import SEVERITIES, SqlFile, load_sql_files
-from appstream_export.lake.sql import translate_duckdb_errors
+from appstream_export.lake.catalog.query import list_view_names
+from appstream_export.lake.duckdb import translate_duckdb_errors
 
-ERROR, WARN = SEVERITIES
+SEVERITY_ERROR, SEVERITY_WARN = SEVERITIES
 EXAMPLES_MAX = 20
 
 
@@ -31,16 +32,15 @@ class CheckResult:
     @property
     def is_error(self) -> bool:
         """Something was found that must never be: feeds stay as they are."""
-        return bool(self.rows) and self.severity == ERROR
+        return bool(self.rows) and self.severity == SEVERITY_ERROR
 
 
 def run_checks(con: duckdb.DuckDBPyConnection) -> list[CheckResult]:
-    """Every check on what the connection shows, by name; those that read what it does not have are left out.
+    """Run every check on the connection's views, by name; those that read a view it does not have are left out.
 
     Raises StorageFailed where files cannot be read.
     """
-    found = con.execute("select view_name from duckdb_views() where not internal and schema_name = 'main'").fetchall()
-    known = {name for (name,) in found}
+    known = frozenset(list_view_names(con))
     with translate_duckdb_errors():
         return [_run_check(con, check) for check in load_sql_files("checks") if known.issuperset(check.reads)]
 
@@ -51,7 +51,7 @@ def _run_check(con: duckdb.DuckDBPyConnection, check: SqlFile) -> CheckResult:
     return CheckResult(
         name=check.name,
         doc=check.doc,
-        severity=check.severity or WARN,
+        severity=check.severity or SEVERITY_WARN,
         rows=rows[0]["rows_found"] if rows else 0,
         examples=tuple({column: value for column, value in row.items() if column != "rows_found"} for row in rows),
     )

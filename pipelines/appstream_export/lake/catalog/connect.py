@@ -1,8 +1,8 @@
 """The catalog: `warehouse.duckdb`, a file of views over committed files, and connections that read it.
 
-Published by replacing the whole file, so a reader keeps the one it opened, and read-only by its mode, so that nobody
-opens it for writing and locks the others out. A connection never trusts a catalog that shows another place or an
-older snapshot than the head: it then makes the same views for itself, in memory.
+The file is replaced whole, so a reader keeps the one it opened, and its mode is read-only, so that no program opens it
+for writing and locks the others out. A connection uses the catalog only if it shows this place, and the head or a newer
+snapshot: else it creates the same views for itself, in memory.
 """
 
 import logging
@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from appstream_export.errors import ConfigurationError, ExportError, QueryError, StorageFailed
-from appstream_export.lake.catalog.query import run_query
-from appstream_export.lake.snapshots import Manifest, load_head, load_history, select_history_until
-from appstream_export.lake.sql import convert_epoch_us, open_duckdb, quote_literal, translate_duckdb_errors
+from appstream_export.lake.duckdb import open_duckdb, quote_literal, translate_duckdb_errors
+from appstream_export.lake.snapshots import Manifest, convert_epoch_us, load_head, load_history, select_history_until
 from appstream_export.lake.storage import (
-    CATALOG,
+    CATALOG_FILE,
     LocalStore,
     Store,
     has_valid_checksum,
@@ -31,19 +30,17 @@ if TYPE_CHECKING:
     from appstream_export.contracts import Contract
     from appstream_export.settings import S3Settings
 
-__all__ = ["connect_warehouse", "export_catalog", "publish_catalog", "refresh_catalog", "run_query"]
-
 _log = logging.getLogger(__name__)
-_PUBLISH_TRIES = 5  # each means that yet another run committed while we built
+_PUBLISH_TRIES = 5  # each means that another run committed meanwhile
 
 
 def publish_catalog(store: Store, contracts: "Sequence[Contract]", *, root: str | None = None) -> Path | None:
-    """Make the catalog anew and put it in place; returns its path. Raises StorageFailed, ConfigurationError.
+    """Write the catalog and put it in place; returns its path. Raises StorageFailed, ConfigurationError.
 
-    Nothing happens where the store keeps none (S3): readers make the views for themselves. `root` is where readers
-    see the warehouse, when that is another place than ours (a container's mount); it need not be visible here.
+    Nothing happens where the store has no such file (S3): readers create the views for themselves. `root` is where
+    readers see the warehouse, when that is another place (a container's mount); it need not be visible here.
     """
-    from appstream_export.lake.catalog.file import (  # what only reads loads none of it
+    from appstream_export.lake.catalog.file import (  # not needed by what only reads
         read_published_catalog,
         write_catalog,
     )
@@ -52,16 +49,16 @@ def publish_catalog(store: Store, contracts: "Sequence[Contract]", *, root: str 
         return None
     with translate_storage_errors(store):
         for _ in range(_PUBLISH_TRIES):
-            manifests = load_history(store)
-            write_catalog(store, store, CATALOG, contracts, manifests, root, earlier=read_published_catalog(store))
+            manifests = load_existing_history(store)
+            write_catalog(store, store, CATALOG_FILE, contracts, manifests, root, earlier=read_published_catalog(store))
             newest = load_head(store)
             if newest is None or newest.seq == manifests[-1].seq:
-                break  # else another run committed meanwhile, and we may have replaced its newer catalog
-    return Path(store.resolve_uri(CATALOG))
+                break  # else another run committed meanwhile, and its newer catalog may have been replaced
+    return Path(store.resolve_uri(CATALOG_FILE))
 
 
 def refresh_catalog(store: Store, contracts: "Sequence[Contract]", *, root: str | None = None) -> str | None:
-    """Publish after a commit, which stands whatever comes of it: what went wrong, in one line."""
+    """Publish the catalog after a commit, which stays valid if that fails; returns the problem in one line, or None."""
     try:
         publish_catalog(store, contracts, root=root)
     except (ExportError, OSError) as error:
@@ -71,16 +68,16 @@ def refresh_catalog(store: Store, contracts: "Sequence[Contract]", *, root: str 
 
 
 def export_catalog(file: Path, store: Store, contracts: "Sequence[Contract]", *, root: str | None = None) -> Path:
-    """Write a catalog of the warehouse to a file of one's own, in place of an earlier one. Raises ConfigurationError.
+    """Write a catalog of the warehouse to a file elsewhere, or replace an earlier one. Raises ConfigurationError.
 
-    With a bucket's its readers need DuckDB's httpfs extension, and credentials.
+    Readers of a bucket's catalog need DuckDB's httpfs extension, and credentials.
     """
     from appstream_export.lake.catalog.file import read_published_catalog, write_catalog
 
     if file.is_dir() or (file.exists() and not has_valid_checksum(file.read_bytes())):
-        raise ConfigurationError(f"{file}: is there, and no catalog that was written here; name another file")
+        raise ConfigurationError(f"{file}: is there, and no catalog that was written here", fix="name another file")
     if not file.parent.is_dir():
-        raise ConfigurationError(f"{file.parent}: no such folder; make it first")
+        raise ConfigurationError(f"{file.parent}: no such folder", fix="make it first")
     place = LocalStore(file.parent.resolve(), file_mode=store.file_mode)
     with translate_storage_errors(place), translate_duckdb_errors():
         write_catalog(
@@ -88,7 +85,7 @@ def export_catalog(file: Path, store: Store, contracts: "Sequence[Contract]", *,
             store,
             file.name,
             contracts,
-            load_history(store),
+            load_existing_history(store),
             root,
             earlier=read_published_catalog(place, file.name),
         )
@@ -113,20 +110,20 @@ def connect_warehouse(
 def open_catalog_connection(
     store: Store, contracts: "Sequence[Contract] | None", *, rebuild: bool = False, as_of: str | None = None
 ) -> duckdb.DuckDBPyConnection:
-    """The same for our own work: not locked. `lake.shows` tells which snapshot it is.
+    """Open a connection that is not locked, for this program's own work. `lake.shows` says which snapshot it is.
 
-    `anew` makes the views even where a catalog has them, for it may be of an older version, or of other contracts.
-    Without contracts they are read once they are needed.
+    `rebuild` creates the views even where a catalog has them, for it may be of an older version, or of other contracts.
+    Without `contracts` they are loaded once they are needed.
     """
     newest = load_head(store)
     if newest is None:
         raise build_no_snapshot_error(store)
     con = open_duckdb(store)
     if rebuild or as_of is not None or not _attach_published_catalog(con, store, newest):
-        from appstream_export.contracts import load_contracts  # none of it is needed where a catalog has the views
+        from appstream_export.contracts import load_contracts  # not needed where a catalog has the views
         from appstream_export.lake.catalog.file import create_views
 
-        manifests = load_history(store)
+        manifests = load_existing_history(store)
         shown = manifests if as_of is None else _resolve_as_of(con, manifests, as_of)
         try:
             with translate_duckdb_errors():
@@ -135,23 +132,30 @@ def open_catalog_connection(
             con.close()
             if load_head(store) == newest:
                 raise
-            return open_catalog_connection(
-                store, contracts, rebuild=rebuild, as_of=as_of
-            )  # an erase took files away meanwhile
+            # an erase removed files meanwhile
+            return open_catalog_connection(store, contracts, rebuild=rebuild, as_of=as_of)
     return con
 
 
+def load_existing_history(store: Store) -> list[Manifest]:
+    """Return the history, oldest first; raises ConfigurationError before the first snapshot."""
+    manifests = load_history(store)
+    if not manifests:
+        raise build_no_snapshot_error(store)
+    return manifests
+
+
 def build_no_snapshot_error(store: Store) -> ConfigurationError:
-    """Nothing was ever committed there."""
+    """Return the error for a warehouse without a snapshot."""
     return ConfigurationError(f"no snapshot in {store.root} yet: make one with: appstream-export run")
 
 
 def _resolve_as_of(con: duckdb.DuckDBPyConnection, manifests: Sequence[Manifest], as_of: str) -> list[Manifest]:
-    """The history up to a moment as users write it; raises QueryError for what is none, and before the first."""
-    from appstream_export.lake.catalog.views import MOMENT
+    """Return the history up to a moment as users write it; raises QueryError for no moment, and before the first."""
+    from appstream_export.lake.catalog.views import MOMENT_SQL
 
     try:
-        [(micros,)] = con.execute(f"select epoch_us({MOMENT}) from (select ? as t)", [as_of]).fetchall()  # noqa: S608
+        [(micros,)] = con.execute(f"select epoch_us({MOMENT_SQL}) from (select ? as t)", [as_of]).fetchall()  # noqa: S608
         moment = convert_epoch_us(micros)
     except (duckdb.Error, OverflowError, TypeError) as error:
         like = "2026-01-31 (its end, UTC) or 2026-01-31T12:00Z"
@@ -170,17 +174,16 @@ def _format_iso(moment: datetime) -> str:
 
 
 def _attach_published_catalog(con: duckdb.DuckDBPyConnection, store: Store, newest: Manifest) -> bool:
-    """Use the published catalog if it shows this place and the head (or a newer one, published meanwhile)."""
-    if not store.has_catalog_file or not store.exists(CATALOG):
+    """Attach the published catalog if it shows this place and the head (or a newer one, published meanwhile)."""
+    if not store.has_catalog_file or not store.exists(CATALOG_FILE):
         return False
     with suppress(duckdb.Error):
-        con.execute(f"attach {quote_literal(store.resolve_uri(CATALOG))} as warehouse (read_only)")
+        con.execute(f"attach {quote_literal(store.resolve_uri(CATALOG_FILE))} as warehouse (read_only)")
         shows = con.execute("select root, seq, digest from warehouse.lake.shows").fetchall()
-        if [
-            s
-            for s in shows
-            if s[0] == store.resolve_uri() and (s[1] > newest.seq or s[1:] == (newest.seq, newest.digest))
-        ]:
+        if any(
+            root == store.resolve_uri() and (seq > newest.seq or (seq, digest) == (newest.seq, newest.digest))
+            for root, seq, digest in shows
+        ):
             con.execute("use warehouse")
             return True
     with suppress(duckdb.Error):
@@ -189,7 +192,7 @@ def _attach_published_catalog(con: duckdb.DuckDBPyConnection, store: Store, newe
 
 
 def _lock_connection(con: duckdb.DuckDBPyConnection, store: Store) -> None:
-    """From here on the connection reaches the warehouse's folder alone, and nobody can change that."""
+    """Restrict the connection to the warehouse's folder; no statement can change that."""
     con.execute(f"set allowed_directories = [{quote_literal(store.resolve_uri())}]")
     con.execute("set enable_external_access = false")
     con.execute("set lock_configuration = true")

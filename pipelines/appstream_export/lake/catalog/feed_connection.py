@@ -1,8 +1,8 @@
-"""The lake's outlet: one snapshot to read feeds from, and the DuckDB file that they are put into.
+"""A connection for feeds: one snapshot to read them from, and the DuckDB file that they are written to.
 
-What feeds are and where they lie is their own business; they come here because nobody else may open a DuckDB.
+What feeds are and where their files are is decided in `feeds`, which does not import duckdb.
 """
-# ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
+# ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -17,14 +17,13 @@ from appstream_export.contracts import Contract
 from appstream_export.errors import StorageFailed
 from appstream_export.lake.catalog.connect import open_catalog_connection
 from appstream_export.lake.catalog.file import STORAGE_VERSION
-from appstream_export.lake.snapshots import SWEEP, find_last_erase
-from appstream_export.lake.sql import (
-    convert_epoch_us,
+from appstream_export.lake.duckdb import (
     quote_identifier,
     quote_literal,
     stream_batches,
     translate_duckdb_errors,
 )
+from appstream_export.lake.snapshots import KIND_SWEEP, convert_epoch_us, find_last_erase
 from appstream_export.lake.storage import Store
 
 BATCH_ROWS = 10_240
@@ -32,7 +31,7 @@ MEMORY = "512MiB"  # what DuckDB holds while feeds are made; more is spilled
 _SNAPSHOT = f"""
 create temp view feed_snapshot as
 select snapshot_id, utc(committed_at) as as_of_utc, committed_at as as_of
-from snapshots where kind = {quote_literal(SWEEP)} order by seq desc limit 1"""
+from snapshots where kind = {quote_literal(KIND_SWEEP)} order by seq desc limit 1"""
 
 
 class FeedConnection:
@@ -48,26 +47,26 @@ class FeedConnection:
         self.con.execute("create temp macro utc(t) as make_timestamp(epoch_us(t))")
         self.con.execute(_SNAPSHOT)
         self.seq: int = self._fetch_row("select seq from lake.shows")[0]
-        """Of the head: the sweep behind `snapshot_id`, or a thin or erase commit after it."""
+        """Seq of the head: the sweep of `snapshot_id`, or an expire or erase commit after it."""
         self.snapshot_id, self.as_of = self._load_snapshot()
 
     def describe_columns(self, query: str) -> list[tuple[str, str]]:
-        """Name and DuckDB type of a query's columns, in order; nothing is run."""
-        with _translate_duckdb_errors(query):
+        """Return name and DuckDB type of a query's columns, in order; the query is not run."""
+        with _translate_query_errors(query):
             return [(name, kind) for name, kind, *_ in self.con.execute(f"describe {query}").fetchall()]
 
     def fetch_rows(self, query: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """A small result."""
-        with _translate_duckdb_errors(query):
+        """Return a small result whole."""
+        with _translate_query_errors(query):
             return self.con.execute(query, params).fetchall()
 
     def stream_batches(self, query: str) -> Iterator[pa.RecordBatch]:
-        """A large result in parts. Nothing else may be asked before the last one."""
-        with _translate_duckdb_errors(query):
+        """Yield a large result in batches. Run nothing else before the last one."""
+        with _translate_query_errors(query):
             yield from stream_batches(self.con, query, BATCH_ROWS)
 
     def set_snapshot(self, snapshot_id: str, as_of: datetime) -> None:
-        """Let `feed_snapshot` be an earlier one, whose rows are offered."""
+        """Set `feed_snapshot` to an earlier snapshot, whose rows are published."""
         self.snapshot_id, self.as_of = snapshot_id, as_of
         moment = f"timestamptz {quote_literal(as_of.isoformat())}"
         self._execute_statement(
@@ -76,12 +75,12 @@ class FeedConnection:
         )
 
     def register_table(self, name: str, table: pa.Table) -> None:
-        """Let queries read an Arrow table under that name."""
+        """Register an Arrow table under a name that queries can read."""
         self.con.register(name, table)
 
     @contextmanager
     def attach_output_file(self, file: str) -> Generator[None]:
-        """Make a DuckDB file that the oldest supported version can open; `put` fills it."""
+        """Create a DuckDB file that the oldest supported version can open; `create_table` fills it."""
         self._execute_statement(
             f"attach {quote_literal(file)} as filled (storage_version {quote_literal(STORAGE_VERSION)})"
         )
@@ -98,7 +97,7 @@ class FeedConnection:
             self._execute_statement("detach filled")
 
     def create_table(self, name: str, query: str, doc: str, columns: Mapping[str, str]) -> str:
-        """Materialize a query as a table of the file, with comments; `columns` are docs by name. How SQL names it."""
+        """Materialize a query as a table of the file and return its SQL name; `columns` are docs by column."""
         table = f"filled.main.{quote_identifier(name)}"
         self._execute_statement(f"create table {table} as {query}")
         self._execute_statement(f"comment on table {table} is {quote_literal(doc)}")
@@ -121,13 +120,16 @@ class FeedConnection:
 def open_feed_connection(
     store: Store, contracts: Sequence[Contract], *, rebuild: bool = False
 ) -> Generator[FeedConnection]:
-    """The head's outlet; raises ConfigurationError before the first snapshot. `anew` trusts no published catalog."""
+    """Open a FeedConnection to the head; raises ConfigurationError before the first snapshot.
+
+    `rebuild` does not use a published catalog.
+    """
     with closing(open_catalog_connection(store, contracts, rebuild=rebuild)) as con:
         yield FeedConnection(con)
 
 
 def get_last_erase_seq(store: Store) -> int:
-    """Seq of the newest erase: what was read before it may hold what is to be gone. 0 where there was none."""
+    """Return the seq of the newest erase, 0 if there was none: what was read before it may hold erased rows."""
     last = find_last_erase(store)
     return last["seq"] if last else 0
 
@@ -136,20 +138,20 @@ def get_last_erase_seq(store: Store) -> int:
 def open_duckdb_file(file: Path) -> Generator[Callable[[str], list[tuple[Any, ...]]]]:
     """Open a DuckDB file for reading, and answer queries of its tables."""
     with closing(duckdb.connect()) as con:
-        with _translate_duckdb_errors(str(file)):
+        with _translate_query_errors(str(file)):
             con.execute(f"attach {quote_literal(str(file))} as published (read_only)")
             con.execute("use published")
 
         def fetch_rows(query: str) -> list[tuple[Any, ...]]:
-            with _translate_duckdb_errors(query):
+            with _translate_query_errors(query):
                 return con.execute(query).fetchall()
 
         yield fetch_rows
 
 
 @contextmanager
-def _translate_duckdb_errors(what: str) -> Generator[None]:
-    """DuckDB's complaint in one line; our SQL is to blame, or the storage."""
+def _translate_query_errors(what: str) -> Generator[None]:
+    """Translate DuckDB's error to StorageFailed in one line, with the query that failed."""
     try:
         with translate_duckdb_errors():
             yield

@@ -1,13 +1,13 @@
-"""The catalog as a file: made aside, sealed with a digest, put in place of the one before.
+"""The catalog as a file: built aside, with a checksum trailer, then put in place of the one before.
 
-Most of its views stand over a few that name files. While contracts and `sql/` stay as they are, the next catalog is the
+Most of its views are over a few that name files. While contracts and `sql/` stay as they are, the next catalog is the
 published one with those few replaced, which takes a quarter of the time.
 """
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,17 +16,19 @@ import duckdb
 from appstream_export.contracts import Contract
 from appstream_export.errors import ConfigurationError, StorageFailed
 from appstream_export.lake.catalog.views import list_catalog_tables, render_file_views, render_table_views
+from appstream_export.lake.duckdb import open_duckdb, quote_literal
 from appstream_export.lake.snapshots import Manifest
-from appstream_export.lake.sql import open_duckdb, quote_literal
-from appstream_export.lake.storage import CATALOG, Store, append_file_checksum, strip_checksum, validate_root_path
+from appstream_export.lake.storage import CATALOG_FILE, Store, append_file_checksum, strip_checksum, validate_root_path
 
 STORAGE_VERSION = "v1.4.0"  # the oldest DuckDB that we support can open the file
-_VIEWS_DIGEST = re.compile(rb"views ([0-9a-f]{64})\n\Z")  # before the seal: what was made over the files
+_VIEWS_DIGEST = re.compile(
+    rb"views ([0-9a-f]{64})\n\Z"
+)  # before the checksum trailer: which views it has over the files
 _VIEWS_DIGEST_BYTES = 71
 
 
-def read_published_catalog(place: Store, path: str = CATALOG) -> bytes:
-    """The catalog that is there, without its seal; nothing where there is none that can be trusted."""
+def read_published_catalog(place: Store, path: str = CATALOG_FILE) -> bytes:
+    """Return the published catalog without its checksum trailer; nothing where there is none or it is damaged."""
     try:
         return strip_checksum(place.read_bytes(path)) or b""
     except FileNotFoundError:
@@ -43,44 +45,57 @@ def write_catalog(
     *,
     earlier: bytes = b"",
 ) -> None:
-    """Make the catalog of `store` under `path` in `place`, which may be another one.
+    """Write the catalog of `store` under `path` in `place`, which may be another store.
 
-    It begins as the `earlier` one where that has the same views over other files.
+    It begins as the `earlier` one where that has the same views over other files. `root` is where readers see the
+    warehouse, if that is another place.
     """
-    form = _compute_views_digest(contracts, manifests)
-    found = _VIEWS_DIGEST.search(earlier[-_VIEWS_DIGEST_BYTES:])
-    begun = earlier[:-_VIEWS_DIGEST_BYTES] if found and found[1].decode() == form else b""
+    digest = _compute_views_digest(contracts, manifests)
+    reused = _strip_views_digest(earlier, digest)
 
     def build_file(file: str) -> None:
-        if begun:
-            Path(file).write_bytes(begun)
+        if reused:
+            Path(file).write_bytes(reused)
         with closing(open_duckdb(store)) as con:
             seen = _resolve_reader_root(con, store, manifests, root)
-            con.execute("set threads = 1")  # a thread more costs each of hundreds of statements a little
-            con.execute("set checkpoint_threshold = '1TB'")  # one checkpoint, at the end: see _keep_blocks
-            con.execute(f"attach {quote_literal(file)} as warehouse (storage_version {quote_literal(STORAGE_VERSION)})")
-            con.execute("use warehouse")
-            create_views(con, contracts, manifests, seen, is_prefilled=bool(begun))
-            con.execute("checkpoint warehouse")
-            con.execute("use memory")
-            con.execute("detach warehouse")
-        _restore_cut_blocks(Path(file), begun)
-        _append_trailers(Path(file), form)
+            with _attach_for_writing(con, file):
+                create_views(con, contracts, manifests, seen, is_prefilled=bool(reused))
+        _restore_cut_blocks(Path(file), reused)
+        _append_trailers(Path(file), digest)
 
     try:
         place.replace(path, build_file, mode=place.file_mode & 0o444)
     except duckdb.Error as error:
-        if begun:
+        if reused:
             return write_catalog(place, store, path, contracts, manifests, root)
         raise StorageFailed(f"{place.resolve_uri(path)}: {str(error).splitlines()[0]}") from error
     # Of a root user who opened the old file for writing, whom no mode refuses: it must not be replayed on the new one.
     return place.remove(f"{path}.wal")
 
 
+def _strip_views_digest(earlier: bytes, digest: str) -> bytes:
+    """Return an earlier catalog as DuckDB wrote it, if it has the views of that digest; else nothing."""
+    found = _VIEWS_DIGEST.search(earlier[-_VIEWS_DIGEST_BYTES:])
+    return earlier[:-_VIEWS_DIGEST_BYTES] if found and found[1].decode() == digest else b""
+
+
+@contextmanager
+def _attach_for_writing(con: duckdb.DuckDBPyConnection, file: str) -> Generator[None]:
+    """Attach a catalog's file as the default database; it is complete and detached when the block ends."""
+    con.execute("set threads = 1")  # a thread more costs each of hundreds of statements a little
+    con.execute("set checkpoint_threshold = '1TB'")  # one checkpoint, at the end: see _restore_cut_blocks
+    con.execute(f"attach {quote_literal(file)} as warehouse (storage_version {quote_literal(STORAGE_VERSION)})")
+    con.execute("use warehouse")
+    yield
+    con.execute("checkpoint warehouse")
+    con.execute("use memory")
+    con.execute("detach warehouse")
+
+
 def _compute_views_digest(contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> str:
-    """What all views of a catalog are made of, but for the files, and which DuckDB made them, as a digest."""
+    """Return a digest of all that a catalog's views depend on but the files: their SQL, their types, and DuckDB."""
     parts = [duckdb.__version__, STORAGE_VERSION, *render_table_views(contracts, manifests)]
-    parts += map(repr, list_catalog_tables(contracts, manifests))  # types of columns, which stand in no statement
+    parts += map(repr, list_catalog_tables(contracts, manifests))  # types of columns, which are in no statement
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -94,19 +109,19 @@ def _restore_cut_blocks(file: Path, previous: bytes) -> None:
         end.write(previous[end.tell() :])
 
 
-def _append_trailers(file: Path, form: str) -> None:
+def _append_trailers(file: Path, digest: str) -> None:
     with file.open("ab") as end:
-        end.write(f"views {form}\n".encode())
+        end.write(f"views {digest}\n".encode())
     append_file_checksum(file)
 
 
 def _resolve_reader_root(
     con: duckdb.DuckDBPyConnection, store: Store, manifests: Sequence[Manifest], root: str | None
 ) -> str:
-    """How the catalog's readers name the warehouse. DuckDB looks at a view's files while it makes it.
+    """Return how the catalog's readers name the warehouse.
 
-    So a root that is not visible here is written as a `file://` URL, which we answer meanwhile, and readers by
-    themselves.
+    DuckDB opens a view's files when it creates the view. So a root that is not visible here is written as a `file://`
+    URL, which is served from the store meanwhile, and which readers resolve by themselves.
     """
     if root is None:
         return store.resolve_uri()
@@ -130,9 +145,7 @@ def create_views(
     *,
     is_prefilled: bool = False,
 ) -> None:
-    """Run every statement; only those about files where the catalog has the others from an earlier one."""
-    if not manifests:
-        raise ConfigurationError("no snapshot yet: make one with: appstream-export run")
+    """Create all views; only those about files where an earlier catalog was reused. Needs at least one manifest."""
     con.execute("begin")
     statements: Iterable[str] = render_file_views(contracts, manifests, lambda path: f"{root.rstrip('/')}/{path}")
     for statement in statements if is_prefilled else (*statements, *render_table_views(contracts, manifests)):

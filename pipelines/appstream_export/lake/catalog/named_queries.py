@@ -17,12 +17,12 @@ _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, 
 
 
 def load_named_queries() -> tuple[SqlFile, ...]:
-    """All of them, by name."""
+    """Return all named queries, by name."""
     return load_sql_files("queries")
 
 
 def get_named_query(name: str) -> SqlFile:
-    """The one of that name; raises QueryError with the nearest known one."""
+    """Return the query of that name; raises QueryError with the nearest known one."""
     known = {q.name: q for q in load_named_queries()}
     if name not in known:
         near = suggest_spelling(name, list(known)) or "; all of them: appstream-export query"

@@ -1,4 +1,4 @@
-"""SQL from users: one statement that reads, run on a locked connection, its failures told in one line."""
+"""SQL from users: one statement that reads, run on a locked connection; a failure is one line."""
 
 import json
 import re
@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from appstream_export.errors import QueryError, suggest_spelling
-from appstream_export.lake.sql import extract_python_error, quote_literal
+from appstream_export.lake.duckdb import extract_python_error, quote_literal
 
 Params = Sequence[Any] | Mapping[str, Any] | None
 
@@ -28,12 +28,10 @@ def run_query(con: duckdb.DuckDBPyConnection, sql: str, params: Params = None) -
         raise QueryError(_format_error(con, extract_python_error(error) or str(error))) from error
 
 
-def list_table_names(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Tables that a query may name, histories left out."""
-    found = con.execute(
-        "select view_name from duckdb_views() where not internal and schema_name = 'main' order by all"
-    ).fetchall()
-    return [name for (name,) in found if not name.endswith("_history")]
+def list_view_names(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the names that a query may read, sorted."""
+    sql = "select view_name from duckdb_views() where not internal and schema_name = 'main' order by all"
+    return [name for (name,) in con.execute(sql).fetchall()]
 
 
 def _refuse_writes(con: duckdb.DuckDBPyConnection, sql: str) -> None:
@@ -64,9 +62,10 @@ def _walk_node_types(tree: object) -> Iterator[str]:
 
 
 def _format_error(con: duckdb.DuckDBPyConnection, error: str) -> str:
-    """What DuckDB says, without its kind of error and the picture of the place; ours where it misses a table."""
+    """Return DuckDB's message without the kind of error and the excerpt; for a missing table, a message of its own."""
     if unknown := _UNKNOWN.search(error):
         name = unknown[1].strip('"').rstrip("!").rpartition(".")[2]
-        return f'there is no table "{name}"{suggest_spelling(name, list_table_names(con))}'
+        known = [view for view in list_view_names(con) if not view.endswith("_history")]
+        return f'there is no table "{name}"{suggest_spelling(name, known)}'
     text = " ".join(error.split("\n\nLINE ")[0].split("\nLINE ")[0].split())
     return re.sub(r"^[A-Z][A-Za-z ]* Error: ", "", text)

@@ -1,6 +1,6 @@
-"""The lines that a DuckDB of one's own needs before it can read a warehouse in a bucket.
+"""The SQL that any other DuckDB needs before it can read a warehouse in a bucket.
 
-Ours reads through the storage port; any other one has extensions for S3, and a secret that says how to get there. No
+This program's DuckDB reads through the storage port; others have extensions for S3, and a secret with its settings. No
 credential is written: DuckDB finds them where boto3 does.
 """
 
@@ -9,10 +9,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from appstream_export.contracts import Contract
-from appstream_export.lake.catalog.connect import build_no_snapshot_error
+from appstream_export.lake.catalog.connect import load_existing_history
 from appstream_export.lake.catalog.views import render_catalog_statements
-from appstream_export.lake.snapshots import load_history
-from appstream_export.lake.sql import quote_literal
+from appstream_export.lake.duckdb import quote_literal
 from appstream_export.lake.storage import PLACEHOLDER_KEY, S3Store
 from appstream_export.settings import S3Settings, is_loopback
 
@@ -20,14 +19,12 @@ _SECRET_NAME = "appstream_export"  # noqa: S105 - what DuckDB calls its name
 
 
 def render_setup_lines(store: Any, settings: S3Settings, contracts: Sequence[Contract]) -> Iterator[str]:
-    """Every line for the bucket of `store`: access, and with contracts the catalog's views too, made in memory."""
+    """Yield the lines for the bucket of `store`: access, and with contracts the catalog's views too, in memory."""
     yield f"-- {store.root}, for a DuckDB of your own; install downloads an extension once."
     yield from (f"{statement};" for statement in _build_access_statements(store, settings))
     if contracts:
-        manifests = load_history(store)
-        if not manifests:
-            raise build_no_snapshot_error(store)
-        yield from (f"{statement};" for statement in render_catalog_statements(contracts, manifests, store.uri))
+        statements = render_catalog_statements(contracts, load_existing_history(store), store.resolve_uri)
+        yield from (f"{statement};" for statement in statements)
 
 
 def _build_access_statements(store: S3Store, settings: S3Settings) -> list[str]:

@@ -8,7 +8,7 @@ it had.
 Files are named by their paths, in views of the schema `files` alone: all others stand over those, and are the same
 from snapshot to snapshot.
 """
-# ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
+# ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,14 +25,14 @@ from appstream_export.contracts import (
     list_snapshot_tables,
     load_view_files,
 )
-from appstream_export.lake.snapshots import SWEEP, Manifest, TableFiles, build_scan_query, get_retained_files
-from appstream_export.lake.sql import join_identifiers, quote_identifier, quote_literal
+from appstream_export.lake.duckdb import join_identifiers, quote_identifier, quote_literal
+from appstream_export.lake.snapshots import KIND_SWEEP, Manifest, TableFiles, build_scan_query, get_retained_files
 
-FILES = "files"  # the schema of views that name files
+FILES_SCHEMA = "files"  # the schema of views that name files
 SNAPSHOT_AT = Column("snapshot_at", "timestamp", "When the row's snapshot was committed.")
 # A moment `t` as users write it: a bare date means its end, a time without zone is UTC. DuckDB 1.4 wants seconds
 # before a zone.
-MOMENT = r"""case
+MOMENT_SQL = r"""case
         when regexp_full_match(trim(t::varchar), '\d{4}-\d{1,2}-\d{1,2}')
         then ((trim(t::varchar)::date + 1)::varchar || ' 00:00:00+00')::timestamptz - interval 1 microsecond
         when regexp_matches(trim(t::varchar), '(Z|z| UTC|[+-]\d{2}(:?\d{2}){0,2})$')
@@ -91,7 +91,7 @@ def render_file_views(
 ) -> Iterator[str]:
     """Those that say which files there are. They may be run again, on the catalog of another moment."""
     yield from _render_commits_table(manifests, uri)
-    yield f"create schema if not exists {FILES}"
+    yield f"create schema if not exists {FILES_SCHEMA}"
     for table in list_snapshot_tables(contracts):
         yield _render_file_view(table.name, build_scan_query(table, _get_newest_files(table, manifests), uri))
     for table in list_catalog_tables(contracts, manifests):
@@ -117,7 +117,7 @@ def list_catalog_tables(contracts: Sequence[Contract], manifests: Sequence[Manif
 
 
 def _render_file_view(name: str, source: str) -> str:
-    return f"create or replace view {FILES}.{quote_identifier(name)} as {source}"
+    return f"create or replace view {FILES_SCHEMA}.{quote_identifier(name)} as {source}"
 
 
 def _render_marts(tables: Sequence[Table]) -> Iterator[str]:
@@ -132,7 +132,7 @@ def _render_marts(tables: Sequence[Table]) -> Iterator[str]:
 def _render_commits_table(manifests: Sequence[Manifest], uri: Callable[[str], str]) -> Iterator[str]:
     """Every commit there ever was; `is_retained` are those whose rows can still be read as a whole."""
     snapshots = get_operational_table("snapshots")
-    retained = ", ".join(str(m.seq) for m in manifests if m.kind == SWEEP)
+    retained = ", ".join(str(m.seq) for m in manifests if m.kind == KIND_SWEEP)
     yield "create schema if not exists lake"
     yield (
         "create or replace table lake.commits as"
@@ -166,10 +166,10 @@ def _render_history_source(table: Table, manifests: Sequence[Manifest], uri: Cal
     if table.cumulative:
         return build_scan_query(table, _get_newest_files(table, manifests), uri)
     own = build_scan_query(
-        table, [files for m in manifests if m.kind == SWEEP and (files := m.tables.get(table.name))], uri
+        table, [files for m in manifests if m.kind == KIND_SWEEP and (files := m.tables.get(table.name))], uri
     )
-    outlived = get_retained_files(manifests, table.name)
-    return f"{own} union all {build_scan_query(replace(table, cumulative=True), outlived, uri)}" if outlived else own
+    retained = get_retained_files(manifests).get(table.name)
+    return f"{own} union all {build_scan_query(replace(table, cumulative=True), retained, uri)}" if retained else own
 
 
 def _find_retired_tables(tables: Sequence[Table], manifests: Sequence[Manifest]) -> list[Table]:
@@ -198,7 +198,7 @@ def _render_view_select(table: Table, view: View, *, past: bool) -> str:
         joins += f" left join accounts{suffix} as a using ({snapshot}account_id)"
         run = f"(select * from scope_runs{suffix} where resource = {quote_literal(table.resource)})"
         joins += f" left join {run} as s using ({snapshot}account_id, region)"
-    return f"select {names} from {FILES}.{quote_identifier(view.name)} as r{joins}"
+    return f"select {names} from {FILES_SCHEMA}.{quote_identifier(view.name)} as r{joins}"
 
 
 def _render_column_source(column: Column) -> str:
@@ -210,7 +210,7 @@ def _render_column_source(column: Column) -> str:
 
 
 def _render_as_of_macro(table: Table, past: View) -> str:
-    when = f"committed_at <= {MOMENT}"
+    when = f"committed_at <= {MOMENT_SQL}"
     if not table.cumulative:
         newest = f"select snapshot_id from lake.commits where is_retained and {when} order by seq desc limit 1"
         when = f"snapshot_id = ({newest})"

@@ -3,6 +3,5 @@ from .expire import ExpireResult as ExpireResult, expire_snapshots as expire_sna
 from .vacuum import VacuumResult as VacuumResult, vacuum_warehouse as vacuum_warehouse
 from .verify import (
     VerifyResult as VerifyResult,
-    find_warehouse_problems as find_warehouse_problems,
     verify_warehouse as verify_warehouse,
 )

@@ -1,9 +1,9 @@
-"""erase: a commit that takes an account out of every snapshot, and proof that it is gone.
+"""erase: a commit that removes an account from every snapshot, and proof that it is gone.
 
-Each file that holds rows of the account is written again without them, the history is retold with the new files, and
-the old ones are deleted at once, grace or not. Then every byte of the warehouse is looked at. Killed at any moment,
-it is completed by calling it again: before its commit nothing has happened, after it the retold manifests are the
-journal of what has to go.
+Each file that holds rows of the account is written again without them, the history is rewritten with the new files, and
+the old ones are deleted at once, whatever the grace is. Then every byte of the warehouse is searched. Killed at any
+moment, an erase is completed by calling it again: before its commit nothing has happened, after it the superseded
+manifests name what has to be deleted.
 """
 
 import errno
@@ -23,14 +23,15 @@ from appstream_export.contracts import Contract
 from appstream_export.errors import CommitStateUnknown, ConfigurationError, ExportError, StorageFailed
 from appstream_export.lake.maintenance.vacuum import GRACE, delete_garbage, find_garbage
 from appstream_export.lake.snapshots import (
-    ERASE,
-    SWEEP,
+    KIND_ERASE,
+    KIND_SWEEP,
     FileEntry,
     Manifest,
     RewrittenHistory,
     TableFiles,
     count_tasks,
     find_last_erase,
+    get_retained_files,
     get_utc_now,
     load_head,
     load_head_rows,
@@ -43,9 +44,9 @@ from appstream_export.lake.snapshots import (
     write_rows,
 )
 from appstream_export.lake.storage import (
-    CATALOG,
-    HANDOVER,
-    SCRATCH,
+    CATALOG_FILE,
+    HANDOVER_FOLDER,
+    SCRATCH_FOLDER,
     Store,
     StoredObject,
     build_erased_path,
@@ -116,51 +117,68 @@ def erase_account(
     republish: Callable[[], object] = lambda: None,
     clock: Callable[[], datetime] = get_utc_now,
 ) -> EraseResult:
-    """Take an account out of all snapshots, delete what held it, and look whether it is gone.
+    """Remove an account from all snapshots, delete the files that held it, and search whether it is gone.
 
-    Take it out of the settings first: a later run would bring it back. Files of attempts that never committed go too
-    once they are older than `grace`. `republish` makes anew what was published from the history (feeds, the report)
-    before the look. Raises ConfigurationError for an account that nothing here holds, CommitError where the
+    Remove it from the settings first: a later run would bring it back. Files of attempts that never committed are
+    deleted too once they are older than `grace`. `republish` publishes again what is made of the history (feeds, the
+    report) before the search. Raises ConfigurationError for an account that nothing here holds, CommitError where the
     history is as before, or where the old files could not all be deleted: calling again completes it.
     """
     if not ACCOUNT_ID.fullmatch(account_id):
         raise ConfigurationError(f'"{account_id}" is not an account: 12 digits, zeros in front included')
     eraser = _Eraser(store, contracts, account_id)
     if dry_run:
-        eraser.count_rows()
-        if not eraser.rows:
-            _refuse_unknown_account(store, account_id)
-        return eraser.build_result(dry_run=True)
-    made = eraser.commit_rewrite(tool_version, clock)
-    if made is None:
+        return _preview_erase(eraser)
+    committed = eraser.commit_rewrite(tool_version, clock)
+    if committed is None:
         _refuse_unknown_account(store, account_id)
     try:
-        garbage = find_garbage(store, now, grace)
-        garbage = replace(
-            garbage, due=[*garbage.due, *_find_committed_handover_files(store, garbage.waiting, account_id)]
-        )
-        if garbage.due:
-            delete_garbage(store, contracts, garbage, catalog_root=catalog_root)
+        deleted = _delete_account_files(store, contracts, account_id, now=now, grace=grace, catalog_root=catalog_root)
         republish()
-        mentions, remaining = _find_account_files(store, account_id, now if made else _get_last_erase_time(store))
+        mentions, remaining = _find_account_files(store, account_id, now if committed else _get_last_erase_time(store))
     except ExportError as error:
         what = f"account {account_id} is in no snapshot any more, but what held it is not all deleted"
-        raise StorageFailed(f"{what}: {error}; erase it again to complete that") from error
-    size = sum(stored.size_bytes for stored in garbage.due)
+        raise StorageFailed(f"{what}: {error}", fix="erase it again to complete that") from error
     return eraser.build_result(
-        bytes_deleted=size, mentions=mentions, remaining=remaining, dry_run=False, seq=made.seq if made else None
+        dry_run=False, bytes_deleted=deleted, mentions=mentions, remaining=remaining, committed=committed
     )
+
+
+def _preview_erase(eraser: "_Eraser") -> EraseResult:
+    """Return what an erase would do; nothing is written."""
+    eraser.count_rows()
+    if not eraser.rows:
+        _refuse_unknown_account(eraser.store, eraser.account_id)
+    return eraser.build_result(dry_run=True)
+
+
+def _delete_account_files(
+    store: Store,
+    contracts: Sequence[Contract],
+    account_id: str,
+    *,
+    now: datetime,
+    grace: timedelta,
+    catalog_root: str | None,
+) -> int:
+    """Delete what no snapshot needs any more, and return its size in bytes."""
+    garbage = find_garbage(store, now, grace)
+    handed = _find_committed_handover_files(store, garbage.waiting, account_id)
+    garbage = replace(garbage, due=[*garbage.due, *handed])
+    if garbage.due:
+        delete_garbage(store, contracts, garbage, catalog_root=catalog_root)
+    return sum(stored.size_bytes for stored in garbage.due)
 
 
 def _find_committed_handover_files(
     store: Store, waiting: Iterable[StoredObject], account_id: str
 ) -> Iterator[StoredObject]:
-    """What steps of a sharded run left of the account for each other, once the snapshot that it is for is committed."""
+    """Yield messages between steps of a sharded run that hold the account, once the run's snapshot is committed."""
     newest = load_head(store)
     rows = load_head_rows(store, newest, "snapshots", ("snapshot_id",)) if newest else []
     committed = {row["snapshot_id"].encode() for row in rows}
     for stored in waiting:
-        if not stored.path.startswith(f"{HANDOVER}/"):
+        if not stored.path.startswith(f"{HANDOVER_FOLDER}/"):
             continue
         content = b""
         with translate_storage_errors(store), suppress(FileNotFoundError):  # another process tidied up
@@ -170,7 +188,7 @@ def _find_committed_handover_files(
 
 
 def _refuse_unknown_account(store: Store, account_id: str) -> None:
-    """An account that neither snapshots nor any other file here knows: a mistyped one, or erased before."""
+    """Raise ConfigurationError for an account that no file here holds: it is mistyped, or was erased before."""
     mentions, remaining = _find_account_files(store, account_id, _NEVER)
     if mentions or [path for path in remaining if path != _UNLISTED_VERSIONS]:
         return
@@ -186,7 +204,7 @@ def _get_last_erase_time(store: Store) -> datetime:
 
 @dataclass
 class _Eraser:
-    """Files written again without the account. Kept over several tellings: each file is written once."""
+    """Write files again without the account; where the history is rewritten twice, each file is written once."""
 
     store: Store
     contracts: Sequence[Contract]
@@ -199,23 +217,27 @@ class _Eraser:
     is_dry_run: bool = False
 
     def build_rewrite(self, manifests: list[Manifest], snapshot_id: str) -> RewrittenHistory | None:  # noqa: ARG002 - files are named beside the old ones
-        past = [self._rewrite_manifest(manifest) for manifest in manifests if manifest.kind == SWEEP]
-        kept = [manifest.kept for manifest in manifests if manifest.past is not None][-1:]
-        outliving = {n: [self._rewrite_table(n, t) for t in tables] for all_ in kept for n, tables in all_.items()}
-        return (
-            RewrittenHistory(past=past, retained=outliving, counts=self._build_counts(past[-1])) if self.rows else None
-        )
+        past = [self._rewrite_manifest(manifest) for manifest in manifests if manifest.kind == KIND_SWEEP]
+        retained = {
+            name: [self._rewrite_table(name, table) for table in tables]
+            for name, tables in get_retained_files(manifests).items()
+        }
+        if not self.rows:
+            return None
+        return RewrittenHistory(past=past, retained=retained, counts=self._build_counts(past[-1]))
 
     def count_rows(self) -> None:
-        """Look only: what would be written, and how many rows would go."""
+        """Count the rows that would be removed; nothing is written."""
         self.is_dry_run = True
         with translate_storage_errors(self.store):
             self.build_rewrite(load_history(self.store), "")
 
     def commit_rewrite(self, tool_version: str, clock: Callable[[], datetime]) -> Manifest | None:
-        """The history without the account; None where it held none. What a commit that fails wrote is removed."""
+        """Commit the history without the account; None where it held none. A commit that fails leaves no files."""
         try:
-            return rewrite_history(self.store, self.build_rewrite, kind=ERASE, tool_version=tool_version, clock=clock)
+            return rewrite_history(
+                self.store, self.build_rewrite, kind=KIND_ERASE, tool_version=tool_version, clock=clock
+            )
         except CommitStateUnknown:  # it may have landed
             raise
         except Exception:
@@ -229,9 +251,9 @@ class _Eraser:
         bytes_deleted: int = 0,
         mentions: Iterable[str] = (),
         remaining: Iterable[str] = (),
-        seq: int | None = None,
+        committed: Manifest | None = None,
     ) -> EraseResult:
-        """What came of it."""
+        """Return the result, with the counts so far."""
         return EraseResult(
             account_id=self.account_id,
             snapshots=len(self.seqs),
@@ -241,7 +263,7 @@ class _Eraser:
             mentions=tuple(mentions),
             remaining=tuple(remaining),
             dry_run=dry_run,
-            seq=seq,
+            seq=committed.seq if committed else None,
         )
 
     def _rewrite_manifest(self, manifest: Manifest) -> Manifest:
@@ -264,10 +286,10 @@ class _Eraser:
     def _rewrite_file(self, entry: FileEntry) -> FileEntry:
         file = open_parquet_file(self.store, entry.path)
         column = _ACCOUNT if _ACCOUNT in file.schema_arrow.names else _EXAMPLE
-        held = sum(self._count_matches(file.read_row_group(n, [column])[column]) for n in range(file.num_row_groups))
-        if not held:
+        found = sum(self._count_matches(file.read_row_group(n, [column])[column]) for n in range(file.num_row_groups))
+        if not found:
             return entry
-        self.rows[entry.path] = held
+        self.rows[entry.path] = found
         if self.is_dry_run:
             return entry
         parts = (self._remove_account(part) for part in read_row_groups(file))
@@ -277,7 +299,7 @@ class _Eraser:
         return pc.sum(pc.match_substring(column, self.account_id)).as_py() or 0
 
     def _remove_account(self, part: pa.Table) -> pa.Table:
-        """Its rows without the account's; of drift, which tells of all accounts at once, without the examples."""
+        """Return a part without the account's rows; of drift, whose rows are of all accounts, without its examples."""
         if _ACCOUNT in part.schema.names:
             return part.filter(pc.not_equal(part[_ACCOUNT], self.account_id))
         names = pc.match_substring(part[_EXAMPLE], self.account_id)
@@ -292,14 +314,13 @@ class _Eraser:
 
 
 def _find_account_files(store: Store, account_id: str, erased_at: datetime) -> tuple[list[str], list[str]]:
-    """Files that hold the account's id, byte by byte and page by page: committed ones, and others."""
+    """Return files that hold the account's id in any byte or page: committed ones, and others."""
     committed = {file.path for manifest in load_history(store) for file in manifest.files}
     with translate_storage_errors(store), ThreadPoolExecutor(READERS) as pool:
-        lying, versions = store.list_all(), store.list_old_versions()
-        holds = pool.map(
-            lambda stored: _has_account_id(store, stored, account_id, erased_at), (*lying, *(versions or ()))
-        )
-        found = [stored for stored, is_held in zip((*lying, *(versions or ())), holds, strict=True) if is_held]
+        versions = store.list_old_versions()
+        objects = (*store.list_all(), *(versions or ()))
+        results = pool.map(lambda stored: _has_account_id(store, stored, account_id, erased_at), objects)
+        found = [stored for stored, has_id in zip(objects, results, strict=True) if has_id]
     mentions = [stored.path for stored in found if stored.path in committed and not stored.version]
     others = [_format_stored_path(stored) for stored in found if stored.path not in committed or stored.version]
     return mentions, [*others, *([_UNLISTED_VERSIONS] if versions is None else [])]
@@ -308,7 +329,7 @@ def _find_account_files(store: Store, account_id: str, erased_at: datetime) -> t
 def _format_stored_path(stored: StoredObject) -> str:
     if stored.version:
         return f"{stored.path} (version {stored.version} that the bucket keeps)"
-    return f"{stored.path} ({_HANDOVER_NOTE})" if stored.path.startswith(f"{HANDOVER}/") else stored.path
+    return f"{stored.path} ({_HANDOVER_NOTE})" if stored.path.startswith(f"{HANDOVER_FOLDER}/") else stored.path
 
 
 def _has_account_id(store: Store, stored: StoredObject, account_id: str, erased_at: datetime) -> bool:
@@ -319,12 +340,12 @@ def _has_account_id(store: Store, stored: StoredObject, account_id: str, erased_
         return False
     if account_id.encode() in content:
         return True
-    if is_unfinished(path) or path.startswith(f"{SCRATCH}/"):
-        return bool(content)  # compressed, and half a file: nobody can look into it
+    if is_unfinished(path) or path.startswith(f"{SCRATCH_FOLDER}/"):
+        return bool(content)  # compressed, and half a file: it cannot be searched
     if path.endswith(".parquet"):
         return any(_has_matching_text(part, account_id) for part in read_row_groups(_open_parquet(content, path)))
-    # A database compresses what it holds, so only its age tells; the catalog has views alone. S3 tells whole seconds.
-    return path.endswith(".duckdb") and path != CATALOG and stored.changed_at + timedelta(seconds=1) < erased_at
+    # A database compresses what it holds, so only its age counts; the catalog has views alone. S3 rounds to seconds.
+    return path.endswith(".duckdb") and path != CATALOG_FILE and stored.changed_at + timedelta(seconds=1) < erased_at
 
 
 def _open_parquet(content: bytes, path: str) -> pq.ParquetFile:

@@ -1,8 +1,8 @@
-"""thin: a commit that lets go of snapshots which nobody tells apart any more.
+"""expire: a commit without the snapshots that [lake.retention] does not retain.
 
-The last snapshot of each hour, day and month stays, for as long as the policy says. What the others prove stays too:
-their change rows, and the scope_runs of each day's last one (so that it is known for ever which scopes were seen on
-which day) are written to files of their own, which the histories of those tables go on showing.
+The last snapshot of each hour, day and month is retained, for as long as the policy says. Of the others remain their
+change rows, and the scope_runs of each day's last one, so that it is always known which scopes were read on which day:
+they are written to files of their own, which the histories of those tables include.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,13 +14,14 @@ import pyarrow as pa
 
 from appstream_export.contracts import CHANGE_COLUMNS
 from appstream_export.lake.snapshots import (
-    EXPIRE,
-    SWEEP,
+    KIND_EXPIRE,
+    KIND_SWEEP,
     FileEntry,
     Manifest,
     RewrittenHistory,
     TableFiles,
     combine_small_parts,
+    get_retained_files,
     get_utc_now,
     load_history,
     open_parquet_file,
@@ -33,7 +34,7 @@ from appstream_export.lake.storage import Store, build_retained_path, translate_
 from appstream_export.lake.words import format_count
 from appstream_export.settings import RetentionSettings
 
-RETAINED_FILES_MAX = 12  # a table's rows that outlive are merged into one file when there would be more
+RETAINED_FILES_MAX = 12  # a table's retained rows are merged into one file when there would be more files
 _CHANGE_COLUMNS = frozenset(column.name for column in CHANGE_COLUMNS)
 _ID = "snapshot_id"
 _ID_FIELD = pa.field(_ID, pa.string(), metadata={"comment": "Snapshot that the row belongs to: a ULID."})
@@ -44,13 +45,13 @@ Source = tuple[str | None, FileEntry]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpireResult:
-    """What a thin did, or would do. `str()` of it is a line for people."""
+    """What an expire did, or would do. `str()` of it is a line for people."""
 
     dropped: tuple[int, ...]
-    """Seqs of the snapshots that are let go."""
+    """Seqs of the expired snapshots."""
     retained: int
     rows_kept: int
-    """Rows of the dropped snapshots that outlive them: changes, and each day's last scope_runs."""
+    """Rows of the expired snapshots that are retained: changes, and each day's last scope_runs."""
     bytes_freed: int
     """Size of the files that gc may then delete."""
     dry_run: bool
@@ -63,9 +64,9 @@ class ExpireResult:
             return f"nothing to thin: {all_ if self.retained else 'there is no snapshot'}"
         does = "would drop" if self.dry_run else "dropped"
         what = f"{does} {len(self.dropped):,} of {format_count(len(self.dropped) + self.retained, 'snapshot')}"
-        kept = f"keeping {format_count(self.rows_kept, 'row')} of their changes and coverage"
+        rows = f"keeping {format_count(self.rows_kept, 'row')} of their changes and coverage"
         then = "would then free" if self.dry_run else "can free"
-        return f"{what}, {kept}; gc {then} {format_count(self.bytes_freed, 'byte')}"
+        return f"{what}, {rows}; gc {then} {format_count(self.bytes_freed, 'byte')}"
 
 
 def expire_snapshots(
@@ -77,9 +78,9 @@ def expire_snapshots(
     dry_run: bool = False,
     clock: Callable[[], datetime] = get_utc_now,
 ) -> ExpireResult:
-    """Commit a history without the snapshots that `policy` lets go at `now`; no commit when there are none.
+    """Commit a history without the snapshots that `policy` does not retain at `now`; no commit when there are none.
 
-    The newest snapshot always stays, files stay until gc. Raises CommitError; the history is then as before.
+    The newest snapshot is always retained, files stay until gc. Raises CommitError; the history is then as before.
     """
     if dry_run:
         with translate_storage_errors(store):
@@ -90,15 +91,15 @@ def expire_snapshots(
         found[:] = manifests
         return _build_rewrite(store, manifests, snapshot_id, policy, now)
 
-    made = rewrite_history(store, build_rewrite, kind=EXPIRE, tool_version=tool_version, clock=clock)
-    return _build_result(found, policy, now, dry_run=False, seq=made.seq if made else None)
+    committed = rewrite_history(store, build_rewrite, kind=KIND_EXPIRE, tool_version=tool_version, clock=clock)
+    return _build_result(found, policy, now, dry_run=False, seq=committed.seq if committed else None)
 
 
 def select_retained_snapshots(sweeps: Sequence[Manifest], policy: RetentionSettings, now: datetime) -> list[Manifest]:
-    """The last of each hour, day and month that the policy tells apart at `now`, and the newest."""
+    """Return the last of each hour, day and month that the policy retains at `now`, and the newest."""
     last = {bucket: sweep.seq for sweep in sweeps for bucket in _list_buckets(sweep.committed_at, policy, now)}
-    stay = {*last.values(), *(sweep.seq for sweep in sweeps[-1:])}
-    return [sweep for sweep in sweeps if sweep.seq in stay]
+    seqs = {*last.values(), *(sweep.seq for sweep in sweeps[-1:])}
+    return [sweep for sweep in sweeps if sweep.seq in seqs]
 
 
 def _list_buckets(moment: datetime, policy: RetentionSettings, now: datetime) -> Iterator[str]:
@@ -114,33 +115,33 @@ def _list_buckets(moment: datetime, policy: RetentionSettings, now: datetime) ->
 def _build_rewrite(
     store: Store, manifests: list[Manifest], snapshot_id: str, policy: RetentionSettings, now: datetime
 ) -> RewrittenHistory | None:
-    stay, go = _split_snapshots(manifests, policy, now)
-    if not go:
+    retained, expired = _split_snapshots(manifests, policy, now)
+    if not expired:
         return None
-    kept = {name: list(files) for name, files in _get_retained_files(manifests).items()}
+    files = {name: list(tables) for name, tables in get_retained_files(manifests).items()}
     written: list[FileEntry] = []
     try:
-        for name, sources in _find_files_to_retain(manifests, go).items():
+        for name, sources in _find_files_to_retain(manifests, expired).items():
             for number, (columns, group) in enumerate(_group_sources(sources)):
                 path = build_retained_path(name, snapshot_id, number)
-                kept[name] = _add_retained_file(store, kept.get(name, []), columns, group, path)
-                written.append(kept[name][-1].files[-1])
+                files[name] = _add_retained_file(store, files.get(name, []), columns, group, path)
+                written.append(files[name][-1].files[-1])
     except Exception:
         remove_files_quietly(store, [file.path for file in written])
         raise
-    return RewrittenHistory(past=stay, retained=kept, written_files=written)
+    return RewrittenHistory(past=retained, retained=files, written_files=written)
 
 
 def _build_result(
     manifests: Sequence[Manifest], policy: RetentionSettings, now: datetime, *, dry_run: bool, seq: int | None
 ) -> ExpireResult:
-    stay, go = _split_snapshots(manifests, policy, now)
-    needed = {file.path for manifest in stay for file in manifest.files}
-    freed = {file.path: file.bytes for manifest in go for file in manifest.files if file.path not in needed}
-    rows = sum(file.rows for sources in _find_files_to_retain(manifests, go).values() for _, (_, file) in sources)
+    retained, expired = _split_snapshots(manifests, policy, now)
+    needed = {file.path for manifest in retained for file in manifest.files}
+    freed = {file.path: file.bytes for manifest in expired for file in manifest.files if file.path not in needed}
+    rows = sum(file.rows for sources in _find_files_to_retain(manifests, expired).values() for _, (_, file) in sources)
     return ExpireResult(
-        dropped=tuple(manifest.seq for manifest in go),
-        retained=len(stay),
+        dropped=tuple(manifest.seq for manifest in expired),
+        retained=len(retained),
         rows_kept=rows,
         bytes_freed=sum(freed.values()),
         dry_run=dry_run,
@@ -151,19 +152,19 @@ def _build_result(
 def _split_snapshots(
     manifests: Sequence[Manifest], policy: RetentionSettings, now: datetime
 ) -> tuple[list[Manifest], list[Manifest]]:
-    sweeps = [manifest for manifest in manifests if manifest.kind == SWEEP]
-    stay = select_retained_snapshots(sweeps, policy, now)
-    seqs = {manifest.seq for manifest in stay}
-    return stay, [manifest for manifest in sweeps if manifest.seq not in seqs]
+    sweeps = [manifest for manifest in manifests if manifest.kind == KIND_SWEEP]
+    retained = select_retained_snapshots(sweeps, policy, now)
+    seqs = {manifest.seq for manifest in retained}
+    return retained, [manifest for manifest in sweeps if manifest.seq not in seqs]
 
 
 def _find_files_to_retain(
-    manifests: Sequence[Manifest], go: Sequence[Manifest]
+    manifests: Sequence[Manifest], expired: Sequence[Manifest]
 ) -> dict[str, list[tuple[TableFiles, Source]]]:
-    """Files of the dropped snapshots whose rows stay, by table, oldest first."""
-    last_of_day = {f"{m.committed_at:%Y-%m-%d}": m.seq for m in manifests if m.kind == SWEEP}.values()
+    """Return files of the expired snapshots whose rows are retained, by table, oldest first."""
+    last_of_day = {f"{m.committed_at:%Y-%m-%d}": m.seq for m in manifests if m.kind == KIND_SWEEP}.values()
     found: dict[str, list[tuple[TableFiles, Source]]] = {}
-    for manifest in go:
+    for manifest in expired:
         for name, table in manifest.tables.items():
             if table.columns.keys() >= _CHANGE_COLUMNS or (name == "scope_runs" and manifest.seq in last_of_day):
                 sources = [(table, (manifest.snapshot_id, file)) for file in table.files if file.rows]
@@ -186,7 +187,7 @@ def _group_sources(sources: Iterable[tuple[TableFiles, Source]]) -> list[tuple[d
 def _add_retained_file(
     store: Store, before: list[TableFiles], columns: dict[str, str], sources: list[Source], path: str
 ) -> list[TableFiles]:
-    """The same with one file more, the very last, into which older ones of these columns go where they are many."""
+    """Add a file to the end; older files with these columns are merged into it where they are too many."""
     same = next((files for files in before if files.columns == columns), TableFiles(files=[], columns=columns))
     others = [files for files in before if files is not same]
     files = same.files
@@ -215,8 +216,3 @@ def _chain_parts(first: pa.Table, rest: Iterator[pa.Table]) -> Iterator[pa.Table
     yield first
     for part in rest:
         yield part.cast(first.schema)  # column docs may have changed since
-
-
-def _get_retained_files(manifests: Iterable[Manifest]) -> dict[str, list[TableFiles]]:
-    found = [manifest.kept for manifest in manifests if manifest.past is not None]
-    return found[-1] if found else {}

@@ -1,8 +1,9 @@
-"""gc: deletes what no retained snapshot needs, and nothing else.
+"""gc: delete the files that no retained snapshot needs, and nothing else.
 
-Abandoned attempts, unfinished files, files and manifests of snapshots that a thin or erase commit let go, and what
-DuckDB spilled. Only after a grace, which is what keeps runs in progress and readers of an older catalog safe: by the
-file's age, or for what was committed once by the time since it was let go. What an erase let go has no grace.
+Those are abandoned attempts, unfinished files, files and manifests of snapshots that an expire or erase commit removed
+from the history, and what DuckDB spilled. They go only after a grace, so that runs in progress and readers of an older
+catalog are safe: by the file's age, or for committed files by the time since their removal. After an erase there is no
+grace.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,12 +12,19 @@ from datetime import UTC, datetime, timedelta
 
 from appstream_export.contracts import Contract
 from appstream_export.lake.catalog import publish_catalog
-from appstream_export.lake.snapshots import ERASE, Manifest, load_head, load_history, load_superseded_manifests
+from appstream_export.lake.snapshots import (
+    KIND_ERASE,
+    Manifest,
+    find_newest_rewrite_seq,
+    load_head,
+    load_history,
+    load_superseded_manifests,
+)
 from appstream_export.lake.storage import (
-    COMMITS,
-    HANDOVER,
-    SCRATCH,
-    TABLES,
+    COMMITS_FOLDER,
+    HANDOVER_FOLDER,
+    SCRATCH_FOLDER,
+    TABLES_FOLDER,
     Store,
     StoredObject,
     build_manifest_path,
@@ -26,8 +34,8 @@ from appstream_export.lake.storage import (
 from appstream_export.lake.words import format_count
 
 GRACE = timedelta(hours=24)  # far longer than any run and any reader's connection lasts
-RECHECK_EVERY = 100  # files are deleted before it is looked again whether somebody needs them by now
-_LAKE_FOLDERS = tuple(f"{folder}/" for folder in (TABLES, COMMITS, SCRATCH, HANDOVER))
+RECHECK_EVERY = 100  # files are deleted before the newest manifests are read again, which may need some of the rest
+_LAKE_FOLDERS = tuple(f"{folder}/" for folder in (TABLES_FOLDER, COMMITS_FOLDER, SCRATCH_FOLDER, HANDOVER_FOLDER))
 _NO_GRACE = datetime.min.replace(tzinfo=UTC)
 
 
@@ -46,10 +54,10 @@ class VacuumResult:
     def __str__(self) -> str:
         does = "would delete" if self.dry_run else "deleted"
         what = f"{does} {format_count(self.files, 'file')}, {format_count(self.bytes, 'byte')}"
-        held = (
+        waiting = (
             f"{format_count(self.waiting, 'file')}, {format_count(self.waiting_bytes, 'byte')}, still within the grace"
         )
-        return f"{what if self.files else 'nothing to delete'}{f'; {held}' if self.waiting else ''}"
+        return f"{what if self.files else 'nothing to delete'}{f'; {waiting}' if self.waiting else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +67,7 @@ class Garbage:
     due: Sequence[StoredObject]
     waiting: Sequence[StoredObject]
     seq: int
-    """Of the newest manifest that was looked at."""
+    """Seq of the newest manifest that was read."""
 
 
 def vacuum_warehouse(
@@ -101,25 +109,30 @@ def delete_garbage(store: Store, contracts: Sequence[Contract], garbage: Garbage
 
 
 def _select_unreferenced_files(store: Store, garbage: Garbage) -> Iterator[StoredObject]:
-    """What is due, but for what a run has committed after all: one that took longer than the grace."""
-    due = sorted(garbage.due, key=lambda stored: stored.path.startswith(COMMITS))
+    """Yield the files that are due, without those that a run committed meanwhile: one that outlasted the grace."""
+    due = sorted(garbage.due, key=lambda stored: stored.path.startswith(COMMITS_FOLDER))
     for start in range(0, len(due), RECHECK_EVERY):
-        named = {file.path for manifest in load_history(store, since_seq=garbage.seq + 1) for file in manifest.files}
-        yield from (stored for stored in due[start : start + RECHECK_EVERY] if stored.path not in named)
+        newer = load_history(store, since_seq=garbage.seq + 1)
+        committed = {file.path for manifest in newer for file in manifest.files}
+        yield from (stored for stored in due[start : start + RECHECK_EVERY] if stored.path not in committed)
 
 
 def find_garbage(store: Store, now: datetime, grace: timedelta) -> Garbage:
-    """What nothing needs, as far as it is ours. Files that appear from now on are not looked at."""
+    """Find the lake's files that nothing needs. Files that appear from now on are not looked at."""
     with translate_storage_errors(store):
-        lying = [stored for stored in store.list_all() if _is_lake_file(stored.path)]
+        found = [stored for stored in store.list_all() if _is_lake_file(stored.path)]
     manifests = load_history(store)
     needed = {file.path for manifest in manifests for file in manifest.files}
-    needed |= {build_manifest_path(m.seq) for m in manifests if m.seq >= _find_newest_rewrite_seq(manifests)}
-    let_go = _compute_expiry_times(
+    needed |= {build_manifest_path(m.seq) for m in manifests if m.seq >= find_newest_rewrite_seq(manifests)}
+    expired_at = _compute_expiry_times(
         load_superseded_manifests(store), [manifest for manifest in manifests if manifest.past is not None]
     )
-    garbage = [stored for stored in lying if stored.path not in needed]
-    due = [g for g in garbage if let_go.get(g.path, g.changed_at) <= now - grace or let_go.get(g.path) == _NO_GRACE]
+    garbage = [stored for stored in found if stored.path not in needed]
+    due = [
+        stored
+        for stored in garbage
+        if expired_at.get(stored.path, stored.changed_at) <= now - grace or expired_at.get(stored.path) == _NO_GRACE
+    ]
     return Garbage(due, [g for g in garbage if g not in due], manifests[-1].seq if manifests else 0)
 
 
@@ -127,20 +140,15 @@ def _is_lake_file(path: str) -> bool:
     return path.startswith(_LAKE_FOLDERS) or is_unfinished(path)
 
 
-def _find_newest_rewrite_seq(manifests: Sequence[Manifest]) -> int:
-    """Seq of the newest manifest that retells: its own file is the oldest that is needed."""
-    return max((manifest.seq for manifest in manifests if manifest.past is not None), default=0)
-
-
 def _compute_expiry_times(old: Sequence[Manifest], newest: Sequence[Manifest]) -> Mapping[str, datetime]:
-    """When what was committed once went out of sight: with the first commit after it that retells without it."""
-    let_go: dict[str, datetime] = {}
-    for teller in (manifest for manifest in (*old, *newest) if manifest.past is not None):
-        since = _NO_GRACE if teller.kind == ERASE else teller.committed_at
-        still = {file.path for file in teller.files}
+    """Return when each path left the history: with the first expire or erase commit that does not have it."""
+    expired_at: dict[str, datetime] = {}
+    for rewrite in (manifest for manifest in (*old, *newest) if manifest.past is not None):
+        since = _NO_GRACE if rewrite.kind == KIND_ERASE else rewrite.committed_at
+        remaining = {file.path for file in rewrite.files}
         for manifest in old:
-            if manifest.seq < teller.seq:
-                gone = {file.path for file in manifest.files} - still
-                for path in (*gone, build_manifest_path(manifest.seq)):
-                    let_go[path] = min(since, let_go.get(path, since))
-    return let_go
+            if manifest.seq < rewrite.seq:
+                removed = {file.path for file in manifest.files} - remaining
+                for path in (*removed, build_manifest_path(manifest.seq)):
+                    expired_at[path] = min(since, expired_at.get(path, since))
+    return expired_at

@@ -1,11 +1,11 @@
-"""verify: every byte that the lake vouches for is read, and what is wrong is named together with what it affects.
+"""verify: read every committed byte, and name each problem together with the rows that it affects.
 
-Manifests: canonical JSON that matches its digest, and a chain without gaps; what a thin or erase commit retold may be
-missing. Files: there, of the size and SHA-256 that the manifest says, and Parquet with as many rows. Catalog and
-report: as they were written, and the catalog of no snapshot that is gone. Files that no manifest names are gc's affair.
+Manifests: canonical JSON that matches its digest, and a chain without gaps; those before an expire or erase commit may
+be missing. Files: there, of the size and SHA-256 that the manifest says, and Parquet with as many rows. Catalog and
+report: as they were written, and the catalog of no snapshot that is gone. Files that no manifest names are left to gc.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,12 +18,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from appstream_export.errors import ExportError
-from appstream_export.lake.snapshots import PAST, SWEEP, FileEntry, Manifest, TableFiles, is_canonical, read_manifest
-from appstream_export.lake.sql import open_duckdb, quote_literal
+from appstream_export.lake.duckdb import open_duckdb, quote_literal
+from appstream_export.lake.snapshots import (
+    KIND_SWEEP,
+    PAST_KEY,
+    FileEntry,
+    Manifest,
+    TableFiles,
+    find_newest_rewrite_seq,
+    is_canonical,
+    read_manifest,
+)
 from appstream_export.lake.storage import (
-    CATALOG,
-    COMMITS,
-    REPORT,
+    CATALOG_FILE,
+    COMMITS_FOLDER,
+    REPORT_FILE,
     Store,
     build_manifest_path,
     has_valid_checksum,
@@ -32,11 +41,11 @@ from appstream_export.lake.storage import (
 )
 
 Progress = Callable[[int, int], None]
-"""Told after each file: how many have been read, of how many."""
+"""Called after each file with how many have been read, of how many."""
 
 _RESTORE = "restore it from a backup"
 _REPUBLISH = "publish it anew with: appstream-export catalog"
-_REWRITE = "write it anew with: appstream-export report"
+_REWRITE_REPORT = "write it anew with: appstream-export report"
 _SCOPES_SHOWN = 3
 READERS = 8  # files read at once: on S3 each of them is mostly waiting, and here hashing leaves Python free
 
@@ -75,38 +84,33 @@ class VerifyResult:
 
     @cached_property
     def is_sound(self) -> bool:
-        """Whether not one committed byte has changed. Notes do not count: what they tell of can be made anew."""
+        """Whether no committed byte has changed. Notes do not count: the files that they name can be written again."""
         return all(problem.is_note for problem in self.problems)
 
 
-def find_warehouse_problems(store: Store, *, progress: Progress | None = None) -> list[Problem]:
-    """The problems of `look_through`; none but notes means that not one byte has changed."""
-    return [*verify_warehouse(store, progress=progress).problems]
-
-
 def verify_warehouse(store: Store, *, progress: Progress | None = None) -> VerifyResult:
-    """Read everything that is committed. Raises StorageFailed where the place does not even tell what lies there."""
+    """Read everything that is committed; raises StorageFailed where the files cannot even be listed."""
     with translate_storage_errors(store):
-        seqs = [seq for name in store.list_folder(COMMITS) if (seq := parse_manifest_seq(name)) is not None]
+        seqs = [seq for name in store.list_folder(COMMITS_FOLDER) if (seq := parse_manifest_seq(name)) is not None]
         found: dict[int, Manifest | Problem] = {seq: _check_manifest(store, seq) for seq in seqs}
-        told = {seq: manifest for seq, manifest in found.items() if isinstance(manifest, Manifest)}
-        named = _collect_referenced_files(told)
+        manifests = {seq: manifest for seq, manifest in found.items() if isinstance(manifest, Manifest)}
+        retained = _list_retained_manifests(manifests)
+        files = _collect_referenced_files(retained)
         problems = [problem for problem in found.values() if isinstance(problem, Problem)]
+        damaged_rewrites = [problem.seq or 0 for problem in problems if _is_rewrite(store, problem)]
         problems += _check_chain(
-            found, told, _find_newest_rewrite_seq(told, *(p.seq or 0 for p in problems if _is_rewrite(store, p)))
+            found, manifests, max(find_newest_rewrite_seq(manifests.values()), *damaged_rewrites, 0)
         )
-        problems += _check_files(store, named, progress or (lambda _done, _of: None))
+        problems += _check_files(store, files, progress or (lambda _done, _of: None))
         problems += _check_head_hint(store, max(found, default=0))
         problems += _check_catalog(store, max(found, default=0))
         problems += _check_report(store)
     return VerifyResult(
         problems=tuple(problems),
-        head=told.get(max(told, default=0)),
-        snapshots=len(
-            {m.seq for one in _list_retained_manifests(told) for m in (*(one.past or ()), one) if m.kind == SWEEP}
-        ),
-        files=len(named),
-        bytes=sum(file.bytes for file, *_ in named.values()),
+        head=manifests.get(max(manifests, default=0)),
+        snapshots=len({m.seq for one in retained for m in (*(one.past or ()), one) if m.kind == KIND_SWEEP}),
+        files=len(files),
+        bytes=sum(file.bytes for file, *_ in files.values()),
     )
 
 
@@ -122,9 +126,9 @@ def _check_manifest(store: Store, seq: int) -> Manifest | Problem:
 
 
 def _is_rewrite(store: Store, damaged: Problem) -> bool:
-    """Whether a manifest that cannot be believed seems to tell the history anew, so that older ones may be gone."""
+    """Return whether a damaged manifest seems to hold the whole history, so that older ones may be gone."""
     try:
-        return PAST in store.read_bytes(damaged.path)
+        return PAST_KEY in store.read_bytes(damaged.path)
     except OSError:
         return False
 
@@ -132,7 +136,7 @@ def _is_rewrite(store: Store, damaged: Problem) -> bool:
 def _check_chain(
     found: Mapping[int, Manifest | Problem], manifests: Mapping[int, Manifest], start: int
 ) -> Iterator[Problem]:
-    """Gaps, and manifests that do not follow from the one before; older than the newest retelling, gaps are fine."""
+    """Yield gaps from `start` on, and manifests that do not follow from the one before."""
     for seq in range(start or 1, max(found, default=0) + 1):
         if seq not in found:
             yield Problem(path=build_manifest_path(seq), seq=seq, what=f"is missing from the chain; {_RESTORE}")
@@ -143,13 +147,9 @@ def _check_chain(
             yield Problem(path=build_manifest_path(seq), seq=seq, snapshot_id=manifest.snapshot_id, what=what)
 
 
-def _find_newest_rewrite_seq(manifests: Mapping[int, Manifest], *damaged: int) -> int:
-    return max((*damaged, *(seq for seq, manifest in manifests.items() if manifest.past is not None)), default=0)
-
-
 def _list_retained_manifests(manifests: Mapping[int, Manifest]) -> list[Manifest]:
-    """From the newest retelling on: what came before it is in it, or let go."""
-    start = _find_newest_rewrite_seq(manifests)
+    """Return the manifests from the newest expire or erase commit on: it has all that is retained of older ones."""
+    start = find_newest_rewrite_seq(manifests.values())
     return [manifest for seq, manifest in sorted(manifests.items()) if seq >= start]
 
 
@@ -157,33 +157,37 @@ ReferencedFiles = Mapping[str, tuple[FileEntry, str, TableFiles, Manifest]]
 """Each file by its path, with its table and the oldest retained snapshot that it belongs to."""
 
 
-def _collect_referenced_files(manifests: Mapping[int, Manifest]) -> ReferencedFiles:
-    named: dict[str, tuple[FileEntry, str, TableFiles, Manifest]] = {}
-    for manifest in _list_retained_manifests(manifests):
-        for holder, name, table in _walk_tables(manifest):
+def _collect_referenced_files(manifests: Iterable[Manifest]) -> ReferencedFiles:
+    files: dict[str, tuple[FileEntry, str, TableFiles, Manifest]] = {}
+    for manifest in manifests:
+        for snapshot, name, table in _walk_tables(manifest):
             for file in table.files:
-                named.setdefault(file.path, (file, name, table, holder))
-    return named
+                files.setdefault(file.path, (file, name, table, snapshot))
+    return files
 
 
-def _check_files(store: Store, named: ReferencedFiles, progress: Progress) -> Iterator[Problem]:
-    """Each file once."""
+def _check_files(store: Store, files: ReferencedFiles, progress: Progress) -> Iterator[Problem]:
+    """Yield the problem of each file that has one."""
     pool = ThreadPoolExecutor(READERS)
     try:
-        wrongs = pool.map(lambda one: _check_file(store, one[0], one[2]), named.values())
-        for done, (wrong, (file, name, _, holder)) in enumerate(zip(wrongs, named.values(), strict=True), 1):
-            if wrong:
-                what, scopes = wrong
+        results = pool.map(lambda one: _check_file(store, one[0], one[2]), files.values())
+        for done, (result, (file, name, _, snapshot)) in enumerate(zip(results, files.values(), strict=True), 1):
+            if result:
                 yield Problem(
-                    path=file.path, what=what, table=name, scopes=scopes, seq=holder.seq, snapshot_id=holder.snapshot_id
+                    path=file.path,
+                    what=result[0],
+                    table=name,
+                    scopes=result[1],
+                    seq=snapshot.seq,
+                    snapshot_id=snapshot.snapshot_id,
                 )
-            progress(done, len(named))
+            progress(done, len(files))
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C must not wait for all the rest
 
 
 def _walk_tables(manifest: Manifest) -> Iterator[tuple[Manifest, str, TableFiles]]:
-    """Tables that a manifest names, with the snapshot that they belong to: sweeps that it retells come first."""
+    """Yield the tables that a manifest names, with their snapshot; those of the history in it come first."""
     for past in manifest.past or ():
         yield from _walk_tables(past)
     for name, tables in manifest.kept.items():
@@ -192,7 +196,7 @@ def _walk_tables(manifest: Manifest) -> Iterator[tuple[Manifest, str, TableFiles
 
 
 def _check_file(store: Store, file: FileEntry, table: TableFiles) -> tuple[str, tuple[str, ...]] | None:
-    """What is wrong with a file, and the scopes of its rows as far as they can still be read."""
+    """Return what is wrong with a file, and the scopes of its rows as far as they can still be read."""
     try:
         content = store.read_bytes(file.path)
     except FileNotFoundError:
@@ -207,7 +211,7 @@ def _check_file(store: Store, file: FileEntry, table: TableFiles) -> tuple[str, 
 
 
 def _check_parquet(content: bytes, file: FileEntry, table: TableFiles) -> tuple[str, tuple[str, ...]] | None:
-    """A file that is as it was written, yet not what its manifest says: a bug of ours, or a forged manifest."""
+    """Compare a file that is as it was written with its manifest: a difference is a bug, or a forged manifest."""
     try:
         parquet = pq.ParquetFile(pa.BufferReader(content))
     except (pa.ArrowException, OSError) as error:
@@ -220,7 +224,7 @@ def _check_parquet(content: bytes, file: FileEntry, table: TableFiles) -> tuple[
 
 
 def _read_scopes(content: bytes) -> tuple[str, ...]:
-    """Scopes with rows in a damaged file; none when that cannot be told."""
+    """Return the scopes with rows in a damaged file; none when they cannot be read."""
     try:
         source = pa.BufferReader(content)
         rows = pq.read_table(source, columns=["account_id", "region"], page_checksum_verification=True)
@@ -231,42 +235,42 @@ def _read_scopes(content: bytes) -> tuple[str, ...]:
 
 
 def _check_head_hint(store: Store, newest: int) -> Iterator[Problem]:
-    """On S3 the last writer said what the newest manifest is: that one must be there."""
-    hinted = parse_manifest_seq(store.read_head_hint(COMMITS)) or 0
+    """Check that the manifest is there that the last writer on S3 left as the newest."""
+    hinted = parse_manifest_seq(store.read_head_hint(COMMITS_FOLDER)) or 0
     if hinted > newest:
         what = f"is missing, though it was committed: the newest manifest is {newest}; {_RESTORE}"
         yield Problem(path=build_manifest_path(hinted), seq=hinted, what=what)
 
 
 def _check_catalog(store: Store, newest: int) -> Iterator[Problem]:
-    """The catalog can be made anew; but one that shows more than there is tells of manifests that are gone."""
-    if not store.has_catalog_file or not store.exists(CATALOG):
+    """Check the catalog, which can be published again; one that shows a newer snapshot proves a missing manifest."""
+    if not store.has_catalog_file or not store.exists(CATALOG_FILE):
         return
     try:
-        content = store.read_bytes(CATALOG)
+        content = store.read_bytes(CATALOG_FILE)
         if not has_valid_checksum(content):
-            yield Problem(path=CATALOG, what=f"has changed since it was published; {_REPUBLISH}")
+            yield Problem(path=CATALOG_FILE, what=f"has changed since it was published; {_REPUBLISH}")
             return
         shows = _read_catalog_seq(store, content)
     except duckdb.Error as error:
         what = f"cannot be opened ({str(error).splitlines()[0]}); {_REPUBLISH}"
-        yield Problem(path=CATALOG, what=what)
+        yield Problem(path=CATALOG_FILE, what=what)
     else:
         if shows > newest:
             what = f"is missing: the catalog shows snapshot {shows}, the newest manifest is {newest}; {_RESTORE}"
             yield Problem(path=build_manifest_path(shows), seq=shows, what=what)
         if shows < newest:
             what = f"shows snapshot {shows}, the newest is {newest}; {_REPUBLISH}"
-            yield Problem(path=CATALOG, what=what, is_note=True)
+            yield Problem(path=CATALOG_FILE, what=what, is_note=True)
 
 
 def _check_report(store: Store) -> Iterator[Problem]:
-    if store.exists(REPORT) and not has_valid_checksum(store.read_bytes(REPORT)):
-        yield Problem(path=REPORT, what=f"has changed since it was written; {_REWRITE}")
+    if store.exists(REPORT_FILE) and not has_valid_checksum(store.read_bytes(REPORT_FILE)):
+        yield Problem(path=REPORT_FILE, what=f"has changed since it was written; {_REWRITE_REPORT}")
 
 
 def _read_catalog_seq(store: Store, catalog: bytes) -> int:
-    """Its newest snapshot, read from a copy: DuckDB 1.4 refuses a file that this process has open elsewhere."""
+    """Return a catalog's newest seq, read from a copy: DuckDB 1.4 refuses a file that this process has open already."""
     with NamedTemporaryFile(suffix=".duckdb") as copy, closing(open_duckdb(store)) as con:
         copy.write(catalog)
         copy.flush()

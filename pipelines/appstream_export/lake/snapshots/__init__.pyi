@@ -1,13 +1,14 @@
 from .commit import commit_snapshot as commit_snapshot
 from .manifest import (
-    ERASE as ERASE,
-    EXPIRE as EXPIRE,
-    PAST as PAST,
-    SWEEP as SWEEP,
+    KIND_ERASE as KIND_ERASE,
+    KIND_EXPIRE as KIND_EXPIRE,
+    KIND_SWEEP as KIND_SWEEP,
+    PAST_KEY as PAST_KEY,
     FileEntry as FileEntry,
     Manifest as Manifest,
     TableFiles as TableFiles,
     find_attempt as find_attempt,
+    find_newest_rewrite_seq as find_newest_rewrite_seq,
     get_retained_files as get_retained_files,
     is_canonical as is_canonical,
     load_head as load_head,
@@ -18,11 +19,13 @@ from .manifest import (
 )
 from .parquet import (
     combine_small_parts as combine_small_parts,
+    convert_epoch_us as convert_epoch_us,
     open_parquet_file as open_parquet_file,
     read_row_groups as read_row_groups,
     write_rows as write_rows,
 )
 from .producer import (
+    CommitRequest as CommitRequest,
     PriceRow as PriceRow,
     RunFacts as RunFacts,
     count_tasks as count_tasks,

@@ -1,4 +1,4 @@
-"""What complete answers prove to have changed: SQL that compares the draft with the head, contract by contract.
+"""What complete answers prove to have changed: SQL that compares the staged snapshot with the head, by contract.
 
 Batch of scopes by batch, so that memory does not grow with their number. First which items differ: per item, the
 64-bit hashes of its rows and its children's are added up, those of the old side taken away, and what is equal on both
@@ -7,16 +7,16 @@ the items that are left are then joined by key and written out, values as text (
 list in AWS's order. Scopes that begin or end have one side only, which is written out as it is. A column that either
 snapshot does not know, or that stands in quarantine for the item, proves nothing.
 """
-# ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
+# ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
 from appstream_export.contracts import Column, Contract, Table
+from appstream_export.lake.duckdb import join_identifiers, quote_identifier, quote_literal
 from appstream_export.lake.snapshots.task_transitions import ChangeScope, Decision
 from appstream_export.lake.snapshots.workspace import CommitWorkspace, render_item_name_sql
-from appstream_export.lake.sql import join_identifiers, quote_identifier, quote_literal
 from appstream_export.model import Task
 
 BATCH_ITEMS = 100_000  # items that are compared at once, old and new; a scope is never divided
@@ -25,7 +25,7 @@ _SCOPE = ("account_id", "region")
 _SIDE_PREFIXES = {
     "new": "fresh",
     "old": "head",
-}  # where a side's rows are staged; an answer that concludes is never set aside
+}  # where a side's rows are staged; an answer that proves changes is never discarded
 _TWO_SIDED_KINDS = (ChangeScope.SEEN, ChangeScope.ALL)
 _EMPTY_LISTS = {"whole": "[]", "shared": "'[]'", "bag": "[]::varchar[]"}  # lists of an item without children
 _TIME_COLUMNS = {  # observed_at and previous_observed_at of a whole item's row
@@ -36,128 +36,27 @@ _TIME_COLUMNS = {  # observed_at and previous_observed_at of a whole item's row
 }
 
 
-def stream_change_rows(
-    staging: CommitWorkspace, contract: Contract, decisions: Iterable[Decision], items: Mapping[Task, int]
-) -> Iterator[pa.Table]:
-    """The rows of the contract's changes table, in order. `items` says how many a task has, old and new ones."""
-    compared = _Comparison(contract, staging)
-    mine = [decision for decision in decisions if decision.task.resource == contract.name]
-    concluding = [decision for decision in mine if decision.change_scope is not ChangeScope.NOTHING]
-    compared.is_whole = {
-        "new": all(d.change_scope in _TWO_SIDED_KINDS for d in mine if d.should_use_fresh or d.is_discarded),
-        "old": all(d.change_scope in _TWO_SIDED_KINDS for d in mine),
-    }
-    if concluding:
-        staging.con.execute(f"create or replace temp table places as {_render_quarantined_columns(compared, staging)}")
-    for batch in _batch_decisions(concluding, items):
-        kinds = {decision.change_scope for decision in batch}
-        _create_batch_table(staging, compared, batch)
-        parts = [
-            _render_one_sided_changes(compared, kind) for kind in (ChangeScope.FIRST, ChangeScope.END) if kind in kinds
-        ]
-        if kinds.intersection(_TWO_SIDED_KINDS) and _create_unlike_table(staging, compared):
-            staging.con.execute(f"create or replace temp table differing as {_render_differing_items(compared)}")
-            parts += _render_two_sided_changes(staging, compared)
-        if parts:
-            order = join_identifiers((*compared.key, "change", "column_name"))
-            yield from staging.stream_row_groups(f"from ({' union all '.join(parts)}) order by {order}")
-        staging.release_memory()
-
-
-def _batch_decisions(decisions: Iterable[Decision], items: Mapping[Task, int]) -> Iterator[list[Decision]]:
-    """Scopes that follow each other, as many as make a batch of items; by scope, as the rows are to be."""
-    batch, size = list[Decision](), 0
-    for decision in sorted(decisions, key=lambda decision: decision.task.scope):
-        weight = items.get(decision.task, 0) * (1 if decision.change_scope in _TWO_SIDED_KINDS else WHOLE_ITEM_WEIGHT)
-        size += weight
-        if batch and size > BATCH_ITEMS:
-            yield batch
-            batch, size = [], weight
-        batch.append(decision)
-    if batch:
-        yield batch
-
-
-def _create_batch_table(staging: CommitWorkspace, compared: "_Comparison", batch: Sequence[Decision]) -> None:
-    """Make the temporary table `batch`: the tasks of it, as they stand in `tasks`."""
-    first, last = batch[0].task.scope, batch[-1].task.scope
-    staging.con.execute(f"""
-        create or replace temp table batch as from tasks
-        where resource = {quote_literal(compared.contract.name)} and concludes <> 'nothing'
-        and account_id || '/' || region between {quote_literal(str(first))} and {quote_literal(str(last))}
-    """)
-    (begin, begin_region), (end, end_region) = (map(quote_literal, (s.account_id, s.region)) for s in (first, last))
-    compared.batch_condition = f"""account_id between {begin} and {end}
-        and not (account_id = {begin} and region < {begin_region} or account_id = {end} and region > {end_region})"""
-
-
-def _create_unlike_table(staging: CommitWorkspace, compared: "_Comparison") -> bool:
-    """Whether the sides may differ, and if so, in which items: their hashed keys are in the temporary table `unlike`.
-
-    They are those of items that either side has alone, or that differ in a column or in a child table; and of some
-    others, which are left out when the sides are joined.
-    """
-    contract = compared.contract
-    if not compared.is_filled(contract.item_table):
-        return False
-    filled = [table for table in compared.list_comparable_children() if compared.is_filled(table)]
-    compared.unlike_children = [
-        table for table in filled if staging.fetch_rows(_render_table_comparison(compared, table))
-    ]
-    staging.con.execute(f"create or replace temp table unlike as {_render_unlike_items(compared)}")
-    return bool(staging.fetch_rows("select 1 from unlike limit 1"))
-
-
-def _render_one_sided_changes(compared: "_Comparison", concludes: ChangeScope) -> str:
-    """Change rows of scopes that have no other side: each of their items is first seen, or has ended."""
-    side, change = ("new", "first_seen") if concludes is ChangeScope.FIRST else ("old", "ended")
-    return _render_whole_items(compared, change, _render_side_items(compared, side, [concludes]))
-
-
-def _render_two_sided_changes(staging: CommitWorkspace, compared: "_Comparison") -> list[str]:
-    """Change rows of the items in `differing`: of the kinds that there are."""
-    conditions = {
-        "created": "side = 'new' or reborn",
-        "deleted": "(side = 'old' and concludes = 'all') or reborn",
-        "changed": "side = 'both' and not reborn",
-    }
-    found = staging.fetch_rows(
-        f"select {', '.join(f'bool_or({is_it})' for is_it in conditions.values())} from differing"
-    )
-    parts = []
-    for (change, condition), is_any in zip(conditions.items(), found[0], strict=True):
-        if is_any:
-            source = f"from differing where {condition}"
-            is_whole = change != "changed"
-            parts.append(
-                _render_whole_items(compared, change, source, unlike=True)
-                if is_whole
-                else _render_column_changes(compared, source)
-            )
-    return parts
-
-
 class _Comparison:
     """What of a contract can be compared with the head: columns that both know under the same type."""
 
-    def __init__(self, contract: Contract, staging: CommitWorkspace) -> None:
-        self.contract, self._staging = contract, staging
+    def __init__(self, contract: Contract, workspace: CommitWorkspace) -> None:
+        self.contract, self._workspace = contract, workspace
         self.key = (*_SCOPE, *contract.item_key)
         self.batch_condition = "true"
         """Where the batch lies: files are sorted by account, so most of their parts need not be read. Other batches may
         have regions of its first and last account: with their rows on one side alone, all would look changed."""
         self._head_columns = (
-            {name: files.columns for name, files in staging.base.tables.items()} if staging.base else {}
+            {name: files.columns for name, files in workspace.base.tables.items()} if workspace.base else {}
         )
         self.is_whole = {"new": True, "old": True}
         """Whether all of a side's rows are of scopes to be compared, so that none need be left out."""
         self.unlike_children: Sequence[Table] = ()
         """Child tables that the sides have with other rows."""
-        self._filled_tables = {table.name for table in contract.tables if staging.has_rows(table)}
+        self._filled_tables = {table.name for table in contract.tables if workspace.has_rows(table)}
 
     def render_rows(self, table: Table, side: str) -> str:
         """SQL for a side's rows of it, in brackets."""
-        return self._staging.get_query(f"{_SIDE_PREFIXES[side]}_{table.name}")
+        return self._workspace.get_query(f"{_SIDE_PREFIXES[side]}_{table.name}")
 
     def list_shared_columns(self, table: Table) -> list[Column]:
         """Own columns of a table that both snapshots have; the key of items does not change."""
@@ -178,32 +77,141 @@ class _Comparison:
         return [c for c in table.source_columns if side == "new" or c.name in known]
 
 
-def _render_unlike_items(compared: _Comparison) -> str:
+def stream_change_rows(
+    workspace: CommitWorkspace, contract: Contract, decisions: Iterable[Decision], items: Mapping[Task, int]
+) -> Iterator[pa.Table]:
+    """The rows of the contract's changes table, in order. `items` says how many a task has, old and new ones."""
+    comparison = _Comparison(contract, workspace)
+    own = [decision for decision in decisions if decision.task.resource == contract.name]
+    concluding = [decision for decision in own if decision.change_scope is not ChangeScope.NOTHING]
+    comparison.is_whole = {
+        "new": all(d.change_scope in _TWO_SIDED_KINDS for d in own if d.should_use_fresh or d.is_discarded),
+        "old": all(d.change_scope in _TWO_SIDED_KINDS for d in own),
+    }
+    if concluding:
+        workspace.con.execute(
+            f"create or replace temp table places as {_render_quarantined_columns(comparison, workspace)}"
+        )
+    for batch in _batch_decisions(concluding, items):
+        _create_batch_table(workspace, comparison, batch)
+        if parts := _render_batch_changes(workspace, comparison, {decision.change_scope for decision in batch}):
+            order = join_identifiers((*comparison.key, "change", "column_name"))
+            yield from workspace.stream_row_groups(f"from ({' union all '.join(parts)}) order by {order}")
+        workspace.release_memory()
+
+
+def _render_batch_changes(
+    workspace: CommitWorkspace, comparison: _Comparison, kinds: Collection[ChangeScope]
+) -> list[str]:
+    """Queries that together give the change rows of the scopes in `batch`, whose change scopes are `kinds`."""
+    one_sided = (kind for kind in (ChangeScope.FIRST, ChangeScope.END) if kind in kinds)
+    parts = [_render_one_sided_changes(comparison, kind) for kind in one_sided]
+    if not any(kind in _TWO_SIDED_KINDS for kind in kinds) or not _create_unlike_table(workspace, comparison):
+        return parts
+    workspace.con.execute(f"create or replace temp table differing as {_render_differing_items(comparison)}")
+    return [*parts, *_render_two_sided_changes(workspace, comparison)]
+
+
+def _batch_decisions(decisions: Iterable[Decision], items: Mapping[Task, int]) -> Iterator[list[Decision]]:
+    """Scopes that follow each other, as many as make a batch of items; by scope, as the rows are to be."""
+    batch, size = list[Decision](), 0
+    for decision in sorted(decisions, key=lambda decision: decision.task.scope):
+        weight = items.get(decision.task, 0) * (1 if decision.change_scope in _TWO_SIDED_KINDS else WHOLE_ITEM_WEIGHT)
+        size += weight
+        if batch and size > BATCH_ITEMS:
+            yield batch
+            batch, size = [], weight
+        batch.append(decision)
+    if batch:
+        yield batch
+
+
+def _create_batch_table(workspace: CommitWorkspace, comparison: _Comparison, batch: Sequence[Decision]) -> None:
+    """Make the temporary table `batch`: the tasks of it, as they stand in `tasks`."""
+    first, last = batch[0].task.scope, batch[-1].task.scope
+    workspace.con.execute(f"""
+        create or replace temp table batch as from tasks
+        where resource = {quote_literal(comparison.contract.name)} and change_scope <> 'nothing'
+        and account_id || '/' || region between {quote_literal(str(first))} and {quote_literal(str(last))}
+    """)
+    (begin, begin_region), (end, end_region) = (map(quote_literal, (s.account_id, s.region)) for s in (first, last))
+    comparison.batch_condition = f"""account_id between {begin} and {end}
+        and not (account_id = {begin} and region < {begin_region} or account_id = {end} and region > {end_region})"""
+
+
+def _create_unlike_table(workspace: CommitWorkspace, comparison: _Comparison) -> bool:
+    """Whether the sides may differ, and if so, in which items: their hashed keys are in the temporary table `unlike`.
+
+    They are those of items that either side has alone, or that differ in a column or in a child table; and of some
+    others, which are left out when the sides are joined.
+    """
+    contract = comparison.contract
+    if not comparison.is_filled(contract.item_table):
+        return False
+    filled = [table for table in comparison.list_comparable_children() if comparison.is_filled(table)]
+    comparison.unlike_children = [
+        table for table in filled if workspace.fetch_rows(_render_table_comparison(comparison, table))
+    ]
+    workspace.con.execute(f"create or replace temp table unlike as {_render_unlike_items(comparison)}")
+    return bool(workspace.fetch_rows("select 1 from unlike limit 1"))
+
+
+def _render_one_sided_changes(comparison: _Comparison, change_scope: ChangeScope) -> str:
+    """Change rows of scopes that have no other side: each of their items is first seen, or has ended."""
+    side, change = ("new", "first_seen") if change_scope is ChangeScope.FIRST else ("old", "ended")
+    return _render_whole_items(comparison, change, _render_side_items(comparison, side, [change_scope]))
+
+
+def _render_two_sided_changes(workspace: CommitWorkspace, comparison: _Comparison) -> list[str]:
+    """Change rows of the items in `differing`: of the kinds that there are."""
+    conditions = {
+        "created": "side = 'new' or reborn",
+        "deleted": "(side = 'old' and change_scope = 'all') or reborn",
+        "changed": "side = 'both' and not reborn",
+    }
+    found = workspace.fetch_rows(
+        f"select {', '.join(f'bool_or({is_it})' for is_it in conditions.values())} from differing"
+    )
+    parts = []
+    for (change, condition), is_any in zip(conditions.items(), found[0], strict=True):
+        if is_any:
+            source = f"from differing where {condition}"
+            is_whole = change != "changed"
+            parts.append(
+                _render_whole_items(comparison, change, source, unlike=True)
+                if is_whole
+                else _render_column_changes(comparison, source)
+            )
+    return parts
+
+
+def _render_unlike_items(comparison: _Comparison) -> str:
     rows = " union all ".join(
-        _render_signed_hashes(compared, table) for table in (compared.contract.item_table, *compared.unlike_children)
+        _render_signed_hashes(comparison, table)
+        for table in (comparison.contract.item_table, *comparison.unlike_children)
     )
     return f"select item from ({rows}) group by item having sum(content) <> 0"
 
 
-def _render_table_comparison(compared: _Comparison, table: Table) -> str:
+def _render_table_comparison(comparison: _Comparison, table: Table) -> str:
     """SQL that gives a row if the sides of a child table differ anywhere: mostly they do not, and this is cheaper."""
-    return f"select 1 from ({_render_signed_hashes(compared, table, per_item=False)}) having sum(content) <> 0"
+    return f"select 1 from ({_render_signed_hashes(comparison, table, per_item=False)}) having sum(content) <> 0"
 
 
-def _render_signed_hashes(compared: _Comparison, table: Table, *, per_item: bool = True) -> str:
+def _render_signed_hashes(comparison: _Comparison, table: Table, *, per_item: bool = True) -> str:
     """SQL for both sides' rows, each as a number, one side's below zero: over an item, or over all, they add up to 0.
 
     Hashed twice, as sums of the first would not be random.
     """
-    names = compared.contract.item_key if table is compared.contract.item_table else compared.contract.parent_key
+    names = comparison.contract.item_key if table is comparison.contract.item_table else comparison.contract.parent_key
     only = f" semi join ({_render_batch_scopes(_TWO_SIDED_KINDS)}) using ({join_identifiers(_SCOPE)})"
-    own = [quote_identifier(column.name) for column in compared.list_shared_columns(table)]
+    own = [quote_identifier(column.name) for column in comparison.list_shared_columns(table)]
     key_hash = [] if per_item else [_render_key_hash(names)]
     content = f"hash(hash({', '.join((quote_literal(table.name), *key_hash, *own))}))"
     return " union all ".join(
         f"select {_render_key_hash(names)} as item, {sign} ({content} >> 1)::bigint as content"
-        f" from {compared.render_rows(table, side)}{'' if compared.is_whole[side] else only}"
-        f" where {compared.batch_condition}"
+        f" from {comparison.render_rows(table, side)}{'' if comparison.is_whole[side] else only}"
+        f" where {comparison.batch_condition}"
         for side, sign in (("new", ""), ("old", "-"))
     )
 
@@ -213,86 +221,87 @@ def _render_key_hash(names: Sequence[str]) -> str:
     return f"hash({join_identifiers((*_SCOPE, *names))})"
 
 
-def _render_differing_items(compared: _Comparison) -> str:
+def _render_differing_items(comparison: _Comparison) -> str:
     """The items of `unlike` that really differ, both sides in one row."""
-    item = compared.contract.item_table
+    item = comparison.contract.item_table
     born = f"new_{item.created_at_column}, old_{item.created_at_column}".split(", ") if item.created_at_column else []
     reborn = f"({born[0]} <> {born[1]})" if born else "false"
     unlike = [
         f"{_quote_side_column('new', c.name)} is distinct from {_quote_side_column('old', c.name)}"
-        for c in compared.list_shared_columns(item)
+        for c in comparison.list_shared_columns(item)
     ]
     unlike += [
         f"{_quote_side_column('new', t.name + ' bag')} is distinct from {_quote_side_column('old', t.name + ' bag')}"
-        for t in compared.unlike_children
+        for t in comparison.unlike_children
     ]
     return f"""
         select *, coalesce(both_sides and {reborn}, false) as reborn
         from (
-            select *, coalesce(new_concludes, old_concludes) as concludes,
+            select *, coalesce(new_change_scope, old_change_scope) as change_scope,
                 coalesce(new_answered_at, old_answered_at) as answered_at,
                 coalesce(new_previous_at, old_previous_at) as previous_at,
-                new_concludes is not null and old_concludes is not null as both_sides,
-                case when old_concludes is null then 'new' when new_concludes is null then 'old' else 'both' end as side
-            from ({_render_side_with_children(compared, "new")})
-            full join ({_render_side_with_children(compared, "old")})
-            using ({join_identifiers(compared.key)})
+                new_change_scope is not null and old_change_scope is not null as both_sides,
+                case when old_change_scope is null then 'new' when new_change_scope is null then 'old'
+                    else 'both' end as side
+            from ({_render_side_with_children(comparison, "new")})
+            full join ({_render_side_with_children(comparison, "old")})
+            using ({join_identifiers(comparison.key)})
         )
         where not both_sides or {" or ".join(unlike) or "false"}
     """
 
 
-def _render_side_with_children(compared: _Comparison, side: str) -> str:
+def _render_side_with_children(comparison: _Comparison, side: str) -> str:
     items = _render_side_items(
-        compared, side, _TWO_SIDED_KINDS, f"{_render_key_hash(compared.contract.item_key)} in (from unlike)"
+        comparison, side, _TWO_SIDED_KINDS, f"{_render_key_hash(comparison.contract.item_key)} in (from unlike)"
     )
-    return _join_child_lists(compared, side, items, compared.unlike_children, ("shared", "bag"), unlike=True)
+    return _join_child_lists(comparison, side, items, comparison.unlike_children, ("shared", "bag"), unlike=True)
 
 
 def _render_side_items(
-    compared: _Comparison, side: str, concluding: Iterable[ChangeScope], chosen: str = "true"
+    comparison: _Comparison, side: str, change_scopes: Iterable[ChangeScope], chosen: str = "true"
 ) -> str:
-    """Items of one side of the batch's scopes that conclude as said, their columns with the side in front."""
-    item = compared.contract.item_table
+    """Items of one side of the batch's scopes with one of these change scopes, their columns with the side in front."""
+    item = comparison.contract.item_table
     own = [
         f"i.{quote_identifier(c.name)} as {_quote_side_column(side, c.name)}"
         for c in item.source_columns
-        if c.name not in compared.key
+        if c.name not in comparison.key
     ]
-    turns = [f"t.{name} as {side}_{name}" for name in ("concludes", "answered_at", "previous_at")]
+    turns = [f"t.{name} as {side}_{name}" for name in ("change_scope", "answered_at", "previous_at")]
     return f"""
-        select {join_identifiers(compared.key)}, {", ".join((*own, *turns))}, i.observed_at as {side}_observed_at
-        from (from {compared.render_rows(item, side)} where {compared.batch_condition} and {chosen}) i
-        join ({_render_batch_scopes(concluding)}) t using ({join_identifiers(_SCOPE)})
+        select {join_identifiers(comparison.key)}, {", ".join((*own, *turns))}, i.observed_at as {side}_observed_at
+        from (from {comparison.render_rows(item, side)} where {comparison.batch_condition} and {chosen}) i
+        join ({_render_batch_scopes(change_scopes)}) t using ({join_identifiers(_SCOPE)})
     """
 
 
 def _join_child_lists(
-    compared: _Comparison, side: str, items: str, tables: Iterable[Table], parts: Sequence[str], *, unlike: bool
+    comparison: _Comparison, side: str, items: str, tables: Iterable[Table], parts: Sequence[str], *, unlike: bool
 ) -> str:
     """The items of a query with lists of their children, `new_T whole` and the like; all in `unlike`, or any."""
     lists, joins = [], []
     for t in tables:
-        found = [(f"{quote_identifier(t.name)}.{part}" if compared.is_filled(t) else "null", part) for part in parts]
+        found = [(f"{quote_identifier(t.name)}.{part}" if comparison.is_filled(t) else "null", part) for part in parts]
         lists += [
             f"coalesce({value}, {_EMPTY_LISTS[part]}) as {_quote_side_column(side, f'{t.name} {part}')}"
             for value, part in found
         ]
-        if compared.is_filled(t):
-            by_item = _render_child_lists(compared, t, side, unlike=unlike)
+        if comparison.is_filled(t):
+            by_item = _render_child_lists(comparison, t, side, unlike=unlike)
             joins.append(
-                f"left join ({by_item}) as {quote_identifier(t.name)} using ({join_identifiers(compared.key)})"
+                f"left join ({by_item}) as {quote_identifier(t.name)} using ({join_identifiers(comparison.key)})"
             )
     return f"select {', '.join(('i.*', *lists))} from ({items}) i {' '.join(joins)}"
 
 
-def _render_batch_scopes(concluding: Iterable[ChangeScope]) -> str:
-    return f"from batch where concludes in ({', '.join(map(quote_literal, concluding))})"
+def _render_batch_scopes(change_scopes: Iterable[ChangeScope]) -> str:
+    return f"from batch where change_scope in ({', '.join(map(quote_literal, change_scopes))})"
 
 
-def _render_child_lists(compared: _Comparison, table: Table, side: str, *, unlike: bool) -> str:
+def _render_child_lists(comparison: _Comparison, table: Table, side: str, *, unlike: bool) -> str:
     """Per item: its elements in AWS's order with all columns, with the shared ones as JSON, and as a sorted bag."""
-    contract = compared.contract
+    contract = comparison.contract
     places = join_identifiers(key for key in table.key if key not in (*_SCOPE, *contract.parent_key))
     names = ", ".join(
         f"{quote_identifier(p)} as {quote_identifier(k)}"
@@ -301,37 +310,37 @@ def _render_child_lists(compared: _Comparison, table: Table, side: str, *, unlik
     chosen = f"{_render_key_hash(contract.parent_key)} in (from unlike)" if unlike else "true"
     in_order = f"list_grade_up(list(row({places})))"  # in half the time of list(... order by ...)
     whole, shared = (
-        _render_struct(compared.list_side_columns(table, side)),
-        _render_struct(compared.list_shared_columns(table)),
+        _render_struct(comparison.list_side_columns(table, side)),
+        _render_struct(comparison.list_shared_columns(table)),
     )
     return f"""
         select {join_identifiers(_SCOPE)}, {names},
             list_select(list({whole}), {in_order}) as whole,
             to_json(list_select(list({shared}), {in_order}))::varchar as shared,
             list_sort(list(to_json({shared})::varchar)) as bag
-        from {compared.render_rows(table, side)} where {compared.batch_condition} and {chosen}
+        from {comparison.render_rows(table, side)} where {comparison.batch_condition} and {chosen}
         group by all
     """
 
 
-def _render_whole_items(compared: _Comparison, change: str, items: str, *, unlike: bool = False) -> str:
+def _render_whole_items(comparison: _Comparison, change: str, items: str, *, unlike: bool = False) -> str:
     """One row per item with all of it as JSON: in new_value where it appeared, in old_value where it went."""
     side = "new" if change in ("first_seen", "created") else "old"
-    value = _render_item_json(compared, side)
+    value = _render_item_json(comparison, side)
     old, new = ("null", value) if side == "new" else (value, "null")
     observed, previous = _TIME_COLUMNS[change]
-    whole = _join_child_lists(compared, side, items, compared.contract.child_tables, ("whole",), unlike=unlike)
+    whole = _join_child_lists(comparison, side, items, comparison.contract.child_tables, ("whole",), unlike=unlike)
     return f"""
-        select {join_identifiers(compared.key)}, '{change}' as change,
+        select {join_identifiers(comparison.key)}, '{change}' as change,
             null as column_name, {old}::varchar as old_value,
             {new}::varchar as new_value, {observed} as observed_at, {previous}::timestamptz as previous_observed_at
         from ({whole})
     """
 
 
-def _render_column_changes(compared: _Comparison, items: str) -> str:
+def _render_column_changes(comparison: _Comparison, items: str) -> str:
     """One row per column in which an item differs, except where the value stands in quarantine."""
-    item = compared.contract.item_table
+    item = comparison.contract.item_table
     found = [
         _render_difference(
             c.name,
@@ -340,19 +349,19 @@ def _render_column_changes(compared: _Comparison, items: str) -> str:
             _quote_side_column("old", c.name),
             _quote_side_column("new", c.name),
         )
-        for c in compared.list_shared_columns(item)
+        for c in comparison.list_shared_columns(item)
     ]
-    for t in compared.unlike_children:
+    for t in comparison.unlike_children:
         names = [_quote_side_column(side, f"{t.name} {part}") for part in ("shared", "bag") for side in ("old", "new")]
         found.append(_render_difference(t.name, *names))
-    key = join_identifiers(compared.key)
+    key = join_identifiers(comparison.key)
     return f"""
         select {key}, 'changed' as change, column_name, old_value, new_value, new_observed_at as observed_at,
             old_observed_at as previous_observed_at
         from (
             select {key}, item_name, new_observed_at, old_observed_at, unnest(d)
             from (
-                select *, {render_item_name_sql(compared.contract.item_key)} as item_name,
+                select *, {render_item_name_sql(comparison.contract.item_key)} as item_name,
                     unnest([{", ".join(found)}]) as d
                 from ({items})
             )
@@ -369,15 +378,15 @@ def _render_difference(name: str, old_text: str, new_text: str, old: str, new: s
     )
 
 
-def _render_quarantined_columns(compared: _Comparison, staging: CommitWorkspace) -> str:
+def _render_quarantined_columns(comparison: _Comparison, workspace: CommitWorkspace) -> str:
     """Which column of which item stands in quarantine, in either snapshot: a path at, above or below its source."""
-    contract = compared.contract
+    contract = comparison.contract
     sources = [(c.name, c.source) for c in contract.item_table.source_columns]
     sources += [(t.name, (t.rows_from or "").replace("[]", "")) for t in contract.child_tables]
     known = ", ".join(f"({quote_literal(name)}, {quote_literal(source)})" for name, source in sources)
     bad = " union all ".join(
         f"select resource, account_id, region, item_name, level, path from {source}"
-        for source in (staging.get_query("new_quarantine"), staging.get_query("head_quarantine"))
+        for source in (workspace.get_query("new_quarantine"), workspace.get_query("head_quarantine"))
     )
     return f"""
         select distinct account_id, region, item_name, column_name
@@ -388,19 +397,19 @@ def _render_quarantined_columns(compared: _Comparison, staging: CommitWorkspace)
     """
 
 
-def _render_item_json(compared: _Comparison, side: str) -> str:
+def _render_item_json(comparison: _Comparison, side: str) -> str:
     """SQL for a whole item as JSON text: its own columns, then its child tables."""
-    contract = compared.contract
+    contract = comparison.contract
     fields = [f"{quote_identifier(key)} := {quote_identifier(key)}" for key in contract.item_key]
     fields += [
         f"{quote_identifier(c.name)} := {_render_json_value(c, _quote_side_column(side, c.name))}"
-        for c in compared.list_side_columns(contract.item_table, side)
-        if c.name not in compared.key
+        for c in comparison.list_side_columns(contract.item_table, side)
+        if c.name not in comparison.key
     ]
     fields += [
         f"{quote_identifier(t.name)} := {_quote_side_column(side, t.name + ' whole')}"
         for t in contract.child_tables
-        if compared.list_side_columns(t, side)
+        if comparison.list_side_columns(t, side)
     ]
     return f"to_json(struct_pack({', '.join(fields)}))"
 

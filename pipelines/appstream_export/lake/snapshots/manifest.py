@@ -1,8 +1,8 @@
 """The manifest: the one small file that makes a snapshot visible, and names every file that belongs to it.
 
 JSON in canonical form. `digest` is the SHA-256 of the document without it, and `parent_digest` links to the
-predecessor, so that a change anywhere in the history shows. A thin or erase commit retells the history as it is from
-then on, whole, in its own manifest: readers go back to the newest of those and no further.
+predecessor, so that a change anywhere in the history shows. An expire or erase commit writes the history as it is from
+then on, whole, into its own manifest: readers go back to the newest of those and no further.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from appstream_export.errors import ConfigurationError, StorageFailed
 from appstream_export.lake.storage import (
-    COMMITS,
+    COMMITS_FOLDER,
     Store,
     build_manifest_path,
     is_table_file,
@@ -25,9 +25,10 @@ from appstream_export.lake.storage import (
 )
 
 FORMAT = 2  # schema_version of what we write; anything newer is refused, anything older is read
-SWEEP, EXPIRE, ERASE = "sweep", "thin", "erase"
-PAST = b'"past":'  # stands in a manifest that retells, and in few others
-_RELIST_RETRIES = 3  # each means that gc removed retold manifests while we were reading them
+KIND_SWEEP, KIND_EXPIRE, KIND_ERASE = "sweep", "thin", "erase"
+PAST_KEY = b'"past":'  # is in every manifest of an expire or erase commit, and in few others
+_RELIST_RETRIES = 3  # each means that gc removed superseded manifests while they were being read
+_RESTORE = "restore it from a backup"
 
 
 class FileEntry(Struct, frozen=True, kw_only=True):
@@ -54,7 +55,7 @@ class TableFiles(Struct, frozen=True, kw_only=True):
 class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One snapshot. `counts` holds the numbers of its row in the table `snapshots`, under the same names.
 
-    Only sweeps have rows of their own. A thin or erase commit shows the files of the newest sweep, and adds `past`
+    Only sweeps have rows of their own. An expire or erase commit shows the files of the newest sweep, and adds `past`
     (the sweeps that are retained, oldest first) and `kept` (rows of those that are not, which outlive them, by table).
     """
 
@@ -77,7 +78,7 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def files(self) -> list[FileEntry]:
-        """Every file that it names, those of the history that it retells included, some of them more than once."""
+        """Every file that it names, those of the history in it included, some of them more than once."""
         own = [file for table in self.tables.values() for file in table.files]
         outliving = [file for tables in self.kept.values() for table in tables for file in table.files]
         return [*own, *outliving, *(file for manifest in self.past or () for file in manifest.files)]
@@ -94,7 +95,7 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 def load_head(store: Store) -> Manifest | None:
     """The newest snapshot; None before the first. Raises StorageFailed when its manifest is damaged."""
     with translate_storage_errors(store):
-        seqs = _parse_seqs(store.list_tail(COMMITS))
+        seqs = _parse_seqs(store.list_tail(COMMITS_FOLDER))
     return read_manifest(store, seqs[-1]) if seqs else None
 
 
@@ -112,37 +113,41 @@ def load_history(store: Store, *, since_seq: int = 1) -> list[Manifest]:
 
 
 def load_superseded_manifests(store: Store) -> list[Manifest]:
-    """Manifests that a later one retold and gc has not removed yet, oldest first; damaged ones left out."""
-    newest = next((m for m in reversed(load_history(store)) if m.past is not None), None)
+    """Return manifests that a later one replaced and gc has not removed, oldest first; damaged ones are left out."""
+    newest = find_newest_rewrite_seq(load_history(store))
     with translate_storage_errors(store):
-        names = store.list_folder(COMMITS) if newest else []
+        names = store.list_folder(COMMITS_FOLDER) if newest else []
     found: list[Manifest] = []
-    for seq in (seq for seq in _parse_seqs(names) if newest and seq < newest.seq):
+    for seq in (seq for seq in _parse_seqs(names) if seq < newest):
         with suppress(StorageFailed):
             found.append(read_manifest(store, seq))
     return found
 
 
-def get_retained_files(manifests: Iterable[Manifest], table: str) -> list[TableFiles]:
-    """Files with a table's rows of snapshots that are not retained; `snapshot_id` is a column in them."""
-    found = [manifest.kept for manifest in manifests if manifest.past is not None]
-    return found[-1].get(table, []) if found else []
+def find_newest_rewrite_seq(manifests: Iterable[Manifest]) -> int:
+    """Return the seq of the newest expire or erase commit, whose manifest holds all history before it; else 0."""
+    return max((manifest.seq for manifest in manifests if manifest.past is not None), default=0)
+
+
+def get_retained_files(manifests: Sequence[Manifest]) -> Mapping[str, list[TableFiles]]:
+    """Return, by table, files with rows of snapshots that are not retained; `snapshot_id` is a column in them."""
+    return next((manifest.kept for manifest in reversed(manifests) if manifest.past is not None), {})
 
 
 def select_history_until(manifests: Sequence[Manifest], moment: datetime) -> list[Manifest]:
-    """The history as it ended at a moment: its retained sweeps, and rows that outlived others; none before the first.
+    """Return the history as it ended at a moment: its retained sweeps, none before the first.
 
-    The last one takes over what outlives, also of commits that came later: their rows carry the snapshot's id.
+    The last one has the retained rows of others, also of commits that came later: the rows carry their snapshot's id.
     """
-    sweeps = [manifest for manifest in manifests if manifest.kind == SWEEP and manifest.committed_at <= moment]
-    outlived = next((manifest.kept for manifest in reversed(manifests) if manifest.past is not None), {})
-    return [*sweeps[:-1], *(msgspec.structs.replace(last, past=[], kept=outlived) for last in sweeps[-1:])]
+    sweeps = [manifest for manifest in manifests if manifest.kind == KIND_SWEEP and manifest.committed_at <= moment]
+    retained = dict(get_retained_files(manifests))
+    return [*sweeps[:-1], *(msgspec.structs.replace(last, past=[], kept=retained) for last in sweeps[-1:])]
 
 
 def find_attempt(store: Store, *, run_id: str, attempt_id: str) -> Manifest | None:
-    """What came of this run before: this very attempt if it committed, else the run's newest attempt, else None.
+    """Return the manifest of this attempt if it committed, else of the run's newest attempt, else None.
 
-    The caller tells the two apart by `attempt_id`. Manifests that do not mention the run are not even parsed.
+    The caller distinguishes the two by `attempt_id`. Manifests that do not mention the run are not even parsed.
     """
     found: list[Manifest] = []
     for manifest in _find_mentioning_manifests(store, run_id.encode(), attempt_id.encode()):
@@ -157,7 +162,7 @@ def _find_mentioning_manifests(store: Store, *words: bytes) -> Iterator[Manifest
     """Retained snapshots of which one of the words may be said, newest first, and more."""
     with translate_storage_errors(store):
         for seq, raw in reversed(_read_raw_manifests(store)):
-            if any(word in raw for word in (*words, PAST)):
+            if any(word in raw for word in (*words, PAST_KEY)):
                 manifest = _parse_manifest(store, seq, raw)
                 yield manifest
                 if manifest.past is not None:
@@ -183,7 +188,7 @@ def _parse_seqs(names: Iterable[str]) -> list[int]:
 
 def _read_raw_manifests(store: Store, since_seq: int = 1, relists: int = _RELIST_RETRIES) -> list[tuple[int, bytes]]:
     """Seq and bytes of each manifest, oldest first."""
-    seqs = [seq for seq in _parse_seqs(store.list_folder(COMMITS)) if seq >= since_seq]
+    seqs = [seq for seq in _parse_seqs(store.list_folder(COMMITS_FOLDER)) if seq >= since_seq]
     try:
         return list(zip(seqs, store.read_files(map(build_manifest_path, seqs)), strict=True))
     except FileNotFoundError:
@@ -199,11 +204,11 @@ def _parse_manifest(store: Store, seq: int, raw: bytes) -> Manifest:
         _reject_newer_format(where, content)
         manifest = msgspec.convert(content, Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise StorageFailed(f"{where} is damaged: {error}; restore the file from a backup") from error
+        raise StorageFailed(f"{where} is damaged: {error}", fix="restore the file from a backup") from error
     if manifest.seq != seq or manifest.digest != _compute_digest(content):
-        raise StorageFailed(f"{where} is damaged: its content does not match its digest; restore it from a backup")
+        raise StorageFailed(f"{where} is damaged: its content does not match its digest", fix=_RESTORE)
     if strange := next((file.path for file in manifest.files if not is_table_file(file.path)), None):
-        raise StorageFailed(f'{where} is damaged: "{strange}" is no file of a table; restore it from a backup')
+        raise StorageFailed(f'{where} is damaged: "{strange}" is no file of a table', fix=_RESTORE)
     return manifest
 
 
@@ -211,8 +216,8 @@ def _reject_newer_format(where: str, content: Mapping[str, Any]) -> None:
     version = content.get("schema_version")
     if isinstance(version, int) and version > FORMAT:
         raise ConfigurationError(
-            f"{where}: written in format {version} by a newer appstream-export, this one reads up to {FORMAT};"
-            " upgrade appstream-export"
+            f"{where}: written in format {version} by a newer appstream-export, this one reads up to {FORMAT}",
+            fix="upgrade appstream-export",
         )
 
 

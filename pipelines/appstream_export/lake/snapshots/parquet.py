@@ -21,6 +21,14 @@ BUFFER_BYTES = 256 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def convert_epoch_us(micros: int) -> datetime:
+    """Return a time in UTC from microseconds since 1970.
+
+    The form in which rows fetch times: Arrow takes long to make them, and DuckDB 1.4 needs pytz for a TIMESTAMPTZ.
+    """
+    return _EPOCH + timedelta(microseconds=micros)
+
+
 def get_sort_columns(table: Table) -> tuple[str, ...]:
     """What a table's files are sorted by: its key, or the scope where rows have no key."""
     leading = (c.name for c in table.columns if c.name in ("resource", "account_id", "region"))
@@ -35,18 +43,18 @@ def write_table_file(store: Store, path: str, table: Table, parts: Iterable[pa.T
 def write_rows(store: Store, path: str, schema: pa.Schema, parts: Iterable[pa.Table]) -> FileEntry:
     """Write one file of that schema; each part begins a row group."""
     rows = 0
-    with store.open_output(path) as sink:
+    with store.open_output(path) as output:
         with (
-            pa.BufferedOutputStream(pa.PythonFile(sink, "w"), BUFFER_BYTES) as buffer,
+            pa.BufferedOutputStream(pa.PythonFile(output, "w"), BUFFER_BYTES) as buffer,
             pq.ParquetWriter(buffer, schema, compression="zstd", write_page_checksum=True) as writer,
         ):
             for part in parts:
                 chosen = part.select(schema.names)
-                is_as_told = chosen.schema.equals(schema, check_metadata=True)
-                writer.write_table(chosen if is_as_told else chosen.cast(schema), row_group_size=ROW_GROUP_ROWS)
+                is_expected = chosen.schema.equals(schema, check_metadata=True)
+                writer.write_table(chosen if is_expected else chosen.cast(schema), row_group_size=ROW_GROUP_ROWS)
                 rows += part.num_rows
                 del part  # it need not be held while the next is made
-        return FileEntry(path=path, rows=rows, bytes=sink.size, sha256=sink.sha256)
+        return FileEntry(path=path, rows=rows, bytes=output.size, sha256=output.sha256)
 
 
 def open_parquet_file(store: Store, path: str) -> pq.ParquetFile:
@@ -72,7 +80,7 @@ def build_records(rows: pa.Table) -> list[dict[str, Any]]:
     for row in found:
         for name in times:
             if (micros := row[name]) is not None:
-                row[name] = _EPOCH + timedelta(microseconds=micros)
+                row[name] = convert_epoch_us(micros)
     return found
 
 
@@ -91,11 +99,11 @@ def skip_empty_parts(parts: Iterable[pa.Table]) -> Iterator[pa.Table] | None:
 
 def combine_small_parts(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """The same rows in parts that are worth a row group each."""
-    held: list[pa.Table] = []
+    pending: list[pa.Table] = []
     for part in parts:
-        held.append(part)
-        if sum(p.num_rows for p in held) >= ROW_GROUP_ROWS:
-            yield pa.concat_tables(held)
-            held = []
-    if held:
-        yield pa.concat_tables(held)
+        pending.append(part)
+        if sum(p.num_rows for p in pending) >= ROW_GROUP_ROWS:
+            yield pa.concat_tables(pending)
+            pending = []
+    if pending:
+        yield pa.concat_tables(pending)

@@ -1,6 +1,6 @@
 """One try of a commit against one head: carry rows forward, compare, write, check, and name every file.
 
-Nothing of it is visible: the manifest that `Attempt.build` returns has still to be created.
+Nothing of it is visible: the manifest that `SnapshotProducer.build_snapshot` returns has still to be created.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ from appstream_export.contracts import (
     load_operational_tables,
 )
 from appstream_export.lake.snapshots import change_log, task_transitions, validation
-from appstream_export.lake.snapshots.manifest import FORMAT, SWEEP, FileEntry, Manifest, TableFiles
+from appstream_export.lake.snapshots.manifest import FORMAT, KIND_SWEEP, FileEntry, Manifest, TableFiles
 from appstream_export.lake.snapshots.parquet import get_sort_columns, skip_empty_parts, write_table_file
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.snapshots.task_transitions import Decision, RowAction, ScopeRunRow, get_task, is_failed
@@ -51,27 +51,35 @@ class RunFacts:
     forced: bool
 
 
-@dataclass(frozen=True, slots=True)
+def get_utc_now() -> datetime:
+    """Return the current time in UTC: the clock of commits."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommitRequest:
-    """What the commit was asked to do, whatever the head is."""
+    """A staged snapshot to commit, and all that the commit has to know about its run; it holds for any head."""
 
     store: Store
     contracts: Sequence[Contract]
-    draft: StagedSnapshot
+    staged: StagedSnapshot
     planned: Collection[Task]
+    """Tasks that the snapshot has. Those without an outcome stay as they were; tasks of the head beside them end."""
     outcomes: Mapping[Task, Outcome]
     accounts: Sequence[AccountRow]
     facts: RunFacts
-    prices: Sequence[PriceRow]
-    max_drop_percent: int
-    clock: Callable[[], datetime]
+    prices: Sequence[PriceRow] = ()
+    max_drop_percent: int = 50
+    max_rebases: int = 10
+    """How often the commit starts over because another run committed first."""
+    clock: Callable[[], datetime] = get_utc_now
 
 
 class SnapshotProducer:
-    """One try against one head."""
+    """One try of a commit against one head, with a limit of DuckDB's memory."""
 
-    def __init__(self, work: CommitRequest, base: Manifest | None, rebase: int, memory: str) -> None:
-        self.request, self.base, self.rebase, self.memory = work, base, rebase, memory
+    def __init__(self, request: CommitRequest, base: Manifest | None, rebase: int, memory: str) -> None:
+        self.request, self.base, self.rebase, self.memory = request, base, rebase, memory
         self.operational = {table.name: table for table in load_operational_tables()}
         self.written_tables: dict[str, TableFiles] = {}
         self.decisions: list[Decision] = []
@@ -80,70 +88,74 @@ class SnapshotProducer:
 
     def build_snapshot(self) -> Manifest:
         """Write every file that the commit adds, check the whole, and return the manifest that would show it."""
-        work = self.request
+        request = self.request
         try:
-            with self._open_workspace() as staging:
-                self._decide_tasks(staging)
-                self._write_contract_tables(staging)
+            with self._open_workspace() as workspace:
+                self._decide_tasks(workspace)
+                self._write_contract_tables(workspace)
                 runs = [d.scope_run for d in self.decisions if d.scope_run]
                 self._write_records("scope_runs", runs)
-                self._write_records("accounts", self._merge_accounts(staging, runs))
-                self._write_records("prices", work.prices)
-                validation.check_scope_runs(work.planned, runs)
-                manifest = self._build_manifest(staging, runs)
-                staging.disable_file_cache()
+                self._write_records("accounts", self._merge_accounts(workspace, runs))
+                self._write_records("prices", request.prices)
+                validation.check_scope_runs(request.planned, runs)
+                manifest = self._build_manifest(workspace, runs)
+                workspace.disable_file_cache()
                 validation.check_files(
-                    staging, work.contracts, list_snapshot_tables(work.contracts), self.written_tables
+                    workspace, request.contracts, list_snapshot_tables(request.contracts), self.written_tables
                 )
         except Exception:
-            remove_files_quietly(work.store, self._list_own_files())
+            remove_files_quietly(request.store, self._list_own_files())
             raise
         return manifest
 
     def _open_workspace(self) -> CommitWorkspace:
-        return CommitWorkspace(self.request.store, self.request.contracts, self.base, self.request.draft, self.memory)
+        return CommitWorkspace(self.request.store, self.request.contracts, self.base, self.request.staged, self.memory)
 
-    def _decide_tasks(self, staging: CommitWorkspace) -> None:
-        work = self.request
-        held = staging.load_existing_rows("head")
+    def _decide_tasks(self, workspace: CommitWorkspace) -> None:
+        request, existing = self.request, workspace.load_existing_rows("head")
         fresh, old = (
-            {task: held.rows for task, held in side.items()} for side in (staging.load_existing_rows("fresh"), held)
+            {task: found.rows for task, found in side.items()}
+            for side in (workspace.load_existing_rows("fresh"), existing)
         )
         self.items = Counter(fresh) + Counter(old)
-        validation.check_outcomes(work.planned, work.outcomes, fresh)
-        before = {get_task(run): run for run in self._load_head_records(staging, "scope_runs")}
-        served = {contract.name for contract in work.contracts}
+        validation.check_outcomes(request.planned, request.outcomes, fresh)
+        before = {get_task(run): run for run in self._load_head_records(workspace, "scope_runs")}
+        served = {contract.name for contract in request.contracts}
         before = {task: run for task, run in before.items() if task.resource in served}
-        self.decisions = task_transitions.decide_tasks(work.planned, work.outcomes, before, held, work.facts.started_at)
-        if not work.facts.forced:
-            self.decisions = task_transitions.apply_drop_guard(self.decisions, old, work.max_drop_percent)
-        staging.apply_decisions(self.decisions)
+        self.decisions = task_transitions.decide_tasks(
+            request.planned, request.outcomes, before, existing, request.facts.started_at
+        )
+        if not request.facts.forced:
+            self.decisions = task_transitions.apply_drop_guard(self.decisions, old, request.max_drop_percent)
+        workspace.apply_decisions(self.decisions)
 
-    def _write_contract_tables(self, staging: CommitWorkspace) -> None:
+    def _write_contract_tables(self, workspace: CommitWorkspace) -> None:
         for contract in self.request.contracts:
             for table in contract.tables:
-                self._write_carried_rows(staging, table)
+                self._write_carried_rows(workspace, table)
             self._write_table(
-                contract.changes_table, change_log.stream_change_rows(staging, contract, self.decisions, self.items), []
+                contract.changes_table,
+                change_log.stream_change_rows(workspace, contract, self.decisions, self.items),
+                [],
             )
-        self._write_carried_rows(staging, self.operational["quarantine"])
+        self._write_carried_rows(workspace, self.operational["quarantine"])
         drift = self.operational["drift"]
-        self._write_table(drift, [], self.request.draft.files["drift"])
+        self._write_table(drift, [], self.request.staged.files["drift"])
 
-    def _write_carried_rows(self, staging: CommitWorkspace, table: Table) -> None:
-        """Rows that stay, beside the draft's files; or all rows anew, where the draft holds some that do not count."""
-        fresh, sources = self.request.draft.files[table.name], []
+    def _write_carried_rows(self, workspace: CommitWorkspace, table: Table) -> None:
+        """Write carried rows beside the staged files; or all rows, where some of the staged ones do not count."""
+        fresh, sources = self.request.staged.files[table.name], []
         old = self.base.tables.get(table.name) if self.base else None
         if old and old.rows and any(d.row_action in (RowAction.CARRY, RowAction.MERGE) for d in self.decisions):
-            sources.append(staging.get_query(f"carried_{table.name}"))
-        if any(d.is_discarded for d in self.decisions) and staging.has_dropped_rows(table):
-            sources, fresh = [staging.get_query(f"new_{table.name}"), *sources], []
+            sources.append(workspace.get_query(f"carried_{table.name}"))
+        if any(d.is_discarded for d in self.decisions) and workspace.has_dropped_rows(table):
+            sources, fresh = [workspace.get_query(f"new_{table.name}"), *sources], []
         if not sources:
             self._write_table(table, [], fresh)
             return
         union = " union all ".join(f"from {source}" for source in sources)
         order = ", ".join(f'"{column}"' for column in get_sort_columns(table))
-        self._write_table(table, staging.stream_row_groups(f"from ({union}) order by {order}"), fresh)
+        self._write_table(table, workspace.stream_row_groups(f"from ({union}) order by {order}"), fresh)
 
     def _write_records(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
         """Rows that we made ourselves: their types are known to be right, so from_pylist is safe here."""
@@ -156,14 +168,14 @@ class SnapshotProducer:
         """Add one file, unless there is nothing to add to the fresh ones: each table has at least one file."""
         files, filled = list(fresh), skip_empty_parts(parts)
         if filled is not None or not files:
-            draft = self.request.draft
-            path = build_carried_path(table.name, draft.snapshot_id, self.rebase, draft.writer)
+            staged = self.request.staged
+            path = build_carried_path(table.name, staged.snapshot_id, self.rebase, staged.writer)
             files.append(write_table_file(self.request.store, path, table, filled or ()))
         self.written_tables[table.name] = TableFiles(files=files, columns=get_stored_columns(table))
 
-    def _merge_accounts(self, staging: CommitWorkspace, runs: Iterable[ScopeRunRow]) -> list[AccountRow]:
+    def _merge_accounts(self, workspace: CommitWorkspace, runs: Iterable[ScopeRunRow]) -> list[AccountRow]:
         """Accounts of this run, and those of the head whose tasks are still in the snapshot."""
-        before = {row["account_id"]: row for row in self._load_head_records(staging, "accounts")}
+        before = {row["account_id"]: row for row in self._load_head_records(workspace, "accounts")}
         now = self.request.facts.started_at
         rows = {
             account["account_id"]: {
@@ -173,19 +185,19 @@ class SnapshotProducer:
             }
             for account in self.request.accounts
         }
-        kept = {run["account_id"] for run in runs} - rows.keys()
-        return [*rows.values(), *(before[account] for account in sorted(kept) if account in before)]
+        remaining = {run["account_id"] for run in runs} - rows.keys()
+        return [*rows.values(), *(before[account] for account in sorted(remaining) if account in before)]
 
-    def _load_head_records(self, staging: CommitWorkspace, name: str) -> list[dict[str, Any]]:
-        return staging.load_head_records(self.operational[name])
+    def _load_head_records(self, workspace: CommitWorkspace, name: str) -> list[dict[str, Any]]:
+        return workspace.load_head_records(self.operational[name])
 
-    def _build_manifest(self, staging: CommitWorkspace, runs: Collection[ScopeRunRow]) -> Manifest:
+    def _build_manifest(self, workspace: CommitWorkspace, runs: Collection[ScopeRunRow]) -> Manifest:
         """Write `snapshots`, the last table, and name every file."""
         base, facts, counts = self.base, self.request.facts, self._build_counts(runs)
         manifest = Manifest(
             seq=base.seq + 1 if base else 1,
-            kind=SWEEP,
-            snapshot_id=self.request.draft.snapshot_id,
+            kind=KIND_SWEEP,
+            snapshot_id=self.request.staged.snapshot_id,
             run_id=facts.run_id,
             attempt_id=facts.attempt_id,
             schema_version=FORMAT,
@@ -198,16 +210,16 @@ class SnapshotProducer:
             counts=counts,
         )
         row = asdict(facts) | msgspec.structs.asdict(manifest) | counts
-        self._write_records("snapshots", [*self._load_head_records(staging, "snapshots"), row])
+        self._write_records("snapshots", [*self._load_head_records(workspace, "snapshots"), row])
         return msgspec.structs.replace(manifest, tables=self.written_tables).add_digest()
 
     def _build_counts(self, runs: Collection[ScopeRunRow]) -> dict[str, int]:
-        contracts, work = self.request.contracts, self.request
+        contracts, request = self.request.contracts, self.request
         items = sum(self.written_tables[c.item_table.name].rows for c in contracts)
         fresh = sum(d.outcome.rows for d in self.decisions if d.outcome and d.should_use_fresh)
         return {
             **count_tasks(runs),
-            "tasks_asked": len(work.outcomes),
+            "tasks_asked": len(request.outcomes),
             "items": items,
             "items_fresh": fresh,
             "items_carried": items - fresh,
@@ -215,7 +227,7 @@ class SnapshotProducer:
         }
 
     def _list_own_files(self) -> list[str]:
-        fresh = {file.path for files in self.request.draft.files.values() for file in files}
+        fresh = {file.path for files in self.request.staged.files.values() for file in files}
         return [f.path for files in self.written_tables.values() for f in files.files if f.path not in fresh]
 
 
@@ -237,11 +249,6 @@ def count_tasks(runs: Collection[ScopeRunRow]) -> dict[str, int]:
         "tasks_skipped": sum(run["status"] == Status.SKIPPED for run in runs),
         "tasks_expected": sum(Status(run["status"]).is_failure and run["is_expected"] for run in runs),
     }
-
-
-def get_utc_now() -> datetime:
-    """The clock of commits."""
-    return datetime.now(UTC)
 
 
 def choose_commit_time(base: Manifest | None, now: datetime) -> datetime:

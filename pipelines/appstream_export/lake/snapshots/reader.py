@@ -6,13 +6,13 @@ from typing import Any
 import pyarrow as pa
 
 from appstream_export.contracts import build_arrow_schema, get_operational_table
-from appstream_export.lake.snapshots.manifest import ERASE, Manifest, load_head
+from appstream_export.lake.snapshots.manifest import KIND_ERASE, Manifest, load_head
 from appstream_export.lake.snapshots.parquet import build_records, read_rows
 from appstream_export.lake.storage import Store, translate_storage_errors
 
 
 def load_head_scope_runs(store: Store, manifest: Manifest) -> list[dict[str, Any]]:
-    """The rows of `scope_runs` in a snapshot, without snapshot_id; `decisions.is_failed` tells which to ask again."""
+    """The rows of `scope_runs` in a snapshot, without snapshot_id; `is_failed` says which to request again."""
     return load_head_rows(store, manifest, "scope_runs")
 
 
@@ -32,4 +32,4 @@ def find_last_erase(store: Store) -> Mapping[str, Any] | None:
     """The newest erase in the table `snapshots`, however often the history was retold since."""
     newest = load_head(store)
     rows = load_head_rows(store, newest, "snapshots") if newest else []
-    return max((row for row in rows if row["kind"] == ERASE), key=lambda row: row["seq"], default=None)
+    return max((row for row in rows if row["kind"] == KIND_ERASE), key=lambda row: row["seq"], default=None)

@@ -1,7 +1,7 @@
-"""A commit without a sweep: the history told anew, whole, in one manifest. What thin and erase have in common.
+"""A commit without a sweep: the rewritten history, whole, in one manifest. Expire and erase use it.
 
-It shows the newest sweep's files, and is created like any other commit: only if no other run took its number. Who
-comes second tells the history again, the newer commit included.
+It shows the newest sweep's files, and is created like any other commit: only if no other run took its number. One that
+comes second rewrites the history again, the newer commit included.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +20,9 @@ from appstream_export.lake.snapshots.parquet import write_table_file
 from appstream_export.lake.snapshots.producer import choose_commit_time, get_utc_now, remove_files_quietly
 from appstream_export.lake.snapshots.reader import load_head_rows
 from appstream_export.lake.snapshots.workspace import get_stored_columns
-from appstream_export.lake.storage import Store, build_carried_path, generate_snapshot_id, translate_storage_errors
+from appstream_export.lake.storage import Store, build_carried_path, generate_ulid, translate_storage_errors
 
-_REWRITE_RETRIES = 10  # each means that another run committed while we wrote
+_REWRITE_RETRIES = 10  # each means that another run committed meanwhile
 _SNAPSHOTS = "snapshots"
 
 
@@ -35,7 +35,7 @@ class RewrittenHistory:
     counts: Mapping[str, int] = field(default_factory=dict)
     """Numbers of the table `snapshots` that differ from those of the head."""
     written_files: Sequence[FileEntry] = ()
-    """Files made for this telling alone: removed again when it fails."""
+    """Files written for this commit alone: removed again when it fails."""
 
 
 def rewrite_history(
@@ -46,39 +46,41 @@ def rewrite_history(
     tool_version: str,
     clock: Callable[[], datetime] = get_utc_now,
 ) -> Manifest | None:
-    """Commit what `tell` makes of the history; None when it makes nothing of it. Raises CommitError.
+    """Commit what `build_rewrite` makes of the history; None when that is None. Raises CommitError.
 
-    `tell` is given the retained manifests, oldest first, and the new snapshot's id.
+    `build_rewrite` is called with the retained manifests, oldest first, and the new snapshot's id.
     """
     started_at = clock()
     with translate_storage_errors(store):
         for _ in range(_REWRITE_RETRIES + 1):
-            manifests, snapshot_id = load_history(store), generate_snapshot_id()
-            retold = build_rewrite(manifests, snapshot_id) if manifests else None
-            if retold is None:
+            manifests, snapshot_id = load_history(store), generate_ulid()
+            rewritten = build_rewrite(manifests, snapshot_id) if manifests else None
+            if rewritten is None:
                 return None
+            base = manifests[-1]
             manifest = _build_manifest(
-                manifests[-1],
-                retold,
-                kind,
-                snapshot_id,
-                tool_version,
-                started_at,
-                choose_commit_time(manifests[-1], clock()),
+                base,
+                rewritten,
+                kind=kind,
+                snapshot_id=snapshot_id,
+                tool_version=tool_version,
+                started_at=started_at,
+                committed_at=choose_commit_time(base, clock()),
             )
-            if committed := _commit_rewrite(store, manifests[-1], manifest, retold):
+            if committed := _commit_rewrite(store, base, manifest, rewritten):
                 return committed
-    raise CommitConflict(f"{store.root}: {_REWRITE_RETRIES + 1} other commits came first; run again")
+    raise CommitConflict(f"{store.root}: {_REWRITE_RETRIES + 1} other commits came first", fix="run again")
 
 
 def _build_manifest(
     base: Manifest,
-    retold: RewrittenHistory,
+    rewritten: RewrittenHistory,
+    *,
     kind: str,
     snapshot_id: str,
     tool_version: str,
     started_at: datetime,
-    now: datetime,
+    committed_at: datetime,
 ) -> Manifest:
     run_id = str(ULID())
     counts = base.counts | {"tasks_asked": 0, "items_fresh": 0, "items_carried": base.counts["items"], "changes": 0}
@@ -92,30 +94,30 @@ def _build_manifest(
         parent_seq=base.seq,
         parent_digest=base.digest,
         started_at=started_at,
-        committed_at=now,
+        committed_at=committed_at,
         tool_version=tool_version,
-        tables=retold.past[-1].tables,
-        counts=counts | dict(retold.counts),
-        past=list(retold.past),
-        kept=dict(retold.retained),
+        tables=rewritten.past[-1].tables,
+        counts=counts | dict(rewritten.counts),
+        past=list(rewritten.past),
+        kept=dict(rewritten.retained),
     )
 
 
-def _commit_rewrite(store: Store, base: Manifest, manifest: Manifest, retold: RewrittenHistory) -> Manifest | None:
+def _commit_rewrite(store: Store, base: Manifest, manifest: Manifest, rewritten: RewrittenHistory) -> Manifest | None:
     """Write `snapshots` with one more row, and create the manifest; None when another run was first."""
-    ours = list(retold.written_files)
+    own_files = list(rewritten.written_files)
     try:
         snapshots = _write_snapshots(store, base, manifest)
-        ours += snapshots.files
+        own_files += snapshots.files
         whole = msgspec.structs.replace(manifest, tables=manifest.tables | {_SNAPSHOTS: snapshots}).add_digest()
         committed = create_manifest(store, whole)
     except CommitStateUnknown:
         raise
     except Exception:
-        remove_files_quietly(store, [file.path for file in ours])
+        remove_files_quietly(store, [file.path for file in own_files])
         raise
     if committed is None:
-        remove_files_quietly(store, [file.path for file in ours])
+        remove_files_quietly(store, [file.path for file in own_files])
     return committed
 
 

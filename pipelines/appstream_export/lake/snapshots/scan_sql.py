@@ -1,11 +1,11 @@
 """SQL over committed files: what older snapshots do not have is null, so that all of them stay readable."""
-# ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
+# ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
 
 from collections.abc import Callable, Sequence
 
 from appstream_export.contracts import DUCKDB_TYPES, Column, Table
+from appstream_export.lake.duckdb import quote_identifier, quote_literal
 from appstream_export.lake.snapshots.manifest import TableFiles
-from appstream_export.lake.sql import quote_identifier, quote_literal
 
 _HIVE_OPTIONS = "hive_partitioning = true, hive_types = {'snapshot_id': VARCHAR}"
 

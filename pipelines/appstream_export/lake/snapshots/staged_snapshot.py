@@ -1,4 +1,4 @@
-"""The draft: fresh rows of one attempt, on disk but out of sight until a manifest names them."""
+"""A staged snapshot: the new rows of one attempt, on disk but invisible until a manifest names them."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,9 +13,9 @@ from appstream_export.lake.storage import Store, build_fresh_path, translate_sto
 
 
 class StagedSnapshot:
-    """Files of rows that AWS gave to one attempt. Not for several threads: one sink writes.
+    """Files of rows that AWS gave to one attempt. Not for several threads: one of them writes.
 
-    Several processes may write drafts of one snapshot, each under a `writer` of its own; one of them commits all files.
+    Several processes may write files of one snapshot, each under a `writer` of its own; one of them commits all files.
     """
 
     def __init__(self, store: Store, tables: Sequence[Table], snapshot_id: str, writer: str = "") -> None:
@@ -27,7 +27,7 @@ class StagedSnapshot:
         self._is_shared = False
 
     def add_files(self, files: Mapping[str, Sequence[FileEntry]]) -> None:
-        """Add the files of another draft of the same snapshot; they stay then whatever happens, until gc."""
+        """Add files that another process staged for the same snapshot; only gc removes them from then on."""
         self._is_shared = True
         for name, entries in files.items():
             if name not in self.files:

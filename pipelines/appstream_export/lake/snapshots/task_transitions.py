@@ -53,7 +53,7 @@ class ChangeScope(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """One task in the new snapshot. `run` is its row of scope_runs, None where the task ends."""
+    """One task in the new snapshot. `scope_run` is its row of scope_runs, None where the task ends."""
 
     task: Task
     row_action: RowAction
@@ -63,7 +63,7 @@ class Decision:
     outcome: Outcome | None = None
     answered_at: datetime | None = None
     is_discarded: bool = False
-    """AWS answered, yet the draft's rows of this task must not be used."""
+    """AWS answered, yet the staged rows of this task must not be used."""
 
     @property
     def previous_at(self) -> datetime | None:
@@ -72,7 +72,7 @@ class Decision:
 
     @property
     def should_use_fresh(self) -> bool:
-        """Whether the draft's rows of this task count."""
+        """Return whether the staged rows of this task count."""
         return self.row_action in (RowAction.REPLACE, RowAction.MERGE)
 
 
@@ -95,7 +95,7 @@ def decide_tasks(
     existing: Mapping[Task, ExistingRows],
     started_at: datetime,
 ) -> list[Decision]:
-    """One decision per task that is planned or in the head, in order of tasks. `held` is what the head has of each."""
+    """Decide each task that is planned or in the head, in order of tasks. `existing` is what the head has of each."""
     wanted = set(planned)
     here = [
         _decide_planned_task(task, outcomes.get(task), previous_runs.get(task), existing.get(task, ExistingRows(0)))
@@ -123,12 +123,12 @@ def apply_drop_guard(decisions: Iterable[Decision], head_items: Mapping[Task, in
 
 
 def is_failed(run: ScopeRunRow) -> bool:
-    """Whether a row of scope_runs counts as a failure: --retry-failed asks exactly these tasks again."""
+    """Return whether a row of scope_runs counts as a failure: --retry-failed requests exactly these tasks again."""
     return Status(run["status"]).is_failure and not run["is_expected"]
 
 
 def is_expected_outcome(outcome: Outcome) -> bool:
-    """Whether somebody wants it so: a failure that is expected as long as the scope has no rows."""
+    """Return whether a failure is expected, as long as its scope has no rows."""
     if outcome.status is Status.DENIED:
         return _EXPLICIT_DENY in (outcome.reason or "")
     return outcome.status in (Status.DISABLED, Status.UNAVAILABLE)
@@ -144,7 +144,7 @@ def _decide_planned_task(
             scope_run=previous_run or _build_unrequested_run(task),
             previous_run=previous_run,
         )
-    if (told_at := _find_last_report_time(previous_run, existing)) and told_at > outcome.finished_at:
+    if (reported_at := _find_last_report_time(previous_run, existing)) and reported_at > outcome.finished_at:
         # Another run knows better by now.
         return Decision(
             task=task, row_action=RowAction.CARRY, scope_run=previous_run, previous_run=previous_run, is_discarded=True
@@ -172,12 +172,12 @@ def _get_previous_answer_time(before: ScopeRunRow | None) -> datetime | None:
     return before["observed_at"] if before else None
 
 
-def _find_last_report_time(before: ScopeRunRow | None, held: ExistingRows) -> datetime | None:
-    """When AWS last told of the task: completely, or in part since. Rows tell of parts that a failure came after."""
+def _find_last_report_time(before: ScopeRunRow | None, existing: ExistingRows) -> datetime | None:
+    """Return when AWS last answered for the task, completely or in part. Rows prove parts that a failure came after."""
     if not before:
         return None
     in_part = before["finished_at"] if before["status"] == Status.FILTERED else None
-    return max((at for at in (before["observed_at"], in_part, held.newest_at) if at), default=None)
+    return max((at for at in (before["observed_at"], in_part, existing.newest_at) if at), default=None)
 
 
 def _resolve_change_scope(outcome: Outcome, *, was_answered: bool, is_whole: bool) -> ChangeScope:

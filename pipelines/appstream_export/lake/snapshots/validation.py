@@ -1,15 +1,15 @@
 """The last look before a snapshot becomes visible: what must hold of its files, or it is a bug of ours."""
-# ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
+# ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
 
 from collections.abc import Collection, Iterable, Mapping
 
 from appstream_export.contracts import Contract, Table
 from appstream_export.errors import CommitError
+from appstream_export.lake.duckdb import join_identifiers, quote_identifier, quote_literal
 from appstream_export.lake.snapshots import scan_sql
 from appstream_export.lake.snapshots.manifest import TableFiles
 from appstream_export.lake.snapshots.task_transitions import ScopeRunRow
 from appstream_export.lake.snapshots.workspace import CommitWorkspace
-from appstream_export.lake.sql import join_identifiers, quote_identifier, quote_literal
 from appstream_export.model import Outcome, Task
 
 HASH_BATCH_ROWS = (
@@ -18,14 +18,14 @@ HASH_BATCH_ROWS = (
 
 
 def check_outcomes(planned: Collection[Task], outcomes: Mapping[Task, Outcome], fresh: Mapping[Task, int]) -> None:
-    """Every item of an answer is a row, a duplicate or in quarantine, and no other row is in the draft."""
+    """Every item of an answer is a row, a duplicate or in quarantine, and no other row is staged."""
     wanted = set(planned)
     for task, outcome in outcomes.items():
         if task not in wanted or outcome.task != task:
             _refuse_commit(f"{task} was asked, but the run had not planned it")
-        kept = outcome.rows + outcome.duplicates + outcome.quarantined_items
-        if outcome.status.is_answer and outcome.items != kept:
-            _refuse_commit(f"{task} gave {outcome.items} items, but rows, duplicates and quarantine hold {kept}")
+        counted = outcome.rows + outcome.duplicates + outcome.quarantined_items
+        if outcome.status.is_answer and outcome.items != counted:
+            _refuse_commit(f"{task} gave {outcome.items} items, but rows, duplicates and quarantine hold {counted}")
         expected = outcome.rows if outcome.status.is_answer else 0
         if fresh.get(task, 0) != expected:
             _refuse_commit(
@@ -46,38 +46,38 @@ def check_scope_runs(planned: Iterable[Task], runs: Iterable[ScopeRunRow]) -> No
 
 
 def check_files(
-    staging: CommitWorkspace, contracts: Iterable[Contract], tables: Iterable[Table], files: Mapping[str, TableFiles]
+    workspace: CommitWorkspace, contracts: Iterable[Contract], tables: Iterable[Table], files: Mapping[str, TableFiles]
 ) -> None:
     """Keys are unique, and every child row has its item; read from the files as they are on disk.
 
-    Told by 64-bit hashes, which take less time and memory than keys. Whatever they suspect is looked at. The hashes of
-    a large table are looked at part by part.
+    Checked by 64-bit hashes, which take less time and memory than keys; keys are compared only where hashes are equal.
+    The hashes of a large table are checked part by part.
     """
     final = {
-        table.name: f"({scan_sql.build_scan_query(table, [files[table.name]], staging.store.resolve_uri)})"
+        table.name: f"({scan_sql.build_scan_query(table, [files[table.name]], workspace.store.resolve_uri)})"
         for table in tables
     }
     for table in tables:
         if table.key and files[table.name].rows:
-            _check_key(staging, table, final[table.name], files[table.name].rows)
+            _check_key(workspace, table, final[table.name], files[table.name].rows)
     for contract in contracts:
         if children := [child for child in contract.child_tables if files[child.name].rows]:
             most = max(files[table.name].rows for table in contract.tables)
-            _check_parents(staging, contract, children, final, most)
+            _check_parents(workspace, contract, children, final, most)
 
 
-def _check_key(staging: CommitWorkspace, table: Table, rows: str, count: int) -> None:
+def _check_key(workspace: CommitWorkspace, table: Table, rows: str, count: int) -> None:
     key = join_identifiers(table.key)
     bad = f"count(*) > 1 or bool_or({' or '.join(f'{quote_identifier(column)} is null' for column in table.key)})"
     for part in _render_hash_partitions(f"hash({key})", count):
-        suspected = staging.fetch_rows(f"select 1 from {rows} where {part} group by hash({key}) having {bad} limit 1")
-        found = suspected and staging.fetch_rows(f"select {key} from {rows} group by all having {bad} limit 1")
+        suspected = workspace.fetch_rows(f"select 1 from {rows} where {part} group by hash({key}) having {bad} limit 1")
+        found = suspected and workspace.fetch_rows(f"select {key} from {rows} group by all having {bad} limit 1")
         if found:
             _refuse_commit(f"{table.name} holds {'/'.join(map(str, found[0]))} twice, or a key with nulls")
 
 
 def _check_parents(
-    staging: CommitWorkspace, contract: Contract, children: Iterable[Table], final: Mapping[str, str], count: int
+    workspace: CommitWorkspace, contract: Contract, children: Iterable[Table], final: Mapping[str, str], count: int
 ) -> None:
     scope, items = ("account_id", "region"), contract.item_table.name
     own, item = (join_identifiers((*scope, *keys)) for keys in (contract.parent_key, contract.item_key))
@@ -87,7 +87,7 @@ def _check_parents(
     )
     for part in _render_hash_partitions("parent", count):
         parents = f"from (select hash({item}) as parent from {final[items]}) where {part}"
-        found = staging.fetch_rows(f"from ({rows}) where {part} and parent not in ({parents}) limit 1")
+        found = workspace.fetch_rows(f"from ({rows}) where {part} and parent not in ({parents}) limit 1")
         if found:
             child, _, *key = found[0]
             _refuse_commit(f"{child} holds a row of {'/'.join(map(str, key))}, which is not in {items}")

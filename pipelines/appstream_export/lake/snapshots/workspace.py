@@ -1,11 +1,11 @@
-"""Head and draft side by side in a DuckDB of their own, while a commit is made.
+"""A DuckDB of its own with the head and the staged snapshot side by side, while a commit is built.
 
-For a table T of a contract there are queries by name: `head_T` gives the head's rows, `fresh_T` the draft's, both from
-Parquet files (a head or draft without rows has none), so nothing is held in memory that DuckDB would not spill. `tasks`
-holds what was decided per task. From then on `new_T` gives the rows of `fresh_T` that count, `dropped_T` those that do
-not, `carried_T` the rows of `head_T` that stay.
+For a table T of a contract there are queries by name: `head_T` gives the head's rows, `fresh_T` the staged ones, both
+from Parquet files (none where there are no rows), so nothing is held in memory that DuckDB would not spill. `tasks`
+holds the decision per task. From then on `new_T` gives the rows of `fresh_T` that count, `dropped_T` those that do not,
+`carried_T` the rows of `head_T` that stay.
 """
-# ruff: noqa: S608 - names come from checked contracts, values are quoted by sql.py
+# ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -21,25 +21,24 @@ from appstream_export.contracts import (
     get_operational_table,
     load_operational_tables,
 )
-from appstream_export.lake.snapshots import parquet, scan_sql
-from appstream_export.lake.snapshots.manifest import Manifest, TableFiles
-from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
-from appstream_export.lake.snapshots.task_transitions import Decision, ExistingRows, RowAction
-from appstream_export.lake.sql import (
-    convert_epoch_us,
+from appstream_export.lake.duckdb import (
     join_identifiers,
     open_duckdb,
     quote_identifier,
     quote_literal,
     stream_batches,
 )
+from appstream_export.lake.snapshots import parquet, scan_sql
+from appstream_export.lake.snapshots.manifest import Manifest, TableFiles
+from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
+from appstream_export.lake.snapshots.task_transitions import Decision, ExistingRows, RowAction
 from appstream_export.lake.storage import Store
 from appstream_export.model import Scope, Task
 
 _TASK_SCHEMA = pa.schema(
     [
-        *((name, pa.string()) for name in ("resource", "account_id", "region", "status", "rows", "concludes")),
-        ("set_aside", pa.bool_()),
+        *((name, pa.string()) for name in ("resource", "account_id", "region", "status", "rows", "change_scope")),
+        ("is_discarded", pa.bool_()),
         ("uses_fresh", pa.bool_()),
         ("answered_at", pa.timestamp("us", "UTC")),
         ("previous_at", pa.timestamp("us", "UTC")),
@@ -61,26 +60,26 @@ class CommitWorkspace(AbstractContextManager["CommitWorkspace"]):
     """Open until the block ends. `base` is the head that the commit builds on, None before the first."""
 
     def __init__(
-        self, store: Store, contracts: Sequence[Contract], base: Manifest | None, draft: StagedSnapshot, memory: str
+        self, store: Store, contracts: Sequence[Contract], base: Manifest | None, staged: StagedSnapshot, memory: str
     ) -> None:
-        self.store, self.contracts, self.base, self.draft = store, contracts, base, draft
+        self.store, self.contracts, self.base, self.staged = store, contracts, base, staged
         self._queries: dict[str, str] = {}
         self._has_merges = False
-        pa.default_memory_pool().release_unused()  # what the sweep let go of: DuckDB cannot take it from Arrow
+        pa.default_memory_pool().release_unused()  # what the sweep no longer needs: DuckDB cannot take it from Arrow
         self.con = open_duckdb(store)
         self._memory = memory
         self.release_memory()
         self.con.execute("set threads = 1")  # more of them took more CPU and memory, and as much time
-        self.con.execute("set preserve_insertion_order = false")  # whoever wants an order says so
+        self.con.execute("set preserve_insertion_order = false")  # queries that need an order have an `order by`
         self.con.execute(_ISO)
-        mine = [table for contract in contracts for table in contract.tables]
-        for table in (*mine, *load_operational_tables()):
+        own = [table for contract in contracts for table in contract.tables]
+        for table in (*own, *load_operational_tables()):
             self._add_scan_query(f"head_{table.name}", table, base.tables.get(table.name) if base else None)
-        for table in (*mine, get_operational_table("quarantine")):
+        for table in (*own, get_operational_table("quarantine")):
             self._add_scan_query(
                 f"fresh_{table.name}",
                 table,
-                TableFiles(files=draft.files[table.name], columns=get_stored_columns(table)),
+                TableFiles(files=staged.files[table.name], columns=get_stored_columns(table)),
             )
 
     def __exit__(self, *_: object) -> None:
@@ -96,19 +95,19 @@ class CommitWorkspace(AbstractContextManager["CommitWorkspace"]):
         self.release_memory()
 
     def load_existing_rows(self, side: str) -> dict[Task, ExistingRows]:
-        """What the items' own tables hold of each task, in `head` or `fresh`."""
-        held: dict[Task, ExistingRows] = {}
+        """Return how many items each task has in `head` or `fresh`, and when AWS gave the newest of them."""
+        existing: dict[Task, ExistingRows] = {}
         for contract in self.contracts:
             rows = self.get_query(f"{side}_{contract.item_table.name}")
             found = self.fetch_rows(f"select {_SCOPE}, count(*), epoch_us(max(observed_at)) from {rows} group by all")
-            held |= {
+            existing |= {
                 Task(contract.name, Scope(account, region)): _build_existing_rows(n, at)
                 for account, region, n, at in found
             }
-        return held
+        return existing
 
     def apply_decisions(self, decisions: Sequence[Decision]) -> None:
-        """Take the decisions in: from here on there are all queries."""
+        """Store the decisions in `tasks`, and build the queries that depend on them."""
         self.con.register("decided", _build_task_table(decisions))
         self.con.execute("create or replace table tasks as from decided")
         self._has_merges = any(decision.row_action is RowAction.MERGE for decision in decisions)
@@ -122,12 +121,12 @@ class CommitWorkspace(AbstractContextManager["CommitWorkspace"]):
         return f"({self._queries[name]})"
 
     def has_rows(self, table: Table) -> bool:
-        """Whether head or draft has any row of it."""
+        """Return whether the head or the staged snapshot has any row of the table."""
         base = self.base.tables.get(table.name) if self.base else None
-        return bool(base and base.rows) or any(file.rows for file in self.draft.files[table.name])
+        return bool(base and base.rows) or any(file.rows for file in self.staged.files[table.name])
 
     def has_dropped_rows(self, table: Table) -> bool:
-        """Whether the draft holds rows of this table that do not count, so that its files cannot be named."""
+        """Return whether staged rows of this table do not count, so that their files cannot be part of the snapshot."""
         return bool(self.fetch_rows(f"select 1 from {self.get_query(f'dropped_{table.name}')} limit 1"))
 
     def fetch_rows(self, query: str) -> list[tuple[Any, ...]]:
@@ -149,21 +148,21 @@ class CommitWorkspace(AbstractContextManager["CommitWorkspace"]):
     def _build_table_queries(self, contract: Contract, table: Table) -> None:
         name = table.name
         head, fresh = self.get_query(f"head_{name}"), self.get_query(f"fresh_{name}")
-        mine = f"from tasks where resource = {quote_literal(contract.name)}"
+        own = f"from tasks where resource = {quote_literal(contract.name)}"
         self._queries |= {
-            f"new_{name}": f"from {fresh} semi join ({mine} and uses_fresh) using ({_SCOPE})",
-            f"dropped_{name}": f"from {fresh} semi join ({mine} and set_aside) using ({_SCOPE})",
+            f"new_{name}": f"from {fresh} semi join ({own} and uses_fresh) using ({_SCOPE})",
+            f"dropped_{name}": f"from {fresh} semi join ({own} and is_discarded) using ({_SCOPE})",
         }
         keys = contract.item_key if table is contract.item_table else contract.parent_key
-        shown = ", ".join(
+        item_key = ", ".join(
             f"{quote_identifier(k)} as {quote_identifier(p)}" for k, p in zip(contract.item_key, keys, strict=True)
         )
-        carried = f"from {head} semi join ({mine} and rows = 'carry') using ({_SCOPE})"
+        carried = f"from {head} semi join ({own} and rows = 'carry') using ({_SCOPE})"
         if self._has_merges:
             carried += f"""
                 union all
-                from (from {head} semi join ({mine} and rows = 'merge') using ({_SCOPE}))
-                anti join (select {_SCOPE}, {shown} from {self.get_query(f"new_{contract.item_table.name}")})
+                from (from {head} semi join ({own} and rows = 'merge') using ({_SCOPE}))
+                anti join (select {_SCOPE}, {item_key} from {self.get_query(f"new_{contract.item_table.name}")})
                 using ({_SCOPE}, {join_identifiers(keys)})
             """
         self._queries[f"carried_{name}"] = carried
@@ -171,16 +170,16 @@ class CommitWorkspace(AbstractContextManager["CommitWorkspace"]):
     def _build_quarantine_queries(self) -> None:
         """Quarantine follows its items: it stays where rows stay, and goes where an answer replaces them."""
         task = f"resource, {_SCOPE}"
-        shown = " union all ".join(
+        items = " union all ".join(
             f"select {quote_literal(c.name)} as resource, {_SCOPE}, {render_item_name_sql(c.item_key)} as item_name"
             f" from {self.get_query(f'new_{c.item_table.name}')}"
             for c in self.contracts
         )
         head, fresh = self.get_query("head_quarantine"), self.get_query("fresh_quarantine")
-        set_aside = f"(from tasks where set_aside) using ({task})"
+        discarded = f"(from tasks where is_discarded) using ({task})"
         self._queries |= {
-            "new_quarantine": f"from {fresh} anti join {set_aside}",
-            "dropped_quarantine": f"from {fresh} semi join {set_aside}",
+            "new_quarantine": f"from {fresh} anti join {discarded}",
+            "dropped_quarantine": f"from {fresh} semi join {discarded}",
         }
         new = f"select {task}, item_name from {self.get_query('new_quarantine')} where item_name is not null"
         self._queries["carried_quarantine"] = f"""
@@ -188,7 +187,7 @@ class CommitWorkspace(AbstractContextManager["CommitWorkspace"]):
             union all
             from (from {head} where item_name is not null)
             semi join (from tasks where rows = 'merge') using ({task})
-            anti join ({shown} union all {new})
+            anti join ({items} union all {new})
             using ({task}, item_name)
             union all
             from (from {head} where item_name is null)
@@ -214,7 +213,7 @@ def render_item_name_sql(keys: Sequence[str]) -> str:
 
 
 def _build_existing_rows(rows: int, newest_us: int | None) -> ExistingRows:
-    return ExistingRows(rows, None if newest_us is None else convert_epoch_us(newest_us))
+    return ExistingRows(rows, None if newest_us is None else parquet.convert_epoch_us(newest_us))
 
 
 def _build_task_table(decisions: Sequence[Decision]) -> pa.Table:
@@ -225,8 +224,8 @@ def _build_task_table(decisions: Sequence[Decision]) -> pa.Table:
         "region": [d.task.scope.region for d in decisions],
         "status": [d.scope_run["status"] if d.scope_run else None for d in decisions],
         "rows": [d.row_action.value for d in decisions],
-        "concludes": [d.change_scope.value for d in decisions],
-        "set_aside": [d.is_discarded for d in decisions],
+        "change_scope": [d.change_scope.value for d in decisions],
+        "is_discarded": [d.is_discarded for d in decisions],
         "uses_fresh": [d.should_use_fresh for d in decisions],
         "answered_at": [d.answered_at for d in decisions],
         "previous_at": [d.previous_at for d in decisions],

@@ -1,7 +1,7 @@
 """The storage port: every file operation of the lake goes through one class, so that each can be failed or replaced.
 
-Files appear whole or not at all. Here, in a folder: written under a temporary name, flushed to disk, renamed, and the
-folder flushed too; store_s3.py does the same on S3. A manifest is created only if absent, which is what makes a commit.
+Files appear whole or not at all: local.py keeps that promise in a folder, s3.py in a bucket. A manifest is created
+only if absent, which is what makes a commit.
 """
 
 import hashlib
@@ -12,19 +12,16 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from appstream_export.errors import ConfigurationError, StorageFailed
 
-if TYPE_CHECKING:
-    pass
-
 
 class SupportsWrite(Protocol):
-    """Where a sink's bytes go; takes all of what it is given."""
+    """The target of a HashingWriter; it accepts all bytes that it is given."""
 
     def write(self, content: bytes | bytearray | memoryview, /) -> int:
-        """Take it, and say how much that was."""
+        """Write the content and return its size."""
         ...
 
 
@@ -82,11 +79,11 @@ class Store(Protocol):
         ...
 
     def resolve_uri(self, path: str = "") -> str:
-        """Where DuckDB finds a path; the root itself by default."""
+        """Return the name under which DuckDB finds a path; the root itself by default."""
         ...
 
     def get_filesystem(self) -> Any | None:
-        """What DuckDB has to be given (register_filesystem) before it can read a `uri`; None where it can already."""
+        """Return the filesystem that DuckDB must register to read a URI of the store; None if it needs none."""
         ...
 
     def read_bytes(self, path: str) -> bytes:
@@ -106,7 +103,7 @@ class Store(Protocol):
         ...
 
     def list_tail(self, folder: str) -> Sequence[str]:
-        """The end of `list`: the last name, and before it as many as were not worth leaving out."""
+        """Return the end of `list_folder`: the last name, and before it those that came with the same request."""
         ...
 
     def read_head_hint(self, folder: str) -> str:
@@ -142,7 +139,7 @@ class Store(Protocol):
         ...
 
     def abort_uploads(self, before: datetime, *, dry_run: bool = False) -> Sequence[StoredObject]:
-        """Forget writes that began before a moment and never ended, where `files` does not show them."""
+        """Abort writes that began before a moment and never ended, where `list_all` does not show them."""
         ...
 
     def symlink(self, path: str, target: str) -> None:
@@ -171,9 +168,11 @@ def _describe_error(error: OSError) -> str:
 def validate_root_path(root: str) -> None:
     """Refuse places in whose names DuckDB would see more than a place; raises ConfigurationError."""
     if any(sign in root for sign in "*?["):
-        raise ConfigurationError(f"warehouse {root}: *, ? and [ in its path would read as patterns; rename the folder")
+        raise ConfigurationError(
+            f"warehouse {root}: *, ? and [ in its path would read as patterns", fix="rename the folder"
+        )
     partition = next((part for part in root.split("/") if re.fullmatch(r"\w+=.*", part)), None)
     if partition:
         raise ConfigurationError(
-            f'warehouse {root}: "{partition}" reads like a Hive partition, and would become a column; rename it'
+            f'warehouse {root}: "{partition}" reads like a Hive partition, and would become a column', fix="rename it"
         )

@@ -36,18 +36,18 @@ def _open_folder(warehouse: str, *, file_mode: int, create: bool) -> LocalStore:
             store._make_folder(root)
     except OSError as error:
         raise ConfigurationError(
-            f"warehouse {warehouse}: {error.strerror or error}; choose a folder that can be written"
+            f"warehouse {warehouse}: {error.strerror or error}", fix="choose a folder that can be written"
         ) from error
     if create and not os.access(root, os.W_OK | os.X_OK):
         raise ConfigurationError(
-            f"warehouse {root}: not writable for this user; change its owner or choose another folder"
+            f"warehouse {root}: not writable for this user", fix="change its owner or choose another folder"
         )
     return store
 
 
 def _validate_folder(root: Path, *, create: bool) -> None:
     if root.exists() and not root.is_dir():
-        raise ConfigurationError(f"warehouse {root}: is a file, not a folder; choose another place")
+        raise ConfigurationError(f"warehouse {root}: is a file, not a folder", fix="choose another place")
     if not root.exists() and not create:
         raise ConfigurationError(f"no warehouse at {root}: make one with: appstream-export run")
     validate_root_path(str(root))

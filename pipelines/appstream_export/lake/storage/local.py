@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from appstream_export.errors import StorageFailed
-from appstream_export.lake.storage import paths as layout
 from appstream_export.lake.storage.base import HashingWriter, StoredObject
+from appstream_export.lake.storage.paths import SCRATCH_FOLDER, UNFINISHED_PREFIX, generate_ulid
 
 _FOLDER_RETRIES = 20  # each means that another process emptied the folder in which a file was to begin
 
@@ -26,7 +26,7 @@ class LocalStore:
     @property
     def scratch(self) -> str:
         """Inside the warehouse, where there is room for what comes out of it."""
-        return str(self.root / layout.SCRATCH)
+        return str(self.root / SCRATCH_FOLDER)
 
     @property
     def folder_mode(self) -> int:
@@ -56,7 +56,7 @@ class LocalStore:
         """Names of the files in a folder, sorted, unfinished ones left out; none where the folder is missing."""
         try:
             with os.scandir(self._resolve_path(folder)) as entries:
-                return sorted(e.name for e in entries if not e.name.startswith(layout.UNFINISHED))
+                return sorted(e.name for e in entries if not e.name.startswith(UNFINISHED_PREFIX))
         except FileNotFoundError:
             return []
 
@@ -158,7 +158,7 @@ class LocalStore:
         """A fresh name beside `path`, gone afterwards whatever happened."""
         folder = self._resolve_path(path).parent
         self._make_folder(folder)
-        temporary = folder / f"{layout.UNFINISHED}{layout.generate_id()}{Path(path).suffix}"
+        temporary = folder / f"{UNFINISHED_PREFIX}{generate_ulid()}{Path(path).suffix}"
         try:
             yield temporary
         finally:

@@ -1,37 +1,32 @@
-"""Where things lie in a warehouse. Paths are relative to its root, with `/`; stores turn them into places."""
+"""Names of a warehouse's files and folders. Paths are relative to its root, with `/`; stores resolve them."""
 
 import re
 
-COMMITS = "commits"
-TABLES = "tables"
-UNFINISHED = ".tmp-"  # begins the name of a file that is being written
-CATALOG = "warehouse.duckdb"
-REPORT = "report.html"
-FEEDS = "feeds/v1"  # what dashboards read; see feeds/shelf.py
-PROBE = "probe"  # an empty object on S3: shows that we may write there, and that conditional writes are obeyed
-SCRATCH = ".scratch"  # DuckDB spills here while a commit or a query needs more than memory
-HANDOVER = "handed"  # what the steps of a sharded run hand to each other
+COMMITS_FOLDER = "commits"
+TABLES_FOLDER = "tables"
+UNFINISHED_PREFIX = ".tmp-"  # begins the name of a file that is being written
+CATALOG_FILE = "warehouse.duckdb"
+REPORT_FILE = "report.html"
+FEEDS_FOLDER = "feeds/v1"  # what dashboards read; see feeds/generations.py
+PROBE_FILE = "probe"  # an empty object on S3: shows that we may write there, and that conditional writes are obeyed
+SCRATCH_FOLDER = ".scratch"  # DuckDB spills here while a commit or a query needs more than memory
+HANDOVER_FOLDER = "handed"  # what the steps of a sharded run hand to each other
 _MANIFEST = re.compile(r"(\d{12})\.json")
-_UNFINISHED = re.compile(rf"(?:.*/)?{re.escape(UNFINISHED)}[0-9A-Z]{{26}}[.\w]*", re.ASCII)
+_UNFINISHED = re.compile(rf"(?:.*/)?{re.escape(UNFINISHED_PREFIX)}[0-9A-Z]{{26}}[.\w]*", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9_-]+")
-_TABLE_FILE = re.compile(rf"{TABLES}/\w+/snapshot_id=\w+/[\w-]+\.parquet", re.ASCII)
+_TABLE_FILE = re.compile(rf"{TABLES_FOLDER}/\w+/snapshot_id=\w+/[\w-]+\.parquet", re.ASCII)
 
 
-def generate_id() -> str:
-    """A fresh ULID."""
+def generate_ulid() -> str:
+    """Return a new ULID. As a snapshot's id it is only a name: history is ordered by seq."""
     from ulid import ULID  # readers need none; importing it takes long
 
     return str(ULID())
 
 
-def generate_snapshot_id() -> str:
-    """A fresh ULID. Only a name: history is ordered by seq."""
-    return generate_id()
-
-
 def build_manifest_path(seq: int) -> str:
     """`commits/000000000042.json`."""
-    return f"{COMMITS}/{seq:012}.json"
+    return f"{COMMITS_FOLDER}/{seq:012}.json"
 
 
 def parse_manifest_seq(name: str) -> int | None:
@@ -41,7 +36,7 @@ def parse_manifest_seq(name: str) -> int | None:
 
 
 def is_unfinished(path: str) -> bool:
-    """Whether a file of ours has not got its name yet, and never will if its writer died."""
+    """Return whether a path is a temporary name: its file is still being written, or its writer was killed."""
     return _UNFINISHED.fullmatch(path) is not None
 
 
@@ -51,8 +46,8 @@ def is_table_file(path: str) -> bool:
 
 
 def is_upload_path(path: str) -> bool:
-    """Whether it is ours to write under this name; in a bucket others may upload beside us."""
-    return path == REPORT or path.startswith((f"{TABLES}/", f"{FEEDS}/", f"{HANDOVER}/"))
+    """Return whether this program uploads under such a name; in a bucket others may upload beside it."""
+    return path == REPORT_FILE or path.startswith((f"{TABLES_FOLDER}/", f"{FEEDS_FOLDER}/", f"{HANDOVER_FOLDER}/"))
 
 
 def build_fresh_path(table: str, snapshot_id: str, number: int, writer: str = "") -> str:
@@ -66,10 +61,10 @@ def build_carried_path(table: str, snapshot_id: str, rebase: int, writer: str = 
 
 
 def build_handover_path(*words: str) -> str:
-    """What a step of a sharded run left for the next; gc takes it once it is old."""
+    """Return the path of a message between steps of a sharded run; gc removes it once it is old."""
     if bad := [word for word in words if not _WORD.fullmatch(word)]:
         raise ValueError(f'"{bad[0]}" cannot be the name of a file')
-    return f"{HANDOVER}/{'/'.join(words)}.json"
+    return f"{HANDOVER_FOLDER}/{'/'.join(words)}.json"
 
 
 def build_retained_path(table: str, snapshot_id: str, number: int) -> str:
@@ -79,7 +74,7 @@ def build_retained_path(table: str, snapshot_id: str, number: int) -> str:
 
 def build_erased_path(path: str) -> str:
     """Where a file is written again without an account: beside the old one, which stands for the same snapshot."""
-    return f"{path.rpartition('/')[0]}/erased-{generate_id()}.parquet"
+    return f"{path.rpartition('/')[0]}/erased-{generate_ulid()}.parquet"
 
 
 def _join_writer(kind: str, writer: str) -> str:
@@ -87,4 +82,4 @@ def _join_writer(kind: str, writer: str) -> str:
 
 
 def _build_snapshot_folder(table: str, snapshot_id: str) -> str:
-    return f"{TABLES}/{table}/snapshot_id={snapshot_id}"
+    return f"{TABLES_FOLDER}/{table}/snapshot_id={snapshot_id}"

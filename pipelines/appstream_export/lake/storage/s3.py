@@ -2,7 +2,7 @@
 
 Everything goes one way, so that credentials, endpoint, encryption and retries are the same for each byte (pyarrow's
 S3FileSystem can neither name a KMS key per object nor find all credentials that boto3 finds). Objects appear whole by
-nature; an upload that was cut off stays out of sight until `end_uploads`. A commit is a PUT with `If-None-Match: *`,
+nature; an upload that was cut off stays invisible until `abort_uploads`. A commit is a PUT with `If-None-Match: *`,
 and since the newest manifest may be one of thousands, an object named `head` in the same folder hints at where to look.
 """
 
@@ -26,9 +26,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from appstream_export.errors import ConfigurationError, suggest_spelling
-from appstream_export.lake.storage import paths as layout
 from appstream_export.lake.storage.base import HashingWriter, StoredObject, validate_root_path
 from appstream_export.lake.storage.fsspec_bridge import RemoteFiles
+from appstream_export.lake.storage.paths import COMMITS_FOLDER, PROBE_FILE, is_upload_path
 from appstream_export.settings import S3Settings, is_loopback
 
 PART_BYTES = 8 << 20  # S3 takes parts from 5 MiB and 10,000 of them: files up to 80 GB
@@ -36,7 +36,7 @@ READERS = 16  # small files read at once; latency is most of what each costs
 TRIES = 6  # botocore's, with its backoff: S3 answers 503 SlowDown until it has spread a busy prefix
 BODY_TRIES = 4  # botocore retries a request, but not a body that breaks off
 CONFLICT_TRIES, CONFLICT_WAIT_S = 8, 0.1  # S3 answers 409 while another conditional PUT of the same name is under way
-HINT = "head"
+HEAD_HINT_FILE = "head"
 _S3_URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[\w!.'()@+-]+)*)/?", re.ASCII)
 _HINT_NAME = re.compile(r"[\w.-]{2,100}", re.ASCII)
 PLACEHOLDER_KEY = "emulator"  # keys for an endpoint on this machine, where nobody has real ones
@@ -136,19 +136,23 @@ class S3Store:
 
     def list_tail(self, folder: str) -> Sequence[str]:
         """Names from the hinted one on; all of them where the hint is missing or wrong."""
-        hint = self._read_hint(folder)
+        hint = self.read_head_hint(folder)
         names = self._list_names(folder, after=hint[:-1]) if hint else []
         return names if hint in names else self._list_names(folder)
 
     def read_head_hint(self, folder: str) -> str:
-        """The name that the last writer left as the newest."""
-        return self._read_hint(folder)
+        """Return the name that the last writer left as the newest; nothing where there is no sensible hint."""
+        try:
+            hint = self.read_bytes(f"{folder}/{HEAD_HINT_FILE}").decode("ascii", "replace")
+        except FileNotFoundError:
+            return ""
+        return hint if _HINT_NAME.fullmatch(hint) else ""
 
     def list_all(self) -> Sequence[StoredObject]:
         """Every object below the prefix but hints and probe, sorted: for gc and erase, never for readers."""
         found = self._list_items("list_objects_v2", "Contents", Prefix=self._prefix)
         stored = [self._build_stored_object(o["Key"], o["LastModified"], o["Size"]) for o in found]
-        return [s for s in stored if s.path != layout.PROBE and not s.path.endswith(f"/{HINT}")]
+        return [s for s in stored if s.path != PROBE_FILE and not s.path.endswith(f"/{HEAD_HINT_FILE}")]
 
     def list_old_versions(self) -> Sequence[StoredObject] | None:
         """What a bucket with versioning keeps of objects that were removed or replaced; None where we may not ask."""
@@ -202,8 +206,8 @@ class S3Store:
         with tempfile.TemporaryDirectory(prefix="appstream-export-") as folder:
             built = Path(folder, Path(path).name)
             build(str(built))
-            with built.open("rb") as file, self.open_output(path) as sink:
-                shutil.copyfileobj(file, sink)
+            with built.open("rb") as file, self.open_output(path) as output:
+                shutil.copyfileobj(file, output)
 
     def remove(self, path: str) -> None:
         """Remove an object; no complaint when it is gone already."""
@@ -214,7 +218,7 @@ class S3Store:
         """Forget our uploads that began before a moment and never ended: out of sight, but AWS bills their parts."""
         found = self._list_items("list_multipart_uploads", "Uploads", Prefix=self._prefix)
         begun = [self._build_stored_object(u["Key"], u["Initiated"], version=u["UploadId"]) for u in found]
-        ended = [upload for upload in begun if layout.is_upload_path(upload.path) and upload.changed_at < before]
+        ended = [upload for upload in begun if is_upload_path(upload.path) and upload.changed_at < before]
         for upload in ended if not dry_run else ():
             with self._translate_errors(upload.path), suppress(FileNotFoundError):
                 self._client.abort_multipart_upload(**self._build_object_params(upload.path), UploadId=upload.version)
@@ -232,15 +236,13 @@ class S3Store:
 
     def check_access(self, *, writable: bool) -> None:
         """Try what a run will need; raises OSError. Two runs at once are safe only where `If-None-Match` is obeyed."""
-        self.list_tail(layout.COMMITS)
+        self.list_tail(COMMITS_FOLDER)
         if not writable:
             return
-        with self._translate_errors(layout.PROBE):
-            if self._put_object_if_absent(layout.PROBE, b"") and self._put_object_if_absent(layout.PROBE, b""):
+        with self._translate_errors(PROBE_FILE):
+            if all(self._put_object_if_absent(PROBE_FILE, b"") for _ in range(2)):
                 fix = "runs at once would undo each other here; use AWS, or an S3 that knows conditional writes"
-                raise OSError(
-                    errno.ENOTSUP, f"the endpoint ignores If-None-Match; {fix}", self.resolve_uri(layout.PROBE)
-                )
+                raise OSError(errno.ENOTSUP, f"the endpoint ignores If-None-Match; {fix}", self.resolve_uri(PROBE_FILE))
 
     def _read_end(self, path: str, size: int) -> tuple[bytes, int]:
         return self._get_object(path, f"bytes=-{size}")
@@ -264,10 +266,10 @@ class S3Store:
         raise AssertionError("unreachable")
 
     def _put_object_if_absent(self, path: str, content: bytes) -> bool:
-        asked = {**self._build_object_params(path), "Body": content, "IfNoneMatch": "*", **self._encryption}
+        params = {**self._build_object_params(path), "Body": content, "IfNoneMatch": "*", **self._encryption}
         for tries_left in reversed(range(CONFLICT_TRIES)):
             try:
-                self._client.put_object(**asked)
+                self._client.put_object(**params)
             except ClientError as error:
                 if _get_error_code(error) == "PreconditionFailed":
                     return False
@@ -284,31 +286,23 @@ class S3Store:
         except FileNotFoundError:
             return False
 
-    def _read_hint(self, folder: str) -> str:
-        """The name that was the newest when somebody last said so; nothing where there is no sensible hint."""
-        try:
-            hint = self.read_bytes(f"{folder}/{HINT}").decode("ascii", "replace")
-        except FileNotFoundError:
-            return ""
-        return hint if _HINT_NAME.fullmatch(hint) else ""
-
     def _write_hint(self, path: str) -> None:
-        """Say that this is the newest. Runs may overtake each other here, and some fail: a hint is only a hint."""
+        """Write the name as the folder's newest. Runs may overtake each other, and some fail: it is only a hint."""
         folder, _, name = path.rpartition("/")
         with suppress(OSError), self._translate_errors(path):
             self._client.put_object(
-                **self._build_object_params(f"{folder}/{HINT}"), Body=name.encode(), **self._encryption
+                **self._build_object_params(f"{folder}/{HEAD_HINT_FILE}"), Body=name.encode(), **self._encryption
             )
 
     def _list_names(self, folder: str, after: str = "") -> Sequence[str]:
         start = f"{self._prefix}{folder}/"
-        asked = {"StartAfter": start + after} if after else {}
-        found = self._list_items("list_objects_v2", "Contents", Prefix=start, Delimiter="/", **asked)
-        return [name for o in found if (name := o["Key"].removeprefix(start)) != HINT]
+        limits = {"StartAfter": start + after} if after else {}
+        found = self._list_items("list_objects_v2", "Contents", Prefix=start, Delimiter="/", **limits)
+        return [name for o in found if (name := o["Key"].removeprefix(start)) != HEAD_HINT_FILE]
 
-    def _list_items(self, operation: str, items: str, **asked: Any) -> Sequence[dict[str, Any]]:
+    def _list_items(self, operation: str, items: str, **params: Any) -> Sequence[dict[str, Any]]:
         with self._translate_errors(""):
-            pages = self._client.get_paginator(operation).paginate(Bucket=self._bucket, **asked)
+            pages = self._client.get_paginator(operation).paginate(Bucket=self._bucket, **params)
             return [item for page in pages for item in page.get(items, ())]
 
     def _build_stored_object(
@@ -334,15 +328,15 @@ class S3Store:
 class _Upload:
     """One object on its way: in a single PUT if it is small, else in parts that nobody sees until all are there."""
 
-    def __init__(self, client: Any, at: Mapping[str, str], encryption: Mapping[str, Any]) -> None:
-        self._client, self._object_params, self._encryption = client, at, encryption
+    def __init__(self, client: Any, object_params: Mapping[str, str], encryption: Mapping[str, Any]) -> None:
+        self._client, self._object_params, self._encryption = client, object_params, encryption
         self._buffer = bytearray()
         self._size = 0
         self._upload: dict[str, str] = {}
         self._parts: list[dict[str, Any]] = []
 
     def write(self, content: bytes | bytearray | memoryview, /) -> int:
-        """Hold it until there is enough for a part."""
+        """Buffer the content, and send what fills a part."""
         self._buffer += content
         self._size += len(content)
         while len(self._buffer) >= PART_BYTES:
@@ -364,7 +358,7 @@ class _Upload:
                 raise
 
     def abort(self) -> None:
-        """Forget the parts; what cannot be told to S3 now, gc tells it later."""
+        """Abort the upload; where S3 cannot be reached now, gc aborts it later."""
         if self._upload:
             with suppress(BotoCoreError, ClientError):
                 self._client.abort_multipart_upload(**self._upload)
@@ -385,13 +379,13 @@ class _Upload:
 def open_s3(warehouse: str, settings: S3Settings, *, create: bool) -> S3Store:
     """Return the store of `s3://bucket/prefix`; raises ConfigurationError where the bucket cannot be used."""
     validate_root_path(warehouse)
-    place = _S3_URL.fullmatch(warehouse)
-    if not place or {".", ".."} & set(place[2].split("/")):
+    match = _S3_URL.fullmatch(warehouse)
+    if not match or {".", ".."} & set(match[2].split("/")):
         raise ConfigurationError(
             f"warehouse {warehouse}: not like s3://bucket/prefix, with plain letters, digits and -_."
         )
     try:
-        store = S3Store(place[1], place[2].strip("/"), _create_client(settings), kms_key_id=settings.kms_key_id)
+        store = S3Store(match[1], match[2].strip("/"), _create_client(settings), kms_key_id=settings.kms_key_id)
         store.endpoint_url = _find_endpoint_url(settings)
         store.check_access(writable=create)
     except (BotoCoreError, ClientError) as error:
@@ -430,8 +424,8 @@ def _create_session(profile: str | None, *, is_emulated: bool) -> botocore.sessi
         near = suggest_spelling(profile, session.available_profiles)
         raise ConfigurationError(f'[lake.s3] profile "{profile}" is not in the AWS config or credentials files{near}')
     if is_emulated:
-        for elsewhere in ("iam-role", "container-role"):  # they ask link-local addresses
-            session.get_component("credential_provider").remove(elsewhere)
+        for provider in ("iam-role", "container-role"):  # they ask link-local addresses
+            session.get_component("credential_provider").remove(provider)
         if session.get_credentials() is None:
             session.set_credentials(PLACEHOLDER_KEY, PLACEHOLDER_KEY)
     return session
@@ -454,5 +448,5 @@ def _get_error_code(error: BotoCoreError | ClientError) -> str:
 
 
 def _extract_checksums(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """What S3 wants to hear again at the end about a part that was sent with a checksum."""
+    """Return a part's checksums, which S3 requires again when the upload is completed."""
     return {name: value for name, value in answer.items() if name.startswith("Checksum") and name != "ChecksumType"}
