@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from appstream_export.definitions import defs
-from appstream_export.defs import sharded, specs
+from appstream_export.defs import lineage, sharded, specs
 from appstream_export.defs.specs import GROUPS
 from appstream_export.settings import parse_settings
 from tests.absent import wanted, without
@@ -147,7 +147,7 @@ def test_columns_of_feeds_lead_back_to_tables() -> None:
     from appstream_export.contracts import load_contracts
     from appstream_export.settings import Settings
 
-    came = specs.build_column_lineage(specs.build_asset_sources(load_contracts(), Settings()))
+    came = lineage.build_column_lineage(specs.build_asset_sources(load_contracts(), Settings()))
     feed = came[specs.build_feed_key("image_builders")].deps_by_column
 
     assert feed["created_time_utc"] == [dg.TableColumnDep("image_builders", "created_time")]
