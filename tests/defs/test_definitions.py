@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import dagster as dg
@@ -141,6 +142,13 @@ def test_shards_come_one_after_the_other_where_nobody_says_how_many_are_swept_at
     }
 
     assert sharded.count_shard_rounds(parse_settings(mapping, tmp_path / "appstream-export.toml")) == turns
+
+
+@pytest.mark.parametrize("executor", ["in_process", "multiprocess", "dask"])
+def test_an_executor_that_needs_nothing_else_is_found_by_its_name(executor: str) -> None:
+    module, name, *_ = sharded.EXECUTORS[executor]
+
+    assert isinstance(getattr(import_module(module), name), dg.ExecutorDefinition)
 
 
 def test_columns_of_feeds_lead_back_to_tables() -> None:

@@ -49,7 +49,7 @@ EXECUTORS = {
 """By our name: its module, its name there, what that needs, and what to install for it."""
 _IO_MANAGER_KEY = "handed"
 _RETRY_POLICY = dg.RetryPolicy(max_retries=1)
-"""For a step whose process dies; what the step itself raises is not asked again."""
+"""For a step whose process is killed; an error that the step itself raises is not retried."""
 
 
 class ShardedConfig(SnapshotConfig):
@@ -69,15 +69,15 @@ class WarehouseIOManager(dg.IOManager):
             file.write(encode_message(obj))
 
     def load_input(self, context: dg.InputContext) -> PreparedRun | Shard | ShardResult:
-        """Raises Failure where the step behind it left nothing."""
-        behind = context.upstream_output
-        assert behind is not None  # noqa: S101  every input of ours comes from a step
+        """Read the value of the upstream step; raises Failure if it left nothing."""
+        upstream = context.upstream_output
+        assert upstream is not None  # noqa: S101  every input of this job comes from a step
         try:
-            raw = _open_store().read_bytes(_build_output_path(behind))
+            raw = _open_store().read_bytes(_build_output_path(upstream))
         except FileNotFoundError:
             why = "see why it failed; or it is gone by gc or erase: re-execute all steps"
-            raise dg.Failure(f"{behind.step_key} left nothing: {why}", allow_retries=False) from None
-        return decode_message(raw, behind.dagster_type.typing_type)
+            raise dg.Failure(f"{upstream.step_key} left nothing: {why}", allow_retries=False) from None
+        return decode_message(raw, upstream.dagster_type.typing_type)
 
 
 def build_sharded_job(

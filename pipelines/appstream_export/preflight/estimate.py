@@ -102,7 +102,7 @@ def _estimate_cost(settings: Settings, plan: Plan, requested: Sequence[Task], he
 
 
 def _count_session_calls(plan: Plan, requested: Collection[str]) -> int:
-    """Count one AssumeRole per account with a role, one GetCallerIdentity per profile, and one for the default chain."""
+    """Count one AssumeRole per account with a role, and one GetCallerIdentity per profile or default chain."""
     sessions = [(a.role_arn, a.id if a.role_arn else a.profile) for a in plan.accounts if a.id in requested]
     return len(set(sessions))
 
