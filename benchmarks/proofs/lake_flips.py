@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from appstream_export import feeds
 from appstream_export.errors import ExportError
 from appstream_export.feeds import report
-from appstream_export.feeds.generations import CURRENT, DATABASE, FOLDER as FOLDER_OF_FEEDS, PACKAGE
+from appstream_export.feeds.generations import CURRENT, FEEDS_DATABASE_FILE, FEEDS_ROOT, PACKAGE
 from appstream_export.feeds.verify import verify_feeds as verify_feeds
 from appstream_export.lake.catalog.connect import connect_warehouse
 from appstream_export.lake.catalog.query import run_query
@@ -127,7 +127,7 @@ class _Damages:
         generation = sorted(stored.path for stored in store.list_all() if stored.path.startswith(_GENERATIONS))
         feed = self._dice.sample([path for path in generation if path.endswith(".parquet")], per_kind)
         package = [path for path in generation if path.endswith(PACKAGE)]
-        pointer, database = (f"{FOLDER_OF_FEEDS}/{name}" for name in (CURRENT, DATABASE))
+        pointer, database = (f"{FEEDS_ROOT}/{name}" for name in (CURRENT, FEEDS_DATABASE_FILE))
         found = {"report": [paths.REPORT_FILE], "feed": feed, "feeds' description": package}
         found |= {"feeds' pointer": [pointer], "feeds' database": [database]}
         return found | ({"catalog": [paths.CATALOG_FILE]} if store.has_catalog_file else {})

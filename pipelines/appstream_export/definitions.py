@@ -4,7 +4,6 @@ import dagster as dg
 
 from appstream_export.contracts import load_contracts
 from appstream_export.defs import (
-    FEEDS,
     build_alert_sensor,
     build_asset_sources,
     build_asset_spec,
@@ -23,26 +22,22 @@ from appstream_export.defs import (
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Everything that Dagster shows; rendered from contracts, SQL headers and feeds, with the settings' own words."""
+    """Build everything that Dagster shows, from contracts, SQL headers, feeds and settings."""
     settings, contracts = load_settings_or_default(), load_contracts()
     assets = build_asset_sources(contracts, settings)
-    ours = [asset for asset in assets if not is_external_asset(asset, settings)]
-    made = build_snapshot_asset(contracts, ours, settings, build_freshness_policy(settings))
-    left = [build_asset_spec(asset, settings) for asset in assets if asset not in ours]
+    own = [asset for asset in assets if not is_external_asset(asset, settings)]
+    external = [build_asset_spec(asset, settings) for asset in assets if asset not in own]
+    snapshot = build_snapshot_asset(contracts, own, settings, build_freshness_policy(settings))
     return dg.Definitions(
-        assets=[
-            made,
-            *left,
-            *build_dashboard_specs(settings, (asset for asset in assets if asset.group == FEEDS)),
-        ],
+        assets=[snapshot, *external, *build_dashboard_specs(settings, assets)],
         jobs=[
             dg.define_asset_job(
                 "snapshot",
-                selection=dg.AssetSelection.assets(made),
+                selection=dg.AssetSelection.assets(snapshot),
                 description="Ask every account and region, commit a snapshot, publish catalog, feeds and report.",
                 tags=build_max_runtime_tag(settings),
             ),
-            build_sharded_job(contracts, ours, settings),
+            build_sharded_job(contracts, own, settings),
             maintain_warehouse,
             prune_runs,
         ],

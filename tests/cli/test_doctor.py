@@ -13,7 +13,9 @@ import pytest
 from appstream_export.cli.views import doctor
 from appstream_export.contracts.iam import build_hub_policy, build_iam_policy
 from appstream_export.emulator import Emulator
+from appstream_export.errors import ConfigurationError
 from appstream_export.preflight import Checkup, Finding, Verdict
+from appstream_export.preflight.warehouse_check import build_problem_finding
 from tests.cli.organization import DEV, EU, LAB, LISTS, NAMES, PROD, US, found, of_accounts, of_organization
 from tests.extract.wire import Wire, sts_refusal
 
@@ -337,6 +339,17 @@ def test_however_much_is_wrong_it_takes_twenty_lines_the_worst_first() -> None:
     assert len(said) <= doctor.LINES_MAX
     assert said[1].startswith("  30 scopes, call: ")
     assert "24 more: to mend; all of it with --json" in said
+
+
+def test_a_fix_that_is_data_is_shown_whole_and_one_in_a_text_follows_its_last_semicolon() -> None:
+    data = ConfigurationError("it is wrong; and late", fix="do this; then that")
+    text = ConfigurationError("it is wrong; and late; do this")
+    findings = [build_problem_finding("settings", error) for error in (data, text)]
+
+    assert [(f.reason, f.fix) for f in findings] == [
+        ("it is wrong; and late", "do this; then that"),
+        ("it is wrong; and late", "do this"),
+    ]
 
 
 def test_the_same_reason_in_many_scopes_is_told_once() -> None:

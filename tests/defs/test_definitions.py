@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from appstream_export.definitions import defs
-from appstream_export.defs import sharded, specs
+from appstream_export.defs import lineage, sharded, specs
 from appstream_export.defs.specs import GROUPS
 from appstream_export.settings import parse_settings
 from tests.absent import wanted, without
@@ -143,11 +144,18 @@ def test_shards_come_one_after_the_other_where_nobody_says_how_many_are_swept_at
     assert sharded.count_shard_rounds(parse_settings(mapping, tmp_path / "appstream-export.toml")) == turns
 
 
+@pytest.mark.parametrize("executor", ["in_process", "multiprocess", "dask"])
+def test_an_executor_that_needs_nothing_else_is_found_by_its_name(executor: str) -> None:
+    module, name, *_ = sharded.EXECUTORS[executor]
+
+    assert isinstance(getattr(import_module(module), name), dg.ExecutorDefinition)
+
+
 def test_columns_of_feeds_lead_back_to_tables() -> None:
     from appstream_export.contracts import load_contracts
     from appstream_export.settings import Settings
 
-    came = specs.build_column_lineage(specs.build_asset_sources(load_contracts(), Settings()))
+    came = lineage.build_column_lineage(specs.build_asset_sources(load_contracts(), Settings()))
     feed = came[specs.build_feed_key("image_builders")].deps_by_column
 
     assert feed["created_time_utc"] == [dg.TableColumnDep("image_builders", "created_time")]

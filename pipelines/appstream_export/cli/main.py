@@ -453,15 +453,15 @@ def export_superset_bundle(args: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
     from appstream_export.contracts import load_contracts
-    from appstream_export.feeds import DATABASE, FOLDER, build_feeds, build_superset_bundle
+    from appstream_export.feeds import FEEDS_DATABASE_FILE, FEEDS_ROOT, build_feeds, build_superset_bundle
 
     store, settings = open_feeds_target(args)
     root = args.root or str(store.root)
     if "://" in root:
         raise SettingsError(
-            f"Superset opens bi.duckdb as a file: copy {root}/{FOLDER} to its disk, and say where: --root R"
+            f"Superset opens bi.duckdb as a file: copy {root}/{FEEDS_ROOT} to its disk, and say where: --root R"
         )
-    database = f"{root.rstrip('/')}/{FOLDER}/{DATABASE}"
+    database = f"{root.rstrip('/')}/{FEEDS_ROOT}/{FEEDS_DATABASE_FILE}"
     made = build_superset_bundle(build_feeds(load_contracts(), settings.account_labels), database, datetime.now(UTC))
     console.print_result(write_output_file(args.output, made))
     console.print_result(f"import it:  superset import-dashboards -u ADMIN -p {args.output}")

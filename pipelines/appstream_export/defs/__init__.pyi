@@ -9,7 +9,6 @@ from .context import load_settings_or_default as load_settings_or_default
 from .maintenance import maintain_warehouse as maintain_warehouse, prune_runs as prune_runs
 from .sharded import build_sharded_job as build_sharded_job
 from .specs import (
-    FEEDS as FEEDS,
     build_asset_sources as build_asset_sources,
     build_asset_spec as build_asset_spec,
     build_dashboard_specs as build_dashboard_specs,

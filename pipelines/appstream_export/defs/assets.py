@@ -11,6 +11,7 @@ from pydantic import Field
 from appstream_export.contracts import Contract, load_contracts, load_view_files
 from appstream_export.defs.checks import NAMED_MAX, build_check_results, build_check_specs, explain_failure
 from appstream_export.defs.context import as_dagster_failure, load_settings
+from appstream_export.defs.lineage import build_column_lineage
 from appstream_export.defs.progress import LoggingRunListener
 from appstream_export.defs.specs import (
     EXPORT,
@@ -20,22 +21,21 @@ from appstream_export.defs.specs import (
     TABLES,
     AssetSource,
     build_asset_spec,
-    build_column_lineage,
+    build_feed_key,
 )
 from appstream_export.errors import ExportError
-from appstream_export.lake.catalog import connect_warehouse, run_query
-from appstream_export.lake.storage import REPORT_FILE
+from appstream_export.lake.catalog import connect_warehouse, count_items_by_state, count_rows
 from appstream_export.model import ScanOptions
 from appstream_export.run import Request, RunResult, execute_run
 from appstream_export.settings import Settings
 
 POOL = "warehouse"
-"""Whoever commits holds it, so that snapshots never overlap."""
+"""Steps that commit share this pool of one slot, so that snapshots never overlap."""
 ASSET = "snapshot_tables"
 
 
 class SnapshotConfig(dg.Config):
-    """What this run is asked beyond the settings. All of it may be left as it is."""
+    """Options of one run beyond the settings; each has a default."""
 
     accounts: list[str] = Field(default=[], description="Only these accounts; the rows of the others stay.")
     regions: list[str] = Field(default=[], description="Only these regions; the rows of the others stay.")
@@ -45,7 +45,7 @@ class SnapshotConfig(dg.Config):
 
     @property
     def request(self) -> Request:
-        """The same, as a run is asked."""
+        """The request of the run."""
         return Request(
             accounts=tuple(self.accounts),
             regions=tuple(self.regions),
@@ -75,10 +75,10 @@ def build_snapshot_asset(
         context: dg.AssetExecutionContext, config: SnapshotConfig
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         began = time.monotonic()
-        read, result = _run_snapshot(context, config)
+        loaded, result = _run_snapshot(context, config)
         seconds = round(time.monotonic() - began, 3)
-        for key, told in collect_asset_metadata(result, assets, columns, contracts, read, seconds, context.log):
-            yield dg.MaterializeResult(asset_key=key, metadata=told)
+        for key, metadata in collect_asset_metadata(result, assets, columns, contracts, loaded, seconds, context.log):
+            yield dg.MaterializeResult(asset_key=key, metadata=metadata)
         yield from build_check_results(result, assets)
         if result.exit_code:
             context.log.error(explain_failure(result))
@@ -90,17 +90,17 @@ def _run_snapshot(context: dg.AssetExecutionContext, config: SnapshotConfig) -> 
     attempt = f"{context.run.run_id}.{context.retry_number}"
     settings = load_settings()
     run_id = resolve_run_id(context.run, context.instance)
-    watch = LoggingRunListener(context.log)
+    listener = LoggingRunListener(context.log)
     with as_dagster_failure():
         return settings, execute_run(
-            settings, load_contracts(), config.request, run_id=run_id, attempt_id=attempt, listener=watch
+            settings, load_contracts(), config.request, run_id=run_id, attempt_id=attempt, listener=listener
         )
 
 
 def resolve_run_id(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
-    """Id of the run that was asked first: a re-execution from failure goes on in it, one of all steps begins anew.
+    """Return the id of the original run: a re-execution from failure continues it, one of all steps is a new run.
 
-    All steps is what a run that the webserver launches does if it names none.
+    A run that names no steps, as the webserver launches it, executes all of them.
     """
     while run.parent_run_id and run.step_keys_to_execute is not None:
         parent = instance.get_run_by_id(run.parent_run_id)
@@ -119,13 +119,13 @@ def collect_asset_metadata(
     seconds: float,
     log: logging.Logger,
 ) -> Iterator[tuple[dg.AssetKey, dict[str, Any]]]:
-    """Each asset that the run made, and what is told of it."""
+    """Yield the key and the metadata of each asset that the run materialized."""
     figures = _build_metadata_by_key(result, contracts, settings, seconds, log)
     for asset in _list_materialized_assets(assets, result):
-        told = {"snapshot_id": result.manifest.snapshot_id, **figures.get(asset.key, {})}
+        metadata = {"snapshot_id": result.manifest.snapshot_id, **figures.get(asset.key, {})}
         if asset.key in columns:
-            told["dagster/column_lineage"] = columns[asset.key]
-        yield asset.key, told
+            metadata["dagster/column_lineage"] = columns[asset.key]
+        yield asset.key, metadata
 
 
 def _list_materialized_assets(assets: Sequence[AssetSource], result: RunResult) -> Iterator[AssetSource]:
@@ -149,10 +149,10 @@ def _build_metadata_by_key(
         uri = f"{settings.warehouse}/tables/{name}"
         size = sum(file.bytes for file in table.files)
         found[dg.AssetKey(name)] = {"dagster/row_count": table.rows, "dagster/uri": uri, "size_bytes": size}
-    if fed := result.published_feeds:
-        for name, rows in fed.rows.items():
-            uri = f"{fed.place}/{fed.current.feeds[name]}"
-            found[dg.AssetKey([FEEDS, name])] = {"dagster/row_count": rows, "dagster/uri": uri}
+    if published := result.published_feeds:
+        for name, rows in published.rows.items():
+            uri = f"{published.place}/{published.current.feeds[name]}"
+            found[build_feed_key(name)] = {"dagster/row_count": rows, "dagster/uri": uri}
     states, marts = _count_states_and_rows(result, contracts, settings, log)
     for name, counts in states.items():
         found[dg.AssetKey(name)] |= {"running": counts.get("RUNNING", 0), "states": counts}
@@ -167,27 +167,19 @@ def _build_metadata_by_key(
 def _count_states_and_rows(
     result: RunResult, contracts: Sequence[Contract], settings: Settings, log: logging.Logger
 ) -> tuple[Mapping[str, Mapping[str, int]], Mapping[str, int]]:
-    """How many items are in which state, by table, where items have one; and the rows of each mart."""
+    """Return the number of items in each state by table, and the rows of each mart; nothing if they cannot be read."""
     if result.catalog_problem or result.checks_problem:
         return {}, {}
-    with_state = [c.item_table.name for c in contracts if "state" in {column.name for column in c.item_table.columns}]
-    marts = ", ".join(_ROW_COUNT_SQL.format(file.name) for file in load_view_files())
     try:
         with connect_warehouse(settings.warehouse, s3=settings.s3) as con:
-            states = {name: run_query(con, _STATE_COUNTS_SQL.format(name)).to_pylist() for name in with_state}
-            rows = run_query(con, f"select {marts}").to_pylist()[0]
-    except (ExportError, OSError) as error:  # the snapshot stands, and its checks are still to be told
+            return count_items_by_state(con, contracts), count_rows(con, [file.name for file in load_view_files()])
+    except (ExportError, OSError) as error:  # the snapshot stands, and its checks are still to be reported
         log.warning(f"rows and states could not be counted: {error}")
         return {}, {}
-    return {name: {row["state"]: row["items"] for row in found} for name, found in states.items()}, rows
-
-
-_ROW_COUNT_SQL = "(select count(*) from {0}) as {0}"
-_STATE_COUNTS_SQL = "select coalesce(state, 'unknown') as state, count(*) as items from {} group by all order by all"
 
 
 def _build_run_metadata(result: RunResult, seconds: float) -> dict[str, Any]:
-    """What the run cost, and what it did not see; a list is cut, its count is not."""
+    """Return what the run cost and which scopes failed; at most NAMED_MAX of them by name, their count in full."""
     outcomes = result.outcomes.values()
     return {
         "seconds": seconds,

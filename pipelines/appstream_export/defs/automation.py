@@ -1,4 +1,4 @@
-"""What runs without anybody: the schedules, how fresh assets should be, and who hears of red runs."""
+"""Schedules, freshness policies, and alerts for failed runs."""
 
 import json
 import time
@@ -67,14 +67,14 @@ def build_alert_sensor(settings: Settings) -> dg.SensorDefinition:
         if webhook is None:
             return dg.SkipReason("[dagster] alert_webhook is not set: nobody is told")
         known = AlertCursor.decode_json(context.cursor)
-        red = list(_list_failed_runs(context, known.since))
-        owed = [run for run in red if run.run_id not in known.runs]
-        posted, problem = _post_alerts(webhook.reveal(key="[dagster] alert_webhook"), context.instance, owed)
+        failed = list(_list_failed_runs(context, known.since))
+        pending = [run for run in failed if run.run_id not in known.runs]
+        posted, problem = _post_alerts(webhook.reveal(key="[dagster] alert_webhook"), context.instance, pending)
         if problem and not posted:
-            raise problem  # a failed tick: the cursor stays, and all of them are owed at the next one
-        runs = {run.run_id for run in red} & {*known.runs, *posted}
+            raise problem  # a failed tick: the cursor stays, and the next tick posts all of them
+        runs = {run.run_id for run in failed} & {*known.runs, *posted}
         cursor = AlertCursor(since=known.since, runs=tuple(sorted(runs))).encode_json()
-        return dg.SensorResult(cursor=cursor, skip_reason=_format_skip_reason(len(owed), len(posted), problem))
+        return dg.SensorResult(cursor=cursor, skip_reason=_format_skip_reason(len(pending), len(posted), problem))
 
     return alert_on_red
 
@@ -212,6 +212,6 @@ def _post_json(url: str, payload: dict[str, object]) -> None:
             pass
     except urllib.error.HTTPError as error:
         error.close()
-        raise SettingsError(f"[dagster] alert_webhook: it answered {error.code}; correct its URL") from None
+        raise SettingsError(f"[dagster] alert_webhook: it answered {error.code}", fix="correct its URL") from None
     except (OSError, HTTPException, ValueError) as error:  # whose messages quote parts of the address
         raise SettingsError(f"[dagster] alert_webhook: it could not be reached: {type(error).__name__}") from None

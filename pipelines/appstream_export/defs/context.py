@@ -1,4 +1,4 @@
-"""What steps stand on: the settings, the warehouse, and failures that are one line instead of a traceback."""
+"""The context of steps: the settings, the warehouse, and failures as one line instead of a traceback."""
 
 import os
 from collections.abc import Generator
@@ -12,12 +12,12 @@ from appstream_export.run import open_existing_warehouse
 from appstream_export.settings import Settings, find_settings_file, read_settings
 
 WORKERS = 2
-"""Of a Dask cluster of our own, unless `executor_config` says how many."""
+"""Number of workers of a Dask cluster on this machine, unless `executor_config` sets it."""
 
 
 @contextmanager
 def as_dagster_failure() -> Generator[None]:
-    """Our own errors end the step with their message. Nothing is retried here: a run has done so where it helps."""
+    """End the step with the message of an ExportError. Nothing is retried here: the run has done so where it helps."""
     try:
         yield
     except ExportError as error:
@@ -25,19 +25,19 @@ def as_dagster_failure() -> Generator[None]:
 
 
 def load_settings() -> Settings:
-    """The settings that the environment names; each step reads them anew."""
+    """Return the settings that the environment names; each step reads them again."""
     with as_dagster_failure():
         return read_settings(environ=os.environ)
 
 
 def load_settings_or_default() -> Settings:
-    """The settings for what is shown before anything runs; the defaults where there is no file yet."""
+    """Return the settings for what Dagster shows before a run; the defaults where there is no file yet."""
     file = find_settings_file(None, os.environ)
     return read_settings(file, os.environ) if file else Settings()
 
 
 def require_warehouse(settings: Settings) -> Store:
-    """The warehouse of an earlier run."""
+    """Return the warehouse of an earlier run; raises Failure if there is none."""
     with as_dagster_failure():
         store = open_existing_warehouse(settings)
     if store is None:

@@ -1,7 +1,7 @@
-"""Dagster's steps on a Dask cluster: each is a task of it, and told by its events like a step on Kubernetes.
+"""Run Dagster's steps on a Dask cluster: each is a task, monitored by its events like a step on Kubernetes.
 
 Not dagster-dask: with 0.29 the steps behind a DynamicOut are left out and the run is green, and steps in a pool cannot
-be sent to a Dask of 2026. A worker that dies is Dask's business first: it gives the step to another one.
+be sent to a Dask of 2026. If a worker is lost, Dask gives its step to another one.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 LOCAL = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
-"""A cluster of this machine's own: nobody else reaches it."""
+"""A cluster that only this machine can reach."""
 HEALTH_S = 5
 _FAILED_STATUSES = ("error", "cancelled", "lost")
 

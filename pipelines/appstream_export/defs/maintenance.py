@@ -82,8 +82,8 @@ def verify_warehouse(context: dg.OpExecutionContext) -> None:
         context.log.warning(str(problem))
     damaged = [problem for problem in problems if not problem.is_note]
     if damaged:
-        told = f"{len(damaged)} problems, such as {damaged[0]}"
-        raise dg.Failure(description=told, metadata={"problems": len(damaged)}, allow_retries=False)
+        text = f"{len(damaged)} problems, such as {damaged[0]}"
+        raise dg.Failure(description=text, metadata={"problems": len(damaged)}, allow_retries=False)
     context.add_output_metadata({"problems": 0, "notes": len(problems)})
 
 
@@ -97,21 +97,22 @@ def maintain_warehouse() -> None:
     verify_warehouse(gc(thin()))
 
 
-@dg.op(description="Deletes old finished runs of Dagster with their events, which nothing else ever does.")
-def prune(context: dg.OpExecutionContext, config: PruneConfig) -> None:
-    """The newest runs stay however old; snapshots are no affair of this."""
+@dg.op(
+    name="prune", description="Deletes old finished runs of Dagster with their events, which nothing else ever does."
+)
+def prune_finished_runs(context: dg.OpExecutionContext, config: PruneConfig) -> None:
+    """Delete finished runs older than `keep_days`; the newest runs of each job are retained, snapshots untouched."""
     days = config.keep_days if config.keep_days is not None else load_settings().dagster.keep_runs_days
     before = datetime.now(UTC) - timedelta(days=days)
     old = context.instance.get_run_records(dg.RunsFilter(statuses=FINISHED_STATUSES, created_before=before))
     jobs = {record.dagster_run.job_name for record in old}
-    stay = {
-        run.run_id for job in jobs for run in _list_newest_runs(context.instance, job)
-    } | _find_materializing_run_ids(context.instance)
-    gone = [run_id for record in old if (run_id := record.dagster_run.run_id) not in stay]
-    for run_id in gone:
+    newest = {run.run_id for job in jobs for run in _list_newest_runs(context.instance, job)}
+    retained = newest | _find_materializing_run_ids(context.instance)
+    expired = [run_id for record in old if (run_id := record.dagster_run.run_id) not in retained]
+    for run_id in expired:
         _delete_run(context.instance, run_id)
-    context.log.info(f"{len(gone)} runs from before {before:%Y-%m-%d} deleted")
-    context.add_output_metadata({"deleted": len(gone)})
+    context.log.info(f"{len(expired)} runs from before {before:%Y-%m-%d} deleted")
+    context.add_output_metadata({"deleted": len(expired)})
 
 
 def _list_newest_runs(instance: dg.DagsterInstance, job: str) -> Sequence[dg.DagsterRun]:
@@ -119,9 +120,9 @@ def _list_newest_runs(instance: dg.DagsterInstance, job: str) -> Sequence[dg.Dag
 
 
 def _find_materializing_run_ids(instance: dg.DagsterInstance) -> set[str]:
-    """Runs to which the newest materialization of an asset belongs: without them it would look as if never made."""
+    """Return the runs of each asset's newest materialization: without them the asset would look never materialized."""
     newest = (record.asset_entry.last_materialization_record for record in instance.get_asset_records())
-    return {made.run_id for made in newest if made}
+    return {record.run_id for record in newest if record}
 
 
 def _delete_run(instance: dg.DagsterInstance, run_id: str) -> None:
@@ -139,4 +140,4 @@ def _delete_run(instance: dg.DagsterInstance, run_id: str) -> None:
 )
 def prune_runs() -> None:
     """One step."""
-    prune()
+    prune_finished_runs()

@@ -18,8 +18,9 @@ from appstream_export.defs.assets import POOL, SnapshotConfig, collect_asset_met
 from appstream_export.defs.automation import build_max_runtime_tag
 from appstream_export.defs.checks import build_check_results, explain_failure
 from appstream_export.defs.context import WORKERS, as_dagster_failure, load_settings
+from appstream_export.defs.lineage import build_column_lineage
 from appstream_export.defs.progress import LoggingRunListener
-from appstream_export.defs.specs import AssetSource, build_column_lineage
+from appstream_export.defs.specs import AssetSource
 from appstream_export.errors import SettingsError
 from appstream_export.lake.storage import Store, build_handover_path
 from appstream_export.run import (
@@ -41,14 +42,14 @@ JOB = "snapshot_sharded"
 EXECUTORS = {
     "in_process": ("dagster", "in_process_executor", "dagster", "dagster"),
     "multiprocess": ("dagster", "multiprocess_executor", "dagster", "dagster"),
-    "dask": ("appstream_export.defs.dask_executor", "dask_executor", "distributed", "appstream-export[dask]"),
+    "dask": ("appstream_export.defs.dask_executor", "build_dask_executor", "distributed", "appstream-export[dask]"),
     "celery": ("dagster_celery", "celery_executor", "dagster_celery", "dagster-celery"),
     "kubernetes": ("dagster_k8s", "k8s_job_executor", "dagster_k8s", "dagster-k8s"),
 }
 """By our name: its module, its name there, what that needs, and what to install for it."""
 _IO_MANAGER_KEY = "handed"
 _RETRY_POLICY = dg.RetryPolicy(max_retries=1)
-"""For a step whose process dies; what the step itself raises is not asked again."""
+"""For a step whose process is killed; an error that the step itself raises is not retried."""
 
 
 class ShardedConfig(SnapshotConfig):
@@ -68,15 +69,15 @@ class WarehouseIOManager(dg.IOManager):
             file.write(encode_message(obj))
 
     def load_input(self, context: dg.InputContext) -> PreparedRun | Shard | ShardResult:
-        """Raises Failure where the step behind it left nothing."""
-        behind = context.upstream_output
-        assert behind is not None  # noqa: S101  every input of ours comes from a step
+        """Read the value of the upstream step; raises Failure if it left nothing."""
+        upstream = context.upstream_output
+        assert upstream is not None  # noqa: S101  every input of this job comes from a step
         try:
-            raw = _open_store().read_bytes(_build_output_path(behind))
+            raw = _open_store().read_bytes(_build_output_path(upstream))
         except FileNotFoundError:
             why = "see why it failed; or it is gone by gc or erase: re-execute all steps"
-            raise dg.Failure(f"{behind.step_key} left nothing: {why}", allow_retries=False) from None
-        return decode_message(raw, behind.dagster_type.typing_type)
+            raise dg.Failure(f"{upstream.step_key} left nothing: {why}", allow_retries=False) from None
+        return decode_message(raw, upstream.dagster_type.typing_type)
 
 
 def build_sharded_job(
@@ -94,23 +95,23 @@ def build_sharded_job(
         resource_defs={_IO_MANAGER_KEY: dg.IOManagerDefinition.hardcoded_io_manager(WarehouseIOManager())},
     )
     def job() -> None:
-        prepared, shards = plan()
-        commit(prepared, shards.map(sweep).collect())
+        prepared, shards = plan_sweep()
+        commit(prepared, shards.map(sweep_shard).collect())
 
     return job
 
 
 def resolve_executor(settings: Settings) -> dg.ExecutorDefinition:
-    """The one that `[dagster] executor` names; raises SettingsError where it is not installed."""
-    named = settings.dagster.executor
-    module, name, needs, package = EXECUTORS[named]
+    """Return the executor that `[dagster] executor` names; raises SettingsError where it is not installed."""
+    executor = settings.dagster.executor
+    module, name, needs, package = EXECUTORS[executor]
     if find_spec(needs) is None:
-        raise SettingsError(f'[dagster] executor = "{named}": {needs} is missing; install {package}')
+        raise SettingsError(f'[dagster] executor = "{executor}": {needs} is missing', fix=f"install {package}")
     return getattr(import_module(module), name)
 
 
 def count_shard_rounds(settings: Settings) -> int:
-    """How many shards may come one after the other; all of them where nobody says how many are swept at once."""
+    """Return how many shards may run one after the other: all of them if the executor sets no limit."""
     own, shards = settings.dagster.executor_config, settings.dagster.shards
     at_once = {
         "in_process": 1,
@@ -121,12 +122,13 @@ def count_shard_rounds(settings: Settings) -> int:
 
 
 def _build_execution_config(settings: Settings) -> dict[str, object]:
-    """What a run has as its `execution`, unless it says so itself."""
+    """Return the job's default `execution` configuration; a run may override it."""
     own = dict(settings.dagster.executor_config)
     return {"execution": {"config": own}} if own else {}
 
 
 @dg.op(
+    name="plan",
     pool=POOL,
     out={
         "prepared": dg.Out(PreparedRun, io_manager_key=_IO_MANAGER_KEY),
@@ -134,8 +136,8 @@ def _build_execution_config(settings: Settings) -> dict[str, object]:
     },
     description="Who is asked, and by which shard.",
 )
-def plan(context: dg.OpExecutionContext, config: ShardedConfig) -> Iterator[dg.Output | dg.DynamicOutput]:
-    """As a run begins, up to its first question about items."""
+def plan_sweep(context: dg.OpExecutionContext, config: ShardedConfig) -> Iterator[dg.Output | dg.DynamicOutput]:
+    """Prepare the run up to its first request for items, and split its tasks into shards."""
     settings = load_settings()
     with as_dagster_failure():
         prepared, shards = plan_shards(
@@ -154,18 +156,19 @@ def plan(context: dg.OpExecutionContext, config: ShardedConfig) -> Iterator[dg.O
 
 
 @dg.op(
+    name="sweep",
     out=dg.Out(ShardResult, io_manager_key=_IO_MANAGER_KEY),
     retry_policy=_RETRY_POLICY,
     description="Asks its scopes in a process of its own. If that one dies, its scopes have failed, and no others.",
 )
-def sweep(context: dg.OpExecutionContext, shard: Shard) -> ShardResult:
-    """Raises nothing for what AWS does."""
+def sweep_shard(context: dg.OpExecutionContext, shard: Shard) -> ShardResult:
+    """Scan the shard in a process of its own; failures of AWS become outcomes, not errors."""
     began = time.monotonic()
     with as_dagster_failure():
         swept = run_shard_process(load_settings(), shard)
-    silent = sum(outcome.status.is_failure for outcome in swept.outcomes)
+    failed = sum(outcome.status.is_failure for outcome in swept.outcomes)
     took_s = time.monotonic() - began
-    context.log.info(f"{shard}: {len(swept.outcomes)} scopes asked, {silent} gave no answer, {took_s:.1f} s")
+    context.log.info(f"{shard}: {len(swept.outcomes)} scopes asked, {failed} gave no answer, {took_s:.1f} s")
     return swept
 
 
@@ -180,8 +183,8 @@ def _build_commit_op(contracts: Sequence[Contract], assets: Sequence[AssetSource
         with as_dagster_failure():
             result = _finish_shards(context, settings, prepared, swept)
         seconds = round((result.manifest.committed_at - result.manifest.started_at).total_seconds(), 3)
-        for key, told in collect_asset_metadata(result, assets, columns, contracts, settings, seconds, context.log):
-            yield dg.AssetMaterialization(key, metadata=told)
+        for key, metadata in collect_asset_metadata(result, assets, columns, contracts, settings, seconds, context.log):
+            yield dg.AssetMaterialization(key, metadata=metadata)
         for check in build_check_results(result, assets):
             yield _build_check_evaluation(check)
         if result.exit_code:
@@ -194,15 +197,15 @@ def _build_commit_op(contracts: Sequence[Contract], assets: Sequence[AssetSource
 def _finish_shards(
     context: dg.OpExecutionContext, settings: Settings, prepared: PreparedRun, swept: Sequence[ShardResult]
 ) -> RunResult:
-    attempt, watch = _format_attempt_id(context), LoggingRunListener(context.log)
-    is_again = not prepared.facts.attempt_id.startswith(f"{context.run.run_id}.")
+    attempt, listener = _format_attempt_id(context), LoggingRunListener(context.log)
+    is_retry = not prepared.facts.attempt_id.startswith(f"{context.run.run_id}.")
     return commit_shards(
         settings,
         load_contracts(),
         prepared,
         swept,
-        retry_attempt_id=attempt if is_again else None,
-        listener=watch,
+        retry_attempt_id=attempt if is_retry else None,
+        listener=listener,
         stop=Event(),
     )
 
@@ -212,8 +215,8 @@ def _format_attempt_id(context: dg.OpExecutionContext) -> str:
 
 
 def _build_check_evaluation(check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
-    """The same as an event, which an op outside all assets may log."""
-    assert check.asset_key is not None  # noqa: S101  ours name their asset
+    """Return the check's result as an event, which an op outside all assets may log."""
+    assert check.asset_key is not None  # noqa: S101  build_check_results names the asset of each
     return dg.AssetCheckEvaluation(
         asset_key=check.asset_key,
         check_name=check.check_name or "",

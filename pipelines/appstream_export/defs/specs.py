@@ -1,4 +1,4 @@
-"""Assets as contracts, SQL headers and feeds describe them: nothing is said here that is not said there."""
+"""Specifications of assets, rendered from contracts, SQL headers and feeds: nothing is described here alone."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from hashlib import sha256
 import dagster as dg
 
 from appstream_export.contracts import Column, Contract, Table, list_snapshot_tables, load_sql_files, load_view_files
-from appstream_export.feeds import STATUS, build_feeds
+from appstream_export.feeds import FEED_STATUS, build_feeds
 from appstream_export.settings import Settings
 
 TABLES, EXPORT, MARTS, FEEDS, REPORT, DASHBOARDS = GROUPS = (
@@ -15,7 +15,6 @@ TABLES, EXPORT, MARTS, FEEDS, REPORT, DASHBOARDS = GROUPS = (
 )  # fmt: skip
 """From left to right: what AWS said, what the export says of itself, what is derived, and who reads it."""
 _HISTORY = "_history"
-_STAMPS = frozenset({"snapshot_id", "as_of_utc"})  # of the reader's own making: they come from no column
 _REPORT_DOC = "The warehouse on one page that stands alone: what there is, what changed, what was not seen."
 _DASHBOARD_DOC = "The dashboard that people open. It reads the feeds; nothing of it is made here."
 _KINDS: Mapping[str, frozenset[str]] = {
@@ -30,7 +29,7 @@ _KINDS: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssetSource:
-    """One asset to be: `name` is what the catalog or the feeds call it, `reads` are assets by their keys."""
+    """The source of one asset: `name` is its name in the catalog or the feeds, `reads` are assets by their keys."""
 
     name: str
     group: str
@@ -54,17 +53,20 @@ def build_feed_key(name: str) -> dg.AssetKey:
 
 
 def build_asset_sources(contracts: Sequence[Contract], settings: Settings) -> list[AssetSource]:
-    """Everything that a run makes, each after what it reads."""
-    made = [*_build_table_sources(contracts)]
-    made += _build_mart_sources(asset_keys={asset.name: asset.key for asset in made})
-    known = {asset.name: asset.key for asset in made}
-    made += _build_feed_sources(contracts, settings, known)
+    """Return everything that a run makes, each asset after those that it reads."""
+    sources = [*_build_table_sources(contracts)]
+    sources += _build_mart_sources(asset_keys={asset.name: asset.key for asset in sources})
+    known = {asset.name: asset.key for asset in sources}
+    sources += _build_feed_sources(contracts, settings, known)
+    return [*sources, _build_report_source(known)]
+
+
+def _build_report_source(asset_keys: Mapping[str, dg.AssetKey]) -> AssetSource:
     reads = {read for file in load_sql_files("report") for read in file.reads}
     version = "".join(file.sql for file in load_sql_files("report"))
-    report = AssetSource(
-        name="report", group=REPORT, doc=_REPORT_DOC, version=version, reads=_resolve_asset_keys(reads, known)
+    return AssetSource(
+        name="report", group=REPORT, doc=_REPORT_DOC, version=version, reads=_resolve_asset_keys(reads, asset_keys)
     )
-    return [*made, report]
 
 
 def build_asset_spec(
@@ -88,46 +90,23 @@ def build_asset_spec(
 
 
 def is_external_asset(asset: AssetSource, settings: Settings) -> bool:
-    """Whether runs leave it as it is, since publishing it is another job's affair: then it is outside Dagster."""
+    """Return whether runs do not publish the asset, by the settings of [feeds]: then it is outside Dagster."""
     return not {FEEDS: settings.feeds.publish, REPORT: settings.feeds.report}.get(asset.group, True)
 
 
-def build_dashboard_specs(settings: Settings, feeds: Iterable[AssetSource]) -> Iterator[dg.AssetSpec]:
-    """The dashboard that the settings name: outside Dagster, behind the feeds."""
+def build_dashboard_specs(settings: Settings, assets: Iterable[AssetSource]) -> Iterator[dg.AssetSpec]:
+    """Yield the dashboard that the settings name, if any: outside Dagster, downstream of the feeds among `assets`."""
     url = settings.dagster.dashboard_url
     if url:
-        asset = AssetSource(
+        dashboard = AssetSource(
             name="dashboard",
             group=DASHBOARDS,
             doc=_DASHBOARD_DOC,
             version=url,
-            reads=tuple(feed.key for feed in feeds),
+            reads=tuple(asset.key for asset in assets if asset.group == FEEDS),
             metadata={"url": dg.MetadataValue.url(url)},
         )
-        yield build_asset_spec(asset, settings)
-
-
-def build_column_lineage(assets: Iterable[AssetSource]) -> dict[dg.AssetKey, dg.TableColumnLineage]:
-    """Columns by the columns that they come from: those of the same name in what an asset reads.
-
-    What SQL renames or computes is left out rather than guessed; `_utc` is the same time without a zone.
-    """
-    by_key = {asset.key: asset for asset in assets}
-    found = {key: _find_column_deps(asset, by_key) for key, asset in by_key.items()}
-    return {key: dg.TableColumnLineage(deps) for key, deps in found.items() if deps}
-
-
-def _find_column_deps(
-    asset: AssetSource, by_key: Mapping[dg.AssetKey, AssetSource]
-) -> dict[str, list[dg.TableColumnDep]]:
-    read = [(key, {column.name for column in by_key[key].columns}) for key in asset.reads]
-    deps: dict[str, list[dg.TableColumnDep]] = {}
-    for column in (c.name for c in asset.columns if c.name not in _STAMPS):
-        for name in (column, column.removesuffix("_utc")):
-            if came := [dg.TableColumnDep(key, name) for key, names in read if name in names]:
-                deps[column] = came
-                break
-    return deps
+        yield build_asset_spec(dashboard, settings)
 
 
 def _build_table_sources(contracts: Sequence[Contract]) -> Iterator[AssetSource]:
@@ -176,9 +155,9 @@ def _build_feed_sources(
     """Feeds without a file of their own are a table of the same name, with the accounts' names beside it."""
     files = {file.name: file for file in load_sql_files(FEEDS)}
     labels = settings.feeds.account_labels
-    made = build_feeds(contracts, labels)
-    others = tuple(build_feed_key(feed.name) for feed in made if feed.name != STATUS)
-    for feed in made:
+    feeds = build_feeds(contracts, labels)
+    others = tuple(build_feed_key(feed.name) for feed in feeds if feed.name != FEED_STATUS)
+    for feed in feeds:
         reads = list(files[feed.name].reads if feed.name in files else (feed.name,))
         if labels and "account_id" in {column.name for column in feed.columns}:
             reads.append("accounts")
@@ -188,12 +167,12 @@ def _build_feed_sources(
             doc=f"{feed.doc}\n\nKey: `{feed.key}`.",
             version=feed.sql,
             columns=feed.columns,
-            reads=others if feed.name == STATUS else _resolve_asset_keys(reads, asset_keys),
+            reads=others if feed.name == FEED_STATUS else _resolve_asset_keys(reads, asset_keys),
         )
 
 
 def _resolve_asset_keys(reads: Iterable[str], asset_keys: Mapping[str, dg.AssetKey]) -> tuple[dg.AssetKey, ...]:
-    """Of the assets among what is read: a history is its table; what a run makes for itself is none."""
+    """Return the keys of the assets among the tables and views read; a history counts as its table."""
     names = dict.fromkeys(name.removesuffix(_HISTORY) for name in reads)
     return tuple(asset_keys[name] for name in sorted(names) if name in asset_keys)
 

@@ -1,6 +1,6 @@
-"""Feeds that nobody writes: a contract's tables with keys of one column, times in UTC without a zone, and stamps.
+"""Feeds rendered from contracts: their tables with keys of one column, times in UTC without a zone, and stamps.
 
-`<singular>_key` (account/region/name) is the items' key and leads from every other feed to them; rows of child tables
+`<item_name>_key` (account/region/name) is the items' key and leads from every other feed to them; rows of child tables
 and of changes have a `row_key`. `scope_key` (resource/account/region) leads to the feed `coverage`.
 """
 # ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
@@ -33,7 +33,7 @@ _CHANGED_IN = (
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """One feed. Columns have DuckDB's types; `key` is unique and never null; `leads_to` are feeds by their key here."""
+    """One feed. Columns have DuckDB's types; `key` is unique and never null; `foreign_keys` are feeds by column."""
 
     name: str
     doc: str
@@ -58,31 +58,31 @@ def _build_table_feed(contract: Contract, table: Table, key: Column, positions: 
     is_item = table is contract.item_table
     names = contract.item_key if is_item else contract.parent_key
     item = _build_item_key_column(contract)
-    shown = [(key, _render_key_sql(contract, names, positions))]
-    shown += [] if is_item else [(item, _render_key_sql(contract, names))]
-    shown += [(_SCOPE, _render_scope_sql(contract)), *_list_table_columns(table)]
-    leads = {SCOPE_KEY: COVERAGE} | ({} if is_item else {item.name: contract.item_table.name})
-    return _build_feed(table.name, table.doc, shown, table.name, key.name, leads)
+    columns = [(key, _render_key_sql(contract, names, positions))]
+    columns += [] if is_item else [(item, _render_key_sql(contract, names))]
+    columns += [(_SCOPE, _render_scope_sql(contract)), *_list_table_columns(table)]
+    foreign_keys = {SCOPE_KEY: COVERAGE} | ({} if is_item else {item.name: contract.item_table.name})
+    return _build_feed(table.name, table.doc, columns, table.name, key.name, foreign_keys)
 
 
 def _build_changes_feed(contract: Contract) -> Feed:
     table = contract.changes_table
-    told = (*(c for c in table.columns if c.name in ("change", "column_name")),)
-    parts = ", ".join(f"coalesce(r.{quote_identifier(c.name)}, '')" for c in told)
+    details = (*(c for c in table.columns if c.name in ("change", "column_name")),)
+    parts = ", ".join(f"coalesce(r.{quote_identifier(c.name)}, '')" for c in details)
     row = f"concat_ws('/', r.snapshot_id, {_render_key_sql(contract, contract.item_key)}, {parts})"
     key = Column(
         ROW_KEY,
         "VARCHAR",
-        _describe_key(("changed_in_snapshot_id", *_list_key_parts(contract), *(c.name for c in told))),
+        _describe_key(("changed_in_snapshot_id", *_list_key_parts(contract), *(c.name for c in details))),
     )
-    shown = [
+    columns = [
         (key, row),
         (_build_item_key_column(contract), _render_key_sql(contract, contract.item_key)),
         (_SCOPE, _render_scope_sql(contract)),
     ]
-    shown += [(_CHANGED_IN[0], "r.snapshot_id"), (_CHANGED_IN[1], "utc(r.snapshot_at)"), *_list_table_columns(table)]
+    columns += [(_CHANGED_IN[0], "r.snapshot_id"), (_CHANGED_IN[1], "utc(r.snapshot_at)"), *_list_table_columns(table)]
     doc = f"{table.doc} Of all snapshots that are known; items that are gone stand here and nowhere else."
-    return _build_feed(table.name, doc, shown, f"{table.name}_history", ROW_KEY, {})
+    return _build_feed(table.name, doc, columns, f"{table.name}_history", ROW_KEY, {})
 
 
 def _list_table_columns(table: Table) -> Iterator[tuple[Column, str]]:

@@ -49,7 +49,7 @@ def build_datapackage(
 ) -> dict[str, Any]:
     """Describe feeds by the files that hold them: `image_builders.parquet`, and `.csv` where there is one.
 
-    `seen` is what `seen_by` gave.
+    `coverage_summary` is what `load_coverage_summary` returned.
     """
     return {
         "$schema": PROFILE,
@@ -73,7 +73,7 @@ def build_datapackage(
 
 
 def load_coverage_summary(connection: FeedConnection) -> dict[str, Any]:
-    """What a snapshot saw: `freshness` (the oldest rows that stand in), `coverage` (scopes by status, stale ones)."""
+    """Return what a snapshot covers: `freshness` (its oldest stale rows), `coverage` (scopes by status, stale ones)."""
     groups = connection.fetch_rows(_COVERAGE_SQL)
     oldest = min((group[4] for group in groups if group[4]), default=None)
     scopes = [{"status": status, "is_expected": expected, "scopes": n} for status, expected, n, *_ in groups]
@@ -93,9 +93,9 @@ def parse_feeds(package: Mapping[str, Any]) -> Iterator[Feed]:
         columns = tuple(
             Column(f["name"], f["duckdb_type"], f.get("description", "")) for f in resource["schema"]["fields"]
         )
-        leads = {f["fields"][0]: f["reference"]["resource"] for f in resource["schema"].get("foreignKeys", ())}
+        foreign_keys = {f["fields"][0]: f["reference"]["resource"] for f in resource["schema"].get("foreignKeys", ())}
         key = resource["schema"]["primaryKey"][0]
-        yield Feed(resource["name"], resource["description"], columns, key, "", leads)
+        yield Feed(resource["name"], resource["description"], columns, key, "", foreign_keys)
 
 
 def list_parquet_resources(package: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -120,7 +120,7 @@ def _build_resource(feed: Feed, suffix: str, file: FileEntry) -> dict[str, Any]:
 
 
 def _build_table_schema(feed: Feed, suffix: str) -> dict[str, Any]:
-    leads = [
+    foreign_keys = [
         {"fields": [column], "reference": {"resource": to, "fields": [column]}}
         for column, to in feed.foreign_keys.items()
     ]
@@ -128,7 +128,7 @@ def _build_table_schema(feed: Feed, suffix: str) -> dict[str, Any]:
         "$schema": SCHEMA_PROFILE,
         "fields": [_build_field(feed, column) for column in feed.columns],
         "primaryKey": [feed.key],
-        **({"foreignKeys": leads} if leads and suffix == "parquet" else {}),
+        **({"foreignKeys": foreign_keys} if foreign_keys and suffix == "parquet" else {}),
         **({"missingValues": [""]} if suffix == "csv" else {}),
     }
 

@@ -1,8 +1,8 @@
 """What a feed is: a name, a query, described columns of plain types, and one column that is its key.
 
-A file of sql/feeds/ is a feed. So is every table of a contract for which there is no such file (rendered.py), so that
-another resource has feeds as soon as it has a contract. Labels of accounts that the settings name become columns
-wherever a feed tells an account.
+A file of sql/feeds/ is a feed. So is every table of a contract for which there is no such file (contract_feeds.py),
+so that another resource has feeds as soon as it has a contract. Labels of accounts that the settings name become
+columns wherever a feed has an account.
 """
 # ruff: noqa: S608 - names come from checked contracts and headers, values are quoted by lake/duckdb.py
 
@@ -19,12 +19,11 @@ from appstream_export.feeds import contract_feeds
 from appstream_export.feeds.contract_feeds import COVERAGE, SCOPE_KEY, Feed
 from appstream_export.lake.duckdb import quote_identifier, quote_literal
 
-FOLDER = "feeds"
-STATUS = "feed_status"
-"""The feed about feeds: made last, since it tells of the others."""
+FEED_STATUS = "feed_status"
+"""The feed about feeds: built last, since it describes the others."""
 STAMPS = ("as_of_utc", "snapshot_id")
 """Columns that every feed has: the same value in every row of a generation."""
-PUBLICATION = """create or replace temp table feed_publication (
+CREATE_PUBLICATION_SQL = """create or replace temp table feed_publication (
     feed varchar, description varchar, row_count bigint, is_ok boolean, why varchar, published_at_utc timestamp
 )"""
 _DECIMAL = re.compile(r"DECIMAL\(18,\d+\)")
@@ -49,7 +48,7 @@ COLUMN_TYPES: Mapping[str, ColumnType] = {
 
 
 def resolve_column_type(duckdb_type: str) -> ColumnType:
-    """The kind of a column; raises KeyError for a type that feeds do not have."""
+    """Return the type of a column; raises KeyError for a type that feeds do not have."""
     if _DECIMAL.fullmatch(duckdb_type):
         return ColumnType(pa.decimal128(18, int(duckdb_type[len("DECIMAL(18,") : -1])), "number")
     return COLUMN_TYPES[duckdb_type]
@@ -67,15 +66,15 @@ def build_feeds(contracts: Sequence[Contract], labels: Sequence[str]) -> list[Fe
     Raises ContractError where one says of itself what no feed may be, SettingsError where labels make no columns.
     """
     items = {f"{c.item_name}_key": c.item_table.name for c in contracts}
-    files = [_build_feed_from_file(file, items) for file in load_sql_files(FOLDER)]
+    files = [_build_feed_from_file(file, items) for file in load_sql_files("feeds")]
     by_file = {feed.name for feed in files}
     found = [
         *files,
         *(feed for c in contracts for feed in contract_feeds.build_contract_feeds(c) if feed.name not in by_file),
     ]
-    slugs = _map_label_columns(labels)
-    ordered = sorted(found, key=lambda feed: (feed.name == STATUS, feed.name))
-    return [check_feed(_add_label_columns(feed, slugs)) for feed in ordered]
+    label_columns = _map_label_columns(labels)
+    ordered = sorted(found, key=lambda feed: (feed.name == FEED_STATUS, feed.name))
+    return [check_feed(_add_label_columns(feed, label_columns)) for feed in ordered]
 
 
 def _build_feed_from_file(file: SqlFile, items: Mapping[str, str]) -> Feed:
@@ -85,47 +84,56 @@ def _build_feed_from_file(file: SqlFile, items: Mapping[str, str]) -> Feed:
     columns = tuple(replace(column, type=column.type.upper()) for column in file.columns)
     keys = {column.name for column in columns} - {file.key}
     known = {SCOPE_KEY: COVERAGE, **items} if SCOPE_KEY in keys else {}
-    leads = {key: to for key, to in known.items() if key in keys}
-    return Feed(file.name, file.doc, columns, file.key, file.sql, leads)
+    foreign_keys = {key: to for key, to in known.items() if key in keys}
+    return Feed(file.name, file.doc, columns, file.key, file.sql, foreign_keys)
 
 
 def _map_label_columns(labels: Sequence[str]) -> dict[str, str]:
     """Label by the name of its column: `label_cost_centre` for "Cost Centre"."""
     found: dict[str, str] = {}
     for label in labels:
-        slug = re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
+        slug = slugify_name(label)
+        column = f"label_{slug}"
         if not slug or '"' in label:
-            raise SettingsError(f'[feeds] account_labels: "{label}" makes no name of a column; rename the label')
-        if f"label_{slug}" in found:
-            raise SettingsError(
-                f'[feeds] account_labels: "{label}" and "{found[f"label_{slug}"]}" make the same column'
-            )
-        found[f"label_{slug}"] = label
+            raise SettingsError(f'[feeds] account_labels: "{label}" makes no name of a column', fix="rename the label")
+        if column in found:
+            raise SettingsError(f'[feeds] account_labels: "{label}" and "{found[column]}" make the same column')
+        found[column] = label
     return found
+
+
+def slugify_name(name: str) -> str:
+    """Return a name as an identifier: lower-case ASCII letters and digits, `_` for everything between them.
+
+    >>> slugify_name("Not seen, and why")
+    'not_seen_and_why'
+    """
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
 def _add_label_columns(feed: Feed, labels: Mapping[str, str]) -> Feed:
     if not labels or "account_id" not in {column.name for column in feed.columns}:
         return feed
     path = {name: quote_literal(f'$."{label}"') for name, label in labels.items()}
-    shown = ", ".join(
+    selected = ", ".join(
         f"json_extract_string(l.labels_json, {p}) as {quote_identifier(name)}" for name, p in path.items()
     )
-    query = f"select q.*, {shown} from ({feed.sql}\n) as q left join accounts as l on q.account_id = l.account_id"
+    query = f"select q.*, {selected} from ({feed.sql}\n) as q left join accounts as l on q.account_id = l.account_id"
     added = tuple(Column(n, "VARCHAR", f"Label {label} of the account; null if none.") for n, label in labels.items())
     return replace(feed, columns=(*feed.columns, *added), sql=query)
 
 
 def check_columns(feed: Feed, found: Sequence[tuple[str, str]]) -> None:
     """Hold a feed against the columns (name and DuckDB type) that its query gives; raises ContractError."""
-    told = [(c.name, c.type) for c in feed.columns]
-    if told != list(found):
-        said, given = next((a, b) for a, b in zip_longest(told, found, fillvalue=("nothing", "more")) if a != b)
+    described = [(c.name, c.type) for c in feed.columns]
+    if described != list(found):
+        pairs = zip_longest(described, found, fillvalue=("nothing", "more"))
+        said, given = next((a, b) for a, b in pairs if a != b)
         raise ContractError(f"feed {feed.name}: it is told to have {' '.join(said)}, its query gives {' '.join(given)}")
 
 
 def check_feed(feed: Feed) -> Feed:
-    """The same, once it has what every feed has and no more than every tool knows; raises ContractError."""
+    """Return the feed if it has every feed's columns, and only types that every tool knows; else ContractError."""
     names = {column.name for column in feed.columns}
     if missing := {feed.key, *STAMPS} - names:
         raise ContractError(f"feed {feed.name}: there is no column {min(missing)}")
@@ -140,7 +148,7 @@ def _check_type(feed: Feed, column: Column) -> None:
         resolve_column_type(column.type)
     except KeyError:
         raise ContractError(
-            f"{where} is {column.type}; cast it to one of {', '.join(COLUMN_TYPES)}, DECIMAL(18,x)"
+            f"{where} is {column.type}", fix=f"cast it to one of {', '.join(COLUMN_TYPES)}, DECIMAL(18,x)"
         ) from None
     if (column.type == "TIMESTAMP") is not column.name.endswith("_utc"):
         raise ContractError(f"{where} is {column.type}: times are TIMESTAMP, and their names end with _utc")

@@ -13,7 +13,7 @@ from appstream_export.feeds import datapackage
 from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.definitions import build_feeds
 from appstream_export.feeds.generations import PACKAGE, GenerationStore
-from appstream_export.feeds.publish import DEFAULTS
+from appstream_export.feeds.publish import DEFAULT_SETTINGS
 from appstream_export.lake.storage import Store, translate_storage_errors
 from appstream_export.settings import FeedsSettings
 
@@ -37,15 +37,15 @@ class Difference:
 def diff_feeds(
     store: Store,
     contracts: Sequence[Contract],
-    settings: FeedsSettings = DEFAULTS,
+    settings: FeedsSettings = DEFAULT_SETTINGS,
     *,
     old: str = CURRENT,
     new: str = NEXT,
 ) -> list[Difference]:
     """Compare two of: a generation's name, a folder that holds one, `current`, `next`. Raises ConfigurationError."""
-    shelf = GenerationStore(store, file_mode=int(settings.file_mode, 8))
+    generations = GenerationStore(store, file_mode=int(settings.file_mode, 8))
     with translate_storage_errors(store):
-        before, after = (_load_feeds(store, shelf, contracts, settings, name) for name in (old, new))
+        before, after = (_load_feeds(generations, contracts, settings, name) for name in (old, new))
     return [*list_differences(before, after)]
 
 
@@ -101,18 +101,15 @@ def _compute_similarity(left: str, right: str) -> float:
 
 
 def _load_feeds(
-    store: Store, shelf: GenerationStore, contracts: Sequence[Contract], settings: FeedsSettings, name: str
+    generations: GenerationStore, contracts: Sequence[Contract], settings: FeedsSettings, name: str
 ) -> dict[str, Feed]:
     if name == NEXT:
         return {feed.name: feed for feed in build_feeds(contracts, settings.account_labels)}
     if "/" in name or name == ".":
         return _load_feeds_from_folder(Path(name))
     if name == CURRENT:
-        current = shelf.load_current()
-        if current is None:
-            raise ConfigurationError(f"{store.root}: no feeds yet; publish them with: appstream-export feeds publish")
-        name = current.name
-    return {feed.name: feed for feed in datapackage.parse_feeds(shelf.load_package(name))}
+        name = generations.require_current().name
+    return {feed.name: feed for feed in datapackage.parse_feeds(generations.load_package(name))}
 
 
 def _load_feeds_from_folder(folder: Path) -> dict[str, Feed]:

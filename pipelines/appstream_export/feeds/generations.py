@@ -21,10 +21,10 @@ from ulid import ULID
 from appstream_export.errors import ConfigurationError, StorageFailed
 from appstream_export.lake.storage import FEEDS_FOLDER, Store, StoredObject
 
-FOLDER, VERSION = FEEDS_FOLDER.split("/")
+FEEDS_ROOT, VERSION = FEEDS_FOLDER.split("/")
 CURRENT = f"{VERSION}/current.json"
 LATEST = f"{VERSION}/latest"
-DATABASE = f"{VERSION}/bi.duckdb"
+FEEDS_DATABASE_FILE = f"{VERSION}/bi.duckdb"
 PACKAGE = "datapackage.json"
 GRACE = timedelta(hours=1)  # far longer than a dashboard takes to read what it found in current.json
 _GENERATIONS, _CLAIMS = "generations", "claims"
@@ -68,10 +68,11 @@ class GenerationStore:
     """The feeds of a warehouse. Paths of its store begin at `feeds/`."""
 
     def __init__(self, warehouse: Store, *, file_mode: int, create: bool = False) -> None:
-        self.store = warehouse.open_subfolder(FOLDER, file_mode=file_mode, create=create)
+        self._warehouse_root = warehouse.root
+        self.store = warehouse.open_subfolder(FEEDS_ROOT, file_mode=file_mode, create=create)
 
     def load_current(self) -> CurrentGeneration | None:
-        """What is served; None before the first publication. Raises StorageFailed where it is damaged."""
+        """Return the served generation, or None before the first publication; raises StorageFailed if damaged."""
         try:
             return msgspec.json.decode(self.store.read_bytes(CURRENT), type=CurrentGeneration)
         except FileNotFoundError:
@@ -79,8 +80,17 @@ class GenerationStore:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             where = self.store.resolve_uri(CURRENT)
             raise StorageFailed(
-                f"{where} is damaged: {error}; appstream-export feeds publish writes it anew"
+                f"{where} is damaged: {error}", fix="appstream-export feeds publish writes it anew"
             ) from error
+
+    def require_current(self) -> CurrentGeneration:
+        """Return the served generation; raises ConfigurationError before the first publication."""
+        current = self.load_current()
+        if current is None:
+            raise ConfigurationError(
+                f"{self._warehouse_root}: no feeds yet", fix="publish them with: appstream-export feeds publish"
+            )
+        return current
 
     def set_current(self, current: CurrentGeneration) -> None:
         """Serve that generation from here on."""
@@ -89,17 +99,19 @@ class GenerationStore:
 
     def write_file(self, path: str, content: bytes) -> None:
         """Write a small file, or replace it."""
-        with self.store.open_output(path) as sink:
-            sink.write(content)
+        with self.store.open_output(path) as file:
+            file.write(content)
 
     def reserve(self, snapshot_id: str) -> str:
-        """A generation of this snapshot that nobody wrote or writes: its name."""
+        """Reserve a generation of this snapshot for this publisher alone, and return its name."""
         names = (snapshot_id if n == 1 else f"{snapshot_id}-{n}" for n in count(1))
-        mine = str(ULID()).encode()  # a file with the same content would count as ours: an answer may have got lost
-        return next(name for name in names if self.store.put_if_absent(f"{VERSION}/{_CLAIMS}/{name}", mine))
+        claim = str(
+            ULID()
+        ).encode()  # unique content: put_if_absent takes an equal file for its own, since an answer may get lost
+        return next(name for name in names if self.store.put_if_absent(f"{VERSION}/{_CLAIMS}/{name}", claim))
 
     def load_package(self, generation: str) -> dict[str, Any]:
-        """Return a generation's datapackage; raises ConfigurationError where there is none, StorageFailed if damaged."""
+        """Return a generation's data package; raises ConfigurationError if there is none, StorageFailed if damaged."""
         path = get_generation_file_path(generation, PACKAGE)
         try:
             return msgspec.json.decode(self.store.read_bytes(path), type=dict[str, Any])
@@ -123,21 +135,21 @@ class GenerationStore:
     def prune(self, *, retain: int, now: datetime, erased_seq: int = 0) -> list[str]:
         """Remove old generations; their names. Never the one that is served, nor one that was within the grace.
 
-        `keep` finished ones stay. Those made before the commit `erased_seq` hold what is to be gone: they go at once,
+        `retain` finished ones stay. Those made before the commit `erased_seq` hold what is to be gone: they go at once,
         but the one that is served goes once another one is.
         """
         current, found = self.load_current(), self.list_generations()
         names = [*found]
         finished = [name for name in names if any(s.path.endswith(f"/{PACKAGE}") for s in found[name])]
         erased = {name for name in finished if erased_seq and self.load_package(name).get("seq", 0) < erased_seq}
-        stays = {*finished[-retain:]} - erased | {current.name if current else ""}
-        gone = []
+        retained = {*finished[-retain:]} - erased | {current.name if current else ""}
+        removed = []
         for name, successor in zip(names, [*names[1:], None], strict=True):
             replaced_at = _get_last_changed_at(found[successor]) if successor else now
-            if name not in stays and (name in erased or replaced_at <= now - GRACE):
+            if name not in retained and (name in erased or replaced_at <= now - GRACE):
                 self._delete_generation(name, found[name])
-                gone.append(name)
-        return gone
+                removed.append(name)
+        return removed
 
     def _delete_generation(self, generation: str, files: list[StoredObject]) -> None:
         """The description first: what lacks it is unfinished, and goes with a later tidying if this one is killed."""
@@ -147,7 +159,7 @@ class GenerationStore:
 
 
 def get_generation_file_path(generation: str, name: str) -> str:
-    """Path of a file of a generation, as the shelf's store knows it."""
+    """Path of a file of a generation, relative to the store of GenerationStore."""
     return f"{VERSION}/{_GENERATIONS}/{generation}/{name}"
 
 

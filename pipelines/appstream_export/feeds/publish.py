@@ -26,11 +26,17 @@ from appstream_export.contracts import Contract
 from appstream_export.errors import ContractError, StorageFailed
 from appstream_export.feeds import datapackage
 from appstream_export.feeds.contract_feeds import Feed
-from appstream_export.feeds.definitions import PUBLICATION, STATUS, build_feed_schema, build_feeds, check_columns
+from appstream_export.feeds.definitions import (
+    CREATE_PUBLICATION_SQL,
+    FEED_STATUS,
+    build_feed_schema,
+    build_feeds,
+    check_columns,
+)
 from appstream_export.feeds.generations import (
     CURRENT,
-    DATABASE,
-    FOLDER,
+    FEEDS_DATABASE_FILE,
+    FEEDS_ROOT,
     PACKAGE,
     CurrentGeneration,
     GenerationStore,
@@ -53,7 +59,7 @@ from appstream_export.settings import FeedsSettings
 _log = logging.getLogger(__name__)
 CheckResultsBySeq: TypeAlias = Mapping[int, Sequence[CheckResult]]
 _NO_CHECK_RESULTS: CheckResultsBySeq = MappingProxyType({})
-DEFAULTS = FeedsSettings()
+DEFAULT_SETTINGS = FeedsSettings()
 _LABEL_IN_USE_SQL = "select 1 from accounts where json_extract_string(labels_json, ?) is not null limit 1"
 _REPUBLISH_MAX = 5  # each means that yet another run committed while we wrote
 _CSV_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
@@ -73,7 +79,7 @@ class PublishResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Publication:
-    """What will be published: feeds with their queries, and what is said of the whole."""
+    """What will be published: feeds with their queries, and the description of the whole."""
 
     feeds: list[Feed]
     snapshot_id: str
@@ -92,7 +98,7 @@ class _NewerSnapshotServed(Exception):
 def publish_feeds(
     store: Store,
     contracts: Sequence[Contract],
-    settings: FeedsSettings = DEFAULTS,
+    settings: FeedsSettings = DEFAULT_SETTINGS,
     *,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     check_results: CheckResultsBySeq = _NO_CHECK_RESULTS,
@@ -100,16 +106,16 @@ def publish_feeds(
 ) -> PublishResult:
     """Publish the head's feeds, and remove old generations. Raises StorageFailed or ConfigurationError.
 
-    `checked` are results of checks that are known already, by the seq of the head that they are of. `anew` is for a
-    catalog that this very version may not have published.
+    `check_results` are results of checks that are known already, by the seq of their head. `rebuild` is for a catalog
+    that another version may have published.
     """
-    shelf = GenerationStore(store, file_mode=int(settings.file_mode, 8), create=True)
+    generations = GenerationStore(store, file_mode=int(settings.file_mode, 8), create=True)
     with translate_storage_errors(store):
         published = None
         for _ in range(_REPUBLISH_MAX):
             try:
                 published, seq = _publish_generation(
-                    store, shelf, contracts, settings, check_results, clock(), rebuild=rebuild
+                    store, generations, contracts, settings, check_results, clock(), rebuild=rebuild
                 )
             except _NewerSnapshotServed:
                 continue
@@ -119,18 +125,18 @@ def publish_feeds(
         if published is None:
             raise StorageFailed(f"{store.root}: {_REPUBLISH_MAX} newer publications came first; theirs is served")
         erased_seq = get_last_erase_seq(store)
-        removed = shelf.prune(retain=settings.keep_generations, now=clock(), erased_seq=erased_seq)
+        removed = generations.prune(retain=settings.keep_generations, now=clock(), erased_seq=erased_seq)
     return replace(published, removed=tuple(removed))
 
 
 def has_published_feeds(store: Store) -> bool:
-    """Whether dashboards are served anything from this warehouse."""
-    return store.exists(f"{FOLDER}/{CURRENT}")
+    """Return whether this warehouse has published feeds."""
+    return store.exists(f"{FEEDS_ROOT}/{CURRENT}")
 
 
 def _publish_generation(
     store: Store,
-    shelf: GenerationStore,
+    generations: GenerationStore,
     contracts: Sequence[Contract],
     settings: FeedsSettings,
     check_results: CheckResultsBySeq,
@@ -138,139 +144,176 @@ def _publish_generation(
     *,
     rebuild: bool,
 ) -> tuple[PublishResult, int]:
-    with open_feed_connection(store, contracts, rebuild=rebuild) as lake:
-        for label in settings.account_labels:
-            if not lake.fetch_rows(_LABEL_IN_USE_SQL, [f'$."{label}"']):
-                _log.warning("[feeds] account_labels: no account has the label %s, its column is empty", label)
-        edition = _build_publication(lake, build_feeds(contracts, settings.account_labels), now)
-        results = check_results[lake.seq] if lake.seq in check_results else run_checks(lake.con)
+    with open_feed_connection(store, contracts, rebuild=rebuild) as connection:
+        _warn_of_unused_labels(connection, settings.account_labels)
+        feeds = build_feeds(contracts, settings.account_labels)
+        publication = _build_publication(connection, feeds, now)
+        results = check_results[connection.seq] if connection.seq in check_results else run_checks(connection.con)
         if broken := [f"{result.name} ({result.rows} rows)" for result in results if result.is_error]:
-            why = f"snapshot {lake.snapshot_id} breaks {', '.join(broken)}; look closer: appstream-export verify"
-            edition = _reuse_served_feeds(lake, shelf, replace(edition, why=why), get_last_erase_seq(store))
-        generation = shelf.reserve(edition.snapshot_id)
-
-        def build_database(file: str) -> None:
-            _write_generation(lake, shelf, edition, generation, file, is_csv=settings.csv)
-            append_file_checksum(Path(file))
-
-        shelf.store.replace(DATABASE, build_database, mode=shelf.store.file_mode & 0o444)
-        current = _build_current_generation(edition, generation)
-        shelf.set_current(current)
-        rows = {feed.name: edition.files[f"{feed.name}.parquet"].rows for feed in edition.feeds}
-        where = shelf.store.resolve_uri(DATABASE).rpartition("/")[0]
-        return PublishResult(current=current, rows=rows, place=where, problem=edition.why), lake.seq
+            why = f"snapshot {connection.snapshot_id} breaks {', '.join(broken)}; look closer: appstream-export verify"
+            publication = replace(publication, why=why)
+            publication = _reuse_served_feeds(connection, generations, publication, get_last_erase_seq(store))
+        return _serve_publication(connection, generations, publication, is_csv=settings.csv), connection.seq
 
 
-def _build_publication(lake: FeedConnection, feeds: list[Feed], now: datetime) -> _Publication:
+def _warn_of_unused_labels(connection: FeedConnection, labels: Sequence[str]) -> None:
+    for label in labels:
+        if not connection.fetch_rows(_LABEL_IN_USE_SQL, [f'$."{label}"']):
+            _log.warning("[feeds] account_labels: no account has the label %s, its column is empty", label)
+
+
+def _serve_publication(
+    connection: FeedConnection, generations: GenerationStore, publication: _Publication, *, is_csv: bool
+) -> PublishResult:
+    """Write a generation and `bi.duckdb`, and then let readers see both."""
+    generation = generations.reserve(publication.snapshot_id)
+    package_sha256 = ""
+
+    def build_database(file: str) -> None:
+        nonlocal package_sha256
+        package_sha256 = _write_generation(connection, generations, publication, generation, file, is_csv=is_csv)
+        append_file_checksum(Path(file))
+
+    generations.store.replace(FEEDS_DATABASE_FILE, build_database, mode=generations.store.file_mode & 0o444)
+    current = _build_current_generation(publication, generation, package_sha256)
+    generations.set_current(current)
+    return PublishResult(
+        current=current,
+        rows={feed.name: publication.files[f"{feed.name}.parquet"].rows for feed in publication.feeds},
+        place=generations.store.resolve_uri(FEEDS_DATABASE_FILE).rpartition("/")[0],
+        problem=publication.why,
+    )
+
+
+def _build_publication(connection: FeedConnection, feeds: list[Feed], now: datetime) -> _Publication:
     return _Publication(
         feeds=feeds,
-        snapshot_id=lake.snapshot_id,
-        seq=lake.seq,
-        as_of=lake.as_of,
-        coverage_summary=datapackage.load_coverage_summary(lake),
+        snapshot_id=connection.snapshot_id,
+        seq=connection.seq,
+        as_of=connection.as_of,
+        coverage_summary=datapackage.load_coverage_summary(connection),
         published_at=now,
     )
 
 
 def _reuse_served_feeds(
-    lake: FeedConnection, shelf: GenerationStore, edition: _Publication, erased_seq: int
+    connection: FeedConnection, generations: GenerationStore, publication: _Publication, erased_seq: int
 ) -> _Publication:
-    """What is served now, to be published once more with another `feed_status`; that one alone where there is none."""
-    status = edition.feeds[-1]
-    current = shelf.load_current()
+    """Return the served feeds, to be published again with a new `feed_status`; that one alone if none are served."""
+    status = publication.feeds[-1]
+    current = generations.load_current()
     if current is None or current.seq < erased_seq:
-        return replace(edition, feeds=[status])
-    package = shelf.load_package(current.name)
+        return replace(publication, feeds=[status])
+    package = generations.load_package(current.name)
     feeds = []
     for feed in datapackage.parse_feeds(package):
-        if feed.name != STATUS:
-            raw = shelf.store.read_bytes(get_generation_file_path(current.name, f"{feed.name}.parquet"))
-            lake.register_table(f"before_{feed.name}", pq.read_table(pa.BufferReader(raw)))
+        if feed.name != FEED_STATUS:
+            raw = generations.store.read_bytes(get_generation_file_path(current.name, f"{feed.name}.parquet"))
+            connection.register_table(f"before_{feed.name}", pq.read_table(pa.BufferReader(raw)))
             feeds.append(replace(feed, sql=f"select * from {quote_identifier(f'before_{feed.name}')}"))
-    lake.set_snapshot(current.snapshot_id, current.as_of_utc)
+    connection.set_snapshot(current.snapshot_id, current.as_of_utc)
     return replace(
-        edition,
+        publication,
         feeds=[*feeds, status],
         snapshot_id=current.snapshot_id,
         seq=current.seq,
         as_of=current.as_of_utc,
-        coverage_summary={name: package[name] for name in edition.coverage_summary},
+        coverage_summary={name: package[name] for name in publication.coverage_summary},
     )
 
 
 def _write_generation(
-    lake: FeedConnection, shelf: GenerationStore, edition: _Publication, generation: str, file: str, *, is_csv: bool
-) -> None:
-    """Fill the DuckDB file, write from it every file of the generation, and last what describes them."""
-    lake.fetch_rows(PUBLICATION)
-    with lake.attach_output_file(file):
-        for feed in edition.feeds:
-            if feed.name == STATUS:
-                _insert_publication_rows(lake, edition)
-            docs = {column.name: column.doc for column in feed.columns}
-            table = lake.create_table(
-                feed.name, f"from ({feed.sql}\n) order by {quote_identifier(feed.key)}", feed.doc, docs
-            )
-            check_columns(feed, lake.describe_columns(f"from {table}"))
-            _check_key(lake, feed, table)
-            edition.files[f"{feed.name}.parquet"] = _write_parquet(lake, shelf, feed, table, generation)
+    connection: FeedConnection,
+    generations: GenerationStore,
+    publication: _Publication,
+    generation: str,
+    file: str,
+    *,
+    is_csv: bool,
+) -> str:
+    """Fill the DuckDB file, write from it the files of the generation, and last their data package; its SHA-256."""
+    connection.fetch_rows(CREATE_PUBLICATION_SQL)
+    with connection.attach_output_file(file):
+        for feed in publication.feeds:
+            if feed.name == FEED_STATUS:
+                _insert_publication_rows(connection, publication)
+            table = _create_feed_table(connection, feed)
+            publication.files[f"{feed.name}.parquet"] = _write_parquet(connection, generations, feed, table, generation)
             if is_csv:
-                edition.files[f"{feed.name}.csv"] = _write_csv(lake, shelf, feed, table, generation)
-    _reject_older_snapshot(lake, shelf)
-    shelf.write_file(get_generation_file_path(generation, PACKAGE), _encode_datapackage(edition))
+                publication.files[f"{feed.name}.csv"] = _write_csv(connection, generations, feed, table, generation)
+    _reject_older_snapshot(connection, generations)
+    package = _encode_datapackage(publication)
+    generations.write_file(get_generation_file_path(generation, PACKAGE), package)
+    return hashlib.sha256(package).hexdigest()
 
 
-def _reject_older_snapshot(lake: FeedConnection, shelf: GenerationStore) -> None:
-    """Raise _Overtaken where readers have a newer snapshot than ours: to show ours would take theirs away."""
+def _create_feed_table(connection: FeedConnection, feed: Feed) -> str:
+    """Materialize a feed and return its table as SQL names it; raises ContractError for other columns, or no key."""
+    docs = {column.name: column.doc for column in feed.columns}
+    query = f"from ({feed.sql}\n) order by {quote_identifier(feed.key)}"
+    table = connection.create_table(feed.name, query, feed.doc, docs)
+    check_columns(feed, connection.describe_columns(f"from {table}"))
+    _check_key(connection, feed, table)
+    return table
+
+
+def _reject_older_snapshot(connection: FeedConnection, generations: GenerationStore) -> None:
+    """Raise _NewerSnapshotServed if readers already see a newer snapshot, which ours must not replace."""
     with suppress(StorageFailed):  # a damaged current.json is about to be written anew
-        served = shelf.load_current()
-        if served is not None and served.seq > lake.seq:
+        served = generations.load_current()
+        if served is not None and served.seq > connection.seq:
             raise _NewerSnapshotServed
 
 
-def _insert_publication_rows(lake: FeedConnection, edition: _Publication) -> None:
+def _insert_publication_rows(connection: FeedConnection, publication: _Publication) -> None:
     """What `feed_status` reads: a row for each feed, itself included."""
-    is_ok, at = edition.why is None, edition.published_at.astimezone(UTC).replace(tzinfo=None)
-    for feed in edition.feeds:
-        file = edition.files.get(f"{feed.name}.parquet")
-        rows = file.rows if file else len(edition.feeds)
-        told = [feed.name, feed.doc, rows, is_ok, edition.why, at]
-        lake.fetch_rows("insert into feed_publication values (?, ?, ?, ?, ?, ?)", told)
+    is_ok, at = publication.why is None, publication.published_at.astimezone(UTC).replace(tzinfo=None)
+    for feed in publication.feeds:
+        file = publication.files.get(f"{feed.name}.parquet")
+        rows = file.rows if file else len(publication.feeds)
+        row = [feed.name, feed.doc, rows, is_ok, publication.why, at]
+        connection.fetch_rows("insert into feed_publication values (?, ?, ?, ?, ?, ?)", row)
 
 
-def _check_key(lake: FeedConnection, feed: Feed, table: str) -> None:
+def _check_key(connection: FeedConnection, feed: Feed, table: str) -> None:
     key = quote_identifier(feed.key)
-    rows, known, different = lake.fetch_rows(f"select count(*), count({key}), count(distinct {key}) from {table}")[0]
+    rows, known, different = connection.fetch_rows(
+        f"select count(*), count({key}), count(distinct {key}) from {table}"
+    )[0]
     if not rows == known == different:
         raise ContractError(
             f"feed {feed.name}: {feed.key} is no key: {rows} rows, {known} not null, {different} different"
         )
 
 
-def _write_parquet(lake: FeedConnection, shelf: GenerationStore, feed: Feed, table: str, generation: str) -> FileEntry:
+def _write_parquet(
+    connection: FeedConnection, generations: GenerationStore, feed: Feed, table: str, generation: str
+) -> FileEntry:
     kinds, path, rows = build_feed_schema(feed), get_generation_file_path(generation, f"{feed.name}.parquet"), 0
-    with shelf.store.open_output(path) as sink:
-        with pq.ParquetWriter(sink, kinds, compression="snappy", write_page_checksum=True) as writer:
-            for batch in lake.stream_batches(f"from {table}"):
+    with generations.store.open_output(path) as output:
+        with pq.ParquetWriter(output, kinds, compression="snappy", write_page_checksum=True) as writer:
+            for batch in connection.stream_batches(f"from {table}"):
                 writer.write_table(pa.Table.from_batches([batch]).cast(kinds))
                 rows += batch.num_rows
-        return FileEntry(path=path, rows=rows, bytes=sink.size, sha256=sink.sha256)
+        return FileEntry(path=path, rows=rows, bytes=output.size, sha256=output.sha256)
 
 
-def _write_csv(lake: FeedConnection, shelf: GenerationStore, feed: Feed, table: str, generation: str) -> FileEntry:
+def _write_csv(
+    connection: FeedConnection, generations: GenerationStore, feed: Feed, table: str, generation: str
+) -> FileEntry:
     """In UTF-8: text in quotes, null as nothing at all, and a `'` before text that a spreadsheet would run."""
     path, rows = get_generation_file_path(generation, f"{feed.name}.csv"), 0
-    shown = ", ".join(_render_csv_column(column.name, column.type) for column in feed.columns)
-    with shelf.store.open_output(path) as sink:
+    selected = ", ".join(_render_csv_column(column.name, column.type) for column in feed.columns)
+    with generations.store.open_output(path) as output:
         buffer = io.BytesIO()
         buffer.write((",".join(f'"{column.name}"' for column in feed.columns) + "\n").encode())
-        for batch in lake.stream_batches(f"select {shown} from {table}"):
+        for batch in connection.stream_batches(f"select {selected} from {table}"):
             csv.write_csv(batch, buffer, csv.WriteOptions(include_header=False, quoting_style="needed"))
             rows += batch.num_rows
-            sink.write(buffer.getvalue())
+            output.write(buffer.getvalue())
             buffer = io.BytesIO()
-        sink.write(buffer.getvalue())
-        return FileEntry(path=path, rows=rows, bytes=sink.size, sha256=sink.sha256)
+        output.write(buffer.getvalue())
+        return FileEntry(path=path, rows=rows, bytes=output.size, sha256=output.sha256)
 
 
 def _render_csv_column(name: str, kind: str) -> str:
@@ -281,33 +324,33 @@ def _render_csv_column(name: str, kind: str) -> str:
     return f"strftime({column}, '{_CSV_TIME}') as {column}" if kind == "TIMESTAMP" else column
 
 
-def _encode_datapackage(edition: _Publication) -> bytes:
+def _encode_datapackage(publication: _Publication) -> bytes:
     described = datapackage.build_datapackage(
-        edition.feeds,
-        edition.files,
-        snapshot_id=edition.snapshot_id,
-        seq=edition.seq,
-        as_of=edition.as_of,
-        published_at=edition.published_at,
-        is_ok=edition.why is None,
-        why=edition.why,
-        coverage_summary=edition.coverage_summary,
+        publication.feeds,
+        publication.files,
+        snapshot_id=publication.snapshot_id,
+        seq=publication.seq,
+        as_of=publication.as_of,
+        published_at=publication.published_at,
+        is_ok=publication.why is None,
+        why=publication.why,
+        coverage_summary=publication.coverage_summary,
     )
     return msgspec.json.format(msgspec.json.encode(described), indent=2) + b"\n"
 
 
-def _build_current_generation(edition: _Publication, generation: str) -> CurrentGeneration:
+def _build_current_generation(publication: _Publication, generation: str, package_sha256: str) -> CurrentGeneration:
     folder = get_generation_folder(generation)
     return CurrentGeneration(
-        snapshot_id=edition.snapshot_id,
-        seq=edition.seq,
-        as_of_utc=edition.as_of,
-        published_at_utc=edition.published_at,
-        is_ok=edition.why is None,
-        why=edition.why,
+        snapshot_id=publication.snapshot_id,
+        seq=publication.seq,
+        as_of_utc=publication.as_of,
+        published_at_utc=publication.published_at,
+        is_ok=publication.why is None,
+        why=publication.why,
         generation=folder,
         datapackage=f"{folder}/{PACKAGE}",
-        datapackage_sha256=hashlib.sha256(_encode_datapackage(edition)).hexdigest(),
-        bi_duckdb=DATABASE.rpartition("/")[2],
-        feeds={feed.name: f"{folder}/{feed.name}.parquet" for feed in edition.feeds},
+        datapackage_sha256=package_sha256,
+        bi_duckdb=FEEDS_DATABASE_FILE.rpartition("/")[2],
+        feeds={feed.name: f"{folder}/{feed.name}.parquet" for feed in publication.feeds},
     ).add_digest()

@@ -17,7 +17,7 @@ from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.definitions import STAMPS, build_feed_schema
 from appstream_export.feeds.generations import (
     CURRENT,
-    DATABASE,
+    FEEDS_DATABASE_FILE,
     LATEST,
     PACKAGE,
     CurrentGeneration,
@@ -36,18 +36,13 @@ def verify_feeds(store: Store, generation: str | None = None, *, file_mode: int 
 
     Raises ConfigurationError where there is no such generation.
     """
-    shelf = GenerationStore(store, file_mode=file_mode)
+    generations = GenerationStore(store, file_mode=file_mode)
     with translate_storage_errors(store):
         if generation is not None:
-            return [
-                *_report_damaged_package(
-                    generation, _verify_generation(shelf, generation, shelf.load_package(generation))
-                )
-            ]
-        current = shelf.load_current()
-        if current is None:
-            raise ConfigurationError(f"{store.root}: no feeds yet; publish them with: appstream-export feeds publish")
-        return [*_report_damaged_package(current.name, _verify_served_generation(shelf, current))]
+            lines = _verify_generation(generations, generation, generations.load_package(generation))
+            return [*_report_damaged_package(generation, lines)]
+        current = generations.require_current()
+        return [*_report_damaged_package(current.name, _verify_served_generation(generations, current))]
 
 
 def _report_damaged_package(generation: str, lines: Iterator[str]) -> Iterator[str]:
@@ -58,28 +53,30 @@ def _report_damaged_package(generation: str, lines: Iterator[str]) -> Iterator[s
         yield f"{generation}/{PACKAGE}: is no description of feeds any more ({type(error).__name__}: {error})"
 
 
-def _verify_served_generation(shelf: GenerationStore, current: CurrentGeneration) -> Iterator[str]:
-    if shelf.store.read_bytes(CURRENT) != current.encode_json() or (current.sha256 and current != current.add_digest()):
+def _verify_served_generation(generations: GenerationStore, current: CurrentGeneration) -> Iterator[str]:
+    if generations.store.read_bytes(CURRENT) != current.encode_json() or (
+        current.sha256 and current != current.add_digest()
+    ):
         yield f"current.json: is not as it was written; {_REPUBLISH}"
     try:
-        package = shelf.load_package(current.name)
+        package = generations.load_package(current.name)
     except (ConfigurationError, StorageFailed) as error:
         yield f"current.json: {error}"
         return
-    raw = shelf.store.read_bytes(get_generation_file_path(current.name, PACKAGE))
+    raw = generations.store.read_bytes(get_generation_file_path(current.name, PACKAGE))
     if hashlib.sha256(raw).hexdigest() != current.datapackage_sha256:
         yield f"{current.datapackage}: another content than current.json says (sha256)"
-    yield from _verify_generation(shelf, current.name, package)
-    yield from _verify_latest_link(shelf, current)
-    yield from _verify_database(shelf, package)
+    yield from _verify_generation(generations, current.name, package)
+    yield from _verify_latest_link(generations, current)
+    yield from _verify_database(generations, package)
 
 
-def _verify_generation(shelf: GenerationStore, name: str, package: Mapping[str, Any]) -> Iterator[str]:
+def _verify_generation(generations: GenerationStore, name: str, package: Mapping[str, Any]) -> Iterator[str]:
     feeds = {f"{feed.name}.parquet": feed for feed in datapackage.parse_feeds(package)}
     for resource in package["resources"]:
         path = resource["path"]
         try:
-            raw = shelf.store.read_bytes(get_generation_file_path(name, path))
+            raw = generations.store.read_bytes(get_generation_file_path(name, path))
         except FileNotFoundError:
             yield f"{name}/{path}: missing"
             continue
@@ -114,23 +111,24 @@ def _verify_rows(feed: Feed, resource: Mapping[str, Any], package: Mapping[str, 
         yield "rows of another snapshot"
 
 
-def _verify_latest_link(shelf: GenerationStore, current: CurrentGeneration) -> Iterator[str]:
-    link = Path(shelf.store.resolve_uri(LATEST))
-    if shelf.store.has_catalog_file and (not link.is_symlink() or str(link.readlink()) != current.generation):
+def _verify_latest_link(generations: GenerationStore, current: CurrentGeneration) -> Iterator[str]:
+    link = Path(generations.store.resolve_uri(LATEST))
+    if generations.store.has_catalog_file and (not link.is_symlink() or str(link.readlink()) != current.generation):
         yield f"latest: does not lead to {current.generation}"
 
 
-def _verify_database(shelf: GenerationStore, package: Mapping[str, Any]) -> Iterator[str]:
+def _verify_database(generations: GenerationStore, package: Mapping[str, Any]) -> Iterator[str]:
     """`bi.duckdb` holds the same feeds, column by column and row by row of one snapshot."""
-    if not shelf.store.exists(DATABASE):
+    if not generations.store.exists(FEEDS_DATABASE_FILE):
         yield "bi.duckdb: missing"
         return
     with TemporaryDirectory(prefix="appstream-export-") as folder:
-        file, content = Path(shelf.store.resolve_uri(DATABASE)), shelf.store.read_bytes(DATABASE)
+        file = Path(generations.store.resolve_uri(FEEDS_DATABASE_FILE))
+        content = generations.store.read_bytes(FEEDS_DATABASE_FILE)
         if not has_valid_checksum(content):
             yield f"bi.duckdb: is not as it was published; {_REPUBLISH}"
             return
-        if not shelf.store.has_catalog_file:
+        if not generations.store.has_catalog_file:
             file = Path(folder, "bi.duckdb")
             file.write_bytes(content)
         try:
@@ -140,19 +138,19 @@ def _verify_database(shelf: GenerationStore, package: Mapping[str, Any]) -> Iter
 
 
 def _verify_database_tables(file: Path, package: Mapping[str, Any]) -> Iterator[str]:
-    with open_duckdb_file(file) as ask:
+    with open_duckdb_file(file) as fetch_rows:
         for feed, resource in zip(
             datapackage.parse_feeds(package), datapackage.list_parquet_resources(package), strict=True
         ):
             name = quote_literal(feed.name)
-            columns = ask(
+            columns = fetch_rows(
                 f"select column_name, data_type from duckdb_columns() where table_name = {name} order by column_index"
             )
             if columns != [(c.name, c.type) for c in feed.columns]:
                 yield f"bi.duckdb: {feed.name} has other columns than the generation"
                 continue
             stamps = ", ".join(f"count(distinct {quote_identifier(stamp)})" for stamp in STAMPS)
-            shown = f"count(*), count(distinct {quote_identifier(feed.key)}), any_value(snapshot_id), {stamps}"
-            rows, keys, snapshot, *_ = ask(f"select {shown} from {quote_identifier(feed.name)}")[0]
+            selected = f"count(*), count(distinct {quote_identifier(feed.key)}), any_value(snapshot_id), {stamps}"
+            rows, keys, snapshot, *_ = fetch_rows(f"select {selected} from {quote_identifier(feed.name)}")[0]
             if (rows, keys) != (resource["rows"], resource["rows"]) or (rows and snapshot != package["snapshot_id"]):
                 yield f"bi.duckdb: {feed.name} holds {rows} rows of {snapshot}, the generation {resource['rows']}"

@@ -1,4 +1,4 @@
-"""The newest snapshot, as far as it foretells the next run."""
+"""The newest snapshot, as far as it predicts the next run."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -8,13 +8,11 @@ from typing import Any
 
 from appstream_export.contracts import Contract
 from appstream_export.extract import PreviousSnapshot
-from appstream_export.lake.catalog import connect_warehouse, run_query
+from appstream_export.lake.catalog import connect_warehouse, count_items_by_scope, load_last_sweep_started_at
 from appstream_export.lake.snapshots import Manifest, get_task, load_head, load_head_rows, load_head_scope_runs
 from appstream_export.model import Scope, Task
 from appstream_export.run import open_existing_warehouse
 from appstream_export.settings import Settings
-
-_LAST_SWEEP = "select started_at from snapshots where kind = 'sweep' order by seq desc limit 1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,26 +40,22 @@ class CurrentState:
 
 
 def load_current_state(settings: Settings, contracts: Sequence[Contract]) -> CurrentState:
-    """Read it, create nothing; raises ConfigurationError, or StorageFailed where the warehouse is damaged."""
+    """Read the newest snapshot, create nothing; raises ConfigurationError, or StorageFailed for a damaged warehouse."""
     store = open_existing_warehouse(settings)
-    made = load_head(store) if store else None
-    if store is None or made is None:
+    head = load_head(store) if store else None
+    if store is None or head is None:
         return CurrentState()
     with closing(connect_warehouse(settings.warehouse, s3=settings.s3)) as con:
-        swept_at = run_query(con, _LAST_SWEEP).to_pylist()[0]["started_at"]
+        swept_at = load_last_sweep_started_at(con)
         items = {
-            Task(contract.name, Scope(row["account_id"], row["region"])): row["items"]
+            Task(contract.name, Scope(*place)): count
             for contract in contracts
-            for row in run_query(con, _build_item_count_sql(contract)).to_pylist()
+            for place, count in count_items_by_scope(con, contract).items()
         }
     return CurrentState(
-        manifest=made,
-        runs={get_task(run): run for run in load_head_scope_runs(store, made)},
+        manifest=head,
+        runs={get_task(run): run for run in load_head_scope_runs(store, head)},
         items=items,
-        accounts=load_head_rows(store, made, "accounts"),
+        accounts=load_head_rows(store, head, "accounts"),
         swept_at=swept_at,
     )
-
-
-def _build_item_count_sql(contract: Contract) -> str:
-    return f"select account_id, region, count(*) as items from {contract.item_table.name} group by all"  # noqa: S608

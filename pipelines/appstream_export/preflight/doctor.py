@@ -30,7 +30,7 @@ _CLOCK_ERROR_CODES = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkup:
-    """Everything that was looked at; `scopes` were to be asked."""
+    """Everything that was checked; `scopes` is the number of scopes that a run would request."""
 
     findings: Sequence[Finding]
     scopes: int = 0
@@ -64,35 +64,41 @@ def check_readiness(
     found += [*labels, *_check_prices(settings)]
     listener.on_stage("discovery")
     try:
-        planned = plan_extraction(
+        plan = plan_extraction(
             settings, contracts, head.previous_snapshot, accept_drop=request.accept_drop, run_id="doctor", stop=stop
         )
     except Interrupted:
         raise
     except (ConfigurationError, NothingExtracted) as error:
         return Checkup(findings=[*found, _build_plan_problem(error, settings)])
-    chosen = filter_tasks(planned.tasks, request)
-    asked = [t for t in chosen if t not in planned.skipped]
-    everyone = {a.id: a for a in planned.accounts}
-    remedies = FixAdvisor(settings, {c.name: c for c in contracts}, everyone, planned.tasks)
-    found += [*_check_discovery(planned, remedies), *_list_skipped_accounts(planned, chosen, everyone)]
-    listener.on_plan(len(asked))
+    chosen = filter_tasks(plan.tasks, request)
+    requested = [t for t in chosen if t not in plan.skipped]
+    advisor = FixAdvisor(settings, {c.name: c for c in contracts}, {a.id: a for a in plan.accounts}, plan.tasks)
+    found += [*_check_discovery(plan, advisor), *_list_skipped_accounts(plan, chosen, advisor.accounts)]
+    listener.on_plan(len(requested))
+    found += _probe_scopes(requested, head, advisor, listener, stop)
+    complete = [replace(f, scopes=f.scopes or (0 if f.account_id else len(requested))) for f in found]
+    return Checkup(findings=complete, scopes=len(requested), accounts=len({t.scope.account_id for t in requested}))
+
+
+def _probe_scopes(
+    tasks: Sequence[Task], head: CurrentState, advisor: FixAdvisor, listener: RunListener, stop: Event
+) -> list[Finding]:
+    """Request one page of each scope; findings on the clock, on accounts and on scopes."""
+    settings, accounts = advisor.settings, advisor.accounts
     try:
-        probed = probe_tasks(asked, remedies.contracts, everyone, settings, listener=listener, stop=stop)
+        probed = probe_tasks(tasks, advisor.contracts, accounts, settings, listener=listener, stop=stop)
     except ConfigurationError as error:
-        found.append(_build_configuration_problem(error))
-    else:
-        found += [
-            *_check_clock(probed),
-            *_check_outcomes(probed.outcomes, head, remedies),
-            *_check_any_answer(probed.outcomes, head),
-        ]
-    everywhere = [replace(f, scopes=f.scopes or (0 if f.account_id else len(asked))) for f in found]
-    return Checkup(findings=everywhere, scopes=len(asked), accounts=len({t.scope.account_id for t in asked}))
+        return [_build_configuration_problem(error)]
+    return [
+        *_check_clock(probed),
+        *_check_outcomes(probed.outcomes, head, advisor),
+        *_check_any_answer(probed.outcomes, head),
+    ]
 
 
 def _check_current_state(settings: Settings, contracts: Sequence[Contract]) -> tuple[CurrentState, list[Finding]]:
-    """The newest snapshot, and what the warehouse is like; an unreadable one is as good as none from here on."""
+    """Return the newest snapshot, and findings on the warehouse; an unreadable snapshot counts as none."""
     try:
         head = load_current_state(settings, contracts)
     except (ExportError, OSError) as error:
@@ -127,7 +133,7 @@ def _check_prices(settings: Settings) -> list[Finding]:
 
 
 def _build_plan_problem(error: ExportError, settings: Settings) -> Finding:
-    """Nobody can be asked: why."""
+    """Return why no scope can be requested."""
     text = str(error)
     if isinstance(error, NothingExtracted):
         fix = FixAdvisor(settings, {}, {}, ()).suggest_discovery_fix(text)
@@ -136,31 +142,31 @@ def _build_plan_problem(error: ExportError, settings: Settings) -> Finding:
 
 
 def _build_configuration_problem(error: ExportError) -> Finding:
-    """What the user must change before anything is asked."""
+    """Return what the user must change before any request."""
     is_about_keys = any(words in str(error) for words in ("no AWS credentials", "AWS config or credentials files"))
     return build_problem_finding("credentials" if is_about_keys else "settings", error)
 
 
-def _check_discovery(planned: Plan, advisor: FixAdvisor) -> Iterator[Finding]:
-    who = f"{len(planned.accounts)} accounts ({planned.discovery})"
-    if planned.discovery_problem:
-        fix = advisor.suggest_discovery_fix(planned.discovery_problem)
-        yield Finding(area="discovery", verdict=Verdict.PROBLEM, reason=planned.discovery_problem, fix=fix)
+def _check_discovery(plan: Plan, advisor: FixAdvisor) -> Iterator[Finding]:
+    accounts = f"{len(plan.accounts)} accounts ({plan.discovery})"
+    if plan.discovery_problem:
+        fix = advisor.suggest_discovery_fix(plan.discovery_problem)
+        yield Finding(area="discovery", verdict=Verdict.PROBLEM, reason=plan.discovery_problem, fix=fix)
     else:
-        yield Finding(area="discovery", reason=who)
-    where = len({t.scope.region for t in planned.tasks})
-    if planned.regions_problem:
-        listed = f"or list them: regions = {sorted({t.scope.region for t in planned.tasks})}".replace("'", '"')
-        fix = f"{advisor.suggest_discovery_fix(planned.regions_problem)}; {listed}"
-        yield Finding(area="regions", verdict=Verdict.WARNING, reason=planned.regions_problem, fix=fix)
+        yield Finding(area="discovery", reason=accounts)
+    region_count = len({t.scope.region for t in plan.tasks})
+    if plan.regions_problem:
+        listed = f"or list them: regions = {sorted({t.scope.region for t in plan.tasks})}".replace("'", '"')
+        fix = f"{advisor.suggest_discovery_fix(plan.regions_problem)}; {listed}"
+        yield Finding(area="regions", verdict=Verdict.WARNING, reason=plan.regions_problem, fix=fix)
     else:
-        yield Finding(area="regions", reason=f"{where} regions ({planned.regions_source})")
+        yield Finding(area="regions", reason=f"{region_count} regions ({plan.regions_source})")
 
 
-def _list_skipped_accounts(planned: Plan, chosen: Iterable[Task], accounts: Mapping[str, Account]) -> Iterator[Finding]:
+def _list_skipped_accounts(plan: Plan, chosen: Iterable[Task], accounts: Mapping[str, Account]) -> Iterator[Finding]:
     by_account: dict[str, list[Task]] = {}
     for task in chosen:
-        if task in planned.skipped:
+        if task in plan.skipped:
             by_account.setdefault(task.scope.account_id, []).append(task)
     for account_id, tasks in by_account.items():
         yield Finding(
@@ -170,7 +176,7 @@ def _list_skipped_accounts(planned: Plan, chosen: Iterable[Task], accounts: Mapp
             account_id=account_id,
             account_name=accounts[account_id].name,
             status=Status.SKIPPED,
-            reason=planned.skipped[tasks[0]],
+            reason=plan.skipped[tasks[0]],
             fix=suggest_account_removal(accounts[account_id]),
         )
 
@@ -179,33 +185,33 @@ def _check_clock(probed: ProbeResult) -> Iterator[Finding]:
     if probed.clock_skew_s is None:
         return
     off = abs(probed.clock_skew_s)
-    told = f"this machine's clock is {off:.0f} s {'behind' if probed.clock_skew_s > 0 else 'ahead of'} AWS's"
+    reason = f"this machine's clock is {off:.0f} s {'behind' if probed.clock_skew_s > 0 else 'ahead of'} AWS's"
     if off < CLOCK_WARNS_FROM_S:
-        yield Finding(area="clock", reason=told)
+        yield Finding(area="clock", reason=reason)
         return
     verdict = Verdict.PROBLEM if off >= CLOCK_SKEW_MAX_S else Verdict.WARNING
     fix = f"set the clock (timedatectl set-ntp true): AWS refuses signatures {CLOCK_SKEW_MAX_S} s apart"
-    yield Finding(area="clock", verdict=verdict, reason=told, fix=fix)
+    yield Finding(area="clock", verdict=verdict, reason=reason, fix=fix)
 
 
 def _check_outcomes(outcomes: Mapping[Task, Outcome], head: CurrentState, advisor: FixAdvisor) -> Iterator[Finding]:
-    """A finding per account that opened or did not, and one per scope that was asked."""
-    closed = {t for t, o in outcomes.items() if is_expected_outcome(o) and not head.items.get(t)}
-    advisor = replace(advisor, expected_failures=closed)
+    """Yield a finding per account, on its session, and one per scope that was requested."""
+    expected = {t for t, o in outcomes.items() if is_expected_outcome(o) and not head.items.get(t)}
+    advisor = replace(advisor, expected_failures=expected)
     by_account: dict[str, list[Outcome]] = {}
     for task in (t for t in advisor.tasks if t in outcomes):
         by_account.setdefault(task.scope.account_id, []).append(outcomes[task])
     for account_id, own in by_account.items():
         account = advisor.accounts[account_id]
-        shut = [o for o in own if _has_no_session(o)]
-        yield _build_account_finding(account, shut[0] if shut else None, len(own) if not shut else len(shut), advisor)
+        refused = [o for o in own if _has_no_session(o)]
+        yield _build_account_finding(account, refused[0] if refused else None, len(refused or own), advisor)
         for outcome in own:
-            if outcome not in shut:
+            if outcome not in refused:
                 yield _build_scope_finding(outcome, account, advisor)
 
 
 def _check_any_answer(outcomes: Mapping[Task, Outcome], head: CurrentState) -> Iterator[Finding]:
-    """Each is closed by design, and yet a first run that sees nothing has nothing to commit."""
+    """Yield a problem where each scope fails as expected and a first run would have nothing to commit."""
     if head.manifest is None and all(map(is_expected_outcome, outcomes.values())):
         reason = "no scope answers, and there is no snapshot yet: a run would end with 4"
         fix = "name accounts and regions in which image builders may be listed"

@@ -1,4 +1,4 @@
-"""`plan`: who would be asked, who not and why, and what it would cost; asks AWS for discovery and regions alone."""
+"""`plan`: the scopes that a run would request, those it would skip and why, and its cost; requests discovery alone."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from appstream_export.settings import Settings
 from appstream_export.status import Status
 
 CALL_S = 0.25
-"""What a call is taken to last where nothing was measured: 0.05 s next door, 0.5 s round the world."""
+"""What a call is taken to last where nothing was measured: 0.05 s within a region, 0.5 s round the world."""
 CALLS_PER_S_MAX = 350
-"""One process asks no faster, whatever the number of workers: 2.9 ms of CPU per call."""
+"""The most calls of one process, whatever the number of workers: 2.9 ms of CPU per call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEstimate:
-    """A run that has not been. `tasks` would be asked; `skipped` are chosen and would not be, with the reason of each.
+    """The estimate of a run. `tasks` would be requested; `skipped` are chosen and would not be, each with its reason.
 
-    `others` are planned and not chosen: they would stay as they are. `ends` are in the newest snapshot and no longer
-    planned: they would go, with so many items each.
+    `unselected_count` tasks are planned and not chosen: they would stay as they are. `ending_tasks` are in the newest
+    snapshot and no longer planned: they would end, with so many items each.
     """
 
     plan: Plan
@@ -57,7 +57,7 @@ class Cost:
 
     @property
     def calls(self) -> int:
-        """All of them, discovery left out: that has been asked by now."""
+        """All of them, discovery left out: that has taken place by now."""
         return self.session_calls + self.task_calls
 
     @property
@@ -73,43 +73,43 @@ def estimate_run(
     """Plan as `run` does, and write nothing; raises what `run` would raise before it asks."""
     head = load_current_state(settings, contracts)
     read_prices(settings.feeds.prices)  # a run refuses a bad list before it asks
-    planned = plan_extraction(settings, contracts, head.previous_snapshot, accept_drop=request.accept_drop, stop=stop)
-    chosen = filter_tasks(planned.tasks, request)
+    plan = plan_extraction(settings, contracts, head.previous_snapshot, accept_drop=request.accept_drop, stop=stop)
+    chosen = filter_tasks(plan.tasks, request)
     if request.retry_failed:
         chosen = select_failed_tasks(chosen, head.runs if head.manifest else None)
-    asked = [t for t in chosen if t not in planned.skipped]
-    wanted, served = set(planned.tasks), {c.name for c in contracts}
+    requested = [t for t in chosen if t not in plan.skipped]
+    wanted, served = set(plan.tasks), {c.name for c in contracts}
     return RunEstimate(
-        plan=planned,
-        tasks=asked,
-        skipped={t: planned.skipped[t] for t in chosen if t in planned.skipped},
-        unselected_count=len(planned.tasks) - len(chosen),
+        plan=plan,
+        tasks=requested,
+        skipped={t: plan.skipped[t] for t in chosen if t in plan.skipped},
+        unselected_count=len(plan.tasks) - len(chosen),
         ending_tasks={t: head.items.get(t, 0) for t in sorted(head.runs) if t not in wanted and t.resource in served},
-        cost=_estimate_cost(settings, planned, asked, head),
+        cost=_estimate_cost(settings, plan, requested, head),
     )
 
 
-def _estimate_cost(settings: Settings, planned: Plan, asked: Sequence[Task], head: CurrentState) -> Cost:
-    known = {t: head.runs[t]["api_calls"] for t in asked if t in head.runs and head.runs[t]["status"] == Status.OK}
+def _estimate_cost(settings: Settings, plan: Plan, requested: Sequence[Task], head: CurrentState) -> Cost:
+    known = {t: head.runs[t]["api_calls"] for t in requested if t in head.runs and head.runs[t]["status"] == Status.OK}
     measured = _measure_call_s(head, settings.extract.workers)
     return Cost(
-        session_calls=_count_session_calls(planned, {t.scope.account_id for t in asked}),
-        task_calls=sum(known.values()) + len(asked) - len(known),
+        session_calls=_count_session_calls(plan, {t.scope.account_id for t in requested}),
+        task_calls=sum(known.values()) + len(requested) - len(known),
         known_tasks=len(known),
-        workers=max(1, min(settings.extract.workers, len(asked))),
+        workers=max(1, min(settings.extract.workers, len(requested))),
         call_s=measured or CALL_S,
         is_measured=measured is not None,
     )
 
 
-def _count_session_calls(planned: Plan, asked: Collection[str]) -> int:
-    """One AssumeRole per account with a role; one GetCallerIdentity for all that a profile, or the chain, opens."""
-    doors = [(a.role_arn, a.id if a.role_arn else a.profile) for a in planned.accounts if a.id in asked]
-    return len(set(doors))
+def _count_session_calls(plan: Plan, requested: Collection[str]) -> int:
+    """Count one AssumeRole per account with a role, and one GetCallerIdentity per profile or default chain."""
+    sessions = [(a.role_arn, a.id if a.role_arn else a.profile) for a in plan.accounts if a.id in requested]
+    return len(set(sessions))
 
 
 def _measure_call_s(head: CurrentState, workers: int) -> float | None:
-    """How long a call kept a worker busy in the newest sweep; None where that asked nothing.
+    """Return how long a call kept a worker busy in the newest sweep; None if that made no calls.
 
     From the first attempt to the last end, for a task's own duration counts the time that it waited for a worker.
     """

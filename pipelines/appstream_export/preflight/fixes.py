@@ -1,4 +1,4 @@
-"""The exact fix for what an account or a scope answered: a statement for a policy, or a line for the settings."""
+"""Suggest the exact fix for a failed account or scope: a statement for a policy, or a line for the settings."""
 
 import json
 import re
@@ -14,23 +14,24 @@ from appstream_export.model import Outcome, Task
 from appstream_export.settings import Settings
 from appstream_export.status import Status
 
-# AWS ends a denial with the kind of policy that is to blame; the first word that fits says where to mend it.
+# AWS ends a denial with the kind of policy that is to blame; the first word that fits says where to fix it.
 _FIXES_BY_POLICY_TYPE = (
     ("service control policy", "have whoever runs the organization allow it, or leave the region out: {removal}"),
-    ("permissions boundary", "add to the permissions boundary of {door}: {statement}"),
+    ("permissions boundary", "add to the permissions boundary of {principal}: {statement}"),
     ("session policy", "set [aws] session_policy = false, or add to the policy of the session: {statement}"),
     ("VPC endpoint policy", "add to the policy of the VPC endpoint through which you ask: {statement}"),
-    ("explicit deny", "take the statement with this explicit deny out of the policies of {door}"),
+    ("explicit deny", "take the statement with this explicit deny out of the policies of {principal}"),
 )
-_ALLOW_FIX = "add to the policy of {door}: {statement}"
+_ALLOW_FIX = "add to the policy of {principal}: {statement}"
 _CALLER = re.compile(r"User: (arn:\S+) is not authorized")
 _SESSION_ARN = re.compile(r"arn:([^:]+):sts::(\d{12}):assumed-role/(?:.*/)?([^/]+)/[^/]+")
+_ACCEPT_FLAG = re.compile(r"accept with (--\S+)")
 _TOO_LONG = "DurationSeconds"
 
 
 @dataclass(frozen=True)
 class FixAdvisor:
-    """What the fixes are made of: all accounts and tasks of a plan, and those tasks that are closed by design."""
+    """Suggests fixes, from all accounts and tasks of a plan, and those tasks whose failure is expected."""
 
     settings: Settings
     contracts: Mapping[str, Contract]
@@ -39,7 +40,7 @@ class FixAdvisor:
     expected_failures: Collection[Task] = ()
 
     def suggest_call_fix(self, outcome: Outcome) -> str:
-        """For a scope whose session was open, and whose call was refused."""
+        """Return the fix for a scope whose session was open, and whose call was refused."""
         task, account = outcome.task, self.accounts[outcome.task.scope.account_id]
         if outcome.status is Status.DISABLED:
             where = f"--region-name {task.scope.region} --account-id {account.id}"
@@ -53,32 +54,32 @@ class FixAdvisor:
             return fix
         contract = self.contracts[task.resource]
         allow = build_iam_policy([f"{contract.service}:{contract.operation}"])
-        words = {
-            "door": _format_principal(account),
+        values = {
+            "principal": _format_principal(account),
             "statement": _render_first_statement(allow),
             "removal": self.suggest_removal(task),
         }
         template = next((fix for blamed, fix in _FIXES_BY_POLICY_TYPE if blamed in (outcome.reason or "")), _ALLOW_FIX)
-        return template.format(**words)
+        return template.format(**values)
 
     def suggest_role_fix(self, outcome: Outcome) -> str:
-        """For an account whose role was not given to us."""
+        """Return the fix for an account whose role could not be assumed."""
         account, reason = self.accounts[outcome.task.scope.account_id], outcome.reason or ""
         if _TOO_LONG in reason:
             return "set [aws] session_duration_s = 3600, or raise the role's maximum session duration"
         if outcome.status is not Status.DENIED or not (outcome.error_code or "").startswith("AccessDenied"):
             return suggest_fix(outcome.status, outcome.error_code)
         caller = _parse_caller_arn(reason) or "what the export starts with"
-        ours = f"add to the policy of {caller}: {self.assume_role_statement}"
+        caller_fix = f"add to the policy of {caller}: {self.assume_role_statement}"
         if "identity-based policy" in reason:
-            return ours
+            return caller_fix
         trust = f"let its trust policy say: {_render_trust_statement(reason, account)}"
-        return f"make the role (iam/reader-stackset.json of init) and {trust}; if it does, {ours}"
+        return f"make the role (iam/reader-stackset.json of init) and {trust}; if it does, {caller_fix}"
 
     def suggest_discovery_fix(self, reason: str) -> str:
-        """For an organization, or its regions, that could not be listed."""
-        if "--force" in reason:
-            return "look at the organization; if the list is right, run once with --force"
+        """Return the fix for an organization, or its regions, that could not be listed."""
+        if flag := _ACCEPT_FLAG.search(reason):
+            return f"look at the organization; if the list is right, run once with {flag[1]}"
         if "AccessDenied" in reason:
             who = _parse_caller_arn(reason) or "what lists the organization"
             return f"add to the policy of {who}: {_render_json(build_hub_policy('')['Statement'][1])}"
@@ -86,7 +87,7 @@ class FixAdvisor:
 
     @property
     def assume_role_statement(self) -> str:
-        """What the hub's policy must hold."""
+        """The statement that the policy of the exporting account needs."""
         organization = self.settings.organization
         arns = sorted(a.role_arn for a in self.accounts.values() if a.role_arn)
         if organization is None:
@@ -97,28 +98,28 @@ class FixAdvisor:
         return _render_json({"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": resource})
 
     def suggest_removal(self, task: Task) -> str:
-        """The line of the settings without which the account is no longer asked where it is closed by design."""
+        """Return the line of the settings that leaves out the account's regions whose failure is expected."""
         account_id, region = task.scope.account_id, task.scope.region
-        if region in self._regions_closed_to_all:
-            return f"regions = {_render_list(r for r in self._list_regions() if r not in self._regions_closed_to_all)}"
-        gone = {t.scope.region for t in self.expected_failures if t.scope.account_id == account_id} | {region}
-        left = [r for r in self._list_regions(account_id) if r not in gone]
+        if region in self._unavailable_regions:
+            return f"regions = {_render_list(r for r in self._list_regions() if r not in self._unavailable_regions)}"
+        refused = {t.scope.region for t in self.expected_failures if t.scope.account_id == account_id} | {region}
+        remaining = [r for r in self._list_regions(account_id) if r not in refused]
         account = self.accounts[account_id]
-        if not left:
+        if not remaining:
             return suggest_account_removal(account)
         if account.source == "organization":
-            door = f'id = "{account_id}", role_arn = "{account.role_arn}", regions = {_render_list(left)}'
-            return f"add [[accounts]] with {door}"
-        return f"[[accounts]] {account_id} regions = {_render_list(left)}"
+            entry = f'id = "{account_id}", role_arn = "{account.role_arn}", regions = {_render_list(remaining)}'
+            return f"add [[accounts]] with {entry}"
+        return f"[[accounts]] {account_id} regions = {_render_list(remaining)}"
 
     @cached_property
-    def _regions_closed_to_all(self) -> set[str]:
-        """Regions that are closed to every account; none where accounts have lists of their own."""
+    def _unavailable_regions(self) -> set[str]:
+        """Regions that fail as expected in every account; none where accounts have lists of their own."""
         if len(self.accounts) < 2 or any(a.regions for a in self.accounts.values()):
             return set()
-        open_somewhere = {t.scope.region for t in self.tasks if t not in self.expected_failures}
-        found = {t.scope.region for t in self.expected_failures} - open_somewhere
-        return found if open_somewhere else set()
+        open_regions = {t.scope.region for t in self.tasks if t not in self.expected_failures}
+        found = {t.scope.region for t in self.expected_failures} - open_regions
+        return found if open_regions else set()
 
     def _list_regions(self, account_id: str | None = None) -> list[str]:
         scopes = (t.scope for t in self.tasks)
@@ -126,7 +127,7 @@ class FixAdvisor:
 
 
 def suggest_account_removal(account: Account) -> str:
-    """The line of the settings without which an account is not read at all."""
+    """Return the line of the settings that leaves out an account."""
     if account.source == "organization":
         return f'[organization] exclude_accounts = ["{account.id}"]'
     return f"take [[accounts]] {account.id} out"

@@ -1,4 +1,4 @@
-"""Whether the warehouse would take a snapshot: tried where it is, foreseen where it is not there yet."""
+"""Check whether the warehouse can take a snapshot: by writing where it exists, else by its parent folder."""
 
 import os
 import shutil
@@ -14,11 +14,11 @@ from appstream_export.preflight.findings import Finding, Verdict
 from appstream_export.settings import Settings
 
 FREE_BYTES_MIN = 64 << 20  # what DuckDB may spill at first, and a snapshot of 50,000 items many times over
-SNAPSHOT_SIZE_FACTOR = 3  # a commit writes a snapshot anew while the last one and its catalog stand
+SNAPSHOT_SIZE_FACTOR = 3  # a commit writes a new snapshot while the last one and its catalog are still there
 
 
 def check_warehouse(settings: Settings, head: CurrentState | None) -> Iterator[Finding]:
-    """The warehouse and its room. `head` is None where it could not be read, which is its own finding."""
+    """Yield findings on the warehouse and its free space; `head` is None if it could not be read."""
     try:
         yield Finding(area="warehouse", reason=_check_writable(settings))
     except (ExportError, OSError) as error:
@@ -29,19 +29,26 @@ def check_warehouse(settings: Settings, head: CurrentState | None) -> Iterator[F
 
 
 def build_problem_finding(area: str, error: Exception) -> Finding:
-    """What was raised, as a finding: our errors end with their fix, behind the last semicolon."""
-    reason, _, fix = str(error).rpartition("; ")
+    """Return what was raised as a finding, with its fix."""
     if isinstance(error, ExportError):
-        told, fix = (reason, fix) if reason else (fix, "correct what the reason names")
-        return Finding(area=area, verdict=Verdict.PROBLEM, reason=told, fix=fix)
-    told = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
-    return Finding(area=area, verdict=Verdict.PROBLEM, reason=told, fix="let this user read and write there")
+        reason, fix = _split_fix(error)
+        return Finding(area=area, verdict=Verdict.PROBLEM, reason=reason, fix=fix or "correct what the reason names")
+    reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+    return Finding(area=area, verdict=Verdict.PROBLEM, reason=reason, fix="let this user read and write there")
+
+
+def _split_fix(error: ExportError) -> tuple[str, str | None]:
+    """Return what is wrong and how to fix it; the text is split only where the fix is not data."""
+    if error.fix is not None:
+        return error.message, error.fix
+    reason, _, fix = str(error).rpartition("; ")
+    return (reason, fix) if reason else (fix, None)
 
 
 def _check_writable(settings: Settings) -> str:
-    """Write and take away what a commit would begin with; raises ExportError or OSError."""
+    """Write and remove a file like the first of a commit; raises ExportError or OSError."""
     if settings.warehouse.startswith("s3://"):
-        open_store(settings.warehouse, s3=settings.s3, create=True)  # puts an empty object, twice: see S3Store.check
+        open_store(settings.warehouse, s3=settings.s3, create=True)  # puts an empty object, twice: see S3Store
         return f"{settings.warehouse} can be read and written, and knows conditional writes"
     root = Path(settings.warehouse)
     if not root.exists():
@@ -51,9 +58,9 @@ def _check_writable(settings: Settings) -> str:
     try:
         store.put_if_absent(trial, b"")
     except OSError as error:
-        fix = "change its owner or its mode, mount it for writing, or choose another warehouse"
         raise ConfigurationError(
-            f"warehouse {root}: no commit can be made here: {error.strerror or error}; {fix}"
+            f"warehouse {root}: no commit can be made here: {error.strerror or error}",
+            fix="change its owner or its mode, mount it for writing, or choose another warehouse",
         ) from error
     store.remove(trial)
     return f"{root} can be read and written"
@@ -63,25 +70,25 @@ def _check_creatable(root: Path) -> str:
     validate_root_path(str(root))
     above = _find_existing_ancestor(root)
     if not above.is_dir():
-        raise ConfigurationError(f"warehouse {root}: {above} is a file, not a folder; choose another place")
+        raise ConfigurationError(f"warehouse {root}: {above} is a file, not a folder", fix="choose another place")
     if not os.access(above, os.W_OK | os.X_OK):
-        fix = f"make {root} for this user, or choose another warehouse"
-        raise ConfigurationError(f"warehouse {root}: is not there, and this user may make nothing in {above}; {fix}")
+        raise ConfigurationError(
+            f"warehouse {root}: is not there, and this user may make nothing in {above}",
+            fix=f"make {root} for this user, or choose another warehouse",
+        )
     return f"{root} is not there yet; the first run makes it"
 
 
 def _find_existing_ancestor(place: Path) -> Path:
-    """The nearest folder or file above a place that is there."""
+    """Return the nearest existing folder or file at or above a place."""
     return next(p for p in (place, *place.parents) if p.exists())
 
 
 def _check_free_space(root: Path, head: CurrentState) -> Finding:
-    free, needed = (
-        shutil.disk_usage(_find_existing_ancestor(root)).free,
-        FREE_BYTES_MIN + SNAPSHOT_SIZE_FACTOR * head.size_bytes,
-    )
-    told = f"{free / 1e9:,.1f} GB are free at {root}"
+    free = shutil.disk_usage(_find_existing_ancestor(root)).free
+    needed = FREE_BYTES_MIN + SNAPSHOT_SIZE_FACTOR * head.size_bytes
+    reason = f"{free / 1e9:,.1f} GB are free at {root}"
     if free >= needed:
-        return Finding(area="space", reason=told)
+        return Finding(area="space", reason=reason)
     fix = f"make room: a run may need {needed / 1e6:,.0f} MB"
-    return Finding(area="space", verdict=Verdict.PROBLEM, reason=told, fix=fix)
+    return Finding(area="space", verdict=Verdict.PROBLEM, reason=reason, fix=fix)

@@ -19,9 +19,9 @@ def load_vega_bundle() -> str:
         return file.read_text("utf-8")
     import vl_convert
 
-    made = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed").replace("</script", "<\\/script")
-    _cache_bundle(file, made)
-    return made
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed").replace("</script", "<\\/script")
+    _cache_bundle(file, bundle)
+    return bundle
 
 
 def _cache_bundle(file: Path, text: str) -> None:

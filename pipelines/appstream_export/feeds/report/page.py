@@ -17,7 +17,7 @@ from appstream_export.lake.storage import HTML_TRAILER, add_checksum
 
 ACCOUNTS_DRAWN_MAX = 60  # more rows than that no screen holds: regions are drawn instead
 ROWS_SHOWN_MAX = 50  # a page is read, not searched; the SQL beside it gives the rest
-OLD_AFTER = timedelta(hours=26)  # a daily run, and some patience
+OLD_AFTER = timedelta(hours=26)  # a daily run, and two hours of slack
 QueryRunner = Callable[[str], pa.Table]
 """Runs a SELECT on the catalog."""
 Draw = Callable[[charts.Rows], charts.Drawing | None]
@@ -70,20 +70,20 @@ PANELS = (
 
 
 def render_report(run_query: QueryRunner, *, freshness_interval: timedelta | None = None) -> str:
-    """The whole page as HTML, of what `ask` sees; it requests nothing from anywhere, and its seal ends it.
+    """Render the page as HTML from what `run_query` returns; it requests nothing, and its checksum is its last line.
 
     It warns where scopes failed, and in the reader's browser once it is older than `freshness_interval` twice over.
     """
-    written = {file.name: file for file in load_sql_files("report")}
-    tiles = _convert_rows(run_query(written["tiles"].sql))[0]
+    sql_files = {file.name: file for file in load_sql_files("report")}
+    tiles = _convert_rows(run_query(sql_files["tiles"].sql))[0]
     panels = [COVERAGE if tiles["covered_accounts"] <= ACCOUNTS_DRAWN_MAX else MANY_ACCOUNTS, *PANELS]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    own = files("appstream_export.feeds.report")
-    page = environment.from_string(own.joinpath("page.html").read_text("utf-8")).render(
+    assets = files("appstream_export.feeds.report")
+    page = environment.from_string(assets.joinpath("page.html").read_text("utf-8")).render(
         tiles=tiles,
-        panels=[_render_panel(panel, written[panel.sql], run_query) for panel in panels],
-        style=own.joinpath("page.css").read_text("utf-8"),
-        script=own.joinpath("page.js").read_text("utf-8"),
+        panels=[_render_panel(panel, sql_files[panel.sql], run_query) for panel in panels],
+        style=assets.joinpath("page.css").read_text("utf-8"),
+        script=assets.joinpath("page.js").read_text("utf-8"),
         vega=load_vega_bundle(),
         old_after_s=int((2 * freshness_interval if freshness_interval else OLD_AFTER).total_seconds()),
         made_at=_format_value(datetime.now(UTC)),
@@ -108,7 +108,7 @@ def _render_panel(panel: Panel, file: SqlFile, run_query: QueryRunner) -> Render
 
 
 def _strip_sql_header(sql: str) -> str:
-    """Without the header."""
+    """Return the statement without its header."""
     lines = sql.splitlines()
     first = next((n for n, line in enumerate(lines) if not line.startswith("--")), 0)
     return "\n".join(lines[first:]).strip()

@@ -8,7 +8,7 @@ from appstream_export.settings import Settings
 
 
 def publish_report(store: Store, run_query: QueryRunner, settings: Settings) -> str:
-    """Write the page of what `ask` sees into the warehouse and return its place; raises StorageFailed, QueryError."""
+    """Write the page into the warehouse and return its place; raises StorageFailed, QueryError."""
     page = render_report(run_query, freshness_interval=settings.lake.freshness_timedelta)
     with translate_storage_errors(store):
         store.replace(REPORT_FILE, lambda place: _write_page(place, page), mode=int(settings.feeds.file_mode, 8))

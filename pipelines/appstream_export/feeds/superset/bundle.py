@@ -19,6 +19,7 @@ import yaml
 from appstream_export.contracts import Column
 from appstream_export.errors import ContractError
 from appstream_export.feeds.contract_feeds import Feed
+from appstream_export.feeds.definitions import slugify_name
 
 TOP = "appstream_export"
 DATABASE = "AppStream export"
@@ -53,7 +54,7 @@ def _build_documents(
     for feed in feeds:
         yield f"datasets/{TOP}/{feed.name}", _build_dataset(feed)
     for chart in charts:
-        yield f"charts/{_slugify_name(chart)}", _build_chart(chart)
+        yield f"charts/{slugify_name(chart['name'])}", _build_chart(chart)
     yield "dashboards/image_builders", _build_dashboard(charts, feeds)
 
 
@@ -154,7 +155,7 @@ def _build_positions(charts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     }
     for name, row in zip(names, rows, strict=True):
         above = ["ROOT_ID", "GRID_ID"]
-        places = {f"CHART-{_slugify_name(chart)}": chart for chart in row}
+        places = {f"CHART-{slugify_name(chart['name'])}": chart for chart in row}
         found[name] = {"id": name, "type": "ROW", "children": list(places), "parents": above,
                        "meta": {"background": "BACKGROUND_TRANSPARENT"}}  # fmt: skip
         found |= {place: _build_chart_position(place, chart, [*above, name]) for place, chart in places.items()}
@@ -168,10 +169,10 @@ def _build_chart_position(name: str, chart: Mapping[str, Any], parents: Sequence
 
 
 def _build_account_filter(feeds: Sequence[Feed]) -> Mapping[str, Any]:
-    """One account or several, in every chart whose feed tells accounts."""
-    told = [feed.name for feed in feeds if "account_name" in {column.name for column in feed.columns}]
+    """Build the filter by one account or several, for every chart whose feed has accounts."""
+    filtered = [feed.name for feed in feeds if "account_name" in {column.name for column in feed.columns}]
     target = {"column": {"name": "account_name"}, "datasetUuid": _compute_uuid("dataset", "accounts")}
-    if "accounts" not in told:
+    if "accounts" not in filtered:
         raise ContractError("the feed accounts has no column account_name, by which dashboards are filtered")
     return {
         "id": _ACCOUNT,
@@ -193,13 +194,9 @@ def _check_chart(chart: Mapping[str, Any], feeds: Mapping[str, Feed]) -> None:
     columns = {column.name for column in feed.columns}
     if missing := set(chart["reads"]) - columns:
         raise ContractError(f'charts.toml: "{chart["name"]}": the feed {feed.name} has no column {min(missing)}')
-    spoken = json.dumps(chart.get("params", {})) + chart.get("where", "")
-    if unsaid := next((name for name in chart["reads"] if name not in spoken), None):
-        raise ContractError(f'charts.toml: "{chart["name"]}" says that it reads {unsaid}, and does not')
-
-
-def _slugify_name(chart: Mapping[str, Any]) -> str:
-    return "".join(c if c.isalnum() else "_" for c in chart["name"].lower())
+    text = json.dumps(chart.get("params", {})) + chart.get("where", "")
+    if unused := next((name for name in chart["reads"] if name not in text), None):
+        raise ContractError(f'charts.toml: "{chart["name"]}" says that it reads {unused}, and does not')
 
 
 def _compute_uuid(kind: str, name: str) -> str:

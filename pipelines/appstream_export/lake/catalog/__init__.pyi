@@ -6,6 +6,12 @@ from .connect import (
     publish_catalog as publish_catalog,
     refresh_catalog as refresh_catalog,
 )
+from .counts import (
+    count_items_by_scope as count_items_by_scope,
+    count_items_by_state as count_items_by_state,
+    count_rows as count_rows,
+    load_last_sweep_started_at as load_last_sweep_started_at,
+)
 from .feed_connection import (
     FeedConnection as FeedConnection,
     get_last_erase_seq as get_last_erase_seq,
