@@ -77,12 +77,9 @@ class RetriableScopeError(ScopeError):
     """Worth asking again; once attempts are used up it stands as the scope's failure."""
 
 
-RENAMED_FIX = "rename it"
-
-
 def describe_renamed(old: str, new: str) -> str:
     """Return the one line for a word of an earlier version: what it is called now."""
-    return f'"{old}" is now called "{new}"; {RENAMED_FIX}'
+    return f'"{old}" is now called "{new}"; rename it'
 
 
 def suggest_spelling(word: str, choices: list[str]) -> str:
