@@ -1,6 +1,6 @@
 """Real runs in a process of their own, one per line of its standard input, each told as a line of JSON.
 
-What `run()` does is not touched: a Watch takes the times, and the garbage collector's list tells how many clients live.
+`execute_run()` itself is not touched: a RunListener takes the times, and the garbage collector counts live clients.
 """
 
 import gc
@@ -27,20 +27,20 @@ class Stopwatch(RunListener):
     def __init__(self) -> None:
         self.clients = self._open = 0
         self._marks: list[tuple[str, float, float, float]] = []
-        self.stage("start")
+        self.on_stage("start")
 
-    def planned(self, tasks: int) -> None:
+    def on_plan(self, tasks: int) -> None:
         """The sweep begins."""
         self._open = tasks
-        self.stage("sweep")
+        self.on_stage("sweep")
 
-    def outcome(self, outcome: Outcome) -> None:  # noqa: ARG002  the name is the protocol's
+    def on_outcome(self, outcome: Outcome) -> None:  # noqa: ARG002  the name is the protocol's
         """After the last one, the clients are counted."""
         self._open -= 1
         if not self._open:
             self.clients = sum(issubclass(type(each), BaseClient) for each in gc.get_objects())
 
-    def stage(self, name: str) -> None:
+    def on_stage(self, name: str) -> None:
         """A stage begins, and the one before has ended."""
         self._marks.append((name, perf_counter(), process_time(), peak_mb()))
 
@@ -55,12 +55,12 @@ class Stopwatch(RunListener):
 def export(mapping: dict[str, Any], folder: str, request: dict[str, Any]) -> dict[str, Any]:
     """One run, and what it cost."""
     settings = parse_settings(mapping, Path(folder) / "appstream-export.toml")
-    watch = Stopwatch()
-    made = execute_run(settings, load_contracts(), Request(scan_options=ScanOptions(), **request), listener=watch)
-    watch.stage("end")
+    stopwatch = Stopwatch()
+    made = execute_run(settings, load_contracts(), Request(scan_options=ScanOptions(), **request), listener=stopwatch)
+    stopwatch.on_stage("end")
     problems = (made.catalog_problem, made.checks_problem, made.feeds_problem, made.report_problem)
     assert not any(problems), problems  # noqa: S101  what failed is no measure of what it costs
-    return watch.costs() | {"clients": watch.clients, "exit_code": made.exit_code, "peak_mb": peak_mb()}
+    return stopwatch.costs() | {"clients": stopwatch.clients, "exit_code": made.exit_code, "peak_mb": peak_mb()}
 
 
 def main() -> None:

@@ -39,7 +39,7 @@ class Marks(RunListener):
 
     began = 0.0
 
-    def planned(self, tasks: int) -> None:  # noqa: ARG002  the name is the protocol's
+    def on_plan(self, tasks: int) -> None:  # noqa: ARG002  the name is the protocol's
         """Now."""
         self.began = perf_counter()
 
