@@ -1,7 +1,6 @@
 """Real runs in a process of their own, one per line of its standard input, each told as a line of JSON.
 
-What `execute_run()` does is not touched: a RunListener takes the times, and the garbage collector's list counts the
-clients that live.
+`execute_run()` itself is not touched: a RunListener takes the times, and the garbage collector counts live clients.
 """
 
 import gc
@@ -56,12 +55,12 @@ class Stopwatch(RunListener):
 def export(mapping: dict[str, Any], folder: str, request: dict[str, Any]) -> dict[str, Any]:
     """One run, and what it cost."""
     settings = parse_settings(mapping, Path(folder) / "appstream-export.toml")
-    listener = Stopwatch()
-    made = execute_run(settings, load_contracts(), Request(scan_options=ScanOptions(), **request), listener=listener)
-    listener.on_stage("end")
+    stopwatch = Stopwatch()
+    made = execute_run(settings, load_contracts(), Request(scan_options=ScanOptions(), **request), listener=stopwatch)
+    stopwatch.on_stage("end")
     problems = (made.catalog_problem, made.checks_problem, made.feeds_problem, made.report_problem)
     assert not any(problems), problems  # noqa: S101  what failed is no measure of what it costs
-    return listener.costs() | {"clients": listener.clients, "exit_code": made.exit_code, "peak_mb": peak_mb()}
+    return stopwatch.costs() | {"clients": stopwatch.clients, "exit_code": made.exit_code, "peak_mb": peak_mb()}
 
 
 def main() -> None:

@@ -5,7 +5,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from appstream_export.contracts import build_hub_policy, build_iam_policy, list_member_operations, load_contracts
+from appstream_export.contracts import (
+    build_control_plane_policy,
+    build_iam_policy,
+    list_member_operations,
+    load_contracts,
+)
 from appstream_export.errors import ConfigurationError
 from appstream_export.settings import DEFAULT_FILE as CONFIG_FILE
 
@@ -127,7 +132,7 @@ def render_scaffold_files() -> Mapping[str, str]:
         POLICY: _render_json(allowed),
         TRUST: _render_json(_build_trust_policy()),
         STACK_SET: _render_json(_build_stack_set_template(allowed)),
-        HUB_POLICY: _render_json(build_hub_policy(ROLE_NAME)),
+        HUB_POLICY: _render_json(build_control_plane_policy(ROLE_NAME)),
         HUB_TRUST: _render_json(_build_hub_trust_policy()),
     }
 

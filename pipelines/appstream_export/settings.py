@@ -16,10 +16,11 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
-from appstream_export.errors import SettingsError, describe_renamed, suggest_spelling
+from appstream_export.errors import SettingsError, describe_renamed, suggest_correction
 from appstream_export.model import ACCOUNT_ID, REGION
 
 DEFAULT_FILE = "appstream-export.toml"
+_INIT_FIX = "write one with: appstream-export init"
 AUTO = "auto"
 """`regions = "auto"`: every region that AWS offers the service in."""
 _ROLE_NAME = re.compile(r"[\w+=,.@-]+(/[\w+=,.@-]+)*", re.ASCII)
@@ -54,7 +55,7 @@ class Secret(str):
             return text
         name = text.removeprefix("env:")
         if not environ.get(name):
-            raise SettingsError(f'{key} = "env:{name}": the environment variable {name} is not set; set it')
+            raise SettingsError(f'{key} = "env:{name}": the environment variable {name} is not set', fix="set it")
         return environ[name]
 
 
@@ -63,7 +64,7 @@ _INTERVAL = r"(?!0+[mhd])" + _DURATION  # what is due every 0 minutes is late fo
 
 
 class AccountSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One `[[accounts]]`: who is read, and through which door (a role, a profile, or boto3's own credentials)."""
+    """One `[[accounts]]`: an account to read, and the credentials for it (a role, a profile, or boto3's own)."""
 
     id: str
     name: str | None = None
@@ -133,7 +134,7 @@ class S3Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class RetentionSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[lake.retention]`: what `thin` leaves: the last snapshot of each hour, day and month, for so long. 0: none.
+    """`[lake.retention]`: what `expire` leaves: the last snapshot of each hour, day and month, for so long. 0: none.
 
     The newest snapshot stays whatever its age, and so does every change that any snapshot proved.
     """
@@ -243,7 +244,7 @@ def find_settings_file(path: Path | None, environ: Mapping[str, str]) -> Path | 
     named = path or (Path(v) if (v := environ.get("APPSTREAM_EXPORT_CONFIG")) else None)
     if named is not None:
         if not named.is_file():
-            raise SettingsError(f"{named}: no such file; write one with: appstream-export init")
+            raise SettingsError(f"{named}: no such file", fix=_INIT_FIX)
         return named
     return Path(DEFAULT_FILE) if Path(DEFAULT_FILE).is_file() else None
 
@@ -252,7 +253,7 @@ def read_settings(path: Path | None = None, environ: Mapping[str, str] = os.envi
     """Read, check and complete the settings; raises SettingsError with file, place and fix."""
     file = find_settings_file(path, environ)
     if file is None:
-        raise SettingsError(f"no configuration: there is no ./{DEFAULT_FILE}; write one with: appstream-export init")
+        raise SettingsError(f"no configuration: there is no ./{DEFAULT_FILE}", fix=_INIT_FIX)
     try:
         text = file.read_text("utf-8")
         raw = tomllib.loads(text)
@@ -268,16 +269,10 @@ def parse_settings(raw: Mapping[str, Any], file: Path) -> Settings:
     try:
         settings = msgspec.convert(raw, Settings, dec_hook=_decode_secret)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{file}: {_explain_error(str(error))}") from error
+        raise _convert_error(str(error), file) from error
     if settings.organization:
-        _check_organization(settings.organization, settings.accounts, f"{file}: [organization]")
         settings = msgspec.structs.replace(settings, regions=settings.regions or AUTO)
-    _check_accounts(settings, file)
-    _check_regions("regions", () if settings.regions == AUTO else settings.regions, file)
-    _check_endpoint("[aws]", settings.aws.endpoint_url, file)
-    _check_s3(settings, file)
-    _check_session(settings.aws.session_duration_s, file)
-    _check_dagster(settings.dagster, f"{file}: [dagster]")
+    _check_settings(settings, file)
     labels = settings.account_labels_file and resolve_location(settings.account_labels_file, file.parent)
     prices = settings.feeds.prices and resolve_location(settings.feeds.prices, file.parent)
     return msgspec.structs.replace(
@@ -286,6 +281,18 @@ def parse_settings(raw: Mapping[str, Any], file: Path) -> Settings:
         account_labels_file=labels,
         feeds=msgspec.structs.replace(settings.feeds, prices=prices),
     )
+
+
+def _check_settings(settings: Settings, file: Path) -> None:
+    """Raise SettingsError for the first value that does not fit; types are checked already."""
+    if settings.organization:
+        _check_organization(settings.organization, settings.accounts, f"{file}: [organization]")
+    _check_accounts(settings, file)
+    _check_regions("regions", () if settings.regions == AUTO else settings.regions, file)
+    _check_endpoint("[aws]", settings.aws.endpoint_url, file)
+    _check_s3(settings, file)
+    _check_session(settings.aws.session_duration_s, file)
+    _check_dagster(settings.dagster, f"{file}: [dagster]")
 
 
 def parse_duration(text: str) -> timedelta:
@@ -318,19 +325,18 @@ def resolve_location(place: str, folder: Path) -> str:
     return str((folder / Path(place).expanduser()).resolve())
 
 
-def _explain_error(error: str) -> str:
-    """msgspec's message in the words of the file: `[extract] unknown key "worker"; did you mean "workers"?`."""
+def _convert_error(error: str, file: Path) -> SettingsError:
+    """Return msgspec's message in the words of the file: `[extract] unknown key "worker"; did you mean "workers"?`."""
     message, _, path = error.partition(" - at `$")
     where = path.rstrip("`").lstrip(".")
     if unknown := re.search(r"unknown field `(.+?)`", message):
-        if new := RENAMED_KEYS.get(f"{where}.{unknown[1]}".lstrip(".")):
-            return _format_section(where) + describe_renamed(unknown[1], new)
-        return (
-            _format_section(where)
-            + f'unknown key "{unknown[1]}"{suggest_spelling(unknown[1], _list_known_keys(where))}'
-        )
+        place, key = f"{file}: {_format_section(where)}", unknown[1]
+        if new := RENAMED_KEYS.get(f"{where}.{key}".lstrip(".")):
+            return SettingsError(place + describe_renamed(key, new))
+        return SettingsError(f'{place}unknown key "{key}"', fix=suggest_correction(key, _list_known_keys(where)))
     section, _, key = where.rpartition(".")
-    return _format_section(section) + (f"{key}: " if key else "") + message[:1].lower() + message[1:]
+    place = f"{file}: {_format_section(section)}{f'{key}: ' if key else ''}"
+    return SettingsError(place + message[:1].lower() + message[1:])
 
 
 def _format_section(section: str) -> str:
@@ -360,21 +366,20 @@ def _check_accounts(settings: Settings, file: Path) -> None:
     seen: set[str] = set()
     if not settings.accounts and not settings.organization:
         fix = 'add [[accounts]] with id = "111122223333", or [organization] with role_name'
-        raise SettingsError(f"{file}: no account to read; {fix}")
+        raise SettingsError(f"{file}: no account to read", fix=fix)
     for n, account in enumerate(settings.accounts, 1):
         where = f"{file}: [[accounts]] number {n}"
         if not ACCOUNT_ID.fullmatch(account.id):
-            raise SettingsError(
-                f'{where}: id "{account.id}" is not 12 digits; write it as text, zeros in front included'
-            )
+            fix = "write it as text, zeros in front included"
+            raise SettingsError(f'{where}: id "{account.id}" is not 12 digits', fix=fix)
         if account.id in seen:
-            raise SettingsError(f"{where}: account {account.id} is listed twice; keep one")
+            raise SettingsError(f"{where}: account {account.id} is listed twice", fix="keep one")
         seen.add(account.id)
         _check_role(account, where)
         if account.regions is not None:
             _check_regions(f"[[accounts]] {account.id} regions", account.regions, file)
         if account.regions is None and not settings.regions:
-            raise SettingsError(f'{where}: no regions; add regions = ["us-east-1"] at the top of the file')
+            raise SettingsError(f"{where}: no regions", fix='add regions = ["us-east-1"] at the top of the file')
 
 
 def _check_organization(organization: OrganizationSettings, accounts: tuple[AccountSettings, ...], where: str) -> None:
@@ -385,27 +390,28 @@ def _check_organization(organization: OrganizationSettings, accounts: tuple[Acco
         raise SettingsError(f'{where}: admin_role_arn "{admin}" is not like arn:aws:iam::111122223333:role/NAME')
     for account in (*organization.include_accounts, *organization.exclude_accounts):
         if not ACCOUNT_ID.fullmatch(account):
-            raise SettingsError(f'{where}: account "{account}" is not 12 digits; write it as text, zeros included')
+            fix = "write it as text, zeros included"
+            raise SettingsError(f'{where}: account "{account}" is not 12 digits', fix=fix)
     for kind in ("accounts", "ous"):
         both = {*getattr(organization, f"include_{kind}")} & {*getattr(organization, f"exclude_{kind}")}
         if both:
-            raise SettingsError(f"{where}: {min(both)} is in include_{kind} and in exclude_{kind}; keep one")
+            raise SettingsError(f"{where}: {min(both)} is in include_{kind} and in exclude_{kind}", fix="keep one")
     if excluded := {a.id for a in accounts} & {*organization.exclude_accounts}:
-        raise SettingsError(f"{where}: exclude_accounts names {min(excluded)}, which [[accounts]] lists; keep one")
+        what = f"exclude_accounts names {min(excluded)}, which [[accounts]] lists"
+        raise SettingsError(f"{where}: {what}", fix="keep one")
 
 
 def _check_role(account: AccountSettings, where: str) -> None:
     if account.external_id and not account.role_arn:
-        raise SettingsError(f"{where}: external_id goes with role_arn; add role_arn or take external_id out")
+        raise SettingsError(f"{where}: external_id goes with role_arn", fix="add role_arn or take external_id out")
     if account.role_arn is None:
         return
     found = _ROLE_ARN.fullmatch(account.role_arn)
     if not found:
         raise SettingsError(f'{where}: role_arn "{account.role_arn}" is not like arn:aws:iam::{account.id}:role/NAME')
     if found[2] != account.id:
-        raise SettingsError(
-            f"{where}: role_arn belongs to account {found[2]}, not to {account.id}; correct one of the two"
-        )
+        what = f"role_arn belongs to account {found[2]}, not to {account.id}"
+        raise SettingsError(f"{where}: {what}", fix="correct one of the two")
 
 
 def _check_regions(where: str, regions: tuple[str, ...], file: Path) -> None:
@@ -424,7 +430,7 @@ def _check_session(session_duration_s: int, file: Path) -> None:
     where = f"{file}: [aws] session_duration_s: {session_duration_s} seconds is too"
     if session_duration_s < SESSION_MIN_S:
         why = "sessions are renewed 10 minutes before their end, so short ones would be asked for all the time"
-        raise SettingsError(f"{where} short: {why}; take {SESSION_MIN_S} or more")
+        raise SettingsError(f"{where} short: {why}", fix=f"take {SESSION_MIN_S} or more")
     if session_duration_s > SESSION_MAX_S:
         raise SettingsError(f"{where} long: AWS gives a role at most {SESSION_MAX_S}, and 3600 where roles are chained")
 
@@ -436,10 +442,8 @@ def _check_dagster(dagster: DagsterSettings, where: str) -> None:
     if not _is_timezone(dagster.timezone):
         from zoneinfo import available_timezones
 
-        near = suggest_spelling(dagster.timezone, sorted(available_timezones()))
-        raise SettingsError(
-            f'{where} timezone: "{dagster.timezone}" is not known{near or "; take one like Europe/Berlin"}'
-        )
+        fix = suggest_correction(dagster.timezone, sorted(available_timezones())) or "take one like Europe/Berlin"
+        raise SettingsError(f'{where} timezone: "{dagster.timezone}" is not known', fix=fix)
     if strange := next((owner for owner in dagster.owners if not _OWNER.fullmatch(owner)), None):
         raise SettingsError(f'{where} owners: "{strange}" is neither an address nor like "team:cloud-costs"')
     if dagster.dashboard_url is not None and not _is_web_url(dagster.dashboard_url):
@@ -472,9 +476,8 @@ def _check_s3(settings: Settings, file: Path) -> None:
     if not settings.warehouse.startswith("s3://"):
         if s3 != S3Settings():
             fix = 'name a bucket, such as warehouse = "s3://bucket/prefix", or take the section out'
-            raise SettingsError(
-                f"{file}: [lake.s3] is for warehouses on S3, and {settings.warehouse} is a folder; {fix}"
-            )
+            what = f"[lake.s3] is for warehouses on S3, and {settings.warehouse} is a folder"
+            raise SettingsError(f"{file}: {what}", fix=fix)
         return
     if settings.lake.catalog_root is not None:
-        raise SettingsError(f"{file}: [lake] catalog_root: there is no catalog file on S3; take the key out")
+        raise SettingsError(f"{file}: [lake] catalog_root: there is no catalog file on S3", fix="take the key out")

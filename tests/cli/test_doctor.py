@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from appstream_export.cli.views import doctor
-from appstream_export.contracts.iam import build_hub_policy, build_iam_policy
+from appstream_export.contracts.iam import build_control_plane_policy, build_iam_policy
 from appstream_export.emulator import Emulator
 from appstream_export.errors import ConfigurationError
 from appstream_export.preflight import Checkup, Finding, Verdict
@@ -227,7 +227,7 @@ def test_an_organization_that_may_not_be_listed_comes_with_the_statement(
 
     assert (first, later) == (1, 1)
     assert seen["area"] == again["area"] == "discovery"
-    assert json.dumps(build_hub_policy("x")["Statement"][1]) in seen["fix"]
+    assert json.dumps(build_control_plane_policy("x")["Statement"][1]) in seen["fix"]
     assert again["fix"] == seen["fix"]
 
 

@@ -5,9 +5,28 @@ import pytest
 
 from appstream_export import resources
 from appstream_export.contracts import load_contract, load_contracts
-from appstream_export.contracts.loader import SQL_KEYWORDS, convert_to_snake_case, list_outer_positions
+from appstream_export.contracts.loader import RENAMED_KEYS, SQL_KEYWORDS, convert_to_snake_case, list_outer_positions
 from appstream_export.errors import ContractError
 from tests.contracts.contract_files import GOOD, HEAD, IGNORED, ITEMS, PARTS, loaded, written
+
+# Each key of version 0.3.0: a line of today, the same line as 0.3.0 had it, and the one line that follows.
+RENAMED = {
+    "singular": (
+        'item_name = "thing"',
+        'singular = "thing"',
+        '"singular" is now called "item_name"; rename it',
+    ),
+    "born": (
+        'created_at_column = "made"',
+        'born = "made"',
+        '[things]: "born" is now called "created_at_column"; rename it',
+    ),
+    "each": (
+        'rows_from = "Parts"',
+        'each = "Parts"',
+        '[thing_parts]: "each" is now called "rows_from"; rename it',
+    ),
+}
 
 # What is replaced in a good file, by what, and the one line that follows.
 REFUSALS = {
@@ -274,6 +293,39 @@ def test_what_breaks_the_grammar_is_refused_in_one_line(tmp_path: Path, old: str
         loaded(tmp_path, GOOD.replace(old, new, 1))
 
     assert str(refused.value) == f"things.toml: {message}"
+
+
+@pytest.mark.parametrize(("today", "before", "message"), RENAMED.values(), ids=RENAMED)
+def test_a_key_of_an_earlier_version_is_answered_with_its_name_of_today(
+    tmp_path: Path, today: str, before: str, message: str
+) -> None:
+    assert {*RENAMED} == {*RENAMED_KEYS}
+    assert today in GOOD
+
+    with pytest.raises(ContractError) as refused:
+        loaded(tmp_path, GOOD.replace(today, before, 1))
+
+    assert str(refused.value) == f"things.toml: {message}"
+
+
+@pytest.mark.parametrize("name", RENAMED_KEYS)
+def test_a_column_may_have_the_name_of_an_earlier_key(tmp_path: Path, name: str) -> None:
+    text = GOOD.replace("made = {", f"{name} = {{").replace('_column = "made"', f'_column = "{name}"')
+
+    contract = loaded(tmp_path, text.replace("part = {", f"{name} = {{"))
+
+    assert contract.item_table.created_at_column == name
+    assert [[c.name for c in table.source_columns] for table in contract.tables] == [["name", name], [name]]
+
+
+def test_a_refusal_has_its_fix_apart_from_its_text(tmp_path: Path) -> None:
+    with pytest.raises(ContractError) as refused:
+        loaded(tmp_path, GOOD.replace('"timestamp"', '"timestmp"'))
+
+    message = (
+        'things.toml: [things] made: type "timestmp" is not one of string, integer, boolean, timestamp, number, json'
+    )
+    assert (refused.value.message, refused.value.fix) == (message, 'did you mean "timestamp"?')
 
 
 def test_a_syntax_error_names_its_line(tmp_path: Path) -> None:

@@ -33,15 +33,15 @@ def test_the_shipped_policies_equal_the_list() -> None:
 
     assert iam.list_member_operations(contracts) == [DESCRIBE]
     assert actions(shipped.pop("iam/reader-policy.json")) == [DESCRIBE]
-    assert [actions(policy) for policy in shipped.values()] in ([], [iam.list_hub_operations()])
-    assert actions(iam.build_hub_policy("AppStreamExportReader")) == iam.list_hub_operations()
+    assert [actions(policy) for policy in shipped.values()] in ([], [iam.list_control_plane_operations()])
+    assert actions(iam.build_control_plane_policy("AppStreamExportReader")) == iam.list_control_plane_operations()
 
 
 def test_the_guard_lets_out_the_list_and_nothing_else() -> None:
     asked = {f"{it.service}:{it.operation}" for it in vars(control_plane).values() if isinstance(it, ListOperation)}
 
     assert asked == set(iam.DISCOVERY)
-    assert {*iam.list_hub_operations(), iam.IDENTITY} == guard.READ_OPERATIONS | asked
+    assert {*iam.list_control_plane_operations(), iam.IDENTITY} == guard.READ_OPERATIONS | asked
     assert not [o for o in asked if not o.partition(":")[2].startswith(("List", "Get", "Describe"))]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from appstream_export.errors import SettingsError
 from appstream_export.extract import plan_extraction
-from appstream_export.settings import Settings, parse_settings, read_settings
+from appstream_export.settings import RENAMED_KEYS, Settings, parse_settings, read_settings
 
 A, B = "111122223333", "444455556666"
 FILE = Path("/somewhere/appstream-export.toml")
@@ -58,6 +58,66 @@ def test_a_section_that_makes_no_sense_is_refused_in_one_line(
     with pytest.raises(SettingsError, match=complaint) as refused:
         loaded(organization, **more)
     assert "\n" not in str(refused.value)
+
+
+# Each key of version 0.3.0, where it stood, and the one line that follows.
+RENAMED: dict[str, tuple[dict[str, Any], str]] = {
+    "accounts_file": (
+        {"accounts_file": "accounts.csv"},
+        '"accounts_file" is now called "account_labels_file"; rename it',
+    ),
+    "aws.session_s": (
+        {"aws": {"session_s": 3600}},
+        '[aws] "session_s" is now called "session_duration_s"; rename it',
+    ),
+    "extract.compatible": (
+        {"extract": {"compatible": True}},
+        '[extract] "compatible" is now called "use_documented_client_api"; rename it',
+    ),
+    "lake.guard_percent": (
+        {"lake": {"guard_percent": 50}},
+        '[lake] "guard_percent" is now called "max_drop_percent"; rename it',
+    ),
+    "lake.expected_every": (
+        {"lake": {"expected_every": "24h"}},
+        '[lake] "expected_every" is now called "freshness_interval"; rename it',
+    ),
+}
+
+
+@pytest.mark.parametrize("key", RENAMED_KEYS)
+def test_a_key_of_an_earlier_version_is_answered_with_its_name_of_today(key: str) -> None:
+    section, message = RENAMED[key]
+
+    with pytest.raises(SettingsError) as refused:
+        loaded({}, **section)
+
+    assert str(refused.value) == f"{FILE}: {message}"
+
+
+def test_each_key_that_was_renamed_is_one_of_today() -> None:
+    today = {
+        "account_labels_file": "accounts.csv",
+        "aws": {"session_duration_s": 3600},
+        "extract": {"use_documented_client_api": True},
+        "lake": {"max_drop_percent": 50, "freshness_interval": "24h"},
+    }
+
+    settings = loaded({}, **today)
+
+    assert settings.account_labels_file == "/somewhere/accounts.csv"
+    assert (settings.aws.session_duration_s, settings.extract.use_documented_client_api) == (3600, True)
+    assert (settings.lake.max_drop_percent, settings.lake.freshness_interval) == (50, "24h")
+
+
+def test_a_refusal_has_its_fix_apart_from_its_text() -> None:
+    with pytest.raises(SettingsError) as refused:
+        loaded({}, lake={"max_drop_precent": 3})
+
+    assert (refused.value.message, refused.value.fix) == (
+        f'{FILE}: [lake] unknown key "max_drop_precent"',
+        'did you mean "max_drop_percent"?',
+    )
 
 
 def test_an_external_id_shows_nowhere(tmp_path: Path) -> None:

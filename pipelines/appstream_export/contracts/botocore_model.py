@@ -1,4 +1,4 @@
-"""botocore's model of an operation: what contracts are linted against and proposed from. No client, no network."""
+"""botocore's model of an operation: contracts are linted against it and proposed from it. No client, no network."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ from appstream_export.contracts.fields import Field, NoSuchField, OperationOutpu
 from appstream_export.contracts.lint import find_field_problems
 from appstream_export.contracts.model import Contract
 from appstream_export.contracts.propose import render_proposed_contract
-from appstream_export.errors import ContractError, suggest_spelling
+from appstream_export.errors import ContractError, suggest_correction
 
 PROTOCOL = "json"
 VERSION = f"botocore {botocore.__version__}"
@@ -54,7 +54,7 @@ def load_enum_values(contract: Contract) -> dict[tuple[str, str], tuple[str, ...
     try:
         item = _build_item_field(_load_operation_model(contract.service, contract.operation), contract.items)
     except ContractError as error:
-        raise ContractError(f"{contract.file.name}: {error}") from error
+        raise ContractError(f"{contract.file.name}: {error.message}", fix=error.fix) from error
     found = {}
     for table in contract.tables:
         for column in table.source_columns:
@@ -101,7 +101,7 @@ def get_botocore_loader() -> Loader:
 def _load_service_model(name: str) -> ServiceModel:
     known = get_botocore_loader().list_available_services("service-2")
     if name not in known:  # asked first, for the loader would take the name for a path
-        raise ContractError(f'service = "{name}" is unknown to {VERSION}{suggest_spelling(name, known)}')
+        raise ContractError(f'service = "{name}" is unknown to {VERSION}', fix=suggest_correction(name, known))
     return ServiceModel(get_botocore_loader().load_service_model(name, "service-2"), name)
 
 
@@ -109,8 +109,8 @@ def _load_operation_model(service: str, name: str) -> OperationModel:
     model = _load_service_model(service)
     names = list(model.operation_names)
     if name not in names:
-        hint = suggest_spelling(name, names)
-        raise ContractError(f'operation = "{name}" is unknown to {VERSION} for {service}{hint}')
+        what = f'operation = "{name}" is unknown to {VERSION} for {service}'
+        raise ContractError(what, fix=suggest_correction(name, names))
     return model.operation_model(name)
 
 
@@ -154,7 +154,8 @@ def _find_items_path(operation: OperationModel) -> str:
     candidates = [results] if isinstance(results, str) else list(results)
     candidates += [c for c in _find_structure_lists(operation) if c not in candidates]
     if not candidates:
-        raise ContractError(f'operation = "{operation.name}" gives no list of structures; look for another operation')
+        what = f'operation = "{operation.name}" gives no list of structures'
+        raise ContractError(what, fix="look for another operation")
     return candidates[0]
 
 
@@ -171,15 +172,16 @@ def _build_item_field(operation: OperationModel, items: str) -> Field:
     """What one item is; raises ContractError where the path leads to no list of structures."""
     output = operation.output_shape
     if output is None:
-        raise ContractError(f'operation = "{operation.name}" gives nothing; look for another operation')
+        raise ContractError(f'operation = "{operation.name}" gives nothing', fix="look for another operation")
     try:
         found = resolve_row_field(_build_field("", output, frozenset()), items)
     except NoSuchField as error:
-        known = f"; {operation.name} gives {', '.join(_find_structure_lists(operation)) or 'no list of structures'}"
-        raise ContractError(f'items = "{items}": {error}{"" if "did you mean" in str(error) else known}') from error
+        lists = ", ".join(_find_structure_lists(operation)) or "no list of structures"
+        fix = error.fix or f"{operation.name} gives {lists}"
+        raise ContractError(f'items = "{items}": {error.message}', fix=fix) from error
     if found.kind != "structure":
-        what = f"a list of {found.aws_type}s, and items must be structures; look for a Describe operation"
-        raise ContractError(f'items = "{items}" of {operation.name} is {what}')
+        what = f'items = "{items}" of {operation.name} is a list of {found.aws_type}s, and items must be structures'
+        raise ContractError(what, fix="look for a Describe operation")
     return found
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from appstream_export.errors import suggest_spelling
+from appstream_export.errors import suggest_correction
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,11 @@ class OperationOutput:
 
 
 class NoSuchField(LookupError):
-    """A path leads nowhere; the text says at which step, and what to write instead."""
+    """A path leads nowhere; the text says at which step, and what to write instead where that is known (`fix`)."""
+
+    def __init__(self, message: str, *, fix: str | None = None) -> None:
+        super().__init__(message if fix is None else f"{message}; {fix}")
+        self.message, self.fix = message, fix
 
 
 def walk_leaf_fields(field: Field, path: str = "") -> Iterator[tuple[str, Field]]:
@@ -61,9 +65,9 @@ def resolve_field(field: Field, path: str) -> Field:
     return at
 
 
-def resolve_row_field(item: Field, each: str | None) -> Field:
-    """What one row of a table is read from: the item, or an element of the list `rows_from`; raises NoSuchField."""
-    return item if each is None else resolve_field(item, f"{each}[]")
+def resolve_row_field(item: Field, rows_from: str | None) -> Field:
+    """Return what a row is read from: the item, or an element of the list `rows_from`; raises NoSuchField."""
+    return item if rows_from is None else resolve_field(item, f"{rows_from}[]")
 
 
 def _get_element_field(field: Field, path: str) -> Field:
@@ -74,11 +78,11 @@ def _get_element_field(field: Field, path: str) -> Field:
 
 def _get_child_field(field: Field, step: str, path: str) -> Field:
     if field.kind == "list":
-        raise NoSuchField(f'{path} is a list; its elements are rows of a table with rows_from = "{path}"')
+        raise NoSuchField(f"{path} is a list", fix=f'its elements are rows of a table with rows_from = "{path}"')
     if field.kind != "structure":
         raise NoSuchField(f'{path or "an element"} is {field.aws_type}, which has no field "{step}"')
     names = [child.name for child in field.fields]
     if step not in names:
         where = f"{path} has" if path else "there is"
-        raise NoSuchField(f'{where} no field "{step}"{suggest_spelling(step, names)}')
+        raise NoSuchField(f'{where} no field "{step}"', fix=suggest_correction(step, names))
     return field.fields[names.index(step)]

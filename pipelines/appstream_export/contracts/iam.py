@@ -1,4 +1,4 @@
-"""What may be asked, and the IAM policies that allow just that: one list for the guard, roles and their sessions."""
+"""Operations that may be called, and the IAM policies that allow just those: one list for guard, roles, sessions."""
 
 import json
 from collections.abc import Iterable
@@ -22,8 +22,8 @@ def list_member_operations(contracts: Iterable[Contract]) -> list[str]:
     return sorted({f"{c.service}:{c.operation}" for c in contracts})
 
 
-def list_hub_operations() -> list[str]:
-    """What the credentials that we start with need: the way into the accounts, and discovery."""
+def list_control_plane_operations() -> list[str]:
+    """Return the operations that the export's own credentials need: assuming roles, and discovery."""
     return sorted([ASSUME, *DISCOVERY])
 
 
@@ -32,8 +32,8 @@ def build_iam_policy(operations: Iterable[str]) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": [_build_allow_statement(operations, "*")]}
 
 
-def build_hub_policy(role_name: str, partition: str = "aws") -> dict[str, Any]:
-    """What `hub_operations` lists, and of the roles those of this name only, in whichever account."""
+def build_control_plane_policy(role_name: str, partition: str = "aws") -> dict[str, Any]:
+    """Return the policy for `list_control_plane_operations`: of all roles, only those of this name, in any account."""
     statements = [
         _build_allow_statement([ASSUME], f"arn:{partition}:iam::*:role/{role_name}"),
         _build_allow_statement(DISCOVERY, "*"),

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 
 from appstream_export.contracts.fields import Field, NoSuchField, resolve_field, resolve_row_field, walk_leaf_fields
-from appstream_export.contracts.loader import convert_to_snake_case
 from appstream_export.contracts.model import Column, Contract, Table
-from appstream_export.contracts.naming import choose_column_names, guess_singular
+from appstream_export.contracts.naming import choose_column_names, guess_element_name
 from appstream_export.contracts.propose import render_column_line
 
 
@@ -21,7 +20,7 @@ def _find_column_problems(table: Table, item: Field) -> Iterator[str]:
     try:
         row = resolve_row_field(item, table.rows_from)
     except NoSuchField as error:
-        yield f'[{table.name}]: rows_from = "{table.rows_from}": {_suggest_list_marker(str(error))}'
+        yield f'[{table.name}]: rows_from = "{table.rows_from}": {_suggest_list_marker(error)}'
         return
     for column in table.source_columns:
         problem = _check_column(column, row)
@@ -29,10 +28,10 @@ def _find_column_problems(table: Table, item: Field) -> Iterator[str]:
             yield f'[{table.name}] {column.name}: from = "{column.source}": {problem}'
 
 
-def _suggest_list_marker(problem: str) -> str:
-    """Within `rows_from`, a list on the way is entered by `[]`."""
-    path, is_list, _ = problem.partition(" is a list; ")
-    return f"{path} is a list on the way; write {path}[]" if is_list else problem
+def _suggest_list_marker(error: NoSuchField) -> str:
+    """Return the problem of a path in `rows_from`; a list on the way is entered by `[]`."""
+    path = error.message.removesuffix(" is a list")
+    return str(error) if path == error.message else f"{path} is a list on the way; write {path}[]"
 
 
 def _check_column(column: Column, row: Field) -> str | None:
@@ -51,17 +50,12 @@ def _check_column(column: Column, row: Field) -> str | None:
 
 
 def _map_column_paths(contract: Contract) -> dict[str, str]:
-    """Each path that a column reads, and where that stands."""
+    """Return the table and column that read each path."""
     return {
-        _build_column_path(table, column): f"[{table.name}] {column.name}"
+        table.build_source_path(column): f"[{table.name}] {column.name}"
         for table in contract.tables
         for column in table.source_columns
     }
-
-
-def _build_column_path(table: Table, column: Column) -> str:
-    start = f"{table.rows_from}[]" if table.rows_from else ""
-    return start + ("" if column.source == "." else f".{column.source}" if start else column.source)
 
 
 def _find_ignored_problems(contract: Contract, item: Field, model: str) -> Iterator[str]:
@@ -70,8 +64,8 @@ def _find_ignored_problems(contract: Contract, item: Field, model: str) -> Itera
             resolve_field(item, path)
         except NoSuchField as error:
             yield f'[ignored] "{path}": {error}; {model} does not have it: correct it or take the line out'
-        for read, where in _map_column_paths(contract).items():
-            if _is_path_prefix(path, read) or _is_path_prefix(read, path):
+        for column_path, where in _map_column_paths(contract).items():
+            if _is_path_prefix(path, column_path) or _is_path_prefix(column_path, path):
                 yield f'[ignored] "{path}": {where} reads it; take one of the two out'
 
 
@@ -83,7 +77,7 @@ def _find_unmapped_fields(contract: Contract, item: Field, model: str) -> Iterat
         ignore = f'or put "{path}" = "<why>" under [ignored]'
         yield (
             f"{_format_table_place(contract, path)}: {model} has {path} ({field.aws_type}), which no column reads; "
-            + (f"add: {_suggest_column_line(contract, path, field)} {ignore}")
+            f"add: {_suggest_column_line(contract, path, field)} {ignore}"
         )
 
 
@@ -100,12 +94,10 @@ def _format_table_place(contract: Contract, path: str) -> str:
 
 def _suggest_column_line(contract: Contract, path: str, field: Field) -> str:
     table = _find_table_for_path(contract, path)
-    taken = {c.name for c in table.columns} if table else set(contract.parent_key)
+    used_names = {c.name for c in table.columns} if table else set(contract.parent_key)
     source = path.rpartition("[]")[2].lstrip(".") or "."
-    named = (
-        source if source != "." else guess_singular(convert_to_snake_case(path.removesuffix("[]").rpartition(".")[2]))
-    )
-    name = choose_column_names([named], taken, contract.item_name)[named]
+    name_source = source if source != "." else guess_element_name(path.removesuffix("[]"))
+    name = choose_column_names([name_source], used_names, contract.item_name)[name_source]
     return render_column_line(name, source, field, 0)
 
 

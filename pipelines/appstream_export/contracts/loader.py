@@ -17,9 +17,10 @@ from appstream_export.contracts.model import (
     Column,
     Contract,
     Table,
+    find_column,
     load_operational_tables,
 )
-from appstream_export.errors import ContractError, describe_renamed, suggest_spelling
+from appstream_export.errors import ContractError, describe_renamed, suggest_correction
 from appstream_export.resources import find_resource_folder
 
 TYPES = ("string", "integer", "boolean", "timestamp", "number", "json")
@@ -45,7 +46,7 @@ SQL_KEYWORDS = frozenset(
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _STEP = r"[A-Za-z][A-Za-z0-9_-]*"
 _PATH = re.compile(rf"{_STEP}(\.{_STEP})*")
-_EACH = re.compile(rf"({_STEP}(\[\])?\.)*{_STEP}")
+_ROWS_FROM = re.compile(rf"({_STEP}(\[\])?\.)*{_STEP}")
 _IGNORED = re.compile(rf"{_STEP}(\[\])*(\.{_STEP}(\[\])*)*")
 _HEADER_PATTERNS: Mapping[str, tuple[re.Pattern[str], str]] = {
     "doc": (re.compile(".+"), "a sentence"),
@@ -67,16 +68,22 @@ def load_contracts(folder: Path | None = None) -> list[Contract]:
     folder = folder or find_resource_folder("schemas")
     contracts = [load_contract(file) for file in sorted(folder.glob("*.toml"))]
     if not contracts:
-        raise ContractError(f"{folder}: no contract (*.toml) here; restore one or point to another folder")
-    taken: dict[str, str] = {t.name: "operational tables" for t in load_operational_tables()}
+        raise ContractError(f"{folder}: no contract (*.toml) here", fix="restore one or point to another folder")
+    _check_table_names(contracts)
+    return contracts
+
+
+def _check_table_names(contracts: Iterable[Contract]) -> None:
+    """Refuse a second table of one name, in whichever files the two are."""
+    places = {t.name: "operational tables" for t in load_operational_tables()}
     for contract in contracts:
         for table in (*contract.tables, contract.changes_table):
-            if table.name in taken:
+            if table.name in places:
                 raise ContractError(
-                    f"{contract.file.name}: table [{table.name}] exists in {taken[table.name]} already; rename one"
+                    f"{contract.file.name}: table [{table.name}] exists in {places[table.name]} already",
+                    fix="rename one",
                 )
-            taken[table.name] = contract.file.name
-    return contracts
+            places[table.name] = contract.file.name
 
 
 def load_contract(file: Path) -> Contract:
@@ -94,14 +101,14 @@ class _ContractReader:
     def __init__(self, file: Path, raw: dict[str, Any]) -> None:
         self.file, self.raw = file, raw
 
-    def raise_error(self, where: str, what: str) -> NoReturn:
-        raise ContractError(f"{self.file.name}: {where + ': ' if where else ''}{what}")
+    def raise_error(self, where: str, what: str, *, fix: str | None = None) -> NoReturn:
+        raise ContractError(f"{self.file.name}: {where + ': ' if where else ''}{what}", fix=fix)
 
     def read_contract(self) -> Contract:
         name = self.file.stem
         if not NAME.fullmatch(name):
             self.raise_error(
-                "", f'"{name}" is to be the resource\'s name, so it must be lower_snake_case; rename the file'
+                "", f'"{name}" is to be the resource\'s name, so it must be lower_snake_case', fix="rename the file"
             )
         head = self.read_header()
         bodies = {n: t for n, t in self.raw.items() if n not in HEADER_KEYS}
@@ -118,8 +125,8 @@ class _ContractReader:
             if word in HEADER_KEYS or isinstance(value, dict):
                 continue
             if isinstance(value, list) and any(isinstance(v, dict) for v in value):
-                self.raise_error("", f"[[{word}]] is a list of tables; write [{word}]")
-            self.raise_error("", f'unknown key "{word}"{suggest_spelling(word, sorted(_HEADER_PATTERNS))}')
+                self.raise_error("", f"[[{word}]] is a list of tables", fix=f"write [{word}]")
+            self.raise_error("", f'unknown key "{word}"', fix=suggest_correction(word, sorted(_HEADER_PATTERNS)))
         head = {word: self.read_string("", self.raw, word) for word in _HEADER_PATTERNS}
         for word, (pattern, example) in _HEADER_PATTERNS.items():
             if not pattern.fullmatch(head[word]):
@@ -135,9 +142,9 @@ class _ContractReader:
     def read_string(self, where: str, body: Mapping[str, Any], word: str) -> str:
         value = body.get(word)
         if not isinstance(value, str) or not value.strip():
-            self.raise_error(where, f'{word} is missing or not a text; add {word} = "..."')
+            self.raise_error(where, f"{word} is missing or not a text", fix=f'add {word} = "..."')
         if not value.isprintable():
-            self.raise_error(where, f"{word} has a line break or a control character; write one line")
+            self.raise_error(where, f"{word} has a line break or a control character", fix="write one line")
         return value
 
     def read_ignored_paths(self) -> dict[str, str]:
@@ -155,7 +162,7 @@ class _ContractReader:
         where = f"[{name}]"
         self.check_renamed_keys(where, body)
         if "rows_from" in body:
-            self.raise_error(where, "the items' own table has no rows_from; take it out")
+            self.raise_error(where, "the items' own table has no rows_from", fix="take it out")
         own = self.read_columns(name, body)
         key = self.read_key(where, body.get("key"), own)
         if "created_at_column" in body:
@@ -166,57 +173,62 @@ class _ContractReader:
 
     def read_key(self, where: str, key: object, columns: tuple[Column, ...]) -> list[str]:
         if not isinstance(key, list) or not key:
-            self.raise_error(where, 'key is missing; add key = ["name"]: the columns that tell items of a scope apart')
+            fix = 'add key = ["name"]: the columns that tell items of a scope apart'
+            self.raise_error(where, "key is missing", fix=fix)
         for n, column in enumerate(key):
             self.check_column_reference(where, "key", column, columns, "string")
             if column in key[:n]:
-                self.raise_error(where, f"key names {column} twice; take one out")
+                self.raise_error(where, f"key names {column} twice", fix="take one out")
             if column in _CHANGE_COLUMN_NAMES:
                 self.raise_error(
-                    where, f"key names {column}, which the table of changes has already; rename the column"
+                    where, f"key names {column}, which the table of changes has already", fix="rename the column"
                 )
         return key
 
-    def read_child_table(self, name: str, body: Mapping[str, Any], singular: str, item: Table) -> Table:
+    def read_child_table(self, name: str, body: Mapping[str, Any], item_name: str, item: Table) -> Table:
         where = f"[{name}]"
         self.check_renamed_keys(where, body)
-        if "rows_from" not in body and suggest_spelling(name, ["ignored"]):
-            self.raise_error(where, f"is no table, for it has no rows_from{suggest_spelling(name, ['ignored'])}")
-        each = self.read_string(where, body, "rows_from")
-        if not _EACH.fullmatch(each):
-            example = '"VpcConfig.SubnetIds" or "Groups[].Members"'
-            self.raise_error(where, f'rows_from = "{each}" is not a path to a list such as {example}')
+        rows_from = self.read_rows_from(name, body)
         own = self.read_columns(name, body)
         for word in ("key", "created_at_column"):
             if word in body:
-                self.raise_error(
-                    where, f"{word} belongs to [{self.file.stem}] alone; a row here is told by its position"
-                )
-        what = singular.replace("_", " ")
-        parents = tuple(Column(f"{singular}_{k}", "string", f"The {what}: its {k}.") for k in item.key[2:])
-        fixed = (SNAPSHOT_ID, ACCOUNT_ID, REGION, *parents, *_build_outer_position_columns(each), POSITION)
-        taken = {c.name for c in fixed} & {c.name for c in own}
-        if taken:
-            self.raise_error(f"{where} {min(taken)}", "the table has this column already; choose another name")
-        key = tuple(c.name for c in fixed[1:])
-        return Table(name, self.read_string(where, body, "doc"), (*fixed, *own, OBSERVED_AT), key, self.file.stem, each)
+                why = "a row here is told by its position"
+                self.raise_error(where, f"{word} belongs to [{self.file.stem}] alone; {why}")
+        title = item_name.replace("_", " ")
+        parents = tuple(Column(f"{item_name}_{k}", "string", f"The {title}: its {k}.") for k in item.key[2:])
+        fixed = (SNAPSHOT_ID, ACCOUNT_ID, REGION, *parents, *_build_outer_position_columns(rows_from), POSITION)
+        if doubled := {c.name for c in fixed} & {c.name for c in own}:
+            what = "the table has this column already"
+            self.raise_error(f"{where} {min(doubled)}", what, fix="choose another name")
+        key, doc = tuple(c.name for c in fixed[1:]), self.read_string(where, body, "doc")
+        return Table(name, doc, (*fixed, *own, OBSERVED_AT), key, self.file.stem, rows_from)
+
+    def read_rows_from(self, name: str, body: Mapping[str, Any]) -> str:
+        where = f"[{name}]"
+        if "rows_from" not in body and (fix := suggest_correction(name, ["ignored"])):
+            self.raise_error(where, "is no table, for it has no rows_from", fix=fix)
+        rows_from = self.read_string(where, body, "rows_from")
+        if not _ROWS_FROM.fullmatch(rows_from):
+            example = '"VpcConfig.SubnetIds" or "Groups[].Members"'
+            self.raise_error(where, f'rows_from = "{rows_from}" is not a path to a list such as {example}')
+        return rows_from
 
     def check_column_reference(
         self, where: str, word: str, column: object, columns: tuple[Column, ...], kind: str
     ) -> None:
-        found = next((c for c in columns if c.name == column), None)
+        found = find_column(columns, column)
         if found is None:
-            hint = suggest_spelling(str(column), [c.name for c in columns])
-            self.raise_error(where, f'{word} names "{column}", which is no column here{hint}')
+            fix = suggest_correction(str(column), [c.name for c in columns])
+            self.raise_error(where, f'{word} names "{column}", which is no column here', fix=fix)
         if found.type != kind:
-            self.raise_error(where, f"{word} names {column}, which is a {found.type}; it must be a {kind}")
+            self.raise_error(where, f"{word} names {column}, which is a {found.type}", fix=f"it must be a {kind}")
 
     def check_unique_paths(self, word: str, readers: Iterable[tuple[str, str]]) -> None:
         """Refuse the second of two tables, or columns, that read the same path."""
         first: dict[str, str] = {}
         for where, path in readers:
             if path in first:
-                self.raise_error(where, f'{word} = "{path}" is read by {first[path]} already; keep one')
+                self.raise_error(where, f'{word} = "{path}" is read by {first[path]} already', fix="keep one")
             first[path] = where
 
     def read_columns(self, table: str, body: Mapping[str, Any]) -> tuple[Column, ...]:
@@ -224,13 +236,13 @@ class _ContractReader:
         for word, value in body.items():
             is_word = word in TABLE_KEYS
             if is_word and isinstance(value, dict):
-                self.raise_error(f"[{table}] {word}", "is a word of the grammar; give the column another name")
+                self.raise_error(f"[{table}] {word}", "is a word of the grammar", fix="give the column another name")
             if not is_word and not isinstance(value, dict):
-                hint = suggest_spelling(word, list(TABLE_KEYS)) or f"; a column is {word} = {_COLUMN_EXAMPLE}"
-                self.raise_error(f"[{table}]", f'unknown key "{word}"{hint}')
+                fix = suggest_correction(word, list(TABLE_KEYS)) or f"a column is {word} = {_COLUMN_EXAMPLE}"
+                self.raise_error(f"[{table}]", f'unknown key "{word}"', fix=fix)
         own = tuple(self.read_column(table, n, c) for n, c in body.items() if n not in TABLE_KEYS)
         if not own:
-            self.raise_error(f"[{table}]", f"no columns; add name = {_COLUMN_EXAMPLE}")
+            self.raise_error(f"[{table}]", "no columns", fix=f"add name = {_COLUMN_EXAMPLE}")
         self.check_unique_paths("from", ((f"[{table}] {c.name}", c.source) for c in own))
         return own
 
@@ -238,35 +250,34 @@ class _ContractReader:
         if not NAME.fullmatch(table):
             self.raise_error(f"[{table}]", "a table's name must be lower_snake_case")
         if table in SQL_KEYWORDS:
-            self.raise_error(f"[{table}]", "is a word of SQL; choose another name")
+            self.raise_error(f"[{table}]", "is a word of SQL", fix="choose another name")
         if table in RESERVED_TABLES or table.endswith(RESERVED_TABLE_SUFFIXES):
-            self.raise_error(f"[{table}]", "views of the catalog have such names; choose another")
+            self.raise_error(f"[{table}]", "views of the catalog have such names", fix="choose another")
 
     def read_column(self, table: str, name: str, body: Mapping[str, Any]) -> Column:
         where = f"[{table}] {name}"
         self.check_column_name(where, name)
         for word in body:
             if word not in _COLUMN_KEYS:
-                self.raise_error(where, f'unknown key "{word}"{suggest_spelling(word, list(_COLUMN_KEYS))}')
+                self.raise_error(where, f'unknown key "{word}"', fix=suggest_correction(word, list(_COLUMN_KEYS)))
         source, kind = self.read_string(where, body, "from"), self.read_string(where, body, "type")
         if source != "." and not _PATH.fullmatch(source):
-            hint = "lists go into tables of their own (rows_from)"
-            self.raise_error(where, f'from = "{source}" is not a path such as "VpcConfig.Name"; {hint}')
+            what = f'from = "{source}" is not a path such as "VpcConfig.Name"'
+            self.raise_error(where, what, fix="lists go into tables of their own (rows_from)")
         if source == "." and table == self.file.stem:
-            self.raise_error(where, 'from = "." means an element of a list; here name a field')
+            self.raise_error(where, 'from = "." means an element of a list', fix="here name a field")
         if kind not in TYPES:
-            self.raise_error(
-                where, f'type "{kind}" is not one of {", ".join(TYPES)}{suggest_spelling(kind, list(TYPES))}'
-            )
+            fix = suggest_correction(kind, list(TYPES))
+            self.raise_error(where, f'type "{kind}" is not one of {", ".join(TYPES)}', fix=fix)
         return Column(name, kind, self.read_string(where, body, "doc"), source)
 
     def check_column_name(self, where: str, name: str) -> None:
         if not NAME.fullmatch(name):
             self.raise_error(where, "a column's name must be lower_snake_case")
         if name in RESERVED_COLUMNS:
-            self.raise_error(where, "every table has this column already; choose another name")
+            self.raise_error(where, "every table has this column already", fix="choose another name")
         if name in SQL_KEYWORDS:
-            self.raise_error(where, "is a word of SQL; choose another name")
+            self.raise_error(where, "is a word of SQL", fix="choose another name")
 
 
 def convert_to_snake_case(name: str) -> str:
@@ -276,15 +287,15 @@ def convert_to_snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace("-", "_").lower()
 
 
-def list_outer_positions(each: str) -> tuple[str, ...]:
+def list_outer_positions(rows_from: str) -> tuple[str, ...]:
     """Names of the positions before `position`: `Groups[].Members` has `groups_position`."""
-    lists = [convert_to_snake_case(step.removesuffix("[]")) for step in each.split(".") if step.endswith("[]")]
+    lists = [convert_to_snake_case(step.removesuffix("[]")) for step in rows_from.split(".") if step.endswith("[]")]
     again = [lists[:n].count(name) for n, name in enumerate(lists)]
     return tuple(f"{name}_{n + 1}_position" if n else f"{name}_position" for name, n in zip(lists, again, strict=True))
 
 
-def _build_outer_position_columns(each: str) -> tuple[Column, ...]:
+def _build_outer_position_columns(rows_from: str) -> tuple[Column, ...]:
     return tuple(
         Column(name, "integer", f"Place of the {name.removesuffix('_position')} element in AWS's list, from 0.")
-        for name in list_outer_positions(each)
+        for name in list_outer_positions(rows_from)
     )

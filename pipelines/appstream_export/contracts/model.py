@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, TypeAlias
+
+EnumValues: TypeAlias = Mapping[tuple[str, str], tuple[str, ...]]
+"""The values that botocore knows for an enum, by table and column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +91,15 @@ class Table:
         return (*self.columns[:-1], ACCOUNT_NAME, IS_STALE, self.columns[-1])
 
     def get_column(self, name: str) -> Column:
-        """The column of that name; raises KeyError."""
-        return next((c for c in self.columns if c.name == name), None) or _raise_missing_column(name)
+        """Return the column of that name; raises KeyError."""
+        found = find_column(self.columns, name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def build_source_path(self, column: Column) -> str:
+        """Return the path that a column reads, seen from the item: `Groups[].Members[]`, or `.` for the item itself."""
+        return join_source_path(self.rows_from, column.source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +142,18 @@ class Contract:
         return _build_changes_table(self)
 
 
+def find_column(columns: Iterable[Column], name: object) -> Column | None:
+    """Return the column of that name, or None."""
+    return next((column for column in columns if column.name == name), None)
+
+
+def join_source_path(rows_from: str | None, source: str) -> str:
+    """Return the path of `source` within an element of the list `rows_from`; without a list, `source` as it is."""
+    if rows_from is None:
+        return source
+    return f"{rows_from}[]" if source == "." else f"{rows_from}[].{source}"
+
+
 @cache
 def load_operational_tables() -> tuple[Table, ...]:
     """The tables about the export itself: scope_runs, snapshots, accounts, quarantine, drift."""
@@ -140,7 +162,7 @@ def load_operational_tables() -> tuple[Table, ...]:
 
 
 def get_operational_table(name: str) -> Table:
-    """One of them; raises KeyError."""
+    """Return the table about the export itself that has this name; raises KeyError."""
     return {table.name: table for table in load_operational_tables()}[name]
 
 
@@ -153,10 +175,6 @@ def _parse_operational_table(name: str, raw: dict[str, Any]) -> Table:
     doc, key, cumulative = raw.pop("doc"), tuple(raw.pop("key")), raw.pop("cumulative", False)
     columns = tuple(Column(n, c["type"], c["doc"]) for n, c in raw.items())
     return Table(name, doc, (SNAPSHOT_ID, *columns), key, cumulative=cumulative)
-
-
-def _raise_missing_column(name: str) -> NoReturn:
-    raise KeyError(name)
 
 
 def _build_changes_table(contract: Contract) -> Table:

@@ -37,15 +37,20 @@ def guess_singular(plural: str) -> str:
     return plural
 
 
-def choose_column_names(sources: Iterable[str], taken: Collection[str], owner: str) -> dict[str, str]:
+def guess_element_name(list_path: str) -> str:
+    """Return a name for one element of a list: `VpcConfig.SubnetIds` → `subnet_id`."""
+    return guess_singular(convert_to_snake_case(list_path.rpartition(".")[2]))
+
+
+def choose_column_names(sources: Iterable[str], used_names: Collection[str], owner: str) -> dict[str, str]:
     """A name for each path: its last step where that is clear, else with the steps before it, else with `owner`."""
     paths = [source.split(".") for source in sources]
-    often = Counter(convert_to_snake_case(path[-1]) for path in paths)
-    used = {*taken, *RESERVED_COLUMNS, *SQL_KEYWORDS, *TABLE_KEYS}
+    step_counts = Counter(convert_to_snake_case(path[-1]) for path in paths)
+    used = {*used_names, *RESERVED_COLUMNS, *SQL_KEYWORDS, *TABLE_KEYS}
     names: dict[str, str] = {}
     for path in sorted(paths, key=len):
         unclear = len(path) > 1 and (
-            often[convert_to_snake_case(path[-1])] > 1 or convert_to_snake_case(path[-1]) in _VAGUE
+            step_counts[convert_to_snake_case(path[-1])] > 1 or convert_to_snake_case(path[-1]) in _VAGUE
         )
         names[".".join(path)] = _reserve_first_free_name(
             _generate_candidate_names(path, owner, 2 if unclear else 1), used
@@ -53,7 +58,7 @@ def choose_column_names(sources: Iterable[str], taken: Collection[str], owner: s
     return names
 
 
-def choose_table_name(path: str, owner: str, taken: set[str]) -> str:
+def choose_table_name(path: str, owner: str, used_names: set[str]) -> str:
     """A name for the table of a list: `VpcConfig.SubnetIds` of an image_builder → `image_builder_subnets`."""
     steps = path.replace("[]", "").split(".")
     steps[-1] = re.sub(r"(?<=[a-z])(Id|Arn)s$", "s", re.sub(r"(?<=.)List$", "s", steps[-1]))
@@ -61,18 +66,18 @@ def choose_table_name(path: str, owner: str, taken: set[str]) -> str:
         _prefix_with_owner("_".join(convert_to_snake_case(s) for s in steps[-n:]), owner)
         for n in range(1, len(steps) + 1)
     )
-    return _reserve_first_free_name(map(_avoid_reserved_name, names), taken)
+    return _reserve_first_free_name(map(_avoid_reserved_name, names), used_names)
 
 
-def choose_resource_name(items: str, operation: str, service: str, taken: set[str]) -> str:
+def choose_resource_name(items: str, operation: str, service: str, used_names: set[str]) -> str:
     """A name for the items' table: their list's, or the operation's where that says nothing, or with the service."""
-    of_list = convert_to_snake_case(items.rpartition(".")[2])
-    of_list = f"{of_list.removesuffix('_list')}s" if of_list.endswith("_list") else of_list
-    of_operation = convert_to_snake_case(re.sub(r"^(Describe|List|Get)", "", operation))
-    plain = of_operation if of_list in HEADER_KEYS else of_list
+    list_name = convert_to_snake_case(items.rpartition(".")[2])
+    list_name = f"{list_name.removesuffix('_list')}s" if list_name.endswith("_list") else list_name
+    operation_name = convert_to_snake_case(re.sub(r"^(Describe|List|Get)", "", operation))
+    plain = operation_name if list_name in HEADER_KEYS else list_name
     names = (plain, f"{convert_to_snake_case(service)}_{plain}")
     return _reserve_first_free_name(
-        (_avoid_reserved_name(n) for n in names if n not in SQL_KEYWORDS | HEADER_KEYS), taken
+        (_avoid_reserved_name(n) for n in names if n not in SQL_KEYWORDS | HEADER_KEYS), used_names
     )
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 from appstream_export.contracts.fields import Field, OperationOutput
 from appstream_export.contracts.loader import convert_to_snake_case, list_outer_positions
-from appstream_export.contracts.model import load_operational_tables
+from appstream_export.contracts.model import join_source_path, load_operational_tables
 from appstream_export.contracts.naming import (
     choose_column_names,
     choose_resource_name,
     choose_table_name,
+    guess_element_name,
     guess_singular,
 )
 from appstream_export.errors import ContractError
@@ -27,21 +28,21 @@ class _ProposedTable:
     columns: dict[str, Field]
 
 
-def render_proposed_contract(answer: OperationOutput) -> str:
+def render_proposed_contract(output: OperationOutput) -> str:
     """The whole file, as text; raises ContractError where no field could tell items apart."""
-    name, singular = _choose_resource_names(answer)
-    tables = [t for t in _propose_tables(answer.item) if t.columns or t.rows_from is None]
+    name, item_name = _choose_resource_names(output)
+    tables = [t for t in _propose_tables(output.item) if t.columns or t.rows_from is None]
     sensitive = {p: f for t in tables for p, f in _find_sensitive_fields(t).items()}
     items, *children = (
         _ProposedTable(t.rows_from, {s: f for s, f in t.columns.items() if not f.is_sensitive}) for t in tables
     )
-    key = _guess_key_path(answer, singular, items.columns)
-    names = choose_column_names(items.columns, (), singular)
-    taken = {name, f"{singular}_changes", *(t.name for t in load_operational_tables())}
+    key = _guess_key_path(output, item_name, items.columns)
+    names = choose_column_names(items.columns, (), item_name)
+    used_names = {name, f"{item_name}_changes", *(t.name for t in load_operational_tables())}
     parts = [
-        _render_header(answer, name, singular),
-        _render_item_table(answer, name, items, names, key),
-        *(_render_child_table(t, singular, f"{singular}_{names[key]}", taken) for t in children if t.columns),
+        _render_header(output, name, item_name),
+        _render_item_table(output, name, items, names, key),
+        *(_render_child_table(t, item_name, f"{item_name}_{names[key]}", used_names) for t in children if t.columns),
         _render_ignored_table(sensitive),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -58,21 +59,21 @@ def _quote_toml_string(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _choose_resource_names(answer: OperationOutput) -> tuple[str, str]:
-    """The resource's name and its singular."""
-    taken = {t.name for t in load_operational_tables()}
-    name = choose_resource_name(answer.items, answer.operation, answer.service, taken)
+def _choose_resource_names(output: OperationOutput) -> tuple[str, str]:
+    """Return the resource's name and the name of one item."""
+    used_names = {t.name for t in load_operational_tables()}
+    name = choose_resource_name(output.items, output.operation, output.service, used_names)
     return name, guess_singular(name)
 
 
-def _propose_tables(row: Field, each: str | None = None) -> Iterator[_ProposedTable]:
+def _propose_tables(row: Field, rows_from: str | None = None) -> Iterator[_ProposedTable]:
     """The table of a list (or of the items), then those of the lists within its elements."""
     found = dict(_walk_structure_fields(row)) if row.kind == "structure" else {".": row}
-    yield _ProposedTable(each, {path: field for path, field in found.items() if field.kind != "list"})
+    yield _ProposedTable(rows_from, {path: field for path, field in found.items() if field.kind != "list"})
     for path, field in found.items():
         if field.kind == "list" and field.element is not None:
             element = replace(field.element, doc=field.element.doc or field.doc)
-            yield from _propose_tables(element, f"{each}[].{path}" if each else path)
+            yield from _propose_tables(element, join_source_path(rows_from, path))
 
 
 def _walk_structure_fields(structure: Field, path: str = "") -> Iterator[tuple[str, Field]]:
@@ -88,48 +89,49 @@ def _walk_structure_fields(structure: Field, path: str = "") -> Iterator[tuple[s
 
 
 def _find_sensitive_fields(table: _ProposedTable) -> dict[str, Field]:
-    start = f"{table.rows_from}[]" if table.rows_from else ""
     return {
-        start + ("" if source == "." else f".{source}" if start else source): field
+        join_source_path(table.rows_from, source): field
         for source, field in table.columns.items()
         if field.is_sensitive
     }
 
 
-def _guess_key_path(answer: OperationOutput, singular: str, columns: dict[str, Field]) -> str:
+def _guess_key_path(output: OperationOutput, item_name: str, columns: dict[str, Field]) -> str:
     """The path of the field that most likely tells items apart: a name that is always there, an id, an Arn, a name."""
     texts = {source: field for source, field in columns.items() if field.kind == "string"}
     by_name = {convert_to_snake_case(source): source for source in texts}
-    own = {word: [by_name[n] for n in (word, f"{singular}_{word}") if n in by_name] for word in ("name", "id", "arn")}
-    always = [s for s in own["name"] if texts[s].is_required or convert_to_snake_case(s) == f"{singular}_name"]
+    own_fields = {
+        word: [by_name[n] for n in (word, f"{item_name}_{word}") if n in by_name] for word in ("name", "id", "arn")
+    }
+    always = [s for s in own_fields["name"] if texts[s].is_required or convert_to_snake_case(s) == f"{item_name}_name"]
     likely = [s for s in texts if s.lower().endswith(("id", "arn", "name")) and "." not in s]
-    guesses = [*always, *own["id"], *own["arn"], *own["name"], *likely, *texts]
+    guesses = [*always, *own_fields["id"], *own_fields["arn"], *own_fields["name"], *likely, *texts]
     if not guesses:
-        raise ContractError(f'operation = "{answer.operation}" gives items without any text that could be their key')
+        raise ContractError(f'operation = "{output.operation}" gives items without any text that could be their key')
     return guesses[0]
 
 
-def _render_header(answer: OperationOutput, name: str, singular: str) -> str:
-    doc = f"{answer.service_title}: {name.replace('_', ' ')}, as {answer.operation} lists them."
-    command = f"appstream-export contracts propose {answer.service} {answer.operation}"
+def _render_header(output: OperationOutput, name: str, item_name: str) -> str:
+    doc = f"{output.service_title}: {name.replace('_', ' ')}, as {output.operation} lists them."
+    command = f"appstream-export contracts propose {output.service} {output.operation}"
     return "\n".join(
         (
-            f"# Proposed by `{command}` from {answer.model}.",
-            f"# Save as schemas/{name}.toml and read it through: docs, key, born and singular are guesses.",
+            f"# Proposed by `{command}` from {output.model}.",
+            f"# Save as schemas/{name}.toml and read it through: docs, key and names are guesses.",
             f"doc       = {_quote_toml_string(doc)}",
-            f"service   = {_quote_toml_string(answer.service)}",
-            f"operation = {_quote_toml_string(answer.operation)}",
-            f"items     = {_quote_toml_string(answer.items)}",
-            f"item_name = {_quote_toml_string(singular)}",
+            f"service   = {_quote_toml_string(output.service)}",
+            f"operation = {_quote_toml_string(output.operation)}",
+            f"items     = {_quote_toml_string(output.items)}",
+            f"item_name = {_quote_toml_string(item_name)}",
         )
     )
 
 
 def _render_item_table(
-    answer: OperationOutput, name: str, table: _ProposedTable, names: dict[str, str], key: str
+    output: OperationOutput, name: str, table: _ProposedTable, names: dict[str, str], key: str
 ) -> str:
     what = guess_singular(name).replace("_", " ")
-    born = next(
+    created_at_column = next(
         (
             n
             for s, n in names.items()
@@ -137,26 +139,26 @@ def _render_item_table(
         ),
         None,
     )
-    check = f"check: does it tell any two items of {answer.operation} in one account and region apart?"
+    check = f"check: does it tell any two items of {output.operation} in one account and region apart?"
     lines = [
         f"[{name}]",
         f"doc  = {_quote_toml_string(f'One row per {what} in a scope.')}",
         f"key  = [{_quote_toml_string(names[key])}]  # {check}",
-        *([f"created_at_column = {_quote_toml_string(born)}"] if born else []),
+        *([f"created_at_column = {_quote_toml_string(created_at_column)}"] if created_at_column else []),
     ]
     return "\n".join([*lines, *_render_column_lines(table, names)])
 
 
-def _render_child_table(table: _ProposedTable, singular: str, parent_key: str, used_names: set[str]) -> str:
-    each = table.rows_from or ""
-    name = choose_table_name(each, singular, used_names)
-    element = guess_singular(convert_to_snake_case(each.rpartition(".")[2]))
-    fixed = (parent_key, *list_outer_positions(each))
+def _render_child_table(table: _ProposedTable, item_name: str, parent_key: str, used_names: set[str]) -> str:
+    rows_from = table.rows_from or ""
+    name = choose_table_name(rows_from, item_name, used_names)
+    element = guess_element_name(rows_from)
+    fixed = (parent_key, *list_outer_positions(rows_from))
     names = choose_column_names((element if s == "." else s for s in table.columns), fixed, element)
     if "." in table.columns:
         names = {".": names[element]}
-    doc = f"One row per {element.replace('_', ' ')} of each {singular.replace('_', ' ')}, in AWS's order."
-    lines = [f"[{name}]", f"doc       = {_quote_toml_string(doc)}", f"rows_from = {_quote_toml_string(each)}"]
+    doc = f"One row per {element.replace('_', ' ')} of each {item_name.replace('_', ' ')}, in AWS's order."
+    lines = [f"[{name}]", f"doc       = {_quote_toml_string(doc)}", f"rows_from = {_quote_toml_string(rows_from)}"]
     return "\n".join([*lines, *_render_column_lines(table, names)])
 
 

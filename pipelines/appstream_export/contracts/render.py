@@ -2,17 +2,22 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 from appstream_export.contracts import sql_files
 from appstream_export.contracts.arrow_schema import ARROW_TYPES, DUCKDB_TYPES
 from appstream_export.contracts.generated_checks import render_generated_checks
 from appstream_export.contracts.loader import list_outer_positions
-from appstream_export.contracts.model import Column, Contract, Table, load_operational_tables
+from appstream_export.contracts.model import (
+    Column,
+    Contract,
+    EnumValues,
+    Table,
+    join_source_path,
+    load_operational_tables,
+)
 from appstream_export.contracts.sql_files import SqlFile
 from appstream_export.errors import DERIVED_STATUSES, ERROR_RULES, ErrorRule
 
-EnumValues: TypeAlias = Mapping[tuple[str, str], tuple[str, ...]]
 INDEX = "README.md"
 STATUSES = "statuses.md"
 QUESTIONS = "questions.md"
@@ -176,16 +181,11 @@ def build_example_query(table: Table) -> tuple[str, str]:
 def find_stale_files(contracts: Sequence[Contract], docs_folder: Path, checks_folder: Path) -> list[str]:
     """Files that differ from what contracts say, are missing, or are left over: a line each, with the fix."""
     files = _render_files(contracts, docs_folder, checks_folder)
-    found = []
-    for file, text in sorted(files.items()):
-        if not file.is_file():
-            found.append(f"{file}: missing; run appstream-export contracts render")
-        elif file.read_text("utf-8") != text:
-            found.append(f"{file}: differs from the contracts; run appstream-export contracts render")
-    left = [
-        f"{file}: left over; run appstream-export contracts render" for file in _find_leftover_pages(files, docs_folder)
-    ]
-    return found + left
+    problems = {
+        file: "differs from the contracts" if file.is_file() else "missing" for file in sorted(_select_stale(files))
+    }
+    problems |= {file: "left over" for file in _find_leftover_pages(files, docs_folder)}
+    return [f"{file}: {problem}; run appstream-export contracts render" for file, problem in problems.items()]
 
 
 def write_rendered_files(contracts: Sequence[Contract], docs_folder: Path, checks_folder: Path) -> list[Path]:
@@ -193,15 +193,17 @@ def write_rendered_files(contracts: Sequence[Contract], docs_folder: Path, check
     for folder in (docs_folder, checks_folder):
         folder.mkdir(parents=True, exist_ok=True)
     files = _render_files(contracts, docs_folder, checks_folder)
-    changed = []
-    for file, text in files.items():
-        if not file.is_file() or file.read_text("utf-8") != text:
-            file.write_text(text, "utf-8")
-            changed.append(file)
-    for file in _find_leftover_pages(files, docs_folder):
+    stale, leftover = _select_stale(files), list(_find_leftover_pages(files, docs_folder))
+    for file, text in stale.items():
+        file.write_text(text, "utf-8")
+    for file in leftover:
         file.unlink()
-        changed.append(file)
-    return changed
+    return [*stale, *leftover]
+
+
+def _select_stale(files: Mapping[Path, str]) -> dict[Path, str]:
+    """Return the files that are missing or have another text, with the text that they should have."""
+    return {file: text for file, text in files.items() if not file.is_file() or file.read_text("utf-8") != text}
 
 
 def _render_files(contracts: Sequence[Contract], docs_folder: Path, checks_folder: Path) -> dict[Path, str]:
@@ -221,7 +223,7 @@ def load_all_enum_values(contracts: Sequence[Contract]) -> EnumValues:
 
 
 def _find_leftover_pages(files: Mapping[Path, str], folder: Path) -> Iterator[Path]:
-    """Generated pages of tables that are gone; pages written by hand are nobody's business here."""
+    """Generated pages of tables that are gone; pages written by hand are left alone."""
     for file in sorted(folder.glob("*.md")):
         if file not in files and file.read_text("utf-8").startswith(_GENERATED):
             yield file
@@ -317,8 +319,7 @@ def is_nullable(table: Table, column: Column) -> bool:
 
 
 def _format_source_path(items: str, table: Table, column: Column) -> str:
-    start = f"{items}[].{table.rows_from}[]" if table.rows_from else f"{items}[]"
-    return start if column.source == "." else f"{start}.{column.source}"
+    return join_source_path(items, table.build_source_path(column))
 
 
 def _format_meaning(column: Column, values: Sequence[str]) -> str:

@@ -30,7 +30,7 @@ _process_lock = threading.Lock()  # moto's state belongs to the process, so one 
 class Emulator:
     """AppStream, STS, Organizations, EC2, SSM and S3 on 127.0.0.1, empty at start; port 0 takes a free one.
 
-    Credentials tell the account as moto does: those of AssumeRole belong to the role's account, those of
+    Credentials determine the account as in moto: those of AssumeRole belong to the role's account, those of
     `credentials()` to the account named, and any other key to 123456789012.
     """
 
@@ -94,7 +94,7 @@ class Emulator:
         return sorted(Scope(account_id, region) for account_id, region, held in backends if held.list_items(operation))
 
     def create_organization(self, accounts: Mapping[str, str], units: Mapping[str, str] | None = None) -> None:
-        """Found an organization of exactly these accounts, id to name; the first one manages it.
+        """Create an organization of exactly these accounts, id to name; the first one manages it.
 
         `units` puts accounts into units, by the path of names below the root: `{"111122223333": "Workloads/Prod"}`.
         """
@@ -174,8 +174,8 @@ class Emulator:
         where = Scope.parse(scope) if isinstance(scope, str) else scope
         try:
             return self._moto_models.get_appstream_backend(where.account_id, where.region)
-        except self._moto_models.EmulatedAwsError as refusal:
-            raise ConfigurationError(f"{where}: no partition has this region") from refusal
+        except self._moto_models.EmulatedAwsError as error:
+            raise ConfigurationError(f"{where}: no partition has this region") from error
 
 
 def _reset_moto() -> None:

@@ -75,7 +75,7 @@ EVENT_COUNTS: tuple[tuple[str, int], ...] = (
     ("created", 5),
 )
 
-# Harmless here, and a test of whoever shows it: a page that does not escape, a sheet that reads formulas.
+# Harmless here, and a test of what shows it: a page that does not escape, a spreadsheet that reads formulas.
 HOSTILE_FIELDS: Item = {
     "Description": "=cmd()|' /C calc'!A0 <script>alert(1)</script>",
     "DisplayName": '"><img src=x onerror=alert(1)>',
@@ -169,16 +169,12 @@ def _build_opening_world(seed: int, at: datetime) -> World:
 
 def _generate_image_builders(scope: Scope, account_name: str, seed: int, at: datetime) -> dict[str, Item]:
     dice = Random(f"{seed}/{scope}")  # noqa: S311 - a demo, no secret
-    watched = scope in (
-        DENIED_SCOPE,
-        BROKEN_SCOPE,
-        DAMAGED_SCOPE,
-        NEWER_API_SCOPE,
-        *COMPLETE_SCOPES,
-    )  # these must not be empty
-    count = (
-        63 if scope == CROWDED_SCOPE else dice.randint(3, 6) if watched else dice.choice((0, 1, 2, 3, 3, 4, 5, 6, 7, 9))
-    )
+    # These must not be empty.
+    is_special = scope in (DENIED_SCOPE, BROKEN_SCOPE, DAMAGED_SCOPE, NEWER_API_SCOPE, *COMPLETE_SCOPES)
+    if scope == CROWDED_SCOPE:
+        count = 63
+    else:
+        count = dice.randint(3, 6) if is_special else dice.choice((0, 1, 2, 3, 3, 4, 5, 6, 7, 9))
     team = account_name.partition("-")[0]
     names = [f"{team}-{dice.choice(PURPOSES)}-{number:02d}" for number in range(1, count + 1)]
     builders = {name: make_image_builder(name, scope=scope, seed=seed, at=at) for name in names}
@@ -195,21 +191,22 @@ def _build_next_world(
     dice = Random(f"{seed}/moment {moment}")  # noqa: S311
     troubled = {scope for faults in NEW_FAULTS for scope, _ in faults}
     quiet = [(scope, name) for scope, items in previous.items() if scope not in troubled for name in items]
-    wanted = [kind for kind, count in EVENT_COUNTS for _ in range(count)]
-    chosen = dice.sample([place for place in quiet if place[1] != HOSTILE_NAME], len(wanted))
+    kinds = [kind for kind, count in EVENT_COUNTS for _ in range(count)]
+    chosen = dice.sample([place for place in quiet if place[1] != HOSTILE_NAME], len(kinds))
     world, events = deepcopy(previous), list[EstateEvent]()
-    for kind, (scope, name) in zip(wanted, chosen, strict=True):
-        # A new builder appears beside the chosen one, under a number that nobody has.
-        named = f"{name.rpartition('-')[0]}-{100 + moment * 10 + len(events) % 10}" if kind == "created" else name
-        _apply_event(kind, world[scope], named, scope, Random(f"{seed}/{moment}/{scope}/{name}"), at, previous_time)  # noqa: S311
-        events.append(EstateEvent(kind, scope, named))
+    for kind, (scope, name) in zip(kinds, chosen, strict=True):
+        # A new builder appears beside the chosen one, under a number that is not in use.
+        event_name = f"{name.rpartition('-')[0]}-{100 + moment * 10 + len(events) % 10}" if kind == "created" else name
+        event_dice = Random(f"{seed}/{moment}/{scope}/{name}")  # noqa: S311
+        _apply_event(kind, world[scope], event_name, scope, event_dice, at, previous_time)
+        events.append(EstateEvent(kind, scope, event_name))
     return world, sorted(events)
 
 
 def _apply_event(
     kind: str, items: dict[str, Item], name: str, scope: Scope, dice: Random, at: datetime, previous_time: datetime
 ) -> None:
-    """One thing happens to one builder between the moment before, `after`, and the moment `at`."""
+    """Change one builder between `previous_time`, the moment before, and the moment `at`."""
     if kind == "state":
         state = dice.choice(NEXT_STATES.get(items[name]["State"], DEFAULT_NEXT_STATES))
         items[name] = {k: v for k, v in items[name].items() if k not in FAILURE_FIELDS} | {"State": state}
@@ -218,13 +215,13 @@ def _apply_event(
     else:
         items.pop(name, None)
     if kind in ("created", "recreated"):
-        born = at - timedelta(seconds=dice.uniform(60, (at - previous_time).total_seconds()))
+        created_at = at - timedelta(seconds=dice.uniform(60, (at - previous_time).total_seconds()))
         items[name] = make_image_builder(
             name,
             scope=scope,
             seed=f"{dice.random()}",
             at=at,
-            CreatedTime=round(encode_timestamp(born), 6),
+            CreatedTime=round(encode_timestamp(created_at), 6),
             State="RUNNING",
         )
 

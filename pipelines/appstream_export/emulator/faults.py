@@ -1,6 +1,6 @@
 """Ways in which AWS, or the wire, can fail a caller: by name, for a scope, for ever or a number of times.
 
-A kind belongs to one of three tables: REFUSALS answer with an error, ITEM_FAULTS change the page before it becomes
+A kind belongs to one of three tables: ERROR_FAULTS answer with an error, ITEM_FAULTS change the page before it becomes
 JSON, WIRE_FAULTS damage the bytes after. Adding a kind is adding a row.
 """
 
@@ -10,7 +10,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from appstream_export.errors import ConfigurationError, suggest_spelling
+from appstream_export.errors import ConfigurationError, suggest_correction
 
 Item = dict[str, Any]
 
@@ -191,7 +191,7 @@ def _add_bad_elements(page: MutablePage, _: FaultContext) -> None:
 
 
 ITEM_FAULTS: Mapping[str, ItemFault] = {
-    "missing_key": ItemFault("HTTP 200 with {}: the list is not there", lambda _page, _asked: {}),
+    "missing_key": ItemFault("HTTP 200 with {}: the list is not there", lambda _page, _context: {}),
     "null_list": ItemFault("HTTP 200 with null for the list", lambda page, _: {page.items_key: None}),
     "repeated_token": ItemFault("the NextToken that was asked with comes back", _repeat_token),
     "token_cycle": ItemFault("NextToken goes A, B, A, B without end", _cycle_tokens),
@@ -220,14 +220,17 @@ def _overstate_content_length(response: HttpResponse) -> HttpResponse:
 
 
 WIRE_FAULTS: Mapping[str, WireFault] = {
-    "slow": WireFault("the answer comes whole, after delay_s seconds", lambda answer: answer),  # the gateway waits
-    "reset": WireFault("TCP reset in mid-body", lambda answer: replace(_overstate_content_length(answer), reset=True)),
+    # The gateway waits.
+    "slow": WireFault("the answer comes whole, after delay_s seconds", lambda response: response),
+    "reset": WireFault(
+        "TCP reset in mid-body", lambda response: replace(_overstate_content_length(response), reset=True)
+    ),
     "truncated": WireFault("HTTP 200, JSON cut in the middle, Content-Length fits", _truncate_body),
     "short_body": WireFault("HTTP 200, fewer bytes than Content-Length, then the end", _overstate_content_length),
     "html": WireFault(
         "HTTP 200 with a page of a proxy", lambda _: HttpResponse(200, PROXY_PAGE, "text/html; charset=utf-8")
     ),
-    "empty_body": WireFault("HTTP 200 with nothing", lambda answer: replace(answer, body=b"")),
+    "empty_body": WireFault("HTTP 200 with nothing", lambda response: replace(response, body=b"")),
 }
 
 FAULTS: Mapping[str, str] = {
@@ -247,7 +250,8 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.kind not in FAULTS:
-            raise ConfigurationError(f'there is no fault "{self.kind}"{suggest_spelling(self.kind, list(FAULTS))}')
+            fix = suggest_correction(self.kind, list(FAULTS))
+            raise ConfigurationError(f'there is no fault "{self.kind}"', fix=fix)
         anywhere = self.kind in ERROR_FAULTS or self.kind == "slow"
         if not anywhere and not self.operation.startswith("Describe"):
             raise ConfigurationError(f'the fault "{self.kind}" needs a page: {self.operation} has none')

@@ -1,4 +1,4 @@
-"""Who asks what, where: reads a request, notes the call, lets a fault strike, and answers AppStream itself.
+"""The gateway before moto: reads a request, records the call, lets a fault strike, and answers AppStream itself.
 
 Everything else is left to moto's own dispatcher. AppStream could be too, but the short way is many times as fast.
 """
@@ -59,7 +59,7 @@ class ActiveFault:
 
 
 class Gateway:
-    """State of one emulated AWS beside what moto holds: calls seen, faults armed, regions disabled."""
+    """State of one emulated AWS beside what moto holds: recorded calls, active faults, disabled regions."""
 
     def __init__(self, models: ModuleType) -> None:
         from moto.iam.models import get_account_id_from
@@ -91,7 +91,7 @@ class Gateway:
     def remove_faults(self, pattern: str) -> None:
         """Disarm the faults whose own pattern is matched."""
         with self._lock:
-            self._active_faults = [armed for armed in self._active_faults if not fnmatchcase(armed.pattern, pattern)]
+            self._active_faults = [active for active in self._active_faults if not fnmatchcase(active.pattern, pattern)]
 
     def handle_request(self, headers: Message, body: bytes) -> HttpResponse | None:
         """Answer AppStream, and whatever a fault strikes; None leaves the request to moto."""
@@ -133,15 +133,15 @@ class Gateway:
     def _take_matching_fault(self, request: SignedRequest) -> Fault | None:
         page = self._get_page_number(request)
         with self._lock:
-            for armed in self._active_faults:
-                fault = armed.fault
+            for active in self._active_faults:
+                fault = active.fault
                 if (
-                    armed.remaining != 0
+                    active.remaining != 0
                     and fault.operation == request.call.operation
                     and fault.page in (None, page)
-                    and fnmatchcase(request.scope, armed.pattern)
+                    and fnmatchcase(request.scope, active.pattern)
                 ):
-                    armed.remaining = None if armed.remaining is None else armed.remaining - 1
+                    active.remaining = None if active.remaining is None else active.remaining - 1
                     return fault
         return None
 
@@ -159,8 +159,8 @@ class Gateway:
         try:
             backend = self._get_backend(request)
             page = backend.build_page(operation, request.params)
-        except self._models.EmulatedAwsError as refusal:
-            return encode_json_response(refusal.body, refusal.http_status)
+        except self._models.EmulatedAwsError as error:
+            return encode_json_response(error.body, error.http_status)
         if fault is None:
             return encode_json_response(page.body)
         return render_damaged_page(
@@ -180,15 +180,15 @@ def _parse_json_object(body: bytes) -> dict[str, Any]:
 
 
 def _build_error_response(request: SignedRequest, kind: str) -> HttpResponse:
-    """Word a refusal in the protocol of the service that was asked."""
-    refusal, call = ERROR_FAULTS[kind], request.call
+    """Return an error in the protocol of the service that was called."""
+    error, call = ERROR_FAULTS[kind], request.call
     who = f"arn:aws:sts::{request.caller_id}:assumed-role/appstream-export/emulated"
     role = request.params.get("RoleArn", "*")
-    message = refusal.message.format(who=who, what=f"{call.service}:{call.operation}", role=role)
+    message = error.message.format(who=who, what=f"{call.service}:{call.operation}", role=role)
     if request.is_json:
-        return encode_json_response({"__type": refusal.code, "message": message}, refusal.http_status)
+        return encode_json_response({"__type": error.code, "message": message}, error.http_status)
     xml = (
-        f"<ErrorResponse><Error><Type>Sender</Type><Code>{refusal.query_code}</Code>"
+        f"<ErrorResponse><Error><Type>Sender</Type><Code>{error.query_code}</Code>"
         f"<Message>{escape(message)}</Message></Error></ErrorResponse>"
     )
-    return HttpResponse(refusal.query_status, xml.encode(), "text/xml")
+    return HttpResponse(error.query_status, xml.encode(), "text/xml")

@@ -44,9 +44,8 @@ def install_plugin() -> ModuleType:
     except ImportError as error:
         raise ConfigurationError("the emulator needs moto's server: pip install 'appstream-export[demo]'") from error
     if moved := find_moved_hooks():
-        raise ConfigurationError(
-            f"this moto is not the one we know: {', '.join(moved)} moved; install 'moto[server]>=5.2,<6'"
-        )
+        what = f"this moto is not the one we know: {', '.join(moved)} moved"
+        raise ConfigurationError(what, fix="install 'moto[server]>=5.2,<6'")
     if PLUGIN not in moto.__path__:
         moto.__path__.append(PLUGIN)
         index.backend_url_patterns.append(PATTERN)

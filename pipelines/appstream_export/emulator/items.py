@@ -16,7 +16,7 @@ from appstream_export.model import Scope
 
 Item = dict[str, Any]
 
-DEFAULT_CREATED_BEFORE = datetime(2026, 1, 12, 8, tzinfo=UTC)  # items are older than this, unless told otherwise
+DEFAULT_CREATED_BEFORE = datetime(2026, 1, 12, 8, tzinfo=UTC)  # items are older than this unless `at` says otherwise
 AGE_MAX_D = 400
 
 # How often a field is there, in percent; AWS requires Name alone, but sends what it has.
@@ -56,7 +56,7 @@ MESSAGES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class ItemContext:
-    """Writes the values of one item."""
+    """The item whose values are generated."""
 
     name: str
     scope: Scope
@@ -65,7 +65,7 @@ class ItemContext:
     complete: bool
 
     def create_rng(self, path: str) -> Random:
-        """Chance for one path, the same in every process."""
+        """Return a random generator for one path, the same in every process."""
         return Random(f"{self.seed}/{self.scope}/{self.name}/{path}")  # noqa: S311 - a demo, no secret
 
     @property
@@ -137,7 +137,7 @@ def encode_timestamp(at: datetime) -> float:
 
 def _generate_structure(shape: Any, path: str, item: ItemContext) -> Item:
     failed = not path and item.is_failed
-    written = {
+    fields = {
         name: _generate_value(member, f"{path}.{name}".lstrip("."), item)
         for name, member in shape.members.items()
         if item.complete
@@ -145,9 +145,9 @@ def _generate_structure(shape: Any, path: str, item: ItemContext) -> Item:
         or _is_present(name, failed, item.create_rng(f"{path}.{name} present"))
     }
     for code, message in (("Code", "Message"), ("ErrorCode", "ErrorMessage")):
-        if code in written and message in written:
-            written[message] = get_error_message(written[code])
-    return written
+        if code in fields and message in fields:
+            fields[message] = get_error_message(fields[code])
+    return fields
 
 
 def _generate_value(shape: Any, path: str, item: ItemContext) -> Any:
@@ -181,31 +181,31 @@ def _choose_value(values: list[str], rng: Random) -> str:
 
 def _generate_timestamp(field: FieldContext) -> float:
     """Some time in the last year; what is not CreatedTime comes after it."""
-    pen = field.item
-    when = pen.at - timedelta(seconds=pen.create_rng("CreatedTime").uniform(3600, AGE_MAX_D * 86_400))
+    item = field.item
+    when = item.at - timedelta(seconds=item.create_rng("CreatedTime").uniform(3600, AGE_MAX_D * 86_400))
     if field.name != "CreatedTime":
-        when += (pen.at - when) * field.rng.random()
+        when += (item.at - when) * field.rng.random()
     return round(encode_timestamp(when), 6)
 
 
 def _generate_text(field: FieldContext) -> str:
-    """The text for a field of this name; a field we never heard of gets its own name and a number."""
-    for pattern, write in TEXTS.items():
+    """The text for a field of this name; an unknown field gets its own name and a number."""
+    for pattern, generate_text in TEXTS.items():
         if re.fullmatch(pattern, field.name):
-            return write(field)
+            return generate_text(field)
     return f"{re.sub(r'(?<=[a-z0-9])(?=[A-Z])', '-', field.name).lower()}-{field.rng.randrange(1000)}"
 
 
 def _build_id_generator(prefix: str) -> ValueGenerator:
-    return lambda spot: f"{prefix}-{spot.rng.getrandbits(68):017x}"
+    return lambda field: f"{prefix}-{field.rng.getrandbits(68):017x}"
 
 
 def _build_arn_generator(service: str, resource: str, *, regional: bool = True, owned: bool = True) -> ValueGenerator:
     def generate_arn(field: FieldContext) -> str:
         scope, name = field.item.scope, field.item.name
         region, account_id = scope.region if regional else "", scope.account_id if owned else ""
-        named = resource.format(name=name, n=field.rng.randrange(1, 29), account_id=scope.account_id)
-        return f"arn:{get_partition(scope.region)}:{service}:{region}:{account_id}:{named}"
+        resource_name = resource.format(name=name, n=field.rng.randrange(1, 29), account_id=scope.account_id)
+        return f"arn:{get_partition(scope.region)}:{service}:{region}:{account_id}:{resource_name}"
 
     return generate_arn
 
@@ -227,10 +227,10 @@ def get_partition(region: str) -> str:
 
 
 TEXTS: Mapping[str, ValueGenerator] = {
-    "Name": lambda spot: spot.item.name,
-    "DisplayName": lambda spot: spot.item.name.replace("-", " ").title(),
-    "Description": lambda spot: spot.rng.choice(DESCRIPTIONS),
-    "InstanceType": lambda spot: spot.rng.choice(SIZES),
+    "Name": lambda field: field.item.name,
+    "DisplayName": lambda field: field.item.name.replace("-", " ").title(),
+    "Description": lambda field: field.rng.choice(DESCRIPTIONS),
+    "InstanceType": lambda field: field.rng.choice(SIZES),
     "Arn": _build_arn_generator("appstream", "image-builder/{name}"),
     "ImageArn": _build_arn_generator("appstream", "image/AppStream-WinServer2022-11-{n:02d}-2025", owned=False),
     "IamRoleArn": _build_arn_generator("iam", "role/appstream-image-builder", regional=False),
@@ -244,8 +244,8 @@ TEXTS: Mapping[str, ValueGenerator] = {
     "VpcId": _build_id_generator("vpc"),
     "EniPrivateIpAddress": _generate_ipv4,
     ".*Ipv6Address(es)?": _generate_ipv6,
-    ".*AgentVersion": lambda spot: spot.rng.choice(("11-03-2025", "09-16-2025", "06-20-2025", "02-28-2025")),
-    "DirectoryName": lambda spot: spot.rng.choice(("corp.example.com", "lab.example.com")),
+    ".*AgentVersion": lambda field: field.rng.choice(("11-03-2025", "09-16-2025", "06-20-2025", "02-28-2025")),
+    "DirectoryName": lambda field: field.rng.choice(("corp.example.com", "lab.example.com")),
     "OrganizationalUnit.*": lambda _: "OU=AppStream,OU=Computers,DC=corp,DC=example,DC=com",
     ".*Message": lambda _: "See the documentation.",
 }
@@ -253,9 +253,9 @@ TEXTS: Mapping[str, ValueGenerator] = {
 SCALARS: Mapping[str, ValueGenerator] = {
     "string": _generate_text,
     "timestamp": _generate_timestamp,
-    "boolean": lambda spot: spot.rng.random() < 0.5,
-    "integer": lambda spot: spot.rng.choice((200, 200, 250, 300, 500)),
-    "long": lambda spot: spot.rng.randrange(1 << 40),
-    "float": lambda spot: round(spot.rng.uniform(0, 100), 2),
-    "double": lambda spot: round(spot.rng.uniform(0, 100), 4),
+    "boolean": lambda field: field.rng.random() < 0.5,
+    "integer": lambda field: field.rng.choice((200, 200, 250, 300, 500)),
+    "long": lambda field: field.rng.randrange(1 << 40),
+    "float": lambda field: round(field.rng.uniform(0, 100), 2),
+    "double": lambda field: round(field.rng.uniform(0, 100), 4),
 }

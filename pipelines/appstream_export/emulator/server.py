@@ -18,7 +18,7 @@ from .faults import HttpResponse
 from .gateway import Gateway
 
 HOST = "127.0.0.1"
-STOP_S = 5.0  # a stop that needs longer is reported: nothing of ours holds the loop for more than POLL_S
+STOP_S = 5.0  # a stop that needs longer is reported: nothing holds the loop for longer than POLL_S
 POLL_S = 0.02
 GATEWAY_CONTENT_TYPES = (
     "application/x-amz-json",
@@ -49,11 +49,11 @@ class GatewayRequestHandler(MotoRequestHandler):
         self._body: bytes | None = None
         if self.headers.get("Content-Type", "").startswith(GATEWAY_CONTENT_TYPES):
             self._body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        answer = self._loopback_server.gateway.handle_request(self.headers, self._body or b"")
-        if answer is None:
+        response = self._loopback_server.gateway.handle_request(self.headers, self._body or b"")
+        if response is None:
             super().run_wsgi()
         else:
-            self._send_response(answer)
+            self._send_response(response)
 
     def make_environ(self) -> dict[str, Any]:
         """Hand moto the body that we have read."""
@@ -124,9 +124,8 @@ def _bind_socket(port: int) -> socket.socket:
     try:
         return socket.create_server((HOST, port), backlog=128)
     except (OSError, OverflowError) as error:
-        raise ConfigurationError(
-            f"cannot listen on {HOST}:{port}: {error}; choose another port, or 0 for a free one"
-        ) from error
+        fix = "choose another port, or 0 for a free one"
+        raise ConfigurationError(f"cannot listen on {HOST}:{port}: {error}", fix=fix) from error
 
 
 def _shut_down_connection(connection: socket.socket) -> None:

@@ -20,8 +20,8 @@ def read_labels(file: str | None) -> dict[str, Labels]:
         account_id = cells.pop(KEY)
         if not ACCOUNT_ID.fullmatch(account_id):
             fix = "spreadsheets drop zeros in front: format the column as text"
-            raise SettingsError(f'{file} line {line}: {KEY} "{account_id}" is not 12 digits; {fix}')
+            raise SettingsError(f'{file} line {line}: {KEY} "{account_id}" is not 12 digits', fix=fix)
         if account_id in found:
-            raise SettingsError(f"{file} line {line}: account {account_id} has a line already; keep one")
+            raise SettingsError(f"{file} line {line}: account {account_id} has a line already", fix="keep one")
         found[account_id] = {column: cell for column, cell in cells.items() if cell}
     return found

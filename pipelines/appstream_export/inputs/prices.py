@@ -44,14 +44,15 @@ def read_prices(file: str | None) -> list[Mapping[str, Any]]:
 def _parse_row(cells: Cells, where: str) -> dict[str, Any]:
     unknown = cells.keys() - {*COLUMNS}
     if unknown:
-        raise SettingsError(f'{where} no column "{min(unknown)}" is known; there are {", ".join(COLUMNS)}')
+        raise SettingsError(f'{where} no column "{min(unknown)}" is known', fix=f"there are {', '.join(COLUMNS)}")
     region = cells["region"]
     if region != ANY and not REGION.fullmatch(region):
         raise SettingsError(f'{where} region "{region}" is neither the name of a region, such as us-east-1, nor {ANY}')
     row: dict[str, Any] = {"region": region, **{name: cells[name] or ANY for name in ("instance_type", "platform")}}
     row |= {name: _parse_usd(cells[name], f"{where} {name}") for name in ("usd_per_hour", "disk_usd_per_gb_month")}
     if row["usd_per_hour"] is None and row["disk_usd_per_gb_month"] is None:
-        raise SettingsError(f"{where} no price; fill in usd_per_hour or disk_usd_per_gb_month, or take the line out")
+        fix = "fill in usd_per_hour or disk_usd_per_gb_month, or take the line out"
+        raise SettingsError(f"{where} no price", fix=fix)
     return row | {"valid_from": _parse_day(cells["valid_from"], where)}
 
 
@@ -63,7 +64,7 @@ def _parse_usd(text: str, where: str) -> float | None:
     except InvalidOperation:
         usd = Decimal("nan")
     if not usd.is_finite() or not 0 <= usd <= _USD_MAX:
-        raise SettingsError(f'{where} "{text}" is not a price; write it in US dollars, such as 0.44')
+        raise SettingsError(f'{where} "{text}" is not a price', fix="write it in US dollars, such as 0.44")
     return float(usd)
 
 

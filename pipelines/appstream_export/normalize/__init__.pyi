@@ -1,1 +1,1 @@
-from .batcher import EnumValues as EnumValues, TaskBatch as TaskBatch, TaskBatcher as TaskBatcher
+from .batcher import TaskBatch as TaskBatch, TaskBatcher as TaskBatcher

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from appstream_export.contracts import Contract, get_operational_table
+from appstream_export.contracts import Contract, EnumValues, get_operational_table
 from appstream_export.model import Page
 from appstream_export.normalize.flatten import Flattener, build_schema_with_hidden_columns
 
 BATCH_ITEMS = 8_192  # 160 pages: each call into Arrow may have to wait for the GIL, so that there should be few
 BATCH_PAGES = 1_024  # most pages of a sparse organization are empty: do not hold them for ever
-EnumValues = Mapping[tuple[str, str], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +123,11 @@ class TaskBatcher:
     def _count_unknown_enum_values(self, tables: Mapping[str, pa.Table]) -> dict[tuple[str, str, str], int]:
         found = {}
         for (name, column), known in self._enum_values.items():
-            source = self._build_source_path(name, column)
+            source = self._tables[name].build_source_path(self._tables[name].get_column(column))
             for entry in pc.value_counts(tables[name][column].combine_chunks()).to_pylist():
                 if entry["values"] is not None and entry["values"] not in known:
                     found[source, "enum", entry["values"]] = entry["counts"]
         return found
-
-    def _build_source_path(self, table: str, column: str) -> str:
-        source, each = self._tables[table].get_column(column).source, self._tables[table].rows_from
-        return source if each is None else f"{each}[]" if source == "." else f"{each}[].{source}"
 
 
 def _filter_tasks(rows: pa.Table, tasks: Iterable[int]) -> pa.Table:

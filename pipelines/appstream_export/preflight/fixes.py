@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from appstream_export.contracts import Contract, build_hub_policy, build_iam_policy
+from appstream_export.contracts import Contract, build_control_plane_policy, build_iam_policy
 from appstream_export.errors import suggest_fix
 from appstream_export.extract import Account
 from appstream_export.model import Outcome, Task
@@ -82,7 +82,7 @@ class FixAdvisor:
             return f"look at the organization; if the list is right, run once with {flag[1]}"
         if "AccessDenied" in reason:
             who = _parse_caller_arn(reason) or "what lists the organization"
-            return f"add to the policy of {who}: {_render_json(build_hub_policy('')['Statement'][1])}"
+            return f"add to the policy of {who}: {_render_json(build_control_plane_policy('')['Statement'][1])}"
         return "run again; if it stays, look at [organization] and at the network"
 
     @property

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from appstream_export.contracts import Contract, build_arrow_schema, get_operational_table
+from appstream_export.contracts import Contract, EnumValues, build_arrow_schema, get_operational_table
 from appstream_export.model import Outcome, Page, RunListener, Task
-from appstream_export.normalize import EnumValues, TaskBatch, TaskBatcher
+from appstream_export.normalize import TaskBatch, TaskBatcher
 
 FLUSH_ITEMS = 10_240  # some 8 MB of flat rows, one row group: larger parts are no quicker, and cost memory
 GARBAGE_OBJECTS = 50_000  # some 4 MB of raw items between two searches for cycles

@@ -9,8 +9,8 @@ import duckdb
 
 from appstream_export.contracts import Contract
 from appstream_export.lake.catalog.query import run_query
-from appstream_export.lake.snapshots import SWEEP
-from appstream_export.lake.sql import quote_identifier, quote_literal
+from appstream_export.lake.duckdb import quote_identifier, quote_literal
+from appstream_export.lake.snapshots import KIND_SWEEP
 
 
 def count_rows(con: duckdb.DuckDBPyConnection, names: Sequence[str]) -> dict[str, int]:
@@ -35,7 +35,7 @@ def count_items_by_scope(con: duckdb.DuckDBPyConnection, contract: Contract) -> 
 
 def load_last_sweep_started_at(con: duckdb.DuckDBPyConnection) -> datetime:
     """Return when the newest sweep began, in UTC; each history has at least one."""
-    sweeps = f"from snapshots where kind = {quote_literal(SWEEP)} order by seq desc limit 1"
+    sweeps = f"from snapshots where kind = {quote_literal(KIND_SWEEP)} order by seq desc limit 1"
     [row] = run_query(con, f"select started_at {sweeps}").to_pylist()
     return row["started_at"]
 

@@ -40,7 +40,7 @@ class EmulatedPage:
     """Where the next page begins."""
     next_token: str | None
     build_token: Any
-    """`token_of(number)`: a valid token that goes on at `end`, as page `number`."""
+    """`build_token(number)`: a valid token that goes on at `end`, as page `number`."""
 
     @property
     def body(self) -> Item:
@@ -83,7 +83,7 @@ class AppStreamBackend(BaseBackend):
         return list(self.items_by_operation.get(operation, {}).values())
 
     def build_page(self, operation: str, params: Item) -> EmulatedPage:
-        """Answer one request; raises Refused where AWS would."""
+        """Answer one request; raises EmulatedAwsError where AWS would."""
         if operation not in list_operations():
             raise EmulatedAwsError("UnknownOperationException", f"the emulator knows no {operation}")
         items = self._select_items(operation, params.get("Names") or [])
@@ -117,7 +117,7 @@ class AppStreamBackend(BaseBackend):
         return urlsafe_b64encode(crc32(meaning).to_bytes(4, "big") + meaning).decode()
 
     def _decode_token(self, operation: str, token: str | None) -> tuple[int, int]:
-        """Where a page begins and its number; a token of another scope or operation is as bad as none of ours."""
+        """Where a page begins and its number; a token of another scope or operation is refused."""
         if token is None:
             return 0, 0
         try:

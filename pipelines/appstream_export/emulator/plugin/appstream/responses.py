@@ -11,7 +11,7 @@ CONTENT_TYPE = "application/x-amz-json-1.1"
 
 
 class AppStreamResponse(BaseResponse):
-    """Finds out who asks and where, as every service of moto does."""
+    """Answers calls of AppStream; finds account and region as every service of moto does."""
 
     def __init__(self) -> None:
         super().__init__(service_name="appstream")
@@ -26,5 +26,5 @@ class AppStreamResponse(BaseResponse):
                 self._get_action(), json.loads(self.body)
             )
             return 200, {"content-type": CONTENT_TYPE}, json.dumps(page.body)
-        except EmulatedAwsError as refusal:
-            return refusal.http_status, {"content-type": CONTENT_TYPE}, json.dumps(refusal.body)
+        except EmulatedAwsError as error:
+            return error.http_status, {"content-type": CONTENT_TYPE}, json.dumps(error.body)
