@@ -25,6 +25,7 @@ from appstream_export.defs.specs import (
 )
 from appstream_export.errors import ExportError
 from appstream_export.lake.catalog import connect_warehouse, count_items_by_state, count_rows
+from appstream_export.lake.storage import REPORT_FILE
 from appstream_export.model import ScanOptions
 from appstream_export.run import Request, RunResult, execute_run
 from appstream_export.settings import Settings
