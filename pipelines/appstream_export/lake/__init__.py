@@ -7,7 +7,7 @@ Four folders, in their order; each may import those before it, and others import
 - catalog: views, the catalog's file, connections, queries, named queries and checks
 - maintenance: verify, expire, vacuum (gc) and erase
 
-`duckdb.py` stands between storage and snapshots: it opens DuckDB, and quotes all that enters its SQL. Readers take paths
+`duckdb.py` is between storage and snapshots: it opens DuckDB, and quotes all that enters its SQL. Readers take paths
 from manifests alone: no folder is listed to learn what a table is. The lake is the only package that imports duckdb; it
 knows nothing of AppStream, Dagster or the command line.
 """
