@@ -139,7 +139,7 @@ class LocalStore:
             _sync_folder(temporary.parent)
 
     def open_subfolder(self, folder: str, *, file_mode: int, create: bool = False) -> "LocalStore":
-        """Open one of its folders as a store. Users who may read that one may pass through this one, but not read it."""
+        """Open one of its folders as a store. Its readers may pass through this one, but not read it."""
         store = LocalStore(self._resolve_path(folder), file_mode=file_mode)
         if create and not store.root.is_dir():
             store._make_folder(store.root)
@@ -176,7 +176,7 @@ class LocalStore:
             os.fsync(handle)
 
     def _create_handle(self, temporary: Path, tries: int = _FOLDER_RETRIES) -> int:
-        """Create the file and return its handle. Whatever process removes a folder's last file removes the folder too."""
+        """Create the file and return its handle. Removing a folder's last other file removes the folder too."""
         try:
             return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self.file_mode)
         except FileNotFoundError:
