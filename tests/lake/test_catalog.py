@@ -23,8 +23,8 @@ from appstream_export.lake.catalog.connect import (
     export_catalog,
     open_catalog_connection,
     publish_catalog,
-    run_query,
 )
+from appstream_export.lake.catalog.query import run_query
 from appstream_export.lake.maintenance.erase import erase_account
 from appstream_export.lake.maintenance.expire import expire_snapshots
 from appstream_export.lake.maintenance.verify import verify_warehouse

@@ -35,7 +35,7 @@ class RowAction(StrEnum):
     CARRY = "carry"
     """The head's rows as they are."""
     END = "end"
-    """No rows: the scope is no longer ours to ask."""
+    """No rows: the scope is no longer part of the plan."""
 
 
 class ChangeScope(StrEnum):
@@ -187,7 +187,7 @@ def _resolve_change_scope(outcome: Outcome, *, was_answered: bool, is_whole: boo
 
 
 def _decide_unplanned_task(task: Task, run: ScopeRunRow, started_at: datetime) -> Decision:
-    """A task of the head that is not ours: it ends, unless a run that began later than we did has just asked it."""
+    """Decide a task of the head that is not planned: it ends, unless a run that began later has requested it."""
     if run["finished_at"] and run["finished_at"] > started_at:
         return Decision(task=task, row_action=RowAction.CARRY, scope_run=run, previous_run=run)
     return Decision(

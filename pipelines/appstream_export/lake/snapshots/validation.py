@@ -1,4 +1,4 @@
-"""The last look before a snapshot becomes visible: what must hold of its files, or it is a bug of ours."""
+"""The last checks before a snapshot becomes visible: rules that its files can only break by a bug."""
 # ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
 
 from collections.abc import Collection, Iterable, Mapping

@@ -49,7 +49,7 @@ class HashingWriter(io.RawIOBase):
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """A file that lies in a warehouse, whoever put it there."""
+    """A file in a warehouse, of any origin."""
 
     path: str
     size_bytes: int
@@ -59,9 +59,9 @@ class StoredObject:
 
 
 class Store(Protocol):
-    """What the lake asks of the place that keeps a warehouse. Paths are relative to its root, with `/`.
+    """The operations that the lake needs of a warehouse's storage. Paths are relative to its root, with `/`.
 
-    Raises OSError when the place does not do what it should, and FileNotFoundError where a file is missing.
+    They raise OSError when the storage fails, and FileNotFoundError where a file is missing.
     """
 
     has_catalog_file: bool
@@ -115,7 +115,7 @@ class Store(Protocol):
         ...
 
     def list_old_versions(self) -> Sequence[StoredObject] | None:
-        """What the place still keeps of files that were removed or replaced; None where it does not tell us."""
+        """List the old versions of files that were removed or replaced; None where listing them is not allowed."""
         ...
 
     def read_version(self, stored: StoredObject) -> bytes:

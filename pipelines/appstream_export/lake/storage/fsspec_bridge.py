@@ -1,7 +1,7 @@
 """Files of a remote store as DuckDB reads them: through fsspec, in large blocks, and none beyond the warehouse.
 
 DuckDB asks for small pieces, from several threads, and each file's end first. So blocks are counted from the end: the
-last one comes with a single request that tells the size too, and holds all of a small file. Committed files never
+last one comes with a single request that gives the size too, and holds all of a small file. Committed files never
 change, so what was read once is good for as long as it fits.
 """
 
@@ -27,7 +27,7 @@ ReadRange = Callable[[str, int, int], bytes]
 
 
 class BlockCache:
-    """Blocks of files that never change, each read once however many threads want it; the oldest ones are let go."""
+    """Blocks of files that never change, each read once however many threads want it; the oldest ones are evicted."""
 
     def __init__(self, read_end: ReadEnd, read_range: ReadRange) -> None:
         self._read_end, self._read_range = read_end, read_range
@@ -82,11 +82,11 @@ class BlockCache:
     def _evict_blocks(self) -> None:
         with self._lock:
             done = [(key, len(block.result())) for key, block in self._cached.items() if block.done()]
-            held = sum(size for _, size in done)
+            cached_bytes = sum(size for _, size in done)
             for key, size in done[:-1]:
-                if held <= CACHE_BYTES:
+                if cached_bytes <= CACHE_BYTES:
                     return
-                held -= size
+                cached_bytes -= size
                 del self._cached[key]
 
 

@@ -76,12 +76,12 @@ class LocalStore:
         return sorted(found, key=lambda stored: stored.path)
 
     def read_head_hint(self, folder: str) -> str:
-        """None: a folder tells all its names at once."""
+        """Return nothing: a folder is listed as a whole anyway."""
         del folder
         return ""
 
     def list_old_versions(self) -> Sequence[StoredObject]:
-        """None: what a snapshot of the disk or a backup holds is not ours to see."""
+        """Return nothing: snapshots of a disk and backups cannot be listed."""
         return ()
 
     def read_version(self, stored: StoredObject) -> bytes:
@@ -139,7 +139,7 @@ class LocalStore:
             _sync_folder(temporary.parent)
 
     def open_subfolder(self, folder: str, *, file_mode: int, create: bool = False) -> "LocalStore":
-        """One of its folders as a place of its own. Whoever may read there may pass through here, and see no more."""
+        """Open one of its folders as a store. Its readers may pass through this one, but not read it."""
         store = LocalStore(self._resolve_path(folder), file_mode=file_mode)
         if create and not store.root.is_dir():
             store._make_folder(store.root)
@@ -176,7 +176,7 @@ class LocalStore:
             os.fsync(handle)
 
     def _create_handle(self, temporary: Path, tries: int = _FOLDER_RETRIES) -> int:
-        """Its handle. Whoever removes the last other file of the folder meanwhile removes the folder too."""
+        """Create the file and return its handle. Removing a folder's last other file removes the folder too."""
         try:
             return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self.file_mode)
         except FileNotFoundError:

@@ -68,7 +68,7 @@ def build_handover_path(*words: str) -> str:
 
 
 def build_retained_path(table: str, snapshot_id: str, number: int) -> str:
-    """A file of rows that outlive their snapshots; `snapshot_id` is the thin commit's, theirs stand in the file."""
+    """Return the path of rows of expired snapshots; `snapshot_id` is the expire commit's, theirs is a column."""
     return f"{_build_snapshot_folder(table, snapshot_id)}/kept-{number:05}.parquet"
 
 

@@ -39,7 +39,7 @@ CONFLICT_TRIES, CONFLICT_WAIT_S = 8, 0.1  # S3 answers 409 while another conditi
 HEAD_HINT_FILE = "head"
 _S3_URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[\w!.'()@+-]+)*)/?", re.ASCII)
 _HINT_NAME = re.compile(r"[\w.-]{2,100}", re.ASCII)
-PLACEHOLDER_KEY = "emulator"  # keys for an endpoint on this machine, where nobody has real ones
+PLACEHOLDER_KEY = "emulator"  # keys for an endpoint on this machine, which accepts any
 
 _RENEW = "renew the credentials (aws sso login, a new role session)"
 _REGION = "set region in [lake.s3], or AWS_REGION, to the bucket's region"
@@ -326,7 +326,7 @@ class S3Store:
 
 
 class _Upload:
-    """One object on its way: in a single PUT if it is small, else in parts that nobody sees until all are there."""
+    """The upload of one object: a single PUT if it is small, else parts that are invisible until it is complete."""
 
     def __init__(self, client: Any, object_params: Mapping[str, str], encryption: Mapping[str, Any]) -> None:
         self._client, self._object_params, self._encryption = client, object_params, encryption
