@@ -55,12 +55,12 @@ class Stopwatch(RunListener):
 def export(mapping: dict[str, Any], folder: str, request: dict[str, Any]) -> dict[str, Any]:
     """One run, and what it cost."""
     settings = parse_settings(mapping, Path(folder) / "appstream-export.toml")
-    stopwatch = Stopwatch()
-    made = execute_run(settings, load_contracts(), Request(scan_options=ScanOptions(), **request), listener=stopwatch)
-    stopwatch.on_stage("end")
-    problems = (made.catalog_problem, made.checks_problem, made.feeds_problem, made.report_problem)
+    listener = Stopwatch()
+    result = execute_run(settings, load_contracts(), Request(scan_options=ScanOptions(), **request), listener=listener)
+    listener.on_stage("end")
+    problems = (result.catalog_problem, result.checks_problem, result.feeds_problem, result.report_problem)
     assert not any(problems), problems  # noqa: S101  what failed is no measure of what it costs
-    return stopwatch.costs() | {"clients": stopwatch.clients, "exit_code": made.exit_code, "peak_mb": peak_mb()}
+    return listener.costs() | {"clients": listener.clients, "exit_code": result.exit_code, "peak_mb": peak_mb()}
 
 
 def main() -> None:

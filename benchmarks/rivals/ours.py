@@ -26,9 +26,9 @@ def act(job: Job) -> dict[str, Any]:
     if job["until"] == "published":
         from benchmarks.exporter import export  # DuckDB, feeds, charts: no sweep loads them, nor do its rivals
 
-        told = export(mapping, job["folder"], {})
-        assert told["exit_code"] == 0, told  # noqa: S101
-        return {"stages": told}
+        findings = export(mapping, job["folder"], {})
+        assert findings["exit_code"] == 0, findings  # noqa: S101
+        return {"stages": findings}
     settings = parse_settings(mapping, Path(job["folder"]) / "appstream-export.toml")
     return {"part_cpu_s": _sweep(settings, job["until"])}
 
@@ -38,7 +38,7 @@ def _sweep(settings: Settings, until: str) -> float:
     contracts = load_contracts()
     planned = plan_extraction(settings, contracts)
     accounts = {account.id: account for account in planned.accounts}
-    draft = StagedSnapshot(
+    staged = StagedSnapshot(
         open_store(settings.warehouse, create=True), list_snapshot_tables(contracts), paths.generate_ulid()
     )
     began = process_time()
@@ -49,7 +49,7 @@ def _sweep(settings: Settings, until: str) -> float:
     if until == "pages":
         outcomes = [answer for answer in answers if isinstance(answer, Outcome)]
     else:
-        write = draft.write if until == "files" else (lambda _: None)
+        write = staged.write if until == "files" else (lambda _: None)
         outcomes = list(ingest_pages(answers, contracts, write, enum_values=enums, listener=RunListener()).values())
     used = process_time() - began
     answered = {outcome.task for outcome in outcomes if outcome.status == "ok"}

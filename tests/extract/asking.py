@@ -74,15 +74,15 @@ class Asking:
         }
         return parse_settings(mapping, self.folder / "appstream-export.toml")
 
-    def start(self, *, stop: threading.Event | None = None, run_id: str = "run-1", **ask: Any) -> Any:
-        """The generator of pages and outcomes; `ask` takes the fields of Ask."""
-        settings, people = self.settings, list_configured_accounts(self.settings)
-        tasks = [Task("image_builders", s) for s in build_scopes(settings, people, "appstream")]
+    def start(self, *, stop: threading.Event | None = None, run_id: str = "run-1", **options: Any) -> Any:
+        """The generator of pages and outcomes; `options` are the fields of ScanOptions."""
+        settings, configured = self.settings, list_configured_accounts(self.settings)
+        tasks = [Task("image_builders", s) for s in build_scopes(settings, configured, "appstream")]
         contracts = {c.name: c for c in load_contracts()}
-        accounts = {a.id: a for a in people}
+        accounts = {a.id: a for a in configured}
         stop = stop or threading.Event()
-        return extract_tasks(tasks, contracts, accounts, settings, ScanOptions(**ask), run_id=run_id, stop=stop)
+        return extract_tasks(tasks, contracts, accounts, settings, ScanOptions(**options), run_id=run_id, stop=stop)
 
-    def run(self, **ask: Any) -> Answer:
+    def run(self, **options: Any) -> Answer:
         """All of it."""
-        return Answer(list(self.start(**ask)))
+        return Answer(list(self.start(**options)))

@@ -1,4 +1,4 @@
-"""What every stage of a run needs, handed on as one value."""
+"""The settings, contracts and callbacks that every stage of a run needs, as one value."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ from appstream_export.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a run does beyond the settings. Accounts and regions limit what is read; the rest is carried."""
+    """The part of a run that the settings leave open. Accounts and regions limit what is read; the rest is carried."""
 
     accounts: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()

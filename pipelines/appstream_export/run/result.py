@@ -76,7 +76,7 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True)
 class TaskResults:
-    """What a snapshot says of the tasks of a run."""
+    """The tasks of a run as a snapshot has them."""
 
     outcomes: Mapping[Task, Outcome]
     expected_failures: frozenset[Task]

@@ -70,17 +70,17 @@ class Scheduler:
         stop: threading.Event,
         process_count: int = 1,
     ) -> None:
-        requested = [contracts[name] for name in dict.fromkeys(task.resource for task in tasks)]
-        requested_accounts = [
-            accounts[account_id] for account_id in dict.fromkeys(task.scope.account_id for task in tasks)
-        ]
+        used_contracts = [contracts[name] for name in dict.fromkeys(task.resource for task in tasks)]
+        used_accounts = [accounts[account_id] for account_id in dict.fromkeys(task.scope.account_id for task in tasks)]
         self._settings = settings.extract
-        self._clients = create_clients(settings, list_member_operations(requested), stop, process_count=process_count)
+        self._clients = create_clients(
+            settings, list_member_operations(used_contracts), stop, process_count=process_count
+        )
         operations = _build_list_operations(
-            requested, self._clients, options, any_protocol=settings.extract.use_documented_client_api
+            used_contracts, self._clients, options, any_protocol=settings.extract.use_documented_client_api
         )
         regions = {task.scope.region for task in tasks}
-        self._sessions = Sessions(settings, self._clients, requested_accounts, run_id=run_id, regions=regions)
+        self._sessions = Sessions(settings, self._clients, used_accounts, run_id=run_id, regions=regions)
         attempts = settings.extract.max_attempts
         scans = [Scan(t, operations[t.resource], options, self._clients, self._sessions, attempts) for t in tasks]
         self._sessions.check_sources()

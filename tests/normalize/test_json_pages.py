@@ -15,7 +15,7 @@ from appstream_export.normalize.flatten import Flattener
 from appstream_export.normalize.item_schema import build_item_schema
 from appstream_export.normalize.json_pages import PageReader
 from tests.factories import image_builder, page
-from tests.tables.test_flatten_properties import odd, plain
+from tests.normalize.test_flatten_properties import odd, plain
 
 CONTRACT = next(c for c in load_contracts() if c.name == "image_builders")
 DECODER = PageDecoder.create_if_flat(CONTRACT, "NextToken")
