@@ -39,9 +39,9 @@ PART_ROUNDS = 3
 SIZES = (10_000, 100_000)  # builders; the largest is asked for
 PARTS: dict[str, tuple[Any, str]] = {
     "a DuckDB is opened": (CommitWorkspace, "__init__"),
-    "tasks are decided": (SnapshotProducer, "_decide"),
-    "changes are told, rows are carried": (SnapshotProducer, "_write_contracts"),
-    "of it the rows that are carried": (SnapshotProducer, "_write_carried"),
+    "tasks are decided": (SnapshotProducer, "_decide_tasks"),
+    "changes are told, rows are carried": (SnapshotProducer, "_write_contract_tables"),
+    "of it the rows that are carried": (SnapshotProducer, "_write_carried_rows"),
     "operational tables are written": (SnapshotProducer, "_write_records"),
     "files are checked": (validation, "check_files"),
     "DuckDB is closed": (CommitWorkspace, "__exit__"),
