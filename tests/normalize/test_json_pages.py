@@ -11,7 +11,7 @@ from appstream_export.contracts import load_contracts
 from appstream_export.normalize import TaskBatch, TaskBatcher
 from appstream_export.normalize.json_pages import RawItems, RawReader, read_odd_json
 from tests.factories import image_builder, page
-from tests.tables.test_flatten_properties import odd, plain
+from tests.normalize.test_flatten_properties import odd, plain
 
 CONTRACT = next(c for c in load_contracts() if c.name == "image_builders")
 READER = RawReader.create_if_supported(CONTRACT, "NextToken")
