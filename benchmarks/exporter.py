@@ -1,6 +1,7 @@
 """Real runs in a process of their own, one per line of its standard input, each told as a line of JSON.
 
-`execute_run()` itself is not touched: a RunListener takes the times, and the garbage collector counts live clients.
+What `execute_run()` does is not touched: a RunListener takes the times, and the garbage collector's list counts the
+clients that live.
 """
 
 import gc
@@ -55,12 +56,12 @@ class Stopwatch(RunListener):
 def export(mapping: dict[str, Any], folder: str, request: dict[str, Any]) -> dict[str, Any]:
     """One run, and what it cost."""
     settings = parse_settings(mapping, Path(folder) / "appstream-export.toml")
-    stopwatch = Stopwatch()
-    made = execute_run(settings, load_contracts(), Request(scan_options=ScanOptions(), **request), listener=stopwatch)
-    stopwatch.on_stage("end")
-    problems = (made.catalog_problem, made.checks_problem, made.feeds_problem, made.report_problem)
+    listener = Stopwatch()
+    result = execute_run(settings, load_contracts(), Request(scan_options=ScanOptions(), **request), listener=listener)
+    listener.on_stage("end")
+    problems = (result.catalog_problem, result.checks_problem, result.feeds_problem, result.report_problem)
     assert not any(problems), problems  # noqa: S101  what failed is no measure of what it costs
-    return stopwatch.costs() | {"clients": stopwatch.clients, "exit_code": made.exit_code, "peak_mb": peak_mb()}
+    return listener.costs() | {"clients": listener.clients, "exit_code": result.exit_code, "peak_mb": peak_mb()}
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from appstream_export import feeds
 from appstream_export.errors import ExportError
 from appstream_export.feeds import report
 from appstream_export.feeds.generations import CURRENT, DATABASE, FOLDER as FOLDER_OF_FEEDS, PACKAGE
-from appstream_export.feeds.verify import verify_feeds
+from appstream_export.feeds.verify import verify_feeds as verify_feeds
 from appstream_export.lake.catalog.connect import connect_warehouse, run_query
 from appstream_export.lake.maintenance.verify import find_warehouse_problems
 from appstream_export.lake.snapshots.manifest import load_history
