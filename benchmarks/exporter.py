@@ -1,6 +1,7 @@
 """Real runs in a process of their own, one per line of its standard input, each told as a line of JSON.
 
-`execute_run()` itself is not touched: a RunListener takes the times, and the garbage collector counts live clients.
+What `execute_run()` does is not touched: a RunListener takes the times, and the garbage collector's list counts the
+clients that live.
 """
 
 import gc

@@ -223,7 +223,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def s3(self) -> S3Settings:
-        """How the warehouse's bucket is reached: an emulator of AWS holds the buckets too, unless told otherwise."""
+        """Return how the warehouse's bucket is reached; by default an emulator of AWS holds the buckets too."""
         s3, aws = self.lake.s3, self.aws
         endpoint = s3.endpoint_url or (aws.endpoint_url if self.is_local_aws else None)
         return msgspec.structs.replace(s3, endpoint_url=endpoint, ca_bundle=s3.ca_bundle or aws.ca_bundle)
@@ -444,8 +444,8 @@ def _check_dagster(dagster: DagsterSettings, where: str) -> None:
 
         fix = suggest_correction(dagster.timezone, sorted(available_timezones())) or "take one like Europe/Berlin"
         raise SettingsError(f'{where} timezone: "{dagster.timezone}" is not known', fix=fix)
-    if strange := next((owner for owner in dagster.owners if not _OWNER.fullmatch(owner)), None):
-        raise SettingsError(f'{where} owners: "{strange}" is neither an address nor like "team:cloud-costs"')
+    if wrong := next((owner for owner in dagster.owners if not _OWNER.fullmatch(owner)), None):
+        raise SettingsError(f'{where} owners: "{wrong}" is neither an address nor like "team:cloud-costs"')
     if dagster.dashboard_url is not None and not _is_web_url(dagster.dashboard_url):
         raise SettingsError(f'{where} dashboard_url: "{dagster.dashboard_url}" is not like https://bi.example.com/d/1')
 

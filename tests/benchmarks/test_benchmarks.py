@@ -11,6 +11,7 @@ import pytest
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.factory import open_store
 from benchmarks import __main__ as command, commit as commits, publication, suites
+from benchmarks.children import Aws, Exporter
 from benchmarks.contents import Contents
 from benchmarks.estate import Took
 from benchmarks.figures import Budget, Figure, figure, ratio, record
@@ -19,6 +20,8 @@ from benchmarks.proofs import scale
 from benchmarks.race import DENSE, SPARSE, Lap, Race
 from benchmarks.rivals import FLOORS, OURS, RIVALS, Rival
 from benchmarks.sizes import Size, quick
+from benchmarks.warehouse import by_role, settings_of
+from benchmarks.world import REGIONS, World
 
 HERE = {name: Path(sys.executable) for name in ("ours", "rivals", "cloudquery")}
 HERE_TOO = (OURS, "ours_published", "plain", "plain_hook", "duckdb")
@@ -203,3 +206,21 @@ def test_a_commits_rival_writes_exactly_the_files_that_the_commit_leaves_behind(
 
 def _parquet(folder: Path) -> set[str]:
     return {str(file.relative_to(folder)) for file in folder.rglob("*.parquet")}
+
+
+def test_every_part_of_a_commit_is_one_that_takes_time() -> None:
+    [table] = commits.by_part(100, 1).tables
+
+    assert [row[0] for row in table.rows] == [*commits.PARTS]
+    assert [part for part, *seconds in table.rows if not any(seconds)] == []
+
+
+def test_a_run_tells_each_of_its_stages_what_it_cost(tmp_path: Path) -> None:
+    world = World(accounts=1, items=2)
+    with Aws(world) as aws, Exporter() as exporter:
+        accounts = [by_role(account) for account in world.account_ids()]
+        told = exporter.run(settings_of(aws.url, accounts, REGIONS[:1]), tmp_path, 60.0)
+
+    stages = {name.removesuffix("_cpu_s") for name in told if name.endswith("_cpu_s")}
+    assert {"sweep", "commit", "catalog", "checks", "feeds", "report"} < stages
+    assert told["clients"] > 0

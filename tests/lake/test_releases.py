@@ -15,7 +15,7 @@ from appstream_export import connect
 from appstream_export.emulator import Emulator, make_image_builder
 from appstream_export.feeds import verify_feeds
 from appstream_export.lake.catalog import run_query
-from appstream_export.lake.maintenance import find_warehouse_problems
+from appstream_export.lake.maintenance import verify_warehouse
 from appstream_export.lake.storage import open_store
 from tests.export import Export
 
@@ -65,7 +65,7 @@ def test_a_warehouse_of_every_release_gives_the_rows_that_the_release_gave(
             for row, was in zip(rows(export, table), expected[table], strict=True)
         ]
         assert today == expected[table], table
-    assert find_warehouse_problems(open_store(export.warehouse)) == []
+    assert verify_warehouse(open_store(export.warehouse)).problems == ()
 
 
 def test_an_export_goes_on_in_a_warehouse_of_every_release(
@@ -85,5 +85,5 @@ def test_an_export_goes_on_in_a_warehouse_of_every_release(
     assert {("cad-01", "changed", "state"), ("gis-02", "deleted", None)} <= {*export.changes()}
     older = rows(export, "(select * from image_builders_history join snapshots using (snapshot_id) where seq < 3)")
     assert [row["name"] for row in older] == [row["name"] for row in expected["image_builders_history"]]
-    assert find_warehouse_problems(open_store(export.warehouse)) == []
+    assert verify_warehouse(open_store(export.warehouse)).problems == ()
     assert verify_feeds(open_store(export.warehouse)) == []

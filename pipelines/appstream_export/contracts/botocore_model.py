@@ -99,9 +99,9 @@ def get_botocore_loader() -> Loader:
 
 @cache
 def _load_service_model(name: str) -> ServiceModel:
-    known = get_botocore_loader().list_available_services("service-2")
-    if name not in known:  # asked first, for the loader would take the name for a path
-        raise ContractError(f'service = "{name}" is unknown to {VERSION}', fix=suggest_correction(name, known))
+    names = get_botocore_loader().list_available_services("service-2")
+    if name not in names:  # asked first, for the loader would take the name for a path
+        raise ContractError(f'service = "{name}" is unknown to {VERSION}', fix=suggest_correction(name, names))
     return ServiceModel(get_botocore_loader().load_service_model(name, "service-2"), name)
 
 
@@ -142,10 +142,10 @@ def _find_paging_problem(operation: OperationModel) -> str | None:
 
 def _load_paginator(operation: OperationModel) -> dict[str, Any] | None:
     try:
-        known = get_botocore_loader().load_service_model(operation.service_model.service_name, "paginators-1")
+        paginators = get_botocore_loader().load_service_model(operation.service_model.service_name, "paginators-1")
     except DataNotFoundError:
         return None
-    return known["pagination"].get(operation.name)
+    return paginators["pagination"].get(operation.name)
 
 
 def _find_items_path(operation: OperationModel) -> str:
@@ -193,13 +193,13 @@ def _build_field(
     kind, aws_type = _KINDS.get(shape.type_name, "json"), shape.type_name
     fields: tuple[Field, ...] = ()
     element = None
-    below = ancestors | {shape.name}
+    path_shapes = ancestors | {shape.name}
     if shape.name in ancestors:
         aws_type = f"recursive {aws_type}"
     elif isinstance(shape, StructureShape) and shape.members and not shape.is_document_type:
-        kind, fields = "structure", tuple(_build_member_fields(shape, below, is_sensitive=is_sensitive))
+        kind, fields = "structure", tuple(_build_member_fields(shape, path_shapes, is_sensitive=is_sensitive))
     elif isinstance(shape, ListShape):
-        kind, element = "list", _build_field("", shape.member, below, is_sensitive=is_sensitive)
+        kind, element = "list", _build_field("", shape.member, path_shapes, is_sensitive=is_sensitive)
     return Field(
         name=name,
         kind=kind,

@@ -53,16 +53,16 @@ def walk_leaf_fields(field: Field, path: str = "") -> Iterator[tuple[str, Field]
 
 
 def resolve_field(field: Field, path: str) -> Field:
-    """The field at a path (`.` is the field itself, `[]` enters a list); raises NoSuchField."""
-    at, done = field, ""
+    """Return the field at a path (`.` is the field itself, `[]` enters a list); raises NoSuchField."""
+    current, current_path = field, ""
     for step in path.replace("[]", ".[]").split(".") if path != "." else ():
         if step == "[]":
-            at = _get_element_field(at, done)
-            done += "[]"
+            current = _get_element_field(current, current_path)
+            current_path += "[]"
         else:
-            at = _get_child_field(at, step, done)
-            done = f"{done}.{step}" if done else step
-    return at
+            current = _get_child_field(current, step, current_path)
+            current_path = f"{current_path}.{step}" if current_path else step
+    return current
 
 
 def resolve_row_field(item: Field, rows_from: str | None) -> Field:

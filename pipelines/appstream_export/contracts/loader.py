@@ -290,8 +290,10 @@ def convert_to_snake_case(name: str) -> str:
 def list_outer_positions(rows_from: str) -> tuple[str, ...]:
     """Names of the positions before `position`: `Groups[].Members` has `groups_position`."""
     lists = [convert_to_snake_case(step.removesuffix("[]")) for step in rows_from.split(".") if step.endswith("[]")]
-    again = [lists[:n].count(name) for n, name in enumerate(lists)]
-    return tuple(f"{name}_{n + 1}_position" if n else f"{name}_position" for name, n in zip(lists, again, strict=True))
+    earlier = [lists[:n].count(name) for n, name in enumerate(lists)]
+    return tuple(
+        f"{name}_{n + 1}_position" if n else f"{name}_position" for name, n in zip(lists, earlier, strict=True)
+    )
 
 
 def _build_outer_position_columns(rows_from: str) -> tuple[Column, ...]:

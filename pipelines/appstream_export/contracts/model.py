@@ -85,7 +85,7 @@ class Table:
 
     @property
     def view_columns(self) -> tuple[Column, ...]:
-        """The columns of the view: tables of items also tell the account's name and whether a row is stale."""
+        """Return the columns of the view: tables of items also have the account's name and whether a row is stale."""
         if self.resource is None:
             return self.columns
         return (*self.columns[:-1], ACCOUNT_NAME, IS_STALE, self.columns[-1])

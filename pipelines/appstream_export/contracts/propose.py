@@ -29,7 +29,7 @@ class _ProposedTable:
 
 
 def render_proposed_contract(output: OperationOutput) -> str:
-    """The whole file, as text; raises ContractError where no field could tell items apart."""
+    """Return the whole file, as text; raises ContractError where no field can identify items."""
     name, item_name = _choose_resource_names(output)
     tables = [t for t in _propose_tables(output.item) if t.columns or t.rows_from is None]
     sensitive = {p: f for t in tables for p, f in _find_sensitive_fields(t).items()}
@@ -79,13 +79,13 @@ def _propose_tables(row: Field, rows_from: str | None = None) -> Iterator[_Propo
 def _walk_structure_fields(structure: Field, path: str = "") -> Iterator[tuple[str, Field]]:
     """Values and lists below a structure. A list of lists counts as a value: JSON."""
     for field in structure.fields:
-        here = f"{path}.{field.name}" if path else field.name
+        field_path = f"{path}.{field.name}" if path else field.name
         if field.kind == "structure":
-            yield from _walk_structure_fields(field, here)
+            yield from _walk_structure_fields(field, field_path)
         elif field.element is not None and field.element.kind == "list":
-            yield here, replace(field, kind="json", element=None)
+            yield field_path, replace(field, kind="json", element=None)
         else:
-            yield here, field
+            yield field_path, field
 
 
 def _find_sensitive_fields(table: _ProposedTable) -> dict[str, Field]:
@@ -97,7 +97,7 @@ def _find_sensitive_fields(table: _ProposedTable) -> dict[str, Field]:
 
 
 def _guess_key_path(output: OperationOutput, item_name: str, columns: dict[str, Field]) -> str:
-    """The path of the field that most likely tells items apart: a name that is always there, an id, an Arn, a name."""
+    """Return the path of the field that most likely identifies items: a required name, an id, an Arn, a name."""
     texts = {source: field for source, field in columns.items() if field.kind == "string"}
     by_name = {convert_to_snake_case(source): source for source in texts}
     own_fields = {

@@ -147,9 +147,9 @@ def render_parent_join(contract: Contract, table: Table) -> str:
         return ""
     item, name = contract.item_table, table.name
     own = (*list_outer_positions(table.rows_from), "position", *(c.name for c in table.source_columns))
-    shown = ", ".join(("item.*", *(f"{name}.{column}" for column in own)))
+    select_list = ", ".join(("item.*", *(f"{name}.{column}" for column in own)))
     keys = zip(contract.item_key, contract.parent_key, strict=True)
-    lines = [f"select {shown}", f"from {name}", f"join {item.name} as item"]
+    lines = [f"select {select_list}", f"from {name}", f"join {item.name} as item"]
     lines += _render_join_conditions("item", name, [("account_id", "account_id"), ("region", "region"), *keys])
     outer = _find_outer_table(contract, table)
     if outer:
@@ -171,10 +171,10 @@ def build_example_query(table: Table) -> tuple[str, str]:
             "What changed lately?",
             f"select *\nfrom {table.name}_history\norder by observed_at desc\nlimit 20;",
         )
-    shown = [*table.key, *(c.name for c in table.source_columns if c.name not in table.key)][
+    selected = [*table.key, *(c.name for c in table.source_columns if c.name not in table.key)][
         : len(table.key) + _EXAMPLE_COLUMNS_MAX
     ]
-    columns = ", ".join([*shown, "is_stale"])
+    columns = ", ".join([*selected, "is_stale"])
     return "What is there now?", f"select {columns}\nfrom {table.name}\norder by {', '.join(table.key)}\nlimit 20;"
 
 

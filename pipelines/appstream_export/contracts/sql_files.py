@@ -32,7 +32,7 @@ _WORDS = ("reads", "key", "severity", "question")
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """What a question may be told. `type` is one of PARAM_TYPES, `default` as it would be typed."""
+    """A parameter of a named question. `type` is one of PARAM_TYPES, `default` as it would be typed."""
 
     name: str
     type: str
@@ -102,8 +102,8 @@ def _build_sql_file(
     severity = words.get("severity")
     if severity not in (None, *SEVERITIES):
         raise ContractError(f'{file.name}: severity "{severity}" is none of {", ".join(SEVERITIES)}')
-    if strange := next((p for p in params if p.type not in PARAM_TYPES), None):
-        raise ContractError(f'{file.name}: param {strange.name}: "{strange.type}" is none of {", ".join(PARAM_TYPES)}')
+    if wrong := next((p for p in params if p.type not in PARAM_TYPES), None):
+        raise ContractError(f'{file.name}: param {wrong.name}: "{wrong.type}" is none of {", ".join(PARAM_TYPES)}')
     reads = tuple(name.strip() for name in words.get("reads", "").split(",") if name.strip())
     place = f"sql/{file.parent.name}/{file.name}"
     question, key = words.get("question"), words.get("key")
@@ -112,15 +112,15 @@ def _build_sql_file(
 
 def _read_header_lines(text: str) -> Iterator[tuple[int, str]]:
     """The comment lines above the statement with their numbers; a line that is indented goes on with the one before."""
-    number, held = 0, ""
+    number, pending = 0, ""
     for place, line in enumerate(text.splitlines(), 1):
         if not line.startswith("-- "):
             break
-        if line.startswith("--   ") and held:
-            held += " " + line[3:].strip()
+        if line.startswith("--   ") and pending:
+            pending += " " + line[3:].strip()
             continue
-        if held:
-            yield number, held
-        number, held = place, line.rstrip()
-    if held:
-        yield number, held
+        if pending:
+            yield number, pending
+        number, pending = place, line.rstrip()
+    if pending:
+        yield number, pending

@@ -91,7 +91,9 @@ class Emulator:
     def list_scopes(self, *, operation: str = IMAGE_BUILDERS) -> list[Scope]:
         """Return the scopes that hold items, sorted."""
         backends = self._moto_models.appstream_backends.iter_backends()
-        return sorted(Scope(account_id, region) for account_id, region, held in backends if held.list_items(operation))
+        return sorted(
+            Scope(account_id, region) for account_id, region, backend in backends if backend.list_items(operation)
+        )
 
     def create_organization(self, accounts: Mapping[str, str], units: Mapping[str, str] | None = None) -> None:
         """Create an organization of exactly these accounts, id to name; the first one manages it.
@@ -134,8 +136,8 @@ class Emulator:
 
         A kind may stand for the fault: `aws.fail("*", "throttle", times=3)`. Of several, the first one strikes.
         """
-        known = fault if isinstance(fault, Fault) else Fault(fault, **fields)
-        self._running_server.gateway.add_fault(str(scope), known)
+        armed = fault if isinstance(fault, Fault) else Fault(fault, **fields)
+        self._running_server.gateway.add_fault(str(scope), armed)
 
     def heal(self, scope: Scope | str | None = None) -> None:
         """Remove all faults, or those that were set for a scope or for scopes matching a pattern."""

@@ -32,8 +32,8 @@ def _parse_rows(rows: "csv.DictReader[str]", file: str, required: Sequence[str])
     rows.fieldnames = columns
     if missing := next((c for c in required if c not in columns), None):
         raise SettingsError(f"{file} line 1: no column {missing}", fix=suggest_correction(missing, columns))
-    if twice := next((c for c in columns if columns.count(c) > 1 or not c), None):
-        raise SettingsError(f'{file} line 1: the column "{twice}" comes twice', fix="give each its own name")
+    if duplicate := next((c for c in columns if columns.count(c) > 1 or not c), None):
+        raise SettingsError(f'{file} line 1: the column "{duplicate}" comes twice', fix="give each its own name")
     for row in rows:
         if None in row or None in row.values():
             raise SettingsError(f"{file} line {rows.line_num}: not as many cells as line 1 has columns")

@@ -1,6 +1,6 @@
 """The price list that the user gives: `[feeds] prices`, a CSV file, as rows of the table `prices`.
 
-AWS's API tells no price, and nobody's contract is ours to know, so without a list no cost is told.
+AWS's API gives no prices, and contracts with AWS differ, so without a list there are no costs.
 """
 
 import re
