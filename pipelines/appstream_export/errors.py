@@ -159,7 +159,7 @@ DERIVED_STATUSES: Mapping[str, ErrorRule] = {
     "disabled": ErrorRule("disabled", False, "enable the region in the account, or take it out of regions"),
     "mismatched": ErrorRule("mismatched", False, "correct role_arn, profile or id of the account in the settings"),
     "guarded": ErrorRule(
-        "guarded", False, "see whether so much is really gone; if it is, accept that with run --force"
+        "guarded", False, "see whether so much is really gone; if it is, accept that with run --accept-drop"
     ),
     "cancelled": ErrorRule("cancelled", False, "the run was stopped; run again"),
     "skipped": ErrorRule("skipped", False, "the account is suspended or closed; exclude_accounts leaves it out"),

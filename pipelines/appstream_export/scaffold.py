@@ -41,7 +41,7 @@ regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"];
 #   aws cloudformation create-stack-instances --stack-set-name appstream-export-reader \\
 #     --deployment-targets OrganizationalUnitIds=r-xxxx --regions us-east-1
 # What the export itself starts with needs iam/hub-policy.json. StackSets leave the management account out: exclude it,
-# or list it above with a door of its own.
+# or list it above with a role or profile of its own.
 # [organization]
 # role_name = "AppStreamExportReader"    # the role in each account
 # external_id = "env:EXTERNAL_ID"
@@ -70,12 +70,12 @@ regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"];
 # use_documented_client_api = false                 # the slow way, without botocore's undocumented hooks
 
 [lake]
-# max_drop_percent = 50                 # a larger fall in items is not believed without --force
+# max_drop_percent = 50                 # a larger drop in items is blocked without --accept-drop
 # file_mode = "0600"                 # or 0640, 0644, 0660, 0664
 # catalog_root = "/data/warehouse"   # where readers of the catalog see the warehouse, if elsewhere
 # freshness_interval = "1h"              # how often a snapshot is due: m, h or d
 
-# [lake.retention]                   # what `thin` leaves: the last snapshot of each hour, day and month
+# [lake.retention]                   # what `expire` leaves: the last snapshot of each hour, day and month
 # hourly_days = 7                    # for so many days
 # daily_days = 90
 # monthly_months = 24                # for so many months
@@ -100,7 +100,7 @@ regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"];
 # cron = "0 * * * *"                 # when the schedule runs; without it, it is there and off
 # cron_job = "snapshot"              # what it starts: or snapshot_sharded, the same run by several processes
 # timezone = "UTC"                   # of both crons
-# maintenance_cron = "30 3 * * 0"    # thin, gc and verify; without it, only by hand
+# maintenance_cron = "30 3 * * 0"    # expire, gc and verify; without it, only by hand
 # owners = ["team:appstream-export"]    # of every asset: addresses and team:NAME
 # dashboard_url = "https://bi.example.com/d/1"    # shown behind the feeds that it reads
 # alert_webhook = "env:ALERT_WEBHOOK"    # told of red runs, as JSON; env: reads a variable
@@ -118,7 +118,7 @@ _PRICES = "region,instance_type,platform,usd_per_hour,disk_usd_per_gb_month,vali
 
 
 def render_scaffold_files() -> Mapping[str, str]:
-    """Every file by its name."""
+    """Render every file, by its name."""
     allowed = build_iam_policy(list_member_operations(load_contracts()))
     return {
         CONFIG_FILE: CONFIG,
@@ -133,7 +133,7 @@ def render_scaffold_files() -> Mapping[str, str]:
 
 
 def write_scaffold_files(folder: Path) -> Iterator[tuple[str, bool]]:
-    """Write what is missing; each file's name, and whether it was written (else it was there and stays)."""
+    """Write the files that are missing; yield each file's name, and whether it was written (else it was there)."""
     for name, text in render_scaffold_files().items():
         place = folder / name
         try:
@@ -145,12 +145,12 @@ def write_scaffold_files(folder: Path) -> Iterator[tuple[str, bool]]:
             yield str(place), False
         except OSError as error:
             raise ConfigurationError(
-                f"{place}: {error.strerror}; choose a folder that can be written: --dir"
+                f"{place}: {error.strerror}", fix="choose a folder that can be written: --dir"
             ) from error
 
 
 def _build_trust_policy() -> dict[str, Any]:
-    """Who may take the role: an account to be filled in. AWS refuses the policy until it is."""
+    """Build the trust policy for an account to be filled in. AWS refuses the policy until it is."""
     statement = {
         "Effect": "Allow",
         "Principal": {"AWS": "arn:aws:iam::ACCOUNT_THAT_RUNS_THE_EXPORT:root"},
@@ -161,14 +161,14 @@ def _build_trust_policy() -> dict[str, Any]:
 
 
 def _build_hub_trust_policy() -> dict[str, Any]:
-    """Who may be the hub: what runs on the machines or in the containers that are given the role."""
+    """Build the trust policy of the hub: for what runs on machines or in containers that have the role."""
     services = ["ec2.amazonaws.com", "ecs-tasks.amazonaws.com"]
     statement = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
 def _build_stack_set_template(allowed: Mapping[str, Any]) -> dict[str, Any]:
-    """The member role as a CloudFormation template, for one account or a whole organization."""
+    """Build the member role as a CloudFormation template, for one account or a whole organization."""
     trust = {
         "Effect": "Allow",
         "Principal": {"AWS": {"Fn::Sub": "arn:${AWS::Partition}:iam::${HubAccountId}:root"}},

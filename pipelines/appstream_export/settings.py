@@ -133,7 +133,7 @@ class S3Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class RetentionSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[lake.retention]`: what `thin` leaves: the last snapshot of each hour, day and month, for so long. 0: none.
+    """`[lake.retention]`: what `expire` leaves: the last snapshot of each hour, day and month, for so long. 0: none.
 
     The newest snapshot stays whatever its age, and so does every change that any snapshot proved.
     """

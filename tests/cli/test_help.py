@@ -31,7 +31,7 @@ COMMANDS = (
     "dashboard",
     "dashboard superset",
     "verify",
-    "thin",
+    "expire",
     "gc",
     "erase",
     "contracts",

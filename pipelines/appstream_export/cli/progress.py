@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from appstream_export.cli import console
+from appstream_export.cli.pluralize import format_count
 from appstream_export.model import Outcome, Page, RunListener
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class _LineListener(_CountingListener):
 
     def on_plan(self, tasks: int) -> None:
         super().on_plan(tasks)
-        console.log_line(f"asking {tasks} scope{'' if tasks == 1 else 's'}")
+        console.log_line(f"asking {format_count(tasks, 'scope')}")
 
     def on_outcome(self, outcome: Outcome) -> None:
         super().on_outcome(outcome)

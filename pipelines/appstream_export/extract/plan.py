@@ -49,19 +49,20 @@ def plan_extraction(
     contracts: Sequence[Contract],
     previous: PreviousSnapshot | None = None,
     *,
-    force: bool = False,
+    accept_drop: bool = False,
     run_id: str = "plan",
     stop: Event | None = None,
 ) -> Plan:
-    """Find accounts and regions. `known` is the newest snapshot's, None before the first; `force` accepts a short list.
+    """Find accounts and regions. `previous` is the newest snapshot's, None before the first.
 
+    `accept_drop` accepts a list of accounts that is short or empty.
     Raises ConfigurationError for what the user must change, NothingExtracted where the first discovery of all fails,
     Interrupted once `stop` is set.
     """
     labels = read_labels(settings.account_labels_file)
     services = {c.service for c in contracts} if settings.regions == AUTO else set()
     hub = ControlPlaneClient(settings, run_id=run_id, stop=stop or Event())
-    found, offers = _discover_accounts_and_regions(settings, hub, services, previous, force=force)
+    found, offers = _discover_accounts_and_regions(settings, hub, services, previous, accept_drop=accept_drop)
     accounts = _apply_labels(found.accounts, labels)
     tasks = _build_tasks(settings, contracts, accounts, offers, previous)
     states = {a.id: a.state for a in accounts if a.state not in (None, ACTIVE)}
@@ -83,12 +84,12 @@ def _discover_accounts_and_regions(
     services: Collection[str],
     previous: PreviousSnapshot | None,
     *,
-    force: bool,
+    accept_drop: bool,
 ) -> tuple[Discovery, dict[str, ServiceRegions]]:
     """Everything for which AWS may have to be asked."""
 
     def run_discovery() -> tuple[Discovery, dict[str, ServiceRegions]]:
-        return discover_accounts(settings, client, previous, force=force), {
+        return discover_accounts(settings, client, previous, accept_drop=accept_drop), {
             service: find_service_regions(client, service) for service in services
         }
 

@@ -64,7 +64,7 @@ def check_readiness(
     listener.on_stage("discovery")
     try:
         planned = plan_extraction(
-            settings, contracts, head.previous_snapshot, force=request.accept_drop, run_id="doctor", stop=stop
+            settings, contracts, head.previous_snapshot, accept_drop=request.accept_drop, run_id="doctor", stop=stop
         )
     except Interrupted:
         raise
@@ -204,7 +204,7 @@ def _check_outcomes(outcomes: Mapping[Task, Outcome], head: CurrentState, adviso
 
 
 def _check_any_answer(outcomes: Mapping[Task, Outcome], head: CurrentState) -> Iterator[Finding]:
-    """Each is closed by design, and yet a first run that sees nothing has nothing to commit."""
+    """Each is expected to be closed, and yet a first run that sees nothing has nothing to commit."""
     if head.manifest is None and all(map(is_expected_outcome, outcomes.values())):
         reason = "no scope answers, and there is no snapshot yet: a run would end with 4"
         fix = "name accounts and regions in which image builders may be listed"

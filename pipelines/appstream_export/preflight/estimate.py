@@ -72,7 +72,7 @@ def estimate_run(
     """Plan as `run` does, and write nothing; raises what `run` would raise before it asks."""
     head = load_current_state(settings, contracts)
     read_prices(settings.feeds.prices)  # a run refuses a bad list before it asks
-    planned = plan_extraction(settings, contracts, head.previous_snapshot, force=request.accept_drop, stop=stop)
+    planned = plan_extraction(settings, contracts, head.previous_snapshot, accept_drop=request.accept_drop, stop=stop)
     chosen = filter_tasks(planned.tasks, request)
     if request.retry_failed:
         chosen = select_failed_tasks(chosen, head.runs if head.manifest else None)

@@ -9,7 +9,7 @@ class Verdict(StrEnum):
 
     OK = "ok"
     EXPECTED = "expected"
-    """Closed by design: a run does not count it as a failure."""
+    """Expected: a run does not count it as a failure."""
     WARNING = "warning"
     PROBLEM = "problem"
 

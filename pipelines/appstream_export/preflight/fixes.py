@@ -29,7 +29,7 @@ _TOO_LONG = "DurationSeconds"
 
 @dataclass(frozen=True)
 class FixAdvisor:
-    """What the fixes are made of: all accounts and tasks of a plan, and those tasks that are closed by design."""
+    """What the fixes are made of: all accounts and tasks of a plan, and those tasks that are expected to be closed."""
 
     settings: Settings
     contracts: Mapping[str, Contract]
@@ -76,8 +76,8 @@ class FixAdvisor:
 
     def suggest_discovery_fix(self, reason: str) -> str:
         """For an organization, or its regions, that could not be listed."""
-        if "--force" in reason:
-            return "look at the organization; if the list is right, run once with --force"
+        if "--accept-drop" in reason:
+            return "look at the organization; if the list is right, run once with --accept-drop"
         if "AccessDenied" in reason:
             who = _parse_caller_arn(reason) or "what lists the organization"
             return f"add to the policy of {who}: {_render_json(build_hub_policy('')['Statement'][1])}"
@@ -96,7 +96,7 @@ class FixAdvisor:
         return _render_json({"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": resource})
 
     def suggest_removal(self, task: Task) -> str:
-        """The line of the settings without which the account is no longer asked where it is closed by design."""
+        """The line of the settings without which the account is no longer asked where it is expected to be closed."""
         account_id, region = task.scope.account_id, task.scope.region
         if region in self._regions_closed_to_all:
             return f"regions = {_render_list(r for r in self._list_regions() if r not in self._regions_closed_to_all)}"

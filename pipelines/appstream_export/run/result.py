@@ -114,7 +114,7 @@ def _is_of_this_run(row: Mapping[str, Any], manifest: Manifest) -> bool:
 
 
 def _is_retained_by_guard(row: Mapping[str, Any], manifest: Manifest) -> bool:
-    """The guard holds a scope that is no longer covered: a failure until --force lets it end."""
+    """The guard holds a scope that is no longer covered: a failure until --accept-drop lets it end."""
     was_asked = row["finished_at"] is not None and row["finished_at"] > manifest.started_at  # by a run beside this one
     return row["status"] == Status.GUARDED and not was_asked
 

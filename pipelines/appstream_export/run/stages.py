@@ -252,7 +252,7 @@ def _plan_run(
     if settings.organization:
         listener.on_stage("discovery")
     planned = plan_extraction(
-        settings, contracts, load_previous_snapshot(settings), force=request.accept_drop, run_id=run_id, stop=stop
+        settings, contracts, load_previous_snapshot(settings), accept_drop=request.accept_drop, run_id=run_id, stop=stop
     )
     if planned.discovery_problem:
         _log.warning(planned.discovery_problem)

@@ -40,8 +40,8 @@ def find_entry(name: str) -> DictionaryEntry:
     """The one of that name; raises ConfigurationError with the nearest known one."""
     known = {e.name: e for e in list_entries()}
     if name not in known:
-        near = suggest_spelling(name, list(known))
-        raise ConfigurationError(f'there is no table "{name}"{near or "; all of them: appstream-export tables"}')
+        near = suggest_spelling(name, list(known)).removeprefix("; ")
+        raise ConfigurationError(f'there is no table "{name}"', fix=near or "all of them: appstream-export tables")
     return known[name]
 
 
@@ -57,23 +57,23 @@ def build_tables_overview(*, is_brief: bool) -> pa.Table:
     return pa.table(columns | {"resource": resources, "key": keys, "join_to_parent": joins})
 
 
-def list_named_queries(questions: Sequence[SqlFile], *, is_brief: bool) -> pa.Table:
+def list_named_queries(named_queries: Sequence[SqlFile], *, is_brief: bool) -> pa.Table:
     """One row per named question; unless brief, parameters with type and doc, and what it reads."""
-    names, asks = [q.name for q in questions], [q.question for q in questions]
+    names, questions = [q.name for q in named_queries], [q.question for q in named_queries]
     if is_brief:
-        told = [", ".join(f"{p.name}={p.default}" for p in q.params) for q in questions]
-        return pa.table({"name": names, "question": asks, "parameters": told})
+        defaults = [", ".join(f"{p.name}={p.default}" for p in q.params) for q in named_queries]
+        return pa.table({"name": names, "question": questions, "parameters": defaults})
     params = [
-        [{"name": p.name, "type": p.type, "default": p.default, "doc": p.doc} for p in q.params] for q in questions
+        [{"name": p.name, "type": p.type, "default": p.default, "doc": p.doc} for p in q.params] for q in named_queries
     ]
     kind = pa.list_(pa.struct([(key, pa.string()) for key in ("name", "type", "default", "doc")]))
     return pa.table(
         {
             "name": names,
-            "title": [q.doc for q in questions],
-            "question": asks,
+            "title": [q.doc for q in named_queries],
+            "question": questions,
             "parameters": pa.array(params, kind),
-            "reads": pa.array([list(q.reads) for q in questions], pa.list_(pa.string())),
+            "reads": pa.array([list(q.reads) for q in named_queries], pa.list_(pa.string())),
         }
     )
 

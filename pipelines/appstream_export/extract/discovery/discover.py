@@ -49,10 +49,11 @@ class Discovery:
 
 
 def discover_accounts(
-    settings: Settings, client: ControlPlaneClient, previous: PreviousSnapshot | None, *, force: bool
+    settings: Settings, client: ControlPlaneClient, previous: PreviousSnapshot | None, *, accept_drop: bool
 ) -> Discovery:
-    """Ask the organization, if there is one. `known` is None before the first snapshot, `force` accepts a short list.
+    """Ask the organization, if there is one. `previous` is None before the first snapshot.
 
+    `accept_drop` accepts a list that is short or empty.
     Raises SettingsError where no account is left or a filter names what is not there, NothingExtracted where the first
     discovery of all fails.
     """
@@ -61,7 +62,7 @@ def discover_accounts(
         return Discovery(tuple(list_configured_accounts(settings)), "listed")
     try:
         census = list_organization(client, organization)
-        if not force:
+        if not accept_drop:
             _check_account_drop(census, previous, settings.lake.max_drop_percent)
     except ScopeError as error:
         _log.debug("discovery failed", exc_info=True)
@@ -85,7 +86,7 @@ def _check_account_drop(listing: OrganizationListing, previous: PreviousSnapshot
     if len(lost) > DROPPED_ACCOUNTS_MAX and len(lost) * 100 > max_drop_percent * len(before):
         which = f"{len(lost)} of {len(before)} known accounts, such as {lost[0]}"
         raise ScopeError(
-            "guarded", f"the list lacks {which} (more than {max_drop_percent} percent); accept with --force"
+            "guarded", f"the list lacks {which} (more than {max_drop_percent} percent); accept with --accept-drop"
         )
 
 
