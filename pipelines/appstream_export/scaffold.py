@@ -167,8 +167,41 @@ def _build_hub_trust_policy() -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
-def _build_stack_set_template(allowed: Mapping[str, Any]) -> dict[str, Any]:
+def _build_stack_set_template(policy: Mapping[str, Any]) -> dict[str, Any]:
     """Build the member role as a CloudFormation template, for one account or a whole organization."""
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": "The role through which appstream-export reads this account.",
+        "Parameters": _build_template_parameters(),
+        "Conditions": {"HasExternalId": {"Fn::Not": [{"Fn::Equals": [{"Ref": "ExternalId"}, ""]}]}},
+        "Resources": {"Reader": {"Type": "AWS::IAM::Role", "Properties": _build_template_role(policy)}},
+        "Outputs": {"RoleArn": {"Description": "role_arn", "Value": {"Fn::GetAtt": ["Reader", "Arn"]}}},
+    }
+
+
+def _build_template_parameters() -> dict[str, Any]:
+    return {
+        "HubAccountId": {
+            "Type": "String",
+            "AllowedPattern": "^[0-9]{12}$",
+            "Description": "Account in which the export runs, or that assumes the roles for it.",
+        },
+        "RoleName": {
+            "Type": "String",
+            "Default": ROLE_NAME,
+            "AllowedPattern": "^[A-Za-z0-9_+=,.@-]{1,64}$",
+            "Description": "role_name of [organization], or the name in role_arn of [[accounts]].",
+        },
+        "ExternalId": {
+            "Type": "String",
+            "Default": "",
+            "NoEcho": True,
+            "Description": "external_id of the settings; empty where they have none.",
+        },
+    }
+
+
+def _build_template_role(policy: Mapping[str, Any]) -> dict[str, Any]:
     trust = {
         "Effect": "Allow",
         "Principal": {"AWS": {"Fn::Sub": "arn:${AWS::Partition}:iam::${HubAccountId}:root"}},
@@ -181,38 +214,12 @@ def _build_stack_set_template(allowed: Mapping[str, Any]) -> dict[str, Any]:
             ]
         },
     }
-    role = {
+    return {
         "RoleName": {"Ref": "RoleName"},
         "Description": "Lets appstream-export list AppStream image builders, and nothing else.",
         "MaxSessionDuration": 3600,
         "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [trust]},
-        "Policies": [{"PolicyName": "appstream-export", "PolicyDocument": allowed}],
-    }
-    return {
-        "AWSTemplateFormatVersion": "2010-09-09",
-        "Description": "The role through which appstream-export reads this account.",
-        "Parameters": {
-            "HubAccountId": {
-                "Type": "String",
-                "AllowedPattern": "^[0-9]{12}$",
-                "Description": "Account in which the export runs, or that assumes the roles for it.",
-            },
-            "RoleName": {
-                "Type": "String",
-                "Default": ROLE_NAME,
-                "AllowedPattern": "^[A-Za-z0-9_+=,.@-]{1,64}$",
-                "Description": "role_name of [organization], or the name in role_arn of [[accounts]].",
-            },
-            "ExternalId": {
-                "Type": "String",
-                "Default": "",
-                "NoEcho": True,
-                "Description": "external_id of the settings; empty where they have none.",
-            },
-        },
-        "Conditions": {"HasExternalId": {"Fn::Not": [{"Fn::Equals": [{"Ref": "ExternalId"}, ""]}]}},
-        "Resources": {"Reader": {"Type": "AWS::IAM::Role", "Properties": role}},
-        "Outputs": {"RoleArn": {"Description": "role_arn", "Value": {"Fn::GetAtt": ["Reader", "Arn"]}}},
+        "Policies": [{"PolicyName": "appstream-export", "PolicyDocument": policy}],
     }
 
 

@@ -135,6 +135,13 @@ def test_the_launchpad_limits_who_is_asked_and_the_rest_stays(configured: Export
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("configured")
+def test_a_key_of_the_launchpad_from_an_earlier_version_is_refused_beside_the_new_one() -> None:
+    config = {"ops": {"snapshot_tables": {"config": {"force": True}}}}
+    with pytest.raises(dg.DagsterInvalidConfigError, match=r'unexpected config entry "force".*accept_drop'):
+        dg.validate_run_config(snapshot_job(), config)
+
+
 def test_feeds_that_cannot_be_published_are_told_and_neither_made_nor_red(
     configured: Export, instance: dg.DagsterInstance
 ) -> None:

@@ -1,4 +1,4 @@
-"""What `doctor` says: what is wrong, grouped by reason, each with its fix; everything for programs."""
+"""What `doctor` prints: what is wrong, grouped by reason, each with its fix; everything for programs."""
 
 import re
 from collections import Counter
@@ -26,12 +26,12 @@ _VARIABLE_PARTS = (
 
 
 def build_doctor_objects(checkup: Checkup) -> list[dict[str, Any]]:
-    """For --json: one object per thing that was looked at, fine ones included."""
+    """Build one object for --json per thing that was looked at, fine ones included."""
     return [asdict(finding) for finding in checkup.findings]
 
 
 def render_doctor_lines(checkup: Checkup) -> Iterator[str]:
-    """For people: at most LINES_MAX lines, what most scopes depend on first, and last what is fine."""
+    """Yield lines for people: at most LINES_MAX lines, what most scopes depend on first, and last what is fine."""
     wrong = {verdict: groups for verdict in _TITLES if (groups := group_findings(checkup.filter_findings(verdict)))}
     room = LINES_MAX - 1 - 2 * len(wrong)  # without the last line, titles, and what is said of groups without room
     for verdict, groups in wrong.items():
@@ -48,7 +48,7 @@ def render_doctor_lines(checkup: Checkup) -> Iterator[str]:
 
 
 def group_findings(findings: Iterable[Finding]) -> list[list[Finding]]:
-    """Findings by what is wrong, whichever the account and region; those on which most scopes depend first."""
+    """Group findings by what is wrong, whichever the account and region; those on which most scopes depend first."""
     groups: dict[tuple[str, ...], list[Finding]] = {}
     for finding in findings:
         groups.setdefault((finding.area, finding.status or "", _normalize_reason(finding.reason)), []).append(finding)
@@ -68,7 +68,7 @@ def _render_group(group: Sequence[Finding]) -> Iterator[str]:
 
 
 def _format_ok_line(checkup: Checkup) -> str:
-    """Such as `Fine: warehouse, role (14), 52 of 56 calls`."""
+    """Return such as `Fine: warehouse, role (14), 52 of 56 calls`."""
     wrong = {f.area for f in checkup.filter_findings(Verdict.PROBLEM) if not f.account_id}
     counts = Counter(f.area for f in checkup.filter_findings(Verdict.OK) if f.area not in wrong)
     calls = f"{counts.pop('call', 0):,} of {checkup.scopes:,} calls"

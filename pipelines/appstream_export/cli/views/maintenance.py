@@ -18,7 +18,7 @@ _PATHS_MAX = 10
 
 
 def render_verify_lines(found: VerifyResult, checks: Sequence[CheckResult], where: str) -> Iterator[str]:
-    """What is wrong, worst first, and what all of it came to."""
+    """Yield what is wrong, worst first, and the counts of what was read."""
     problems = sorted(found.problems, key=lambda problem: problem.is_note)
     for problem in problems[:LINES_MAX]:
         yield f"{'note: ' if problem.is_note else ''}{problem}"
@@ -40,7 +40,7 @@ def render_verify_lines(found: VerifyResult, checks: Sequence[CheckResult], wher
 
 
 def build_verify_object(found: VerifyResult, checks: Sequence[CheckResult], where: str) -> dict[str, Any]:
-    """For --json."""
+    """Build one object for --json."""
     head = found.head
     return {
         "ok": has_passed(found, checks),
@@ -57,7 +57,7 @@ def build_verify_object(found: VerifyResult, checks: Sequence[CheckResult], wher
 
 
 def has_passed(found: VerifyResult, checks: Sequence[CheckResult]) -> bool:
-    """Whether no byte has changed and no check of severity error found rows."""
+    """Return whether no byte has changed and no check of severity error found rows."""
     return found.is_sound and not any(check.is_error for check in checks)
 
 
@@ -137,7 +137,7 @@ def build_erase_object(result: EraseResult) -> dict[str, Any]:
 
 
 def suggest_account_exclusion(settings: Settings, accounts: Sequence[Mapping[str, Any]], account_id: str) -> str | None:
-    """The change of settings without which the next run would ask an account again; `accounts` are the head's."""
+    """Return the change of settings without which the next run would bring an account back, or None."""
     if any(account.id == account_id for account in settings.accounts):
         return f'take [[accounts]] id = "{account_id}" out of the settings'
     organization = settings.organization

@@ -1,4 +1,4 @@
-"""What a run came to: the text that `run` ends with, and the same as one object for programs."""
+"""The result of a run: the text that `run` ends with, and the same as one object for programs."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -98,8 +98,8 @@ def render_run_lines(summary: RunSummary) -> Iterator[str]:
 
 def _render_failure_details(summary: RunSummary) -> Iterator[str]:
     failures = summary.result.failures
-    kept = ", their earlier rows kept as stale" if summary.result.manifest.parent_seq else ""
-    yield f"failed ({len(failures)}){kept}:"
+    stale = ", their earlier rows kept as stale" if summary.result.manifest.parent_seq else ""
+    yield f"failed ({len(failures)}){stale}:"
     yield from (console.wrap_text(line, " " * 6) for line in render_failures(summary))
     statuses = {outcome.status for outcome in failures}
     if statuses != {Status.GUARDED}:
@@ -146,7 +146,7 @@ def _render_discovery_problem(summary: RunSummary, problem: str) -> Iterator[str
 
 
 def render_run_facts(summary: RunSummary) -> Iterator[str]:
-    """Scopes, items, changes and checks in numbers, a line each."""
+    """Yield scopes, items, changes and checks in numbers, a line each."""
     result, counts = summary.result, summary.result.manifest.counts
     not_asked = counts["tasks_total"] - len(result.outcomes)
     skipped = sum(outcome.status is Status.SKIPPED for outcome in result.outcomes.values())
@@ -162,9 +162,9 @@ def render_run_facts(summary: RunSummary) -> Iterator[str]:
 
 
 def render_failures(summary: RunSummary, *, is_brief: bool = False) -> Iterator[str]:
-    """Each failure by name; where they are many, grouped by status and code, the largest groups first.
+    """Yield each failure by name; where they are many, grouped by status and code, the largest groups first.
 
-    `is_brief` tells AWS's code instead of the whole reason.
+    `is_brief` gives AWS's code instead of the whole reason.
     """
     failed = summary.result.failures
     if len(failed) <= LINES_MAX:

@@ -44,7 +44,7 @@ def load_status(warehouse: str, s3: S3Settings | None = None) -> WarehouseStatus
 
 
 def build_status_object(status: WarehouseStatus) -> dict[str, Any]:
-    """For --json."""
+    """Build one object for --json."""
     return {
         **status.head,
         "age_seconds": round(status.age.total_seconds()),
@@ -58,7 +58,7 @@ def build_status_object(status: WarehouseStatus) -> dict[str, Any]:
 
 
 def print_status(status: WarehouseStatus) -> None:
-    """For people."""
+    """Print the status for people."""
     for name, text in _list_status_facts(status):
         line = f"{name:<{_MARGIN}}{text}"
         line = console.wrap_text(line, " " * _MARGIN) if "/" not in text else line  # paths and commands are copied
