@@ -1,32 +1,28 @@
-"""The whole product on an emulated AWS: a run at each moment of its life, then answers; `serve` brings it back."""
+"""The whole product on an emulated AWS: a run at each moment of its life, then answers; and that AWS again, served.
+
+Returns data: the command `demo` prints it.
+"""
 
 import re
+import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 from urllib.parse import urlsplit
 
-from appstream_export.cli import (
-    RunSummary,
-    flush_output,
-    format_command,
-    print_result,
-    quote_shell_words,
-    render_failures,
-    render_run_facts,
-    show_run_progress,
-    style,
-    summarize_run,
-    write_result,
-)
-from appstream_export.contracts import Contract, load_contracts
+import pyarrow as pa
+
+from appstream_export.contracts import load_contracts
 from appstream_export.emulator import MOMENTS, OPENING, Emulator, Estate
 from appstream_export.errors import ConfigurationError
-from appstream_export.lake.catalog import connect_warehouse, get_named_query, run_named_query, run_query
+from appstream_export.lake.catalog import connect_warehouse, count_table_rows, get_named_query, run_named_query
 from appstream_export.lake.storage import REPORT_FILE
-from appstream_export.run import execute_run
+from appstream_export.model import RunListener
+from appstream_export.run import RunResult, execute_run
 from appstream_export.settings import DEFAULT_FILE, Settings, read_settings
 
 MARK = "# Made by: appstream-export demo"
@@ -85,67 +81,156 @@ _DEMO_QUERIES: tuple[tuple[str, dict[str, str]], ...] = (
 )
 
 
-def play_demo(folder: Path, stop: Event, opening: datetime | None = None) -> None:
-    """Run at every moment of the demo's AWS into `folder`, then print answers; ConfigurationError for another folder.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoMoment:
+    """One run of the demo. `number` counts from 1; `accounts` and `regions` are how many the emulated AWS has."""
 
-    Its last moment is now, unless it is told when it opens.
+    number: int
+    description: str
+    accounts: int
+    regions: int
+    warehouse: str
+    result: RunResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoAnswer:
+    """The rows that answer a question. `query` is the named query that gives them again, None where there is none."""
+
+    question: str
+    rows: pa.Table
+    warehouse: str
+    query: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextCommands:
+    """What a user may try on a demo: each command as its words."""
+
+    report: str
+    reading: tuple[tuple[str, ...], ...]
+    duckdb: tuple[str, ...]
+    emulate: tuple[str, ...]
+    run: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedEmulator:
+    """An emulated AWS that can be asked now. `config_file` is that of the demo it belongs to, if any."""
+
+    accounts: int
+    regions: int
+    endpoint_url: str
+    config_file: Path | None
+
+
+def play_demo(
+    folder: Path,
+    stop: Event,
+    opening: datetime | None = None,
+    *,
+    watch: Callable[[], AbstractContextManager[RunListener]] = lambda: nullcontext(RunListener()),
+) -> Iterator[DemoMoment]:
+    """Run at every moment of the demo's AWS into `folder`, and yield each; ConfigurationError for another folder.
+
+    The last moment is now, unless `opening` says when the first one is. `watch` makes the listener of each run.
     """
     _remove_previous_demo(folder)
     opening = opening or datetime.now(UTC).replace(microsecond=0) - MOMENTS[-1]
     estate, contracts = Estate(opening=opening), load_contracts()
     with Emulator() as aws:
-        loaded = read_settings(_write_config(folder, estate, aws.endpoint_url))
+        settings = read_settings(_write_config(folder, estate, aws.endpoint_url))
         for moment in range(estate.moments):
             if moment:
                 estate.advance_emulator(aws, moment)
             else:
                 estate.populate_emulator(aws)
-            with show_run_progress(is_quiet=True) as watch:
+            with watch() as listener:
                 result = execute_run(
-                    loaded, contracts, listener=watch, stop=stop, moment=estate.get_moment_time(moment)
+                    settings, contracts, listener=listener, stop=stop, moment=estate.get_moment_time(moment)
                 )
-            _print_moment(moment, estate, summarize_run(result, contracts, loaded.warehouse))
-    _print_answers(loaded, contracts)
-    _print_next_commands(folder)
+            yield DemoMoment(
+                number=moment + 1,
+                description=_MOMENT_DESCRIPTIONS[moment],
+                accounts=len(estate.accounts),
+                regions=len(estate.regions),
+                warehouse=settings.warehouse,
+                result=result,
+            )
 
 
-def serve_emulator(folder: Path | None, port: int | None, stop: Event) -> None:
-    """Bring the demo's AWS up until `stop`, as the last run saw it; where the one in `folder` was, else on any port."""
+def answer_demo_queries(folder: Path) -> Iterator[DemoAnswer]:
+    """Yield how much there is in the demo's warehouse, then the answers of named queries."""
+    warehouse = _load_demo_settings(folder).warehouse
+    tables = [table.name for contract in load_contracts() for table in contract.tables]
+    with connect_warehouse(warehouse) as con:
+        yield DemoAnswer(question="What is there?", rows=count_table_rows(con, tables), warehouse=warehouse)
+        for name, parameters in _DEMO_QUERIES:
+            query = get_named_query(name)
+            yield DemoAnswer(
+                question=query.question or query.doc,
+                rows=run_named_query(con, query, parameters),
+                warehouse=warehouse,
+                query=name,
+                parameters=parameters,
+            )
+
+
+def list_next_commands(folder: Path) -> NextCommands:
+    """List what a user may try on the demo in `folder`."""
+    warehouse = str(folder / "warehouse")
+    running = "select name, region, instance_type from image_builders where state = 'RUNNING'"
+    return NextCommands(
+        report=f"{warehouse}/{REPORT_FILE}",
+        reading=(
+            ("query", "--warehouse", warehouse),
+            ("status", "--warehouse", warehouse),
+            ("sql", "--warehouse", warehouse, running),
+            ("describe", "image_builder_errors"),
+        ),
+        duckdb=("duckdb", "-readonly", f"{warehouse}/warehouse.duckdb"),
+        emulate=("emulate", "--dir", str(folder)),
+        run=("run", "--config", str(folder / DEFAULT_FILE), "--retry-failed"),
+    )
+
+
+@contextmanager
+def serve_emulator(folder: Path | None, port: int | None) -> Generator[ServedEmulator]:
+    """Serve the demo's AWS as the last run saw it, where the one in `folder` was, else on any port."""
     estate = Estate(opening=_read_opening(folder)) if folder else Estate()
     if folder is not None and port is None:
         port = urlsplit(_load_demo_settings(folder).aws.endpoint_url or "").port
     with Emulator(port=port or 0) as aws:
         estate.populate_emulator(aws, moment=estate.moments - 1)
-        print_result(f"AWS of {len(estate.accounts)} accounts in {len(estate.regions)} regions at {aws.endpoint_url}")
         if folder is not None:
             _update_endpoint_url(folder, aws.endpoint_url)
-            print_result(f"ask it:    {format_command('run', '--config', str(folder / DEFAULT_FILE))}")
-        else:
-            keys = "AWS_ACCESS_KEY_ID=emulator AWS_SECRET_ACCESS_KEY=emulator"
-            print_result(f"ask it:    export AWS_ENDPOINT_URL={aws.endpoint_url} {keys}")
-        print_result("end it:    Ctrl-C")
-        flush_output()
-        stop.wait()
+        yield ServedEmulator(
+            accounts=len(estate.accounts),
+            regions=len(estate.regions),
+            endpoint_url=aws.endpoint_url,
+            config_file=folder / DEFAULT_FILE if folder else None,
+        )
 
 
 def _remove_previous_demo(folder: Path) -> None:
-    """Remove what an earlier demo left; anything else is not ours to remove."""
+    """Remove what an earlier demo left; raises ConfigurationError where anything else is there."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not _is_demo_folder(folder):
-        raise ConfigurationError(f"{folder}: holds something that no demo made; choose another folder with --dir")
+        raise ConfigurationError(f"{folder}: holds something that no demo made", fix="choose another folder with --dir")
     warehouse = folder / "warehouse"
     try:
         if warehouse.exists():
             shutil.rmtree(warehouse)
     except OSError as error:
         raise ConfigurationError(
-            f"{warehouse}: cannot be removed: {error.strerror}; choose another folder: --dir"
+            f"{warehouse}: cannot be removed: {error.strerror}", fix="choose another folder: --dir"
         ) from error
 
 
 def _is_demo_folder(folder: Path) -> bool:
-    """A demo made it, and nobody has since turned its configuration to the real AWS."""
+    """Return whether a demo made it and its configuration still leads to an emulated AWS."""
     file = folder / DEFAULT_FILE
     if not file.is_file() or not file.read_text("utf-8", "replace").startswith(MARK):
         return False
@@ -154,13 +239,13 @@ def _is_demo_folder(folder: Path) -> bool:
 
 def _load_demo_settings(folder: Path) -> Settings:
     if not (folder / DEFAULT_FILE).is_file() or not _is_demo_folder(folder):
-        made = format_command("demo", "--dir", str(folder))
-        raise ConfigurationError(f"{folder}: no demo is there; make one with: {made}")
+        command = shlex.join(("appstream-export", "demo", "--dir", str(folder)))
+        raise ConfigurationError(f"{folder}: no demo is there", fix=f"make one with: {command}")
     return read_settings(folder / DEFAULT_FILE)
 
 
 def _read_opening(folder: Path) -> datetime:
-    """When the demo there began; its configuration says so."""
+    """Return when the demo there began; its configuration says so."""
     _load_demo_settings(folder)
     found = re.search(r"(?m)^# It begins at (\S+),", (folder / DEFAULT_FILE).read_text("utf-8"))
     return datetime.fromisoformat(found[1]) if found else OPENING
@@ -182,12 +267,14 @@ def _write_config(folder: Path, estate: Estate, endpoint_url: str) -> Path:
         (folder / "prices.csv").write_text(_render_prices(), "utf-8")
         (folder / "accounts.csv").write_text(_render_account_labels(estate), "utf-8")
     except OSError as error:
-        raise ConfigurationError(f"{file}: {error.strerror}; choose a folder that can be written: --dir") from error
+        raise ConfigurationError(
+            f"{file}: {error.strerror}", fix="choose a folder that can be written: --dir"
+        ) from error
     return file
 
 
 def _render_prices() -> str:
-    """A price list: Linux costs a third less."""
+    """Render a price list in which Linux costs a third less."""
     lines = ["region,instance_type,platform,usd_per_hour,disk_usd_per_gb_month,valid_from"]
     for name, usd in _PRICES.items():
         lines.append(f"*,{name},*,{usd:.2f},{_DISK_USD},")
@@ -209,68 +296,3 @@ def _update_endpoint_url(folder: Path, endpoint_url: str) -> None:
     moved = re.sub(r'(?m)^endpoint_url = ".*"$', f'endpoint_url = "{endpoint_url}"', text)
     if moved != text:
         file.write_text(moved, "utf-8")
-
-
-def _print_moment(moment: int, estate: Estate, run_summary: RunSummary) -> None:
-    if not moment:
-        print_result(
-            f"An AWS of {len(estate.accounts)} accounts in {len(estate.regions)} regions, emulated on 127.0.0.1"
-        )
-    print_result()
-    _print_title(f"{moment + 1}. {_MOMENT_DESCRIPTIONS[moment]}")
-    for line in render_run_facts(run_summary):
-        print_result(f"   {line}")
-    if run_summary.result.failures:
-        print_result(f"   failed   ({format_command('run')} ends with {run_summary.result.exit_code} here)")
-    for line in render_failures(run_summary, is_brief=True):
-        print_result(f"   {line}")
-    flush_output()
-
-
-def _print_answers(loaded: Settings, contracts: Sequence[Contract]) -> None:
-    """How much there is, and named questions, each with the command that asks it again."""
-    tables = [table.name for contract in contracts for table in contract.tables]
-    each = (f"select '{name}' as table_name, count(*) as rows from {name}" for name in tables)  # noqa: S608
-    with connect_warehouse(loaded.warehouse) as con:
-        print_result()
-        _print_title("What is there?")
-        write_result(run_query(con, " union all ".join(each)), "table")
-        for name, params in _DEMO_QUERIES:
-            asked = get_named_query(name)
-            print_result()
-            _print_title(asked.question or asked.doc)
-            write_result(run_named_query(con, asked, params), "table")
-            set_ = [word for key, value in params.items() for word in ("-p", f"{key}={value}")]
-            again = format_command("query", name, *set_, "--warehouse", _shorten_path(loaded.warehouse))
-            print_result(style(again, "2"))
-
-
-def _shorten_path(place: str) -> str:
-    """A path as short as it can be typed here."""
-    path, here = Path(place), Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else place
-
-
-def _print_next_commands(folder: Path) -> None:
-    config, warehouse = str(folder / DEFAULT_FILE), str(folder / "warehouse")
-    running = "select name, region, instance_type from image_builders where state = 'RUNNING'"
-    print_result()
-    _print_title("See it as a picture: open this file in a browser")
-    print_result(f"  {warehouse}/{REPORT_FILE}")
-    print_result()
-    _print_title("Go on yourself")
-    for line in (
-        format_command("query", "--warehouse", warehouse),
-        format_command("status", "--warehouse", warehouse),
-        format_command("sql", "--warehouse", warehouse, running),
-        format_command("describe", "image_builder_errors"),
-        quote_shell_words("duckdb", "-readonly", f"{warehouse}/warehouse.duckdb"),
-        "",
-        f"{format_command('emulate', '--dir', str(folder))}    # that AWS again; then, elsewhere:",
-        format_command("run", "--config", config, "--retry-failed"),
-    ):
-        print_result(f"  {line}".rstrip())
-
-
-def _print_title(text: str) -> None:
-    print_result(style(text, "1"))

@@ -177,7 +177,7 @@ DERIVED_STATUSES: Mapping[Status, ErrorRule] = {
         Status.MISMATCHED, False, "correct role_arn, profile or id of the account in the settings"
     ),
     Status.GUARDED: ErrorRule(
-        Status.GUARDED, False, "see whether so much is really gone; if it is, accept that with run --force"
+        Status.GUARDED, False, "see whether so much is really gone; if it is, accept that with run --accept-drop"
     ),
     Status.CANCELLED: ErrorRule(Status.CANCELLED, False, "the run was stopped; run again"),
     Status.SKIPPED: ErrorRule(

@@ -46,7 +46,7 @@ regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"];
 #   aws cloudformation create-stack-instances --stack-set-name appstream-export-reader \\
 #     --deployment-targets OrganizationalUnitIds=r-xxxx --regions us-east-1
 # What the export itself starts with needs iam/hub-policy.json. StackSets leave the management account out: exclude it,
-# or list it above with a door of its own.
+# or list it above with a role or profile of its own.
 # [organization]
 # role_name = "AppStreamExportReader"    # the role in each account
 # external_id = "env:EXTERNAL_ID"
@@ -75,12 +75,12 @@ regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"];
 # use_documented_client_api = false                 # the slow way, without botocore's undocumented hooks
 
 [lake]
-# max_drop_percent = 50                 # a larger fall in items is not believed without --force
+# max_drop_percent = 50                 # a larger drop in items is blocked without --accept-drop
 # file_mode = "0600"                 # or 0640, 0644, 0660, 0664
 # catalog_root = "/data/warehouse"   # where readers of the catalog see the warehouse, if elsewhere
 # freshness_interval = "1h"              # how often a snapshot is due: m, h or d
 
-# [lake.retention]                   # what `thin` leaves: the last snapshot of each hour, day and month
+# [lake.retention]                   # what `expire` leaves: the last snapshot of each hour, day and month
 # hourly_days = 7                    # for so many days
 # daily_days = 90
 # monthly_months = 24                # for so many months
@@ -105,7 +105,7 @@ regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"];
 # cron = "0 * * * *"                 # when the schedule runs; without it, it is there and off
 # cron_job = "snapshot"              # what it starts: or snapshot_sharded, the same run by several processes
 # timezone = "UTC"                   # of both crons
-# maintenance_cron = "30 3 * * 0"    # thin, gc and verify; without it, only by hand
+# maintenance_cron = "30 3 * * 0"    # expire, gc and verify; without it, only by hand
 # owners = ["team:appstream-export"]    # of every asset: addresses and team:NAME
 # dashboard_url = "https://bi.example.com/d/1"    # shown behind the feeds that it reads
 # alert_webhook = "env:ALERT_WEBHOOK"    # told of red runs, as JSON; env: reads a variable
@@ -123,7 +123,7 @@ _PRICES = "region,instance_type,platform,usd_per_hour,disk_usd_per_gb_month,vali
 
 
 def render_scaffold_files() -> Mapping[str, str]:
-    """Every file by its name."""
+    """Render every file, by its name."""
     allowed = build_iam_policy(list_member_operations(load_contracts()))
     return {
         CONFIG_FILE: CONFIG,
@@ -138,7 +138,7 @@ def render_scaffold_files() -> Mapping[str, str]:
 
 
 def write_scaffold_files(folder: Path) -> Iterator[tuple[str, bool]]:
-    """Write what is missing; each file's name, and whether it was written (else it was there and stays)."""
+    """Write the files that are missing; yield each file's name, and whether it was written (else it was there)."""
     for name, text in render_scaffold_files().items():
         place = folder / name
         try:
@@ -150,12 +150,12 @@ def write_scaffold_files(folder: Path) -> Iterator[tuple[str, bool]]:
             yield str(place), False
         except OSError as error:
             raise ConfigurationError(
-                f"{place}: {error.strerror}; choose a folder that can be written: --dir"
+                f"{place}: {error.strerror}", fix="choose a folder that can be written: --dir"
             ) from error
 
 
 def _build_trust_policy() -> dict[str, Any]:
-    """Who may take the role: an account to be filled in. AWS refuses the policy until it is."""
+    """Build the trust policy for an account to be filled in. AWS refuses the policy until it is."""
     statement = {
         "Effect": "Allow",
         "Principal": {"AWS": "arn:aws:iam::ACCOUNT_THAT_RUNS_THE_EXPORT:root"},
@@ -166,14 +166,47 @@ def _build_trust_policy() -> dict[str, Any]:
 
 
 def _build_hub_trust_policy() -> dict[str, Any]:
-    """Who may be the hub: what runs on the machines or in the containers that are given the role."""
+    """Build the trust policy of the hub: for what runs on machines or in containers that have the role."""
     services = ["ec2.amazonaws.com", "ecs-tasks.amazonaws.com"]
     statement = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
-def _build_stack_set_template(allowed: Mapping[str, Any]) -> dict[str, Any]:
-    """The member role as a CloudFormation template, for one account or a whole organization."""
+def _build_stack_set_template(policy: Mapping[str, Any]) -> dict[str, Any]:
+    """Build the member role as a CloudFormation template, for one account or a whole organization."""
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": "The role through which appstream-export reads this account.",
+        "Parameters": _build_template_parameters(),
+        "Conditions": {"HasExternalId": {"Fn::Not": [{"Fn::Equals": [{"Ref": "ExternalId"}, ""]}]}},
+        "Resources": {"Reader": {"Type": "AWS::IAM::Role", "Properties": _build_template_role(policy)}},
+        "Outputs": {"RoleArn": {"Description": "role_arn", "Value": {"Fn::GetAtt": ["Reader", "Arn"]}}},
+    }
+
+
+def _build_template_parameters() -> dict[str, Any]:
+    return {
+        "HubAccountId": {
+            "Type": "String",
+            "AllowedPattern": "^[0-9]{12}$",
+            "Description": "Account in which the export runs, or that assumes the roles for it.",
+        },
+        "RoleName": {
+            "Type": "String",
+            "Default": ROLE_NAME,
+            "AllowedPattern": "^[A-Za-z0-9_+=,.@-]{1,64}$",
+            "Description": "role_name of [organization], or the name in role_arn of [[accounts]].",
+        },
+        "ExternalId": {
+            "Type": "String",
+            "Default": "",
+            "NoEcho": True,
+            "Description": "external_id of the settings; empty where they have none.",
+        },
+    }
+
+
+def _build_template_role(policy: Mapping[str, Any]) -> dict[str, Any]:
     trust = {
         "Effect": "Allow",
         "Principal": {"AWS": {"Fn::Sub": "arn:${AWS::Partition}:iam::${HubAccountId}:root"}},
@@ -186,38 +219,12 @@ def _build_stack_set_template(allowed: Mapping[str, Any]) -> dict[str, Any]:
             ]
         },
     }
-    role = {
+    return {
         "RoleName": {"Ref": "RoleName"},
         "Description": "Lets appstream-export list AppStream image builders, and nothing else.",
         "MaxSessionDuration": 3600,
         "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [trust]},
-        "Policies": [{"PolicyName": "appstream-export", "PolicyDocument": allowed}],
-    }
-    return {
-        "AWSTemplateFormatVersion": "2010-09-09",
-        "Description": "The role through which appstream-export reads this account.",
-        "Parameters": {
-            "HubAccountId": {
-                "Type": "String",
-                "AllowedPattern": "^[0-9]{12}$",
-                "Description": "Account in which the export runs, or that assumes the roles for it.",
-            },
-            "RoleName": {
-                "Type": "String",
-                "Default": ROLE_NAME,
-                "AllowedPattern": "^[A-Za-z0-9_+=,.@-]{1,64}$",
-                "Description": "role_name of [organization], or the name in role_arn of [[accounts]].",
-            },
-            "ExternalId": {
-                "Type": "String",
-                "Default": "",
-                "NoEcho": True,
-                "Description": "external_id of the settings; empty where they have none.",
-            },
-        },
-        "Conditions": {"HasExternalId": {"Fn::Not": [{"Fn::Equals": [{"Ref": "ExternalId"}, ""]}]}},
-        "Resources": {"Reader": {"Type": "AWS::IAM::Role", "Properties": role}},
-        "Outputs": {"RoleArn": {"Description": "role_arn", "Value": {"Fn::GetAtt": ["Reader", "Arn"]}}},
+        "Policies": [{"PolicyName": "appstream-export", "PolicyDocument": policy}],
     }
 
 

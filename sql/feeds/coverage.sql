@@ -11,7 +11,7 @@
 -- reason varchar: The failure in words; null when ok.
 -- error_code varchar: AWS's error code; null when AWS gave none.
 -- is_stale boolean: The newest attempt failed or was skipped: rows, if any, are of observed_at_utc.
--- is_expected boolean: The failure is by design and counts for nothing.
+-- is_expected boolean: The failure is expected and counts for nothing.
 -- attempted_at_utc timestamp: When the newest attempt began; null when never asked. UTC.
 -- observed_at_utc timestamp: When AWS last answered completely; null if never. UTC.
 -- age_hours double: Hours from observed_at_utc to as_of_utc; null if never.

@@ -1,7 +1,7 @@
 -- not_seen: Do we see everything
 -- question: Which scopes did we not see, why, and how old is what stands in for them?
 -- reads: coverage, image_builders, snapshots
--- param expected: boolean = true -- Also those that are closed by design.
+-- param expected: boolean = true -- Also those that are expected.
 with newest as (
     select max(committed_at) as committed_at
     from snapshots
@@ -21,7 +21,7 @@ select
     coalesce(c.account_name, c.account_id) as account,
     c.region,
     c.status,
-    case when c.is_expected then 'by design' when c.is_stale then 'stale' end as note,
+    case when c.is_expected then 'expected' when c.is_stale then 'stale' end as note,
     coalesce(b.builders, 0) as builders,
     round(hours_between(c.observed_at, n.committed_at), 1) as hours_old
 from coverage as c

@@ -6,7 +6,7 @@ select
     case
         when status in ('ok', 'filtered') then 'seen'
         when status = 'skipped' then 'skipped'
-        when is_expected then 'closed by design'
+        when is_expected then 'expected'
         else 'failed'
     end as sight,
     count(*) as scopes

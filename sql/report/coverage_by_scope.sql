@@ -19,7 +19,7 @@ select
     case
         when c.status in ('ok', 'filtered') then 'seen'
         when c.status = 'skipped' then 'skipped'
-        when c.is_expected then 'closed by design'
+        when c.is_expected then 'expected'
         else 'failed'
     end as sight,
     c.status,

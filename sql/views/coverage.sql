@@ -8,7 +8,7 @@
 -- reason varchar: The failure in words; null when ok.
 -- error_code varchar: AWS's error code; null when AWS gave none.
 -- is_stale boolean: The newest attempt failed or was skipped: rows, if any, are of observed_at.
--- is_expected boolean: The failure is by design and counts for nothing.
+-- is_expected boolean: The failure is expected and counts for nothing.
 -- attempted_at timestamptz: When the newest attempt began; null when never asked.
 -- observed_at timestamptz: When AWS last answered completely; null if never.
 -- age_hours double: Hours since observed_at, now; null if never.

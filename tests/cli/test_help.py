@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from appstream_export import __version__
+from appstream_export.cli.commands import COMMAND_MODULES
+from appstream_export.cli.main import build_parser
 
 GOLDENS = Path(__file__).parent / "goldens"
 COMMANDS = (
@@ -31,7 +33,7 @@ COMMANDS = (
     "dashboard",
     "dashboard superset",
     "verify",
-    "thin",
+    "expire",
     "gc",
     "erase",
     "contracts",
@@ -90,6 +92,31 @@ def test_a_mistyped_word_is_refused_in_one_line_that_helps(
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("appstream-export: ")
     assert expected in err
+
+
+@pytest.mark.parametrize(
+    ("words", "old", "new"),
+    [
+        ("thin --dry-run", "thin", "expire"),
+        ("run --force", "--force", "--accept-drop"),
+        ("plan --regions eu-west-1 --force", "--force", "--accept-drop"),
+        ("--force run", "--force", "--accept-drop"),
+    ],
+)
+def test_a_word_of_an_earlier_version_is_answered_with_the_new_one(
+    words: str, old: str, new: str, told: Callable[..., tuple[int, str, str]]
+) -> None:
+    assert told(*words.split()) == (2, "", f'appstream-export: "{old}" is now called "{new}"; rename it\n')
+
+
+def test_a_command_describes_none_of_other_modules() -> None:
+    for module, names in COMMAND_MODULES.items():
+        for name in names.split():
+            commands = build_parser(name)._subparsers
+            assert commands is not None
+            (action,) = commands._group_actions
+            assert action.choices is not None
+            assert sorted(action.choices) == sorted(names.split()), module
 
 
 def test_without_a_command_the_help_comes_on_stderr(told: Callable[..., tuple[int, str, str]]) -> None:

@@ -1,4 +1,4 @@
-"""verify, thin, gc, erase, catalog and --as-of as a shell sees them, on a warehouse in a folder and in a bucket."""
+"""verify, expire, gc, erase, catalog and --as-of as a shell sees them, on a warehouse in a folder and in a bucket."""
 
 import json
 import re
@@ -75,12 +75,12 @@ def test_the_life_of_a_warehouse(warehouse: str, aws: Emulator, told: Told, tmp_
     assert "every byte is as it was committed in " in out
     assert ": 2 snapshots, " in out
 
-    # thin, gc
-    looked, done = asked(told, "thin", "--dry-run"), asked(told, "thin")
+    # expire, gc
+    looked, done = asked(told, "expire", "--dry-run"), asked(told, "expire")
     assert (looked["dropped"], looked["retained"], looked["seq"], looked["dry_run"]) == ([1], 1, None, True)
     assert (done["dropped"], done["rows_kept"], done["seq"]) == ([1], looked["rows_kept"], 3)
     assert done["retention"] == {"hourly_days": 0, "daily_days": 0, "monthly_months": 0}
-    assert told("thin")[1].startswith("nothing to thin: the only snapshot stays\n")
+    assert told("expire")[1].startswith("nothing to expire: the only snapshot stays\n")
     looked, done = asked(told, "gc"), asked(told, "gc", "--grace", "0")
     assert (looked["files"], looked["waiting"] > 9, done["files"]) == (0, True, looked["waiting"])
     changes = "select name, change from image_builder_changes_history order by 1, 2"
@@ -178,11 +178,11 @@ def test_a_warehouse_that_is_named_is_kept_as_it_is_configured(copied: Path, tol
     config.write_text(config.read_text() + '[lake]\nfile_mode = "0640"\nretention.monthly_months = 7\n')
     same = ("--warehouse", str(copied / "warehouse"))
 
-    assert asked(told, "thin", "--dry-run", *same)["retention"]["monthly_months"] == 7
+    assert asked(told, "expire", "--dry-run", *same)["retention"]["monthly_months"] == 7
     assert told("catalog", *same)[0] == 0
     assert stat.S_IMODE((copied / "warehouse/warehouse.duckdb").stat().st_mode) == 0o440
     other = shutil.copytree(copied / "warehouse", copied / "other", symlinks=True)
-    assert asked(told, "thin", "--dry-run", "--warehouse", str(other))["retention"]["monthly_months"] == 24
+    assert asked(told, "expire", "--dry-run", "--warehouse", str(other))["retention"]["monthly_months"] == 24
 
 
 def test_a_catalog_for_a_container_is_written_anywhere(copied: Path, told: Told) -> None:

@@ -133,7 +133,7 @@ def test_a_discovery_that_fails_is_told_with_the_ways_out(folder: Path, aws: Emu
         assert last.startswith("discovery failed, so this ends with 3: the organization's accounts are not")
         assert last.splitlines()[-2:] == [
             "find out why:      appstream-export doctor",
-            "accept what AWS lists, though short or empty:  appstream-export run --force",
+            "accept what AWS lists, though short or empty:  appstream-export run --accept-drop",
         ]
     assert "nothing was left to ask" in nothing
     assert "4 accounts stand in" in json.loads(as_json)["discovery_problem"]

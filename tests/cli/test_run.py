@@ -302,7 +302,7 @@ def test_a_bug_is_called_one_with_its_place(told: Told, monkeypatch: pytest.Monk
     def broken(_: object) -> int:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("appstream_export.cli.main.show_tables", broken)
+    monkeypatch.setattr("appstream_export.cli.commands.reading.show_tables", broken)
     code, out, err = told("tables")
     _, _, traced = told("tables", "--debug")
 

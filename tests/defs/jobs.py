@@ -34,7 +34,7 @@ def retried_job() -> dg.JobDefinition:
 
 
 def maintenance_job() -> dg.JobDefinition:
-    """Thin, gc, verify."""
+    """Expire, gc, verify."""
     return defs().resolve_job_def("maintenance")
 
 

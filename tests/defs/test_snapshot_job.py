@@ -15,7 +15,7 @@ from appstream_export.defs import specs
 from appstream_export.defs.assets import resolve_run_id
 from appstream_export.settings import Settings
 from tests.defs.exports import checks, execute, materialized
-from tests.defs.jobs import rebuilt, retried_job
+from tests.defs.jobs import rebuilt, retried_job, snapshot_job
 from tests.export import ACCOUNTS, Export
 from tests.factories import image_builder
 
@@ -132,6 +132,13 @@ def test_the_launchpad_limits_who_is_asked_and_the_rest_stays(configured: Export
 
     assert asked == [SICK]
     assert configured.sql("select name from image_builders order by 1") == ["a", "b"]
+
+
+@pytest.mark.usefixtures("configured")
+def test_a_key_of_the_launchpad_from_an_earlier_version_is_refused_beside_the_new_one() -> None:
+    config = {"ops": {"snapshot_tables": {"config": {"force": True}}}}
+    with pytest.raises(dg.DagsterInvalidConfigError, match=r'unexpected config entry "force".*accept_drop'):
+        dg.validate_run_config(snapshot_job(), config)
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ def test_every_chart_has_marks_and_nothing_is_requested_or_complained_about(repo
 def test_tiles_and_banner_say_what_there_is_and_what_was_not_seen(report: Watched) -> None:
     assert text(report, ".tiles") == (
         "3 builders in 1 account, 2 regions 2 up now they cost while they are ? a day no price list: see [feeds] "
-        "prices 2 exposed in one way or more 1 not seen of 3 scopes; 0 closed by design"
+        "prices 2 exposed in one way or more 1 not seen of 3 scopes; 0 expected"
     )
     assert "1 of 3 scopes (an account in a region) did not answer. 1 builder shown as last seen." in text(
         report, "main"

@@ -370,7 +370,7 @@ def test_a_great_fall_is_guarded_and_the_rest_commits(lake: Lake) -> None:
     run = lake.run(A)
     assert (run["status"], run["is_stale"], run["items"], run["observed_at"]) == ("guarded", True, 0, at(1))
     assert "fell from 65 to 9" in run["reason"]
-    assert "the 60 of this scope are kept (3 now): accept with --force" in run["reason"]
+    assert "the 60 of this scope are kept (3 now): accept with --accept-drop" in run["reason"]
     assert [c[0] for c in lake.changes()] == ["new"]
     assert lake.sql("select count(*) from image_builder_subnets") == [65]
     assert manifest.counts["tasks_failed"] == 1

@@ -165,8 +165,7 @@ def test_nothing_to_thin_is_no_commit(lake: Lake) -> None:
     thinned(lake)
 
     again = thinned(lake)
-    assert (again.dropped, again.seq, len(load_history(lake.store))) == ((), None, 4)
-    assert str(again) == "nothing to thin: all 3 snapshots stay"
+    assert (again.dropped, again.retained, again.seq, len(load_history(lake.store))) == ((), 3, None, 4)
 
 
 def test_runs_go_on_after_a_thinning_as_if_there_had_been_none(lake: Lake) -> None:
@@ -208,7 +207,7 @@ def test_a_look_at_thinning_says_the_same_and_does_nothing(lake: Lake) -> None:
     assert (lake.files(), len(load_history(lake.store))) == (files, 5)
     done = thinned(lake)
     assert (looked.dropped, looked.retained, looked.rows_kept) == (done.dropped, done.retained, done.rows_kept)
-    assert str(looked).startswith("would drop 2 of 5 snapshots, keeping ")
+    assert (len(looked.dropped), looked.retained) == (2, 3)
 
 
 @EVERYWHERE
@@ -222,12 +221,11 @@ def test_gc_deletes_what_thinning_let_go_and_nothing_else(lake: Lake) -> None:
 
     done = collected(lake)
     assert (done.files, done.bytes) == (looked.files, looked.bytes)
-    assert str(done) == f"deleted {done.files} files, {done.bytes:,} bytes"
     needed = {file.path for manifest in load_history(lake.store) for file in manifest.files}
     assert lake.files() == needed
     assert lake.store.list_folder("commits") == ["000000000006.json"]
     assert (told(lake, "image_builders_history"), verify_warehouse(lake.store).problems) == (before, ())
-    assert str(collected(lake)) == "nothing to delete"
+    assert collected(lake).files == 0
 
 
 def test_gc_waits_until_what_was_let_go_has_been_so_for_the_grace(lake: Lake) -> None:
@@ -504,7 +502,6 @@ def test_what_other_accounts_say_of_an_erased_one_is_told(lake: Lake) -> None:
     done = erased(lake)
 
     assert (done.is_gone, len(done.mentions)) == (True, 2)
-    assert "rows of other accounts name it in 2 files" in str(done)
 
 
 def test_examples_of_unknown_fields_lose_what_they_said_of_an_erased_account(lake: Lake) -> None:
@@ -534,7 +531,7 @@ def test_an_attempt_in_progress_that_holds_the_account_is_told(lake: Lake) -> No
     done = erased(lake)
 
     assert (done.is_gone, len(done.remaining)) == (False, 1)
-    assert "still in 1 file, such as tables/image_builders/" in str(done)
+    assert done.remaining[0].startswith("tables/image_builders/")
 
 
 class Dies(BaseException):
@@ -595,7 +592,7 @@ def test_what_is_no_account_is_refused(lake: Lake) -> None:
 
 
 def test_an_empty_warehouse_has_nothing_to_thin_or_collect(lake: Lake) -> None:
-    assert (thinned(lake).dropped, str(thinned(lake))) == ((), "nothing to thin: there is no snapshot")
+    assert (thinned(lake).dropped, thinned(lake).retained) == ((), 0)
     assert collected(lake).files == 0
     with pytest.raises(ConfigurationError, match="is nowhere in"):
         erased(lake)
@@ -666,7 +663,7 @@ def test_versions_that_a_bucket_keeps_of_an_erased_account_are_told(bucket: Buck
 
     assert not done.is_gone
     assert [path for path in done.remaining if path.startswith("tables/t/x.bin (version ")]
-    assert "that the bucket keeps)" in str(done)
+    assert "that the bucket keeps)" in done.remaining[0]
     bucket.forget_versions(place)
     assert leftovers(lake) == []
 

@@ -23,7 +23,7 @@ MANY = 60  # more than the guard lets go at once
 
 @pytest.fixture
 def export(aws: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Export:
-    """Six accounts in two regions, of which one scope each fails, is closed by design, sleeps, and has left."""
+    """Six accounts in two regions, of which one scope each fails, is expected to be closed, sleeps, and has left."""
     made = Export(aws, tmp_path)
     made.regions, made.more = (EU, US), {"accounts": [], "organization": {"role_name": "reader"}}
     aws.create_organization(NAMES)
@@ -97,8 +97,8 @@ def test_a_scope_that_the_guard_keeps_is_a_failure_until_it_is_let_go(
     again, left = command(capsys, "--retry-failed")
     assert main(["run", "--retry-failed"]) == 3
     said = capsys.readouterr().out
-    assert ("retry just these" in said, "appstream-export run --force\n" in said) == (False, True)
-    forced, done = command(capsys, "--force")
+    assert ("retry just these" in said, "appstream-export run --accept-drop\n" in said) == (False, True)
+    forced, done = command(capsys, "--accept-drop")
 
     assert (retried, again, left["committed"]) == (3, 3, False)
     assert [(failure["account_id"], failure["status"]) for failure in left["failures"]] == [(GONE, "guarded")]

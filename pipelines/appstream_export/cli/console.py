@@ -7,11 +7,12 @@ import shlex
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TextIO
 
 from appstream_export.errors import ConfigurationError
 
+PROG = "appstream-export"
 # An escape sequence as a whole (colours, cursor, titles), then any control character left over, then the characters
 # that reorder text, so that what is shown is what is stored.
 _SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x80-\x9f]")
@@ -35,6 +36,23 @@ def print_result(text: str = "") -> None:
     _write_text(sys.stdout, text + "\n")
 
 
+def print_lines(lines: Iterable[str]) -> None:
+    """Write lines of the result to stdout."""
+    for line in lines:
+        print_result(line)
+
+
+def print_sanitized_lines(lines: Iterable[str]) -> None:
+    """Write lines of the result that may hold text from elsewhere."""
+    print_lines(map(strip_control_characters, lines))
+
+
+def print_verdict(problems: Sequence[str], passed: str) -> int:
+    """Write the problems, or `passed` where there are none; returns the exit code."""
+    print_sanitized_lines(problems or [passed])
+    return 1 if problems else 0
+
+
 def print_result_bytes(chunk: bytes) -> None:
     """Write bytes of the result to stdout: what programs read is UTF-8 whatever the terminal's encoding."""
     if hasattr(sys.stdout, "buffer"):
@@ -48,9 +66,14 @@ def log_line(text: str = "") -> None:
     _write_text(sys.stderr, text + "\n")
 
 
+def log_problem(text: str) -> None:
+    """Write what went wrong to stderr, in one line that begins with the command's name."""
+    log_line(f"{PROG}: {strip_control_characters(text)}")
+
+
 def format_command(*words: str) -> str:
-    """One of our commands as it can be typed here: quoted, and through `uv run` if that is how we were started."""
-    ours = ("appstream-export",)
+    """Return one of our commands as it can be typed here: quoted, and through `uv run` if this one was started so."""
+    ours = (PROG,)
     started = ("uv", "run", *ours) if os.environ.get("UV_RUN_RECURSION_DEPTH") else ours
     return quote_shell_words(*started, *words)
 

@@ -1,12 +1,18 @@
-"""The words of a command line: argparse, with each error in one line and a suggestion where there is one."""
+"""Options of the command line: argparse with errors of one line, types of values, and options that commands share."""
 
 import argparse
 import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
-from appstream_export.errors import ConfigurationError, suggest_spelling
+from appstream_export.errors import ConfigurationError, describe_renamed, suggest_spelling
+
+WAREHOUSE_VARIABLE = "APPSTREAM_EXPORT_WAREHOUSE"
+FORMATS = ("table", "json", "ndjson", "csv", "md", "parquet")
+RENAMED_WORDS: Mapping[str, str] = {"thin": "expire", "--force": "--accept-drop"}
+"""Commands and flags of version 0.3.0, and what they are called now."""
 
 
 class UsageError(ConfigurationError):
@@ -21,32 +27,96 @@ class _HelpFormatter(argparse.HelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises Usage where argparse would print and exit; takes no abbreviated options."""
+    """Raises UsageError where argparse would print and exit; takes no abbreviated options."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, allow_abbrev=False, formatter_class=_HelpFormatter)
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and where the help is."""
-        raise UsageError(f"{message}; see {self.prog} --help")
+        """Raise UsageError with what is wrong and where the help is."""
+        raise UsageError(message, fix=f"see {self.prog} --help")
 
     def reject_argument(self, word: str) -> NoReturn:
-        """Refuse a word that nothing here takes."""
+        """Refuse a word that no option or argument takes."""
         known = [flag for action in self._actions for flag in action.option_strings]
+        _refuse_renamed(word.partition("=")[0], known)
         kind = "option" if word.startswith("-") else "argument"
         near = suggest_spelling(word.partition("=")[0], known) if kind == "option" else ""
         self.error(f'unknown {kind} "{word}"{near}')
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """Argparse lists all choices; the nearest one helps more."""
+        """Name the nearest choice, which helps more than argparse's list of all."""
         choices = [str(choice) for choice in action.choices or ()]
         if choices and value not in choices:
+            _refuse_renamed(str(value), choices)
             near = suggest_spelling(str(value), choices) or f"; choose from {', '.join(choices)}"
             raise argparse.ArgumentError(action, f'there is no "{value}"{near}')
 
 
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+Handler: TypeAlias = Callable[[argparse.Namespace], int]
+"""Runs a command and returns its exit code."""
+
+
+def add_command(commands: Commands, name: str, call: Handler | None, doc: str) -> Parser:
+    """Add a command whose help is `doc`: its first sentence in the list, all of it on its own page."""
+    first = doc.partition(". ")[0].rstrip(".")
+    command: Parser = commands.add_parser(name, help=first[:1].lower() + first[1:], description=doc)
+    command.set_defaults(call=call, parser=command)
+    add_global_options(command, config=argparse.SUPPRESS, debug=argparse.SUPPRESS)
+    return command
+
+
+def add_warehouse_command(commands: Commands, name: str, call: Handler, doc: str) -> Parser:
+    """Add a command that is about a warehouse."""
+    command = add_command(commands, name, call, doc)
+    add_warehouse_option(command)
+    return command
+
+
+def add_command_group(commands: Commands, name: str, doc: str) -> Commands:
+    """Add a command that has commands of its own, and return their place."""
+    return add_command(commands, name, None, doc).add_subparsers(title="commands", metavar="COMMAND")
+
+
+def add_global_options(parser: Parser, *, config: object, debug: object) -> None:
+    """Add options that may stand before and after the command; SUPPRESS keeps the later from undoing the earlier."""
+    options = parser.add_argument_group("everywhere")
+    doc = "settings (default: APPSTREAM_EXPORT_CONFIG, else ./appstream-export.toml)"
+    options.add_argument("--config", type=parse_path, metavar="FILE", default=config, help=doc)
+    options.add_argument("--debug", action="store_true", default=debug, help="tracebacks, and our own log in full")
+
+
+def add_warehouse_option(command: Parser) -> None:
+    """Add `--warehouse`, which the module target reads."""
+    doc = f"default: {WAREHOUSE_VARIABLE}, else the settings'"
+    command.add_argument("--warehouse", type=parse_warehouse, metavar="PATH", help=doc)
+
+
+def add_limit_options(command: Parser) -> "argparse._ArgumentGroup":
+    """Add `--accounts` and `--regions`, and return their group for further limits."""
+    limits = command.add_argument_group("ask less")
+    limits.add_argument("--accounts", type=parse_list, default=(), metavar="A,..", help="only these accounts")
+    limits.add_argument("--regions", type=parse_list, default=(), metavar="R,..", help="only these regions")
+    return limits
+
+
+def add_as_of_option(command: Parser) -> None:
+    """Add `--as-of`."""
+    doc = "as everything was then, such as 2026-01-31 (its end, UTC) or 2026-01-31T12:00Z"
+    command.add_argument("--as-of", metavar="TIME", help=doc)
+
+
+def add_format_option(command: Parser, formats: Sequence[str] = FORMATS) -> None:
+    """Add `--format` and its short form `--json`."""
+    kinds = command.add_mutually_exclusive_group()
+    doc = f"{', '.join(formats)} (default: table)"
+    kinds.add_argument("--format", choices=formats, default="table", metavar="KIND", help=doc)
+    kinds.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
+
+
 def parse_list(text: str) -> tuple[str, ...]:
-    """`a,b` as two words."""
+    """Parse `a,b` as two words."""
     words = tuple(word.strip() for word in text.split(","))
     if not all(words):
         raise argparse.ArgumentTypeError(f'"{text}" is not a list such as A,B')
@@ -54,7 +124,7 @@ def parse_list(text: str) -> tuple[str, ...]:
 
 
 def parse_assignment(text: str) -> tuple[str, str]:
-    """`name=value` as two words."""
+    """Parse `name=value` as two words."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise argparse.ArgumentTypeError(f'"{text}" is not like hours=12')
@@ -62,21 +132,21 @@ def parse_assignment(text: str) -> tuple[str, str]:
 
 
 def parse_positive_integer(text: str) -> int:
-    """A whole number from 1."""
+    """Parse a whole number from 1."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f'"{text}" is not a whole number from 1')
     return int(text)
 
 
 def parse_port(text: str) -> int:
-    """A TCP port; 0 takes a free one."""
+    """Parse a TCP port; 0 takes a free one."""
     if not text.isascii() or not text.isdigit() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f'"{text}" is not a port from 0 to 65535')
     return int(text)
 
 
 def parse_grace_period(text: str) -> timedelta:
-    """A length of time: `90m`, `24h` or `7d`; `0` for none."""
+    """Parse a length of time: `90m`, `24h` or `7d`; `0` for none."""
     from appstream_export.settings import parse_duration  # most commands take no such word
 
     try:
@@ -86,10 +156,20 @@ def parse_grace_period(text: str) -> timedelta:
 
 
 def parse_path(text: str) -> Path:
-    """A path, with ~ for the home folder."""
+    """Parse a path, with ~ for the home folder."""
     return Path(text).expanduser()
 
 
 def parse_warehouse(text: str) -> str:
-    """A warehouse: a folder, from the root of the file system, or `s3://bucket/prefix`."""
-    return text if "://" in text else str(Path(text).expanduser().absolute())
+    """Parse a warehouse: a folder, made absolute, or `s3://bucket/prefix` without a last slash."""
+    if "://" not in text:
+        return str(Path(text).expanduser().absolute())
+    shorter = text.rstrip("/")
+    return shorter if "://" in shorter else text
+
+
+def _refuse_renamed(word: str, choices: Sequence[str]) -> None:
+    """Raise UsageError where an earlier version called one of `choices` that."""
+    new = RENAMED_WORDS.get(word)
+    if new is not None and new in choices:
+        raise UsageError(describe_renamed(word, new))

@@ -15,6 +15,7 @@ import msgspec
 import pyarrow as pa
 
 from appstream_export.cli import console
+from appstream_export.cli.pluralize import format_count
 from appstream_export.errors import SettingsError
 from appstream_export.inputs import FORMULA
 
@@ -26,8 +27,13 @@ _MARKUP = re.compile(r"([\\`*\[\]|~!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 
 
 def write_result(table: pa.Table, kind: str) -> None:
-    """Print a result in one of `FORMATS`."""
+    """Print a result in one of the formats of WRITERS."""
     WRITERS[kind](_prepare_table(table))
+
+
+def print_json(value: object) -> None:
+    """Print one object as JSON."""
+    console.print_result_bytes(encode_json(value) + b"\n")
 
 
 def convert_to_rows(table: pa.Table) -> list[dict[str, Any]]:
@@ -163,11 +169,11 @@ def _write_parquet(table: pa.Table) -> None:
 
     if console.is_terminal(sys.stdout):
         raise SettingsError(
-            "--format parquet writes bytes, not text; send them to a file: --format parquet > result.parquet"
+            "--format parquet writes bytes, not text", fix="send them to a file: --format parquet > result.parquet"
         )
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    console.print_result_bytes(sink.getvalue().to_pybytes())
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer, compression="zstd")
+    console.print_result_bytes(buffer.getvalue().to_pybytes())
 
 
 WRITERS: Mapping[str, Callable[[pa.Table], None]] = {
@@ -196,7 +202,7 @@ def print_table(names: Sequence[str], cells: Cells, right: Sequence[bool], *, co
     for line in lines:
         console.print_result(line.rstrip())
     if count:
-        console.print_result(console.style(f"({len(cells):,} row{'' if len(cells) == 1 else 's'})", _DIM))
+        console.print_result(console.style(f"({format_count(len(cells), 'row')})", _DIM))
 
 
 def _compute_column_widths(names: Sequence[str], cells: Cells, limit: int) -> list[int] | None:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from appstream_export.cli import console
+from appstream_export.cli.pluralize import format_count
 from appstream_export.model import Outcome, Page, RunListener
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _LINES_MAX = 10
 
 @contextmanager
 def show_run_progress(*, is_quiet: bool = False) -> Generator[RunListener]:
-    """Watch a run on stderr; `is_quiet` leaves only what a terminal shows and wipes away."""
+    """Show a run on stderr; `is_quiet` leaves only the line that a terminal shows and removes."""
     if console.is_terminal(sys.stderr):
         with _build_progress_bar() as bar:
             yield _LiveListener(bar, is_quiet=is_quiet)
@@ -28,7 +29,7 @@ def show_run_progress(*, is_quiet: bool = False) -> Generator[RunListener]:
 
 @contextmanager
 def show_progress_bar(what: str) -> Generator[Callable[[int, int], None]]:
-    """A bar on a terminal's stderr, nothing elsewhere; it is told how many of how many are done."""
+    """Show a bar on a terminal's stderr, nothing elsewhere; yields a callback for how many of how many are done."""
     if not console.is_terminal(sys.stderr):
         yield lambda _done, _of: None
         return
@@ -73,7 +74,7 @@ class _LineListener(_CountingListener):
 
     def on_plan(self, tasks: int) -> None:
         super().on_plan(tasks)
-        console.log_line(f"asking {tasks} scope{'' if tasks == 1 else 's'}")
+        console.log_line(f"asking {format_count(tasks, 'scope')}")
 
     def on_outcome(self, outcome: Outcome) -> None:
         super().on_outcome(outcome)

@@ -29,7 +29,7 @@ class SignalInterrupt(Exception):
 
 @contextmanager
 def handle_stop_signals(*, announce: bool = True) -> Generator[threading.Event]:
-    """An event that the first signal sets. Turns the Interrupted that comes of it into Signalled."""
+    """Yield an event that the first signal sets. Turns the Interrupted that follows into SignalInterrupt."""
     stop, received = threading.Event(), list[int]()
     timers: list[threading.Timer] = []
 
@@ -55,7 +55,7 @@ def handle_stop_signals(*, announce: bool = True) -> Generator[threading.Event]:
 
 
 def run_interruptible_query(run_query: Callable[[], T], interrupt: Callable[[], object]) -> T:
-    """What `work` gives, done on another thread: inside a library's C++ the main thread would hear no Ctrl-C."""
+    """Run a query on another thread and return its result, so that the main thread can receive Ctrl-C meanwhile."""
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(run_query)
         try:
@@ -67,7 +67,7 @@ def run_interruptible_query(run_query: Callable[[], T], interrupt: Callable[[], 
 
 def _install_handlers(handler: Callable[[int, FrameType | None], None]) -> dict[signal.Signals, Any]:
     if threading.current_thread() is not threading.main_thread():
-        return {}  # Python hears signals on its main thread alone
+        return {}  # Python handles signals on its main thread alone
     return {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
 
 

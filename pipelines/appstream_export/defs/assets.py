@@ -42,7 +42,9 @@ class SnapshotConfig(dg.Config):
     regions: list[str] = Field(default=[], description="Only these regions; the rows of the others stay.")
     names: list[str] = Field(default=[], description="Only items of these names.")
     retry_failed: bool = Field(default=False, description="Only the scopes that failed in the newest snapshot.")
-    force: bool = Field(default=False, description="Believe a large fall in items, and a list of accounts that shrank.")
+    accept_drop: bool = Field(
+        default=False, description="Accept a large drop in items, and a list of accounts that shrank."
+    )
 
     @property
     def request(self) -> Request:
@@ -52,7 +54,7 @@ class SnapshotConfig(dg.Config):
             regions=tuple(self.regions),
             scan_options=ScanOptions(names=tuple(self.names)),
             retry_failed=self.retry_failed,
-            accept_drop=self.force,
+            accept_drop=self.accept_drop,
         )
 
 

@@ -1,6 +1,7 @@
-"""Jobs beside the snapshot: the warehouse is thinned, cleaned and verified; Dagster's own history is pruned."""
+"""Jobs beside the snapshot: the warehouse expires snapshots, is cleaned and verified; Dagster's history is pruned."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +12,13 @@ from appstream_export.contracts import load_contracts
 from appstream_export.defs.assets import POOL
 from appstream_export.defs.context import as_dagster_failure, load_settings, require_warehouse
 from appstream_export.lake.catalog import refresh_catalog
-from appstream_export.lake.maintenance import expire_snapshots, vacuum_warehouse, verify_warehouse as verify_files
+from appstream_export.lake.maintenance import (
+    ExpireResult,
+    VacuumResult,
+    expire_snapshots,
+    vacuum_warehouse,
+    verify_warehouse as verify_files,
+)
 from appstream_export.version import __version__
 
 PROBLEMS_MAX = 50
@@ -34,43 +41,43 @@ class PruneConfig(dg.Config):
     )
 
 
-@dg.op(pool=POOL, out=dg.Out(dg.Nothing), description="Lets go of snapshots that the retention does not keep.")
-def thin(context: dg.OpExecutionContext, config: MaintenanceConfig) -> None:
-    """A commit of kind thin, and a catalog that shows it; its figures are the output's metadata."""
+@dg.op(pool=POOL, out=dg.Out(dg.Nothing), description="Expires snapshots according to the retention.")
+def expire(context: dg.OpExecutionContext, config: MaintenanceConfig) -> None:
+    """Commit a history without them, and publish the catalog; its figures are the output's metadata."""
     settings = load_settings()
     store = require_warehouse(settings)
     with as_dagster_failure():
-        done = expire_snapshots(
+        result = expire_snapshots(
             store,
             now=datetime.now(UTC),
             policy=settings.lake.retention,
             tool_version=__version__,
             dry_run=config.dry_run,
         )
-        problem = refresh_catalog(store, load_contracts(), root=settings.lake.catalog_root) if done.seq else None
-    context.log.info(str(done))
+        problem = refresh_catalog(store, load_contracts(), root=settings.lake.catalog_root) if result.seq else None
+    context.log.info(_format_result(result))
     if problem:
         context.log.warning(problem)
     context.add_output_metadata(
-        {"dropped": len(done.dropped), "retained": done.retained, "bytes_freed": done.bytes_freed}
+        {"dropped": len(result.dropped), "retained": result.retained, "bytes_freed": result.bytes_freed}
     )
 
 
-@dg.op(pool=POOL, ins={"thinned": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing), description="Deletes what nothing needs.")
+@dg.op(pool=POOL, ins={"expired": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing), description="Deletes what nothing needs.")
 def gc(context: dg.OpExecutionContext, config: MaintenanceConfig) -> None:
-    """After a grace of a day; its figures are the output's metadata."""
+    """Delete it after a grace of a day; its figures are the output's metadata."""
     settings = load_settings()
     store = require_warehouse(settings)
     with as_dagster_failure():
-        done = vacuum_warehouse(
+        result = vacuum_warehouse(
             store,
             load_contracts(),
             now=datetime.now(UTC),
             dry_run=config.dry_run,
             catalog_root=settings.lake.catalog_root,
         )
-    context.log.info(str(done))
-    context.add_output_metadata({"files": done.files, "bytes": done.bytes, "waiting": done.waiting})
+    context.log.info(_format_result(result))
+    context.add_output_metadata({"files": result.files, "bytes": result.bytes, "waiting": result.waiting})
 
 
 @dg.op(pool=POOL, ins={"collected": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing), description="Reads every byte.")
@@ -87,14 +94,19 @@ def verify_warehouse(context: dg.OpExecutionContext) -> None:
     context.add_output_metadata({"problems": 0, "notes": len(problems)})
 
 
+def _format_result(result: ExpireResult | VacuumResult) -> str:
+    """Format the figures of a result for the log: `files=2, bytes=100, ...`."""
+    return ", ".join(f"{name}={value}" for name, value in asdict(result).items())
+
+
 @dg.job(
     name="maintenance",
-    description="Thin, collect garbage, verify: the warehouse stays small and is known to be whole.",
+    description="Expire, collect garbage, verify: the warehouse stays small and is known to be whole.",
     executor_def=dg.in_process_executor,
 )
 def maintain_warehouse() -> None:
     """One after the other."""
-    verify_warehouse(gc(thin()))
+    verify_warehouse(gc(expire()))
 
 
 @dg.op(

@@ -8,6 +8,6 @@ Four folders, in their order; each may import those before it, and others import
 - maintenance: verify, expire, vacuum (gc) and erase
 
 `duckdb.py` belongs between storage and snapshots: it opens DuckDB and quotes all that enters its SQL. Readers take
-paths from manifests alone: no folder is listed to find out what a table is. The lake is the only package that imports duckdb; it
-knows nothing of AppStream, Dagster or the command line.
+paths from manifests alone: no folder is listed to find out what a table is. The lake is the only package that imports
+duckdb; it knows nothing of AppStream, Dagster or the command line.
 """

@@ -1,22 +1,22 @@
-"""Findings of `doctor`: one value per thing that it checked, whether ok or not."""
+"""What the doctor looked at, and what it saw: one value per thing, whether fine or not."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """The state of what was checked. Only a problem makes the check fail."""
+    """How a thing is. Only a problem makes the doctor's answer no."""
 
     OK = "ok"
     EXPECTED = "expected"
-    """An expected failure: a run does not count it."""
+    """Expected: a run does not count it as a failure."""
     WARNING = "warning"
     PROBLEM = "problem"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One finding. `scopes` says how many scopes depend on it; `fix` is there unless it is ok, and complete.
+    """One thing. `scopes` says how many scopes depend on it; `fix` is there unless it is ok, and complete.
 
     Areas: warehouse, space, labels, prices, discovery, regions, settings, clock (of the whole run); credentials and
     role (of an account, with account_id); account (not asked at all), call and region (of a scope, with region and

@@ -143,7 +143,7 @@ def _is_of_this_run(row: Mapping[str, Any], manifest: Manifest) -> bool:
 
 
 def _is_retained_by_guard(row: Mapping[str, Any], manifest: Manifest) -> bool:
-    """Return whether the guard retains a scope that is no longer covered: a failure until --force lets it end."""
+    """Return whether the guard retains a scope that is no longer covered: a failure until --accept-drop lets it end."""
     # Another run, beside this one, may have requested it.
     was_requested = row["finished_at"] is not None and row["finished_at"] > manifest.started_at
     return row["status"] == Status.GUARDED and not was_requested

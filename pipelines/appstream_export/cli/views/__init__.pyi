@@ -1,3 +1,9 @@
+from .demo import (
+    print_demo_answer as print_demo_answer,
+    print_demo_moment as print_demo_moment,
+    print_next_commands as print_next_commands,
+    print_served_emulator as print_served_emulator,
+)
 from .dictionary import (
     build_tables_overview as build_tables_overview,
     find_entry as find_entry,
@@ -7,10 +13,12 @@ from .dictionary import (
 from .doctor import build_doctor_objects as build_doctor_objects, render_doctor_lines as render_doctor_lines
 from .maintenance import (
     build_erase_object as build_erase_object,
+    build_expire_object as build_expire_object,
     build_verify_object as build_verify_object,
     has_passed as has_passed,
     render_erase_lines as render_erase_lines,
     render_expire_lines as render_expire_lines,
+    render_vacuum_lines as render_vacuum_lines,
     render_verify_lines as render_verify_lines,
     suggest_account_exclusion as suggest_account_exclusion,
 )

@@ -1,4 +1,4 @@
-"""What `tables` and `describe` answer: every table and view with its columns, from contracts and SQL headers alone."""
+"""What `tables` and `describe` print: every table and view with its columns, from contracts and SQL headers alone."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,22 +31,22 @@ class DictionaryEntry:
 
 
 def list_entries() -> list[DictionaryEntry]:
-    """All of them: what AWS gave, then what the export says of itself, then views."""
+    """List all entries: tables of AWS items, then those of the export itself, then views."""
     contracts = load_contracts()
     return [*_build_table_entries(contracts), *_build_view_entries()]
 
 
 def find_entry(name: str) -> DictionaryEntry:
-    """The one of that name; raises ConfigurationError with the nearest known one."""
+    """Return the entry of that name; raises ConfigurationError with the nearest known one."""
     known = {e.name: e for e in list_entries()}
     if name not in known:
-        near = suggest_spelling(name, list(known))
-        raise ConfigurationError(f'there is no table "{name}"{near or "; all of them: appstream-export tables"}')
+        near = suggest_spelling(name, list(known)).removeprefix("; ")
+        raise ConfigurationError(f'there is no table "{name}"', fix=near or "all of them: appstream-export tables")
     return known[name]
 
 
 def build_tables_overview(*, is_brief: bool) -> pa.Table:
-    """One row per entry: its name and what its rows are; unless brief, also what it comes from and how it is joined."""
+    """Build one row per entry: its name and what its rows are; unless brief, also its resource, key and join."""
     found = list_entries()
     columns = {"table": [e.name for e in found], "doc": [e.doc for e in found]}
     if is_brief:
@@ -57,29 +57,29 @@ def build_tables_overview(*, is_brief: bool) -> pa.Table:
     return pa.table(columns | {"resource": resources, "key": keys, "join_to_parent": joins})
 
 
-def list_named_queries(questions: Sequence[SqlFile], *, is_brief: bool) -> pa.Table:
-    """One row per named question; unless brief, parameters with type and doc, and what it reads."""
-    names, asks = [q.name for q in questions], [q.question for q in questions]
+def list_named_queries(named_queries: Sequence[SqlFile], *, is_brief: bool) -> pa.Table:
+    """Build one row per named question; unless brief, parameters with type and doc, and what it reads."""
+    names, questions = [q.name for q in named_queries], [q.question for q in named_queries]
     if is_brief:
-        told = [", ".join(f"{p.name}={p.default}" for p in q.params) for q in questions]
-        return pa.table({"name": names, "question": asks, "parameters": told})
+        defaults = [", ".join(f"{p.name}={p.default}" for p in q.params) for q in named_queries]
+        return pa.table({"name": names, "question": questions, "parameters": defaults})
     params = [
-        [{"name": p.name, "type": p.type, "default": p.default, "doc": p.doc} for p in q.params] for q in questions
+        [{"name": p.name, "type": p.type, "default": p.default, "doc": p.doc} for p in q.params] for q in named_queries
     ]
     kind = pa.list_(pa.struct([(key, pa.string()) for key in ("name", "type", "default", "doc")]))
     return pa.table(
         {
             "name": names,
-            "title": [q.doc for q in questions],
-            "question": asks,
+            "title": [q.doc for q in named_queries],
+            "question": questions,
             "parameters": pa.array(params, kind),
-            "reads": pa.array([list(q.reads) for q in questions], pa.list_(pa.string())),
+            "reads": pa.array([list(q.reads) for q in named_queries], pa.list_(pa.string())),
         }
     )
 
 
 def list_entry_columns(entry: DictionaryEntry) -> pa.Table:
-    """One row per column of an entry."""
+    """Build one row per column of an entry."""
     names, types, docs = zip(*entry.columns, strict=True)
     return pa.table({"column": names, "type": types, "doc": docs})
 

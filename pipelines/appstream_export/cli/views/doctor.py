@@ -1,4 +1,4 @@
-"""What `doctor` says: what is wrong, grouped by reason, each with its fix; everything for programs."""
+"""What `doctor` prints: what is wrong, grouped by reason, each with its fix; everything for programs."""
 
 import re
 from collections import Counter
@@ -7,13 +7,14 @@ from dataclasses import asdict
 from typing import Any
 
 from appstream_export.cli import console
+from appstream_export.cli.pluralize import format_count
 from appstream_export.preflight import Checkup, Finding, Verdict
 
 LINES_MAX = 20
 _TITLES = {
     Verdict.PROBLEM: ("To mend", "31"),
     Verdict.WARNING: ("Worth a look", "33"),
-    Verdict.EXPECTED: ("Closed by design, which is no failure", "1"),
+    Verdict.EXPECTED: ("Expected, which is no failure", "1"),
 }
 _MARGIN = 8
 # What differs from scope to scope in a reason that is the same.
@@ -25,29 +26,29 @@ _VARIABLE_PARTS = (
 
 
 def build_doctor_objects(checkup: Checkup) -> list[dict[str, Any]]:
-    """For --json: one object per thing that was looked at, fine ones included."""
+    """Build one object for --json per thing that was looked at, fine ones included."""
     return [asdict(finding) for finding in checkup.findings]
 
 
 def render_doctor_lines(checkup: Checkup) -> Iterator[str]:
-    """For people: at most LINES_MAX lines, what most scopes depend on first, and last what is fine."""
+    """Yield lines for people: at most LINES_MAX lines, what most scopes depend on first, and last what is fine."""
     wrong = {verdict: groups for verdict in _TITLES if (groups := group_findings(checkup.filter_findings(verdict)))}
     room = LINES_MAX - 1 - 2 * len(wrong)  # without the last line, titles, and what is said of groups without room
     for verdict, groups in wrong.items():
         title, style = _TITLES[verdict]
-        shown = groups[: room // 2]
-        room -= 2 * len(shown)
-        if shown:
+        visible = groups[: room // 2]
+        room -= 2 * len(visible)
+        if visible:
             yield console.style(f"{title}:", style)
-        for group in shown:
+        for group in visible:
             yield from map(console.strip_control_characters, _render_group(group))
-        if rest := len(groups) - len(shown):
+        if rest := len(groups) - len(visible):
             yield f"{rest} more: {title.lower()}; all of it with --json"
     yield console.strip_control_characters(_format_ok_line(checkup))
 
 
 def group_findings(findings: Iterable[Finding]) -> list[list[Finding]]:
-    """Findings by what is wrong, whichever the account and region; those on which most scopes depend first."""
+    """Group findings by what is wrong, whichever the account and region; those on which most scopes depend first."""
     groups: dict[tuple[str, ...], list[Finding]] = {}
     for finding in findings:
         groups.setdefault((finding.area, finding.status or "", _normalize_reason(finding.reason)), []).append(finding)
@@ -57,17 +58,17 @@ def group_findings(findings: Iterable[Finding]) -> list[list[Finding]]:
 def _render_group(group: Sequence[Finding]) -> Iterator[str]:
     first, scopes = group[0], sum(f.scopes for f in group)
     what = f"{first.area}, {first.status}" if first.status else first.area
-    count = f"{scopes:,} scope{'' if scopes == 1 else 's'}, " if scopes else ""
+    count = f"{format_count(scopes, 'scope')}, " if scopes else ""
     such_as = f"such as {first.place}" if len(group) > 1 else first.place
     reason = first.reason if first.account_id else first.reason.removeprefix(f"{first.area} ")
     yield f"  {count}{what}: {such_as}{': ' if such_as else ''}{reason}"
     others = len({f.fix for f in group}) - 1
-    more = f"  (and {others} more such fix{'' if others == 1 else 'es'}: --json)" if others else ""
+    more = f"  (and {format_count(others, 'more such fix')}: --json)" if others else ""
     yield f"    {'fix:':<{_MARGIN - 4}} {first.fix}{more}"
 
 
 def _format_ok_line(checkup: Checkup) -> str:
-    """Such as `Fine: warehouse, role (14), 52 of 56 calls`."""
+    """Return such as `Fine: warehouse, role (14), 52 of 56 calls`."""
     wrong = {f.area for f in checkup.filter_findings(Verdict.PROBLEM) if not f.account_id}
     counts = Counter(f.area for f in checkup.filter_findings(Verdict.OK) if f.area not in wrong)
     calls = f"{counts.pop('call', 0):,} of {checkup.scopes:,} calls"

@@ -1,13 +1,15 @@
-"""What verify, thin, gc and erase say: lines for people, one object for programs."""
+"""What verify, expire, gc and erase print: lines for people, one object for programs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from msgspec import structs
+
 from appstream_export.cli import console
+from appstream_export.cli.pluralize import format_count
 from appstream_export.lake.catalog import CheckResult
 from appstream_export.lake.maintenance import EraseResult, ExpireResult, VacuumResult, VerifyResult
-from appstream_export.lake.words import format_count
 from appstream_export.settings import RetentionSettings, Settings
 
 LINES_MAX = 50
@@ -16,12 +18,12 @@ _PATHS_MAX = 10
 
 
 def render_verify_lines(found: VerifyResult, checks: Sequence[CheckResult], where: str) -> Iterator[str]:
-    """What is wrong, worst first, and what all of it came to."""
-    told = sorted(found.problems, key=lambda problem: problem.is_note)
-    for problem in told[:LINES_MAX]:
+    """Yield what is wrong, worst first, and the counts of what was read."""
+    problems = sorted(found.problems, key=lambda problem: problem.is_note)
+    for problem in problems[:LINES_MAX]:
         yield f"{'note: ' if problem.is_note else ''}{problem}"
-    if len(told) > LINES_MAX:
-        yield f"... and {len(told) - LINES_MAX:,} more; all of them: --json"
+    if len(problems) > LINES_MAX:
+        yield f"... and {len(problems) - LINES_MAX:,} more; all of them: --json"
     for check in checks:
         if not check.is_passed:
             kind = "" if check.is_error else "note: "
@@ -38,7 +40,7 @@ def render_verify_lines(found: VerifyResult, checks: Sequence[CheckResult], wher
 
 
 def build_verify_object(found: VerifyResult, checks: Sequence[CheckResult], where: str) -> dict[str, Any]:
-    """For --json."""
+    """Build one object for --json."""
     head = found.head
     return {
         "ok": has_passed(found, checks),
@@ -55,34 +57,71 @@ def build_verify_object(found: VerifyResult, checks: Sequence[CheckResult], wher
 
 
 def has_passed(found: VerifyResult, checks: Sequence[CheckResult]) -> bool:
-    """Whether no byte has changed and no check of severity error found rows."""
+    """Return whether no byte has changed and no check of severity error found rows."""
     return found.is_sound and not any(check.is_error for check in checks)
 
 
-def render_expire_lines(done: ExpireResult, policy: RetentionSettings, target_flags: Sequence[str]) -> Iterator[str]:
-    """What was let go, by which rule, and what frees its space."""
-    yield str(done)
+def render_expire_lines(result: ExpireResult, policy: RetentionSettings, target_flags: Sequence[str]) -> Iterator[str]:
+    """Yield which snapshots expired, by which rule, and the command that frees their space."""
+    yield _format_expired(result)
     yield (
         f"retention: the last snapshot of each hour for {format_count(policy.hourly_days, 'day')}, of each day for"
         f" {format_count(policy.daily_days, 'day')}, of each month for {format_count(policy.monthly_months, 'month')}"
     )
-    if done.seq:
+    if result.seq:
         command = console.format_command("gc", *target_flags)
-        yield f"snapshot {done.seq} tells the history as it is now; free the space: {command}"
+        yield f"snapshot {result.seq} tells the history as it is now; free the space: {command}"
 
 
-def render_vacuum_lines(done: VacuumResult) -> Iterator[str]:
-    """What was deleted."""
-    yield str(done)
+def build_expire_object(result: ExpireResult, policy: RetentionSettings) -> dict[str, Any]:
+    """Build one object for --json."""
+    return asdict(result) | {"retention": structs.asdict(policy)}
 
 
-def render_erase_lines(done: EraseResult) -> Iterator[str]:
-    """What went, and where the account is still named."""
-    yield str(done)
-    yield from _render_paths("still there", done.remaining)
-    yield from _render_paths("named by rows of others", done.mentions)
-    if done.seq:
-        yield f"snapshot {done.seq} tells the history without it; backups and copies elsewhere are not known here"
+def _format_expired(result: ExpireResult) -> str:
+    if not result.dropped:
+        all_ = "the only snapshot stays" if result.retained == 1 else f"all {result.retained} snapshots stay"
+        return f"nothing to expire: {all_ if result.retained else 'there is no snapshot'}"
+    does = "would drop" if result.dry_run else "dropped"
+    snapshots = format_count(len(result.dropped) + result.retained, "snapshot")
+    rows = f"keeping {format_count(result.rows_kept, 'row')} of their changes and coverage"
+    then = "would then free" if result.dry_run else "can free"
+    return (
+        f"{does} {len(result.dropped):,} of {snapshots}, {rows}; gc {then} {format_count(result.bytes_freed, 'byte')}"
+    )
+
+
+def render_vacuum_lines(result: VacuumResult) -> Iterator[str]:
+    """Yield what was deleted, and what waits."""
+    does = "would delete" if result.dry_run else "deleted"
+    what = f"{does} {format_count(result.files, 'file')}, {format_count(result.bytes, 'byte')}"
+    waiting = f"{format_count(result.waiting, 'file')}, {format_count(result.waiting_bytes, 'byte')}"
+    held = f"; {waiting}, still within the grace" if result.waiting else ""
+    yield f"{what if result.files else 'nothing to delete'}{held}"
+
+
+def render_erase_lines(result: EraseResult, fix: str | None = None) -> Iterator[str]:
+    """Yield what was erased, where the account is still named, and the `fix` that must come first."""
+    yield _format_erased(result)
+    yield from _render_paths("still there", result.remaining)
+    yield from _render_paths("named by rows of others", result.mentions)
+    if result.seq:
+        yield f"snapshot {result.seq} tells the history without it; backups and copies elsewhere are not known here"
+    if fix:
+        yield f"first {fix}: the next run would bring it back"
+
+
+def _format_erased(result: EraseResult) -> str:
+    does = "would erase" if result.dry_run else "erased"
+    where = f"{format_count(result.snapshots, 'snapshot')}, {format_count(result.files, 'file')}"
+    what = f"{does} {format_count(result.rows, 'row')} of account {result.account_id} in {where}"
+    if result.dry_run:
+        return what
+    left = f"still in {format_count(len(result.remaining), 'file')}, such as {next(iter(result.remaining), '')}"
+    mentions = format_count(len(result.mentions), "file")
+    named = f"; rows of other accounts name it in {mentions}" if result.mentions else ""
+    proof = left if result.remaining else "no byte of it is left"
+    return f"{what}; {format_count(result.bytes_deleted, 'byte')} deleted; {proof}{named}"
 
 
 def _render_paths(what: str, paths: Sequence[str]) -> Iterator[str]:
@@ -92,13 +131,13 @@ def _render_paths(what: str, paths: Sequence[str]) -> Iterator[str]:
         yield f"  {what}: {len(paths) - _PATHS_MAX:,} more"
 
 
-def build_erase_object(done: EraseResult) -> dict[str, Any]:
-    """For --json."""
-    return asdict(done) | {"is_gone": done.is_gone}
+def build_erase_object(result: EraseResult) -> dict[str, Any]:
+    """Build one object for --json."""
+    return asdict(result) | {"is_gone": result.is_gone}
 
 
 def suggest_account_exclusion(settings: Settings, accounts: Sequence[Mapping[str, Any]], account_id: str) -> str | None:
-    """The change of settings without which the next run would ask an account again; `accounts` are the head's."""
+    """Return the change of settings without which the next run would bring an account back, or None."""
     if any(account.id == account_id for account in settings.accounts):
         return f'take [[accounts]] id = "{account_id}" out of the settings'
     organization = settings.organization

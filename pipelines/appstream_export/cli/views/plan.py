@@ -1,4 +1,4 @@
-"""What `plan` says: who would be asked, who not and why, at what cost."""
+"""What `plan` prints: the tasks of a run, what is skipped and why, and what it costs."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,9 +14,9 @@ NAMES_MAX = 8
 _MARGIN = 10
 
 
-def build_plan_object(forecast: RunEstimate) -> dict[str, Any]:
-    """For --json: one object, tasks by name."""
-    plan, cost = forecast.plan, forecast.cost
+def build_plan_object(estimate: RunEstimate) -> dict[str, Any]:
+    """Build one object for --json, tasks by name."""
+    plan, cost = estimate.plan, estimate.cost
     return {
         "accounts": _count_words(a.source for a in plan.accounts),
         "discovery": plan.discovery,
@@ -24,11 +24,11 @@ def build_plan_object(forecast: RunEstimate) -> dict[str, Any]:
         "regions": _list_regions(plan.tasks),
         "regions_source": plan.regions_source,
         "regions_problem": plan.regions_problem,
-        "tasks": [str(task) for task in forecast.tasks],
-        "tasks_per_resource": _count_words(task.resource for task in forecast.tasks),
-        "skipped": [{"task": str(task), "reason": reason} for task, reason in forecast.skipped.items()],
-        "not_asked": forecast.unselected_count,
-        "ends": [{"task": str(task), "items": items} for task, items in forecast.ending_tasks.items()],
+        "tasks": [str(task) for task in estimate.tasks],
+        "tasks_per_resource": _count_words(task.resource for task in estimate.tasks),
+        "skipped": [{"task": str(task), "reason": reason} for task, reason in estimate.skipped.items()],
+        "not_asked": estimate.unselected_count,
+        "ends": [{"task": str(task), "items": items} for task, items in estimate.ending_tasks.items()],
         "discovery_calls": plan.calls,
         "calls": cost.calls,
         "session_calls": cost.session_calls,
@@ -38,55 +38,55 @@ def build_plan_object(forecast: RunEstimate) -> dict[str, Any]:
         "call_seconds": round(cost.call_s, 3),
         "is_measured": cost.is_measured,
         "workers": cost.workers,
-        "exit_code": forecast.exit_code,
+        "exit_code": estimate.exit_code,
     }
 
 
-def render_plan_lines(forecast: RunEstimate, run: str, doctor: str) -> Iterator[str]:
-    """For people; `run` is the command that would do it, `doctor` the one that finds out why not."""
-    for name, text in _list_plan_facts(forecast):
+def render_plan_lines(estimate: RunEstimate, run: str, doctor: str) -> Iterator[str]:
+    """Yield lines for people; `run` is the command that would do it, `doctor` the one that finds out why not."""
+    for name, text in _list_plan_facts(estimate):
         line = console.strip_control_characters(f"{name:<{_MARGIN}}{text}")
         yield console.wrap_text(line, " " * _MARGIN)
     yield f"{'do it':<{_MARGIN}}{run}"
-    if problem := forecast.plan.discovery_problem:
+    if problem := estimate.plan.discovery_problem:
         yield console.wrap_text(console.strip_control_characters(f"discovery failed: {problem}"), "  ")
         yield f"a run would ask those, and end with 3; find out why: {doctor}"
 
 
-def _list_plan_facts(forecast: RunEstimate) -> Iterator[tuple[str, str]]:
-    plan = forecast.plan
+def _list_plan_facts(estimate: RunEstimate) -> Iterator[tuple[str, str]]:
+    plan = estimate.plan
     yield "accounts", f"{len(plan.accounts):,}: {_format_counts(_count_words(a.source for a in plan.accounts))}"
     regions = _list_regions(plan.tasks)
     yield "regions", f"{len(regions)} ({plan.regions_source}): {_format_names(regions)}"
     if plan.regions_problem:
         yield "", plan.regions_problem
-    asked = _format_counts(_count_words(task.resource for task in forecast.tasks))
-    others = f"; {forecast.unselected_count:,} not asked, they stay as they are" if forecast.unselected_count else ""
-    yield "tasks", f"{asked or 'none'}{others}"
-    for reason, count in Counter(forecast.skipped.values()).most_common():
-        such_as = next(task.scope for task, why in forecast.skipped.items() if why == reason)
+    tasks = _format_counts(_count_words(task.resource for task in estimate.tasks))
+    others = f"; {estimate.unselected_count:,} not asked, they stay as they are" if estimate.unselected_count else ""
+    yield "tasks", f"{tasks or 'none'}{others}"
+    for reason, count in Counter(estimate.skipped.values()).most_common():
+        such_as = next(task.scope for task, why in estimate.skipped.items() if why == reason)
         yield "skipped", f"{count:,}: {reason}, such as {such_as}; their rows stay, stale"
-    if ends := forecast.ending_tasks:
+    if ends := estimate.ending_tasks:
         items = sum(ends.values())
         yield (
             "ends",
             f"{len(ends):,} scopes of the newest snapshot, with {items:,} items: "
             f"{_format_names(map(_format_scope, ends))}",
         )
-    yield "calls", _format_call_estimate(forecast)
-    yield "time", _format_time_estimate(forecast)
+    yield "calls", _format_call_estimate(estimate)
+    yield "time", _format_time_estimate(estimate)
 
 
-def _format_call_estimate(forecast: RunEstimate) -> str:
-    cost = forecast.cost
-    unknown = len(forecast.tasks) - cost.known_tasks
+def _format_call_estimate(estimate: RunEstimate) -> str:
+    cost = estimate.cost
+    unknown = len(estimate.tasks) - cost.known_tasks
     assumed = f" ({unknown:,} taken for one each)" if unknown else ""
-    asked = f"; {forecast.plan.calls:,} more, for this plan, are done" if forecast.plan.calls else ""
-    return f"{cost.calls:,}: {cost.task_calls:,} for tasks{assumed}, {cost.session_calls:,} for sessions{asked}"
+    done = f"; {estimate.plan.calls:,} more, for this plan, are done" if estimate.plan.calls else ""
+    return f"{cost.calls:,}: {cost.task_calls:,} for tasks{assumed}, {cost.session_calls:,} for sessions{done}"
 
 
-def _format_time_estimate(forecast: RunEstimate) -> str:
-    cost = forecast.cost
+def _format_time_estimate(estimate: RunEstimate) -> str:
+    cost = estimate.cost
     how = "as in the newest run" if cost.is_measured else "assumed, for nothing was measured yet"
     duration = format_duration(timedelta(seconds=cost.seconds))
     return f"about {duration}: {cost.call_s:.2f} s a call ({how}), {cost.workers} at once"

@@ -1,18 +1,17 @@
-"""What a run came to: the text that `run` ends with, and the same as one object for programs."""
+"""The result of a run: the text that `run` ends with, and the same as one object for programs."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from appstream_export.cli import console
-from appstream_export.cli.output import convert_to_rows, encode_json
+from appstream_export.cli.output import encode_json
 from appstream_export.contracts import Contract
-from appstream_export.lake.catalog import CheckResult, connect_warehouse, run_query
-from appstream_export.model import Outcome
+from appstream_export.lake.catalog import CheckResult, SnapshotSummary, connect_warehouse, summarize_snapshot
+from appstream_export.model import Outcome, Status
 from appstream_export.run import RunResult
 from appstream_export.settings import S3Settings
-from appstream_export.status import Status
 
 LINES_MAX = 20
 """More failures than that are grouped: what matters then is how many reasons there are, not how many scopes."""
@@ -22,18 +21,15 @@ _FAILED_SCOPES_SQL = "select account_id, region, status, reason from coverage wh
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
-    """A run's result, and what its snapshot holds. `changes` counts rows by kind.
+    """A run's result, and what its snapshot holds.
 
-    `elsewhere` are the words that lead a next command to the same configuration and warehouse.
+    `target_flags` are the words that lead a next command to the same configuration and warehouse.
     """
 
     result: RunResult
     warehouse: str
     target_flags: Sequence[str]
-    account_names: Mapping[str, str]
-    changes: Mapping[str, int]
-    stale_scopes: int
-    stale_items: int
+    snapshot: SnapshotSummary
 
     @property
     def retry_command(self) -> str:
@@ -49,46 +45,25 @@ def summarize_run(
     *,
     s3: S3Settings | None = None,
 ) -> RunSummary:
-    """Look into the snapshot for what the result itself does not say."""
-    changes: Counter[str] = Counter()
+    """Read from the snapshot what the result itself does not hold."""
     with connect_warehouse(warehouse, s3=s3) as con:
-
-        def select_rows(select: str, table: str, rest: str = "") -> list[dict[str, Any]]:
-            sql = f"{select} from {table}_history where snapshot_id = ? {rest}"
-            return convert_to_rows(run_query(con, sql, [result.manifest.snapshot_id]))
-
-        for contract in contracts:
-            found = select_rows(
-                "select change, count(*) as n", contract.changes_table.name, "group by all order by all"
-            )
-            changes.update({row["change"]: row["n"] for row in found})
-        named = select_rows("select account_id, account_name", "accounts", "and account_name is not null")
-        items = [select_rows("select count(*) as n", c.item_table.name, "and is_stale")[0]["n"] for c in contracts]
-        stale_scopes = select_rows("select count(*) as n", "scope_runs", "and is_stale")[0]["n"]
-    return RunSummary(
-        result=result,
-        warehouse=warehouse,
-        target_flags=target_flags,
-        account_names={row["account_id"]: row["account_name"] for row in named},
-        changes=changes,
-        stale_scopes=stale_scopes,
-        stale_items=sum(items),
-    )
+        snapshot = summarize_snapshot(con, contracts, result.manifest.snapshot_id)
+    return RunSummary(result=result, warehouse=warehouse, target_flags=target_flags, snapshot=snapshot)
 
 
 def build_run_object(summary: RunSummary) -> dict[str, Any]:
-    """For --json: one object, in the words of the table `snapshots`."""
-    result, made = summary.result, summary.result.manifest
+    """Build one object for --json, in the words of the table `snapshots`."""
+    result, manifest, snapshot = summary.result, summary.result.manifest, summary.snapshot
     return {
         "committed": result.committed,
-        "snapshot_id": made.snapshot_id,
-        "seq": made.seq,
-        "committed_at": made.committed_at,
+        "snapshot_id": manifest.snapshot_id,
+        "seq": manifest.seq,
+        "committed_at": manifest.committed_at,
         "warehouse": summary.warehouse,
-        **made.counts,
-        "changes": summary.changes,
-        "stale_scopes": summary.stale_scopes,
-        "stale_items": summary.stale_items,
+        **manifest.counts,
+        "changes": snapshot.changes,
+        "stale_scopes": snapshot.stale_scopes,
+        "stale_items": snapshot.stale_items,
         "failures": [_build_failure_object(summary, outcome) for outcome in result.failures],
         "cut": [
             _build_scope_object(outcome) | {"starting_token": outcome.resume_token}
@@ -106,75 +81,90 @@ def build_run_object(summary: RunSummary) -> dict[str, Any]:
 
 
 def render_run_lines(summary: RunSummary) -> Iterator[str]:
-    """For people: what is there now, what failed and why, and the next commands."""
-    result, made = summary.result, summary.result.manifest
-    yield f"snapshot {made.seq} {'committed' if result.committed else 'stands'}: {made.snapshot_id}"
+    """Yield lines for people: what is there now, what failed and why, and the next commands."""
+    result, manifest = summary.result, summary.result.manifest
+    yield f"snapshot {manifest.seq} {'committed' if result.committed else 'stands'}: {manifest.snapshot_id}"
     if not result.outcomes:
         yield "  nothing was left to ask: every scope that was to be asked has answered"
     else:
-        yield from _render_details(summary)
+        yield from (f"  {line}" for line in render_run_facts(summary))
+        yield from _render_failure_details(summary) if result.failures else ()
+        yield from _render_cut_scopes(summary)
+        yield from _render_failed_checks(summary)
+        yield from _render_publishing_problems(summary)
     if result.discovery_problem:
-        problem = f"discovery failed, so this ends with {result.exit_code}: {result.discovery_problem}"
-        yield console.wrap_text(console.strip_control_characters(problem), "  ")
-        yield f"find out why:      {console.format_command('doctor', *summary.target_flags)}"
-        command = console.format_command("run", "--force", *summary.target_flags)
-        yield f"accept what AWS lists, though short or empty:  {command}"
+        yield from _render_discovery_problem(summary, result.discovery_problem)
 
 
-def _render_details(summary: RunSummary) -> Iterator[str]:
-    result, made = summary.result, summary.result.manifest
-    yield from (f"  {line}" for line in render_run_facts(summary))
-    if result.failures:
-        kept = ", their earlier rows kept as stale" if made.parent_seq else ""
-        yield f"failed ({len(result.failures)}){kept}:"
-        yield from (console.wrap_text(line, " " * 6) for line in render_failures(summary))
-        statuses = {outcome.status for outcome in result.failures}
-        if statuses != {Status.GUARDED}:
-            yield f"retry just these:  {summary.retry_command}"
-        if Status.GUARDED in statuses:
-            yield f"believe the fall:  {console.format_command('run', '--force', *summary.target_flags)}"
-        command = console.format_command("sql", "--warehouse", summary.warehouse, _FAILED_SCOPES_SQL)
-        yield f"look closer:       {command}"
-    for outcome in _list_cut_outcomes(result):
+def _render_failure_details(summary: RunSummary) -> Iterator[str]:
+    failures = summary.result.failures
+    stale = ", their earlier rows kept as stale" if summary.result.manifest.parent_seq else ""
+    yield f"failed ({len(failures)}){stale}:"
+    yield from (console.wrap_text(line, " " * 6) for line in render_failures(summary))
+    statuses = {outcome.status for outcome in failures}
+    if statuses != {Status.GUARDED}:
+        yield f"retry just these:  {summary.retry_command}"
+    if Status.GUARDED in statuses:
+        yield f"accept the drop:   {console.format_command('run', '--accept-drop', *summary.target_flags)}"
+    command = console.format_command("sql", "--warehouse", summary.warehouse, _FAILED_SCOPES_SQL)
+    yield f"look closer:       {command}"
+
+
+def _render_cut_scopes(summary: RunSummary) -> Iterator[str]:
+    for outcome in _list_cut_outcomes(summary.result):
         scope = outcome.task.scope
         go_on = f"--accounts {scope.account_id} --regions {scope.region} --starting-token {outcome.resume_token}"
         yield console.strip_control_characters(f"cut at the item limit in {scope}; go on with: {go_on}")
-    for check in result.failed_checks:
+
+
+def _render_failed_checks(summary: RunSummary) -> Iterator[str]:
+    for check in summary.result.failed_checks:
         yield f"CHECK FAILED {check.name}, {check.rows:,} rows: {check.doc}"
         yield from (console.strip_control_characters(f"  {encode_json(row).decode()}") for row in check.examples[:3])
-    if result.checks_problem:
-        yield console.strip_control_characters(result.checks_problem)
-    if result.catalog_problem:
-        again = console.format_command("catalog", "--warehouse", summary.warehouse)
-        yield f"{console.strip_control_characters(result.catalog_problem)}; try again with: {again}"
-    if result.feeds_problem:
-        again = console.format_command("feeds", "publish", "--warehouse", summary.warehouse)
-        yield f"{console.strip_control_characters(result.feeds_problem)}; try again with: {again}"
-    if result.report_problem:
-        again = console.format_command("report", "--warehouse", summary.warehouse)
-        yield f"{console.strip_control_characters(result.report_problem)}; try again with: {again}"
+    if summary.result.checks_problem:
+        yield console.strip_control_characters(summary.result.checks_problem)
+
+
+def _render_publishing_problems(summary: RunSummary) -> Iterator[str]:
+    result = summary.result
+    for problem, command in (
+        (result.catalog_problem, ("catalog",)),
+        (result.feeds_problem, ("feeds", "publish")),
+        (result.report_problem, ("report",)),
+    ):
+        if problem:
+            again = console.format_command(*command, "--warehouse", summary.warehouse)
+            yield f"{console.strip_control_characters(problem)}; try again with: {again}"
+
+
+def _render_discovery_problem(summary: RunSummary, problem: str) -> Iterator[str]:
+    text = f"discovery failed, so this ends with {summary.result.exit_code}: {problem}"
+    yield console.wrap_text(console.strip_control_characters(text), "  ")
+    yield f"find out why:      {console.format_command('doctor', *summary.target_flags)}"
+    command = console.format_command("run", "--accept-drop", *summary.target_flags)
+    yield f"accept what AWS lists, though short or empty:  {command}"
 
 
 def render_run_facts(summary: RunSummary) -> Iterator[str]:
-    """Scopes, items, changes and checks in numbers, a line each."""
+    """Yield scopes, items, changes and checks in numbers, a line each."""
     result, counts = summary.result, summary.result.manifest.counts
     not_asked = counts["tasks_total"] - len(result.outcomes)
     skipped = sum(outcome.status is Status.SKIPPED for outcome in result.outcomes.values())
     yield _format_counts("scopes", (result.answer_count, "ok"), (len(result.failures), "failed"),
-                  (len(result.expected_failures), "closed by design"), (skipped, "skipped"),
+                  (len(result.expected_failures), "expected"), (skipped, "skipped"),
                   (not_asked, "not asked, as they were"))  # fmt: skip
     yield _format_counts("items", (counts["items"], "in all"), (counts["items_fresh"], "fresh"),
-                  (counts["items_carried"], "carried"), (summary.stale_items, "stale"))  # fmt: skip
-    yield _format_counts("changes", *((n, kind) for kind, n in summary.changes.items()))
+                  (counts["items_carried"], "carried"), (summary.snapshot.stale_items, "stale"))  # fmt: skip
+    yield _format_counts("changes", *((n, kind) for kind, n in summary.snapshot.changes.items()))
     if result.checks:
         passed = sum(check.is_passed for check in result.checks)
         yield _format_counts("checks", (passed, "passed"), *((c.rows, c.name) for c in result.checks))
 
 
 def render_failures(summary: RunSummary, *, is_brief: bool = False) -> Iterator[str]:
-    """Each failure by name; where they are many, grouped by status and code, the largest groups first.
+    """Yield each failure by name; where they are many, grouped by status and code, the largest groups first.
 
-    `is_brief` tells AWS's code instead of the whole reason.
+    `is_brief` gives AWS's code instead of the whole reason.
     """
     failed = summary.result.failures
     if len(failed) <= LINES_MAX:
@@ -201,7 +191,7 @@ def _format_counts(name: str, *counts: tuple[int, str]) -> str:
 
 
 def _format_scope(summary: RunSummary, outcome: Outcome) -> str:
-    name = summary.account_names.get(outcome.task.scope.account_id)
+    name = summary.snapshot.account_names.get(outcome.task.scope.account_id)
     return f"{outcome.task.scope} ({name})" if name else str(outcome.task.scope)
 
 
@@ -212,7 +202,7 @@ def _build_scope_object(outcome: Outcome) -> dict[str, Any]:
 
 def _build_failure_object(summary: RunSummary, outcome: Outcome) -> dict[str, Any]:
     return _build_scope_object(outcome) | {
-        "account_name": summary.account_names.get(outcome.task.scope.account_id),
+        "account_name": summary.snapshot.account_names.get(outcome.task.scope.account_id),
         "status": outcome.status,
         "reason": outcome.reason,
         "error_code": outcome.error_code,

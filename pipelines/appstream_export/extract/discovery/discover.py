@@ -88,7 +88,7 @@ def _check_account_drop(listing: OrganizationListing, previous: PreviousSnapshot
     if len(lost) > DROPPED_ACCOUNTS_MAX and len(lost) * 100 > max_drop_percent * len(before):
         which = f"{len(lost)} of {len(before)} known accounts, such as {lost[0]}"
         raise ScopeError(
-            Status.GUARDED, f"the list lacks {which} (more than {max_drop_percent} percent); accept with --force"
+            Status.GUARDED, f"the list lacks {which} (more than {max_drop_percent} percent); accept with --accept-drop"
         )
 
 

@@ -34,7 +34,7 @@ STATES = {
     "FAILED": "#c0392b",
     "unknown": "#4d4d4d",
 }
-SIGHTS = {"seen": "#1b7f4b", "failed": "#c0392b", "skipped": "#d9a441", "closed by design": "#b0b4ba"}
+SIGHTS = {"seen": "#1b7f4b", "failed": "#c0392b", "skipped": "#d9a441", "expected": "#b0b4ba"}
 CHANGES = {"created": "#1b7f4b", "changed": "#5b8db8", "deleted": "#c0392b", "ended": "#8a9099"}
 STANDINGS = {"up": "#1b7f4b", "down": "#8a9099"}
 _INK, _FAINT = "#22313f", "#e6e9ec"

@@ -53,7 +53,6 @@ from appstream_export.lake.storage import (
     is_unfinished,
     translate_storage_errors,
 )
-from appstream_export.lake.words import format_count
 from appstream_export.model import ACCOUNT_ID
 
 _ACCOUNT = "account_id"
@@ -67,7 +66,7 @@ _EXAMPLE = "example"  # of drift: AWS's own words, from no account in particular
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EraseResult:
-    """What an erase did, or would do. `str()` of it is a line for people."""
+    """What an erase did, or would do."""
 
     account_id: str
     snapshots: int
@@ -89,19 +88,6 @@ class EraseResult:
     def is_gone(self) -> bool:
         """Whether no byte of the account is left; other accounts' rows may still name it."""
         return not self.dry_run and not self.remaining
-
-    def __str__(self) -> str:
-        does = "would erase" if self.dry_run else "erased"
-        where = f"{format_count(self.snapshots, 'snapshot')}, {format_count(self.files, 'file')}"
-        what = f"{does} {format_count(self.rows, 'row')} of account {self.account_id} in {where}"
-        if self.dry_run:
-            return what
-        left = f"still in {format_count(len(self.remaining), 'file')}, such as {next(iter(self.remaining), '')}"
-        named = (
-            f"; rows of other accounts name it in {format_count(len(self.mentions), 'file')}" if self.mentions else ""
-        )
-        proof = left if self.remaining else "no byte of it is left"
-        return f"{what}; {format_count(self.bytes_deleted, 'byte')} deleted; {proof}{named}"
 
 
 def erase_account(

@@ -31,7 +31,6 @@ from appstream_export.lake.snapshots import (
     write_rows,
 )
 from appstream_export.lake.storage import Store, build_retained_path, translate_storage_errors
-from appstream_export.lake.words import format_count
 from appstream_export.settings import RetentionSettings
 
 RETAINED_FILES_MAX = 12  # a table's retained rows are merged into one file when there would be more files
@@ -45,7 +44,7 @@ Source = tuple[str | None, FileEntry]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpireResult:
-    """What an expire did, or would do. `str()` of it is a line for people."""
+    """What an expire did, or would do."""
 
     dropped: tuple[int, ...]
     """Seqs of the expired snapshots."""
@@ -57,16 +56,6 @@ class ExpireResult:
     dry_run: bool
     seq: int | None = None
     """The commit; None when there was nothing to do, or only a look at it."""
-
-    def __str__(self) -> str:
-        if not self.dropped:
-            all_ = "the only snapshot stays" if self.retained == 1 else f"all {self.retained} snapshots stay"
-            return f"nothing to thin: {all_ if self.retained else 'there is no snapshot'}"
-        does = "would drop" if self.dry_run else "dropped"
-        what = f"{does} {len(self.dropped):,} of {format_count(len(self.dropped) + self.retained, 'snapshot')}"
-        rows = f"keeping {format_count(self.rows_kept, 'row')} of their changes and coverage"
-        then = "would then free" if self.dry_run else "can free"
-        return f"{what}, {rows}; gc {then} {format_count(self.bytes_freed, 'byte')}"
 
 
 def expire_snapshots(

@@ -31,7 +31,6 @@ from appstream_export.lake.storage import (
     is_unfinished,
     translate_storage_errors,
 )
-from appstream_export.lake.words import format_count
 
 GRACE = timedelta(hours=24)  # far longer than any run and any reader's connection lasts
 RECHECK_EVERY = 100  # files are deleted before the newest manifests are read again, which may need some of the rest
@@ -41,7 +40,7 @@ _NO_GRACE = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VacuumResult:
-    """What a gc deleted, or would delete. `str()` of it is a line for people."""
+    """What a gc deleted, or would delete."""
 
     files: int
     """Uploads that were cut off included."""
@@ -50,14 +49,6 @@ class VacuumResult:
     """Files that nothing needs, still within the grace."""
     waiting_bytes: int
     dry_run: bool
-
-    def __str__(self) -> str:
-        does = "would delete" if self.dry_run else "deleted"
-        what = f"{does} {format_count(self.files, 'file')}, {format_count(self.bytes, 'byte')}"
-        waiting = (
-            f"{format_count(self.waiting, 'file')}, {format_count(self.waiting_bytes, 'byte')}, still within the grace"
-        )
-        return f"{what if self.files else 'nothing to delete'}{f'; {waiting}' if self.waiting else ''}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,7 +252,9 @@ def _count_items(decision: Decision) -> int:
 
 
 def _guard_task(decision: Decision, what: str, head_items: int) -> Decision:
-    reason = f"{what}; the {head_items} of this scope are kept ({_count_items(decision)} now): accept with --force"
+    reason = (
+        f"{what}; the {head_items} of this scope are kept ({_count_items(decision)} now): accept with --accept-drop"
+    )
     if decision.outcome is None:
         run = {**(decision.previous_run or {}), "status": Status.GUARDED.value, "reason": reason}
         run |= {"error_code": None, "request_id": None, "is_stale": True, "is_expected": False}

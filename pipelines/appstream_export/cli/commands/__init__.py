@@ -1,0 +1,30 @@
+"""Commands: a module for each group holds the handlers and adds the parsers. One is imported when it is needed."""
+
+from collections.abc import Mapping
+from importlib import import_module
+
+from appstream_export.cli.options import Commands
+
+COMMAND_MODULES: Mapping[str, str] = {
+    "demo": "demo emulate",
+    "init": "init",
+    "preflight": "doctor plan",
+    "run": "run",
+    "reading": "status sql query tables describe",
+    "catalog": "catalog",
+    "feeds": "feeds",
+    "report": "report dashboard",
+    "maintenance": "verify expire gc erase",
+    "contracts": "contracts",
+}
+"""The modules of this folder with the names of their commands, in the order of the help."""
+
+
+def add_commands(commands: Commands, first: str = "") -> None:
+    """Add the commands of the module that knows `first`, or of all modules where none does.
+
+    Describing a command takes half a millisecond, so that the others are left out where they can be.
+    """
+    known = [module for module, names in COMMAND_MODULES.items() if first in names.split()]
+    for module in known or COMMAND_MODULES:
+        import_module(f"{__name__}.{module}").add_parsers(commands)

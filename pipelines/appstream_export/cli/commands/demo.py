@@ -1,0 +1,47 @@
+"""`demo` and `emulate`: the product on an emulated AWS."""
+
+import argparse
+from pathlib import Path
+
+from appstream_export.cli.options import Commands, add_command, parse_path, parse_port
+from appstream_export.cli.signals import handle_stop_signals
+
+
+def add_parsers(commands: Commands) -> None:
+    """Add `demo` and `emulate`."""
+    doc = "See it work on an emulated AWS. Runs several times as its life goes on, then prints what it found."
+    demo = add_command(commands, "demo", run_demo, doc)
+    demo.add_argument("--dir", type=parse_path, default=Path("appstream-export-demo"), metavar="D",
+                      help="where its settings and warehouse go (default: %(default)s)")  # fmt: skip
+    doc = "Serve the emulated AWS on 127.0.0.1 until Ctrl-C. With --dir the one of that demo, as its last run saw it."
+    emulate = add_command(commands, "emulate", run_emulator, doc)
+    emulate.add_argument("--dir", type=parse_path, metavar="D", help="the demo's folder")
+    emulate.add_argument("--port", type=parse_port, metavar="P", help="default: the demo's, or a free one")
+
+
+def run_demo(args: argparse.Namespace) -> int:
+    """Run the demo, and print each of its moments as it ends, then answers and commands to try."""
+    from appstream_export.cli.progress import show_run_progress
+    from appstream_export.cli.views import print_demo_answer, print_demo_moment, print_next_commands, summarize_run
+    from appstream_export.contracts import load_contracts
+    from appstream_export.demo import answer_demo_queries, list_next_commands, play_demo
+
+    contracts = load_contracts()
+    with handle_stop_signals() as stop:
+        for moment in play_demo(args.dir, stop, watch=lambda: show_run_progress(is_quiet=True)):
+            print_demo_moment(moment, summarize_run(moment.result, contracts, moment.warehouse))
+    for answer in answer_demo_queries(args.dir):
+        print_demo_answer(answer)
+    print_next_commands(list_next_commands(args.dir))
+    return 0
+
+
+def run_emulator(args: argparse.Namespace) -> int:
+    """Serve the emulated AWS until a signal ends it."""
+    from appstream_export.cli.views import print_served_emulator
+    from appstream_export.demo import serve_emulator
+
+    with handle_stop_signals(announce=False) as stop, serve_emulator(args.dir, args.port) as served:
+        print_served_emulator(served)
+        stop.wait()
+    return 0

@@ -1,0 +1,59 @@
+"""`feeds`: what dashboards read, published, verified and compared."""
+
+import argparse
+
+from appstream_export.cli import console
+from appstream_export.cli.options import Commands, add_command_group, add_warehouse_command
+from appstream_export.cli.target import resolve_target
+
+
+def add_parsers(commands: Commands) -> None:
+    """Add `feeds` and its commands."""
+    doc = "Publish, verify and compare what dashboards read. Each run publishes feeds by itself."
+    below = add_command_group(commands, "feeds", doc)
+    doc = "Publish the newest snapshot's feeds anew. Exit 1 where a check keeps them from showing it."
+    add_warehouse_command(below, "publish", run_feeds_publish, doc)
+    doc = "Hold published feeds against their description. Looks at bytes, rows, columns and keys."
+    verify = add_warehouse_command(below, "verify", run_feeds_verify, doc)
+    verify.add_argument("generation", metavar="GENERATION", nargs="?", help="default: what is served")
+    doc = "Tell which feeds and columns a dashboard would miss. Exit 1 if any is gone, retyped, or another key."
+    diff = add_warehouse_command(below, "diff", run_feeds_diff, doc)
+    which = "a generation, a folder that holds one, current or next"
+    diff.add_argument("old", metavar="OLD", nargs="?", default="current", help=f"{which} (default: %(default)s)")
+    diff.add_argument("new", metavar="NEW", nargs="?", default="next", help="the same; next is what would be published")
+
+
+def run_feeds_publish(args: argparse.Namespace) -> int:
+    """Publish feeds of the newest snapshot; exit code 1 where they do not show it."""
+    from appstream_export.contracts import load_contracts
+    from appstream_export.feeds import publish_feeds
+
+    target = resolve_target(args)
+    published = publish_feeds(target.open_store(), load_contracts(), target.settings.feeds, rebuild=True)
+    if published.problem:
+        console.log_problem(published.problem)
+    console.print_result(f"{len(published.rows)} feeds, {sum(published.rows.values()):,} rows: {published.place}")
+    return 1 if published.problem else 0
+
+
+def run_feeds_verify(args: argparse.Namespace) -> int:
+    """Print how published feeds differ from their description; exit code 1 where they do."""
+    from appstream_export.feeds import verify_feeds
+
+    target = resolve_target(args)
+    store, file_mode = target.open_store(), int(target.settings.feeds.file_mode, 8)
+    problems = verify_feeds(store, args.generation, file_mode=file_mode)
+    return console.print_verdict(problems, f"feeds of {args.generation or store.root} are what datapackage.json says")
+
+
+def run_feeds_diff(args: argparse.Namespace) -> int:
+    """Print how two generations differ; exit code 1 where a dashboard would break."""
+    from appstream_export.contracts import load_contracts
+    from appstream_export.feeds import diff_feeds
+
+    target = resolve_target(args)
+    found = diff_feeds(target.open_store(), load_contracts(), target.settings.feeds, old=args.old, new=args.new)
+    console.print_verdict(
+        [str(difference) for difference in found], f"{args.new} has every feed and column of {args.old}"
+    )
+    return 1 if any(difference.is_breaking for difference in found) else 0

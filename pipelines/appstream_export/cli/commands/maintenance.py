@@ -1,0 +1,159 @@
+"""`verify`, `expire`, `gc` and `erase`: what keeps a warehouse whole and small."""
+
+import argparse
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from appstream_export.cli import console
+from appstream_export.cli.options import Commands, add_format_option, add_warehouse_command, parse_grace_period
+from appstream_export.cli.target import Target, list_target_flags, resolve_target
+from appstream_export.errors import SettingsError
+from appstream_export.version import __version__
+
+if TYPE_CHECKING:
+    from appstream_export.lake.storage import Store
+
+MIN_SAFE_GRACE = timedelta(hours=2)  # a run asks for at most run_timeout_s, an hour by default, and then commits
+
+
+def add_parsers(commands: Commands) -> None:
+    """Add the commands of this module."""
+    doc = "Read every committed byte and name what has changed or is missing, then run the checks. Exit 1 on a problem."
+    add_format_option(add_warehouse_command(commands, "verify", run_verify, doc), ("table", "json"))
+    doc = "Expire snapshots according to [lake.retention]. Their changes stay; gc frees the space."
+    expire = add_warehouse_command(commands, "expire", run_expire, doc)
+    doc = "Delete what no retained snapshot needs. Leftovers of killed runs, and files of expired snapshots."
+    gc = add_warehouse_command(commands, "gc", run_gc, doc)
+    doc = "Take an account out of every snapshot, and prove that it is gone. Take it out of the settings first."
+    erase = add_warehouse_command(commands, "erase", run_erase, doc)
+    erase.add_argument("--account", required=True, metavar="A", help="its 12 digits")
+    for command in (gc, erase):
+        doc = "leave unneeded files that are younger, for runs under way: 90m, 24h, 7d (default: 24h)"
+        command.add_argument("--grace", type=parse_grace_period, default="24h", metavar="T", help=doc)
+    for command in (expire, gc, erase):
+        command.add_argument("--dry-run", action="store_true", help="only tell what would happen")
+        add_format_option(command, ("table", "json"))
+
+
+def run_verify(args: argparse.Namespace) -> int:
+    """Print what has changed since it was committed, and which checks failed; exit code 1 where there is a problem."""
+    from appstream_export.cli.output import print_json
+    from appstream_export.cli.progress import show_progress_bar
+    from appstream_export.cli.views import build_verify_object, has_passed, render_verify_lines
+    from appstream_export.lake.catalog import build_no_snapshot_error, connect_warehouse, run_checks
+    from appstream_export.lake.maintenance import verify_warehouse
+
+    target = resolve_target(args)
+    store = target.open_store()
+    with show_progress_bar("verified") as progress:
+        found = verify_warehouse(store, progress=progress)
+    if not found.head and not found.problems:
+        raise build_no_snapshot_error(store)
+    checks = []
+    if found.is_sound:
+        with connect_warehouse(target.warehouse, s3=target.s3) as con:
+            checks = run_checks(con)
+    if args.format == "json":
+        print_json(build_verify_object(found, checks, str(store.root)))
+    else:
+        console.print_sanitized_lines(render_verify_lines(found, checks, str(store.root)))
+    return 0 if has_passed(found, checks) else 1
+
+
+def run_expire(args: argparse.Namespace) -> int:
+    """Expire snapshots, publish the catalog, and print what is left."""
+    from datetime import UTC, datetime
+
+    from appstream_export.cli.output import print_json
+    from appstream_export.cli.views import build_expire_object, render_expire_lines
+    from appstream_export.contracts import load_contracts
+    from appstream_export.lake.catalog import refresh_catalog
+    from appstream_export.lake.maintenance import expire_snapshots
+
+    target = resolve_target(args)
+    store, lake = target.open_store(writing=not args.dry_run), target.settings.lake
+    result = expire_snapshots(
+        store, now=datetime.now(UTC), policy=lake.retention, tool_version=__version__, dry_run=args.dry_run
+    )
+    problem = refresh_catalog(store, load_contracts(), root=lake.catalog_root) if result.seq else None
+    if args.format == "json":
+        print_json(build_expire_object(result, lake.retention) | {"catalog_problem": problem})
+    else:
+        console.print_sanitized_lines(render_expire_lines(result, lake.retention, list_target_flags(args)))
+    if problem:
+        console.log_problem(problem)
+    return 0
+
+
+def run_gc(args: argparse.Namespace) -> int:
+    """Delete what no retained snapshot needs, and print how much that was."""
+    from dataclasses import asdict
+    from datetime import UTC, datetime
+
+    from appstream_export.cli.output import print_json
+    from appstream_export.cli.views import render_vacuum_lines
+    from appstream_export.contracts import load_contracts
+    from appstream_export.lake.maintenance import vacuum_warehouse
+
+    target = resolve_target(args)
+    store = target.open_store(writing=not args.dry_run)
+    if args.grace < MIN_SAFE_GRACE and not args.dry_run:
+        console.log_line("a run that is under way loses what it has written so far, if that is older than this grace")
+    result = vacuum_warehouse(
+        store,
+        load_contracts(),
+        now=datetime.now(UTC),
+        grace=args.grace,
+        dry_run=args.dry_run,
+        catalog_root=target.settings.lake.catalog_root,
+    )
+    if args.format == "json":
+        print_json(asdict(result))
+    else:
+        console.print_lines(render_vacuum_lines(result))
+    return 0
+
+
+def run_erase(args: argparse.Namespace) -> int:
+    """Erase an account, publish what showed it, and print what is left; exit code 1 where something is."""
+    from datetime import UTC, datetime
+
+    from appstream_export.cli.output import print_json
+    from appstream_export.cli.views import build_erase_object, render_erase_lines
+    from appstream_export.contracts import load_contracts
+    from appstream_export.lake.maintenance import erase_account
+    from appstream_export.run import republish_outputs
+
+    target, contracts, problems = resolve_target(args), load_contracts(), list[str]()
+    store = target.open_store(writing=not args.dry_run)
+    fix = find_account_exclusion(target, store, args.account)
+    if fix and not args.dry_run:
+        raise SettingsError(f"account {args.account}: the next run would bring it back", fix=f"{fix}, then erase it")
+    result = erase_account(
+        store,
+        contracts,
+        args.account,
+        now=datetime.now(UTC),
+        tool_version=__version__,
+        grace=args.grace,
+        dry_run=args.dry_run,
+        catalog_root=target.settings.lake.catalog_root,
+        republish=lambda: problems.extend(republish_outputs(target.settings, contracts)),
+    )
+    if args.format == "json":
+        print_json(build_erase_object(result) | {"first": fix, "problems": problems})
+    else:
+        console.print_sanitized_lines(render_erase_lines(result, fix))
+    for problem in problems:
+        console.log_problem(problem)
+    return 0 if args.dry_run or (result.is_gone and not problems) else 1
+
+
+def find_account_exclusion(target: Target, store: "Store", account_id: str) -> str | None:
+    """Return the change of settings that must come before an erase, or None where there is none."""
+    from appstream_export.cli.views import suggest_account_exclusion
+    from appstream_export.lake.snapshots import load_head, load_head_rows
+
+    newest = load_head(store)
+    accounts = load_head_rows(store, newest, "accounts") if newest else []
+    return suggest_account_exclusion(target.settings, accounts, account_id)

@@ -1,0 +1,124 @@
+"""`status`, `sql`, `query`, `tables` and `describe`: what reads a warehouse, or says how to."""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from appstream_export.cli import console
+from appstream_export.cli.options import (
+    Commands,
+    add_as_of_option,
+    add_command,
+    add_format_option,
+    add_warehouse_command,
+    parse_assignment,
+)
+from appstream_export.cli.signals import run_interruptible_query
+from appstream_export.cli.target import resolve_target
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def add_parsers(commands: Commands) -> None:
+    """Add the commands of this module."""
+    doc = "How fresh the warehouse is, what is missing, and where to look."
+    status = add_warehouse_command(commands, "status", show_status, doc)
+    add_format_option(status, ("table", "json"))
+    doc = "Ask the warehouse in SQL. Reads only: SELECT and EXPLAIN. In csv, text that looks like a formula gets a '."
+    sql = add_warehouse_command(commands, "sql", execute_sql, doc)
+    sql.add_argument("sql", metavar="SQL", help="one statement, in quotes; - reads it from stdin")
+    add_as_of_option(sql)
+    add_format_option(sql)
+    _add_query_parser(commands)
+    doc = "List every table and view."
+    add_format_option(add_command(commands, "tables", show_tables, doc))
+    describe = add_command(commands, "describe", describe_table, "Describe a table: its key, its columns, its join.")
+    describe.add_argument("table", metavar="TABLE", help="such as image_builders")
+    add_format_option(describe)
+
+
+def _add_query_parser(commands: Commands) -> None:
+    doc = "Ask a named question. Without a name it lists them, with what they may be told."
+    query = add_warehouse_command(commands, "query", execute_named_query, doc)
+    query.add_argument("name", metavar="NAME", nargs="?", help="such as running_over")
+    query.add_argument("-p", "--param", type=parse_assignment, action="append", default=[], metavar="K=V",
+                       help="a parameter of the question, such as hours=12; may be repeated")  # fmt: skip
+    add_as_of_option(query)
+    query.add_argument("--sql", action="store_true", help="print its SQL instead of asking")
+    add_format_option(query)
+
+
+def show_status(args: argparse.Namespace) -> int:
+    """Print how the warehouse stands."""
+    from appstream_export.cli.output import print_json
+    from appstream_export.cli.views import build_status_object, load_status, print_status
+
+    target = resolve_target(args)
+    status = load_status(target.warehouse, target.s3)
+    if args.format == "json":
+        print_json(build_status_object(status))
+    else:
+        print_status(status)
+    return 0
+
+
+def execute_sql(args: argparse.Namespace) -> int:
+    """Print the rows of a statement."""
+    return _print_query_result(args, sys.stdin.read() if args.sql == "-" else args.sql)
+
+
+def execute_named_query(args: argparse.Namespace) -> int:
+    """Print the answer of a named query, its SQL, or the list of all."""
+    from appstream_export.cli.views import list_named_queries
+    from appstream_export.lake.catalog import get_named_query, load_named_queries, parse_parameters
+
+    if args.name is None:
+        return _print_rows(list_named_queries(load_named_queries(), is_brief=args.format == "table"), args.format)
+    named_query = get_named_query(args.name)
+    parameters = parse_parameters(named_query, dict(args.param))
+    if args.sql:
+        console.print_result(named_query.sql.rstrip())
+        return 0
+    return _print_query_result(args, named_query.sql, parameters)
+
+
+def show_tables(args: argparse.Namespace) -> int:
+    """Print every table and view."""
+    from appstream_export.cli.views import build_tables_overview
+
+    return _print_rows(build_tables_overview(is_brief=args.format == "table"), args.format)
+
+
+def describe_table(args: argparse.Namespace) -> int:
+    """Print the columns of a table; for people also what its rows are and how it is joined."""
+    from appstream_export.cli.views import find_entry, list_entry_columns
+
+    entry = find_entry(args.table)
+    if args.format != "table":
+        return _print_rows(list_entry_columns(entry), args.format)
+    console.print_result(f"{console.style(entry.name, '1')}: {entry.doc}")
+    if entry.key:
+        console.print_result(f"Key within a snapshot: {', '.join(entry.key)}.")
+    console.print_result()
+    _print_rows(list_entry_columns(entry), "table")
+    if entry.join:
+        console.print_result(f"\nTogether with what its rows belong to:\n\n{entry.join}")
+    return 0
+
+
+def _print_query_result(args: argparse.Namespace, sql: str, parameters: Mapping[str, Any] | None = None) -> int:
+    from appstream_export.lake.catalog import connect_warehouse, run_query
+
+    target = resolve_target(args)
+    with connect_warehouse(target.warehouse, s3=target.s3, as_of=args.as_of) as con:
+        rows = run_interruptible_query(lambda: run_query(con, sql, parameters), con.interrupt)
+    return _print_rows(rows, args.format)
+
+
+def _print_rows(table: "pa.Table", kind: str) -> int:
+    from appstream_export.cli.output import write_result
+
+    write_result(table, kind)
+    return 0

@@ -1,0 +1,71 @@
+"""`report` and `dashboard`: the page for a browser, and bundles for other programs."""
+
+import argparse
+from pathlib import Path
+
+from appstream_export.cli import console
+from appstream_export.cli.options import Commands, add_command_group, add_warehouse_command, parse_path
+from appstream_export.cli.target import resolve_target
+from appstream_export.errors import SettingsError
+
+
+def add_parsers(commands: Commands) -> None:
+    """Add `report`, and `dashboard` with its commands."""
+    doc = "Write the report: one page for a browser, with charts and no request to anywhere. Every run writes it too."
+    report = add_warehouse_command(commands, "report", run_report, doc)
+    where = "default: report.html in the warehouse"
+    report.add_argument("-o", "--output", type=parse_path, metavar="FILE", help=where)
+    below = add_command_group(commands, "dashboard", "Make dashboards of feeds for other programs.")
+    doc = "Write a bundle that Superset imports: database, datasets with their docs, charts, one dashboard."
+    superset = add_warehouse_command(below, "superset", export_superset_bundle, doc)
+    superset.add_argument("-o", "--output", type=parse_path, metavar="FILE", default=Path("superset.zip"),
+                          help="default: %(default)s")  # fmt: skip
+    superset.add_argument("--root", metavar="R", help="where Superset sees the warehouse, if elsewhere")
+
+
+def run_report(args: argparse.Namespace) -> int:
+    """Write the report into the warehouse, or to a file."""
+    from appstream_export.feeds import publish_report, render_report
+    from appstream_export.lake.catalog import connect_warehouse, run_query
+
+    target = resolve_target(args)
+    with connect_warehouse(target.warehouse, s3=target.s3) as con:
+        if args.output is None:
+            place = publish_report(target.open_store(), lambda sql: run_query(con, sql), target.settings)
+        else:
+            interval = target.settings.lake.freshness_timedelta
+            page = render_report(lambda sql: run_query(con, sql), freshness_interval=interval)
+            place = write_output_file(args.output, page)
+    console.print_result(place)
+    return 0
+
+
+def export_superset_bundle(args: argparse.Namespace) -> int:
+    """Write the bundle for Superset, and print the command that imports it."""
+    from datetime import UTC, datetime
+
+    from appstream_export.contracts import load_contracts
+    from appstream_export.feeds import FEEDS_DATABASE_FILE, FEEDS_ROOT, build_feeds, build_superset_bundle
+
+    target = resolve_target(args)
+    root = args.root or str(target.open_store().root)
+    if "://" in root:
+        raise SettingsError(
+            "Superset opens bi.duckdb as a file",
+            fix=f"copy {root}/{FEEDS_ROOT} to its disk, and say where: --root R",
+        )
+    database = f"{root.rstrip('/')}/{FEEDS_ROOT}/{FEEDS_DATABASE_FILE}"
+    feeds = build_feeds(load_contracts(), target.settings.feeds.account_labels)
+    bundle = build_superset_bundle(feeds, database, datetime.now(UTC))
+    console.print_result(write_output_file(args.output, bundle))
+    console.print_result(f"import it:  superset import-dashboards -u ADMIN -p {args.output}")
+    return 0
+
+
+def write_output_file(file: Path, content: str | bytes) -> str:
+    """Write a file that the user named, and return its path; raises SettingsError where that is not possible."""
+    try:
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise SettingsError(f"{file}: {error.strerror}", fix="name a file that can be written: -o FILE") from error
+    return str(file)

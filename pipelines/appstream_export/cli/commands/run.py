@@ -1,0 +1,78 @@
+"""`run`: asks AWS and commits a snapshot."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from appstream_export.cli import console
+from appstream_export.cli.options import (
+    Commands,
+    add_command,
+    add_format_option,
+    add_limit_options,
+    add_warehouse_option,
+    parse_list,
+    parse_positive_integer,
+)
+from appstream_export.cli.signals import handle_stop_signals
+from appstream_export.cli.target import list_target_flags, read_run_settings
+
+if TYPE_CHECKING:
+    from appstream_export.run import Request
+
+
+def add_parsers(commands: Commands) -> None:
+    """Add `run`."""
+    doc = "Ask AWS, commit a snapshot, publish what shows it. What is not asked or fails keeps its last good rows."
+    run = add_command(commands, "run", run_export, doc)
+    limits = add_limit_options(run)
+    limits.add_argument("--retry-failed", action="store_true", help="only what failed last time")
+    limits.add_argument("--names", type=parse_list, default=(), metavar="N,..", help="only items of these names")
+    limits.add_argument("--max-items", type=parse_positive_integer, metavar="N", help="at most N items per scope")
+    limits.add_argument("--starting-token", metavar="T", help="go on where --max-items cut a scope")
+    run.add_argument(
+        "--page-size", type=parse_positive_integer, metavar="N", help="items per page (default: AWS's own)"
+    )
+    run.add_argument("--accept-drop", action="store_true", help="accept a drop in items that the guard blocked")
+    run.add_argument("--no-publish", action="store_true", help="commit, but leave catalog and feeds as they are")
+    add_warehouse_option(run)
+    add_format_option(run, ("table", "json"))
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Run an export, and print what it came to."""
+    from appstream_export.cli.output import print_json
+    from appstream_export.cli.progress import show_run_progress
+    from appstream_export.cli.views import build_run_object, render_run_lines, summarize_run
+    from appstream_export.contracts import load_contracts
+    from appstream_export.run import execute_run
+
+    settings, contracts = read_run_settings(args), load_contracts()
+    with handle_stop_signals() as stop, show_run_progress() as listener:
+        result = execute_run(settings, contracts, build_run_request(args), listener=listener, stop=stop)
+    summary = summarize_run(result, contracts, settings.warehouse, list_target_flags(args), s3=settings.s3)
+    if args.format == "json":
+        print_json(build_run_object(summary))
+    else:
+        console.print_lines(render_run_lines(summary))
+    return result.exit_code
+
+
+def build_run_request(args: argparse.Namespace) -> "Request":
+    """Build the request of a run from its flags."""
+    from appstream_export.model import ScanOptions
+    from appstream_export.run import Request
+
+    options = ScanOptions(
+        names=args.names,
+        page_size=args.page_size,
+        max_items=args.max_items,
+        starting_token=args.starting_token,
+    )
+    return Request(
+        accounts=args.accounts,
+        regions=args.regions,
+        scan_options=options,
+        retry_failed=args.retry_failed,
+        accept_drop=args.accept_drop,
+        publish=not args.no_publish,
+    )

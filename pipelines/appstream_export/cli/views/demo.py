@@ -1,0 +1,75 @@
+"""What `demo` and `emulate` print: each moment, answers, and commands to try."""
+
+from pathlib import Path
+
+from appstream_export.cli import console
+from appstream_export.cli.output import write_result
+from appstream_export.cli.views.run import RunSummary, render_failures, render_run_facts
+from appstream_export.demo import DemoAnswer, DemoMoment, NextCommands, ServedEmulator
+
+
+def print_demo_moment(moment: DemoMoment, summary: RunSummary) -> None:
+    """Print what a run of the demo came to."""
+    if moment.number == 1:
+        console.print_result(f"An AWS of {moment.accounts} accounts in {moment.regions} regions, emulated on 127.0.0.1")
+    console.print_result()
+    _print_title(f"{moment.number}. {moment.description}")
+    for line in render_run_facts(summary):
+        console.print_result(f"   {line}")
+    if summary.result.failures:
+        run = console.format_command("run")
+        console.print_result(f"   failed   ({run} ends with {summary.result.exit_code} here)")
+    for line in render_failures(summary, is_brief=True):
+        console.print_result(f"   {line}")
+    console.flush_output()
+
+
+def print_demo_answer(answer: DemoAnswer) -> None:
+    """Print an answer, and the command that asks it again."""
+    console.print_result()
+    _print_title(answer.question)
+    write_result(answer.rows, "table")
+    if answer.query:
+        flags = [word for key, value in answer.parameters.items() for word in ("-p", f"{key}={value}")]
+        warehouse = _shorten_path(answer.warehouse)
+        again = console.format_command("query", answer.query, *flags, "--warehouse", warehouse)
+        console.print_result(console.style(again, "2"))
+
+
+def print_next_commands(commands: NextCommands) -> None:
+    """Print where the report is, and commands that work on the demo."""
+    console.print_result()
+    _print_title("See it as a picture: open this file in a browser")
+    console.print_result(f"  {commands.report}")
+    console.print_result()
+    _print_title("Go on yourself")
+    for line in (
+        *(console.format_command(*words) for words in commands.reading),
+        console.quote_shell_words(*commands.duckdb),
+        "",
+        f"{console.format_command(*commands.emulate)}    # that AWS again; then, elsewhere:",
+        console.format_command(*commands.run),
+    ):
+        console.print_result(f"  {line}".rstrip())
+
+
+def print_served_emulator(served: ServedEmulator) -> None:
+    """Print where the emulated AWS is, and how to ask it."""
+    console.print_result(f"AWS of {served.accounts} accounts in {served.regions} regions at {served.endpoint_url}")
+    if served.config_file:
+        console.print_result(f"ask it:    {console.format_command('run', '--config', str(served.config_file))}")
+    else:
+        keys = "AWS_ACCESS_KEY_ID=emulator AWS_SECRET_ACCESS_KEY=emulator"
+        console.print_result(f"ask it:    export AWS_ENDPOINT_URL={served.endpoint_url} {keys}")
+    console.print_result("end it:    Ctrl-C")
+    console.flush_output()
+
+
+def _shorten_path(place: str) -> str:
+    """Return a path as short as it can be typed here."""
+    path, here = Path(place), Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else place
+
+
+def _print_title(text: str) -> None:
+    console.print_result(console.style(text, "1"))
