@@ -19,29 +19,32 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCES = ROOT / "pipelines" / "appstream_export"
 FACES = sorted(SOURCES.rglob("__init__.pyi"))
-SQL = re.compile(r"\s*(select|with|insert|create|copy|attach)\s.*\b(from|as|to|into)\b", re.S)
+SQL = re.compile(
+    r"\s*(select\s.*\bfrom|with\s.*\bas\s*\(|insert into|create (or replace )?(view|table)|copy\s.*\bto)\b", re.S
+)
 FUNCTION_LINES_MAX, FUNCTION_LINES_P90_MAX = 40, 16
 
 VERBS = frozenset(
-    """abort accept add advance append apply assign assume attach avoid batch bind build cache call chain change check
-    choose classify clear close collect combine commit compare complete compute configure connect convert copy count
-    create cycle decide decode delete describe diff disable discard discover dispatch drain draw drop duplicate enable
-    encode end erase escape estimate evict execute exit expand expire explain export extract fail fall fetch fill filter
-    find finish flatten flush format generalize generate get group guard guess handle heal ingest insert install
-    interleave iterate join launch leave limit lint list load lock log make map mark match measure merge move normalize
-    open override overstate pad parse pick plan play pop populate post prefix prepare print probe process propose prune
-    publish put quote raise read receive record reduce refresh refuse register reject release reload remove rename
-    render renew repeat replace report republish request requeue require reserve reset resolve restart restore restrict
-    retain return reuse reveal rewrite run sanitize seal select send serve set share shorten show shut skip slugify
-    sort split start stop store stream strip style suggest summarize sweep symlink sync take target terminate translate
-    truncate try unnest update vacuum validate verify wait walk warn wrap write yield""".split()  # noqa: SIM905
+    """abort accept add advance answer append apply assign assume attach avoid batch bind build cache call chain
+    change check choose classify clear close collect combine commit compare complete compute configure connect
+    convert copy count create cycle decide decode delete describe diff disable discard discover dispatch drain
+    draw drop duplicate enable encode end erase escape estimate evict execute exit expand expire explain
+    export extract fail fall fetch fill filter find finish flatten flush format generalize generate get group
+    guard guess handle heal ingest insert install interleave iterate join launch leave limit lint list load
+    lock log make map mark match measure merge move normalize open override overstate pad parse pick plan play
+    pop populate post prefix prepare preview print probe process propose prune publish put quote raise read
+    receive record reduce refresh refuse register reject release reload remove rename render renew repeat
+    replace report republish request requeue require reserve reset resolve restart restore restrict retain
+    return reuse reveal rewrite run sanitize seal select send serve set share shorten show shut skip slugify
+    sort split stage start stop store stream strip style suggest summarize sweep symlink sync take target
+    terminate translate truncate try unnest update vacuum validate verify wait walk warn wrap write yield""".split()  # noqa: SIM905
 )
 QUESTIONS = ("is", "has", "can", "should", "needs")  # what returns a bool
 CONVERSIONS = ("to", "from", "as", "on")  # to_table, from_contract, as_dagster_failure; on_page of a listener
 RIDDLES = frozenset(  # participles, prepositions and pronouns, which say nothing alone
     """after anew asked at before below beyond built carried drawn each found given heard held into kept known listed
-    looked made met none of one other others own said seen shown so sworn taken told under until what where who whose
-    with within""".split()  # noqa: SIM905
+    looked made met none of one other others own said seen shown so sworn taken told under until what where
+    who whose with within""".split()  # noqa: SIM905
 )
 DICTATED = frozenset(  # by logging, argparse, io, fsspec, werkzeug and Store.exists, which is pathlib's word
     "emit error exists glob info isdir log ls main modified seek setup size tell writable connect defs".split()  # noqa: SIM905
@@ -143,7 +146,9 @@ def absolute(node: ast.ImportFrom, file: Path) -> str:
 
 
 def test_every_package_has_a_face() -> None:
-    faceless = {"", "lake", "emulator/plugin", "emulator/plugin/appstream"}  # only folders of folders, and moto's own
+    faceless = {  # folders of folders, the command line, which nothing imports, and moto's own
+        "", "lake", "cli", "cli/commands", "emulator/plugin", "emulator/plugin/appstream",
+    }  # fmt: skip
     packages = {str(file.parent.relative_to(SOURCES)).replace(".", "") for file in SOURCES.rglob("__init__.py")}
 
     assert packages - {str(face.parent.relative_to(SOURCES)) for face in FACES} <= faceless
@@ -223,12 +228,14 @@ def test_sql_stands_in_no_folder_that_must_not_know_it() -> None:
 
 
 def test_no_public_name_has_two_meanings() -> None:
-    """A public function or class of the package is defined once, keys of Dagster aside."""
+    """A public function or class is defined once. Aside: keys of Dagster, and what each module of commands has."""
     defined = [
         (node.name, str(file.relative_to(SOURCES)))
         for file in sorted(SOURCES.rglob("*.py"))
         for node in ast.parse(file.read_text("utf-8")).body
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_") and node.name != "main"
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        and not node.name.startswith("_")
+        and node.name not in ("main", "add_parsers")
         if not any("dg." in ast.unparse(decorator) for decorator in node.decorator_list)
     ]
     twice = {name: [place for _, place in places] for name, group in groupby(sorted(defined), lambda d: d[0])

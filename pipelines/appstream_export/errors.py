@@ -88,12 +88,6 @@ def describe_renamed(old: str, new: str) -> str:
     return f'"{old}" is now called "{new}"; rename it'
 
 
-def suggest_spelling(word: str, choices: list[str]) -> str:
-    """Return `; did you mean "image_builders"?` for the nearest known word, or nothing."""
-    fix = suggest_correction(word, choices)
-    return f"; {fix}" if fix else ""
-
-
 def suggest_correction(word: str, choices: list[str]) -> str | None:
     """Return `did you mean "image_builders"?` for the nearest known word, as the fix of an error, or None."""
     near = [k for k in choices if word and (word in k.split("_") or k.endswith(f"_{word}"))]

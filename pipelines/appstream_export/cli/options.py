@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
-from appstream_export.errors import ConfigurationError, describe_renamed, suggest_spelling
+from appstream_export.errors import ConfigurationError, describe_renamed, suggest_correction
 
 WAREHOUSE_VARIABLE = "APPSTREAM_EXPORT_WAREHOUSE"
 FORMATS = ("table", "json", "ndjson", "csv", "md", "parquet")
@@ -41,16 +41,16 @@ class Parser(argparse.ArgumentParser):
         known = [flag for action in self._actions for flag in action.option_strings]
         _refuse_renamed(word.partition("=")[0], known)
         kind = "option" if word.startswith("-") else "argument"
-        near = suggest_spelling(word.partition("=")[0], known) if kind == "option" else ""
-        self.error(f'unknown {kind} "{word}"{near}')
+        near = suggest_correction(word.partition("=")[0], known) if kind == "option" else None
+        self.error(f'unknown {kind} "{word}"' + (f"; {near}" if near else ""))
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Name the nearest choice, which helps more than argparse's list of all."""
         choices = [str(choice) for choice in action.choices or ()]
         if choices and value not in choices:
             _refuse_renamed(str(value), choices)
-            near = suggest_spelling(str(value), choices) or f"; choose from {', '.join(choices)}"
-            raise argparse.ArgumentError(action, f'there is no "{value}"{near}')
+            near = suggest_correction(str(value), choices) or f"choose from {', '.join(choices)}"
+            raise argparse.ArgumentError(action, f'there is no "{value}"; {near}')
 
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"

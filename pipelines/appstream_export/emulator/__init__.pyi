@@ -1,5 +1,4 @@
 from .emulator import Emulator as Emulator
-from .estate import MOMENTS as MOMENTS, OPENING as OPENING, Estate as Estate, EstateEvent as EstateEvent
+from .estate import MOMENTS as MOMENTS, OPENING as OPENING, Estate as Estate
 from .faults import FAULTS as FAULTS, Fault as Fault
-from .gateway import RecordedCall as RecordedCall
 from .items import make_image_builder as make_image_builder

@@ -117,9 +117,8 @@ class GenerationStore:
             return msgspec.json.decode(self.store.read_bytes(path), type=dict[str, Any])
         except FileNotFoundError:
             known = ", ".join(sorted(self.list_generations(), reverse=True)[:3]) or "none"
-            raise ConfigurationError(
-                f'there is no generation "{generation}" of feeds; the newest are: {known}'
-            ) from None
+            what = f'there is no generation "{generation}" of feeds'
+            raise ConfigurationError(what, fix=f"the newest are: {known}") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StorageFailed(f"{self.store.resolve_uri(path)} is damaged: {error}") from error
 

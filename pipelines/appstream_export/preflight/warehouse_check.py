@@ -31,18 +31,10 @@ def check_warehouse(settings: Settings, head: CurrentState | None) -> Iterator[F
 def build_problem_finding(area: str, error: Exception) -> Finding:
     """Return what was raised as a finding, with its fix."""
     if isinstance(error, ExportError):
-        reason, fix = _split_fix(error)
-        return Finding(area=area, verdict=Verdict.PROBLEM, reason=reason, fix=fix or "correct what the reason names")
+        fix = error.fix or "correct what the reason names"
+        return Finding(area=area, verdict=Verdict.PROBLEM, reason=error.message, fix=fix)
     reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
     return Finding(area=area, verdict=Verdict.PROBLEM, reason=reason, fix="let this user read and write there")
-
-
-def _split_fix(error: ExportError) -> tuple[str, str | None]:
-    """Return what is wrong and how to fix it; the text is split only where the fix is not data."""
-    if error.fix is not None:
-        return error.message, error.fix
-    reason, _, fix = str(error).rpartition("; ")
-    return (reason, fix) if reason else (fix, None)
 
 
 def _check_writable(settings: Settings) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from appstream_export.errors import SettingsError, suggest_spelling
+from appstream_export.errors import SettingsError, suggest_correction
 from appstream_export.extract import parse_resumed_task
 from appstream_export.lake.snapshots import Manifest, get_task, is_failed, load_head, load_head_scope_runs
 from appstream_export.lake.storage import Store
@@ -32,8 +32,8 @@ def filter_tasks(planned: Sequence[Task], request: Request) -> list[Task]:
     ):
         for word in wanted:
             if word not in known:
-                near = suggest_spelling(word, sorted(known))
-                raise SettingsError(f"{flag} {word}: not covered{near or '; add it to the settings first'}")
+                near = suggest_correction(word, sorted(known))
+                raise SettingsError(f"{flag} {word}: not covered", fix=near or "add it to the settings first")
     chosen = [
         t
         for t in planned

@@ -14,7 +14,7 @@ from appstream_export.contracts import (
     load_view_files,
     render_parent_join,
 )
-from appstream_export.errors import ConfigurationError, suggest_spelling
+from appstream_export.errors import ConfigurationError, suggest_correction
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def find_entry(name: str) -> DictionaryEntry:
     """Return the entry of that name; raises ConfigurationError with the nearest known one."""
     known = {e.name: e for e in list_entries()}
     if name not in known:
-        near = suggest_spelling(name, list(known)).removeprefix("; ")
+        near = suggest_correction(name, list(known))
         raise ConfigurationError(f'there is no table "{name}"', fix=near or "all of them: appstream-export tables")
     return known[name]
 

@@ -16,7 +16,6 @@ from appstream_export.settings import S3Settings
 LINES_MAX = 20
 """More failures than that are grouped: what matters then is how many reasons there are, not how many scopes."""
 GROUPS_MAX = 10
-_FAILED_SCOPES_SQL = "select account_id, region, status, reason from coverage where status <> 'ok' and not is_expected"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +105,12 @@ def _render_failure_details(summary: RunSummary) -> Iterator[str]:
         yield f"retry just these:  {summary.retry_command}"
     if Status.GUARDED in statuses:
         yield f"accept the drop:   {console.format_command('run', '--accept-drop', *summary.target_flags)}"
-    command = console.format_command("sql", "--warehouse", summary.warehouse, _FAILED_SCOPES_SQL)
+    command = console.format_command(
+        "sql",
+        "--warehouse",
+        summary.warehouse,
+        "select account_id, region, status, reason from coverage where status <> 'ok' and not is_expected",
+    )
     yield f"look closer:       {command}"
 
 

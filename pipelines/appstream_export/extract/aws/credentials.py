@@ -13,7 +13,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from appstream_export.contracts import render_session_policy
-from appstream_export.errors import ConfigurationError, RetriableScopeError, ScopeError, suggest_spelling
+from appstream_export.errors import ConfigurationError, RetriableScopeError, ScopeError, suggest_correction
 from appstream_export.extract.accounts import Account
 from appstream_export.extract.aws.clients import ApiCall, Clients
 from appstream_export.extract.aws.errors import build_malformed_error, build_scope_error, sanitize_text
@@ -81,7 +81,7 @@ class CredentialSource:
                 raise ConfigurationError(f"no AWS credentials: {error.reason}", fix=fix) from error
         elif self._profile not in profiles:
             place = f'profile "{self._profile}" is not in the AWS config or credentials files'
-            raise ConfigurationError(f"{who}: {place}{suggest_spelling(self._profile, list(profiles))}")
+            raise ConfigurationError(f"{who}: {place}", fix=suggest_correction(self._profile, list(profiles)))
 
     def get_account_id(self, request_account_id: Callable[[], str]) -> str:
         """Whose credentials these are; STS is asked once, however many accounts use them."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from appstream_export.errors import ScopeError, SettingsError, suggest_spelling
+from appstream_export.errors import ScopeError, SettingsError, suggest_correction
 from appstream_export.extract.aws import build_malformed_error
 from appstream_export.extract.discovery.control_plane import (
     LIST_ACCOUNTS,
@@ -87,16 +87,16 @@ def check_filters(listing: OrganizationListing, organization: OrganizationSettin
     for key in ("include_accounts", "exclude_accounts"):
         for account_id in getattr(organization, key):
             if account_id not in known:
-                lacks = _format_missing(key, f"account {account_id}", suggest_spelling(account_id, known))
+                error = _build_missing_error(key, f"account {account_id}", suggest_correction(account_id, known))
                 if is_first:
-                    raise SettingsError(lacks)
-                _log.warning(lacks)
+                    raise error
+                _log.warning(str(error))
     units = listing.units
     for key in ("include_ous", "exclude_ous"):
         for word in getattr(organization, key):
             if not any(unit.is_under(word) for unit in units.values()):
-                near = suggest_spelling(word, [*units, *(unit.path for unit in units.values())])
-                raise SettingsError(_format_missing(key, f'unit "{word}"', near))
+                near = suggest_correction(word, [*units, *(unit.path for unit in units.values())])
+                raise _build_missing_error(key, f'unit "{word}"', near)
 
 
 def is_chosen(member: Member, organization: OrganizationSettings) -> bool:
@@ -178,5 +178,5 @@ def _is_in_units(member: Member, words: Iterable[str]) -> bool:
     return member.unit is not None and any(member.unit.is_under(word) for word in words)
 
 
-def _format_missing(key: str, what: str, near: str) -> str:
-    return f"[organization] {key}: the organization has no {what}{near or '; take it out'}"
+def _build_missing_error(key: str, what: str, correction: str | None) -> SettingsError:
+    return SettingsError(f"[organization] {key}: the organization has no {what}", fix=correction or "take it out")

@@ -163,9 +163,8 @@ def _resolve_as_of(con: duckdb.DuckDBPyConnection, manifests: Sequence[Manifest]
     shown = select_history_until(manifests, moment)
     if not shown:
         first = min(manifest.committed_at for manifest in manifests)
-        raise QueryError(
-            f"as of {moment:%Y-%m-%d %H:%M:%S}Z: there was no snapshot; the oldest is of {_format_iso(first)}"
-        )
+        what = f"as of {moment:%Y-%m-%d %H:%M:%S}Z: there was no snapshot"
+        raise QueryError(what, fix=f"the oldest is of {_format_iso(first)}")
     return shown
 
 

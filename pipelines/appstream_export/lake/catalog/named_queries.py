@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from appstream_export.contracts import Param, SqlFile, load_sql_files
-from appstream_export.errors import QueryError, suggest_spelling
+from appstream_export.errors import QueryError, suggest_correction
 from appstream_export.lake.catalog.query import run_query
 
 _INTEGER_MAX = 2**31 - 1
@@ -25,8 +25,8 @@ def get_named_query(name: str) -> SqlFile:
     """Return the query of that name; raises QueryError with the nearest known one."""
     known = {q.name: q for q in load_named_queries()}
     if name not in known:
-        near = suggest_spelling(name, list(known)) or "; all of them: appstream-export query"
-        raise QueryError(f'there is no question "{name}"{near}')
+        near = suggest_correction(name, list(known)) or "all of them: appstream-export query"
+        raise QueryError(f'there is no question "{name}"', fix=near)
     return known[name]
 
 
@@ -41,9 +41,8 @@ def parse_parameters(named_query: SqlFile, given: Mapping[str, str]) -> dict[str
     for name in given:
         if name not in known:
             there = f"there are {', '.join(known)}" if known else "it has none"
-            raise QueryError(
-                f'{named_query.name} has no parameter "{name}"{suggest_spelling(name, known) or f"; {there}"}'
-            )
+            near = suggest_correction(name, known) or there
+            raise QueryError(f'{named_query.name} has no parameter "{name}"', fix=near)
     return {
         param.name: _parse_parameter(named_query, param, given.get(param.name, param.default))
         for param in named_query.params

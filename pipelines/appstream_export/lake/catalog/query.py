@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from appstream_export.errors import QueryError, suggest_spelling
+from appstream_export.errors import QueryError, suggest_correction
 from appstream_export.lake.duckdb import extract_python_error, quote_literal
 
 Params = Sequence[Any] | Mapping[str, Any] | None
@@ -25,7 +25,7 @@ def run_query(con: duckdb.DuckDBPyConnection, sql: str, params: Params = None) -
         _refuse_writes(con, sql)
         return con.sql(sql, params=params).to_arrow_table()
     except duckdb.Error as error:
-        raise QueryError(_format_error(con, extract_python_error(error) or str(error))) from error
+        raise _build_query_error(con, extract_python_error(error) or str(error)) from error
 
 
 def list_view_names(con: duckdb.DuckDBPyConnection) -> list[str]:
@@ -61,11 +61,11 @@ def _walk_node_types(tree: object) -> Iterator[str]:
             yield from _walk_node_types(branch)
 
 
-def _format_error(con: duckdb.DuckDBPyConnection, error: str) -> str:
-    """Return DuckDB's message without the kind of error and the excerpt; for a missing table, a message of its own."""
+def _build_query_error(con: duckdb.DuckDBPyConnection, error: str) -> QueryError:
+    """Build the error of DuckDB's message, without its kind and the excerpt; a missing table has one of its own."""
     if unknown := _UNKNOWN.search(error):
         name = unknown[1].strip('"').rstrip("!").rpartition(".")[2]
         known = [view for view in list_view_names(con) if not view.endswith("_history")]
-        return f'there is no table "{name}"{suggest_spelling(name, known)}'
+        return QueryError(f'there is no table "{name}"', fix=suggest_correction(name, known))
     text = " ".join(error.split("\n\nLINE ")[0].split("\nLINE ")[0].split())
-    return re.sub(r"^[A-Z][A-Za-z ]* Error: ", "", text)
+    return QueryError(re.sub(r"^[A-Z][A-Za-z ]* Error: ", "", text))

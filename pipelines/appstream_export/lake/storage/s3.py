@@ -25,7 +25,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from appstream_export.errors import ConfigurationError, suggest_spelling
+from appstream_export.errors import ConfigurationError, suggest_correction
 from appstream_export.lake.storage.base import HashingWriter, StoredObject, validate_root_path
 from appstream_export.lake.storage.fsspec_bridge import RemoteFiles
 from appstream_export.lake.storage.paths import COMMITS_FOLDER, PROBE_FILE, is_upload_path
@@ -421,8 +421,8 @@ def _create_client(settings: S3Settings) -> Any:
 def _create_session(profile: str | None, *, is_emulated: bool) -> botocore.session.Session:
     session = botocore.session.Session(profile=profile)
     if profile and profile not in session.available_profiles:
-        near = suggest_spelling(profile, session.available_profiles)
-        raise ConfigurationError(f'[lake.s3] profile "{profile}" is not in the AWS config or credentials files{near}')
+        what = f'[lake.s3] profile "{profile}" is not in the AWS config or credentials files'
+        raise ConfigurationError(what, fix=suggest_correction(profile, session.available_profiles))
     if is_emulated:
         for provider in ("iam-role", "container-role"):  # they ask link-local addresses
             session.get_component("credential_provider").remove(provider)
