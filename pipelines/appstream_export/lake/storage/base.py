@@ -17,6 +17,19 @@ from typing import Any, Protocol
 from appstream_export.errors import ConfigurationError, StorageFailed
 
 
+class FixableOSError(OSError):
+    """An OSError that knows what to do about it."""
+
+    def __init__(self, number: int, text: str, where: str, *, fix: str) -> None:
+        super().__init__(number, text, where)
+        self.fix = fix
+
+
+def get_fix(error: OSError) -> str | None:
+    """Return what to do about an error, where the storage knows."""
+    return error.fix if isinstance(error, FixableOSError) else None
+
+
 class SupportsWrite(Protocol):
     """The target of a HashingWriter; it accepts all bytes that it is given."""
 
@@ -158,7 +171,7 @@ def translate_storage_errors(store: Store) -> Generator[None]:
         yield
     except OSError as error:
         where = error.filename or store.root
-        raise StorageFailed(f"{where}: {_describe_error(error)}") from error
+        raise StorageFailed(f"{where}: {_describe_error(error)}", fix=get_fix(error)) from error
 
 
 def _describe_error(error: OSError) -> str:

@@ -26,7 +26,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from appstream_export.errors import ConfigurationError, suggest_correction
-from appstream_export.lake.storage.base import HashingWriter, StoredObject, validate_root_path
+from appstream_export.lake.storage.base import FixableOSError, HashingWriter, StoredObject, get_fix, validate_root_path
 from appstream_export.lake.storage.fsspec_bridge import RemoteFiles
 from appstream_export.lake.storage.paths import COMMITS_FOLDER, PROBE_FILE, is_upload_path
 from appstream_export.settings import S3Settings, is_loopback
@@ -241,8 +241,9 @@ class S3Store:
             return
         with self._translate_errors(PROBE_FILE):
             if all(self._put_object_if_absent(PROBE_FILE, b"") for _ in range(2)):
-                fix = "runs at once would undo each other here; use AWS, or an S3 that knows conditional writes"
-                raise OSError(errno.ENOTSUP, f"the endpoint ignores If-None-Match; {fix}", self.resolve_uri(PROBE_FILE))
+                what = "the endpoint ignores If-None-Match; runs at once would undo each other here"
+                fix = "use AWS, or an S3 that knows conditional writes"
+                raise FixableOSError(errno.ENOTSUP, what, self.resolve_uri(PROBE_FILE), fix=fix)
 
     def _read_end(self, path: str, size: int) -> tuple[bytes, int]:
         return self._get_object(path, f"bytes=-{size}")
@@ -389,9 +390,10 @@ def open_s3(warehouse: str, settings: S3Settings, *, create: bool) -> S3Store:
         store.endpoint_url = _find_endpoint_url(settings)
         store.check_access(writable=create)
     except (BotoCoreError, ClientError) as error:
-        raise ConfigurationError(f"warehouse {warehouse}: {_build_os_error(error, warehouse).strerror}") from error
+        refused = _build_os_error(error, warehouse)
+        raise ConfigurationError(f"warehouse {warehouse}: {refused.strerror}", fix=get_fix(refused)) from error
     except OSError as error:
-        raise ConfigurationError(f"warehouse {warehouse}: {error.strerror}") from error
+        raise ConfigurationError(f"warehouse {warehouse}: {error.strerror}", fix=get_fix(error)) from error
     return store
 
 
@@ -438,7 +440,7 @@ def _build_os_error(error: BotoCoreError | ClientError, where: str) -> OSError:
         return FileNotFoundError(errno.ENOENT, "there is no such object", where)
     fix = FIXES.get(code, "run again; if it stays, ask who runs the endpoint")
     number = errno.EACCES if fix in (_ALLOW, _RENEW, _KEYS) else errno.EIO
-    return OSError(number, f"{code}: {' '.join(str(said).split()).rstrip('.')}; {fix}", where)
+    return FixableOSError(number, f"{code}: {' '.join(str(said).split()).rstrip('.')}", where, fix=fix)
 
 
 def _get_error_code(error: BotoCoreError | ClientError) -> str:
