@@ -276,7 +276,7 @@ HEAVY = ("boto3", "botocore", "dagster", "moto")
 @pytest.mark.parametrize(
     ("words", "also"),
     [("['--help']", ("duckdb", "pyarrow", "msgspec", "rich")), ("['tables']", ("duckdb",)),
-     ("['sql', 'select 1', '--warehouse', 'warehouse']", ("appstream_export.settings",))],
+     ("['sql', 'select 1', '--warehouse', 'warehouse']", ("appstream_export.settings", "pyarrow.parquet", "ssl"))],
     ids=["help", "tables", "sql"],
 )  # fmt: skip
 def test_reading_loads_nothing_heavy(

@@ -1,4 +1,5 @@
 from .commit import commit_snapshot as commit_snapshot
+from .epoch import convert_epoch_us as convert_epoch_us
 from .manifest import (
     KIND_ERASE as KIND_ERASE,
     KIND_EXPIRE as KIND_EXPIRE,
@@ -19,7 +20,6 @@ from .manifest import (
 )
 from .parquet import (
     combine_small_parts as combine_small_parts,
-    convert_epoch_us as convert_epoch_us,
     open_parquet_file as open_parquet_file,
     read_row_groups as read_row_groups,
     write_rows as write_rows,

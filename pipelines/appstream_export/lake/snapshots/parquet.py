@@ -1,7 +1,6 @@
 """How one Parquet file is written: zstd, sorted, small row groups, column docs, page checksums."""
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any
 
@@ -10,6 +9,7 @@ import pyarrow.parquet as pq
 
 from appstream_export.contracts import Table, build_arrow_schema
 from appstream_export.errors import StorageFailed
+from appstream_export.lake.snapshots.epoch import convert_epoch_us
 from appstream_export.lake.snapshots.manifest import FileEntry
 from appstream_export.lake.storage import Store
 
@@ -17,16 +17,6 @@ ROW_GROUP_ROWS = 10_240  # five of DuckDB's vectors; 8-16k measured best for rea
 
 BUFFER_BYTES = 256 * 1024
 """Arrow writes page by page, and for each write into Python it may have to wait for the GIL."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def convert_epoch_us(micros: int) -> datetime:
-    """Return a time in UTC from microseconds since 1970.
-
-    The form in which rows fetch times: Arrow takes long to make them, and DuckDB 1.4 needs pytz for a TIMESTAMPTZ.
-    """
-    return _EPOCH + timedelta(microseconds=micros)
 
 
 def get_sort_columns(table: Table) -> tuple[str, ...]:

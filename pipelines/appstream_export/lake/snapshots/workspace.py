@@ -29,6 +29,7 @@ from appstream_export.lake.duckdb import (
     stream_batches,
 )
 from appstream_export.lake.snapshots import parquet, scan_sql
+from appstream_export.lake.snapshots.epoch import convert_epoch_us
 from appstream_export.lake.snapshots.manifest import Manifest, TableFiles
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.snapshots.task_transitions import Decision, ExistingRows, RowAction
@@ -213,7 +214,7 @@ def render_item_name_sql(keys: Sequence[str]) -> str:
 
 
 def _build_existing_rows(rows: int, newest_us: int | None) -> ExistingRows:
-    return ExistingRows(rows, None if newest_us is None else parquet.convert_epoch_us(newest_us))
+    return ExistingRows(rows, None if newest_us is None else convert_epoch_us(newest_us))
 
 
 def _build_task_table(decisions: Sequence[Decision]) -> pa.Table:
