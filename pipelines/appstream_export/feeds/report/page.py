@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from appstream_export.contracts import SqlFile, load_sql_files
 from appstream_export.feeds.report import charts
-from appstream_export.feeds.report.bundle import load_vega_bundle
+from appstream_export.feeds.report.javascript import load_vega_bundle
 from appstream_export.lake.storage import HTML_TRAILER, add_checksum
 
 ACCOUNTS_DRAWN_MAX = 60  # more rows than that no screen holds: regions are drawn instead
