@@ -1,4 +1,4 @@
--- export_runs: One row per run that committed, thinned ones included; a run that committed nothing left no row.
+-- export_runs: One row per run that committed, expired ones included; a run that committed nothing left no row.
 -- reads: snapshots
 -- seq bigint: Place in the history.
 -- snapshot_id varchar: Snapshot that it committed: a ULID.

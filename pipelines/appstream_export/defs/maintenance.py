@@ -95,8 +95,9 @@ def verify_warehouse(context: dg.OpExecutionContext) -> None:
 
 
 def _format_result(result: ExpireResult | VacuumResult) -> str:
-    """Format the figures of a result for the log: `files=2, bytes=100, ...`."""
-    return ", ".join(f"{name}={value}" for name, value in asdict(result).items())
+    """Format the figures of a result for the log: `files=2, bytes=100, ...`; a list is its length."""
+    figures = {name: len(value) if isinstance(value, tuple) else value for name, value in asdict(result).items()}
+    return ", ".join(f"{name}={value}" for name, value in figures.items())
 
 
 @dg.job(

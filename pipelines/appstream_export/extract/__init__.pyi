@@ -1,9 +1,7 @@
 from .accounts import Account as Account, restore_secrets as restore_secrets, strip_secrets as strip_secrets
-from .aws.clients import CLOCK_SKEW_MAX_S as CLOCK_SKEW_MAX_S
-from .aws.rate_limit import CALLS_PER_S as CALLS_PER_S
-from .discovery.discover import PreviousSnapshot as PreviousSnapshot
+from .aws import CALLS_PER_S as CALLS_PER_S, CLOCK_SKEW_MAX_S as CLOCK_SKEW_MAX_S
+from .discovery import ACCEPT_FLAG as ACCEPT_FLAG, PreviousSnapshot as PreviousSnapshot
 from .outcomes import resolve_closed_regions as resolve_closed_regions
 from .plan import Plan as Plan, plan_extraction as plan_extraction
 from .probe import ProbeResult as ProbeResult, probe_tasks as probe_tasks
-from .scan.scan import parse_resumed_task as parse_resumed_task
-from .scan.scheduler import extract_tasks as extract_tasks
+from .scan import extract_tasks as extract_tasks, parse_resumed_task as parse_resumed_task

@@ -9,7 +9,7 @@ from typing import Any
 
 from appstream_export.contracts import Contract, build_control_plane_policy, build_iam_policy
 from appstream_export.errors import suggest_fix
-from appstream_export.extract import Account
+from appstream_export.extract import ACCEPT_FLAG, Account
 from appstream_export.model import Outcome, Task
 from appstream_export.settings import Settings
 from appstream_export.status import Status
@@ -25,7 +25,6 @@ _FIXES_BY_POLICY_TYPE = (
 _ALLOW_FIX = "add to the policy of {principal}: {statement}"
 _CALLER = re.compile(r"User: (arn:\S+) is not authorized")
 _SESSION_ARN = re.compile(r"arn:([^:]+):sts::(\d{12}):assumed-role/(?:.*/)?([^/]+)/[^/]+")
-_ACCEPT_FLAG = re.compile(r"accept with (--\S+)")
 _TOO_LONG = "DurationSeconds"
 
 
@@ -78,8 +77,8 @@ class FixAdvisor:
 
     def suggest_discovery_fix(self, reason: str) -> str:
         """Return the fix for an organization, or its regions, that could not be listed."""
-        if flag := _ACCEPT_FLAG.search(reason):
-            return f"look at the organization; if the list is right, run once with {flag[1]}"
+        if ACCEPT_FLAG in reason:
+            return f"look at the organization; if the list is right, run once with {ACCEPT_FLAG}"
         if "AccessDenied" in reason:
             who = _parse_caller_arn(reason) or "what lists the organization"
             return f"add to the policy of {who}: {_render_json(build_control_plane_policy('')['Statement'][1])}"

@@ -1,4 +1,4 @@
-from .clients import ApiCall as ApiCall, Clients as Clients, Clock as Clock
+from .clients import CLOCK_SKEW_MAX_S as CLOCK_SKEW_MAX_S, ApiCall as ApiCall, Clients as Clients, Clock as Clock
 from .compat import create_clients as create_clients
 from .credentials import (
     CredentialSource as CredentialSource,

@@ -1,5 +1,6 @@
 from .control_plane import ControlPlaneClient as ControlPlaneClient
 from .discover import (
+    ACCEPT_FLAG as ACCEPT_FLAG,
     Discovery as Discovery,
     PreviousSnapshot as PreviousSnapshot,
     discover_accounts as discover_accounts,

@@ -25,6 +25,7 @@ from appstream_export.model import Task
 from appstream_export.settings import OrganizationSettings, Settings
 from appstream_export.status import Status
 
+ACCEPT_FLAG = "--accept-drop"
 DROPPED_ACCOUNTS_MAX = 3  # so few accounts may leave at once, whatever the percentage
 _log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ def _check_account_drop(listing: OrganizationListing, previous: PreviousSnapshot
     if len(lost) > DROPPED_ACCOUNTS_MAX and len(lost) * 100 > max_drop_percent * len(before):
         which = f"{len(lost)} of {len(before)} known accounts, such as {lost[0]}"
         raise ScopeError(
-            Status.GUARDED, f"the list lacks {which} (more than {max_drop_percent} percent); accept with --accept-drop"
+            Status.GUARDED, f"the list lacks {which} (more than {max_drop_percent} percent); accept with {ACCEPT_FLAG}"
         )
 
 

@@ -18,16 +18,21 @@ from appstream_export.errors import ConfigurationError, StorageFailed
 
 
 class FixableOSError(OSError):
-    """An OSError that knows what to do about it."""
+    """An OSError with a fix: apart in `message` and `fix`, and together in `strerror`.
 
-    def __init__(self, number: int, text: str, where: str, *, fix: str) -> None:
-        super().__init__(number, text, where)
-        self.fix = fix
+    DuckDB passes on the text of an exception and nothing else, so the text has to be whole.
+    """
+
+    def __init__(self, number: int, message: str, where: str, *, fix: str) -> None:
+        super().__init__(number, f"{message}; {fix}", where)
+        self.message, self.fix = message, fix
 
 
-def get_fix(error: OSError) -> str | None:
-    """Return what to do about an error, where the storage knows."""
-    return error.fix if isinstance(error, FixableOSError) else None
+def describe_os_error(error: OSError) -> tuple[str, str | None]:
+    """Return what went wrong, in one line, and the fix where the storage knows one."""
+    if isinstance(error, FixableOSError):
+        return error.message, error.fix
+    return error.strerror or " ".join(str(error).split()), None
 
 
 class SupportsWrite(Protocol):
@@ -170,12 +175,8 @@ def translate_storage_errors(store: Store) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        where = error.filename or store.root
-        raise StorageFailed(f"{where}: {_describe_error(error)}", fix=get_fix(error)) from error
-
-
-def _describe_error(error: OSError) -> str:
-    return error.strerror or " ".join(str(error).split())
+        message, fix = describe_os_error(error)
+        raise StorageFailed(f"{error.filename or store.root}: {message}", fix=fix) from error
 
 
 def validate_root_path(root: str) -> None:

@@ -26,7 +26,13 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from appstream_export.errors import ConfigurationError, suggest_correction
-from appstream_export.lake.storage.base import FixableOSError, HashingWriter, StoredObject, get_fix, validate_root_path
+from appstream_export.lake.storage.base import (
+    FixableOSError,
+    HashingWriter,
+    StoredObject,
+    describe_os_error,
+    validate_root_path,
+)
 from appstream_export.lake.storage.fsspec_bridge import RemoteFiles
 from appstream_export.lake.storage.paths import COMMITS_FOLDER, PROBE_FILE, is_upload_path
 from appstream_export.settings import S3Settings, is_loopback
@@ -390,10 +396,11 @@ def open_s3(warehouse: str, settings: S3Settings, *, create: bool) -> S3Store:
         store.endpoint_url = _find_endpoint_url(settings)
         store.check_access(writable=create)
     except (BotoCoreError, ClientError) as error:
-        refused = _build_os_error(error, warehouse)
-        raise ConfigurationError(f"warehouse {warehouse}: {refused.strerror}", fix=get_fix(refused)) from error
+        message, fix = describe_os_error(_build_os_error(error, warehouse))
+        raise ConfigurationError(f"warehouse {warehouse}: {message}", fix=fix) from error
     except OSError as error:
-        raise ConfigurationError(f"warehouse {warehouse}: {error.strerror}", fix=get_fix(error)) from error
+        message, fix = describe_os_error(error)
+        raise ConfigurationError(f"warehouse {warehouse}: {message}", fix=fix) from error
     return store
 
 
