@@ -15,7 +15,9 @@ from appstream_export.contracts.iam import build_control_plane_policy, build_iam
 from appstream_export.emulator import Emulator
 from appstream_export.errors import ConfigurationError
 from appstream_export.preflight import Checkup, Finding, Verdict
+from appstream_export.preflight.fixes import FixAdvisor
 from appstream_export.preflight.warehouse_check import build_problem_finding
+from appstream_export.settings import Settings
 from tests.cli.organization import DEV, EU, LAB, LISTS, NAMES, PROD, US, found, of_accounts, of_organization
 from tests.extract.wire import Wire, sts_refusal
 
@@ -211,6 +213,15 @@ def test_json_holds_every_scope_and_every_account(told: Told) -> None:
     assert [(f["account_id"], f["region"]) for f in seen if f["area"] == "call"] == [
         (a, r) for a in NAMES for r in (EU, US)
     ]
+
+
+def test_a_list_that_lost_most_accounts_comes_with_the_flag_that_accepts_it() -> None:
+    reason = (
+        "the list lacks 5 of 6 known accounts (more than 50 percent); accept with --accept-drop; the newest stand in"
+    )
+    fix = FixAdvisor(Settings(), {}, {}, ()).suggest_discovery_fix(reason)
+
+    assert fix == "look at the organization; if the list is right, run once with --accept-drop"
 
 
 def test_an_organization_that_may_not_be_listed_comes_with_the_statement(

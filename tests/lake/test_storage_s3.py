@@ -324,6 +324,24 @@ def test_a_bucket_that_is_not_for_us_is_refused_before_anything_is_asked(
     assert "\n" not in str(refused.value)
 
 
+def test_keys_that_end_at_any_request_of_a_query_come_with_their_fix(bucket: Bucket) -> None:
+    place = bucket.place()
+    Lake(place, s3=bucket.settings).commit(ok(A, builder("a")))
+    errors: dict[str, str] = {}
+    for n in range(1, 40):
+        bucket.calm()
+        bucket.wire.plan = lambda number, _, n=n: Refuse(400, "ExpiredToken") if number >= n else None
+        try:
+            with connect_warehouse(place, s3=bucket.settings) as con:
+                run_query(con, "select name, arn from image_builders")
+            break
+        except ExportError as error:
+            errors[type(error).__name__] = str(error)
+
+    assert len(errors) > 1, "the store's own reads, and those through DuckDB"
+    assert [text for text in errors.values() if "; renew the credentials" not in text] == []
+
+
 def test_who_may_read_but_not_write_learns_it_at_the_start(bucket: Bucket) -> None:
     place = bucket.place()
     Lake(place, s3=bucket.settings).commit(ok(A, builder("a")))
