@@ -7,7 +7,7 @@ ExportError
 └─ CommitError              nothing of this snapshot is visible                               exit 4
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import ClassVar
@@ -24,6 +24,11 @@ class ExportError(Exception):
         super().__init__(message if fix is None else f"{message}; {fix}")
         self.message, self.fix = message, fix
 
+    @property
+    def lines(self) -> list[str]:
+        """The text, a line for each thing that is wrong."""
+        return [str(self)]
+
 
 class ConfigurationError(ExportError):
     """The user must change something; raised before any write and before any call to AWS where possible."""
@@ -37,6 +42,23 @@ class ContractError(ConfigurationError):
 
 class SettingsError(ConfigurationError):
     """The configuration, an environment variable or a flag is wrong."""
+
+
+class SettingsErrors(SettingsError):
+    """Several things are wrong in one file: all of them at once, each with its line and fix."""
+
+    LINES_MAX: ClassVar[int] = 20
+
+    def __init__(self, errors: Sequence[SettingsError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__(" | ".join(self.lines))
+
+    @property
+    def lines(self) -> list[str]:
+        """One line per error, and one for those beyond the first twenty."""
+        more = len(self.errors) - self.LINES_MAX
+        shown = [str(error) for error in self.errors[: self.LINES_MAX]]
+        return [*shown, f"and {more} more like these"] if more > 0 else shown
 
 
 class QueryError(ConfigurationError):
