@@ -14,7 +14,7 @@ from appstream_export.status import Status
 CAUSES = {
     ("RequestTimeTooSkewed", ""): "set the machine's clock",
     ("RequestExpired", ""): "set the machine's clock",
-    ("SignatureDoesNotMatch", "Signature expired: 20261129T1 is now earlier than 20261129T2"): "set the machine's clock",
+    ("SignatureDoesNotMatch", "Signature expired: 20261129T1 is earlier than 2026"): "set the machine's clock",
     ("InvalidSignatureException", "Signature not yet current: 2026"): "set the machine's clock",
     ("InvalidSignatureException", "The request signature we calculated does not match"): "check the secret key",
     ("InvalidAccountStatusException", ""): "AWS has suspended or closed the account",

@@ -292,13 +292,22 @@ def parse_settings(raw: Mapping[str, Any], file: Path, text: str | None = None) 
     problems += [p for p in contradictions if not any(map(p.is_caused_by, problems))]
     if problems:
         raise build_settings_error(file, text, problems)
-    labels = settings.account_labels_file and resolve_location(settings.account_labels_file, file.parent)
-    prices = settings.feeds.prices and resolve_location(settings.feeds.prices, file.parent)
-    return msgspec.structs.replace(
+    return _resolve_paths(settings, file.parent)
+
+
+def _resolve_paths(settings: Settings, folder: Path) -> Settings:
+    def resolve(place: str | None) -> str | None:
+        return place and resolve_location(place, folder)
+
+    replace = msgspec.structs.replace
+    s3 = replace(settings.lake.s3, ca_bundle=resolve(settings.lake.s3.ca_bundle))
+    return replace(
         settings,
-        warehouse=resolve_location(settings.warehouse, file.parent),
-        account_labels_file=labels,
-        feeds=msgspec.structs.replace(settings.feeds, prices=prices),
+        warehouse=resolve_location(settings.warehouse, folder),
+        account_labels_file=resolve(settings.account_labels_file),
+        aws=replace(settings.aws, ca_bundle=resolve(settings.aws.ca_bundle)),
+        lake=replace(settings.lake, s3=s3),
+        feeds=replace(settings.feeds, prices=resolve(settings.feeds.prices)),
     )
 
 
