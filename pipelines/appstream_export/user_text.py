@@ -23,13 +23,15 @@ def decode_text(content: bytes) -> str:
     Line ends are those of Unix, as when a file is opened as text.
     """
     encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
+    if b"\0" in content and encoding != "utf-16":
+        raise ValueError("it holds binary data, or text in UTF-16 without a byte order mark: save it in UTF-8")
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ValueError(f"line {line} is not in UTF-8: save it in UTF-8") from error
     if "\0" in text:
-        raise ValueError("it holds binary data, or text in UTF-16 without a byte order mark: save it in UTF-8")
+        raise ValueError("it holds binary data")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
