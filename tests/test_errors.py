@@ -1,13 +1,15 @@
 """Each code of AWS, and each failure on the way to it, has a fix of its own; nothing unknown is "AWS failed"."""
 
 import json
+import time
 from pathlib import Path
 
 import botocore
 import pytest
 from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
+from botocore.session import Session
 
-from appstream_export.errors import ERROR_RULES, classify_error, suggest_fix
+from appstream_export.errors import ERROR_RULES, classify_error, suggest_correction, suggest_fix
 from appstream_export.status import Status
 
 # What AWS or the wire says, and words of the fix.
@@ -72,3 +74,59 @@ def test_no_code_has_two_rules() -> None:
 
     assert sorted(codes) == sorted(set(codes))
     assert len(ERROR_RULES) == len(codes) + 4
+
+
+REGIONS = sorted(Session().get_available_regions("ec2"))
+TABLES = ["image_builders", "image_builder_errors", "image_builder_subnets", "scope_runs", "snapshots", "accounts"]
+SLIPS = {
+    "us-esat-1": (REGIONS, "us-east-1"),
+    "us-eats-1": (REGIONS, "us-east-1"),
+    "us-east1": (REGIONS, "us-east-1"),
+    "us-east-11": (REGIONS, "us-east-1"),
+    "us-east-l": (REGIONS, "us-east-1"),
+    "us_east_1": (REGIONS, "us-east-1"),
+    "US-EAST-1": (REGIONS, "us-east-1"),
+    "us-wset-2": (REGIONS, "us-west-2"),
+    "us-wets-2": (REGIONS, "us-west-2"),
+    "eu-wset-3": (REGIONS, "eu-west-3"),
+    "eu-cetnral-1": (REGIONS, "eu-central-1"),
+    "ap-notheast-1": (REGIONS, "ap-northeast-1"),
+    "ap-southeats-2": (REGIONS, "ap-southeast-2"),
+    "ca-centrla-1": (REGIONS, "ca-central-1"),
+    "image_bulider": (TABLES, "image_builders"),
+    "builders": (TABLES, "image_builders"),
+    "errors": (TABLES, "image_builder_errors"),
+    "scope-runs": (TABLES, "scope_runs"),
+    "snapshosts": (TABLES, "snapshots"),
+    "max_attepmts": (["max_attempts", "max_items", "max_failed_ratio"], "max_attempts"),
+    "max_drop_precent": (["max_drop_percent", "file_mode"], "max_drop_percent"),
+    "--retry-faield": (["--retry-failed", "--regions"], "--retry-failed"),
+    "daks": (["dask", "celery", "in_process"], "dask"),
+    "640": (["0600", "0640", "0644", "0660", "0664"], "0640"),
+    "zzzzzz": (TABLES, None),
+    "": (TABLES, None),
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_a_slip_of_typing_is_answered_with_the_word_that_was_meant(slip: str) -> None:
+    choices, meant = SLIPS[slip]
+
+    assert suggest_correction(slip, choices) == (meant and f'did you mean "{meant}"?')
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_two_swapped_letters_of_a_region_give_that_region(region: str) -> None:
+    letters = [n for n in range(len(region) - 1) if region[n : n + 2].isalpha() and region[n] != region[n + 1]]
+    swapped = {n: region[:n] + region[n + 1] + region[n] + region[n + 2 :] for n in letters}
+
+    for word in swapped.values():
+        assert suggest_correction(word, REGIONS) == f'did you mean "{region}"?', word
+
+
+def test_ten_thousand_words_are_compared_in_no_time() -> None:
+    accounts = [f"{n:012}" for n in range(0, 10_000 * 37, 37)]
+    started = time.monotonic()
+
+    assert suggest_correction("000000099990", accounts) is not None
+    assert time.monotonic() - started < 5

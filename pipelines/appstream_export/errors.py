@@ -8,12 +8,14 @@ ExportError
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from typing import ClassVar
 
 from appstream_export.status import Status
+
+_CANDIDATES = 10  # words that are looked at letter by letter
 
 
 class ExportError(Exception):
@@ -111,11 +113,36 @@ def describe_renamed(old: str, new: str) -> str:
     return f'"{old}" is now called "{new}"; rename it'
 
 
-def suggest_correction(word: str, choices: list[str]) -> str | None:
-    """Return `did you mean "image_builders"?` for the nearest known word, as the fix of an error, or None."""
-    near = [k for k in choices if word and (word in k.split("_") or k.endswith(f"_{word}"))]
-    best = (near or get_close_matches(word, choices, n=1, cutoff=0.5))[:1]
+def suggest_correction(word: str, choices: Iterable[str]) -> str | None:
+    """Return `did you mean "image_builders"?` for the nearest known word, as the fix of an error, or None.
+
+    Nearest is the one that the fewest slips of typing separate: a letter too many, too few or wrong, or, more likely
+    than these, two that are swapped.
+    Case, `-` and `_` do not count. Of equals the more alike comes first, then the earlier choice.
+    """
+    known = list(dict.fromkeys(choices))
+    plain = word.casefold().replace("-", "_")
+    near = [k for k in known if word and (plain in k.split("_") or k.endswith(f"_{plain}"))]
+    forms: dict[str, str] = {}
+    for choice in known:
+        forms.setdefault(choice.casefold().replace("-", "_"), choice)
+    alike = sorted(get_close_matches(plain, forms, n=_CANDIDATES, cutoff=0.5), key=list(forms).index)
+    ranked = sorted(alike, key=lambda form: (_count_slips(plain, form), -SequenceMatcher(None, form, plain).ratio()))
+    best = (near or [forms[form] for form in ranked])[:1]
     return f'did you mean "{best[0]}"?' if best else None
+
+
+def _count_slips(word: str, other: str) -> int:
+    """Return the distance of two words by Damerau and Levenshtein: 2 for a wrong letter, 1 for two that are swapped."""
+    before, above = list[int](), [2 * j for j in range(len(other) + 1)]
+    for i, a in enumerate(word, 1):
+        row = [2 * i]
+        for j, b in enumerate(other, 1):
+            row.append(min(above[j] + 2, row[j - 1] + 2, above[j - 1] + 2 * (a != b)))
+            if i > 1 and j > 1 and a == other[j - 2] and word[i - 2] == b:
+                row[j] = min(row[j], before[j - 2] + 1)
+        before, above = above, row
+    return above[-1]
 
 
 @dataclass(frozen=True, slots=True)
