@@ -7,12 +7,15 @@ ExportError
 └─ CommitError              nothing of this snapshot is visible                               exit 4
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from typing import ClassVar
 
 from appstream_export.status import Status
+
+_CANDIDATES = 10  # words that are looked at letter by letter
 
 
 class ExportError(Exception):
@@ -23,6 +26,11 @@ class ExportError(Exception):
     def __init__(self, message: str, *, fix: str | None = None) -> None:
         super().__init__(message if fix is None else f"{message}; {fix}")
         self.message, self.fix = message, fix
+
+    @property
+    def lines(self) -> list[str]:
+        """The text, a line for each thing that is wrong."""
+        return [str(self)]
 
 
 class ConfigurationError(ExportError):
@@ -37,6 +45,23 @@ class ContractError(ConfigurationError):
 
 class SettingsError(ConfigurationError):
     """The configuration, an environment variable or a flag is wrong."""
+
+
+class SettingsErrors(SettingsError):
+    """Several things are wrong in one file: all of them at once, each with its line and fix."""
+
+    LINES_MAX: ClassVar[int] = 20
+
+    def __init__(self, errors: Sequence[SettingsError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__(" | ".join(self.lines))
+
+    @property
+    def lines(self) -> list[str]:
+        """One line per error, and one for those beyond the first twenty."""
+        more = len(self.errors) - self.LINES_MAX
+        shown = [str(error) for error in self.errors[: self.LINES_MAX]]
+        return [*shown, f"and {more} more like these"] if more > 0 else shown
 
 
 class QueryError(ConfigurationError):
@@ -88,11 +113,36 @@ def describe_renamed(old: str, new: str) -> str:
     return f'"{old}" is now called "{new}"; rename it'
 
 
-def suggest_correction(word: str, choices: list[str]) -> str | None:
-    """Return `did you mean "image_builders"?` for the nearest known word, as the fix of an error, or None."""
-    near = [k for k in choices if word and (word in k.split("_") or k.endswith(f"_{word}"))]
-    best = (near or get_close_matches(word, choices, n=1, cutoff=0.5))[:1]
+def suggest_correction(word: str, choices: Iterable[str]) -> str | None:
+    """Return `did you mean "image_builders"?` for the nearest known word, as the fix of an error, or None.
+
+    Nearest is the one that the fewest slips of typing separate: a letter too many, too few or wrong, or, more likely
+    than these, two that are swapped.
+    Case, `-` and `_` do not count. Of equals the more alike comes first, then the earlier choice.
+    """
+    known = list(dict.fromkeys(choices))
+    plain = word.casefold().replace("-", "_")
+    near = [k for k in known if word and (plain in k.split("_") or k.endswith(f"_{plain}"))]
+    forms: dict[str, str] = {}
+    for choice in known:
+        forms.setdefault(choice.casefold().replace("-", "_"), choice)
+    alike = sorted(get_close_matches(plain, forms, n=_CANDIDATES, cutoff=0.5), key=list(forms).index)
+    ranked = sorted(alike, key=lambda form: (_count_slips(plain, form), -SequenceMatcher(None, form, plain).ratio()))
+    best = (near or [forms[form] for form in ranked])[:1]
     return f'did you mean "{best[0]}"?' if best else None
+
+
+def _count_slips(word: str, other: str) -> int:
+    """Return the distance of two words by Damerau and Levenshtein: 2 for a wrong letter, 1 for two that are swapped."""
+    before, above = list[int](), [2 * j for j in range(len(other) + 1)]
+    for i, a in enumerate(word, 1):
+        row = [2 * i]
+        for j, b in enumerate(other, 1):
+            row.append(min(above[j] + 2, row[j - 1] + 2, above[j - 1] + 2 * (a != b)))
+            if i > 1 and j > 1 and a == other[j - 2] and word[i - 2] == b:
+                row[j] = min(row[j], before[j - 2] + 1)
+        before, above = above, row
+    return above[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,67 +154,183 @@ class ErrorRule:
     fix: str
 
 
+_RETRY_LATER = "run again with --retry-failed"
 _DENIED = ErrorRule(
     Status.DENIED, False, "allow the operation in the role's policy, or remove the scope from the settings"
 )
-_THROTTLED = ErrorRule(
-    Status.THROTTLED, True, "lower [extract] workers, or run again: only failed scopes are asked with --retry-failed"
-)
-_EXPIRED = ErrorRule(Status.EXPIRED, True, "renew the credentials (aws sso login, a new role session) and retry")
-_UNKNOWN_ERROR = ErrorRule(
-    Status.ERROR, False, "read the reason; it may be a bug: please report it with the request id"
-)
-_SERVER_ERROR = ErrorRule(Status.ERROR, True, "AWS failed; run again with --retry-failed")
 # A region that is not enabled and bad keys give the same codes: `disabled` needs proof, see extract/outcomes.py.
 _NOT_ENABLED = ErrorRule(
     Status.DENIED, False, "enable the region in the account, take it out of regions, or check the credentials"
 )
+_OPT_IN = ErrorRule(
+    Status.DENIED,
+    False,
+    "open the service's console once in this account and region, which signs it up, or take the region out of regions",
+)
+_NOT_SIGNED_UP = ErrorRule(
+    Status.DENIED,
+    False,
+    "complete the account's sign-up (payment method, subscription to the service) in its console, or leave the account "
+    "out with exclude_accounts",
+)
+_SUSPENDED = ErrorRule(
+    Status.DENIED,
+    False,
+    "AWS has suspended or closed the account: settle it with AWS Support, or leave it out with exclude_accounts",
+)
+_PENDING = ErrorRule(Status.DENIED, False, "AWS is still verifying the account, which takes hours: run again tomorrow")
+_NO_STS = ErrorRule(Status.DENIED, False, "activate STS for the region in IAM's account settings, or leave it out")
+_KEYS = ErrorRule(Status.DENIED, False, "the access key is deleted or inactive: take another one, or sign in again")
+_SIGNATURE = ErrorRule(
+    Status.DENIED, False, "check the secret key (blanks at its end?), and the machine's clock: timedatectl set-ntp true"
+)
+_SIGNATURE_LOST = ErrorRule(
+    Status.DENIED,
+    False,
+    "a proxy or endpoint_url changed the signed headers: let AWS's hosts past it (NO_PROXY)",
+)
+_CLOCK = ErrorRule(
+    Status.EXPIRED, True, "set the machine's clock (timedatectl set-ntp true): AWS refuses signatures 300 s apart"
+)
+_EXPIRED = ErrorRule(Status.EXPIRED, True, "renew the credentials (aws sso login, a new role session) and retry")
+_SSO = ErrorRule(Status.EXPIRED, True, "sign in again: aws sso login --profile NAME")
+_SSO_ROLE = ErrorRule(
+    Status.DENIED,
+    False,
+    "correct sso_account_id and sso_role_name of the profile, or have the permission set assigned to you",
+)
+_LOGIN = ErrorRule(Status.EXPIRED, True, "sign in again: aws login --profile NAME")
+_MFA = ErrorRule(
+    Status.DENIED,
+    False,
+    "nobody is there to type an MFA code: get a session first (aws sts get-session-token, aws-vault) and name its "
+    "profile, or take a role without mfa_serial",
+)
+_CRT = ErrorRule(Status.DENIED, False, "install the extra crt: pip install 'appstream-export[crt]'")
+_AWS_FILES = ErrorRule(Status.DENIED, False, "correct AWS_PROFILE, or the AWS config or credentials files")
+_WEB_IDENTITY = ErrorRule(
+    Status.DENIED,
+    False,
+    "check the token of AWS_WEB_IDENTITY_TOKEN_FILE, and the identity provider and audience that the role trusts",
+)
+_KMS = ErrorRule(
+    Status.DENIED, False, "enable the KMS key, and allow the role kms:Decrypt in its policy and in the key's policy"
+)
+_QUOTA = ErrorRule(Status.ERROR, False, "raise the quota in Service Quotas of the account and region, then run again")
+_THROTTLED = ErrorRule(
+    Status.THROTTLED, True, "lower [extract] workers, or run again: only failed scopes are asked with --retry-failed"
+)
+_SESSION_POLICY = ErrorRule(Status.ERROR, False, "set [aws] session_policy = false")
+_REQUEST = ErrorRule(
+    Status.ERROR,
+    False,
+    "AWS refuses the request: check [extract] page_size and names, and external_id and role_arn of the account",
+)
+_NAMES = ErrorRule(Status.ERROR, False, "take names that the scope does not have out of [extract] names")
+_NO_SUCH_OPERATION = ErrorRule(
+    Status.ERROR, False, "the endpoint does not know the operation: correct [aws] endpoint_url, or take the region out"
+)
+_NOT_AWS = ErrorRule(
+    Status.ERROR,
+    False,
+    "a proxy, firewall or endpoint_url answered, not AWS: let AWS's hosts through, or correct [aws] endpoint_url",
+)
+_SERVER_ERROR = ErrorRule(Status.ERROR, True, f"AWS failed; {_RETRY_LATER}")
+_TIMEOUT = ErrorRule(Status.TIMEOUT, True, f"AWS did not answer in time; {_RETRY_LATER}")
+_NETWORK = ErrorRule(Status.NETWORK, True, f"check network, proxy and TLS settings; {_RETRY_LATER}")
+_PROXY = ErrorRule(
+    Status.NETWORK, True, "check HTTPS_PROXY (its host, port, user and password), or let AWS's hosts past it: NO_PROXY"
+)
+_CERTIFICATE = ErrorRule(
+    Status.NETWORK,
+    False,
+    "name the CA of your proxy or endpoint as [aws] ca_bundle (of a bucket: [lake.s3] ca_bundle), a file in PEM; where "
+    "the certificate is not valid yet or no more, set the machine's clock",
+)
+_TASK_TIMEOUT = ErrorRule(Status.TIMEOUT, False, f"raise [extract] task_timeout_s, or {_RETRY_LATER}")
+_RUN_TIMEOUT = ErrorRule(Status.TIMEOUT, False, f"raise [extract] run_timeout_s, or {_RETRY_LATER}")
+_NO_ENDPOINT = ErrorRule(
+    Status.UNAVAILABLE, True, "the service has no endpoint here or the network blocks it: check regions and egress"
+)
+_SHARD_LOST = ErrorRule(
+    Status.ERROR, False, "give the machine more memory or the run more shards, and ask again what was lost"
+)
+_MALFORMED = ErrorRule(Status.MALFORMED, True, f"the answer was damaged (a proxy?); {_RETRY_LATER}")
+_NO_CREDENTIALS = ErrorRule(
+    Status.DENIED, False, "set AWS_PROFILE, sign in (aws sso login), or run where a role is attached"
+)
+_UNKNOWN_ERROR = ErrorRule(
+    Status.ERROR, False, f"read the reason, and {_RETRY_LATER}; if it stays, please report it with the request id"
+)
 
-ERROR_RULES: Mapping[str, ErrorRule] = {
-    "AccessDenied": _DENIED,
-    "AccessDeniedException": _DENIED,
-    "UnauthorizedOperation": _DENIED,
-    "NotAuthorized": _DENIED,
-    "OptInRequired": _NOT_ENABLED,
-    "AuthFailure": _NOT_ENABLED,
-    "InvalidClientTokenId": _NOT_ENABLED,
-    "UnrecognizedClientException": _NOT_ENABLED,
-    "SignatureDoesNotMatch": ErrorRule(Status.DENIED, False, "check the secret key and the machine's clock"),
-    "ExpiredToken": _EXPIRED,
-    "ExpiredTokenException": _EXPIRED,
-    "RequestExpired": ErrorRule(Status.EXPIRED, True, "check the machine's clock"),
-    "Throttling": _THROTTLED,
-    "ThrottlingException": _THROTTLED,
-    "ThrottledException": _THROTTLED,
-    "RequestThrottled": _THROTTLED,
-    "RequestThrottledException": _THROTTLED,
-    "RequestLimitExceeded": _THROTTLED,
-    "RequestLimitExceededException": _THROTTLED,
-    "TooManyRequestsException": _THROTTLED,
-    "SlowDown": _THROTTLED,
-    "LimitExceededException": _THROTTLED,
-    "429": _THROTTLED,  # a gateway before the service says no more than that
-    "InternalFailure": _SERVER_ERROR,
-    "InternalError": _SERVER_ERROR,
-    "InternalServerError": _SERVER_ERROR,
-    "InternalServerException": _SERVER_ERROR,
-    "ServiceUnavailable": _SERVER_ERROR,
-    "ServiceUnavailableException": _SERVER_ERROR,
-    "EndpointConnectionError": ErrorRule(
-        Status.UNAVAILABLE, True, "the service has no endpoint here or the network blocks it: check regions and egress"
+THROTTLING_CODES = (
+    "Throttling", "ThrottlingException", "ThrottledException", "Throttled", "RequestThrottled",
+    "RequestThrottledException", "RequestLimitExceeded", "RequestLimitExceededException", "TooManyRequestsException",
+    "TooManyRequests", "SlowDown", "LimitExceededException", "ProvisionedThroughputExceededException",
+    "TransactionInProgressException", "BandwidthLimitExceeded", "PriorRequestNotComplete", "EC2ThrottledException",
+    "KMSThrottlingException",
+)  # fmt: skip
+"""All that botocore's own retries take for throttling (a test compares), and some that it has missed."""
+
+_CODES: Sequence[tuple[ErrorRule, str]] = (
+    (_DENIED, "AccessDenied AccessDeniedException UnauthorizedOperation NotAuthorized OperationNotPermittedException"),
+    (_NOT_ENABLED, "AuthFailure InvalidClientTokenId UnrecognizedClientException"),
+    (_OPT_IN, "OptInRequired"),
+    (_NOT_SIGNED_UP, "SubscriptionRequiredException SubscriptionRequired NotSignedUp InvalidPayer"),
+    (_SUSPENDED, "InvalidAccountStatusException AccountProblem AllAccessDisabled Blocked"),
+    (_PENDING, "PendingVerification"),
+    (_NO_STS, "RegionDisabledException"),
+    (_KEYS, "InvalidAccessKeyId"),
+    (_SIGNATURE, "SignatureDoesNotMatch InvalidSignatureException"),
+    (
+        _SIGNATURE_LOST,
+        "IncompleteSignature IncompleteSignatureException MissingAuthenticationToken "
+        "MissingAuthenticationTokenException",
     ),
-    "ConnectionError": ErrorRule(
-        Status.NETWORK, True, "check network, proxy and TLS settings; run again with --retry-failed"
+    (_CLOCK, "RequestExpired RequestTimeTooSkewed RequestInTheFuture SignatureExpired"),
+    (_EXPIRED, "ExpiredToken ExpiredTokenException TokenRefreshRequired"),
+    (_SSO, "SsoSignIn"),
+    (_SSO_ROLE, "ForbiddenException"),
+    (_LOGIN, "LoginRequired"),
+    (_MFA, "MfaRequired"),
+    (_CRT, "MissingDependency"),
+    (_AWS_FILES, "AwsFiles"),
+    (_WEB_IDENTITY, "InvalidIdentityToken InvalidIdentityTokenException IDPRejectedClaim IDPRejectedClaimException"),
+    (_NO_CREDENTIALS, "NoCredentials"),
+    (
+        _KMS,
+        "KMSAccessDeniedException KMSDisabledException KMSInvalidStateException KMSNotFoundException KMSOptInRequired "
+        "KMS.DisabledException KMS.NotFoundException KMS.KMSInvalidStateException",
     ),
-    "Timeout": ErrorRule(Status.TIMEOUT, True, "AWS did not answer in time; run again with --retry-failed"),
-    "TaskTimeout": ErrorRule(Status.TIMEOUT, False, "raise [extract] task_timeout_s, or run again with --retry-failed"),
-    "RunTimeout": ErrorRule(Status.TIMEOUT, False, "raise [extract] run_timeout_s, or run again with --retry-failed"),
-    "ShardLost": ErrorRule(
-        Status.ERROR, False, "give the machine more memory or the run more shards, and ask again what was lost"
+    (_QUOTA, "ServiceQuotaExceededException QuotaExceededException LimitExceeded"),
+    (_THROTTLED, " ".join((*THROTTLING_CODES, "429"))),  # a gateway before the service says no more than 429
+    (_SESSION_POLICY, "MalformedPolicyDocument MalformedPolicyDocumentException PackedPolicyTooLarge"),
+    (
+        _REQUEST,
+        "ValidationException ValidationError InvalidParameterValue InvalidParameterValueException "
+        "InvalidParameterCombination InvalidParameterCombinationException SerializationException",
     ),
-    "Malformed": ErrorRule(Status.MALFORMED, True, "the answer was damaged (a proxy?); run again with --retry-failed"),
-    "NoCredentials": ErrorRule(Status.DENIED, False, "set AWS_PROFILE, sign in, or run where a role is attached"),
+    (_NAMES, "ResourceNotFoundException"),
+    (_NO_SUCH_OPERATION, "UnknownOperationException UnknownOperation InvalidAction"),
+    (
+        _SERVER_ERROR,
+        "InternalFailure InternalError InternalServerError InternalServerException InternalServiceError "
+        "InternalServiceException ServiceUnavailable ServiceUnavailableException IDPCommunicationError",
+    ),
+    (_TIMEOUT, "Timeout RequestTimeout RequestTimeoutException"),
+    (_TASK_TIMEOUT, "TaskTimeout"),
+    (_RUN_TIMEOUT, "RunTimeout"),
+    (_NO_ENDPOINT, "EndpointConnectionError"),
+    (_NETWORK, "ConnectionError"),
+    (_PROXY, "ProxyConnectionError"),
+    (_CERTIFICATE, "CertificateError"),
+    (_SHARD_LOST, "ShardLost"),
+    (_MALFORMED, "Malformed"),
+)
+ERROR_RULES: Mapping[str, ErrorRule] = {code: rule for rule, codes in _CODES for code in codes.split()} | {
+    f"HTTP {status}": _NOT_AWS for status in (401, 403, 404, 407)
 }
+"""Rules by AWS's code, by what botocore or we call a failure on the way to AWS, and by an answer without a code."""
 DERIVED_STATUSES: Mapping[Status, ErrorRule] = {
     Status.DISABLED: ErrorRule(Status.DISABLED, False, "enable the region in the account, or take it out of regions"),
     Status.MISMATCHED: ErrorRule(
@@ -179,7 +345,29 @@ DERIVED_STATUSES: Mapping[Status, ErrorRule] = {
     ),
 }
 """Rules of the statuses that no code of AWS gives: we derive them ourselves."""
-REGION_MAY_BE_DISABLED = frozenset(code for code, rule in ERROR_RULES.items() if rule is _NOT_ENABLED)
+REGION_MAY_BE_DISABLED = frozenset(code for code, rule in ERROR_RULES.items() if rule in (_NOT_ENABLED, _OPT_IN))
+# AWS gives one code for many causes; its text names the cause.
+_RULES_BY_TEXT: Sequence[tuple[re.Pattern[str], ErrorRule]] = tuple(
+    (re.compile(pattern, re.IGNORECASE), rule)
+    for pattern, rule in (
+        (r"signature (has )?expired|signature not yet current|time too skewed|certificate is not yet valid", _CLOCK),
+        (r"certificate[ _]verify[ _]failed", _CERTIFICATE),
+        (r"account (is|has been|was) (suspended|closed|blocked)|account.{0,40} is suspended", _SUSPENDED),
+        (r"MultiFactorAuth|MFA (one time|code|token)", _MFA),
+        (r"not subscribed|needs a subscription|not signed up", _NOT_SIGNED_UP),
+        (r"not authorized to perform: kms:|KMS key .{0,100}(disabled|pending deletion|not found)", _KMS),
+        (r"tunnel connection failed|proxy authentication", _PROXY),
+    )
+)
+_RULES_BY_STATUS: Mapping[Status, ErrorRule] = {
+    Status.DENIED: _DENIED,
+    Status.EXPIRED: _EXPIRED,
+    Status.THROTTLED: _THROTTLED,
+    Status.TIMEOUT: _TIMEOUT,
+    Status.NETWORK: _NETWORK,
+    Status.UNAVAILABLE: _NO_ENDPOINT,
+    Status.MALFORMED: _MALFORMED,
+}
 
 
 def classify_error(code: str, http_status: int = 0) -> ErrorRule:
@@ -191,7 +379,18 @@ def classify_error(code: str, http_status: int = 0) -> ErrorRule:
     )
 
 
-def suggest_fix(status: Status, code: str | None) -> str:
-    """Return the fix of an outcome: by its code where that is known, else by its status."""
-    found = DERIVED_STATUSES.get(status) or ERROR_RULES.get(code or "")
-    return (found or next((rule for rule in ERROR_RULES.values() if rule.status is status), _UNKNOWN_ERROR)).fix
+def find_cause(reason: str | None) -> str | None:
+    """Return the fix for a cause that AWS's text names, where its code leaves the cause open; None for no such."""
+    return next((rule.fix for pattern, rule in _RULES_BY_TEXT if pattern.search(reason or "")), None)
+
+
+def suggest_fix(status: Status, code: str | None, reason: str | None = None) -> str:
+    """Return the fix of an outcome: by the cause that its reason names, else by its code, else by its status."""
+    if derived := DERIVED_STATUSES.get(status):
+        return derived.fix
+    if named := find_cause(reason):
+        return named
+    known = ERROR_RULES.get(code or "") or ERROR_RULES.get(f"HTTP {code}")  # botocore: the number is the code
+    if known is None and re.fullmatch(r"(HTTP )?5\d\d", code or ""):
+        known = _SERVER_ERROR
+    return (known or _RULES_BY_STATUS.get(status, _UNKNOWN_ERROR)).fix

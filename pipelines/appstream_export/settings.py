@@ -6,9 +6,11 @@ Read at the start of a command, never at import. Frozen; holds names of profiles
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from ipaddress import ip_address
+from itertools import count
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -16,8 +18,16 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
-from appstream_export.errors import SettingsError, describe_renamed, suggest_correction
+from appstream_export.errors import SettingsError, suggest_correction
 from appstream_export.model import ACCOUNT_ID, REGION
+from appstream_export.settings_problems import (
+    SettingProblem,
+    ValueChecker,
+    build_settings_error,
+    find_removed_positions,
+    remove_values,
+)
+from appstream_export.user_text import TomlPath, read_user_text
 
 DEFAULT_FILE = "appstream-export.toml"
 _INIT_FIX = "write one with: appstream-export init"
@@ -61,6 +71,9 @@ class Secret(str):
 
 _DURATION = r"\d{1,6}[mhd]"
 _INTERVAL = r"(?!0+[mhd])" + _DURATION  # what is due every 0 minutes is late for ever
+_INTERVAL_WORDS = 'a length of time above 0 such as "90m", "24h" or "7d"'
+_REGIONS_WORDS = '"auto" or a list such as ["us-east-1", "eu-*"]'
+_REGION_LIST_WORDS = 'a list such as ["us-east-1", "eu-*"]'
 
 
 class AccountSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -71,7 +84,7 @@ class AccountSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     role_arn: str | None = None
     profile: str | None = None
     external_id: Secret | None = None
-    regions: tuple[str, ...] | None = None
+    regions: Annotated[tuple[str, ...] | None, Meta(description=_REGION_LIST_WORDS)] = None
 
 
 class OrganizationSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -150,7 +163,7 @@ class LakeSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     max_drop_percent: Annotated[int, Meta(ge=1, le=100)] = 50
     file_mode: Literal["0600", "0640", "0644", "0660", "0664"] = "0600"
     catalog_root: str | None = None
-    freshness_interval: Annotated[str, Meta(pattern=f"^{_INTERVAL}$")] | None = None
+    freshness_interval: Annotated[str, Meta(pattern=f"^{_INTERVAL}$", description=_INTERVAL_WORDS)] | None = None
     retention: RetentionSettings = RetentionSettings()
     s3: S3Settings = S3Settings()
 
@@ -206,7 +219,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
 
     warehouse: str = "warehouse"
-    regions: tuple[str, ...] | Literal["auto"] = ()
+    regions: Annotated[tuple[str, ...] | Literal["auto"], Meta(description=_REGIONS_WORDS)] = ()
     accounts: tuple[AccountSettings, ...] = ()
     account_labels_file: str | None = None
     organization: OrganizationSettings | None = None
@@ -255,44 +268,68 @@ def read_settings(path: Path | None = None, environ: Mapping[str, str] = os.envi
     if file is None:
         raise SettingsError(f"no configuration: there is no ./{DEFAULT_FILE}", fix=_INIT_FIX)
     try:
-        text = file.read_text("utf-8")
+        text = read_user_text(file)
         raw = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{file}: not readable as TOML: {error}") from error
-    return parse_settings(raw, file)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError(f"{file}: not readable as TOML: {why}") from error
+    return parse_settings(raw, file, text)
 
 
-def parse_settings(raw: Mapping[str, Any], file: Path) -> Settings:
-    """Check a parsed file. `file` is for messages, and the folder that relative paths start from."""
-    if isinstance(text := raw.get("regions"), str) and text != AUTO:
-        raise SettingsError(f'{file}: regions: "{text}" is neither "auto" nor a list such as ["us-east-1", "eu-*"]')
+def parse_settings(raw: Mapping[str, Any], file: Path, text: str | None = None) -> Settings:
+    """Check a parsed file. `file` is for messages, and the folder that relative paths start from.
+
+    Raises SettingsError with everything that is wrong, by line where the file's `text` is given.
+    """
+    problems: list[SettingProblem] = []
     try:
-        settings = msgspec.convert(raw, Settings, dec_hook=_decode_secret)
-    except msgspec.ValidationError as error:
-        raise _convert_error(str(error), file) from error
-    if settings.organization:
-        settings = msgspec.structs.replace(settings, regions=settings.regions or AUTO)
-    _check_settings(settings, file)
-    labels = settings.account_labels_file and resolve_location(settings.account_labels_file, file.parent)
-    prices = settings.feeds.prices and resolve_location(settings.feeds.prices, file.parent)
-    return msgspec.structs.replace(
+        settings = _convert_settings(raw)
+    except msgspec.ValidationError:
+        problems = ValueChecker(Settings, _decode_secret, RENAMED_KEYS).find_problems(raw)
+        settings = _convert_settings(remove_values(raw, problems))
+    removed = find_removed_positions(problems, "accounts")
+    contradictions = _find_contradictions(settings, (n for n in count() if n not in removed))
+    problems += [p for p in contradictions if not any(map(p.is_caused_by, problems))]
+    if problems:
+        raise build_settings_error(file, text, problems)
+    return _resolve_paths(settings, file.parent)
+
+
+def _resolve_paths(settings: Settings, folder: Path) -> Settings:
+    def resolve(place: str | None) -> str | None:
+        return place and resolve_location(place, folder)
+
+    replace = msgspec.structs.replace
+    s3 = replace(settings.lake.s3, ca_bundle=resolve(settings.lake.s3.ca_bundle))
+    return replace(
         settings,
-        warehouse=resolve_location(settings.warehouse, file.parent),
-        account_labels_file=labels,
-        feeds=msgspec.structs.replace(settings.feeds, prices=prices),
+        warehouse=resolve_location(settings.warehouse, folder),
+        account_labels_file=resolve(settings.account_labels_file),
+        aws=replace(settings.aws, ca_bundle=resolve(settings.aws.ca_bundle)),
+        lake=replace(settings.lake, s3=s3),
+        feeds=replace(settings.feeds, prices=resolve(settings.feeds.prices)),
     )
 
 
-def _check_settings(settings: Settings, file: Path) -> None:
-    """Raise SettingsError for the first value that does not fit; types are checked already."""
+def _convert_settings(raw: Mapping[str, Any]) -> Settings:
+    settings = msgspec.convert(raw, Settings, dec_hook=_decode_secret)
+    return msgspec.structs.replace(settings, regions=settings.regions or AUTO) if settings.organization else settings
+
+
+def _find_contradictions(settings: Settings, positions: Iterator[int]) -> Iterator[SettingProblem]:
+    """Yield values that do not fit, alone or together; types are checked already.
+
+    `positions` are those of the accounts in the file, of which some may have been left out.
+    """
     if settings.organization:
-        _check_organization(settings.organization, settings.accounts, f"{file}: [organization]")
-    _check_accounts(settings, file)
-    _check_regions("regions", () if settings.regions == AUTO else settings.regions, file)
-    _check_endpoint("[aws]", settings.aws.endpoint_url, file)
-    _check_s3(settings, file)
-    _check_session(settings.aws.session_duration_s, file)
-    _check_dagster(settings.dagster, f"{file}: [dagster]")
+        yield from _check_organization(settings.organization, settings.accounts)
+    yield from _check_accounts(settings, positions)
+    yield from _check_regions("regions", ("regions",), () if settings.regions == AUTO else settings.regions)
+    yield from _check_endpoint(("aws",), "[aws]", settings.aws.endpoint_url)
+    yield from _check_s3(settings)
+    yield from _check_session(settings.aws.session_duration_s)
+    yield from _check_extract(settings.extract)
+    yield from _check_dagster(settings.dagster)
 
 
 def parse_duration(text: str) -> timedelta:
@@ -325,99 +362,74 @@ def resolve_location(place: str, folder: Path) -> str:
     return str((folder / Path(place).expanduser()).resolve())
 
 
-def _convert_error(error: str, file: Path) -> SettingsError:
-    """Return msgspec's message in the words of the file: `[extract] unknown key "worker"; did you mean "workers"?`."""
-    message, _, path = error.partition(" - at `$")
-    where = path.rstrip("`").lstrip(".")
-    if unknown := re.search(r"unknown field `(.+?)`", message):
-        place, key = f"{file}: {_format_section(where)}", unknown[1]
-        if new := RENAMED_KEYS.get(f"{where}.{key}".lstrip(".")):
-            return SettingsError(place + describe_renamed(key, new))
-        return SettingsError(f'{place}unknown key "{key}"', fix=suggest_correction(key, _list_known_keys(where)))
-    section, _, key = where.rpartition(".")
-    place = f"{file}: {_format_section(section)}{f'{key}: ' if key else ''}"
-    return SettingsError(place + message[:1].lower() + message[1:])
-
-
-def _format_section(section: str) -> str:
-    """`extract` → `[extract] `; `accounts[0].x` → `[[accounts]] number 1 `; the top of the file → nothing."""
-    if listed := re.match(r"accounts\[(\d+)\]", section):
-        return f"[[accounts]] number {int(listed[1]) + 1} "
-    return f"[{section}] " if section else ""
-
-
-def _list_known_keys(where: str) -> list[str]:
-    kinds: dict[str, type[Struct]] = {
-        "": Settings,
-        "organization": OrganizationSettings,
-        "aws": AwsSettings,
-        "extract": ExtractSettings,
-        "lake": LakeSettings,
-        "lake.retention": RetentionSettings,
-        "lake.s3": S3Settings,
-        "feeds": FeedsSettings,
-        "dagster": DagsterSettings,
-    }
-    kind = kinds.get(where, AccountSettings if where.startswith("accounts") else Settings)
-    return sorted(field.name for field in msgspec.structs.fields(kind))
-
-
-def _check_accounts(settings: Settings, file: Path) -> None:
-    seen: set[str] = set()
+def _check_accounts(settings: Settings, positions: Iterator[int]) -> Iterator[SettingProblem]:
     if not settings.accounts and not settings.organization:
         fix = 'add [[accounts]] with id = "111122223333", or [organization] with role_name'
-        raise SettingsError(f"{file}: no account to read", fix=fix)
-    for n, account in enumerate(settings.accounts, 1):
-        where = f"{file}: [[accounts]] number {n}"
+        yield SettingProblem(("accounts",), "no account to read", fix, needs=("organization",))
+    first: dict[str, int] = {}
+    for account, n in zip(settings.accounts, positions, strict=False):
+        path: TomlPath = ("accounts", n)
+        where = f"[[accounts]] number {n + 1}"
         if not ACCOUNT_ID.fullmatch(account.id):
             fix = "write it as text, zeros in front included"
-            raise SettingsError(f'{where}: id "{account.id}" is not 12 digits', fix=fix)
-        if account.id in seen:
-            raise SettingsError(f"{where}: account {account.id} is listed twice", fix="keep one")
-        seen.add(account.id)
-        _check_role(account, where)
+            yield SettingProblem((*path, "id"), f'{where}: id "{account.id}" is not 12 digits', fix)
+        elif first.setdefault(account.id, n) != n:
+            yield SettingProblem((*path, "id"), f"{where}: account {account.id} is listed twice", "keep one")
+        yield from _check_role(account, path, where)
         if account.regions is not None:
-            _check_regions(f"[[accounts]] {account.id} regions", account.regions, file)
+            place = f"[[accounts]] {account.id} regions"
+            yield from _check_regions(place, (*path, "regions"), account.regions)
         if account.regions is None and not settings.regions:
-            raise SettingsError(f"{where}: no regions", fix='add regions = ["us-east-1"] at the top of the file')
+            fix = 'add regions = ["us-east-1"] at the top of the file'
+            yield SettingProblem(path, f"{where}: no regions", fix, needs=("regions",))
 
 
-def _check_organization(organization: OrganizationSettings, accounts: tuple[AccountSettings, ...], where: str) -> None:
+def _check_organization(
+    organization: OrganizationSettings, accounts: tuple[AccountSettings, ...]
+) -> Iterator[SettingProblem]:
+    where, at = "[organization]:", "organization"
     role, admin = organization.role_name, organization.admin_role_arn
     if not _ROLE_NAME.fullmatch(role):
-        raise SettingsError(f'{where}: role_name "{role}" is not the name of a role, such as AppStreamExportReader')
+        message = f'{where} role_name "{role}" is not the name of a role, such as AppStreamExportReader'
+        yield SettingProblem((at, "role_name"), message)
     if admin is not None and not _ROLE_ARN.fullmatch(admin):
-        raise SettingsError(f'{where}: admin_role_arn "{admin}" is not like arn:aws:iam::111122223333:role/NAME')
-    for account in (*organization.include_accounts, *organization.exclude_accounts):
-        if not ACCOUNT_ID.fullmatch(account):
-            fix = "write it as text, zeros included"
-            raise SettingsError(f'{where}: account "{account}" is not 12 digits', fix=fix)
+        message = f'{where} admin_role_arn "{admin}" is not like arn:aws:iam::111122223333:role/NAME'
+        yield SettingProblem((at, "admin_role_arn"), message)
+    for key in ("include_accounts", "exclude_accounts"):
+        for n, account in enumerate(getattr(organization, key)):
+            if not ACCOUNT_ID.fullmatch(account):
+                message, fix = f'{where} account "{account}" is not 12 digits', "write it as text, zeros included"
+                yield SettingProblem((at, key, n), message, fix)
     for kind in ("accounts", "ous"):
         both = {*getattr(organization, f"include_{kind}")} & {*getattr(organization, f"exclude_{kind}")}
         if both:
-            raise SettingsError(f"{where}: {min(both)} is in include_{kind} and in exclude_{kind}", fix="keep one")
+            message = f"{where} {min(both)} is in include_{kind} and in exclude_{kind}"
+            yield SettingProblem((at, f"exclude_{kind}"), message, "keep one")
     if excluded := {a.id for a in accounts} & {*organization.exclude_accounts}:
-        what = f"exclude_accounts names {min(excluded)}, which [[accounts]] lists"
-        raise SettingsError(f"{where}: {what}", fix="keep one")
+        message = f"{where} exclude_accounts names {min(excluded)}, which [[accounts]] lists"
+        yield SettingProblem((at, "exclude_accounts"), message, "keep one")
 
 
-def _check_role(account: AccountSettings, where: str) -> None:
+def _check_role(account: AccountSettings, path: TomlPath, where: str) -> Iterator[SettingProblem]:
     if account.external_id and not account.role_arn:
-        raise SettingsError(f"{where}: external_id goes with role_arn", fix="add role_arn or take external_id out")
-    if account.role_arn is None:
+        message = f"{where}: external_id goes with role_arn"
+        yield SettingProblem((*path, "external_id"), message, "add role_arn or take external_id out")
+    if account.role_arn is None or not ACCOUNT_ID.fullmatch(account.id):
         return
     found = _ROLE_ARN.fullmatch(account.role_arn)
     if not found:
-        raise SettingsError(f'{where}: role_arn "{account.role_arn}" is not like arn:aws:iam::{account.id}:role/NAME')
-    if found[2] != account.id:
-        what = f"role_arn belongs to account {found[2]}, not to {account.id}"
-        raise SettingsError(f"{where}: {what}", fix="correct one of the two")
+        message = f'{where}: role_arn "{account.role_arn}" is not like arn:aws:iam::{account.id}:role/NAME'
+        yield SettingProblem((*path, "role_arn"), message)
+    elif found[2] != account.id:
+        message = f"{where}: role_arn belongs to account {found[2]}, not to {account.id}"
+        yield SettingProblem((*path, "role_arn"), message, "correct one of the two")
 
 
-def _check_regions(where: str, regions: tuple[str, ...], file: Path) -> None:
-    for region in regions:
+def _check_regions(where: str, path: TomlPath, regions: tuple[str, ...]) -> Iterator[SettingProblem]:
+    for n, region in enumerate(regions):
         if not REGION.fullmatch(region) and not (is_pattern(region) and re.fullmatch(r"[a-z0-9*?\[\]!-]+", region)):
-            raise SettingsError(f'{file}: {where}: "{region}" is not the name of a region, such as us-east-1 or eu-*')
+            message = f'{where}: "{region}" is not the name of a region, such as us-east-1 or eu-*'
+            yield SettingProblem((*path, n), message)
 
 
 def _decode_secret(kind: type, value: object) -> object:
@@ -426,28 +438,42 @@ def _decode_secret(kind: type, value: object) -> object:
     raise TypeError(f"expected `str`, got `{type(value).__name__}`")
 
 
-def _check_session(session_duration_s: int, file: Path) -> None:
-    where = f"{file}: [aws] session_duration_s: {session_duration_s} seconds is too"
+def _check_session(session_duration_s: int) -> Iterator[SettingProblem]:
+    path = ("aws", "session_duration_s")
+    what = f"[aws] session_duration_s: {session_duration_s} seconds is too"
     if session_duration_s < SESSION_MIN_S:
         why = "sessions are renewed 10 minutes before their end, so short ones would be asked for all the time"
-        raise SettingsError(f"{where} short: {why}", fix=f"take {SESSION_MIN_S} or more")
+        yield SettingProblem(path, f"{what} short: {why}", f"take {SESSION_MIN_S} or more")
     if session_duration_s > SESSION_MAX_S:
-        raise SettingsError(f"{where} long: AWS gives a role at most {SESSION_MAX_S}, and 3600 where roles are chained")
+        why = f"AWS gives a role at most {SESSION_MAX_S}, and 3600 where roles are chained"
+        yield SettingProblem(path, f"{what} long: {why}", f"take {SESSION_MAX_S} or less")
 
 
-def _check_dagster(dagster: DagsterSettings, where: str) -> None:
+def _check_extract(extract: ExtractSettings) -> Iterator[SettingProblem]:
+    for key in ("max_failed_ratio", "task_timeout_s", "run_timeout_s"):
+        if not isfinite(getattr(extract, key)):
+            yield SettingProblem(("extract", key), f"[extract] {key}: {getattr(extract, key)} is not a finite number")
+
+
+def _check_dagster(dagster: DagsterSettings) -> Iterator[SettingProblem]:
+    where = "[dagster]"
     for key, cron in (("cron", dagster.cron), ("maintenance_cron", dagster.maintenance_cron)):
         if cron is not None and len(cron.split()) != _CRON_FIELDS:
-            raise SettingsError(f'{where} {key}: "{cron}" is not like "0 * * * *": minute, hour, day, month, weekday')
+            message = f'{where} {key}: "{cron}" is not like "0 * * * *": minute, hour, day, month, weekday'
+            yield SettingProblem(("dagster", key), message)
     if not _is_timezone(dagster.timezone):
         from zoneinfo import available_timezones
 
         fix = suggest_correction(dagster.timezone, sorted(available_timezones())) or "take one like Europe/Berlin"
-        raise SettingsError(f'{where} timezone: "{dagster.timezone}" is not known', fix=fix)
-    if wrong := next((owner for owner in dagster.owners if not _OWNER.fullmatch(owner)), None):
-        raise SettingsError(f'{where} owners: "{wrong}" is neither an address nor like "team:cloud-costs"')
+        message = f'{where} timezone: "{dagster.timezone}" is not known'
+        yield SettingProblem(("dagster", "timezone"), message, fix)
+    for n, owner in enumerate(dagster.owners):
+        if not _OWNER.fullmatch(owner):
+            message = f'{where} owners: "{owner}" is neither an address nor like "team:cloud-costs"'
+            yield SettingProblem(("dagster", "owners", n), message)
     if dagster.dashboard_url is not None and not _is_web_url(dagster.dashboard_url):
-        raise SettingsError(f'{where} dashboard_url: "{dagster.dashboard_url}" is not like https://bi.example.com/d/1')
+        message = f'{where} dashboard_url: "{dagster.dashboard_url}" is not like https://bi.example.com/d/1'
+        yield SettingProblem(("dagster", "dashboard_url"), message)
 
 
 def _is_timezone(name: str) -> bool:
@@ -460,24 +486,29 @@ def _is_timezone(name: str) -> bool:
 
 
 def _is_web_url(url: str) -> bool:
-    return urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname)
+    try:
+        return urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname)
+    except ValueError:  # such as http://[::1
+        return False
 
 
-def _check_endpoint(section: str, url: str | None, file: Path) -> None:
+def _check_endpoint(path: TomlPath, section: str, url: str | None) -> Iterator[SettingProblem]:
     if url is not None and not _is_web_url(url):
-        raise SettingsError(f'{file}: {section} endpoint_url: "{url}" is not like http://127.0.0.1:4599')
+        message = f'{section} endpoint_url: "{url}" is not like http://127.0.0.1:4599'
+        yield SettingProblem((*path, "endpoint_url"), message)
 
 
-def _check_s3(settings: Settings, file: Path) -> None:
+def _check_s3(settings: Settings) -> Iterator[SettingProblem]:
     s3 = settings.lake.s3
-    _check_endpoint("[lake.s3]", s3.endpoint_url, file)
+    yield from _check_endpoint(("lake", "s3"), "[lake.s3]", s3.endpoint_url)
     if s3.region is not None and not REGION.fullmatch(s3.region):
-        raise SettingsError(f'{file}: [lake.s3] region: "{s3.region}" is not the name of a region, such as us-east-1')
-    if not settings.warehouse.startswith("s3://"):
-        if s3 != S3Settings():
-            fix = 'name a bucket, such as warehouse = "s3://bucket/prefix", or take the section out'
-            what = f"[lake.s3] is for warehouses on S3, and {settings.warehouse} is a folder"
-            raise SettingsError(f"{file}: {what}", fix=fix)
-        return
-    if settings.lake.catalog_root is not None:
-        raise SettingsError(f"{file}: [lake] catalog_root: there is no catalog file on S3", fix="take the key out")
+        message = f'[lake.s3] region: "{s3.region}" is not the name of a region, such as us-east-1'
+        yield SettingProblem(("lake", "s3", "region"), message)
+    if settings.warehouse.startswith("s3://"):
+        if settings.lake.catalog_root is not None:
+            message = "[lake] catalog_root: there is no catalog file on S3"
+            yield SettingProblem(("lake", "catalog_root"), message, "take the key out")
+    elif s3 != S3Settings():
+        fix = 'name a bucket, such as warehouse = "s3://bucket/prefix", or take the section out'
+        message = f"[lake.s3] is for warehouses on S3, and {settings.warehouse} is a folder"
+        yield SettingProblem(("lake", "s3"), message, fix, needs=("warehouse",))

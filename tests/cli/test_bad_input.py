@@ -73,6 +73,23 @@ def test_wrong_settings_end_before_anything_happens(case: str, folder: Path, els
     assert elsewhere.calls == []
 
 
+def test_everything_that_is_wrong_in_a_file_comes_at_once_a_line_each(
+    folder: Path, elsewhere: Emulator, told: Told
+) -> None:
+    configure(folder, "workers = 1\n" + GOOD.replace("us-east-1", "useast") + "[extract]\nworkers = 0\n")
+    code, out, err = told("run")
+
+    assert (code, out) == (2, "")
+    assert err.splitlines() == [
+        'appstream-export: appstream-export.toml line 1: unknown key "workers"; it belongs in [extract]',
+        'appstream-export: appstream-export.toml line 2: regions: "useast" is not the name of a region, such as '
+        "us-east-1 or eu-*",
+        "appstream-export: appstream-export.toml line 7: [extract] workers: 0 is not a whole number from 1 to 256",
+    ]
+    assert names(folder) == ["appstream-export.toml"]
+    assert elsewhere.calls == []
+
+
 @pytest.mark.parametrize("case", FLAGS)
 def test_wrong_flags_end_before_anything_is_written(case: str, folder: Path, elsewhere: Emulator, told: Told) -> None:
     words, expected = FLAGS[case]

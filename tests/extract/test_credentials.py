@@ -226,7 +226,7 @@ WEB = {"AWS_ROLE_ARN": f"arn:aws:iam::{A}:role/r", "AWS_WEB_IDENTITY_TOKEN_FILE"
 @pytest.mark.parametrize(
     ("environ", "config", "complaint"),
     [
-        (KEYS | OLD, "", "still expired; set AWS_PROFILE"),
+        (KEYS | OLD, "", "still expired; renew the credentials"),
         (WEB, "", "/nowhere/token: No such file or directory; set AWS_PROFILE"),
         ({}, "[default]\ncredential_process = /nowhere/tool\n", "/nowhere/tool: No such file or directory; set"),
         ({}, "[default]\ncredential_process = echo hidden\n", "not readable: JSONDecodeError; set AWS_PROFILE"),

@@ -263,7 +263,7 @@ def test_labels_of_a_spreadsheet_lose_blanks_and_empty_cells(org: str, tmp_path:
         ("account,team\n", r'accounts.csv line 1: no column account_id; did you mean "account"'),
         ("account_id,team\n4455667788,x\n", r'accounts.csv line 2: account_id "4455667788" is not 12 digits'),
         (f"account_id,team\n{PROD},x\n{DEV},y\n{PROD},z\n", rf"accounts.csv line 4: account {PROD} has a line already"),
-        (f"account_id,team\n{PROD}\n", r"accounts.csv line 2: not as many cells"),
+        (f"account_id,team\n{PROD}\n", r"accounts.csv line 2: line 1 has 2 columns, this one 1"),
         ("account_id,team,team\n", r'line 1: the column "team" comes twice'),
         (None, r"account_labels_file .*accounts.csv: not readable as CSV: No such file"),
     ],

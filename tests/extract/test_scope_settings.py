@@ -47,9 +47,17 @@ def test_auto_is_for_listed_accounts_too() -> None:
         ({"include_ous": ["Prod"], "exclude_ous": ["Prod"]}, {}, "Prod is in include_ous and in exclude_ous"),
         ({"exclude_accounts": [A]}, {"accounts": [{"id": A}]}, rf"exclude_accounts names {A}, which \[\[accounts\]\]"),
         (None, {}, r"no account to read; add \[\[accounts\]\] .*, or \[organization\]"),
-        ({}, {"regions": "us-east-1"}, 'regions: "us-east-1" is neither "auto" nor a list'),
+        (
+            {},
+            {"regions": "us-east-1"},
+            '"us-east-1" is not "auto" or a list such as .*; write regions = .',
+        ),
         (None, {"regions": ["auto"], "accounts": [{"id": A}]}, '"auto" is not the name of a region'),
-        (None, {"accounts": [{"id": A, "regions": "auto"}]}, r"\[\[accounts\]\] number 1 regions: expected"),
+        (
+            None,
+            {"accounts": [{"id": A, "regions": "auto"}]},
+            r'number 1 regions: "auto" is not a list such as',
+        ),
     ],
 )
 def test_a_section_that_makes_no_sense_is_refused_in_one_line(

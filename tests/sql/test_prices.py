@@ -50,7 +50,7 @@ def test_rows_have_the_files_digest_and_blank_means_every_one_unknown_and_ever(t
         ("*,a,*,1,1,31.1.2026", 'line 2: valid_from "31.1.2026" is not a day such as 2026-01-31'),
         ("*,a,*,1,1,2026-02-30", 'line 2: valid_from "2026-02-30" is not a day such as 2026-01-31'),
         ("*,a,*,1,1,\n*,a,*,2,1,", "line 3: the same region, instance_type, platform and valid_from as line 2"),
-        ("*,a,*,1", "line 2: not as many cells as line 1 has columns"),
+        ("*,a,*,1", "line 2: line 1 has 6 columns, this one 4"),
     ],
 )
 def test_a_bad_line_is_named_with_its_fix(line: str, why: str, tmp_path: Path) -> None:

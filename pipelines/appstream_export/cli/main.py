@@ -41,13 +41,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _dispatch_command(argv)
         console.flush_output()
     except (ExportError, SignalInterrupt) as error:
-        code = _report_failure(error, str(error), error.exit_code, is_debug=is_debug)
+        lines = error.lines if isinstance(error, ExportError) else [str(error)]
+        code = _report_failure(error, lines, error.exit_code, is_debug=is_debug)
     except KeyboardInterrupt:
         code = SIGNAL_EXIT_BASE + signal.SIGINT
     except SystemExit as ended:  # argparse, after --help and --version
         code = ended.code if isinstance(ended.code, int) else 0
     except Exception as error:  # noqa: BLE001 - the outermost place, where it can only be a bug
-        code = _report_failure(error, _format_bug(error), EXIT_BUG, is_debug=is_debug)
+        code = _report_failure(error, [_format_bug(error)], EXIT_BUG, is_debug=is_debug)
     return code
 
 
@@ -77,10 +78,11 @@ def _dispatch_command(argv: Sequence[str] | None) -> int:
     return args.call(args)
 
 
-def _report_failure(error: Exception, text: str, code: int, *, is_debug: bool) -> int:
+def _report_failure(error: Exception, lines: Sequence[str], code: int, *, is_debug: bool) -> int:
     if is_debug:
         console.log_line("".join(traceback.format_exception(error)).rstrip())
-    console.log_problem(text)
+    for line in lines:
+        console.log_problem(line)
     return code
 
 

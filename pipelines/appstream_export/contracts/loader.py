@@ -22,6 +22,7 @@ from appstream_export.contracts.model import (
 )
 from appstream_export.errors import ContractError, describe_renamed, suggest_correction
 from appstream_export.resources import find_resource_folder
+from appstream_export.user_text import read_user_text
 
 TYPES = ("string", "integer", "boolean", "timestamp", "number", "json")
 RESERVED_COLUMNS = frozenset(
@@ -89,8 +90,8 @@ def _check_table_names(contracts: Iterable[Contract]) -> None:
 def load_contract(file: Path) -> Contract:
     """One contract; raises ContractError naming file, table, column and fix."""
     try:
-        raw = tomllib.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raw = tomllib.loads(read_user_text(file))
+    except (OSError, ValueError) as error:
         raise ContractError(f"{file.name}: not readable as TOML: {error}") from error
     return _ContractReader(file, raw).read_contract()
 

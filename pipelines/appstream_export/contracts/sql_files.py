@@ -20,6 +20,7 @@ from pathlib import Path
 from appstream_export.contracts.model import Column
 from appstream_export.errors import ContractError
 from appstream_export.resources import find_resource_folder
+from appstream_export.user_text import read_user_text
 
 VIEW_FOLDERS = ("views", "marts")
 """Folders whose files become views of the catalog."""
@@ -77,7 +78,11 @@ def load_sql_files(folder: str) -> tuple[SqlFile, ...]:
 
 def parse_sql_file(file: Path) -> SqlFile:
     """One file; raises ContractError with its name and line."""
-    text = file.read_text("utf-8")
+    try:
+        text = read_user_text(file)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ContractError(f"{file.name}: not readable as SQL: {why}") from error
     lines = list(_read_header_lines(text))
     if not lines or not lines[0][1].startswith(f"-- {file.stem}: "):
         raise ContractError(f'{file.name}: the header must begin with "-- {file.stem}: one row per ..."')

@@ -22,6 +22,7 @@ from appstream_export.defs.lineage import build_column_lineage
 from appstream_export.defs.progress import LoggingRunListener
 from appstream_export.defs.specs import AssetSource
 from appstream_export.errors import SettingsError
+from appstream_export.installation import format_install_command
 from appstream_export.lake.storage import Store, build_handover_path
 from appstream_export.run import (
     GRACE_S,
@@ -106,7 +107,8 @@ def resolve_executor(settings: Settings) -> dg.ExecutorDefinition:
     executor = settings.dagster.executor
     module, name, needs, package = EXECUTORS[executor]
     if find_spec(needs) is None:
-        raise SettingsError(f'[dagster] executor = "{executor}": {needs} is missing', fix=f"install {package}")
+        fix = format_install_command(extra) if (extra := package.partition("[")[2][:-1]) else f"install {package}"
+        raise SettingsError(f'[dagster] executor = "{executor}": {needs} is missing', fix=fix)
     return getattr(import_module(module), name)
 
 

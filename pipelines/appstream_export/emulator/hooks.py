@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from appstream_export.errors import ConfigurationError
+from appstream_export.installation import format_install_command
 
 PLUGIN = str(Path(__file__).parent / "plugin")
 PATTERN = ("appstream", re.compile(r"https?://appstream2?\.(.+)\.amazonaws\.com"))
@@ -42,7 +43,7 @@ def install_plugin() -> ModuleType:
         moto, index = import_module("moto"), import_module("moto.backend_index")
         import_module("moto.server")
     except ImportError as error:
-        raise ConfigurationError("the emulator needs moto's server: pip install 'appstream-export[demo]'") from error
+        raise ConfigurationError("the emulator needs moto's server", fix=format_install_command("demo")) from error
     if moved := find_moved_hooks():
         what = f"this moto is not the one we know: {', '.join(moved)} moved"
         raise ConfigurationError(what, fix="install 'moto[server]>=5.2,<6'")

@@ -5,11 +5,16 @@ And the characters that no text of a CSV file that we write may begin with.
 
 import csv
 from collections.abc import Iterator, Sequence
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from appstream_export.errors import SettingsError, suggest_correction
+from appstream_export.user_text import read_user_text
 
 Cells = dict[str, str]
+SEPARATORS = {";": "semicolons", "\t": "tabs"}
+"""What spreadsheets write between columns where the machine's language has a decimal comma, or as text."""
 FORMULA = "=+-@＝＋－＠\t\r\n"  # noqa: RUF001  wide ones count too
 """A text that begins with one of these is run by some spreadsheet, unless a `'` goes before it."""
 
@@ -17,24 +22,47 @@ FORMULA = "=+-@＝＋－＠\t\r\n"  # noqa: RUF001  wide ones count too
 def read_csv_rows(file: str, setting: str, required: Sequence[str]) -> Iterator[tuple[int, Cells]]:
     """Yield the number and the cells of each line below the first, blanks around them taken off.
 
-    `required` are the columns that must be there, `setting` is the key that names the file. Raises SettingsError.
+    What spreadsheets add is left out: empty rows, and empty columns at the end. `required` are the columns that must be
+    there, `setting` is the key that names the file. Raises SettingsError.
     """
     try:
-        with Path(file).open(encoding="utf-8-sig", newline="") as lines:  # spreadsheets begin with a mark
-            yield from _parse_rows(csv.DictReader(lines, strict=True), file, required)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = csv.reader(StringIO(read_user_text(Path(file)), newline=""), strict=True)
+        yield from _parse_rows(rows, file, required)
+    except (OSError, ValueError, csv.Error) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise SettingsError(f"{setting} {file}: not readable as CSV: {why}") from error
 
 
-def _parse_rows(rows: "csv.DictReader[str]", file: str, required: Sequence[str]) -> Iterator[tuple[int, Cells]]:
-    columns = [column.strip() for column in rows.fieldnames or ()]
-    rows.fieldnames = columns
+def _parse_rows(rows: Any, file: str, required: Sequence[str]) -> Iterator[tuple[int, Cells]]:
+    columns = _strip_cells(next(rows, []), 0)
     if missing := next((c for c in required if c not in columns), None):
-        raise SettingsError(f"{file} line 1: no column {missing}", fix=suggest_correction(missing, columns))
-    if duplicate := next((c for c in columns if columns.count(c) > 1 or not c), None):
+        raise _build_missing_error(file, missing, columns)
+    if "" in columns:
+        raise SettingsError(f"{file} line 1: column {columns.index('') + 1} has no name", fix="give it one")
+    if duplicate := next((c for c in columns if columns.count(c) > 1), None):
         raise SettingsError(f'{file} line 1: the column "{duplicate}" comes twice', fix="give each its own name")
     for row in rows:
-        if None in row or None in row.values():
-            raise SettingsError(f"{file} line {rows.line_num}: not as many cells as line 1 has columns")
-        yield rows.line_num, {column: cell.strip() for column, cell in row.items()}
+        cells = _strip_cells(row, len(columns))
+        if not any(cells):
+            continue
+        if len(cells) != len(columns):
+            what = f"line 1 has {len(columns)} columns, this one {len(cells)}"
+            raise SettingsError(f"{file} line {rows.line_num}: {what}", fix="put a text with commas in quotes")
+        yield rows.line_num, dict(zip(columns, cells, strict=True))
+
+
+def _strip_cells(row: Sequence[str], size: int) -> list[str]:
+    """Return the cells without blanks around them, and without empty ones beyond `size` at the end."""
+    cells = [cell.strip() for cell in row]
+    while len(cells) > size and not cells[-1]:
+        cells.pop()
+    return cells
+
+
+def _build_missing_error(file: str, missing: str, columns: Sequence[str]) -> SettingsError:
+    head = columns[0] if columns else ""
+    for separator, name in SEPARATORS.items():
+        if separator in head:
+            what = f"its columns are separated by {name}, not by commas"
+            return SettingsError(f"{file} line 1: {what}", fix='save it with commas, as "CSV UTF-8"')
+    return SettingsError(f"{file} line 1: no column {missing}", fix=suggest_correction(missing, list(columns)))

@@ -21,10 +21,12 @@ from appstream_export.status import Status
 
 CLOCK_WARNS_FROM_S = 60
 _CREDENTIAL_ERROR_CODES = frozenset(
-    {"NoCredentials", "InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure"}
+    {"NoCredentials", "AwsFiles", "MfaRequired", "MissingDependency"}
+    | {"InvalidClientTokenId", "InvalidAccessKeyId", "UnrecognizedClientException", "AuthFailure"}
 )
 _CLOCK_ERROR_CODES = frozenset(
-    {"SignatureDoesNotMatch", "RequestExpired", "RequestTimeTooSkewed", "InvalidSignatureException"}
+    {"SignatureDoesNotMatch", "InvalidSignatureException"}
+    | {"RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture", "SignatureExpired"}
 )
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from appstream_export.contracts import Contract, build_control_plane_policy, build_iam_policy
-from appstream_export.errors import suggest_fix
+from appstream_export.errors import find_cause, suggest_fix
 from appstream_export.extract import ACCEPT_FLAG, Account
 from appstream_export.model import Outcome, Task
 from appstream_export.settings import Settings
@@ -48,8 +48,12 @@ class FixAdvisor:
             )
         if outcome.status is Status.UNAVAILABLE:
             return f"leave the region out: {self.suggest_removal(task)}; or let calls out to its endpoint"
-        fix = suggest_fix(outcome.status, outcome.error_code)
-        if outcome.status is not Status.DENIED or not (outcome.error_code or "").startswith("AccessDenied"):
+        fix = suggest_fix(outcome.status, outcome.error_code, outcome.reason)
+        if (
+            find_cause(outcome.reason)
+            or outcome.status is not Status.DENIED
+            or not (outcome.error_code or "").startswith("AccessDenied")
+        ):
             return fix
         contract = self.contracts[task.resource]
         allow = build_iam_policy([f"{contract.service}:{contract.operation}"])
@@ -66,8 +70,8 @@ class FixAdvisor:
         account, reason = self.accounts[outcome.task.scope.account_id], outcome.reason or ""
         if _TOO_LONG in reason:
             return "set [aws] session_duration_s = 3600, or raise the role's maximum session duration"
-        if outcome.status is not Status.DENIED or not (outcome.error_code or "").startswith("AccessDenied"):
-            return suggest_fix(outcome.status, outcome.error_code)
+        if find_cause(reason) or not _is_access_denied(outcome):
+            return suggest_fix(outcome.status, outcome.error_code, reason)
         caller = _parse_caller_arn(reason) or "what the export starts with"
         caller_fix = f"add to the policy of {caller}: {self.assume_role_statement}"
         if "identity-based policy" in reason:
@@ -130,6 +134,10 @@ def suggest_account_removal(account: Account) -> str:
     if account.source == "organization":
         return f'[organization] exclude_accounts = ["{account.id}"]'
     return f"take [[accounts]] {account.id} out"
+
+
+def _is_access_denied(outcome: Outcome) -> bool:
+    return outcome.status is Status.DENIED and (outcome.error_code or "").startswith("AccessDenied")
 
 
 def _format_principal(account: Account) -> str:

@@ -16,6 +16,7 @@ from appstream_export.cli.options import (
 )
 from appstream_export.cli.signals import run_interruptible_query
 from appstream_export.cli.target import resolve_target
+from appstream_export.errors import QueryError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,7 +67,21 @@ def show_status(args: argparse.Namespace) -> int:
 
 def execute_sql(args: argparse.Namespace) -> int:
     """Print the rows of a statement."""
-    return _print_query_result(args, sys.stdin.read() if args.sql == "-" else args.sql)
+    return _print_query_result(args, _read_stdin() if args.sql == "-" else args.sql)
+
+
+def _read_stdin() -> str:
+    """Return the statement that is piped in; raises QueryError where it cannot be read."""
+    from appstream_export.user_text import decode_text
+
+    try:
+        content = sys.stdin.buffer.read() if hasattr(sys.stdin, "buffer") else sys.stdin.read().encode()
+        return decode_text(content)
+    except AttributeError:
+        why = "it is closed"
+    except (OSError, ValueError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    raise QueryError(f"stdin: {why}", fix="pipe one statement in, in UTF-8")
 
 
 def execute_named_query(args: argparse.Namespace) -> int:

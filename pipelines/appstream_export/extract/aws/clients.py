@@ -25,7 +25,7 @@ from botocore.parsers import ResponseParserError
 
 from appstream_export.errors import ConfigurationError, ExportError, ScopeError, classify_error
 from appstream_export.extract.aws.errors import PARSER_ERRORS, build_malformed_error, build_scope_error, sanitize_text
-from appstream_export.extract.aws.guard import READ_OPERATIONS, check_operation, create_guarded_session
+from appstream_export.extract.aws.guard import READ_OPERATIONS, check_ca_bundle, check_operation, create_guarded_session
 from appstream_export.extract.aws.rate_limit import CALLS_PER_S, RateLimiter
 from appstream_export.settings import Settings
 from appstream_export.status import Status
@@ -77,6 +77,7 @@ class Clients:
     def __init__(
         self, settings: Settings, operations: Iterable[str] = (), stop: Event | None = None, *, process_count: int = 1
     ) -> None:
+        check_ca_bundle(settings)
         self._settings = settings
         self.operations = frozenset(operations)
         self._clients: dict[tuple[str, str], BaseClient] = {}

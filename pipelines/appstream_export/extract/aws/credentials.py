@@ -12,8 +12,9 @@ import botocore.session
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
+from appstream_export.aws_profiles import ProfileError, check_profile, refuse_mfa_prompts
 from appstream_export.contracts import render_session_policy
-from appstream_export.errors import ConfigurationError, RetriableScopeError, ScopeError, suggest_correction
+from appstream_export.errors import ConfigurationError, RetriableScopeError, ScopeError, suggest_correction, suggest_fix
 from appstream_export.extract.accounts import Account
 from appstream_export.extract.aws.clients import ApiCall, Clients
 from appstream_export.extract.aws.errors import build_malformed_error, build_scope_error, sanitize_text
@@ -59,6 +60,8 @@ class CredentialSource:
                 return self._current
         except (BotoCoreError, ClientError) as error:
             raise build_scope_error(error, str(self)) from None  # a credential process may print anything
+        except ProfileError as error:
+            raise ScopeError(Status.DENIED, f"{self}: {error.message}", code=error.code) from error
         except ConfigurationError as error:
             raise ScopeError(Status.DENIED, f"{self}: {error}", code="NoCredentials") from error
         except RuntimeError as error:  # botocore's only word for new credentials that are as old as the last
@@ -72,16 +75,28 @@ class CredentialSource:
             ) from None
 
     def check_availability(self, who: str, profiles: Sequence[str]) -> None:
-        """Refuse, before anything is asked, a profile that is not among `profiles` and a chain that finds nothing."""
-        if self._profile is None:
-            try:
-                self.get_credentials()
-            except ScopeError as error:
-                fix = "set AWS_PROFILE, sign in (aws sso login), or run where a role is attached"
-                raise ConfigurationError(f"no AWS credentials: {error.reason}", fix=fix) from error
-        elif self._profile not in profiles:
+        """Refuse, before anything is asked, a profile that is not among `profiles` and a chain that finds nothing.
+
+        So is a profile that cannot work here: one that would wait for an MFA code, or lacks a package.
+        """
+        if self._is_placeholder:
+            return
+        if self._profile is not None and self._profile not in profiles:
             place = f'profile "{self._profile}" is not in the AWS config or credentials files'
             raise ConfigurationError(f"{who}: {place}", fix=suggest_correction(self._profile, list(profiles)))
+        try:
+            check_profile(self._open_session(), self._profile)
+        except ProfileError as error:
+            raise ConfigurationError(f"no AWS credentials: {who}: {error.message}", fix=error.fix) from error
+        if self._profile is None:
+            self._check_default_chain()
+
+    def _check_default_chain(self) -> None:
+        try:
+            self.get_credentials()
+        except ScopeError as error:
+            fix = suggest_fix(error.status, error.code, error.reason)
+            raise ConfigurationError(f"no AWS credentials: {error.reason}", fix=fix) from error
 
     def get_account_id(self, request_account_id: Callable[[], str]) -> str:
         """Whose credentials these are; STS is asked once, however many accounts use them."""
@@ -103,6 +118,7 @@ class CredentialSource:
 
     def _open_session(self) -> botocore.session.Session:
         session = create_guarded_session(self._settings, CREDENTIAL_OPERATIONS, self._profile)
+        refuse_mfa_prompts(session)
         if self._settings.is_local_aws:
             for elsewhere in ("iam-role", "container-role"):  # they ask link-local addresses, past all events
                 session.get_component("credential_provider").remove(elsewhere)

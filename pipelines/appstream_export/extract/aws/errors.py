@@ -17,18 +17,30 @@ _TRANSPORT_ERROR_CODES: tuple[tuple[type[Exception], str], ...] = (
     (aws.EndpointConnectionError, "EndpointConnectionError"),
     (aws.ConnectTimeoutError, "Timeout"),
     (aws.ReadTimeoutError, "Timeout"),
+    (aws.ProxyConnectionError, "ProxyConnectionError"),
     (aws.ConnectionError, "ConnectionError"),
     (aws.HTTPClientError, "ConnectionError"),
-    (aws.UnauthorizedSSOTokenError, "ExpiredToken"),
-    (aws.TokenRetrievalError, "ExpiredToken"),
-    (aws.SSOTokenLoadError, "NoCredentials"),
+    (aws.SSOError, "SsoSignIn"),
+    (aws.TokenRetrievalError, "SsoSignIn"),
+    (aws.LoginInsufficientPermissions, "AccessDenied"),
+    (aws.LoginError, "LoginRequired"),
+    (aws.RefreshWithMFAUnsupportedError, "MfaRequired"),
+    (aws.MissingDependencyException, "MissingDependency"),
     (aws.NoCredentialsError, "NoCredentials"),
     (aws.PartialCredentialsError, "NoCredentials"),
     (aws.CredentialRetrievalError, "NoCredentials"),
+    (aws.MetadataRetrievalError, "NoCredentials"),
+    (aws.ProfileNotFound, "AwsFiles"),
+    (aws.ConfigParseError, "AwsFiles"),
+    (aws.ConfigNotFound, "AwsFiles"),
+    (aws.InvalidConfigError, "AwsFiles"),
+    (aws.UnknownCredentialError, "AwsFiles"),
+    (aws.NoRegionError, "AwsFiles"),
 )
 PARSER_ERRORS = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError)
 """What botocore's parser raises, beside its own errors, when a value is not of the type that its model has."""
 _CONTROLS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
+_CERTIFICATE = re.compile(r"certificate|No such file|Permission denied|PEM|X509|Is a directory", re.IGNORECASE)
 _TOKEN = re.compile(r"[A-Za-z0-9+/=]{100,}|\b(AKIA|ASIA)[A-Z0-9]{12,}")  # session tokens; key ids
 
 
@@ -50,6 +62,8 @@ def build_scope_error(error: Exception, operation: str, secrets: Sequence[str | 
     if isinstance(error, ResponseParserError | LookupError):
         return build_malformed_error(operation, "the answer is damaged")
     code = next((code for kind, code in _TRANSPORT_ERROR_CODES if isinstance(error, kind)), None)
+    if isinstance(error, aws.SSLError) and _CERTIFICATE.search(str(error)):
+        code = "CertificateError"  # which the next try will not change, unlike a handshake that broke off
     if code is None:
         return ScopeError(Status.ERROR, sanitize_text(f"{operation}: {type(error).__name__}: {error}", secrets))
     return _build_error(code, 0, sanitize_text(f"{operation}: {error}", secrets), None)

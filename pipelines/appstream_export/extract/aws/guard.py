@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import ssl
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,18 @@ def check_operation(allowed: Collection[str], operation: str) -> None:
 def _refuse_other_hosts(request: Any, **_: Any) -> None:
     if not is_loopback(request.url):
         raise ConfigurationError(f"{request.url}: refused: endpoint_url is on this machine, so no other host is asked")
+
+
+def check_ca_bundle(settings: Settings) -> None:
+    """Raise ConfigurationError where [aws] ca_bundle is no file of certificates: every call would fail by it."""
+    file = settings.aws.ca_bundle
+    if file is None:
+        return
+    try:
+        ssl.create_default_context(cafile=file)
+    except OSError as error:  # ssl.SSLError is one
+        why = "it holds no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+        raise ConfigurationError(f"[aws] ca_bundle {file}: {why}", fix="name a file of certificates in PEM") from error
 
 
 def check_emulator(settings: Settings) -> None:

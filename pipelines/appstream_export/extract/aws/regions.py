@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import botocore.session
 
 from appstream_export.contracts import get_botocore_loader
-from appstream_export.errors import SettingsError
+from appstream_export.errors import SettingsError, suggest_correction
 from appstream_export.extract.accounts import Account, list_configured_accounts
 from appstream_export.extract.aws.guard import create_session_without_files
 from appstream_export.model import Scope
@@ -44,7 +43,7 @@ def find_partition(region: str) -> str:
     for partition in _load_partitions():
         if region in list_partition_regions(partition["id"]) or re.fullmatch(partition["regionRegex"], region):
             return partition["id"]
-    raise SettingsError(_format_unknown_region(region))
+    raise _build_unknown_region(region)
 
 
 def expand_region_patterns(patterns: Sequence[str], available: Sequence[str]) -> list[str]:
@@ -119,7 +118,7 @@ def _match_regions(pattern: str, available: Sequence[str]) -> list[str]:
 def _validate_region(region: str, available: Sequence[str] = ()) -> str:
     known = region in _list_known_regions()
     if not known and not (_NEW_REGION.fullmatch(region) and find_partition(region)):
-        raise SettingsError(_format_unknown_region(region, available))
+        raise _build_unknown_region(region, available)
     return region
 
 
@@ -128,11 +127,9 @@ def _list_known_regions() -> list[str]:
     return [region for p in _load_partitions() for region in list_partition_regions(p["id"])]
 
 
-def _format_unknown_region(region: str, available: Sequence[str] = ()) -> str:
-    near = [
-        n for known in (available, _list_known_regions()) for n in get_close_matches(region, known, n=1, cutoff=0.6)
-    ]
-    return f'regions: "{region}" is not the name of a region' + (f'; did you mean "{near[0]}"?' if near else "")
+def _build_unknown_region(region: str, available: Sequence[str] = ()) -> SettingsError:
+    near = suggest_correction(region, [*available, *_list_known_regions()])
+    return SettingsError(f'regions: "{region}" is not the name of a region', fix=near)
 
 
 def _check_single_partition(regions: Iterable[str]) -> None:

@@ -21,11 +21,22 @@ _UNKNOWN = re.compile(r"Table with name (\S+) does not exist")
 
 def run_query(con: duckdb.DuckDBPyConnection, sql: str, params: Params = None) -> pa.Table:
     """The rows of one SELECT or EXPLAIN; raises QueryError for anything that writes, and for what DuckDB refuses."""
+    _refuse_other_encodings(sql, params)
     try:
         _refuse_writes(con, sql)
         return con.sql(sql, params=params).to_arrow_table()
     except duckdb.Error as error:
         raise _build_query_error(con, extract_python_error(error) or str(error)) from error
+
+
+def _refuse_other_encodings(sql: str, params: Params) -> None:
+    """Raise QueryError for text from a command line in another encoding, which Python holds as lone surrogates."""
+    values = params.values() if isinstance(params, Mapping) else params or ()
+    try:
+        for text in (sql, *(value for value in values if isinstance(value, str))):
+            text.encode()
+    except UnicodeEncodeError as error:
+        raise QueryError("the statement or a parameter is not in UTF-8", fix="set the terminal to UTF-8") from error
 
 
 def list_view_names(con: duckdb.DuckDBPyConnection) -> list[str]:

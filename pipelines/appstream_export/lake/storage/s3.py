@@ -25,6 +25,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from appstream_export.aws_profiles import ProfileError, check_profile, refuse_mfa_prompts
 from appstream_export.errors import ConfigurationError, suggest_correction
 from appstream_export.lake.storage.base import (
     FixableOSError,
@@ -47,6 +48,7 @@ _S3_URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[\w!.'()@+-]+
 _HINT_NAME = re.compile(r"[\w.-]{2,100}", re.ASCII)
 PLACEHOLDER_KEY = "emulator"  # keys for an endpoint on this machine, which accepts any
 
+_LOGIN = "sign in again: aws login --profile NAME"
 _RENEW = "renew the credentials (aws sso login, a new role session)"
 _REGION = "set region in [lake.s3], or AWS_REGION, to the bucket's region"
 _KEYS = "check the access key, the secret key and the endpoint"
@@ -72,6 +74,11 @@ FIXES: Mapping[str, str] = {
     "KMS.NotFoundException": "correct kms_key_id in [lake.s3]",
     "KMS.DisabledException": "enable the key, or name another one as kms_key_id in [lake.s3]",
     "NoCredentialsError": "set AWS_PROFILE or [lake.s3] profile, sign in, or run where a role is attached",
+    "SSLError": "name the CA of the endpoint or proxy as [lake.s3] ca_bundle (or [aws] ca_bundle), a file in PEM",
+    "ProxyConnectionError": "check HTTPS_PROXY, or let the bucket's host past it: NO_PROXY",
+    "LoginRefreshRequired": _LOGIN,
+    "LoginTokenLoadError": _LOGIN,
+    "LoginError": _LOGIN,
     "EndpointConnectionError": "check the endpoint, the region and the network",
     "SlowDown": "run again later",
 }
@@ -432,12 +439,22 @@ def _create_session(profile: str | None, *, is_emulated: bool) -> botocore.sessi
     if profile and profile not in session.available_profiles:
         what = f'[lake.s3] profile "{profile}" is not in the AWS config or credentials files'
         raise ConfigurationError(what, fix=suggest_correction(profile, session.available_profiles))
+    refuse_mfa_prompts(session)
+    if profile or not is_emulated:
+        _check_profile(session, profile)
     if is_emulated:
         for provider in ("iam-role", "container-role"):  # they ask link-local addresses
             session.get_component("credential_provider").remove(provider)
         if session.get_credentials() is None:
             session.set_credentials(PLACEHOLDER_KEY, PLACEHOLDER_KEY)
     return session
+
+
+def _check_profile(session: botocore.session.Session, profile: str | None) -> None:
+    try:
+        check_profile(session, profile)
+    except ProfileError as error:
+        raise ConfigurationError(f"the warehouse's bucket: {error.message}", fix=error.fix) from error
 
 
 def _build_os_error(error: BotoCoreError | ClientError, where: str) -> OSError:
