@@ -1,8 +1,8 @@
 """The values that stages exchange. Frozen, printed as users write them, and parsed back."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple, Self
 
@@ -70,6 +70,8 @@ class Page:
     before is void."""
     items: Sequence[Any]
     observed_at: datetime
+    other_members: Mapping[str, Any] = field(default_factory=dict)
+    """What the answer holds beside its items and its token, by path, such as `$.Warnings`; no empty values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
