@@ -189,6 +189,34 @@ def test_of_repeated_items_the_later_wins_with_its_children() -> None:
     assert (result.counts[0].rows, result.counts[0].duplicates) == (2, 1)
 
 
+def test_items_of_one_page_under_one_key_with_other_content_go_to_quarantine_both() -> None:
+    gatherer = TaskBatcher(builders(), {})
+    gatherer.add(0, page(image_builder("z"), image_builder("z", State="RUNNING")))
+    gatherer.add(1, page(image_builder("b"), image_builder("a", subnets=["s"]), image_builder("a", subnets=["t"])))
+    for task in (0, 1):
+        gatherer.end_task(task, retain_rows=task == 1)
+    result = gatherer.flush()
+
+    assert rows(result, "image_builders", "name") == ["b"]
+    assert rows(result, "image_builder_subnets", "subnet_id") == []
+    quarantined = rows(result, "quarantine", "item_name", "level", "raw_json")
+    assert [(name, level, json.loads(raw)) for name, level, raw in quarantined] == [
+        ("a", "item", image_builder("a", subnets=[subnet])) for subnet in ("s", "t")
+    ]
+    assert set(rows(result, "quarantine", "reason")) == {
+        'ambiguous key: 2 items of one page have name "a", and they differ'
+    }
+    counts = result.counts[1]
+    assert (counts.rows, counts.duplicates, counts.quarantined_items) == (1, 0, 2)
+
+
+def test_equal_items_of_one_page_are_duplicates() -> None:
+    result = gathered(image_builder("a", subnets=["s"]), image_builder("a", subnets=["s"]))
+
+    assert rows(result, "image_builder_subnets", "subnet_id") == ["s"]
+    assert (result.counts[0].rows, result.counts[0].duplicates) == (1, 1)
+
+
 def test_the_same_name_in_two_tasks_is_two_items() -> None:
     gatherer = TaskBatcher(builders(), {})
     for number in (0, 1):
