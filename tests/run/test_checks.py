@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from appstream_export.contracts import load_contract
-from appstream_export.errors import SettingsError
+from appstream_export.contracts import load_contract, mark_sensitive_fields
+from appstream_export.errors import ContractError, SettingsError
 from appstream_export.lake.catalog.checks import CheckResult
+from appstream_export.normalize import TaskBatcher
 from appstream_export.run import RunResult
 from tests.export import Export
-from tests.factories import image_builder
+from tests.factories import image_builder, page
 
 HEAD = "region,instance_type,platform,usd_per_hour,disk_usd_per_gb_month,valid_from\n"
 
@@ -51,6 +52,54 @@ key = ["display_name"]
 display_name = { from = "DisplayName", type = "string", doc = "Name shown to people." }
 name = { from = "Name", type = "string", doc = "Name." }
 """
+
+
+def test_a_run_begins_with_what_lint_refuses_and_warns_of_the_rest(
+    export: Export, caplog: pytest.LogCaptureFixture
+) -> None:
+    (export.folder / "images.toml").write_text(IMAGES)
+    images = load_contract(export.folder / "images.toml")
+    known = export.contracts
+    export.contracts = [*known, replace(images, operation="DescribeSessions", items="Sessions")]
+    with pytest.raises(ContractError, match=r'images.toml: operation = "DescribeSessions" needs StackName, FleetName'):
+        export.run()
+    assert export.calls() == []
+
+    export.contracts = [*known, images]
+    assert export.run().exit_code == 0
+    assert "images.toml: [images]: botocore" in caplog.text
+
+
+ACCOUNTS = """
+doc = "Accounts, without a word of what is sensitive."
+service = "organizations"
+operation = "ListAccounts"
+items = "Accounts"
+item_name = "member"
+[members]
+doc = "One row per account."
+key = ["id"]
+id = { from = "Id", type = "string", doc = "Id." }
+status = { from = "Status", type = "string", doc = "Status." }
+"""
+
+
+def test_what_aws_calls_sensitive_reaches_no_table(tmp_path: Path) -> None:
+    (tmp_path / "members.toml").write_text(ACCOUNTS)
+    contract = mark_sensitive_fields(load_contract(tmp_path / "members.toml"))
+    batcher = TaskBatcher(contract, {})
+    secret = {"Email": "secret@example.com", "Name": ["secret"]}
+    items = [{"Id": "1", "Status": 7, "New": 1, **secret}, {"Id": "", **secret}, {"Id": "2", **secret}]
+    batcher.add(0, page(*items, {"Id": "2", "Status": "ACTIVE", **secret}, "secret"))
+    batcher.end_task(0, retain_rows=True)
+    batch = batcher.flush()
+    told = repr([table.to_pylist() for table in batch.tables.values()]) + repr(batch.drift)
+
+    assert "secret" not in told
+    assert batch.tables["members"]["id"].to_pylist() == ["1"]
+    assert sorted(batch.tables["quarantine"]["level"].to_pylist()) == ["item"] * 4 + ["value"]
+    assert set(batch.drift) >= {("New", "field", "1")}
+    assert "Email" not in repr(batch.drift)
 
 
 def test_a_key_that_does_not_identify_items_makes_the_run_red_and_other_resources_are_published(export: Export) -> None:

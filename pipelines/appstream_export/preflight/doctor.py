@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any
 
-from appstream_export.contracts import Contract
+from appstream_export.contracts import Contract, check_contracts
 from appstream_export.errors import ConfigurationError, ExportError, Interrupted, NothingExtracted
 from appstream_export.extract import CLOCK_SKEW_MAX_S, Account, Plan, ProbeResult, plan_extraction, probe_tasks
 from appstream_export.inputs import read_labels, read_prices
@@ -61,7 +61,9 @@ def check_readiness(
     stop = stop or Event()
     head, found = _check_current_state(settings, contracts)
     settings, labels = _check_labels(settings)
-    found += [*labels, *_check_prices(settings)]
+    found += [*labels, *_check_prices(settings), *_check_contracts(settings, contracts)]
+    if any(finding.area == "contracts" and finding.verdict is Verdict.PROBLEM for finding in found):
+        return Checkup(findings=found)
     listener.on_stage("discovery")
     try:
         plan = plan_extraction(
@@ -130,6 +132,16 @@ def _check_prices(settings: Settings) -> list[Finding]:
         return [Finding(area="prices", reason=f"{file} has {len(read_prices(file))} prices")]
     except ConfigurationError as error:
         return [build_problem_finding("prices", error)]
+
+
+def _check_contracts(settings: Settings, contracts: Sequence[Contract]) -> list[Finding]:
+    """Hold contracts against the installed botocore, as a run does first of all."""
+    try:
+        notes = check_contracts(contracts, any_protocol=settings.extract.use_documented_client_api)
+    except ConfigurationError as error:
+        return [build_problem_finding("contracts", error)]
+    fix = "correct the contract, or install the botocore that it was written for (appstream-export contracts lint)"
+    return [Finding(area="contracts", verdict=Verdict.WARNING, reason=note, fix=fix) for note in notes]
 
 
 def _build_plan_problem(error: ExportError, settings: Settings) -> Finding:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 
+from appstream_export.contracts import check_contracts
 from appstream_export.extract import Account, Plan, plan_extraction
 from appstream_export.lake.snapshots import RunFacts, find_attempt, load_head
 from appstream_export.lake.storage import Store, generate_ulid
@@ -82,6 +83,8 @@ def prepare_run(
 
 def _plan_run(context: RunContext, request: Request, run_id: str) -> Plan:
     settings = context.settings
+    for note in check_contracts(context.contracts, any_protocol=settings.extract.use_documented_client_api):
+        _log.warning("contract %s", note)
     if settings.organization:
         context.listener.on_stage("discovery")
     plan = plan_extraction(

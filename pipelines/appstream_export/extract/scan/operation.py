@@ -11,7 +11,7 @@ import botocore.session
 from botocore.exceptions import BotoCoreError
 from botocore.model import OperationModel, OperationNotFoundError
 
-from appstream_export.contracts import Contract
+from appstream_export.contracts import Contract, find_page_token, list_sensitive_members
 from appstream_export.errors import ConfigurationError
 from appstream_export.extract.aws import build_malformed_error, sanitize_text
 from appstream_export.extract.scan.answer import (
@@ -44,6 +44,7 @@ class ListOperation:
     takes_names: bool
     known_members: frozenset[str] = frozenset()
     """The members of the answer that botocore's model has."""
+    sensitive_members: frozenset[str] = frozenset()
     result_type: str | None = None
     decoder: PageDecoder | None = None
 
@@ -53,7 +54,7 @@ class ListOperation:
     ) -> Self:
         """Read botocore's model; raises ConfigurationError when it lacks the operation or speaks another protocol."""
         model = _load_operation_model(contract, session, any_protocol)
-        paging = _load_paginator_config(contract, session)
+        paging = _load_paginator_config(contract, session, model)
         sources = {c.name: tuple(c.source.split(".")) for c in contract.item_table.source_columns}
         inputs = model.input_shape.members if model.input_shape else {}
         return cls(
@@ -67,6 +68,7 @@ class ListOperation:
             limit_key=paging.get("limit_key"),
             takes_names=NAMES in inputs,
             known_members=frozenset(model.output_shape.members if model.output_shape else ()),
+            sensitive_members=list_sensitive_members(model),
             result_type=model.output_shape.name if model.output_shape else None,
             decoder=PageDecoder.create_if_flat(contract, paging.get("output_token")),
         )
@@ -134,7 +136,8 @@ class ListOperation:
 
     def list_other_members(self, root: Mapping[str, Any]) -> dict[str, Any]:
         """Return the answer's members beside items and token, such as `$.Warnings`, that are not empty."""
-        return list_other_members(root, self.items, self._token_path)
+        found = list_other_members(root, self.items, self._token_path)
+        return {path: value for path, value in found.items() if path.split(".")[1] not in self.sensitive_members}
 
     def get_items(self, root: Mapping[str, Any]) -> list[Any] | RawItems:
         """Return the item list of a page that `read_page` accepted."""
@@ -153,12 +156,15 @@ class ListOperation:
     def _token_path(self) -> tuple[str, ...]:
         return tuple(self.output_token.split(".")) if self.output_token else ()
 
+    def _has_token(self, root: Mapping[str, Any]) -> bool:
+        return bool(self.output_token and get_nested_value(root, self._token_path))
+
     def _find_answer_problem(self, root: object) -> str | None:
         return self._find_hidden_problem(root) or self._find_items_problem(root)
 
     def _find_hidden_problem(self, root: object) -> str | None:
         found = find_repeated_key(root, self.items) or find_error_member(root, self.known_members, self.result_type)
-        if not found and isinstance(root, dict) and not get_nested_value(root, self._token_path):
+        if not found and isinstance(root, dict) and not self._has_token(root):
             found = find_unread_page(self.list_other_members(root), is_paged=self.output_token is not None)
         return sanitize_text(found) if found else None
 
@@ -208,11 +214,14 @@ def _load_operation_model(contract: Contract, session: botocore.session.Session,
     return model
 
 
-def _load_paginator_config(contract: Contract, session: botocore.session.Session) -> Mapping[str, str]:
+def _load_paginator_config(
+    contract: Contract, session: botocore.session.Session, model: OperationModel
+) -> Mapping[str, str]:
     try:
         found = session.get_paginator_model(contract.service).get_paginator(contract.operation)
     except (BotoCoreError, ValueError):
-        return {}  # an operation that botocore does not page has one page
+        token = find_page_token(model)  # else the operation has one page: an answer with a token is malformed
+        return {"input_token": token, "output_token": token} if token else {}
     if not all(isinstance(found.get(k), str) for k in ("input_token", "output_token")):
         raise ConfigurationError(
             f"{contract.file.name}: {contract.operation} pages by several tokens at once; not supported"
