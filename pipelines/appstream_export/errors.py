@@ -163,6 +163,11 @@ ERROR_RULES: Mapping[str, ErrorRule] = {
         Status.ERROR, False, "give the machine more memory or the run more shards, and ask again what was lost"
     ),
     "Malformed": ErrorRule(Status.MALFORMED, True, "the answer was damaged (a proxy?); run again with --retry-failed"),
+    "AnswerDiscarded": ErrorRule(
+        Status.ERROR,
+        False,
+        "set the clocks of all machines that export (timedatectl set-ntp true), and run again later",
+    ),
     "NoCredentials": ErrorRule(Status.DENIED, False, "set AWS_PROFILE, sign in, or run where a role is attached"),
 }
 DERIVED_STATUSES: Mapping[Status, ErrorRule] = {

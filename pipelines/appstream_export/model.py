@@ -114,6 +114,8 @@ class Outcome:
     duplicates: int = 0
     quarantined: int = 0
     quarantined_items: int = 0
+    clock_skew_s: float | None = None
+    """By how many seconds our clock is behind AWS's, negative when ahead; None when the answer had no date."""
 
     def __post_init__(self) -> None:
         if (self.status is Status.OK) != (self.reason is None):

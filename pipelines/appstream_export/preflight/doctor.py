@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any
 
@@ -94,6 +95,7 @@ def _probe_scopes(
         return [_build_configuration_problem(error)]
     return [
         *_check_clock(probed),
+        *_check_head_time(probed, head),
         *_check_outcomes(probed.outcomes, head, advisor),
         *_check_any_answer(probed.outcomes, head),
     ]
@@ -204,6 +206,18 @@ def _check_clock(probed: ProbeResult) -> Iterator[Finding]:
     verdict = Verdict.PROBLEM if off >= CLOCK_SKEW_MAX_S else Verdict.WARNING
     fix = f"set the clock (timedatectl set-ntp true): AWS refuses signatures {CLOCK_SKEW_MAX_S} s apart"
     yield Finding(area="clock", verdict=verdict, reason=reason, fix=fix)
+
+
+def _check_head_time(probed: ProbeResult, head: CurrentState) -> Iterator[Finding]:
+    """Yield a warning where the newest snapshot was committed in the future of AWS's clock."""
+    if probed.clock_skew_s is None or head.manifest is None:
+        return
+    aws_now = datetime.now(UTC) + timedelta(seconds=probed.clock_skew_s)
+    ahead_s = (head.manifest.committed_at - aws_now).total_seconds()
+    if ahead_s > CLOCK_WARNS_FROM_S:
+        reason = f"snapshot {head.manifest.seq} lies {ahead_s:.0f} s in the future by AWS's clock"
+        fix = "set the clock of the machine that committed it: until then answers of a run may be discarded"
+        yield Finding(area="clock", verdict=Verdict.WARNING, reason=reason, fix=fix)
 
 
 def _check_outcomes(outcomes: Mapping[Task, Outcome], head: CurrentState, advisor: FixAdvisor) -> Iterator[Finding]:

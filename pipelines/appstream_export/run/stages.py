@@ -152,6 +152,7 @@ def _commit_outcomes(
         accounts=[_build_account_row(account) for account in prepared.accounts],
         facts=prepared.facts,
         prices=prices,
+        head_seq=prepared.head_seq,
         max_drop_percent=context.settings.lake.max_drop_percent,
         clock=_build_clock(context.moment) if context.moment else get_utc_now,
     )

@@ -265,6 +265,17 @@ class Clock:
             self._samples.append((str(date), time.time()))
 
     @property
+    def newest_skew_s(self) -> float | None:
+        """Return the same of the newest dated answer alone."""
+        if not self._samples:
+            return None
+        date, received_at = self._samples[-1]
+        try:
+            return parsedate_to_datetime(date).timestamp() - received_at
+        except ValueError:
+            return None
+
+    @property
     def skew_s(self) -> float | None:
         """By how many seconds our clock is behind AWS's, negative when ahead; None when no answer was dated."""
         from statistics import median  # it brings fractions and random, and few runs ask

@@ -135,6 +135,7 @@ class Scan:
             throttles=self._throttles,
             retries=self._retries,
             resume_token=str(self._resume) if self._resume and not error else None,
+            clock_skew_s=self._clients.clock.newest_skew_s,
         )
 
     def _reset_position(self) -> None:
