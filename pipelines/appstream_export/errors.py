@@ -256,6 +256,9 @@ _SHARD_LOST = ErrorRule(
     Status.ERROR, False, "give the machine more memory or the run more shards, and ask again what was lost"
 )
 _MALFORMED = ErrorRule(Status.MALFORMED, True, f"the answer was damaged (a proxy?); {_RETRY_LATER}")
+_DISCARDED = ErrorRule(
+    Status.ERROR, False, "set the clocks of all machines that export (timedatectl set-ntp true), and run again later"
+)
 _NO_CREDENTIALS = ErrorRule(
     Status.DENIED, False, "set AWS_PROFILE, sign in (aws sso login), or run where a role is attached"
 )
@@ -326,6 +329,7 @@ _CODES: Sequence[tuple[ErrorRule, str]] = (
     (_CERTIFICATE, "CertificateError"),
     (_SHARD_LOST, "ShardLost"),
     (_MALFORMED, "Malformed"),
+    (_DISCARDED, "AnswerDiscarded"),
 )
 ERROR_RULES: Mapping[str, ErrorRule] = {code: rule for rule, codes in _CODES for code in codes.split()} | {
     f"HTTP {status}": _NOT_AWS for status in (401, 403, 404, 407)

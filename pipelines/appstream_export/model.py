@@ -1,8 +1,8 @@
 """The values that stages exchange. Frozen, printed as users write them, and parsed back."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple, Self
 
@@ -70,6 +70,8 @@ class Page:
     before is void."""
     items: Sequence[Any]
     observed_at: datetime
+    other_members: Mapping[str, Any] = field(default_factory=dict)
+    """What the answer holds beside its items and its token, by path, such as `$.Warnings`; no empty values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +114,8 @@ class Outcome:
     duplicates: int = 0
     quarantined: int = 0
     quarantined_items: int = 0
+    clock_skew_s: float | None = None
+    """By how many seconds our clock is behind AWS's, negative when ahead; None when the answer had no date."""
 
     def __post_init__(self) -> None:
         if (self.status is Status.OK) != (self.reason is None):

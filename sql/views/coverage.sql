@@ -10,6 +10,7 @@
 -- is_stale boolean: The newest attempt failed or was skipped: rows, if any, are of observed_at.
 -- is_expected boolean: The failure is expected and counts for nothing.
 -- attempted_at timestamptz: When the newest attempt began; null when never asked.
+-- discarded_at timestamptz: When an answer ended that was discarded, for a newer one was there; null when none.
 -- observed_at timestamptz: When AWS last answered completely; null if never.
 -- age_hours double: Hours since observed_at, now; null if never.
 select
@@ -23,6 +24,7 @@ select
     r.is_stale,
     r.is_expected,
     r.attempted_at,
+    r.discarded_at,
     r.observed_at,
     round((epoch(now()) - epoch(r.observed_at)) / 3600, 1) as age_hours
 from scope_runs as r

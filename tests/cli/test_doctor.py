@@ -17,6 +17,7 @@ from appstream_export.errors import ConfigurationError
 from appstream_export.preflight import Checkup, Finding, Verdict
 from appstream_export.preflight.fixes import FixAdvisor
 from appstream_export.preflight.warehouse_check import build_problem_finding
+from appstream_export.resources import find_resource_folder
 from appstream_export.settings import Settings
 from tests.cli.organization import DEV, EU, LAB, LISTS, NAMES, PROD, US, found, of_accounts, of_organization
 from tests.extract.wire import Wire, sts_refusal
@@ -181,6 +182,25 @@ def test_a_damaged_head_is_found(folder: Path, told: Told) -> None:
 
     assert (code, seen["area"]) == (1, "warehouse")
     assert "000000000001.json is damaged" in seen["reason"]
+
+
+def test_a_contract_that_a_run_would_refuse_is_found_and_one_that_lacks_a_field_is_a_warning(
+    folder: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schemas = folder / "schemas"
+    schemas.mkdir()
+    shipped = (find_resource_folder("schemas") / "image_builders.toml").read_text("utf-8")
+    monkeypatch.setattr("appstream_export.contracts.loader.find_resource_folder", lambda _: schemas)
+    lines = [line for line in shipped.splitlines() if not line.startswith("arn ")]
+    (schemas / "image_builders.toml").write_text("\n".join(lines))
+    code, (warning,) = findings(told)
+    assert (code, warning["area"], warning["verdict"]) == (0, "contracts", "warning")
+    assert "image_builders.toml: [image_builders]: botocore" in warning["reason"]
+
+    (schemas / "image_builders.toml").write_text(shipped.replace("DescribeImageBuilders", "DescribeSessions"))
+    code, (problem,) = findings(told)
+    assert (code, problem["area"], problem["verdict"]) == (1, "contracts", "problem")
+    assert 'operation = "DescribeSessions" needs StackName, FleetName' in problem["reason"]
 
 
 def test_labels_that_cannot_be_read_do_not_hide_the_rest(folder: Path, aws: Emulator, told: Told) -> None:

@@ -49,7 +49,7 @@ def test_a_clean_run_ends_with_0_and_says_what_came(told: Told) -> None:
         "  scopes   4 ok",
         "  items    12 in all, 12 fresh",
         "  changes  12 first_seen",
-        "  checks   9 passed",
+        "  checks   10 passed",
     ]
     assert err.splitlines() == [
         "asking 4 scopes",

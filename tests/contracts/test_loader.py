@@ -318,6 +318,17 @@ def test_a_column_may_have_the_name_of_an_earlier_key(tmp_path: Path, name: str)
     assert [[c.name for c in table.source_columns] for table in contract.tables] == [["name", name], [name]]
 
 
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [("appstream", "DeleteImageBuilder"), ("ecr", "GetAuthorizationToken"), ("sts", "GetSessionToken"), ("x", "Lists")],
+)
+def test_only_an_operation_that_reads_is_loaded(tmp_path: Path, service: str, operation: str) -> None:
+    text = GOOD.replace('service = "things"', f'service = "{service}"').replace("ListThings", operation)
+
+    with pytest.raises(ContractError, match=f'operation = "{operation}" is no read'):
+        loaded(tmp_path, text)
+
+
 def test_a_refusal_has_its_fix_apart_from_its_text(tmp_path: Path) -> None:
     with pytest.raises(ContractError) as refused:
         loaded(tmp_path, GOOD.replace('"timestamp"', '"timestmp"'))

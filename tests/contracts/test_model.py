@@ -17,11 +17,13 @@ from appstream_export.contracts.botocore_model import (
     lint_contract,
     lint_contracts,
     load_enum_values,
+    mark_sensitive_fields,
     propose_contract,
 )
-from appstream_export.contracts.fields import Field
+from appstream_export.contracts.fields import Field, OperationOutput
 from appstream_export.contracts.lint import find_field_problems
 from appstream_export.contracts.naming import choose_column_names, choose_table_name, guess_singular
+from appstream_export.contracts.propose import render_proposed_contract
 from appstream_export.errors import ContractError
 from tests.contracts.contract_files import loaded
 
@@ -168,11 +170,6 @@ LINTS = {
         '[image_builder_subnets]: rows_from = "AccessEndpoints.VpceId": AccessEndpoints is a list on the way; '
         "write AccessEndpoints[]",
     ),
-    "operation that writes": (
-        "DescribeImageBuilders",
-        "StopImageBuilder",
-        'operation = "StopImageBuilder" is no read: only Describe, List and Get operations are asked',
-    ),
 }
 
 
@@ -281,6 +278,27 @@ def test_a_list_in_a_list_becomes_a_table(tmp_path: Path) -> None:
     assert [(c.name, c.source) for c in domains.source_columns] == [("domain", ".")]
 
 
+def test_a_sensitive_field_that_a_contract_does_not_mention_is_ignored(tmp_path: Path) -> None:
+    text = propose_contract("organizations", "ListAccounts").partition("[ignored]")[0]
+    contract = loaded(tmp_path, text, re.findall(r"Save as schemas/(\w+)\.toml", text)[0])
+
+    assert lint_contracts([contract]) == []
+    assert set(mark_sensitive_fields(contract).sensitive) == {"Email", "Name"}
+
+
+def test_a_required_id_is_the_key_before_an_id_and_an_id_before_a_name() -> None:
+    def key(*fields: Field) -> str:
+        item = Field(
+            "", "structure", "structure", fields=(*fields, Field("Name", "string", "string", is_required=True))
+        )
+        text = render_proposed_contract(OperationOutput("things", "Things", "ListThings", "Things", item, "model"))
+        return tomllib.loads(text)["things"]["key"][0]
+
+    plain, required = Field("Id", "string", "string"), Field("ThingId", "string", "string", is_required=True)
+
+    assert (key(plain, required), key(plain), key()) == ("thing_id", "id", "name")
+
+
 def test_sensitive_fields_are_ignored_unless_a_person_says_otherwise() -> None:
     found = tomllib.loads(propose_contract("organizations", "ListAccounts"))
 
@@ -306,7 +324,7 @@ def test_sensitive_fields_are_ignored_unless_a_person_says_otherwise() -> None:
         (
             "appstream",
             "CreateFleet",
-            'operation = "CreateFleet" is no read: only Describe, List and Get operations are asked',
+            'operation = "CreateFleet" is no read: only Describe, List and some Get operations are allowed',
         ),
         (
             "wafv2",
@@ -331,10 +349,15 @@ def test_sensitive_fields_are_ignored_unless_a_person_says_otherwise() -> None:
             "is asked",
         ),
         (
-            "appstream",
-            "DescribeUsageReportSubscriptions",
-            f'operation = "DescribeUsageReportSubscriptions" gives NextToken, but {MODEL} does not know how it pages: '
+            "network-firewall",
+            "DescribeFirewall",
+            f'operation = "DescribeFirewall" gives UpdateToken, but {MODEL} does not know how it pages: '
             "its last page could not be told",
+        ),
+        (
+            "ecr",
+            "GetAuthorizationToken",
+            'operation = "GetAuthorizationToken" is no read: only Describe, List and some Get operations are allowed',
         ),
     ],
 )

@@ -1,5 +1,6 @@
 """What we lean on in botocore without its promise. Each test fails with a sentence that says what moved."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from botocore.loaders import Loader
 
 from appstream_export.contracts import Contract, load_contracts
 from appstream_export.contracts.botocore_model import get_botocore_loader
-from appstream_export.errors import ConfigurationError
+from appstream_export.errors import ConfigurationError, RetriableScopeError
 from appstream_export.extract.aws import guard
 from appstream_export.extract.aws.clients import ApiCall, Clients
 from appstream_export.extract.scan.operation import ListOperation
@@ -137,6 +138,34 @@ def test_no_other_operation_leaves_the_process(wire: Wire) -> None:
     running.close()
 
     assert not wire.calls
+
+
+def test_an_operation_that_changes_something_is_refused_also_where_it_is_on_the_list(wire: Wire) -> None:
+    running = Clients(Settings(aws=AwsSettings(endpoint_url=wire.url)), ["appstream:DeleteImageBuilder"])
+    with pytest.raises(ConfigurationError, match="appstream:DeleteImageBuilder is not among the read operations"):
+        running.call_operation("appstream", EU, "DeleteImageBuilder", {"Name": "a"}, ApiCall(Credentials("k", "s")))
+    running.close()
+
+    assert not wire.calls
+
+
+def test_the_token_of_an_operation_that_botocore_does_not_page_is_followed() -> None:
+    unpaged = replace(contract(), operation="DescribeUsageReportSubscriptions", items="UsageReportSubscriptions")
+    listing = ListOperation.from_contract(unpaged, botocore.session.Session())
+
+    assert (listing.input_token, listing.output_token) == ("NextToken", "NextToken")
+
+
+def test_an_answer_with_a_token_that_nobody_can_follow_is_malformed() -> None:
+    listing = ListOperation("appstream", "DescribeThings", ("Things",), ("Name",), None, None, None, None, False)
+
+    def read(**members: object) -> object:
+        body = json.dumps({"Things": []} | members).encode()
+        return listing.read_page({"status_code": 200, "body": body, "headers": {}})
+
+    assert read(NextMarker="") == {"Things": [], "NextMarker": ""}
+    with pytest.raises(RetriableScopeError, match="it has one page only, as far as we know, but the answer holds Next"):
+        read(NextMarker="2")
 
 
 def test_with_an_endpoint_on_this_machine_no_other_host_is_asked() -> None:

@@ -36,6 +36,12 @@ DAMAGED = {
     "nested without end": damaged(body=b'{"ImageBuilders": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
     "a token that is a number": json_reply({"ImageBuilders": [], "NextToken": 7}),
     "a token that is a list": json_reply({"ImageBuilders": [], "NextToken": ["a"]}),
+    "an error beside an empty list": json_reply({"__type": "InternalFailure", "ImageBuilders": []}),
+    "an error in other words": json_reply({"Error": {"Code": "Throttling"}, "ImageBuilders": [{"Name": "a"}]}),
+    "two lists": damaged(body=b'{"ImageBuilders": [{"Name": "a"}], "ImageBuilders": []}'),
+    "two lists, one spelled otherwise": damaged(body=rb'{"ImageBuilders": [{"Name": "a"}], "\u0049mageBuilders": []}'),
+    "two tokens": damaged(body=b'{"ImageBuilders": [], "NextToken": "2", "NextToken": null}'),
+    "more items, but no token": json_reply({"ImageBuilders": [{"Name": "a"}], "IsTruncated": True}),
     "a huge number, then cut": damaged(body=b'{"ImageBuilders": [{"N": ' + b"9" * 5000 + b"}"),
 }
 # A body longer than Content-Length is complete as far as HTTP can tell.
@@ -77,6 +83,31 @@ def test_one_damaged_answer_is_asked_again(kind: str, wire: Wire, asking: Asking
 
     assert answer.statuses == {SCOPE: "ok"}
     assert answer.names() == (["a"] if kind not in READABLE else [])
+
+
+@pytest.mark.parametrize("is_compatible", [False, True])
+def test_an_error_that_only_a_header_names_is_no_page(is_compatible: bool, wire: Wire, asking: Asking) -> None:
+    asking.extract["use_documented_client_api"] = is_compatible
+    wire.always(SCOPE, json_reply({"ImageBuilders": []}, headers={"x-amzn-ErrorType": "InternalFailure:"}))
+
+    assert asking.run().only.status == "malformed"
+
+
+def test_the_type_of_a_good_answer_is_no_error(wire: Wire, asking: Asking) -> None:
+    kind = "com.amazonaws.photon#DescribeImageBuildersResult"
+    wire.script(SCOPE, json_reply({"__type": kind, "ImageBuilders": [{"Name": "a"}]}))
+
+    assert asking.run().names() == ["a"]
+
+
+def test_members_beside_the_list_come_with_the_page_unless_they_are_empty(wire: Wire, asking: Asking) -> None:
+    wire.script(
+        SCOPE, json_reply({"ImageBuilders": [], "IsPartial": True, "Warnings": ["late"], "Notes": [], "NextToken": ""})
+    )
+
+    (only,) = asking.run().pages
+
+    assert only.other_members == {"$.IsPartial": True, "$.Warnings": ["late"]}
 
 
 @pytest.mark.parametrize("status", [301, 302])

@@ -122,6 +122,43 @@ def test_an_older_answer_never_replaces_a_newer_one(lake: Lake) -> None:
     assert [c[:3] for c in lake.changes()] == [("b", "deleted", None), ("b2", "created", None)]
 
 
+def test_an_answer_that_an_earlier_run_beats_fails_for_a_clock_is_wrong(lake: Lake) -> None:
+    lake.commit(ok(A, builder("ahead"), minute=50), ok(B))
+    lake.commit(ok(A, builder("now")), ok(B, builder("b")), head_seq=1)
+
+    run = lake.run(A)
+    assert (lake.names(A), lake.names(B)) == (["ahead"], ["b"])
+    assert (run["status"], run["error_code"], run["is_stale"], run["observed_at"]) == (
+        "error", "AnswerDiscarded", True, at(50)
+    )  # fmt: skip
+    assert run["discarded_at"] == at(2)
+    assert "an earlier run has one of 2026-" in run["reason"]
+    assert (lake.run(B)["status"], lake.run(B)["discarded_at"]) == ("ok", None)
+    lake.commit(ok(A, builder("later"), minute=60), head_seq=2)
+    assert (lake.names(A), lake.run(A)["status"], lake.run(A)["discarded_at"]) == (["later"], "ok", None)
+
+
+@pytest.mark.parametrize("clock_skew_s", [None, 0.0, 3600.0])
+def test_an_answer_that_a_concurrent_run_overtook_is_no_failure(lake: Lake, clock_skew_s: float | None) -> None:
+    lake.commit(ok(A, builder("a")))
+    ours = raced(lake, lambda other: other.commit(ok(A, builder("newer"), minute=50)))
+
+    ours.commit(ok(A, builder("older"), counts={"clock_skew_s": clock_skew_s}), head_seq=1, clock=lambda: at(51))
+
+    assert (lake.names(A), lake.run(A)["status"], lake.run(A)["discarded_at"]) == (["newer"], "ok", at(2))
+
+
+def test_unless_the_answer_that_beat_it_lies_in_the_future_of_awss_clock(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a")))
+    ours = raced(lake, lambda other: other.commit(ok(A, builder("ahead"), minute=50)))
+
+    ours.commit(ok(A, builder("now"), counts={"clock_skew_s": 60.0}), head_seq=1, clock=lambda: at(48))
+
+    run = lake.run(A)
+    assert (lake.names(A), run["status"], run["error_code"]) == (["ahead"], "error", "AnswerDiscarded")
+    assert "lies in the future by AWS's clock, so a clock is wrong; our clock and AWS's are 60 s apart" in run["reason"]
+
+
 def test_a_commit_is_later_than_what_it_builds_on_whatever_the_clock_says(lake: Lake) -> None:
     first = lake.commit_at(5, ok(A))
 

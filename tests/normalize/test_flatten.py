@@ -1,5 +1,7 @@
 """Nested items become normalized rows; nothing is lost, nothing is guessed."""
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ import pytest
 
 from appstream_export.contracts import load_contract, load_contracts
 from appstream_export.contracts.model import Contract
+from appstream_export.json_text import RawItems
 from appstream_export.normalize import TaskBatch, TaskBatcher
 from tests.factories import NOON, image_builder, page
 
@@ -186,6 +189,34 @@ def test_of_repeated_items_the_later_wins_with_its_children() -> None:
     assert (result.counts[0].rows, result.counts[0].duplicates) == (2, 1)
 
 
+def test_items_of_one_page_under_one_key_with_other_content_go_to_quarantine_both() -> None:
+    gatherer = TaskBatcher(builders(), {})
+    gatherer.add(0, page(image_builder("z"), image_builder("z", State="RUNNING")))
+    gatherer.add(1, page(image_builder("b"), image_builder("a", subnets=["s"]), image_builder("a", subnets=["t"])))
+    for task in (0, 1):
+        gatherer.end_task(task, retain_rows=task == 1)
+    result = gatherer.flush()
+
+    assert rows(result, "image_builders", "name") == ["b"]
+    assert rows(result, "image_builder_subnets", "subnet_id") == []
+    quarantined = rows(result, "quarantine", "item_name", "level", "raw_json")
+    assert [(name, level, json.loads(raw)) for name, level, raw in quarantined] == [
+        ("a", "item", image_builder("a", subnets=[subnet])) for subnet in ("s", "t")
+    ]
+    assert set(rows(result, "quarantine", "reason")) == {
+        'ambiguous key: 2 items of one page have name "a", and they differ'
+    }
+    counts = result.counts[1]
+    assert (counts.rows, counts.duplicates, counts.quarantined_items) == (1, 0, 2)
+
+
+def test_equal_items_of_one_page_are_duplicates() -> None:
+    result = gathered(image_builder("a", subnets=["s"]), image_builder("a", subnets=["s"]))
+
+    assert rows(result, "image_builder_subnets", "subnet_id") == ["s"]
+    assert (result.counts[0].rows, result.counts[0].duplicates) == (1, 1)
+
+
 def test_the_same_name_in_two_tasks_is_two_items() -> None:
     gatherer = TaskBatcher(builders(), {})
     for number in (0, 1):
@@ -256,3 +287,40 @@ def test_a_list_inside_a_list_gets_a_position_for_each_list(tmp_path: Path) -> N
         ("f", '{"a":[1]}', 2.0, None),
         ("g", None, None, None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (b'{"Name": "a", "Name": "b"}', ("item", None, [["Name", "a"], ["Name", "b"]])),
+        (
+            b'{"Name": "a", "VpcConfig": {"SubnetIds": ["s"], "SubnetIds": []}}',
+            ("value", "VpcConfig", [["SubnetIds", ["s"]], ["SubnetIds", []]]),
+        ),
+        (
+            b'{"Name": "a", "ImageBuilderErrors": [{"ErrorCode": "X", "ErrorCode": "Y"}]}',
+            ("element", "ImageBuilderErrors[0]", [["ErrorCode", "X"], ["ErrorCode", "Y"]]),
+        ),
+    ],
+)
+def test_an_object_that_holds_a_key_twice_goes_to_quarantine_with_both_values(text: bytes, found: tuple) -> None:
+    body = b'{"ImageBuilders": [%s]}' % text
+    gatherer = TaskBatcher(builders(), {})
+    gatherer.add(0, replace(page(), items=RawItems(body, "ImageBuilders", "NextToken", [None])))
+    gatherer.end_task(0, retain_rows=True)
+
+    result = gatherer.flush()
+
+    ((level, path, raw, reason),) = rows(result, "quarantine", "level", "path", "raw_json", "reason")
+    assert (level, path, json.loads(raw)) == found
+    assert "twice" in reason
+    assert result.counts[0].quarantined_items == (level == "item")
+
+
+def test_members_of_an_answer_beside_its_items_are_drift() -> None:
+    gatherer = TaskBatcher(builders(), {})
+    for number in range(2):
+        gatherer.add(0, replace(page(image_builder("a"), number=number), other_members={"$.IsPartial": True}))
+    gatherer.end_task(0, retain_rows=True)
+
+    assert gatherer.flush().drift == {("$.IsPartial", "field", "true"): 2}

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from appstream_export.errors import SettingsError
+from appstream_export.contracts import load_contract, mark_sensitive_fields
+from appstream_export.errors import ContractError, SettingsError
 from appstream_export.lake.catalog.checks import CheckResult
+from appstream_export.normalize import TaskBatcher
 from appstream_export.run import RunResult
 from tests.export import Export
-from tests.factories import image_builder
+from tests.factories import image_builder, page
 
 HEAD = "region,instance_type,platform,usd_per_hour,disk_usd_per_gb_month,valid_from\n"
 
@@ -25,7 +27,7 @@ def test_a_run_tells_what_its_checks_found_and_commits_all_the_same(export: Expo
     export.aws.fail("111122223333/eu-west-1", "deny")
     second = export.run()
 
-    assert (found(first), first.exit_code, len(first.checks)) == ({}, 0, 9)
+    assert (found(first), first.exit_code, len(first.checks)) == ({}, 0, 10)
     assert (found(second), second.committed) == ({"stale_scopes": 1}, True)
     assert second.checks_problem is None
 
@@ -36,6 +38,90 @@ def test_a_check_of_severity_error_makes_the_run_end_with_3(export: Export) -> N
     odd = CheckResult(name="drift", doc="Rows.", severity="warn", rows=2)
 
     assert [replace(sound, checks=told).exit_code for told in ((), (odd,), (odd, broken))] == [0, 0, 3]
+
+
+IMAGES = """
+doc = "AppStream images, with a key that does not identify them."
+service = "appstream"
+operation = "DescribeImages"
+items = "Images"
+item_name = "image"
+[images]
+doc = "One row per image."
+key = ["display_name"]
+display_name = { from = "DisplayName", type = "string", doc = "Name shown to people." }
+name = { from = "Name", type = "string", doc = "Name." }
+"""
+
+
+def test_a_run_begins_with_what_lint_refuses_and_warns_of_the_rest(
+    export: Export, caplog: pytest.LogCaptureFixture
+) -> None:
+    (export.folder / "images.toml").write_text(IMAGES)
+    images = load_contract(export.folder / "images.toml")
+    known = export.contracts
+    export.contracts = [*known, replace(images, operation="DescribeSessions", items="Sessions")]
+    with pytest.raises(ContractError, match=r'images.toml: operation = "DescribeSessions" needs StackName, FleetName'):
+        export.run()
+    assert export.calls() == []
+
+    export.contracts = [*known, images]
+    assert export.run().exit_code == 0
+    assert "images.toml: [images]: botocore" in caplog.text
+
+
+ACCOUNTS = """
+doc = "Accounts, without a word of what is sensitive."
+service = "organizations"
+operation = "ListAccounts"
+items = "Accounts"
+item_name = "member"
+[members]
+doc = "One row per account."
+key = ["id"]
+id = { from = "Id", type = "string", doc = "Id." }
+status = { from = "Status", type = "string", doc = "Status." }
+"""
+
+
+def test_what_aws_calls_sensitive_reaches_no_table(tmp_path: Path) -> None:
+    (tmp_path / "members.toml").write_text(ACCOUNTS)
+    contract = mark_sensitive_fields(load_contract(tmp_path / "members.toml"))
+    batcher = TaskBatcher(contract, {})
+    secret = {"Email": "secret@example.com", "Name": ["secret"]}
+    items = [{"Id": "1", "Status": 7, "New": 1, **secret}, {"Id": "", **secret}, {"Id": "2", **secret}]
+    batcher.add(0, page(*items, {"Id": "2", "Status": "ACTIVE", **secret}, "secret"))
+    batcher.end_task(0, retain_rows=True)
+    batch = batcher.flush()
+    told = repr([table.to_pylist() for table in batch.tables.values()]) + repr(batch.drift)
+
+    assert "secret" not in told
+    assert batch.tables["members"]["id"].to_pylist() == ["1"]
+    assert sorted(batch.tables["quarantine"]["level"].to_pylist()) == ["item"] * 4 + ["value"]
+    assert set(batch.drift) >= {("New", "field", "1")}
+    assert "Email" not in repr(batch.drift)
+
+
+def test_a_key_that_does_not_identify_items_makes_the_run_red_and_other_resources_are_published(export: Export) -> None:
+    (export.folder / "images.toml").write_text(IMAGES)
+    export.contracts = [*export.contracts, load_contract(export.folder / "images.toml")]
+    export.more = {"feeds": {"publish": True, "report": False}}
+    scope = "111122223333/eu-west-1"
+    export.aws.put(scope, image_builder("a", State="RUNNING"))
+    export.aws.put(scope, {"Name": "i", "DisplayName": "same"}, operation="DescribeImages")
+    first = export.run()
+    export.aws.put(scope, {"Name": "j", "DisplayName": "same"}, operation="DescribeImages")
+    export.aws.put(scope, image_builder("b", State="RUNNING"))
+    second = export.run()
+
+    assert (first.exit_code, second.exit_code) == (0, 3)
+    assert [(c.name, {row["resource"] for row in c.examples}) for c in second.failed_checks] == [
+        ("ambiguous_keys", {"images"})
+    ]
+    assert export.sql("select name from images") == ["i"]  # as it was: of the two nobody knows which it is
+    assert export.sql("select count(*) from image_changes where change = 'deleted'") == [0]
+    assert second.published_feeds is not None
+    assert (second.feeds_problem, second.published_feeds.rows["image_builders"]) == (None, 2)
 
 
 def test_prices_come_into_the_snapshot_and_what_they_do_not_know_is_told(export: Export) -> None:

@@ -26,6 +26,7 @@ BROKEN: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "stale_scopes": [("coverage", SCOPE | {"is_stale": True, "is_expected": False, "observed_at": at(0)})],
     "unknown_prices": [("image_builder_overview", {"instance_type": "x"}), ("prices", {"region": "*"})],
     "unknown_fields": [("drift", {"path": "New", "kind": "field"})],
+    "ambiguous_keys": [("quarantine", {"level": "item", "reason": "ambiguous key: 2 items"})],
     "unreadable_values": [("quarantine", {"item_name": "a", "level": "value"})],
 }
 

@@ -157,7 +157,7 @@ def test_checks_find_on_the_demo_what_its_story_put_there(demo: Path) -> None:
         found = {check.name: (check.severity, check.rows) for check in checks.run_checks(con)}
 
     assert {name: rows for name, (severity, rows) in found.items() if severity == "error"} == dict.fromkeys(
-        ("duplicate_keys", "negative_spans", "orphan_children", "unknown_scopes"), 0
+        ("ambiguous_keys", "duplicate_keys", "negative_spans", "orphan_children", "unknown_scopes"), 0
     )
     assert {name for name, (_, rows) in found.items() if rows} == {"stale_scopes", "unknown_fields", "unknown_prices"}
 

@@ -4,9 +4,13 @@ from .arrow_schema import (
     build_arrow_schema as build_arrow_schema,
 )
 from .botocore_model import (
+    check_contracts as check_contracts,
+    find_page_token as find_page_token,
     get_botocore_loader as get_botocore_loader,
     lint_contracts as lint_contracts,
+    list_sensitive_members as list_sensitive_members,
     load_enum_values as load_enum_values,
+    mark_sensitive_fields as mark_sensitive_fields,
     propose_contract as propose_contract,
 )
 from .iam import (
@@ -15,6 +19,7 @@ from .iam import (
     IDENTITY as IDENTITY,
     build_control_plane_policy as build_control_plane_policy,
     build_iam_policy as build_iam_policy,
+    is_read_operation as is_read_operation,
     list_member_operations as list_member_operations,
     render_session_policy as render_session_policy,
 )

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from html import unescape
 from typing import Any
@@ -11,7 +12,15 @@ from botocore.exceptions import DataNotFoundError
 from botocore.loaders import Loader
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 
-from appstream_export.contracts.fields import Field, NoSuchField, OperationOutput, resolve_field, resolve_row_field
+from appstream_export.contracts.fields import (
+    Field,
+    NoSuchField,
+    OperationOutput,
+    resolve_field,
+    resolve_row_field,
+    walk_leaf_fields,
+)
+from appstream_export.contracts.iam import is_read_operation
 from appstream_export.contracts.lint import find_field_problems
 from appstream_export.contracts.model import Contract
 from appstream_export.contracts.propose import render_proposed_contract
@@ -19,7 +28,6 @@ from appstream_export.errors import ContractError, suggest_correction
 
 PROTOCOL = "json"
 VERSION = f"botocore {botocore.__version__}"
-_READ_OPERATION = re.compile(r"(Describe|List|Get)[A-Z]")
 _PLAIN_PATH = re.compile(r"\w+(\.\w+)*")
 _TOKEN = re.compile(r"token|marker", re.IGNORECASE)
 _DOC_MAX = 200  # characters; a longer sentence is cut at a word
@@ -34,6 +42,42 @@ _KINDS: Mapping[str, str] = {
     "float": "number",
     "double": "number",
 }
+
+
+def check_contracts(contracts: Iterable[Contract], *, any_protocol: bool = False) -> list[str]:
+    """Raise ContractError for a contract that botocore cannot serve; return the other findings of `lint_contracts`.
+
+    Those do not stop a run: a newer botocore knows fields that no column reads, an older one lacks some.
+    """
+    notes = []
+    for contract in contracts:
+        try:
+            operation = _load_operation_model(contract.service, contract.operation)
+            if problem := next(_find_operation_problems(operation, any_protocol=any_protocol), None):
+                raise ContractError(problem, fix="correct the contract")
+            item = _build_item_field(operation, contract.items)
+        except ContractError as error:
+            raise ContractError(f"{contract.file.name}: {error.message}", fix=error.fix) from error
+        notes += [f"{contract.file.name}: {finding}" for finding in find_field_problems(contract, item, VERSION)]
+    return notes
+
+
+def mark_sensitive_fields(contract: Contract) -> Contract:
+    """Return the contract with the paths that botocore calls sensitive and no column reads; raises ContractError."""
+    item = _build_item_field(_load_operation_model(contract.service, contract.operation), contract.items)
+    read = {table.build_source_path(column) for table in contract.tables for column in table.source_columns}
+    paths = [path for path, field in walk_leaf_fields(item) if field.is_sensitive and path not in read]
+    return replace(contract, sensitive=tuple(paths))
+
+
+def list_sensitive_members(operation: OperationModel) -> frozenset[str]:
+    """Return the members of an answer that are sensitive, or hold something sensitive."""
+    shape = operation.output_shape
+    members = shape.members if shape else {}
+    fields = {name: _build_field(name, member, frozenset()) for name, member in members.items()}
+    return frozenset(
+        name for name, field in fields.items() if any(leaf.is_sensitive for _, leaf in walk_leaf_fields(field))
+    )
 
 
 def lint_contract(contract: Contract) -> list[str]:
@@ -114,12 +158,12 @@ def _load_operation_model(service: str, name: str) -> OperationModel:
     return model.operation_model(name)
 
 
-def _find_operation_problems(operation: OperationModel) -> Iterator[str]:
+def _find_operation_problems(operation: OperationModel, *, any_protocol: bool = False) -> Iterator[str]:
     """Why an operation cannot be exported at all."""
     name, service = operation.name, operation.service_model
-    if not _READ_OPERATION.match(name):
-        yield f'operation = "{name}" is no read: only Describe, List and Get operations are asked'
-    if service.resolved_protocol != PROTOCOL:
+    if not is_read_operation(service.service_name, name):
+        yield f'operation = "{name}" is no read: only Describe, List and some Get operations are allowed'
+    if not any_protocol and service.resolved_protocol != PROTOCOL:
         yield f'service = "{service.service_name}" speaks {service.resolved_protocol}: only {PROTOCOL} is read'
     needed = operation.input_shape.required_members if operation.input_shape else []
     if needed:
@@ -131,13 +175,24 @@ def _find_operation_problems(operation: OperationModel) -> Iterator[str]:
 def _find_paging_problem(operation: OperationModel) -> str | None:
     """Pages must end in a way we can prove: by one plain token, or by there being no token at all."""
     paging = _load_paginator(operation)
-    outputs = operation.output_shape.members if operation.output_shape else {}
     if paging is None:
-        token = next((m for m in outputs if _TOKEN.search(m)), None)
-        return f"gives {token}, but {VERSION} does not know how it pages" if token else None
+        token = next(iter(_list_token_members(operation.output_shape)), None)
+        is_unclear = token and find_page_token(operation) is None
+        return f"gives {token}, but {VERSION} does not know how it pages" if is_unclear else None
     tokens = (paging.get("input_token"), paging.get("output_token"))
     is_plain = all(isinstance(t, str) and _PLAIN_PATH.fullmatch(t) for t in tokens)
     return None if is_plain else f"pages by {tokens[1]}, not by one plain token"
+
+
+def find_page_token(operation: OperationModel) -> str | None:
+    """Return the one token of an operation that botocore does not page: a member of answer and request alike."""
+    taken, given = (_list_token_members(shape) for shape in (operation.input_shape, operation.output_shape))
+    return given[0] if len(given) == 1 and given[0] in taken else None
+
+
+def _list_token_members(shape: Shape | None) -> list[str]:
+    members = shape.members.items() if isinstance(shape, StructureShape) else ()
+    return [name for name, member in members if _TOKEN.search(name) and member.type_name == "string"]
 
 
 def _load_paginator(operation: OperationModel) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 """Operations that may be called, and the IAM policies that allow just those: one list for guard, roles, sessions."""
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +16,30 @@ DISCOVERY = (
     "organizations:ListRoots",
     "ssm:GetParametersByPath",
 )
+
+GET_OPERATIONS = frozenset(
+    {
+        "ce:GetAnomalyMonitors",
+        "glue:GetCrawlers",
+        "glue:GetDatabases",
+        "glue:GetTriggers",
+        "lightsail:GetBuckets",
+        "lightsail:GetDisks",
+        "lightsail:GetInstances",
+        "lightsail:GetLoadBalancers",
+        "lightsail:GetRelationalDatabases",
+        "lightsail:GetStaticIps",
+        "resourcegroupstaggingapi:GetResources",
+        "ssm:GetInventory",
+    }
+)
+"""Get operations that list what there is. Others of that name return credentials, or cost money per call."""
+_LISTING = re.compile(r"(Describe|List)[A-Z]\w*")
+
+
+def is_read_operation(service: str, operation: str) -> bool:
+    """Return whether a contract may name the operation: Describe, List, and the Get operations that only list."""
+    return bool(_LISTING.fullmatch(operation)) or f"{service}:{operation}" in GET_OPERATIONS
 
 
 def list_member_operations(contracts: Iterable[Contract]) -> list[str]:

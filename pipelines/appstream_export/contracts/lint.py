@@ -72,7 +72,7 @@ def _find_ignored_problems(contract: Contract, item: Field, model: str) -> Itera
 def _find_unmapped_fields(contract: Contract, item: Field, model: str) -> Iterator[str]:
     known = [*_map_column_paths(contract), *contract.ignored]
     for path, field in walk_leaf_fields(item):
-        if any(_is_path_prefix(k, path) for k in known):
+        if field.is_sensitive or any(_is_path_prefix(k, path) for k in known):  # sensitive ones are ignored by default
             continue
         ignore = f'or put "{path}" = "<why>" under [ignored]'
         yield (

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from appstream_export.contracts.iam import is_read_operation
 from appstream_export.contracts.model import (
     ACCOUNT_ID,
     CHANGE_COLUMNS,
@@ -118,7 +119,9 @@ class _ContractReader:
         item = self.read_item_table(name, bodies.pop(name))
         children = tuple(self.read_child_table(n, body, head["item_name"], item) for n, body in bodies.items())
         self.check_unique_paths("rows_from", ((f"[{t.name}]", t.rows_from or "") for t in children))
-        return Contract(name=name, tables=(item, *children), ignored=self.read_ignored_paths(), file=self.file, **head)
+        return Contract(
+            name=name, tables=(item, *children), ignored=self.read_ignored_paths(), file=self.file, sensitive=(), **head
+        )
 
     def read_header(self) -> dict[str, str]:
         self.check_renamed_keys("", self.raw)
@@ -132,6 +135,11 @@ class _ContractReader:
         for word, (pattern, example) in _HEADER_PATTERNS.items():
             if not pattern.fullmatch(head[word]):
                 self.raise_error("", f'{word} = "{head[word]}" is not {example}')
+        if not is_read_operation(head["service"], head["operation"]):
+            what = (
+                f'operation = "{head["operation"]}" is no read: only Describe, List and some Get operations are allowed'
+            )
+            self.raise_error("", what, fix="name an operation that lists")
         return head
 
     def check_renamed_keys(self, where: str, body: Mapping[str, Any]) -> None:

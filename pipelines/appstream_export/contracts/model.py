@@ -115,6 +115,8 @@ class Contract:
     tables: tuple[Table, ...]
     ignored: Mapping[str, str]
     file: Path
+    sensitive: tuple[str, ...] = ()
+    """Paths of values that AWS's model calls sensitive and no column reads: ignored, and masked in all text."""
 
     @property
     def item_table(self) -> Table:

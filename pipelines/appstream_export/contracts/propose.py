@@ -97,15 +97,20 @@ def _find_sensitive_fields(table: _ProposedTable) -> dict[str, Field]:
 
 
 def _guess_key_path(output: OperationOutput, item_name: str, columns: dict[str, Field]) -> str:
-    """Return the path of the field that most likely identifies items: a required name, an id, an Arn, a name."""
+    """Return the path of the field that most likely identifies items: a required id, an id, a name, an Arn.
+
+    Names come after ids: services let two things have one name. The item's own name, or a required one, goes before
+    an Arn, for people know things by it.
+    """
     texts = {source: field for source, field in columns.items() if field.kind == "string"}
     by_name = {convert_to_snake_case(source): source for source in texts}
     own_fields = {
         word: [by_name[n] for n in (word, f"{item_name}_{word}") if n in by_name] for word in ("name", "id", "arn")
     }
     always = [s for s in own_fields["name"] if texts[s].is_required or convert_to_snake_case(s) == f"{item_name}_name"]
+    ids = sorted(own_fields["id"], key=lambda source: not texts[source].is_required)
     likely = [s for s in texts if s.lower().endswith(("id", "arn", "name")) and "." not in s]
-    guesses = [*always, *own_fields["id"], *own_fields["arn"], *own_fields["name"], *likely, *texts]
+    guesses = [*ids, *always, *own_fields["arn"], *own_fields["name"], *likely, *texts]
     if not guesses:
         raise ContractError(f'operation = "{output.operation}" gives items without any text that could be their key')
     return guesses[0]

@@ -6,6 +6,7 @@
 -- region varchar: AWS region.                      a column, its DuckDB type and what it means (views and marts)
 -- key: image_builder_key                          feeds: the column that is unique and never null
 -- severity: warn                                   checks: what its rows are worth, error or warn
+-- feeds: publish                                   checks of severity error: feeds are published all the same
 -- question: Which builders run?                    questions: as a person would ask
 -- param hours: integer = 2 -- At least so many.    questions: what may be set, its type and default
 """
@@ -28,7 +29,8 @@ SEVERITIES = ("error", "warn")
 PARAM_TYPES = ("integer", "number", "text", "boolean", "date")
 _LINE = re.compile(r"-- (?P<name>\w+)(?: (?P<type>[a-z]+(?:\(\d+,\d+\))?))?: (?P<text>.+)")
 _PARAM = re.compile(r"-- param (?P<name>\w+): (?P<type>[a-z]+) = (?P<default>.*?) ?-- (?P<doc>.+)")
-_WORDS = ("reads", "key", "severity", "question")
+FEEDS_PUBLISH = "publish"
+_WORDS = ("reads", "key", "severity", "feeds", "question")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class SqlFile:
     place: str = ""
     """Where it lies, for people: `sql/marts/exposure.sql`."""
     key: str | None = None
+    blocks_feeds: bool = False
+    """Whether feeds stay as they are where the check finds rows."""
 
 
 def load_view_files() -> list[SqlFile]:
@@ -111,8 +115,11 @@ def _build_sql_file(
         raise ContractError(f'{file.name}: param {wrong.name}: "{wrong.type}" is none of {", ".join(PARAM_TYPES)}')
     reads = tuple(name.strip() for name in words.get("reads", "").split(",") if name.strip())
     place = f"sql/{file.parent.name}/{file.name}"
-    question, key = words.get("question"), words.get("key")
-    return SqlFile(file.stem, words[file.stem], reads, text, columns, params, severity, question, place, key)
+    question, key, feeds = words.get("question"), words.get("key"), words.get("feeds")
+    if feeds not in (None, FEEDS_PUBLISH):
+        raise ContractError(f'{file.name}: feeds "{feeds}" is not {FEEDS_PUBLISH}')
+    blocks = severity == "error" and feeds is None
+    return SqlFile(file.stem, words[file.stem], reads, text, columns, params, severity, question, place, key, blocks)
 
 
 def _read_header_lines(text: str) -> Iterator[tuple[int, str]]:

@@ -128,7 +128,8 @@ def _send_empty_pages(page: MutablePage, _: FaultContext) -> None:
 
 def _duplicate_first_item(page: MutablePage, context: FaultContext) -> None:
     if context.first_item is not None:
-        page.items.append(context.first_item | {"Description": f"seen again on page {page.number}"})
+        later = {"Description": f"seen again on page {page.number}"} if page.number else {}
+        page.items.append(context.first_item | later)
 
 
 def _add_unknown_fields(page: MutablePage, _: FaultContext) -> None:

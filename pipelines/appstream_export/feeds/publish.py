@@ -149,7 +149,9 @@ def _publish_generation(
         feeds = build_feeds(contracts, settings.account_labels)
         publication = _build_publication(connection, feeds, now)
         results = check_results[connection.seq] if connection.seq in check_results else run_checks(connection.con)
-        if broken := [f"{result.name} ({result.rows} rows)" for result in results if result.is_error]:
+        if broken := [
+            f"{result.name} ({result.rows} rows)" for result in results if result.is_error and result.blocks_feeds
+        ]:
             why = f"snapshot {connection.snapshot_id} breaks {', '.join(broken)}; look closer: appstream-export verify"
             publication = replace(publication, why=why)
             publication = _reuse_served_feeds(connection, generations, publication, get_last_erase_seq(store))

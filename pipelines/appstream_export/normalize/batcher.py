@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from appstream_export.contracts import Contract, EnumValues, get_operational_table
 from appstream_export.model import Page
 from appstream_export.normalize.flatten import Flattener, build_schema_with_hidden_columns
+from appstream_export.normalize.validate import encode_raw_json
 
 BATCH_ITEMS = 8_192  # 160 pages: each call into Arrow may have to wait for the GIL, so that there should be few
 BATCH_PAGES = 1_024  # most pages of a sparse organization are empty: do not hold them for ever
@@ -62,6 +63,7 @@ class TaskBatcher:
         """Take one page in; pages of a task come in AWS's order, since of repeated items the later wins."""
         self._batch.append((task, page))
         self._open_items[task] += len(page.items)
+        self._unknown += [(task, path, encode_raw_json(value)) for path, value in page.other_members.items()]
         self._batch_items += len(page.items)
         if self._batch_items >= BATCH_ITEMS or len(self._batch) >= BATCH_PAGES:
             self._flatten_batch()

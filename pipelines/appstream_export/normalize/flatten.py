@@ -1,7 +1,7 @@
 """Pages of nested items → one Arrow table per contract table, column by column."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain
 from typing import Any
@@ -22,8 +22,16 @@ from appstream_export.json_text import RawItems
 from appstream_export.model import Page
 from appstream_export.normalize.item_schema import Struct, build_arrow_type, build_item_schema
 from appstream_export.normalize.json_pages import PageReader
+from appstream_export.normalize.key_conflicts import find_key_conflicts
+from appstream_export.normalize.masking import build_sensitive_tree, replace_sensitive_values
 from appstream_export.normalize.schema_match import NestedArray, match_items
-from appstream_export.normalize.validate import ValidatedItem, encode_raw_json, get_value_at_path, validate_item
+from appstream_export.normalize.validate import (
+    ValidatedItem,
+    ValidationIssue,
+    encode_raw_json,
+    get_value_at_path,
+    validate_item,
+)
 
 ITEM_FIELD = pa.field("_item", pa.int64())
 """Hidden column: the number of the item, growing in the order in which AWS gave items; the same in all its rows."""
@@ -48,6 +56,7 @@ class Flattener:
         self._item_schema: Struct = build_item_schema(contract)
         self._clean_type = build_arrow_type(self._item_schema)
         self._key = [contract.item_table.get_column(k).source for k in contract.item_key]
+        self._sensitive = build_sensitive_tree(contract.sensitive)
         self._page_reader = PageReader.create_if_typed(self._item_schema, self._key)
         self._schemas = {
             t.name: build_schema_with_hidden_columns(t) for t in (*contract.tables, get_operational_table("quarantine"))
@@ -56,6 +65,11 @@ class Flattener:
     def flatten_pages(self, pages: Sequence[tuple[int, Page]], first_item: int) -> FlatBatch:
         """Rows of numbered tasks' pages. Items are numbered from `first_item` in the order of the pages."""
         origin = _Origin.from_pages(pages, first_item)
+        flat = self._flatten_items(pages, origin)
+        conflicts = find_key_conflicts(pages, first_item, flat.tables[self._contract.name], self._contract.item_key)
+        return self._move_items_to_quarantine(flat, conflicts, first_item, origin) if conflicts else flat
+
+    def _flatten_items(self, pages: Sequence[tuple[int, Page]], origin: "_Origin") -> FlatBatch:
         rows = self._read_raw_items([page.items for _, page in pages])
         if rows is not None:
             return self._build_clean_batch(rows, origin)
@@ -64,6 +78,21 @@ class Flattener:
         if rows is not None:
             return self._build_clean_batch(rows, origin)
         return self._flatten_validated_items(items, origin)
+
+    def _move_items_to_quarantine(
+        self, flat: FlatBatch, conflicts: Mapping[int, tuple[Any, str]], first_item: int, origin: "_Origin"
+    ) -> FlatBatch:
+        """Move items to quarantine whole, each with its reason, by their numbers."""
+        numbers = pa.array(list(conflicts), pa.int64())
+        tables = {n: t.filter(pc.invert(pc.is_in(t["_item"], numbers))) for n, t in flat.tables.items()}
+        items = [self._replace_sensitive(item) for item, _ in conflicts.values()]
+        reasons = [reason for _, reason in conflicts.values()]
+        validated = [
+            ValidatedItem(None, {}, [ValidationIssue("", "item", reason, item)])
+            for item, reason in zip(items, reasons, strict=True)
+        ]
+        moved = self._build_quarantine_table(items, validated, origin.take_rows(pc.subtract(numbers, first_item)))
+        return FlatBatch({**tables, "quarantine": pa.concat_tables([tables["quarantine"], moved])}, flat.unknown)
 
     def _read_raw_items(self, pages: Sequence[Sequence[Any]]) -> NestedArray | None:
         """Return all items of pages that are still text, if none of them needs a closer look."""
@@ -76,6 +105,7 @@ class Flattener:
         return FlatBatch({**tables, "quarantine": self._build_quarantine_table([], [], origin)})
 
     def _flatten_validated_items(self, items: list[Any], origin: "_Origin") -> FlatBatch:
+        items = [self._replace_sensitive(item) for item in items]
         validated = [validate_item(item, self._item_schema, self._key) for item in items]
         good = pa.array([n for n, c in enumerate(validated) if c.value is not None], pa.int64())
         valid = [c for c in validated if c.value is not None]
@@ -90,6 +120,9 @@ class Flattener:
             if f.level == "field"
         ]
         return FlatBatch(tables, unknown)
+
+    def _replace_sensitive(self, item: Any) -> Any:
+        return replace_sensitive_values(item, self._sensitive) if self._sensitive else item
 
     def _build_tables(self, items: NestedArray, origin: "_Origin", extra: pa.Array | None) -> dict[str, pa.Table]:
         item_table = self._contract.item_table

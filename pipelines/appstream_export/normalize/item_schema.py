@@ -45,7 +45,21 @@ def build_item_schema(contract: Contract) -> Struct:
             _add_leaf(contract, root, steps + own, Leaf(column.type))
     for path in contract.ignored:
         _add_leaf(contract, root, [s for s in path.replace("[]", ".[]").split(".") if s], Leaf())
+    for path in contract.sensitive:
+        _add_ignored_leaf(root, [s for s in path.replace("[]", ".[]").split(".") if s])
     return root
+
+
+def _add_ignored_leaf(root: Struct, steps: list[str]) -> None:
+    """Add a leaf that may hold anything, unless the tree has something else on the way."""
+    at: SchemaNode | None = root
+    for n, step in enumerate(steps):
+        if at is None or (step == "[]") is not isinstance(at, List):
+            return
+        if _get_child(at, step) is None:
+            last = n == len(steps) - 1
+            _set_child(at, step, Leaf() if last else List() if steps[n + 1] == "[]" else Struct())
+        at = _get_child(at, step)
 
 
 def build_arrow_type(schema: SchemaNode) -> pa.DataType | None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
 
+from appstream_export.json_text import RepeatedKeys
 from appstream_export.normalize.item_schema import Leaf, List, SchemaNode, Struct
 from appstream_export.normalize.schema_match import EARLIEST_S, LATEST_S
 
@@ -55,21 +56,32 @@ def validate_item(item: Any, schema: Struct, key: list[str]) -> ValidatedItem:
 
 
 def encode_raw_json(value: Any) -> str:
-    """Compact JSON; lone surrogates, which no UTF-8 can hold, stay escaped; infinities, which JSON lacks, are text."""
+    """Return compact JSON. Lone surrogates, which no UTF-8 can hold, stay escaped; infinities become text.
+
+    An object with a repeated key, of which readers would show only one value, is a list of pairs.
+    """
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(
+            value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_get_repeated_pairs
+        )
     except ValueError:
         return encode_raw_json(_replace_infinities(value))
     try:
         text.encode()
     except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":"))
+        return json.dumps(value, separators=(",", ":"), default=_get_repeated_pairs)
     return text
+
+
+def _get_repeated_pairs(value: RepeatedKeys) -> list[tuple[str, Any]]:
+    return value.pairs
 
 
 def _replace_infinities(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _replace_infinities(v) for k, v in value.items()}
+    if isinstance(value, RepeatedKeys):
+        return [[k, _replace_infinities(v)] for k, v in value.pairs]
     if isinstance(value, list):
         return [_replace_infinities(v) for v in value]
     return value if not isinstance(value, float) or isfinite(value) else str(value)
@@ -146,6 +158,8 @@ def _describe_mismatch(value: Any, schema: SchemaNode) -> str:
 
 
 def _get_json_type(value: Any) -> str:
+    if isinstance(value, RepeatedKeys):
+        return f'object that holds "{value.key}" twice,'
     kinds = {dict: "object", list: "list", str: "text", bool: "boolean", int: "number", float: "number"}
     return kinds.get(type(value), "null")
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any
 
-from appstream_export.contracts import Contract
+from appstream_export.contracts import Contract, check_contracts
 from appstream_export.errors import ConfigurationError, ExportError, Interrupted, NothingExtracted
 from appstream_export.extract import CLOCK_SKEW_MAX_S, Account, Plan, ProbeResult, plan_extraction, probe_tasks
 from appstream_export.inputs import read_labels, read_prices
@@ -63,7 +64,9 @@ def check_readiness(
     stop = stop or Event()
     head, found = _check_current_state(settings, contracts)
     settings, labels = _check_labels(settings)
-    found += [*labels, *_check_prices(settings)]
+    found += [*labels, *_check_prices(settings), *_check_contracts(settings, contracts)]
+    if any(finding.area == "contracts" and finding.verdict is Verdict.PROBLEM for finding in found):
+        return Checkup(findings=found)
     listener.on_stage("discovery")
     try:
         plan = plan_extraction(
@@ -94,6 +97,7 @@ def _probe_scopes(
         return [_build_configuration_problem(error)]
     return [
         *_check_clock(probed),
+        *_check_head_time(probed, head),
         *_check_outcomes(probed.outcomes, head, advisor),
         *_check_any_answer(probed.outcomes, head),
     ]
@@ -132,6 +136,16 @@ def _check_prices(settings: Settings) -> list[Finding]:
         return [Finding(area="prices", reason=f"{file} has {len(read_prices(file))} prices")]
     except ConfigurationError as error:
         return [build_problem_finding("prices", error)]
+
+
+def _check_contracts(settings: Settings, contracts: Sequence[Contract]) -> list[Finding]:
+    """Hold contracts against the installed botocore, as a run does first of all."""
+    try:
+        notes = check_contracts(contracts, any_protocol=settings.extract.use_documented_client_api)
+    except ConfigurationError as error:
+        return [build_problem_finding("contracts", error)]
+    fix = "correct the contract, or install the botocore that it was written for (appstream-export contracts lint)"
+    return [Finding(area="contracts", verdict=Verdict.WARNING, reason=note, fix=fix) for note in notes]
 
 
 def _build_plan_problem(error: ExportError, settings: Settings) -> Finding:
@@ -194,6 +208,18 @@ def _check_clock(probed: ProbeResult) -> Iterator[Finding]:
     verdict = Verdict.PROBLEM if off >= CLOCK_SKEW_MAX_S else Verdict.WARNING
     fix = f"set the clock (timedatectl set-ntp true): AWS refuses signatures {CLOCK_SKEW_MAX_S} s apart"
     yield Finding(area="clock", verdict=verdict, reason=reason, fix=fix)
+
+
+def _check_head_time(probed: ProbeResult, head: CurrentState) -> Iterator[Finding]:
+    """Yield a warning where the newest snapshot was committed in the future of AWS's clock."""
+    if probed.clock_skew_s is None or head.manifest is None:
+        return
+    aws_now = datetime.now(UTC) + timedelta(seconds=probed.clock_skew_s)
+    ahead_s = (head.manifest.committed_at - aws_now).total_seconds()
+    if ahead_s > CLOCK_WARNS_FROM_S:
+        reason = f"snapshot {head.manifest.seq} lies {ahead_s:.0f} s in the future by AWS's clock"
+        fix = "set the clock of the machine that committed it: until then answers of a run may be discarded"
+        yield Finding(area="clock", verdict=Verdict.WARNING, reason=reason, fix=fix)
 
 
 def _check_outcomes(outcomes: Mapping[Task, Outcome], head: CurrentState, advisor: FixAdvisor) -> Iterator[Finding]:

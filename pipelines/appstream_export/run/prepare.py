@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 
+from appstream_export.contracts import check_contracts
 from appstream_export.extract import Account, Plan, plan_extraction
 from appstream_export.lake.snapshots import RunFacts, find_attempt, load_head
 from appstream_export.lake.storage import Store, generate_ulid
@@ -39,6 +40,8 @@ class PreparedRun:
     discovery_problem: str | None = None
     result_seq: int | None = None
     """The number of the snapshot that is the result already, where nothing is left to request."""
+    head_seq: int | None = None
+    """The number of the newest snapshot when the run started; None where there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ def prepare_run(
     plan = _plan_run(context, request, run_id)
     limited = filter_tasks(plan.tasks, request)
     store = open_warehouse(context.settings, create=True)
+    head = load_head(store)
     due = _select_due_tasks(store, limited, request, run_id, attempt_id)
     facts = RunFacts(
         run_id=run_id,
@@ -77,11 +81,14 @@ def prepare_run(
         skipped=tuple(_build_skipped_outcome(task, reason, started_at) for task, reason in skipped),
         discovery_problem=plan.discovery_problem,
         result_seq=due.result_seq,
+        head_seq=head.seq if head else None,
     )
 
 
 def _plan_run(context: RunContext, request: Request, run_id: str) -> Plan:
     settings = context.settings
+    for note in check_contracts(context.contracts, any_protocol=settings.extract.use_documented_client_api):
+        _log.warning("contract %s", note)
     if settings.organization:
         context.listener.on_stage("discovery")
     plan = plan_extraction(

@@ -7,7 +7,7 @@ from typing import Any
 
 from appstream_export.feeds import PublishResult
 from appstream_export.lake.catalog import CheckResult
-from appstream_export.lake.snapshots import Manifest, get_task, load_head_rows, load_head_scope_runs
+from appstream_export.lake.snapshots import DISCARDED_CODE, Manifest, get_task, load_head_rows, load_head_scope_runs
 from appstream_export.lake.storage import Store
 from appstream_export.model import Outcome, Task
 from appstream_export.run.publishing import Publication
@@ -23,6 +23,8 @@ class RunResult:
     outcomes: Mapping[Task, Outcome]
     """Requested tasks as scope_runs has them after the commit, and scopes that the guard kept from ending."""
     expected_failures: frozenset[Task]
+    overtaken: frozenset[Task] = frozenset()
+    """Tasks whose answer counts for nothing, because another run answered later and committed first."""
     catalog_problem: str | None = None
     """Publishing failed after the commit; the snapshot stands all the same."""
     checks: tuple[CheckResult, ...] = ()
@@ -80,6 +82,7 @@ class TaskResults:
 
     outcomes: Mapping[Task, Outcome]
     expected_failures: frozenset[Task]
+    overtaken: frozenset[Task] = frozenset()
 
 
 def build_run_result(
@@ -97,6 +100,7 @@ def build_run_result(
         committed=is_committed,
         outcomes=results.outcomes,
         expected_failures=results.expected_failures,
+        overtaken=results.overtaken,
         catalog_problem=publication.catalog_problem,
         checks=publication.checks,
         checks_problem=publication.checks_problem,
@@ -135,7 +139,14 @@ def load_task_results(
     return TaskResults(
         outcomes={task: _build_outcome(row, manifest) for task, row in rows.items()},
         expected_failures=frozenset(task for task, row in rows.items() if row["is_expected"]),
+        overtaken=frozenset(task for task, row in rows.items() if _is_overtaken(row, manifest)),
     )
+
+
+def _is_overtaken(row: Mapping[str, Any], manifest: Manifest) -> bool:
+    discarded_at = row.get("discarded_at")
+    is_own = discarded_at is not None and discarded_at >= manifest.started_at
+    return is_own and row["error_code"] != DISCARDED_CODE
 
 
 def _is_of_this_run(row: Mapping[str, Any], manifest: Manifest) -> bool:

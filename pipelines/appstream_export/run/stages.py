@@ -11,7 +11,7 @@ from typing import Any
 
 from ulid import ULID
 
-from appstream_export.contracts import Contract, list_snapshot_tables, load_enum_values
+from appstream_export.contracts import Contract, list_snapshot_tables, load_enum_values, mark_sensitive_fields
 from appstream_export.errors import NothingExtracted
 from appstream_export.extract import Account, extract_tasks, resolve_closed_regions
 from appstream_export.inputs import read_prices
@@ -95,7 +95,8 @@ def sweep_tasks(
     if context.moment:
         results = _override_timestamps(results, context.moment)
     enum_values = {contract.name: load_enum_values(contract) for contract in contracts}
-    outcomes = ingest_pages(results, contracts, write, enum_values=enum_values, listener=listener)
+    marked = [mark_sensitive_fields(contract) for contract in contracts]
+    outcomes = ingest_pages(results, marked, write, enum_values=enum_values, listener=listener)
     context.raise_if_stopped()
     return outcomes
 
@@ -151,6 +152,7 @@ def _commit_outcomes(
         accounts=[_build_account_row(account) for account in prepared.accounts],
         facts=prepared.facts,
         prices=prices,
+        head_seq=prepared.head_seq,
         max_drop_percent=context.settings.lake.max_drop_percent,
         clock=_build_clock(context.moment) if context.moment else get_utc_now,
     )

@@ -68,6 +68,7 @@ def build_run_object(summary: RunSummary) -> dict[str, Any]:
             _build_scope_object(outcome) | {"starting_token": outcome.resume_token}
             for outcome in _list_cut_outcomes(result)
         ],
+        "overtaken": [_build_scope_object(result.outcomes[task]) for task in sorted(result.overtaken)],
         "retry": summary.retry_command if result.failures else None,
         "discovery_problem": result.discovery_problem,
         "catalog_problem": result.catalog_problem,
@@ -156,6 +157,7 @@ def render_run_facts(summary: RunSummary) -> Iterator[str]:
     skipped = sum(outcome.status is Status.SKIPPED for outcome in result.outcomes.values())
     yield _format_counts("scopes", (result.answer_count, "ok"), (len(result.failures), "failed"),
                   (len(result.expected_failures), "expected"), (skipped, "skipped"),
+                  (len(result.overtaken), "overtaken by another run"),
                   (not_asked, "not asked, as they were"))  # fmt: skip
     yield _format_counts("items", (counts["items"], "in all"), (counts["items_fresh"], "fresh"),
                   (counts["items_carried"], "carried"), (summary.snapshot.stale_items, "stale"))  # fmt: skip

@@ -45,7 +45,8 @@ class ApiCall:
 
     `secrets` are words besides the credentials that no reason may repeat. `read` takes the raw answer of a 2xx and
     returns its JSON, or raises; without it botocore's parser reads. `convert_parsed` takes the
-    result of botocore's parser, where that one has to read (compat.py), and returns the same.
+    result of botocore's parser, where that one has to read (compat.py), and returns the same; `check_raw_answer`
+    raises for what that parser drops.
     """
 
     credentials: Credentials | None = field(default=None, repr=False)
@@ -53,6 +54,7 @@ class ApiCall:
     tries_max: int = BOTOCORE_TRIES
     read: Reader | None = None
     convert_parsed: Reader | None = None
+    check_raw_answer: Callable[[bytes, Mapping[str, str]], None] | None = None
     answer: dict[str, Any] | None = field(default=None, repr=False)
     tries: int = 0
     throttles: int = 0
@@ -262,6 +264,17 @@ class Clock:
         date = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
         if date:
             self._samples.append((str(date), time.time()))
+
+    @property
+    def newest_skew_s(self) -> float | None:
+        """Return the same of the newest dated answer alone."""
+        if not self._samples:
+            return None
+        date, received_at = self._samples[-1]
+        try:
+            return parsedate_to_datetime(date).timestamp() - received_at
+        except ValueError:
+            return None
 
     @property
     def skew_s(self) -> float | None:

@@ -2,11 +2,13 @@
 
 Each worker makes a client with the scope's credentials, lets botocore sign and parse, and drops the client when it
 turns to another scope. A page still counts only if it holds the item list: whatever botocore could not read whole
-lacks it. What is lost: fields that botocore does not know, and pages with a value that its parser refuses.
+lacks it, and errors and repeated keys that the parser drops are found by the documented event `after-call`. What is
+lost: fields that botocore does not know, and pages with a value that its parser refuses.
 """
 
 import threading
 from collections.abc import Iterable
+from contextvars import ContextVar
 from typing import Any
 
 import botocore.session
@@ -23,6 +25,7 @@ from appstream_export.extract.aws.errors import PARSER_ERRORS, build_malformed_e
 from appstream_export.settings import Settings
 from appstream_export.status import Status
 
+_CALL: ContextVar[ApiCall] = ContextVar("compatible_call")
 ClientKey = tuple[str, str, str, str | None]
 
 
@@ -41,7 +44,8 @@ class CompatibleClients(Clients):
         for worker in list(self._client_by_worker):
             self._drop_worker_client(worker)
 
-    def _prepare_session(self, session: botocore.session.Session) -> Config:  # noqa: ARG002  the session gets no hooks
+    def _prepare_session(self, session: botocore.session.Session) -> Config:
+        session.register("after-call", _check_raw_answer)
         return build_client_config(self._settings, tries=1)
 
     def _send_request(
@@ -49,6 +53,7 @@ class CompatibleClients(Clients):
     ) -> dict[str, Any]:
         client = self._get_worker_client(service, region, call.credentials)
         call.tries += 1
+        mark = _CALL.set(call)
         try:
             found = getattr(client, xform_name(operation))(**params)
         except ClientError as error:
@@ -60,6 +65,8 @@ class CompatibleClients(Clients):
         except PARSER_ERRORS as error:
             why = sanitize_text(f"botocore cannot read it: {type(error).__name__}: {error}", call.all_secrets)
             raise build_malformed_error(operation, why) from None
+        finally:
+            _CALL.reset(mark)
         self.clock.record_response(found)
         return found if call.convert_parsed is None else call.convert_parsed(found)
 
@@ -80,6 +87,12 @@ class CompatibleClients(Clients):
         held = self._client_by_worker.pop(worker, None)
         if held is not None:
             held[1].close()
+
+
+def _check_raw_answer(http_response: Any, model: Any, **_: Any) -> None:
+    check = _CALL.get().check_raw_answer
+    if check and http_response.status_code == 200 and model.service_model.resolved_protocol == "json":
+        check(http_response.content, http_response.headers)
 
 
 def create_clients(

@@ -13,7 +13,7 @@ import botocore.session
 from botocore.exceptions import BotoCoreError
 from botocore.loaders import Loader
 
-from appstream_export.contracts import ASSUME, IDENTITY, get_botocore_loader
+from appstream_export.contracts import ASSUME, DISCOVERY, IDENTITY, get_botocore_loader, is_read_operation
 from appstream_export.errors import ConfigurationError
 from appstream_export.settings import Settings, is_loopback
 
@@ -23,6 +23,7 @@ CREDENTIAL_OPERATIONS = frozenset(
     {"sts:AssumeRole", "sts:AssumeRoleWithWebIdentity", "sso:GetRoleCredentials"}
     | {"sso-oidc:CreateToken", "signin:CreateOAuth2Token"}
 )
+_OWN_OPERATIONS = READ_OPERATIONS | CREDENTIAL_OPERATIONS | set(DISCOVERY)
 _VERBOSE_LOGGERS = ("botocore", "boto3", "urllib3")
 
 
@@ -88,8 +89,12 @@ def _build_operation_guard(allowed: frozenset[str]) -> Callable[..., None]:
 
 
 def check_operation(allowed: Collection[str], operation: str) -> None:
-    """Raise ConfigurationError for an operation, such as appstream:DeleteImageBuilder, that is not allowed."""
-    if operation not in allowed:
+    """Raise ConfigurationError for an operation, such as appstream:DeleteImageBuilder, that is not allowed.
+
+    One that changes something is refused also where a caller allows it.
+    """
+    service, _, name = operation.partition(":")
+    if operation not in allowed or not (operation in _OWN_OPERATIONS or is_read_operation(service, name)):
         raise ConfigurationError(
             f"{operation} is not among the read operations that may leave this process; nothing was sent"
         )

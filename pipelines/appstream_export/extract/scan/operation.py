@@ -11,9 +11,15 @@ import botocore.session
 from botocore.exceptions import BotoCoreError
 from botocore.model import OperationModel, OperationNotFoundError
 
-from appstream_export.contracts import Contract
+from appstream_export.contracts import Contract, find_page_token, list_sensitive_members
 from appstream_export.errors import ConfigurationError
 from appstream_export.extract.aws import build_malformed_error, sanitize_text
+from appstream_export.extract.scan.answer import (
+    find_error_member,
+    find_repeated_key,
+    find_unread_page,
+    list_other_members,
+)
 from appstream_export.extract.scan.page_text import PageDecoder
 from appstream_export.json_text import RawItems, read_json
 from appstream_export.model import ScanOptions
@@ -36,6 +42,10 @@ class ListOperation:
     output_token: str | None
     limit_key: str | None
     takes_names: bool
+    known_members: frozenset[str] = frozenset()
+    """The members of the answer that botocore's model has."""
+    sensitive_members: frozenset[str] = frozenset()
+    result_type: str | None = None
     decoder: PageDecoder | None = None
 
     @classmethod
@@ -44,7 +54,7 @@ class ListOperation:
     ) -> Self:
         """Read botocore's model; raises ConfigurationError when it lacks the operation or speaks another protocol."""
         model = _load_operation_model(contract, session, any_protocol)
-        paging = _load_paginator_config(contract, session)
+        paging = _load_paginator_config(contract, session, model)
         sources = {c.name: tuple(c.source.split(".")) for c in contract.item_table.source_columns}
         inputs = model.input_shape.members if model.input_shape else {}
         return cls(
@@ -57,6 +67,9 @@ class ListOperation:
             output_token=paging.get("output_token"),
             limit_key=paging.get("limit_key"),
             takes_names=NAMES in inputs,
+            known_members=frozenset(model.output_shape.members if model.output_shape else ()),
+            sensitive_members=list_sensitive_members(model),
+            result_type=model.output_shape.name if model.output_shape else None,
             decoder=PageDecoder.create_if_flat(contract, paging.get("output_token")),
         )
 
@@ -81,10 +94,10 @@ class ListOperation:
     def read_page(self, response: Mapping[str, Any]) -> dict[str, Any]:
         """The JSON of a complete and well-formed page; raises RetriableScopeError (malformed) for every other 2xx."""
         body, headers = response["body"], response["headers"]
-        why = _find_damage(response["status_code"], body, headers.get("Content-Length"))
+        why = _find_damage(response["status_code"], body, headers)
         root = None if why else read_json(body)
         why = why or (
-            self._find_items_problem(root)
+            self._find_answer_problem(root)
             if root is not None
             else f"the answer is not JSON: {_format_body_start(body)}"
         )
@@ -97,12 +110,17 @@ class ListOperation:
     def read_raw_page(self, response: Mapping[str, Any]) -> dict[str, Any]:
         """Return the same, its items still text where the page is as usual: for a caller that takes them all."""
         body, headers = response["body"], response["headers"]
-        why = _find_damage(response["status_code"], body, headers.get("Content-Length"))
+        why = _find_damage(response["status_code"], body, headers)
         decoded = None if why or self.decoder is None else self.decoder.decode_page(body)
         if decoded is None:
             return self.read_page(response)
         items, token = decoded
         return {self.items[0]: items} | ({self.output_token: token} if self.output_token else {})
+
+    def check_raw_answer(self, body: bytes, headers: Mapping[str, str]) -> None:
+        """Raise RetriableScopeError (malformed) for what botocore's parser drops: errors and repeated keys of a 200."""
+        if why := _find_error_type(headers) or self._find_hidden_problem(read_json(body)):
+            raise build_malformed_error(self.operation, why)
 
     def convert_parsed_page(self, parsed: Mapping[str, Any]) -> dict[str, Any]:
         """What botocore's parser made of a 2xx, in JSON's own values; raises RetriableScopeError where it is no page.
@@ -116,18 +134,39 @@ class ListOperation:
             raise build_malformed_error(self.operation, why, about.get("RequestId"))
         return {name: convert_to_json_value(value) for name, value in parsed.items() if name != "ResponseMetadata"}
 
+    def list_other_members(self, root: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the answer's members beside items and token, such as `$.Warnings`, that are not empty."""
+        found = list_other_members(root, self.items, self._token_path)
+        return {path: value for path, value in found.items() if path.split(".")[1] not in self.sensitive_members}
+
     def get_items(self, root: Mapping[str, Any]) -> list[Any] | RawItems:
         """Return the item list of a page that `read_page` accepted."""
         return get_nested_value(root, self.items)
 
     def get_next_token(self, root: Mapping[str, Any]) -> str | None:
         """Where the next page starts, None after the last; raises RetriableScopeError when it is no text."""
-        token = get_nested_value(root, tuple(self.output_token.split("."))) if self.output_token else None
+        token = get_nested_value(root, self._token_path) if self.output_token else None
         if token is None or token == "":
             return None
         if not isinstance(token, str):
             raise build_malformed_error(self.operation, f"the next page's token is {type(token).__name__}, not text")
         return token
+
+    @property
+    def _token_path(self) -> tuple[str, ...]:
+        return tuple(self.output_token.split(".")) if self.output_token else ()
+
+    def _has_token(self, root: Mapping[str, Any]) -> bool:
+        return bool(self.output_token and get_nested_value(root, self._token_path))
+
+    def _find_answer_problem(self, root: object) -> str | None:
+        return self._find_hidden_problem(root) or self._find_items_problem(root)
+
+    def _find_hidden_problem(self, root: object) -> str | None:
+        found = find_repeated_key(root, self.items) or find_error_member(root, self.known_members, self.result_type)
+        if not found and isinstance(root, dict) and not self._has_token(root):
+            found = find_unread_page(self.list_other_members(root), is_paged=self.output_token is not None)
+        return sanitize_text(found) if found else None
 
     def _find_items_problem(self, root: object) -> str | None:
         if not isinstance(root, dict):
@@ -175,11 +214,14 @@ def _load_operation_model(contract: Contract, session: botocore.session.Session,
     return model
 
 
-def _load_paginator_config(contract: Contract, session: botocore.session.Session) -> Mapping[str, str]:
+def _load_paginator_config(
+    contract: Contract, session: botocore.session.Session, model: OperationModel
+) -> Mapping[str, str]:
     try:
         found = session.get_paginator_model(contract.service).get_paginator(contract.operation)
     except (BotoCoreError, ValueError):
-        return {}  # an operation that botocore does not page has one page
+        token = find_page_token(model)  # else the operation has one page: an answer with a token is malformed
+        return {"input_token": token, "output_token": token} if token else {}
     if not all(isinstance(found.get(k), str) for k in ("input_token", "output_token")):
         raise ConfigurationError(
             f"{contract.file.name}: {contract.operation} pages by several tokens at once; not supported"
@@ -187,12 +229,20 @@ def _load_paginator_config(contract: Contract, session: botocore.session.Session
     return found
 
 
-def _find_damage(status_code: int, body: bytes, length: str | None) -> str | None:
+def _find_damage(status_code: int, body: bytes, headers: Mapping[str, str]) -> str | None:
+    length = headers.get("Content-Length")
     if status_code != 200:
         return f"HTTP {status_code} instead of 200"
+    if error_type := _find_error_type(headers):
+        return error_type
     if length is not None and str(length) != str(len(body)):
         return f"the answer broke off: {len(body)} of {length} bytes"
     return None if body.strip() else "the answer is empty"
+
+
+def _find_error_type(headers: Mapping[str, str]) -> str | None:
+    found = headers.get("x-amzn-ErrorType")
+    return sanitize_text(f"the answer is an error: {found}") if found else None
 
 
 def _format_body_start(body: bytes) -> str:

@@ -103,12 +103,16 @@ class Scan:
         operation = self._operation
         read = operation.read_raw_page if self._needs_all_items else operation.read_page
         call = ApiCall(
-            used, tries_max=self.retry_state.tries_left, read=read, convert_parsed=operation.convert_parsed_page
+            used,
+            tries_max=self.retry_state.tries_left,
+            read=read,
+            convert_parsed=operation.convert_parsed_page,
+            check_raw_answer=operation.check_raw_answer,
         )
         try:
             root = self._send_request(call)
             token = operation.get_next_token(root)
-            return self._accept_page(operation.get_items(root), token)
+            return self._accept_page(operation.get_items(root), token, operation.list_other_members(root))
         except ScopeError as error:
             return self._handle_error(error, used)
 
@@ -131,6 +135,7 @@ class Scan:
             throttles=self._throttles,
             retries=self._retries,
             resume_token=str(self._resume) if self._resume and not error else None,
+            clock_skew_s=self._clients.clock.newest_skew_s,
         )
 
     def _reset_position(self) -> None:
@@ -180,11 +185,11 @@ class Scan:
         self.retry_state = RetryState(self.retry_state.max_attempts)
         self._reset_position()
 
-    def _accept_page(self, items: Sequence[Any], token: str | None) -> Page:
+    def _accept_page(self, items: Sequence[Any], token: str | None, other_members: dict[str, Any]) -> Page:
         self._check_bounds(items, token)
         check_arns(items, self._operation, self.task)
         selected = self._select_items(items, token)
-        page = Page(self.task, self._pages, selected, datetime.now(UTC))
+        page = Page(self.task, self._pages, selected, datetime.now(UTC), other_members)
         self._pages += 1
         self._items += len(selected)
         self._items_taken += len(selected)

@@ -23,6 +23,8 @@ class CheckResult:
     severity: str
     rows: int
     examples: tuple[Mapping[str, Any], ...] = ()
+    blocks_feeds: bool = True
+    """Whether feeds stay as they are where a check of severity error found something."""
 
     @property
     def is_passed(self) -> bool:
@@ -31,7 +33,7 @@ class CheckResult:
 
     @property
     def is_error(self) -> bool:
-        """Something was found that must never be: feeds stay as they are."""
+        """Something was found that must never be: the run is red."""
         return bool(self.rows) and self.severity == SEVERITY_ERROR
 
 
@@ -53,5 +55,6 @@ def _run_check(con: duckdb.DuckDBPyConnection, check: SqlFile) -> CheckResult:
         doc=check.doc,
         severity=check.severity or SEVERITY_WARN,
         rows=rows[0]["rows_found"] if rows else 0,
+        blocks_feeds=check.blocks_feeds,
         examples=tuple({column: value for column, value in row.items() if column != "rows_found"} for row in rows),
     )

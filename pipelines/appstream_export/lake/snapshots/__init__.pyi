@@ -40,4 +40,9 @@ from .reader import (
 from .rewrite import RewrittenHistory as RewrittenHistory, rewrite_history as rewrite_history
 from .scan_sql import build_scan_query as build_scan_query
 from .staged_snapshot import StagedSnapshot as StagedSnapshot
-from .task_transitions import get_task as get_task, is_expected_outcome as is_expected_outcome, is_failed as is_failed
+from .task_transitions import (
+    DISCARDED_CODE as DISCARDED_CODE,
+    get_task as get_task,
+    is_expected_outcome as is_expected_outcome,
+    is_failed as is_failed,
+)

@@ -19,11 +19,20 @@ from appstream_export.contracts import (
     list_snapshot_tables,
     load_operational_tables,
 )
+from appstream_export.errors import ExportError
 from appstream_export.lake.snapshots import change_log, task_transitions, validation
-from appstream_export.lake.snapshots.manifest import FORMAT, KIND_SWEEP, FileEntry, Manifest, TableFiles
+from appstream_export.lake.snapshots.manifest import FORMAT, KIND_SWEEP, FileEntry, Manifest, TableFiles, read_manifest
 from appstream_export.lake.snapshots.parquet import get_sort_columns, skip_empty_parts, write_table_file
+from appstream_export.lake.snapshots.reader import load_head_scope_runs
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
-from appstream_export.lake.snapshots.task_transitions import Decision, RowAction, ScopeRunRow, get_task, is_failed
+from appstream_export.lake.snapshots.task_transitions import (
+    Decision,
+    ExistingRows,
+    RowAction,
+    ScopeRunRow,
+    get_task,
+    is_failed,
+)
 from appstream_export.lake.snapshots.workspace import CommitWorkspace, get_stored_columns
 from appstream_export.lake.storage import Store, build_carried_path
 from appstream_export.model import Outcome, Task
@@ -70,6 +79,8 @@ class CommitRequest:
     facts: RunFacts
     prices: Sequence[PriceRow] = ()
     max_drop_percent: int = 50
+    head_seq: int | None = None
+    """The head when the run started; None where that is not known, or there was none."""
     max_rebases: int = 10
     """How often the commit starts over because another run committed first."""
     clock: Callable[[], datetime] = get_utc_now
@@ -125,9 +136,33 @@ class SnapshotProducer:
         self.decisions = task_transitions.decide_tasks(
             request.planned, request.outcomes, before, existing, request.facts.started_at
         )
+        if any(decision.is_discarded for decision in self.decisions):
+            self.decisions = task_transitions.fail_discarded_answers(
+                self.decisions, request.outcomes, self._load_reports_at_start(before, existing), request.clock()
+            )
         if not request.facts.forced:
             self.decisions = task_transitions.apply_drop_guard(self.decisions, old, request.max_drop_percent)
         workspace.apply_decisions(self.decisions)
+
+    def _load_reports_at_start(
+        self, before: Mapping[Task, ScopeRunRow], existing: Mapping[Task, ExistingRows]
+    ) -> dict[Task, datetime | None]:
+        """Return when AWS last answered each task, by the head of the run's start; nothing where that head is gone."""
+        request, base = self.request, self.base
+        if request.head_seq is None or base is None:
+            return {}
+        if base.seq == request.head_seq:
+            none = ExistingRows(0)
+            return {
+                task: task_transitions.find_last_report_time(run, existing.get(task, none))
+                for task, run in before.items()
+            }
+        try:
+            start = read_manifest(request.store, request.head_seq)
+            rows = load_head_scope_runs(request.store, start)
+        except (ExportError, OSError):  # expired or erased meanwhile
+            return {}
+        return {get_task(row): row["observed_at"] for row in rows}
 
     def _write_contract_tables(self, workspace: CommitWorkspace) -> None:
         for contract in self.request.contracts:

@@ -6,7 +6,7 @@ did AWS answer, and how much of the scope does the answer cover.
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import groupby
 from operator import attrgetter
@@ -19,6 +19,8 @@ ScopeRunRow = Mapping[str, Any]
 """A row of scope_runs, without snapshot_id."""
 
 GUARD_MIN_DROP = 20  # fewer lost items than this never trip the guard, whatever the percentage
+CLOCK_TOLERANCE_S = 2  # AWS's Date has whole seconds, and an answer is on its way for a while
+DISCARDED_CODE = "AnswerDiscarded"
 _EXPLICIT_DENY = "explicit deny in a service control policy"
 _NEVER_REQUESTED = "not asked yet: this run was limited to other scopes"
 _COUNTS = ("pages", "items", "rows", "duplicates", "quarantined", "api_calls", "throttles", "retries", "duration_ms")
@@ -105,6 +107,57 @@ def decide_tasks(
     return sorted((*here, *gone), key=lambda decision: decision.task)
 
 
+def fail_discarded_answers(
+    decisions: Iterable[Decision],
+    outcomes: Mapping[Task, Outcome],
+    reports_at_start: Mapping[Task, datetime | None],
+    now: datetime,
+) -> list[Decision]:
+    """Make a discarded answer the failure of its task, unless another run answered later than it and came first.
+
+    `reports_at_start` are the newest answers that the head had when the run started; a later one than ours proves
+    that a clock is wrong. So does one that lies in the future of AWS's clock.
+    """
+    found = []
+    for decision in decisions:
+        outcome = outcomes.get(decision.task)
+        why = _explain_discard(decision, outcome, reports_at_start, now) if outcome else None
+        found.append(_fail_discarded(decision, outcome, why) if outcome and why else decision)
+    return found
+
+
+def _explain_discard(
+    decision: Decision, outcome: Outcome, reports_at_start: Mapping[Task, datetime | None], now: datetime
+) -> str | None:
+    """Return why a clock must be wrong, None where nothing was discarded, or another run was only quicker."""
+    if not decision.is_discarded or outcome.status is Status.SKIPPED:
+        return None
+    at_start, skew_s = reports_at_start.get(decision.task), outcome.clock_skew_s
+    newest = (decision.previous_run or {}).get("observed_at")
+    if at_start and at_start > outcome.finished_at:
+        return f"an earlier run has one of {at_start:%Y-%m-%d %H:%M:%S} UTC, later than this one"
+    if skew_s is not None and newest and newest > now + timedelta(seconds=skew_s + CLOCK_TOLERANCE_S):
+        return f"another run has one of {newest:%Y-%m-%d %H:%M:%S} UTC, which lies in the future by AWS's clock"
+    return None
+
+
+def _fail_discarded(decision: Decision, outcome: Outcome, why: str) -> Decision:
+    skew_s = outcome.clock_skew_s
+    own = f"; our clock and AWS's are {abs(skew_s):.0f} s apart" if skew_s is not None else ""
+    run = {
+        **(decision.scope_run or {}),
+        "status": Status.ERROR.value,
+        "reason": f"this attempt ({outcome.status}) was discarded: {why}, so a clock is wrong{own}; later rows stay",
+        "error_code": DISCARDED_CODE,
+        "request_id": None,
+        "attempted_at": outcome.attempted_at,
+        "finished_at": outcome.finished_at,
+        "is_stale": True,
+        "is_expected": False,
+    }
+    return replace(decision, scope_run=run)
+
+
 def apply_drop_guard(decisions: Iterable[Decision], head_items: Mapping[Task, int], percent: int) -> list[Decision]:
     """Per resource: where items of complete answers and ended scopes fall too far, keep what shrank as `guarded`."""
     guarded: list[Decision] = []
@@ -144,10 +197,14 @@ def _decide_planned_task(
             scope_run=previous_run or _build_unrequested_run(task),
             previous_run=previous_run,
         )
-    if (reported_at := _find_last_report_time(previous_run, existing)) and reported_at > outcome.finished_at:
+    if (reported_at := find_last_report_time(previous_run, existing)) and reported_at > outcome.finished_at:
         # Another run knows better by now.
         return Decision(
-            task=task, row_action=RowAction.CARRY, scope_run=previous_run, previous_run=previous_run, is_discarded=True
+            task=task,
+            row_action=RowAction.CARRY,
+            scope_run={**(previous_run or {}), "discarded_at": outcome.finished_at},
+            previous_run=previous_run,
+            is_discarded=True,
         )
     run = _build_scope_run(outcome, previous_run, existing.rows)
     if not outcome.status.is_answer:
@@ -172,7 +229,7 @@ def _get_previous_answer_time(before: ScopeRunRow | None) -> datetime | None:
     return before["observed_at"] if before else None
 
 
-def _find_last_report_time(before: ScopeRunRow | None, existing: ExistingRows) -> datetime | None:
+def find_last_report_time(before: ScopeRunRow | None, existing: ExistingRows) -> datetime | None:
     """Return when AWS last answered for the task, completely or in part. Rows prove parts that a failure came after."""
     if not before:
         return None

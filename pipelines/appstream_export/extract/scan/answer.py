@@ -1,0 +1,56 @@
+"""The members of an answer beside its items and its page token: errors, repeated keys, and signs of further pages."""
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from appstream_export.json_text import RepeatedKeys
+
+_ERROR_NAMES = frozenset({"__type", "error", "errors", "errorcode", "errormessage", "errortype", "exception", "fault"})
+_TOKEN = re.compile(r"token|marker", re.IGNORECASE)
+_MORE_PAGES = re.compile(r"(is_?)?truncated|(has_?)?more(_?(items|pages|results))?", re.IGNORECASE)
+
+
+def list_other_members(root: object, items: tuple[str, ...], token: tuple[str, ...]) -> dict[str, Any]:
+    """Return what the objects on the way to the item list hold beside it, by path; empty values are left out."""
+    found: dict[str, Any] = {}
+    prefix = "$"
+    for n, step in enumerate(items):
+        if not isinstance(root, dict):
+            break
+        expected = {step, token[n]} if token[:n] == items[:n] and len(token) > n else {step}
+        found |= {f"{prefix}.{k}": v for k, v in root.items() if k not in expected and v not in (None, "", [], {})}
+        root, prefix = root.get(step), f"{prefix}.{step}"
+    return found
+
+
+def find_repeated_key(root: object, items: tuple[str, ...]) -> str | None:
+    """Return why an answer cannot be read where an object on the way to the item list holds a key twice."""
+    for step in items:
+        if isinstance(root, RepeatedKeys):
+            return f'the answer holds "{root.key}" twice'
+        root = root.get(step) if isinstance(root, dict) else None
+    return f'the answer holds "{root.key}" twice' if isinstance(root, RepeatedKeys) else None
+
+
+def find_error_member(root: object, known: Collection[str], result: str | None) -> str | None:
+    """Return the error that an answer of status 200 reports; `known` are the members that the model has.
+
+    Some services name the type of a good answer, `result`, as others do that of an error.
+    """
+    for name, value in root.items() if isinstance(root, dict) else ():
+        is_type = name == "__type" and result is not None and str(value).rpartition("#")[2] == result
+        if name.lower() in _ERROR_NAMES and name not in known and value and not is_type:
+            return f"the answer is an error: {name} is {value}"
+    return None
+
+
+def find_unread_page(members: Mapping[str, Any], *, is_paged: bool) -> str | None:
+    """Return why a page without a token is not the last: it says that there are more, or holds a foreign token."""
+    for path, value in members.items():
+        name = path.rpartition(".")[2]
+        if not is_paged and _TOKEN.search(name) and value:
+            return f"it has one page only, as far as we know, but the answer holds {name}"
+        if _MORE_PAGES.fullmatch(name) and value is True:
+            return f"the answer says {name}, but holds no token of the next page"
+    return None

@@ -1,0 +1,31 @@
+"""Values that AWS's model calls sensitive and no column reads: masked before any text is made of an item."""
+
+from collections.abc import Iterable
+from typing import Any
+
+MASK = "***"
+SensitiveTree = dict[str, "SensitiveTree"]
+"""The names on the way to sensitive values; an empty tree is such a value."""
+
+
+def build_sensitive_tree(paths: Iterable[str]) -> SensitiveTree:
+    """Return the tree of paths such as `Owner.Email` and `Users[].Password`; lists do not count as a step."""
+    root: SensitiveTree = {}
+    for path in paths:
+        at = root
+        for step in path.replace("[]", "").split("."):
+            at = at.setdefault(step, {})
+    return root
+
+
+def replace_sensitive_values(value: Any, tree: SensitiveTree) -> Any:
+    """Return `value` with its sensitive values masked; whole, where it is not the object that the model has there."""
+    if value is None:
+        return None
+    if isinstance(value, list):
+        return [replace_sensitive_values(element, tree) for element in value]
+    if not tree or not isinstance(value, dict):
+        return MASK
+    return {
+        name: replace_sensitive_values(child, tree[name]) if name in tree else child for name, child in value.items()
+    }
