@@ -56,11 +56,10 @@ def expire(context: dg.OpExecutionContext, config: MaintenanceConfig) -> None:
         )
         problem = refresh_catalog(store, load_contracts(), root=settings.lake.catalog_root) if result.seq else None
     context.log.info(_format_result(result))
+    figures = {"dropped": len(result.dropped), "retained": result.retained, "bytes_freed": result.bytes_freed}
     if problem:
-        context.log.warning(problem)
-    context.add_output_metadata(
-        {"dropped": len(result.dropped), "retained": result.retained, "bytes_freed": result.bytes_freed}
-    )
+        raise dg.Failure(problem, metadata=figures, allow_retries=False)
+    context.add_output_metadata(figures)
 
 
 @dg.op(pool=POOL, ins={"expired": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing), description="Deletes what nothing needs.")
