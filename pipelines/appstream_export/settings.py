@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from appstream_export.errors import SettingsError, describe_renamed, suggest_correction
+from appstream_export.location import S3_SCHEME, expand_user, validate_location
 from appstream_export.model import ACCOUNT_ID, REGION
 
 DEFAULT_FILE = "appstream-export.toml"
@@ -249,8 +250,13 @@ def find_settings_file(path: Path | None, environ: Mapping[str, str]) -> Path | 
     return Path(DEFAULT_FILE) if Path(DEFAULT_FILE).is_file() else None
 
 
-def read_settings(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read, check and complete the settings; raises SettingsError with file, place and fix."""
+def read_settings(
+    path: Path | None = None, environ: Mapping[str, str] = os.environ, *, needs_accounts: bool = True
+) -> Settings:
+    """Read, check and complete the settings; raises SettingsError with file, place and fix.
+
+    Commands that ask AWS need accounts. The others do with less, such as `warehouse` and `[lake.s3]` of an analyst.
+    """
     file = find_settings_file(path, environ)
     if file is None:
         raise SettingsError(f"no configuration: there is no ./{DEFAULT_FILE}", fix=_INIT_FIX)
@@ -259,10 +265,10 @@ def read_settings(path: Path | None = None, environ: Mapping[str, str] = os.envi
         raw = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{file}: not readable as TOML: {error}") from error
-    return parse_settings(raw, file)
+    return parse_settings(raw, file, needs_accounts=needs_accounts)
 
 
-def parse_settings(raw: Mapping[str, Any], file: Path) -> Settings:
+def parse_settings(raw: Mapping[str, Any], file: Path, *, needs_accounts: bool = True) -> Settings:
     """Check a parsed file. `file` is for messages, and the folder that relative paths start from."""
     if isinstance(text := raw.get("regions"), str) and text != AUTO:
         raise SettingsError(f'{file}: regions: "{text}" is neither "auto" nor a list such as ["us-east-1", "eu-*"]')
@@ -272,6 +278,9 @@ def parse_settings(raw: Mapping[str, Any], file: Path) -> Settings:
         raise _convert_error(str(error), file) from error
     if settings.organization:
         settings = msgspec.structs.replace(settings, regions=settings.regions or AUTO)
+    if needs_accounts and not settings.accounts and not settings.organization:
+        fix = 'add [[accounts]] with id = "111122223333", or [organization] with role_name'
+        raise SettingsError(f"{file}: no account to read", fix=fix)
     _check_settings(settings, file)
     labels = settings.account_labels_file and resolve_location(settings.account_labels_file, file.parent)
     prices = settings.feeds.prices and resolve_location(settings.feeds.prices, file.parent)
@@ -285,6 +294,7 @@ def parse_settings(raw: Mapping[str, Any], file: Path) -> Settings:
 
 def _check_settings(settings: Settings, file: Path) -> None:
     """Raise SettingsError for the first value that does not fit; types are checked already."""
+    _check_warehouse(settings.warehouse, file)
     if settings.organization:
         _check_organization(settings.organization, settings.accounts, f"{file}: [organization]")
     _check_accounts(settings, file)
@@ -293,6 +303,13 @@ def _check_settings(settings: Settings, file: Path) -> None:
     _check_s3(settings, file)
     _check_session(settings.aws.session_duration_s, file)
     _check_dagster(settings.dagster, f"{file}: [dagster]")
+
+
+def _check_warehouse(location: str, file: Path) -> None:
+    try:
+        validate_location(location)
+    except SettingsError as error:
+        raise SettingsError(f"{file}: {error.message}", fix=error.fix) from error
 
 
 def parse_duration(text: str) -> timedelta:
@@ -320,9 +337,9 @@ def is_pattern(region: str) -> bool:
 
 def resolve_location(place: str, folder: Path) -> str:
     """A place as settings hold it once they are loaded: a bucket as it is, a path seen from a folder."""
-    if place.startswith("s3://"):
+    if place.startswith(S3_SCHEME):
         return place
-    return str((folder / Path(place).expanduser()).resolve())
+    return str((folder / expand_user(place)).resolve())
 
 
 def _convert_error(error: str, file: Path) -> SettingsError:
@@ -364,9 +381,6 @@ def _list_known_keys(where: str) -> list[str]:
 
 def _check_accounts(settings: Settings, file: Path) -> None:
     seen: set[str] = set()
-    if not settings.accounts and not settings.organization:
-        fix = 'add [[accounts]] with id = "111122223333", or [organization] with role_name'
-        raise SettingsError(f"{file}: no account to read", fix=fix)
     for n, account in enumerate(settings.accounts, 1):
         where = f"{file}: [[accounts]] number {n}"
         if not ACCOUNT_ID.fullmatch(account.id):
