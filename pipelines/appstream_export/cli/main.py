@@ -24,7 +24,7 @@ exit codes:
   1    the answer is no: doctor, plan (discovery failed), verify,
        erase (something is left), contracts lint, contracts render --check,
        feeds verify, feeds diff
-  2    usage or configuration, before any write
+  2    usage or configuration, before any write; or the result could not be written
   3    committed, but too many scopes failed ([extract] max_failed_ratio), a check
        did, or what shows the snapshot (catalog, feeds, report) was not published
   4    nothing committed; commands that only read: the warehouse could not be read
