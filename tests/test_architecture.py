@@ -31,8 +31,8 @@ VERBS = frozenset(
     draw drop duplicate enable encode end erase escape estimate evict execute exit expand expire explain
     export extract fail fall fetch fill filter find finish flatten flush format generalize generate get group
     guard guess handle heal ingest insert install interleave iterate join launch leave limit lint list load
-    lock log make map mark match measure merge move normalize open override overstate pad parse pick plan play
-    pop populate post prefix prepare preview print probe process propose prune publish put quote raise read
+    lock log make map mark match measure merge move mute normalize occupy open override overstate pad parse pick plan
+    play pop populate post prefix prepare preview print probe process propose provide prune publish put quote raise read
     receive record reduce refresh refuse register reject release reload remove rename render renew repeat
     replace report republish request requeue require reserve reset resolve restart restore restrict retain
     return reuse reveal rewrite run sanitize seal select send serve set share shorten show shut skip slugify
@@ -47,7 +47,7 @@ RIDDLES = frozenset(  # participles, prepositions and pronouns, which say nothin
     who whose with within""".split()  # noqa: SIM905
 )
 DICTATED = frozenset(  # by logging, argparse, io, fsspec, werkzeug and Store.exists, which is pathlib's word
-    "emit error exists glob info isdir log ls main modified seek setup size tell writable connect defs".split()  # noqa: SIM905
+    "emit error exists fileno glob info isatty isdir log ls main modified seek setup size tell writable connect defs".split()  # noqa: SIM905
 )
 
 

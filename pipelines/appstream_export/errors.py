@@ -108,6 +108,12 @@ class RetriableScopeError(ScopeError):
     """Worth a retry; once attempts are used up it is the scope's failure."""
 
 
+def describe_error(error: BaseException) -> str:
+    """Return the text of any error in one line, with its class where it is not one that we foresee."""
+    is_foreseen = isinstance(error, ExportError | OSError)
+    return " ".join((str(error) if is_foreseen else f"{type(error).__name__}: {error}").split())
+
+
 def describe_renamed(old: str, new: str) -> str:
     """Return the one line for a word of an earlier version: what it is called now."""
     return f'"{old}" is now called "{new}"; rename it'

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from appstream_export.errors import SettingsError, suggest_correction
+from appstream_export.location import S3_SCHEME, expand_user, validate_location
 from appstream_export.model import ACCOUNT_ID, REGION
 from appstream_export.settings_problems import (
     SettingProblem,
@@ -262,8 +263,13 @@ def find_settings_file(path: Path | None, environ: Mapping[str, str]) -> Path | 
     return Path(DEFAULT_FILE) if Path(DEFAULT_FILE).is_file() else None
 
 
-def read_settings(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read, check and complete the settings; raises SettingsError with file, place and fix."""
+def read_settings(
+    path: Path | None = None, environ: Mapping[str, str] = os.environ, *, needs_accounts: bool = True
+) -> Settings:
+    """Read, check and complete the settings; raises SettingsError with file, place and fix.
+
+    Commands that ask AWS need accounts. The others do with less, such as `warehouse` and `[lake.s3]` of an analyst.
+    """
     file = find_settings_file(path, environ)
     if file is None:
         raise SettingsError(f"no configuration: there is no ./{DEFAULT_FILE}", fix=_INIT_FIX)
@@ -273,10 +279,12 @@ def read_settings(path: Path | None = None, environ: Mapping[str, str] = os.envi
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise SettingsError(f"{file}: not readable as TOML: {why}") from error
-    return parse_settings(raw, file, text)
+    return parse_settings(raw, file, text, needs_accounts=needs_accounts)
 
 
-def parse_settings(raw: Mapping[str, Any], file: Path, text: str | None = None) -> Settings:
+def parse_settings(
+    raw: Mapping[str, Any], file: Path, text: str | None = None, *, needs_accounts: bool = True
+) -> Settings:
     """Check a parsed file. `file` is for messages, and the folder that relative paths start from.
 
     Raises SettingsError with everything that is wrong, by line where the file's `text` is given.
@@ -288,7 +296,7 @@ def parse_settings(raw: Mapping[str, Any], file: Path, text: str | None = None) 
         problems = ValueChecker(Settings, _decode_secret, RENAMED_KEYS).find_problems(raw)
         settings = _convert_settings(remove_values(raw, problems))
     removed = find_removed_positions(problems, "accounts")
-    contradictions = _find_contradictions(settings, (n for n in count() if n not in removed))
+    contradictions = _find_contradictions(settings, (n for n in count() if n not in removed), needs_accounts)
     problems += [p for p in contradictions if not any(map(p.is_caused_by, problems))]
     if problems:
         raise build_settings_error(file, text, problems)
@@ -316,13 +324,19 @@ def _convert_settings(raw: Mapping[str, Any]) -> Settings:
     return msgspec.structs.replace(settings, regions=settings.regions or AUTO) if settings.organization else settings
 
 
-def _find_contradictions(settings: Settings, positions: Iterator[int]) -> Iterator[SettingProblem]:
+def _find_contradictions(
+    settings: Settings, positions: Iterator[int], needs_accounts: bool
+) -> Iterator[SettingProblem]:
     """Yield values that do not fit, alone or together; types are checked already.
 
     `positions` are those of the accounts in the file, of which some may have been left out.
     """
+    yield from _check_warehouse(settings.warehouse)
     if settings.organization:
         yield from _check_organization(settings.organization, settings.accounts)
+    if needs_accounts and not settings.accounts and not settings.organization:
+        fix = 'add [[accounts]] with id = "111122223333", or [organization] with role_name'
+        yield SettingProblem(("accounts",), "no account to read", fix, needs=("organization",))
     yield from _check_accounts(settings, positions)
     yield from _check_regions("regions", ("regions",), () if settings.regions == AUTO else settings.regions)
     yield from _check_endpoint(("aws",), "[aws]", settings.aws.endpoint_url)
@@ -330,6 +344,13 @@ def _find_contradictions(settings: Settings, positions: Iterator[int]) -> Iterat
     yield from _check_session(settings.aws.session_duration_s)
     yield from _check_extract(settings.extract)
     yield from _check_dagster(settings.dagster)
+
+
+def _check_warehouse(location: str) -> Iterator[SettingProblem]:
+    try:
+        validate_location(location)
+    except SettingsError as error:
+        yield SettingProblem(("warehouse",), error.message, error.fix)
 
 
 def parse_duration(text: str) -> timedelta:
@@ -357,15 +378,12 @@ def is_pattern(region: str) -> bool:
 
 def resolve_location(place: str, folder: Path) -> str:
     """A place as settings hold it once they are loaded: a bucket as it is, a path seen from a folder."""
-    if place.startswith("s3://"):
+    if place.startswith(S3_SCHEME):
         return place
-    return str((folder / Path(place).expanduser()).resolve())
+    return str((folder / expand_user(place)).resolve())
 
 
 def _check_accounts(settings: Settings, positions: Iterator[int]) -> Iterator[SettingProblem]:
-    if not settings.accounts and not settings.organization:
-        fix = 'add [[accounts]] with id = "111122223333", or [organization] with role_name'
-        yield SettingProblem(("accounts",), "no account to read", fix, needs=("organization",))
     first: dict[str, int] = {}
     for account, n in zip(settings.accounts, positions, strict=False):
         path: TomlPath = ("accounts", n)

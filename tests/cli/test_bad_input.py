@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from appstream_export import connect
 from appstream_export.emulator import Emulator
+from appstream_export.errors import ConfigurationError
 from tests.lake.lakes import A, Lake, builder, ok
 
 Told = Callable[..., tuple[int, str, str]]
@@ -98,6 +100,92 @@ def test_wrong_flags_end_before_anything_is_written(case: str, folder: Path, els
 
     assert list(folder.rglob("*.parquet")) == list(folder.rglob("*.json")) == []
     assert elsewhere.calls == []
+
+
+LOCATIONS = {
+    "gs://b/x": "warehouse gs://b/x: gs:// is not supported; name a folder, or a bucket as s3://bucket/prefix",
+    "https://b.s3.amazonaws.com/x": "https:// is not supported",
+    "abfss://c@a.dfs.core.windows.net/x": "abfss:// is not supported",
+    "hdfs:/x": "hdfs:/ is not supported",
+    "S3://b/x": 'did you mean "s3://b/x"?',
+    "s3:/b/x": 'did you mean "s3://b/x"?',
+    "s3:b/x": 'did you mean "s3://b/x"?',
+    "s3a://b/x": 'did you mean "s3://b/x"?',
+    "file:///data/x": 'did you mean "/data/x"?',
+    "C:/x": "C:/ is not supported",
+    "$HOME/x": "variables are not replaced by their values here; write the path in full",
+    "/data/${NAME}/x": "variables are not replaced",
+    "a\\b": "a backslash in a path cannot be read by DuckDB; write / between folders",
+    "~nobody-of-this-name/x": "there is no such home folder",
+    "": 'warehouse "": empty',
+    " s3://b/x": "blanks around it",
+}
+
+
+@pytest.mark.parametrize("location", LOCATIONS)
+def test_what_only_resembles_a_location_is_refused_before_aws_is_asked_and_makes_no_folder(
+    location: str, folder: Path, elsewhere: Emulator, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = f'{GOOD}[aws]\nendpoint_url = "{elsewhere.endpoint_url}"\n'
+    configure(folder, good)
+    refused(told("run", "--warehouse", location), LOCATIONS[location])
+    refused(told("sql", "select 1", "--warehouse", location), LOCATIONS[location])
+    if location:  # an empty variable is none
+        monkeypatch.setenv("APPSTREAM_EXPORT_WAREHOUSE", location)
+        refused(told("run"), LOCATIONS[location])
+        monkeypatch.delenv("APPSTREAM_EXPORT_WAREHOUSE")
+    configure(folder, f"warehouse = '{location}'\n{good}")
+    refused(told("run"), LOCATIONS[location])
+    refused(told("status"), LOCATIONS[location])
+
+    assert names(folder) == ["appstream-export.toml"]
+    assert elsewhere.calls == []
+
+
+def test_a_warehouse_below_a_folder_that_duckdb_cannot_read_is_refused(
+    folder: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below = folder / "a\\b"
+    below.mkdir()
+    monkeypatch.chdir(below)
+    configure(below, GOOD)
+    refused(told("run"), "a backslash in its path cannot be read by DuckDB; rename it")
+
+    assert names(below) == ["appstream-export.toml"]
+
+
+def test_from_python_a_location_of_another_kind_is_refused_too() -> None:
+    with pytest.raises(ConfigurationError, match="gs:// is not supported"):
+        connect("gs://b/x")
+
+
+ANALYST = """
+warehouse = "{warehouse}"
+lake = {{ freshness_interval = "2h", retention = {{ monthly_months = 7 }} }}
+"""
+READING = [
+    "status", "sql|select 1", "query|running_over", "tables", "describe|image_builders", "catalog|-o|c.duckdb",
+    "report|-o|r.html", "verify", "expire|--dry-run", "gc|--dry-run", "feeds|diff", "dashboard|superset",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", READING)
+def test_a_configuration_without_accounts_is_enough_to_read(
+    words: str, warehouse: Path, folder: Path, elsewhere: Emulator, told: Told
+) -> None:
+    configure(folder, ANALYST.format(warehouse=warehouse))
+    code, _, err = told(*words.split("|"))
+
+    assert code == 0 or (words == "feeds|diff" and "no feeds yet" in err), err
+    assert elsewhere.calls == []
+
+
+@pytest.mark.parametrize("command", ["run", "doctor", "plan"])
+def test_a_configuration_without_accounts_is_not_enough_to_ask(
+    command: str, warehouse: Path, folder: Path, told: Told
+) -> None:
+    configure(folder, ANALYST.format(warehouse=warehouse))
+    refused(told(command), "no account to read; add [[accounts]]")
 
 
 def test_without_credentials_the_fix_comes_at_once(folder: Path, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,16 +142,22 @@ def test_a_key_of_the_launchpad_from_an_earlier_version_is_refused_beside_the_ne
 
 
 @pytest.mark.slow
-def test_feeds_that_cannot_be_published_are_told_and_neither_made_nor_red(
+def test_feeds_that_cannot_be_published_turn_the_run_red_and_a_reexecution_publishes_them(
     configured: Export, instance: dg.DagsterInstance
 ) -> None:
     in_the_way = configured.folder / "warehouse" / "feeds" / "v1"
     in_the_way.parent.mkdir(parents=True)
     in_the_way.write_text("a file where a folder is due")
-    with execute(instance) as result:
-        assert result.success
-        assert materialized(result) == ALL - FEEDS
-        assert [name for name, passed in checks(result).items() if not passed] == ["feeds_are_published"]
+    with execute(instance) as red:
+        assert not red.success
+        assert materialized(red) == ALL - FEEDS
+        assert [name for name, passed in checks(red).items() if not passed] == ["feeds_are_published"]
+    in_the_way.unlink()
+    configured.aws.reset_calls()
+    with execute(instance, dg.ReexecutionOptions.from_failure(red.run_id, instance)) as green:
+        assert green.success
+        assert materialized(green) == ALL
+    assert configured.calls() == []
 
 
 @pytest.mark.slow

@@ -72,7 +72,7 @@ def test_feeds_that_cannot_be_written_undo_nothing_and_are_told_in_one_line(fed:
     result = fed.run()
     told = [*run.render_run_lines(run.summarize_run(result, fed.contracts, fed.warehouse, ""))]
 
-    assert (result.exit_code, fed.sql("select name from image_builders")) == (0, ["a"])
+    assert (result.exit_code, fed.sql("select name from image_builders")) == (3, ["a"])
     assert result.feeds_problem is not None
     assert result.feeds_problem.startswith("the snapshot is committed, but its feeds could not be published: ")
     assert told[-1].startswith(result.feeds_problem)

@@ -8,6 +8,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TextIO
 
 from appstream_export.errors import ConfigurationError
@@ -23,7 +24,32 @@ WIDTH_MIN = 40
 
 
 class OutputError(ConfigurationError):
-    """What takes our output is full or broken."""
+    """What takes the result, on stdout, is full, broken or closed. What takes the log never ends a command."""
+
+
+class LogStream(io.TextIOBase):
+    """Stderr as a stream for libraries that draw on it: what cannot be written is dropped."""
+
+    encoding = "utf-8"
+
+    def __init__(self) -> None:
+        self._stream = sys.stderr  # rich puts a proxy in its place, which leads here
+
+    def write(self, text: str) -> int:
+        """Write the text, or drop it."""
+        _drop_failure(self._stream, lambda: (self._stream.write(text), self._stream.flush()))
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing: each text is flushed as it is written."""
+
+    def isatty(self) -> bool:
+        """Return whether a person looks at stderr."""
+        return is_terminal(self._stream)
+
+    def fileno(self) -> int:
+        """Return stderr's."""
+        return self._stream.fileno()
 
 
 def strip_control_characters(text: str) -> str:
@@ -40,6 +66,13 @@ def print_lines(lines: Iterable[str]) -> None:
     """Write lines of the result to stdout."""
     for line in lines:
         print_result(line)
+
+
+def print_summary(lines: Iterable[str]) -> None:
+    """Write lines about work that is done to stdout. If nothing takes them, the work is done all the same."""
+    with suppress(OutputError):
+        print_lines(lines)
+        flush_output()
 
 
 def print_sanitized_lines(lines: Iterable[str]) -> None:
@@ -62,7 +95,7 @@ def print_result_bytes(chunk: bytes) -> None:
 
 
 def log_line(text: str = "") -> None:
-    """Write a line about the run to stderr."""
+    """Write a line about the run to stderr. A log that is full, broken or closed never ends a command."""
     _write_text(sys.stderr, text + "\n")
 
 
@@ -111,7 +144,8 @@ def style(text: str, code: str, stream: TextIO | None = None) -> str:
 
 
 def configure_streams() -> None:
-    """Let no character fail: what the terminal cannot show is replaced."""
+    """Let no character fail: what the terminal cannot show is replaced. Streams that are closed are occupied."""
+    _occupy_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -123,15 +157,48 @@ def flush_output() -> None:
 
 
 def _write_text(stream: TextIO, text: str) -> None:
-    _guard_write(stream, lambda: stream.write(text))
     if stream is sys.stderr:
-        _guard_write(stream, stream.flush)
+        _drop_failure(stream, lambda: (stream.write(text), stream.flush()))
+    else:
+        _guard_write(stream, lambda: stream.write(text))
+
+
+def _drop_failure(stream: TextIO, write: Callable[[], object]) -> None:
+    """Write to a log, which may fail."""
+    with suppress(OutputError):
+        _guard_write(stream, write)
 
 
 def _guard_write(stream: TextIO, write: Callable[[], object]) -> None:
+    """Write; raises OutputError where that fails, but not where the reader went away."""
     try:
         write()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    except OSError as error:
-        raise OutputError(f"the output could not be written: {error.strerror}") from error
+        _mute_stream(stream)
+    except (OSError, ValueError) as error:  # ValueError: the stream has been closed within this process
+        _mute_stream(stream)
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"the output could not be written: {reason}") from error
+
+
+def _mute_stream(stream: TextIO) -> None:
+    """Lead a stream to nowhere, with what it still holds: Python flushes it at the end, and would exit with 120."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def _occupy_closed_streams() -> None:
+    """Open descriptors 0 to 2 where they are closed, so that no file of the warehouse gets one of their numbers.
+
+    Python has no stream for a closed one. What is written to stdout then fails, for it is lost; stderr takes all.
+    """
+    for number, name, mode in ((0, "stdin", os.O_RDONLY), (1, "stdout", os.O_RDONLY), (2, "stderr", os.O_WRONLY)):
+        if getattr(sys, name) is not None:
+            continue
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, mode), number)
+        setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", closefd=False))

@@ -24,9 +24,10 @@ exit codes:
   1    the answer is no: doctor, plan (discovery failed), verify,
        erase (something is left), contracts lint, contracts render --check,
        feeds verify, feeds diff
-  2    usage or configuration, before any write
-  3    committed, but too many scopes failed ([extract] max_failed_ratio), or a check did
-  4    nothing committed
+  2    usage or configuration, before any write; or the result could not be written
+  3    committed, but too many scopes failed ([extract] max_failed_ratio), a check
+       did, or what shows the snapshot (catalog, feeds, report) was not published
+  4    nothing committed; commands that only read: the warehouse could not be read
   70   a bug
   130, 143  interrupted, nothing committed; in the midst of the commit: all or nothing, see status
 

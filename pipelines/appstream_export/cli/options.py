@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
 from appstream_export.errors import ConfigurationError, describe_renamed, suggest_correction
+from appstream_export.location import S3_SCHEME, expand_user, validate_location
 
 WAREHOUSE_VARIABLE = "APPSTREAM_EXPORT_WAREHOUSE"
 FORMATS = ("table", "json", "ndjson", "csv", "md", "parquet")
@@ -157,13 +158,17 @@ def parse_grace_period(text: str) -> timedelta:
 
 def parse_path(text: str) -> Path:
     """Parse a path, with ~ for the home folder."""
-    return Path(text).expanduser()
+    return expand_user(text)
 
 
 def parse_warehouse(text: str) -> str:
-    """Parse a warehouse: a folder, made absolute, or `s3://bucket/prefix` without a last slash."""
-    if "://" not in text:
-        return str(Path(text).expanduser().absolute())
+    """Parse a warehouse: a folder, made absolute, or `s3://bucket/prefix` without a last slash; raises SettingsError.
+
+    What resembles a URL and is none of a bucket is refused here, before anything is asked or made.
+    """
+    validate_location(text)
+    if not text.startswith(S3_SCHEME):
+        return str(expand_user(text).absolute())
     shorter = text.rstrip("/")
     return shorter if "://" in shorter else text
 

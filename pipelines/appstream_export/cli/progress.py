@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from appstream_export.cli import console
 from appstream_export.cli.pluralize import format_count
@@ -125,4 +125,5 @@ def _build_progress_bar() -> "Progress":
 
     text = TextColumn("{task.description}", markup=False)
     parts = (SpinnerColumn(), text, BarColumn(bar_width=20), TimeElapsedColumn())
-    return Progress(*parts, console=Console(stderr=True), transient=True)
+    stream = cast("IO[str]", console.LogStream())
+    return Progress(*parts, console=Console(file=stream), transient=True)

@@ -95,11 +95,14 @@ def find_named_warehouse(args: argparse.Namespace) -> str | None:
 
 
 def find_configuration(file: Path | None) -> "Settings | None":
-    """Return the settings of the configuration at hand, or None where there is none; raises SettingsError."""
+    """Return the settings of the configuration at hand, or None where there is none; raises SettingsError.
+
+    It may be without accounts: commands that read a warehouse ask none.
+    """
     from appstream_export.settings import find_settings_file, read_settings
 
     found = find_settings_file(file, os.environ)
-    return read_settings(found) if found else None
+    return read_settings(found, needs_accounts=False) if found else None
 
 
 def is_same_warehouse(one: str, other: str) -> bool:

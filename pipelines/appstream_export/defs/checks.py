@@ -1,4 +1,4 @@
-"""Did we see everything, is what we saw sound, and was it published? Only the first two can turn a run red."""
+"""Did we see everything, is what we saw sound, and was it published? Each of them can turn a run red."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ NAMED_MAX = 50  # a list in the event log stays readable
 
 
 def build_check_specs(assets: Sequence[AssetSource]) -> list[dg.AssetCheckSpec]:
-    """All of them; `coverage` and the checks of severity error are those that turn a run red."""
+    """All of them; `coverage`, the checks of severity error and those of what is published turn a run red."""
     coverage = dg.AssetCheckSpec(
         name=COVERAGE,
         asset="scope_runs",
@@ -34,7 +34,12 @@ def build_check_specs(assets: Sequence[AssetSource]) -> list[dg.AssetCheckSpec]:
         "re-execute from failure to ask only those again.",
     )
     published = [
-        dg.AssetCheckSpec(name=name, asset=asset, description=f"{promise} If not, the snapshot stands all the same.")
+        dg.AssetCheckSpec(
+            name=name,
+            asset=asset,
+            blocking=True,
+            description=f"{promise} If not, the snapshot stands all the same; re-execution publishes it.",
+        )
         for name, (asset, promise) in _list_publishing_checks(assets)
     ]
     return [coverage, *(_build_sql_check_spec(file, key) for file, key in _assign_sql_checks(assets)), *published]
@@ -45,7 +50,7 @@ def build_check_results(result: RunResult, assets: Sequence[AssetSource]) -> Ite
     yield build_coverage_result(result)
     found = {check.name: check for check in result.checks}
     for file, key in _assign_sql_checks(assets):
-        yield _build_sql_check_result(file, key, found.get(file.name), result.checks_problem)
+        yield _build_sql_check_result(file, key, found.get(file.name), result)
     problems = {
         "catalog_is_published": result.catalog_problem,
         "feeds_are_published": result.feeds_problem or (None if result.published_feeds else _PUBLISHING_DISABLED),
@@ -53,11 +58,12 @@ def build_check_results(result: RunResult, assets: Sequence[AssetSource]) -> Ite
     }
     for name, (asset, promise) in _list_publishing_checks(assets):
         problem = problems[name]
+        is_failure = problem in result.publishing_failures
         yield dg.AssetCheckResult(
             check_name=name,
             asset_key=asset,
             passed=problem is None,
-            severity=dg.AssetCheckSeverity.WARN if problem == _PUBLISHING_DISABLED else dg.AssetCheckSeverity.ERROR,
+            severity=dg.AssetCheckSeverity.ERROR if is_failure else dg.AssetCheckSeverity.WARN,
             description=problem or promise,
         )
 
@@ -86,11 +92,12 @@ def build_coverage_result(result: RunResult) -> dg.AssetCheckResult:
 
 
 def explain_failure(result: RunResult) -> str:
-    """What is said where a red run ends: which scopes failed, and which rows there are that must not be."""
+    """Return the last words of a red run: scopes that failed, rows that must not be, what was not published."""
     unseen = (
         [] if result.has_sufficient_coverage else [f"{build_coverage_result(result).description} {_REEXECUTE_HINT}"]
     )
-    return " ".join([*unseen, *(f"Check {c.name}: {c.rows} rows found. {c.doc}" for c in result.failed_checks)])
+    checks = [f"Check {c.name}: {c.rows} rows found. {c.doc}" for c in result.failed_checks]
+    return " ".join([*unseen, *checks, *(f"{problem}." for problem in result.publishing_failures)])
 
 
 def _describe_coverage(result: RunResult) -> str:
@@ -127,14 +134,16 @@ def _build_sql_check_spec(file: SqlFile, key: dg.AssetKey) -> dg.AssetCheckSpec:
 
 
 def _build_sql_check_result(
-    file: SqlFile, key: dg.AssetKey, found: CheckResult | None, problem: str | None
+    file: SqlFile, key: dg.AssetKey, found: CheckResult | None, result: RunResult
 ) -> dg.AssetCheckResult:
-    if found is None:
-        why = problem or f"Not looked at: the catalog has not all of {', '.join(file.reads)}."
-        return dg.AssetCheckResult(
-            check_name=file.name, asset_key=key, passed=False, severity=dg.AssetCheckSeverity.WARN, description=why
-        )
     severity = dg.AssetCheckSeverity.ERROR if file.severity == SEVERITY_ERROR else dg.AssetCheckSeverity.WARN
+    if found is None:
+        problem = result.checks_problem
+        why = problem or f"Not looked at: the catalog has not all of {', '.join(file.reads)}."
+        severity = severity if problem in result.publishing_failures else dg.AssetCheckSeverity.WARN
+        return dg.AssetCheckResult(
+            check_name=file.name, asset_key=key, passed=False, severity=severity, description=why
+        )
     examples = [", ".join(f"{name}: {value}" for name, value in row.items()) for row in found.examples[:NAMED_MAX]]
     return dg.AssetCheckResult(
         check_name=file.name,

@@ -24,16 +24,16 @@ def as_dagster_failure() -> Generator[None]:
         raise dg.Failure(description=str(error), allow_retries=False) from error
 
 
-def load_settings() -> Settings:
+def load_settings(*, needs_accounts: bool = True) -> Settings:
     """Return the settings that the environment names; each step reads them again."""
     with as_dagster_failure():
-        return read_settings(environ=os.environ)
+        return read_settings(environ=os.environ, needs_accounts=needs_accounts)
 
 
 def load_settings_or_default() -> Settings:
     """Return the settings for what Dagster shows before a run; the defaults where there is no file yet."""
     file = find_settings_file(None, os.environ)
-    return read_settings(file, os.environ) if file else Settings()
+    return read_settings(file, os.environ, needs_accounts=False) if file else Settings()
 
 
 def require_warehouse(settings: Settings) -> Store:

@@ -44,7 +44,7 @@ class PruneConfig(dg.Config):
 @dg.op(pool=POOL, out=dg.Out(dg.Nothing), description="Expires snapshots according to the retention.")
 def expire(context: dg.OpExecutionContext, config: MaintenanceConfig) -> None:
     """Commit a history without them, and publish the catalog; its figures are the output's metadata."""
-    settings = load_settings()
+    settings = load_settings(needs_accounts=False)
     store = require_warehouse(settings)
     with as_dagster_failure():
         result = expire_snapshots(
@@ -56,17 +56,16 @@ def expire(context: dg.OpExecutionContext, config: MaintenanceConfig) -> None:
         )
         problem = refresh_catalog(store, load_contracts(), root=settings.lake.catalog_root) if result.seq else None
     context.log.info(_format_result(result))
+    figures = {"dropped": len(result.dropped), "retained": result.retained, "bytes_freed": result.bytes_freed}
     if problem:
-        context.log.warning(problem)
-    context.add_output_metadata(
-        {"dropped": len(result.dropped), "retained": result.retained, "bytes_freed": result.bytes_freed}
-    )
+        raise dg.Failure(problem, metadata=figures, allow_retries=False)
+    context.add_output_metadata(figures)
 
 
 @dg.op(pool=POOL, ins={"expired": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing), description="Deletes what nothing needs.")
 def gc(context: dg.OpExecutionContext, config: MaintenanceConfig) -> None:
     """Delete it after a grace of a day; its figures are the output's metadata."""
-    settings = load_settings()
+    settings = load_settings(needs_accounts=False)
     store = require_warehouse(settings)
     with as_dagster_failure():
         result = vacuum_warehouse(
@@ -84,7 +83,7 @@ def gc(context: dg.OpExecutionContext, config: MaintenanceConfig) -> None:
 def verify_warehouse(context: dg.OpExecutionContext) -> None:
     """Red when a byte is not as it was committed; the first problems are named."""
     with as_dagster_failure():
-        problems = verify_files(require_warehouse(load_settings())).problems
+        problems = verify_files(require_warehouse(load_settings(needs_accounts=False))).problems
     for problem in problems[:PROBLEMS_MAX]:
         context.log.warning(str(problem))
     damaged = [problem for problem in problems if not problem.is_note]
@@ -115,7 +114,9 @@ def maintain_warehouse() -> None:
 )
 def prune_finished_runs(context: dg.OpExecutionContext, config: PruneConfig) -> None:
     """Delete finished runs older than `keep_days`; the newest runs of each job are retained, snapshots untouched."""
-    days = config.keep_days if config.keep_days is not None else load_settings().dagster.keep_runs_days
+    days = (
+        config.keep_days if config.keep_days is not None else load_settings(needs_accounts=False).dagster.keep_runs_days
+    )
     before = datetime.now(UTC) - timedelta(days=days)
     old = context.instance.get_run_records(dg.RunsFilter(statuses=FINISHED_STATUSES, created_before=before))
     jobs = {record.dagster_run.job_name for record in old}

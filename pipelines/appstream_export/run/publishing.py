@@ -1,12 +1,13 @@
 """Publish what shows a snapshot: catalog, checks, feeds, report. A failure of any of them never undoes the snapshot."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
+from typing import TypeVar
 
 from appstream_export.contracts import Contract
-from appstream_export.errors import ExportError
+from appstream_export.errors import describe_error
 from appstream_export.feeds import PublishResult, has_published_feeds, publish_feeds
 from appstream_export.lake.catalog import CheckResult, connect_warehouse, refresh_catalog, run_checks, run_query
 from appstream_export.lake.storage import REPORT_FILE, Store
@@ -16,6 +17,7 @@ from appstream_export.run.request import Request
 from appstream_export.run.warehouse import open_warehouse
 from appstream_export.settings import Settings
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _STOPPED = "the snapshot is committed, but the run was stopped before "
 
@@ -31,23 +33,31 @@ class Publication:
     feeds_problem: str | None = None
     report_problem: str | None = None
     is_reported: bool = False
+    left_out: frozenset[str] = frozenset()
+    """Stages that a stop left out: `checks`, `feeds`, `report`. They have a problem, but no failure."""
 
 
 def publish_outputs(context: RunContext, request: Request, store: Store, head_seq: int) -> Publication:
     """Publish the newest snapshot, also where this run committed none: the one that did may have been killed before."""
-    settings, stop = context.settings, context.stop
+    settings, left_out = context.settings, set[str]()
+
+    def is_cut(stage: str) -> bool:
+        left_out.update({stage} if context.stop.is_set() else ())
+        return stage in left_out
+
+    publishes_feeds, publishes_report = (
+        request.publish and on for on in (settings.feeds.publish, settings.feeds.report)
+    )
     catalog_problem = _publish_catalog(context, store) if request.publish else None
-    checks, checks_problem = ((), _STOPPED + "it was checked") if stop.is_set() else _run_checks(context)
+    checks, checks_problem = ((), _STOPPED + "it was checked") if is_cut("checks") else _run_checks(context)
     check_results = {} if checks_problem else {head_seq: checks}
     published_feeds = feeds_problem = report_problem = None
-    publishes_feeds = request.publish and settings.feeds.publish
-    if publishes_feeds and stop.is_set():
+    if publishes_feeds and is_cut("feeds"):
         feeds_problem = _STOPPED + "its feeds were published"
     elif publishes_feeds:
         published_feeds, feeds_problem = _publish_feeds(context, store, check_results)
-    publishes_report = request.publish and settings.feeds.report
     if publishes_report:
-        report_problem = _STOPPED + "its report was written" if stop.is_set() else _publish_report(context, store)
+        report_problem = _STOPPED + "its report was written" if is_cut("report") else _publish_report(context, store)
     return Publication(
         catalog_problem=catalog_problem,
         checks=checks,
@@ -56,6 +66,7 @@ def publish_outputs(context: RunContext, request: Request, store: Store, head_se
         feeds_problem=feeds_problem,
         report_problem=report_problem,
         is_reported=publishes_report and report_problem is None,
+        left_out=frozenset(left_out),
     )
 
 
@@ -73,44 +84,59 @@ def republish_outputs(settings: Settings, contracts: Sequence[Contract]) -> list
 
 
 def _publish_catalog(context: RunContext, store: Store) -> str | None:
-    context.listener.on_stage("catalog")
-    return refresh_catalog(store, context.contracts, root=context.settings.lake.catalog_root)
+    def publish() -> str | None:
+        return refresh_catalog(store, context.contracts, root=context.settings.lake.catalog_root)
+
+    problem, failure = _try_stage(context, "catalog", publish, "its catalog could not be published")
+    return problem or failure
 
 
 def _run_checks(context: RunContext) -> tuple[tuple[CheckResult, ...], str | None]:
     """Return the checks' results, or none and the problem."""
     settings = context.settings
-    context.listener.on_stage("checks")
-    try:
+
+    def run() -> tuple[CheckResult, ...]:
         with connect_warehouse(settings.warehouse, s3=settings.s3) as con:
-            return tuple(run_checks(con)), None
-    except (ExportError, OSError) as error:
-        _log.debug("checking failed", exc_info=True)
-        return (), f"the snapshot is committed, but could not be checked: {error}"
+            return tuple(run_checks(con))
+
+    results, problem = _try_stage(context, "checks", run, "could not be checked")
+    return results or (), problem
 
 
 def _publish_feeds(
     context: RunContext, store: Store, check_results: Mapping[int, Sequence[CheckResult]]
 ) -> tuple[PublishResult | None, str | None]:
-    context.listener.on_stage("feeds")
-    try:
-        published = publish_feeds(store, context.contracts, context.settings.feeds, check_results=check_results)
-    except (ExportError, OSError) as error:
-        _log.debug("publishing failed", exc_info=True)
-        return None, f"the snapshot is committed, but its feeds could not be published: {error}"
-    older = f"the snapshot is committed, but feeds show an older one: {published.problem}"
-    return published, older if published.problem else None
+    def publish() -> PublishResult:
+        return publish_feeds(store, context.contracts, context.settings.feeds, check_results=check_results)
+
+    published, problem = _try_stage(context, "feeds", publish, "its feeds could not be published")
+    if published and published.problem:
+        problem = f"the snapshot is committed, but feeds show an older one: {published.problem}"
+    return published, problem
 
 
 def _publish_report(context: RunContext, store: Store) -> str | None:
-    from appstream_export.feeds import publish_report
-
     settings = context.settings
-    context.listener.on_stage("report")
-    try:
+
+    def publish() -> None:
+        from appstream_export.feeds import publish_report  # an import may fail too, as altair's does without a home
+
         with connect_warehouse(settings.warehouse, s3=settings.s3) as con:
             publish_report(store, lambda sql: run_query(con, sql), settings)
-    except (ExportError, OSError) as error:
-        _log.debug("the report could not be written", exc_info=True)
-        return f"the snapshot is committed, but its report could not be written: {error}"
-    return None
+
+    return _try_stage(context, "report", publish, "its report could not be written")[1]
+
+
+def _try_stage(context: RunContext, stage: str, publish: Callable[[], T], problem: str) -> tuple[T | None, str | None]:
+    """Return the result of a stage, or None and its problem in one line.
+
+    The snapshot is committed by then, so no failure of any kind ends the run; a stop still does.
+    """
+    context.listener.on_stage(stage)
+    try:
+        return publish(), None
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # Rust's, of vl-convert
+            raise
+        _log.debug("%s failed", stage, exc_info=True)
+        return None, f"the snapshot is committed, but {problem}: {describe_error(error)}"

@@ -42,6 +42,8 @@ class RunResult:
     discovery_problem: str | None = None
     """The accounts could not be discovered, so that the last known ones were read: a failure of the run."""
     max_failed_ratio: float = 0.0
+    left_out: frozenset[str] = frozenset()
+    """Stages after the commit that a stop left out: `checks`, `feeds`, `report`."""
 
     @cached_property
     def failures(self) -> list[Outcome]:
@@ -59,6 +61,17 @@ class RunResult:
         return [check for check in self.checks if check.is_error]
 
     @property
+    def publishing_failures(self) -> list[str]:
+        """Problems of what was to be published or checked and was not; what a stop left out is none."""
+        problems = {
+            "catalog": self.catalog_problem,
+            "checks": self.checks_problem,
+            "feeds": self.feeds_problem,
+            "report": self.report_problem,
+        }
+        return [problem for stage, problem in problems.items() if problem and stage not in self.left_out]
+
+    @property
     def failed_ratio(self) -> float:
         """failed / (ok + failed) of the requested tasks; 0 when none counts."""
         counted = len(self.failures) + self.answer_count
@@ -72,8 +85,9 @@ class RunResult:
 
     @property
     def exit_code(self) -> int:
-        """0, or 3 when too little was seen or a check of severity error found something."""
-        return 0 if self.has_sufficient_coverage and not self.failed_checks else 3
+        """0, or 3: too little was seen, a check of severity error found something, or publishing failed."""
+        is_sound = self.has_sufficient_coverage and not self.failed_checks and not self.publishing_failures
+        return 0 if is_sound else 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +124,7 @@ def build_run_result(
         published_feeds=publication.published_feeds,
         discovery_problem=discovery_problem,
         max_failed_ratio=max_failed_ratio,
+        left_out=publication.left_out,
     )
 
 

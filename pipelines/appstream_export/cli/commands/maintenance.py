@@ -13,6 +13,7 @@ from appstream_export.version import __version__
 if TYPE_CHECKING:
     from appstream_export.lake.storage import Store
 
+EXIT_UNPUBLISHED = 3  # committed, but what shows it is not published
 MIN_SAFE_GRACE = timedelta(hours=2)  # a run asks for at most run_timeout_s, an hour by default, and then commits
 
 
@@ -61,7 +62,7 @@ def run_verify(args: argparse.Namespace) -> int:
 
 
 def run_expire(args: argparse.Namespace) -> int:
-    """Expire snapshots, publish the catalog, and print what is left."""
+    """Expire snapshots, publish the catalog, and print what is left; exit code 3 where the catalog is not published."""
     from datetime import UTC, datetime
 
     from appstream_export.cli.output import print_json
@@ -82,7 +83,7 @@ def run_expire(args: argparse.Namespace) -> int:
         console.print_sanitized_lines(render_expire_lines(result, lake.retention, list_target_flags(args)))
     if problem:
         console.log_problem(problem)
-    return 0
+    return EXIT_UNPUBLISHED if problem else 0
 
 
 def run_gc(args: argparse.Namespace) -> int:

@@ -19,6 +19,8 @@ from appstream_export.cli.target import list_target_flags, read_run_settings
 if TYPE_CHECKING:
     from appstream_export.run import Request
 
+EXIT_RESULT_LOST = 3  # committed, but whoever reads the result gets none
+
 
 def add_parsers(commands: Commands) -> None:
     """Add `run`."""
@@ -40,21 +42,33 @@ def add_parsers(commands: Commands) -> None:
 
 def run_export(args: argparse.Namespace) -> int:
     """Run an export, and print what it came to."""
-    from appstream_export.cli.output import print_json
     from appstream_export.cli.progress import show_run_progress
     from appstream_export.cli.views import build_run_object, render_run_lines, summarize_run
     from appstream_export.contracts import load_contracts
     from appstream_export.run import execute_run
 
     settings, contracts = read_run_settings(args), load_contracts()
-    with handle_stop_signals() as stop, show_run_progress() as listener:
-        result = execute_run(settings, contracts, build_run_request(args), listener=listener, stop=stop)
-    summary = summarize_run(result, contracts, settings.warehouse, list_target_flags(args), s3=settings.s3)
+    with handle_stop_signals() as stop:
+        with show_run_progress() as listener:
+            result = execute_run(settings, contracts, build_run_request(args), listener=listener, stop=stop)
+        summary = summarize_run(result, contracts, settings.warehouse, list_target_flags(args), s3=settings.s3)
     if args.format == "json":
-        print_json(build_run_object(summary))
-    else:
-        console.print_lines(render_run_lines(summary))
+        return _print_object(build_run_object(summary), result.exit_code)
+    console.print_summary(render_run_lines(summary))
     return result.exit_code
+
+
+def _print_object(value: object, code: int) -> int:
+    """Print a run's object and return its exit code: 3 in place of 0 where the object could not be written."""
+    from appstream_export.cli.output import print_json
+
+    try:
+        print_json(value)
+        console.flush_output()
+    except console.OutputError as error:
+        console.log_problem(str(error))
+        return code or EXIT_RESULT_LOST
+    return code
 
 
 def build_run_request(args: argparse.Namespace) -> "Request":

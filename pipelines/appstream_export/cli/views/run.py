@@ -90,8 +90,8 @@ def render_run_lines(summary: RunSummary) -> Iterator[str]:
         yield from (f"  {line}" for line in render_run_facts(summary))
         yield from _render_failure_details(summary) if result.failures else ()
         yield from _render_cut_scopes(summary)
-        yield from _render_failed_checks(summary)
-        yield from _render_publishing_problems(summary)
+    yield from _render_failed_checks(summary)
+    yield from _render_publishing_problems(summary)
     if result.discovery_problem:
         yield from _render_discovery_problem(summary, result.discovery_problem)
 

@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import altair as alt
+from appstream_export.feeds.report.home import provide_home
+
+with provide_home():
+    import altair as alt
 
 Rows = Sequence[Mapping[str, Any]]
 

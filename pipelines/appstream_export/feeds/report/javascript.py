@@ -14,14 +14,26 @@ _log = logging.getLogger(__name__)
 
 def load_vega_bundle() -> str:
     """What draws the charts, fit to stand inside a script element."""
-    file = platformdirs.user_cache_path("appstream-export") / f"vega-{version('vl-convert-python')}.js"
+    file = _find_cache_file()
     with suppress(OSError, UnicodeDecodeError):
-        return file.read_text("utf-8")
+        if file:
+            return file.read_text("utf-8")
     import vl_convert
 
     bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed").replace("</script", "<\\/script")
-    _cache_bundle(file, bundle)
+    if file:
+        _cache_bundle(file, bundle)
     return bundle
+
+
+def _find_cache_file() -> Path | None:
+    """Return where the bundle is kept; None for a user without a home, such as a bare user id in a container."""
+    try:
+        folder = platformdirs.user_cache_path("appstream-export")
+    except RuntimeError:
+        return None
+    # Older versions give "~/.cache" then, which would be a folder right here.
+    return folder / f"vega-{version('vl-convert-python')}.js" if folder.is_absolute() else None
 
 
 def _cache_bundle(file: Path, text: str) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from appstream_export.errors import ConfigurationError, ExportError, QueryError, StorageFailed
+from appstream_export.errors import ConfigurationError, QueryError, StorageFailed, describe_error
 from appstream_export.lake.duckdb import open_duckdb, quote_literal, translate_duckdb_errors
 from appstream_export.lake.snapshots import Manifest, convert_epoch_us, load_head, load_history, select_history_until
 from appstream_export.lake.storage import (
@@ -61,9 +61,9 @@ def refresh_catalog(store: Store, contracts: "Sequence[Contract]", *, root: str 
     """Publish the catalog after a commit, which stays valid if that fails; returns the problem in one line, or None."""
     try:
         publish_catalog(store, contracts, root=root)
-    except (ExportError, OSError) as error:
+    except Exception as error:  # noqa: BLE001  whatever it is, the commit stands
         _log.debug("publishing failed", exc_info=True)
-        return f"the snapshot is committed, but its catalog could not be published: {error}"
+        return f"the snapshot is committed, but its catalog could not be published: {describe_error(error)}"
     return None
 
 

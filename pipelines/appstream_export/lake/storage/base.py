@@ -185,6 +185,8 @@ def validate_root_path(root: str) -> None:
         raise ConfigurationError(
             f"warehouse {root}: *, ? and [ in its path would read as patterns", fix="rename the folder"
         )
+    if "\\" in root:
+        raise ConfigurationError(f"warehouse {root}: a backslash in its path cannot be read by DuckDB", fix="rename it")
     partition = next((part for part in root.split("/") if re.fullmatch(r"\w+=.*", part)), None)
     if partition:
         raise ConfigurationError(

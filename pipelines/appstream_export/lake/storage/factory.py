@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from appstream_export.errors import ConfigurationError
 from appstream_export.lake.storage.base import Store, validate_root_path
 from appstream_export.lake.storage.local import LocalStore
+from appstream_export.location import S3_SCHEME, expand_user, validate_location
 
 if TYPE_CHECKING:
     from appstream_export.settings import S3Settings
@@ -19,7 +20,9 @@ def open_store(
 
     A bucket is asked for: one that is not there, or not for us, is known before anything else happens.
     """
-    if warehouse.startswith("s3://"):
+    if not warehouse.startswith("/"):  # else it has been checked as it was written, and made absolute since
+        validate_location(warehouse)
+    if warehouse.startswith(S3_SCHEME):
         from appstream_export.lake.storage.s3 import open_s3  # botocore: a local warehouse needs none of it
         from appstream_export.settings import S3Settings
 
@@ -29,7 +32,7 @@ def open_store(
 
 def _open_folder(warehouse: str, *, file_mode: int, create: bool) -> LocalStore:
     try:
-        root = Path(warehouse).expanduser().resolve()
+        root = expand_user(warehouse).resolve()
         _validate_folder(root, create=create)
         store = LocalStore(root, file_mode=file_mode)
         if create:
