@@ -120,6 +120,12 @@ _NOT_ENABLED = ErrorRule(
     Status.DENIED, False, "enable the region in the account, take it out of regions, or check the credentials"
 )
 
+TOKEN_REFUSED = "GlobalTokenRefused"  # noqa: S105  a code, no secret
+"""An enabled region refused the session token, as it does with tokens of the global STS endpoint."""
+TOKEN_UNPROVED = "TokenOriginUnknown"  # noqa: S105  a code, no secret
+"""A region refused a session token that others obtained: it is not enabled, or the token is of the global endpoint."""
+UNREACHABLE = frozenset({"EndpointConnectionError", "ConnectTimeout", "ConnectionError"})
+"""Codes of calls that found nobody to answer them."""
 ERROR_RULES: Mapping[str, ErrorRule] = {
     "AccessDenied": _DENIED,
     "AccessDeniedException": _DENIED,
@@ -156,6 +162,9 @@ ERROR_RULES: Mapping[str, ErrorRule] = {
     "ConnectionError": ErrorRule(
         Status.NETWORK, True, "check network, proxy and TLS settings; run again with --retry-failed"
     ),
+    "ConnectTimeout": ErrorRule(
+        Status.NETWORK, True, "packets are dropped on the way: let calls out to the endpoint (firewall, proxy, VPC)"
+    ),
     "Timeout": ErrorRule(Status.TIMEOUT, True, "AWS did not answer in time; run again with --retry-failed"),
     "TaskTimeout": ErrorRule(Status.TIMEOUT, False, "raise [extract] task_timeout_s, or run again with --retry-failed"),
     "RunTimeout": ErrorRule(Status.TIMEOUT, False, "raise [extract] run_timeout_s, or run again with --retry-failed"),
@@ -164,6 +173,15 @@ ERROR_RULES: Mapping[str, ErrorRule] = {
     ),
     "Malformed": ErrorRule(Status.MALFORMED, True, "the answer was damaged (a proxy?); run again with --retry-failed"),
     "NoCredentials": ErrorRule(Status.DENIED, False, "set AWS_PROFILE, sign in, or run where a role is attached"),
+    TOKEN_REFUSED: ErrorRule(
+        Status.DENIED, False, "get the session token from a regional STS endpoint, or read the account through role_arn"
+    ),
+    TOKEN_UNPROVED: ErrorRule(
+        Status.DENIED,
+        False,
+        "if the session token is of a regional STS endpoint, set [aws] regional_session_tokens = true; or allow "
+        "account:ListRegions, which proves what is enabled; or read the account through role_arn",
+    ),
 }
 DERIVED_STATUSES: Mapping[Status, ErrorRule] = {
     Status.DISABLED: ErrorRule(Status.DISABLED, False, "enable the region in the account, or take it out of regions"),

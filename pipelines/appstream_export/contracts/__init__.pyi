@@ -13,6 +13,7 @@ from .iam import (
     ASSUME as ASSUME,
     DISCOVERY as DISCOVERY,
     IDENTITY as IDENTITY,
+    REGION_PROOF as REGION_PROOF,
     build_control_plane_policy as build_control_plane_policy,
     build_iam_policy as build_iam_policy,
     list_member_operations as list_member_operations,

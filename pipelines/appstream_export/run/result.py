@@ -23,6 +23,8 @@ class RunResult:
     outcomes: Mapping[Task, Outcome]
     """Requested tasks as scope_runs has them after the commit, and scopes that the guard kept from ending."""
     expected_failures: frozenset[Task]
+    seen_before: frozenset[Task] = frozenset()
+    """Tasks that AWS has answered completely, now or earlier: where they fail, earlier rows are kept."""
     catalog_problem: str | None = None
     """Publishing failed after the commit; the snapshot stands all the same."""
     checks: tuple[CheckResult, ...] = ()
@@ -80,6 +82,7 @@ class TaskResults:
 
     outcomes: Mapping[Task, Outcome]
     expected_failures: frozenset[Task]
+    seen_before: frozenset[Task]
 
 
 def build_run_result(
@@ -97,6 +100,7 @@ def build_run_result(
         committed=is_committed,
         outcomes=results.outcomes,
         expected_failures=results.expected_failures,
+        seen_before=results.seen_before,
         catalog_problem=publication.catalog_problem,
         checks=publication.checks,
         checks_problem=publication.checks_problem,
@@ -135,6 +139,7 @@ def load_task_results(
     return TaskResults(
         outcomes={task: _build_outcome(row, manifest) for task, row in rows.items()},
         expected_failures=frozenset(task for task, row in rows.items() if row["is_expected"]),
+        seen_before=frozenset(task for task, row in rows.items() if row["observed_at"] is not None),
     )
 
 

@@ -19,7 +19,9 @@ ScopeRunRow = Mapping[str, Any]
 """A row of scope_runs, without snapshot_id."""
 
 GUARD_MIN_DROP = 20  # fewer lost items than this never trip the guard, whatever the percentage
-_EXPLICIT_DENY = "explicit deny in a service control policy"
+# AWS ends a denial with the kind of policy: "with an explicit deny in a service control policy", "because no service
+# control policy allows the ... action".
+_POLICY_DENIALS = ("explicit deny in a service control policy", "no service control policy allows")
 _NEVER_REQUESTED = "not asked yet: this run was limited to other scopes"
 _COUNTS = ("pages", "items", "rows", "duplicates", "quarantined", "api_calls", "throttles", "retries", "duration_ms")
 _get_counts = attrgetter(*_COUNTS)
@@ -129,8 +131,8 @@ def is_failed(run: ScopeRunRow) -> bool:
 
 def is_expected_outcome(outcome: Outcome) -> bool:
     """Return whether a failure is expected, as long as its scope has no rows."""
-    if outcome.status is Status.DENIED:
-        return _EXPLICIT_DENY in (outcome.reason or "")
+    if outcome.status is Status.DENIED:  # of the call itself: a session that was refused says nothing about its scopes
+        return outcome.api_calls > 0 and any(text in (outcome.reason or "") for text in _POLICY_DENIALS)
     return outcome.status in (Status.DISABLED, Status.UNAVAILABLE)
 
 
