@@ -1,6 +1,7 @@
 """A blind spot is never expected: what each mix of network, session token and source of a region ends as."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,13 @@ import pytest
 
 from appstream_export.contracts import load_contracts
 from appstream_export.errors import ConfigurationError, suggest_fix
+from appstream_export.extract import Account
+from appstream_export.model import Outcome, Scope, Task
+from appstream_export.preflight import Checkup, Verdict, check_readiness
+from appstream_export.preflight.fixes import FixAdvisor
 from appstream_export.run import Request, RunResult, execute_run
-from appstream_export.settings import parse_settings
+from appstream_export.settings import Settings, parse_settings
+from appstream_export.status import Status
 from tests.world import EU, HOME, MEXICO, MILAN, SPAIN, World
 
 A, B = "111122223333", "444455556666"
@@ -49,6 +55,12 @@ def run(
     }
     settings = parse_settings(mapping, world.folder / "appstream-export.toml")
     return execute_run(settings, load_contracts(), Request(publish=False))
+
+
+def examine(world: World, *regions: str) -> Checkup:
+    accounts = [{"id": A, "role_arn": f"arn:aws:iam::{A}:role/reader"}]
+    mapping = {"regions": list(regions), "accounts": accounts, "extract": {"max_attempts": 2}}
+    return check_readiness(parse_settings(mapping, world.folder / "a.toml"), load_contracts(), Request())
 
 
 def statuses(result: RunResult) -> dict[str, str]:
@@ -228,3 +240,40 @@ def test_a_region_that_nobody_reaches_gets_one_short_try_per_account(
     assert ({str(o.status) for o in dead}, result.answer_count, result.exit_code) == ({"network"}, 12, 3)
     assert sum(o.api_calls for o in dead) <= 2 * len(ids)
     assert sorted(o.api_calls for o in dead)[: len(ids) // 2] == [1] * (len(ids) // 2)
+
+
+def test_the_doctor_warns_of_a_region_that_no_list_has(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.enter(monkeypatch, **KEYS)
+    world.unreachable.add(f"appstream2.{MEXICO}.amazonaws.com")
+
+    checkup = examine(world, HOME, MEXICO)
+
+    (warned,) = checkup.filter_findings(Verdict.WARNING)
+    assert (checkup.exit_code, warned.region, warned.status) == (0, MEXICO, "unavailable")
+    assert f'leave the region out: [[accounts]] {A} regions = ["{HOME}"]' in str(warned.fix)
+
+
+def test_the_doctor_names_fips_where_a_region_has_none() -> None:
+    now, task = datetime.now(UTC), Task("image_builders", Scope(A, EU))
+    reason = f'Could not connect to the endpoint URL: "https://appstream2-fips.{EU}.amazonaws.com/"'
+    gone = Outcome(
+        task=task, status=Status.NETWORK, reason=reason, error_code="EndpointConnectionError",
+        attempted_at=now, finished_at=now, api_calls=4,
+    )  # fmt: skip
+    tasks = [Task("image_builders", Scope(A, HOME)), task]
+
+    fix = FixAdvisor(Settings(), {}, {A: Account(id=A)}, tasks).suggest_call_fix(gone)
+
+    assert fix.startswith("unset AWS_USE_FIPS_ENDPOINT, or leave out regions without FIPS: ")
+    assert f'regions = ["{HOME}"]' in fix
+
+
+def test_a_proxy_that_finds_no_endpoint_is_told_from_one_that_is_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.enter(monkeypatch, **KEYS)
+    world.unreachable.add(f"appstream2.{EU}.amazonaws.com")
+
+    (failure,) = run(world, HOME, EU).failures
+
+    assert (failure.status, failure.error_code) == ("network", "EndpointConnectionError")

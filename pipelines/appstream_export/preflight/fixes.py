@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from appstream_export.contracts import Contract, build_control_plane_policy, build_iam_policy
-from appstream_export.errors import suggest_fix
+from appstream_export.errors import UNREACHABLE, suggest_fix
 from appstream_export.extract import Account
 from appstream_export.model import Outcome, Task
 from appstream_export.settings import Settings
@@ -50,6 +50,8 @@ class FixAdvisor:
         if outcome.status is Status.UNAVAILABLE:
             return f"leave the region out: {self.suggest_removal(task)}; or let calls out to its endpoint"
         fix = suggest_fix(outcome.status, outcome.error_code)
+        if outcome.error_code in UNREACHABLE and "-fips." in (outcome.reason or ""):
+            return f"unset AWS_USE_FIPS_ENDPOINT, or leave out regions without FIPS: {self.suggest_removal(task)}"
         if outcome.status is not Status.DENIED or not (outcome.error_code or "").startswith("AccessDenied"):
             return fix
         contract = self.contracts[task.resource]

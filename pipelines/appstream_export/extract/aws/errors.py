@@ -51,7 +51,7 @@ def build_scope_error(error: Exception, operation: str, secrets: Sequence[str | 
     if isinstance(error, ResponseParserError | LookupError):
         return build_malformed_error(operation, "the answer is damaged")
     code = next((code for kind, code in _TRANSPORT_ERROR_CODES if isinstance(error, kind)), None)
-    if isinstance(error, aws.ProxyConnectionError) and _TUNNEL_FAILED.search(str(error)):
+    if isinstance(error, aws.ProxyConnectionError) and _TUNNEL_FAILED.search(str(error.kwargs.get("error"))):
         code = "EndpointConnectionError"  # the proxy is there, and could not reach the endpoint
     if code is None:
         return ScopeError(Status.ERROR, sanitize_text(f"{operation}: {type(error).__name__}: {error}", secrets))
