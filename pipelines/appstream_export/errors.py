@@ -265,6 +265,18 @@ _MALFORMED = ErrorRule(Status.MALFORMED, True, f"the answer was damaged (a proxy
 _DISCARDED = ErrorRule(
     Status.ERROR, False, "set the clocks of all machines that export (timedatectl set-ntp true), and run again later"
 )
+_DROPPED = ErrorRule(
+    Status.NETWORK, True, "packets are dropped on the way: let calls out to the endpoint (firewall, proxy, VPC)"
+)
+_TOKEN_REFUSED = ErrorRule(
+    Status.DENIED, False, "get the session token from a regional STS endpoint, or read the account through role_arn"
+)
+_TOKEN_UNPROVED = ErrorRule(
+    Status.DENIED,
+    False,
+    "if the session token is of a regional STS endpoint, set [aws] regional_session_tokens = true; or allow "
+    "account:ListRegions, which proves what is enabled; or read the account through role_arn",
+)
 _NO_CREDENTIALS = ErrorRule(
     Status.DENIED, False, "set AWS_PROFILE, sign in (aws sso login), or run where a role is attached"
 )
@@ -272,6 +284,12 @@ _UNKNOWN_ERROR = ErrorRule(
     Status.ERROR, False, f"read the reason, and {_RETRY_LATER}; if it stays, please report it with the request id"
 )
 
+TOKEN_REFUSED = "GlobalTokenRefused"  # noqa: S105  a code, no secret
+"""An enabled region refused the session token, as it does with tokens of the global STS endpoint."""
+TOKEN_UNPROVED = "TokenOriginUnknown"  # noqa: S105  a code, no secret
+"""A region refused a session token that others obtained: it is not enabled, or the token is of the global endpoint."""
+UNREACHABLE = frozenset({"EndpointConnectionError", "ConnectTimeout", "ConnectionError"})
+"""Codes of calls that found nobody to answer them."""
 THROTTLING_CODES = (
     "Throttling", "ThrottlingException", "ThrottledException", "Throttled", "RequestThrottled",
     "RequestThrottledException", "RequestLimitExceeded", "RequestLimitExceededException", "TooManyRequestsException",
@@ -326,6 +344,7 @@ _CODES: Sequence[tuple[ErrorRule, str]] = (
         "InternalFailure InternalError InternalServerError InternalServerException InternalServiceError "
         "InternalServiceException ServiceUnavailable ServiceUnavailableException IDPCommunicationError",
     ),
+    (_DROPPED, "ConnectTimeout"),
     (_TIMEOUT, "Timeout RequestTimeout RequestTimeoutException"),
     (_TASK_TIMEOUT, "TaskTimeout"),
     (_RUN_TIMEOUT, "RunTimeout"),
@@ -336,6 +355,8 @@ _CODES: Sequence[tuple[ErrorRule, str]] = (
     (_SHARD_LOST, "ShardLost"),
     (_MALFORMED, "Malformed"),
     (_DISCARDED, "AnswerDiscarded"),
+    (_TOKEN_REFUSED, TOKEN_REFUSED),
+    (_TOKEN_UNPROVED, TOKEN_UNPROVED),
 )
 ERROR_RULES: Mapping[str, ErrorRule] = {code: rule for rule, codes in _CODES for code in codes.split()} | {
     f"HTTP {status}": _NOT_AWS for status in (401, 403, 404, 407)

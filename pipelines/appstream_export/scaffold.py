@@ -62,6 +62,7 @@ regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"];
 # ca_bundle = "/etc/ssl/corporate.pem"
 # session_policy = false             # narrow each role's session to the operations that are asked
 # session_duration_s = 3600                   # how long a role's session lasts
+# regional_session_tokens = false    # true: session tokens that others obtained are of regional STS endpoints
 
 [extract]
 # workers = 32                       # scopes asked at once

@@ -106,12 +106,17 @@ class OrganizationSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class AwsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[aws]`: how AWS is reached. `session_policy` narrows each role's session to the operations that are asked."""
+    """`[aws]`: how AWS is reached. `session_policy` narrows each role's session to the operations that are asked.
+
+    `regional_session_tokens` says that session tokens which others obtained (environment, files, programs, SSO) are of
+    regional STS endpoints, so that opt-in regions accept them where they are enabled.
+    """
 
     endpoint_url: str | None = None
     ca_bundle: str | None = None
     session_policy: bool = False
     session_duration_s: int = 3600
+    regional_session_tokens: bool = False
 
 
 class ExtractSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

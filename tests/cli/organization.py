@@ -8,7 +8,7 @@ from appstream_export.emulator import Emulator, make_image_builder
 
 HUB, PROD, DEV, LAB = "123456789012", "111122223333", "444455556666", "777788889999"
 NAMES = {HUB: "management", PROD: "prod", DEV: "dev", LAB: "lab"}
-EU, US = "eu-west-1", "us-east-1"
+EU, US = "eu-south-1", "us-east-1"
 LISTS = f"{HUB}/{US}"
 """The scope of what is asked once: the organization's accounts, and AWS's regions."""
 

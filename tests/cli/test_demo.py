@@ -88,7 +88,7 @@ def test_sql_gives_the_same_rows_in_each_format(
 
     assert (code, err, len(read)) == (0, "", 3)
     assert read == sorted(read)
-    assert {n for _, n in read} == {257}
+    assert {n for _, n in read} == {268}
 
 
 def test_a_reader_that_leaves_early_is_no_failure(demo: Demo) -> None:

@@ -111,6 +111,38 @@ def test_json_is_one_object_and_all_of_stdout(folder: Path, aws: Emulator, told:
 
 
 @pytest.mark.usefixtures("folder")
+def test_a_scope_that_never_answered_has_no_earlier_rows_to_keep(aws: Emulator, told: Told) -> None:
+    aws.fail("444455556666/us-east-1", "deny")
+    told("run")
+    _, never, _ = told("run")
+    aws.fail("444455556666/eu-west-1", "deny")
+    _, one, _ = told("run")
+    aws.heal()
+    told("run")
+    aws.fail("444455556666/us-east-1", "deny")
+    _, again, _ = told("run")
+
+    assert "failed (1):\n" in never
+    assert "failed (2), earlier rows of 1 kept as stale:\n" in one
+    assert "failed (1), their earlier rows kept as stale:\n" in again
+
+
+def test_expected_scopes_take_a_line_per_region(folder: Path, aws: Emulator, told: Told) -> None:
+    aws.fail("*/us-east-1", "deny_scp")
+
+    assert told("run")[0] == 0
+    _, out, _ = told("status")
+    assert [line for line in out.splitlines() if line.startswith("expected")] == [
+        "expected   us-east-1: denied in 2 accounts"
+    ]
+    assert json.loads(told("status", "--json")[1])["expected_by_region"] == [
+        {"region": "us-east-1", "status": "denied", "scopes": 2, "accounts": 2}
+    ]
+    page = (folder / "warehouse" / "report.html").read_text("utf-8")
+    assert page.count("explicit deny in a service control policy") == 1
+
+
+@pytest.mark.usefixtures("folder")
 def test_many_failures_are_grouped_by_reason(aws: Emulator, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("appstream_export.cli.views.run.LINES_MAX", 1)
     aws.fail("444455556666/*", "deny")

@@ -178,7 +178,8 @@ def test_with_an_endpoint_on_this_machine_no_other_host_is_asked() -> None:
 
 
 def test_read_operations_are_these() -> None:
-    assert {"sts:AssumeRole", "sts:GetCallerIdentity"} == guard.READ_OPERATIONS
+    proof = {"account:ListRegions", "ec2:DescribeRegions"}
+    assert {"sts:AssumeRole", "sts:GetCallerIdentity", *proof} == guard.READ_OPERATIONS
     assert A not in str(guard.CREDENTIAL_OPERATIONS)
 
 

@@ -41,7 +41,7 @@ def test_the_guard_lets_out_the_list_and_nothing_else() -> None:
     asked = {f"{it.service}:{it.operation}" for it in vars(control_plane).values() if isinstance(it, ListOperation)}
 
     assert asked == set(iam.DISCOVERY)
-    assert {*iam.list_control_plane_operations(), iam.IDENTITY} == guard.READ_OPERATIONS | asked
+    assert {*iam.list_control_plane_operations(), iam.IDENTITY, *iam.REGION_PROOF} == guard.READ_OPERATIONS | asked
     assert not [o for o in asked if not o.partition(":")[2].startswith(("List", "Get", "Describe"))]
 
 

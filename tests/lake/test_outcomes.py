@@ -113,11 +113,13 @@ def test_a_scope_that_is_no_longer_planned_ends(lake: Lake) -> None:
         (Status.DISABLED, "not enabled"),
         (Status.UNAVAILABLE, "no endpoint"),
         (Status.DENIED, "... with an explicit deny in a service control policy"),
+        (Status.DENIED, "... because no service control policy allows the appstream:DescribeImageBuilders action"),
     ],
 )
 def test_a_failure_by_design_is_expected_only_while_there_are_no_rows(lake: Lake, status: Status, reason: str) -> None:
     lake.commit(ok(A, builder("a")), ok(B))
-    manifest = lake.commit(failed(A, status, reason), failed(B, status, reason))
+    called = {"api_calls": 1}
+    manifest = lake.commit(failed(A, status, reason, counts=called), failed(B, status, reason, counts=called))
 
     assert (lake.run(A)["is_expected"], lake.run(B)["is_expected"]) == (False, True)
     assert (manifest.counts["tasks_failed"], manifest.counts["tasks_expected"]) == (1, 1)
@@ -167,3 +169,11 @@ def test_the_first_clean_run_after_faults_equals_the_truth(lake: Lake) -> None:
     lake.commit(ok(A, builder("a2")), ok(B, builder("b")))
 
     assert (lake.names(A), lake.names(B), lake.run(A)["is_stale"]) == (["a2"], ["b"], False)
+
+
+def test_a_session_that_a_policy_refused_says_nothing_about_its_scopes(lake: Lake) -> None:
+    lake.commit(ok(B))
+    reason = "AssumeRole: AccessDenied: ... with an explicit deny in a service control policy"
+    lake.commit(failed(A, Status.DENIED, reason), ok(B))
+
+    assert lake.run(A)["is_expected"] is False

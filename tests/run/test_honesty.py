@@ -17,7 +17,7 @@ from tests.factories import image_builder
 WELL = "123456789012"  # the account whose credentials stand in before an emulator lists the organization
 SICK, CLOSED, HALF, ASLEEP, GONE = (f"{n}" * 12 for n in range(1, 6))
 NAMES = {WELL: "well", SICK: "sick", CLOSED: "closed", HALF: "half", ASLEEP: "asleep", GONE: "gone"}
-EU, US = "eu-west-1", "us-east-1"
+EU, MILAN = "eu-west-1", "eu-south-1"
 MANY = 60  # more than the guard lets go at once
 
 
@@ -25,12 +25,12 @@ MANY = 60  # more than the guard lets go at once
 def export(aws: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Export:
     """Six accounts in two regions, of which one scope each fails, is expected to be closed, sleeps, and has left."""
     made = Export(aws, tmp_path)
-    made.regions, made.more = (EU, US), {"accounts": [], "organization": {"role_name": "reader"}}
+    made.regions, made.more = (EU, MILAN), {"accounts": [], "organization": {"role_name": "reader"}}
     aws.create_organization(NAMES)
     for account in (WELL, SICK, ASLEEP):
         aws.put(f"{account}/{EU}", image_builder("a"))
     aws.put(f"{GONE}/{EU}", *(image_builder(f"b{n}") for n in range(MANY)))
-    aws.disable_region(HALF, US)
+    aws.disable_region(HALF, MILAN)
     assert made.run().exit_code == 0
     aws.fail(f"{SICK}/{EU}", "deny")
     aws.fail(f"{CLOSED}/*", "deny_scp")
@@ -38,7 +38,7 @@ def export(aws: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ex
     aws.leave_organization(GONE)
     file = tmp_path / "appstream-export.toml"
     file.write_text(
-        f'regions = ["{EU}", "{US}"]\nfeeds = {{ publish = false, report = false }}\n'
+        f'regions = ["{EU}", "{MILAN}"]\nfeeds = {{ publish = false, report = false }}\n'
         f'[organization]\nrole_name = "reader"\n'
         f'[aws]\nendpoint_url = "{aws.endpoint_url}"\n[extract]\nmax_attempts = 1\n'
     )

@@ -17,6 +17,7 @@ from .iam import (
     ASSUME as ASSUME,
     DISCOVERY as DISCOVERY,
     IDENTITY as IDENTITY,
+    REGION_PROOF as REGION_PROOF,
     build_control_plane_policy as build_control_plane_policy,
     build_iam_policy as build_iam_policy,
     is_read_operation as is_read_operation,

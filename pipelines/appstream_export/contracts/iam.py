@@ -9,6 +9,8 @@ from appstream_export.contracts.model import Contract
 
 IDENTITY = "sts:GetCallerIdentity"  # proves whose credentials we hold; AWS allows it to everyone, without a policy
 ASSUME = "sts:AssumeRole"
+REGION_PROOF = ("account:ListRegions", "ec2:DescribeRegions")
+"""What proves that a region is not enabled, where a session token of unknown origin leaves it open; optional."""
 DISCOVERY = (
     "organizations:ListAccounts",
     "organizations:ListAccountsForParent",

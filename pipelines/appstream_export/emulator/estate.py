@@ -34,21 +34,21 @@ ACCOUNTS: Mapping[str, str] = {
     "917364528190": "security-audit",
     "982736451029": "sandbox",
 }
-REGIONS = ("us-east-1", "us-west-2", "eu-west-1", "ap-northeast-1")
+REGIONS = ("us-east-1", "us-west-2", "eu-west-1", "ap-southeast-5")
 OPENING = datetime(2026, 1, 9, 8, tzinfo=UTC)  # a Friday: a weekend lies between the last two moments
 MOMENTS = tuple(timedelta(hours=hours) for hours in (0, 6, 12, 72))
 PURPOSES = ("cad-workstation", "office-image", "gpu-test", "gis-desktop", "data-lab", "browser-kiosk", "rdp-jump")
 
 # Scopes whose answers fail or change in form; nothing happens to their builders, so that each moment's events show.
-DISABLED_SCOPE = Scope("982736451029", "ap-northeast-1")
-SCP_DENIED_SCOPE = Scope("917364528190", "ap-northeast-1")
+DISABLED_SCOPE = Scope("982736451029", "ap-southeast-5")
+SCP_DENIED_SCOPE = Scope("917364528190", "ap-southeast-5")
 DENIED_SCOPE = Scope("210987654321", "eu-west-1")
 BROKEN_SCOPE = Scope("318273645546", "us-west-2")
 DAMAGED_SCOPE = Scope("530918274655", "us-west-2")
 NEWER_API_SCOPE = Scope("804736251908", "eu-west-1")
 CROWDED_SCOPE = Scope("612340987123", "us-east-1")  # more than a page
 # The first builder here shows every field that AWS knows, so that no column of the demo stays empty.
-COMPLETE_SCOPES = (CROWDED_SCOPE, Scope("210987654321", "us-east-1"), Scope("839201746582", "ap-northeast-1"))
+COMPLETE_SCOPES = (CROWDED_SCOPE, Scope("210987654321", "us-east-1"), Scope("839201746582", "ap-southeast-5"))
 
 # Per moment: faults that begin, and scopes that heal.
 NEW_FAULTS: tuple[tuple[tuple[Scope, str], ...], ...] = (

@@ -15,7 +15,9 @@ from appstream_export.extract.discovery import (
     PreviousSnapshot,
     ServiceRegions,
     discover_accounts,
+    find_absent_regions,
     find_service_regions,
+    list_unlisted_literals,
 )
 from appstream_export.inputs import Labels, read_labels
 from appstream_export.model import Task
@@ -31,7 +33,8 @@ class Plan:
 
     `discovery` says where the accounts come from: listed, organization, or last_known, and then `discovery_problem`
     says why. `regions_source` says what named the regions: settings, ssm, or botocore (`auto` where SSM gave none, for
-    the `regions_problem`). `calls` were needed to find out.
+    the `regions_problem`). `calls` were needed to find out. `unlisted` are tasks of regions that the settings spell
+    out, and that neither AWS's nor botocore's list has for the service.
     """
 
     accounts: tuple[Account, ...]
@@ -42,6 +45,7 @@ class Plan:
     regions_source: str = "settings"
     regions_problem: str | None = None
     calls: int = 0
+    unlisted: frozenset[Task] = frozenset()
 
 
 def plan_extraction(
@@ -63,8 +67,9 @@ def plan_extraction(
     labels = read_labels(settings.account_labels_file)
     services = {c.service for c in contracts} if settings.regions == AUTO else set()
     client = ControlPlaneClient(settings, run_id=run_id, stop=stop or Event())
-    found, service_regions = _discover_accounts_and_regions(
-        settings, client, services, previous, accept_drop=accept_drop
+    literals = list_unlisted_literals(settings, {c.service for c in contracts})
+    found, service_regions, absent = _discover_accounts_and_regions(
+        settings, client, services, literals, previous, accept_drop=accept_drop
     )
     accounts = _apply_labels(found.accounts, labels)
     tasks = _build_tasks(settings, contracts, accounts, service_regions, previous)
@@ -78,6 +83,7 @@ def plan_extraction(
         regions_source=min((o.source for o in service_regions.values()), default="settings"),
         regions_problem=next((o.problem for o in service_regions.values() if o.problem), None),
         calls=client.calls,
+        unlisted=_select_unlisted_tasks(settings, contracts, accounts, tasks, absent),
     )
 
 
@@ -85,18 +91,20 @@ def _discover_accounts_and_regions(
     settings: Settings,
     client: ControlPlaneClient,
     services: Collection[str],
+    literals: Mapping[str, Collection[str]],
     previous: PreviousSnapshot | None,
     *,
     accept_drop: bool,
-) -> tuple[Discovery, dict[str, ServiceRegions]]:
-    """Return everything that may need calls to AWS."""
+) -> tuple[Discovery, dict[str, ServiceRegions], dict[str, frozenset[str]]]:
+    """Return everything that may need calls to AWS: accounts, regions of services, and regions that no list has."""
 
-    def run_discovery() -> tuple[Discovery, dict[str, ServiceRegions]]:
-        return discover_accounts(settings, client, previous, accept_drop=accept_drop), {
-            service: find_service_regions(client, service) for service in services
-        }
+    def run_discovery() -> tuple[Discovery, dict[str, ServiceRegions], dict[str, frozenset[str]]]:
+        found = discover_accounts(settings, client, previous, accept_drop=accept_drop)
+        regions = {service: find_service_regions(client, service) for service in services}
+        absent = {s: find_absent_regions(client, s, own, regions.get(s)) for s, own in literals.items()}
+        return found, regions, absent
 
-    if settings.organization is None and not services:
+    if settings.organization is None and not services and not literals:
         return run_discovery()  # the settings say it all
     client.check_setup()
     try:
@@ -128,6 +136,24 @@ def _build_tasks(
         if previous and (live is None or live.source != "ssm"):
             tasks |= dict.fromkeys(_retain_previous_tasks(contract, settings, accounts, previous))
     return tuple(tasks)
+
+
+def _select_unlisted_tasks(
+    settings: Settings,
+    contracts: Sequence[Contract],
+    accounts: Sequence[Account],
+    tasks: Sequence[Task],
+    absent: Mapping[str, Collection[str]],
+) -> frozenset[Task]:
+    """Return the tasks whose account spells out a region that no list has; a wildcard means only what is listed."""
+    services = {c.name: c.service for c in contracts}
+    patterns = {a.id: get_region_patterns(settings, a) for a in accounts}
+    return frozenset(
+        task
+        for task in tasks
+        if task.scope.region in absent.get(services[task.resource], ())
+        and task.scope.region in patterns[task.scope.account_id]
+    )
 
 
 def _retain_previous_tasks(

@@ -1,6 +1,6 @@
 """One page of every scope, requested exactly as by a run: its outcomes without its rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
 
@@ -31,8 +31,12 @@ def probe_tasks(
     *,
     listener: RunListener,
     stop: Event,
+    unlisted: Collection[Task] = frozenset(),
 ) -> ProbeResult:
-    """Request each task up to its first item; raises ConfigurationError, and Interrupted once `stop` is set."""
+    """Request each task up to its first item; raises ConfigurationError, and Interrupted once `stop` is set.
+
+    `unlisted` are the plan's tasks in regions that no list of the service has.
+    """
     if not tasks:
         return ProbeResult({}, None)
     options = ScanOptions(page_size=settings.extract.page_size, max_items=1)
@@ -46,4 +50,4 @@ def probe_tasks(
             listener.on_outcome(result)
     if stop.is_set():
         raise Interrupted("interrupted: not every scope was asked")
-    return ProbeResult(resolve_closed_regions(outcomes), scheduler.clock.skew_s)
+    return ProbeResult(resolve_closed_regions(outcomes, unlisted), scheduler.clock.skew_s)

@@ -1,6 +1,6 @@
 """`doctor`: what would stop a run, each with its fix: warehouse, labels, discovery, and one page of every scope."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -81,18 +81,25 @@ def check_readiness(
     advisor = FixAdvisor(settings, {c.name: c for c in contracts}, {a.id: a for a in plan.accounts}, plan.tasks)
     found += [*_check_discovery(plan, advisor), *_list_skipped_accounts(plan, chosen, advisor.accounts)]
     listener.on_plan(len(requested))
-    found += _probe_scopes(requested, head, advisor, listener, stop)
+    found += _probe_scopes(requested, plan.unlisted, head, advisor, listener, stop)
     complete = [replace(f, scopes=f.scopes or (0 if f.account_id else len(requested))) for f in found]
     return Checkup(findings=complete, scopes=len(requested), accounts=len({t.scope.account_id for t in requested}))
 
 
 def _probe_scopes(
-    tasks: Sequence[Task], head: CurrentState, advisor: FixAdvisor, listener: RunListener, stop: Event
+    tasks: Sequence[Task],
+    unlisted: Collection[Task],
+    head: CurrentState,
+    advisor: FixAdvisor,
+    listener: RunListener,
+    stop: Event,
 ) -> list[Finding]:
     """Request one page of each scope; findings on the clock, on accounts and on scopes."""
     settings, accounts = advisor.settings, advisor.accounts
     try:
-        probed = probe_tasks(tasks, advisor.contracts, accounts, settings, listener=listener, stop=stop)
+        probed = probe_tasks(
+            tasks, advisor.contracts, accounts, settings, listener=listener, stop=stop, unlisted=unlisted
+        )
     except ConfigurationError as error:
         return [_build_configuration_problem(error)]
     return [
@@ -271,7 +278,9 @@ def _build_scope_finding(outcome: Outcome, account: Account, advisor: FixAdvisor
         return _build_finding(outcome, account, area="call", status=Status.OK.value, reason="answered")
     area = "region" if outcome.status in (Status.DISABLED, Status.UNAVAILABLE) else "call"
     area = "clock" if outcome.error_code in _CLOCK_ERROR_CODES else area
-    verdict = Verdict.EXPECTED if outcome.task in advisor.expected_failures else Verdict.PROBLEM
+    is_expected = outcome.task in advisor.expected_failures
+    is_absent = outcome.status is Status.UNAVAILABLE  # most often a wrong name
+    verdict = Verdict.PROBLEM if not is_expected else Verdict.WARNING if is_absent else Verdict.EXPECTED
     return _build_finding(outcome, account, area=area, verdict=verdict, fix=advisor.suggest_call_fix(outcome))
 
 

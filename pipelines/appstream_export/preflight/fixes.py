@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from appstream_export.contracts import Contract, build_control_plane_policy, build_iam_policy
-from appstream_export.errors import find_cause, suggest_fix
+from appstream_export.errors import UNREACHABLE, find_cause, suggest_fix
 from appstream_export.extract import ACCEPT_FLAG, Account
 from appstream_export.model import Outcome, Task
 from appstream_export.settings import Settings
@@ -49,6 +49,8 @@ class FixAdvisor:
         if outcome.status is Status.UNAVAILABLE:
             return f"leave the region out: {self.suggest_removal(task)}; or let calls out to its endpoint"
         fix = suggest_fix(outcome.status, outcome.error_code, outcome.reason)
+        if outcome.error_code in UNREACHABLE and "-fips." in (outcome.reason or ""):
+            return f"unset AWS_USE_FIPS_ENDPOINT, or leave out regions without FIPS: {self.suggest_removal(task)}"
         if (
             find_cause(outcome.reason)
             or outcome.status is not Status.DENIED

@@ -38,6 +38,8 @@ class PreparedRun:
     """The tasks that this run requests."""
     skipped: tuple[Outcome, ...] = ()
     discovery_problem: str | None = None
+    unlisted: frozenset[Task] = frozenset()
+    """Tasks of regions that the settings spell out, and that no list of the service's regions has."""
     result_seq: int | None = None
     """The number of the snapshot that is the result already, where nothing is left to request."""
     head_seq: int | None = None
@@ -80,6 +82,7 @@ def prepare_run(
         pending=tuple(task for task in due.chosen if task not in plan.skipped),
         skipped=tuple(_build_skipped_outcome(task, reason, started_at) for task, reason in skipped),
         discovery_problem=plan.discovery_problem,
+        unlisted=plan.unlisted,
         result_seq=due.result_seq,
         head_seq=head.seq if head else None,
     )

@@ -25,6 +25,8 @@ class RunResult:
     expected_failures: frozenset[Task]
     overtaken: frozenset[Task] = frozenset()
     """Tasks whose answer counts for nothing, because another run answered later and committed first."""
+    seen_before: frozenset[Task] = frozenset()
+    """Tasks that AWS has answered completely, now or earlier: where they fail, earlier rows are kept."""
     catalog_problem: str | None = None
     """Publishing failed after the commit; the snapshot stands all the same."""
     checks: tuple[CheckResult, ...] = ()
@@ -96,6 +98,7 @@ class TaskResults:
 
     outcomes: Mapping[Task, Outcome]
     expected_failures: frozenset[Task]
+    seen_before: frozenset[Task]
     overtaken: frozenset[Task] = frozenset()
 
 
@@ -115,6 +118,7 @@ def build_run_result(
         outcomes=results.outcomes,
         expected_failures=results.expected_failures,
         overtaken=results.overtaken,
+        seen_before=results.seen_before,
         catalog_problem=publication.catalog_problem,
         checks=publication.checks,
         checks_problem=publication.checks_problem,
@@ -155,6 +159,7 @@ def load_task_results(
         outcomes={task: _build_outcome(row, manifest) for task, row in rows.items()},
         expected_failures=frozenset(task for task, row in rows.items() if row["is_expected"]),
         overtaken=frozenset(task for task, row in rows.items() if _is_overtaken(row, manifest)),
+        seen_before=frozenset(task for task, row in rows.items() if row["observed_at"] is not None),
     )
 
 

@@ -140,7 +140,7 @@ def _commit_outcomes(
     outcomes: Mapping[Task, Outcome],
     prices: Sequence[PriceRow],
 ) -> Manifest:
-    resolved = dict(outcomes) | resolve_closed_regions(outcomes)
+    resolved = dict(outcomes) | resolve_closed_regions(outcomes, prepared.unlisted)
     _reject_empty_first_snapshot(staged.store, resolved)
     context.listener.on_stage("commit")
     request = CommitRequest(

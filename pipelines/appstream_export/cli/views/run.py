@@ -98,8 +98,9 @@ def render_run_lines(summary: RunSummary) -> Iterator[str]:
 
 def _render_failure_details(summary: RunSummary) -> Iterator[str]:
     failures = summary.result.failures
-    stale = ", their earlier rows kept as stale" if summary.result.manifest.parent_seq else ""
-    yield f"failed ({len(failures)}){stale}:"
+    kept = sum(outcome.task in summary.result.seen_before for outcome in failures)
+    whose = "their earlier rows" if kept == len(failures) else f"earlier rows of {kept:,}"
+    yield f"failed ({len(failures)}){f', {whose} kept as stale' if kept else ''}:"
     yield from (console.wrap_text(line, " " * 6) for line in render_failures(summary))
     statuses = {outcome.status for outcome in failures}
     if statuses != {Status.GUARDED}:

@@ -11,6 +11,7 @@ from appstream_export.cli.output import convert_to_rows, format_value, print_tab
 from appstream_export.cli.pluralize import format_count
 from appstream_export.lake.catalog import (
     connect_warehouse,
+    count_expected_scopes,
     count_scopes_by_status,
     load_newest_run,
     load_recent_runs,
@@ -28,6 +29,8 @@ class WarehouseStatus:
 
     head: Mapping[str, Any]
     coverage: list[dict[str, Any]]
+    expected: list[dict[str, Any]]
+    """Scopes whose failure is expected, by region and status."""
     runs: list[dict[str, Any]]
     warehouse: str
     age: timedelta
@@ -36,11 +39,12 @@ class WarehouseStatus:
 def load_status(warehouse: str, s3: S3Settings | None = None) -> WarehouseStatus:
     """Read the status of a warehouse; raises ConfigurationError where there is none, or no snapshot in it."""
     with connect_warehouse(warehouse, s3=s3) as con:
-        head, coverage, runs = (
-            convert_to_rows(load(con)) for load in (load_newest_run, count_scopes_by_status, load_recent_runs)
+        head, coverage, expected, runs = (
+            convert_to_rows(load(con))
+            for load in (load_newest_run, count_scopes_by_status, count_expected_scopes, load_recent_runs)
         )
     age = datetime.now(UTC) - head[0]["committed_at"]
-    return WarehouseStatus(head=head[0], coverage=coverage, runs=runs, warehouse=warehouse, age=age)
+    return WarehouseStatus(head=head[0], coverage=coverage, expected=expected, runs=runs, warehouse=warehouse, age=age)
 
 
 def build_status_object(status: WarehouseStatus) -> dict[str, Any]:
@@ -49,6 +53,7 @@ def build_status_object(status: WarehouseStatus) -> dict[str, Any]:
         **status.head,
         "age_seconds": round(status.age.total_seconds()),
         "coverage": status.coverage,
+        "expected_by_region": status.expected,
         "runs": status.runs,
         "warehouse": status.warehouse,
         "catalog": _get_catalog_path(status),
@@ -83,6 +88,7 @@ def _list_status_facts(status: WarehouseStatus) -> Iterator[tuple[str, str]]:
     yield "fresh", f"{format_duration(status.age)} ago, {_format_timestamp(head['committed_at'])}"
     yield "snapshot", f"{head['seq']}: {head['snapshot_id']}, {head['items']:,} items"
     yield "scopes", ", ".join(_format_scope_count(group) for group in status.coverage)
+    yield from (("expected", _format_expected_region(group)) for group in status.expected)
     if stale := sum(group["stale"] for group in status.coverage):
         oldest = min((group["oldest"] for group in status.coverage if group["oldest"]), default=None)
         since = f", the oldest rows of {_format_timestamp(oldest)}" if oldest else ", none of which ever answered"
@@ -100,6 +106,11 @@ def _format_timestamp(at: datetime) -> str:
 
 def _format_scope_count(group: Mapping[str, Any]) -> str:
     return f"{group['scopes']} {group['status']}{' (expected)' if group['is_expected'] else ''}"
+
+
+def _format_expected_region(group: Mapping[str, Any]) -> str:
+    """`eu-south-1: disabled in 412 accounts`."""
+    return f"{group['region']}: {group['status']} in {format_count(group['accounts'], 'account')}"
 
 
 def _get_catalog_path(status: WarehouseStatus) -> str | None:

@@ -4,7 +4,6 @@ from .credentials import (
     CredentialSource as CredentialSource,
     Sessions as Sessions,
     get_configured_region as get_configured_region,
-    get_home_region as get_home_region,
     list_profiles as list_profiles,
 )
 from .errors import build_malformed_error as build_malformed_error, sanitize_text as sanitize_text
@@ -14,6 +13,8 @@ from .regions import (
     build_scopes as build_scopes,
     find_home_partition as find_home_partition,
     find_partition as find_partition,
+    get_home_region as get_home_region,
     get_region_patterns as get_region_patterns,
+    is_opt_in_region as is_opt_in_region,
     list_botocore_regions as list_botocore_regions,
 )

@@ -20,7 +20,7 @@ from botocore import xform_name
 from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.credentials import Credentials
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError
 from botocore.parsers import ResponseParserError
 
 from appstream_export.errors import ConfigurationError, ExportError, ScopeError, classify_error
@@ -34,6 +34,7 @@ from appstream_export.version import __version__
 BOTOCORE_TRIES = 2  # its second try is quick and helps with dropped connections; the scheduler does the rest
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
+_BRIEF = Config(connect_timeout=1, read_timeout=5)  # the farthest region is 0.3 s away
 _PLACEHOLDER_KEY = "each-call-brings-its-own"
 
 Reader = Callable[[dict[str, Any]], dict[str, Any]]
@@ -43,15 +44,16 @@ Reader = Callable[[dict[str, Any]], dict[str, Any]]
 class ApiCall:
     """One call of an operation, botocore's own second try included: its input, and what the wire saw of it.
 
-    `secrets` are words besides the credentials that no reason may repeat. `read` takes the raw answer of a 2xx and
-    returns its JSON, or raises; without it botocore's parser reads. `convert_parsed` takes the
-    result of botocore's parser, where that one has to read (compat.py), and returns the same; `check_raw_answer`
-    raises for what that parser drops.
+    `is_brief` waits for an answer only shortly. `secrets` are words besides the credentials that no reason may repeat.
+    `read` takes the raw answer of a 2xx and returns its JSON, or raises; without it botocore's parser reads.
+    `convert_parsed` takes the result of botocore's parser, where that one has to read (compat.py), and returns
+    it; `check_raw_answer` raises for what that parser drops.
     """
 
     credentials: Credentials | None = field(default=None, repr=False)
     secrets: tuple[str | None, ...] = field(default=(), repr=False)
     tries_max: int = BOTOCORE_TRIES
+    is_brief: bool = False
     read: Reader | None = None
     convert_parsed: Reader | None = None
     check_raw_answer: Callable[[bytes, Mapping[str, str]], None] | None = None
@@ -82,7 +84,7 @@ class Clients:
         check_ca_bundle(settings)
         self._settings = settings
         self.operations = frozenset(operations)
-        self._clients: dict[tuple[str, str], BaseClient] = {}
+        self._clients: dict[tuple[str, str, bool], BaseClient] = {}
         self._creation_lock = Lock()  # botocore does not promise that clients may be made by two threads at once
         self._stop = stop or Event()
         self._rate_limiter = RateLimiter(CALLS_PER_S["sts"] / process_count)
@@ -130,7 +132,7 @@ class Clients:
     ) -> dict[str, Any]:
         mark = _CALL.set(call)
         try:
-            found = getattr(self._get_client(service, region), xform_name(operation))(**params)
+            found = getattr(self._get_client(service, region, call.is_brief), xform_name(operation))(**params)
         except ClientError as error:
             self.clock.record_response(error.response)
             _check_hooks(call, operation)
@@ -141,30 +143,30 @@ class Clients:
         _check_hooks(call, operation)
         return found if call.read is None else _get_answer(call, operation)
 
-    def _get_client(self, service: str, region: str) -> BaseClient:
-        key = (service, region)
+    def _get_client(self, service: str, region: str, is_brief: bool) -> BaseClient:
+        key = (service, region, is_brief)
         if (client := self._clients.get(key)) is not None:
             return client
         with self._creation_lock:
             if key not in self._clients:
-                self._clients[key] = self._build_shared_client(service, region)
+                self._clients[key] = self._build_shared_client(*key)
             return self._clients[key]
 
-    def _build_shared_client(self, service: str, region: str) -> BaseClient:
+    def _build_shared_client(self, service: str, region: str, is_brief: bool) -> BaseClient:
         # The keys are never used: each call brings its own. Without them botocore would search its chain every time.
-        client = self._create_client(service, region, Credentials(_PLACEHOLDER_KEY, _PLACEHOLDER_KEY))
+        client = self._create_client(service, region, Credentials(_PLACEHOLDER_KEY, _PLACEHOLDER_KEY), is_brief)
         # Asked before botocore's own retry, which stands at the same name: the most specific name goes first.
         own_name = client.meta.service_model.service_id.hyphenize()
         client.meta.events.register_first(f"needs-retry.{own_name}", _limit_botocore_retry)
         return client
 
-    def _create_client(self, service: str, region: str, credentials: Credentials) -> BaseClient:
+    def _create_client(self, service: str, region: str, credentials: Credentials, is_brief: bool) -> BaseClient:
         return self.session.create_client(
             service,
             region_name=region,
             endpoint_url=self._settings.aws.endpoint_url,
             verify=self._settings.aws.ca_bundle,
-            config=self._config,
+            config=self._config.merge(_BRIEF) if is_brief else self._config,
             aws_access_key_id=credentials.access_key,
             aws_secret_access_key=credentials.secret_key,
             aws_session_token=credentials.token,
@@ -179,7 +181,7 @@ def build_client_config(settings: Settings, *, tries: int) -> Config:
         local = {"proxies": {}, "use_fips_endpoint": False, "use_dualstack_endpoint": False}
     return Config(
         retries={"mode": "standard", "total_max_attempts": min(tries, settings.extract.max_attempts)},
-        connect_timeout=min(CONNECT_TIMEOUT_S, timeout_s),
+        connect_timeout=min(CONNECT_TIMEOUT_S, timeout_s / 3),  # a task has time for another try
         read_timeout=min(READ_TIMEOUT_S, timeout_s),
         max_pool_connections=max(10, settings.extract.workers),
         user_agent=f"appstream-export/{__version__} Botocore/{botocore.__version__}",
@@ -222,11 +224,12 @@ def is_throttle(parsed: Mapping[str, Any]) -> bool:
     return code is not None and classify_error(str(code)).status is Status.THROTTLED
 
 
-def _limit_botocore_retry(response: Any, **_: Any) -> bool | None:
-    """False ends botocore's own retrying: out of tries, or throttled, when its sleep would hold a worker."""
+def _limit_botocore_retry(response: Any, caught_exception: Exception | None = None, **_: Any) -> bool | None:
+    """False ends botocore's own retrying: out of tries, or throttled or unconnected, when it would hold a worker."""
     call = _CALL.get()
     throttled = response is not None and is_throttle(response[1])
-    return False if throttled or call.tries >= call.tries_max else None
+    dropped = isinstance(caught_exception, ConnectTimeoutError)
+    return False if throttled or dropped or call.tries >= call.tries_max else None
 
 
 def _check_hooks(call: ApiCall, operation: str) -> None:

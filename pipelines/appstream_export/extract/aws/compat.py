@@ -15,7 +15,6 @@ import botocore.session
 from botocore import xform_name
 from botocore.client import BaseClient
 from botocore.config import Config
-from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
@@ -26,7 +25,7 @@ from appstream_export.settings import Settings
 from appstream_export.status import Status
 
 _CALL: ContextVar[ApiCall] = ContextVar("compatible_call")
-ClientKey = tuple[str, str, str, str | None]
+ClientKey = tuple[str, str, str, str | None, bool]
 
 
 class CompatibleClients(Clients):
@@ -51,7 +50,7 @@ class CompatibleClients(Clients):
     def _send_request(
         self, service: str, region: str, operation: str, params: dict[str, Any], call: ApiCall
     ) -> dict[str, Any]:
-        client = self._get_worker_client(service, region, call.credentials)
+        client = self._get_worker_client(service, region, call)
         call.tries += 1
         mark = _CALL.set(call)
         try:
@@ -70,16 +69,18 @@ class CompatibleClients(Clients):
         self.clock.record_response(found)
         return found if call.convert_parsed is None else call.convert_parsed(found)
 
-    def _get_worker_client(self, service: str, region: str, credentials: Credentials | None) -> BaseClient:
+    def _get_worker_client(self, service: str, region: str, call: ApiCall) -> BaseClient:
         """The worker's own client; the one of another scope or of older credentials is dropped first."""
+        credentials = call.credentials
         if credentials is None:
             raise ScopeError(Status.ERROR, f"{service}: a call without credentials")
-        worker, key = threading.get_ident(), (service, region, credentials.access_key, credentials.token)
+        worker = threading.get_ident()
+        key = (service, region, credentials.access_key, credentials.token, call.is_brief)
         if worker in self._client_by_worker and self._client_by_worker[worker][0] == key:
             return self._client_by_worker[worker][1]
         self._drop_worker_client(worker)
         with self._creation_lock:
-            client = self._create_client(service, region, credentials)
+            client = self._create_client(service, region, credentials, call.is_brief)
         self._client_by_worker[worker] = (key, client)
         return client
 

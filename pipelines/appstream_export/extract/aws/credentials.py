@@ -9,17 +9,34 @@ from threading import Lock
 from typing import Any
 
 import botocore.session
-from botocore.credentials import Credentials
+from botocore.credentials import Credentials, create_credential_resolver
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from appstream_export.aws_profiles import ProfileError, check_profile, refuse_mfa_prompts
 from appstream_export.contracts import render_session_policy
-from appstream_export.errors import ConfigurationError, RetriableScopeError, ScopeError, suggest_correction, suggest_fix
+from appstream_export.errors import (
+    TOKEN_REFUSED,
+    TOKEN_UNPROVED,
+    ConfigurationError,
+    RetriableScopeError,
+    ScopeError,
+    suggest_correction,
+    suggest_fix,
+)
 from appstream_export.extract.accounts import Account
 from appstream_export.extract.aws.clients import ApiCall, Clients
 from appstream_export.extract.aws.errors import build_malformed_error, build_scope_error, sanitize_text
 from appstream_export.extract.aws.guard import CREDENTIAL_OPERATIONS, create_guarded_session, validate_session_config
-from appstream_export.extract.aws.regions import find_partition, list_partition_regions
+from appstream_export.extract.aws.region_status import list_enabled_regions
+from appstream_export.extract.aws.regions import (
+    choose_sts_region,
+    filter_region,
+    find_home_partition,
+    find_partition,
+    get_home_region,
+    is_opt_in_region,
+)
+from appstream_export.model import Scope
 from appstream_export.settings import Secret, Settings
 from appstream_export.status import Status
 
@@ -29,7 +46,9 @@ PLACEHOLDER_KEY = "emulator"
 # What boto3's providers let through beside botocore's errors: a program or a token's file that is not there, and
 # answers that are no JSON or lack a key.
 _CREDENTIAL_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError)
-_HOME_REGIONS = {"aws": "us-east-1", "aws-us-gov": "us-gov-west-1", "aws-cn": "cn-north-1"}  # always enabled
+_REGION_DISABLED = "RegionDisabledException"  # STS is switched off there for the account
+_REGIONAL_METHODS = frozenset({"assume-role", "assume-role-with-web-identity"})  # botocore's, by our regional STS
+_TOKEN_CODES = frozenset({"UnrecognizedClientException", "InvalidClientTokenId", "AuthFailure"})
 _log = logging.getLogger(__name__)
 
 
@@ -42,6 +61,8 @@ class CredentialSource:
         self._session: botocore.session.Session | None = None
         self._current: Credentials | None = None
         self._account_id: str | None = None
+        self._has_regional_tokens = False
+        self._needs_home_sts = False
 
     def __str__(self) -> str:
         return f'profile "{self._profile}"' if self._profile else "boto3's default chain"
@@ -52,11 +73,7 @@ class CredentialSource:
             return Credentials(PLACEHOLDER_KEY, PLACEHOLDER_KEY)
         try:
             with self._lock:
-                self._session = self._session or self._open_session()
-                found = self._session.get_credentials()
-                if found is None:
-                    raise NoCredentialsError
-                self._current = Credentials(*found.get_frozen_credentials()[:3])
+                self._current = self._load_credentials()
                 return self._current
         except (BotoCoreError, ClientError) as error:
             raise build_scope_error(error, str(self)) from None  # a credential process may print anything
@@ -73,6 +90,11 @@ class CredentialSource:
             raise ScopeError(
                 Status.DENIED, sanitize_text(f"{self}: not readable: {why}"), code="NoCredentials"
             ) from None
+
+    @property
+    def has_regional_tokens(self) -> bool:
+        """Whether every enabled region accepts the current credentials: long-term keys, and tokens of regional STS."""
+        return self._current is None or self._current.token is None or self._has_regional_tokens
 
     def check_availability(self, who: str, profiles: Sequence[str]) -> None:
         """Refuse, before anything is asked, a profile that is not among `profiles` and a chain that finds nothing.
@@ -116,9 +138,32 @@ class CredentialSource:
     def _is_placeholder(self) -> bool:
         return self._settings.is_local_aws and self._profile is None
 
+    def _load_credentials(self) -> Credentials:
+        try:
+            return self._find_credentials()
+        except ClientError as error:
+            if self._needs_home_sts or error.response.get("Error", {}).get("Code") != _REGION_DISABLED:
+                raise
+            self._needs_home_sts, self._session = True, None
+            return self._find_credentials()
+
+    def _find_credentials(self) -> Credentials:
+        self._session = self._session or self._open_session()
+        found = self._session.get_credentials()
+        if found is None:
+            raise NoCredentialsError
+        self._has_regional_tokens = found.method in _REGIONAL_METHODS
+        return Credentials(*found.get_frozen_credentials()[:3])
+
     def _open_session(self) -> botocore.session.Session:
         session = create_guarded_session(self._settings, CREDENTIAL_OPERATIONS, self._profile)
         refuse_mfa_prompts(session)
+        configured = filter_region(session.get_config_variable("region"))
+        partition = find_home_partition(self._settings, configured)
+        sts_region = choose_sts_region(partition, None if self._needs_home_sts else configured)
+        # Not the session's region: this one is for the chain's calls of STS alone.
+        resolver = create_credential_resolver(session, region_name=sts_region)
+        session.register_component("credential_provider", resolver)
         if self._settings.is_local_aws:
             for elsewhere in ("iam-role", "container-role"):  # they ask link-local addresses, past all events
                 session.get_component("credential_provider").remove(elsewhere)
@@ -147,7 +192,10 @@ class Sessions:
         self._settings, self._clients = settings, clients
         self._accounts = {a.id: a for a in accounts}
         self._name = f"appstream-export-{re.sub(r'[^A-Za-z0-9_=,.@-]', '-', run_id)}"[:64]
-        self._region = _find_sts_region(clients.session, regions)
+        self._partition = find_partition(min(regions))
+        configured = filter_region(clients.session.get_config_variable("region"))
+        self._region = choose_sts_region(self._partition, configured)
+        self._enabled_regions: dict[str, frozenset[str] | None] = {}
         self._renew_before = timedelta(seconds=renew_before_s)
         self._sources = {profile: CredentialSource(settings, profile) for profile in {a.profile for a in accounts}}
         self._assumed_roles: dict[str, _AssumedRole] = {}
@@ -196,6 +244,34 @@ class Sessions:
                 return
             self.open_session(account_id, self._build_call())
 
+    def explain_refusal(self, scope: Scope, error: ScopeError) -> ScopeError:
+        """Return what AWS's refusal of a session proves about the region: not enabled, or a token that it never takes.
+
+        Default regions, roles of ours and long-term keys need no more than what the account's other regions say.
+        """
+        account = self._accounts[scope.account_id]
+        is_trusted = account.role_arn is not None or self._settings.aws.regional_session_tokens
+        if error.code not in _TOKEN_CODES or is_trusted or not is_opt_in_region(scope.region):
+            return error
+        if self._sources[account.profile].has_regional_tokens:
+            return error
+        enabled = self._find_enabled_regions(account)
+        if enabled is None:
+            return _replace_code(
+                error, TOKEN_UNPROVED, "the region is not enabled, or refuses a token of the global STS"
+            )
+        if scope.region in enabled:
+            return _replace_code(error, TOKEN_REFUSED, "the region is enabled, and refuses a token of the global STS")
+        reason = sanitize_text(f"region is not enabled: AWS lists those that are ({error.reason})")
+        return ScopeError(Status.DISABLED, reason, code=error.code, request_id=error.request_id)
+
+    def _find_enabled_regions(self, account: Account) -> frozenset[str] | None:
+        with self._locks[account.id]:
+            if account.id not in self._enabled_regions:
+                credentials, home = self._sources[account.profile].get_credentials(), get_home_region(self._partition)
+                self._enabled_regions[account.id] = list_enabled_regions(self._clients, home, credentials)
+            return self._enabled_regions[account.id]
+
     def _get_source_credentials(self, account: Account) -> Credentials:
         source = self._sources[account.profile]
         credentials = source.get_credentials()  # before the proof: a reload in between then costs a call, not the proof
@@ -222,9 +298,7 @@ class Sessions:
         call.credentials = self._sources[account.profile].get_credentials()
         external_id = Secret(account.external_id).reveal() if account.external_id else None
         call.secrets = (external_id,)
-        answer = self._clients.call_operation(
-            "sts", self._region, "AssumeRole", self._build_role_params(account, external_id), call
-        )
+        answer = self._call_sts("AssumeRole", self._build_role_params(account, external_id), call)
         try:
             found, assumed = (
                 _parse_account_id(answer["AssumedRoleUser"]["Arn"]),
@@ -234,6 +308,18 @@ class Sessions:
             raise build_malformed_error("AssumeRole", "the answer lacks credentials or the role's Arn") from error
         _verify_account(account, found, f"role {account.role_arn}")
         return assumed
+
+    def _call_sts(self, operation: str, params: dict[str, Any], call: ApiCall) -> dict[str, Any]:
+        """Call STS in the configured region, or in the partition's home region where STS is switched off there."""
+        asked = self._region
+        try:
+            return self._clients.call_operation("sts", asked, operation, params, call)
+        except ScopeError as error:
+            home = get_home_region(self._partition)
+            if error.code != _REGION_DISABLED or asked == home:
+                raise
+            self._region = home
+            return self._clients.call_operation("sts", home, operation, params, call)
 
     def _build_role_params(self, account: Account, external_id: str | None) -> dict[str, Any]:
         aws = self._settings.aws
@@ -246,7 +332,7 @@ class Sessions:
 
     def _request_account_id(self, source: CredentialSource, call: ApiCall) -> str:
         call.credentials = source.get_credentials()
-        answer = self._clients.call_operation("sts", self._region, "GetCallerIdentity", {}, call)
+        answer = self._call_sts("GetCallerIdentity", {}, call)
         if not answer.get("Account"):
             raise build_malformed_error("GetCallerIdentity", "the answer names no account")
         return str(answer["Account"])
@@ -259,12 +345,11 @@ def list_profiles() -> list[str]:
 
 def get_configured_region(settings: Settings, profile: str | None) -> str | None:
     """The region that the environment or the profile names."""
-    return create_guarded_session(settings, (), profile).get_config_variable("region")
+    return filter_region(create_guarded_session(settings, (), profile).get_config_variable("region"))
 
 
-def get_home_region(partition: str, configured: str | None) -> str:
-    """Where a partition's own services are asked: a region that no account can switch off, where we know one."""
-    return _HOME_REGIONS.get(partition) or configured or min(list_partition_regions(partition))
+def _replace_code(error: ScopeError, code: str, why: str) -> ScopeError:
+    return ScopeError(error.status, sanitize_text(f"{why} ({error.reason})"), code=code, request_id=error.request_id)
 
 
 def _verify_account(account: Account, found: str, source: str) -> None:
@@ -280,12 +365,3 @@ def _parse_assumed_role(answer: Mapping[str, Any]) -> _AssumedRole:
 
 def _parse_account_id(arn: str) -> str:
     return arn.split(":")[4]
-
-
-def _find_sts_region(session: botocore.session.Session, regions: Collection[str]) -> str:
-    """Where STS is asked: the region that the user's environment names, else one that every account has enabled."""
-    partition = find_partition(min(regions))
-    configured = session.get_config_variable("region")
-    if configured and find_partition(configured) == partition:
-        return configured
-    return _HOME_REGIONS.get(partition, min(regions))

@@ -15,7 +15,7 @@ _HEAD_CHARS = 300
 # The first class that fits names the cause; subclasses stand before their parents.
 _TRANSPORT_ERROR_CODES: tuple[tuple[type[Exception], str], ...] = (
     (aws.EndpointConnectionError, "EndpointConnectionError"),
-    (aws.ConnectTimeoutError, "Timeout"),
+    (aws.ConnectTimeoutError, "ConnectTimeout"),
     (aws.ReadTimeoutError, "Timeout"),
     (aws.ProxyConnectionError, "ProxyConnectionError"),
     (aws.ConnectionError, "ConnectionError"),
@@ -39,6 +39,7 @@ _TRANSPORT_ERROR_CODES: tuple[tuple[type[Exception], str], ...] = (
 )
 PARSER_ERRORS = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError)
 """What botocore's parser raises, beside its own errors, when a value is not of the type that its model has."""
+_TUNNEL_FAILED = re.compile(r"Tunnel connection failed: 5\d\d")
 _CONTROLS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 _CERTIFICATE = re.compile(r"certificate|No such file|Permission denied|PEM|X509|Is a directory", re.IGNORECASE)
 _TOKEN = re.compile(r"[A-Za-z0-9+/=]{100,}|\b(AKIA|ASIA)[A-Z0-9]{12,}")  # session tokens; key ids
@@ -64,6 +65,8 @@ def build_scope_error(error: Exception, operation: str, secrets: Sequence[str | 
     code = next((code for kind, code in _TRANSPORT_ERROR_CODES if isinstance(error, kind)), None)
     if isinstance(error, aws.SSLError) and _CERTIFICATE.search(str(error)):
         code = "CertificateError"  # which the next try will not change, unlike a handshake that broke off
+    if isinstance(error, aws.ProxyConnectionError) and _TUNNEL_FAILED.search(str(error.kwargs.get("error"))):
+        code = "EndpointConnectionError"  # the proxy is there, and could not reach the endpoint
     if code is None:
         return ScopeError(Status.ERROR, sanitize_text(f"{operation}: {type(error).__name__}: {error}", secrets))
     return _build_error(code, 0, sanitize_text(f"{operation}: {error}", secrets), None)

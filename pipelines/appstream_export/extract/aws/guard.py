@@ -13,17 +13,25 @@ import botocore.session
 from botocore.exceptions import BotoCoreError
 from botocore.loaders import Loader
 
-from appstream_export.contracts import ASSUME, DISCOVERY, IDENTITY, get_botocore_loader, is_read_operation
+from appstream_export.contracts import (
+    ASSUME,
+    DISCOVERY,
+    IDENTITY,
+    REGION_PROOF,
+    get_botocore_loader,
+    is_read_operation,
+)
 from appstream_export.errors import ConfigurationError
 from appstream_export.settings import Settings, is_loopback
 
-READ_OPERATIONS = frozenset({ASSUME, IDENTITY})
+READ_OPERATIONS = frozenset({ASSUME, IDENTITY, *REGION_PROOF})
 # What boto3 itself asks in order to find a profile's credentials.
 CREDENTIAL_OPERATIONS = frozenset(
     {"sts:AssumeRole", "sts:AssumeRoleWithWebIdentity", "sso:GetRoleCredentials"}
     | {"sso-oidc:CreateToken", "signin:CreateOAuth2Token"}
 )
 _OWN_OPERATIONS = READ_OPERATIONS | CREDENTIAL_OPERATIONS | set(DISCOVERY)
+_GLOBAL_STS = "sts.amazonaws.com"
 _VERBOSE_LOGGERS = ("botocore", "boto3", "urllib3")
 
 
@@ -40,7 +48,10 @@ def create_guarded_session(
     else:
         session = validate_session_config(botocore.session.Session(profile=profile))
     _share_models(session)
+    # Tokens of the global STS endpoint are refused in opt-in regions: it is never asked, whatever the user's files say.
+    session.set_config_variable("sts_regional_endpoints", "regional")
     session.register("before-call", _build_operation_guard(frozenset(allowed)))
+    session.register("before-send.sts", _refuse_global_sts)
     if settings.is_local_aws:
         session.register("before-send", _refuse_other_hosts)
     return session
@@ -115,6 +126,12 @@ def check_ca_bundle(settings: Settings) -> None:
     except OSError as error:  # ssl.SSLError is one
         why = "it holds no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
         raise ConfigurationError(f"[aws] ca_bundle {file}: {why}", fix="name a file of certificates in PEM") from error
+
+
+def _refuse_global_sts(request: Any, **_: Any) -> None:
+    if urlsplit(request.url).hostname == _GLOBAL_STS:
+        fix = "take it out of AWS_ENDPOINT_URL_STS, or of services in the AWS config file"
+        raise ConfigurationError(f"{_GLOBAL_STS}: opt-in regions refuse the tokens of the global STS endpoint", fix=fix)
 
 
 def check_emulator(settings: Settings) -> None:

@@ -15,6 +15,12 @@ from appstream_export.extract.aws.guard import create_session_without_files
 from appstream_export.model import Scope
 from appstream_export.settings import AUTO, Settings, is_pattern
 
+# Regions of before 20 March 2019: enabled in every account, for good. All later ones of this partition are opt-in.
+_DEFAULT_REGIONS = frozenset(
+    """us-east-1 us-east-2 us-west-1 us-west-2 ca-central-1 sa-east-1 eu-central-1 eu-north-1 eu-west-1 eu-west-2
+    eu-west-3 ap-northeast-1 ap-northeast-2 ap-northeast-3 ap-south-1 ap-southeast-1 ap-southeast-2""".split()  # noqa: SIM905
+)
+_HOME_REGIONS = {"aws": "us-east-1", "aws-us-gov": "us-gov-west-1", "aws-cn": "cn-north-1"}  # always enabled
 _ONE_PARTITION = "write one configuration for each"
 # Every region so far ends in a direction and a number; botocore's regionRegex alone would take us-esat-1.
 _NEW_REGION = re.compile(r"[a-z]+(-[a-z]+)*-(central|(north|south)?(east|west)?)(?<!-)-\d{1,2}")
@@ -44,6 +50,31 @@ def find_partition(region: str) -> str:
         if region in list_partition_regions(partition["id"]) or re.fullmatch(partition["regionRegex"], region):
             return partition["id"]
     raise _build_unknown_region(region)
+
+
+def is_opt_in_region(region: str) -> bool:
+    """Return whether accounts must enable the region first; only the partition `aws` has such regions."""
+    return region not in _DEFAULT_REGIONS and find_partition(region) == "aws"
+
+
+def get_home_region(partition: str, configured: str | None = None) -> str:
+    """Where a partition's own services are asked: a region that no account can switch off, where we know one."""
+    return _HOME_REGIONS.get(partition) or configured or min(list_partition_regions(partition))
+
+
+def choose_sts_region(partition: str, configured: str | None) -> str:
+    """Return where STS is asked: the configured region if every account has it enabled, else the home region."""
+    if configured and find_partition(configured) == partition and not is_opt_in_region(configured):
+        return configured
+    return get_home_region(partition)
+
+
+def filter_region(configured: str | None) -> str | None:
+    """Return the configured region, or None for none and for what is no region, such as aws-global."""
+    try:
+        return configured if configured and find_partition(configured) else None
+    except SettingsError:
+        return None
 
 
 def expand_region_patterns(patterns: Sequence[str], available: Sequence[str]) -> list[str]:

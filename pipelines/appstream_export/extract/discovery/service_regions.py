@@ -8,6 +8,7 @@ from appstream_export.errors import ScopeError, SettingsError
 from appstream_export.extract.aws import find_partition, list_botocore_regions
 from appstream_export.extract.discovery.control_plane import GET_PARAMETERS, ControlPlaneClient
 from appstream_export.model import REGION
+from appstream_export.settings import AUTO, Settings, is_pattern
 
 ATTEMPTS_MAX = 3  # there is another list to fall back on
 _PATH = "/aws/service/global-infrastructure/services/{}/regions"
@@ -25,12 +26,7 @@ class ServiceRegions:
 
 def find_service_regions(client: ControlPlaneClient, service: str) -> ServiceRegions:
     """Ask SSM's public parameters, which follow AWS at once, else botocore's list; raises SettingsError for none."""
-    try:
-        found = _parse_regions(client.list_items(GET_PARAMETERS, attempts_max=ATTEMPTS_MAX, Path=_PATH.format(service)))
-        live = tuple(sorted(region for region in found if _is_in_partition(client.partition, region)))
-        why = "no region of this partition is among its parameters"
-    except ScopeError as error:
-        live, why = (), error.reason
+    live, why = _request_live_regions(client, service)
     if live:
         _log.info("%s is offered in %d regions of %s, says SSM", service, len(live), client.partition)
         return ServiceRegions(live, "ssm")
@@ -41,6 +37,47 @@ def find_service_regions(client: ControlPlaneClient, service: str) -> ServiceReg
             f'regions = "auto": no region of {client.partition} is known to offer {service}', fix="list them"
         )
     return ServiceRegions(tuple(known), "botocore", problem)
+
+
+def list_unlisted_literals(settings: Settings, services: Collection[str]) -> dict[str, frozenset[str]]:
+    """Return, for each service that has any, the regions that the settings spell out and botocore's list lacks."""
+    own = () if settings.regions == AUTO else settings.regions
+    named = {*own, *(region for account in settings.accounts for region in account.regions or ())}
+    literals = {region for region in named if not is_pattern(region)}
+    found = {s: frozenset(r for r in literals if _is_unlisted(r, s)) for s in services}
+    return {service: regions for service, regions in found.items() if regions}
+
+
+def find_absent_regions(
+    client: ControlPlaneClient, service: str, regions: Collection[str], known: ServiceRegions | None
+) -> frozenset[str]:
+    """Return those of `regions` that AWS's own list lacks too; none where AWS gave no list, which proves nothing."""
+    live, why = (known.regions, known.problem) if known else _request_live_regions(client, service)
+    if not live or (known and known.source != "ssm"):
+        names = ", ".join(sorted(regions))
+        _log.warning("regions: whether %s is offered in %s is not known: %s", service, names, why)
+        return frozenset()
+    absent = frozenset(regions) - {*live}
+    for region in sorted(absent):
+        _log.warning("regions: %s is not offered in %s, say AWS and botocore: is the name right?", service, region)
+    return absent
+
+
+def _request_live_regions(client: ControlPlaneClient, service: str) -> tuple[tuple[str, ...], str]:
+    """Return AWS's own list, or an empty one and why."""
+    try:
+        found = _parse_regions(client.list_items(GET_PARAMETERS, attempts_max=ATTEMPTS_MAX, Path=_PATH.format(service)))
+    except ScopeError as error:
+        return (), error.reason
+    live = tuple(sorted(region for region in found if _is_in_partition(client.partition, region)))
+    return live, "no region of this partition is among its parameters"
+
+
+def _is_unlisted(region: str, service: str) -> bool:
+    try:
+        return region not in list_botocore_regions(service, find_partition(region))
+    except SettingsError:  # refused with its fix where scopes are built
+        return False
 
 
 def _is_in_partition(partition: str, region: str) -> bool:

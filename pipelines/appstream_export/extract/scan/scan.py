@@ -86,6 +86,9 @@ class Scan:
         self.attempted_at: datetime | None = None
         self.due_at: float | None = None
         """When it must be through, on the monotonic clock; None before its first call."""
+        self.is_brief = False
+        """Whether the next call is one short try, because nobody was reached here so far."""
+        self.place = (operation.service, task.scope.region)
         self._operation, self._options, self._clients, self._sessions = operation, options, clients, sessions
         self._start = ResumeToken.parse(options.starting_token, task) if options.starting_token else _FIRST_PAGE
         self._lists_all = self._start.lists_all or not operation.takes_names
@@ -104,7 +107,8 @@ class Scan:
         read = operation.read_raw_page if self._needs_all_items else operation.read_page
         call = ApiCall(
             used,
-            tries_max=self.retry_state.tries_left,
+            tries_max=1 if self.is_brief else self.retry_state.tries_left,
+            is_brief=self.is_brief,
             read=read,
             convert_parsed=operation.convert_parsed_page,
             check_raw_answer=operation.check_raw_answer,
@@ -175,7 +179,7 @@ class Scan:
                 and not self.retry_state.failures[Status.EXPIRED]
             ):
                 self._sessions.renew_session(self.task.scope.account_id, used)
-            raise error
+            raise self._sessions.explain_refusal(self.task.scope, error)
 
     def _is_token_refused(self, error: ScopeError) -> bool:
         is_ours = self._token is not None and self._token != self._start.token and self._restarts < RESTARTS_MAX

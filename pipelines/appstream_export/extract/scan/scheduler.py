@@ -15,6 +15,7 @@ from appstream_export.errors import ConfigurationError, ScopeError
 from appstream_export.extract.accounts import Account
 from appstream_export.extract.aws import Clients, Clock, Sessions, check_emulator, create_clients, sanitize_text
 from appstream_export.extract.scan.operation import ListOperation
+from appstream_export.extract.scan.reachability import Reachability
 from appstream_export.extract.scan.scan import Scan
 from appstream_export.extract.scan.work_queue import Deadlines, SessionTask, WorkItem, WorkQueue, list_scans
 from appstream_export.model import Outcome, Page, ScanOptions, Task
@@ -90,6 +91,7 @@ class Scheduler:
         self._results: queue.Queue[Page | Outcome | ConfigurationError] = queue.Queue(QUEUED_PAGES_MAX)
         self._queue = WorkQueue(SessionTask(a, s, self._sessions, attempts) for a, s in interleave_scans(scans).items())
         self._deadlines = Deadlines(settings.extract.task_timeout_s)
+        self._reachability = Reachability()
         self._workers = min(settings.extract.workers, len(tasks))
 
     @property
@@ -168,19 +170,28 @@ class Scheduler:
         try:
             if isinstance(work, SessionTask):
                 work.open_session()
+                self._reachability.record_answer()
                 self._queue.add(work.scans)
             else:
                 self._fetch_pages(work)
         except ScopeError as error:
             wait_s = work.retry_state.record_failure(error)
-            if wait_s is None:
+            if wait_s is None or self._should_give_up(work, error):
                 self._fail_work(work, error)
             else:
                 self._queue.requeue(work, wait_s)
 
+    def _should_give_up(self, work: WorkItem, error: ScopeError) -> bool:
+        if isinstance(work, SessionTask):
+            return False
+        self._reachability.record_error(work.place, work.task.scope.account_id, error)
+        return work.is_brief or self._reachability.should_give_up(work.place, error)
+
     def _fetch_pages(self, scan: Scan) -> None:
         while not scan.is_done and self._is_open(scan) and not self._queue.is_closed:
+            scan.is_brief = self._reachability.is_unreachable(scan.place)
             page = scan.fetch_page()
+            self._reachability.record_answer(scan.place)
             if page is not None:
                 self._put_result(page)
         if scan.is_done:

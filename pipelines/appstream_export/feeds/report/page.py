@@ -52,6 +52,7 @@ COVERAGE = Panel("What do we see?", "coverage_by_scope", charts.draw_coverage_by
 MANY_ACCOUNTS = Panel("What do we see?", "coverage_by_region", charts.draw_coverage_by_region)
 PANELS = (
     Panel("What did we not see, and why?", "failed_scopes", None, "Everything that was asked has answered."),
+    Panel("Where did we expect no answer?", "expected_by_region", None, "Every scope was expected to answer."),
     Panel("States over time", "states_over_time", charts.draw_states_over_time, "No builder was ever seen."),
     Panel(
         "Who has builders?",

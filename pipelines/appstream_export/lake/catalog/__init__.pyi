@@ -28,6 +28,7 @@ from .query import run_query as run_query
 from .setup_sql import render_setup_lines as render_setup_lines
 from .summary import (
     SnapshotSummary as SnapshotSummary,
+    count_expected_scopes as count_expected_scopes,
     count_scopes_by_status as count_scopes_by_status,
     count_table_rows as count_table_rows,
     load_newest_run as load_newest_run,

@@ -19,6 +19,9 @@ _SCOPES_SQL = """
     select status, is_expected, count(*) as scopes, min(observed_at) filter (is_stale) as oldest,
         count(*) filter (is_stale) as stale
     from coverage group by all order by scopes desc, status"""
+_EXPECTED_SQL = """
+    select region, status, count(*) as scopes, count(distinct account_id) as accounts
+    from coverage where is_expected group by all order by region, status"""
 _RECENT_RUNS_SQL = """
     select seq, committed_at, round(epoch(committed_at) - epoch(started_at), 1) as seconds,
         tasks_asked as asked, tasks_ok as ok, tasks_failed as failed, items, changes
@@ -43,6 +46,11 @@ def load_newest_run(con: duckdb.DuckDBPyConnection) -> pa.Table:
 def count_scopes_by_status(con: duckdb.DuckDBPyConnection) -> pa.Table:
     """Return a row per status, expected or not: its scopes, how many are stale, and the moment of the oldest rows."""
     return run_query(con, _SCOPES_SQL)
+
+
+def count_expected_scopes(con: duckdb.DuckDBPyConnection) -> pa.Table:
+    """Return a row per region and status of scopes whose failure is expected, with their number."""
+    return run_query(con, _EXPECTED_SQL)
 
 
 def load_recent_runs(con: duckdb.DuckDBPyConnection) -> pa.Table:

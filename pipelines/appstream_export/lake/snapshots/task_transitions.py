@@ -21,7 +21,9 @@ ScopeRunRow = Mapping[str, Any]
 GUARD_MIN_DROP = 20  # fewer lost items than this never trip the guard, whatever the percentage
 CLOCK_TOLERANCE_S = 2  # AWS's Date has whole seconds, and an answer is on its way for a while
 DISCARDED_CODE = "AnswerDiscarded"
-_EXPLICIT_DENY = "explicit deny in a service control policy"
+# AWS ends a denial with the kind of policy: "with an explicit deny in a service control policy", "because no service
+# control policy allows the ... action".
+_POLICY_DENIALS = ("explicit deny in a service control policy", "no service control policy allows")
 _NEVER_REQUESTED = "not asked yet: this run was limited to other scopes"
 _COUNTS = ("pages", "items", "rows", "duplicates", "quarantined", "api_calls", "throttles", "retries", "duration_ms")
 _get_counts = attrgetter(*_COUNTS)
@@ -182,8 +184,8 @@ def is_failed(run: ScopeRunRow) -> bool:
 
 def is_expected_outcome(outcome: Outcome) -> bool:
     """Return whether a failure is expected, as long as its scope has no rows."""
-    if outcome.status is Status.DENIED:
-        return _EXPLICIT_DENY in (outcome.reason or "")
+    if outcome.status is Status.DENIED:  # of the call itself: a session that was refused says nothing about its scopes
+        return outcome.api_calls > 0 and any(text in (outcome.reason or "") for text in _POLICY_DENIALS)
     return outcome.status in (Status.DISABLED, Status.UNAVAILABLE)
 
 

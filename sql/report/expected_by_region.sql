@@ -1,0 +1,12 @@
+-- expected_by_region: One row per region and status of scopes that did not answer, as expected, over all accounts.
+-- reads: coverage
+-- question: Where did we expect no answer?
+select
+    region,
+    status,
+    count(distinct account_id) as accounts,
+    any_value(reason order by account_id) as such_as
+from coverage
+where is_expected
+group by all
+order by region, status
