@@ -47,7 +47,8 @@ RIDDLES = frozenset(  # participles, prepositions and pronouns, which say nothin
     who whose with within""".split()  # noqa: SIM905
 )
 DICTATED = frozenset(  # by logging, argparse, io, fsspec, werkzeug and Store.exists, which is pathlib's word
-    "emit error exists fileno glob info isatty isdir log ls main modified seek setup size tell writable connect defs".split()  # noqa: SIM905
+    """emit error exists fileno glob info isatty isdir log ls main modified seek setup size tell writable connect
+    defs""".split()  # noqa: SIM905
 )
 
 
