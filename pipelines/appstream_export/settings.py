@@ -367,6 +367,11 @@ def parse_duration(text: str) -> timedelta:
     return int(text[:-1]) * units[text[-1]]
 
 
+def compute_freshness_windows(every: timedelta) -> tuple[timedelta, timedelta]:
+    """Return the ages from which data that is due so often is late: for a warning, and for an error."""
+    return every * 1.5, every * 2.5
+
+
 def is_loopback(url: str) -> bool:
     """Whether a URL's host is this machine."""
     host = urlsplit(url).hostname or ""

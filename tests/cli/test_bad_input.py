@@ -161,7 +161,7 @@ def test_from_python_a_location_of_another_kind_is_refused_too() -> None:
 
 ANALYST = """
 warehouse = "{warehouse}"
-lake = {{ freshness_interval = "2h", retention = {{ monthly_months = 7 }} }}
+lake.retention.monthly_months = 7
 """
 READING = [
     "status", "sql|select 1", "query|running_over", "tables", "describe|image_builders", "catalog|-o|c.duckdb",

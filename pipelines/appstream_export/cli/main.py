@@ -21,7 +21,7 @@ EXIT_BUG = 70
 EPILOG = """\
 exit codes:
   0    ok
-  1    the answer is no: doctor, plan (discovery failed), verify,
+  1    the check failed: doctor, plan (discovery failed), status (late), verify,
        erase (something is left), contracts lint, contracts render --check,
        feeds verify, feeds diff
   2    usage or configuration, before any write; or the result could not be written

@@ -46,6 +46,23 @@ class Target:
             configured = Settings()
         return replace(configured, warehouse=self.warehouse)
 
+    def load_reading_settings(self) -> "Settings":
+        """Return the settings; the defaults where a folder is named and the configuration beside it cannot be read.
+
+        A folder is read whatever lies in the current one. What was named explicitly is not passed over.
+        """
+        from msgspec.structs import replace
+
+        from appstream_export.settings import Settings
+
+        try:
+            return self.settings
+        except SettingsError as error:
+            if self.config_file or os.environ.get("APPSTREAM_EXPORT_CONFIG") or self.warehouse.startswith("s3://"):
+                raise
+            console.log_line(f"read without settings: {error}")
+            return replace(Settings(), warehouse=self.warehouse)
+
     @property
     def s3(self) -> "S3Settings | None":
         """How the bucket is reached; None for a folder, so that reading one needs no configuration."""

@@ -15,7 +15,7 @@ import msgspec
 
 from appstream_export.defs.context import load_settings
 from appstream_export.errors import SettingsError
-from appstream_export.settings import Settings
+from appstream_export.settings import Settings, compute_freshness_windows
 
 HOURLY, WEEKLY, DAILY = "0 * * * *", "30 3 * * 0", "45 3 * * *"
 POST_TIMEOUT_S = 10
@@ -38,8 +38,8 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
 
 def build_freshness_policy(settings: Settings) -> dg.FreshnessPolicy:
     """A snapshot is due each `freshness_interval` (a day, if unset): a missed one warns, two fail."""
-    every = settings.lake.freshness_timedelta or timedelta(days=1)
-    return dg.FreshnessPolicy.time_window(warn_window=every * 1.5, fail_window=every * 2.5)
+    warn, fail = compute_freshness_windows(settings.lake.freshness_timedelta or timedelta(days=1))
+    return dg.FreshnessPolicy.time_window(warn_window=warn, fail_window=fail)
 
 
 def build_max_runtime_tag(settings: Settings, sweeps: int = 1, extra_s: float = 0.0) -> dict[str, str]:

@@ -7,5 +7,6 @@ from .publish import (
     publish_feeds as publish_feeds,
 )
 from .report import publish_report as publish_report, render_report as render_report
+from .served import ServedOutput as ServedOutput, load_served_outputs as load_served_outputs
 from .superset import build_superset_bundle as build_superset_bundle
 from .verify import verify_feeds as verify_feeds

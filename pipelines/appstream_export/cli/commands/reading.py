@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 def add_parsers(commands: Commands) -> None:
     """Add the commands of this module."""
-    doc = "How fresh the warehouse is, what is missing, and where to look."
+    doc = (
+        "How fresh the warehouse is, what is missing, and what readers see. "
+        "Exit 1 where what is there, or what readers see, is late by [lake] freshness_interval."
+    )
     status = add_warehouse_command(commands, "status", show_status, doc)
     add_format_option(status, ("table", "json"))
     doc = "Ask the warehouse in SQL. Reads only: SELECT and EXPLAIN. In csv, text that looks like a formula gets a '."
@@ -52,17 +55,20 @@ def _add_query_parser(commands: Commands) -> None:
 
 
 def show_status(args: argparse.Namespace) -> int:
-    """Print how the warehouse stands."""
+    """Print how the warehouse stands; exit code 1 where the freshness that is set is not kept."""
     from appstream_export.cli.output import print_json
     from appstream_export.cli.views import build_status_object, load_status, print_status
+    from appstream_export.lake.storage import open_store
 
     target = resolve_target(args)
-    status = load_status(target.warehouse, target.s3)
+    settings = target.load_reading_settings()
+    s3 = settings.s3 if target.warehouse.startswith("s3://") else None
+    status = load_status(open_store(target.warehouse, s3=s3), settings)
     if args.format == "json":
         print_json(build_status_object(status))
     else:
         print_status(status)
-    return 0
+    return status.exit_code
 
 
 def execute_sql(args: argparse.Namespace) -> int:

@@ -1,31 +1,48 @@
-"""The status of a warehouse: what `status` prints, from the catalog alone."""
+"""The status of a warehouse: what `status` prints, from the catalog and from what readers see of it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from appstream_export.cli import console
 from appstream_export.cli.output import convert_to_rows, format_value, print_table
 from appstream_export.cli.pluralize import format_count
+from appstream_export.feeds import ServedOutput, load_served_outputs
 from appstream_export.lake.catalog import (
     connect_warehouse,
     count_expected_scopes,
     count_scopes_by_status,
     load_newest_run,
     load_recent_runs,
+    load_sweeps,
 )
-from appstream_export.lake.storage import CATALOG_FILE, FEEDS_FOLDER, REPORT_FILE
-from appstream_export.settings import S3Settings
+from appstream_export.lake.storage import Store
+from appstream_export.settings import Settings, compute_freshness_windows
 
 _MARGIN = 11
 _DURATION_UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+_REPUBLISH = {"catalog": ("catalog",), "feeds": ("feeds", "publish"), "bi.duckdb": ("feeds", "publish"),
+              "report": ("report",)}  # fmt: skip
+FRESH, WARN, LATE, UNJUDGED = "fresh", "warn", "late", "unjudged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputStatus:
+    """An output, and the snapshot that it shows: its place in the history, and by how many runs it lags."""
+
+    served: ServedOutput
+    sweep: Mapping[str, Any] | None
+    """The run whose snapshot it shows; None where it shows none, or one that has expired."""
+    behind: int | None
+    """How many newer snapshots there are; None where it shows none."""
+    is_due: bool
+    """Whether runs publish it, by the settings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarehouseStatus:
-    """The newest snapshot, scopes by status, the last runs, and where things lie."""
+    """The newest snapshot, scopes by status, the last runs, and what readers see of it."""
 
     head: Mapping[str, Any]
     coverage: list[dict[str, Any]]
@@ -33,22 +50,74 @@ class WarehouseStatus:
     """Scopes whose failure is expected, by region and status."""
     runs: list[dict[str, Any]]
     warehouse: str
-    age: timedelta
+    now: datetime
+    freshness_interval: timedelta | None
+    outputs: Sequence[OutputStatus]
+
+    @property
+    def age(self) -> timedelta:
+        """The time since the newest snapshot of a run."""
+        return self.now - self.head["committed_at"]
+
+    @property
+    def freshness(self) -> str:
+        """The freshness of the oldest snapshot that a reader may meet: `fresh`, `warn`, `late`, or `unjudged`."""
+        if self.freshness_interval is None:
+            return UNJUDGED
+        warn, late = compute_freshness_windows(self.freshness_interval)
+        judged = [output for output in self.outputs if output.is_due or output.served.is_published]
+        if any(output.sweep is None for output in judged):
+            return LATE
+        oldest = max([self.age, *(self.now - output.sweep["committed_at"] for output in judged if output.sweep)])
+        return LATE if oldest > late else WARN if oldest > warn else FRESH
+
+    @property
+    def exit_code(self) -> int:
+        """1 where the freshness that is set is not kept, else 0."""
+        return 1 if self.freshness == LATE else 0
 
 
-def load_status(warehouse: str, s3: S3Settings | None = None) -> WarehouseStatus:
-    """Read the status of a warehouse; raises ConfigurationError where there is none, or no snapshot in it."""
-    with connect_warehouse(warehouse, s3=s3) as con:
-        head, coverage, expected, runs = (
+def load_status(store: Store, settings: Settings) -> WarehouseStatus:
+    """Read the status of a warehouse; raises ConfigurationError where there is no snapshot in it."""
+    s3 = settings.s3 if settings.warehouse.startswith("s3://") else None
+    with connect_warehouse(settings.warehouse, s3=s3) as con:
+        head, coverage, expected, runs, sweeps = (
             convert_to_rows(load(con))
-            for load in (load_newest_run, count_scopes_by_status, count_expected_scopes, load_recent_runs)
+            for load in (
+                load_newest_run,
+                count_scopes_by_status,
+                count_expected_scopes,
+                load_recent_runs,
+                load_sweeps,
+            )
         )
-    age = datetime.now(UTC) - head[0]["committed_at"]
-    return WarehouseStatus(head=head[0], coverage=coverage, expected=expected, runs=runs, warehouse=warehouse, age=age)
+    due = {"catalog": True, "feeds": settings.feeds.publish, "bi.duckdb": settings.feeds.publish,
+           "report": settings.feeds.report}  # fmt: skip
+    return WarehouseStatus(
+        head=head[0],
+        coverage=coverage,
+        expected=expected,
+        runs=runs,
+        warehouse=settings.warehouse,
+        now=datetime.now(UTC),
+        freshness_interval=settings.lake.freshness_timedelta,
+        outputs=[_match_output(served, sweeps, is_due=due[served.name]) for served in load_served_outputs(store)],
+    )
+
+
+def _match_output(served: ServedOutput, sweeps: Sequence[Mapping[str, Any]], *, is_due: bool) -> OutputStatus:
+    """Find the snapshot that an output shows among those of all runs, newest first."""
+    for behind, sweep in enumerate(sweeps):
+        if sweep["snapshot_id"] == served.snapshot_id or (served.seq is not None and sweep["seq"] <= served.seq):
+            return OutputStatus(served=served, sweep=sweep, behind=behind, is_due=is_due)
+    behind = len(sweeps) if served.snapshot_id else None
+    return OutputStatus(served=served, sweep=None, behind=behind, is_due=is_due)
 
 
 def build_status_object(status: WarehouseStatus) -> dict[str, Any]:
     """Build one object for --json."""
+    published = {output.served.name: output.served.place for output in status.outputs if output.served.is_published}
+    interval = status.freshness_interval
     return {
         **status.head,
         "age_seconds": round(status.age.total_seconds()),
@@ -56,9 +125,28 @@ def build_status_object(status: WarehouseStatus) -> dict[str, Any]:
         "expected_by_region": status.expected,
         "runs": status.runs,
         "warehouse": status.warehouse,
-        "catalog": _get_catalog_path(status),
+        "catalog": published.get("catalog"),
         "open": _format_open_command(status),
-        "feeds": _find_feeds_path(status),
+        "feeds": published["feeds"].rpartition("/")[0] if "feeds" in published else None,
+        "freshness": status.freshness,
+        "freshness_interval_seconds": None if interval is None else round(interval.total_seconds()),
+        "outputs": [_build_output_object(status, output) for output in status.outputs],
+        "exit_code": status.exit_code,
+    }
+
+
+def _build_output_object(status: WarehouseStatus, output: OutputStatus) -> dict[str, Any]:
+    sweep = output.sweep or {}
+    at = sweep.get("committed_at")
+    return {
+        "output": output.served.name,
+        "place": output.served.place,
+        "snapshot_id": sweep.get("snapshot_id", output.served.snapshot_id),
+        "seq": sweep.get("seq"),
+        "committed_at": at,
+        "age_seconds": round((status.now - at).total_seconds()) if at else None,
+        "snapshots_behind": output.behind,
+        "problem": output.served.problem,
     }
 
 
@@ -84,8 +172,10 @@ def format_duration(age: timedelta) -> str:
 
 
 def _list_status_facts(status: WarehouseStatus) -> Iterator[tuple[str, str]]:
-    head = status.head
-    yield "fresh", f"{format_duration(status.age)} ago, {_format_timestamp(head['committed_at'])}"
+    head, freshness = status.head, status.freshness
+    due = f", due every {format_duration(status.freshness_interval)}" if status.freshness_interval else ""
+    words = {LATE: "LATE: ", WARN: "soon late: "}.get(freshness, "")
+    yield "fresh", f"{words}{format_duration(status.age)} ago, {_format_timestamp(head['committed_at'])}{due}"
     yield "snapshot", f"{head['seq']}: {head['snapshot_id']}, {head['items']:,} items"
     yield "scopes", ", ".join(_format_scope_count(group) for group in status.coverage)
     yield from (("expected", _format_expected_region(group)) for group in status.expected)
@@ -95,9 +185,24 @@ def _list_status_facts(status: WarehouseStatus) -> Iterator[tuple[str, str]]:
         yield "stale", f"{stale} scopes{since}"
     yield "warehouse", status.warehouse
     yield "open it", _format_open_command(status)
-    yield "see it", f"{status.warehouse.rstrip('/')}/{REPORT_FILE}"
-    if feeds := _find_feeds_path(status):
-        yield "feeds", feeds
+    for output in status.outputs:
+        if output.is_due or output.served.is_published:
+            yield output.served.name, _describe_output(status, output)
+
+
+def _describe_output(status: WarehouseStatus, output: OutputStatus) -> str:
+    """Return where an output is, or the snapshot that it shows instead of the newest, with the way to publish it."""
+    again = console.format_command(*_REPUBLISH[output.served.name], "--warehouse", status.warehouse)
+    if output.served.problem:
+        return f"{output.served.problem}; publish it with: {again}"
+    if output.behind is None:
+        return f"is not there; publish it with: {again}"
+    if not output.behind:
+        return output.served.place
+    shown = f"snapshot {output.sweep['seq']}" if output.sweep else "an expired snapshot"
+    age = f" of {_format_timestamp(output.sweep['committed_at'])}" if output.sweep else ""
+    lag = f"shows {shown}{age}, {format_count(output.behind, 'snapshot')} behind"
+    return f"{lag}; publish it with: {again}"
 
 
 def _format_timestamp(at: datetime) -> str:
@@ -108,24 +213,9 @@ def _format_scope_count(group: Mapping[str, Any]) -> str:
     return f"{group['scopes']} {group['status']}{' (expected)' if group['is_expected'] else ''}"
 
 
-def _format_expected_region(group: Mapping[str, Any]) -> str:
-    """`eu-south-1: disabled in 412 accounts`."""
-    return f"{group['region']}: {group['status']} in {format_count(group['accounts'], 'account')}"
-
-
-def _get_catalog_path(status: WarehouseStatus) -> str | None:
-    """The catalog's file; a bucket has none."""
-    return None if "://" in status.warehouse else f"{status.warehouse.rstrip('/')}/{CATALOG_FILE}"
-
-
-def _find_feeds_path(status: WarehouseStatus) -> str | None:
-    """Where dashboards read; None where nothing was published, or it is not known without asking a bucket."""
-    place = Path(status.warehouse, FEEDS_FOLDER)
-    return str(place) if (place / "current.json").is_file() else None
-
-
 def _format_open_command(status: WarehouseStatus) -> str:
-    file = _get_catalog_path(status)
-    if file is None:
-        return console.format_command("sql", "--warehouse", status.warehouse, "from coverage")
-    return console.quote_shell_words("duckdb", "-readonly", file)
+    """Return the command that opens the newest snapshot: DuckDB's own, where the catalog shows it."""
+    for output in status.outputs:
+        if output.served.name == "catalog" and output.behind == 0:
+            return console.quote_shell_words("duckdb", "-readonly", output.served.place)
+    return console.format_command("sql", "--warehouse", status.warehouse, "from coverage")

@@ -26,6 +26,10 @@ from .named_queries import (
 )
 from .query import run_query as run_query
 from .setup_sql import render_setup_lines as render_setup_lines
+from .shown import (
+    load_catalog_seq as load_catalog_seq,
+    load_feeds_database_snapshot_id as load_feeds_database_snapshot_id,
+)
 from .summary import (
     SnapshotSummary as SnapshotSummary,
     count_expected_scopes as count_expected_scopes,
@@ -33,5 +37,6 @@ from .summary import (
     count_table_rows as count_table_rows,
     load_newest_run as load_newest_run,
     load_recent_runs as load_recent_runs,
+    load_sweeps as load_sweeps,
     summarize_snapshot as summarize_snapshot,
 )

@@ -17,11 +17,12 @@ _NEWEST_RUN_SQL = """
     select snapshot_id, seq, committed_at, items from snapshots where kind = 'sweep' order by seq desc limit 1"""
 _SCOPES_SQL = """
     select status, is_expected, count(*) as scopes, min(observed_at) filter (is_stale) as oldest,
-        count(*) filter (is_stale) as stale
+        count(*) filter (is_stale and not is_expected) as stale
     from coverage group by all order by scopes desc, status"""
 _EXPECTED_SQL = """
     select region, status, count(*) as scopes, count(distinct account_id) as accounts
     from coverage where is_expected group by all order by region, status"""
+_SWEEPS_SQL = "select seq, snapshot_id, committed_at from snapshots where kind = 'sweep' order by seq desc"
 _RECENT_RUNS_SQL = """
     select seq, committed_at, round(epoch(committed_at) - epoch(started_at), 1) as seconds,
         tasks_asked as asked, tasks_ok as ok, tasks_failed as failed, items, changes
@@ -44,7 +45,10 @@ def load_newest_run(con: duckdb.DuckDBPyConnection) -> pa.Table:
 
 
 def count_scopes_by_status(con: duckdb.DuckDBPyConnection) -> pa.Table:
-    """Return a row per status, expected or not: its scopes, how many are stale, and the moment of the oldest rows."""
+    """Return a row per status, expected or not: its scopes, how many are stale, and the moment of the oldest rows.
+
+    Expected scopes are not stale: they have no rows, and none are due.
+    """
     return run_query(con, _SCOPES_SQL)
 
 
@@ -56,6 +60,11 @@ def count_expected_scopes(con: duckdb.DuckDBPyConnection) -> pa.Table:
 def load_recent_runs(con: duckdb.DuckDBPyConnection) -> pa.Table:
     """Return the last five runs that committed, newest first."""
     return run_query(con, _RECENT_RUNS_SQL)
+
+
+def load_sweeps(con: duckdb.DuckDBPyConnection) -> pa.Table:
+    """Return number, id and moment of each snapshot that a run made, newest first."""
+    return run_query(con, _SWEEPS_SQL)
 
 
 def summarize_snapshot(

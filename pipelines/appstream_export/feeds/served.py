@@ -1,0 +1,71 @@
+"""Which snapshot readers see: in the catalog, in feeds, in `bi.duckdb` and in the report."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from appstream_export.errors import ExportError, StorageFailed, describe_error
+from appstream_export.feeds.generations import CURRENT, FEEDS_DATABASE_FILE, FEEDS_ROOT, GenerationStore
+from appstream_export.lake.catalog import load_catalog_seq, load_feeds_database_snapshot_id
+from appstream_export.lake.storage import CATALOG_FILE, REPORT_FILE, Store
+
+_PAGE_SNAPSHOT = re.compile(rb'snapshot \d+\s*<span class="faint">\((\w{26})\)')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedOutput:
+    """An output that shows a snapshot: by its id, or by the seq of a commit. Without either it shows none.
+
+    `problem` is why that is not known, such as a damaged file.
+    """
+
+    name: str
+    place: str
+    snapshot_id: str | None = None
+    seq: int | None = None
+    problem: str | None = None
+
+    @property
+    def is_published(self) -> bool:
+        """Whether there is anything that readers may open."""
+        return self.snapshot_id is not None or self.seq is not None or self.problem is not None
+
+
+def load_served_outputs(store: Store) -> list[ServedOutput]:
+    """Return each output with the snapshot that it shows; those that are not there show none."""
+    return [*_load_outputs(store)]
+
+
+def _load_outputs(store: Store) -> Iterator[ServedOutput]:
+    if store.has_catalog_file:
+        yield _load_output("catalog", store.resolve_uri(CATALOG_FILE), lambda: load_catalog_seq(store))
+    database = f"{FEEDS_ROOT}/{FEEDS_DATABASE_FILE}"
+    yield _load_output("feeds", store.resolve_uri(f"{FEEDS_ROOT}/{CURRENT}"), lambda: _load_feeds_snapshot_id(store))
+    yield _load_output(
+        "bi.duckdb", store.resolve_uri(database), lambda: load_feeds_database_snapshot_id(store, database)
+    )
+    yield _load_output("report", store.resolve_uri(REPORT_FILE), lambda: _load_report_snapshot_id(store))
+
+
+def _load_output(name: str, place: str, load: Callable[[], str | int | None]) -> ServedOutput:
+    try:
+        shown = load()
+    except (ExportError, OSError) as error:
+        return ServedOutput(name=name, place=place, problem=describe_error(error))
+    if isinstance(shown, int):
+        return ServedOutput(name=name, place=place, seq=shown)
+    return ServedOutput(name=name, place=place, snapshot_id=shown)
+
+
+def _load_feeds_snapshot_id(store: Store) -> str | None:
+    current = GenerationStore(store, file_mode=0o600).load_current()
+    return current.snapshot_id if current else None
+
+
+def _load_report_snapshot_id(store: Store) -> str | None:
+    if not store.exists(REPORT_FILE):
+        return None
+    found = _PAGE_SNAPSHOT.search(store.read_bytes(REPORT_FILE))
+    if found is None:
+        raise StorageFailed(f"{store.resolve_uri(REPORT_FILE)} names no snapshot", fix="appstream-export report")
+    return found[1].decode()

@@ -1,0 +1,41 @@
+"""Which snapshot a published DuckDB file shows: the catalog, or the database of feeds."""
+
+from contextlib import closing
+
+import duckdb
+
+from appstream_export.errors import StorageFailed
+from appstream_export.lake.duckdb import open_duckdb, quote_literal
+from appstream_export.lake.storage import CATALOG_FILE, Store
+
+
+def load_catalog_seq(store: Store) -> int | None:
+    """Return the seq of the commit that the published catalog shows, or None where there is no catalog.
+
+    Raises StorageFailed where it cannot be read.
+    """
+    value = _fetch_value(store, CATALOG_FILE, "select seq from published.lake.shows")
+    return None if value is None else int(str(value))
+
+
+def load_feeds_database_snapshot_id(store: Store, path: str) -> str | None:
+    """Return the id of the snapshot that a database of feeds shows, or None where there is none of that path.
+
+    Raises StorageFailed where it cannot be read.
+    """
+    value = _fetch_value(store, path, "select snapshot_id from published.feed_status limit 1")
+    return None if value is None else str(value)
+
+
+def _fetch_value(store: Store, path: str, query: str) -> object:
+    """Return the one value of a query on a DuckDB file, or None where there is no file."""
+    if not store.exists(path):
+        return None
+    place = store.resolve_uri(path)
+    with closing(open_duckdb(store)) as con:
+        try:
+            con.execute(f"attach {quote_literal(place)} as published (read_only)")
+            [(value,)] = con.execute(query).fetchall()
+        except (duckdb.Error, ValueError) as error:
+            raise StorageFailed(f"{place} cannot be read: {str(error).splitlines()[0]}") from error
+    return value

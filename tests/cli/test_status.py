@@ -1,0 +1,133 @@
+"""`status` for monitors: which snapshot readers see in each output, how far it lags, and an exit code for freshness."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appstream_export.emulator import Emulator, make_image_builder
+from tests.lake.lakes import A, Lake, builder, ok
+
+Told = Callable[..., tuple[int, str, str]]
+SCOPE = "111122223333/eu-west-1"
+SETTINGS = """
+regions = ["eu-west-1", "us-east-1"]
+accounts = [{{ id = "111122223333", role_arn = "arn:aws:iam::111122223333:role/reader" }}]
+aws.endpoint_url = "{url}"
+extract.max_attempts = 1
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Settings of two scopes, one of them in a region that is not enabled, in the current folder."""
+    aws.put(SCOPE, make_image_builder("a", scope=SCOPE))
+    aws.disable_region("111122223333", "us-east-1")
+    (tmp_path / "appstream-export.toml").write_text(SETTINGS.format(url=aws.endpoint_url))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def lags(told: Told) -> dict[str, Any]:
+    """Output by output, how many snapshots it is behind, from JSON."""
+    return {
+        output["output"]: output["snapshots_behind"] for output in json.loads(told("status", "--json")[1])["outputs"]
+    }
+
+
+def test_status_says_which_snapshot_each_output_shows_and_how_far_it_lags(folder: Path, told: Told) -> None:
+    told("run", "--no-publish")
+    nothing, words = lags(told), told("status")[1]
+    told("run")
+    served, paths = lags(told), told("status")[1]
+    told("run", "--no-publish")
+    left, text = lags(told), told("status")[1]
+    shown = json.loads(told("status", "--json")[1])
+    told("feeds", "publish")
+    after = lags(told)
+
+    assert nothing == dict.fromkeys(("catalog", "feeds", "bi.duckdb", "report"))
+    assert "report     is not there; publish it with: appstream-export report --warehouse " in words
+    assert f"open it    appstream-export sql --warehouse {folder}/warehouse " in words
+    assert served == dict.fromkeys(served, 0)
+    assert f"report     {folder}/warehouse/report.html\n" in paths
+    assert left == dict.fromkeys(served, 1)
+    assert "report     shows snapshot 2 of " in text
+    assert ", 1 snapshot behind; publish it with: appstream-export report --warehouse " in text
+    assert {(output["seq"], output["problem"]) for output in shown["outputs"]} == {(2, None)}
+    assert shown["seq"] == 3
+    assert after == left | {"feeds": 0, "bi.duckdb": 0}
+
+
+@pytest.mark.usefixtures("folder")
+def test_expected_scopes_are_not_stale(aws: Emulator, told: Told) -> None:
+    told("run", "--no-publish")
+    _, text, _ = told("status")
+    expected = json.loads(told("status", "--json")[1])["coverage"]
+    aws.fail(SCOPE, "deny")
+    told("run", "--no-publish")
+
+    assert "1 disabled (expected)" in text
+    assert "stale" not in text
+    assert sum(group["stale"] for group in expected) == 0
+    # no region of the account answers now, so that the other one's refusal proves nothing any more
+    assert "stale      2 scopes, the oldest rows of " in told("status")[1]
+
+
+def test_damaged_outputs_are_named_and_do_not_end_status(folder: Path, told: Told) -> None:
+    told("run")
+    for name in ("warehouse.duckdb", "report.html", "feeds/v1/bi.duckdb", "feeds/v1/current.json"):
+        place = folder / "warehouse" / name
+        place.chmod(0o600)
+        place.write_bytes(b"damaged")
+    code, out, _ = told("status", "--json")
+
+    assert code == 0
+    assert all(output["problem"] for output in json.loads(out)["outputs"])
+
+
+AGES = {
+    "in time": (timedelta(minutes=50), 0, "fresh"),
+    "late by half": (timedelta(minutes=100), 0, "warn"),
+    "a second one missed": (timedelta(minutes=160), 1, "late"),
+}
+
+
+@pytest.mark.parametrize("case", AGES)
+def test_the_exit_code_follows_the_freshness_setting(
+    case: str, tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    age, expected, word = AGES[case]
+    monkeypatch.chdir(tmp_path)
+    lake = Lake(tmp_path / "warehouse")
+    lake.commit(ok(A, builder("a")), clock=lambda: datetime.now(UTC) - age)
+    lake.publish()
+    config = 'warehouse = "warehouse"\nfeeds = { publish = false, report = false }\n'
+    Path("appstream-export.toml").write_text(config)
+    unset = told("status", "--json")
+    Path("appstream-export.toml").write_text(config + 'lake.freshness_interval = "1h"\n')
+    code, out, _ = told("status", "--json")
+    elsewhere = told("status", "--warehouse", "warehouse")[0]
+
+    assert (unset[0], json.loads(unset[1])["freshness"]) == (0, "unjudged")
+    assert (code, elsewhere, json.loads(out)["freshness"]) == (expected, expected, word)
+    assert json.loads(out)["exit_code"] == code
+    assert told("status")[1].splitlines()[0].endswith(", due every 1 hour")
+
+
+def test_what_readers_see_may_be_late_though_the_warehouse_is_not(tmp_path: Path, told: Told) -> None:
+    lake = Lake(tmp_path / "warehouse")
+    lake.commit(ok(A, builder("a")), clock=lambda: datetime.now(UTC) - timedelta(days=2))
+    lake.publish()
+    lake.commit(ok(A, builder("a")))
+    file = tmp_path / "appstream-export.toml"
+    file.write_text('lake.freshness_interval = "1h"\nfeeds = { publish = false, report = false }\n')
+    late = told("status", "--config", str(file))
+    lake.publish()
+
+    assert late[0] == 1
+    assert late[1].startswith("fresh      LATE: ")
+    assert told("status", "--config", str(file))[0] == 0
