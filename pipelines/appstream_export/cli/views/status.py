@@ -209,6 +209,11 @@ def _format_timestamp(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S}Z"
 
 
+def _format_expected_region(group: Mapping[str, Any]) -> str:
+    """`eu-south-1: disabled in 412 accounts`."""
+    return f"{group['region']}: {group['status']} in {format_count(group['accounts'], 'account')}"
+
+
 def _format_scope_count(group: Mapping[str, Any]) -> str:
     return f"{group['scopes']} {group['status']}{' (expected)' if group['is_expected'] else ''}"
 
