@@ -1,8 +1,9 @@
--- failed_scopes: One row per account and region that did not answer, those longest unseen first, then those that no
---   run has asked; at most 1,000.
+-- failed_scopes: One row per resource, account and region that did not answer, those longest unseen first, then those
+--   that no run has asked; at most 1,000.
 -- reads: coverage
 -- question: What did we not see, and why?
 select
+    resource,
     coalesce(account_name, account_id) as account,
     region,
     status,
@@ -10,5 +11,5 @@ select
     reason
 from coverage
 where (status not in ('ok', 'filtered', 'skipped') and not is_expected) or attempted_at is null
-order by attempted_at is null, last_seen nulls first, account, region
+order by attempted_at is null, last_seen nulls first, account, region, resource
 limit 1000

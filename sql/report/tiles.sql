@@ -1,4 +1,4 @@
--- tiles: One row: what a manager asks first.
+-- tiles: One row: what a manager asks first, of image builders.
 -- reads: image_builder_overview, running_image_builders, exposure, coverage, snapshots, prices
 -- question: How many builders do we have, what do they cost, and did we see everything?
 with builders as (
@@ -42,6 +42,7 @@ scopes as (
         count(*) filter (status not in ('ok', 'filtered', 'skipped') and is_expected) as expected_scopes,
         count(*) filter (attempted_at is null) as unasked_scopes
     from coverage
+    where resource = 'image_builders'
 ),
 
 newest as (

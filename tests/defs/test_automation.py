@@ -119,7 +119,7 @@ def test_what_is_posted_of_a_run_with_failed_scopes_names_them(
     (told,) = receiver.got
 
     assert told["text"].startswith(
-        "snapshot is red: coverage: 1 of 4 asked scopes failed, such as 111122223333/eu-west-1 (denied)"
+        "snapshot is red: coverage: 1 of 4 asked scopes failed, such as image_builders@111122223333/eu-west-1 (denied)"
     )
     assert (told["job"], told["run_id"], told["root_run_id"]) == ("snapshot", run_id, run_id)
 

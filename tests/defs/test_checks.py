@@ -42,7 +42,9 @@ def test_what_a_red_run_ends_with_names_scopes_and_rows_each_where_they_are_why(
     unseen = export.run()
 
     assert explain_failure(broken) == "Check orphan_children: 2 rows found. No parent."
-    assert explain_failure(unseen).startswith("1 of 4 asked scopes failed, such as 111122223333/eu-west-1 (denied); ")
+    assert explain_failure(unseen).startswith(
+        "1 of 4 asked scopes failed, such as image_builders@111122223333/eu-west-1 (denied); "
+    )
     assert "Check" not in explain_failure(unseen)
 
 

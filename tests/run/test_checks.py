@@ -8,8 +8,10 @@ import pytest
 from appstream_export.contracts import load_contract, mark_sensitive_fields
 from appstream_export.errors import ContractError, SettingsError
 from appstream_export.lake.catalog.checks import CheckResult
+from appstream_export.model import Task
 from appstream_export.normalize import TaskBatcher
 from appstream_export.run import RunResult
+from appstream_export.status import Status
 from tests.export import Export
 from tests.factories import image_builder, page
 
@@ -68,6 +70,35 @@ def test_a_run_begins_with_what_lint_refuses_and_warns_of_the_rest(
     export.contracts = [*known, images]
     assert export.run().exit_code == 0
     assert "images.toml: [images]: botocore" in caplog.text
+
+
+def test_names_and_page_size_mean_the_resources_that_take_them(export: Export) -> None:
+    text = IMAGES.replace("DescribeImages", "DescribeUsageReportSubscriptions").replace(
+        '"Images"', '"UsageReportSubscriptions"'
+    )
+    text = text.replace("DisplayName", "S3BucketName").replace('"Name"', '"Schedule"').replace("images", "reports")
+    (export.folder / "reports.toml").write_text(text)
+    export.contracts = [*export.contracts, load_contract(export.folder / "reports.toml")]
+    scope = "111122223333/eu-west-1"
+    export.accounts, export.regions = (scope[:12],), (scope[13:],)
+    export.aws.put(scope, image_builder("a"), image_builder("b"))
+
+    result = export.run(names=("a",), page_size=5)
+
+    assert {task.resource: str(o.status) for task, o in result.outcomes.items()} == {
+        "image_builders": "filtered",
+        "reports": "ok",
+    }
+
+
+def test_each_resource_has_a_failed_ratio_of_its_own(export: Export) -> None:
+    sound = export.run()
+    answers = list(sound.outcomes.values())
+    images = [replace(o, task=Task("images", o.task.scope), status=Status.DENIED, reason="no") for o in answers[:2]]
+    mixed = replace(sound, outcomes={o.task: o for o in (*answers, *images)}, max_failed_ratio=0.5)
+
+    assert mixed.failed_ratios == {"image_builders": 0.0, "images": 1.0}
+    assert (mixed.insufficient_resources, mixed.exit_code) == (["images"], 3)
 
 
 ACCOUNTS = """

@@ -110,7 +110,7 @@ def _summarize_scopes(result: RunResult) -> str:
     if not result.failures:
         return f"All {result.answer_count} asked scopes answered."
     failed, asked, first = len(result.failures), len(result.outcomes), result.failures[0]
-    such = f"{failed} of {asked} asked scopes failed, such as {first.task.scope} ({first.status})"
+    such = f"{failed} of {asked} asked scopes failed, such as {first.task} ({first.status})"
     return f"{such}; they keep their last good rows, marked stale."
 
 

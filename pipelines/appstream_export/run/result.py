@@ -1,5 +1,6 @@
 """The result of a run, read from the newest snapshot afterwards and from what was published."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,15 +76,25 @@ class RunResult:
 
     @property
     def failed_ratio(self) -> float:
-        """failed / (ok + failed) of the requested tasks; 0 when none counts."""
-        counted = len(self.failures) + self.answer_count
-        return len(self.failures) / counted if counted else 0.0
+        """The highest of `failed_ratios`; 0 when no task counts."""
+        return max(self.failed_ratios.values(), default=0.0)
+
+    @cached_property
+    def failed_ratios(self) -> Mapping[str, float]:
+        """failed / (ok + failed) of the requested tasks of each resource of which one counts."""
+        failed = Counter(outcome.task.resource for outcome in self.failures)
+        answered = Counter(o.task.resource for o in self.outcomes.values() if o.status.is_answer)
+        return {name: failed[name] / (failed[name] + answered[name]) for name in sorted({*failed, *answered})}
+
+    @property
+    def insufficient_resources(self) -> list[str]:
+        """Resources of which nothing answered, or more failed than is accepted."""
+        return [name for name, ratio in self.failed_ratios.items() if ratio == 1 or ratio > self.max_failed_ratio]
 
     @property
     def has_sufficient_coverage(self) -> bool:
-        """Enough was seen: discovery worked, something answered, and failures are within the accepted ratio."""
-        all_failed = bool(self.failures) and not self.answer_count
-        return not (self.discovery_problem or all_failed or self.failed_ratio > self.max_failed_ratio)
+        """Enough was seen: discovery worked, and of each resource something answered, and failures are few enough."""
+        return not (self.discovery_problem or self.insufficient_resources)
 
     @property
     def exit_code(self) -> int:

@@ -101,6 +101,8 @@ def _render_failure_details(summary: RunSummary) -> Iterator[str]:
     kept = sum(outcome.task in summary.result.seen_before for outcome in failures)
     whose = "their earlier rows" if kept == len(failures) else f"earlier rows of {kept:,}"
     yield f"failed ({len(failures)}){f', {whose} kept as stale' if kept else ''}:"
+    if len(summary.result.failed_ratios) > 1 and (short := summary.result.insufficient_resources):
+        yield f"  too little was seen of {', '.join(short)}"
     yield from (console.wrap_text(line, " " * 6) for line in render_failures(summary))
     statuses = {outcome.status for outcome in failures}
     if statuses != {Status.GUARDED}:
@@ -198,8 +200,11 @@ def _format_counts(name: str, *counts: tuple[int, str]) -> str:
 
 
 def _format_scope(summary: RunSummary, outcome: Outcome) -> str:
+    """`111122223333/eu-west-1 (team)`; with the resource where the run has several."""
     name = summary.snapshot.account_names.get(outcome.task.scope.account_id)
-    return f"{outcome.task.scope} ({name})" if name else str(outcome.task.scope)
+    is_single = len({task.resource for task in summary.result.outcomes}) == 1
+    place = str(outcome.task.scope) if is_single else str(outcome.task)
+    return f"{place} ({name})" if name else place
 
 
 def _build_scope_object(outcome: Outcome) -> dict[str, Any]:

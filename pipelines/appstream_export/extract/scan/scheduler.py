@@ -8,7 +8,8 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from appstream_export.contracts import Contract, list_member_operations
 from appstream_export.errors import ConfigurationError, ScopeError
@@ -83,7 +84,10 @@ class Scheduler:
         regions = {task.scope.region for task in tasks}
         self._sessions = Sessions(settings, self._clients, used_accounts, run_id=run_id, regions=regions)
         attempts = settings.extract.max_attempts
-        scans = [Scan(t, operations[t.resource], options, self._clients, self._sessions, attempts) for t in tasks]
+        limited = {name: _limit_options(options, own, operations.values()) for name, own in operations.items()}
+        scans = [
+            Scan(t, operations[t.resource], limited[t.resource], self._clients, self._sessions, attempts) for t in tasks
+        ]
         self._sessions.check_sources()
         check_emulator(settings)
         self._open_scans = {scan.task: scan for scan in scans}
@@ -213,9 +217,27 @@ def _build_list_operations(
     contracts: Iterable[Contract], clients: Clients, options: ScanOptions, *, any_protocol: bool
 ) -> dict[str, ListOperation]:
     found = {c.name: ListOperation.from_contract(c, clients.session, any_protocol=any_protocol) for c in contracts}
-    for operation in found.values():
-        operation.check_options(options)
+    _check_options(found.values(), options)
     return found
+
+
+def _check_options(operations: Collection[ListOperation], options: ScanOptions) -> None:
+    """Refuse what no operation can do; what one of them takes does not end a run because another one does not."""
+    refusals = []
+    for operation in operations:
+        try:
+            operation.check_options(options)
+        except ConfigurationError as error:
+            refusals.append(error)
+    if refusals and len(refusals) == len(operations):
+        raise refusals[0]
+
+
+def _limit_options(options: ScanOptions, operation: ListOperation, others: Iterable[ListOperation]) -> ScanOptions:
+    """Return the options for one operation: names mean the resources that take them, if there is one."""
+    if operation.takes_names or not any(other.takes_names for other in others):
+        return options
+    return replace(options, names=())
 
 
 def interleave_scans(scans: Sequence[Scan]) -> dict[str, list[Scan]]:
