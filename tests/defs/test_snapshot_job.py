@@ -1,6 +1,7 @@
 """Dagster shows what happened: all tables land, then a failed scope turns the run red; re-execution mends it."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.defs.exports import checks, execute, materialized
 from tests.defs.jobs import rebuilt, retried_job, snapshot_job
 from tests.export import ACCOUNTS, Export
 from tests.factories import image_builder
+from tests.lake.buckets import Bucket, Seen, Wire
 
 SICK = f"{ACCOUNTS[0]}/eu-west-1"
 TABLES = {t.name for t in list_snapshot_tables(load_contracts())}
@@ -158,6 +160,43 @@ def test_feeds_that_cannot_be_published_turn_the_run_red_and_a_reexecution_publi
         assert green.success
         assert materialized(green) == ALL
     assert configured.calls() == []
+
+
+@pytest.mark.parametrize("moment", ["commit", "sweep"])
+def test_a_stop_lets_a_commit_come_to_its_end_with_its_materializations_and_before_it_commits_nothing(
+    moment: str, configured: Export, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configured.aws.put(SICK, image_builder("a"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "k")
+    with Wire(int(configured.aws.endpoint_url.rpartition(":")[2])) as wire:
+        place = Bucket(configured.aws, wire).place()
+        file = configured.folder / "appstream-export.toml"
+        more = f'lake.s3.endpoint_url = "{wire.url}"\n'
+        file.write_text(more + file.read_text().replace('"warehouse"', f'"{place}"', 1))
+
+        def stop(_: int, seen: Seen) -> None:
+            at = "/commits/0" if moment == "commit" else "/tables/image_builders/"
+            if seen.method == "PUT" and at in seen.key and not stopped:
+                stopped.append(seen.key)
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        stopped: list[str] = []
+        wire.plan = stop
+        with execute(instance) as result:
+            told = [e.user_message for e in instance.all_logs(result.run_id)]
+            failed = [check.check_name for check in result.get_asset_check_evaluations() if not check.passed]
+            made = materialized(result)
+
+    assert len(stopped) == 1
+    if moment == "commit":
+        assert result.success
+        assert made == ALL - FEEDS - {"report"}
+        assert {"feeds_are_published", "report_is_written"} <= set(failed)
+        assert "catalog_is_published" not in failed
+    else:
+        assert (result.success, made) == (False, set())
+        assert "interrupted: nothing was committed, the previous snapshot stands" in told
 
 
 @pytest.mark.slow

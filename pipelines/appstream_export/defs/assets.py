@@ -23,6 +23,7 @@ from appstream_export.defs.specs import (
     build_asset_spec,
     build_feed_key,
 )
+from appstream_export.defs.stop import handle_stop
 from appstream_export.errors import ExportError
 from appstream_export.lake.catalog import connect_warehouse, count_items_by_state, count_rows
 from appstream_export.lake.storage import REPORT_FILE
@@ -94,9 +95,9 @@ def _run_snapshot(context: dg.AssetExecutionContext, config: SnapshotConfig) -> 
     settings = load_settings()
     run_id = resolve_run_id(context.run, context.instance)
     listener = LoggingRunListener(context.log)
-    with as_dagster_failure():
+    with as_dagster_failure(), handle_stop(context.log) as stop:
         return settings, execute_run(
-            settings, load_contracts(), config.request, run_id=run_id, attempt_id=attempt, listener=listener
+            settings, load_contracts(), config.request, run_id=run_id, attempt_id=attempt, listener=listener, stop=stop
         )
 
 

@@ -21,6 +21,7 @@ from appstream_export.defs.context import WORKERS, as_dagster_failure, load_sett
 from appstream_export.defs.lineage import build_column_lineage
 from appstream_export.defs.progress import LoggingRunListener
 from appstream_export.defs.specs import AssetSource
+from appstream_export.defs.stop import handle_stop
 from appstream_export.errors import SettingsError
 from appstream_export.installation import format_install_command
 from appstream_export.lake.storage import Store, build_handover_path
@@ -201,15 +202,16 @@ def _finish_shards(
 ) -> RunResult:
     attempt, listener = _format_attempt_id(context), LoggingRunListener(context.log)
     is_retry = not prepared.facts.attempt_id.startswith(f"{context.run.run_id}.")
-    return commit_shards(
-        settings,
-        load_contracts(),
-        prepared,
-        swept,
-        retry_attempt_id=attempt if is_retry else None,
-        listener=listener,
-        stop=Event(),
-    )
+    with handle_stop(context.log) as stop:
+        return commit_shards(
+            settings,
+            load_contracts(),
+            prepared,
+            swept,
+            retry_attempt_id=attempt if is_retry else None,
+            listener=listener,
+            stop=stop,
+        )
 
 
 def _format_attempt_id(context: dg.OpExecutionContext) -> str:
