@@ -14,7 +14,7 @@ from tests.lake.lakes import A, Lake, builder, ok
 Told = Callable[..., tuple[int, str, str]]
 SCOPE = "111122223333/eu-west-1"
 SETTINGS = """
-regions = ["eu-west-1", "us-east-1"]
+regions = ["eu-west-1", "eu-south-1"]
 accounts = [{{ id = "111122223333", role_arn = "arn:aws:iam::111122223333:role/reader" }}]
 aws.endpoint_url = "{url}"
 extract.max_attempts = 1
@@ -25,7 +25,7 @@ extract.max_attempts = 1
 def folder(tmp_path: Path, aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Settings of two scopes, one of them in a region that is not enabled, in the current folder."""
     aws.put(SCOPE, make_image_builder("a", scope=SCOPE))
-    aws.disable_region("111122223333", "us-east-1")
+    aws.disable_region("111122223333", "eu-south-1")
     (tmp_path / "appstream-export.toml").write_text(SETTINGS.format(url=aws.endpoint_url))
     monkeypatch.chdir(tmp_path)
     return tmp_path
