@@ -9,7 +9,8 @@ import pytest
 from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 from botocore.session import Session
 
-from appstream_export.errors import ERROR_RULES, classify_error, suggest_correction, suggest_fix
+from appstream_export.error_rules import ERROR_RULES, classify_error, suggest_fix
+from appstream_export.errors import suggest_correction
 from appstream_export.status import Status
 
 # What AWS or the wire says, and words of the fix.
@@ -68,9 +69,9 @@ def test_what_botocore_calls_transient_is_asked_again() -> None:
 
 
 def test_no_code_has_two_rules() -> None:
-    from appstream_export import errors
+    from appstream_export import error_rules
 
-    codes = [code for _, codes in errors._CODES for code in codes.split()]
+    codes = [code for _, codes in error_rules._CODES for code in codes.split()]
 
     assert sorted(codes) == sorted(set(codes))
     assert len(ERROR_RULES) == len(codes) + 4

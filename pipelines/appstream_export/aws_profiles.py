@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any, NoReturn
 
-from appstream_export.errors import ConfigurationError, suggest_fix
+from appstream_export.error_rules import suggest_fix
+from appstream_export.errors import ConfigurationError
 from appstream_export.installation import format_install_command
 from appstream_export.status import Status
 

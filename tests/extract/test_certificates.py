@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from appstream_export.errors import ConfigurationError, suggest_fix
+from appstream_export.error_rules import suggest_fix
+from appstream_export.errors import ConfigurationError
 from tests.extract.asking import Asking
 
 

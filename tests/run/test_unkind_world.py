@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from appstream_export.contracts import load_contracts
-from appstream_export.errors import ConfigurationError, suggest_fix
+from appstream_export.error_rules import suggest_fix
+from appstream_export.errors import ConfigurationError
 from appstream_export.extract import Account
 from appstream_export.model import Outcome, Scope, Task
 from appstream_export.preflight import Checkup, Verdict, check_readiness

@@ -16,7 +16,7 @@ from appstream_export.contracts.model import (
     load_operational_tables,
 )
 from appstream_export.contracts.sql_files import SqlFile
-from appstream_export.errors import DERIVED_STATUSES, ERROR_RULES, ErrorRule
+from appstream_export.error_rules import DERIVED_STATUSES, ERROR_RULES, ErrorRule
 
 INDEX = "README.md"
 STATUSES = "statuses.md"
@@ -260,7 +260,7 @@ def _render_statuses() -> str:
     rows = [(f"`{status}`", ", ".join(own), *_format_retry_and_fix(cause)) for (status, cause), own in found]
     rows += [(f"`{status}`", "", *_format_retry_and_fix(cause)) for status, cause in DERIVED_STATUSES.items()]
     parts = [
-        f"{_GENERATED} from pipelines/appstream_export/errors.py; change that file, not this one. -->",
+        f"{_GENERATED} from pipelines/appstream_export/error_rules.py; change that file, not this one. -->",
         "# Statuses",
         "How a task ended is its `status` in `scope_runs`: `ok`, `filtered` (only a part was asked for), or one of "
         "these. `appstream-export doctor` finds them before a run does, each with the exact fix.",

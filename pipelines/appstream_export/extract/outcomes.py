@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from appstream_export.errors import REGION_MAY_BE_DISABLED, TOKEN_UNPROVED, UNREACHABLE
+from appstream_export.error_rules import REGION_MAY_BE_DISABLED, TOKEN_UNPROVED, UNREACHABLE
 from appstream_export.extract.aws import is_opt_in_region
 from appstream_export.model import Outcome, Task
 from appstream_export.status import Status

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from appstream_export.contracts import Contract, build_control_plane_policy, build_iam_policy
-from appstream_export.errors import UNREACHABLE, find_cause, suggest_fix
+from appstream_export.error_rules import UNREACHABLE, find_cause, suggest_fix
 from appstream_export.extract import ACCEPT_FLAG, Account
 from appstream_export.model import Outcome, Task
 from appstream_export.settings import Settings

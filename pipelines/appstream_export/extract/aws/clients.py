@@ -23,7 +23,8 @@ from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError
 from botocore.parsers import ResponseParserError
 
-from appstream_export.errors import ConfigurationError, ExportError, ScopeError, classify_error
+from appstream_export.error_rules import classify_error
+from appstream_export.errors import ConfigurationError, ExportError, ScopeError
 from appstream_export.extract.aws.errors import PARSER_ERRORS, build_malformed_error, build_scope_error, sanitize_text
 from appstream_export.extract.aws.guard import READ_OPERATIONS, check_ca_bundle, check_operation, create_guarded_session
 from appstream_export.extract.aws.rate_limit import CALLS_PER_S, RateLimiter

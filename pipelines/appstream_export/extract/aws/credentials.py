@@ -14,14 +14,12 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from appstream_export.aws_profiles import ProfileError, check_profile, refuse_mfa_prompts
 from appstream_export.contracts import render_session_policy
+from appstream_export.error_rules import TOKEN_REFUSED, TOKEN_UNPROVED, suggest_fix
 from appstream_export.errors import (
-    TOKEN_REFUSED,
-    TOKEN_UNPROVED,
     ConfigurationError,
     RetriableScopeError,
     ScopeError,
     suggest_correction,
-    suggest_fix,
 )
 from appstream_export.extract.accounts import Account
 from appstream_export.extract.aws.clients import ApiCall, Clients

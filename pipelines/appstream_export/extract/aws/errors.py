@@ -7,7 +7,8 @@ from typing import Any
 from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
 
-from appstream_export.errors import RetriableScopeError, ScopeError, classify_error
+from appstream_export.error_rules import classify_error
+from appstream_export.errors import RetriableScopeError, ScopeError
 from appstream_export.status import Status
 
 REASON_CHARS_MAX = 500  # a denial with role, resource and policy type needs about 300

@@ -14,10 +14,13 @@ from botocore.model import OperationModel, OperationNotFoundError
 from appstream_export.contracts import Contract, find_page_token, list_sensitive_members
 from appstream_export.errors import ConfigurationError
 from appstream_export.extract.aws import build_malformed_error, sanitize_text
-from appstream_export.extract.scan.answer import (
+from appstream_export.extract.scan.page_integrity import (
+    find_damage,
     find_error_member,
+    find_error_type,
     find_repeated_key,
     find_unread_page,
+    format_body_start,
     list_other_members,
 )
 from appstream_export.extract.scan.page_text import PageDecoder
@@ -94,12 +97,12 @@ class ListOperation:
     def read_page(self, response: Mapping[str, Any]) -> dict[str, Any]:
         """The JSON of a complete and well-formed page; raises RetriableScopeError (malformed) for every other 2xx."""
         body, headers = response["body"], response["headers"]
-        why = _find_damage(response["status_code"], body, headers)
+        why = find_damage(response["status_code"], body, headers)
         root = None if why else read_json(body)
         why = why or (
             self._find_answer_problem(root)
             if root is not None
-            else f"the answer is not JSON: {_format_body_start(body)}"
+            else f"the answer is not JSON: {format_body_start(body)}"
         )
         if why or not isinstance(root, dict):
             raise build_malformed_error(
@@ -110,7 +113,7 @@ class ListOperation:
     def read_raw_page(self, response: Mapping[str, Any]) -> dict[str, Any]:
         """Return the same, its items still text where the page is as usual: for a caller that takes them all."""
         body, headers = response["body"], response["headers"]
-        why = _find_damage(response["status_code"], body, headers)
+        why = find_damage(response["status_code"], body, headers)
         decoded = None if why or self.decoder is None else self.decoder.decode_page(body)
         if decoded is None:
             return self.read_page(response)
@@ -119,7 +122,7 @@ class ListOperation:
 
     def check_raw_answer(self, body: bytes, headers: Mapping[str, str]) -> None:
         """Raise RetriableScopeError (malformed) for what botocore's parser drops: errors and repeated keys of a 200."""
-        if why := _find_error_type(headers) or self._find_hidden_problem(read_json(body)):
+        if why := find_error_type(headers) or self._find_hidden_problem(read_json(body)):
             raise build_malformed_error(self.operation, why)
 
     def convert_parsed_page(self, parsed: Mapping[str, Any]) -> dict[str, Any]:
@@ -227,23 +230,3 @@ def _load_paginator_config(
             f"{contract.file.name}: {contract.operation} pages by several tokens at once; not supported"
         )
     return found
-
-
-def _find_damage(status_code: int, body: bytes, headers: Mapping[str, str]) -> str | None:
-    length = headers.get("Content-Length")
-    if status_code != 200:
-        return f"HTTP {status_code} instead of 200"
-    if error_type := _find_error_type(headers):
-        return error_type
-    if length is not None and str(length) != str(len(body)):
-        return f"the answer broke off: {len(body)} of {length} bytes"
-    return None if body.strip() else "the answer is empty"
-
-
-def _find_error_type(headers: Mapping[str, str]) -> str | None:
-    found = headers.get("x-amzn-ErrorType")
-    return sanitize_text(f"the answer is an error: {found}") if found else None
-
-
-def _format_body_start(body: bytes) -> str:
-    return sanitize_text(body[:60].decode("utf-8", "replace"))

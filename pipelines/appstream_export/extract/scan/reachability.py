@@ -3,7 +3,8 @@
 import time
 from threading import Lock
 
-from appstream_export.errors import UNREACHABLE, ScopeError
+from appstream_export.error_rules import UNREACHABLE
+from appstream_export.errors import ScopeError
 
 ACCOUNTS_MIN = 3  # so many accounts found nobody: it is the region, not one connection
 _NO_ANSWER = UNREACHABLE | {"Timeout"}

@@ -1,9 +1,10 @@
-"""The members of an answer beside its items and its page token: errors, repeated keys, and signs of further pages."""
+"""Whether an answer of AWS counts as a page: whole, no error, no key twice, and no page left unread."""
 
 import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from appstream_export.extract.aws import sanitize_text
 from appstream_export.json_text import RepeatedKeys
 
 _ERROR_NAMES = frozenset({"__type", "error", "errors", "errorcode", "errormessage", "errortype", "exception", "fault"})
@@ -54,3 +55,26 @@ def find_unread_page(members: Mapping[str, Any], *, is_paged: bool) -> str | Non
         if _MORE_PAGES.fullmatch(name) and value is True:
             return f"the answer says {name}, but holds no token of the next page"
     return None
+
+
+def find_damage(status_code: int, body: bytes, headers: Mapping[str, str]) -> str | None:
+    """Return why an answer is not a whole answer of status 200, or None."""
+    length = headers.get("Content-Length")
+    if status_code != 200:
+        return f"HTTP {status_code} instead of 200"
+    if error_type := find_error_type(headers):
+        return error_type
+    if length is not None and str(length) != str(len(body)):
+        return f"the answer broke off: {len(body)} of {length} bytes"
+    return None if body.strip() else "the answer is empty"
+
+
+def find_error_type(headers: Mapping[str, str]) -> str | None:
+    """Return the error that a header names, or None."""
+    found = headers.get("x-amzn-ErrorType")
+    return sanitize_text(f"the answer is an error: {found}") if found else None
+
+
+def format_body_start(body: bytes) -> str:
+    """Format the first bytes of an answer for a message."""
+    return sanitize_text(body[:60].decode("utf-8", "replace"))

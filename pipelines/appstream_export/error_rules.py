@@ -1,0 +1,334 @@
+"""Rules for the error codes of AWS, of the way to it, and of our own: the status, whether to retry, and the fix."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from appstream_export.status import Status
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRule:
+    """The status that an AWS error code (or failure of the wire) stands for, whether to retry, and the fix."""
+
+    status: Status
+    retry: bool
+    fix: str
+
+
+_RETRY_LATER = "run again with --retry-failed"
+
+_DENIED = ErrorRule(
+    Status.DENIED, False, "allow the operation in the role's policy, or remove the scope from the settings"
+)
+
+# A region that is not enabled and bad keys give the same codes: `disabled` needs proof, see extract/outcomes.py.
+_NOT_ENABLED = ErrorRule(
+    Status.DENIED, False, "enable the region in the account, take it out of regions, or check the credentials"
+)
+
+_OPT_IN = ErrorRule(
+    Status.DENIED,
+    False,
+    "open the service's console once in this account and region, which signs it up, or take the region out of regions",
+)
+
+_NOT_SIGNED_UP = ErrorRule(
+    Status.DENIED,
+    False,
+    "complete the account's sign-up (payment method, subscription to the service) in its console, or leave the account "
+    "out with exclude_accounts",
+)
+
+_SUSPENDED = ErrorRule(
+    Status.DENIED,
+    False,
+    "AWS has suspended or closed the account: settle it with AWS Support, or leave it out with exclude_accounts",
+)
+
+_PENDING = ErrorRule(Status.DENIED, False, "AWS is still verifying the account, which takes hours: run again tomorrow")
+
+_NO_STS = ErrorRule(Status.DENIED, False, "activate STS for the region in IAM's account settings, or leave it out")
+
+_KEYS = ErrorRule(Status.DENIED, False, "the access key is deleted or inactive: take another one, or sign in again")
+
+_SIGNATURE = ErrorRule(
+    Status.DENIED, False, "check the secret key (blanks at its end?), and the machine's clock: timedatectl set-ntp true"
+)
+
+_SIGNATURE_LOST = ErrorRule(
+    Status.DENIED,
+    False,
+    "a proxy or endpoint_url changed the signed headers: let AWS's hosts past it (NO_PROXY)",
+)
+
+_CLOCK = ErrorRule(
+    Status.EXPIRED, True, "set the machine's clock (timedatectl set-ntp true): AWS refuses signatures 300 s apart"
+)
+
+_EXPIRED = ErrorRule(Status.EXPIRED, True, "renew the credentials (aws sso login, a new role session) and retry")
+
+_SSO = ErrorRule(Status.EXPIRED, True, "sign in again: aws sso login --profile NAME")
+
+_SSO_ROLE = ErrorRule(
+    Status.DENIED,
+    False,
+    "correct sso_account_id and sso_role_name of the profile, or have the permission set assigned to you",
+)
+
+_LOGIN = ErrorRule(Status.EXPIRED, True, "sign in again: aws login --profile NAME")
+
+_MFA = ErrorRule(
+    Status.DENIED,
+    False,
+    "nobody is there to type an MFA code: get a session first (aws sts get-session-token, aws-vault) and name its "
+    "profile, or take a role without mfa_serial",
+)
+
+_CRT = ErrorRule(Status.DENIED, False, "install the extra crt: pip install 'appstream-export[crt]'")
+
+_AWS_FILES = ErrorRule(Status.DENIED, False, "correct AWS_PROFILE, or the AWS config or credentials files")
+
+_WEB_IDENTITY = ErrorRule(
+    Status.DENIED,
+    False,
+    "check the token of AWS_WEB_IDENTITY_TOKEN_FILE, and the identity provider and audience that the role trusts",
+)
+
+_KMS = ErrorRule(
+    Status.DENIED, False, "enable the KMS key, and allow the role kms:Decrypt in its policy and in the key's policy"
+)
+
+_QUOTA = ErrorRule(Status.ERROR, False, "raise the quota in Service Quotas of the account and region, then run again")
+
+_THROTTLED = ErrorRule(
+    Status.THROTTLED, True, "lower [extract] workers, or run again: only failed scopes are asked with --retry-failed"
+)
+
+_SESSION_POLICY = ErrorRule(Status.ERROR, False, "set [aws] session_policy = false")
+
+_REQUEST = ErrorRule(
+    Status.ERROR,
+    False,
+    "AWS refuses the request: check [extract] page_size and names, and external_id and role_arn of the account",
+)
+
+_NAMES = ErrorRule(Status.ERROR, False, "take names that the scope does not have out of [extract] names")
+
+_NO_SUCH_OPERATION = ErrorRule(
+    Status.ERROR, False, "the endpoint does not know the operation: correct [aws] endpoint_url, or take the region out"
+)
+
+_NOT_AWS = ErrorRule(
+    Status.ERROR,
+    False,
+    "a proxy, firewall or endpoint_url answered, not AWS: let AWS's hosts through, or correct [aws] endpoint_url",
+)
+
+_SERVER_ERROR = ErrorRule(Status.ERROR, True, f"AWS failed; {_RETRY_LATER}")
+
+_TIMEOUT = ErrorRule(Status.TIMEOUT, True, f"AWS did not answer in time; {_RETRY_LATER}")
+
+_NETWORK = ErrorRule(Status.NETWORK, True, f"check network, proxy and TLS settings; {_RETRY_LATER}")
+
+_PROXY = ErrorRule(
+    Status.NETWORK, True, "check HTTPS_PROXY (its host, port, user and password), or let AWS's hosts past it: NO_PROXY"
+)
+
+_CERTIFICATE = ErrorRule(
+    Status.NETWORK,
+    False,
+    "name the CA of your proxy or endpoint as [aws] ca_bundle (of a bucket: [lake.s3] ca_bundle), a file in PEM; where "
+    "the certificate is not valid yet or no more, set the machine's clock",
+)
+
+_TASK_TIMEOUT = ErrorRule(Status.TIMEOUT, False, f"raise [extract] task_timeout_s, or {_RETRY_LATER}")
+
+_RUN_TIMEOUT = ErrorRule(Status.TIMEOUT, False, f"raise [extract] run_timeout_s, or {_RETRY_LATER}")
+
+_NO_ENDPOINT = ErrorRule(
+    Status.UNAVAILABLE, True, "the service has no endpoint here or the network blocks it: check regions and egress"
+)
+
+_SHARD_LOST = ErrorRule(
+    Status.ERROR, False, "give the machine more memory or the run more shards, and ask again what was lost"
+)
+
+_MALFORMED = ErrorRule(Status.MALFORMED, True, f"the answer was damaged (a proxy?); {_RETRY_LATER}")
+
+_DISCARDED = ErrorRule(
+    Status.ERROR, False, "set the clocks of all machines that export (timedatectl set-ntp true), and run again later"
+)
+
+_DROPPED = ErrorRule(
+    Status.NETWORK, True, "packets are dropped on the way: let calls out to the endpoint (firewall, proxy, VPC)"
+)
+
+_TOKEN_REFUSED = ErrorRule(
+    Status.DENIED, False, "get the session token from a regional STS endpoint, or read the account through role_arn"
+)
+
+_TOKEN_UNPROVED = ErrorRule(
+    Status.DENIED,
+    False,
+    "if the session token is of a regional STS endpoint, set [aws] regional_session_tokens = true; or allow "
+    "account:ListRegions, which proves what is enabled; or read the account through role_arn",
+)
+
+_NO_CREDENTIALS = ErrorRule(
+    Status.DENIED, False, "set AWS_PROFILE, sign in (aws sso login), or run where a role is attached"
+)
+
+_UNKNOWN_ERROR = ErrorRule(
+    Status.ERROR, False, f"read the reason, and {_RETRY_LATER}; if it stays, please report it with the request id"
+)
+
+TOKEN_REFUSED = "GlobalTokenRefused"  # noqa: S105  a code, no secret
+"""An enabled region refused the session token, as it does with tokens of the global STS endpoint."""
+
+TOKEN_UNPROVED = "TokenOriginUnknown"  # noqa: S105  a code, no secret
+"""A region refused a session token that others obtained: it is not enabled, or the token is of the global endpoint."""
+
+UNREACHABLE = frozenset({"EndpointConnectionError", "ConnectTimeout", "ConnectionError"})
+"""Codes of calls that found nobody to answer them."""
+
+THROTTLING_CODES = (
+    "Throttling", "ThrottlingException", "ThrottledException", "Throttled", "RequestThrottled",
+    "RequestThrottledException", "RequestLimitExceeded", "RequestLimitExceededException", "TooManyRequestsException",
+    "TooManyRequests", "SlowDown", "LimitExceededException", "ProvisionedThroughputExceededException",
+    "TransactionInProgressException", "BandwidthLimitExceeded", "PriorRequestNotComplete", "EC2ThrottledException",
+    "KMSThrottlingException",
+)  # fmt: skip
+"""All that botocore's own retries take for throttling (a test compares), and some that it has missed."""
+
+_CODES: Sequence[tuple[ErrorRule, str]] = (
+    (_DENIED, "AccessDenied AccessDeniedException UnauthorizedOperation NotAuthorized OperationNotPermittedException"),
+    (_NOT_ENABLED, "AuthFailure InvalidClientTokenId UnrecognizedClientException"),
+    (_OPT_IN, "OptInRequired"),
+    (_NOT_SIGNED_UP, "SubscriptionRequiredException SubscriptionRequired NotSignedUp InvalidPayer"),
+    (_SUSPENDED, "InvalidAccountStatusException AccountProblem AllAccessDisabled Blocked"),
+    (_PENDING, "PendingVerification"),
+    (_NO_STS, "RegionDisabledException"),
+    (_KEYS, "InvalidAccessKeyId"),
+    (_SIGNATURE, "SignatureDoesNotMatch InvalidSignatureException"),
+    (
+        _SIGNATURE_LOST,
+        "IncompleteSignature IncompleteSignatureException MissingAuthenticationToken "
+        "MissingAuthenticationTokenException",
+    ),
+    (_CLOCK, "RequestExpired RequestTimeTooSkewed RequestInTheFuture SignatureExpired"),
+    (_EXPIRED, "ExpiredToken ExpiredTokenException TokenRefreshRequired"),
+    (_SSO, "SsoSignIn"),
+    (_SSO_ROLE, "ForbiddenException"),
+    (_LOGIN, "LoginRequired"),
+    (_MFA, "MfaRequired"),
+    (_CRT, "MissingDependency"),
+    (_AWS_FILES, "AwsFiles"),
+    (_WEB_IDENTITY, "InvalidIdentityToken InvalidIdentityTokenException IDPRejectedClaim IDPRejectedClaimException"),
+    (_NO_CREDENTIALS, "NoCredentials"),
+    (
+        _KMS,
+        "KMSAccessDeniedException KMSDisabledException KMSInvalidStateException KMSNotFoundException KMSOptInRequired "
+        "KMS.DisabledException KMS.NotFoundException KMS.KMSInvalidStateException",
+    ),
+    (_QUOTA, "ServiceQuotaExceededException QuotaExceededException LimitExceeded"),
+    (_THROTTLED, " ".join((*THROTTLING_CODES, "429"))),  # a gateway before the service says no more than 429
+    (_SESSION_POLICY, "MalformedPolicyDocument MalformedPolicyDocumentException PackedPolicyTooLarge"),
+    (
+        _REQUEST,
+        "ValidationException ValidationError InvalidParameterValue InvalidParameterValueException "
+        "InvalidParameterCombination InvalidParameterCombinationException SerializationException",
+    ),
+    (_NAMES, "ResourceNotFoundException"),
+    (_NO_SUCH_OPERATION, "UnknownOperationException UnknownOperation InvalidAction"),
+    (
+        _SERVER_ERROR,
+        "InternalFailure InternalError InternalServerError InternalServerException InternalServiceError "
+        "InternalServiceException ServiceUnavailable ServiceUnavailableException IDPCommunicationError",
+    ),
+    (_DROPPED, "ConnectTimeout"),
+    (_TIMEOUT, "Timeout RequestTimeout RequestTimeoutException"),
+    (_TASK_TIMEOUT, "TaskTimeout"),
+    (_RUN_TIMEOUT, "RunTimeout"),
+    (_NO_ENDPOINT, "EndpointConnectionError"),
+    (_NETWORK, "ConnectionError"),
+    (_PROXY, "ProxyConnectionError"),
+    (_CERTIFICATE, "CertificateError"),
+    (_SHARD_LOST, "ShardLost"),
+    (_MALFORMED, "Malformed"),
+    (_DISCARDED, "AnswerDiscarded"),
+    (_TOKEN_REFUSED, TOKEN_REFUSED),
+    (_TOKEN_UNPROVED, TOKEN_UNPROVED),
+)
+
+ERROR_RULES: Mapping[str, ErrorRule] = {code: rule for rule, codes in _CODES for code in codes.split()} | {
+    f"HTTP {status}": _NOT_AWS for status in (401, 403, 404, 407)
+}
+"""Rules by AWS's code, by what botocore or we call a failure on the way to AWS, and by an answer without a code."""
+
+DERIVED_STATUSES: Mapping[Status, ErrorRule] = {
+    Status.DISABLED: ErrorRule(Status.DISABLED, False, "enable the region in the account, or take it out of regions"),
+    Status.MISMATCHED: ErrorRule(
+        Status.MISMATCHED, False, "correct role_arn, profile or id of the account in the settings"
+    ),
+    Status.GUARDED: ErrorRule(
+        Status.GUARDED, False, "see whether so much is really gone; if it is, accept that with run --accept-drop"
+    ),
+    Status.CANCELLED: ErrorRule(Status.CANCELLED, False, "the run was stopped; run again"),
+    Status.SKIPPED: ErrorRule(
+        Status.SKIPPED, False, "the account is suspended or closed; exclude_accounts leaves it out"
+    ),
+}
+"""Rules of the statuses that no code of AWS gives: we derive them ourselves."""
+
+REGION_MAY_BE_DISABLED = frozenset(code for code, rule in ERROR_RULES.items() if rule in (_NOT_ENABLED, _OPT_IN))
+
+# AWS gives one code for many causes; its text names the cause.
+_RULES_BY_TEXT: Sequence[tuple[re.Pattern[str], ErrorRule]] = tuple(
+    (re.compile(pattern, re.IGNORECASE), rule)
+    for pattern, rule in (
+        (r"signature (has )?expired|signature not yet current|time too skewed|certificate is not yet valid", _CLOCK),
+        (r"certificate[ _]verify[ _]failed", _CERTIFICATE),
+        (r"account (is|has been|was) (suspended|closed|blocked)|account.{0,40} is suspended", _SUSPENDED),
+        (r"MultiFactorAuth|MFA (one time|code|token)", _MFA),
+        (r"not subscribed|needs a subscription|not signed up", _NOT_SIGNED_UP),
+        (r"not authorized to perform: kms:|KMS key .{0,100}(disabled|pending deletion|not found)", _KMS),
+        (r"tunnel connection failed|proxy authentication", _PROXY),
+    )
+)
+
+_RULES_BY_STATUS: Mapping[Status, ErrorRule] = {
+    Status.DENIED: _DENIED,
+    Status.EXPIRED: _EXPIRED,
+    Status.THROTTLED: _THROTTLED,
+    Status.TIMEOUT: _TIMEOUT,
+    Status.NETWORK: _NETWORK,
+    Status.UNAVAILABLE: _NO_ENDPOINT,
+    Status.MALFORMED: _MALFORMED,
+}
+
+
+def classify_error(code: str, http_status: int = 0) -> ErrorRule:
+    """Look a code up, then the HTTP status; unknown ones are retried when AWS blames itself (5xx), else they stand."""
+    return (
+        ERROR_RULES.get(code)
+        or ERROR_RULES.get(str(http_status))
+        or (_SERVER_ERROR if http_status >= 500 else _UNKNOWN_ERROR)
+    )
+
+
+def find_cause(reason: str | None) -> str | None:
+    """Return the fix for a cause that AWS's text names, where its code leaves the cause open; None for no such."""
+    return next((rule.fix for pattern, rule in _RULES_BY_TEXT if pattern.search(reason or "")), None)
+
+
+def suggest_fix(status: Status, code: str | None, reason: str | None = None) -> str:
+    """Return the fix of an outcome: by the cause that its reason names, else by its code, else by its status."""
+    if derived := DERIVED_STATUSES.get(status):
+        return derived.fix
+    if named := find_cause(reason):
+        return named
+    known = ERROR_RULES.get(code or "") or ERROR_RULES.get(f"HTTP {code}")  # botocore: the number is the code
+    if known is None and re.fullmatch(r"(HTTP )?5\d\d", code or ""):
+        known = _SERVER_ERROR
+    return (known or _RULES_BY_STATUS.get(status, _UNKNOWN_ERROR)).fix
