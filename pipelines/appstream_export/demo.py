@@ -19,7 +19,7 @@ import pyarrow as pa
 from appstream_export.contracts import load_contracts
 from appstream_export.emulator import MOMENTS, OPENING, Emulator, Estate
 from appstream_export.errors import ConfigurationError
-from appstream_export.lake.catalog import connect_warehouse, count_table_rows, get_named_query, run_named_query
+from appstream_export.lake.catalog import connect_warehouse, count_rows, get_named_query, run_named_query
 from appstream_export.lake.storage import REPORT_FILE
 from appstream_export.model import RunListener
 from appstream_export.run import RunResult, execute_run
@@ -165,7 +165,9 @@ def answer_demo_queries(folder: Path) -> Iterator[DemoAnswer]:
     warehouse = _load_demo_settings(folder).warehouse
     tables = [table.name for contract in load_contracts() for table in contract.tables]
     with connect_warehouse(warehouse) as con:
-        yield DemoAnswer(question="What is there?", rows=count_table_rows(con, tables), warehouse=warehouse)
+        counts = count_rows(con, tables)
+        rows = pa.table({"table_name": list(counts), "rows": list(counts.values())})
+        yield DemoAnswer(question="What is there?", rows=rows, warehouse=warehouse)
         for name, parameters in _DEMO_QUERIES:
             query = get_named_query(name)
             yield DemoAnswer(

@@ -15,12 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from appstream_export.aws_profiles import ProfileError, check_profile, refuse_mfa_prompts
 from appstream_export.contracts import render_session_policy
 from appstream_export.error_rules import TOKEN_REFUSED, TOKEN_UNPROVED, suggest_fix
-from appstream_export.errors import (
-    ConfigurationError,
-    RetriableScopeError,
-    ScopeError,
-    suggest_correction,
-)
+from appstream_export.errors import ConfigurationError, RetriableScopeError, ScopeError, suggest_correction
 from appstream_export.extract.accounts import Account
 from appstream_export.extract.aws.clients import ApiCall, Clients
 from appstream_export.extract.aws.errors import build_malformed_error, build_scope_error, sanitize_text

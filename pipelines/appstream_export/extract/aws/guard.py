@@ -13,14 +13,7 @@ import botocore.session
 from botocore.exceptions import BotoCoreError
 from botocore.loaders import Loader
 
-from appstream_export.contracts import (
-    ASSUME,
-    DISCOVERY,
-    IDENTITY,
-    REGION_PROOF,
-    get_botocore_loader,
-    is_read_operation,
-)
+from appstream_export.contracts import ASSUME, DISCOVERY, IDENTITY, REGION_PROOF, get_botocore_loader, is_read_operation
 from appstream_export.errors import ConfigurationError
 from appstream_export.settings import Settings, is_loopback
 

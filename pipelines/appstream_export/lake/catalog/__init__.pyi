@@ -6,12 +6,6 @@ from .connect import (
     publish_catalog as publish_catalog,
     refresh_catalog as refresh_catalog,
 )
-from .counts import (
-    count_items_by_scope as count_items_by_scope,
-    count_items_by_state as count_items_by_state,
-    count_rows as count_rows,
-    load_last_sweep_started_at as load_last_sweep_started_at,
-)
 from .feed_connection import (
     FeedConnection as FeedConnection,
     get_last_erase_seq as get_last_erase_seq,
@@ -33,8 +27,11 @@ from .shown import (
 from .summary import (
     SnapshotSummary as SnapshotSummary,
     count_expected_scopes as count_expected_scopes,
+    count_items_by_scope as count_items_by_scope,
+    count_items_by_state as count_items_by_state,
+    count_rows as count_rows,
     count_scopes_by_status as count_scopes_by_status,
-    count_table_rows as count_table_rows,
+    load_last_sweep_started_at as load_last_sweep_started_at,
     load_newest_run as load_newest_run,
     load_recent_runs as load_recent_runs,
     load_sweeps as load_sweeps,

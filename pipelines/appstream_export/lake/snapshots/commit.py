@@ -13,12 +13,7 @@ import duckdb
 from appstream_export.errors import CommitConflict, CommitStateUnknown, ExportError, OutOfMemory, StorageFailed
 from appstream_export.lake.duckdb import translate_duckdb_errors
 from appstream_export.lake.snapshots.manifest import Manifest, find_attempt, load_head, read_manifest
-from appstream_export.lake.snapshots.producer import (
-    CommitRequest,
-    RunFacts,
-    SnapshotProducer,
-    remove_files_quietly,
-)
+from appstream_export.lake.snapshots.producer import CommitRequest, RunFacts, SnapshotProducer, remove_files_quietly
 from appstream_export.lake.snapshots.reader import load_head_rows
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.snapshots.workspace import FALLBACK_MEMORY, MEMORY

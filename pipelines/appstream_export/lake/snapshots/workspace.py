@@ -21,13 +21,7 @@ from appstream_export.contracts import (
     get_operational_table,
     load_operational_tables,
 )
-from appstream_export.lake.duckdb import (
-    join_identifiers,
-    open_duckdb,
-    quote_identifier,
-    quote_literal,
-    stream_batches,
-)
+from appstream_export.lake.duckdb import join_identifiers, open_duckdb, quote_identifier, quote_literal, stream_batches
 from appstream_export.lake.snapshots import parquet, scan_sql
 from appstream_export.lake.snapshots.epoch import convert_epoch_us
 from appstream_export.lake.snapshots.manifest import Manifest, TableFiles
