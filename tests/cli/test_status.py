@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from appstream_export.emulator import Emulator, make_image_builder
@@ -75,6 +76,24 @@ def test_expected_scopes_are_not_stale(aws: Emulator, told: Told) -> None:
     assert sum(group["stale"] for group in expected) == 0
     # no region of the account answers now, so that the other one's refusal proves nothing any more
     assert "stale      2 scopes, the oldest rows of " in told("status")[1]
+
+
+def test_a_bucket_has_the_same_outputs_but_a_catalog(
+    folder: Path, aws: Emulator, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    boto3.client("s3", endpoint_url=aws.endpoint_url, region_name="us-east-1").create_bucket(Bucket="lake")
+    file = folder / "appstream-export.toml"
+    file.write_text(f'warehouse = "s3://lake/exports"\nlake.freshness_interval = "1h"\n{file.read_text()}')
+    told("run")
+    code, out, _ = told("status", "--json")
+    served = lags(told)
+    told("run", "--no-publish")
+
+    assert (code, json.loads(out)["freshness"], json.loads(out)["catalog"]) == (0, "fresh", None)
+    assert served == {"feeds": 0, "bi.duckdb": 0, "report": 0}
+    assert lags(told) == {"feeds": 1, "bi.duckdb": 1, "report": 1}
 
 
 def test_damaged_outputs_are_named_and_do_not_end_status(folder: Path, told: Told) -> None:

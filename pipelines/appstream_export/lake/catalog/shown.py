@@ -1,6 +1,8 @@
 """Which snapshot a published DuckDB file shows: the catalog, or the database of feeds."""
 
-from contextlib import closing
+import tempfile
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 
 import duckdb
 
@@ -32,10 +34,24 @@ def _fetch_value(store: Store, path: str, query: str) -> object:
     if not store.exists(path):
         return None
     place = store.resolve_uri(path)
-    with closing(open_duckdb(store)) as con:
+    with closing(open_duckdb(store)) as con, _provide_local_file(store, path) as file:
         try:
-            con.execute(f"attach {quote_literal(place)} as published (read_only)")
+            con.execute(f"attach {quote_literal(file)} as published (read_only)")
             [(value,)] = con.execute(query).fetchall()
         except (duckdb.Error, ValueError) as error:
             raise StorageFailed(f"{place} cannot be read: {str(error).splitlines()[0]}") from error
+        finally:
+            con.close()
     return value
+
+
+@contextmanager
+def _provide_local_file(store: Store, path: str) -> Generator[str]:
+    """Yield the file's place on this machine; of a bucket a copy, for DuckDB attaches no s3:// without extensions."""
+    if "://" not in (place := store.resolve_uri(path)):
+        yield place
+        return
+    with tempfile.NamedTemporaryFile(dir=store.scratch, suffix=".duckdb") as copy:
+        copy.write(store.read_bytes(path))
+        copy.flush()
+        yield copy.name
