@@ -41,7 +41,7 @@ def test_a_statement_of_any_editor_is_read(encoding: str, warehouse: Path, tmp_p
     ("stdin", "word", "complaint"),
     [
         ("< FOLDER/latin.sql", "-", "stdin: line 1 is not in UTF-8: save it in UTF-8; pipe one statement in"),
-        ("<&-", "-", "stdin: "),
+        ("<&-", "-", "one statement at a time"),
         ("< /dev/null", "-", "one statement at a time"),
         ("< /dev/null", b"select '\xff'", "the statement or a parameter is not in UTF-8"),
     ],
