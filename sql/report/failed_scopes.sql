@@ -3,12 +3,12 @@
 -- reads: coverage
 -- question: What did we not see, and why?
 select
-    resource,
     coalesce(account_name, account_id) as account,
     region,
     status,
+    reason,
     observed_at as last_seen,
-    reason
+    resource
 from coverage
 where (status not in ('ok', 'filtered', 'skipped') and not is_expected) or attempted_at is null
 order by attempted_at is null, last_seen nulls first, account, region, resource
