@@ -3,6 +3,7 @@
 Takes botocore's sessions, without importing botocore.
 """
 
+import os
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any, NoReturn
@@ -29,7 +30,9 @@ def check_profile(session: Any, profile: str | None) -> None:
 
     Without a profile it is botocore's own choice that counts, unless keys of the environment go before it.
     """
-    if profile is None and session.get_config_variable("profile") is None and _has_keys(session):
+    # AWS_PROFILE does not go before keys of the environment, only a profile named in the settings does. Half a pair of
+    # keys is reported once credentials are needed.
+    if profile is None and os.environ.get("AWS_ACCESS_KEY_ID"):
         return
     profiles: Mapping[str, Any] = session.full_config.get("profiles", {})
     name = profile or session.profile or "default"
@@ -56,11 +59,6 @@ def build_mfa_error(what: str) -> ProfileError:
 
 def _refuse_prompt(prompt: str) -> NoReturn:
     raise build_mfa_error(f'botocore would ask: "{prompt.strip().rstrip(":")}"')
-
-
-def _has_keys(session: Any) -> bool:
-    provider = session.get_component("credential_provider").get_provider("env")
-    return provider.load() is not None
 
 
 def _walk_sources(profiles: Mapping[str, Any], name: str) -> list[str]:

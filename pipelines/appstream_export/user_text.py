@@ -49,7 +49,7 @@ def find_key_lines(text: str) -> dict[TomlPath, int]:
     section: TomlPath = ()
     for begin, end in _split_statements(masked):
         line = bisect_right(starts, begin)
-        path = _parse_key_path(text[begin:end])
+        path = _parse_key_path(text[begin:end], masked[begin:end])
         if masked[begin] == "[":
             section = _resolve_list_positions(path, counts, is_element=masked.startswith("[[", begin))
             lines.setdefault(section, line)
@@ -85,10 +85,11 @@ def _split_statements(masked: str) -> Iterator[tuple[int, int]]:
             depth += 1 if char in "[{" else -1
 
 
-def _parse_key_path(statement: str) -> tuple[str, ...]:
-    """Return the keys that a header or `a.b = value` names."""
+def _parse_key_path(statement: str, masked: str) -> tuple[str, ...]:
+    """Return the keys that a header or `a.b = value` names; in `masked` no text holds a `=`."""
     found: list[str] = []
-    values: Any = tomllib.loads(statement.partition("=")[0] + "= 0" if not statement.startswith("[") else statement)
+    is_header = statement.startswith("[")
+    values: Any = tomllib.loads(statement if is_header else statement[: masked.index("=")] + "= 0")
     while isinstance(values, dict | list) and values:
         if isinstance(values, list):
             values = values[0]

@@ -11,9 +11,10 @@ import pytest
 
 from appstream_export.aws_profiles import ProfileError, check_profile, refuse_mfa_prompts
 from appstream_export.errors import ConfigurationError
+from appstream_export.extract.aws.credentials import CredentialSource
 from appstream_export.installation import format_install_command
 from appstream_export.lake.storage import open_store
-from appstream_export.settings import S3Settings
+from appstream_export.settings import AccountSettings, S3Settings, Settings
 from tests.extract.asking import EU, A, Asking
 from tests.extract.wire import Wire
 
@@ -57,16 +58,39 @@ def test_a_profile_that_would_ask_for_an_mfa_code_is_refused_at_once(
     assert (wire.calls, *capfd.readouterr()) == ([], "", "")
 
 
+@pytest.mark.parametrize("profile", ["default", "mine"])
 def test_keys_of_the_environment_go_before_a_profile_that_would_ask(
-    config: Path, wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch
+    profile: str, config: Path, wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config.write_text(f"[default]\n{MFA}{KEYS}")
+    config.write_text(f"[default]\n{MFA}[profile mine]\n{MFA}{KEYS}")
+    if profile == "mine":
+        monkeypatch.setenv("AWS_PROFILE", "mine")
     monkeypatch.setenv("AWS_ENDPOINT_URL", wire.url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", f"AKIA-{A}")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")
     asking.endpoint_url, asking.accounts = None, [{"id": A}]
 
     assert asking.run().statuses == {f"{A}/{EU}": "ok"}
+
+
+def test_half_a_pair_of_keys_is_one_line(asking: Asking, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", wire.url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", f"AKIA-{A}")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY", raising=False)
+    asking.endpoint_url, asking.accounts = None, [{"id": A}]
+
+    with pytest.raises(ConfigurationError, match="AWS_SECRET_ACCESS_KEY") as refused:
+        asking.start()
+    assert "\n" not in str(refused.value)
+
+
+def test_a_session_of_ours_never_gets_to_the_prompt(config: Path) -> None:
+    config.write_text(f"[profile mine]\n{MFA}{KEYS}")
+    source = CredentialSource(Settings(accounts=(AccountSettings(id=A, profile="mine"),)), "mine")
+    credentials = source._open_session().get_credentials()
+
+    with pytest.raises(ProfileError, match='botocore would ask: "Enter MFA code'):
+        _ = credentials.access_key
 
 
 def test_botocore_itself_never_gets_to_its_prompt(config: Path) -> None:

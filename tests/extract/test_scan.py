@@ -42,6 +42,7 @@ DAMAGED = {
     "two lists, one spelled otherwise": damaged(body=rb'{"ImageBuilders": [{"Name": "a"}], "\u0049mageBuilders": []}'),
     "two tokens": damaged(body=b'{"ImageBuilders": [], "NextToken": "2", "NextToken": null}'),
     "more items, but no token": json_reply({"ImageBuilders": [{"Name": "a"}], "IsTruncated": True}),
+    "more items, by their name": json_reply({"ImageBuilders": [{"Name": "a"}], "HasMoreImageBuilders": True}),
     "a huge number, then cut": damaged(body=b'{"ImageBuilders": [{"N": ' + b"9" * 5000 + b"}"),
 }
 # A body longer than Content-Length is complete as far as HTTP can tell.

@@ -125,8 +125,11 @@ def test_a_failure_by_design_is_expected_only_while_there_are_no_rows(lake: Lake
     assert (manifest.counts["tasks_failed"], manifest.counts["tasks_expected"]) == (1, 1)
 
 
-def test_a_plain_denial_is_never_expected(lake: Lake) -> None:
-    lake.commit(failed(A, Status.DENIED, "no permission"), ok(B))
+@pytest.mark.parametrize(
+    "reason", ["no permission", "... because no service control policy allows the sts:AssumeRole action"]
+)
+def test_a_plain_denial_and_one_of_the_session_are_never_expected(lake: Lake, reason: str) -> None:
+    lake.commit(failed(A, Status.DENIED, reason, counts={"api_calls": 1}), ok(B))
 
     assert lake.run(A)["is_expected"] is False
 

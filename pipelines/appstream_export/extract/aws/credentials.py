@@ -150,13 +150,13 @@ class CredentialSource:
 
     def _open_session(self) -> botocore.session.Session:
         session = create_guarded_session(self._settings, CREDENTIAL_OPERATIONS, self._profile)
-        refuse_mfa_prompts(session)
         configured = filter_region(session.get_config_variable("region"))
         partition = find_home_partition(self._settings, configured)
         sts_region = choose_sts_region(partition, None if self._needs_home_sts else configured)
         # Not the session's region: this one is for the chain's calls of STS alone.
         resolver = create_credential_resolver(session, region_name=sts_region)
         session.register_component("credential_provider", resolver)
+        refuse_mfa_prompts(session)
         if self._settings.is_local_aws:
             for elsewhere in ("iam-role", "container-role"):  # they ask link-local addresses, past all events
                 session.get_component("credential_provider").remove(elsewhere)

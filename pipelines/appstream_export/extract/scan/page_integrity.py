@@ -9,7 +9,9 @@ from appstream_export.json_text import RepeatedKeys
 
 _ERROR_NAMES = frozenset({"__type", "error", "errors", "errorcode", "errormessage", "errortype", "exception", "fault"})
 _TOKEN = re.compile(r"token|marker", re.IGNORECASE)
-_MORE_PAGES = re.compile(r"(is_?)?truncated|(has_?)?more(_?(items|pages|results))?", re.IGNORECASE)
+_MORE_PAGES = re.compile(
+    r"(is_?)?truncated|has_?more\w*|more(_?(items|pages|results))?|more\w*available", re.IGNORECASE
+)
 
 
 def list_other_members(root: object, items: tuple[str, ...], token: tuple[str, ...]) -> dict[str, Any]:

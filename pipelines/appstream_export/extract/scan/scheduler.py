@@ -189,7 +189,7 @@ class Scheduler:
         if isinstance(work, SessionTask):
             return False
         self._reachability.record_error(work.place, work.task.scope.account_id, error)
-        return work.is_brief or self._reachability.should_give_up(work.place, error)
+        return self._reachability.should_give_up(work.place, error)
 
     def _fetch_pages(self, scan: Scan) -> None:
         while not scan.is_done and self._is_open(scan) and not self._queue.is_closed:
