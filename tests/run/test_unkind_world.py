@@ -18,7 +18,7 @@ from appstream_export.preflight.fixes import FixAdvisor
 from appstream_export.run import Request, RunResult, execute_run
 from appstream_export.settings import Settings, parse_settings
 from appstream_export.status import Status
-from tests.world import EU, HOME, MEXICO, MILAN, SPAIN, World
+from tests.world import EU, HOME, MEXICO, MILAN, SPAIN, Call, World
 
 A, B = "111122223333", "444455556666"
 NETWORKS = ("answers", "not enabled", "name", "refused", "no route", "dropped", "reset", "proxy", "no FIPS host")
@@ -241,6 +241,41 @@ def test_a_region_that_nobody_reaches_gets_one_short_try_per_account(
     assert ({str(o.status) for o in dead}, result.answer_count, result.exit_code) == ({"network"}, 12, 3)
     assert sum(o.api_calls for o in dead) <= 2 * len(ids)
     assert sorted(o.api_calls for o in dead)[: len(ids) // 2] == [1] * (len(ids) // 2)
+
+
+class Recovering(World):
+    """A world in which a region is away for some connections; back again, it throttles its first call.
+
+    Two calls of two tries each are an account's: after ten, three accounts at least found nobody there.
+    """
+
+    away, is_throttled = 10, False
+
+    def can_reach(self, host: str) -> bool:
+        """Whether the proxy finds the host by now."""
+        if EU not in host:
+            return super().can_reach(host)
+        self.away -= 1
+        return self.away < 0
+
+    def answer(self, call: Call) -> tuple[int, bytes]:
+        """The answer of a host, the first of the region a refusal."""
+        if call.region != EU or self.is_throttled:
+            return super().answer(call)
+        self.is_throttled = True
+        return 400, b'{"__type": "ThrottlingException", "message": "Rate exceeded"}'
+
+
+def test_a_region_that_is_back_and_throttles_has_its_tries_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = tuple(f"{n:012}" for n in range(1, 9))
+    with Recovering(tmp_path) as world:
+        world.enter(monkeypatch, **KEYS)
+        result = run(world, HOME, EU, ids=ids, extract={"max_attempts": 4, "workers": 1})
+
+    ended = {str(outcome.status) for task, outcome in result.outcomes.items() if task.scope.region == EU}
+    assert (ended, world.is_throttled) == ({"network", "ok"}, True)
 
 
 def test_the_doctor_warns_of_a_region_that_no_list_has(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,8 +179,8 @@ class Scheduler:
             else:
                 self._fetch_pages(work)
         except ScopeError as error:
-            wait_s = work.retry_state.record_failure(error)
-            if wait_s is None or self._should_give_up(work, error):
+            wait_s, gives_up = work.retry_state.record_failure(error), self._should_give_up(work, error)
+            if wait_s is None or gives_up:
                 self._fail_work(work, error)
             else:
                 self._queue.requeue(work, wait_s)
