@@ -75,7 +75,7 @@ def render_picture(layers: dict[str, list[list[str]]]) -> str:
 
 
 def main() -> int:
-    """Write the picture, or with --check tell by the exit code whether it is up to date."""
+    """Write the picture; with --check, return 1 where it is out of date, and write nothing."""
     picture = render_picture(read_layers())
     if "--check" in sys.argv:
         return int(not PICTURE.exists() or PICTURE.read_text("utf-8") != picture)

@@ -2,7 +2,7 @@
 
 The folders are the stages, in the order in which rows flow:
 
-    extract      requests pages from AWS: the only package with boto3 clients
+    extract      requests pages from AWS, through botocore clients
     normalize    flattens nested items into Arrow tables, as `contracts` say
     lake         stores them: Parquet files, one manifest per snapshot, the DuckDB catalog
     feeds        publishes what dashboards read, and the report

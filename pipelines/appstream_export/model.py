@@ -83,11 +83,6 @@ class ScanOptions:
     max_items: int | None = None
     starting_token: str | None = None
 
-    @property
-    def is_partial(self) -> bool:
-        """Even a clean answer covers only a part of the scope."""
-        return bool(self.names or self.max_items or self.starting_token)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:

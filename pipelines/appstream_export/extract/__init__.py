@@ -1,4 +1,4 @@
-"""Extract: accounts and regions become pages and outcomes. The only package with clients of AWS; knows no Arrow.
+"""Extract: accounts and regions become pages and outcomes. All clients of AWS but the warehouse's; knows no Arrow.
 
 Lowest first: accounts, aws, scan, discovery; then outcomes, plan and probe. No module imports one that comes later.
 """
