@@ -41,6 +41,10 @@ generate:
     uv run ruff format .
     uv run ruff check --fix .
 
+# bundle the page's JavaScript again, after a change in feeds/report/javascript (needs npm)
+javascript:
+    cd pipelines/appstream_export/feeds/report/javascript && npm ci && npm run build
+
 # the whole product on an emulated AWS
 demo dir="appstream-export-demo":
     uv run appstream-export demo --dir {{dir}}
