@@ -76,6 +76,18 @@ def test_the_wheel_installs_one_package_and_nothing_else_at_the_top(installed: t
     assert not [name for name in packaged if "javascript/" in name]  # what the page's JavaScript is built from
 
 
+def test_the_wheels_readme_has_links_that_work_on_a_package_index(installed: tuple[Path, Path]) -> None:
+    wheel, _ = installed
+    with ZipFile(wheel) as archive:
+        (name,) = [each for each in archive.namelist() if each.endswith(".dist-info/METADATA")]
+        metadata = archive.read(name).decode()
+
+    links = re.findall(r"\]\(([^)]+)\)", metadata)
+    assert len(links) > 20
+    assert [link for link in links if not link.startswith("https://")] == []
+    assert "Typing :: Typed" in metadata
+
+
 def test_a_wheel_in_an_empty_environment_answers_from_another_folder(
     installed: tuple[Path, Path], tmp_path: Path
 ) -> None:
