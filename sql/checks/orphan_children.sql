@@ -1,4 +1,4 @@
--- orphan_children: Rows of lists whose item is not there.
+-- orphan_children: Rows of lists whose item does not exist.
 -- severity: error
 -- reads: image_builders, image_builder_subnets, image_builder_security_groups, image_builder_errors,
 --   image_builder_endpoints, image_builder_ipv6_addresses, image_builder_agent_settings

@@ -1,4 +1,4 @@
--- stale_scopes: Scopes whose newest attempt failed or was skipped, so that older rows stand in.
+-- stale_scopes: Scopes whose newest attempt failed or was skipped, so that they show older rows.
 -- severity: warn
 -- reads: coverage
 select

@@ -1,4 +1,4 @@
--- unknown_fields: Fields and values that AWS sent and no contract knows: drift.
+-- unknown_fields: Fields and values that AWS sent and that no contract knows: drift.
 -- severity: warn
 -- reads: drift
 select

@@ -1,4 +1,4 @@
--- unknown_prices: Kinds of image builders that the price list does not know; nothing when there is no list.
+-- unknown_prices: Kinds of image builders that the price list lacks; no rows without a price list.
 -- severity: warn
 -- reads: image_builder_overview, prices
 select

@@ -1,4 +1,4 @@
--- unknown_scopes: Scopes that have image builders, but of which nobody says whether they were seen.
+-- unknown_scopes: Scopes that have image builders but no row in scope_runs.
 -- severity: error
 -- reads: image_builders, scope_runs
 with scopes as (

@@ -3,14 +3,14 @@
 -- key: account_id
 -- account_id varchar: AWS account, 12 digits.
 -- account_name varchar: Name of the account; null when neither settings nor organization have one.
--- ou_path varchar: Path of its organizational unit; null where it is not known.
+-- ou_path varchar: Path of its organizational unit; null if unknown.
 -- state varchar: State in the organization; null when listed in the settings.
--- source varchar: Who named it: settings or organization.
+-- source varchar: Source of the account: settings or organization.
 -- first_seen_at_utc timestamp: First snapshot that covered it. UTC.
 -- last_seen_at_utc timestamp: Newest snapshot that covered it. UTC.
--- labels_json varchar: Labels of accounts.csv as JSON; null if none. [feeds] account_labels makes columns of them.
--- as_of_utc timestamp: When the snapshot was committed that this feed shows. UTC.
--- snapshot_id varchar: Snapshot that this feed shows: equal in all feeds of a generation.
+-- labels_json varchar: Labels of accounts.csv as JSON; null if none. [feeds] account_labels turns them into columns.
+-- as_of_utc timestamp: When the snapshot of this feed was committed. UTC.
+-- snapshot_id varchar: Snapshot of this feed: the same in all feeds of a generation.
 select
     a.account_id,
     a.account_name,

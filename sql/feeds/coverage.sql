@@ -2,21 +2,21 @@
 --   feeds were made.
 -- reads: coverage, feed_snapshot
 -- key: scope_key
--- scope_key varchar: Resource, account and region, with slashes between them.
--- resource varchar: Resource that was asked for, such as image_builders.
+-- scope_key varchar: Resource, account and region, separated by slashes.
+-- resource varchar: Resource that was requested, such as image_builders.
 -- account_id varchar: AWS account, 12 digits.
 -- account_name varchar: Name of the account; null when neither settings nor organization have one.
 -- region varchar: AWS region.
 -- status varchar: ok, filtered, skipped, or why the newest attempt failed.
 -- reason varchar: The failure in words; null when ok.
 -- error_code varchar: AWS's error code; null when AWS gave none.
--- is_stale boolean: The newest attempt failed or was skipped: rows, if any, are of observed_at_utc.
--- is_expected boolean: The failure is expected and counts for nothing.
--- attempted_at_utc timestamp: When the newest attempt began; null when never asked. UTC.
+-- is_stale boolean: The newest attempt failed or was skipped: rows, if any, date from observed_at_utc.
+-- is_expected boolean: The failure is expected and is not counted.
+-- attempted_at_utc timestamp: When the newest attempt began; null if never requested. UTC.
 -- observed_at_utc timestamp: When AWS last answered completely; null if never. UTC.
 -- age_hours double: Hours from observed_at_utc to as_of_utc; null if never.
--- as_of_utc timestamp: When the snapshot was committed that this feed shows. UTC.
--- snapshot_id varchar: Snapshot that this feed shows: equal in all feeds of a generation.
+-- as_of_utc timestamp: When the snapshot of this feed was committed. UTC.
+-- snapshot_id varchar: Snapshot of this feed: the same in all feeds of a generation.
 select
     concat_ws('/', c.resource, c.account_id, c.region) as scope_key,
     c.resource,

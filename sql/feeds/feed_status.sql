@@ -1,15 +1,15 @@
--- feed_status: One row per feed: what it shows, since when, and whether it is the newest there is.
+-- feed_status: One row per feed: its snapshot, its age, and whether it shows the newest snapshot.
 -- reads: feed_publication, feed_snapshot
 -- key: feed
 -- feed varchar: Name of the feed.
 -- description varchar: What its rows are.
 -- row_count bigint: Rows in it.
--- is_ok boolean: Whether it shows the newest snapshot; false where a check stopped that one, and an older one stands
---   in.
--- why varchar: What stopped the newest snapshot; null when nothing did.
--- published_at_utc timestamp: When this was written. UTC.
--- as_of_utc timestamp: When the snapshot was committed that the feeds show. UTC.
--- snapshot_id varchar: Snapshot that the feeds show: equal in all feeds of a generation.
+-- is_ok boolean: Whether it shows the newest snapshot; false if a check held that one back and the feed shows an older
+--   one.
+-- why varchar: Why the newest snapshot was held back; null if it was not.
+-- published_at_utc timestamp: When this feed was published. UTC.
+-- as_of_utc timestamp: When the snapshot of the feeds was committed. UTC.
+-- snapshot_id varchar: Snapshot of the feeds: the same in all feeds of a generation.
 select
     p.feed,
     p.description,

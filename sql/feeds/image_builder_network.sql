@@ -1,24 +1,25 @@
--- image_builder_network: One row per image builder, subnet and security group; one with nulls where it has none.
+-- image_builder_network: One row per image builder, subnet and security group; a builder without any has one row with
+--   nulls.
 -- reads: image_builder_network, feed_snapshot
 -- key: row_key
--- row_key varchar: account_id, region, name, subnet_id, security_group_id with slashes between them; none for nulls.
--- image_builder_key varchar: account_id, region, name with slashes between them.
--- scope_key varchar: Resource, account and region, with slashes between them: key of coverage.
+-- row_key varchar: account_id, region, name, subnet_id, security_group_id separated by slashes; none for nulls.
+-- image_builder_key varchar: account_id, region, name separated by slashes.
+-- scope_key varchar: Resource, account and region, separated by slashes: key of coverage.
 -- account_id varchar: AWS account, 12 digits.
 -- account_name varchar: Name of the account; null when neither settings nor organization have one.
 -- region varchar: AWS region.
 -- name varchar: Name of the image builder.
--- state varchar: State that it is in; null where AWS does not say.
--- subnet_id varchar: Subnet that it attaches to; null when it has none.
--- security_group_id varchar: Security group of its network interface; null when it has none.
--- eni_id varchar: Elastic network interface in the VPC; null where AWS does not say.
--- eni_private_ip_address varchar: Private IPv4 address of that interface; null where AWS does not say.
+-- state varchar: Current state; null where AWS reports none.
+-- subnet_id varchar: Subnet that it attaches to; null if none.
+-- security_group_id varchar: Security group of its network interface; null if none.
+-- eni_id varchar: Elastic network interface in the VPC; null where AWS reports none.
+-- eni_private_ip_address varchar: Private IPv4 address of that interface; null where AWS reports none.
 -- enable_default_internet_access boolean: Whether it reaches the internet without the VPC's own routes; null where AWS
---   does not say.
--- is_stale boolean: The newest attempt to ask this scope failed or was skipped: the row is of observed_at.
--- observed_at_utc timestamp: When AWS gave this row. UTC.
--- as_of_utc timestamp: When the snapshot was committed that this feed shows. UTC.
--- snapshot_id varchar: Snapshot that this feed shows: equal in all feeds of a generation.
+--   reports none.
+-- is_stale boolean: The newest attempt to read this scope failed or was skipped: the row dates from observed_at.
+-- observed_at_utc timestamp: When AWS returned this row. UTC.
+-- as_of_utc timestamp: When the snapshot of this feed was committed. UTC.
+-- snapshot_id varchar: Snapshot of this feed: the same in all feeds of a generation.
 select
     concat_ws(
         '/', m.account_id, m.region, m.name, coalesce(m.subnet_id, 'none'), coalesce(m.security_group_id, 'none')

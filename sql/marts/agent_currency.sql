@@ -1,17 +1,17 @@
--- agent_currency: One row per image builder: how old its AppStream agent is.
+-- agent_currency: One row per image builder: the age of its AppStream agent.
 -- reads: image_builders
 -- account_id varchar: AWS account, 12 digits.
 -- account_name varchar: Name of the account; null when neither settings nor organization have one.
 -- region varchar: AWS region.
 -- name varchar: Name of the image builder.
--- state varchar: State that it is in; null where AWS does not say.
--- platform varchar: Operating system; null where AWS does not say.
--- appstream_agent_version varchar: Version of the agent, as AWS writes it; null where AWS does not say.
--- released_on date: Day of that version, which is its name (MM-DD-YYYY); null when it has another form.
--- is_latest boolean: Whether AWS calls it the newest; null where AWS does not say.
--- agent_age_days bigint: From released_on to the answer that showed it, in days; null when released_on is.
--- is_stale boolean: The newest attempt to ask this scope failed or was skipped: the row is of observed_at.
--- observed_at timestamptz: When AWS gave this row.
+-- state varchar: Current state; null where AWS reports none.
+-- platform varchar: Operating system; null where AWS reports none.
+-- appstream_agent_version varchar: Version of the agent, as AWS spells it; null where AWS reports none.
+-- released_on date: Release day, taken from the version (MM-DD-YYYY); null if it has another form.
+-- is_latest boolean: Whether AWS calls it the newest; null where AWS reports none.
+-- agent_age_days bigint: Days from released_on to observed_at; null if released_on is null.
+-- is_stale boolean: The newest attempt to read this scope failed or was skipped: the row dates from observed_at.
+-- observed_at timestamptz: When AWS returned this row.
 with dated as (
     select
         *,

@@ -1,21 +1,21 @@
--- exposure: One row per image builder: what about it opens a way in or out. Null means that AWS does not say.
+-- exposure: One row per image builder: its ways in and out of the network. Null means that AWS does not report it.
 -- reads: image_builders, image_builder_endpoints, image_builder_ipv6_addresses, image_builder_agent_settings
 -- account_id varchar: AWS account, 12 digits.
 -- account_name varchar: Name of the account; null when neither settings nor organization have one.
 -- region varchar: AWS region.
 -- name varchar: Name of the image builder.
--- state varchar: State that it is in; null where AWS does not say.
+-- state varchar: Current state; null where AWS reports none.
 -- reaches_internet boolean: It reaches the internet without the VPC's own routes (default internet access); null where
---   AWS does not say.
--- allows_imdsv1 boolean: Version 1 of the instance metadata service answers; null where AWS does not say.
+--   AWS reports none.
+-- allows_imdsv1 boolean: Version 1 of the instance metadata service answers; null where AWS reports none.
 -- allows_agents boolean: AI agents may do something on it: any permission is ENABLED.
--- uploads_screenshots boolean: Screenshots of AI agents are uploaded to a bucket; null where AWS does not say.
+-- uploads_screenshots boolean: Screenshots of AI agents are uploaded to a bucket; null where AWS reports none.
 -- has_ipv6 boolean: Its network interface has an IPv6 address.
 -- is_reached_publicly boolean: Administrators reach it without an interface VPC endpoint.
 -- exposures bigint: How many of reaches_internet, allows_imdsv1, allows_agents and has_ipv6 are true.
--- exposed_by varchar: Which, with commas between them; empty when none is.
--- is_stale boolean: The newest attempt to ask this scope failed or was skipped: the row is of observed_at.
--- observed_at timestamptz: When AWS gave this row.
+-- exposed_by varchar: Their names, separated by commas; empty if none is true.
+-- is_stale boolean: The newest attempt to read this scope failed or was skipped: the row dates from observed_at.
+-- observed_at timestamptz: When AWS returned this row.
 with agents as (
     select distinct
         account_id,

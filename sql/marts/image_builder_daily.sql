@@ -1,30 +1,30 @@
 -- image_builder_daily: One row per image builder and day (UTC), from the first answer that showed it to its deletion or
---   to the newest snapshot. Hours and costs are lower bounds, as those of image_builder_state_spans.
+--   to the newest snapshot. Hours and costs are lower bounds, like those of image_builder_state_spans.
 -- reads: image_builder_state_spans, scope_days, snapshots, prices
 -- account_id varchar: AWS account, 12 digits.
 -- account_name varchar: Name of the account; null when it has none, or is gone.
 -- region varchar: AWS region.
 -- name varchar: Name of the image builder.
 -- day date: Day, UTC: from midnight to midnight.
--- instance_type varchar: Size, as it was last known; null where AWS does not say.
--- platform varchar: Operating system, as it was last known; null where AWS does not say.
--- state varchar: The state that was seen last, on this day or before it; null where AWS does not say.
+-- instance_type varchar: Instance size, as last known; null where AWS reports none.
+-- platform varchar: Operating system, as last known; null where AWS reports none.
+-- state varchar: State that was seen last, on this day or before; null where AWS reports none.
 -- running_hours_at_least double: Hours of the day in which it was up: PENDING, UPDATING_AGENT, RUNNING, REBOOTING.
--- seen_hours_at_least double: Hours of the day in which it was there, whatever its state.
--- instance_usd_at_least decimal(18,4): What running_hours_at_least cost; null when the price is unknown.
--- disk_usd_at_least decimal(18,4): What the root volume above 200 GB cost, running or not; null when that is unknown. A
---   volume whose size AWS does not say has 200 GB.
--- cost_usd_at_least decimal(18,4): Both together; null when either is unknown, never 0 for that.
--- is_priced boolean: Whether the price list of the day has what the cost needs.
--- is_covered boolean: Whether AWS told of it on that day, or answered completely for its scope; else hours and state
---   are of answers before and after it.
+-- seen_hours_at_least double: Hours of the day in which it existed, in any state.
+-- instance_usd_at_least decimal(18,4): Cost of running_hours_at_least; null if the price is unknown.
+-- disk_usd_at_least decimal(18,4): Cost of the root volume above 200 GB, running or not; null if unknown. A volume
+--   without a reported size counts as 200 GB.
+-- cost_usd_at_least decimal(18,4): Sum of both; null if either is unknown, never 0 for lack of a price.
+-- is_priced boolean: Whether the price list of that day has the prices that the cost needs.
+-- is_covered boolean: Whether AWS returned it on that day, or answered completely for its scope. If false, hours and
+--   state come from answers before and after that day.
 with newest as (
     select max(committed_at) as committed_at
     from snapshots
     where kind = 'sweep'
 ),
 
--- Until when a span's days go: the next span's first, the last observation where the builder went, else today.
+-- End of a span's days: the start of the next span, the last observation of a builder that is gone, else today.
 spans as (
     select
         s.*,

@@ -7,39 +7,39 @@
 -- labels_json varchar: Labels of the account as a JSON object; null when none.
 -- region varchar: AWS region.
 -- name varchar: Name of the image builder.
--- display_name varchar: Name shown to people; null where AWS does not say.
--- description varchar: Free text given by its owner; null where AWS does not say.
--- arn varchar: Amazon Resource Name of the image builder; null where AWS does not say.
--- state varchar: Where it stands in its life, such as RUNNING or STOPPED; null where AWS does not say.
+-- display_name varchar: Name shown to people; null where AWS reports none.
+-- description varchar: Free text given by its owner; null where AWS reports none.
+-- arn varchar: Amazon Resource Name of the image builder; null where AWS reports none.
+-- state varchar: Lifecycle state, such as RUNNING or STOPPED; null where AWS reports none.
 -- state_change_reason_code varchar: Why the state last changed; null where AWS gave no reason.
--- platform varchar: Operating system; null where AWS does not say.
--- instance_type varchar: Size, such as stream.standard.medium; null where AWS does not say.
--- image_arn varchar: Image that it was made from; null where AWS does not say.
--- created_time timestamptz: When it was created, by AWS's clock; null where AWS does not say.
--- appstream_agent_version varchar: Version of the AppStream agent on it; null where AWS does not say.
+-- platform varchar: Operating system; null where AWS reports none.
+-- instance_type varchar: Size, such as stream.standard.medium; null where AWS reports none.
+-- image_arn varchar: Image that it was made from; null where AWS reports none.
+-- created_time timestamptz: When it was created, by AWS's clock; null where AWS reports none.
+-- appstream_agent_version varchar: Version of the AppStream agent on it; null where AWS reports none.
 -- iam_role_arn varchar: IAM role that programs on it act as; null when it has none.
 -- directory_name varchar: Active Directory domain that it joins; null when it joins none.
 -- enable_default_internet_access boolean: Whether it reaches the internet without the VPC's own routes; null where AWS
---   does not say.
--- disable_imdsv1 boolean: Whether version 1 of the instance metadata service is off; null where AWS does not say.
--- root_volume_size_gb bigint: Root volume in GB; null where AWS does not say.
--- eni_private_ip_address varchar: Private IPv4 address; null where AWS does not say.
--- subnets bigint: How many subnets it attaches to.
--- subnet_ids varchar: Those, sorted, with commas between them; null when none.
--- security_groups bigint: How many security groups it has.
--- security_group_ids varchar: Those, sorted, with commas between them; null when none.
--- errors bigint: How many errors AWS reports on it.
--- error_codes varchar: Their codes, sorted, each once; null when none.
--- last_error_at timestamptz: When the newest of them occurred, by AWS's clock; null when none is dated.
--- endpoints bigint: Through how many interface VPC endpoints it is reached.
--- vpce_ids varchar: Those, sorted, with commas between them; null when none.
--- ipv6_addresses bigint: How many IPv6 addresses it has.
--- agent_actions_enabled bigint: How many things AI agents may do on it.
--- usd_per_hour decimal(18,6): What an hour of it costs while it is up, by the price list; null when that is unknown.
--- disk_usd_per_month decimal(18,4): What its root volume above 200 GB costs a month, running or not; null when unknown.
--- is_stale boolean: The newest attempt to ask this scope failed or was skipped: the row is of observed_at.
--- status varchar: ok, or why the newest attempt to ask its scope failed.
--- observed_at timestamptz: When AWS gave this row.
+--   reports none.
+-- disable_imdsv1 boolean: Whether version 1 of the instance metadata service is off; null where AWS reports none.
+-- root_volume_size_gb bigint: Root volume in GB; null where AWS reports none.
+-- eni_private_ip_address varchar: Private IPv4 address; null where AWS reports none.
+-- subnets bigint: Number of subnets it attaches to.
+-- subnet_ids varchar: Their ids, sorted, separated by commas; null if none.
+-- security_groups bigint: Number of its security groups.
+-- security_group_ids varchar: Their ids, sorted, separated by commas; null if none.
+-- errors bigint: Number of errors that AWS reports on it.
+-- error_codes varchar: Distinct error codes, sorted, separated by commas; null if none.
+-- last_error_at timestamptz: When the newest error occurred, by AWS's clock; null if none has a time.
+-- endpoints bigint: Number of interface VPC endpoints through which it is reached.
+-- vpce_ids varchar: Their ids, sorted, separated by commas; null if none.
+-- ipv6_addresses bigint: Number of its IPv6 addresses.
+-- agent_actions_enabled bigint: Number of actions that AI agents may take on it.
+-- usd_per_hour decimal(18,6): Price per hour while it is up, by the price list; null if unknown.
+-- disk_usd_per_month decimal(18,4): Price per month of its root volume above 200 GB, running or not; null if unknown.
+-- is_stale boolean: The newest attempt to read this scope failed or was skipped: the row dates from observed_at.
+-- status varchar: ok, or why the newest attempt to read its scope failed.
+-- observed_at timestamptz: When AWS returned this row.
 with subnets as (
     select
         account_id,

@@ -1,30 +1,32 @@
--- image_builder_state_spans: One row per time that an image builder was in a state, from the first answer that showed
---   it there to the last. What happened between two answers is invisible: a stop and a start between them do not show.
+-- image_builder_state_spans: One row per period that an image builder spent in one state, from the first answer that
+--   showed the state to the last. A stop and a start between two answers are invisible.
 -- reads: image_builder_changes_history, image_builders, accounts
 -- account_id varchar: AWS account, 12 digits.
 -- account_name varchar: Name of the account; null when it has none, or is gone.
 -- region varchar: AWS region.
 -- name varchar: Name of the image builder.
--- life bigint: Counts the builders that had this name here, from 1; another one under the same name is another life.
--- created_time timestamptz: When this builder was created, by AWS's clock; null where AWS does not say.
--- instance_type varchar: Size, as it was last known; null where AWS does not say.
--- platform varchar: Operating system, as it was last known; null where AWS does not say.
--- root_volume_size_gb bigint: Root volume in GB, as it was last known; null where AWS does not say.
--- state varchar: State of this span; null where AWS's word for it could not be read.
--- is_active boolean: Whether the instance is up in this state, and costs: PENDING, UPDATING_AGENT, RUNNING, REBOOTING.
+-- life bigint: Number, from 1, of the builder among those that had this name here; a new builder under an old
+--   name is a new life.
+-- created_time timestamptz: When this builder was created, by AWS's clock; null where AWS reports none.
+-- instance_type varchar: Instance size, as last known; null where AWS reports none.
+-- platform varchar: Operating system, as last known; null where AWS reports none.
+-- root_volume_size_gb bigint: Root volume in GB, as last known; null where AWS reports none.
+-- state varchar: State of this span; null where AWS's value could not be read.
+-- is_active boolean: Whether the instance is up in this state and costs money: PENDING, UPDATING_AGENT, RUNNING,
+--   REBOOTING.
 -- first_observed_at timestamptz: The first answer that showed this state.
 -- last_observed_at timestamptz: The last answer that showed it.
 -- hours_at_least double: From first_observed_at to last_observed_at, in hours.
--- next_observed_at timestamptz: The answer that showed something else; null while nothing else was seen.
--- next_state varchar: State of the span that follows in this life; null when none does.
--- gap_hours double: From last_observed_at to next_observed_at, in hours: somewhere in there it changed.
+-- next_observed_at timestamptz: First answer that showed another state; null if none did.
+-- next_state varchar: State of the next span of this life; null if none.
+-- gap_hours double: Hours from last_observed_at to next_observed_at: the state changed at some time between them.
 -- ended_by varchar: changed (another state), deleted, ended (its scope is no longer read); null while it lasts.
--- is_current boolean: Whether nothing later is known of the builder.
--- is_stale boolean: Whether it is current and its scope's newest attempt failed or was skipped.
--- active_since timestamptz: First observation of the unbroken row of active states that this one belongs to; null when
---   it is not active.
--- active_until timestamptz: Until when it was active: the next active state's first observation, else last_observed_at;
---   null when it is not active.
+-- is_current boolean: Whether this is the last span known of the builder.
+-- is_stale boolean: Whether the span is current and the newest attempt to read its scope failed or was skipped.
+-- active_since timestamptz: Start of the unbroken sequence of active states that this one belongs to; null if it is
+--   not active.
+-- active_until timestamptz: End of its activity: the first observation of the next active state, else last_observed_at;
+--   null if it is not active.
 with told as (
     select
         account_id,
@@ -44,7 +46,7 @@ with told as (
     where change <> 'changed' or column_name = 'state'
 ),
 
--- The newest rows too: what only a filtered answer saw, or could not be read before, is in no change.
+-- The newest rows too: the change log lacks what only a filtered answer saw, and what could not be read before.
 answers as (
     select
         account_id,

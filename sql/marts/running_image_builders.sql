@@ -1,21 +1,22 @@
--- running_image_builders: One row per image builder that is up now: PENDING, UPDATING_AGENT, RUNNING or REBOOTING. How
---   long and for how much is a lower bound: it began before we saw it, and it may go on since we last looked.
+-- running_image_builders: One row per image builder that is up now: PENDING, UPDATING_AGENT, RUNNING or REBOOTING.
+--   Hours and cost are lower bounds: it started before the first answer that showed it, and may have run on since the
+--   last.
 -- reads: image_builder_state_spans, prices
 -- account_id varchar: AWS account, 12 digits.
 -- account_name varchar: Name of the account; null when neither settings nor organization have one.
 -- region varchar: AWS region.
 -- name varchar: Name of the image builder.
--- state varchar: State that it is in; null where AWS does not say.
--- instance_type varchar: Size, such as stream.standard.medium; null where AWS does not say.
--- platform varchar: Operating system; null where AWS does not say.
--- created_time timestamptz: When it was created, by AWS's clock; null where AWS does not say.
--- active_since timestamptz: First answer that showed it up, without a stop seen since.
+-- state varchar: Current state; null where AWS reports none.
+-- instance_type varchar: Size, such as stream.standard.medium; null where AWS reports none.
+-- platform varchar: Operating system; null where AWS reports none.
+-- created_time timestamptz: When it was created, by AWS's clock; null where AWS reports none.
+-- active_since timestamptz: First answer that showed it up, with no stop seen since.
 -- last_observed_at timestamptz: Last answer that showed it up.
 -- running_hours_at_least double: From active_since to last_observed_at, in hours.
--- usd_per_hour decimal(18,6): What an hour costs on the last of those days; null when the price list does not say.
--- cost_usd_at_least decimal(18,4): What those hours cost by the prices of their days; null when one is unknown.
--- is_priced boolean: Whether the list has a price for each of those days.
--- is_stale boolean: The newest attempt to ask this scope failed or was skipped: it may have stopped since.
+-- usd_per_hour decimal(18,6): Price per hour on the last of those days; null if the price list has none.
+-- cost_usd_at_least decimal(18,4): Cost of those hours at the prices of their days; null if one is unknown.
+-- is_priced boolean: Whether the price list has a price for each of those days.
+-- is_stale boolean: The newest attempt to read this scope failed or was skipped: it may have stopped since.
 with running as (
     select *
     from image_builder_state_spans

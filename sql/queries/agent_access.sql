@@ -1,7 +1,7 @@
 -- agent_access: Access of AI agents
--- question: On which image builders may AI agents do something, and what?
+-- question: On which image builders may AI agents act, and how?
 -- reads: image_builder_agent_settings, image_builders
--- param top: integer = 50 -- At most so many, those that allow most first.
+-- param top: integer = 50 -- Maximum number of rows, those that allow most first.
 select
     coalesce(b.account_name, b.account_id) as account,
     b.region,

@@ -1,8 +1,8 @@
 -- builder_life: The life of a builder
 -- question: Which states was an image builder in, from when to when at least?
 -- reads: image_builder_state_spans
--- param name: text = -- How its name begins; all of them when empty.
--- param top: integer = 50 -- At most so many spans, the newest first.
+-- param name: text = -- Start of its name; empty for all.
+-- param top: integer = 50 -- Maximum number of spans, the newest first.
 select
     coalesce(account_name, account_id) as account,
     region,

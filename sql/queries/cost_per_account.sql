@@ -1,8 +1,8 @@
 -- cost_per_account: Cost per account
 -- question: What did image builders cost in each account, at least?
 -- reads: image_builder_daily, snapshots
--- param days: integer = 30 -- So many days up to the newest snapshot's, that one included.
--- param top: integer = 50 -- At most so many accounts, the dearest first.
+-- param days: integer = 30 -- Number of days, up to and including the newest snapshot's.
+-- param top: integer = 50 -- Maximum number of accounts, the most expensive first.
 with newest as (
     select max(utc_day(committed_at)) as day
     from snapshots

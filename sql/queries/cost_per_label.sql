@@ -2,7 +2,7 @@
 -- question: What did the image builders of each team (or another label of accounts) cost, at least?
 -- reads: image_builder_daily, accounts, snapshots
 -- param label: text = team -- A column of accounts.csv.
--- param days: integer = 30 -- So many days up to the newest snapshot's, that one included.
+-- param days: integer = 30 -- Number of days, up to and including the newest snapshot's.
 with newest as (
     select max(utc_day(committed_at)) as day
     from snapshots

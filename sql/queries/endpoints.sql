@@ -1,7 +1,7 @@
 -- endpoints: Endpoints
 -- question: Through which VPC endpoints are image builders reached?
 -- reads: image_builder_endpoints
--- param top: integer = 50 -- At most so many, those of most builders first.
+-- param top: integer = 50 -- Maximum number of rows, those with the most builders first.
 select
     vpce_id,
     endpoint_type,

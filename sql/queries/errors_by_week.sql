@@ -1,7 +1,7 @@
 -- errors_by_week: Errors by code and week
 -- question: Which errors did image builders report, week by week?
 -- reads: image_builder_errors_history, snapshots
--- param weeks: integer = 12 -- So many weeks up to the newest snapshot's, that one included.
+-- param weeks: integer = 12 -- Number of weeks, up to and including the newest snapshot's.
 with newest as (
     select max(utc_day(committed_at)) as day
     from snapshots

@@ -1,8 +1,8 @@
 -- export_failures: Did the export fail
 -- question: Which runs of the export failed in part, and where are gaps between runs?
 -- reads: export_runs
--- param days: integer = 7 -- So many days back from the newest run.
--- param complete: boolean = true -- Also those that saw everything.
+-- param days: integer = 7 -- Number of days back from the newest run.
+-- param complete: boolean = true -- Include runs that saw everything.
 with newest as (
     select max(committed_at) as committed_at
     from export_runs

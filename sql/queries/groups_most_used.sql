@@ -1,7 +1,7 @@
 -- groups_most_used: Security groups most used
 -- question: Which security groups do most image builders have?
 -- reads: image_builder_security_groups, image_builders
--- param top: integer = 20 -- At most so many.
+-- param top: integer = 20 -- Maximum number of rows.
 select
     g.security_group_id,
     count(distinct row(b.account_id, b.region, b.name)) as builders,

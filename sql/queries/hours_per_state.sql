@@ -1,7 +1,7 @@
 -- hours_per_state: Hours per state
 -- question: How many hours did image builders spend in each state, at least?
 -- reads: image_builder_state_spans, snapshots
--- param days: integer = 30 -- So many days back from the newest snapshot.
+-- param days: integer = 30 -- Number of days back from the newest snapshot.
 with newest as (
     select
         max(committed_at) as until_at,

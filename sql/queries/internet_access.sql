@@ -1,8 +1,8 @@
 -- internet_access: Internet access
 -- question: Which image builders reach the internet without the VPC's own routes?
 -- reads: exposure
--- param unknown: boolean = false -- Also those of which AWS does not say.
--- param top: integer = 50 -- At most so many, the most exposed first.
+-- param unknown: boolean = false -- Include builders for which AWS does not report it.
+-- param top: integer = 50 -- Maximum number of rows, the most exposed first.
 select
     coalesce(account_name, account_id) as account,
     region,

@@ -1,7 +1,7 @@
 -- ipv6: IPv6 addresses
 -- question: Which image builders have IPv6 addresses?
 -- reads: image_builder_ipv6_addresses
--- param top: integer = 50 -- At most so many.
+-- param top: integer = 50 -- Maximum number of rows.
 select
     coalesce(account_name, account_id) as account,
     region,

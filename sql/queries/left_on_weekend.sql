@@ -1,8 +1,8 @@
 -- left_on_weekend: Left on over the weekend
 -- question: Which image builders were up over the last weekend (Saturday and Sunday, UTC), and what did that cost?
 -- reads: image_builder_daily, snapshots
--- param hours: integer = 12 -- At least so many of its 48 hours.
--- param top: integer = 50 -- At most so many, the longest first.
+-- param hours: integer = 12 -- Minimum number of its 48 hours.
+-- param top: integer = 50 -- Maximum number of rows, the longest first.
 with weekend as (
     select date_trunc('week', max(utc_day(committed_at)))::date as monday
     from snapshots

@@ -1,8 +1,8 @@
 -- long_unused: Long unused
--- question: Which image builders have not been up for at least so many days, as far as we saw?
+-- question: Which image builders have not been seen up for at least `days` days?
 -- reads: image_builder_state_spans
--- param days: integer = 30 -- At least so many days; before the first snapshot nothing is known.
--- param top: integer = 50 -- At most so many, the longest first.
+-- param days: integer = 30 -- Minimum number of days; nothing is known from before the first snapshot.
+-- param top: integer = 50 -- Maximum number of rows, the longest first.
 with lives as (
     select
         account_id,

@@ -1,8 +1,8 @@
 -- no_role_or_domain: Without role or domain
 -- question: Which image builders have no IAM role, or join no Active Directory domain?
 -- reads: image_builder_overview
--- param either: boolean = false -- Also those that lack one of the two.
--- param top: integer = 50 -- At most so many.
+-- param either: boolean = false -- Include those that lack only one of the two.
+-- param top: integer = 50 -- Maximum number of rows.
 select
     coalesce(account_name, account_id) as account,
     region,

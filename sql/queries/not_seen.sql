@@ -1,7 +1,7 @@
--- not_seen: Do we see everything
--- question: Which scopes did we not see, why, and how old is what stands in for them?
+-- not_seen: Is everything seen
+-- question: Which scopes were not seen, why, and how old are the rows that they show?
 -- reads: coverage, image_builders, snapshots
--- param expected: boolean = true -- Also those that are expected.
+-- param expected: boolean = true -- Include those that are expected.
 with newest as (
     select max(committed_at) as committed_at
     from snapshots

@@ -1,5 +1,5 @@
--- odd_values: What was odd
--- question: What did AWS send that nobody knew, or that could not be read?
+-- odd_values: Odd values
+-- question: What did AWS send that no contract knows, or that could not be read?
 -- reads: drift, quarantine
 select
     d.path,

@@ -1,8 +1,8 @@
 -- old_agents: Old agents
--- question: Which image builders have an AppStream agent that is not the newest, or older than so many days?
+-- question: Which image builders have an AppStream agent that is not the newest, or is older than `days` days?
 -- reads: agent_currency
--- param days: integer = 180 -- An agent of that age is old whatever AWS says of it.
--- param top: integer = 50 -- At most so many, the oldest first.
+-- param days: integer = 180 -- An agent of that age is old, even if AWS calls it the newest.
+-- param top: integer = 50 -- Maximum number of rows, the oldest first.
 select
     coalesce(account_name, account_id) as account,
     region,

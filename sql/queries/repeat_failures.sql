@@ -1,8 +1,8 @@
 -- repeat_failures: Failing again and again
 -- question: Which image builders reported several errors, or were FAILED several times?
 -- reads: image_builder_errors_history, image_builder_state_spans
--- param times: integer = 2 -- At least so many errors or times.
--- param top: integer = 50 -- At most so many, the most errors first.
+-- param times: integer = 2 -- Minimum number of errors, or of times.
+-- param top: integer = 50 -- Maximum number of rows, the most errors first.
 with errors as (
     select
         account_id,

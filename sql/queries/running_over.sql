@@ -1,8 +1,8 @@
 -- running_over: Running for long
--- question: Which image builders have been up for at least so many hours, and what has that cost?
+-- question: Which image builders have been up for at least `hours` hours, and what has that cost?
 -- reads: running_image_builders
--- param hours: integer = 2 -- At least so many hours; a lower bound, as we saw it.
--- param top: integer = 50 -- At most so many, the longest first.
+-- param hours: integer = 2 -- Minimum number of hours, as seen: a lower bound.
+-- param top: integer = 50 -- Maximum number of rows, the longest first.
 select
     coalesce(account_name, account_id) as account,
     region,

@@ -1,7 +1,7 @@
 -- stopped_with_disk: Stopped, but paying for disk
 -- question: Which image builders are not up, but pay for a root volume above 200 GB?
 -- reads: image_builder_overview
--- param top: integer = 50 -- At most so many, the dearest first.
+-- param top: integer = 50 -- Maximum number of rows, the most expensive first.
 select
     coalesce(account_name, account_id) as account,
     region,

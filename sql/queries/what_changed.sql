@@ -1,7 +1,7 @@
 -- what_changed: What changed
 -- question: What changed in the last days?
 -- reads: image_builder_changes_history, snapshots
--- param days: integer = 7 -- So many days back from the newest snapshot.
+-- param days: integer = 7 -- Number of days back from the newest snapshot.
 with newest as (
     select max(committed_at) as committed_at
     from snapshots

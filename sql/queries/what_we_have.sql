@@ -1,7 +1,7 @@
--- what_we_have: What do we have
--- question: How many image builders does each account have, and how do they stand?
+-- what_we_have: What exists
+-- question: How many image builders does each account have, and in which states?
 -- reads: image_builder_overview
--- param top: integer = 50 -- At most so many accounts, those with the most builders first.
+-- param top: integer = 50 -- Maximum number of accounts, those with the most builders first.
 select
     coalesce(account_name, account_id) as account,
     count(*) as builders,

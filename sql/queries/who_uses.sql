@@ -2,7 +2,7 @@
 -- question: Which image builders use this subnet or this security group?
 -- reads: image_builder_network
 -- param id: text = -- How the id begins, such as subnet-0ab or sg-1; every one when empty.
--- param top: integer = 50 -- At most so many.
+-- param top: integer = 50 -- Maximum number of rows.
 with used as (
     select
         account_id,

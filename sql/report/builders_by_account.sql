@@ -1,4 +1,4 @@
--- builders_by_account: One row per account and standing, of the 20 accounts with the most builders.
+-- builders_by_account: One row per account and state, for the 20 accounts with the most builders.
 -- reads: image_builders, accounts
 -- question: Who has how many builders?
 with accounts_told as (

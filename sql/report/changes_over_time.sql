@@ -1,4 +1,5 @@
--- changes_over_time: One row per snapshot and kind of change, of the last 48 snapshots; first sights are left out.
+-- changes_over_time: One row per snapshot and kind of change, for the last 48 snapshots, without builders seen for the
+--   first time.
 -- reads: image_builder_changes_history, snapshots
 -- question: When did how much change?
 with recent as (

@@ -1,4 +1,4 @@
--- cost_by_day: One row per day of the last 90: what was seen running, and what it cost at least.
+-- cost_by_day: One row per day of the last 90: hours seen running, and their cost at least.
 -- reads: image_builder_daily
 -- question: How much did running builders cost, day by day?
 select

@@ -1,6 +1,6 @@
--- coverage_by_region: One row per region and way in which the newest attempt to ask ended, over all accounts.
+-- coverage_by_region: One row per region and outcome of the newest attempt, over all accounts.
 -- reads: coverage
--- question: In which regions do we not see everything?
+-- question: In which regions is not everything seen?
 select
     region,
     case

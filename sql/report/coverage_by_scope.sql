@@ -1,6 +1,6 @@
--- coverage_by_scope: One row per account and region: how the newest attempt to ask it ended.
+-- coverage_by_scope: One row per account and region: the outcome of the newest attempt.
 -- reads: coverage, accounts
--- question: Do we see everything?
+-- question: Is everything seen?
 with accounts_told as (
     select
         account_id,

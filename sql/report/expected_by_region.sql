@@ -1,4 +1,4 @@
--- expected_by_region: One row per region and status of scopes that did not answer, as expected, over all accounts.
+-- expected_by_region: One row per region and status of expected failures, over all accounts.
 -- reads: coverage
 -- question: Where did we expect no answer?
 select

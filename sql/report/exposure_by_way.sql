@@ -1,4 +1,4 @@
--- exposure_by_way: One row per way in or out, and whether builders that are up or others have it.
+-- exposure_by_way: One row per way in or out and whether the builders with it are up.
 -- reads: exposure
 -- question: How many builders are open in which way?
 with ways as (

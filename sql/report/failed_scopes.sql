@@ -1,7 +1,7 @@
--- failed_scopes: One row per resource, account and region that did not answer, those longest unseen first, then those
---   that no run has asked; at most 1,000.
+-- failed_scopes: One row per resource, account and region that did not answer, those unseen longest first, then those
+--   that no run has requested; at most 1,000.
 -- reads: coverage
--- question: What did we not see, and why?
+-- question: What was not seen, and why?
 select
     coalesce(account_name, account_id) as account,
     region,

@@ -1,4 +1,4 @@
--- latest_changes: One row per change, the newest first, what was first seen left out; at most 40.
+-- latest_changes: One row per change, the newest first, without builders seen for the first time; at most 40.
 -- reads: image_builder_changes_history, accounts
 -- question: What changed last?
 select

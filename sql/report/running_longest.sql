@@ -1,6 +1,6 @@
 -- running_longest: One row per builder that is up now, those up longest first; at most 20.
 -- reads: running_image_builders, accounts
--- question: Which builders have been running longest, and what did that cost?
+-- question: Which builders have been running longest, and what has that cost?
 with accounts_told as (
     select
         account_id,

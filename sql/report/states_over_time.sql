@@ -1,4 +1,5 @@
--- states_over_time: One row per snapshot and state: how many builders were in it; of older days, of the last snapshot.
+-- states_over_time: One row per snapshot and state: how many builders were in it; for older days, in the day's last
+--   snapshot.
 -- reads: image_builders_history, snapshots
 -- question: How many builders were in which state?
 with recent as (

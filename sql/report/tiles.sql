@@ -1,6 +1,6 @@
--- tiles: One row: what a manager asks first, of image builders.
+-- tiles: One row: the key figures of image builders.
 -- reads: image_builder_overview, running_image_builders, exposure, coverage, snapshots, prices
--- question: How many builders do we have, what do they cost, and did we see everything?
+-- question: How many builders are there, what do they cost, and was everything seen?
 with builders as (
     select
         count(*) as builders,

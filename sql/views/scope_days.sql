@@ -1,7 +1,7 @@
--- scope_days: One row per resource, account, region and day (UTC) on which AWS answered completely, as each day's last
---   snapshot tells; so it is the same before and after thinning.
+-- scope_days: One row per resource, account, region and day (UTC) on which AWS answered completely, by the
+--   last snapshot of each day; snapshots that expire do not change it.
 -- reads: scope_runs_history
--- resource varchar: Resource that was asked for.
+-- resource varchar: Resource that was requested.
 -- account_id varchar: AWS account, 12 digits.
 -- region varchar: AWS region.
 -- day date: Day, UTC.

@@ -24,7 +24,7 @@ def render_generated_checks(contracts: Sequence[Contract]) -> dict[str, str]:
         )
     }
     if families:
-        orphaned = "orphan_children: Rows of lists whose item is not there."
+        orphaned = "orphan_children: Rows of lists whose item does not exist."
         reads = [*(contract.item_table.name for contract in families), *children]
         parts = (part for contract in families for part in _render_orphan_children_queries(contract))
         files["orphan_children.sql"] = _render_check_file(orphaned, reads, parts)
