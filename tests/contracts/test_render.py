@@ -91,7 +91,7 @@ def test_a_page_lists_the_columns_that_analysts_see() -> None:
     ]
     assert (
         "| `permission` | VARCHAR | string | yes | `ImageBuilders[].AgentAccessConfig.Settings[].Permission` "
-        "| Whether it may. Known values: `ENABLED`, `DISABLED`. |"
+        "| Whether the agent may take it. Known values: `ENABLED`, `DISABLED`. |"
     ) in page
 
 
