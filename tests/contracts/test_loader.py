@@ -75,17 +75,17 @@ REFUSALS = {
     "no key": (
         'key = ["name"]',
         "",
-        '[things]: key is missing; add key = ["name"]: the columns that tell items of a scope apart',
+        '[things]: key is missing; add key = ["name"]: the columns that identify an item within a scope',
     ),
     "key is a text": (
         'key = ["name"]',
         'key = "name"',
-        '[things]: key is missing; add key = ["name"]: the columns that tell items of a scope apart',
+        '[things]: key is missing; add key = ["name"]: the columns that identify an item within a scope',
     ),
     "key is empty": (
         'key = ["name"]',
         "key = []",
-        '[things]: key is missing; add key = ["name"]: the columns that tell items of a scope apart',
+        '[things]: key is missing; add key = ["name"]: the columns that identify an item within a scope',
     ),
     "key names no column": (
         'key = ["name"]',
@@ -165,12 +165,12 @@ REFUSALS = {
     "key of a child table": (
         'rows_from = "Parts"',
         'rows_from = "Parts"\nkey = ["part"]',
-        "[thing_parts]: key belongs to [things] alone; a row here is told by its position",
+        "[thing_parts]: key belongs to [things] alone; a row here is identified by its position",
     ),
     "born of a child table": (
         'rows_from = "Parts"',
         'rows_from = "Parts"\ncreated_at_column = "part"',
-        "[thing_parts]: created_at_column belongs to [things] alone; a row here is told by its position",
+        "[thing_parts]: created_at_column belongs to [things] alone; a row here is identified by its position",
     ),
     "column named as the parent's key": (
         "part = {",
@@ -261,12 +261,12 @@ REFUSALS = {
     "ignored without reason": (
         '= "why"',
         "= true",
-        '[ignored] "Some.Leaf": needs a reason as text (a path with dots stands in quotes)',
+        '[ignored] "Some.Leaf": needs a reason as text (quote a path with dots)',
     ),
     "ignored path without quotes": (
         '"Some.Leaf"',
         "Some.Leaf",
-        '[ignored] "Some": needs a reason as text (a path with dots stands in quotes)',
+        '[ignored] "Some": needs a reason as text (quote a path with dots)',
     ),
     "ignored is no path": (
         '"Some.Leaf"',

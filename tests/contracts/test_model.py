@@ -329,7 +329,7 @@ def test_sensitive_fields_are_ignored_unless_a_person_says_otherwise() -> None:
         (
             "wafv2",
             "ListWebACLs",
-            'operation = "ListWebACLs" needs Scope: only what lists without being told anything is asked',
+            'operation = "ListWebACLs" needs Scope: an operation that lists must not require input',
         ),
         (
             "dynamodb",
@@ -345,14 +345,13 @@ def test_sensitive_fields_are_ignored_unless_a_person_says_otherwise() -> None:
         (
             "appstream",
             "DescribeSessions",
-            'operation = "DescribeSessions" needs StackName, FleetName: only what lists without being told anything '
-            "is asked",
+            'operation = "DescribeSessions" needs StackName, FleetName: an operation that lists must not require input',
         ),
         (
             "network-firewall",
             "DescribeFirewall",
             f'operation = "DescribeFirewall" gives UpdateToken, but {MODEL} does not know how it pages: '
-            "its last page could not be told",
+            "the export could not recognize its last page",
         ),
         (
             "ecr",

@@ -1,4 +1,4 @@
-"""Contracts: which AWS operation a resource lists, and which tables its answer becomes (`schemas/*.toml`, `sql/`)."""
+"""Contracts: the AWS operation of each resource, and the tables that its answer becomes (`schemas/*.toml`, `sql/`)."""
 
 import lazy_loader
 

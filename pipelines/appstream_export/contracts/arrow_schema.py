@@ -1,4 +1,4 @@
-"""Contract tables as Arrow schemas: the types and column docs that Parquet files carry."""
+"""Arrow schemas of contract tables: column types, and docs as Parquet field metadata."""
 
 from collections.abc import Mapping
 
@@ -26,10 +26,10 @@ DUCKDB_TYPES: Mapping[str, str] = {
 
 
 def build_arrow_schema(table: Table) -> pa.Schema:
-    """The columns of a table's Parquet files, in order, with docs as field metadata `comment`.
+    """Return the columns of a table's Parquet files, in order, with docs as field metadata `comment`.
 
-    `snapshot_id` is not among them: it is the name of the files' folder, as Hive partitions are. Only in a
-    cumulative table, whose rows are of several snapshots, it is a column of the file.
+    `snapshot_id` is not included: it is the name of the folder, as in Hive partitions. Only a cumulative table, whose
+    rows belong to several snapshots, has it as a column.
     """
     stored = table.columns if table.cumulative else table.columns[1:]
     return pa.schema([_build_arrow_field(column) for column in stored], metadata={"comment": table.doc})

@@ -1,4 +1,4 @@
-"""botocore's model of an operation: contracts are linted against it and proposed from it. No client, no network."""
+"""Read botocore's model of an operation, to lint and to propose contracts. Creates no client and uses no network."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -47,7 +47,7 @@ _KINDS: Mapping[str, str] = {
 def check_contracts(contracts: Iterable[Contract], *, any_protocol: bool = False) -> list[str]:
     """Raise ContractError for a contract that botocore cannot serve; return the other findings of `lint_contracts`.
 
-    Those do not stop a run: a newer botocore knows fields that no column reads, an older one lacks some.
+    The returned findings do not stop a run: a newer botocore has fields that no column reads, an older one lacks some.
     """
     notes = []
     for contract in contracts:
@@ -63,7 +63,7 @@ def check_contracts(contracts: Iterable[Contract], *, any_protocol: bool = False
 
 
 def mark_sensitive_fields(contract: Contract) -> Contract:
-    """Return the contract with the paths that botocore calls sensitive and no column reads; raises ContractError."""
+    """Return the contract with the sensitive paths (by botocore's model) that no column reads; raises ContractError."""
     item = _build_item_field(_load_operation_model(contract.service, contract.operation), contract.items)
     read = {table.build_source_path(column) for table in contract.tables for column in table.source_columns}
     paths = [path for path, field in walk_leaf_fields(item) if field.is_sensitive and path not in read]
@@ -71,7 +71,7 @@ def mark_sensitive_fields(contract: Contract) -> Contract:
 
 
 def list_sensitive_members(operation: OperationModel) -> frozenset[str]:
-    """Return the members of an answer that are sensitive, or hold something sensitive."""
+    """Return the members of an answer that are sensitive, or contain sensitive fields."""
     shape = operation.output_shape
     members = shape.members if shape else {}
     fields = {name: _build_field(name, member, frozenset()) for name, member in members.items()}
@@ -81,19 +81,19 @@ def list_sensitive_members(operation: OperationModel) -> frozenset[str]:
 
 
 def lint_contract(contract: Contract) -> list[str]:
-    """What is wrong with a contract by the installed botocore: a line per finding, with file, place and fix."""
+    """Return a line per difference between a contract and the installed botocore, with file, place and fix."""
     return [f"{contract.file.name}: {finding}" for finding in _find_contract_problems(contract)]
 
 
 def lint_contracts(contracts: Iterable[Contract]) -> list[str]:
-    """The findings of every contract; none when all is well."""
+    """Return the findings of every contract; empty if there are none."""
     return [finding for contract in contracts for finding in lint_contract(contract)]
 
 
 def load_enum_values(contract: Contract) -> dict[tuple[str, str], tuple[str, ...]]:
-    """The enum values that botocore knows, in its order, by table and column; raises ContractError.
+    """Return the enum values that botocore knows, in its order, by table and column; raises ContractError.
 
-    Columns that this botocore does not have (an older one than the contract's) are left out.
+    Columns that the installed botocore lacks (because it is older than the contract) are left out.
     """
     try:
         item = _build_item_field(_load_operation_model(contract.service, contract.operation), contract.items)
@@ -112,7 +112,7 @@ def load_enum_values(contract: Contract) -> dict[tuple[str, str], tuple[str, ...
 
 
 def propose_contract(service: str, operation: str) -> str:
-    """A complete contract for an operation, as TOML to be read through and saved; raises ContractError."""
+    """Return a complete contract for an operation, as TOML for a person to review; raises ContractError."""
     model = _load_operation_model(service, operation)
     if problem := next(_find_operation_problems(model), None):
         raise ContractError(problem)
@@ -137,14 +137,14 @@ def _find_contract_problems(contract: Contract) -> Iterator[str]:
 
 @cache
 def get_botocore_loader() -> Loader:
-    """Reads what botocore brings, each file once in a process; no model that a user keeps in ~/.aws/models."""
+    """Return a loader of botocore's own models, cached per process. It ignores models in ~/.aws/models."""
     return Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
 
 
 @cache
 def _load_service_model(name: str) -> ServiceModel:
     names = get_botocore_loader().list_available_services("service-2")
-    if name not in names:  # asked first, for the loader would take the name for a path
+    if name not in names:  # checked first, because the loader would read the name as a path
         raise ContractError(f'service = "{name}" is unknown to {VERSION}', fix=suggest_correction(name, names))
     return ServiceModel(get_botocore_loader().load_service_model(name, "service-2"), name)
 
@@ -159,7 +159,7 @@ def _load_operation_model(service: str, name: str) -> OperationModel:
 
 
 def _find_operation_problems(operation: OperationModel, *, any_protocol: bool = False) -> Iterator[str]:
-    """Why an operation cannot be exported at all."""
+    """Yield the reasons why an operation cannot be exported."""
     name, service = operation.name, operation.service_model
     if not is_read_operation(service.service_name, name):
         yield f'operation = "{name}" is no read: only Describe, List and some Get operations are allowed'
@@ -167,13 +167,13 @@ def _find_operation_problems(operation: OperationModel, *, any_protocol: bool = 
         yield f'service = "{service.service_name}" speaks {service.resolved_protocol}: only {PROTOCOL} is read'
     needed = operation.input_shape.required_members if operation.input_shape else []
     if needed:
-        yield f'operation = "{name}" needs {", ".join(needed)}: only what lists without being told anything is asked'
+        yield f'operation = "{name}" needs {", ".join(needed)}: an operation that lists must not require input'
     if problem := _find_paging_problem(operation):
-        yield f'operation = "{name}" {problem}: its last page could not be told'
+        yield f'operation = "{name}" {problem}: the export could not recognize its last page'
 
 
 def _find_paging_problem(operation: OperationModel) -> str | None:
-    """Pages must end in a way we can prove: by one plain token, or by there being no token at all."""
+    """Yield a problem unless the end of the pages can be proved: one string token, or no token at all."""
     paging = _load_paginator(operation)
     if paging is None:
         token = next(iter(_list_token_members(operation.output_shape)), None)
@@ -185,7 +185,7 @@ def _find_paging_problem(operation: OperationModel) -> str | None:
 
 
 def find_page_token(operation: OperationModel) -> str | None:
-    """Return the one token of an operation that botocore does not page: a member of answer and request alike."""
+    """Return the page token of an operation without a paginator: the one member of both answer and request."""
     taken, given = (_list_token_members(shape) for shape in (operation.input_shape, operation.output_shape))
     return given[0] if len(given) == 1 and given[0] in taken else None
 
@@ -204,7 +204,7 @@ def _load_paginator(operation: OperationModel) -> dict[str, Any] | None:
 
 
 def _find_items_path(operation: OperationModel) -> str:
-    """Where the items lie: botocore's paginator says it, else the first list of structures."""
+    """Return the path of the item list: from botocore's paginator, else the first list of structures."""
     results = (_load_paginator(operation) or {}).get("result_key", [])
     candidates = [results] if isinstance(results, str) else list(results)
     candidates += [c for c in _find_structure_lists(operation) if c not in candidates]
@@ -224,7 +224,7 @@ def _find_structure_lists(operation: OperationModel) -> list[str]:
 
 
 def _build_item_field(operation: OperationModel, items: str) -> Field:
-    """What one item is; raises ContractError where the path leads to no list of structures."""
+    """Return the field of one item; raises ContractError if the path is not a list of structures."""
     output = operation.output_shape
     if output is None:
         raise ContractError(f'operation = "{operation.name}" gives nothing', fix="look for another operation")
@@ -243,7 +243,7 @@ def _build_item_field(operation: OperationModel, items: str) -> Field:
 def _build_field(
     name: str, shape: Shape, ancestors: frozenset[str], *, is_required: bool = False, is_sensitive: bool = False
 ) -> Field:
-    """The tree below a shape. A structure or list within itself, a map and a document are JSON, and the tree ends."""
+    """Return the field tree of a shape. Recursive shapes, maps and documents end the tree as JSON."""
     is_sensitive = is_sensitive or _is_sensitive(shape)
     kind, aws_type = _KINDS.get(shape.type_name, "json"), shape.type_name
     fields: tuple[Field, ...] = ()
@@ -286,7 +286,7 @@ def _get_wire_name(name: str, shape: Shape) -> str:
 
 
 def extract_first_sentence(html: str) -> str:
-    """One line of plain text from botocore's HTML, at most 200 characters."""
+    """Return the first sentence of botocore's HTML as plain text, at most 200 characters."""
     paragraph = re.split(r"</p>|<(?:ul|ol|dl|note|important)>", html.strip(), maxsplit=1)[0]
     text = unescape(re.sub(r"<[^>]+>", "", re.sub(r"<(br|p|li)\b[^>]*>", " ", paragraph)))
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -1,4 +1,4 @@
-"""AWS's answer reduced to what contracts speak of: a tree of named and typed fields. Knows nothing of botocore."""
+"""The fields of AWS's answers as contracts see them: a tree of names and types, independent of botocore."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from appstream_export.errors import suggest_correction
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One place in an item. `kind` is `structure`, `list`, or the contract type that fits; `aws_type` is AWS's word."""
+    """A field of an item. `kind` is `structure`, `list` or a contract type, `aws_type` the type in AWS's model."""
 
     name: str
     kind: str
@@ -23,7 +23,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class OperationOutput:
-    """What a list operation gives: where its items lie, and what one item is. `model` names the model's version."""
+    """The output of a list operation: the path of its items, and the fields of one. `model` is the model's version."""
 
     service: str
     service_title: str
@@ -34,7 +34,7 @@ class OperationOutput:
 
 
 class NoSuchField(LookupError):
-    """A path leads nowhere; the text says at which step, and what to write instead where that is known (`fix`)."""
+    """A path names no field. The message names the step; `fix` is the path to write instead, if known."""
 
     def __init__(self, message: str, *, fix: str | None = None) -> None:
         super().__init__(message if fix is None else f"{message}; {fix}")
@@ -42,7 +42,7 @@ class NoSuchField(LookupError):
 
 
 def walk_leaf_fields(field: Field, path: str = "") -> Iterator[tuple[str, Field]]:
-    """Every value below a field with its path, such as `VpcConfig.SubnetIds[]`, in AWS's order."""
+    """Yield every value below a field with its path, such as `VpcConfig.SubnetIds[]`, in AWS's order."""
     if field.kind == "structure":
         for child in field.fields:
             yield from walk_leaf_fields(child, f"{path}.{child.name}" if path else child.name)
@@ -66,7 +66,7 @@ def resolve_field(field: Field, path: str) -> Field:
 
 
 def resolve_row_field(item: Field, rows_from: str | None) -> Field:
-    """Return what a row is read from: the item, or an element of the list `rows_from`; raises NoSuchField."""
+    """Return the field that a row is read from: the item, or an element of the list `rows_from`; raises NoSuchField."""
     return item if rows_from is None else resolve_field(item, f"{rows_from}[]")
 
 

@@ -1,4 +1,4 @@
-"""The checks that every table must pass, `sql/checks/{duplicate_keys,orphan_children}.sql`, rendered from contracts."""
+"""Render the checks that every table must pass: `sql/checks/{duplicate_keys,orphan_children}.sql`."""
 
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -10,9 +10,9 @@ _SCOPE = ("account_id", "region")
 
 
 def render_generated_checks(contracts: Sequence[Contract]) -> dict[str, str]:
-    """Each check by its file name; no orphans where there are no lists.
+    """Return each check by its file name. There is no orphan check without child tables.
 
-    The commit refuses such rows too; these look at what readers are shown.
+    The commit refuses such rows too; these checks read what the catalog shows.
     """
     keyed = [table for table in list_snapshot_tables(contracts) if "account_id" in table.key]
     families = [contract for contract in contracts if contract.child_tables]

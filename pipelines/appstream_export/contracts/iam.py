@@ -1,4 +1,4 @@
-"""Operations that may be called, and the IAM policies that allow just those: one list for guard, roles, sessions."""
+"""Operations that the export may call, and IAM policies for them: one list for guard, roles and sessions."""
 
 import json
 import re
@@ -45,7 +45,7 @@ def is_read_operation(service: str, operation: str) -> bool:
 
 
 def list_member_operations(contracts: Iterable[Contract]) -> list[str]:
-    """What the role in each account needs: the operations of the contracts, such as appstream:DescribeImageBuilders."""
+    """Return the operations that the role in each account needs, such as appstream:DescribeImageBuilders."""
     return sorted({f"{c.service}:{c.operation}" for c in contracts})
 
 
@@ -55,7 +55,7 @@ def list_control_plane_operations() -> list[str]:
 
 
 def build_iam_policy(operations: Iterable[str]) -> dict[str, Any]:
-    """An IAM policy that allows these operations and nothing else."""
+    """Return an IAM policy that allows these operations and nothing else."""
     return {"Version": "2012-10-17", "Statement": [_build_allow_statement(operations, "*")]}
 
 
@@ -69,7 +69,7 @@ def build_control_plane_policy(role_name: str, partition: str = "aws") -> dict[s
 
 
 def render_session_policy(operations: Iterable[str]) -> str:
-    """An inline policy for one role session: these operations and nothing else, whatever the role allows."""
+    """Return an inline policy that limits a role session to these operations, whatever the role allows."""
     return json.dumps(build_iam_policy(operations), separators=(",", ":"))
 
 

@@ -1,4 +1,4 @@
-"""A contract held against AWS's answer: fields that no column reads, columns that nothing fills, types that differ."""
+"""Compare a contract with AWS's answer: unread fields, columns without a field, and types that differ."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from appstream_export.contracts.propose import render_column_line
 
 
 def find_field_problems(contract: Contract, item: Field, model: str) -> Iterator[str]:
-    """One line per finding, with table, column and fix; `model` names what the item was read from."""
+    """Return a line per finding, with table, column and fix; `model` names the model that was read."""
     for table in contract.tables:
         yield from _find_column_problems(table, item)
     yield from _find_ignored_problems(contract, item, model)
@@ -29,7 +29,7 @@ def _find_column_problems(table: Table, item: Field) -> Iterator[str]:
 
 
 def _suggest_list_marker(error: NoSuchField) -> str:
-    """Return the problem of a path in `rows_from`; a list on the way is entered by `[]`."""
+    """Return the problem of a path in `rows_from`, and suggest `[]` where it passes through a list."""
     path = error.message.removesuffix(" is a list")
     return str(error) if path == error.message else f"{path} is a list on the way; write {path}[]"
 

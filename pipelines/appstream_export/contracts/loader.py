@@ -1,4 +1,4 @@
-"""Reads `schemas/*.toml` (schemas/README.md has the grammar on one page), or says in one line what is wrong where."""
+"""Load `schemas/*.toml` (grammar: schemas/README.md); each error is one line with file, place and fix."""
 
 import re
 import tomllib
@@ -66,7 +66,7 @@ _CHANGE_COLUMN_NAMES = frozenset(c.name for c in CHANGE_COLUMNS)
 
 
 def load_contracts(folder: Path | None = None) -> list[Contract]:
-    """Every contract of a folder (default: the ones that came along), by name; raises ContractError."""
+    """Return every contract of a folder (default: the packaged ones), sorted by name; raises ContractError."""
     folder = folder or find_resource_folder("schemas")
     contracts = [load_contract(file) for file in sorted(folder.glob("*.toml"))]
     if not contracts:
@@ -76,7 +76,7 @@ def load_contracts(folder: Path | None = None) -> list[Contract]:
 
 
 def _check_table_names(contracts: Iterable[Contract]) -> None:
-    """Refuse a second table of one name, in whichever files the two are."""
+    """Refuse two tables of one name, also in different files."""
     places = {t.name: "operational tables" for t in load_operational_tables()}
     for contract in contracts:
         for table in (*contract.tables, contract.changes_table):
@@ -89,7 +89,7 @@ def _check_table_names(contracts: Iterable[Contract]) -> None:
 
 
 def load_contract(file: Path) -> Contract:
-    """One contract; raises ContractError naming file, table, column and fix."""
+    """Return the contract of a file; raises ContractError with file, table, column and fix."""
     try:
         raw = tomllib.loads(read_user_text(file))
     except (OSError, ValueError) as error:
@@ -98,7 +98,7 @@ def load_contract(file: Path) -> Contract:
 
 
 class _ContractReader:
-    """Turns one parsed file into a Contract, or says in one line where it is wrong."""
+    """Builds a Contract from a parsed file; each error is one line."""
 
     def __init__(self, file: Path, raw: dict[str, Any]) -> None:
         self.file, self.raw = file, raw
@@ -143,7 +143,7 @@ class _ContractReader:
         return head
 
     def check_renamed_keys(self, where: str, body: Mapping[str, Any]) -> None:
-        """Refuse a key of version 0.3.0 and name the key that replaced it; a column may have any of those names."""
+        """Refuse a key of version 0.3.0 and name its replacement; columns may have such names."""
         for old, new in RENAMED_KEYS.items():
             if old in body and not isinstance(body[old], dict):
                 self.raise_error(where, describe_renamed(old, new))
@@ -162,7 +162,7 @@ class _ContractReader:
             self.raise_error("", 'ignored must be a table: [ignored], then "Path" = "reason" lines')
         for path, reason in ignored.items():
             if not isinstance(reason, str) or not reason.strip():
-                self.raise_error(f'[ignored] "{path}"', "needs a reason as text (a path with dots stands in quotes)")
+                self.raise_error(f'[ignored] "{path}"', "needs a reason as text (quote a path with dots)")
             if not _IGNORED.fullmatch(path):
                 self.raise_error(f'[ignored] "{path}"', 'is not a path such as "Some.Leaf" or "Tags[].Key"')
         return ignored
@@ -182,7 +182,7 @@ class _ContractReader:
 
     def read_key(self, where: str, key: object, columns: tuple[Column, ...]) -> list[str]:
         if not isinstance(key, list) or not key:
-            fix = 'add key = ["name"]: the columns that tell items of a scope apart'
+            fix = 'add key = ["name"]: the columns that identify an item within a scope'
             self.raise_error(where, "key is missing", fix=fix)
         for n, column in enumerate(key):
             self.check_column_reference(where, "key", column, columns, "string")
@@ -201,7 +201,7 @@ class _ContractReader:
         own = self.read_columns(name, body)
         for word in ("key", "created_at_column"):
             if word in body:
-                why = "a row here is told by its position"
+                why = "a row here is identified by its position"
                 self.raise_error(where, f"{word} belongs to [{self.file.stem}] alone; {why}")
         title = item_name.replace("_", " ")
         parents = tuple(Column(f"{item_name}_{k}", "string", f"The {title}: its {k}.") for k in item.key[2:])
@@ -290,14 +290,14 @@ class _ContractReader:
 
 
 def convert_to_snake_case(name: str) -> str:
-    """AWS's name in our spelling: `DisableIMDSV1` → `disable_imdsv1`, `EniIPv6Addresses` → `eni_ipv6_addresses`."""
+    """Convert an AWS name: `DisableIMDSV1` → `disable_imdsv1`, `EniIPv6Addresses` → `eni_ipv6_addresses`."""
     name = re.sub(r"IP(?=v[46])", "Ip", name)
     name = re.sub(r"([A-Z]+)(?=[A-Z](?!s(?![a-z]))[a-z])", r"\1_", name)
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace("-", "_").lower()
 
 
 def list_outer_positions(rows_from: str) -> tuple[str, ...]:
-    """Names of the positions before `position`: `Groups[].Members` has `groups_position`."""
+    """Return the position columns of outer lists: `Groups[].Members` has `groups_position`."""
     lists = [convert_to_snake_case(step.removesuffix("[]")) for step in rows_from.split(".") if step.endswith("[]")]
     earlier = [lists[:n].count(name) for n, name in enumerate(lists)]
     return tuple(

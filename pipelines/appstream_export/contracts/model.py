@@ -1,4 +1,4 @@
-"""What a contract says, as values: resources, their tables and columns, and the tables about the export itself."""
+"""Contracts as values: resources, their tables and columns, and the tables about the export itself."""
 
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -28,13 +28,15 @@ REGION = Column("region", "string", "AWS region.")
 OBSERVED_AT = Column(
     "observed_at",
     "timestamp",
-    "When AWS gave this row, by our clock; older than the snapshot where the scope failed since.",
+    "When AWS returned this row, by our clock; older than the snapshot if the scope has failed since.",
 )
 ACCOUNT_NAME = Column(
     "account_name", "string", "Name of the account; null when neither settings nor organization has one."
 )
 IS_STALE = Column(
-    "is_stale", "boolean", "The newest attempt to ask this scope failed or was skipped: the row is of observed_at."
+    "is_stale",
+    "boolean",
+    "The newest attempt to read this scope failed or was skipped: the row dates from observed_at.",
 )
 EXTRA_JSON = Column(
     "extra_json", "json", "Fields that AWS sent and the contract does not map, as JSON; null when none."
@@ -62,11 +64,11 @@ CHANGE_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table: every column in order, the ones that each table has (scope, position, ...) included.
+    """A table with all its columns in order, including those that every table has (scope, position, ...).
 
     `key` names the columns that are unique within a snapshot. `rows_from` is the list whose elements become rows
     (None: the items themselves). `resource` is None for operational tables. A `cumulative` table repeats the rows
-    of earlier snapshots, so its `snapshot_id` lies in the file instead of in the folder's name.
+    of earlier snapshots, so `snapshot_id` is a column of its files and not only the folder's name.
     """
 
     name: str
@@ -80,12 +82,12 @@ class Table:
 
     @property
     def source_columns(self) -> tuple[Column, ...]:
-        """The columns that are read from AWS's answer."""
+        """Columns that are read from AWS's answer."""
         return tuple(c for c in self.columns if c.source)
 
     @property
     def view_columns(self) -> tuple[Column, ...]:
-        """Return the columns of the view: tables of items also have the account's name and whether a row is stale."""
+        """Columns of the view: item and child tables also get `account_name` and `is_stale`."""
         if self.resource is None:
             return self.columns
         return (*self.columns[:-1], ACCOUNT_NAME, IS_STALE, self.columns[-1])
@@ -98,13 +100,13 @@ class Table:
         return found
 
     def build_source_path(self, column: Column) -> str:
-        """Return the path that a column reads, seen from the item: `Groups[].Members[]`, or `.` for the item itself."""
+        """Return the path that a column reads, from the item: `Groups[].Members[]`, or `.` for the item itself."""
         return join_source_path(self.rows_from, column.source)
 
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """An AWS list operation that we export, and its tables; the first one is the items' own."""
+    """An AWS list operation to export, and its tables; the first one holds the items."""
 
     name: str
     doc: str
@@ -120,27 +122,27 @@ class Contract:
 
     @property
     def item_table(self) -> Table:
-        """One row per item."""
+        """The table of the items: one row per item."""
         return self.tables[0]
 
     @property
     def child_tables(self) -> tuple[Table, ...]:
-        """One row per element of a list within an item."""
+        """The tables of lists within an item: one row per element."""
         return self.tables[1:]
 
     @property
     def parent_key(self) -> tuple[str, ...]:
-        """The item's key columns as child tables and changes name them, such as `image_builder_name`."""
+        """The item's key columns under their names in child tables and changes, such as `image_builder_name`."""
         return tuple(f"{self.item_name}_{k}" for k in self.item_key)
 
     @property
     def item_key(self) -> tuple[str, ...]:
-        """The item's own key columns: the item table's key without the scope."""
+        """The item's key columns, without the scope."""
         return tuple(k for k in self.item_table.key if k not in ("account_id", "region"))
 
     @property
     def changes_table(self) -> Table:
-        """The table of this resource's changes: one row per change that complete answers prove."""
+        """The change log of the resource: one row per change between complete answers."""
         return _build_changes_table(self)
 
 
@@ -150,7 +152,7 @@ def find_column(columns: Iterable[Column], name: object) -> Column | None:
 
 
 def join_source_path(rows_from: str | None, source: str) -> str:
-    """Return the path of `source` within an element of the list `rows_from`; without a list, `source` as it is."""
+    """Return the path of `source` in an element of the list `rows_from`; without a list, return `source`."""
     if rows_from is None:
         return source
     return f"{rows_from}[]" if source == "." else f"{rows_from}[].{source}"
@@ -158,7 +160,7 @@ def join_source_path(rows_from: str | None, source: str) -> str:
 
 @cache
 def load_operational_tables() -> tuple[Table, ...]:
-    """The tables about the export itself: scope_runs, snapshots, accounts, quarantine, drift."""
+    """Return the tables about the export itself: scope_runs, snapshots, accounts, quarantine, drift, prices."""
     raw = tomllib.loads(Path(__file__).with_name("operational.toml").read_text("utf-8"))
     return tuple(_parse_operational_table(name, dict(table)) for name, table in raw.items())
 
@@ -169,7 +171,7 @@ def get_operational_table(name: str) -> Table:
 
 
 def list_snapshot_tables(contracts: Iterable[Contract]) -> list[Table]:
-    """Every table of a snapshot: items and children, changes, then the operational ones."""
+    """Return every table of a snapshot: items and children, changes, then the operational tables."""
     return [*chain.from_iterable((*c.tables, c.changes_table) for c in contracts), *load_operational_tables()]
 
 

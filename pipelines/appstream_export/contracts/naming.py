@@ -1,4 +1,4 @@
-"""Names for what AWS calls otherwise: columns and tables in lower_snake_case, singular and plural, never twice."""
+"""Choose column and table names in lower_snake_case for AWS's names; no name is used twice."""
 
 import re
 from collections import Counter
@@ -30,7 +30,7 @@ _SINGULARS = (
 
 
 def guess_singular(plural: str) -> str:
-    """`fleets` → `fleet`, `policies` → `policy`, `addresses` → `address`; a guess, as English goes."""
+    """Guess the singular of an English plural: `policies` → `policy`, `addresses` → `address`."""
     for pattern, ending in _SINGULARS:
         if re.search(pattern, plural):
             return re.sub(pattern, ending, plural)
@@ -43,7 +43,7 @@ def guess_element_name(list_path: str) -> str:
 
 
 def choose_column_names(sources: Iterable[str], used_names: Collection[str], owner: str) -> dict[str, str]:
-    """A name for each path: its last step where that is clear, else with the steps before it, else with `owner`."""
+    """Return a name for each path: its last step if unique, else with the steps before it, else with `owner`."""
     paths = [source.split(".") for source in sources]
     step_counts = Counter(convert_to_snake_case(path[-1]) for path in paths)
     used = {*used_names, *RESERVED_COLUMNS, *SQL_KEYWORDS, *TABLE_KEYS}
@@ -59,7 +59,7 @@ def choose_column_names(sources: Iterable[str], used_names: Collection[str], own
 
 
 def choose_table_name(path: str, owner: str, used_names: set[str]) -> str:
-    """A name for the table of a list: `VpcConfig.SubnetIds` of an image_builder → `image_builder_subnets`."""
+    """Return a name for the table of a list: `VpcConfig.SubnetIds` of an image_builder → `image_builder_subnets`."""
     steps = path.replace("[]", "").split(".")
     steps[-1] = re.sub(r"(?<=[a-z])(Id|Arn)s$", "s", re.sub(r"(?<=.)List$", "s", steps[-1]))
     names = (
@@ -70,7 +70,7 @@ def choose_table_name(path: str, owner: str, used_names: set[str]) -> str:
 
 
 def choose_resource_name(items: str, operation: str, service: str, used_names: set[str]) -> str:
-    """A name for the items' table: their list's, or the operation's where that says nothing, or with the service."""
+    """Return a name for the item table: from its list, else from the operation, else from both with the service."""
     list_name = convert_to_snake_case(items.rpartition(".")[2])
     list_name = f"{list_name.removesuffix('_list')}s" if list_name.endswith("_list") else list_name
     operation_name = convert_to_snake_case(re.sub(r"^(Describe|List|Get)", "", operation))
@@ -97,7 +97,7 @@ def _generate_candidate_names(path: list[str], owner: str, steps: int) -> Iterat
 
 
 def _reserve_first_free_name(names: Iterable[str], used: set[str]) -> str:
-    """The first name that is allowed and free, else the last one with a number; it is used from then on."""
+    """Return and reserve the first allowed, unused name, else the last one with a number."""
     name = ""
     for name in names:
         if NAME.fullmatch(name) and name not in used:

@@ -1,4 +1,4 @@
-"""A contract written from AWS's answer: every field a column, every list a table, to be read through by a person."""
+"""Propose a contract from AWS's model: each field a column, each list a table, for a person to review."""
 
 import json
 import re
@@ -22,14 +22,14 @@ _CREATED_AT_NAME = re.compile(r"creat(e|ed|ion)_?(time|at|on|date|date_time|time
 
 @dataclass(frozen=True, slots=True)
 class _ProposedTable:
-    """A table to be: where its rows lie, and the fields that become columns, by their path in a row."""
+    """A proposed table: the path of its rows, and its column fields by their path within a row."""
 
     rows_from: str | None
     columns: dict[str, Field]
 
 
 def render_proposed_contract(output: OperationOutput) -> str:
-    """Return the whole file, as text; raises ContractError where no field can identify items."""
+    """Return the contract as text; raises ContractError if no field can identify items."""
     name, item_name = _choose_resource_names(output)
     tables = [t for t in _propose_tables(output.item) if t.columns or t.rows_from is None]
     sensitive = {p: f for t in tables for p, f in _find_sensitive_fields(t).items()}
@@ -49,7 +49,7 @@ def render_proposed_contract(output: OperationOutput) -> str:
 
 
 def render_column_line(name: str, source: str, field: Field, width: int) -> str:
-    """A column as a line of TOML; names are padded to `width`."""
+    """Return a column as a line of TOML, its name padded to `width`."""
     doc = field.doc or f"{field.name or 'The element'}, as AWS gives it."
     quoted_source, quoted_doc = _quote_toml_string(source), _quote_toml_string(doc)
     return f'{name:{width}} = {{ from = {quoted_source}, type = "{field.kind}", doc = {quoted_doc} }}'
@@ -60,14 +60,14 @@ def _quote_toml_string(text: str) -> str:
 
 
 def _choose_resource_names(output: OperationOutput) -> tuple[str, str]:
-    """Return the resource's name and the name of one item."""
+    """Return the names of the resource and of one item."""
     used_names = {t.name for t in load_operational_tables()}
     name = choose_resource_name(output.items, output.operation, output.service, used_names)
     return name, guess_singular(name)
 
 
 def _propose_tables(row: Field, rows_from: str | None = None) -> Iterator[_ProposedTable]:
-    """The table of a list (or of the items), then those of the lists within its elements."""
+    """Yield the table of a list (or of the items), then the tables of lists within its elements."""
     found = dict(_walk_structure_fields(row)) if row.kind == "structure" else {".": row}
     yield _ProposedTable(rows_from, {path: field for path, field in found.items() if field.kind != "list"})
     for path, field in found.items():
@@ -77,7 +77,7 @@ def _propose_tables(row: Field, rows_from: str | None = None) -> Iterator[_Propo
 
 
 def _walk_structure_fields(structure: Field, path: str = "") -> Iterator[tuple[str, Field]]:
-    """Values and lists below a structure. A list of lists counts as a value: JSON."""
+    """Return the values and the lists below a structure. A list of lists is a value of type JSON."""
     for field in structure.fields:
         field_path = f"{path}.{field.name}" if path else field.name
         if field.kind == "structure":
@@ -99,8 +99,8 @@ def _find_sensitive_fields(table: _ProposedTable) -> dict[str, Field]:
 def _guess_key_path(output: OperationOutput, item_name: str, columns: dict[str, Field]) -> str:
     """Return the path of the field that most likely identifies items: a required id, an id, a name, an Arn.
 
-    Names come after ids: services let two things have one name. The item's own name, or a required one, goes before
-    an Arn, for people know things by it.
+    Ids come before names, because services allow two items of one name. The item's own name, or a required one, comes
+    before an Arn, because people know items by name.
     """
     texts = {source: field for source, field in columns.items() if field.kind == "string"}
     by_name = {convert_to_snake_case(source): source for source in texts}
@@ -144,7 +144,7 @@ def _render_item_table(
         ),
         None,
     )
-    check = f"check: does it tell any two items of {output.operation} in one account and region apart?"
+    check = f"check that it is unique among the items of {output.operation} in one account and region"
     lines = [
         f"[{name}]",
         f"doc  = {_quote_toml_string(f'One row per {what} in a scope.')}",

@@ -1,14 +1,14 @@
-"""What the files of `sql/` say of themselves: the header of comments above the statement, and the statement.
+"""Read the files of `sql/`: a header of comments, and the statement.
 
--- running_image_builders: One row per ...          the file's name and what its rows are
---   a line that goes on is indented
+-- running_image_builders: One row per ...          the file's name and its grain
+--   a continued line is indented
 -- reads: image_builder_state_spans                 the tables and views that it reads
 -- region varchar: AWS region.                      a column, its DuckDB type and what it means (views and marts)
 -- key: image_builder_key                          feeds: the column that is unique and never null
--- severity: warn                                   checks: what its rows are worth, error or warn
--- feeds: publish                                   checks of severity error: feeds are published all the same
--- question: Which builders run?                    questions: as a person would ask
--- param hours: integer = 2 -- At least so many.    questions: what may be set, its type and default
+-- severity: warn                                   checks: error or warn
+-- feeds: publish                                   checks of severity error: publish feeds nevertheless
+-- question: Which builders run?                    named queries: the question that it answers
+-- param hours: integer = 2 -- Minimum hours.       named queries: a parameter with type and default
 """
 
 import re
@@ -35,7 +35,7 @@ _WORDS = ("reads", "key", "severity", "feeds", "question")
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A parameter of a named question. `type` is one of PARAM_TYPES, `default` as it would be typed."""
+    """A parameter of a named query. `type` is one of PARAM_TYPES; `default` is text, as a user types it."""
 
     name: str
     type: str
@@ -45,7 +45,7 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class SqlFile:
-    """One file: `sql` is the statement with its header. `columns` have DuckDB's types; a question has none."""
+    """A file of `sql/`. `sql` is the statement and its header; `columns` have DuckDB's types (empty for queries)."""
 
     name: str
     doc: str
@@ -63,7 +63,7 @@ class SqlFile:
 
 
 def load_view_files() -> list[SqlFile]:
-    """The views over several tables and the marts, each after those that it reads."""
+    """Return views and marts, each after the views that it reads; raises ContractError."""
     found = {file.name: file for folder in VIEW_FOLDERS for file in load_sql_files(folder)}
     try:
         order = TopologicalSorter({n: [r for r in f.reads if r in found] for n, f in found.items()}).static_order()
@@ -76,12 +76,12 @@ def load_view_files() -> list[SqlFile]:
 
 @cache
 def load_sql_files(folder: str) -> tuple[SqlFile, ...]:
-    """The files of a folder below `sql/`, by name; none where there is no such folder. Raises ContractError."""
+    """Return the files of a folder below `sql/`, by name; empty if there is no such folder. Raises ContractError."""
     return tuple(parse_sql_file(file) for file in sorted((find_resource_folder("sql") / folder).glob("*.sql")))
 
 
 def parse_sql_file(file: Path) -> SqlFile:
-    """One file; raises ContractError with its name and line."""
+    """Return the parsed file; raises ContractError with its name and line."""
     try:
         text = read_user_text(file)
     except (OSError, ValueError) as error:
@@ -123,7 +123,7 @@ def _build_sql_file(
 
 
 def _read_header_lines(text: str) -> Iterator[tuple[int, str]]:
-    """The comment lines above the statement with their numbers; a line that is indented goes on with the one before."""
+    """Yield the header's entries with their line numbers; an indented line continues the one before."""
     number, pending = 0, ""
     for place, line in enumerate(text.splitlines(), 1):
         if not line.startswith("-- "):

@@ -1,4 +1,4 @@
-"""Labels of accounts: the user's own words for them (team, cost centre, ...), from a CSV file."""
+"""Account labels: the user's own attributes (team, cost centre, ...) of accounts, from a CSV file."""
 
 from collections.abc import Mapping
 
@@ -11,9 +11,10 @@ Labels = Mapping[str, str]
 
 
 def read_labels(file: str | None) -> dict[str, Labels]:
-    """Labels per account id, empty cells left out, columns in the file's order; raises SettingsError with the line.
+    """Return the labels of each account id, in the file's column order, without empty cells.
 
-    The file needs a column account_id; every other column is a label. Without a file there are none.
+    The file needs a column account_id; every other column is a label. Empty without a file. Raises SettingsError
+    with the line.
     """
     found: dict[str, Labels] = {}
     for line, cells in read_csv_rows(file, "account_labels_file", [KEY]) if file else ():

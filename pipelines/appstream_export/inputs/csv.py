@@ -1,6 +1,6 @@
-"""CSV files that users write: cells by column and line; each error gives file, line and fix.
+"""Read CSV files that users write; each error names file, line and fix.
 
-And the characters that no text of a CSV file that we write may begin with.
+Also lists the characters with which no text in a CSV file that we write may begin.
 """
 
 import csv
@@ -20,10 +20,10 @@ FORMULA = "=+-@＝＋－＠\t\r\n"  # noqa: RUF001  wide ones count too
 
 
 def read_csv_rows(file: str, setting: str, required: Sequence[str]) -> Iterator[tuple[int, Cells]]:
-    """Yield the number and the cells of each line below the first, blanks around them taken off.
+    """Yield the line number and the stripped cells, by column, of each row below the header.
 
-    What spreadsheets add is left out: empty rows, and empty columns at the end. `required` are the columns that must be
-    there, `setting` is the key that names the file. Raises SettingsError.
+    Skips what spreadsheets add: empty rows, and empty columns at the end. `required` are the columns that must exist,
+    `setting` is the key that names the file. Raises SettingsError.
     """
     try:
         rows = csv.reader(StringIO(read_user_text(Path(file)), newline=""), strict=True)
@@ -52,7 +52,7 @@ def _parse_rows(rows: Any, file: str, required: Sequence[str]) -> Iterator[tuple
 
 
 def _strip_cells(row: Sequence[str], size: int) -> list[str]:
-    """Return the cells without blanks around them, and without empty ones beyond `size` at the end."""
+    """Return the stripped cells, without empty ones beyond `size` at the end."""
     cells = [cell.strip() for cell in row]
     while len(cells) > size and not cells[-1]:
         cells.pop()

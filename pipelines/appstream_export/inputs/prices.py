@@ -1,6 +1,6 @@
-"""The price list that the user gives: `[feeds] prices`, a CSV file, as rows of the table `prices`.
+"""Read the user's price list (`[feeds] prices`, a CSV file) as rows of the table `prices`.
 
-AWS's API gives no prices, and contracts with AWS differ, so without a list there are no costs.
+AWS's API reports no prices, and customers have different ones, so without a list there are no costs.
 """
 
 import re
@@ -23,9 +23,9 @@ _USD_MAX = 100_000  # a price above it is a typo: the largest instance costs som
 
 
 def read_prices(file: str | None) -> list[Mapping[str, Any]]:
-    """Rows in the file's order; none without a file. Raises SettingsError with file, line and fix.
+    """Return the rows in the file's order; empty without a file. Raises SettingsError with file, line and fix.
 
-    Blank means unknown for a price, every one (`*`) for instance_type and platform, and ever for valid_from.
+    An empty price is unknown, an empty instance_type or platform means all (`*`), an empty valid_from means always.
     """
     if file is None:
         return []
