@@ -1,14 +1,13 @@
-"""Every AppStream image builder of an AWS Organization, as Parquet and DuckDB.
+"""Export every AppStream image builder of an AWS Organization to Parquet and DuckDB.
 
 The folders are the stages, in the order in which rows flow:
 
     extract      requests pages from AWS, through botocore clients
-    normalize    flattens nested items into Arrow tables, as `contracts` say
+    normalize    flattens nested items into Arrow tables, as `contracts` define
     lake         stores them: Parquet files, one manifest per snapshot, the DuckDB catalog
-    feeds        publishes what dashboards read, and the report
+    feeds        publishes the feeds that dashboards read, and the report
 
-`run` wires them. The command line (`cli`) and Dagster (`definitions`, `defs`) only translate. docs/architecture.md
-has the whole picture.
+`run` wires them. The command line (`cli`) and Dagster (`definitions`, `defs`) only translate. See docs/architecture.md.
 """
 
 from typing import TYPE_CHECKING
@@ -24,9 +23,10 @@ __all__ = ["__version__", "connect"]
 def connect(warehouse: str, *, as_of: str | None = None) -> "duckdb.DuckDBPyConnection":
     """Return a read-only DuckDB connection to a warehouse: newest snapshot, history and views; time zone UTC.
 
-    It shows what was committed when it was opened: connect again to see later snapshots. `warehouse` is a folder, or
-    `s3://bucket/prefix` as boto3 reaches it. `as_of` is a moment such as `2026-01-31` (its end, UTC): all of it is then
-    as it was. Raises ConfigurationError where there is no warehouse, or nothing of that time.
+    The connection shows what was committed when it was opened; connect again to see later snapshots. `warehouse` is a
+    folder, or `s3://bucket/prefix` as boto3 reaches it. `as_of` is a moment such as `2026-01-31` (its end, UTC): every
+    table then shows the newest snapshot of that moment. Raises ConfigurationError if there is no warehouse or no such
+    snapshot.
     """
     from appstream_export.lake.catalog import connect_warehouse
 

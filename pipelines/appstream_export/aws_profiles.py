@@ -1,6 +1,6 @@
-"""Profiles of the AWS config files that cannot work here, found before anything waits: a prompt, a missing package.
+"""Find AWS profiles that cannot work in a run, because they would prompt or need a missing package.
 
-Takes botocore's sessions, without importing botocore.
+Takes botocore's sessions without importing botocore.
 """
 
 import os
@@ -18,7 +18,7 @@ _STEPS_MAX = 20  # botocore refuses circles of source profiles later, in its own
 
 
 class ProfileError(ConfigurationError):
-    """A profile that nobody can use here; `code` is ours, as in ERROR_RULES."""
+    """A profile that a run cannot use; `code` is one of ERROR_RULES."""
 
     def __init__(self, message: str, *, code: str, fix: str) -> None:
         super().__init__(message, fix=fix)
@@ -26,9 +26,9 @@ class ProfileError(ConfigurationError):
 
 
 def check_profile(session: Any, profile: str | None) -> None:
-    """Raise ProfileError where the profile would ask for an MFA code, or needs a package that is not installed.
+    """Raise ProfileError if the profile would prompt for an MFA code, or needs a package that is not installed.
 
-    Without a profile it is botocore's own choice that counts, unless keys of the environment go before it.
+    Without a profile, check the one that botocore would choose, unless keys in the environment take precedence.
     """
     # AWS_PROFILE does not go before keys of the environment, only a profile named in the settings does. Half a pair of
     # keys is reported once credentials are needed.
@@ -47,13 +47,13 @@ def check_profile(session: Any, profile: str | None) -> None:
 
 
 def refuse_mfa_prompts(session: Any) -> None:
-    """Make the session raise ProfileError where botocore would wait for an MFA code to be typed."""
+    """Make the session raise ProfileError where botocore would prompt for an MFA code."""
     provider = session.get_component("credential_provider").get_provider("assume-role")
     provider._prompter = _refuse_prompt  # botocore has no public place for it
 
 
 def build_mfa_error(what: str) -> ProfileError:
-    """Return the error of whatever asks for an MFA code."""
+    """Return the error for a prompt for an MFA code."""
     return ProfileError(what, code="MfaRequired", fix=suggest_fix(Status.DENIED, "MfaRequired"))
 
 
@@ -62,7 +62,7 @@ def _refuse_prompt(prompt: str) -> NoReturn:
 
 
 def _walk_sources(profiles: Mapping[str, Any], name: str) -> list[str]:
-    """Return the profile and those that its role is assumed from, as botocore follows them."""
+    """Yield the profile and its source profiles, in botocore's order."""
     found: list[str] = []
     while name in profiles and name not in found and len(found) < _STEPS_MAX:
         found.append(name)

@@ -22,7 +22,7 @@ from appstream_export.defs import (
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Build everything that Dagster shows, from contracts, SQL headers, feeds and settings."""
+    """Build the Dagster definitions from contracts, SQL headers, feeds and settings."""
     settings, contracts = load_settings_or_default(), load_contracts()
     assets = build_asset_sources(contracts, settings)
     own = [asset for asset in assets if not is_external_asset(asset, settings)]

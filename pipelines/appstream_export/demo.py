@@ -1,6 +1,6 @@
-"""The whole product on an emulated AWS: a run at each moment of its life, then answers; and that AWS again, served.
+"""Run the export on an emulated AWS at several moments, answer questions, and serve that AWS again.
 
-Returns data: the command `demo` prints it.
+Returns data; the command `demo` prints it.
 """
 
 import re
@@ -65,10 +65,10 @@ name = "{name}"
 role_arn = "arn:aws:iam::{id}:role/AppStreamExportReader"
 """
 _MOMENT_DESCRIPTIONS = (
-    "The AWS as it opens. One region is not enabled, another is closed by a service control policy.",
-    "Six hours later. One scope denies us, another one breaks; what they said before is kept, as stale.",
-    "Six hours later. The broken scope heals; another sends damaged pages, a third one fields that nobody knew.",
-    "Sixty hours later, over which nobody asked. Nobody repaired what failed; life goes on elsewhere.",
+    "The start. One region is not enabled, another is closed by a service control policy.",
+    "Six hours later. One scope is denied, another breaks; their earlier rows stay, marked stale.",
+    "Six hours later. The broken scope recovers; another sends damaged pages, a third one unknown fields.",
+    "Sixty hours later, without a run in between. What failed still fails; elsewhere builders change.",
 )
 _DEMO_QUERIES: tuple[tuple[str, dict[str, str]], ...] = (
     ("what_we_have", {}),
@@ -95,7 +95,7 @@ class DemoMoment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoAnswer:
-    """The rows that answer a question. `query` is the named query that gives them again, None where there is none."""
+    """The rows that answer a question. `query` is the named query that returns them, or None."""
 
     question: str
     rows: pa.Table
@@ -106,7 +106,7 @@ class DemoAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NextCommands:
-    """What a user may try on a demo: each command as its words."""
+    """Commands that a user may try on a demo, each as a list of words."""
 
     report: str
     reading: tuple[tuple[str, ...], ...]
@@ -117,7 +117,7 @@ class NextCommands:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedEmulator:
-    """An emulated AWS that can be asked now. `config_file` is that of the demo it belongs to, if any."""
+    """An emulated AWS that accepts requests. `config_file` is the configuration of its demo, if any."""
 
     accounts: int
     regions: int
@@ -132,7 +132,7 @@ def play_demo(
     *,
     watch: Callable[[], AbstractContextManager[RunListener]] = lambda: nullcontext(RunListener()),
 ) -> Iterator[DemoMoment]:
-    """Run at every moment of the demo's AWS into `folder`, and yield each; ConfigurationError for another folder.
+    """Run at each moment of the demo's AWS into `folder` and yield each run; ConfigurationError for any other folder.
 
     The last moment is now, unless `opening` says when the first one is. `watch` makes the listener of each run.
     """
@@ -161,7 +161,7 @@ def play_demo(
 
 
 def answer_demo_queries(folder: Path) -> Iterator[DemoAnswer]:
-    """Yield how much there is in the demo's warehouse, then the answers of named queries."""
+    """Yield the row counts of the demo's warehouse, then the answers of named queries."""
     warehouse = _load_demo_settings(folder).warehouse
     tables = [table.name for contract in load_contracts() for table in contract.tables]
     with connect_warehouse(warehouse) as con:
@@ -180,7 +180,7 @@ def answer_demo_queries(folder: Path) -> Iterator[DemoAnswer]:
 
 
 def list_next_commands(folder: Path) -> NextCommands:
-    """List what a user may try on the demo in `folder`."""
+    """List commands that a user may try on the demo in `folder`."""
     warehouse = str(folder / "warehouse")
     running = "select name, region, instance_type from image_builders where state = 'RUNNING'"
     return NextCommands(
@@ -199,7 +199,7 @@ def list_next_commands(folder: Path) -> NextCommands:
 
 @contextmanager
 def serve_emulator(folder: Path | None, port: int | None) -> Generator[ServedEmulator]:
-    """Serve the demo's AWS as the last run saw it, where the one in `folder` was, else on any port."""
+    """Serve the demo's AWS as the last run saw it, at the address of the demo in `folder`, else on any port."""
     estate = Estate(opening=_read_opening(folder)) if folder else Estate()
     if folder is not None and port is None:
         port = urlsplit(_load_demo_settings(folder).aws.endpoint_url or "").port
@@ -216,7 +216,7 @@ def serve_emulator(folder: Path | None, port: int | None) -> Generator[ServedEmu
 
 
 def _remove_previous_demo(folder: Path) -> None:
-    """Remove what an earlier demo left; raises ConfigurationError where anything else is there."""
+    """Remove the files of an earlier demo; raises ConfigurationError if the folder holds anything else."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not _is_demo_folder(folder):
@@ -232,7 +232,7 @@ def _remove_previous_demo(folder: Path) -> None:
 
 
 def _is_demo_folder(folder: Path) -> bool:
-    """Return whether a demo made it and its configuration still leads to an emulated AWS."""
+    """Return whether a demo created the folder and its configuration still names an emulated AWS."""
     file = folder / DEFAULT_FILE
     if not file.is_file() or not file.read_text("utf-8", "replace").startswith(MARK):
         return False
@@ -247,7 +247,7 @@ def _load_demo_settings(folder: Path) -> Settings:
 
 
 def _read_opening(folder: Path) -> datetime:
-    """Return when the demo there began; its configuration says so."""
+    """Return the start time of the demo, from its configuration."""
     _load_demo_settings(folder)
     found = re.search(r"(?m)^# It begins at (\S+),", (folder / DEFAULT_FILE).read_text("utf-8"))
     return datetime.fromisoformat(found[1]) if found else OPENING
@@ -292,7 +292,7 @@ def _render_account_labels(estate: Estate) -> str:
 
 
 def _update_endpoint_url(folder: Path, endpoint_url: str) -> None:
-    """Point the demo's configuration to where its AWS is now."""
+    """Write the current address of the demo's AWS to its configuration."""
     file = folder / DEFAULT_FILE
     text = file.read_text("utf-8")
     moved = re.sub(r'(?m)^endpoint_url = ".*"$', f'endpoint_url = "{endpoint_url}"', text)

@@ -1,10 +1,10 @@
-"""Why something failed, and what happens next: the class says who acts, the text says what, where and how to fix it.
+"""Errors. The class determines what happens next; the text says what failed, where, and how to fix it.
 
 ExportError
 ├─ ConfigurationError       stop now, before any write: the user must change something        exit 2
 ├─ ScopeError               this scope failed, the run goes on; becomes a row of scope_runs
 │  └─ RetriableScopeError   request again later, up to max_attempts
-└─ CommitError              nothing of this snapshot is visible                               exit 4
+└─ CommitError              nothing was committed                                             exit 4
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ class ExportError(Exception):
 
     @property
     def lines(self) -> list[str]:
-        """The text, a line for each thing that is wrong."""
+        """The message, with a line per problem."""
         return [str(self)]
 
 
@@ -46,7 +46,7 @@ class SettingsError(ConfigurationError):
 
 
 class SettingsErrors(SettingsError):
-    """Several things are wrong in one file: all of them at once, each with its line and fix."""
+    """All problems of one file, each with its line and fix."""
 
     LINES_MAX: ClassVar[int] = 20
 
@@ -63,11 +63,11 @@ class SettingsErrors(SettingsError):
 
 
 class QueryError(ConfigurationError):
-    """SQL that is refused (not read only) or that DuckDB cannot run."""
+    """SQL that is refused because it does not only read, or that DuckDB cannot run."""
 
 
 class CommitError(ExportError):
-    """Nothing of this snapshot is visible; the previous one still is."""
+    """The snapshot was not committed; readers still see the previous one."""
 
 
 class CommitConflict(CommitError):
@@ -79,15 +79,15 @@ class StorageFailed(CommitError):
 
 
 class OutOfMemory(StorageFailed):
-    """DuckDB needs more memory than its limit allows, and cannot spill it."""
+    """DuckDB needs more memory than its limit and cannot spill."""
 
 
 class CommitStateUnknown(StorageFailed):
-    """The commit's outcome is unknown. It may still become visible, so its files must not be deleted."""
+    """The commit's outcome is unknown. It may still succeed, so its files must not be deleted."""
 
 
 class NothingExtracted(CommitError):
-    """Every scope failed and there is no earlier snapshot whose rows could be kept."""
+    """Every scope failed, and no earlier snapshot has rows to carry."""
 
 
 class Interrupted(CommitError):
@@ -95,7 +95,7 @@ class Interrupted(CommitError):
 
 
 class ScopeError(ExportError):
-    """One scope failed with `status`; the run goes on. `code` and `request_id` are AWS's own, where it gave them."""
+    """One scope failed with `status`; the run continues. `code` and `request_id` are AWS's, if it sent any."""
 
     def __init__(self, status: Status, reason: str, *, code: str | None = None, request_id: str | None = None) -> None:
         super().__init__(reason)
@@ -103,26 +103,25 @@ class ScopeError(ExportError):
 
 
 class RetriableScopeError(ScopeError):
-    """Worth a retry; once attempts are used up it is the scope's failure."""
+    """A failure that may pass; it becomes the scope's failure once all attempts are used."""
 
 
 def describe_error(error: BaseException) -> str:
-    """Return the text of any error in one line, with its class where it is not one that we foresee."""
+    """Return the text of any error in one line, with its class if it is not an ExportError."""
     is_foreseen = isinstance(error, ExportError | OSError)
     return " ".join((str(error) if is_foreseen else f"{type(error).__name__}: {error}").split())
 
 
 def describe_renamed(old: str, new: str) -> str:
-    """Return the one line for a word of an earlier version: what it is called now."""
+    """Return the line that names the replacement of a renamed word."""
     return f'"{old}" is now called "{new}"; rename it'
 
 
 def suggest_correction(word: str, choices: Iterable[str]) -> str | None:
     """Return `did you mean "image_builders"?` for the nearest known word, as the fix of an error, or None.
 
-    Nearest is the one that the fewest slips of typing separate: a letter too many, too few or wrong, or, more likely
-    than these, two that are swapped.
-    Case, `-` and `_` do not count. Of equals the more alike comes first, then the earlier choice.
+    The nearest word has the fewest typing slips: an extra, missing or wrong letter, or (most likely, so it counts
+    less) two swapped letters. Case, `-` and `_` do not count. Ties go to the more similar word, then the earlier one.
     """
     known = list(dict.fromkeys(choices))
     plain = word.casefold().replace("-", "_")
@@ -137,7 +136,7 @@ def suggest_correction(word: str, choices: Iterable[str]) -> str | None:
 
 
 def _count_slips(word: str, other: str) -> int:
-    """Return the distance of two words by Damerau and Levenshtein: 2 for a wrong letter, 1 for two that are swapped."""
+    """Return the Damerau-Levenshtein distance of two words: 2 for a wrong letter, 1 for two swapped letters."""
     before, above = list[int](), [2 * j for j in range(len(other) + 1)]
     for i, a in enumerate(word, 1):
         row = [2 * i]

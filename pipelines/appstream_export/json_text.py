@@ -1,4 +1,4 @@
-"""JSON as AWS sent it: a reader that takes whatever is JSON, and items that stay text until they are needed."""
+"""Read JSON as AWS sent it, and keep items as text until they are needed."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +9,7 @@ from typing import Any, overload
 
 
 class RepeatedKeys:
-    """A JSON object that holds a key twice. It is no dict: nobody knows which of the two values AWS means."""
+    """A JSON object with a repeated key. It is not a dict, because which value AWS means is unknown."""
 
     __slots__ = ("pairs",)
 
@@ -18,16 +18,16 @@ class RepeatedKeys:
 
     @property
     def key(self) -> str:
-        """The first key that comes again."""
+        """The first repeated key."""
         names = [name for name, _ in self.pairs]
         return next(name for n, name in enumerate(names) if name in names[:n])
 
 
 class RawItems(Sequence[Any]):
-    """The items of one page, still text. Access to any of them parses all of them.
+    """The items of one page as text. Access to any item parses all of them.
 
-    `body` is the whole answer: a JSON object, proved to be JSON in UTF-8. Its member `field` is the list of items,
-    `token_field` is the name under which it may hold the next page's token. There is one Arn, or None, per item.
+    `body` is the whole answer, a valid JSON object in UTF-8. Its member `field` is the list of items; `token_field` is
+    the member that may hold the next page's token. `arns` has one Arn, or None, per item.
     """
 
     __slots__ = ("_arns", "body", "field", "token_field")
@@ -49,7 +49,7 @@ class RawItems(Sequence[Any]):
         return self.parse_items()[place]
 
     def parse_items(self) -> list[Any]:
-        """Return all items as JSON gives them."""
+        """Return all items as parsed JSON."""
         root = read_json(self.body)
         if root is None:  # the text is proved to be JSON, so only the stack can be short: nested a thousand deep
             root = _run_in_new_thread(read_json, self.body)
@@ -57,7 +57,7 @@ class RawItems(Sequence[Any]):
         return root[self.field]
 
     def has_arn_prefix(self, prefix: str) -> bool:
-        """Return whether each item's Arn begins with `prefix`; False also where an item has none."""
+        """Return whether every item has an Arn that begins with `prefix`."""
         try:
             return all(map(str.startswith, self._arns, repeat(prefix)))  # ty: ignore[invalid-argument-type]
         except TypeError:
@@ -65,7 +65,7 @@ class RawItems(Sequence[Any]):
 
 
 def read_json(body: bytes) -> object | None:
-    """Return parsed JSON, None for what is none. Odd values (NaN, a number of 5,000 digits) become text.
+    """Return parsed JSON, or None if it is not JSON. Odd values (NaN, a number of 5,000 digits) become text.
 
     An object with a repeated key becomes RepeatedKeys.
     """

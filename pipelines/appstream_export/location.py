@@ -1,6 +1,6 @@
-"""Locations as users write them: a folder, or `s3://bucket/prefix`. What only resembles a URL is refused.
+"""Validate locations as users write them: a folder, or `s3://bucket/prefix`, and nothing like another URL.
 
-Without this check `gs://bucket/x` is a fine name for a folder: the export commits there, and nobody finds it.
+Without this check `gs://bucket/x` is a valid name of a local folder, and the export would commit there unnoticed.
 """
 
 import re
@@ -31,7 +31,7 @@ def validate_location(text: str) -> None:
 
 
 def expand_user(text: str) -> Path:
-    """Return the path with ~ replaced by the home folder; raises SettingsError where there is none."""
+    """Return the path with ~ replaced by the home folder; raises SettingsError if there is no home folder."""
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
@@ -39,7 +39,7 @@ def expand_user(text: str) -> Path:
 
 
 def _validate_scheme(text: str, scheme: str, slashes: str, where: str) -> None:
-    """Raise SettingsError for what begins like a URL of another kind, or like a bucket's with a slip of the pen."""
+    """Raise SettingsError for another kind of URL, or a misspelled `s3://`."""
     if text.startswith(S3_SCHEME):
         return
     rest = text[len(scheme) + 1 :].lstrip("/")

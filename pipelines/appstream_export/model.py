@@ -15,7 +15,7 @@ REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")  # us-east-1, us-gov-west-1
 
 
 def _build_pattern_meta(pattern: re.Pattern[str]) -> Meta:
-    """A scope that comes from another process is read by msgspec, which calls no `__new__`."""
+    """Return msgspec constraints for a scope's text; msgspec does not call `__new__`."""
     return Meta(pattern=rf"\A(?:{pattern.pattern})\Z")
 
 
@@ -27,13 +27,13 @@ class _Pair(NamedTuple):
 class Scope(_Pair):
     """One account in one region: the unit that is requested, retried, carried and reported.
 
-    A tuple, and so is a task: a run of 20,000 looks them up and orders them a million times.
+    Scopes and tasks are tuples, because a run of 20,000 compares and hashes them a million times.
     """
 
     __slots__ = ()
 
     def __new__(cls, account_id: str, region: str) -> Self:
-        """Raises ValueError with what is wrong."""
+        """Validate the parts; raises ValueError with the reason."""
         if not ACCOUNT_ID.fullmatch(account_id):
             raise ValueError(f'account id "{account_id}" is not 12 digits')
         if not REGION.fullmatch(region):
@@ -45,7 +45,7 @@ class Scope(_Pair):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `111122223333/eu-west-1`; raises ValueError with what is wrong."""
+        """Parse `111122223333/eu-west-1`; raises ValueError with the reason."""
         account_id, _, region = text.partition("/")
         return cls(account_id, region)
 
@@ -62,7 +62,7 @@ class Task(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One AWS answer, complete and well-formed: raw items as JSON gave them, in AWS's order."""
+    """One complete, well-formed AWS answer: its raw items in AWS's order."""
 
     task: Task
     number: int
@@ -76,7 +76,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanOptions:
-    """How each scope is requested: all of it, or the part that the user wants."""
+    """Options of each scope's request: the whole scope, or a part."""
 
     names: tuple[str, ...] = ()
     page_size: int | None = None
@@ -86,10 +86,10 @@ class ScanOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The result of one task: a row of `scope_runs` in the making.
+    """The result of one task, from which the commit makes a row of `scope_runs`.
 
-    Extraction fills everything up to `resume_token`; `ingest_pages` then counts `rows`, `duplicates`, `quarantined`
-    (all levels) and `quarantined_items` (whole items). Where the task failed, nothing landed: `items` and `rows` are 0.
+    Extraction fills the fields up to `resume_token`; `ingest_pages` then counts `rows`, `duplicates`, `quarantined`
+    (all levels) and `quarantined_items` (whole items). `items` and `rows` are 0 if the task failed.
     """
 
     task: Task
@@ -118,7 +118,7 @@ class Outcome:
 
     @property
     def duration_ms(self) -> int:
-        """From attempt to end, in milliseconds."""
+        """Milliseconds from the start of the attempt to its end."""
         return round((self.finished_at - self.attempted_at).total_seconds() * 1000)
 
 

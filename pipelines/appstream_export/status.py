@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """How a task ended: see the table "what each outcome does" in docs/architecture.md."""
+    """The status of a task; see the table "What each outcome does" in docs/architecture.md."""
 
     OK = "ok"
     FILTERED = "filtered"
@@ -24,10 +24,10 @@ class Status(StrEnum):
 
     @property
     def is_answer(self) -> bool:
-        """Whether AWS answered: with all of the scope (`ok`), or with the requested part of it (`filtered`)."""
+        """Whether AWS answered, with the whole scope (`ok`) or with the requested part (`filtered`)."""
         return self in (Status.OK, Status.FILTERED)
 
     @property
     def is_failure(self) -> bool:
-        """Whether it counts as failed, unless the outcome is expected."""
+        """Whether the status counts as failed, unless the outcome is expected."""
         return not self.is_answer and self is not Status.SKIPPED

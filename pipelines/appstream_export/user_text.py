@@ -1,4 +1,4 @@
-"""Text that users write, whatever their editor or shell made of it: its encoding, and the lines of a TOML file."""
+"""Read text that users write: decode it, and find the line of each key of a TOML file."""
 
 import codecs
 import re
@@ -18,9 +18,9 @@ _TOML_TEXT = re.compile(
 
 
 def decode_text(content: bytes) -> str:
-    """Return text in UTF-8, or in UTF-16 where a byte order mark says so; raises ValueError with the reason.
+    """Decode UTF-8, or UTF-16 with a byte order mark; raises ValueError with the reason.
 
-    Line ends are those of Unix, as when a file is opened as text.
+    Line ends become those of Unix, as in a file that is opened as text.
     """
     encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
     if b"\0" in content and encoding != "utf-16":
@@ -36,12 +36,12 @@ def decode_text(content: bytes) -> str:
 
 
 def read_user_text(file: Path) -> str:
-    """Return the text of a file; raises OSError, and ValueError where it is not text."""
+    """Return the text of a file; raises OSError, or ValueError if it is not text."""
     return decode_text(file.read_bytes())
 
 
 def find_key_lines(text: str) -> dict[TomlPath, int]:
-    """Return the line of each section, key and element of a list of a valid TOML file, counted from 1."""
+    """Return the line number, from 1, of each section, key and list element of a valid TOML file."""
     masked = _TOML_TEXT.sub(_replace_text, text)
     starts = [0, *(m.end() for m in re.finditer("\n", text))]
     lines: dict[TomlPath, int] = {}
@@ -62,17 +62,17 @@ def find_key_lines(text: str) -> dict[TomlPath, int]:
 
 
 def find_nearest_line(lines: Mapping[TomlPath, int], path: TomlPath) -> int | None:
-    """Return the line of a path, or of the nearest section or key around it; None for what stands nowhere."""
+    """Return the line of a path, or of the nearest section or key that contains it, or None."""
     return next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
 
 
 def _replace_text(found: re.Match[str]) -> str:
-    """Return as many characters that are neither brackets nor line ends; spaces for a comment."""
+    """Return a placeholder of the same length without brackets or line ends; spaces for a comment."""
     return (" " if found[0].startswith("#") else "_") * len(found[0])
 
 
 def _split_statements(masked: str) -> Iterator[tuple[int, int]]:
-    """Yield begin and end of each header and each `key = value`, however many lines its brackets span."""
+    """Yield start and end of each header and each `key = value`, over all lines that its brackets span."""
     depth, begin = 0, 0
     for found in re.finditer(r"[\[{]|[\]}]|\n|\Z", masked):
         char = found[0]
@@ -86,7 +86,7 @@ def _split_statements(masked: str) -> Iterator[tuple[int, int]]:
 
 
 def _parse_key_path(statement: str, masked: str) -> tuple[str, ...]:
-    """Return the keys that a header or `a.b = value` names; in `masked` no text holds a `=`."""
+    """Return the keys that a header or `a.b = value` names. In `masked`, no string contains a `=`."""
     found: list[str] = []
     is_header = statement.startswith("[")
     values: Any = tomllib.loads(statement if is_header else statement[: masked.index("=")] + "= 0")
@@ -100,7 +100,7 @@ def _parse_key_path(statement: str, masked: str) -> tuple[str, ...]:
 
 
 def _resolve_list_positions(path: tuple[str, ...], counts: dict[TomlPath, int], *, is_element: bool) -> TomlPath:
-    """Return the path of a section with the positions of the `[[lists]]` that it lies in."""
+    """Return the path of a section, with its positions in the `[[lists]]` that contain it."""
     found: TomlPath = ()
     for n, key in enumerate(path, 1):
         found = (*found, key)
@@ -112,7 +112,7 @@ def _resolve_list_positions(path: tuple[str, ...], counts: dict[TomlPath, int], 
 
 
 def _find_elements(masked: str, begin: int, end: int) -> Iterator[int]:
-    """Yield where each element of a statement's outermost list begins; nothing where its value is no list."""
+    """Yield the start of each element of a statement's outermost list; nothing if its value is not a list."""
     value = masked.index("=", begin) + 1
     if not masked[value:end].lstrip().startswith("["):
         return

@@ -1,3 +1,3 @@
-"""The version of this package. Apart from its root, so that `extract` can name it and import nothing else."""
+"""The version of this package, in its own module so that `extract` can import it alone."""
 
 __version__ = "0.4.0"

@@ -1,4 +1,4 @@
-"""The emulated AWS as tests, the demo and `emulate` use it."""
+"""The emulated AWS that tests, the demo and `emulate` use."""
 
 import os
 import threading
@@ -47,7 +47,7 @@ class Emulator:
         self.stop()
 
     def start(self) -> None:
-        """Begin with an empty AWS; raises ConfigurationError where moto, the port or the environment is not fit."""
+        """Start with an empty AWS; raises ConfigurationError if moto, the port or the environment is unsuitable."""
         if "MOTO_ACCOUNT_ID" in os.environ:
             raise ConfigurationError("unset MOTO_ACCOUNT_ID: it makes all accounts of the emulator one")
         models = install_plugin()
@@ -65,7 +65,7 @@ class Emulator:
         self._models, self._server = models, server
 
     def stop(self) -> None:
-        """End within seconds, open connections included; does nothing where nothing runs."""
+        """Stop within seconds, and close open connections. Does nothing if it is not running."""
         if self._server is not None:
             self._server.stop()
             self._server = None
@@ -73,19 +73,19 @@ class Emulator:
 
     @property
     def endpoint_url(self) -> str:
-        """Where boto3 finds every service."""
+        """The endpoint URL of every service."""
         return f"http://127.0.0.1:{self._running_server.port}"
 
     def put(self, scope: Scope | str, *items: Item, operation: str = IMAGE_BUILDERS) -> None:
-        """Add items as AWS would send them, or replace those of the same name where they stand."""
+        """Add items as AWS would send them; replace items of the same name in place."""
         self._get_backend(scope).put_items(operation, deepcopy(items))
 
     def remove(self, scope: Scope | str, *names: str, operation: str = IMAGE_BUILDERS) -> None:
-        """Take items out; KeyError where there is no such name."""
+        """Remove items; raises KeyError for an unknown name."""
         self._get_backend(scope).remove_items(operation, names)
 
     def list_items(self, scope: Scope | str, *, operation: str = IMAGE_BUILDERS) -> list[Item]:
-        """Return what a scope holds, as AWS would send it, in order of insertion."""
+        """Return the items of a scope as AWS would send them, in order of insertion."""
         return deepcopy(self._get_backend(scope).list_items(operation))
 
     def list_scopes(self, *, operation: str = IMAGE_BUILDERS) -> list[Scope]:
@@ -106,7 +106,7 @@ class Emulator:
             self.move_account(account_id, path)
 
     def move_account(self, account_id: str, path: str) -> None:
-        """Put an account of the organization into a unit; units that are missing are made. No path: the root."""
+        """Move an account to a unit, creating missing units. Without a path, move it to the root."""
         backend = _find_organization_backend(account_id)
         parent = backend.org.root_id
         for name in filter(None, path.split("/")):
@@ -114,37 +114,37 @@ class Emulator:
         backend.get_account_by_id(account_id).parent_id = parent
 
     def set_account_state(self, account_id: str, state: str) -> None:
-        """Let the organization call an account ACTIVE, SUSPENDED, PENDING_CLOSURE, ..."""
+        """Set the state of an account: ACTIVE, SUSPENDED, PENDING_CLOSURE, ..."""
         account = _find_organization_backend(account_id).get_account_by_id(account_id)
         account.state = account.status = state
 
     def leave_organization(self, *account_ids: str) -> None:
-        """Take accounts out of their organization, as if they were closed for good; what they hold stays."""
+        """Remove accounts from their organization, as if they were closed; their items stay."""
         for account_id in account_ids:
             backend = _find_organization_backend(account_id)
             backend.accounts = [account for account in backend.accounts if account.id != account_id]
 
     def create_credentials(self, account_id: str) -> dict[str, str]:
-        """Return keys of an account, named as boto3.client takes them, without asking STS."""
+        """Return keys of an account, named like the arguments of boto3.client, without a call to STS."""
         from moto.iam.models import iam_backends
 
         key = iam_backends[account_id]["aws"].create_temp_access_key()
         return {"aws_access_key_id": key.access_key_id, "aws_secret_access_key": key.secret_access_key}
 
     def fail(self, scope: Scope | str, fault: Fault | str, **fields: Any) -> None:
-        """Let a fault strike in a scope, or in all that match a pattern such as `*/eu-west-1`; it stays until healed.
+        """Add a fault for a scope, or for all that match a pattern such as `*/eu-west-1`, until it is healed.
 
-        A kind may stand for the fault: `aws.fail("*", "throttle", times=3)`. Of several, the first one strikes.
+        A fault may be given by its kind: `aws.fail("*", "throttle", times=3)`. Of several, the first one applies.
         """
         armed = fault if isinstance(fault, Fault) else Fault(fault, **fields)
         self._running_server.gateway.add_fault(str(scope), armed)
 
     def heal(self, scope: Scope | str | None = None) -> None:
-        """Remove all faults, or those that were set for a scope or for scopes matching a pattern."""
+        """Remove all faults, or those of a scope or of scopes that match a pattern."""
         self._running_server.gateway.remove_faults("*" if scope is None else str(scope))
 
     def disable_region(self, account_id: str, region: str) -> None:
-        """Answer AppStream there with UnrecognizedClientException, as AWS does where an account did not opt in."""
+        """Answer AppStream requests with UnrecognizedClientException, as AWS does if an account did not opt in."""
         self._running_server.gateway.disabled_scopes.add(str(Scope(account_id, region)))
 
     def enable_region(self, account_id: str, region: str) -> None:
@@ -153,7 +153,7 @@ class Emulator:
 
     @property
     def calls(self) -> list[RecordedCall]:
-        """Every AWS request so far, in order."""
+        """All AWS requests so far, in order."""
         return self._running_server.gateway.calls
 
     def reset_calls(self) -> None:
@@ -181,7 +181,7 @@ class Emulator:
 
 
 def _reset_moto() -> None:
-    """Forget all accounts, roles, buckets and builders of an earlier emulator."""
+    """Remove all accounts, roles, buckets and builders of an earlier emulator."""
     from moto.moto_api._internal.models import moto_api_backend
     from moto.organizations.models import organizations_backends
 
@@ -190,7 +190,7 @@ def _reset_moto() -> None:
 
 
 def _find_organization_backend(account_id: str) -> Any:
-    """moto's backend of the organization that an account is in; KeyError where it is in none."""
+    """Return moto's backend of the organization of an account; raises KeyError if it is in none."""
     from moto.organizations.models import organizations_backends
 
     backends: Any = organizations_backends
@@ -208,7 +208,7 @@ def _get_or_create_unit(backend: Any, parent_id: str, name: str) -> str:
 
 
 def _create_moto_organization(management: str, accounts: Mapping[str, str]) -> None:
-    """Build it from moto's own parts: through its API every account would get a random id."""
+    """Create the organization from moto's classes: its API would give every account a random id."""
     from moto.iam.models import iam_backends
     from moto.organizations.models import FakeAccount, organizations_backends
 

@@ -1,8 +1,8 @@
-"""The demo's organization and its life: 14 accounts in 4 regions, and four moments, the same for the same seed.
+"""The demo's organization over time: 14 accounts in 4 regions at four moments, reproducible from a seed.
 
-Moment 0 is the opening, the others come 6, 12 and 72 hours after it. At each of those states change, builders come,
-go, and come back under the same name, errors appear, and some scope that answered before fails, so that its rows grow
-stale; one of those heals again.
+Moment 0 is the start; the others follow after 6, 12 and 72 hours. At each of them states change, builders are created,
+deleted, and created again under the same name, errors appear, and a scope that answered before fails, so that its rows
+become stale; one such scope recovers.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from .faults import Fault
 from .items import Item, encode_timestamp, get_error_message, make_image_builder
 
 ACCOUNTS: Mapping[str, str] = {
-    "123456789012": "management",  # where moto puts keys that it does not know, so that any key may ask for the list
+    "123456789012": "management",  # the account of keys that moto does not know, so that any key may list accounts
     "004815162342": "shared-services",
     "210987654321": "finance-prod",
     "318273645546": "finance-dev",
@@ -87,7 +87,7 @@ World = dict[Scope, dict[str, Item]]
 
 @dataclass(frozen=True, slots=True, order=True)
 class EstateEvent:
-    """What happened to one builder at a moment: state, error, deleted, recreated or created."""
+    """An event of one builder at a moment: state, error, deleted, recreated or created."""
 
     kind: str
     scope: Scope
@@ -95,7 +95,7 @@ class EstateEvent:
 
 
 class Estate:
-    """The demo's AWS over time; nothing is asked of an emulator before `open`."""
+    """The demo's AWS over time."""
 
     accounts = ACCOUNTS
     regions = REGIONS
@@ -113,19 +113,19 @@ class Estate:
         self._worlds, self._events = worlds, events
 
     def get_moment_time(self, moment: int) -> datetime:
-        """When a moment is: all that AWS dates by then is older."""
+        """Return the time of a moment; everything that AWS has dated by then is older."""
         return self.opening + MOMENTS[moment]
 
     def list_events(self, moment: int) -> list[EstateEvent]:
-        """What happened between the moment before and this one, sorted; nothing at the opening."""
+        """Return the events between the previous moment and this one, sorted; empty at the start."""
         return list(self._events[moment])
 
     def list_items(self, moment: int, scope: Scope) -> list[Item]:
-        """What AWS holds in a scope, reachable or not, in AWS's order."""
+        """Return the items of a scope, reachable or not, in AWS's order."""
         return deepcopy(list(self._worlds[moment].get(scope, {}).values()))
 
     def populate_emulator(self, aws: Emulator, moment: int = 0) -> None:
-        """Fill an empty AWS, and lead it up to a moment."""
+        """Fill an empty AWS and advance it to a moment."""
         aws.create_organization(self.accounts)
         aws.disable_region(DISABLED_SCOPE.account_id, DISABLED_SCOPE.region)
         for scope, items in self._worlds[0].items():
@@ -135,7 +135,7 @@ class Estate:
             self.advance_emulator(aws, later)
 
     def advance_emulator(self, aws: Emulator, moment: int) -> None:
-        """Lead an AWS that stands at the moment before to this one; moments go from 1 to `moments` - 1."""
+        """Advance an AWS from the previous moment to this one, from 1 to `moments` - 1."""
         if not 1 <= moment < self.moments:
             raise ValueError(f"moment {moment} is none of 1 to {self.moments - 1}")
         for event in self._events[moment]:
@@ -154,7 +154,7 @@ def _change_faults(aws: Emulator, moment: int) -> None:
 
 
 def _build_opening_world(seed: int, at: datetime) -> World:
-    """Fill every scope but the ones that never answered; a tenth stay empty."""
+    """Fill every scope except those that never answer; a tenth stay empty."""
     world: World = {}
     for account_id, account_name in ACCOUNTS.items():
         for region in REGIONS:
@@ -168,15 +168,15 @@ def _build_opening_world(seed: int, at: datetime) -> World:
 
 
 def _generate_image_builders(scope: Scope, account_name: str, seed: int, at: datetime) -> dict[str, Item]:
-    dice = Random(f"{seed}/{scope}")  # noqa: S311 - a demo, no secret
+    rng = Random(f"{seed}/{scope}")  # noqa: S311 - a demo, no secret
     # These must not be empty.
     is_special = scope in (DENIED_SCOPE, BROKEN_SCOPE, DAMAGED_SCOPE, NEWER_API_SCOPE, *COMPLETE_SCOPES)
     if scope == CROWDED_SCOPE:
         count = 63
     else:
-        count = dice.randint(3, 6) if is_special else dice.choice((0, 1, 2, 3, 3, 4, 5, 6, 7, 9))
+        count = rng.randint(3, 6) if is_special else rng.choice((0, 1, 2, 3, 3, 4, 5, 6, 7, 9))
     team = account_name.partition("-")[0]
-    names = [f"{team}-{dice.choice(PURPOSES)}-{number:02d}" for number in range(1, count + 1)]
+    names = [f"{team}-{rng.choice(PURPOSES)}-{number:02d}" for number in range(1, count + 1)]
     builders = {name: make_image_builder(name, scope=scope, seed=seed, at=at) for name in names}
     if scope in COMPLETE_SCOPES:
         name = names[0]
@@ -187,12 +187,12 @@ def _generate_image_builders(scope: Scope, account_name: str, seed: int, at: dat
 def _build_next_world(
     previous: World, moment: int, seed: int, at: datetime, previous_time: datetime
 ) -> tuple[World, list[EstateEvent]]:
-    """Let the moment's things happen, each to another builder, and only where nothing fails."""
-    dice = Random(f"{seed}/moment {moment}")  # noqa: S311
+    """Apply the moment's events, each to a different builder, in scopes that do not fail."""
+    rng = Random(f"{seed}/moment {moment}")  # noqa: S311
     troubled = {scope for faults in NEW_FAULTS for scope, _ in faults}
     quiet = [(scope, name) for scope, items in previous.items() if scope not in troubled for name in items]
     kinds = [kind for kind, count in EVENT_COUNTS for _ in range(count)]
-    chosen = dice.sample([place for place in quiet if place[1] != HOSTILE_NAME], len(kinds))
+    chosen = rng.sample([place for place in quiet if place[1] != HOSTILE_NAME], len(kinds))
     world, events = deepcopy(previous), list[EstateEvent]()
     for kind, (scope, name) in zip(kinds, chosen, strict=True):
         # A new builder appears beside the chosen one, under a number that is not in use.
@@ -204,31 +204,31 @@ def _build_next_world(
 
 
 def _apply_event(
-    kind: str, items: dict[str, Item], name: str, scope: Scope, dice: Random, at: datetime, previous_time: datetime
+    kind: str, items: dict[str, Item], name: str, scope: Scope, rng: Random, at: datetime, previous_time: datetime
 ) -> None:
-    """Change one builder between `previous_time`, the moment before, and the moment `at`."""
+    """Change one builder between `previous_time`, the previous moment, and the moment `at`."""
     if kind == "state":
-        state = dice.choice(NEXT_STATES.get(items[name]["State"], DEFAULT_NEXT_STATES))
+        state = rng.choice(NEXT_STATES.get(items[name]["State"], DEFAULT_NEXT_STATES))
         items[name] = {k: v for k, v in items[name].items() if k not in FAILURE_FIELDS} | {"State": state}
     elif kind == "error":
-        items[name] = items[name] | _generate_failure(dice, at)
+        items[name] = items[name] | _generate_failure(rng, at)
     else:
         items.pop(name, None)
     if kind in ("created", "recreated"):
-        created_at = at - timedelta(seconds=dice.uniform(60, (at - previous_time).total_seconds()))
+        created_at = at - timedelta(seconds=rng.uniform(60, (at - previous_time).total_seconds()))
         items[name] = make_image_builder(
             name,
             scope=scope,
-            seed=f"{dice.random()}",
+            seed=f"{rng.random()}",
             at=at,
             CreatedTime=round(encode_timestamp(created_at), 6),
             State="RUNNING",
         )
 
 
-def _generate_failure(dice: Random, at: datetime) -> dict[str, Any]:
-    code = dice.choice(("SUBNET_HAS_INSUFFICIENT_IP_ADDRESSES", "IAM_SERVICE_ROLE_IS_MISSING", "IMAGE_NOT_FOUND"))
-    when = round(encode_timestamp(at - timedelta(seconds=dice.uniform(60, 3600))), 6)
+def _generate_failure(rng: Random, at: datetime) -> dict[str, Any]:
+    code = rng.choice(("SUBNET_HAS_INSUFFICIENT_IP_ADDRESSES", "IAM_SERVICE_ROLE_IS_MISSING", "IMAGE_NOT_FOUND"))
+    when = round(encode_timestamp(at - timedelta(seconds=rng.uniform(60, 3600))), 6)
     return {
         "State": "FAILED",
         "StateChangeReason": {"Code": "INTERNAL_ERROR", "Message": get_error_message("INTERNAL_ERROR")},

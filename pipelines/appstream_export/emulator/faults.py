@@ -1,7 +1,7 @@
-"""Ways in which AWS, or the wire, can fail a caller: by name, for a scope, for ever or a number of times.
+"""Faults of AWS or of the network, by name: for a scope, permanently or a number of times.
 
-A kind belongs to one of three tables: ERROR_FAULTS answer with an error, ITEM_FAULTS change the page before it becomes
-JSON, WIRE_FAULTS damage the bytes after. Adding a kind is adding a row.
+Each kind is a row of one of three tables: ERROR_FAULTS answer with an error, ITEM_FAULTS change the page before it
+becomes JSON, WIRE_FAULTS damage the bytes after that.
 """
 
 import json
@@ -20,7 +20,7 @@ YEAR_10000 = 253_402_300_800  # epoch seconds of 10000-01-01, one beyond what da
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """Bytes for the wire. Less may be sent than `content_length`, the header, and the end may be a TCP reset."""
+    """The bytes of an answer. Fewer may be sent than `content_length` announces, and a TCP reset may end it."""
 
     status: int
     body: bytes
@@ -31,7 +31,7 @@ class HttpResponse:
 
 
 class MutablePage(Protocol):
-    """What an item fault may change: a page of the plug-in."""
+    """A page that an item fault may change."""
 
     items: list[Any]
     items_key: str
@@ -41,13 +41,13 @@ class MutablePage(Protocol):
 
     @property
     def body(self) -> Item:
-        """The page as it will be sent."""
+        """The page to send."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class FaultContext:
-    """The request that a fault strikes: its token, and the first item held in its scope."""
+    """The request that a fault applies to: its token, and the first item of its scope."""
 
     token: str | None
     first_item: Item | None
@@ -55,7 +55,7 @@ class FaultContext:
 
 @dataclass(frozen=True, slots=True)
 class ErrorFault:
-    """An error as AWS words it; `{who}`, `{what}` and `{role}` are filled in."""
+    """An error in AWS's words; `{who}`, `{what}` and `{role}` are filled in."""
 
     doc: str
     code: str
@@ -100,7 +100,7 @@ ERROR_FAULTS: Mapping[str, ErrorFault] = {
 
 @dataclass(frozen=True, slots=True)
 class ItemFault:
-    """Changes a page in place, or returns the body to send in its stead."""
+    """Changes a page in place, or returns the body to send instead."""
 
     doc: str
     apply: Callable[[MutablePage, FaultContext], Item | None]
@@ -156,7 +156,7 @@ WRONG_TYPES: tuple[tuple[str, Any], ...] = (
 
 
 def _set_wrong_types(page: MutablePage, _: FaultContext) -> None:
-    """Give each item some wrong field, the second one a VpcConfig of text, and add two items that are none."""
+    """Give each item a wrong field (the second a VpcConfig of text), and add two elements that are no items."""
     for position, (name, value) in enumerate(WRONG_TYPES if page.items else ()):
         page.items[position % len(page.items)][name] = deepcopy(value)
     for item in page.items[1:2]:
@@ -194,7 +194,7 @@ def _add_bad_elements(page: MutablePage, _: FaultContext) -> None:
 ITEM_FAULTS: Mapping[str, ItemFault] = {
     "missing_key": ItemFault("HTTP 200 with {}: the list is not there", lambda _page, _context: {}),
     "null_list": ItemFault("HTTP 200 with null for the list", lambda page, _: {page.items_key: None}),
-    "repeated_token": ItemFault("the NextToken that was asked with comes back", _repeat_token),
+    "repeated_token": ItemFault("the request's own NextToken comes back", _repeat_token),
     "token_cycle": ItemFault("NextToken goes A, B, A, B without end", _cycle_tokens),
     "endless_empty": ItemFault("empty pages, each with a fresh NextToken", _send_empty_pages),
     "duplicate_items": ItemFault(
@@ -241,7 +241,7 @@ FAULTS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One kind of failure: `times` (None: for ever), on which `page` of a scan (None: any), of which operation."""
+    """A fault: its kind, `times` (None: always), the `page` of a scan (None: any), and the operation."""
 
     kind: str
     times: int | None = field(default=None, kw_only=True)
@@ -259,7 +259,7 @@ class Fault:
 
 
 def render_damaged_page(kind: str, page: MutablePage, context: FaultContext) -> HttpResponse:
-    """Make bytes of a page, with a fault of the items or of the wire."""
+    """Return the bytes of a page, with a fault of its items or of the network."""
     if kind in ITEM_FAULTS:
         page.items = deepcopy(page.items)
         body = ITEM_FAULTS[kind].apply(page, context)
@@ -268,5 +268,5 @@ def render_damaged_page(kind: str, page: MutablePage, context: FaultContext) -> 
 
 
 def encode_json_response(body: Item, status: int = 200) -> HttpResponse:
-    """JSON as AWS sends it; a NaN goes out as NaN, which no JSON allows."""
+    """Encode JSON as AWS sends it; NaN stays NaN, which is not valid JSON."""
     return HttpResponse(status, json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode())

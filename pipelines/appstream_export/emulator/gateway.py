@@ -1,6 +1,6 @@
-"""The gateway before moto: reads a request, records the call, lets a fault strike, and answers AppStream itself.
+"""The gateway in front of moto: reads a request, records it, applies faults, and answers AppStream itself.
 
-Everything else is left to moto's own dispatcher. AppStream could be too, but the short way is many times as fast.
+moto's own dispatcher answers everything else. It could answer AppStream too, but many times as slowly.
 """
 
 import json
@@ -24,7 +24,7 @@ ROLE_ACCOUNT = re.compile(r"arn:[^:]+:iam::(\d{12}):role/")
 
 @dataclass(frozen=True, slots=True)
 class RecordedCall:
-    """One AWS request that was answered, well or badly. For AssumeRole the account is that of the role."""
+    """An answered AWS request. For AssumeRole, the account is that of the role."""
 
     service: str
     operation: str
@@ -35,7 +35,7 @@ class RecordedCall:
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """A call, with what it carried."""
+    """A signed request and its content."""
 
     call: RecordedCall
     params: Mapping[str, Any]
@@ -45,13 +45,13 @@ class SignedRequest:
 
     @property
     def scope(self) -> str:
-        """Account and region, as faults name them."""
+        """Account and region, spelled as in faults."""
         return f"{self.call.account_id}/{self.call.region}"
 
 
 @dataclass(slots=True)
 class ActiveFault:
-    """A fault that waits for its scope to be asked."""
+    """A fault that applies to the next matching request."""
 
     pattern: str
     fault: Fault
@@ -59,7 +59,7 @@ class ActiveFault:
 
 
 class Gateway:
-    """State of one emulated AWS beside what moto holds: recorded calls, active faults, disabled regions."""
+    """The state of an emulated AWS that moto does not hold: recorded calls, active faults, disabled regions."""
 
     def __init__(self, models: ModuleType) -> None:
         from moto.iam.models import get_account_id_from
@@ -74,7 +74,7 @@ class Gateway:
 
     @property
     def calls(self) -> list[RecordedCall]:
-        """Return the calls so far, in the order in which they came."""
+        """Return the calls so far, in order of arrival."""
         with self._lock:
             return list(self._calls)
 
@@ -84,17 +84,17 @@ class Gateway:
             self._calls.clear()
 
     def add_fault(self, pattern: str, fault: Fault) -> None:
-        """Let a fault strike in the scopes that match; of several, the first one armed strikes until used up."""
+        """Add a fault for the scopes that match; of several, the oldest applies until it is used up."""
         with self._lock:
             self._active_faults.append(ActiveFault(pattern, fault, fault.times))
 
     def remove_faults(self, pattern: str) -> None:
-        """Disarm the faults whose own pattern is matched."""
+        """Remove the faults whose scope matches."""
         with self._lock:
             self._active_faults = [active for active in self._active_faults if not fnmatchcase(active.pattern, pattern)]
 
     def handle_request(self, headers: Message, body: bytes) -> HttpResponse | None:
-        """Answer AppStream, and whatever a fault strikes; None leaves the request to moto."""
+        """Answer AppStream requests and those with a fault; return None to leave the request to moto."""
         request = self._parse_request(headers, body)
         if request is None:
             return None
@@ -108,7 +108,7 @@ class Gateway:
         return self._build_page_response(request, fault) if request.call.service == "appstream" else None
 
     def _parse_request(self, headers: Message, body: bytes) -> SignedRequest | None:
-        """Understand a signed request; None for one that is not signed by SigV4's header."""
+        """Parse a signed request; return None if it has no SigV4 header."""
         signed = CREDENTIAL.search(headers.get("Authorization") or "")
         if not signed:
             return None
@@ -125,7 +125,7 @@ class Gateway:
         return SignedRequest(call, params, target is not None, caller_id)
 
     def _get_account_id(self, access_key: str) -> str:
-        """Whose key it is, as moto knows; remembered, since moto searches all accounts and keys never move."""
+        """Return the account of a key, cached: moto searches all accounts, and keys never move."""
         if access_key not in self._accounts:
             self._accounts[access_key] = self._resolve_account_id(access_key)
         return self._accounts[access_key]

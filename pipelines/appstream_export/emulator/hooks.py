@@ -1,4 +1,4 @@
-"""Makes AppStream a service of moto: one folder in `moto.__path__`, one pattern in moto's index. No fork, no patch."""
+"""Add AppStream to moto: one folder in `moto.__path__`, one pattern in moto's index. No fork, no patch."""
 
 import re
 from importlib import import_module
@@ -33,12 +33,12 @@ HOOKS: tuple[tuple[str, str, type], ...] = (
 
 
 def find_moved_hooks() -> list[str]:
-    """Name each hook that the installed moto lacks or has turned into something else."""
+    """Return the names of hooks that the installed moto lacks or has changed."""
     return [f"{module}.{name}" for module, name, kind in HOOKS if not isinstance(_load_hook(module, name), kind)]
 
 
 def install_plugin() -> ModuleType:
-    """Bring `moto.appstream` into being, once per process, and return its models."""
+    """Install `moto.appstream`, once per process, and return its models."""
     try:
         moto, index = import_module("moto"), import_module("moto.backend_index")
         import_module("moto.server")

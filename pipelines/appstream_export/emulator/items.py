@@ -1,7 +1,7 @@
-"""Plausible items, written by walking botocore's output shape: a field that AWS adds gets a value with no code here.
+"""Generate plausible items by walking botocore's output shape, so that new fields of AWS get values without code.
 
-Each value depends on the seed, the scope, the item's name and its own path alone, so that such a field changes no
-other. The tables below know names of fields, not their places.
+Each value depends only on the seed, the scope, the item's name and its own path, so that a new field changes no other.
+The tables below hold names of fields, not their paths.
 """
 
 import re
@@ -70,14 +70,14 @@ class ItemContext:
 
     @property
     def is_failed(self) -> bool:
-        """Whether the item's State, which it will be given by the same dice, is FAILED."""
+        """Return whether the item's generated State will be FAILED."""
         shape = load_item_shape().members["State"]
         return _choose_value(shape.enum, self.create_rng("State")) == "FAILED"
 
 
 @dataclass(frozen=True, slots=True)
 class FieldContext:
-    """A field that waits for its value."""
+    """The field whose value is generated."""
 
     name: str
     rng: Random
@@ -118,7 +118,7 @@ def make_image_builder(
 ) -> Item:
     """Return one image builder as AWS would send it, created before `at`; times are epoch seconds.
 
-    `complete` leaves no field out. `fields` replace what chance wrote, by AWS's names; None removes a field.
+    `complete` includes every field. `fields` replace generated values, by AWS's names; None removes a field.
     """
     where = Scope.parse(scope) if isinstance(scope, str) else scope
     item = _generate_structure(load_item_shape(), "", ItemContext(name, where, seed, at, complete)) | fields
@@ -151,23 +151,23 @@ def _generate_structure(shape: Any, path: str, item: ItemContext) -> Item:
 
 
 def _generate_value(shape: Any, path: str, item: ItemContext) -> Any:
-    dice, field = item.create_rng(path), path.rpartition(".")[2]
+    rng, field = item.create_rng(path), path.rpartition(".")[2]
     if shape.type_name == "structure":
         return _generate_structure(shape, path, item)
     if shape.type_name == "list":
-        count = dice.choice(COUNTS.get(field, DEFAULT_COUNTS))
+        count = rng.choice(COUNTS.get(field, DEFAULT_COUNTS))
         if field in SHARED_ID_PREFIXES:
-            return dice.sample(_list_shared_ids(field, item), count)
+            return rng.sample(_list_shared_ids(field, item), count)
         return [_generate_value(shape.member, f"{path}[{position}]", item) for position in range(count)]
     if shape.type_name == "string" and getattr(shape, "enum", None):
-        return _choose_value(shape.enum, dice)
-    return SCALARS[shape.type_name](FieldContext(re.sub(r"\[\d+\]", "", field), dice, item))
+        return _choose_value(shape.enum, rng)
+    return SCALARS[shape.type_name](FieldContext(re.sub(r"\[\d+\]", "", field), rng, item))
 
 
 def _list_shared_ids(field: str, item: ItemContext) -> list[str]:
-    """The ids of a scope from which its builders have theirs."""
-    dice = Random(f"{item.scope}/{field}")  # noqa: S311 - a demo, no secret
-    return [f"{SHARED_ID_PREFIXES[field]}-{dice.getrandbits(68):017x}" for _ in range(SHARED_ID_COUNT)]
+    """Return the ids of a scope that its builders share."""
+    rng = Random(f"{item.scope}/{field}")  # noqa: S311 - a demo, no secret
+    return [f"{SHARED_ID_PREFIXES[field]}-{rng.getrandbits(68):017x}" for _ in range(SHARED_ID_COUNT)]
 
 
 def _is_present(name: str, failed: bool, rng: Random) -> bool:
@@ -180,7 +180,7 @@ def _choose_value(values: list[str], rng: Random) -> str:
 
 
 def _generate_timestamp(field: FieldContext) -> float:
-    """Some time in the last year; what is not CreatedTime comes after it."""
+    """Return a time in the last year; other times come after CreatedTime."""
     item = field.item
     when = item.at - timedelta(seconds=item.create_rng("CreatedTime").uniform(3600, AGE_MAX_D * 86_400))
     if field.name != "CreatedTime":
@@ -189,7 +189,7 @@ def _generate_timestamp(field: FieldContext) -> float:
 
 
 def _generate_text(field: FieldContext) -> str:
-    """The text for a field of this name; an unknown field gets its own name and a number."""
+    """Return text for a field of this name; an unknown field gets its name and a number."""
     for pattern, generate_text in TEXTS.items():
         if re.fullmatch(pattern, field.name):
             return generate_text(field)

@@ -1,4 +1,4 @@
-"""The sockets: moto's server on 127.0.0.1, with keep-alive for what the gateway answers, and damage where it asks."""
+"""Serve moto on 127.0.0.1, with keep-alive and damaged answers where the gateway requests them."""
 
 import logging
 import os
@@ -29,18 +29,18 @@ log = logging.getLogger(__name__)
 
 
 class GatewayRequestHandler(MotoRequestHandler):
-    """One connection: the gateway is asked first, moto answers the rest."""
+    """One connection: the gateway answers first, moto answers the rest."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
     def setup(self) -> None:
-        """Be known to the server, which cuts what is open when it stops."""
+        """Register with the server, which closes open connections when it stops."""
         super().setup()
         self._loopback_server.connections.add(self.connection)
 
     def finish(self) -> None:
-        """Be forgotten."""
+        """Unregister from the server."""
         self._loopback_server.connections.discard(self.connection)
         super().finish()
 
@@ -56,7 +56,7 @@ class GatewayRequestHandler(MotoRequestHandler):
             self._send_response(response)
 
     def make_environ(self) -> dict[str, Any]:
-        """Hand moto the body that we have read."""
+        """Return the WSGI environment, with the body that the gateway has read."""
         environ = super().make_environ()
         if self._body is not None:
             environ["wsgi.input"] = BytesIO(self._body)
@@ -83,14 +83,14 @@ class GatewayRequestHandler(MotoRequestHandler):
             self._reset_connection()
 
     def _reset_connection(self) -> None:
-        """Close so that the peer gets an RST: no lingering, and no polite shutdown by socketserver before it."""
+        """Close so that the peer gets an RST: without lingering, and without socketserver's shutdown before it."""
         self._loopback_server.connections.discard(self.connection)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         os.close(self.connection.detach())
 
 
 class LoopbackServer(ThreadedWSGIServer):
-    """Moto behind the gateway, on a thread of its own from `start` to `stop`."""
+    """moto behind the gateway, on its own thread from `start` to `stop`."""
 
     def __init__(self, port: int, gateway: Gateway) -> None:
         with _bind_socket(port) as listening:
@@ -101,11 +101,11 @@ class LoopbackServer(ThreadedWSGIServer):
         self._thread = threading.Thread(target=self.serve_forever, args=(POLL_S,), name="emulator", daemon=True)
 
     def start(self) -> None:
-        """Accept calls from now on."""
+        """Start to accept calls."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop accepting, cut what is open, and free the port."""
+        """Stop accepting, close open connections, and free the port."""
         self.gateway.stopping.set()
         self.shutdown()
         self._thread.join(STOP_S)
@@ -115,7 +115,7 @@ class LoopbackServer(ThreadedWSGIServer):
             log.warning("the emulator's thread still runs after %s s", STOP_S)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Keep tracebacks off the terminal: mostly the client went away, or we cut it at the end."""
+        """Keep tracebacks off the terminal: usually the client disconnected, or we closed the connection."""
         log.debug("%s of %s broke", request, client_address, exc_info=True)
 
 

@@ -97,7 +97,7 @@ class AppStreamBackend(BaseBackend):
         return EmulatedPage(list_operations()[operation], items[start:end], number, end, token, build_token)
 
     def get_page_number(self, operation: str, token: str | None) -> int:
-        """Which page of a scan a request asks for; 0 where its token means nothing."""
+        """Return the page number of a scan that a request is for; 0 if its token means nothing."""
         try:
             return self._decode_token(operation, token)[1]
         except EmulatedAwsError:

@@ -1,4 +1,4 @@
-"""Which requests moto brings here: its server asks for `appstream.`, botocore itself for `appstream2.`."""
+"""URL patterns of the plug-in: moto's server matches `appstream.`, botocore in process `appstream2.`."""
 
 from .responses import AppStreamResponse
 
