@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,10 @@ from appstream_export.preflight.fixes import FixAdvisor
 from appstream_export.run import Request, RunResult, execute_run
 from appstream_export.settings import Settings, parse_settings
 from appstream_export.status import Status
+from tests.cells import ACCOUNT, Cell, build_settings, list_cells_of_tests
 from tests.world import EU, HOME, MEXICO, MILAN, SPAIN, Call, World
 
-A, B = "111122223333", "444455556666"
-NETWORKS = ("answers", "not enabled", "name", "refused", "no route", "dropped", "reset", "proxy", "no FIPS host")
-TOKENS = {
-    "role": {},
-    "keys": {},
-    "v1": {"AWS_SESSION_TOKEN": "v1"},
-    "v2": {"AWS_SESSION_TOKEN": "v2"},
-}
-SOURCES = {"auto": SPAIN, "listed": SPAIN, "unlisted": MEXICO}
+A, B = ACCOUNT, "444455556666"
 
 
 @pytest.fixture
@@ -46,15 +38,7 @@ def run(
     extract: dict[str, Any] | None = None,
     **aws: Any,
 ) -> RunResult:
-    accounts = [{"id": i} | ({"role_arn": f"arn:aws:iam::{i}:role/reader"} if role else {}) for i in ids]
-    mapping = {
-        "regions": "auto" if regions == ("auto",) else list(regions),
-        "accounts": accounts,
-        "aws": aws,
-        "extract": extract or {"max_attempts": 2, "workers": 8, "task_timeout_s": 3},
-        "feeds": {"publish": False, "report": False},
-    }
-    settings = parse_settings(mapping, world.folder / "appstream-export.toml")
+    settings = build_settings(world, *regions, role=role, ids=ids, extract=extract, **aws)
     return execute_run(settings, load_contracts(), Request(publish=False))
 
 
@@ -68,40 +52,9 @@ def statuses(result: RunResult) -> dict[str, str]:
     return {str(task.scope): str(outcome.status) for task, outcome in sorted(result.outcomes.items())}
 
 
-def expect(network: str, token: str, source: str) -> tuple[str, int]:
-    if network not in ("answers", "not enabled"):
-        return ("unavailable", 0) if source == "unlisted" else ("network", 3)
-    if token == "v1" or (token == "v2" and network == "not enabled"):
-        return "denied", 3  # whose tokens they are is not proved
-    return ("ok", 0) if network == "answers" else ("disabled", 0)
-
-
-def list_cells() -> Iterator[Any]:
-    """Every mix; those in which the token plays no part are slow together, and tell less."""
-    for network, token, source in product(NETWORKS, TOKENS, SOURCES):
-        is_answer = network in ("answers", "not enabled")
-        marks = [] if is_answer or token == "role" else [pytest.mark.slow]
-        yield pytest.param(network, token, source, id=f"{network} x {token} x {source}", marks=marks)
-
-
-@pytest.mark.parametrize(("network", "token", "source"), list(list_cells()))
-def test_a_region_ends_as_what_is_proved_of_it(
-    network: str, token: str, source: str, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    region = SOURCES[source]
-    world.offered = (HOME, SPAIN)
-    if network == "not enabled":
-        world.closed.add((A, region))
-    elif network == "no FIPS host":
-        monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
-    elif network != "answers":
-        world.break_network(region, network)
-    world.enter(monkeypatch, AWS_ACCESS_KEY_ID=f"AKIA{A}", AWS_SECRET_ACCESS_KEY="secret-word", **TOKENS[token])
-
-    result = run(world, *(["auto"] if source == "auto" else [HOME, region]), role=token == "role")
-
-    assert (statuses(result)[f"{A}/{region}"], result.exit_code) == expect(network, token, source)
-    assert statuses(result)[f"{A}/{HOME}"] == "ok"
+@pytest.mark.parametrize("cell", list(list_cells_of_tests()))
+def test_a_region_ends_as_what_is_proved_of_it(cell: Cell, tmp_path: Path) -> None:
+    assert cell.observe(tmp_path, pytest.MonkeyPatch.context()) == cell.expected
 
 
 KEYS = {"AWS_ACCESS_KEY_ID": f"AKIA{A}", "AWS_SECRET_ACCESS_KEY": "secret-word"}
