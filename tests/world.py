@@ -12,7 +12,7 @@ import socketserver
 import ssl
 import struct
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -107,13 +107,8 @@ class World:
         if network == "proxy":
             self.unreachable |= {f"appstream2.{region}.amazonaws.com", f"appstream2-fips.{region}.amazonaws.com"}
             return
-        self._direct[region] = self._open_dead_end(network)
-        (bundled,) = Path(botocore.__file__).parent.glob(f"data/{_RULES}*")
-        rules = json.loads(gzip.decompress(bundled.read_bytes()))
-        rules["rules"][:0] = [_build_rule(region, url) for region, url in self._direct.items()]
-        file = self.folder / "models" / _RULES
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(rules))
+        self._direct[region] = open_dead_end(network, self._stack)
+        write_endpoint_rules(self.folder / "models", self._direct)
 
     def list_calls(self, operation: str) -> list[Call]:
         """The calls of an operation, in order."""
@@ -186,26 +181,6 @@ class World:
             return 200, json.dumps({"Regions": states}).encode()
         items = "".join(f"<item><regionName>{r}</regionName></item>" for r in enabled)
         return 200, f"<DescribeRegionsResponse><regionInfo>{items}</regionInfo></DescribeRegionsResponse>".encode()
-
-    def _open_dead_end(self, network: str) -> str:
-        """An address that fails so: each is of this machine, or fails before a packet leaves it."""
-        if network == "name":
-            return "http://" + ".".join(["n" * 60] * 5)  # longer than names may be: the resolver refuses it itself
-        if network == "no route":
-            return "http://255.255.255.255"
-        server = self._stack.enter_context(socket.socket())
-        server.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        if network == "dropped":  # the queue is full: SYNs are dropped
-            server.listen(0)
-            for _ in range(4):
-                waiting = self._stack.enter_context(socket.socket())
-                waiting.setblocking(False)
-                waiting.connect_ex(server.getsockname())
-        elif network == "reset":
-            server.listen(64)
-            threading.Thread(target=_reset_connections, args=(server,), daemon=True).start()
-        return url  # refused: nobody listens
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -285,6 +260,37 @@ def _refuse(call: Call, code: str, message: str) -> tuple[int, bytes]:
             f"<Response>{error}<RequestID>r</RequestID></Response>".encode(),
         )
     return 400, json.dumps({"__type": code, "message": message}).encode()
+
+
+def write_endpoint_rules(folder: Path, urls: Mapping[str, str]) -> None:
+    """Write models in which AppStream is at these URLs in some regions: a folder for AWS_DATA_PATH."""
+    (bundled,) = Path(botocore.__file__).parent.glob(f"data/{_RULES}*")
+    rules = json.loads(gzip.decompress(bundled.read_bytes()))
+    rules["rules"][:0] = [_build_rule(region, url) for region, url in urls.items()]
+    file = folder / _RULES
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(rules))
+
+
+def open_dead_end(network: str, stack: ExitStack) -> str:
+    """Return a URL that fails so, until the stack closes: of this machine, or it fails before a packet leaves it."""
+    if network == "name":
+        return "http://" + ".".join(["n" * 60] * 5)  # longer than names may be: the resolver refuses it itself
+    if network == "no route":
+        return "http://255.255.255.255"
+    server = stack.enter_context(socket.socket())
+    server.bind(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{server.getsockname()[1]}"
+    if network == "dropped":  # the queue is full: SYNs are dropped
+        server.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(server.getsockname())
+    elif network == "reset":
+        server.listen(64)
+        threading.Thread(target=_reset_connections, args=(server,), daemon=True).start()
+    return url  # refused: nobody listens
 
 
 def _reset_connections(server: socket.socket) -> None:

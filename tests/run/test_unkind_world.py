@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -229,6 +230,48 @@ def test_a_region_that_is_back_and_throttles_has_its_tries_again(
 
     ended = {str(outcome.status) for task, outcome in result.outcomes.items() if task.scope.region == EU}
     assert (ended, world.is_throttled) == ({"network", "ok"}, True)
+
+
+class Holding(World):
+    """A world in which calls to a dead region, but the first few, wait until the home region has answered everyone."""
+
+    failing_at_once = 0
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.has_seen_all, self.in_vain = Event(), 0
+
+    def can_reach(self, host: str) -> bool:
+        """Whether the proxy finds the host: the dead one's never."""
+        if EU not in host:
+            return super().can_reach(host)
+        self.failing_at_once -= 1
+        if self.failing_at_once < 0:
+            self.in_vain += not self.has_seen_all.wait(4)
+        return False
+
+    def answer(self, call: Call) -> tuple[int, bytes]:
+        """The answer of a host."""
+        found = super().answer(call)
+        if len(self.list_calls("DescribeImageBuilders")) == ACCOUNTS_OF_DEAD_REGIONS:
+            self.has_seen_all.set()
+        return found
+
+
+ACCOUNTS_OF_DEAD_REGIONS = 24
+
+
+@pytest.mark.parametrize(("workers", "failing_at_once"), [(1, 6), (11, 0)], ids=["once known", "before it is known"])
+def test_a_dead_region_holds_up_no_other(
+    workers: int, failing_at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = tuple(f"{n:012}" for n in range(1, ACCOUNTS_OF_DEAD_REGIONS + 1))
+    with Holding(tmp_path) as world:
+        world.failing_at_once = failing_at_once
+        world.enter(monkeypatch, **KEYS)
+        result = run(world, HOME, EU, ids=ids, extract={"max_attempts": 2, "workers": workers})
+
+    assert (result.answer_count, len(result.failures), world.in_vain) == (len(ids), len(ids), 0)
 
 
 def test_the_doctor_warns_of_a_region_that_no_list_has(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
