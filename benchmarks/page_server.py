@@ -3,9 +3,10 @@
     python -m benchmarks.page_server --accounts 1000 --items 3 --latency-ms 30-80 --denied 0.01
 
 The account is read from the access key that AssumeRole gave (it carries the account), the region from the SigV4 scope.
-Answers DescribeImageBuilders, AssumeRole and GetCallerIdentity. Prints its URL on the first line. A line of JSON on its
-standard input, such as {"denied": 0.01}, changes those fields of the World; it answers with the record of what it
-served since the last change, as one JSON line. It ends with the last record on SIGTERM or when its input closes.
+Answers DescribeImageBuilders, AssumeRole, GetCallerIdentity and SSM's list of regions. Prints its URL on the first
+line. A line of JSON on its standard input, such as {"denied": 0.01}, changes those fields of the World; it answers with
+the record of what it served since the last change, as one JSON line. It ends with the last record on SIGTERM or when
+its input closes.
 """
 
 import argparse
@@ -35,6 +36,7 @@ _TOKEN = re.compile(rb"(?im)^x-amz-security-token:\s*(\S+)")
 _KEY = re.compile(r"A[KS]IA(\d{12})")
 _DENIED = refusal("AccessDeniedException", "not authorized to perform this")[0]
 _THROTTLED = refusal("ThrottlingException", "Rate exceeded")[0]
+_NOT_ENABLED = refusal("UnrecognizedClientException", "The security token included in the request is invalid.")[0]
 _MIXED = refusal("UnrecognizedClientException", "the security token is not of this access key")[0]
 
 
@@ -119,6 +121,9 @@ class PageServer:
         key, region, service = (part.decode() for part in credential.groups())
         if service == "sts":
             return self._sts(key, body)
+        if service == "ssm":
+            self.served.calls["GetParametersByPath"] += 1
+            return _list_regions(self.world), None
         self.served.calls["DescribeImageBuilders"] += 1
         if not _is_one_session(key, _TOKEN.search(head)):
             self.served.mixed_credentials += 1
@@ -138,6 +143,8 @@ class PageServer:
         return xml(200, _assumed(account, self._sessions) if action == "AssumeRole" else _identity(account)), fault
 
     def _describe(self, account: str, region: str, body: bytes) -> tuple[bytes, Fault | None]:
+        if region in self.world.closed:
+            return _NOT_ENABLED, None
         if self.world.is_denied(account, region):
             return _DENIED, None
         if not self._may_call((account, region)):
@@ -193,6 +200,11 @@ def _account_of(key: str) -> str:
 
 def _is_one_session(key: str, token: re.Match[bytes] | None) -> bool:
     return not key.startswith("ASIA") or (token is not None and token[1].decode() == f"token-of-{key}")
+
+
+def _list_regions(world: World) -> bytes:
+    """SSM's list of AppStream's regions; those of botocore's list are known without it."""
+    return http(200, json.dumps({"Parameters": [{"Name": r, "Value": r} for r in world.closed]}).encode())
 
 
 def _assumed(account: str, session: int) -> str:
@@ -256,8 +268,9 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
 def main(argv: list[str] | None = None) -> None:
     """Read the world from flags, serve it, print the record."""
     parser = argparse.ArgumentParser(description="A light AWS for scale runs on 127.0.0.1.")
+    kinds = {"latency_ms": _pair, "faults": _words, "closed": _words, "calls_per_s": float}
     for each in fields(World):
-        kind = {"latency_ms": _pair, "faults": _words, "calls_per_s": float}.get(each.name, type(each.default))
+        kind = kinds.get(each.name, type(each.default))
         parser.add_argument(f"--{each.name.replace('_', '-')}", type=kind, default=each.default)
     flags = vars(parser.parse_args(argv))
     flags["faults"] = flags["faults"] or tuple(FAULTS)

@@ -35,6 +35,8 @@ class World:
     latency_ms: tuple[float, float] = (0.0, 0.0)
     denied: float = 0.0
     """Part of the scopes that are always denied."""
+    closed: tuple[str, ...] = ()
+    """Opt-in regions that no account has enabled."""
     fault_rate: float = 0.0
     """Part of all calls, STS included, that go wrong."""
     faults: tuple[str, ...] = ()

@@ -12,10 +12,11 @@ import socketserver
 import ssl
 import struct
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Self
@@ -31,6 +32,10 @@ HOME, EU = "us-east-1", "eu-west-1"
 MILAN, SPAIN, MEXICO = "eu-south-1", "eu-south-2", "mx-central-1"  # opt-in; botocore's AppStream lacks the last
 REGIONS = (HOME, EU, MILAN, SPAIN, MEXICO, "il-central-1")
 OPT_IN = frozenset({MILAN, SPAIN, MEXICO, "il-central-1"})
+_SIGNED_AT = "%Y%m%dT%H%M%SZ"
+_SKEW_MAX = timedelta(minutes=5)
+_SKEW_CODES = {"sts": "SignatureDoesNotMatch", "ec2": "RequestExpired"}  # services of JSON have another
+_NOT_YET = "not yet current: {} is still later than {} ({} + 5 min.)"
 DENIED = "User: u is not authorized to perform: {} because no identity-based policy allows the {} action"
 _HOST = re.compile(r"(?P<service>[a-z0-9]+)(?P<fips>-fips)?(\.(?P<region>[a-z]+-[a-z]+-\d))?\.amazonaws\.com")
 _RULES = "appstream/2016-12-01/endpoint-rule-set-1.json"
@@ -45,6 +50,8 @@ class Call:
     operation: str
     account_id: str
     token: str
+    signed_at: datetime | None = None
+    """The time in its signature, by the client's clock."""
 
 
 class World:
@@ -65,6 +72,8 @@ class World:
         self.fips: set[str] = {HOME}
         self.unreachable: set[str] = set()
         """Hosts that the proxy cannot reach."""
+        self.clock_ahead_s = 0
+        """By how much this machine's clock is ahead of AWS's; negative: behind."""
         self._direct: dict[str, str] = {}
         self._stack = ExitStack()
 
@@ -98,13 +107,8 @@ class World:
         if network == "proxy":
             self.unreachable |= {f"appstream2.{region}.amazonaws.com", f"appstream2-fips.{region}.amazonaws.com"}
             return
-        self._direct[region] = self._open_dead_end(network)
-        (bundled,) = Path(botocore.__file__).parent.glob(f"data/{_RULES}*")
-        rules = json.loads(gzip.decompress(bundled.read_bytes()))
-        rules["rules"][:0] = [_build_rule(region, url) for region, url in self._direct.items()]
-        file = self.folder / "models" / _RULES
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(rules))
+        self._direct[region] = open_dead_end(network, self._stack)
+        write_endpoint_rules(self.folder / "models", self._direct)
 
     def list_calls(self, operation: str) -> list[Call]:
         """The calls of an operation, in order."""
@@ -120,6 +124,8 @@ class World:
     def answer(self, call: Call) -> tuple[int, bytes]:
         """The answer of a host: HTTP status and body."""
         self.calls.append(call)
+        if (skew := self._describe_skew(call)) is not None:
+            return _refuse(call, _SKEW_CODES.get(call.service, "InvalidSignatureException"), skew)
         is_closed = call.region in OPT_IN and (call.token == "v1" or (call.account_id, call.region) in self.closed)
         if is_closed or (call.account_id, call.region) in self.refusing:
             return _refuse(call, "UnrecognizedClientException", "The security token included in the request is invalid")
@@ -132,11 +138,28 @@ class World:
         listed = {"Parameters": [{"Name": r, "Value": r} for r in self.offered]}
         return 200, json.dumps(listed if call.service == "ssm" else {"ImageBuilders": []}).encode()
 
+    @property
+    def now(self) -> datetime:
+        """The time by AWS's clock."""
+        return datetime.now(UTC) - timedelta(seconds=self.clock_ahead_s)
+
+    def _describe_skew(self, call: Call) -> str | None:
+        """AWS's words for a signature that is 5 minutes too old or too new; None for one that is not."""
+        if call.signed_at is None or abs(call.signed_at - self.now) <= _SKEW_MAX:
+            return None
+        if call.service == "ec2":
+            return "Request has expired."
+        is_old = call.signed_at < self.now
+        edge = self.now - _SKEW_MAX if is_old else self.now + _SKEW_MAX
+        signed, limit, now = (f"{moment:{_SIGNED_AT}}" for moment in (call.signed_at, edge, self.now))
+        said = "expired: {} is now earlier than {} ({} - 5 min.)" if is_old else _NOT_YET
+        return f"Signature {said.format(signed, limit, now)}"
+
     def _answer_sts(self, call: Call) -> tuple[int, bytes]:
         if call.region in self.without_sts:
             return _refuse(call, "RegionDisabledException", "STS is not activated in this region")
         account, version = call.account_id, "v2" if call.region else "v1"
-        expires = f"{datetime.now(UTC) + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
+        expires = f"{self.now + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
         inner = f"<Account>{account}</Account><UserId>u</UserId><Arn>arn:aws:iam::{account}:user/u</Arn>"
         if call.operation == "AssumeRole":
             inner = (
@@ -158,26 +181,6 @@ class World:
             return 200, json.dumps({"Regions": states}).encode()
         items = "".join(f"<item><regionName>{r}</regionName></item>" for r in enabled)
         return 200, f"<DescribeRegionsResponse><regionInfo>{items}</regionInfo></DescribeRegionsResponse>".encode()
-
-    def _open_dead_end(self, network: str) -> str:
-        """An address that fails so: each is of this machine, or fails before a packet leaves it."""
-        if network == "name":
-            return "http://" + ".".join(["n" * 60] * 5)  # longer than names may be: the resolver refuses it itself
-        if network == "no route":
-            return "http://255.255.255.255"
-        server = self._stack.enter_context(socket.socket())
-        server.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        if network == "dropped":  # the queue is full: SYNs are dropped
-            server.listen(0)
-            for _ in range(4):
-                waiting = self._stack.enter_context(socket.socket())
-                waiting.setblocking(False)
-                waiting.connect_ex(server.getsockname())
-        elif network == "reset":
-            server.listen(64)
-            threading.Thread(target=_reset_connections, args=(server,), daemon=True).start()
-        return url  # refused: nobody listens
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -225,7 +228,9 @@ class _Door(BaseHTTPRequestHandler):
         operation = operation[0].upper() + operation[1:]
         account = re.search(r"\d{12}", params.get("RoleArn", [""])[0] or self.headers.get("Authorization", ""))
         token = self.headers.get("X-Amz-Security-Token", "")[:2]
-        call = Call(found["service"], found["region"], operation, account[0] if account else "", token)
+        signed = self.headers.get("X-Amz-Date")
+        signed_at = datetime.strptime(signed, _SIGNED_AT).replace(tzinfo=UTC) if signed else None
+        call = Call(found["service"], found["region"], operation, account[0] if account else "", token, signed_at)
         status, answer = self.world.answer(call)
         self.send_response(status)
         self.send_header("Content-Length", str(len(answer)))
@@ -234,6 +239,10 @@ class _Door(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     do_GET = do_POST
+
+    def date_time_string(self, timestamp: float | None = None) -> str:  # noqa: ARG002  the name is the server's
+        """AWS's time, for the header Date."""
+        return format_datetime(self.world.now, usegmt=True)
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -244,9 +253,44 @@ def _refuse(call: Call, code: str, message: str) -> tuple[int, bytes]:
         error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
         return 403, f"<ErrorResponse>{error}<RequestId>r</RequestId></ErrorResponse>".encode()
     if call.service == "ec2":
-        error = f"<Errors><Error><Code>UnauthorizedOperation</Code><Message>{message}</Message></Error></Errors>"
-        return 403, f"<Response>{error}<RequestID>r</RequestID></Response>".encode()
+        code = "UnauthorizedOperation" if code.startswith("AccessDenied") else code
+        error = f"<Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
+        return (
+            400 if code == "RequestExpired" else 403,
+            f"<Response>{error}<RequestID>r</RequestID></Response>".encode(),
+        )
     return 400, json.dumps({"__type": code, "message": message}).encode()
+
+
+def write_endpoint_rules(folder: Path, urls: Mapping[str, str]) -> None:
+    """Write models in which AppStream is at these URLs in some regions: a folder for AWS_DATA_PATH."""
+    (bundled,) = Path(botocore.__file__).parent.glob(f"data/{_RULES}*")
+    rules = json.loads(gzip.decompress(bundled.read_bytes()))
+    rules["rules"][:0] = [_build_rule(region, url) for region, url in urls.items()]
+    file = folder / _RULES
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(rules))
+
+
+def open_dead_end(network: str, stack: ExitStack) -> str:
+    """Return a URL that fails so, until the stack closes: of this machine, or it fails before a packet leaves it."""
+    if network == "name":
+        return "http://" + ".".join(["n" * 60] * 5)  # longer than names may be: the resolver refuses it itself
+    if network == "no route":
+        return "http://255.255.255.255"
+    server = stack.enter_context(socket.socket())
+    server.bind(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{server.getsockname()[1]}"
+    if network == "dropped":  # the queue is full: SYNs are dropped
+        server.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(server.getsockname())
+    elif network == "reset":
+        server.listen(64)
+        threading.Thread(target=_reset_connections, args=(server,), daemon=True).start()
+    return url  # refused: nobody listens
 
 
 def _reset_connections(server: socket.socket) -> None:

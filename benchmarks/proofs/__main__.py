@@ -14,6 +14,7 @@ from benchmarks.children import Hung
 from benchmarks.findings import Findings, environment, markdown, say, surroundings, text_of
 from benchmarks.proofs import (
     connect,
+    dead_regions,
     engines,
     events,
     faults,
@@ -27,10 +28,12 @@ from benchmarks.proofs import (
     readers,
     scale,
     storm,
+    unkind,
 )
 
 PROOFS: Mapping[str, tuple[Callable[[Any, Path], Findings], Any, Any]] = {
     "scale": (scale.prove, scale.FULL, scale.QUICK),
+    "dead_regions": (dead_regions.prove, dead_regions.FULL, dead_regions.QUICK),
     "faults": (faults.prove, faults.FULL, faults.QUICK),
     "isolation": (isolation.prove, isolation.FULL, isolation.QUICK),
     "storm": (storm.prove, storm.FULL, storm.QUICK),
@@ -43,6 +46,7 @@ PROOFS: Mapping[str, tuple[Callable[[Any, Path], Findings], Any, Any]] = {
     "lake_kills": (lake_kills.prove, lake_kills.FULL, lake_kills.QUICK),
     "lake_flips": (lake_flips.prove, lake_flips.FULL, lake_flips.QUICK),
     "events": (events.prove, events.FULL, events.QUICK),
+    "unkind": (unkind.prove, unkind.FULL, unkind.QUICK),
     "readers": (readers.prove, readers.FULL, readers.QUICK),
 }
 

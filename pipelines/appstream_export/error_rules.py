@@ -322,6 +322,11 @@ def find_cause(reason: str | None) -> str | None:
     return next((rule.fix for pattern, rule in _RULES_BY_TEXT if pattern.search(reason or "")), None)
 
 
+def is_clock_problem(code: str | None, reason: str | None) -> bool:
+    """Return whether AWS refused the time of a signature, by its code or, as most services do, by its text alone."""
+    return ERROR_RULES.get(code or "") is _CLOCK or find_cause(reason) == _CLOCK.fix
+
+
 def suggest_fix(status: Status, code: str | None, reason: str | None = None) -> str:
     """Return the fix of an outcome: by the cause that its reason names, else by its code, else by its status."""
     if derived := DERIVED_STATUSES.get(status):

@@ -9,6 +9,7 @@ from benchmarks.findings import Findings
 from benchmarks.proofs import (
     __main__ as command,
     connect,
+    dead_regions,
     engines,
     events,
     faults,
@@ -34,6 +35,13 @@ def test_many_scopes_take_few_connections_and_one_role_session_each_and_only_den
     size = scale.Size(accounts=12, regions=4, workers=8, latency_ms=(2, 4), denied=0.1, is_timed=False)
 
     assert scale.prove(size, tmp_path).broken == []
+
+
+def test_a_dead_region_takes_one_short_try_per_account_and_fails_alone(tmp_path: Path) -> None:
+    dead = {"one refuses": {"eu-west-2": "refused"}}
+    size = dead_regions.Size(accounts=8, workers=8, latency_ms=(2, 4), dead=dead, is_timed=False)
+
+    assert dead_regions.prove(size, tmp_path).broken == []
 
 
 def test_whatever_goes_wrong_ok_scopes_are_the_truth_and_the_others_keep_their_rows(tmp_path: Path) -> None:

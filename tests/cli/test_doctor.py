@@ -311,14 +311,23 @@ def test_a_clock_that_is_off_is_found_by_the_date_of_the_answers(compatible: str
     assert re.fullmatch(r"this machine's clock is (35|36)\d\d s behind AWS's", seen["reason"])
 
 
-def test_a_signature_that_is_too_old_points_at_the_clock(folder: Path, told: Told) -> None:
+@pytest.mark.parametrize(
+    ("said", "area", "fix"),
+    [
+        ("Signature expired: 20260101T000000Z", "clock", "clock"),
+        ("The request signature we calculated does not match", "credentials", "secret key"),
+    ],
+)
+def test_a_signature_that_is_too_old_points_at_the_clock_and_another_at_the_key(
+    said: str, area: str, fix: str, folder: Path, told: Told
+) -> None:
     with Wire() as wire:
         _ask(wire, folder)
-        wire.always(f"sts/{PROD}", sts_refusal("SignatureDoesNotMatch", "Signature expired: 20260101T000000Z"))
+        wire.always(f"sts/{PROD}", sts_refusal("SignatureDoesNotMatch", said))
         code, (seen,) = findings(told)
 
-    assert (code, seen["area"]) == (1, "clock")
-    assert "clock" in seen["fix"]
+    assert (code, seen["area"]) == (1, area)
+    assert fix in seen["fix"]
 
 
 def test_a_trust_policy_for_an_external_id_does_not_show_it(folder: Path, aws: Emulator, told: Told) -> None:

@@ -156,6 +156,15 @@ def test_the_token_of_an_operation_that_botocore_does_not_page_is_followed() -> 
     assert (listing.input_token, listing.output_token) == ("NextToken", "NextToken")
 
 
+def test_members_of_an_answer_that_aws_calls_sensitive_are_not_handed_on_as_drift() -> None:
+    accounts = replace(contract(), service="organizations", operation="ListAccounts", items="Accounts")
+    listing = replace(ListOperation.from_contract(accounts, botocore.session.Session()), items=("Others",))
+
+    found = listing.list_other_members({"Others": [], "Accounts": [{"Email": "secret@example.com"}], "IsPartial": True})
+
+    assert found == {"$.IsPartial": True}
+
+
 def test_an_answer_with_a_token_that_nobody_can_follow_is_malformed() -> None:
     listing = ListOperation("appstream", "DescribeThings", ("Things",), ("Name",), None, None, None, None, False)
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import product
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -18,17 +18,10 @@ from appstream_export.preflight.fixes import FixAdvisor
 from appstream_export.run import Request, RunResult, execute_run
 from appstream_export.settings import Settings, parse_settings
 from appstream_export.status import Status
+from tests.cells import ACCOUNT, Cell, build_settings, list_cells_of_tests
 from tests.world import EU, HOME, MEXICO, MILAN, SPAIN, Call, World
 
-A, B = "111122223333", "444455556666"
-NETWORKS = ("answers", "not enabled", "name", "refused", "no route", "dropped", "reset", "proxy", "no FIPS host")
-TOKENS = {
-    "role": {},
-    "keys": {},
-    "v1": {"AWS_SESSION_TOKEN": "v1"},
-    "v2": {"AWS_SESSION_TOKEN": "v2"},
-}
-SOURCES = {"auto": SPAIN, "listed": SPAIN, "unlisted": MEXICO}
+A, B = ACCOUNT, "444455556666"
 
 
 @pytest.fixture
@@ -46,15 +39,7 @@ def run(
     extract: dict[str, Any] | None = None,
     **aws: Any,
 ) -> RunResult:
-    accounts = [{"id": i} | ({"role_arn": f"arn:aws:iam::{i}:role/reader"} if role else {}) for i in ids]
-    mapping = {
-        "regions": "auto" if regions == ("auto",) else list(regions),
-        "accounts": accounts,
-        "aws": aws,
-        "extract": extract or {"max_attempts": 2, "workers": 8, "task_timeout_s": 3},
-        "feeds": {"publish": False, "report": False},
-    }
-    settings = parse_settings(mapping, world.folder / "appstream-export.toml")
+    settings = build_settings(world, *regions, role=role, ids=ids, extract=extract, **aws)
     return execute_run(settings, load_contracts(), Request(publish=False))
 
 
@@ -68,40 +53,9 @@ def statuses(result: RunResult) -> dict[str, str]:
     return {str(task.scope): str(outcome.status) for task, outcome in sorted(result.outcomes.items())}
 
 
-def expect(network: str, token: str, source: str) -> tuple[str, int]:
-    if network not in ("answers", "not enabled"):
-        return ("unavailable", 0) if source == "unlisted" else ("network", 3)
-    if token == "v1" or (token == "v2" and network == "not enabled"):
-        return "denied", 3  # whose tokens they are is not proved
-    return ("ok", 0) if network == "answers" else ("disabled", 0)
-
-
-def list_cells() -> Iterator[Any]:
-    """Every mix; those in which the token plays no part are slow together, and tell less."""
-    for network, token, source in product(NETWORKS, TOKENS, SOURCES):
-        is_answer = network in ("answers", "not enabled")
-        marks = [] if is_answer or token == "role" else [pytest.mark.slow]
-        yield pytest.param(network, token, source, id=f"{network} x {token} x {source}", marks=marks)
-
-
-@pytest.mark.parametrize(("network", "token", "source"), list(list_cells()))
-def test_a_region_ends_as_what_is_proved_of_it(
-    network: str, token: str, source: str, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    region = SOURCES[source]
-    world.offered = (HOME, SPAIN)
-    if network == "not enabled":
-        world.closed.add((A, region))
-    elif network == "no FIPS host":
-        monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
-    elif network != "answers":
-        world.break_network(region, network)
-    world.enter(monkeypatch, AWS_ACCESS_KEY_ID=f"AKIA{A}", AWS_SECRET_ACCESS_KEY="secret-word", **TOKENS[token])
-
-    result = run(world, *(["auto"] if source == "auto" else [HOME, region]), role=token == "role")
-
-    assert (statuses(result)[f"{A}/{region}"], result.exit_code) == expect(network, token, source)
-    assert statuses(result)[f"{A}/{HOME}"] == "ok"
+@pytest.mark.parametrize("cell", list(list_cells_of_tests()))
+def test_a_region_ends_as_what_is_proved_of_it(cell: Cell, tmp_path: Path) -> None:
+    assert cell.observe(tmp_path, pytest.MonkeyPatch.context()) == cell.expected
 
 
 KEYS = {"AWS_ACCESS_KEY_ID": f"AKIA{A}", "AWS_SECRET_ACCESS_KEY": "secret-word"}
@@ -276,6 +230,48 @@ def test_a_region_that_is_back_and_throttles_has_its_tries_again(
 
     ended = {str(outcome.status) for task, outcome in result.outcomes.items() if task.scope.region == EU}
     assert (ended, world.is_throttled) == ({"network", "ok"}, True)
+
+
+class Holding(World):
+    """A world in which calls to a dead region, but the first few, wait until the home region has answered everyone."""
+
+    failing_at_once = 0
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.has_seen_all, self.in_vain = Event(), 0
+
+    def can_reach(self, host: str) -> bool:
+        """Whether the proxy finds the host: the dead one's never."""
+        if EU not in host:
+            return super().can_reach(host)
+        self.failing_at_once -= 1
+        if self.failing_at_once < 0:
+            self.in_vain += not self.has_seen_all.wait(4)
+        return False
+
+    def answer(self, call: Call) -> tuple[int, bytes]:
+        """The answer of a host."""
+        found = super().answer(call)
+        if len(self.list_calls("DescribeImageBuilders")) == ACCOUNTS_OF_DEAD_REGIONS:
+            self.has_seen_all.set()
+        return found
+
+
+ACCOUNTS_OF_DEAD_REGIONS = 24
+
+
+@pytest.mark.parametrize(("workers", "failing_at_once"), [(1, 6), (11, 0)], ids=["once known", "before it is known"])
+def test_a_dead_region_holds_up_no_other(
+    workers: int, failing_at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = tuple(f"{n:012}" for n in range(1, ACCOUNTS_OF_DEAD_REGIONS + 1))
+    with Holding(tmp_path) as world:
+        world.failing_at_once = failing_at_once
+        world.enter(monkeypatch, **KEYS)
+        result = run(world, HOME, EU, ids=ids, extract={"max_attempts": 2, "workers": workers})
+
+    assert (result.answer_count, len(result.failures), world.in_vain) == (len(ids), len(ids), 0)
 
 
 def test_the_doctor_warns_of_a_region_that_no_list_has(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from threading import Event
 from typing import Any
 
 from appstream_export.contracts import Contract, check_contracts
+from appstream_export.error_rules import is_clock_problem
 from appstream_export.errors import ConfigurationError, ExportError, Interrupted, NothingExtracted
 from appstream_export.extract import CLOCK_SKEW_MAX_S, Account, Plan, ProbeResult, plan_extraction, probe_tasks
 from appstream_export.inputs import read_labels, read_prices
@@ -24,10 +25,7 @@ CLOCK_WARNS_FROM_S = 60
 _CREDENTIAL_ERROR_CODES = frozenset(
     {"NoCredentials", "AwsFiles", "MfaRequired", "MissingDependency"}
     | {"InvalidClientTokenId", "InvalidAccessKeyId", "UnrecognizedClientException", "AuthFailure"}
-)
-_CLOCK_ERROR_CODES = frozenset(
-    {"SignatureDoesNotMatch", "InvalidSignatureException"}
-    | {"RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture", "SignatureExpired"}
+    | {"SignatureDoesNotMatch", "InvalidSignatureException"}
 )
 
 
@@ -268,7 +266,7 @@ def _build_account_finding(
     code = refused_outcome.error_code or ""
     if code in _CREDENTIAL_ERROR_CODES or refused_outcome.status is Status.EXPIRED:
         kind = "credentials"
-    area = "clock" if code in _CLOCK_ERROR_CODES else kind
+    area = "clock" if is_clock_problem(code, refused_outcome.reason) else kind
     found = _build_finding(refused_outcome, account, area=area, fix=advisor.suggest_role_fix(refused_outcome))
     return replace(found, scopes=scopes, region=None, resource=None)
 
@@ -277,7 +275,7 @@ def _build_scope_finding(outcome: Outcome, account: Account, advisor: FixAdvisor
     if outcome.status.is_answer:
         return _build_finding(outcome, account, area="call", status=Status.OK.value, reason="answered")
     area = "region" if outcome.status in (Status.DISABLED, Status.UNAVAILABLE) else "call"
-    area = "clock" if outcome.error_code in _CLOCK_ERROR_CODES else area
+    area = "clock" if is_clock_problem(outcome.error_code, outcome.reason) else area
     is_expected = outcome.task in advisor.expected_failures
     is_absent = outcome.status is Status.UNAVAILABLE  # most often a wrong name
     verdict = Verdict.PROBLEM if not is_expected else Verdict.WARNING if is_absent else Verdict.EXPECTED

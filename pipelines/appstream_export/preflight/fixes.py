@@ -88,6 +88,8 @@ class FixAdvisor:
         if "AccessDenied" in reason:
             who = _parse_caller_arn(reason) or "what lists the organization"
             return f"add to the policy of {who}: {_render_json(build_control_plane_policy('')['Statement'][1])}"
+        if named := find_cause(reason):
+            return named
         return "run again; if it stays, look at [organization] and at the network"
 
     @property

@@ -12,6 +12,7 @@ from typing import Any
 from ulid import ULID
 
 from appstream_export.contracts import Contract, list_snapshot_tables, load_enum_values, mark_sensitive_fields
+from appstream_export.error_rules import suggest_fix
 from appstream_export.errors import NothingExtracted
 from appstream_export.extract import Account, extract_tasks, resolve_closed_regions
 from appstream_export.inputs import read_prices
@@ -209,7 +210,10 @@ def _reject_empty_first_snapshot(store: Store, outcomes: Mapping[Task, Outcome])
     status, count = Counter(o.status for o in outcomes.values()).most_common(1)[0]
     example = next(o for o in outcomes.values() if o.status is status)
     seen = f"{count} of {len(outcomes)} scopes are {status}, such as {example.task.scope}: {example.reason}"
-    raise NothingExtracted(f"nothing committed: no scope answered and no earlier snapshot exists; {seen}")
+    raise NothingExtracted(
+        f"nothing committed: no scope answered and no earlier snapshot exists; {seen}",
+        fix=suggest_fix(status, example.error_code, example.reason),
+    )
 
 
 def _build_account_row(account: Account) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Worker threads that scan all tasks: scopes interleaved over regions, and what must wait in a heap by due time.
 
+Regions that nobody reaches have workers of their own, so that waiting for them holds up no other.
 No worker sleeps: a throttled scan goes back and returns at its page token when it is due. Pages go through a bounded
 queue to the caller's thread, so AWS is asked no faster than pages are taken.
 """
@@ -26,6 +27,7 @@ from appstream_export.status import Status
 POLL_S = 0.2  # how late a stop may be noticed
 JOIN_S = 1.0  # workers in a call are left behind after this; they are daemons and hand nothing on
 QUEUED_PAGES_MAX = 128  # so that workers ask on while others are flattened; more of them gave nothing
+AWAITED_S = 0.1  # until a region is looked at again that has not answered its first calls
 _log = logging.getLogger(__name__)
 
 
@@ -97,6 +99,8 @@ class Scheduler:
         self._deadlines = Deadlines(settings.extract.task_timeout_s)
         self._reachability = Reachability()
         self._workers = min(settings.extract.workers, len(tasks))
+        self._threads: list[threading.Thread] = []
+        self._start_lock, self._has_unreached_workers = threading.Lock(), False
 
     @property
     def clock(self) -> Clock:
@@ -105,13 +109,9 @@ class Scheduler:
 
     def stream_results(self) -> Generator[Page | Outcome, None, None]:
         """Yield the workers' pages and outcomes, on the caller's thread."""
-        threads = [
-            threading.Thread(target=self._run_worker, name=f"extract-{n}", daemon=True) for n in range(self._workers)
-        ]
         ends_at = time.monotonic() + self._settings.run_timeout_s
         try:
-            for thread in threads:
-                thread.start()
+            self._start_workers()
             while self._open_scans:
                 yield from self._end_overdue_tasks()
                 if self._stop.is_set():
@@ -123,6 +123,8 @@ class Scheduler:
                     yield result
         finally:
             self._queue.close()
+            with self._start_lock:  # none is started any more: the queue is closed
+                threads = list(self._threads)
             _join_threads(threads)
             self._clients.close()
 
@@ -157,18 +159,26 @@ class Scheduler:
     def _is_open(self, work: WorkItem) -> bool:
         return any(scan.task in self._open_scans for scan in list_scans(work))
 
-    def _run_worker(self) -> None:
-        while (work := self._queue.take()) is not None:
+    def _start_workers(self, *, for_unreached: bool = False) -> None:
+        with self._start_lock:
+            for _ in range(0 if self._queue.is_closed else self._workers):
+                thread = threading.Thread(target=self._run_worker, args=(for_unreached,), name="extract", daemon=True)
+                thread.start()
+                self._threads.append(thread)
+
+    def _run_worker(self, for_unreached: bool) -> None:
+        take = self._queue.take_unreached if for_unreached else self._queue.take
+        while (work := take()) is not None:
             try:
-                self._process_work(work)
+                self._process_work(work, for_unreached)
             except ConfigurationError as error:
                 self._put_result(error)
             except Exception as error:  # noqa: BLE001  a bug of ours is this scope's error, not the end of the others
                 _log.debug("%s failed", work, exc_info=True)
                 self._fail_work(work, ScopeError(Status.ERROR, sanitize_text(f"{type(error).__name__}: {error}")))
 
-    def _process_work(self, work: WorkItem) -> None:
-        if not self._is_open(work):
+    def _process_work(self, work: WorkItem, for_unreached: bool) -> None:
+        if not self._is_open(work) or self._requeue_elsewhere(work, for_unreached):
             return
         self._deadlines.start_timer(work)
         try:
@@ -185,6 +195,28 @@ class Scheduler:
             else:
                 self._queue.requeue(work, wait_s)
 
+    def _requeue_elsewhere(self, work: WorkItem, for_unreached: bool) -> bool:
+        """Return whether the work is for workers of the other kind, or for later; it is in a queue then."""
+        if isinstance(work, SessionTask):
+            return False
+        is_unreachable = self._reachability.is_unreachable(work.place)
+        if is_unreachable and not for_unreached:
+            self._add_unreached(work)
+        elif for_unreached and not is_unreachable:
+            self._queue.add([work])
+        elif not is_unreachable and self._reachability.is_awaited(work.place):
+            self._queue.requeue(work, AWAITED_S)
+        else:
+            return False
+        return True
+
+    def _add_unreached(self, scan: Scan) -> None:
+        self._queue.add_unreached(scan)
+        with self._start_lock:
+            is_first, self._has_unreached_workers = not self._has_unreached_workers, True
+        if is_first:
+            self._start_workers(for_unreached=True)
+
     def _should_give_up(self, work: WorkItem, error: ScopeError) -> bool:
         if isinstance(work, SessionTask):
             return False
@@ -194,7 +226,8 @@ class Scheduler:
     def _fetch_pages(self, scan: Scan) -> None:
         while not scan.is_done and self._is_open(scan) and not self._queue.is_closed:
             scan.is_brief = self._reachability.is_unreachable(scan.place)
-            page = scan.fetch_page()
+            with self._reachability.count_calls(scan.place):
+                page = scan.fetch_page()
             self._reachability.record_answer(scan.place)
             if page is not None:
                 self._put_result(page)

@@ -48,9 +48,11 @@ class WorkQueue:
     def __init__(self, session_tasks: Iterable[SessionTask]) -> None:
         self._session_tasks = deque(session_tasks)
         self._ready: deque[Scan] = deque()
+        self._unreached: deque[Scan] = deque()
         self._delayed: list[tuple[float, int, WorkItem]] = []
         self._order = count()
-        self._change = threading.Condition()
+        lock = threading.RLock()
+        self._change, self._unreached_change = threading.Condition(lock), threading.Condition(lock)
         self.is_closed = False
 
     def add(self, scans: Collection[Scan]) -> None:
@@ -64,6 +66,21 @@ class WorkQueue:
         with self._change:
             heapq.heappush(self._delayed, (time.monotonic() + wait_s, next(self._order), work))
             self._change.notify()
+
+    def add_unreached(self, scan: Scan) -> None:
+        """Leave a scan to `take_unreached`."""
+        with self._change:
+            self._unreached.append(scan)
+            self._unreached_change.notify()
+
+    def take_unreached(self) -> Scan | None:
+        """Wait for a scan of a region that nobody reaches; None once the queue is closed."""
+        with self._change:
+            while not self.is_closed:
+                if self._unreached:
+                    return self._unreached.popleft()
+                self._unreached_change.wait()
+        return None
 
     def take(self) -> WorkItem | None:
         """Wait for work; None once the queue is closed."""
@@ -79,6 +96,7 @@ class WorkQueue:
         with self._change:
             self.is_closed = True
             self._change.notify_all()
+            self._unreached_change.notify_all()
 
     def _pop_next(self) -> WorkItem | None:
         if self._delayed and self._delayed[0][0] <= time.monotonic():
