@@ -196,10 +196,11 @@ def test_a_list_of_enabled_regions_that_fails_is_tried_again_and_is_never_taken_
     world.allowed.add("account:ListRegions")
     world.closed.add((A, MILAN))
     world.enter(monkeypatch, **LEGACY, AWS_SESSION_TOKEN="v2")
+    extract = {"max_attempts": 2, "workers": 8}
     world.failing["account:ListRegions"] = 1
-    passed = run(world, HOME, MILAN, role=False)
+    passed = run(world, HOME, MILAN, role=False, extract=extract)
     world.failing["account:ListRegions"] = 99
-    failed = run(world, HOME, MILAN, role=False)
+    failed = run(world, HOME, MILAN, role=False, extract=extract)
 
     assert (statuses(passed)[f"{A}/{MILAN}"], passed.exit_code) == ("disabled", 0)
     (failure,) = failed.failures
