@@ -143,10 +143,13 @@ def test_what_is_not_published_yet_is_late_once_the_freshness_setting_says_so(tm
     file.write_text('lake.freshness_interval = "1h"\n')
     lake.commit(ok(A, builder("a")))
     new = told("status", "--config", str(file), "--json")
+    second = tmp_path / "other" / "appstream-export.toml"
+    second.parent.mkdir()
+    second.write_text(file.read_text())
     other = Lake(tmp_path / "other" / "warehouse")
     other.commit(ok(A, builder("a")), clock=lambda: datetime.now(UTC) - timedelta(hours=3))
     other.commit(ok(A, builder("a")))
-    old = told("status", "--config", str(file), "--warehouse", str(other.store.root))
+    old = told("status", "--config", str(second))
 
     assert (new[0], json.loads(new[1])["freshness"]) == (0, "fresh")
     assert {output["freshness"] for output in json.loads(new[1])["outputs"]} == {"fresh"}
