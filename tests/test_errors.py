@@ -6,10 +6,17 @@ from pathlib import Path
 
 import botocore
 import pytest
+from botocore import exceptions
 from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 from botocore.session import Session
 
-from appstream_export.error_rules import ERROR_RULES, classify_error, suggest_fix
+from appstream_export.error_rules import (
+    ERROR_RULES,
+    classify_error,
+    find_exception_code,
+    suggest_fix,
+    suggest_storage_fix,
+)
 from appstream_export.errors import suggest_correction
 from appstream_export.status import Status
 
@@ -131,3 +138,40 @@ def test_ten_thousand_words_are_compared_in_no_time() -> None:
 
     assert suggest_correction("000000099990", accounts) is not None
     assert time.monotonic() - started < 5
+
+
+BUCKET = {
+    ("NoSuchBucket", ""): "make the bucket, or correct its name",
+    ("AccessDenied", "Access Denied"): "allow what docs/operations.md lists",
+    ("AccessDenied", "User: x is not authorized to perform: kms:Decrypt on resource: y"): "kms:Decrypt",
+    ("KMS.DisabledException", ""): "kms_key_id",
+    ("ExpiredToken", ""): "renew the credentials",
+    ("RequestTimeTooSkewed", ""): "set the machine's clock",
+    ("SlowDown", ""): "run again later",
+    ("PermanentRedirect", ""): "set region in [lake.s3]",
+    ("NobodyKnows", ""): "ask who runs the endpoint",
+}
+
+
+@pytest.mark.parametrize(("code", "text"), BUCKET)
+def test_a_bucket_has_the_fixes_of_all_codes_and_its_own_where_they_differ(code: str, text: str) -> None:
+    assert BUCKET[code, text] in suggest_storage_fix(code, f"{code}: {text}")
+
+
+EXCEPTIONS = {
+    "NoCredentials": exceptions.NoCredentialsError(),
+    "LoginRequired": exceptions.LoginRefreshRequired(),
+    "SsoSignIn": exceptions.UnauthorizedSSOTokenError(),
+    "CertificateError": exceptions.SSLError(endpoint_url="x", error="CERTIFICATE_VERIFY_FAILED"),
+    "ConnectionError": exceptions.SSLError(endpoint_url="x", error="EOF occurred"),
+    "ProxyConnectionError": exceptions.ProxyConnectionError(proxy_url="x", error="refused"),
+    "EndpointConnectionError": exceptions.ProxyConnectionError(proxy_url="x", error="Tunnel connection failed: 503 No"),
+    "ConnectTimeout": exceptions.ConnectTimeoutError(endpoint_url="x"),
+}
+
+
+@pytest.mark.parametrize("code", EXCEPTIONS)
+def test_each_exception_of_botocore_has_a_code_that_a_rule_knows(code: str) -> None:
+    assert find_exception_code(EXCEPTIONS[code]) == code
+    assert code in ERROR_RULES
+    assert find_exception_code(ConnectionError("of Python")) is None

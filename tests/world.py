@@ -12,6 +12,7 @@ import socketserver
 import ssl
 import struct
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -67,6 +68,8 @@ class World:
         """Account and region: refuses every session there, for no reason that we know."""
         self.allowed: set[str] = set()
         """Of account:ListRegions and ec2:DescribeRegions."""
+        self.failing: Counter[str] = Counter()
+        """How many more times each of them fails at AWS."""
         self.without_sts: set[str] = set()
         """Regions in which STS is switched off."""
         self.fips: set[str] = {HOME}
@@ -173,6 +176,9 @@ class World:
 
     def _answer_regions(self, call: Call) -> tuple[int, bytes]:
         name = f"{call.service}:{call.operation}"
+        if self.failing[name] > 0:
+            self.failing[name] -= 1
+            return _refuse(call, "InternalFailure", "The request processing has failed.")
         if name not in self.allowed:
             return _refuse(call, "AccessDeniedException", DENIED.format(name, name))
         enabled = [r for r in REGIONS if (call.account_id, r) not in self.closed]

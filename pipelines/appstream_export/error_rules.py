@@ -281,6 +281,28 @@ DERIVED_STATUSES: Mapping[Status, ErrorRule] = {
 }
 """Rules of the statuses that no code of AWS gives: we derive them ourselves."""
 
+_EXCEPTIONS: Sequence[tuple[str, str]] = (
+    ("EndpointConnectionError", "EndpointConnectionError"),
+    ("ConnectTimeout", "ConnectTimeoutError"),
+    ("Timeout", "ReadTimeoutError"),
+    ("ProxyConnectionError", "ProxyConnectionError"),
+    ("ConnectionError", "ConnectionError HTTPClientError"),
+    ("SsoSignIn", "SSOError TokenRetrievalError"),
+    ("AccessDenied", "LoginInsufficientPermissions"),
+    ("LoginRequired", "LoginError"),
+    ("MfaRequired", "RefreshWithMFAUnsupportedError"),
+    ("MissingDependency", "MissingDependencyException"),
+    ("NoCredentials", "NoCredentialsError PartialCredentialsError CredentialRetrievalError MetadataRetrievalError"),
+    (
+        "AwsFiles",
+        "ProfileNotFound ConfigParseError ConfigNotFound InvalidConfigError UnknownCredentialError NoRegionError",
+    ),
+)
+_EXCEPTION_CODES: Mapping[str, str] = {name: code for code, names in _EXCEPTIONS for name in names.split()}
+"""Our codes by the class of botocore's exception: what happened before AWS answered."""
+_TUNNEL_FAILED = re.compile(r"Tunnel connection failed: 5\d\d")
+_BAD_CERTIFICATE = re.compile(r"certificate|No such file|Permission denied|PEM|X509|Is a directory", re.IGNORECASE)
+
 REGION_MAY_BE_DISABLED = frozenset(code for code, rule in ERROR_RULES.items() if rule in (_NOT_ENABLED, _OPT_IN))
 
 # AWS gives one code for many causes; its text names the cause.
@@ -293,9 +315,28 @@ _RULES_BY_TEXT: Sequence[tuple[re.Pattern[str], ErrorRule]] = tuple(
         (r"MultiFactorAuth|MFA (one time|code|token)", _MFA),
         (r"not subscribed|needs a subscription|not signed up", _NOT_SIGNED_UP),
         (r"not authorized to perform: kms:|KMS key .{0,100}(disabled|pending deletion|not found)", _KMS),
-        (r"tunnel connection failed|proxy authentication", _PROXY),
+        (r"tunnel connection failed: 4|proxy authentication", _PROXY),
     )
 )
+
+_ASK_ENDPOINT = "run again; if it stays, ask who runs the endpoint"
+_BUCKET_REFUSALS = frozenset({"403", "InvalidToken"})
+_BUCKET_FIXES: Sequence[tuple[str, str]] = (
+    ("make the bucket, or correct its name", "NoSuchBucket"),
+    ('allow what docs/operations.md lists under "A warehouse on S3"', "AccessDenied 403"),
+    ("renew the credentials (aws sso login, a new role session)", "InvalidToken"),
+    ("check the access key, the secret key and the endpoint", "InvalidAccessKeyId SignatureDoesNotMatch"),
+    (
+        "set region in [lake.s3], or AWS_REGION, to the bucket's region",
+        "PermanentRedirect AuthorizationHeaderMalformed IllegalLocationConstraintException",
+    ),
+    ("correct kms_key_id in [lake.s3]", "KMS.NotFoundException"),
+    ("enable the key, or name another one as kms_key_id in [lake.s3]", "KMS.DisabledException"),
+    ("set AWS_PROFILE or [lake.s3] profile, sign in, or run where a role is attached", "NoCredentials"),
+    ("check the endpoint, the region and the network", "EndpointConnectionError ConnectTimeout"),
+    ("run again later", " ".join(THROTTLING_CODES)),
+)
+"""Codes for which a warehouse's bucket needs another fix than an account that is read."""
 
 _RULES_BY_STATUS: Mapping[Status, ErrorRule] = {
     Status.DENIED: _DENIED,
@@ -315,6 +356,29 @@ def classify_error(code: str, http_status: int = 0) -> ErrorRule:
         or ERROR_RULES.get(str(http_status))
         or (_SERVER_ERROR if http_status >= 500 else _UNKNOWN_ERROR)
     )
+
+
+def find_exception_code(error: BaseException) -> str | None:
+    """Return our code of an exception of botocore's, by the nearest of its classes that has one; None for no such."""
+    names = [kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "botocore.exceptions"]
+    code = next((_EXCEPTION_CODES[name] for name in names if name in _EXCEPTION_CODES), None)
+    if "SSLError" in names and _BAD_CERTIFICATE.search(str(error)):
+        return "CertificateError"  # which the next try will not change, unlike a handshake that broke off
+    if code == "ProxyConnectionError" and _TUNNEL_FAILED.search(str(getattr(error, "kwargs", ""))):
+        return "EndpointConnectionError"  # the proxy is there, and could not reach the endpoint
+    return code
+
+
+def suggest_storage_fix(code: str, reason: str) -> str:
+    """Return the fix of a failed request to a warehouse's bucket: as of any other but where S3 differs."""
+    known = ERROR_RULES.get(code)
+    own = next((fix for fix, codes in _BUCKET_FIXES if code in codes.split()), None)
+    return find_cause(reason) or own or (known.fix if known else _ASK_ENDPOINT)
+
+
+def is_access_refused(code: str) -> bool:
+    """Return whether a code of a warehouse's bucket refuses the caller, as no try later would change."""
+    return code in _BUCKET_REFUSALS or classify_error(code).status in (Status.DENIED, Status.EXPIRED)
 
 
 def find_cause(reason: str | None) -> str | None:

@@ -112,9 +112,9 @@ def describe_error(error: BaseException) -> str:
     return " ".join((str(error) if is_foreseen else f"{type(error).__name__}: {error}").split())
 
 
-def describe_renamed(old: str, new: str) -> str:
-    """Return the line that names the replacement of a renamed word."""
-    return f'"{old}" is now called "{new}"; rename it'
+def describe_renamed(old: str, new: str) -> tuple[str, str]:
+    """Return message and fix for a renamed word."""
+    return f'"{old}" is now called "{new}"', "rename it"
 
 
 def suggest_correction(word: str, choices: Iterable[str]) -> str | None:

@@ -59,6 +59,10 @@ class Task(NamedTuple):
     def __str__(self) -> str:
         return f"{self.resource}@{self.scope}"
 
+    def format_place(self, *, with_resource: bool) -> str:
+        """Return the scope; with its resource where a message is about several."""
+        return str(self if with_resource else self.scope)
+
 
 @dataclass(frozen=True, slots=True)
 class Page:

@@ -91,7 +91,8 @@ class ValueChecker:
         section = _join_section(path)
         place = format_section(path)
         if new := self._renamed.get(f"{section}.{key}".lstrip(".")):
-            return SettingProblem((*path, key), place + describe_renamed(key, new))
+            message, fix = describe_renamed(key, new)
+            return SettingProblem((*path, key), place + message, fix)
         homes = [_describe_place(name) for name, keys in self._sections.items() if key in keys]
         fix = f"it belongs {' or '.join(homes).rstrip(',')}" if homes else suggest_correction(key, known)
         return SettingProblem(

@@ -1,4 +1,4 @@
--- negative_spans: Spans that end before they begin, or overlap the next one.
+-- negative_spans: Spans of image builders that end before they begin, or overlap the next one.
 -- severity: error
 -- reads: image_builder_state_spans
 select

@@ -13,6 +13,7 @@
 -- is_stale boolean: The newest attempt failed or was skipped: rows, if any, date from observed_at_utc.
 -- is_expected boolean: The failure is expected and is not counted.
 -- attempted_at_utc timestamp: When the newest attempt began; null if never requested. UTC.
+-- discarded_at_utc timestamp: End of an answer that was discarded because a newer one was present; null if none. UTC.
 -- observed_at_utc timestamp: When AWS last answered completely; null if never. UTC.
 -- age_hours double: Hours from observed_at_utc to as_of_utc; null if never.
 -- as_of_utc timestamp: When the snapshot of this feed was committed. UTC.
@@ -29,6 +30,7 @@ select
     c.is_stale,
     c.is_expected,
     utc(c.attempted_at) as attempted_at_utc,
+    utc(c.discarded_at) as discarded_at_utc,
     utc(c.observed_at) as observed_at_utc,
     round((epoch(f.as_of) - epoch(c.observed_at)) / 3600, 2) as age_hours,
     f.as_of_utc,

@@ -22,10 +22,11 @@ select
     c.region,
     c.status,
     case when c.is_expected then 'expected' when c.is_stale then 'stale' end as note,
-    coalesce(b.builders, 0) as builders,
-    round(hours_between(c.observed_at, n.committed_at), 1) as hours_old
+    case when c.resource = 'image_builders' then coalesce(b.builders, 0) end as builders,
+    round(hours_between(c.observed_at, n.committed_at), 1) as hours_old,
+    c.resource
 from coverage as c
 cross join newest as n
 left join builders as b on c.account_id = b.account_id and c.region = b.region and c.resource = 'image_builders'
 where c.status not in ('ok', 'filtered') and ($expected or not c.is_expected)
-order by c.is_expected, hours_old desc nulls first, account, c.region
+order by c.is_expected, hours_old desc nulls first, account, c.region, c.resource

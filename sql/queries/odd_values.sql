@@ -5,14 +5,16 @@ select
     d.path,
     d.kind,
     d.count as found,
-    d.example
+    d.example,
+    d.resource
 from drift as d
 union all
 select
     coalesce(path, '(item)') as path,
     'unreadable ' || level as kind,
     count(*) as found,
-    min(raw_json) as example
+    min(raw_json) as example,
+    resource
 from quarantine
 group by all
-order by found desc, path, kind
+order by found desc, path, kind, resource

@@ -1,16 +1,20 @@
--- coverage_by_region: One row per region and outcome of the newest attempt, over all accounts.
+-- coverage_by_region: One row per resource, region and outcome of the newest attempt, over all accounts. If there are
+--   several resources, `region` ends with the resource.
 -- reads: coverage
 -- question: In which regions is not everything seen?
 select
-    region,
+    concat_ws(
+        ' ',
+        c.region,
+        case when (select count(distinct o.resource) from coverage as o) > 1 then c.resource end
+    ) as region,
     case
-        when status in ('ok', 'filtered') then 'seen'
-        when status = 'skipped' then 'skipped'
-        when is_expected then 'expected'
+        when c.status in ('ok', 'filtered') then 'seen'
+        when c.status = 'skipped' then 'skipped'
+        when c.is_expected then 'expected'
         else 'failed'
     end as sight,
     count(*) as scopes
-from coverage
-where resource = 'image_builders'
+from coverage as c
 group by all
-order by region, sight
+order by all

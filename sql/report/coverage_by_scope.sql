@@ -1,4 +1,5 @@
--- coverage_by_scope: One row per account and region: the outcome of the newest attempt.
+-- coverage_by_scope: One row per resource, account and region: the outcome of the newest attempt. If there are several
+--   resources, `account` ends with the resource.
 -- reads: coverage, accounts
 -- question: Is everything seen?
 with accounts_told as (
@@ -13,7 +14,11 @@ with accounts_told as (
 )
 
 select
-    coalesce(a.account, c.account_id) as account,
+    concat_ws(
+        ' ',
+        coalesce(a.account, c.account_id),
+        case when (select count(distinct o.resource) from coverage as o) > 1 then c.resource end
+    ) as account,
     c.account_id,
     c.region,
     case
@@ -23,8 +28,8 @@ select
         else 'failed'
     end as sight,
     c.status,
-    c.observed_at
+    c.observed_at,
+    c.resource
 from coverage as c
 left join accounts_told as a on c.account_id = a.account_id
-where c.resource = 'image_builders'
 order by account, c.account_id, c.region

@@ -1,4 +1,4 @@
--- tiles: One row: the key figures of image builders.
+-- tiles: One row: the key figures of image builders; scopes are those of all resources.
 -- reads: image_builder_overview, running_image_builders, exposure, coverage, snapshots, prices
 -- question: How many builders are there, what do they cost, and was everything seen?
 with builders as (
@@ -34,15 +34,34 @@ exposed as (
 
 listed as (select count(*) > 0 as is_priced from prices),
 
+seen_by_resource as (
+    select
+        resource,
+        count(*) as scopes,
+        count(*) filter (
+            (status not in ('ok', 'filtered', 'skipped') and not is_expected) or attempted_at is null
+        ) as unseen_scopes
+    from coverage
+    group by resource
+),
+
+unseen as (
+    select
+        case
+            when count(*) > 1
+                then string_agg(format('{} {} of {}', resource, unseen_scopes, scopes), ', ' order by resource)
+        end as by_resource
+    from seen_by_resource
+),
+
 scopes as (
     select
         count(*) as scopes,
-        count(distinct account_id) as covered_accounts,
+        count(distinct row(resource, account_id)) as covered_lines,
         count(*) filter (status not in ('ok', 'filtered', 'skipped') and not is_expected) as failed_scopes,
         count(*) filter (status not in ('ok', 'filtered', 'skipped') and is_expected) as expected_scopes,
         count(*) filter (attempted_at is null) as unasked_scopes
     from coverage
-    where resource = 'image_builders'
 ),
 
 newest as (
@@ -70,14 +89,16 @@ select
     (coalesce(running.usd_per_day, 0) + coalesce(builders.disk_usd_per_day, 0))::double as usd_per_day,
     exposed.exposed,
     scopes.scopes,
-    scopes.covered_accounts,
+    scopes.covered_lines,
     scopes.failed_scopes,
     scopes.expected_scopes,
-    scopes.unasked_scopes
+    scopes.unasked_scopes,
+    unseen.by_resource as unseen_by_resource
 from newest
 cross join builders
 cross join running
 cross join unpriced
 cross join exposed
 cross join scopes
+cross join unseen
 cross join listed

@@ -70,6 +70,22 @@ def test_what_could_not_be_published_ends_with_3_until_it_is(output: str, folder
     assert (again, json.loads(healed)[problem]) == (0, None)
 
 
+def test_expire_ends_with_3_where_its_catalog_could_not_be_published(folder: Path, told: Told) -> None:
+    settings = folder / "appstream-export.toml"
+    keep_one = "lake.retention = { hourly_days = 0, daily_days = 0, monthly_months = 0 }\n"
+    settings.write_text(keep_one + settings.read_text())
+    told("run", "--no-publish")
+    told("run", "--no-publish")
+    in_the_way = folder / "warehouse" / "warehouse.duckdb"
+    in_the_way.mkdir()
+    (in_the_way / "file").write_text("in the way")
+    code, out, _ = told("expire", "--json")
+
+    assert (code, json.loads(out)["seq"]) == (3, 3)
+    assert "could not be published" in json.loads(out)["catalog_problem"]
+    assert told("sql", "select count(*) from snapshots where kind = 'sweep'", "--format", "csv")[0] == 0
+
+
 def test_a_run_with_nothing_left_to_ask_says_what_it_could_not_publish(folder: Path, told: Told) -> None:
     told("run", "--no-publish")
     (folder / "warehouse" / "feeds").write_text("in the way")

@@ -137,6 +137,26 @@ def test_the_exit_code_follows_the_freshness_setting(
     assert told("status")[1].splitlines()[0].endswith(", due every 1 hour")
 
 
+def test_what_is_not_published_yet_is_late_once_the_freshness_setting_says_so(tmp_path: Path, told: Told) -> None:
+    lake = Lake(tmp_path / "warehouse")
+    file = tmp_path / "appstream-export.toml"
+    file.write_text('lake.freshness_interval = "1h"\n')
+    lake.commit(ok(A, builder("a")))
+    new = told("status", "--config", str(file), "--json")
+    second = tmp_path / "other" / "appstream-export.toml"
+    second.parent.mkdir()
+    second.write_text(file.read_text())
+    other = Lake(tmp_path / "other" / "warehouse")
+    other.commit(ok(A, builder("a")), clock=lambda: datetime.now(UTC) - timedelta(hours=3))
+    other.commit(ok(A, builder("a")))
+    old = told("status", "--config", str(second))
+
+    assert (new[0], json.loads(new[1])["freshness"]) == (0, "fresh")
+    assert {output["freshness"] for output in json.loads(new[1])["outputs"]} == {"fresh"}
+    assert old[0] == 1
+    assert old[1].startswith("fresh      LATE in catalog, feeds, bi.duckdb, report: ")
+
+
 def test_what_readers_see_may_be_late_though_the_warehouse_is_not(tmp_path: Path, told: Told) -> None:
     lake = Lake(tmp_path / "warehouse")
     lake.commit(ok(A, builder("a")), clock=lambda: datetime.now(UTC) - timedelta(days=2))
@@ -148,5 +168,5 @@ def test_what_readers_see_may_be_late_though_the_warehouse_is_not(tmp_path: Path
     lake.publish()
 
     assert late[0] == 1
-    assert late[1].startswith("fresh      LATE: ")
+    assert late[1].startswith("fresh      LATE in catalog: ")
     assert told("status", "--config", str(file))[0] == 0

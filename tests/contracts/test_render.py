@@ -160,10 +160,12 @@ def test_checks_of_keys_look_at_the_tables_of_every_resource(tmp_path: Path) -> 
     found = {name: con.execute(text).fetchall() for name, text in render_generated_checks(contracts).items()}
 
     assert found == {
-        "duplicate_keys.sql": [("thing_pieces", "1/r/a/1/0", 2)],
+        "duplicate_keys.sql": [("things", "thing_pieces", "1/r/a/1/0", 2)],
         "orphan_children.sql": [
-            ("image_builder_errors", "1/r/b/0"), ("thing_pieces", "1/r/a/1/0"), ("thing_pieces", "1/r/a/1/0"),
+            ("image_builders", "image_builder_errors", "1/r/b/0"),
+            ("things", "thing_pieces", "1/r/a/1/0"), ("things", "thing_pieces", "1/r/a/1/0"),
         ],
+        "unknown_scopes.sql": [],
     }  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from tests.defs.jobs import rebuilt, sharded_job, snapshot_job
 from tests.defs.servers import ROOT, children, wait_until
 from tests.export import ACCOUNTS, Export
 from tests.factories import image_builder
+from tests.lake.buckets import Bucket, Seen, Wire
 
 WORKER = "appstream_export.run.shard_worker"
 DISTRIBUTED = next(
@@ -188,3 +189,43 @@ def is_alive(pid: int) -> bool:
 
 def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["commit", "sweep"])
+def test_a_stop_lets_a_commit_of_shards_come_to_its_end_and_before_it_commits_nothing(
+    moment: str, in_shards: Export, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_shards.aws.put(SICK, image_builder("a"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "k")
+    with Wire(int(in_shards.aws.endpoint_url.rpartition(":")[2])) as wire:
+        place = Bucket(in_shards.aws, wire).place()
+        file = in_shards.folder / "appstream-export.toml"
+        more = f'lake.s3.endpoint_url = "{wire.url}"\n'
+        file.write_text(more + file.read_text().replace('"warehouse"', f'"{place}"', 1))
+
+        def stop(_: int, seen: Seen) -> None:
+            at = "/commits/0" if moment == "commit" else "/tables/image_builders/"
+            if seen.method == "PUT" and at in seen.key and not stopped:
+                stopped.append(seen.key)
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        stopped: list[str] = []
+        wire.plan = stop
+        with execute(instance) as result:
+            run = instance.get_run_by_id(result.run_id)
+            made, failed = materialized(result), {name for name, passed in checks(result).items() if not passed}
+        committed = [seen.key for seen in wire.seen if seen.method == "PUT" and "/commits/0" in seen.key]
+
+    assert (len(stopped), children(os.getpid(), WORKER)) == (1, [])
+    if moment == "commit":
+        assert result.success
+        assert {"scope_runs", "image_builders", "snapshots"} <= made
+        assert "report" not in made
+        assert {"feeds_are_published", "report_is_written"} <= failed
+        assert "catalog_is_published" not in failed
+    else:
+        assert (result.success, made, committed) == (False, set(), [])
+        assert run is not None
+        assert run.status is not dg.DagsterRunStatus.SUCCESS

@@ -96,7 +96,7 @@ def test_an_old_page_says_so(chromium: Browser, tmp_path: Path) -> None:
     seen.page.clock.install(time=at(3) + timedelta(days=3))
     lake = eventful(tmp_path)
     committed_at = lake.sql("select max(committed_at) from snapshots")[0]
-    for later, is_old in ((timedelta(hours=1), False), (timedelta(hours=3), True)):
+    for later, is_old in ((timedelta(hours=2, minutes=20), False), (timedelta(hours=3), True)):  # as `status` judges
         seen.page.clock.set_fixed_time(committed_at + later)
         seen.page.goto(f"file://{written(lake, tmp_path, freshness_interval=timedelta(hours=1))}")
         assert seen.page.locator("#old").is_visible() is is_old

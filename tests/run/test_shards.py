@@ -329,3 +329,14 @@ def test_a_child_tells_what_the_user_must_change(by_file: Export) -> None:
 
     with pytest.raises(ConfigurationError, match='profile "nobody" is not in the AWS config'):
         run_shard_process(by_file.settings, replace(shard, part=replace(shard.part, accounts=nobody)))
+
+
+def test_what_a_child_reports_has_its_fix_apart_from_its_message(by_file: Export) -> None:
+    _, (shard, *_) = planned(by_file)
+    token = replace(shard.part.request.scan_options, starting_token="t")
+    part = replace(shard.part, request=replace(shard.part.request, scan_options=token))
+
+    with pytest.raises(ConfigurationError) as raised:
+        run_shard_process(by_file.settings, replace(shard, part=part))
+    assert raised.value.fix == "choose one account and region"
+    assert "choose one account" not in raised.value.message

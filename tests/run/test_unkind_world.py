@@ -144,6 +144,24 @@ def test_a_list_of_enabled_regions_proves_what_a_token_cannot(
         assert "regional STS endpoint" in suggest_fix(outcome.status, outcome.error_code)
 
 
+def test_a_list_of_enabled_regions_that_fails_is_tried_again_and_is_never_taken_for_no_proof(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.allowed.add("account:ListRegions")
+    world.closed.add((A, MILAN))
+    world.enter(monkeypatch, **LEGACY, AWS_SESSION_TOKEN="v2")
+    extract = {"max_attempts": 2, "workers": 8}
+    world.failing["account:ListRegions"] = 1
+    passed = run(world, HOME, MILAN, role=False, extract=extract)
+    world.failing["account:ListRegions"] = 99
+    failed = run(world, HOME, MILAN, role=False, extract=extract)
+
+    assert (statuses(passed)[f"{A}/{MILAN}"], passed.exit_code) == ("disabled", 0)
+    (failure,) = failed.failures
+    assert "could not be listed: ListRegions: InternalFailure" in str(failure.reason)
+    assert failed.exit_code == 3
+
+
 def test_an_opt_in_region_that_answers_proves_the_token(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.closed.add((A, MILAN))
     world.enter(monkeypatch, **LEGACY, AWS_SESSION_TOKEN="v2")
@@ -309,3 +327,4 @@ def test_a_proxy_that_finds_no_endpoint_is_told_from_one_that_is_away(
     (failure,) = run(world, HOME, EU).failures
 
     assert (failure.status, failure.error_code) == ("network", "EndpointConnectionError")
+    assert f" did not connect to appstream2.{EU}.amazonaws.com: Tunnel connection failed: 5" in str(failure.reason)

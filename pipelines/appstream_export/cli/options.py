@@ -177,4 +177,5 @@ def _refuse_renamed(word: str, choices: Sequence[str]) -> None:
     """Raise UsageError where an earlier version called one of `choices` that."""
     new = RENAMED_WORDS.get(word)
     if new is not None and new in choices:
-        raise UsageError(describe_renamed(word, new))
+        message, fix = describe_renamed(word, new)
+        raise UsageError(message, fix=fix)

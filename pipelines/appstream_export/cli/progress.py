@@ -18,13 +18,16 @@ _LINES_MAX = 10
 
 
 @contextmanager
-def show_run_progress(*, is_quiet: bool = False) -> Generator[RunListener]:
-    """Show a run on stderr; `is_quiet` leaves only the line that a terminal shows and removes."""
+def show_run_progress(*, is_quiet: bool = False, with_resource: bool = False) -> Generator[RunListener]:
+    """Show a run on stderr; `is_quiet` leaves only the line that a terminal shows and removes.
+
+    `with_resource` names the resource of each failure.
+    """
     if console.is_terminal(sys.stderr):
         with _build_progress_bar() as bar:
-            yield _LiveListener(bar, is_quiet=is_quiet)
+            yield _LiveListener(bar, is_quiet=is_quiet, with_resource=with_resource)
     else:
-        yield RunListener() if is_quiet else _LineListener()
+        yield RunListener() if is_quiet else _LineListener(with_resource=with_resource)
 
 
 @contextmanager
@@ -41,8 +44,9 @@ def show_progress_bar(what: str) -> Generator[Callable[[int, int], None]]:
 class _CountingListener(RunListener):
     """Counts what comes."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_resource: bool) -> None:
         self.tasks = self.done = self.items = self.failed = 0
+        self._with_resource = with_resource
 
     def on_plan(self, tasks: int) -> None:
         """So many tasks will be asked."""
@@ -66,7 +70,8 @@ class _CountingListener(RunListener):
         """The line that names a failure, as long as there are few."""
         if not outcome.status.is_failure or self.failed > FAILURES_MAX:
             return None
-        return console.strip_control_characters(f"{outcome.status} {outcome.task.scope}: {outcome.reason}")
+        place = outcome.task.format_place(with_resource=self._with_resource)
+        return console.strip_control_characters(f"{outcome.status} {place}: {outcome.reason}")
 
 
 class _LineListener(_CountingListener):
@@ -94,8 +99,8 @@ class _LineListener(_CountingListener):
 class _LiveListener(_CountingListener):
     """For people: one line that moves, failures above it."""
 
-    def __init__(self, bar: "Progress", *, is_quiet: bool) -> None:
-        super().__init__()
+    def __init__(self, bar: "Progress", *, is_quiet: bool, with_resource: bool) -> None:
+        super().__init__(with_resource=with_resource)
         self._bar, self._is_quiet = bar, is_quiet
         self._line = bar.add_task("asking", total=None)
 

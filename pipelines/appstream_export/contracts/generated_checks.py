@@ -1,4 +1,7 @@
-"""Render the checks that every table must pass: `sql/checks/{duplicate_keys,orphan_children}.sql`."""
+"""Render the checks that every resource must pass: `sql/checks/{duplicate_keys,orphan_children,unknown_scopes}.sql`.
+
+Each row that a check returns names its resource.
+"""
 
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -21,7 +24,12 @@ def render_generated_checks(contracts: Sequence[Contract]) -> dict[str, str]:
     files = {
         "duplicate_keys.sql": _render_check_file(
             doubled, [table.name for table in keyed], map(_render_duplicate_keys_query, keyed)
-        )
+        ),
+        "unknown_scopes.sql": _render_check_file(
+            "unknown_scopes: Scopes that have items but no row in scope_runs.",
+            [*(contract.item_table.name for contract in contracts), "scope_runs"],
+            map(_render_unknown_scopes_query, contracts),
+        ),
     }
     if families:
         orphaned = "orphan_children: Rows of lists whose item does not exist."
@@ -40,7 +48,8 @@ def _render_check_file(doc: str, reads: Sequence[str], parts: Iterable[str]) -> 
 
 def _render_duplicate_keys_query(table: Table) -> str:
     return (
-        f"select\n    '{table.name}' as table_name,\n    {_render_row_key(table)},\n    count(*) as found\n"
+        f"select\n    {_render_resource(table)},\n    '{table.name}' as table_name,\n    {_render_row_key(table)},\n"
+        "    count(*) as found\n"
         f"from {table.name}\n"
         f"group by {', '.join(table.key)}\nhaving count(*) > 1"
     )
@@ -52,9 +61,23 @@ def _render_orphan_children_queries(contract: Contract) -> Iterable[str]:
     same = " and ".join(f"c.{own} = i.{theirs}" for own, theirs in pairs)
     for child in contract.child_tables:
         yield (
-            f"select\n    '{child.name}' as table_name,\n    {_render_row_key(child, 'c.')}\nfrom {child.name} as c\n"
+            f"select\n    {_render_resource(child)},\n    '{child.name}' as table_name,\n"
+            f"    {_render_row_key(child, 'c.')}\nfrom {child.name} as c\n"
             f"anti join {item.name} as i on {same}"
         )
+
+
+def _render_unknown_scopes_query(contract: Contract) -> str:
+    return (
+        f"select\n    '{contract.name}' as resource,\n    i.account_id,\n    i.region,\n    count(*) as items\n"
+        f"from {contract.item_table.name} as i\nanti join scope_runs as r\n    on\n"
+        f"        i.account_id = r.account_id\n        and i.region = r.region\n"
+        f"        and r.resource = '{contract.name}'\ngroup by i.account_id, i.region"
+    )
+
+
+def _render_resource(table: Table) -> str:
+    return f"'{table.resource}' as resource" if table.resource else "null as resource"
 
 
 def _render_row_key(table: Table, prefix: str = "") -> str:

@@ -146,7 +146,8 @@ class _ContractReader:
         """Refuse a key of version 0.3.0 and name its replacement; columns may have such names."""
         for old, new in RENAMED_KEYS.items():
             if old in body and not isinstance(body[old], dict):
-                self.raise_error(where, describe_renamed(old, new))
+                message, fix = describe_renamed(old, new)
+                self.raise_error(where, message, fix=fix)
 
     def read_string(self, where: str, body: Mapping[str, Any], word: str) -> str:
         value = body.get(word)

@@ -192,5 +192,8 @@ def _build_run_metadata(result: RunResult, seconds: float) -> dict[str, Any]:
         "calls": sum(outcome.api_calls for outcome in outcomes),
         "throttles": sum(outcome.throttles for outcome in outcomes),
         "retries": sum(outcome.retries for outcome in outcomes),
-        "failed_scopes": [str(outcome.task.scope) for outcome in result.failures[:NAMED_MAX]],
+        "failed_scopes": [
+            outcome.task.format_place(with_resource=len(result.failed_ratios) > 1)
+            for outcome in result.failures[:NAMED_MAX]
+        ],
     }

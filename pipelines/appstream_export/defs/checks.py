@@ -74,7 +74,7 @@ def build_coverage_result(result: RunResult) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         check_name=COVERAGE,
         asset_key="scope_runs",
-        passed=not result.failures and not result.discovery_problem,
+        passed=not (result.failures or result.outcomes_problem or result.discovery_problem),
         severity=dg.AssetCheckSeverity.WARN if result.has_sufficient_coverage else dg.AssetCheckSeverity.ERROR,
         description=_describe_coverage(result),
         metadata={
@@ -105,6 +105,8 @@ def _describe_coverage(result: RunResult) -> str:
 
 
 def _summarize_scopes(result: RunResult) -> str:
+    if result.outcomes_problem:
+        return f"{result.outcomes_problem}."
     if not result.outcomes:
         return "Nothing was left to ask: every scope of this run has answered."
     if not result.failures:

@@ -28,10 +28,12 @@ _FORMATS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 _COVERAGE_SQL = """
-select status, is_expected, count(*), count(*) filter (is_stale), utc(min(observed_at) filter (is_stale))
+select status, is_expected, count(*), count(*) filter (is_stale and not is_expected),
+    utc(min(observed_at) filter (is_stale and not is_expected))
 from coverage group by all order by all"""
 _STALE_SCOPES_SQL = (
-    "select concat_ws('/', resource, account_id, region) from coverage where is_stale order by 1 limit ?"
+    "select concat_ws('/', resource, account_id, region) from coverage where is_stale and not is_expected "
+    "order by 1 limit ?"
 )
 
 

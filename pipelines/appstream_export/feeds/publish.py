@@ -174,7 +174,7 @@ def _serve_publication(
     def build_database(file: str) -> None:
         nonlocal package_sha256
         package_sha256 = _write_generation(connection, generations, publication, generation, file, is_csv=is_csv)
-        append_file_checksum(Path(file))
+        append_file_checksum(Path(file), snapshot_id=publication.snapshot_id)
 
     generations.store.replace(FEEDS_DATABASE_FILE, build_database, mode=generations.store.file_mode & 0o444)
     current = _build_current_generation(publication, generation, package_sha256)

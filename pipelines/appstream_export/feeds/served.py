@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from appstream_export.errors import ExportError, StorageFailed, describe_error
 from appstream_export.feeds.generations import CURRENT, FEEDS_DATABASE_FILE, FEEDS_ROOT, GenerationStore
 from appstream_export.lake.catalog import load_catalog_seq, load_feeds_database_snapshot_id
-from appstream_export.lake.storage import CATALOG_FILE, REPORT_FILE, Store
+from appstream_export.lake.storage import CATALOG_FILE, REPORT_FILE, TAIL_BYTES, Store, find_snapshot_id
 
 _PAGE_SNAPSHOT = re.compile(rb'snapshot \d+\s*<span class="faint">\((\w{26})\)')
 
@@ -65,7 +65,9 @@ def _load_feeds_snapshot_id(store: Store) -> str | None:
 def _load_report_snapshot_id(store: Store) -> str | None:
     if not store.exists(REPORT_FILE):
         return None
-    found = _PAGE_SNAPSHOT.search(store.read_bytes(REPORT_FILE))
+    if snapshot_id := find_snapshot_id(store.read_tail(REPORT_FILE, TAIL_BYTES)):
+        return snapshot_id
+    found = _PAGE_SNAPSHOT.search(store.read_bytes(REPORT_FILE))  # a page of version 0.3 names it in its text alone
     if found is None:
         raise StorageFailed(f"{store.resolve_uri(REPORT_FILE)} names no snapshot", fix="appstream-export report")
     return found[1].decode()

@@ -22,17 +22,25 @@ _log = logging.getLogger(__name__)
 _STOPPED = "the snapshot is committed, but the run was stopped before "
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Publication:
-    """The outputs that show a snapshot, and the problem of each that could not be brought up to it."""
+    """The outputs that show a snapshot, and the problem of each that could not be brought up to it.
+
+    The snapshot stands whatever the problems are.
+    """
 
     catalog_problem: str | None = None
     checks: tuple[CheckResult, ...] = ()
+    """What sql/checks found in the newest snapshot; none where they could not be run."""
     checks_problem: str | None = None
+    """Why they could not be run."""
     published_feeds: PublishResult | None = None
+    """Feeds as they are served now; None where this run left them alone or failed to publish them."""
     feeds_problem: str | None = None
+    """Why feeds could not be published, or show an older snapshot than this one."""
     report_problem: str | None = None
     is_reported: bool = False
+    """report.html shows the snapshot; False where this run left it alone, or failed to write it."""
     left_out: frozenset[str] = frozenset()
     """Stages that a stop left out: `checks`, `feeds`, `report`. They have a problem, but no failure."""
 
@@ -128,13 +136,17 @@ def _publish_report(context: RunContext, store: Store) -> str | None:
 
 
 def _try_stage(context: RunContext, stage: str, publish: Callable[[], T], problem: str) -> tuple[T | None, str | None]:
-    """Return the result of a stage, or None and its problem in one line.
+    context.listener.on_stage(stage)
+    return try_after_commit(publish, problem)
+
+
+def try_after_commit(act: Callable[[], T], problem: str) -> tuple[T | None, str | None]:
+    """Return the result of what follows a commit, or None and the problem in one line.
 
     The snapshot is committed by then, so no failure of any kind ends the run; a stop still does.
     """
-    context.listener.on_stage(stage)
     try:
-        return publish(), None
+        return act(), None
     except Exception as error:  # noqa: BLE001  whatever it is, the snapshot stands
-        _log.debug("%s failed", stage, exc_info=True)
+        _log.debug("failed after the commit", exc_info=True)
         return None, f"the snapshot is committed, but {problem}: {describe_error(error)}"

@@ -2,11 +2,10 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from appstream_export.feeds import PublishResult
 from appstream_export.lake.catalog import CheckResult
 from appstream_export.lake.snapshots import DISCARDED_CODE, Manifest, get_task, load_head_rows, load_head_scope_runs
 from appstream_export.lake.storage import Store
@@ -16,37 +15,29 @@ from appstream_export.status import Status
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunResult:
+class TaskResults:
+    """The tasks of a run as a snapshot has them."""
+
+    outcomes: Mapping[Task, Outcome] = field(default_factory=dict)
+    """Requested tasks as scope_runs has them after the commit, and scopes that the guard kept from ending."""
+    expected_failures: frozenset[Task] = frozenset()
+    seen_before: frozenset[Task] = frozenset()
+    """Tasks that AWS has answered completely, now or earlier: where they fail, earlier rows are kept."""
+    overtaken: frozenset[Task] = frozenset()
+    """Tasks whose answer counts for nothing, because another run answered later and committed first."""
+    outcomes_problem: str | None = None
+    """Why none of this could be read; the snapshot stands all the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult(TaskResults, Publication):
     """The result of a run. `manifest` is the head afterwards; `committed` says whether this call committed it."""
 
     manifest: Manifest
     committed: bool
-    outcomes: Mapping[Task, Outcome]
-    """Requested tasks as scope_runs has them after the commit, and scopes that the guard kept from ending."""
-    expected_failures: frozenset[Task]
-    overtaken: frozenset[Task] = frozenset()
-    """Tasks whose answer counts for nothing, because another run answered later and committed first."""
-    seen_before: frozenset[Task] = frozenset()
-    """Tasks that AWS has answered completely, now or earlier: where they fail, earlier rows are kept."""
-    catalog_problem: str | None = None
-    """Publishing failed after the commit; the snapshot stands all the same."""
-    checks: tuple[CheckResult, ...] = ()
-    """What sql/checks found in the snapshot that this call committed; none where they could not be run."""
-    checks_problem: str | None = None
-    """Why they could not be run; the snapshot stands all the same."""
-    feeds_problem: str | None = None
-    """The same of feeds; also why they show an older snapshot than this one."""
-    report_problem: str | None = None
-    """The same of report.html."""
-    is_reported: bool = False
-    """report.html shows the snapshot; False where this run left it alone, or failed to write it."""
-    published_feeds: PublishResult | None = None
-    """Feeds as they are served now; None where this run left them alone or failed to publish them."""
     discovery_problem: str | None = None
     """The accounts could not be discovered, so that the last known ones were read: a failure of the run."""
     max_failed_ratio: float = 0.0
-    left_out: frozenset[str] = frozenset()
-    """Stages after the commit that a stop left out: `checks`, `feeds`, `report`."""
 
     @cached_property
     def failures(self) -> list[Outcome]:
@@ -94,23 +85,13 @@ class RunResult:
     @property
     def has_sufficient_coverage(self) -> bool:
         """Enough was seen: discovery worked, and of each resource something answered, and failures are few enough."""
-        return not (self.discovery_problem or self.insufficient_resources)
+        return not (self.outcomes_problem or self.discovery_problem or self.insufficient_resources)
 
     @property
     def exit_code(self) -> int:
         """0, or 3: too little was seen, a check of severity error found something, or publishing failed."""
         is_sound = self.has_sufficient_coverage and not self.failed_checks and not self.publishing_failures
         return 0 if is_sound else 3
-
-
-@dataclass(frozen=True, slots=True)
-class TaskResults:
-    """The tasks of a run as a snapshot has them."""
-
-    outcomes: Mapping[Task, Outcome]
-    expected_failures: frozenset[Task]
-    seen_before: frozenset[Task]
-    overtaken: frozenset[Task] = frozenset()
 
 
 def build_run_result(
@@ -126,20 +107,10 @@ def build_run_result(
     return RunResult(
         manifest=manifest,
         committed=is_committed,
-        outcomes=results.outcomes,
-        expected_failures=results.expected_failures,
-        overtaken=results.overtaken,
-        seen_before=results.seen_before,
-        catalog_problem=publication.catalog_problem,
-        checks=publication.checks,
-        checks_problem=publication.checks_problem,
-        feeds_problem=publication.feeds_problem,
-        report_problem=publication.report_problem,
-        is_reported=publication.is_reported,
-        published_feeds=publication.published_feeds,
         discovery_problem=discovery_problem,
         max_failed_ratio=max_failed_ratio,
-        left_out=publication.left_out,
+        **vars(results),
+        **vars(publication),
     )
 
 

@@ -23,6 +23,7 @@ class WorkerResponse:
 
     result: ShardResult | None = None
     error: str | None = None
+    fix: str | None = None
     is_configuration_error: bool = False
     """The user must change something."""
 
@@ -43,9 +44,8 @@ def run_shard_process(settings: Settings, shard: Shard, *, grace_s: float = GRAC
         return build_lost_shard_result(shard, _explain_exit(worker.returncode), since)
     answer = decode_message(output, WorkerResponse)
     if answer.result is None:
-        raise (ConfigurationError if answer.is_configuration_error else CommitError)(
-            answer.error or "the worker gave no reason"
-        )
+        kind = ConfigurationError if answer.is_configuration_error else CommitError
+        raise kind(answer.error or "the worker gave no reason", fix=answer.fix)
     return answer.result
 
 

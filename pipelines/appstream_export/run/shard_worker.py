@@ -49,7 +49,8 @@ def _run_shard(shard: Shard, stop: Event) -> WorkerResponse:
     except Interrupted:
         raise
     except ExportError as error:
-        return WorkerResponse(error=str(error), is_configuration_error=isinstance(error, ConfigurationError))
+        is_configuration_error = isinstance(error, ConfigurationError)
+        return WorkerResponse(error=error.message, fix=error.fix, is_configuration_error=is_configuration_error)
 
 
 def _terminate_by_signal(number: int) -> NoReturn:

@@ -31,9 +31,15 @@ from appstream_export.model import Outcome, Page, RunListener, Task
 from appstream_export.run.context import RunContext
 from appstream_export.run.ingest import WriteTables, ingest_pages
 from appstream_export.run.prepare import PreparedRun, prepare_run
-from appstream_export.run.publishing import publish_outputs
+from appstream_export.run.publishing import publish_outputs, try_after_commit
 from appstream_export.run.request import Request, resolve_scan_options
-from appstream_export.run.result import RunResult, build_run_result, load_discovery_problem, load_task_results
+from appstream_export.run.result import (
+    RunResult,
+    TaskResults,
+    build_run_result,
+    load_discovery_problem,
+    load_task_results,
+)
 from appstream_export.settings import Settings
 
 
@@ -171,11 +177,14 @@ def _publish_snapshot(
     discovery_problem: str | None,
 ) -> RunResult:
     """Read what the snapshot says of the requested tasks, publish it, and build the run's result of both."""
-    results = load_task_results(store, manifest, prepared.tasks, requested=requested)
+    results, problem = try_after_commit(
+        lambda: load_task_results(store, manifest, prepared.tasks, requested=requested),
+        "the outcomes of its scopes could not be read",
+    )
     publication = publish_outputs(context, prepared.request, store, manifest.seq)
     return build_run_result(
         manifest,
-        results,
+        results or TaskResults(outcomes_problem=problem),
         publication,
         is_committed=is_committed,
         discovery_problem=discovery_problem,
@@ -209,7 +218,8 @@ def _reject_empty_first_snapshot(store: Store, outcomes: Mapping[Task, Outcome])
         )
     status, count = Counter(o.status for o in outcomes.values()).most_common(1)[0]
     example = next(o for o in outcomes.values() if o.status is status)
-    seen = f"{count} of {len(outcomes)} scopes are {status}, such as {example.task.scope}: {example.reason}"
+    place = example.task.format_place(with_resource=len({task.resource for task in outcomes}) > 1)
+    seen = f"{count} of {len(outcomes)} scopes are {status}, such as {place}: {example.reason}"
     raise NothingExtracted(
         f"nothing committed: no scope answered and no earlier snapshot exists; {seen}",
         fix=suggest_fix(status, example.error_code, example.reason),

@@ -49,13 +49,13 @@ def run_export(args: argparse.Namespace) -> int:
 
     settings, contracts = read_run_settings(args), load_contracts()
     with handle_stop_signals() as stop:
-        with show_run_progress() as listener:
+        with show_run_progress(with_resource=len(contracts) > 1) as listener:
             result = execute_run(settings, contracts, build_run_request(args), listener=listener, stop=stop)
         summary = summarize_run(result, contracts, settings.warehouse, list_target_flags(args), s3=settings.s3)
     if args.format == "json":
-        return _print_object(build_run_object(summary), result.exit_code)
+        return _print_object(build_run_object(summary), summary.exit_code)
     console.print_summary(render_run_lines(summary))
-    return result.exit_code
+    return summary.exit_code
 
 
 def _print_object(value: object, code: int) -> int:

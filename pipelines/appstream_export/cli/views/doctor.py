@@ -33,6 +33,7 @@ def build_doctor_objects(checkup: Checkup) -> list[dict[str, Any]]:
 def render_doctor_lines(checkup: Checkup) -> Iterator[str]:
     """Yield lines for people: at most LINES_MAX lines, what most scopes depend on first, and last what is fine."""
     wrong = {verdict: groups for verdict in _TITLES if (groups := group_findings(checkup.filter_findings(verdict)))}
+    has_several_resources = len({finding.resource for finding in checkup.findings if finding.resource}) > 1
     room = LINES_MAX - 1 - 2 * len(wrong)  # without the last line, titles, and what is said of groups without room
     for verdict, groups in wrong.items():
         title, style = _TITLES[verdict]
@@ -41,25 +42,28 @@ def render_doctor_lines(checkup: Checkup) -> Iterator[str]:
         if visible:
             yield console.style(f"{title}:", style)
         for group in visible:
-            yield from map(console.strip_control_characters, _render_group(group))
+            lines = _render_group(group, has_several_resources=has_several_resources)
+            yield from map(console.strip_control_characters, lines)
         if rest := len(groups) - len(visible):
             yield f"{rest} more: {title.lower()}; all of it with --json"
     yield console.strip_control_characters(_format_ok_line(checkup))
 
 
 def group_findings(findings: Iterable[Finding]) -> list[list[Finding]]:
-    """Group findings by what is wrong, whichever the account and region; those on which most scopes depend first."""
+    """Group findings by resource and by what is wrong, wherever; first those on which most scopes depend."""
     groups: dict[tuple[str, ...], list[Finding]] = {}
     for finding in findings:
-        groups.setdefault((finding.area, finding.status or "", _normalize_reason(finding.reason)), []).append(finding)
+        kind = (finding.area, finding.status or "", finding.resource or "", _normalize_reason(finding.reason))
+        groups.setdefault(kind, []).append(finding)
     return sorted(groups.values(), key=lambda group: -sum(f.scopes for f in group))
 
 
-def _render_group(group: Sequence[Finding]) -> Iterator[str]:
+def _render_group(group: Sequence[Finding], *, has_several_resources: bool) -> Iterator[str]:
     first, scopes = group[0], sum(f.scopes for f in group)
     what = f"{first.area}, {first.status}" if first.status else first.area
     count = f"{format_count(scopes, 'scope')}, " if scopes else ""
-    such_as = f"such as {first.place}" if len(group) > 1 else first.place
+    place = f"{first.resource}@{first.place}" if first.resource and has_several_resources else first.place
+    such_as = f"such as {place}" if len(group) > 1 else place
     reason = first.reason if first.account_id else first.reason.removeprefix(f"{first.area} ")
     yield f"  {count}{what}: {such_as}{': ' if such_as else ''}{reason}"
     others = len({f.fix for f in group}) - 1

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from operator import methodcaller
 from typing import Any
 
 from appstream_export.cli import console
@@ -55,6 +56,7 @@ def render_plan_lines(estimate: RunEstimate, run: str, doctor: str) -> Iterator[
 
 def _list_plan_facts(estimate: RunEstimate) -> Iterator[tuple[str, str]]:
     plan = estimate.plan
+    place = methodcaller("format_place", with_resource=len({task.resource for task in plan.tasks}) > 1)
     yield "accounts", f"{len(plan.accounts):,}: {_format_counts(_count_words(a.source for a in plan.accounts))}"
     regions = _list_regions(plan.tasks)
     yield "regions", f"{len(regions)} ({plan.regions_source}): {_format_names(regions)}"
@@ -64,14 +66,13 @@ def _list_plan_facts(estimate: RunEstimate) -> Iterator[tuple[str, str]]:
     others = f"; {estimate.unselected_count:,} not asked, they stay as they are" if estimate.unselected_count else ""
     yield "tasks", f"{tasks or 'none'}{others}"
     for reason, count in Counter(estimate.skipped.values()).most_common():
-        such_as = next(task.scope for task, why in estimate.skipped.items() if why == reason)
+        such_as = next(place(task) for task, why in estimate.skipped.items() if why == reason)
         yield "skipped", f"{count:,}: {reason}, such as {such_as}; their rows stay, stale"
     if ends := estimate.ending_tasks:
         items = sum(ends.values())
         yield (
             "ends",
-            f"{len(ends):,} scopes of the newest snapshot, with {items:,} items: "
-            f"{_format_names(map(_format_scope, ends))}",
+            f"{len(ends):,} scopes of the newest snapshot, with {items:,} items: {_format_names(map(place, ends))}",
         )
     yield "calls", _format_call_estimate(estimate)
     yield "time", _format_time_estimate(estimate)
@@ -102,10 +103,6 @@ def _count_words(words: Iterable[str]) -> dict[str, int]:
 
 def _format_counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {word}" for word, count in counts.items())
-
-
-def _format_scope(task: Task) -> str:
-    return str(task.scope)
 
 
 def _format_names(words: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
 """The result of a run: the text that `run` ends with, and the same as one object for programs."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,8 @@ from appstream_export.cli import console
 from appstream_export.cli.output import encode_json
 from appstream_export.contracts import Contract
 from appstream_export.lake.catalog import CheckResult, SnapshotSummary, connect_warehouse, summarize_snapshot
-from appstream_export.model import Outcome, Status
-from appstream_export.run import RunResult
+from appstream_export.model import Outcome, Status, Task
+from appstream_export.run import RunResult, try_after_commit
 from appstream_export.settings import S3Settings
 
 LINES_MAX = 20
@@ -29,6 +29,13 @@ class RunSummary:
     warehouse: str
     target_flags: Sequence[str]
     snapshot: SnapshotSummary
+    snapshot_problem: str | None = None
+    """Why the numbers of the snapshot could not be read: then they are 0."""
+
+    @property
+    def exit_code(self) -> int:
+        """The run's, or 3 where what it committed could not be read."""
+        return self.result.exit_code or (3 if self.snapshot_problem else 0)
 
     @property
     def retry_command(self) -> str:
@@ -44,10 +51,20 @@ def summarize_run(
     *,
     s3: S3Settings | None = None,
 ) -> RunSummary:
-    """Read from the snapshot what the result itself does not hold."""
-    with connect_warehouse(warehouse, s3=s3) as con:
-        snapshot = summarize_snapshot(con, contracts, result.manifest.snapshot_id)
-    return RunSummary(result=result, warehouse=warehouse, target_flags=target_flags, snapshot=snapshot)
+    """Read from the snapshot what the result itself does not hold; a failure is part of the summary."""
+
+    def read() -> SnapshotSummary:
+        with connect_warehouse(warehouse, s3=s3) as con:
+            return summarize_snapshot(con, contracts, result.manifest.snapshot_id)
+
+    snapshot, problem = try_after_commit(read, "it could not be read")
+    return RunSummary(
+        result=result,
+        warehouse=warehouse,
+        target_flags=target_flags,
+        snapshot=snapshot or SnapshotSummary(),
+        snapshot_problem=problem,
+    )
 
 
 def build_run_object(summary: RunSummary) -> dict[str, Any]:
@@ -61,6 +78,7 @@ def build_run_object(summary: RunSummary) -> dict[str, Any]:
         "warehouse": summary.warehouse,
         **manifest.counts,
         "changes": snapshot.changes,
+        "resources": {name: _build_resource_object(summary, name) for name in _list_resources(result)},
         "stale_scopes": snapshot.stale_scopes,
         "stale_items": snapshot.stale_items,
         "failures": [_build_failure_object(summary, outcome) for outcome in result.failures],
@@ -70,13 +88,15 @@ def build_run_object(summary: RunSummary) -> dict[str, Any]:
         ],
         "overtaken": [_build_scope_object(result.outcomes[task]) for task in sorted(result.overtaken)],
         "retry": summary.retry_command if result.failures else None,
+        "outcomes_problem": result.outcomes_problem,
+        "snapshot_problem": summary.snapshot_problem,
         "discovery_problem": result.discovery_problem,
         "catalog_problem": result.catalog_problem,
         "checks": [_build_check_object(check) for check in result.checks],
         "checks_problem": result.checks_problem,
         "feeds_problem": result.feeds_problem,
         "report_problem": result.report_problem,
-        "exit_code": result.exit_code,
+        "exit_code": summary.exit_code,
     }
 
 
@@ -84,7 +104,11 @@ def render_run_lines(summary: RunSummary) -> Iterator[str]:
     """Yield lines for people: what is there now, what failed and why, and the next commands."""
     result, manifest = summary.result, summary.result.manifest
     yield f"snapshot {manifest.seq} {'committed' if result.committed else 'stands'}: {manifest.snapshot_id}"
-    if not result.outcomes:
+    unread = dict.fromkeys(filter(None, (result.outcomes_problem, summary.snapshot_problem)))
+    yield from (f"  {console.strip_control_characters(problem)}" for problem in unread)
+    if result.outcomes_problem:
+        yield f"  look closer:     {console.format_command('verify', '--warehouse', summary.warehouse)}"
+    elif not result.outcomes:
         yield "  nothing was left to ask: every scope that was to be asked has answered"
     else:
         yield from (f"  {line}" for line in render_run_facts(summary))
@@ -101,7 +125,7 @@ def _render_failure_details(summary: RunSummary) -> Iterator[str]:
     kept = sum(outcome.task in summary.result.seen_before for outcome in failures)
     whose = "their earlier rows" if kept == len(failures) else f"earlier rows of {kept:,}"
     yield f"failed ({len(failures)}){f', {whose} kept as stale' if kept else ''}:"
-    if len(summary.result.failed_ratios) > 1 and (short := summary.result.insufficient_resources):
+    if len(_list_resources(summary.result)) > 1 and (short := summary.result.insufficient_resources):
         yield f"  too little was seen of {', '.join(short)}"
     yield from (console.wrap_text(line, " " * 6) for line in render_failures(summary))
     statuses = {outcome.status for outcome in failures}
@@ -120,9 +144,9 @@ def _render_failure_details(summary: RunSummary) -> Iterator[str]:
 
 def _render_cut_scopes(summary: RunSummary) -> Iterator[str]:
     for outcome in _list_cut_outcomes(summary.result):
-        scope = outcome.task.scope
+        scope, place = outcome.task.scope, _format_task(summary.result, outcome.task)
         go_on = f"--accounts {scope.account_id} --regions {scope.region} --starting-token {outcome.resume_token}"
-        yield console.strip_control_characters(f"cut at the item limit in {scope}; go on with: {go_on}")
+        yield console.strip_control_characters(f"cut at the item limit in {place}; go on with: {go_on}")
 
 
 def _render_failed_checks(summary: RunSummary) -> Iterator[str]:
@@ -164,7 +188,10 @@ def render_run_facts(summary: RunSummary) -> Iterator[str]:
                   (not_asked, "not asked, as they were"))  # fmt: skip
     yield _format_counts("items", (counts["items"], "in all"), (counts["items_fresh"], "fresh"),
                   (counts["items_carried"], "carried"), (summary.snapshot.stale_items, "stale"))  # fmt: skip
-    yield _format_counts("changes", *((n, kind) for kind, n in summary.snapshot.changes.items()))
+    if not summary.snapshot_problem:
+        yield _format_counts("changes", *_count_changes(summary))
+    if len(resources := _list_resources(result)) > 1:
+        yield from (_format_resource(summary, name) for name in resources)
     if result.checks:
         passed = sum(check.is_passed for check in result.checks)
         yield _format_counts("checks", (passed, "passed"), *((c.rows, c.name) for c in result.checks))
@@ -195,16 +222,53 @@ def render_failures(summary: RunSummary, *, is_brief: bool = False) -> Iterator[
 
 def _format_counts(name: str, *counts: tuple[int, str]) -> str:
     """`scopes   52 ok, 2 failed`: the first always, others unless 0."""
-    parts = [f"{n:,} {what}" for place, (n, what) in enumerate(counts) if n or not place]
-    return f"{name:<9}{', '.join(parts) or 'none'}"
+    return f"{name:<9}{_join_counts(counts)}"
+
+
+def _join_counts(counts: Iterable[tuple[int, str]]) -> str:
+    return ", ".join(f"{n:,} {what}" for place, (n, what) in enumerate(counts) if n or not place) or "none"
 
 
 def _format_scope(summary: RunSummary, outcome: Outcome) -> str:
     """`111122223333/eu-west-1 (team)`; with the resource where the run has several."""
     name = summary.snapshot.account_names.get(outcome.task.scope.account_id)
-    is_single = len({task.resource for task in summary.result.outcomes}) == 1
-    place = str(outcome.task.scope) if is_single else str(outcome.task)
+    place = _format_task(summary.result, outcome.task)
     return f"{place} ({name})" if name else place
+
+
+def _format_task(result: RunResult, task: Task) -> str:
+    """Return the task's scope; with its resource where the run has several."""
+    return task.format_place(with_resource=len(_list_resources(result)) > 1)
+
+
+def _list_resources(result: RunResult) -> list[str]:
+    return sorted({task.resource for task in result.outcomes})
+
+
+def _count_changes(summary: RunSummary) -> Iterator[tuple[int, str]]:
+    """Yield the number of changes of each kind; with its resource where the run has several."""
+    by_resource = summary.snapshot.changes_by_resource
+    is_single = len(by_resource) == 1
+    for name, counts in by_resource.items():
+        yield from ((n, kind if is_single else f"{kind} ({name})") for kind, n in counts.items())
+
+
+def _format_resource(summary: RunSummary, name: str) -> str:
+    about = _build_resource_object(summary, name)
+    return f"{name}: {_join_counts((about[what], what) for what in ('ok', 'failed', 'expected'))}"
+
+
+def _build_resource_object(summary: RunSummary, name: str) -> dict[str, Any]:
+    result = summary.result
+    outcomes = [outcome for task, outcome in result.outcomes.items() if task.resource == name]
+    return {
+        "ok": sum(outcome.status.is_answer for outcome in outcomes),
+        "failed": sum(outcome.task.resource == name for outcome in result.failures),
+        "expected": sum(task.resource == name for task in result.expected_failures),
+        "failed_ratio": result.failed_ratios.get(name, 0.0),
+        "is_sufficient": name not in result.insufficient_resources,
+        "changes": summary.snapshot.changes_by_resource.get(name, {}),
+    }
 
 
 def _build_scope_object(outcome: Outcome) -> dict[str, Any]:

@@ -3,7 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
+
+from ulid import ULID
 
 from appstream_export.cli import console
 from appstream_export.cli.output import convert_to_rows, format_value, print_table
@@ -25,6 +29,7 @@ _DURATION_UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second")
 _REPUBLISH = {"catalog": ("catalog",), "feeds": ("feeds", "publish"), "bi.duckdb": ("feeds", "publish"),
               "report": ("report",)}  # fmt: skip
 FRESH, WARN, LATE, UNJUDGED = "fresh", "warn", "late", "unjudged"
+_SEVERITIES = (UNJUDGED, FRESH, WARN, LATE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +43,13 @@ class OutputStatus:
     """How many newer snapshots there are; None where it shows none."""
     is_due: bool
     """Whether runs publish it, by the settings."""
+
+    @property
+    def shown_at(self) -> datetime | None:
+        """The moment of the snapshot that it shows; of one that has expired its id has the moment."""
+        if self.sweep is not None:
+            return self.sweep["committed_at"]
+        return ULID.from_str(self.served.snapshot_id).datetime if self.served.snapshot_id else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +65,8 @@ class WarehouseStatus:
     now: datetime
     freshness_interval: timedelta | None
     outputs: Sequence[OutputStatus]
+    first_committed_at: datetime
+    """The moment of the oldest snapshot of a run that is known."""
 
     @property
     def age(self) -> timedelta:
@@ -62,14 +76,34 @@ class WarehouseStatus:
     @property
     def freshness(self) -> str:
         """The freshness of the oldest snapshot that a reader may meet: `fresh`, `warn`, `late`, or `unjudged`."""
+        return max(
+            [self._compute_freshness(self.age), *map(self.compute_output_freshness, self.outputs)],
+            key=_SEVERITIES.index,
+        )
+
+    @property
+    def late_outputs(self) -> list[str]:
+        """Outputs that are late though the warehouse is not."""
+        is_late = self._compute_freshness(self.age) == LATE
+        return [] if is_late else [o.served.name for o in self.outputs if self.compute_output_freshness(o) == LATE]
+
+    def compute_output_freshness(self, output: OutputStatus) -> str:
+        """Return the freshness of what an output shows; one that is due and not there lags since the first run."""
+        if output.served.problem:
+            return UNJUDGED if self.freshness_interval is None else LATE
+        shown_at = output.shown_at if output.served.is_published else self.first_committed_at if output.is_due else None
+        return UNJUDGED if shown_at is None else self._compute_freshness(self.now - shown_at)
+
+    def _compute_freshness(self, age: timedelta) -> str:
         if self.freshness_interval is None:
             return UNJUDGED
         warn, late = compute_freshness_windows(self.freshness_interval)
-        judged = [output for output in self.outputs if output.is_due or output.served.is_published]
-        if any(output.sweep is None for output in judged):
-            return LATE
-        oldest = max([self.age, *(self.now - output.sweep["committed_at"] for output in judged if output.sweep)])
-        return LATE if oldest > late else WARN if oldest > warn else FRESH
+        return LATE if age > late else WARN if age > warn else FRESH
+
+    @property
+    def has_several_resources(self) -> bool:
+        """Whether the snapshot covers several resources, so that each is named."""
+        return len({group["resource"] for group in self.coverage}) > 1
 
     @property
     def exit_code(self) -> int:
@@ -101,6 +135,7 @@ def load_status(store: Store, settings: Settings) -> WarehouseStatus:
         warehouse=settings.warehouse,
         now=datetime.now(UTC),
         freshness_interval=settings.lake.freshness_timedelta,
+        first_committed_at=sweeps[-1]["committed_at"],
         outputs=[_match_output(served, sweeps, is_due=due[served.name]) for served in load_served_outputs(store)],
     )
 
@@ -146,6 +181,7 @@ def _build_output_object(status: WarehouseStatus, output: OutputStatus) -> dict[
         "committed_at": at,
         "age_seconds": round((status.now - at).total_seconds()) if at else None,
         "snapshots_behind": output.behind,
+        "freshness": status.compute_output_freshness(output),
         "problem": output.served.problem,
     }
 
@@ -174,20 +210,39 @@ def format_duration(age: timedelta) -> str:
 def _list_status_facts(status: WarehouseStatus) -> Iterator[tuple[str, str]]:
     head, freshness = status.head, status.freshness
     due = f", due every {format_duration(status.freshness_interval)}" if status.freshness_interval else ""
-    words = {LATE: "LATE: ", WARN: "soon late: "}.get(freshness, "")
+    late_outputs = f" in {', '.join(status.late_outputs)}" if status.late_outputs else ""
+    words = {LATE: f"LATE{late_outputs}: ", WARN: "soon late: "}.get(freshness, "")
     yield "fresh", f"{words}{format_duration(status.age)} ago, {_format_timestamp(head['committed_at'])}{due}"
     yield "snapshot", f"{head['seq']}: {head['snapshot_id']}, {head['items']:,} items"
-    yield "scopes", ", ".join(_format_scope_count(group) for group in status.coverage)
-    yield from (("expected", _format_expected_region(group)) for group in status.expected)
-    if stale := sum(group["stale"] for group in status.coverage):
-        oldest = min((group["oldest"] for group in status.coverage if group["oldest"]), default=None)
-        since = f", the oldest rows of {_format_timestamp(oldest)}" if oldest else ", none of which ever answered"
-        yield "stale", f"{stale} scopes{since}"
+    yield from (("scopes", text) for text in _list_scope_counts(status))
+    of = " of {resource}" if status.has_several_resources else ""
+    yield from (("expected", _format_expected_region(group) + of.format(**group)) for group in status.expected)
+    yield from (("stale", text) for text in _list_stale_counts(status))
     yield "warehouse", status.warehouse
     yield "open it", _format_open_command(status)
     for output in status.outputs:
         if output.is_due or output.served.is_published:
             yield output.served.name, _describe_output(status, output)
+
+
+def _group_by_resource(status: WarehouseStatus) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return the groups of scopes of each resource, with the words that name it where there are several."""
+    grouped = [(name, [*groups]) for name, groups in groupby(status.coverage, key=itemgetter("resource"))]
+    return grouped if status.has_several_resources else [("", groups) for _, groups in grouped]
+
+
+def _list_scope_counts(status: WarehouseStatus) -> Iterator[str]:
+    for name, groups in _group_by_resource(status):
+        counts = ", ".join(_format_scope_count(group) for group in groups)
+        yield f"{name}: {counts}" if name else counts
+
+
+def _list_stale_counts(status: WarehouseStatus) -> Iterator[str]:
+    for name, groups in _group_by_resource(status):
+        if stale := sum(group["stale"] for group in groups):
+            oldest = min((group["oldest"] for group in groups if group["oldest"]), default=None)
+            since = f", the oldest rows of {_format_timestamp(oldest)}" if oldest else ", none of which ever answered"
+            yield f"{stale} scopes{f' of {name}' if name else ''}{since}"
 
 
 def _describe_output(status: WarehouseStatus, output: OutputStatus) -> str:

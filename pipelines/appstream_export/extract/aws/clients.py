@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from threading import Event, Lock
 from typing import Any
+from urllib.parse import urlsplit
 
 import botocore
 import botocore.session
@@ -62,6 +63,8 @@ class ApiCall:
     tries: int = 0
     throttles: int = 0
     is_signed: bool = False
+    host: str | None = None
+    """AWS's host that is called."""
 
     @property
     def all_secrets(self) -> tuple[str | None, ...]:
@@ -112,7 +115,7 @@ class Clients:
             raise
         except (BotoCoreError, ClientError, ResponseParserError, ValueError, LookupError) as error:
             # from None: botocore's texts may hold whole answers and signatures, which a traceback would print
-            raise build_scope_error(error, operation, call.all_secrets) from None
+            raise build_scope_error(error, operation, call.all_secrets, host=call.host) from None
         except PARSER_ERRORS as error:  # botocore itself reads errors: a gateway's may be JSON, yet no object
             why = sanitize_text(f"botocore cannot read it: {type(error).__name__}: {error}", call.all_secrets)
             raise build_malformed_error(operation, why) from None
@@ -131,9 +134,11 @@ class Clients:
     def _send_request(
         self, service: str, region: str, operation: str, params: dict[str, Any], call: ApiCall
     ) -> dict[str, Any]:
+        client = self._get_client(service, region, call.is_brief)
+        call.host = urlsplit(client.meta.endpoint_url).hostname
         mark = _CALL.set(call)
         try:
-            found = getattr(self._get_client(service, region, call.is_brief), xform_name(operation))(**params)
+            found = getattr(client, xform_name(operation))(**params)
         except ClientError as error:
             self.clock.record_response(error.response)
             _check_hooks(call, operation)

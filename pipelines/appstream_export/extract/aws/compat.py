@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import Any
+from urllib.parse import urlsplit
 
 import botocore.session
 from botocore import xform_name
@@ -51,6 +52,7 @@ class CompatibleClients(Clients):
         self, service: str, region: str, operation: str, params: dict[str, Any], call: ApiCall
     ) -> dict[str, Any]:
         client = self._get_worker_client(service, region, call)
+        call.host = urlsplit(client.meta.endpoint_url).hostname
         call.tries += 1
         mark = _CALL.set(call)
         try:

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from appstream_export.aws_profiles import ProfileError, check_profile, refuse_mfa_prompts
 from appstream_export.contracts import render_session_policy
-from appstream_export.error_rules import TOKEN_REFUSED, TOKEN_UNPROVED, suggest_fix
+from appstream_export.error_rules import TOKEN_REFUSED, TOKEN_UNPROVED, UNREACHABLE, suggest_fix
 from appstream_export.errors import ConfigurationError, RetriableScopeError, ScopeError, suggest_correction
 from appstream_export.extract.accounts import Account
 from appstream_export.extract.aws.clients import ApiCall, Clients
@@ -188,7 +188,7 @@ class Sessions:
         self._partition = find_partition(min(regions))
         configured = filter_region(clients.session.get_config_variable("region"))
         self._region = choose_sts_region(self._partition, configured)
-        self._enabled_regions: dict[str, frozenset[str] | None] = {}
+        self._enabled_regions: dict[str, frozenset[str] | ScopeError | None] = {}
         self._renew_before = timedelta(seconds=renew_before_s)
         self._sources = {profile: CredentialSource(settings, profile) for profile in {a.profile for a in accounts}}
         self._assumed_roles: dict[str, _AssumedRole] = {}
@@ -248,7 +248,10 @@ class Sessions:
             return error
         if self._sources[account.profile].has_regional_tokens:
             return error
-        enabled = self._find_enabled_regions(account)
+        try:
+            enabled = self._find_enabled_regions(account)
+        except ScopeError as problem:
+            return _build_unlisted_error(error, problem)
         if enabled is None:
             return _replace_code(
                 error, TOKEN_UNPROVED, "the region is not enabled, or refuses a token of the global STS"
@@ -262,8 +265,16 @@ class Sessions:
         with self._locks[account.id]:
             if account.id not in self._enabled_regions:
                 credentials, home = self._sources[account.profile].get_credentials(), get_home_region(self._partition)
-                self._enabled_regions[account.id] = list_enabled_regions(self._clients, home, credentials)
-            return self._enabled_regions[account.id]
+                try:
+                    self._enabled_regions[account.id] = list_enabled_regions(self._clients, home, credentials)
+                except ScopeError as problem:
+                    if problem.code in UNREACHABLE:  # another try takes long, and finds the same network
+                        self._enabled_regions[account.id] = problem
+                    raise
+            found = self._enabled_regions[account.id]
+            if isinstance(found, ScopeError):
+                raise found
+            return found
 
     def _get_source_credentials(self, account: Account) -> Credentials:
         source = self._sources[account.profile]
@@ -345,10 +356,16 @@ def _replace_code(error: ScopeError, code: str, why: str) -> ScopeError:
     return ScopeError(error.status, sanitize_text(f"{why} ({error.reason})"), code=code, request_id=error.request_id)
 
 
+def _build_unlisted_error(error: ScopeError, problem: ScopeError) -> ScopeError:
+    """Return the error of a region of which AWS could not list whether it is enabled; retried where that may help."""
+    kind = ScopeError if problem.code in UNREACHABLE else RetriableScopeError
+    why = f"whether the region is enabled could not be listed: {problem.reason} ({error.reason})"
+    return kind(error.status, sanitize_text(why), code=TOKEN_UNPROVED, request_id=error.request_id)
+
+
 def _verify_account(account: Account, found: str, source: str) -> None:
     if found != account.id:
-        fix = "correct one of them in the settings"
-        raise ScopeError(Status.MISMATCHED, f"{source} leads to account {found}, not to {account.id}; {fix}")
+        raise ScopeError(Status.MISMATCHED, f"{source} leads to account {found}, not to {account.id}")
 
 
 def _parse_assumed_role(answer: Mapping[str, Any]) -> _AssumedRole:

@@ -7,42 +7,15 @@ from typing import Any
 from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
 
-from appstream_export.error_rules import classify_error
+from appstream_export.error_rules import classify_error, find_exception_code
 from appstream_export.errors import RetriableScopeError, ScopeError
 from appstream_export.status import Status
 
 REASON_CHARS_MAX = 500  # a denial with role, resource and policy type needs about 300
 _HEAD_CHARS = 300
-# The first class that fits names the cause; subclasses stand before their parents.
-_TRANSPORT_ERROR_CODES: tuple[tuple[type[Exception], str], ...] = (
-    (aws.EndpointConnectionError, "EndpointConnectionError"),
-    (aws.ConnectTimeoutError, "ConnectTimeout"),
-    (aws.ReadTimeoutError, "Timeout"),
-    (aws.ProxyConnectionError, "ProxyConnectionError"),
-    (aws.ConnectionError, "ConnectionError"),
-    (aws.HTTPClientError, "ConnectionError"),
-    (aws.SSOError, "SsoSignIn"),
-    (aws.TokenRetrievalError, "SsoSignIn"),
-    (aws.LoginInsufficientPermissions, "AccessDenied"),
-    (aws.LoginError, "LoginRequired"),
-    (aws.RefreshWithMFAUnsupportedError, "MfaRequired"),
-    (aws.MissingDependencyException, "MissingDependency"),
-    (aws.NoCredentialsError, "NoCredentials"),
-    (aws.PartialCredentialsError, "NoCredentials"),
-    (aws.CredentialRetrievalError, "NoCredentials"),
-    (aws.MetadataRetrievalError, "NoCredentials"),
-    (aws.ProfileNotFound, "AwsFiles"),
-    (aws.ConfigParseError, "AwsFiles"),
-    (aws.ConfigNotFound, "AwsFiles"),
-    (aws.InvalidConfigError, "AwsFiles"),
-    (aws.UnknownCredentialError, "AwsFiles"),
-    (aws.NoRegionError, "AwsFiles"),
-)
 PARSER_ERRORS = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError)
 """What botocore's parser raises, beside its own errors, when a value is not of the type that its model has."""
-_TUNNEL_FAILED = re.compile(r"Tunnel connection failed: 5\d\d")
 _CONTROLS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
-_CERTIFICATE = re.compile(r"certificate|No such file|Permission denied|PEM|X509|Is a directory", re.IGNORECASE)
 _TOKEN = re.compile(r"[A-Za-z0-9+/=]{100,}|\b(AKIA|ASIA)[A-Z0-9]{12,}")  # session tokens; key ids
 
 
@@ -56,21 +29,28 @@ def sanitize_text(text: str, secrets: Sequence[str | None] = ()) -> str:
     return f"{text[:_HEAD_CHARS]}…{text[_HEAD_CHARS + 1 - REASON_CHARS_MAX :]}"  # a denial's end names the policy type
 
 
-def build_scope_error(error: Exception, operation: str, secrets: Sequence[str | None] = ()) -> ScopeError:
-    """Return the ScopeError of a failed call."""
+def build_scope_error(
+    error: Exception, operation: str, secrets: Sequence[str | None] = (), *, host: str | None = None
+) -> ScopeError:
+    """Return the ScopeError of a failed call; `host` is AWS's, for failures on the way to it."""
     if isinstance(error, aws.ClientError):
         return _convert_client_error(error.response, operation, secrets)
     # The parser's own text repeats the answer, credentials and all; XML of another kind (a proxy's page) it looks up.
     if isinstance(error, ResponseParserError | LookupError):
         return build_malformed_error(operation, "the answer is damaged")
-    code = next((code for kind, code in _TRANSPORT_ERROR_CODES if isinstance(error, kind)), None)
-    if isinstance(error, aws.SSLError) and _CERTIFICATE.search(str(error)):
-        code = "CertificateError"  # which the next try will not change, unlike a handshake that broke off
-    if isinstance(error, aws.ProxyConnectionError) and _TUNNEL_FAILED.search(str(error.kwargs.get("error"))):
-        code = "EndpointConnectionError"  # the proxy is there, and could not reach the endpoint
+    code = find_exception_code(error)
     if code is None:
         return ScopeError(Status.ERROR, sanitize_text(f"{operation}: {type(error).__name__}: {error}", secrets))
-    return _build_error(code, 0, sanitize_text(f"{operation}: {error}", secrets), None)
+    return _build_error(code, 0, sanitize_text(f"{operation}: {_describe_exception(error, host)}", secrets), None)
+
+
+def _describe_exception(error: Exception, host: str | None) -> str:
+    """Return what happened; of a proxy's failure also for which host, and why, which botocore leaves out."""
+    if not isinstance(error, aws.ProxyConnectionError):
+        return str(error)
+    cause = error.kwargs.get("error")
+    why = getattr(cause, "original_error", cause)
+    return f"proxy {error.kwargs.get('proxy_url')} did not connect to {host or 'AWS'}: {why}"
 
 
 def build_malformed_error(operation: str, why: str, request_id: str | None = None) -> RetriableScopeError:

@@ -5,7 +5,7 @@ from typing import Any
 
 from botocore.credentials import Credentials
 
-from appstream_export.errors import ScopeError
+from appstream_export.errors import RetriableScopeError, ScopeError
 from appstream_export.extract.aws.clients import ApiCall, Clients
 from appstream_export.extract.aws.errors import build_malformed_error
 
@@ -14,13 +14,19 @@ _ENABLED = frozenset({"ENABLED", "ENABLED_BY_DEFAULT"})
 
 
 def list_enabled_regions(clients: Clients, region: str, credentials: Credentials) -> frozenset[str] | None:
-    """Return the account's enabled regions, by the first of two operations that is allowed; None where neither is."""
+    """Return the account's enabled regions, by the first of two operations that is allowed; None where neither is.
+
+    Raises ScopeError where one of them failed in a way that may pass: that proves nothing.
+    """
+    problem: ScopeError | None = None
     requests: tuple[Callable[[Clients, str, Credentials], frozenset[str]], ...] = (_list_by_account, _list_by_ec2)
     for request in requests:
         try:
             return request(clients, region, credentials)
-        except ScopeError:  # not allowed, or out of reach: no proof
-            continue
+        except ScopeError as error:
+            problem = error if isinstance(error, RetriableScopeError) else problem
+    if problem is not None:
+        raise problem
     return None
 
 

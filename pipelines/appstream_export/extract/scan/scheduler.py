@@ -81,7 +81,7 @@ class Scheduler:
             settings, list_member_operations(used_contracts), stop, process_count=process_count
         )
         operations = _build_list_operations(
-            used_contracts, self._clients, options, any_protocol=settings.extract.use_documented_client_api
+            contracts.values(), self._clients, options, any_protocol=settings.extract.use_documented_client_api
         )
         regions = {task.scope.region for task in tasks}
         self._sessions = Sessions(settings, self._clients, used_accounts, run_id=run_id, regions=regions)

@@ -44,15 +44,15 @@ _INK, _FAINT = "#22313f", "#e6e9ec"
 
 
 def draw_coverage_by_scope(rows: Rows) -> Drawing:
-    """A square per account and region."""
+    """A square per resource, account and region."""
     chart = (
-        _create_chart(rows, height=16 * _count_distinct(rows, "account_id"))
+        _create_chart(rows, height=16 * len({(row["resource"], row["account_id"]) for row in rows}))
         .mark_rect(stroke="white", strokeWidth=1.5)
         .encode(
             x=alt.X("region:N", title=None, axis=alt.Axis(labelAngle=-40, orient="top")),
             y=alt.Y("account:N", title=None),
             color=_encode_colour("sight", SIGHTS),
-            tooltip=["account:N", "account_id:N", "region:N", "sight:N", "status:N", "observed_at:N"],
+            tooltip=["account:N", "account_id:N", "region:N", "sight:N", "status:N", "observed_at:N", "resource:N"],
         )
     )
     return Drawing(chart, SIGHTS)

@@ -13,8 +13,9 @@ import pyarrow as pa
 from appstream_export.contracts import SqlFile, load_sql_files
 from appstream_export.feeds.report import charts
 from appstream_export.lake.storage import HTML_TRAILER, add_checksum
+from appstream_export.settings import compute_freshness_windows
 
-ACCOUNTS_DRAWN_MAX = 60  # more rows than that no screen holds: regions are drawn instead
+LINES_DRAWN_MAX = 60  # accounts of each resource: more of them no screen holds, and regions are drawn instead
 ROWS_SHOWN_MAX = 50  # a page is read, not searched; the SQL beside it gives the rest
 OLD_AFTER = timedelta(hours=26)  # a daily run, and two hours of slack
 QueryRunner = Callable[[str], pa.Table]
@@ -72,11 +73,11 @@ PANELS = (
 def render_report(run_query: QueryRunner, *, freshness_interval: timedelta | None = None) -> str:
     """Render the page as HTML from what `run_query` returns; it requests nothing, and its checksum is its last line.
 
-    It warns where scopes failed, and in the reader's browser once it is older than `freshness_interval` twice over.
+    It warns where scopes failed, and in the reader's browser once it is late by `freshness_interval`.
     """
     sql_files = {file.name: file for file in load_sql_files("report")}
     tiles = _convert_rows(run_query(sql_files["tiles"].sql))[0]
-    panels = [COVERAGE if tiles["covered_accounts"] <= ACCOUNTS_DRAWN_MAX else MANY_ACCOUNTS, *PANELS]
+    panels = [COVERAGE if tiles["covered_lines"] <= LINES_DRAWN_MAX else MANY_ACCOUNTS, *PANELS]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     assets = files("appstream_export.feeds.report")
     page = environment.from_string(assets.joinpath("page.html").read_text("utf-8")).render(
@@ -85,10 +86,14 @@ def render_report(run_query: QueryRunner, *, freshness_interval: timedelta | Non
         style=assets.joinpath("page.css").read_text("utf-8"),
         script=assets.joinpath("page.js").read_text("utf-8"),
         vega=assets.joinpath("vega.js").read_text("utf-8"),  # built by javascript/build.mjs
-        old_after_s=int((2 * freshness_interval if freshness_interval else OLD_AFTER).total_seconds()),
+        old_after_s=int(_find_old_age(freshness_interval).total_seconds()),
         made_at=_format_value(datetime.now(UTC)),
     )
     return add_checksum(f"{page}\n".encode(), HTML_TRAILER).decode()
+
+
+def _find_old_age(freshness_interval: timedelta | None) -> timedelta:
+    return compute_freshness_windows(freshness_interval)[1] if freshness_interval else OLD_AFTER
 
 
 def _render_panel(panel: Panel, file: SqlFile, run_query: QueryRunner) -> RenderedPanel:

@@ -8,7 +8,7 @@ import duckdb
 
 from appstream_export.errors import StorageFailed
 from appstream_export.lake.duckdb import open_duckdb, quote_literal
-from appstream_export.lake.storage import CATALOG_FILE, Store
+from appstream_export.lake.storage import CATALOG_FILE, TAIL_BYTES, Store, find_snapshot_id
 
 
 def load_catalog_seq(store: Store) -> int | None:
@@ -25,6 +25,9 @@ def load_feeds_database_snapshot_id(store: Store, path: str) -> str | None:
 
     Raises StorageFailed where it cannot be read.
     """
+    is_remote = "://" in store.resolve_uri(path)  # where the whole would have to come for one value
+    if is_remote and store.exists(path) and (named := find_snapshot_id(store.read_tail(path, TAIL_BYTES))):
+        return named
     value = _fetch_value(store, path, "select snapshot_id from published.feed_status limit 1")
     return None if value is None else str(value)
 
@@ -47,7 +50,10 @@ def _fetch_value(store: Store, path: str, query: str) -> object:
 
 @contextmanager
 def _provide_local_file(store: Store, path: str) -> Generator[str]:
-    """Yield the file's place on this machine; of a bucket a copy, for DuckDB attaches no s3:// without extensions."""
+    """Yield the file's place on this machine; of a bucket a copy, for DuckDB attaches no s3:// without extensions.
+
+    Of a bucket only what version 0.3 published is read so: its trailer does not name the snapshot.
+    """
     if "://" not in (place := store.resolve_uri(path)):
         yield place
         return

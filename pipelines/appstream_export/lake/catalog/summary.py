@@ -3,7 +3,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 _NEWEST_RUN_SQL = """
     select snapshot_id, seq, committed_at, items from snapshots where kind = 'sweep' order by seq desc limit 1"""
 _SCOPES_SQL = """
-    select status, is_expected, count(*) as scopes, min(observed_at) filter (is_stale) as oldest,
-        count(*) filter (is_stale and not is_expected) as stale
-    from coverage group by all order by scopes desc, status"""
+    select status, is_expected, count(*) as scopes, min(observed_at) filter (is_stale and not is_expected) as oldest,
+        count(*) filter (is_stale and not is_expected) as stale, resource
+    from coverage group by all order by resource, scopes desc, status"""
 _EXPECTED_SQL = """
-    select region, status, count(*) as scopes, count(distinct account_id) as accounts
-    from coverage where is_expected group by all order by region, status"""
+    select region, status, count(*) as scopes, count(distinct account_id) as accounts, resource
+    from coverage where is_expected group by all order by region, status, resource"""
 _SWEEPS_SQL = "select seq, snapshot_id, committed_at from snapshots where kind = 'sweep' order by seq desc"
 _RECENT_RUNS_SQL = """
     select seq, committed_at, round(epoch(committed_at) - epoch(started_at), 1) as seconds,
@@ -35,12 +35,20 @@ _RECENT_RUNS_SQL = """
 
 @dataclass(frozen=True, slots=True)
 class SnapshotSummary:
-    """What one snapshot holds. `changes` counts its change rows by kind."""
+    """What one snapshot holds. `changes_by_resource` counts its change rows by kind.
 
-    account_names: Mapping[str, str]
-    changes: Mapping[str, int]
-    stale_scopes: int
-    stale_items: int
+    Expected scopes are not stale: they have no rows, and none are due.
+    """
+
+    account_names: Mapping[str, str] = field(default_factory=dict)
+    changes_by_resource: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    stale_scopes: int = 0
+    stale_items: int = 0
+
+    @property
+    def changes(self) -> Mapping[str, int]:
+        """The change rows of all resources by kind."""
+        return sum((Counter(counts) for counts in self.changes_by_resource.values()), Counter())
 
 
 def load_newest_run(con: duckdb.DuckDBPyConnection) -> pa.Table:
@@ -49,7 +57,7 @@ def load_newest_run(con: duckdb.DuckDBPyConnection) -> pa.Table:
 
 
 def count_scopes_by_status(con: duckdb.DuckDBPyConnection) -> pa.Table:
-    """Return a row per status, expected or not: its scopes, how many are stale, and the moment of the oldest rows.
+    """Return a row per resource and status, expected or not: scopes, how many are stale, the moment of the oldest rows.
 
     Expected scopes are not stale: they have no rows, and none are due.
     """
@@ -57,7 +65,7 @@ def count_scopes_by_status(con: duckdb.DuckDBPyConnection) -> pa.Table:
 
 
 def count_expected_scopes(con: duckdb.DuckDBPyConnection) -> pa.Table:
-    """Return a row per region and status of scopes whose failure is expected, with their number."""
+    """Return a row per resource, region and status of scopes whose failure is expected, with their number."""
     return run_query(con, _EXPECTED_SQL)
 
 
@@ -80,16 +88,21 @@ def summarize_snapshot(
         sql = f"{select} from {table}_history where snapshot_id = ? {rest}"
         return run_query(con, sql, [snapshot_id]).to_pylist()
 
-    changes: Counter[str] = Counter()
-    for contract in contracts:
-        counts = select_rows("select change, count(*) as n", contract.changes_table.name, "group by all order by all")
-        changes.update({row["change"]: row["n"] for row in counts})
+    changes = {
+        contract.name: {
+            row["change"]: row["n"]
+            for row in select_rows(
+                "select change, count(*) as n", contract.changes_table.name, "group by all order by all"
+            )
+        }
+        for contract in contracts
+    }
     named = select_rows("select account_id, account_name", "accounts", "and account_name is not null")
     items = [select_rows("select count(*) as n", c.item_table.name, "and is_stale")[0]["n"] for c in contracts]
     return SnapshotSummary(
         account_names={row["account_id"]: row["account_name"] for row in named},
-        changes=changes,
-        stale_scopes=select_rows("select count(*) as n", "scope_runs", "and is_stale")[0]["n"],
+        changes_by_resource=changes,
+        stale_scopes=select_rows("select count(*) as n", "scope_runs", "and is_stale and not is_expected")[0]["n"],
         stale_items=sum(items),
     )
 

@@ -6,8 +6,10 @@ from .base import (
 )
 from .checksum_trailer import (
     HTML_TRAILER as HTML_TRAILER,
+    TAIL_BYTES as TAIL_BYTES,
     add_checksum as add_checksum,
     append_file_checksum as append_file_checksum,
+    find_snapshot_id as find_snapshot_id,
     has_valid_checksum as has_valid_checksum,
     strip_checksum as strip_checksum,
 )

@@ -108,6 +108,10 @@ class Store(Protocol):
         """The whole file."""
         ...
 
+    def read_tail(self, path: str, size: int) -> bytes:
+        """The last bytes of a file, at most `size`, without the rest."""
+        ...
+
     def read_files(self, paths: Iterable[str]) -> Iterator[bytes]:
         """Whole files one after the other, where that is quicker than asking for each."""
         ...

@@ -44,6 +44,12 @@ class LocalStore:
         """The whole file; raises FileNotFoundError."""
         return self._resolve_path(path).read_bytes()
 
+    def read_tail(self, path: str, size: int) -> bytes:
+        """The last bytes of a file, at most `size`; raises FileNotFoundError."""
+        with self._resolve_path(path).open("rb") as file:
+            file.seek(-min(size, file.seek(0, os.SEEK_END)), os.SEEK_END)
+            return file.read()
+
     def read_files(self, paths: Iterable[str]) -> Iterator[bytes]:
         """Whole files, each when it is wanted."""
         return map(self.read_bytes, paths)

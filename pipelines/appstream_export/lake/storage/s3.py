@@ -26,6 +26,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from appstream_export.aws_profiles import ProfileError, check_profile, refuse_mfa_prompts
+from appstream_export.error_rules import find_exception_code, is_access_refused, suggest_storage_fix
 from appstream_export.errors import ConfigurationError, suggest_correction
 from appstream_export.lake.storage.base import (
     FixableOSError,
@@ -47,41 +48,6 @@ HEAD_HINT_FILE = "head"
 _S3_URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[\w!.'()@+-]+)*)/?", re.ASCII)
 _HINT_NAME = re.compile(r"[\w.-]{2,100}", re.ASCII)
 PLACEHOLDER_KEY = "emulator"  # keys for an endpoint on this machine, which accepts any
-
-_LOGIN = "sign in again: aws login --profile NAME"
-_RENEW = "renew the credentials (aws sso login, a new role session)"
-_REGION = "set region in [lake.s3], or AWS_REGION, to the bucket's region"
-_KEYS = "check the access key, the secret key and the endpoint"
-_ALLOW = 'allow what docs/operations.md lists under "A warehouse on S3"'
-_BUCKET = "make the bucket, or correct its name"
-FIXES: Mapping[str, str] = {
-    "NoSuchBucket": _BUCKET,
-    "AccessDenied": _ALLOW,
-    "403": _ALLOW,
-    "ExpiredToken": _RENEW,
-    "TokenRefreshRequired": _RENEW,
-    "InvalidToken": _RENEW,
-    "SSOTokenLoadError": _RENEW,
-    "UnauthorizedSSOTokenError": _RENEW,
-    "TokenRetrievalError": _RENEW,
-    "CredentialRetrievalError": _RENEW,
-    "InvalidAccessKeyId": _KEYS,
-    "SignatureDoesNotMatch": _KEYS,
-    "RequestTimeTooSkewed": "set the machine's clock",
-    "PermanentRedirect": _REGION,
-    "AuthorizationHeaderMalformed": _REGION,
-    "IllegalLocationConstraintException": _REGION,
-    "KMS.NotFoundException": "correct kms_key_id in [lake.s3]",
-    "KMS.DisabledException": "enable the key, or name another one as kms_key_id in [lake.s3]",
-    "NoCredentialsError": "set AWS_PROFILE or [lake.s3] profile, sign in, or run where a role is attached",
-    "SSLError": "name the CA of the endpoint or proxy as [lake.s3] ca_bundle (or [aws] ca_bundle), a file in PEM",
-    "ProxyConnectionError": "check HTTPS_PROXY, or let the bucket's host past it: NO_PROXY",
-    "LoginRefreshRequired": _LOGIN,
-    "LoginTokenLoadError": _LOGIN,
-    "LoginError": _LOGIN,
-    "EndpointConnectionError": "check the endpoint, the region and the network",
-    "SlowDown": "run again later",
-}
 
 
 class S3Store:
@@ -128,6 +94,10 @@ class S3Store:
     def read_bytes(self, path: str) -> bytes:
         """The whole object; raises FileNotFoundError."""
         return self._get_object(path)[0]
+
+    def read_tail(self, path: str, size: int) -> bytes:
+        """The last bytes of an object, at most `size`, without the rest; raises FileNotFoundError."""
+        return self._read_end(path, size)[0]
 
     def read_files(self, paths: Iterable[str]) -> Iterator[bytes]:
         """Whole objects, many at a time, in the order asked for."""
@@ -462,9 +432,10 @@ def _build_os_error(error: BotoCoreError | ClientError, where: str) -> OSError:
     said = error.response.get("Error", {}).get("Message") if isinstance(error, ClientError) else str(error)
     if code in ("NoSuchKey", "NoSuchUpload", "404"):
         return FileNotFoundError(errno.ENOENT, "there is no such object", where)
-    fix = FIXES.get(code, "run again; if it stays, ask who runs the endpoint")
-    number = errno.EACCES if fix in (_ALLOW, _RENEW, _KEYS) else errno.EIO
-    return FixableOSError(number, f"{code}: {' '.join(str(said).split()).rstrip('.')}", where, fix=fix)
+    known = find_exception_code(error) or code
+    number = errno.EACCES if is_access_refused(known) else errno.EIO
+    text = f"{code}: {' '.join(str(said).split()).rstrip('.')}"
+    return FixableOSError(number, text, where, fix=suggest_storage_fix(known, text))
 
 
 def _get_error_code(error: BotoCoreError | ClientError) -> str:
