@@ -25,8 +25,8 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from appstream_export.aws_profiles import ProfileError, check_profile, refuse_mfa_prompts
-from appstream_export.errors import ConfigurationError, suggest_correction
+from appstream_export.aws_profiles import ProfileError, check_profile, describe_provider_error, refuse_mfa_prompts
+from appstream_export.errors import ConfigurationError, replace_secrets, suggest_correction
 from appstream_export.lake.storage.base import (
     FixableOSError,
     HashingWriter,
@@ -53,6 +53,7 @@ _RENEW = "renew the credentials (aws sso login, a new role session)"
 _REGION = "set region in [lake.s3], or AWS_REGION, to the bucket's region"
 _KEYS = "check the access key, the secret key and the endpoint"
 _ALLOW = 'allow what docs/operations.md lists under "A warehouse on S3"'
+_NO_CREDENTIALS = "set AWS_PROFILE or [lake.s3] profile, sign in, or run where a role is attached"
 _BUCKET = "make the bucket, or correct its name"
 FIXES: Mapping[str, str] = {
     "NoSuchBucket": _BUCKET,
@@ -64,7 +65,7 @@ FIXES: Mapping[str, str] = {
     "SSOTokenLoadError": _RENEW,
     "UnauthorizedSSOTokenError": _RENEW,
     "TokenRetrievalError": _RENEW,
-    "CredentialRetrievalError": _RENEW,
+    "CredentialProcess": "run the profile's credential_process by hand to see why",
     "InvalidAccessKeyId": _KEYS,
     "SignatureDoesNotMatch": _KEYS,
     "RequestTimeTooSkewed": "set the machine's clock",
@@ -73,7 +74,8 @@ FIXES: Mapping[str, str] = {
     "IllegalLocationConstraintException": _REGION,
     "KMS.NotFoundException": "correct kms_key_id in [lake.s3]",
     "KMS.DisabledException": "enable the key, or name another one as kms_key_id in [lake.s3]",
-    "NoCredentialsError": "set AWS_PROFILE or [lake.s3] profile, sign in, or run where a role is attached",
+    "NoCredentials": _NO_CREDENTIALS,
+    "NoCredentialsError": _NO_CREDENTIALS,
     "SSLError": "name the CA of the endpoint or proxy as [lake.s3] ca_bundle (or [aws] ca_bundle), a file in PEM",
     "ProxyConnectionError": "check HTTPS_PROXY, or let the bucket's host past it: NO_PROXY",
     "LoginRefreshRequired": _LOGIN,
@@ -336,7 +338,8 @@ class S3Store:
         try:
             yield
         except (BotoCoreError, ClientError) as error:
-            raise _build_os_error(error, self.resolve_uri(path)) from error
+            # from None: a traceback would print what a credential process or a server said
+            raise _build_os_error(error, self.resolve_uri(path)) from None
 
 
 class _Upload:
@@ -404,7 +407,7 @@ def open_s3(warehouse: str, settings: S3Settings, *, create: bool) -> S3Store:
         store.check_access(writable=create)
     except (BotoCoreError, ClientError) as error:
         message, fix = describe_os_error(_build_os_error(error, warehouse))
-        raise ConfigurationError(f"warehouse {warehouse}: {message}", fix=fix) from error
+        raise ConfigurationError(f"warehouse {warehouse}: {message}", fix=fix) from None
     except OSError as error:
         message, fix = describe_os_error(error)
         raise ConfigurationError(f"warehouse {warehouse}: {message}", fix=fix) from error
@@ -458,8 +461,10 @@ def _check_profile(session: botocore.session.Session, profile: str | None) -> No
 
 
 def _build_os_error(error: BotoCoreError | ClientError, where: str) -> OSError:
-    code = _get_error_code(error)
-    said = error.response.get("Error", {}).get("Message") if isinstance(error, ClientError) else str(error)
+    code, text = describe_provider_error(error) or (_get_error_code(error), str(error))
+    said = replace_secrets(
+        str(error.response.get("Error", {}).get("Message")) if isinstance(error, ClientError) else text
+    )
     if code in ("NoSuchKey", "NoSuchUpload", "404"):
         return FileNotFoundError(errno.ENOENT, "there is no such object", where)
     fix = FIXES.get(code, "run again; if it stays, ask who runs the endpoint")
