@@ -85,7 +85,7 @@ def test_a_secret_key_in_a_text_from_outside_is_masked() -> None:
     assert KEY not in build_scope_error(ValueError(f"got {KEY}"), "x").reason
 
 
-OPAQUE = endless(f"words that nobody can look through, {SECRET}")
+OPAQUE = endless(f"words that have no pattern, {SECRET}")
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def configure(aws: Emulator, folder: Path, profiles: dict[str, str]) -> Path:
 
 @pytest.fixture
 def hostile(aws: Emulator, tmp_path: Path, profiles: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The settings of an export whose every failure is told in words with a secret."""
+    """The settings of an export whose every failure comes in words with a secret."""
     said = "; ".join(TEXTS.values()).replace("{", "{{").replace("}", "}}")
     monkeypatch.setitem(ERROR_FAULTS, "deny", replace(ERROR_FAULTS["deny"], message=said[:400]))  # ty: ignore[invalid-argument-type]
     return configure(aws, tmp_path, profiles)

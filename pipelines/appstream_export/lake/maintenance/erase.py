@@ -337,7 +337,7 @@ class _Eraser:
 
 
 def _replace_examples(drift: pa.Table, doubtful: pa.ChunkedArray) -> pa.Table:
-    """Return drift with null for these examples; rows that only they told apart are one."""
+    """Return drift with null for these examples; rows that differed only in them are one."""
     place, keys = drift.schema.get_field_index(_EXAMPLE), [name for name in drift.schema.names if name != "count"]
     bare = drift.set_column(place, drift.schema.field(place), pc.if_else(doubtful, None, drift[_EXAMPLE]))
     merged = bare.group_by(keys, use_threads=False).aggregate([("count", "sum")])
