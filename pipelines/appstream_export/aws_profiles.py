@@ -4,6 +4,8 @@ Takes botocore's sessions without importing botocore.
 """
 
 import os
+import re
+import shlex
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any, NoReturn
@@ -14,6 +16,9 @@ from appstream_export.installation import format_install_command
 from appstream_export.status import Status
 
 _CRT = "awscrt"
+_PROCESS = "custom-process"  # botocore's name of the provider that runs a credential_process
+_OPAQUE_ERRORS = frozenset({"CredentialRetrievalError", "MetadataRetrievalError"})
+_HTTP_STATUS = re.compile(r"non 200 response (\d{3})\b")
 _STEPS_MAX = 20  # botocore refuses circles of source profiles later, in its own words
 
 
@@ -55,6 +60,40 @@ def refuse_mfa_prompts(session: Any) -> None:
 def build_mfa_error(what: str) -> ProfileError:
     """Return the error for a prompt for an MFA code."""
     return ProfileError(what, code="MfaRequired", fix=suggest_fix(Status.DENIED, "MfaRequired"))
+
+
+def find_process_program(session: Any, profile: str | None) -> str | None:
+    """Return the name of the program that the profile's credential_process runs; None where it is not plain.
+
+    Its folder and arguments, which may hold secrets, are left out.
+    """
+    profiles: Mapping[str, Any] = session.full_config.get("profiles", {})
+    for step in _walk_sources(profiles, profile or session.profile or "default"):
+        try:
+            words = shlex.split(profiles[step].get("credential_process", ""))
+        except ValueError:  # a quote without its end
+            return None
+        if words:
+            name = re.split(r"[/\\]", words[0])[-1]
+            return name if re.fullmatch(r"[A-Za-z][\w.-]{0,40}", name, re.ASCII) else None
+    return None
+
+
+def describe_provider_error(error: Exception, program: str | None = None) -> tuple[str, str] | None:
+    """Return code and text for an error of botocore that repeats what a program or a server said; None for others.
+
+    Of that not a word is shown, for it may be anything, credentials included.
+    """
+    if type(error).__name__ not in _OPAQUE_ERRORS:
+        return None
+    provider = getattr(error, "kwargs", {}).get("provider")
+    if provider == _PROCESS:
+        ran = f" ({program})" if program else ""
+        return "CredentialProcess", f"its credential_process{ran} gave no credentials"
+    status = _HTTP_STATUS.search(str(error))
+    return "NoCredentials", f"{provider or 'the metadata service'} gave no credentials" + (
+        f" (HTTP {status[1]})" if status else ""
+    )
 
 
 def _refuse_prompt(prompt: str) -> NoReturn:

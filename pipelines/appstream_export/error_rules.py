@@ -89,6 +89,12 @@ _CRT = ErrorRule(Status.DENIED, False, "install the extra crt: pip install 'apps
 
 _AWS_FILES = ErrorRule(Status.DENIED, False, "correct AWS_PROFILE, or the AWS config or credentials files")
 
+_PROCESS = ErrorRule(
+    Status.DENIED,
+    False,
+    "run the profile's credential_process by hand to see why: its own words may hold secrets, so they are not shown",
+)
+
 _WEB_IDENTITY = ErrorRule(
     Status.DENIED,
     False,
@@ -224,6 +230,7 @@ _CODES: Sequence[tuple[ErrorRule, str]] = (
     (_MFA, "MfaRequired"),
     (_CRT, "MissingDependency"),
     (_AWS_FILES, "AwsFiles"),
+    (_PROCESS, "CredentialProcess"),
     (_WEB_IDENTITY, "InvalidIdentityToken InvalidIdentityTokenException IDPRejectedClaim IDPRejectedClaimException"),
     (_NO_CREDENTIALS, "NoCredentials"),
     (

@@ -7,6 +7,7 @@ ExportError
 └─ CommitError              nothing was committed                                             exit 4
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher, get_close_matches
 from typing import ClassVar
@@ -14,14 +15,34 @@ from typing import ClassVar
 from appstream_export.status import Status
 
 _CANDIDATES = 10  # words that are looked at letter by letter
+_SENSITIVE_NAME = r"(?:password|passwd|secret|token|signature|credential|access_?key|api_?key)"
+# What texts from outside carry secrets in, with the part that may be shown as its first group.
+_SECRETS: Sequence[tuple[re.Pattern[str], str]] = tuple(
+    (re.compile(pattern, re.IGNORECASE), shown)
+    for pattern, shown in (
+        (r"(://)[^\s/?#\"'<>]{1,500}@", r"\1***@"),  # user and password of a URL, such as a proxy's
+        (r"(://)[^\s/:@\"'<>]{1,200}:[^\s@\"'<>]{1,500}@", r"\1***@"),  # a password with a slash in it
+        (r"(\?)[^\s?\"'<>]{0,4000}(?:sig|token|key|credential)\w{0,20}=[^\s\"'<>]*", r"\1***"),  # a presigned URL
+        (rf"\b([\w.-]{{0,64}}{_SENSITIVE_NAME}[\w.-]{{0,64}}=)[^\s&;,\"'<>]+", r"\1***"),
+        (rf"([\"'][\w.-]{{0,64}}{_SENSITIVE_NAME}[\w.-]{{0,64}}[\"']\s*:\s*[\"'])[^\"']+", r"\1***"),
+        (r"\b((?:authorization|x-amz-security-token)\s*[:=]\s*)(?:(?:bearer|basic|digest)\s+)?\S+", r"\1***"),
+        (r"\b(bearer )[\w.~+/=-]{8,}", r"\1***"),
+        (r"()\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?", r"\1***"),  # a JSON web token
+        (r"()\b(?:AKIA|ASIA)[A-Z0-9]{12,}", r"\1***"),  # key ids
+    )
+)
 
 
 class ExportError(Exception):
-    """A failure that the product foresees. Its text is one line for a user: `message; fix`, or `message` alone."""
+    """A failure that the product foresees. Its text is one line for a user: `message; fix`, or `message` alone.
+
+    The message may repeat what others said, so it is masked here, whatever raises it.
+    """
 
     exit_code: ClassVar[int] = 4
 
     def __init__(self, message: str, *, fix: str | None = None) -> None:
+        message = replace_secrets(message)
         super().__init__(message if fix is None else f"{message}; {fix}")
         self.message, self.fix = message, fix
 
@@ -99,17 +120,24 @@ class ScopeError(ExportError):
 
     def __init__(self, status: Status, reason: str, *, code: str | None = None, request_id: str | None = None) -> None:
         super().__init__(reason)
-        self.status, self.reason, self.code, self.request_id = status, reason, code, request_id
+        self.status, self.reason, self.code, self.request_id = status, self.message, code, request_id
 
 
 class RetriableScopeError(ScopeError):
     """A failure that may pass; it becomes the scope's failure once all attempts are used."""
 
 
+def replace_secrets(text: str) -> str:
+    """Return the text with `***` for what looks like a secret: passwords and signatures of URLs, tokens, key ids."""
+    for pattern, shown in _SECRETS:
+        text = pattern.sub(shown, text)
+    return text
+
+
 def describe_error(error: BaseException) -> str:
     """Return the text of any error in one line, with its class if it is not an ExportError."""
     is_foreseen = isinstance(error, ExportError | OSError)
-    return " ".join((str(error) if is_foreseen else f"{type(error).__name__}: {error}").split())
+    return replace_secrets(" ".join((str(error) if is_foreseen else f"{type(error).__name__}: {error}").split()))
 
 
 def describe_renamed(old: str, new: str) -> tuple[str, str]:

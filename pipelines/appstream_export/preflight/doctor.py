@@ -23,7 +23,7 @@ from appstream_export.status import Status
 
 CLOCK_WARNS_FROM_S = 60
 _CREDENTIAL_ERROR_CODES = frozenset(
-    {"NoCredentials", "AwsFiles", "MfaRequired", "MissingDependency"}
+    {"NoCredentials", "AwsFiles", "CredentialProcess", "MfaRequired", "MissingDependency"}
     | {"InvalidClientTokenId", "InvalidAccessKeyId", "UnrecognizedClientException", "AuthFailure"}
     | {"SignatureDoesNotMatch", "InvalidSignatureException"}
 )

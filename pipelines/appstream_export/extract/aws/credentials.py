@@ -12,7 +12,7 @@ import botocore.session
 from botocore.credentials import Credentials, create_credential_resolver
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-from appstream_export.aws_profiles import ProfileError, check_profile, refuse_mfa_prompts
+from appstream_export.aws_profiles import ProfileError, check_profile, find_process_program, refuse_mfa_prompts
 from appstream_export.contracts import render_session_policy
 from appstream_export.error_rules import TOKEN_REFUSED, TOKEN_UNPROVED, UNREACHABLE, suggest_fix
 from appstream_export.errors import ConfigurationError, RetriableScopeError, ScopeError, suggest_correction
@@ -69,7 +69,8 @@ class CredentialSource:
                 self._current = self._load_credentials()
                 return self._current
         except (BotoCoreError, ClientError) as error:
-            raise build_scope_error(error, str(self)) from None  # a credential process may print anything
+            # from None: a credential process may print anything
+            raise build_scope_error(error, str(self), program=self._find_process_program()) from None
         except ProfileError as error:
             raise ScopeError(Status.DENIED, f"{self}: {error.message}", code=error.code) from error
         except ConfigurationError as error:
@@ -79,7 +80,7 @@ class CredentialSource:
                 Status.EXPIRED, sanitize_text(f"{self}: {error}").rstrip("."), code="ExpiredToken"
             ) from None
         except _CREDENTIAL_ERRORS as error:
-            why = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else type(error).__name__
+            why = _describe_os_error(error) if isinstance(error, OSError) else type(error).__name__
             raise ScopeError(
                 Status.DENIED, sanitize_text(f"{self}: not readable: {why}"), code="NoCredentials"
             ) from None
@@ -130,6 +131,9 @@ class CredentialSource:
     @property
     def _is_placeholder(self) -> bool:
         return self._settings.is_local_aws and self._profile is None
+
+    def _find_process_program(self) -> str | None:
+        return find_process_program(self._session, self._profile) if self._session else None
 
     def _load_credentials(self) -> Credentials:
         try:
@@ -350,6 +354,12 @@ def list_profiles() -> list[str]:
 def get_configured_region(settings: Settings, profile: str | None) -> str | None:
     """The region that the environment or the profile names."""
     return filter_region(create_guarded_session(settings, (), profile).get_config_variable("region"))
+
+
+def _describe_os_error(error: OSError) -> str:
+    """Return the file's name up to its first blank: a quoted credential_process is one name, arguments and all."""
+    name, *arguments = str(error.filename).split(maxsplit=1) or [""]
+    return f"{name}{'…' if arguments else ''}: {error.strerror}"
 
 
 def _replace_code(error: ScopeError, code: str, why: str) -> ScopeError:

@@ -7,8 +7,9 @@ from typing import Any
 from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
 
+from appstream_export.aws_profiles import describe_provider_error
 from appstream_export.error_rules import classify_error, find_exception_code
-from appstream_export.errors import RetriableScopeError, ScopeError
+from appstream_export.errors import RetriableScopeError, ScopeError, replace_secrets
 from appstream_export.status import Status
 
 REASON_CHARS_MAX = 500  # a denial with role, resource and policy type needs about 300
@@ -16,23 +17,38 @@ _HEAD_CHARS = 300
 PARSER_ERRORS = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError)
 """What botocore's parser raises, beside its own errors, when a value is not of the type that its model has."""
 _CONTROLS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
-_TOKEN = re.compile(r"[A-Za-z0-9+/=]{100,}|\b(AKIA|ASIA)[A-Z0-9]{12,}")  # session tokens; key ids
+_TOKEN = re.compile(
+    r"[A-Za-z0-9+/=]{100,}"  # session tokens
+    # A secret key has 40 characters; what is all of one case, or without a digit, is a digest or a path.
+    r"|(?<![A-Za-z0-9+/=])(?=[A-Z+/0-9]*[a-z])(?=[a-z+/0-9]*[A-Z])(?=[A-Za-z+/]*[0-9])[A-Za-z0-9+/]{40}(?![A-Za-z0-9+/=])"
+)
 
 
 def sanitize_text(text: str, secrets: Sequence[str | None] = ()) -> str:
     """Return foreign text fit for a row: one line, no control characters, no secret, at most 500 characters."""
     for secret in filter(None, secrets):
         text = text.replace(secret, "***")
-    text = _CONTROLS.sub(" ", _TOKEN.sub("***", text)).strip()
+    text = replace_secrets(_CONTROLS.sub(" ", _TOKEN.sub("***", text)).strip())
     if len(text) <= REASON_CHARS_MAX:
         return text
     return f"{text[:_HEAD_CHARS]}…{text[_HEAD_CHARS + 1 - REASON_CHARS_MAX :]}"  # a denial's end names the policy type
 
 
 def build_scope_error(
-    error: Exception, operation: str, secrets: Sequence[str | None] = (), *, host: str | None = None
+    error: Exception,
+    operation: str,
+    secrets: Sequence[str | None] = (),
+    *,
+    host: str | None = None,
+    program: str | None = None,
 ) -> ScopeError:
-    """Return the ScopeError of a failed call; `host` is AWS's, for failures on the way to it."""
+    """Return the ScopeError of a failed call.
+
+    `host` is AWS's, for failures on the way to it; `program` is that of the profile's credential_process, if known.
+    """
+    if (provider_error := describe_provider_error(error, program)) is not None:
+        code, what = provider_error
+        return _build_error(code, 0, sanitize_text(f"{operation}: {what}", secrets), None)
     if isinstance(error, aws.ClientError):
         return _convert_client_error(error.response, operation, secrets)
     # The parser's own text repeats the answer, credentials and all; XML of another kind (a proxy's page) it looks up.

@@ -1,27 +1,33 @@
 """erase: a commit that removes an account from every snapshot, and proof that it is gone.
 
-Each file that holds rows of the account is written again without them, the history is rewritten with the new files, and
-the old ones are deleted at once, whatever the grace is. Then every byte of the warehouse is searched. Killed at any
-moment, an erase is completed by calling it again: before its commit nothing has happened, after it the superseded
-manifests name what has to be deleted.
+Each file that holds rows of the account is written again without them. Of `drift`, whose rows are of all accounts,
+examples stay only where another account's row holds them. The history is rewritten with the new files, and the old ones
+are deleted at once, whatever the grace is. Then everything in the warehouse is decoded and searched (`erase_proof`).
+Killed at any moment, an erase is completed by calling it again: before its commit nothing has happened, after it the
+superseded manifests name what has to be deleted.
 """
 
-import errno
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from appstream_export.contracts import Contract
 from appstream_export.errors import CommitStateUnknown, ConfigurationError, ExportError, StorageFailed
-from appstream_export.lake.maintenance.vacuum import GRACE, delete_garbage, find_garbage
+from appstream_export.lake.maintenance.erase_proof import (
+    NEVER,
+    UNLISTED_VERSIONS,
+    Leftovers,
+    find_account_files,
+    open_parquet_bytes,
+)
+from appstream_export.lake.maintenance.erased_values import collect_held_examples, collect_texts
+from appstream_export.lake.maintenance.vacuum import GRACE, Garbage, delete_garbage, find_garbage
 from appstream_export.lake.snapshots import (
     KIND_ERASE,
     KIND_SWEEP,
@@ -44,9 +50,8 @@ from appstream_export.lake.snapshots import (
     write_rows,
 )
 from appstream_export.lake.storage import (
-    CATALOG_FILE,
     HANDOVER_FOLDER,
-    SCRATCH_FOLDER,
+    TABLES_FOLDER,
     Store,
     StoredObject,
     build_erased_path,
@@ -56,12 +61,8 @@ from appstream_export.lake.storage import (
 from appstream_export.model import ACCOUNT_ID
 
 _ACCOUNT = "account_id"
-_NEVER = datetime.min.replace(tzinfo=UTC)
-READERS = 8  # files looked into at once
-_UNLISTED_VERSIONS = "versions that the bucket may keep: allow s3:ListBucketVersions, so that they can be looked at"
 _SNAPSHOT_ID = re.compile(rb'"snapshot_id":"(\w+)"')
-_HANDOVER_NOTE = "of a sharded run that has not committed: erase again once it has, or is a day old"
-_EXAMPLE = "example"  # of drift: AWS's own words, from no account in particular
+_DRIFT, _EXAMPLE = "drift", "example"  # AWS's own words, and no account beside them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,15 +79,15 @@ class EraseResult:
     mentions: tuple[str, ...]
     """Committed files in which rows of other accounts name this one, such as the owner of a shared image."""
     remaining: tuple[str, ...]
-    """Other files that hold its id, or that cannot be looked into: attempts in progress, feeds not published since,
-    versions that a bucket keeps of what was deleted."""
+    """Other files that hold its id or a value of its rows alone, or that cannot be looked into: attempts in progress,
+    feeds not published since, versions that a bucket keeps of what was deleted."""
     dry_run: bool
     seq: int | None = None
     """The commit; None when no snapshot held the account, or when it was only a look."""
 
     @property
     def is_gone(self) -> bool:
-        """Whether no byte of the account is left; other accounts' rows may still name it."""
+        """Whether neither its id nor a value of its rows alone is left; other accounts' rows may still name it."""
         return not self.dry_run and not self.remaining
 
 
@@ -119,15 +120,15 @@ def erase_account(
     if committed is None:
         _refuse_unknown_account(store, account_id)
     try:
-        deleted = _delete_account_files(store, contracts, account_id, now=now, grace=grace, catalog_root=catalog_root)
+        deleted = _delete_account_files(eraser, now=now, grace=grace, catalog_root=catalog_root)
         republish()
-        mentions, remaining = _find_account_files(store, account_id, now if committed else _get_last_erase_time(store))
+        left = find_account_files(
+            store, account_id, now if committed else _get_last_erase_time(store), frozenset(eraser.values)
+        )
     except ExportError as error:
         what = f"account {account_id} is in no snapshot any more, but what held it is not all deleted"
         raise StorageFailed(f"{what}: {error}", fix="erase it again to complete that") from error
-    return eraser.build_result(
-        dry_run=False, bytes_deleted=deleted, mentions=mentions, remaining=remaining, committed=committed
-    )
+    return eraser.build_result(dry_run=False, bytes_deleted=deleted, left=left, committed=committed)
 
 
 def _preview_erase(eraser: "_Eraser") -> EraseResult:
@@ -138,28 +139,20 @@ def _preview_erase(eraser: "_Eraser") -> EraseResult:
     return eraser.build_result(dry_run=True)
 
 
-def _delete_account_files(
-    store: Store,
-    contracts: Sequence[Contract],
-    account_id: str,
-    *,
-    now: datetime,
-    grace: timedelta,
-    catalog_root: str | None,
-) -> int:
+def _delete_account_files(eraser: "_Eraser", *, now: datetime, grace: timedelta, catalog_root: str | None) -> int:
     """Delete what no snapshot needs any more, and return its size in bytes."""
-    garbage = find_garbage(store, now, grace)
-    handed = _find_committed_handover_files(store, garbage.waiting, account_id)
+    garbage = find_garbage(eraser.store, now, grace)
+    eraser.collect_garbage_values(garbage)
+    handed = _find_committed_handover_files(eraser, garbage.waiting)
     garbage = replace(garbage, due=[*garbage.due, *handed])
     if garbage.due:
-        delete_garbage(store, contracts, garbage, catalog_root=catalog_root)
+        delete_garbage(eraser.store, eraser.contracts, garbage, catalog_root=catalog_root)
     return sum(stored.size_bytes for stored in garbage.due)
 
 
-def _find_committed_handover_files(
-    store: Store, waiting: Iterable[StoredObject], account_id: str
-) -> Iterator[StoredObject]:
+def _find_committed_handover_files(eraser: "_Eraser", waiting: Iterable[StoredObject]) -> Iterator[StoredObject]:
     """Yield messages between steps of a sharded run that hold the account, once the run's snapshot is committed."""
+    store = eraser.store
     newest = load_head(store)
     rows = load_head_rows(store, newest, "snapshots", ("snapshot_id",)) if newest else []
     committed = {row["snapshot_id"].encode() for row in rows}
@@ -169,14 +162,14 @@ def _find_committed_handover_files(
         content = b""
         with translate_storage_errors(store), suppress(FileNotFoundError):  # another process tidied up
             content = store.read_bytes(stored.path)
-        if account_id.encode() in content and not committed.isdisjoint(_SNAPSHOT_ID.findall(content)):
+        if eraser.account_id.encode() in content and not committed.isdisjoint(_SNAPSHOT_ID.findall(content)):
             yield stored
 
 
 def _refuse_unknown_account(store: Store, account_id: str) -> None:
     """Raise ConfigurationError for an account that no file here holds: it is mistyped, or was erased before."""
-    mentions, remaining = _find_account_files(store, account_id, _NEVER)
-    if mentions or [path for path in remaining if path != _UNLISTED_VERSIONS]:
+    found = find_account_files(store, account_id)
+    if found.mentions or [path for path in found.remaining if path != UNLISTED_VERSIONS]:
         return
     raise ConfigurationError(
         f"account {account_id} is nowhere in {store.root}: mistyped, or erased before; nothing was done"
@@ -185,7 +178,7 @@ def _refuse_unknown_account(store: Store, account_id: str) -> None:
 
 def _get_last_erase_time(store: Store) -> datetime:
     last = find_last_erase(store)
-    return last["committed_at"] if last else _NEVER
+    return last["committed_at"] if last else NEVER
 
 
 @dataclass
@@ -200,12 +193,14 @@ class _Eraser:
     rows: dict[str, int] = field(default_factory=dict)
     """Rows of the account in each file that holds any."""
     seqs: set[int] = field(default_factory=set)
+    values: set[str] = field(default_factory=set)
+    """Texts of the rows that were removed, and of examples of drift."""
     is_dry_run: bool = False
 
     def build_rewrite(self, manifests: list[Manifest], snapshot_id: str) -> RewrittenHistory | None:  # noqa: ARG002 - files are named beside the old ones
         past = [self._rewrite_manifest(manifest) for manifest in manifests if manifest.kind == KIND_SWEEP]
         retained = {
-            name: [self._rewrite_table(name, table) for table in tables]
+            name: [self._rewrite_table(table) for table in tables]
             for name, tables in get_retained_files(manifests).items()
         }
         if not self.rows:
@@ -235,8 +230,7 @@ class _Eraser:
         *,
         dry_run: bool,
         bytes_deleted: int = 0,
-        mentions: Iterable[str] = (),
-        remaining: Iterable[str] = (),
+        left: Leftovers | None = None,
         committed: Manifest | None = None,
     ) -> EraseResult:
         """Return the result, with the counts so far."""
@@ -246,21 +240,35 @@ class _Eraser:
             rows=sum(self.rows.values()),
             files=len(self.rows),
             bytes_deleted=bytes_deleted,
-            mentions=tuple(mentions),
-            remaining=tuple(remaining),
+            mentions=left.mentions if left else (),
+            remaining=left.remaining if left else (),
             dry_run=dry_run,
             seq=committed.seq if committed else None,
         )
 
+    def collect_garbage_values(self, garbage: Garbage) -> None:
+        """Collect texts of the account from files that are about to go, such as those of an erase that was killed."""
+        for stored in (*garbage.due, *garbage.waiting):
+            is_table = stored.path.startswith(f"{TABLES_FOLDER}/") and stored.path.endswith(".parquet")
+            if not is_table or is_unfinished(stored.path) or stored.path in self.entries:
+                continue
+            with translate_storage_errors(self.store), suppress(OSError):  # tidied up, or cut off: it goes
+                for part in read_row_groups(open_parquet_bytes(self.store.read_bytes(stored.path), stored.path)):
+                    if _ACCOUNT in part.schema.names:
+                        self.values |= collect_texts(part.filter(pc.equal(part[_ACCOUNT], self.account_id)))
+
     def _rewrite_manifest(self, manifest: Manifest) -> Manifest:
-        tables = {name: self._rewrite_table(name, table) for name, table in manifest.tables.items()}
+        tables = {name: self._rewrite_table(table) for name, table in manifest.tables.items() if name != _DRIFT}
+        if _DRIFT in manifest.tables:
+            tables[_DRIFT] = self._rewrite_drift(manifest, manifest.tables[_DRIFT])
+        tables = {name: tables[name] for name in manifest.tables}
         if tables == manifest.tables and not any(f.path in self.rows for f in manifest.files):
             return manifest
         self.seqs.add(manifest.seq)
         return msgspec.structs.replace(manifest, tables=tables).add_digest()
 
-    def _rewrite_table(self, name: str, table: TableFiles) -> TableFiles:
-        if _ACCOUNT not in table.columns and name != "drift":
+    def _rewrite_table(self, table: TableFiles) -> TableFiles:
+        if _ACCOUNT not in table.columns:
             return table
         return msgspec.structs.replace(table, files=[self._get_rewritten_file(entry) for entry in table.files])
 
@@ -271,8 +279,8 @@ class _Eraser:
 
     def _rewrite_file(self, entry: FileEntry) -> FileEntry:
         file = open_parquet_file(self.store, entry.path)
-        column = _ACCOUNT if _ACCOUNT in file.schema_arrow.names else _EXAMPLE
-        found = sum(self._count_matches(file.read_row_group(n, [column])[column]) for n in range(file.num_row_groups))
+        columns = (file.read_row_group(n, [_ACCOUNT])[_ACCOUNT] for n in range(file.num_row_groups))
+        found = sum(pc.sum(pc.equal(column, self.account_id)).as_py() or 0 for column in columns)
         if not found:
             return entry
         self.rows[entry.path] = found
@@ -281,16 +289,45 @@ class _Eraser:
         parts = (self._remove_account(part) for part in read_row_groups(file))
         return write_rows(self.store, build_erased_path(entry.path), file.schema_arrow, parts)
 
-    def _count_matches(self, column: pa.ChunkedArray) -> int:
-        return pc.sum(pc.match_substring(column, self.account_id)).as_py() or 0
-
     def _remove_account(self, part: pa.Table) -> pa.Table:
-        """Return a part without the account's rows; of drift, whose rows are of all accounts, without its examples."""
-        if _ACCOUNT in part.schema.names:
-            return part.filter(pc.not_equal(part[_ACCOUNT], self.account_id))
-        names = pc.match_substring(part[_EXAMPLE], self.account_id)
-        place = part.schema.get_field_index(_EXAMPLE)
-        return part.set_column(place, part.schema.field(place), pc.if_else(names, None, part[_EXAMPLE]))
+        is_account = pc.equal(part[_ACCOUNT], self.account_id)
+        self.values |= collect_texts(part.filter(is_account))
+        return part.filter(pc.invert(is_account))
+
+    def _rewrite_drift(self, manifest: Manifest, table: TableFiles) -> TableFiles:
+        """Return `drift` without examples that may be the account's: those that no row of another account holds."""
+        for entry in table.files:
+            if entry.path not in self.entries:
+                self.entries[entry.path] = self._rewrite_drift_file(manifest, entry)
+        return msgspec.structs.replace(table, files=[self.entries[entry.path] for entry in table.files])
+
+    def _rewrite_drift_file(self, manifest: Manifest, entry: FileEntry) -> FileEntry:
+        rows = open_parquet_file(self.store, entry.path).read()
+        doubtful = pc.match_substring(rows[_EXAMPLE], self.account_id)
+        if any(file.path in self.rows for file in manifest.files):
+            proved = pa.array(sorted(self._find_proved_examples(manifest, rows)), pa.string())
+            unproved = pc.and_(pc.is_valid(rows[_EXAMPLE]), pc.invert(pc.is_in(rows[_EXAMPLE], proved)))
+            doubtful = pc.or_(pc.fill_null(doubtful, False), unproved)
+        if not (found := pc.sum(doubtful).as_py()):
+            return entry
+        self.rows[entry.path] = found
+        if self.is_dry_run:
+            return entry
+        self.values |= collect_texts(rows.filter(doubtful).select([_EXAMPLE]))
+        return write_rows(self.store, build_erased_path(entry.path), rows.schema, [_replace_examples(rows, doubtful)])
+
+    def _find_proved_examples(self, manifest: Manifest, drift: pa.Table) -> set[str]:
+        """Return the examples that rows of other accounts in the same snapshot hold."""
+        examples = {example for example in drift[_EXAMPLE].to_pylist() if example is not None}
+        found: set[str] = set()
+        tables = [table for table in manifest.tables.values() if _ACCOUNT in table.columns]
+        for entry in (entry for table in tables for entry in table.files):
+            if found == examples:
+                break
+            for part in read_row_groups(open_parquet_file(self.store, entry.path)):
+                others = part.filter(pc.not_equal(part[_ACCOUNT], self.account_id))
+                found |= collect_held_examples(others, examples)
+        return found
 
     def _build_counts(self, newest: Manifest) -> Mapping[str, int]:
         if self.is_dry_run:
@@ -299,48 +336,14 @@ class _Eraser:
         return count_tasks(load_head_scope_runs(self.store, newest)) | {"items": items, "items_carried": items}
 
 
-def _find_account_files(store: Store, account_id: str, erased_at: datetime) -> tuple[list[str], list[str]]:
-    """Return files that hold the account's id in any byte or page: committed ones, and others."""
-    committed = {file.path for manifest in load_history(store) for file in manifest.files}
-    with translate_storage_errors(store), ThreadPoolExecutor(READERS) as pool:
-        versions = store.list_old_versions()
-        objects = (*store.list_all(), *(versions or ()))
-        results = pool.map(lambda stored: _has_account_id(store, stored, account_id, erased_at), objects)
-        found = [stored for stored, has_id in zip(objects, results, strict=True) if has_id]
-    mentions = [stored.path for stored in found if stored.path in committed and not stored.version]
-    others = [_format_stored_path(stored) for stored in found if stored.path not in committed or stored.version]
-    return mentions, [*others, *([_UNLISTED_VERSIONS] if versions is None else [])]
-
-
-def _format_stored_path(stored: StoredObject) -> str:
-    if stored.version:
-        return f"{stored.path} (version {stored.version} that the bucket keeps)"
-    return f"{stored.path} ({_HANDOVER_NOTE})" if stored.path.startswith(f"{HANDOVER_FOLDER}/") else stored.path
-
-
-def _has_account_id(store: Store, stored: StoredObject, account_id: str, erased_at: datetime) -> bool:
-    path = stored.path
-    try:
-        content = store.read_version(stored)
-    except FileNotFoundError:  # another process tidied up
-        return False
-    if account_id.encode() in content:
-        return True
-    if is_unfinished(path) or path.startswith(f"{SCRATCH_FOLDER}/"):
-        return bool(content)  # compressed, and half a file: it cannot be searched
-    if path.endswith(".parquet"):
-        return any(_has_matching_text(part, account_id) for part in read_row_groups(_open_parquet(content, path)))
-    # A database compresses what it holds, so only its age counts; the catalog has views alone. S3 rounds to seconds.
-    return path.endswith(".duckdb") and path != CATALOG_FILE and stored.changed_at + timedelta(seconds=1) < erased_at
-
-
-def _open_parquet(content: bytes, path: str) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
-    except (pa.ArrowException, OSError) as error:
-        raise OSError(errno.EIO, f"not readable as Parquet ({str(error).splitlines()[0]})", path) from error
-
-
-def _has_matching_text(part: pa.Table, account_id: str) -> bool:
-    texts = (column for column in part.columns if pa.types.is_string(column.type))
-    return any(pc.any(pc.match_substring(column, account_id)).as_py() for column in texts)
+def _replace_examples(drift: pa.Table, doubtful: pa.ChunkedArray) -> pa.Table:
+    """Return drift with null for these examples; rows that differed only in them are one."""
+    place, keys = drift.schema.get_field_index(_EXAMPLE), [name for name in drift.schema.names if name != "count"]
+    bare = drift.set_column(place, drift.schema.field(place), pc.if_else(doubtful, None, drift[_EXAMPLE]))
+    merged = bare.group_by(keys, use_threads=False).aggregate([("count", "sum")])
+    return (
+        merged.rename_columns([*keys, "count"])
+        .select(drift.schema.names)
+        .cast(drift.schema)
+        .sort_by([(name, "ascending") for name in keys])
+    )

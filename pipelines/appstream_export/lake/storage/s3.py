@@ -25,9 +25,9 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from appstream_export.aws_profiles import ProfileError, check_profile, refuse_mfa_prompts
+from appstream_export.aws_profiles import ProfileError, check_profile, describe_provider_error, refuse_mfa_prompts
 from appstream_export.error_rules import find_exception_code, is_access_refused, suggest_storage_fix
-from appstream_export.errors import ConfigurationError, suggest_correction
+from appstream_export.errors import ConfigurationError, replace_secrets, suggest_correction
 from appstream_export.lake.storage.base import (
     FixableOSError,
     HashingWriter,
@@ -306,7 +306,8 @@ class S3Store:
         try:
             yield
         except (BotoCoreError, ClientError) as error:
-            raise _build_os_error(error, self.resolve_uri(path)) from error
+            # from None: a traceback would print what a credential process or a server said
+            raise _build_os_error(error, self.resolve_uri(path)) from None
 
 
 class _Upload:
@@ -374,7 +375,7 @@ def open_s3(warehouse: str, settings: S3Settings, *, create: bool) -> S3Store:
         store.check_access(writable=create)
     except (BotoCoreError, ClientError) as error:
         message, fix = describe_os_error(_build_os_error(error, warehouse))
-        raise ConfigurationError(f"warehouse {warehouse}: {message}", fix=fix) from error
+        raise ConfigurationError(f"warehouse {warehouse}: {message}", fix=fix) from None
     except OSError as error:
         message, fix = describe_os_error(error)
         raise ConfigurationError(f"warehouse {warehouse}: {message}", fix=fix) from error
@@ -428,8 +429,10 @@ def _check_profile(session: botocore.session.Session, profile: str | None) -> No
 
 
 def _build_os_error(error: BotoCoreError | ClientError, where: str) -> OSError:
-    code = _get_error_code(error)
-    said = error.response.get("Error", {}).get("Message") if isinstance(error, ClientError) else str(error)
+    code, text = describe_provider_error(error) or (_get_error_code(error), str(error))
+    said = replace_secrets(
+        str(error.response.get("Error", {}).get("Message")) if isinstance(error, ClientError) else text
+    )
     if code in ("NoSuchKey", "NoSuchUpload", "404"):
         return FileNotFoundError(errno.ENOENT, "there is no such object", where)
     known = find_exception_code(error) or code

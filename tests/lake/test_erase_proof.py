@@ -1,0 +1,229 @@
+"""The proof of an erase: values of the erased rows are found wherever they lie, and however they are written there."""
+
+import html
+import json
+import zipfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from appstream_export.contracts import arrow_schema
+from appstream_export.contracts.model import get_operational_table
+from appstream_export.lake.maintenance.erase import EraseResult, erase_account
+from appstream_export.lake.maintenance.erase_proof import TextMatcher, find_account_files
+from appstream_export.lake.maintenance.erased_values import collect_held_texts, collect_texts
+from tests.lake.lakes import A, C, Lake, builder, ok
+
+GONE = C.partition("/")[0]
+MAIL = 'Jähne "Doe" <jaehne.doe@example.com>'
+SHARED = "shared.team@example.com"
+
+
+def extra(**fields: Any) -> dict[str, str]:
+    """The column of unknown fields."""
+    return {"extra_json": json.dumps(fields, ensure_ascii=False)}
+
+
+def commit_with_drift(lake: Lake, *examples: tuple[str, str, str], answers: tuple[Any, ...]) -> None:
+    """A run that saw these unknown fields and values: path, kind, example."""
+    lake.minute += 1
+    draft = lake.draft(*answers)
+    rows = [
+        {"resource": "image_builders", "path": path, "kind": kind, "example": example, "count": 2}
+        for path, kind, example in examples
+    ]
+    draft.write({"drift": pa.Table.from_pylist(rows, arrow_schema.build_arrow_schema(get_operational_table("drift")))})
+    lake.minute -= 1
+    lake.commit(*answers, draft=draft)
+
+
+def erased(lake: Lake, **more: Any) -> EraseResult:
+    return erase_account(lake.store, lake.contracts, GONE, now=datetime.now(UTC), tool_version="0", **more)
+
+
+def drift_of(lake: Lake) -> list[tuple[Any, ...]]:
+    return lake.sql('select path, example, "count" from drift order by all')
+
+
+def test_an_example_of_drift_stays_only_where_another_account_holds_it(lake: Lake) -> None:
+    answers = (
+        ok(A, builder("a", state="SHARED_STATE", **extra(Team={"Mail": SHARED, "Size": 1}, Flag=True))),
+        ok(C, builder("c", state="GONE_STATE", **extra(Owner=MAIL, Team={"Mail": SHARED, "Size": 1}, Flag=True))),
+    )
+    commit_with_drift(
+        lake,
+        ("Owner", "field", json.dumps(MAIL, ensure_ascii=False)),
+        ("Team", "field", json.dumps({"Size": 1, "Mail": SHARED})),
+        ("Flag", "field", "true"),
+        ("$.Warnings", "field", json.dumps([f"write to {MAIL}"])),
+        ("State", "enum", "SHARED_STATE"),
+        ("State", "enum", "GONE_STATE"),
+        ("State", "enum", "OF_A_ROW_THAT_IS_NOT_THERE"),
+        answers=answers,
+    )
+    before = find_account_files(lake.store, GONE, values={MAIL}).remaining
+    result = erased(lake)
+
+    assert [path.partition(" ")[2] for path in before] == ["(holds a value of an erased row)"]
+    assert before[0].startswith("tables/drift/"), "the same search finds it before"
+    assert drift_of(lake) == [
+        ("$.Warnings", None, 2),
+        ("Flag", "true", 2),
+        ("Owner", None, 2),
+        ("State", "SHARED_STATE", 2),
+        ("State", None, 4),
+        ("Team", json.dumps({"Size": 1, "Mail": SHARED}), 2),
+    ]
+    assert (result.is_gone, result.remaining) == (True, ())
+
+
+def test_drift_of_a_run_that_did_not_have_the_account_is_as_it_was(lake: Lake) -> None:
+    commit_with_drift(lake, ("Owner", "field", '"of a run before"'), answers=(ok(A, builder("a")),))
+    lake.commit(ok(A, builder("a")), ok(C, builder("c")))
+    paths = {path for path in lake.files() if path.startswith("tables/drift/")}
+
+    assert erased(lake).is_gone
+    assert {path for path in lake.files() if path.startswith("tables/drift/")} == paths
+
+
+def write_csv(place: Path) -> None:
+    place.write_text('"name"\n"' + MAIL.replace('"', '""') + '"\n')
+
+
+def write_page(place: Path) -> None:
+    place.write_text(f"<td>{html.escape(MAIL)}</td>")
+
+
+def write_chart(place: Path) -> None:
+    place.write_text('<script type="application/json">' + json.dumps(MAIL).replace("<", "\\u003c") + "</script>")
+
+
+def write_json(place: Path) -> None:
+    place.write_text(json.dumps({"why": f"not {MAIL}"}))
+
+
+def write_zip(place: Path) -> None:
+    with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as folder:
+        folder.writestr("a/b.yaml", f"owner: {MAIL}")
+
+
+def write_database(place: Path) -> None:
+    with duckdb.connect(str(place)) as con:
+        con.execute("create table t as select ? || i as c, i as n from range(3000) r(i)", [MAIL])
+
+
+def write_comment(place: Path) -> None:
+    with duckdb.connect(str(place)) as con:
+        con.execute("create table t (c integer)")
+        con.execute(f"comment on table t is '{MAIL}'")
+
+
+def write_parquet(place: Path) -> None:
+    pq.write_table(pa.table({"c": [f"said {MAIL}"] * 9}), place, compression="zstd", write_statistics=False)
+
+
+def write_dictionary(place: Path) -> None:
+    column = pa.DictionaryArray.from_arrays(pa.array([0, 0], pa.int32()), pa.array(["a", MAIL]))
+    pq.write_table(pa.table({"c": column}), place, compression="zstd", write_statistics=False)
+
+
+def write_metadata(place: Path) -> None:
+    field = pa.field("c", pa.int64(), metadata={"doc": MAIL})
+    pq.write_table(pa.table({"c": [1]}, schema=pa.schema([field])), place)
+
+
+WRITERS = {
+    "feeds/v1/x.csv": write_csv,
+    "report.html": write_page,
+    "page.html": write_chart,
+    "feeds/v1/current.json": write_json,
+    "superset.zip": write_zip,
+    "feeds/v1/bi.duckdb": write_database,
+    "other.duckdb": write_comment,
+    "feeds/v1/x.parquet": write_parquet,
+    "feeds/v1/y.parquet": write_dictionary,
+    "feeds/v1/z.parquet": write_metadata,
+}
+
+
+def test_a_value_of_an_erased_row_is_found_in_every_kind_of_file(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a")), ok(C, builder("c", **extra(Owner=[{"Mail": MAIL}]))))
+
+    def plant() -> None:
+        for path, write in WRITERS.items():
+            place = Path(lake.store.root) / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write(place)
+
+    result = erased(lake, republish=plant)
+
+    assert not result.is_gone
+    assert set(result.remaining) == {f"{path} (holds a value of an erased row)" for path in WRITERS}
+
+
+def test_what_cannot_be_opened_counts_as_holding_it(lake: Lake) -> None:
+    lake.commit(ok(A), ok(C, builder("c")))
+
+    def plant() -> None:
+        (Path(lake.store.root) / "bi.duckdb").write_bytes(b"compressed, and no database")
+
+    assert erased(lake, republish=plant).remaining == ("bi.duckdb",)
+
+
+@pytest.mark.parametrize("word", [SHARED, "of-another-account", "description"])
+def test_words_that_others_hold_or_the_product_ships_are_no_leftovers(lake: Lake, word: str) -> None:
+    others = builder("a", display_name="prefix of-another-account suffix", **extra(Team=SHARED))
+    lake.commit(ok(A, others), ok(C, builder("c", display_name=word)))
+
+    def plant() -> None:
+        (Path(lake.store.root) / "report.html").write_text(word)
+
+    assert erased(lake, republish=plant).is_gone
+
+
+def test_an_erase_that_was_killed_after_its_commit_still_looks_for_the_values(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a")), ok(C, builder("c", display_name=MAIL)))
+    healthy = lake.store
+
+    class Stopping:
+        def __getattr__(self, name: str) -> Any:
+            return self.fail if name == "remove" else getattr(healthy, name)
+
+        def fail(self, path: str) -> None:
+            raise KeyboardInterrupt(path)
+
+    lake.store = Stopping()
+    with pytest.raises(KeyboardInterrupt):
+        erased(lake)
+    lake.store = healthy
+    place = Path(lake.store.root) / "report.html"
+
+    assert erased(lake, republish=lambda: write_page(place)).remaining == (
+        "report.html (holds a value of an erased row)",
+    )
+
+
+@pytest.mark.parametrize("count", [1, 400])
+def test_a_matcher_finds_exactly_what_is_there_whatever_its_characters(count: int) -> None:
+    texts = [f"{n}-{MAIL}\n\\d+(|[*?." for n in range(count)] + ["x" * 5000]
+    find: Callable[..., set[str]] = TextMatcher(texts).find_in
+
+    assert find(pa.array([f"<{texts[0]}>", "x" * 4999])) == {texts[0]}
+    assert find(pa.array(["y".join(texts).encode()], pa.large_binary())) == {*texts}
+    assert find(pa.array(["nothing"])) == set()
+
+
+def test_texts_of_rows_are_those_of_json_too() -> None:
+    nested = json.dumps(
+        {"Tags": {"me@example.com": ["short", json.dumps({"Inner": "deep inside"})]}, "Broken": "{not json}"}
+    )
+    rows = pa.table({"json": [nested, None], "text": ["long enough", "no"], "count": [123456789, 2]})
+
+    assert collect_texts(rows) == {"me@example.com", "deep inside", "{not json}", "long enough"}
+    assert collect_held_texts(rows, {"deep inside", "long enough", "elsewhere"}) == {"deep inside", "long enough"}
