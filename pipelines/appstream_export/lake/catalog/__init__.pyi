@@ -20,7 +20,6 @@ from .named_queries import (
 )
 from .query import run_query as run_query
 from .rendered import (
-    CatalogComparison as CatalogComparison,
     compare_published_catalog as compare_published_catalog,
     connect_as_rendered as connect_as_rendered,
     lock_to_files as lock_to_files,
