@@ -24,6 +24,7 @@ TOOLS: Mapping[str, Sequence[str]] = {
     "duckdb": ("duckdb==1.4.*",),
     "sqlalchemy": ("duckdb-engine", "sqlalchemy==2.0.41"),  # newer ones ask DuckDB for types that it lacks
     "sqlalchemy 1.4": ("duckdb-engine", "sqlalchemy<2"),  # which Superset has
+    "ibis": ("ibis-framework[duckdb]", "duckdb<2"),  # it knows no newer one yet
     "frictionless": ("frictionless",),
     "datapackage": ("datapackage", "setuptools<81"),
     "spark": ("pyspark",),

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import duckdb
 
-with duckdb.connect(str(Path(sys.argv[1]) / "bi.duckdb"), read_only=True) as con:
+config = {"enable_external_access": False, "lock_configuration": True}
+with duckdb.connect(str(Path(sys.argv[1]) / "bi.duckdb"), read_only=True, config=config) as con:
     builders = con.execute("select count(*) from image_builders").fetchone()[0]
     joined = con.execute("select count(*) from image_builder_subnets join image_builders using (image_builder_key)")
     joined = joined.fetchone()[0]

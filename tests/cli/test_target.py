@@ -90,8 +90,8 @@ def test_the_report_of_the_configured_warehouse_is_the_same_page_however_it_is_n
         file = folder / name / "report.html"
         return stat.S_IMODE(file.stat().st_mode), "14400" in file.read_text()
 
-    assert publish("warehouse") == publish("warehouse", "--warehouse", "link/") == (0o644, True)
-    assert publish("other", "--warehouse", "other") == (0o640, False)
+    assert publish("warehouse") == publish("warehouse", "--warehouse", "link/") == (0o444, True)
+    assert publish("other", "--warehouse", "other") == (0o440, False)
 
 
 def test_a_flag_is_nearer_than_a_typed_configuration_and_that_is_nearer_than_the_environment(

@@ -114,7 +114,7 @@ def test_files_are_snappy_for_their_group_and_the_database_refuses_writers(publi
     modes = {name: stat.S_IMODE((place / name).stat().st_mode) for name in ("current.json", "bi.duckdb", "latest")}
 
     assert parquet.row_group(0).column(0).compression == "SNAPPY"
-    assert modes == {"current.json": 0o640, "bi.duckdb": 0o440, "latest": 0o750}
+    assert modes == {"current.json": 0o440, "bi.duckdb": 0o440, "latest": 0o750}
     assert stat.S_IMODE(Path(published.store.root).stat().st_mode) == 0o710, "others pass through, and see nothing"
     assert stat.S_IMODE((Path(published.store.root) / "commits").stat().st_mode) == 0o700
 

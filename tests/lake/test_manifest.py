@@ -1,6 +1,8 @@
 """Manifests: what is damaged is named, what is newer is refused clearly."""
 
+import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,3 +111,68 @@ def test_layout_and_spaces_do_not_matter(lake: Lake) -> None:
     rewritten(lake)
 
     assert load_head(lake.store) == manifest
+
+
+def forge(lake: Lake, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the newest manifest, and compute its digest again as its writer would."""
+    content = json.loads(path_of(lake).read_text())
+    change(content)
+    del content["digest"]
+    digest = hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
+    path_of(lake).write_text(json.dumps(content | {"digest": digest}))
+
+
+def retire(columns: dict[str, Any]) -> Callable[[dict[str, Any]], object]:
+    """Name a table of a contract that is gone, with these columns over the files of another."""
+    return lambda m: m["tables"].update(gone=m["tables"]["image_builders"] | {"columns": columns})
+
+
+def keep(columns: dict[str, Any]) -> Callable[[dict[str, Any]], object]:
+    """Name such a table among the rows that outlive their snapshots."""
+    return lambda m: m.update(past=[], kept={"gone": [m["tables"]["image_builders"] | {"columns": columns}]})
+
+
+FORGED: dict[str, Callable[[dict[str, Any]], object]] = {
+    "a retired column of an unknown type": retire({"x": "odd"}),
+    "a retired column without a name": retire({"": "string"}),
+    "a retired column that is SQL": retire({"a\"b'; --": "string"}),
+    "a retired column that no file has": retire({"x": "string"}),
+    "retired columns that differ in case": retire({"x": "string", "X": "string"}),
+    "a kept column of an unknown type": keep({"x": "odd"}),
+    "a kept column that no file has": keep({"x": "string"}),
+    "a column that is no text": lambda m: m["tables"]["image_builders"]["columns"].update(name=None),
+    "columns that no file has": lambda m: m["tables"]["image_builders"].update(columns={"x": "string"}),
+    "a table that is SQL": lambda m: m["tables"].update({'x"; --': m["tables"]["image_builders"]}),
+    "a table that differs in case": lambda m: m["tables"].update(ACCOUNTS=m["tables"]["accounts"]),
+    "no table of snapshots": lambda m: m["tables"].pop("snapshots"),
+    "no table of scopes": lambda m: m["tables"].pop("scope_runs"),
+    "no tables": lambda m: m.update(tables={}),
+    "fewer rows than none": lambda m: m["tables"]["image_builders"]["files"][0].update(rows=-1),
+    "more bytes than a file has": lambda m: m["tables"]["image_builders"]["files"][0].update(bytes=2**64),
+    "a digest that is none": lambda m: m["tables"]["image_builders"]["files"][0].update(sha256="x"),
+    "an unknown kind": lambda m: m.update(kind="sweet"),
+    "an id that is a path": lambda m: m.update(snapshot_id="../x"),
+    "a moment without a zone": lambda m: m.update(committed_at="2026-01-01T00:00:00"),
+    "a count that no column holds": lambda m: m["counts"].update(items=2**70),
+    "itself as its history": lambda m: m.update(past=[dict(m)]),
+}
+
+
+@pytest.mark.parametrize("change", FORGED.values(), ids=FORGED)
+def test_whatever_a_forged_manifest_says_is_refused_in_one_line(
+    lake: Lake, change: Callable[[dict[str, Any]], object]
+) -> None:
+    lake.commit(ok(A, builder("a")))
+    path_of(lake).chmod(0o600)
+    forge(lake, change)
+
+    def read_and_continue() -> None:
+        lake.connected().sql("from image_builders_history").fetchall()
+        lake.commit(ok(A, builder("a")))
+
+    with pytest.raises(ExportError) as refused:
+        read_and_continue()
+    assert "\n" not in str(refused.value)
+    assert re.search(r"restore|verify", str(refused.value)), "says how to fix it"
+    if "is damaged" in str(refused.value):
+        assert [problem.path for problem in verify_warehouse(lake.store).problems] == ["commits/000000000001.json"]

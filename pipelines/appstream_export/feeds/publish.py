@@ -102,21 +102,17 @@ def publish_feeds(
     *,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     check_results: CheckResultsBySeq = _NO_CHECK_RESULTS,
-    rebuild: bool = False,
 ) -> PublishResult:
     """Publish the head's feeds, and remove old generations. Raises StorageFailed or ConfigurationError.
 
-    `check_results` are results of checks that are known already, by the seq of their head. `rebuild` is for a catalog
-    that another version may have published.
+    `check_results` are results of checks that are known already, by the seq of their head.
     """
     generations = GenerationStore(store, file_mode=int(settings.file_mode, 8), create=True)
     with translate_storage_errors(store):
         published = None
         for _ in range(_REPUBLISH_MAX):
             try:
-                published, seq = _publish_generation(
-                    store, generations, contracts, settings, check_results, clock(), rebuild=rebuild
-                )
+                published, seq = _publish_generation(store, generations, contracts, settings, check_results, clock())
             except _NewerSnapshotServed:
                 continue
             newest = load_head(store)
@@ -141,10 +137,8 @@ def _publish_generation(
     settings: FeedsSettings,
     check_results: CheckResultsBySeq,
     now: datetime,
-    *,
-    rebuild: bool,
 ) -> tuple[PublishResult, int]:
-    with open_feed_connection(store, contracts, rebuild=rebuild) as connection:
+    with open_feed_connection(store, contracts) as connection:
         _warn_of_unused_labels(connection, settings.account_labels)
         feeds = build_feeds(contracts, settings.account_labels)
         publication = _build_publication(connection, feeds, now)
@@ -176,7 +170,7 @@ def _serve_publication(
         package_sha256 = _write_generation(connection, generations, publication, generation, file, is_csv=is_csv)
         append_file_checksum(Path(file), snapshot_id=publication.snapshot_id)
 
-    generations.store.replace(FEEDS_DATABASE_FILE, build_database, mode=generations.store.file_mode & 0o444)
+    generations.store.replace(FEEDS_DATABASE_FILE, build_database, mode=generations.store.file_mode)
     current = _build_current_generation(publication, generation, package_sha256)
     generations.set_current(current)
     return PublishResult(

@@ -9,7 +9,7 @@ from typing import TypeVar
 from appstream_export.contracts import Contract
 from appstream_export.errors import describe_error
 from appstream_export.feeds import PublishResult, has_published_feeds, publish_feeds
-from appstream_export.lake.catalog import CheckResult, connect_warehouse, refresh_catalog, run_checks, run_query
+from appstream_export.lake.catalog import CheckResult, connect_as_rendered, refresh_catalog, run_checks, run_query
 from appstream_export.lake.storage import REPORT_FILE, Store
 from appstream_export.model import RunListener
 from appstream_export.run.context import RunContext
@@ -57,7 +57,7 @@ def publish_outputs(context: RunContext, request: Request, store: Store, head_se
         request.publish and on for on in (settings.feeds.publish, settings.feeds.report)
     )
     catalog_problem = _publish_catalog(context, store) if request.publish else None
-    checks, checks_problem = ((), _STOPPED + "it was checked") if is_cut("checks") else _run_checks(context)
+    checks, checks_problem = ((), _STOPPED + "it was checked") if is_cut("checks") else _run_checks(context, store)
     check_results = {} if checks_problem else {head_seq: checks}
     published_feeds = feeds_problem = report_problem = None
     if publishes_feeds and is_cut("feeds"):
@@ -99,12 +99,11 @@ def _publish_catalog(context: RunContext, store: Store) -> str | None:
     return problem or failure
 
 
-def _run_checks(context: RunContext) -> tuple[tuple[CheckResult, ...], str | None]:
+def _run_checks(context: RunContext, store: Store) -> tuple[tuple[CheckResult, ...], str | None]:
     """Return the checks' results, or none and the problem."""
-    settings = context.settings
 
     def run() -> tuple[CheckResult, ...]:
-        with connect_warehouse(settings.warehouse, s3=settings.s3) as con:
+        with connect_as_rendered(store, context.contracts) as con:
             return tuple(run_checks(con))
 
     results, problem = _try_stage(context, "checks", run, "could not be checked")
@@ -129,7 +128,7 @@ def _publish_report(context: RunContext, store: Store) -> str | None:
     def publish() -> None:
         from appstream_export.feeds import publish_report  # an import may fail too, as altair's does without a home
 
-        with connect_warehouse(settings.warehouse, s3=settings.s3) as con:
+        with connect_as_rendered(store, context.contracts) as con:
             publish_report(store, lambda sql: run_query(con, sql), settings)
 
     return _try_stage(context, "report", publish, "its report could not be written")[1]

@@ -29,7 +29,7 @@ def run_feeds_publish(args: argparse.Namespace) -> int:
     from appstream_export.feeds import publish_feeds
 
     target = resolve_target(args)
-    published = publish_feeds(target.open_store(), load_contracts(), target.settings.feeds, rebuild=True)
+    published = publish_feeds(target.open_store(), load_contracts(), target.settings.feeds)
     if published.problem:
         console.log_problem(published.problem)
     console.print_result(f"{len(published.rows)} feeds, {sum(published.rows.values()):,} rows: {published.place}")

@@ -41,18 +41,20 @@ def run_verify(args: argparse.Namespace) -> int:
     from appstream_export.cli.output import print_json
     from appstream_export.cli.progress import show_progress_bar
     from appstream_export.cli.views import build_verify_object, has_passed, render_verify_lines
-    from appstream_export.lake.catalog import build_no_snapshot_error, connect_warehouse, run_checks
+    from appstream_export.contracts import load_contracts
+    from appstream_export.lake.catalog import build_no_snapshot_error, connect_as_rendered, run_checks
     from appstream_export.lake.maintenance import verify_warehouse
 
     target = resolve_target(args)
     store = target.open_store()
+    contracts, root = load_contracts(), target.settings.lake.catalog_root
     with show_progress_bar("verified") as progress:
-        found = verify_warehouse(store, progress=progress)
+        found = verify_warehouse(store, contracts, catalog_root=root, progress=progress)
     if not found.head and not found.problems:
         raise build_no_snapshot_error(store)
     checks = []
     if found.is_sound:
-        with connect_warehouse(target.warehouse, s3=target.s3) as con:
+        with connect_as_rendered(store, contracts) as con:
             checks = run_checks(con)
     if args.format == "json":
         print_json(build_verify_object(found, checks, str(store.root)))

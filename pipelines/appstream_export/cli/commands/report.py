@@ -25,13 +25,15 @@ def add_parsers(commands: Commands) -> None:
 
 def run_report(args: argparse.Namespace) -> int:
     """Write the report into the warehouse, or to a file."""
+    from appstream_export.contracts import load_contracts
     from appstream_export.feeds import publish_report, render_report
-    from appstream_export.lake.catalog import connect_warehouse, run_query
+    from appstream_export.lake.catalog import connect_as_rendered, run_query
 
     target = resolve_target(args)
-    with connect_warehouse(target.warehouse, s3=target.s3) as con:
+    store = target.open_store()
+    with connect_as_rendered(store, load_contracts()) as con:
         if args.output is None:
-            place = publish_report(target.open_store(), lambda sql: run_query(con, sql), target.settings)
+            place = publish_report(store, lambda sql: run_query(con, sql), target.settings)
         else:
             interval = target.settings.lake.freshness_timedelta
             page = render_report(lambda sql: run_query(con, sql), freshness_interval=interval)

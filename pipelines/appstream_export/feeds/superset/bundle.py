@@ -26,6 +26,11 @@ DATABASE = "AppStream export"
 SCHEMA = "main"
 COLUMNS = 12
 """How many units a row of the dashboard is wide."""
+CONNECT_ARGS: Mapping[str, Any] = {
+    "read_only": True,
+    # Superset runs other people's SQL, with its own rights: they read bi.duckdb, and no file of the server.
+    "config": {"enable_external_access": False, "lock_configuration": True},
+}
 _VERSION = "1.0.0"
 _ACCOUNT = "NATIVE_FILTER-account"
 
@@ -59,7 +64,6 @@ def _build_documents(
 
 
 def _build_database(place: str) -> Mapping[str, Any]:
-    read_only = {"engine_params": {"connect_args": {"read_only": True}}, "allows_virtual_table_explore": True}
     return {
         "database_name": DATABASE,
         "sqlalchemy_uri": f"duckdb:///{place}",
@@ -70,7 +74,7 @@ def _build_database(place: str) -> Mapping[str, Any]:
         "allow_cvas": False,
         "allow_dml": False,
         "allow_csv_upload": False,
-        "extra": read_only,
+        "extra": {"engine_params": {"connect_args": CONNECT_ARGS}, "allows_virtual_table_explore": True},
         "uuid": _compute_uuid("database", DATABASE),
         "version": _VERSION,
     }

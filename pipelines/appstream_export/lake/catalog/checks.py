@@ -7,6 +7,7 @@ from typing import Any
 import duckdb
 
 from appstream_export.contracts import SEVERITIES, SqlFile, load_sql_files
+from appstream_export.errors import QueryError
 from appstream_export.lake.catalog.query import list_view_names
 from appstream_export.lake.duckdb import translate_duckdb_errors
 
@@ -40,16 +41,19 @@ class CheckResult:
 def run_checks(con: duckdb.DuckDBPyConnection) -> list[CheckResult]:
     """Run every check on the connection's views, by name; those that read a view it does not have are left out.
 
-    Raises StorageFailed where files cannot be read.
+    Raises StorageFailed where files cannot be read, QueryError with the check's name where DuckDB refuses one.
     """
     known = frozenset(list_view_names(con))
-    with translate_duckdb_errors():
-        return [_run_check(con, check) for check in load_sql_files("checks") if known.issuperset(check.reads)]
+    return [_run_check(con, check) for check in load_sql_files("checks") if known.issuperset(check.reads)]
 
 
 def _run_check(con: duckdb.DuckDBPyConnection, check: SqlFile) -> CheckResult:
     sql = f"select *, count(*) over () as rows_found from ({check.sql}\n) limit {EXAMPLES_MAX}"  # noqa: S608, our own files
-    rows = con.sql(sql).to_arrow_table().to_pylist()
+    try:
+        with translate_duckdb_errors():
+            rows = con.sql(sql).to_arrow_table().to_pylist()
+    except duckdb.Error as error:
+        raise QueryError(f"the check {check.name} cannot run: {' '.join(str(error).split())[:200]}") from error
     return CheckResult(
         name=check.name,
         doc=check.doc,

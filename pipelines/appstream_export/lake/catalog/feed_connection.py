@@ -4,6 +4,7 @@ What feeds are and where their files are is decided in `feeds`, which does not i
 """
 # ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
 
+import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
@@ -15,11 +16,11 @@ import pyarrow as pa
 
 from appstream_export.contracts import Contract
 from appstream_export.errors import StorageFailed
-from appstream_export.lake.catalog.connect import open_catalog_connection
 from appstream_export.lake.catalog.file import STORAGE_VERSION
+from appstream_export.lake.catalog.rendered import connect_as_rendered, lock_to_files
 from appstream_export.lake.duckdb import quote_identifier, quote_literal, stream_batches, translate_duckdb_errors
 from appstream_export.lake.snapshots import KIND_SWEEP, convert_epoch_us, find_last_erase
-from appstream_export.lake.storage import Store
+from appstream_export.lake.storage import FEEDS_FOLDER, Store
 
 BATCH_ROWS = 10_240
 MEMORY = "512MiB"  # what DuckDB holds while feeds are made; more is spilled
@@ -38,7 +39,6 @@ class FeedConnection:
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self.con = con
-        self.con.execute(f"set memory_limit = {quote_literal(MEMORY)}")
         self.con.execute("create temp macro utc(t) as make_timestamp(epoch_us(t))")
         self.con.execute(_SNAPSHOT)
         self.seq: int = self._fetch_row("select seq from lake.shows")[0]
@@ -112,14 +112,13 @@ class FeedConnection:
 
 
 @contextmanager
-def open_feed_connection(
-    store: Store, contracts: Sequence[Contract], *, rebuild: bool = False
-) -> Generator[FeedConnection]:
+def open_feed_connection(store: Store, contracts: Sequence[Contract]) -> Generator[FeedConnection]:
     """Open a FeedConnection to the head; raises ConfigurationError before the first snapshot.
 
-    `rebuild` does not use a published catalog.
+    It writes where a store builds files: beside the feeds in a folder, below this machine's temporary folder otherwise.
     """
-    with closing(open_catalog_connection(store, contracts, rebuild=rebuild)) as con:
+    built = store.resolve_uri(FEEDS_FOLDER) if store.get_filesystem() is None else tempfile.gettempdir()
+    with closing(connect_as_rendered(store, contracts, folders=[built], memory=MEMORY)) as con:
         yield FeedConnection(con)
 
 
@@ -136,6 +135,7 @@ def open_duckdb_file(file: Path) -> Generator[Callable[[str], list[tuple[Any, ..
         with _translate_query_errors(str(file)):
             con.execute(f"attach {quote_literal(str(file))} as published (read_only)")
             con.execute("use published")
+            lock_to_files(con)
 
         def fetch_rows(query: str) -> list[tuple[Any, ...]]:
             with _translate_query_errors(query):

@@ -15,8 +15,9 @@ import duckdb
 
 from appstream_export.contracts import Contract
 from appstream_export.errors import ConfigurationError, StorageFailed
+from appstream_export.lake.catalog.definitions import find_altered_objects
 from appstream_export.lake.catalog.views import list_catalog_tables, render_file_views, render_table_views
-from appstream_export.lake.duckdb import open_duckdb, quote_literal
+from appstream_export.lake.duckdb import open_duckdb, quote_literal, translate_duckdb_errors
 from appstream_export.lake.snapshots import Manifest
 from appstream_export.lake.storage import CATALOG_FILE, Store, append_file_checksum, strip_checksum, validate_root_path
 
@@ -50,42 +51,57 @@ def write_catalog(
     It begins as the `earlier` one where that has the same views over other files. `root` is where readers see the
     warehouse, if that is another place.
     """
-    digest = _compute_views_digest(contracts, manifests)
-    reused = _strip_views_digest(earlier, digest)
+    reused = strip_views_digest(earlier, contracts, manifests)
 
     def build_file(file: str) -> None:
         if reused:
             Path(file).write_bytes(reused)
         with closing(open_duckdb(store)) as con:
-            seen = _resolve_reader_root(con, store, manifests, root)
+            seen = resolve_reader_root(con, store, manifests, root)
             with _attach_for_writing(con, file):
+                if reused:
+                    _reject_altered_catalog(con, contracts, manifests)
+                con.execute("use warehouse")
                 create_views(con, contracts, manifests, seen, is_prefilled=bool(reused))
         _restore_cut_blocks(Path(file), reused)
-        _append_trailers(Path(file), digest)
+        _append_trailers(Path(file), _compute_views_digest(contracts, manifests))
 
     try:
-        place.replace(path, build_file, mode=place.file_mode & 0o444)
-    except duckdb.Error as error:
+        place.replace(path, build_file, mode=place.file_mode)
+    except (duckdb.Error, StorageFailed) as error:
         if reused:
             return write_catalog(place, store, path, contracts, manifests, root)
+        if isinstance(error, StorageFailed):
+            raise
         raise StorageFailed(f"{place.resolve_uri(path)}: {str(error).splitlines()[0]}") from error
     # Of a root user who opened the old file for writing, whom no mode refuses: it must not be replayed on the new one.
     return place.remove(f"{path}.wal")
 
 
-def _strip_views_digest(earlier: bytes, digest: str) -> bytes:
-    """Return an earlier catalog as DuckDB wrote it, if it has the views of that digest; else nothing."""
+def strip_views_digest(earlier: bytes, contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> bytes:
+    """Return an earlier catalog as DuckDB wrote it, if it says that its views are these; else nothing.
+
+    That proves nothing about who wrote it: compare its views before they are used.
+    """
     found = _VIEWS_DIGEST.search(earlier[-_VIEWS_DIGEST_BYTES:])
-    return earlier[:-_VIEWS_DIGEST_BYTES] if found and found[1].decode() == digest else b""
+    is_alike = found and found[1].decode() == _compute_views_digest(contracts, manifests)
+    return earlier[:-_VIEWS_DIGEST_BYTES] if is_alike else b""
+
+
+def _reject_altered_catalog(
+    con: duckdb.DuckDBPyConnection, contracts: Sequence[Contract], manifests: Sequence[Manifest]
+) -> None:
+    """Raise StorageFailed if an earlier catalog has other objects than a new one would, but for those about files."""
+    if altered := find_altered_objects(con, "warehouse", contracts, manifests, None):
+        raise StorageFailed(f"{CATALOG_FILE}: {altered[0]} was changed by something else")
 
 
 @contextmanager
 def _attach_for_writing(con: duckdb.DuckDBPyConnection, file: str) -> Generator[None]:
-    """Attach a catalog's file as the default database; it is complete and detached when the block ends."""
+    """Attach a catalog's file as `warehouse`; it is complete and detached when the block ends."""
     con.execute("set threads = 1")  # a thread more costs each of hundreds of statements a little
     con.execute("set checkpoint_threshold = '1TB'")  # one checkpoint, at the end: see _restore_cut_blocks
     con.execute(f"attach {quote_literal(file)} as warehouse (storage_version {quote_literal(STORAGE_VERSION)})")
-    con.execute("use warehouse")
     yield
     con.execute("checkpoint warehouse")
     con.execute("use memory")
@@ -115,7 +131,7 @@ def _append_trailers(file: Path, digest: str) -> None:
     append_file_checksum(file)
 
 
-def _resolve_reader_root(
+def resolve_reader_root(
     con: duckdb.DuckDBPyConnection, store: Store, manifests: Sequence[Manifest], root: str | None
 ) -> str:
     """Return how the catalog's readers name the warehouse.
@@ -144,13 +160,33 @@ def create_views(
     root: str,
     *,
     is_prefilled: bool = False,
+    is_commented: bool = True,
 ) -> None:
-    """Create all views; only those about files where an earlier catalog was reused. Needs at least one manifest."""
-    con.execute("begin")
+    """Create all views; only those about files where an earlier catalog was reused. Needs at least one manifest.
+
+    Raises StorageFailed where a manifest's files do not fit what it says of them, or cannot be read.
+    """
     statements: Iterable[str] = render_file_views(contracts, manifests, lambda path: f"{root.rstrip('/')}/{path}")
-    for statement in statements if is_prefilled else (*statements, *render_table_views(contracts, manifests)):
-        con.execute(statement)
+    if not is_prefilled:
+        statements = (*statements, *render_table_views(contracts, manifests))
     newest, now = manifests[-1], datetime.now(UTC).isoformat()
-    con.execute("create or replace table lake.shows (seq bigint, digest varchar, root varchar, made_at timestamptz)")
-    con.execute("insert into lake.shows values (?, ?, ?, ?::timestamptz)", [newest.seq, newest.digest, root, now])
-    con.execute("commit")
+    with translate_duckdb_errors(), _translate_definition_errors():
+        con.execute("begin")
+        for statement in statements:
+            if is_commented or not statement.startswith("comment on "):
+                con.execute(statement)
+        con.execute(
+            "create or replace table lake.shows (seq bigint, digest varchar, root varchar, made_at timestamptz)"
+        )
+        con.execute("insert into lake.shows values (?, ?, ?, ?::timestamptz)", [newest.seq, newest.digest, root, now])
+        con.execute("commit")
+
+
+@contextmanager
+def _translate_definition_errors() -> Generator[None]:
+    """Translate what DuckDB says of a view that it cannot create: a manifest does not fit its files."""
+    try:
+        yield
+    except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException) as error:
+        what = f"the views cannot be created: {' '.join(str(error).split())[:200]}"
+        raise StorageFailed(what, fix="find the damage with: appstream-export verify") from error

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 import duckdb
 
 from appstream_export.errors import StorageFailed
+from appstream_export.lake.catalog.rendered import lock_to_files
 from appstream_export.lake.duckdb import open_duckdb, quote_literal
 from appstream_export.lake.storage import CATALOG_FILE, TAIL_BYTES, Store, find_snapshot_id
 
@@ -40,6 +41,7 @@ def _fetch_value(store: Store, path: str, query: str) -> object:
     with closing(open_duckdb(store)) as con, _provide_local_file(store, path) as file:
         try:
             con.execute(f"attach {quote_literal(file)} as published (read_only)")
+            lock_to_files(con)
             [(value,)] = con.execute(query).fetchall()
         except (duckdb.Error, ValueError) as error:
             raise StorageFailed(f"{place} cannot be read: {str(error).splitlines()[0]}") from error

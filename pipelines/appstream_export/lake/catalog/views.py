@@ -131,12 +131,16 @@ def _render_marts(tables: Sequence[Table]) -> Iterator[str]:
 
 def _render_commits_table(manifests: Sequence[Manifest], uri: Callable[[str], str]) -> Iterator[str]:
     """Every commit there ever was; `is_retained` are those whose rows can still be read as a whole."""
+    yield "create schema if not exists lake"
+    yield f"create or replace table lake.commits as {build_commits_query(manifests, uri)}"
+
+
+def build_commits_query(manifests: Sequence[Manifest], uri: Callable[[str], str]) -> str:
+    """SELECT the rows of lake.commits from committed files."""
     snapshots = get_operational_table("snapshots")
     retained = ", ".join(str(m.seq) for m in manifests if m.kind == KIND_SWEEP)
-    yield "create schema if not exists lake"
-    yield (
-        "create or replace table lake.commits as"
-        f" select seq, snapshot_id, committed_at, seq in ({retained}) as is_retained"
+    return (
+        f"select seq, snapshot_id, committed_at, seq in ({retained}) as is_retained"
         f" from ({build_scan_query(snapshots, [manifests[-1].tables[snapshots.name]], uri)})"
     )
 

@@ -5,7 +5,7 @@ be missing. Files: there, of the size and SHA-256 that the manifest says, and Pa
 report: as they were written, and the catalog of no snapshot that is gone. Files that no manifest names are left to gc.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,7 +17,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from appstream_export.contracts import Contract
 from appstream_export.errors import ExportError
+from appstream_export.lake.catalog import compare_published_catalog, lock_to_files
 from appstream_export.lake.duckdb import open_duckdb, quote_literal
 from appstream_export.lake.snapshots import (
     KIND_SWEEP,
@@ -47,6 +49,7 @@ _RESTORE = "restore it from a backup"
 _REPUBLISH = "publish it anew with: appstream-export catalog"
 _REWRITE_REPORT = "write it anew with: appstream-export report"
 _SCOPES_SHOWN = 3
+_VIEWS_SHOWN = 5
 READERS = 8  # files read at once: on S3 each of them is mostly waiting, and here hashing leaves Python free
 
 
@@ -88,8 +91,18 @@ class VerifyResult:
         return all(problem.is_note for problem in self.problems)
 
 
-def verify_warehouse(store: Store, *, progress: Progress | None = None) -> VerifyResult:
-    """Read everything that is committed; raises StorageFailed where the files cannot even be listed."""
+def verify_warehouse(
+    store: Store,
+    contracts: Sequence[Contract] | None = None,
+    *,
+    catalog_root: str | None = None,
+    progress: Progress | None = None,
+) -> VerifyResult:
+    """Read everything that is committed; raises StorageFailed where the files cannot even be listed.
+
+    With `contracts` the catalog's views are compared with those that they give; `catalog_root` is where readers see the
+    warehouse, if that is another place.
+    """
     with translate_storage_errors(store):
         seqs = [seq for name in store.list_folder(COMMITS_FOLDER) if (seq := parse_manifest_seq(name)) is not None]
         found: dict[int, Manifest | Problem] = {seq: _check_manifest(store, seq) for seq in seqs}
@@ -104,6 +117,8 @@ def verify_warehouse(store: Store, *, progress: Progress | None = None) -> Verif
         problems += _check_files(store, files, progress or (lambda _done, _of: None))
         problems += _check_head_hint(store, max(found, default=0))
         problems += _check_catalog(store, max(found, default=0))
+        if contracts is not None and not problems and store.has_catalog_file and store.exists(CATALOG_FILE):
+            problems += _check_views(store, contracts, catalog_root)
         problems += _check_report(store)
     return VerifyResult(
         problems=tuple(problems),
@@ -264,6 +279,25 @@ def _check_catalog(store: Store, newest: int) -> Iterator[Problem]:
             yield Problem(path=CATALOG_FILE, what=what, is_note=True)
 
 
+def _check_views(store: Store, contracts: Sequence[Contract], root: str | None) -> Iterator[Problem]:
+    """Compare the catalog's views with those that this version renders; another version's are worth a note."""
+    try:
+        compared = compare_published_catalog(store, contracts, root=root)
+    except (duckdb.Error, ExportError) as error:
+        what = f"its views cannot be compared ({' '.join(str(error).split())[:200]}); {_REPUBLISH}"
+        yield Problem(path=CATALOG_FILE, what=what)
+        return
+    if not compared.is_root_expected:
+        what = f"names its files below {compared.root}; {_REPUBLISH}"
+        yield Problem(path=CATALOG_FILE, what=what, is_note=True)
+    if compared.altered:
+        names = ", ".join(compared.altered[:_VIEWS_SHOWN])
+        more = f" and {len(compared.altered) - _VIEWS_SHOWN} more" if len(compared.altered) > _VIEWS_SHOWN else ""
+        who = "something else changed" if compared.is_alike else "another version or configuration published"
+        what = f"has other views than this version renders: {who} {names}{more}; {_REPUBLISH}"
+        yield Problem(path=CATALOG_FILE, what=what, is_note=not compared.is_alike)
+
+
 def _check_report(store: Store) -> Iterator[Problem]:
     if store.exists(REPORT_FILE) and not has_valid_checksum(store.read_bytes(REPORT_FILE)):
         yield Problem(path=REPORT_FILE, what=f"has changed since it was written; {_REWRITE_REPORT}")
@@ -275,4 +309,5 @@ def _read_catalog_seq(store: Store, catalog: bytes) -> int:
         copy.write(catalog)
         copy.flush()
         con.execute(f"attach {quote_literal(copy.name)} as warehouse (read_only)")
+        lock_to_files(con)
         return con.execute("select max(seq) from warehouse.lake.shows").fetchall()[0][0] or 0

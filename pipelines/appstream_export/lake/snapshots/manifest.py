@@ -9,11 +9,12 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from appstream_export.contracts import DUCKDB_TYPES
 from appstream_export.errors import ConfigurationError, StorageFailed
 from appstream_export.lake.storage import (
     COMMITS_FOLDER,
@@ -29,22 +30,31 @@ KIND_SWEEP, KIND_EXPIRE, KIND_ERASE = "sweep", "thin", "erase"
 PAST_KEY = b'"past":'  # is in every manifest of an expire or erase commit, and in few others
 _RELIST_RETRIES = 3  # each means that gc removed superseded manifests while they were being read
 _RESTORE = "restore it from a backup"
+_REQUIRED_TABLES = ("accounts", "scope_runs", "snapshots")  # every sweep of every version has them
+
+# A digest without a key proves nothing about who wrote a manifest, so whatever it says becomes SQL only in these forms.
+_Name: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,127}\Z")]
+_Word: TypeAlias = Annotated[str, Meta(pattern=r"^\w{1,64}\Z")]
+_Sha256: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+_Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+_Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
+_ColumnType: TypeAlias = Annotated[str, Meta(pattern=rf"^({'|'.join(DUCKDB_TYPES)})\Z")]
 
 
 class FileEntry(Struct, frozen=True, kw_only=True):
     """One committed file."""
 
     path: str
-    rows: int
-    bytes: int
-    sha256: str
+    rows: _Count
+    bytes: _Count
+    sha256: _Sha256
 
 
 class TableFiles(Struct, frozen=True, kw_only=True):
     """A table in one snapshot: its files, and the columns (name: contract type) that all of them have."""
 
     files: list[FileEntry]
-    columns: dict[str, str]
+    columns: dict[_Name, _ColumnType]
 
     @property
     def rows(self) -> int:
@@ -59,21 +69,21 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     (the sweeps that are retained, oldest first) and `kept` (rows of those that are not, which outlive them, by table).
     """
 
-    seq: int
-    kind: str
-    snapshot_id: str
+    seq: Annotated[int, Meta(ge=1, lt=10**12)]
+    kind: Annotated[str, Meta(pattern=rf"^({KIND_SWEEP}|{KIND_EXPIRE}|{KIND_ERASE})\Z")]
+    snapshot_id: _Word
     run_id: str
     attempt_id: str
     schema_version: int
-    parent_seq: int | None
-    parent_digest: str | None
-    started_at: datetime
-    committed_at: datetime
+    parent_seq: _Count | None
+    parent_digest: _Sha256 | None
+    started_at: _Moment
+    committed_at: _Moment
     tool_version: str
-    tables: dict[str, TableFiles]
-    counts: dict[str, int]
+    tables: dict[_Name, TableFiles]
+    counts: dict[_Name, Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]]
     past: list["Manifest"] | None = None
-    kept: dict[str, list[TableFiles]] = {}
+    kept: dict[_Name, list[TableFiles]] = {}
     digest: str = ""
 
     @property
@@ -207,9 +217,21 @@ def _parse_manifest(store: Store, seq: int, raw: bytes) -> Manifest:
         raise StorageFailed(f"{where} is damaged: {error}", fix="restore the file from a backup") from error
     if manifest.seq != seq or manifest.digest != _compute_digest(content):
         raise StorageFailed(f"{where} is damaged: its content does not match its digest", fix=_RESTORE)
-    if strange := next((file.path for file in manifest.files if not is_table_file(file.path)), None):
-        raise StorageFailed(f'{where} is damaged: "{strange}" is no file of a table', fix=_RESTORE)
+    if flaw := next(_find_flaws(manifest), None):
+        raise StorageFailed(f"{where} is damaged: {flaw}", fix=_RESTORE)
     return manifest
+
+
+def _find_flaws(manifest: Manifest) -> Iterator[str]:
+    """Yield what no version writes, and what readers of the tables would take for something else."""
+    for file in manifest.files:
+        if not is_table_file(file.path):
+            yield f'"{file.path}" is no file of a table'
+    for one in (*(manifest.past or ()), manifest):
+        if missing := [name for name in _REQUIRED_TABLES if name not in one.tables]:
+            yield f"it names no table {missing[0]}"
+        if one is not manifest and (one.past is not None or one.seq >= manifest.seq):
+            yield f"its history holds snapshot {one.seq}"
 
 
 def _reject_newer_format(where: str, content: Mapping[str, Any]) -> None:

@@ -21,6 +21,7 @@ from appstream_export.contracts import (
     get_operational_table,
     load_operational_tables,
 )
+from appstream_export.errors import StorageFailed
 from appstream_export.lake.duckdb import join_identifiers, open_duckdb, quote_identifier, quote_literal, stream_batches
 from appstream_export.lake.snapshots import parquet, scan_sql
 from appstream_export.lake.snapshots.epoch import convert_epoch_us
@@ -95,10 +96,14 @@ class CommitWorkspace(AbstractContextManager["CommitWorkspace"]):
         for contract in self.contracts:
             rows = self.get_query(f"{side}_{contract.item_table.name}")
             found = self.fetch_rows(f"select {_SCOPE}, count(*), epoch_us(max(observed_at)) from {rows} group by all")
-            existing |= {
-                Task(contract.name, Scope(account, region)): _build_existing_rows(n, at)
-                for account, region, n, at in found
-            }
+            try:
+                existing |= {
+                    Task(contract.name, Scope(account, region)): _build_existing_rows(n, at)
+                    for account, region, n, at in found
+                }
+            except (TypeError, ValueError) as error:
+                what = f"rows of {contract.item_table.name} in the {side} are of no account and region"
+                raise StorageFailed(what, fix="find the damage with: appstream-export verify") from error
         return existing
 
     def apply_decisions(self, decisions: Sequence[Decision]) -> None:

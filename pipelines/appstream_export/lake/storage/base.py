@@ -85,6 +85,7 @@ class Store(Protocol):
     has_catalog_file: bool
     """Whether `warehouse.duckdb` lies beside the files; else each reader makes its views in memory."""
     file_mode: int
+    """Mode of files; their write bits are dropped, for no file changes after it appeared."""
 
     @property
     def root(self) -> Path | str:

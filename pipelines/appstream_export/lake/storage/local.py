@@ -12,11 +12,15 @@ from appstream_export.errors import StorageFailed
 from appstream_export.lake.storage.base import HashingWriter, StoredObject
 from appstream_export.lake.storage.paths import SCRATCH_FOLDER, UNFINISHED_PREFIX, generate_ulid
 
+_READ_BITS = 0o444
 _FOLDER_RETRIES = 20  # each means that another process emptied the folder in which a file was to begin
 
 
 class LocalStore:
-    """A warehouse in a folder. Folders get the x bit wherever files get the r bit: 0600 makes 0700."""
+    """A warehouse in a folder. Folders get the x bit wherever files get the r bit: 0600 makes 0700.
+
+    Files are never changed after they appear, only replaced whole, so that none of them keeps a write bit.
+    """
 
     has_catalog_file = True
 
@@ -119,7 +123,7 @@ class LocalStore:
         """Let `build` make a file at a place of its own, then put it where the old one was; readers keep the old."""
         with self._reserve_temporary_path(path) as temporary:
             build(str(temporary))
-            temporary.chmod(mode)
+            temporary.chmod(mode & _READ_BITS)
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.replace(self._resolve_path(path))
@@ -176,9 +180,9 @@ class LocalStore:
     def _open_synced(self, temporary: Path) -> Generator[BinaryIO]:
         handle = self._create_handle(temporary)
         with os.fdopen(handle, "wb") as file:
-            os.fchmod(handle, self.file_mode)  # whatever the umask took away
             yield file
             file.flush()
+            os.fchmod(handle, self.file_mode & _READ_BITS)  # whatever the umask took away
             os.fsync(handle)
 
     def _create_handle(self, temporary: Path, tries: int = _FOLDER_RETRIES) -> int:

@@ -1,0 +1,133 @@
+"""Connections for who publishes or checks: views that this version renders, and no file but those of manifests.
+
+A reader who is shown a planted view sees a wrong table. A publisher would hand on what such a view reads with the
+rights of the export. So a published catalog is used only after each of its objects was compared, as a private copy that
+cannot be changed meanwhile; else the views are created in memory.
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from tempfile import NamedTemporaryFile
+
+import duckdb
+
+from appstream_export.contracts import Contract
+from appstream_export.errors import StorageFailed
+from appstream_export.lake.catalog.connect import load_existing_history
+from appstream_export.lake.catalog.definitions import find_altered_objects, list_different_objects, load_definitions
+from appstream_export.lake.catalog.file import (
+    create_views,
+    read_published_catalog,
+    resolve_reader_root,
+    strip_views_digest,
+)
+from appstream_export.lake.catalog.views import build_commits_query
+from appstream_export.lake.duckdb import open_duckdb, quote_literal
+from appstream_export.lake.snapshots import Manifest, load_head
+from appstream_export.lake.storage import Store
+
+
+def connect_as_rendered(
+    store: Store, contracts: Sequence[Contract], *, folders: Iterable[str] = (), memory: str | None = None
+) -> duckdb.DuckDBPyConnection:
+    """Open a locked connection to the head, through views that equal what this version renders.
+
+    It reads the files that manifests name, and besides may read and write below `folders`. `memory` limits what DuckDB
+    holds. Raises ConfigurationError before the first snapshot.
+    """
+    while True:
+        manifests, con = load_existing_history(store), open_duckdb(store)
+        if _attach_equal_catalog(con, store, contracts, manifests):
+            break
+        try:
+            create_views(con, contracts, manifests, store.resolve_uri(), is_commented=False)
+            break
+        except StorageFailed:
+            con.close()
+            newest = load_head(store)
+            if newest is None or newest.seq == manifests[-1].seq:
+                raise  # else an erase removed files meanwhile
+    if memory:
+        con.execute(f"set memory_limit = {quote_literal(memory)}")
+    paths = dict.fromkeys(file.path for manifest in manifests for file in manifest.files)
+    lock_to_files(con, map(store.resolve_uri, paths), folders=folders)
+    return con
+
+
+def lock_to_files(con: duckdb.DuckDBPyConnection, files: Iterable[str] = (), *, folders: Iterable[str] = ()) -> None:
+    """Close all files to a connection but these, what is attached, and where it spills; no statement undoes that."""
+    con.execute(f"set allowed_paths = [{', '.join(map(quote_literal, files))}]")
+    con.execute(f"set allowed_directories = [{', '.join(map(quote_literal, folders))}]")
+    con.execute("set enable_external_access = false")
+    con.execute("set lock_configuration = true")
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogComparison:
+    """How a published catalog differs from what this version renders."""
+
+    altered: tuple[str, ...]
+    """Objects that are other ones, missing, or too many."""
+    is_alike: bool
+    """Whether it says that this version of the program, its configuration and DuckDB published it."""
+    root: str
+    """Where its views look for files."""
+    is_root_expected: bool
+
+
+def compare_published_catalog(
+    store: Store, contracts: Sequence[Contract], *, root: str | None = None
+) -> CatalogComparison:
+    """Compare the published catalog, which shows the head, with the views of this version.
+
+    `root` is where readers see the warehouse, if that is another place. Raises duckdb.Error where it cannot be read.
+    """
+    manifests, content = load_existing_history(store), read_published_catalog(store)
+    with closing(open_duckdb(store)) as con, closing(open_duckdb(store)) as rendered:
+        _attach_copy(con, content)
+        [(shown,)] = con.execute("select root from warehouse.lake.shows").fetchall()
+        expected_root = resolve_reader_root(rendered, store, manifests, root)
+        altered = find_altered_objects(con, "warehouse", contracts, manifests, shown)
+        if altered and shown == expected_root:
+            # DuckDB prints some SQL otherwise once it is bound: only what differs then too has been altered.
+            create_views(rendered, contracts, manifests, shown, is_commented=False)
+            altered = list_different_objects(load_definitions(con, "warehouse"), load_definitions(rendered, "memory"))
+        if not altered and not _has_equal_tables(con, store, manifests, shown):
+            altered = ["lake.commits"]
+    is_alike = bool(strip_views_digest(content, contracts, manifests))
+    return CatalogComparison(tuple(altered), is_alike, shown, shown == expected_root)
+
+
+def _has_equal_tables(con: duckdb.DuckDBPyConnection, store: Store, manifests: Sequence[Manifest], root: str) -> bool:
+    """Return whether the catalog's two tables say what the manifests do."""
+    shows = con.execute("select seq, digest, root from warehouse.lake.shows").fetchall()
+    table, query = "from warehouse.lake.commits", build_commits_query(manifests, store.resolve_uri)
+    different = f"({table} except all {query}) union all ({query} except all {table})"
+    [(count,)] = con.execute(f"select count(*) from ({different})").fetchall()  # noqa: S608  of views.py
+    return shows == [(manifests[-1].seq, manifests[-1].digest, root)] and not count
+
+
+def _attach_copy(con: duckdb.DuckDBPyConnection, content: bytes) -> None:
+    with NamedTemporaryFile(suffix=".duckdb") as copy:
+        copy.write(content)
+        copy.flush()
+        con.execute(f"attach {quote_literal(copy.name)} as warehouse (read_only)")
+
+
+def _attach_equal_catalog(
+    con: duckdb.DuckDBPyConnection, store: Store, contracts: Sequence[Contract], manifests: Sequence[Manifest]
+) -> bool:
+    """Attach a copy of the published catalog if each of its objects is as it is rendered."""
+    content = strip_views_digest(read_published_catalog(store), contracts, manifests) if store.has_catalog_file else b""
+    if not content:
+        return False
+    with suppress(duckdb.Error, OSError):
+        _attach_copy(con, content)
+        altered = find_altered_objects(con, "warehouse", contracts, manifests, store.resolve_uri())
+        if not altered and _has_equal_tables(con, store, manifests, store.resolve_uri()):
+            con.execute("use warehouse")
+            return True
+    with suppress(duckdb.Error):
+        con.execute("detach warehouse")
+    return False
