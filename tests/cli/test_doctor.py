@@ -86,7 +86,7 @@ FAULTS = {
     "hub that may not assume": (
         f"{DEV}/*", "deny", "AssumeRole", ("role", "denied", None, 2),
         f"add to the policy of arn:aws:iam::{LISTS[:12]}:role/appstream-export: "
-        '{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "arn:aws:iam::*:role/ops/reader"}',
+        '{"Effect": "Allow", "Action": ["sts:AssumeRole"], "Resource": "arn:aws:iam::*:role/ops/reader"}',
     ),
     "expired credentials": (f"{DEV}/*", "expired", "AssumeRole", ("credentials", "expired", None, 2), "aws sso login"),
     "denied call": (
