@@ -62,6 +62,7 @@ regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"];
 
 [aws]
 # endpoint_url = "http://127.0.0.1:4599"    # an emulator; a loopback address keeps every call on this machine
+# allow_http = false                 # true: endpoints beyond this machine without TLS; the network reads along
 # ca_bundle = "/etc/ssl/corporate.pem"
 # session_policy = false             # narrow each role's session to the operations that are asked
 # session_duration_s = 3600                   # how long a role's session lasts
@@ -91,8 +92,11 @@ regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"];
 
 # [lake.s3]                          # how the bucket of s3://bucket/prefix is reached; default: as boto3 would
 # endpoint_url = "https://s3.example.com"
+# allow_http = false                 # true: without TLS beyond this machine; the network reads along
 # region = "eu-west-1"
 # profile = "warehouse"
+# access_key_id = "env:LAKE_ACCESS_KEY_ID"    # keys of an endpoint of your own, instead of a profile; env: alone
+# secret_access_key = "env:LAKE_SECRET_ACCESS_KEY"
 # kms_key_id = "alias/warehouse"     # encrypt every object with this key
 # ca_bundle = "/etc/ssl/corporate.pem"
 

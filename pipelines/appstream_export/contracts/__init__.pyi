@@ -5,6 +5,7 @@ from .arrow_schema import (
 )
 from .botocore_model import (
     check_contracts as check_contracts,
+    find_configured_endpoint as find_configured_endpoint,
     find_page_token as find_page_token,
     get_botocore_loader as get_botocore_loader,
     lint_contracts as lint_contracts,

@@ -15,7 +15,7 @@ import msgspec
 
 from appstream_export.defs.context import load_settings
 from appstream_export.errors import SettingsError
-from appstream_export.settings import Settings, compute_freshness_windows
+from appstream_export.settings import Settings, compute_freshness_windows, has_user_part
 
 HOURLY, WEEKLY, DAILY = "0 * * * *", "30 3 * * 0", "45 3 * * *"
 POST_TIMEOUT_S = 10
@@ -218,6 +218,8 @@ def _post_json(url: str, payload: dict[str, object]) -> None:
     """Post it; raises SettingsError unless the answer is a 2xx, without the URL: who knows that may post."""
     if not url.startswith(("https://", "http://")):
         raise SettingsError("[dagster] alert_webhook: it is not like https://hooks.example.com/...")
+    if has_user_part(url):
+        raise SettingsError("[dagster] alert_webhook: it holds a user or a password", fix="take it out of the URL")
     try:
         request = urllib.request.Request(  # noqa: S310  the scheme was looked at
             url, json.dumps(payload).encode(), {"Content-Type": "application/json"}, method="POST"
