@@ -16,7 +16,7 @@ from appstream_export.preflight.current_state import CurrentState, load_current_
 from appstream_export.preflight.findings import Finding, Verdict
 from appstream_export.preflight.fixes import FixAdvisor, suggest_account_removal
 from appstream_export.preflight.warehouse_check import build_problem_finding, check_warehouse
-from appstream_export.run import Request, filter_tasks, format_endpoints, list_run_endpoints
+from appstream_export.run import Request, filter_tasks, format_endpoints, list_foreign_endpoints
 from appstream_export.settings import Settings
 from appstream_export.status import Status
 
@@ -173,9 +173,7 @@ def _build_configuration_problem(error: ExportError) -> Finding:
 
 def _check_endpoints(settings: Settings, plan: Plan) -> Iterator[Finding]:
     """Yield a warning where AWS or the bucket is reached elsewhere, unless the settings name one emulator of both."""
-    endpoints = list_run_endpoints(settings, plan)
-    if settings.is_local_aws and set(endpoints.values()) == {settings.aws.endpoint_url}:
-        return
+    endpoints = list_foreign_endpoints(settings, plan)
     if not endpoints:
         return
     fix = "if AWS itself is meant: unset AWS_ENDPOINT_URL*, and take endpoint_url out of settings and AWS config file"

@@ -13,7 +13,7 @@ from appstream_export.run import (
     Request,
     filter_tasks,
     format_endpoints,
-    list_run_endpoints,
+    list_foreign_endpoints,
     select_failed_tasks,
 )
 from appstream_export.settings import Settings
@@ -99,7 +99,7 @@ def estimate_run(
         unselected_count=len(plan.tasks) - len(chosen),
         ending_tasks={t: head.items.get(t, 0) for t in sorted(head.runs) if t not in wanted and t.resource in served},
         cost=_estimate_cost(settings, plan, requested, head),
-        endpoints=list_run_endpoints(settings, plan),
+        endpoints=list_foreign_endpoints(settings, plan),
     )
 
 

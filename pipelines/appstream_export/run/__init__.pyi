@@ -14,7 +14,7 @@ from .shards import (
 from .stages import execute_run as execute_run
 from .warehouse import (
     format_endpoints as format_endpoints,
-    list_run_endpoints as list_run_endpoints,
+    list_foreign_endpoints as list_foreign_endpoints,
     open_existing_warehouse as open_existing_warehouse,
     open_warehouse as open_warehouse,
 )

@@ -31,6 +31,13 @@ def list_run_endpoints(settings: Settings, plan: Plan) -> dict[str, str]:
     return found
 
 
+def list_foreign_endpoints(settings: Settings, plan: Plan) -> dict[str, str]:
+    """Return the endpoints to show before a run: none where `[aws] endpoint_url` names one emulator of everything."""
+    endpoints = list_run_endpoints(settings, plan)
+    is_emulated = settings.is_local_aws and set(endpoints.values()) == {settings.aws.endpoint_url}
+    return {} if is_emulated else endpoints
+
+
 def format_endpoints(endpoints: Mapping[str, str]) -> str | None:
     """Return a line such as `sts: https://a; appstream, ssm: https://b`, one URL alone where all share it."""
     if not endpoints:
