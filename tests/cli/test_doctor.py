@@ -348,9 +348,10 @@ def test_without_credentials_and_without_an_emulator_the_rest_is_looked_at(
     down, (nobody,) = findings(told)
     file.write_text(text.replace('endpoint_url = "http://127.0.0.1:9"', ""))
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    poor, (keyless,) = findings(told)
+    poor, (elsewhere, keyless) = findings(told)
 
     assert (down, nobody["area"], poor, keyless["area"]) == (1, "settings", 1, "credentials")
+    assert (elsewhere["area"], elsewhere["verdict"]) == ("endpoints", "warning")
     assert "emulate --dir" in nobody["fix"]
     assert "aws sso login" in keyless["fix"]
 
