@@ -1,6 +1,7 @@
 """The files that `init` writes: commented settings, tables to fill in, IAM that just suffices; overwrites nothing."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,11 +43,13 @@ regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"];
 #   aws cloudformation create-stack-set --stack-set-name appstream-export-reader \\
 #     --template-body file://iam/reader-stackset.json --capabilities CAPABILITY_NAMED_IAM \\
 #     --permission-model SERVICE_MANAGED --auto-deployment Enabled=true,RetainStacksOnAccountRemoval=false \\
-#     --parameters ParameterKey=HubAccountId,ParameterValue=999988887777
+#     --parameters ParameterKey=HubAccountId,ParameterValue=999988887777 \\
+#       ParameterKey=HubRoleArn,ParameterValue=arn:aws:iam::999988887777:role/appstream-export
 #   aws cloudformation create-stack-instances --stack-set-name appstream-export-reader \\
 #     --deployment-targets OrganizationalUnitIds=r-xxxx --regions us-east-1
-# What the export itself starts with needs iam/hub-policy.json. StackSets leave the management account out: exclude it,
-# or list it above with a role or profile of its own.
+# What the export itself starts with needs iam/hub-policy.json: roles of its organization, and in a statement of their
+# own the roles of accounts outside; fill that in or take it out. StackSets leave the management account out: exclude
+# it, or list it above with a role or profile of its own.
 # [organization]
 # role_name = "AppStreamExportReader"    # the role in each account
 # external_id = "env:EXTERNAL_ID"
@@ -59,6 +62,7 @@ regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"];
 
 [aws]
 # endpoint_url = "http://127.0.0.1:4599"    # an emulator; a loopback address keeps every call on this machine
+# allow_http = false                 # true: endpoints beyond this machine without TLS; the network reads along
 # ca_bundle = "/etc/ssl/corporate.pem"
 # session_policy = false             # narrow each role's session to the operations that are asked
 # session_duration_s = 3600                   # how long a role's session lasts
@@ -88,8 +92,11 @@ regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"];
 
 # [lake.s3]                          # how the bucket of s3://bucket/prefix is reached; default: as boto3 would
 # endpoint_url = "https://s3.example.com"
+# allow_http = false                 # true: without TLS beyond this machine; the network reads along
 # region = "eu-west-1"
 # profile = "warehouse"
+# access_key_id = "env:LAKE_ACCESS_KEY_ID"    # keys of an endpoint of your own, instead of a profile; env: alone
+# secret_access_key = "env:LAKE_SECRET_ACCESS_KEY"
 # kms_key_id = "alias/warehouse"     # encrypt every object with this key
 # ca_bundle = "/etc/ssl/corporate.pem"
 
@@ -123,28 +130,37 @@ _ACCOUNTS = "account_id,name,team,cost_centre\n111122223333,example-account,exam
 _PRICES = "region,instance_type,platform,usd_per_hour,disk_usd_per_gb_month,valid_from\n"
 
 
-def render_scaffold_files() -> Mapping[str, str]:
-    """Render every file, by its name."""
+PARTITIONS: Mapping[str, str] = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+"""Partitions of AWS that accounts may be in, and a region of each."""
+_HUB_ACCOUNT, _OUTSIDE_ACCOUNT = "ACCOUNT_THAT_RUNS_THE_EXPORT", "ACCOUNT_OUTSIDE_THE_ORGANIZATION"
+
+
+def render_scaffold_files(partition: str = "aws") -> Mapping[str, str]:
+    """Render every file, by its name, for accounts of a partition."""
     allowed = build_iam_policy(list_member_operations(load_contracts()))
+    outside = f"arn:{partition}:iam::{_OUTSIDE_ACCOUNT}:role/{ROLE_NAME}"
     return {
-        CONFIG_FILE: CONFIG,
+        CONFIG_FILE: CONFIG.replace("arn:aws:", f"arn:{partition}:").replace("us-east-1", PARTITIONS[partition]),
         ACCOUNTS: _ACCOUNTS,
         PRICES: _PRICES,
         POLICY: _render_json(allowed),
-        TRUST: _render_json(_build_trust_policy()),
+        TRUST: _render_json(_build_trust_policy(partition)),
         STACK_SET: _render_json(_build_stack_set_template(allowed)),
-        HUB_POLICY: _render_json(build_control_plane_policy(ROLE_NAME)),
-        HUB_TRUST: _render_json(_build_hub_trust_policy()),
+        HUB_POLICY: _render_json(build_control_plane_policy(ROLE_NAME, partition, outside_roles=[outside])),
+        HUB_TRUST: _render_json(_build_hub_trust_policy(partition)),
     }
 
 
-def write_scaffold_files(folder: Path) -> Iterator[tuple[str, bool]]:
-    """Write the files that are missing; yield each file's name, and whether it was written (else it was there)."""
-    for name, text in render_scaffold_files().items():
+def write_scaffold_files(folder: Path, partition: str = "aws") -> Iterator[tuple[str, bool]]:
+    """Write the files that are missing; yield each file's name, and whether it was written (else it was there).
+
+    This user alone may read and write them: the settings may come to hold an external id or a webhook.
+    """
+    for name, text in render_scaffold_files(partition).items():
         place = folder / name
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            with place.open("x", encoding="utf-8") as file:
+            with open(place, "x", encoding="utf-8", opener=_create_private_file) as file:
                 file.write(text)
             yield str(place), True
         except FileExistsError:
@@ -155,22 +171,41 @@ def write_scaffold_files(folder: Path) -> Iterator[tuple[str, bool]]:
             ) from error
 
 
-def _build_trust_policy() -> dict[str, Any]:
+def _create_private_file(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _build_trust_policy(partition: str) -> dict[str, Any]:
     """Build the trust policy for an account to be filled in. AWS refuses the policy until it is."""
     statement = {
         "Effect": "Allow",
-        "Principal": {"AWS": "arn:aws:iam::ACCOUNT_THAT_RUNS_THE_EXPORT:root"},
+        "Principal": {"AWS": f"arn:{partition}:iam::{_HUB_ACCOUNT}:root"},
         "Action": "sts:AssumeRole",
         "Condition": {"StringEquals": {"sts:ExternalId": "EXTERNAL_ID_OR_DROP_THIS_CONDITION"}},
     }
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
-def _build_hub_trust_policy() -> dict[str, Any]:
-    """Build the trust policy of the hub: for what runs on machines or in containers that have the role."""
-    services = ["ec2.amazonaws.com", "ecs-tasks.amazonaws.com"]
-    statement = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
-    return {"Version": "2012-10-17", "Statement": [statement]}
+def _build_hub_trust_policy(partition: str) -> dict[str, Any]:
+    """Build the trust policy of the hub: for what runs on machines or in containers that have the role.
+
+    ECS says for which account it assumes a role, so it does that for no other one; EC2 says nothing of the kind.
+    """
+    machines = "ec2.amazonaws.com.cn" if partition == "aws-cn" else "ec2.amazonaws.com"
+    own = {
+        "StringEquals": {"aws:SourceAccount": _HUB_ACCOUNT},
+        "ArnLike": {"aws:SourceArn": f"arn:{partition}:ecs:*:{_HUB_ACCOUNT}:*"},
+    }
+    statements = [
+        {"Effect": "Allow", "Principal": {"Service": machines}, "Action": "sts:AssumeRole"},
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "ecs-tasks.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+            "Condition": own,
+        },
+    ]
+    return {"Version": "2012-10-17", "Statement": statements}
 
 
 def _build_stack_set_template(policy: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,7 +214,11 @@ def _build_stack_set_template(policy: Mapping[str, Any]) -> dict[str, Any]:
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "The role through which appstream-export reads this account.",
         "Parameters": _build_template_parameters(),
-        "Conditions": {"HasExternalId": {"Fn::Not": [{"Fn::Equals": [{"Ref": "ExternalId"}, ""]}]}},
+        "Conditions": {
+            "HasExternalId": {"Fn::Not": [{"Fn::Equals": [{"Ref": "ExternalId"}, ""]}]},
+            "HasHubRole": {"Fn::Not": [{"Fn::Equals": [{"Ref": "HubRoleArn"}, ""]}]},
+            "IsTrustLimited": {"Fn::Or": [{"Condition": "HasExternalId"}, {"Condition": "HasHubRole"}]},
+        },
         "Resources": {"Reader": {"Type": "AWS::IAM::Role", "Properties": _build_template_role(policy)}},
         "Outputs": {"RoleArn": {"Description": "role_arn", "Value": {"Fn::GetAtt": ["Reader", "Arn"]}}},
     }
@@ -191,6 +230,12 @@ def _build_template_parameters() -> dict[str, Any]:
             "Type": "String",
             "AllowedPattern": "^[0-9]{12}$",
             "Description": "Account in which the export runs, or that assumes the roles for it.",
+        },
+        "HubRoleArn": {
+            "Type": "String",
+            "Default": "",
+            "AllowedPattern": "^(arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,512})?$",
+            "Description": "Role that the export starts with; empty: whatever that account lets assume roles.",
         },
         "RoleName": {
             "Type": "String",
@@ -212,13 +257,14 @@ def _build_template_role(policy: Mapping[str, Any]) -> dict[str, Any]:
         "Effect": "Allow",
         "Principal": {"AWS": {"Fn::Sub": "arn:${AWS::Partition}:iam::${HubAccountId}:root"}},
         "Action": "sts:AssumeRole",
-        "Condition": {
-            "Fn::If": [
-                "HasExternalId",
-                {"StringEquals": {"sts:ExternalId": {"Ref": "ExternalId"}}},
-                {"Ref": "AWS::NoValue"},
-            ]
-        },
+        "Condition": _build_template_if(
+            "IsTrustLimited",
+            {
+                "StringEquals": _build_template_if("HasExternalId", {"sts:ExternalId": {"Ref": "ExternalId"}}),
+                # Not as the principal: the role may then be made again, under the same Arn.
+                "ArnEquals": _build_template_if("HasHubRole", {"aws:PrincipalArn": {"Ref": "HubRoleArn"}}),
+            },
+        ),
     }
     return {
         "RoleName": {"Ref": "RoleName"},
@@ -227,6 +273,10 @@ def _build_template_role(policy: Mapping[str, Any]) -> dict[str, Any]:
         "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [trust]},
         "Policies": [{"PolicyName": "appstream-export", "PolicyDocument": policy}],
     }
+
+
+def _build_template_if(condition: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    return {"Fn::If": [condition, value, {"Ref": "AWS::NoValue"}]}
 
 
 def _render_json(document: Mapping[str, Any]) -> str:

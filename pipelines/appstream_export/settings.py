@@ -59,10 +59,15 @@ class Secret(str):
     def __format__(self, spec: str) -> str:
         return "***"
 
+    @property
+    def is_variable(self) -> bool:
+        """Whether it names a variable of the environment."""
+        return str.__str__(self).startswith("env:")
+
     def reveal(self, environ: Mapping[str, str] = os.environ, *, key: str = "external_id") -> str:
         """The word itself; raises SettingsError, which names the settings' key, when its variable is not set."""
         text = str.__str__(self)
-        if not text.startswith("env:"):
+        if not self.is_variable:
             return text
         name = text.removeprefix("env:")
         if not environ.get(name):
@@ -73,6 +78,7 @@ class Secret(str):
 _DURATION = r"\d{1,6}[mhd]"
 _INTERVAL = r"(?!0+[mhd])" + _DURATION  # what is due every 0 minutes is late for ever
 _INTERVAL_WORDS = 'a length of time above 0 such as "90m", "24h" or "7d"'
+_VARIABLE_WORDS = 'the name of a variable of the environment, such as "env:NAME"'
 _REGIONS_WORDS = '"auto" or a list such as ["us-east-1", "eu-*"]'
 _REGION_LIST_WORDS = 'a list such as ["us-east-1", "eu-*"]'
 
@@ -108,11 +114,13 @@ class OrganizationSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_o
 class AwsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[aws]`: how AWS is reached. `session_policy` narrows each role's session to the operations that are asked.
 
+    `allow_http` lets endpoints beyond this machine be reached without TLS: the network can read tokens and data.
     `regional_session_tokens` says that session tokens which others obtained (environment, files, programs, SSO) are of
     regional STS endpoints, so that opt-in regions accept them where they are enabled.
     """
 
     endpoint_url: str | None = None
+    allow_http: bool = False
     ca_bundle: str | None = None
     session_policy: bool = False
     session_duration_s: int = 3600
@@ -142,14 +150,22 @@ class S3Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[lake.s3]`: how a warehouse at `s3://bucket/prefix` is reached. By default as boto3 reaches any bucket.
 
     `profile` is one of the AWS config files; `kms_key_id` encrypts every object with that key; `ca_bundle` is for an
-    endpoint of one's own.
+    endpoint of one's own, and so are `access_key_id` and `secret_access_key`, which name variables of the environment:
+    `env:NAME`. `allow_http` lets an endpoint beyond this machine be reached without TLS.
     """
 
     endpoint_url: str | None = None
+    allow_http: bool = False
     region: str | None = None
     profile: str | None = None
+    access_key_id: Annotated[Secret, Meta(description=_VARIABLE_WORDS)] | None = None
+    secret_access_key: Annotated[Secret, Meta(description=_VARIABLE_WORDS)] | None = None
     kms_key_id: Annotated[str, Meta(min_length=1)] | None = None
     ca_bundle: str | None = None
+
+
+class EmulatedS3Settings(S3Settings, frozen=True, kw_only=True):
+    """How a bucket of the emulator that `[aws] endpoint_url` names is reached: no credentials, and no other host."""
 
 
 class RetentionSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -244,8 +260,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def s3(self) -> S3Settings:
         """Return how the warehouse's bucket is reached; by default an emulator of AWS holds the buckets too."""
         s3, aws = self.lake.s3, self.aws
-        endpoint = s3.endpoint_url or (aws.endpoint_url if self.is_local_aws else None)
-        return msgspec.structs.replace(s3, endpoint_url=endpoint, ca_bundle=s3.ca_bundle or aws.ca_bundle)
+        ca_bundle = s3.ca_bundle or aws.ca_bundle
+        if s3.endpoint_url is None and self.is_local_aws:
+            return EmulatedS3Settings(
+                endpoint_url=aws.endpoint_url, ca_bundle=ca_bundle, region=s3.region, kms_key_id=s3.kms_key_id
+            )
+        return msgspec.structs.replace(s3, ca_bundle=ca_bundle)
 
 
 RENAMED_KEYS: Mapping[str, str] = {
@@ -344,7 +364,7 @@ def _find_contradictions(
         yield SettingProblem(("accounts",), "no account to read", fix, needs=("organization",))
     yield from _check_accounts(settings, positions)
     yield from _check_regions("regions", ("regions",), () if settings.regions == AUTO else settings.regions)
-    yield from _check_endpoint(("aws",), "[aws]", settings.aws.endpoint_url)
+    yield from _check_endpoint(("aws",), "[aws]", settings.aws)
     yield from _check_s3(settings)
     yield from _check_session(settings.aws.session_duration_s)
     yield from _check_extract(settings.extract)
@@ -370,6 +390,26 @@ def parse_duration(text: str) -> timedelta:
 def compute_freshness_windows(every: timedelta) -> tuple[timedelta, timedelta]:
     """Return the ages from which data that is due so often is late: for a warning, and for an error."""
     return every * 1.5, every * 2.5
+
+
+def has_user_part(url: str) -> bool:
+    """Return whether a URL holds a user or a password; one that cannot be read counts as having neither."""
+    try:
+        return "@" in urlsplit(url).netloc
+    except ValueError:  # such as http://[::1
+        return False
+
+
+def find_endpoint_problem(url: str, *, allow_http: bool) -> str | None:
+    """Return why no request may go to a URL: its password would be in logs and tables, or the network reads along.
+
+    The text does not repeat the URL where that holds a password.
+    """
+    if has_user_part(url):
+        return "it holds a user or a password"
+    if url.lower().startswith("http:") and not allow_http and not is_loopback(url):
+        return f"{url} is not on this machine, and without TLS the network reads tokens and data"
+    return None
 
 
 def is_loopback(url: str) -> bool:
@@ -499,9 +539,20 @@ def _check_dagster(dagster: DagsterSettings) -> Iterator[SettingProblem]:
         if not _OWNER.fullmatch(owner):
             message = f'{where} owners: "{owner}" is neither an address nor like "team:cloud-costs"'
             yield SettingProblem(("dagster", "owners", n), message)
-    if dagster.dashboard_url is not None and not _is_web_url(dagster.dashboard_url):
-        message = f'{where} dashboard_url: "{dagster.dashboard_url}" is not like https://bi.example.com/d/1'
+    yield from _check_dagster_urls(dagster)
+
+
+def _check_dagster_urls(dagster: DagsterSettings) -> Iterator[SettingProblem]:
+    url, webhook = dagster.dashboard_url, dagster.alert_webhook
+    if url is not None and not _is_web_url(url):
+        message = f'[dagster] dashboard_url: "{url}" is not like https://bi.example.com/d/1'
         yield SettingProblem(("dagster", "dashboard_url"), message)
+    elif url is not None and has_user_part(url):
+        message = "[dagster] dashboard_url: it holds a user or a password, and everyone who sees the assets sees it"
+        yield SettingProblem(("dagster", "dashboard_url"), message, "take it out of the URL")
+    if webhook is not None and not webhook.is_variable and has_user_part(webhook.reveal()):
+        message = "[dagster] alert_webhook: it holds a user or a password, which no webhook gets"
+        yield SettingProblem(("dagster", "alert_webhook"), message, "take it out of the URL")
 
 
 def _is_timezone(name: str) -> bool:
@@ -520,15 +571,48 @@ def _is_web_url(url: str) -> bool:
         return False
 
 
-def _check_endpoint(path: TomlPath, section: str, url: str | None) -> Iterator[SettingProblem]:
-    if url is not None and not _is_web_url(url):
+def _check_endpoint(path: TomlPath, section: str, settings: AwsSettings | S3Settings) -> Iterator[SettingProblem]:
+    url = settings.endpoint_url
+    if url is None:
+        return
+    if not _is_web_url(url):
         message = f'{section} endpoint_url: "{url}" is not like http://127.0.0.1:4599'
         yield SettingProblem((*path, "endpoint_url"), message)
+    elif found := find_endpoint_problem(url, allow_http=settings.allow_http):
+        yield SettingProblem(
+            (*path, "endpoint_url"), f"{section} endpoint_url: {found}", suggest_endpoint_fix(section, url)
+        )
+
+
+def suggest_endpoint_fix(section: str, url: str) -> str:
+    """Return what makes a URL of which `find_endpoint_problem` complains one that is accepted."""
+    if has_user_part(url):
+        return "take it out of the URL: keys come from a profile or from the environment"
+    return f"use https, or set {section} allow_http = true"
+
+
+def _check_s3_keys(s3: S3Settings) -> Iterator[SettingProblem]:
+    keys = {key: getattr(s3, key) for key in ("access_key_id", "secret_access_key")}
+    for key, value in keys.items():
+        if value is not None and not value.is_variable:
+            message = f"[lake.s3] {key}: it is {_VARIABLE_WORDS}, so that no key is in the file"
+            yield SettingProblem(("lake", "s3", key), message)
+    if set(keys.values()) == {None}:
+        return
+    if None in keys.values():
+        missing = next(key for key, value in keys.items() if value is None)
+        yield SettingProblem(
+            ("lake", "s3"), f"[lake.s3] {missing} is missing beside the other half of the key", "add it"
+        )
+    if s3.profile is not None:
+        message = "[lake.s3] profile: access_key_id and secret_access_key are there too"
+        yield SettingProblem(("lake", "s3", "profile"), message, "keep one of the two")
 
 
 def _check_s3(settings: Settings) -> Iterator[SettingProblem]:
     s3 = settings.lake.s3
-    yield from _check_endpoint(("lake", "s3"), "[lake.s3]", s3.endpoint_url)
+    yield from _check_endpoint(("lake", "s3"), "[lake.s3]", s3)
+    yield from _check_s3_keys(s3)
     if s3.region is not None and not REGION.fullmatch(s3.region):
         message = f'[lake.s3] region: "{s3.region}" is not the name of a region, such as us-east-1'
         yield SettingProblem(("lake", "s3", "region"), message)

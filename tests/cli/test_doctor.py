@@ -86,7 +86,7 @@ FAULTS = {
     "hub that may not assume": (
         f"{DEV}/*", "deny", "AssumeRole", ("role", "denied", None, 2),
         f"add to the policy of arn:aws:iam::{LISTS[:12]}:role/appstream-export: "
-        '{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "arn:aws:iam::*:role/ops/reader"}',
+        '{"Effect": "Allow", "Action": ["sts:AssumeRole"], "Resource": "arn:aws:iam::*:role/ops/reader"}',
     ),
     "expired credentials": (f"{DEV}/*", "expired", "AssumeRole", ("credentials", "expired", None, 2), "aws sso login"),
     "denied call": (
@@ -357,9 +357,10 @@ def test_without_credentials_and_without_an_emulator_the_rest_is_looked_at(
     down, (nobody,) = findings(told)
     file.write_text(text.replace('endpoint_url = "http://127.0.0.1:9"', ""))
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    poor, (keyless,) = findings(told)
+    poor, (elsewhere, keyless) = findings(told)
 
     assert (down, nobody["area"], poor, keyless["area"]) == (1, "settings", 1, "credentials")
+    assert (elsewhere["area"], elsewhere["verdict"]) == ("endpoints", "warning")
     assert "emulate --dir" in nobody["fix"]
     assert "aws sso login" in keyless["fix"]
 

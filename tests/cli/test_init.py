@@ -4,13 +4,13 @@ import ast
 import csv
 import json
 import re
+import stat
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import boto3
-import cfnlint.api
 import msgspec
 import pytest
 
@@ -41,6 +41,8 @@ def test_it_writes_settings_and_policies_once(tmp_path: Path, told: Told, monkey
         "new/iam/reader-stackset.json", "new/iam/hub-policy.json", "new/iam/hub-trust.json",
     ]  # fmt: skip
     assert (tmp_path / "new" / "appstream-export.toml").read_text() == "mine"
+    written = [file for file in (tmp_path / "new").rglob("*") if file.is_file()]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in written} == {0o600}
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(told: Told) -> None:
@@ -114,21 +116,61 @@ def test_the_tables_to_fill_in_can_be_used_as_they_are(tmp_path: Path) -> None:
         assert list(prices) == []
 
 
-def test_the_stack_set_passes_cloudformations_own_linter() -> None:
-    found = cfnlint.api.lint(scaffold.render_scaffold_files()[scaffold.STACK_SET], config={"regions": ["us-east-1"]})
+@pytest.mark.slow
+@pytest.mark.parametrize("partition", scaffold.PARTITIONS)
+def test_templates_and_policies_pass_cloudformations_own_linter(partition: str) -> None:
+    import cfnlint.api  # it takes seconds to load
 
-    assert [str(match) for match in found] == []
+    shipped = scaffold.render_scaffold_files(partition)
+    filled_in = {name: re.sub(r"ACCOUNT_[A-Z_]+", "111122223333", text) for name, text in shipped.items()}
+    policies = [json.loads(filled_in[name]) for name in (scaffold.POLICY, scaffold.HUB_POLICY)]
+    trusts = [json.loads(filled_in[name]) for name in (scaffold.TRUST, scaffold.HUB_TRUST)]
+    resources = {
+        f"Of{n}": {
+            "Type": "AWS::IAM::Role",
+            "Properties": {
+                "AssumeRolePolicyDocument": trust,
+                "Policies": [{"PolicyName": "own", "PolicyDocument": policy}],
+            },
+        }
+        for n, (trust, policy) in enumerate(zip(trusts, policies, strict=True))
+    }
+    others = json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": resources})
+    regions = {"regions": [scaffold.PARTITIONS[partition]]}
+
+    assert [str(match) for match in cfnlint.api.lint(shipped[scaffold.STACK_SET], config=regions)] == []
+    assert [str(match) for match in cfnlint.api.lint(others, config=regions)] == []
+
+
+@pytest.mark.parametrize("partition", scaffold.PARTITIONS)
+def test_every_arn_is_of_the_partition(partition: str, tmp_path: Path, told: Told) -> None:
+    assert told("init", "--dir", str(tmp_path), "--partition", partition)[0] == 0
+    texts = {file.name: file.read_text() for file in tmp_path.rglob("*.*")}
+    named = {(name, found) for name, text in texts.items() for found in re.findall(r"\barn:([\w-]+|\$\{\S+?\}):", text)}
+
+    assert {found for _, found in named} == {partition, "${AWS::Partition}"}
+    assert {name for name, found in named if found == partition} == {
+        "appstream-export.toml", "reader-trust.json", "hub-policy.json", "hub-trust.json",
+    }  # fmt: skip
+    assert f'regions = ["{scaffold.PARTITIONS[partition]}"]' in texts["appstream-export.toml"]
 
 
 def test_the_stack_makes_a_role_with_the_shipped_policy_that_trusts_the_hub(aws: Emulator) -> None:
-    for account_id, external_id in (("111122223333", ""), ("444455556666", "of-ours")):
-        role, policy = made_by_the_stack(aws, account_id, HubAccountId="999988887777", ExternalId=external_id)
+    hub_role = "arn:aws:iam::999988887777:role/appstream-export"
+    by_external_id = {"StringEquals": {"sts:ExternalId": "secret-word"}}
+    by_role = {"ArnEquals": {"aws:PrincipalArn": hub_role}}
+    limits = [("", "", {}), ("secret-word", "", by_external_id), ("", hub_role, by_role)]
+    limits.append(("secret-word", hub_role, by_external_id | by_role))
+    for number, (external_id, role_arn, condition) in enumerate(limits):
+        account_id = f"11112222333{number}"
+        hub = {"HubAccountId": "999988887777", "HubRoleArn": role_arn, "ExternalId": external_id}
+        role, policy = made_by_the_stack(aws, account_id, **hub)
         (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
 
         assert role["Arn"] == f"arn:aws:iam::{account_id}:role/AppStreamExportReader"
         assert policy == json.loads(scaffold.render_scaffold_files()[scaffold.POLICY])
         assert (trust["Principal"], trust["Action"]) == ({"AWS": "arn:aws:iam::999988887777:root"}, "sts:AssumeRole")
-        assert trust.get("Condition") == ({"StringEquals": {"sts:ExternalId": external_id}} if external_id else None)
+        assert trust.get("Condition", {}) == condition
 
 
 def made_by_the_stack(aws: Emulator, account_id: str, **parameters: str) -> tuple[Any, Any]:
@@ -145,12 +187,25 @@ def made_by_the_stack(aws: Emulator, account_id: str, **parameters: str) -> tupl
     return iam.get_role(RoleName=name)["Role"], ast.literal_eval(policy)  # moto keeps it in Python's words
 
 
-def test_the_hub_may_assume_the_role_that_the_stack_set_makes() -> None:
+def test_the_hub_may_assume_the_role_that_the_stack_set_makes_and_in_its_organization_alone() -> None:
     shipped = {
         name: json.loads(text) for name, text in scaffold.render_scaffold_files().items() if name.endswith(".json")
     }
-    assume, lists = shipped[scaffold.HUB_POLICY]["Statement"]
+    inside, outside, lists, parameters = shipped[scaffold.HUB_POLICY]["Statement"]
+    role = f":role/{shipped[scaffold.STACK_SET]['Parameters']['RoleName']['Default']}"
 
-    assert assume["Resource"].endswith(f":role/{shipped[scaffold.STACK_SET]['Parameters']['RoleName']['Default']}")
+    assert inside["Resource"] == f"arn:aws:iam::*{role}"
+    assert inside["Condition"] == {"StringEquals": {"aws:ResourceOrgID": "${aws:PrincipalOrgID}"}}
+    assert (outside["Action"], "Condition" in outside) == (["sts:AssumeRole"], False)
+    assert outside["Resource"] == [f"arn:aws:iam::ACCOUNT_OUTSIDE_THE_ORGANIZATION{role}"]
     assert f'role_name = "{scaffold.ROLE_NAME}"' in scaffold.CONFIG
-    assert lists["Action"] == sorted(permissions.DISCOVERY)
+    assert sorted(lists["Action"] + parameters["Action"]) == sorted(permissions.DISCOVERY)
+    assert parameters["Resource"] == "arn:aws:ssm:*::parameter/aws/service/global-infrastructure/*"
+
+
+def test_a_service_assumes_the_hubs_role_for_the_hubs_account_alone_where_it_says_for_which() -> None:
+    machines, containers = json.loads(scaffold.render_scaffold_files()[scaffold.HUB_TRUST])["Statement"]
+
+    assert (machines["Principal"], "Condition" in machines) == ({"Service": "ec2.amazonaws.com"}, False)
+    assert containers["Principal"] == {"Service": "ecs-tasks.amazonaws.com"}
+    assert containers["Condition"]["StringEquals"] == {"aws:SourceAccount": "ACCOUNT_THAT_RUNS_THE_EXPORT"}

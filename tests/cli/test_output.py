@@ -27,7 +27,9 @@ CASES: list[tuple[str, Any, pa.DataType, str, str, str, str]] = [
     ("quotes and commas", 'a,"b"', pa.string(), r'"a,\"b\""', '"a,""b"""', 'a,"b"', 'a,"b"'),
     ("formula", "=1+1", pa.string(), '"=1+1"', "'=1+1", "=1+1", "=1+1"),
     ("formula of wide signs", "＝1", pa.string(), '"＝1"', "'＝1", "＝1", "＝1"),  # noqa: RUF001
-    ("formula behind a line", "\n=1", pa.string(), r'"\n=1"', '"\'\n=1"', " =1", "=1"),
+    ("formula behind a line", "\n=1", pa.string(), r'"\n=1"', '"\'\n\'=1"', " =1", "=1"),
+    ("formula behind a semicolon", "a;=1", pa.string(), '"a;=1"', "a;'=1", "a;=1", "a;=1"),
+    ("formula in a list", ["a;=1"], pa.list_(pa.string()), '["a;=1"]', '"[""a;\'=1""]"', r'\["a;=1"\]', '["a;=1"]'),
     ("negative number", -5, pa.int64(), "-5", "-5", "-5", "-5"),
     ("large integer", 2**63 - 1, pa.int64(), str(2**63 - 1), str(2**63 - 1), str(2**63 - 1), str(2**63 - 1)),
     ("hugeint", Decimal(10**37), pa.decimal128(38, 0), str(10**37), str(10**37), str(10**37), str(10**37)),

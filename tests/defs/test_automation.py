@@ -25,13 +25,22 @@ class Receiver:
 
     def __init__(self) -> None:
         self.got: list[dict[str, str]] = []
+        self.followed = False
         self.status, self.then = 200, 0
         ours = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 ours.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(ours.status if len(ours.got) == 1 or not ours.then else ours.then)
+                status = ours.status if len(ours.got) == 1 or not ours.then else ours.then
+                self.send_response(status)
+                if 300 <= status < 400:
+                    self.send_header("Location", "/elsewhere")
+                self.end_headers()
+
+            def do_GET(self) -> None:
+                ours.followed = True
+                self.send_response(200)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
@@ -131,9 +140,10 @@ def test_a_post_that_fails_is_tried_again_at_the_next_tick_and_one_that_arrives_
     before = red_run(instance)
     sensor = Ticking(instance)
     first = red_run(instance)
-    receiver.status = 503
-    with pytest.raises(SettingsError, match="it answered 503"):
-        sensor.tick()
+    for receiver.status in (503, 301, 302, 303, 307, 308):  # a redirect takes no alert, wherever it leads
+        with pytest.raises(SettingsError, match=f"it answered {receiver.status}"):
+            sensor.tick()
+    assert not receiver.followed
     second = red_run(instance)
     receiver.got.clear()
     receiver.status, receiver.then = 200, 503

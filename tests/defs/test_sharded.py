@@ -127,6 +127,41 @@ def test_a_worker_that_is_killed_costs_its_shard_alone(
     assert {run.job_name for run in instance.get_runs()} == {"snapshot_sharded"}
 
 
+STRANGER = """
+import asyncio
+from distributed import Client
+from distributed.comm import connect
+from appstream_export.defs.dask_executor import DaskStepHandler
+
+async def knock(address):
+    comm = await connect(address, timeout=20)
+    await comm.write({"op": "identity", "reply": True})
+    return await comm.read()
+
+if __name__ == "__main__":
+    steps = DaskStepHandler(None, 1)
+    steps._client = client = steps._connect_client()
+    address = client.scheduler.address
+    print(address.partition(":")[0], client.submit(sum, [40, 2]).result(timeout=60))
+    try:
+        print("open:", asyncio.run(knock(address.replace("tls:", "tcp:"))))
+    except OSError:
+        print("closed")
+    steps.close()
+"""
+
+
+@pytest.mark.slow
+def test_a_cluster_of_this_machine_works_for_who_made_it_and_answers_no_one_else(tmp_path: Path) -> None:
+    if subprocess.run([*python("dask"), "-c", "import distributed"], cwd=ROOT, check=False).returncode:
+        pytest.skip(f"{DISTRIBUTED} cannot be installed here")
+    script = tmp_path / "stranger.py"
+    script.write_text(STRANGER)
+    done = subprocess.run([*python("dask"), str(script)], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stdout.split("\n") == ["tls 42", "closed", ""]
+
+
 def within(export: Export, by: str, feeds: str = "") -> None:
     """Two shards, by this executor; a scope may take longer than a test."""
     more = f'{feeds}[dagster]\nshards = 2\nexecutor = "{by}"\n'

@@ -236,6 +236,72 @@ def test_one_connection_serves_many_calls(aws: Emulator) -> None:
     assert None not in sockets
 
 
+OWN_NAMES = (
+    "127.0.0.1",
+    "localhost",
+    "bucket.localhost",
+    "appstream2.eu-west-1.amazonaws.com",
+    "STS.cn-north-1.amazonaws.com.cn",
+)
+OTHER_NAMES = (
+    "evil.example",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example",
+    "amazonaws.com.evil.example",
+    "evilamazonaws.com",
+    "192.168.0.1",
+    "motoapi.amazonaws.com",
+    "127.0.0.1, evil.example",
+    "",
+)
+
+
+@pytest.mark.parametrize("suffix", ["", ":{port}"])
+def test_it_answers_to_its_own_names_alone(aws: Emulator, suffix: str) -> None:
+    own = {name: status_of(aws, Host=f"{name}{suffix}") for name in OWN_NAMES}
+    others = {name: status_of(aws, Host=f"{name}{suffix}") for name in OTHER_NAMES}
+
+    assert (set(own.values()), set(others.values())) == ({200}, {403}), (own, others)
+
+
+def test_it_answers_no_page_in_a_browser(aws: Emulator) -> None:
+    pages = ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://127.0.0.1"},
+             {"Sec-Fetch-Site": "cross-site"})  # fmt: skip
+
+    assert {status_of(aws, **headers) for headers in pages} == {403}
+    assert status_of(aws, target="/", signed=False, Origin="https://evil.example") == 403
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/moto-api", "/moto-api/data.json", "//moto-api/reset", "/moto%2Dapi/reset", "/Moto-API/", "/moto-api?x",
+     "http://motoapi.amazonaws.com/moto-api/reset", "http://evil.example/"],
+)  # fmt: skip
+@pytest.mark.parametrize("signed", [True, False])
+def test_motos_own_api_is_out_of_reach(aws: Emulator, target: str, signed: bool) -> None:
+    fill(aws)
+
+    assert status_of(aws, method="POST", target=target, signed=signed) == 403
+    assert len(aws.list_items(ONE)) == len(NAMES), "nothing was reset"
+
+
+def status_of(aws: Emulator, *, method: str = "POST", target: str = "/", signed: bool = True, **headers: str) -> int:
+    """The status of one request as bytes, so that nothing corrects it on the way."""
+    key = aws.create_credentials(ONE.account_id)["aws_access_key_id"]
+    by_default = {"Host": "127.0.0.1", "Connection": "close", "Content-Length": "2"}
+    if signed:
+        by_default |= {
+            "Authorization": f"AWS4-HMAC-SHA256 Credential={key}/20260101/eu-west-1/appstream/aws4_request",
+            "Content-Type": "application/x-amz-json-1.1",
+            "X-Amz-Target": TARGET,
+        }
+    port = aws.endpoint_url.rpartition(":")[2]
+    lines = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in (by_default | headers).items())]
+    with socket.create_connection(("127.0.0.1", int(port)), timeout=30) as connection:
+        connection.sendall(("\r\n".join(lines).format(port=port) + "\r\n\r\n{}").encode())
+        return int(connection.makefile("rb").readline().split()[1])
+
+
 def test_emulators_follow_each_other_and_each_begins_empty() -> None:
     with Emulator() as first:
         fill(first)

@@ -20,7 +20,7 @@ DESCRIBE = "appstream:DescribeImageBuilders"
 
 
 def actions(policy: Any) -> list[str]:
-    return sorted(action for statement in policy["Statement"] for action in statement["Action"])
+    return sorted({action for statement in policy["Statement"] for action in statement["Action"]})
 
 
 def test_the_shipped_policies_equal_the_list() -> None:

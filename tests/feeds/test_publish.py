@@ -129,6 +129,19 @@ def test_csv_is_not_run_by_a_spreadsheet_and_tells_null_from_empty(published: La
     assert text.splitlines()[1].split(",")[6] == "", "no Arn"
 
 
+def test_no_cell_of_a_csv_begins_a_formula_wherever_a_spreadsheet_splits(tmp_path: Path) -> None:
+    hostile = ["x;=cmd()", 'x;"=cmd()', "x\t@cmd()", "x\n+cmd()", "x\r\n;;-cmd()", "＝cmd()", "=a;=b"]  # noqa: RUF001
+    lake = Lake(tmp_path / "warehouse")
+    lake.commit(ok(A, *(builder(f"b{n}", description=text) for n, text in enumerate(hostile))))
+    publish_feeds(lake.store, lake.contracts, FeedsSettings(csv=True))
+    lines = (folder(lake) / "latest" / "image_builders.csv").read_text("utf-8").splitlines()
+
+    for separator in (",", ";", "\t"):
+        cells = [cell for row in csv.reader(lines, delimiter=separator) for cell in row]
+        assert sum("cmd()" in cell for cell in cells) >= len(hostile) - 1, "they are there"
+        assert [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "＝"))] == [], separator  # noqa: RUF001
+
+
 def test_labels_that_the_settings_name_are_columns_wherever_there_is_an_account(published: Lake) -> None:
     assert {row["label_cost_centre"] for name in ("image_builders", "coverage", "accounts", "image_builder_daily")
             for row in table(published, name)} == {"=7"}  # fmt: skip

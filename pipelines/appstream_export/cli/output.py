@@ -17,7 +17,7 @@ import pyarrow as pa
 from appstream_export.cli import console
 from appstream_export.cli.pluralize import format_count
 from appstream_export.errors import SettingsError
-from appstream_export.inputs import FORMULA
+from appstream_export.inputs import guard_formulas
 
 _JSON = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
 _UTC = pa.timestamp("us", "UTC")
@@ -141,8 +141,8 @@ def _encode_csv_line(values: Iterable[object]) -> bytes:
 
 def _format_csv_field(value: object) -> str:
     text = format_value(value)
-    if isinstance(value, str):
-        text = f"'{text}" if text.startswith(tuple(FORMULA)) else text
+    if isinstance(value, str | list | dict):
+        text = guard_formulas(text)
         if not text:
             return '""'
     return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\r\n') else text

@@ -5,6 +5,7 @@ from .arrow_schema import (
 )
 from .botocore_model import (
     check_contracts as check_contracts,
+    find_configured_endpoint as find_configured_endpoint,
     find_page_token as find_page_token,
     get_botocore_loader as get_botocore_loader,
     lint_contracts as lint_contracts,
@@ -18,7 +19,9 @@ from .iam import (
     DISCOVERY as DISCOVERY,
     IDENTITY as IDENTITY,
     REGION_PROOF as REGION_PROOF,
+    build_assume_statement as build_assume_statement,
     build_control_plane_policy as build_control_plane_policy,
+    build_discovery_statements as build_discovery_statements,
     build_iam_policy as build_iam_policy,
     is_read_operation as is_read_operation,
     list_member_operations as list_member_operations,

@@ -8,6 +8,7 @@ from html import unescape
 from typing import Any
 
 import botocore
+from botocore.configprovider import ConfiguredEndpointProvider
 from botocore.exceptions import DataNotFoundError
 from botocore.loaders import Loader
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
@@ -42,6 +43,16 @@ _KINDS: Mapping[str, str] = {
     "float": "number",
     "double": "number",
 }
+
+
+def find_configured_endpoint(session: Any, service: str) -> str | None:
+    """Return the endpoint that the environment or the AWS config file names for a service, as botocore's clients do.
+
+    A `services` section of the config file counts, and so does `ignore_configured_endpoint_urls`.
+    """
+    if session.get_config_variable("ignore_configured_endpoint_urls"):
+        return None
+    return ConfiguredEndpointProvider(session.full_config, session.get_scoped_config(), service).provide()
 
 
 def check_contracts(contracts: Iterable[Contract], *, any_protocol: bool = False) -> list[str]:

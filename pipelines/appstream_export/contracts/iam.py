@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from appstream_export.contracts.model import Contract
@@ -18,6 +18,10 @@ DISCOVERY = (
     "organizations:ListRoots",
     "ssm:GetParametersByPath",
 )
+_RESOURCES: Mapping[str, str] = {
+    "ssm:GetParametersByPath": "ssm:*::parameter/aws/service/global-infrastructure/*"  # AWS's own, of no account
+}
+"""What of DISCOVERY needs no more than a part of a service, as an Arn without its partition."""
 
 GET_OPERATIONS = frozenset(
     {
@@ -59,13 +63,38 @@ def build_iam_policy(operations: Iterable[str]) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": [_build_allow_statement(operations, "*")]}
 
 
-def build_control_plane_policy(role_name: str, partition: str = "aws") -> dict[str, Any]:
-    """Return the policy for `list_control_plane_operations`: of all roles, only those of this name, in any account."""
+def build_control_plane_policy(
+    role_name: str, partition: str = "aws", *, outside_roles: Collection[str] = ()
+) -> dict[str, Any]:
+    """Return the policy for `list_control_plane_operations`: of all roles, only those of this name.
+
+    Accounts of the caller's own organization are allowed by that; `outside_roles` are Arns of roles elsewhere.
+    """
+    elsewhere = [build_assume_statement([*outside_roles], sid="RolesOutsideTheOrganization")] if outside_roles else []
     statements = [
-        _build_allow_statement([ASSUME], f"arn:{partition}:iam::*:role/{role_name}"),
-        _build_allow_statement(DISCOVERY, "*"),
+        build_assume_statement(f"arn:{partition}:iam::*:role/{role_name}", is_in_organization=True),
+        *elsewhere,
+        *build_discovery_statements(partition),
     ]
     return {"Version": "2012-10-17", "Statement": statements}
+
+
+def build_discovery_statements(partition: str = "aws") -> list[dict[str, Any]]:
+    """Return the statements that allow discovery: lists of the organization, and public parameters of AWS."""
+    return [
+        _build_allow_statement([o for o in DISCOVERY if o not in _RESOURCES], "*"),
+        *(_build_allow_statement([o], f"arn:{partition}:{of}") for o, of in _RESOURCES.items()),
+    ]
+
+
+def build_assume_statement(
+    resource: str | list[str], *, is_in_organization: bool = False, sid: str | None = None
+) -> dict[str, Any]:
+    """Return the statement that lets its caller assume roles, on request only those of its own organization."""
+    statement = _build_allow_statement([ASSUME], resource)
+    if is_in_organization:
+        statement["Condition"] = {"StringEquals": {"aws:ResourceOrgID": "${aws:PrincipalOrgID}"}}
+    return {"Sid": sid} | statement if sid else statement
 
 
 def render_session_policy(operations: Iterable[str]) -> str:
@@ -73,5 +102,5 @@ def render_session_policy(operations: Iterable[str]) -> str:
     return json.dumps(build_iam_policy(operations), separators=(",", ":"))
 
 
-def _build_allow_statement(operations: Iterable[str], resource: str) -> dict[str, Any]:
+def _build_allow_statement(operations: Iterable[str], resource: str | list[str]) -> dict[str, Any]:
     return {"Effect": "Allow", "Action": sorted(operations), "Resource": resource}

@@ -15,7 +15,7 @@ import msgspec
 
 from appstream_export.defs.context import load_settings
 from appstream_export.errors import SettingsError
-from appstream_export.settings import Settings, compute_freshness_windows
+from appstream_export.settings import Settings, compute_freshness_windows, has_user_part
 
 HOURLY, WEEKLY, DAILY = "0 * * * *", "30 3 * * 0", "45 3 * * *"
 POST_TIMEOUT_S = 10
@@ -200,15 +200,31 @@ def _list_error_messages(events: Iterable[dg.DagsterEvent]) -> Iterator[str]:
     yield from (event.message or "" for event in events if event.is_run_failure)
 
 
+def _build_opener() -> urllib.request.OpenerDirector:
+    """Return urllib's opener without its redirects, which it would follow with a GET, and without the alert."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
 def _post_json(url: str, payload: dict[str, object]) -> None:
-    """Raises SettingsError without the URL in it, for whoever knows that may post."""
+    """Post it; raises SettingsError unless the answer is a 2xx, without the URL: who knows that may post."""
     if not url.startswith(("https://", "http://")):
         raise SettingsError("[dagster] alert_webhook: it is not like https://hooks.example.com/...")
+    if has_user_part(url):
+        raise SettingsError("[dagster] alert_webhook: it holds a user or a password", fix="take it out of the URL")
     try:
         request = urllib.request.Request(  # noqa: S310  the scheme was looked at
             url, json.dumps(payload).encode(), {"Content-Type": "application/json"}, method="POST"
         )
-        with urllib.request.urlopen(request, timeout=POST_TIMEOUT_S):  # noqa: S310
+        with _build_opener().open(request, timeout=POST_TIMEOUT_S):
             pass
     except urllib.error.HTTPError as error:
         error.close()

@@ -2,11 +2,14 @@
 
 import logging
 import os
+import re
 import socket
 import struct
 import threading
+from email.message import Message
 from io import BytesIO
 from typing import Any, cast
+from urllib.parse import unquote
 from uuid import uuid4
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
@@ -24,8 +27,30 @@ GATEWAY_CONTENT_TYPES = (
     "application/x-amz-json",
     "application/x-www-form-urlencoded",
 )  # the gateway reads these, never objects
+# This machine, and the services of AWS by their names in a region, which no page on the web can point at this machine.
+_HOST = re.compile(r"(127\.0\.0\.1|(\w[\w.-]*\.)?(localhost|amazonaws\.com(\.cn)?))(:\d+)?", re.ASCII | re.IGNORECASE)
+_MOTO_API_HOST = re.compile(r"motoapi\.", re.IGNORECASE)
+_MOTO_API_PATH = re.compile(r"/+moto-api(/|\Z)", re.IGNORECASE)
+_BROWSER_HEADERS = ("Origin", "Sec-Fetch-Site")
 
 log = logging.getLogger(__name__)
+
+
+def find_refusal(headers: Message, target: str) -> str | None:
+    """Return why a request is not one of a program that calls AWS, or None.
+
+    A page that is open in a browser may send requests to this machine, and read the answers to those under a name of
+    its own that it lets point here. moto's own API changes what is emulated, without credentials.
+    """
+    hosts = headers.get_all("Host") or []
+    if len(hosts) != 1 or not _HOST.fullmatch(hosts[0].strip()):
+        return "the host of the request is not this machine: use http://127.0.0.1"
+    if any(name in headers for name in _BROWSER_HEADERS):
+        return "the request is one of a web page"
+    path = unquote(target.partition("?")[0])
+    if not path.startswith("/") or _MOTO_API_PATH.match(path) or _MOTO_API_HOST.match(hosts[0].strip()):
+        return "there is nothing at this address"
+    return None
 
 
 class GatewayRequestHandler(MotoRequestHandler):
@@ -46,6 +71,10 @@ class GatewayRequestHandler(MotoRequestHandler):
 
     def run_wsgi(self) -> None:
         """Answer one request; werkzeug calls this for each method."""
+        if refusal := find_refusal(self.headers, self.path):
+            self._send_response(HttpResponse(403, refusal.encode(), "text/plain"))
+            self.close_connection = True  # the body, if there is one, is not read
+            return
         self._body: bytes | None = None
         if self.headers.get("Content-Type", "").startswith(GATEWAY_CONTENT_TYPES):
             self._body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

@@ -8,7 +8,7 @@ from threading import Event
 
 from appstream_export.contracts import Contract
 from appstream_export.extract.accounts import Account
-from appstream_export.extract.aws import build_scopes, get_region_patterns
+from appstream_export.extract.aws import build_scopes, get_region_patterns, list_endpoints
 from appstream_export.extract.discovery import (
     ControlPlaneClient,
     Discovery,
@@ -46,6 +46,8 @@ class Plan:
     regions_problem: str | None = None
     calls: int = 0
     unlisted: frozenset[Task] = frozenset()
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    """The URL of each service that is not reached at AWS's own."""
 
 
 def plan_extraction(
@@ -65,6 +67,7 @@ def plan_extraction(
     Interrupted once `stop` is set.
     """
     labels = read_labels(settings.account_labels_file)
+    endpoints = _list_endpoints(settings, contracts)
     services = {c.service for c in contracts} if settings.regions == AUTO else set()
     client = ControlPlaneClient(settings, run_id=run_id, stop=stop or Event())
     literals = list_unlisted_literals(settings, {c.service for c in contracts})
@@ -84,7 +87,14 @@ def plan_extraction(
         regions_problem=next((o.problem for o in service_regions.values() if o.problem), None),
         calls=client.calls,
         unlisted=_select_unlisted_tasks(settings, contracts, accounts, tasks, absent),
+        endpoints=endpoints,
     )
+
+
+def _list_endpoints(settings: Settings, contracts: Sequence[Contract]) -> dict[str, str]:
+    hub = settings.organization.admin_profile if settings.organization else None
+    profiles = [hub, *(account.profile for account in settings.accounts)]
+    return list_endpoints(settings, {c.service for c in contracts}, profiles)
 
 
 def _discover_accounts_and_regions(

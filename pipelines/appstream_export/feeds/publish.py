@@ -43,7 +43,7 @@ from appstream_export.feeds.generations import (
     get_generation_file_path,
     get_generation_folder,
 )
-from appstream_export.inputs import FORMULA
+from appstream_export.inputs import FORMULA_GUARDS
 from appstream_export.lake.catalog import (
     CheckResult,
     FeedConnection,
@@ -315,8 +315,10 @@ def _write_csv(
 def _render_csv_column(name: str, kind: str) -> str:
     column = quote_identifier(name)
     if kind == "VARCHAR":
-        is_run = f"{column} <> '' and contains({quote_literal(FORMULA)}, left({column}, 1))"
-        return f"if({is_run}, '''' || {column}, {column}) as {column}"
+        guarded = column
+        for pattern, replacement in FORMULA_GUARDS:
+            guarded = f"regexp_replace({guarded}, {quote_literal(pattern)}, {quote_literal(replacement)}, 'g')"
+        return f"{guarded} as {column}"
     return f"strftime({column}, '{_CSV_TIME}') as {column}" if kind == "TIMESTAMP" else column
 
 

@@ -1,9 +1,10 @@
 """Read CSV files that users write; each error names file, line and fix.
 
-Also lists the characters with which no text in a CSV file that we write may begin.
+Also guards text in CSV files that we write against spreadsheets that run formulas.
 """
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
@@ -15,8 +16,23 @@ from appstream_export.user_text import read_user_text
 Cells = dict[str, str]
 SEPARATORS = {";": "semicolons", "\t": "tabs"}
 """What spreadsheets write between columns where the machine's language has a decimal comma, or as text."""
-FORMULA = "=+-@＝＋－＠\t\r\n"  # noqa: RUF001  wide ones count too
-"""A text that begins with one of these is run by some spreadsheet, unless a `'` goes before it."""
+FORMULA_GUARDS: tuple[tuple[str, str], ...] = (
+    # Quotes do not hold the text together where the spreadsheet takes another sign for the separator.
+    (r"([;\t\r\n])(\"*[=+\-@＝＋－＠])", r"\1'\2"),  # noqa: RUF001
+    (r"\A([=+\-@＝＋－＠\t\r\n])", r"'\1"),  # noqa: RUF001
+)
+"""Replacements, in this order, that keep spreadsheets from running a text: a `'` goes before what begins a formula.
+
+At the start of the text, and behind each sign at which some spreadsheet begins another cell. Patterns are those of
+Python and of RE2, so that DuckDB does the same.
+"""
+
+
+def guard_formulas(text: str) -> str:
+    """Return the text with a `'` before each formula that some spreadsheet would run."""
+    for pattern, replacement in FORMULA_GUARDS:
+        text = re.sub(pattern, replacement, text)
+    return text
 
 
 def read_csv_rows(file: str, setting: str, required: Sequence[str]) -> Iterator[tuple[int, Cells]]:

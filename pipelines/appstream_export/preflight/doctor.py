@@ -17,7 +17,7 @@ from appstream_export.preflight.current_state import CurrentState, load_current_
 from appstream_export.preflight.findings import Finding, Verdict
 from appstream_export.preflight.fixes import FixAdvisor, suggest_account_removal
 from appstream_export.preflight.warehouse_check import build_problem_finding, check_warehouse
-from appstream_export.run import Request, filter_tasks
+from appstream_export.run import Request, filter_tasks, format_endpoints, list_foreign_endpoints
 from appstream_export.settings import Settings
 from appstream_export.status import Status
 
@@ -77,6 +77,7 @@ def check_readiness(
     chosen = filter_tasks(plan.tasks, request)
     requested = [t for t in chosen if t not in plan.skipped]
     advisor = FixAdvisor(settings, {c.name: c for c in contracts}, {a.id: a for a in plan.accounts}, plan.tasks)
+    found += _check_endpoints(settings, plan)
     found += [*_check_discovery(plan, advisor), *_list_skipped_accounts(plan, chosen, advisor.accounts)]
     listener.on_plan(len(requested))
     found += _probe_scopes(requested, plan.unlisted, head, advisor, listener, stop)
@@ -166,6 +167,16 @@ def _build_configuration_problem(error: ExportError) -> Finding:
     """Return what the user must change before any request."""
     is_about_keys = any(words in str(error) for words in ("no AWS credentials", "AWS config or credentials files"))
     return build_problem_finding("credentials" if is_about_keys else "settings", error)
+
+
+def _check_endpoints(settings: Settings, plan: Plan) -> Iterator[Finding]:
+    """Yield a warning where AWS or the bucket is reached elsewhere, unless the settings name one emulator of both."""
+    endpoints = list_foreign_endpoints(settings, plan)
+    if not endpoints:
+        return
+    fix = "if AWS itself is meant: unset AWS_ENDPOINT_URL*, and take endpoint_url out of settings and AWS config file"
+    reason = f"asked instead of AWS: {format_endpoints(endpoints)}"
+    yield Finding(area="endpoints", verdict=Verdict.WARNING, reason=reason, fix=fix)
 
 
 def _check_discovery(plan: Plan, advisor: FixAdvisor) -> Iterator[Finding]:

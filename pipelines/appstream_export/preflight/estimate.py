@@ -9,7 +9,13 @@ from appstream_export.extract import CALLS_PER_S, Plan, plan_extraction
 from appstream_export.inputs import read_prices
 from appstream_export.model import Task
 from appstream_export.preflight.current_state import CurrentState, load_current_state
-from appstream_export.run import Request, filter_tasks, select_failed_tasks
+from appstream_export.run import (
+    Request,
+    filter_tasks,
+    format_endpoints,
+    list_foreign_endpoints,
+    select_failed_tasks,
+)
 from appstream_export.settings import Settings
 from appstream_export.status import Status
 
@@ -24,7 +30,8 @@ class RunEstimate:
     """The estimate of a run. `tasks` would be requested; `skipped` are chosen and would not be, each with its reason.
 
     `unselected_count` tasks are planned and not chosen: they would stay as they are. `ending_tasks` are in the newest
-    snapshot and no longer planned: they would end, with so many items each.
+    snapshot and no longer planned: they would end, with so many items each. `endpoints` are the URLs of services that
+    are not reached at AWS's own; `endpoints_text` is a line of them.
     """
 
     plan: Plan
@@ -33,6 +40,12 @@ class RunEstimate:
     unselected_count: int
     ending_tasks: Mapping[Task, int]
     cost: "Cost"
+    endpoints: Mapping[str, str]
+
+    @property
+    def endpoints_text(self) -> str | None:
+        """The endpoints as one line, or None."""
+        return format_endpoints(self.endpoints)
 
     @property
     def exit_code(self) -> int:
@@ -86,6 +99,7 @@ def estimate_run(
         unselected_count=len(plan.tasks) - len(chosen),
         ending_tasks={t: head.items.get(t, 0) for t in sorted(head.runs) if t not in wanted and t.resource in served},
         cost=_estimate_cost(settings, plan, requested, head),
+        endpoints=list_foreign_endpoints(settings, plan),
     )
 
 

@@ -18,9 +18,9 @@ class Verdict(StrEnum):
 class Finding:
     """One thing. `scopes` says how many scopes depend on it; `fix` is there unless it is ok, and complete.
 
-    Areas: warehouse, space, labels, prices, discovery, regions, settings, clock (of the whole run); credentials and
-    role (of an account, with account_id); account (not asked at all), call and region (of a scope, with region and
-    resource).
+    Areas: warehouse, space, labels, prices, endpoints, discovery, regions, settings, clock (of the whole run);
+    credentials and role (of an account, with account_id); account (not asked at all), call and region (of a scope,
+    with region and resource).
     """
 
     area: str

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from appstream_export.contracts import Contract, build_control_plane_policy, build_iam_policy
+from appstream_export.contracts import (
+    Contract,
+    build_assume_statement,
+    build_discovery_statements,
+    build_iam_policy,
+)
 from appstream_export.error_rules import UNREACHABLE, find_cause, suggest_fix
 from appstream_export.extract import ACCEPT_FLAG, Account
 from appstream_export.model import Outcome, Task
@@ -25,6 +30,7 @@ _FIXES_BY_POLICY_TYPE = (
 _ALLOW_FIX = "add to the policy of {principal}: {statement}"
 _CALLER = re.compile(r"User: (arn:\S+) is not authorized")
 _SESSION_ARN = re.compile(r"arn:([^:]+):sts::(\d{12}):assumed-role/(?:.*/)?([^/]+)/[^/]+")
+_PARTITION = re.compile(r"\barn:(aws[a-z-]*):")
 _TOO_LONG = "DurationSeconds"
 
 
@@ -75,10 +81,10 @@ class FixAdvisor:
         if find_cause(reason) or not _is_access_denied(outcome):
             return suggest_fix(outcome.status, outcome.error_code, reason)
         caller = _parse_caller_arn(reason) or "what the export starts with"
-        caller_fix = f"add to the policy of {caller}: {self.assume_role_statement}"
+        caller_fix = f"add to the policy of {caller}: {self._render_assume_statement(account)}"
         if "identity-based policy" in reason:
             return caller_fix
-        trust = f"let its trust policy say: {_render_trust_statement(reason, account)}"
+        trust = f"let its trust policy say: {_render_trust_statement(reason, account, self._find_partition(reason))}"
         return f"make the role (iam/reader-stackset.json of init) and {trust}; if it does, {caller_fix}"
 
     def suggest_discovery_fix(self, reason: str) -> str:
@@ -87,22 +93,29 @@ class FixAdvisor:
             return f"look at the organization; if the list is right, run once with {ACCEPT_FLAG}"
         if "AccessDenied" in reason:
             who = _parse_caller_arn(reason) or "what lists the organization"
-            return f"add to the policy of {who}: {_render_json(build_control_plane_policy('')['Statement'][1])}"
+            statements = build_discovery_statements(self._find_partition(reason))
+            refused = [s for s in statements if any(operation in reason for operation in s["Action"])]
+            return f"add to the policy of {who}: {' and '.join(map(_render_json, refused or statements))}"
         if named := find_cause(reason):
             return named
         return "run again; if it stays, look at [organization] and at the network"
 
-    @property
-    def assume_role_statement(self) -> str:
-        """The statement that the policy of the exporting account needs."""
+    def _render_assume_statement(self, account: Account) -> str:
+        """The statement that the policy of the exporting account needs, for this account and those like it."""
         organization = self.settings.organization
-        arns = sorted(a.role_arn for a in self.accounts.values() if a.role_arn)
-        if organization is None:
-            resource: Any = arns[0] if len(arns) == 1 else _generalize_role_arns(arns)
-        else:
-            partition = arns[0].split(":")[1] if arns else "aws"
-            resource = f"arn:{partition}:iam::*:role/{organization.role_name}"
-        return _render_json({"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": resource})
+        if organization and account.source == "organization":
+            resource = f"arn:{self._find_partition()}:iam::*:role/{organization.role_name}"
+            return _render_json(build_assume_statement(resource, is_in_organization=True))
+        arns = sorted(a.role_arn for a in self.accounts.values() if a.role_arn and a.source == account.source)
+        outside = _generalize_role_arns(arns) if organization is None and len(arns) > 1 else account.role_arn
+        return _render_json(build_assume_statement(outside or arns))
+
+    def _find_partition(self, reason: str = "") -> str:
+        """The partition that an Arn of AWS's reason, of an account's role or of the settings names; else `aws`."""
+        organization = self.settings.organization
+        roles = [a.role_arn for a in (*self.accounts.values(), *self.settings.accounts)]
+        known = [reason, *roles, organization.admin_role_arn if organization else None]
+        return next((found[1] for text in known if text and (found := _PARTITION.search(text))), "aws")
 
     def suggest_removal(self, task: Task) -> str:
         """Return the line of the settings that leaves out the account's regions whose failure is expected."""
@@ -156,8 +169,8 @@ def _parse_caller_arn(reason: str) -> str | None:
     return _SESSION_ARN.sub(r"arn:\1:iam::\2:role/\3", found[1]) if found else None
 
 
-def _render_trust_statement(reason: str, account: Account) -> str:
-    principal = _parse_caller_arn(reason) or "arn:aws:iam::ACCOUNT_THAT_RUNS_THE_EXPORT:root"
+def _render_trust_statement(reason: str, account: Account, partition: str) -> str:
+    principal = _parse_caller_arn(reason) or f"arn:{partition}:iam::ACCOUNT_THAT_RUNS_THE_EXPORT:root"
     statement: dict[str, Any] = {"Effect": "Allow", "Principal": {"AWS": principal}, "Action": "sts:AssumeRole"}
     if account.external_id:
         statement["Condition"] = {"StringEquals": {"sts:ExternalId": "YOUR_EXTERNAL_ID"}}

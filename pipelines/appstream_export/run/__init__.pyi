@@ -12,4 +12,9 @@ from .shards import (
     plan_shards as plan_shards,
 )
 from .stages import execute_run as execute_run
-from .warehouse import open_existing_warehouse as open_existing_warehouse, open_warehouse as open_warehouse
+from .warehouse import (
+    format_endpoints as format_endpoints,
+    list_foreign_endpoints as list_foreign_endpoints,
+    open_existing_warehouse as open_existing_warehouse,
+    open_warehouse as open_warehouse,
+)

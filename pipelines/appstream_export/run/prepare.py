@@ -1,7 +1,6 @@
 """The first stage of a run: the accounts and regions to read, the tasks that are due, and the warehouse."""
 
 import logging
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from appstream_export.lake.storage import Store, generate_ulid
 from appstream_export.model import Outcome, Task
 from appstream_export.run.context import RunContext
 from appstream_export.run.request import Request, filter_tasks, select_unfinished_tasks
-from appstream_export.run.warehouse import load_previous_snapshot, open_warehouse
+from appstream_export.run.warehouse import format_endpoints, list_run_endpoints, load_previous_snapshot, open_warehouse
 from appstream_export.settings import Settings, is_loopback
 from appstream_export.status import Status
 from appstream_export.version import __version__
@@ -67,7 +66,7 @@ def prepare_run(
         started_at=started_at,
         tool_version=__version__,
         botocore_version=version("botocore"),
-        endpoint_url=_resolve_endpoint_url(context.settings) if due.result_seq is None else None,
+        endpoint_url=_describe_endpoints(context.settings, plan) if due.result_seq is None else None,
         discovery=plan.discovery,
         regions_source=plan.regions_source,
         forced=request.accept_drop,
@@ -128,10 +127,10 @@ def _build_skipped_outcome(task: Task, reason: str, at: datetime) -> Outcome:
     return Outcome(task=task, status=Status.SKIPPED, reason=reason, attempted_at=at, finished_at=at)
 
 
-def _resolve_endpoint_url(settings: Settings) -> str | None:
-    """Return the AWS endpoint that the user set, if any; log a warning for one that is not on this machine."""
-    named = ("AWS_ENDPOINT_URL_APPSTREAM", "AWS_ENDPOINT_URL")
-    url = settings.aws.endpoint_url or next((v for n in named if (v := os.environ.get(n))), None)
-    if url and not is_loopback(url):
-        _log.warning("asking %s instead of AWS: endpoint_url or AWS_ENDPOINT_URL is set", url)
-    return url
+def _describe_endpoints(settings: Settings, plan: Plan) -> str | None:
+    """Return the endpoints that are not AWS's own, as text; log a warning where one is not on this machine."""
+    endpoints = list_run_endpoints(settings, plan)
+    text = format_endpoints(endpoints)
+    if not all(map(is_loopback, endpoints.values())):
+        _log.warning("asking %s instead of AWS: endpoint_url, AWS_ENDPOINT_URL or the AWS config file says so", text)
+    return text

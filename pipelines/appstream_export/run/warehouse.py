@@ -1,11 +1,13 @@
 """The warehouse that the settings name, and what its newest snapshot knows."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from appstream_export.errors import ConfigurationError
-from appstream_export.extract import PreviousSnapshot
+from appstream_export.extract import Plan, PreviousSnapshot
 from appstream_export.lake.snapshots import get_task, load_head, load_head_rows
-from appstream_export.lake.storage import Store, open_store
+from appstream_export.lake.storage import Store, find_bucket_endpoint, open_store
+from appstream_export.location import S3_SCHEME
 from appstream_export.settings import Settings
 
 
@@ -19,6 +21,33 @@ def load_previous_snapshot(settings: Settings) -> PreviousSnapshot | None:
         get_task(row) for row in load_head_rows(store, head, "scope_runs", ("resource", "account_id", "region"))
     )
     return PreviousSnapshot(accounts=load_head_rows(store, head, "accounts"), tasks=tasks)
+
+
+def list_run_endpoints(settings: Settings, plan: Plan) -> dict[str, str]:
+    """Return the URL of each service that a run does not reach at AWS's own, the warehouse's bucket (`s3`) included."""
+    found = dict(plan.endpoints)
+    if settings.warehouse.startswith(S3_SCHEME) and (bucket := find_bucket_endpoint(settings.s3)):
+        found["s3"] = bucket
+    return found
+
+
+def list_foreign_endpoints(settings: Settings, plan: Plan) -> dict[str, str]:
+    """Return the endpoints to show before a run: none where `[aws] endpoint_url` names one emulator of everything."""
+    endpoints = list_run_endpoints(settings, plan)
+    is_emulated = settings.is_local_aws and set(endpoints.values()) == {settings.aws.endpoint_url}
+    return {} if is_emulated else endpoints
+
+
+def format_endpoints(endpoints: Mapping[str, str]) -> str | None:
+    """Return a line such as `sts: https://a; appstream, ssm: https://b`, one URL alone where all share it."""
+    if not endpoints:
+        return None
+    by_url: dict[str, list[str]] = {}
+    for service, url in sorted(endpoints.items()):
+        by_url.setdefault(url, []).append(service)
+    if len(by_url) == 1 and len(endpoints) > 1:
+        return next(iter(by_url))
+    return "; ".join(f"{', '.join(services)}: {url}" for url, services in by_url.items())
 
 
 def open_existing_warehouse(settings: Settings) -> Store | None:

@@ -25,6 +25,7 @@ def build_plan_object(estimate: RunEstimate) -> dict[str, Any]:
         "regions": _list_regions(plan.tasks),
         "regions_source": plan.regions_source,
         "regions_problem": plan.regions_problem,
+        "endpoints": dict(estimate.endpoints),
         "tasks": [str(task) for task in estimate.tasks],
         "tasks_per_resource": _count_words(task.resource for task in estimate.tasks),
         "skipped": [{"task": str(task), "reason": reason} for task, reason in estimate.skipped.items()],
@@ -62,6 +63,8 @@ def _list_plan_facts(estimate: RunEstimate) -> Iterator[tuple[str, str]]:
     yield "regions", f"{len(regions)} ({plan.regions_source}): {_format_names(regions)}"
     if plan.regions_problem:
         yield "", plan.regions_problem
+    if estimate.endpoints_text:
+        yield "endpoints", f"asked instead of AWS: {estimate.endpoints_text}"
     tasks = _format_counts(_count_words(task.resource for task in estimate.tasks))
     others = f"; {estimate.unselected_count:,} not asked, they stay as they are" if estimate.unselected_count else ""
     yield "tasks", f"{tasks or 'none'}{others}"

@@ -6,6 +6,7 @@ from .credentials import (
     get_configured_region as get_configured_region,
     list_profiles as list_profiles,
 )
+from .endpoints import list_endpoints as list_endpoints
 from .errors import build_malformed_error as build_malformed_error, sanitize_text as sanitize_text
 from .guard import check_emulator as check_emulator
 from .rate_limit import CALLS_PER_S as CALLS_PER_S, RateLimiter as RateLimiter

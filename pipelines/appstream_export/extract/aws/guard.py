@@ -15,7 +15,7 @@ from botocore.loaders import Loader
 
 from appstream_export.contracts import ASSUME, DISCOVERY, IDENTITY, REGION_PROOF, get_botocore_loader, is_read_operation
 from appstream_export.errors import ConfigurationError
-from appstream_export.settings import Settings, is_loopback
+from appstream_export.settings import Settings, find_endpoint_problem, is_loopback, suggest_endpoint_fix
 
 READ_OPERATIONS = frozenset({ASSUME, IDENTITY, *REGION_PROOF})
 # What boto3 itself asks in order to find a profile's credentials.
@@ -45,8 +45,7 @@ def create_guarded_session(
     session.set_config_variable("sts_regional_endpoints", "regional")
     session.register("before-call", _build_operation_guard(frozenset(allowed)))
     session.register("before-send.sts", _refuse_global_sts)
-    if settings.is_local_aws:
-        session.register("before-send", _refuse_other_hosts)
+    session.register("before-send", _refuse_other_hosts if settings.is_local_aws else _build_url_guard(settings))
     return session
 
 
@@ -107,6 +106,17 @@ def check_operation(allowed: Collection[str], operation: str) -> None:
 def _refuse_other_hosts(request: Any, **_: Any) -> None:
     if not is_loopback(request.url):
         raise ConfigurationError(f"{request.url}: refused: endpoint_url is on this machine, so no other host is asked")
+
+
+def _build_url_guard(settings: Settings) -> Callable[..., None]:
+    """Build what refuses a URL that the network reads along, or that holds a password; whoever named the endpoint."""
+
+    def check_url(request: Any, **_: Any) -> None:
+        base = request.url.partition("?")[0]
+        if problem := find_endpoint_problem(base, allow_http=settings.aws.allow_http):
+            raise ConfigurationError(f"nothing was sent: {problem}", fix=suggest_endpoint_fix("[aws]", base))
+
+    return check_url
 
 
 def check_ca_bundle(settings: Settings) -> None:

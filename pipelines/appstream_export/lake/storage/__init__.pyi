@@ -36,4 +36,8 @@ from .paths import (
     is_unfinished as is_unfinished,
     parse_manifest_seq as parse_manifest_seq,
 )
-from .s3 import PLACEHOLDER_KEY as PLACEHOLDER_KEY, S3Store as S3Store
+from .s3 import (
+    PLACEHOLDER_KEY as PLACEHOLDER_KEY,
+    S3Store as S3Store,
+    find_bucket_endpoint as find_bucket_endpoint,
+)

@@ -26,6 +26,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from appstream_export.aws_profiles import ProfileError, check_profile, describe_provider_error, refuse_mfa_prompts
+from appstream_export.contracts import find_configured_endpoint
 from appstream_export.error_rules import find_exception_code, is_access_refused, suggest_storage_fix
 from appstream_export.errors import ConfigurationError, replace_secrets, suggest_correction
 from appstream_export.lake.storage.base import (
@@ -37,7 +38,13 @@ from appstream_export.lake.storage.base import (
 )
 from appstream_export.lake.storage.fsspec_bridge import RemoteFiles
 from appstream_export.lake.storage.paths import COMMITS_FOLDER, PROBE_FILE, is_upload_path
-from appstream_export.settings import S3Settings, is_loopback
+from appstream_export.settings import (
+    EmulatedS3Settings,
+    S3Settings,
+    find_endpoint_problem,
+    is_loopback,
+    suggest_endpoint_fix,
+)
 
 PART_BYTES = 8 << 20  # S3 takes parts from 5 MiB and 10,000 of them: files up to 80 GB
 READERS = 16  # small files read at once; latency is most of what each costs
@@ -370,8 +377,9 @@ def open_s3(warehouse: str, settings: S3Settings, *, create: bool) -> S3Store:
             f"warehouse {warehouse}: not like s3://bucket/prefix, with plain letters, digits and -_."
         )
     try:
-        store = S3Store(match[1], match[2].strip("/"), _create_client(settings), kms_key_id=settings.kms_key_id)
-        store.endpoint_url = _find_endpoint_url(settings)
+        client = _create_client(settings)
+        store = S3Store(match[1], match[2].strip("/"), client, kms_key_id=settings.kms_key_id)
+        store.endpoint_url = find_bucket_endpoint(settings)
         store.check_access(writable=create)
     except (BotoCoreError, ClientError) as error:
         message, fix = describe_os_error(_build_os_error(error, warehouse))
@@ -382,14 +390,30 @@ def open_s3(warehouse: str, settings: S3Settings, *, create: bool) -> S3Store:
     return store
 
 
-def _find_endpoint_url(settings: S3Settings, environ: Mapping[str, str] = os.environ) -> str | None:
-    return settings.endpoint_url or environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
+def find_bucket_endpoint(settings: S3Settings) -> str | None:
+    """Return the URL of an S3 that is not AWS's: of the settings, the environment or the AWS config file."""
+    return _find_endpoint_url(_open_session(settings), settings)
+
+
+def _find_endpoint_url(session: botocore.session.Session, settings: S3Settings) -> str | None:
+    """Raises ConfigurationError for a URL with a password, and for one that the network may read along."""
+    url = settings.endpoint_url or find_configured_endpoint(session, "s3")
+    if url and (problem := find_endpoint_problem(url, allow_http=settings.allow_http)):
+        message = f"the endpoint of the warehouse's bucket: {problem}"
+        raise ConfigurationError(message, fix=suggest_endpoint_fix("[lake.s3]", url))
+    return url
 
 
 def _create_client(settings: S3Settings) -> Any:
     """boto3's own way to credentials, region and endpoint, where the settings do not say otherwise."""
-    endpoint = _find_endpoint_url(settings)
-    session = _create_session(settings.profile, is_emulated=endpoint is not None and is_loopback(endpoint))
+    session = _open_session(settings)
+    endpoint = _find_endpoint_url(session, settings)
+    is_local = endpoint is not None and is_loopback(endpoint)
+    _set_up_credentials(session, settings, is_local=is_local)
+    if is_local:
+        session.register("before-send", _refuse_other_hosts)
+    # A proxy's own 127.0.0.1 is another machine's: requests for this one, and the keys in them, are not for it.
+    local: dict[str, Any] = {"proxies": {}} if is_local else {}
     return session.create_client(
         "s3",
         region_name=settings.region or session.get_config_variable("region") or "us-east-1",
@@ -401,24 +425,50 @@ def _create_client(settings: S3Settings) -> Any:
             read_timeout=60,
             max_pool_connections=2 * READERS,
             s3={"addressing_style": "path" if endpoint else "auto"},
+            **local,
         ),
     )
 
 
-def _create_session(profile: str | None, *, is_emulated: bool) -> botocore.session.Session:
-    session = botocore.session.Session(profile=profile)
-    if profile and profile not in session.available_profiles:
-        what = f'[lake.s3] profile "{profile}" is not in the AWS config or credentials files'
-        raise ConfigurationError(what, fix=suggest_correction(profile, session.available_profiles))
+def _open_session(settings: S3Settings) -> botocore.session.Session:
+    """Return a session with the AWS files read; one without any file of the user's where the bucket is emulated."""
+    if isinstance(settings, EmulatedS3Settings):
+        session = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
+        session.set_config_variable("config_file", os.devnull)
+        session.set_config_variable("credentials_file", os.devnull)
+        return session
+    session = botocore.session.Session(profile=settings.profile)
+    if settings.profile and settings.profile not in session.available_profiles:
+        what = f'[lake.s3] profile "{settings.profile}" is not in the AWS config or credentials files'
+        raise ConfigurationError(what, fix=suggest_correction(settings.profile, session.available_profiles))
+    return session
+
+
+def _set_up_credentials(session: botocore.session.Session, settings: S3Settings, *, is_local: bool) -> None:
+    """Let the session find credentials: none of the machine's for an emulated bucket, an endpoint's own if named."""
+    if isinstance(settings, EmulatedS3Settings):
+        session.set_credentials(PLACEHOLDER_KEY, PLACEHOLDER_KEY)
+        return
+    if settings.access_key_id and settings.secret_access_key:
+        key, secret = settings.access_key_id, settings.secret_access_key
+        session.set_credentials(
+            key.reveal(key="[lake.s3] access_key_id"), secret.reveal(key="[lake.s3] secret_access_key")
+        )
+        return
     refuse_mfa_prompts(session)
-    if profile or not is_emulated:
-        _check_profile(session, profile)
-    if is_emulated:
+    if settings.profile or not is_local:
+        _check_profile(session, settings.profile)
+    if is_local:
         for provider in ("iam-role", "container-role"):  # they ask link-local addresses
             session.get_component("credential_provider").remove(provider)
         if session.get_credentials() is None:
             session.set_credentials(PLACEHOLDER_KEY, PLACEHOLDER_KEY)
-    return session
+
+
+def _refuse_other_hosts(request: Any, **_: Any) -> None:
+    """S3 may redirect a request to another host; this machine's may not."""
+    if not is_loopback(request.url):
+        raise ConfigurationError("the bucket's endpoint is on this machine, so no other host is asked")
 
 
 def _check_profile(session: botocore.session.Session, profile: str | None) -> None:
