@@ -21,6 +21,7 @@ from tests.lake.hostile import CANARY, list_hostile_statements
 from tests.lake.lakes import EVERYWHERE, A, Lake, builder, ok
 
 Entry = Callable[[duckdb.DuckDBPyConnection, str], Any]
+GLOBAL_SETTINGS = "select name, value from duckdb_settings() where scope = 'GLOBAL' order by all"
 STATEMENTS = list_hostile_statements()
 
 
@@ -108,6 +109,7 @@ def test_no_statement_changes_a_byte_or_reads_what_is_not_the_warehouses(lake: L
     connect, send = ENTRIES[entry]
     with closing(connect(str(lake.store.root), s3=lake.s3)) as con:
         places, before = name_places(lake, outside, con), read_everything(lake, outside)
+        settings = con.execute(GLOBAL_SETTINGS).fetchall()
         assert any(CANARY.encode() in content for content in before.values())
         for template in STATEMENTS:
             statement = template.format(**places)
@@ -123,6 +125,7 @@ def test_no_statement_changes_a_byte_or_reads_what_is_not_the_warehouses(lake: L
             if entry == "connect" and not lake.s3:
                 assert read_everything(lake, outside) == before, statement
         assert read_everything(lake, outside) == before
+        assert con.execute(GLOBAL_SETTINGS).fetchall() == settings
 
 
 @EVERYWHERE
