@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from appstream_export import connect
+from appstream_export.lake.catalog import connect_warehouse
 from benchmarks.world import Row, World
 
 _SCOPES = "select account_id, region, status, reason, is_stale, throttles, api_calls from scope_runs"
@@ -54,7 +54,7 @@ Scopes = dict[tuple[str, str], Seen]
 
 def seen(warehouse: Path) -> Scopes:
     """Every scope of the newest snapshot, rows in order of name."""
-    with closing(connect(str(warehouse))) as con:
+    with closing(connect_warehouse(str(warehouse))) as con:
         scopes: Scopes = {(a, r): Seen(*rest) for a, r, *rest in con.execute(_SCOPES).fetchall()}
         rows: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
         for account, region, *found in con.execute(ROWS).fetchall():

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from appstream_export import connect
 from appstream_export.contracts import Contract, load_contracts
 from appstream_export.emulator import Emulator
+from appstream_export.lake.catalog import connect_warehouse
 from appstream_export.lake.catalog.query import run_query
 from appstream_export.model import ScanOptions
 from appstream_export.run import Request, RunResult, execute_run
@@ -60,7 +60,7 @@ class Export:
 
     def sql(self, text: str) -> list[Any]:
         """Rows as tuples; as bare values where there is one column."""
-        found = run_query(connect(self.warehouse), text).to_pylist()
+        found = run_query(connect_warehouse(self.warehouse), text).to_pylist()
         return [tuple(r.values()) if len(r) > 1 else next(iter(r.values())) for r in found]
 
     def statuses(self) -> dict[str, str]:

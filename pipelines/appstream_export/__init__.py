@@ -20,14 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["__version__", "connect"]
 
 
-def connect(warehouse: str, *, as_of: str | None = None) -> "duckdb.DuckDBPyConnection":
+def connect(warehouse: str, *, as_of: str | None = None, timeout_s: float = 600) -> "duckdb.DuckDBPyConnection":
     """Return a read-only DuckDB connection to a warehouse: newest snapshot, history and views; time zone UTC.
 
     The connection shows what was committed when it was opened; connect again to see later snapshots. `warehouse` is a
     folder, or `s3://bucket/prefix` as boto3 reaches it. `as_of` is a moment such as `2026-01-31` (its end, UTC): every
-    table then shows the newest snapshot of that moment. Raises ConfigurationError if there is no warehouse or no such
+    table then shows the newest snapshot of that moment. Statements can read the files that the warehouse's manifests
+    name, and write only to a private temporary folder of the process. A statement that takes longer than `timeout_s`
+    fails; 0 means no limit (DuckDB before 2.0 has none). Raises ConfigurationError if there is no warehouse or no such
     snapshot.
     """
-    from appstream_export.lake.catalog import connect_warehouse
+    from appstream_export.lake.catalog import connect_unchecked
 
-    return connect_warehouse(warehouse, as_of=as_of)
+    return connect_unchecked(warehouse, as_of=as_of, timeout_s=timeout_s)

@@ -432,7 +432,7 @@ def test_hostile_statements_reach_nothing_beyond_the_prefix(lake: Lake, bucket: 
     places = [seen.query.get("prefix") for seen in bucket.wire.seen]
     assert {place[0] for place in places if place} == {f"{prefix}/"}
     assert lake.store.list_all() == before
-    with pytest.raises(QueryError, match="there is no such object"):
+    with pytest.raises(QueryError, match="read_text is not allowed here"):
         run_query(con, f"from read_text('{lake.store.root}/nothing')")
 
 

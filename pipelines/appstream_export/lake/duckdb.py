@@ -3,9 +3,15 @@
 Whatever comes from paths, contracts or AWS enters SQL quoted, through these functions alone.
 """
 
+import atexit
+import os
 import re
+import shutil
+import tempfile
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
+from itertools import count
 
 import duckdb
 import pyarrow as pa
@@ -13,6 +19,8 @@ import pyarrow as pa
 from appstream_export.errors import OutOfMemory, StorageFailed
 from appstream_export.lake.storage import Store
 
+QUERY_TIMEOUT_S = 600  # of a reader's statement: far beyond what a warehouse of 1,000,000 items needs
+SPILL_MAX = "10GiB"  # what a reader's statement may write beside memory, before it fails
 _OUT_OF_MEMORY_TEXT = "Out of Memory Error"
 _PYTHON_ERROR = re.compile(r"^(?:\w+\.)*\w+Error: (?:\[Errno -?\d+\] )?(.+)$", re.MULTILINE)
 
@@ -89,3 +97,57 @@ def open_duckdb(store: Store) -> duckdb.DuckDBPyConnection:
     ):
         con.execute(f"set {setting}")
     return con
+
+
+def lock_connection(
+    con: duckdb.DuckDBPyConnection, *, folder: str | None = None, files: Iterable[str] = (), timeout_s: float
+) -> None:
+    """Restrict a connection to what it may read, and to a private folder to spill to; no statement can change that.
+
+    DuckDB may write what it may read: of COPY only files of a registered file system are safe. So `folder` is for
+    connections whose statements are checked, `files` for those that are handed out. A statement that takes longer than
+    `timeout_s` fails; 0 is no limit, and DuckDB before 2.0 has none.
+    """
+    allowed = f"[{', '.join(map(quote_literal, files))}]"
+    folders = f"[{quote_literal(folder)}]" if folder else "[]"
+    with suppress(duckdb.CatalogException):
+        con.execute(f"set max_execution_time = {int(timeout_s * 1000)}")
+    for setting in (
+        f"temp_directory = {quote_literal(_reserve_spill_folder())}",
+        f"max_temp_directory_size = {quote_literal(SPILL_MAX)}",
+        "allow_persistent_secrets = false",
+        "allow_community_extensions = false",
+        f"allowed_paths = {allowed}",
+        f"allowed_directories = {folders}",
+        "enable_external_access = false",  # permits the folder to spill to as well
+        "lock_configuration = true",
+    ):
+        con.execute(f"set {setting}")
+
+
+_spill_numbers = count()
+
+
+def _reserve_spill_folder() -> str:
+    """Return a new name in this process's private folder; nothing, which means not to spill, where there can be none.
+
+    DuckDB makes a folder of that name when it first spills, and removes it when it is closed.
+    """
+    parent = _make_spill_parent(os.getpid())
+    return f"{parent}/{next(_spill_numbers)}" if parent else ""
+
+
+@cache
+def _make_spill_parent(process_id: int) -> str:
+    """Make a folder for this user alone, until the process ends; nothing where no temporary folder can be written."""
+    try:
+        folder = tempfile.mkdtemp(prefix="appstream-export-")
+    except OSError:
+        return ""
+
+    def remove() -> None:
+        if os.getpid() == process_id:  # not a process that was forked since
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    return folder

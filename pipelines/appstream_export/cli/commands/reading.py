@@ -13,6 +13,7 @@ from appstream_export.cli.options import (
     add_format_option,
     add_warehouse_command,
     parse_assignment,
+    parse_grace_period,
 )
 from appstream_export.cli.signals import run_interruptible_query
 from appstream_export.cli.target import resolve_target
@@ -34,6 +35,7 @@ def add_parsers(commands: Commands) -> None:
     sql = add_warehouse_command(commands, "sql", execute_sql, doc)
     sql.add_argument("sql", metavar="SQL", help="one statement, in quotes; - reads it from stdin")
     add_as_of_option(sql)
+    _add_timeout_option(sql)
     add_format_option(sql)
     _add_query_parser(commands)
     doc = "List every table and view."
@@ -50,8 +52,14 @@ def _add_query_parser(commands: Commands) -> None:
     query.add_argument("-p", "--param", type=parse_assignment, action="append", default=[], metavar="K=V",
                        help="a parameter of the question, such as hours=12; may be repeated")  # fmt: skip
     add_as_of_option(query)
+    _add_timeout_option(query)
     query.add_argument("--sql", action="store_true", help="print its SQL instead of asking")
     add_format_option(query)
+
+
+def _add_timeout_option(parser: argparse.ArgumentParser) -> None:
+    doc = "end a statement that takes longer, such as 90m; 0 for no limit (default: 10m)"
+    parser.add_argument("--timeout", type=parse_grace_period, metavar="TIME", help=doc)
 
 
 def show_status(args: argparse.Namespace) -> int:
@@ -133,7 +141,8 @@ def _print_query_result(args: argparse.Namespace, sql: str, parameters: Mapping[
     from appstream_export.lake.catalog import connect_warehouse, run_query
 
     target = resolve_target(args)
-    with connect_warehouse(target.warehouse, s3=target.s3, as_of=args.as_of) as con:
+    limit = {} if args.timeout is None else {"timeout_s": args.timeout.total_seconds()}
+    with connect_warehouse(target.warehouse, s3=target.s3, as_of=args.as_of, **limit) as con:
         rows = run_interruptible_query(lambda: run_query(con, sql, parameters), con.interrupt)
     return _print_rows(rows, args.format)
 

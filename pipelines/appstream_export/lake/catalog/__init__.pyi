@@ -1,6 +1,7 @@
 from .checks import SEVERITY_ERROR as SEVERITY_ERROR, CheckResult as CheckResult, run_checks as run_checks
 from .connect import (
     build_no_snapshot_error as build_no_snapshot_error,
+    connect_unchecked as connect_unchecked,
     connect_warehouse as connect_warehouse,
     export_catalog as export_catalog,
     publish_catalog as publish_catalog,

@@ -15,10 +15,17 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from appstream_export.errors import ConfigurationError, QueryError, StorageFailed, describe_error
-from appstream_export.lake.duckdb import open_duckdb, quote_literal, translate_duckdb_errors
+from appstream_export.lake.duckdb import (
+    QUERY_TIMEOUT_S,
+    lock_connection,
+    open_duckdb,
+    quote_literal,
+    translate_duckdb_errors,
+)
 from appstream_export.lake.snapshots import Manifest, convert_epoch_us, load_head, load_history, select_history_until
 from appstream_export.lake.storage import (
     CATALOG_FILE,
+    TABLES_FOLDER,
     LocalStore,
     Store,
     has_valid_checksum,
@@ -93,9 +100,9 @@ def export_catalog(file: Path, store: Store, contracts: "Sequence[Contract]", *,
 
 
 def connect_warehouse(
-    warehouse: str, *, s3: "S3Settings | None" = None, as_of: str | None = None
+    warehouse: str, *, s3: "S3Settings | None" = None, as_of: str | None = None, timeout_s: float = QUERY_TIMEOUT_S
 ) -> duckdb.DuckDBPyConnection:
-    """A read-only view of a warehouse: one snapshot for as long as it is open, times in UTC, nothing beyond its folder.
+    """Connect to a warehouse for `run_query`, which checks each statement: one snapshot as long as it is open, in UTC.
 
     With `as_of` everything is as it was at that moment: tables show the newest retained snapshot of then, histories
     end there. `s3` is for `s3://bucket/prefix`; without it boto3 finds credentials, region and endpoint by itself.
@@ -103,7 +110,32 @@ def connect_warehouse(
     """
     store = open_store(warehouse, s3=s3)
     con = open_catalog_connection(store, None, as_of=as_of)
-    _lock_connection(con, store)
+    lock_connection(con, folder=store.resolve_uri(TABLES_FOLDER), timeout_s=timeout_s)
+    return con
+
+
+def connect_unchecked(
+    warehouse: str, *, s3: "S3Settings | None" = None, as_of: str | None = None, timeout_s: float = QUERY_TIMEOUT_S
+) -> duckdb.DuckDBPyConnection:
+    """Connect to a warehouse as `connect_warehouse` does, for statements that nothing checks.
+
+    The views are in memory, and read the files that manifests name, and no others, through a file system that cannot
+    write: DuckDB would write to a file that it may open by itself.
+    """
+    store = open_store(warehouse, s3=s3)
+    while True:
+        newest, con = _load_existing_head(store), open_duckdb(store)
+        root = store.resolve_uri()
+        if store.get_filesystem() is None:
+            from appstream_export.lake.storage import LocalFiles  # fsspec: who runs `sql` needs none
+
+            files = LocalFiles(Path(root))
+            con.register_filesystem(files)
+            root = files.root
+        if shown := _create_views_in_memory(con, store, None, newest, as_of, root):
+            break
+    paths = dict.fromkeys(file.path for manifest in shown for file in manifest.files)
+    lock_connection(con, files=[f"{root}/{path}" for path in paths], timeout_s=timeout_s)
     return con
 
 
@@ -115,26 +147,43 @@ def open_catalog_connection(
     `rebuild` creates the views even where a catalog has them, for it may be of an older version, or of other contracts.
     Without `contracts` they are loaded once they are needed.
     """
-    newest = load_head(store)
-    if newest is None:
-        raise build_no_snapshot_error(store)
-    con = open_duckdb(store)
-    if rebuild or as_of is not None or not _attach_published_catalog(con, store, newest):
-        from appstream_export.contracts import load_contracts  # not needed where a catalog has the views
-        from appstream_export.lake.catalog.file import create_views
+    while True:
+        newest, con = _load_existing_head(store), open_duckdb(store)
+        if not rebuild and as_of is None and _attach_published_catalog(con, store, newest):
+            return con
+        if _create_views_in_memory(con, store, contracts, newest, as_of, store.resolve_uri()):
+            return con
 
-        manifests = load_existing_history(store)
-        shown = manifests if as_of is None else _resolve_as_of(con, manifests, as_of)
-        try:
-            with translate_duckdb_errors():
-                create_views(con, contracts or load_contracts(), shown, store.resolve_uri())
-        except StorageFailed:
-            con.close()
-            if load_head(store) == newest:
-                raise
-            # an erase removed files meanwhile
-            return open_catalog_connection(store, contracts, rebuild=rebuild, as_of=as_of)
-    return con
+
+def _load_existing_head(store: Store) -> Manifest:
+    if (newest := load_head(store)) is None:
+        raise build_no_snapshot_error(store)
+    return newest
+
+
+def _create_views_in_memory(
+    con: duckdb.DuckDBPyConnection,
+    store: Store,
+    contracts: "Sequence[Contract] | None",
+    newest: Manifest,
+    as_of: str | None,
+    root: str,
+) -> list[Manifest]:
+    """Create the views, and return the history that they show; none where an erase removed files of it meanwhile."""
+    from appstream_export.contracts import load_contracts  # not needed where a catalog has the views
+    from appstream_export.lake.catalog.file import create_views
+
+    manifests = load_existing_history(store)
+    shown = manifests if as_of is None else _resolve_as_of(con, manifests, as_of)
+    try:
+        with translate_duckdb_errors():
+            create_views(con, contracts or load_contracts(), shown, root)
+    except StorageFailed:
+        con.close()
+        if load_head(store) == newest:
+            raise
+        return []
+    return shown
 
 
 def load_existing_history(store: Store) -> list[Manifest]:
@@ -188,10 +237,3 @@ def _attach_published_catalog(con: duckdb.DuckDBPyConnection, store: Store, newe
     with suppress(duckdb.Error):
         con.execute("detach warehouse")
     return False
-
-
-def _lock_connection(con: duckdb.DuckDBPyConnection, store: Store) -> None:
-    """Restrict the connection to the warehouse's folder; no statement can change that."""
-    con.execute(f"set allowed_directories = [{quote_literal(store.resolve_uri())}]")
-    con.execute("set enable_external_access = false")
-    con.execute("set lock_configuration = true")

@@ -1,4 +1,9 @@
-"""SQL from users: one statement that reads, run on a locked connection; a failure is one line."""
+"""SQL from users: one statement that reads the catalog, run on a locked connection; a failure is one line.
+
+DuckDB parses the statement, and what its tree may hold is a list: nodes that read, tables of the catalog, table
+functions that make rows of their arguments. So a function that runs SQL given as text, or reads a file, is refused by
+not being on the list, whatever its arguments are computed from.
+"""
 
 import json
 import re
@@ -9,13 +14,36 @@ import duckdb
 import pyarrow as pa
 
 from appstream_export.errors import QueryError, suggest_correction
-from appstream_export.lake.duckdb import extract_python_error, quote_literal
+from appstream_export.lake.duckdb import extract_python_error
 
 Params = Sequence[Any] | Mapping[str, Any] | None
 
-# DuckDB 2 takes COPY, INSERT, UPDATE and DELETE inside WITH, in a statement that calls itself SELECT.
-_READING = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
+# Nodes of queries, sources of rows and modifiers. DuckDB 2 takes COPY, INSERT, UPDATE and DELETE inside WITH, in a
+# statement that calls itself SELECT.
+_READING_TYPES = frozenset(
+    {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
+    | {"BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EXPRESSION_LIST", "EMPTY", "PIVOT", "SHOW_REF"}
+    | {"LIMIT_MODIFIER", "LIMIT_PERCENT_MODIFIER", "ORDER_MODIFIER", "DISTINCT_MODIFIER"}
+    | {"ORDER_DEFAULT", "ASCENDING", "DESCENDING"}
+)
+_TYPE_DETAILS = "_TYPE_INFO"  # ends the type of a decimal's width and the like
+_TABLE_FUNCTIONS = frozenset(
+    {"range", "generate_series", "unnest", "repeat", "json_each", "json_tree"}
+    | {"duckdb_columns", "duckdb_schemas", "duckdb_tables", "duckdb_types", "duckdb_views"}
+)
+# Of the other functions those that run or plan SQL given as text, read the environment, write, or only hold a thread.
+_REFUSED_FUNCTIONS = frozenset(
+    {"getenv", "json_serialize_plan", "write_log", "currval", "nextval", "setval", "pg_sleep", "sleep_ms"}
+)
+_AS_OF = "_as_of"  # ends the names of the catalog's table macros; DuckDB has no function of such a name
+_CATALOG_TABLES_SQL = """
+    select lower(view_name) from duckdb_views() where not internal or schema_name = 'information_schema'
+    union all select lower(table_name) from duckdb_tables()"""
+_FILE_SIGNS = frozenset("./\\:*?[")  # a table's name without any of them cannot be read as a file's
+_READS_ONLY = "only statements that read are allowed: SELECT, or EXPLAIN of a SELECT"
 _EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?", re.IGNORECASE)
+_TOO_DEEP = "Max expression depth"
+_TIMED_OUT = "exceeded maximum execution time"
 _UNKNOWN = re.compile(r"Table with name (\S+) does not exist")
 
 
@@ -30,13 +58,15 @@ def run_query(con: duckdb.DuckDBPyConnection, sql: str, params: Params = None) -
 
 
 def _refuse_other_encodings(sql: str, params: Params) -> None:
-    """Raise QueryError for text from a command line in another encoding, which Python holds as lone surrogates."""
+    """Raise QueryError for text in another encoding, which Python holds as lone surrogates, and for NUL."""
     values = params.values() if isinstance(params, Mapping) else params or ()
     try:
         for text in (sql, *(value for value in values if isinstance(value, str))):
             text.encode()
     except UnicodeEncodeError as error:
         raise QueryError("the statement or a parameter is not in UTF-8", fix="set the terminal to UTF-8") from error
+    if "\0" in sql:
+        raise QueryError("the statement holds a NUL character, where it would be cut", fix="remove it")
 
 
 def list_view_names(con: duckdb.DuckDBPyConnection) -> list[str]:
@@ -49,27 +79,85 @@ def _refuse_writes(con: duckdb.DuckDBPyConnection, sql: str) -> None:
     statements = con.extract_statements(sql)
     if len(statements) != 1:
         raise QueryError(f"one statement at a time, please; this is {len(statements)}")
-    kind = statements[0].type
+    kind = _get_statement_kind(statements[0])
     reading = sql if kind == duckdb.StatementType.SELECT else ""  # as it was typed: DuckDB 1.4 makes SELECT of PRAGMA
     if kind == duckdb.StatementType.EXPLAIN:
         explain = _EXPLAIN.match(sql)
         reading = sql[explain.end() :] if explain else ""
-    tree = json.loads(con.execute(f"select json_serialize_sql({quote_literal(reading)})").fetchall()[0][0])
-    if not reading or tree.get("error") or not _READING.issuperset(_walk_node_types(tree)):
-        raise QueryError("only statements that read are allowed: SELECT, or EXPLAIN of a SELECT")
+    tree = _parse_statement(con, reading)
+    if _TOO_DEEP in str(tree.get("error_message")):
+        raise _build_depth_error()
+    if not reading or tree.get("error"):
+        raise QueryError(_READS_ONLY)
+    for node in _walk_nodes(tree):
+        _check_node(con, node)
 
 
-def _walk_node_types(tree: object) -> Iterator[str]:
-    """The kinds of all query nodes in a parse tree, however deep."""
-    if isinstance(tree, list):
-        for branch in tree:
-            yield from _walk_node_types(branch)
-    elif isinstance(tree, dict):
-        kind = tree.get("type")
-        if isinstance(kind, str) and kind.endswith("_NODE"):
-            yield kind
-        for branch in tree.values():
-            yield from _walk_node_types(branch)
+def _get_statement_kind(statement: duckdb.Statement) -> duckdb.StatementType | None:
+    try:
+        return statement.type
+    except ValueError:  # a kind that the package has no name for, such as that of UPDATE EXTENSIONS
+        return None
+
+
+def _parse_statement(con: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
+    """Return DuckDB's parse tree; raises QueryError where it is deeper than Python reads JSON."""
+    [(text,)] = con.execute("select json_serialize_sql(?)", [sql]).fetchall()
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise _build_depth_error() from None
+
+
+def _build_depth_error() -> QueryError:
+    return QueryError("the statement is nested too deeply", fix="name its parts one after the other: with a as (...)")
+
+
+def _walk_nodes(tree: object) -> Iterator[dict[str, Any]]:
+    """Yield every object of a parse tree; a loop, for the tree of a long statement is deeper than Python's stack."""
+    branches = [tree]
+    while branches:
+        branch = branches.pop()
+        if isinstance(branch, dict):
+            yield branch
+            branches.extend(branch.values())
+        elif isinstance(branch, list):
+            branches.extend(branch)
+
+
+def _check_node(con: duckdb.DuckDBPyConnection, node: Mapping[str, Any]) -> None:
+    """Raise QueryError for what is not on the lists."""
+    kind = node.get("type")
+    is_expression = "class" in node
+    if isinstance(kind, str) and not is_expression and kind not in _READING_TYPES and not kind.endswith(_TYPE_DETAILS):
+        raise QueryError(_READS_ONLY)
+    if kind == "TABLE_FUNCTION":
+        _check_table_function(node["function"])
+    elif kind == "BASE_TABLE" or (kind == "SHOW_REF" and node.get("show_type") != "SHOW_SPECIAL"):
+        _check_table_name(con, node)
+    elif is_expression and kind == "FUNCTION" and node["function_name"].lower() in _REFUSED_FUNCTIONS:
+        raise QueryError(f"the function {node['function_name']} is not allowed here")
+
+
+def _check_table_function(function: Mapping[str, Any]) -> None:
+    """Raise QueryError unless the function is on the list, or one of the catalog's."""
+    name = str(function.get("function_name"))
+    if name.lower() not in _TABLE_FUNCTIONS and not name.lower().endswith(_AS_OF):
+        raise QueryError(f"the table function {name} is not allowed here", fix="read the tables of the warehouse")
+
+
+def _check_table_name(con: duckdb.DuckDBPyConnection, node: Mapping[str, Any]) -> None:
+    """Raise QueryError where a name could be a file's: DuckDB reads one where there is no such table."""
+    parts = (node.get("qualified_name") or {}).get("path")
+    parts = parts or [node.get(part) for part in ("catalog_name", "schema_name", "table_name")]
+    parts = [part for part in parts if part]
+    is_plain = all(_FILE_SIGNS.isdisjoint(part) for part in parts)
+    if is_plain and len(parts) < 2:
+        return
+    if not is_plain or (parts[-1].lower(),) not in con.execute(_CATALOG_TABLES_SQL).fetchall():
+        raise QueryError(
+            f'there is no table "{".".join(parts)}"', fix="files are not read here; list the tables: show tables"
+        )
 
 
 def _build_query_error(con: duckdb.DuckDBPyConnection, error: str) -> QueryError:
@@ -78,5 +166,11 @@ def _build_query_error(con: duckdb.DuckDBPyConnection, error: str) -> QueryError
         name = unknown[1].strip('"').rstrip("!").rpartition(".")[2]
         known = [view for view in list_view_names(con) if not view.endswith("_history")]
         return QueryError(f'there is no table "{name}"', fix=suggest_correction(name, known))
+    if _TOO_DEEP in error:
+        return _build_depth_error()
+    if _TIMED_OUT in error:
+        return QueryError(
+            "the statement takes longer than its time limit", fix="narrow it, or raise the limit (--timeout)"
+        )
     text = " ".join(error.split("\n\nLINE ")[0].split("\nLINE ")[0].split())
     return QueryError(re.sub(r"^[A-Z][A-Za-z ]* Error: ", "", text))

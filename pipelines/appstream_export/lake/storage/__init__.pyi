@@ -14,7 +14,7 @@ from .checksum_trailer import (
     strip_checksum as strip_checksum,
 )
 from .factory import open_store as open_store
-from .fsspec_bridge import RelocatedFiles as RelocatedFiles
+from .fsspec_bridge import LocalFiles as LocalFiles, RelocatedFiles as RelocatedFiles
 from .local import LocalStore as LocalStore
 from .paths import (
     CATALOG_FILE as CATALOG_FILE,

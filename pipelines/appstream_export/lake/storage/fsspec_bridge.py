@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NoReturn
 
 import fsspec
@@ -193,3 +194,22 @@ class RelocatedFiles(RemoteFiles):
             return content[-size:], len(content)
 
         super().__init__(root, read_end, lambda path, start, stop: read(path)[start:stop])
+
+
+class LocalFiles(RemoteFiles):
+    """A folder's files under names of their own, read only: what DuckDB opens by itself it may write as well."""
+
+    protocol = "warehouse"
+    root = "warehouse://committed"
+
+    def __init__(self, folder: Path) -> None:
+        def read_end(path: str, size: int) -> tuple[bytes, int]:
+            total = (folder / path).stat().st_size
+            return read_range(path, max(0, total - size), total), total
+
+        def read_range(path: str, start: int, stop: int) -> bytes:
+            with (folder / path).open("rb") as file:
+                file.seek(start)
+                return file.read(stop - start)
+
+        super().__init__(self.root, read_end, read_range)
