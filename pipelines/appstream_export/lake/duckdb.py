@@ -99,6 +99,20 @@ def open_duckdb(store: Store) -> duckdb.DuckDBPyConnection:
     return con
 
 
+def lock_to_files(con: duckdb.DuckDBPyConnection, files: Iterable[str] = (), *, folders: Iterable[str] = ()) -> None:
+    """Restrict a connection to these files, what is attached, and its spill folder; no statement can change that.
+
+    DuckDB may also write the files that it may read.
+    """
+    for setting in (
+        f"allowed_paths = [{', '.join(map(quote_literal, files))}]",
+        f"allowed_directories = [{', '.join(map(quote_literal, folders))}]",
+        "enable_external_access = false",  # permits the folder to spill to as well
+        "lock_configuration = true",
+    ):
+        con.execute(f"set {setting}")
+
+
 def lock_connection(
     con: duckdb.DuckDBPyConnection, *, folder: str | None = None, files: Iterable[str] = (), timeout_s: float
 ) -> None:
@@ -108,8 +122,6 @@ def lock_connection(
     connections whose statements are checked, `files` for those that are handed out. A statement that takes longer than
     `timeout_s` fails; 0 is no limit, and DuckDB before 2.0 has none.
     """
-    allowed = f"[{', '.join(map(quote_literal, files))}]"
-    folders = f"[{quote_literal(folder)}]" if folder else "[]"
     with suppress(duckdb.CatalogException):
         con.execute(f"set max_execution_time = {int(timeout_s * 1000)}")
     for setting in (
@@ -117,12 +129,9 @@ def lock_connection(
         f"max_temp_directory_size = {quote_literal(SPILL_MAX)}",
         "allow_persistent_secrets = false",
         "allow_community_extensions = false",
-        f"allowed_paths = {allowed}",
-        f"allowed_directories = {folders}",
-        "enable_external_access = false",  # permits the folder to spill to as well
-        "lock_configuration = true",
     ):
         con.execute(f"set {setting}")
+    lock_to_files(con, files, folders=[folder] if folder else [])
 
 
 _spill_numbers = count()

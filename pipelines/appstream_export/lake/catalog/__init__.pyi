@@ -23,7 +23,6 @@ from .query import run_query as run_query
 from .rendered import (
     compare_published_catalog as compare_published_catalog,
     connect_as_rendered as connect_as_rendered,
-    lock_to_files as lock_to_files,
 )
 from .setup_sql import render_setup_lines as render_setup_lines
 from .shown import (

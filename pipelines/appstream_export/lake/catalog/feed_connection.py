@@ -17,8 +17,14 @@ import pyarrow as pa
 from appstream_export.contracts import Contract
 from appstream_export.errors import StorageFailed
 from appstream_export.lake.catalog.file import STORAGE_VERSION
-from appstream_export.lake.catalog.rendered import connect_as_rendered, lock_to_files
-from appstream_export.lake.duckdb import quote_identifier, quote_literal, stream_batches, translate_duckdb_errors
+from appstream_export.lake.catalog.rendered import connect_as_rendered
+from appstream_export.lake.duckdb import (
+    lock_to_files,
+    quote_identifier,
+    quote_literal,
+    stream_batches,
+    translate_duckdb_errors,
+)
 from appstream_export.lake.snapshots import KIND_SWEEP, convert_epoch_us, find_last_erase
 from appstream_export.lake.storage import FEEDS_FOLDER, Store
 

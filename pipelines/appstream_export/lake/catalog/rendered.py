@@ -23,7 +23,7 @@ from appstream_export.lake.catalog.file import (
     strip_views_digest,
 )
 from appstream_export.lake.catalog.views import build_commits_query
-from appstream_export.lake.duckdb import open_duckdb, quote_literal
+from appstream_export.lake.duckdb import lock_to_files, open_duckdb, quote_literal
 from appstream_export.lake.snapshots import Manifest, load_head
 from appstream_export.lake.storage import Store
 
@@ -53,14 +53,6 @@ def connect_as_rendered(
     paths = dict.fromkeys(file.path for manifest in manifests for file in manifest.files)
     lock_to_files(con, map(store.resolve_uri, paths), folders=folders)
     return con
-
-
-def lock_to_files(con: duckdb.DuckDBPyConnection, files: Iterable[str] = (), *, folders: Iterable[str] = ()) -> None:
-    """Close all files to a connection but these, what is attached, and where it spills; no statement undoes that."""
-    con.execute(f"set allowed_paths = [{', '.join(map(quote_literal, files))}]")
-    con.execute(f"set allowed_directories = [{', '.join(map(quote_literal, folders))}]")
-    con.execute("set enable_external_access = false")
-    con.execute("set lock_configuration = true")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,7 @@ from contextlib import closing, contextmanager
 import duckdb
 
 from appstream_export.errors import StorageFailed
-from appstream_export.lake.catalog.rendered import lock_to_files
-from appstream_export.lake.duckdb import open_duckdb, quote_literal
+from appstream_export.lake.duckdb import lock_to_files, open_duckdb, quote_literal
 from appstream_export.lake.storage import CATALOG_FILE, TAIL_BYTES, Store, find_snapshot_id
 
 

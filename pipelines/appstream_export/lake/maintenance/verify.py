@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 
 from appstream_export.contracts import Contract
 from appstream_export.errors import ExportError
-from appstream_export.lake.catalog import compare_published_catalog, lock_to_files
-from appstream_export.lake.duckdb import open_duckdb, quote_literal
+from appstream_export.lake.catalog import compare_published_catalog
+from appstream_export.lake.duckdb import lock_to_files, open_duckdb, quote_literal
 from appstream_export.lake.snapshots import (
     KIND_SWEEP,
     PAST_KEY,
