@@ -22,7 +22,8 @@
 -- next_observed_at_utc timestamp: The answer that showed something else; null while nothing else was seen. UTC.
 -- next_state varchar: State of the span that follows in this life; null when none does.
 -- gap_hours double: From last_observed_at to next_observed_at, in hours: somewhere in there it changed.
--- ended_by varchar: changed (another state), deleted, ended (its scope is no longer read); null while it lasts.
+-- ended_by varchar: changed (another state), deleted, ended (its scope is no longer read), lost (its rows were lost,
+--   and later answers do not show it); null while it lasts.
 -- is_current boolean: Whether nothing later is known of the builder.
 -- is_stale boolean: Whether it is current and its scope's newest attempt failed or was skipped.
 -- active_since_utc timestamp: First observation of the unbroken row of active states that this one belongs to; null

@@ -1,6 +1,6 @@
 -- image_builder_state_spans: One row per time that an image builder was in a state, from the first answer that showed
 --   it there to the last. What happened between two answers is invisible: a stop and a start between them do not show.
--- reads: image_builder_changes_history, image_builders, accounts
+-- reads: image_builder_changes_history, image_builders, accounts, scope_runs
 -- account_id varchar: AWS account, 12 digits.
 -- account_name varchar: Name of the account; null when it has none, or is gone.
 -- region varchar: AWS region.
@@ -18,7 +18,8 @@
 -- next_observed_at timestamptz: The answer that showed something else; null while nothing else was seen.
 -- next_state varchar: State of the span that follows in this life; null when none does.
 -- gap_hours double: From last_observed_at to next_observed_at, in hours: somewhere in there it changed.
--- ended_by varchar: changed (another state), deleted, ended (its scope is no longer read); null while it lasts.
+-- ended_by varchar: changed (another state), deleted, ended (its scope is no longer read), lost (its rows were lost,
+--   and later answers do not show it); null while it lasts.
 -- is_current boolean: Whether nothing later is known of the builder.
 -- is_stale boolean: Whether it is current and its scope's newest attempt failed or was skipped.
 -- active_since timestamptz: First observation of the unbroken row of active states that this one belongs to; null when
@@ -137,11 +138,15 @@ spans as (
         e.observed_at as first_observed_at,
         e.next_observed_at,
         e.next_state,
-        e.next_change is null as is_current,
-        e.next_change is null and coalesce(b.is_stale, false) as is_stale,
+        e.next_change is null
+        and b.name is null
+        and (s.region is null or coalesce(s.observed_at > e.observed_at, false)) as is_lost,
+        e.next_change is null and not is_lost as is_current,
+        is_current and coalesce(s.is_stale, false) as is_stale,
         case
             when e.next_change in ('deleted', 'ended') then e.next_change
             when e.next_change is not null then 'changed'
+            when is_lost then 'lost'
         end as ended_by,
         greatest(
             e.observed_at, case when e.next_change is null then b.observed_at else e.next_previous_at end
@@ -158,6 +163,11 @@ spans as (
             and e.region = b.region
             and e.name = b.name
             and e.is_last_life
+    left join scope_runs as s
+        on
+            s.resource = 'image_builders'
+            and e.account_id = s.account_id
+            and e.region = s.region
     left join accounts as a on e.account_id = a.account_id
     where not e.is_end
 )
