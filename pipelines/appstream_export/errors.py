@@ -99,6 +99,10 @@ class StorageFailed(CommitError):
     """The warehouse could not be read or written (full, read-only, damaged)."""
 
 
+class ManifestDamaged(StorageFailed):
+    """A manifest is not as it was written: cut, or changed. Where it is the newest, the one before may be used."""
+
+
 class OutOfMemory(StorageFailed):
     """DuckDB needs more memory than its limit and cannot spill."""
 

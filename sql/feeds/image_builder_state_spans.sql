@@ -24,7 +24,8 @@
 -- next_observed_at_utc timestamp: First answer that showed another state; null if none did. UTC.
 -- next_state varchar: State of the next span of this life; null if none.
 -- gap_hours double: Hours from last_observed_at to next_observed_at: the state changed at some time between them.
--- ended_by varchar: changed (another state), deleted, ended (its scope is no longer read); null while it lasts.
+-- ended_by varchar: changed (another state), deleted, ended (its scope is no longer read), lost (its rows were lost,
+--   and later answers do not show it); null while it lasts.
 -- is_current boolean: Whether this is the last span known of the builder.
 -- is_stale boolean: Whether the span is current and the newest attempt to read its scope failed or was skipped.
 -- active_since_utc timestamp: Start of the unbroken sequence of active states that this one belongs to; null if it

@@ -1,6 +1,6 @@
 -- image_builder_state_spans: One row per period that an image builder spent in one state, from the first answer that
 --   showed the state to the last. A stop and a start between two answers are invisible.
--- reads: image_builder_changes_history, image_builders, accounts
+-- reads: image_builder_changes_history, image_builders, accounts, scope_runs
 -- account_id varchar: AWS account, 12 digits.
 -- account_name varchar: Name of the account; null when it has none, or is gone.
 -- region varchar: AWS region.
@@ -20,7 +20,8 @@
 -- next_observed_at timestamptz: First answer that showed another state; null if none did.
 -- next_state varchar: State of the next span of this life; null if none.
 -- gap_hours double: Hours from last_observed_at to next_observed_at: the state changed at some time between them.
--- ended_by varchar: changed (another state), deleted, ended (its scope is no longer read); null while it lasts.
+-- ended_by varchar: changed (another state), deleted, ended (its scope is no longer read), lost (its rows were lost,
+--   and later answers do not show it); null while it lasts.
 -- is_current boolean: Whether this is the last span known of the builder.
 -- is_stale boolean: Whether the span is current and the newest attempt to read its scope failed or was skipped.
 -- active_since timestamptz: Start of the unbroken sequence of active states that this one belongs to; null if it is
@@ -139,11 +140,15 @@ spans as (
         e.observed_at as first_observed_at,
         e.next_observed_at,
         e.next_state,
-        e.next_change is null as is_current,
-        e.next_change is null and coalesce(b.is_stale, false) as is_stale,
+        e.next_change is null
+        and b.name is null
+        and (s.region is null or coalesce(s.observed_at > e.observed_at, false)) as is_lost,
+        e.next_change is null and not is_lost as is_current,
+        is_current and coalesce(s.is_stale, false) as is_stale,
         case
             when e.next_change in ('deleted', 'ended') then e.next_change
             when e.next_change is not null then 'changed'
+            when is_lost then 'lost'
         end as ended_by,
         greatest(
             e.observed_at, case when e.next_change is null then b.observed_at else e.next_previous_at end
@@ -160,6 +165,11 @@ spans as (
             and e.region = b.region
             and e.name = b.name
             and e.is_last_life
+    left join scope_runs as s
+        on
+            s.resource = 'image_builders'
+            and e.account_id = s.account_id
+            and e.region = s.region
     left join accounts as a on e.account_id = a.account_id
     where not e.is_end
 )

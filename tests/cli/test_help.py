@@ -33,6 +33,7 @@ COMMANDS = (
     "dashboard",
     "dashboard superset",
     "verify",
+    "repair",
     "expire",
     "gc",
     "erase",

@@ -14,8 +14,8 @@ from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.base import HashingWriter
 
 OPERATIONS = (
-    "read_bytes", "read_files", "open_output", "put_if_absent", "list_folder", "list_tail", "list_all", "replace",
-    "remove", "exists", "symlink",
+    "read_bytes", "read_files", "compute_digest", "open_output", "put_if_absent", "list_folder", "list_tail",
+    "list_all", "replace", "remove", "exists", "symlink",
 )  # fmt: skip
 
 
@@ -115,6 +115,11 @@ class Faulty(Around):
         """Or fail."""
         self._strike("read", path, _OTHERS)
         return self._store.read_bytes(path)
+
+    def compute_digest(self, path: str) -> tuple[int, str]:
+        """Or fail."""
+        self._strike("compare", path, _OTHERS)
+        return self._store.compute_digest(path)
 
     def read_files(self, paths: Iterable[str]) -> Iterator[bytes]:
         """Or fail in the middle."""

@@ -22,8 +22,8 @@ EPILOG = """\
 exit codes:
   0    ok
   1    the check failed: doctor, plan (discovery failed), status (late), verify,
-       erase (something is left), contracts lint, contracts render --check,
-       feeds verify, feeds diff
+       repair (a person must act), erase (something is left), contracts lint,
+       contracts render --check, feeds verify, feeds diff
   2    usage or configuration, before any write; or the result could not be written
   3    committed, but too many scopes failed ([extract] max_failed_ratio), a check
        did, or what shows the snapshot (catalog, feeds, report) was not published

@@ -9,7 +9,7 @@ from typing import Any
 from appstream_export.contracts import Contract
 from appstream_export.extract import PreviousSnapshot
 from appstream_export.lake.catalog import connect_warehouse, count_items_by_scope, load_last_sweep_started_at
-from appstream_export.lake.snapshots import Manifest, get_task, load_head, load_head_rows, load_head_scope_runs
+from appstream_export.lake.snapshots import Manifest, get_task, load_head, load_last_known_rows
 from appstream_export.model import Scope, Task
 from appstream_export.run import open_existing_warehouse
 from appstream_export.settings import Settings
@@ -54,8 +54,8 @@ def load_current_state(settings: Settings, contracts: Sequence[Contract]) -> Cur
         }
     return CurrentState(
         manifest=head,
-        runs={get_task(run): run for run in load_head_scope_runs(store, head)},
+        runs={get_task(run): run for run in load_last_known_rows(store, head, "scope_runs")},
         items=items,
-        accounts=load_head_rows(store, head, "accounts"),
+        accounts=load_last_known_rows(store, head, "accounts"),
         swept_at=swept_at,
     )

@@ -5,10 +5,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from ulid import ULID
-
 from appstream_export.errors import ConfigurationError, ExportError
-from appstream_export.lake.storage import COMMITS_FOLDER, UNFINISHED_PREFIX, open_store, validate_root_path
+from appstream_export.lake.storage import open_store, probe_location, validate_root_path
 from appstream_export.preflight.current_state import CurrentState
 from appstream_export.preflight.findings import Finding, Verdict
 from appstream_export.settings import Settings
@@ -38,27 +36,23 @@ def build_problem_finding(area: str, error: Exception) -> Finding:
 
 
 def _check_writable(settings: Settings) -> str:
-    """Write and remove a file like the first of a commit; raises ExportError or OSError."""
+    """Try in the folder what a commit needs of it; raises ExportError or OSError."""
     if settings.warehouse.startswith("s3://"):
         open_store(settings.warehouse, s3=settings.s3, create=True)  # puts an empty object, twice: see S3Store
         return f"{settings.warehouse} can be read and written, and knows conditional writes"
     root = Path(settings.warehouse)
     if not root.exists():
-        return _check_creatable(root)
-    store = open_store(settings.warehouse, file_mode=int(settings.lake.file_mode, 8))
-    trial = f"{COMMITS_FOLDER}/{UNFINISHED_PREFIX}{ULID()}"  # readers leave such names out, and gc removes them
-    try:
-        store.put_if_absent(trial, b"")
-    except OSError as error:
-        raise ConfigurationError(
-            f"warehouse {root}: no commit can be made here: {error.strerror or error}",
-            fix="change its owner or its mode, mount it for writing, or choose another warehouse",
-        ) from error
-    store.remove(trial)
-    return f"{root} can be read and written"
+        return _check_creatable(root, settings)
+    open_store(settings.warehouse)
+    return ", ".join((f"{root} can be read and written", *_probe_folder(settings)))
 
 
-def _check_creatable(root: Path) -> str:
+def _probe_folder(settings: Settings) -> list[str]:
+    """Return what the folder does not offer; raises ConfigurationError where no commit can be made there."""
+    return probe_location(settings.warehouse, file_mode=int(settings.lake.file_mode, 8))
+
+
+def _check_creatable(root: Path, settings: Settings) -> str:
     validate_root_path(str(root))
     above = _find_existing_ancestor(root)
     if not above.is_dir():
@@ -68,7 +62,7 @@ def _check_creatable(root: Path) -> str:
             f"warehouse {root}: is not there, and this user may make nothing in {above}",
             fix=f"make {root} for this user, or choose another warehouse",
         )
-    return f"{root} is not there yet; the first run makes it"
+    return ", ".join((f"{root} is not there yet; the first run makes it", *_probe_folder(settings)))
 
 
 def _find_existing_ancestor(place: Path) -> Path:

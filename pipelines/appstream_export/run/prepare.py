@@ -9,12 +9,19 @@ from importlib.metadata import version
 
 from appstream_export.contracts import check_contracts
 from appstream_export.extract import Account, Plan, plan_extraction
-from appstream_export.lake.snapshots import RunFacts, find_attempt, load_head
-from appstream_export.lake.storage import Store, generate_ulid
+from appstream_export.lake.maintenance import find_announced_seq
+from appstream_export.lake.snapshots import RunFacts, find_attempt, load_head, refuse_missing_rewrite
+from appstream_export.lake.storage import Store, generate_ulid, probe_location
 from appstream_export.model import Outcome, Task
 from appstream_export.run.context import RunContext
 from appstream_export.run.request import Request, filter_tasks, select_unfinished_tasks
-from appstream_export.run.warehouse import format_endpoints, list_run_endpoints, load_previous_snapshot, open_warehouse
+from appstream_export.run.warehouse import (
+    format_endpoints,
+    list_run_endpoints,
+    load_previous_snapshot,
+    open_existing_warehouse,
+    open_warehouse,
+)
 from appstream_export.settings import Settings, is_loopback
 from appstream_export.status import Status
 from appstream_export.version import __version__
@@ -55,6 +62,7 @@ def prepare_run(
     context: RunContext, request: Request, *, run_id: str, attempt_id: str, started_at: datetime
 ) -> tuple[Store, PreparedRun]:
     """Plan the run and open its warehouse; raises ConfigurationError before a warehouse is made."""
+    _probe_warehouse(context.settings)
     plan = _plan_run(context, request, run_id)
     limited = filter_tasks(plan.tasks, request)
     store = open_warehouse(context.settings, create=True)
@@ -85,6 +93,18 @@ def prepare_run(
         result_seq=due.result_seq,
         head_seq=head.seq if head else None,
     )
+
+
+def _probe_warehouse(settings: Settings) -> None:
+    """Try what a commit needs of the warehouse, before AWS is asked.
+
+    Raises ConfigurationError for a folder in which no commit can be exclusive, StorageFailed where a missing manifest
+    may be that of an erase or expire commit.
+    """
+    for missing in probe_location(settings.warehouse, file_mode=int(settings.lake.file_mode, 8)):
+        _log.warning(missing)
+    if store := open_existing_warehouse(settings):
+        refuse_missing_rewrite(store, find_announced_seq(store))
 
 
 def _plan_run(context: RunContext, request: Request, run_id: str) -> Plan:

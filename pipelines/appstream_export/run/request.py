@@ -6,7 +6,7 @@ from typing import Any
 
 from appstream_export.errors import SettingsError, suggest_correction
 from appstream_export.extract import parse_resumed_task
-from appstream_export.lake.snapshots import Manifest, get_task, is_failed, load_head, load_head_scope_runs
+from appstream_export.lake.snapshots import Manifest, get_task, is_failed, load_head, load_last_known_rows
 from appstream_export.lake.storage import Store
 from appstream_export.model import ScanOptions, Task
 from appstream_export.settings import Settings
@@ -71,7 +71,7 @@ def select_unfinished_tasks(
     if not request.retry_failed and earlier is None:
         return list(limited)
     head = load_head(store)
-    runs = {get_task(row): row for row in load_head_scope_runs(store, head)} if head else None
+    runs = {get_task(row): row for row in load_last_known_rows(store, head, "scope_runs")} if head else None
     return select_failed_tasks(limited, runs, with_new=not request.retry_failed)
 
 

@@ -125,7 +125,7 @@ def load_discovery_problem(store: Store, manifest: Manifest) -> str | None:
 def load_task_results(
     store: Store, manifest: Manifest, planned: Collection[Task], *, requested: Collection[Task] | None
 ) -> TaskResults:
-    """Return the outcomes of `requested` as a snapshot has them, and those of scopes that the guard retained.
+    """Return the outcomes of `requested` as a snapshot has them, of scopes that the guard retained, and of lost rows.
 
     Where it is not known which tasks the run requested (None), they are those with an attempt since it began.
     """
@@ -136,6 +136,7 @@ def load_task_results(
         for task, row in scope_runs.items()
         if (task not in covered and _is_retained_by_guard(row, manifest))
         or (task in wanted if wanted is not None else _is_of_this_run(row, manifest))
+        or _is_lost_now(row, manifest)
     }
     return TaskResults(
         outcomes={task: _build_outcome(row, manifest) for task, row in rows.items()},
@@ -143,6 +144,12 @@ def load_task_results(
         overtaken=frozenset(task for task, row in rows.items() if _is_overtaken(row, manifest)),
         seen_before=frozenset(task for task, row in rows.items() if row["observed_at"] is not None),
     )
+
+
+def _is_lost_now(row: Mapping[str, Any], manifest: Manifest) -> bool:
+    """Return whether this snapshot found the rows of a task lost: a failure, whether the task was requested or not."""
+    lost_at = row["rows_lost_at"]
+    return lost_at is not None and lost_at >= manifest.started_at and not Status(row["status"]).is_answer
 
 
 def _is_overtaken(row: Mapping[str, Any], manifest: Manifest) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from appstream_export.errors import ConfigurationError
 from appstream_export.extract import Plan, PreviousSnapshot
-from appstream_export.lake.snapshots import get_task, load_head, load_head_rows
+from appstream_export.lake.snapshots import get_task, load_head, load_last_known_rows
 from appstream_export.lake.storage import Store, find_bucket_endpoint, open_store
 from appstream_export.location import S3_SCHEME
 from appstream_export.settings import Settings
@@ -18,9 +18,9 @@ def load_previous_snapshot(settings: Settings) -> PreviousSnapshot | None:
     if store is None or head is None:
         return None
     tasks = frozenset(
-        get_task(row) for row in load_head_rows(store, head, "scope_runs", ("resource", "account_id", "region"))
+        get_task(row) for row in load_last_known_rows(store, head, "scope_runs", ("resource", "account_id", "region"))
     )
-    return PreviousSnapshot(accounts=load_head_rows(store, head, "accounts"), tasks=tasks)
+    return PreviousSnapshot(accounts=load_last_known_rows(store, head, "accounts"), tasks=tasks)
 
 
 def list_run_endpoints(settings: Settings, plan: Plan) -> dict[str, str]:

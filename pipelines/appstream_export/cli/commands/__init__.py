@@ -14,7 +14,7 @@ COMMAND_MODULES: Mapping[str, str] = {
     "catalog": "catalog",
     "feeds": "feeds",
     "report": "report dashboard",
-    "maintenance": "verify expire gc erase",
+    "maintenance": "verify repair expire gc erase",
     "contracts": "contracts",
 }
 """The modules of this folder with the names of their commands, in the order of the help."""

@@ -1,4 +1,4 @@
-"""`verify`, `expire`, `gc` and `erase`: what keeps a warehouse whole and small."""
+"""`verify`, `repair`, `expire`, `gc` and `erase`: what keeps a warehouse whole and small."""
 
 import argparse
 from datetime import timedelta
@@ -21,6 +21,8 @@ def add_parsers(commands: Commands) -> None:
     """Add the commands of this module."""
     doc = "Read every committed byte and name what has changed or is missing, then run the checks. Exit 1 on a problem."
     add_format_option(add_warehouse_command(commands, "verify", run_verify, doc), ("table", "json"))
+    doc = "Commit the history without what is lost. Damaged manifests are moved aside. Exit 1 if a person must act."
+    repair = add_warehouse_command(commands, "repair", run_repair, doc)
     doc = "Expire snapshots according to [lake.retention]. Their changes stay; gc frees the space."
     expire = add_warehouse_command(commands, "expire", run_expire, doc)
     doc = "Delete what no retained snapshot needs. Leftovers of killed runs, and files of expired snapshots."
@@ -31,7 +33,7 @@ def add_parsers(commands: Commands) -> None:
     for command in (gc, erase):
         doc = "leave unneeded files that are younger, for runs under way: 90m, 24h, 7d (default: 24h)"
         command.add_argument("--grace", type=parse_grace_period, default="24h", metavar="T", help=doc)
-    for command in (expire, gc, erase):
+    for command in (repair, expire, gc, erase):
         command.add_argument("--dry-run", action="store_true", help="only tell what would happen")
         add_format_option(command, ("table", "json"))
 
@@ -61,6 +63,34 @@ def run_verify(args: argparse.Namespace) -> int:
     else:
         console.print_sanitized_lines(render_verify_lines(found, checks, str(store.root)))
     return 0 if has_passed(found, checks) else 1
+
+
+def run_repair(args: argparse.Namespace) -> int:
+    """Repair the warehouse, publish what shows it, and print what is left; exit code 1 where a person must act."""
+    from dataclasses import asdict
+
+    from appstream_export.cli.output import print_json
+    from appstream_export.cli.views import render_repair_lines
+    from appstream_export.contracts import load_contracts
+    from appstream_export.lake.catalog import refresh_catalog
+    from appstream_export.lake.maintenance import repair_warehouse
+    from appstream_export.run import republish_outputs
+
+    target, contracts, problems = resolve_target(args), load_contracts(), list[str]()
+    store = target.open_store(writing=not args.dry_run)
+    result = repair_warehouse(store, contracts, tool_version=__version__, dry_run=args.dry_run)
+    if result.seq:
+        problem = refresh_catalog(store, contracts, root=target.settings.lake.catalog_root)
+        problems += [*([problem] if problem else []), *republish_outputs(target.settings, contracts)]
+    if args.format == "json":
+        print_json(asdict(result) | {"problems": problems})
+    else:
+        console.print_sanitized_lines(render_repair_lines(result))
+    for problem in problems:
+        console.log_problem(problem)
+    if result.remaining:
+        return 1
+    return EXIT_UNPUBLISHED if problems else 0
 
 
 def run_expire(args: argparse.Namespace) -> int:

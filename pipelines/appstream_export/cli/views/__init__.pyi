@@ -18,6 +18,7 @@ from .maintenance import (
     has_passed as has_passed,
     render_erase_lines as render_erase_lines,
     render_expire_lines as render_expire_lines,
+    render_repair_lines as render_repair_lines,
     render_vacuum_lines as render_vacuum_lines,
     render_verify_lines as render_verify_lines,
     suggest_account_exclusion as suggest_account_exclusion,

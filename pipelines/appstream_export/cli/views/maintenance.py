@@ -1,4 +1,4 @@
-"""What verify, expire, gc and erase print: lines for people, one object for programs."""
+"""What verify, repair, expire, gc and erase print: lines for people, one object for programs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -9,7 +9,7 @@ from msgspec import structs
 from appstream_export.cli import console
 from appstream_export.cli.pluralize import format_count
 from appstream_export.lake.catalog import CheckResult
-from appstream_export.lake.maintenance import EraseResult, ExpireResult, VacuumResult, VerifyResult
+from appstream_export.lake.maintenance import EraseResult, ExpireResult, RepairResult, VacuumResult, VerifyResult
 from appstream_export.settings import RetentionSettings, Settings
 
 LINES_MAX = 50
@@ -59,6 +59,21 @@ def build_verify_object(found: VerifyResult, checks: Sequence[CheckResult], wher
 def has_passed(found: VerifyResult, checks: Sequence[CheckResult]) -> bool:
     """Return whether no byte has changed and no check of severity error found rows."""
     return found.is_sound and not any(check.is_error for check in checks)
+
+
+def render_repair_lines(result: RepairResult) -> Iterator[str]:
+    """Yield what is lost, what was done or would be, and what only a person can do."""
+    yield from (f"lost: {loss}" for loss in result.losses[:LINES_MAX])
+    if len(result.losses) > LINES_MAX:
+        yield f"... and {len(result.losses) - LINES_MAX:,} more; all of them: --json"
+    yield from (f"{'would' if result.dry_run else 'did'}: {action}" for action in result.actions)
+    yield from (f"for a person: {task}" for task in result.remaining)
+    if result.dry_run and result.actions and result.losses:
+        yield "a backup of a lost file, put in its place before the repair, is better than the repair"
+    if result.seq:
+        yield f"snapshot {result.seq} holds the history as it is now"
+    if not result.actions and not result.remaining:
+        yield "nothing to repair"
 
 
 def render_expire_lines(result: ExpireResult, policy: RetentionSettings, target_flags: Sequence[str]) -> Iterator[str]:

@@ -188,7 +188,7 @@ def _create_views_in_memory(
 
 def load_existing_history(store: Store) -> list[Manifest]:
     """Return the history, oldest first; raises ConfigurationError before the first snapshot."""
-    manifests = load_history(store)
+    manifests = load_history(store, pass_damage=True)
     if not manifests:
         raise build_no_snapshot_error(store)
     return manifests

@@ -1,4 +1,4 @@
-"""Maintenance: verify, expire, vacuum and erase."""
+"""Maintenance: verify, repair, expire, vacuum and erase."""
 
 import lazy_loader
 

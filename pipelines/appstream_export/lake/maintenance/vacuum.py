@@ -112,7 +112,7 @@ def find_garbage(store: Store, now: datetime, grace: timedelta) -> Garbage:
     """Find the lake's files that nothing needs. Files that appear from now on are not looked at."""
     with translate_storage_errors(store):
         found = [stored for stored in store.list_all() if _is_lake_file(stored.path)]
-    manifests = load_history(store)
+    manifests = load_history(store, with_lost=True)
     needed = {file.path for manifest in manifests for file in manifest.files}
     needed |= {build_manifest_path(m.seq) for m in manifests if m.seq >= find_newest_rewrite_seq(manifests)}
     expired_at = _compute_expiry_times(

@@ -1,14 +1,17 @@
 from .commit import commit_snapshot as commit_snapshot
 from .epoch import convert_epoch_us as convert_epoch_us
+from .losses import describe_loss as describe_loss
 from .manifest import (
     KIND_ERASE as KIND_ERASE,
     KIND_EXPIRE as KIND_EXPIRE,
+    KIND_REPAIR as KIND_REPAIR,
     KIND_SWEEP as KIND_SWEEP,
     PAST_KEY as PAST_KEY,
     FileEntry as FileEntry,
     Manifest as Manifest,
     TableFiles as TableFiles,
     find_attempt as find_attempt,
+    find_damaged_kind as find_damaged_kind,
     find_newest_rewrite_seq as find_newest_rewrite_seq,
     get_retained_files as get_retained_files,
     is_canonical as is_canonical,
@@ -16,6 +19,8 @@ from .manifest import (
     load_history as load_history,
     load_superseded_manifests as load_superseded_manifests,
     read_manifest as read_manifest,
+    refuse_missing_rewrite as refuse_missing_rewrite,
+    remove_lost_files as remove_lost_files,
     select_history_until as select_history_until,
 )
 from .parquet import (
@@ -36,6 +41,7 @@ from .reader import (
     find_last_erase as find_last_erase,
     load_head_rows as load_head_rows,
     load_head_scope_runs as load_head_scope_runs,
+    load_last_known_rows as load_last_known_rows,
 )
 from .rewrite import RewrittenHistory as RewrittenHistory, rewrite_history as rewrite_history
 from .scan_sql import build_scan_query as build_scan_query

@@ -12,8 +12,15 @@ import duckdb
 
 from appstream_export.errors import CommitConflict, CommitStateUnknown, ExportError, OutOfMemory, StorageFailed
 from appstream_export.lake.duckdb import translate_duckdb_errors
-from appstream_export.lake.snapshots.manifest import Manifest, find_attempt, load_head, read_manifest
-from appstream_export.lake.snapshots.producer import CommitRequest, RunFacts, SnapshotProducer, remove_files_quietly
+from appstream_export.lake.snapshots.losses import check_head_files
+from appstream_export.lake.snapshots.manifest import Manifest, find_attempt, find_newest_seq, load_head, read_manifest
+from appstream_export.lake.snapshots.producer import (
+    CommitBase,
+    CommitRequest,
+    RunFacts,
+    SnapshotProducer,
+    remove_files_quietly,
+)
 from appstream_export.lake.snapshots.reader import load_head_rows
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.snapshots.workspace import FALLBACK_MEMORY, MEMORY
@@ -38,11 +45,12 @@ def commit_snapshot(request: CommitRequest) -> Manifest:
     try:
         with translate_storage_errors(store):
             for rebase in range(request.max_rebases + 1):
+                newest_seq = find_newest_seq(store)  # before the head is read: a newer one than that is no damaged one
                 base = load_head(store)
                 if earlier := _find_own_commit(store, base, request.facts):
                     staged.discard()
                     return earlier
-                if committed := _try_commit(request, base, rebase):
+                if committed := _try_commit(request, base, newest_seq, rebase):
                     return committed
     except Exception:
         staged.discard()
@@ -51,9 +59,13 @@ def commit_snapshot(request: CommitRequest) -> Manifest:
     raise CommitConflict(f"{store.root}: {request.max_rebases + 1} other commits came first", fix="run again")
 
 
-def _try_commit(request: CommitRequest, base: Manifest | None, rebase: int) -> Manifest | None:
+def _try_commit(request: CommitRequest, head: Manifest | None, newest_seq: int, rebase: int) -> Manifest | None:
     """Commit on that head; None when there is another head by now."""
-    manifest = _build_unless_head_changed(request, base, rebase)
+    files = check_head_files(request.store, head)
+    for lost in files.lost:
+        _log.warning("%s: %d rows of %s cannot be carried", lost, lost.entry.rows, lost.table)
+    seq = max(newest_seq, head.seq if head else 0) + 1
+    manifest = _build_unless_head_changed(request, CommitBase(files=files, seq=seq, rebase=rebase))
     if manifest is None:
         return None
     request.staged.is_possibly_committed = True
@@ -65,29 +77,29 @@ def _try_commit(request: CommitRequest, base: Manifest | None, rebase: int) -> M
     return None
 
 
-def _build_unless_head_changed(request: CommitRequest, base: Manifest | None, rebase: int) -> Manifest | None:
+def _build_unless_head_changed(request: CommitRequest, base: CommitBase) -> Manifest | None:
     """Build the snapshot; None when an erase removed files of the head under it: there is another head by now."""
     try:
-        return _build_with_memory_fallback(request, base, rebase)
+        return _build_with_memory_fallback(request, base)
     except (duckdb.Error, StorageFailed, FileNotFoundError):
-        newest = load_head(request.store)
-        if newest is None or base is None or newest.seq == base.seq:
+        newest, head = load_head(request.store), base.files.base
+        if newest is None or head is None or newest.seq == head.seq:
             raise
         return None
 
 
-def _build_with_memory_fallback(request: CommitRequest, base: Manifest | None, rebase: int) -> Manifest:
+def _build_with_memory_fallback(request: CommitRequest, base: CommitBase) -> Manifest:
     """Build the snapshot with more memory where the usual limit is too low: not all of a commit can be spilled."""
     try:
-        return _build_snapshot(request, base, rebase, MEMORY)
+        return _build_snapshot(request, base, MEMORY)
     except OutOfMemory:
         _log.info("the commit needs more memory than %s: once more with %s", MEMORY, FALLBACK_MEMORY)
-    return _build_snapshot(request, base, rebase, FALLBACK_MEMORY)
+    return _build_snapshot(request, base, FALLBACK_MEMORY)
 
 
-def _build_snapshot(request: CommitRequest, base: Manifest | None, rebase: int, memory: str) -> Manifest:
+def _build_snapshot(request: CommitRequest, base: CommitBase, memory: str) -> Manifest:
     with translate_duckdb_errors():
-        return SnapshotProducer(request, base, rebase, memory).build_snapshot()
+        return SnapshotProducer(request, base, memory).build_snapshot()
 
 
 def create_manifest(store: Store, manifest: Manifest) -> Manifest | None:
@@ -131,9 +143,9 @@ def _find_own_commit(store: Store, base: Manifest | None, facts: RunFacts) -> Ma
     Decided by what the head lists, not by the times of commits: the other machine may have another clock.
     """
     known: list[dict[str, Any]] = []
-    with suppress(StorageFailed):  # an erase removed the file: the attempt itself finds the new head
+    with suppress(StorageFailed, FileNotFoundError):  # an erase removed the file, or it is lost
         known = load_head_rows(store, base, "snapshots", ("attempt_id",)) if base else []
-    if {"attempt_id": facts.attempt_id} not in known:
+    if known and {"attempt_id": facts.attempt_id} not in known:
         return None
     found = find_attempt(store, run_id=facts.run_id, attempt_id=facts.attempt_id)
     return found if found and found.attempt_id == facts.attempt_id else None

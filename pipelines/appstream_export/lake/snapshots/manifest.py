@@ -6,16 +6,20 @@ then on, whole, into its own manifest: readers go back to the newest of those an
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import logging
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import cache
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
 
 from appstream_export.contracts import DUCKDB_TYPES
-from appstream_export.errors import ConfigurationError, StorageFailed
+from appstream_export.errors import ConfigurationError, ManifestDamaged, StorageFailed
+from appstream_export.lake.snapshots.commit_kinds import find_commit_kinds
 from appstream_export.lake.storage import (
     COMMITS_FOLDER,
     Store,
@@ -26,10 +30,13 @@ from appstream_export.lake.storage import (
 )
 
 FORMAT = 2  # schema_version of what we write; anything newer is refused, anything older is read
-KIND_SWEEP, KIND_EXPIRE, KIND_ERASE = "sweep", "thin", "erase"
+KIND_SWEEP, KIND_EXPIRE, KIND_ERASE, KIND_REPAIR = "sweep", "thin", "erase", "repair"
+_REWRITES = (KIND_EXPIRE, KIND_ERASE, KIND_REPAIR)
 PAST_KEY = b'"past":'  # is in every manifest of an expire or erase commit, and in few others
+_KIND = re.compile(rb'^ "kind": "(\w+)"', re.MULTILINE)  # of the document itself: a nested one is indented further
 _RELIST_RETRIES = 3  # each means that gc removed superseded manifests while they were being read
 _RESTORE = "restore it from a backup"
+_log = logging.getLogger(__name__)
 _REQUIRED_TABLES = ("accounts", "scope_runs", "snapshots")  # every sweep of every version has them
 
 # A digest without a key proves nothing about who wrote a manifest, so whatever it says becomes SQL only in these forms.
@@ -84,6 +91,8 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     counts: dict[_Name, Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]]
     past: list["Manifest"] | None = None
     kept: dict[_Name, list[TableFiles]] = {}
+    lost: list[str] = []
+    """Files of older snapshots that are gone or changed: readers leave them out. See `losses.py`."""
     digest: str = ""
 
     @property
@@ -103,23 +112,118 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def load_head(store: Store) -> Manifest | None:
-    """The newest snapshot; None before the first. Raises StorageFailed when its manifest is damaged."""
+    """Return the newest snapshot, or None before the first.
+
+    Where its manifest is damaged, the one before is used, and a warning logged; but never past an expire or erase
+    commit, or one of which the kind cannot be known: then StorageFailed is raised.
+    """
     with translate_storage_errors(store):
         seqs = _parse_seqs(store.list_tail(COMMITS_FOLDER))
-    return read_manifest(store, seqs[-1]) if seqs else None
+    if not seqs:
+        return None
+    try:
+        return read_manifest(store, seqs[-1])
+    except ManifestDamaged:
+        return _load_head_before_damage(store)
 
 
-def load_history(store: Store, *, since_seq: int = 1) -> list[Manifest]:
-    """Every retained snapshot from `since_seq` on, oldest first."""
-    newer: list[Manifest] = []
+def find_newest_seq(store: Store) -> int:
+    """Return the highest number that a manifest has, whether damaged or not; 0 before the first."""
     with translate_storage_errors(store):
-        for seq, raw in reversed(_read_raw_manifests(store, since_seq)):
+        return max(_parse_seqs(store.list_tail(COMMITS_FOLDER)), default=0)
+
+
+def _load_head_before_damage(store: Store) -> Manifest | None:
+    """Return the newest manifest that is not damaged, where only sweeps come after it."""
+    with translate_storage_errors(store):
+        seqs = _parse_seqs(store.list_folder(COMMITS_FOLDER))
+        for seq in reversed(seqs):
+            try:
+                return read_manifest(store, seq)
+            except ManifestDamaged as error:
+                _refuse_unless_passable(store, seq, error, is_first=seq == seqs[0])
+    return None
+
+
+def _refuse_unless_passable(store: Store, seq: int, error: ManifestDamaged, *, is_first: bool = False) -> None:
+    """Log that a damaged manifest is passed over; raise its error where it is the only one, or may be no sweep."""
+    kind = find_damaged_kind(store, seq)
+    if is_first and kind not in _REWRITES:
+        raise error
+    if kind != KIND_SWEEP:
+        fix = f"{_RESTORE}; what can be done without one: appstream-export repair --dry-run"
+        what = f"a commit of kind {kind}" if kind else "and whether it expired or erased anything cannot be known"
+        raise ManifestDamaged(f"{error.message}; it is {what}" if kind else f"{error.message}, {what}", fix=fix)
+    _warn_once(f"{error.message}; the snapshot before it is used: appstream-export repair --dry-run")
+
+
+def refuse_missing_rewrite(store: Store, announced_seq: int) -> None:
+    """Raise StorageFailed where a commit that must be there is missing, and may be no sweep; log it if it was one."""
+    if announced_seq <= find_newest_seq(store):
+        return
+    where = store.resolve_uri(build_manifest_path(announced_seq))
+    error = ManifestDamaged(f"{where} is missing, though it was committed", fix=_RESTORE)
+    _refuse_unless_passable(store, announced_seq, error)
+
+
+@cache
+def _warn_once(message: str) -> None:
+    """Log a warning, once in a process: each reader of the head comes by here."""
+    _log.warning("%s", message)
+
+
+def find_damaged_kind(store: Store, seq: int) -> str | None:
+    """Return the kind of a commit whose manifest is damaged or missing; None where nothing says.
+
+    What is left of the manifest says it, or the row that the commit wrote to its table `snapshots`.
+    """
+    with translate_storage_errors(store), suppress(FileNotFoundError):
+        raw = store.read_bytes(build_manifest_path(seq))
+        if found := _KIND.search(raw):
+            kind = found[1].decode()
+            return kind if kind in _REWRITES or PAST_KEY not in raw else None
+    kinds = find_commit_kinds(store, seq)
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def load_history(
+    store: Store, *, since_seq: int = 1, with_lost: bool = False, pass_damage: bool = False
+) -> list[Manifest]:
+    """Return every retained snapshot from `since_seq` on, oldest first; raises StorageFailed for a damaged manifest.
+
+    With `pass_damage` a damaged newest one is passed over as `load_head` does, and one that a commit passed over.
+    Files that a commit found lost are left out, unless `with_lost`; digests stay those of the manifests' files.
+    """
+    with translate_storage_errors(store):
+        newer = list(_walk_chain(store, _read_raw_manifests(store, since_seq), pass_damage=pass_damage))
+    found = [manifest for manifest in reversed(newer) if manifest.seq >= since_seq]
+    if with_lost:
+        return found
+    lost = {path for manifest in found for path in manifest.lost}
+    return [remove_lost_files(manifest, lost) for manifest in found]
+
+
+def _walk_chain(store: Store, raw_manifests: Sequence[tuple[int, bytes]], *, pass_damage: bool) -> Iterator[Manifest]:
+    """Yield manifests newest first, each the parent of the one before, back to the newest that holds the history."""
+    parent_seq: int | None = None
+    for seq, raw in reversed(raw_manifests):
+        is_passed = parent_seq is not None and seq > parent_seq  # by the next commit, for it was damaged
+        if is_passed and pass_damage:
+            continue
+        try:
             manifest = _parse_manifest(store, seq, raw)
-            newer.append(manifest)
-            if manifest.past is not None:
-                newer += reversed(manifest.past)
-                break
-    return [manifest for manifest in reversed(newer) if manifest.seq >= since_seq]
+        except ManifestDamaged as error:
+            if parent_seq is not None or not pass_damage:
+                raise
+            _refuse_unless_passable(store, seq, error, is_first=seq == raw_manifests[0][0])
+            continue
+        if is_passed:
+            continue
+        yield manifest
+        if manifest.past is not None:
+            yield from reversed(manifest.past)
+            return
+        parent_seq = manifest.parent_seq
 
 
 def load_superseded_manifests(store: Store) -> list[Manifest]:
@@ -142,6 +246,24 @@ def find_newest_rewrite_seq(manifests: Iterable[Manifest]) -> int:
 def get_retained_files(manifests: Sequence[Manifest]) -> Mapping[str, list[TableFiles]]:
     """Return, by table, files with rows of snapshots that are not retained; `snapshot_id` is a column in them."""
     return next((manifest.kept for manifest in reversed(manifests) if manifest.past is not None), {})
+
+
+def remove_lost_files(manifest: Manifest, lost: Collection[str]) -> Manifest:
+    """Return the manifest without these files. Its digest stays that of the file in which it stands."""
+    if not lost:
+        return manifest
+    return msgspec.structs.replace(
+        manifest,
+        tables={name: _remove_files(table, lost) for name, table in manifest.tables.items()},
+        kept={name: [_remove_files(table, lost) for table in tables] for name, tables in manifest.kept.items()},
+        past=manifest.past and [remove_lost_files(past, lost) for past in manifest.past],
+    )
+
+
+def _remove_files(table: TableFiles, lost: Collection[str]) -> TableFiles:
+    if not any(file.path in lost for file in table.files):
+        return table
+    return msgspec.structs.replace(table, files=[file for file in table.files if file.path not in lost])
 
 
 def select_history_until(manifests: Sequence[Manifest], moment: datetime) -> list[Manifest]:
@@ -169,10 +291,12 @@ def find_attempt(store: Store, *, run_id: str, attempt_id: str) -> Manifest | No
 
 
 def _find_mentioning_manifests(store: Store, *words: bytes) -> Iterator[Manifest]:
-    """Retained snapshots of which one of the words may be said, newest first, and more."""
+    """Retained snapshots of which one of the words may be said, newest first, and more. Damaged ones are left out."""
     with translate_storage_errors(store):
         for seq, raw in reversed(_read_raw_manifests(store)):
-            if any(word in raw for word in (*words, PAST_KEY)):
+            if not any(word in raw for word in (*words, PAST_KEY)):
+                continue
+            with suppress(ManifestDamaged):
                 manifest = _parse_manifest(store, seq, raw)
                 yield manifest
                 if manifest.past is not None:
@@ -214,9 +338,9 @@ def _parse_manifest(store: Store, seq: int, raw: bytes) -> Manifest:
         _reject_newer_format(where, content)
         manifest = msgspec.convert(content, Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise StorageFailed(f"{where} is damaged: {error}", fix="restore the file from a backup") from error
+        raise ManifestDamaged(f"{where} is damaged: {error}", fix="restore the file from a backup") from error
     if manifest.seq != seq or manifest.digest != _compute_digest(content):
-        raise StorageFailed(f"{where} is damaged: its content does not match its digest", fix=_RESTORE)
+        raise ManifestDamaged(f"{where} is damaged: its content does not match its digest", fix=_RESTORE)
     if flaw := next(_find_flaws(manifest), None):
         raise StorageFailed(f"{where} is damaged: {flaw}", fix=_RESTORE)
     return manifest

@@ -21,9 +21,10 @@ from appstream_export.contracts import (
 )
 from appstream_export.errors import ExportError
 from appstream_export.lake.snapshots import change_log, task_transitions, validation
+from appstream_export.lake.snapshots.losses import HeadFiles, find_lost_tasks
 from appstream_export.lake.snapshots.manifest import FORMAT, KIND_SWEEP, FileEntry, Manifest, TableFiles, read_manifest
 from appstream_export.lake.snapshots.parquet import get_sort_columns, skip_empty_parts, write_table_file
-from appstream_export.lake.snapshots.reader import load_head_scope_runs
+from appstream_export.lake.snapshots.reader import load_head_scope_runs, load_older_rows, restore_snapshot_rows
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.snapshots.task_transitions import (
     Decision,
@@ -72,8 +73,9 @@ class CommitRequest:
     store: Store
     contracts: Sequence[Contract]
     staged: StagedSnapshot
-    planned: Collection[Task]
-    """Tasks that the snapshot has. Those without an outcome stay as they were; tasks of the head beside them end."""
+    planned: Collection[Task] | None
+    """Tasks that the snapshot has. Those without an outcome stay as they were; tasks of the head beside them end.
+    None means the tasks of the head."""
     outcomes: Mapping[Task, Outcome]
     accounts: Sequence[AccountRow]
     facts: RunFacts
@@ -86,11 +88,22 @@ class CommitRequest:
     clock: Callable[[], datetime] = get_utc_now
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitBase:
+    """What a commit builds on: the head, its files as they are, and the number that comes next."""
+
+    files: HeadFiles
+    seq: int
+    rebase: int
+    """How many heads the commit had to start over from."""
+
+
 class SnapshotProducer:
     """One try of a commit against one head, with a limit of DuckDB's memory."""
 
-    def __init__(self, request: CommitRequest, base: Manifest | None, rebase: int, memory: str) -> None:
-        self.request, self.base, self.rebase, self.memory = request, base, rebase, memory
+    def __init__(self, request: CommitRequest, base: CommitBase, memory: str) -> None:
+        self.request, self.files, self.memory = request, base.files, memory
+        self.base, self.seq, self.rebase = base.files.base, base.seq, base.rebase
         self.operational = {table.name: table for table in load_operational_tables()}
         self.written_tables: dict[str, TableFiles] = {}
         self.decisions: list[Decision] = []
@@ -108,7 +121,7 @@ class SnapshotProducer:
                 self._write_records("scope_runs", runs)
                 self._write_records("accounts", self._merge_accounts(workspace, runs))
                 self._write_records("prices", request.prices)
-                validation.check_scope_runs(request.planned, runs)
+                validation.check_scope_runs(request.planned or (), runs)
                 manifest = self._build_manifest(workspace, runs)
                 workspace.disable_file_cache()
                 validation.check_files(
@@ -129,20 +142,35 @@ class SnapshotProducer:
             for side in (workspace.load_existing_rows("fresh"), existing)
         )
         self.items = Counter(fresh) + Counter(old)
-        validation.check_outcomes(request.planned, request.outcomes, fresh)
-        before = {get_task(run): run for run in self._load_head_records(workspace, "scope_runs")}
-        served = {contract.name for contract in request.contracts}
-        before = {task: run for task, run in before.items() if task.resource in served}
+        before = self._load_previous_runs(workspace, existing)
+        planned = before.keys() if request.planned is None else request.planned
+        validation.check_outcomes(planned, request.outcomes, fresh)
         self.decisions = task_transitions.decide_tasks(
-            request.planned, request.outcomes, before, existing, request.facts.started_at
+            planned, request.outcomes, before, existing, request.facts.started_at
         )
         if any(decision.is_discarded for decision in self.decisions):
             self.decisions = task_transitions.fail_discarded_answers(
                 self.decisions, request.outcomes, self._load_reports_at_start(before, existing), request.clock()
             )
+        lost = find_lost_tasks(workspace, self.files, before, request.contracts)
+        self.decisions = task_transitions.apply_losses(self.decisions, lost.reasons, lost.doubtful, request.clock())
         if not request.facts.forced:
             self.decisions = task_transitions.apply_drop_guard(self.decisions, old, request.max_drop_percent)
         workspace.apply_decisions(self.decisions)
+
+    def _load_previous_runs(
+        self, workspace: CommitWorkspace, existing: Mapping[Task, ExistingRows]
+    ) -> dict[Task, ScopeRunRow]:
+        """Return the head's rows of scope_runs; where those are lost, as far as older ones and its items say them."""
+        records: Iterable[ScopeRunRow] = self._load_head_records(workspace, "scope_runs")
+        if "scope_runs" in self.files.lost_tables:
+            older = self._load_older_records("scope_runs")
+            records = task_transitions.restore_scope_runs(records, older, existing)
+        served = {contract.name for contract in self.request.contracts}
+        return {task: run for run in records if (task := get_task(run)).resource in served}
+
+    def _load_older_records(self, name: str) -> list[dict[str, Any]]:
+        return load_older_rows(self.request.store, self.base, name) or [] if self.base else []
 
     def _load_reports_at_start(
         self, before: Mapping[Task, ScopeRunRow], existing: Mapping[Task, ExistingRows]
@@ -210,7 +238,8 @@ class SnapshotProducer:
 
     def _merge_accounts(self, workspace: CommitWorkspace, runs: Iterable[ScopeRunRow]) -> list[AccountRow]:
         """Accounts of this run, and those of the head whose tasks are still in the snapshot."""
-        before = {row["account_id"]: row for row in self._load_head_records(workspace, "accounts")}
+        older = self._load_older_records("accounts") if "accounts" in self.files.lost_tables else []
+        before = {row["account_id"]: row for row in (*older, *self._load_head_records(workspace, "accounts"))}
         now = self.request.facts.started_at
         rows = {
             account["account_id"]: {
@@ -230,7 +259,7 @@ class SnapshotProducer:
         """Write `snapshots`, the last table, and name every file."""
         base, facts, counts = self.base, self.request.facts, self._build_counts(runs)
         manifest = Manifest(
-            seq=base.seq + 1 if base else 1,
+            seq=self.seq,
             kind=KIND_SWEEP,
             snapshot_id=self.request.staged.snapshot_id,
             run_id=facts.run_id,
@@ -243,10 +272,16 @@ class SnapshotProducer:
             tool_version=facts.tool_version,
             tables={},
             counts=counts,
+            lost=[file.entry.path for file in self.files.lost],
         )
         row = asdict(facts) | msgspec.structs.asdict(manifest) | counts
-        self._write_records("snapshots", [*self._load_head_records(workspace, "snapshots"), row])
+        self._write_records("snapshots", [*self._load_snapshot_records(workspace), row])
         return msgspec.structs.replace(manifest, tables=self.written_tables).add_digest()
+
+    def _load_snapshot_records(self, workspace: CommitWorkspace) -> list[dict[str, Any]]:
+        if self.base and "snapshots" in self.files.lost_tables:
+            return restore_snapshot_rows(self.request.store, self.base)
+        return self._load_head_records(workspace, "snapshots")
 
     def _build_counts(self, runs: Collection[ScopeRunRow]) -> dict[str, int]:
         contracts, request = self.request.contracts, self.request

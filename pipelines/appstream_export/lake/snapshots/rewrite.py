@@ -15,10 +15,17 @@ from ulid import ULID
 from appstream_export.contracts import build_arrow_schema, get_operational_table
 from appstream_export.errors import CommitConflict, CommitStateUnknown
 from appstream_export.lake.snapshots.commit import create_manifest
-from appstream_export.lake.snapshots.manifest import FORMAT, FileEntry, Manifest, TableFiles, load_history
+from appstream_export.lake.snapshots.manifest import (
+    FORMAT,
+    FileEntry,
+    Manifest,
+    TableFiles,
+    find_newest_seq,
+    load_history,
+)
 from appstream_export.lake.snapshots.parquet import write_table_file
 from appstream_export.lake.snapshots.producer import choose_commit_time, get_utc_now, remove_files_quietly
-from appstream_export.lake.snapshots.reader import load_head_rows
+from appstream_export.lake.snapshots.reader import build_snapshot_row, load_head_rows
 from appstream_export.lake.snapshots.workspace import get_stored_columns
 from appstream_export.lake.storage import Store, build_carried_path, generate_ulid, translate_storage_errors
 
@@ -45,15 +52,16 @@ def rewrite_history(
     kind: str,
     tool_version: str,
     clock: Callable[[], datetime] = get_utc_now,
+    load: Callable[[Store], list[Manifest]] = load_history,
 ) -> Manifest | None:
     """Commit what `build_rewrite` makes of the history; None when that is None. Raises CommitError.
 
-    `build_rewrite` is called with the retained manifests, oldest first, and the new snapshot's id.
+    `build_rewrite` is called with the retained manifests as `load` gives them, oldest first, and the new snapshot's id.
     """
     started_at = clock()
     with translate_storage_errors(store):
         for _ in range(_REWRITE_RETRIES + 1):
-            manifests, snapshot_id = load_history(store), generate_ulid()
+            newest_seq, manifests, snapshot_id = find_newest_seq(store), load(store), generate_ulid()
             rewritten = build_rewrite(manifests, snapshot_id) if manifests else None
             if rewritten is None:
                 return None
@@ -61,6 +69,7 @@ def rewrite_history(
             manifest = _build_manifest(
                 base,
                 rewritten,
+                seq=max(newest_seq, base.seq) + 1,
                 kind=kind,
                 snapshot_id=snapshot_id,
                 tool_version=tool_version,
@@ -76,6 +85,7 @@ def _build_manifest(
     base: Manifest,
     rewritten: RewrittenHistory,
     *,
+    seq: int,
     kind: str,
     snapshot_id: str,
     tool_version: str,
@@ -85,7 +95,7 @@ def _build_manifest(
     run_id = str(ULID())
     counts = base.counts | {"tasks_asked": 0, "items_fresh": 0, "items_carried": base.counts["items"], "changes": 0}
     return Manifest(
-        seq=base.seq + 1,
+        seq=seq,
         kind=kind,
         snapshot_id=snapshot_id,
         run_id=run_id,
@@ -98,7 +108,7 @@ def _build_manifest(
         tool_version=tool_version,
         tables=rewritten.past[-1].tables,
         counts=counts | dict(rewritten.counts),
-        past=list(rewritten.past),
+        past=[manifest.add_digest() for manifest in rewritten.past],
         kept=dict(rewritten.retained),
     )
 
@@ -123,7 +133,7 @@ def _commit_rewrite(store: Store, base: Manifest, manifest: Manifest, rewritten:
 
 def _write_snapshots(store: Store, base: Manifest, manifest: Manifest) -> TableFiles:
     table = get_operational_table(_SNAPSHOTS)
-    row = msgspec.structs.asdict(manifest) | manifest.counts | {"forced": False}
+    row = build_snapshot_row(manifest)
     rows = pa.Table.from_pylist([*load_head_rows(store, base, _SNAPSHOTS), row], schema=build_arrow_schema(table))
     path = build_carried_path(_SNAPSHOTS, manifest.snapshot_id, 0)
     return TableFiles(

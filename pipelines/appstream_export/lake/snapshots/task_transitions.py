@@ -21,6 +21,7 @@ ScopeRunRow = Mapping[str, Any]
 GUARD_MIN_DROP = 20  # fewer lost items than this never trip the guard, whatever the percentage
 CLOCK_TOLERANCE_S = 2  # AWS's Date has whole seconds, and an answer is on its way for a while
 DISCARDED_CODE = "AnswerDiscarded"
+ROWS_LOST_CODE = "RowsLost"
 # AWS ends a denial with the kind of policy: "with an explicit deny in a service control policy", "because no service
 # control policy allows the ... action".
 _POLICY_DENIALS = ("explicit deny in a service control policy", "no service control policy allows")
@@ -40,6 +41,8 @@ class RowAction(StrEnum):
     """The head's rows as they are."""
     END = "end"
     """No rows: the scope is no longer part of the plan."""
+    LOST = "lost"
+    """No rows: AWS did not answer, and the head's rows cannot be read."""
 
 
 class ChangeScope(StrEnum):
@@ -107,6 +110,43 @@ def decide_tasks(
     ]
     gone = [_decide_unplanned_task(task, run, started_at) for task, run in previous_runs.items() if task not in wanted]
     return sorted((*here, *gone), key=lambda decision: decision.task)
+
+
+def apply_losses(
+    decisions: Iterable[Decision], losses: Mapping[Task, str], doubtful: Collection[Task], now: datetime
+) -> list[Decision]:
+    """Where rows of the head are lost, carry none of the task's rows and conclude no change of it.
+
+    `losses` has the reason per task. Of `doubtful` tasks only quarantine is lost: their rows are whole, but a column
+    that was not readable before would look like a change.
+    """
+    found = []
+    for decision in decisions:
+        if decision.task in losses:
+            found.append(_apply_loss(decision, losses[decision.task], now))
+        elif decision.task in doubtful and decision.should_use_fresh:
+            found.append(replace(decision, change_scope=ChangeScope.NOTHING))
+        else:
+            found.append(decision)
+    return found
+
+
+def _apply_loss(decision: Decision, why: str, now: datetime) -> Decision:
+    """Return the decision for a task whose rows in the head are lost, all or some of them."""
+    previous_run = {**(decision.previous_run or {}), "observed_at": None, "rows_lost_at": now}
+    unproven = replace(decision, change_scope=ChangeScope.NOTHING, previous_run=previous_run)
+    if decision.row_action is RowAction.END:
+        return unproven
+    run = {**(decision.scope_run or {})}
+    if decision.should_use_fresh:
+        if run["status"] == Status.FILTERED:
+            run |= {"observed_at": None, "rows_lost_at": now, "is_stale": True}
+        return replace(unproven, row_action=RowAction.REPLACE, scope_run=run)
+    reason = f"{run['reason']}; {why}" if run.get("reason") else why
+    run |= {"observed_at": None, "rows_lost_at": now, "is_stale": True, "is_expected": False, "reason": reason}
+    if not Status(run["status"]).is_failure:
+        run |= {"status": Status.ERROR.value, "error_code": ROWS_LOST_CODE, "request_id": None}
+    return replace(unproven, row_action=RowAction.LOST, scope_run=run)
 
 
 def fail_discarded_answers(
@@ -217,11 +257,10 @@ def _decide_planned_task(
             task=task, row_action=RowAction.CARRY, scope_run=run, previous_run=previous_run, outcome=outcome
         )
     whole = outcome.status is Status.OK and not outcome.quarantined_items
-    known = _get_previous_answer_time(previous_run) is not None
     return Decision(
         task=task,
         row_action=RowAction.REPLACE if whole else RowAction.MERGE,
-        change_scope=_resolve_change_scope(outcome, was_answered=known, is_whole=whole),
+        change_scope=_resolve_change_scope(outcome, previous_run, is_whole=whole),
         scope_run=run,
         previous_run=previous_run,
         outcome=outcome,
@@ -234,6 +273,36 @@ def _get_previous_answer_time(before: ScopeRunRow | None) -> datetime | None:
     return before["observed_at"] if before else None
 
 
+def restore_scope_runs(
+    records: Iterable[ScopeRunRow], older: Iterable[ScopeRunRow], existing: Mapping[Task, ExistingRows]
+) -> list[ScopeRunRow]:
+    """Return rows of scope_runs where the head's are lost: those left, older ones, and one per task that has items.
+
+    How the newest attempt ended is not known, so those that are made up count as failures until the next one.
+    """
+    found = {get_task(run): run for run in records}
+    before = {get_task(run): run for run in older}
+    for task in before.keys() | existing.keys():
+        if task not in found:
+            newest = existing.get(task, ExistingRows(0)).newest_at
+            earlier = before.get(task, {}).get("observed_at")
+            found[task] = {
+                **_build_unrequested_run(task),
+                "status": Status.ERROR.value,
+                "reason": "how its newest attempt ended is lost",
+                "error_code": ROWS_LOST_CODE,
+                "observed_at": max((at for at in (newest, earlier) if at), default=None),
+                "rows_lost_at": before.get(task, {}).get("rows_lost_at"),
+                "finished_at": None,
+            }
+    return [*found.values()]
+
+
+def _get_loss_time(before: ScopeRunRow | None) -> datetime | None:
+    """Return when the task's rows were lost, None where AWS has answered completely since; older rows lack it."""
+    return before.get("rows_lost_at") if before else None
+
+
 def find_last_report_time(before: ScopeRunRow | None, existing: ExistingRows) -> datetime | None:
     """Return when AWS last answered for the task, completely or in part. Rows prove parts that a failure came after."""
     if not before:
@@ -242,8 +311,10 @@ def find_last_report_time(before: ScopeRunRow | None, existing: ExistingRows) ->
     return max((at for at in (before["observed_at"], in_part, existing.newest_at) if at), default=None)
 
 
-def _resolve_change_scope(outcome: Outcome, *, was_answered: bool, is_whole: bool) -> ChangeScope:
-    if was_answered:
+def _resolve_change_scope(outcome: Outcome, previous_run: ScopeRunRow | None, *, is_whole: bool) -> ChangeScope:
+    if _get_loss_time(previous_run) is not None:
+        return ChangeScope.NOTHING  # of what was there before, nothing is known
+    if _get_previous_answer_time(previous_run) is not None:
         return ChangeScope.ALL if is_whole else ChangeScope.SEEN
     return ChangeScope.FIRST if outcome.status is Status.OK else ChangeScope.NOTHING
 
@@ -277,6 +348,7 @@ def _build_scope_run(outcome: Outcome, before: ScopeRunRow | None, head_items: i
         **dict(zip(_COUNTS, _get_counts(outcome), strict=True)),
         "resume_token": outcome.resume_token,
         "observed_at": outcome.finished_at if status is Status.OK else _get_previous_answer_time(before),
+        "rows_lost_at": None if status is Status.OK else _get_loss_time(before),
         "is_stale": _is_stale(status, before),
         "is_expected": is_expected_outcome(outcome) and not head_items,
     }

@@ -106,6 +106,12 @@ class CommitWorkspace(AbstractContextManager["CommitWorkspace"]):
                 raise StorageFailed(what, fix="find the damage with: appstream-export verify") from error
         return existing
 
+    def count_rows(self, contract: Contract, files: TableFiles) -> dict[Task, int]:
+        """Return how many items each task has in some files of the contract's item table."""
+        scan = scan_sql.build_scan_query(contract.item_table, [files], self.store.resolve_uri)
+        found = self.fetch_rows(f"select {_SCOPE}, count(*) from ({scan}) group by all")
+        return {Task(contract.name, Scope(account, region)): count for account, region, count in found}
+
     def apply_decisions(self, decisions: Sequence[Decision]) -> None:
         """Store the decisions in `tasks`, and build the queries that depend on them."""
         self.con.register("decided", _build_task_table(decisions))

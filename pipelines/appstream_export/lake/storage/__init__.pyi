@@ -13,7 +13,7 @@ from .checksum_trailer import (
     has_valid_checksum as has_valid_checksum,
     strip_checksum as strip_checksum,
 )
-from .factory import open_store as open_store
+from .factory import open_store as open_store, probe_location as probe_location
 from .fsspec_bridge import LocalFiles as LocalFiles, RelocatedFiles as RelocatedFiles
 from .local import LocalStore as LocalStore
 from .paths import (
@@ -24,7 +24,6 @@ from .paths import (
     REPORT_FILE as REPORT_FILE,
     SCRATCH_FOLDER as SCRATCH_FOLDER,
     TABLES_FOLDER as TABLES_FOLDER,
-    UNFINISHED_PREFIX as UNFINISHED_PREFIX,
     build_carried_path as build_carried_path,
     build_erased_path as build_erased_path,
     build_fresh_path as build_fresh_path,

@@ -113,6 +113,10 @@ class Store(Protocol):
         """The last bytes of a file, at most `size`, without the rest."""
         ...
 
+    def compute_digest(self, path: str) -> tuple[int, str]:
+        """Return the size and the SHA-256 in hex of a file as it lies there; raises FileNotFoundError."""
+        ...
+
     def read_files(self, paths: Iterable[str]) -> Iterator[bytes]:
         """Whole files one after the other, where that is quicker than asking for each."""
         ...

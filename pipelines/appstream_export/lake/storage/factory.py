@@ -5,12 +5,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appstream_export.errors import ConfigurationError
-from appstream_export.lake.storage.base import Store, validate_root_path
+from appstream_export.lake.storage.base import Store, describe_os_error, validate_root_path
+from appstream_export.lake.storage.folder_calls import FolderCalls
 from appstream_export.lake.storage.local import LocalStore
+from appstream_export.lake.storage.paths import COMMITS_FOLDER
 from appstream_export.location import S3_SCHEME, expand_user, validate_location
 
 if TYPE_CHECKING:
     from appstream_export.settings import S3Settings
+
+
+_CALLS = FolderCalls()
 
 
 def open_store(
@@ -30,6 +35,27 @@ def open_store(
     return _open_folder(warehouse, file_mode=file_mode, create=create)
 
 
+def probe_location(warehouse: str, *, file_mode: int = 0o600, calls: FolderCalls = _CALLS) -> list[str]:
+    """Try in the warehouse's folder, or in the one above where it is still to be made, what a commit needs.
+
+    Returns what the folder does not offer, though a warehouse can do without it; nothing for a bucket. Raises
+    ConfigurationError where no commit could be made.
+    """
+    if warehouse.startswith(S3_SCHEME):
+        return []
+    try:
+        root = expand_user(warehouse).resolve()
+        folder = next(place for place in (root / COMMITS_FOLDER, root, *root.parents) if place.exists())
+        missing = LocalStore(folder, file_mode=file_mode, calls=calls).probe_folder()
+    except OSError as error:
+        message, fix = describe_os_error(error)
+        raise ConfigurationError(
+            f"warehouse {warehouse}: no commit can be made here: {message}",
+            fix=fix or "change its owner or its mode, mount it for writing, or choose another warehouse",
+        ) from error
+    return [f"{folder} {sentence}" for sentence in missing]
+
+
 def _open_folder(warehouse: str, *, file_mode: int, create: bool) -> LocalStore:
     try:
         root = expand_user(warehouse).resolve()
@@ -38,8 +64,9 @@ def _open_folder(warehouse: str, *, file_mode: int, create: bool) -> LocalStore:
         if create:
             store._make_folder(root)
     except OSError as error:
+        message, fix = describe_os_error(error)
         raise ConfigurationError(
-            f"warehouse {warehouse}: {error.strerror or error}", fix="choose a folder that can be written"
+            f"warehouse {warehouse}: {message}", fix=fix or "choose a folder that can be written"
         ) from error
     if create and not os.access(root, os.W_OK | os.X_OK):
         raise ConfigurationError(

@@ -1,8 +1,9 @@
 """A warehouse in a folder: files are written under a temporary name, flushed, renamed, and their folder is flushed."""
 
+import hashlib
 import os
 import stat
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -10,9 +11,20 @@ from typing import BinaryIO
 
 from appstream_export.errors import StorageFailed
 from appstream_export.lake.storage.base import HashingWriter, StoredObject
+from appstream_export.lake.storage.folder_calls import (
+    NO_LINKS,
+    NO_MODES,
+    NO_SYNC,
+    FolderCalls,
+    build_no_commit_error,
+    create_exclusively,
+    is_unsupported,
+)
 from appstream_export.lake.storage.paths import SCRATCH_FOLDER, UNFINISHED_PREFIX, generate_ulid
 
 _READ_BITS = 0o444
+_CALLS = FolderCalls()
+_TRIAL = "trial"
 _FOLDER_RETRIES = 20  # each means that another process emptied the folder in which a file was to begin
 
 
@@ -24,8 +36,8 @@ class LocalStore:
 
     has_catalog_file = True
 
-    def __init__(self, root: Path, *, file_mode: int = 0o600) -> None:
-        self.root, self.file_mode = root, file_mode
+    def __init__(self, root: Path, *, file_mode: int = 0o600, calls: FolderCalls = _CALLS) -> None:
+        self.root, self.file_mode, self._calls = root, file_mode, calls
 
     @property
     def scratch(self) -> str:
@@ -53,6 +65,12 @@ class LocalStore:
         with self._resolve_path(path).open("rb") as file:
             file.seek(-min(size, file.seek(0, os.SEEK_END)), os.SEEK_END)
             return file.read()
+
+    def compute_digest(self, path: str) -> tuple[int, str]:
+        """Return the size and the SHA-256 of a file, which is read piece by piece; raises FileNotFoundError."""
+        with self._resolve_path(path).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return file.tell(), digest
 
     def read_files(self, paths: Iterable[str]) -> Iterator[bytes]:
         """Whole files, each when it is wanted."""
@@ -105,29 +123,27 @@ class LocalStore:
             with self._open_synced(temporary) as file:
                 yield HashingWriter(file)
             temporary.rename(self._resolve_path(path))
-            _sync_folder(temporary.parent)
+            self._sync_folder(temporary.parent)
 
     def put_if_absent(self, path: str, content: bytes) -> bool:
         """Create a file only if there is none of that name; False when there is. Atomic against other processes."""
         with self._reserve_temporary_path(path) as temporary:
             with self._open_synced(temporary) as file:
                 file.write(content)
-            try:
-                os.link(temporary, self._resolve_path(path))
-            except FileExistsError:
-                return False
-            _sync_folder(temporary.parent)
-            return True
+            created = create_exclusively(self._calls, temporary, self._resolve_path(path))
+            if created:
+                self._sync_folder(temporary.parent)
+            return created
 
     def replace(self, path: str, build: Callable[[str], None], *, mode: int) -> None:
         """Let `build` make a file at a place of its own, then put it where the old one was; readers keep the old."""
         with self._reserve_temporary_path(path) as temporary:
             build(str(temporary))
-            temporary.chmod(mode & _READ_BITS)
+            self._set_mode(temporary, mode & _READ_BITS)
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.replace(self._resolve_path(path))
-            _sync_folder(temporary.parent)
+            self._sync_folder(temporary.parent)
 
     def remove(self, path: str) -> None:
         """Remove a file, and its folder once that is empty; no complaint when it is gone already."""
@@ -142,20 +158,63 @@ class LocalStore:
         return ()
 
     def symlink(self, path: str, target: str) -> None:
-        """Let a name lead to a folder beside it, in one step: a symbolic link."""
+        """Let a name lead to a folder beside it, in one step: a symbolic link; nothing where there are none."""
         with self._reserve_temporary_path(path) as temporary:
-            temporary.symlink_to(target)
+            try:
+                self._calls.symlink(temporary, target)
+            except OSError as error:
+                if is_unsupported(error):
+                    return
+                raise
             temporary.replace(self._resolve_path(path))
-            _sync_folder(temporary.parent)
+            self._sync_folder(temporary.parent)
 
     def open_subfolder(self, folder: str, *, file_mode: int, create: bool = False) -> "LocalStore":
         """Open one of its folders as a store. Its readers may pass through this one, but not read it."""
-        store = LocalStore(self._resolve_path(folder), file_mode=file_mode)
+        store = LocalStore(self._resolve_path(folder), file_mode=file_mode, calls=self._calls)
         if create and not store.root.is_dir():
             store._make_folder(store.root)
             with suppress(PermissionError):  # of another owner, who decides
-                self.root.chmod(stat.S_IMODE(self.root.stat().st_mode) | store.folder_mode & 0o011)
+                self._set_mode(self.root, stat.S_IMODE(self.root.stat().st_mode) | store.folder_mode & 0o011)
         return store
+
+    def probe_folder(self) -> list[str]:
+        """Try in the root what a commit needs, and leave nothing; return what the folder does not offer.
+
+        Raises OSError, with a fix, where no commit could be made.
+        """
+        with self._reserve_temporary_path(_TRIAL) as first, self._reserve_temporary_path(_TRIAL) as second:
+            self._create_trial(first)
+            self._create_trial(second)
+            trial = first.with_name(f"{UNFINISHED_PREFIX}{generate_ulid()}")
+            try:
+                is_taken = create_exclusively(self._calls, first, trial)
+                if not is_taken or create_exclusively(self._calls, second, trial):
+                    raise build_no_commit_error(self.root)
+            finally:
+                trial.unlink(missing_ok=True)
+            return list(self._find_missing_features(second))
+
+    def _create_trial(self, place: Path) -> None:
+        with os.fdopen(self._create_handle(place), "wb") as file:
+            file.write(b"trial")
+
+    def _find_missing_features(self, file: Path) -> Iterator[str]:
+        """Yield what the folder does not offer, though a warehouse can do without it, as a sentence for people."""
+        link = file.with_name(f"{UNFINISHED_PREFIX}{generate_ulid()}")
+        trials: Mapping[str, Callable[[], object]] = {
+            NO_MODES: lambda: self._calls.set_mode(file, self.file_mode),
+            NO_SYNC: lambda: self._calls.sync_folder(self.root),
+            NO_LINKS: lambda: self._calls.symlink(link, file.name),
+        }
+        for sentence, attempt in trials.items():
+            try:
+                attempt()
+            except OSError as error:
+                if not is_unsupported(error):
+                    raise
+                yield sentence
+        link.unlink(missing_ok=True)
 
     def _resolve_path(self, path: str) -> Path:
         parts = PurePosixPath(path).parts
@@ -182,7 +241,7 @@ class LocalStore:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
-            os.fchmod(handle, self.file_mode & _READ_BITS)  # whatever the umask took away
+            self._set_mode(handle, self.file_mode & _READ_BITS)  # whatever the umask took away
             os.fsync(handle)
 
     def _create_handle(self, temporary: Path, tries: int = _FOLDER_RETRIES) -> int:
@@ -202,14 +261,21 @@ class LocalStore:
             self._make_folder(folder.parent)
         with suppress(FileExistsError, FileNotFoundError):  # made, and even removed again, by others
             folder.mkdir(mode=self.folder_mode, parents=folder == self.root)
-            folder.chmod(self.folder_mode)
-        _sync_folder(folder.parent)
+            self._set_mode(folder, self.folder_mode)
+        self._sync_folder(folder.parent)
 
+    def _set_mode(self, place: int | Path, mode: int) -> None:
+        """Set a mode, unless the file system has none: then its mount says who may read."""
+        try:
+            self._calls.set_mode(place, mode)
+        except OSError as error:
+            if not is_unsupported(error):
+                raise
 
-def _sync_folder(folder: Path) -> None:
-    """Make names in a folder last: without it a power cut may forget a rename."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    def _sync_folder(self, folder: Path) -> None:
+        """Make names in a folder last: without it a power cut may forget a rename. Not every file system can."""
+        try:
+            self._calls.sync_folder(folder)
+        except OSError as error:
+            if not is_unsupported(error):
+                raise

@@ -7,6 +7,7 @@ and since the newest manifest may be one of thousands, an object named `head` in
 """
 
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -105,6 +106,11 @@ class S3Store:
     def read_tail(self, path: str, size: int) -> bytes:
         """The last bytes of an object, at most `size`, without the rest; raises FileNotFoundError."""
         return self._read_end(path, size)[0]
+
+    def compute_digest(self, path: str) -> tuple[int, str]:
+        """Return the size and the SHA-256 of an object; raises FileNotFoundError."""
+        content = self.read_bytes(path)
+        return len(content), hashlib.sha256(content).hexdigest()
 
     def read_files(self, paths: Iterable[str]) -> Iterator[bytes]:
         """Whole objects, many at a time, in the order asked for."""
