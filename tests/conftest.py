@@ -1,7 +1,9 @@
 """What every test stands on: no AWS settings of the machine, and UTC nowhere assumed."""
 
+import gc
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,19 @@ import pytest
 
 from appstream_export.emulator import Emulator
 from tests.export import Export
+
+if sys.dont_write_bytecode:  # then each of the processes that tests start would compile Dagster, moto, ... for itself
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.pycache_prefix = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+    sys.dont_write_bytecode = False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Keep what was collected out of the garbage collector's rounds: it stays to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,7 @@ from tests.lake.buckets import Bucket, Seen, Wire
 Told = Callable[..., tuple[int, str, str]]
 ACCOUNTS = {"111122223333": "finance", "444455556666": "research"}
 REGIONS = ("eu-west-1", "us-east-1")
+QUIET = "feeds.publish = false\nfeeds.report = false\n"
 
 
 @pytest.fixture
@@ -34,12 +35,20 @@ def folder(tmp_path: Path, aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> Pa
     )
     text = f'regions = {json.dumps(REGIONS)}\n[aws]\nendpoint_url = "{aws.endpoint_url}"\n'
     text += f"[extract]\nmax_attempts = 2\n{accounts}"
-    (tmp_path / "appstream-export.toml").write_text(text)
+    (tmp_path / "appstream-export.toml").write_text(QUIET + text)  # what is not about feeds need not wait for them
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.fixture
+def publishing(folder: Path) -> Path:
+    """The same, with feeds and report."""
+    file = folder / "appstream-export.toml"
+    file.write_text(file.read_text().removeprefix(QUIET))
+    return folder
+
+
+@pytest.mark.usefixtures("publishing")
 def test_a_clean_run_ends_with_0_and_says_what_came(told: Told) -> None:
     code, out, err = told("run")
 
@@ -127,7 +136,7 @@ def test_a_scope_that_never_answered_has_no_earlier_rows_to_keep(aws: Emulator, 
     assert "failed (1), their earlier rows kept as stale:\n" in again
 
 
-def test_expected_scopes_take_a_line_per_region(folder: Path, aws: Emulator, told: Told) -> None:
+def test_expected_scopes_take_a_line_per_region(publishing: Path, aws: Emulator, told: Told) -> None:
     aws.fail("*/us-east-1", "deny_scp")
 
     assert told("run")[0] == 0
@@ -138,7 +147,7 @@ def test_expected_scopes_take_a_line_per_region(folder: Path, aws: Emulator, tol
     assert json.loads(told("status", "--json")[1])["expected_by_region"] == [
         {"region": "us-east-1", "status": "denied", "scopes": 2, "accounts": 2}
     ]
-    page = (folder / "warehouse" / "report.html").read_text("utf-8")
+    page = (publishing / "warehouse" / "report.html").read_text("utf-8")
     assert page.count("explicit deny in a service control policy") == 1
 
 
@@ -244,7 +253,7 @@ Committing = tuple[subprocess.Popen[str], threading.Event]
 
 
 @pytest.fixture
-def commit(folder: Path, aws: Emulator) -> Iterator[Committing]:
+def commit(publishing: Path, aws: Emulator) -> Iterator[Committing]:
     """A run into a bucket that is about to create its manifest, and the event that lets it."""
     begun, go = threading.Event(), threading.Event()
 
@@ -256,9 +265,9 @@ def commit(folder: Path, aws: Emulator) -> Iterator[Committing]:
     with Wire(int(aws.endpoint_url.rpartition(":")[2])) as wire:
         place = Bucket(aws, wire).place()
         wire.plan = hold
-        file = folder / "appstream-export.toml"
+        file = publishing / "appstream-export.toml"
         file.write_text(f'warehouse = "{place}"\nlake.s3.endpoint_url = "{wire.url}"\n{file.read_text()}')
-        running = begin(folder, AWS_ACCESS_KEY_ID="k", AWS_SECRET_ACCESS_KEY="s")
+        running = begin(publishing, AWS_ACCESS_KEY_ID="k", AWS_SECRET_ACCESS_KEY="s")
         assert begun.wait(60)
         yield running, go
         go.set()
