@@ -44,6 +44,11 @@ def test_files_and_folders_have_the_modes_that_were_asked_for(
     assert mode(catalog) == catalog_mode
 
 
+@pytest.fixture
+def no_file_is_synced() -> None:
+    """Not here: this is about the order of calls."""
+
+
 @contextmanager
 def calls() -> Iterator[list[tuple[str, str]]]:
     """What the block asks of the system for files to last: each call, and the place that it is about."""
