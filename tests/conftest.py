@@ -1,14 +1,30 @@
 """What every test stands on: no AWS settings of the machine, and UTC nowhere assumed."""
 
+import gc
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from appstream_export.emulator import Emulator
+from tests.catalogs import begin_with_template
 from tests.export import Export
+
+if sys.dont_write_bytecode:  # then each of the processes that tests start would compile Dagster, moto, ... for itself
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.pycache_prefix = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+    sys.dont_write_bytecode = False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Keep what was collected out of the garbage collector's rounds: it stays to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +46,18 @@ def our_log_as_it_was() -> Iterator[None]:
     handlers, level, propagate = [*log.handlers], log.level, log.propagate
     yield
     log.handlers, log.level, log.propagate = handlers, level, propagate
+
+
+@pytest.fixture(autouse=True)
+def catalogs_begin_with_a_template(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not about catalogs need not wait for them; tests that are name a fixture of this name."""
+    begin_with_template(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def no_file_is_synced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test's files outlive a power cut, and every fsync waits for the disk; tests of the order name this fixture."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 @pytest.fixture

@@ -134,10 +134,10 @@ def test_two_swapped_letters_of_a_region_give_that_region(region: str) -> None:
 
 def test_ten_thousand_words_are_compared_in_no_time() -> None:
     accounts = [f"{n:012}" for n in range(0, 10_000 * 37, 37)]
-    started = time.monotonic()
+    started = time.process_time()
 
     assert suggest_correction("000000099990", accounts) is not None
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 BUCKET = {

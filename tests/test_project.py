@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -53,15 +54,24 @@ def test_the_two_commands_at_the_top_of_the_readme_are_what_ci_runs() -> None:
     assert re.search(r"^uv run pytest(\s|$)", ci, re.M)
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A wheel of this checkout, and the Python of an environment that holds it and what it depends on."""
+@pytest.fixture(scope="module", params=["without an index", pytest.param("alone", marks=pytest.mark.slow)])
+def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A wheel of this checkout, and the Python of an environment that holds it.
+
+    Its dependencies are those of this environment or, among the slow tests, what an index gives for its metadata.
+    """
     uv, folder = shutil.which("uv") or "uv", tmp_path_factory.mktemp("installed")
-    run(uv, "build", "--wheel", "--out-dir", str(folder / "dist"), str(ROOT), cwd=folder)
+    run(uv, "build", "--offline", "--wheel", "--out-dir", str(folder / "dist"), str(ROOT), cwd=folder)
     (wheel,) = (folder / "dist").glob("*.whl")
-    run(uv, "venv", "--python", sys.executable, str(folder / "env"), cwd=folder)
+    run(uv, "venv", "--offline", "--python", sys.executable, str(folder / "env"), cwd=folder)
     python = folder / "env" / "bin" / "python"
-    run(uv, "pip", "install", "--python", str(python), str(wheel), cwd=folder)
+    if request.param == "alone":
+        run(uv, "pip", "install", "--python", str(python), str(wheel), cwd=folder)
+        return wheel, python
+    run(uv, "pip", "install", "--offline", "--no-deps", "--python", str(python), str(wheel), cwd=folder)
+    (site,) = (folder / "env" / "lib").glob("python*/site-packages")
+    # A folder that a .pth file names is searched last, without its own .pth files: one of them leads to this checkout.
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     return wheel, python
 
 
@@ -109,6 +119,13 @@ def test_dagster_loads_our_definitions_beside_a_folder_called_pipelines(
     )
 
     assert run(str(python), "-c", script, cwd=tmp_path) == "the host project snapshot\n"
+
+
+@pytest.mark.slow
+def test_dagster_validates_our_definitions_where_they_are_installed(
+    installed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _, python = installed
     validated = run(str(python), "-m", "dagster", "definitions", "validate", "-m", "appstream_export.definitions",
                     cwd=tmp_path)  # fmt: skip
     assert "appstream_export.definitions" in validated

@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,11 +110,10 @@ def test_ctrl_c_ends_a_long_query(demo: Demo) -> None:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )  # fmt: skip
     try:
-        with pytest.raises(subprocess.TimeoutExpired):
-            asking.wait(timeout=3)
+        wait_until_busy(asking.pid, cpu_s=2)  # its start takes less
         asking.send_signal(signal.SIGINT)
 
-        assert asking.communicate(timeout=10) == ("", "")
+        assert asking.communicate(timeout=120) == ("", "")
         assert asking.returncode == 130
     finally:
         asking.kill()
@@ -156,7 +157,7 @@ def test_emulate_brings_the_demos_aws_back(demo: Demo, tmp_path: Path, cli: Comm
         again = cli("run", "--retry-failed", "--config", str(folder / "appstream-export.toml"))
     finally:
         serving.send_signal(signal.SIGINT)
-        _, err = serving.communicate(timeout=20)
+        _, err = serving.communicate(timeout=120)
     result = json.loads(done.stdout)
 
     assert said[1].split(None, 2)[2].strip() == f"appstream-export run --config {folder}/appstream-export.toml"
@@ -197,6 +198,15 @@ def test_it_removed_what_an_earlier_demo_had_left_there(demo: Demo) -> None:
     commits = (demo[0] / "warehouse" / "commits").glob("*.json")
 
     assert sorted(place.stem for place in commits) == [f"{n:012}" for n in range(1, 5)]
+
+
+def wait_until_busy(pid: int, cpu_s: float) -> None:
+    """Until a process has used so much CPU."""
+    used = 0.0
+    while used < cpu_s:
+        time.sleep(0.05)
+        user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        used = (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def files(folder: Path) -> list[tuple[str, int]]:

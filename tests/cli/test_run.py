@@ -19,6 +19,9 @@ from tests.lake.buckets import Bucket, Seen, Wire
 Told = Callable[..., tuple[int, str, str]]
 ACCOUNTS = {"111122223333": "finance", "444455556666": "research"}
 REGIONS = ("eu-west-1", "us-east-1")
+HANG_S = 600.0  # what a signal does not end takes as long
+ENDS_S = 120  # far below, and enough on a machine that is busy
+QUIET = "feeds.publish = false\nfeeds.report = false\n"
 
 
 @pytest.fixture
@@ -34,12 +37,20 @@ def folder(tmp_path: Path, aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> Pa
     )
     text = f'regions = {json.dumps(REGIONS)}\n[aws]\nendpoint_url = "{aws.endpoint_url}"\n'
     text += f"[extract]\nmax_attempts = 2\n{accounts}"
-    (tmp_path / "appstream-export.toml").write_text(text)
+    (tmp_path / "appstream-export.toml").write_text(QUIET + text)  # what is not about feeds need not wait for them
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.fixture
+def publishing(folder: Path) -> Path:
+    """The same, with feeds and report."""
+    file = folder / "appstream-export.toml"
+    file.write_text(file.read_text().removeprefix(QUIET))
+    return folder
+
+
+@pytest.mark.usefixtures("publishing")
 def test_a_clean_run_ends_with_0_and_says_what_came(told: Told) -> None:
     code, out, err = told("run")
 
@@ -127,7 +138,7 @@ def test_a_scope_that_never_answered_has_no_earlier_rows_to_keep(aws: Emulator, 
     assert "failed (1), their earlier rows kept as stale:\n" in again
 
 
-def test_expected_scopes_take_a_line_per_region(folder: Path, aws: Emulator, told: Told) -> None:
+def test_expected_scopes_take_a_line_per_region(publishing: Path, aws: Emulator, told: Told) -> None:
     aws.fail("*/us-east-1", "deny_scp")
 
     assert told("run")[0] == 0
@@ -138,7 +149,7 @@ def test_expected_scopes_take_a_line_per_region(folder: Path, aws: Emulator, tol
     assert json.loads(told("status", "--json")[1])["expected_by_region"] == [
         {"region": "us-east-1", "status": "denied", "scopes": 2, "accounts": 2}
     ]
-    page = (folder / "warehouse" / "report.html").read_text("utf-8")
+    page = (publishing / "warehouse" / "report.html").read_text("utf-8")
     assert page.count("explicit deny in a service control policy") == 1
 
 
@@ -212,14 +223,12 @@ def test_a_signal_ends_the_run_with_nothing_committed(
     if hangs == "ListAccounts":
         with (folder / "appstream-export.toml").open("a") as file:
             file.write('[organization]\nrole_name = "reader"\n')
-    aws.fail("*", Fault("slow", operation=hangs, delay_s=60))
+    aws.fail("*", Fault("slow", operation=hangs, delay_s=HANG_S))
     running = begin(folder)
     wait_for_a_call(aws, hangs)
-    at = time.monotonic()
     running.send_signal(number)
-    out, err = running.communicate(timeout=30)
+    out, err = running.communicate(timeout=ENDS_S)
 
-    assert time.monotonic() - at < 10
     assert running.returncode == 128 + number
     assert out == ""
     assert "interrupted: nothing was committed" in err.splitlines()[-1]
@@ -227,39 +236,37 @@ def test_a_signal_ends_the_run_with_nothing_committed(
 
 
 def test_a_second_signal_ends_it_at_once(folder: Path, aws: Emulator) -> None:
-    aws.fail("*", "slow", delay_s=8.0)
+    aws.fail("*", "slow", delay_s=HANG_S)
     running = begin(folder)
     wait_for_a_call(aws)
     running.send_signal(signal.SIGTERM)
-    time.sleep(0.3)
+    wait_for_line(running, "stopping ...")
     running.send_signal(signal.SIGTERM)
-    at = time.monotonic()
-    running.communicate(timeout=15)
+    running.communicate(timeout=ENDS_S)
 
     assert running.returncode == 143
-    assert time.monotonic() - at < 2
 
 
 Committing = tuple[subprocess.Popen[str], threading.Event]
 
 
 @pytest.fixture
-def commit(folder: Path, aws: Emulator) -> Iterator[Committing]:
+def commit(publishing: Path, aws: Emulator) -> Iterator[Committing]:
     """A run into a bucket that is about to create its manifest, and the event that lets it."""
     begun, go = threading.Event(), threading.Event()
 
     def hold(_: int, seen: Seen) -> None:
         if seen.method == "PUT" and "/commits/" in seen.key:
             begun.set()
-            go.wait(30)
+            go.wait(HANG_S)
 
     with Wire(int(aws.endpoint_url.rpartition(":")[2])) as wire:
         place = Bucket(aws, wire).place()
         wire.plan = hold
-        file = folder / "appstream-export.toml"
+        file = publishing / "appstream-export.toml"
         file.write_text(f'warehouse = "{place}"\nlake.s3.endpoint_url = "{wire.url}"\n{file.read_text()}')
-        running = begin(folder, AWS_ACCESS_KEY_ID="k", AWS_SECRET_ACCESS_KEY="s")
-        assert begun.wait(60)
+        running = begin(publishing, AWS_ACCESS_KEY_ID="k", AWS_SECRET_ACCESS_KEY="s")
+        assert begun.wait(ENDS_S)
         yield running, go
         go.set()
 
@@ -267,12 +274,11 @@ def commit(folder: Path, aws: Emulator) -> Iterator[Committing]:
 def test_a_signal_lets_a_commit_that_has_begun_come_to_its_end(commit: Committing) -> None:
     running, go = commit
     running.send_signal(signal.SIGTERM)
-    time.sleep(0.3)
+    wait_for_line(running, "stopping ... (again: at once)")
     go.set()
-    out, err = running.communicate(timeout=30)
+    out, err = running.communicate(timeout=ENDS_S)
 
     assert (running.returncode, out.splitlines()[0].partition(":")[0]) == (0, "snapshot 1 committed")
-    assert "stopping ... (again: at once)" in err
     assert "the snapshot is committed, but the run was stopped before its feeds were published" in out
     assert not [line for line in err.splitlines() if line in ("checks", "feeds", "report")]
 
@@ -280,12 +286,11 @@ def test_a_signal_lets_a_commit_that_has_begun_come_to_its_end(commit: Committin
 def test_a_second_signal_waits_for_no_commit(commit: Committing) -> None:
     running, _ = commit
     running.send_signal(signal.SIGTERM)
-    time.sleep(0.3)
+    wait_for_line(running, "stopping ...")
     running.send_signal(signal.SIGTERM)
-    at = time.monotonic()
-    running.communicate(timeout=30)
+    running.communicate(timeout=ENDS_S)
 
-    assert (running.returncode, time.monotonic() - at < 5) == (143, True)
+    assert running.returncode == 143
 
 
 def begin(folder: Path, **environment: str) -> "subprocess.Popen[str]":
@@ -297,9 +302,17 @@ def begin(folder: Path, **environment: str) -> "subprocess.Popen[str]":
 
 def wait_for_a_call(aws: Emulator, operation: str = "DescribeImageBuilders") -> None:
     """Until the run has asked, and waits for the answer."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + ENDS_S
     while not any(c.operation == operation for c in aws.calls) and time.monotonic() < until:
         time.sleep(0.05)
+
+
+def wait_for_line(running: "subprocess.Popen[str]", text: str) -> None:
+    """Until the run has written the line to its log."""
+    assert running.stderr is not None
+    while (line := running.stderr.readline()) and text not in line:
+        pass
+    assert text in line
 
 
 HEAVY = ("boto3", "botocore", "dagster", "moto")

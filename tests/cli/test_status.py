@@ -78,6 +78,7 @@ def test_expected_scopes_are_not_stale(aws: Emulator, told: Told) -> None:
     assert "stale      2 scopes, the oldest rows of " in told("status")[1]
 
 
+@pytest.mark.slow
 def test_a_bucket_has_the_same_outputs_but_a_catalog(
     folder: Path, aws: Emulator, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ def ask(warehouse: Path, stdin: str, *words: bytes | str) -> tuple[int, str, str
     program = f'exec "$0" -m appstream_export.cli.main sql --warehouse {warehouse} "$@" {stdin}'
     ran = subprocess.run(
         ["bash", "-c", program, sys.executable, *words],
-        capture_output=True, text=True, env=clean_environment(), check=False, timeout=60,
+        capture_output=True, text=True, env=clean_environment(), check=False, timeout=240,
     )  # fmt: skip
     return ran.returncode, ran.stdout, ran.stderr
 

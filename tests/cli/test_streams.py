@@ -38,7 +38,7 @@ def shell(words: str, folder: Path) -> subprocess.CompletedProcess[str]:
     script = f'us() {{ {COMMAND} "$@"; }}\nset -o pipefail\n{words}'
     return subprocess.run(
         ["bash", "-c", script], cwd=folder, env=clean_environment(), capture_output=True, text=True, check=False,
-        timeout=120,
+        timeout=240,
     )  # fmt: skip
 
 
@@ -98,7 +98,7 @@ def test_a_bar_is_drawn_on_a_terminal_and_lines_beside_it() -> None:
         "with progress.show_run_progress() as seen:\n"
         "    seen.on_plan(3); print('beside', file=sys.stderr); seen.on_stage('commit')"
     )
-    done = subprocess.run([sys.executable, "-c", script], stderr=theirs, env=clean_environment(), timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], stderr=theirs, env=clean_environment(), timeout=240)
     os.close(theirs)
     drawn = os.read(ours, 1 << 16).decode()
     os.close(ours)

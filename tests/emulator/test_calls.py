@@ -348,7 +348,7 @@ def test_stop_does_not_wait_for_slow_answers_or_idle_connections() -> None:
     slow.join()
     idle.close()
 
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 30
 
 
 def test_nothing_is_printed(aws: Emulator, capfd: pytest.CaptureFixture[str]) -> None:

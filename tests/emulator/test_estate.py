@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 from typing import Any
 
 import pytest
@@ -14,7 +15,11 @@ from appstream_export.emulator.items import encode_timestamp, list_scalar_paths,
 from appstream_export.model import Scope
 from tests.emulator.wire import ONE, post
 
-ESTATE = Estate(seed=7)
+
+@cache
+def estate() -> Estate:
+    """The demo's AWS, generated once."""
+    return Estate(seed=7)
 
 
 def everything(estate: Estate, moment: int) -> dict[str, list[dict[str, Any]]]:
@@ -32,14 +37,14 @@ def paths(value: Any, path: str = "") -> set[str]:
 
 
 def test_it_is_an_organization_worth_a_demo() -> None:
-    items = everything(ESTATE, 0)
+    items = everything(estate(), 0)
 
-    assert len(ESTATE.accounts) == 14
-    assert len(ESTATE.regions) == 4
-    assert ESTATE.moments >= 4
+    assert len(estate().accounts) == 14
+    assert len(estate().regions) == 4
+    assert estate().moments >= 4
     assert sum(map(len, items.values())) >= 170
     assert max(map(len, items.values())) > 50
-    assert any(account.startswith("0") for account in ESTATE.accounts)
+    assert any(account.startswith("0") for account in estate().accounts)
 
 
 @pytest.mark.parametrize("seed", [1, 7, 2026])
@@ -51,7 +56,7 @@ def test_every_leaf_of_botocores_shape_occurs(seed: int) -> None:
 
 
 def test_fields_are_absent_now_and_then_and_errors_are_rare() -> None:
-    items = [item for held in everything(ESTATE, 0).values() for item in held]
+    items = [item for held in everything(estate(), 0).values() for item in held]
     shares = {name: sum(name in item for item in items) / len(items) for name in load_item_shape().members}
 
     assert {name for name, share in shares.items() if share == 1} == {
@@ -69,58 +74,59 @@ def test_the_same_seed_gives_the_same_estate_in_another_process() -> None:
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
-    assert json.loads(printed) == [list(everything(ESTATE, moment).values()) for moment in range(ESTATE.moments)]
-    assert everything(Estate(8), 0) != everything(ESTATE, 0)
+    assert json.loads(printed) == [list(everything(estate(), moment).values()) for moment in range(Estate.moments)]
+    assert everything(Estate(8), 0) != everything(estate(), 0)
 
 
-@pytest.mark.parametrize("moment", range(1, ESTATE.moments))
+@pytest.mark.parametrize("moment", range(1, Estate.moments))
 def test_a_moment_changes_exactly_what_its_events_say(moment: int) -> None:
-    before, after = everything(ESTATE, moment - 1), everything(ESTATE, moment)
+    before, after = everything(estate(), moment - 1), everything(estate(), moment)
     changed: set[tuple[str, str]] = set()
     for scope in before:
         old, new = ({item["Name"]: item for item in world[scope]} for world in (before, after))
         changed |= {(scope, name) for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
 
-    assert changed == {(str(event.scope), event.name) for event in ESTATE.list_events(moment)}
-    assert {event.kind for event in ESTATE.list_events(moment)} == {"state", "error", "deleted", "recreated", "created"}
+    assert changed == {(str(event.scope), event.name) for event in estate().list_events(moment)}
+    kinds = {event.kind for event in estate().list_events(moment)}
+    assert kinds == {"state", "error", "deleted", "recreated", "created"}
 
 
 def test_a_recreated_builder_has_a_new_creation_time_and_nothing_comes_from_the_future() -> None:
-    for moment in range(1, ESTATE.moments):
-        for event in ESTATE.list_events(moment):
+    for moment in range(1, Estate.moments):
+        for event in estate().list_events(moment):
             old, new = (
-                next((i for i in ESTATE.list_items(m, event.scope) if i["Name"] == event.name), None)
+                next((i for i in estate().list_items(m, event.scope) if i["Name"] == event.name), None)
                 for m in (moment - 1, moment)
             )
             if event.kind == "recreated":
                 assert old is not None
                 assert new is not None
-                assert old["CreatedTime"] < new["CreatedTime"] < encode_timestamp(ESTATE.get_moment_time(moment))
+                assert old["CreatedTime"] < new["CreatedTime"] < encode_timestamp(estate().get_moment_time(moment))
 
 
 def test_an_emulator_led_through_the_moments_holds_what_the_estate_says(aws: Emulator) -> None:
-    ESTATE.populate_emulator(aws)
-    for moment in range(1, ESTATE.moments):
-        ESTATE.advance_emulator(aws, moment)
-        for scope, items in everything(ESTATE, moment).items():
+    estate().populate_emulator(aws)
+    for moment in range(1, Estate.moments):
+        estate().advance_emulator(aws, moment)
+        for scope, items in everything(estate(), moment).items():
             assert sorted(aws.list_items(scope), key=str) == sorted(items, key=str)
 
 
 def test_opening_at_a_moment_is_the_same_as_being_led_there(aws: Emulator) -> None:
-    ESTATE.populate_emulator(aws, moment=2)
+    estate().populate_emulator(aws, moment=2)
 
     assert post(aws, BROKEN_SCOPE).status == 200
     assert post(aws, DENIED_SCOPE).json["__type"] == "AccessDeniedException"
     with pytest.raises(ValueError, match="moment 9"):
-        ESTATE.advance_emulator(aws, 9)
+        estate().advance_emulator(aws, 9)
 
 
 def test_scopes_fail_after_they_answered_and_one_heals(aws: Emulator) -> None:
-    ESTATE.populate_emulator(aws)
+    estate().populate_emulator(aws)
     seen: list[list[str]] = []
-    for moment in range(ESTATE.moments):
+    for moment in range(Estate.moments):
         if moment:
-            ESTATE.advance_emulator(aws, moment)
+            estate().advance_emulator(aws, moment)
         seen.append(
             [
                 _verdict(aws, scope)
@@ -146,7 +152,7 @@ def _verdict(aws: Emulator, scope: Scope) -> str:
 
 
 def test_one_builder_attacks_whoever_shows_it() -> None:
-    hostile = [i for items in everything(ESTATE, 3).values() for i in items if "<script>" in i.get("Description", "")]
+    hostile = [i for items in everything(estate(), 3).values() for i in items if "<script>" in i.get("Description", "")]
 
     assert len(hostile) == 1
     assert hostile[0]["Description"].startswith("=cmd()")
@@ -169,7 +175,7 @@ def test_fields_can_be_named_and_removed() -> None:
 def test_values_fit_botocores_own_shape() -> None:
     from botocore.validate import ParamValidator
 
-    for items in everything(ESTATE, 3).values():
+    for items in everything(estate(), 3).values():
         for item in items:
             timeless = json.loads(json.dumps(item))
             assert ParamValidator().validate(timeless, load_item_shape()).generate_report() == ""

@@ -152,8 +152,8 @@ def test_a_slow_answer_comes_whole_after_its_delay(sick: Emulator) -> None:
     begin = time.monotonic()
 
     assert post(sick).body == WHOLE
-    assert 0.3 <= time.monotonic() - begin < 2
-    sick.fail(ONE, "slow", delay_s=3)
+    assert time.monotonic() - begin >= 0.3
+    sick.fail(ONE, "slow", delay_s=60)
     with pytest.raises(ReadTimeoutError):
         client(sick, config=Config(read_timeout=0.2, retries={"total_max_attempts": 1})).describe_image_builders()
 

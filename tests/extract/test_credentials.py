@@ -215,7 +215,7 @@ def test_no_credentials_is_one_line_before_anything_is_asked(asking: Asking, mon
         asking.start()
 
     assert "\n" not in str(caught.value)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
 
 
 OLD = {"AWS_SESSION_TOKEN": "t", "AWS_CREDENTIAL_EXPIRATION": "2020-01-01T00:00:00Z"}

@@ -8,13 +8,13 @@ from tests.extract.wire import Reply, Wire, page, refusal
 
 SCOPE, OTHER = f"{A}/{EU}", f"{B}/{EU}"
 SHORT_S = 0.6
-HANG_S = 15  # far below the 60 s that an answer would take
+HANG_S = 150  # far below the 300 s that an answer would take
 ENOUGH_S = 2.5  # for a scope that is well, on a machine that is busy
 
 
 def test_a_call_that_does_not_return_ends_its_task_alone(wire: Wire, asking: Asking) -> None:
     asking.ids, asking.extract["task_timeout_s"] = [A, B], ENOUGH_S
-    wire.always(SCOPE, page("a", delay_s=60))
+    wire.always(SCOPE, page("a", delay_s=300))
     wire.script(OTHER, page("b"))
     started = time.monotonic()
 
@@ -31,7 +31,7 @@ def test_an_answer_that_drips_holds_its_task_no_longer(wire: Wire, asking: Askin
     """Each byte comes in time for botocore, which would wait for the last one for as long as it takes."""
     asking.extract["task_timeout_s"] = SHORT_S
     body = page(*"abcdefgh").body
-    wire.always(SCOPE, Reply(body, drip_s=60 / len(body)))
+    wire.always(SCOPE, Reply(body, drip_s=300 / len(body)))
     started = time.monotonic()
 
     assert asking.run().only.status == "timeout"
@@ -63,7 +63,7 @@ def test_pages_without_end_stop_at_the_deadline_and_do_not_count(wire: Wire, ask
 
 def test_a_role_that_does_not_come_ends_all_tasks_of_its_account(wire: Wire, asking: Asking) -> None:
     asking.ids, asking.regions, asking.extract["task_timeout_s"] = [A, B], [EU, "us-east-1"], ENOUGH_S
-    wire.always(f"sts/{A}", Reply(delay_s=60))
+    wire.always(f"sts/{A}", Reply(delay_s=300))
 
     statuses = asking.run().statuses
 

@@ -202,13 +202,13 @@ def test_an_empty_list_is_not_believed(wire: Wire, tmp_path: Path) -> None:
 
 
 def test_a_stop_waits_for_no_answer(wire: Wire, tmp_path: Path) -> None:
-    answer(wire, {}, Reply(delay_s=3))
+    answer(wire, {}, Reply(delay_s=60))
     stop, begun = threading.Event(), time.monotonic()
     threading.Timer(0.2, stop.set).start()
 
     with pytest.raises(Interrupted):
         planned(wire.url, tmp_path, stop=stop)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 30
 
 
 def test_organizations_is_asked_at_a_pace_of_its_own(

@@ -17,6 +17,7 @@ from tests.extract.asking import EU, US, A, Answer, Asking, B
 from tests.extract.wire import Reply, Seen, Wire, page, refusal
 
 SCOPE = f"{A}/{EU}"
+HANG_S = 60.0  # what a stop does not end takes as long
 MILAN = "eu-south-1"  # accounts must opt in
 REFUSALS = {
     "AccessDeniedException": ("denied", 1),
@@ -170,7 +171,7 @@ def test_clients_are_one_per_region_and_one_for_sts(
 def test_a_stop_cancels_what_is_left_at_once_and_keeps_what_was_through(wire: Wire, asking: Asking) -> None:
     asking.ids, asking.extract = [f"{n:012}" for n in range(1, 21)], {"workers": 2}
     for account in asking.ids[1:]:
-        wire.always(f"{account}/{EU}", page(delay_s=3))
+        wire.always(f"{account}/{EU}", page(delay_s=HANG_S))
     stop, results = threading.Event(), []
     for result in asking.start(stop=stop):
         results.append(result)
@@ -178,7 +179,7 @@ def test_a_stop_cancels_what_is_left_at_once_and_keeps_what_was_through(wire: Wi
             stop.set()
             stopped = time.monotonic()
 
-    assert time.monotonic() - stopped < 2
+    assert time.monotonic() - stopped < HANG_S / 2
     statuses = Counter(Answer(results).statuses.values())
     assert statuses == {"ok": 1, "cancelled": 19}
 
@@ -193,7 +194,7 @@ def test_a_stop_reaches_scans_that_wait_for_their_next_try(wire: Wire, asking: A
     answer = Answer(list(asking.start(stop=stop)))
 
     assert answer.only.status == "cancelled"
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < HANG_S / 2
 
 
 def test_a_caller_that_walks_away_ends_the_workers(wire: Wire, asking: Asking) -> None:

@@ -12,13 +12,14 @@ import pytest
 
 from appstream_export.contracts import Contract, arrow_schema, load_contracts, load_operational_tables
 from appstream_export.contracts.model import list_snapshot_tables
+from appstream_export.errors import ExportError
 from appstream_export.lake.catalog.connect import connect_warehouse, publish_catalog
 from appstream_export.lake.catalog.query import run_query
 from appstream_export.lake.snapshots.commit import commit_snapshot
 from appstream_export.lake.snapshots.manifest import Manifest, load_head
 from appstream_export.lake.snapshots.producer import CommitRequest, RunFacts
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
-from appstream_export.lake.storage import paths
+from appstream_export.lake.storage import LocalStore, paths
 from appstream_export.lake.storage.factory import open_store
 from appstream_export.model import Outcome, Scope, Task
 from appstream_export.settings import S3Settings
@@ -103,6 +104,7 @@ class Lake:
         self.s3 = s3
         self.store: Any = open_store(str(place), file_mode=file_mode, create=True, s3=s3)
         self.contracts = contracts or load_contracts()
+        self.is_quick = contracts is None and isinstance(self.store, LocalStore)
         self.minute = 0
         self.who = "attempt"
         self._open: tuple[Manifest | None, duckdb.DuckDBPyConnection] | None = None
@@ -160,12 +162,25 @@ class Lake:
         """A connection that shows the head; opened anew after each commit."""
         newest = load_head(self.store)
         if self._open is None or self._open[0] != newest:
-            self._open = newest, self.connected()
+            self._open = newest, self._connect_quickly()
         return self._open[1]
 
     def connected(self) -> duckdb.DuckDBPyConnection:
         """A connection as readers get it."""
         return connect_warehouse(str(self.store.root), s3=self.s3)
+
+    def _connect_quickly(self) -> duckdb.DuckDBPyConnection:
+        """Connect through a catalog that is gone at once: without one, hundreds of views are created for the reader."""
+        if not self.is_quick or self.store.exists(paths.CATALOG_FILE):
+            return self.connected()
+        try:
+            self.publish()
+            return self.connected()
+        except (ExportError, duckdb.Error):  # a reader reports what is wrong in its own words
+            self.store.remove(paths.CATALOG_FILE)
+            return self.connected()
+        finally:
+            self.store.remove(paths.CATALOG_FILE)
 
     def reopen(self) -> None:
         """Let the next reader find its own way: what the one before it reads may have been collected."""

@@ -34,6 +34,11 @@ from tests.lake.lakes import EVERYWHERE, A, B, C, Lake, bare, builder, failed, o
 from tests.lake.stores import Around
 
 
+@pytest.fixture(autouse=True)
+def catalogs_begin_with_a_template() -> None:
+    """Not here: each warehouse's first catalog is made from nothing."""
+
+
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """A warehouse of three snapshots, published; no test may change it."""

@@ -44,6 +44,11 @@ def test_files_have_the_mode_of_the_settings_without_write_bits_and_folders_the_
     assert {mode(p) for p in (lake.store.root, *below) if p.is_dir()} == {folder_mode}
 
 
+@pytest.fixture
+def no_file_is_synced() -> None:
+    """Not here: this is about the order of calls."""
+
+
 @contextmanager
 def calls() -> Iterator[list[tuple[str, str]]]:
     """What the block asks of the system for files to last: each call, and the place that it is about."""

@@ -188,7 +188,7 @@ def _traceback_of(what: Any) -> str:
 def test_no_secret_is_in_the_streams_of_a_process(script: str, aws: Emulator, tmp_path: Path) -> None:
     faulty(aws, tmp_path)
     file = str(tmp_path / "config" / "appstream-export.toml")
-    ran = subprocess.run([sys.executable, "-c", script, file], capture_output=True, env=os.environ, timeout=60)
+    ran = subprocess.run([sys.executable, "-c", script, file], capture_output=True, env=os.environ, timeout=240)
 
     assert b"denied" in ran.stdout + ran.stderr
     assert canaries_in(ran.stdout + ran.stderr, {*OWN, *given_by_sts()}) == []

@@ -302,7 +302,7 @@ def test_a_child_that_somebody_ends_fails_its_tasks_and_says_how_it_died(
         wait_until(lambda: by_file.calls() == sorted(str(t.scope) for t in shard.part.pending), "all are asked")
         (worker,) = children(os.getpid(), WORKER)
         os.kill(worker, signum)
-        found = told.result(timeout=20)
+        found = told.result(timeout=120)
 
     assert [outcome.status for outcome in found.outcomes] == [Status.ERROR] * len(shard.part.pending)
     assert found.outcomes[0].reason == f"shard 1 of 3 was lost: its process was ended by {how}"

@@ -140,16 +140,13 @@ def _parse_page_size(max_results: Any) -> int:
     return max_results
 
 
-# AppStream is offered in fewer regions than EC2; we answer in all of them rather than guess which come next.
+# AppStream is offered in fewer regions than AWS has; we answer in all of them rather than guess which come next.
+_partitions = botocore.session.get_session().get_data("endpoints")["partitions"]
 appstream_backends = BackendDict(
     AppStreamBackend,
     "appstream",
     use_boto3_regions=False,
-    additional_regions=[
-        region
-        for partition in botocore.session.get_session().get_available_partitions()
-        for region in botocore.session.get_session().get_available_regions("ec2", partition)
-    ],
+    additional_regions=[region for partition in _partitions for region in partition["regions"]],
 )
 
 
