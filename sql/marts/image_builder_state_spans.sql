@@ -28,7 +28,7 @@
 --   not active.
 -- active_until timestamptz: End of its activity: the first observation of the next active state, else last_observed_at;
 --   null if it is not active.
-with told as (
+with logged as (
     select
         account_id,
         region,
@@ -59,7 +59,7 @@ answers as (
         facts,
         case when change not in ('deleted', 'ended') then facts[1] end as state,
         case when change in ('deleted', 'ended') then 0 else 1 end as place
-    from told
+    from logged
     union all
     select
         account_id,

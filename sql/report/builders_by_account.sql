@@ -1,7 +1,7 @@
 -- builders_by_account: One row per account and state, for the 20 accounts with the most builders.
 -- reads: image_builders, accounts
 -- question: Who has how many builders?
-with accounts_told as (
+with named_accounts as (
     select
         account_id,
         case
@@ -26,6 +26,6 @@ select
     count(*) as builders
 from image_builders as b
 semi join top on b.account_id = top.account_id
-left join accounts_told as a on b.account_id = a.account_id
+left join named_accounts as a on b.account_id = a.account_id
 group by all
 order by account, state

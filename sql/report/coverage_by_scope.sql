@@ -2,7 +2,7 @@
 --   resources, `account` ends with the resource.
 -- reads: coverage, accounts
 -- question: Is everything seen?
-with accounts_told as (
+with named_accounts as (
     select
         account_id,
         case
@@ -31,5 +31,5 @@ select
     c.observed_at,
     c.resource
 from coverage as c
-left join accounts_told as a on c.account_id = a.account_id
+left join named_accounts as a on c.account_id = a.account_id
 order by account, c.account_id, c.region

@@ -1,7 +1,7 @@
 -- running_longest: One row per builder that is up now, those up longest first; at most 20.
 -- reads: running_image_builders, accounts
 -- question: Which builders have been running longest, and what has that cost?
-with accounts_told as (
+with named_accounts as (
     select
         account_id,
         case
@@ -22,6 +22,6 @@ select
     r.usd_per_hour::double as usd_per_hour,
     r.is_stale
 from running_image_builders as r
-left join accounts_told as a on r.account_id = a.account_id
+left join named_accounts as a on r.account_id = a.account_id
 order by hours desc, usd desc nulls last, account, r.region, r.name
 limit 20

@@ -5,28 +5,28 @@
 -- account_id varchar: AWS account, 12 digits.
 -- region varchar: AWS region.
 -- day date: Day, UTC.
-with told as (
+with reported as (
     select
         resource,
         account_id,
         region,
         snapshot_at,
         observed_at,
-        utc_day(snapshot_at) as told_on
+        utc_day(snapshot_at) as snapshot_day
     from scope_runs_history
 ),
 
 last_of_day as (
     select max(snapshot_at) as snapshot_at
-    from told
-    group by told_on
+    from reported
+    group by snapshot_day
 )
 
 select distinct
-    t.resource,
-    t.account_id,
-    t.region,
-    utc_day(t.observed_at) as day
-from told as t
-semi join last_of_day as l on t.snapshot_at = l.snapshot_at
-where t.observed_at is not null
+    r.resource,
+    r.account_id,
+    r.region,
+    utc_day(r.observed_at) as day
+from reported as r
+semi join last_of_day as l on r.snapshot_at = l.snapshot_at
+where r.observed_at is not null
