@@ -137,7 +137,7 @@ def test_an_asset_shows_what_its_columns_mean_and_its_numbers_as_plots(shown: Sh
 def test_the_check_that_turned_a_run_red_says_what_was_not_seen(shown: Shown) -> None:
     shown.open("/assets/scope_runs?view=checks")
     first = f"image_builders@{SICK} (denied)"
-    told = f"1 of 4 asked scopes failed, such as {first}; they keep their last good rows, marked stale."
+    told = f"1 of 4 requested scopes failed, such as {first}; they retain their last good rows, marked stale."
     expect(shown.text(told)).to_be_visible(timeout=PATIENCE_MS)
     shown.keep("check")
 
