@@ -128,7 +128,8 @@ def test_what_is_posted_of_a_run_with_failed_scopes_names_them(
     (told,) = receiver.got
 
     assert told["text"].startswith(
-        "snapshot is red: coverage: 1 of 4 asked scopes failed, such as image_builders@111122223333/eu-west-1 (denied)"
+        "snapshot is red: coverage: 1 of 4 requested scopes failed, "
+        "such as image_builders@111122223333/eu-west-1 (denied)"
     )
     assert (told["job"], told["run_id"], told["root_run_id"]) == ("snapshot", run_id, run_id)
 
@@ -141,7 +142,7 @@ def test_a_post_that_fails_is_tried_again_at_the_next_tick_and_one_that_arrives_
     sensor = Ticking(instance)
     first = red_run(instance)
     for receiver.status in (503, 301, 302, 303, 307, 308):  # a redirect takes no alert, wherever it leads
-        with pytest.raises(SettingsError, match=f"it answered {receiver.status}"):
+        with pytest.raises(SettingsError, match=f"the server answered {receiver.status}"):
             sensor.tick()
     assert not receiver.followed
     second = red_run(instance)
@@ -151,8 +152,8 @@ def test_a_post_that_fails_is_tried_again_at_the_next_tick_and_one_that_arrives_
     receiver.then = 200
     rest, nothing = sensor.tick(), sensor.tick()
 
-    assert partly.startswith("1 of 2 red runs posted; the others at the next tick: [dagster] alert_webhook")
-    assert (rest, nothing) == ("1 of 1 red runs posted", "no run has turned red")
+    assert partly.startswith("1 of 2 red runs posted; the others follow at the next tick: [dagster] alert_webhook")
+    assert (rest, nothing) == ("1 of 1 red runs posted", "no new red runs")
     assert [told["run_id"] for told in receiver.got] == [first, second, second]
     assert before not in {told["run_id"] for told in receiver.got}
     assert "no scope answered" in receiver.got[0]["text"]
@@ -169,7 +170,7 @@ def test_a_red_run_whose_log_cannot_be_read_is_posted_once_and_holds_up_no_other
     for left in home.rglob(f"{damaged}.db-*"):
         left.unlink()
 
-    assert [sensor.tick(), sensor.tick()] == ["2 of 2 red runs posted", "no run has turned red"]
+    assert [sensor.tick(), sensor.tick()] == ["2 of 2 red runs posted", "no new red runs"]
     assert [told["run_id"] for told in receiver.got] == [damaged, whole]
     assert receiver.got[0]["why"] == "its log cannot be read (DatabaseError)"
 
@@ -185,7 +186,7 @@ def test_a_webhook_that_stays_dead_is_not_asked_for_ever(
         sensor.tick()
     monkeypatch.setattr(automation, "ALERT_FOR", timedelta(0))
 
-    assert sensor.tick() == "no run has turned red"
+    assert sensor.tick() == "no new red runs"
     assert len(receiver.got) == 1
 
 
@@ -195,7 +196,7 @@ def test_a_tag_that_a_red_run_is_given_later_makes_no_news_of_it(instance: dg.Da
     sensor = Ticking(instance)
     instance.add_run_tags(run_id, {"seen": "yes"})
 
-    assert sensor.tick() == "no run has turned red"
+    assert sensor.tick() == "no new red runs"
 
 
 @pytest.mark.slow
@@ -247,6 +248,6 @@ def test_the_address_stays_secret_whatever_is_wrong_with_it(
             sensor.tick()
         refusals.append("".join(traceback.format_exception(refusal.value)))
 
-    assert unset == "[dagster] alert_webhook is not set: nobody is told"
-    assert "it answered 404" in refusals[0]
+    assert unset == "[dagster] alert_webhook is not set: no alert is posted"
+    assert "the server answered 404" in refusals[0]
     assert not [word for word in ("secret-word", receiver.url) if word in str(refusals)]

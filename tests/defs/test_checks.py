@@ -16,7 +16,7 @@ def test_a_discovery_that_failed_turns_the_run_red_even_where_every_scope_answer
     check = build_coverage_result(replace(export.run(), discovery_problem="the organization's accounts are not known"))
 
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
-    assert check.description == "the organization's accounts are not known. All 4 asked scopes answered."
+    assert check.description == "the organization's accounts are not known. All 4 requested scopes answered."
 
 
 def test_rows_that_must_not_exist_turn_the_run_red_and_those_to_look_at_do_not(export: Export) -> None:
@@ -43,7 +43,7 @@ def test_what_a_red_run_ends_with_names_scopes_and_rows_each_where_they_are_why(
 
     assert explain_failure(broken) == "Check orphan_children: 2 rows found. No parent."
     assert explain_failure(unseen).startswith(
-        "1 of 4 asked scopes failed, such as image_builders@111122223333/eu-west-1 (denied); "
+        "1 of 4 requested scopes failed, such as image_builders@111122223333/eu-west-1 (denied); "
     )
     assert "Check" not in explain_failure(unseen)
 

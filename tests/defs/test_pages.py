@@ -137,7 +137,7 @@ def test_an_asset_shows_what_its_columns_mean_and_its_numbers_as_plots(shown: Sh
 def test_the_check_that_turned_a_run_red_says_what_was_not_seen(shown: Shown) -> None:
     shown.open("/assets/scope_runs?view=checks")
     first = f"image_builders@{SICK} (denied)"
-    told = f"1 of 4 asked scopes failed, such as {first}; they keep their last good rows, marked stale."
+    told = f"1 of 4 requested scopes failed, such as {first}; they retain their last good rows, marked stale."
     expect(shown.text(told)).to_be_visible(timeout=PATIENCE_MS)
     shown.keep("check")
 
@@ -145,8 +145,8 @@ def test_the_check_that_turned_a_run_red_says_what_was_not_seen(shown: Shown) ->
 def test_a_red_run_is_reexecuted_from_failure_asks_what_failed_and_is_green(shown: Shown) -> None:
     shown.open(f"/runs/{shown.red}")
     expect(shown.text(re.compile("1 blocking asset check failed"))).to_be_visible(timeout=PATIENCE_MS)
-    shown.page.get_by_placeholder("Filter…").fill("asked again")
-    expect(shown.text(re.compile("only what failed is asked again"))).to_be_visible(timeout=PATIENCE_MS)
+    shown.page.get_by_placeholder("Filter…").fill("failed scopes again")
+    expect(shown.text(re.compile("request only the failed scopes again"))).to_be_visible(timeout=PATIENCE_MS)
     shown.page.get_by_role("button", name="Re-execute").locator("xpath=following::button[1]").click()
     shown.keep("reexecution")
     shown.page.get_by_role("menuitem", name="From failure").click()

@@ -57,10 +57,10 @@ FEED = Feed("things", "Things.", (Column("thing_key", "VARCHAR", "Key."),), "thi
 
 def test_a_feed_that_gives_other_columns_than_it_tells_is_refused() -> None:
     check_columns(FEED, [("thing_key", "VARCHAR")])
-    wrong = "feed things: it is told to have thing_key VARCHAR, its query gives thing_key HUGEINT"
+    wrong = "feed things: its description has thing_key VARCHAR, its query returns thing_key HUGEINT"
     with pytest.raises(ContractError, match=wrong):
         check_columns(FEED, [("thing_key", "HUGEINT")])
-    with pytest.raises(ContractError, match="it is told to have nothing more, its query gives n BIGINT"):
+    with pytest.raises(ContractError, match="its description has nothing more, its query returns n BIGINT"):
         check_columns(FEED, [("thing_key", "VARCHAR"), ("n", "BIGINT")])
 
 
@@ -69,8 +69,8 @@ def test_a_feed_that_gives_other_columns_than_it_tells_is_refused() -> None:
     [
         (Column("n", "HUGEINT", "N."), "n is HUGEINT; cast it to one of VARCHAR, BOOLEAN, BIGINT"),
         (Column("n", "DECIMAL(38,2)", "N."), "n is DECIMAL(38,2); cast it"),
-        (Column("seen_at", "TIMESTAMP", "When."), "times are TIMESTAMP, and their names end with _utc"),
-        (Column("seen_utc", "VARCHAR", "When."), "times are TIMESTAMP, and their names end with _utc"),
+        (Column("seen_at", "TIMESTAMP", "When."), "times must be TIMESTAMP, and their names must end with _utc"),
+        (Column("seen_utc", "VARCHAR", "When."), "times must be TIMESTAMP, and their names must end with _utc"),
     ],
 )
 def test_types_that_not_every_tool_knows_are_refused(column: Column, why: str) -> None:
@@ -79,7 +79,7 @@ def test_types_that_not_every_tool_knows_are_refused(column: Column, why: str) -
     assert check_feed(feed) == feed
     with pytest.raises(ContractError, match=re.escape(why)):
         check_feed(replace(feed, columns=(*feed.columns, column)))
-    with pytest.raises(ContractError, match="there is no column snapshot_id"):
+    with pytest.raises(ContractError, match="column snapshot_id is missing"):
         check_feed(replace(feed, columns=feed.columns[:-1]))
 
 

@@ -129,5 +129,5 @@ def test_what_cannot_be_compared_is_named(name: str, why: str, two: Lake) -> Non
 def test_a_description_that_is_no_generations_is_refused(two: Lake, tmp_path: Path) -> None:
     (tmp_path / "datapackage.json").write_bytes(msgspec.json.encode({"resources": [{"format": "parquet"}]}))
 
-    with pytest.raises(ConfigurationError, match="not readable as a generation's description"):
+    with pytest.raises(ConfigurationError, match="cannot be read as a data package of feeds"):
         diff_feeds(two.store, two.contracts, old=str(tmp_path))

@@ -150,7 +150,7 @@ def test_labels_that_the_settings_name_are_columns_wherever_there_is_an_account(
 
 @pytest.mark.parametrize(
     ("labels", "why"),
-    [(("Team", "team"), '"team" and "Team" make the same column'), (("!",), '"!" makes no name of a column')],
+    [(("Team", "team"), '"team" and "Team" become the same column'), (("!",), '"!" cannot become a column name')],
 )
 def test_labels_that_make_no_columns_are_refused(labels: tuple[str, ...], why: str, published: Lake) -> None:
     with pytest.raises(SettingsError, match=why):
@@ -248,7 +248,7 @@ def test_a_check_of_severity_error_keeps_the_feeds_as_they_are_and_feed_status_s
 
     assert (good.problem, stopped.current.is_ok) == (None, False)
     assert stopped.problem is not None
-    assert "breaks orphans (3 rows)" in stopped.problem
+    assert "fails checks: orphans (3 rows)" in stopped.problem
     assert stopped.current.as_of_utc == good.current.as_of_utc
     assert [row["state"] for row in table(lake, "image_builders")] == ["RUNNING"]
     assert {(row["is_ok"], row["why"]) for row in table(lake, "feed_status")} == {(False, stopped.problem)}

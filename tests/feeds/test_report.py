@@ -64,8 +64,8 @@ def test_every_chart_has_marks_and_nothing_is_requested_or_complained_about(repo
 
 def test_tiles_and_banner_say_what_there_is_and_what_was_not_seen(report: Watched) -> None:
     assert text(report, ".tiles") == (
-        "3 builders in 1 account, 2 regions 2 up now they cost while they are ? a day no price list: see [feeds] "
-        "prices 2 exposed in one way or more 1 not seen of 3 scopes; 0 expected"
+        "3 builders in 1 account, 2 regions 2 up now builders cost money while they are up ? a day no price list: "
+        "see [feeds] prices 2 exposed in at least one way 1 not seen of 3 scopes; 0 expected"
     )
     assert "1 of 3 scopes (an account in a region) did not answer. 1 builder shown as last seen." in text(
         report, "main"
@@ -154,8 +154,8 @@ def test_scopes_that_no_run_has_asked_yet_are_not_passed_over(tmp_path: Path) ->
     lake.commit(ok(A, builder("a")), planned=[A, B, C])
     page = written(lake, tmp_path).read_text()
 
-    assert "no run has asked 2 of 3 scopes yet" in page
-    assert "Everything that was asked" not in page
+    assert "no run has requested 2 of 3 scopes yet" in page
+    assert "Every requested scope" not in page
 
 
 def test_a_disk_without_a_price_makes_the_cost_a_lower_bound(tmp_path: Path) -> None:

@@ -61,17 +61,17 @@ def other_database(v1: Path) -> None:
 
 
 DAMAGES: list[tuple[str, Callable[[Path], object], str]] = [
-    ("a bit", lambda v1: flip(v1 / "latest" / "image_builders.parquet"), r"image_builders.parquet: another content"),
-    ("a bit of csv", lambda v1: flip(v1 / "latest" / "coverage.csv"), r"coverage.csv: another content"),
+    ("a bit", lambda v1: flip(v1 / "latest" / "image_builders.parquet"), r"builders.parquet: its content differs"),
+    ("a bit of csv", lambda v1: flip(v1 / "latest" / "coverage.csv"), r"coverage.csv: its content differs"),
     ("shorter", lambda v1: replace(v1 / "latest" / "accounts.parquet", b"x"), r"accounts.parquet: 1 bytes instead of"),
     ("missing", lambda v1: (v1 / "latest" / "accounts.parquet").unlink(), r"accounts.parquet: missing"),
     ("rows", lambda v1: redescribe(v1, rows=7), r"image_builders.parquet: 1 rows instead of 7"),
-    ("description", lambda v1: redescribe(v1, rows=7), r"datapackage.json: another content than current.json says"),
+    ("description", lambda v1: redescribe(v1, rows=7), r"datapackage.json: its content differs from current.json"),
     ("no description", lambda v1: (v1 / "latest" / "datapackage.json").unlink(), r'there is no generation "'),
-    ("link", lambda v1: (v1 / "latest").unlink(), r"latest: does not lead to generations/"),
+    ("link", lambda v1: (v1 / "latest").unlink(), r"latest: does not point to generations/"),
     ("no database", lambda v1: (v1 / "bi.duckdb").unlink(), r"bi.duckdb: missing"),
-    ("no database at all", lambda v1: replace(v1 / "bi.duckdb", b"no"), r"bi.duckdb: is not as it was published"),
-    ("a bit of the database", lambda v1: flip(v1 / "bi.duckdb"), r"bi.duckdb: is not as it was published"),
+    ("no database at all", lambda v1: replace(v1 / "bi.duckdb", b"no"), r"bi.duckdb: was changed after it was"),
+    ("a bit of the database", lambda v1: flip(v1 / "bi.duckdb"), r"bi.duckdb: was changed after it was published"),
     ("another database", other_database, r"bi.duckdb: image_builders has other columns than the generation"),
 ]
 

@@ -1,4 +1,4 @@
-"""All that a run makes as one multi_asset whose step is `run()`: it lands together, as it is committed."""
+"""The snapshot asset: one multi_asset, and so one step, for everything that a run commits and publishes."""
 
 import logging
 import time
@@ -37,19 +37,19 @@ ASSET = "snapshot_tables"
 
 
 class SnapshotConfig(dg.Config):
-    """Options of one run beyond the settings; each has a default."""
+    """Options of a single run, in addition to the settings; each has a default."""
 
-    accounts: list[str] = Field(default=[], description="Only these accounts; the rows of the others stay.")
-    regions: list[str] = Field(default=[], description="Only these regions; the rows of the others stay.")
-    names: list[str] = Field(default=[], description="Only items of these names.")
+    accounts: list[str] = Field(default=[], description="Only these accounts; rows of other accounts are retained.")
+    regions: list[str] = Field(default=[], description="Only these regions; rows of other regions are retained.")
+    names: list[str] = Field(default=[], description="Only items with these names.")
     retry_failed: bool = Field(default=False, description="Only the scopes that failed in the newest snapshot.")
     accept_drop: bool = Field(
-        default=False, description="Accept a large drop in items, and a list of accounts that shrank."
+        default=False, description="Accept a large drop in items, and a shorter list of accounts."
     )
 
     @property
     def request(self) -> Request:
-        """The request of the run."""
+        """The request that these options describe."""
         return Request(
             accounts=tuple(self.accounts),
             regions=tuple(self.regions),
@@ -65,7 +65,7 @@ def build_snapshot_asset(
     settings: Settings,
     freshness: dg.FreshnessPolicy | None,
 ) -> dg.AssetsDefinition:
-    """The assets of a run; one step, since a snapshot is committed whole or not at all."""
+    """Build the assets of a run as one step, because a snapshot is committed as a whole."""
     columns = build_column_lineage(assets)
 
     @dg.multi_asset(
@@ -102,10 +102,11 @@ def _run_snapshot(context: dg.AssetExecutionContext, config: SnapshotConfig) -> 
 
 
 def resolve_run_id(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
-    """Return the id of the original run: a re-execution from failure continues it, one of all steps is a new run.
+    """Return the id of the first run that this run continues, or its own id.
 
-    A run that names no steps, as the webserver launches it, executes all of them.
+    A re-execution from failure continues its parent. A re-execution of all steps is a new run.
     """
+    # A run without step keys executes all steps: the webserver launches re-executions of all steps like this.
     while run.parent_run_id and run.step_keys_to_execute is not None:
         parent = instance.get_run_by_id(run.parent_run_id)
         if parent is None:
@@ -133,7 +134,7 @@ def collect_asset_metadata(
 
 
 def _list_materialized_assets(assets: Sequence[AssetSource], result: RunResult) -> Iterator[AssetSource]:
-    """What was committed, and of what is published what really was."""
+    """Return the committed assets, and the published ones whose publication succeeded."""
     is_made = {
         TABLES: True,
         EXPORT: True,
@@ -147,7 +148,7 @@ def _list_materialized_assets(assets: Sequence[AssetSource], result: RunResult) 
 def _build_metadata_by_key(
     result: RunResult, contracts: Sequence[Contract], settings: Settings, seconds: float, log: logging.Logger
 ) -> dict[dg.AssetKey, dict[str, Any]]:
-    """Numbers worth a plot, by asset."""
+    """Return the metadata of each asset: figures that Dagster plots, and URIs."""
     found: dict[dg.AssetKey, dict[str, Any]] = {}
     for name, table in result.manifest.tables.items():
         uri = f"{settings.warehouse}/tables/{name}"
@@ -171,19 +172,19 @@ def _build_metadata_by_key(
 def _count_states_and_rows(
     result: RunResult, contracts: Sequence[Contract], settings: Settings, log: logging.Logger
 ) -> tuple[Mapping[str, Mapping[str, int]], Mapping[str, int]]:
-    """Return the number of items in each state by table, and the rows of each mart; nothing if they cannot be read."""
+    """Return the number of items in each state by table, and the rows of each mart; both empty if unreadable."""
     if result.catalog_problem or result.checks_problem:
         return {}, {}
     try:
         with connect_warehouse(settings.warehouse, s3=settings.s3) as con:
             return count_items_by_state(con, contracts), count_rows(con, [file.name for file in load_view_files()])
-    except (ExportError, OSError) as error:  # the snapshot stands, and its checks are still to be reported
+    except (ExportError, OSError) as error:  # the snapshot is committed; its checks must still be reported
         log.warning(f"rows and states could not be counted: {error}")
         return {}, {}
 
 
 def _build_run_metadata(result: RunResult, seconds: float) -> dict[str, Any]:
-    """Return what the run cost and which scopes failed; at most NAMED_MAX of them by name, their count in full."""
+    """Return the cost of the run and its failed scopes: all of them counted, at most NAMED_MAX named."""
     outcomes = result.outcomes.values()
     return {
         "seconds": seconds,

@@ -19,15 +19,15 @@ from appstream_export.settings import Settings, compute_freshness_windows, has_u
 
 HOURLY, WEEKLY, DAILY = "0 * * * *", "30 3 * * 0", "45 3 * * *"
 POST_TIMEOUT_S = 10
-POST_ALL_TIMEOUT_S = 30  # Dagster gives a tick a minute
+POST_ALL_TIMEOUT_S = 30  # Dagster ends a sensor tick after a minute
 ALERT_FOR = timedelta(days=1)
-"""For so long a red run whose post fails is posted again with each tick; then it is old news."""
+"""A failed post of a red run is repeated with each tick for this long."""
 FAILED_RUNS_MAX = 500
-OVERHEAD_S = 3600  # what a run does besides its sweep: discovery, commit, feeds
+OVERHEAD_S = 3600  # for everything but the sweep: discovery, commit, feeds
 
 
 def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
-    """Those that the settings give a time are on from the start; the others are there, and off."""
+    """Return the schedules of all jobs; those with a cron expression in the settings are on, the others off."""
     own = settings.dagster
     return [
         _build_schedule("snapshot", own.cron_job, own.cron, HOURLY, own.timezone),
@@ -37,21 +37,21 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
 
 
 def build_freshness_policy(settings: Settings) -> dg.FreshnessPolicy:
-    """A snapshot is due each `freshness_interval` (a day, if unset): a missed one warns, two fail."""
+    """Return the freshness policy: a snapshot is due each `freshness_interval`, or each day if it is unset."""
     warn, fail = compute_freshness_windows(settings.lake.freshness_timedelta or timedelta(days=1))
     return dg.FreshnessPolicy.time_window(warn_window=warn, fail_window=fail)
 
 
 def build_max_runtime_tag(settings: Settings, sweeps: int = 1, extra_s: float = 0.0) -> dict[str, str]:
-    """The tag by which run monitoring takes a run for dead: not before its sweeps, one after the other, are due."""
+    """Return the tag with the time after which run monitoring ends a run: enough for its sweeps, one after another."""
     due_s = sweeps * (settings.extract.run_timeout_s + extra_s) + OVERHEAD_S
     return {dg.MAX_RUNTIME_SECONDS_TAG: f"{due_s:.0f}"}
 
 
 def build_alert_sensor(settings: Settings) -> dg.SensorDefinition:
-    """Posts each red run to `alert_webhook`; off unless the settings name one.
+    """Build the sensor that posts each red run to `alert_webhook`; it is off if the settings name none.
 
-    Not Dagster's run_failure_sensor, which is through with a run whether the post arrived or not.
+    It is not Dagster's run_failure_sensor, because that sensor never repeats a failed post.
     """
     is_on = settings.dagster.alert_webhook is not None
     status = dg.DefaultSensorStatus.RUNNING if is_on else dg.DefaultSensorStatus.STOPPED
@@ -65,13 +65,13 @@ def build_alert_sensor(settings: Settings) -> dg.SensorDefinition:
     def alert_on_red(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         webhook = load_settings().dagster.alert_webhook
         if webhook is None:
-            return dg.SkipReason("[dagster] alert_webhook is not set: nobody is told")
+            return dg.SkipReason("[dagster] alert_webhook is not set: no alert is posted")
         known = AlertCursor.decode_json(context.cursor)
         failed = list(_list_failed_runs(context, known.since))
         pending = [run for run in failed if run.run_id not in known.runs]
         posted, problem = _post_alerts(webhook.reveal(key="[dagster] alert_webhook"), context.instance, pending)
         if problem and not posted:
-            raise problem  # a failed tick: the cursor stays, and the next tick posts all of them
+            raise problem  # the tick fails and retains its cursor, so that the next one posts all
         runs = {run.run_id for run in failed} & {*known.runs, *posted}
         cursor = AlertCursor(since=known.since, runs=tuple(sorted(runs))).encode_json()
         return dg.SensorResult(cursor=cursor, skip_reason=_format_skip_reason(len(pending), len(posted), problem))
@@ -81,41 +81,42 @@ def build_alert_sensor(settings: Settings) -> dg.SensorDefinition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertCursor:
-    """The sensor's cursor: since when it looks, and which red runs it has posted of those that it still sees."""
+    """The sensor's cursor: the start of its search as a Unix timestamp, and the ids of posted runs in its window."""
 
     since: float
     runs: tuple[str, ...] = ()
 
     @classmethod
     def decode_json(cls, cursor: str | None) -> Self:
-        """A cursor that is not ours is none: the sensor begins now, and posts no run of before."""
+        """Return the cursor. If the text is not a cursor of this sensor, start now and post no earlier run."""
         try:
             return msgspec.json.decode(cursor or "", type=cls)
         except msgspec.DecodeError:
             return cls(since=datetime.now(UTC).timestamp())
 
     def encode_json(self) -> str:
-        """As Dagster keeps it."""
+        """Return the cursor as text, which Dagster stores."""
         return msgspec.json.encode(self).decode()
 
 
 def _list_failed_runs(context: dg.SensorEvaluationContext, since: float) -> Iterator[dg.DagsterRun]:
-    """Runs of this code location that turned red since then, but not longer ago than they are worth a word."""
+    """Yield runs of this code location that failed after `since` and within ALERT_FOR, the newest first."""
     start = max(since, (datetime.now(UTC) - ALERT_FOR).timestamp())
     newer = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=datetime.fromtimestamp(start, UTC))
     here = context.code_location_origin
     for record in context.instance.get_run_records(newer, limit=FAILED_RUNS_MAX):
         origin = record.dagster_run.remote_job_origin
         is_ours = (origin.location_name if origin else None) == (here.location_name if here else None)
-        if is_ours and (record.end_time or 0.0) >= start:  # a tag that is set later makes a run newer, not red again
+        if is_ours and (record.end_time or 0.0) >= start:  # a later tag updates a run, and is no new failure
             yield record.dagster_run
 
 
 def _post_alerts(
     url: str, instance: dg.DagsterInstance, pending: Sequence[dg.DagsterRun]
 ) -> tuple[list[str], SettingsError | None]:
-    """Ids of those that arrived, oldest first, and what went wrong with the first that did not."""
+    """Post an alert for each pending run, oldest first; return the ids of posted runs and the first error, or None."""
     posted, problem, began = list[str](), None, time.monotonic()
+    # Dagster lists runs newest first.
     for run in reversed(pending):
         if time.monotonic() - began > POST_ALL_TIMEOUT_S:
             break
@@ -129,10 +130,10 @@ def _post_alerts(
 
 
 def _format_skip_reason(pending: int, posted: int, problem: SettingsError | None) -> str:
-    """What the tick says of itself."""
+    """Return the tick's message for Dagster."""
     if not pending:
-        return "no run has turned red"
-    later = f"; the others at the next tick: {problem or 'there was no more time'}" if posted < pending else ""
+        return "no new red runs"
+    later = f"; the others follow at the next tick: {problem or 'out of time'}" if posted < pending else ""
     return f"{posted} of {pending} red runs posted{later}"
 
 
@@ -145,16 +146,17 @@ def _build_schedule(name: str, job: str, cron: str | None, default_cron: str, ti
         cron_schedule=cron or default_cron,
         execution_timezone=timezone,
         default_status=status,
-        description=f"Runs {job}; a time that was asked for already is not asked for twice.",
+        description=f"Runs {job}; each scheduled time is requested once.",
     )
     def request_run(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        # Dagster ignores a run key that it already knows, so a restarted daemon does not repeat a run.
         return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())
 
     return request_run
 
 
 def _build_alert_payload(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dict[str, object]:
-    """What the webhook gets: `text` is what chats show, the rest is for programs."""
+    """Return the payload for the webhook: `text` for chats, the other keys for programs."""
     why = _describe_failure(instance, run)
     return {
         "text": f"{run.job_name} is red: {why}",
@@ -166,10 +168,10 @@ def _build_alert_payload(instance: dg.DagsterInstance, run: dg.DagsterRun) -> di
 
 
 def _describe_failure(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
-    """What turned it red, by its log."""
+    """Return why the run is red, according to its event log."""
     try:
         entries = instance.all_logs(run.run_id, of_type=_FAILURE_EVENT_TYPES)
-    except Exception as error:  # noqa: BLE001  whatever it is, one log that cannot be read must not hold up the others
+    except Exception as error:  # noqa: BLE001  one unreadable log must not block the alerts of other runs
         return f"its log cannot be read ({type(error).__name__})"
     events = [entry.dagster_event for entry in entries if entry.dagster_event]
     return " ".join(_list_failed_checks(events)) or next(_list_error_messages(events), "")
@@ -183,7 +185,7 @@ _FAILURE_EVENT_TYPES = {
 
 
 def _list_failed_checks(events: Iterable[dg.DagsterEvent]) -> Iterator[str]:
-    """What the checks that turned the run red say; Dagster's own error names them, and not what they found."""
+    """Yield the results of the checks that turned the run red; Dagster's own error only names these checks."""
     for event in events:
         if event.event_type is not dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             continue
@@ -193,7 +195,7 @@ def _list_failed_checks(events: Iterable[dg.DagsterEvent]) -> Iterator[str]:
 
 
 def _list_error_messages(events: Iterable[dg.DagsterEvent]) -> Iterator[str]:
-    """Errors of steps, then what Dagster says of the run."""
+    """Yield the errors of steps, then Dagster's messages about the run."""
     for event in events:
         if event.is_step_failure and event.step_failure_data.error:
             yield event.step_failure_data.error.message.strip()
@@ -201,7 +203,7 @@ def _list_error_messages(events: Iterable[dg.DagsterEvent]) -> Iterator[str]:
 
 
 def _build_opener() -> urllib.request.OpenerDirector:
-    """Return urllib's opener without its redirects, which it would follow with a GET, and without the alert."""
+    """Return an opener without redirects: urllib would follow them with a GET and without the alert."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
@@ -215,19 +217,23 @@ def _build_opener() -> urllib.request.OpenerDirector:
 
 
 def _post_json(url: str, payload: dict[str, object]) -> None:
-    """Post it; raises SettingsError unless the answer is a 2xx, without the URL: who knows that may post."""
+    """Post JSON; raises SettingsError unless the answer is a 2xx, without the URL in its text: the URL is a secret."""
     if not url.startswith(("https://", "http://")):
-        raise SettingsError("[dagster] alert_webhook: it is not like https://hooks.example.com/...")
+        raise SettingsError("[dagster] alert_webhook: not a URL such as https://hooks.example.com/...")
     if has_user_part(url):
         raise SettingsError("[dagster] alert_webhook: it holds a user or a password", fix="take it out of the URL")
     try:
-        request = urllib.request.Request(  # noqa: S310  the scheme was looked at
+        request = urllib.request.Request(  # noqa: S310  the scheme is checked above
             url, json.dumps(payload).encode(), {"Content-Type": "application/json"}, method="POST"
         )
         with _build_opener().open(request, timeout=POST_TIMEOUT_S):
             pass
     except urllib.error.HTTPError as error:
         error.close()
-        raise SettingsError(f"[dagster] alert_webhook: it answered {error.code}", fix="correct its URL") from None
-    except (OSError, HTTPException, ValueError) as error:  # whose messages quote parts of the address
-        raise SettingsError(f"[dagster] alert_webhook: it could not be reached: {type(error).__name__}") from None
+        raise SettingsError(
+            f"[dagster] alert_webhook: the server answered {error.code}", fix="correct its URL"
+        ) from None
+    except (OSError, HTTPException, ValueError) as error:  # their messages quote parts of the URL
+        raise SettingsError(
+            f"[dagster] alert_webhook: the server could not be reached: {type(error).__name__}"
+        ) from None

@@ -1,4 +1,4 @@
-"""Did we see everything, is what we saw sound, and was it published? Each of them can turn a run red."""
+"""Asset checks for coverage, the rules in sql/checks and publication. Each of them can turn a run red."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,29 +16,31 @@ PUBLISHING_CHECKS: Mapping[str, tuple[dg.AssetKey, str]] = {
     "feeds_are_published": (build_feed_key("feed_status"), "Feeds show the newest snapshot."),
     "report_is_written": (dg.AssetKey("report"), "The page shows the newest snapshot."),
 }
-"""The asset that each of these checks is shown at, and its promise."""
-_REEXECUTE_HINT = "Everything has landed all the same. Re-execute from failure: only what failed is asked again."
-_PUBLISHING_DISABLED = (
-    "This run left it as it was: [feeds] says so since Dagster loaded the code; reload the code location."
+"""The asset and the description of each publication check."""
+_REEXECUTE_HINT = (
+    "The snapshot is committed all the same. Re-execute from failure to request only the failed scopes again."
 )
-NAMED_MAX = 50  # a list in the event log stays readable
+_PUBLISHING_DISABLED = (
+    "This run did not publish it: [feeds] was changed after Dagster loaded the code; reload the code location."
+)
+NAMED_MAX = 50  # so that lists in the event log are readable
 
 
 def build_check_specs(assets: Sequence[AssetSource]) -> list[dg.AssetCheckSpec]:
-    """All of them; `coverage`, the checks of severity error and those of what is published turn a run red."""
+    """Return the specs of all checks; `coverage`, SQL checks of severity error and publication checks are blocking."""
     coverage = dg.AssetCheckSpec(
         name=COVERAGE,
         asset="scope_runs",
         blocking=True,
-        description="Every asked scope answered. Failed scopes keep their last good rows, marked stale; "
-        "re-execute from failure to ask only those again.",
+        description="Every requested scope answered. Failed scopes retain their last good rows, marked stale; "
+        "re-execute from failure to request only those again.",
     )
     published = [
         dg.AssetCheckSpec(
             name=name,
             asset=asset,
             blocking=True,
-            description=f"{promise} If not, the snapshot stands all the same; re-execution publishes it.",
+            description=f"{promise} If not, the snapshot is committed all the same; re-execution publishes it.",
         )
         for name, (asset, promise) in _list_publishing_checks(assets)
     ]
@@ -46,7 +48,7 @@ def build_check_specs(assets: Sequence[AssetSource]) -> list[dg.AssetCheckSpec]:
 
 
 def build_check_results(result: RunResult, assets: Sequence[AssetSource]) -> Iterator[dg.AssetCheckResult]:
-    """One of each, always: what could not be looked at has not passed."""
+    """Yield a result for every check; a check that could not run has not passed."""
     yield build_coverage_result(result)
     found = {check.name: check for check in result.checks}
     for file, key in _assign_sql_checks(assets):
@@ -69,7 +71,7 @@ def build_check_results(result: RunResult, assets: Sequence[AssetSource]) -> Ite
 
 
 def build_coverage_result(result: RunResult) -> dg.AssetCheckResult:
-    """WARN when some failed within the accepted ratio, ERROR above it."""
+    """Return the result of the coverage check: WARN if the failed ratio is accepted, ERROR above it."""
     statuses = Counter(str(o.status) for o in result.outcomes.values())
     return dg.AssetCheckResult(
         check_name=COVERAGE,
@@ -92,7 +94,7 @@ def build_coverage_result(result: RunResult) -> dg.AssetCheckResult:
 
 
 def explain_failure(result: RunResult) -> str:
-    """Return the last words of a red run: scopes that failed, rows that must not be, what was not published."""
+    """Return why the run is red: failed scopes, failed checks and failed publications, in one line."""
     unseen = (
         [] if result.has_sufficient_coverage else [f"{build_coverage_result(result).description} {_REEXECUTE_HINT}"]
     )
@@ -108,23 +110,23 @@ def _summarize_scopes(result: RunResult) -> str:
     if result.outcomes_problem:
         return f"{result.outcomes_problem}."
     if not result.outcomes:
-        return "Nothing was left to ask: every scope of this run has answered."
+        return "Nothing to do: every scope of this run has already been exported."
     if not result.failures:
-        return f"All {result.answer_count} asked scopes answered."
-    failed, asked, first = len(result.failures), len(result.outcomes), result.failures[0]
-    such = f"{failed} of {asked} asked scopes failed, such as {first.task} ({first.status})"
-    return f"{such}; they keep their last good rows, marked stale."
+        return f"All {result.answer_count} requested scopes answered."
+    failed, total, first = len(result.failures), len(result.outcomes), result.failures[0]
+    summary = f"{failed} of {total} requested scopes failed, such as {first.task} ({first.status})"
+    return f"{summary}; they retain their last good rows, marked stale."
 
 
 def _list_publishing_checks(assets: Sequence[AssetSource]) -> Iterator[tuple[str, tuple[dg.AssetKey, str]]]:
-    """Those of assets that runs publish."""
+    """Return the publication checks whose asset runs publish, each with its asset and description."""
     keys = {asset.key for asset in assets}
     return ((name, placed) for name, placed in PUBLISHING_CHECKS.items() if placed[0] in keys)
 
 
 def _assign_sql_checks(assets: Sequence[AssetSource]) -> Iterator[tuple[SqlFile, dg.AssetKey]]:
-    """Each file of sql/checks with the asset that it is shown at: the first that it reads."""
-    known = {asset.name: asset.key for asset in reversed(assets)}  # a table goes before the feed of its name
+    """Yield each file of sql/checks with the asset that shows it: the first asset that the file reads."""
+    known = {asset.name: asset.key for asset in reversed(assets)}  # reversed: a table wins over the feed of its name
     for file in load_sql_files("checks"):
         if key := next((known[name] for name in file.reads if name in known), None):
             yield file, key
@@ -141,7 +143,7 @@ def _build_sql_check_result(
     severity = dg.AssetCheckSeverity.ERROR if file.severity == SEVERITY_ERROR else dg.AssetCheckSeverity.WARN
     if found is None:
         problem = result.checks_problem
-        why = problem or f"Not looked at: the catalog has not all of {', '.join(file.reads)}."
+        why = problem or f"Not checked: the catalog lacks some of {', '.join(file.reads)}."
         severity = severity if problem in result.publishing_failures else dg.AssetCheckSeverity.WARN
         return dg.AssetCheckResult(
             check_name=file.name, asset_key=key, passed=False, severity=severity, description=why

@@ -1,4 +1,4 @@
-"""The context of steps: the settings, the warehouse, and failures as one line instead of a traceback."""
+"""Context of steps: the settings, the warehouse, and failures as one line without a traceback."""
 
 import os
 from collections.abc import Generator
@@ -17,7 +17,7 @@ WORKERS = 2
 
 @contextmanager
 def as_dagster_failure() -> Generator[None]:
-    """End the step with the message of an ExportError. Nothing is retried here: the run has done so where it helps."""
+    """Raise an ExportError as a Failure with its message. Dagster does not retry it: the run already did if useful."""
     try:
         yield
     except ExportError as error:
@@ -31,7 +31,7 @@ def load_settings(*, needs_accounts: bool = True) -> Settings:
 
 
 def load_settings_or_default() -> Settings:
-    """Return the settings for what Dagster shows before a run; the defaults where there is no file yet."""
+    """Return the settings for building the definitions; the defaults if there is no settings file yet."""
     file = find_settings_file(None, os.environ)
     return read_settings(file, os.environ, needs_accounts=False) if file else Settings()
 

@@ -1,7 +1,7 @@
-"""Run Dagster's steps on a Dask cluster: each is a task, monitored by its events like a step on Kubernetes.
+"""Executor that runs each step as a task of a Dask cluster and monitors it by its events, like steps on Kubernetes.
 
-Not dagster-dask: with 0.29 the steps behind a DynamicOut are left out and the run is green, and steps in a pool cannot
-be sent to a Dask of 2026. If a worker is lost, Dask gives its step to another one.
+It replaces dagster-dask: version 0.29 skips the steps behind a DynamicOut and still reports success, and it cannot send
+steps of a pool to a Dask of 2026. If a worker is lost, Dask runs its step on another worker.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 LOCAL = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
-"""A cluster that only this machine can reach; its certificate keeps other users of the machine out."""
+"""Arguments for a cluster that only this machine can reach; its certificate keeps out other users of the machine."""
 HEALTH_S = 5
 _FAILED_STATUSES = ("error", "cancelled", "lost")
 
 
 class DaskStepHandler(StepHandler):
-    """Steps as tasks of a cluster, which is made with the first of them where there is no address."""
+    """Handler that submits steps to a cluster; without an address, the first step starts a local cluster."""
 
     def __init__(self, address: str | None, workers: int) -> None:
         self._address, self._workers = address, workers
@@ -41,37 +41,40 @@ class DaskStepHandler(StepHandler):
 
     @property
     def name(self) -> str:
-        """What the event log calls it."""
+        """The name of the handler in the event log."""
         return "Dask"
 
     def launch_step(self, step_handler_context: StepHandlerContext) -> Iterator[DagsterEvent]:
-        """Hand it to the cluster."""
+        """Submit the step to the cluster."""
         args = step_handler_context.execute_step_args
         key = _get_step_key(args)
         self._client = self._client or self._connect_client()
+        # pure=False: a retried step may have the same arguments, for which Dask would return the earlier result.
         future = self._client.submit(_execute_step, serialize_value(args), pure=False)
         self._futures[key] = future
         future.add_done_callback(_release_future)
         yield DagsterEvent.step_worker_starting(
-            step_handler_context.get_step_context(key), f"{key} goes to Dask as {future.key}", metadata={}
+            step_handler_context.get_step_context(key), f"{key} is submitted to Dask as {future.key}", metadata={}
         )
 
     def check_step_health(self, step_handler_context: StepHandlerContext) -> CheckStepHealthResult:
-        """A step that no worker could bring to its end has failed."""
+        """Report the step as unhealthy if no worker could finish it, or if another process submitted it."""
         future = self._futures.get(_get_step_key(step_handler_context.execute_step_args))
         if future is None or future.status in _FAILED_STATUSES:
-            why = "another process gave it to Dask" if future is None else f"{future.status}: {future.exception()!r}"
+            why = (
+                "another process submitted it to Dask" if future is None else f"{future.status}: {future.exception()!r}"
+            )
             return CheckStepHealthResult.unhealthy(why)
         return CheckStepHealthResult.healthy()
 
     def terminate_step(self, step_handler_context: StepHandlerContext) -> Iterator[DagsterEvent]:
-        """A step that waits is not begun; one that runs goes on to its end, and nothing is made of it."""
+        """Cancel the step: it does not start; if it is already running, it ends and its result is discarded."""
         if future := self._futures.get(_get_step_key(step_handler_context.execute_step_args)):
             future.cancel()
         yield from ()
 
     def close(self) -> None:
-        """Leave the cluster; one of our own ends."""
+        """Disconnect from the cluster, and stop it if this handler started it."""
         if self._client:
             cluster = self._client.cluster
             self._client.close()
@@ -79,24 +82,24 @@ class DaskStepHandler(StepHandler):
                 cluster.close()
 
     def _connect_client(self) -> "Client":
-        from distributed import Client, LocalCluster  # an extra: this module can be looked at without
+        from distributed import Client, LocalCluster  # an extra: this module must be importable without it
         from distributed.security import Security
 
         if self._address:
             return Client(self._address)
-        # Without it whoever reaches the port runs code as this user: a scheduler takes tasks from everyone.
+        # A Dask scheduler runs tasks from any client: without TLS, each user of this machine could run code as this user.
         return Client(LocalCluster(n_workers=self._workers, security=Security.temporary(), **LOCAL))
 
 
 class DaskExecutor(StepDelegatingExecutor):
-    """Whatever happens, the cluster is left at the end."""
+    """Executor that disconnects from the cluster at the end of a run, also after an error."""
 
     def __init__(self, steps: DaskStepHandler) -> None:
         super().__init__(steps, RetryMode.ENABLED, sleep_seconds=0.5, check_step_health_interval_seconds=HEALTH_S)
         self._steps = steps
 
-    def execute(self, plan_context, execution_plan):  # noqa: ANN001, ANN201  as Dagster has it
-        """All steps of a run."""
+    def execute(self, plan_context, execution_plan):  # noqa: ANN001, ANN201  the base class's types are private
+        """Yield the events of all steps of a run."""
         try:
             yield from super().execute(plan_context, execution_plan)
         finally:
@@ -108,30 +111,32 @@ class DaskExecutor(StepDelegatingExecutor):
     requirements=dg.multiple_process_executor_requirements(),
     config_schema={
         "address": dg.Field(
-            dg.Noneable(str), default_value=None, description="Of a scheduler; without one, a cluster on this machine."
+            dg.Noneable(str),
+            default_value=None,
+            description="Address of a Dask scheduler; without it, a cluster on this machine.",
         ),
         "workers": dg.Field(int, default_value=WORKERS, description="Processes of the cluster on this machine."),
     },
 )
 def build_dask_executor(context: dg.InitExecutorContext) -> DaskExecutor:
-    """Each step on a worker of a Dask cluster."""
+    """Build the executor that runs each step on a worker of a Dask cluster."""
     own: Mapping[str, Any] = context.executor_config
     return DaskExecutor(DaskStepHandler(own["address"], own["workers"]))
 
 
 def _execute_step(serialized_args: str) -> None:
-    """On a worker: what `dagster api execute_step` does, in this very process, so that it ends with it."""
+    """Run a step like `dagster api execute_step`, but within the worker's process, so that both end together."""
     args = deserialize_value(serialized_args, ExecuteStepArgs)
-    assert args.instance_ref is not None  # noqa: S101  the executor gives it
+    assert args.instance_ref is not None  # noqa: S101  the executor sets it
     with dg.DagsterInstance.from_ref(args.instance_ref) as instance:
         run = instance.get_run_by_id(args.run_id)
-        assert run is not None  # noqa: S101  who sent the step wrote the run down before
+        assert run is not None  # noqa: S101  the run is stored before its steps are sent
         for _ in _execute_step_command_body(args, instance, run):
-            pass  # each event is written down as it comes
+            pass  # the generator stores each event itself
 
 
 def _release_future(future: "Future") -> None:
-    """Else Dask would do a step that has ended again, should the worker die on which it ended."""
+    """Release a finished step; else Dask would run it again if the worker that ran it is lost."""
     if future.status == "finished":
         future.release()
 

@@ -1,4 +1,4 @@
-"""Column lineage: which columns of its sources a column of an asset comes from."""
+"""Column lineage: the source columns of each column of an asset."""
 
 from collections.abc import Iterable, Mapping
 
@@ -6,13 +6,14 @@ import dagster as dg
 
 from appstream_export.defs.specs import AssetSource
 
-_STAMPS = frozenset({"snapshot_id", "as_of_utc"})  # set by the reader: they come from no column
+_STAMPS = frozenset({"snapshot_id", "as_of_utc"})  # set by the reader, not taken from a column
 
 
 def build_column_lineage(assets: Iterable[AssetSource]) -> dict[dg.AssetKey, dg.TableColumnLineage]:
-    """Return the columns that each column comes from, by asset: those of the same name in what the asset reads.
+    """Return the source columns of each column, by asset: columns of the same name in the assets that it reads.
 
-    What SQL renames or computes is left out rather than guessed; `_utc` is the same time without a zone.
+    Columns that SQL renames or computes are left out, because they could only be guessed. `x_utc` comes from `x`, the
+    same time with a zone.
     """
     by_key = {asset.key: asset for asset in assets}
     found = {key: _find_column_deps(asset, by_key) for key, asset in by_key.items()}

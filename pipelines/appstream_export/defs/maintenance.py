@@ -1,4 +1,4 @@
-"""Jobs beside the snapshot: the warehouse expires snapshots, is cleaned and verified; Dagster's history is pruned."""
+"""Maintenance jobs: expire snapshots, delete unneeded files, verify the warehouse, and prune Dagster's runs."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -24,26 +24,29 @@ from appstream_export.version import __version__
 PROBLEMS_MAX = 50
 FINISHED_STATUSES = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 RETAINED_RUNS_MIN = 10
-"""Finished runs of each job that stay however old, besides those that made what is the newest of an asset."""
+"""Finished runs of each job that are retained at any age, as are runs of each asset's newest materialization."""
 
 
 class MaintenanceConfig(dg.Config):
-    """Whether anything is written."""
+    """Options of the maintenance job."""
 
-    dry_run: bool = Field(default=False, description="Say what would be done, and do nothing.")
+    dry_run: bool = Field(default=False, description="Report what would be done, and change nothing.")
 
 
 class PruneConfig(dg.Config):
-    """Which runs go; each takes its events and log lines with it."""
+    """Options of pruning; runs are deleted with their events and log lines."""
 
     keep_days: int | None = Field(
-        default=None, ge=0, le=36_500, description="Runs younger than this stay; default: keep_runs_days."
+        default=None,
+        ge=0,
+        le=36_500,
+        description="Runs younger than this are retained; default: [dagster] keep_runs_days.",
     )
 
 
 @dg.op(pool=POOL, out=dg.Out(dg.Nothing), description="Expires snapshots according to the retention.")
 def expire(context: dg.OpExecutionContext, config: MaintenanceConfig) -> None:
-    """Commit a history without them, and publish the catalog; its figures are the output's metadata."""
+    """Commit a history without expired snapshots and publish the catalog; figures become the output's metadata."""
     settings = load_settings(needs_accounts=False)
     store = require_warehouse(settings)
     with as_dagster_failure():
@@ -62,9 +65,9 @@ def expire(context: dg.OpExecutionContext, config: MaintenanceConfig) -> None:
     context.add_output_metadata(figures)
 
 
-@dg.op(pool=POOL, ins={"expired": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing), description="Deletes what nothing needs.")
+@dg.op(pool=POOL, ins={"expired": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing), description="Deletes unneeded files.")
 def gc(context: dg.OpExecutionContext, config: MaintenanceConfig) -> None:
-    """Delete it after a grace of a day; its figures are the output's metadata."""
+    """Delete unneeded files after a grace period of a day; figures become the output's metadata."""
     settings = load_settings(needs_accounts=False)
     store = require_warehouse(settings)
     with as_dagster_failure():
@@ -79,9 +82,9 @@ def gc(context: dg.OpExecutionContext, config: MaintenanceConfig) -> None:
     context.add_output_metadata({"files": result.files, "bytes": result.bytes, "waiting": result.waiting})
 
 
-@dg.op(pool=POOL, ins={"collected": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing), description="Reads every byte.")
+@dg.op(pool=POOL, ins={"collected": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing), description="Verifies every byte.")
 def verify_warehouse(context: dg.OpExecutionContext) -> None:
-    """Red when a byte is not as it was committed; the first problems are named."""
+    """Verify all committed files and log the first problems; raises Failure if a byte differs."""
     with as_dagster_failure():
         problems = verify_files(require_warehouse(load_settings(needs_accounts=False))).problems
     for problem in problems[:PROBLEMS_MAX]:
@@ -94,24 +97,22 @@ def verify_warehouse(context: dg.OpExecutionContext) -> None:
 
 
 def _format_result(result: ExpireResult | VacuumResult) -> str:
-    """Format the figures of a result for the log: `files=2, bytes=100, ...`; a list is its length."""
+    """Format the figures of a result for the log: `files=2, bytes=100, ...`; of a tuple, its length."""
     figures = {name: len(value) if isinstance(value, tuple) else value for name, value in asdict(result).items()}
     return ", ".join(f"{name}={value}" for name, value in figures.items())
 
 
 @dg.job(
     name="maintenance",
-    description="Expire, collect garbage, verify: the warehouse stays small and is known to be whole.",
+    description="Expires snapshots, deletes unneeded files and verifies the remaining ones.",
     executor_def=dg.in_process_executor,
 )
 def maintain_warehouse() -> None:
-    """One after the other."""
+    """Run the three ops one after another."""
     verify_warehouse(gc(expire()))
 
 
-@dg.op(
-    name="prune", description="Deletes old finished runs of Dagster with their events, which nothing else ever does."
-)
+@dg.op(name="prune", description="Deletes old finished runs of Dagster with their events. Dagster itself retains them.")
 def prune_finished_runs(context: dg.OpExecutionContext, config: PruneConfig) -> None:
     """Delete finished runs older than `keep_days`; the newest runs of each job are retained, snapshots untouched."""
     days = (
@@ -134,24 +135,25 @@ def _list_newest_runs(instance: dg.DagsterInstance, job: str) -> Sequence[dg.Dag
 
 
 def _find_materializing_run_ids(instance: dg.DagsterInstance) -> set[str]:
-    """Return the runs of each asset's newest materialization: without them the asset would look never materialized."""
+    """Return the ids of runs with an asset's newest materialization; without it Dagster shows the asset as missing."""
     newest = (record.asset_entry.last_materialization_record for record in instance.get_asset_records())
     return {record.run_id for record in newest if record}
 
 
 def _delete_run(instance: dg.DagsterInstance, run_id: str) -> None:
-    """With what Dagster leaves on the disk: captured output, and in SQLite the file that held the run's events."""
+    """Delete a run with the files that Dagster leaves behind: captured output and SQLite's file of the run's events."""
     instance.delete_run(run_id)
     instance.compute_log_manager.delete_logs(prefix=[run_id])
+    # Only Dagster's SQLite storage has a file of events per run; other storages delete the events with the run.
     if path_of := getattr(instance.event_log_storage, "path_for_shard", None):
         Path(path_of(run_id)).unlink(missing_ok=True)
 
 
 @dg.job(
     name="prune_runs",
-    description="Deletes old runs from Dagster's own storage. Snapshots stay.",
+    description="Deletes old runs from Dagster's own storage. Snapshots are not touched.",
     executor_def=dg.in_process_executor,
 )
 def prune_runs() -> None:
-    """One step."""
+    """Delete old runs in one step."""
     prune_finished_runs()

@@ -1,6 +1,6 @@
-"""The same run over several processes or machines: one op plans, one per shard sweeps its part, one commits.
+"""The snapshot job on several processes or machines: an op plans, an op per shard sweeps it, and an op commits.
 
-Which executor runs them is configuration; the steps know nothing of it.
+The settings choose the executor; the steps do not depend on it.
 """
 
 import os
@@ -48,49 +48,52 @@ EXECUTORS = {
     "celery": ("dagster_celery", "celery_executor", "dagster_celery", "dagster-celery"),
     "kubernetes": ("dagster_k8s", "k8s_job_executor", "dagster_k8s", "dagster-k8s"),
 }
-"""By our name: its module, its name there, what that needs, and what to install for it."""
+"""Executors by their name in the settings: module, attribute, required module, and distribution to install."""
 _IO_MANAGER_KEY = "handed"
 _RETRY_POLICY = dg.RetryPolicy(max_retries=1)
-"""For a step whose process is killed; an error that the step itself raises is not retried."""
+"""Retry a step whose process was killed; errors that the step raises are not retried."""
 
 
 class ShardedConfig(SnapshotConfig):
-    """And by how many shards."""
+    """Options of a single sharded run: those of a run, and the number of shards."""
 
     shards: int | None = Field(
-        default=None, ge=1, le=16, description="At most so many, one per account at most; default: [dagster] shards."
+        default=None,
+        ge=1,
+        le=16,
+        description="Maximum number of shards, at most one per account; default: [dagster] shards.",
     )
 
 
 class WarehouseIOManager(dg.IOManager):
-    """Values between steps as JSON in the warehouse, which every machine of a run reaches anyway."""
+    """IO manager that stores values between steps as JSON in the warehouse, which all machines of a run can reach."""
 
     def handle_output(self, context: dg.OutputContext, obj: PreparedRun | Shard | ShardResult) -> None:
-        """Under the run, the step and the output; a step that is done again replaces it."""
+        """Store the value at a path of run, step and output; a repeated step replaces it."""
         with as_dagster_failure(), _open_store().open_output(_build_output_path(context)) as file:
             file.write(encode_message(obj))
 
     def load_input(self, context: dg.InputContext) -> PreparedRun | Shard | ShardResult:
-        """Read the value of the upstream step; raises Failure if it left nothing."""
+        """Read the value of the upstream step; raises Failure if there is none."""
         upstream = context.upstream_output
         assert upstream is not None  # noqa: S101  every input of this job comes from a step
         try:
             raw = _open_store().read_bytes(_build_output_path(upstream))
         except FileNotFoundError:
-            why = "see why it failed; or it is gone by gc or erase: re-execute all steps"
-            raise dg.Failure(f"{upstream.step_key} left nothing: {why}", allow_retries=False) from None
+            why = "see why it failed; if gc or erase deleted the value: re-execute all steps"
+            raise dg.Failure(f"{upstream.step_key} left no value: {why}", allow_retries=False) from None
         return decode_message(raw, upstream.dagster_type.typing_type)
 
 
 def build_sharded_job(
     contracts: Sequence[Contract], assets: Sequence[AssetSource], settings: Settings
 ) -> dg.JobDefinition:
-    """The job; its executor and the number of its shards are the settings'."""
+    """Build the job; the settings choose its executor and the number of shards."""
     commit = _build_commit_op(contracts, assets)
 
     @dg.job(
         name=JOB,
-        description="The same as snapshot, swept by several processes or machines, committed once.",
+        description="Like snapshot, but several processes or machines sweep the scopes. There is a single commit.",
         tags=build_max_runtime_tag(settings, count_shard_rounds(settings), GRACE_S),
         executor_def=resolve_executor(settings),
         config=_build_execution_config(settings),
@@ -104,7 +107,7 @@ def build_sharded_job(
 
 
 def resolve_executor(settings: Settings) -> dg.ExecutorDefinition:
-    """Return the executor that `[dagster] executor` names; raises SettingsError where it is not installed."""
+    """Return the executor that `[dagster] executor` names; raises SettingsError if it is not installed."""
     executor = settings.dagster.executor
     module, name, needs, package = EXECUTORS[executor]
     if find_spec(needs) is None:
@@ -114,13 +117,14 @@ def resolve_executor(settings: Settings) -> dg.ExecutorDefinition:
 
 
 def count_shard_rounds(settings: Settings) -> int:
-    """Return how many shards may run one after the other: all of them if the executor sets no limit."""
+    """Return how many shards may run one after another: all of them if the limit of the executor is unknown."""
     own, shards = settings.dagster.executor_config, settings.dagster.shards
     at_once = {
         "in_process": 1,
         "multiprocess": own.get("max_concurrent") or os.cpu_count(),
         "dask": None if own.get("address") else own.get("workers", WORKERS),
     }.get(settings.dagster.executor, own.get("max_concurrent"))
+    # Rounded up: 5 shards, 2 at once, take 3 rounds.
     return -(-shards // at_once) if isinstance(at_once, int) and at_once > 0 else shards
 
 
@@ -137,7 +141,7 @@ def _build_execution_config(settings: Settings) -> dict[str, object]:
         "prepared": dg.Out(PreparedRun, io_manager_key=_IO_MANAGER_KEY),
         "shards": dg.DynamicOut(Shard, io_manager_key=_IO_MANAGER_KEY),
     },
-    description="Who is asked, and by which shard.",
+    description="Plans which scopes to request, and divides them into shards.",
 )
 def plan_sweep(context: dg.OpExecutionContext, config: ShardedConfig) -> Iterator[dg.Output | dg.DynamicOutput]:
     """Prepare the run up to its first request for items, and split its tasks into shards."""
@@ -162,23 +166,25 @@ def plan_sweep(context: dg.OpExecutionContext, config: ShardedConfig) -> Iterato
     name="sweep",
     out=dg.Out(ShardResult, io_manager_key=_IO_MANAGER_KEY),
     retry_policy=_RETRY_POLICY,
-    description="Asks its scopes in a process of its own. If that one dies, its scopes have failed, and no others.",
+    description="Requests its scopes in a separate process. If that process is killed, only its scopes fail.",
 )
 def sweep_shard(context: dg.OpExecutionContext, shard: Shard) -> ShardResult:
-    """Scan the shard in a process of its own; failures of AWS become outcomes, not errors."""
+    """Sweep the shard in a separate process; failures of AWS become outcomes, not errors."""
     began = time.monotonic()
     with as_dagster_failure():
         swept = run_shard_process(load_settings(), shard)
     failed = sum(outcome.status.is_failure for outcome in swept.outcomes)
     took_s = time.monotonic() - began
-    context.log.info(f"{shard}: {len(swept.outcomes)} scopes asked, {failed} gave no answer, {took_s:.1f} s")
+    context.log.info(f"{shard}: {len(swept.outcomes)} scopes requested, {failed} failed, {took_s:.1f} s")
     return swept
 
 
 def _build_commit_op(contracts: Sequence[Contract], assets: Sequence[AssetSource]) -> dg.OpDefinition:
     columns = build_column_lineage(assets)
 
-    @dg.op(pool=POOL, out=dg.Out(dg.Nothing), description="One commit of what all shards swept, and all that follows.")
+    @dg.op(
+        pool=POOL, out=dg.Out(dg.Nothing), description="Commits the results of all shards at once, then publishes them."
+    )
     def commit(
         context: dg.OpExecutionContext, prepared: PreparedRun, swept: list[ShardResult]
     ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output]:
@@ -201,6 +207,7 @@ def _finish_shards(
     context: dg.OpExecutionContext, settings: Settings, prepared: PreparedRun, swept: Sequence[ShardResult]
 ) -> RunResult:
     attempt, listener = _format_attempt_id(context), LoggingRunListener(context.log)
+    # A plan of an earlier Dagster run: this is a re-execution, which may request the failed scopes again.
     is_retry = not prepared.facts.attempt_id.startswith(f"{context.run.run_id}.")
     with handle_stop(context.log) as stop:
         return commit_shards(
@@ -219,8 +226,8 @@ def _format_attempt_id(context: dg.OpExecutionContext) -> str:
 
 
 def _build_check_evaluation(check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
-    """Return the check's result as an event, which an op outside all assets may log."""
-    assert check.asset_key is not None  # noqa: S101  build_check_results names the asset of each
+    """Return the check's result as an event, because an op of a job may not yield results of asset checks."""
+    assert check.asset_key is not None  # noqa: S101  build_check_results sets it
     return dg.AssetCheckEvaluation(
         asset_key=check.asset_key,
         check_name=check.check_name or "",
@@ -232,7 +239,7 @@ def _build_check_evaluation(check: dg.AssetCheckResult) -> dg.AssetCheckEvaluati
 
 
 def _build_output_path(output: dg.OutputContext) -> str:
-    """Run, step and output; the step of a shard is `sweep[01]`, which would be a poor name for a file."""
+    """Return a path of run, step and output; the step `sweep[01]` becomes `sweep-01`, which is safe in file names."""
     return build_handover_path(*(word.replace("[", "-").rstrip("]") for word in output.get_identifier()))
 
 

@@ -1,4 +1,4 @@
-"""Specifications of assets, rendered from contracts, SQL headers and feeds: nothing is described here alone."""
+"""Specifications of assets, rendered from contracts, SQL headers and feeds, which hold the descriptions."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,10 +13,10 @@ from appstream_export.settings import Settings
 TABLES, EXPORT, MARTS, FEEDS, REPORT, DASHBOARDS = GROUPS = (
     "tables", "export", "marts", "feeds", "report", "dashboards",
 )  # fmt: skip
-"""From left to right: what AWS said, what the export says of itself, what is derived, and who reads it."""
+"""Groups of assets, upstream first: data of AWS, data about the export, derived views, and outputs for readers."""
 _HISTORY = "_history"
-_REPORT_DOC = "The warehouse on one page that stands alone: what there is, what changed, what was not seen."
-_DASHBOARD_DOC = "The dashboard that people open. It reads the feeds; nothing of it is made here."
+_REPORT_DOC = "The warehouse on one self-contained page: image builders, their changes, and scopes that were not seen."
+_DASHBOARD_DOC = "The dashboard that reads the feeds. The export does not build it."
 _KINDS: Mapping[str, frozenset[str]] = {
     TABLES: frozenset({"parquet", "duckdb"}),
     EXPORT: frozenset({"parquet", "duckdb"}),
@@ -29,13 +29,13 @@ _KINDS: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssetSource:
-    """The source of one asset: `name` is its name in the catalog or the feeds, `reads` are assets by their keys."""
+    """Source of an asset's spec: `name` is its name in the catalog or the feeds, `reads` are keys of other assets."""
 
     name: str
     group: str
     doc: str
     version: str
-    """What its content depends on, as text; shown as a digest of it."""
+    """The definition of the asset as text; Dagster shows its digest."""
     columns: tuple[Column, ...] = ()
     reads: tuple[dg.AssetKey, ...] = ()
     resource: str | None = None
@@ -43,17 +43,17 @@ class AssetSource:
 
     @property
     def key(self) -> dg.AssetKey:
-        """Feeds have the names of tables, so they alone have a folder."""
+        """The asset key. Feeds have the names of tables, so only their keys have a prefix."""
         return build_feed_key(self.name) if self.group == FEEDS else dg.AssetKey(self.name)
 
 
 def build_feed_key(name: str) -> dg.AssetKey:
-    """`feeds/image_builders`."""
+    """Return the asset key of a feed, such as `feeds/image_builders`."""
     return dg.AssetKey([FEEDS, name])
 
 
 def build_asset_sources(contracts: Sequence[Contract], settings: Settings) -> list[AssetSource]:
-    """Return everything that a run makes, each asset after those that it reads."""
+    """Return the sources of all assets of a run, each after the assets that it reads."""
     sources = [*_build_table_sources(contracts)]
     sources += _build_mart_sources(asset_keys={asset.name: asset.key for asset in sources})
     known = {asset.name: asset.key for asset in sources}
@@ -72,7 +72,7 @@ def _build_report_source(asset_keys: Mapping[str, dg.AssetKey]) -> AssetSource:
 def build_asset_spec(
     asset: AssetSource, settings: Settings, freshness: dg.FreshnessPolicy | None = None
 ) -> dg.AssetSpec:
-    """The asset as Dagster shows it before its first run. Not all are made by each run: publishing may fail."""
+    """Return the spec of an asset. Assets that are published are skippable, because publishing may fail."""
     tags = {"stage": asset.group} | ({"resource": asset.resource} if asset.resource else {})
     return dg.AssetSpec(
         key=asset.key,
@@ -90,12 +90,12 @@ def build_asset_spec(
 
 
 def is_external_asset(asset: AssetSource, settings: Settings) -> bool:
-    """Return whether runs do not publish the asset, by the settings of [feeds]: then it is outside Dagster."""
+    """Return whether [feeds] disables the asset in runs, so that it is external to Dagster."""
     return not {FEEDS: settings.feeds.publish, REPORT: settings.feeds.report}.get(asset.group, True)
 
 
 def build_dashboard_specs(settings: Settings, assets: Iterable[AssetSource]) -> Iterator[dg.AssetSpec]:
-    """Yield the dashboard that the settings name, if any: outside Dagster, downstream of the feeds among `assets`."""
+    """Yield the spec of the dashboard that the settings name, if any: external, downstream of the feeds in `assets`."""
     url = settings.dagster.dashboard_url
     if url:
         dashboard = AssetSource(
@@ -136,6 +136,7 @@ def _describe_table(table: Table) -> str:
 
 def _build_mart_sources(asset_keys: Mapping[str, dg.AssetKey]) -> Iterator[AssetSource]:
     files = load_view_files()
+    # Views may read other views, so their keys are known before the first one is resolved.
     asset_keys = {**asset_keys, **{file.name: dg.AssetKey(file.name) for file in files}}
     for file in files:
         yield AssetSource(
@@ -152,7 +153,7 @@ def _build_mart_sources(asset_keys: Mapping[str, dg.AssetKey]) -> Iterator[Asset
 def _build_feed_sources(
     contracts: Sequence[Contract], settings: Settings, asset_keys: Mapping[str, dg.AssetKey]
 ) -> Iterator[AssetSource]:
-    """Feeds without a file of their own are a table of the same name, with the accounts' names beside it."""
+    """Yield the sources of feeds. A feed without an SQL file reads the table of its name; labels come from accounts."""
     files = {file.name: file for file in load_sql_files(FEEDS)}
     labels = settings.feeds.account_labels
     feeds = build_feeds(contracts, labels)

@@ -1,4 +1,4 @@
-"""A stop of Dagster's as the event that a run looks at, so that a commit that has begun comes to its end."""
+"""Termination of a Dagster step as an event that the run checks, so that a commit in progress is finished."""
 
 import signal
 import threading
@@ -13,10 +13,10 @@ from appstream_export.errors import Interrupted
 
 @contextmanager
 def handle_stop(log: dg.DagsterLogManager) -> Generator[threading.Event]:
-    """Yield an event that Terminate in Dagster, SIGTERM or Ctrl-C sets; a second one is left to Dagster, at once.
+    """Yield an event that Terminate in Dagster, SIGTERM or Ctrl-C sets; a second signal goes to Dagster at once.
 
-    Dagster's own handler raises wherever the step is, also between a commit and its materializations. An Interrupted
-    that follows from the event, for nothing was committed yet, becomes Dagster's own interrupt.
+    Dagster's own handler raises at any point of the step, even between a commit and its materializations. If the run
+    stops before its commit, its Interrupted becomes Dagster's own interrupt.
     """
     stop = threading.Event()
     earlier = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -27,14 +27,14 @@ def handle_stop(log: dg.DagsterLogManager) -> Generator[threading.Event]:
             handler(number, frame)
         stop.set()
 
-    is_main = threading.current_thread() is threading.main_thread()  # Python handles signals on that thread alone
+    is_main = threading.current_thread() is threading.main_thread()  # Python handles signals only on that thread
     for number in earlier if is_main else ():
         signal.signal(number, handle_signal)
     try:
         yield stop
     except Interrupted as error:
         log.warning(str(error))
-        raise dg.DagsterExecutionInterruptedError(str(error)) from None  # a run that was terminated is canceled
+        raise dg.DagsterExecutionInterruptedError(str(error)) from None  # Dagster shows the run as canceled
     finally:
         for number, handler in earlier.items() if is_main else ():
             signal.signal(number, handler or signal.SIG_DFL)

@@ -1,7 +1,7 @@
-"""Feeds rendered from contracts: their tables with keys of one column, times in UTC without a zone, and stamps.
+"""Feeds rendered from contracts: each table with a key of one column, times in UTC without a zone, and stamps.
 
-`<item_name>_key` (account/region/name) is the items' key and leads from every other feed to them; rows of child tables
-and of changes have a `row_key`. `scope_key` (resource/account/region) leads to the feed `coverage`.
+`<item_name>_key` (account/region/name) is the key of items and a foreign key in other feeds; rows of child tables and
+of changes have a `row_key`. `scope_key` (resource/account/region) is a foreign key to the feed `coverage`.
 """
 # ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
 
@@ -22,9 +22,9 @@ TYPES: Mapping[str, str] = {
     "number": "DOUBLE",
     "json": "VARCHAR",
 }
-AS_OF = Column("as_of_utc", "TIMESTAMP", "When the snapshot was committed that this feed shows. UTC.")
-SNAPSHOT = Column("snapshot_id", "VARCHAR", "Snapshot that this feed shows: equal in all feeds of a generation.")
-_SCOPE = Column(SCOPE_KEY, "VARCHAR", "Resource, account and region, with slashes between them: key of coverage.")
+AS_OF = Column("as_of_utc", "TIMESTAMP", "When the snapshot of this feed was committed. UTC.")
+SNAPSHOT = Column("snapshot_id", "VARCHAR", "Snapshot of this feed: the same in all feeds of a generation.")
+_SCOPE = Column(SCOPE_KEY, "VARCHAR", "Resource, account and region, separated by slashes: key of coverage.")
 _CHANGED_IN = (
     Column("changed_in_snapshot_id", "VARCHAR", "Snapshot that found the change."),
     Column("changed_in_snapshot_utc", "TIMESTAMP", "When that snapshot was committed. UTC."),
@@ -33,7 +33,7 @@ _CHANGED_IN = (
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """One feed. Columns have DuckDB's types; `key` is unique and never null; `foreign_keys` are feeds by column."""
+    """A feed. Columns have DuckDB's types; `key` is unique and never null; `foreign_keys` are feeds by column."""
 
     name: str
     doc: str
@@ -44,7 +44,7 @@ class Feed:
 
 
 def build_contract_feeds(contract: Contract) -> Iterator[Feed]:
-    """A feed for each table of a contract, and one of all its changes."""
+    """Yield a feed for each table of a contract, then one for all its changes."""
     yield _build_table_feed(contract, contract.item_table, _build_item_key_column(contract), ())
     for table in contract.child_tables:
         outer = [c.name for c in table.columns if c.name in table.key and c.name not in _get_item_columns(contract)]
@@ -81,12 +81,12 @@ def _build_changes_feed(contract: Contract) -> Feed:
         (_SCOPE, _render_scope_sql(contract)),
     ]
     columns += [(_CHANGED_IN[0], "r.snapshot_id"), (_CHANGED_IN[1], "utc(r.snapshot_at)"), *_list_table_columns(table)]
-    doc = f"{table.doc} Of all snapshots that are known; items that are gone stand here and nowhere else."
+    doc = f"{table.doc} It covers all retained snapshots; deleted items appear only here."
     return _build_feed(table.name, doc, columns, f"{table.name}_history", ROW_KEY, {})
 
 
 def _list_table_columns(table: Table) -> Iterator[tuple[Column, str]]:
-    """The table's columns as a feed shows them, the account's name beside its id."""
+    """Yield the feed's columns of a table with their SQL; the account's name follows its id."""
     columns = [c for c in table.view_columns if c.name not in ("snapshot_id", ACCOUNT_NAME.name)]
     if table.resource is not None:
         columns.insert(1, ACCOUNT_NAME)
@@ -122,12 +122,13 @@ def _list_key_parts(contract: Contract) -> tuple[str, ...]:
 
 
 def _describe_key(parts: Sequence[str]) -> str:
-    return f"{', '.join(parts)} with slashes between them."
+    return f"{', '.join(parts)} separated by slashes."
 
 
 def _render_key_sql(contract: Contract, names: Sequence[str], positions: Sequence[str] = ()) -> str:
-    """SQL of a key. One name may hold slashes, since what stands beside it cannot; of several, each is escaped."""
+    """Return the SQL of a key: account, region, the item's names and positions, separated by slashes."""
     parts = [f"r.{quote_identifier(name)}" for name in names]
+    # A single name may contain slashes: the other parts cannot, so the key is unique. Several names are escaped.
     if len(contract.item_key) > 1:
         parts = [f"replace(replace({part}::varchar, '%', '%25'), '/', '%2F')" for part in parts]
     names = ", ".join([*parts, *(f"r.{quote_identifier(p)}" for p in positions)])

@@ -1,7 +1,7 @@
-"""`datapackage.json`: a generation described to programs, as the Data Package standard (version 2) has it.
+"""`datapackage.json`: the description of a generation for programs, in the Data Package standard (version 2).
 
-Beyond the standard: `rows` and `sha256` of each file, `duckdb_type` of each field, and of the package `snapshot_id`,
-`seq`, `as_of_utc`, `freshness` and `coverage`. Feeds can be read back from it, without the code that made them.
+Beyond the standard, files have `rows` and `sha256`, fields have `duckdb_type`, and the package has `snapshot_id`,
+`seq`, `as_of_utc`, `freshness` and `coverage`. Feeds can be read back from it without the code that built them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from appstream_export.lake.snapshots import FileEntry
 PROFILE = "https://datapackage.org/profiles/2.0/datapackage.json"
 SCHEMA_PROFILE = "https://datapackage.org/profiles/2.0/tableschema.json"
 STALE_MAX = 100
-"""Stale scopes that are named; the feed coverage names all of them."""
+"""Maximum number of stale scopes by name; the feed coverage names all of them."""
 _FORMATS: Mapping[str, Mapping[str, Any]] = {
     "parquet": {"format": "parquet", "mediatype": "application/vnd.apache.parquet"},
     "csv": {
@@ -49,15 +49,15 @@ def build_datapackage(
     why: str | None,
     coverage_summary: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Describe feeds by the files that hold them: `image_builders.parquet`, and `.csv` where there is one.
+    """Return the description of feeds and their files: `image_builders.parquet`, and the `.csv` file if there is one.
 
-    `coverage_summary` is what `load_coverage_summary` returned.
+    `coverage_summary` is the result of `load_coverage_summary`.
     """
     return {
         "$schema": PROFILE,
         "name": "appstream-export-feeds",
         "title": "AppStream image builders: feeds for dashboards",
-        "description": f"Snapshot {snapshot_id}: {len(feeds)} tables that belong together.",
+        "description": f"Snapshot {snapshot_id}: {len(feeds)} tables of the same snapshot.",
         "created": _format_utc(published_at),
         "snapshot_id": snapshot_id,
         "seq": seq,
@@ -75,7 +75,7 @@ def build_datapackage(
 
 
 def load_coverage_summary(connection: FeedConnection) -> dict[str, Any]:
-    """Return what a snapshot covers: `freshness` (its oldest stale rows), `coverage` (scopes by status, stale ones)."""
+    """Return the snapshot's `freshness` (its oldest stale rows) and `coverage` (scopes by status, and stale scopes)."""
     groups = connection.fetch_rows(_COVERAGE_SQL)
     oldest = min((group[4] for group in groups if group[4]), default=None)
     scopes = [{"status": status, "is_expected": expected, "scopes": n} for status, expected, n, *_ in groups]
@@ -90,7 +90,7 @@ def load_coverage_summary(connection: FeedConnection) -> dict[str, Any]:
 
 
 def parse_feeds(package: Mapping[str, Any]) -> Iterator[Feed]:
-    """The feeds that a package describes, as it describes them; without a query."""
+    """Yield the feeds that a package describes; their query is empty."""
     for resource in list_parquet_resources(package):
         columns = tuple(
             Column(f["name"], f["duckdb_type"], f.get("description", "")) for f in resource["schema"]["fields"]
@@ -101,12 +101,13 @@ def parse_feeds(package: Mapping[str, Any]) -> Iterator[Feed]:
 
 
 def list_parquet_resources(package: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Those that are Parquet files: one for each feed."""
+    """Return the resources that are Parquet files: one for each feed."""
     return [resource for resource in package["resources"] if resource["format"] == "parquet"]
 
 
 def _build_resource(feed: Feed, suffix: str, file: FileEntry) -> dict[str, Any]:
     name = file.path.rpartition("/")[2]
+    # Names must be unique within a package: only the Parquet file has the name of the feed.
     return {
         "name": feed.name if suffix == "parquet" else name,
         "path": name,
@@ -142,5 +143,5 @@ def _build_field(feed: Feed, column: Column) -> dict[str, Any]:
 
 
 def _format_utc(moment: datetime) -> str:
-    """ISO 8601 in UTC with a Z; of DuckDB's times, which have no zone, UTC is meant."""
+    """Format a time of UTC as ISO 8601 with a Z. DuckDB's times have no zone and are in UTC."""
     return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -1,8 +1,8 @@
-"""What a feed is: a name, a query, described columns of plain types, and one column that is its key.
+"""Definition of feeds: a name, a query, described columns of plain types, and one column that is the key.
 
-A file of sql/feeds/ is a feed. So is every table of a contract for which there is no such file (contract_feeds.py),
-so that another resource has feeds as soon as it has a contract. Labels of accounts that the settings name become
-columns wherever a feed has an account.
+Each file of sql/feeds/ is a feed. So is each table of a contract without such a file (contract_feeds.py), so that a new
+resource has feeds as soon as it has a contract. Account labels that the settings name become columns of every feed with
+accounts.
 """
 # ruff: noqa: S608 - names come from checked contracts and headers, values are quoted by lake/duckdb.py
 
@@ -20,9 +20,9 @@ from appstream_export.feeds.contract_feeds import COVERAGE, SCOPE_KEY, Feed
 from appstream_export.lake.duckdb import quote_identifier, quote_literal
 
 FEED_STATUS = "feed_status"
-"""The feed about feeds: built last, since it describes the others."""
+"""The feed that describes all feeds; built last."""
 STAMPS = ("as_of_utc", "snapshot_id")
-"""Columns that every feed has: the same value in every row of a generation."""
+"""Columns of every feed, with the same value in all rows of a generation."""
 CREATE_PUBLICATION_SQL = """create or replace temp table feed_publication (
     feed varchar, description varchar, row_count bigint, is_ok boolean, why varchar, published_at_utc timestamp
 )"""
@@ -31,7 +31,7 @@ _DECIMAL = re.compile(r"DECIMAL\(18,\d+\)")
 
 @dataclass(frozen=True, slots=True)
 class ColumnType:
-    """One of the few types that every tool understands: as Arrow has it, and as a data package calls it."""
+    """A column type that every tool understands: its Arrow type and its name in a data package."""
 
     arrow: pa.DataType
     field: str
@@ -48,22 +48,22 @@ COLUMN_TYPES: Mapping[str, ColumnType] = {
 
 
 def resolve_column_type(duckdb_type: str) -> ColumnType:
-    """Return the type of a column; raises KeyError for a type that feeds do not have."""
+    """Return the type of a column; raises KeyError for a type that feeds must not have."""
     if _DECIMAL.fullmatch(duckdb_type):
         return ColumnType(pa.decimal128(18, int(duckdb_type[len("DECIMAL(18,") : -1])), "number")
     return COLUMN_TYPES[duckdb_type]
 
 
 def build_feed_schema(feed: Feed) -> pa.Schema:
-    """The columns as a Parquet file has them, docs as field metadata."""
+    """Return the Arrow schema of a feed's Parquet file, with descriptions as field metadata."""
     fields = [pa.field(c.name, resolve_column_type(c.type).arrow, metadata={"comment": c.doc}) for c in feed.columns]
     return pa.schema(fields, metadata={"comment": feed.doc})
 
 
 def build_feeds(contracts: Sequence[Contract], labels: Sequence[str]) -> list[Feed]:
-    """Every feed, by name, as contracts and headers have it; the one about feeds is the last.
+    """Return the feeds of contracts and SQL files, sorted by name, `feed_status` last.
 
-    Raises ContractError where one says of itself what no feed may be, SettingsError where labels make no columns.
+    Raises ContractError if a feed breaks the rules of feeds, SettingsError if a label cannot become a column.
     """
     items = {f"{c.item_name}_key": c.item_table.name for c in contracts}
     files = [_build_feed_from_file(file, items) for file in load_sql_files("feeds")]
@@ -78,32 +78,35 @@ def build_feeds(contracts: Sequence[Contract], labels: Sequence[str]) -> list[Fe
 
 
 def _build_feed_from_file(file: SqlFile, items: Mapping[str, str]) -> Feed:
-    """What its header says. Rows that have a `scope_key` are of what is there now, so that all their keys lead on."""
+    """Return the feed of an SQL file, as its header describes it; raises ContractError if it names no key."""
     if file.key is None:
-        raise ContractError(f'{file.name}.sql: a feed says which column is its key: "-- key: ..."')
+        raise ContractError(f'{file.name}.sql: the header names no key; add the line "-- key: <column>"')
     columns = tuple(replace(column, type=column.type.upper()) for column in file.columns)
     keys = {column.name for column in columns} - {file.key}
+    # Only feeds with a `scope_key` show current rows, so only their other keys are sure to exist elsewhere.
     known = {SCOPE_KEY: COVERAGE, **items} if SCOPE_KEY in keys else {}
     foreign_keys = {key: to for key, to in known.items() if key in keys}
     return Feed(file.name, file.doc, columns, file.key, file.sql, foreign_keys)
 
 
 def _map_label_columns(labels: Sequence[str]) -> dict[str, str]:
-    """Label by the name of its column: `label_cost_centre` for "Cost Centre"."""
+    """Return labels by the name of their column: `label_cost_centre` for "Cost Centre"; raises SettingsError."""
     found: dict[str, str] = {}
     for label in labels:
         slug = slugify_name(label)
         column = f"label_{slug}"
         if not slug or '"' in label:
-            raise SettingsError(f'[feeds] account_labels: "{label}" makes no name of a column', fix="rename the label")
+            raise SettingsError(
+                f'[feeds] account_labels: "{label}" cannot become a column name', fix="rename the label"
+            )
         if column in found:
-            raise SettingsError(f'[feeds] account_labels: "{label}" and "{found[column]}" make the same column')
+            raise SettingsError(f'[feeds] account_labels: "{label}" and "{found[column]}" become the same column')
         found[column] = label
     return found
 
 
 def slugify_name(name: str) -> str:
-    """Return a name as an identifier: lower-case ASCII letters and digits, `_` for everything between them.
+    """Return a name as an identifier: lower-case ASCII letters and digits, with `_` for everything else.
 
     >>> slugify_name("Not seen, and why")
     'not_seen_and_why'
@@ -124,19 +127,21 @@ def _add_label_columns(feed: Feed, labels: Mapping[str, str]) -> Feed:
 
 
 def check_columns(feed: Feed, found: Sequence[tuple[str, str]]) -> None:
-    """Hold a feed against the columns (name and DuckDB type) that its query gives; raises ContractError."""
+    """Compare a feed with the columns (name and DuckDB type) that its query returns; raises ContractError."""
     described = [(c.name, c.type) for c in feed.columns]
     if described != list(found):
         pairs = zip_longest(described, found, fillvalue=("nothing", "more"))
         said, given = next((a, b) for a, b in pairs if a != b)
-        raise ContractError(f"feed {feed.name}: it is told to have {' '.join(said)}, its query gives {' '.join(given)}")
+        raise ContractError(
+            f"feed {feed.name}: its description has {' '.join(said)}, its query returns {' '.join(given)}"
+        )
 
 
 def check_feed(feed: Feed) -> Feed:
-    """Return the feed if it has every feed's columns, and only types that every tool knows; else ContractError."""
+    """Return the feed; raises ContractError if it lacks its key or a stamp, or has a type that not every tool knows."""
     names = {column.name for column in feed.columns}
     if missing := {feed.key, *STAMPS} - names:
-        raise ContractError(f"feed {feed.name}: there is no column {min(missing)}")
+        raise ContractError(f"feed {feed.name}: column {min(missing)} is missing")
     for column in feed.columns:
         _check_type(feed, column)
     return feed
@@ -151,4 +156,4 @@ def _check_type(feed: Feed, column: Column) -> None:
             f"{where} is {column.type}", fix=f"cast it to one of {', '.join(COLUMN_TYPES)}, DECIMAL(18,x)"
         ) from None
     if (column.type == "TIMESTAMP") is not column.name.endswith("_utc"):
-        raise ContractError(f"{where} is {column.type}: times are TIMESTAMP, and their names end with _utc")
+        raise ContractError(f"{where} is {column.type}: times must be TIMESTAMP, and their names must end with _utc")

@@ -1,4 +1,4 @@
-"""diff: what a dashboard that reads one generation would miss in another one."""
+"""Differences between two generations of feeds, and whether a dashboard would miss something."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from appstream_export.lake.storage import Store, translate_storage_errors
 from appstream_export.settings import FeedsSettings
 
 CURRENT, NEXT = "current", "next"
-"""What is served, and what would be published now."""
-_SIMILARITY_MIN = 0.6  # of two names, as difflib has it; `state` and `builder_state` are
+"""The served generation, and the feeds that would be published now."""
+_SIMILARITY_MIN = 0.6  # difflib's ratio of two names from which a column or feed may be a renamed one
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One difference. `is_breaking` where something is not there any more as it was."""
+    """A difference; `is_breaking` if something was removed or changed."""
 
     feed: str
     text: str
@@ -42,7 +42,10 @@ def diff_feeds(
     old: str = CURRENT,
     new: str = NEXT,
 ) -> list[Difference]:
-    """Compare two of: a generation's name, a folder that holds one, `current`, `next`. Raises ConfigurationError."""
+    """Return the differences from `old` to `new`; each is a generation, a folder with one, `current` or `next`.
+
+    Raises ConfigurationError if there is no such generation.
+    """
     generations = GenerationStore(store, file_mode=int(settings.file_mode, 8))
     with translate_storage_errors(store):
         before, after = (_load_feeds(generations, contracts, settings, name) for name in (old, new))
@@ -50,7 +53,7 @@ def diff_feeds(
 
 
 def list_differences(old: Mapping[str, Feed], new: Mapping[str, Feed]) -> Iterator[Difference]:
-    """What is breaking comes first within each feed."""
+    """Yield the differences of feeds by name; within each feed, breaking ones come first."""
     for name in sorted(old.keys() - new.keys()):
         near = _suggest_renamed_feed(old[name].columns, {n: new[n].columns for n in new.keys() - old.keys()}, name)
         yield Difference(name, f"the feed is gone{near}", is_breaking=True)
@@ -76,7 +79,7 @@ def _list_column_differences(name: str, old: Feed, new: Feed) -> Iterator[Differ
 
 
 def _suggest_renamed_column(column: Column, added: Sequence[Column]) -> str:
-    """The added column that it may have become: of its type, with its doc or a name that is like it."""
+    """Return a hint at the added column with the same type and the same description or a similar name; else ''."""
     same = [c for c in added if c.type == column.type]
     by_doc = [c.name for c in same if c.doc == column.doc]
     alike = sorted(
@@ -88,7 +91,7 @@ def _suggest_renamed_column(column: Column, added: Sequence[Column]) -> str:
 
 
 def _suggest_renamed_feed(columns: Sequence[Column], added: Mapping[str, Sequence[Column]], name: str) -> str:
-    """A new feed with the very columns, or a name that is like it."""
+    """Return a hint at the added feed with the same columns or a similar name; else ''."""
     shape = [(c.name, c.type) for c in columns]
     same = [n for n, found in sorted(added.items()) if [(c.name, c.type) for c in found] == shape]
     alike = [n for n in sorted(added) if _compute_similarity(n, name) >= _SIMILARITY_MIN]
@@ -118,4 +121,4 @@ def _load_feeds_from_folder(folder: Path) -> dict[str, Feed]:
         package = msgspec.json.decode(file.read_bytes(), type=dict)
         return {feed.name: feed for feed in datapackage.parse_feeds(package)}
     except (OSError, msgspec.DecodeError, KeyError, TypeError) as error:
-        raise ConfigurationError(f"{file}: not readable as a generation's description: {error}") from error
+        raise ConfigurationError(f"{file}: cannot be read as a data package of feeds: {error}") from error

@@ -1,12 +1,12 @@
-"""Where feeds lie, below the warehouse: `feeds/v1/`.
+"""Layout of feeds in the warehouse, below `feeds/v1/`.
 
-    current.json                  which generation is served, replaced last
-    latest                        the same as a symbolic link (none on S3)
-    bi.duckdb                     every feed as a table of one file, replaced whole
-    generations/<snapshot_id>/    files that never change, and datapackage.json, which names them
-    claims/                       who writes which generation: two publishers never share one
+    current.json                  name of the served generation, replaced last
+    latest                        symbolic link to the served generation (none on S3)
+    bi.duckdb                     every feed as a table of a single file, replaced as a whole
+    generations/<snapshot_id>/    files that never change, and datapackage.json, which lists them
+    claims/                       a file per reserved generation: two publishers never share one
 
-A snapshot that is published again goes to `<snapshot_id>-2`, for what readers hold open must stay as it is.
+A snapshot that is published again goes to `<snapshot_id>-2`, because files that readers hold open must not change.
 """
 
 import hashlib
@@ -26,14 +26,14 @@ CURRENT = f"{VERSION}/current.json"
 LATEST = f"{VERSION}/latest"
 FEEDS_DATABASE_FILE = f"{VERSION}/bi.duckdb"
 PACKAGE = "datapackage.json"
-GRACE = timedelta(hours=1)  # far longer than a dashboard takes to read what it found in current.json
+GRACE = timedelta(hours=1)  # much longer than a dashboard needs to read the files that current.json names
 _GENERATIONS, _CLAIMS = "generations", "claims"
 
 
 class CurrentGeneration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`current.json`: paths are relative to its own folder. `why` is what keeps a newer snapshot from being shown.
+    """Content of `current.json`. Paths are relative to its folder; `why` is why a newer snapshot is not served.
 
-    `sha256` is that of the file without this key; those of version 0.2 have none.
+    `sha256` is the digest of the file without this key; files of version 0.2 have none.
     """
 
     snapshot_id: str
@@ -50,22 +50,22 @@ class CurrentGeneration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     sha256: str = ""
 
     def add_digest(self) -> "CurrentGeneration":
-        """The same with its digest."""
+        """Return a copy with its digest."""
         bare = msgspec.structs.replace(self, sha256="")
         return msgspec.structs.replace(bare, sha256=hashlib.sha256(bare.encode_json()).hexdigest())
 
     @property
     def name(self) -> str:
-        """Of the generation."""
+        """The name of the generation."""
         return self.generation.rpartition("/")[2]
 
     def encode_json(self) -> bytes:
-        """The bytes of its file."""
+        """Return the content of `current.json`."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
 
 
 class GenerationStore:
-    """The feeds of a warehouse. Paths of its store begin at `feeds/`."""
+    """Generations of feeds in a warehouse. Paths in its store are relative to `feeds/`."""
 
     def __init__(self, warehouse: Store, *, file_mode: int, create: bool = False) -> None:
         self._warehouse_root = warehouse.root
@@ -80,7 +80,7 @@ class GenerationStore:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             where = self.store.resolve_uri(CURRENT)
             raise StorageFailed(
-                f"{where} is damaged: {error}", fix="appstream-export feeds publish writes it anew"
+                f"{where} is damaged: {error}", fix="replace it with: appstream-export feeds publish"
             ) from error
 
     def require_current(self) -> CurrentGeneration:
@@ -93,21 +93,20 @@ class GenerationStore:
         return current
 
     def set_current(self, current: CurrentGeneration) -> None:
-        """Serve that generation from here on."""
+        """Serve a generation from now on."""
         self.write_file(CURRENT, current.encode_json())
         self.store.symlink(LATEST, current.generation)
 
     def write_file(self, path: str, content: bytes) -> None:
-        """Write a small file, or replace it."""
+        """Write or replace a small file."""
         with self.store.open_output(path) as file:
             file.write(content)
 
     def reserve(self, snapshot_id: str) -> str:
-        """Reserve a generation of this snapshot for this publisher alone, and return its name."""
+        """Reserve a new generation of the snapshot for this publisher, and return its name."""
         names = (snapshot_id if n == 1 else f"{snapshot_id}-{n}" for n in count(1))
-        claim = str(
-            ULID()
-        ).encode()  # unique content: put_if_absent takes an equal file for its own, since an answer may get lost
+        # Unique content: put_if_absent takes an equal file for its own, because the answer to its write may be lost.
+        claim = str(ULID()).encode()
         return next(name for name in names if self.store.put_if_absent(f"{VERSION}/{_CLAIMS}/{name}", claim))
 
     def load_package(self, generation: str) -> dict[str, Any]:
@@ -123,7 +122,7 @@ class GenerationStore:
             raise StorageFailed(f"{self.store.resolve_uri(path)} is damaged: {error}") from error
 
     def list_generations(self) -> Mapping[str, list[StoredObject]]:
-        """The files of every generation, finished or not, by its name; oldest generation first."""
+        """Return the files of each generation by its name, finished or not, the oldest generation first."""
         found: dict[str, list[StoredObject]] = {}
         for stored in self.store.list_all():
             parts = stored.path.split("/")
@@ -132,10 +131,10 @@ class GenerationStore:
         return dict(sorted(found.items(), key=lambda item: (_get_last_changed_at(item[1]), item[0])))
 
     def prune(self, *, retain: int, now: datetime, erased_seq: int = 0) -> list[str]:
-        """Remove old generations; their names. Never the one that is served, nor one that was within the grace.
+        """Remove old generations and return their names; never the served one, nor one replaced within GRACE.
 
-        `retain` finished ones stay. Those made before the commit `erased_seq` hold what is to be gone: they go at once,
-        but the one that is served goes once another one is.
+        The newest `retain` finished generations are retained. Generations from before the commit `erased_seq` hold
+        erased rows: they are removed at once, but the served one only after another one is served.
         """
         current, found = self.load_current(), self.list_generations()
         names = [*found]
@@ -143,6 +142,7 @@ class GenerationStore:
         erased = {name for name in finished if erased_seq and self.load_package(name).get("seq", 0) < erased_seq}
         retained = {*finished[-retain:]} - erased | {current.name if current else ""}
         removed = []
+        # A generation is replaced by the next one, so its grace starts when that one was written.
         for name, successor in zip(names, [*names[1:], None], strict=True):
             replaced_at = _get_last_changed_at(found[successor]) if successor else now
             if name not in retained and (name in erased or replaced_at <= now - GRACE):
@@ -151,19 +151,19 @@ class GenerationStore:
         return removed
 
     def _delete_generation(self, generation: str, files: list[StoredObject]) -> None:
-        """The description first: what lacks it is unfinished, and goes with a later tidying if this one is killed."""
+        """Delete a generation, its description first: if this is killed, the rest is unfinished and pruned later."""
         for stored in sorted(files, key=lambda stored: not stored.path.endswith(f"/{PACKAGE}")):
             self.store.remove(stored.path)
         self.store.remove(f"{VERSION}/{_CLAIMS}/{generation}")
 
 
 def get_generation_file_path(generation: str, name: str) -> str:
-    """Path of a file of a generation, relative to the store of GenerationStore."""
+    """Return the path of a generation's file, relative to the store of GenerationStore."""
     return f"{VERSION}/{_GENERATIONS}/{generation}/{name}"
 
 
 def get_generation_folder(generation: str) -> str:
-    """The generation's folder, relative to `current.json`."""
+    """Return the folder of a generation, relative to `current.json`."""
     return f"{_GENERATIONS}/{generation}"
 
 

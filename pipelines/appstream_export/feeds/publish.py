@@ -1,8 +1,8 @@
-"""Publish feeds: a generation that never changes, `bi.duckdb` beside it, and then `current.json`, which serves both.
+"""Publish feeds: a generation that never changes, then `bi.duckdb`, then `current.json`, which serves both.
 
-Whatever fails before that last step leaves readers with what they had. Where a check of severity error finds rows in
-the newest snapshot, its feeds are not shown: those of the generation before are published again, as they are, and
-`feed_status` says why.
+After a failure before the last step, readers still see the earlier feeds. If a check of severity error finds rows in
+the newest snapshot, its feeds are not served: the served ones are published again unchanged, and `feed_status` shows
+why.
 """
 # ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
 
@@ -61,13 +61,13 @@ CheckResultsBySeq: TypeAlias = Mapping[int, Sequence[CheckResult]]
 _NO_CHECK_RESULTS: CheckResultsBySeq = MappingProxyType({})
 DEFAULT_SETTINGS = FeedsSettings()
 _LABEL_IN_USE_SQL = "select 1 from accounts where json_extract_string(labels_json, ?) is not null limit 1"
-_REPUBLISH_MAX = 5  # each means that yet another run committed while we wrote
+_REPUBLISH_MAX = 5  # each attempt means that another run committed during the last one
 _CSV_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishResult:
-    """What is served now. `rows` by feed; `problem` is why that is not the newest snapshot, in one line."""
+    """Feeds that are served now. `rows` by feed; `problem` is why they are not of the newest snapshot, in one line."""
 
     current: CurrentGeneration
     rows: Mapping[str, int]
@@ -79,7 +79,7 @@ class PublishResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Publication:
-    """What will be published: feeds with their queries, and the description of the whole."""
+    """Feeds to publish with their queries, and the description of their generation."""
 
     feeds: list[Feed]
     snapshot_id: str
@@ -92,7 +92,7 @@ class _Publication:
 
 
 class _NewerSnapshotServed(Exception):
-    """Another run serves a newer snapshot by now."""
+    """Another run already serves a newer snapshot."""
 
 
 def publish_feeds(
@@ -103,13 +103,14 @@ def publish_feeds(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     check_results: CheckResultsBySeq = _NO_CHECK_RESULTS,
 ) -> PublishResult:
-    """Publish the head's feeds, and remove old generations. Raises StorageFailed or ConfigurationError.
+    """Publish the feeds of the head and remove old generations; raises StorageFailed or ConfigurationError.
 
-    `check_results` are results of checks that are known already, by the seq of their head.
+    `check_results` are results of checks that already ran, by the seq of their head.
     """
     generations = GenerationStore(store, file_mode=int(settings.file_mode, 8), create=True)
     with translate_storage_errors(store):
         published = None
+        # Publish again if a run committed in the meantime, so that readers end up with the newest snapshot.
         for _ in range(_REPUBLISH_MAX):
             try:
                 published, seq = _publish_generation(store, generations, contracts, settings, check_results, clock())
@@ -117,9 +118,11 @@ def publish_feeds(
                 continue
             newest = load_head(store)
             if newest is None or newest.seq <= seq:
-                break  # else another run committed meanwhile, and we may have replaced its newer feeds
+                break
         if published is None:
-            raise StorageFailed(f"{store.root}: {_REPUBLISH_MAX} newer publications came first; theirs is served")
+            raise StorageFailed(
+                f"{store.root}: {_REPUBLISH_MAX} times, another run published newer feeds first; those are served"
+            )
         erased_seq = get_last_erase_seq(store)
         removed = generations.prune(retain=settings.keep_generations, now=clock(), erased_seq=erased_seq)
     return replace(published, removed=tuple(removed))
@@ -146,7 +149,7 @@ def _publish_generation(
         if broken := [
             f"{result.name} ({result.rows} rows)" for result in results if result.is_error and result.blocks_feeds
         ]:
-            why = f"snapshot {connection.snapshot_id} breaks {', '.join(broken)}; look closer: appstream-export verify"
+            why = f"snapshot {connection.snapshot_id} fails checks: {', '.join(broken)}; see: appstream-export verify"
             publication = replace(publication, why=why)
             publication = _reuse_served_feeds(connection, generations, publication, get_last_erase_seq(store))
         return _serve_publication(connection, generations, publication, is_csv=settings.csv), connection.seq
@@ -161,10 +164,11 @@ def _warn_of_unused_labels(connection: FeedConnection, labels: Sequence[str]) ->
 def _serve_publication(
     connection: FeedConnection, generations: GenerationStore, publication: _Publication, *, is_csv: bool
 ) -> PublishResult:
-    """Write a generation and `bi.duckdb`, and then let readers see both."""
+    """Write a generation and `bi.duckdb`, then serve both."""
     generation = generations.reserve(publication.snapshot_id)
     package_sha256 = ""
 
+    # The store calls this with a temporary file and ignores its result. The generation is written from its tables.
     def build_database(file: str) -> None:
         nonlocal package_sha256
         package_sha256 = _write_generation(connection, generations, publication, generation, file, is_csv=is_csv)
@@ -195,9 +199,10 @@ def _build_publication(connection: FeedConnection, feeds: list[Feed], now: datet
 def _reuse_served_feeds(
     connection: FeedConnection, generations: GenerationStore, publication: _Publication, erased_seq: int
 ) -> _Publication:
-    """Return the served feeds, to be published again with a new `feed_status`; that one alone if none are served."""
+    """Return a publication of the served feeds, if there are any, with a new `feed_status`."""
     status = publication.feeds[-1]
     current = generations.load_current()
+    # Feeds from before an erase hold erased rows and must not be published again.
     if current is None or current.seq < erased_seq:
         return replace(publication, feeds=[status])
     package = generations.load_package(current.name)
@@ -227,7 +232,7 @@ def _write_generation(
     *,
     is_csv: bool,
 ) -> str:
-    """Fill the DuckDB file, write from it the files of the generation, and last their data package; its SHA-256."""
+    """Fill the DuckDB file, write the generation's files from it, then the data package; return its SHA-256."""
     connection.fetch_rows(CREATE_PUBLICATION_SQL)
     with connection.attach_output_file(file):
         for feed in publication.feeds:
@@ -244,7 +249,7 @@ def _write_generation(
 
 
 def _create_feed_table(connection: FeedConnection, feed: Feed) -> str:
-    """Materialize a feed and return its table as SQL names it; raises ContractError for other columns, or no key."""
+    """Create the table of a feed and return its SQL name; raises ContractError if its columns or key are wrong."""
     docs = {column.name: column.doc for column in feed.columns}
     query = f"from ({feed.sql}\n) order by {quote_identifier(feed.key)}"
     table = connection.create_table(feed.name, query, feed.doc, docs)
@@ -254,18 +259,19 @@ def _create_feed_table(connection: FeedConnection, feed: Feed) -> str:
 
 
 def _reject_older_snapshot(connection: FeedConnection, generations: GenerationStore) -> None:
-    """Raise _NewerSnapshotServed if readers already see a newer snapshot, which ours must not replace."""
-    with suppress(StorageFailed):  # a damaged current.json is about to be written anew
+    """Raise _NewerSnapshotServed if readers already see a newer snapshot, which must not be replaced."""
+    with suppress(StorageFailed):  # a damaged current.json is about to be replaced
         served = generations.load_current()
         if served is not None and served.seq > connection.seq:
             raise _NewerSnapshotServed
 
 
 def _insert_publication_rows(connection: FeedConnection, publication: _Publication) -> None:
-    """What `feed_status` reads: a row for each feed, itself included."""
+    """Insert the rows that `feed_status` reads: one for each feed, itself included."""
     is_ok, at = publication.why is None, publication.published_at.astimezone(UTC).replace(tzinfo=None)
     for feed in publication.feeds:
         file = publication.files.get(f"{feed.name}.parquet")
+        # feed_status has no file yet; it has a row for each feed.
         rows = file.rows if file else len(publication.feeds)
         row = [feed.name, feed.doc, rows, is_ok, publication.why, at]
         connection.fetch_rows("insert into feed_publication values (?, ?, ?, ?, ?, ?)", row)
@@ -278,7 +284,7 @@ def _check_key(connection: FeedConnection, feed: Feed, table: str) -> None:
     )[0]
     if not rows == known == different:
         raise ContractError(
-            f"feed {feed.name}: {feed.key} is no key: {rows} rows, {known} not null, {different} different"
+            f"feed {feed.name}: {feed.key} is not a key: {rows} rows, {known} not null, {different} distinct"
         )
 
 
@@ -297,7 +303,7 @@ def _write_parquet(
 def _write_csv(
     connection: FeedConnection, generations: GenerationStore, feed: Feed, table: str, generation: str
 ) -> FileEntry:
-    """In UTF-8: text in quotes, null as nothing at all, and a `'` before text that a spreadsheet would run."""
+    """Write a feed as CSV in UTF-8: quoted text, empty nulls, and a `'` before text that a spreadsheet would run."""
     path, rows = get_generation_file_path(generation, f"{feed.name}.csv"), 0
     selected = ", ".join(_render_csv_column(column.name, column.type) for column in feed.columns)
     with generations.store.open_output(path) as output:
@@ -306,6 +312,7 @@ def _write_csv(
         for batch in connection.stream_batches(f"select {selected} from {table}"):
             csv.write_csv(batch, buffer, csv.WriteOptions(include_header=False, quoting_style="needed"))
             rows += batch.num_rows
+            # Write and replace the buffer after each batch, to limit the memory.
             output.write(buffer.getvalue())
             buffer = io.BytesIO()
         output.write(buffer.getvalue())

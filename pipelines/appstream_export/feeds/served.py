@@ -1,4 +1,4 @@
-"""Which snapshot readers see: in the catalog, in feeds, in `bi.duckdb` and in the report."""
+"""The snapshot that readers see in the catalog, the feeds, `bi.duckdb` and the report."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -9,14 +9,15 @@ from appstream_export.feeds.generations import CURRENT, FEEDS_DATABASE_FILE, FEE
 from appstream_export.lake.catalog import load_catalog_seq, load_feeds_database_snapshot_id
 from appstream_export.lake.storage import CATALOG_FILE, REPORT_FILE, TAIL_BYTES, Store, find_snapshot_id
 
+# The snapshot's ULID in the heading of the page.
 _PAGE_SNAPSHOT = re.compile(rb'snapshot \d+\s*<span class="faint">\((\w{26})\)')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedOutput:
-    """An output that shows a snapshot: by its id, or by the seq of a commit. Without either it shows none.
+    """An output and the snapshot that it shows, by id or by the seq of a commit; it shows none if both are None.
 
-    `problem` is why that is not known, such as a damaged file.
+    `problem` is why the snapshot is unknown, such as a damaged file.
     """
 
     name: str
@@ -27,12 +28,12 @@ class ServedOutput:
 
     @property
     def is_published(self) -> bool:
-        """Whether there is anything that readers may open."""
+        """True if readers can open the output, damaged or not."""
         return self.snapshot_id is not None or self.seq is not None or self.problem is not None
 
 
 def load_served_outputs(store: Store) -> list[ServedOutput]:
-    """Return each output with the snapshot that it shows; those that are not there show none."""
+    """Return each output with the snapshot that it shows; an output that does not exist shows none."""
     return [*_load_outputs(store)]
 
 
@@ -67,7 +68,7 @@ def _load_report_snapshot_id(store: Store) -> str | None:
         return None
     if snapshot_id := find_snapshot_id(store.read_tail(REPORT_FILE, TAIL_BYTES)):
         return snapshot_id
-    found = _PAGE_SNAPSHOT.search(store.read_bytes(REPORT_FILE))  # a page of version 0.3 names it in its text alone
+    found = _PAGE_SNAPSHOT.search(store.read_bytes(REPORT_FILE))  # a page of version 0.3 names it only in its text
     if found is None:
         raise StorageFailed(f"{store.resolve_uri(REPORT_FILE)} names no snapshot", fix="appstream-export report")
     return found[1].decode()

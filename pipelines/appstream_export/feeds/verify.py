@@ -1,4 +1,4 @@
-"""verify: whether what was published is what `datapackage.json` says, byte for byte and row by row."""
+"""Verification of published feeds against `datapackage.json`: their bytes, columns, rows and keys."""
 # ruff: noqa: S608 - names come from the package and are quoted
 
 import hashlib
@@ -28,13 +28,13 @@ from appstream_export.lake.catalog import open_duckdb_file
 from appstream_export.lake.duckdb import quote_identifier, quote_literal
 from appstream_export.lake.storage import Store, has_valid_checksum, translate_storage_errors
 
-_REPUBLISH = "publish it anew with: appstream-export feeds publish"
+_REPUBLISH = "publish it again with: appstream-export feeds publish"
 
 
 def verify_feeds(store: Store, generation: str | None = None, *, file_mode: int = 0o640) -> list[str]:
-    """What is wrong with a generation, a line each; with what is served (also `bi.duckdb`, `latest`) by default.
+    """Return the problems of a generation, a line each; by default of the served one, `bi.duckdb` and `latest`.
 
-    Raises ConfigurationError where there is no such generation.
+    Raises ConfigurationError if there is no such generation.
     """
     generations = GenerationStore(store, file_mode=file_mode)
     with translate_storage_errors(store):
@@ -46,18 +46,19 @@ def verify_feeds(store: Store, generation: str | None = None, *, file_mode: int 
 
 
 def _report_damaged_package(generation: str, lines: Iterator[str]) -> Iterator[str]:
-    """The lines, up to where the description is too damaged to go by."""
+    """Yield the lines; if the description is too damaged to verify the rest, end with a line about it."""
     try:
         yield from lines
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        yield f"{generation}/{PACKAGE}: is no description of feeds any more ({type(error).__name__}: {error})"
+        yield f"{generation}/{PACKAGE}: is not a valid description of feeds ({type(error).__name__}: {error})"
 
 
 def _verify_served_generation(generations: GenerationStore, current: CurrentGeneration) -> Iterator[str]:
+    # Comparing the encoded bytes also finds changes that decoding ignores. Files of version 0.2 have no digest.
     if generations.store.read_bytes(CURRENT) != current.encode_json() or (
         current.sha256 and current != current.add_digest()
     ):
-        yield f"current.json: is not as it was written; {_REPUBLISH}"
+        yield f"current.json: was changed after it was written; {_REPUBLISH}"
     try:
         package = generations.load_package(current.name)
     except (ConfigurationError, StorageFailed) as error:
@@ -65,7 +66,7 @@ def _verify_served_generation(generations: GenerationStore, current: CurrentGene
         return
     raw = generations.store.read_bytes(get_generation_file_path(current.name, PACKAGE))
     if hashlib.sha256(raw).hexdigest() != current.datapackage_sha256:
-        yield f"{current.datapackage}: another content than current.json says (sha256)"
+        yield f"{current.datapackage}: its content differs from current.json (sha256)"
     yield from _verify_generation(generations, current.name, package)
     yield from _verify_latest_link(generations, current)
     yield from _verify_database(generations, package)
@@ -90,23 +91,23 @@ def _verify_bytes(resource: Mapping[str, Any], raw: bytes) -> Iterator[str]:
     if len(raw) != resource["bytes"]:
         yield f"{len(raw)} bytes instead of {resource['bytes']}"
     elif hashlib.sha256(raw).hexdigest() != resource["sha256"]:
-        yield "another content than datapackage.json says (sha256)"
+        yield "its content differs from datapackage.json (sha256)"
 
 
 def _verify_rows(feed: Feed, resource: Mapping[str, Any], package: Mapping[str, Any], raw: bytes) -> Iterator[str]:
     try:
         found = pq.read_table(pa.BufferReader(raw), page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:
-        yield f"not readable as Parquet: {str(error).splitlines()[0]}"
+        yield f"cannot be read as Parquet: {str(error).splitlines()[0]}"
         return
     if not found.schema.equals(build_feed_schema(feed)):
-        yield f"columns {', '.join(map(str, found.schema.remove_metadata()))} instead of those described"
+        yield f"columns {', '.join(map(str, found.schema.remove_metadata()))} instead of the described ones"
         return
     if found.num_rows != resource["rows"]:
         yield f"{found.num_rows} rows instead of {resource['rows']}"
     key = found.column(feed.key)
     if key.null_count or pc.count_distinct(key).as_py() != found.num_rows:
-        yield f"{feed.key} is no key: {key.null_count} null, {pc.count_distinct(key).as_py()} different values"
+        yield f"{feed.key} is not a key: {key.null_count} null, {pc.count_distinct(key).as_py()} distinct values"
     if found.num_rows and {*found.column("snapshot_id").unique().to_pylist()} != {package["snapshot_id"]}:
         yield "rows of another snapshot"
 
@@ -114,11 +115,11 @@ def _verify_rows(feed: Feed, resource: Mapping[str, Any], package: Mapping[str, 
 def _verify_latest_link(generations: GenerationStore, current: CurrentGeneration) -> Iterator[str]:
     link = Path(generations.store.resolve_uri(LATEST))
     if generations.store.has_catalog_file and (not link.is_symlink() or str(link.readlink()) != current.generation):
-        yield f"latest: does not lead to {current.generation}"
+        yield f"latest: does not point to {current.generation}"
 
 
 def _verify_database(generations: GenerationStore, package: Mapping[str, Any]) -> Iterator[str]:
-    """`bi.duckdb` holds the same feeds, column by column and row by row of one snapshot."""
+    """Yield the problems of `bi.duckdb`, which must hold the feeds of the generation: columns, rows and snapshot."""
     if not generations.store.exists(FEEDS_DATABASE_FILE):
         yield "bi.duckdb: missing"
         return
@@ -126,9 +127,9 @@ def _verify_database(generations: GenerationStore, package: Mapping[str, Any]) -
         file = Path(generations.store.resolve_uri(FEEDS_DATABASE_FILE))
         content = generations.store.read_bytes(FEEDS_DATABASE_FILE)
         if not has_valid_checksum(content):
-            yield f"bi.duckdb: is not as it was published; {_REPUBLISH}"
+            yield f"bi.duckdb: was changed after it was published; {_REPUBLISH}"
             return
-        if not generations.store.has_catalog_file:
+        if not generations.store.has_catalog_file:  # on S3, DuckDB opens a downloaded copy
             file = Path(folder, "bi.duckdb")
             file.write_bytes(content)
         try:
@@ -153,4 +154,4 @@ def _verify_database_tables(file: Path, package: Mapping[str, Any]) -> Iterator[
             selected = f"count(*), count(distinct {quote_identifier(feed.key)}), any_value(snapshot_id), {stamps}"
             rows, keys, snapshot, *_ = fetch_rows(f"select {selected} from {quote_identifier(feed.name)}")[0]
             if (rows, keys) != (resource["rows"], resource["rows"]) or (rows and snapshot != package["snapshot_id"]):
-                yield f"bi.duckdb: {feed.name} holds {rows} rows of {snapshot}, the generation {resource['rows']}"
+                yield f"bi.duckdb: {feed.name} holds {rows} rows of {snapshot}, the generation has {resource['rows']}"

@@ -1,4 +1,4 @@
-"""Rows become Vega-Lite charts. Each function draws one panel; colours mean the same everywhere."""
+"""Vega-Lite charts of query results: a function for each panel, with the same colours in all of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A chart, and what its colours mean: the page shows that itself, for Vega's own legend does not wrap."""
+    """A chart and the meaning of its colours. The page draws the legend, because Vega's own legend does not wrap."""
 
     chart: alt.Chart
     legend: Mapping[str, str] = field(default_factory=dict)
@@ -44,7 +44,7 @@ _INK, _FAINT = "#22313f", "#e6e9ec"
 
 
 def draw_coverage_by_scope(rows: Rows) -> Drawing:
-    """A square per resource, account and region."""
+    """Draw a square for each resource, account and region."""
     chart = (
         _create_chart(rows, height=16 * len({(row["resource"], row["account_id"]) for row in rows}))
         .mark_rect(stroke="white", strokeWidth=1.5)
@@ -59,12 +59,12 @@ def draw_coverage_by_scope(rows: Rows) -> Drawing:
 
 
 def draw_coverage_by_region(rows: Rows) -> Drawing:
-    """A bar per region, of all its scopes."""
+    """Draw a bar for each region: its scopes by outcome."""
     return _draw_bars(rows, "region", "scopes", "sight", SIGHTS)
 
 
 def draw_states_over_time(rows: Rows) -> Drawing:
-    """Builders by state, stacked; as bars where so few snapshots make no line."""
+    """Draw builders by state, stacked; as bars if there are too few snapshots for an area."""
     few = _count_distinct(rows, "snapshot_at") < 12
     chart = _create_chart(rows, height=240)
     x = alt.X("snapshot_at:O", title=None, axis=_build_time_axis(rows)) if few else _encode_time("snapshot_at")
@@ -77,11 +77,12 @@ def draw_states_over_time(rows: Rows) -> Drawing:
         order=alt.Order("place:Q"),
         tooltip=["snapshot_at:N", "state:N", "builders:Q"],
     )
+    # Vega stacks values by name. `place` stacks them in the order of the palette.
     return Drawing(drawn.transform_calculate(place=f"indexof({list(states)}, datum.state)"), states)
 
 
 def draw_cost_by_day(rows: Rows) -> Drawing | None:
-    """Dollars a day, instances and disks; None where nothing has a price."""
+    """Draw dollars per day for instances and disks; return None if nothing has a price."""
     kinds = {"instance_usd": "instances", "disk_usd": "disks above 200 GB"}
     long = [{"day": r["day"], "of": of, "usd": r[key]} for r in rows for key, of in kinds.items() if r[key] is not None]
     if not any(row["usd"] for row in long):
@@ -101,7 +102,7 @@ def draw_cost_by_day(rows: Rows) -> Drawing | None:
 
 
 def draw_running_longest(rows: Rows) -> Drawing:
-    """A bar per builder: hours up."""
+    """Draw a bar for each builder: its hours up."""
     chart = (
         _create_chart(rows, height=18 * len(rows))
         .transform_calculate(who="datum.name + '  (' + datum.account + ', ' + datum.region + ')'")
@@ -116,12 +117,12 @@ def draw_running_longest(rows: Rows) -> Drawing:
 
 
 def draw_errors_by_code(rows: Rows) -> Drawing:
-    """A bar per code."""
+    """Draw a bar for each error code."""
     return _draw_bars(rows, "error_code", "builders")
 
 
 def draw_changes_over_time(rows: Rows) -> Drawing:
-    """A bar per snapshot in which something changed."""
+    """Draw a bar for each snapshot with changes."""
     chart = (
         _create_chart(rows, height=240)
         .mark_bar()
@@ -136,17 +137,17 @@ def draw_changes_over_time(rows: Rows) -> Drawing:
 
 
 def draw_exposure_by_way(rows: Rows) -> Drawing:
-    """A bar per way, of builders that are up and of others."""
+    """Draw a bar for each way in or out: builders that are up, and others."""
     return _draw_bars(rows, "way", "builders", "standing", STANDINGS)
 
 
 def draw_builders_by_account(rows: Rows) -> Drawing:
-    """A bar per account, by state."""
+    """Draw a bar for each account: its builders by state."""
     return _draw_bars(rows, "account", "builders", "state", _select_colours(STATES, rows, "state"))
 
 
 def _draw_bars(rows: Rows, name: str, amount: str, kind: str = "", palette: Mapping[str, str] | None = None) -> Drawing:
-    """A bar per name, the longest first; stacked by kind where there is one."""
+    """Draw a bar for each name, the longest first; stacked by `kind` if it is given."""
     chart = (
         _create_chart(rows, height=max(40, 20 * _count_distinct(rows, name)))
         .mark_bar(color=STATES["FAILED"])
@@ -184,7 +185,7 @@ def _encode_colour(name: str, palette: Mapping[str, str]) -> alt.Color:
 
 
 def _select_colours(palette: Mapping[str, str], rows: Rows, name: str) -> Mapping[str, str]:
-    """Colours of the values that occur; those that nobody knew when this was written are violet."""
+    """Return the colours of the values in the rows; values without a colour in the palette are violet."""
     found = {row[name] for row in rows}
     return {k: c for k, c in palette.items() if k in found} | {k: "#7d3c98" for k in sorted(found - palette.keys())}
 
@@ -194,7 +195,7 @@ def _encode_time(name: str) -> alt.X:
 
 
 def _build_time_axis(rows: Rows) -> alt.Axis:
-    """Times down to minutes; to seconds where they are all of one day."""
+    """Return an axis of times to the minute; to the second if all are of the same day."""
     first, last = (
         (0, 16) if _count_distinct([{"day": row["snapshot_at"][:10]} for row in rows], "day") > 1 else (11, 19)
     )

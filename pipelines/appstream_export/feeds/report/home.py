@@ -1,4 +1,4 @@
-"""A home folder for libraries that demand one when they are imported."""
+"""A home folder for libraries that require one at import."""
 
 import os
 import tempfile
@@ -9,10 +9,10 @@ from pathlib import Path
 
 @contextmanager
 def provide_home() -> Generator[None]:
-    """Set HOME to the folder for temporary files while the block runs, where this user has no home at all.
+    """Set HOME to the folder for temporary files while the block runs, if the user has no home folder.
 
-    In containers a user id often has no passwd entry, and no HOME. Altair asks for the home as it is imported, for a
-    cache of sample data that we never use.
+    In containers a user id often has no passwd entry and no HOME. Altair needs the home folder at import, for a cache
+    of sample data that the report never uses.
     """
     try:
         Path.home()

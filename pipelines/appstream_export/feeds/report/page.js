@@ -1,4 +1,4 @@
-// Draws each chart beside its specification, and says so when the page has grown old.
+// Draw each chart next to its specification, and show a banner if the page is old.
 const specs = [...document.querySelectorAll('script[type="application/json"]')];
 Promise.all(specs.map((spec) =>
   vegaEmbed(spec.previousElementSibling, JSON.parse(spec.textContent), { actions: false, renderer: "svg" })

@@ -1,4 +1,4 @@
-"""The page: tiles, banners, and panels, each with its chart, its numbers and the SQL that anybody may run again."""
+"""The report page: tiles, banners, and panels with their charts, numbers and SQL."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ from appstream_export.feeds.report import charts
 from appstream_export.lake.storage import HTML_TRAILER, add_checksum
 from appstream_export.settings import compute_freshness_windows
 
-LINES_DRAWN_MAX = 60  # accounts of each resource: more of them no screen holds, and regions are drawn instead
-ROWS_SHOWN_MAX = 50  # a page is read, not searched; the SQL beside it gives the rest
+LINES_DRAWN_MAX = 60  # accounts of all resources: more do not fit a screen, so regions are drawn instead
+ROWS_SHOWN_MAX = 50  # a page is read, not searched; the SQL of the panel returns all rows
 OLD_AFTER = timedelta(hours=26)  # a daily run, and two hours of slack
 QueryRunner = Callable[[str], pa.Table]
-"""Runs a SELECT on the catalog."""
+"""A function that runs a SELECT on the catalog."""
 Draw = Callable[[charts.Rows], charts.Drawing | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One question: `sql` names its file in `sql/report/`; without `draw` its rows are shown as they are."""
+    """A panel for one question. `sql` names its file in `sql/report/`; without `draw`, it is only a table of rows."""
 
     heading: str
     sql: str
     draw: Draw | None = None
     none: str = "Nothing."
-    """What the page says where there are no rows."""
+    """The text of the panel if there are no rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,14 @@ class RenderedPanel:
     legend: Mapping[str, str]
 
 
-COVERAGE = Panel("What do we see?", "coverage_by_scope", charts.draw_coverage_by_scope, "No account was to be asked.")
+COVERAGE = Panel(
+    "What do we see?", "coverage_by_scope", charts.draw_coverage_by_scope, "There is no account to export."
+)
 MANY_ACCOUNTS = Panel("What do we see?", "coverage_by_region", charts.draw_coverage_by_region)
 PANELS = (
-    Panel("What did we not see, and why?", "failed_scopes", None, "Everything that was asked has answered."),
+    Panel("What did we not see, and why?", "failed_scopes", None, "Every requested scope has answered."),
     Panel("Where did we expect no answer?", "expected_by_region", None, "Every scope was expected to answer."),
-    Panel("States over time", "states_over_time", charts.draw_states_over_time, "No builder was ever seen."),
+    Panel("States over time", "states_over_time", charts.draw_states_over_time, "No builder has been seen yet."),
     Panel(
         "Who has builders?",
         "builders_by_account",
@@ -61,7 +63,7 @@ PANELS = (
         "No builder in the newest snapshot.",
     ),
     Panel("Up for longest", "running_longest", charts.draw_running_longest, "No builder is up."),
-    Panel("Cost by day", "cost_by_day", charts.draw_cost_by_day, "No builder was ever seen."),
+    Panel("Cost by day", "cost_by_day", charts.draw_cost_by_day, "No builder has been seen yet."),
     Panel("Errors by code", "errors_by_code", charts.draw_errors_by_code, "No builder reports an error."),
     Panel("Changes over time", "changes_over_time", charts.draw_changes_over_time, "Nothing has changed yet."),
     Panel("What changed last?", "latest_changes", None, "Nothing has changed yet."),
@@ -71,9 +73,9 @@ PANELS = (
 
 
 def render_report(run_query: QueryRunner, *, freshness_interval: timedelta | None = None) -> str:
-    """Render the page as HTML from what `run_query` returns; it requests nothing, and its checksum is its last line.
+    """Render the page as HTML from the results of `run_query`; it makes no requests and ends with its checksum.
 
-    It warns where scopes failed, and in the reader's browser once it is late by `freshness_interval`.
+    The page warns if scopes failed and, in the reader's browser, if it is older than `freshness_interval` allows.
     """
     sql_files = {file.name: file for file in load_sql_files("report")}
     tiles = _convert_rows(run_query(sql_files["tiles"].sql))[0]
@@ -120,7 +122,7 @@ def _strip_sql_header(sql: str) -> str:
 
 
 def _convert_rows(table: pa.Table) -> list[dict[str, Any]]:
-    """Rows in JSON's own values: times as ISO 8601 in UTC."""
+    """Return rows of JSON values; times are text in UTC."""
     return [{name: _convert_value(value) for name, value in row.items()} for row in table.to_pylist()]
 
 

@@ -1,4 +1,4 @@
-"""report.html: the warehouse on one page that stands alone. Knows SQL files and charts; no DuckDB, no AWS."""
+"""Publication of report.html: the warehouse on one self-contained page, from SQL files and charts."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from appstream_export.settings import Settings
 
 
 def publish_report(store: Store, run_query: QueryRunner, settings: Settings) -> str:
-    """Write the page into the warehouse and return its place; raises StorageFailed, QueryError."""
+    """Write the page to the warehouse and return its URI; raises StorageFailed or QueryError."""
     page = render_report(run_query, freshness_interval=settings.lake.freshness_timedelta)
     with translate_storage_errors(store):
         store.replace(REPORT_FILE, lambda place: _write_page(place, page), mode=int(settings.feeds.file_mode, 8))

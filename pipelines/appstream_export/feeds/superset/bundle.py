@@ -1,7 +1,7 @@
-"""A Superset dashboard as a bundle that Superset imports: database, datasets with their docs, charts, one dashboard.
+"""Superset dashboard as a bundle for Superset's import: a database, described datasets, charts and one dashboard.
 
-Datasets are rendered from the feeds, charts and their places from charts.toml. Identities come from names, so that a
-bundle that is imported again replaces what the one before it made.
+Datasets are rendered from the feeds, charts and their positions from charts.toml. UUIDs are derived from names, so that
+an import replaces the objects of an earlier import.
 """
 
 import io
@@ -25,10 +25,10 @@ TOP = "appstream_export"
 DATABASE = "AppStream export"
 SCHEMA = "main"
 COLUMNS = 12
-"""How many units a row of the dashboard is wide."""
+"""Width of a dashboard row in units."""
 CONNECT_ARGS: Mapping[str, Any] = {
     "read_only": True,
-    # Superset runs other people's SQL, with its own rights: they read bi.duckdb, and no file of the server.
+    # Superset runs its users' SQL with its own rights: it may read bi.duckdb, but no other file of the server.
     "config": {"enable_external_access": False, "lock_configuration": True},
 }
 _VERSION = "1.0.0"
@@ -36,9 +36,9 @@ _ACCOUNT = "NATIVE_FILTER-account"
 
 
 def build_superset_bundle(feeds: Sequence[Feed], database: str, made_at: datetime) -> bytes:
-    """The ZIP file. `database` is the place of bi.duckdb as Superset sees it, an absolute path.
+    """Return the bundle as a ZIP file; `database` is the absolute path of bi.duckdb as Superset sees it.
 
-    Raises ContractError where a chart reads a feed or a column that is not there.
+    Raises ContractError if a chart reads a feed or a column that does not exist.
     """
     known = {feed.name: feed for feed in feeds}
     charts = tomllib.loads(files("appstream_export.feeds.superset").joinpath("charts.toml").read_text("utf-8"))["chart"]
@@ -145,12 +145,13 @@ def _build_dashboard(charts: Sequence[Mapping[str, Any]], feeds: Sequence[Feed])
 
 
 def _build_positions(charts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Charts row by row, in their order, as many as fit."""
+    """Return the positions of charts: row by row, in their order, as many in a row as fit."""
     rows: list[list[Mapping[str, Any]]] = [[]]
     for chart in charts:
         if sum(c["width"] for c in rows[-1]) + chart["width"] > COLUMNS:
             rows.append([])
         rows[-1].append(chart)
+    # Superset expects a tree of ROOT, GRID, rows and charts. Its import finds a chart by uuid and sets the chartId.
     names = [f"ROW-{n}" for n in range(len(rows))]
     found: dict[str, Any] = {
         "DASHBOARD_VERSION_KEY": "v2",
@@ -173,11 +174,11 @@ def _build_chart_position(name: str, chart: Mapping[str, Any], parents: Sequence
 
 
 def _build_account_filter(feeds: Sequence[Feed]) -> Mapping[str, Any]:
-    """Build the filter by one account or several, for every chart whose feed has accounts."""
+    """Return the filter by one or several accounts, for every chart whose feed has accounts."""
     filtered = [feed.name for feed in feeds if "account_name" in {column.name for column in feed.columns}]
     target = {"column": {"name": "account_name"}, "datasetUuid": _compute_uuid("dataset", "accounts")}
     if "accounts" not in filtered:
-        raise ContractError("the feed accounts has no column account_name, by which dashboards are filtered")
+        raise ContractError("the feed accounts has no column account_name, which the dashboard's filter needs")
     return {
         "id": _ACCOUNT,
         "name": "Account",
@@ -194,13 +195,13 @@ def _build_account_filter(feeds: Sequence[Feed]) -> Mapping[str, Any]:
 def _check_chart(chart: Mapping[str, Any], feeds: Mapping[str, Feed]) -> None:
     feed = feeds.get(chart["feed"])
     if feed is None:
-        raise ContractError(f'charts.toml: "{chart["name"]}" reads the feed {chart["feed"]}, which is not there')
+        raise ContractError(f'charts.toml: "{chart["name"]}" reads the feed {chart["feed"]}, which does not exist')
     columns = {column.name for column in feed.columns}
     if missing := set(chart["reads"]) - columns:
         raise ContractError(f'charts.toml: "{chart["name"]}": the feed {feed.name} has no column {min(missing)}')
     text = json.dumps(chart.get("params", {})) + chart.get("where", "")
     if unused := next((name for name in chart["reads"] if name not in text), None):
-        raise ContractError(f'charts.toml: "{chart["name"]}" says that it reads {unused}, and does not')
+        raise ContractError(f'charts.toml: "{chart["name"]}" lists {unused} in reads, but does not use it')
 
 
 def _compute_uuid(kind: str, name: str) -> str:
