@@ -87,7 +87,7 @@ class DaskStepHandler(StepHandler):
 
         if self._address:
             return Client(self._address)
-        # A Dask scheduler runs tasks from any client: without TLS, each user of this machine could run code as this user.
+        # A Dask scheduler runs any client's tasks: without TLS, every user of this machine could run code as this one.
         return Client(LocalCluster(n_workers=self._workers, security=Security.temporary(), **LOCAL))
 
 
