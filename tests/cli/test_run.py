@@ -52,7 +52,7 @@ def test_a_clean_run_ends_with_0_and_says_what_came(told: Told) -> None:
         "  checks   10 passed",
     ]
     assert err.splitlines() == [
-        "asking 4 scopes",
+        "requesting 4 scopes",
         "4/4 scopes, 12 items",
         "commit",
         "catalog",
@@ -77,15 +77,15 @@ def test_a_failed_scope_ends_with_3_and_is_named_with_the_way_to_retry(aws: Emul
     assert "  items    12 in all, 9 fresh, 3 carried, 3 stale" in out
     assert "  changes  none" in out
     assert "  denied      444455556666/us-east-1 (research): " in out
-    assert "retry just these:  appstream-export run --retry-failed\n" in out
+    assert "retry failures:  appstream-export run --retry-failed\n" in out
     assert "denied 444455556666/us-east-1: " in err
-    assert max(map(len, out.split("look closer")[0].splitlines())) <= 80
+    assert max(map(len, out.split("see details")[0].splitlines())) <= 80
     assert (again, nothing) == (0, 0)
-    assert "  scopes   1 ok, 3 not asked, as they were" in healed
+    assert "  scopes   1 ok, 3 not requested, unchanged" in healed
     assert {(c.account_id, c.region) for c in aws.calls if c.operation == "DescribeImageBuilders"} == {
         ("444455556666", "us-east-1")
     }
-    assert "nothing was left to ask" in done
+    assert "nothing to do: every scope of this run" in done
 
 
 def test_when_nothing_answers_and_nothing_was_there_it_ends_with_4(folder: Path, aws: Emulator, told: Told) -> None:
@@ -123,8 +123,8 @@ def test_a_scope_that_never_answered_has_no_earlier_rows_to_keep(aws: Emulator, 
     _, again, _ = told("run")
 
     assert "failed (1):\n" in never
-    assert "failed (2), earlier rows of 1 kept as stale:\n" in one
-    assert "failed (1), their earlier rows kept as stale:\n" in again
+    assert "failed (2), earlier rows of 1 retained as stale:\n" in one
+    assert "failed (1), their earlier rows retained as stale:\n" in again
 
 
 def test_expected_scopes_take_a_line_per_region(folder: Path, aws: Emulator, told: Told) -> None:
@@ -171,7 +171,7 @@ def test_a_cut_says_how_to_go_on(told: Told) -> None:
     went_on, rest, _ = told("run", *where, "--starting-token", token, "--json")
 
     assert (code, went_on) == (0, 0)
-    assert f"go on with: {' '.join(where)} --starting-token {token}" in text
+    assert f"continue with: {' '.join(where)} --starting-token {token}" in text
     assert json.loads(rest)["items"] == 3
 
 
@@ -272,7 +272,7 @@ def test_a_signal_lets_a_commit_that_has_begun_come_to_its_end(commit: Committin
     out, err = running.communicate(timeout=30)
 
     assert (running.returncode, out.splitlines()[0].partition(":")[0]) == (0, "snapshot 1 committed")
-    assert "stopping ... (again: at once)" in err
+    assert "stopping ... (a second signal stops at once)" in err
     assert "the snapshot is committed, but the run was stopped before its feeds were published" in out
     assert not [line for line in err.splitlines() if line in ("checks", "feeds", "report")]
 
