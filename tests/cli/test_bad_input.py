@@ -194,14 +194,14 @@ def test_without_credentials_the_fix_comes_at_once(folder: Path, told: Told, mon
     code, out, err = told("run")
 
     assert (code, out, names(folder / "warehouse")) == (2, "", [])
-    assert err.splitlines()[0] == "asking 1 scope"
+    assert err.splitlines()[0] == "requesting 1 scope"
     assert err.splitlines()[1].startswith("appstream-export: no AWS credentials: ")
     assert len(err.splitlines()) == 2
 
 
 def test_without_settings_or_warehouse_each_command_says_what_it_needs(folder: Path, told: Told) -> None:
     refused(told("run"), "no configuration: there is no ./appstream-export.toml; write one with")
-    refused(told("status"), "which warehouse? name it with --warehouse PATH")
+    refused(told("status"), "no warehouse: name one with --warehouse PATH")
     refused(told("sql", "select 1", "--warehouse", "none"), f"no warehouse at {folder / 'none'}: make one with")
     (folder / "empty").mkdir()
     refused(told("status", "--warehouse", "empty"), "no snapshot in")

@@ -61,7 +61,7 @@ def test_where_all_is_well_it_says_so_in_one_line_and_leaves_nothing(folder: Pat
     code, out, err = told("doctor")
 
     assert (code, err) == (0, "")
-    assert out == "Fine: warehouse, space, discovery, regions, clock, role (4), 8 of 8 calls.\n"
+    assert out == "Passed: warehouse, space, discovery, regions, clock, role (4), 8 of 8 calls.\n"
     assert [path.name for path in folder.iterdir()] == ["appstream-export.toml"]
     assert sorted(c.operation for c in aws.calls) == ["AssumeRole"] * 4 + ["DescribeImageBuilders"] * 8
 
@@ -80,7 +80,7 @@ def test_it_asks_one_page_however_many_there_are(aws: Emulator, told: Told, fold
 FAULTS = {
     "missing role": (
         f"{DEV}/*", "no_role", "AssumeRole", ("role", "denied", None, 2),
-        'make the role (iam/reader-stackset.json of init) and let its trust policy say: {"Effect": "Allow", '
+        'create the role (iam/reader-stackset.json of init) and add to its trust policy: {"Effect": "Allow", '
         f'"Principal": {{"AWS": "arn:aws:iam::{LISTS[:12]}:role/appstream-export"}}, "Action": "sts:AssumeRole"}}',
     ),
     "hub that may not assume": (
@@ -130,7 +130,7 @@ def test_what_is_closed_by_design_is_no_problem_and_its_line_removes_it(
     file.write_text(file.read_text().replace(f'id = "{DEV}"', f'id = "{DEV}"\n{line[1]}'))
 
     assert (code, seen["verdict"], seen["region"]) == (0, "expected", EU)
-    assert out.startswith("Expected, which is no failure:\n")
+    assert out.startswith("Expected, not counted as failures:\n")
     assert findings(told) == (0, [])
 
 
@@ -163,7 +163,7 @@ def test_a_warehouse_that_takes_no_commit_is_found(folder: Path, told: Told) -> 
 
     assert code == 1
     assert f"8 scopes, warehouse: {folder}/warehouse: no commit can be made here: Not a directory\n" in out
-    assert "Fine: discovery, regions, clock, role (4), 8 of 8 calls.\n" in out
+    assert "Passed: discovery, regions, clock, role (4), 8 of 8 calls.\n" in out
 
 
 def test_a_warehouse_that_could_not_be_made_is_found_and_not_made(folder: Path, told: Told) -> None:
@@ -241,7 +241,7 @@ def test_a_list_that_lost_most_accounts_comes_with_the_flag_that_accepts_it() ->
     )
     fix = FixAdvisor(Settings(), {}, {}, ()).suggest_discovery_fix(reason)
 
-    assert fix == "look at the organization; if the list is right, run once with --accept-drop"
+    assert fix == "check the organization; if the list is right, run once with --accept-drop"
 
 
 def test_an_organization_that_may_not_be_listed_comes_with_the_statement(
@@ -296,7 +296,7 @@ def test_a_first_run_that_would_see_nothing_is_a_problem_though_all_is_closed_by
 
     assert (code, told("run")[0]) == (1, 4)
     assert [f["reason"] for f in seen if f["verdict"] == "problem"] == [
-        "no scope answers, and there is no snapshot yet: a run would end with 4"
+        "no scope answers, and there is no snapshot yet: a run would exit with code 4"
     ]
 
 
@@ -379,7 +379,7 @@ def test_however_much_is_wrong_it_takes_twenty_lines_the_worst_first() -> None:
 
     assert len(said) <= doctor.LINES_MAX
     assert said[1].startswith("  30 scopes, call: ")
-    assert "24 more: to mend; all of it with --json" in said
+    assert "24 more: to fix; --json lists all" in said
 
 
 def test_the_fix_of_an_error_is_shown_as_it_is() -> None:

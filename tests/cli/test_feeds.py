@@ -21,7 +21,7 @@ def test_feeds_are_published_verified_and_compared(warehouse: Path, told: Told) 
     at = ("--warehouse", str(warehouse))
     first = (warehouse / "feeds" / "v1" / "latest").resolve()
 
-    assert told("feeds", "verify", *at)[:2] == (0, f"feeds of {warehouse} are what datapackage.json says\n")
+    assert told("feeds", "verify", *at)[:2] == (0, f"feeds of {warehouse} match datapackage.json\n")
     code, out, err = told("feeds", "publish", *at)
     assert (code, err) == (0, "")
     assert out.startswith("15 feeds, ")

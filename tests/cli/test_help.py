@@ -78,7 +78,7 @@ MISTYPED = [
     ("tables --json --format csv", "not allowed with argument"),
     ("describe", "required: TABLE; see appstream-export describe --help"),
     ("describe builders", 'there is no table "builders"; did you mean "image_builders"?'),
-    ("describe nothing-like-it", "all of them: appstream-export tables"),
+    ("describe nothing-like-it", "list them: appstream-export tables"),
     ("contracts rendr", 'there is no "rendr"; did you mean "render"?'),
     ("contracts propose appstreem DescribeFleets", 'did you mean "appstream"?'),
 ]

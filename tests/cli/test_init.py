@@ -36,7 +36,7 @@ def test_it_writes_settings_and_policies_once(tmp_path: Path, told: Told, monkey
         "new/iam/reader-trust.json", "new/iam/reader-stackset.json", "new/iam/hub-policy.json",
         "new/iam/hub-trust.json",
     ]  # fmt: skip
-    assert re.findall(r"^skipped +(.*): it is there already$", second[1], re.M) == [
+    assert re.findall(r"^skipped +(.*): it already exists$", second[1], re.M) == [
         "new/appstream-export.toml", "new/accounts.csv", "new/prices.csv", "new/iam/reader-policy.json",
         "new/iam/reader-stackset.json", "new/iam/hub-policy.json", "new/iam/hub-trust.json",
     ]  # fmt: skip

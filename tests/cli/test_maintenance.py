@@ -80,7 +80,7 @@ def test_the_life_of_a_warehouse(warehouse: str, aws: Emulator, told: Told, tmp_
     assert (looked["dropped"], looked["retained"], looked["seq"], looked["dry_run"]) == ([1], 1, None, True)
     assert (done["dropped"], done["rows_kept"], done["seq"]) == ([1], looked["rows_kept"], 3)
     assert done["retention"] == {"hourly_days": 0, "daily_days": 0, "monthly_months": 0}
-    assert told("expire")[1].startswith("nothing to expire: the only snapshot stays\n")
+    assert told("expire")[1].startswith("nothing to expire: the only snapshot is retained\n")
     looked, done = asked(told, "gc"), asked(told, "gc", "--grace", "0")
     assert (looked["files"], looked["waiting"] > 9, done["files"]) == (0, True, looked["waiting"])
     changes = "select name, change from image_builder_changes_history order by 1, 2"
@@ -91,7 +91,7 @@ def test_the_life_of_a_warehouse(warehouse: str, aws: Emulator, told: Told, tmp_
     # erase
     code, out, err = told("erase", "--account", B)
     assert (code, out) == (2, "")
-    assert f'the next run would bring it back; take [[accounts]] id = "{B}" out of the settings, then erase it' in err
+    assert f'the next run would bring it back; remove [[accounts]] id = "{B}" from the settings, then erase it' in err
     looked = asked(told, "erase", "--account", B, "--dry-run")
     assert (looked["is_gone"], looked["snapshots"], looked["first"][:4]) == (False, 1, "take")
     configure(tmp_path, aws, warehouse, A)
@@ -133,7 +133,7 @@ def test_a_buckets_catalog_is_lines_for_a_duckdb_of_ones_own(told: Told, tmp_pat
     access, views = lines.split("set TimeZone = 'UTC';\n")
     assert "install httpfs;\nload httpfs;\n" in access
     assert "scope 's3://lake/exports'" in access
-    assert f"-- wrote {file}; whoever attaches it needs these lines first\n{access}" in short
+    assert f"-- wrote {file}; run these lines before you attach it\n{access}" in short
     assert 'create view "image_builders" as' in views
     assert told("catalog", "--root", "/data", "-o", str(file))[0] == 2
     with duckdb.connect(str(file), read_only=True) as con:

@@ -31,16 +31,17 @@ DONE = {"dropped": (1, 2), "rows_kept": 1, "bytes_freed": 12_000}
 @pytest.mark.parametrize(
     ("result", "line"),
     [
-        (expired(), "nothing to expire: all 3 snapshots stay"),
-        (expired(retained=1), "nothing to expire: the only snapshot stays"),
+        (expired(), "nothing to expire: all 3 snapshots are retained"),
+        (expired(retained=1), "nothing to expire: the only snapshot is retained"),
         (expired(retained=0), "nothing to expire: there is no snapshot"),
         (
             expired(**DONE),
-            "dropped 2 of 5 snapshots, keeping 1 row of their changes and coverage; gc can free 12,000 bytes",
+            "dropped 2 of 5 snapshots, retaining 1 row of their changes and coverage; gc can free 12,000 bytes",
         ),
         (
             expired(**DONE, dry_run=True),
-            "would drop 2 of 5 snapshots, keeping 1 row of their changes and coverage; gc would then free 12,000 bytes",
+            "would drop 2 of 5 snapshots, retaining 1 row of their changes and coverage;"
+            " gc would then free 12,000 bytes",
         ),
     ],
 )
@@ -63,7 +64,7 @@ def test_an_expiry_names_its_rule_and_the_command_that_frees_the_space() -> None
         (vacuumed(), "nothing to delete"),
         (vacuumed(files=1, bytes=1), "deleted 1 file, 1 byte"),
         (vacuumed(files=2, bytes=3000, dry_run=True), "would delete 2 files, 3,000 bytes"),
-        (vacuumed(waiting=1, waiting_bytes=2), "nothing to delete; 1 file, 2 bytes, still within the grace"),
+        (vacuumed(waiting=1, waiting_bytes=2), "nothing to delete; 1 file, 2 bytes, still within the grace period"),
     ],
 )
 def test_what_gc_deleted(result: VacuumResult, line: str) -> None:
@@ -93,5 +94,5 @@ def test_what_is_left_of_an_account_is_named_up_to_ten_of_a_kind() -> None:
     lines = list(render_erase_lines(erased(remaining=tuple("abcdefghijkl"), mentions=("m",), seq=4), "do this"))
 
     assert lines[1:3] == ["  still there: a", "  still there: b"]
-    assert lines[11:13] == ["  still there: 2 more", "  named by rows of others: m"]
-    assert lines[-1] == "first do this: the next run would bring it back"
+    assert lines[11:13] == ["  still there: 2 more", "  named in rows of other accounts: m"]
+    assert lines[-1] == "first do this: otherwise the next run brings the account back"

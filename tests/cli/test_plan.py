@@ -43,10 +43,10 @@ def test_the_first_plan_asks_nobody_and_writes_nothing(folder: Path, aws: Emulat
         "accounts  4: 4 settings\n"
         "regions   2 (settings): eu-south-1, us-east-1\n"
         "tasks     8 image_builders\n"
-        "calls     12: 8 for tasks (8 taken for one each), 4 for sessions\n"
-        "time      about 1 second: 0.25 s a call (assumed, for nothing was measured yet),\n"
-        "          4 at once\n"
-        "do it     appstream-export run\n"
+        "calls     12: 8 for tasks (8 counted as one call each), 4 for sessions\n"
+        "time      about 1 second: 0.25 s a call (assumed: nothing has been measured\n"
+        "          yet), 4 at once\n"
+        "run it    appstream-export run\n"
     )
     assert [path.name for path in folder.iterdir()] == ["appstream-export.toml"]
 
@@ -74,8 +74,8 @@ def test_what_limits_a_run_limits_its_plan(aws: Emulator, told: Told) -> None:
     assert (one["tasks"], one["not_asked"]) == ([f"image_builders@{PROD}/{EU}", f"image_builders@{DEV}/{EU}"], 6)
     assert (one["task_calls"], one["tasks_known"], one["session_calls"]) == (2, 1, 2)
     assert failed["tasks"] == [f"image_builders@{DEV}/{EU}"]
-    assert out.endswith(f"do it     appstream-export run --accounts {DEV} --retry-failed\n")
-    assert "7 not asked, they stay as they are" in out
+    assert out.endswith(f"run it    appstream-export run --accounts {DEV} --retry-failed\n")
+    assert "7 not requested, their rows stay unchanged" in out
 
 
 @pytest.mark.parametrize(
@@ -130,10 +130,10 @@ def test_a_discovery_that_fails_is_told_with_the_ways_out(folder: Path, aws: Emu
     assert (ran, again) == (3, 3)
     for text in (said, nothing):
         last = text[text.index("discovery failed") :]
-        assert last.startswith("discovery failed, so this ends with 3: the organization's accounts are not")
+        assert last.startswith("discovery failed, so the exit code is 3: the organization's accounts are not")
         assert last.splitlines()[-2:] == [
-            "find out why:      appstream-export doctor",
-            "accept what AWS lists, though short or empty:  appstream-export run --accept-drop",
+            "find the cause:    appstream-export doctor",
+            "accept the list from AWS, even if short or empty:  appstream-export run --accept-drop",
         ]
-    assert "nothing was left to ask" in nothing
+    assert "nothing to do: every scope of this run" in nothing
     assert "4 accounts stand in" in json.loads(as_json)["discovery_problem"]

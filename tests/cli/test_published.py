@@ -92,7 +92,7 @@ def test_a_run_with_nothing_left_to_ask_says_what_it_could_not_publish(folder: P
     code, out, _ = told("run", "--retry-failed")
 
     assert code == 3
-    assert "nothing was left to ask" in out
+    assert "nothing to do: every scope of this run" in out
     assert "its feeds could not be published" in out
 
 

@@ -63,7 +63,7 @@ def test_a_clean_run_ends_with_0_and_says_what_came(told: Told) -> None:
         "  checks   10 passed",
     ]
     assert err.splitlines() == [
-        "asking 4 scopes",
+        "requesting 4 scopes",
         "4/4 scopes, 12 items",
         "commit",
         "catalog",
@@ -88,15 +88,15 @@ def test_a_failed_scope_ends_with_3_and_is_named_with_the_way_to_retry(aws: Emul
     assert "  items    12 in all, 9 fresh, 3 carried, 3 stale" in out
     assert "  changes  none" in out
     assert "  denied      444455556666/us-east-1 (research): " in out
-    assert "retry just these:  appstream-export run --retry-failed\n" in out
+    assert "retry failures:  appstream-export run --retry-failed\n" in out
     assert "denied 444455556666/us-east-1: " in err
-    assert max(map(len, out.split("look closer")[0].splitlines())) <= 80
+    assert max(map(len, out.split("see details")[0].splitlines())) <= 80
     assert (again, nothing) == (0, 0)
-    assert "  scopes   1 ok, 3 not asked, as they were" in healed
+    assert "  scopes   1 ok, 3 not requested, unchanged" in healed
     assert {(c.account_id, c.region) for c in aws.calls if c.operation == "DescribeImageBuilders"} == {
         ("444455556666", "us-east-1")
     }
-    assert "nothing was left to ask" in done
+    assert "nothing to do: every scope of this run" in done
 
 
 def test_when_nothing_answers_and_nothing_was_there_it_ends_with_4(folder: Path, aws: Emulator, told: Told) -> None:
@@ -134,8 +134,8 @@ def test_a_scope_that_never_answered_has_no_earlier_rows_to_keep(aws: Emulator, 
     _, again, _ = told("run")
 
     assert "failed (1):\n" in never
-    assert "failed (2), earlier rows of 1 kept as stale:\n" in one
-    assert "failed (1), their earlier rows kept as stale:\n" in again
+    assert "failed (2), earlier rows of 1 retained as stale:\n" in one
+    assert "failed (1), their earlier rows retained as stale:\n" in again
 
 
 def test_expected_scopes_take_a_line_per_region(publishing: Path, aws: Emulator, told: Told) -> None:
@@ -182,7 +182,7 @@ def test_a_cut_says_how_to_go_on(told: Told) -> None:
     went_on, rest, _ = told("run", *where, "--starting-token", token, "--json")
 
     assert (code, went_on) == (0, 0)
-    assert f"go on with: {' '.join(where)} --starting-token {token}" in text
+    assert f"continue with: {' '.join(where)} --starting-token {token}" in text
     assert json.loads(rest)["items"] == 3
 
 

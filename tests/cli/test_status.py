@@ -51,7 +51,7 @@ def test_status_says_which_snapshot_each_output_shows_and_how_far_it_lags(folder
     after = lags(told)
 
     assert nothing == dict.fromkeys(("catalog", "feeds", "bi.duckdb", "report"))
-    assert "report     is not there; publish it with: appstream-export report --warehouse " in words
+    assert "report     is missing; publish it with: appstream-export report --warehouse " in words
     assert f"open it    appstream-export sql --warehouse {folder}/warehouse " in words
     assert served == dict.fromkeys(served, 0)
     assert f"report     {folder}/warehouse/report.html\n" in paths
@@ -75,7 +75,7 @@ def test_expected_scopes_are_not_stale(aws: Emulator, told: Told) -> None:
     assert "stale" not in text
     assert sum(group["stale"] for group in expected) == 0
     # no region of the account answers now, so that the other one's refusal proves nothing any more
-    assert "stale      2 scopes, the oldest rows of " in told("status")[1]
+    assert "stale      2 scopes, oldest rows from " in told("status")[1]
 
 
 @pytest.mark.slow

@@ -196,7 +196,7 @@ def test_a_stop_lets_a_commit_come_to_its_end_with_its_materializations_and_befo
         assert "catalog_is_published" not in failed
     else:
         assert (result.success, made) == (False, set())
-        assert "interrupted: nothing was committed, the previous snapshot stands" in told
+        assert "interrupted: nothing was committed, the previous snapshot is unchanged" in told
 
 
 @pytest.mark.slow

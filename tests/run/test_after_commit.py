@@ -48,7 +48,7 @@ def test_a_snapshot_that_cannot_be_read_after_its_commit_is_reported_and_the_run
     assert (result.committed, result.exit_code, summary.exit_code) == (True, 3, 3)
     assert lines[0].startswith("snapshot 1 committed: ")
     assert "the outcomes of its scopes could not be read" in lines[1]
-    assert "nothing was left to ask" not in "".join(lines)
+    assert "nothing to do: every scope of this run" not in "".join(lines)
     assert (about["exit_code"], about["committed"]) == (3, True)
     assert "AccessDenied" in about["outcomes_problem"]
     assert "AccessDenied" in about["snapshot_problem"]

@@ -35,7 +35,7 @@ def test_a_run_after_one_whose_clock_was_ahead_fails_and_names_the_clock(export:
     assert export.sql("select name from image_builders") == ["old"]
     findings = check_readiness(export.settings, export.contracts, Request()).findings
     (warning,) = [f.reason for f in findings if f.area == "clock" and f.verdict is Verdict.WARNING]
-    assert re.fullmatch(r"snapshot 2 lies \d+ s in the future by AWS's clock", warning)
+    assert re.fullmatch(r"the commit time of snapshot 2 is \d+ s in the future by AWS's clock", warning)
 
 
 @pytest.mark.parametrize("role", [True, False])

@@ -97,7 +97,7 @@ def test_a_scope_that_the_guard_keeps_is_a_failure_until_it_is_let_go(
     again, left = command(capsys, "--retry-failed")
     assert main(["run", "--retry-failed"]) == 3
     said = capsys.readouterr().out
-    assert ("retry just these" in said, "appstream-export run --accept-drop\n" in said) == (False, True)
+    assert ("retry failures" in said, "appstream-export run --accept-drop\n" in said) == (False, True)
     forced, done = command(capsys, "--accept-drop")
 
     assert (retried, again, left["committed"]) == (3, 3, False)

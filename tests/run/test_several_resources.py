@@ -62,10 +62,10 @@ def test_lines_of_a_run_name_the_resource_of_failures_cut_scopes_and_changes(mix
     text = lines(export, result)
 
     assert {"fleets: 1 ok, 1 failed", "image_builders: 2 ok"} < set(text)
-    assert "too little was seen of fleets" in text
+    assert "too few scopes answered of fleets" in text
     assert [line.partition(": ")[0] for line in text if "denied" in line] == [f"denied      fleets@{B}"]
     assert [line.partition(";")[0] for line in text if line.startswith("cut ")] == [
-        f"cut at the item limit in {task}" for task in (f"fleets@{A}", f"image_builders@{A}", f"image_builders@{B}")
+        f"stopped at the item limit in {task}" for task in (f"fleets@{A}", f"image_builders@{A}", f"image_builders@{B}")
     ]
 
 
@@ -94,7 +94,7 @@ def test_status_counts_scopes_of_each_resource(
 
     assert "scopes     fleets: 1 denied, 1 filtered\n" in text
     assert "scopes     image_builders: 2 filtered\n" in text
-    assert "stale      1 scopes of fleets, none of which ever answered\n" in text
+    assert "stale      1 scopes of fleets, which have never answered\n" in text
 
 
 def test_questions_name_the_resource(mixed: tuple[Export, RunResult]) -> None:

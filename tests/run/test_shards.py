@@ -287,9 +287,7 @@ def by_file(shared: Export, monkeypatch: pytest.MonkeyPatch) -> Export:
     return shared
 
 
-@pytest.mark.parametrize(
-    ("signum", "how"), [(signal.SIGKILL, "SIGKILL (was memory short?)"), (signal.SIGTERM, "SIGTERM")]
-)
+@pytest.mark.parametrize(("signum", "how"), [(signal.SIGKILL, "SIGKILL (out of memory?)"), (signal.SIGTERM, "SIGTERM")])
 def test_a_child_that_somebody_ends_fails_its_tasks_and_says_how_it_died(
     signum: signal.Signals, how: str, by_file: Export
 ) -> None:
@@ -318,7 +316,7 @@ def test_a_child_that_takes_too_long_is_ended_and_fails_its_tasks(by_file: Expor
     found = run_shard_process(by_file.settings, shard, grace_s=1)
 
     assert {outcome.reason for outcome in found.outcomes} == {
-        "shard 1 of 3 was lost: it was not through 5 s after it began"
+        "shard 1 of 3 was lost: it was not finished 5 s after its start"
     }
     assert children(os.getpid(), WORKER) == []
 

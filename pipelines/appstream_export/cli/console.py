@@ -1,4 +1,4 @@
-"""The two streams of a command: results on stdout, everything about the run on stderr; text from AWS made harmless."""
+"""The streams of a command: results on stdout, messages about the run on stderr, text from AWS sanitized."""
 
 import io
 import os
@@ -14,26 +14,26 @@ from typing import TextIO
 from appstream_export.errors import ConfigurationError
 
 PROG = "appstream-export"
-# An escape sequence as a whole (colours, cursor, titles), then any control character left over, then the characters
-# that reorder text, so that what is shown is what is stored.
+# Whole escape sequences (colours, cursor, titles) go first, then remaining control characters and characters that
+# reorder text: a terminal must show the text that is stored, and text from AWS must not control the terminal.
 _SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x80-\x9f]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _SPACE = re.compile(r"[\t\n\v\f\r\u0085\u2028\u2029]+")
 WIDTH_MIN = 40
-"""Narrower terminals are written for as if they had this width."""
+"""Minimum width of output: a narrower terminal counts as this wide."""
 
 
 class OutputError(ConfigurationError):
-    """What takes the result, on stdout, is full, broken or closed. What takes the log never ends a command."""
+    """The result could not be written: stdout is full, broken or closed. A failing stderr never ends a command."""
 
 
 class LogStream(io.TextIOBase):
-    """Stderr as a stream for libraries that draw on it: what cannot be written is dropped."""
+    """Stderr as a stream for libraries that draw on it; text that cannot be written is dropped."""
 
     encoding = "utf-8"
 
     def __init__(self) -> None:
-        self._stream = sys.stderr  # rich puts a proxy in its place, which leads here
+        self._stream = sys.stderr  # saved, because rich replaces sys.stderr with a proxy that writes here
 
     def write(self, text: str) -> int:
         """Write the text, or drop it."""
@@ -44,21 +44,21 @@ class LogStream(io.TextIOBase):
         """Do nothing: each text is flushed as it is written."""
 
     def isatty(self) -> bool:
-        """Return whether a person looks at stderr."""
+        """Return whether stderr is a terminal."""
         return is_terminal(self._stream)
 
     def fileno(self) -> int:
-        """Return stderr's."""
+        """Return the file descriptor of stderr."""
         return self._stream.fileno()
 
 
 def strip_control_characters(text: str) -> str:
-    """One line without escape sequences, control characters or marks that reorder text; line breaks become a space."""
+    """Return text on one line, without escape sequences, control characters or characters that reorder text."""
     return _CONTROL.sub("", _SEQUENCE.sub("", _SPACE.sub(" ", text)))
 
 
 def print_result(text: str = "") -> None:
-    """Write a line of the result to stdout. A reader that went away (`| head`) is no failure."""
+    """Write a line of the result to stdout. A reader that closed the pipe (`| head`) is not a failure."""
     _write_text(sys.stdout, text + "\n")
 
 
@@ -69,82 +69,83 @@ def print_lines(lines: Iterable[str]) -> None:
 
 
 def print_summary(lines: Iterable[str]) -> None:
-    """Write lines about work that is done to stdout. If nothing takes them, the work is done all the same."""
+    """Write lines about finished work to stdout; ignore a stdout that fails, because the work is done."""
     with suppress(OutputError):
         print_lines(lines)
         flush_output()
 
 
 def print_sanitized_lines(lines: Iterable[str]) -> None:
-    """Write lines of the result that may hold text from elsewhere."""
+    """Write lines of the result without control characters: they may hold text from AWS."""
     print_lines(map(strip_control_characters, lines))
 
 
 def print_verdict(problems: Sequence[str], passed: str) -> int:
-    """Write the problems, or `passed` where there are none; returns the exit code."""
+    """Write the problems, or `passed` if there are none; return the exit code, 1 or 0."""
     print_sanitized_lines(problems or [passed])
     return 1 if problems else 0
 
 
 def print_result_bytes(chunk: bytes) -> None:
-    """Write bytes of the result to stdout: what programs read is UTF-8 whatever the terminal's encoding."""
+    """Write bytes of the result to stdout: programs read UTF-8, whatever the encoding of the terminal."""
     if hasattr(sys.stdout, "buffer"):
+        # Flush the text layer first, so that earlier text stays before these bytes.
         _guard_write(sys.stdout, lambda: (sys.stdout.flush(), sys.stdout.buffer.write(chunk)))
-    else:  # a stream of text alone, such as a test's
+    else:  # a text-only stream, such as a test's
         print_result(chunk.decode("utf-8").removesuffix("\n"))
 
 
 def log_line(text: str = "") -> None:
-    """Write a line about the run to stderr. A log that is full, broken or closed never ends a command."""
+    """Write a line about the run to stderr. A stderr that is full, broken or closed never ends a command."""
     _write_text(sys.stderr, text + "\n")
 
 
 def log_problem(text: str) -> None:
-    """Write what went wrong to stderr, in one line that begins with the command's name."""
+    """Write a problem to stderr in one line, after the program's name."""
     log_line(f"{PROG}: {strip_control_characters(text)}")
 
 
 def format_command(*words: str) -> str:
-    """Return one of our commands as it can be typed here: quoted, and through `uv run` if this one was started so."""
+    """Return a command of this program, quoted for a shell; with `uv run` if this process was started with it."""
     ours = (PROG,)
     started = ("uv", "run", *ours) if os.environ.get("UV_RUN_RECURSION_DEPTH") else ours
     return quote_shell_words(*started, *words)
 
 
 def quote_shell_words(*words: str) -> str:
-    """Words of a command line, quoted where a shell needs it; SQL stays readable."""
+    """Return words as a command line, quoted if a shell needs it; SQL gets double quotes, to stay readable."""
     return " ".join(f'"{w}"' if "'" in w and not set(w) & set('"$`\\!') else shlex.quote(w) for w in words)
 
 
 def get_terminal_width() -> int:
-    """Columns to write for: COLUMNS, else the terminal's, else 80."""
+    """Return the width for output: COLUMNS, else the terminal's, else 80; at least WIDTH_MIN."""
     return max(WIDTH_MIN, shutil.get_terminal_size((80, 24)).columns)
 
 
 def wrap_text(text: str, indent: str) -> str:
-    """Broken between words to fit the width; the lines that follow are indented."""
+    """Return text that is broken between words to fit the terminal; lines after the first are indented."""
     return textwrap.fill(
         text, get_terminal_width(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
 
 
 def has_colour(stream: TextIO) -> bool:
-    """Whether styles are wanted here: a terminal that knows them, and NO_COLOR unset."""
+    """Return whether a stream shows styles: it is a terminal that supports them, and NO_COLOR is unset."""
     return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Whether a person looks at this stream."""
+    """Return whether a stream is a terminal."""
     return bool(getattr(stream, "isatty", lambda: False)())
 
 
 def style(text: str, code: str, stream: TextIO | None = None) -> str:
-    """`text` bold (1), dim (2), red (31) ... where the stream shows styles, else as it is."""
+    """Return `text` in bold (1), dim (2), red (31) ... if the stream shows styles, else unchanged."""
     return f"\x1b[{code}m{text}\x1b[0m" if has_colour(stream or sys.stdout) else text
 
 
 def configure_streams() -> None:
-    """Let no character fail: what the terminal cannot show is replaced. Streams that are closed are occupied."""
+    """Make stdout and stderr replace characters that they cannot encode, and open streams that are closed."""
     _occupy_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -152,7 +153,7 @@ def configure_streams() -> None:
 
 
 def flush_output() -> None:
-    """Let everything said be seen now; a reader that went away is no failure."""
+    """Flush stdout. A reader that closed the pipe is not a failure."""
     _guard_write(sys.stdout, sys.stdout.flush)
 
 
@@ -164,13 +165,13 @@ def _write_text(stream: TextIO, text: str) -> None:
 
 
 def _drop_failure(stream: TextIO, write: Callable[[], object]) -> None:
-    """Write to a log, which may fail."""
+    """Write to a stream, and ignore a failure."""
     with suppress(OutputError):
         _guard_write(stream, write)
 
 
 def _guard_write(stream: TextIO, write: Callable[[], object]) -> None:
-    """Write; raises OutputError where that fails, but not where the reader went away."""
+    """Write to a stream; raises OutputError if that fails, but not if the reader closed the pipe."""
     try:
         write()
     except BrokenPipeError:
@@ -182,7 +183,7 @@ def _guard_write(stream: TextIO, write: Callable[[], object]) -> None:
 
 
 def _mute_stream(stream: TextIO) -> None:
-    """Lead a stream to nowhere, with what it still holds: Python flushes it at the end, and would exit with 120."""
+    """Redirect a stream and its buffer to /dev/null: Python flushes it at exit, and would exit with code 120."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -190,10 +191,11 @@ def _mute_stream(stream: TextIO) -> None:
 
 
 def _occupy_closed_streams() -> None:
-    """Open descriptors 0 to 2 where they are closed, so that no file of the warehouse gets one of their numbers.
+    """Open descriptors 0 to 2 if they are closed, so that no file of the warehouse gets one of these numbers.
 
-    Python has no stream for a closed one. What is written to stdout then fails, for it is lost; stderr takes all.
+    Python has no stream for a closed descriptor: `sys.stdout` is None then.
     """
+    # Stdout is opened read-only on purpose: a write must fail, because the result would be lost. Stderr may lose lines.
     for number, name, mode in ((0, "stdin", os.O_RDONLY), (1, "stdout", os.O_RDONLY), (2, "stderr", os.O_WRONLY)):
         if getattr(sys, name) is not None:
             continue

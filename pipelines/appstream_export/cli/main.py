@@ -1,6 +1,6 @@
-"""The entry point `appstream-export COMMAND`: finds the command, runs it, and turns its end into an exit code.
+"""Entry point `appstream-export COMMAND`: find the command, run it, and return its exit code.
 
-Nothing heavy is imported here: a command imports its stage when it runs, so that help and SQL come at once.
+This module imports nothing heavy. A command imports its stage when it runs, so that help and SQL start fast.
 """
 
 import logging
@@ -21,25 +21,30 @@ EXIT_BUG = 70
 EPILOG = """\
 exit codes:
   0    ok
-  1    the check failed: doctor, plan (discovery failed), status (late), verify,
-       repair (a person must act), erase (something is left), contracts lint,
-       contracts render --check, feeds verify, feeds diff
-  2    usage or configuration, before any write; or the result could not be written
-  3    committed, but too many scopes failed ([extract] max_failed_ratio), a check
-       did, or what shows the snapshot (catalog, feeds, report) was not published
-  4    nothing committed; commands that only read: the warehouse could not be read
+  1    the check failed: doctor, plan (discovery failed), status (late),
+       verify, repair (a person must act), erase (data is left),
+       contracts lint, contracts render --check, feeds publish (blocked by a check), feeds verify, feeds diff
+  2    wrong usage or configuration, nothing written; or stdout failed
+  3    committed, but too many scopes failed ([extract] max_failed_ratio),
+       a check failed, or catalog, feeds or report could not be published
+  4    nothing committed; commands that only read: the warehouse could not
+       be read
   70   a bug
-  130, 143  interrupted, nothing committed; in the midst of the commit: all or nothing, see status
+  130, 143
+       interrupted, nothing committed; during a commit: all or nothing,
+       see status
 
 AppStream 2.0 is also called Amazon WorkSpaces Applications."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; each foreseen failure ends in one line on stderr."""
+    """Run one command and return its exit code; report an expected failure in one line on stderr."""
     console.configure_streams()
+    # Read before parsing: --debug also applies to the errors of the parser.
     is_debug = "--debug" in (sys.argv if argv is None else argv)
     try:
         code = _dispatch_command(argv)
+        # Flush here: a stdout that fails must become an exit code, not an error while Python exits.
         console.flush_output()
     except (ExportError, SignalInterrupt) as error:
         lines = error.lines if isinstance(error, ExportError) else [str(error)]
@@ -48,13 +53,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = SIGNAL_EXIT_BASE + signal.SIGINT
     except SystemExit as ended:  # argparse, after --help and --version
         code = ended.code if isinstance(ended.code, int) else 0
-    except Exception as error:  # noqa: BLE001 - the outermost place, where it can only be a bug
+    except Exception as error:  # noqa: BLE001 - the outermost handler: any other exception is a bug
         code = _report_failure(error, [_format_bug(error)], EXIT_BUG, is_debug=is_debug)
     return code
 
 
 def build_parser(first: str = "") -> Parser:
-    """Build the parser of all commands, or of the group of `first` alone where that is the name of a command."""
+    """Build the parser of all commands; if `first` names a command, only of the module that defines it."""
     parser = Parser(
         prog=console.PROG,
         description="Every AppStream 2.0 image builder of your accounts and regions, as Parquet and DuckDB.",
@@ -69,6 +74,7 @@ def build_parser(first: str = "") -> Parser:
 
 def _dispatch_command(argv: Sequence[str] | None) -> int:
     words = sys.argv[1:] if argv is None else argv
+    # Not parse_args: its error for unknown words suggests no correction.
     args, extra = build_parser(words[0] if words else "").parse_known_args(words)
     if extra:
         args.parser.reject_argument(extra[0])
@@ -94,10 +100,10 @@ def _format_bug(error: Exception) -> str:
 
 
 class _StderrHandler(logging.Handler):
-    """Writes our own log lines to stderr. Botocore's stay out: at DEBUG they hold credentials."""
+    """Handler that writes the package's log to stderr. Botocore's log is excluded: at DEBUG it holds credentials."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line."""
+        """Write a record to stderr as one line."""
         console.log_line(console.strip_control_characters(f"{record.levelname.lower()}: {record.getMessage()}"))
 
 

@@ -1,4 +1,4 @@
-"""Options of the command line: argparse with errors of one line, types of values, and options that commands share."""
+"""Options of the command line: argparse with one-line errors, value types, and options that commands share."""
 
 import argparse
 import textwrap
@@ -13,32 +13,32 @@ from appstream_export.location import S3_SCHEME, expand_user, validate_location
 WAREHOUSE_VARIABLE = "APPSTREAM_EXPORT_WAREHOUSE"
 FORMATS = ("table", "json", "ndjson", "csv", "md", "parquet")
 RENAMED_WORDS: Mapping[str, str] = {"thin": "expire", "--force": "--accept-drop"}
-"""Commands and flags of version 0.3.0, and what they are called now."""
+"""Commands and flags of version 0.3.0 with their new names."""
 
 
 class UsageError(ConfigurationError):
-    """The command line itself is wrong."""
+    """The command line is not valid."""
 
 
 class _HelpFormatter(argparse.HelpFormatter):
-    """Keeps line breaks of descriptions, and fits each line to the width."""
+    """Help formatter that retains the line breaks of descriptions and wraps each line."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return "\n".join(textwrap.fill(line, width, initial_indent=indent) for line in text.splitlines())
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises UsageError where argparse would print and exit; takes no abbreviated options."""
+    """Parser that raises UsageError instead of exiting, and accepts no abbreviated options."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, allow_abbrev=False, formatter_class=_HelpFormatter)
 
     def error(self, message: str) -> NoReturn:
-        """Raise UsageError with what is wrong and where the help is."""
+        """Raise UsageError with the message and the command that prints the help."""
         raise UsageError(message, fix=f"see {self.prog} --help")
 
     def reject_argument(self, word: str) -> NoReturn:
-        """Refuse a word that no option or argument takes."""
+        """Raise UsageError for a word that no option or argument accepts."""
         known = [flag for action in self._actions for flag in action.option_strings]
         _refuse_renamed(word.partition("=")[0], known)
         kind = "option" if word.startswith("-") else "argument"
@@ -46,7 +46,7 @@ class Parser(argparse.ArgumentParser):
         self.error(f'unknown {kind} "{word}"' + (f"; {near}" if near else ""))
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """Name the nearest choice, which helps more than argparse's list of all."""
+        """Raise ArgumentError for an unknown choice, with the nearest one instead of argparse's list of all."""
         choices = [str(choice) for choice in action.choices or ()]
         if choices and value not in choices:
             _refuse_renamed(str(value), choices)
@@ -56,11 +56,11 @@ class Parser(argparse.ArgumentParser):
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 Handler: TypeAlias = Callable[[argparse.Namespace], int]
-"""Runs a command and returns its exit code."""
+"""A function that runs a command and returns its exit code."""
 
 
 def add_command(commands: Commands, name: str, call: Handler | None, doc: str) -> Parser:
-    """Add a command whose help is `doc`: its first sentence in the list, all of it on its own page."""
+    """Add a command with help `doc`: the list of commands shows its first sentence, the command's page all of it."""
     first = doc.partition(". ")[0].rstrip(".")
     command: Parser = commands.add_parser(name, help=first[:1].lower() + first[1:], description=doc)
     command.set_defaults(call=call, parser=command)
@@ -69,34 +69,35 @@ def add_command(commands: Commands, name: str, call: Handler | None, doc: str) -
 
 
 def add_warehouse_command(commands: Commands, name: str, call: Handler, doc: str) -> Parser:
-    """Add a command that is about a warehouse."""
+    """Add a command that works on a warehouse."""
     command = add_command(commands, name, call, doc)
     add_warehouse_option(command)
     return command
 
 
 def add_command_group(commands: Commands, name: str, doc: str) -> Commands:
-    """Add a command that has commands of its own, and return their place."""
+    """Add a command that has subcommands, and return the object to add them to."""
     return add_command(commands, name, None, doc).add_subparsers(title="commands", metavar="COMMAND")
 
 
 def add_global_options(parser: Parser, *, config: object, debug: object) -> None:
-    """Add options that may stand before and after the command; SUPPRESS keeps the later from undoing the earlier."""
-    options = parser.add_argument_group("everywhere")
+    """Add the options that are accepted both before and after the command."""
+    # The parser of a command gets SUPPRESS as default: else it would overwrite a value given before the command.
+    options = parser.add_argument_group("for every command")
     doc = "settings (default: APPSTREAM_EXPORT_CONFIG, else ./appstream-export.toml)"
     options.add_argument("--config", type=parse_path, metavar="FILE", default=config, help=doc)
-    options.add_argument("--debug", action="store_true", default=debug, help="tracebacks, and our own log in full")
+    options.add_argument("--debug", action="store_true", default=debug, help="show tracebacks and the full log")
 
 
 def add_warehouse_option(command: Parser) -> None:
-    """Add `--warehouse`, which the module target reads."""
-    doc = f"default: {WAREHOUSE_VARIABLE}, else the settings'"
+    """Add `--warehouse`; `cli.target` reads it."""
+    doc = f"default: {WAREHOUSE_VARIABLE}, else the one in the settings"
     command.add_argument("--warehouse", type=parse_warehouse, metavar="PATH", help=doc)
 
 
 def add_limit_options(command: Parser) -> "argparse._ArgumentGroup":
     """Add `--accounts` and `--regions`, and return their group for further limits."""
-    limits = command.add_argument_group("ask less")
+    limits = command.add_argument_group("limits")
     limits.add_argument("--accounts", type=parse_list, default=(), metavar="A,..", help="only these accounts")
     limits.add_argument("--regions", type=parse_list, default=(), metavar="R,..", help="only these regions")
     return limits
@@ -104,7 +105,7 @@ def add_limit_options(command: Parser) -> "argparse._ArgumentGroup":
 
 def add_as_of_option(command: Parser) -> None:
     """Add `--as-of`."""
-    doc = "as everything was then, such as 2026-01-31 (its end, UTC) or 2026-01-31T12:00Z"
+    doc = "the state at that time, such as 2026-01-31 (end of the day, UTC) or 2026-01-31T12:00Z"
     command.add_argument("--as-of", metavar="TIME", help=doc)
 
 
@@ -117,7 +118,7 @@ def add_format_option(command: Parser, formats: Sequence[str] = FORMATS) -> None
 
 
 def parse_list(text: str) -> tuple[str, ...]:
-    """Parse `a,b` as two words."""
+    """Parse `a,b` as two words; raises ArgumentTypeError for an empty word."""
     words = tuple(word.strip() for word in text.split(","))
     if not all(words):
         raise argparse.ArgumentTypeError(f'"{text}" is not a list such as A,B')
@@ -140,15 +141,15 @@ def parse_positive_integer(text: str) -> int:
 
 
 def parse_port(text: str) -> int:
-    """Parse a TCP port; 0 takes a free one."""
+    """Parse a TCP port; 0 selects a free port."""
     if not text.isascii() or not text.isdigit() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f'"{text}" is not a port from 0 to 65535')
     return int(text)
 
 
 def parse_grace_period(text: str) -> timedelta:
-    """Parse a length of time: `90m`, `24h` or `7d`; `0` for none."""
-    from appstream_export.settings import parse_duration  # most commands take no such word
+    """Parse a duration: `90m`, `24h`, `7d`, or `0` for none."""
+    from appstream_export.settings import parse_duration  # slow to import, and few commands need it
 
     try:
         return timedelta() if text == "0" else parse_duration(text)
@@ -164,17 +165,18 @@ def parse_path(text: str) -> Path:
 def parse_warehouse(text: str) -> str:
     """Parse a warehouse: a folder, made absolute, or `s3://bucket/prefix` without a last slash; raises SettingsError.
 
-    What resembles a URL and is none of a bucket is refused here, before anything is asked or made.
+    It refuses other URLs before any request or write.
     """
     validate_location(text)
     if not text.startswith(S3_SCHEME):
         return str(expand_user(text).absolute())
+    # Stripping "s3://" would remove a part of the scheme.
     shorter = text.rstrip("/")
     return shorter if "://" in shorter else text
 
 
 def _refuse_renamed(word: str, choices: Sequence[str]) -> None:
-    """Raise UsageError where an earlier version called one of `choices` that."""
+    """Raise UsageError if `word` is the old name of one of `choices`."""
     new = RENAMED_WORDS.get(word)
     if new is not None and new in choices:
         message, fix = describe_renamed(word, new)

@@ -1,7 +1,7 @@
 """An Arrow table as text: for people (table, md) and for programs (json, ndjson, csv, parquet).
 
-Programs get what is stored, in UTF-8, with times in UTC; only csv guards text that a spreadsheet would run as a
-formula. People get it without control characters.
+Formats for programs hold the stored values, in UTF-8, with times in UTC; only csv marks text that a spreadsheet would
+run as a formula. Formats for people omit control characters.
 """
 
 import re
@@ -22,12 +22,12 @@ from appstream_export.inputs import guard_formulas
 _JSON = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
 _UTC = pa.timestamp("us", "UTC")
 _BATCH_ROWS = 5_000
-"""Rows turned into text together: bounds memory where a result is large."""
+"""Rows that are converted to text at a time: it bounds memory for a large result."""
 _MARKUP = re.compile(r"([\\`*\[\]|~!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 
 
 def write_result(table: pa.Table, kind: str) -> None:
-    """Print a result in one of the formats of WRITERS."""
+    """Print a table in one of the formats of WRITERS."""
     WRITERS[kind](_prepare_table(table))
 
 
@@ -37,17 +37,17 @@ def print_json(value: object) -> None:
 
 
 def convert_to_rows(table: pa.Table) -> list[dict[str, Any]]:
-    """The rows as Python values, times in UTC."""
+    """Return the rows as Python values, times in UTC."""
     return list(_iterate_rows(_prepare_table(table)))
 
 
 def encode_json(value: object) -> bytes:
-    """JSON in UTF-8: times as ISO 8601 with Z, decimals as numbers in full, NaN as null."""
+    """Return a value as JSON in UTF-8: times as ISO 8601 with Z, decimals as exact numbers, NaN as null."""
     return _JSON.encode(value)
 
 
 def format_value(value: object) -> str:
-    """A value as text: times as ISO 8601 with Z, nested values as JSON, nothing for null and NaN."""
+    """Return a value as text: times as ISO 8601 with Z, nested values as JSON, null and NaN as an empty string."""
     if isinstance(value, str):
         return value
     if isinstance(value, Decimal):
@@ -57,7 +57,7 @@ def format_value(value: object) -> str:
 
 
 def _prepare_table(table: pa.Table) -> pa.Table:
-    """The same with unique column names (`name`, `name_1`: joins repeat them) and values that Python can hold."""
+    """Return a table with unique column names (`name`, `name_1`: joins repeat them) and values that Python can hold."""
     names: list[str] = []
     for name in table.column_names:
         names.append(next(n for n in _generate_column_names(name) if n not in names))
@@ -73,18 +73,18 @@ def _generate_column_names(name: str) -> Iterator[str]:
 
 
 def _convert_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if (kind := _convert_type_to_utc(column.type)) != column.type:  # a cast loads pyarrow.compute, which takes its time
+    if (kind := _convert_type_to_utc(column.type)) != column.type:  # a cast imports pyarrow.compute, which is slow
         column = column.cast(kind, safe=False)
     try:
         if pa.types.is_temporal(column.type):
             column.to_pylist()
-    except (ValueError, OverflowError):  # Python's times end with the year 9999; Arrow's and DuckDB's do not
+    except (ValueError, OverflowError):  # Python's times end in the year 9999, Arrow's and DuckDB's do not
         return column.cast(pa.string())
     return column
 
 
 def _convert_type_to_utc(kind: pa.DataType) -> pa.DataType:
-    """The same type with every time in it in UTC and microseconds; a time without a zone is one in UTC."""
+    """Return a type with all its times in UTC and microseconds; a time without a zone counts as UTC."""
     if pa.types.is_timestamp(kind):
         return _UTC
     if pa.types.is_list(kind):
@@ -96,6 +96,7 @@ def _convert_type_to_utc(kind: pa.DataType) -> pa.DataType:
 
 def _iterate_batches(table: pa.Table) -> Iterator[list[dict[str, Any]]]:
     for batch in table.to_batches(max_chunksize=_BATCH_ROWS):
+        # "lossy": a repeated key of a MAP value takes its last value instead of raising.
         yield batch.to_pylist(maps_as_pydicts="lossy")
 
 
@@ -129,7 +130,7 @@ def _write_ndjson(table: pa.Table) -> None:
 
 
 def _write_csv(table: pa.Table) -> None:
-    """RFC 4180: lines end with CR LF; an empty text is `""`, null is nothing at all."""
+    """Print CSV as in RFC 4180: lines end with CR LF; an empty string is `""`, null is an empty field."""
     console.print_result_bytes(_encode_csv_line(table.column_names))
     for batch in _iterate_batches(table):
         console.print_result_bytes(b"".join(_encode_csv_line(row.values()) for row in batch))
@@ -169,7 +170,7 @@ def _write_parquet(table: pa.Table) -> None:
 
     if console.is_terminal(sys.stdout):
         raise SettingsError(
-            "--format parquet writes bytes, not text", fix="send them to a file: --format parquet > result.parquet"
+            "--format parquet writes bytes, not text", fix="redirect it to a file: --format parquet > result.parquet"
         )
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, compression="zstd")
@@ -188,7 +189,7 @@ WRITERS: Mapping[str, Callable[[pa.Table], None]] = {
 
 _GAP = "  "
 _PROSE_MIN = 24
-"""A column is wrapped at its spaces, but not narrower than this."""
+"""Minimum width of a column whose text is wrapped."""
 _BOLD, _DIM = "1", "2"
 _NULL = "-"
 
@@ -196,7 +197,10 @@ Cells = Sequence[Sequence[str | None]]
 
 
 def print_table(names: Sequence[str], cells: Cells, right: Sequence[bool], *, count: bool = True) -> None:
-    """Print rows under their column names; `right` aligns numbers. Null is a dim dash. Ends with the row count."""
+    """Print rows under their column names; null is a dim dash.
+
+    `right` marks the columns that are aligned to the right; `count` adds a line with the row count.
+    """
     widths = _compute_column_widths(names, cells, console.get_terminal_width())
     lines = _render_grid(names, cells, right, widths) if widths else _render_blocks(names, cells)
     for line in lines:
@@ -206,7 +210,7 @@ def print_table(names: Sequence[str], cells: Cells, right: Sequence[bool], *, co
 
 
 def _compute_column_widths(names: Sequence[str], cells: Cells, limit: int) -> list[int] | None:
-    """How wide each column is drawn; None when the rows do not fit even with prose wrapped."""
+    """Return the width of each column; None if the rows do not fit even with wrapped text."""
     columns = [[name, *(row[n] or _NULL for row in cells)] for n, name in enumerate(names)]
     wanted = [max(map(_measure_text, column)) for column in columns]
     least = [_compute_min_width(column) for column in columns]
@@ -214,7 +218,7 @@ def _compute_column_widths(names: Sequence[str], cells: Cells, limit: int) -> li
     if not names or spare < 0:
         return None
     widths = least
-    for n in sorted(range(len(names)), key=lambda n: wanted[n] - least[n]):  # the widest prose gets what remains
+    for n in sorted(range(len(names)), key=lambda n: wanted[n] - least[n]):  # the widest text gets the rest
         more = min(spare, wanted[n] - widths[n])
         widths[n] += more
         spare -= more
@@ -222,7 +226,7 @@ def _compute_column_widths(names: Sequence[str], cells: Cells, limit: int) -> li
 
 
 def _compute_min_width(column: Sequence[str]) -> int:
-    """The narrowest width that breaks no word."""
+    """Return the narrowest width that breaks no word."""
     whole, word = max(map(_measure_text, column)), max(_measure_text(w) for text in column for w in text.split(" "))
     return min(whole, max(word, _PROSE_MIN))
 
@@ -249,16 +253,16 @@ def _pad_cell(text: str, width: int, right: bool) -> str:
 
 
 def _measure_text(text: str) -> int:
-    """How wide a terminal draws it."""
+    """Return the width of a text on a terminal."""
     if text.isascii():
         return len(text)
-    from rich.cells import cell_len  # loading it takes as long as a small query: for wide signs alone
+    from rich.cells import cell_len  # as slow as a small query: only for wide characters
 
     return cell_len(text)
 
 
 def _render_blocks(names: Sequence[str], cells: Cells) -> Iterator[str]:
-    """`name   value`, a line each, rows apart by a numbered line; long values go on under themselves."""
+    """Yield each row as lines of `name   value` under a numbered line; long values continue on indented lines."""
     margin = max(map(_measure_text, names), default=0)
     for number, row in enumerate(cells, 1):
         yield console.style(f"-- {number} ".ljust(margin + 12, "-"), _DIM)

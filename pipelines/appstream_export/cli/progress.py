@@ -1,4 +1,4 @@
-"""A run as it goes, on stderr: a live line on a terminal, else a few plain lines."""
+"""Progress of a run on stderr: a live line on a terminal, else a few plain lines."""
 
 import sys
 from collections.abc import Callable, Generator
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 FAILURES_MAX = 10
-"""Failures named while the run goes; the end of the run names them all, or groups them."""
+"""Maximum number of failures named during a run; its summary names or groups all of them."""
 _LINES_MAX = 10
 
 
 @contextmanager
 def show_run_progress(*, is_quiet: bool = False, with_resource: bool = False) -> Generator[RunListener]:
-    """Show a run on stderr; `is_quiet` leaves only the line that a terminal shows and removes.
+    """Show the progress of a run on stderr; yield the listener for it.
 
-    `with_resource` names the resource of each failure.
+    `is_quiet` shows only the live line of a terminal. `with_resource` adds the resource to each failure.
     """
     if console.is_terminal(sys.stderr):
         with _build_progress_bar() as bar:
@@ -32,7 +32,7 @@ def show_run_progress(*, is_quiet: bool = False, with_resource: bool = False) ->
 
 @contextmanager
 def show_progress_bar(what: str) -> Generator[Callable[[int, int], None]]:
-    """Show a bar on a terminal's stderr, nothing elsewhere; yields a callback for how many of how many are done."""
+    """Show a bar if stderr is a terminal; yield a callback that takes the count done and the total."""
     if not console.is_terminal(sys.stderr):
         yield lambda _done, _of: None
         return
@@ -42,32 +42,32 @@ def show_progress_bar(what: str) -> Generator[Callable[[int, int], None]]:
 
 
 class _CountingListener(RunListener):
-    """Counts what comes."""
+    """Listener that counts tasks, items and failures."""
 
     def __init__(self, *, with_resource: bool) -> None:
         self.tasks = self.done = self.items = self.failed = 0
         self._with_resource = with_resource
 
     def on_plan(self, tasks: int) -> None:
-        """So many tasks will be asked."""
+        """Set the number of tasks that the run requests."""
         self.tasks = tasks
 
     def on_page(self, page: Page) -> None:
-        """A page came."""
+        """Add the items of a page."""
         self.items += len(page.items)
 
     def on_outcome(self, outcome: Outcome) -> None:
-        """A task ended."""
+        """Count a task that has ended."""
         self.done += 1
         self.failed += outcome.status.is_failure
 
     def format_progress(self) -> str:
-        """Such as `12/56 scopes, 60 items, 2 not answered`: whether that is a failure, the end of the run tells."""
+        """Return such as `12/56 scopes, 60 items, 2 not answered`; some of the unanswered may be expected."""
         failed = f", {self.failed} not answered" if self.failed else ""
         return f"{self.done}/{self.tasks} scopes, {self.items:,} items{failed}"
 
     def format_failure(self, outcome: Outcome) -> str | None:
-        """The line that names a failure, as long as there are few."""
+        """Return the line that names a failure; None for an answer, and after FAILURES_MAX failures."""
         if not outcome.status.is_failure or self.failed > FAILURES_MAX:
             return None
         place = outcome.task.format_place(with_resource=self._with_resource)
@@ -75,11 +75,11 @@ class _CountingListener(RunListener):
 
 
 class _LineListener(_CountingListener):
-    """For logs and pipes: about ten lines on the way."""
+    """Listener for logs and pipes: about ten lines of progress per run."""
 
     def on_plan(self, tasks: int) -> None:
         super().on_plan(tasks)
-        console.log_line(f"asking {format_count(tasks, 'scope')}")
+        console.log_line(f"requesting {format_count(tasks, 'scope')}")
 
     def on_outcome(self, outcome: Outcome) -> None:
         super().on_outcome(outcome)
@@ -92,17 +92,18 @@ class _LineListener(_CountingListener):
         console.log_line(name)
 
     def _is_progress_due(self) -> bool:
+        # A line is due each time that another tenth of the tasks is done.
         tenths, before = (n * _LINES_MAX // self.tasks for n in (self.done, self.done - 1))
         return self.tasks > _LINES_MAX and tenths > before
 
 
 class _LiveListener(_CountingListener):
-    """For people: one line that moves, failures above it."""
+    """Listener for a terminal: one live line, with failures above it."""
 
     def __init__(self, bar: "Progress", *, is_quiet: bool, with_resource: bool) -> None:
         super().__init__(with_resource=with_resource)
         self._bar, self._is_quiet = bar, is_quiet
-        self._line = bar.add_task("asking", total=None)
+        self._line = bar.add_task("requesting", total=None)
 
     def on_plan(self, tasks: int) -> None:
         super().on_plan(tasks)
@@ -124,7 +125,7 @@ class _LiveListener(_CountingListener):
 
 
 def _build_progress_bar() -> "Progress":
-    """The numbers of a run are a line's description; rich draws the bar, and nothing of it stays."""
+    """Build a bar that rich draws after the description of its task, and removes at the end."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first one asks, the second one, or a run that does not stop, ends the process."""
+"""Ctrl-C and SIGTERM: the first signal requests a stop; a second one, or a timeout, ends the process."""
 
 import os
 import signal
@@ -14,13 +14,13 @@ from appstream_export.errors import Interrupted
 
 T = TypeVar("T")
 STOP_TIMEOUT_S = 9.5
-"""A commit is atomic, so a run that still works by then can be ended: nothing half done remains."""
+"""Seconds until a run that does not stop is ended: that is safe at any moment, because a commit is atomic."""
 SIGNAL_EXIT_BASE = 128
-"""A command that a signal ended has the code 128 + signal."""
+"""A command that a signal ends has the exit code 128 + signal number."""
 
 
 class SignalInterrupt(Exception):
-    """A signal cut the command short; nothing was committed."""
+    """A signal ended the command; nothing was committed."""
 
     def __init__(self, text: str, number: int) -> None:
         super().__init__(text)
@@ -29,16 +29,17 @@ class SignalInterrupt(Exception):
 
 @contextmanager
 def handle_stop_signals(*, announce: bool = True) -> Generator[threading.Event]:
-    """Yield an event that the first signal sets. Turns the Interrupted that follows into SignalInterrupt."""
+    """Yield an event that the first signal sets; raises SignalInterrupt for an Interrupted of the block."""
     stop, received = threading.Event(), list[int]()
     timers: list[threading.Timer] = []
 
     def handle_signal(number: int, _: FrameType | None) -> None:
         if received:
+            # Not sys.exit: the main thread may be in a call that no exception can interrupt.
             os._exit(SIGNAL_EXIT_BASE + number)
         received.append(number)
         if announce:
-            console.log_line("stopping ... (again: at once)")
+            console.log_line("stopping ... (a second signal stops at once)")
         timers.append(_start_exit_timer(STOP_TIMEOUT_S, SIGNAL_EXIT_BASE + number))
         stop.set()
 
@@ -55,7 +56,8 @@ def handle_stop_signals(*, announce: bool = True) -> Generator[threading.Event]:
 
 
 def run_interruptible_query(run_query: Callable[[], T], interrupt: Callable[[], object]) -> T:
-    """Run a query on another thread and return its result, so that the main thread can receive Ctrl-C meanwhile."""
+    """Run a query on another thread and return its result, so that the main thread can receive Ctrl-C."""
+    # DuckDB runs a query in C++, where Python cannot handle a signal on the same thread.
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(run_query)
         try:
@@ -67,7 +69,7 @@ def run_interruptible_query(run_query: Callable[[], T], interrupt: Callable[[], 
 
 def _install_handlers(handler: Callable[[int, FrameType | None], None]) -> dict[signal.Signals, Any]:
     if threading.current_thread() is not threading.main_thread():
-        return {}  # Python handles signals on its main thread alone
+        return {}  # Python handles signals only on its main thread
     return {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
 
 

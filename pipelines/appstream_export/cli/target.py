@@ -1,11 +1,11 @@
-"""The warehouse that a command is about, from flags, environment and configuration: the one way for every command.
+"""The warehouse of a command, from flags, environment and configuration: every command resolves it here.
 
 1. `--warehouse`
-2. `APPSTREAM_EXPORT_WAREHOUSE`, unless `--config` is typed, which is nearer than the environment
+2. `APPSTREAM_EXPORT_WAREHOUSE`, unless `--config` is given: a flag overrides the environment
 3. the configuration: `--config`, `APPSTREAM_EXPORT_CONFIG` or ./appstream-export.toml
 
-A warehouse that the configuration is about, however it is spelled, has the configuration's settings: retention, file
-modes, S3 endpoint and keys, feeds, freshness. Another one has the defaults.
+The settings of the configuration (retention, file modes, S3 endpoint and keys, feeds, freshness) apply to the warehouse
+that it names, however the path is written. Any other warehouse gets the defaults.
 """
 
 import argparse
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Target:
-    """A warehouse, and what is set for it. The configuration is read only when it is needed."""
+    """A warehouse and its settings. The configuration is read only when it is needed."""
 
     warehouse: str
     config_file: Path | None = None
-    """The value of --config; None leaves the configuration to be found."""
+    """The value of --config; None if the configuration must be searched for."""
     configuration: "Settings | None" = None
-    """The configuration, where it has been read already."""
+    """The configuration, if it has been read already."""
 
     @cached_property
     def settings(self) -> "Settings":
-        """The configuration, or defaults where that is about another warehouse; `warehouse` is this one either way."""
+        """The configuration, or the defaults if it names another warehouse; `warehouse` is always this one."""
         from msgspec.structs import replace
 
         from appstream_export.settings import Settings
@@ -47,9 +47,10 @@ class Target:
         return replace(configured, warehouse=self.warehouse)
 
     def load_reading_settings(self) -> "Settings":
-        """Return the settings; the defaults where a folder is named and the configuration beside it cannot be read.
+        """Return the settings; the defaults if the configuration of the current folder cannot be read.
 
-        A folder is read whatever lies in the current one. What was named explicitly is not passed over.
+        That configuration must not stop the reading of a named folder. Raises SettingsError if the user named the
+        configuration, or if the warehouse is a bucket, which needs its settings.
         """
         from msgspec.structs import replace
 
@@ -60,41 +61,41 @@ class Target:
         except SettingsError as error:
             if self.config_file or os.environ.get("APPSTREAM_EXPORT_CONFIG") or self.warehouse.startswith("s3://"):
                 raise
-            console.log_line(f"read without settings: {error}")
+            console.log_line(f"using default settings: {error}")
             return replace(Settings(), warehouse=self.warehouse)
 
     @property
     def s3(self) -> "S3Settings | None":
-        """How the bucket is reached; None for a folder, so that reading one needs no configuration."""
+        """The S3 settings of a bucket; None for a folder, which can be read without a configuration."""
         return self.settings.s3 if self.warehouse.startswith("s3://") else None
 
     def open_store(self, *, writing: bool = False) -> "Store":
-        """Open the warehouse; raises ConfigurationError where there is none, or where `writing` is not possible."""
+        """Open the warehouse; raises ConfigurationError if there is none, or if `writing` is not possible."""
         from appstream_export.lake.storage import open_store
 
         mode = int(self.settings.lake.file_mode, 8)
+        # Open it twice: without `create` it raises if there is no warehouse, and maintenance must not create one.
         store = open_store(self.warehouse, file_mode=mode, s3=self.s3)
         return open_store(self.warehouse, file_mode=mode, create=True, s3=self.s3) if writing else store
 
 
 def resolve_target(args: argparse.Namespace) -> Target:
-    """Find the warehouse of a command that reads or maintains one; raises SettingsError where none is named."""
+    """Return the target of a command that reads or maintains a warehouse; raises SettingsError if none is named."""
     if named := find_named_warehouse(args):
         return Target(named, args.config)
     configured = find_configuration(args.config)
     if configured is None:
         from appstream_export.settings import DEFAULT_FILE
 
-        fix = f"name it with --warehouse PATH or {WAREHOUSE_VARIABLE}, or work beside an {DEFAULT_FILE}"
-        raise SettingsError(f"which warehouse? {fix}", fix=f"to see one made: {console.format_command('demo')}")
+        fix = f"name one with --warehouse PATH or {WAREHOUSE_VARIABLE}, or run in a folder with {DEFAULT_FILE}"
+        raise SettingsError(f"no warehouse: {fix}", fix=f"to create an example: {console.format_command('demo')}")
     return Target(configured.warehouse, args.config, configured)
 
 
 def read_run_settings(args: argparse.Namespace) -> "Settings":
-    """Read the settings of a command that asks AWS: the configuration, with the warehouse that is named, if one is.
+    """Return the settings of a command that sends requests to AWS; a named warehouse replaces the configured one.
 
-    The settings stay those of the configuration for another warehouse too: a run is the configuration's, whose accounts
-    and labels it takes.
+    All other settings are those of the configuration, because a run uses its accounts and labels.
     """
     from msgspec.structs import replace
 
@@ -106,15 +107,15 @@ def read_run_settings(args: argparse.Namespace) -> "Settings":
 
 
 def find_named_warehouse(args: argparse.Namespace) -> str | None:
-    """Return the warehouse that a flag or the environment names; None where it is left to the configuration."""
+    """Return the warehouse that a flag or the environment names; None if neither does."""
     variable = None if args.config else os.environ.get(WAREHOUSE_VARIABLE)
     return args.warehouse or (parse_warehouse(variable) if variable else None)
 
 
 def find_configuration(file: Path | None) -> "Settings | None":
-    """Return the settings of the configuration at hand, or None where there is none; raises SettingsError.
+    """Return the settings of the configuration, or None if there is no file; raises SettingsError.
 
-    It may be without accounts: commands that read a warehouse ask none.
+    The file may name no accounts: commands that read a warehouse need none.
     """
     from appstream_export.settings import find_settings_file, read_settings
 
@@ -123,13 +124,13 @@ def find_configuration(file: Path | None) -> "Settings | None":
 
 
 def is_same_warehouse(one: str, other: str) -> bool:
-    """Return whether two places are one: a bucket and prefix without a last slash, a folder behind all its links."""
+    """Return whether two paths are the same warehouse: a last slash of a URL and symbolic links do not count."""
     if "://" in one or "://" in other:
         return one.rstrip("/") == other.rstrip("/")
     return Path(one).expanduser().resolve() == Path(other).expanduser().resolve()
 
 
 def list_target_flags(args: argparse.Namespace) -> list[str]:
-    """List the words by which another command finds the same configuration and the same warehouse."""
+    """Return the flags with which another command uses the same configuration and warehouse."""
     words = ["--config", str(args.config)] if args.config else []
     return words + (["--warehouse", args.warehouse] if args.warehouse else [])

@@ -1,4 +1,4 @@
-"""The newest snapshot, as far as it predicts the next run."""
+"""The state of the newest snapshot, from which the next run is predicted."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -17,9 +17,9 @@ from appstream_export.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurrentState:
-    """Rows of scope_runs and numbers of items by task, rows of accounts, and when the newest sweep began.
+    """Rows of scope_runs and counts of items by task, rows of accounts, and the start time of the newest sweep.
 
-    All of it empty, and `manifest` None, before the first snapshot.
+    Before the first snapshot all of these are empty, and `manifest` is None.
     """
 
     manifest: Manifest | None = None
@@ -30,17 +30,17 @@ class CurrentState:
 
     @property
     def previous_snapshot(self) -> PreviousSnapshot | None:
-        """What a plan needs of it."""
+        """The part of the state that a plan needs."""
         return PreviousSnapshot(accounts=self.accounts, tasks=frozenset(self.runs)) if self.manifest else None
 
     @property
     def size_bytes(self) -> int:
-        """Of the snapshot's files."""
+        """The total size of the snapshot's files."""
         return sum(f.bytes for t in self.manifest.tables.values() for f in t.files) if self.manifest else 0
 
 
 def load_current_state(settings: Settings, contracts: Sequence[Contract]) -> CurrentState:
-    """Read the newest snapshot, create nothing; raises ConfigurationError, or StorageFailed for a damaged warehouse."""
+    """Return the state of the newest snapshot; raises ConfigurationError, StorageFailed for a damaged warehouse."""
     store = open_existing_warehouse(settings)
     head = load_head(store) if store else None
     if store is None or head is None:

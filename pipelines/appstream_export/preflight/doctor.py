@@ -1,4 +1,4 @@
-"""`doctor`: what would stop a run, each with its fix: warehouse, labels, discovery, and one page of every scope."""
+"""`doctor`: check the warehouse, labels, discovery and one page of every scope, and suggest a fix per problem."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,19 +31,19 @@ _CREDENTIAL_ERROR_CODES = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkup:
-    """Everything that was checked; `scopes` is the number of scopes that a run would request."""
+    """The result of all checks; `scopes` is the number of scopes that a run would request."""
 
     findings: Sequence[Finding]
     scopes: int = 0
     accounts: int = 0
 
     def filter_findings(self, *verdicts: Verdict) -> list[Finding]:
-        """The findings with one of these verdicts."""
+        """Return the findings with one of these verdicts."""
         return [f for f in self.findings if f.verdict in verdicts]
 
     @property
     def exit_code(self) -> int:
-        """1: something would stop a run, or make scopes fail."""
+        """The exit code: 1 if a problem would stop a run or make scopes fail, else 0."""
         return 1 if self.filter_findings(Verdict.PROBLEM) else 0
 
 
@@ -55,9 +55,9 @@ def check_readiness(
     listener: RunListener = RunListener(),
     stop: Event | None = None,
 ) -> Checkup:
-    """Look at everything that a run would need, as far as it can be reached; commits nothing.
+    """Check everything that a run needs, as far as it can be reached; commit nothing.
 
-    Raises SettingsError for an account or a region of `request` that the settings do not cover, Interrupted.
+    Raises SettingsError for an account or a region of `request` that the settings do not cover, or Interrupted.
     """
     stop = stop or Event()
     head, found = _check_current_state(settings, contracts)
@@ -81,6 +81,7 @@ def check_readiness(
     found += [*_check_discovery(plan, advisor), *_list_skipped_accounts(plan, chosen, advisor.accounts)]
     listener.on_plan(len(requested))
     found += _probe_scopes(requested, plan.unlisted, head, advisor, listener, stop)
+    # A finding without an account is about the whole run, so all scopes depend on it.
     complete = [replace(f, scopes=f.scopes or (0 if f.account_id else len(requested))) for f in found]
     return Checkup(findings=complete, scopes=len(requested), accounts=len({t.scope.account_id for t in requested}))
 
@@ -93,7 +94,7 @@ def _probe_scopes(
     listener: RunListener,
     stop: Event,
 ) -> list[Finding]:
-    """Request one page of each scope; findings on the clock, on accounts and on scopes."""
+    """Request one page of each scope; return findings on the clock, on accounts and on scopes."""
     settings, accounts = advisor.settings, advisor.accounts
     try:
         probed = probe_tasks(
@@ -121,7 +122,7 @@ def _check_current_state(settings: Settings, contracts: Sequence[Contract]) -> t
 
 
 def _check_labels(settings: Settings) -> tuple[Settings, list[Finding]]:
-    """Read account_labels_file; return settings without it where it is not readable, so that the rest is checked."""
+    """Read account_labels_file; if it is not readable, return settings without it, so that the rest is checked."""
     from msgspec.structs import replace as without
 
     if settings.account_labels_file is None:
@@ -134,7 +135,7 @@ def _check_labels(settings: Settings) -> tuple[Settings, list[Finding]]:
 
 
 def _check_prices(settings: Settings) -> list[Finding]:
-    """Read the price list as a run does first of all."""
+    """Return findings on the price list, which a run reads first."""
     file = settings.feeds.prices
     if file is None:
         return []
@@ -145,7 +146,7 @@ def _check_prices(settings: Settings) -> list[Finding]:
 
 
 def _check_contracts(settings: Settings, contracts: Sequence[Contract]) -> list[Finding]:
-    """Hold contracts against the installed botocore, as a run does first of all."""
+    """Return findings on contracts that differ from the installed botocore."""
     try:
         notes = check_contracts(contracts, any_protocol=settings.extract.use_documented_client_api)
     except ConfigurationError as error:
@@ -155,7 +156,7 @@ def _check_contracts(settings: Settings, contracts: Sequence[Contract]) -> list[
 
 
 def _build_plan_problem(error: ExportError, settings: Settings) -> Finding:
-    """Return why no scope can be requested."""
+    """Return a finding with the reason why no scope can be requested."""
     text = str(error)
     if isinstance(error, NothingExtracted):
         fix = FixAdvisor(settings, {}, {}, ()).suggest_discovery_fix(text)
@@ -164,7 +165,7 @@ def _build_plan_problem(error: ExportError, settings: Settings) -> Finding:
 
 
 def _build_configuration_problem(error: ExportError) -> Finding:
-    """Return what the user must change before any request."""
+    """Return a finding on what the user must change before any request."""
     is_about_keys = any(words in str(error) for words in ("no AWS credentials", "AWS config or credentials files"))
     return build_problem_finding("credentials" if is_about_keys else "settings", error)
 
@@ -222,24 +223,25 @@ def _check_clock(probed: ProbeResult) -> Iterator[Finding]:
         yield Finding(area="clock", reason=reason)
         return
     verdict = Verdict.PROBLEM if off >= CLOCK_SKEW_MAX_S else Verdict.WARNING
-    fix = f"set the clock (timedatectl set-ntp true): AWS refuses signatures {CLOCK_SKEW_MAX_S} s apart"
+    fix = f"set the clock (timedatectl set-ntp true): AWS refuses signatures that are {CLOCK_SKEW_MAX_S} s off"
     yield Finding(area="clock", verdict=verdict, reason=reason, fix=fix)
 
 
 def _check_head_time(probed: ProbeResult, head: CurrentState) -> Iterator[Finding]:
-    """Yield a warning where the newest snapshot was committed in the future of AWS's clock."""
+    """Yield a warning if the commit time of the newest snapshot is in the future by AWS's clock."""
     if probed.clock_skew_s is None or head.manifest is None:
         return
     aws_now = datetime.now(UTC) + timedelta(seconds=probed.clock_skew_s)
     ahead_s = (head.manifest.committed_at - aws_now).total_seconds()
     if ahead_s > CLOCK_WARNS_FROM_S:
-        reason = f"snapshot {head.manifest.seq} lies {ahead_s:.0f} s in the future by AWS's clock"
-        fix = "set the clock of the machine that committed it: until then answers of a run may be discarded"
+        reason = f"the commit time of snapshot {head.manifest.seq} is {ahead_s:.0f} s in the future by AWS's clock"
+        fix = "set the clock of the machine that committed it: until that time, answers of a run may be discarded"
         yield Finding(area="clock", verdict=Verdict.WARNING, reason=reason, fix=fix)
 
 
 def _check_outcomes(outcomes: Mapping[Task, Outcome], head: CurrentState, advisor: FixAdvisor) -> Iterator[Finding]:
-    """Yield a finding per account, on its session, and one per scope that was requested."""
+    """Yield one finding per account, on its session, and one per requested scope."""
+    # A scope that has items is never expected to fail: its items would become stale.
     expected = {t for t, o in outcomes.items() if is_expected_outcome(o) and not head.items.get(t)}
     advisor = replace(advisor, expected_failures=expected)
     by_account: dict[str, list[Outcome]] = {}
@@ -255,15 +257,15 @@ def _check_outcomes(outcomes: Mapping[Task, Outcome], head: CurrentState, adviso
 
 
 def _check_any_answer(outcomes: Mapping[Task, Outcome], head: CurrentState) -> Iterator[Finding]:
-    """Yield a problem where each scope fails as expected and a first run would have nothing to commit."""
+    """Yield a problem if every scope fails as expected, so that a first run would have nothing to commit."""
     if head.manifest is None and all(map(is_expected_outcome, outcomes.values())):
-        reason = "no scope answers, and there is no snapshot yet: a run would end with 4"
+        reason = "no scope answers, and there is no snapshot yet: a run would exit with code 4"
         fix = "name accounts and regions in which image builders may be listed"
         yield Finding(area="settings", verdict=Verdict.PROBLEM, reason=reason, fix=fix)
 
 
 def _has_no_session(outcome: Outcome) -> bool:
-    """The session was never opened: no call of the task itself was made."""
+    """Return whether the session failed to open, so that no call of the task was made."""
     return not outcome.status.is_answer and not outcome.api_calls
 
 
@@ -288,7 +290,7 @@ def _build_scope_finding(outcome: Outcome, account: Account, advisor: FixAdvisor
     area = "region" if outcome.status in (Status.DISABLED, Status.UNAVAILABLE) else "call"
     area = "clock" if is_clock_problem(outcome.error_code, outcome.reason) else area
     is_expected = outcome.task in advisor.expected_failures
-    is_absent = outcome.status is Status.UNAVAILABLE  # most often a wrong name
+    is_absent = outcome.status is Status.UNAVAILABLE  # most often a misspelled region
     verdict = Verdict.PROBLEM if not is_expected else Verdict.WARNING if is_absent else Verdict.EXPECTED
     return _build_finding(outcome, account, area=area, verdict=verdict, fix=advisor.suggest_call_fix(outcome))
 

@@ -1,4 +1,4 @@
-"""`plan`: the scopes that a run would request, those it would skip and why, and its cost; requests discovery alone."""
+"""`plan`: the scopes that a run would request, the scopes that it would skip, and its cost; only discovery runs."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,18 +20,18 @@ from appstream_export.settings import Settings
 from appstream_export.status import Status
 
 CALL_S = 0.25
-"""What a call is taken to last where nothing was measured: 0.05 s within a region, 0.5 s round the world."""
+"""Assumed seconds per call if nothing was measured: 0.05 s within a region, 0.5 s around the world."""
 CALLS_PER_S_MAX = 350
-"""The most calls of one process, whatever the number of workers: 2.9 ms of CPU per call."""
+"""Calls per second of one process, whatever the number of workers: each call takes 2.9 ms of CPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEstimate:
-    """The estimate of a run. `tasks` would be requested; `skipped` are chosen and would not be, each with its reason.
+    """The estimate of a run. `tasks` would be requested; `skipped` are chosen tasks that would not be, with reasons.
 
-    `unselected_count` tasks are planned and not chosen: they would stay as they are. `ending_tasks` are in the newest
-    snapshot and no longer planned: they would end, with so many items each. `endpoints` are the URLs of services that
-    are not reached at AWS's own; `endpoints_text` is a line of them.
+    `unselected_count` tasks are planned but not chosen: they would not change. `ending_tasks` are in the newest
+    snapshot but no longer planned: they would end, with these numbers of items. `endpoints` are the URLs of services
+    that are not AWS's own; `endpoints_text` is a line of them.
     """
 
     plan: Plan
@@ -49,16 +49,17 @@ class RunEstimate:
 
     @property
     def exit_code(self) -> int:
-        """1: a run would not see the whole organization, and end with 3."""
+        """The exit code: 1 if discovery failed, so that a run would exit with 3; else 0."""
         return 1 if self.plan.discovery_problem else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Expected calls, and seconds at `workers`. `known_tasks` count as many calls as their last answer took.
+    """Expected calls, and expected seconds with `workers`.
 
-    The others are taken for one call. `call_s` is what a call keeps a worker busy, queues and retries included: in the
-    newest run (`is_measured`), or else assumed.
+    `known_tasks` is the number of tasks that count as many calls as their last answer took; other tasks count as one
+    call. `call_s` is the time that a call occupies a worker, with queues and retries: measured in the newest run
+    (`is_measured`), else assumed.
     """
 
     session_calls: int
@@ -70,22 +71,23 @@ class Cost:
 
     @property
     def calls(self) -> int:
-        """All of them, discovery left out: that has taken place by now."""
+        """The number of calls; those of discovery are already done and do not count."""
         return self.session_calls + self.task_calls
 
     @property
     def seconds(self) -> float:
-        """Of asking: commit and catalog come on top."""
+        """The seconds of all requests; commit and publishing take extra time."""
         sessions_s = self.session_calls / CALLS_PER_S["sts"]
+        # The strictest of three limits: the workers, the CPU of one process, the rate of AssumeRole.
         return max(self.calls * self.call_s / self.workers, self.calls / CALLS_PER_S_MAX, sessions_s)
 
 
 def estimate_run(
     settings: Settings, contracts: Sequence[Contract], request: Request, stop: Event | None = None
 ) -> RunEstimate:
-    """Plan as `run` does, and write nothing; raises what `run` would raise before it asks."""
+    """Plan as `run` does, and write nothing; raises what `run` would raise before its first request."""
     head = load_current_state(settings, contracts)
-    read_prices(settings.feeds.prices)  # a run refuses a bad list before it asks
+    read_prices(settings.feeds.prices)  # a run refuses a bad price list before any request
     plan = plan_extraction(settings, contracts, head.previous_snapshot, accept_drop=request.accept_drop, stop=stop)
     chosen = filter_tasks(plan.tasks, request)
     if request.retry_failed:
@@ -123,10 +125,8 @@ def _count_session_calls(plan: Plan, requested: Collection[str]) -> int:
 
 
 def _measure_call_s(head: CurrentState, workers: int) -> float | None:
-    """Return how long a call kept a worker busy in the newest sweep; None if that made no calls.
-
-    From the first attempt to the last end, for a task's own duration counts the time that it waited for a worker.
-    """
+    """Return the seconds that a call occupied a worker in the newest sweep; None if the sweep made no calls."""
+    # Measured from the first attempt to the last end: a task's duration includes the time that it waited for a worker.
     runs = [r for r in head.runs.values() if head.swept_at and (r["attempted_at"] or head.swept_at) > head.swept_at]
     calls = sum(run["api_calls"] for run in runs)
     if not calls:

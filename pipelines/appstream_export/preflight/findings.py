@@ -1,26 +1,26 @@
-"""What the doctor looked at, and what it saw: one value per thing, whether fine or not."""
+"""Findings of the doctor: one value per check, with or without a problem."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """How a thing is. Only a problem makes the doctor's answer no."""
+    """The verdict of a finding. Only a problem makes the doctor exit with 1."""
 
     OK = "ok"
     EXPECTED = "expected"
-    """Expected: a run does not count it as a failure."""
+    """A failure that a run does not count."""
     WARNING = "warning"
     PROBLEM = "problem"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing. `scopes` says how many scopes depend on it; `fix` is there unless it is ok, and complete.
+    """The result of one check. `scopes` is the number of scopes that depend on it; `fix` is None only if it is ok.
 
     Areas: warehouse, space, labels, prices, endpoints, discovery, regions, settings, clock (of the whole run);
-    credentials and role (of an account, with account_id); account (not asked at all), call and region (of a scope,
-    with region and resource).
+    credentials and role (of an account, with account_id); account (skipped), call and region (of a scope, with region
+    and resource).
     """
 
     area: str
@@ -38,10 +38,10 @@ class Finding:
 
     def __post_init__(self) -> None:
         if (self.verdict is Verdict.OK) != (self.fix is None):
-            raise ValueError(f"{self.area}: a fix belongs to whatever is not ok, and only there")
+            raise ValueError(f"{self.area}: a finding has a fix if and only if it is not ok")
 
     @property
     def place(self) -> str:
-        """Where, as users write it; nothing where it is about the whole run."""
+        """The scope of the finding as users write it; empty if it is about the whole run."""
         scope = "/".join(part for part in (self.account_id, self.region) if part)
         return f"{scope} ({self.account_name})" if scope and self.account_name else scope

@@ -19,13 +19,13 @@ from appstream_export.model import Outcome, Task
 from appstream_export.settings import Settings
 from appstream_export.status import Status
 
-# AWS ends a denial with the kind of policy that is to blame; the first word that fits says where to fix it.
+# AWS names the type of the denying policy at the end of a message. The first type that is found selects the fix.
 _FIXES_BY_POLICY_TYPE = (
-    ("service control policy", "have whoever runs the organization allow it, or leave the region out: {removal}"),
+    ("service control policy", "have the organization's administrator allow it, or leave the region out: {removal}"),
     ("permissions boundary", "add to the permissions boundary of {principal}: {statement}"),
     ("session policy", "set [aws] session_policy = false, or add to the policy of the session: {statement}"),
-    ("VPC endpoint policy", "add to the policy of the VPC endpoint through which you ask: {statement}"),
-    ("explicit deny", "take the statement with this explicit deny out of the policies of {principal}"),
+    ("VPC endpoint policy", "add to the policy of the VPC endpoint that you use: {statement}"),
+    ("explicit deny", "remove the statement with this explicit deny from the policies of {principal}"),
 )
 _ALLOW_FIX = "add to the policy of {principal}: {statement}"
 _CALLER = re.compile(r"User: (arn:\S+) is not authorized")
@@ -36,7 +36,7 @@ _TOO_LONG = "DurationSeconds"
 
 @dataclass(frozen=True)
 class FixAdvisor:
-    """Suggests fixes, from all accounts and tasks of a plan, and those tasks whose failure is expected."""
+    """Adviser on fixes, with the accounts and tasks of a plan and the tasks whose failure is expected."""
 
     settings: Settings
     contracts: Mapping[str, Contract]
@@ -45,7 +45,7 @@ class FixAdvisor:
     expected_failures: Collection[Task] = ()
 
     def suggest_call_fix(self, outcome: Outcome) -> str:
-        """Return the fix for a scope whose session was open, and whose call was refused."""
+        """Return the fix for a scope whose session was opened and whose call was refused."""
         task, account = outcome.task, self.accounts[outcome.task.scope.account_id]
         if outcome.status is Status.DISABLED:
             where = f"--region-name {task.scope.region} --account-id {account.id}"
@@ -53,10 +53,11 @@ class FixAdvisor:
                 f"leave the region out: {self.suggest_removal(task)}; or enable it: aws account enable-region {where}"
             )
         if outcome.status is Status.UNAVAILABLE:
-            return f"leave the region out: {self.suggest_removal(task)}; or let calls out to its endpoint"
+            return f"leave the region out: {self.suggest_removal(task)}; or allow calls to its endpoint"
         fix = suggest_fix(outcome.status, outcome.error_code, outcome.reason)
         if outcome.error_code in UNREACHABLE and "-fips." in (outcome.reason or ""):
             return f"unset AWS_USE_FIPS_ENDPOINT, or leave out regions without FIPS: {self.suggest_removal(task)}"
+        # Only a plain denial can be fixed by a statement in a policy.
         if (
             find_cause(outcome.reason)
             or outcome.status is not Status.DENIED
@@ -80,25 +81,27 @@ class FixAdvisor:
             return "set [aws] session_duration_s = 3600, or raise the role's maximum session duration"
         if find_cause(reason) or not _is_access_denied(outcome):
             return suggest_fix(outcome.status, outcome.error_code, reason)
-        caller = _parse_caller_arn(reason) or "what the export starts with"
+        caller = _parse_caller_arn(reason) or "the credentials that the export starts with"
         caller_fix = f"add to the policy of {caller}: {self._render_assume_statement(account)}"
+        # AWS names the identity-based policy if the caller lacks the permission. In any other denial the role may be
+        # missing or its trust policy may be the cause: AWS does not say which.
         if "identity-based policy" in reason:
             return caller_fix
-        trust = f"let its trust policy say: {_render_trust_statement(reason, account, self._find_partition(reason))}"
-        return f"make the role (iam/reader-stackset.json of init) and {trust}; if it does, {caller_fix}"
+        trust = f"add to its trust policy: {_render_trust_statement(reason, account, self._find_partition(reason))}"
+        return f"create the role (iam/reader-stackset.json of init) and {trust}; if that is done, {caller_fix}"
 
     def suggest_discovery_fix(self, reason: str) -> str:
         """Return the fix for an organization, or its regions, that could not be listed."""
         if ACCEPT_FLAG in reason:
-            return f"look at the organization; if the list is right, run once with {ACCEPT_FLAG}"
+            return f"check the organization; if the list is right, run once with {ACCEPT_FLAG}"
         if "AccessDenied" in reason:
-            who = _parse_caller_arn(reason) or "what lists the organization"
+            who = _parse_caller_arn(reason) or "the credentials that list the organization"
             statements = build_discovery_statements(self._find_partition(reason))
             refused = [s for s in statements if any(operation in reason for operation in s["Action"])]
             return f"add to the policy of {who}: {' and '.join(map(_render_json, refused or statements))}"
         if named := find_cause(reason):
             return named
-        return "run again; if it stays, look at [organization] and at the network"
+        return "run again; if it fails again, check [organization] and the network"
 
     def _render_assume_statement(self, account: Account) -> str:
         """The statement that the policy of the exporting account needs, for this account and those like it."""
@@ -118,7 +121,7 @@ class FixAdvisor:
         return next((found[1] for text in known if text and (found := _PARTITION.search(text))), "aws")
 
     def suggest_removal(self, task: Task) -> str:
-        """Return the line of the settings that leaves out the account's regions whose failure is expected."""
+        """Return the line of the settings that excludes the account's regions whose failure is expected."""
         account_id, region = task.scope.account_id, task.scope.region
         if region in self._unavailable_regions:
             return f"regions = {_render_list(r for r in self._list_regions() if r not in self._unavailable_regions)}"
@@ -134,7 +137,7 @@ class FixAdvisor:
 
     @cached_property
     def _unavailable_regions(self) -> set[str]:
-        """Regions that fail as expected in every account; none where accounts have lists of their own."""
+        """Regions that fail as expected in every account; empty if accounts have their own lists of regions."""
         if len(self.accounts) < 2 or any(a.regions for a in self.accounts.values()):
             return set()
         open_regions = {t.scope.region for t in self.tasks if t not in self.expected_failures}
@@ -147,10 +150,10 @@ class FixAdvisor:
 
 
 def suggest_account_removal(account: Account) -> str:
-    """Return the line of the settings that leaves out an account."""
+    """Return the line of the settings that excludes an account."""
     if account.source == "organization":
         return f'[organization] exclude_accounts = ["{account.id}"]'
-    return f"take [[accounts]] {account.id} out"
+    return f"remove [[accounts]] {account.id}"
 
 
 def _is_access_denied(outcome: Outcome) -> bool:
@@ -164,7 +167,7 @@ def _format_principal(account: Account) -> str:
 
 
 def _parse_caller_arn(reason: str) -> str | None:
-    """The principal that AWS names in a denial, as policies name it: a session's role."""
+    """Return the principal that AWS names in a denial, with a session as its role; None if there is none."""
     found = _CALLER.search(reason)
     return _SESSION_ARN.sub(r"arn:\1:iam::\2:role/\3", found[1]) if found else None
 
@@ -178,7 +181,7 @@ def _render_trust_statement(reason: str, account: Account, partition: str) -> st
 
 
 def _generalize_role_arns(arns: Sequence[str]) -> Any:
-    """Roles of one name in any account; else a list of them."""
+    """Return one pattern for roles of the same name in any account, else the list of patterns."""
     anywhere = sorted({re.sub(r"::\d{12}:", "::*:", arn) for arn in arns})
     return anywhere[0] if len(anywhere) == 1 else anywhere
 

@@ -1,4 +1,4 @@
-"""Check whether the warehouse can take a snapshot: by writing where it exists, else by its parent folder."""
+"""Check whether the warehouse can take a snapshot: by a trial write if it exists, else by its parent folder."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from appstream_export.preflight.current_state import CurrentState
 from appstream_export.preflight.findings import Finding, Verdict
 from appstream_export.settings import Settings
 
-FREE_BYTES_MIN = 64 << 20  # what DuckDB may spill at first, and a snapshot of 50,000 items many times over
+FREE_BYTES_MIN = 64 << 20  # DuckDB's first spill, and many snapshots of 50,000 items
 SNAPSHOT_SIZE_FACTOR = 3  # a commit writes a new snapshot while the last one and its catalog are still there
 
 
@@ -27,19 +27,19 @@ def check_warehouse(settings: Settings, head: CurrentState | None) -> Iterator[F
 
 
 def build_problem_finding(area: str, error: Exception) -> Finding:
-    """Return what was raised as a finding, with its fix."""
+    """Return an exception as a finding, with its fix."""
     if isinstance(error, ExportError):
-        fix = error.fix or "correct what the reason names"
+        fix = error.fix or "correct the cause that the reason names"
         return Finding(area=area, verdict=Verdict.PROBLEM, reason=error.message, fix=fix)
     reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
-    return Finding(area=area, verdict=Verdict.PROBLEM, reason=reason, fix="let this user read and write there")
+    return Finding(area=area, verdict=Verdict.PROBLEM, reason=reason, fix="give this user read and write access")
 
 
 def _check_writable(settings: Settings) -> str:
-    """Try in the folder what a commit needs of it; raises ExportError or OSError."""
+    """Try in the folder what a commit needs, and return the result; raises ExportError or OSError."""
     if settings.warehouse.startswith("s3://"):
         open_store(settings.warehouse, s3=settings.s3, create=True)  # puts an empty object, twice: see S3Store
-        return f"{settings.warehouse} can be read and written, and knows conditional writes"
+        return f"{settings.warehouse} can be read and written, and supports conditional writes"
     root = Path(settings.warehouse)
     if not root.exists():
         return _check_creatable(root, settings)
@@ -59,10 +59,10 @@ def _check_creatable(root: Path, settings: Settings) -> str:
         raise ConfigurationError(f"warehouse {root}: {above} is a file, not a folder", fix="choose another place")
     if not os.access(above, os.W_OK | os.X_OK):
         raise ConfigurationError(
-            f"warehouse {root}: is not there, and this user may make nothing in {above}",
-            fix=f"make {root} for this user, or choose another warehouse",
+            f"warehouse {root}: it does not exist, and this user may not create it in {above}",
+            fix=f"create {root} for this user, or choose another warehouse",
         )
-    return ", ".join((f"{root} is not there yet; the first run makes it", *_probe_folder(settings)))
+    return ", ".join((f"{root} does not exist yet; the first run creates it", *_probe_folder(settings)))
 
 
 def _find_existing_ancestor(place: Path) -> Path:
@@ -76,5 +76,5 @@ def _check_free_space(root: Path, head: CurrentState) -> Finding:
     reason = f"{free / 1e9:,.1f} GB are free at {root}"
     if free >= needed:
         return Finding(area="space", reason=reason)
-    fix = f"make room: a run may need {needed / 1e6:,.0f} MB"
+    fix = f"free some space: a run may need {needed / 1e6:,.0f} MB"
     return Finding(area="space", verdict=Verdict.PROBLEM, reason=reason, fix=fix)

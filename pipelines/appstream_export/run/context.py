@@ -20,9 +20,9 @@ class RunContext:
     listener: RunListener
     stop: Event
     moment: datetime | None = None
-    """The time at which a run on an emulated AWS takes place; None is now."""
+    """The time of a run on an emulated AWS; None is now."""
 
     def raise_if_stopped(self) -> None:
-        """Raise Interrupted where the run is not to go on."""
+        """Raise Interrupted if the run was stopped."""
         if self.stop.is_set():
-            raise Interrupted("interrupted: nothing was committed, the previous snapshot stands")
+            raise Interrupted("interrupted: nothing was committed, the previous snapshot is unchanged")

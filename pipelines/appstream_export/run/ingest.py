@@ -12,8 +12,8 @@ from appstream_export.contracts import Contract, EnumValues, build_arrow_schema,
 from appstream_export.model import Outcome, Page, RunListener, Task
 from appstream_export.normalize import TaskBatch, TaskBatcher
 
-FLUSH_ITEMS = 10_240  # some 8 MB of flat rows, one row group: larger parts are no quicker, and cost memory
-GARBAGE_OBJECTS = 50_000  # some 4 MB of raw items between two searches for cycles
+FLUSH_ITEMS = 10_240  # about 8 MB of flat rows, one row group: larger batches need more memory and are not faster
+GARBAGE_OBJECTS = 50_000  # about 4 MB of raw items between two garbage collections
 
 WriteTables = Callable[[Mapping[str, pa.Table]], None]
 _DRIFT = ("resource", "path", "kind", "example", "count")
@@ -27,11 +27,11 @@ def ingest_pages(
     enum_values: Mapping[str, EnumValues],
     listener: RunListener,
 ) -> dict[Task, Outcome]:
-    """Take in pages and outcomes, in any mix of tasks; return each task's outcome with its rows counted.
+    """Flatten pages, write their rows, and return each task's outcome with its row counts; tasks may be interleaved.
 
-    Rows of a task are written only after its outcome came, and only if it is an answer. A page numbered 0 begins its
-    task's scan, and pages of an earlier scan of it are discarded. `write` gets tables exactly as their schemas say,
-    `quarantine` and `drift` among them. `enum_values` are botocore's, per resource.
+    Rows of a task are written only after its outcome arrives, and only if that is an answer. Page 0 starts a new scan
+    of its task and discards the pages of an earlier scan. `write` gets tables with the schemas of the contracts, and
+    also `quarantine` and `drift`. `enum_values` are those of botocore, by resource.
     """
     ingester = _PageIngester(contracts, write, enum_values)
     with _reduce_gc_frequency():
@@ -46,7 +46,7 @@ def ingest_pages(
 
 
 def merge_drift_tables(parts: Iterable[pa.Table]) -> pa.Table:
-    """Return rows of `drift` from several shards as one table: counts added up, one example of each unknown field."""
+    """Return the `drift` rows of several shards as one table: counts summed, one example of each unknown field."""
     drift = _DriftCounter()
     for row in (row for part in parts for row in part.to_pylist()):
         drift.add(*(row[name] for name in _DRIFT))
@@ -55,9 +55,11 @@ def merge_drift_tables(parts: Iterable[pa.Table]) -> pa.Table:
 
 @contextmanager
 def _reduce_gc_frequency() -> Generator[None]:
-    """Pages are many objects in no cycle: Python's usual search after every 700 of them costs a fifth of the time."""
+    """Run a block with fewer garbage collections."""
+    # Pages are many objects without cycles: a collection after every 700 of them, Python's default, takes a fifth of
+    # the time and frees nothing.
     usual = gc.get_threshold()
-    if usual[0]:  # else the caller has switched it off
+    if usual[0]:  # 0: the caller has disabled collections
         gc.set_threshold(max(usual[0], GARBAGE_OBJECTS), *usual[1:])
     try:
         yield
@@ -78,6 +80,7 @@ class _PageIngester:
 
     def add_page(self, page: Page) -> None:
         batcher = self._batchers[page.task.resource]
+        # A scan that starts again must not count its earlier pages twice.
         if page.number == 0 and page.task in self._newest:
             batcher.end_task(self._newest.pop(page.task), retain_rows=False)
         batcher.add(self._assign_scan_number(page.task), page)
@@ -86,6 +89,7 @@ class _PageIngester:
         lands = outcome.status.is_answer
         self._outcomes[outcome.task] = outcome if lands else replace(outcome, items=0)
         batcher = self._batchers[outcome.task.resource]
+        # Rows of a failed scan are incomplete, so they are discarded and the earlier rows are carried over.
         batcher.end_task(self._assign_scan_number(outcome.task), retain_rows=lands)
         if batcher.ended_items >= FLUSH_ITEMS:
             self._flush_batcher(outcome.task.resource, batcher)
@@ -97,7 +101,7 @@ class _PageIngester:
         return self._outcomes
 
     def _assign_scan_number(self, task: Task) -> int:
-        """Return the scan's number: each has its own, so that a restarted one takes nothing along."""
+        """Return the number of the task's scan. Each scan gets its own, so that a restarted one reuses no rows."""
         if task not in self._newest:
             self._newest[task] = len(self._scans)
             self._scans.append(task)
@@ -128,7 +132,7 @@ class _DriftCounter:
         self._examples: dict[tuple[str, str], str] = {}
 
     def add(self, resource: str, path: str, kind: str, example: str, count: int) -> None:
-        if kind == "field":  # one example is enough, whatever later values are
+        if kind == "field":  # one example is enough; other kinds count each value
             example = self._examples.setdefault((resource, path), example)
         self._counts[resource, path, kind, example] += count
 

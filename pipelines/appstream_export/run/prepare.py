@@ -31,25 +31,25 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedRun:
-    """A run with its tasks known. Plain values, so that another process can go on with it."""
+    """A run and its tasks, as plain values that can be sent to another process."""
 
     request: Request
     facts: RunFacts
     snapshot_id: str
-    """The snapshot under whose name the run writes its files."""
+    """The id of the new snapshot, under which the run writes its files."""
     accounts: tuple[Account, ...]
     tasks: tuple[Task, ...]
-    """The tasks of a full run; the snapshot has them all."""
+    """The tasks of a full run; the snapshot covers all of them."""
     pending: tuple[Task, ...]
     """The tasks that this run requests."""
     skipped: tuple[Outcome, ...] = ()
     discovery_problem: str | None = None
     unlisted: frozenset[Task] = frozenset()
-    """Tasks of regions that the settings spell out, and that no list of the service's regions has."""
+    """Tasks of regions that the settings name but that no list of the service's regions contains."""
     result_seq: int | None = None
-    """The number of the snapshot that is the result already, where nothing is left to request."""
+    """The number of the snapshot that is already the result, if nothing is left to request; else None."""
     head_seq: int | None = None
-    """The number of the newest snapshot when the run started; None where there was none."""
+    """The number of the newest snapshot when the run started; None if there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,8 @@ class _DueTasks:
 def prepare_run(
     context: RunContext, request: Request, *, run_id: str, attempt_id: str, started_at: datetime
 ) -> tuple[Store, PreparedRun]:
-    """Plan the run and open its warehouse; raises ConfigurationError before a warehouse is made."""
+    """Plan the run and open its warehouse; raises ConfigurationError before a warehouse is created."""
+    # Plan before the warehouse is opened: an error in the configuration must not leave an empty warehouse.
     _probe_warehouse(context.settings)
     plan = _plan_run(context, request, run_id)
     limited = filter_tasks(plan.tasks, request)
@@ -131,9 +132,9 @@ def _plan_run(context: RunContext, request: Request, run_id: str) -> Plan:
 def _select_due_tasks(
     store: Store, limited: Sequence[Task], request: Request, run_id: str, attempt_id: str
 ) -> _DueTasks:
-    """Return the tasks to request; where there are none, the snapshot that is the result: this attempt's, or the head.
+    """Return the tasks to request; if there are none, also the snapshot that is the result: this attempt's or the head.
 
-    An attempt that has committed already requests nothing.
+    An attempt that has already committed requests nothing.
     """
     earlier = find_attempt(store, run_id=run_id, attempt_id=attempt_id)
     if earlier is not None and earlier.attempt_id == attempt_id:
@@ -148,9 +149,11 @@ def _build_skipped_outcome(task: Task, reason: str, at: datetime) -> Outcome:
 
 
 def _describe_endpoints(settings: Settings, plan: Plan) -> str | None:
-    """Return the endpoints that are not AWS's own, as text; log a warning where one is not on this machine."""
+    """Return the endpoints that are not AWS's own, as text; log a warning if one is not on this machine."""
     endpoints = list_run_endpoints(settings, plan)
     text = format_endpoints(endpoints)
     if not all(map(is_loopback, endpoints.values())):
-        _log.warning("asking %s instead of AWS: endpoint_url, AWS_ENDPOINT_URL or the AWS config file says so", text)
+        _log.warning(
+            "sending requests to %s instead of AWS: endpoint_url, AWS_ENDPOINT_URL or the AWS config file is set", text
+        )
     return text

@@ -1,4 +1,4 @@
-"""Publish what shows a snapshot: catalog, checks, feeds, report. A failure of any of them never undoes the snapshot."""
+"""Publish the outputs of a snapshot: catalog, checks, feeds, report. A failure never undoes the snapshot."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -24,29 +24,29 @@ _STOPPED = "the snapshot is committed, but the run was stopped before "
 
 @dataclass(frozen=True, kw_only=True)
 class Publication:
-    """The outputs that show a snapshot, and the problem of each that could not be brought up to it.
+    """The outputs of a snapshot, and the problem of each output that could not be published.
 
-    The snapshot stands whatever the problems are.
+    The snapshot remains committed, whatever the problems are.
     """
 
     catalog_problem: str | None = None
     checks: tuple[CheckResult, ...] = ()
-    """What sql/checks found in the newest snapshot; none where they could not be run."""
+    """Results of sql/checks for the newest snapshot; empty if the checks could not run."""
     checks_problem: str | None = None
-    """Why they could not be run."""
+    """The reason if the checks could not run."""
     published_feeds: PublishResult | None = None
-    """Feeds as they are served now; None where this run left them alone or failed to publish them."""
+    """The feeds that are served now; None if this run did not publish any."""
     feeds_problem: str | None = None
-    """Why feeds could not be published, or show an older snapshot than this one."""
+    """The reason if feeds could not be published, or show an older snapshot."""
     report_problem: str | None = None
     is_reported: bool = False
-    """report.html shows the snapshot; False where this run left it alone, or failed to write it."""
+    """True if report.html shows the snapshot; False if this run did not write it."""
     left_out: frozenset[str] = frozenset()
-    """Stages that a stop left out: `checks`, `feeds`, `report`. They have a problem, but no failure."""
+    """Stages that a stop skipped: `checks`, `feeds`, `report`. They have a problem, but do not count as failures."""
 
 
 def publish_outputs(context: RunContext, request: Request, store: Store, head_seq: int) -> Publication:
-    """Publish the newest snapshot, also where this run committed none: the one that did may have been killed before."""
+    """Publish the newest snapshot, even if this run committed none: the run that did may have been killed too early."""
     settings, left_out = context.settings, set[str]()
 
     def is_cut(stage: str) -> bool:
@@ -56,8 +56,10 @@ def publish_outputs(context: RunContext, request: Request, store: Store, head_se
     publishes_feeds, publishes_report = (
         request.publish and on for on in (settings.feeds.publish, settings.feeds.report)
     )
+    # A stop does not skip the catalog: without it, readers do not see the snapshot.
     catalog_problem = _publish_catalog(context, store) if request.publish else None
     checks, checks_problem = ((), _STOPPED + "it was checked") if is_cut("checks") else _run_checks(context, store)
+    # Publishing feeds reuses these results, so that the checks run only once.
     check_results = {} if checks_problem else {head_seq: checks}
     published_feeds = feeds_problem = report_problem = None
     if publishes_feeds and is_cut("feeds"):
@@ -79,10 +81,7 @@ def publish_outputs(context: RunContext, request: Request, store: Store, head_se
 
 
 def republish_outputs(settings: Settings, contracts: Sequence[Contract]) -> list[str]:
-    """Publish feeds and report again where there are any, so that they show nothing that was erased.
-
-    Returns the problems.
-    """
+    """Publish feeds and report again if they exist, so that they show no erased data; return the problems."""
     context = RunContext(settings=settings, contracts=contracts, listener=RunListener(), stop=Event())
     store = open_warehouse(settings)
     has_feeds, has_report = has_published_feeds(store), store.exists(REPORT_FILE)
@@ -100,7 +99,7 @@ def _publish_catalog(context: RunContext, store: Store) -> str | None:
 
 
 def _run_checks(context: RunContext, store: Store) -> tuple[tuple[CheckResult, ...], str | None]:
-    """Return the checks' results, or none and the problem."""
+    """Return the results of the checks, or none and the problem."""
 
     def run() -> tuple[CheckResult, ...]:
         with connect_as_rendered(store, context.contracts) as con:
@@ -126,7 +125,7 @@ def _publish_report(context: RunContext, store: Store) -> str | None:
     settings = context.settings
 
     def publish() -> None:
-        from appstream_export.feeds import publish_report  # an import may fail too, as altair's does without a home
+        from appstream_export.feeds import publish_report  # here, because this import may fail too
 
         with connect_as_rendered(store, context.contracts) as con:
             publish_report(store, lambda sql: run_query(con, sql), settings)
@@ -140,12 +139,12 @@ def _try_stage(context: RunContext, stage: str, publish: Callable[[], T], proble
 
 
 def try_after_commit(act: Callable[[], T], problem: str) -> tuple[T | None, str | None]:
-    """Return the result of what follows a commit, or None and the problem in one line.
+    """Call `act` after a commit; return its result, or None and the problem in one line.
 
-    The snapshot is committed by then, so no failure of any kind ends the run; a stop still does.
+    The snapshot is committed, so an exception of any kind must not end the run; only a stop does.
     """
     try:
         return act(), None
-    except Exception as error:  # noqa: BLE001  whatever it is, the snapshot stands
+    except Exception as error:  # noqa: BLE001  whatever fails, the snapshot is committed
         _log.debug("failed after the commit", exc_info=True)
         return None, f"the snapshot is committed, but {problem}: {describe_error(error)}"

@@ -1,4 +1,4 @@
-"""The request of a run: what it says beyond the settings, and the tasks that follow from it."""
+"""The request of a run: its options beyond the settings, and the tasks that they select."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from appstream_export.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """The part of a run that the settings leave open. Accounts and regions limit what is read; the rest is carried."""
+    """Options of a run beyond the settings. Accounts and regions limit what is read; other scopes are carried over."""
 
     accounts: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
@@ -25,7 +25,7 @@ class Request:
 
 
 def filter_tasks(planned: Sequence[Task], request: Request) -> list[Task]:
-    """Return the tasks of the requested accounts and regions; raises SettingsError where there is no such."""
+    """Return the tasks of the requested accounts and regions; raises SettingsError if none is left."""
     for flag, wanted, known in (
         ("--accounts", request.accounts, {t.scope.account_id for t in planned}),
         ("--regions", request.regions, {t.scope.region for t in planned}),
@@ -41,17 +41,19 @@ def filter_tasks(planned: Sequence[Task], request: Request) -> list[Task]:
         and (not request.regions or t.scope.region in request.regions)
     ]
     if not chosen:
-        raise SettingsError("no scope left: none of the chosen accounts is read in the chosen regions")
+        raise SettingsError("no scope to read: no chosen account is read in a chosen region")
     if (token := request.scan_options.starting_token) is None:
         return chosen
-    chosen = [t for t in chosen if str(t) == parse_resumed_task(token)] or chosen  # ours names its task, AWS's does not
+    chosen = [
+        t for t in chosen if str(t) == parse_resumed_task(token)
+    ] or chosen  # our token names its task, AWS's does not
     if len(chosen) > 1:
-        raise SettingsError("--starting-token goes on in one scope: name it with --accounts and --regions")
+        raise SettingsError("--starting-token continues one scope: name it with --accounts and --regions")
     return chosen
 
 
 def resolve_scan_options(settings: Settings, request: Request) -> ScanOptions:
-    """Return how each scope is requested: as the request says, and the settings where it says nothing."""
+    """Return the scan options of the request; the settings fill in the options that it leaves out."""
     options, defaults = request.scan_options, settings.extract
     return replace(
         options,
@@ -64,9 +66,9 @@ def resolve_scan_options(settings: Settings, request: Request) -> ScanOptions:
 def select_unfinished_tasks(
     store: Store, limited: Sequence[Task], request: Request, earlier: Manifest | None
 ) -> list[Task]:
-    """Return all tasks, or with --retry-failed and in a later attempt of the same run those that failed.
+    """Return all tasks; with --retry-failed, or in a later attempt of the same run, only those that failed.
 
-    A later attempt also requests what the earlier one did not know of, for its discovery may have failed.
+    A later attempt also requests tasks that the earlier one did not know, because its discovery may have failed.
     """
     if not request.retry_failed and earlier is None:
         return list(limited)
@@ -78,7 +80,7 @@ def select_unfinished_tasks(
 def select_failed_tasks(
     tasks: Sequence[Task], runs: Mapping[Task, Mapping[str, Any]] | None, *, with_new: bool = False
 ) -> list[Task]:
-    """Return the tasks that failed last time, with `with_new` also those that the newest snapshot (`runs`) lacks."""
+    """Return the tasks that failed last time; `with_new` adds those that the newest snapshot (`runs`) lacks."""
     if runs is None:
         raise SettingsError("--retry-failed: there is no snapshot yet", fix="run without it")
     return [t for t in tasks if (is_failed(runs[t]) if t in runs else with_new)]

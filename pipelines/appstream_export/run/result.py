@@ -1,4 +1,4 @@
-"""The result of a run, read from the newest snapshot afterwards and from what was published."""
+"""The result of a run: outcomes from the newest snapshot, and the problems of publishing."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -16,47 +16,47 @@ from appstream_export.status import Status
 
 @dataclass(frozen=True, kw_only=True)
 class TaskResults:
-    """The tasks of a run as a snapshot has them."""
+    """The tasks of a run with their outcomes, as read from a snapshot."""
 
     outcomes: Mapping[Task, Outcome] = field(default_factory=dict)
-    """Requested tasks as scope_runs has them after the commit, and scopes that the guard kept from ending."""
+    """Outcomes of requested tasks from scope_runs after the commit, and of scopes that the guard retains."""
     expected_failures: frozenset[Task] = frozenset()
     seen_before: frozenset[Task] = frozenset()
-    """Tasks that AWS has answered completely, now or earlier: where they fail, earlier rows are kept."""
+    """Tasks that AWS has answered completely, now or earlier: if they fail, earlier rows are retained."""
     overtaken: frozenset[Task] = frozenset()
-    """Tasks whose answer counts for nothing, because another run answered later and committed first."""
+    """Tasks whose answer is discarded, because another run got a later answer and committed first."""
     outcomes_problem: str | None = None
-    """Why none of this could be read; the snapshot stands all the same."""
+    """The reason if the outcomes could not be read; the snapshot remains committed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult(TaskResults, Publication):
-    """The result of a run. `manifest` is the head afterwards; `committed` says whether this call committed it."""
+    """The result of a run. `manifest` is the head after the run; `committed` is True if this call committed it."""
 
     manifest: Manifest
     committed: bool
     discovery_problem: str | None = None
-    """The accounts could not be discovered, so that the last known ones were read: a failure of the run."""
+    """The reason if discovery failed and the last known accounts were read; the run counts as failed."""
     max_failed_ratio: float = 0.0
 
     @cached_property
     def failures(self) -> list[Outcome]:
-        """Outcomes that count as failures, by task."""
+        """Outcomes that count as failures, in the order of their tasks."""
         return [o for t, o in sorted(self.outcomes.items()) if o.status.is_failure and t not in self.expected_failures]
 
     @property
     def answer_count(self) -> int:
-        """Requested tasks that AWS answered."""
+        """The number of requested tasks that AWS answered."""
         return sum(o.status.is_answer for o in self.outcomes.values())
 
     @property
     def failed_checks(self) -> list[CheckResult]:
-        """Checks of severity error that found something."""
+        """Checks of severity error that found rows."""
         return [check for check in self.checks if check.is_error]
 
     @property
     def publishing_failures(self) -> list[str]:
-        """Problems of what was to be published or checked and was not; what a stop left out is none."""
+        """Problems of checks and outputs that failed; stages that a stop skipped do not count."""
         problems = {
             "catalog": self.catalog_problem,
             "checks": self.checks_problem,
@@ -67,29 +67,29 @@ class RunResult(TaskResults, Publication):
 
     @property
     def failed_ratio(self) -> float:
-        """The highest of `failed_ratios`; 0 when no task counts."""
+        """The highest of `failed_ratios`; 0 if it is empty."""
         return max(self.failed_ratios.values(), default=0.0)
 
     @cached_property
     def failed_ratios(self) -> Mapping[str, float]:
-        """failed / (ok + failed) of the requested tasks of each resource of which one counts."""
+        """The ratio failed / (ok + failed) of the requested tasks, by resource; without resources that have neither."""
         failed = Counter(outcome.task.resource for outcome in self.failures)
         answered = Counter(o.task.resource for o in self.outcomes.values() if o.status.is_answer)
         return {name: failed[name] / (failed[name] + answered[name]) for name in sorted({*failed, *answered})}
 
     @property
     def insufficient_resources(self) -> list[str]:
-        """Resources of which nothing answered, or more failed than is accepted."""
+        """Resources without any answer, or with more failures than `max_failed_ratio` accepts."""
         return [name for name, ratio in self.failed_ratios.items() if ratio == 1 or ratio > self.max_failed_ratio]
 
     @property
     def has_sufficient_coverage(self) -> bool:
-        """Enough was seen: discovery worked, and of each resource something answered, and failures are few enough."""
+        """True if outcomes could be read, discovery worked, and no resource is insufficient."""
         return not (self.outcomes_problem or self.discovery_problem or self.insufficient_resources)
 
     @property
     def exit_code(self) -> int:
-        """0, or 3: too little was seen, a check of severity error found something, or publishing failed."""
+        """The exit code: 3 if coverage is insufficient, a check of severity error or publishing failed; else 0."""
         is_sound = self.has_sufficient_coverage and not self.failed_checks and not self.publishing_failures
         return 0 if is_sound else 3
 
@@ -115,19 +115,19 @@ def build_run_result(
 
 
 def load_discovery_problem(store: Store, manifest: Manifest) -> str | None:
-    """Return the problem that the discovery behind a snapshot had, as far as `snapshots` shows it."""
+    """Return the discovery problem of a snapshot, derived from the table `snapshots`; None if discovery worked."""
     row = next(r for r in load_head_rows(store, manifest, "snapshots") if r["seq"] == manifest.seq)
     if row["discovery"] != "last_known":
         return None
-    return "the organization's accounts were not known; those of the snapshot before stood in"
+    return "the organization's accounts could not be listed; the accounts of the previous snapshot were used"
 
 
 def load_task_results(
     store: Store, manifest: Manifest, planned: Collection[Task], *, requested: Collection[Task] | None
 ) -> TaskResults:
-    """Return the outcomes of `requested` as a snapshot has them, of scopes that the guard retained, and of lost rows.
+    """Return the outcomes of `requested` tasks from a snapshot, of scopes that the guard retains, and of lost rows.
 
-    Where it is not known which tasks the run requested (None), they are those with an attempt since it began.
+    If `requested` is None, these are the tasks with an attempt since the run started.
     """
     wanted, covered = requested if requested is None else frozenset(requested), frozenset(planned)
     scope_runs = {get_task(row): row for row in load_head_scope_runs(store, manifest)}
@@ -163,14 +163,14 @@ def _is_of_this_run(row: Mapping[str, Any], manifest: Manifest) -> bool:
 
 
 def _is_retained_by_guard(row: Mapping[str, Any], manifest: Manifest) -> bool:
-    """Return whether the guard retains a scope that is no longer covered: a failure until --accept-drop lets it end."""
-    # Another run, beside this one, may have requested it.
+    """Return whether the guard retains a scope that is no longer covered: it fails until --accept-drop ends it."""
+    # A concurrent run may have requested the scope.
     was_requested = row["finished_at"] is not None and row["finished_at"] > manifest.started_at
     return row["status"] == Status.GUARDED and not was_requested
 
 
 def _build_outcome(row: Mapping[str, Any], manifest: Manifest) -> Outcome:
-    """A row of scope_runs as an outcome; a scope that was never asked at all has the run's own time."""
+    """Return a row of scope_runs as an outcome; a scope that was never requested gets the run's start time."""
     same = ("reason", "error_code", "request_id", "pages", "items", "api_calls", "throttles", "retries", "resume_token",
             "rows", "duplicates", "quarantined")  # fmt: skip
     return Outcome(

@@ -1,4 +1,4 @@
-"""A shard runs in a child process, so that its end is a failure of its tasks and not of the whole run."""
+"""Run a shard in a child process: if the process crashes, its tasks fail and not the whole run."""
 
 import os
 import signal
@@ -13,8 +13,8 @@ from appstream_export.errors import CommitError, ConfigurationError
 from appstream_export.run.shards import Shard, ShardResult, build_lost_shard_result, decode_message, encode_message
 from appstream_export.settings import Settings
 
-GRACE_S = 120  # after the run's own deadline: to start, and to write what it has
-STOP_S = 5
+GRACE_S = 120  # seconds after the run's deadline, to start the process and to write its rows
+STOP_S = 5  # seconds between SIGTERM and SIGKILL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,13 +25,13 @@ class WorkerResponse:
     error: str | None = None
     fix: str | None = None
     is_configuration_error: bool = False
-    """The user must change something."""
+    """True if the user must change the configuration."""
 
 
 def run_shard_process(settings: Settings, shard: Shard, *, grace_s: float = GRACE_S) -> ShardResult:
-    """Run a shard in a child process. However that ends, its tasks have outcomes.
+    """Run a shard in a child process and return its result; if the process fails, its tasks have failed.
 
-    `grace_s` is its time after the run's own deadline. Raises ConfigurationError and CommitError as the child did.
+    `grace_s` is its time after the run's deadline. Raises the ConfigurationError or CommitError of the child.
     """
     since = datetime.now(UTC)
     timeout_s = settings.extract.run_timeout_s + grace_s
@@ -39,7 +39,7 @@ def run_shard_process(settings: Settings, shard: Shard, *, grace_s: float = GRAC
         try:
             output, _ = worker.communicate(encode_message(shard), timeout_s)
         except subprocess.TimeoutExpired:
-            return build_lost_shard_result(shard, f"it was not through {timeout_s:g} s after it began", since)
+            return build_lost_shard_result(shard, f"it was not finished {timeout_s:g} s after its start", since)
     if worker.returncode:
         return build_lost_shard_result(shard, _explain_exit(worker.returncode), since)
     answer = decode_message(output, WorkerResponse)
@@ -51,11 +51,12 @@ def run_shard_process(settings: Settings, shard: Shard, *, grace_s: float = GRAC
 
 @contextmanager
 def _open_worker() -> Generator[subprocess.Popen[bytes]]:
-    """A child that ends with the block, and with this process."""
+    """Start a worker that ends with the block or with this process."""
+    # Only this process holds the write end. When it ends, even by SIGKILL, the worker reads end of file and stops.
     read_end, write_end = os.pipe()
     command = [sys.executable, "-m", "appstream_export.run.shard_worker", str(read_end)]
     try:
-        worker = subprocess.Popen(  # noqa: S603  ourselves
+        worker = subprocess.Popen(  # noqa: S603  our own module
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(read_end,)
         )
         try:
@@ -69,6 +70,7 @@ def _open_worker() -> Generator[subprocess.Popen[bytes]]:
 
 def _stop_worker(worker: subprocess.Popen[bytes]) -> None:
     if worker.poll() is None:
+        # SIGTERM lets the worker remove its files; SIGKILL below ends a worker that does not stop.
         worker.terminate()
         with suppress(subprocess.TimeoutExpired):
             worker.wait(STOP_S)
@@ -83,5 +85,5 @@ def _stop_worker(worker: subprocess.Popen[bytes]) -> None:
 def _explain_exit(code: int) -> str:
     if code < 0:
         name = signal.Signals(-code).name
-        return f"its process was ended by {name}" + (" (was memory short?)" if name == "SIGKILL" else "")
-    return f"its process ended with exit code {code}; its log says why"
+        return f"its process was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    return f"its process ended with exit code {code}; see its log"

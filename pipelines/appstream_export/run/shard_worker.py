@@ -1,7 +1,7 @@
-"""One shard in a process of its own: `python -m appstream_export.run.shard_worker LIFELINE`.
+"""Worker process of a shard: `python -m appstream_export.run.shard_worker LIFELINE`.
 
-The shard comes on stdin, its result goes to stdout. LIFELINE is a descriptor whose other end the parent process holds:
-once that process is gone, so is this one.
+It reads the shard from stdin and writes the result to stdout. LIFELINE is the read end of a pipe whose write end the
+parent process holds: when the parent ends, the worker ends too.
 """
 
 import os
@@ -19,16 +19,16 @@ from appstream_export.run.shard_process import WorkerResponse
 from appstream_export.run.shards import Shard, decode_message, sweep_shard
 from appstream_export.settings import read_settings
 
-ORPHAN_S = 10  # to stop the shard and remove its files; then the process ends whatever it does
+ORPHAN_S = 10  # seconds to stop the shard and remove its files; then the process exits
 
 
 def main(parent_pipe: int) -> None:
-    """Run the shard and write its result, or the error that we foresee; a bug ends the process with a traceback.
+    """Run the shard and write its result, or an expected error; a bug ends the process with a traceback.
 
-    A signal ends it too, once its files are removed: that is no result.
+    A signal removes its files and ends the process without a result.
     """
     output = os.dup(sys.stdout.fileno())
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no answer
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library that prints must not corrupt the result
     stop, signals = Event(), list[int]()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda got, _: signals.append(got) or stop.set())
@@ -54,13 +54,14 @@ def _run_shard(shard: Shard, stop: Event) -> WorkerResponse:
 
 
 def _terminate_by_signal(number: int) -> NoReturn:
-    """End as if the signal had not been handled, so that the parent process sees what happened."""
+    """End the process by the signal's default action, so that the parent sees the signal."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     os._exit(1)
 
 
 def _exit_with_parent(parent_pipe: int, stop: Event) -> None:
+    # This blocks until the last write end is closed, which is when the parent process ends.
     os.read(parent_pipe, 1)
     stop.set()
     Event().wait(ORPHAN_S)

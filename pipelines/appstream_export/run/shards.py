@@ -1,6 +1,6 @@
-"""A run that several processes share: tasks are divided, each process writes its files, one commit takes them all.
+"""A run in several processes: tasks are divided, each process writes its files, and one commit includes all files.
 
-Shards and their results are plain values without a secret: JSON carries them between machines.
+Shards and their results are plain values without secrets, so that JSON can carry them between machines.
 """
 
 from collections import Counter
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """A run with only a part of its tasks, for one process. `number` counts from 1 to `count`."""
+    """A part of a run's tasks, for one process. `number` counts from 1 to `count`."""
 
     number: int
     count: int
@@ -48,7 +48,7 @@ class Shard:
 
 @dataclass(frozen=True, kw_only=True)
 class ShardResult:
-    """The result of a shard: entries for a manifest, unknown fields and values, one outcome per task."""
+    """The result of a shard: manifest entries of its files, rows of `drift`, and one outcome per task."""
 
     snapshot_id: str
     files: Mapping[str, tuple[FileEntry, ...]]
@@ -57,9 +57,9 @@ class ShardResult:
 
 
 def split_into_shards(prepared: PreparedRun, count: int) -> list[Shard]:
-    """Return at most `count` shards of nearly equal size. An account is in one of them: its role is assumed once.
+    """Return at most `count` shards of nearly equal size. Each account is in one shard, so its role is assumed once.
 
-    Accounts come largest first, each to the shard that has the fewest tasks so far.
+    Assigns the largest accounts first, each to the shard that has the fewest tasks so far.
     """
     sizes = Counter(task.scope.account_id for task in prepared.pending)
     loads = [0] * min(count, len(sizes))
@@ -89,8 +89,8 @@ def plan_shards(
     listener: RunListener,
     stop: Event,
 ) -> tuple[PreparedRun, list[Shard]]:
-    """Prepare a run and divide its tasks into shards. Raises as `execute_run` does before it requests anything."""
-    read_prices(settings.feeds.prices)  # a list that cannot be read is refused now, not after the extraction
+    """Prepare a run and divide its tasks into shards; raises as `execute_run` does before its first request."""
+    read_prices(settings.feeds.prices)  # refuse an unreadable price list now, not after the extraction
     context = RunContext(settings=settings, contracts=contracts, listener=listener, stop=stop)
     _, prepared = prepare_run(context, request, run_id=run_id, attempt_id=attempt_id, started_at=datetime.now(UTC))
     listener.on_plan(len(prepared.pending))
@@ -100,9 +100,9 @@ def plan_shards(
 def sweep_shard(
     settings: Settings, contracts: Sequence[Contract], shard: Shard, *, listener: RunListener, stop: Event
 ) -> ShardResult:
-    """Extract a shard's tasks into files of its own. Raises ConfigurationError and CommitError.
+    """Extract a shard's tasks into its own files; raises ConfigurationError or CommitError.
 
-    Faults of AWS are outcomes. Another try of the same shard writes other files and touches none of these.
+    Errors of AWS are outcomes. A second try of the same shard writes other files and does not touch these.
     """
     context = RunContext(settings=settings, contracts=contracts, listener=listener, stop=stop)
     part = replace(shard.part, accounts=restore_secrets(shard.part.accounts, settings))
@@ -110,11 +110,13 @@ def sweep_shard(
         open_warehouse(settings),
         list_snapshot_tables(contracts),
         part.snapshot_id,
+        # The ULID separates the files of two tries of the same shard.
         writer=f"{shard.number:02}-{ULID()}",
     )
     drift: list[pa.Table] = []
 
     def write_tables(parts: Mapping[str, pa.Table]) -> None:
+        # `drift` is returned and not written: several shards may see the same field, and commit_shards adds them up.
         drift.extend(rows for name, rows in parts.items() if name == "drift")
         staged.write({name: rows for name, rows in parts.items() if name != "drift"})
 
@@ -132,7 +134,7 @@ def sweep_shard(
 
 
 def build_lost_shard_result(shard: Shard, why: str, since: datetime) -> ShardResult:
-    """Return the result of a shard that was lost: each of its tasks is a failure, and keeps the rows that it had."""
+    """Return the result of a lost shard: each of its tasks fails and retains its earlier rows."""
     outcomes = _build_failed_outcomes(shard.part.pending, f"{shard} was lost: {why}", since)
     return ShardResult(snapshot_id=shard.part.snapshot_id, files={}, drift=(), outcomes=outcomes)
 
@@ -147,10 +149,10 @@ def commit_shards(
     listener: RunListener,
     stop: Event,
 ) -> RunResult:
-    """Commit the results of all shards once, then publish. What this attempt committed before is the result.
+    """Commit the results of all shards once, then publish. If this attempt has committed already, return that result.
 
-    With `retry_attempt_id` that is not so: this process alone requests what failed, as another attempt. Tasks of which
-    no shard of this plan has an outcome are failures.
+    In that case, with `retry_attempt_id`, this process requests the failed tasks again under that attempt id. Tasks
+    without an outcome from a shard of this plan are failures.
     """
     context = RunContext(settings=settings, contracts=contracts, listener=listener, stop=stop)
     prices = read_prices(settings.feeds.prices)
@@ -165,6 +167,7 @@ def commit_shards(
     result_seq = earlier.seq if earlier and is_done else prepared.result_seq
     if result_seq is not None:
         return finish_unchanged(context, prepared, store, result_seq)
+    # A result of an earlier plan belongs to another snapshot, and its files are in that folder.
     own_results = [result for result in results if result.snapshot_id == prepared.snapshot_id]
     staged = _stage_shard_files(context, prepared, store, own_results)
     outcomes = _merge_shard_outcomes(prepared, own_results)
@@ -186,12 +189,12 @@ def _stage_shard_files(
 def _merge_shard_outcomes(prepared: PreparedRun, results: Sequence[ShardResult]) -> dict[Task, Outcome]:
     reported = {outcome.task: outcome for result in results for outcome in result.outcomes}
     missing = [task for task in prepared.pending if task not in reported]
-    lost = _build_failed_outcomes(missing, "its shard told nothing of it", prepared.facts.started_at)
+    lost = _build_failed_outcomes(missing, "its shard returned no outcome for it", prepared.facts.started_at)
     return reported | {outcome.task: outcome for outcome in lost}
 
 
 def encode_message(value: PreparedRun | Shard | ShardResult) -> bytes:
-    """Return a value as JSON on one line."""
+    """Return a value as one line of JSON."""
     return msgspec.json.encode(value)
 
 
@@ -201,9 +204,9 @@ def decode_message(raw: bytes, kind: type[T]) -> T:
 
 
 def _reject_secret(kind: type, text: object) -> object:
-    """Raise for a secret: it is never written down, though the types of messages name it."""
+    """Raise ValueError for a secret: messages must not hold one, although their types allow it."""
     if kind is Secret:
-        raise ValueError("a secret has no place between steps")
+        raise ValueError("a message must not contain a secret")
     raise NotImplementedError(f"{kind}: {text}")
 
 

@@ -1,4 +1,4 @@
-"""A run in stages: prepare, extract, commit, publish. One process takes them all, or several share the extraction."""
+"""A run in stages: prepare, extract, commit, publish. One process runs them all, or several share the extraction."""
 
 import json
 import time
@@ -56,14 +56,14 @@ def execute_run(
 ) -> RunResult:
     """Plan, request every task, commit a snapshot, then publish its catalog, run the checks, publish feeds and report.
 
-    `run_id` names the intent: a later attempt under the same one requests only what failed. `attempt_id` names the
-    try: it commits at most once. Both default to a new ULID. `moment` is for an emulated AWS with a life of its own:
-    the run takes place then. Raises ConfigurationError before any write, NothingExtracted or another CommitError when
-    nothing was committed, Interrupted when `stop` was set. Set during the commit, it leaves out what follows but the
-    catalog.
+    `run_id` names the run: a later attempt with the same id requests only what failed. `attempt_id` names the attempt,
+    which commits at most once. Both default to a new ULID. `moment` is the time of a run on an emulated AWS. Raises
+    ConfigurationError before any write, NothingExtracted or another CommitError if nothing was committed, Interrupted
+    if `stop` was set. A `stop` during the commit does not undo it, and skips all later stages except the catalog.
     """
     run_id = run_id or str(ULID())
     context = RunContext(settings=settings, contracts=contracts, listener=listener, stop=stop or Event(), moment=moment)
+    # Read prices first: a bad price list must be an error before any request.
     prices = read_prices(settings.feeds.prices)
     started_at = moment or datetime.now(UTC)
     store, prepared = prepare_run(
@@ -75,6 +75,7 @@ def execute_run(
     try:
         outcomes = sweep_tasks(context, prepared, staged.write)
         return commit_and_publish(context, prepared, staged, outcomes, prices)
+    # BaseException: the staged files must also be removed after KeyboardInterrupt.
     except BaseException:
         staged.discard()
         raise
@@ -83,9 +84,9 @@ def execute_run(
 def sweep_tasks(
     context: RunContext, prepared: PreparedRun, write: WriteTables, *, process_count: int = 1
 ) -> dict[Task, Outcome]:
-    """Extract and normalize `prepared.pending` in one of `process_count` processes, and write the rows.
+    """Extract and normalize `prepared.pending`, write the rows, and return one outcome per task.
 
-    Returns one outcome per task; raises Interrupted once `stop` is set.
+    `process_count` processes share the run and its limits of requests. Raises Interrupted once `stop` is set.
     """
     contracts, listener = context.contracts, context.listener
     listener.on_plan(len(prepared.pending))
@@ -104,6 +105,7 @@ def sweep_tasks(
     enum_values = {contract.name: load_enum_values(contract) for contract in contracts}
     marked = [mark_sensitive_fields(contract) for contract in contracts]
     outcomes = ingest_pages(results, marked, write, enum_values=enum_values, listener=listener)
+    # A stop ends the extraction early, so the outcomes are incomplete and must not be committed.
     context.raise_if_stopped()
     return outcomes
 
@@ -130,10 +132,11 @@ def commit_and_publish(
 
 
 def finish_unchanged(context: RunContext, prepared: PreparedRun, store: Store, result_seq: int) -> RunResult:
-    """Publish the snapshot that is the result already, where nothing is left to request."""
+    """Publish the snapshot that is already the result, because nothing is left to request."""
     manifest = read_manifest(store, result_seq)
     is_own = manifest.attempt_id == prepared.facts.attempt_id
     problem = load_discovery_problem(store, manifest) if is_own else prepared.discovery_problem
+    # If this attempt committed in an earlier process, that process knew the requested tasks; this one does not.
     requested = None if is_own else ()
     return _publish_snapshot(
         context, prepared, store, manifest, is_committed=False, requested=requested, discovery_problem=problem
@@ -176,7 +179,7 @@ def _publish_snapshot(
     requested: Collection[Task] | None,
     discovery_problem: str | None,
 ) -> RunResult:
-    """Read what the snapshot says of the requested tasks, publish it, and build the run's result of both."""
+    """Read the outcomes of the requested tasks from the snapshot, publish it, and return the run's result."""
     results, problem = try_after_commit(
         lambda: load_task_results(store, manifest, prepared.tasks, requested=requested),
         "the outcomes of its scopes could not be read",
@@ -193,13 +196,13 @@ def _publish_snapshot(
 
 
 def _build_clock(moment: datetime) -> Callable[[], datetime]:
-    """Return a clock that shows `moment` now, and goes on."""
+    """Return a clock that starts at `moment` and advances in real time."""
     began = time.monotonic()
     return lambda: moment + timedelta(seconds=time.monotonic() - began)
 
 
 def _override_timestamps(results: Iterable[Page | Outcome], moment: datetime) -> Iterator[Page | Outcome]:
-    """Yield the same results as of `moment`; the duration of each stays."""
+    """Yield the results with times as of `moment`; durations do not change."""
     for result in results:
         if isinstance(result, Page):
             yield replace(result, observed_at=moment)
@@ -209,7 +212,7 @@ def _override_timestamps(results: Iterable[Page | Outcome], moment: datetime) ->
 
 
 def _reject_empty_first_snapshot(store: Store, outcomes: Mapping[Task, Outcome]) -> None:
-    """Raise NothingExtracted where every scope failed and there is no earlier snapshot."""
+    """Raise NothingExtracted if every scope failed and there is no earlier snapshot."""
     if any(o.status.is_answer for o in outcomes.values()) or load_head(store) is not None:
         return
     if not outcomes:

@@ -1,4 +1,4 @@
-"""The warehouse that the settings name, and what its newest snapshot knows."""
+"""The warehouse that the settings name, and the accounts and tasks of its newest snapshot."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from appstream_export.settings import Settings
 
 
 def load_previous_snapshot(settings: Settings) -> PreviousSnapshot | None:
-    """Return what the newest snapshot knows, for a plan; None before the first. Creates no warehouse."""
+    """Return the accounts and tasks of the newest snapshot, or None if there is none; create no warehouse."""
     store = open_existing_warehouse(settings)
     head = load_head(store) if store else None
     if store is None or head is None:
@@ -51,16 +51,16 @@ def format_endpoints(endpoints: Mapping[str, str]) -> str | None:
 
 
 def open_existing_warehouse(settings: Settings) -> Store | None:
-    """Return the warehouse, None where it is not there yet; creates none."""
+    """Return the warehouse, or None if it does not exist yet; create none."""
     place = settings.warehouse
     try:
         is_there = place.startswith("s3://") or Path(place).exists()
     except OSError as error:
-        fix = "let this user into the folders above it, or choose another folder"
+        fix = "give this user access to its parent folders, or choose another folder"
         raise ConfigurationError(f"warehouse {place}: {error.strerror}", fix=fix) from error
     return open_warehouse(settings) if is_there else None
 
 
 def open_warehouse(settings: Settings, *, create: bool = False) -> Store:
-    """Return the warehouse; with `create` it is created where there is none."""
+    """Return the warehouse; with `create`, create it if it does not exist."""
     return open_store(settings.warehouse, file_mode=int(settings.lake.file_mode, 8), create=create, s3=settings.s3)

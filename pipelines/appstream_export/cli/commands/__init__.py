@@ -1,4 +1,4 @@
-"""Commands: a module for each group holds the handlers and adds the parsers. One is imported when it is needed."""
+"""Commands: each module holds the handlers and parsers of a group, and is imported when it is needed."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -17,13 +17,13 @@ COMMAND_MODULES: Mapping[str, str] = {
     "maintenance": "verify repair expire gc erase",
     "contracts": "contracts",
 }
-"""The modules of this folder with the names of their commands, in the order of the help."""
+"""Modules of this folder with the names of their commands, in the order of the help."""
 
 
 def add_commands(commands: Commands, first: str = "") -> None:
-    """Add the commands of the module that knows `first`, or of all modules where none does.
+    """Add the commands of the module that defines `first`, or of all modules if none does.
 
-    Describing a command takes half a millisecond, so that the others are left out where they can be.
+    Adding a command takes half a millisecond, so a known command adds only its module.
     """
     known = [module for module, names in COMMAND_MODULES.items() if first in names.split()]
     for module in known or COMMAND_MODULES:

@@ -1,4 +1,4 @@
-"""`catalog`: the DuckDB file of views, published or written elsewhere."""
+"""`catalog`: publish the DuckDB file of views, or write it to another file."""
 
 import argparse
 
@@ -9,17 +9,17 @@ from appstream_export.cli.target import resolve_target
 
 def add_parsers(commands: Commands) -> None:
     """Add `catalog`."""
-    doc = "Publish the catalog anew, or write one elsewhere. Of a bucket: print the lines that DuckDB needs."
+    doc = "Publish the catalog again, or write it to a file. For a bucket, print the SQL that DuckDB needs."
     catalog = add_warehouse_command(commands, "catalog", run_catalog, doc)
     catalog.add_argument(
-        "-o", "--output", type=parse_path, metavar="FILE", help="write it there, in place of an older one"
+        "-o", "--output", type=parse_path, metavar="FILE", help="write the catalog to FILE, and replace it"
     )
-    seen = "where its readers see the warehouse, such as /data in a container"
+    seen = "path of the warehouse for its readers, such as /data in a container"
     catalog.add_argument("--root", metavar="R", help=seen)
 
 
 def run_catalog(args: argparse.Namespace) -> int:
-    """Publish the catalog, or write it to a file; print where, and for a bucket the lines that a reader needs."""
+    """Publish the catalog, or write it to a file; print its path, and for a bucket the SQL that a reader needs."""
     from appstream_export.contracts import load_contracts
     from appstream_export.lake.catalog import export_catalog, publish_catalog, render_setup_lines
 
@@ -27,9 +27,9 @@ def run_catalog(args: argparse.Namespace) -> int:
     store, root = target.open_store(), args.root or target.settings.lake.catalog_root
     if args.output:
         if args.root and not store.has_catalog_file:
-            raise UsageError("--root is for folders", fix="a bucket has the same name everywhere")
+            raise UsageError("--root applies only to folders", fix="omit it: a bucket has the same name everywhere")
         file = export_catalog(args.output, store, load_contracts(), root=root)
-        needs = f"-- wrote {file}; whoever attaches it needs these lines first"
+        needs = f"-- wrote {file}; run these lines before you attach it"
         console.print_result(str(file) if store.has_catalog_file else needs)
     elif store.has_catalog_file:
         console.print_result(str(publish_catalog(store, load_contracts(), root=root)))

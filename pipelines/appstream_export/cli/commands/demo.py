@@ -9,18 +9,18 @@ from appstream_export.cli.signals import handle_stop_signals
 
 def add_parsers(commands: Commands) -> None:
     """Add `demo` and `emulate`."""
-    doc = "See it work on an emulated AWS. Runs several times as its life goes on, then prints what it found."
+    doc = "Try the export on an emulated AWS. Runs several times while that AWS changes, then prints the results."
     demo = add_command(commands, "demo", run_demo, doc)
     demo.add_argument("--dir", type=parse_path, default=Path("appstream-export-demo"), metavar="D",
-                      help="where its settings and warehouse go (default: %(default)s)")  # fmt: skip
-    doc = "Serve the emulated AWS on 127.0.0.1 until Ctrl-C. With --dir the one of that demo, as its last run saw it."
+                      help="folder for settings and warehouse (default: %(default)s)")  # fmt: skip
+    doc = "Serve the emulated AWS on 127.0.0.1 until Ctrl-C. With --dir, serve that demo's AWS, as of its last run."
     emulate = add_command(commands, "emulate", run_emulator, doc)
     emulate.add_argument("--dir", type=parse_path, metavar="D", help="the demo's folder")
     emulate.add_argument("--port", type=parse_port, metavar="P", help="default: the demo's, or a free one")
 
 
 def run_demo(args: argparse.Namespace) -> int:
-    """Run the demo, and print each of its moments as it ends, then answers and commands to try."""
+    """Run the demo; print the result of each run as it ends, then answers and commands to try."""
     from appstream_export.cli.progress import show_run_progress
     from appstream_export.cli.views import print_demo_answer, print_demo_moment, print_next_commands, summarize_run
     from appstream_export.contracts import load_contracts
@@ -37,7 +37,7 @@ def run_demo(args: argparse.Namespace) -> int:
 
 
 def run_emulator(args: argparse.Namespace) -> int:
-    """Serve the emulated AWS until a signal ends it."""
+    """Serve the emulated AWS until a signal stops it."""
     from appstream_export.cli.views import print_served_emulator
     from appstream_export.demo import serve_emulator
 

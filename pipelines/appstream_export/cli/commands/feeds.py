@@ -1,4 +1,4 @@
-"""`feeds`: what dashboards read, published, verified and compared."""
+"""`feeds`: publish, verify and compare the files that dashboards read."""
 
 import argparse
 
@@ -9,22 +9,22 @@ from appstream_export.cli.target import resolve_target
 
 def add_parsers(commands: Commands) -> None:
     """Add `feeds` and its commands."""
-    doc = "Publish, verify and compare what dashboards read. Each run publishes feeds by itself."
+    doc = "Publish, verify and compare the files that dashboards read. Each run publishes feeds too."
     below = add_command_group(commands, "feeds", doc)
-    doc = "Publish the newest snapshot's feeds anew. Exit 1 where a check keeps them from showing it."
+    doc = "Publish the newest snapshot's feeds again. Exit 1 if a failed check blocks them."
     add_warehouse_command(below, "publish", run_feeds_publish, doc)
-    doc = "Hold published feeds against their description. Looks at bytes, rows, columns and keys."
+    doc = "Check published feeds against their description. Compares bytes, rows, columns and keys."
     verify = add_warehouse_command(below, "verify", run_feeds_verify, doc)
-    verify.add_argument("generation", metavar="GENERATION", nargs="?", help="default: what is served")
-    doc = "Tell which feeds and columns a dashboard would miss. Exit 1 if any is gone, retyped, or another key."
+    verify.add_argument("generation", metavar="GENERATION", nargs="?", help="default: the served one")
+    doc = "Show which feeds and columns a dashboard would miss. Exit 1 if one is missing or has another type or key."
     diff = add_warehouse_command(below, "diff", run_feeds_diff, doc)
     which = "a generation, a folder that holds one, current or next"
     diff.add_argument("old", metavar="OLD", nargs="?", default="current", help=f"{which} (default: %(default)s)")
-    diff.add_argument("new", metavar="NEW", nargs="?", default="next", help="the same; next is what would be published")
+    diff.add_argument("new", metavar="NEW", nargs="?", default="next", help="likewise; next is what would be published")
 
 
 def run_feeds_publish(args: argparse.Namespace) -> int:
-    """Publish feeds of the newest snapshot; exit code 1 where they do not show it."""
+    """Publish the feeds of the newest snapshot; exit code 1 if a check blocks them."""
     from appstream_export.contracts import load_contracts
     from appstream_export.feeds import publish_feeds
 
@@ -37,17 +37,17 @@ def run_feeds_publish(args: argparse.Namespace) -> int:
 
 
 def run_feeds_verify(args: argparse.Namespace) -> int:
-    """Print how published feeds differ from their description; exit code 1 where they do."""
+    """Print how published feeds differ from their description; exit code 1 if they do."""
     from appstream_export.feeds import verify_feeds
 
     target = resolve_target(args)
     store, file_mode = target.open_store(), int(target.settings.feeds.file_mode, 8)
     problems = verify_feeds(store, args.generation, file_mode=file_mode)
-    return console.print_verdict(problems, f"feeds of {args.generation or store.root} are what datapackage.json says")
+    return console.print_verdict(problems, f"feeds of {args.generation or store.root} match datapackage.json")
 
 
 def run_feeds_diff(args: argparse.Namespace) -> int:
-    """Print how two generations differ; exit code 1 where a dashboard would break."""
+    """Print how two generations differ; exit code 1 if a dashboard would break."""
     from appstream_export.contracts import load_contracts
     from appstream_export.feeds import diff_feeds
 

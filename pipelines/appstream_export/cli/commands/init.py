@@ -1,4 +1,4 @@
-"""`init`: writes the files that a first export needs."""
+"""`init`: write the files that a first export needs."""
 
 import argparse
 from pathlib import Path
@@ -13,15 +13,17 @@ def add_parsers(commands: Commands) -> None:
     init = add_command(commands, "init", run_init, doc)
     partitions = ("aws", "aws-cn", "aws-us-gov")
     init.add_argument("--partition", choices=partitions, default="aws", help="of the accounts (default: aws)")
-    init.add_argument("--dir", type=parse_path, default=Path(), metavar="D", help="where to (default: here)")
+    init.add_argument(
+        "--dir", type=parse_path, default=Path(), metavar="D", help="folder to write to (default: the current one)"
+    )
 
 
 def run_init(args: argparse.Namespace) -> int:
-    """Write the files that are missing, and name each."""
+    """Write the files that are missing, and print the path of each."""
     from appstream_export.scaffold import CONFIG_FILE, write_scaffold_files
 
     for file, is_new in write_scaffold_files(args.dir, args.partition):
-        console.print_result(f"wrote    {file}" if is_new else f"skipped  {file}: it is there already")
+        console.print_result(f"wrote    {file}" if is_new else f"skipped  {file}: it already exists")
     console.print_result(
         f"next: fill in [[accounts]] in {args.dir / CONFIG_FILE}, then {console.format_command('doctor')}"
     )

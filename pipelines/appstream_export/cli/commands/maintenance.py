@@ -1,4 +1,4 @@
-"""`verify`, `repair`, `expire`, `gc` and `erase`: what keeps a warehouse whole and small."""
+"""`verify`, `repair`, `expire`, `gc` and `erase`: the maintenance of a warehouse."""
 
 import argparse
 from datetime import timedelta
@@ -13,33 +13,33 @@ from appstream_export.version import __version__
 if TYPE_CHECKING:
     from appstream_export.lake.storage import Store
 
-EXIT_UNPUBLISHED = 3  # committed, but what shows it is not published
-MIN_SAFE_GRACE = timedelta(hours=2)  # a run asks for at most run_timeout_s, an hour by default, and then commits
+EXIT_UNPUBLISHED = 3  # committed, but the catalog is not published
+MIN_SAFE_GRACE = timedelta(hours=2)  # a run sends requests for at most run_timeout_s, by default an hour
 
 
 def add_parsers(commands: Commands) -> None:
     """Add the commands of this module."""
-    doc = "Read every committed byte and name what has changed or is missing, then run the checks. Exit 1 on a problem."
+    doc = "Read every committed byte, report what has changed or is missing, and run the checks. Exit 1 on a problem."
     add_format_option(add_warehouse_command(commands, "verify", run_verify, doc), ("table", "json"))
     doc = "Commit the history without what is lost. Damaged manifests are moved aside. Exit 1 if a person must act."
     repair = add_warehouse_command(commands, "repair", run_repair, doc)
-    doc = "Expire snapshots according to [lake.retention]. Their changes stay; gc frees the space."
+    doc = "Expire snapshots according to [lake.retention]. Their changes are retained; gc frees the space."
     expire = add_warehouse_command(commands, "expire", run_expire, doc)
-    doc = "Delete what no retained snapshot needs. Leftovers of killed runs, and files of expired snapshots."
+    doc = "Delete files that no retained snapshot needs. They come from killed runs and expired snapshots."
     gc = add_warehouse_command(commands, "gc", run_gc, doc)
-    doc = "Take an account out of every snapshot, and prove that it is gone. Take it out of the settings first."
+    doc = "Remove an account from every snapshot, and prove that it is gone. Remove it from the settings first."
     erase = add_warehouse_command(commands, "erase", run_erase, doc)
-    erase.add_argument("--account", required=True, metavar="A", help="its 12 digits")
+    erase.add_argument("--account", required=True, metavar="A", help="the account's 12 digits")
     for command in (gc, erase):
-        doc = "leave unneeded files that are younger, for runs under way: 90m, 24h, 7d (default: 24h)"
+        doc = "retain unneeded files that are younger, for runs in progress: 90m, 24h, 7d (default: 24h)"
         command.add_argument("--grace", type=parse_grace_period, default="24h", metavar="T", help=doc)
     for command in (repair, expire, gc, erase):
-        command.add_argument("--dry-run", action="store_true", help="only tell what would happen")
+        command.add_argument("--dry-run", action="store_true", help="only show what would happen")
         add_format_option(command, ("table", "json"))
 
 
 def run_verify(args: argparse.Namespace) -> int:
-    """Print what has changed since it was committed, and which checks failed; exit code 1 where there is a problem."""
+    """Print what has changed since the commit, and which checks failed; exit code 1 on a problem."""
     from appstream_export.cli.output import print_json
     from appstream_export.cli.progress import show_progress_bar
     from appstream_export.cli.views import build_verify_object, has_passed, render_verify_lines
@@ -55,6 +55,7 @@ def run_verify(args: argparse.Namespace) -> int:
     if not found.head and not found.problems:
         raise build_no_snapshot_error(store)
     checks = []
+    # Checks read the files, so they run only if the files are intact.
     if found.is_sound:
         with connect_as_rendered(store, contracts) as con:
             checks = run_checks(con)
@@ -94,7 +95,7 @@ def run_repair(args: argparse.Namespace) -> int:
 
 
 def run_expire(args: argparse.Namespace) -> int:
-    """Expire snapshots, publish the catalog, and print what is left; exit code 3 where the catalog is not published."""
+    """Expire snapshots, publish the catalog, and print the result; exit code 3 if the catalog is not published."""
     from datetime import UTC, datetime
 
     from appstream_export.cli.output import print_json
@@ -119,7 +120,7 @@ def run_expire(args: argparse.Namespace) -> int:
 
 
 def run_gc(args: argparse.Namespace) -> int:
-    """Delete what no retained snapshot needs, and print how much that was."""
+    """Delete files that no retained snapshot needs, and print their number and size."""
     from dataclasses import asdict
     from datetime import UTC, datetime
 
@@ -131,7 +132,7 @@ def run_gc(args: argparse.Namespace) -> int:
     target = resolve_target(args)
     store = target.open_store(writing=not args.dry_run)
     if args.grace < MIN_SAFE_GRACE and not args.dry_run:
-        console.log_line("a run that is under way loses what it has written so far, if that is older than this grace")
+        console.log_line("warning: a run in progress loses its files that are older than this grace period")
     result = vacuum_warehouse(
         store,
         load_contracts(),
@@ -148,7 +149,7 @@ def run_gc(args: argparse.Namespace) -> int:
 
 
 def run_erase(args: argparse.Namespace) -> int:
-    """Erase an account, publish what showed it, and print what is left; exit code 1 where something is."""
+    """Erase an account, publish all outputs again, and print the result; exit code 1 if data is left."""
     from datetime import UTC, datetime
 
     from appstream_export.cli.output import print_json
@@ -160,6 +161,7 @@ def run_erase(args: argparse.Namespace) -> int:
     target, contracts, problems = resolve_target(args), load_contracts(), list[str]()
     store = target.open_store(writing=not args.dry_run)
     fix = find_account_exclusion(target, store, args.account)
+    # Refuse before any change: otherwise the next run exports the account again.
     if fix and not args.dry_run:
         raise SettingsError(f"account {args.account}: the next run would bring it back", fix=f"{fix}, then erase it")
     result = erase_account(
@@ -183,7 +185,7 @@ def run_erase(args: argparse.Namespace) -> int:
 
 
 def find_account_exclusion(target: Target, store: "Store", account_id: str) -> str | None:
-    """Return the change of settings that must come before an erase, or None where there is none."""
+    """Return the change of settings that must come before an erase, or None if none is needed."""
     from appstream_export.cli.views import suggest_account_exclusion
     from appstream_export.lake.snapshots import load_head, load_head_rows
 

@@ -1,4 +1,4 @@
-"""`doctor` and `plan`: what a run would meet, before it."""
+"""`doctor` and `plan`: check and estimate a run before it starts."""
 
 import argparse
 
@@ -16,12 +16,14 @@ from appstream_export.cli.target import list_target_flags, read_run_settings
 
 def add_parsers(commands: Commands) -> None:
     """Add `doctor` and `plan`."""
-    doc = "Find out what would stop a run. Asks one page of every scope, commits nothing, and names each fix."
+    doc = "Find out what would stop a run. Requests one page of every scope, commits nothing, and names each fix."
     doctor = add_command(commands, "doctor", run_doctor, doc)
     add_limit_options(doctor)
-    doc = "Show what a run would ask, and what that costs. Asks AWS for accounts and regions alone, writes nothing."
+    doc = "Show what a run would request, and its cost. Requests only accounts and regions, and writes nothing."
     plan = add_command(commands, "plan", show_plan, doc)
-    add_limit_options(plan).add_argument("--retry-failed", action="store_true", help="only what failed last time")
+    add_limit_options(plan).add_argument(
+        "--retry-failed", action="store_true", help="only scopes that failed last time"
+    )
     plan.add_argument("--accept-drop", action="store_true", help="accept a list of accounts that is short or empty")
     for command in (doctor, plan):
         add_warehouse_option(command)
@@ -29,7 +31,7 @@ def add_parsers(commands: Commands) -> None:
 
 
 def run_doctor(args: argparse.Namespace) -> int:
-    """Print what would stop a run; exit code 1 where something would."""
+    """Print what would stop a run; exit code 1 if anything would."""
     from appstream_export.cli.output import print_json
     from appstream_export.cli.progress import show_run_progress
     from appstream_export.cli.views import build_doctor_objects, render_doctor_lines
@@ -48,7 +50,7 @@ def run_doctor(args: argparse.Namespace) -> int:
 
 
 def show_plan(args: argparse.Namespace) -> int:
-    """Print what a run would ask; exit code 1 where discovery failed."""
+    """Print what a run would request; exit code 1 if discovery failed."""
     from appstream_export.cli.output import print_json
     from appstream_export.cli.views import build_plan_object, render_plan_lines
     from appstream_export.contracts import load_contracts
@@ -71,7 +73,7 @@ def show_plan(args: argparse.Namespace) -> int:
 
 
 def list_run_flags(args: argparse.Namespace) -> list[str]:
-    """List the words that limit a run as this plan is limited."""
+    """Return the flags that limit a run in the same way as this plan."""
     words = list_target_flags(args)
     for flag in ("accounts", "regions"):
         words += [f"--{flag}", ",".join(getattr(args, flag))] if getattr(args, flag) else []

@@ -1,4 +1,4 @@
-"""`status`, `sql`, `query`, `tables` and `describe`: what reads a warehouse, or says how to."""
+"""`status`, `sql`, `query`, `tables` and `describe`: read a warehouse, and describe its tables."""
 
 import argparse
 import sys
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 def add_parsers(commands: Commands) -> None:
     """Add the commands of this module."""
     doc = (
-        "How fresh the warehouse is, what is missing, and what readers see. "
-        "Exit 1 where what is there, or what readers see, is late by [lake] freshness_interval."
+        "Show how fresh the warehouse is, what is missing, and what readers see. "
+        "Exit 1 if the newest snapshot or a published output is late by [lake] freshness_interval."
     )
     status = add_warehouse_command(commands, "status", show_status, doc)
     add_format_option(status, ("table", "json"))
-    doc = "Ask the warehouse in SQL. Reads only: SELECT and EXPLAIN. In csv, text that looks like a formula gets a '."
+    doc = "Query the warehouse in SQL. Read-only: SELECT and EXPLAIN. In csv, text that looks like a formula gets a '."
     sql = add_warehouse_command(commands, "sql", execute_sql, doc)
     sql.add_argument("sql", metavar="SQL", help="one statement, in quotes; - reads it from stdin")
     add_as_of_option(sql)
@@ -46,14 +46,14 @@ def add_parsers(commands: Commands) -> None:
 
 
 def _add_query_parser(commands: Commands) -> None:
-    doc = "Ask a named question. Without a name it lists them, with what they may be told."
+    doc = "Run a named query. Without a name, list all named queries and their parameters."
     query = add_warehouse_command(commands, "query", execute_named_query, doc)
     query.add_argument("name", metavar="NAME", nargs="?", help="such as running_over")
     query.add_argument("-p", "--param", type=parse_assignment, action="append", default=[], metavar="K=V",
-                       help="a parameter of the question, such as hours=12; may be repeated")  # fmt: skip
+                       help="a parameter of the query, such as hours=12; may be repeated")  # fmt: skip
     add_as_of_option(query)
     _add_timeout_option(query)
-    query.add_argument("--sql", action="store_true", help="print its SQL instead of asking")
+    query.add_argument("--sql", action="store_true", help="print its SQL instead of running it")
     add_format_option(query)
 
 
@@ -63,7 +63,7 @@ def _add_timeout_option(parser: argparse.ArgumentParser) -> None:
 
 
 def show_status(args: argparse.Namespace) -> int:
-    """Print how the warehouse stands; exit code 1 where the freshness that is set is not kept."""
+    """Print the status of the warehouse; exit code 1 if it or an output is late."""
     from appstream_export.cli.output import print_json
     from appstream_export.cli.views import build_status_object, load_status, print_status
     from appstream_export.lake.storage import open_store
@@ -80,17 +80,18 @@ def show_status(args: argparse.Namespace) -> int:
 
 
 def execute_sql(args: argparse.Namespace) -> int:
-    """Print the rows of a statement."""
+    """Run a statement, and print its rows."""
     return _print_query_result(args, _read_stdin() if args.sql == "-" else args.sql)
 
 
 def _read_stdin() -> str:
-    """Return the statement that is piped in; raises QueryError where it cannot be read."""
+    """Return the statement from stdin; raises QueryError if it cannot be read."""
     from appstream_export.user_text import decode_text
 
     try:
         content = sys.stdin.buffer.read() if hasattr(sys.stdin, "buffer") else sys.stdin.read().encode()
         return decode_text(content)
+    # Python sets sys.stdin to None if the descriptor is closed.
     except AttributeError:
         why = "it is closed"
     except (OSError, ValueError) as error:
@@ -99,7 +100,7 @@ def _read_stdin() -> str:
 
 
 def execute_named_query(args: argparse.Namespace) -> int:
-    """Print the answer of a named query, its SQL, or the list of all."""
+    """Print the rows of a named query, its SQL, or the list of all named queries."""
     from appstream_export.cli.views import list_named_queries
     from appstream_export.lake.catalog import get_named_query, load_named_queries, parse_parameters
 
@@ -121,7 +122,7 @@ def show_tables(args: argparse.Namespace) -> int:
 
 
 def describe_table(args: argparse.Namespace) -> int:
-    """Print the columns of a table; for people also what its rows are and how it is joined."""
+    """Print the columns of a table; for people also its description, key and join."""
     from appstream_export.cli.views import find_entry, list_entry_columns
 
     entry = find_entry(args.table)
@@ -133,7 +134,7 @@ def describe_table(args: argparse.Namespace) -> int:
     console.print_result()
     _print_rows(list_entry_columns(entry), "table")
     if entry.join:
-        console.print_result(f"\nTogether with what its rows belong to:\n\n{entry.join}")
+        console.print_result(f"\nJoined to its parent table:\n\n{entry.join}")
     return 0
 
 

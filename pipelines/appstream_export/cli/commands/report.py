@@ -1,4 +1,4 @@
-"""`report` and `dashboard`: the page for a browser, and bundles for other programs."""
+"""`report` and `dashboard`: the page for a browser, and dashboards for other programs."""
 
 import argparse
 from pathlib import Path
@@ -11,16 +11,16 @@ from appstream_export.errors import SettingsError
 
 def add_parsers(commands: Commands) -> None:
     """Add `report`, and `dashboard` with its commands."""
-    doc = "Write the report: one page for a browser, with charts and no request to anywhere. Every run writes it too."
+    doc = "Write the report as one self-contained page with charts. It needs no network. Every run writes it too."
     report = add_warehouse_command(commands, "report", run_report, doc)
     where = "default: report.html in the warehouse"
     report.add_argument("-o", "--output", type=parse_path, metavar="FILE", help=where)
-    below = add_command_group(commands, "dashboard", "Make dashboards of feeds for other programs.")
+    below = add_command_group(commands, "dashboard", "Build dashboards on feeds for other programs.")
     doc = "Write a bundle that Superset imports: database, datasets with their docs, charts, one dashboard."
     superset = add_warehouse_command(below, "superset", export_superset_bundle, doc)
     superset.add_argument("-o", "--output", type=parse_path, metavar="FILE", default=Path("superset.zip"),
                           help="default: %(default)s")  # fmt: skip
-    superset.add_argument("--root", metavar="R", help="where Superset sees the warehouse, if elsewhere")
+    superset.add_argument("--root", metavar="R", help="path of the warehouse for Superset, if different")
 
 
 def run_report(args: argparse.Namespace) -> int:
@@ -54,7 +54,7 @@ def export_superset_bundle(args: argparse.Namespace) -> int:
     if "://" in root:
         raise SettingsError(
             "Superset opens bi.duckdb as a file",
-            fix=f"copy {root}/{FEEDS_ROOT} to its disk, and say where: --root R",
+            fix=f"copy {root}/{FEEDS_ROOT} to its disk, and name that folder: --root R",
         )
     database = f"{root.rstrip('/')}/{FEEDS_ROOT}/{FEEDS_DATABASE_FILE}"
     feeds = build_feeds(load_contracts(), target.settings.feeds.account_labels)
@@ -65,7 +65,7 @@ def export_superset_bundle(args: argparse.Namespace) -> int:
 
 
 def write_output_file(file: Path, content: str | bytes) -> str:
-    """Write a file that the user named, and return its path; raises SettingsError where that is not possible."""
+    """Write a file that the user named, and return its path; raises SettingsError if that is not possible."""
     try:
         file.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:

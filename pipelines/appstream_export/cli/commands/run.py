@@ -1,4 +1,4 @@
-"""`run`: asks AWS and commits a snapshot."""
+"""`run`: request all scopes, and commit a snapshot."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -19,29 +19,29 @@ from appstream_export.cli.target import list_target_flags, read_run_settings
 if TYPE_CHECKING:
     from appstream_export.run import Request
 
-EXIT_RESULT_LOST = 3  # committed, but whoever reads the result gets none
+EXIT_RESULT_LOST = 3  # committed, but the result could not be written
 
 
 def add_parsers(commands: Commands) -> None:
     """Add `run`."""
-    doc = "Ask AWS, commit a snapshot, publish what shows it. What is not asked or fails keeps its last good rows."
+    doc = "Export from AWS, commit a snapshot, and publish it. Scopes that fail or are left out retain their last rows."
     run = add_command(commands, "run", run_export, doc)
     limits = add_limit_options(run)
-    limits.add_argument("--retry-failed", action="store_true", help="only what failed last time")
+    limits.add_argument("--retry-failed", action="store_true", help="only scopes that failed last time")
     limits.add_argument("--names", type=parse_list, default=(), metavar="N,..", help="only items of these names")
     limits.add_argument("--max-items", type=parse_positive_integer, metavar="N", help="at most N items per scope")
-    limits.add_argument("--starting-token", metavar="T", help="go on where --max-items cut a scope")
+    limits.add_argument("--starting-token", metavar="T", help="continue a scope that --max-items stopped")
     run.add_argument(
-        "--page-size", type=parse_positive_integer, metavar="N", help="items per page (default: AWS's own)"
+        "--page-size", type=parse_positive_integer, metavar="N", help="items per page (default: AWS's default)"
     )
     run.add_argument("--accept-drop", action="store_true", help="accept a drop in items that the guard blocked")
-    run.add_argument("--no-publish", action="store_true", help="commit, but leave catalog and feeds as they are")
+    run.add_argument("--no-publish", action="store_true", help="commit, but do not publish catalog, feeds and report")
     add_warehouse_option(run)
     add_format_option(run, ("table", "json"))
 
 
 def run_export(args: argparse.Namespace) -> int:
-    """Run an export, and print what it came to."""
+    """Run an export, and print its result."""
     from appstream_export.cli.progress import show_run_progress
     from appstream_export.cli.views import build_run_object, render_run_lines, summarize_run
     from appstream_export.contracts import load_contracts
@@ -59,7 +59,7 @@ def run_export(args: argparse.Namespace) -> int:
 
 
 def _print_object(value: object, code: int) -> int:
-    """Print a run's object and return its exit code: 3 in place of 0 where the object could not be written."""
+    """Print a run's object and return its exit code: 3 instead of 0 if the object could not be written."""
     from appstream_export.cli.output import print_json
 
     try:

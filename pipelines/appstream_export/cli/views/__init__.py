@@ -1,4 +1,4 @@
-"""What commands print: each view turns one result into lines for people and an object for JSON."""
+"""Output of commands: each view turns one result into lines for people and an object for JSON."""
 
 import lazy_loader
 

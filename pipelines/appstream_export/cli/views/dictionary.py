@@ -1,4 +1,4 @@
-"""What `tables` and `describe` print: every table and view with its columns, from contracts and SQL headers alone."""
+"""Output of `tables` and `describe`: every table and view with its columns, from contracts and SQL headers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from appstream_export.errors import ConfigurationError, suggest_correction
 
 @dataclass(frozen=True, slots=True)
 class DictionaryEntry:
-    """A table, or a view over several. `columns` are (name, DuckDB type, doc); `key` is unique within a snapshot."""
+    """A table or a view. `columns` are (name, DuckDB type, doc); `key` is unique within a snapshot."""
 
     name: str
     doc: str
@@ -27,26 +27,26 @@ class DictionaryEntry:
     key: tuple[str, ...] = ()
     resource: str | None = None
     join: str | None = None
-    """SQL that puts the parent beside each row."""
+    """SQL that joins each row to its parent."""
 
 
 def list_entries() -> list[DictionaryEntry]:
-    """List all entries: tables of AWS items, then those of the export itself, then views."""
+    """Return all entries: tables of AWS items, then tables about the export, then views."""
     contracts = load_contracts()
     return [*_build_table_entries(contracts), *_build_view_entries()]
 
 
 def find_entry(name: str) -> DictionaryEntry:
-    """Return the entry of that name; raises ConfigurationError with the nearest known one."""
+    """Return the entry with a name; raises ConfigurationError with the nearest known name."""
     known = {e.name: e for e in list_entries()}
     if name not in known:
         near = suggest_correction(name, list(known))
-        raise ConfigurationError(f'there is no table "{name}"', fix=near or "all of them: appstream-export tables")
+        raise ConfigurationError(f'there is no table "{name}"', fix=near or "list them: appstream-export tables")
     return known[name]
 
 
 def build_tables_overview(*, is_brief: bool) -> pa.Table:
-    """Build one row per entry: its name and what its rows are; unless brief, also its resource, key and join."""
+    """Build one row per entry: name and description; unless brief, also resource, key and join."""
     found = list_entries()
     columns = {"table": [e.name for e in found], "doc": [e.doc for e in found]}
     if is_brief:
@@ -58,7 +58,7 @@ def build_tables_overview(*, is_brief: bool) -> pa.Table:
 
 
 def list_named_queries(named_queries: Sequence[SqlFile], *, is_brief: bool) -> pa.Table:
-    """Build one row per named question; unless brief, parameters with type and doc, and what it reads."""
+    """Build one row per named query; unless brief, also the type and doc of parameters, and the tables it reads."""
     names, questions = [q.name for q in named_queries], [q.question for q in named_queries]
     if is_brief:
         defaults = [", ".join(f"{p.name}={p.default}" for p in q.params) for q in named_queries]
@@ -95,7 +95,7 @@ def _build_table_entries(contracts: Sequence[Contract]) -> Iterator[DictionaryEn
 
 
 def _build_view_entries() -> Iterator[DictionaryEntry]:
-    """Views over several tables, and marts: what their headers say."""
+    """Yield the entries of views over several tables and of marts, from their SQL headers."""
     for view in load_view_files():
         columns = tuple((c.name, c.type.upper(), c.doc) for c in view.columns)
         yield DictionaryEntry(view.name, view.doc, columns)

@@ -1,4 +1,4 @@
-"""What verify, repair, expire, gc and erase print: lines for people, one object for programs."""
+"""Output of verify, repair, expire, gc and erase: lines for people, one object for programs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -13,17 +13,17 @@ from appstream_export.lake.maintenance import EraseResult, ExpireResult, RepairR
 from appstream_export.settings import RetentionSettings, Settings
 
 LINES_MAX = 50
-"""More problems than that are counted; --json tells all of them."""
+"""Maximum number of problems that are listed; the others are counted, and --json lists all."""
 _PATHS_MAX = 10
 
 
 def render_verify_lines(found: VerifyResult, checks: Sequence[CheckResult], where: str) -> Iterator[str]:
-    """Yield what is wrong, worst first, and the counts of what was read."""
+    """Yield problems, errors before notes, then failed checks and the counts of what was read."""
     problems = sorted(found.problems, key=lambda problem: problem.is_note)
     for problem in problems[:LINES_MAX]:
         yield f"{'note: ' if problem.is_note else ''}{problem}"
     if len(problems) > LINES_MAX:
-        yield f"... and {len(problems) - LINES_MAX:,} more; all of them: --json"
+        yield f"... and {len(problems) - LINES_MAX:,} more; --json lists all"
     for check in checks:
         if not check.is_passed:
             kind = "" if check.is_error else "note: "
@@ -77,7 +77,7 @@ def render_repair_lines(result: RepairResult) -> Iterator[str]:
 
 
 def render_expire_lines(result: ExpireResult, policy: RetentionSettings, target_flags: Sequence[str]) -> Iterator[str]:
-    """Yield which snapshots expired, by which rule, and the command that frees their space."""
+    """Yield the number of expired snapshots, the retention rule, and the command that frees their space."""
     yield _format_expired(result)
     yield (
         f"retention: the last snapshot of each hour for {format_count(policy.hourly_days, 'day')}, of each day for"
@@ -85,7 +85,7 @@ def render_expire_lines(result: ExpireResult, policy: RetentionSettings, target_
     )
     if result.seq:
         command = console.format_command("gc", *target_flags)
-        yield f"snapshot {result.seq} tells the history as it is now; free the space: {command}"
+        yield f"snapshot {result.seq} has the shortened history; free the space: {command}"
 
 
 def build_expire_object(result: ExpireResult, policy: RetentionSettings) -> dict[str, Any]:
@@ -95,11 +95,13 @@ def build_expire_object(result: ExpireResult, policy: RetentionSettings) -> dict
 
 def _format_expired(result: ExpireResult) -> str:
     if not result.dropped:
-        all_ = "the only snapshot stays" if result.retained == 1 else f"all {result.retained} snapshots stay"
+        all_ = (
+            "the only snapshot is retained" if result.retained == 1 else f"all {result.retained} snapshots are retained"
+        )
         return f"nothing to expire: {all_ if result.retained else 'there is no snapshot'}"
     does = "would drop" if result.dry_run else "dropped"
     snapshots = format_count(len(result.dropped) + result.retained, "snapshot")
-    rows = f"keeping {format_count(result.rows_kept, 'row')} of their changes and coverage"
+    rows = f"retaining {format_count(result.rows_kept, 'row')} of their changes and coverage"
     then = "would then free" if result.dry_run else "can free"
     return (
         f"{does} {len(result.dropped):,} of {snapshots}, {rows}; gc {then} {format_count(result.bytes_freed, 'byte')}"
@@ -107,23 +109,23 @@ def _format_expired(result: ExpireResult) -> str:
 
 
 def render_vacuum_lines(result: VacuumResult) -> Iterator[str]:
-    """Yield what was deleted, and what waits."""
+    """Yield the files that were deleted, and those still within the grace period."""
     does = "would delete" if result.dry_run else "deleted"
     what = f"{does} {format_count(result.files, 'file')}, {format_count(result.bytes, 'byte')}"
     waiting = f"{format_count(result.waiting, 'file')}, {format_count(result.waiting_bytes, 'byte')}"
-    held = f"; {waiting}, still within the grace" if result.waiting else ""
+    held = f"; {waiting}, still within the grace period" if result.waiting else ""
     yield f"{what if result.files else 'nothing to delete'}{held}"
 
 
 def render_erase_lines(result: EraseResult, fix: str | None = None) -> Iterator[str]:
-    """Yield what was erased, where the account is still named, and the `fix` that must come first."""
+    """Yield what was erased, files that still name the account, and the `fix` that must come first."""
     yield _format_erased(result)
     yield from _render_paths("still there", result.remaining)
-    yield from _render_paths("named by rows of others", result.mentions)
+    yield from _render_paths("named in rows of other accounts", result.mentions)
     if result.seq:
-        yield f"snapshot {result.seq} tells the history without it; backups and copies elsewhere are not known here"
+        yield f"snapshot {result.seq} has the history without the account; backups and other copies are not erased"
     if fix:
-        yield f"first {fix}: the next run would bring it back"
+        yield f"first {fix}: otherwise the next run brings the account back"
 
 
 def _format_erased(result: EraseResult) -> str:
@@ -152,9 +154,9 @@ def build_erase_object(result: EraseResult) -> dict[str, Any]:
 
 
 def suggest_account_exclusion(settings: Settings, accounts: Sequence[Mapping[str, Any]], account_id: str) -> str | None:
-    """Return the change of settings without which the next run would bring an account back, or None."""
+    """Return the change of settings that stops runs from exporting an account again; None if none is needed."""
     if any(account.id == account_id for account in settings.accounts):
-        return f'take [[accounts]] id = "{account_id}" out of the settings'
+        return f'remove [[accounts]] id = "{account_id}" from the settings'
     organization = settings.organization
     found = {row["account_id"] for row in accounts if row["source"] == "organization"}
     if organization and account_id in found and account_id not in organization.exclude_accounts:

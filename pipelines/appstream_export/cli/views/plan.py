@@ -1,4 +1,4 @@
-"""What `plan` prints: the tasks of a run, what is skipped and why, and what it costs."""
+"""Output of `plan`: the tasks of a run, skipped tasks with their reasons, and the expected cost."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ _MARGIN = 10
 
 
 def build_plan_object(estimate: RunEstimate) -> dict[str, Any]:
-    """Build one object for --json, tasks by name."""
+    """Build one object for --json, with tasks as names."""
     plan, cost = estimate.plan, estimate.cost
     return {
         "accounts": _count_words(a.source for a in plan.accounts),
@@ -45,14 +45,14 @@ def build_plan_object(estimate: RunEstimate) -> dict[str, Any]:
 
 
 def render_plan_lines(estimate: RunEstimate, run: str, doctor: str) -> Iterator[str]:
-    """Yield lines for people; `run` is the command that would do it, `doctor` the one that finds out why not."""
+    """Yield lines for people; `run` is the command of the planned run, `doctor` the one that explains a failure."""
     for name, text in _list_plan_facts(estimate):
         line = console.strip_control_characters(f"{name:<{_MARGIN}}{text}")
         yield console.wrap_text(line, " " * _MARGIN)
-    yield f"{'do it':<{_MARGIN}}{run}"
+    yield f"{'run it':<{_MARGIN}}{run}"
     if problem := estimate.plan.discovery_problem:
         yield console.wrap_text(console.strip_control_characters(f"discovery failed: {problem}"), "  ")
-        yield f"a run would ask those, and end with 3; find out why: {doctor}"
+        yield f"a run would use the accounts above and exit with 3; find the cause: {doctor}"
 
 
 def _list_plan_facts(estimate: RunEstimate) -> Iterator[tuple[str, str]]:
@@ -66,11 +66,13 @@ def _list_plan_facts(estimate: RunEstimate) -> Iterator[tuple[str, str]]:
     if estimate.endpoints_text:
         yield "endpoints", f"asked instead of AWS: {estimate.endpoints_text}"
     tasks = _format_counts(_count_words(task.resource for task in estimate.tasks))
-    others = f"; {estimate.unselected_count:,} not asked, they stay as they are" if estimate.unselected_count else ""
+    others = (
+        f"; {estimate.unselected_count:,} not requested, their rows stay unchanged" if estimate.unselected_count else ""
+    )
     yield "tasks", f"{tasks or 'none'}{others}"
     for reason, count in Counter(estimate.skipped.values()).most_common():
         such_as = next(place(task) for task, why in estimate.skipped.items() if why == reason)
-        yield "skipped", f"{count:,}: {reason}, such as {such_as}; their rows stay, stale"
+        yield "skipped", f"{count:,}: {reason}, such as {such_as}; their rows are retained as stale"
     if ends := estimate.ending_tasks:
         items = sum(ends.values())
         yield (
@@ -84,14 +86,14 @@ def _list_plan_facts(estimate: RunEstimate) -> Iterator[tuple[str, str]]:
 def _format_call_estimate(estimate: RunEstimate) -> str:
     cost = estimate.cost
     unknown = len(estimate.tasks) - cost.known_tasks
-    assumed = f" ({unknown:,} taken for one each)" if unknown else ""
-    done = f"; {estimate.plan.calls:,} more, for this plan, are done" if estimate.plan.calls else ""
+    assumed = f" ({unknown:,} counted as one call each)" if unknown else ""
+    done = f"; {estimate.plan.calls:,} more were made for this plan" if estimate.plan.calls else ""
     return f"{cost.calls:,}: {cost.task_calls:,} for tasks{assumed}, {cost.session_calls:,} for sessions{done}"
 
 
 def _format_time_estimate(estimate: RunEstimate) -> str:
     cost = estimate.cost
-    how = "as in the newest run" if cost.is_measured else "assumed, for nothing was measured yet"
+    how = "as in the newest run" if cost.is_measured else "assumed: nothing has been measured yet"
     duration = format_duration(timedelta(seconds=cost.seconds))
     return f"about {duration}: {cost.call_s:.2f} s a call ({how}), {cost.workers} at once"
 

@@ -1,4 +1,4 @@
-"""The result of a run: the text that `run` ends with, and the same as one object for programs."""
+"""Output of `run`: the summary for people, and one object for programs."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,15 +14,15 @@ from appstream_export.run import RunResult, try_after_commit
 from appstream_export.settings import S3Settings
 
 LINES_MAX = 20
-"""More failures than that are grouped: what matters then is how many reasons there are, not how many scopes."""
+"""Maximum number of failures that are listed one by one; more are grouped by reason."""
 GROUPS_MAX = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
-    """A run's result, and what its snapshot holds.
+    """The result of a run, with counts of its snapshot.
 
-    `target_flags` are the words that lead a next command to the same configuration and warehouse.
+    `target_flags` make the next command use the same configuration and warehouse.
     """
 
     result: RunResult
@@ -30,16 +30,16 @@ class RunSummary:
     target_flags: Sequence[str]
     snapshot: SnapshotSummary
     snapshot_problem: str | None = None
-    """Why the numbers of the snapshot could not be read: then they are 0."""
+    """The reason if the counts of the snapshot could not be read and are 0; else None."""
 
     @property
     def exit_code(self) -> int:
-        """The run's, or 3 where what it committed could not be read."""
+        """The exit code of the run, or 3 if the committed snapshot could not be read."""
         return self.result.exit_code or (3 if self.snapshot_problem else 0)
 
     @property
     def retry_command(self) -> str:
-        """The command that asks again what failed."""
+        """The command that requests the failed scopes again."""
         return console.format_command("run", "--retry-failed", *self.target_flags)
 
 
@@ -51,7 +51,7 @@ def summarize_run(
     *,
     s3: S3Settings | None = None,
 ) -> RunSummary:
-    """Read from the snapshot what the result itself does not hold; a failure is part of the summary."""
+    """Return a summary with counts read from the snapshot; a failure to read them is part of it."""
 
     def read() -> SnapshotSummary:
         with connect_warehouse(warehouse, s3=s3) as con:
@@ -68,7 +68,7 @@ def summarize_run(
 
 
 def build_run_object(summary: RunSummary) -> dict[str, Any]:
-    """Build one object for --json, in the words of the table `snapshots`."""
+    """Build one object for --json; its counts have the names of the columns of `snapshots`."""
     result, manifest, snapshot = summary.result, summary.result.manifest, summary.snapshot
     return {
         "committed": result.committed,
@@ -101,15 +101,15 @@ def build_run_object(summary: RunSummary) -> dict[str, Any]:
 
 
 def render_run_lines(summary: RunSummary) -> Iterator[str]:
-    """Yield lines for people: what is there now, what failed and why, and the next commands."""
+    """Yield lines for people: the snapshot, failures with their reasons, and the next commands."""
     result, manifest = summary.result, summary.result.manifest
-    yield f"snapshot {manifest.seq} {'committed' if result.committed else 'stands'}: {manifest.snapshot_id}"
+    yield f"snapshot {manifest.seq} {'committed' if result.committed else 'unchanged'}: {manifest.snapshot_id}"
     unread = dict.fromkeys(filter(None, (result.outcomes_problem, summary.snapshot_problem)))
     yield from (f"  {console.strip_control_characters(problem)}" for problem in unread)
     if result.outcomes_problem:
-        yield f"  look closer:     {console.format_command('verify', '--warehouse', summary.warehouse)}"
+        yield f"  see details:     {console.format_command('verify', '--warehouse', summary.warehouse)}"
     elif not result.outcomes:
-        yield "  nothing was left to ask: every scope that was to be asked has answered"
+        yield "  nothing to do: every scope of this run has already been exported"
     else:
         yield from (f"  {line}" for line in render_run_facts(summary))
         yield from _render_failure_details(summary) if result.failures else ()
@@ -124,13 +124,13 @@ def _render_failure_details(summary: RunSummary) -> Iterator[str]:
     failures = summary.result.failures
     kept = sum(outcome.task in summary.result.seen_before for outcome in failures)
     whose = "their earlier rows" if kept == len(failures) else f"earlier rows of {kept:,}"
-    yield f"failed ({len(failures)}){f', {whose} kept as stale' if kept else ''}:"
+    yield f"failed ({len(failures)}){f', {whose} retained as stale' if kept else ''}:"
     if len(_list_resources(summary.result)) > 1 and (short := summary.result.insufficient_resources):
-        yield f"  too little was seen of {', '.join(short)}"
+        yield f"  too few scopes answered of {', '.join(short)}"
     yield from (console.wrap_text(line, " " * 6) for line in render_failures(summary))
     statuses = {outcome.status for outcome in failures}
     if statuses != {Status.GUARDED}:
-        yield f"retry just these:  {summary.retry_command}"
+        yield f"retry failures:    {summary.retry_command}"
     if Status.GUARDED in statuses:
         yield f"accept the drop:   {console.format_command('run', '--accept-drop', *summary.target_flags)}"
     command = console.format_command(
@@ -139,14 +139,14 @@ def _render_failure_details(summary: RunSummary) -> Iterator[str]:
         summary.warehouse,
         "select account_id, region, status, reason from coverage where status <> 'ok' and not is_expected",
     )
-    yield f"look closer:       {command}"
+    yield f"see details:       {command}"
 
 
 def _render_cut_scopes(summary: RunSummary) -> Iterator[str]:
     for outcome in _list_cut_outcomes(summary.result):
         scope, place = outcome.task.scope, _format_task(summary.result, outcome.task)
         go_on = f"--accounts {scope.account_id} --regions {scope.region} --starting-token {outcome.resume_token}"
-        yield console.strip_control_characters(f"cut at the item limit in {place}; go on with: {go_on}")
+        yield console.strip_control_characters(f"stopped at the item limit in {place}; continue with: {go_on}")
 
 
 def _render_failed_checks(summary: RunSummary) -> Iterator[str]:
@@ -170,22 +170,22 @@ def _render_publishing_problems(summary: RunSummary) -> Iterator[str]:
 
 
 def _render_discovery_problem(summary: RunSummary, problem: str) -> Iterator[str]:
-    text = f"discovery failed, so this ends with {summary.result.exit_code}: {problem}"
+    text = f"discovery failed, so the exit code is {summary.result.exit_code}: {problem}"
     yield console.wrap_text(console.strip_control_characters(text), "  ")
-    yield f"find out why:      {console.format_command('doctor', *summary.target_flags)}"
+    yield f"find the cause:    {console.format_command('doctor', *summary.target_flags)}"
     command = console.format_command("run", "--accept-drop", *summary.target_flags)
-    yield f"accept what AWS lists, though short or empty:  {command}"
+    yield f"accept the list from AWS, even if short or empty:  {command}"
 
 
 def render_run_facts(summary: RunSummary) -> Iterator[str]:
-    """Yield scopes, items, changes and checks in numbers, a line each."""
+    """Yield a line each with the counts of scopes, items, changes and checks."""
     result, counts = summary.result, summary.result.manifest.counts
     not_asked = counts["tasks_total"] - len(result.outcomes)
     skipped = sum(outcome.status is Status.SKIPPED for outcome in result.outcomes.values())
     yield _format_counts("scopes", (result.answer_count, "ok"), (len(result.failures), "failed"),
                   (len(result.expected_failures), "expected"), (skipped, "skipped"),
                   (len(result.overtaken), "overtaken by another run"),
-                  (not_asked, "not asked, as they were"))  # fmt: skip
+                  (not_asked, "not requested, unchanged"))  # fmt: skip
     yield _format_counts("items", (counts["items"], "in all"), (counts["items_fresh"], "fresh"),
                   (counts["items_carried"], "carried"), (summary.snapshot.stale_items, "stale"))  # fmt: skip
     if not summary.snapshot_problem:
@@ -198,9 +198,9 @@ def render_run_facts(summary: RunSummary) -> Iterator[str]:
 
 
 def render_failures(summary: RunSummary, *, is_brief: bool = False) -> Iterator[str]:
-    """Yield each failure by name; where they are many, grouped by status and code, the largest groups first.
+    """Yield a line per failure; more than LINES_MAX are grouped by status and error code, largest groups first.
 
-    `is_brief` gives AWS's code instead of the whole reason.
+    `is_brief` shows AWS's error code instead of the reason.
     """
     failed = summary.result.failures
     if len(failed) <= LINES_MAX:
@@ -221,7 +221,7 @@ def render_failures(summary: RunSummary, *, is_brief: bool = False) -> Iterator[
 
 
 def _format_counts(name: str, *counts: tuple[int, str]) -> str:
-    """`scopes   52 ok, 2 failed`: the first always, others unless 0."""
+    """Return such as `scopes   52 ok, 2 failed`; a count of 0 is omitted unless it is the first."""
     return f"{name:<9}{_join_counts(counts)}"
 
 
@@ -230,14 +230,14 @@ def _join_counts(counts: Iterable[tuple[int, str]]) -> str:
 
 
 def _format_scope(summary: RunSummary, outcome: Outcome) -> str:
-    """`111122223333/eu-west-1 (team)`; with the resource where the run has several."""
+    """Return such as `111122223333/eu-west-1 (team)`; with the resource if the run has several."""
     name = summary.snapshot.account_names.get(outcome.task.scope.account_id)
     place = _format_task(summary.result, outcome.task)
     return f"{place} ({name})" if name else place
 
 
 def _format_task(result: RunResult, task: Task) -> str:
-    """Return the task's scope; with its resource where the run has several."""
+    """Return the task's scope; with its resource if the run has several."""
     return task.format_place(with_resource=len(_list_resources(result)) > 1)
 
 
@@ -246,7 +246,7 @@ def _list_resources(result: RunResult) -> list[str]:
 
 
 def _count_changes(summary: RunSummary) -> Iterator[tuple[int, str]]:
-    """Yield the number of changes of each kind; with its resource where the run has several."""
+    """Yield the number of changes of each kind; with its resource if the run has several."""
     by_resource = summary.snapshot.changes_by_resource
     is_single = len(by_resource) == 1
     for name, counts in by_resource.items():

@@ -1,4 +1,4 @@
-"""The status of a warehouse: what `status` prints, from the catalog and from what readers see of it."""
+"""Output of `status`: the state of a warehouse and of its published outputs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,24 +29,25 @@ _DURATION_UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second")
 _REPUBLISH = {"catalog": ("catalog",), "feeds": ("feeds", "publish"), "bi.duckdb": ("feeds", "publish"),
               "report": ("report",)}  # fmt: skip
 FRESH, WARN, LATE, UNJUDGED = "fresh", "warn", "late", "unjudged"
+# From best to worst: the freshness of a status is the worst of its parts.
 _SEVERITIES = (UNJUDGED, FRESH, WARN, LATE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputStatus:
-    """An output, and the snapshot that it shows: its place in the history, and by how many runs it lags."""
+    """A published output, and the snapshot that it shows."""
 
     served: ServedOutput
     sweep: Mapping[str, Any] | None
-    """The run whose snapshot it shows; None where it shows none, or one that has expired."""
+    """The run whose snapshot it shows; None if it shows none, or an expired one."""
     behind: int | None
-    """How many newer snapshots there are; None where it shows none."""
+    """The number of newer snapshots; None if it shows none."""
     is_due: bool
-    """Whether runs publish it, by the settings."""
+    """True if the settings make runs publish it."""
 
     @property
     def shown_at(self) -> datetime | None:
-        """The moment of the snapshot that it shows; of one that has expired its id has the moment."""
+        """The commit time of the snapshot that it shows; for an expired snapshot, the time in its id."""
         if self.sweep is not None:
             return self.sweep["committed_at"]
         return ULID.from_str(self.served.snapshot_id).datetime if self.served.snapshot_id else None
@@ -54,7 +55,7 @@ class OutputStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarehouseStatus:
-    """The newest snapshot, scopes by status, the last runs, and what readers see of it."""
+    """The newest snapshot, scopes by status, the last runs, and the published outputs."""
 
     head: Mapping[str, Any]
     coverage: list[dict[str, Any]]
@@ -66,16 +67,16 @@ class WarehouseStatus:
     freshness_interval: timedelta | None
     outputs: Sequence[OutputStatus]
     first_committed_at: datetime
-    """The moment of the oldest snapshot of a run that is known."""
+    """The commit time of the oldest known snapshot of a run."""
 
     @property
     def age(self) -> timedelta:
-        """The time since the newest snapshot of a run."""
+        """The time since the newest commit of a run."""
         return self.now - self.head["committed_at"]
 
     @property
     def freshness(self) -> str:
-        """The freshness of the oldest snapshot that a reader may meet: `fresh`, `warn`, `late`, or `unjudged`."""
+        """The worst freshness of the warehouse and its outputs: `fresh`, `warn`, `late`, or `unjudged`."""
         return max(
             [self._compute_freshness(self.age), *map(self.compute_output_freshness, self.outputs)],
             key=_SEVERITIES.index,
@@ -83,12 +84,12 @@ class WarehouseStatus:
 
     @property
     def late_outputs(self) -> list[str]:
-        """Outputs that are late though the warehouse is not."""
+        """Outputs that are late while the warehouse is not."""
         is_late = self._compute_freshness(self.age) == LATE
         return [] if is_late else [o.served.name for o in self.outputs if self.compute_output_freshness(o) == LATE]
 
     def compute_output_freshness(self, output: OutputStatus) -> str:
-        """Return the freshness of what an output shows; one that is due and not there lags since the first run."""
+        """Return the freshness of an output; one that is due but missing counts from the first run."""
         if output.served.problem:
             return UNJUDGED if self.freshness_interval is None else LATE
         shown_at = output.shown_at if output.served.is_published else self.first_committed_at if output.is_due else None
@@ -102,17 +103,17 @@ class WarehouseStatus:
 
     @property
     def has_several_resources(self) -> bool:
-        """Whether the snapshot covers several resources, so that each is named."""
+        """True if the snapshot covers several resources, so that each line must name one."""
         return len({group["resource"] for group in self.coverage}) > 1
 
     @property
     def exit_code(self) -> int:
-        """1 where the freshness that is set is not kept, else 0."""
+        """The exit code: 1 if the warehouse or an output is late, else 0."""
         return 1 if self.freshness == LATE else 0
 
 
 def load_status(store: Store, settings: Settings) -> WarehouseStatus:
-    """Read the status of a warehouse; raises ConfigurationError where there is no snapshot in it."""
+    """Return the status of a warehouse; raises ConfigurationError if it has no snapshot."""
     s3 = settings.s3 if settings.warehouse.startswith("s3://") else None
     with connect_warehouse(settings.warehouse, s3=s3) as con:
         head, coverage, expected, runs, sweeps = (
@@ -141,8 +142,9 @@ def load_status(store: Store, settings: Settings) -> WarehouseStatus:
 
 
 def _match_output(served: ServedOutput, sweeps: Sequence[Mapping[str, Any]], *, is_due: bool) -> OutputStatus:
-    """Find the snapshot that an output shows among those of all runs, newest first."""
+    """Return an output with the snapshot that it shows; `sweeps` are all runs, newest first."""
     for behind, sweep in enumerate(sweeps):
+        # Maintenance commits snapshots too. An output that shows one of them shows the rows of the run before it.
         if sweep["snapshot_id"] == served.snapshot_id or (served.seq is not None and sweep["seq"] <= served.seq):
             return OutputStatus(served=served, sweep=sweep, behind=behind, is_due=is_due)
     behind = len(sweeps) if served.snapshot_id else None
@@ -190,7 +192,7 @@ def print_status(status: WarehouseStatus) -> None:
     """Print the status for people."""
     for name, text in _list_status_facts(status):
         line = f"{name:<{_MARGIN}}{text}"
-        line = console.wrap_text(line, " " * _MARGIN) if "/" not in text else line  # paths and commands are copied
+        line = console.wrap_text(line, " " * _MARGIN) if "/" not in text else line  # users copy paths and commands
         console.print_result(console.style(line[:_MARGIN], "1") + line[_MARGIN:])
     console.print_result()
     cells = [
@@ -201,7 +203,7 @@ def print_status(status: WarehouseStatus) -> None:
 
 
 def format_duration(age: timedelta) -> str:
-    """Return such as `4 minutes`: a second unit would be too fine for a glance."""
+    """Return a duration in its largest unit, such as `4 minutes`."""
     seconds = max(0, round(age.total_seconds()))
     size, unit = next((step for step in _DURATION_UNITS if seconds >= step[0]), _DURATION_UNITS[-1])
     return format_count(seconds // size, unit)
@@ -226,7 +228,7 @@ def _list_status_facts(status: WarehouseStatus) -> Iterator[tuple[str, str]]:
 
 
 def _group_by_resource(status: WarehouseStatus) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Return the groups of scopes of each resource, with the words that name it where there are several."""
+    """Return the scope counts of each resource; its name is empty if there is only one."""
     grouped = [(name, [*groups]) for name, groups in groupby(status.coverage, key=itemgetter("resource"))]
     return grouped if status.has_several_resources else [("", groups) for _, groups in grouped]
 
@@ -241,17 +243,17 @@ def _list_stale_counts(status: WarehouseStatus) -> Iterator[str]:
     for name, groups in _group_by_resource(status):
         if stale := sum(group["stale"] for group in groups):
             oldest = min((group["oldest"] for group in groups if group["oldest"]), default=None)
-            since = f", the oldest rows of {_format_timestamp(oldest)}" if oldest else ", none of which ever answered"
+            since = f", oldest rows from {_format_timestamp(oldest)}" if oldest else ", which have never answered"
             yield f"{stale} scopes{f' of {name}' if name else ''}{since}"
 
 
 def _describe_output(status: WarehouseStatus, output: OutputStatus) -> str:
-    """Return where an output is, or the snapshot that it shows instead of the newest, with the way to publish it."""
+    """Return the path of an output; if it is not current, its state and the command that publishes it."""
     again = console.format_command(*_REPUBLISH[output.served.name], "--warehouse", status.warehouse)
     if output.served.problem:
         return f"{output.served.problem}; publish it with: {again}"
     if output.behind is None:
-        return f"is not there; publish it with: {again}"
+        return f"is missing; publish it with: {again}"
     if not output.behind:
         return output.served.place
     shown = f"snapshot {output.sweep['seq']}" if output.sweep else "an expired snapshot"
@@ -265,7 +267,7 @@ def _format_timestamp(at: datetime) -> str:
 
 
 def _format_expected_region(group: Mapping[str, Any]) -> str:
-    """`eu-south-1: disabled in 412 accounts`."""
+    """Return such as `eu-south-1: disabled in 412 accounts`."""
     return f"{group['region']}: {group['status']} in {format_count(group['accounts'], 'account')}"
 
 
@@ -274,7 +276,7 @@ def _format_scope_count(group: Mapping[str, Any]) -> str:
 
 
 def _format_open_command(status: WarehouseStatus) -> str:
-    """Return the command that opens the newest snapshot: DuckDB's own, where the catalog shows it."""
+    """Return the command that opens the newest snapshot: `duckdb` if the catalog shows it, else `sql`."""
     for output in status.outputs:
         if output.served.name == "catalog" and output.behind == 0:
             return console.quote_shell_words("duckdb", "-readonly", output.served.place)
