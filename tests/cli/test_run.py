@@ -274,7 +274,7 @@ def commit(publishing: Path, aws: Emulator) -> Iterator[Committing]:
 def test_a_signal_lets_a_commit_that_has_begun_come_to_its_end(commit: Committing) -> None:
     running, go = commit
     running.send_signal(signal.SIGTERM)
-    wait_for_line(running, "stopping ... (again: at once)")
+    wait_for_line(running, "stopping ... (a second signal stops at once)")
     go.set()
     out, err = running.communicate(timeout=ENDS_S)
 

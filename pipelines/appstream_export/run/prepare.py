@@ -153,7 +153,5 @@ def _describe_endpoints(settings: Settings, plan: Plan) -> str | None:
     endpoints = list_run_endpoints(settings, plan)
     text = format_endpoints(endpoints)
     if not all(map(is_loopback, endpoints.values())):
-        _log.warning(
-            "sending requests to %s instead of AWS: endpoint_url, AWS_ENDPOINT_URL or the AWS config file is set", text
-        )
+        _log.warning("sending requests to %s, not AWS: endpoint_url, AWS_ENDPOINT_URL or the AWS config is set", text)
     return text
