@@ -150,9 +150,9 @@ def _find_repeated_items(items: pa.Table, key: Iterable[str]) -> pa.Array:
 
 
 def _count_items(tasks: list[int], items: pa.Table, rows: pa.Table, quarantine: pa.Table) -> dict[int, TaskCounts]:
-    seen, kept, aside = _count_rows_per_task(items), _count_rows_per_task(rows), _count_rows_per_task(quarantine)
+    seen, single, issues = _count_rows_per_task(items), _count_rows_per_task(rows), _count_rows_per_task(quarantine)
     whole = _count_rows_per_task(quarantine.filter(pc.equal(quarantine["level"], "item")))
-    return {t: TaskCounts(kept[t], seen[t] - kept[t], aside[t], whole[t]) for t in tasks}
+    return {t: TaskCounts(single[t], seen[t] - single[t], issues[t], whole[t]) for t in tasks}
 
 
 def _count_rows_per_task(table: pa.Table) -> Counter[int]:

@@ -34,7 +34,7 @@ from appstream_export.normalize.validate import (
 )
 
 ITEM_FIELD = pa.field("_item", pa.int64())
-"""Hidden column: the item's number, in AWS's order. All rows of an item have it, so repeats are dropped whole."""
+"""Hidden column: the item's number, in AWS's order. All rows of an item have it, so repeats can be dropped."""
 TASK_FIELD = pa.field("_task", pa.int64())
 """Hidden column: the number of the item's task, so that the rows of failed tasks can be discarded."""
 

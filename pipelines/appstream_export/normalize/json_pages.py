@@ -47,6 +47,7 @@ class PageReader:
         except pa.ArrowException:
             return None
         items = pc.list_flatten(answers[pages[0].field].combine_chunks())
+        # Arrow must find the same pages and items as the decoder that counted them.
         is_whole = answers.num_rows == len(pages) and len(items) == sum(map(len, pages))
         return match_array(items, self._schema, self._key) if is_whole else None
 

@@ -19,7 +19,7 @@ def build_sensitive_tree(paths: Iterable[str]) -> SensitiveTree:
 
 
 def replace_sensitive_values(value: Any, tree: SensitiveTree) -> Any:
-    """Return `value` with its sensitive values masked; mask it whole if it is not the object that the model defines."""
+    """Return `value` with its sensitive values masked; mask all of it if it is not an object as the model defines."""
     if value is None:
         return None
     if isinstance(value, list):

@@ -47,6 +47,7 @@ def match_items(items: list[Any], schema: Struct, key: list[str]) -> NestedArray
     """
     try:
         rows = pa.array(items)
+    # No common Arrow type: mixed types, integers beyond 64 bits, lone surrogates.
     except (pa.ArrowException, OverflowError, UnicodeEncodeError):
         return None
     return match_array(rows, schema, key)
@@ -65,7 +66,7 @@ def _is_complete_key(values: pa.Array) -> bool:
 
 def _is_matching(field: NestedArray, schema: SchemaNode) -> bool:
     values = field.values
-    if pt.is_null(values.type):
+    if pt.is_null(values.type):  # no item has a value, so Arrow could not infer a type
         return True
     if isinstance(schema, Struct):
         return pt.is_struct(values.type) and all(

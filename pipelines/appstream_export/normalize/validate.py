@@ -130,6 +130,7 @@ class _ItemValidator:
     def read_list(self, value: list[Any], schema: List, path: str) -> tuple[list[Any], list[Any] | None]:
         kept, left = [], []
         for n, element in enumerate(value):
+            # A bad element becomes null instead of being left out, so that later ones retain their positions.
             good, extra = self.read_element(element, schema.element or Leaf(), f"{path}[{n}]")
             kept.append(good)
             left.append(extra or {})
@@ -182,6 +183,7 @@ def _parse_string(value: Any) -> str:
 
 
 def _parse_integer(value: Any) -> int:
+    # JSON does not distinguish 200 from 200.0, so neither does the export.
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
@@ -201,7 +203,7 @@ def _parse_boolean(value: Any) -> bool:
 
 
 def _parse_number(value: Any) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    if not isinstance(value, int | float) or isinstance(value, bool):  # in Python, bool is a subclass of int
         raise _ValueMismatch(f"expected a number, got {_get_json_type(value)}")
     if abs(value) > sys.float_info.max:
         raise _ValueMismatch("number beyond double precision")
@@ -225,6 +227,7 @@ def _parse_iso_timestamp(text: str) -> int:
         raise _ValueMismatch("expected a time, got text") from None
     if moment.tzinfo is None:
         raise _ValueMismatch("time without a time zone")
+    # Integers only: a float of seconds loses microseconds in distant years.
     since = moment - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
