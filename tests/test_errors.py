@@ -141,15 +141,15 @@ def test_ten_thousand_words_are_compared_in_no_time() -> None:
 
 
 BUCKET = {
-    ("NoSuchBucket", ""): "make the bucket, or correct its name",
-    ("AccessDenied", "Access Denied"): "allow what docs/operations.md lists",
+    ("NoSuchBucket", ""): "create the bucket, or correct its name",
+    ("AccessDenied", "Access Denied"): "allow the operations that docs/operations.md lists",
     ("AccessDenied", "User: x is not authorized to perform: kms:Decrypt on resource: y"): "kms:Decrypt",
     ("KMS.DisabledException", ""): "kms_key_id",
     ("ExpiredToken", ""): "renew the credentials",
     ("RequestTimeTooSkewed", ""): "set the machine's clock",
     ("SlowDown", ""): "run again later",
     ("PermanentRedirect", ""): "set region in [lake.s3]",
-    ("NobodyKnows", ""): "ask who runs the endpoint",
+    ("NobodyKnows", ""): "contact the operator of the endpoint",
 }
 
 

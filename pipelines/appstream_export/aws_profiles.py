@@ -19,7 +19,7 @@ _CRT = "awscrt"
 _PROCESS = "custom-process"  # botocore's name of the provider that runs a credential_process
 _OPAQUE_ERRORS = frozenset({"CredentialRetrievalError", "MetadataRetrievalError"})
 _HTTP_STATUS = re.compile(r"non 200 response (\d{3})\b")
-_STEPS_MAX = 20  # botocore refuses circles of source profiles later, in its own words
+_STEPS_MAX = 20  # botocore reports circles of source profiles later
 
 
 class ProfileError(ConfigurationError):
@@ -35,26 +35,26 @@ def check_profile(session: Any, profile: str | None) -> None:
 
     Without a profile, check the one that botocore would choose, unless keys in the environment take precedence.
     """
-    # AWS_PROFILE does not go before keys of the environment, only a profile named in the settings does. Half a pair of
-    # keys is reported once credentials are needed.
+    # Keys in the environment take precedence over AWS_PROFILE, but not over a profile in the settings. An access key
+    # without its secret key is reported when credentials are needed.
     if profile is None and os.environ.get("AWS_ACCESS_KEY_ID"):
         return
     profiles: Mapping[str, Any] = session.full_config.get("profiles", {})
     name = profile or session.profile or "default"
     for step in _walk_sources(profiles, name):
         found = profiles[step]
-        chain = "" if step == name else f', which profile "{name}" starts from,'
+        chain = "" if step == name else f' (a source of profile "{name}")'
         if "mfa_serial" in found and _is_role_profile(found):
-            raise build_mfa_error(f'profile "{step}"{chain} asks for an MFA code ({found["mfa_serial"]})')
+            raise build_mfa_error(f'profile "{step}"{chain} requires an MFA code ({found["mfa_serial"]})')
         if "login_session" in found and find_spec(_CRT) is None:
-            message = f'profile "{step}"{chain} is one of `aws login`, which needs the package {_CRT}'
+            message = f'profile "{step}"{chain} uses `aws login`, which needs the package {_CRT}'
             raise ProfileError(message, code="MissingDependency", fix=format_install_command("crt"))
 
 
 def refuse_mfa_prompts(session: Any) -> None:
-    """Make the session raise ProfileError where botocore would prompt for an MFA code."""
+    """Make the session raise ProfileError instead of a prompt for an MFA code."""
     provider = session.get_component("credential_provider").get_provider("assume-role")
-    provider._prompter = _refuse_prompt  # botocore has no public place for it
+    provider._prompter = _refuse_prompt  # botocore has no public API for it
 
 
 def build_mfa_error(what: str) -> ProfileError:
@@ -63,15 +63,15 @@ def build_mfa_error(what: str) -> ProfileError:
 
 
 def find_process_program(session: Any, profile: str | None) -> str | None:
-    """Return the name of the program that the profile's credential_process runs; None where it is not plain.
+    """Return the name of the program of the profile's credential_process; None without one or if it is unusual.
 
-    Its folder and arguments, which may hold secrets, are left out.
+    Its folder and arguments are left out, because they may hold secrets.
     """
     profiles: Mapping[str, Any] = session.full_config.get("profiles", {})
     for step in _walk_sources(profiles, profile or session.profile or "default"):
         try:
             words = shlex.split(profiles[step].get("credential_process", ""))
-        except ValueError:  # a quote without its end
+        except ValueError:  # an unclosed quote
             return None
         if words:
             name = re.split(r"[/\\]", words[0])[-1]
@@ -80,28 +80,28 @@ def find_process_program(session: Any, profile: str | None) -> str | None:
 
 
 def describe_provider_error(error: Exception, program: str | None = None) -> tuple[str, str] | None:
-    """Return code and text for an error of botocore that repeats what a program or a server said; None for others.
+    """Return code and text for a botocore error that repeats the output of a program or server; None for others.
 
-    Of that not a word is shown, for it may be anything, credentials included.
+    That output is not shown, because it may hold anything, even credentials.
     """
     if type(error).__name__ not in _OPAQUE_ERRORS:
         return None
     provider = getattr(error, "kwargs", {}).get("provider")
     if provider == _PROCESS:
         ran = f" ({program})" if program else ""
-        return "CredentialProcess", f"its credential_process{ran} gave no credentials"
+        return "CredentialProcess", f"its credential_process{ran} returned no credentials"
     status = _HTTP_STATUS.search(str(error))
-    return "NoCredentials", f"{provider or 'the metadata service'} gave no credentials" + (
+    return "NoCredentials", f"{provider or 'the metadata service'} returned no credentials" + (
         f" (HTTP {status[1]})" if status else ""
     )
 
 
 def _refuse_prompt(prompt: str) -> NoReturn:
-    raise build_mfa_error(f'botocore would ask: "{prompt.strip().rstrip(":")}"')
+    raise build_mfa_error(f'botocore would prompt: "{prompt.strip().rstrip(":")}"')
 
 
 def _walk_sources(profiles: Mapping[str, Any], name: str) -> list[str]:
-    """Yield the profile and its source profiles, in botocore's order."""
+    """Return the profile and its source profiles, in botocore's order."""
     found: list[str] = []
     while name in profiles and name not in found and len(found) < _STEPS_MAX:
         found.append(name)

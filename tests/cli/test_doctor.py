@@ -93,7 +93,7 @@ FAULTS = {
         f"{DEV}/{EU}", "deny", "DescribeImageBuilders", ("call", "denied", EU, 1),
         f"add to the policy of role ops/reader: {READ}",
     ),
-    "damaged answer": (f"{DEV}/{EU}", "html", "DescribeImageBuilders", ("call", "malformed", EU, 1), "a proxy?"),
+    "damaged answer": (f"{DEV}/{EU}", "html", "DescribeImageBuilders", ("call", "malformed", EU, 1), "by a proxy"),
     "throttled": (f"{DEV}/{EU}", "throttle", "DescribeImageBuilders", ("call", "throttled", EU, 1), "lower [extract]"),
     "other account's rows": (
         f"{DEV}/{EU}", "foreign_arn", "DescribeImageBuilders", ("call", "mismatched", EU, 1), "correct role_arn",
@@ -236,9 +236,7 @@ def test_json_holds_every_scope_and_every_account(told: Told) -> None:
 
 
 def test_a_list_that_lost_most_accounts_comes_with_the_flag_that_accepts_it() -> None:
-    reason = (
-        "the list lacks 5 of 6 known accounts (more than 50 percent); accept with --accept-drop; the newest stand in"
-    )
+    reason = "the list lacks 5 of 6 known accounts (more than 50 percent); accept with --accept-drop"
     fix = FixAdvisor(Settings(), {}, {}, ()).suggest_discovery_fix(reason)
 
     assert fix == "check the organization; if the list is right, run once with --accept-drop"

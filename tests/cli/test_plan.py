@@ -136,4 +136,4 @@ def test_a_discovery_that_fails_is_told_with_the_ways_out(folder: Path, aws: Emu
             "accept the list from AWS, even if short or empty:  appstream-export run --accept-drop",
         ]
     assert "nothing to do: every scope of this run" in nothing
-    assert "4 accounts stand in" in json.loads(as_json)["discovery_problem"]
+    assert "the run uses the 4 accounts of the newest snapshot" in json.loads(as_json)["discovery_problem"]

@@ -63,5 +63,5 @@ def test_the_doctor_tries_conditional_writes_and_names_a_bucket_that_is_not_ther
     assert (code, wrong) == (0, 1)
     assert f"{PLACE} can be read and written, and supports conditional writes" in out
     assert "1 scope, warehouse: s3://nowhere: NoSuchBucket" in said
-    assert "fix: make the bucket, or correct its name" in said
+    assert "fix: create the bucket, or correct its name" in said
     assert "no snapshot in" in told("status")[2]

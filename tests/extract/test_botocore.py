@@ -99,7 +99,7 @@ def test_an_event_that_no_longer_fires_is_noticed_in_the_first_call(
     running = Clients(Settings(aws=AwsSettings(endpoint_url=wire.url)), [DESCRIBE])
     listing = ListOperation.from_contract(contract(), running.session)
 
-    with pytest.raises(ConfigurationError, match=f"{VERSION} no longer fires {event}, by which"):
+    with pytest.raises(ConfigurationError, match=f"{VERSION} no longer fires {event}, which the export needs to"):
         running.call_operation(
             "appstream", EU, "DescribeImageBuilders", {}, ApiCall(Credentials("k", "s"), read=listing.read_page)
         )
@@ -109,7 +109,9 @@ def test_an_event_that_no_longer_fires_is_noticed_in_the_first_call(
 def test_another_protocol_is_refused_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("appstream_export.extract.scan.operation.PROTOCOL", "carrier-pigeon")
 
-    with pytest.raises(ConfigurationError, match=f"{VERSION} speaks json with it, and we read carrier-pigeon only"):
+    with pytest.raises(
+        ConfigurationError, match=f"{VERSION} uses the protocol json, but the export reads only carrier-pigeon"
+    ):
         ListOperation.from_contract(contract(), botocore.session.Session())
 
 
@@ -173,7 +175,7 @@ def test_an_answer_with_a_token_that_nobody_can_follow_is_malformed() -> None:
         return listing.read_page({"status_code": 200, "body": body, "headers": {}})
 
     assert read(NextMarker="") == {"Things": [], "NextMarker": ""}
-    with pytest.raises(RetriableScopeError, match="it has one page only, as far as we know, but the answer holds Next"):
+    with pytest.raises(RetriableScopeError, match="the operation should have only one page, but the answer holds Next"):
         read(NextMarker="2")
 
 

@@ -75,5 +75,5 @@ def test_a_ca_bundle_that_is_none_is_refused_before_anything_is_asked(
         file.write_bytes(content)
     asking.aws["ca_bundle"] = "ca.pem"  # from the folder of the settings
 
-    with pytest.raises(ConfigurationError, match=rf"\[aws\] ca_bundle {file}: {complaint}; name a file of cert"):
+    with pytest.raises(ConfigurationError, match=rf"\[aws\] ca_bundle {file}: {complaint}; name a file of PEM cert"):
         asking.start()

@@ -63,7 +63,7 @@ def test_a_role_that_leads_to_another_account_is_mismatched_and_never_asked(wire
     answer = asking.run()
 
     assert answer.statuses == both(A, "mismatched") | both(B, "ok")
-    assert "leads to account 999999999999, not to 111122223333" in str(answer.outcomes[f"{A}/{EU}"].reason)
+    assert "credentials belong to account 999999999999, not to 111122223333" in str(answer.outcomes[f"{A}/{EU}"].reason)
     assert {c.account_id for c in wire.asked("DescribeImageBuilders")} == {B}
 
 
@@ -77,7 +77,7 @@ def test_a_profile_of_another_account_is_mismatched_and_never_asked(
     answer = asking.run()
 
     assert answer.statuses == both(A, "ok") | both(B, "mismatched")
-    assert 'profile "wrong" leads to account 999999999999' in str(answer.outcomes[f"{B}/{US}"].reason)
+    assert 'profile "wrong": the credentials belong to account 999999999999' in str(answer.outcomes[f"{B}/{US}"].reason)
     assert len(wire.asked("GetCallerIdentity")) == 2
 
 

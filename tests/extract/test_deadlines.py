@@ -24,7 +24,7 @@ def test_a_call_that_does_not_return_ends_its_task_alone(wire: Wire, asking: Ask
     assert (answer.statuses, answer.names()) == ({SCOPE: "timeout", OTHER: "ok"}, ["b"])
     late = answer.outcomes[SCOPE]
     assert late.error_code == "TaskTimeout"
-    assert late.reason == "not through 2.5 s after its first call ([extract] task_timeout_s)"
+    assert late.reason == "not finished 2.5 s after its first call ([extract] task_timeout_s)"
 
 
 def test_an_answer_that_drips_holds_its_task_no_longer(wire: Wire, asking: Asking) -> None:
@@ -95,4 +95,4 @@ def test_the_run_ends_what_is_open_and_keeps_what_was_through(wire: Wire, asking
     assert statuses["ok"] + statuses["timeout"] == 40
     late = next(o for o in answer.outcomes.values() if o.status == "timeout")
     assert late.error_code == "RunTimeout"
-    assert late.reason == "not through 2 s after the run began to ask ([extract] run_timeout_s)"
+    assert late.reason == "not finished 2 s after the run's first request ([extract] run_timeout_s)"

@@ -122,7 +122,7 @@ def test_stand_in_credentials_are_of_one_account_and_no_other(aws: Emulator, ask
 
     assert answer.statuses == {f"123456789012/{EU}": "ok", SCOPE: "mismatched"}
     assert answer.names() == ["mine"]
-    assert "default chain leads to account 123456789012, not to" in str(answer.outcomes[SCOPE].reason)
+    assert "default chain: the credentials belong to account 123456789012, not to" in str(answer.outcomes[SCOPE].reason)
 
 
 def test_names_that_aws_does_not_know_fail_nothing(aws: Emulator, asking: Asking) -> None:

@@ -74,7 +74,7 @@ def test_filters_choose_by_account_and_by_unit_descendants_included(
         ({"include_ous": ["Workload"]}, 'include_ous: the organization has no unit "Workload"; did you mean'),
         ({"exclude_ous": ["ou-abcd-12345678"]}, 'exclude_ous: the organization has no unit "ou-abcd-12345678"'),
         ({"include_accounts": ["111122223334"]}, f'no account 111122223334; did you mean "{PROD}"'),
-        ({"exclude_accounts": ["999999999999"]}, "no account 999999999999; take it out"),
+        ({"exclude_accounts": ["999999999999"]}, "no account 999999999999; remove it"),
         ({"include_ous": ["Sandbox"], "exclude_accounts": [LAB]}, "no account is left to read"),
     ],
 )
@@ -90,7 +90,7 @@ def test_an_account_that_has_left_stops_no_later_run(
     filters = {"include_accounts": [PROD], key: [*([PROD] if key == "include_accounts" else []), "999999999999"]}
 
     assert chosen(planned(org, tmp_path, PreviousSnapshot(), **filters)) == ["prod"]
-    assert f"{key}: the organization has no account 999999999999; take it out" in caplog.text
+    assert f"{key}: the organization has no account 999999999999; remove it" in caplog.text
 
 
 def account(account_id: str, **fields: Any) -> Answers:
@@ -190,14 +190,14 @@ def test_too_many_units_for_a_mere_column_leave_it_empty(
 def test_an_account_in_no_unit_is_not_filtered_by_guess(wire: Wire, tmp_path: Path) -> None:
     answer(wire, {"ListAccountsForParent": lambda _: page()}, page(account(PROD)))
 
-    with pytest.raises(NothingExtracted, match=f"account {PROD} is in none of the units that were listed"):
+    with pytest.raises(NothingExtracted, match=f"account {PROD} is in none of the listed units"):
         planned(wire.url, tmp_path, exclude_ous=[ROOT])
 
 
 def test_an_empty_list_is_not_believed(wire: Wire, tmp_path: Path) -> None:
     answer(wire, {}, page())
 
-    with pytest.raises(NothingExtracted, match="the list is empty; is it the right organization"):
+    with pytest.raises(NothingExtracted, match="the list is empty; check that it is the right organization"):
         planned(wire.url, tmp_path)
 
 

@@ -34,13 +34,13 @@ def config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("text", "profile", "complaint"),
     [
-        (f"[profile mine]\n{MFA}{KEYS}", "mine", r'"mine" asks for an MFA code \(arn:.*:mfa/me\); nobody'),
+        (f"[profile mine]\n{MFA}{KEYS}", "mine", r'"mine" requires an MFA code \(arn:.*:mfa/me\); a run cannot enter'),
         (
             f"[profile outer]\n{ROLE}source_profile = mine\n[profile mine]\n{MFA}{KEYS}",
             "outer",
-            'profile "mine", which profile "outer" starts from, asks for an MFA code',
+            r'profile "mine" \(a source of profile "outer"\) requires an MFA code',
         ),
-        (f"[default]\n{MFA}{KEYS}", None, 'profile "default" asks for an MFA code'),
+        (f"[default]\n{MFA}{KEYS}", None, 'profile "default" requires an MFA code'),
     ],
 )  # fmt: skip
 def test_a_profile_that_would_ask_for_an_mfa_code_is_refused_at_once(
@@ -89,7 +89,7 @@ def test_a_session_of_ours_never_gets_to_the_prompt(config: Path) -> None:
     source = CredentialSource(Settings(accounts=(AccountSettings(id=A, profile="mine"),)), "mine")
     credentials = source._open_session().get_credentials()
 
-    with pytest.raises(ProfileError, match='botocore would ask: "Enter MFA code'):
+    with pytest.raises(ProfileError, match='botocore would prompt: "Enter MFA code'):
         _ = credentials.access_key
 
 
@@ -99,14 +99,16 @@ def test_botocore_itself_never_gets_to_its_prompt(config: Path) -> None:
     refuse_mfa_prompts(session)
     credentials = session.get_credentials()
 
-    with pytest.raises(ProfileError, match='botocore would ask: "Enter MFA code for arn:aws:iam::111122223333:mfa/me"'):
+    with pytest.raises(
+        ProfileError, match='botocore would prompt: "Enter MFA code for arn:aws:iam::111122223333:mfa/me"'
+    ):
         _ = credentials.access_key
 
 
 def test_the_warehouses_bucket_refuses_it_too(config: Path) -> None:
     config.write_text(f"[profile mine]\n{MFA}{KEYS}")
 
-    with pytest.raises(ConfigurationError, match='the warehouse\'s bucket: profile "mine" asks for an MFA code'):
+    with pytest.raises(ConfigurationError, match='the warehouse\'s bucket: profile "mine" requires an MFA code'):
         open_store("s3://bucket/prefix", s3=S3Settings(profile="mine"))
 
 
@@ -138,7 +140,7 @@ def test_without_its_package_it_is_refused_with_the_command_that_installs_it(
     session = botocore.session.Session(profile="me")
     monkeypatch.setitem(sys.modules, "awscrt", None)
 
-    with pytest.raises(ProfileError, match=r'profile "me" is one of `aws login`, which needs .* awscrt') as refused:
+    with pytest.raises(ProfileError, match=r'profile "me" uses `aws login`, which needs .* awscrt') as refused:
         check_profile(session, "me")
 
     assert refused.value.fix == format_install_command("crt")

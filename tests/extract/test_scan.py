@@ -263,7 +263,7 @@ def test_names_are_asked_of_aws_and_only_they_come(wire: Wire, asking: Asking) -
     answer = asking.run(names=("b03", "b20"))
 
     assert answer.names() == ["b03", "b20"]
-    assert (answer.only.status, answer.only.reason) == ("filtered", "only names b03, b20 were asked for")
+    assert (answer.only.status, answer.only.reason) == ("filtered", "only the names b03, b20 were requested")
     assert answer.only.api_calls == 1
 
 
@@ -274,7 +274,7 @@ def test_one_unknown_name_fails_nothing(wire: Wire, asking: Asking) -> None:
 
     assert answer.names() == ["b03", "b20"]
     assert answer.only.status == "filtered"
-    assert answer.only.reason == "only names b03, nobody, b20 were asked for; not found: nobody"
+    assert answer.only.reason == "only the names b03, nobody, b20 were requested; not found: nobody"
 
 
 @pytest.mark.parametrize("chunk", [3, 5, 7, 23])

@@ -254,7 +254,7 @@ def test_a_starting_token_belongs_to_one_scope(wire: Wire, asking: Asking) -> No
     wire.script(SCOPE, page("a", "b"))
     token = asking.run(max_items=1).only.resume_token
     asking.regions = [EU, US]
-    with pytest.raises(ConfigurationError, match="a starting token belongs to one scope, and 2 would be asked"):
+    with pytest.raises(ConfigurationError, match="a starting token belongs to one scope, but 2 are selected"):
         asking.start(starting_token="1")
     asking.regions = [US]
     with pytest.raises(

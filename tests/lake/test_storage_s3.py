@@ -304,8 +304,8 @@ def test_every_object_is_encrypted_with_the_key_that_the_settings_name(bucket: B
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        (Refuse(404, "NoSuchBucket"), "NoSuchBucket: .*; make the bucket, or correct its name"),
-        (DENIED, "AccessDenied: .*; allow what docs/operations.md lists"),
+        (Refuse(404, "NoSuchBucket"), "NoSuchBucket: .*; create the bucket, or correct its name"),
+        (DENIED, "AccessDenied: .*; allow the operations that docs/operations.md lists"),
         (Refuse(400, "ExpiredToken"), "ExpiredToken: .*; renew the credentials"),
         (Refuse(403, "InvalidAccessKeyId"), "check the access key"),
         (Refuse(400, "AuthorizationHeaderMalformed"), "set region in .lake.s3., or AWS_REGION, to the bucket's region"),

@@ -87,23 +87,23 @@ def test_times_keep_their_microseconds_in_utc(seconds: float | str, expected: da
 
 
 BAD_VALUES = [
-    ("CreatedTime", "yesterday", "text where a time is due"),
-    ("CreatedTime", "2023-11-14T22:13:20", "time without a zone"),
-    ("CreatedTime", "NaN", "text where a time is due"),
+    ("CreatedTime", "yesterday", "expected a time, got text"),
+    ("CreatedTime", "2023-11-14T22:13:20", "time without a time zone"),
+    ("CreatedTime", "NaN", "expected a time, got text"),
     ("CreatedTime", 253_402_300_800, "time outside the years 1 to 9999"),
-    ("CreatedTime", True, "boolean where a number is due"),
-    ("CreatedTime", {"seconds": 1}, "object where a number is due"),
-    ("DisplayName", 7, "number where text is due"),
-    ("DisplayName", "\ud800", "text with half a surrogate pair, which is not Unicode"),
-    ("Platform", ["WINDOWS"], "list where text is due"),
-    ("DisableIMDSV1", "true", "text where true or false is due"),
-    ("DisableIMDSV1", 1, "number where true or false is due"),
-    ("RootVolumeConfig", {"VolumeSizeInGb": 200.5}, "number where a whole number is due, with a fraction"),
-    ("RootVolumeConfig", {"VolumeSizeInGb": 2**63}, "whole number beyond 64 bits"),
-    ("RootVolumeConfig", {"VolumeSizeInGb": False}, "boolean where a whole number is due"),
-    ("VpcConfig", "vpc-1", "text where an object is due"),
-    ("VpcConfig", {"SubnetIds": "subnet-1"}, "text where a list is due"),
-    ("ImageBuilderErrors", {"ErrorCode": "X"}, "object where a list is due"),
+    ("CreatedTime", True, "expected a number, got boolean"),
+    ("CreatedTime", {"seconds": 1}, "expected a number, got object"),
+    ("DisplayName", 7, "expected text, got number"),
+    ("DisplayName", "\ud800", "text with a lone surrogate, which is not valid Unicode"),
+    ("Platform", ["WINDOWS"], "expected text, got list"),
+    ("DisableIMDSV1", "true", "expected true or false, got text"),
+    ("DisableIMDSV1", 1, "expected true or false, got number"),
+    ("RootVolumeConfig", {"VolumeSizeInGb": 200.5}, "expected a whole number, got number with a fraction"),
+    ("RootVolumeConfig", {"VolumeSizeInGb": 2**63}, "whole number larger than 64 bits"),
+    ("RootVolumeConfig", {"VolumeSizeInGb": False}, "expected a whole number, got boolean"),
+    ("VpcConfig", "vpc-1", "expected an object, got text"),
+    ("VpcConfig", {"SubnetIds": "subnet-1"}, "expected a list, got text"),
+    ("ImageBuilderErrors", {"ErrorCode": "X"}, "expected a list, got object"),
 ]
 
 
@@ -203,9 +203,7 @@ def test_items_of_one_page_under_one_key_with_other_content_go_to_quarantine_bot
     assert [(name, level, json.loads(raw)) for name, level, raw in quarantined] == [
         ("a", "item", image_builder("a", subnets=[subnet])) for subnet in ("s", "t")
     ]
-    assert set(rows(result, "quarantine", "reason")) == {
-        'ambiguous key: 2 items of one page have name "a", and they differ'
-    }
+    assert set(rows(result, "quarantine", "reason")) == {'ambiguous key: 2 items of one page have name "a" but differ'}
     counts = result.counts[1]
     assert (counts.rows, counts.duplicates, counts.quarantined_items) == (1, 0, 2)
 

@@ -113,7 +113,7 @@ def test_a_discovery_that_fails_asks_the_last_known_accounts_and_counts_as_a_fai
 
     assert (result.exit_code, result.failures, discovery(export)) == (3, [], "last_known")
     assert "not authorized to perform: organizations:ListAccounts" in str(result.discovery_problem)
-    assert "4 accounts stand in" in str(result.discovery_problem)
+    assert "the run uses the 4 accounts of the newest snapshot" in str(result.discovery_problem)
     assert export.changes() == [("new", "created", None)]
     assert export.statuses()[f"{DEV}/{REGION}"] == "skipped"
     ou_paths = export.sql("select ou_path from accounts where account_id = '" + PROD + "'")

@@ -88,4 +88,4 @@ def test_a_name_that_no_scope_knows_fails_nothing(export: Export) -> None:
     assert set(export.statuses().values()) == {"filtered"}
     assert export.sql("select name from image_builders") == ["here"]
     (reason,) = export.sql("select reason from scope_runs where account_id || '/' || region = '" + SCOPE + "'")
-    assert reason == "only names here, nowhere were asked for; not found: nowhere"
+    assert reason == "only the names here, nowhere were requested; not found: nowhere"

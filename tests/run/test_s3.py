@@ -56,7 +56,7 @@ def test_the_same_attempt_commits_once(to_s3: Export) -> None:
 @pytest.mark.parametrize(
     ("warehouse", "says"),
     [
-        ("s3://nowhere/w", "warehouse s3://nowhere/w: NoSuchBucket: .*; make the bucket, or correct its name"),
+        ("s3://nowhere/w", "warehouse s3://nowhere/w: NoSuchBucket: .*; create the bucket, or correct its name"),
         ("s3://Lake", "not like s3://bucket/prefix"),
     ],
 )

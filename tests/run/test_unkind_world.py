@@ -111,7 +111,7 @@ def test_the_global_sts_is_refused_where_the_environment_names_it(
 ) -> None:
     world.enter(monkeypatch, **LEGACY, AWS_ENDPOINT_URL_STS="https://sts.amazonaws.com")
 
-    with pytest.raises(ConfigurationError, match="take it out of AWS_ENDPOINT_URL_STS"):
+    with pytest.raises(ConfigurationError, match="remove it from AWS_ENDPOINT_URL_STS"):
         run(world, HOME)
     assert world.calls == []
 
@@ -158,7 +158,7 @@ def test_a_list_of_enabled_regions_that_fails_is_tried_again_and_is_never_taken_
 
     assert (statuses(passed)[f"{A}/{MILAN}"], passed.exit_code) == ("disabled", 0)
     (failure,) = failed.failures
-    assert "could not be listed: ListRegions: InternalFailure" in str(failure.reason)
+    assert "AWS did not list whether the region is enabled: ListRegions: InternalFailure" in str(failure.reason)
     assert failed.exit_code == 3
 
 

@@ -1,6 +1,6 @@
-"""Extract: accounts and regions become pages and outcomes. All clients of AWS but the warehouse's; knows no Arrow.
+"""Extract: request pages from AWS for accounts and regions. Has all AWS clients but the warehouse's; knows no Arrow.
 
-Lowest first: accounts, aws, scan, discovery; then outcomes, plan and probe. No module imports one that comes later.
+From low to high: accounts, aws, scan, discovery; then outcomes, plan and probe. No module imports a higher one.
 """
 
 import lazy_loader

@@ -8,9 +8,9 @@ from appstream_export.settings import Secret, Settings
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An AWS account, read through a role, a profile, a role behind a profile, or boto3's default chain.
+    """An AWS account, read with a role, a profile, a role assumed from a profile, or boto3's default chain.
 
-    `source` says what named it (`settings` or `organization`); `state` and `ou_path` come with discovery.
+    `source` is `settings` or `organization`. Discovery sets `state` and `ou_path`.
     """
 
     id: str
@@ -26,7 +26,8 @@ class Account:
 
 
 def list_configured_accounts(settings: Settings) -> list[Account]:
-    """Return `[[accounts]]` in the file's order; raises SettingsError where external_id's variable is unset."""
+    """Return the `[[accounts]]` of the settings, in order; raises SettingsError if an external_id variable is unset."""
+    # Read the variables now, so that an unset one fails before any call.
     for account in settings.accounts:
         if account.external_id:
             account.external_id.reveal()
@@ -44,12 +45,12 @@ def list_configured_accounts(settings: Settings) -> list[Account]:
 
 
 def strip_secrets(accounts: Iterable[Account]) -> tuple[Account, ...]:
-    """Return the accounts without their external ids, so that they can be written down for another process."""
+    """Return the accounts without their external ids, so that they can be written to a file for another process."""
     return tuple(replace(account, external_id=None) for account in accounts)
 
 
 def restore_secrets(accounts: Iterable[Account], settings: Settings) -> tuple[Account, ...]:
-    """Return the accounts with the external ids that the settings of this process name."""
+    """Return the accounts with the external ids of this process's settings."""
     own = {account.id: account.external_id for account in settings.accounts}
     usual = settings.organization.external_id if settings.organization else None
     return tuple(replace(account, external_id=own.get(account.id, usual)) for account in accounts)

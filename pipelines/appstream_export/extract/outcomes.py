@@ -1,4 +1,4 @@
-"""Outcomes that prove something about each other, once all tasks have ended."""
+"""Outcomes of closed regions, which only the outcomes of other regions can prove."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -8,22 +8,21 @@ from appstream_export.extract.aws import is_opt_in_region
 from appstream_export.model import Outcome, Task
 from appstream_export.status import Status
 
-_ABSENT = "the service is in neither list of regions, AWS's and botocore's, and nothing answered"
+_ABSENT = "neither AWS nor botocore lists this region for the service, and nothing answered"
 
 
 def resolve_closed_regions(
     outcomes: Mapping[Task, Outcome], unlisted: Collection[Task] = frozenset()
 ) -> dict[Task, Outcome]:
-    """Return the outcomes, those of closed regions as `disabled` or `unavailable`: no failure where nothing is lost.
+    """Return the outcomes, with closed regions as `disabled` or `unavailable`, which are no failures.
 
-    A denial that a region which is not enabled would give becomes `disabled` where that is proved: another region of
-    the account answered to the same session, and nothing in this region did. Where the session's token may be one of
-    the global STS endpoint, that other region has to be an opt-in one. A region that every account has enabled is
-    never `disabled`. Without proof the denial stands, for bad keys give the same codes.
+    A denied region becomes `disabled` if its code may mean "not enabled", another region of the account answered to the
+    same session, and this region answered nothing. If the session's token may come from the global STS endpoint, the
+    other region must be an opt-in region. A region that is enabled in every account is never `disabled`. Without proof
+    the outcome remains `denied`, because bad keys give the same codes.
 
-    A region is `unavailable` where nobody was there to answer, in tasks that are `unlisted`: no list of the service's
-    regions has theirs. Elsewhere, or where no other region answered, or where STS was the one that could not be
-    reached, the network is to blame.
+    An unreachable region becomes `unavailable` if its task is in `unlisted` (no list of the service's regions has it),
+    other regions answered, and the call was made to the region, not to STS. Otherwise it becomes `network`.
     """
     answered = {task.scope for task, outcome in outcomes.items() if outcome.status.is_answer}
     regions = {scope.region for scope in answered}
@@ -32,6 +31,7 @@ def resolve_closed_regions(
     found = dict(outcomes)
     for task, outcome in outcomes.items():
         if outcome.error_code in UNREACHABLE:
+            # Without calls of its own, the task failed in STS, which proves nothing about the region.
             is_absent = task in unlisted and outcome.api_calls and regions and task.scope.region not in regions
             found[task] = _mark_absent(outcome) if is_absent else replace(outcome, status=Status.NETWORK)
         elif outcome.status is Status.DENIED and task.scope not in answered:

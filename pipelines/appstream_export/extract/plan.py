@@ -1,4 +1,4 @@
-"""The plan of a run: its accounts, tasks and skipped tasks. Calls AWS for discovery and `auto` regions alone."""
+"""The plan of a run: its accounts, tasks and skipped tasks. Calls AWS only for discovery and lists of regions."""
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
@@ -29,12 +29,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All tasks of a full run, in order of accounts. Skipped ones are among them, with the reason of each.
+    """All tasks of a full run, in order of accounts. `skipped` has the reason for each task that is not requested.
 
-    `discovery` says where the accounts come from: listed, organization, or last_known, and then `discovery_problem`
-    says why. `regions_source` says what named the regions: settings, ssm, or botocore (`auto` where SSM gave none, for
-    the `regions_problem`). `calls` were needed to find out. `unlisted` are tasks of regions that the settings spell
-    out, and that neither AWS's nor botocore's list has for the service.
+    `discovery` is the source of the accounts: listed, organization, or last_known (because of `discovery_problem`).
+    `regions_source` is the source of the regions: settings, ssm, or botocore (because of `regions_problem`). `calls` is
+    the number of AWS calls. `unlisted` are tasks of regions that the settings name literally and that neither AWS's nor
+    botocore's list has for the service.
     """
 
     accounts: tuple[Account, ...]
@@ -61,10 +61,10 @@ def plan_extraction(
 ) -> Plan:
     """Find accounts and regions, and build every task of a full run.
 
-    `previous` is None before the first snapshot. `accept_drop` accepts a list that has lost many accounts.
+    `previous` is None before the first snapshot. `accept_drop` accepts a list that lacks many known accounts.
 
-    Raises ConfigurationError for what the user must change, NothingExtracted where the first discovery of all fails,
-    Interrupted once `stop` is set.
+    Raises ConfigurationError if the user must change something, NothingExtracted if discovery fails and there is no
+    earlier snapshot, Interrupted once `stop` is set.
     """
     labels = read_labels(settings.account_labels_file)
     endpoints = _list_endpoints(settings, contracts)
@@ -83,6 +83,7 @@ def plan_extraction(
         skipped={t: f"account is {states[t.scope.account_id]}" for t in tasks if t.scope.account_id in states},
         discovery=found.source,
         discovery_problem=found.problem,
+        # Of several services, the least reliable source: botocore sorts before ssm.
         regions_source=min((o.source for o in service_regions.values()), default="settings"),
         regions_problem=next((o.problem for o in service_regions.values() if o.problem), None),
         calls=client.calls,
@@ -106,7 +107,7 @@ def _discover_accounts_and_regions(
     *,
     accept_drop: bool,
 ) -> tuple[Discovery, dict[str, ServiceRegions], dict[str, frozenset[str]]]:
-    """Return everything that may need calls to AWS: accounts, regions of services, and regions that no list has."""
+    """Return accounts, regions of services, and regions that no list has: all that may need calls to AWS."""
 
     def run_discovery() -> tuple[Discovery, dict[str, ServiceRegions], dict[str, frozenset[str]]]:
         found = discover_accounts(settings, client, previous, accept_drop=accept_drop)
@@ -115,7 +116,7 @@ def _discover_accounts_and_regions(
         return found, regions, absent
 
     if settings.organization is None and not services and not literals:
-        return run_discovery()  # the settings say it all
+        return run_discovery()  # the settings name all accounts and regions: no call is needed
     client.check_setup()
     try:
         return client.run_unless_stopped(run_discovery)
@@ -126,7 +127,7 @@ def _discover_accounts_and_regions(
 def _apply_labels(accounts: Sequence[Account], labels: Mapping[str, Labels]) -> tuple[Account, ...]:
     unknown_ids = labels.keys() - {a.id for a in accounts}
     if unknown_ids:
-        _log.info("labels of %d accounts that this run does not cover are left out", len(unknown_ids))
+        _log.info("ignored the labels of %d accounts that are not in this run", len(unknown_ids))
     found = ((a, labels.get(a.id, {})) for a in accounts)
     return tuple(replace(a, labels=own, name=a.name or own.get("name")) for a, own in found)
 
@@ -143,6 +144,7 @@ def _build_tasks(
         live = service_regions.get(contract.service)
         found = build_scopes(settings, accounts, contract.service, live.regions if live else None)
         tasks |= dict.fromkeys(Task(contract.name, scope) for scope in found)
+        # SSM's list is complete. botocore's may lack regions of the last snapshot, whose rows would then end.
         if previous and (live is None or live.source != "ssm"):
             tasks |= dict.fromkeys(_retain_previous_tasks(contract, settings, accounts, previous))
     return tuple(tasks)
@@ -155,7 +157,7 @@ def _select_unlisted_tasks(
     tasks: Sequence[Task],
     absent: Mapping[str, Collection[str]],
 ) -> frozenset[Task]:
-    """Return the tasks whose account spells out a region that no list has; a wildcard means only what is listed."""
+    """Return the tasks whose account names a region literally that no list has; wildcards match listed regions only."""
     services = {c.name: c.service for c in contracts}
     patterns = {a.id: get_region_patterns(settings, a) for a in accounts}
     return frozenset(
@@ -169,7 +171,7 @@ def _select_unlisted_tasks(
 def _retain_previous_tasks(
     contract: Contract, settings: Settings, accounts: Sequence[Account], previous: PreviousSnapshot
 ) -> list[Task]:
-    """Known tasks that `auto` or a wildcard still means: botocore's list may lack a region that AWS has."""
+    """Return tasks of the snapshot that `auto` or a wildcard matches, since botocore's list may lack an AWS region."""
     patterns = {a.id: get_region_patterns(settings, a) for a in accounts}
     return sorted(
         task

@@ -1,4 +1,4 @@
-"""One page of every scope, requested exactly as by a run: its outcomes without its rows."""
+"""Probe every scope with one page, requested exactly as a run requests it, and return outcomes without rows."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ RUN_ID = "doctor"  # shows in the names of role sessions, and so in CloudTrail
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """One outcome per task, and by how many seconds our clock is behind AWS's (None when no answer was dated)."""
+    """One outcome per task, and the seconds that our clock is behind AWS's (None if no answer had a date)."""
 
     outcomes: Mapping[Task, Outcome]
     clock_skew_s: float | None
@@ -49,5 +49,5 @@ def probe_tasks(
             outcomes[result.task] = result
             listener.on_outcome(result)
     if stop.is_set():
-        raise Interrupted("interrupted: not every scope was asked")
+        raise Interrupted("interrupted: not every scope was requested")
     return ProbeResult(resolve_closed_regions(outcomes, unlisted), scheduler.clock.skew_s)

@@ -1,4 +1,4 @@
-"""Normalize: nested items become flat Arrow tables as contracts say. Pure functions: no AWS, no files."""
+"""Normalize: flatten nested items into the Arrow tables of their contracts. Pure functions: no AWS, no files."""
 
 import lazy_loader
 

@@ -1,6 +1,6 @@
-"""Collect pages until their task has ended; only then its rows count. Batches, drops repeats, counts.
+"""Collect pages in batches, flatten them, drop repeated items, and count. Rows count once their task has ended.
 
-Holds at most one batch of raw pages, and flat rows of tasks that are still open or not yet flushed.
+Memory holds at most one batch of raw pages, and the flat rows of tasks that are open or not yet flushed.
 """
 
 from collections import Counter
@@ -15,13 +15,13 @@ from appstream_export.model import Page
 from appstream_export.normalize.flatten import Flattener, build_schema_with_hidden_columns
 from appstream_export.normalize.validate import encode_raw_json
 
-BATCH_ITEMS = 8_192  # 160 pages: each call into Arrow may have to wait for the GIL, so that there should be few
-BATCH_PAGES = 1_024  # most pages of a sparse organization are empty: do not hold them for ever
+BATCH_ITEMS = 8_192  # some 160 pages: each call into Arrow may have to wait for the GIL, so make few
+BATCH_PAGES = 1_024  # most pages of a sparse organization are empty: flatten them at some time, too
 
 
 @dataclass(frozen=True, slots=True)
 class TaskCounts:
-    """What became of a task's items: items = rows + duplicates + quarantined_items. `quarantined` counts all levels."""
+    """Counts of a task: items = rows + duplicates + quarantined_items. `quarantined` counts issues of all levels."""
 
     rows: int = 0
     duplicates: int = 0
@@ -31,16 +31,16 @@ class TaskCounts:
 
 @dataclass(frozen=True, slots=True)
 class TaskBatch:
-    """Rows of tasks that have ended well, exactly as their tables' schemas say, and what was counted on the way."""
+    """The rows of tasks that succeeded, in the schemas of their tables, with the tasks' counts and the drift found."""
 
     tables: Mapping[str, pa.Table]
     counts: Mapping[int, TaskCounts]
     drift: Mapping[tuple[str, str, str], int]
-    """(path, kind, example) → how often."""
+    """Number of occurrences by (path, kind, example)."""
 
 
 class TaskBatcher:
-    """Batches the pages of one resource. Tasks go by number; a number is used once."""
+    """Batcher of one resource's pages. Tasks are identified by a number, which is used only once."""
 
     def __init__(self, contract: Contract, enum_values: EnumValues) -> None:
         self._contract, self._enum_values = contract, enum_values
@@ -56,11 +56,11 @@ class TaskBatcher:
 
     @property
     def ended_items(self) -> int:
-        """Items of ended tasks that are not yet flushed; those of open tasks cannot be."""
+        """The number of items of ended tasks that are not yet flushed."""
         return self._ended_items
 
     def add(self, task: int, page: Page) -> None:
-        """Take one page in; pages of a task come in AWS's order, since of repeated items the later wins."""
+        """Add a page. Pages of a task must come in AWS's order, because the last of repeated items wins."""
         self._batch.append((task, page))
         self._open_items[task] += len(page.items)
         self._unknown += [(task, path, encode_raw_json(value)) for path, value in page.other_members.items()]
@@ -69,12 +69,12 @@ class TaskBatcher:
             self._flatten_batch()
 
     def end_task(self, task: int, *, retain_rows: bool) -> None:
-        """End a task, of which no more pages follow, and retain its rows or discard them."""
+        """End a task after its last page, and retain or discard its rows."""
         self._ended[task] = retain_rows
         self._ended_items += self._open_items.pop(task, 0)
 
     def flush(self) -> TaskBatch:
-        """Return the rows of all tasks that have ended since the last flush; open tasks stay."""
+        """Return the rows of all tasks that ended since the last flush. Open tasks remain."""
         self._flatten_batch()
         landing = [task for task, lands in self._ended.items() if lands]
         landed: dict[str, pa.Table] = {}
@@ -104,7 +104,7 @@ class TaskBatcher:
         items = tables[self._contract.name]
         repeated = _find_repeated_items(items, self._contract.item_key)
         single = tables
-        if len(repeated):  # rare; a filter that keeps every row would copy all of them
+        if len(repeated):  # rare; a filter copies all rows even if it retains them all
             single = {name: t.filter(pc.invert(pc.is_in(t["_item"], repeated))) for name, t in tables.items()}
         counts = _count_items(tasks, items, single[self._contract.name], single["quarantine"])
         drift = self._count_drift(single, set(tasks))
@@ -133,7 +133,7 @@ class TaskBatcher:
 
 
 def _filter_tasks(rows: pa.Table, tasks: Iterable[int]) -> pa.Table:
-    """The rows of these tasks; where there are none to look at, or no other ones, nothing is copied."""
+    """Return the rows of these tasks. Nothing is copied if `rows` is empty or all rows are of these tasks."""
     if not rows.num_rows:
         return rows
     chosen = pc.is_in(rows["_task"], pa.array(list(tasks), pa.int64()))
@@ -141,7 +141,8 @@ def _filter_tasks(rows: pa.Table, tasks: Iterable[int]) -> pa.Table:
 
 
 def _find_repeated_items(items: pa.Table, key: Iterable[str]) -> pa.Array:
-    """The numbers of items that come again later under the same key, in the same task."""
+    """Return the numbers of items that a later item of the same task and key replaces."""
+    # Item numbers grow in AWS's order, so the largest number of a key is its newest state.
     last = items.group_by(["_task", *key], use_threads=False).aggregate([("_item", "max")])["_item_max"]
     if len(last) == items.num_rows:
         return pa.array([], pa.int64())
@@ -149,9 +150,9 @@ def _find_repeated_items(items: pa.Table, key: Iterable[str]) -> pa.Array:
 
 
 def _count_items(tasks: list[int], items: pa.Table, rows: pa.Table, quarantine: pa.Table) -> dict[int, TaskCounts]:
-    seen, kept, aside = _count_rows_per_task(items), _count_rows_per_task(rows), _count_rows_per_task(quarantine)
+    seen, single, issues = _count_rows_per_task(items), _count_rows_per_task(rows), _count_rows_per_task(quarantine)
     whole = _count_rows_per_task(quarantine.filter(pc.equal(quarantine["level"], "item")))
-    return {t: TaskCounts(kept[t], seen[t] - kept[t], aside[t], whole[t]) for t in tasks}
+    return {t: TaskCounts(single[t], seen[t] - single[t], issues[t], whole[t]) for t in tasks}
 
 
 def _count_rows_per_task(table: pa.Table) -> Counter[int]:

@@ -1,4 +1,4 @@
-"""Pages of nested items → one Arrow table per contract table, column by column."""
+"""Flatten pages of nested items into one Arrow table per contract table, column by column."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -34,22 +34,22 @@ from appstream_export.normalize.validate import (
 )
 
 ITEM_FIELD = pa.field("_item", pa.int64())
-"""Hidden column: the number of the item, growing in the order in which AWS gave items; the same in all its rows."""
+"""Hidden column: the item's number, in AWS's order. All rows of an item have it, so repeats can be dropped."""
 TASK_FIELD = pa.field("_task", pa.int64())
-"""Hidden column: the number of the task that the item came with."""
+"""Hidden column: the number of the item's task, so that the rows of failed tasks can be discarded."""
 
 
 @dataclass(slots=True)
 class FlatBatch:
-    """Rows of one batch: contract tables and `quarantine`, each with the hidden columns, and unknown fields seen."""
+    """The rows of a batch: contract tables and `quarantine`, each with the hidden columns; and its unknown fields."""
 
     tables: dict[str, pa.Table]
     unknown: list[tuple[int, str, str]] = field(default_factory=list)
-    """Task, path such as `VpcConfig.IpamPoolId`, and an example as JSON."""
+    """(task, path such as `VpcConfig.IpamPoolId`, example value as JSON)."""
 
 
 class Flattener:
-    """Flattens batches of one contract's pages."""
+    """Flattener of page batches of one contract."""
 
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
@@ -63,13 +63,14 @@ class Flattener:
         }
 
     def flatten_pages(self, pages: Sequence[tuple[int, Page]], first_item: int) -> FlatBatch:
-        """Rows of numbered tasks' pages. Items are numbered from `first_item` in the order of the pages."""
+        """Return the rows of pages, each with its task number. Items are numbered from `first_item` in page order."""
         origin = _Origin.from_pages(pages, first_item)
         flat = self._flatten_items(pages, origin)
         conflicts = find_key_conflicts(pages, first_item, flat.tables[self._contract.name], self._contract.item_key)
         return self._move_items_to_quarantine(flat, conflicts, first_item, origin) if conflicts else flat
 
     def _flatten_items(self, pages: Sequence[tuple[int, Page]], origin: "_Origin") -> FlatBatch:
+        # Three paths with the same result, fastest first: JSON text to Arrow, objects to Arrow, and item by item.
         rows = self._read_raw_items([page.items for _, page in pages])
         if rows is not None:
             return self._build_clean_batch(rows, origin)
@@ -82,7 +83,7 @@ class Flattener:
     def _move_items_to_quarantine(
         self, flat: FlatBatch, conflicts: Mapping[int, tuple[Any, str]], first_item: int, origin: "_Origin"
     ) -> FlatBatch:
-        """Move items to quarantine whole, each with its reason, by their numbers."""
+        """Move all rows of the items in `conflicts` to quarantine, with their reasons."""
         numbers = pa.array(list(conflicts), pa.int64())
         tables = {n: t.filter(pc.invert(pc.is_in(t["_item"], numbers))) for n, t in flat.tables.items()}
         items = [self._replace_sensitive(item) for item, _ in conflicts.values()]
@@ -95,7 +96,7 @@ class Flattener:
         return FlatBatch({**tables, "quarantine": pa.concat_tables([tables["quarantine"], moved])}, flat.unknown)
 
     def _read_raw_items(self, pages: Sequence[Sequence[Any]]) -> NestedArray | None:
-        """Return all items of pages that are still text, if none of them needs a closer look."""
+        """Return all items of pages that are still text, or None if the batch needs a slower path."""
         raw = [items for items in pages if isinstance(items, RawItems)]
         is_readable = self._page_reader is not None and raw and len(raw) == len(pages)
         return self._page_reader.read_items(raw) if is_readable else None
@@ -137,7 +138,7 @@ class Flattener:
     def _build_child_table(self, table: Table, items: NestedArray, origin: "_Origin", keys: list[pa.Array]) -> pa.Table:
         rows_from = table.rows_from or ""
         opened = _unnest_path(items, rows_from)
-        if opened is None:  # most lists of most builders are empty: no column needs to be made
+        if opened is None:  # the usual case: skip building every column
             return self._schemas[table.name].empty_table()
         elements, parents, positions = opened
         values = dict(zip(self._contract.parent_key, (k.take(parents) for k in keys), strict=True))
@@ -174,7 +175,7 @@ class Flattener:
 
 @dataclass(frozen=True, slots=True)
 class _Origin:
-    """Where each item came from, as columns."""
+    """The columns that say where each item comes from."""
 
     account_id: pa.Array
     region: pa.Array
@@ -186,6 +187,7 @@ class _Origin:
     def from_pages(cls, pages: Sequence[tuple[int, Page]], first_item: int) -> "_Origin":
         begins = list(accumulate((len(page.items) for _, page in pages), initial=0))
         numbers = pa.arange(first_item, first_item + begins[-1])
+        # The pages as lists of item numbers: their parent indices are the page of each item, without a Python loop.
         page_of_item = pc.list_parent_indices(pa.ListArray.from_arrays(pa.array(begins, pa.int32()), numbers))
 
         def repeat_per_item(values: list[Any], kind: pa.DataType) -> pa.Array:
@@ -201,7 +203,7 @@ class _Origin:
 
     @property
     def columns(self) -> dict[str, pa.Array]:
-        """Them by the names that every table has for them."""
+        """The columns by name; every table has these names."""
         return {
             "account_id": self.account_id,
             "region": self.region,
@@ -227,7 +229,7 @@ def _build_column(rows: NestedArray, column: Column) -> pa.Array:
 
 
 def _convert_to_timestamps(values: pa.Array) -> pa.Array:
-    """Epoch seconds to microseconds."""
+    """Convert epoch seconds to microseconds; rounded, since a float holds microseconds only nearly."""
     kind = ARROW_TYPES["timestamp"]
     if pa.types.is_null(values.type):
         return values.cast(kind)
@@ -236,9 +238,9 @@ def _convert_to_timestamps(values: pa.Array) -> pa.Array:
 
 
 def _unnest_path(items: NestedArray, rows_from: str) -> tuple[NestedArray, pa.Array, list[pa.Array]] | None:
-    """The elements of each item's list: values, item numbers, and positions (one array per list on the way).
+    """Return the elements of each item's list: values, item numbers, and positions (one array per list on the path).
 
-    None where there are none at all.
+    None if no item has an element.
     """
     values, parents = items, None
     positions: list[pa.Array] = []
@@ -253,7 +255,10 @@ def _unnest_path(items: NestedArray, rows_from: str) -> tuple[NestedArray, pa.Ar
 
 
 def _unnest_list(lists: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array] | None:
-    """Elements, the number of each one's list, and its place there; quarantined (null) ones leave theirs free."""
+    """Return the elements, the number of each element's list, and its position; None if there are no elements.
+
+    A quarantined element is null: it is left out, and the others retain their positions.
+    """
     if pa.types.is_null(lists.type):
         return None
     elements = pc.list_flatten(lists)
@@ -261,6 +266,7 @@ def _unnest_list(lists: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array] | None:
         return None
     parents = pc.list_parent_indices(lists).cast(pa.int64())
     lengths = pc.fill_null(pc.list_value_length(lists), 0).cast(pa.int64())
+    # An element's position is its distance from the start of its list; null lists have no elements.
     starts = pc.subtract(pc.cumulative_sum(lengths), lengths)
     position = pc.subtract(pa.arange(0, len(elements)), starts.take(parents))
     if not elements.null_count:
@@ -270,7 +276,7 @@ def _unnest_list(lists: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array] | None:
 
 
 def _strip_list_indexes(path: str) -> str:
-    """`ImageBuilderErrors[3].NewField` → `ImageBuilderErrors[].NewField`."""
+    """Remove list indexes: `ImageBuilderErrors[3].NewField` becomes `ImageBuilderErrors[].NewField`."""
     return re.sub(r"\[\d+\]", "[]", path)
 
 
@@ -278,4 +284,4 @@ def _build_item_name(item: Any, key: list[str]) -> str | None:
     parts = [get_value_at_path(item, path) for path in key]
     if not all(isinstance(p, str) and p for p in parts):
         return None
-    return "/".join(parts).encode("utf-8", "replace").decode()  # half a surrogate pair is no text; raw_json keeps it
+    return "/".join(parts).encode("utf-8", "replace").decode()  # UTF-8 has no lone surrogates; raw_json retains them

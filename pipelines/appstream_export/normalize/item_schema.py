@@ -1,4 +1,4 @@
-"""What a contract expects of an item, as a tree: the common ground of the fast path and the careful one."""
+"""The item schema: the fields that a contract maps or ignores, as a tree. Both the fast and the slow path use it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,21 +11,21 @@ from appstream_export.errors import ContractError
 
 @dataclass(slots=True)
 class Leaf:
-    """A scalar of a column's type; `ignored` leaves may hold anything and are dropped."""
+    """A scalar of a column's type. An `ignored` leaf accepts any value, which is dropped."""
 
     type: str = "ignored"
 
 
 @dataclass(slots=True)
 class Struct:
-    """An object; fields that are not named here are drift."""
+    """An object. Fields that are not in `fields` are schema drift."""
 
     fields: "dict[str, SchemaNode]" = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class List:
-    """A list whose elements all have one shape."""
+    """A list whose elements all have the same schema."""
 
     element: "SchemaNode | None" = None
 
@@ -34,7 +34,7 @@ SchemaNode = Leaf | Struct | List
 
 
 def build_item_schema(contract: Contract) -> Struct:
-    """The tree of all paths that a contract maps or ignores; raises ContractError where two of them contradict."""
+    """Return the tree of all paths that a contract maps or ignores; raises ContractError if two paths contradict."""
     root = Struct()
     for column in contract.item_table.source_columns:
         _add_leaf(contract, root, column.source.split("."), Leaf(column.type))
@@ -45,13 +45,14 @@ def build_item_schema(contract: Contract) -> Struct:
             _add_leaf(contract, root, steps + own, Leaf(column.type))
     for path in contract.ignored:
         _add_leaf(contract, root, [s for s in path.replace("[]", ".[]").split(".") if s], Leaf())
+    # Last, so that a mapped or ignored path takes precedence over a sensitive one.
     for path in contract.sensitive:
         _add_ignored_leaf(root, [s for s in path.replace("[]", ".[]").split(".") if s])
     return root
 
 
 def _add_ignored_leaf(root: Struct, steps: list[str]) -> None:
-    """Add a leaf that may hold anything, unless the tree has something else on the way."""
+    """Add an `ignored` leaf at the path, unless the tree has another kind of node on the path."""
     at: SchemaNode | None = root
     for n, step in enumerate(steps):
         if at is None or (step == "[]") is not isinstance(at, List):
@@ -63,7 +64,7 @@ def _add_ignored_leaf(root: Struct, steps: list[str]) -> None:
 
 
 def build_arrow_type(schema: SchemaNode) -> pa.DataType | None:
-    """The Arrow type of an item once it is clean; None for what is ignored."""
+    """Return the Arrow type of a validated item, or None if the node is ignored."""
     if isinstance(schema, Leaf):
         return ARROW_TYPES.get(schema.type)
     if isinstance(schema, List):
@@ -74,7 +75,7 @@ def build_arrow_type(schema: SchemaNode) -> pa.DataType | None:
 
 
 def _add_leaf(contract: Contract, root: Struct, steps: list[str], leaf: Leaf) -> None:
-    """Grow the tree along `steps` (`[]` enters a list) and put the leaf at its end."""
+    """Add the leaf at the path `steps`, and the nodes on the way; `[]` enters a list."""
     at: SchemaNode = root
     for n, step in enumerate(steps):
         last = n == len(steps) - 1
@@ -85,7 +86,7 @@ def _add_leaf(contract: Contract, root: Struct, steps: list[str], leaf: Leaf) ->
         elif type(child) is not type(grown) or (last and child != grown):
             path = ".".join(steps[: n + 1]).replace(".[]", "[]")
             raise ContractError(
-                f"{contract.file.name}: {path} is read in two ways that contradict", fix="keep one of them"
+                f"{contract.file.name}: {path} is mapped in two ways that contradict", fix="keep one of them"
             )
         at = child or grown
 
@@ -104,7 +105,7 @@ def _set_child(schema: SchemaNode, step: str, child: SchemaNode) -> None:
 
 
 def walk_leaves(schema: SchemaNode) -> Iterator[Leaf]:
-    """Every leaf below a shape."""
+    """Yield every leaf at or below a node."""
     if isinstance(schema, Leaf):
         yield schema
     elif isinstance(schema, List):

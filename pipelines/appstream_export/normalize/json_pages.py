@@ -1,7 +1,7 @@
-"""Arrow reads the items of whole pages from their text, so that none of them becomes a Python object.
+"""The fastest path: Arrow reads the items from the JSON text of whole pages, without Python objects.
 
-It takes a batch only if every field is one that the contract maps and every value is of its type. Whatever it does not
-take is read item by item, with the same result.
+It accepts a batch only if the contract maps every field and every value has its column's type. Other batches are read
+item by item, with the same result.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _READ_TYPES = {
 
 
 class PageReader:
-    """Reads batches of pages of one contract; `key` names the paths that every item must have."""
+    """Reader of page batches of one contract; `key` are the paths that every item must have."""
 
     def __init__(self, schema: Struct, key: Sequence[str]) -> None:
         self._schema, self._key = schema, list(key)
@@ -32,14 +32,14 @@ class PageReader:
 
     @classmethod
     def create_if_typed(cls, schema: Struct, key: Sequence[str]) -> "PageReader | None":
-        """Return the reader, None where a field may hold anything: then each item has to be read in Python."""
+        """Return the reader, or None if a field accepts any value: then Python has to read each item."""
         is_typed = all(leaf.type in _READ_TYPES for leaf in walk_leaves(schema))
         return cls(schema, key) if is_typed else None
 
     def read_items(self, pages: Sequence[RawItems]) -> NestedArray | None:
-        """Return all items of the pages if each is exactly as the contract says, else None."""
+        """Return all items of the pages if every item matches the contract exactly, else None."""
         text = b"\n".join(page.body for page in pages)
-        if text.count(b"\n") != len(pages) - 1 or b"\r" in text:  # Arrow's reader takes one line as one answer
+        if text.count(b"\n") != len(pages) - 1 or b"\r" in text:  # Arrow's reader expects one page on each line
             return None
         reading = pyarrow.json.ReadOptions(use_threads=False, block_size=len(text) + 1)
         try:
@@ -47,6 +47,7 @@ class PageReader:
         except pa.ArrowException:
             return None
         items = pc.list_flatten(answers[pages[0].field].combine_chunks())
+        # Arrow must find the same pages and items as the decoder that counted them.
         is_whole = answers.num_rows == len(pages) and len(items) == sum(map(len, pages))
         return match_array(items, self._schema, self._key) if is_whole else None
 

@@ -1,6 +1,6 @@
-"""Items of one page that have one key and different content: the key does not identify them, so no row can be either.
+"""Find items of one page that share a key but differ: the key does not identify them, so neither can become a row.
 
-Items that repeat over pages are another matter: AWS's list moved between two calls, and the later page is newer.
+Repeats on different pages are no conflict: AWS's list changed between two calls, and the later page is newer.
 """
 
 from bisect import bisect_right
@@ -14,16 +14,17 @@ import pyarrow as pa
 from appstream_export.model import Page
 
 CONFLICT_REASON = "ambiguous key"
-"""How the reason in quarantine begins; sql/checks/ambiguous_keys.sql looks for it."""
+"""The start of the reason in quarantine; sql/checks/ambiguous_keys.sql searches for it."""
 
 
 def find_key_conflicts(
     pages: Sequence[tuple[int, Page]], first_item: int, rows: pa.Table, key: Sequence[str]
 ) -> dict[int, tuple[Any, str]]:
-    """Return the raw item and the reason of each item that cannot be told from another one, by the item's number.
+    """Return the raw item and the reason for each item with an ambiguous key, by item number.
 
-    `rows` are the item table's, of pages whose items are numbered from `first_item`.
+    `rows` are the rows of the item table. The items of `pages` are numbered from `first_item`.
     """
+    # Cheap check first: few batches have a key twice, and only those need a comparison of raw items.
     keys = rows.group_by(["_task", *key], use_threads=False).aggregate([])
     if len(keys) == rows.num_rows:
         return {}
@@ -34,7 +35,7 @@ def find_key_conflicts(
         raw = [items[number - starts[place]] for number in numbers]
         if any(item != raw[0] for item in raw):
             what = "/".join(map(str, values))
-            reason = f'{CONFLICT_REASON}: {len(raw)} items of one page have {", ".join(key)} "{what}", and they differ'
+            reason = f'{CONFLICT_REASON}: {len(raw)} items of one page have {", ".join(key)} "{what}" but differ'
             found |= {number: (item, reason) for number, item in zip(numbers, raw, strict=True)}
     return found
 
@@ -42,7 +43,7 @@ def find_key_conflicts(
 def _group_by_page(
     rows: Iterable[dict[str, Any]], starts: Sequence[int]
 ) -> Iterator[tuple[int, tuple[Any, ...], list[int]]]:
-    """Yield each page's place, and a key that several of its items have, with the numbers of those items."""
+    """Return the page's index, the key and the item numbers of each key that occurs several times on one page."""
     groups: defaultdict[tuple[int, tuple[Any, ...]], list[int]] = defaultdict(list)
     for row in rows:
         number, *values = row.values()

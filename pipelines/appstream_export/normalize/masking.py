@@ -1,15 +1,15 @@
-"""Values that AWS's model calls sensitive and no column reads: masked before any text is made of an item."""
+"""Mask values that AWS's model marks as sensitive and no column maps, before an item is written as text."""
 
 from collections.abc import Iterable
 from typing import Any
 
 MASK = "***"
 SensitiveTree = dict[str, "SensitiveTree"]
-"""The names on the way to sensitive values; an empty tree is such a value."""
+"""The names on the paths to sensitive values; an empty tree marks a sensitive value."""
 
 
 def build_sensitive_tree(paths: Iterable[str]) -> SensitiveTree:
-    """Return the tree of paths such as `Owner.Email` and `Users[].Password`; lists do not count as a step."""
+    """Return the tree of paths such as `Owner.Email` and `Users[].Password`; `[]` adds no level."""
     root: SensitiveTree = {}
     for path in paths:
         at = root
@@ -19,7 +19,7 @@ def build_sensitive_tree(paths: Iterable[str]) -> SensitiveTree:
 
 
 def replace_sensitive_values(value: Any, tree: SensitiveTree) -> Any:
-    """Return `value` with its sensitive values masked; whole, where it is not the object that the model has there."""
+    """Return `value` with its sensitive values masked; mask all of it if it is not an object as the model defines."""
     if value is None:
         return None
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Does a batch of raw items look exactly as its contract says? If so, no item needs to be looked at in Python."""
+"""The fast path: check in Arrow whether a whole batch matches its contract, so that Python reads no single item."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,11 +10,12 @@ import pyarrow.types as pt
 from appstream_export.normalize.item_schema import List, SchemaNode, Struct
 
 EARLIEST_S, LATEST_S = -62_135_596_800, 253_402_300_799  # years 1 to 9999, the range of Python and DuckDB alike
-_MIN_TIMESTAMP_S = 86_400  # Arrow reads true and false among floats as 1.0 and 0.0: that early, look closer
+# Arrow reads true and false among floats as 1.0 and 0.0, so earlier times go to the slow path.
+_MIN_TIMESTAMP_S = 86_400
 
 
 class NestedArray:
-    """A struct array whose fields are opened once: each call into Arrow may have to wait for the GIL."""
+    """A struct array that splits into its fields only once: each call into Arrow may have to wait for the GIL."""
 
     __slots__ = ("_fields", "values")
 
@@ -23,14 +24,14 @@ class NestedArray:
         self._fields: dict[str, NestedArray] | None = None
 
     def get_field(self, path: str) -> "NestedArray":
-        """One field, such as `VpcConfig.SubnetIds`: null where a struct on the way is, or where no item has it."""
+        """Return a field such as `VpcConfig.SubnetIds`; null if a struct on its path is null, or if no item has it."""
         found = self
         for step in filter(None, path.split(".")):
             found = found.get_fields().get(step) or NestedArray(pa.nulls(len(self.values)))
         return found
 
     def get_fields(self) -> "dict[str, NestedArray]":
-        """Its fields by name; none where it is no struct."""
+        """Return the fields by name; no fields if the array is not a struct array."""
         if self._fields is None:
             kind = self.values.type
             parts = self.values.flatten() if pt.is_struct(kind) else []
@@ -39,20 +40,21 @@ class NestedArray:
 
 
 def match_items(items: list[Any], schema: Struct, key: list[str]) -> NestedArray | None:
-    """Let Arrow infer the items' type; their fields if every value is as the contract says, else None.
+    """Return the items as an Arrow array if every value matches the contract, else None. Arrow infers the type.
 
-    Inference is strict where a given schema is not: it never turns a float into an integer or a text into a list,
-    and it keeps fields that the contract does not know.
+    Inference is stricter than conversion to a given schema: it never turns a float into an integer or a text into a
+    list, and it retains fields that the contract does not know.
     """
     try:
         rows = pa.array(items)
+    # No common Arrow type: mixed types, integers beyond 64 bits, lone surrogates.
     except (pa.ArrowException, OverflowError, UnicodeEncodeError):
         return None
     return match_array(rows, schema, key)
 
 
 def match_array(rows: pa.Array, schema: Struct, key: list[str]) -> NestedArray | None:
-    """The fields of items whose values are all as the contract says, and each of which has its key; else None."""
+    """Return the items if all values match the contract and every item has its key, else None."""
     items = NestedArray(rows)
     is_plain = isinstance(rows, pa.StructArray) and rows.null_count == 0 and _is_matching(items, schema)
     return items if is_plain and all(_is_complete_key(items.get_field(path).values) for path in key) else None
@@ -64,7 +66,7 @@ def _is_complete_key(values: pa.Array) -> bool:
 
 def _is_matching(field: NestedArray, schema: SchemaNode) -> bool:
     values = field.values
-    if pt.is_null(values.type):
+    if pt.is_null(values.type):  # no item has a value, so Arrow could not infer a type
         return True
     if isinstance(schema, Struct):
         return pt.is_struct(values.type) and all(
@@ -93,6 +95,7 @@ def _is_time(values: pa.Array) -> bool:
 def _is_number(values: pa.Array) -> bool:
     if not pt.is_floating(values.type):
         return pt.is_integer(values.type)
+    # 0.0 and 1.0 may have been booleans, which Arrow turns into floats without an error.
     odd = pc.or_(pc.is_in(values, pa.array([0.0, 1.0])), pc.invert(pc.is_finite(values)))
     return not pc.any(odd).as_py()
 

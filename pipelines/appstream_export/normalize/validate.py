@@ -1,4 +1,4 @@
-"""The careful path: validate each item, retain what is valid, and quarantine the rest with its raw JSON."""
+"""The slow path: validate each item, retain valid values, and quarantine the rest with its raw JSON."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class ValidationIssue:
-    """One thing that is not as the contract says. `level` is item, element, value, or field (unknown, but kept)."""
+    """A difference from the contract. `level` is item, element, value, or field (an unknown one, which is retained)."""
 
     path: str
     level: str
@@ -26,13 +26,13 @@ class ValidationIssue:
 
     @property
     def raw_json(self) -> str:
-        """What AWS sent, as JSON that any reader takes."""
+        """The raw value as JSON that any reader accepts."""
         return encode_raw_json(self.raw)
 
 
 @dataclass(slots=True)
 class ValidatedItem:
-    """One item after the careful look: `value` fits the contract's Arrow type; None if it went to quarantine whole."""
+    """A validated item. `value` fits the contract's Arrow type; it is None if the whole item goes to quarantine."""
 
     value: dict[str, Any] | None
     extra: dict[str, Any]
@@ -40,35 +40,35 @@ class ValidatedItem:
 
 
 def validate_item(item: Any, schema: Struct, key: list[str]) -> ValidatedItem:
-    """Read one raw item. What is unknown goes to `extra`, what is wrong to `issues`, the rest into `value`."""
+    """Validate a raw item: unknown fields go to `extra`, invalid values to `issues`, the rest to `value`."""
     if not isinstance(item, dict):
         return ValidatedItem(
-            None, {}, [ValidationIssue("", "item", f"{_get_json_type(item)} where an object is due", item)]
+            None, {}, [ValidationIssue("", "item", f"expected an object, got {_get_json_type(item)}", item)]
         )
     reader = _ItemValidator()
     value, extra = reader.read_struct(item, schema, "")
     for path in key:
         if not get_value_at_path(value, path):
             return ValidatedItem(
-                None, {}, [ValidationIssue(path, "item", "no key: the item cannot be told from others", item)]
+                None, {}, [ValidationIssue(path, "item", "no key: the item cannot be identified", item)]
             )
     return ValidatedItem(value, extra, reader.issues)
 
 
 def encode_raw_json(value: Any) -> str:
-    """Return compact JSON. Lone surrogates, which no UTF-8 can hold, stay escaped; infinities become text.
+    """Return compact JSON. Lone surrogates, which UTF-8 cannot encode, stay escaped; infinities become text.
 
-    An object with a repeated key, of which readers would show only one value, is a list of pairs.
+    An object with a repeated key becomes a list of pairs, because readers would show only one of the values.
     """
     try:
         text = json.dumps(
             value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_get_repeated_pairs
         )
-    except ValueError:
+    except ValueError:  # JSON has neither infinities nor NaN
         return encode_raw_json(_replace_infinities(value))
     try:
         text.encode()
-    except UnicodeEncodeError:
+    except UnicodeEncodeError:  # a lone surrogate: only ASCII escapes can represent it
         return json.dumps(value, separators=(",", ":"), default=_get_repeated_pairs)
     return text
 
@@ -88,7 +88,7 @@ def _replace_infinities(value: Any) -> Any:
 
 
 class _ValueMismatch(Exception):
-    """A value is not what its column wants; the text says what it is instead."""
+    """A value does not fit its column; the message says what was expected and found."""
 
 
 class _ItemValidator:
@@ -96,7 +96,7 @@ class _ItemValidator:
         self.issues: list[ValidationIssue] = []
 
     def read_value(self, value: Any, schema: SchemaNode, path: str) -> tuple[Any, Any]:
-        """The value that fits, and what is left over (unknown fields, in their places)."""
+        """Return the valid part of a value, and its unknown fields in their places, or None without any."""
         if isinstance(schema, Leaf):
             return self.read_leaf(value, schema, path), None
         if isinstance(schema, Struct):
@@ -130,6 +130,7 @@ class _ItemValidator:
     def read_list(self, value: list[Any], schema: List, path: str) -> tuple[list[Any], list[Any] | None]:
         kept, left = [], []
         for n, element in enumerate(value):
+            # A bad element becomes null instead of being left out, so that later ones retain their positions.
             good, extra = self.read_element(element, schema.element or Leaf(), f"{path}[{n}]")
             kept.append(good)
             left.append(extra or {})
@@ -143,7 +144,7 @@ class _ItemValidator:
             return self.read_value(value, schema, path)
         before = len(self.issues)
         good = self.read_leaf(value, schema, path)
-        for n, finding in enumerate(self.issues[before:], before):  # a bad scalar in a list is a bad element
+        for n, finding in enumerate(self.issues[before:], before):  # a bad scalar in a list counts as a bad element
             self.issues[n] = ValidationIssue(finding.path, "element", finding.reason, finding.raw)
         return good, None
 
@@ -153,19 +154,19 @@ def _has_expected_type(value: Any, schema: SchemaNode) -> bool:
 
 
 def _describe_mismatch(value: Any, schema: SchemaNode) -> str:
-    due = {Struct: "an object", List: "a list"}.get(type(schema), "a value")
-    return f"{_get_json_type(value)} where {due} is due"
+    expected = {Struct: "an object", List: "a list"}.get(type(schema), "a value")
+    return f"expected {expected}, got {_get_json_type(value)}"
 
 
 def _get_json_type(value: Any) -> str:
     if isinstance(value, RepeatedKeys):
-        return f'object that holds "{value.key}" twice,'
+        return f'object that holds "{value.key}" twice'
     kinds = {dict: "object", list: "list", str: "text", bool: "boolean", int: "number", float: "number"}
     return kinds.get(type(value), "null")
 
 
 def get_value_at_path(value: Any, path: str) -> Any:
-    """What lies at a dotted path; None where there is nothing."""
+    """Return the value at a dotted path, or None if there is none."""
     for step in path.split("."):
         value = value.get(step) if isinstance(value, dict) else None
     return value
@@ -173,43 +174,44 @@ def get_value_at_path(value: Any, path: str) -> Any:
 
 def _parse_string(value: Any) -> str:
     if not isinstance(value, str):
-        raise _ValueMismatch(f"{_get_json_type(value)} where text is due")
+        raise _ValueMismatch(f"expected text, got {_get_json_type(value)}")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise _ValueMismatch("text with half a surrogate pair, which is not Unicode") from None
+        raise _ValueMismatch("text with a lone surrogate, which is not valid Unicode") from None
     return value
 
 
 def _parse_integer(value: Any) -> int:
+    # JSON does not distinguish 200 from 200.0, so neither does the export.
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
         raise _ValueMismatch(
-            f"{_get_json_type(value)} where a whole number is due"
-            + (", with a fraction" if isinstance(value, float) else "")
+            f"expected a whole number, got {_get_json_type(value)}"
+            + (" with a fraction" if isinstance(value, float) else "")
         )
     if not -(2**63) <= value < 2**63:
-        raise _ValueMismatch("whole number beyond 64 bits")
+        raise _ValueMismatch("whole number larger than 64 bits")
     return value
 
 
 def _parse_boolean(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise _ValueMismatch(f"{_get_json_type(value)} where true or false is due")
+        raise _ValueMismatch(f"expected true or false, got {_get_json_type(value)}")
     return value
 
 
 def _parse_number(value: Any) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise _ValueMismatch(f"{_get_json_type(value)} where a number is due")
+    if not isinstance(value, int | float) or isinstance(value, bool):  # in Python, bool is a subclass of int
+        raise _ValueMismatch(f"expected a number, got {_get_json_type(value)}")
     if abs(value) > sys.float_info.max:
         raise _ValueMismatch("number beyond double precision")
     return float(value)
 
 
 def _parse_timestamp(value: Any) -> int:
-    """Microseconds since 1970 in UTC, from epoch seconds or ISO 8601 text with a zone."""
+    """Convert epoch seconds, or ISO 8601 text with a time zone, to microseconds since 1970 in UTC."""
     if isinstance(value, str):
         return _parse_iso_timestamp(value)
     seconds = _parse_number(value)
@@ -222,9 +224,10 @@ def _parse_iso_timestamp(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise _ValueMismatch("text where a time is due") from None
+        raise _ValueMismatch("expected a time, got text") from None
     if moment.tzinfo is None:
-        raise _ValueMismatch("time without a zone")
+        raise _ValueMismatch("time without a time zone")
+    # Integers only: a float of seconds loses microseconds in distant years.
     since = moment - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 

@@ -1,4 +1,4 @@
-"""AWS clients: credentials, regions, signing, rate limits, errors; each call goes through `Clients`."""
+"""AWS clients: credentials, regions, signing, rate limits and errors. Each call goes through `Clients`."""
 
 import lazy_loader
 

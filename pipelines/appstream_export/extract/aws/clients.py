@@ -1,8 +1,7 @@
-"""boto3's clients: one per service and region, shared by all accounts, guarded; nothing else reaches AWS.
+"""Guarded botocore clients, one per service and region, shared by all accounts. Nothing else calls AWS.
 
-Two of botocore's events that we lean on are undocumented: `before-sign` lets each call bring its own credentials,
-`before-parse` gives us the raw body. `Clients.call_operation` raises when either stops firing; compat.py needs
-neither.
+Two botocore events used here are undocumented: in `before-sign` each call sets its own credentials, in `before-parse`
+it reads the raw body. `Clients.call_operation` raises if either event stops firing. compat.py uses neither.
 """
 
 import time
@@ -33,10 +32,10 @@ from appstream_export.settings import Settings
 from appstream_export.status import Status
 from appstream_export.version import __version__
 
-BOTOCORE_TRIES = 2  # its second try is quick and helps with dropped connections; the scheduler does the rest
+BOTOCORE_TRIES = 2  # its second try is quick and helps with dropped connections; the scheduler makes further tries
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
-_BRIEF = Config(connect_timeout=1, read_timeout=5)  # the farthest region is 0.3 s away
+_BRIEF = Config(connect_timeout=1, read_timeout=5)  # the farthest region answers after 0.3 s
 _PLACEHOLDER_KEY = "each-call-brings-its-own"
 
 Reader = Callable[[dict[str, Any]], dict[str, Any]]
@@ -44,12 +43,12 @@ Reader = Callable[[dict[str, Any]], dict[str, Any]]
 
 @dataclass(slots=True)
 class ApiCall:
-    """One call of an operation, botocore's own second try included: its input, and what the wire saw of it.
+    """One call of an operation, with botocore's second try: its options, and the counts and answer of its requests.
 
-    `is_brief` waits for an answer only shortly. `secrets` are words besides the credentials that no reason may repeat.
-    `read` takes the raw answer of a 2xx and returns its JSON, or raises; without it botocore's parser reads.
-    `convert_parsed` takes the result of botocore's parser, where that one has to read (compat.py), and returns
-    it; `check_raw_answer` raises for what that parser drops.
+    `is_brief` sets short timeouts. `secrets` are texts, besides the credentials, that no reason may contain.
+    `read` converts the raw answer of a 2xx to JSON, or raises; without it botocore's parser is used.
+    `convert_parsed` converts the result of botocore's parser if that parser has to be used (compat.py);
+    `check_raw_answer` raises for problems that the parser ignores.
     """
 
     credentials: Credentials | None = field(default=None, repr=False)
@@ -64,22 +63,23 @@ class ApiCall:
     throttles: int = 0
     is_signed: bool = False
     host: str | None = None
-    """AWS's host that is called."""
+    """The AWS host of the request."""
 
     @property
     def all_secrets(self) -> tuple[str | None, ...]:
-        """What no reason may repeat."""
+        """Texts that no reason may contain."""
         own = self.credentials
         return (*self.secrets, own.token, own.secret_key, own.access_key) if own else self.secrets
 
 
+# botocore's events have no parameter for the call, so each thread sets it here while it sends.
 _CALL: ContextVar[ApiCall] = ContextVar("call")
 
 
 class Clients:
-    """Every client of a run. Only `operations` (such as `appstream:DescribeImageBuilders`) may leave the process.
+    """All clients of a run. They send only `operations` (such as `appstream:DescribeImageBuilders`).
 
-    `stop` ends waits for the pace of STS, of which each of `process_count` processes has an equal part.
+    `stop` ends waits for the rate limit of STS, which `process_count` processes share equally.
     """
 
     def __init__(
@@ -102,9 +102,9 @@ class Clients:
     def call_operation(
         self, service: str, region: str, operation: str, params: dict[str, Any], call: ApiCall
     ) -> dict[str, Any]:
-        """Call AWS with the call's own credentials; STS at its pace, other services at the caller's.
+        """Call AWS with the call's own credentials. STS is rate-limited here, other services by their callers.
 
-        Raises ScopeError for AWS's fault, ConfigurationError when we refuse to send it or botocore is not what we know.
+        Raises ScopeError for failures of AWS, ConfigurationError for a forbidden call or an unsupported botocore.
         """
         check_operation(READ_OPERATIONS | self.operations, f"{service}:{operation}")
         if service == "sts" and not self._rate_limiter.wait(self._stop):
@@ -114,9 +114,9 @@ class Clients:
         except ExportError:
             raise
         except (BotoCoreError, ClientError, ResponseParserError, ValueError, LookupError) as error:
-            # from None: botocore's texts may hold whole answers and signatures, which a traceback would print
+            # from None: botocore's texts may hold whole answers and signatures, and a traceback would print them
             raise build_scope_error(error, operation, call.all_secrets, host=call.host) from None
-        except PARSER_ERRORS as error:  # botocore itself reads errors: a gateway's may be JSON, yet no object
+        except PARSER_ERRORS as error:  # botocore parses error bodies: a gateway's may be JSON but not an object
             why = sanitize_text(f"botocore cannot read it: {type(error).__name__}: {error}", call.all_secrets)
             raise build_malformed_error(operation, why) from None
 
@@ -127,7 +127,7 @@ class Clients:
                 client.close()
 
     def _prepare_session(self, session: botocore.session.Session) -> Config:
-        """Hooks for all clients of the session, and the configuration of each."""
+        """Register the session's hooks, and return the configuration of its clients."""
         _register_hooks(session)
         return build_client_config(self._settings, tries=BOTOCORE_TRIES)
 
@@ -151,6 +151,7 @@ class Clients:
 
     def _get_client(self, service: str, region: str, is_brief: bool) -> BaseClient:
         key = (service, region, is_brief)
+        # First without the lock, so that no call waits while another thread creates a client.
         if (client := self._clients.get(key)) is not None:
             return client
         with self._creation_lock:
@@ -159,9 +160,9 @@ class Clients:
             return self._clients[key]
 
     def _build_shared_client(self, service: str, region: str, is_brief: bool) -> BaseClient:
-        # The keys are never used: each call brings its own. Without them botocore would search its chain every time.
+        # The keys are never used: each call sets its own. Without keys botocore would search its chain each time.
         client = self._create_client(service, region, Credentials(_PLACEHOLDER_KEY, _PLACEHOLDER_KEY), is_brief)
-        # Asked before botocore's own retry, which stands at the same name: the most specific name goes first.
+        # botocore calls the handlers of the most specific event name first, so this one precedes its own retry handler.
         own_name = client.meta.service_model.service_id.hyphenize()
         client.meta.events.register_first(f"needs-retry.{own_name}", _limit_botocore_retry)
         return client
@@ -180,14 +181,15 @@ class Clients:
 
 
 def build_client_config(settings: Settings, *, tries: int) -> Config:
-    """How every client asks; no wait on the wire is longer than a task or the run may take."""
+    """Return the configuration of every client. No network timeout exceeds the time limit of a task or the run."""
     timeout_s = min(settings.extract.task_timeout_s, settings.extract.run_timeout_s)
     local: dict[str, Any] = {}
     if settings.is_local_aws:
+        # An emulator has no FIPS or dual-stack host names, and a proxy could not reach this machine.
         local = {"proxies": {}, "use_fips_endpoint": False, "use_dualstack_endpoint": False}
     return Config(
         retries={"mode": "standard", "total_max_attempts": min(tries, settings.extract.max_attempts)},
-        connect_timeout=min(CONNECT_TIMEOUT_S, timeout_s / 3),  # a task has time for another try
+        connect_timeout=min(CONNECT_TIMEOUT_S, timeout_s / 3),  # so that a task has time for another try
         read_timeout=min(READ_TIMEOUT_S, timeout_s),
         max_pool_connections=max(10, settings.extract.workers),
         user_agent=f"appstream-export/{__version__} Botocore/{botocore.__version__}",
@@ -204,6 +206,7 @@ def _register_hooks(session: botocore.session.Session) -> None:
 
 def _set_request_credentials(request: Any, **_: Any) -> None:
     call = _CALL.get()
+    # botocore signs with these instead of the client's credentials, so that one client serves all accounts.
     request.context.setdefault("signing", {})["request_credentials"] = call.credentials
     call.is_signed = True
 
@@ -216,7 +219,7 @@ def _read_raw_body(response_dict: dict[str, Any], **_: Any) -> None:
     call = _CALL.get()
     if call.read is not None and response_dict["status_code"] < 300:
         call.answer = call.read(response_dict)
-        response_dict["body"] = b"{}"  # botocore's parser has nothing left to do
+        response_dict["body"] = b"{}"  # so that botocore does not parse the page a second time
 
 
 def _count_throttle(parsed_response: dict[str, Any] | None, **_: Any) -> None:
@@ -225,58 +228,59 @@ def _count_throttle(parsed_response: dict[str, Any] | None, **_: Any) -> None:
 
 
 def is_throttle(parsed: Mapping[str, Any]) -> bool:
-    """Whether AWS asks for fewer calls: a parsed answer, as botocore hands it to events and puts it into errors."""
+    """Return whether a parsed answer, as botocore passes it to events and errors, is a throttling error."""
     code = (parsed.get("Error") or {}).get("Code")
     return code is not None and classify_error(str(code)).status is Status.THROTTLED
 
 
 def _limit_botocore_retry(response: Any, caught_exception: Exception | None = None, **_: Any) -> bool | None:
-    """False ends botocore's own retrying: out of tries, or throttled or unconnected, when it would hold a worker."""
+    """Return False to stop botocore's retry: no tries left, or a throttle or connect timeout, which blocks a worker."""
     call = _CALL.get()
     throttled = response is not None and is_throttle(response[1])
     dropped = isinstance(caught_exception, ConnectTimeoutError)
+    # None leaves the decision to botocore's own handler.
     return False if throttled or dropped or call.tries >= call.tries_max else None
 
 
 def _check_hooks(call: ApiCall, operation: str) -> None:
     if call.tries == 0:
-        raise _build_hook_error(operation, "before-send", "calls are counted and guarded")
+        raise _build_hook_error(operation, "before-send", "count and guard calls")
     if not call.is_signed:
-        raise _build_hook_error(operation, "before-sign", "each account gets its own credentials")
+        raise _build_hook_error(operation, "before-sign", "give each account its own credentials")
 
 
 def _get_answer(call: ApiCall, operation: str) -> dict[str, Any]:
     if call.answer is None:
-        raise _build_hook_error(operation, "before-parse", "damaged answers are told from empty ones")
+        raise _build_hook_error(operation, "before-parse", "distinguish damaged answers from empty ones")
     return call.answer
 
 
 def _build_hook_error(operation: str, event: str, use: str) -> ConfigurationError:
-    known = f"botocore {botocore.__version__} no longer fires {event}, by which {use}"
+    known = f"botocore {botocore.__version__} no longer fires {event}, which the export needs to {use}"
     fix = "set [extract] use_documented_client_api = true or install an older botocore, and report this"
     return ConfigurationError(f"{operation}: {known}", fix=fix)
 
 
 CLOCK_SKEW_MAX_S = 300
-"""What AWS tolerates."""
+"""The largest difference in seconds that AWS accepts."""
 _SAMPLES_MAX = 100
 
 
 class Clock:
-    """The Date of AWS's answers, and when they came: of the last hundred."""
+    """The Date headers of the last hundred AWS answers, with the times when they arrived."""
 
     def __init__(self) -> None:
         self._samples: deque[tuple[str, float]] = deque(maxlen=_SAMPLES_MAX)
 
     def record_response(self, parsed: Mapping[str, Any]) -> None:
-        """Note an answer, good or bad, as botocore hands it out; cheap enough for every call."""
+        """Record the date of a parsed answer, successful or not. Cheap enough for every call."""
         date = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
         if date:
             self._samples.append((str(date), time.time()))
 
     @property
     def newest_skew_s(self) -> float | None:
-        """Return the same of the newest dated answer alone."""
+        """Seconds that our clock is behind AWS's in the newest dated answer; negative if ahead, None without any."""
         if not self._samples:
             return None
         date, received_at = self._samples[-1]
@@ -287,13 +291,13 @@ class Clock:
 
     @property
     def skew_s(self) -> float | None:
-        """By how many seconds our clock is behind AWS's, negative when ahead; None when no answer was dated."""
-        from statistics import median  # it brings fractions and random, and few runs ask
+        """Median of the seconds that our clock is behind AWS's; negative if ahead, None without a dated answer."""
+        from statistics import median  # a slow import that few runs need
 
         found = []
-        for date, heard_at in list(self._samples):
+        for date, received_at in list(self._samples):
             try:
-                found.append(parsedate_to_datetime(date).timestamp() - heard_at)
+                found.append(parsedate_to_datetime(date).timestamp() - received_at)
             except ValueError:
                 continue
         return median(found) if found else None

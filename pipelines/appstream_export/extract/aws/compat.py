@@ -1,9 +1,9 @@
-"""`[extract] use_documented_client_api = true`: the slow way that leans on nothing undocumented in botocore.
+"""Clients of `[extract] use_documented_client_api = true`: slower, but without undocumented botocore features.
 
-Each worker makes a client with the scope's credentials, lets botocore sign and parse, and drops the client when it
-turns to another scope. A page still counts only if it holds the item list: whatever botocore could not read whole
-lacks it, and errors and repeated keys that the parser drops are found by the documented event `after-call`. What is
-lost: fields that botocore does not know, and pages with a value that its parser refuses.
+Each worker builds a client with the scope's credentials, lets botocore sign and parse, and drops the client when it
+works on another scope. A page still counts only if it holds the item list, which any damaged page lacks. The documented
+event `after-call` finds errors and repeated keys that the parser ignores. Lost are fields that botocore does not know,
+and pages with a value that its parser refuses.
 """
 
 import threading
@@ -30,7 +30,7 @@ ClientKey = tuple[str, str, str, str | None, bool]
 
 
 class CompatibleClients(Clients):
-    """One client per worker at a time, built for the scope that it reads; only the scheduler retries."""
+    """One client per worker at a time, built for the worker's scope. Only the scheduler retries."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         self._client_by_worker: dict[int, tuple[ClientKey, BaseClient]] = {}
@@ -53,7 +53,7 @@ class CompatibleClients(Clients):
     ) -> dict[str, Any]:
         client = self._get_worker_client(service, region, call)
         call.host = urlsplit(client.meta.endpoint_url).hostname
-        call.tries += 1
+        call.tries += 1  # botocore's retries are off here, so a call is one request
         mark = _CALL.set(call)
         try:
             found = getattr(client, xform_name(operation))(**params)
@@ -72,7 +72,7 @@ class CompatibleClients(Clients):
         return found if call.convert_parsed is None else call.convert_parsed(found)
 
     def _get_worker_client(self, service: str, region: str, call: ApiCall) -> BaseClient:
-        """The worker's own client; the one of another scope or of older credentials is dropped first."""
+        """Return the worker's client; drop its client of another scope or of older credentials first."""
         credentials = call.credentials
         if credentials is None:
             raise ScopeError(Status.ERROR, f"{service}: a call without credentials")
@@ -101,6 +101,6 @@ def _check_raw_answer(http_response: Any, model: Any, **_: Any) -> None:
 def create_clients(
     settings: Settings, operations: Iterable[str], stop: threading.Event | None = None, *, process_count: int = 1
 ) -> Clients:
-    """Clients of the kind that the settings ask for."""
+    """Return clients of the kind that [extract] use_documented_client_api selects."""
     kind = CompatibleClients if settings.extract.use_documented_client_api else Clients
     return kind(settings, operations, stop, process_count=process_count)

@@ -1,4 +1,4 @@
-"""Credentials: found by boto3 or assumed once per account; proved before they are believed, renewed before they end."""
+"""Credentials: found by boto3 or assumed once per account, verified before use, and renewed before they expire."""
 
 import logging
 import re
@@ -33,20 +33,21 @@ from appstream_export.model import Scope
 from appstream_export.settings import Secret, Settings
 from appstream_export.status import Status
 
-# Sessions of 900 s boto3 would fetch again for every call; [aws] session_duration_s is at least three times this.
+# [aws] session_duration_s is at least three times this. boto3 itself would renew a session of 900 s for every call.
 RENEW_BEFORE_S = 600  # far more than the longest single page with all its retries
 PLACEHOLDER_KEY = "emulator"
-# What boto3's providers let through beside botocore's errors: a program or a token's file that is not there, and
-# answers that are no JSON or lack a key.
+# Errors of boto3's providers besides botocore's own: a program or token file that is missing, and answers that are
+# not JSON or lack a key.
 _CREDENTIAL_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError)
-_REGION_DISABLED = "RegionDisabledException"  # STS is switched off there for the account
-_REGIONAL_METHODS = frozenset({"assume-role", "assume-role-with-web-identity"})  # botocore's, by our regional STS
+_REGION_DISABLED = "RegionDisabledException"  # STS is switched off in the region for the account
+# Methods of botocore's providers that call STS, which is regional here.
+_REGIONAL_METHODS = frozenset({"assume-role", "assume-role-with-web-identity"})
 _TOKEN_CODES = frozenset({"UnrecognizedClientException", "InvalidClientTokenId", "AuthFailure"})
 _log = logging.getLogger(__name__)
 
 
 class CredentialSource:
-    """Credentials that boto3 finds by itself: a profile's, or its default chain's; placeholders for an emulator."""
+    """Credentials that boto3 finds, in a profile or its default chain; placeholders for an emulator."""
 
     def __init__(self, settings: Settings, profile: str | None) -> None:
         self._settings, self._profile = settings, profile
@@ -61,7 +62,7 @@ class CredentialSource:
         return f'profile "{self._profile}"' if self._profile else "boto3's default chain"
 
     def get_credentials(self) -> Credentials:
-        """Current ones, refreshed by botocore where it can; raises ScopeError when there are none."""
+        """Return the current credentials, which botocore refreshes if it can; raises ScopeError if there are none."""
         if self._is_placeholder:
             return Credentials(PLACEHOLDER_KEY, PLACEHOLDER_KEY)
         try:
@@ -75,7 +76,7 @@ class CredentialSource:
             raise ScopeError(Status.DENIED, f"{self}: {error.message}", code=error.code) from error
         except ConfigurationError as error:
             raise ScopeError(Status.DENIED, f"{self}: {error}", code="NoCredentials") from error
-        except RuntimeError as error:  # botocore's only word for new credentials that are as old as the last
+        except RuntimeError as error:  # all that botocore raises if refreshed credentials have expired
             raise RetriableScopeError(
                 Status.EXPIRED, sanitize_text(f"{self}: {error}").rstrip("."), code="ExpiredToken"
             ) from None
@@ -87,13 +88,13 @@ class CredentialSource:
 
     @property
     def has_regional_tokens(self) -> bool:
-        """Whether every enabled region accepts the current credentials: long-term keys, and tokens of regional STS."""
+        """Whether every enabled region accepts the current credentials: long-term keys, or a token of regional STS."""
         return self._current is None or self._current.token is None or self._has_regional_tokens
 
     def check_availability(self, who: str, profiles: Sequence[str]) -> None:
-        """Refuse, before anything is asked, a profile that is not among `profiles` and a chain that finds nothing.
+        """Raise ConfigurationError, before any request, if the profile is not in `profiles` or the chain finds nothing.
 
-        So is a profile that cannot work here: one that would wait for an MFA code, or lacks a package.
+        Also raise it if the profile cannot work in a run: it would prompt for an MFA code, or needs a missing package.
         """
         if self._is_placeholder:
             return
@@ -115,16 +116,17 @@ class CredentialSource:
             raise ConfigurationError(f"no AWS credentials: {error.reason}", fix=fix) from error
 
     def get_account_id(self, request_account_id: Callable[[], str]) -> str:
-        """Whose credentials these are; STS is asked once, however many accounts use them."""
+        """Return the account of the credentials. STS is called only once for all accounts that use them."""
         with self._request_lock:
             if self._account_id is None:
                 self._account_id = request_account_id()
             return self._account_id
 
     def reload(self, used: Credentials) -> None:
-        """Search again, after AWS called `used` expired: a file or a sign-in may have brought new ones."""
-        with self._request_lock, self._lock:  # so that no proof of the old ones is taken for the new ones
+        """Search again after AWS reported `used` as expired: a file or a sign-in may provide new credentials."""
+        with self._request_lock, self._lock:  # so that the account id of the old ones is not used for the new ones
             given = self._current
+            # If they differ, another thread has already reloaded.
             if given and (given.access_key, given.token) == (used.access_key, used.token):
                 self._session = self._account_id = None
 
@@ -141,6 +143,7 @@ class CredentialSource:
         except ClientError as error:
             if self._needs_home_sts or error.response.get("Error", {}).get("Code") != _REGION_DISABLED:
                 raise
+            # STS is switched off in the configured region: use the partition's home region from now on.
             self._needs_home_sts, self._session = True, None
             return self._find_credentials()
 
@@ -157,12 +160,13 @@ class CredentialSource:
         configured = filter_region(session.get_config_variable("region"))
         partition = find_home_partition(self._settings, configured)
         sts_region = choose_sts_region(partition, None if self._needs_home_sts else configured)
-        # Not the session's region: this one is for the chain's calls of STS alone.
+        # The chain's STS calls have their own region, since the session's may refuse them or be no region of STS.
         resolver = create_credential_resolver(session, region_name=sts_region)
         session.register_component("credential_provider", resolver)
         refuse_mfa_prompts(session)
         if self._settings.is_local_aws:
-            for elsewhere in ("iam-role", "container-role"):  # they ask link-local addresses, past all events
+            # These two call link-local addresses without botocore's events, so the guard could not stop them.
+            for elsewhere in ("iam-role", "container-role"):
                 session.get_component("credential_provider").remove(elsewhere)
         return session
 
@@ -174,7 +178,7 @@ class _AssumedRole:
 
 
 class Sessions:
-    """One session per account, shared by all its scopes. Credentials live in memory only."""
+    """One session per account, shared by all its scopes. Credentials are held in memory only."""
 
     def __init__(
         self,
@@ -188,6 +192,7 @@ class Sessions:
     ) -> None:
         self._settings, self._clients = settings, clients
         self._accounts = {a.id: a for a in accounts}
+        # STS accepts only these characters in a session name, and at most 64.
         self._name = f"appstream-export-{re.sub(r'[^A-Za-z0-9_=,.@-]', '-', run_id)}"[:64]
         self._partition = find_partition(min(regions))
         configured = filter_region(clients.session.get_config_variable("region"))
@@ -199,14 +204,15 @@ class Sessions:
         self._locks = {a.id: Lock() for a in accounts}
 
     def check_sources(self) -> None:
-        """Refuse, before anything is asked, profiles that do not exist and a default chain that finds nothing."""
+        """Raise ConfigurationError, before any request, for unknown profiles and a default chain that finds nothing."""
         profiles = {a.profile: a for a in self._accounts.values()}
         known = list_profiles() if any(profiles) else []
+        # Profiles first, because their check makes no calls; that of the default chain may.
         for profile, account in sorted(profiles.items(), key=lambda named: named[0] is None):
             self._sources[profile].check_availability(f"account {account.id}", known)
 
     def open_session(self, account_id: str, call: ApiCall) -> None:
-        """Obtain the account's credentials and prove whose they are; raises ScopeError for all its scopes."""
+        """Get the account's credentials and verify their account; raises ScopeError for all its scopes."""
         account = self._accounts[account_id]
         source = self._sources[account.profile]
         try:
@@ -217,12 +223,12 @@ class Sessions:
             else:
                 self._assumed_roles[account_id] = self._assume_role(account, call)
         except ScopeError as error:
-            if error.status is Status.EXPIRED and call.credentials:
+            if error.status is Status.EXPIRED and call.credentials:  # the source's credentials, which signed the call
                 source.reload(call.credentials)
             raise
 
     def get_credentials(self, account_id: str) -> Credentials:
-        """What the account's next call is signed with; a role's session is renewed when it is about to expire."""
+        """Return the credentials for the account's next call; renew a role's session that is about to expire."""
         account = self._accounts[account_id]
         if account.role_arn is None:
             return self._get_source_credentials(account)
@@ -232,7 +238,7 @@ class Sessions:
         return self._refresh_role_credentials(account, held)
 
     def renew_session(self, account_id: str, used: Credentials) -> None:
-        """Replace credentials that AWS called expired, unless another scope of the account just did."""
+        """Replace credentials that AWS reported as expired, unless another scope of the account has just done so."""
         account = self._accounts[account_id]
         with self._locks[account_id]:
             if account.role_arn is None:
@@ -242,9 +248,10 @@ class Sessions:
             self.open_session(account_id, self._build_call())
 
     def explain_refusal(self, scope: Scope, error: ScopeError) -> ScopeError:
-        """Return what AWS's refusal of a session proves about the region: not enabled, or a token that it never takes.
+        """Return the error with the reason why a region refuses a session: not enabled, or a token of the global STS.
 
-        Default regions, roles of ours and long-term keys need no more than what the account's other regions say.
+        Other refusals are returned unchanged: for default regions, roles assumed here and long-term keys, the outcomes
+        of the account's other regions are proof enough.
         """
         account = self._accounts[scope.account_id]
         is_trusted = account.role_arn is not None or self._settings.aws.regional_session_tokens
@@ -262,7 +269,7 @@ class Sessions:
             )
         if scope.region in enabled:
             return _replace_code(error, TOKEN_REFUSED, "the region is enabled, and refuses a token of the global STS")
-        reason = sanitize_text(f"region is not enabled: AWS lists those that are ({error.reason})")
+        reason = sanitize_text(f"region is not enabled: it is not in AWS's list of enabled regions ({error.reason})")
         return ScopeError(Status.DISABLED, reason, code=error.code, request_id=error.request_id)
 
     def _find_enabled_regions(self, account: Account) -> frozenset[str] | None:
@@ -272,7 +279,7 @@ class Sessions:
                 try:
                     self._enabled_regions[account.id] = list_enabled_regions(self._clients, home, credentials)
                 except ScopeError as problem:
-                    if problem.code in UNREACHABLE:  # another try takes long, and finds the same network
+                    if problem.code in UNREACHABLE:  # another try would take long, with the same result
                         self._enabled_regions[account.id] = problem
                     raise
             found = self._enabled_regions[account.id]
@@ -282,7 +289,8 @@ class Sessions:
 
     def _get_source_credentials(self, account: Account) -> Credentials:
         source = self._sources[account.profile]
-        credentials = source.get_credentials()  # before the proof: a reload in between then costs a call, not the proof
+        # Before the check: if another thread reloads in between, that costs one call, and no credentials go unchecked.
+        credentials = source.get_credentials()
         _verify_account(
             account, source.get_account_id(lambda: self._request_account_id(source, self._build_call())), str(source)
         )
@@ -294,9 +302,10 @@ class Sessions:
                 try:
                     self.open_session(account.id, self._build_call())
                 except ScopeError as error:
+                    # A failed renewal is not a failed scope yet: the old session is still valid.
                     if error.status is Status.MISMATCHED or role.expires_at <= datetime.now(UTC):
                         raise
-                    _log.warning("account %s: session not renewed, used to its end: %s", account.id, error.reason)
+                    _log.warning("account %s: session not renewed, used until it expires: %s", account.id, error.reason)
             return self._assumed_roles[account.id].credentials
 
     def _build_call(self) -> ApiCall:
@@ -318,13 +327,13 @@ class Sessions:
         return assumed
 
     def _call_sts(self, operation: str, params: dict[str, Any], call: ApiCall) -> dict[str, Any]:
-        """Call STS in the configured region, or in the partition's home region where STS is switched off there."""
-        asked = self._region
+        """Call STS in the configured region, or in the partition's home region if STS is switched off there."""
+        region = self._region
         try:
-            return self._clients.call_operation("sts", asked, operation, params, call)
+            return self._clients.call_operation("sts", region, operation, params, call)
         except ScopeError as error:
             home = get_home_region(self._partition)
-            if error.code != _REGION_DISABLED or asked == home:
+            if error.code != _REGION_DISABLED or region == home:
                 raise
             self._region = home
             return self._clients.call_operation("sts", home, operation, params, call)
@@ -347,17 +356,17 @@ class Sessions:
 
 
 def list_profiles() -> list[str]:
-    """The profiles of the AWS config and credentials files."""
+    """Return the profiles of the AWS config and credentials files."""
     return validate_session_config(botocore.session.Session()).available_profiles
 
 
 def get_configured_region(settings: Settings, profile: str | None) -> str | None:
-    """The region that the environment or the profile names."""
+    """Return the region of the environment or the profile, or None."""
     return filter_region(create_guarded_session(settings, (), profile).get_config_variable("region"))
 
 
 def _describe_os_error(error: OSError) -> str:
-    """Return the file's name up to its first blank: a quoted credential_process is one name, arguments and all."""
+    """Return the file name up to its first blank, and the error. Arguments of a program may hold secrets."""
     name, *arguments = str(error.filename).split(maxsplit=1) or [""]
     return f"{name}{'…' if arguments else ''}: {error.strerror}"
 
@@ -367,15 +376,15 @@ def _replace_code(error: ScopeError, code: str, why: str) -> ScopeError:
 
 
 def _build_unlisted_error(error: ScopeError, problem: ScopeError) -> ScopeError:
-    """Return the error of a region of which AWS could not list whether it is enabled; retried where that may help."""
+    """Return the error of a region if the list of enabled regions failed; retriable unless it was unreachable."""
     kind = ScopeError if problem.code in UNREACHABLE else RetriableScopeError
-    why = f"whether the region is enabled could not be listed: {problem.reason} ({error.reason})"
+    why = f"AWS did not list whether the region is enabled: {problem.reason} ({error.reason})"
     return kind(error.status, sanitize_text(why), code=TOKEN_UNPROVED, request_id=error.request_id)
 
 
 def _verify_account(account: Account, found: str, source: str) -> None:
     if found != account.id:
-        raise ScopeError(Status.MISMATCHED, f"{source} leads to account {found}, not to {account.id}")
+        raise ScopeError(Status.MISMATCHED, f"{source}: the credentials belong to account {found}, not to {account.id}")
 
 
 def _parse_assumed_role(answer: Mapping[str, Any]) -> _AssumedRole:

@@ -1,4 +1,4 @@
-"""Errors of botocore as ScopeErrors: status and retry from ERROR_RULES, AWS's own words on one line."""
+"""Convert botocore errors to ScopeErrors: status and retry from ERROR_RULES, AWS's message on one line."""
 
 import re
 from collections.abc import Sequence
@@ -15,23 +15,24 @@ from appstream_export.status import Status
 REASON_CHARS_MAX = 500  # a denial with role, resource and policy type needs about 300
 _HEAD_CHARS = 300
 PARSER_ERRORS = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError)
-"""What botocore's parser raises, beside its own errors, when a value is not of the type that its model has."""
+"""Errors that botocore's parser raises, besides its own, if a value does not have its model's type."""
 _CONTROLS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 _TOKEN = re.compile(
     r"[A-Za-z0-9+/=]{100,}"  # session tokens
-    # A secret key has 40 characters; what is all of one case, or without a digit, is a digest or a path.
+    # A secret key has 40 characters. A text of one case, or without digits, is a digest or a path instead.
     r"|(?<![A-Za-z0-9+/=])(?=[A-Z+/0-9]*[a-z])(?=[a-z+/0-9]*[A-Z])(?=[A-Za-z+/]*[0-9])[A-Za-z0-9+/]{40}(?![A-Za-z0-9+/=])"
 )
 
 
 def sanitize_text(text: str, secrets: Sequence[str | None] = ()) -> str:
-    """Return foreign text fit for a row: one line, no control characters, no secret, at most 500 characters."""
+    """Return external text that is safe to store: one line without control characters or secrets, at most 500 chars."""
+    # Known secrets first, while they are whole; then everything that looks like one.
     for secret in filter(None, secrets):
         text = text.replace(secret, "***")
     text = replace_secrets(_CONTROLS.sub(" ", _TOKEN.sub("***", text)).strip())
     if len(text) <= REASON_CHARS_MAX:
         return text
-    return f"{text[:_HEAD_CHARS]}…{text[_HEAD_CHARS + 1 - REASON_CHARS_MAX :]}"  # a denial's end names the policy type
+    return f"{text[:_HEAD_CHARS]}…{text[_HEAD_CHARS + 1 - REASON_CHARS_MAX :]}"  # a denial ends with the policy type
 
 
 def build_scope_error(
@@ -44,14 +45,15 @@ def build_scope_error(
 ) -> ScopeError:
     """Return the ScopeError of a failed call.
 
-    `host` is AWS's, for failures on the way to it; `program` is that of the profile's credential_process, if known.
+    `host` is the AWS host, for connection failures; `program` is the program of credential_process, if known.
     """
     if (provider_error := describe_provider_error(error, program)) is not None:
         code, what = provider_error
         return _build_error(code, 0, sanitize_text(f"{operation}: {what}", secrets), None)
     if isinstance(error, aws.ClientError):
         return _convert_client_error(error.response, operation, secrets)
-    # The parser's own text repeats the answer, credentials and all; XML of another kind (a proxy's page) it looks up.
+    # The parser's message repeats the whole answer with its credentials, so it is not shown. Other XML, such as a
+    # proxy's page, gives a LookupError.
     if isinstance(error, ResponseParserError | LookupError):
         return build_malformed_error(operation, "the answer is damaged")
     code = find_exception_code(error)
@@ -61,7 +63,7 @@ def build_scope_error(
 
 
 def _describe_exception(error: Exception, host: str | None) -> str:
-    """Return what happened; of a proxy's failure also for which host, and why, which botocore leaves out."""
+    """Return the error's text; for a proxy failure also the host and the cause, which botocore leaves out."""
     if not isinstance(error, aws.ProxyConnectionError):
         return str(error)
     cause = error.kwargs.get("error")
@@ -70,7 +72,7 @@ def _describe_exception(error: Exception, host: str | None) -> str:
 
 
 def build_malformed_error(operation: str, why: str, request_id: str | None = None) -> RetriableScopeError:
-    """Return the error of a 200 whose body is no page: it is retried, never taken for an empty list."""
+    """Return the error of a 200 whose body is not a page. It is retried, never read as an empty list."""
     return RetriableScopeError(Status.MALFORMED, f"{operation}: {why}", code="Malformed", request_id=request_id)
 
 

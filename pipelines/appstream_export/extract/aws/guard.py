@@ -1,4 +1,4 @@
-"""What may leave the process: allowed operations only, to this machine only where that is asked, and no loud logs."""
+"""Guards on outgoing requests: only allowed operations, only this machine if so configured, and no secrets in logs."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ from appstream_export.errors import ConfigurationError
 from appstream_export.settings import Settings, find_endpoint_problem, is_loopback, suggest_endpoint_fix
 
 READ_OPERATIONS = frozenset({ASSUME, IDENTITY, *REGION_PROOF})
-# What boto3 itself asks in order to find a profile's credentials.
+# Operations that boto3 itself calls to get a profile's credentials.
 CREDENTIAL_OPERATIONS = frozenset(
     {"sts:AssumeRole", "sts:AssumeRoleWithWebIdentity", "sso:GetRoleCredentials"}
     | {"sso-oidc:CreateToken", "signin:CreateOAuth2Token"}
@@ -31,9 +31,9 @@ _VERBOSE_LOGGERS = ("botocore", "boto3", "urllib3")
 def create_guarded_session(
     settings: Settings, allowed: Iterable[str], profile: str | None = None
 ) -> botocore.session.Session:
-    """A botocore session whose clients ask allowed operations only and, with a loopback endpoint, this machine only.
+    """Return a botocore session that sends only allowed operations; with a loopback endpoint only to this machine.
 
-    Raises ConfigurationError where AWS_PROFILE names no profile, or the user's AWS files cannot be read.
+    Raises ConfigurationError if AWS_PROFILE names no profile, or the user's AWS files cannot be read.
     """
     restrict_loggers()
     if settings.is_local_aws and profile is None:
@@ -41,7 +41,7 @@ def create_guarded_session(
     else:
         session = validate_session_config(botocore.session.Session(profile=profile))
     _share_models(session)
-    # Tokens of the global STS endpoint are refused in opt-in regions: it is never asked, whatever the user's files say.
+    # Opt-in regions refuse tokens of the global STS endpoint, so it is never called, whatever the user configures.
     session.set_config_variable("sts_regional_endpoints", "regional")
     session.register("before-call", _build_operation_guard(frozenset(allowed)))
     session.register("before-send.sts", _refuse_global_sts)
@@ -50,24 +50,24 @@ def create_guarded_session(
 
 
 def _share_models(session: botocore.session.Session) -> None:
-    """Contracts are read by botocore's models too: once is enough, unless the user has models of his own."""
+    """Share the loaded botocore models with the contracts' loader, unless the user has their own models."""
     if not session.get_config_variable("data_path") and not Path(Loader.CUSTOMER_DATA_PATH).is_dir():
         session.register_component("data_loader", get_botocore_loader())
 
 
 def restrict_loggers() -> None:
-    """Keep botocore's loggers from DEBUG, where it prints secret keys and session tokens, whatever the root's level."""
+    """Keep botocore's loggers at INFO or above, since they print secret keys and session tokens at DEBUG."""
     children = [
         n for n in logging.root.manager.loggerDict if n.startswith(tuple(f"{top}." for top in _VERBOSE_LOGGERS))
     ]
     for name in (*_VERBOSE_LOGGERS, *children):
         logger = logging.getLogger(name)
-        if name in _VERBOSE_LOGGERS or logger.level:  # level 0: as its parent, which is held
+        if name in _VERBOSE_LOGGERS or logger.level:  # level 0 inherits the level of its parent, which is set here
             logger.setLevel(max(logging.INFO, logger.getEffectiveLevel()))
 
 
 def validate_session_config(session: botocore.session.Session) -> botocore.session.Session:
-    """Return the session with its files read; raises ConfigurationError where botocore would raise later."""
+    """Return the session with its files read; raises ConfigurationError if botocore would raise later."""
     try:
         session.get_scoped_config()
     except BotoCoreError as error:
@@ -77,7 +77,7 @@ def validate_session_config(session: botocore.session.Session) -> botocore.sessi
 
 
 def create_session_without_files() -> botocore.session.Session:
-    """A session for the emulator, and for botocore's own lists: no profile or file of the user's can break it."""
+    """Return a session that reads none of the user's profiles and files, for the emulator and for botocore's lists."""
     session = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
     session.set_config_variable("config_file", os.devnull)
     session.set_config_variable("credentials_file", os.devnull)
@@ -94,7 +94,7 @@ def _build_operation_guard(allowed: frozenset[str]) -> Callable[..., None]:
 def check_operation(allowed: Collection[str], operation: str) -> None:
     """Raise ConfigurationError for an operation, such as appstream:DeleteImageBuilder, that is not allowed.
 
-    One that changes something is refused also where a caller allows it.
+    An operation that changes something is refused even if `allowed` has it.
     """
     service, _, name = operation.partition(":")
     if operation not in allowed or not (operation in _OWN_OPERATIONS or is_read_operation(service, name)):
@@ -105,7 +105,7 @@ def check_operation(allowed: Collection[str], operation: str) -> None:
 
 def _refuse_other_hosts(request: Any, **_: Any) -> None:
     if not is_loopback(request.url):
-        raise ConfigurationError(f"{request.url}: refused: endpoint_url is on this machine, so no other host is asked")
+        raise ConfigurationError(f"{request.url}: refused: endpoint_url is on this machine, so other hosts are blocked")
 
 
 def _build_url_guard(settings: Settings) -> Callable[..., None]:
@@ -120,7 +120,7 @@ def _build_url_guard(settings: Settings) -> Callable[..., None]:
 
 
 def check_ca_bundle(settings: Settings) -> None:
-    """Raise ConfigurationError where [aws] ca_bundle is no file of certificates: every call would fail by it."""
+    """Raise ConfigurationError if [aws] ca_bundle is not a file of certificates, which would fail every call."""
     file = settings.aws.ca_bundle
     if file is None:
         return
@@ -128,17 +128,17 @@ def check_ca_bundle(settings: Settings) -> None:
         ssl.create_default_context(cafile=file)
     except OSError as error:  # ssl.SSLError is one
         why = "it holds no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
-        raise ConfigurationError(f"[aws] ca_bundle {file}: {why}", fix="name a file of certificates in PEM") from error
+        raise ConfigurationError(f"[aws] ca_bundle {file}: {why}", fix="name a file of PEM certificates") from error
 
 
 def _refuse_global_sts(request: Any, **_: Any) -> None:
     if urlsplit(request.url).hostname == _GLOBAL_STS:
-        fix = "take it out of AWS_ENDPOINT_URL_STS, or of services in the AWS config file"
+        fix = "remove it from AWS_ENDPOINT_URL_STS, or from services in the AWS config file"
         raise ConfigurationError(f"{_GLOBAL_STS}: opt-in regions refuse the tokens of the global STS endpoint", fix=fix)
 
 
 def check_emulator(settings: Settings) -> None:
-    """With a loopback endpoint, one connection tells at once what all tasks would find out one by one."""
+    """Raise ConfigurationError if a loopback endpoint accepts no connection, before each task fails by it."""
     url = settings.aws.endpoint_url
     if url is None or not settings.is_local_aws:
         return

@@ -1,4 +1,4 @@
-"""Which regions an account has enabled, as AWS lists them: proof where a refusal alone would prove nothing."""
+"""An account's list of enabled regions: proof of why a region refuses a session, which the refusal alone is not."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,14 +9,14 @@ from appstream_export.errors import RetriableScopeError, ScopeError
 from appstream_export.extract.aws.clients import ApiCall, Clients
 from appstream_export.extract.aws.errors import build_malformed_error
 
-PAGES_MAX = 20  # ListRegions gives at most 50 a page; AWS has some 40 regions
+PAGES_MAX = 20  # ListRegions returns at most 50 regions a page; AWS has some 40
 _ENABLED = frozenset({"ENABLED", "ENABLED_BY_DEFAULT"})
 
 
 def list_enabled_regions(clients: Clients, region: str, credentials: Credentials) -> frozenset[str] | None:
-    """Return the account's enabled regions, by the first of two operations that is allowed; None where neither is.
+    """Return the account's enabled regions, from the first of two operations that is allowed; None if neither is.
 
-    Raises ScopeError where one of them failed in a way that may pass: that proves nothing.
+    Raises ScopeError if neither succeeds and one failed with an error that may be temporary, which proves nothing.
     """
     problem: ScopeError | None = None
     requests: tuple[Callable[[Clients, str, Credentials], frozenset[str]], ...] = (_list_by_account, _list_by_ec2)
@@ -40,7 +40,7 @@ def _list_by_account(clients: Clients, region: str, credentials: Credentials) ->
         if not answer.get("NextToken"):
             return _check_list(found, region, "ListRegions")
         params = params | {"NextToken": answer["NextToken"]}
-    raise build_malformed_error("ListRegions", f"{PAGES_MAX} pages, and a token for one more")
+    raise build_malformed_error("ListRegions", f"{PAGES_MAX} pages, and a token for another page")
 
 
 def _list_by_ec2(clients: Clients, region: str, credentials: Credentials) -> frozenset[str]:
@@ -50,7 +50,7 @@ def _list_by_ec2(clients: Clients, region: str, credentials: Credentials) -> fro
 
 
 def _check_list(found: set[str], region: str, operation: str) -> frozenset[str]:
-    """Return a list that holds at least the region that was asked; a damaged answer holds none."""
+    """Return the list if it holds the region that was called, which only a damaged answer lacks; else raise."""
     if region not in found:
         raise build_malformed_error(operation, f"the list of regions lacks {region}, which answered")
     return frozenset(found)

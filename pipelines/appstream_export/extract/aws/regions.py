@@ -1,4 +1,4 @@
-"""Where accounts are read: wildcards and literals become regions of one partition. Nothing here asks AWS."""
+"""Regions of accounts: expand wildcards and literals to regions of one partition. Nothing here calls AWS."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -15,14 +15,14 @@ from appstream_export.extract.aws.guard import create_session_without_files
 from appstream_export.model import Scope
 from appstream_export.settings import AUTO, Settings, is_pattern
 
-# Regions of before 20 March 2019: enabled in every account, for good. All later ones of this partition are opt-in.
+# Regions opened before 20 March 2019 are always enabled in every account. Later regions of this partition are opt-in.
 _DEFAULT_REGIONS = frozenset(
     """us-east-1 us-east-2 us-west-1 us-west-2 ca-central-1 sa-east-1 eu-central-1 eu-north-1 eu-west-1 eu-west-2
     eu-west-3 ap-northeast-1 ap-northeast-2 ap-northeast-3 ap-south-1 ap-southeast-1 ap-southeast-2""".split()  # noqa: SIM905
 )
 _HOME_REGIONS = {"aws": "us-east-1", "aws-us-gov": "us-gov-west-1", "aws-cn": "cn-north-1"}  # always enabled
 _ONE_PARTITION = "write one configuration for each"
-# Every region so far ends in a direction and a number; botocore's regionRegex alone would take us-esat-1.
+# Every region so far ends in a direction and a number; botocore's regionRegex alone would accept us-esat-1.
 _NEW_REGION = re.compile(r"[a-z]+(-[a-z]+)*-(central|(north|south)?(east|west)?)(?<!-)-\d{1,2}")
 
 
@@ -33,19 +33,19 @@ def _get_botocore_session() -> botocore.session.Session:
 
 @cache
 def _load_partitions() -> list[dict[str, Any]]:
-    # By a loader alone: a session takes long to make, and to look for a region would read all endpoints.
+    # Without a session, which is slow to create and would read all endpoints to find a region.
     return get_botocore_loader().load_data("partitions")["partitions"]
 
 
 @cache
 def list_botocore_regions(service: str, partition: str = "aws") -> list[str]:
-    """The service's regions as the installed botocore knows them; no AWS call. The list lags behind AWS."""
+    """Return the service's regions in the installed botocore, without a call to AWS. The list may be out of date."""
     return sorted(_get_botocore_session().get_available_regions(service, partition))
 
 
 @cache
 def find_partition(region: str) -> str:
-    """`aws` for us-east-1, `aws-us-gov` for us-gov-west-1; raises SettingsError where no partition takes the name."""
+    """Return the partition of a region, such as `aws` for us-east-1; raises SettingsError if no partition matches."""
     for partition in _load_partitions():
         if region in list_partition_regions(partition["id"]) or re.fullmatch(partition["regionRegex"], region):
             return partition["id"]
@@ -58,19 +58,19 @@ def is_opt_in_region(region: str) -> bool:
 
 
 def get_home_region(partition: str, configured: str | None = None) -> str:
-    """Where a partition's own services are asked: a region that no account can switch off, where we know one."""
+    """Return the region for calls to a partition's global services: one that is always enabled, if known."""
     return _HOME_REGIONS.get(partition) or configured or min(list_partition_regions(partition))
 
 
 def choose_sts_region(partition: str, configured: str | None) -> str:
-    """Return where STS is asked: the configured region if every account has it enabled, else the home region."""
+    """Return the region for STS calls: the configured one if it is enabled in every account, else the home region."""
     if configured and find_partition(configured) == partition and not is_opt_in_region(configured):
         return configured
     return get_home_region(partition)
 
 
 def filter_region(configured: str | None) -> str | None:
-    """Return the configured region, or None for none and for what is no region, such as aws-global."""
+    """Return the configured region, or None if it is unset or not a region, such as aws-global."""
     try:
         return configured if configured and find_partition(configured) else None
     except SettingsError:
@@ -78,10 +78,10 @@ def filter_region(configured: str | None) -> str | None:
 
 
 def expand_region_patterns(patterns: Sequence[str], available: Sequence[str]) -> list[str]:
-    """The regions that `patterns` mean, in their order, none twice; raises SettingsError with the fix.
+    """Return the regions that match `patterns`, in that order, without repeats; raises SettingsError with the fix.
 
-    A wildcard chooses among `available`. A literal stands even when botocore does not offer it yet, as long as it is
-    named like a region. Regions of two partitions are refused: no credentials reach both.
+    A wildcard selects from `available`. A literal is accepted even if botocore does not know it yet, provided that it
+    is named like a region. Regions of two partitions are refused, because no credentials are valid in both.
     """
     found: dict[str, None] = {}
     for pattern in patterns:
@@ -93,7 +93,7 @@ def expand_region_patterns(patterns: Sequence[str], available: Sequence[str]) ->
 
 
 def list_partition_regions(partition: str) -> list[str]:
-    """Every region of a partition that botocore knows."""
+    """Return every region of a partition that botocore knows."""
     found = next((p["regions"] for p in _load_partitions() if p["id"] == partition), {})
     return [region for region in found if not region.endswith("-global")]
 
@@ -101,10 +101,9 @@ def list_partition_regions(partition: str) -> list[str]:
 def build_scopes(
     settings: Settings, accounts: Sequence[Account], service: str, service_regions: Sequence[str] | None = None
 ) -> list[Scope]:
-    """Every account in every region that is asked, account by account; raises SettingsError.
+    """Return the scopes to request: every account in each of its regions, account by account; raises SettingsError.
 
-    `auto` and wildcards choose among the regions that AWS itself offers (`service_regions`), else among those that
-    botocore knows.
+    `auto` and wildcards select from AWS's own list (`service_regions`) if given, else from botocore's list.
     """
     wanted = {a.id: get_region_patterns(settings, a) for a in accounts}
     candidates = (
@@ -118,20 +117,20 @@ def build_scopes(
 
 
 def _list_candidate_regions(service: str, partition: str, wanted: Iterable[tuple[str, ...]]) -> list[str]:
-    """What wildcards choose from; where there are none, no model of the service need be read."""
+    """Return the regions that wildcards select from; without wildcards, do not load the service's model."""
     has_wildcards = any(is_pattern(p) for patterns in wanted for p in patterns)
     return list_botocore_regions(service, partition) if has_wildcards else list_partition_regions(partition)
 
 
 def get_region_patterns(settings: Settings, account: Account) -> tuple[str, ...]:
-    """Names and wildcards of the regions in which an account is read; `auto` is every one."""
+    """Return the names and wildcards of an account's regions; `auto` becomes `*`."""
     if account.regions is not None:
         return account.regions
     return ("*",) if settings.regions == AUTO else settings.regions
 
 
 def find_home_partition(settings: Settings, configured: str | None) -> str:
-    """The partition that the settings' role ARNs and regions name, else that of the configured region."""
+    """Return the partition of the role ARNs and regions in the settings, else of the configured region."""
     accounts = list_configured_accounts(settings)
     if settings.organization and (admin := settings.organization.admin_role_arn):
         accounts.append(Account(id=admin.split(":")[4], role_arn=admin))
@@ -142,7 +141,7 @@ def find_home_partition(settings: Settings, configured: str | None) -> str:
 def _match_regions(pattern: str, available: Sequence[str]) -> list[str]:
     regions = [r for r in available if fnmatchcase(r, pattern)]
     if not regions:
-        raise SettingsError(f'regions: "{pattern}" matches none of {", ".join(available) or "no offered region"}')
+        raise SettingsError(f'regions: "{pattern}" matches none of {", ".join(available) or "the offered regions"}')
     return regions
 
 
@@ -175,7 +174,7 @@ def _check_single_partition(regions: Iterable[str]) -> None:
 def _resolve_partition(
     accounts: Sequence[Account], wanted: Iterable[tuple[str, ...]], configured: str | None = None
 ) -> str:
-    """Where wildcards choose from: the partition that role ARNs and literals name, else the first with a match."""
+    """Return the partition of role ARNs and literal regions, else the first partition that a wildcard matches."""
     patterns = list(dict.fromkeys(p for each in wanted for p in each))
     arns = {a.role_arn.split(":")[1]: f"role {a.role_arn}" for a in accounts if a.role_arn}
     named = arns | {find_partition(_validate_region(p)): p for p in patterns if not is_pattern(p)}

@@ -1,7 +1,7 @@
-"""Requests that are made once for the whole run, with the administrator's credentials: accounts, units, regions.
+"""Control plane requests, made once per run with the administrator's credentials: accounts, units, regions.
 
-Slowly, for the organization shares these quotas; and page by page as strictly as scopes are asked: a damaged answer is
-never taken for a short list.
+They are slow, because the whole organization shares their quotas. Pages are checked as strictly as those of scopes, so
+that a damaged answer is never read as a short list.
 """
 
 from collections.abc import Callable
@@ -35,10 +35,10 @@ from appstream_export.settings import Settings
 from appstream_export.status import Status
 
 T = TypeVar("T")
-_TOKEN = "NextToken"  # noqa: S105  of a page, no secret
+_TOKEN = "NextToken"  # noqa: S105  a page token, not a secret
 _STOPPED = "interrupted: nothing was committed, the previous snapshot stands"
-POLL_S = 0.2  # how late a stop may be noticed
-PAGES_MAX = 5_000  # ListAccounts gives 20 a page; the largest organizations have some 10,000 accounts
+POLL_S = 0.2  # the longest delay until a stop is noticed
+PAGES_MAX = 5_000  # ListAccounts returns 20 accounts a page; the largest organizations have some 10,000 accounts
 
 
 def _build_list_operation(service: str, operation: str, items: str) -> ListOperation:
@@ -63,7 +63,7 @@ GET_PARAMETERS = _build_list_operation("ssm", "GetParametersByPath", "Parameters
 
 
 class ControlPlaneClient:
-    """The account that may list the organization; without one, the credentials that the first account starts from."""
+    """Client of the account that may list the organization; without one, of the first account's source credentials."""
 
     def __init__(self, settings: Settings, *, run_id: str, stop: Event) -> None:
         organization = settings.organization
@@ -75,12 +75,12 @@ class ControlPlaneClient:
         self._source = CredentialSource(settings, self._profile)
         self._rate_limiters = {service: RateLimiter(CALLS_PER_S[service]) for service in ("organizations", "ssm")}
         if settings.is_local_aws:
-            self._rate_limiters.clear()  # an emulator has no quota to spare
+            self._rate_limiters.clear()  # an emulator has no quotas
         self._is_open = False
         self.calls = 0
 
     def check_setup(self) -> None:
-        """Raise ConfigurationError, before any call, where there are no credentials, two partitions, no emulator."""
+        """Raise ConfigurationError, before any call, for no credentials, two partitions or no emulator."""
         organization = self._settings.organization
         if organization and organization.external_id:
             organization.external_id.reveal()
@@ -91,11 +91,11 @@ class ControlPlaneClient:
 
     @cached_property
     def partition(self) -> str:
-        """The partition of the whole run: the one that the settings name, else that of the user's own region."""
+        """The partition of the run: the one in the settings, else the partition of the configured region."""
         return find_home_partition(self._settings, get_configured_region(self._settings, self._profile))
 
     def list_items(self, operation: ListOperation, *, attempts_max: int | None = None, **params: Any) -> list[Any]:
-        """Every item of every page, in AWS's order; raises ScopeError, or Interrupted once the run is stopped."""
+        """Return all items of all pages, in AWS's order; raises ScopeError, or Interrupted once the run is stopped."""
         items: list[Any] = []
         seen: set[str] = set()
         for _ in range(PAGES_MAX):
@@ -104,22 +104,23 @@ class ControlPlaneClient:
             token = operation.get_next_token(root)
             if token is None:
                 return items
-            if token in seen:
-                raise ScopeError(Status.MALFORMED, f"{operation.operation}: AWS gave a page token for the second time")
+            if token in seen:  # else the pages would repeat until PAGES_MAX
+                raise ScopeError(Status.MALFORMED, f"{operation.operation}: AWS returned the same page token twice")
             seen.add(token)
             params[_TOKEN] = token
-        raise ScopeError(Status.MALFORMED, f"{operation.operation}: {PAGES_MAX} pages, and a token for one more")
+        raise ScopeError(Status.MALFORMED, f"{operation.operation}: {PAGES_MAX} pages, and a token for another page")
 
     def run_unless_stopped(self, request: Callable[[], T]) -> T:
-        """Ask on a thread of its own, so that a stop waits for no slow answer; raises Interrupted."""
+        """Run a request on its own thread, so that a stop does not wait for a slow answer; raises Interrupted."""
         done: Queue[tuple[T | None, BaseException | None]] = Queue()
 
         def run_request() -> None:
             try:
                 done.put((request(), None))
-            except BaseException as error:  # noqa: BLE001  raised where it is waited for
+            except BaseException as error:  # noqa: BLE001  raised on the waiting thread
                 done.put((None, error))
 
+        # botocore cannot be interrupted during a call, so after a stop the daemon thread is left running.
         Thread(target=run_request, name="discovery", daemon=True).start()
         while not self._stop.is_set():
             with suppress(Empty):

@@ -1,7 +1,7 @@
-"""Find the accounts that a run reads: the settings' ones, the organization's, or the last known ones.
+"""Find the accounts of a run: those of the settings, of the organization, or of the newest snapshot.
 
-Accounts that are absent from a discovery end, and their rows with them. So a list that failed, is empty, or has shrunk
-too much is not used: the newest snapshot's accounts are used instead, and the run says so.
+A discovery without an account ends the account and its rows. So a list that failed, is empty, or lacks too many
+accounts is not used: the run uses the accounts of the newest snapshot instead, and reports the problem.
 """
 
 import logging
@@ -26,13 +26,13 @@ from appstream_export.settings import OrganizationSettings, Settings
 from appstream_export.status import Status
 
 ACCEPT_FLAG = "--accept-drop"
-DROPPED_ACCOUNTS_MAX = 3  # so few accounts may leave at once, whatever the percentage
+DROPPED_ACCOUNTS_MAX = 3  # up to this number, accounts may leave at once, whatever the percentage
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreviousSnapshot:
-    """What the newest snapshot has: rows of `accounts`, and the tasks of `scope_runs`."""
+    """Contents of the newest snapshot: its rows of `accounts`, and the tasks of its `scope_runs`."""
 
     accounts: Sequence[Mapping[str, Any]] = ()
     tasks: frozenset[Task] = field(default_factory=frozenset)
@@ -40,9 +40,9 @@ class PreviousSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """The accounts and where they come from: listed, organization, or last_known.
+    """The accounts of a run and their source: listed, organization, or last_known.
 
-    `problem` is one line for the user; it counts as a failure of the run.
+    `problem` is a one-line message for the user; it counts as a failure of the run.
     """
 
     accounts: tuple[Account, ...]
@@ -53,12 +53,12 @@ class Discovery:
 def discover_accounts(
     settings: Settings, client: ControlPlaneClient, previous: PreviousSnapshot | None, *, accept_drop: bool
 ) -> Discovery:
-    """Return the accounts to read, as AWS Organizations lists them where the settings name an organization.
+    """Return the accounts to read, from AWS Organizations if the settings name an organization.
 
-    `previous` is None before the first snapshot. `accept_drop` accepts a list that has lost many accounts.
+    `previous` is None before the first snapshot. `accept_drop` accepts a list that lacks many known accounts.
 
-    Raises SettingsError where no account is left or a filter names what is not there, NothingExtracted where the first
-    discovery of all fails.
+    Raises SettingsError if no account is left or a filter names an unknown account or unit, NothingExtracted if the
+    list fails and there is no earlier snapshot.
     """
     organization = settings.organization
     if organization is None:
@@ -75,15 +75,19 @@ def discover_accounts(
     found = [_build_account(m, organization, client.partition) for m in members]
     accounts = _merge_accounts(settings, listing.members, found)
     if not accounts:
-        fix = "widen include_* or exclude_*" if listing.members else "AWS lists none: is it the right organization?"
+        fix = (
+            "widen include_* or narrow exclude_*"
+            if listing.members
+            else "AWS lists no accounts: check that it is the right organization"
+        )
         raise SettingsError("[organization]: no account is left to read", fix=fix)
     return Discovery(accounts, "organization")
 
 
 def _check_account_drop(listing: OrganizationListing, previous: PreviousSnapshot | None, max_drop_percent: int) -> None:
-    """Raise ScopeError where the list has lost more accounts than close in a day."""
+    """Raise ScopeError if the list is empty, or lacks more known accounts than usually close in a day."""
     if not listing.members:
-        raise ScopeError(Status.GUARDED, "the list is empty; is it the right organization?")
+        raise ScopeError(Status.GUARDED, "the list is empty; check that it is the right organization")
     before = {row["account_id"] for row in (previous.accounts if previous else ()) if row["source"] == "organization"}
     lost = sorted(before - {m.id for m in listing.members})
     if len(lost) > DROPPED_ACCOUNTS_MAX and len(lost) * 100 > max_drop_percent * len(before):
@@ -96,7 +100,7 @@ def _check_account_drop(listing: OrganizationListing, previous: PreviousSnapshot
 def _fall_back_to_previous_accounts(
     settings: Settings, organization: OrganizationSettings, partition: str, previous: PreviousSnapshot | None, why: str
 ) -> Discovery:
-    """The newest snapshot's accounts, listed ones included: any of them may be a member by now."""
+    """Return the accounts of the newest snapshot, also those of the settings, since they may have become members."""
     rows = previous.accounts if previous else ()
     members = [_build_member_from_row(row) for row in rows]
     found = [
@@ -107,8 +111,10 @@ def _fall_back_to_previous_accounts(
     accounts = _merge_accounts(settings, members, found)
     problem = f"the organization's accounts are not known: {why}"
     if not found:
-        raise NothingExtracted(f"nothing committed: {problem}; and no earlier snapshot has any")
-    return Discovery(accounts, "last_known", f"{problem}; the newest snapshot's {len(found)} accounts stand in")
+        raise NothingExtracted(f"nothing committed: {problem}; and no earlier snapshot has accounts")
+    return Discovery(
+        accounts, "last_known", f"{problem}; the run uses the {len(found)} accounts of the newest snapshot"
+    )
 
 
 def _build_member_from_row(row: Mapping[str, Any]) -> Member:
@@ -130,7 +136,7 @@ def _build_account(member: Member, organization: OrganizationSettings, partition
 
 
 def _merge_accounts(settings: Settings, members: Iterable[Member], found: Iterable[Account]) -> tuple[Account, ...]:
-    """What was found, with `[[accounts]]` in place of their own entries and behind them."""
+    """Return the accounts found, then `[[accounts]]`, which replace found accounts of the same id."""
     about = {m.id: m for m in members}
     own = {a.id: _complete_account(a, about.get(a.id)) for a in list_configured_accounts(settings)}
     return (*(a for a in found if a.id not in own), *own.values())

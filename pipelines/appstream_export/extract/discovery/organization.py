@@ -1,7 +1,7 @@
-"""Which accounts AWS Organizations lists, under which units, and which of them the settings choose.
+"""The accounts of AWS Organizations, their units, and the filters of the settings.
 
-Accounts come from ListAccounts; their unit from `Paths` where AWS sends them, else from a walk that lists each unit's
-accounts. The walk is needed for filters by unit; without such filters it only fills `ou_path`, and may fail.
+Accounts come from ListAccounts. Their units come from `Paths` if AWS sends them, else from a walk that lists the
+accounts of each unit. Filters by unit need the walk; without them it only fills `ou_path`, and may fail.
 """
 
 import logging
@@ -24,7 +24,7 @@ from appstream_export.model import ACCOUNT_ID
 from appstream_export.settings import OrganizationSettings
 from appstream_export.status import Status
 
-OPTIONAL_CALLS_MAX = 100  # half a minute at Organizations' pace: what a mere column may cost
+OPTIONAL_CALLS_MAX = 100  # half a minute at the rate limit of Organizations: enough for one column
 UNITS_MAX = 10_000  # AWS's quota is 2,000 units
 _UNIT_ID = re.compile(r"ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}|r-[0-9a-z]{4,32}")
 _log = logging.getLogger(__name__)
@@ -32,22 +32,23 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class OrganizationalUnit:
-    """An organizational unit, or the root. `path` joins names by /, `ids` are those from the root down to this one."""
+    """An organizational unit, or the root. `path` joins names by /; `ids` are those from the root to this unit."""
 
     path: str
     ids: tuple[str, ...] = ()
 
     def is_under(self, word: str) -> bool:
-        """Whether it is, or lies below, what an id or a path of names says; the root's name may be left out."""
+        """Return whether it is, or is below, the unit of an id or a path of names. The root's name may be left out."""
         if _UNIT_ID.fullmatch(word):
             return word in self.ids
+        # Paths are compared with a slash at the end, so that Prod does not match Production.
         below_root = self.path.partition("/")[2]
         return any(f"{path}/".startswith(f"{word.strip('/')}/") for path in (self.path, below_root))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """An account of the organization. `unit` is None where it is not known."""
+    """An account of the organization. `unit` is None if it is unknown."""
 
     id: str
     name: str | None = None
@@ -58,14 +59,14 @@ class Member:
 
 @dataclass(slots=True)
 class OrganizationListing:
-    """What AWS listed, whole: every account, chosen or not, by id; and the units, as far as they were asked for."""
+    """The complete list of AWS: every account, chosen or not, by id, and the units that were requested."""
 
     members: list[Member]
     units: Mapping[str, OrganizationalUnit] = field(default_factory=dict)
 
 
 def list_organization(client: ControlPlaneClient, organization: OrganizationSettings) -> OrganizationListing:
-    """Ask AWS; raises ScopeError where the list cannot be trusted as a whole."""
+    """Request the organization from AWS; raises ScopeError if the list may be incomplete."""
     members = {m.id: m for m in map(_parse_member, client.list_items(LIST_ACCOUNTS))}
     walk = _UnitWalk(client, lists_accounts=any(m.unit_id is None for m in members.values()))
     by_unit = bool(organization.include_ous or organization.exclude_ous)
@@ -73,15 +74,15 @@ def list_organization(client: ControlPlaneClient, organization: OrganizationSett
     placed = [_assign_unit(member, walk) for _, member in sorted(members.items())]
     lost = next((m.id for m in placed if m.unit is None), None)
     if by_unit and lost:
-        why = f"account {lost} is in none of the units that were listed: the organization changed meanwhile"
+        why = f"account {lost} is in none of the listed units: the organization changed during the listing"
         raise ScopeError(Status.ERROR, f"{LIST_UNITS.operation}: {why}")
     return OrganizationListing(placed, walk.units)
 
 
 def check_filters(listing: OrganizationListing, organization: OrganizationSettings, *, is_first: bool) -> None:
-    """Raise SettingsError for a unit that the organization does not have, and before the first snapshot for an account.
+    """Raise SettingsError for a unit that the organization lacks, and before the first snapshot also for an account.
 
-    Later an account may have left, which must not stop a nightly run: that is a warning.
+    Later, a missing account is only a warning: it may have left, which must not stop a nightly run.
     """
     known = sorted(m.id for m in listing.members)
     for key in ("include_accounts", "exclude_accounts"):
@@ -100,19 +101,19 @@ def check_filters(listing: OrganizationListing, organization: OrganizationSettin
 
 
 def is_chosen(member: Member, organization: OrganizationSettings) -> bool:
-    """Whether the filters take an account: without include_* all, with both kinds of it either; exclude_* wins."""
+    """Return whether the filters choose an account: any include_*, or all without include_*; exclude_* wins."""
     takes_all = not (organization.include_accounts or organization.include_ous)
     is_included = member.id in organization.include_accounts or _is_in_units(member, organization.include_ous)
     return (takes_all or is_included) and not is_excluded(member, organization)
 
 
 def is_excluded(member: Member, organization: OrganizationSettings) -> bool:
-    """Whether exclude_* names an account or, as far as its unit is known, a unit above it."""
+    """Return whether exclude_* names an account, or a unit above it if its unit is known."""
     return member.id in organization.exclude_accounts or _is_in_units(member, organization.exclude_ous)
 
 
 class _UnitWalk:
-    """The tree of units, from the root down, and which unit each account is in."""
+    """The tree of units below the root, and the unit of each account."""
 
     def __init__(self, client: ControlPlaneClient, *, lists_accounts: bool) -> None:
         self._client, self._lists_accounts = client, lists_accounts
@@ -120,7 +121,7 @@ class _UnitWalk:
         self.unit_id_by_account: dict[str, str] = {}
 
     def walk_units(self, calls_max: int | None) -> None:
-        """Ask unit by unit; raises ScopeError, also when more than `calls_max` calls would be needed."""
+        """Request each unit; raises ScopeError, also if it would need more than `calls_max` calls."""
         first = self._client.calls
         waiting = deque((root, OrganizationalUnit("")) for root in self._client.list_items(LIST_ROOTS))
         while waiting:
@@ -142,12 +143,12 @@ def _try_unit_walk(walk: _UnitWalk, *, is_needed: bool) -> None:
     except ScopeError as error:
         if is_needed:
             raise
-        walk.units.clear()  # a part of the tree would give some accounts a path and others none
+        walk.units.clear()  # else a part of the tree would give only some accounts a path
         _log.warning("ou_path stays empty: %s", error.reason)
 
 
 def _parse_member(raw: Any) -> Member:
-    """Read an account as AWS sends it: `State` first, `Status` where AWS knows no better yet."""
+    """Parse an account as AWS sends it: `State`, else the older `Status`."""
     try:
         account_id, state, name = raw["Id"], raw.get("State") or raw.get("Status"), raw.get("Name")
         paths = [path for path in raw.get("Paths") or () if isinstance(path, str)]
@@ -155,7 +156,7 @@ def _parse_member(raw: Any) -> Member:
             raise ValueError(account_id)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise build_malformed_error(
-            LIST_ACCOUNTS.operation, "an account has no id of 12 digits, or a name that is no text"
+            LIST_ACCOUNTS.operation, "an account has no id of 12 digits, or its name or state is not text"
         ) from error
     above = [step for path in paths[:1] for step in path.split("/") if _UNIT_ID.fullmatch(step)]
     return Member(id=account_id, name=name, state=state, unit_id=above[-1] if above else None)
@@ -179,4 +180,4 @@ def _is_in_units(member: Member, words: Iterable[str]) -> bool:
 
 
 def _build_missing_error(key: str, what: str, correction: str | None) -> SettingsError:
-    return SettingsError(f"[organization] {key}: the organization has no {what}", fix=correction or "take it out")
+    return SettingsError(f"[organization] {key}: the organization has no {what}", fix=correction or "remove it")

@@ -1,4 +1,4 @@
-"""The regions in which AWS offers a service, as AWS itself publishes them: what `regions = "auto"` means."""
+"""The regions in which AWS offers a service, from AWS's own list; `regions = "auto"` selects them."""
 
 import logging
 from collections.abc import Collection
@@ -10,14 +10,14 @@ from appstream_export.extract.discovery.control_plane import GET_PARAMETERS, Con
 from appstream_export.model import REGION
 from appstream_export.settings import AUTO, Settings, is_pattern
 
-ATTEMPTS_MAX = 3  # there is another list to fall back on
+ATTEMPTS_MAX = 3  # few, because botocore's list is the fallback
 _PATH = "/aws/service/global-infrastructure/services/{}/regions"
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceRegions:
-    """A service's regions in the run's partition; `source` is ssm, or botocore where SSM gave none (`problem`)."""
+    """A service's regions in the run's partition. `source` is ssm, or botocore if SSM returned none (`problem`)."""
 
     regions: tuple[str, ...]
     source: str
@@ -25,22 +25,22 @@ class ServiceRegions:
 
 
 def find_service_regions(client: ControlPlaneClient, service: str) -> ServiceRegions:
-    """Ask SSM's public parameters, which follow AWS at once, else botocore's list; raises SettingsError for none."""
+    """Return the regions from SSM's public parameters, else from botocore's list; raises SettingsError for none."""
     live, why = _request_live_regions(client, service)
     if live:
-        _log.info("%s is offered in %d regions of %s, says SSM", service, len(live), client.partition)
+        _log.info("SSM: %s is offered in %d regions of %s", service, len(live), client.partition)
         return ServiceRegions(live, "ssm")
-    problem = f'regions = "auto": botocore\'s own list for {service}, which may lag behind AWS: {why}'
+    problem = f'regions = "auto": botocore\'s own list for {service} is used, which may be out of date: {why}'
     _log.warning(problem)
     if not (known := list_botocore_regions(service, client.partition)):
         raise SettingsError(
-            f'regions = "auto": no region of {client.partition} is known to offer {service}', fix="list them"
+            f'regions = "auto": no region of {client.partition} is known to offer {service}', fix="list the regions"
         )
     return ServiceRegions(tuple(known), "botocore", problem)
 
 
 def list_unlisted_literals(settings: Settings, services: Collection[str]) -> dict[str, frozenset[str]]:
-    """Return, for each service that has any, the regions that the settings spell out and botocore's list lacks."""
+    """Return the regions by service that the settings name literally and botocore's list lacks."""
     own = () if settings.regions == AUTO else settings.regions
     named = {*own, *(region for account in settings.accounts for region in account.regions or ())}
     literals = {region for region in named if not is_pattern(region)}
@@ -51,20 +51,20 @@ def list_unlisted_literals(settings: Settings, services: Collection[str]) -> dic
 def find_absent_regions(
     client: ControlPlaneClient, service: str, regions: Collection[str], known: ServiceRegions | None
 ) -> frozenset[str]:
-    """Return those of `regions` that AWS's own list lacks too; none where AWS gave no list, which proves nothing."""
+    """Return the `regions` that AWS's own list lacks too; none if there is no such list, which proves nothing."""
     live, why = (known.regions, known.problem) if known else _request_live_regions(client, service)
     if not live or (known and known.source != "ssm"):
         names = ", ".join(sorted(regions))
-        _log.warning("regions: whether %s is offered in %s is not known: %s", service, names, why)
+        _log.warning("regions: cannot check that %s is offered in %s: %s", service, names, why)
         return frozenset()
     absent = frozenset(regions) - {*live}
     for region in sorted(absent):
-        _log.warning("regions: %s is not offered in %s, say AWS and botocore: is the name right?", service, region)
+        _log.warning("regions: %s is not offered in %s, according to AWS and botocore; check the name", service, region)
     return absent
 
 
 def _request_live_regions(client: ControlPlaneClient, service: str) -> tuple[tuple[str, ...], str]:
-    """Return AWS's own list, or an empty one and why."""
+    """Return AWS's own list, or an empty list and the reason."""
     try:
         found = _parse_regions(client.list_items(GET_PARAMETERS, attempts_max=ATTEMPTS_MAX, Path=_PATH.format(service)))
     except ScopeError as error:
@@ -76,14 +76,14 @@ def _request_live_regions(client: ControlPlaneClient, service: str) -> tuple[tup
 def _is_unlisted(region: str, service: str) -> bool:
     try:
         return region not in list_botocore_regions(service, find_partition(region))
-    except SettingsError:  # refused with its fix where scopes are built
+    except SettingsError:  # `build_scopes` raises it with its fix
         return False
 
 
 def _is_in_partition(partition: str, region: str) -> bool:
     try:
         return find_partition(region) == partition
-    except SettingsError:  # of a partition that this botocore does not know
+    except SettingsError:  # a region of a partition that the installed botocore does not know
         return False
 
 

@@ -1,4 +1,4 @@
-"""One list operation: its parameters from botocore's model, and what counts as a page of it."""
+"""A list operation: its parameters from botocore's model, and the checks that its pages must pass."""
 
 import base64
 from collections.abc import Mapping
@@ -27,14 +27,14 @@ from appstream_export.extract.scan.page_text import PageDecoder
 from appstream_export.json_text import RawItems, read_json
 from appstream_export.model import ScanOptions
 
-NAMES = "Names"  # AppStream's own word for "only these", in every list operation that has it
+NAMES = "Names"  # the filter parameter of all AppStream list operations that have one
 PROTOCOL = "json"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class ListOperation:
-    """One contract's operation: botocore's words for its paging, and where key and Arn lie in an item."""
+    """A contract's list operation: botocore's names for its paging, and the paths of key and Arn in an item."""
 
     service: str
     operation: str
@@ -46,7 +46,7 @@ class ListOperation:
     limit_key: str | None
     takes_names: bool
     known_members: frozenset[str] = frozenset()
-    """The members of the answer that botocore's model has."""
+    """The members that botocore's model defines for the answer."""
     sensitive_members: frozenset[str] = frozenset()
     result_type: str | None = None
     decoder: PageDecoder | None = None
@@ -55,7 +55,7 @@ class ListOperation:
     def from_contract(
         cls, contract: Contract, session: botocore.session.Session, *, any_protocol: bool = False
     ) -> Self:
-        """Read botocore's model; raises ConfigurationError when it lacks the operation or speaks another protocol."""
+        """Return the operation from botocore's model; raises ConfigurationError if it is missing or not JSON."""
         model = _load_operation_model(contract, session, any_protocol)
         paging = _load_paginator_config(contract, session, model)
         sources = {c.name: tuple(c.source.split(".")) for c in contract.item_table.source_columns}
@@ -77,14 +77,14 @@ class ListOperation:
         )
 
     def check_options(self, options: ScanOptions) -> None:
-        """Refuse what the operation cannot do, before anything is asked; raises ConfigurationError."""
+        """Raise ConfigurationError, before any request, for options that the operation does not support."""
         if options.page_size is not None and self.limit_key is None:
-            raise ConfigurationError(f"{self.operation} takes no page size", fix="take page_size out")
+            raise ConfigurationError(f"{self.operation} takes no page size", fix="remove page_size")
         if options.starting_token is not None and self.input_token is None:
-            raise ConfigurationError(f"{self.operation} has one page only", fix="take the starting token out")
+            raise ConfigurationError(f"{self.operation} has only one page", fix="remove the starting token")
 
     def build_params(self, *, token: str | None, page_size: int | None, names: tuple[str, ...]) -> dict[str, Any]:
-        """The operation's input; PageSize stays unset unless configured, for AWS chooses well."""
+        """Return the input of the operation. The page size is sent only if configured, since AWS's default is good."""
         found: dict[str, Any] = {}
         if token is not None and self.input_token is not None:
             found[self.input_token] = token
@@ -95,7 +95,7 @@ class ListOperation:
         return found
 
     def read_page(self, response: Mapping[str, Any]) -> dict[str, Any]:
-        """The JSON of a complete and well-formed page; raises RetriableScopeError (malformed) for every other 2xx."""
+        """Return the JSON of a complete, well-formed page; raises RetriableScopeError (malformed) for any other 2xx."""
         body, headers = response["body"], response["headers"]
         why = find_damage(response["status_code"], body, headers)
         root = None if why else read_json(body)
@@ -106,12 +106,15 @@ class ListOperation:
         )
         if why or not isinstance(root, dict):
             raise build_malformed_error(
-                self.operation, why or "the answer is no object", headers.get("x-amzn-RequestId")
+                self.operation, why or "the answer is not an object", headers.get("x-amzn-RequestId")
             )
         return root
 
     def read_raw_page(self, response: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the same, its items still text where the page is as usual: for a caller that takes them all."""
+        """Return the page with its items still as text if it has the usual form, else as `read_page` does.
+
+        It is for callers that need all items. Raises as `read_page` does.
+        """
         body, headers = response["body"], response["headers"]
         why = find_damage(response["status_code"], body, headers)
         decoded = None if why or self.decoder is None else self.decoder.decode_page(body)
@@ -121,14 +124,14 @@ class ListOperation:
         return {self.items[0]: items} | ({self.output_token: token} if self.output_token else {})
 
     def check_raw_answer(self, body: bytes, headers: Mapping[str, str]) -> None:
-        """Raise RetriableScopeError (malformed) for what botocore's parser drops: errors and repeated keys of a 200."""
+        """Raise RetriableScopeError (malformed) for errors and repeated keys of a 200 that botocore ignores."""
         if why := find_error_type(headers) or self._find_hidden_problem(read_json(body)):
             raise build_malformed_error(self.operation, why)
 
     def convert_parsed_page(self, parsed: Mapping[str, Any]) -> dict[str, Any]:
-        """What botocore's parser made of a 2xx, in JSON's own values; raises RetriableScopeError where it is no page.
+        """Convert botocore's parsed answer of a 2xx to JSON values; raises RetriableScopeError if it is not a page.
 
-        An answer that is cut, empty or no JSON parses to nothing: no part of an object is an object.
+        The parser returns no members for an answer that is cut, empty or not JSON, so the item list is missing.
         """
         about = parsed.get("ResponseMetadata", {})
         status = about.get("HTTPStatusCode")
@@ -138,7 +141,7 @@ class ListOperation:
         return {name: convert_to_json_value(value) for name, value in parsed.items() if name != "ResponseMetadata"}
 
     def list_other_members(self, root: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the answer's members beside items and token, such as `$.Warnings`, that are not empty."""
+        """Return the answer's non-empty members besides items and token by path, such as `$.Warnings`."""
         found = list_other_members(root, self.items, self._token_path)
         return {path: value for path, value in found.items() if path.split(".")[1] not in self.sensitive_members}
 
@@ -147,7 +150,7 @@ class ListOperation:
         return get_nested_value(root, self.items)
 
     def get_next_token(self, root: Mapping[str, Any]) -> str | None:
-        """Where the next page starts, None after the last; raises RetriableScopeError when it is no text."""
+        """Return the token of the next page, None after the last page; raises RetriableScopeError if it is not text."""
         token = get_nested_value(root, self._token_path) if self.output_token else None
         if token is None or token == "":
             return None
@@ -182,7 +185,7 @@ class ListOperation:
 
 
 def get_nested_value(value: object, path: tuple[str, ...]) -> Any:
-    """Follow names through nested objects; None where the path ends early."""
+    """Return the value at a path of nested objects, or None if the path ends early."""
     for step in path:
         if not isinstance(value, dict):
             return None
@@ -191,7 +194,7 @@ def get_nested_value(value: object, path: tuple[str, ...]) -> Any:
 
 
 def convert_to_json_value(value: Any) -> Any:
-    """A value of botocore's parser as JSON carries it: a time is seconds since 1970, to the microsecond."""
+    """Convert a value of botocore's parser to JSON; a time becomes seconds since 1970, exact to the microsecond."""
     if isinstance(value, dict):
         return {name: convert_to_json_value(inner) for name, inner in value.items()}
     if isinstance(value, list):
@@ -211,9 +214,9 @@ def _load_operation_model(contract: Contract, session: botocore.session.Session,
             f"{where}: botocore {botocore.__version__} does not know it", fix="correct the contract"
         ) from error
     if service.resolved_protocol != PROTOCOL and not any_protocol:
-        now = f"botocore {botocore.__version__} speaks {service.resolved_protocol} with it, and we read {PROTOCOL} only"
+        found = f"botocore {botocore.__version__} uses the protocol {service.resolved_protocol}"
         fix = "set [extract] use_documented_client_api = true or install an older botocore, and report this"
-        raise ConfigurationError(f"{where}: {now}", fix=fix)
+        raise ConfigurationError(f"{where}: {found}, but the export reads only {PROTOCOL}", fix=fix)
     return model
 
 
@@ -223,10 +226,10 @@ def _load_paginator_config(
     try:
         found = session.get_paginator_model(contract.service).get_paginator(contract.operation)
     except (BotoCoreError, ValueError):
-        token = find_page_token(model)  # else the operation has one page: an answer with a token is malformed
+        token = find_page_token(model)  # without a token the operation has only one page
         return {"input_token": token, "output_token": token} if token else {}
     if not all(isinstance(found.get(k), str) for k in ("input_token", "output_token")):
         raise ConfigurationError(
-            f"{contract.file.name}: {contract.operation} pages by several tokens at once; not supported"
+            f"{contract.file.name}: {contract.operation} uses several page tokens at once, which is not supported"
         )
     return found

@@ -1,4 +1,4 @@
-"""Whether an answer of AWS counts as a page: whole, no error, no key twice, and no page left unread."""
+"""Checks that an AWS answer is a valid page: complete, not an error, no repeated keys, and no further page unread."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -15,7 +15,7 @@ _MORE_PAGES = re.compile(
 
 
 def list_other_members(root: object, items: tuple[str, ...], token: tuple[str, ...]) -> dict[str, Any]:
-    """Return what the objects on the way to the item list hold beside it, by path; empty values are left out."""
+    """Return the other members of the objects on the path to the item list, by path; empty values are left out."""
     found: dict[str, Any] = {}
     prefix = "$"
     for n, step in enumerate(items):
@@ -28,7 +28,7 @@ def list_other_members(root: object, items: tuple[str, ...], token: tuple[str, .
 
 
 def find_repeated_key(root: object, items: tuple[str, ...]) -> str | None:
-    """Return why an answer cannot be read where an object on the way to the item list holds a key twice."""
+    """Return the problem if an object on the path to the item list has a repeated key, else None."""
     for step in items:
         if isinstance(root, RepeatedKeys):
             return f'the answer holds "{root.key}" twice'
@@ -37,9 +37,9 @@ def find_repeated_key(root: object, items: tuple[str, ...]) -> str | None:
 
 
 def find_error_member(root: object, known: Collection[str], result: str | None) -> str | None:
-    """Return the error that an answer of status 200 reports; `known` are the members that the model has.
+    """Return the error that an answer of status 200 reports, or None. `known` are the members of the model.
 
-    Some services name the type of a good answer, `result`, as others do that of an error.
+    `__type` names an error unless it names `result`, the type of a successful answer, which some services send.
     """
     for name, value in root.items() if isinstance(root, dict) else ():
         is_type = name == "__type" and result is not None and str(value).rpartition("#")[2] == result
@@ -49,30 +49,30 @@ def find_error_member(root: object, known: Collection[str], result: str | None) 
 
 
 def find_unread_page(members: Mapping[str, Any], *, is_paged: bool) -> str | None:
-    """Return why a page without a token is not the last: it says that there are more, or holds a foreign token."""
+    """Return why a page without a token is not the last, or None: it announces more, or has an unknown token."""
     for path, value in members.items():
         name = path.rpartition(".")[2]
         if not is_paged and _TOKEN.search(name) and value:
-            return f"it has one page only, as far as we know, but the answer holds {name}"
+            return f"the operation should have only one page, but the answer holds {name}"
         if _MORE_PAGES.fullmatch(name) and value is True:
-            return f"the answer says {name}, but holds no token of the next page"
+            return f"the answer says {name}, but holds no token for the next page"
     return None
 
 
 def find_damage(status_code: int, body: bytes, headers: Mapping[str, str]) -> str | None:
-    """Return why an answer is not a whole answer of status 200, or None."""
+    """Return why an answer is not a complete answer of status 200, or None."""
     length = headers.get("Content-Length")
     if status_code != 200:
         return f"HTTP {status_code} instead of 200"
     if error_type := find_error_type(headers):
         return error_type
     if length is not None and str(length) != str(len(body)):
-        return f"the answer broke off: {len(body)} of {length} bytes"
+        return f"the answer is incomplete: {len(body)} of {length} bytes"
     return None if body.strip() else "the answer is empty"
 
 
 def find_error_type(headers: Mapping[str, str]) -> str | None:
-    """Return the error that a header names, or None."""
+    """Return the error in the headers, or None."""
     found = headers.get("x-amzn-ErrorType")
     return sanitize_text(f"the answer is an error: {found}") if found else None
 

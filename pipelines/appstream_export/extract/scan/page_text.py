@@ -1,6 +1,6 @@
-"""The text of a page, and what is read of it before it counts: that it is JSON, its items' number and Arns, its token.
+"""Read a page as text: check that it is JSON, and decode only the number of items, their Arns and the page token.
 
-No item becomes a Python object here. A page that is not as usual is not decoded: it is parsed whole instead.
+No item becomes a Python object here. A page of an unusual form is not decoded here but parsed completely instead.
 """
 
 import re
@@ -11,13 +11,13 @@ import msgspec
 from appstream_export.contracts import Contract
 from appstream_export.json_text import RawItems
 
-_ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")  # a name of ASCII letters may be written so, and would not be found
+_ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")  # an escaped letter in a name, which a search for the name misses
 
 
 class PageDecoder:
-    """Decodes pages whose items lie in the field `items`; Arns in the items' field `arn`, the next token in `token`.
+    """Decoder of pages with their items in field `items`, Arns in field `arn` of an item, next token in `token`.
 
-    A page with any other member is not as usual.
+    A page with any other member has an unusual form.
     """
 
     def __init__(self, items: str, arn: str | None, token: str | None) -> None:
@@ -27,14 +27,14 @@ class PageDecoder:
 
     @classmethod
     def create_if_flat(cls, contract: Contract, token: str | None) -> "PageDecoder | None":
-        """Return the decoder of a contract's pages, None where items, Arn or token lie deeper than one field."""
+        """Return the decoder of a contract's pages, or None if items, Arn or token are nested deeper than one field."""
         arn = next((c.source for c in contract.item_table.source_columns if c.name == "arn"), None)
         is_nested = any("." in field for field in (contract.items, arn or "", token or ""))
         return None if is_nested else cls(contract.items, arn, token)
 
     def decode_page(self, body: bytes) -> tuple[RawItems, str | None] | None:
-        """Return a page's items, unread, and the next page's token; None where the page is not as usual."""
-        if not _is_utf8(body) or self._has_repeated_name(body):  # msgspec does not look into texts that it skips
+        """Return a page's items as text, and the next page's token; None if the page has an unusual form."""
+        if not _is_utf8(body) or self._has_repeated_name(body):  # msgspec does not validate texts that it skips
             return None
         try:
             page = self._decoder.decode(body)
@@ -45,7 +45,7 @@ class PageDecoder:
         )
 
     def _has_repeated_name(self, body: bytes) -> bool:
-        """Return whether the list or the token may come twice: msgspec would take the later one without a word."""
+        """Return whether the item list or the token may occur twice: msgspec would silently use the last one."""
         return any(body.count(name) > 1 for name in self._names) or (
             b"\\u00" in body and _ESCAPED_LETTER.search(body) is not None
         )

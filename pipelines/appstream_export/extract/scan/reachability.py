@@ -1,6 +1,6 @@
-"""Which regions nobody could reach so far: after some accounts, each further one gets a single short try there.
+"""Unreachable regions of a run: after some accounts failed, each further account gets a single short try there.
 
-Until a region answers or is known to be dead, few calls go there at once, for each may hold its worker for long.
+Until a region answers or counts as unreachable, it gets few calls at once, because each may block a worker for long.
 """
 
 import time
@@ -12,8 +12,8 @@ from threading import Lock
 from appstream_export.error_rules import UNREACHABLE
 from appstream_export.errors import ScopeError
 
-ACCOUNTS_MIN = 3  # so many accounts found nobody: it is the region, not one connection
-FIRST_CALLS_MAX = 2 * ACCOUNTS_MIN  # at once, to a region that has not answered yet
+ACCOUNTS_MIN = 3  # with this number of failed accounts, the region is the cause, not one connection
+FIRST_CALLS_MAX = 2 * ACCOUNTS_MIN  # calls at the same time to a region that has not answered yet
 _NO_ANSWER = UNREACHABLE | {"Timeout"}
 
 Place = tuple[str, str]
@@ -21,7 +21,7 @@ Place = tuple[str, str]
 
 
 class Reachability:
-    """What answered and what did not, over all accounts and threads of a run."""
+    """Record of the regions that answered and failed, over all accounts and threads of a run."""
 
     def __init__(self) -> None:
         self._answered: set[Place] = set()
@@ -32,14 +32,15 @@ class Reachability:
         self._lock = Lock()
 
     def record_answer(self, place: Place | None = None) -> None:
-        """Note that AWS answered, an error or not; without a place it was STS."""
+        """Record that AWS answered, with an error or not. Without a place, the answer was from STS."""
+        # Called for every page, so without the lock: each assignment is atomic.
         self._last_answer_at = time.monotonic()
         if place is not None:
             self._answered.add(place)
 
     @contextmanager
     def count_calls(self, place: Place) -> Generator[None, None, None]:
-        """Count calls under way."""
+        """Count a call to the place as running, for the duration of the context."""
         with self._lock:
             self._calling[place] += 1
         try:
@@ -49,11 +50,11 @@ class Reachability:
                 self._calling[place] -= 1
 
     def is_awaited(self, place: Place) -> bool:
-        """Return whether enough calls are under way to a region that has not answered yet."""
+        """Return whether enough calls are running to a region that has not answered yet."""
         return place not in self._answered and self._calling[place] >= FIRST_CALLS_MAX
 
     def record_error(self, place: Place, account_id: str, error: ScopeError) -> None:
-        """Note a failed call: an answer too, unless nobody was there to give one."""
+        """Record a failed call: as an answer if AWS sent one, else as a failed account of the place."""
         if error.code not in _NO_ANSWER:
             if error.request_id is not None:
                 self.record_answer(place)
@@ -63,14 +64,14 @@ class Reachability:
             self._failed_since.setdefault(place, time.monotonic())
 
     def is_unreachable(self, place: Place) -> bool:
-        """Return whether some accounts found nobody there, none an answer, and AWS answered elsewhere meanwhile.
+        """Return whether some accounts failed to connect, none got an answer, and AWS answered elsewhere since.
 
-        Without the last, our own network may be away for a while, and patience is right.
+        Without that last condition, our own network may be down for a while, and retries are right.
         """
         if place in self._answered or len(self._failed.get(place, ())) < ACCOUNTS_MIN:
             return False
         return self._last_answer_at > self._failed_since[place]
 
     def should_give_up(self, place: Place, error: ScopeError) -> bool:
-        """Return whether the error of a call stands, whatever tries are left."""
+        """Return whether the error of a call is final, whatever tries are left."""
         return error.code in _NO_ANSWER and self.is_unreachable(place)

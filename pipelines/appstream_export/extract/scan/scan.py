@@ -1,4 +1,4 @@
-"""One scan: the pages of one task, requested one by one, bounded, restartable, and cut where the user wants."""
+"""Scan a task: request its pages one by one, within bounds; restart if needed, and stop at the user's limit."""
 
 import base64
 import json
@@ -17,15 +17,15 @@ from appstream_export.json_text import RawItems
 from appstream_export.model import Outcome, Page, ScanOptions, Task
 from appstream_export.status import Status
 
-PAGES_MAX = 10_000  # 10,000 pages of 50 is far beyond the largest quota we know of
-EMPTY_PAGES_MAX = 50  # AWS may send empty pages with a token; 50 in a row are a fault
-RESTARTS_MAX = 3  # a page token lives for minutes; a scan that outlives three is too slow to end
+PAGES_MAX = 10_000  # of 50 items: far more than any known quota
+EMPTY_PAGES_MAX = 50  # AWS may send empty pages with a token, but 50 in a row are a fault
+RESTARTS_MAX = 3  # a page token is valid for minutes; a scan that exceeds this is too slow to finish
 _RESUME_PREFIX = "aex1."
 
 
 @dataclass(frozen=True, slots=True)
 class ResumeToken:
-    """Where a cut scan goes on: AWS's token of a page (None: the first) and how many of its items were taken."""
+    """The position where a cut scan resumes: AWS's page token (None: first page), and its number of items to skip."""
 
     task: str
     token: str | None
@@ -38,7 +38,7 @@ class ResumeToken:
 
     @classmethod
     def parse(cls, text: str, task: Task) -> Self:
-        """Read our own token; any other text is AWS's. Raises ConfigurationError for a damaged or foreign one."""
+        """Parse a resume token or an AWS page token; raises ConfigurationError if it is damaged or of another task."""
         if not text.startswith(_RESUME_PREFIX):
             return cls(str(task), text, 0)
         try:
@@ -46,7 +46,7 @@ class ResumeToken:
             found.offset + 0
         except (ValueError, TypeError) as error:
             raise ConfigurationError(
-                "starting token: damaged", fix="copy it whole, as resume_token in scope_runs has it"
+                "starting token: damaged", fix="copy all of it from resume_token in scope_runs"
             ) from error
         if found.task != str(task):
             raise ConfigurationError(f"starting token: it belongs to {found.task}, not to {task}")
@@ -57,7 +57,7 @@ _FIRST_PAGE = ResumeToken("", None, 0)
 
 
 def parse_resumed_task(text: str) -> str | None:
-    """The task that a starting token of our own goes on with; None where the token is AWS's, or damaged."""
+    """Return the task of a resume token; None if the token is damaged or AWS's own."""
     try:
         found = (
             json.loads(base64.urlsafe_b64decode(text.removeprefix(_RESUME_PREFIX)))
@@ -70,7 +70,7 @@ def parse_resumed_task(text: str) -> str | None:
 
 
 class Scan:
-    """The scan of one task. `fetch_page` makes one call; between calls a scan holds nothing but its position."""
+    """The scan of one task. `fetch_page` makes one call; between calls a scan holds only its position."""
 
     def __init__(
         self,
@@ -85,9 +85,9 @@ class Scan:
         self.retry_state = RetryState(max_attempts)
         self.attempted_at: datetime | None = None
         self.due_at: float | None = None
-        """When it must be through, on the monotonic clock; None before its first call."""
+        """The deadline on the monotonic clock; None before the first call."""
         self.is_brief = False
-        """Whether the next call is one short try, because nobody was reached here so far."""
+        """Whether the next call is one short try, because the region is unreachable so far."""
         self.place = (operation.service, task.scope.region)
         self._operation, self._options, self._clients, self._sessions = operation, options, clients, sessions
         self._start = ResumeToken.parse(options.starting_token, task) if options.starting_token else _FIRST_PAGE
@@ -97,7 +97,7 @@ class Scan:
         self._reset_position()
 
     def fetch_page(self) -> Page | None:
-        """Make one call and return its page; None when the scan goes on otherwise (unknown name, old token).
+        """Make one call and return its page, or None if the scan restarts (unknown name, expired page token).
 
         Raises ScopeError.
         """
@@ -121,7 +121,7 @@ class Scan:
             return self._handle_error(error, used)
 
     def build_outcome(self, error: ScopeError | None = None) -> Outcome:
-        """How the task ended: with `error`, or else with what was seen."""
+        """Return the task's outcome: that of `error`, else of the pages that were read."""
         now = datetime.now(UTC)
         partial = None if error else self._describe_partial_result()
         done = Status.FILTERED if partial else Status.OK
@@ -143,16 +143,16 @@ class Scan:
         )
 
     def _reset_position(self) -> None:
-        """Nothing of an earlier scan counts: AWS may have lost items since, and others twice."""
+        """Return to the start of the scan. Earlier pages do not count, since items may have moved between pages."""
         self._pages = self._items = 0
-        self._found_by_name = dict.fromkeys(self._options.names, False)  # whether it was found
+        self._found_by_name = dict.fromkeys(self._options.names, False)
         self._token, self._skip, self._items_taken, self._empty_pages = self._start.token, self._start.offset, 0, 0
         self._page_by_token: dict[str, int] = {self._token: 0} if self._token is not None else {}
 
     def _send_request(self, call: ApiCall) -> dict[str, Any]:
         names = () if self._lists_all else self._options.names
         params = self._operation.build_params(token=self._token, page_size=self._options.page_size, names=names)
-        again = self.retry_state.tries > 0
+        again = self.retry_state.tries > 0  # then all tries of this call are retries, else all but the first
         try:
             operation = self._operation
             return self._clients.call_operation(
@@ -165,8 +165,9 @@ class Scan:
             self._retries += call.tries if again else max(0, call.tries - 1)
 
     def _handle_error(self, error: ScopeError, used: Credentials) -> None:
-        """What a refusal changes: the way names are asked, the page to start from, the session; else it stands."""
+        """Change the way names are requested, restart the scan, or renew the session and raise the error."""
         if error.code == "ResourceNotFoundException" and self._found_by_name and not self._lists_all:
+            # AWS refuses a request of several names if one of them is unknown, so list all and filter here.
             self._lists_all = True
             self._restart_scan()
         elif self._is_token_refused(error):
@@ -200,19 +201,17 @@ class Scan:
         self._skip = max(0, self._skip - len(items))
         self._token = token
         self.is_done = token is None or self._resume is not None
-        self.retry_state = RetryState(self.retry_state.max_attempts)
+        self.retry_state = RetryState(self.retry_state.max_attempts)  # tries are counted for each page
         return page
 
     def _check_bounds(self, items: Sequence[Any], token: str | None) -> None:
         self._empty_pages = 0 if items else self._empty_pages + 1
         if token is not None and token in self._page_by_token:
-            self._raise_page_loop(
-                f"page loop: AWS gave the token of page {self._page_by_token[token] + 1} for the second time"
-            )
+            self._raise_page_loop(f"page loop: AWS returned the token of page {self._page_by_token[token] + 1} again")
         if token is not None and self._empty_pages >= EMPTY_PAGES_MAX:
-            self._raise_page_loop(f"{EMPTY_PAGES_MAX} empty pages in a row, and a token for one more")
+            self._raise_page_loop(f"{EMPTY_PAGES_MAX} empty pages in a row, and a token for another page")
         if token is not None and self._pages + 1 >= PAGES_MAX:
-            self._raise_page_loop(f"{PAGES_MAX} pages, and a token for one more")
+            self._raise_page_loop(f"{PAGES_MAX} pages, and a token for another page")
         if token is not None:
             self._page_by_token[token] = self._pages + 1
 
@@ -222,11 +221,11 @@ class Scan:
 
     @property
     def _needs_all_items(self) -> bool:
-        """Whatever the next page holds."""
+        """Whether all items of the next page are wanted."""
         return not self._found_by_name and self._options.max_items is None and not self._skip
 
     def _select_items(self, items: Sequence[Any], token: str | None) -> Sequence[Any]:
-        """The items that are wanted, up to max_items; remembers where a cut scan goes on."""
+        """Return the wanted items, up to max_items, and set the resume token of a scan that is cut."""
         if self._needs_all_items:
             return items
         if not self._found_by_name and self._options.max_items is None:
@@ -234,6 +233,7 @@ class Scan:
         places = [n for n in range(self._skip, len(items)) if self._is_wanted(items[n])]
         room = len(places) if self._options.max_items is None else self._options.max_items - self._items_taken
         if len(places) > room:
+            # This page has further wanted items: resume at the same page, and skip those that were taken.
             self._resume = ResumeToken(str(self.task), self._token, places[room], self._lists_all)
         elif len(places) == room and token is not None and self._options.max_items is not None:
             self._resume = ResumeToken(str(self.task), token, 0, self._lists_all)
@@ -244,15 +244,15 @@ class Scan:
             return True
         name = get_nested_value(item, self._operation.key)
         if not isinstance(name, str) or name not in self._found_by_name:
-            return not self._lists_all  # AWS chose; what it sent is kept, even without a name
+            return not self._lists_all  # AWS applied the filter: retain its items, even without a name
         self._found_by_name[name] = True
         return True
 
     def _describe_partial_result(self) -> str | None:
-        """Why the answer is not the whole scope; None when it is."""
+        """Return why the result is not the whole scope, or None if it is."""
         why = []
         if self._found_by_name:
-            why.append(f"only names {', '.join(self._options.names)} were asked for")
+            why.append(f"only the names {', '.join(self._options.names)} were requested")
             if self._resume is None and (missing := [name for name, found in self._found_by_name.items() if not found]):
                 why.append(f"not found: {', '.join(missing)}")
         if self._options.starting_token:
@@ -263,7 +263,7 @@ class Scan:
 
 
 def is_page_token_error(error: ScopeError) -> bool:
-    """Whether AWS refuses the page token: services have different codes for it, credentials' codes aside."""
+    """Return whether AWS refuses the page token, for which services have different codes. Credentials do not count."""
     code, text = error.code or "", error.reason.lower()
     if error.status not in (Status.ERROR, Status.MALFORMED):
         return False
@@ -272,7 +272,7 @@ def is_page_token_error(error: ScopeError) -> bool:
 
 
 def check_arns(items: Sequence[Any], operation: ListOperation, task: Task) -> None:
-    """Refuse a page with an item of another account, region or partition: the session is not what it seems."""
+    """Raise ScopeError (mismatched) if an item is of another account, region or partition than the task."""
     if operation.arn is None:
         return
     scope = task.scope
@@ -283,11 +283,12 @@ def check_arns(items: Sequence[Any], operation: ListOperation, task: Task) -> No
         arn = get_nested_value(item, operation.arn)
         if isinstance(arn, str) and not arn.startswith(prefix) and _is_foreign(arn, prefix):
             raise ScopeError(
-                Status.MISMATCHED, sanitize_text(f"an item's Arn {arn} is not of {scope}; its rows are refused")
+                Status.MISMATCHED,
+                sanitize_text(f"an item's Arn {arn} is not of {scope}; its rows are discarded"),
             )
 
 
 def _is_foreign(arn: str, prefix: str) -> bool:
-    """Account, region or partition is given and another; text that is no Arn is a bad value, not a foreign item."""
+    """Return whether an Arn has another account, region or partition. Text that is not an Arn is only a bad value."""
     theirs, own = arn.split(":", 5), prefix.split(":", 5)
     return len(theirs) == 6 and theirs[0] == "arn" and any(theirs[n] not in ("", own[n]) for n in (1, 3, 4))

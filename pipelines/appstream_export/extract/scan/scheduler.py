@@ -1,8 +1,8 @@
-"""Worker threads that scan all tasks: scopes interleaved over regions, and what must wait in a heap by due time.
+"""Scan all tasks on worker threads: scopes are interleaved over regions, and delayed work waits in a heap.
 
-Regions that nobody reaches have workers of their own, so that waiting for them holds up no other.
-No worker sleeps: a throttled scan goes back and returns at its page token when it is due. Pages go through a bounded
-queue to the caller's thread, so AWS is asked no faster than pages are taken.
+No worker sleeps: a throttled scan returns to the queue and continues at its page token when it is due. Unreachable
+regions have their own workers, so that their timeouts delay no other region. Pages go through a bounded queue to the
+caller's thread, so that AWS is called no faster than the caller takes pages.
 """
 
 import logging
@@ -24,10 +24,10 @@ from appstream_export.model import Outcome, Page, ScanOptions, Task
 from appstream_export.settings import Settings
 from appstream_export.status import Status
 
-POLL_S = 0.2  # how late a stop may be noticed
-JOIN_S = 1.0  # workers in a call are left behind after this; they are daemons and hand nothing on
-QUEUED_PAGES_MAX = 128  # so that workers ask on while others are flattened; more of them gave nothing
-AWAITED_S = 0.1  # until a region is looked at again that has not answered its first calls
+POLL_S = 0.2  # the longest delay until a stop is noticed
+JOIN_S = 1.0  # workers in a longer call are left running: they are daemons, and their results are dropped
+QUEUED_PAGES_MAX = 128  # so that workers continue while pages are flattened; more were not faster
+AWAITED_S = 0.1  # wait before the next look at a region that has not answered its first calls
 _log = logging.getLogger(__name__)
 
 
@@ -42,26 +42,26 @@ def extract_tasks(
     stop: threading.Event,
     process_count: int = 1,
 ) -> Generator[Page | Outcome, None, None]:
-    """Request every task: yields its pages in order as they come and exactly one Outcome, after which none follows.
+    """Yield the pages of every task, in order within a task, and exactly one Outcome per task, after its pages.
 
-    A scope's fault never raises, it is the task's Outcome. ConfigurationError is raised here, before anything is asked,
-    for what the user must change (no credentials, an unknown profile, an emulator that is down). Once `stop` is set,
-    tasks without an Outcome end as `cancelled`; past [extract] task_timeout_s and run_timeout_s they end as `timeout`,
-    whatever call is under way. Closing the generator ends the workers. `process_count` processes ask at once: each goes
-    at so many parts of the pace.
+    A failed scope never raises; its error is the task's Outcome. Raises ConfigurationError at once, before any request,
+    if the user must change something (no credentials, an unknown profile, an emulator that is down). Once `stop` is
+    set, tasks without an Outcome end as `cancelled`; after [extract] task_timeout_s or run_timeout_s they end as
+    `timeout`, even during a call. Closing the generator ends the workers. `process_count` processes share the rate
+    limits equally.
     """
     if len(set(tasks)) != len(tasks):
         raise ValueError("a task is listed twice")
     if options.starting_token and len(tasks) > 1:
         fix = "choose one account and region"
-        raise ConfigurationError(f"a starting token belongs to one scope, and {len(tasks)} would be asked", fix=fix)
+        raise ConfigurationError(f"a starting token belongs to one scope, but {len(tasks)} are selected", fix=fix)
     if not tasks:
         return _yield_no_results()
     return Scheduler(tasks, contracts, accounts, settings, options, run_id, stop, process_count).stream_results()
 
 
 class Scheduler:
-    """All tasks of a run: prepared, checked, and scanned."""
+    """Scheduler of all tasks of a run. The constructor checks them, `stream_results` scans them."""
 
     def __init__(
         self,
@@ -104,26 +104,26 @@ class Scheduler:
 
     @property
     def clock(self) -> Clock:
-        """The clock that compares AWS's time with ours."""
+        """The clock that compares AWS's time with the local time."""
         return self._clients.clock
 
     def stream_results(self) -> Generator[Page | Outcome, None, None]:
-        """Yield the workers' pages and outcomes, on the caller's thread."""
+        """Yield the workers' pages and outcomes on the caller's thread."""
         ends_at = time.monotonic() + self._settings.run_timeout_s
         try:
             self._start_workers()
             while self._open_scans:
                 yield from self._end_overdue_tasks()
                 if self._stop.is_set():
-                    yield from self._end_all_tasks(ScopeError(Status.CANCELLED, "stopped before it was through"))
+                    yield from self._end_all_tasks(ScopeError(Status.CANCELLED, "stopped before it finished"))
                 elif time.monotonic() >= ends_at:
-                    error = _build_timeout_error("run", self._settings.run_timeout_s, "after the run began to ask")
+                    error = _build_timeout_error("run", self._settings.run_timeout_s, "after the run's first request")
                     yield from self._end_all_tasks(error)
                 elif (result := self._receive_result()) is not None:
                     yield result
         finally:
             self._queue.close()
-            with self._start_lock:  # none is started any more: the queue is closed
+            with self._start_lock:  # the queue is closed, so no further thread starts
                 threads = list(self._threads)
             _join_threads(threads)
             self._clients.close()
@@ -136,7 +136,7 @@ class Scheduler:
         if isinstance(result, ConfigurationError):
             raise result
         if result.task not in self._open_scans:
-            return None  # its time was up
+            return None  # the task has already ended by a timeout or stop
         if isinstance(result, Outcome):
             del self._open_scans[result.task]
         return result
@@ -173,7 +173,7 @@ class Scheduler:
                 self._process_work(work, for_unreached)
             except ConfigurationError as error:
                 self._put_result(error)
-            except Exception as error:  # noqa: BLE001  a bug of ours is this scope's error, not the end of the others
+            except Exception as error:  # noqa: BLE001  a bug fails this scope, not the others
                 _log.debug("%s failed", work, exc_info=True)
                 self._fail_work(work, ScopeError(Status.ERROR, sanitize_text(f"{type(error).__name__}: {error}")))
 
@@ -189,6 +189,7 @@ class Scheduler:
             else:
                 self._fetch_pages(work)
         except ScopeError as error:
+            # Both are evaluated first, because each of them records the failure.
             wait_s, gives_up = work.retry_state.record_failure(error), self._should_give_up(work, error)
             if wait_s is None or gives_up:
                 self._fail_work(work, error)
@@ -196,7 +197,7 @@ class Scheduler:
                 self._queue.requeue(work, wait_s)
 
     def _requeue_elsewhere(self, work: WorkItem, for_unreached: bool) -> bool:
-        """Return whether the work is for workers of the other kind, or for later; it is in a queue then."""
+        """Return whether the work was put into a queue: for the other kind of worker, or for later."""
         if isinstance(work, SessionTask):
             return False
         is_unreachable = self._reachability.is_unreachable(work.place)
@@ -214,7 +215,7 @@ class Scheduler:
         self._queue.add_unreached(scan)
         with self._start_lock:
             is_first, self._has_unreached_workers = not self._has_unreached_workers, True
-        if is_first:
+        if is_first:  # as many again, only once they are needed: most of their time is spent in timeouts
             self._start_workers(for_unreached=True)
 
     def _should_give_up(self, work: WorkItem, error: ScopeError) -> bool:
@@ -225,6 +226,7 @@ class Scheduler:
 
     def _fetch_pages(self, scan: Scan) -> None:
         while not scan.is_done and self._is_open(scan) and not self._queue.is_closed:
+            # Before each call, since the region may have answered to another account meanwhile.
             scan.is_brief = self._reachability.is_unreachable(scan.place)
             with self._reachability.count_calls(scan.place):
                 page = scan.fetch_page()
@@ -239,6 +241,7 @@ class Scheduler:
             self._put_result(scan.build_outcome(error))
 
     def _put_result(self, result: Page | Outcome | ConfigurationError) -> None:
+        # In short steps: an endless wait for the caller would not notice that the queue was closed.
         while not self._queue.is_closed:
             try:
                 return self._results.put(result, timeout=POLL_S)
@@ -255,7 +258,7 @@ def _build_list_operations(
 
 
 def _check_options(operations: Collection[ListOperation], options: ScanOptions) -> None:
-    """Refuse what no operation can do; what one of them takes does not end a run because another one does not."""
+    """Raise ConfigurationError for options that no operation supports. It is enough if one operation supports them."""
     refusals = []
     for operation in operations:
         try:
@@ -267,14 +270,14 @@ def _check_options(operations: Collection[ListOperation], options: ScanOptions) 
 
 
 def _limit_options(options: ScanOptions, operation: ListOperation, others: Iterable[ListOperation]) -> ScanOptions:
-    """Return the options for one operation: names mean the resources that take them, if there is one."""
+    """Return the options for an operation; names only apply to operations that take them, if there is one."""
     if operation.takes_names or not any(other.takes_names for other in others):
         return options
     return replace(options, names=())
 
 
 def interleave_scans(scans: Sequence[Scan]) -> dict[str, list[Scan]]:
-    """Scans by account, each account beginning at another region, so that no region meets all workers at once."""
+    """Return the scans by account. Each account starts at another region, so that workers spread over regions."""
     by_account: dict[str, list[Scan]] = {}
     for scan in scans:
         by_account.setdefault(scan.task.scope.account_id, []).append(scan)
@@ -284,7 +287,7 @@ def interleave_scans(scans: Sequence[Scan]) -> dict[str, list[Scan]]:
 
 
 def _build_timeout_error(limit: str, timeout_s: float, since: str, last: str | None = None) -> ScopeError:
-    why = f"not through {timeout_s:g} s {since} ([extract] {limit}_timeout_s)" + (f"; last: {last}" if last else "")
+    why = f"not finished {timeout_s:g} s {since} ([extract] {limit}_timeout_s)" + (f"; last: {last}" if last else "")
     return ScopeError(Status.TIMEOUT, sanitize_text(why), code=f"{limit.title()}Timeout")
 
 

@@ -1,4 +1,4 @@
-"""Work that waits, and work that has begun: no worker sleeps, and none of it may go on for ever."""
+"""The queue of waiting work, so that no worker sleeps, and the deadlines of started work."""
 
 import heapq
 import threading
@@ -14,7 +14,7 @@ from appstream_export.extract.scan.scan import Scan
 
 
 class SessionTask:
-    """One account's session being opened: its scans wait for it, and fail with it."""
+    """The task to open an account's session. The account's scans wait for it, and fail if it fails."""
 
     def __init__(self, account_id: str, scans: Sequence[Scan], sessions: Sessions, max_attempts: int) -> None:
         self.account_id, self.scans, self.is_done = account_id, scans, False
@@ -23,7 +23,7 @@ class SessionTask:
         self._sessions = sessions
 
     def open_session(self) -> None:
-        """Ask STS once; raises ScopeError."""
+        """Request the session from STS once; raises ScopeError."""
         for scan in self.scans:
             scan.attempted_at = scan.attempted_at or datetime.now(UTC)
         call = ApiCall(tries_max=self.retry_state.tries_left)
@@ -38,43 +38,44 @@ WorkItem = Scan | SessionTask
 
 
 def list_scans(work: WorkItem) -> Sequence[Scan]:
-    """The scans that end with it."""
+    """Return the scans that fail if the work fails."""
     return work.scans if isinstance(work, SessionTask) else (work,)
 
 
 class WorkQueue:
-    """Work that waits: scans that are ready, work that comes due later, and sessions to open when nothing else is."""
+    """Queue of waiting work: delayed work that is due comes first, then ready scans, then sessions to open."""
 
     def __init__(self, session_tasks: Iterable[SessionTask]) -> None:
         self._session_tasks = deque(session_tasks)
         self._ready: deque[Scan] = deque()
         self._unreached: deque[Scan] = deque()
         self._delayed: list[tuple[float, int, WorkItem]] = []
-        self._order = count()
+        self._order = count()  # breaks ties in the heap, because work items cannot be compared
+        # Two conditions of one lock: a scan of an unreachable region must not wake a worker that cannot take it.
         lock = threading.RLock()
         self._change, self._unreached_change = threading.Condition(lock), threading.Condition(lock)
         self.is_closed = False
 
     def add(self, scans: Collection[Scan]) -> None:
-        """Scans whose session is open."""
+        """Add scans whose session is open."""
         with self._change:
             self._ready.extend(scans)
             self._change.notify(len(scans))
 
     def requeue(self, work: WorkItem, wait_s: float) -> None:
-        """To be taken again, not before `wait_s` seconds from now."""
+        """Add work again, to be taken after `wait_s` seconds."""
         with self._change:
             heapq.heappush(self._delayed, (time.monotonic() + wait_s, next(self._order), work))
             self._change.notify()
 
     def add_unreached(self, scan: Scan) -> None:
-        """Leave a scan to `take_unreached`."""
+        """Add a scan for `take_unreached`."""
         with self._change:
             self._unreached.append(scan)
             self._unreached_change.notify()
 
     def take_unreached(self) -> Scan | None:
-        """Wait for a scan of a region that nobody reaches; None once the queue is closed."""
+        """Wait for a scan of an unreachable region and return it, or None once the queue is closed."""
         with self._change:
             while not self.is_closed:
                 if self._unreached:
@@ -83,7 +84,7 @@ class WorkQueue:
         return None
 
     def take(self) -> WorkItem | None:
-        """Wait for work; None once the queue is closed."""
+        """Wait for work and return it, or None once the queue is closed."""
         with self._change:
             while not self.is_closed:
                 if (work := self._pop_next()) is not None:
@@ -92,7 +93,7 @@ class WorkQueue:
         return None
 
     def close(self) -> None:
-        """Nothing more is taken."""
+        """Close the queue and wake all waiting workers, which then get None."""
         with self._change:
             self.is_closed = True
             self._change.notify_all()
@@ -110,20 +111,21 @@ class WorkQueue:
 
 
 class Deadlines:
-    """When each piece of work must be through, counted from its own first call, so that no task pays for another."""
+    """Deadlines of work, counted from its own first call, so that no task loses time to another."""
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._running: deque[WorkItem] = deque()  # all may take equally long: the first begun is the first due
+        # All have the same time limit, so the order of their starts is the order of their deadlines.
+        self._running: deque[WorkItem] = deque()
 
     def start_timer(self, work: WorkItem) -> None:
-        """Called before each step; only the first counts."""
+        """Start the time limit of the work; further calls for the same work do nothing."""
         if work.due_at is None:
             work.due_at = time.monotonic() + self._timeout_s
             self._running.append(work)
 
     def pop_overdue(self, is_over: Callable[[WorkItem], bool]) -> Iterator[WorkItem]:
-        """Work that should be through by now and is not over, each once."""
+        """Yield the work that is past its deadline and not over, each once."""
         while self._running:
             work = self._running[0]
             over = is_over(work)
