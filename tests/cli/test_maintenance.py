@@ -198,8 +198,8 @@ def test_a_catalog_for_a_container_is_written_anywhere(copied: Path, told: Told)
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("erase --account 1234", '"1234" is not an account: 12 digits'),
-        ("erase --account 987650123456", "account 987650123456 is nowhere in "),
+        ("erase --account 1234", '"1234" is not an account id: write 12 digits'),
+        ("erase --account 987650123456", "account 987650123456 was not found in "),
         ("erase", "required: --account"),
         ("gc --grace soon", '"soon" is not a length of time such as 90m, 24h or 7d'),
         ("catalog --root data", "data: a root begins with /"),

@@ -32,7 +32,7 @@ def test_a_run_after_a_loss_names_what_aws_did_not_answer_and_repair_makes_the_w
 ) -> None:
     head("image_builders").unlink()
     code, out, err = told("run", "--no-publish", "--accounts", A)
-    assert (code, B in out + err, "its rows of before are lost" in out + err) == (3, True, True), (out, err)
+    assert (code, B in out + err, "its previous rows are lost" in out + err) == (3, True, True), (out, err)
     assert told("sql", "--format", "csv", "select name from image_builders")[1].split() == ["name", "of-1"]
     assert told("verify")[0] == 1
 

@@ -132,7 +132,7 @@ def test_an_answer_that_an_earlier_run_beats_fails_for_a_clock_is_wrong(lake: La
         "error", "AnswerDiscarded", True, at(50)
     )  # fmt: skip
     assert run["discarded_at"] == at(2)
-    assert "an earlier run has one of 2026-" in run["reason"]
+    assert "an earlier run has an answer of 2026-" in run["reason"]
     assert (lake.run(B)["status"], lake.run(B)["discarded_at"]) == ("ok", None)
     lake.commit(ok(A, builder("later"), minute=60), head_seq=2)
     assert (lake.names(A), lake.run(A)["status"], lake.run(A)["discarded_at"]) == (["later"], "ok", None)
@@ -156,7 +156,7 @@ def test_unless_the_answer_that_beat_it_lies_in_the_future_of_awss_clock(lake: L
 
     run = lake.run(A)
     assert (lake.names(A), run["status"], run["error_code"]) == (["ahead"], "error", "AnswerDiscarded")
-    assert "lies in the future by AWS's clock, so a clock is wrong; our clock and AWS's are 60 s apart" in run["reason"]
+    assert "lies in the future by AWS's clock, so a clock is wrong; our clock and AWS's differ by 60 s" in run["reason"]
 
 
 def test_a_commit_is_later_than_what_it_builds_on_whatever_the_clock_says(lake: Lake) -> None:
@@ -333,10 +333,10 @@ def test_a_failing_disk_is_told_in_one_line(lake: Lake) -> None:
 @pytest.mark.parametrize(
     ("answer", "what"),
     [
-        (ok(A, builder("a"), counts={"items": 2}), "gave 2 items, but rows, duplicates and quarantine hold 1"),
-        (ok(A, builder("a"), counts={"rows": 2, "items": 2}), r"should have 2 rows \(ok\), but the draft holds 1"),
-        (Answer(A, [builder("a")], Status.DENIED), r"should have 0 rows \(denied\), but the draft holds 1"),
-        (ok(A, builder("a"), builder("a")), "image_builders holds .*/a twice"),
+        (ok(A, builder("a"), counts={"items": 2}), "returned 2 items, but rows, duplicates and quarantine have 1"),
+        (ok(A, builder("a"), counts={"rows": 2, "items": 2}), r"should have 2 rows \(ok\), but 1 are staged"),
+        (Answer(A, [builder("a")], Status.DENIED), r"should have 0 rows \(denied\), but 1 are staged"),
+        (ok(A, builder("a"), builder("a")), "image_builders has .*/a twice"),
     ],
 )
 def test_a_broken_rule_stops_the_commit(lake: Lake, answer: Answer, what: str) -> None:
@@ -351,7 +351,7 @@ def test_a_broken_rule_stops_the_commit(lake: Lake, answer: Answer, what: str) -
 
 
 def test_rows_of_a_scope_that_was_not_asked_stop_the_commit(lake: Lake) -> None:
-    with pytest.raises(CommitError, match="which was not asked"):
+    with pytest.raises(CommitError, match="which was not requested"):
         lake.commit(ok(A), draft=lake.draft(ok(B, builder("b"))))
 
 
@@ -359,7 +359,7 @@ def test_a_child_without_its_item_stops_the_commit(lake: Lake) -> None:
     orphan = lake.draft(ok(A, builder("a", subnets=["s"])))
     orphan.files["image_builders"].clear()
 
-    with pytest.raises(CommitError, match=r"image_builder_subnets holds a row of .*/a, which is not in image_builders"):
+    with pytest.raises(CommitError, match=r"image_builder_subnets has a row of .*/a, which is not in image_builders"):
         lake.commit(ok(A), draft=orphan)
 
 
@@ -371,12 +371,12 @@ def test_files_of_many_rows_are_checked_part_by_part_and_no_row_escapes(
     lake.commit(ok(A, *many))
 
     for name in ("b0", "b4", "b8"):
-        with pytest.raises(CommitError, match=f"image_builders holds .*/{name} twice"):
+        with pytest.raises(CommitError, match=f"image_builders has .*/{name} twice"):
             lake.commit(ok(A, *many, builder(name)))
         others = [one for one in many if one["name"] != name]
         orphaned = lake.draft(ok(A, *many))
         orphaned.files["image_builders"] = lake.draft(ok(A, *others)).files["image_builders"]
-        with pytest.raises(CommitError, match=rf"holds a row of .*/{name}, which is not in image_builders"):
+        with pytest.raises(CommitError, match=rf"has a row of .*/{name}, which is not in image_builders"):
             lake.commit(ok(A, *others), draft=orphaned)
 
 
@@ -406,8 +406,8 @@ def test_a_great_fall_is_guarded_and_the_rest_commits(lake: Lake) -> None:
     assert (len(lake.names(A)), len(lake.names(B))) == (60, 6)
     run = lake.run(A)
     assert (run["status"], run["is_stale"], run["items"], run["observed_at"]) == ("guarded", True, 0, at(1))
-    assert "fell from 65 to 9" in run["reason"]
-    assert "the 60 of this scope are kept (3 now): accept with --accept-drop" in run["reason"]
+    assert "dropped from 65 to 9" in run["reason"]
+    assert "this scope retains its 60 (3 now): accept with --accept-drop" in run["reason"]
     assert [c[0] for c in lake.changes()] == ["new"]
     assert lake.sql("select count(*) from image_builder_subnets") == [65]
     assert manifest.counts["tasks_failed"] == 1

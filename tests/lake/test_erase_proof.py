@@ -70,7 +70,7 @@ def test_an_example_of_drift_stays_only_where_another_account_holds_it(lake: Lak
     before = find_account_files(lake.store, GONE, values={MAIL}).remaining
     result = erased(lake)
 
-    assert [path.partition(" ")[2] for path in before] == ["(holds a value of an erased row)"]
+    assert [path.partition(" ")[2] for path in before] == ["(contains a value of an erased row)"]
     assert before[0].startswith("tables/drift/"), "the same search finds it before"
     assert drift_of(lake) == [
         ("$.Warnings", None, 2),
@@ -164,7 +164,7 @@ def test_a_value_of_an_erased_row_is_found_in_every_kind_of_file(lake: Lake) -> 
     result = erased(lake, republish=plant)
 
     assert not result.is_gone
-    assert set(result.remaining) == {f"{path} (holds a value of an erased row)" for path in WRITERS}
+    assert set(result.remaining) == {f"{path} (contains a value of an erased row)" for path in WRITERS}
 
 
 def test_what_cannot_be_opened_counts_as_holding_it(lake: Lake) -> None:
@@ -205,7 +205,7 @@ def test_an_erase_that_was_killed_after_its_commit_still_looks_for_the_values(la
     place = Path(lake.store.root) / "report.html"
 
     assert erased(lake, republish=lambda: write_page(place)).remaining == (
-        "report.html (holds a value of an erased row)",
+        "report.html (contains a value of an erased row)",
     )
 
 

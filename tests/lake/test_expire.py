@@ -307,7 +307,7 @@ def test_a_retold_history_that_arrives_late_has_all_of_its_files(
 ) -> None:
     aged(lake)
     healthy, lake.store = lake.store, Late(lake.store)
-    with pytest.raises(CommitStateUnknown, match=r"no answer.*look at the head before running again"):
+    with pytest.raises(CommitStateUnknown, match=r"no answer.*before you run again"):
         act(lake)
     late, lake.store = lake.store, healthy
     assert verify_warehouse(healthy).problems == ()
@@ -458,7 +458,7 @@ def test_a_manifest_that_does_not_count_is_no_commit_where_it_cannot_be_removed_
     lagging = raced(lake, lambda other: (other.commit(ok(A, builder("b"))), erased(other)))
     lagging.store = Stuck(lagging.store)
 
-    with pytest.raises(StorageFailed, match="look at the head before running again"):
+    with pytest.raises(StorageFailed, match="before you run again"):
         lagging.commit(ok(A, builder("late"), minute=90), planned=[A])
     assert lake.names() == ["b"]
 
@@ -581,7 +581,9 @@ def test_an_account_that_nobody_knows_is_refused_and_nothing_happens(lake: Lake)
     files = lake.store.list_all()
 
     for dry_run in (True, False):
-        with pytest.raises(ConfigurationError, match=f"account {GONE} is nowhere in .*: mistyped, or erased before"):
+        with pytest.raises(
+            ConfigurationError, match=f"account {GONE} was not found in .*: it is mistyped, or was erased before"
+        ):
             erased(lake, dry_run=dry_run)
     assert lake.store.list_all() == files
 
@@ -594,7 +596,7 @@ def test_what_is_no_account_is_refused(lake: Lake) -> None:
 def test_an_empty_warehouse_has_nothing_to_thin_or_collect(lake: Lake) -> None:
     assert (thinned(lake).dropped, thinned(lake).retained) == ((), 0)
     assert collected(lake).files == 0
-    with pytest.raises(ConfigurationError, match="is nowhere in"):
+    with pytest.raises(ConfigurationError, match="was not found in"):
         erased(lake)
 
 
@@ -636,7 +638,9 @@ def test_a_database_that_was_not_published_since_is_not_taken_for_clean(lake: La
 def test_an_erase_whose_deletions_fail_says_how_to_complete_it(lake: Lake) -> None:
     aged(lake)
     healthy, lake.store = lake.store, Keeping(lake.store)
-    with pytest.raises(StorageFailed, match=f"account {GONE} is in no snapshot any more, but .*; erase it again"):
+    with pytest.raises(
+        StorageFailed, match=f"account {GONE} is in no snapshot any more, but .*; run the same erase again"
+    ):
         erased(lake)
     lake.store = healthy
 
@@ -663,7 +667,7 @@ def test_versions_that_a_bucket_keeps_of_an_erased_account_are_told(bucket: Buck
 
     assert not done.is_gone
     assert [path for path in done.remaining if path.startswith("tables/t/x.bin (version ")]
-    assert "that the bucket keeps)" in done.remaining[0]
+    assert "which the bucket retains)" in done.remaining[0]
     bucket.forget_versions(place)
     assert leftovers(lake) == []
 

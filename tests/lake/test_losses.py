@@ -39,7 +39,7 @@ def test_what_aws_answers_lands_without_a_change_and_the_rest_is_named(lake: Lak
     assert (named["status"], named["is_stale"], named["observed_at"], named["rows_lost_at"] is None) == (
         "denied", True, None, False,
     )  # fmt: skip
-    assert "its rows of before are lost" in named["reason"]
+    assert "its previous rows are lost" in named["reason"]
     assert lake.run(A)["rows_lost_at"] is None
     assert not verify_warehouse(lake.store).is_sound
 

@@ -98,7 +98,7 @@ def test_a_forged_path_is_refused_by_all_before_anything_is_read(lake: Lake, pat
     path_of(lake).write_bytes(msgspec.structs.replace(manifest, tables=tables).add_digest().encode_json())
 
     for act in (lambda: load_head(lake.store), lake.publish, lambda: lake.commit(ok(A))):
-        with pytest.raises(StorageFailed, match=r"json is damaged: .* is no file of a table") as refused:
+        with pytest.raises(StorageFailed, match=r"json is damaged: .* is not a table file") as refused:
             act()
         assert "\n" not in str(refused.value)
     assert [(p.path, p.is_note) for p in verify_warehouse(lake.store).problems] == [

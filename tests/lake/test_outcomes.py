@@ -92,7 +92,7 @@ def test_what_was_never_asked_has_a_row_that_says_so(lake: Lake) -> None:
 
     run = lake.run(B)
     assert (run["status"], run["is_stale"], run["observed_at"], run["attempted_at"]) == ("skipped", True, None, None)
-    assert run["reason"] == "not asked yet: this run was limited to other scopes"
+    assert run["reason"] == "not requested yet: this run was limited to other scopes"
     assert manifest.counts["tasks_asked"] == 1
 
 

@@ -128,7 +128,7 @@ def test_a_manifest_that_was_exchanged_for_another_sound_one_breaks_the_chain(tw
     put(two, paths.build_manifest_path(1), forged.encode_json())
 
     assert only(verify_warehouse(two.store).problems).what.startswith(
-        "does not follow from snapshot 1: one of the two was exchanged"
+        "does not follow from snapshot 1: one of the two was replaced"
     )
 
 
@@ -136,7 +136,7 @@ def test_a_manifest_that_was_exchanged_for_another_sound_one_breaks_the_chain(tw
     ("forge", "what"),
     [
         (lambda raw: raw.replace(b'"seq": 1,', b'"seq": 7,'), "is damaged: its content does not match its digest"),
-        (lambda raw: raw.replace(b"\n", b"\r\n"), "is not written as it was, though it says the same"),
+        (lambda raw: raw.replace(b"\n", b"\r\n"), "is not in canonical form, although its content is unchanged"),
         (lambda raw: raw[:-20], "is damaged"),
         (lambda _: b"\xff\xfe", "is damaged"),
     ],
@@ -160,7 +160,7 @@ def test_a_file_that_is_not_what_its_manifest_says_is_found(two: Lake) -> None:
 
     sound = two.store.read_bytes(paths.build_manifest_path(2))
     for manifest, what in (
-        (forged(), "holds 1 rows, its manifest says 9"),
+        (forged(), "has 1 rows, but its manifest says 9"),
         (
             forged(columns={"x": "string"}, files=read_manifest(two.store, 2).tables["image_builders"].files),
             "lacks the column",
@@ -189,7 +189,9 @@ def test_a_catalog_of_an_older_snapshot_is_a_note_and_no_problem(two: Lake) -> N
     found = verify_warehouse(two.store)
 
     assert (found.is_sound, [problem.is_note for problem in found.problems]) == (True, [True])
-    assert "shows snapshot 2, the newest is 3; publish it anew with: appstream-export catalog" in str(found.problems[0])
+    assert "shows snapshot 2, but the newest is 3; publish it again with: appstream-export catalog" in str(
+        found.problems[0]
+    )
 
 
 def test_a_thinned_history_is_sound_before_and_after_its_garbage_is_gone(two: Lake) -> None:

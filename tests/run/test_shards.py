@@ -220,7 +220,7 @@ def test_an_erase_takes_what_shards_handed_on_once_their_snapshot_is_committed_a
     assert (is_gone, len(kept)) == (True, 2), "what tells of other accounts alone is none of its business"
     assert (still.is_gone, still.remaining) == (
         False,
-        (f"{waiting} (of a sharded run that has not committed: erase again once it has, or is a day old)",),
+        (f"{waiting} (of a sharded run that has not committed: erase again after its commit, or after a day)",),
     )
 
 

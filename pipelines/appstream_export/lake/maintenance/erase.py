@@ -1,10 +1,10 @@
-"""erase: a commit that removes an account from every snapshot, and proof that it is gone.
+"""erase: a commit that removes an account from every snapshot, and the proof that it is gone.
 
-Each file that holds rows of the account is written again without them. Of `drift`, whose rows are of all accounts,
-examples stay only where another account's row holds them. The history is rewritten with the new files, and the old ones
-are deleted at once, whatever the grace is. Then everything in the warehouse is decoded and searched (`erase_proof`).
-Killed at any moment, an erase is completed by calling it again: before its commit nothing has happened, after it the
-superseded manifests name what has to be deleted.
+Each file with rows of the account is rewritten without them. Rows of `drift` belong to no account: their examples are
+retained only if a row of another account contains them. The history is rewritten with the new files, and the old files
+are deleted at once, without a grace period. Then every file in the warehouse is decoded and searched (`erase_proof`).
+If an erase is killed, running it again completes it: before its commit nothing has changed, and after the commit the
+superseded manifests name the files to delete.
 """
 
 import re
@@ -62,32 +62,32 @@ from appstream_export.model import ACCOUNT_ID
 
 _ACCOUNT = "account_id"
 _SNAPSHOT_ID = re.compile(rb'"snapshot_id":"(\w+)"')
-_DRIFT, _EXAMPLE = "drift", "example"  # AWS's own words, and no account beside them
+_DRIFT, _EXAMPLE = "drift", "example"  # quotes from AWS's answers, without an account
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EraseResult:
-    """What an erase did, or would do."""
+    """The result of an erase, or of its dry run."""
 
     account_id: str
     snapshots: int
-    """Snapshots that held rows of the account."""
+    """Number of snapshots that had rows of the account."""
     rows: int
     files: int
-    """Files written again without it."""
+    """Number of files rewritten without the account."""
     bytes_deleted: int
     mentions: tuple[str, ...]
-    """Committed files in which rows of other accounts name this one, such as the owner of a shared image."""
+    """Committed files in which rows of other accounts name this account, such as the owner of a shared image."""
     remaining: tuple[str, ...]
-    """Other files that hold its id or a value of its rows alone, or that cannot be looked into: attempts in progress,
-    feeds not published since, versions that a bucket keeps of what was deleted."""
+    """Other files that contain its id or a value that only its rows had, or that cannot be searched: attempts in
+    progress, feeds not published since, and old versions of deleted files in a bucket."""
     dry_run: bool
     seq: int | None = None
-    """The commit; None when no snapshot held the account, or when it was only a look."""
+    """Seq of the commit; None if no snapshot had the account, or in a dry run."""
 
     @property
     def is_gone(self) -> bool:
-        """Whether neither its id nor a value of its rows alone is left; other accounts' rows may still name it."""
+        """True if neither its id nor a value that only its rows had is left; other accounts' rows may name it."""
         return not self.dry_run and not self.remaining
 
 
@@ -104,15 +104,15 @@ def erase_account(
     republish: Callable[[], object] = lambda: None,
     clock: Callable[[], datetime] = get_utc_now,
 ) -> EraseResult:
-    """Remove an account from all snapshots, delete the files that held it, and search whether it is gone.
+    """Remove an account from all snapshots, delete its files, and search every file for what is left.
 
-    Remove it from the settings first: a later run would bring it back. Files of attempts that never committed are
-    deleted too once they are older than `grace`. `republish` publishes again what is made of the history (feeds, the
-    report) before the search. Raises ConfigurationError for an account that nothing here holds, CommitError where the
-    history is as before, or where the old files could not all be deleted: calling again completes it.
+    Remove it from the settings first, or a later run adds it again. Files of attempts that never committed are deleted
+    too, if they are older than `grace`. `republish` publishes feeds and report again before the search. Raises
+    ConfigurationError if no file contains the account, CommitError if the history is unchanged, and StorageFailed if
+    some of the old files are not deleted: another call completes the erase.
     """
     if not ACCOUNT_ID.fullmatch(account_id):
-        raise ConfigurationError(f'"{account_id}" is not an account: 12 digits, zeros in front included')
+        raise ConfigurationError(f'"{account_id}" is not an account id: write 12 digits, with leading zeros')
     eraser = _Eraser(store, contracts, account_id)
     if dry_run:
         return _preview_erase(eraser)
@@ -126,13 +126,13 @@ def erase_account(
             store, account_id, now if committed else _get_last_erase_time(store), frozenset(eraser.values)
         )
     except ExportError as error:
-        what = f"account {account_id} is in no snapshot any more, but what held it is not all deleted"
-        raise StorageFailed(f"{what}: {error}", fix="erase it again to complete that") from error
+        what = f"account {account_id} is in no snapshot any more, but some of the files that contain it are not deleted"
+        raise StorageFailed(f"{what}: {error}", fix="run the same erase again to complete it") from error
     return eraser.build_result(dry_run=False, bytes_deleted=deleted, left=left, committed=committed)
 
 
 def _preview_erase(eraser: "_Eraser") -> EraseResult:
-    """Return what an erase would do; nothing is written."""
+    """Return the result that an erase would have; write nothing."""
     eraser.count_rows()
     if not eraser.rows:
         _refuse_unknown_account(eraser.store, eraser.account_id)
@@ -140,7 +140,7 @@ def _preview_erase(eraser: "_Eraser") -> EraseResult:
 
 
 def _delete_account_files(eraser: "_Eraser", *, now: datetime, grace: timedelta, catalog_root: str | None) -> int:
-    """Delete what no snapshot needs any more, and return its size in bytes."""
+    """Delete the files that no snapshot needs any more, and return their size in bytes."""
     garbage = find_garbage(eraser.store, now, grace)
     eraser.collect_garbage_values(garbage)
     handed = _find_committed_handover_files(eraser, garbage.waiting)
@@ -151,7 +151,7 @@ def _delete_account_files(eraser: "_Eraser", *, now: datetime, grace: timedelta,
 
 
 def _find_committed_handover_files(eraser: "_Eraser", waiting: Iterable[StoredObject]) -> Iterator[StoredObject]:
-    """Yield messages between steps of a sharded run that hold the account, once the run's snapshot is committed."""
+    """Yield handover files of sharded runs that contain the account, if the run's snapshot is committed."""
     store = eraser.store
     newest = load_head(store)
     rows = load_head_rows(store, newest, "snapshots", ("snapshot_id",)) if newest else []
@@ -160,19 +160,19 @@ def _find_committed_handover_files(eraser: "_Eraser", waiting: Iterable[StoredOb
         if not stored.path.startswith(f"{HANDOVER_FOLDER}/"):
             continue
         content = b""
-        with translate_storage_errors(store), suppress(FileNotFoundError):  # another process tidied up
+        with translate_storage_errors(store), suppress(FileNotFoundError):  # another process removed it
             content = store.read_bytes(stored.path)
         if eraser.account_id.encode() in content and not committed.isdisjoint(_SNAPSHOT_ID.findall(content)):
             yield stored
 
 
 def _refuse_unknown_account(store: Store, account_id: str) -> None:
-    """Raise ConfigurationError for an account that no file here holds: it is mistyped, or was erased before."""
+    """Raise ConfigurationError if no file contains the account: the id is mistyped, or was erased before."""
     found = find_account_files(store, account_id)
     if found.mentions or [path for path in found.remaining if path != UNLISTED_VERSIONS]:
         return
     raise ConfigurationError(
-        f"account {account_id} is nowhere in {store.root}: mistyped, or erased before; nothing was done"
+        f"account {account_id} was not found in {store.root}: it is mistyped, or was erased before; nothing was changed"
     )
 
 
@@ -183,21 +183,21 @@ def _get_last_erase_time(store: Store) -> datetime:
 
 @dataclass
 class _Eraser:
-    """Write files again without the account; where the history is rewritten twice, each file is written once."""
+    """A rewriter of files without the account. It writes each file once, even if the history is rewritten twice."""
 
     store: Store
     contracts: Sequence[Contract]
     account_id: str
     entries: dict[str, FileEntry] = field(default_factory=dict)
-    """What each file that was looked at becomes, by its path; itself where it holds nothing of the account."""
+    """New entry of each file that was read, by its old path; the old entry if the file has no rows of the account."""
     rows: dict[str, int] = field(default_factory=dict)
-    """Rows of the account in each file that holds any."""
+    """Number of rows of the account in each file that has any, by path."""
     seqs: set[int] = field(default_factory=set)
     values: set[str] = field(default_factory=set)
-    """Texts of the rows that were removed, and of examples of drift."""
+    """Texts of removed rows and removed examples of drift."""
     is_dry_run: bool = False
 
-    def build_rewrite(self, manifests: list[Manifest], snapshot_id: str) -> RewrittenHistory | None:  # noqa: ARG002 - files are named beside the old ones
+    def build_rewrite(self, manifests: list[Manifest], snapshot_id: str) -> RewrittenHistory | None:  # noqa: ARG002 - new files are named after the old ones
         past = [self._rewrite_manifest(manifest) for manifest in manifests if manifest.kind == KIND_SWEEP]
         retained = {
             name: [self._rewrite_table(table) for table in tables]
@@ -208,18 +208,18 @@ class _Eraser:
         return RewrittenHistory(past=past, retained=retained, counts=self._build_counts(past[-1]))
 
     def count_rows(self) -> None:
-        """Count the rows that would be removed; nothing is written."""
+        """Count the rows that an erase would remove; write nothing."""
         self.is_dry_run = True
         with translate_storage_errors(self.store):
             self.build_rewrite(load_history(self.store), "")
 
     def commit_rewrite(self, tool_version: str, clock: Callable[[], datetime]) -> Manifest | None:
-        """Commit the history without the account; None where it held none. A commit that fails leaves no files."""
+        """Commit the history without the account; return None if it is not in it. A failed commit leaves no files."""
         try:
             return rewrite_history(
                 self.store, self.build_rewrite, kind=KIND_ERASE, tool_version=tool_version, clock=clock
             )
-        except CommitStateUnknown:  # it may have landed
+        except CommitStateUnknown:  # the manifest may exist, so its files must stay
             raise
         except Exception:
             remove_files_quietly(self.store, [entry.path for old, entry in self.entries.items() if entry.path != old])
@@ -247,12 +247,12 @@ class _Eraser:
         )
 
     def collect_garbage_values(self, garbage: Garbage) -> None:
-        """Collect texts of the account from files that are about to go, such as those of an erase that was killed."""
+        """Collect texts of the account from files that gc deletes next, such as those of an erase that was killed."""
         for stored in (*garbage.due, *garbage.waiting):
             is_table = stored.path.startswith(f"{TABLES_FOLDER}/") and stored.path.endswith(".parquet")
             if not is_table or is_unfinished(stored.path) or stored.path in self.entries:
                 continue
-            with translate_storage_errors(self.store), suppress(OSError):  # tidied up, or cut off: it goes
+            with translate_storage_errors(self.store), suppress(OSError):  # removed, or incomplete: gc deletes it
                 for part in read_row_groups(open_parquet_bytes(self.store.read_bytes(stored.path), stored.path)):
                     if _ACCOUNT in part.schema.names:
                         self.values |= collect_texts(part.filter(pc.equal(part[_ACCOUNT], self.account_id)))
@@ -295,7 +295,7 @@ class _Eraser:
         return part.filter(pc.invert(is_account))
 
     def _rewrite_drift(self, manifest: Manifest, table: TableFiles) -> TableFiles:
-        """Return `drift` without examples that may be the account's: those that no row of another account holds."""
+        """Return `drift` without examples that may belong to the account: no row of another account contains them."""
         for entry in table.files:
             if entry.path not in self.entries:
                 self.entries[entry.path] = self._rewrite_drift_file(manifest, entry)
@@ -317,7 +317,7 @@ class _Eraser:
         return write_rows(self.store, build_erased_path(entry.path), rows.schema, [_replace_examples(rows, doubtful)])
 
     def _find_proved_examples(self, manifest: Manifest, drift: pa.Table) -> set[str]:
-        """Return the examples that rows of other accounts in the same snapshot hold."""
+        """Return the examples that rows of other accounts in the same snapshot contain."""
         examples = {example for example in drift[_EXAMPLE].to_pylist() if example is not None}
         found: set[str] = set()
         tables = [table for table in manifest.tables.values() if _ACCOUNT in table.columns]
@@ -337,7 +337,7 @@ class _Eraser:
 
 
 def _replace_examples(drift: pa.Table, doubtful: pa.ChunkedArray) -> pa.Table:
-    """Return drift with null for these examples; rows that differed only in them are one."""
+    """Return drift with null for these examples. Rows that are equal then become one, with the sum of their counts."""
     place, keys = drift.schema.get_field_index(_EXAMPLE), [name for name in drift.schema.names if name != "count"]
     bare = drift.set_column(place, drift.schema.field(place), pc.if_else(doubtful, None, drift[_EXAMPLE]))
     merged = bare.group_by(keys, use_threads=False).aggregate([("count", "sum")])

@@ -1,6 +1,6 @@
 """The proof of an erase: every file is decoded and searched for the account's id and for values of its rows.
 
-Values count that no remaining row of another account holds, and no word of the product itself.
+A value counts only if neither a row of another account nor a text of the product itself contains it.
 """
 # ruff: noqa: S608 - names come from the searched file, and are quoted by lake/duckdb.py
 
@@ -39,30 +39,30 @@ from appstream_export.lake.storage import (
 )
 from appstream_export.resources import find_resource_folder
 
-UNLISTED_VERSIONS = "versions that the bucket may keep: allow s3:ListBucketVersions, so that they can be looked at"
+UNLISTED_VERSIONS = "old versions that the bucket may retain: allow s3:ListBucketVersions, so that they can be searched"
 NEVER = datetime.min.replace(tzinfo=UTC)
-READERS = 8  # files looked into at once
-_HANDOVER_NOTE = "of a sharded run that has not committed: erase again once it has, or is a day old"
-_VALUE_NOTE = "holds a value of an erased row"
+READERS = 8  # files searched at once
+_HANDOVER_NOTE = "of a sharded run that has not committed: erase again after its commit, or after a day"
+_VALUE_NOTE = "contains a value of an erased row"
 _DRIFT = "drift"
-_PATTERN_CHARS = 3_000  # RE2 takes a hundred values at 80 MB/s, and five hundred at one
-_PREFIX_CHARS = 64  # of a longer value its beginning is searched first
+_PATTERN_CHARS = 3_000  # length of a regex: RE2 searches 100 values at 80 MB/s, but 500 at 1 MB/s
+_PREFIX_CHARS = 64  # of a longer value, only this prefix is in the regex
 _BATCH_ROWS = 10_240
-_CODE = re.compile(rb"<(script|style)>.*?</\1>", re.DOTALL)  # of a page: the product's own, and Vega's
-_JSON_LEVELS = 3  # the raw text of an item, in a message, in a message
+_CODE = re.compile(rb"<(script|style)>.*?</\1>", re.DOTALL)  # of a page: code of the product and of Vega
+_JSON_LEVELS = 3  # an item's JSON text, inside a message, inside another message
 _JSON_ESCAPES = re.compile(r'(?:\\(?:u[0-9a-fA-F]{4}|["\\/bfnrt]))+')
 
 
 @dataclass(frozen=True, slots=True)
 class Leftovers:
-    """Committed files in which rows of others name an account, and other places that hold something of it."""
+    """Committed files in which rows of other accounts name an account, and other files that contain data of it."""
 
     mentions: tuple[str, ...]
     remaining: tuple[str, ...]
 
 
 class TextMatcher:
-    """Finds which of many texts occur anywhere in columns or bytes."""
+    """A search for many texts at once, in columns or bytes."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._groups: list[list[str]] = []
@@ -87,9 +87,9 @@ class TextMatcher:
 def find_account_files(
     store: Store, account_id: str, erased_at: datetime = NEVER, values: Collection[str] = ()
 ) -> Leftovers:
-    """Search every file for the account's id, and for `values` of its rows that are of no other account.
+    """Search every file for the account's id, and for `values` of its rows that no other account has.
 
-    Files that cannot be looked into count as holding it; so does a database from before `erased_at`.
+    A file that cannot be searched counts as containing them; so does a database that is older than `erased_at`.
     """
     with translate_storage_errors(store):
         search = _Search(store, account_id, erased_at)
@@ -114,7 +114,7 @@ def find_account_files(
 
 @dataclass
 class _Search:
-    """One search; what it finds in a file is whether the account's id is there, and which values are."""
+    """One search. It returns, per file, whether the account's id is in it, and the values that are."""
 
     store: Store
     account_id: str
@@ -128,7 +128,7 @@ class _Search:
         self._id = TextMatcher([self.account_id])
 
     def find_in_rows(self, stored: StoredObject, values: Collection[str]) -> tuple[bool, set[str]]:
-        """Look into a committed table: the values are those that rows of other accounts hold."""
+        """Search a committed table file; the returned values are those in rows of other accounts."""
         content, held = self._read(stored), set[str]()
         if content is None:
             return False, held
@@ -138,12 +138,12 @@ class _Search:
         return has_id, held
 
     def find_in_file(self, stored: StoredObject, unique: TextMatcher) -> tuple[bool, set[str]]:
-        """Look into any other file."""
+        """Search any other file."""
         content, found = self._read(stored), set[str]()
         if content is None:
             return False, found
         if is_unfinished(stored.path) or stored.path.startswith(f"{SCRATCH_FOLDER}/"):
-            return bool(content), found  # compressed, and half a file: it cannot be searched
+            return bool(content), found  # compressed and incomplete: it cannot be searched
         has_id = self._is_old_database(stored)
         try:
             for cells in _extract_texts(self.store, stored.path, content):
@@ -154,7 +154,7 @@ class _Search:
         return has_id, found
 
     def select_unheld_values(self, values: set[str], rows: Iterable[StoredObject]) -> set[str]:
-        """Return the values that neither the product's words nor texts of other accounts' rows contain."""
+        """Return the values that neither the product's texts nor other accounts' rows contain."""
         left = {value for value in values if value not in _load_product_text()}
         for stored in rows if left else ():
             content, matcher = self._read(stored), TextMatcher(left)
@@ -166,7 +166,7 @@ class _Search:
     def _read(self, stored: StoredObject) -> bytes | None:
         try:
             return self.store.read_version(stored)
-        except FileNotFoundError:  # another process tidied up
+        except FileNotFoundError:  # another process removed it
             return None
 
     def _read_other_rows(self, path: str, content: bytes) -> Iterator[pa.Table]:
@@ -175,13 +175,13 @@ class _Search:
             yield part if is_whole else part.filter(pc.not_equal(part["account_id"], self.account_id))
 
     def _is_old_database(self, stored: StoredObject) -> bool:
-        """Return whether free blocks may hold what was erased: DuckDB compresses them. S3 rounds times to seconds."""
-        is_database = stored.path.endswith(".duckdb") and stored.path != CATALOG_FILE  # which has views alone
+        """Return whether free blocks of a database may contain erased rows, compressed. S3 rounds times to seconds."""
+        is_database = stored.path.endswith(".duckdb") and stored.path != CATALOG_FILE  # which has only views
         return is_database and stored.changed_at + timedelta(seconds=1) < self.erased_at
 
 
 def open_parquet_bytes(content: bytes, path: str) -> pq.ParquetFile:
-    """Open a Parquet file for a search; raises OSError where it is none."""
+    """Open a Parquet file for a search; raises OSError if it is not Parquet."""
     try:
         return pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
@@ -190,14 +190,14 @@ def open_parquet_bytes(content: bytes, path: str) -> pq.ParquetFile:
 
 def _format_stored_path(stored: StoredObject, *, has_id: bool) -> str:
     if stored.version:
-        return f"{stored.path} (version {stored.version} that the bucket keeps)"
+        return f"{stored.path} (version {stored.version}, which the bucket retains)"
     if stored.path.startswith(f"{HANDOVER_FOLDER}/"):
         return f"{stored.path} ({_HANDOVER_NOTE})"
     return stored.path if has_id else f"{stored.path} ({_VALUE_NOTE})"
 
 
 def _extract_texts(store: Store, path: str, content: bytes) -> Iterator[pa.Array]:
-    """Yield all that a file holds as text: its bytes, and its columns or members decoded."""
+    """Yield everything in a file as text: its bytes, and its columns or members, decoded."""
     if path.endswith(".parquet"):
         yield from _extract_parquet_texts(path, content)
     elif path.endswith(".duckdb"):
@@ -216,7 +216,7 @@ def _wrap(content: bytes) -> pa.Array:
 
 
 def _decode_escapes(content: bytes) -> Iterator[bytes]:
-    """Yield the bytes, and what they are without the escapes of HTML, JSON and CSV."""
+    """Yield the bytes, and the bytes without the escapes of HTML, CSV and JSON."""
     yield content
     text = content.decode("utf-8", "replace")
     for decoded in (html.unescape(text), text.replace('""', '"')):
@@ -235,7 +235,7 @@ def _decode_json_escapes(text: str) -> Iterator[bytes]:
 
 
 def _decode_cells(cells: pa.Array) -> Iterator[pa.Array]:
-    """Yield the cells, and those with escapes of JSON without them."""
+    """Yield the cells, and cells with JSON escapes in decoded form."""
     yield cells
     escaped = cells.filter(pc.fill_null(pc.match_substring(cells, "\\"), False)).to_pylist()
     if decoded := [text for cell in escaped for text in _decode_json_escapes(cell)]:
@@ -247,11 +247,12 @@ def _decode_json_escape(found: re.Match[str]) -> str:
 
 
 def _extract_parquet_texts(path: str, content: bytes) -> Iterator[pa.Array]:
-    """Yield the bytes, which hold the statistics, then metadata, and whole dictionaries, unused entries included."""
+    """Yield the bytes (with the statistics), the metadata, and whole dictionaries, unused entries included."""
     yield _wrap(content)
     schema = open_parquet_bytes(content, path).schema_arrow
     metadata = [schema.metadata or {}, *(f.metadata or {} for f in schema)]
     yield pa.array([text for found in metadata for pair in found.items() for text in pair], pa.large_binary())
+    # Read as dictionaries: an entry that no row uses any more is still in the file.
     names = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
     file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True, read_dictionary=names)
     for number in range(file.num_row_groups):
@@ -266,6 +267,7 @@ def _select_text_columns(part: pa.Table) -> Iterator[pa.Array]:
 
 def _extract_database_texts(store: Store, content: bytes) -> Iterator[pa.Array]:
     """Yield each text column of each table of a DuckDB file, and its views and comments; raises duckdb.Error."""
+    # A copy: the content may come from S3 or a ZIP file, and DuckDB 1.4 refuses a file that this process has open.
     with NamedTemporaryFile(suffix=".duckdb") as copy, closing(open_duckdb(store)) as con:
         copy.write(content)
         copy.flush()
@@ -289,7 +291,7 @@ def _extract_database_texts(store: Store, content: bytes) -> Iterator[pa.Array]:
 
 @cache
 def _load_product_text() -> str:
-    """Return every text that the product ships: words of it in a page or a catalog prove nothing."""
+    """Return every text that the product ships: to find one of them in a page or a catalog proves nothing."""
     folders = (
         Path(next(iter(appstream_export.__path__))),
         find_resource_folder("schemas"),

@@ -1,4 +1,4 @@
-"""Values of the rows that an erase removes, and what the rows of other accounts hold of them."""
+"""Text values of the rows that an erase removes, and the search for them in rows of other accounts."""
 
 import json
 from collections.abc import Collection, Iterator
@@ -7,12 +7,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-VALUE_CHARS_MIN = 8  # shorter ones, such as a region or a state, are words that anything may hold
+VALUE_CHARS_MIN = 8  # shorter ones, such as a region or a state, may be in any file
 _JSON_BEGINS = pa.array(["{", "[", '"'])
 
 
 def collect_texts(rows: pa.Table) -> set[str]:
-    """Return texts of 8 characters and more: cells, and in cells with JSON each text at any depth."""
+    """Return the texts of at least 8 characters: cells, and texts at any depth of cells with JSON."""
     found: set[str] = set()
     for cells in _iterate_text_columns(rows):
         found.update(text for cell in cells.to_pylist() for text in _list_texts(cell))
@@ -20,7 +20,7 @@ def collect_texts(rows: pa.Table) -> set[str]:
 
 
 def collect_held_texts(rows: pa.Table, wanted: Collection[str]) -> set[str]:
-    """Return those of `wanted` that the rows hold, as a cell or in the JSON of a cell."""
+    """Return the `wanted` texts that the rows contain, as a cell or in the JSON of a cell."""
     chosen, found = pa.array(list(wanted), pa.string()), set[str]()
     for cells in _iterate_text_columns(rows):
         found.update(cells.filter(pc.is_in(cells, chosen)).to_pylist())
@@ -29,7 +29,7 @@ def collect_held_texts(rows: pa.Table, wanted: Collection[str]) -> set[str]:
 
 
 def collect_held_examples(rows: pa.Table, examples: Collection[str]) -> set[str]:
-    """Return the examples of `drift` that the rows hold: as a cell, or as a value at any depth of a cell's JSON."""
+    """Return the examples of `drift` that the rows contain: as a cell, or as a value at any depth of a cell's JSON."""
     encoded = {example: _encode(value) for example in examples if (value := _parse_json(example)) is not _NO_JSON}
     chosen, found = pa.array(list(examples), pa.string()), set[str]()
     for cells in _iterate_text_columns(rows):
@@ -43,7 +43,7 @@ _NO_JSON = object()
 
 
 def _iterate_text_columns(rows: pa.Table) -> Iterator[pa.Array]:
-    """Yield the different values of each text column, nulls left out."""
+    """Yield the distinct values of each text column, without nulls."""
     for column in rows.columns:
         if pa.types.is_string(column.type):
             yield pc.drop_null(pc.unique(column))
@@ -65,7 +65,7 @@ def _encode(value: Any) -> str:
 
 
 def _list_texts(cell: str) -> Iterator[str]:
-    """Yield the cell, or what its JSON holds: text, and keys that are more than a name, such as an e-mail address."""
+    """Yield the cell, or the texts of its JSON, with keys that are no plain names, such as an e-mail address."""
     value = _parse_json(cell) if cell.startswith(("{", "[", '"')) else _NO_JSON
     if value is _NO_JSON:
         if len(cell) >= VALUE_CHARS_MIN:
@@ -84,7 +84,7 @@ def _list_texts(cell: str) -> Iterator[str]:
 
 
 def _list_values(value: Any) -> Iterator[Any]:
-    """Yield a value and all that it holds."""
+    """Yield a value and all values inside it."""
     waiting = [] if value is _NO_JSON else [value]
     while waiting:
         at = waiting.pop()

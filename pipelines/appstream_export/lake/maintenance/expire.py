@@ -1,8 +1,8 @@
 """expire: a commit without the snapshots that [lake.retention] does not retain.
 
-The last snapshot of each hour, day and month is retained, for as long as the policy says. Of the others remain their
-change rows, and the scope_runs of each day's last one, so that it is always known which scopes were read on which day:
-they are written to files of their own, which the histories of those tables include.
+The last snapshot of each hour, day and month is retained for as long as the policy says. Of the expired snapshots, the
+change rows are retained, and the scope_runs of each day's last snapshot, so that the scopes read on each day remain
+known. These rows are written to separate files, which the histories of their tables include.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,29 +33,29 @@ from appstream_export.lake.snapshots import (
 from appstream_export.lake.storage import Store, build_retained_path, translate_storage_errors
 from appstream_export.settings import RetentionSettings
 
-RETAINED_FILES_MAX = 12  # a table's retained rows are merged into one file when there would be more files
+RETAINED_FILES_MAX = 12  # a table's retained rows are merged into one file before it has more files
 _CHANGE_COLUMNS = frozenset(column.name for column in CHANGE_COLUMNS)
 _ID = "snapshot_id"
 _ID_FIELD = pa.field(_ID, pa.string(), metadata={"comment": "Snapshot that the row belongs to: a ULID."})
 
 Source = tuple[str | None, FileEntry]
-"""A file, and the snapshot of its rows; None where that stands in the file."""
+"""The id of the snapshot that the rows belong to (None if it is a column of the file), and the file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpireResult:
-    """What an expire did, or would do."""
+    """The result of an expire, or of its dry run."""
 
     dropped: tuple[int, ...]
     """Seqs of the expired snapshots."""
     retained: int
     rows_kept: int
-    """Rows of the expired snapshots that are retained: changes, and each day's last scope_runs."""
+    """Number of retained rows of the expired snapshots: changes, and each day's last scope_runs."""
     bytes_freed: int
-    """Size of the files that gc may then delete."""
+    """Size of the files that gc may delete after the commit."""
     dry_run: bool
     seq: int | None = None
-    """The commit; None when there was nothing to do, or only a look at it."""
+    """Seq of the commit; None if there was nothing to do, or in a dry run."""
 
 
 def expire_snapshots(
@@ -67,9 +67,9 @@ def expire_snapshots(
     dry_run: bool = False,
     clock: Callable[[], datetime] = get_utc_now,
 ) -> ExpireResult:
-    """Commit a history without the snapshots that `policy` does not retain at `now`; no commit when there are none.
+    """Commit a history without the snapshots that `policy` does not retain at `now`; no commit if there are none.
 
-    The newest snapshot is always retained, files stay until gc. Raises CommitError; the history is then as before.
+    The newest snapshot is always retained. Files remain until gc. Raises CommitError; the history is then unchanged.
     """
     if dry_run:
         with translate_storage_errors(store):
@@ -162,7 +162,7 @@ def _find_files_to_retain(
 
 
 def _group_sources(sources: Iterable[tuple[TableFiles, Source]]) -> list[tuple[dict[str, str], list[Source]]]:
-    """The sources of each set of columns: one file has only one."""
+    """Return the sources by set of columns, because all rows of a file have the same columns."""
     found: list[tuple[dict[str, str], list[Source]]] = []
     for table, source in sources:
         columns = {_ID: "string", **table.columns}
@@ -176,7 +176,7 @@ def _group_sources(sources: Iterable[tuple[TableFiles, Source]]) -> list[tuple[d
 def _add_retained_file(
     store: Store, before: list[TableFiles], columns: dict[str, str], sources: list[Source], path: str
 ) -> list[TableFiles]:
-    """Add a file to the end; older files with these columns are merged into it where they are too many."""
+    """Append a file with the rows of `sources`; if there are too many files with these columns, merge them into it."""
     same = next((files for files in before if files.columns == columns), TableFiles(files=[], columns=columns))
     others = [files for files in before if files is not same]
     files = same.files

@@ -1,9 +1,9 @@
-"""repair: do what a damaged warehouse leaves to do, and name what only a person can.
+"""repair: fix a damaged warehouse as far as possible, and list what needs a backup.
 
-Runs go on without it: they name what is lost, and pass over a damaged newest manifest. But `verify` finds the damage
-until the history is written without it. That is what a repair commits: nothing that can still be read is left out. A
-damaged manifest is moved aside, not deleted. What an erase or expire commit removed never comes back: where the
-manifest of the newest one is damaged, only a backup helps.
+Runs work without a repair: they report lost rows, and skip a damaged newest manifest. But `verify` reports the damage
+until the history is rewritten without it. A repair commits such a history, with everything that is still readable. It
+moves damaged manifests to another folder and deletes none. Rows that an erase or expire commit removed never come back:
+if the manifest of the newest such commit is damaged, only a backup helps.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -46,43 +46,43 @@ from appstream_export.lake.storage import (
 )
 
 READERS = 8  # files read at once
-ASIDE_FOLDER = "damaged"  # where damaged manifests are moved; nothing here reads or deletes what is in it
+ASIDE_FOLDER = "damaged"  # folder for damaged manifests, which the product neither reads nor deletes
 _BACKUP = "restore it from a backup"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepairResult:
-    """What a repair did, or would do."""
+    """The result of a repair, or of its dry run."""
 
     losses: tuple[str, ...]
-    """Files that are gone or changed, and what was in them: a line each. A backup of one is better than this repair."""
+    """Missing or changed files and their content, a line each. Restoring one from a backup is better than a repair."""
     actions: tuple[str, ...]
     remaining: tuple[str, ...]
-    """What only a person can do."""
+    """Tasks for a person, such as restoring a manifest from a backup."""
     dry_run: bool
     seq: int | None = None
-    """The newest commit of the repair; None where there was nothing to commit, or it was only a look."""
+    """Seq of the repair's newest commit; None if there was nothing to commit, or in a dry run."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing is left for a person to do."""
+        """True if nothing is left for a person to do."""
         return not self.remaining
 
 
 @dataclass(kw_only=True)
 class _Damage:
-    """What is wrong with a warehouse, and the history as far as it can be read, oldest first."""
+    """The damage of a warehouse, and its readable history, oldest first."""
 
     manifests: list[Manifest] = field(default_factory=list)
     aside: list[int] = field(default_factory=list)
-    """Numbers of damaged manifests that can be done without."""
+    """Seqs of damaged manifests that the history does not need."""
     remaining: list[str] = field(default_factory=list)
     lost: Mapping[str, str] = field(default_factory=dict)
-    """What is wrong with each damaged file of the history, by path."""
+    """A line about each lost file of the history, by path."""
 
     @property
     def is_head_lost(self) -> bool:
-        """Whether a file of the newest snapshot is lost."""
+        """True if a file of the newest snapshot is lost."""
         tables = self.manifests[-1].tables.values() if self.manifests else ()
         return any(file.path in self.lost for table in tables for file in table.files)
 
@@ -95,10 +95,10 @@ def repair_warehouse(
     dry_run: bool = False,
     clock: Callable[[], datetime] = get_utc_now,
 ) -> RepairResult:
-    """Commit a history without lost files, and move damaged manifests aside; nothing where only a person can help.
+    """Commit a history without lost files, and move damaged manifests away; do nothing if a person must act first.
 
-    Publish catalog and feeds afterwards. Raises StorageFailed where the warehouse cannot be read or written, and
-    CommitError where nothing was committed.
+    Publish catalog and feeds afterwards. Raises StorageFailed if the warehouse cannot be read or written, and
+    CommitError if nothing was committed.
     """
     with translate_storage_errors(store):
         damage = _find_damage(store)
@@ -120,7 +120,7 @@ def repair_warehouse(
 
 
 def _find_damage(store: Store, *, with_files: bool = True) -> _Damage:
-    """Look at every manifest, and with `with_files` at every file of the history."""
+    """Return the damage of every manifest, and with `with_files` of every file of the history."""
     names = store.list_folder(COMMITS_FOLDER)
     seqs = sorted(seq for name in names if (seq := parse_manifest_seq(name)) is not None)
     damage = _Damage()
@@ -132,7 +132,7 @@ def _find_damage(store: Store, *, with_files: bool = True) -> _Damage:
 
 
 def _collect_manifests(store: Store, seqs: Sequence[int], damage: _Damage) -> None:
-    """Collect the manifests from the newest back to the one that holds the history before it."""
+    """Collect the manifests from the newest one back to one that contains the history before it."""
     parent_seq: int | None = None
     for seq in reversed(seqs):
         try:
@@ -145,30 +145,30 @@ def _collect_manifests(store: Store, seqs: Sequence[int], damage: _Damage) -> No
             damage.aside.append(seq)
             continue
         if parent_seq is not None and seq > parent_seq:
-            continue  # the next commit passed it over, for it was damaged then
+            continue  # the next commit skipped it, because it was damaged then
         parent_seq = manifest.parent_seq
         damage.manifests[:0] = [*(manifest.past or ()), manifest]
         if manifest.past is not None:
             return
     if not damage.manifests and seqs:
-        damage.remaining.append(f"no manifest can be read in {store.resolve_uri(COMMITS_FOLDER)}; {_BACKUP}")
+        damage.remaining.append(f"no manifest in {store.resolve_uri(COMMITS_FOLDER)} can be read; {_BACKUP}")
 
 
 def _describe_damaged_rewrite(error: ManifestDamaged, kind: str | None) -> str:
-    what = f"it is a commit of kind {kind}" if kind else "whether it expired or erased anything cannot be known"
-    return f"{error.message}; {what}, and the snapshots before it may hold what is to be gone: {_BACKUP}"
+    what = f"it is a commit of kind {kind}" if kind else "it may be an expire or erase commit"
+    return f"{error.message}; {what}, and the snapshots before it may contain rows that it removed: {_BACKUP}"
 
 
 def _find_missing_rewrite(store: Store, newest: int) -> Iterator[str]:
-    """Yield what is to do where a commit that catalog or bucket know is missing, and may be no sweep."""
+    """Yield a problem if a commit that the catalog or the bucket names is missing, and may not be a sweep."""
     if (seq := find_announced_seq(store)) > newest and (kind := find_damaged_kind(store, seq)) != KIND_SWEEP:
         where = store.resolve_uri(build_manifest_path(seq))
-        what = f"it was a commit of kind {kind}" if kind else "whether it expired or erased anything cannot be known"
-        yield f"{where} is missing, though it was committed; {what}: {_BACKUP}"
+        what = f"it was a commit of kind {kind}" if kind else "it may have been an expire or erase commit"
+        yield f"{where} is missing, although it was committed; {what}: {_BACKUP}"
 
 
 def find_announced_seq(store: Store) -> int:
-    """Return the newest commit that the catalog shows, or that the last writer named on S3; 0 where neither says."""
+    """Return the seq of the newest commit that the catalog, or the head hint on S3, names; 0 if neither names one."""
     hinted = parse_manifest_seq(store.read_head_hint(COMMITS_FOLDER)) or 0
     shown = None
     if store.has_catalog_file:
@@ -178,7 +178,7 @@ def find_announced_seq(store: Store) -> int:
 
 
 def _find_lost_files(store: Store, manifests: Iterable[Manifest]) -> dict[str, str]:
-    """Return what is wrong with each file of the history that is not as it was committed, with its table and seq."""
+    """Return a line per missing or changed file of the history, by path, with its table and seq."""
     named = {
         file.path: (file, f"{file.rows} rows of {name} in snapshot {manifest.seq}")
         for manifest in manifests
@@ -201,7 +201,7 @@ def _list_tables(manifest: Manifest) -> Iterator[tuple[str, Sequence[TableFiles]
 
 
 def _build_rewrite(manifests: Sequence[Manifest], lost: Mapping[str, str]) -> RewrittenHistory:
-    """Return the history without these files. What a run recorded as lost, and is back, is part of it again."""
+    """Return the history without lost files. It contains files that a run recorded as lost, if they are back."""
     readable = [remove_lost_files(manifest, lost.keys()) for manifest in manifests]
     past = [manifest for manifest in readable if manifest.kind == KIND_SWEEP]
     return RewrittenHistory(past=past, retained=get_retained_files(readable))
@@ -210,7 +210,7 @@ def _build_rewrite(manifests: Sequence[Manifest], lost: Mapping[str, str]) -> Re
 def _commit_head_without_losses(
     store: Store, contracts: Sequence[Contract], tool_version: str, clock: Callable[[], datetime]
 ) -> None:
-    """Commit what is left of the newest snapshot, as a sweep that requested nothing: lost scopes are named in it."""
+    """Commit the rest of the newest snapshot, as a sweep without requests; it names the scopes that lost rows."""
     head, run_id = load_head(store), generate_ulid()
     if head is None:
         return
@@ -240,7 +240,7 @@ def _commit_head_without_losses(
 
 
 def _move_aside(store: Store, seq: int) -> None:
-    """Move a damaged manifest to where nothing reads it."""
+    """Move a damaged manifest to a folder that no process reads."""
     path = build_manifest_path(seq)
     with suppress(FileNotFoundError):  # another repair was first
         content = store.read_bytes(path)
@@ -252,11 +252,11 @@ def _build_result(damage: _Damage, *, dry_run: bool, seq: int | None = None) -> 
     actions = []
     if not damage.remaining:
         if damage.is_head_lost:
-            actions.append("commit what is left of the newest snapshot; scopes whose rows are lost are named in it")
+            actions.append("commit the rest of the newest snapshot; it names the scopes that lost rows")
         if damage.lost or damage.aside:
-            actions.append("commit the history without what is lost, and publish what shows it")
+            actions.append("commit the history without the lost files, and publish catalog, report and feeds")
         paths = map(build_manifest_path, damage.aside)
-        actions += [f"move {path} aside, to {ASIDE_FOLDER}/{path}" for path in paths]
+        actions += [f"move {path} to {ASIDE_FOLDER}/{path}" for path in paths]
     return RepairResult(
         losses=tuple(damage.lost.values()),
         actions=tuple(actions),

@@ -1,9 +1,9 @@
 """gc: delete the files that no retained snapshot needs, and nothing else.
 
-Those are abandoned attempts, unfinished files, files and manifests of snapshots that an expire or erase commit removed
-from the history, and what DuckDB spilled. They go only after a grace, so that runs in progress and readers of an older
-catalog are safe: by the file's age, or for committed files by the time since their removal. After an erase there is no
-grace.
+These are files of abandoned attempts, unfinished files, DuckDB's spill files, and files and manifests of snapshots that
+an expire or erase commit removed from the history. They are deleted only after a grace period, so that runs in progress
+and readers of an older catalog are safe. The period begins when the file was last changed; for committed files, when
+they left the history. After an erase there is no grace period.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,28 +32,28 @@ from appstream_export.lake.storage import (
     translate_storage_errors,
 )
 
-GRACE = timedelta(hours=24)  # far longer than any run and any reader's connection lasts
-RECHECK_EVERY = 100  # files are deleted before the newest manifests are read again, which may need some of the rest
+GRACE = timedelta(hours=24)  # far longer than any run or any reader's connection
+RECHECK_EVERY = 100  # deletions before the newest manifests are read again, as they may need some of the rest
 _LAKE_FOLDERS = tuple(f"{folder}/" for folder in (TABLES_FOLDER, COMMITS_FOLDER, SCRATCH_FOLDER, HANDOVER_FOLDER))
 _NO_GRACE = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VacuumResult:
-    """What a gc deleted, or would delete."""
+    """The result of a gc, or of its dry run."""
 
     files: int
-    """Uploads that were cut off included."""
+    """Number of deleted files, incomplete uploads included."""
     bytes: int
     waiting: int
-    """Files that nothing needs, still within the grace."""
+    """Number of files that no snapshot needs, still within the grace period."""
     waiting_bytes: int
     dry_run: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """Files that nothing needs: those whose grace is over, and those that wait."""
+    """Files that no snapshot needs: after their grace period (`due`), or still within it (`waiting`)."""
 
     due: Sequence[StoredObject]
     waiting: Sequence[StoredObject]
@@ -70,10 +70,10 @@ def vacuum_warehouse(
     dry_run: bool = False,
     catalog_root: str | None = None,
 ) -> VacuumResult:
-    """Publish the catalog, so that it names nothing that goes, then delete. Raises StorageFailed, ConfigurationError.
+    """Publish the catalog without the files that no snapshot needs, then delete them.
 
-    A damaged manifest stops it: what that one needs cannot be known. Safe beside runs for as long as `grace` is longer
-    than they are.
+    A damaged manifest stops it, because the files that it names are unknown. Runs that take less than `grace` are safe
+    meanwhile. Raises StorageFailed, ConfigurationError.
     """
     garbage = find_garbage(store, now, grace)
     if garbage.due and not dry_run:
@@ -91,7 +91,7 @@ def vacuum_warehouse(
 
 
 def delete_garbage(store: Store, contracts: Sequence[Contract], garbage: Garbage, *, catalog_root: str | None) -> None:
-    """Files go before the manifests that named them, so that a killed gc can be taken up again."""
+    """Publish the catalog, then delete files before the manifests that name them, so that a killed gc can resume."""
     if load_head(store):
         publish_catalog(store, contracts, root=catalog_root)
     with translate_storage_errors(store):
@@ -100,7 +100,7 @@ def delete_garbage(store: Store, contracts: Sequence[Contract], garbage: Garbage
 
 
 def _select_unreferenced_files(store: Store, garbage: Garbage) -> Iterator[StoredObject]:
-    """Yield the files that are due, without those that a run committed meanwhile: one that outlasted the grace."""
+    """Yield the due files, except files that a run longer than the grace period has committed meanwhile."""
     due = sorted(garbage.due, key=lambda stored: stored.path.startswith(COMMITS_FOLDER))
     for start in range(0, len(due), RECHECK_EVERY):
         newer = load_history(store, since_seq=garbage.seq + 1)
@@ -109,7 +109,8 @@ def _select_unreferenced_files(store: Store, garbage: Garbage) -> Iterator[Store
 
 
 def find_garbage(store: Store, now: datetime, grace: timedelta) -> Garbage:
-    """Find the lake's files that nothing needs. Files that appear from now on are not looked at."""
+    """Return the lake's files that no snapshot needs. Files that are created from now on are not included."""
+    # The files are listed before the manifests: a file that is committed in between is needed, and is seen as needed.
     with translate_storage_errors(store):
         found = [stored for stored in store.list_all() if _is_lake_file(stored.path)]
     manifests = load_history(store, with_lost=True)
@@ -132,7 +133,7 @@ def _is_lake_file(path: str) -> bool:
 
 
 def _compute_expiry_times(old: Sequence[Manifest], newest: Sequence[Manifest]) -> Mapping[str, datetime]:
-    """Return when each path left the history: with the first expire or erase commit that does not have it."""
+    """Return when each path left the history: with the first expire or erase commit that does not name it."""
     expired_at: dict[str, datetime] = {}
     for rewrite in (manifest for manifest in (*old, *newest) if manifest.past is not None):
         since = _NO_GRACE if rewrite.kind == KIND_ERASE else rewrite.committed_at

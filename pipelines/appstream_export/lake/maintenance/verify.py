@@ -1,8 +1,9 @@
-"""verify: read every committed byte, and name each problem together with the rows that it affects.
+"""verify: read every committed byte, and report each problem with the rows that it affects.
 
-Manifests: canonical JSON that matches its digest, and a chain without gaps; those before an expire or erase commit may
-be missing. Files: there, of the size and SHA-256 that the manifest says, and Parquet with as many rows. Catalog and
-report: as they were written, and the catalog of no snapshot that is gone. Files that no manifest names are left to gc.
+Manifests must be canonical JSON, match their digest, and form a chain without gaps; those before an expire or erase
+commit may be missing. Files must exist, have the size and SHA-256 of their manifest, and be Parquet with as many rows.
+Catalog and report must be unchanged since they were written, and the catalog must not show a missing snapshot. Files
+that no manifest names are no problem: gc deletes them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -43,29 +44,29 @@ from appstream_export.lake.storage import (
 )
 
 Progress = Callable[[int, int], None]
-"""Called after each file with how many have been read, of how many."""
+"""Callback after each file, with the number of files read and the total."""
 
 _RESTORE = "restore it from a backup"
-_REPUBLISH = "publish it anew with: appstream-export catalog"
-_REWRITE_REPORT = "write it anew with: appstream-export report"
+_REPUBLISH = "publish it again with: appstream-export catalog"
+_REWRITE_REPORT = "write it again with: appstream-export report"
 _SCOPES_SHOWN = 3
 _VIEWS_SHOWN = 5
-READERS = 8  # files read at once: on S3 each of them is mostly waiting, and here hashing leaves Python free
+READERS = 8  # files read at once: on S3 a reader mostly waits, and hashing does not hold the GIL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """Something that is not as it was committed. `str()` of it is a line for people."""
+    """A difference from the committed state. `str()` returns one line for users."""
 
     path: str
     what: str
     table: str | None = None
     scopes: tuple[str, ...] = ()
-    """Scopes whose rows are affected; none named means all of the table."""
+    """Scopes whose rows are affected; empty means the whole table."""
     seq: int | None = None
     snapshot_id: str | None = None
     is_note: bool = False
-    """Worth knowing, yet nothing is lost."""
+    """True if nothing is lost."""
 
     def __str__(self) -> str:
         shown = ", ".join(self.scopes[:_SCOPES_SHOWN]) or "all scopes"
@@ -76,18 +77,18 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyResult:
-    """What was read, and what is wrong with it."""
+    """The problems found, and the number of snapshots, files and bytes read."""
 
     problems: tuple[Problem, ...]
     head: Manifest | None
-    """The newest manifest that is as it was committed; its digest vouches for all before it."""
+    """The newest intact manifest. Its digest covers all manifests before it."""
     snapshots: int
     files: int
     bytes: int
 
     @cached_property
     def is_sound(self) -> bool:
-        """Whether no committed byte has changed. Notes do not count: the files that they name can be written again."""
+        """True if no committed byte has changed. Notes do not count: the files that they name can be written again."""
         return all(problem.is_note for problem in self.problems)
 
 
@@ -98,10 +99,10 @@ def verify_warehouse(
     catalog_root: str | None = None,
     progress: Progress | None = None,
 ) -> VerifyResult:
-    """Read everything that is committed; raises StorageFailed where the files cannot even be listed.
+    """Read and check everything that is committed; raises StorageFailed if the files cannot be listed.
 
-    With `contracts` the catalog's views are compared with those that they give; `catalog_root` is where readers see the
-    warehouse, if that is another place.
+    With `contracts`, the catalog's views are compared with the views rendered from them. `catalog_root` is the
+    warehouse's address for readers, if they use a different one.
     """
     with translate_storage_errors(store):
         seqs = [seq for name in store.list_folder(COMMITS_FOLDER) if (seq := parse_manifest_seq(name)) is not None]
@@ -135,13 +136,15 @@ def _check_manifest(store: Store, seq: int) -> Manifest | Problem:
         manifest = read_manifest(store, seq)
         if is_canonical(store.read_bytes(path)):
             return manifest
-        return Problem(path=path, seq=seq, what=f"is not written as it was, though it says the same; {_RESTORE}")
+        return Problem(
+            path=path, seq=seq, what=f"is not in canonical form, although its content is unchanged; {_RESTORE}"
+        )
     except ExportError as error:
         return Problem(path=path, seq=seq, what=str(error).removeprefix(f"{store.resolve_uri(path)} "))
 
 
 def _is_rewrite(store: Store, damaged: Problem) -> bool:
-    """Return whether a damaged manifest seems to hold the whole history, so that older ones may be gone."""
+    """Return whether a damaged manifest seems to contain the whole history, so that older ones may be missing."""
     try:
         return PAST_KEY in store.read_bytes(damaged.path)
     except OSError:
@@ -151,19 +154,19 @@ def _is_rewrite(store: Store, damaged: Problem) -> bool:
 def _check_chain(
     found: Mapping[int, Manifest | Problem], manifests: Mapping[int, Manifest], start: int
 ) -> Iterator[Problem]:
-    """Yield gaps from `start` on, and manifests that do not follow from the one before."""
+    """Yield missing manifests from `start` on, and manifests that do not follow from the one before."""
     for seq in range(start or 1, max(found, default=0) + 1):
         if seq not in found:
             yield Problem(path=build_manifest_path(seq), seq=seq, what=f"is missing from the chain; {_RESTORE}")
     for seq, manifest in manifests.items():
         before = manifests.get(seq - 1)
         if before and manifest.parent_digest != before.digest:
-            what = f"does not follow from snapshot {seq - 1}: one of the two was exchanged; {_RESTORE}"
+            what = f"does not follow from snapshot {seq - 1}: one of the two was replaced; {_RESTORE}"
             yield Problem(path=build_manifest_path(seq), seq=seq, snapshot_id=manifest.snapshot_id, what=what)
 
 
 def _list_retained_manifests(manifests: Mapping[int, Manifest]) -> list[Manifest]:
-    """Return the manifests from the newest expire or erase commit on: it has all that is retained of older ones."""
+    """Return the manifests from the newest expire or erase commit on: it contains the retained history before it."""
     start = find_newest_rewrite_seq(manifests.values())
     return [manifest for seq, manifest in sorted(manifests.items()) if seq >= start]
 
@@ -182,7 +185,7 @@ def _collect_referenced_files(manifests: Iterable[Manifest]) -> ReferencedFiles:
 
 
 def _check_files(store: Store, files: ReferencedFiles, progress: Progress) -> Iterator[Problem]:
-    """Yield the problem of each file that has one."""
+    """Yield a problem for each file that is missing, changed or unreadable."""
     pool = ThreadPoolExecutor(READERS)
     try:
         results = pool.map(lambda one: _check_file(store, one[0], one[2]), files.values())
@@ -198,11 +201,11 @@ def _check_files(store: Store, files: ReferencedFiles, progress: Progress) -> It
                 )
             progress(done, len(files))
     finally:
-        pool.shutdown(cancel_futures=True)  # Ctrl-C must not wait for all the rest
+        pool.shutdown(cancel_futures=True)  # Ctrl-C must not wait for the remaining files
 
 
 def _walk_tables(manifest: Manifest) -> Iterator[tuple[Manifest, str, TableFiles]]:
-    """Yield the tables that a manifest names, with their snapshot; those of the history in it come first."""
+    """Yield the tables that a manifest names, with their snapshot; those of its history come first."""
     for past in manifest.past or ():
         yield from _walk_tables(past)
     for name, tables in manifest.kept.items():
@@ -211,7 +214,7 @@ def _walk_tables(manifest: Manifest) -> Iterator[tuple[Manifest, str, TableFiles
 
 
 def _check_file(store: Store, file: FileEntry, table: TableFiles) -> tuple[str, tuple[str, ...]] | None:
-    """Return what is wrong with a file, and the scopes of its rows as far as they can still be read."""
+    """Return the problem of a file and the scopes of its rows, as far as readable; None if it is intact."""
     try:
         content = store.read_bytes(file.path)
     except FileNotFoundError:
@@ -226,20 +229,20 @@ def _check_file(store: Store, file: FileEntry, table: TableFiles) -> tuple[str, 
 
 
 def _check_parquet(content: bytes, file: FileEntry, table: TableFiles) -> tuple[str, tuple[str, ...]] | None:
-    """Compare a file that is as it was written with its manifest: a difference is a bug, or a forged manifest."""
+    """Compare an unchanged file with its manifest: a difference is a bug, or a forged manifest."""
     try:
         parquet = pq.ParquetFile(pa.BufferReader(content))
     except (pa.ArrowException, OSError) as error:
         return f"is not readable as Parquet: {str(error).splitlines()[0]}", ()
     if parquet.metadata.num_rows != file.rows:
-        return f"holds {parquet.metadata.num_rows} rows, its manifest says {file.rows}", _read_scopes(content)
+        return f"has {parquet.metadata.num_rows} rows, but its manifest says {file.rows}", _read_scopes(content)
     if missing := table.columns.keys() - set(parquet.schema_arrow.names):
         return f"lacks the column {min(missing)} that its manifest names", _read_scopes(content)
     return None
 
 
 def _read_scopes(content: bytes) -> tuple[str, ...]:
-    """Return the scopes with rows in a damaged file; none when they cannot be read."""
+    """Return the scopes with rows in a damaged file; none if they cannot be read."""
     try:
         source = pa.BufferReader(content)
         rows = pq.read_table(source, columns=["account_id", "region"], page_checksum_verification=True)
@@ -250,15 +253,15 @@ def _read_scopes(content: bytes) -> tuple[str, ...]:
 
 
 def _check_head_hint(store: Store, newest: int) -> Iterator[Problem]:
-    """Check that the manifest is there that the last writer on S3 left as the newest."""
+    """Yield a problem if the manifest that the head hint on S3 names as the newest is missing."""
     hinted = parse_manifest_seq(store.read_head_hint(COMMITS_FOLDER)) or 0
     if hinted > newest:
-        what = f"is missing, though it was committed: the newest manifest is {newest}; {_RESTORE}"
+        what = f"is missing, although it was committed: the newest manifest is {newest}; {_RESTORE}"
         yield Problem(path=build_manifest_path(hinted), seq=hinted, what=what)
 
 
 def _check_catalog(store: Store, newest: int) -> Iterator[Problem]:
-    """Check the catalog, which can be published again; one that shows a newer snapshot proves a missing manifest."""
+    """Yield problems of the catalog. If it is newer than all manifests, a manifest is missing."""
     if not store.has_catalog_file or not store.exists(CATALOG_FILE):
         return
     try:
@@ -272,15 +275,15 @@ def _check_catalog(store: Store, newest: int) -> Iterator[Problem]:
         yield Problem(path=CATALOG_FILE, what=what)
     else:
         if shows > newest:
-            what = f"is missing: the catalog shows snapshot {shows}, the newest manifest is {newest}; {_RESTORE}"
+            what = f"is missing: the catalog shows snapshot {shows}, but the newest manifest is {newest}; {_RESTORE}"
             yield Problem(path=build_manifest_path(shows), seq=shows, what=what)
         if shows < newest:
-            what = f"shows snapshot {shows}, the newest is {newest}; {_REPUBLISH}"
+            what = f"shows snapshot {shows}, but the newest is {newest}; {_REPUBLISH}"
             yield Problem(path=CATALOG_FILE, what=what, is_note=True)
 
 
 def _check_views(store: Store, contracts: Sequence[Contract], root: str | None) -> Iterator[Problem]:
-    """Compare the catalog's views with those that this version renders; another version's are worth a note."""
+    """Yield differences of the catalog's views from those that this version renders; another version's are a note."""
     try:
         compared = compare_published_catalog(store, contracts, root=root)
     except (duckdb.Error, ExportError) as error:
@@ -304,7 +307,8 @@ def _check_report(store: Store) -> Iterator[Problem]:
 
 
 def _read_catalog_seq(store: Store, catalog: bytes) -> int:
-    """Return a catalog's newest seq, read from a copy: DuckDB 1.4 refuses a file that this process has open already."""
+    """Return the newest seq of a catalog."""
+    # A copy, because DuckDB 1.4 refuses a file that this process has open already.
     with NamedTemporaryFile(suffix=".duckdb") as copy, closing(open_duckdb(store)) as con:
         copy.write(catalog)
         copy.flush()

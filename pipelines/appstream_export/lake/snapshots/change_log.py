@@ -1,11 +1,11 @@
-"""What complete answers prove to have changed: SQL that compares the staged snapshot with the head, by contract.
+"""The change log: SQL that compares the staged snapshot with the head and returns the changes that answers prove.
 
-Batch of scopes by batch, so that memory does not grow with their number. First which items differ: per item, the
-64-bit hashes of its rows and its children's are added up, those of the old side taken away, and what is equal on both
-sides leaves nothing. A child table is thereby compared as a multiset, and one change in 10^18 may look like none. Only
-the items that are left are then joined by key and written out, values as text (see `_text`), a child table as a JSON
-list in AWS's order. Scopes that begin or end have one side only, which is written out as it is. A column that either
-snapshot does not know, or that stands in quarantine for the item, proves nothing.
+Scopes are compared in batches, so that memory does not grow with their number. A first pass finds the items that
+differ: per item, it adds the 64-bit hashes of the new side's rows and subtracts those of the old side, so that equal
+sides add up to 0. A child table is thus compared as a multiset, and about one change in 10^18 goes undetected. A second
+pass joins only the items that differ, by key. It writes values as text (see `_render_text_value`), and a child table as
+a JSON list in AWS's order. A scope that begins or ends has rows on one side only; they are written without a
+comparison. A column proves no change if either snapshot lacks it, or if the item's value of it is in quarantine.
 """
 # ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
 
@@ -19,16 +19,16 @@ from appstream_export.lake.snapshots.task_transitions import ChangeScope, Decisi
 from appstream_export.lake.snapshots.workspace import CommitWorkspace, render_item_name_sql
 from appstream_export.model import Task
 
-BATCH_ITEMS = 100_000  # items that are compared at once, old and new; a scope is never divided
-WHOLE_ITEM_WEIGHT = 10  # an item that is written out as a whole takes as much memory as so many that are compared
+BATCH_ITEMS = 100_000  # items compared at once, old and new together; a scope is never split
+WHOLE_ITEM_WEIGHT = 10  # a whole item takes as much memory as this many compared items
 _SCOPE = ("account_id", "region")
 _SIDE_PREFIXES = {
     "new": "fresh",
     "old": "head",
-}  # where a side's rows are staged; an answer that proves changes is never discarded
+}  # prefixes of workspace queries; not "new", because an answer that proves changes is never discarded
 _TWO_SIDED_KINDS = (ChangeScope.SEEN, ChangeScope.ALL)
 _EMPTY_LISTS = {"whole": "[]", "shared": "'[]'", "bag": "[]::varchar[]"}  # lists of an item without children
-_TIME_COLUMNS = {  # observed_at and previous_observed_at of a whole item's row
+_TIME_COLUMNS = {  # SQL for observed_at and previous_observed_at in the row of a whole item
     "first_seen": ("new_observed_at", "null"),
     "created": ("new_observed_at", "coalesce(old_observed_at, previous_at)"),
     "deleted": ("coalesce(new_observed_at, answered_at)", "old_observed_at"),
@@ -37,42 +37,42 @@ _TIME_COLUMNS = {  # observed_at and previous_observed_at of a whole item's row
 
 
 class _Comparison:
-    """What of a contract can be compared with the head: columns that both know under the same type."""
+    """The comparable part of a contract: columns that the staged snapshot and the head have with the same type."""
 
     def __init__(self, contract: Contract, workspace: CommitWorkspace) -> None:
         self.contract, self._workspace = contract, workspace
         self.key = (*_SCOPE, *contract.item_key)
         self.batch_condition = "true"
-        """Where the batch lies: files are sorted by account, so most of their parts need not be read. Other batches may
-        have regions of its first and last account: with their rows on one side alone, all would look changed."""
+        """SQL condition for the batch's rows. Files are sorted by account, so it skips most row groups. It excludes
+        regions of the first and last account that are in other batches: their items would all look changed."""
         self._head_columns = (
             {name: files.columns for name, files in workspace.base.tables.items()} if workspace.base else {}
         )
         self.is_whole = {"new": True, "old": True}
-        """Whether all of a side's rows are of scopes to be compared, so that none need be left out."""
+        """By side: true if all of its rows belong to scopes to compare, so that no filter is needed."""
         self.unlike_children: Sequence[Table] = ()
-        """Child tables that the sides have with other rows."""
+        """Child tables whose rows differ between the sides."""
         self._filled_tables = {table.name for table in contract.tables if workspace.has_rows(table)}
 
     def render_rows(self, table: Table, side: str) -> str:
-        """SQL for a side's rows of it, in brackets."""
+        """Return SQL for a side's rows of the table, in parentheses."""
         return self._workspace.get_query(f"{_SIDE_PREFIXES[side]}_{table.name}")
 
     def list_shared_columns(self, table: Table) -> list[Column]:
-        """Own columns of a table that both snapshots have; the key of items does not change."""
+        """Return the source columns that both snapshots have, without the item key, which never differs."""
         known: Mapping[str, str] = self._head_columns.get(table.name, {})
         return [c for c in table.source_columns if known.get(c.name) == c.type and c.name not in self.key]
 
     def list_comparable_children(self) -> list[Table]:
-        """Child tables that can be compared."""
+        """Return the child tables that can be compared."""
         return [table for table in self.contract.child_tables if self.list_shared_columns(table)]
 
     def is_filled(self, table: Table) -> bool:
-        """Whether either side has any row of it."""
+        """Return whether either side has a row of the table."""
         return table.name in self._filled_tables
 
     def list_side_columns(self, table: Table, side: str) -> list[Column]:
-        """Own columns that a side's whole items are written with."""
+        """Return the source columns with which the side's whole items are written."""
         known: Mapping[str, str] = self._head_columns.get(table.name, {})
         return [c for c in table.source_columns if side == "new" or c.name in known]
 
@@ -80,7 +80,7 @@ class _Comparison:
 def stream_change_rows(
     workspace: CommitWorkspace, contract: Contract, decisions: Iterable[Decision], items: Mapping[Task, int]
 ) -> Iterator[pa.Table]:
-    """The rows of the contract's changes table, in order. `items` says how many a task has, old and new ones."""
+    """Yield the rows of the contract's changes table, by key. `items` counts the old and new items of each task."""
     comparison = _Comparison(contract, workspace)
     own = [decision for decision in decisions if decision.task.resource == contract.name]
     concluding = [decision for decision in own if decision.change_scope is not ChangeScope.NOTHING]
@@ -103,7 +103,7 @@ def stream_change_rows(
 def _render_batch_changes(
     workspace: CommitWorkspace, comparison: _Comparison, kinds: Collection[ChangeScope]
 ) -> list[str]:
-    """Queries that together give the change rows of the scopes in `batch`, whose change scopes are `kinds`."""
+    """Return the queries for the change rows of the scopes in `batch`, whose change scopes are `kinds`."""
     one_sided = (kind for kind in (ChangeScope.FIRST, ChangeScope.END) if kind in kinds)
     parts = [_render_one_sided_changes(comparison, kind) for kind in one_sided]
     if not any(kind in _TWO_SIDED_KINDS for kind in kinds) or not _create_unlike_table(workspace, comparison):
@@ -113,7 +113,7 @@ def _render_batch_changes(
 
 
 def _batch_decisions(decisions: Iterable[Decision], items: Mapping[Task, int]) -> Iterator[list[Decision]]:
-    """Scopes that follow each other, as many as make a batch of items; by scope, as the rows are to be."""
+    """Yield batches of consecutive scopes, in order. Only a single scope may exceed BATCH_ITEMS."""
     batch, size = list[Decision](), 0
     for decision in sorted(decisions, key=lambda decision: decision.task.scope):
         weight = items.get(decision.task, 0) * (1 if decision.change_scope in _TWO_SIDED_KINDS else WHOLE_ITEM_WEIGHT)
@@ -127,7 +127,7 @@ def _batch_decisions(decisions: Iterable[Decision], items: Mapping[Task, int]) -
 
 
 def _create_batch_table(workspace: CommitWorkspace, comparison: _Comparison, batch: Sequence[Decision]) -> None:
-    """Make the temporary table `batch`: the tasks of it, as they stand in `tasks`."""
+    """Create the temporary table `batch` with the batch's rows of `tasks`, and set the batch condition."""
     first, last = batch[0].task.scope, batch[-1].task.scope
     workspace.con.execute(f"""
         create or replace temp table batch as from tasks
@@ -140,10 +140,10 @@ def _create_batch_table(workspace: CommitWorkspace, comparison: _Comparison, bat
 
 
 def _create_unlike_table(workspace: CommitWorkspace, comparison: _Comparison) -> bool:
-    """Whether the sides may differ, and if so, in which items: their hashed keys are in the temporary table `unlike`.
+    """Create the temporary table `unlike` with the hashed keys of items that may differ; return whether it has any.
 
-    They are those of items that either side has alone, or that differ in a column or in a child table; and of some
-    others, which are left out when the sides are joined.
+    These items exist on one side only, or differ in a column or a child table. Colliding hashes add a few equal items,
+    which the join of the sides removes.
     """
     contract = comparison.contract
     if not comparison.is_filled(contract.item_table):
@@ -157,13 +157,13 @@ def _create_unlike_table(workspace: CommitWorkspace, comparison: _Comparison) ->
 
 
 def _render_one_sided_changes(comparison: _Comparison, change_scope: ChangeScope) -> str:
-    """Change rows of scopes that have no other side: each of their items is first seen, or has ended."""
+    """Return SQL for the changes of scopes with one side only: each of their items is first seen, or has ended."""
     side, change = ("new", "first_seen") if change_scope is ChangeScope.FIRST else ("old", "ended")
     return _render_whole_items(comparison, change, _render_side_items(comparison, side, [change_scope]))
 
 
 def _render_two_sided_changes(workspace: CommitWorkspace, comparison: _Comparison) -> list[str]:
-    """Change rows of the items in `differing`: of the kinds that there are."""
+    """Return a query for each kind of change among the items in `differing`; none for a kind without items."""
     conditions = {
         "created": "side = 'new' or reborn",
         "deleted": "(side = 'old' and change_scope = 'all') or reborn",
@@ -194,19 +194,20 @@ def _render_unlike_items(comparison: _Comparison) -> str:
 
 
 def _render_table_comparison(comparison: _Comparison, table: Table) -> str:
-    """SQL that gives a row if the sides of a child table differ anywhere: mostly they do not, and this is cheaper."""
+    """Return SQL with one row if the sides of a child table differ. Most do not, and this is cheaper than per item."""
     return f"select 1 from ({_render_signed_hashes(comparison, table, per_item=False)}) having sum(content) <> 0"
 
 
 def _render_signed_hashes(comparison: _Comparison, table: Table, *, per_item: bool = True) -> str:
-    """SQL for both sides' rows, each as a number, one side's below zero: over an item, or over all, they add up to 0.
+    """Return SQL for the hashes of both sides' rows, those of the old side negative: equal sides add up to 0.
 
-    Hashed twice, as sums of the first would not be random.
+    Without `per_item`, the sum over the whole table is meant, and the item's key is part of the hash.
     """
     names = comparison.contract.item_key if table is comparison.contract.item_table else comparison.contract.parent_key
     only = f" semi join ({_render_batch_scopes(_TWO_SIDED_KINDS)}) using ({join_identifiers(_SCOPE)})"
     own = [quote_identifier(column.name) for column in comparison.list_shared_columns(table)]
     key_hash = [] if per_item else [_render_key_hash(names)]
+    # Hashed twice: a sum of single hashes is not random, so that different rows could add up to 0.
     content = f"hash(hash({', '.join((quote_literal(table.name), *key_hash, *own))}))"
     return " union all ".join(
         f"select {_render_key_hash(names)} as item, {sign} ({content} >> 1)::bigint as content"
@@ -217,12 +218,12 @@ def _render_signed_hashes(comparison: _Comparison, table: Table, *, per_item: bo
 
 
 def _render_key_hash(names: Sequence[str]) -> str:
-    """SQL for the key of an item as one number, `names` being its own columns: items with equal ones may differ."""
+    """Return SQL for the hash of an item's key: the scope and the columns `names`. Different keys may have one hash."""
     return f"hash({join_identifiers((*_SCOPE, *names))})"
 
 
 def _render_differing_items(comparison: _Comparison) -> str:
-    """The items of `unlike` that really differ, both sides in one row."""
+    """Return SQL for the items of `unlike` that differ, both sides in one row."""
     item = comparison.contract.item_table
     born = f"new_{item.created_at_column}, old_{item.created_at_column}".split(", ") if item.created_at_column else []
     reborn = f"({born[0]} <> {born[1]})" if born else "false"
@@ -261,7 +262,7 @@ def _render_side_with_children(comparison: _Comparison, side: str) -> str:
 def _render_side_items(
     comparison: _Comparison, side: str, change_scopes: Iterable[ChangeScope], chosen: str = "true"
 ) -> str:
-    """Items of one side of the batch's scopes with one of these change scopes, their columns with the side in front."""
+    """Return SQL for one side's items of the batch's scopes with these change scopes; the side prefixes the columns."""
     item = comparison.contract.item_table
     own = [
         f"i.{quote_identifier(c.name)} as {_quote_side_column(side, c.name)}"
@@ -279,7 +280,10 @@ def _render_side_items(
 def _join_child_lists(
     comparison: _Comparison, side: str, items: str, tables: Iterable[Table], parts: Sequence[str], *, unlike: bool
 ) -> str:
-    """The items of a query with lists of their children, `new_T whole` and the like; all in `unlike`, or any."""
+    """Return SQL that adds lists of child rows to a query's items, in columns such as `new_T whole`.
+
+    `unlike` says that all items are in the table `unlike`, so that no other child rows are read.
+    """
     lists, joins = [], []
     for t in tables:
         found = [(f"{quote_identifier(t.name)}.{part}" if comparison.is_filled(t) else "null", part) for part in parts]
@@ -300,7 +304,10 @@ def _render_batch_scopes(change_scopes: Iterable[ChangeScope]) -> str:
 
 
 def _render_child_lists(comparison: _Comparison, table: Table, side: str, *, unlike: bool) -> str:
-    """Per item: its elements in AWS's order with all columns, with the shared ones as JSON, and as a sorted bag."""
+    """Return SQL for three lists of child rows per item.
+
+    `whole` has all columns and `shared` the shared ones as JSON, both in AWS's order. `bag` has the shared ones sorted.
+    """
     contract = comparison.contract
     places = join_identifiers(key for key in table.key if key not in (*_SCOPE, *contract.parent_key))
     names = ", ".join(
@@ -308,7 +315,7 @@ def _render_child_lists(comparison: _Comparison, table: Table, side: str, *, unl
         for p, k in zip(contract.parent_key, contract.item_key, strict=True)
     )
     chosen = f"{_render_key_hash(contract.parent_key)} in (from unlike)" if unlike else "true"
-    in_order = f"list_grade_up(list(row({places})))"  # in half the time of list(... order by ...)
+    in_order = f"list_grade_up(list(row({places})))"  # takes half the time of list(... order by ...)
     whole, shared = (
         _render_struct(comparison.list_side_columns(table, side)),
         _render_struct(comparison.list_shared_columns(table)),
@@ -324,7 +331,7 @@ def _render_child_lists(comparison: _Comparison, table: Table, side: str, *, unl
 
 
 def _render_whole_items(comparison: _Comparison, change: str, items: str, *, unlike: bool = False) -> str:
-    """One row per item with all of it as JSON: in new_value where it appeared, in old_value where it went."""
+    """Return SQL for a row per item with the item as JSON: in new_value if it appeared, in old_value if it is gone."""
     side = "new" if change in ("first_seen", "created") else "old"
     value = _render_item_json(comparison, side)
     old, new = ("null", value) if side == "new" else (value, "null")
@@ -339,7 +346,7 @@ def _render_whole_items(comparison: _Comparison, change: str, items: str, *, unl
 
 
 def _render_column_changes(comparison: _Comparison, items: str) -> str:
-    """One row per column in which an item differs, except where the value stands in quarantine."""
+    """Return SQL for a row per column in which an item differs, except columns whose value is in quarantine."""
     item = comparison.contract.item_table
     found = [
         _render_difference(
@@ -351,6 +358,7 @@ def _render_column_changes(comparison: _Comparison, items: str) -> str:
         )
         for c in comparison.list_shared_columns(item)
     ]
+    # Child tables are compared as sorted bags, because a new order of AWS's list is no change. Values show its order.
     for t in comparison.unlike_children:
         names = [_quote_side_column(side, f"{t.name} {part}") for part in ("shared", "bag") for side in ("old", "new")]
         found.append(_render_difference(t.name, *names))
@@ -379,7 +387,10 @@ def _render_difference(name: str, old_text: str, new_text: str, old: str, new: s
 
 
 def _render_quarantined_columns(comparison: _Comparison, workspace: CommitWorkspace) -> str:
-    """Which column of which item stands in quarantine, in either snapshot: a path at, above or below its source."""
+    """Return SQL for the items and columns that are in quarantine in either snapshot.
+
+    A column is in quarantine if a quarantined path is its source, contains it, or is inside it.
+    """
     contract = comparison.contract
     sources = [(c.name, c.source) for c in contract.item_table.source_columns]
     sources += [(t.name, (t.rows_from or "").replace("[]", "")) for t in contract.child_tables]
@@ -398,7 +409,7 @@ def _render_quarantined_columns(comparison: _Comparison, workspace: CommitWorksp
 
 
 def _render_item_json(comparison: _Comparison, side: str) -> str:
-    """SQL for a whole item as JSON text: its own columns, then its child tables."""
+    """Return SQL for a whole item as JSON text: its source columns, then its child tables."""
     contract = comparison.contract
     fields = [f"{quote_identifier(key)} := {quote_identifier(key)}" for key in contract.item_key]
     fields += [
@@ -426,7 +437,7 @@ def _render_json_value(column: Column, value: str) -> str:
 
 
 def _render_text_value(column: Column, side: str) -> str:
-    """A value as text: times in ISO 8601, booleans as true and false, numbers as they print."""
+    """Return SQL for a value as text: times in ISO 8601, booleans as true and false, numbers as DuckDB prints them."""
     value = _quote_side_column(side, column.name)
     return f"iso({value})" if column.type == "timestamp" else f"{value}::varchar"
 

@@ -1,7 +1,7 @@
-"""Commit a staged snapshot: carry rows forward, compare, check, and create the manifest that makes it visible.
+"""The commit of a staged snapshot: carry rows forward, compare, check, and create the manifest.
 
-Nothing of a snapshot is visible before its manifest exists, and the manifest is created only if no other run took its
-number. A run that comes second starts over from the new head, with the same staged files.
+Readers see a snapshot only when its manifest exists. The manifest is created only if no other run has taken its number.
+If one has, the commit starts over from the new head, with the same staged files.
 """
 
 import logging
@@ -36,16 +36,18 @@ _log = logging.getLogger(__name__)
 
 
 def commit_snapshot(request: CommitRequest) -> Manifest:
-    """Make a staged snapshot visible, all tables together, and return its manifest.
+    """Commit a staged snapshot, all tables at once, and return its manifest.
 
-    The same attempt commits once: its manifest is returned if it is there already. Raises CommitError (a rule is
-    broken), CommitConflict (others kept being first) or StorageFailed; the head is then what it was before.
+    An attempt commits only once: if it already has, its manifest is returned. Raises CommitError if a rule is broken,
+    CommitConflict if other runs always commit first, or StorageFailed; the head is then unchanged. Raises
+    CommitStateUnknown if the manifest may have been created.
     """
     store, staged = request.store, request.staged
     try:
         with translate_storage_errors(store):
             for rebase in range(request.max_rebases + 1):
-                newest_seq = find_newest_seq(store)  # before the head is read: a newer one than that is no damaged one
+                # Read before the head: a commit in between must not look like a damaged manifest, whose seq is skipped.
+                newest_seq = find_newest_seq(store)
                 base = load_head(store)
                 if earlier := _find_own_commit(store, base, request.facts):
                     staged.discard()
@@ -60,10 +62,10 @@ def commit_snapshot(request: CommitRequest) -> Manifest:
 
 
 def _try_commit(request: CommitRequest, head: Manifest | None, newest_seq: int, rebase: int) -> Manifest | None:
-    """Commit on that head; None when there is another head by now."""
+    """Commit on top of a head; return None if there is a newer head by now."""
     files = check_head_files(request.store, head)
     for lost in files.lost:
-        _log.warning("%s: %d rows of %s cannot be carried", lost, lost.entry.rows, lost.table)
+        _log.warning("%s: %d rows of %s cannot be carried forward", lost, lost.entry.rows, lost.table)
     seq = max(newest_seq, head.seq if head else 0) + 1
     manifest = _build_unless_head_changed(request, CommitBase(files=files, seq=seq, rebase=rebase))
     if manifest is None:
@@ -78,7 +80,7 @@ def _try_commit(request: CommitRequest, head: Manifest | None, newest_seq: int, 
 
 
 def _build_unless_head_changed(request: CommitRequest, base: CommitBase) -> Manifest | None:
-    """Build the snapshot; None when an erase removed files of the head under it: there is another head by now."""
+    """Build the snapshot; return None if an erase deleted files of the head meanwhile: there is a newer head then."""
     try:
         return _build_with_memory_fallback(request, base)
     except (duckdb.Error, StorageFailed, FileNotFoundError):
@@ -89,11 +91,12 @@ def _build_unless_head_changed(request: CommitRequest, base: CommitBase) -> Mani
 
 
 def _build_with_memory_fallback(request: CommitRequest, base: CommitBase) -> Manifest:
-    """Build the snapshot with more memory where the usual limit is too low: not all of a commit can be spilled."""
+    """Build the snapshot, with more memory if the usual limit is too low."""
+    # The usual limit is enough for most commits. DuckDB cannot spill the state of every operator, so a few need more.
     try:
         return _build_snapshot(request, base, MEMORY)
     except OutOfMemory:
-        _log.info("the commit needs more memory than %s: once more with %s", MEMORY, FALLBACK_MEMORY)
+        _log.info("the commit needs more memory than %s: trying again with %s", MEMORY, FALLBACK_MEMORY)
     return _build_snapshot(request, base, FALLBACK_MEMORY)
 
 
@@ -103,11 +106,12 @@ def _build_snapshot(request: CommitRequest, base: CommitBase, memory: str) -> Ma
 
 
 def create_manifest(store: Store, manifest: Manifest) -> Manifest | None:
-    """Create the manifest; None when another run was first. Whatever happened, the file that is there decides.
+    """Create the manifest and return it; return None if another run was first.
 
-    Raises CommitStateUnknown where even that cannot be read.
+    After an error, the file in the store decides. Raises CommitStateUnknown if that file cannot be read.
     """
     path = build_manifest_path(manifest.seq)
+    # A request may fail although it arrived, and its retry then finds the file: this manifest, or another run's.
     try:
         is_own = store.put_if_absent(path, manifest.encode_json()) or _is_own_manifest(store, manifest)
         return manifest if is_own and _is_part_of_history(store, manifest) else None
@@ -116,12 +120,14 @@ def create_manifest(store: Store, manifest: Manifest) -> Manifest | None:
             if store.exists(path):
                 return manifest if _is_own_manifest(store, manifest) and _is_part_of_history(store, manifest) else None
         raise CommitStateUnknown(
-            f"{store.resolve_uri(path)}: {error}", fix="look at the head before running again"
+            f"{store.resolve_uri(path)}: {error}",
+            fix="look at appstream-export status before you run again",
         ) from error
 
 
 def _is_part_of_history(store: Store, manifest: Manifest) -> bool:
-    """Return whether a manifest just created is part of the history, and does not fill a gap that gc left long ago."""
+    """Return whether a new manifest is part of the history; remove it if it fills a gap that gc left."""
+    # A slow writer may take the number of a manifest that gc has deleted since: newer commits do not follow from it.
     latest = max(parse_manifest_seq(name) or 0 for name in store.list_tail(COMMITS_FOLDER))
     newest = load_head(store) if latest > manifest.seq else None
     if newest is None or manifest.snapshot_id in {
@@ -138,9 +144,9 @@ def _is_own_manifest(store: Store, manifest: Manifest) -> bool:
 
 
 def _find_own_commit(store: Store, base: Manifest | None, facts: RunFacts) -> Manifest | None:
-    """Return the manifest that this attempt committed, in another process, or None.
+    """Return the manifest that this attempt has committed, in this or another process, or None.
 
-    Decided by what the head lists, not by the times of commits: the other machine may have another clock.
+    The head's table `snapshots` decides, not the times of commits: the clock of another machine may differ.
     """
     known: list[dict[str, Any]] = []
     with suppress(StorageFailed, FileNotFoundError):  # an erase removed the file, or it is lost
@@ -152,7 +158,7 @@ def _find_own_commit(store: Store, base: Manifest | None, facts: RunFacts) -> Ma
 
 
 def _remove_unreferenced_files(staged: StagedSnapshot, manifest: Manifest) -> None:
-    """Remove files with rows that did not count, such as those that the guard blocked: the others were rewritten."""
+    """Remove staged files with discarded rows, such as rows that the guard blocked: their other rows were rewritten."""
     named = {file.path for file in manifest.files}
     written = [file.path for files in staged.files.values() for file in files]
     remove_files_quietly(staged.store, [path for path in written if path not in named])

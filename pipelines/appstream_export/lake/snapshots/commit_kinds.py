@@ -1,4 +1,4 @@
-"""The kinds of commits, as files of the table `snapshots` know them: what is left where a manifest is damaged."""
+"""Kinds of commits by the files of the table `snapshots`: the source that remains if a manifest is damaged."""
 
 from contextlib import suppress
 
@@ -8,8 +8,8 @@ _SNAPSHOTS_FOLDER = f"{TABLES_FOLDER}/snapshots/"
 
 
 def find_commit_kinds(store: Store, seq: int) -> set[str]:
-    """Return the kinds under which a commit is known, by files that manifests name and by others."""
-    import pyarrow as pa  # seldom needed, and readers of manifests load none of it
+    """Return the kinds that files of `snapshots` have for a commit. Files that no manifest names are read too."""
+    import pyarrow as pa  # rarely needed, so readers of manifests do not import it
     import pyarrow.parquet as pq
 
     kinds = set[str]()

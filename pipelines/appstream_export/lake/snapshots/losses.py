@@ -1,8 +1,8 @@
-"""Find data files of the head that are gone or changed, and the tasks of which rows are lost with them.
+"""Data files of the head that are missing or changed, and the tasks whose rows are lost with them.
 
-A commit carries rows from the head's files, so each of them is compared with its manifest first: one that was replaced
-would enter the new snapshot under a digest of its own. Which rows a lost file held cannot be known; so a task counts as
-lost unless something proves that its rows are in other files.
+A commit carries rows forward from the head's files, so it compares each file with its manifest first: otherwise rows of
+a replaced file would enter the new snapshot with a valid digest. The rows of a lost file are unknown. A task therefore
+counts as lost unless something proves that its rows are in other files.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,14 +19,14 @@ from appstream_export.lake.storage import Store
 from appstream_export.model import Task
 from appstream_export.status import Status
 
-READERS = 4  # files read at once: on S3 each of them is mostly waiting
-_FRESH, _CARRIED, _REWRITTEN = "fresh", "carried", "erased"  # how names of files begin, by who wrote them
+READERS = 4  # files read at once: on S3, a reader mostly waits
+_FRESH, _CARRIED, _REWRITTEN = "fresh", "carried", "erased"  # prefixes of file names, by writer
 _QUARANTINE = "quarantine"
 
 
 @dataclass(frozen=True, slots=True)
 class LostFile:
-    """A file that is not as its manifest says. `str()` of it is a line for people."""
+    """A file that is missing or differs from its manifest. `str()` returns one line for users."""
 
     table: str
     entry: FileEntry
@@ -38,7 +38,7 @@ class LostFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadFiles:
-    """The head as far as its files are as they were committed. `base` is its manifest without the lost ones."""
+    """The head's manifest without its lost files (`base`), and the lost files."""
 
     base: Manifest | None
     lost: Sequence[LostFile] = ()
@@ -51,14 +51,14 @@ class HeadFiles:
 
 @dataclass(frozen=True, slots=True)
 class LostTasks:
-    """Tasks of which rows are lost, with the reason, and those of which only quarantine may be."""
+    """Tasks whose rows are lost, with the reason, and tasks that may have lost only quarantine rows (`doubtful`)."""
 
     reasons: Mapping[Task, str] = field(default_factory=dict)
     doubtful: frozenset[Task] = frozenset()
 
 
 def check_head_files(store: Store, base: Manifest | None) -> HeadFiles:
-    """Compare size and SHA-256 of each file of the head with its manifest; raises OSError where one cannot be read."""
+    """Compare size and SHA-256 of each file of the head with its manifest; raises OSError if one cannot be read."""
     if base is None:
         return HeadFiles(base=None)
     named = [(name, entry) for name, table in base.tables.items() for entry in table.files]
@@ -69,7 +69,7 @@ def check_head_files(store: Store, base: Manifest | None) -> HeadFiles:
 
 
 def describe_loss(store: Store, entry: FileEntry) -> str | None:
-    """Return what is wrong with a committed file, None where every byte is as it was committed."""
+    """Return the problem of a committed file, or None if every byte is unchanged."""
     try:
         found = store.compute_digest(entry.path)
     except FileNotFoundError:
@@ -80,7 +80,7 @@ def describe_loss(store: Store, entry: FileEntry) -> str | None:
 def find_lost_tasks(
     workspace: CommitWorkspace, head: HeadFiles, runs: Mapping[Task, ScopeRunRow], contracts: Iterable[Contract]
 ) -> LostTasks:
-    """Return the tasks of the head (`runs`) of which rows may have been in a lost file."""
+    """Return the tasks of the head (`runs`) whose rows may have been in a lost file."""
     if not head.lost_tables:
         return LostTasks()
     reasons: dict[Task, str] = {}
@@ -95,7 +95,7 @@ def find_lost_tasks(
 
 
 class _LossFinder:
-    """What proves of one resource's tasks that their rows are whole."""
+    """Proof, for the tasks of one resource, that none of their rows were in a lost file."""
 
     def __init__(self, workspace: CommitWorkspace, head: HeadFiles, contract: Contract) -> None:
         self._contract = contract
@@ -103,23 +103,23 @@ class _LossFinder:
                       for table in contract.tables}  # fmt: skip
         item = contract.item_table
         self._rows: dict[str, Mapping[Task, int]] = {}
-        """How many items each task has left, by the kind of file that they are in."""
+        """Number of items that each task has left, by the kind of file that contains them."""
         if head.base and any(self._lost.values()) and (files := head.base.tables.get(item.name)):
             kinds = {_classify_file(file) for file in files.files}
             self._rows = {kind: workspace.count_rows(contract, _select_files(files, kind)) for kind in kinds}
 
     def describe_task_loss(self, task: Task, run: ScopeRunRow) -> str | None:
-        """Return why rows of the task are lost, None where none are."""
+        """Return why rows of the task are lost, or None if none are."""
         lost = [file for table in self._contract.tables for file in self._find_lost_files(table, task, run)]
         if not lost:
             return None
-        more = f" and {len(lost) - 1} more files like it" if len(lost) > 1 else ""
-        return f"its rows of before are lost: {lost[0]}{more}"
+        more = f" and {len(lost) - 1} more files" if len(lost) > 1 else ""
+        return f"its previous rows are lost: {lost[0]}{more}"
 
     def _find_lost_files(self, table: Table, task: Task, run: ScopeRunRow) -> list[LostFile]:
         if not self._lost[table.name]:
             return []
-        if table is not self._contract.item_table:  # rows lie in a file of the same kind as their items
+        if table is not self._contract.item_table:  # child rows are in a file of the same kind as their items
             kinds = {kind for kind, rows in self._rows.items() if task in rows}
             kinds |= {_REWRITTEN} if kinds else set()
         elif self._has_all_items(task, run):
@@ -129,7 +129,7 @@ class _LossFinder:
         return [file for file in self._lost[table.name] if _classify_file(file.entry) in kinds]
 
     def _has_all_items(self, task: Task, run: ScopeRunRow) -> bool:
-        """Return whether as many items are left as the last answer gave, or there never were any."""
+        """Return whether as many items are left as the last answer had, or the task never had any."""
         left = sum(rows.get(task, 0) for rows in self._rows.values())
         if run["observed_at"] is None and run["status"] != Status.FILTERED:
             return not left
@@ -137,7 +137,7 @@ class _LossFinder:
 
 
 def _has_clean_answer(run: ScopeRunRow) -> bool:
-    """Return whether the last attempt was answered completely, and everything in the answer was readable."""
+    """Return whether the last attempt got a complete answer without quarantined values."""
     return run["status"] == Status.OK and not run["quarantined"]
 
 

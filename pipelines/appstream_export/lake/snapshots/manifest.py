@@ -1,8 +1,8 @@
-"""The manifest: the one small file that makes a snapshot visible, and names every file that belongs to it.
+"""The manifest: one small file that commits a snapshot and names all of its files.
 
-JSON in canonical form. `digest` is the SHA-256 of the document without it, and `parent_digest` links to the
-predecessor, so that a change anywhere in the history shows. An expire or erase commit writes the history as it is from
-then on, whole, into its own manifest: readers go back to the newest of those and no further.
+It is JSON in canonical form. `digest` is the SHA-256 of the document without `digest`, and `parent_digest` links to the
+previous manifest, so that any change in the history is detected. The manifest of an expire, erase or repair commit
+contains the whole history that remains: readers go back to the newest one of these and no further.
 """
 
 import hashlib
@@ -29,17 +29,17 @@ from appstream_export.lake.storage import (
     translate_storage_errors,
 )
 
-FORMAT = 2  # schema_version of what we write; anything newer is refused, anything older is read
+FORMAT = 2  # schema_version of new manifests; newer formats are refused, older ones are read
 KIND_SWEEP, KIND_EXPIRE, KIND_ERASE, KIND_REPAIR = "sweep", "thin", "erase", "repair"
 _REWRITES = (KIND_EXPIRE, KIND_ERASE, KIND_REPAIR)
-PAST_KEY = b'"past":'  # is in every manifest of an expire or erase commit, and in few others
-_KIND = re.compile(rb'^ "kind": "(\w+)"', re.MULTILINE)  # of the document itself: a nested one is indented further
-_RELIST_RETRIES = 3  # each means that gc removed superseded manifests while they were being read
+PAST_KEY = b'"past":'  # in every manifest of an expire, erase or repair commit, and in few others
+_KIND = re.compile(rb'^ "kind": "(\w+)"', re.MULTILINE)  # the outer document's key: nested ones are indented further
+_RELIST_RETRIES = 3  # each retry means that gc removed superseded manifests during the read
 _RESTORE = "restore it from a backup"
 _log = logging.getLogger(__name__)
 _REQUIRED_TABLES = ("accounts", "scope_runs", "snapshots")  # every sweep of every version has them
 
-# A digest without a key proves nothing about who wrote a manifest, so whatever it says becomes SQL only in these forms.
+# A digest without a key does not prove who wrote a manifest, so its values become SQL only in these formats.
 _Name: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,127}\Z")]
 _Word: TypeAlias = Annotated[str, Meta(pattern=r"^\w{1,64}\Z")]
 _Sha256: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
@@ -70,10 +70,10 @@ class TableFiles(Struct, frozen=True, kw_only=True):
 
 
 class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One snapshot. `counts` holds the numbers of its row in the table `snapshots`, under the same names.
+    """One commit. `counts` has the numbers of its row in the table `snapshots`, under the same names.
 
-    Only sweeps have rows of their own. An expire or erase commit shows the files of the newest sweep, and adds `past`
-    (the sweeps that are retained, oldest first) and `kept` (rows of those that are not, which outlive them, by table).
+    Only sweeps add rows. An expire, erase or repair commit names the files of the newest sweep, and adds `past` (the
+    retained sweeps, oldest first) and `kept` (retained rows of expired sweeps, by table).
     """
 
     seq: Annotated[int, Meta(ge=1, lt=10**12)]
@@ -92,30 +92,30 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     past: list["Manifest"] | None = None
     kept: dict[_Name, list[TableFiles]] = {}
     lost: list[str] = []
-    """Files of older snapshots that are gone or changed: readers leave them out. See `losses.py`."""
+    """Missing or changed files of older snapshots: readers leave them out. See `losses.py`."""
     digest: str = ""
 
     @property
     def files(self) -> list[FileEntry]:
-        """Every file that it names, those of the history in it included, some of them more than once."""
+        """All files that the manifest names, those of its history included; some occur more than once."""
         own = [file for table in self.tables.values() for file in table.files]
         outliving = [file for tables in self.kept.values() for table in tables for file in table.files]
         return [*own, *outliving, *(file for manifest in self.past or () for file in manifest.files)]
 
     def add_digest(self) -> "Manifest":
-        """The same with its digest filled in."""
+        """Return the manifest with its digest."""
         return msgspec.structs.replace(self, digest=_compute_digest(msgspec.to_builtins(self)))
 
     def encode_json(self) -> bytes:
-        """The bytes of its file."""
+        """Return the bytes of the manifest's file."""
         return msgspec.json.format(msgspec.json.encode(self, order="sorted"), indent=1)
 
 
 def load_head(store: Store) -> Manifest | None:
-    """Return the newest snapshot, or None before the first.
+    """Return the manifest of the newest snapshot, or None before the first commit.
 
-    Where its manifest is damaged, the one before is used, and a warning logged; but never past an expire or erase
-    commit, or one of which the kind cannot be known: then StorageFailed is raised.
+    If it is damaged, the one before it is returned, with a warning. Only a damaged sweep is skipped: behind an erase,
+    removed rows would come back. Raises StorageFailed if the damaged commit is no sweep, or of unknown kind.
     """
     with translate_storage_errors(store):
         seqs = _parse_seqs(store.list_tail(COMMITS_FOLDER))
@@ -128,13 +128,13 @@ def load_head(store: Store) -> Manifest | None:
 
 
 def find_newest_seq(store: Store) -> int:
-    """Return the highest number that a manifest has, whether damaged or not; 0 before the first."""
+    """Return the highest seq of a manifest, damaged or not; 0 before the first commit."""
     with translate_storage_errors(store):
         return max(_parse_seqs(store.list_tail(COMMITS_FOLDER)), default=0)
 
 
 def _load_head_before_damage(store: Store) -> Manifest | None:
-    """Return the newest manifest that is not damaged, where only sweeps come after it."""
+    """Return the newest intact manifest, if only damaged sweeps come after it."""
     with translate_storage_errors(store):
         seqs = _parse_seqs(store.list_folder(COMMITS_FOLDER))
         for seq in reversed(seqs):
@@ -146,36 +146,36 @@ def _load_head_before_damage(store: Store) -> Manifest | None:
 
 
 def _refuse_unless_passable(store: Store, seq: int, error: ManifestDamaged, *, is_first: bool = False) -> None:
-    """Log that a damaged manifest is passed over; raise its error where it is the only one, or may be no sweep."""
+    """Log that a damaged manifest is skipped; raise its error if it is the only one, or may not be a sweep."""
     kind = find_damaged_kind(store, seq)
     if is_first and kind not in _REWRITES:
         raise error
     if kind != KIND_SWEEP:
-        fix = f"{_RESTORE}; what can be done without one: appstream-export repair --dry-run"
-        what = f"a commit of kind {kind}" if kind else "and whether it expired or erased anything cannot be known"
+        fix = f"{_RESTORE}; without a backup, see: appstream-export repair --dry-run"
+        what = f"a commit of kind {kind}" if kind else "and it may be an expire or erase commit"
         raise ManifestDamaged(f"{error.message}; it is {what}" if kind else f"{error.message}, {what}", fix=fix)
-    _warn_once(f"{error.message}; the snapshot before it is used: appstream-export repair --dry-run")
+    _warn_once(f"{error.message}; using the snapshot before it; see: appstream-export repair --dry-run")
 
 
 def refuse_missing_rewrite(store: Store, announced_seq: int) -> None:
-    """Raise StorageFailed where a commit that must be there is missing, and may be no sweep; log it if it was one."""
+    """Raise StorageFailed if an announced commit is missing and may not be a sweep; log a warning if it was one."""
     if announced_seq <= find_newest_seq(store):
         return
     where = store.resolve_uri(build_manifest_path(announced_seq))
-    error = ManifestDamaged(f"{where} is missing, though it was committed", fix=_RESTORE)
+    error = ManifestDamaged(f"{where} is missing, although it was committed", fix=_RESTORE)
     _refuse_unless_passable(store, announced_seq, error)
 
 
 @cache
 def _warn_once(message: str) -> None:
-    """Log a warning, once in a process: each reader of the head comes by here."""
+    """Log a warning once per process, although every reader of the head finds the same damage."""
     _log.warning("%s", message)
 
 
 def find_damaged_kind(store: Store, seq: int) -> str | None:
-    """Return the kind of a commit whose manifest is damaged or missing; None where nothing says.
+    """Return the kind of a commit whose manifest is damaged or missing; None if it is unknown.
 
-    What is left of the manifest says it, or the row that the commit wrote to its table `snapshots`.
+    The kind comes from the rest of the manifest, or from the commit's row in its table `snapshots`.
     """
     with translate_storage_errors(store), suppress(FileNotFoundError):
         raw = store.read_bytes(build_manifest_path(seq))
@@ -191,8 +191,8 @@ def load_history(
 ) -> list[Manifest]:
     """Return every retained snapshot from `since_seq` on, oldest first; raises StorageFailed for a damaged manifest.
 
-    With `pass_damage` a damaged newest one is passed over as `load_head` does, and one that a commit passed over.
-    Files that a commit found lost are left out, unless `with_lost`; digests stay those of the manifests' files.
+    With `pass_damage`, a damaged newest manifest is skipped as in `load_head`, and so is one that a commit skipped.
+    Files that a commit recorded as lost are left out, unless `with_lost`; digests remain those of the stored manifests.
     """
     with translate_storage_errors(store):
         newer = list(_walk_chain(store, _read_raw_manifests(store, since_seq), pass_damage=pass_damage))
@@ -204,10 +204,10 @@ def load_history(
 
 
 def _walk_chain(store: Store, raw_manifests: Sequence[tuple[int, bytes]], *, pass_damage: bool) -> Iterator[Manifest]:
-    """Yield manifests newest first, each the parent of the one before, back to the newest that holds the history."""
+    """Yield manifests newest first, from child to parent, back to the newest one that contains the history."""
     parent_seq: int | None = None
     for seq, raw in reversed(raw_manifests):
-        is_passed = parent_seq is not None and seq > parent_seq  # by the next commit, for it was damaged
+        is_passed = parent_seq is not None and seq > parent_seq  # the next commit skipped it, because it was damaged
         if is_passed and pass_damage:
             continue
         try:
@@ -227,7 +227,7 @@ def _walk_chain(store: Store, raw_manifests: Sequence[tuple[int, bytes]], *, pas
 
 
 def load_superseded_manifests(store: Store) -> list[Manifest]:
-    """Return manifests that a later one replaced and gc has not removed, oldest first; damaged ones are left out."""
+    """Return manifests that a later one replaced and that gc has not removed, oldest first, without damaged ones."""
     newest = find_newest_rewrite_seq(load_history(store))
     with translate_storage_errors(store):
         names = store.list_folder(COMMITS_FOLDER) if newest else []
@@ -239,17 +239,17 @@ def load_superseded_manifests(store: Store) -> list[Manifest]:
 
 
 def find_newest_rewrite_seq(manifests: Iterable[Manifest]) -> int:
-    """Return the seq of the newest expire or erase commit, whose manifest holds all history before it; else 0."""
+    """Return the seq of the newest commit that contains the history before it (expire, erase, repair), or 0."""
     return max((manifest.seq for manifest in manifests if manifest.past is not None), default=0)
 
 
 def get_retained_files(manifests: Sequence[Manifest]) -> Mapping[str, list[TableFiles]]:
-    """Return, by table, files with rows of snapshots that are not retained; `snapshot_id` is a column in them."""
+    """Return, by table, the files with retained rows of expired snapshots; `snapshot_id` is a column of these files."""
     return next((manifest.kept for manifest in reversed(manifests) if manifest.past is not None), {})
 
 
 def remove_lost_files(manifest: Manifest, lost: Collection[str]) -> Manifest:
-    """Return the manifest without these files. Its digest stays that of the file in which it stands."""
+    """Return the manifest without the lost files. Its digest remains that of the stored manifest."""
     if not lost:
         return manifest
     return msgspec.structs.replace(
@@ -267,9 +267,9 @@ def _remove_files(table: TableFiles, lost: Collection[str]) -> TableFiles:
 
 
 def select_history_until(manifests: Sequence[Manifest], moment: datetime) -> list[Manifest]:
-    """Return the history as it ended at a moment: its retained sweeps, none before the first.
+    """Return the retained sweeps up to a moment, oldest first; empty before the first sweep.
 
-    The last one has the retained rows of others, also of commits that came later: the rows carry their snapshot's id.
+    The last one also names the retained rows of expired snapshots, even later ones: each row has its snapshot's id.
     """
     sweeps = [manifest for manifest in manifests if manifest.kind == KIND_SWEEP and manifest.committed_at <= moment]
     retained = dict(get_retained_files(manifests))
@@ -279,7 +279,7 @@ def select_history_until(manifests: Sequence[Manifest], moment: datetime) -> lis
 def find_attempt(store: Store, *, run_id: str, attempt_id: str) -> Manifest | None:
     """Return the manifest of this attempt if it committed, else of the run's newest attempt, else None.
 
-    The caller distinguishes the two by `attempt_id`. Manifests that do not mention the run are not even parsed.
+    The caller distinguishes the two by `attempt_id`. Manifests that do not mention the run are not parsed.
     """
     found: list[Manifest] = []
     for manifest in _find_mentioning_manifests(store, run_id.encode(), attempt_id.encode()):
@@ -291,7 +291,7 @@ def find_attempt(store: Store, *, run_id: str, attempt_id: str) -> Manifest | No
 
 
 def _find_mentioning_manifests(store: Store, *words: bytes) -> Iterator[Manifest]:
-    """Retained snapshots of which one of the words may be said, newest first, and more. Damaged ones are left out."""
+    """Yield retained manifests, newest first, all that contain one of the words and some others. Skip damaged ones."""
     with translate_storage_errors(store):
         for seq, raw in reversed(_read_raw_manifests(store)):
             if not any(word in raw for word in (*words, PAST_KEY)):
@@ -305,13 +305,13 @@ def _find_mentioning_manifests(store: Store, *words: bytes) -> Iterator[Manifest
 
 
 def read_manifest(store: Store, seq: int) -> Manifest:
-    """One manifest, checked; raises StorageFailed when damaged, ConfigurationError when a newer version wrote it."""
+    """Return a checked manifest; raises StorageFailed if damaged, ConfigurationError if a newer version wrote it."""
     with translate_storage_errors(store):
         return _parse_manifest(store, seq, store.read_bytes(build_manifest_path(seq)))
 
 
 def is_canonical(raw: bytes) -> bool:
-    """Whether a manifest's bytes are exactly those that we write for what it says."""
+    """Return whether a manifest's bytes are the canonical form of its content."""
     content = msgspec.json.decode(raw, type=dict[str, Any])
     return msgspec.json.format(msgspec.json.encode(content, order="sorted"), indent=1) == raw
 
@@ -321,11 +321,11 @@ def _parse_seqs(names: Iterable[str]) -> list[int]:
 
 
 def _read_raw_manifests(store: Store, since_seq: int = 1, relists: int = _RELIST_RETRIES) -> list[tuple[int, bytes]]:
-    """Seq and bytes of each manifest, oldest first."""
+    """Return seq and bytes of each manifest, oldest first."""
     seqs = [seq for seq in _parse_seqs(store.list_folder(COMMITS_FOLDER)) if seq >= since_seq]
     try:
         return list(zip(seqs, store.read_files(map(build_manifest_path, seqs)), strict=True))
-    except FileNotFoundError:
+    except FileNotFoundError:  # gc removed a superseded manifest after it was listed: list again
         if not relists:
             raise
         return _read_raw_manifests(store, since_seq, relists - 1)
@@ -347,22 +347,22 @@ def _parse_manifest(store: Store, seq: int, raw: bytes) -> Manifest:
 
 
 def _find_flaws(manifest: Manifest) -> Iterator[str]:
-    """Yield what no version writes, and what readers of the tables would take for something else."""
+    """Yield problems that no version writes, and that readers of the tables would misunderstand."""
     for file in manifest.files:
         if not is_table_file(file.path):
-            yield f'"{file.path}" is no file of a table'
+            yield f'"{file.path}" is not a table file'
     for one in (*(manifest.past or ()), manifest):
         if missing := [name for name in _REQUIRED_TABLES if name not in one.tables]:
-            yield f"it names no table {missing[0]}"
+            yield f"it lacks the table {missing[0]}"
         if one is not manifest and (one.past is not None or one.seq >= manifest.seq):
-            yield f"its history holds snapshot {one.seq}"
+            yield f"its history contains snapshot {one.seq}, which cannot be part of it"
 
 
 def _reject_newer_format(where: str, content: Mapping[str, Any]) -> None:
     version = content.get("schema_version")
     if isinstance(version, int) and version > FORMAT:
         raise ConfigurationError(
-            f"{where}: written in format {version} by a newer appstream-export, this one reads up to {FORMAT}",
+            f"{where}: written in format {version} by a newer appstream-export; this version reads up to {FORMAT}",
             fix="upgrade appstream-export",
         )
 

@@ -1,4 +1,4 @@
-"""How one Parquet file is written: zstd, sorted, small row groups, column docs, page checksums."""
+"""Parquet files: zstd, sorted rows, small row groups, column docs and page checksums."""
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -13,25 +13,25 @@ from appstream_export.lake.snapshots.epoch import convert_epoch_us
 from appstream_export.lake.snapshots.manifest import FileEntry
 from appstream_export.lake.storage import Store
 
-ROW_GROUP_ROWS = 10_240  # five of DuckDB's vectors; 8-16k measured best for readers that want few scopes
+ROW_GROUP_ROWS = 10_240  # five DuckDB vectors; 8,000 to 16,000 measured best for readers of few scopes
 
 BUFFER_BYTES = 256 * 1024
-"""Arrow writes page by page, and for each write into Python it may have to wait for the GIL."""
+"""Size of the write buffer. Arrow writes page by page, and each write into Python may have to wait for the GIL."""
 
 
 def get_sort_columns(table: Table) -> tuple[str, ...]:
-    """What a table's files are sorted by: its key, or the scope where rows have no key."""
+    """Return the columns by which a table's files are sorted: its key, or the scope if rows have no key."""
     leading = (c.name for c in table.columns if c.name in ("resource", "account_id", "region"))
     return table.key or tuple(leading)
 
 
 def write_table_file(store: Store, path: str, table: Table, parts: Iterable[pa.Table]) -> FileEntry:
-    """Write one file from parts that are in order already; without parts it has no rows."""
+    """Write one file from sorted parts; without parts, the file has no rows."""
     return write_rows(store, path, build_arrow_schema(table), parts)
 
 
 def write_rows(store: Store, path: str, schema: pa.Schema, parts: Iterable[pa.Table]) -> FileEntry:
-    """Write one file of that schema; each part begins a row group."""
+    """Write one file with this schema; each part begins a row group."""
     rows = 0
     with store.open_output(path) as output:
         with (
@@ -43,17 +43,17 @@ def write_rows(store: Store, path: str, schema: pa.Schema, parts: Iterable[pa.Ta
                 is_expected = chosen.schema.equals(schema, check_metadata=True)
                 writer.write_table(chosen if is_expected else chosen.cast(schema), row_group_size=ROW_GROUP_ROWS)
                 rows += part.num_rows
-                del part  # it need not be held while the next is made
+                del part  # frees its memory before the next part is built
         return FileEntry(path=path, rows=rows, bytes=output.size, sha256=output.sha256)
 
 
 def open_parquet_file(store: Store, path: str) -> pq.ParquetFile:
-    """A file of the lake, page checksums verified on reading."""
+    """Open a file of the lake; reads verify page checksums."""
     return pq.ParquetFile(pa.BufferReader(store.read_bytes(path)), page_checksum_verification=True)
 
 
 def read_rows(store: Store, path: str, schema: pa.Schema) -> pa.Table:
-    """These columns of a whole file; one that an older file lacks is null. Raises StorageFailed where it is damaged."""
+    """Return these columns of a whole file; missing ones (of older files) are null. Raises StorageFailed if damaged."""
     try:
         rows = open_parquet_file(store, path).read(schema.names)
         columns = [rows[f.name] if f.name in rows.column_names else pa.nulls(rows.num_rows, f.type) for f in schema]
@@ -63,7 +63,7 @@ def read_rows(store: Store, path: str, schema: pa.Schema) -> pa.Table:
 
 
 def build_records(rows: pa.Table) -> list[dict[str, Any]]:
-    """Rows of a table as dicts, times in UTC. `to_pylist` by itself takes six times as long for times."""
+    """Return the rows of a table as dicts, times in UTC. `to_pylist` alone takes six times as long for times."""
     times = [field.name for field in rows.schema if pa.types.is_timestamp(field.type)]
     fields = [pa.field(f.name, pa.int64()) if f.name in times else f for f in rows.schema]
     found = rows.cast(pa.schema(fields)).to_pylist()
@@ -75,20 +75,20 @@ def build_records(rows: pa.Table) -> list[dict[str, Any]]:
 
 
 def read_row_groups(file: pq.ParquetFile) -> Iterator[pa.Table]:
-    """Its rows, one row group after the other."""
+    """Yield the rows of a file, one row group at a time."""
     return (file.read_row_group(n) for n in range(file.num_row_groups))
 
 
 def skip_empty_parts(parts: Iterable[pa.Table]) -> Iterator[pa.Table] | None:
-    """The parts that have rows; None where no part has any. None of them is held here while the next is made."""
-    found = filter(len, parts)  # a generator would hold the part that it gave last
+    """Return the parts that have rows, or None if none has any. No part stays in memory while the next one is built."""
+    found = filter(len, parts)  # not a generator, which would keep a reference to its last part
     for first in found:
-        return chain(iter([first]), found)  # chain holds what it is given, and a list would hold the part
+        return chain(iter([first]), found)  # an iterator, because chain would keep a list and its part
     return None
 
 
 def combine_small_parts(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """The same rows in parts that are worth a row group each."""
+    """Yield the rows in parts of at least one full row group; the last may be smaller."""
     pending: list[pa.Table] = []
     for part in parts:
         pending.append(part)

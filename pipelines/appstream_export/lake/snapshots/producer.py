@@ -1,6 +1,6 @@
-"""One try of a commit against one head: carry rows forward, compare, write, check, and name every file.
+"""The files and the manifest of a snapshot, built on top of one head: carry rows forward, compare, write, check.
 
-Nothing of it is visible: the manifest that `SnapshotProducer.build_snapshot` returns has still to be created.
+Readers see none of it until the manifest that `SnapshotProducer.build_snapshot` returns is created.
 """
 
 from collections import Counter
@@ -48,7 +48,7 @@ PriceRow = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """Who made the snapshot, and how; it goes into the manifest and the table `snapshots`."""
+    """Facts about a snapshot's run, for the manifest and the table `snapshots`."""
 
     run_id: str
     attempt_id: str
@@ -68,38 +68,38 @@ def get_utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitRequest:
-    """A staged snapshot to commit, and all that the commit has to know about its run; it holds for any head."""
+    """A staged snapshot to commit, and the facts about its run. The commit uses it unchanged for every head."""
 
     store: Store
     contracts: Sequence[Contract]
     staged: StagedSnapshot
     planned: Collection[Task] | None
-    """Tasks that the snapshot has. Those without an outcome stay as they were; tasks of the head beside them end.
-    None means the tasks of the head."""
+    """Tasks of the snapshot; None means the tasks of the head. Tasks without an outcome carry their rows forward; other
+    tasks of the head end."""
     outcomes: Mapping[Task, Outcome]
     accounts: Sequence[AccountRow]
     facts: RunFacts
     prices: Sequence[PriceRow] = ()
     max_drop_percent: int = 50
     head_seq: int | None = None
-    """The head when the run started; None where that is not known, or there was none."""
+    """Seq of the head when the run started; None if unknown, or if there was no head."""
     max_rebases: int = 10
-    """How often the commit starts over because another run committed first."""
+    """Number of times that the commit may start over because another run committed first."""
     clock: Callable[[], datetime] = get_utc_now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitBase:
-    """What a commit builds on: the head, its files as they are, and the number that comes next."""
+    """The base of a commit: the head with its intact and lost files, and the next seq."""
 
     files: HeadFiles
     seq: int
     rebase: int
-    """How many heads the commit had to start over from."""
+    """Number of times that the commit has started over from a newer head."""
 
 
 class SnapshotProducer:
-    """One try of a commit against one head, with a limit of DuckDB's memory."""
+    """The builder of a snapshot on top of one head, with a memory limit for DuckDB."""
 
     def __init__(self, request: CommitRequest, base: CommitBase, memory: str) -> None:
         self.request, self.files, self.memory = request, base.files, memory
@@ -108,10 +108,10 @@ class SnapshotProducer:
         self.written_tables: dict[str, TableFiles] = {}
         self.decisions: list[Decision] = []
         self.items: Counter[Task] = Counter()
-        """Rows of items per task, old and new ones together."""
+        """Number of items per task, old and new ones together."""
 
     def build_snapshot(self) -> Manifest:
-        """Write every file that the commit adds, check the whole, and return the manifest that would show it."""
+        """Write and check every file that the commit adds; return the manifest, which the caller creates."""
         request = self.request
         try:
             with self._open_workspace() as workspace:
@@ -161,7 +161,7 @@ class SnapshotProducer:
     def _load_previous_runs(
         self, workspace: CommitWorkspace, existing: Mapping[Task, ExistingRows]
     ) -> dict[Task, ScopeRunRow]:
-        """Return the head's rows of scope_runs; where those are lost, as far as older ones and its items say them."""
+        """Return the head's rows of scope_runs, restored from older snapshots and its items if they are lost."""
         records: Iterable[ScopeRunRow] = self._load_head_records(workspace, "scope_runs")
         if "scope_runs" in self.files.lost_tables:
             older = self._load_older_records("scope_runs")
@@ -175,7 +175,7 @@ class SnapshotProducer:
     def _load_reports_at_start(
         self, before: Mapping[Task, ScopeRunRow], existing: Mapping[Task, ExistingRows]
     ) -> dict[Task, datetime | None]:
-        """Return when AWS last answered each task, by the head of the run's start; nothing where that head is gone."""
+        """Return when AWS last answered each task, by the head at the run's start; empty if that head is gone."""
         request, base = self.request, self.base
         if request.head_seq is None or base is None:
             return {}
@@ -206,7 +206,7 @@ class SnapshotProducer:
         self._write_table(drift, [], self.request.staged.files["drift"])
 
     def _write_carried_rows(self, workspace: CommitWorkspace, table: Table) -> None:
-        """Write carried rows beside the staged files; or all rows, where some of the staged ones do not count."""
+        """Write carried rows next to the staged files; or all rows again, if some of the staged rows are discarded."""
         fresh, sources = self.request.staged.files[table.name], []
         old = self.base.tables.get(table.name) if self.base else None
         if old and old.rows and any(d.row_action in (RowAction.CARRY, RowAction.MERGE) for d in self.decisions):
@@ -221,14 +221,14 @@ class SnapshotProducer:
         self._write_table(table, workspace.stream_row_groups(f"from ({union}) order by {order}"), fresh)
 
     def _write_records(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
-        """Rows that we made ourselves: their types are known to be right, so from_pylist is safe here."""
+        """Write rows that the export made itself. Their types are known, so from_pylist is safe here."""
         table = self.operational[name]
         rows = pa.Table.from_pylist(list(records), schema=build_arrow_schema(table))
         ordered = rows.sort_by([(column, "ascending") for column in get_sort_columns(table)])
         self._write_table(table, [ordered], [])
 
     def _write_table(self, table: Table, parts: Iterable[pa.Table], fresh: Sequence[FileEntry]) -> None:
-        """Add one file, unless there is nothing to add to the fresh ones: each table has at least one file."""
+        """Write the parts to one file next to the fresh files. Without rows, write it only if the table has no file."""
         files, filled = list(fresh), skip_empty_parts(parts)
         if filled is not None or not files:
             staged = self.request.staged
@@ -237,7 +237,7 @@ class SnapshotProducer:
         self.written_tables[table.name] = TableFiles(files=files, columns=get_stored_columns(table))
 
     def _merge_accounts(self, workspace: CommitWorkspace, runs: Iterable[ScopeRunRow]) -> list[AccountRow]:
-        """Accounts of this run, and those of the head whose tasks are still in the snapshot."""
+        """Return the accounts of this run, and accounts of the head whose tasks are still in the snapshot."""
         older = self._load_older_records("accounts") if "accounts" in self.files.lost_tables else []
         before = {row["account_id"]: row for row in (*older, *self._load_head_records(workspace, "accounts"))}
         now = self.request.facts.started_at
@@ -256,7 +256,7 @@ class SnapshotProducer:
         return workspace.load_head_records(self.operational[name])
 
     def _build_manifest(self, workspace: CommitWorkspace, runs: Collection[ScopeRunRow]) -> Manifest:
-        """Write `snapshots`, the last table, and name every file."""
+        """Write the last table, `snapshots`, and return the manifest that names every file."""
         base, facts, counts = self.base, self.request.facts, self._build_counts(runs)
         manifest = Manifest(
             seq=self.seq,
@@ -302,7 +302,7 @@ class SnapshotProducer:
 
 
 def remove_files_quietly(store: Store, paths: Iterable[str]) -> None:
-    """Tidy up; what cannot be removed is out of sight anyway, and gc finds it."""
+    """Remove files, and stop at the first error: no manifest names the rest, so gc deletes it."""
     for path in paths:
         try:
             store.remove(path)
@@ -311,7 +311,7 @@ def remove_files_quietly(store: Store, paths: Iterable[str]) -> None:
 
 
 def count_tasks(runs: Collection[ScopeRunRow]) -> dict[str, int]:
-    """What the rows of scope_runs add up to in the table `snapshots`."""
+    """Return the task counts of the table `snapshots` for these rows of scope_runs."""
     return {
         "tasks_total": len(runs),
         "tasks_ok": sum(Status(run["status"]).is_answer for run in runs),
@@ -322,5 +322,5 @@ def count_tasks(runs: Collection[ScopeRunRow]) -> dict[str, int]:
 
 
 def choose_commit_time(base: Manifest | None, now: datetime) -> datetime:
-    """When a commit happens: now, but later than what it builds on, whatever the clocks of machines say."""
+    """Return the commit time: now, but later than the base's, even if the clocks of machines differ."""
     return max(now, base.committed_at + timedelta(microseconds=1)) if base else now

@@ -1,4 +1,4 @@
-"""Read rows of the newest snapshot."""
+"""Rows of operational tables in the newest snapshot."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -19,14 +19,14 @@ _SNAPSHOTS = "snapshots"
 
 
 def load_head_scope_runs(store: Store, manifest: Manifest) -> list[dict[str, Any]]:
-    """Return the rows of `scope_runs` in a snapshot, without snapshot_id; `is_failed` says which to request again."""
+    """Return the rows of `scope_runs` in a snapshot, without snapshot_id; `is_failed` selects the failures."""
     return load_head_rows(store, manifest, "scope_runs")
 
 
 def load_head_rows(store: Store, manifest: Manifest, name: str, only: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Return the rows of an operational table in a snapshot: these columns, or all that its files have.
+    """Return the rows of an operational table in a snapshot: the columns `only`, or all columns of its files.
 
-    Read without DuckDB, which a sweep need not load before its first request.
+    Reads without DuckDB, so that a sweep need not load it before its first request.
     """
     whole = build_arrow_schema(get_operational_table(name))
     wanted = pa.schema([whole.field(column) for column in only]) if only else whole
@@ -36,14 +36,14 @@ def load_head_rows(store: Store, manifest: Manifest, name: str, only: Sequence[s
 
 
 def load_last_known_rows(store: Store, head: Manifest, name: str, only: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Return the rows of `load_head_rows`, or where a file of them is lost, those of the newest snapshot that has them.
+    """Return the rows of `load_head_rows`; if a file is lost, the rows of the newest older snapshot that has them.
 
-    Raises StorageFailed where no retained snapshot has them; the head's own error.
+    Raises the head's StorageFailed if no retained snapshot has them.
     """
     try:
         return load_head_rows(store, head, name, only)
     except StorageFailed as error:
-        _log.warning("%s; the rows of %s that an older snapshot has are used", error.message, name)
+        _log.warning("%s; using the rows of %s from an older snapshot", error.message, name)
         found = load_older_rows(store, head, name)
         if found is None:
             raise
@@ -51,7 +51,7 @@ def load_last_known_rows(store: Store, head: Manifest, name: str, only: Sequence
 
 
 def load_older_rows(store: Store, head: Manifest, name: str) -> list[dict[str, Any]] | None:
-    """Return the rows of an operational table in the newest older snapshot that can be read; None where none can."""
+    """Return the rows of an operational table in the newest readable older snapshot; None if there is none."""
     manifests = load_history(store, pass_damage=True)
     for older in reversed([manifest for manifest in manifests if manifest.seq < head.seq]):
         if name in older.tables:
@@ -61,7 +61,7 @@ def load_older_rows(store: Store, head: Manifest, name: str) -> list[dict[str, A
 
 
 def restore_snapshot_rows(store: Store, head: Manifest) -> list[dict[str, Any]]:
-    """Return the rows of `snapshots` where the head's file of them is lost: from an older one, and from manifests."""
+    """Return the rows of `snapshots` if the head's file is lost: from an older snapshot, and from newer manifests."""
     rows = load_older_rows(store, head, _SNAPSHOTS) or []
     known = {row["seq"] for row in rows}
     manifests = [*load_history(store, pass_damage=True), head]
@@ -70,12 +70,12 @@ def restore_snapshot_rows(store: Store, head: Manifest) -> list[dict[str, Any]]:
 
 
 def build_snapshot_row(manifest: Manifest) -> dict[str, Any]:
-    """Return a commit's row of `snapshots`, as far as its manifest has it."""
+    """Return a commit's row of `snapshots`, with the columns that its manifest has."""
     return msgspec.structs.asdict(manifest) | manifest.counts | {"forced": False}
 
 
 def find_last_erase(store: Store) -> Mapping[str, Any] | None:
-    """Return the newest erase in the table `snapshots`, or None; later expire and erase commits do not hide it."""
+    """Return the newest erase commit's row of `snapshots`, or None. Later expire commits do not hide it."""
     newest = load_head(store)
     rows = load_head_rows(store, newest, _SNAPSHOTS) if newest else []
     return max((row for row in rows if row["kind"] == KIND_ERASE), key=lambda row: row["seq"], default=None)

@@ -1,7 +1,7 @@
-"""A commit without a sweep: the rewritten history, whole, in one manifest. Expire and erase use it.
+"""A commit without a sweep: one manifest with the whole rewritten history. Expire, erase and repair use it.
 
-It shows the newest sweep's files, and is created like any other commit: only if no other run took its number. One that
-comes second rewrites the history again, the newer commit included.
+It names the newest sweep's files. Like any commit, it is created only if no other run has taken its number; if one has,
+the history is rewritten again, with the newer commit.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,20 +29,20 @@ from appstream_export.lake.snapshots.reader import build_snapshot_row, load_head
 from appstream_export.lake.snapshots.workspace import get_stored_columns
 from appstream_export.lake.storage import Store, build_carried_path, generate_ulid, translate_storage_errors
 
-_REWRITE_RETRIES = 10  # each means that another run committed meanwhile
+_REWRITE_RETRIES = 10  # each retry means that another run committed meanwhile
 _SNAPSHOTS = "snapshots"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewrittenHistory:
-    """A history as it is to be: its sweeps, oldest first, and the rows that outlive others."""
+    """A rewritten history: its sweeps, oldest first, and the retained rows of expired snapshots, by table."""
 
     past: Sequence[Manifest]
     retained: Mapping[str, list[TableFiles]]
     counts: Mapping[str, int] = field(default_factory=dict)
-    """Numbers of the table `snapshots` that differ from those of the head."""
+    """Counts of the table `snapshots` that differ from those of the head."""
     written_files: Sequence[FileEntry] = ()
-    """Files written for this commit alone: removed again when it fails."""
+    """Files written for this commit only; they are removed if it fails."""
 
 
 def rewrite_history(
@@ -54,9 +54,9 @@ def rewrite_history(
     clock: Callable[[], datetime] = get_utc_now,
     load: Callable[[Store], list[Manifest]] = load_history,
 ) -> Manifest | None:
-    """Commit what `build_rewrite` makes of the history; None when that is None. Raises CommitError.
+    """Commit the history that `build_rewrite` returns; return None if it returns None. Raises CommitError.
 
-    `build_rewrite` is called with the retained manifests as `load` gives them, oldest first, and the new snapshot's id.
+    `build_rewrite` gets the retained manifests that `load` returns, oldest first, and the new snapshot's id.
     """
     started_at = clock()
     with translate_storage_errors(store):
@@ -114,14 +114,14 @@ def _build_manifest(
 
 
 def _commit_rewrite(store: Store, base: Manifest, manifest: Manifest, rewritten: RewrittenHistory) -> Manifest | None:
-    """Write `snapshots` with one more row, and create the manifest; None when another run was first."""
+    """Write `snapshots` with one more row, and create the manifest; return None if another run was first."""
     own_files = list(rewritten.written_files)
     try:
         snapshots = _write_snapshots(store, base, manifest)
         own_files += snapshots.files
         whole = msgspec.structs.replace(manifest, tables=manifest.tables | {_SNAPSHOTS: snapshots}).add_digest()
         committed = create_manifest(store, whole)
-    except CommitStateUnknown:
+    except CommitStateUnknown:  # the manifest may exist, so its files must stay
         raise
     except Exception:
         remove_files_quietly(store, [file.path for file in own_files])

@@ -1,4 +1,4 @@
-"""SQL over committed files: what older snapshots do not have is null, so that all of them stay readable."""
+"""SQL over committed files. Columns that older snapshots lack are null, so that every snapshot is readable."""
 # ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
 
 from collections.abc import Callable, Sequence
@@ -11,10 +11,10 @@ _HIVE_OPTIONS = "hive_partitioning = true, hive_types = {'snapshot_id': VARCHAR}
 
 
 def build_scan_query(table: Table, sources: Sequence[TableFiles], uri: Callable[[str], str]) -> str:
-    """SELECT every column of a contract table from committed files, in contract order.
+    """Return a query for every column of a contract table over committed files, in contract order.
 
-    A column that the files do not have yet, or have with another type, is null or cast as far as it goes: older
-    snapshots stay readable. Files without rows are not even opened.
+    A column that the files lack is null. A column of another type is cast, and null if the cast fails. Files without
+    rows are not opened.
     """
     sources = [source for source in sources if source.rows]
     files = [file.path for source in sources for file in source.files if file.rows]

@@ -1,4 +1,4 @@
-"""A staged snapshot: the new rows of one attempt, on disk but invisible until a manifest names them."""
+"""A staged snapshot: the new rows of one attempt, stored, but not committed until a manifest names their files."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,25 +13,25 @@ from appstream_export.lake.storage import Store, build_fresh_path, translate_sto
 
 
 class StagedSnapshot:
-    """Files of rows that AWS gave to one attempt. Not for several threads: one of them writes.
+    """Files with the rows that AWS returned to one attempt. Not safe for use by several threads.
 
-    Several processes may write files of one snapshot, each under a `writer` of its own; one of them commits all files.
+    Several processes may write files of one snapshot, each with a different `writer`; one of them commits all files.
     """
 
     def __init__(self, store: Store, tables: Sequence[Table], snapshot_id: str, writer: str = "") -> None:
         self.store, self.snapshot_id, self.writer = store, snapshot_id, writer
         self.files: dict[str, list[FileEntry]] = {table.name: [] for table in tables}
         self.is_possibly_committed = False
-        """A manifest that names these files may exist: they must stay, whatever went wrong since."""
+        """True if a manifest that names these files may exist: after any error, they must stay."""
         self._tables = {table.name: table for table in tables}
         self._is_shared = False
 
     def add_files(self, files: Mapping[str, Sequence[FileEntry]]) -> None:
-        """Add files that another process staged for the same snapshot; only gc removes them from then on."""
+        """Add files that another process staged for the same snapshot; from then on, only gc removes files."""
         self._is_shared = True
         for name, entries in files.items():
             if name not in self.files:
-                raise CommitError(f'a draft was given files of "{name}", which is no table of this run')
+                raise CommitError(f'the staged snapshot got files of "{name}", which is not a table of this run')
             self.files[name] += entries
 
     def write(self, parts: Mapping[str, pa.Table]) -> None:
@@ -42,9 +42,9 @@ class StagedSnapshot:
                     self._write_table(self._resolve_table(name, rows), rows)
 
     def discard(self) -> None:
-        """Remove every file, unless a manifest or another try may need them.
+        """Remove every file, unless a manifest or another process may need them.
 
-        Never raises: why the attempt failed is worth more than what could not be removed, which gc finds.
+        Never raises, because an error would hide why the attempt failed. gc deletes the files that remain.
         """
         if self.is_possibly_committed or self._is_shared:
             return
@@ -62,7 +62,7 @@ class StagedSnapshot:
     def _resolve_table(self, name: str, rows: pa.Table) -> Table:
         table = self._tables.get(name)
         if table is None:
-            raise CommitError(f'a draft was given rows of "{name}", which is no table of this run')
+            raise CommitError(f'the staged snapshot got rows of "{name}", which is not a table of this run')
         if not rows.schema.equals(build_arrow_schema(table)):
-            raise CommitError(f"a draft was given rows of {name} with other columns than its contract has")
+            raise CommitError(f"the staged snapshot got rows of {name} whose columns differ from its contract")
         return table

@@ -1,6 +1,6 @@
-"""What each outcome does to a task's rows and to its row of `scope_runs`: the table of docs/architecture.md as code.
+"""Task transitions: the effect of each outcome on a task's rows and its row of `scope_runs` (docs/architecture.md).
 
-Pure: values in, values out. The order of questions for a task is: was it asked, does the head know better by now,
+All functions are pure. The order of checks for a task is: was it requested, does the head have a newer answer by now,
 did AWS answer, and how much of the scope does the answer cover.
 """
 
@@ -18,49 +18,49 @@ from appstream_export.status import Status
 ScopeRunRow = Mapping[str, Any]
 """A row of scope_runs, without snapshot_id."""
 
-GUARD_MIN_DROP = 20  # fewer lost items than this never trip the guard, whatever the percentage
-CLOCK_TOLERANCE_S = 2  # AWS's Date has whole seconds, and an answer is on its way for a while
+GUARD_MIN_DROP = 20  # the guard ignores a drop of this many items or fewer, whatever the percentage
+CLOCK_TOLERANCE_S = 2  # AWS's Date header has whole seconds, and an answer takes time to arrive
 DISCARDED_CODE = "AnswerDiscarded"
 ROWS_LOST_CODE = "RowsLost"
-# AWS ends a denial with the kind of policy: "with an explicit deny in a service control policy", "because no service
-# control policy allows the ... action".
+# AWS's message of a denial ends with the kind of policy: "with an explicit deny in a service control policy",
+# "because no service control policy allows the ... action".
 _POLICY_DENIALS = ("explicit deny in a service control policy", "no service control policy allows")
-_NEVER_REQUESTED = "not asked yet: this run was limited to other scopes"
+_NEVER_REQUESTED = "not requested yet: this run was limited to other scopes"
 _COUNTS = ("pages", "items", "rows", "duplicates", "quarantined", "api_calls", "throttles", "retries", "duration_ms")
 _get_counts = attrgetter(*_COUNTS)
 
 
 class RowAction(StrEnum):
-    """What becomes of a task's rows."""
+    """Rows of a task in the new snapshot."""
 
     REPLACE = "replace"
-    """Fresh rows are the truth."""
+    """The fresh rows only."""
     MERGE = "merge"
-    """Fresh rows, and the head's rows of items that the answer does not show."""
+    """The fresh rows, and the head's rows of items that the answer does not contain."""
     CARRY = "carry"
-    """The head's rows as they are."""
+    """The head's rows, unchanged."""
     END = "end"
-    """No rows: the scope is no longer part of the plan."""
+    """No rows: the scope is no longer planned."""
     LOST = "lost"
     """No rows: AWS did not answer, and the head's rows cannot be read."""
 
 
 class ChangeScope(StrEnum):
-    """What the answer proves about changes."""
+    """Changes that an answer can prove."""
 
     NOTHING = "nothing"
     FIRST = "first"
     """The scope's first complete answer: every item is first seen."""
     SEEN = "seen"
-    """Items that it shows were created or changed; it says nothing about the others."""
+    """Creations and changes of items in the answer; nothing is known about other items."""
     ALL = "all"
-    """Also that items it does not show were deleted."""
+    """Also deletions of items that are not in the answer."""
     END = "end"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """One task in the new snapshot. `scope_run` is its row of scope_runs, None where the task ends."""
+    """The decision about one task of the new snapshot. `scope_run` is its row of scope_runs, None if the task ends."""
 
     task: Task
     row_action: RowAction
@@ -70,28 +70,28 @@ class Decision:
     outcome: Outcome | None = None
     answered_at: datetime | None = None
     is_discarded: bool = False
-    """AWS answered, yet the staged rows of this task must not be used."""
+    """True if AWS answered, but the staged rows of this task must not be used."""
 
     @property
     def previous_at(self) -> datetime | None:
-        """When AWS last answered completely, before this answer."""
+        """Time of AWS's last complete answer before this one; None if there was none."""
         return _get_previous_answer_time(self.previous_run)
 
     @property
     def should_use_fresh(self) -> bool:
-        """Return whether the staged rows of this task count."""
+        """True if the staged rows of this task are used."""
         return self.row_action in (RowAction.REPLACE, RowAction.MERGE)
 
 
 class ExistingRows(NamedTuple):
-    """The rows that there are of a task's items, and when AWS gave the newest of them."""
+    """Number of a task's items in a snapshot, and the time when AWS returned the newest."""
 
     rows: int
     newest_at: datetime | None = None
 
 
 def get_task(run: ScopeRunRow) -> Task:
-    """The task that a row of scope_runs is about."""
+    """Return the task of a row of scope_runs."""
     return Task(run["resource"], Scope(run["account_id"], run["region"]))
 
 
@@ -102,7 +102,7 @@ def decide_tasks(
     existing: Mapping[Task, ExistingRows],
     started_at: datetime,
 ) -> list[Decision]:
-    """Decide each task that is planned or in the head, in order of tasks. `existing` is what the head has of each."""
+    """Return the decision about each task that is planned or in the head, by task. `existing` has the head's items."""
     wanted = set(planned)
     here = [
         _decide_planned_task(task, outcomes.get(task), previous_runs.get(task), existing.get(task, ExistingRows(0)))
@@ -115,10 +115,10 @@ def decide_tasks(
 def apply_losses(
     decisions: Iterable[Decision], losses: Mapping[Task, str], doubtful: Collection[Task], now: datetime
 ) -> list[Decision]:
-    """Where rows of the head are lost, carry none of the task's rows and conclude no change of it.
+    """Return the decisions; tasks with lost rows in the head carry no rows forward and prove no change.
 
-    `losses` has the reason per task. Of `doubtful` tasks only quarantine is lost: their rows are whole, but a column
-    that was not readable before would look like a change.
+    `losses` has the reason per task. Tasks in `doubtful` lost only quarantine rows: their rows are complete, but a
+    column that was in quarantine before would look changed.
     """
     found = []
     for decision in decisions:
@@ -132,7 +132,7 @@ def apply_losses(
 
 
 def _apply_loss(decision: Decision, why: str, now: datetime) -> Decision:
-    """Return the decision for a task whose rows in the head are lost, all or some of them."""
+    """Return the decision about a task that lost some or all of its rows in the head."""
     previous_run = {**(decision.previous_run or {}), "observed_at": None, "rows_lost_at": now}
     unproven = replace(decision, change_scope=ChangeScope.NOTHING, previous_run=previous_run)
     if decision.row_action is RowAction.END:
@@ -155,10 +155,10 @@ def fail_discarded_answers(
     reports_at_start: Mapping[Task, datetime | None],
     now: datetime,
 ) -> list[Decision]:
-    """Make a discarded answer the failure of its task, unless another run answered later than it and came first.
+    """Return the decisions; a discarded answer is a failure if it proves that a clock is wrong.
 
-    `reports_at_start` are the newest answers that the head had when the run started; a later one than ours proves
-    that a clock is wrong. So does one that lies in the future of AWS's clock.
+    A clock is wrong if the head had a later answer when the run started (`reports_at_start`), or if the head's answer
+    lies in the future of AWS's clock. Otherwise another run was only faster, which is no failure.
     """
     found = []
     for decision in decisions:
@@ -171,25 +171,25 @@ def fail_discarded_answers(
 def _explain_discard(
     decision: Decision, outcome: Outcome, reports_at_start: Mapping[Task, datetime | None], now: datetime
 ) -> str | None:
-    """Return why a clock must be wrong, None where nothing was discarded, or another run was only quicker."""
+    """Return why a clock must be wrong; None if nothing was discarded, or if another run was only faster."""
     if not decision.is_discarded or outcome.status is Status.SKIPPED:
         return None
     at_start, skew_s = reports_at_start.get(decision.task), outcome.clock_skew_s
     newest = (decision.previous_run or {}).get("observed_at")
     if at_start and at_start > outcome.finished_at:
-        return f"an earlier run has one of {at_start:%Y-%m-%d %H:%M:%S} UTC, later than this one"
+        return f"an earlier run has an answer of {at_start:%Y-%m-%d %H:%M:%S} UTC, later than this one"
     if skew_s is not None and newest and newest > now + timedelta(seconds=skew_s + CLOCK_TOLERANCE_S):
-        return f"another run has one of {newest:%Y-%m-%d %H:%M:%S} UTC, which lies in the future by AWS's clock"
+        return f"another run has an answer of {newest:%Y-%m-%d %H:%M:%S} UTC, which lies in the future by AWS's clock"
     return None
 
 
 def _fail_discarded(decision: Decision, outcome: Outcome, why: str) -> Decision:
     skew_s = outcome.clock_skew_s
-    own = f"; our clock and AWS's are {abs(skew_s):.0f} s apart" if skew_s is not None else ""
+    own = f"; our clock and AWS's differ by {abs(skew_s):.0f} s" if skew_s is not None else ""
     run = {
         **(decision.scope_run or {}),
         "status": Status.ERROR.value,
-        "reason": f"this attempt ({outcome.status}) was discarded: {why}, so a clock is wrong{own}; later rows stay",
+        "reason": f"this attempt ({outcome.status}) was discarded: {why}, so a clock is wrong{own}; later rows remain",
         "error_code": DISCARDED_CODE,
         "request_id": None,
         "attempted_at": outcome.attempted_at,
@@ -201,7 +201,10 @@ def _fail_discarded(decision: Decision, outcome: Outcome, why: str) -> Decision:
 
 
 def apply_drop_guard(decisions: Iterable[Decision], head_items: Mapping[Task, int], percent: int) -> list[Decision]:
-    """Per resource: where items of complete answers and ended scopes fall too far, keep what shrank as `guarded`."""
+    """Return the decisions; if a resource lost too many items, scopes that shrank are `guarded` and carry their rows.
+
+    Only complete answers and ended scopes count.
+    """
     guarded: list[Decision] = []
     for resource, group in groupby(decisions, key=lambda decision: decision.task.resource):
         members = list(group)
@@ -211,7 +214,9 @@ def apply_drop_guard(decisions: Iterable[Decision], head_items: Mapping[Task, in
         if old - new <= GUARD_MIN_DROP or (old - new) * 100 <= percent * old:
             guarded += members
             continue
-        what = f"{resource} fell from {old} to {new} in complete answers and ended scopes, more than {percent} percent"
+        what = (
+            f"{resource} dropped from {old} to {new} in complete answers and ended scopes, more than {percent} percent"
+        )
         shrunk = {d.task for d in counted if _count_items(d) < head_items.get(d.task, 0)}
         guarded += [_guard_task(d, what, head_items[d.task]) if d.task in shrunk else d for d in members]
     return guarded
@@ -223,8 +228,8 @@ def is_failed(run: ScopeRunRow) -> bool:
 
 
 def is_expected_outcome(outcome: Outcome) -> bool:
-    """Return whether a failure is expected, as long as its scope has no rows."""
-    if outcome.status is Status.DENIED:  # of the call itself: a session that was refused says nothing about its scopes
+    """Return whether a failure is expected, provided that its scope has no rows."""
+    if outcome.status is Status.DENIED:  # only of the call itself: a denied session proves nothing
         reason = outcome.reason or ""
         return (
             outcome.api_calls > 0 and "sts:AssumeRole" not in reason and any(text in reason for text in _POLICY_DENIALS)
@@ -243,7 +248,7 @@ def _decide_planned_task(
             previous_run=previous_run,
         )
     if (reported_at := find_last_report_time(previous_run, existing)) and reported_at > outcome.finished_at:
-        # Another run knows better by now.
+        # Another run has committed a later answer.
         return Decision(
             task=task,
             row_action=RowAction.CARRY,
@@ -269,16 +274,17 @@ def _decide_planned_task(
 
 
 def _get_previous_answer_time(before: ScopeRunRow | None) -> datetime | None:
-    """When AWS last answered completely."""
+    """Return when AWS last answered completely; None if never."""
     return before["observed_at"] if before else None
 
 
 def restore_scope_runs(
     records: Iterable[ScopeRunRow], older: Iterable[ScopeRunRow], existing: Mapping[Task, ExistingRows]
 ) -> list[ScopeRunRow]:
-    """Return rows of scope_runs where the head's are lost: those left, older ones, and one per task that has items.
+    """Return rows of scope_runs if the head's are lost: the remaining ones, and a failure for each other known task.
 
-    How the newest attempt ended is not known, so those that are made up count as failures until the next one.
+    A task is known from an older snapshot or from its items. The result of its newest attempt is unknown, so it counts
+    as a failure until the next attempt.
     """
     found = {get_task(run): run for run in records}
     before = {get_task(run): run for run in older}
@@ -289,7 +295,7 @@ def restore_scope_runs(
             found[task] = {
                 **_build_unrequested_run(task),
                 "status": Status.ERROR.value,
-                "reason": "how its newest attempt ended is lost",
+                "reason": "the result of its newest attempt is lost",
                 "error_code": ROWS_LOST_CODE,
                 "observed_at": max((at for at in (newest, earlier) if at), default=None),
                 "rows_lost_at": before.get(task, {}).get("rows_lost_at"),
@@ -299,12 +305,15 @@ def restore_scope_runs(
 
 
 def _get_loss_time(before: ScopeRunRow | None) -> datetime | None:
-    """Return when the task's rows were lost, None where AWS has answered completely since; older rows lack it."""
+    """Return when the task's rows were lost; None if AWS has answered completely since. Older rows lack the column."""
     return before.get("rows_lost_at") if before else None
 
 
 def find_last_report_time(before: ScopeRunRow | None, existing: ExistingRows) -> datetime | None:
-    """Return when AWS last answered for the task, completely or in part. Rows prove parts that a failure came after."""
+    """Return when AWS last answered for the task, completely or in part; None if never.
+
+    The newest row proves a partial answer that a later failure has replaced in scope_runs.
+    """
     if not before:
         return None
     in_part = before["finished_at"] if before["status"] == Status.FILTERED else None
@@ -313,7 +322,7 @@ def find_last_report_time(before: ScopeRunRow | None, existing: ExistingRows) ->
 
 def _resolve_change_scope(outcome: Outcome, previous_run: ScopeRunRow | None, *, is_whole: bool) -> ChangeScope:
     if _get_loss_time(previous_run) is not None:
-        return ChangeScope.NOTHING  # of what was there before, nothing is known
+        return ChangeScope.NOTHING  # the previous rows are unknown, so nothing proves a change
     if _get_previous_answer_time(previous_run) is not None:
         return ChangeScope.ALL if is_whole else ChangeScope.SEEN
     return ChangeScope.FIRST if outcome.status is Status.OK else ChangeScope.NOTHING
@@ -375,7 +384,7 @@ def _build_unrequested_run(task: Task) -> ScopeRunRow:
 
 
 def _is_complete_again(decision: Decision) -> bool:
-    """A complete answer after an earlier one: only then do fewer items mean that items went."""
+    """Return whether a complete answer follows an earlier one: only then do fewer items mean that some are gone."""
     outcome = decision.outcome
     return outcome is not None and outcome.status is Status.OK and decision.previous_at is not None
 
@@ -386,9 +395,7 @@ def _count_items(decision: Decision) -> int:
 
 
 def _guard_task(decision: Decision, what: str, head_items: int) -> Decision:
-    reason = (
-        f"{what}; the {head_items} of this scope are kept ({_count_items(decision)} now): accept with --accept-drop"
-    )
+    reason = f"{what}; this scope retains its {head_items} ({_count_items(decision)} now): accept with --accept-drop"
     if decision.outcome is None:
         run = {**(decision.previous_run or {}), "status": Status.GUARDED.value, "reason": reason}
         run |= {"error_code": None, "request_id": None, "is_stale": True, "is_expected": False}

@@ -1,4 +1,4 @@
-"""The last checks before a snapshot becomes visible: rules that its files can only break by a bug."""
+"""The last checks before a commit: rules that only a bug can break."""
 # ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
 
 from collections.abc import Collection, Iterable, Mapping
@@ -12,35 +12,33 @@ from appstream_export.lake.snapshots.task_transitions import ScopeRunRow
 from appstream_export.lake.snapshots.workspace import CommitWorkspace
 from appstream_export.model import Outcome, Task
 
-HASH_BATCH_ROWS = (
-    250_000  # rows whose hashes are held at a time: 15 MB; less would take more passes over the same files
-)
+HASH_BATCH_ROWS = 250_000  # rows hashed at a time, in 15 MB of memory; fewer would need more passes over the same files
 
 
 def check_outcomes(planned: Collection[Task], outcomes: Mapping[Task, Outcome], fresh: Mapping[Task, int]) -> None:
-    """Every item of an answer is a row, a duplicate or in quarantine, and no other row is staged."""
+    """Raise CommitError unless an answer's items are rows, duplicates or in quarantine, and no other row is staged."""
     wanted = set(planned)
     for task, outcome in outcomes.items():
         if task not in wanted or outcome.task != task:
-            _refuse_commit(f"{task} was asked, but the run had not planned it")
+            _refuse_commit(f"{task} was requested, but the run had not planned it")
         counted = outcome.rows + outcome.duplicates + outcome.quarantined_items
         if outcome.status.is_answer and outcome.items != counted:
-            _refuse_commit(f"{task} gave {outcome.items} items, but rows, duplicates and quarantine hold {counted}")
+            _refuse_commit(f"{task} returned {outcome.items} items, but rows, duplicates and quarantine have {counted}")
         expected = outcome.rows if outcome.status.is_answer else 0
         if fresh.get(task, 0) != expected:
             _refuse_commit(
-                f"{task} should have {expected} rows ({outcome.status}), but the draft holds {fresh.get(task, 0)}"
+                f"{task} should have {expected} rows ({outcome.status}), but {fresh.get(task, 0)} are staged"
             )
     stray = fresh.keys() - outcomes.keys()
     if stray:
-        _refuse_commit(f"the draft holds rows of {min(stray)}, which was not asked")
+        _refuse_commit(f"rows of {min(stray)} are staged, which was not requested")
 
 
 def check_scope_runs(planned: Iterable[Task], runs: Iterable[ScopeRunRow]) -> None:
-    """Every planned task has exactly one row of scope_runs."""
-    keys = [(run["resource"], run["account_id"], run["region"]) for run in runs]  # 20,000 tasks are dear to make
+    """Raise CommitError unless every planned task has exactly one row of scope_runs."""
+    keys = [(run["resource"], run["account_id"], run["region"]) for run in runs]  # not Task: 20,000 objects take long
     if len(keys) != len(found := set(keys)):
-        _refuse_commit("scope_runs holds a task twice")
+        _refuse_commit("scope_runs has a task twice")
     if missing := [t for t in planned if (t.resource, t.scope.account_id, t.scope.region) not in found]:
         _refuse_commit(f"scope_runs lacks {min(missing)}")
 
@@ -48,10 +46,10 @@ def check_scope_runs(planned: Iterable[Task], runs: Iterable[ScopeRunRow]) -> No
 def check_files(
     workspace: CommitWorkspace, contracts: Iterable[Contract], tables: Iterable[Table], files: Mapping[str, TableFiles]
 ) -> None:
-    """Keys are unique, and every child row has its item; read from the files as they are on disk.
+    """Raise CommitError unless keys are unique and every child row has its item, in the files as stored.
 
-    Checked by 64-bit hashes, which take less time and memory than keys; keys are compared only where hashes are equal.
-    The hashes of a large table are checked part by part.
+    Compares 64-bit hashes, which take less time and memory than keys; keys are compared only if hashes are equal. The
+    hashes of a large table are checked in parts.
     """
     final = {
         table.name: f"({scan_sql.build_scan_query(table, [files[table.name]], workspace.store.resolve_uri)})"
@@ -73,7 +71,7 @@ def _check_key(workspace: CommitWorkspace, table: Table, rows: str, count: int) 
         suspected = workspace.fetch_rows(f"select 1 from {rows} where {part} group by hash({key}) having {bad} limit 1")
         found = suspected and workspace.fetch_rows(f"select {key} from {rows} group by all having {bad} limit 1")
         if found:
-            _refuse_commit(f"{table.name} holds {'/'.join(map(str, found[0]))} twice, or a key with nulls")
+            _refuse_commit(f"{table.name} has {'/'.join(map(str, found[0]))} twice, or a key with nulls")
 
 
 def _check_parents(
@@ -90,11 +88,11 @@ def _check_parents(
         found = workspace.fetch_rows(f"from ({rows}) where {part} and parent not in ({parents}) limit 1")
         if found:
             child, _, *key = found[0]
-            _refuse_commit(f"{child} holds a row of {'/'.join(map(str, key))}, which is not in {items}")
+            _refuse_commit(f"{child} has a row of {'/'.join(map(str, key))}, which is not in {items}")
 
 
 def _render_hash_partitions(hashed: str, rows: int) -> list[str]:
-    """SQL conditions that divide so many rows by a hash of theirs."""
+    """Return SQL conditions that split so many rows into parts by their hash."""
     count = -(-rows // HASH_BATCH_ROWS)
     return [f"{hashed} % {count} = {part}" for part in range(count)] if count > 1 else ["true"]
 

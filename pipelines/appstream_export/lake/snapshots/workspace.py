@@ -1,9 +1,9 @@
-"""A DuckDB of its own with the head and the staged snapshot side by side, while a commit is built.
+"""A DuckDB connection that reads the head and the staged snapshot while a commit is built.
 
-For a table T of a contract there are queries by name: `head_T` gives the head's rows, `fresh_T` the staged ones, both
-from Parquet files (none where there are no rows), so nothing is held in memory that DuckDB would not spill. `tasks`
-holds the decision per task. From then on `new_T` gives the rows of `fresh_T` that count, `dropped_T` those that do not,
-`carried_T` the rows of `head_T` that stay.
+Each table T of a contract has named queries: `head_T` returns the head's rows, `fresh_T` the staged ones. Both read
+Parquet files, so that DuckDB can spill what it holds in memory. `apply_decisions` stores the decision per task in the
+table `tasks`. From then on, `new_T` returns the rows of `fresh_T` that are used, `dropped_T` those that are discarded,
+and `carried_T` the rows of `head_T` that are carried forward.
 """
 # ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
 
@@ -41,9 +41,9 @@ _TASK_SCHEMA = pa.schema(
     ]
 )
 _SCOPE = "account_id, region"
-MEMORY = "112MiB"  # what DuckDB holds while a commit is made; more is spilled
-FALLBACK_MEMORY = "1GiB"  # where that was not enough, for not everything can be spilled
-# ISO 8601 in UTC as Python's isoformat: microseconds only where there are any.
+MEMORY = "112MiB"  # DuckDB's limit while a commit is built; it spills the rest
+FALLBACK_MEMORY = "1GiB"  # for commits that need more, because DuckDB cannot spill everything
+# ISO 8601 in UTC like Python's isoformat: microseconds only if there are any.
 _ISO = """
 create macro iso(t) as case
     when epoch_us(t) % 1000000 = 0 then strftime(make_timestamp(epoch_us(t)), '%Y-%m-%dT%H:%M:%SZ')
@@ -53,7 +53,7 @@ end
 
 
 class CommitWorkspace(AbstractContextManager["CommitWorkspace"]):
-    """Open until the block ends. `base` is the head that the commit builds on, None before the first."""
+    """The connection and queries of one commit, open in a `with` block. `base` is the head, None before the first."""
 
     def __init__(
         self, store: Store, contracts: Sequence[Contract], base: Manifest | None, staged: StagedSnapshot, memory: str
@@ -61,11 +61,11 @@ class CommitWorkspace(AbstractContextManager["CommitWorkspace"]):
         self.store, self.contracts, self.base, self.staged = store, contracts, base, staged
         self._queries: dict[str, str] = {}
         self._has_merges = False
-        pa.default_memory_pool().release_unused()  # what the sweep no longer needs: DuckDB cannot take it from Arrow
+        pa.default_memory_pool().release_unused()  # the sweep's memory, which DuckDB cannot take from Arrow
         self.con = open_duckdb(store)
         self._memory = memory
         self.release_memory()
-        self.con.execute("set threads = 1")  # more of them took more CPU and memory, and as much time
+        self.con.execute("set threads = 1")  # more threads took more CPU and memory, but not less time
         self.con.execute("set preserve_insertion_order = false")  # queries that need an order have an `order by`
         self.con.execute(_ISO)
         own = [table for contract in contracts for table in contract.tables]
@@ -82,16 +82,16 @@ class CommitWorkspace(AbstractContextManager["CommitWorkspace"]):
         self.con.close()
 
     def release_memory(self) -> None:
-        """Let the system have the memory that DuckDB no longer uses: it does so whenever its limit is set."""
+        """Set the memory limit again, which makes DuckDB return unused memory to the system."""
         self.con.execute(f"set memory_limit = {quote_literal(self._memory)}")
 
     def disable_file_cache(self) -> None:
-        """Hold nothing of what was read: from here on every file is looked at as it lies in the store."""
+        """Turn off DuckDB's file cache, so that later queries read every file as stored."""
         self.con.execute("set enable_external_file_cache = false")
         self.release_memory()
 
     def load_existing_rows(self, side: str) -> dict[Task, ExistingRows]:
-        """Return how many items each task has in `head` or `fresh`, and when AWS gave the newest of them."""
+        """Return the number of items per task in `head` or `fresh`, and when AWS returned the newest."""
         existing: dict[Task, ExistingRows] = {}
         for contract in self.contracts:
             rows = self.get_query(f"{side}_{contract.item_table.name}")
@@ -102,12 +102,12 @@ class CommitWorkspace(AbstractContextManager["CommitWorkspace"]):
                     for account, region, n, at in found
                 }
             except (TypeError, ValueError) as error:
-                what = f"rows of {contract.item_table.name} in the {side} are of no account and region"
+                what = f"rows of {contract.item_table.name} in the {side} have no valid account and region"
                 raise StorageFailed(what, fix="find the damage with: appstream-export verify") from error
         return existing
 
     def count_rows(self, contract: Contract, files: TableFiles) -> dict[Task, int]:
-        """Return how many items each task has in some files of the contract's item table."""
+        """Return the number of items per task in some files of the contract's item table."""
         scan = scan_sql.build_scan_query(contract.item_table, [files], self.store.resolve_uri)
         found = self.fetch_rows(f"select {_SCOPE}, count(*) from ({scan}) group by all")
         return {Task(contract.name, Scope(account, region)): count for account, region, count in found}
@@ -123,7 +123,7 @@ class CommitWorkspace(AbstractContextManager["CommitWorkspace"]):
         self._build_quarantine_queries()
 
     def get_query(self, name: str) -> str:
-        """SQL for `head_T`, `fresh_T`, `new_T`, `dropped_T` or `carried_T`, in brackets."""
+        """Return the SQL of `head_T`, `fresh_T`, `new_T`, `dropped_T` or `carried_T`, in parentheses."""
         return f"({self._queries[name]})"
 
     def has_rows(self, table: Table) -> bool:
@@ -132,19 +132,19 @@ class CommitWorkspace(AbstractContextManager["CommitWorkspace"]):
         return bool(base and base.rows) or any(file.rows for file in self.staged.files[table.name])
 
     def has_dropped_rows(self, table: Table) -> bool:
-        """Return whether staged rows of this table do not count, so that their files cannot be part of the snapshot."""
+        """Return whether staged rows of the table are discarded, so that their files cannot be part of the snapshot."""
         return bool(self.fetch_rows(f"select 1 from {self.get_query(f'dropped_{table.name}')} limit 1"))
 
     def fetch_rows(self, query: str) -> list[tuple[Any, ...]]:
-        """A small result, read to its end: DuckDB 2 wants that before the next query."""
+        """Return all rows of a small result. DuckDB 2 requires reading a result to its end before the next query."""
         return self.con.execute(query).fetchall()
 
     def load_head_records(self, table: Table) -> list[dict[str, Any]]:
-        """The head's rows of an operational table, as they lie in its files."""
+        """Return the head's rows of an operational table, with the columns of its files."""
         return fetch_records(self.con, table, f"from {self.get_query(f'head_{table.name}')}")
 
     def stream_row_groups(self, query: str) -> Iterable[pa.Table]:
-        """A large result, in parts of one row group."""
+        """Yield a large result in parts of one row group."""
         for batch in stream_batches(self.con, query, parquet.ROW_GROUP_ROWS):
             yield pa.Table.from_batches([batch])
 
@@ -174,7 +174,7 @@ class CommitWorkspace(AbstractContextManager["CommitWorkspace"]):
         self._queries[f"carried_{name}"] = carried
 
     def _build_quarantine_queries(self) -> None:
-        """Quarantine follows its items: it stays where rows stay, and goes where an answer replaces them."""
+        """Build the quarantine queries: quarantine rows are carried with their items, and replaced with them."""
         task = f"resource, {_SCOPE}"
         items = " union all ".join(
             f"select {quote_literal(c.name)} as resource, {_SCOPE}, {render_item_name_sql(c.item_key)} as item_name"
@@ -188,6 +188,7 @@ class CommitWorkspace(AbstractContextManager["CommitWorkspace"]):
             "dropped_quarantine": f"from {fresh} semi join {discarded}",
         }
         new = f"select {task}, item_name from {self.get_query('new_quarantine')} where item_name is not null"
+        # Rows without an item name belong to the answer as a whole: a partial (filtered) answer does not replace them.
         self._queries["carried_quarantine"] = f"""
             from {head} semi join (from tasks where rows = 'carry') using ({task})
             union all
@@ -202,19 +203,19 @@ class CommitWorkspace(AbstractContextManager["CommitWorkspace"]):
 
 
 def fetch_records(con: duckdb.DuckDBPyConnection, table: Table, query: str) -> list[dict[str, Any]]:
-    """A query's rows with the columns that the table's files have."""
+    """Return a query's rows as dicts, with the columns that the table's files have."""
     stored = join_identifiers(build_arrow_schema(table).names)
     return parquet.build_records(con.sql(f"select {stored} from ({query})").to_arrow_table())
 
 
 def get_stored_columns(table: Table) -> dict[str, str]:
-    """Name and contract type of the columns in a table's files, as manifests record them."""
+    """Return name and contract type of the columns in a table's files, as manifests record them."""
     stored = build_arrow_schema(table).names
     return {column.name: column.type for column in table.columns if column.name in stored}
 
 
 def render_item_name_sql(keys: Sequence[str]) -> str:
-    """SQL for an item's key as quarantine writes it."""
+    """Return SQL for an item's key as the table quarantine has it."""
     return f"concat_ws('/', {join_identifiers(keys)})"
 
 
@@ -223,7 +224,7 @@ def _build_existing_rows(rows: int, newest_us: int | None) -> ExistingRows:
 
 
 def _build_task_table(decisions: Sequence[Decision]) -> pa.Table:
-    """Column by column: there may be 20,000."""
+    """Return a row per decision. The table is built by column, because there may be 20,000 decisions."""
     columns = {
         "resource": [d.task.resource for d in decisions],
         "account_id": [d.task.scope.account_id for d in decisions],
