@@ -77,7 +77,7 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     seq: Annotated[int, Meta(ge=1, lt=10**12)]
-    kind: Annotated[str, Meta(pattern=rf"^({KIND_SWEEP}|{KIND_EXPIRE}|{KIND_ERASE})\Z")]
+    kind: Annotated[str, Meta(pattern=rf"^({KIND_SWEEP}|{KIND_EXPIRE}|{KIND_ERASE}|{KIND_REPAIR})\Z")]
     snapshot_id: _Word
     run_id: str
     attempt_id: str
