@@ -57,7 +57,7 @@ def test_the_same_attempt_commits_once(to_s3: Export) -> None:
     ("warehouse", "says"),
     [
         ("s3://nowhere/w", "warehouse s3://nowhere/w: NoSuchBucket: .*; make the bucket, or correct its name"),
-        ("s3://Lake", "not like s3://bucket/prefix"),
+        ("s3://Lake", "not of the form s3://bucket/prefix"),
     ],
 )
 def test_a_bucket_that_is_not_there_is_refused_before_appstream_is_asked(
