@@ -201,7 +201,7 @@ def test_a_catalog_for_a_container_is_written_anywhere(copied: Path, told: Told)
         ("erase --account 1234", '"1234" is not an account: 12 digits'),
         ("erase --account 987650123456", "account 987650123456 is nowhere in "),
         ("erase", "required: --account"),
-        ("gc --grace soon", '"soon" is not a length of time such as 90m, 24h or 7d'),
+        ("gc --grace soon", '"soon" is not a duration such as 90m, 24h or 7d'),
         ("catalog --root data", "data: the root must be an absolute path"),
         ("catalog -o .", "exists, and is not a catalog of this program"),
         ("verify --warehouse nowhere", "no warehouse at "),

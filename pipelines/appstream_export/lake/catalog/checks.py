@@ -25,16 +25,16 @@ class CheckResult:
     rows: int
     examples: tuple[Mapping[str, Any], ...] = ()
     blocks_feeds: bool = True
-    """Whether feeds are not published if this check has severity error and found rows."""
+    """True if feeds are not published when this check has severity error and found rows."""
 
     @property
     def is_passed(self) -> bool:
-        """Whether the check found no rows."""
+        """True if the check found no rows."""
         return not self.rows
 
     @property
     def is_error(self) -> bool:
-        """Whether the check found rows and has severity error, so that the run fails."""
+        """True if the check found rows and has severity error, so that the run fails."""
         return bool(self.rows) and self.severity == SEVERITY_ERROR
 
 
@@ -48,6 +48,7 @@ def run_checks(con: duckdb.DuckDBPyConnection) -> list[CheckResult]:
 
 
 def _run_check(con: duckdb.DuckDBPyConnection, check: SqlFile) -> CheckResult:
+    # The window counts all rows that the check found, although only some are returned as examples.
     sql = f"select *, count(*) over () as rows_found from ({check.sql}\n) limit {EXAMPLES_MAX}"  # noqa: S608, our own files
     try:
         with translate_duckdb_errors():

@@ -25,6 +25,7 @@ _STATEMENT = re.compile(
 )
 _VIEW_PREFIX = re.compile(r'create view (?:\w+\.)?"?\w+"? as ')
 _QUOTED = re.compile(r"""('(?:[^']|'')*'|"(?:[^"]|"")*")""")
+# The catalog's tables, in DuckDB's form of the statements in views.py (lake.commits) and file.py (lake.shows).
 _TABLES = frozenset(
     {
         (

@@ -22,9 +22,8 @@ from appstream_export.lake.snapshots import Manifest
 from appstream_export.lake.storage import CATALOG_FILE, Store, append_file_checksum, strip_checksum, validate_root_path
 
 STORAGE_VERSION = "v1.4.0"  # the oldest supported DuckDB can open the file
-_VIEWS_DIGEST = re.compile(
-    rb"views ([0-9a-f]{64})\n\Z"
-)  # precedes the checksum trailer and identifies the views over the files
+# A line before the checksum trailer, which identifies the catalog's views over the files.
+_VIEWS_DIGEST = re.compile(rb"views ([0-9a-f]{64})\n\Z")
 _VIEWS_DIGEST_BYTES = 71
 
 

@@ -63,7 +63,7 @@ class CatalogComparison:
     altered: tuple[str, ...]
     """Names of objects that differ, are missing, or should not exist."""
     is_alike: bool
-    """Whether its digest says that this version of the program, with these contracts and this DuckDB, published it."""
+    """True if its digest says that this version of the program, with these contracts and this DuckDB, published it."""
     root: str
     """The location at which its views read files."""
     is_root_expected: bool

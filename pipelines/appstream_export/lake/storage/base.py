@@ -83,7 +83,7 @@ class Store(Protocol):
     """
 
     has_catalog_file: bool
-    """Whether the warehouse has a file `warehouse.duckdb`; without it each reader creates the views in memory."""
+    """True if the warehouse has a file `warehouse.duckdb`; without it each reader creates the views in memory."""
     file_mode: int
     """Mode of files; the write bits are dropped, because no file changes after it appears."""
 
@@ -174,7 +174,7 @@ class Store(Protocol):
         ...
 
     def open_subfolder(self, folder: str, *, file_mode: int, create: bool = False) -> "Store":
-        """Return a folder of this store as a store of its own, with its own file mode."""
+        """Return a folder of this store as a store, with another file mode; paths are relative to it."""
         ...
 
 

@@ -33,7 +33,7 @@ def append_file_checksum(file: Path, *, snapshot_id: str | None = None) -> None:
             content.write(_SNAPSHOT_LINE % snapshot_id.encode())
             content.seek(0)
         digest = hashlib.file_digest(content, "sha256").hexdigest()
-        content.write(_PLAIN_TRAILER % digest.encode())
+        content.write(_PLAIN_TRAILER % digest.encode())  # file_digest has read to the end of the file
 
 
 def find_snapshot_id(tail: bytes) -> str | None:

@@ -17,9 +17,8 @@ import fsspec
 
 BLOCK_BYTES = 4 << 20  # at 20 ms latency and 100 MB/s, the transfer of a larger one dominates
 CACHE_BYTES = 64 << 20  # besides DuckDB's own cache, which holds decoded data
-_FIXED_MODIFIED_AT = datetime(
-    2000, 1, 1, tzinfo=UTC
-)  # files never change; DuckDB does not cache files with a recent time
+# Files never change, and DuckDB does not cache files with a recent modification time.
+_FIXED_MODIFIED_AT = datetime(2000, 1, 1, tzinfo=UTC)
 
 ReadEnd = Callable[[str, int], tuple[bytes, int]]
 """Function from a path and a number to the last bytes of the file, at most that many, and the file's size."""
@@ -54,6 +53,7 @@ class BlockCache:
         return b"".join(blocks)[start - begin : stop - begin]
 
     def _get_block(self, path: str, number: int) -> bytes:
+        # The first thread that needs a block reads it, without the lock; the others wait for its future.
         with self._lock:
             known = self._cached.get((path, number))
             block = self._cached.setdefault((path, number), Future())
@@ -84,7 +84,7 @@ class BlockCache:
         with self._lock:
             done = [(key, len(block.result())) for key, block in self._cached.items() if block.done()]
             cached_bytes = sum(size for _, size in done)
-            for key, size in done[:-1]:
+            for key, size in done[:-1]:  # the newest block stays, whatever its size
                 if cached_bytes <= CACHE_BYTES:
                     return
                 cached_bytes -= size

@@ -130,6 +130,7 @@ class LocalStore:
         with self._reserve_temporary_path(path) as temporary:
             with self._open_synced(temporary) as file:
                 file.write(content)
+            # A plain rename would replace a file that another process created meanwhile.
             created = create_exclusively(self._calls, temporary, self._resolve_path(path))
             if created:
                 self._sync_folder(temporary.parent)

@@ -191,6 +191,7 @@ class S3Store:
             with self._translate_errors(path):
                 created = self._put_object_if_absent(path, content) or self._has_content(path, content)
         except OSError:
+            # The outcome is unknown: the object may have been created although its response was an error.
             with suppress(OSError):
                 created = self._has_content(path, content)
                 if created:
@@ -267,6 +268,7 @@ class S3Store:
                     if not tries_left:
                         raise
                 else:
+                    # Only a range has ContentRange, such as "bytes 0-99/1234", which ends with the size of the whole.
                     return content, int(answer.get("ContentRange", "").rpartition("/")[2] or len(content))
         raise AssertionError("unreachable")
 
@@ -438,6 +440,7 @@ def _create_client(settings: S3Settings) -> Any:
             connect_timeout=10,
             read_timeout=60,
             max_pool_connections=2 * READERS,
+            # Most other S3 services have no DNS name for each bucket.
             s3={"addressing_style": "path" if endpoint else "auto"},
             **local,
         ),
