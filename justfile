@@ -1,17 +1,17 @@
-# The commands of this project. `just` lists them.
+# The commands of this project; `just` lists them.
 
 default:
     @just --list
 
-# run the tests: exactly the README's command
+# run the default tests, with the README's command
 test *args:
     uv run pytest {{args}}
 
-# what takes long: slices of the proofs, pages in a browser, warehouses in a bucket
+# run the slow tests: slices of the proofs, pages in a browser, warehouses in a bucket
 test-slow *args:
     uv run pytest -m slow {{args}}
 
-# style, types, import contracts, SQL, generated docs, Dagster definitions
+# check style, types, import contracts, SQL, generated docs and Dagster definitions
 lint:
     uv run ruff check .
     uv run ruff format --check .
@@ -22,11 +22,11 @@ lint:
     uv run appstream-export contracts render --check
     uv run dg check defs --target-path pipelines
 
-# promises under scale, faults, many threads and throttling, by real runs: `just prove faults`, `just prove --quick`
+# prove the guarantees under scale, faults, threads and throttling with real runs: just prove faults, just prove --quick
 prove *args:
     uv run python -m benchmarks.proofs {{args}}
 
-# what an export costs beside its rivals, judged by budgets; then README, docs/performance.md and pictures are rewritten
+# compare the export with its rivals and the budgets; then render the results in README, docs/performance.md and pictures
 bench file="benchmarks.json":
     #!/usr/bin/env bash
     set -u
@@ -34,22 +34,22 @@ bench file="benchmarks.json":
     missed=$?
     uv run python -m benchmarks --render {{file}} && exit $missed
 
-# rewrite what is generated: docs/tables, the picture of the layers, formatting
+# generate docs/tables and the picture of the layers, and format the code
 generate:
     uv run appstream-export contracts render
     uv run python docs/draw_layers.py
     uv run ruff format .
     uv run ruff check --fix .
 
-# bundle the page's JavaScript again, after a change in feeds/report/javascript (needs npm)
+# bundle the report page's JavaScript after a change in feeds/report/javascript (needs npm)
 javascript:
     cd pipelines/appstream_export/feeds/report/javascript && npm ci && npm run build
 
-# the whole product on an emulated AWS
+# run the whole product on an emulated AWS
 demo dir="appstream-export-demo":
     uv run appstream-export demo --dir {{dir}}
 
-# the Dagster UI on the demo's AWS, on 127.0.0.1:3000
+# start the Dagster UI on the demo's emulated AWS, at 127.0.0.1:3000
 demo-ui dir="appstream-export-demo":
     #!/usr/bin/env bash
     set -eu

@@ -31,7 +31,7 @@ SECTIONS: dict[str, type[Struct]] = {
     "[accounts]": settings.AccountSettings,
 }  # fmt: skip
 MISTAKES = {
-    'warehouse = 5\n': 'line 1: warehouse: 5 is not a text; write it in quotes: "5"',
+    'warehouse = 5\n': 'line 1: warehouse: 5 is not a string; write it in quotes: "5"',
     'regions = "us-east-1"\n[[accounts]]\nid = "111122223333"\n#': 'line 1: regions: "us-east-1" is not "auto" or a '
     'list such as ["us-east-1", "eu-*"]; write regions = ["us-east-1"]',
     "[extract]\nworkers = 0\n": "line 2: [extract] workers: 0 is not a whole number from 1 to 256",
@@ -44,12 +44,12 @@ MISTAKES = {
     "[extract]\nmax_failed_ratio = nan\n": "line 2: [extract] max_failed_ratio: nan is not a number from 0 to 1",
     "[extract]\nrun_timeout_s = 0\n": "line 2: [extract] run_timeout_s: 0 is not a number above 0",
     "[extract]\nrun_timeout_s = inf\n": "line 2: [extract] run_timeout_s: inf is not a finite number",
-    '[extract]\nnames = "a"\n': 'line 2: [extract] names: "a" is not a list of texts such as ["a", "b"]; '
+    '[extract]\nnames = "a"\n': 'line 2: [extract] names: "a" is not a list of strings such as ["a", "b"]; '
     'write names = ["a"]',
-    '[extract]\nnames = [\n  "a",\n  5,\n]\n': 'line 4: [extract] names: 5 is not a text; write it in quotes: "5"',
-    '[lake]\nfreshness_interval = "0h"\n': 'line 2: [lake] freshness_interval: "0h" is not a length of time above 0 '
+    '[extract]\nnames = [\n  "a",\n  5,\n]\n': 'line 4: [extract] names: 5 is not a string; write it in quotes: "5"',
+    '[lake]\nfreshness_interval = "0h"\n': 'line 2: [lake] freshness_interval: "0h" is not a duration above 0 '
     'such as "90m", "24h" or "7d"',
-    "[lake]\nfreshness_interval = 24\n": "line 2: [lake] freshness_interval: 24 is not a length of time above 0 such "
+    "[lake]\nfreshness_interval = 24\n": "line 2: [lake] freshness_interval: 24 is not a duration above 0 such "
     'as "90m", "24h" or "7d"; write it in quotes: "24"',
     '[lake]\nfile_mode = 640\n': 'line 2: [lake] file_mode: 640 is not one of "0600", "0640", "0644", "0660", "0664"; '
     'did you mean "0640"?',
@@ -61,28 +61,29 @@ MISTAKES = {
     'lake = "x"\n': 'line 1: lake: "x" is not a section',
     "lake.retention.hourly_days = -1\n": "line 1: [lake.retention] hourly_days: -1 is not a whole number from "
     "0 to 36500",
-    '[lake.s3]\nkms_key_id = ""\n': 'line 2: [lake.s3] kms_key_id: "" is not a text that is not empty',
+    '[lake.s3]\nkms_key_id = ""\n': 'line 2: [lake.s3] kms_key_id: "" is not a string that is not empty',
     '[extract]\nregions = ["us-east-1"]\n': 'line 2: [extract] unknown key "regions"; it belongs at the top of the '
     "file, above the first [section], or in [[accounts]]",
     '[extract]\nca_bundle = "x"\n': 'line 2: [extract] unknown key "ca_bundle"; it belongs in [aws] or in [lake.s3]',
-    '"a=b" = 1\n': 'line 1: unknown key "a=b"; there are account_labels_file, accounts, aws, dagster, extract, feeds, '
-    "lake, organization, regions, warehouse",
-    "[feeds]\nzzz = 1\n": 'line 2: [feeds] unknown key "zzz"; there are account_labels, csv, file_mode, '
+    '"a=b" = 1\n': 'line 1: unknown key "a=b"; known keys: account_labels_file, accounts, aws, dagster, extract, '
+    "feeds, lake, organization, regions, warehouse",
+    "[feeds]\nzzz = 1\n": 'line 2: [feeds] unknown key "zzz"; known keys: account_labels, csv, file_mode, '
     "keep_generations, prices, publish, report",
     '[lake]\nguard_percent = 5\n': 'line 2: [lake] "guard_percent" is now called "max_drop_percent"; rename it',
     "cron = 2026-01-31\n": 'line 1: unknown key "cron"; it belongs in [dagster]',
-    "warehouse = 2026-01-31\n": 'line 1: warehouse: 2026-01-31 is not a text; write it in quotes: "2026-01-31"',
-    '[aws]\nendpoint_url = "http://[::1"\n': 'line 2: [aws] endpoint_url: "http://[::1" is not like http://127.0.0.1:4599',
+    "warehouse = 2026-01-31\n": 'line 1: warehouse: 2026-01-31 is not a string; write it in quotes: "2026-01-31"',
+    '[aws]\nendpoint_url = "http://[::1"\n': 'line 2: [aws] endpoint_url: "http://[::1" is not a URL such as '
+    "http://127.0.0.1:4599",
 }  # fmt: skip
 ACCOUNTS = {
     '[accounts]\nid = "111122223333"\n': "line 1: accounts: a section is not a list of sections; write [[accounts]], "
     "with two brackets on each side",
     'accounts = ["111122223333"]\n': 'line 1: accounts: "111122223333" is not a section',
-    "[[accounts]]\nid = 111122223333\n": "line 2: [[accounts]] number 1 id: 111122223333 is not a text; "
+    "[[accounts]]\nid = 111122223333\n": "line 2: [[accounts]] number 1 id: 111122223333 is not a string; "
     'write it in quotes: "111122223333"',
     '[[accounts]]\nname = "x"\n': "line 1: [[accounts]] number 1: id is missing; add it",
     '[[accounts]]\nid = "111122223333"\nexternal_id = 12345\n': "line 3: [[accounts]] number 1 external_id: *** is not "
-    "a text; write it in quotes",
+    "a string; write it in quotes",
     '[organization]\nrolename = "x"\n': 'line 2: [organization] unknown key "rolename"; did you mean "role_name"?',
     '[organization]\nexternal_id = "x"\n': "line 1: [organization]: role_name is missing; add it",
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The files that `init` writes: commented settings, tables to fill in, IAM that just suffices; overwrites nothing."""
+"""The files that `init` writes: commented settings, CSV files to fill in, minimal IAM policies. Overwrites nothing."""
 
 import json
 import os
@@ -16,30 +16,32 @@ from appstream_export.errors import ConfigurationError
 from appstream_export.settings import DEFAULT_FILE as CONFIG_FILE
 
 CONFIG = """\
-# appstream-export: what is read, and where it is kept. Fill in [[accounts]] or [organization], then:
-#   appstream-export doctor   # what would stop a run, with each fix
-#   appstream-export plan     # what a run would ask, and what that costs
+# Settings of appstream-export. Fill in [[accounts]] or [organization] below, then run:
+#   appstream-export doctor   # find what would stop a run, with the fix of each problem
+#   appstream-export plan     # show which requests a run would send, and their cost
 #   appstream-export run
-# Lines with # show a key and its default, or an example where it has none.
+# A key that is commented out shows its default, or an example if it has no default.
 
-warehouse = "warehouse"              # folder, relative to this file, or s3://bucket/prefix
-regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"]; "auto": wherever AWS has the service
+warehouse = "warehouse"              # a folder, relative to this file, or s3://bucket/prefix
+regions = ["us-east-1"]              # wildcards: ["us-east-1", "eu-*"]; "auto": all regions with the service
 # account_labels_file = "accounts.csv"     # labels of accounts, such as team and cost centre; account_id is text
 
-# prices.csv beside this file is empty: AWS tells no price to who may only list. Fill it in from the pricing page of
-# AppStream 2.0, or from your contract: one line per region ("*": all), instance_type and platform, valid from a date.
+# Prices: the file prices.csv beside this one is empty, because AWS's API reports no prices. Fill it in from the pricing
+# page of AppStream 2.0, or from your contract. Each line has a region ("*": all), an instance_type, a platform, and the
+# date from which the price is valid.
 
-# One block per account. Without role_arn and profile, boto3's own credentials must belong to the account.
+# One block per account. Without role_arn and profile, boto3 must find credentials of this account.
 # [[accounts]]
 # id = "111122223333"
 # name = "finance-prod"              # optional: shown beside the id
-# role_arn = "arn:aws:iam::111122223333:role/AppStreamExportReader"    # iam/reader-*.json: its policies
-# external_id = "env:EXTERNAL_ID"    # where the role's trust policy asks for one; env: reads a variable
-# profile = "finance"                # credentials to start from; default: boto3's own chain
+# role_arn = "arn:aws:iam::111122223333:role/AppStreamExportReader"    # its policies are in iam/reader-*.json
+# external_id = "env:EXTERNAL_ID"    # if the role's trust policy requires one; env: reads an environment variable
+# profile = "finance"                # credentials to start from; default: those that boto3 finds
 # regions = ["eu-west-1"]            # instead of the regions above
 
-# Instead of [[accounts]], or beside it: every account of the organization. iam/reader-stackset.json makes the role in
-# each; deploy it once, from the management account or a delegated administrator (r-xxxx: the root's id, or a unit's):
+# To read all accounts of an organization, use [organization], alone or together with [[accounts]]. The StackSet
+# iam/reader-stackset.json creates the role in each account. Deploy it once, from the management account or from a
+# delegated administrator; r-xxxx is the id of the organization's root or of an organizational unit:
 #   aws cloudformation create-stack-set --stack-set-name appstream-export-reader \\
 #     --template-body file://iam/reader-stackset.json --capabilities CAPABILITY_NAMED_IAM \\
 #     --permission-model SERVICE_MANAGED --auto-deployment Enabled=true,RetainStacksOnAccountRemoval=false \\
@@ -47,96 +49,96 @@ regions = ["us-east-1"]              # wildcards allowed: ["us-east-1", "eu-*"];
 #       ParameterKey=HubRoleArn,ParameterValue=arn:aws:iam::999988887777:role/appstream-export
 #   aws cloudformation create-stack-instances --stack-set-name appstream-export-reader \\
 #     --deployment-targets OrganizationalUnitIds=r-xxxx --regions us-east-1
-# What the export itself starts with needs iam/hub-policy.json: roles of its organization, and in a statement of their
-# own the roles of accounts outside; fill that in or take it out. StackSets leave the management account out: exclude
-# it, or list it above with a role or profile of its own.
+# The role that runs the export needs the policy iam/hub-policy.json. One statement allows roles of the organization; a
+# second one allows roles of accounts outside it: fill that one in, or remove it. A StackSet skips the management
+# account: exclude that account below, or add an [[accounts]] block for it with a role or a profile.
 # [organization]
 # role_name = "AppStreamExportReader"    # the role in each account
 # external_id = "env:EXTERNAL_ID"
-# admin_role_arn = "arn:aws:iam::999988887777:role/OrganizationReader"    # may list the accounts
-# admin_profile = "management"
-# include_ous = []
+# admin_role_arn = "arn:aws:iam::999988887777:role/OrganizationReader"    # a role that may list the accounts
+# admin_profile = "management"       # credentials to start from; default: those that boto3 finds
+# include_ous = []                   # units by id or by path of names; default: all
 # exclude_ous = []
 # include_accounts = []
 # exclude_accounts = []
 
 [aws]
-# endpoint_url = "http://127.0.0.1:4599"    # an emulator; a loopback address keeps every call on this machine
-# allow_http = false                 # true: endpoints beyond this machine without TLS; the network reads along
+# endpoint_url = "http://127.0.0.1:4599"    # an emulator; with a loopback address, no request leaves this machine
+# allow_http = false                 # true: permit other hosts without TLS; the network can then read all data
 # ca_bundle = "/etc/ssl/corporate.pem"
-# session_policy = false             # narrow each role's session to the operations that are asked
-# session_duration_s = 3600                   # how long a role's session lasts
-# regional_session_tokens = false    # true: session tokens that others obtained are of regional STS endpoints
+# session_policy = false             # true: restrict each role's session to the operations of the export
+# session_duration_s = 3600          # duration of a role's session
+# regional_session_tokens = false    # true: session tokens from outside were issued by regional STS endpoints
 
 [extract]
-# workers = 32                       # scopes asked at once
-# max_attempts = 8                   # per page, retries included
-# page_size = 50                     # default: AWS's own
-# names = []                         # only these items
+# workers = 32                       # scopes that are read concurrently
+# max_attempts = 8                   # requests per page, retries included
+# page_size = 50                     # default: that of AWS
+# names = []                         # read only these items
 # max_items = 1000                   # per scope; default: no limit
-# max_failed_ratio = 0.0             # failed / (ok + failed) scopes above which `run` ends with 3
+# max_failed_ratio = 0.0             # `run` ends with exit code 3 if failed / (ok + failed) scopes is larger
 # task_timeout_s = 300.0             # for one scope
-# run_timeout_s = 3600.0             # for all of them
-# use_documented_client_api = false                 # the slow way, without botocore's undocumented hooks
+# run_timeout_s = 3600.0             # for all scopes
+# use_documented_client_api = false  # true: slower, but uses only documented parts of botocore
 
 [lake]
-# max_drop_percent = 50                 # a larger drop in items is blocked without --accept-drop
+# max_drop_percent = 50              # a larger drop in items is blocked, unless `run` has --accept-drop
 # file_mode = "0600"                 # or 0640, 0644, 0660, 0664
-# catalog_root = "/data/warehouse"   # where readers of the catalog see the warehouse, if elsewhere
-# freshness_interval = "1h"              # how often a snapshot is due: m, h or d
+# catalog_root = "/data/warehouse"   # the path of the warehouse for readers of the catalog, if it differs
+# freshness_interval = "1h"          # how often a snapshot is due: a number with m, h or d
 
-# [lake.retention]                   # what `expire` leaves: the last snapshot of each hour, day and month
-# hourly_days = 7                    # for so many days
-# daily_days = 90
-# monthly_months = 24                # for so many months
+# [lake.retention]                   # how long `expire` retains snapshots
+# hourly_days = 7                    # days for which the last snapshot of each hour is retained
+# daily_days = 90                    # days for which the last snapshot of each day is retained
+# monthly_months = 24                # months for which the last snapshot of each month is retained
 
-# [lake.s3]                          # how the bucket of s3://bucket/prefix is reached; default: as boto3 would
-# endpoint_url = "https://s3.example.com"
-# allow_http = false                 # true: without TLS beyond this machine; the network reads along
+# [lake.s3]                          # connection to the bucket of s3://bucket/prefix; default: as boto3 finds it
+# endpoint_url = "https://s3.example.com"    # an S3 service other than AWS
+# allow_http = false                 # true: permit other hosts without TLS; the network can then read all data
 # region = "eu-west-1"
 # profile = "warehouse"
-# access_key_id = "env:LAKE_ACCESS_KEY_ID"    # keys of an endpoint of your own, instead of a profile; env: alone
+# access_key_id = "env:LAKE_ACCESS_KEY_ID"    # instead of a profile; only names of environment variables
 # secret_access_key = "env:LAKE_SECRET_ACCESS_KEY"
 # kms_key_id = "alias/warehouse"     # encrypt every object with this key
 # ca_bundle = "/etc/ssl/corporate.pem"
 
 [feeds]
-# publish = true                     # with each run; else only with: appstream-export feeds publish
-# report = true                      # report.html with each run; else only with: appstream-export report
-# prices = "prices.csv"              # what an hour of each instance type costs; without it no mart tells cost
-# account_labels = ["team"]          # labels of accounts.csv that become columns of feeds
-# csv = false                        # every feed as CSV too
-# file_mode = "0640"                 # of feeds: others read them
-# keep_generations = 24              # published ones that stay for readers at work
+# publish = true                     # false: runs do not publish feeds, only `feeds publish` does
+# report = true                      # false: runs do not write report.html, only the command `report` does
+# prices = "prices.csv"              # hourly prices of instance types; without them, marts show no cost
+# account_labels = ["team"]          # labels of account_labels_file that become columns of feeds
+# csv = false                        # true: also write each feed as CSV
+# file_mode = "0640"                 # of feeds, which other users read
+# keep_generations = 24              # published generations that are retained for current readers
 
 [dagster]
-# cron = "0 * * * *"                 # when the schedule runs; without it, it is there and off
-# cron_job = "snapshot"              # what it starts: or snapshot_sharded, the same run by several processes
-# timezone = "UTC"                   # of both crons
-# maintenance_cron = "30 3 * * 0"    # expire, gc and verify; without it, only by hand
-# owners = ["team:appstream-export"]    # of every asset: addresses and team:NAME
-# dashboard_url = "https://bi.example.com/d/1"    # shown behind the feeds that it reads
-# alert_webhook = "env:ALERT_WEBHOOK"    # told of red runs, as JSON; env: reads a variable
-# keep_runs_days = 30                # what the job prune_runs leaves
-# shards = 4                         # processes that share the sweep of snapshot_sharded, at most 16
-# executor = "multiprocess"          # who runs them: or in_process, dask, celery, kubernetes
-# executor_config = { max_concurrent = 4 }    # the executor's own
+# cron = "0 * * * *"                 # starts cron_job; without it, the schedule exists but is off
+# cron_job = "snapshot"              # or "snapshot_sharded", the same run in several processes
+# timezone = "UTC"                   # of cron and maintenance_cron
+# maintenance_cron = "30 3 * * 0"    # runs expire, gc and verify; without it, they run only manually
+# owners = ["team:appstream-export"]    # of all assets: email addresses and team:NAME
+# dashboard_url = "https://bi.example.com/d/1"    # the dashboard that reads the feeds, shown after them in the lineage
+# alert_webhook = "env:ALERT_WEBHOOK"    # receives a JSON message for each failed run; env: reads a variable
+# keep_runs_days = 30                # the job prune_runs deletes older runs
+# shards = 4                         # processes of snapshot_sharded, at most 16
+# executor = "multiprocess"          # runs these processes; or in_process, dask, celery, kubernetes
+# executor_config = { max_concurrent = 4 }    # the executor's own configuration
 """
 POLICY, TRUST, STACK_SET = "iam/reader-policy.json", "iam/reader-trust.json", "iam/reader-stackset.json"
 HUB_POLICY, HUB_TRUST = "iam/hub-policy.json", "iam/hub-trust.json"
 ACCOUNTS, PRICES = "accounts.csv", "prices.csv"
 ROLE_NAME = "AppStreamExportReader"
-_ACCOUNTS = "account_id,name,team,cost_centre\n111122223333,example-account,example-team,0000\n"  # AWS's own example id
+_ACCOUNTS = "account_id,name,team,cost_centre\n111122223333,example-account,example-team,0000\n"  # AWS's example id
 _PRICES = "region,instance_type,platform,usd_per_hour,disk_usd_per_gb_month,valid_from\n"
 
 
 PARTITIONS: Mapping[str, str] = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
-"""Partitions of AWS that accounts may be in, and a region of each."""
+"""The supported partitions of AWS, each with an example region."""
 _HUB_ACCOUNT, _OUTSIDE_ACCOUNT = "ACCOUNT_THAT_RUNS_THE_EXPORT", "ACCOUNT_OUTSIDE_THE_ORGANIZATION"
 
 
 def render_scaffold_files(partition: str = "aws") -> Mapping[str, str]:
-    """Render every file, by its name, for accounts of a partition."""
+    """Return the content of each file by name, for accounts of a partition."""
     allowed = build_iam_policy(list_member_operations(load_contracts()))
     outside = f"arn:{partition}:iam::{_OUTSIDE_ACCOUNT}:role/{ROLE_NAME}"
     return {
@@ -152,9 +154,9 @@ def render_scaffold_files(partition: str = "aws") -> Mapping[str, str]:
 
 
 def write_scaffold_files(folder: Path, partition: str = "aws") -> Iterator[tuple[str, bool]]:
-    """Write the files that are missing; yield each file's name, and whether it was written (else it was there).
+    """Write the missing files; yield the path of each file, and whether it was written or already existed.
 
-    This user alone may read and write them: the settings may come to hold an external id or a webhook.
+    Only the current user may read and write them, because users may add an external id or a webhook.
     """
     for name, text in render_scaffold_files(partition).items():
         place = folder / name
@@ -176,7 +178,7 @@ def _create_private_file(path: str, flags: int) -> int:
 
 
 def _build_trust_policy(partition: str) -> dict[str, Any]:
-    """Build the trust policy for an account to be filled in. AWS refuses the policy until it is."""
+    """Build the trust policy with placeholders. AWS refuses it until the user replaces them."""
     statement = {
         "Effect": "Allow",
         "Principal": {"AWS": f"arn:{partition}:iam::{_HUB_ACCOUNT}:root"},
@@ -187,9 +189,9 @@ def _build_trust_policy(partition: str) -> dict[str, Any]:
 
 
 def _build_hub_trust_policy(partition: str) -> dict[str, Any]:
-    """Build the trust policy of the hub: for what runs on machines or in containers that have the role.
+    """Build the trust policy of the hub role, for EC2 instances and ECS tasks.
 
-    ECS says for which account it assumes a role, so it does that for no other one; EC2 says nothing of the kind.
+    ECS sends the account for which it assumes a role, so the policy allows only this account; EC2 sends no account.
     """
     machines = "ec2.amazonaws.com.cn" if partition == "aws-cn" else "ec2.amazonaws.com"
     own = {
@@ -212,7 +214,7 @@ def _build_stack_set_template(policy: Mapping[str, Any]) -> dict[str, Any]:
     """Build the member role as a CloudFormation template, for one account or a whole organization."""
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
-        "Description": "The role through which appstream-export reads this account.",
+        "Description": "The role with which appstream-export reads this account.",
         "Parameters": _build_template_parameters(),
         "Conditions": {
             "HasExternalId": {"Fn::Not": [{"Fn::Equals": [{"Ref": "ExternalId"}, ""]}]},
@@ -229,13 +231,13 @@ def _build_template_parameters() -> dict[str, Any]:
         "HubAccountId": {
             "Type": "String",
             "AllowedPattern": "^[0-9]{12}$",
-            "Description": "Account in which the export runs, or that assumes the roles for it.",
+            "Description": "Account in which the export runs, or whose credentials assume this role for it.",
         },
         "HubRoleArn": {
             "Type": "String",
             "Default": "",
             "AllowedPattern": "^(arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,512})?$",
-            "Description": "Role that the export starts with; empty: whatever that account lets assume roles.",
+            "Description": "Role that runs the export; empty: any role of that account that may assume roles.",
         },
         "RoleName": {
             "Type": "String",
@@ -247,7 +249,7 @@ def _build_template_parameters() -> dict[str, Any]:
             "Type": "String",
             "Default": "",
             "NoEcho": True,
-            "Description": "external_id of the settings; empty where they have none.",
+            "Description": "external_id of the settings; empty if they have none.",
         },
     }
 
@@ -261,7 +263,7 @@ def _build_template_role(policy: Mapping[str, Any]) -> dict[str, Any]:
             "IsTrustLimited",
             {
                 "StringEquals": _build_template_if("HasExternalId", {"sts:ExternalId": {"Ref": "ExternalId"}}),
-                # Not as the principal: the role may then be made again, under the same Arn.
+                # Not as the principal: AWS would store the role's id, which changes if the role is recreated.
                 "ArnEquals": _build_template_if("HasHubRole", {"aws:PrincipalArn": {"Ref": "HubRoleArn"}}),
             },
         ),

@@ -1,6 +1,6 @@
-"""What the user set: one TOML file plus a few environment variables, checked whole before anything else happens.
+"""The user's settings: one TOML file and a few environment variables, checked completely before a command starts.
 
-Read at the start of a command, never at import. Frozen; holds names of profiles and roles, never a secret.
+They are read at the start of a command, never at import, and are frozen. They name profiles, roles and variables.
 """
 
 import os
@@ -31,9 +31,9 @@ from appstream_export.settings_problems import (
 from appstream_export.user_text import TomlPath, read_user_text
 
 DEFAULT_FILE = "appstream-export.toml"
-_INIT_FIX = "write one with: appstream-export init"
+_INIT_FIX = "create one with: appstream-export init"
 AUTO = "auto"
-"""`regions = "auto"`: every region that AWS offers the service in."""
+"""`regions = "auto"`: all regions in which AWS offers the service."""
 _ROLE_NAME = re.compile(r"[\w+=,.@-]+(/[\w+=,.@-]+)*", re.ASCII)
 _ROLE_ARN = re.compile(r"arn:(aws[a-z-]*):iam::(\d{12}):role/[\w+=,.@/-]+")
 _CRON_FIELDS = 5
@@ -42,12 +42,12 @@ SESSION_MIN_S, SESSION_MAX_S = 1800, 43200
 
 
 class Secret(str):
-    """A word that goes to AWS alone: shown as *** everywhere. `env:NAME` stands for a variable, read when needed."""
+    """A secret string, shown as *** everywhere. `env:NAME` names an environment variable, which is read when needed."""
 
     __slots__ = ()
 
     def __new__(cls, text: str) -> Self:
-        """The same word when it is one already: str() of it would be ***."""
+        """Return a Secret of the text; a Secret is returned as it is, because its str() would be ***."""
         return text if isinstance(text, cls) else super().__new__(cls, text)
 
     def __repr__(self) -> str:
@@ -61,12 +61,12 @@ class Secret(str):
 
     @property
     def is_variable(self) -> bool:
-        """Whether it names a variable of the environment."""
+        """True if it names an environment variable."""
         return str.__str__(self).startswith("env:")
 
     def reveal(self, environ: Mapping[str, str] = os.environ, *, key: str = "external_id") -> str:
-        """The word itself; raises SettingsError, which names the settings' key, when its variable is not set."""
-        text = str.__str__(self)
+        """Return the text; raises SettingsError with the settings' key if its environment variable is not set."""
+        text = str.__str__(self)  # str(self) is ***
         if not self.is_variable:
             return text
         name = text.removeprefix("env:")
@@ -76,15 +76,15 @@ class Secret(str):
 
 
 _DURATION = r"\d{1,6}[mhd]"
-_INTERVAL = r"(?!0+[mhd])" + _DURATION  # what is due every 0 minutes is late for ever
-_INTERVAL_WORDS = 'a length of time above 0 such as "90m", "24h" or "7d"'
-_VARIABLE_WORDS = 'the name of a variable of the environment, such as "env:NAME"'
+_INTERVAL = r"(?!0+[mhd])" + _DURATION  # not 0: data due every 0 minutes would always be late
+_INTERVAL_WORDS = 'a duration above 0 such as "90m", "24h" or "7d"'
+_VARIABLE_WORDS = 'the name of an environment variable, such as "env:NAME"'
 _REGIONS_WORDS = '"auto" or a list such as ["us-east-1", "eu-*"]'
 _REGION_LIST_WORDS = 'a list such as ["us-east-1", "eu-*"]'
 
 
 class AccountSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One `[[accounts]]`: an account to read, and the credentials for it (a role, a profile, or boto3's own)."""
+    """One `[[accounts]]` block: an account to read, and its credentials (a role, a profile, or boto3's default)."""
 
     id: str
     name: str | None = None
@@ -95,10 +95,10 @@ class AccountSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class OrganizationSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[organization]`: who is read is asked of AWS Organizations.
+    """`[organization]`: AWS Organizations lists the accounts to read.
 
-    `admin_profile` (else boto3's own credentials) lists the accounts and assumes `role_name` in each of them; with
-    `admin_role_arn` it assumes that role for the listing. Units are named by id or by the path of their names.
+    The credentials of `admin_profile` (default: boto3's own) list the accounts, after assuming `admin_role_arn` if that
+    is set, and assume `role_name` in each account. Units are given by id or by the path of their names.
     """
 
     role_name: str
@@ -112,11 +112,11 @@ class OrganizationSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class AwsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[aws]`: how AWS is reached. `session_policy` narrows each role's session to the operations that are asked.
+    """`[aws]`: the connection to AWS. `session_policy` restricts each role's session to the operations of the export.
 
-    `allow_http` lets endpoints beyond this machine be reached without TLS: the network can read tokens and data.
-    `regional_session_tokens` says that session tokens which others obtained (environment, files, programs, SSO) are of
-    regional STS endpoints, so that opt-in regions accept them where they are enabled.
+    `allow_http` permits endpoints on other machines without TLS, so the network can read tokens and data.
+    `regional_session_tokens` declares that session tokens from outside (environment, files, programs, SSO) were issued
+    by regional STS endpoints, so that enabled opt-in regions accept them.
     """
 
     endpoint_url: str | None = None
@@ -128,11 +128,10 @@ class AwsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 class ExtractSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[extract]`: how AWS is asked. `max_failed_ratio` is failed / (ok + failed) of the asked tasks.
+    """`[extract]`: the requests to AWS. `max_failed_ratio` limits failed / (ok + failed) tasks.
 
-    A task that is not through `task_timeout_s` after its first call, and every task that is open `run_timeout_s` after
-    the asking began, ends as `timeout`. `use_documented_client_api` is the
-    slow way that needs nothing undocumented of botocore.
+    A task ends as `timeout` if it is not complete `task_timeout_s` after its first request, or `run_timeout_s` after
+    the run's first request. `use_documented_client_api` is slower, but uses only documented parts of botocore.
     """
 
     workers: Annotated[int, Meta(ge=1, le=256)] = 32
@@ -147,11 +146,11 @@ class ExtractSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class S3Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[lake.s3]`: how a warehouse at `s3://bucket/prefix` is reached. By default as boto3 reaches any bucket.
+    """`[lake.s3]`: the connection to a warehouse at `s3://bucket/prefix`. By default boto3 finds everything.
 
-    `profile` is one of the AWS config files; `kms_key_id` encrypts every object with that key; `ca_bundle` is for an
-    endpoint of one's own, and so are `access_key_id` and `secret_access_key`, which name variables of the environment:
-    `env:NAME`. `allow_http` lets an endpoint beyond this machine be reached without TLS.
+    `profile` is a profile of the AWS config files; `kms_key_id` encrypts every object with that key. `ca_bundle`,
+    `access_key_id` and `secret_access_key` are for an S3 service other than AWS; the two keys name environment
+    variables (`env:NAME`). `allow_http` permits an endpoint on another machine without TLS.
     """
 
     endpoint_url: str | None = None
@@ -165,13 +164,13 @@ class S3Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class EmulatedS3Settings(S3Settings, frozen=True, kw_only=True):
-    """How a bucket of the emulator that `[aws] endpoint_url` names is reached: no credentials, and no other host."""
+    """The connection to a bucket of the emulator at `[aws] endpoint_url`: no credentials, and no other host."""
 
 
 class RetentionSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[lake.retention]`: what `expire` leaves: the last snapshot of each hour, day and month, for so long. 0: none.
+    """`[lake.retention]`: how long `expire` retains the last snapshot of each hour, day and month; 0 retains none.
 
-    The newest snapshot stays whatever its age, and so does every change that any snapshot proved.
+    The newest snapshot and all rows of the change tables are always retained.
     """
 
     hourly_days: Annotated[int, Meta(ge=0, le=36_500)] = 7
@@ -180,7 +179,7 @@ class RetentionSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class LakeSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[lake]`: how the warehouse is kept. `file_mode` is octal as in chmod; folders get the matching x bits."""
+    """`[lake]`: the warehouse. `file_mode` is octal as in chmod; folders get the matching x bits."""
 
     max_drop_percent: Annotated[int, Meta(ge=1, le=100)] = 50
     file_mode: Literal["0600", "0640", "0644", "0660", "0664"] = "0600"
@@ -191,16 +190,16 @@ class LakeSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     @property
     def freshness_timedelta(self) -> timedelta | None:
-        """`freshness_interval` as a length of time."""
+        """`freshness_interval` as a timedelta."""
         return None if self.freshness_interval is None else parse_duration(self.freshness_interval)
 
 
 class FeedsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[feeds]`: what dashboards get. `prices` is a CSV of what an hour costs; labels of accounts become columns.
+    """`[feeds]`: the data for dashboards. `prices` is a CSV file of hourly prices; `account_labels` become columns.
 
-    `file_mode` is octal as in chmod and apart from the warehouse's: others read feeds. `csv` writes each feed as CSV
-    too. Of the published generations, `keep_generations` stay for readers that are at work. Where `publish` is off,
-    runs leave feeds as they are, and `feeds publish` is another job; `report` is the same for report.html.
+    `file_mode` is octal as in chmod and separate from the warehouse's, because other users read feeds. `csv` also
+    writes each feed as CSV. `keep_generations` published generations are retained for current readers. If `publish` is
+    off, runs do not publish feeds, and the command `feeds publish` does; `report` is the same for report.html.
     """
 
     publish: bool = True
@@ -213,12 +212,12 @@ class FeedsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class DagsterSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[dagster]`: when Dagster runs what, who owns its assets, and who hears of red runs.
+    """`[dagster]`: schedules, owners of assets, alerts about failed runs, and the executor of sharded runs.
 
-    With `cron` the schedule is on from the start; without, it is there and off. `alert_webhook` is posted to, and as
-    secret as a password. Runs older than `keep_runs_days` are pruned by the job `prune_runs`. `cron` starts `cron_job`.
-    The job `snapshot_sharded` has so many `shards`; `executor` runs them, `executor_config` is that one's own, as under
-    `execution: config:` of a run.
+    `cron` starts `cron_job`; if it is set, the schedule is on from the start, otherwise it exists but is off. Alerts
+    are posted to `alert_webhook`, which is as secret as a password. The job `prune_runs` deletes runs older than
+    `keep_runs_days`. The job `snapshot_sharded` has `shards` processes, which `executor` runs; `executor_config` is
+    that executor's own configuration, as in `execution: config:` of a run.
     """
 
     cron: str | None = None
@@ -235,9 +234,9 @@ class DagsterSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The whole file. Paths are absolute once loaded; relative ones in the file are relative to the file.
+    """The settings of the whole file. Loaded paths are absolute; relative ones in the file are relative to its folder.
 
-    With an organization, absent regions mean `auto`.
+    With an organization, missing regions mean `auto`.
     """
 
     warehouse: str = "warehouse"
@@ -253,12 +252,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def is_local_aws(self) -> bool:
-        """The endpoint is an emulator on this machine, so no other host may be contacted."""
+        """True if the endpoint is an emulator on this machine, so that no other host may be contacted."""
         return self.aws.endpoint_url is not None and is_loopback(self.aws.endpoint_url)
 
     @property
     def s3(self) -> S3Settings:
-        """Return how the warehouse's bucket is reached; by default an emulator of AWS holds the buckets too."""
+        """The connection to the warehouse's bucket; by default a bucket of the AWS emulator, if one is used."""
         s3, aws = self.lake.s3, self.aws
         ca_bundle = s3.ca_bundle or aws.ca_bundle
         if s3.endpoint_url is None and self.is_local_aws:
@@ -275,11 +274,14 @@ RENAMED_KEYS: Mapping[str, str] = {
     "lake.guard_percent": "max_drop_percent",
     "lake.expected_every": "freshness_interval",
 }
-"""Keys of version 0.3.0 by section, and what they are called now."""
+"""Keys of version 0.3.0, by section, and their new names."""
 
 
 def find_settings_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """`--config`, `APPSTREAM_EXPORT_CONFIG` or `./appstream-export.toml`, in this order; None when there is none."""
+    """Return the file of `--config`, `APPSTREAM_EXPORT_CONFIG` or `./appstream-export.toml`, in this order, or None.
+
+    Raises SettingsError if a named file does not exist.
+    """
     named = path or (Path(v) if (v := environ.get("APPSTREAM_EXPORT_CONFIG")) else None)
     if named is not None:
         if not named.is_file():
@@ -291,9 +293,9 @@ def find_settings_file(path: Path | None, environ: Mapping[str, str]) -> Path | 
 def read_settings(
     path: Path | None = None, environ: Mapping[str, str] = os.environ, *, needs_accounts: bool = True
 ) -> Settings:
-    """Read, check and complete the settings; raises SettingsError with file, place and fix.
+    """Read, check and complete the settings; raises SettingsError with file, line and fix.
 
-    Commands that ask AWS need accounts. The others do with less, such as `warehouse` and `[lake.s3]` of an analyst.
+    Commands that send requests to AWS need accounts; for the others, an analyst's file with `warehouse` is enough.
     """
     file = find_settings_file(path, environ)
     if file is None:
@@ -310,11 +312,13 @@ def read_settings(
 def parse_settings(
     raw: Mapping[str, Any], file: Path, text: str | None = None, *, needs_accounts: bool = True
 ) -> Settings:
-    """Check a parsed file. `file` is for messages, and the folder that relative paths start from.
+    """Return the settings of a parsed file. `file` is for messages, and its folder for relative paths.
 
-    Raises SettingsError with everything that is wrong, by line where the file's `text` is given.
+    Raises SettingsError with all problems; with the file's `text` they have line numbers.
     """
     problems: list[SettingProblem] = []
+    # msgspec stops at the first wrong value, so only if it finds one are all values checked one by one. The remaining
+    # values are then checked for contradictions, so that one attempt reports everything.
     try:
         settings = _convert_settings(raw)
     except msgspec.ValidationError:
@@ -352,9 +356,9 @@ def _convert_settings(raw: Mapping[str, Any]) -> Settings:
 def _find_contradictions(
     settings: Settings, positions: Iterator[int], needs_accounts: bool
 ) -> Iterator[SettingProblem]:
-    """Yield values that do not fit, alone or together; types are checked already.
+    """Yield invalid values and invalid combinations of values; types have already been checked.
 
-    `positions` are those of the accounts in the file, of which some may have been left out.
+    `positions` are the positions in the file of the accounts; invalid accounts may have been removed.
     """
     yield from _check_warehouse(settings.warehouse)
     if settings.organization:
@@ -379,21 +383,21 @@ def _check_warehouse(location: str) -> Iterator[SettingProblem]:
 
 
 def parse_duration(text: str) -> timedelta:
-    """`90m`, `24h` or `7d` as a length of time; raises ValueError for anything else."""
+    """Return the timedelta of a text such as `90m`, `24h` or `7d`; raises ValueError for any other text."""
     found = re.fullmatch(_DURATION, text, re.ASCII)
     if not found:
-        raise ValueError(f'"{text}" is not a length of time such as 90m, 24h or 7d')
+        raise ValueError(f'"{text}" is not a duration such as 90m, 24h or 7d')
     units = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
     return int(text[:-1]) * units[text[-1]]
 
 
 def compute_freshness_windows(every: timedelta) -> tuple[timedelta, timedelta]:
-    """Return the ages from which data that is due so often is late: for a warning, and for an error."""
+    """Return the ages at which data is late, for a warning and for an error, if it is due `every` interval."""
     return every * 1.5, every * 2.5
 
 
 def has_user_part(url: str) -> bool:
-    """Return whether a URL holds a user or a password; one that cannot be read counts as having neither."""
+    """Return whether a URL contains a user or a password; False for an invalid URL."""
     try:
         return "@" in urlsplit(url).netloc
     except ValueError:  # such as http://[::1
@@ -401,19 +405,19 @@ def has_user_part(url: str) -> bool:
 
 
 def find_endpoint_problem(url: str, *, allow_http: bool) -> str | None:
-    """Return why no request may go to a URL: its password would be in logs and tables, or the network reads along.
+    """Return why no request may be sent to a URL, or None: it contains a password, or it lacks TLS.
 
-    The text does not repeat the URL where that holds a password.
+    A password in a URL would appear in logs and tables; so the text does not repeat such a URL.
     """
     if has_user_part(url):
-        return "it holds a user or a password"
+        return "it contains a user or a password"
     if url.lower().startswith("http:") and not allow_http and not is_loopback(url):
-        return f"{url} is not on this machine, and without TLS the network reads tokens and data"
+        return f"{url} is not on this machine, and without TLS the network can read tokens and data"
     return None
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a URL's host is this machine."""
+    """Return whether a URL's host is this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ip_address(host).is_loopback
@@ -422,12 +426,12 @@ def is_loopback(url: str) -> bool:
 
 
 def is_pattern(region: str) -> bool:
-    """Whether a region entry is a wildcard such as `eu-*`."""
+    """Return whether a region entry is a wildcard such as `eu-*`."""
     return any(c in region for c in "*?[")
 
 
 def resolve_location(place: str, folder: Path) -> str:
-    """A place as settings hold it once they are loaded: a bucket as it is, a path seen from a folder."""
+    """Return a location as loaded settings hold it: a bucket unchanged, a path made absolute from a folder."""
     if place.startswith(S3_SCHEME):
         return place
     return str((folder / expand_user(place)).resolve())
@@ -439,7 +443,7 @@ def _check_accounts(settings: Settings, positions: Iterator[int]) -> Iterator[Se
         path: TomlPath = ("accounts", n)
         where = f"[[accounts]] number {n + 1}"
         if not ACCOUNT_ID.fullmatch(account.id):
-            fix = "write it as text, zeros in front included"
+            fix = "write it as text, with its leading zeros"
             yield SettingProblem((*path, "id"), f'{where}: id "{account.id}" is not 12 digits', fix)
         elif first.setdefault(account.id, n) != n:
             yield SettingProblem((*path, "id"), f"{where}: account {account.id} is listed twice", "keep one")
@@ -461,12 +465,12 @@ def _check_organization(
         message = f'{where} role_name "{role}" is not the name of a role, such as AppStreamExportReader'
         yield SettingProblem((at, "role_name"), message)
     if admin is not None and not _ROLE_ARN.fullmatch(admin):
-        message = f'{where} admin_role_arn "{admin}" is not like arn:aws:iam::111122223333:role/NAME'
+        message = f'{where} admin_role_arn "{admin}" is not of the form arn:aws:iam::111122223333:role/NAME'
         yield SettingProblem((at, "admin_role_arn"), message)
     for key in ("include_accounts", "exclude_accounts"):
         for n, account in enumerate(getattr(organization, key)):
             if not ACCOUNT_ID.fullmatch(account):
-                message, fix = f'{where} account "{account}" is not 12 digits', "write it as text, zeros included"
+                message, fix = f'{where} account "{account}" is not 12 digits', "write it as text, with leading zeros"
                 yield SettingProblem((at, key, n), message, fix)
     for kind in ("accounts", "ous"):
         both = {*getattr(organization, f"include_{kind}")} & {*getattr(organization, f"exclude_{kind}")}
@@ -480,13 +484,13 @@ def _check_organization(
 
 def _check_role(account: AccountSettings, path: TomlPath, where: str) -> Iterator[SettingProblem]:
     if account.external_id and not account.role_arn:
-        message = f"{where}: external_id goes with role_arn"
-        yield SettingProblem((*path, "external_id"), message, "add role_arn or take external_id out")
+        message = f"{where}: external_id needs role_arn"
+        yield SettingProblem((*path, "external_id"), message, "add role_arn or remove external_id")
     if account.role_arn is None or not ACCOUNT_ID.fullmatch(account.id):
         return
     found = _ROLE_ARN.fullmatch(account.role_arn)
     if not found:
-        message = f'{where}: role_arn "{account.role_arn}" is not like arn:aws:iam::{account.id}:role/NAME'
+        message = f'{where}: role_arn "{account.role_arn}" is not of the form arn:aws:iam::{account.id}:role/NAME'
         yield SettingProblem((*path, "role_arn"), message)
     elif found[2] != account.id:
         message = f"{where}: role_arn belongs to account {found[2]}, not to {account.id}"
@@ -510,11 +514,11 @@ def _check_session(session_duration_s: int) -> Iterator[SettingProblem]:
     path = ("aws", "session_duration_s")
     what = f"[aws] session_duration_s: {session_duration_s} seconds is too"
     if session_duration_s < SESSION_MIN_S:
-        why = "sessions are renewed 10 minutes before their end, so short ones would be asked for all the time"
-        yield SettingProblem(path, f"{what} short: {why}", f"take {SESSION_MIN_S} or more")
+        why = "sessions are renewed 10 minutes before they end, so short ones would be renewed all the time"
+        yield SettingProblem(path, f"{what} short: {why}", f"set {SESSION_MIN_S} or more")
     if session_duration_s > SESSION_MAX_S:
-        why = f"AWS gives a role at most {SESSION_MAX_S}, and 3600 where roles are chained"
-        yield SettingProblem(path, f"{what} long: {why}", f"take {SESSION_MAX_S} or less")
+        why = f"AWS allows a role at most {SESSION_MAX_S}, and 3600 if roles are chained"
+        yield SettingProblem(path, f"{what} long: {why}", f"set {SESSION_MAX_S} or less")
 
 
 def _check_extract(extract: ExtractSettings) -> Iterator[SettingProblem]:
@@ -527,17 +531,17 @@ def _check_dagster(dagster: DagsterSettings) -> Iterator[SettingProblem]:
     where = "[dagster]"
     for key, cron in (("cron", dagster.cron), ("maintenance_cron", dagster.maintenance_cron)):
         if cron is not None and len(cron.split()) != _CRON_FIELDS:
-            message = f'{where} {key}: "{cron}" is not like "0 * * * *": minute, hour, day, month, weekday'
+            message = f'{where} {key}: "{cron}" is not of the form "0 * * * *": minute, hour, day, month, weekday'
             yield SettingProblem(("dagster", key), message)
     if not _is_timezone(dagster.timezone):
         from zoneinfo import available_timezones
 
-        fix = suggest_correction(dagster.timezone, sorted(available_timezones())) or "take one like Europe/Berlin"
-        message = f'{where} timezone: "{dagster.timezone}" is not known'
+        fix = suggest_correction(dagster.timezone, sorted(available_timezones())) or "use one such as Europe/Berlin"
+        message = f'{where} timezone: "{dagster.timezone}" is not a known time zone'
         yield SettingProblem(("dagster", "timezone"), message, fix)
     for n, owner in enumerate(dagster.owners):
         if not _OWNER.fullmatch(owner):
-            message = f'{where} owners: "{owner}" is neither an address nor like "team:cloud-costs"'
+            message = f'{where} owners: "{owner}" is neither an email address nor a team such as "team:cloud-costs"'
             yield SettingProblem(("dagster", "owners", n), message)
     yield from _check_dagster_urls(dagster)
 
@@ -545,18 +549,18 @@ def _check_dagster(dagster: DagsterSettings) -> Iterator[SettingProblem]:
 def _check_dagster_urls(dagster: DagsterSettings) -> Iterator[SettingProblem]:
     url, webhook = dagster.dashboard_url, dagster.alert_webhook
     if url is not None and not _is_web_url(url):
-        message = f'[dagster] dashboard_url: "{url}" is not like https://bi.example.com/d/1'
+        message = f'[dagster] dashboard_url: "{url}" is not a URL such as https://bi.example.com/d/1'
         yield SettingProblem(("dagster", "dashboard_url"), message)
     elif url is not None and has_user_part(url):
-        message = "[dagster] dashboard_url: it holds a user or a password, and everyone who sees the assets sees it"
-        yield SettingProblem(("dagster", "dashboard_url"), message, "take it out of the URL")
+        message = "[dagster] dashboard_url: it contains a user or a password, which all users of the assets can see"
+        yield SettingProblem(("dagster", "dashboard_url"), message, "remove it from the URL")
     if webhook is not None and not webhook.is_variable and has_user_part(webhook.reveal()):
-        message = "[dagster] alert_webhook: it holds a user or a password, which no webhook gets"
-        yield SettingProblem(("dagster", "alert_webhook"), message, "take it out of the URL")
+        message = "[dagster] alert_webhook: it contains a user or a password, which would not be sent"
+        yield SettingProblem(("dagster", "alert_webhook"), message, "remove it from the URL")
 
 
 def _is_timezone(name: str) -> bool:
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # what only reads has no need of it, and starts faster
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # commands that only read start faster without it
 
     try:
         return bool(ZoneInfo(name))
@@ -576,7 +580,7 @@ def _check_endpoint(path: TomlPath, section: str, settings: AwsSettings | S3Sett
     if url is None:
         return
     if not _is_web_url(url):
-        message = f'{section} endpoint_url: "{url}" is not like http://127.0.0.1:4599'
+        message = f'{section} endpoint_url: "{url}" is not a URL such as http://127.0.0.1:4599'
         yield SettingProblem((*path, "endpoint_url"), message)
     elif found := find_endpoint_problem(url, allow_http=settings.allow_http):
         yield SettingProblem(
@@ -585,9 +589,9 @@ def _check_endpoint(path: TomlPath, section: str, settings: AwsSettings | S3Sett
 
 
 def suggest_endpoint_fix(section: str, url: str) -> str:
-    """Return what makes a URL of which `find_endpoint_problem` complains one that is accepted."""
+    """Return the fix for a URL's problem that `find_endpoint_problem` found."""
     if has_user_part(url):
-        return "take it out of the URL: keys come from a profile or from the environment"
+        return "remove it from the URL: keys come from a profile or from the environment"
     return f"use https, or set {section} allow_http = true"
 
 
@@ -595,18 +599,18 @@ def _check_s3_keys(s3: S3Settings) -> Iterator[SettingProblem]:
     keys = {key: getattr(s3, key) for key in ("access_key_id", "secret_access_key")}
     for key, value in keys.items():
         if value is not None and not value.is_variable:
-            message = f"[lake.s3] {key}: it is {_VARIABLE_WORDS}, so that no key is in the file"
+            message = f"[lake.s3] {key}: it must be {_VARIABLE_WORDS}, so that the file contains no key"
             yield SettingProblem(("lake", "s3", key), message)
     if set(keys.values()) == {None}:
         return
     if None in keys.values():
         missing = next(key for key, value in keys.items() if value is None)
         yield SettingProblem(
-            ("lake", "s3"), f"[lake.s3] {missing} is missing beside the other half of the key", "add it"
+            ("lake", "s3"), f"[lake.s3] {missing} is missing, but the other half of the key is set", "add it"
         )
     if s3.profile is not None:
-        message = "[lake.s3] profile: access_key_id and secret_access_key are there too"
-        yield SettingProblem(("lake", "s3", "profile"), message, "keep one of the two")
+        message = "[lake.s3] profile: access_key_id and secret_access_key are set too"
+        yield SettingProblem(("lake", "s3", "profile"), message, "keep the profile or the keys")
 
 
 def _check_s3(settings: Settings) -> Iterator[SettingProblem]:
@@ -619,8 +623,8 @@ def _check_s3(settings: Settings) -> Iterator[SettingProblem]:
     if settings.warehouse.startswith("s3://"):
         if settings.lake.catalog_root is not None:
             message = "[lake] catalog_root: there is no catalog file on S3"
-            yield SettingProblem(("lake", "catalog_root"), message, "take the key out")
+            yield SettingProblem(("lake", "catalog_root"), message, "remove the key")
     elif s3 != S3Settings():
-        fix = 'name a bucket, such as warehouse = "s3://bucket/prefix", or take the section out'
-        message = f"[lake.s3] is for warehouses on S3, and {settings.warehouse} is a folder"
+        fix = 'name a bucket, such as warehouse = "s3://bucket/prefix", or remove the section'
+        message = f"[lake.s3] is for warehouses on S3, but {settings.warehouse} is a folder"
         yield SettingProblem(("lake", "s3"), message, fix, needs=("warehouse",))

@@ -1,4 +1,4 @@
-"""What is wrong in a settings file, in its own words: every value at once, with what is allowed and the line."""
+"""Find all problems of a settings file at once, each with the key, the allowed values and the line."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,9 +18,10 @@ DecodeHook = Callable[[type, object], object]
 
 
 class SettingProblem(NamedTuple):
-    """A value that does not fit: where it stands in the file, what is wrong, and the fix.
+    """An invalid value: its place in the file, what is wrong, and the fix.
 
-    `is_required`: its section cannot be without it. `needs` are keys of the top without which the problem says nothing.
+    `is_required` means that its section is invalid without it. `needs` are top-level keys: if one of them is invalid
+    itself, this problem is only a consequence and is not reported.
     """
 
     path: TomlPath
@@ -30,15 +31,15 @@ class SettingProblem(NamedTuple):
     needs: tuple[str, ...] = ()
 
     def is_caused_by(self, other: "SettingProblem") -> bool:
-        """Whether it may go away with the other: one concerns a part of the other's value, or needs it."""
+        """Return whether fixing the other may fix this one: one concerns a part of the other's value, or needs it."""
         size = min(len(self.path), len(other.path))
         return self.path[:size] == other.path[:size] or other.path[0] in self.needs
 
 
 class ValueChecker:
-    """Finds every value of a parsed file that does not fit a Struct, without stopping at the first.
+    """A checker that finds all values of a parsed file that are invalid for a Struct; msgspec stops at the first.
 
-    `renamed` maps dotted keys of an earlier version to their names of today.
+    `renamed` maps dotted keys of an earlier version to their new names.
     """
 
     def __init__(self, kind: type[Struct], decode: DecodeHook, renamed: Mapping[str, str]) -> None:
@@ -46,7 +47,7 @@ class ValueChecker:
         self._sections = dict(_list_sections(inspect.type_info(kind)))
 
     def find_problems(self, raw: Mapping[str, Any]) -> list[SettingProblem]:
-        """Return all problems of the file, in its order."""
+        """Return all problems, in the order of the file."""
         return list(self._check_section(inspect.type_info(self._kind), raw, ()))
 
     def _check_section(self, info: Any, raw: Mapping[str, Any], path: TomlPath) -> Iterator[SettingProblem]:
@@ -60,6 +61,7 @@ class ValueChecker:
                     yield problem._replace(is_required=is_required or problem.is_required)
             else:
                 problem = self._build_unknown_key(key, path, list(fields))
+                # A required key that the fix suggests was probably misspelled, so it is not reported as missing too.
                 meant = {n for n, f in fields.items() if f.required and f'"{n}"' in f"{problem.message}{problem.fix}"}
                 suggested |= meant
                 yield problem._replace(is_required=bool(meant))
@@ -96,25 +98,26 @@ class ValueChecker:
         homes = [_describe_place(name) for name, keys in self._sections.items() if key in keys]
         fix = f"it belongs {' or '.join(homes).rstrip(',')}" if homes else suggest_correction(key, known)
         return SettingProblem(
-            (*path, key), f'{place}unknown key "{key}"', fix or f"there are {', '.join(sorted(known))}"
+            (*path, key), f'{place}unknown key "{key}"', fix or f"known keys: {', '.join(sorted(known))}"
         )
 
 
 def remove_values(raw: Mapping[str, Any], problems: Iterable[SettingProblem]) -> dict[str, Any]:
-    """Return the file without the values that have problems, so that the rest can be checked further."""
+    """Return the file without the values that have problems, so that the rest can be checked."""
     wrong = {p.path for p in problems} | {p.path[:-1] for p in problems if p.is_required}
+    # Without the invalid items a list would mean something else, so it is removed whole; a list of sections is not.
     wrong |= {path[:-1] for path in wrong if isinstance(path[-1], int) and path[:-1] not in _SECTION_LISTS}
     return _copy_without(raw, wrong, ())
 
 
 def find_removed_positions(problems: Iterable[SettingProblem], key: str) -> set[int]:
-    """Return the positions in a list of sections that `remove_values` takes out."""
+    """Return the positions in a list of sections that `remove_values` removes."""
     own = [p for p in problems if p.path[0] == key and len(p.path) > 1]
     return {int(p.path[1]) for p in own if len(p.path) == 2 or p.is_required}
 
 
 def build_settings_error(file: Path, text: str | None, problems: Sequence[SettingProblem]) -> SettingsError:
-    """Return one error of all problems in the order of their lines; `text` is the file's, where it is known."""
+    """Return one error for all problems, in the order of their lines; without `text` they have no line numbers."""
     lines = find_key_lines(text) if text else {}
     found = sorted(((find_nearest_line(lines, p.path) or 0, p) for p in problems), key=lambda entry: entry[0])
     errors = [
@@ -125,7 +128,7 @@ def build_settings_error(file: Path, text: str | None, problems: Sequence[Settin
 
 
 def format_section(path: TomlPath, *, colon: bool = False) -> str:
-    """`[extract] `, `[[accounts]] number 1 `; nothing for the top of the file. With a colon where asked."""
+    """Return a section's name, such as `[extract] ` or `[[accounts]] number 1 `; empty for the top of the file."""
     if not path:
         return ""
     if isinstance(path[-1], int):
@@ -156,7 +159,7 @@ def _list_sections(info: Any, name: str = "") -> Iterator[tuple[str, list[str]]]
 
 
 def _list_branches(kind: Any) -> list[Any]:
-    """Return the types that a value may have, described ones without their description; None is no value of TOML."""
+    """Return the types that a value may have, without their descriptions and without None, which TOML lacks."""
     inner = kind.type if isinstance(kind, inspect.Metadata) else kind
     branches = inner.types if isinstance(inner, inspect.UnionType) else [inner]
     return [b.type if isinstance(b, inspect.Metadata) else b for b in branches if not isinstance(b, inspect.NoneType)]
@@ -172,7 +175,7 @@ def _build_value_problem(kind: Any, branches: Sequence[Any], value: Any, path: T
 
 
 def _suggest_value(branches: Sequence[Any], value: Any, key: str, *, is_secret: bool) -> str | None:
-    """Return how the value is written, where what was meant is clear."""
+    """Return how to write the value, if it is clear what the user meant."""
     kinds = {type(b) for b in branches}
     if inspect.VarTupleType in kinds and isinstance(value, dict):
         return f"write [[{key}]], with two brackets on each side"
@@ -203,7 +206,7 @@ def describe_value(value: Any) -> str:
 
 
 def describe_type(kind: Any) -> str:
-    """Return what a value may be: `a whole number from 1 to 256`, `one of "0600", "0640"`."""
+    """Return the allowed values in words: `a whole number from 1 to 256`, `one of "0600", "0640"`."""
     if isinstance(kind, inspect.Metadata) and (described := (kind.extra_json_schema or {}).get("description")):
         return str(described)
     found = [_describe_branch(branch) for branch in _list_described_branches(kind)]
@@ -211,7 +214,7 @@ def describe_type(kind: Any) -> str:
 
 
 def _list_described_branches(kind: Any) -> list[Any]:
-    """Return the types that a value may have, with their descriptions."""
+    """Return the types that a value may have, without None, with their descriptions."""
     branches = kind.types if isinstance(kind, inspect.UnionType) else [kind]
     return [b for b in branches if not isinstance(b, inspect.NoneType)]
 
@@ -228,11 +231,11 @@ def _describe_branch(kind: Any) -> str:
             return f"one of {', '.join(json.dumps(value) for value in kind.values)}"
         case inspect.VarTupleType():
             is_section = isinstance(kind.item_type, inspect.StructType)
-            return "a list of sections" if is_section else 'a list of texts such as ["a", "b"]'
+            return "a list of sections" if is_section else 'a list of strings such as ["a", "b"]'
         case inspect.StrType():
-            return "a text that is not empty" if kind.min_length else "a text"
+            return "a string that is not empty" if kind.min_length else "a string"
         case inspect.CustomType():
-            return "a text"
+            return "a string"
     return "a section"
 
 

@@ -32,7 +32,7 @@ FLAGS = {
     "account that the settings lack": (["--accounts", "999999999999"], "--accounts 999999999999: "),
     "region that the settings lack": (["--regions", "us-east-2"], 'did you mean "us-east-1"?'),
     "retry before the first run": (["--retry-failed"], "--retry-failed: there is no snapshot yet"),
-    "configuration that is not there": (["--config", "none.toml"], "none.toml: no such file; write one with"),
+    "configuration that is not there": (["--config", "none.toml"], "none.toml: no such file; create one with"),
     "warehouse that cannot be": (["--warehouse", "/proc/w"], "warehouse /proc/w: "),
 }
 
@@ -200,7 +200,7 @@ def test_without_credentials_the_fix_comes_at_once(folder: Path, told: Told, mon
 
 
 def test_without_settings_or_warehouse_each_command_says_what_it_needs(folder: Path, told: Told) -> None:
-    refused(told("run"), "no configuration: there is no ./appstream-export.toml; write one with")
+    refused(told("run"), "no configuration: there is no ./appstream-export.toml; create one with")
     refused(told("status"), "no warehouse: name one with --warehouse PATH")
     refused(told("sql", "select 1", "--warehouse", "none"), f"no warehouse at {folder / 'none'}: make one with")
     (folder / "empty").mkdir()

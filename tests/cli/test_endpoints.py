@@ -128,7 +128,7 @@ def test_a_password_in_a_url_is_refused_and_not_repeated(setting: str, url: str)
     with pytest.raises(SettingsError) as refused:
         of_bucket(**URLS[setting](url))
 
-    assert str(refused.value).count(f"{setting}: it holds a user or a password") == 1
+    assert str(refused.value).count(f"{setting}: it contains a user or a password") == 1
     assert "hush" not in str(refused.value)
 
 

@@ -83,8 +83,8 @@ def test_its_sql_is_a_start_for_ones_own(told: Told) -> None:
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("running_ovr",), 'there is no question "running_ovr"; did you mean "running_over"?'),
-        (("zzz",), 'there is no question "zzz"; all of them: appstream-export query'),
+        (("running_ovr",), 'there is no named query "running_ovr"; did you mean "running_over"?'),
+        (("zzz",), 'there is no named query "zzz"; list them with: appstream-export query'),
         (("running_over", "-p", "hour=3"), 'running_over has no parameter "hour"; did you mean "hours"?'),
         (("running_over", "-p", "hours=x"), 'running_over: hours "x" is not a whole number from 0, such as 2'),
         (("running_over", "-p", "hours"), 'argument -p/--param: "hours" is not like hours=12; see '),

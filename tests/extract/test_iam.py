@@ -66,7 +66,7 @@ def test_without_the_setting_a_session_may_what_its_role_may(wire: Wire, asking:
 
 @pytest.mark.parametrize(
     ("session_duration_s", "why"),
-    [(900, "900 seconds is too short: sessions are renewed"), (43201, "too long: AWS gives a role at most 43200")],
+    [(900, "900 seconds is too short: sessions are renewed"), (43201, "too long: AWS allows a role at most 43200")],
 )
 def test_a_session_length_that_cannot_work_is_refused_with_the_reason(session_duration_s: int, why: str) -> None:
     with pytest.raises(SettingsError, match=why):

@@ -41,7 +41,7 @@ def test_auto_is_for_listed_accounts_too() -> None:
         ({"rolename": "x"}, {}, r'\[organization\] unknown key "rolename"; did you mean "role_name"'),
         ({"role_name": f"arn:aws:iam::{A}:role/reader"}, {}, r"role_name .* is not the name of a role"),
         ({"role_name": "/reader"}, {}, r"role_name .* is not the name of a role"),
-        ({"admin_role_arn": "lister"}, {}, r'admin_role_arn "lister" is not like arn:aws:iam'),
+        ({"admin_role_arn": "lister"}, {}, r'admin_role_arn "lister" is not of the form arn:aws:iam'),
         ({"include_accounts": ["4455667788"]}, {}, r'account "4455667788" is not 12 digits'),
         ({"include_accounts": [A], "exclude_accounts": [A]}, {}, f"{A} is in include_accounts and in exclude_accounts"),
         ({"include_ous": ["Prod"], "exclude_ous": ["Prod"]}, {}, "Prod is in include_ous and in exclude_ous"),

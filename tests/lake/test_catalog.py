@@ -336,7 +336,7 @@ def test_a_catalog_for_another_mount_names_its_files_there(mine: Lake, tmp_path:
 
 @pytest.mark.parametrize("root", ["data", "/data/*", "/data/a=b"])
 def test_a_root_that_readers_could_not_use_is_refused(mine: Lake, root: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"begins with /|as patterns|Hive partition"):
+    with pytest.raises(ConfigurationError, match=r"absolute path|as patterns|Hive partition"):
         publish_catalog(mine.store, mine.contracts, root=root)
 
 
@@ -351,7 +351,7 @@ def test_a_catalog_of_ones_own_is_written_anywhere_and_over_an_older_one_alone(m
     other = tmp_path / "other.duckdb"
     with duckdb.connect(str(other)) as con:
         con.execute("create table precious as select 1")
-    for place, says in ((other, "no catalog that was written here"), (tmp_path / "no/where.duckdb", "no such folder")):
+    for place, says in ((other, "not a catalog of this program"), (tmp_path / "no/where.duckdb", "no such folder")):
         with pytest.raises(ConfigurationError, match=says):
             export_catalog(place, mine.store, mine.contracts)
     assert read_elsewhere(other, "from precious") == [(1,)]
@@ -415,7 +415,7 @@ def test_a_whole_connection_is_as_of_a_moment(lake: Lake) -> None:
 
     assert states_as_of(lake, first.isoformat()) == [["STOPPED"], [1], ["STOPPED"]]
     assert states_as_of(lake, f"{second:%Y-%m-%d}") == [["RUNNING"], [2], ["RUNNING"]], "a bare date is its end"
-    with pytest.raises(QueryError, match=r"^as of 2001-01-01 23:59:59Z: there was no snapshot; the oldest is of 20"):
+    with pytest.raises(QueryError, match=r"^as of 2001-01-01 23:59:59Z: there was no snapshot; the oldest snapshot is"):
         connect_warehouse(str(lake.store.root), s3=lake.s3, as_of="2001-01-01")
 
 

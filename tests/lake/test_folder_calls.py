@@ -92,9 +92,9 @@ def test_of_many_that_create_one_file_a_single_one_does_and_its_content_is_whole
 def test_where_a_commit_cannot_be_exclusive_it_is_refused_before_anything_else(
     tmp_path: Path, calls: FolderCalls
 ) -> None:
-    with pytest.raises(ConfigurationError, match="two runs at once would undo each other here") as refused:
+    with pytest.raises(ConfigurationError, match="two runs at once would overwrite each other here") as refused:
         probe_location(str(tmp_path / "not there yet"), calls=calls)
-    with pytest.raises(OSError, match="two runs at once would undo each other here"):
+    with pytest.raises(OSError, match="two runs at once would overwrite each other here"):
         LocalStore(tmp_path, calls=calls).put_if_absent("commits/1", b"{}")
 
     assert refused.value.fix == folder_calls._CHOOSE
@@ -115,7 +115,7 @@ def test_a_share_that_only_pretends_to_be_exclusive_is_found(tmp_path: Path) -> 
         def create_link(self, source: Path, target: Path) -> None:
             source.replace(target)
 
-    with pytest.raises(ConfigurationError, match="two runs at once would undo each other here"):
+    with pytest.raises(ConfigurationError, match="two runs at once would overwrite each other here"):
         probe_location(str(tmp_path), calls=Replacing())
 
 

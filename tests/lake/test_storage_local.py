@@ -175,7 +175,7 @@ def test_a_warehouse_that_is_not_there_can_be_made_but_not_read(tmp_path: Path) 
         open_store(str(tmp_path / "w"))
     assert refused.value.exit_code == 2
     assert open_store(str(tmp_path / "w"), create=True).root == tmp_path / "w"
-    with pytest.raises(ConfigurationError, match=r"not like s3://bucket/prefix"):
+    with pytest.raises(ConfigurationError, match=r"not of the form s3://bucket/prefix"):
         open_store("s3://UPPER/w")
 
 

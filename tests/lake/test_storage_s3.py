@@ -363,7 +363,7 @@ def test_an_endpoint_that_ignores_conditions_is_refused(bucket: Bucket) -> None:
         return None
 
     bucket.wire.plan = forgetful
-    with pytest.raises(ConfigurationError, match="ignores If-None-Match; runs at once would undo each other here"):
+    with pytest.raises(ConfigurationError, match="ignores If-None-Match; two runs at once would overwrite each other"):
         bucket.open("s3://lake/careless")
 
 
@@ -376,7 +376,7 @@ def test_a_profile_that_does_not_exist_is_refused(bucket: Bucket) -> None:
     "place", ["s3://", "s3://x", "s3://lake/a//b", "s3://lake/../b", "s3://lake/a b", "s3://lake/a=1"]
 )
 def test_places_that_cannot_be_warehouses_are_refused(place: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"not like s3://bucket/prefix|Hive partition"):
+    with pytest.raises(ConfigurationError, match=r"not of the form s3://bucket/prefix|Hive partition"):
         open_store(place, create=True)
 
 

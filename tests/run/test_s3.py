@@ -57,7 +57,7 @@ def test_the_same_attempt_commits_once(to_s3: Export) -> None:
     ("warehouse", "says"),
     [
         ("s3://nowhere/w", "warehouse s3://nowhere/w: NoSuchBucket: .*; create the bucket, or correct its name"),
-        ("s3://Lake", "not like s3://bucket/prefix"),
+        ("s3://Lake", "not of the form s3://bucket/prefix"),
     ],
 )
 def test_a_bucket_that_is_not_there_is_refused_before_appstream_is_asked(
@@ -80,9 +80,9 @@ def test_a_bucket_that_is_not_there_is_refused_before_appstream_is_asked(
         ({"warehouse": PLACE, "lake": {"s3": {"region": "Europe"}}}, r'\[lake.s3\] region: "Europe" is not the name'),
         (
             {"warehouse": PLACE, "lake": {"s3": {"endpoint_url": "minio"}}},
-            r'\[lake.s3\] endpoint_url: "minio" is not like',
+            r'\[lake.s3\] endpoint_url: "minio" is not a URL such as',
         ),
-        ({"warehouse": PLACE, "lake": {"catalog_root": "/mnt"}}, "there is no catalog file on S3; take the key out"),
+        ({"warehouse": PLACE, "lake": {"catalog_root": "/mnt"}}, "there is no catalog file on S3; remove the key"),
         ({"warehouse": "w", "lake": {"s3": {"region": "eu-west-1"}}}, r"\[lake.s3\] is for warehouses on S3"),
     ],
 )

@@ -64,7 +64,7 @@ def test_lines_of_a_run_name_the_resource_of_failures_cut_scopes_and_changes(mix
     assert {"fleets: 1 ok, 1 failed", "image_builders: 2 ok"} < set(text)
     assert "too few scopes answered of fleets" in text
     assert [line.partition(": ")[0] for line in text if "denied" in line] == [f"denied      fleets@{B}"]
-    assert [line.partition(";")[0] for line in text if line.startswith("cut ")] == [
+    assert [line.partition(";")[0] for line in text if line.startswith("stopped at the item limit")] == [
         f"stopped at the item limit in {task}" for task in (f"fleets@{A}", f"image_builders@{A}", f"image_builders@{B}")
     ]
 

@@ -32,8 +32,8 @@ def test_columns_stand_in_the_header_in_order_with_their_types(view: SqlFile, la
 
 def test_panels_of_the_report_name_accounts_alike() -> None:
     """Three begin with the same words: a view would be one more name that people have to learn."""
-    files = [file for file in sql_files.load_sql_files("report") if "accounts_told" in file.sql]
-    words = {file.sql.partition("with accounts_told as (")[2].partition("\n)")[0] for file in files}
+    files = [file for file in sql_files.load_sql_files("report") if "named_accounts" in file.sql]
+    words = {file.sql.partition("with named_accounts as (")[2].partition("\n)")[0] for file in files}
 
     assert (len(files), len(words)) == (3, 1)
 

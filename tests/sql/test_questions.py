@@ -122,7 +122,7 @@ def test_a_question_says_all_of_itself_and_names_its_parameters(asked: SqlFile) 
 @pytest.mark.parametrize(
     ("name", "given", "why"),
     [
-        ("running_ovr", {}, 'there is no question "running_ovr"; did you mean "running_over"?'),
+        ("running_ovr", {}, 'there is no named query "running_ovr"; did you mean "running_over"?'),
         ("running_over", {"hour": "3"}, 'running_over has no parameter "hour"; did you mean "hours"?'),
         ("odd_values", {"zzz": "3"}, 'odd_values has no parameter "zzz"; it has none'),
         ("running_over", {"hours": "abc"}, 'running_over: hours "abc" is not a whole number from 0, such as 2'),

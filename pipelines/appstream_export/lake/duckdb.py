@@ -1,6 +1,6 @@
-"""DuckDB: open it, quote what enters its SQL, stream what leaves it, and translate its errors.
+"""DuckDB: open and lock connections, quote SQL, stream results, and translate errors.
 
-Whatever comes from paths, contracts or AWS enters SQL quoted, through these functions alone.
+Text from paths, contracts or AWS enters SQL only quoted by these functions.
 """
 
 import atexit
@@ -19,8 +19,8 @@ import pyarrow as pa
 from appstream_export.errors import OutOfMemory, StorageFailed
 from appstream_export.lake.storage import Store
 
-QUERY_TIMEOUT_S = 600  # of a reader's statement: far beyond what a warehouse of 1,000,000 items needs
-SPILL_MAX = "10GiB"  # what a reader's statement may write beside memory, before it fails
+QUERY_TIMEOUT_S = 600  # for a user's statement; far more than a warehouse of 1,000,000 items needs
+SPILL_MAX = "10GiB"  # a user's statement that spills more to disk fails
 _OUT_OF_MEMORY_TEXT = "Out of Memory Error"
 _PYTHON_ERROR = re.compile(r"^(?:\w+\.)*\w+Error: (?:\[Errno -?\d+\] )?(.+)$", re.MULTILINE)
 
@@ -36,21 +36,21 @@ def quote_literal(text: str) -> str:
 
 
 def join_identifiers(names: Iterable[str], prefix: str = "") -> str:
-    """Return quoted identifiers with commas between them."""
+    """Return quoted identifiers, separated by commas; `prefix` precedes each."""
     return ", ".join(prefix + quote_identifier(name) for name in names)
 
 
 def stream_batches(con: duckdb.DuckDBPyConnection, sql: str, batch_rows: int) -> pa.RecordBatchReader:
     """Return a query's rows in batches. Run nothing else on the connection until the reader is exhausted or deleted."""
     relation = con.sql(sql)
-    if hasattr(relation, "to_arrow_reader"):  # DuckDB 1.4 knows only the older name, 2.0 warns about it
+    if hasattr(relation, "to_arrow_reader"):  # DuckDB 1.4 has only the older name, 2.0 warns about it
         return relation.to_arrow_reader(batch_rows)
     return relation.fetch_arrow_reader(batch_rows)
 
 
 @contextmanager
 def translate_duckdb_errors() -> Generator[None]:
-    """Translate DuckDB's errors about files and a full disk to StorageFailed, about memory to OutOfMemory."""
+    """Translate DuckDB's errors: about files and a full disk to StorageFailed, about memory to OutOfMemory."""
     try:
         yield
     except duckdb.OutOfMemoryException as error:
@@ -61,7 +61,7 @@ def translate_duckdb_errors() -> Generator[None]:
             raise StorageFailed(reason) from error
         raise
     except (pa.ArrowException, OSError) as error:
-        # A streamed result comes through Arrow, which keeps only the text of DuckDB's error.
+        # A streamed result arrives through Arrow, which keeps only the text of DuckDB's error.
         if _OUT_OF_MEMORY_TEXT in str(error):
             raise OutOfMemory(_get_first_line(error)) from error
         raise
@@ -74,7 +74,7 @@ def _get_first_line(error: Exception) -> str:
 def extract_python_error(error: duckdb.Error) -> str | None:
     """Return the message of an exception that a registered filesystem raised; None for DuckDB's own errors.
 
-    DuckDB passes such an exception on as a text: with its traceback before it (2.0) or behind it (1.4).
+    DuckDB passes such an exception on as text, with its traceback before (2.0) or after (1.4) the message.
     """
     if type(error) is not duckdb.Error:
         return None
@@ -83,7 +83,7 @@ def extract_python_error(error: duckdb.Error) -> str | None:
 
 
 def open_duckdb(store: Store) -> duckdb.DuckDBPyConnection:
-    """Open a DuckDB in memory that can read a store: UTC, no downloaded extensions, spills to the store's scratch."""
+    """Open an in-memory DuckDB that can read a store: in UTC, without downloads, spilling to the store's scratch."""
     con = duckdb.connect()
     if (filesystem := store.get_filesystem()) is not None:
         con.register_filesystem(filesystem)
@@ -100,14 +100,14 @@ def open_duckdb(store: Store) -> duckdb.DuckDBPyConnection:
 
 
 def lock_to_files(con: duckdb.DuckDBPyConnection, files: Iterable[str] = (), *, folders: Iterable[str] = ()) -> None:
-    """Restrict a connection to these files, what is attached, and its spill folder; no statement can change that.
+    """Restrict a connection to given files and folders, attached databases and its spill folder.
 
-    DuckDB may also write the files that it may read.
+    No statement can lift the restriction. DuckDB can also write to files that it may read.
     """
     for setting in (
         f"allowed_paths = [{', '.join(map(quote_literal, files))}]",
         f"allowed_directories = [{', '.join(map(quote_literal, folders))}]",
-        "enable_external_access = false",  # permits the folder to spill to as well
+        "enable_external_access = false",  # the spill folder stays permitted
         "lock_configuration = true",
     ):
         con.execute(f"set {setting}")
@@ -116,12 +116,13 @@ def lock_to_files(con: duckdb.DuckDBPyConnection, files: Iterable[str] = (), *, 
 def lock_connection(
     con: duckdb.DuckDBPyConnection, *, folder: str | None = None, files: Iterable[str] = (), timeout_s: float
 ) -> None:
-    """Restrict a connection to what it may read, and to a private folder to spill to; no statement can change that.
+    """Restrict a connection to a folder or to files, and to a private spill folder; no statement can lift that.
 
-    DuckDB may write what it may read: of COPY only files of a registered file system are safe. So `folder` is for
-    connections whose statements are checked, `files` for those that are handed out. A statement that takes longer than
-    `timeout_s` fails; 0 is no limit, and DuckDB before 2.0 has none.
+    DuckDB can also write to what it may read, for example with COPY, except through a read-only registered filesystem.
+    So use `folder` only if statements are checked, and `files` for connections that are handed to users. A statement
+    fails after `timeout_s` seconds; 0 means no limit, and DuckDB before 2.0 has none.
     """
+    # DuckDB before 2.0 does not know the setting.
     with suppress(duckdb.CatalogException):
         con.execute(f"set max_execution_time = {int(timeout_s * 1000)}")
     for setting in (
@@ -138,9 +139,9 @@ _spill_numbers = count()
 
 
 def _reserve_spill_folder() -> str:
-    """Return a new name in this process's private folder; nothing, which means not to spill, where there can be none.
+    """Return a new folder name in this process's private folder; empty, so that DuckDB does not spill, without one.
 
-    DuckDB makes a folder of that name when it first spills, and removes it when it is closed.
+    DuckDB creates the folder when it first spills, and removes it when it is closed.
     """
     parent = _make_spill_parent(os.getpid())
     return f"{parent}/{next(_spill_numbers)}" if parent else ""
@@ -148,14 +149,14 @@ def _reserve_spill_folder() -> str:
 
 @cache
 def _make_spill_parent(process_id: int) -> str:
-    """Make a folder for this user alone, until the process ends; nothing where no temporary folder can be written."""
+    """Make a private folder that is removed when the process ends; return empty if no temporary folder is writable."""
     try:
         folder = tempfile.mkdtemp(prefix="appstream-export-")
     except OSError:
         return ""
 
     def remove() -> None:
-        if os.getpid() == process_id:  # not a process that was forked since
+        if os.getpid() == process_id:  # a forked process must not remove its parent's folder
             shutil.rmtree(folder, ignore_errors=True)
 
     atexit.register(remove)

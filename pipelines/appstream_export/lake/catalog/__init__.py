@@ -1,4 +1,4 @@
-"""Catalog: the DuckDB views over committed files, the connections that read them, named queries and checks."""
+"""Catalog: DuckDB views over committed files, connections that read them, named queries and checks."""
 
 import lazy_loader
 

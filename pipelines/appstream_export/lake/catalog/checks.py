@@ -1,4 +1,4 @@
-"""The checks of sql/checks: rows that must not exist, or that need attention, in the newest snapshot."""
+"""Run the checks of sql/checks: each selects rows of the newest snapshot that are errors or need attention."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ EXAMPLES_MAX = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """How many rows a check found, and the first of them, by column."""
+    """A check's result: the number of rows that it found, and the first of them as examples."""
 
     name: str
     doc: str
@@ -25,29 +25,30 @@ class CheckResult:
     rows: int
     examples: tuple[Mapping[str, Any], ...] = ()
     blocks_feeds: bool = True
-    """Whether feeds stay as they are where a check of severity error found something."""
+    """True if feeds are not published when this check has severity error and found rows."""
 
     @property
     def is_passed(self) -> bool:
-        """Nothing was found."""
+        """True if the check found no rows."""
         return not self.rows
 
     @property
     def is_error(self) -> bool:
-        """Something was found that must never be: the run is red."""
+        """True if the check found rows and has severity error, so that the run fails."""
         return bool(self.rows) and self.severity == SEVERITY_ERROR
 
 
 def run_checks(con: duckdb.DuckDBPyConnection) -> list[CheckResult]:
-    """Run every check on the connection's views, by name; those that read a view it does not have are left out.
+    """Run the checks on the connection's views, in order of their names; skip those that read a missing view.
 
-    Raises StorageFailed where files cannot be read, QueryError with the check's name where DuckDB refuses one.
+    Raises StorageFailed if files cannot be read, QueryError with the check's name if DuckDB refuses a check.
     """
     known = frozenset(list_view_names(con))
     return [_run_check(con, check) for check in load_sql_files("checks") if known.issuperset(check.reads)]
 
 
 def _run_check(con: duckdb.DuckDBPyConnection, check: SqlFile) -> CheckResult:
+    # The window counts all rows that the check found, although only some are returned as examples.
     sql = f"select *, count(*) over () as rows_found from ({check.sql}\n) limit {EXAMPLES_MAX}"  # noqa: S608, our own files
     try:
         with translate_duckdb_errors():

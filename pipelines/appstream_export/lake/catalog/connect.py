@@ -1,8 +1,8 @@
 """The catalog: `warehouse.duckdb`, a file of views over committed files, and connections that read it.
 
-The file is replaced whole, so a reader keeps the one it opened, and its mode is read-only, so that no program opens it
-for writing and locks the others out. A connection uses the catalog only if it shows this place, and the head or a newer
-snapshot: else it creates the same views for itself, in memory.
+The file is replaced whole, so a reader keeps the version that it opened. Its mode is read-only, because a program that
+opened it for writing would lock out all others. A connection uses the catalog only if it shows this warehouse at the
+head or a newer snapshot; otherwise the connection creates the same views in memory.
 """
 
 import logging
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
     from appstream_export.settings import S3Settings
 
 _log = logging.getLogger(__name__)
-_PUBLISH_TRIES = 5  # each means that another run committed meanwhile
+_PUBLISH_TRIES = 5  # a retry is needed each time another run commits meanwhile
 
 
 def publish_catalog(store: Store, contracts: "Sequence[Contract]", *, root: str | None = None) -> Path | None:
-    """Write the catalog and put it in place; returns its path. Raises StorageFailed, ConfigurationError.
+    """Publish the catalog and return its path, or None on S3, where readers create the views in memory.
 
-    Nothing happens where the store has no such file (S3): readers create the views for themselves. `root` is where
-    readers see the warehouse, when that is another place (a container's mount); it need not be visible here.
+    `root` is the path at which readers see the warehouse, if it differs (a container's mount); it need not exist here.
+    Raises StorageFailed, ConfigurationError.
     """
-    from appstream_export.lake.catalog.file import (  # not needed by what only reads
+    from appstream_export.lake.catalog.file import (  # readers do not need it
         read_published_catalog,
         write_catalog,
     )
@@ -60,31 +60,32 @@ def publish_catalog(store: Store, contracts: "Sequence[Contract]", *, root: str 
             write_catalog(store, store, CATALOG_FILE, contracts, manifests, root, earlier=read_published_catalog(store))
             newest = load_head(store)
             if newest is None or newest.seq == manifests[-1].seq:
-                break  # else another run committed meanwhile, and its newer catalog may have been replaced
+                break
+            # Another run committed meanwhile, and this catalog may have replaced its newer one: publish again.
     return Path(store.resolve_uri(CATALOG_FILE))
 
 
 def refresh_catalog(store: Store, contracts: "Sequence[Contract]", *, root: str | None = None) -> str | None:
-    """Publish the catalog after a commit, which stays valid if that fails; returns the problem in one line, or None."""
+    """Publish the catalog after a commit; return the problem in one line, or None. The commit is valid either way."""
     try:
         publish_catalog(store, contracts, root=root)
-    except Exception as error:  # noqa: BLE001  whatever it is, the commit stands
+    except Exception as error:  # noqa: BLE001  no error may undo the commit
         _log.debug("publishing failed", exc_info=True)
         return f"the snapshot is committed, but its catalog could not be published: {describe_error(error)}"
     return None
 
 
 def export_catalog(file: Path, store: Store, contracts: "Sequence[Contract]", *, root: str | None = None) -> Path:
-    """Write a catalog of the warehouse to a file elsewhere, or replace an earlier one. Raises ConfigurationError.
+    """Write a catalog of the warehouse to another file, or replace an earlier one; raises ConfigurationError.
 
     Readers of a bucket's catalog need DuckDB's httpfs extension, and credentials.
     """
     from appstream_export.lake.catalog.file import read_published_catalog, write_catalog
 
     if file.is_dir() or (file.exists() and not has_valid_checksum(file.read_bytes())):
-        raise ConfigurationError(f"{file}: is there, and no catalog that was written here", fix="name another file")
+        raise ConfigurationError(f"{file}: exists, and is not a catalog of this program", fix="name another file")
     if not file.parent.is_dir():
-        raise ConfigurationError(f"{file.parent}: no such folder", fix="make it first")
+        raise ConfigurationError(f"{file.parent}: no such folder", fix="create it first")
     place = LocalStore(file.parent.resolve(), file_mode=store.file_mode)
     with translate_storage_errors(place), translate_duckdb_errors():
         write_catalog(
@@ -102,11 +103,11 @@ def export_catalog(file: Path, store: Store, contracts: "Sequence[Contract]", *,
 def connect_warehouse(
     warehouse: str, *, s3: "S3Settings | None" = None, as_of: str | None = None, timeout_s: float = QUERY_TIMEOUT_S
 ) -> duckdb.DuckDBPyConnection:
-    """Connect to a warehouse for `run_query`, which checks each statement: one snapshot as long as it is open, in UTC.
+    """Connect to a warehouse for `run_query`, which checks each statement. Shows one snapshot until closed, in UTC.
 
-    With `as_of` everything is as it was at that moment: tables show the newest retained snapshot of then, histories
-    end there. `s3` is for `s3://bucket/prefix`; without it boto3 finds credentials, region and endpoint by itself.
-    Raises ConfigurationError when there is no warehouse or no snapshot in it, or none of that time.
+    With `as_of`, tables show the newest snapshot retained from before that moment, and histories end there. `s3` is for
+    `s3://bucket/prefix`; without it boto3 finds credentials, region and endpoint. Raises ConfigurationError if the
+    warehouse does not exist or has no snapshot, QueryError if it has none from before `as_of`.
     """
     store = open_store(warehouse, s3=s3)
     con = open_catalog_connection(store, None, as_of=as_of)
@@ -117,17 +118,17 @@ def connect_warehouse(
 def connect_unchecked(
     warehouse: str, *, s3: "S3Settings | None" = None, as_of: str | None = None, timeout_s: float = QUERY_TIMEOUT_S
 ) -> duckdb.DuckDBPyConnection:
-    """Connect to a warehouse as `connect_warehouse` does, for statements that nothing checks.
+    """Connect to a warehouse as `connect_warehouse` does, but for statements that are not checked.
 
-    The views are in memory, and read the files that manifests name, and no others, through a file system that cannot
-    write: DuckDB would write to a file that it may open by itself.
+    The views are in memory. They read only files that manifests name, through a filesystem that cannot write, because
+    DuckDB can also write to files that it opens itself.
     """
     store = open_store(warehouse, s3=s3)
     while True:
         newest, con = _load_existing_head(store), open_duckdb(store)
         root = store.resolve_uri()
         if store.get_filesystem() is None:
-            from appstream_export.lake.storage import LocalFiles  # fsspec: who runs `sql` needs none
+            from appstream_export.lake.storage import LocalFiles  # imports fsspec, which `run_query` does not need
 
             files = LocalFiles(Path(root))
             con.register_filesystem(files)
@@ -142,10 +143,10 @@ def connect_unchecked(
 def open_catalog_connection(
     store: Store, contracts: "Sequence[Contract] | None", *, rebuild: bool = False, as_of: str | None = None
 ) -> duckdb.DuckDBPyConnection:
-    """Open a connection that is not locked, for this program's own work. `lake.shows` says which snapshot it is.
+    """Open an unlocked connection for this program's own use. The table `lake.shows` holds the snapshot's seq.
 
-    `rebuild` creates the views even where a catalog has them, for it may be of an older version, or of other contracts.
-    Without `contracts` they are loaded once they are needed.
+    With `rebuild` the views are always created, because a published catalog may come from an older version or from
+    other contracts. Without `contracts` they are loaded when needed.
     """
     while True:
         newest, con = _load_existing_head(store), open_duckdb(store)
@@ -169,8 +170,8 @@ def _create_views_in_memory(
     as_of: str | None,
     root: str,
 ) -> list[Manifest]:
-    """Create the views, and return the history that they show; none where an erase removed files of it meanwhile."""
-    from appstream_export.contracts import load_contracts  # not needed where a catalog has the views
+    """Create the views and return the history that they show; empty if files were removed meanwhile: try again."""
+    from appstream_export.contracts import load_contracts  # not needed if a published catalog is used
     from appstream_export.lake.catalog.file import create_views
 
     manifests = load_existing_history(store)
@@ -182,7 +183,7 @@ def _create_views_in_memory(
         con.close()
         if load_head(store) == newest:
             raise
-        return []
+        return []  # a new commit, such as an erase, has removed files of this history
     return shown
 
 
@@ -200,7 +201,7 @@ def build_no_snapshot_error(store: Store) -> ConfigurationError:
 
 
 def _resolve_as_of(con: duckdb.DuckDBPyConnection, manifests: Sequence[Manifest], as_of: str) -> list[Manifest]:
-    """Return the history up to a moment as users write it; raises QueryError for no moment, and before the first."""
+    """Return the history up to a moment that a user typed; raises QueryError if it is invalid or before the first."""
     from appstream_export.lake.catalog.views import MOMENT_SQL
 
     try:
@@ -213,7 +214,7 @@ def _resolve_as_of(con: duckdb.DuckDBPyConnection, manifests: Sequence[Manifest]
     if not shown:
         first = min(manifest.committed_at for manifest in manifests)
         what = f"as of {moment:%Y-%m-%d %H:%M:%S}Z: there was no snapshot"
-        raise QueryError(what, fix=f"the oldest is of {_format_iso(first)}")
+        raise QueryError(what, fix=f"the oldest snapshot is from {_format_iso(first)}")
     return shown
 
 
@@ -222,7 +223,7 @@ def _format_iso(moment: datetime) -> str:
 
 
 def _attach_published_catalog(con: duckdb.DuckDBPyConnection, store: Store, newest: Manifest) -> bool:
-    """Attach the published catalog if it shows this place and the head (or a newer one, published meanwhile)."""
+    """Attach the published catalog if it shows this warehouse at the head, or at a newer commit; return whether."""
     if not store.has_catalog_file or not store.exists(CATALOG_FILE):
         return False
     with suppress(duckdb.Error):

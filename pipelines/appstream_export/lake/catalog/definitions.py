@@ -1,9 +1,9 @@
-"""What a catalog's file defines, compared with what this version renders.
+"""Compare the definitions in a catalog's file with those that this version renders.
 
-Everyone who may write the warehouse's folder may plant a catalog, and no checksum in it proves who wrote it. So its
-objects are compared one by one. DuckDB stores the parsed SQL of a view and prints it in its own form; rendered SQL is
-brought into that form by parsing it alone, for binding it takes five times as long. Where the two forms differ in a
-DuckDB to come, equal objects count as altered, and the views are created again.
+Any process that may write to the warehouse's folder can plant a catalog, and a checksum in it does not prove its
+origin. So its objects are compared one by one. DuckDB stores the parsed SQL of a view and prints it in its own form.
+Rendered SQL is converted to that form by parsing without binding, which is five times as fast. If a future DuckDB
+prints the two differently, equal objects count as altered, and the views are created again.
 """
 
 import re
@@ -25,6 +25,7 @@ _STATEMENT = re.compile(
 )
 _VIEW_PREFIX = re.compile(r'create view (?:\w+\.)?"?\w+"? as ')
 _QUOTED = re.compile(r"""('(?:[^']|'')*'|"(?:[^"]|"")*")""")
+# The catalog's tables, in DuckDB's form of the statements in views.py (lake.commits) and file.py (lake.shows).
 _TABLES = frozenset(
     {
         (
@@ -54,7 +55,7 @@ _OBJECTS_SQL = """
 
 
 class Definition(NamedTuple):
-    """An object of a catalog, and its SQL in DuckDB's form."""
+    """An object of a catalog, with its SQL in DuckDB's form."""
 
     kind: str
     schema: str
@@ -70,9 +71,10 @@ def find_altered_objects(
     manifests: Sequence[Manifest],
     root: str | None,
 ) -> list[str]:
-    """Return the names of objects in an attached database that are not as they are rendered, sorted.
+    """Return the sorted names of objects in an attached database that differ from the rendered ones.
 
-    Without `root` those that name files are not compared. Call it before `use`: a planted macro hides a function.
+    Without `root`, objects that name files are not compared. Call this before `use`, because a planted macro can hide
+    a function.
     """
     statements = list(render_table_views(contracts, manifests))
     if root is not None:
@@ -86,12 +88,12 @@ def find_altered_objects(
 
 
 def list_different_objects(one: set[Definition], other: set[Definition]) -> list[str]:
-    """Return the names of objects that only one of two catalogs has, or has otherwise, sorted."""
+    """Return the sorted names of objects that differ between two catalogs or exist in only one of them."""
     return sorted({f"{each.schema}.{each.name}".removeprefix("main.") for each in one ^ other})
 
 
 def load_definitions(con: duckdb.DuckDBPyConnection, database: str) -> set[Definition]:
-    """Return all objects of an attached database but its schemas; those that DuckDB would hide are among them."""
+    """Return all objects of an attached database except schemas, including those that DuckDB hides from listings."""
     rows = con.execute(_OBJECTS_SQL, {"database": database}).fetchall()
     return {
         Definition(kind, schema, name, parameters, _normalize_stored(sql))
@@ -125,7 +127,7 @@ def _is_scalar(match: re.Match[str]) -> bool:
 
 @lru_cache(maxsize=8)
 def _normalize_queries(queries: tuple[str, ...]) -> list[str]:
-    """Return the queries as DuckDB prints them once it has stored them; a run compares the same ones several times."""
+    """Return the queries as DuckDB prints stored ones; cached, because a run compares the same queries repeatedly."""
     with closing(duckdb.connect()) as con:
         sql = "select json_deserialize_sql(json_serialize_sql(query)) from (select unnest($queries) as query)"
         return [_normalize_case(text) for (text,) in con.execute(sql, {"queries": list(queries)}).fetchall()]
@@ -136,7 +138,7 @@ def _normalize_stored(sql: str | None) -> str:
 
 
 def _normalize_case(sql: str) -> str:
-    """Return SQL in small letters outside quotes: types are printed as they were written until they are bound."""
+    """Return SQL in lower case outside quotes, because DuckDB prints unbound types as they were written."""
     parts = _QUOTED.split(sql.strip().rstrip(";"))
     folded = (
         re.sub(r"\btimestamp_us\b", "timestamp", part.lower()) if n % 2 == 0 else part for n, part in enumerate(parts)

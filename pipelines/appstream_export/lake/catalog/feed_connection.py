@@ -1,6 +1,6 @@
-"""A connection for feeds: one snapshot to read them from, and the DuckDB file that they are written to.
+"""A connection for feeds: it reads one snapshot and writes a DuckDB file.
 
-What feeds are and where their files are is decided in `feeds`, which does not import duckdb.
+The package `feeds` defines the feeds and their files; it does not import duckdb.
 """
 # ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
 
@@ -29,7 +29,7 @@ from appstream_export.lake.snapshots import KIND_SWEEP, convert_epoch_us, find_l
 from appstream_export.lake.storage import FEEDS_FOLDER, Store
 
 BATCH_ROWS = 10_240
-MEMORY = "512MiB"  # what DuckDB holds while feeds are made; more is spilled
+MEMORY = "512MiB"  # DuckDB's limit while it builds feeds; it spills the rest
 _SNAPSHOT = f"""
 create temp view feed_snapshot as
 select snapshot_id, utc(committed_at) as as_of_utc, committed_at as as_of
@@ -37,10 +37,10 @@ from snapshots where kind = {quote_literal(KIND_SWEEP)} order by seq desc limit 
 
 
 class FeedConnection:
-    """A snapshot of a warehouse, and a DuckDB file while it is being filled.
+    """A connection to one snapshot of a warehouse, and to a DuckDB file while that is filled.
 
-    Beside the catalog's views, queries may read `feed_snapshot` (one row: snapshot_id, as_of_utc, as_of) and use
-    `utc(t)`, which makes a TIMESTAMP in UTC of a TIMESTAMPTZ. Raises StorageFailed where a query fails.
+    Besides the catalog's views, queries may read `feed_snapshot` (one row: snapshot_id, as_of_utc, as_of) and use
+    `utc(t)`, which converts a TIMESTAMPTZ to a TIMESTAMP in UTC. Raises StorageFailed if a query fails.
     """
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
@@ -48,26 +48,26 @@ class FeedConnection:
         self.con.execute("create temp macro utc(t) as make_timestamp(epoch_us(t))")
         self.con.execute(_SNAPSHOT)
         self.seq: int = self._fetch_row("select seq from lake.shows")[0]
-        """Seq of the head: the sweep of `snapshot_id`, or an expire or erase commit after it."""
+        """Seq of the head: that of `snapshot_id`, or of a later expire or erase commit."""
         self.snapshot_id, self.as_of = self._load_snapshot()
 
     def describe_columns(self, query: str) -> list[tuple[str, str]]:
-        """Return name and DuckDB type of a query's columns, in order; the query is not run."""
+        """Return name and DuckDB type of a query's columns, in order, without running the query."""
         with _translate_query_errors(query):
             return [(name, kind) for name, kind, *_ in self.con.execute(f"describe {query}").fetchall()]
 
     def fetch_rows(self, query: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Return a small result whole."""
+        """Return all rows of a small result."""
         with _translate_query_errors(query):
             return self.con.execute(query, params).fetchall()
 
     def stream_batches(self, query: str) -> Iterator[pa.RecordBatch]:
-        """Yield a large result in batches. Run nothing else before the last one."""
+        """Yield a large result in batches. Run no other query before the last batch."""
         with _translate_query_errors(query):
             yield from stream_batches(self.con, query, BATCH_ROWS)
 
     def set_snapshot(self, snapshot_id: str, as_of: datetime) -> None:
-        """Set `feed_snapshot` to an earlier snapshot, whose rows are published."""
+        """Set `feed_snapshot` to an earlier snapshot, whose rows are to be published."""
         self.snapshot_id, self.as_of = snapshot_id, as_of
         moment = f"timestamptz {quote_literal(as_of.isoformat())}"
         self._execute_statement(
@@ -81,7 +81,7 @@ class FeedConnection:
 
     @contextmanager
     def attach_output_file(self, file: str) -> Generator[None]:
-        """Create a DuckDB file that the oldest supported version can open; `create_table` fills it."""
+        """Attach a new DuckDB file, which the oldest supported version can open, for `create_table`."""
         self._execute_statement(
             f"attach {quote_literal(file)} as filled (storage_version {quote_literal(STORAGE_VERSION)})"
         )
@@ -98,7 +98,7 @@ class FeedConnection:
             self._execute_statement("detach filled")
 
     def create_table(self, name: str, query: str, doc: str, columns: Mapping[str, str]) -> str:
-        """Materialize a query as a table of the file and return its SQL name; `columns` are docs by column."""
+        """Create a table of the file from a query and return its SQL name; `columns` maps columns to their docs."""
         table = f"filled.main.{quote_identifier(name)}"
         self._execute_statement(f"create table {table} as {query}")
         self._execute_statement(f"comment on table {table} is {quote_literal(doc)}")
@@ -121,7 +121,7 @@ class FeedConnection:
 def open_feed_connection(store: Store, contracts: Sequence[Contract]) -> Generator[FeedConnection]:
     """Open a FeedConnection to the head; raises ConfigurationError before the first snapshot.
 
-    It writes where a store builds files: beside the feeds in a folder, below this machine's temporary folder otherwise.
+    It may write only to the folder in which the store builds files: that of the feeds, or a temporary one for S3.
     """
     built = store.resolve_uri(FEEDS_FOLDER) if store.get_filesystem() is None else tempfile.gettempdir()
     with closing(connect_as_rendered(store, contracts, folders=[built], memory=MEMORY)) as con:
@@ -129,14 +129,14 @@ def open_feed_connection(store: Store, contracts: Sequence[Contract]) -> Generat
 
 
 def get_last_erase_seq(store: Store) -> int:
-    """Return the seq of the newest erase, 0 if there was none: what was read before it may hold erased rows."""
+    """Return the seq of the newest erase, or 0. Data read before it may contain erased rows."""
     last = find_last_erase(store)
     return last["seq"] if last else 0
 
 
 @contextmanager
 def open_duckdb_file(file: Path) -> Generator[Callable[[str], list[tuple[Any, ...]]]]:
-    """Open a DuckDB file for reading, and answer queries of its tables."""
+    """Open a DuckDB file for reading; yield a function that returns the rows of a query on it."""
     with closing(duckdb.connect()) as con:
         with _translate_query_errors(str(file)):
             con.execute(f"attach {quote_literal(str(file))} as published (read_only)")
@@ -152,7 +152,7 @@ def open_duckdb_file(file: Path) -> Generator[Callable[[str], list[tuple[Any, ..
 
 @contextmanager
 def _translate_query_errors(what: str) -> Generator[None]:
-    """Translate DuckDB's error to StorageFailed in one line, with the query that failed."""
+    """Translate DuckDB's errors to StorageFailed: one line with the query that failed."""
     try:
         with translate_duckdb_errors():
             yield

@@ -1,7 +1,7 @@
-"""The catalog as a file: built aside, with a checksum trailer, then put in place of the one before.
+"""Write the catalog's file: build it at a temporary path, add a checksum trailer, and replace the previous one.
 
-Most of its views are over a few that name files. While contracts and `sql/` stay as they are, the next catalog is the
-published one with those few replaced, which takes a quarter of the time.
+Most of its views read a few views that name files. If contracts and `sql/` are unchanged, the published catalog is
+reused and only those few views are replaced, which takes a quarter of the time.
 """
 
 import hashlib
@@ -21,15 +21,14 @@ from appstream_export.lake.duckdb import open_duckdb, quote_literal, translate_d
 from appstream_export.lake.snapshots import Manifest
 from appstream_export.lake.storage import CATALOG_FILE, Store, append_file_checksum, strip_checksum, validate_root_path
 
-STORAGE_VERSION = "v1.4.0"  # the oldest DuckDB that we support can open the file
-_VIEWS_DIGEST = re.compile(
-    rb"views ([0-9a-f]{64})\n\Z"
-)  # before the checksum trailer: which views it has over the files
+STORAGE_VERSION = "v1.4.0"  # the oldest supported DuckDB can open the file
+# A line before the checksum trailer, which identifies the catalog's views over the files.
+_VIEWS_DIGEST = re.compile(rb"views ([0-9a-f]{64})\n\Z")
 _VIEWS_DIGEST_BYTES = 71
 
 
 def read_published_catalog(place: Store, path: str = CATALOG_FILE) -> bytes:
-    """Return the published catalog without its checksum trailer; nothing where there is none or it is damaged."""
+    """Return the published catalog without its checksum trailer; empty if it is missing or damaged."""
     try:
         return strip_checksum(place.read_bytes(path)) or b""
     except FileNotFoundError:
@@ -46,10 +45,10 @@ def write_catalog(
     *,
     earlier: bytes = b"",
 ) -> None:
-    """Write the catalog of `store` under `path` in `place`, which may be another store.
+    """Write the catalog of `store` to `path` in `place`, which may be another store.
 
-    It begins as the `earlier` one where that has the same views over other files. `root` is where readers see the
-    warehouse, if that is another place.
+    The `earlier` catalog is reused if it has the same views over other files. `root` is the path at which readers see
+    the warehouse, if it differs. Raises StorageFailed, ConfigurationError.
     """
     reused = strip_views_digest(earlier, contracts, manifests)
 
@@ -69,19 +68,19 @@ def write_catalog(
     try:
         place.replace(path, build_file, mode=place.file_mode)
     except (duckdb.Error, StorageFailed) as error:
-        if reused:
+        if reused:  # the earlier catalog may be planted or damaged: build a new one
             return write_catalog(place, store, path, contracts, manifests, root)
         if isinstance(error, StorageFailed):
             raise
         raise StorageFailed(f"{place.resolve_uri(path)}: {str(error).splitlines()[0]}") from error
-    # Of a root user who opened the old file for writing, whom no mode refuses: it must not be replayed on the new one.
+    # A process of the root user, which ignores modes, may have left the old file's WAL: it must not be replayed here.
     return place.remove(f"{path}.wal")
 
 
 def strip_views_digest(earlier: bytes, contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> bytes:
-    """Return an earlier catalog as DuckDB wrote it, if it says that its views are these; else nothing.
+    """Return an earlier catalog as DuckDB wrote it if its digest says that it has the same views, else empty.
 
-    That proves nothing about who wrote it: compare its views before they are used.
+    The digest does not prove who wrote the catalog: compare its views before you use them.
     """
     found = _VIEWS_DIGEST.search(earlier[-_VIEWS_DIGEST_BYTES:])
     is_alike = found and found[1].decode() == _compute_views_digest(contracts, manifests)
@@ -91,15 +90,15 @@ def strip_views_digest(earlier: bytes, contracts: Sequence[Contract], manifests:
 def _reject_altered_catalog(
     con: duckdb.DuckDBPyConnection, contracts: Sequence[Contract], manifests: Sequence[Manifest]
 ) -> None:
-    """Raise StorageFailed if an earlier catalog has other objects than a new one would, but for those about files."""
+    """Raise StorageFailed if an earlier catalog's objects, except those that name files, differ from a new one's."""
     if altered := find_altered_objects(con, "warehouse", contracts, manifests, None):
-        raise StorageFailed(f"{CATALOG_FILE}: {altered[0]} was changed by something else")
+        raise StorageFailed(f"{CATALOG_FILE}: {altered[0]} was changed by another program")
 
 
 @contextmanager
 def _attach_for_writing(con: duckdb.DuckDBPyConnection, file: str) -> Generator[None]:
-    """Attach a catalog's file as `warehouse`; it is complete and detached when the block ends."""
-    con.execute("set threads = 1")  # a thread more costs each of hundreds of statements a little
+    """Attach a catalog's file as `warehouse`; when the block ends, checkpoint and detach it."""
+    con.execute("set threads = 1")  # each of the hundreds of small statements is slower with more threads
     con.execute("set checkpoint_threshold = '1TB'")  # one checkpoint, at the end: see _restore_cut_blocks
     con.execute(f"attach {quote_literal(file)} as warehouse (storage_version {quote_literal(STORAGE_VERSION)})")
     yield
@@ -109,17 +108,18 @@ def _attach_for_writing(con: duckdb.DuckDBPyConnection, file: str) -> Generator[
 
 
 def _compute_views_digest(contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> str:
-    """Return a digest of all that a catalog's views depend on but the files: their SQL, their types, and DuckDB."""
+    """Return a digest of what a catalog's views depend on besides files: SQL, column types, DuckDB's version."""
     parts = [duckdb.__version__, STORAGE_VERSION, *render_table_views(contracts, manifests)]
-    parts += map(repr, list_catalog_tables(contracts, manifests))  # types of columns, which are in no statement
+    parts += map(repr, list_catalog_tables(contracts, manifests))  # the statements do not contain the columns' types
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _restore_cut_blocks(file: Path, previous: bytes) -> None:
-    """Put back the blocks of the catalog before that DuckDB has cut off at the end.
+    """Append the previous catalog's last blocks again, which DuckDB cut off.
 
-    A DuckDB that opens a file reads its header, then opens it again for the rest. So a reader may hold the header of
-    the catalog before. It finds all of that one here, for our one checkpoint wrote beside the blocks in use.
+    DuckDB opens a file twice: it reads the header, then opens the file again for the blocks. If the catalog is replaced
+    in between, a reader has the header of the previous catalog and reads the blocks of this one. It finds all blocks of
+    the previous catalog unchanged, because the only checkpoint writes to unused blocks.
     """
     with file.open("ab") as end:
         end.write(previous[end.tell() :])
@@ -134,20 +134,20 @@ def _append_trailers(file: Path, digest: str) -> None:
 def resolve_reader_root(
     con: duckdb.DuckDBPyConnection, store: Store, manifests: Sequence[Manifest], root: str | None
 ) -> str:
-    """Return how the catalog's readers name the warehouse.
+    """Return the name under which the catalog's readers see the warehouse.
 
-    DuckDB opens a view's files when it creates the view. So a root that is not visible here is written as a `file://`
-    URL, which is served from the store meanwhile, and which readers resolve by themselves.
+    DuckDB opens a view's files when it creates the view. So a root that does not exist here is written as a `file://`
+    URL: a registered filesystem serves it from the store now, and readers resolve it as a path.
     """
     if root is None:
         return store.resolve_uri()
     validate_root_path(root)
     if not root.startswith("/"):
-        raise ConfigurationError(f"{root}: a root begins with /, as readers see it")
+        raise ConfigurationError(f"{root}: the root must be an absolute path, as readers see it")
     root = root.rstrip("/")
     if any(Path(root, file.path).is_file() for manifest in manifests[-1:] for file in manifest.files[:1]):
         return root
-    from appstream_export.lake.storage import RelocatedFiles  # fsspec: no other local catalog needs it
+    from appstream_export.lake.storage import RelocatedFiles  # imports fsspec, which other local catalogs do not need
 
     con.register_filesystem(RelocatedFiles(f"file://{root}", store.read_bytes))
     return f"file://{root}"
@@ -162,9 +162,9 @@ def create_views(
     is_prefilled: bool = False,
     is_commented: bool = True,
 ) -> None:
-    """Create all views; only those about files where an earlier catalog was reused. Needs at least one manifest.
+    """Create all views, or only those that name files if an earlier catalog is reused. Needs at least one manifest.
 
-    Raises StorageFailed where a manifest's files do not fit what it says of them, or cannot be read.
+    Raises StorageFailed if files cannot be read or do not match their manifest.
     """
     statements: Iterable[str] = render_file_views(contracts, manifests, lambda path: f"{root.rstrip('/')}/{path}")
     if not is_prefilled:
@@ -184,7 +184,7 @@ def create_views(
 
 @contextmanager
 def _translate_definition_errors() -> Generator[None]:
-    """Translate what DuckDB says of a view that it cannot create: a manifest does not fit its files."""
+    """Translate DuckDB's errors about a view to StorageFailed: a manifest does not match its files."""
     try:
         yield
     except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException) as error:

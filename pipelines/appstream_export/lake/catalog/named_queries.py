@@ -1,4 +1,4 @@
-"""The named questions of sql/queries: their parameters are checked here, and bound by DuckDB, never pasted."""
+"""The named queries of sql/queries. Parameters are checked here and bound by DuckDB, never inserted into the SQL."""
 
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -17,30 +17,30 @@ _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, 
 
 
 def load_named_queries() -> tuple[SqlFile, ...]:
-    """Return all named queries, by name."""
+    """Return all named queries, in order of their names."""
     return load_sql_files("queries")
 
 
 def get_named_query(name: str) -> SqlFile:
-    """Return the query of that name; raises QueryError with the nearest known one."""
+    """Return the query of that name; raises QueryError with the most similar name."""
     known = {q.name: q for q in load_named_queries()}
     if name not in known:
-        near = suggest_correction(name, list(known)) or "all of them: appstream-export query"
-        raise QueryError(f'there is no question "{name}"', fix=near)
+        near = suggest_correction(name, list(known)) or "list them with: appstream-export query"
+        raise QueryError(f'there is no named query "{name}"', fix=near)
     return known[name]
 
 
 def run_named_query(con: duckdb.DuckDBPyConnection, named_query: SqlFile, given: Mapping[str, str]) -> pa.Table:
-    """The answer, with parameters as typed and the defaults of the others; raises QueryError."""
+    """Return a named query's rows, with the given parameters and defaults for the others; raises QueryError."""
     return run_query(con, named_query.sql, parse_parameters(named_query, given))
 
 
 def parse_parameters(named_query: SqlFile, given: Mapping[str, str]) -> dict[str, Any]:
-    """Every parameter's value; raises QueryError for one that is unknown or of another type."""
+    """Return the value of each parameter; raises QueryError for an unknown one or one of the wrong type."""
     known = [param.name for param in named_query.params]
     for name in given:
         if name not in known:
-            there = f"there are {', '.join(known)}" if known else "it has none"
+            there = f"its parameters are {', '.join(known)}" if known else "it has none"
             near = suggest_correction(name, known) or there
             raise QueryError(f'{named_query.name} has no parameter "{name}"', fix=near)
     return {

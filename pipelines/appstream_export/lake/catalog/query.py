@@ -1,8 +1,8 @@
-"""SQL from users: one statement that reads the catalog, run on a locked connection; a failure is one line.
+"""Run SQL from users: one statement that reads the catalog, on a locked connection; an error is one line.
 
-DuckDB parses the statement, and what its tree may hold is a list: nodes that read, tables of the catalog, table
-functions that make rows of their arguments. So a function that runs SQL given as text, or reads a file, is refused by
-not being on the list, whatever its arguments are computed from.
+DuckDB parses the statement, and its tree may contain only what is listed here: nodes that read, tables of the catalog,
+and table functions that build rows from their arguments. So a function that runs SQL given as text, or reads a file, is
+refused because it is not listed, even if its arguments are computed.
 """
 
 import json
@@ -18,28 +18,28 @@ from appstream_export.lake.duckdb import extract_python_error
 
 Params = Sequence[Any] | Mapping[str, Any] | None
 
-# Nodes of queries, sources of rows and modifiers. DuckDB 2 takes COPY, INSERT, UPDATE and DELETE inside WITH, in a
-# statement that calls itself SELECT.
+# Query nodes, row sources and modifiers. Checking the statement's type is not enough: DuckDB 2 allows COPY, INSERT,
+# UPDATE and DELETE inside the WITH of a SELECT.
 _READING_TYPES = frozenset(
     {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
     | {"BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EXPRESSION_LIST", "EMPTY", "PIVOT", "SHOW_REF"}
     | {"LIMIT_MODIFIER", "LIMIT_PERCENT_MODIFIER", "ORDER_MODIFIER", "DISTINCT_MODIFIER"}
     | {"ORDER_DEFAULT", "ASCENDING", "DESCENDING"}
 )
-_TYPE_DETAILS = "_TYPE_INFO"  # ends the type of a decimal's width and the like
+_TYPE_DETAILS = "_TYPE_INFO"  # suffix of nodes with details of a type, such as a decimal's width
 _TABLE_FUNCTIONS = frozenset(
     {"range", "generate_series", "unnest", "repeat", "json_each", "json_tree"}
     | {"duckdb_columns", "duckdb_schemas", "duckdb_tables", "duckdb_types", "duckdb_views"}
 )
-# Of the other functions those that run or plan SQL given as text, read the environment, write, or only hold a thread.
+# Scalar functions that plan SQL given as text, read the environment, write, or block a thread. All others are allowed.
 _REFUSED_FUNCTIONS = frozenset(
     {"getenv", "json_serialize_plan", "write_log", "currval", "nextval", "setval", "pg_sleep", "sleep_ms"}
 )
-_AS_OF = "_as_of"  # ends the names of the catalog's table macros; DuckDB has no function of such a name
+_AS_OF = "_as_of"  # suffix of the catalog's table macros; no function of DuckDB has it
 _CATALOG_TABLES_SQL = """
     select lower(view_name) from duckdb_views() where not internal or schema_name = 'information_schema'
     union all select lower(table_name) from duckdb_tables()"""
-_FILE_SIGNS = frozenset("./\\:*?[")  # a table's name without any of them cannot be read as a file's
+_FILE_SIGNS = frozenset("./\\:*?[")  # DuckDB never reads a name without any of these as a file's
 _READS_ONLY = "only statements that read are allowed: SELECT, or EXPLAIN of a SELECT"
 _EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?", re.IGNORECASE)
 _TOO_DEEP = "Max expression depth"
@@ -48,7 +48,7 @@ _UNKNOWN = re.compile(r"Table with name (\S+) does not exist")
 
 
 def run_query(con: duckdb.DuckDBPyConnection, sql: str, params: Params = None) -> pa.Table:
-    """The rows of one SELECT or EXPLAIN; raises QueryError for anything that writes, and for what DuckDB refuses."""
+    """Return the rows of one SELECT or EXPLAIN; raises QueryError for all other statements and for DuckDB's errors."""
     _refuse_other_encodings(sql, params)
     try:
         _refuse_writes(con, sql)
@@ -58,7 +58,7 @@ def run_query(con: duckdb.DuckDBPyConnection, sql: str, params: Params = None) -
 
 
 def _refuse_other_encodings(sql: str, params: Params) -> None:
-    """Raise QueryError for text in another encoding, which Python holds as lone surrogates, and for NUL."""
+    """Raise QueryError for text that is not UTF-8 (Python holds it as lone surrogates), and for NUL characters."""
     values = params.values() if isinstance(params, Mapping) else params or ()
     try:
         for text in (sql, *(value for value in values if isinstance(value, str))):
@@ -66,11 +66,11 @@ def _refuse_other_encodings(sql: str, params: Params) -> None:
     except UnicodeEncodeError as error:
         raise QueryError("the statement or a parameter is not in UTF-8", fix="set the terminal to UTF-8") from error
     if "\0" in sql:
-        raise QueryError("the statement holds a NUL character, where it would be cut", fix="remove it")
+        raise QueryError("the statement contains a NUL character, which would cut it off", fix="remove it")
 
 
 def list_view_names(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Return the names that a query may read, sorted."""
+    """Return the sorted names of the views that a query may read."""
     sql = "select view_name from duckdb_views() where not internal and schema_name = 'main' order by all"
     return [name for (name,) in con.execute(sql).fetchall()]
 
@@ -78,9 +78,11 @@ def list_view_names(con: duckdb.DuckDBPyConnection) -> list[str]:
 def _refuse_writes(con: duckdb.DuckDBPyConnection, sql: str) -> None:
     statements = con.extract_statements(sql)
     if len(statements) != 1:
-        raise QueryError(f"one statement at a time, please; this is {len(statements)}")
+        raise QueryError(f"one statement at a time; the text has {len(statements)}")
     kind = _get_statement_kind(statements[0])
-    reading = sql if kind == duckdb.StatementType.SELECT else ""  # as it was typed: DuckDB 1.4 makes SELECT of PRAGMA
+    reading = (
+        sql if kind == duckdb.StatementType.SELECT else ""
+    )  # the typed text, because DuckDB 1.4 rewrites PRAGMA to SELECT
     if kind == duckdb.StatementType.EXPLAIN:
         explain = _EXPLAIN.match(sql)
         reading = sql[explain.end() :] if explain else ""
@@ -96,12 +98,12 @@ def _refuse_writes(con: duckdb.DuckDBPyConnection, sql: str) -> None:
 def _get_statement_kind(statement: duckdb.Statement) -> duckdb.StatementType | None:
     try:
         return statement.type
-    except ValueError:  # a kind that the package has no name for, such as that of UPDATE EXTENSIONS
+    except ValueError:  # the Python package does not know the type, such as that of UPDATE EXTENSIONS
         return None
 
 
 def _parse_statement(con: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
-    """Return DuckDB's parse tree; raises QueryError where it is deeper than Python reads JSON."""
+    """Return DuckDB's parse tree; raises QueryError if it is nested more deeply than Python's JSON parser allows."""
     [(text,)] = con.execute("select json_serialize_sql(?)", [sql]).fetchall()
     try:
         return json.loads(text)
@@ -110,11 +112,11 @@ def _parse_statement(con: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]
 
 
 def _build_depth_error() -> QueryError:
-    return QueryError("the statement is nested too deeply", fix="name its parts one after the other: with a as (...)")
+    return QueryError("the statement is nested too deeply", fix="split it into named parts: with a as (...)")
 
 
 def _walk_nodes(tree: object) -> Iterator[dict[str, Any]]:
-    """Yield every object of a parse tree; a loop, for the tree of a long statement is deeper than Python's stack."""
+    """Yield every object of a parse tree, without recursion: a long statement's tree is deeper than Python's stack."""
     branches = [tree]
     while branches:
         branch = branches.pop()
@@ -126,7 +128,7 @@ def _walk_nodes(tree: object) -> Iterator[dict[str, Any]]:
 
 
 def _check_node(con: duckdb.DuckDBPyConnection, node: Mapping[str, Any]) -> None:
-    """Raise QueryError for what is not on the lists."""
+    """Raise QueryError for a node that the lists do not allow."""
     kind = node.get("type")
     is_expression = "class" in node
     if isinstance(kind, str) and not is_expression and kind not in _READING_TYPES and not kind.endswith(_TYPE_DETAILS):
@@ -140,14 +142,14 @@ def _check_node(con: duckdb.DuckDBPyConnection, node: Mapping[str, Any]) -> None
 
 
 def _check_table_function(function: Mapping[str, Any]) -> None:
-    """Raise QueryError unless the function is on the list, or one of the catalog's."""
+    """Raise QueryError unless a table function is listed or is a macro of the catalog."""
     name = str(function.get("function_name"))
     if name.lower() not in _TABLE_FUNCTIONS and not name.lower().endswith(_AS_OF):
         raise QueryError(f"the table function {name} is not allowed here", fix="read the tables of the warehouse")
 
 
 def _check_table_name(con: duckdb.DuckDBPyConnection, node: Mapping[str, Any]) -> None:
-    """Raise QueryError where a name could be a file's: DuckDB reads one where there is no such table."""
+    """Raise QueryError for a name that could be a file's, because DuckDB reads a file if no such table exists."""
     parts = (node.get("qualified_name") or {}).get("path")
     parts = parts or [node.get(part) for part in ("catalog_name", "schema_name", "table_name")]
     parts = [part for part in parts if part]
@@ -156,12 +158,12 @@ def _check_table_name(con: duckdb.DuckDBPyConnection, node: Mapping[str, Any]) -
         return
     if not is_plain or (parts[-1].lower(),) not in con.execute(_CATALOG_TABLES_SQL).fetchall():
         raise QueryError(
-            f'there is no table "{".".join(parts)}"', fix="files are not read here; list the tables: show tables"
+            f'there is no table "{".".join(parts)}"', fix="queries read no files; list the tables with: show tables"
         )
 
 
 def _build_query_error(con: duckdb.DuckDBPyConnection, error: str) -> QueryError:
-    """Build the error of DuckDB's message, without its kind and the excerpt; a missing table has one of its own."""
+    """Build the error for DuckDB's message, without its prefix and the excerpt; suggest a name for a missing table."""
     if unknown := _UNKNOWN.search(error):
         name = unknown[1].strip('"').rstrip("!").rpartition(".")[2]
         known = [view for view in list_view_names(con) if not view.endswith("_history")]

@@ -1,8 +1,8 @@
-"""Connections for who publishes or checks: views that this version renders, and no file but those of manifests.
+"""Connections for publishing and checking: they use only rendered views, and files that manifests name.
 
-A reader who is shown a planted view sees a wrong table. A publisher would hand on what such a view reads with the
-rights of the export. So a published catalog is used only after each of its objects was compared, as a private copy that
-cannot be changed meanwhile; else the views are created in memory.
+A planted view shows a reader a wrong table. In a publisher it would do more harm: it could read any file with the
+rights of the export, and the result would be published. So a published catalog is used only after each of its objects
+was compared, and only as a private copy that cannot change meanwhile; otherwise the views are created in memory.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,10 +31,10 @@ from appstream_export.lake.storage import Store
 def connect_as_rendered(
     store: Store, contracts: Sequence[Contract], *, folders: Iterable[str] = (), memory: str | None = None
 ) -> duckdb.DuckDBPyConnection:
-    """Open a locked connection to the head, through views that equal what this version renders.
+    """Open a locked connection to the head, with views equal to those that this version renders.
 
-    It reads the files that manifests name, and besides may read and write below `folders`. `memory` limits what DuckDB
-    holds. Raises ConfigurationError before the first snapshot.
+    It may read the files that manifests name, and may read and write below `folders`. `memory` is DuckDB's memory
+    limit. Raises ConfigurationError before the first snapshot.
     """
     while True:
         manifests, con = load_existing_history(store), open_duckdb(store)
@@ -47,7 +47,8 @@ def connect_as_rendered(
             con.close()
             newest = load_head(store)
             if newest is None or newest.seq == manifests[-1].seq:
-                raise  # else an erase removed files meanwhile
+                raise
+            # A new commit, such as an erase, has removed files meanwhile: try again with its history.
     if memory:
         con.execute(f"set memory_limit = {quote_literal(memory)}")
     paths = dict.fromkeys(file.path for manifest in manifests for file in manifest.files)
@@ -57,23 +58,23 @@ def connect_as_rendered(
 
 @dataclass(frozen=True, slots=True)
 class CatalogComparison:
-    """How a published catalog differs from what this version renders."""
+    """The differences between a published catalog and the one that this version renders."""
 
     altered: tuple[str, ...]
-    """Objects that are other ones, missing, or too many."""
+    """Names of objects that differ, are missing, or should not exist."""
     is_alike: bool
-    """Whether it says that this version of the program, its configuration and DuckDB published it."""
+    """True if its digest says that this version of the program, with these contracts and this DuckDB, published it."""
     root: str
-    """Where its views look for files."""
+    """The location at which its views read files."""
     is_root_expected: bool
 
 
 def compare_published_catalog(
     store: Store, contracts: Sequence[Contract], *, root: str | None = None
 ) -> CatalogComparison:
-    """Compare the published catalog, which shows the head, with the views of this version.
+    """Compare the published catalog, which must show the head, with the views of this version.
 
-    `root` is where readers see the warehouse, if that is another place. Raises duckdb.Error where it cannot be read.
+    `root` is the path at which readers see the warehouse, if it differs. Raises duckdb.Error if it is unreadable.
     """
     manifests, content = load_existing_history(store), read_published_catalog(store)
     with closing(open_duckdb(store)) as con, closing(open_duckdb(store)) as rendered:
@@ -82,7 +83,7 @@ def compare_published_catalog(
         expected_root = resolve_reader_root(rendered, store, manifests, root)
         altered = find_altered_objects(con, "warehouse", contracts, manifests, shown)
         if altered and shown == expected_root:
-            # DuckDB prints some SQL otherwise once it is bound: only what differs then too has been altered.
+            # DuckDB prints some SQL differently after binding it: only objects that differ then too were altered.
             create_views(rendered, contracts, manifests, shown, is_commented=False)
             altered = list_different_objects(load_definitions(con, "warehouse"), load_definitions(rendered, "memory"))
         if not altered and not _has_equal_tables(con, store, manifests, shown):
@@ -92,7 +93,7 @@ def compare_published_catalog(
 
 
 def _has_equal_tables(con: duckdb.DuckDBPyConnection, store: Store, manifests: Sequence[Manifest], root: str) -> bool:
-    """Return whether the catalog's two tables say what the manifests do."""
+    """Return whether the catalog's two tables match the manifests."""
     shows = con.execute("select seq, digest, root from warehouse.lake.shows").fetchall()
     table, query = "from warehouse.lake.commits", build_commits_query(manifests, store.resolve_uri)
     different = f"({table} except all {query}) union all ({query} except all {table})"
@@ -110,7 +111,7 @@ def _attach_copy(con: duckdb.DuckDBPyConnection, content: bytes) -> None:
 def _attach_equal_catalog(
     con: duckdb.DuckDBPyConnection, store: Store, contracts: Sequence[Contract], manifests: Sequence[Manifest]
 ) -> bool:
-    """Attach a copy of the published catalog if each of its objects is as it is rendered."""
+    """Attach a copy of the published catalog if all its objects equal the rendered ones; return whether."""
     content = strip_views_digest(read_published_catalog(store), contracts, manifests) if store.has_catalog_file else b""
     if not content:
         return False

@@ -1,7 +1,7 @@
-"""The SQL that any other DuckDB needs before it can read a warehouse in a bucket.
+"""Render the SQL with which any other DuckDB can read a warehouse in a bucket.
 
-This program's DuckDB reads through the storage port; others have extensions for S3, and a secret with its settings. No
-credential is written: DuckDB finds them where boto3 does.
+This program's DuckDB reads through the storage port; others need extensions for S3, and a secret with the settings. No
+credentials are written: DuckDB finds them where boto3 does.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,11 +15,11 @@ from appstream_export.lake.duckdb import quote_literal
 from appstream_export.lake.storage import PLACEHOLDER_KEY, S3Store
 from appstream_export.settings import S3Settings, is_loopback
 
-_SECRET_NAME = "appstream_export"  # noqa: S105 - what DuckDB calls its name
+_SECRET_NAME = "appstream_export"  # noqa: S105 - the name of a DuckDB secret
 
 
 def render_setup_lines(store: Any, settings: S3Settings, contracts: Sequence[Contract]) -> Iterator[str]:
-    """Yield the lines for the bucket of `store`: access, and with contracts the catalog's views too, in memory."""
+    """Yield SQL lines that give access to the bucket of `store` and, with contracts, create its views in memory."""
     yield f"-- {store.root}, for a DuckDB of your own; install downloads an extension once."
     yield from (f"{statement};" for statement in _build_access_statements(store, settings))
     if contracts:

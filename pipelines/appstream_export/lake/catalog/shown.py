@@ -1,4 +1,4 @@
-"""Which snapshot a published DuckDB file shows: the catalog, or the database of feeds."""
+"""Read which snapshot a published DuckDB file shows: the catalog, or the database of feeds."""
 
 import tempfile
 from collections.abc import Generator
@@ -12,20 +12,20 @@ from appstream_export.lake.storage import CATALOG_FILE, TAIL_BYTES, Store, find_
 
 
 def load_catalog_seq(store: Store) -> int | None:
-    """Return the seq of the commit that the published catalog shows, or None where there is no catalog.
+    """Return the seq of the commit that the published catalog shows, or None if there is no catalog.
 
-    Raises StorageFailed where it cannot be read.
+    Raises StorageFailed if it cannot be read.
     """
     value = _fetch_value(store, CATALOG_FILE, "select seq from published.lake.shows")
     return None if value is None else int(str(value))
 
 
 def load_feeds_database_snapshot_id(store: Store, path: str) -> str | None:
-    """Return the id of the snapshot that a database of feeds shows, or None where there is none of that path.
+    """Return the id of the snapshot that a database of feeds shows, or None if there is no such file.
 
-    Raises StorageFailed where it cannot be read.
+    Raises StorageFailed if it cannot be read.
     """
-    is_remote = "://" in store.resolve_uri(path)  # where the whole would have to come for one value
+    is_remote = "://" in store.resolve_uri(path)  # read the trailer: a query would download the whole file
     if is_remote and store.exists(path) and (named := find_snapshot_id(store.read_tail(path, TAIL_BYTES))):
         return named
     value = _fetch_value(store, path, "select snapshot_id from published.feed_status limit 1")
@@ -33,7 +33,7 @@ def load_feeds_database_snapshot_id(store: Store, path: str) -> str | None:
 
 
 def _fetch_value(store: Store, path: str, query: str) -> object:
-    """Return the one value of a query on a DuckDB file, or None where there is no file."""
+    """Return the single value of a query on a DuckDB file, or None if there is no such file."""
     if not store.exists(path):
         return None
     place = store.resolve_uri(path)
@@ -51,9 +51,9 @@ def _fetch_value(store: Store, path: str, query: str) -> object:
 
 @contextmanager
 def _provide_local_file(store: Store, path: str) -> Generator[str]:
-    """Yield the file's place on this machine; of a bucket a copy, for DuckDB attaches no s3:// without extensions.
+    """Yield the file's local path; for a bucket that of a copy, because DuckDB cannot attach s3:// without extensions.
 
-    Of a bucket only what version 0.3 published is read so: its trailer does not name the snapshot.
+    In a bucket only files published by version 0.3 are read this way: their trailers do not name the snapshot.
     """
     if "://" not in (place := store.resolve_uri(path)):
         yield place

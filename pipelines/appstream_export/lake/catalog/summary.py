@@ -1,4 +1,4 @@
-"""What a warehouse or a snapshot holds, in numbers, so that other folders need no SQL of their own."""
+"""Count what a warehouse or a snapshot contains, so that other folders need no SQL."""
 # ruff: noqa: S608 - names come from checked contracts and headers, and are quoted
 
 from collections import Counter
@@ -35,7 +35,7 @@ _RECENT_RUNS_SQL = """
 
 @dataclass(frozen=True, slots=True)
 class SnapshotSummary:
-    """What one snapshot holds. `changes_by_resource` counts its change rows by kind.
+    """Counts of one snapshot. `changes_by_resource` counts its change rows by resource and kind.
 
     Expected scopes are not stale: they have no rows, and none are due.
     """
@@ -52,12 +52,12 @@ class SnapshotSummary:
 
 
 def load_newest_run(con: duckdb.DuckDBPyConnection) -> pa.Table:
-    """Return one row: id, number, moment and items of the newest snapshot that a run made."""
+    """Return one row: id, seq, commit time and items of the newest snapshot that a run committed."""
     return run_query(con, _NEWEST_RUN_SQL)
 
 
 def count_scopes_by_status(con: duckdb.DuckDBPyConnection) -> pa.Table:
-    """Return a row per resource and status, expected or not: scopes, how many are stale, the moment of the oldest rows.
+    """Return the number of scopes, of stale ones, and the oldest rows' time by resource, status and `is_expected`.
 
     Expected scopes are not stale: they have no rows, and none are due.
     """
@@ -65,24 +65,24 @@ def count_scopes_by_status(con: duckdb.DuckDBPyConnection) -> pa.Table:
 
 
 def count_expected_scopes(con: duckdb.DuckDBPyConnection) -> pa.Table:
-    """Return a row per resource, region and status of scopes whose failure is expected, with their number."""
+    """Return the number of scopes whose failure is expected, and of their accounts, by region, status and resource."""
     return run_query(con, _EXPECTED_SQL)
 
 
 def load_recent_runs(con: duckdb.DuckDBPyConnection) -> pa.Table:
-    """Return the last five runs that committed, newest first."""
+    """Return the last five committed runs, newest first."""
     return run_query(con, _RECENT_RUNS_SQL)
 
 
 def load_sweeps(con: duckdb.DuckDBPyConnection) -> pa.Table:
-    """Return number, id and moment of each snapshot that a run made, newest first."""
+    """Return seq, id and commit time of each snapshot that a run committed, newest first."""
     return run_query(con, _SWEEPS_SQL)
 
 
 def summarize_snapshot(
     con: duckdb.DuckDBPyConnection, contracts: "Sequence[Contract]", snapshot_id: str
 ) -> SnapshotSummary:
-    """Count the changes and the stale rows of a snapshot, and name its accounts."""
+    """Return the changes by kind, the stale rows and the account names of a snapshot."""
 
     def select_rows(select: str, table: str, rest: str = "") -> list[dict[str, Any]]:
         sql = f"{select} from {table}_history where snapshot_id = ? {rest}"
@@ -108,7 +108,7 @@ def summarize_snapshot(
 
 
 def count_rows(con: duckdb.DuckDBPyConnection, names: Sequence[str]) -> dict[str, int]:
-    """Return the number of rows of each table or view, by its name; raises QueryError for an unknown one."""
+    """Return the number of rows by table or view; raises QueryError for an unknown name."""
     counts = ", ".join(f"(select count(*) from {name}) as {name}" for name in map(quote_identifier, names))
     return run_query(con, f"select {counts}").to_pylist()[0] if names else {}
 
@@ -116,21 +116,21 @@ def count_rows(con: duckdb.DuckDBPyConnection, names: Sequence[str]) -> dict[str
 def count_items_by_state(
     con: duckdb.DuckDBPyConnection, contracts: "Sequence[Contract]"
 ) -> dict[str, Mapping[str, int]]:
-    """Return the number of items in each state, by item table, where items have a state; null counts as `unknown`."""
+    """Return the number of items by state, for each item table with a state; null counts as `unknown`."""
     tables = [contract.item_table for contract in contracts]
     names = [table.name for table in tables if "state" in {column.name for column in table.columns}]
     return {name: _count_states(con, name) for name in names}
 
 
 def count_items_by_scope(con: duckdb.DuckDBPyConnection, contract: "Contract") -> dict[tuple[str, str], int]:
-    """Return the number of items of the newest snapshot, by account id and region; scopes without items are absent."""
+    """Return the number of items in the newest snapshot by account id and region, without scopes that have none."""
     table = quote_identifier(contract.item_table.name)
     rows = run_query(con, f"select account_id, region, count(*) as items from {table} group by all").to_pylist()
     return {(row["account_id"], row["region"]): row["items"] for row in rows}
 
 
 def load_last_sweep_started_at(con: duckdb.DuckDBPyConnection) -> datetime:
-    """Return when the newest sweep began, in UTC; each history has at least one."""
+    """Return the start of the newest sweep, in UTC. Every history has at least one sweep."""
     sweeps = f"from snapshots where kind = {quote_literal(KIND_SWEEP)} order by seq desc limit 1"
     [row] = run_query(con, f"select started_at {sweeps}").to_pylist()
     return row["started_at"]

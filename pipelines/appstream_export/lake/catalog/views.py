@@ -1,12 +1,11 @@
-"""The catalog's SQL: for each table the newest rows, all rows and the rows as of a moment, with comments.
+"""Render the catalog's SQL: for each table the newest rows, all rows and the rows as of a moment, with comments.
 
-`<table>` is the newest snapshot, `<table>_history` all of them, `<table>_as_of(t)` the newest at a moment. Columns
-are named one by one, in the contract's order. What a view needs besides (which snapshot was committed when) stands in
-the small tables of the schema `lake`. A table that no contract knows any more has its history left, under the columns
-it had.
+`<table>` shows the newest snapshot, `<table>_history` all snapshots, `<table>_as_of(t)` the newest one at a moment.
+Columns are listed explicitly, in the contract's order. The small tables of the schema `lake` hold the rest that views
+need, such as commit times. A table whose contract was removed has only its history, with the columns that it had.
 
-Files are named by their paths, in views of the schema `files` alone: all others stand over those, and are the same
-from snapshot to snapshot.
+Only the views of the schema `files` contain paths. All other views read those, and do not change from snapshot to
+snapshot.
 """
 # ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
 
@@ -30,8 +29,8 @@ from appstream_export.lake.snapshots import KIND_SWEEP, Manifest, TableFiles, bu
 
 FILES_SCHEMA = "files"  # the schema of views that name files
 SNAPSHOT_AT = Column("snapshot_at", "timestamp", "When the row's snapshot was committed.")
-# A moment `t` as users write it: a bare date means its end, a time without zone is UTC. DuckDB 1.4 wants seconds
-# before a zone.
+# A moment `t` as users write it: a date alone means the end of that day, a time without a zone is in UTC. DuckDB 1.4
+# requires seconds before a zone, so they are added.
 MOMENT_SQL = r"""case
         when regexp_full_match(trim(t::varchar), '\d{4}-\d{1,2}-\d{1,2}')
         then ((trim(t::varchar)::date + 1)::varchar || ' 00:00:00+00')::timestamptz - interval 1 microsecond
@@ -40,8 +39,8 @@ MOMENT_SQL = r"""case
         else (trim(t::varchar)::timestamp::varchar || '+00')::timestamptz
     end"""
 
-# Words that sql/ uses. Days are those of UTC whatever the reader's time zone is. The price that counts is of the newest
-# snapshot's list: the row that names most things wins, then the newest; null where none fits.
+# Macros for sql/. Days are in UTC, in any time zone of the reader. Prices come from the newest snapshot's list: the
+# most specific row wins, then the newest; null if none matches.
 MACROS = (
     "utc_day(t) as make_timestamp(epoch_us(t))::date",
     "midnight(day) as to_timestamp(epoch(day))",
@@ -66,7 +65,7 @@ MACROS = (
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A view's name, doc and columns in order: what the catalog shows of it, and what `describe` prints."""
+    """A view's name, doc and ordered columns, for the catalog's comments and for `describe`."""
 
     name: str
     doc: str
@@ -74,14 +73,14 @@ class View:
 
 
 def build_newest_view(table: Table) -> View:
-    """The view of a table's newest rows: the table's columns, and for contract tables account name and staleness."""
+    """Return the view of a table's newest rows: its columns and, for contract tables, account name and staleness."""
     return View(table.name, table.doc, table.view_columns)
 
 
 def render_catalog_statements(
     contracts: Sequence[Contract], manifests: Sequence[Manifest], uri: Callable[[str], str]
 ) -> Iterator[str]:
-    """Every statement that makes the catalog of a history, in order."""
+    """Yield all statements that create the catalog of a history, in order."""
     yield from render_file_views(contracts, manifests, uri)
     yield from render_table_views(contracts, manifests)
 
@@ -89,7 +88,7 @@ def render_catalog_statements(
 def render_file_views(
     contracts: Sequence[Contract], manifests: Sequence[Manifest], uri: Callable[[str], str]
 ) -> Iterator[str]:
-    """Those that say which files there are. They may be run again, on the catalog of another moment."""
+    """Yield the statements whose views name files. They may be run again on an earlier catalog, to update it."""
     yield from _render_commits_table(manifests, uri)
     yield f"create schema if not exists {FILES_SCHEMA}"
     for table in list_snapshot_tables(contracts):
@@ -99,7 +98,7 @@ def render_file_views(
 
 
 def render_table_views(contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> Iterator[str]:
-    """Those that depend on contracts and on `sql/`, and on a history only where it has tables of retired contracts."""
+    """Yield the statements that depend on contracts and `sql/`; the history matters only for retired contracts."""
     tables = list_snapshot_tables(contracts)
     first = ("scope_runs", "accounts")  # the other views join them
     for table in sorted(tables, key=lambda table: table.name not in first):
@@ -111,7 +110,7 @@ def render_table_views(contracts: Sequence[Contract], manifests: Sequence[Manife
 
 
 def list_catalog_tables(contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> list[Table]:
-    """Those of the contracts, and those that only older snapshots have."""
+    """Return the tables of the contracts, then those of retired contracts in older snapshots."""
     tables = list_snapshot_tables(contracts)
     return [*tables, *_find_retired_tables(tables, manifests)]
 
@@ -121,7 +120,7 @@ def _render_file_view(name: str, source: str) -> str:
 
 
 def _render_marts(tables: Sequence[Table]) -> Iterator[str]:
-    """Views over several tables and marts, but for those of a resource that is no longer exported."""
+    """Yield the views and marts of `sql/`, except those that read a resource that is no longer exported."""
     known = {name for table in tables for name in (table.name, f"{table.name}_history")}
     for file in load_view_files():
         if known.issuperset(file.reads):
@@ -130,13 +129,13 @@ def _render_marts(tables: Sequence[Table]) -> Iterator[str]:
 
 
 def _render_commits_table(manifests: Sequence[Manifest], uri: Callable[[str], str]) -> Iterator[str]:
-    """Every commit there ever was; `is_retained` are those whose rows can still be read as a whole."""
+    """Yield the statements for lake.commits: every commit, `is_retained` if all its rows can still be read."""
     yield "create schema if not exists lake"
     yield f"create or replace table lake.commits as {build_commits_query(manifests, uri)}"
 
 
 def build_commits_query(manifests: Sequence[Manifest], uri: Callable[[str], str]) -> str:
-    """SELECT the rows of lake.commits from committed files."""
+    """Return a SELECT of the rows of lake.commits from committed files."""
     snapshots = get_operational_table("snapshots")
     retained = ", ".join(str(m.seq) for m in manifests if m.kind == KIND_SWEEP)
     return (
@@ -166,7 +165,10 @@ def _get_newest_files(table: Table, manifests: Sequence[Manifest]) -> list[Table
 
 
 def _render_history_source(table: Table, manifests: Sequence[Manifest], uri: Callable[[str], str]) -> str:
-    """Rows of all sweeps, and those that outlived theirs; a cumulative table's newest files hold all of them."""
+    """Return a query of the rows of all retained sweeps, and of the rows retained from expired ones.
+
+    A cumulative table's newest files hold all its rows.
+    """
     if table.cumulative:
         return build_scan_query(table, _get_newest_files(table, manifests), uri)
     own = build_scan_query(
@@ -177,7 +179,7 @@ def _render_history_source(table: Table, manifests: Sequence[Manifest], uri: Cal
 
 
 def _find_retired_tables(tables: Sequence[Table], manifests: Sequence[Manifest]) -> list[Table]:
-    """Tables that only older snapshots have: their contract is gone, their columns stand in the manifests."""
+    """Return the tables that only older snapshots have; without a contract, their columns come from the manifests."""
     known, gone = {table.name for table in tables}, dict[str, dict[str, str]]()
     for manifest in manifests:
         found = manifest.tables | {name: files[-1] for name, files in manifest.kept.items()}
@@ -231,6 +233,6 @@ def _render_comments(view: View) -> Iterator[str]:
 
 
 def _render_sql_file_view(file: SqlFile) -> Iterator[str]:
-    """A view over several tables, or a mart: the SQL of a file, its comments from the header."""
+    """Yield the statements for a view or mart of `sql/`, with comments from the file's header."""
     yield f"create view {quote_identifier(file.name)} as {file.sql}"
     yield from _render_comments(View(file.name, file.doc, file.columns))

@@ -1,4 +1,4 @@
-"""Storage: the port for every file operation of a warehouse, for a folder and for S3."""
+"""Storage: the port for all file operations of a warehouse, implemented for a folder and for S3."""
 
 import lazy_loader
 

@@ -1,7 +1,7 @@
-"""The storage port: every file operation of the lake goes through one class, so that each can be failed or replaced.
+"""The storage port: every file operation of the lake goes through one class, so that tests can fail each of them.
 
-Files appear whole or not at all: local.py keeps that promise in a folder, s3.py in a bucket. A manifest is created
-only if absent, which is what makes a commit.
+A file appears complete or not at all; local.py ensures that in a folder, s3.py in a bucket. Creating a manifest only
+if it is absent is what commits a snapshot.
 """
 
 import hashlib
@@ -18,9 +18,9 @@ from appstream_export.errors import ConfigurationError, StorageFailed
 
 
 class FixableOSError(OSError):
-    """An OSError with a fix: apart in `message` and `fix`, and together in `strerror`.
+    """An OSError with a fix: separate in `message` and `fix`, combined in `strerror`.
 
-    DuckDB passes on the text of an exception and nothing else, so the text has to be whole.
+    DuckDB passes on only the text of an exception, so the text must include the fix.
     """
 
     def __init__(self, number: int, message: str, where: str, *, fix: str) -> None:
@@ -29,14 +29,14 @@ class FixableOSError(OSError):
 
 
 def describe_os_error(error: OSError) -> tuple[str, str | None]:
-    """Return what went wrong, in one line, and the fix where the storage knows one."""
+    """Return the problem in one line, and its fix if the storage knows one."""
     if isinstance(error, FixableOSError):
         return error.message, error.fix
     return error.strerror or " ".join(str(error).split()), None
 
 
 class SupportsWrite(Protocol):
-    """The target of a HashingWriter; it accepts all bytes that it is given."""
+    """The target of a HashingWriter; each `write` accepts all bytes."""
 
     def write(self, content: bytes | bytearray | memoryview, /) -> int:
         """Write the content and return its size."""
@@ -44,61 +44,61 @@ class SupportsWrite(Protocol):
 
 
 class HashingWriter(io.RawIOBase):
-    """A file being written, which counts and hashes its bytes on the way."""
+    """A file being written, with the count and the hash of its bytes so far."""
 
     def __init__(self, file: SupportsWrite) -> None:
         self._file, self._sha256, self.size = file, hashlib.sha256(), 0
 
     def writable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def write(self, content: bytes | bytearray | memoryview) -> int:  # ty: ignore[incompatible-method-override]
-        """Take all of it."""
+        """Write all of the content, count and hash it, and return its size."""
         self._sha256.update(content)
         self.size += len(content)
         return self._file.write(content)
 
     @property
     def sha256(self) -> str:
-        """Of everything written so far, in hex."""
+        """SHA-256 of everything written so far, in hex."""
         return self._sha256.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """A file in a warehouse, of any origin."""
+    """A file found in a warehouse, whatever wrote it."""
 
     path: str
     size_bytes: int
     changed_at: datetime
     version: str | None = None
-    """Which of several versions or uploads that a bucket keeps under this name; None where there is only one."""
+    """The version or upload id, if the bucket has several under this name."""
 
 
 class Store(Protocol):
-    """The operations that the lake needs of a warehouse's storage. Paths are relative to its root, with `/`.
+    """The storage operations that the lake needs. Paths are relative to the warehouse's root, with `/`.
 
-    They raise OSError when the storage fails, and FileNotFoundError where a file is missing.
+    They raise OSError if the storage fails, and FileNotFoundError if a file is missing.
     """
 
     has_catalog_file: bool
-    """Whether `warehouse.duckdb` lies beside the files; else each reader makes its views in memory."""
+    """True if the warehouse has a file `warehouse.duckdb`; without it each reader creates the views in memory."""
     file_mode: int
-    """Mode of files; their write bits are dropped, for no file changes after it appeared."""
+    """Mode of files; the write bits are dropped, because no file changes after it appears."""
 
     @property
     def root(self) -> Path | str:
-        """The place itself, as users name it."""
+        """The location of the warehouse, as users write it."""
         ...
 
     @property
     def scratch(self) -> str:
-        """A folder of this machine where DuckDB may spill."""
+        """A folder on this machine where DuckDB may spill."""
         ...
 
     def resolve_uri(self, path: str = "") -> str:
-        """Return the name under which DuckDB finds a path; the root itself by default."""
+        """Return the name under which DuckDB finds a path; by default that of the root."""
         ...
 
     def get_filesystem(self) -> Any | None:
@@ -106,81 +106,81 @@ class Store(Protocol):
         ...
 
     def read_bytes(self, path: str) -> bytes:
-        """The whole file."""
+        """Return the content of a file."""
         ...
 
     def read_tail(self, path: str, size: int) -> bytes:
-        """The last bytes of a file, at most `size`, without the rest."""
+        """Return the last bytes of a file, at most `size`, without reading the rest."""
         ...
 
     def compute_digest(self, path: str) -> tuple[int, str]:
-        """Return the size and the SHA-256 in hex of a file as it lies there; raises FileNotFoundError."""
+        """Return the size and the SHA-256 (hex) of a stored file; raises FileNotFoundError."""
         ...
 
     def read_files(self, paths: Iterable[str]) -> Iterator[bytes]:
-        """Whole files one after the other, where that is quicker than asking for each."""
+        """Yield the contents of files in order, concurrently if that is faster than one by one."""
         ...
 
     def exists(self, path: str) -> bool:
-        """Whether there is a file of that name."""
+        """Return whether a file of that name exists."""
         ...
 
     def list_folder(self, folder: str) -> list[str]:
-        """Names of the files in a folder, sorted, unfinished ones left out; none where the folder is missing."""
+        """Return the sorted names of the finished files in a folder; empty if the folder is missing."""
         ...
 
     def list_tail(self, folder: str) -> Sequence[str]:
-        """Return the end of `list_folder`: the last name, and before it those that came with the same request."""
+        """Return the end of `list_folder`: at least its last name; any others precede it in order."""
         ...
 
     def read_head_hint(self, folder: str) -> str:
-        """The name that the last writer left as the newest, where writers leave any; else nothing."""
+        """Return the name that the last writer recorded as the newest; empty if there is none."""
         ...
 
     def list_all(self) -> Sequence[StoredObject]:
-        """Every file below the root, unfinished and foreign ones too, sorted: for gc and erase, never for readers."""
+        """Return all files below the root by path, also unfinished and foreign ones; for gc and erase, not readers."""
         ...
 
     def list_old_versions(self) -> Sequence[StoredObject] | None:
-        """List the old versions of files that were removed or replaced; None where listing them is not allowed."""
+        """Return the old versions of removed or replaced files; None if listing them is not allowed."""
         ...
 
     def read_version(self, stored: StoredObject) -> bytes:
-        """The whole file, in the version that was found; raises FileNotFoundError."""
+        """Return the content of a file in the listed version; raises FileNotFoundError."""
         ...
 
     def open_output(self, path: str) -> AbstractContextManager[HashingWriter]:
-        """Write a new file; it appears under its name when the block ends well, and not at all otherwise."""
+        """Write a new file, which appears when the block succeeds; if the block fails, nothing appears."""
         ...
 
     def put_if_absent(self, path: str, content: bytes) -> bool:
-        """Create a file only if there is none of that name; False when there is. Atomic against other processes."""
+        """Create a file if the name is free, and return whether it did. Atomic across processes."""
         ...
 
     def replace(self, path: str, build: Callable[[str], None], *, mode: int) -> None:
-        """Let `build` make a file at a place of its own, then put it where the old one was; readers keep the old."""
+        """Call `build` with a temporary path, then put its file at `path`. Readers of the old file keep reading it."""
         ...
 
     def remove(self, path: str) -> None:
-        """Remove a file; no complaint when it is gone already."""
+        """Remove a file; do nothing if it is missing."""
         ...
 
     def abort_uploads(self, before: datetime, *, dry_run: bool = False) -> Sequence[StoredObject]:
-        """Abort writes that began before a moment and never ended, where `list_all` does not show them."""
+        """Abort and return unfinished uploads begun before a moment, if `list_all` does not list them."""
         ...
 
     def symlink(self, path: str, target: str) -> None:
-        """Let a name lead to a folder beside it, in one step; nothing where the place knows no links."""
+        """Point a name at a sibling folder, atomically; do nothing if the storage has no links."""
         ...
 
     def open_subfolder(self, folder: str, *, file_mode: int, create: bool = False) -> "Store":
-        """One of its folders as a place of its own, whose files have another mode; paths begin there."""
+        """Return a folder of this store as a store, with another file mode; paths are relative to it."""
         ...
 
 
 @contextmanager
 def translate_storage_errors(store: Store) -> Generator[None]:
-    """Turn an OSError of the block into StorageFailed: one line with the path and what the system said."""
+    """Translate an OSError of the block to StorageFailed: one line with the path and the system's message."""
     try:
         yield
     except OSError as error:
@@ -189,15 +189,15 @@ def translate_storage_errors(store: Store) -> Generator[None]:
 
 
 def validate_root_path(root: str) -> None:
-    """Refuse places in whose names DuckDB would see more than a place; raises ConfigurationError."""
+    """Raise ConfigurationError if DuckDB would read a root's path as a pattern or as a Hive partition."""
     if any(sign in root for sign in "*?["):
         raise ConfigurationError(
-            f"warehouse {root}: *, ? and [ in its path would read as patterns", fix="rename the folder"
+            f"warehouse {root}: *, ? and [ in its path would be read as patterns", fix="rename the folder"
         )
     if "\\" in root:
         raise ConfigurationError(f"warehouse {root}: a backslash in its path cannot be read by DuckDB", fix="rename it")
     partition = next((part for part in root.split("/") if re.fullmatch(r"\w+=.*", part)), None)
     if partition:
         raise ConfigurationError(
-            f'warehouse {root}: "{partition}" reads like a Hive partition, and would become a column', fix="rename it"
+            f'warehouse {root}: "{partition}" looks like a Hive partition and would become a column', fix="rename it"
         )

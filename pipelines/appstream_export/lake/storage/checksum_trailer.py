@@ -1,7 +1,8 @@
-"""Checksum trailers: the last line of a file is the SHA-256 of everything before it, the line before its snapshot.
+"""Checksum trailers: the last line of a file is the SHA-256 of all bytes before it.
 
-For files that are replaced whole and that no manifest names: the catalog, `bi.duckdb`, `report.html`. DuckDB reads as
-many blocks as a file's header counts, and a browser does not show comments, so the line disturbs neither.
+An optional line before the trailer names the snapshot that the file shows. Trailers are for files that are replaced
+whole and that no manifest lists: the catalog, `bi.duckdb` and `report.html`. DuckDB reads only the blocks that the
+file's header counts, and a browser does not show comments, so neither is affected.
 """
 
 import hashlib
@@ -20,30 +21,30 @@ TAIL_BYTES = 512
 
 
 def add_checksum(content: bytes, form: bytes = _PLAIN_TRAILER) -> bytes:
-    """Return the content with its trailer; `form` is the trailer's form, for files in which a bare line is content."""
+    """Return the content with its trailer; `form` is the trailer's template, such as HTML_TRAILER."""
     return content + form % hashlib.sha256(content).hexdigest().encode()
 
 
 def append_file_checksum(file: Path, *, snapshot_id: str | None = None) -> None:
-    """Append the trailer to a file, with the snapshot that it shows where that is given."""
+    """Append the trailer to a file, after a line with `snapshot_id` if that is given."""
     with file.open("r+b") as content:
         if snapshot_id is not None:
             content.seek(0, os.SEEK_END)
             content.write(_SNAPSHOT_LINE % snapshot_id.encode())
             content.seek(0)
         digest = hashlib.file_digest(content, "sha256").hexdigest()
-        content.write(_PLAIN_TRAILER % digest.encode())
+        content.write(_PLAIN_TRAILER % digest.encode())  # file_digest has read to the end of the file
 
 
 def find_snapshot_id(tail: bytes) -> str | None:
-    """Return the snapshot that the trailer at the end of `tail` names; None where it names none."""
+    """Return the id of the snapshot that the trailer at the end of `tail` names, or None."""
     found = _TRAILER.search(tail)
     named = _SNAPSHOT.search(tail[: found.start()]) if found else None
     return named[1].decode() if named else None
 
 
 def strip_checksum(content: bytes) -> bytes | None:
-    """Return the content without its trailer; None where any byte has changed since, or there is no trailer."""
+    """Return the content without its trailer; None if a byte was changed or the trailer is missing."""
     found = _TRAILER.search(content, max(0, len(content) - _TRAILER_MAX_BYTES))
     if found is None:
         return None
@@ -52,5 +53,5 @@ def strip_checksum(content: bytes) -> bytes | None:
 
 
 def has_valid_checksum(content: bytes) -> bool:
-    """Return whether a file is as it was written, to the last byte."""
+    """Return whether a file's content matches its trailer."""
     return strip_checksum(content) is not None

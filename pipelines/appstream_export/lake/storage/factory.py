@@ -21,14 +21,14 @@ _CALLS = FolderCalls()
 def open_store(
     warehouse: str, *, file_mode: int = 0o600, create: bool = False, s3: "S3Settings | None" = None
 ) -> Store:
-    """The store of a warehouse, for writing (`create` makes the folder) or for reading; raises ConfigurationError.
+    """Return the store of a warehouse, for writing (`create` makes the folder) or reading; raises ConfigurationError.
 
-    A bucket is asked for: one that is not there, or not for us, is known before anything else happens.
+    A bucket is contacted, so that a missing or forbidden one is reported before anything else happens.
     """
-    if not warehouse.startswith("/"):  # else it has been checked as it was written, and made absolute since
+    if not warehouse.startswith("/"):  # the settings already checked what they made absolute
         validate_location(warehouse)
     if warehouse.startswith(S3_SCHEME):
-        from appstream_export.lake.storage.s3 import open_s3  # botocore: a local warehouse needs none of it
+        from appstream_export.lake.storage.s3 import open_s3  # imports botocore, which a local warehouse does not need
         from appstream_export.settings import S3Settings
 
         return open_s3(warehouse, s3 or S3Settings(), create=create)
@@ -36,10 +36,10 @@ def open_store(
 
 
 def probe_location(warehouse: str, *, file_mode: int = 0o600, calls: FolderCalls = _CALLS) -> list[str]:
-    """Try in the warehouse's folder, or in the one above where it is still to be made, what a commit needs.
+    """Try the operations of a commit in the warehouse's folder, or in its nearest existing parent.
 
-    Returns what the folder does not offer, though a warehouse can do without it; nothing for a bucket. Raises
-    ConfigurationError where no commit could be made.
+    Returns the optional features that the folder lacks, as sentences; empty for a bucket. Raises ConfigurationError if
+    no commit is possible.
     """
     if warehouse.startswith(S3_SCHEME):
         return []

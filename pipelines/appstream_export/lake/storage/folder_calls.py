@@ -1,9 +1,9 @@
-"""System calls that not every folder offers: shares (SMB), buckets that are mounted (gcsfuse), memory cards (exFAT).
+"""System calls that some folders lack: network shares (SMB), mounted buckets (gcsfuse), memory cards (exFAT).
 
-A commit must be exclusive: of two runs that create the same manifest, one has to fail, and readers must never see half
-of it. A hard link does both everywhere. Where there are none, `renameat2` with RENAME_NOREPLACE does so on file systems
-of this machine's kernel, which looks and renames under one lock; on a share or a mounted bucket the look is the
-client's and the rename the server's, so that two machines might both succeed. There no commit is made at all.
+A commit must be exclusive and atomic: if two runs create the same manifest, one must fail, and readers must never see
+half of it. A hard link ensures both everywhere. If a file system has no hard links, `renameat2` with RENAME_NOREPLACE
+ensures both on local file systems, because the kernel checks and renames under one lock. On a share or a mounted bucket
+the client checks and the server renames, so two machines could both succeed: such folders are refused.
 """
 
 import ctypes
@@ -14,12 +14,12 @@ from pathlib import Path
 from appstream_export.lake.storage.base import FixableOSError
 
 UNSUPPORTED = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTTY})
-"""What a file system says of a call that it does not know; which of them is up to each."""
+"""Errors by which file systems refuse a call that they do not support; each picks its own."""
 EXCLUSIVE_RENAMES = frozenset({"vfat", "msdos", "exfat", "ntfs3"})
-"""File systems without usable hard links whose renames this machine's kernel makes exclusive."""
+"""Local file systems without usable hard links, on which the kernel makes renames exclusive."""
 _RENAME_NOREPLACE = 1
 _AT_FDCWD = -100
-_NO_COMMIT = "two runs at once would undo each other here: there are no hard links, and no exclusive rename"
+_NO_COMMIT = "two runs at once would overwrite each other here: the folder has no hard links and no exclusive rename"
 _CHOOSE = "choose a folder on a disk or on NFS, or s3://bucket/prefix (docs/operations.md: What a folder must offer)"
 NO_MODES = "has no file modes: its mount decides who may read the warehouse, whatever file_mode says"
 NO_SYNC = "cannot flush folders: a power cut may undo the newest snapshot"
@@ -27,14 +27,14 @@ NO_LINKS = "has no symbolic links: feeds have no `latest`, only current.json"
 
 
 class FolderCalls:
-    """The calls themselves. A test replaces those that another file system refuses."""
+    """The system calls. Tests override those that other file systems refuse."""
 
     def create_link(self, source: Path, target: Path) -> None:
-        """Give a file a second name; raises FileExistsError where that is taken."""
+        """Give a file a second name; raises FileExistsError if the name is taken."""
         os.link(source, target)
 
     def rename_if_absent(self, source: Path, target: Path) -> None:
-        """Rename a file; raises FileExistsError where the new name is taken."""
+        """Rename a file; raises FileExistsError if the new name is taken."""
         libc = ctypes.CDLL(None, use_errno=True)
         if not hasattr(libc, "renameat2"):
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), str(target))
@@ -48,7 +48,7 @@ class FolderCalls:
         os.chmod(place, mode)  # noqa: PTH101 - a Path has no handle
 
     def sync_folder(self, folder: Path) -> None:
-        """Make names in a folder last."""
+        """Flush a folder, so that the names in it survive a power cut."""
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(handle)
@@ -60,24 +60,24 @@ class FolderCalls:
         place.symlink_to(target)
 
     def get_filesystem_name(self, folder: Path) -> str:
-        """Return the name of the file system that holds a folder, such as `exfat`; nothing where it is not known."""
+        """Return the name of a folder's file system, such as `exfat`; empty if it is unknown."""
         device = folder.stat().st_dev
         wanted = f"{os.major(device)}:{os.minor(device)}"
         try:
             lines = Path("/proc/self/mountinfo").read_text("utf-8", "replace").splitlines()
-        except OSError:  # no Linux
+        except OSError:  # not on Linux
             return ""
         mounts = (line.partition(" - ") for line in lines)
         return next((after.split()[0] for before, _, after in mounts if before.split()[2] == wanted), "")
 
 
 def is_unsupported(error: OSError) -> bool:
-    """Return whether an error means that the file system does not know the call."""
+    """Return whether an error means that the file system does not support the call."""
     return error.errno in UNSUPPORTED
 
 
 def create_exclusively(calls: FolderCalls, temporary: Path, place: Path) -> bool:
-    """Give a finished file its name; False where the name is taken. Raises OSError where that cannot be exclusive."""
+    """Give a finished file its name; return False if it is taken. Raises OSError if that cannot be exclusive."""
     try:
         calls.create_link(temporary, place)
     except FileExistsError:

@@ -1,8 +1,8 @@
-"""Files of a remote store as DuckDB reads them: through fsspec, in large blocks, and none beyond the warehouse.
+"""An fsspec filesystem through which DuckDB reads a remote store: in large blocks, and only below the warehouse.
 
-DuckDB asks for small pieces, from several threads, and each file's end first. So blocks are counted from the end: the
-last one comes with a single request that gives the size too, and holds all of a small file. Committed files never
-change, so what was read once is good for as long as it fits.
+DuckDB requests small pieces, from several threads, and the end of each file first. So blocks are counted from the end:
+one request returns the last block together with the file's size, and is enough for a small file. Committed files never
+change, so a cached block never becomes outdated.
 """
 
 import threading
@@ -15,20 +15,19 @@ from typing import Any, NoReturn
 
 import fsspec
 
-BLOCK_BYTES = 4 << 20  # at 20 ms and 100 MB/s a larger one takes longer to come than to ask for
-CACHE_BYTES = 64 << 20  # beside DuckDB's own cache, which keeps what it decoded
-_FIXED_MODIFIED_AT = datetime(
-    2000, 1, 1, tzinfo=UTC
-)  # files never change; a recent time would keep DuckDB from caching them
+BLOCK_BYTES = 4 << 20  # at 20 ms latency and 100 MB/s, the transfer of a larger one dominates
+CACHE_BYTES = 64 << 20  # besides DuckDB's own cache, which holds decoded data
+# Files never change, and DuckDB does not cache files with a recent modification time.
+_FIXED_MODIFIED_AT = datetime(2000, 1, 1, tzinfo=UTC)
 
 ReadEnd = Callable[[str, int], tuple[bytes, int]]
-"""The last bytes of a file, at most as many as asked for, and the size of the whole."""
+"""Function from a path and a number to the last bytes of the file, at most that many, and the file's size."""
 ReadRange = Callable[[str, int, int], bytes]
-"""Bytes from a position up to another one."""
+"""Function from a path, a start and a stop to the bytes between them."""
 
 
 class BlockCache:
-    """Blocks of files that never change, each read once however many threads want it; the oldest ones are evicted."""
+    """A cache of blocks of immutable files. Threads that need the same block share one read; the oldest are evicted."""
 
     def __init__(self, read_end: ReadEnd, read_range: ReadRange) -> None:
         self._read_end, self._read_range = read_end, read_range
@@ -37,13 +36,13 @@ class BlockCache:
         self._cached: OrderedDict[tuple[str, int], Future[bytes]] = OrderedDict()
 
     def get_size(self, path: str) -> int:
-        """Bytes of the whole file."""
+        """Return the size of a file in bytes."""
         if path not in self._sizes:
             self._get_block(path, 0)
         return self._sizes[path]
 
     def read(self, path: str, start: int, size: int) -> bytes:
-        """`size` bytes from `start`, fewer where the file ends."""
+        """Return `size` bytes from `start`, fewer at the end of the file."""
         total = self.get_size(path)
         stop = min(start + size, total)
         if stop <= start:
@@ -54,6 +53,7 @@ class BlockCache:
         return b"".join(blocks)[start - begin : stop - begin]
 
     def _get_block(self, path: str, number: int) -> bytes:
+        # The first thread that needs a block reads it, without the lock; the others wait for its future.
         with self._lock:
             known = self._cached.get((path, number))
             block = self._cached.setdefault((path, number), Future())
@@ -67,7 +67,7 @@ class BlockCache:
             content = self._fetch_block(path, number)
         except BaseException as error:
             with self._lock:
-                self._cached.pop((path, number), None)  # the next one asks again
+                self._cached.pop((path, number), None)  # the next reader tries again
             block.set_exception(error)
             raise
         block.set_result(content)
@@ -84,7 +84,7 @@ class BlockCache:
         with self._lock:
             done = [(key, len(block.result())) for key, block in self._cached.items() if block.done()]
             cached_bytes = sum(size for _, size in done)
-            for key, size in done[:-1]:
+            for key, size in done[:-1]:  # the newest block stays, whatever its size
                 if cached_bytes <= CACHE_BYTES:
                     return
                 cached_bytes -= size
@@ -94,8 +94,8 @@ class BlockCache:
 class RemoteFile:
     """One file, open for reading.
 
-    DuckDB's threads share it, and read by a `seek` and then a `read`, between which another thread may come: so each
-    thread's `seek` counts for its own next `read`.
+    DuckDB's threads share it, and each calls `seek` and then `read`. Another thread may run in between, so the position
+    of a `seek` is stored per thread, for that thread's next `read`.
     """
 
     def __init__(self, blocks: BlockCache, path: str) -> None:
@@ -104,27 +104,27 @@ class RemoteFile:
         self._thread_state = threading.local()
 
     def seek(self, position: int) -> int:
-        """Go to a position from the start."""
+        """Set the position, counted from the start, and return it."""
         self._position = self._thread_state.position = position
         return position
 
     def tell(self) -> int:
-        """Where the next `read` of a single reader begins."""
+        """Return the position at which a single reader's next `read` begins."""
         return self._position
 
     def read(self, size: int) -> bytes:
-        """From where this thread sought to, or else from where the last read ended."""
+        """Return bytes from this thread's `seek`, or from the end of the last read if it did not seek."""
         start = self._thread_state.__dict__.pop("position", self._position)
         content = self._blocks.read(self._path, start, size)
         self._position = start + len(content)
         return content
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is held open."""
 
 
 class RemoteFiles(fsspec.AbstractFileSystem):
-    """The warehouse at `root` (such as `s3://bucket/prefix`), read only; every other place is refused."""
+    """The warehouse at `root` (such as `s3://bucket/prefix`), read only; all other paths are refused."""
 
     protocol = "s3"
     cachable = False
@@ -134,21 +134,21 @@ class RemoteFiles(fsspec.AbstractFileSystem):
         self._root, self._blocks = root, BlockCache(read_end, read_range)
 
     def open(self, path: str, mode: str = "rb", **_: Any) -> RemoteFile:  # ty: ignore[incompatible-method-override]
-        """Open a file for reading; nothing is asked of the store before the first byte is wanted."""
+        """Open a file for reading; the first request to the store is made by the first `read`."""
         if mode != "rb":
-            raise PermissionError(f"{path}: the warehouse is only read here")
+            raise PermissionError(f"{path}: the warehouse is read-only here")
         return RemoteFile(self._blocks, self._resolve_path(path))
 
     def size(self, path: str) -> int:
-        """Bytes of a file."""
+        """Return the size of a file in bytes."""
         return self._blocks.get_size(self._resolve_path(path))
 
     def glob(self, path: str, **_: Any) -> list[str]:  # ty: ignore[incompatible-method-override]
-        """Only the path itself, unasked: nothing here is found by listing."""
+        """Return the path itself, without a request, or nothing for a pattern: the warehouse is never listed."""
         return [] if any(sign in path for sign in "*?[") else [path]
 
     def exists(self, path: str, **_: Any) -> bool:
-        """Whether there is such a file."""
+        """Return whether the file exists."""
         try:
             self.size(path)
         except FileNotFoundError:
@@ -158,33 +158,33 @@ class RemoteFiles(fsspec.AbstractFileSystem):
     isfile = exists
 
     def isdir(self, path: str) -> bool:
-        """Never: there are only files."""
+        """Return False: DuckDB requests only files."""
         del path
         return False
 
     def modified(self, path: str) -> datetime:
-        """Long ago: a committed file is never another one."""
+        """Return a fixed time in the past: a committed file never changes."""
         del path
         return _FIXED_MODIFIED_AT
 
     def ls(self, path: str, detail: bool = True, **_: Any) -> NoReturn:
-        """Nothing is listed."""
+        """Refuse to list a folder; raises PermissionError."""
         del detail
-        raise PermissionError(f"{path}: a warehouse is not listed, its manifests name the files")
+        raise PermissionError(f"{path}: a warehouse is not listed; its manifests name the files")
 
     def info(self, path: str, **_: Any) -> Mapping[str, Any]:
-        """Name, size and kind."""
+        """Return name, size and type of a file."""
         return {"name": path, "size": self.size(path), "type": "file"}
 
     def _resolve_path(self, path: str) -> str:
         relative = path.removeprefix(f"{self._root}/")
         if relative == path or not {"", ".", ".."}.isdisjoint(relative.split("/")):
-            raise PermissionError(f"{path}: is outside of the warehouse {self._root}")
+            raise PermissionError(f"{path}: is outside the warehouse {self._root}")
         return relative
 
 
 class RelocatedFiles(RemoteFiles):
-    """A folder's files under the `file://` names that they have on another machine or in a container."""
+    """A folder's files, under the `file://` names that they have on another machine or in a container."""
 
     protocol = "file"
 
@@ -197,7 +197,7 @@ class RelocatedFiles(RemoteFiles):
 
 
 class LocalFiles(RemoteFiles):
-    """A folder's files under names of their own, read only: what DuckDB opens by itself it may write as well."""
+    """A folder's files under `warehouse://` names, read only. DuckDB could also write to files that it opens itself."""
 
     protocol = "warehouse"
     root = "warehouse://committed"

@@ -25,13 +25,13 @@ from appstream_export.lake.storage.paths import SCRATCH_FOLDER, UNFINISHED_PREFI
 _READ_BITS = 0o444
 _CALLS = FolderCalls()
 _TRIAL = "trial"
-_FOLDER_RETRIES = 20  # each means that another process emptied the folder in which a file was to begin
+_FOLDER_RETRIES = 20  # a retry is needed each time another process removes the folder just before a file is created
 
 
 class LocalStore:
-    """A warehouse in a folder. Folders get the x bit wherever files get the r bit: 0600 makes 0700.
+    """A warehouse in a folder. Folders get an x bit for each r bit of the files: 0600 gives 0700.
 
-    Files are never changed after they appear, only replaced whole, so that none of them keeps a write bit.
+    Files are never changed after they appear, only replaced whole, so they have no write bits.
     """
 
     has_catalog_file = True
@@ -41,47 +41,47 @@ class LocalStore:
 
     @property
     def scratch(self) -> str:
-        """Inside the warehouse, where there is room for what comes out of it."""
+        """A folder in the warehouse, whose disk has room for data of the warehouse's size."""
         return str(self.root / SCRATCH_FOLDER)
 
     @property
     def folder_mode(self) -> int:
-        """The mode of folders that belongs to `file_mode`."""
+        """The mode of folders that matches `file_mode`."""
         return self.file_mode | (self.file_mode & 0o444) >> 2
 
     def resolve_uri(self, path: str = "") -> str:
-        """Where DuckDB finds a path; the root itself by default."""
+        """Return the absolute path of a file; by default that of the root."""
         return str(self._resolve_path(path))
 
     def get_filesystem(self) -> None:
-        """DuckDB reads folders by itself."""
+        """Return None: DuckDB reads folders itself."""
 
     def read_bytes(self, path: str) -> bytes:
-        """The whole file; raises FileNotFoundError."""
+        """Return the content of a file; raises FileNotFoundError."""
         return self._resolve_path(path).read_bytes()
 
     def read_tail(self, path: str, size: int) -> bytes:
-        """The last bytes of a file, at most `size`; raises FileNotFoundError."""
+        """Return the last bytes of a file, at most `size`; raises FileNotFoundError."""
         with self._resolve_path(path).open("rb") as file:
             file.seek(-min(size, file.seek(0, os.SEEK_END)), os.SEEK_END)
             return file.read()
 
     def compute_digest(self, path: str) -> tuple[int, str]:
-        """Return the size and the SHA-256 of a file, which is read piece by piece; raises FileNotFoundError."""
+        """Return the size and the SHA-256 of a file, read in pieces; raises FileNotFoundError."""
         with self._resolve_path(path).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return file.tell(), digest
 
     def read_files(self, paths: Iterable[str]) -> Iterator[bytes]:
-        """Whole files, each when it is wanted."""
+        """Yield the contents of files in order, reading each on demand."""
         return map(self.read_bytes, paths)
 
     def exists(self, path: str) -> bool:
-        """Whether there is a file of that name."""
+        """Return whether a file of that name exists."""
         return self._resolve_path(path).is_file()
 
     def list_folder(self, folder: str) -> list[str]:
-        """Names of the files in a folder, sorted, unfinished ones left out; none where the folder is missing."""
+        """Return the sorted names of the finished files in a folder; empty if the folder is missing."""
         try:
             with os.scandir(self._resolve_path(folder)) as entries:
                 return sorted(e.name for e in entries if not e.name.startswith(UNFINISHED_PREFIX))
@@ -89,11 +89,11 @@ class LocalStore:
             return []
 
     def list_tail(self, folder: str) -> Sequence[str]:
-        """All names: a folder is read as a whole anyway."""
+        """Return all names: reading a part of a folder is not cheaper."""
         return self.list_folder(folder)
 
     def list_all(self) -> Sequence[StoredObject]:
-        """Every file below the root, unfinished and foreign ones too, sorted: for gc and erase, never for readers."""
+        """Return all files below the root by path, also unfinished and foreign ones; for gc and erase, not readers."""
         found = []
         for folder, _, names in os.walk(self.root):
             for place in (Path(folder, name) for name in names):
@@ -104,21 +104,21 @@ class LocalStore:
         return sorted(found, key=lambda stored: stored.path)
 
     def read_head_hint(self, folder: str) -> str:
-        """Return nothing: a folder is listed as a whole anyway."""
+        """Return an empty hint: a folder is always listed whole."""
         del folder
         return ""
 
     def list_old_versions(self) -> Sequence[StoredObject]:
-        """Return nothing: snapshots of a disk and backups cannot be listed."""
+        """Return nothing: disk snapshots and backups cannot be listed."""
         return ()
 
     def read_version(self, stored: StoredObject) -> bytes:
-        """The whole file; raises FileNotFoundError."""
+        """Return the content of a file; raises FileNotFoundError."""
         return self.read_bytes(stored.path)
 
     @contextmanager
     def open_output(self, path: str) -> Generator[HashingWriter]:
-        """Write a new file; it appears under its name when the block ends well, and not at all otherwise."""
+        """Write a new file, which appears when the block succeeds; if the block fails, nothing appears."""
         with self._reserve_temporary_path(path) as temporary:
             with self._open_synced(temporary) as file:
                 yield HashingWriter(file)
@@ -126,17 +126,18 @@ class LocalStore:
             self._sync_folder(temporary.parent)
 
     def put_if_absent(self, path: str, content: bytes) -> bool:
-        """Create a file only if there is none of that name; False when there is. Atomic against other processes."""
+        """Create a file if the name is free, and return whether it did. Atomic across processes."""
         with self._reserve_temporary_path(path) as temporary:
             with self._open_synced(temporary) as file:
                 file.write(content)
+            # A plain rename would replace a file that another process created meanwhile.
             created = create_exclusively(self._calls, temporary, self._resolve_path(path))
             if created:
                 self._sync_folder(temporary.parent)
             return created
 
     def replace(self, path: str, build: Callable[[str], None], *, mode: int) -> None:
-        """Let `build` make a file at a place of its own, then put it where the old one was; readers keep the old."""
+        """Call `build` with a temporary path, then put its file at `path`. Readers of the old file keep reading it."""
         with self._reserve_temporary_path(path) as temporary:
             build(str(temporary))
             self._set_mode(temporary, mode & _READ_BITS)
@@ -146,19 +147,19 @@ class LocalStore:
             self._sync_folder(temporary.parent)
 
     def remove(self, path: str) -> None:
-        """Remove a file, and its folder once that is empty; no complaint when it is gone already."""
+        """Remove a file, and its folder if that is empty then; do nothing if the file is missing."""
         place = self._resolve_path(path)
         place.unlink(missing_ok=True)
         with suppress(OSError):
             place.parent.rmdir()
 
     def abort_uploads(self, before: datetime, *, dry_run: bool = False) -> Sequence[StoredObject]:
-        """None: unfinished files lie in their folders here."""
+        """Return nothing: `list_all` lists unfinished files."""
         del before, dry_run
         return ()
 
     def symlink(self, path: str, target: str) -> None:
-        """Let a name lead to a folder beside it, in one step: a symbolic link; nothing where there are none."""
+        """Create or replace a symbolic link to a sibling folder, atomically; do nothing if links are unsupported."""
         with self._reserve_temporary_path(path) as temporary:
             try:
                 self._calls.symlink(temporary, target)
@@ -170,18 +171,18 @@ class LocalStore:
             self._sync_folder(temporary.parent)
 
     def open_subfolder(self, folder: str, *, file_mode: int, create: bool = False) -> "LocalStore":
-        """Open one of its folders as a store. Its readers may pass through this one, but not read it."""
+        """Return a folder of this store as a store. Readers of it may pass through this folder, but not list it."""
         store = LocalStore(self._resolve_path(folder), file_mode=file_mode, calls=self._calls)
         if create and not store.root.is_dir():
             store._make_folder(store.root)
-            with suppress(PermissionError):  # of another owner, who decides
+            with suppress(PermissionError):  # the folder has another owner, who decides
                 self._set_mode(self.root, stat.S_IMODE(self.root.stat().st_mode) | store.folder_mode & 0o011)
         return store
 
     def probe_folder(self) -> list[str]:
-        """Try in the root what a commit needs, and leave nothing; return what the folder does not offer.
+        """Try the operations of a commit in the root, clean up, and return the optional features that it lacks.
 
-        Raises OSError, with a fix, where no commit could be made.
+        Raises OSError with a fix if no commit is possible.
         """
         with self._reserve_temporary_path(_TRIAL) as first, self._reserve_temporary_path(_TRIAL) as second:
             self._create_trial(first)
@@ -200,7 +201,7 @@ class LocalStore:
             file.write(b"trial")
 
     def _find_missing_features(self, file: Path) -> Iterator[str]:
-        """Yield what the folder does not offer, though a warehouse can do without it, as a sentence for people."""
+        """Yield a sentence for users for each optional feature that the folder lacks."""
         link = file.with_name(f"{UNFINISHED_PREFIX}{generate_ulid()}")
         trials: Mapping[str, Callable[[], object]] = {
             NO_MODES: lambda: self._calls.set_mode(file, self.file_mode),
@@ -224,13 +225,14 @@ class LocalStore:
 
     @contextmanager
     def _reserve_temporary_path(self, path: str) -> Generator[Path]:
-        """A fresh name beside `path`, gone afterwards whatever happened."""
+        """Yield a new temporary path beside `path`; its file, if still there, is removed at the end."""
         folder = self._resolve_path(path).parent
         self._make_folder(folder)
         temporary = folder / f"{UNFINISHED_PREFIX}{generate_ulid()}{Path(path).suffix}"
         try:
             yield temporary
         finally:
+            # DuckDB writes a .wal file beside a database, and leaves it if `build` fails.
             for leftover in (temporary, temporary.with_name(temporary.name + ".wal")):
                 with suppress(OSError):
                     leftover.unlink(missing_ok=True)
@@ -241,16 +243,17 @@ class LocalStore:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
-            self._set_mode(handle, self.file_mode & _READ_BITS)  # whatever the umask took away
+            self._set_mode(handle, self.file_mode & _READ_BITS)  # the umask may have removed bits
             os.fsync(handle)
 
     def _create_handle(self, temporary: Path, tries: int = _FOLDER_RETRIES) -> int:
-        """Create the file and return its handle. Removing a folder's last other file removes the folder too."""
+        """Create the file and return its handle."""
         try:
             return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self.file_mode)
         except FileNotFoundError:
             if not tries:
                 raise
+            # `remove` of another process has removed the folder together with its last file.
             self._make_folder(temporary.parent)
             return self._create_handle(temporary, tries - 1)
 
@@ -259,13 +262,13 @@ class LocalStore:
             return
         if folder != self.root:
             self._make_folder(folder.parent)
-        with suppress(FileExistsError, FileNotFoundError):  # made, and even removed again, by others
+        with suppress(FileExistsError, FileNotFoundError):  # another process made it, or removed it again
             folder.mkdir(mode=self.folder_mode, parents=folder == self.root)
             self._set_mode(folder, self.folder_mode)
         self._sync_folder(folder.parent)
 
     def _set_mode(self, place: int | Path, mode: int) -> None:
-        """Set a mode, unless the file system has none: then its mount says who may read."""
+        """Set a mode, unless the file system has none: then its mount decides who may read."""
         try:
             self._calls.set_mode(place, mode)
         except OSError as error:
@@ -273,7 +276,7 @@ class LocalStore:
                 raise
 
     def _sync_folder(self, folder: Path) -> None:
-        """Make names in a folder last: without it a power cut may forget a rename. Not every file system can."""
+        """Flush a folder if its file system can: without this a power cut may undo a rename."""
         try:
             self._calls.sync_folder(folder)
         except OSError as error:

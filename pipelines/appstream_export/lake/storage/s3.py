@@ -1,9 +1,10 @@
-"""A warehouse in a bucket: the storage port over boto3's S3, for AWS and whatever else answers as S3 does.
+"""A warehouse in a bucket: the storage port over boto3, for AWS S3 and compatible services.
 
-Everything goes one way, so that credentials, endpoint, encryption and retries are the same for each byte (pyarrow's
-S3FileSystem can neither name a KMS key per object nor find all credentials that boto3 finds). Objects appear whole by
-nature; an upload that was cut off stays invisible until `abort_uploads`. A commit is a PUT with `If-None-Match: *`,
-and since the newest manifest may be one of thousands, an object named `head` in the same folder hints at where to look.
+All requests use one client, so credentials, endpoint, encryption and retries are the same for each of them (pyarrow's
+S3FileSystem can neither set a KMS key per object nor find all credentials that boto3 finds). S3 shows only complete
+objects; an interrupted upload stays invisible until `abort_uploads` removes it. A commit is a PUT with
+`If-None-Match: *`. Because the newest manifest may be one of thousands, the object `head` in the same folder hints at
+its name.
 """
 
 import errno
@@ -47,24 +48,24 @@ from appstream_export.settings import (
     suggest_endpoint_fix,
 )
 
-PART_BYTES = 8 << 20  # S3 takes parts from 5 MiB and 10,000 of them: files up to 80 GB
-READERS = 16  # small files read at once; latency is most of what each costs
-TRIES = 6  # botocore's, with its backoff: S3 answers 503 SlowDown until it has spread a busy prefix
-BODY_TRIES = 4  # botocore retries a request, but not a body that breaks off
+PART_BYTES = 8 << 20  # S3 accepts 10,000 parts of at least 5 MiB: with this size, files up to 80 GB
+READERS = 16  # small files read concurrently; most of the time of each is latency
+TRIES = 6  # of botocore, with its backoff: S3 answers 503 SlowDown until it has partitioned a busy prefix
+BODY_TRIES = 4  # botocore retries a request, but not a response body that is cut off
 CONFLICT_TRIES, CONFLICT_WAIT_S = 8, 0.1  # S3 answers 409 while another conditional PUT of the same name is under way
 HEAD_HINT_FILE = "head"
 _S3_URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[\w!.'()@+-]+)*)/?", re.ASCII)
 _HINT_NAME = re.compile(r"[\w.-]{2,100}", re.ASCII)
-PLACEHOLDER_KEY = "emulator"  # keys for an endpoint on this machine, which accepts any
+PLACEHOLDER_KEY = "emulator"  # credentials for an endpoint on this machine, which accepts any
 
 
 class S3Store:
-    """A warehouse in a bucket. `root` has no slash at its end; there is no catalog file, and no file mode."""
+    """A warehouse in a bucket. `root` has no trailing slash; there is no catalog file and no file mode."""
 
     has_catalog_file = False
     file_mode = 0o600
     endpoint_url: str | None = None
-    """Where the bucket is, unless at AWS."""
+    """URL of the S3 service; None for AWS."""
 
     def __init__(self, bucket: str, prefix: str, client: Any, *, kms_key_id: str | None = None) -> None:
         self.root = f"s3://{bucket}/{prefix}".rstrip("/")
@@ -77,18 +78,18 @@ class S3Store:
 
     @property
     def region(self) -> str:
-        """The region that requests are signed for."""
+        """The region for which requests are signed."""
         return self._client.meta.region_name
 
     @cached_property
     def scratch(self) -> str:
-        """A folder of this process, for its user alone, gone when the store is."""
+        """A private temporary folder on this machine, removed together with the store."""
         folder = tempfile.mkdtemp(prefix="appstream-export-")
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return folder
 
     def resolve_uri(self, path: str = "") -> str:
-        """`s3://bucket/prefix/path`."""
+        """Return `s3://bucket/prefix/path`; by default `s3://bucket/prefix`."""
         return f"{self.root}/{path}" if path else self.root
 
     @cached_property
@@ -96,15 +97,15 @@ class S3Store:
         return RemoteFiles(self.root, self._read_end, self._read_range)
 
     def get_filesystem(self) -> RemoteFiles:
-        """DuckDB reads through us: no extension, the same credentials, and nothing beyond the prefix."""
+        """Return the filesystem for DuckDB: no extension, the same credentials, and only objects below the prefix."""
         return self._filesystem
 
     def read_bytes(self, path: str) -> bytes:
-        """The whole object; raises FileNotFoundError."""
+        """Return the content of an object; raises FileNotFoundError."""
         return self._get_object(path)[0]
 
     def read_tail(self, path: str, size: int) -> bytes:
-        """The last bytes of an object, at most `size`, without the rest; raises FileNotFoundError."""
+        """Return the last bytes of an object, at most `size`; raises FileNotFoundError."""
         return self._read_end(path, size)[0]
 
     def compute_digest(self, path: str) -> tuple[int, str]:
@@ -113,12 +114,12 @@ class S3Store:
         return len(content), hashlib.sha256(content).hexdigest()
 
     def read_files(self, paths: Iterable[str]) -> Iterator[bytes]:
-        """Whole objects, many at a time, in the order asked for."""
+        """Yield the contents of objects in the given order, reading many concurrently."""
         with ThreadPoolExecutor(READERS) as pool:
             yield from pool.map(self.read_bytes, paths)
 
     def exists(self, path: str) -> bool:
-        """Whether there is an object of that name."""
+        """Return whether an object of that name exists."""
         try:
             with self._translate_errors(path):
                 self._client.head_object(**self._build_object_params(path))
@@ -127,17 +128,18 @@ class S3Store:
         return True
 
     def list_folder(self, folder: str) -> list[str]:
-        """Names of the objects in a folder, sorted."""
+        """Return the sorted names of the objects in a folder."""
         return [*self._list_names(folder)]
 
     def list_tail(self, folder: str) -> Sequence[str]:
-        """Names from the hinted one on; all of them where the hint is missing or wrong."""
+        """Return the names from the hinted one on; all names if the hint is missing or wrong."""
         hint = self.read_head_hint(folder)
+        # StartAfter excludes its own key, so list after a prefix of the hint: a correct hint is then among the names.
         names = self._list_names(folder, after=hint[:-1]) if hint else []
         return names if hint in names else self._list_names(folder)
 
     def read_head_hint(self, folder: str) -> str:
-        """Return the name that the last writer left as the newest; nothing where there is no sensible hint."""
+        """Return the name that the last writer recorded as the newest; empty if there is no valid hint."""
         try:
             hint = self.read_bytes(f"{folder}/{HEAD_HINT_FILE}").decode("ascii", "replace")
         except FileNotFoundError:
@@ -145,17 +147,19 @@ class S3Store:
         return hint if _HINT_NAME.fullmatch(hint) else ""
 
     def list_all(self) -> Sequence[StoredObject]:
-        """Every object below the prefix but hints and probe, sorted: for gc and erase, never for readers."""
+        """Return all objects below the prefix except hints and probe; for gc and erase, not for readers."""
         found = self._list_items("list_objects_v2", "Contents", Prefix=self._prefix)
         stored = [self._build_stored_object(o["Key"], o["LastModified"], o["Size"]) for o in found]
         return [s for s in stored if s.path != PROBE_FILE and not s.path.endswith(f"/{HEAD_HINT_FILE}")]
 
     def list_old_versions(self) -> Sequence[StoredObject] | None:
-        """What a bucket with versioning keeps of objects that were removed or replaced; None where we may not ask."""
+        """Return the old versions of removed or replaced objects; None if listing them is not allowed."""
         try:
             found = self._list_items("list_object_versions", "Versions", Prefix=self._prefix)
         except OSError as error:
-            return None if error.errno == errno.EACCES else ()  # an S3 that has no versions does not know the question
+            return (
+                None if error.errno == errno.EACCES else ()
+            )  # an S3 service without versions does not know the operation
         return [
             self._build_stored_object(v["Key"], v["LastModified"], v["Size"], v["VersionId"])
             for v in found
@@ -163,12 +167,12 @@ class S3Store:
         ]
 
     def read_version(self, stored: StoredObject) -> bytes:
-        """The whole object, in the version that was found."""
+        """Return the content of an object in the listed version."""
         return self._get_object(stored.path, version=stored.version)[0]
 
     @contextmanager
     def open_output(self, path: str) -> Generator[HashingWriter]:
-        """Upload a new object in parts; it appears when the block ends well, and not at all otherwise."""
+        """Upload a new object in parts. It appears when the block succeeds; if the block fails, nothing appears."""
         with self._translate_errors(path):
             upload = _Upload(self._client, self._build_object_params(path), self._encryption)
             try:
@@ -179,14 +183,15 @@ class S3Store:
                 raise
 
     def put_if_absent(self, path: str, content: bytes) -> bool:
-        """Create an object only if there is none of that name; False when there is one with other content.
+        """Create an object if the name is free; return False if it holds other content.
 
-        An answer may get lost on the way, and botocore or we ask again: so what lies there has the last word.
+        The response to a successful PUT may get lost, and its retry then fails: so the stored content decides.
         """
         try:
             with self._translate_errors(path):
                 created = self._put_object_if_absent(path, content) or self._has_content(path, content)
         except OSError:
+            # The outcome is unknown: the object may have been created although its response was an error.
             with suppress(OSError):
                 created = self._has_content(path, content)
                 if created:
@@ -197,7 +202,7 @@ class S3Store:
         return created
 
     def replace(self, path: str, build: Callable[[str], None], *, mode: int) -> None:
-        """Let `build` make a file on this machine, then upload it; S3 knows no modes."""
+        """Call `build` with a temporary path on this machine, then upload its file; S3 has no modes."""
         del mode
         with tempfile.TemporaryDirectory(prefix="appstream-export-") as folder:
             built = Path(folder, Path(path).name)
@@ -206,12 +211,12 @@ class S3Store:
                 shutil.copyfileobj(file, output)
 
     def remove(self, path: str) -> None:
-        """Remove an object; no complaint when it is gone already."""
+        """Remove an object; do nothing if it is missing."""
         with self._translate_errors(path):
             self._client.delete_object(**self._build_object_params(path))
 
     def abort_uploads(self, before: datetime, *, dry_run: bool = False) -> Sequence[StoredObject]:
-        """Forget our uploads that began before a moment and never ended: out of sight, but AWS bills their parts."""
+        """Abort and return this program's unfinished uploads begun before a moment: AWS bills their invisible parts."""
         found = self._list_items("list_multipart_uploads", "Uploads", Prefix=self._prefix)
         begun = [self._build_stored_object(u["Key"], u["Initiated"], version=u["UploadId"]) for u in found]
         ended = [upload for upload in begun if is_upload_path(upload.path) and upload.changed_at < before]
@@ -221,24 +226,28 @@ class S3Store:
         return ended
 
     def symlink(self, path: str, target: str) -> None:
-        """Nothing: S3 knows no links."""
+        """Do nothing: S3 has no links."""
 
     def open_subfolder(self, folder: str, *, file_mode: int, create: bool = False) -> "S3Store":
-        """One of its folders as a place of its own; S3 knows no modes."""
+        """Return a folder of this store as a store; S3 has no modes."""
         del file_mode, create
         below = S3Store(self._bucket, f"{self._prefix}{folder}", self._client)
         below._encryption = self._encryption
         return below
 
     def check_access(self, *, writable: bool) -> None:
-        """Try what a run will need; raises OSError. Two runs at once are safe only where `If-None-Match` is obeyed."""
+        """Try the operations that a run needs; raises OSError.
+
+        Concurrent runs are safe only if the service honors `If-None-Match`, so the probe is written twice: the second
+        write must be refused.
+        """
         self.list_tail(COMMITS_FOLDER)
         if not writable:
             return
         with self._translate_errors(PROBE_FILE):
             if all(self._put_object_if_absent(PROBE_FILE, b"") for _ in range(2)):
-                what = "the endpoint ignores If-None-Match; runs at once would undo each other here"
-                fix = "use AWS, or an S3 that knows conditional writes"
+                what = "the endpoint ignores If-None-Match; two runs at once would overwrite each other here"
+                fix = "use AWS, or an S3 service that supports conditional writes"
                 raise FixableOSError(errno.ENOTSUP, what, self.resolve_uri(PROBE_FILE), fix=fix)
 
     def _read_end(self, path: str, size: int) -> tuple[bytes, int]:
@@ -248,7 +257,7 @@ class S3Store:
         return self._get_object(path, f"bytes={start}-{stop - 1}")[0]
 
     def _get_object(self, path: str, span: str | None = None, version: str | None = None) -> tuple[bytes, int]:
-        """Content, and the size of the whole object."""
+        """Return the content of an object or of a byte range, and the size of the whole object."""
         ranged = ({"Range": span} if span else {}) | ({"VersionId": version} if version else {})
         with self._translate_errors(path):
             for tries_left in reversed(range(BODY_TRIES)):
@@ -259,6 +268,7 @@ class S3Store:
                     if not tries_left:
                         raise
                 else:
+                    # Only a range has ContentRange, such as "bytes 0-99/1234", which ends with the size of the whole.
                     return content, int(answer.get("ContentRange", "").rpartition("/")[2] or len(content))
         raise AssertionError("unreachable")
 
@@ -284,7 +294,7 @@ class S3Store:
             return False
 
     def _write_hint(self, path: str) -> None:
-        """Write the name as the folder's newest. Runs may overtake each other, and some fail: it is only a hint."""
+        """Record the name as the folder's newest. Runs may overwrite each other's records, so it is only a hint."""
         folder, _, name = path.rpartition("/")
         with suppress(OSError), self._translate_errors(path):
             self._client.put_object(
@@ -315,16 +325,16 @@ class S3Store:
 
     @contextmanager
     def _translate_errors(self, path: str) -> Generator[None]:
-        """Turn what boto3 raises into an OSError: the place, what S3 said, and what to do about it."""
+        """Translate boto3's errors to OSError with the location, S3's message and the fix."""
         try:
             yield
         except (BotoCoreError, ClientError) as error:
-            # from None: a traceback would print what a credential process or a server said
+            # from None: a traceback would print the raw text of a credential process or a server
             raise _build_os_error(error, self.resolve_uri(path)) from None
 
 
 class _Upload:
-    """The upload of one object: a single PUT if it is small, else parts that are invisible until it is complete."""
+    """The upload of one object: a single PUT if it is small, else parts that stay invisible until all are complete."""
 
     def __init__(self, client: Any, object_params: Mapping[str, str], encryption: Mapping[str, Any]) -> None:
         self._client, self._object_params, self._encryption = client, object_params, encryption
@@ -334,7 +344,7 @@ class _Upload:
         self._parts: list[dict[str, Any]] = []
 
     def write(self, content: bytes | bytearray | memoryview, /) -> int:
-        """Buffer the content, and send what fills a part."""
+        """Buffer the content, and send each full part."""
         self._buffer += content
         self._size += len(content)
         while len(self._buffer) >= PART_BYTES:
@@ -342,7 +352,7 @@ class _Upload:
         return len(content)
 
     def finish(self) -> None:
-        """Send what is left, and let the object appear."""
+        """Send the rest of the content and complete the object."""
         if not self._upload:
             self._client.put_object(**self._object_params, Body=bytes(self._buffer), **self._encryption)
             return
@@ -351,12 +361,12 @@ class _Upload:
         try:
             self._client.complete_multipart_upload(**self._upload, MultipartUpload={"Parts": self._parts})
         except ClientError as error:
-            # botocore asked again because an answer was lost, and the upload had ended well before
+            # botocore retried after a lost response, and the first request had completed the upload
             if _get_error_code(error) != "NoSuchUpload" or not self._is_object_complete():
                 raise
 
     def abort(self) -> None:
-        """Abort the upload; where S3 cannot be reached now, gc aborts it later."""
+        """Abort the upload; if S3 cannot be reached, gc aborts it later."""
         if self._upload:
             with suppress(BotoCoreError, ClientError):
                 self._client.abort_multipart_upload(**self._upload)
@@ -375,12 +385,12 @@ class _Upload:
 
 
 def open_s3(warehouse: str, settings: S3Settings, *, create: bool) -> S3Store:
-    """Return the store of `s3://bucket/prefix`; raises ConfigurationError where the bucket cannot be used."""
+    """Return the store of `s3://bucket/prefix`; raises ConfigurationError if the bucket cannot be used."""
     validate_root_path(warehouse)
     match = _S3_URL.fullmatch(warehouse)
     if not match or {".", ".."} & set(match[2].split("/")):
         raise ConfigurationError(
-            f"warehouse {warehouse}: not like s3://bucket/prefix, with plain letters, digits and -_."
+            f"warehouse {warehouse}: not of the form s3://bucket/prefix with plain letters, digits and -_."
         )
     try:
         client = _create_client(settings)
@@ -397,12 +407,12 @@ def open_s3(warehouse: str, settings: S3Settings, *, create: bool) -> S3Store:
 
 
 def find_bucket_endpoint(settings: S3Settings) -> str | None:
-    """Return the URL of an S3 that is not AWS's: of the settings, the environment or the AWS config file."""
+    """Return the URL of an S3 service other than AWS, from the settings, the environment or the AWS config file."""
     return _find_endpoint_url(_open_session(settings), settings)
 
 
 def _find_endpoint_url(session: botocore.session.Session, settings: S3Settings) -> str | None:
-    """Raises ConfigurationError for a URL with a password, and for one that the network may read along."""
+    """Return the endpoint's URL, if any; raises ConfigurationError if it has a password or lacks TLS."""
     url = settings.endpoint_url or find_configured_endpoint(session, "s3")
     if url and (problem := find_endpoint_problem(url, allow_http=settings.allow_http)):
         message = f"the endpoint of the warehouse's bucket: {problem}"
@@ -411,14 +421,14 @@ def _find_endpoint_url(session: botocore.session.Session, settings: S3Settings) 
 
 
 def _create_client(settings: S3Settings) -> Any:
-    """boto3's own way to credentials, region and endpoint, where the settings do not say otherwise."""
+    """Return an S3 client; boto3 finds the credentials, region and endpoint that the settings do not give."""
     session = _open_session(settings)
     endpoint = _find_endpoint_url(session, settings)
     is_local = endpoint is not None and is_loopback(endpoint)
     _set_up_credentials(session, settings, is_local=is_local)
     if is_local:
         session.register("before-send", _refuse_other_hosts)
-    # A proxy's own 127.0.0.1 is another machine's: requests for this one, and the keys in them, are not for it.
+    # A proxy would resolve 127.0.0.1 to its own machine, and receive the requests and the keys in them.
     local: dict[str, Any] = {"proxies": {}} if is_local else {}
     return session.create_client(
         "s3",
@@ -430,6 +440,7 @@ def _create_client(settings: S3Settings) -> Any:
             connect_timeout=10,
             read_timeout=60,
             max_pool_connections=2 * READERS,
+            # Most other S3 services have no DNS name for each bucket.
             s3={"addressing_style": "path" if endpoint else "auto"},
             **local,
         ),
@@ -437,7 +448,7 @@ def _create_client(settings: S3Settings) -> Any:
 
 
 def _open_session(settings: S3Settings) -> botocore.session.Session:
-    """Return a session with the AWS files read; one without any file of the user's where the bucket is emulated."""
+    """Return a session that reads the user's AWS files, but not for an emulated bucket."""
     if isinstance(settings, EmulatedS3Settings):
         session = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
         session.set_config_variable("config_file", os.devnull)
@@ -451,7 +462,7 @@ def _open_session(settings: S3Settings) -> botocore.session.Session:
 
 
 def _set_up_credentials(session: botocore.session.Session, settings: S3Settings, *, is_local: bool) -> None:
-    """Let the session find credentials: none of the machine's for an emulated bucket, an endpoint's own if named."""
+    """Set the session's credentials: placeholders for an emulated bucket, the settings' keys, or boto3's search."""
     if isinstance(settings, EmulatedS3Settings):
         session.set_credentials(PLACEHOLDER_KEY, PLACEHOLDER_KEY)
         return
@@ -465,16 +476,16 @@ def _set_up_credentials(session: botocore.session.Session, settings: S3Settings,
     if settings.profile or not is_local:
         _check_profile(session, settings.profile)
     if is_local:
-        for provider in ("iam-role", "container-role"):  # they ask link-local addresses
+        for provider in ("iam-role", "container-role"):  # they send requests to link-local addresses
             session.get_component("credential_provider").remove(provider)
         if session.get_credentials() is None:
             session.set_credentials(PLACEHOLDER_KEY, PLACEHOLDER_KEY)
 
 
 def _refuse_other_hosts(request: Any, **_: Any) -> None:
-    """S3 may redirect a request to another host; this machine's may not."""
+    """Raise ConfigurationError for a request to another host, to which S3 may redirect."""
     if not is_loopback(request.url):
-        raise ConfigurationError("the bucket's endpoint is on this machine, so no other host is asked")
+        raise ConfigurationError("the bucket's endpoint is on this machine, so requests to other hosts are refused")
 
 
 def _check_profile(session: botocore.session.Session, profile: str | None) -> None:
@@ -504,5 +515,5 @@ def _get_error_code(error: BotoCoreError | ClientError) -> str:
 
 
 def _extract_checksums(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a part's checksums, which S3 requires again when the upload is completed."""
+    """Return a part's checksums, which S3 requires again to complete the upload."""
     return {name: value for name, value in answer.items() if name.startswith("Checksum") and name != "ChecksumType"}
