@@ -281,9 +281,9 @@ def write_endpoint_rules(folder: Path, urls: Mapping[str, str]) -> None:
 def open_dead_end(network: str, stack: ExitStack) -> str:
     """Return a URL that fails so, until the stack closes: of this machine, or it fails before a packet leaves it."""
     if network == "name":
-        return "http://" + ".".join(["n" * 60] * 5)  # longer than names may be: the resolver refuses it itself
+        return "https://" + ".".join(["n" * 60] * 5)  # longer than names may be: the resolver refuses it itself
     if network == "no route":
-        return "http://255.255.255.255"
+        return "https://255.255.255.255"
     server = stack.enter_context(socket.socket())
     server.bind(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{server.getsockname()[1]}"

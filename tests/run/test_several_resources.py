@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from appstream_export import connect
 from appstream_export.cli.views import build_run_object, load_status, print_status, render_run_lines, summarize_run
 from appstream_export.contracts import load_contract, load_contracts, load_sql_files
 from appstream_export.contracts.generated_checks import render_generated_checks
 from appstream_export.emulator import Emulator
-from appstream_export.lake.catalog import get_named_query, run_named_query
+from appstream_export.lake.catalog import connect_warehouse, get_named_query, run_named_query
 from appstream_export.lake.catalog.query import run_query
 from appstream_export.run import RunResult
 from tests.export import Export
@@ -98,7 +97,7 @@ def test_status_counts_scopes_of_each_resource(
 
 
 def test_questions_name_the_resource(mixed: tuple[Export, RunResult]) -> None:
-    con = connect(mixed[0].warehouse)
+    con = connect_warehouse(mixed[0].warehouse)
     rows = run_named_query(con, get_named_query("not_seen"), {}).to_pylist()
     odd = run_named_query(con, get_named_query("odd_values"), {}).to_pylist()
 
@@ -109,7 +108,7 @@ def test_questions_name_the_resource(mixed: tuple[Export, RunResult]) -> None:
 def test_tiles_and_charts_of_the_report_count_the_same_scopes_and_name_their_resource(
     mixed: tuple[Export, RunResult],
 ) -> None:
-    con, sql = connect(mixed[0].warehouse), {file.name: file.sql for file in load_sql_files("report")}
+    con, sql = connect_warehouse(mixed[0].warehouse), {file.name: file.sql for file in load_sql_files("report")}
     [tiles] = run_query(con, sql["tiles"]).to_pylist()
     scopes = run_query(con, sql["coverage_by_scope"]).to_pylist()
     regions = run_query(con, sql["coverage_by_region"]).to_pylist()
@@ -123,7 +122,7 @@ def test_tiles_and_charts_of_the_report_count_the_same_scopes_and_name_their_res
 
 def test_generated_checks_look_at_each_resource_and_name_it(mixed: tuple[Export, RunResult]) -> None:
     export, _ = mixed
-    con = connect(export.warehouse)
+    con = connect_warehouse(export.warehouse)
     checks = render_generated_checks(export.contracts)
     sound = {name: run_query(con, text).num_rows for name, text in checks.items()}
     unknown = checks["unknown_scopes.sql"].replace("anti join scope_runs", "anti join (from scope_runs limit 0)")

@@ -45,6 +45,7 @@ def probe_location(warehouse: str, *, file_mode: int = 0o600, calls: FolderCalls
         return []
     try:
         root = expand_user(warehouse).resolve()
+        _validate_folder(root, create=True)
         folder = next(place for place in (root / COMMITS_FOLDER, root, *root.parents) if place.exists())
         missing = LocalStore(folder, file_mode=file_mode, calls=calls).probe_folder()
     except OSError as error:
