@@ -22,11 +22,11 @@ lint:
     uv run appstream-export contracts render --check
     uv run dg check defs --target-path pipelines
 
-# promises under scale, faults, many threads and throttling, by real runs: `just prove faults`, `just prove --quick`
+# prove promises under scale, faults, many threads and throttling by real runs: `just prove faults`, `just prove --quick`
 prove *args:
     uv run python -m benchmarks.proofs {{args}}
 
-# what an export costs beside its rivals, judged by budgets; then README, docs/performance.md and pictures are rewritten
+# compare an export with other tools, check the budgets, and update README and docs/performance.md
 bench file="benchmarks.json":
     #!/usr/bin/env bash
     set -u
