@@ -26,7 +26,7 @@ lint:
 prove *args:
     uv run python -m benchmarks.proofs {{args}}
 
-# compare the export with its rivals and the budgets; then render the results in README, docs/performance.md and pictures
+# compare the export with other tools, check the budgets, and update README and docs/performance.md
 bench file="benchmarks.json":
     #!/usr/bin/env bash
     set -u

@@ -1,1 +1,1 @@
-"""Speed and memory that can be checked: a light page server, rivals, and the figures."""
+"""Benchmarks and proofs: a light page server, rivals, figures with budgets, and promises proved by real runs."""

@@ -1,8 +1,9 @@
-"""Child processes that talk in lines, in an environment without AWS settings; each is ended by its own pid."""
+"""Child processes that exchange lines, in an environment without AWS settings; each is ended by its own pid."""
 
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -10,7 +11,6 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from threading import Timer
-from types import TracebackType
 from typing import Any, Self
 
 from benchmarks.world import World
@@ -18,12 +18,17 @@ from benchmarks.world import World
 ROOT = Path(__file__).parent.parent
 START_S = 60  # boto3, pyarrow and duckdb on a loaded machine take some seconds
 END_S = 20
+UV_S = 600  # for downloads
 _AMBIENT = ("AWS_", "APPSTREAM_EXPORT_", "DAGSTER_")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
 class Hung(Exception):
     """A child gave no answer in time; it was killed."""
+
+
+class Unreachable(Exception):
+    """An environment could not be made: uv is missing, or no package index answered."""
 
 
 class Child:
@@ -45,21 +50,19 @@ class Child:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.end()
 
     def ask(self, question: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
         """Send a line of JSON and read one; raises Hung."""
         assert self._process.stdin is not None  # noqa: S101
-        with suppress(BrokenPipeError):  # it died, as its missing answer will tell
+        with suppress(BrokenPipeError):  # it has ended: its answer will be missing
             self._process.stdin.write(json.dumps(question) + "\n")
             self._process.stdin.flush()
         return json.loads(self.line(timeout_s))
 
     def line(self, timeout_s: float) -> str:
-        """The next line that it prints; raises Hung when there is none in time, or when it died."""
+        """Return its next line; raises Hung when there is none in time, or when it ended."""
         assert self._process.stdout is not None  # noqa: S101
         timer = Timer(timeout_s, self._process.kill)
         timer.start()
@@ -68,11 +71,11 @@ class Child:
         finally:
             timer.cancel()
         if not found:
-            raise Hung(f"{self._name} printed nothing within {timeout_s:g} s, or died")
+            raise Hung(f"{self._name} printed nothing within {timeout_s:g} s, or ended")
         return found.strip()
 
     def end(self) -> None:
-        """Close its input, and kill what does not leave by itself."""
+        """Close its input, and kill it unless it ends by itself."""
         try:
             self._process.communicate(timeout=END_S)
         except subprocess.TimeoutExpired:
@@ -94,38 +97,45 @@ class Aws(Child):
             raise
 
     def change(self, **fields: Any) -> dict[str, Any]:
-        """Serve a changed World; the record of what was served before."""
+        """Serve a changed World, and return the record of the calls served before."""
         self.world = World(**asdict(self.world) | fields)
         return self.ask(fields, START_S)
 
 
 class Exporter(Child):
-    """A process that exports what it is told to, as often as it is told to; see `benchmarks.exporter`."""
+    """A process that exports once per request; see `benchmarks.exporter`."""
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         super().__init__("benchmarks.exporter", environ=environ)
 
-    def run(self, mapping: Mapping[str, Any], folder: Path, timeout_s: float, **request: Any) -> dict[str, Any]:
-        """Export once for real, with these settings as their file would say them; raises Hung.
+    def run(
+        self, mapping: Mapping[str, Any], folder: Path, timeout_s: float, shards: int = 1, **request: Any
+    ) -> dict[str, Any]:
+        """Export with a configuration file's settings and fields of `Request`; raises Hung."""
+        return self.ask({"mapping": mapping, "folder": str(folder), "request": request, "shards": shards}, timeout_s)
 
-        `request` are fields of `Request`: `publish=False` leaves out what follows the commit.
-        """
-        return self.ask({"mapping": mapping, "folder": str(folder), "request": request}, timeout_s)
 
-
-def told(module: str, *args: str) -> str:
-    """What `python -m module ...` prints, run to its end in a process of its own."""
-    done = subprocess.run(  # noqa: S603  our own modules, with arguments that we made
-        [sys.executable, "-m", module, *args], cwd=ROOT, env=clean_environment(), stdout=subprocess.PIPE, text=True,
-        check=True,
-    )  # fmt: skip
+def run_uv(*args: str, environ: Mapping[str, str] | None = None) -> str:
+    """Run uv in this project and return its output; raises Unreachable, and RuntimeError where Python raised."""
+    uv = os.environ.get("UV") or shutil.which("uv")
+    if uv is None:
+        raise Unreachable("uv is not on the PATH")
+    try:
+        done = subprocess.run(  # noqa: S603  ourselves, in other environments
+            [uv, *args], cwd=ROOT, env={**os.environ, **(environ or {})}, capture_output=True, text=True, check=False,
+            timeout=UV_S,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as why:
+        raise Unreachable(str(why)) from why
+    if done.returncode:
+        raise RuntimeError(done.stderr) if "Traceback" in done.stderr else Unreachable(done.stderr.strip()[-600:])
     return done.stdout
 
 
 def clean_environment() -> dict[str, str]:
-    """The machine's environment without anything that could lead boto3 to real AWS, or through a proxy.
+    """Return the machine's environment without anything that could lead boto3 to real AWS, or through a proxy.
 
-    Python may keep what it compiles, as it does for users: where it must not, each start compiles boto3 anew.
+    Python may cache bytecode, as it does for users: otherwise each start would compile boto3 again.
     """
     kept = {
         name: value
@@ -137,9 +147,9 @@ def clean_environment() -> dict[str, str]:
 
 
 def peak_mb() -> float:
-    """Most memory that this process ever held, in MB.
+    """Return the most memory that this process ever held, in MB.
 
-    Not ru_maxrss where Linux tells better: a child inherits its parent's high-water mark in it.
+    On Linux not ru_maxrss, in which a child inherits its parent's high-water mark.
     """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()

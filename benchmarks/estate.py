@@ -1,14 +1,14 @@
-"""An estate of image builders as flat rows, and its snapshots: what commits and histories are measured with.
+"""Image builders as flat rows, and snapshots of them, to measure commits and histories without AWS and pages.
 
-No AWS, no pages: only what the lake is given. Rows are made from numbers, and making them is never measured.
+Rows are made from numbers, and making them is never measured.
 """
 
 import gc
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Self
 
 import pyarrow as pa
 
@@ -32,9 +32,9 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(slots=True)
 class Took:
-    """What the blocks of `with took:` took together, in seconds; CPU of all threads of this process.
+    """Seconds of all blocks of `with took:`, CPU of all threads of this process.
 
-    Python's collector has nothing to do with what was there before: rows that we made weigh on nobody's time.
+    Objects from before the block are hidden from Python's garbage collector, so that they cost no time in it.
     """
 
     wall_s: float = 0.0
@@ -54,33 +54,33 @@ class Took:
 
 @dataclass(frozen=True)
 class Estate:
-    """So many builders in scopes of one page, as they are at an hour."""
+    """Builders in scopes of one page, as they are at an hour."""
 
     builders: int
     hour: int = 0
-    """When AWS is asked."""
+    """Hour of the export."""
     moment: int | None = None
-    """Whose states it shows, the hour's by default: from moment to moment a hundredth of the builders changes."""
+    """Moment of the states, the hour by default: from moment to moment a hundredth of the builders changes."""
     denied_every: int = 0
     """One scope in so many is denied; none by default."""
 
     @property
     def scopes(self) -> list[Scope]:
-        """In order."""
+        """All scopes in order."""
         count = -(-self.builders // PER_SCOPE)
         return [Scope(f"{111100000000 + n // REGIONS:012}", f"eu-west-{n % REGIONS + 1}") for n in range(count)]
 
     @property
     def answered(self) -> dict[Scope, range]:
-        """Those that are not denied, with the numbers of their builders."""
+        """Scopes that are not denied, with the numbers of their builders."""
         return {
             scope: range(place * PER_SCOPE, min((place + 1) * PER_SCOPE, self.builders))
             for place, scope in enumerate(self.scopes)
             if not self.denied_every or place % self.denied_every
         }
 
-    def parts(self) -> Iterator[dict[str, pa.Table]]:
-        """Rows in parts as a sweep writes them: each with scopes from everywhere."""
+    def list_parts(self) -> Iterator[dict[str, pa.Table]]:
+        """Yield rows in parts as a sweep writes them: each with scopes of all accounts."""
         answered, count = list(self.answered.items()), -(-self.builders // PART)
         moment = self.hour if self.moment is None else self.moment
         for first in range(count):
@@ -88,24 +88,32 @@ class Estate:
             yield {table.name: _rows(table, numbers, moment, at(self.hour)) for table in load_contracts()[0].tables}
 
     def write(self, store: Store, took: Took | None = None) -> StagedSnapshot:
-        """A draft on disk; making its rows is not timed."""
-        draft, took = (
-            StagedSnapshot(store, list_snapshot_tables(load_contracts()), paths.generate_ulid()),
-            took or Took(),
-        )
-        for part in self.parts():
-            with took:
+        """Write the rows as a draft; making them is not timed."""
+        draft = StagedSnapshot(store, list_snapshot_tables(load_contracts()), paths.generate_ulid())
+        for part in self.list_parts():
+            with took or Took():
                 draft.write(part)
         return draft
 
-    def commit(self, store: Store, draft: StagedSnapshot, took: Took | None = None, **more: Any) -> Manifest:
-        """The draft as a snapshot of that hour; making its outcomes is not timed. `more` goes to the lake."""
+    def commit(self, store: Store, draft: StagedSnapshot, took: Took | None = None) -> Manifest:
+        """Commit the draft as a snapshot of that hour; making its outcomes is not timed."""
         when, answered = at(self.hour), self.answered
-        outcomes = [_outcome(Task("image_builders", s), len(answered.get(s, ())), when) for s in self.scopes]
-        return commit_outcomes(store, draft, outcomes, when, took, **more)
+        tasks = [Task("image_builders", scope) for scope in self.scopes]
+        outcomes = {task: _make_outcome(task, len(answered.get(task.scope, ())), when) for task in tasks}
+        accounts = [{"account_id": a, "source": "settings"} for a in sorted({t.scope.account_id for t in tasks})]
+        facts = RunFacts(
+            run_id=f"r{when}", attempt_id=f"a{when}", started_at=when, tool_version="0", botocore_version="0",
+            endpoint_url=None, discovery="listed", forced=False,
+        )  # fmt: skip
+        with took or Took():
+            request = CommitRequest(
+                store=store, contracts=load_contracts(), staged=draft, planned=tasks, outcomes=outcomes,
+                accounts=accounts, facts=facts, clock=lambda: when,
+            )  # fmt: skip
+            return commit_snapshot(request)
 
 
-def _outcome(task: Task, builders: int, when: datetime) -> Outcome:
+def _make_outcome(task: Task, builders: int, when: datetime) -> Outcome:
     status, reason = (Status.OK, None) if builders else (Status.DENIED, "not allowed")
     return Outcome(
         task=task, status=status, reason=reason, attempted_at=when, finished_at=when, items=builders, rows=builders
@@ -130,7 +138,6 @@ def _column(field: pa.Field, chosen: list[tuple[Scope, int, int]], moment: int, 
         "state": lambda _s, n, _p: ("RUNNING", "STOPPED")[(n % 100 <= moment % 100) ^ (moment // 100 % 2)],
         "observed_at": lambda *_: when,
         "created_time": lambda _s, n, _p: START - timedelta(minutes=n),
-        "eni_private_ip_address": lambda _s, n, _p: f"10.{n // 65536 % 256}.{n // 256 % 256}.{n % 256}",
         "eni_id": lambda _s, n, _p: f"eni-{n * 2654435761 % 2**32:08x}",
         "subnet_id": lambda _s, n, p: f"subnet-{n // 20 + p:08x}",
         "extra_json": lambda *_: None,
@@ -145,29 +152,5 @@ def _column(field: pa.Field, chosen: list[tuple[Scope, int, int]], moment: int, 
 
 
 def at(hour: int) -> datetime:
-    """An hour as a time."""
+    """Return an hour as a time."""
     return START + timedelta(hours=hour)
-
-
-def commit_outcomes(
-    store: Store,
-    draft: StagedSnapshot,
-    outcomes: Collection[Outcome],
-    when: datetime,
-    took: Took | None = None,
-    **more: Any,
-) -> Manifest:
-    """A commit as `run()` makes it; `more` goes to the lake."""
-    tasks = [outcome.task for outcome in outcomes]
-    accounts = [{"account_id": a, "source": "settings"} for a in sorted({t.scope.account_id for t in tasks})]
-    facts = RunFacts(
-        run_id=f"r{when}", attempt_id=f"a{when}", started_at=when, tool_version="0", botocore_version="0",
-        endpoint_url=None, discovery="listed", forced=False,
-    )  # fmt: skip
-    by_task = {outcome.task: outcome for outcome in outcomes}
-    with took or Took():
-        request = CommitRequest(
-            store=store, contracts=load_contracts(), staged=draft, planned=tasks, outcomes=by_task, accounts=accounts,
-            facts=facts, clock=lambda: when, **more,
-        )  # fmt: skip
-        return commit_snapshot(request)

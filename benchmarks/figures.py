@@ -1,8 +1,8 @@
-"""Figures: what was measured, what it may be, and whether it is."""
+"""Figures: measured values, their budgets, and whether the budgets hold."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -11,100 +11,73 @@ from benchmarks.findings import markdown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
-    """What a figure may be; see docs/performance.md."""
-
-    at_most: float | None = None
-    at_least: float | None = None
-
-    def holds(self, value: float) -> bool:
-        """Whether the value is within it."""
-        above = self.at_least is None or value >= self.at_least
-        return above and (self.at_most is None or value <= self.at_most)
-
-    def __str__(self) -> str:
-        return f"<= {self.at_most:g}" if self.at_least is None else f">= {self.at_least:g}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One number. `ok` is None where nobody judges it; `spread` are the least and the most of all rounds."""
+    """One number. `ok` is None where no budget is judged; `spread` is the least and the most of all rounds."""
 
     name: str
-    value: float
+    value: float | None
+    """None: its rival, or this exporter, did not end or lost rows."""
     unit: str = "x"
     budget: str | None = None
     ok: bool | None = None
     rounds: int = 1
     spread: tuple[float, float] | None = None
 
-    @property
-    def verdict(self) -> str:
-        """One word."""
-        return {True: "ok", False: "MISSED", None: ""}[self.ok]
-
     def line(self) -> list[object]:
-        """Its row in a table."""
-        spread = f"{self.spread[0]:.2f} - {self.spread[1]:.2f}" if self.spread else ""
-        return [self.name, f"{self.value:,.6g}" if self.value >= 100 else f"{self.value:.2f}", self.unit, spread,
-                self.budget or "", self.verdict]  # fmt: skip
+        """Return its row in a table."""
+        spread = " - ".join(map(format_number, self.spread)) if self.spread else ""
+        verdict = {True: "ok", False: "MISSED", None: ""}[self.ok]
+        return [self.name, format_number(self.value), self.unit, spread, self.budget or "", verdict]
 
 
-def figure(
-    name: str, values: Sequence[float], unit: str = "x", budget: Budget | None = None, *, is_judged: bool = True
+def make_figure(
+    name: str, values: Sequence[float], unit: str = "x", at_most: float | None = None, *, is_judged: bool = True
 ) -> Figure:
-    """The median of some rounds; a budget is shown even where it is not judged."""
-    value = median(values)
+    """Return the median of some rounds; a budget is shown even where it is not judged."""
+    return _make(name, median(values), values, unit, at_most, is_judged=is_judged)
+
+
+def make_ratio(
+    name: str, over: Sequence[float], under: Sequence[float], at_most: float | None = None, *, is_judged: bool = True
+) -> Figure:
+    """Return the ratio of two medians, with the spread of the rounds' own ratios; a missed budget without values."""
+    if not (over and under):
+        return Figure(name=name, value=None, budget=_describe(at_most), ok=at_most is None and None, rounds=0)
+    ratios = [a / b for a, b in zip(over, under, strict=True)]
+    return _make(name, median(over) / median(under), ratios, "x", at_most, is_judged=is_judged)
+
+
+def _make(
+    name: str, value: float, rounds: Sequence[float], unit: str, at_most: float | None, *, is_judged: bool
+) -> Figure:
     return Figure(
         name=name,
-        value=value,
+        value=round(value, 4),
         unit=unit,
-        budget=str(budget) if budget else None,
-        ok=budget.holds(value) if budget and is_judged else None,
-        rounds=len(values),
-        spread=(min(values), max(values)) if len(values) > 1 else None,
+        budget=_describe(at_most),
+        ok=value <= at_most if at_most is not None and is_judged else None,
+        rounds=len(rounds),
+        spread=(round(min(rounds), 4), round(max(rounds), 4)) if len(rounds) > 1 else None,
     )
 
 
-def ratio(
-    name: str,
-    over: Sequence[float],
-    under: Sequence[float],
-    budget: Budget | None = None,
-    *,
-    is_judged: bool = True,
-) -> Figure:
-    """The ratio of two medians; its spread is that of the rounds' own ratios."""
-    value, each = median(over) / median(under), [a / b for a, b in zip(over, under, strict=True)]
-    return Figure(
-        name=name,
-        value=value,
-        budget=str(budget) if budget else None,
-        ok=budget.holds(value) if budget and is_judged else None,
-        rounds=len(each),
-        spread=(min(each), max(each)) if len(each) > 1 else None,
-    )
+def _describe(at_most: float | None) -> str | None:
+    return None if at_most is None else f"<= {at_most:g}"
 
 
-def missing(name: str, budget: Budget) -> Figure:
-    """A budget that nothing was measured for, because its rival or we ourselves lost rows: missed."""
-    return Figure(name=name, value=float("nan"), budget=str(budget), ok=False, rounds=0)
+def format_number(value: float | None) -> str:
+    """Return a figure's value as tables show it."""
+    if value is None:
+        return "none"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}".removesuffix(".00")
 
 
-def table(figures: Iterable[Figure]) -> str:
-    """All of them in columns."""
+def render_table(figures: Iterable[Figure]) -> str:
+    """Return all figures in columns."""
     return markdown(["figure", "value", "unit", "spread", "budget", ""], [each.line() for each in figures])
 
 
-def record(each: Figure) -> dict[str, Any]:
-    """As JSON has it; a figure that is missing has no value."""
-    value = None if each.value != each.value else round(each.value, 4)  # NaN alone is unlike itself
-    spread = [round(end, 4) for end in each.spread] if each.spread else None
-    return {"name": each.name, "value": value, "unit": each.unit, "budget": each.budget, "ok": each.ok,
-            "rounds": each.rounds, "spread": spread}  # fmt: skip
-
-
-def write(path: Path, figures: Iterable[Figure], environment: Mapping[str, Any]) -> None:
-    """`{"figures": [...], "environment": {...}}`."""
-    told = {"figures": [record(each) for each in figures], "environment": environment}
-    path.write_text(json.dumps(told, indent=1) + "\n")
+def write_figures(path: Path, figures: Iterable[Figure], environment: Mapping[str, Any]) -> None:
+    """Write `{"figures": [...], "environment": {...}}`."""
+    content = {"figures": [asdict(each) for each in figures], "environment": environment}
+    path.write_text(json.dumps(content, indent=1) + "\n")

@@ -1,170 +1,113 @@
-"""What `python -m benchmarks` measures, part by part: each gives figures, and prints more than those as it goes."""
+"""The parts of `python -m benchmarks`: each returns figures, and prints more than those as it goes."""
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from benchmarks import commit, history, questions, race_figures
-from benchmarks.children import Aws, Exporter, told
-from benchmarks.figures import Budget, Figure, figure, ratio
-from benchmarks.findings import Findings, say
+from benchmarks import commit, history, races
+from benchmarks.children import Aws, Exporter
+from benchmarks.figures import Figure, make_figure, make_ratio
+from benchmarks.findings import say
 from benchmarks.proofs import scale
-from benchmarks.sizes import Size
+from benchmarks.race import Size
 from benchmarks.warehouse import by_role, settings_of
 from benchmarks.world import REGIONS, World
 
 BOUND_S = 900.0
-WORKERS = 32
 
 
-def _transcribed(found: Findings) -> Findings:
-    say(f"\n{found}")
-    return found
-
-
-def _median_of(rounds: int, taken: Figure) -> Figure:
-    """A figure that was a median already when we got it."""
-    return replace(taken, rounds=rounds)
-
-
-def _broken(suite: str, *all_found: Findings) -> Figure:
-    """How many promises were broken meanwhile: rows that are not the truth are no figure to be proud of."""
-    return figure(f"{suite}: promises broken", [sum(len(f.broken) for f in all_found)], "", Budget(at_most=0))
-
-
-def at_scale(size: Size, folder: Path) -> list[Figure]:
-    """20,000 scopes with latency: wall over the ideal, memory, connections, clients, sessions."""
-    found = _transcribed(scale.prove(size.scaled, folder))
-    proved = found.figures
-    connections = 4 * size.scaled.workers + size.scaled.regions
+def measure_scale(size: Size, folder: Path) -> list[Figure]:
+    """Measure 20,000 scopes with latency: wall over the ideal, memory, connections, clients, sessions."""
+    found = scale.prove(size.scaled, folder)
+    connections = scale.CONNECTIONS_PER_WORKER * size.scaled.workers + size.scaled.regions
     budgets = {
-        "wall/ideal": ("x", Budget(at_most=scale.RATIO_MAX), size.is_timed),
-        "sweep MB": ("MB", Budget(at_most=scale.PEAK_MB_MAX), size.is_timed),
-        "connections": ("", Budget(at_most=connections), True),
-        "clients": ("", Budget(at_most=size.scaled.regions + scale.CLIENTS_BESIDES_REGIONS), True),
-        "AssumeRole": ("", Budget(at_most=size.scaled.accounts), True),
+        "wall/ideal": ("x", scale.RATIO_MAX, size.is_timed),
+        "sweep MB": ("MB", scale.PEAK_MB_MAX, size.is_timed),
+        "connections": ("", connections, True),
+        "clients": ("", size.scaled.regions + scale.CLIENTS_BESIDES_REGIONS, True),
+        "AssumeRole": ("", size.scaled.accounts, True),
     }
     figures = [
-        figure(f"scale: {name}", [float(proved[name])], unit, budget, is_judged=is_judged)
-        for name, (unit, budget, is_judged) in budgets.items()
+        make_figure(f"scale: {name}", [float(found.figures[name])], unit, at_most, is_judged=is_judged)
+        for name, (unit, at_most, is_judged) in budgets.items()
     ]
-    return [*figures, _broken("scale", found)]
+    say(f"\n{found}")
+    return [*figures, make_figure("scale: promises broken", [len(found.broken)], "", 0)]
 
 
-def two_processes(size: Size, folder: Path) -> list[Figure]:
-    """The same scopes in one process and halved between two; kept only if it gave 1.4."""
-    rounds = min(2, size.rounds)
-    accounts = World(accounts=size.two_accounts).account_ids()
-    shares = {"one": [accounts], "two": [accounts[::2], accounts[1::2]]}
-    walls: dict[str, list[float]] = {name: [] for name in shares}
-    with Aws(World(accounts=size.two_accounts, latency_ms=(30.0, 80.0))) as aws:
-        for n in range(rounds):
-            for name, halves in shares.items():
-                places = [folder / f"{name}-{n}-{half}" for half in range(len(halves))]
-                with ThreadPoolExecutor() as pool:
-                    walls[name].append(max(pool.map(lambda a, p: _swept(aws.url, a, p)["sweep_s"], halves, places)))
-    return [ratio("scale: sweep of one process / of two that share its scopes", walls["one"], walls["two"])]
+def measure_shards(size: Size, folder: Path) -> list[Figure]:
+    """Measure one process and two shards over the same scopes, with latency, in turns, from plan to commit."""
+    walls: dict[int, list[float]] = {1: [], 2: []}
+    with Aws(World(accounts=size.sharded // len(REGIONS), latency_ms=(30.0, 80.0))) as aws:
+        mapping = settings_of(aws.url, [by_role(a) for a in aws.world.account_ids()], REGIONS, workers=32)
+        for number in range(min(2, size.rounds)):
+            for shards, seconds in walls.items():
+                with Exporter() as exporter:
+                    place = folder / f"{shards}-{number}"
+                    costs = exporter.run(mapping, place, BOUND_S, shards, publish=False)
+                seconds.append(costs["sweep_s"] + costs.get("commit_s", 0.0))
+    return [make_ratio(f"{size.sharded:,} scopes: time of two shards / of one process", walls[2], walls[1])]
 
 
-def _swept(url: str, accounts: list[str], folder: Path, regions: int = 20) -> dict[str, Any]:
-    settings = settings_of(url, [by_role(a) for a in accounts], REGIONS[:regions], workers=WORKERS)
-    with Exporter() as exporter:
-        return exporter.run(settings, folder, BOUND_S, publish=False)
-
-
-def growth(size: Size, folder: Path) -> list[Figure]:
-    """Sweeps of more and more scopes, without latency."""
-    found: list[Figure] = []
-    for scopes in size.scopes:
-        world = World(accounts=scopes // 20)
-        with Aws(world) as aws:
-            export = _swept(aws.url, world.account_ids(), folder / str(scopes))
-        found += [
-            figure(f"growth: sweep of {scopes:,} scopes, wall", [export["sweep_s"]], "s"),
-            figure(f"growth: sweep of {scopes:,} scopes, CPU", [export["sweep_cpu_s"]], "s"),
-            figure(f"growth: sweep of {scopes:,} scopes, peak memory", [export["sweep_peak_mb"]], "MB"),
-        ]
-    return found
-
-
-def memory(size: Size, _: Path) -> list[Figure]:
-    """Two sweeps and commits of more and more items, a process for each size."""
-    found, peaks = list[Figure](), dict[int, float]()
+def measure_memory(size: Size, folder: Path) -> list[Figure]:
+    """Measure two exports of few and of many items, the second with 1% of the scopes denied, a process per size."""
+    found, peaks = list[Figure](), list[float]()
     for items in size.items:
-        peak, swept, _changes, seconds = map(float, told("benchmarks.commit", "--peak", str(items)).split())
-        peaks[items] = peak
+        with Aws(World(accounts=items // 1000, items=50)) as aws, Exporter() as exporter:
+            mapping = settings_of(aws.url, [by_role(a) for a in aws.world.account_ids()], REGIONS, workers=32)
+            first = exporter.run(mapping, folder / f"{items}", BOUND_S, publish=False)
+            aws.change(denied=0.01)
+            second = exporter.run(mapping, folder / f"{items}", BOUND_S, publish=False)
+        peaks.append(second["peak_mb"])
         found += [
-            figure(f"growth: {items:,} items, peak memory", [peak], "MB"),
-            figure(f"growth: {items:,} items, peak memory of the sweep", [swept], "MB"),
-            figure(f"growth: {items:,} items, two snapshots", [seconds], "s"),
+            make_figure(f"{items:,} items: peak memory", [second["peak_mb"]], "MB"),
+            make_figure(f"{items:,} items: peak memory of the first sweep", [first["sweep_peak_mb"]], "MB"),
+            make_figure(f"{items:,} items: two exports", [first["total_s"] + second["total_s"]], "s"),
         ]
-    few, many = size.items[-3] if len(size.items) > 2 else size.items[0], size.items[-1]
-    name, budget = f"peak memory at {many:,} items over that at {few:,}", Budget(at_most=1.5)
-    return [*found, figure(name, [peaks[many] / peaks[few]], "x", budget, is_judged=size.is_timed)]
+    few, many = size.items
+    name = f"peak memory at {many:,} items / at {few:,}"
+    return [*found, make_ratio(name, peaks[1:], peaks[:1], 1.5, is_judged=size.is_timed)]
 
 
-def committing(size: Size, _: Path) -> list[Figure]:
-    """A commit over writing the same Parquet files alone, which is soon done: in nearly twice as many rounds."""
-    measured = commit.costs(size.committed, 2 * size.rounds - 1)
-    _transcribed(commit.compared(size.committed, measured))
-    _transcribed(commit.by_part(size.committed, min(commit.PART_ROUNDS, size.rounds)))
-    named, budget = "commit over writing the same files, CPU", Budget(at_most=2.0)
+def measure_commit(size: Size, _: Path) -> list[Figure]:
+    """Measure a commit beside writing the same Parquet files alone, which is quick: in nearly twice as many rounds."""
     found = list[Figure]()
-    for name, costs in measured.items():
-        alone, made, whole = (
-            [took.cpu_s for took in some] for some in zip(*((c.alone, c.commit, c.whole) for c in costs), strict=True)
-        )
+    for name, costs in commit.measure(size.committed, 2 * size.rounds - 1).items():
+        alone, made, whole = ([took.cpu_s for took in some] for some in zip(*costs, strict=True))
+        title = f"{name}: CPU of the commit"
         found += [
-            ratio(f"{named}: {name}, commit", made, alone),
-            ratio(f"{named}: {name}, with the catalog", whole, alone, budget, is_judged=size.is_timed),
+            make_ratio(f"{title} / of writing its files", made, alone),
+            make_ratio(f"{title} and the catalog / of writing its files", whole, alone, 2, is_judged=size.is_timed),
         ]
     return found
 
 
-def kept(size: Size, folder: Path) -> list[Figure]:
-    """A query after a long history over the same after one snapshot, and commands that start cold."""
+def measure_history(size: Size, folder: Path) -> list[Figure]:
+    """Measure a query after a long history beside one after a single snapshot, and commands that start cold."""
     builders, snapshots = size.kept
     rounds = 2 * size.rounds + 1
-    after = _transcribed(history.long(builders, snapshots, rounds, folder))
-    cold = _transcribed(history.cold(folder / "all", rounds))
-    name, budget = f"query of a view after {snapshots} snapshots over the same after 1", Budget(at_most=1.5)
-    found = [_median_of(rounds, figure(name, [float(after.figures["all"])], "x", budget, is_judged=size.is_timed))]
-    for command, value in cold.figures.items():
-        judged = Budget(at_most=2.0) if command == "sql select 1" else None
-        if command != "import duckdb":
-            title = f"cold start of `{command}` over bare `import duckdb`"
-            taken = figure(title, [float(value)], "x", judged, is_judged=size.is_timed)
-            found.append(_median_of(rounds, taken))
-    return [*found, _broken("history", after, cold)]
-
-
-def asked(size: Size, folder: Path) -> list[Figure]:
-    """Every question, mart and check after a long history of many builders."""
-    builders, snapshots = size.asked
-    questions.build(str(folder), builders, snapshots)
-    found = []
-    for told_ in (questions.opening(str(folder)), *questions.answers(str(folder))):
-        _transcribed(told_)
-        rows = told_.tables[0].rows
-        slowest = max(rows, key=lambda row: float(str(row[-1])))
-        title = f"{builders:,} builders x {snapshots} snapshots, {told_.title}: slowest"
-        say(f"slowest: {slowest[0]}")  # not in the figure's name, by which it replaces the one before
-        found.append(figure(title, [float(str(slowest[-1]))], "s"))
-    return found
+    long = history.measure_long(builders, snapshots, rounds, folder)
+    cold = history.time_commands(folder / "all", rounds)
+    judged = {"sql select 1": 2.0}
+    names: list[tuple[str, float, float | None]] = [
+        (f"query of a view after {snapshots} snapshots / after 1", float(long.figures["all"]), 1.5)
+    ]
+    names += [
+        (f"start of `{command}` / of a Python that imports duckdb", float(value), judged.get(command))
+        for command, value in cold.figures.items()
+        if command != "import duckdb"
+    ]
+    figures = [make_figure(name, [value], "x", at_most, is_judged=size.is_timed) for name, value, at_most in names]
+    say(f"\n{long}\n\n{cold}")
+    return [replace(each, rounds=rounds) for each in figures]
 
 
 SUITES: Mapping[str, Callable[[Size, Path], list[Figure]]] = {
-    "sparse": race_figures.sparse,
-    "dense": race_figures.dense,
-    "scale": at_scale,
-    "processes": two_processes,
-    "growth": growth,
-    "memory": memory,
-    "commit": committing,
-    "history": kept,
-    "questions": asked,
+    "sparse": races.measure_sparse,
+    "dense": races.measure_dense,
+    "scale": measure_scale,
+    "shards": measure_shards,
+    "memory": measure_memory,
+    "commit": measure_commit,
+    "history": measure_history,
 }
-LONG = ("questions",)
-"""Only when they are named: they take longer than all others."""

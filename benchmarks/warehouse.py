@@ -1,7 +1,8 @@
-"""What a warehouse says about each scope, beside what the World says it must."""
+"""Each scope of a warehouse, compared with the World; and the settings of exports."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,11 +42,11 @@ class Seen:
     api_calls: int
     rows: list[Row] = field(default_factory=list)
     deleted: int | None = None
-    """Builders that the newest snapshot calls deleted; None when it knows of no change at all."""
+    """Builders that the newest snapshot calls deleted; None where it has no change at all."""
 
     @property
     def is_ok(self) -> bool:
-        """It was heard, completely."""
+        """Whether it answered completely."""
         return self.status == "ok"
 
 
@@ -53,21 +54,26 @@ Scopes = dict[tuple[str, str], Seen]
 
 
 def seen(warehouse: Path) -> Scopes:
-    """Every scope of the newest snapshot, rows in order of name."""
+    """Return every scope of the newest snapshot, rows in order of name."""
     with closing(connect_warehouse(str(warehouse))) as con:
         scopes: Scopes = {(a, r): Seen(*rest) for a, r, *rest in con.execute(_SCOPES).fetchall()}
-        rows: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
-        for account, region, *found in con.execute(ROWS).fetchall():
-            rows[account, region].append(tuple(tuple(v) if isinstance(v, list) else v for v in found))
+        for scope, rows in group_rows(con.execute(ROWS).fetchall()).items():
+            scopes[scope].rows = rows
         for account, region, deleted in con.execute(_CHANGED).fetchall():
             scopes[account, region].deleted = deleted
-    for scope, found in rows.items():
-        scopes[scope].rows = sorted(found)
     return scopes
 
 
+def group_rows(rows: Iterable[tuple[Any, ...]]) -> dict[tuple[str, str], list[Row]]:
+    """Return the rows of the query ROWS by scope, in order of name."""
+    found: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
+    for account, region, *rest in rows:
+        found[account, region].append(tuple(tuple(v) if isinstance(v, list) else v for v in rest))
+    return {scope: sorted(of_scope) for scope, of_scope in found.items()}
+
+
 def mismatches(scopes: Scopes, now: World, before: World | None = None) -> list[str]:
-    """Where rows are not what they must be: `now` where the scope is ok, else those of the snapshot `before`."""
+    """Describe scopes with wrong rows: those of `now` are right where the scope is ok, else those of `before`."""
     wrong = []
     for (account, region), found in sorted(scopes.items()):
         world = now if found.is_ok else before
@@ -77,19 +83,19 @@ def mismatches(scopes: Scopes, now: World, before: World | None = None) -> list[
         if found.is_stale is found.is_ok or (found.reason is None) is not found.is_ok:
             wrong.append(f"{account}/{region} ({found.status}): stale {found.is_stale}, reason {found.reason}")
         if not found.is_ok and found.deleted is not None:
-            wrong.append(f"{account}/{region} ({found.status}): changes of a scope that was not heard")
+            wrong.append(f"{account}/{region} ({found.status}): changes of a scope without an answer")
     return wrong
 
 
 def difference(rows: Sequence[Row], truth: Sequence[Row]) -> str:
-    """Counts and the first row on either side that the other lacks."""
+    """Return counts and the first row on either side that the other lacks."""
     lost = next((row for row in truth if row not in rows), None)
     extra = next((row for row in rows if row not in truth), None)
     return f"{len(rows)} rows instead of {len(truth)}; first lost {lost}; first extra {extra}"
 
 
 def foreign(scopes: Scopes) -> int:
-    """Builders that lie under another scope than their name and Arn say."""
+    """Count builders under another scope than that of their name and Arn."""
     return sum(not _belongs(row, scope) for scope, found in scopes.items() for row in found.rows)
 
 
@@ -100,24 +106,28 @@ def _belongs(row: Row, scope: tuple[str, str]) -> bool:
 
 
 def statuses(scopes: Iterable[Seen]) -> dict[str, int]:
-    """How many scopes ended in each way, by status."""
-    counts: defaultdict[str, int] = defaultdict(int)
-    for found in scopes:
-        counts[found.status] += 1
-    return dict(sorted(counts.items()))
+    """Count scopes by status."""
+    return dict(sorted(Counter(scope.status for scope in scopes).items()))
 
 
 def settings_of(url: str, accounts: Sequence[dict[str, Any]], regions: Sequence[str], **extract: Any) -> dict[str, Any]:
-    """A configuration as its file would say it: these accounts and regions of the page server at `url`."""
-    return {
-        "warehouse": "warehouse",
-        "regions": list(regions),
-        "accounts": list(accounts),
-        "aws": {"endpoint_url": url},
-        "extract": extract,
-    }
+    """Return a configuration file's content: these accounts and regions of the page server at `url`."""
+    scopes = {"regions": list(regions), "accounts": list(accounts)}
+    return {"warehouse": "warehouse", **scopes, "aws": {"endpoint_url": url}, "extract": extract}
 
 
 def by_role(account: str) -> dict[str, Any]:
-    """One of the `[[accounts]]`, read through a role of its own."""
+    """Return one of the `[[accounts]]`, read through a role of its own."""
     return {"id": account, "role_arn": f"arn:aws:iam::{account}:role/reader"}
+
+
+def write_toml(file: Path, mapping: Mapping[str, Any]) -> None:
+    """Write a configuration to its file; JSON's strings, numbers and lists are TOML too."""
+    parts = {f"[{name}]": [table] for name, table in mapping.items() if isinstance(table, Mapping)}
+    parts |= {"[[accounts]]": mapping["accounts"]}
+    top = {key: value for key, value in mapping.items() if key != "accounts" and not isinstance(value, Mapping)}
+    file.write_text(_lines(top) + "".join(f"{head}\n{_lines(each)}" for head, all_ in parts.items() for each in all_))
+
+
+def _lines(table: Mapping[str, Any]) -> str:
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())

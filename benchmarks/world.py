@@ -1,10 +1,9 @@
-"""What the page server's AWS holds: accounts, regions and image builders, made from numbers alone.
+"""Contents of the page server: accounts, regions and image builders, made from numbers alone.
 
-The same in every process, so whoever knows the World knows the truth of each scope without asking the server.
+They are the same in every process, so a proof knows the truth of each scope without asking the server.
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
@@ -24,13 +23,13 @@ Row = tuple[object, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What the server holds and how it behaves. Latency in milliseconds, rates as parts of 1."""
+    """Contents and behaviour of the server. Latency in milliseconds, rates as parts of 1."""
 
     accounts: int = 100
     items: int = 3
     """Image builders per account and region."""
     generation: int = 0
-    """With each one, the oldest builder of a scope goes, a new one comes, and the others change state."""
+    """In each, the oldest builder of a scope is deleted, a new one is created, and the others change state."""
     page_size: int = 50
     latency_ms: tuple[float, float] = (0.0, 0.0)
     denied: float = 0.0
@@ -46,11 +45,11 @@ class World:
     seed: int = 0
 
     def account_ids(self) -> list[str]:
-        """The accounts that have builders; any other account exists too, and is empty."""
+        """Return the accounts that have builders; any other account exists too, and is empty."""
         return [account_id(n) for n in range(self.accounts)]
 
     def neighbour(self, account: str) -> str:
-        """Another account."""
+        """Return another account."""
         return account_id((int(account) - _ACCOUNT_0 + 1) % self.accounts)
 
     def is_denied(self, account: str, region: str) -> bool:
@@ -58,29 +57,29 @@ class World:
         return self.denied > 0 and chance(self.seed, "denied", account, region) < self.denied
 
     def fault(self, *call: object) -> str | None:
-        """The fault that this call meets, if any: the same for the same words, whatever ran before."""
+        """Return the fault of this call, if any: the same for the same words, in any order of calls."""
         if not self.fault_rate or chance(self.seed, "fault", *call) >= self.fault_rate:
             return None
         return self.faults[int(chance(self.seed, "kind", *call) * len(self.faults))]
 
     def items_of(self, account: str, region: str) -> list[dict[str, Any]]:
-        """The builders of a scope as AWS would list them."""
+        """Return the builders of a scope as AWS would list them."""
         held = range(self.generation, self.generation + self.items) if self._holds(account) else ()
         return [image_builder(account, region, n, self.generation) for n in held]
 
     def truth(self, account: str, region: str) -> list[Row]:
-        """The rows that a complete answer must leave, by name."""
+        """Return the rows that a complete answer must leave, by name."""
         return sorted(map(row, self.items_of(account, region)))
 
     def page(self, account: str, region: str, number: int) -> bytes:
-        """The JSON of one page; an IndexError beyond the last."""
+        """Return the JSON of one page; raises IndexError beyond the last."""
         if not self._holds(account):
             return b'{"ImageBuilders": []}'
         template = _templates(self.items, self.page_size, self.generation)[number]
         return template.replace(_ACCOUNT_MARK, account).replace(_REGION_MARK, region).encode()
 
     def pages_per_scope(self) -> int:
-        """Calls that an undisturbed scope takes."""
+        """Return the calls that a scope without faults takes."""
         return len(_templates(self.items, self.page_size, self.generation))
 
     def _holds(self, account: str) -> bool:
@@ -88,18 +87,18 @@ class World:
 
 
 def account_id(number: int) -> str:
-    """The id of the n-th account."""
+    """Return the id of the n-th account."""
     return f"{_ACCOUNT_0 + number:012d}"
 
 
 def chance(*words: object) -> float:
-    """A number in [0, 1) that only the words decide, so that threads and processes cannot change it."""
+    """Return a number in [0, 1) that only the words decide, so that threads and processes cannot change it."""
     digest = blake2b("/".join(map(str, words)).encode(), digest_size=7).digest()
     return int.from_bytes(digest) / 256**7
 
 
 def image_builder(account: str, region: str, n: int, generation: int) -> dict[str, Any]:
-    """One builder with every part that costs time to read: nested fields, two lists, a time with microseconds."""
+    """Return a builder with every part that is slow to read: nested fields, two lists, a time with microseconds."""
     name = f"builder-{account}-{region}-{n:06d}"
     return {
         "Name": name,
@@ -123,7 +122,7 @@ def image_builder(account: str, region: str, n: int, generation: int) -> dict[st
 
 
 def row(item: dict[str, Any]) -> Row:
-    """The part of a builder that proofs compare."""
+    """Return the part of a builder that proofs compare."""
     network = item["VpcConfig"]
     created_us = round(item["CreatedTime"] * 1_000_000)
     return (item["Name"], item["Arn"], item["State"], created_us, *map(tuple, network.values()))
@@ -131,13 +130,8 @@ def row(item: dict[str, Any]) -> Row:
 
 @cache
 def _templates(items: int, page_size: int, generation: int) -> list[str]:
-    """The pages of every scope, with marks for account and region: rendered once, so 20,000 scopes take no memory."""
+    """Return the pages of every scope, with marks for account and region: 20,000 scopes share one rendering."""
     made = [image_builder(_ACCOUNT_MARK, _REGION_MARK, n, generation) for n in range(generation, generation + items)]
-    return list(_paged(made, page_size))
-
-
-def _paged(items: list[dict[str, Any]], page_size: int) -> Iterator[str]:
-    for start in range(0, max(1, len(items)), page_size):
-        after = start + page_size
-        more = {"NextToken": str(after // page_size)} if after < len(items) else {}
-        yield json.dumps({"ImageBuilders": items[start:after]} | more)
+    pages = [made[start : start + page_size] for start in range(0, max(1, items), page_size)]
+    tokens = [{"NextToken": str(number)} for number in range(1, len(pages))]
+    return [json.dumps({"ImageBuilders": page} | token) for page, token in zip(pages, [*tokens, {}], strict=True)]

@@ -1,22 +1,20 @@
-"""`python -m benchmarks.proofs [NAME]...`: prove promises by real runs, print figures; 1 when one is broken."""
+"""`python -m benchmarks.proofs [NAME]...`: prove promises by real runs, and end with 1 when one is broken."""
 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import Any
+from types import ModuleType
 
 from benchmarks.children import Hung
-from benchmarks.findings import Findings, environment, markdown, say, surroundings, text_of
+from benchmarks.findings import Findings, check_names, describe_environment, load_environment, markdown, say, text_of
 from benchmarks.proofs import (
     connect,
     dead_regions,
     engines,
-    events,
     faults,
     feeds,
     isolation,
@@ -25,82 +23,57 @@ from benchmarks.proofs import (
     lake_lives,
     lake_operations,
     lake_races,
-    readers,
     scale,
     storm,
     unkind,
 )
 
-PROOFS: Mapping[str, tuple[Callable[[Any, Path], Findings], Any, Any]] = {
-    "scale": (scale.prove, scale.FULL, scale.QUICK),
-    "dead_regions": (dead_regions.prove, dead_regions.FULL, dead_regions.QUICK),
-    "faults": (faults.prove, faults.FULL, faults.QUICK),
-    "isolation": (isolation.prove, isolation.FULL, isolation.QUICK),
-    "storm": (storm.prove, storm.FULL, storm.QUICK),
-    "feeds": (feeds.prove, feeds.FULL, feeds.QUICK),
-    "connect": (connect.prove, connect.FULL, connect.QUICK),
-    "engines": (engines.prove, engines.FULL, engines.QUICK),
-    "lake_operations": (lake_operations.prove, lake_operations.FULL, lake_operations.QUICK),
-    "lake_lives": (lake_lives.prove, lake_lives.FULL, lake_lives.QUICK),
-    "lake_races": (lake_races.prove, lake_races.FULL, lake_races.QUICK),
-    "lake_kills": (lake_kills.prove, lake_kills.FULL, lake_kills.QUICK),
-    "lake_flips": (lake_flips.prove, lake_flips.FULL, lake_flips.QUICK),
-    "events": (events.prove, events.FULL, events.QUICK),
-    "unkind": (unkind.prove, unkind.FULL, unkind.QUICK),
-    "readers": (readers.prove, readers.FULL, readers.QUICK),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Proved:
-    """One proof, done."""
-
-    name: str
-    found: Findings
-    seconds: float
-
-    def line(self) -> list[object]:
-        """Its row in the summary."""
-        figures = ", ".join(f"{name} {text_of(value)}" for name, value in self.found.figures.items())
-        return [self.name, self.found.title.partition(": ")[2], figures or "-", self.found.verdict, self.seconds]
-
-    def record(self) -> dict[str, Any]:
-        """All of it, for JSON."""
-        return {"name": self.name, "seconds": self.seconds, "verdict": self.found.verdict} | asdict(self.found)
+MODULES = (
+    *(scale, dead_regions, faults, isolation, storm, feeds, connect, engines),
+    *(lake_operations, lake_lives, lake_races, lake_kills, lake_flips, unkind),
+)
+PROOFS = {module.__name__.rpartition(".")[2]: module for module in MODULES}
+"""Modules with a function `prove` and the sizes FULL and QUICK."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prove what is named, or everything."""
+    """Prove the named promises, or all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.proofs", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(PROOFS)}; all without one")
     parser.add_argument("--quick", action="store_true", help="small sizes: minutes instead of an hour")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything to FILE")
     flags = parser.parse_args(argv)
-    if unknown := set(flags.names) - set(PROOFS):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(PROOFS)}")
-    here = surroundings()
-    say(environment())
-    proved = [_prove(name, flags.quick) for name in flags.names or PROOFS]
-    say("\n" + markdown(["proof", "what", "figures", "verdict", "s"], [each.line() for each in proved]))
+    check_names(parser, flags.names, PROOFS)
+    environment = load_environment()
+    say(describe_environment())
+    proved = {name: _prove(PROOFS[name], quick=flags.quick) for name in flags.names or PROOFS}
+    rows = []
+    for name, (found, seconds) in proved.items():
+        figures = ", ".join(f"{key} {text_of(value)}" for key, value in found.figures.items())
+        rows.append([name, found.title.partition(": ")[2], figures or "-", found.verdict, seconds])
+    say("\n" + markdown(["proof", "what", "figures", "verdict", "s"], rows))
     if flags.json:
-        told = {"environment": here, "quick": flags.quick, "proofs": [each.record() for each in proved]}
-        flags.json.write_text(json.dumps(told, indent=1) + "\n")
-    broken = sum(len(each.found.broken) for each in proved)
-    say(f"\n{broken} promises broken" if broken else "\nEvery promise was kept.")
+        records = [
+            {"name": name, "seconds": seconds, "verdict": found.verdict} | asdict(found)
+            for name, (found, seconds) in proved.items()
+        ]
+        content = {"environment": environment, "quick": flags.quick, "proofs": records}
+        flags.json.write_text(json.dumps(content, indent=1) + "\n")
+    broken = sum(len(found.broken) for found, _ in proved.values())
+    say(f"\n{broken} promises broken" if broken else "\nAll promises are kept.")
     return 1 if broken else 0
 
 
-def _prove(name: str, quick: bool) -> Proved:
-    prove, full, small = PROOFS[name]
+def _prove(proof: ModuleType, *, quick: bool) -> tuple[Findings, float]:
     began = perf_counter()
-    with TemporaryDirectory(prefix=f"proof-{name}-") as folder:
+    with TemporaryDirectory(prefix="proof-") as folder:
         try:
-            found = prove(small if quick else full, Path(folder))
+            found = proof.prove(proof.QUICK if quick else proof.FULL, Path(folder))
         except Hung as hung:
-            found = Findings(name.title())
+            found = Findings(proof.__name__)
             found.promise(False, str(hung))
     say(f"\n{found}")
-    return Proved(name, found, perf_counter() - began)
+    return found, perf_counter() - began
 
 
 if __name__ == "__main__":

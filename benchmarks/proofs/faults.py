@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from benchmarks.warehouse import Scopes, by_role, mismatches, seen, settings_of
 from benchmarks.world import REGIONS, World
 
 KINDS_AT_ONCE = 3
-BOUND_S = 180.0  # a cell takes 3 s where nobody else works: its waits are at most 0.5 and 1 s for each page
+BOUND_S = 180.0  # a cell takes 3 s on a quiet machine: its waits are at most 0.5 and 1 s for each page
 STALL_S = 8.0  # task_timeout_s where answers never come; a worker is held as long
 
 
@@ -36,58 +36,25 @@ class Size:
 
 FULL = Size()
 QUICK = Size(accounts=8, rates=(0.25,), seeds=(1,))
-
-
-@dataclass(slots=True)
-class _Tally:
-    """All cells of one kind."""
-
-    cells: int = 0
-    ok: int = 0
-    failed: Counter[str] = field(default_factory=Counter)
-    faults: int = 0
-    mismatches: int = 0
-    wrong_status: int = 0
-    not_healed: int = 0
-    slowest_s: float = 0.0
+COUNTED = ("cells", "faults met", "ok", "failed", "mismatches", "wrong status", "not healed")
 
 
 def prove(size: Size, folder: Path) -> Findings:
-    """A table by kind of fault; every count of something wrong must be 0."""
+    """Export through each kind of fault; a table by kind, in which every count of something wrong must be 0."""
     cells = len(size.kinds) * len(size.rates) * len(size.seeds)
+    rates = ", ".join(f"{rate:.0%}" for rate in size.rates)
     scopes = size.accounts * size.regions
-    found = Findings(
-        f"Faults: {cells} cells of {scopes} scopes, rates {_percents(size.rates)}, {len(size.seeds)} seeds"
-    )
+    found = Findings(f"Faults: {cells} cells of {scopes} scopes, {rates}, {len(size.seeds)} seeds")
     with ThreadPoolExecutor(KINDS_AT_ONCE) as pool:  # most of their time is waiting
-        tallies = list(pool.map(lambda kind: _kind(found, size, kind, folder), size.kinds))
-    found.table(
-        ["fault", "cells", "faults met", "ok", "failed", "as", "mismatches", "wrong status", "not healed",
-         "slowest, s"],
-        [_line(kind, tally) for kind, tally in zip(size.kinds, tallies, strict=True)],
-    )  # fmt: skip
-    found.figures = {
-        "faults met": sum(tally.faults for tally in tallies),
-        "scopes ok": sum(tally.ok for tally in tallies),
-        "failed": sum(tally.failed.total() for tally in tallies),
-        "mismatches": sum(tally.mismatches for tally in tallies),
-        "wrong statuses": sum(tally.wrong_status for tally in tallies),
-    }
+        tallies = list(pool.map(lambda kind: _prove_kind(found, size, kind, folder), size.kinds))
+    rows = [[kind, *(tally[name] for name in COUNTED)] for kind, tally in zip(size.kinds, tallies, strict=True)]
+    found.table(["fault", *COUNTED], rows)
+    found.figures = {name: sum(tally[name] for tally in tallies) for name in COUNTED}
     return found
 
 
-def _percents(rates: Sequence[float]) -> str:
-    return ", ".join(f"{rate:.0%}" for rate in rates)
-
-
-def _line(kind: str, tally: _Tally) -> list[object]:
-    failed = " ".join(sorted(tally.failed)) or "-"
-    counts = [tally.cells, tally.faults, tally.ok, tally.failed.total()]
-    return [kind, *counts, failed, tally.mismatches, tally.wrong_status, tally.not_healed, tally.slowest_s]
-
-
-def _kind(found: Findings, size: Size, kind: str, folder: Path) -> _Tally:
-    tally = _Tally()
+def _prove_kind(found: Findings, size: Size, kind: str, folder: Path) -> Counter[str]:
+    tally = Counter[str]()
     for seed in size.seeds:
         world = World(accounts=size.accounts, items=size.items, page_size=size.page_size)
         try:
@@ -105,55 +72,52 @@ class _Exports:
         self._found, self._aws, self._size, self._kind, self._folder = found, aws, size, kind, folder
         self._kinds = tuple(FAULTS) if kind == "mixed" else (kind,)
 
-    def chain(self, exporter: Exporter, seed: int, tally: _Tally) -> None:
-        """Everything with one seed."""
+    def chain(self, exporter: Exporter, seed: int, tally: Counter[str]) -> None:
+        """Run everything with one seed."""
         self._aws.change(generation=0, fault_rate=0.0, faults=self._kinds, seed=seed)
-        self._judge("healed", self._export(exporter), None, self._aws.world, tally)
+        self._judge("healed", self._run_export(exporter), None, self._aws.world, tally)
         for rate in self._size.rates:
             before = self._aws.world
             self._aws.change(generation=before.generation + 1, fault_rate=rate)
-            export = self._export(exporter)
+            export = self._run_export(exporter)
             served = self._aws.change(fault_rate=0.0)
             self._judge(f"{rate:.0%}", export, served, before, tally)
             self._aws.change(generation=before.generation + 2)
-            self._judge("healed", self._export(exporter), None, before, tally)
+            self._judge("healed", self._run_export(exporter), None, before, tally)
 
-    def _export(self, exporter: Exporter) -> dict[str, Any]:
+    def _run_export(self, exporter: Exporter) -> dict[str, Any]:
         accounts = [by_role(account) for account in self._aws.world.account_ids()]
         regions = REGIONS[: self._size.regions]
         extract: dict[str, float] = {"workers": self._size.workers, "max_attempts": self._size.attempts}
         extract |= {"task_timeout_s": STALL_S} if self._kind == STALL else {}
-        return exporter.run(
-            settings_of(self._aws.url, accounts, regions, **extract), self._folder, BOUND_S, publish=False
-        )
+        mapping = settings_of(self._aws.url, accounts, regions, **extract)
+        return exporter.run(mapping, self._folder, BOUND_S, publish=False)
 
     def _judge(
-        self, what: str, export: Mapping[str, Any], served: Mapping[str, Any] | None, before: World, tally: _Tally
+        self, what: str, export: Mapping[str, Any], served: Mapping[str, Any] | None, before: World, tally: Counter[str]
     ) -> None:
         scopes = seen(self._folder / "warehouse")
         wrong = mismatches(scopes, self._aws.world, before)
         oks = sum(scope.is_ok for scope in scopes.values())
         if served is None:
-            tally.not_healed += len(scopes) - oks + len(wrong)
+            tally["not healed"] += len(scopes) - oks + len(wrong)
             words = [f"{a}/{r}: {s.status}: {s.reason}" for (a, r), s in scopes.items() if not s.is_ok]
             self._expect(what, [*words, *wrong])
             return
-        odd = [*self._wrong_statuses(scopes, served["in_a_row"]), *_wrong_exit(export, len(scopes) - oks)]
-        tally.cells += 1
-        tally.ok += oks
-        tally.failed.update(scope.status for scope in scopes.values() if not scope.is_ok)
-        tally.faults += sum(served["faults"].values())
-        tally.mismatches += len(wrong)
-        tally.wrong_status += len(odd)
-        tally.slowest_s = max(tally.slowest_s, export["total_s"])
+        failed = len(scopes) - oks
+        odd = self._list_wrong_statuses(scopes, served["in_a_row"])
+        if export["exit_code"] != (3 if failed else 0):
+            odd.append(f"exit code {export['exit_code']} with {failed} failed")
+        counts = (1, sum(served["faults"].values()), oks, failed, len(wrong), len(odd))
+        tally.update(dict(zip(COUNTED, counts, strict=False)))
         self._expect(what, [*wrong, *odd])
 
     def _expect(self, what: str, wrong: Sequence[str]) -> None:
         text = f"{self._kind} {what} (seed {self._aws.world.seed}): {len(wrong)} wrong, such as {'; '.join(wrong[:2])}"
         self._found.promise(not wrong, text)
 
-    def _wrong_statuses(self, scopes: Scopes, in_a_row: Mapping[str, int]) -> list[str]:
-        """Scopes that failed without cause, that did not fail with cause, or that give another cause."""
+    def _list_wrong_statuses(self, scopes: Scopes, in_a_row: Mapping[str, int]) -> list[str]:
+        """Describe scopes that failed without cause, that did not fail with cause, or that give another cause."""
         wrong = []
         kinds = [ALL_FAULTS[kind] for kind in self._kinds]
         for (account, region), scope in sorted(scopes.items()):
@@ -168,8 +132,3 @@ class _Exports:
 
     def _is_too_much(self, kind: Fault, in_a_row: int) -> bool:
         return kind.status is not None and in_a_row >= (kind.calls_max or self._size.attempts)
-
-
-def _wrong_exit(export: Mapping[str, Any], failed: int) -> list[str]:
-    right = 3 if failed else 0
-    return [] if export["exit_code"] == right else [f"exit code {export['exit_code']} with {failed} failed"]

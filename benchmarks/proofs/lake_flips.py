@@ -1,6 +1,6 @@
 """Damage of each kind to each kind of committed or published file, one at a time: verify names what was damaged."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,24 +45,31 @@ class Size:
 
 FULL = Size()
 QUICK = Size(flips=((FOLDER, 2), (BUCKET, 0)), per_kind=1)
+DAMAGES = ("bits flipped", "cut", "swapped", "deleted", "not found")
 
 
 def prove(size: Size, folder: Path) -> Findings:
-    """A table by place and kind of file; whatever was done to a file, verify must say so."""
-    found = Findings(f"Flips: every kind of committed and published file, seed {size.seed}")
-    header = ["place", "kind of file", "tables", "files", "bits flipped", "cut", "swapped", "deleted", "not found"]
-    lines: list[list[object]] = []
+    """Damage files in each place; a table by kind of file. Verify must name every damaged one."""
+    found, rows = Findings(f"Flips: every kind of committed and published file, seed {size.seed}"), []
     for where, flips in size.flips:
         with opened(where, folder) as make:
-            lines += _Damages(found, where, _warehouse(make()), Random(size.seed), flips, size.per_kind).lines()  # noqa: S311
-    found.table(header, lines)
-    totals = [sum(int(str(line[column])) for line in lines) for column in range(4, len(header))]
-    found.figures = {"bits flipped": totals[0], "other damage": sum(totals[1:4]), "not found": totals[4]}
+            lake, dice = _make_warehouse(make()), Random(size.seed)  # noqa: S311
+            for kind, files in _choose_files(lake, dice, size.per_kind).items():
+                counts = dict.fromkeys(DAMAGES, 0)
+                for path in files:
+                    for what, damaged in _list_damages(lake.store, path, files, dice, flips):
+                        counts[what] += 1
+                        named = _find_named(lake.store, path, damaged)
+                        problem = f"{where}: {what} of {path}: only {named} named"
+                        counts["not found"] += found.promise(path in named, problem) != "kept"
+                rows.append([where, kind, len(files), *counts.values()])
+    found.table(["place", "kind of file", "files", *DAMAGES], rows)
+    found.figures = {what: sum(int(str(row[3 + n])) for row in rows) for n, what in enumerate(DAMAGES)}
     return found
 
 
-def _warehouse(lake: Lake) -> Lake:
-    """Snapshots with every kind of file in them: of fresh, carried, kept and erased rows."""
+def _make_warehouse(lake: Lake) -> Lake:
+    """Fill it with snapshots that have every kind of file: of fresh, carried, kept and erased rows."""
     told = Told(lake)
     for number in range(6):
         minute, item = lake.minute + 1, Item(f"S{number}", subnets=(f"s{number}",), errors=("E",))
@@ -90,86 +97,62 @@ def _warehouse(lake: Lake) -> Lake:
     return lake
 
 
-class _Damages:
-    """Each file is damaged, looked for, and put back as it was."""
-
-    def __init__(self, found: Findings, where: str, lake: Lake, dice: Random, flips: int, per_kind: int) -> None:
-        self._found, self._where, self._lake, self._dice, self._flips = found, where, lake, dice, flips
-        self._files = self._chosen(per_kind)
-
-    def lines(self) -> Iterator[list[object]]:
-        """A line for each kind of file."""
-        for kind, files in self._files.items():
-            counts = dict.fromkeys(("flip", "cut", "swap", "delete", "missed"), 0)
-            for path in files:
-                for what, damaged in self._damages(path, files):
-                    counts[what] += 1
-                    counts["missed"] += not self._is_found(path, what, damaged)
-            tables = {path.split("/")[1] for path in files if path.startswith(f"{paths.TABLES_FOLDER}/")}
-            yield [self._where, kind, len(tables), len(files), *counts.values()]
-
-    def _chosen(self, per_kind: int) -> Mapping[str, list[str]]:
-        """Some files of each kind and table. Of equal content none: they would be found by nobody, nor missed."""
-        manifests = load_history(self._lake.store)
-        told_in = max(m.seq for m in manifests if m.past is not None)
-        found = {"manifest": [paths.build_manifest_path(m.seq) for m in manifests if m.seq >= told_in]}
-        groups: dict[tuple[str, str], list[str]] = {}
-        for path in sorted({file.path for manifest in manifests for file in manifest.files}):
-            kind = path.rpartition("/")[2].partition("-")[0]
-            groups.setdefault((kind, path.split("/")[1]), []).append(path)
-        for (kind, _), group in sorted(groups.items()):
-            found.setdefault(kind, []).extend(self._dice.sample(group, min(per_kind, len(group))))
-        return found | self._published(per_kind)
-
-    def _published(self, per_kind: int) -> dict[str, list[str]]:
-        """Report, catalog (a bucket has none), and what readers of feeds open."""
-        store = self._lake.store
-        generation = sorted(stored.path for stored in store.list_all() if stored.path.startswith(_GENERATIONS))
-        feed = self._dice.sample([path for path in generation if path.endswith(".parquet")], per_kind)
-        package = [path for path in generation if path.endswith(PACKAGE)]
-        pointer, database = (f"{FEEDS_ROOT}/{name}" for name in (CURRENT, FEEDS_DATABASE_FILE))
-        found = {"report": [paths.REPORT_FILE], "feed": feed, "feeds' description": package}
-        found |= {"feeds' pointer": [pointer], "feeds' database": [database]}
-        return found | ({"catalog": [paths.CATALOG_FILE]} if store.has_catalog_file else {})
-
-    def _damages(self, path: str, others: list[str]) -> Iterator[tuple[str, bytes | None]]:
-        """What is put in place of the file, or None for nothing at all."""
-        content = self._lake.store.read_bytes(path)
-        places = [*_structure(path, content), *(self._dice.randrange(len(content)) for _ in range(self._flips))]
-        for place in places:
-            yield "flip", _flipped(content, place, self._dice.randrange(8))
-        for length in (0, len(content) // 2, len(content) - 1):
-            yield "cut", content[:length]
-        yield "cut", content + b"\0"
-        for other in others:
-            if (foreign := self._lake.store.read_bytes(other)) != content:
-                yield "swap", foreign
-                break
-        if path not in (paths.REPORT_FILE, paths.CATALOG_FILE):  # these may be missing: they are made anew
-            yield "delete", None
-
-    def _is_found(self, path: str, what: str, damaged: bytes | None) -> bool:
-        store = self._lake.store
-        whole = store.read_bytes(path)
-        _put(store, path, damaged)
-        named = _named(store, path)
-        _put(store, path, whole)
-        return self._found.promise(path in named, f"{self._where}: {what} of {path}: only {named} named") == "kept"
+def _choose_files(lake: Lake, dice: Random, per_kind: int) -> dict[str, list[str]]:
+    """Choose some files of each kind and table."""
+    manifests = load_history(lake.store)
+    oldest = max(m.seq for m in manifests if m.past is not None)
+    found = {"manifest": [paths.build_manifest_path(m.seq) for m in manifests if m.seq >= oldest]}
+    groups: dict[tuple[str, str], list[str]] = {}
+    for path in sorted({file.path for manifest in manifests for file in manifest.files}):
+        kind = path.rpartition("/")[2].partition("-")[0]
+        groups.setdefault((kind, path.split("/")[1]), []).append(path)
+    for (kind, _), group in sorted(groups.items()):
+        found.setdefault(kind, []).extend(dice.sample(group, min(per_kind, len(group))))
+    generation = sorted(stored.path for stored in lake.store.list_all() if stored.path.startswith(_GENERATIONS))
+    found |= {
+        "report": [paths.REPORT_FILE],
+        "feed": dice.sample([path for path in generation if path.endswith(".parquet")], per_kind),
+        "feeds' description": [path for path in generation if path.endswith(PACKAGE)],
+        "feeds' pointer": [f"{FEEDS_ROOT}/{CURRENT}"],
+        "feeds' database": [f"{FEEDS_ROOT}/{FEEDS_DATABASE_FILE}"],
+    }
+    return found | ({"catalog": [paths.CATALOG_FILE]} if lake.store.has_catalog_file else {})
 
 
-def _named(store: Store, path: str) -> set[str]:
-    """The files that are called damaged, or missing."""
-    if not path.startswith(paths.FEEDS_FOLDER):
-        return {problem.path for problem in verify_warehouse(store).problems if not problem.is_note}
+def _list_damages(
+    store: Store, path: str, others: list[str], dice: Random, flips: int
+) -> Iterator[tuple[str, bytes | None]]:
+    """Yield each damage and the content that replaces the file's, or None for a missing file."""
+    content = store.read_bytes(path)
+    for place in [*_structure(path, content), *(dice.randrange(len(content)) for _ in range(flips))]:
+        yield "bits flipped", _flip(content, place, dice.randrange(8))
+    for length in (0, len(content) // 2, len(content) - 1):
+        yield "cut", content[:length]
+    yield "cut", content + b"\0"
+    foreign = (store.read_bytes(other) for other in others)
+    if other := next((each for each in foreign if each != content), None):
+        yield "swapped", other
+    if path not in (paths.REPORT_FILE, paths.CATALOG_FILE):  # these may be missing: the next run makes them again
+        yield "deleted", None
+
+
+def _find_named(store: Store, path: str, damaged: bytes | None) -> set[str]:
+    """Return the files that verify calls damaged or missing while this one is damaged."""
+    whole = store.read_bytes(path)
+    _put(store, path, damaged)
     try:
-        told = verify_feeds(store)
-    except ExportError as error:  # without its pointer nobody finds a feed, and is told so
-        told = [f"{path}: {error}"]
-    return {path for line in told if any(name in line for name in path.split("/")[-2:])}
+        if not path.startswith(paths.FEEDS_FOLDER):
+            return {problem.path for problem in verify_warehouse(store).problems if not problem.is_note}
+        problems = verify_feeds(store)
+    except ExportError as error:  # without its pointer no feed is found, and the error says so
+        problems = [f"{path}: {error}"]
+    finally:
+        _put(store, path, whole)
+    return {path for line in problems if any(name in line for name in path.split("/")[-2:])}
 
 
 def _structure(path: str, content: bytes) -> list[int]:
-    """Offsets that matter: magic numbers, the footer and its length, the first bytes of each column's pages."""
+    """Return offsets that matter: magic numbers, the footer and its length, the first bytes of each column's pages."""
     ends = [0, len(content) // 2, len(content) - 1]
     if not path.endswith(".parquet"):
         return ends
@@ -180,14 +163,14 @@ def _structure(path: str, content: bytes) -> list[int]:
     return [*ends, len(content) - 5, len(content) - 8 - footer, len(content) - 8 - footer // 2, *pages]
 
 
-def _flipped(content: bytes, place: int, bit: int) -> bytes:
+def _flip(content: bytes, place: int, bit: int) -> bytes:
     changed = bytearray(content)
     changed[place] ^= 1 << bit
     return bytes(changed)
 
 
 def _put(store: Store, path: str, content: bytes | None) -> None:
-    """As somebody would who may write there."""
+    """Write or remove a file as anybody with access could."""
     store.remove(path)
     if content is not None:
         with store.open_output(path) as sink:

@@ -12,7 +12,7 @@ from benchmarks.proofs.spread import spread
 from tests.lake.machine import Lives
 
 LIVES_PER_SEED = 10
-"""Few: a seed that went wrong is run again in a minute, and the first of its lives is the shortest there is."""
+"""Few: a seed that goes wrong is run again in a minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ QUICK = Size(lives=10, steps=15)
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Lives that one process goes through, one after the other."""
+    """Lives that one process runs, one after the other."""
 
     seed: int
     lives: int
@@ -40,17 +40,17 @@ class Part:
 
 @dataclass(slots=True)
 class Lived:
-    """What became of them."""
+    """Events of a part's lives by count, and the calls that led to a state unlike the model, if any."""
 
     happened: Counter[str] = field(default_factory=Counter)
     wrong: str | None = None
-    """The calls that lead to the state that is unlike the model."""
 
 
 def prove(size: Size, folder: Path) -> Findings:
-    """One table: how often each thing happened; a life that goes wrong is printed as the calls that lead there."""
+    """Compare lives with the model; a table of events, and for a wrong life the calls that lead there."""
     del folder
-    parts = _parts(size)
+    starts = range(0, size.lives, LIVES_PER_SEED)
+    parts = [Part(size.seed + n, min(LIVES_PER_SEED, size.lives - s), size.steps) for n, s in enumerate(starts)]
     seeds = f"seeds {parts[0].seed} to {parts[-1].seed}"
     found = Findings(f"Lives: {size.lives} of at most {size.steps} steps, {seeds}")
     happened: Counter[str] = Counter()
@@ -62,13 +62,8 @@ def prove(size: Size, folder: Path) -> Findings:
     return found
 
 
-def _parts(size: Size) -> list[Part]:
-    starts = range(0, size.lives, LIVES_PER_SEED)
-    return [Part(size.seed + n, min(LIVES_PER_SEED, size.lives - s), size.steps) for n, s in enumerate(starts)]
-
-
 def live(part: Part, machine: type[Lives] = Lives) -> Lived:
-    """All lives of a part, or up to one that goes wrong, which is then made as short as it can be."""
+    """Run all lives of a part, or up to a wrong one, which is then made as short as possible."""
     lived = Lived()
 
     class Counted(machine):  # ty: ignore[unsupported-base]

@@ -1,4 +1,4 @@
-"""Every operation of every act of the lake goes wrong once, in each way that an operation can, and nothing is lost."""
+"""Every operation of every act of the lake fails once, in each way that an operation can, and nothing is lost."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ QUICK = Size(steps=((FOLDER, 9), (BUCKET, 25)))
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one process fails at a time."""
+    """Operations that one process fails, one at a time."""
 
     where: str
     act: str
@@ -42,23 +42,26 @@ class Part:
 
 
 def prove(size: Size, folder: Path) -> Findings:
-    """A table by place and act: operations failed in each mode, and what was wrong afterwards: nothing."""
+    """Fail operations in all parts; a table by place and act of failed operations, and of what was wrong afterwards."""
     del folder
     found = Findings(f"Operations: each of an act's file operations fails once, as {', '.join(size.modes)}")
     parts = _parts(size)
-    told = list(zip(parts, spread(_tally, parts, _line), strict=True))
-    for part, tally in told:
+    tallies = list(zip(parts, spread(_tally, parts, _line), strict=True))
+    for part, tally in tallies:
         for broken in tally.broken:
             found.promise(False, f"{part}, {broken}")
     header = ["place", "act", *size.modes, "then old", "then new", "lost, torn or unrepaired"]
-    found.table(header, [[*key, *_cells(group)] for key, group in groupby(told, lambda each: _row(each[0]))])
-    failed = sum(tally.operations for _, tally in told)
+    found.table(
+        header,
+        [[*key, *_list_cells(group)] for key, group in groupby(tallies, lambda each: (each[0].where, each[0].act))],
+    )
+    failed = sum(tally.operations for _, tally in tallies)
     found.figures = {"operations failed": failed, "lost, torn or unrepaired": len(found.broken)}
     return found
 
 
 def _parts(size: Size) -> list[Part]:
-    """There is no catalog on S3, so none is published."""
+    """Return all parts; there is no catalog on S3, so none is published."""
     return [
         Part(where, act, mode, 2 * n % step + 1, step)  # so that each way to go on comes about on S3, too
         for where, step in size.steps
@@ -78,11 +81,7 @@ def _line(part: Part, tally: Tally) -> str:
     return "; ".join([f"{part}: {tally.operations} operations failed", ends, *(f"BROKEN {b}" for b in tally.broken)])
 
 
-def _row(part: Part) -> tuple[str, str]:
-    return part.where, part.act
-
-
-def _cells(told: Iterator[tuple[Part, Tally]]) -> list[int]:
-    tallies = [tally for _, tally in told]
+def _list_cells(parts: Iterator[tuple[Part, Tally]]) -> list[int]:
+    tallies = [tally for _, tally in parts]
     ends = [sum(t.old for t in tallies), sum(t.new for t in tallies), sum(len(t.broken) for t in tallies)]
     return [*(t.operations for t in tallies), *ends]

@@ -23,8 +23,11 @@ from tests.lake.told import Run, Told
 
 BOUND_S = 100.0
 SHARED = "999999999999/eu-west-1"
-"""A scope that everybody asks: of its answers the newest counts, whoever commits last."""
+"""A scope that every process exports: of its answers the newest counts, whichever commits last."""
 DEAF_EVERY = 3  # rounds
+
+Result = tuple[dict[str, Run], Counter[str]]
+"""Runs and counts of a process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,67 +42,66 @@ class Size:
 
 FULL = Size()
 QUICK = Size(rounds=((FOLDER, 3), (BUCKET, 2)), processes=3)
+COUNTED = (
+    *("committed", "conflicts", "second tries", "lost answers", "fresh files written twice"),
+    "lost, torn or out of line",
+)
 
 
 def prove(size: Size, folder: Path) -> Findings:
-    """A table: commits, lost races, and what must be 0."""
-    found = Findings(f"Races: {size.processes} processes commit at once, seed {size.seed}")
-    header = [
-        *("place", "attempts", "committed", "conflicts", "tries that came second", "answers not heard"),
-        *("fresh files written twice", "lost, torn or out of line"),
-    ]
-    lines = []
+    """Race in each place; a table of commits, lost races, and counts that must be 0."""
+    found, rows = Findings(f"Races: {size.processes} processes commit at once, seed {size.seed}"), []
     for where, rounds in size.rounds:
         with opened(where, folder) as make:
-            lines.append([where, *_race(found, where, make(), size, rounds)])
-    found.table(header, lines)
-    totals = [sum(int(str(line[column])) for line in lines) for column in (2, 4, 7)]
-    found.figures = dict(zip(("commits", "second tries", "lost, torn or out of line"), totals, strict=True))
+            tally = _race(found, where, make(), size, rounds)
+            rows.append([where, size.processes * rounds, *(tally[name] for name in COUNTED)])
+    found.table(["place", "attempts", *COUNTED], rows)
+    found.figures = {name: sum(int(str(row[2 + n])) for row in rows) for n, name in enumerate(COUNTED)}
     return found
 
 
-def _race(found: Findings, where: str, lake: Lake, size: Size, rounds: int) -> list[object]:
+def _race(found: Findings, where: str, lake: Lake, size: Size, rounds: int) -> Counter[str]:
     told = Told(lake)
     scopes = [*(f"{number:012}/eu-west-1" for number in range(1, size.processes + 1)), SHARED]
     told.commit(*(answer(scope, {}, minute=1) for scope in scopes), planned=scopes)
     told.check()
     tally: Counter[str] = Counter()
-    for runs, counted in _started(lake, scopes, size, rounds):
+    for runs, counted in _run_processes(lake, scopes, size, rounds):
         told.runs |= runs
         tally += counted
-    asked, broken = size.processes * rounds, 0
     try:
         told.check()
-        assert len(told.settle()) == 1 + tally["committed"], "commits that said so are not those in the history"  # noqa: S101
-        assert tally["committed"] + tally["conflicts"] == asked, "an attempt ended otherwise"  # noqa: S101
+        assert len(told.settle()) == 1 + tally["committed"], "reported commits are not those in the history"  # noqa: S101
+        ended = tally["committed"] + tally["conflicts"]
+        assert ended == size.processes * rounds, "an attempt ended otherwise"  # noqa: S101
         for manifest in load_history(told.healthy):
             mine = find_attempt(told.healthy, run_id=manifest.run_id, attempt_id=manifest.attempt_id)
             assert manifest.kind == KIND_SWEEP and mine == manifest, "an attempt is not found again"  # noqa: S101, PT018
         told.tidy()
         told.check()
     except (AssertionError, KeyError) as error:
-        broken = 1
+        tally["lost, torn or out of line"] = 1
         found.promise(False, f"{where}: {type(error).__name__}: {error}")
-    found.promise(not tally["fresh again"], f"{where}: {tally['fresh again']} fresh files were written twice")
-    names = ("committed", "conflicts", "rebases", "unheard", "fresh again")
-    return [asked, *(tally[name] for name in names), broken]
+    again = tally["fresh files written twice"]
+    found.promise(not again, f"{where}: {again} fresh files were written twice")
+    return tally
 
 
-def _started(lake: Lake, scopes: list[str], size: Size, rounds: int) -> Iterator[tuple[dict[str, Run], Counter[str]]]:
-    """What each process says in the end; they begin together."""
+def _run_processes(lake: Lake, scopes: list[str], size: Size, rounds: int) -> Iterator[Result]:
+    """Yield the runs and counts of each process; they begin together."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    said, begin = context.Queue(), context.Barrier(size.processes)
+    results, begin = context.Queue(), context.Barrier(size.processes)
     jobs = [
-        context.Process(target=_commits, args=(lake.store.root, lake.s3, scopes, number, size, rounds, begin, said))
+        context.Process(target=_commits, args=(lake.store.root, lake.s3, scopes, number, size, rounds, begin, results))
         for number in range(size.processes)
     ]
     for job in jobs:
         job.start()
     try:
         for _ in jobs:
-            with suppress(Empty):  # it died: its commits will be missed
-                yield said.get(timeout=BOUND_S)
+            with suppress(Empty):  # it has ended early: its commits will be missing
+                yield results.get(timeout=BOUND_S)
     finally:
         for job in jobs:
             job.join(timeout=5)
@@ -107,9 +109,9 @@ def _started(lake: Lake, scopes: list[str], size: Size, rounds: int) -> Iterator
 
 
 def _commits(
-    place: Any, s3: S3Settings | None, scopes: list[str], number: int, size: Size, rounds: int, begin: Any, said: Any
+    place: Any, s3: S3Settings | None, scopes: list[str], number: int, size: Size, rounds: int, begin: Any, results: Any
 ) -> None:
-    """One process: each round asks its own scope and the shared one, in a minute that says who asked first."""
+    """Commit the own scope and the shared one in each round, in a minute that orders the answers."""
     told, tally = Told(Lake(place, s3=s3)), Counter[str]()
     begin.wait(timeout=BOUND_S)
     for turn in range(rounds):
@@ -125,14 +127,14 @@ def _commits(
             tally["committed"] += 1
         except CommitConflict as error:
             tally["conflicts" if "other commits came first; run again" in str(error) else "unclear"] += 1
-        tally["unheard"] += isinstance(told.lake.store, Deaf)
-        tally["rebases"] += max(counting.tries, default=0)
-        tally["fresh again"] += sum(times - 1 for times in counting.fresh.values())
-    said.put((told.runs, tally))
+        tally["lost answers"] += isinstance(told.lake.store, Deaf)
+        tally["second tries"] += max(counting.tries, default=0)
+        tally["fresh files written twice"] += sum(max(0, times - 1) for times in counting.fresh.values())
+    results.put((told.runs, tally))
 
 
 class _Counting(Around):
-    """A store that counts what a commit writes, by the try that wrote it."""
+    """A store that counts the files of a commit, and its tries."""
 
     def __init__(self, store: Any) -> None:
         super().__init__(store)
@@ -143,9 +145,7 @@ class _Counting(Around):
     def open_output(self, path: str) -> Generator[HashingWriter]:
         """Count, then write."""
         kind, _, rest = path.rpartition("/")[2].partition("-")
-        if kind == "fresh":
-            self.fresh[path] += 1
-        else:
-            self.tries.add(int(rest.partition("-")[0]))
+        self.fresh[path] += kind == "fresh"
+        self.tries |= set() if kind == "fresh" else {int(rest.partition("-")[0])}
         with self._store.open_output(path) as sink:
             yield sink

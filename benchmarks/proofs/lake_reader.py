@@ -3,28 +3,25 @@
     python -m benchmarks.proofs.lake_reader '{"place": "warehouse", "s3": null, "world": {...}, "regions": [...]}'
 
 Each read joins every table of one snapshot in several statements, batch by batch with pauses, so that commits happen
-in the middle of it. A line on its standard input ends it with a line of JSON: how often it read, and what was wrong.
+in the middle of it. See `benchmarks.reading`.
 """
 
 import json
-import select
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from appstream_export.errors import ExportError
 from appstream_export.lake.catalog.connect import connect_warehouse
 from appstream_export.lake.duckdb import stream_batches
 from appstream_export.settings import S3Settings
-from benchmarks.findings import say
-from benchmarks.warehouse import ROWS, difference
+from benchmarks.reading import Read, read_until_line
+from benchmarks.warehouse import ROWS, difference, group_rows
 from benchmarks.world import Row, World
 
 BATCH_ROWS, PAUSE_S = 64, 0.005
@@ -42,20 +39,9 @@ union select distinct snapshot_id from image_builder_security_groups union selec
 """
 
 
-@dataclass(slots=True)
-class Tally:
-    """What a reader met."""
-
-    reads: int = 0
-    torn: int = 0
-    errors: int = 0
-    generations: set[int] = field(default_factory=set)
-    wrong: list[str] = field(default_factory=list)
-
-
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """`place` is the warehouse; `world` what AWS holds, whatever its generation."""
+    """Reads the warehouse at `place`, whose rows must be those of `world` in some generation."""
 
     place: str
     s3: S3Settings | None
@@ -63,18 +49,18 @@ class Reader:
     regions: tuple[str, ...]
 
     def read(self) -> tuple[int, list[str]]:
-        """The generation that the newest snapshot shows, and how its tables disagree."""
+        """Return the generation that the newest snapshot shows, and how its tables disagree."""
         with closing(connect_warehouse(self.place, s3=self.s3)) as con:
-            rows = _by_scope(_slowly(con, ROWS))
+            rows = group_rows(_slowly(con, ROWS))
             generation, wrong = self._unlike(rows)
-            again, _ = self._unlike(_by_scope(_slowly(con, ROWS)))
+            again, _ = self._unlike(group_rows(_slowly(con, ROWS)))
             if again != generation:
                 wrong.append(f"generation {generation}, and then {again} on the same connection")
             wrong += self._disagreeing(con, sum(map(len, rows.values())), generation)
         return generation, wrong
 
     def read_feeds(self) -> list[str]:
-        """What is torn in `bi.duckdb`, where there is one."""
+        """Describe a torn `bi.duckdb`, where there is one."""
         file = Path(self.place, "feeds", "v1", "bi.duckdb")
         if self.s3 or not file.exists():
             return []
@@ -90,7 +76,7 @@ class Reader:
         return self.world.accounts * len(self.regions)
 
     def _unlike(self, found: dict[tuple[str, str], list[Row]]) -> tuple[int, list[str]]:
-        """The oldest builder's number is the generation; every row of every scope must be of it."""
+        """Return the generation, which is the oldest builder's number, and the first scope with rows of another."""
         names = (str(row[0]) for rows in found.values() for row in rows)
         generation = min((int(name.rpartition("-")[2]) for name in names), default=-1)
         world = replace(self.world, generation=generation)
@@ -99,19 +85,19 @@ class Reader:
         return generation, wrong[:1]
 
     def _disagreeing(self, con: duckdb.DuckDBPyConnection, builders: int, generation: int) -> Iterator[str]:
-        """Tables about the export that do not belong to those rows."""
-        asked = con.execute("select count(*), count(*) filter (status = 'ok' and not is_stale) from scope_runs")
-        if (runs := asked.fetchall()[0]) != (self._scopes, self._scopes):
+        """Yield tables about the export that do not match those rows."""
+        scopes = con.execute("select count(*), count(*) filter (status = 'ok' and not is_stale) from scope_runs")
+        if (runs := scopes.fetchall()[0]) != (self._scopes, self._scopes):
             yield f"scope_runs: {runs} instead of {self._scopes} ok"
-        told = con.execute("select items from snapshots order by seq desc limit 1").fetchall()[0][0]
+        items = con.execute("select items from snapshots order by seq desc limit 1").fetchall()[0][0]
         history = con.execute(
             "select count(*) from image_builders_history semi join"
             " (select snapshot_id from snapshots where kind = 'sweep' order by seq desc limit 1) using (snapshot_id)"
         ).fetchall()[0][0]
-        if not builders == told == history:
-            yield f"{builders} builders, snapshots say {told}, the history {history}"
-        born = con.execute("select name from image_builder_changes where change = 'created'").fetchall()
-        if late := [name for (name,) in born if int(name.rpartition("-")[2]) < generation]:
+        if not builders == items == history:
+            yield f"{builders} builders, snapshots say {items}, the history {history}"
+        created = con.execute("select name from image_builder_changes where change = 'created'").fetchall()
+        if late := [name for (name,) in created if int(name.rpartition("-")[2]) < generation]:
             yield f"created: {late[0]}, but the rows are of generation {generation}"
 
 
@@ -122,34 +108,14 @@ def _slowly(con: duckdb.DuckDBPyConnection, sql: str) -> Iterator[tuple[Any, ...
         time.sleep(PAUSE_S)
 
 
-def _by_scope(rows: Iterator[tuple[Any, ...]]) -> dict[tuple[str, str], list[Row]]:
-    found: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
-    for account, region, *rest in rows:
-        found[account, region].append(tuple(tuple(v) if isinstance(v, list) else v for v in rest))
-    return {scope: sorted(of_scope) for scope, of_scope in found.items()}
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Read until a line comes."""
-    told = json.loads(arguments[0])
-    s3 = S3Settings(**told["s3"]) if told["s3"] else None
-    reader = Reader(told["place"], s3, World(**told["world"]), tuple(told["regions"]))
-    tally = Tally()
-    while not select.select([sys.stdin], [], [], 0)[0]:
-        try:
-            generation, wrong = reader.read()
-            wrong += reader.read_feeds()
-        except (ExportError, duckdb.Error, OSError) as error:
-            tally.errors += 1
-            tally.wrong.append(f"{type(error).__name__}: {error}")
-            continue
-        tally.reads += 1
-        tally.torn += bool(wrong)
-        tally.generations.add(generation)
-        tally.wrong += wrong
-    say(json.dumps({"reads": tally.reads, "torn": tally.torn, "errors": tally.errors, "wrong": tally.wrong[:3],
-                    "generations": len(tally.generations)}))  # fmt: skip
+def read(reader: Reader) -> Read:
+    """Read catalog and feeds once."""
+    generation, wrong = reader.read()
+    return str(generation), [*wrong, *reader.read_feeds()]
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    chosen = json.loads(sys.argv[1])
+    bucket = S3Settings(**chosen["s3"]) if chosen["s3"] else None
+    chosen_reader = Reader(chosen["place"], bucket, World(**chosen["world"]), tuple(chosen["regions"]))
+    read_until_line(lambda: read(chosen_reader))

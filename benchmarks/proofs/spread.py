@@ -1,4 +1,4 @@
-"""Parts of a proof on all cores at once, each told as it ends: proofs of many minutes show how far they are."""
+"""Parts of a proof on all cores at once, with a line as each ends: long proofs show their progress."""
 
 import os
 import tempfile
@@ -10,22 +10,20 @@ from typing import TypeVar
 
 from benchmarks.findings import say
 
-MEMORY = "/dev/shm"  # noqa: S108  nothing here is told by a power cut, so no file need wait for a disk
-
-
+MEMORY = "/dev/shm"  # noqa: S108  no proof is about power cuts, so no file need wait for a disk
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 
 def spread(prove: Callable[[Part], Result], parts: Sequence[Part], line: Callable[[Part, Result], str]) -> list[Result]:
-    """What each part gave, in the order of `parts`; who is asked, and what, must be known to a fresh process."""
+    """Return the results in the order of `parts`; function and parts must be picklable."""
     began = perf_counter()
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), _in_memory) as pool:
-        asked = {pool.submit(prove, part): part for part in parts}
-        for done, future in enumerate(as_completed(asked), 1):
-            told = line(asked[future], future.result())
-            say(f"{done} of {len(parts)}, {perf_counter() - began:.0f} s: {told}")
-        return [future.result() for future in asked]
+        futures = {pool.submit(prove, part): part for part in parts}
+        for done, future in enumerate(as_completed(futures), 1):
+            text = line(futures[future], future.result())
+            say(f"{done} of {len(parts)}, {perf_counter() - began:.0f} s: {text}")
+        return [future.result() for future in futures]
 
 
 def _in_memory() -> None:

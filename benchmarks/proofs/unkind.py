@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.findings import Findings
-from tests.cells import ANSWERS, CELLS, CLOCKS, DEAD, REGION_BY_SOURCE, TOKENS, Cell, End
+from tests.cells import ANSWERS, CELLS, CLOCKS, DEAD, REGION_BY_SOURCE, TOKENS, Cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +32,8 @@ def prove(size: Size, folder: Path) -> Findings:
         found.promise(False, f"{cell}: {ends[cell]}, not {cell.expected}")
     found.figures = {"cells": len(cells), "unlike the expectation": len(wrong)}
     columns = list(product(size.tokens, REGION_BY_SOURCE))
-    rows = [
-        [network, *(_describe(ends[Cell(network, *column)]) for column in columns)]
-        for network in (*ANSWERS, *DEAD, *CLOCKS)
-    ]
+    shown = {cell: f"{end.status} {end.exit_code}" for cell, end in ends.items()}
+    networks = (*ANSWERS, *DEAD, *CLOCKS)
+    rows = [[network, *(shown[Cell(network, *column)] for column in columns)] for network in networks]
     found.table(["region's network or our clock", *(f"{token}, {source}" for token, source in columns)], rows)
     return found
-
-
-def _describe(end: End) -> str:
-    return f"{end.status} {end.exit_code}"

@@ -1,4 +1,4 @@
-"""datapackage, an older library of the standard: `python with_datapackage.py FOLDER`. Tells whether it is valid."""
+"""datapackage, an older library of the standard: `python with_datapackage.py FOLDER`. Checks that it is valid."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""frictionless: `python with_frictionless.py FOLDER`. Tells whether datapackage.json is valid and CSV files are so.
+"""frictionless: `python with_frictionless.py FOLDER`. Checks datapackage.json and its CSV files.
 
 Parquet files are left out: frictionless counts no bytes of theirs, and reads whole numbers with gaps as fractions.
 """

@@ -1,4 +1,4 @@
-"""Rivals: what an engineer would use instead, each in its best honest form, and what it leaves out."""
+"""Rivals: the tools that an engineer would use instead, each as its user would run it, and the parts it leaves out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,57 +13,31 @@ class Rival:
 
     title: str
     module: str
-    environment: str = "ours"
     layout: str = "plain"
     more: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of its job besides those that every job has."""
     leaves_out: str = NO_PROMISES
-    is_judged: bool = False
-    """Whether a budget stands on it: the others run in fewer rounds."""
+    needs_dlt: bool = False
 
 
-OURS = "ours"
+OURS, PUBLISHED = "ours", "published"
 RIVALS: Mapping[str, Rival] = {
     OURS: Rival(
         title="appstream-export: sweep to Parquet", module="ours", layout="ours", more={"until": "files"},
-        leaves_out="commit, publishing", is_judged=True,
+        leaves_out="commit, publishing",
     ),
-    "ours_published": Rival(
+    PUBLISHED: Rival(
         title="appstream-export: whole run", module="ours", layout="ours", more={"until": "published"}, leaves_out="-"
     ),
-    "plain": Rival(title="plain script, public boto3 alone", module="plain_rows", is_judged=True),
-    "plain_clients": Rival(title="the same with our clients", module="plain_on_clients"),
-    "plain_hook": Rival(title="the same with our reader too", module="plain_on_clients", more={"hook": True}),
-    "duckdb": Rival(title="DuckDB on raw pages, our clients", module="duckdb_raw", is_judged=True),
-    "polars": Rival(title="polars on raw pages, our clients", module="polars_raw", environment="rivals"),
+    "plain": Rival(title="a plain boto3 script", module="plain"),
+    "duckdb": Rival(title="a DuckDB script", module="duckdb_script"),
     "dlt": Rival(
-        title="dlt tuned, our clients and reader", module="dlt_rows", environment="rivals", layout="dlt",
-        leaves_out=f"{NO_PROMISES}, natural keys of children", is_judged=True,
-    ),
-    "dlt_arrow": Rival(
-        title="dlt's Arrow path, our clients, reader, flatten", module="dlt_arrow", environment="rivals",
-        layout="dlt_arrow",
+        title="dlt, tuned", module="dlt_tuned", layout="dlt", leaves_out=f"{NO_PROMISES}, natural keys of children",
+        needs_dlt=True,
     ),
 }  # fmt: skip
-PAGES = "pages"
 FLOORS: Mapping[str, Rival] = {
-    PAGES: Rival(
-        title="appstream-export: start, clients and calls alone", module="ours", layout="", more={"until": "pages"}
-    ),
-    "tables": Rival(
-        title="appstream-export: fetch to tables", module="ours", layout="", more={"until": "tables"}, is_judged=True
-    ),
-    "fetch": Rival(
-        title="floor: botocore's bare fetch", module="floors", layout="", more={"floor": "fetch"}, is_judged=True
-    ),
-    "parse": Rival(title="floor: JSON alone", module="floors", layout="", more={"floor": "parse"}),
-    "write": Rival(title="floor: Parquet alone", module="floors", layout="", more={"floor": "write"}),
+    "tables": Rival(title="appstream-export: fetch to tables", module="ours", layout="", more={"until": "tables"}),
+    "fetch": Rival(title="botocore's bare fetch", module="fetch", layout=""),
 }
-"""Parts of the work, in seconds of their own; nothing is left to check but what `write` writes of OURS."""
-TRANSFORMS: Mapping[str, Rival] = {
-    "transform": Rival(title="appstream-export: items to tables", module="transforms", more={"by": "ours"}),
-    "cloudquery": Rival(
-        title="CloudQuery's Python SDK: items to tables", module="transforms", environment="cloudquery",
-        layout="cloudquery", more={"by": "cloudquery"}, leaves_out="child tables",
-    ),
-}  # fmt: skip
-"""Items in memory to tables; no page server is asked."""
+"""Parts of the work, which leave no files to compare: ours, and what no exporter can beat."""

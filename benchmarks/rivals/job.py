@@ -1,6 +1,6 @@
-"""A rival as a process: a job comes as a line of JSON, and what it cost and counted leaves as one.
+"""A rival as a process: it reads a job as a line of JSON, and prints its costs as another.
 
-A job holds `url`, `accounts`, `regions`, `workers` and `folder`, and what its rival wants besides.
+A job holds `url`, `accounts`, `regions`, `workers` and `folder`, and the fields that its rival needs besides.
 """
 
 import json
@@ -8,7 +8,7 @@ import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter, process_time
+from time import process_time
 from typing import Any
 
 from benchmarks.children import peak_mb
@@ -16,22 +16,20 @@ from benchmarks.children import peak_mb
 Job = dict[str, Any]
 
 
-def work(act: Callable[[Job], dict[str, Any] | None]) -> None:
-    """Do one job. What was used before this call is Python's start and the rival's imports."""
+def work(run_job: Callable[[Job], dict[str, Any] | None]) -> None:
+    """Read one job, run it, print its costs. CPU before this call is Python's start and the rival's imports."""
     imports_cpu_s = process_time()
     job = json.loads(sys.stdin.readline())
     Path(job["folder"]).mkdir(parents=True, exist_ok=True)
-    answer, sys.stdout = sys.stdout, sys.stderr  # whatever a rival's packages print is no answer
-    began, began_cpu_s = perf_counter(), process_time()
-    counted = act(job) or {}
+    answer, sys.stdout = sys.stdout, sys.stderr  # packages of rivals may print too
+    began_cpu_s = process_time()
+    counted = run_job(job) or {}
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     children_cpu_s = children.ru_utime + children.ru_stime
     costs = {
-        "work_s": perf_counter() - began,
         "work_cpu_s": process_time() - began_cpu_s + children_cpu_s,
         "cpu_s": process_time() + children_cpu_s,
         "imports_cpu_s": imports_cpu_s,
         "peak_mb": peak_mb(),
-        "has_pandas": "pandas" in sys.modules,
     }
     print(json.dumps(costs | counted), file=answer, flush=True)

@@ -1,4 +1,4 @@
-"""Ourselves, until `pages` have come, `tables` are made, `files` are as rivals leave them, or all is `published`."""
+"""The exporter itself, up to its `tables` in memory, to the `files` that rivals leave, or until all is `published`."""
 
 from pathlib import Path
 from threading import Event
@@ -12,19 +12,19 @@ from appstream_export.extract import extract_tasks, plan_extraction
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.factory import open_store
-from appstream_export.model import Outcome, RunListener, ScanOptions
+from appstream_export.model import RunListener, ScanOptions
 from appstream_export.run.ingest import ingest_pages
 from appstream_export.settings import Settings, parse_settings
 from benchmarks.rivals.job import Job, work
 from benchmarks.warehouse import by_role, settings_of
 
 
-def act(job: Job) -> dict[str, Any]:
-    """As much of a run as is asked for; of a whole one, what each stage cost."""
+def run_job(job: Job) -> dict[str, Any]:
+    """Run as much as the job says; return the CPU of the sweep, or of a whole run the costs of each stage."""
     accounts = [by_role(account) for account in job["accounts"]]
     mapping = settings_of(job["url"], accounts, job["regions"], workers=job["workers"])
     if job["until"] == "published":
-        from benchmarks.exporter import export  # DuckDB, feeds, charts: no sweep loads them, nor do its rivals
+        from benchmarks.exporter import export  # loads DuckDB, feeds and charts, which no sweep needs
 
         findings = export(mapping, job["folder"], {})
         assert findings["exit_code"] == 0, findings  # noqa: S101
@@ -34,7 +34,7 @@ def act(job: Job) -> dict[str, Any]:
 
 
 def _sweep(settings: Settings, until: str) -> float:
-    """CPU seconds from the first call to the last row; clients and sessions are made meanwhile."""
+    """Return CPU seconds from the first call to the last row; clients and sessions are made meanwhile."""
     contracts = load_contracts()
     planned = plan_extraction(settings, contracts)
     accounts = {account.id: account for account in planned.accounts}
@@ -46,16 +46,13 @@ def _sweep(settings: Settings, until: str) -> float:
         planned.tasks, {c.name: c for c in contracts}, accounts, settings, ScanOptions(), run_id="ours", stop=Event()
     )
     enums = {c.name: load_enum_values(c) for c in contracts}
-    if until == "pages":
-        outcomes = [answer for answer in answers if isinstance(answer, Outcome)]
-    else:
-        write = staged.write if until == "files" else (lambda _: None)
-        outcomes = list(ingest_pages(answers, contracts, write, enum_values=enums, listener=RunListener()).values())
+    write = staged.write if until == "files" else (lambda _: None)
+    outcomes = ingest_pages(answers, contracts, write, enum_values=enums, listener=RunListener()).values()
     used = process_time() - began
     answered = {outcome.task for outcome in outcomes if outcome.status == "ok"}
-    assert answered == set(planned.tasks), outcomes  # noqa: S101  nobody else looks at what `pages` and `tables` give
+    assert answered == set(planned.tasks), outcomes  # noqa: S101  nothing else checks `tables`
     return used
 
 
 if __name__ == "__main__":
-    work(act)
+    work(run_job)

@@ -8,9 +8,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-Answer = tuple[str, str, dict[str, Any]]
-"""Account, region, and one page as boto3 or JSON gives it."""
-
 PATHS = {
     "name": "Name",
     "arn": "Arn",
@@ -28,26 +25,24 @@ PATHS = {
     "appstream_agent_version": "AppstreamAgentVersion",
     "latest_appstream_agent_version": "LatestAppstreamAgentVersion",
 }
-"""Columns of builders, and where the page server's items have them. Contracts know a dozen more."""
+"""Columns of builders, and where the page server's items have them. Contracts have a dozen more."""
 
 LISTS = {"subnets": ("SubnetIds", "subnet_id"), "security_groups": ("SecurityGroupIds", "security_group_id")}
 
 
 class Rows:
-    """Rows of all tables, taken in page by page; not for several threads."""
+    """Rows of all tables, collected scope by scope; not for several threads."""
 
     def __init__(self) -> None:
         self._tables: dict[str, list[dict[str, Any]]] = {"builders": [], **{name: [] for name in LISTS}}
 
-    def add(self, answers: Iterable[Answer]) -> int:
-        """Take pages in; how many items there were."""
-        for account, region, page in answers:
-            for item in page["ImageBuilders"]:
-                self._add(account, region, item)
-        return len(self._tables["builders"])
+    def add(self, account: str, region: str, items: Iterable[dict[str, Any]]) -> None:
+        """Add the items of a scope, as boto3 or as JSON gives them."""
+        for item in items:
+            self._add(account, region, item)
 
-    def write(self, folder: str) -> None:
-        """A file for each table."""
+    def write(self, folder: str | Path) -> None:
+        """Write a Parquet file for each table."""
         for name, rows in self._tables.items():
             pq.write_table(pa.Table.from_pylist(rows), Path(folder) / f"{name}.parquet", compression="zstd")
 
@@ -57,7 +52,7 @@ class Rows:
         for column, path in PATHS.items():
             first, _, last = path.partition(".")
             builder[column] = network.get(last) if last else item.get(first)
-        if isinstance(created := builder["created_time"], float):  # JSON's; botocore's parser has made it a time
+        if isinstance(created := builder["created_time"], float):  # JSON's; boto3 has made it a time
             builder["created_time"] = datetime.fromtimestamp(created, UTC)
         self._tables["builders"].append(builder)
         owner = {"account_id": account, "region": region, "image_builder_name": item["Name"]}

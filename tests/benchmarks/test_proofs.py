@@ -5,17 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.children import Unreachable
 from benchmarks.findings import Findings
 from benchmarks.proofs import (
     __main__ as command,
     connect,
     dead_regions,
     engines,
-    events,
     faults,
     feeds,
     isolation,
-    readers,
     scale,
     storm,
 )
@@ -79,14 +78,6 @@ def test_tools_that_are_here_anyway_read_the_feeds(tmp_path: Path) -> None:
     assert connect.prove(size, tmp_path).broken == []
 
 
-def test_dagsters_event_log_is_flat_in_scopes_and_a_reexecution_asks_what_was_denied(tmp_path: Path) -> None:
-    assert events.prove(events.Size(worlds=((1, 4), (2, 6))), tmp_path).broken == []
-
-
-def test_readers_beside_publications_see_one_snapshot_whole(tmp_path: Path) -> None:
-    assert readers.prove(readers.QUICK, tmp_path).broken == []
-
-
 def answer(world: World, status: str = "ok") -> Seen:
     is_ok = status == "ok"
     rows = world.truth(*SCOPE)
@@ -103,7 +94,7 @@ def test_a_proof_sees_old_rows_called_ok_and_new_rows_of_a_scope_that_failed() -
 def test_the_oldest_and_the_newest_duckdb_read_each_others_catalogs(tmp_path: Path) -> None:
     try:
         assert engines.prove(engines.QUICK, tmp_path).broken == []
-    except engines.Unreachable as why:
+    except Unreachable as why:
         pytest.skip(f"no environment with another DuckDB: {why}")
 
 

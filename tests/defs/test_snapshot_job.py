@@ -15,7 +15,8 @@ from appstream_export.definitions import defs
 from appstream_export.defs import specs
 from appstream_export.defs.assets import resolve_run_id
 from appstream_export.settings import Settings
-from tests.defs.exports import checks, execute, materialized
+from benchmarks.world import REGIONS as MANY_REGIONS
+from tests.defs.exports import as_toml, checks, execute, materialized
 from tests.defs.jobs import rebuilt, retried_job, snapshot_job
 from tests.export import ACCOUNTS, Export
 from tests.factories import image_builder
@@ -24,6 +25,7 @@ from tests.lake.buckets import Bucket, Seen, Wire
 SICK = f"{ACCOUNTS[0]}/eu-west-1"
 TABLES = {t.name for t in list_snapshot_tables(load_contracts())}
 ALL = {asset.key.to_user_string() for asset in specs.build_asset_sources(load_contracts(), Settings())}
+PROGRESS_LINES = 12  # of a run, however many scopes it has
 FEEDS = {key for key in ALL if key.startswith("feeds/")}
 
 
@@ -57,6 +59,21 @@ def test_a_clean_run_makes_everything_passes_its_checks_and_tells_numbers(
     assert Path(str(feed["dagster/uri"])).is_file()
     assert numbers(instance, "image_builder_overview")["dagster/row_count"] == 2
     assert feed["dagster/column_lineage"].deps_by_column["name"] == [dg.TableColumnDep("image_builders", "name")]
+
+
+@pytest.mark.slow
+def test_the_event_log_does_not_grow_with_scopes(configured: Export, instance: dg.DagsterInstance) -> None:
+    def count_rows() -> int:
+        with execute(instance) as result:
+            return len(instance.all_logs(result.run_id))
+
+    few = count_rows()
+    configured.regions = MANY_REGIONS
+    (configured.folder / "appstream-export.toml").write_text(as_toml(configured))
+    many = count_rows()
+
+    assert len(configured.statuses()) == 2 * len(MANY_REGIONS)
+    assert many - few <= PROGRESS_LINES < 2 * len(MANY_REGIONS) - 4
 
 
 def is_of_an_asset(entry: dg.EventLogEntry) -> bool:

@@ -674,7 +674,7 @@ def test_versions_that_a_bucket_keeps_of_an_erased_account_are_told(bucket: Buck
 
 @pytest.mark.slow
 def test_spans_and_daily_figures_are_the_same_after_thinning(lake: Lake) -> None:
-    """Thirty snapshots of ten days; the benchmarks do it with two hundred, and many builders."""
+    """Thirty snapshots of ten days."""
     for number in range(30):
         builders = [builder(f"b{n}", state="RUNNING" if (number + n) // (n + 2) % 2 else "STOPPED") for n in range(3)]
         answer = ok(A, *builders) if number % 7 else failed(A)

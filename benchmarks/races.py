@@ -1,0 +1,101 @@
+"""The races `sparse` and `dense`, their figures, and the budgets: ratios of our time, CPU or memory over a rival's."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+
+from benchmarks.figures import Figure, make_figure, make_ratio
+from benchmarks.findings import markdown, say
+from benchmarks.race import WORKERS, Load, Race, Size, run_race
+from benchmarks.rivals import FLOORS, OURS, PUBLISHED, RIVALS, Rival
+
+AT_MOST: Mapping[str, Mapping[str, float]] = {
+    "sparse": {"plain": 0.5, "duckdb": 1.0, "dlt": 0.4},
+    "dense": {"plain": 0.55, "duckdb": 1.0, "dlt": 0.4},
+}
+"""Budgets of our time over a rival's."""
+MEMORY_AT_MOST = 0.7
+PAGE_AT_MOST = 1.8
+STAGES = ("sweep", "commit", "catalog", "checks", "feeds", "report")
+
+
+def measure_sparse(size: Size, folder: Path) -> list[Figure]:
+    """Race over three hundred scopes of one page each: clients and calls are the cost."""
+    race = _run(size, size.sparse, {n: r for n, r in size.rivals.items() if n not in FLOORS}, folder)
+    return [*_compare(race, size), *_list_rates(race)]
+
+
+def measure_dense(size: Size, folder: Path) -> list[Figure]:
+    """Race over fifty thousand items in full pages: reading them is the cost."""
+    race = _run(size, size.dense, size.rivals, folder)
+    return [*_compare(race, size), *_list_floors(race, size), *_list_rates(race), *_list_stages(race)]
+
+
+def _run(size: Size, load: Load, rivals: Mapping[str, Rival], folder: Path) -> Race:
+    say(f"\n## Race, {load}; {WORKERS} threads each, {size.rounds} rounds")
+    race = run_race(load, rivals, size.dlt_python, size.rounds, folder)
+    header = ["who", "rounds", "wall s", "CPU s", "without imports", "peak MB", "page server", "rows", "leaves out"]
+    say("\n" + markdown(header, [_make_line(race, name, rival) for name, rival in rivals.items()]))
+    return race
+
+
+def _make_line(race: Race, name: str, rival: Rival) -> list[object]:
+    if name in race.disqualified:
+        return [rival.title, *["-"] * 7, f"DISQUALIFIED: {race.disqualified[name].splitlines()[0]}"]
+    what = ("process_s", "cpu_s", "imports_cpu_s", "peak_mb")
+    wall, cpu, imports, peak = (median(race.take(name, each)) for each in what)
+    numbers = [len(race.laps[name]), f"{wall:.2f}", f"{cpu:.2f}", f"{cpu - imports:.2f}", f"{peak:.0f}"]
+    share = f"{race.compute_server_share(name):.0%}"
+    return [rival.title, *numbers, share, "equal" if rival.layout else "-", rival.leaves_out]
+
+
+def _compare(race: Race, size: Size) -> list[Figure]:
+    """Return our wall, CPU and memory over each rival's, process by process, and how many are disqualified."""
+    load, found = race.load.name, list[Figure]()
+    for name, rival in size.rivals.items():
+        if name not in RIVALS or name in (OURS, PUBLISHED):
+            continue
+        for word, what in (("time", "process_s"), ("CPU", "cpu_s"), ("peak memory", "peak_mb")):
+            memory = MEMORY_AT_MOST if name == "duckdb" and load == "dense" else None
+            at_most = {"time": AT_MOST[load].get(name), "peak memory": memory}.get(word)
+            ratio = (race.take(OURS, what), race.take(name, what), at_most)
+            found.append(make_ratio(f"{load}: our {word} / {word} of {rival.title}", *ratio, is_judged=size.is_timed))
+    if PUBLISHED in size.rivals:
+        walls = race.take(PUBLISHED, "process_s"), race.take(OURS, "process_s")
+        found.append(make_ratio(f"{load}: time of a whole run / time of its sweep", *walls))
+    return [*found, make_figure(f"{load}: disqualified", [len(race.disqualified)], "", 0)]
+
+
+def _list_floors(race: Race, size: Size) -> list[Figure]:
+    if "fetch" not in size.rivals:
+        return []
+    name = "dense: our CPU per page, fetch to tables / botocore's bare fetch"
+    ours, bare = race.take("tables", "part_cpu_s"), race.take("fetch", "part_cpu_s")
+    return [make_ratio(name, ours, bare, PAGE_AT_MOST, is_judged=size.is_timed)]
+
+
+def _list_rates(race: Race) -> list[Figure]:
+    load, cpu = race.load, race.take(OURS, "work_cpu_s")
+    name = f"{load.name}: pages requested more than once"
+    if not cpu:
+        return [make_ratio(name, [], [], 0)]
+    twice = max(float(lap.calls - load.calls) for lap in race.laps[OURS])  # no median: once is too often
+    return [
+        make_figure(name, [twice], "", 0),
+        make_figure(f"{load.name}: calls per CPU second", [load.calls / value for value in cpu], "1/s"),
+        make_figure(f"{load.name}: peak memory", race.take(OURS, "peak_mb"), "MB"),
+    ]
+
+
+def _list_stages(race: Race) -> list[Figure]:
+    """Return the CPU of a whole run by stage, and the time to the first row in a view."""
+    laps = race.laps.get(PUBLISHED, [])
+    if not laps:
+        return []
+    costs = {stage: [lap.costs["stages"][f"{stage}_cpu_s"] for lap in laps] for stage in STAGES}
+    after = [sum(lap.costs["stages"][f"{stage}_s"] for stage in STAGES[3:]) for lap in laps]
+    seen = [lap.process_s - seconds for lap, seconds in zip(laps, after, strict=True)]
+    return [
+        *(make_figure(f"dense: CPU of a whole run's {stage}", values, "s") for stage, values in costs.items()),
+        make_figure("dense: from process start to the first row in a view", seen, "s"),
+    ]
