@@ -80,6 +80,10 @@ def test_what_gc_deleted(result: VacuumResult, line: str) -> None:
             "erased 2 rows of account 111122223333 in 1 snapshot, 3 files; 1,200 bytes deleted; no byte of it is left",
         ),
         (
+            erased(has_values=False),
+            "erased 2 rows of account 111122223333 in 1 snapshot, 3 files; 1,200 bytes deleted; its id is left nowhere",
+        ),
+        (
             erased(remaining=("tables/t/x",), mentions=("a", "b")),
             "erased 2 rows of account 111122223333 in 1 snapshot, 3 files; 1,200 bytes deleted; still in 1 file, such"
             " as tables/t/x; rows of other accounts name it in 2 files",
@@ -88,6 +92,12 @@ def test_what_gc_deleted(result: VacuumResult, line: str) -> None:
 )
 def test_what_was_erased(result: EraseResult, line: str) -> None:
     assert next(render_erase_lines(result)) == line
+
+
+def test_an_erase_that_searched_only_for_the_id_says_so() -> None:
+    assert [*render_erase_lines(erased(has_values=False))][1:] == [
+        "only its id was searched for: there is no list of the values that an earlier erase removed"
+    ]
 
 
 def test_what_is_left_of_an_account_is_named_up_to_ten_of_a_kind() -> None:

@@ -15,9 +15,12 @@ import pytest
 
 from appstream_export.contracts import arrow_schema
 from appstream_export.contracts.model import get_operational_table
+from appstream_export.errors import ConfigurationError, ExportError
+from appstream_export.lake.maintenance import erased_list
 from appstream_export.lake.maintenance.erase import EraseResult, erase_account
-from appstream_export.lake.maintenance.erase_proof import TextMatcher, find_account_files
-from appstream_export.lake.maintenance.erased_values import collect_held_texts, collect_texts
+from appstream_export.lake.maintenance.erase_proof import find_account_files
+from appstream_export.lake.maintenance.erased_list import HashedTexts, TextMatcher
+from appstream_export.lake.maintenance.erased_values import collect_texts
 from tests.lake.lakes import A, C, Lake, builder, ok
 
 GONE = C.partition("/")[0]
@@ -67,7 +70,7 @@ def test_an_example_of_drift_stays_only_where_another_account_holds_it(lake: Lak
         ("State", "enum", "OF_A_ROW_THAT_IS_NOT_THERE"),
         answers=answers,
     )
-    before = find_account_files(lake.store, GONE, values={MAIL}).remaining
+    before = find_account_files(lake.store, GONE, values=HashedTexts().add_texts([MAIL])).remaining
     result = erased(lake)
 
     assert [path.partition(" ")[2] for path in before] == ["(contains a value of an erased row)"]
@@ -187,36 +190,129 @@ def test_words_that_others_hold_or_the_product_ships_are_no_leftovers(lake: Lake
     assert erased(lake, republish=plant).is_gone
 
 
-def test_an_erase_that_was_killed_after_its_commit_still_looks_for_the_values(lake: Lake) -> None:
-    lake.commit(ok(A, builder("a")), ok(C, builder("c", display_name=MAIL)))
+def kill_erase(lake: Lake, folder: str) -> None:
+    """An erase that is killed when it removes the first file of a folder."""
     healthy = lake.store
 
     class Stopping:
         def __getattr__(self, name: str) -> Any:
-            return self.fail if name == "remove" else getattr(healthy, name)
+            return self.remove_or_fail if name == "remove" else getattr(healthy, name)
 
-        def fail(self, path: str) -> None:
-            raise KeyboardInterrupt(path)
+        def remove_or_fail(self, path: str) -> None:
+            if path.startswith(folder):
+                raise KeyboardInterrupt(path)
+            healthy.remove(path)
 
     lake.store = Stopping()
     with pytest.raises(KeyboardInterrupt):
         erased(lake)
     lake.store = healthy
-    place = Path(lake.store.root) / "report.html"
 
-    assert erased(lake, republish=lambda: write_page(place)).remaining == (
-        "report.html (contains a value of an erased row)",
+
+def plant_csv(lake: Lake) -> Path:
+    """A file that no erase deletes, with a value of the account."""
+    place = Path(lake.store.root) / "export.csv"
+    write_csv(place)
+    return place
+
+
+def find_lists(lake: Lake) -> list[Path]:
+    """Files with hashes of erased values."""
+    return [*Path(lake.store.root).glob("erased/*")]
+
+
+LEFT = ("export.csv (contains a value of an erased row)",)
+
+
+@pytest.mark.parametrize("folder", ["tables/", "commits/"])
+def test_an_erase_that_was_killed_after_its_commit_still_looks_for_the_values(lake: Lake, folder: str) -> None:
+    commit_with_drift(
+        lake,
+        ("Owner", "field", json.dumps(MAIL, ensure_ascii=False)),
+        answers=(ok(A, builder("a")), ok(C, builder("c"))),  # only drift holds the value
     )
+    place = plant_csv(lake)
+    kill_erase(lake, folder)
+    again = erased(lake)
+    place.unlink()
+    last = erased(lake)
+
+    assert (again.is_gone, again.remaining) == (False, LEFT)
+    assert (last.is_gone, last.remaining) == (True, ())
+
+
+def test_an_erase_called_again_for_the_proof_looks_for_the_values_until_they_are_gone(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a")), ok(C, builder("c", display_name=MAIL)))
+    place = plant_csv(lake)
+    results = [erased(lake) for _ in range(3)]
+    looked = erased(lake, dry_run=True)
+    (listed,) = find_lists(lake)
+    content = listed.read_bytes()
+    place.unlink()
+    last = erased(lake)
+
+    assert [(result.is_gone, result.remaining) for result in results] == [(False, LEFT)] * 3
+    assert (looked.rows, looked.is_gone) == (0, False)
+    assert not [text for text in (GONE, MAIL, "example.com") if text.encode() in content + listed.name.encode()]
+    assert (last.is_gone, last.remaining) == (True, ())
+    assert find_lists(lake) == [], "removed with the clean proof"
+    with pytest.raises(ConfigurationError, match=r"erased before.*only its id was searched for"):
+        erased(lake)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda place: place.chmod(0o600) or place.write_text("{")])
+def test_without_a_whole_list_of_values_an_erase_does_not_say_that_they_are_gone(
+    lake: Lake, damage: Callable[[Path], object]
+) -> None:
+    lake.commit(ok(A, builder("a")), ok(C, builder("c", display_name=MAIL)))
+    kill_erase(lake, "tables/")
+    for place in find_lists(lake):
+        damage(place)
+    result = erased(lake)
+
+    assert (result.is_gone, result.has_values, result.remaining) == (False, False, ())
+
+
+def test_an_erase_that_fails_before_its_commit_leaves_no_list(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a")), ok(C, builder("c")))
+    healthy = lake.store
+
+    class Full:
+        def __getattr__(self, name: str) -> Any:
+            return self.open_or_fail if name == "open_output" else getattr(healthy, name)
+
+        def open_or_fail(self, path: str) -> Any:
+            if path.startswith("tables/snapshots/"):
+                assert find_lists(lake), "written before the commit"
+                raise OSError(28, "No space left on device", path)
+            return healthy.open_output(path)
+
+    lake.store = Full()
+    with pytest.raises(ExportError):
+        erased(lake)
+    lake.store = healthy
+
+    assert find_lists(lake) == []
 
 
 @pytest.mark.parametrize("count", [1, 400])
 def test_a_matcher_finds_exactly_what_is_there_whatever_its_characters(count: int) -> None:
     texts = [f"{n}-{MAIL}\n\\d+(|[*?." for n in range(count)] + ["x" * 5000]
-    find: Callable[..., set[str]] = TextMatcher(texts).find_in
+    hashed = HashedTexts().add_texts(texts)
+    find: Callable[..., set[str]] = TextMatcher(hashed).find_in
+    hashes = [hashed.compute_hash(text.encode()) for text in texts]
 
-    assert find(pa.array([f"<{texts[0]}>", "x" * 4999])) == {texts[0]}
-    assert find(pa.array(["y".join(texts).encode()], pa.large_binary())) == {*texts}
-    assert find(pa.array(["nothing"])) == set()
+    assert find(pa.array([f"<{texts[0]}>", "x" * 4999, None])) == {hashes[0]}
+    assert find(pa.array(["y".join(texts).encode()], pa.large_binary())) == {*hashes}
+    assert find(pa.array(["nothing", ""])) == set()
+
+
+@pytest.mark.parametrize("shift", range(9))
+def test_a_value_across_two_slices_of_a_large_file_is_found(shift: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erased_list, "_SLICE_BYTES", 16)
+    hashed = HashedTexts().add_texts([MAIL, "8 chars!"])
+
+    assert len(TextMatcher(hashed).find_in(pa.array(["x" * (9 + shift) + MAIL + "x" * shift + "8 chars!"]))) == 2
 
 
 def test_texts_of_rows_are_those_of_json_too() -> None:
@@ -226,4 +322,3 @@ def test_texts_of_rows_are_those_of_json_too() -> None:
     rows = pa.table({"json": [nested, None], "text": ["long enough", "no"], "count": [123456789, 2]})
 
     assert collect_texts(rows) == {"me@example.com", "deep inside", "{not json}", "long enough"}
-    assert collect_held_texts(rows, {"deep inside", "long enough", "elsewhere"}) == {"deep inside", "long enough"}

@@ -9,7 +9,8 @@ import pytest
 
 from appstream_export.emulator import make_image_builder
 from appstream_export.lake.maintenance.erase import erase_account
-from appstream_export.lake.maintenance.erase_proof import TextMatcher, _extract_texts, find_account_files
+from appstream_export.lake.maintenance.erase_proof import _extract_texts, find_account_files
+from appstream_export.lake.maintenance.erased_list import HashedTexts, TextMatcher
 from appstream_export.lake.maintenance.erased_values import collect_texts
 from appstream_export.lake.snapshots import load_history, open_parquet_file
 from appstream_export.lake.storage import Store, paths
@@ -39,12 +40,13 @@ def collect_values(store: Store) -> set[str]:
 
 def search(store: Store, texts: set[str]) -> dict[str, set[str]]:
     """Which of the texts each file holds, decoded as the proof decodes it."""
-    matcher = TextMatcher(texts)
+    hashed = HashedTexts().add_texts(texts)
+    matcher, by_hash = TextMatcher(hashed), {hashed.compute_hash(text.encode()): text for text in texts}
     found = {
         stored.path: {
-            text
+            by_hash[digest]
             for cells in _extract_texts(store, stored.path, store.read_bytes(stored.path))
-            for text in matcher.find_in(cells)
+            for digest in matcher.find_in(cells)
         }
         for stored in store.list_all()
     }
@@ -74,7 +76,7 @@ def test_no_output_holds_a_value_of_an_erased_account(export: Export) -> None:
         file.write(json.dumps(message, separators=(",", ":")).encode())
     secrets = {NAME, MAIL, QUARANTINED, "jane.doe@example.com"}
     values, before = collect_values(store), search(store, secrets)
-    left = find_account_files(store, GONE, values=values)
+    left = find_account_files(store, GONE, values=HashedTexts().add_texts(values))
 
     assert {NAME, MAIL, QUARANTINED, SHARED} <= values
     assert folders_of(before) >= {

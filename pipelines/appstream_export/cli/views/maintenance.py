@@ -122,6 +122,8 @@ def render_erase_lines(result: EraseResult, fix: str | None = None) -> Iterator[
     yield _format_erased(result)
     yield from _render_paths("still there", result.remaining)
     yield from _render_paths("named in rows of other accounts", result.mentions)
+    if not result.has_values and not result.dry_run:
+        yield "only its id was searched for: there is no list of the values that an earlier erase removed"
     if result.seq:
         yield f"snapshot {result.seq} has the history without the account; backups and other copies are not erased"
     if fix:
@@ -137,7 +139,8 @@ def _format_erased(result: EraseResult) -> str:
     left = f"still in {format_count(len(result.remaining), 'file')}, such as {next(iter(result.remaining), '')}"
     mentions = format_count(len(result.mentions), "file")
     named = f"; rows of other accounts name it in {mentions}" if result.mentions else ""
-    proof = left if result.remaining else "no byte of it is left"
+    clean = "no byte of it is left" if result.has_values else "its id is left nowhere"
+    proof = left if result.remaining else clean
     return f"{what}; {format_count(result.bytes_deleted, 'byte')} deleted; {proof}{named}"
 
 

@@ -4,7 +4,7 @@ Each file with rows of the account is rewritten without them. Rows of `drift` be
 retained only if a row of another account contains them. The history is rewritten with the new files, and the old files
 are deleted at once, without a grace period. Then every file in the warehouse is decoded and searched (`erase_proof`).
 If an erase is killed, running it again completes it: before its commit nothing has changed, and after the commit the
-superseded manifests name the files to delete.
+superseded manifests name the files to delete, and hashes of the removed values are searched for (`erased_list`).
 """
 
 import re
@@ -25,6 +25,12 @@ from appstream_export.lake.maintenance.erase_proof import (
     Leftovers,
     find_account_files,
     open_parquet_bytes,
+)
+from appstream_export.lake.maintenance.erased_list import (
+    HashedTexts,
+    build_list_path,
+    load_erased_list,
+    write_erased_list,
 )
 from appstream_export.lake.maintenance.erased_values import collect_held_examples, collect_texts
 from appstream_export.lake.maintenance.vacuum import GRACE, Garbage, delete_garbage, find_garbage
@@ -84,11 +90,14 @@ class EraseResult:
     dry_run: bool
     seq: int | None = None
     """Seq of the commit; None if no snapshot had the account, or in a dry run."""
+    has_values: bool = True
+    """False if no list of the removed values exists, so that only the id was searched for: the list is removed with a
+    clean proof, and versions before 0.4 wrote none."""
 
     @property
     def is_gone(self) -> bool:
         """True if neither its id nor a value that only its rows had is left; other accounts' rows may name it."""
-        return not self.dry_run and not self.remaining
+        return not self.dry_run and self.has_values and not self.remaining
 
 
 def erase_account(
@@ -109,22 +118,22 @@ def erase_account(
     Remove it from the settings first, or a later run adds it again. Files of attempts that never committed are deleted
     too, if they are older than `grace`. `republish` publishes feeds and report again before the search. Raises
     ConfigurationError if no file contains the account, CommitError if the history is unchanged, and StorageFailed if
-    some of the old files are not deleted: another call completes the erase.
+    some of the old files are not deleted: another call completes the erase. Hashes of the removed values stay in the
+    warehouse until a search finds nothing, so that any later call searches for them too.
     """
     if not ACCOUNT_ID.fullmatch(account_id):
         raise ConfigurationError(f'"{account_id}" is not an account id: write 12 digits, with leading zeros')
-    eraser = _Eraser(store, contracts, account_id)
+    with translate_storage_errors(store):
+        eraser = _Eraser(store, contracts, account_id, load_erased_list(store, account_id))
     if dry_run:
         return _preview_erase(eraser)
     committed = eraser.commit_rewrite(tool_version, clock)
-    if committed is None:
+    if committed is None and eraser.stored is None:
         _refuse_unknown_account(store, account_id)
     try:
         deleted = _delete_account_files(eraser, now=now, grace=grace, catalog_root=catalog_root)
         republish()
-        left = find_account_files(
-            store, account_id, now if committed else _get_last_erase_time(store), frozenset(eraser.values)
-        )
+        left = _find_leftovers(eraser, now if committed else _get_last_erase_time(store))
     except ExportError as error:
         what = f"account {account_id} is in no snapshot any more, but some of the files that contain it are not deleted"
         raise StorageFailed(f"{what}: {error}", fix="run the same erase again to complete it") from error
@@ -134,7 +143,7 @@ def erase_account(
 def _preview_erase(eraser: "_Eraser") -> EraseResult:
     """Return the result that an erase would have; write nothing."""
     eraser.count_rows()
-    if not eraser.rows:
+    if not eraser.rows and eraser.stored is None:
         _refuse_unknown_account(eraser.store, eraser.account_id)
     return eraser.build_result(dry_run=True)
 
@@ -148,6 +157,16 @@ def _delete_account_files(eraser: "_Eraser", *, now: datetime, grace: timedelta,
     if garbage.due:
         delete_garbage(eraser.store, eraser.contracts, garbage, catalog_root=catalog_root)
     return sum(stored.size_bytes for stored in garbage.due)
+
+
+def _find_leftovers(eraser: "_Eraser", erased_at: datetime) -> Leftovers:
+    """Search every file; if nothing is left, remove the list of values, which no later call needs."""
+    store, account_id = eraser.store, eraser.account_id
+    left = find_account_files(store, account_id, erased_at, eraser.hashed)
+    if not left.remaining:
+        with translate_storage_errors(store):
+            store.remove(build_list_path(account_id))
+    return left
 
 
 def _find_committed_handover_files(eraser: "_Eraser", waiting: Iterable[StoredObject]) -> Iterator[StoredObject]:
@@ -173,6 +192,7 @@ def _refuse_unknown_account(store: Store, account_id: str) -> None:
         return
     raise ConfigurationError(
         f"account {account_id} was not found in {store.root}: it is mistyped, or was erased before; nothing was changed"
+        " (only its id was searched for: there is no list of values that an erase removed)"
     )
 
 
@@ -188,14 +208,19 @@ class _Eraser:
     store: Store
     contracts: Sequence[Contract]
     account_id: str
+    stored: HashedTexts | None
+    """The list that an earlier erase left; None if there is none."""
     entries: dict[str, FileEntry] = field(default_factory=dict)
     """New entry of each file that was read, by its old path; the old entry if the file has no rows of the account."""
     rows: dict[str, int] = field(default_factory=dict)
     """Number of rows of the account in each file that has any, by path."""
     seqs: set[int] = field(default_factory=set)
     values: set[str] = field(default_factory=set)
-    """Texts of removed rows and removed examples of drift."""
+    """Texts of removed rows and removed examples of drift that are not in `hashed` yet."""
     is_dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        self.hashed = self.stored or HashedTexts()
 
     def build_rewrite(self, manifests: list[Manifest], snapshot_id: str) -> RewrittenHistory | None:  # noqa: ARG002 - new files are named after the old ones
         past = [self._rewrite_manifest(manifest) for manifest in manifests if manifest.kind == KIND_SWEEP]
@@ -205,6 +230,8 @@ class _Eraser:
         }
         if not self.rows:
             return None
+        if not self.is_dry_run:
+            self._write_values(is_complete=self.stored is None or self.stored.is_complete)
         return RewrittenHistory(past=past, retained=retained, counts=self._build_counts(past[-1]))
 
     def count_rows(self) -> None:
@@ -222,7 +249,9 @@ class _Eraser:
         except CommitStateUnknown:  # the manifest may exist, so its files must stay
             raise
         except Exception:
-            remove_files_quietly(self.store, [entry.path for old, entry in self.entries.items() if entry.path != old])
+            own_files = [entry.path for old, entry in self.entries.items() if entry.path != old]
+            own_list = [] if self.stored else [build_list_path(self.account_id)]
+            remove_files_quietly(self.store, [*own_files, *own_list])
             raise
 
     def build_result(
@@ -244,6 +273,7 @@ class _Eraser:
             remaining=left.remaining if left else (),
             dry_run=dry_run,
             seq=committed.seq if committed else None,
+            has_values=self.hashed.is_complete,
         )
 
     def collect_garbage_values(self, garbage: Garbage) -> None:
@@ -256,6 +286,15 @@ class _Eraser:
                 for part in read_row_groups(open_parquet_bytes(self.store.read_bytes(stored.path), stored.path)):
                     if _ACCOUNT in part.schema.names:
                         self.values |= collect_texts(part.filter(pc.equal(part[_ACCOUNT], self.account_id)))
+        if self.values:
+            with translate_storage_errors(self.store):
+                self._write_values(is_complete=self.hashed.is_complete)
+
+    def _write_values(self, *, is_complete: bool) -> None:
+        """Add the values to the list in the warehouse, before the last file that contains them is deleted."""
+        self.hashed.add_texts(self.values).is_complete = is_complete
+        self.values.clear()
+        write_erased_list(self.store, self.account_id, self.hashed)
 
     def _rewrite_manifest(self, manifest: Manifest) -> Manifest:
         tables = {name: self._rewrite_table(table) for name, table in manifest.tables.items() if name != _DRIFT}

@@ -10,7 +10,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 import appstream_export
 from appstream_export.lake.duckdb import open_duckdb, quote_identifier, quote_literal, stream_batches
-from appstream_export.lake.maintenance.erased_values import collect_held_texts
+from appstream_export.lake.maintenance.erased_list import HashedTexts, TextMatcher
 from appstream_export.lake.snapshots import load_history, read_row_groups
 from appstream_export.lake.storage import (
     CATALOG_FILE,
@@ -45,8 +45,6 @@ READERS = 8  # files searched at once
 _HANDOVER_NOTE = "of a sharded run that has not committed: erase again after its commit, or after a day"
 _VALUE_NOTE = "contains a value of an erased row"
 _DRIFT = "drift"
-_PATTERN_CHARS = 3_000  # length of a regex: RE2 searches 100 values at 80 MB/s, but 500 at 1 MB/s
-_PREFIX_CHARS = 64  # of a longer value, only this prefix is in the regex
 _BATCH_ROWS = 10_240
 _CODE = re.compile(rb"<(script|style)>.*?</\1>", re.DOTALL)  # of a page: code of the product and of Vega
 _JSON_LEVELS = 3  # an item's JSON text, inside a message, inside another message
@@ -61,46 +59,22 @@ class Leftovers:
     remaining: tuple[str, ...]
 
 
-class TextMatcher:
-    """A search for many texts at once, in columns or bytes."""
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        self._groups: list[list[str]] = []
-        size = _PATTERN_CHARS
-        for text in sorted(texts):
-            if size + len(text[:_PREFIX_CHARS]) > _PATTERN_CHARS:
-                self._groups.append([])
-                size = 0
-            self._groups[-1].append(text)
-            size += len(text[:_PREFIX_CHARS])
-        self._patterns = ["|".join(re.escape(text[:_PREFIX_CHARS]) for text in group) for group in self._groups]
-
-    def find_in(self, cells: pa.Array) -> set[str]:
-        """Return the texts that occur in any of the cells."""
-        found: set[str] = set()
-        for pattern, group in zip(self._patterns, self._groups, strict=True):
-            if pc.any(pc.match_substring_regex(cells, pattern)).as_py():
-                found.update(text for text in group if pc.any(pc.match_substring(cells, text)).as_py())
-        return found
-
-
 def find_account_files(
-    store: Store, account_id: str, erased_at: datetime = NEVER, values: Collection[str] = ()
+    store: Store, account_id: str, erased_at: datetime = NEVER, values: HashedTexts | None = None
 ) -> Leftovers:
     """Search every file for the account's id, and for `values` of its rows that no other account has.
 
     A file that cannot be searched counts as containing them; so does a database that is older than `erased_at`.
     """
     with translate_storage_errors(store):
-        search = _Search(store, account_id, erased_at)
+        search = _Search(store, account_id, erased_at, TextMatcher(values or HashedTexts()))
         versions = store.list_old_versions()
         objects = (*store.list_all(), *(versions or ()))
         rows = [stored for stored in objects if stored.path in search.row_files and not stored.version]
         others = [stored for stored in objects if stored not in rows]
         with ThreadPoolExecutor(READERS) as pool:
-            looked = dict(zip(rows, pool.map(lambda stored: search.find_in_rows(stored, values), rows), strict=True))
-            unique = TextMatcher({*values}.difference(*(held for _, held in looked.values())))
-            looked |= zip(others, pool.map(lambda stored: search.find_in_file(stored, unique), others), strict=True)
+            looked = dict(zip(rows, pool.map(search.find_in_rows, rows), strict=True))
+            looked |= zip(others, pool.map(search.find_in_file, others), strict=True)
         hits = search.select_unheld_values({value for stored in others for value in looked[stored][1]}, rows)
     mentions = [stored.path for stored in objects if stored.path in search.committed and looked[stored][0]]
     remaining = [
@@ -114,30 +88,26 @@ def find_account_files(
 
 @dataclass
 class _Search:
-    """One search. It returns, per file, whether the account's id is in it, and the values that are."""
+    """One search. It returns, per file, whether the account's id is in it, and the hashes of the values that are."""
 
     store: Store
     account_id: str
     erased_at: datetime
+    values: TextMatcher
 
     def __post_init__(self) -> None:
         manifests = load_history(self.store)
         self.committed = {file.path for manifest in manifests for file in manifest.files}
         drift = {f.path for m in manifests if _DRIFT in m.tables for f in m.tables[_DRIFT].files}
         self.row_files = self.committed - drift
-        self._id = TextMatcher([self.account_id])
 
-    def find_in_rows(self, stored: StoredObject, values: Collection[str]) -> tuple[bool, set[str]]:
-        """Search a committed table file; the returned values are those in rows of other accounts."""
-        content, held = self._read(stored), set[str]()
-        if content is None:
-            return False, held
-        has_id = any(self._id.find_in(cells) for cells in _extract_texts(self.store, stored.path, content))
-        for part in self._read_other_rows(stored.path, content) if values else ():
-            held |= collect_held_texts(part, values)
-        return has_id, held
+    def find_in_rows(self, stored: StoredObject) -> tuple[bool, set[str]]:
+        """Search a committed table file for the id: its values are those of other accounts."""
+        content = self._read(stored)
+        texts = () if content is None else _extract_texts(self.store, stored.path, content)
+        return any(self._has_id(cells) for cells in texts), set()
 
-    def find_in_file(self, stored: StoredObject, unique: TextMatcher) -> tuple[bool, set[str]]:
+    def find_in_file(self, stored: StoredObject) -> tuple[bool, set[str]]:
         """Search any other file."""
         content, found = self._read(stored), set[str]()
         if content is None:
@@ -147,21 +117,24 @@ class _Search:
         has_id = self._is_old_database(stored)
         try:
             for cells in _extract_texts(self.store, stored.path, content):
-                has_id = has_id or bool(self._id.find_in(cells))
-                found |= unique.find_in(cells)
+                has_id = has_id or self._has_id(cells)
+                found |= self.values.find_in(cells)
         except duckdb.Error:
             return True, found
         return has_id, found
 
     def select_unheld_values(self, values: set[str], rows: Iterable[StoredObject]) -> set[str]:
         """Return the values that neither the product's texts nor other accounts' rows contain."""
-        left = {value for value in values if value not in _load_product_text()}
-        for stored in rows if left else ():
-            content, matcher = self._read(stored), TextMatcher(left)
+        left = values - self.values.find_in(_wrap(_load_product_text().encode())) if values else values
+        for stored in rows:
+            content = self._read(stored) if left else None
             for part in self._read_other_rows(stored.path, content) if content else ():
                 for cells in (cells for column in _select_text_columns(part) for cells in _decode_cells(column)):
-                    left -= matcher.find_in(cells)
+                    left -= self.values.find_in(cells)
         return left
+
+    def _has_id(self, cells: pa.Array) -> bool:
+        return bool(pc.any(pc.match_substring(cells, self.account_id)).as_py())
 
     def _read(self, stored: StoredObject) -> bytes | None:
         try:

@@ -1,4 +1,4 @@
-"""Text values of the rows that an erase removes, and the search for them in rows of other accounts."""
+"""Text values of the rows that an erase removes, and the search for examples of drift in rows of other accounts."""
 
 import json
 from collections.abc import Collection, Iterator
@@ -16,15 +16,6 @@ def collect_texts(rows: pa.Table) -> set[str]:
     found: set[str] = set()
     for cells in _iterate_text_columns(rows):
         found.update(text for cell in cells.to_pylist() for text in _list_texts(cell))
-    return found
-
-
-def collect_held_texts(rows: pa.Table, wanted: Collection[str]) -> set[str]:
-    """Return the `wanted` texts that the rows contain, as a cell or in the JSON of a cell."""
-    chosen, found = pa.array(list(wanted), pa.string()), set[str]()
-    for cells in _iterate_text_columns(rows):
-        found.update(cells.filter(pc.is_in(cells, chosen)).to_pylist())
-        found.update(text for cell in _select_json(cells) for text in _list_texts(cell) if text in wanted)
     return found
 
 

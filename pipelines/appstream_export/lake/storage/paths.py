@@ -11,6 +11,7 @@ FEEDS_FOLDER = "feeds/v1"  # what dashboards read; see feeds/generations.py
 PROBE_FILE = "probe"  # an empty object on S3, written to check write access and conditional writes
 SCRATCH_FOLDER = ".scratch"  # DuckDB spills here if a commit or a query needs more than memory
 HANDOVER_FOLDER = "handed"  # messages between the steps of a sharded run
+ERASED_FOLDER = "erased"  # hashes of erased values, until the proof that they are gone
 _MANIFEST = re.compile(r"(\d{12})\.json")
 _UNFINISHED = re.compile(rf"(?:.*/)?{re.escape(UNFINISHED_PREFIX)}[0-9A-Z]{{26}}[.\w]*", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9_-]+")
@@ -47,7 +48,9 @@ def is_table_file(path: str) -> bool:
 
 def is_upload_path(path: str) -> bool:
     """Return whether this program uploads to such a path; other programs may upload to the same bucket."""
-    return path == REPORT_FILE or path.startswith((f"{TABLES_FOLDER}/", f"{FEEDS_FOLDER}/", f"{HANDOVER_FOLDER}/"))
+    return path == REPORT_FILE or path.startswith(
+        (f"{TABLES_FOLDER}/", f"{FEEDS_FOLDER}/", f"{HANDOVER_FOLDER}/", f"{ERASED_FOLDER}/")
+    )
 
 
 def build_fresh_path(table: str, snapshot_id: str, number: int, writer: str = "") -> str:
@@ -75,6 +78,11 @@ def build_retained_path(table: str, snapshot_id: str, number: int) -> str:
 def build_erased_path(path: str) -> str:
     """Return a new path for a file rewritten without an account: in the folder of the old one."""
     return f"{path.rpartition('/')[0]}/erased-{generate_ulid()}.parquet"
+
+
+def build_erased_list_path(key: str) -> str:
+    """Return the path of the hashes of an account's erased values; `key` does not show the account."""
+    return f"{ERASED_FOLDER}/{key}.json"
 
 
 def _join_writer(kind: str, writer: str) -> str:
