@@ -169,6 +169,15 @@ def test_empty_pages_with_fresh_tokens_end(wire: Wire, asking: Asking) -> None:
     assert "empty pages in a row" in str(only.reason)
 
 
+def test_empty_pages_between_items_are_no_fault(wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "EMPTY_PAGES_MAX", 3)
+    wire.script(SCOPE, *(page(*names, token=f"{n}") for n, names in enumerate(["", "", "a", "", "", "b"])), page("c"))
+
+    answer = asking.run()
+
+    assert (answer.statuses, answer.names()) == ({SCOPE: "ok"}, ["a", "b", "c"])
+
+
 def test_pages_without_end_end(wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan, "PAGES_MAX", 20)
     wire.always(SCOPE, lambda _: page(f"i{len(wire.calls)}", token=f"{len(wire.calls)}"))
