@@ -142,6 +142,7 @@ def test_pages_come_in_order_and_the_outcome_after_them(wire: Wire, asking: Aski
     assert [getattr(r, "number", "outcome") for r in answer.results] == [0, 1, 2, "outcome"]
     assert [c.params for c in wire.asked("DescribeImageBuilders")] == [{}, {"NextToken": "1"}, {"NextToken": "2"}]
     assert (answer.only.pages, answer.only.items, answer.only.api_calls, answer.only.retries) == (3, 3, 3, 0)
+    assert answer.only.attempted_at <= answer.pages[0].observed_at
 
 
 def test_an_empty_token_is_the_end(wire: Wire, asking: Asking) -> None:
