@@ -30,6 +30,11 @@ BROKEN: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "ambiguous_keys": [("quarantine", {"level": "item", "reason": "ambiguous key: 2 items"})],
     "unreadable_values": [("quarantine", {"item_name": "a", "level": "value"})],
 }
+OVERLAP = {"name": "a", "first_observed_at": at(1), "last_observed_at": at(3), "next_observed_at": at(2)}
+ALSO_BROKEN = [
+    ("negative_spans", [("image_builder_state_spans", OVERLAP)]),
+    ("unknown_prices", [("image_builder_overview", {"usd_per_hour": 1.0}), ("prices", {"region": "*"})]),
+]
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +66,11 @@ def test_a_sound_warehouse_passes_all_of_them(lake: Lake) -> None:
     assert [result.name for result in results] == sorted(BROKEN)
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_check_finds_its_rows_and_shows_them(name: str, empty: duckdb.DuckDBPyConnection) -> None:
-    for table, row in BROKEN[name]:
+@pytest.mark.parametrize(("name", "rows"), [*BROKEN.items(), *ALSO_BROKEN])
+def test_a_check_finds_its_rows_and_shows_them(
+    name: str, rows: list[tuple[str, dict[str, Any]]], empty: duckdb.DuckDBPyConnection
+) -> None:
+    for table, row in rows:
         insert_row(empty, table, row)
     result = next(result for result in checks.run_checks(empty) if result.name == name)
     severity = next(check.severity for check in sql_files.load_sql_files("checks") if check.name == name)

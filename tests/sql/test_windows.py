@@ -1,4 +1,4 @@
-"""Where questions and panels begin and end to count: rows on both sides of each edge, one of them left out."""
+"""What questions, panels and marts count: rows on both sides of each edge, and rows that belong to others."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -84,11 +84,12 @@ def answer(lake: Lake) -> Iterator[Any]:
     """What a file of sql/ answers on these rows."""
     opened: list[duckdb.DuckDBPyConnection] = []
 
-    def run(file: SqlFile, rows: Rows, **given: str) -> list[tuple[Any, ...]]:
+    def run(file: SqlFile, rows: Rows, columns: str | None = None, **given: str) -> list[tuple[Any, ...]]:
         opened.append(con := open_empty_tables(lake, file.reads))
         for table, row in rows:
             insert_row(con, table, row)
-        return con.execute(file.sql, parse_parameters(file, given) or None).fetchall()
+        sql = f"select {columns} from ({file.sql}\n) order by all" if columns else file.sql
+        return con.execute(sql, parse_parameters(file, given) or None).fetchall()
 
     yield run
     for con in opened:
@@ -145,3 +146,44 @@ def test_a_day_of_disks_costs_a_365th_of_twelve_months(answer: Any) -> None:
     rows = [sweep(1), ("image_builder_overview", ITEM | {"disk_usd_per_month": 36.5})]
 
     assert answer(panel("tiles"), rows)[0][11] == 1.2
+
+
+def mart(name: str) -> SqlFile:
+    return next(file for file in sql_files.load_view_files() if file.name == name)
+
+
+def test_hours_since_the_previous_run_go_past_what_expired_snapshots(answer: Any) -> None:
+    rows = [sweep(1), sweep(2, NOW + HOUR), sweep(3, NOW + 3 * HOUR)]
+    rows[1][1]["kind"] = "thin"
+
+    assert answer(mart("export_runs"), rows, "seq, hours_since_previous") == [(1, None), (3, 3.0)]
+
+
+def test_a_builder_is_one_row_of_the_overview_however_many_resources_there_are(answer: Any) -> None:
+    scope = {"account_id": "1", "region": "r"}
+    statuses = {"image_builders": "ok", "images": "denied"}
+    rows = [("scope_runs", scope | {"resource": name, "status": status}) for name, status in statuses.items()]
+
+    assert answer(mart("image_builder_overview"), [("image_builders", ITEM), *rows], "name, status") == [("a", "ok")]
+
+
+def test_namesakes_in_two_regions_share_no_security_group_and_no_subnet(answer: Any) -> None:
+    rows = [("image_builders", ITEM), ("image_builders", ITEM | {"region": "q"})]
+    child = {"account_id": "1", "region": "r", "image_builder_name": "a"}
+    rows += [("image_builder_security_groups", child | {"security_group_id": "sg"})]
+    rows += [("image_builder_subnets", child | {"subnet_id": "s"})]
+
+    columns = "region, subnet_id, security_group_id"
+    assert answer(mart("image_builder_network"), rows, columns) == [("q", None, None), ("r", "s", "sg")]
+
+
+def test_a_time_up_of_which_one_day_has_no_price_has_no_cost(answer: Any) -> None:
+    table, row = span(NOW - DAY, NOW)
+    up = row | {"is_current": True, "active_since": NOW - DAY, "instance_type": "small", "platform": "WINDOWS"}
+    price = {"region": "*", "instance_type": "*", "platform": "*", "usd_per_hour": 1.0}
+    midnight = NOW.replace(hour=0)
+
+    for valid_from, expected in ((midnight, (24.0, False, None)), (midnight - DAY, (24.0, True, 24))):
+        rows = [(table, up), ("prices", price | {"valid_from": valid_from})]
+        columns = "running_hours_at_least, is_priced, cost_usd_at_least"
+        assert answer(mart("running_image_builders"), rows, columns) == [expected]
