@@ -76,9 +76,13 @@ def _run(aws: Aws, size: Size, dead: Mapping[str, str], folder: Path) -> Run:
 
 def _judge(found: Findings, size: Size, runs: list[Run], dead: list[Mapping[str, str]]) -> list[list[object]]:
     ends = [statuses(run.scopes.values()) for run in runs]
-    expected = [_list_expected_ends(size.accounts, len(regions)) for regions in dead]
+    counts = [{"disabled": len(CLOSED), "network": len(each), "ok": len(OPEN) - len(each)} for each in dead]
+    expected = [{status: count * size.accounts for status, count in each.items() if count} for each in counts]
     codes = [run.export["exit_code"] for run in runs]
-    tries = [_count_tries(run, regions) for run, regions in zip(runs, dead, strict=True)]
+    tries = [
+        sum(scope.api_calls for (_, region), scope in run.scopes.items() if region in regions)
+        for run, regions in zip(runs, dead, strict=True)
+    ]
     most = [len(regions) * (size.accounts + TRIES_BESIDE) for regions in dead]
     ratios = [run.compute_ratio(size.workers) for run in runs]
     is_untimed = not size.is_timed
@@ -92,14 +96,3 @@ def _judge(found: Findings, size: Size, runs: list[Run], dead: list[Mapping[str,
             "sweep / ideal of the answered calls", ratios, f"<= {RATIO_MAX}", is_untimed or max(ratios) <= RATIO_MAX
         ),
     ]
-
-
-def _list_expected_ends(accounts: int, dead: int) -> dict[str, int]:
-    """Return how many scopes must end in each way."""
-    ends = {"disabled": len(CLOSED), "network": dead, "ok": len(OPEN) - dead}
-    return {status: count * accounts for status, count in ends.items() if count}
-
-
-def _count_tries(run: Run, dead: Mapping[str, str]) -> int:
-    """Count tries of calls to dead regions."""
-    return sum(scope.api_calls for (_, region), scope in run.scopes.items() if region in dead)
