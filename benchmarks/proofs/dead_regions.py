@@ -20,8 +20,7 @@ CLOSED = (
     *("eu-south-1", "eu-south-2", "eu-central-2", "il-central-1", "ca-west-1", "ap-southeast-5", "af-south-1"),
     *("ap-east-1", "me-south-1", "me-central-1"),
 )
-TRIES_BESIDE = 100
-"""Tries before a region counts as dead: those under way in all workers, and their retries."""
+TRIES_BESIDE = 100  # tries before a region counts as dead: those under way in all workers, and their retries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,20 +35,10 @@ class Size:
     is_timed: bool = True
 
 
-FULL = Size(
-    dead={
-        "all answer": {},
-        "one drops packets": {"eu-west-2": "dropped"},
-        "one refuses": {"eu-west-2": "refused"},
-        "two drop packets": {"eu-west-2": "dropped", "us-west-2": "dropped"},
-    }
-)
-QUICK = Size(
-    accounts=40,
-    workers=16,
-    dead={"one drops packets": {"eu-west-2": "dropped"}, "one refuses": {"eu-west-2": "refused"}},
-    is_timed=False,
-)
+_DROPS, _REFUSES = {"eu-west-2": "dropped"}, {"eu-west-2": "refused"}
+_RUNS = {"one drops packets": _DROPS, "one refuses": _REFUSES}
+FULL = Size(dead={"all answer": {}, **_RUNS, "two drop packets": _DROPS | {"us-west-2": "dropped"}})
+QUICK = Size(accounts=40, workers=16, dead=_RUNS, is_timed=False)
 
 
 def prove(size: Size, folder: Path) -> Findings:
@@ -85,14 +74,14 @@ def _judge(found: Findings, size: Size, runs: list[Run], dead: list[Mapping[str,
     ]
     most = [len(regions) * (size.accounts + TRIES_BESIDE) for regions in dead]
     ratios = [run.compute_ratio(size.workers) for run in runs]
-    is_untimed = not size.is_timed
     return [
         found.judge("scopes by status", ends, "dead ones fail alone", ends == expected),
         found.judge("exit code", codes, "3 where one is dead", codes == [3 if regions else 0 for regions in dead]),
+        found.judge("tries in dead regions", tries, f"<= {most}", all(map(int.__le__, tries, most))),
         found.judge(
-            "tries in dead regions", tries, f"<= {most}", all(a <= b for a, b in zip(tries, most, strict=True))
-        ),
-        found.judge(
-            "sweep / ideal of the answered calls", ratios, f"<= {RATIO_MAX}", is_untimed or max(ratios) <= RATIO_MAX
+            "sweep / ideal of the answered calls",
+            ratios,
+            f"<= {RATIO_MAX}",
+            not size.is_timed or max(ratios) <= RATIO_MAX,
         ),
     ]

@@ -14,8 +14,7 @@ from tests.lake.buckets import Bucket, Wire
 from tests.lake.lakes import Lake
 
 FOLDER, BUCKET = "folder", "S3"
-Make = Callable[[], Lake]
-"""Opens an empty warehouse."""
+Make = Callable[[], Lake]  # opens an empty warehouse
 
 
 @contextmanager
