@@ -26,8 +26,7 @@ HEADLINES: Mapping[str, str] = {
     "1% changed: CPU of the commit and the catalog / of writing its files": "the same, 1% of the builders changed",
 }
 """Figures that README shows, in its words: ratios, which depend least on the machine."""
-BUSY = 1.0
-"""From this load on, other work on the machine changes the figures."""
+BUSY = 1.0  # from this load on, other work on the machine changes the figures
 
 Kept = dict[str, dict[str, Any]]
 

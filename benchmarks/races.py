@@ -12,8 +12,7 @@ from benchmarks.rivals import FLOORS, OURS, PUBLISHED, RIVALS, Rival
 AT_MOST: Mapping[str, Mapping[str, float]] = {
     "sparse": {"plain": 0.5, "duckdb": 1.0, "dlt": 0.4},
     "dense": {"plain": 0.55, "duckdb": 1.0, "dlt": 0.4},
-}
-"""Budgets of our time over a rival's."""
+}  # budgets of our time over a rival's
 MEMORY_AT_MOST = 0.7
 PAGE_AT_MOST = 1.8
 STAGES = ("sweep", "commit", "catalog", "checks", "feeds", "report")

@@ -1,6 +1,7 @@
 """Each code of AWS, and each failure on the way to it, has a fix of its own; nothing unknown is "AWS failed"."""
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from appstream_export.error_rules import (
     suggest_fix,
     suggest_storage_fix,
 )
-from appstream_export.errors import suggest_correction
+from appstream_export.errors import ExportError, suggest_correction
 from appstream_export.status import Status
 
 # What AWS or the wire says, and words of the fix.
@@ -175,3 +176,31 @@ def test_each_exception_of_botocore_has_a_code_that_a_rule_knows(code: str) -> N
     assert find_exception_code(EXCEPTIONS[code]) == code
     assert code in ERROR_RULES
     assert find_exception_code(ConnectionError("of Python")) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'profile "asiapacificproduction" is not in the AWS config',
+        "warehouse s3://asiapacificexports/prod",
+        "arn:aws:sts::111122223333:assumed-role/AsiaPacificReaders/x is not authorized",
+        "https://host.example:8443/teams/mail@example.com/feed",
+        "https://host.example/x?design=new&assignee=me",
+    ],
+)
+def test_harmless_words_are_not_taken_for_secrets(text: str) -> None:
+    assert str(ExportError(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the key ASIAABCDEFGH12345678 has expired",
+        "http://user:se/cret@proxy.example:8080",
+        "https://bucket.example/x?X-Amz-Algorithm=A&X-Amz-Signature=secret",
+        "https://host.example/x?a=1&sig=secret",
+    ],
+)
+def test_secrets_in_texts_are_masked(text: str) -> None:
+    assert "***" in str(ExportError(text))
+    assert not re.search("secret|se/cret|ASIAABCD", str(ExportError(text)))

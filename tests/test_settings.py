@@ -232,3 +232,24 @@ def test_no_key_is_refused_in_words_of_a_library(section: str, kind: type[Struct
 
     for line in complaints(tmp_path, head + text):
         assert not re.search(r"`|[Ee]xpected|regex|\^|array|object|null|Struct|NoneType", line), line
+
+
+@pytest.mark.parametrize("seconds", [settings.SESSION_MIN_S, settings.SESSION_MAX_S])
+def test_the_shortest_and_the_longest_session_are_accepted(seconds: int, tmp_path: Path) -> None:
+    file = tmp_path / "appstream-export.toml"
+    file.write_text(f"{ACCOUNT}[aws]\nsession_duration_s = {seconds}\n")
+
+    assert read_settings(file, {}).aws.session_duration_s == seconds
+
+
+def test_the_buckets_own_ca_bundle_goes_before_that_of_aws() -> None:
+    aws = settings.AwsSettings(ca_bundle="aws.pem")
+    own = settings.LakeSettings(s3=settings.S3Settings(ca_bundle="bucket.pem"))
+
+    assert settings.Settings(aws=aws, lake=own).s3.ca_bundle == "bucket.pem"
+    assert settings.Settings(aws=aws).s3.ca_bundle == "aws.pem"
+
+
+def test_a_variable_that_is_empty_is_no_secret() -> None:
+    with pytest.raises(SettingsError, match="environment variable OUTER is not set"):
+        settings.Secret("env:OUTER").reveal({"OUTER": ""})

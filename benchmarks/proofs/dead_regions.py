@@ -20,8 +20,7 @@ CLOSED = (
     *("eu-south-1", "eu-south-2", "eu-central-2", "il-central-1", "ca-west-1", "ap-southeast-5", "af-south-1"),
     *("ap-east-1", "me-south-1", "me-central-1"),
 )
-TRIES_BESIDE = 100
-"""Tries before a region counts as dead: those under way in all workers, and their retries."""
+TRIES_BESIDE = 100  # tries before a region counts as dead: those under way in all workers, and their retries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,20 +35,10 @@ class Size:
     is_timed: bool = True
 
 
-FULL = Size(
-    dead={
-        "all answer": {},
-        "one drops packets": {"eu-west-2": "dropped"},
-        "one refuses": {"eu-west-2": "refused"},
-        "two drop packets": {"eu-west-2": "dropped", "us-west-2": "dropped"},
-    }
-)
-QUICK = Size(
-    accounts=40,
-    workers=16,
-    dead={"one drops packets": {"eu-west-2": "dropped"}, "one refuses": {"eu-west-2": "refused"}},
-    is_timed=False,
-)
+_DROPS, _REFUSES = {"eu-west-2": "dropped"}, {"eu-west-2": "refused"}
+_RUNS = {"one drops packets": _DROPS, "one refuses": _REFUSES}
+FULL = Size(dead={"all answer": {}, **_RUNS, "two drop packets": _DROPS | {"us-west-2": "dropped"}})
+QUICK = Size(accounts=40, workers=16, dead=_RUNS, is_timed=False)
 
 
 def prove(size: Size, folder: Path) -> Findings:
@@ -76,30 +65,23 @@ def _run(aws: Aws, size: Size, dead: Mapping[str, str], folder: Path) -> Run:
 
 def _judge(found: Findings, size: Size, runs: list[Run], dead: list[Mapping[str, str]]) -> list[list[object]]:
     ends = [statuses(run.scopes.values()) for run in runs]
-    expected = [_list_expected_ends(size.accounts, len(regions)) for regions in dead]
+    counts = [{"disabled": len(CLOSED), "network": len(each), "ok": len(OPEN) - len(each)} for each in dead]
+    expected = [{status: count * size.accounts for status, count in each.items() if count} for each in counts]
     codes = [run.export["exit_code"] for run in runs]
-    tries = [_count_tries(run, regions) for run, regions in zip(runs, dead, strict=True)]
+    tries = [
+        sum(scope.api_calls for (_, region), scope in run.scopes.items() if region in regions)
+        for run, regions in zip(runs, dead, strict=True)
+    ]
     most = [len(regions) * (size.accounts + TRIES_BESIDE) for regions in dead]
     ratios = [run.compute_ratio(size.workers) for run in runs]
-    is_untimed = not size.is_timed
     return [
         found.judge("scopes by status", ends, "dead ones fail alone", ends == expected),
         found.judge("exit code", codes, "3 where one is dead", codes == [3 if regions else 0 for regions in dead]),
+        found.judge("tries in dead regions", tries, f"<= {most}", all(map(int.__le__, tries, most))),
         found.judge(
-            "tries in dead regions", tries, f"<= {most}", all(a <= b for a, b in zip(tries, most, strict=True))
-        ),
-        found.judge(
-            "sweep / ideal of the answered calls", ratios, f"<= {RATIO_MAX}", is_untimed or max(ratios) <= RATIO_MAX
+            "sweep / ideal of the answered calls",
+            ratios,
+            f"<= {RATIO_MAX}",
+            not size.is_timed or max(ratios) <= RATIO_MAX,
         ),
     ]
-
-
-def _list_expected_ends(accounts: int, dead: int) -> dict[str, int]:
-    """Return how many scopes must end in each way."""
-    ends = {"disabled": len(CLOSED), "network": dead, "ok": len(OPEN) - dead}
-    return {status: count * accounts for status, count in ends.items() if count}
-
-
-def _count_tries(run: Run, dead: Mapping[str, str]) -> int:
-    """Count tries of calls to dead regions."""
-    return sum(scope.api_calls for (_, region), scope in run.scopes.items() if region in dead)

@@ -11,8 +11,7 @@ from benchmarks.findings import Findings
 from benchmarks.proofs.spread import spread
 from tests.lake.machine import Lives
 
-LIVES_PER_SEED = 10
-"""Few: a seed that goes wrong is run again in a minute."""
+LIVES_PER_SEED = 10  # few: a seed that goes wrong is run again in a minute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,7 @@ from tests.lake.buckets import Bucket, Wire
 from tests.lake.lakes import Lake
 
 FOLDER, BUCKET = "folder", "S3"
-Make = Callable[[], Lake]
-"""Opens an empty warehouse."""
+Make = Callable[[], Lake]  # opens an empty warehouse
 
 
 @contextmanager
@@ -34,12 +33,12 @@ class _Near(Lake):
     """Reads through the client it has: making one for each look would take longer than looking."""
 
     def connected(self) -> duckdb.DuckDBPyConnection:
-        """A connection as readers get it, unlocked."""
+        """Open a connection as readers do, unlocked."""
         return open_catalog_connection(self.store, self.contracts)
 
 
 @contextmanager
 def bucket() -> Generator[Bucket]:
-    """An S3 of its own."""
+    """Start a separate S3 server."""
     with Emulator() as aws, Wire(int(aws.endpoint_url.rpartition(":")[2])) as wire:
         yield Bucket(aws, wire)

@@ -1,7 +1,6 @@
 """The matrix of the unkind world: status and exit code of each mix of network or clock, token and region source."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -10,28 +9,19 @@ import pytest
 from benchmarks.findings import Findings
 from tests.cells import ANSWERS, CELLS, CLOCKS, DEAD, REGION_BY_SOURCE, TOKENS, Cell
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
-    """Which part of the matrix."""
-
-    tokens: Sequence[str] = tuple(TOKENS)
+FULL, QUICK = tuple(TOKENS), ("role",)
 
 
-FULL = Size()
-QUICK = Size(tokens=("role",))
-
-
-def prove(size: Size, folder: Path) -> Findings:
-    """Run an export per cell, in this process: each cell has an environment of its own."""
-    cells = [cell for cell in CELLS if cell.token in size.tokens]
+def prove(tokens: Sequence[str], folder: Path) -> Findings:
+    """Run an export for each cell with these tokens, in this process, each in a separate environment."""
+    cells = [cell for cell in CELLS if cell.token in tokens]
     ends = {cell: cell.observe(folder / str(n), pytest.MonkeyPatch.context()) for n, cell in enumerate(cells)}
     wrong = [cell for cell, end in ends.items() if end != cell.expected]
     found = Findings(f"Unkind world: {len(cells)} mixes of network, token and region source")
     for cell in wrong:
         found.promise(False, f"{cell}: {ends[cell]}, not {cell.expected}")
     found.figures = {"cells": len(cells), "unlike the expectation": len(wrong)}
-    columns = list(product(size.tokens, REGION_BY_SOURCE))
+    columns = list(product(tokens, REGION_BY_SOURCE))
     shown = {cell: f"{end.status} {end.exit_code}" for cell, end in ends.items()}
     networks = (*ANSWERS, *DEAD, *CLOCKS)
     rows = [[network, *(shown[Cell(network, *column)] for column in columns)] for network in networks]

@@ -10,7 +10,7 @@ current = json.loads((v1 / "current.json").read_text("utf-8"))
 
 
 def rows(feed: str) -> list[dict[str, str]]:
-    """The rows of a feed, all values as text."""
+    """Return the rows of a feed, all values as text."""
     with (v1 / current["feeds"][feed]).with_suffix(".csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 

@@ -34,7 +34,7 @@ def defs() -> dg.Definitions:
             dg.define_asset_job(
                 "snapshot",
                 selection=dg.AssetSelection.assets(snapshot),
-                description="Ask every account and region, commit a snapshot, publish catalog, feeds and report.",
+                description="Request every account and region, commit a snapshot, publish catalog, feeds and report.",
                 tags=build_max_runtime_tag(settings),
             ),
             build_sharded_job(contracts, own, settings),

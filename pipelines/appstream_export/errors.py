@@ -21,14 +21,19 @@ _SECRETS: Sequence[tuple[re.Pattern[str], str]] = tuple(
     (re.compile(pattern, re.IGNORECASE), shown)
     for pattern, shown in (
         (r"(://)[^\s/?#\"'<>]{1,500}@", r"\1***@"),  # user and password of a URL, such as a proxy's
-        (r"(://)[^\s/:@\"'<>]{1,200}:[^\s@\"'<>]{1,500}@", r"\1***@"),  # a password with a slash in it
-        (r"(\?)[^\s?\"'<>]{0,4000}(?:sig|token|key|credential)\w{0,20}=[^\s\"'<>]*", r"\1***"),  # a presigned URL
+        # A password with a slash in it, but not a port and a path.
+        (r"(://)[^\s/:@\"'<>]{1,200}:(?!\d{1,5}/)[^\s@\"'<>]{1,500}@", r"\1***@"),
+        # A presigned URL: the whole query, if one of its names is that of a secret.
+        (
+            r"(\?)(?=[^\s?\"'<>]{0,4000}(?<![a-z])(?:sig|signature|token|key|credential)\w{0,20}=)[^\s\"'<>]*",
+            r"\1***",
+        ),
         (rf"\b([\w.-]{{0,64}}{_SENSITIVE_NAME}[\w.-]{{0,64}}=)[^\s&;,\"'<>]+", r"\1***"),
         (rf"([\"'][\w.-]{{0,64}}{_SENSITIVE_NAME}[\w.-]{{0,64}}[\"']\s*:\s*[\"'])[^\"']+", r"\1***"),
         (r"\b((?:authorization|x-amz-security-token)\s*[:=]\s*)(?:(?:bearer|basic|digest)\s+)?\S+", r"\1***"),
         (r"\b(bearer )[\w.~+/=-]{8,}", r"\1***"),
         (r"()\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?", r"\1***"),  # a JSON web token
-        (r"()\b(?:AKIA|ASIA)[A-Z0-9]{12,}", r"\1***"),  # key ids
+        (r"()(?-i:\b(?:AKIA|ASIA)(?=[A-Z0-9]*[0-9])[A-Z0-9]{12,})", r"\1***"),  # key ids
     )
 )
 

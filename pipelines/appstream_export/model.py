@@ -130,13 +130,13 @@ class RunListener:
     """Progress callbacks of a run, called on the run's thread. The base class does nothing."""
 
     def on_plan(self, tasks: int) -> None:
-        """Called once the number of requested tasks is known."""
+        """Receive the number of requested tasks, once it is known."""
 
     def on_page(self, page: Page) -> None:
-        """Called for each page."""
+        """Receive each page."""
 
     def on_outcome(self, outcome: Outcome) -> None:
-        """Called when a task has ended."""
+        """Receive the outcome of each task."""
 
     def on_stage(self, name: str) -> None:
-        """Called when the run enters a stage."""
+        """Receive the name of each stage as the run enters it."""

@@ -6,6 +6,6 @@ _HERE = Path(__file__).parent
 
 
 def find_resource_folder(name: str) -> Path:
-    """The folder of contracts (`schemas`) or SQL files (`sql`) that came with this installation."""
+    """Return the installed folder of contracts (`schemas`) or SQL files (`sql`)."""
     installed = _HERE / f"_{name}"
     return installed if installed.is_dir() else _HERE.parents[1] / name

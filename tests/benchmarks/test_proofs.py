@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -122,7 +123,7 @@ def test_the_command_ends_with_1_when_a_promise_is_broken(
         found.promise(not folder.is_dir(), "the folder is there")
         return found
 
-    monkeypatch.setattr(command, "PROOFS", {"it": (broken, 2, 1)})
+    monkeypatch.setattr(command, "PROOFS", {"it": SimpleNamespace(prove=broken, FULL=2, QUICK=1)})
 
     assert command.main(["--quick"]) == 1
     assert "BROKEN Size 1: the folder is there" in capsys.readouterr().out

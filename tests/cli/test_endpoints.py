@@ -161,7 +161,10 @@ def test_http_beyond_this_machine_needs_a_word_in_the_settings(section: str) -> 
 
 def test_keys_of_the_bucket_stand_in_no_file_and_come_in_pairs() -> None:
     for keys, why in (
-        ({"access_key_id": "AKIAREAL", "secret_access_key": "env:B"}, "access_key_id: it is the name of a variable"),
+        (
+            {"access_key_id": "AKIAREAL", "secret_access_key": "env:B"},
+            "access_key_id: it must be the name of an environment variable",
+        ),
         ({"access_key_id": "env:A"}, "secret_access_key is missing"),
         ({"access_key_id": "env:A", "secret_access_key": "env:B", "profile": "p"}, "profile: access_key_id and"),
     ):
@@ -260,9 +263,28 @@ def test_endpoints_are_shown_by_plan_and_doctor_and_recorded_by_the_run(
     run = told("run", "--config", str(file))
     query = ("sql", "--format", "ndjson", "select endpoint_url from snapshots")
 
-    assert f"endpoints asked instead of AWS: {text}" in " ".join(plan[1].split())
+    assert f"endpoints used instead of AWS: {text}" in " ".join(plan[1].split())
     assert [(f["verdict"], f["reason"]) for f in doctor if f["area"] == "endpoints"] == [
-        ("warning", f"asked instead of AWS: {text}")
+        ("warning", f"used instead of AWS: {text}")
     ]
     assert run[0] == 0, run
     assert json.loads(told(*query, "--config", str(file))[1]) == {"endpoint_url": text}
+
+
+def test_a_bucket_on_this_machine_takes_credentials_of_a_role_that_are_fetched_elsewhere(
+    listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config"
+    role = "role_arn = arn:aws:iam::111122223333:role/reader\nsource_profile = base"
+    keys = "aws_access_key_id = AKIAREADER0000000000\naws_secret_access_key = secret"
+    config.write_text(f"[profile base]\n{keys}\n[profile tunnel]\n{role}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "https://sts.invalid")  # no such host: only that it is tried counts
+
+    with pytest.raises(ConfigurationError) as failed:
+        open_store(PLACE, s3=S3Settings(endpoint_url=listener.url, profile="tunnel")).exists("x")
+
+    assert "requests to other hosts are refused" not in str(failed.value)
+    assert "sts.invalid" in str(failed.value)
+    assert listener.heads == []

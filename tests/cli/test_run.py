@@ -88,7 +88,7 @@ def test_a_failed_scope_ends_with_3_and_is_named_with_the_way_to_retry(aws: Emul
     assert "  items    12 in all, 9 fresh, 3 carried, 3 stale" in out
     assert "  changes  none" in out
     assert "  denied      444455556666/us-east-1 (research): " in out
-    assert "retry failures:  appstream-export run --retry-failed\n" in out
+    assert "retry failures:    appstream-export run --retry-failed\n" in out
     assert "denied 444455556666/us-east-1: " in err
     assert max(map(len, out.split("see details")[0].splitlines())) <= 80
     assert (again, nothing) == (0, 0)
@@ -147,7 +147,7 @@ def test_expected_scopes_take_a_line_per_region(publishing: Path, aws: Emulator,
         "expected   us-east-1: denied in 2 accounts"
     ]
     assert json.loads(told("status", "--json")[1])["expected_by_region"] == [
-        {"region": "us-east-1", "status": "denied", "scopes": 2, "accounts": 2}
+        {"region": "us-east-1", "status": "denied", "scopes": 2, "accounts": 2, "resource": "image_builders"}
     ]
     page = (publishing / "warehouse" / "report.html").read_text("utf-8")
     assert page.count("explicit deny in a service control policy") == 1

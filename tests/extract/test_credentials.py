@@ -193,6 +193,25 @@ def test_a_renewal_that_fails_leaves_a_valid_session_in_use(wire: Wire, asking: 
     assert Answer(list(generator)).names() == ["a"]
 
 
+def test_a_renewal_that_fails_leaves_no_session_in_use_that_has_ended(wire: Wire, asking: Asking) -> None:
+    wire.session_duration_s = -1
+    asking.extract["max_attempts"] = 1
+    wire.script(f"sts/{A}", wire._sts(Seen("sts", "AssumeRole", A, EU, {}, "", "")))
+    wire.always(f"sts/{A}", sts_refusal("AccessDenied"))
+
+    assert asking.run().statuses == {f"{A}/{EU}": "denied"}
+    assert not wire.asked("DescribeImageBuilders")
+
+
+def test_a_renewal_that_leads_elsewhere_leaves_no_session_in_use_though_it_is_valid(wire: Wire, asking: Asking) -> None:
+    wire.session_duration_s = credentials.RENEW_BEFORE_S - 60
+    wire.script(f"sts/{A}", wire._sts(Seen("sts", "AssumeRole", A, EU, {}, "", "")))
+    wire.leads_to[A] = "999999999999"
+
+    assert asking.run().statuses == {f"{A}/{EU}": "mismatched"}
+    assert not wire.asked("DescribeImageBuilders")
+
+
 def test_a_renewal_that_leads_elsewhere_is_mismatched(wire: Wire, asking: Asking) -> None:
     def turns(_: Seen) -> Reply:
         wire.leads_to[A] = "999999999999"

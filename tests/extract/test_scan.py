@@ -142,6 +142,7 @@ def test_pages_come_in_order_and_the_outcome_after_them(wire: Wire, asking: Aski
     assert [getattr(r, "number", "outcome") for r in answer.results] == [0, 1, 2, "outcome"]
     assert [c.params for c in wire.asked("DescribeImageBuilders")] == [{}, {"NextToken": "1"}, {"NextToken": "2"}]
     assert (answer.only.pages, answer.only.items, answer.only.api_calls, answer.only.retries) == (3, 3, 3, 0)
+    assert answer.only.attempted_at <= answer.pages[0].observed_at
 
 
 def test_an_empty_token_is_the_end(wire: Wire, asking: Asking) -> None:
@@ -167,6 +168,15 @@ def test_empty_pages_with_fresh_tokens_end(wire: Wire, asking: Asking) -> None:
 
     assert (only.status, only.api_calls) == ("malformed", scan.EMPTY_PAGES_MAX)
     assert "empty pages in a row" in str(only.reason)
+
+
+def test_empty_pages_between_items_are_no_fault(wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "EMPTY_PAGES_MAX", 3)
+    wire.script(SCOPE, *(page(*names, token=f"{n}") for n, names in enumerate(["", "", "a", "", "", "b"])), page("c"))
+
+    answer = asking.run()
+
+    assert (answer.statuses, answer.names()) == ({SCOPE: "ok"}, ["a", "b", "c"])
 
 
 def test_pages_without_end_end(wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:

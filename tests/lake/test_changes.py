@@ -79,6 +79,16 @@ def test_a_recreated_item_is_deleted_and_created(lake: Lake) -> None:
     assert [c[:3] for c in lake.changes()] == [("a", "created", None), ("a", "deleted", None)]
 
 
+def test_a_recreated_item_is_dated_by_the_pages_that_showed_the_old_and_the_new_one(lake: Lake) -> None:
+    seen_at = [at(n) + timedelta(seconds=30) for n in range(2)]  # the answer's last page comes later
+    for moment in seen_at:
+        answer = ok(A, builder("a", created_time=moment))
+        lake.commit(answer, draft=lake.draft(answer, moment=moment))
+
+    when = lake.sql("select change, observed_at, previous_observed_at from image_builder_changes order by 1")
+    assert when == [(change, seen_at[1], seen_at[0]) for change in ("created", "deleted")]
+
+
 def test_a_birth_that_was_unknown_is_a_change_and_no_second_item(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
     lake.commit(ok(A, builder("a", created_time=at(0))))

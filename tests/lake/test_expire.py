@@ -159,6 +159,23 @@ def test_it_stays_known_for_ever_which_scopes_were_seen_on_which_day(lake: Lake)
     assert (len(sweeps(lake)), lake.sql(figures)) == (1, before)
 
 
+def test_of_a_day_whose_snapshots_all_expire_only_the_last_scope_runs_outlive_them(lake: Lake) -> None:
+    early, late = NOW - 300 * DAY - 5 * HOUR, NOW - 300 * DAY
+    for moment in (early - DAY, early, late, NOW):
+        commit_at(lake, moment, ok(A))
+    expire_snapshots(
+        lake.store,
+        now=NOW,
+        policy=RetentionSettings(hourly_days=0, daily_days=0, monthly_months=0),
+        tool_version="0",
+        clock=lambda: NOW,
+    )
+
+    assert sweeps(lake) == [4]
+    kept = "select committed_at from scope_runs_history join snapshots using (snapshot_id) order by seq"
+    assert lake.sql(kept) == [early - DAY, late, NOW]
+
+
 @EVERYWHERE
 def test_nothing_to_thin_is_no_commit(lake: Lake) -> None:
     aged(lake)

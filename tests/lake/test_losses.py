@@ -8,7 +8,7 @@ import pytest
 from appstream_export.lake.maintenance.verify import verify_warehouse
 from appstream_export.lake.snapshots.manifest import load_head, read_manifest
 from appstream_export.lake.storage import paths
-from tests.lake.lakes import A, C, Lake, at, builder, failed, filtered, ok
+from tests.lake.lakes import A, C, Lake, at, bad, builder, failed, filtered, ok
 
 LOSSES: dict[str, Callable[[Path], object]] = {
     "gone": lambda file: file.unlink(),
@@ -122,3 +122,14 @@ def test_gc_leaves_what_a_person_may_restore(lake: Lake) -> None:
 
     assert read_manifest(lake.store, 2).lost == [lost]
     assert paths.build_manifest_path(1) in {stored.path for stored in lake.store.list_all()}
+
+
+def test_an_item_that_could_not_be_read_after_the_loss_is_not_created_by_the_answer_that_shows_it(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a"), builder("b")))
+    lose(lake, "image_builders")
+    lake.commit(ok(A, builder("a"), quarantine=[bad("b", None, level="item")]))
+    assert (lake.names(A), lake.run(A)["is_stale"], lake.run(A)["rows_lost_at"] is None) == (["a"], True, False)
+
+    lake.commit(ok(A, builder("a"), builder("b")))
+
+    assert (lake.names(A), lake.changes(), lake.run(A)["rows_lost_at"]) == (["a", "b"], [], None)

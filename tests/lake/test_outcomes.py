@@ -145,13 +145,13 @@ def test_an_answer_with_an_unreadable_item_keeps_items_that_it_does_not_show(lak
 
 
 def test_quarantine_follows_its_rows(lake: Lake) -> None:
-    broken = [bad("a", "CreatedTime"), bad("b", "CreatedTime")]
+    broken = [bad("a", "CreatedTime"), bad("b", "CreatedTime"), bad(None, "Name")]
     lake.commit(ok(A, builder("a"), builder("b"), quarantine=broken), ok(B, builder("c"), quarantine=[bad("c", "Arn")]))
     lake.commit(failed(A), ok(B, builder("c")))
-    assert lake.sql("select item_name from quarantine order by 1") == ["a", "b"]
+    assert lake.sql("select item_name from quarantine order by 1") == ["a", "b", None]
 
     lake.commit(filtered(A, builder("b")))
-    assert lake.sql("select item_name from quarantine") == ["a"]
+    assert lake.sql("select item_name from quarantine order by 1") == ["a", None]
 
     lake.commit(ok(A, builder("a"), builder("b")))
     assert lake.sql("select item_name from quarantine") == []

@@ -288,6 +288,8 @@ def test_every_object_is_encrypted_with_the_key_that_the_settings_name(bucket: B
     lake.commit(ok(A, builder("a")))
     with lake.store.open_output("tables/t/large.bin") as sink:
         sink.write(bytes(PART_BYTES + 1))
+    with lake.store.open_subfolder("feeds", file_mode=0o640).open_output("v1/current.json") as sink:
+        sink.write(b"{}")
 
     creating = [seen for seen in bucket.wire.seen if seen.method == "PUT" or "uploads" in seen.query]
     headers = {k.lower(): v for seen in creating if "partNumber" not in seen.query for k, v in seen.headers.items()}

@@ -91,7 +91,7 @@ def test_names_and_page_size_mean_the_resources_that_take_them(export: Export) -
     }
 
 
-def test_each_resource_has_a_failed_ratio_of_its_own(export: Export) -> None:
+def test_each_resource_has_a_failed_ratio_of_its_own_and_may_reach_the_accepted_one(export: Export) -> None:
     sound = export.run()
     answers = list(sound.outcomes.values())
     images = [replace(o, task=Task("images", o.task.scope), status=Status.DENIED, reason="no") for o in answers[:2]]
@@ -99,6 +99,9 @@ def test_each_resource_has_a_failed_ratio_of_its_own(export: Export) -> None:
 
     assert mixed.failed_ratios == {"image_builders": 0.0, "images": 1.0}
     assert (mixed.insufficient_resources, mixed.exit_code) == (["images"], 3)
+    half = replace(mixed, outcomes=mixed.outcomes | {images[0].task: replace(images[0], status=Status.OK)})
+    assert (half.failed_ratios["images"], half.insufficient_resources, half.exit_code) == (0.5, [], 0)
+    assert replace(half, max_failed_ratio=0.49).exit_code == 3
 
 
 ACCOUNTS = """

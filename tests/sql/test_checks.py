@@ -10,6 +10,7 @@ from appstream_export.contracts import sql_files
 from appstream_export.lake.catalog import checks
 from appstream_export.lake.catalog.checks import CheckResult
 from tests.lake.lakes import A, B, Lake, at, bad, builder, failed, ok
+from tests.sql.tables import insert_row, open_empty_tables
 
 CHILD = {"account_id": "1", "region": "r", "image_builder_name": "a", "position": 0}
 ITEM = {"account_id": "1", "region": "r", "name": "a"}
@@ -29,6 +30,11 @@ BROKEN: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "ambiguous_keys": [("quarantine", {"level": "item", "reason": "ambiguous key: 2 items"})],
     "unreadable_values": [("quarantine", {"item_name": "a", "level": "value"})],
 }
+OVERLAP = {"name": "a", "first_observed_at": at(1), "last_observed_at": at(3), "next_observed_at": at(2)}
+ALSO_BROKEN = [
+    ("negative_spans", [("image_builder_state_spans", OVERLAP)]),
+    ("unknown_prices", [("image_builder_overview", {"usd_per_hour": 1.0}), ("prices", {"region": "*"})]),
+]
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +48,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 @pytest.fixture
 def empty(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
     """Every table and view that a check reads, without rows, to be written to."""
-    con = duckdb.connect()
-    for name in sorted({name for check in sql_files.load_sql_files("checks") for name in check.reads}):
-        nothing = lake.con.sql(f"from {name} limit 0").to_arrow_table()
-        con.execute(f"create table raw_{name} as from nothing")
-        con.execute(f"create view {name} as from raw_{name}")
-        del nothing
+    con = open_empty_tables(lake, {name for check in sql_files.load_sql_files("checks") for name in check.reads})
     yield con
     con.close()
 
@@ -65,11 +66,12 @@ def test_a_sound_warehouse_passes_all_of_them(lake: Lake) -> None:
     assert [result.name for result in results] == sorted(BROKEN)
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_check_finds_its_rows_and_shows_them(name: str, empty: duckdb.DuckDBPyConnection) -> None:
-    for table, row in BROKEN[name]:
-        columns = ", ".join(row)
-        empty.execute(f"insert into raw_{table} ({columns}) values ({', '.join('?' * len(row))})", list(row.values()))
+@pytest.mark.parametrize(("name", "rows"), [*BROKEN.items(), *ALSO_BROKEN])
+def test_a_check_finds_its_rows_and_shows_them(
+    name: str, rows: list[tuple[str, dict[str, Any]]], empty: duckdb.DuckDBPyConnection
+) -> None:
+    for table, row in rows:
+        insert_row(empty, table, row)
     result = next(result for result in checks.run_checks(empty) if result.name == name)
     severity = next(check.severity for check in sql_files.load_sql_files("checks") if check.name == name)
 

@@ -32,6 +32,8 @@ def test_rows_have_the_files_digest_and_blank_means_every_one_unknown_and_ever(t
          "disk_usd_per_gb_month": 0.12, "valid_from": DEFAULT_VALID_FROM, "source_sha256": digest},
     ]  # fmt: skip
     assert read_prices(None) == []
+    free = listed(tmp_path, "*,,,0,,2026-01-31", "*,,,0.1,,2026-02-01")
+    assert [row["usd_per_hour"] for row in read_prices(free)] == [0.0, 0.1]
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ def _check_endpoints(settings: Settings, plan: Plan) -> Iterator[Finding]:
     if not endpoints:
         return
     fix = "if AWS itself is meant: unset AWS_ENDPOINT_URL*, and take endpoint_url out of settings and AWS config file"
-    reason = f"asked instead of AWS: {format_endpoints(endpoints)}"
+    reason = f"used instead of AWS: {format_endpoints(endpoints)}"
     yield Finding(area="endpoints", verdict=Verdict.WARNING, reason=reason, fix=fix)
 
 

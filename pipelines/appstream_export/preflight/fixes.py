@@ -104,7 +104,7 @@ class FixAdvisor:
         return "run again; if it fails again, check [organization] and the network"
 
     def _render_assume_statement(self, account: Account) -> str:
-        """The statement that the policy of the exporting account needs, for this account and those like it."""
+        """Return the statement that the exporting account's policy needs for this account and those like it."""
         organization = self.settings.organization
         if organization and account.source == "organization":
             resource = f"arn:{self._find_partition()}:iam::*:role/{organization.role_name}"
@@ -114,7 +114,7 @@ class FixAdvisor:
         return _render_json(build_assume_statement(outside or arns))
 
     def _find_partition(self, reason: str = "") -> str:
-        """The partition that an Arn of AWS's reason, of an account's role or of the settings names; else `aws`."""
+        """Return the partition in an ARN of AWS's reason, an account's role or the settings; else `aws`."""
         organization = self.settings.organization
         roles = [a.role_arn for a in (*self.accounts.values(), *self.settings.accounts)]
         known = [reason, *roles, organization.admin_role_arn if organization else None]

@@ -97,7 +97,7 @@ def prepare_run(
 
 
 def _probe_warehouse(settings: Settings) -> None:
-    """Try what a commit needs of the warehouse, before AWS is asked.
+    """Try what a commit needs of the warehouse, before any request to AWS.
 
     Raises ConfigurationError for a folder in which no commit can be exclusive, StorageFailed where a missing manifest
     may be that of an erase or expire commit.

@@ -64,7 +64,7 @@ def _list_plan_facts(estimate: RunEstimate) -> Iterator[tuple[str, str]]:
     if plan.regions_problem:
         yield "", plan.regions_problem
     if estimate.endpoints_text:
-        yield "endpoints", f"asked instead of AWS: {estimate.endpoints_text}"
+        yield "endpoints", f"used instead of AWS: {estimate.endpoints_text}"
     tasks = _format_counts(_count_words(task.resource for task in estimate.tasks))
     others = (
         f"; {estimate.unselected_count:,} not requested, their rows stay unchanged" if estimate.unselected_count else ""

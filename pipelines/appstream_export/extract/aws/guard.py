@@ -109,7 +109,7 @@ def _refuse_other_hosts(request: Any, **_: Any) -> None:
 
 
 def _build_url_guard(settings: Settings) -> Callable[..., None]:
-    """Build what refuses a URL that the network reads along, or that holds a password; whoever named the endpoint."""
+    """Return a handler that refuses URLs without TLS or with a password, whatever the source of the endpoint."""
 
     def check_url(request: Any, **_: Any) -> None:
         base = request.url.partition("?")[0]

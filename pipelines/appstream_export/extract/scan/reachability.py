@@ -53,20 +53,24 @@ class Reachability:
         """Return whether enough calls are running to a region that has not answered yet."""
         return place not in self._answered and self._calling[place] >= FIRST_CALLS_MAX
 
-    def record_error(self, place: Place, account_id: str, error: ScopeError) -> None:
-        """Record a failed call: as an answer if AWS sent one, else as a failed account of the place."""
+    def record_error(self, place: Place, account_id: str, error: ScopeError, began_at: float) -> None:
+        """Record a failed call, which began at that time of `time.monotonic`.
+
+        It counts as an answer if AWS sent one, else as a failed account of the place.
+        """
         if error.code not in _NO_ANSWER:
             if error.request_id is not None:
                 self.record_answer(place)
             return
         with self._lock:
             self._failed.setdefault(place, set()).add(account_id)
-            self._failed_since.setdefault(place, time.monotonic())
+            self._failed_since.setdefault(place, began_at)
 
     def is_unreachable(self, place: Place) -> bool:
-        """Return whether some accounts failed to connect, none got an answer, and AWS answered elsewhere since.
+        """Return whether some accounts failed to connect, none got an answer, and AWS answered elsewhere meanwhile.
 
-        Without that last condition, our own network may be down for a while, and retries are right.
+        Without that last condition, our own network may be down for a while, and retries are right. An answer during
+        the first failed call is enough: if all regions are dead, STS answers only while those first calls wait.
         """
         if place in self._answered or len(self._failed.get(place, ())) < ACCOUNTS_MIN:
             return False

@@ -181,6 +181,7 @@ class Scheduler:
         if not self._is_open(work) or self._requeue_elsewhere(work, for_unreached):
             return
         self._deadlines.start_timer(work)
+        began_at = time.monotonic()
         try:
             if isinstance(work, SessionTask):
                 work.open_session()
@@ -190,7 +191,7 @@ class Scheduler:
                 self._fetch_pages(work)
         except ScopeError as error:
             # Both are evaluated first, because each of them records the failure.
-            wait_s, gives_up = work.retry_state.record_failure(error), self._should_give_up(work, error)
+            wait_s, gives_up = work.retry_state.record_failure(error), self._should_give_up(work, error, began_at)
             if wait_s is None or gives_up:
                 self._fail_work(work, error)
             else:
@@ -218,10 +219,10 @@ class Scheduler:
         if is_first:  # as many again, only once they are needed: most of their time is spent in timeouts
             self._start_workers(for_unreached=True)
 
-    def _should_give_up(self, work: WorkItem, error: ScopeError) -> bool:
+    def _should_give_up(self, work: WorkItem, error: ScopeError, began_at: float) -> bool:
         if isinstance(work, SessionTask):
             return False
-        self._reachability.record_error(work.place, work.task.scope.account_id, error)
+        self._reachability.record_error(work.place, work.task.scope.account_id, error, began_at)
         return self._reachability.should_give_up(work.place, error)
 
     def _fetch_pages(self, scan: Scan) -> None:

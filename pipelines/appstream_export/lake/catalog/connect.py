@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from appstream_export.settings import S3Settings
 
 _log = logging.getLogger(__name__)
+SHOWS_TABLE = "create table lake.shows(seq bigint, digest varchar, root varchar, made_at timestamp with time zone)"
 _PUBLISH_TRIES = 5  # a retry is needed each time another run commits meanwhile
 
 
@@ -222,13 +223,26 @@ def _format_iso(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
+def has_shows_table(con: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether `lake.shows` of the attached catalog is a table, which is safe to read before the lock.
+
+    A planted view of that name would run its SQL, functions that write files included, on an unrestricted connection.
+    Call this before `use`, because a planted macro can hide a function.
+    """
+    where = "database_name = 'warehouse' and schema_name = 'lake' and table_name = 'shows'"
+    found = con.execute(f"select lower(sql) from system.main.duckdb_tables() where {where}").fetchall()  # noqa: S608
+    return found == [(f"{SHOWS_TABLE};",)]
+
+
 def _attach_published_catalog(con: duckdb.DuckDBPyConnection, store: Store, newest: Manifest) -> bool:
     """Attach the published catalog if it shows this warehouse at the head, or at a newer commit; return whether."""
     if not store.has_catalog_file or not store.exists(CATALOG_FILE):
         return False
     with suppress(duckdb.Error):
         con.execute(f"attach {quote_literal(store.resolve_uri(CATALOG_FILE))} as warehouse (read_only)")
-        shows = con.execute("select root, seq, digest from warehouse.lake.shows").fetchall()
+        shows = []
+        if has_shows_table(con):
+            shows = con.execute("select root, seq, digest from warehouse.lake.shows").fetchall()
         if any(
             root == store.resolve_uri() and (seq > newest.seq or (seq, digest) == (newest.seq, newest.digest))
             for root, seq, digest in shows

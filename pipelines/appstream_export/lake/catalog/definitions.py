@@ -73,17 +73,18 @@ def find_altered_objects(
 ) -> list[str]:
     """Return the sorted names of objects in an attached database that differ from the rendered ones.
 
-    Without `root`, objects that name files are not compared. Call this before `use`, because a planted macro can hide
-    a function.
+    Without `root`, only the names of views over files are compared. Call this before `use`, because a planted macro
+    can hide a function.
     """
     statements = list(render_table_views(contracts, manifests))
     if root is not None:
         statements += render_file_views(contracts, manifests, lambda path: f"{root.rstrip('/')}/{path}")
     expected, found = _parse_definitions(statements), load_definitions(con, database)
     if root is None:
-        found = {
-            one for one in found if not (one.kind == "view" and one.schema == FILES_SCHEMA) and one.kind != "table"
-        }
+        replaced = _parse_definitions(render_file_views(contracts, manifests, str))
+        names = {(one.kind, one.schema, one.name) for one in replaced}
+        # Views over files are created again, so only their names count; one that is not created again would stay.
+        found = {one for one in found if (one.kind, one.schema, one.name) not in names}
     return list_different_objects(expected, found)
 
 

@@ -55,6 +55,8 @@ def run_query(con: duckdb.DuckDBPyConnection, sql: str, params: Params = None) -
         return con.sql(sql, params=params).to_arrow_table()
     except duckdb.Error as error:
         raise _build_query_error(con, extract_python_error(error) or str(error)) from error
+    except pa.ArrowException as error:  # such as a type that is nested too deeply for Arrow
+        raise QueryError(f"the result cannot be read: {' '.join(str(error).split())}") from error
 
 
 def _refuse_other_encodings(sql: str, params: Params) -> None:

@@ -139,7 +139,8 @@ def _apply_loss(decision: Decision, why: str, now: datetime) -> Decision:
         return unproven
     run = {**(decision.scope_run or {})}
     if decision.should_use_fresh:
-        if run["status"] == Status.FILTERED:
+        # The answer replaces only some of the rows: all others are lost, and the next answer must conclude nothing.
+        if run["status"] == Status.FILTERED or decision.row_action is RowAction.MERGE:
             run |= {"observed_at": None, "rows_lost_at": now, "is_stale": True}
         return replace(unproven, row_action=RowAction.REPLACE, scope_run=run)
     reason = f"{run['reason']}; {why}" if run.get("reason") else why

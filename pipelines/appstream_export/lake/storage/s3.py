@@ -426,11 +426,11 @@ def _create_client(settings: S3Settings) -> Any:
     endpoint = _find_endpoint_url(session, settings)
     is_local = endpoint is not None and is_loopback(endpoint)
     _set_up_credentials(session, settings, is_local=is_local)
-    if is_local:
+    if isinstance(settings, EmulatedS3Settings):  # then nothing else is contacted either, such as STS for a role
         session.register("before-send", _refuse_other_hosts)
     # A proxy would resolve 127.0.0.1 to its own machine, and receive the requests and the keys in them.
     local: dict[str, Any] = {"proxies": {}} if is_local else {}
-    return session.create_client(
+    client = session.create_client(
         "s3",
         region_name=settings.region or session.get_config_variable("region") or "us-east-1",
         endpoint_url=endpoint,
@@ -445,6 +445,9 @@ def _create_client(settings: S3Settings) -> Any:
             **local,
         ),
     )
+    if is_local:
+        client.meta.events.register("before-send.s3", _refuse_other_hosts)
+    return client
 
 
 def _open_session(settings: S3Settings) -> botocore.session.Session:

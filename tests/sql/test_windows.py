@@ -1,0 +1,189 @@
+"""What questions, panels and marts count: rows on both sides of each edge, and rows that belong to others."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import duckdb
+import pytest
+
+from appstream_export.contracts import sql_files
+from appstream_export.contracts.sql_files import SqlFile
+from appstream_export.lake.catalog.named_queries import load_named_queries, parse_parameters
+from tests.lake.lakes import A, Lake, ok
+from tests.sql.tables import insert_row, open_empty_tables
+
+NOW = datetime(2026, 1, 14, 12, tzinfo=UTC)  # a Wednesday
+TODAY = NOW.date()
+HOUR, DAY, MOMENT = timedelta(hours=1), timedelta(days=1), timedelta(microseconds=1)
+ITEM = {"account_id": "1", "region": "r", "name": "a"}
+ERROR = {"account_id": "1", "region": "r", "image_builder_name": "a", "error_code": "E"}
+Rows = list[tuple[str, dict[str, Any]]]
+
+
+def sweep(seq: int, at: datetime = NOW) -> tuple[str, dict[str, Any]]:
+    return "snapshots", {"seq": seq, "snapshot_id": f"s{seq}", "kind": "sweep", "committed_at": at}
+
+
+def changed(at: datetime, **more: Any) -> tuple[str, dict[str, Any]]:
+    return "image_builder_changes_history", ITEM | {"change": "created", "observed_at": at} | more
+
+
+def day(on: date, **more: Any) -> tuple[str, dict[str, Any]]:
+    whole = {"day": on, "running_hours_at_least": 1.0, "instance_usd_at_least": 1, "disk_usd_at_least": 1}
+    return "image_builder_daily", ITEM | whole | {"cost_usd_at_least": 2, "is_priced": True} | more
+
+
+def error(at: datetime, **more: Any) -> tuple[str, dict[str, Any]]:
+    return "image_builder_errors_history", ERROR | {"error_timestamp": at} | more
+
+
+def span(since: datetime, until: datetime) -> tuple[str, dict[str, Any]]:
+    whole = {"state": "RUNNING", "is_active": True, "first_observed_at": since, "last_observed_at": until}
+    return "image_builder_state_spans", ITEM | whole
+
+
+DAYS = [sweep(1), *(day(TODAY - n * DAY) for n in range(3))]
+QUESTIONS: dict[str, tuple[dict[str, str], Rows, list[tuple[Any, ...]]]] = {
+    "what_changed": (
+        {"days": "2"},
+        [sweep(1), changed(NOW - 2 * DAY), changed(NOW - 2 * DAY - MOMENT)],
+        [("created", "(whole)", 1, "a")],
+    ),
+    "cost_per_account": ({"days": "2"}, DAYS, [("1", 1, 2.0, 2, 2, 4, 0)]),
+    "cost_per_label": ({"days": "2"}, DAYS, [(None, 1, 1, 2.0, 4, 0)]),
+    "errors_by_week": (
+        {"weeks": "2"},
+        [sweep(1), error(datetime(2026, 1, 5, tzinfo=UTC)), error(datetime(2026, 1, 5, tzinfo=UTC) - MOMENT)],
+        [(date(2026, 1, 5), "E", 1, 1, 1)],
+    ),
+    "hours_per_state": (
+        {"days": "1"},
+        [sweep(1), span(NOW - 3 * DAY, NOW - HOUR)],
+        [("RUNNING", True, 1, 1, 23.0)],
+    ),
+    "repeat_failures": (
+        {"times": "2"},
+        [span(NOW - DAY, NOW), error(NOW - DAY), error(NOW - HOUR), error(NOW - HOUR, snapshot_id="again")],
+        [("1", "r", "a", 0, 2)],
+    ),
+}
+"""Parameters, rows and the answer of each."""
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """A warehouse that has every table."""
+    made = Lake(tmp_path_factory.mktemp("windows") / "warehouse")
+    made.commit(ok(A))
+    return made
+
+
+@pytest.fixture
+def answer(lake: Lake) -> Iterator[Any]:
+    """What a file of sql/ answers on these rows."""
+    opened: list[duckdb.DuckDBPyConnection] = []
+
+    def run(file: SqlFile, rows: Rows, columns: str | None = None, **given: str) -> list[tuple[Any, ...]]:
+        opened.append(con := open_empty_tables(lake, file.reads))
+        for table, row in rows:
+            insert_row(con, table, row)
+        sql = f"select {columns} from ({file.sql}\n) order by all" if columns else file.sql
+        return con.execute(sql, parse_parameters(file, given) or None).fetchall()
+
+    yield run
+    for con in opened:
+        con.close()
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_question_counts_from_its_edge_on(name: str, answer: Any) -> None:
+    given, rows, expected = QUESTIONS[name]
+    question = next(question for question in load_named_queries() if question.name == name)
+
+    assert answer(question, rows, **given) == expected
+
+
+def panel(name: str) -> SqlFile:
+    return next(file for file in sql_files.load_sql_files("report") if file.name == name)
+
+
+def test_costs_by_day_are_those_of_90_days(answer: Any) -> None:
+    found = answer(panel("cost_by_day"), [day(TODAY - n * DAY) for n in (0, 89, 90)])
+
+    assert [row[0] for row in found] == [TODAY - 89 * DAY, TODAY]
+
+
+def test_of_an_older_day_its_last_snapshot_shows_the_states(answer: Any) -> None:
+    older = [NOW - 100 * DAY + n * HOUR for n in range(2)]
+    sweeps = [*older, *(NOW - n * HOUR for n in range(48, 0, -1))]
+    rows = [sweep(seq, at) for seq, at in enumerate(sweeps, 1)]
+    rows += [("image_builders_history", ITEM | {"snapshot_id": f"s{n}", "state": state}) for n, state in
+             ((1, "STOPPED"), (2, "RUNNING"), (50, "STOPPED"))]  # fmt: skip
+
+    assert answer(panel("states_over_time"), rows) == [(older[1], "RUNNING", 1), (sweeps[-1], "STOPPED", 1)]
+
+
+def test_changes_are_counted_by_builder_and_namesakes_are_two(answer: Any) -> None:
+    rows = [sweep(1), *(changed(NOW, snapshot_id="s1", account_id=account, column_name=column)
+                        for account, column in (("1", "state"), ("1", "platform"), ("2", "state")))]  # fmt: skip
+
+    assert answer(panel("changes_over_time"), rows) == [(NOW, "created", 2)]
+
+
+def test_a_skipped_or_expected_scope_has_not_failed_but_one_that_was_never_requested_is_listed(answer: Any) -> None:
+    statuses = {"denied": {}, "skipped": {}, "disabled": {"is_expected": True}, "error": {"attempted_at": None}}
+    rows = [
+        ("coverage", {"account_id": "1", "region": status, "status": status, "is_expected": False, "attempted_at": NOW}
+         | more)
+        for status, more in statuses.items()
+    ]  # fmt: skip
+
+    assert [row[1] for row in answer(panel("failed_scopes"), rows)] == ["denied", "error"]
+
+
+def test_a_day_of_disks_costs_a_365th_of_twelve_months(answer: Any) -> None:
+    rows = [sweep(1), ("image_builder_overview", ITEM | {"disk_usd_per_month": 36.5})]
+
+    assert answer(panel("tiles"), rows)[0][11] == 1.2
+
+
+def mart(name: str) -> SqlFile:
+    return next(file for file in sql_files.load_view_files() if file.name == name)
+
+
+def test_hours_since_the_previous_run_go_past_what_expired_snapshots(answer: Any) -> None:
+    rows = [sweep(1), sweep(2, NOW + HOUR), sweep(3, NOW + 3 * HOUR)]
+    rows[1][1]["kind"] = "thin"
+
+    assert answer(mart("export_runs"), rows, "seq, hours_since_previous") == [(1, None), (3, 3.0)]
+
+
+def test_a_builder_is_one_row_of_the_overview_however_many_resources_there_are(answer: Any) -> None:
+    scope = {"account_id": "1", "region": "r"}
+    statuses = {"image_builders": "ok", "images": "denied"}
+    rows = [("scope_runs", scope | {"resource": name, "status": status}) for name, status in statuses.items()]
+
+    assert answer(mart("image_builder_overview"), [("image_builders", ITEM), *rows], "name, status") == [("a", "ok")]
+
+
+def test_namesakes_in_two_regions_share_no_security_group_and_no_subnet(answer: Any) -> None:
+    rows = [("image_builders", ITEM), ("image_builders", ITEM | {"region": "q"})]
+    child = {"account_id": "1", "region": "r", "image_builder_name": "a"}
+    rows += [("image_builder_security_groups", child | {"security_group_id": "sg"})]
+    rows += [("image_builder_subnets", child | {"subnet_id": "s"})]
+
+    columns = "region, subnet_id, security_group_id"
+    assert answer(mart("image_builder_network"), rows, columns) == [("q", None, None), ("r", "s", "sg")]
+
+
+def test_a_time_up_of_which_one_day_has_no_price_has_no_cost(answer: Any) -> None:
+    table, row = span(NOW - DAY, NOW)
+    up = row | {"is_current": True, "active_since": NOW - DAY, "instance_type": "small", "platform": "WINDOWS"}
+    price = {"region": "*", "instance_type": "*", "platform": "*", "usd_per_hour": 1.0}
+    midnight = NOW.replace(hour=0)
+
+    for valid_from, expected in ((midnight, (24.0, False, None)), (midnight - DAY, (24.0, True, 24))):
+        rows = [(table, up), ("prices", price | {"valid_from": valid_from})]
+        columns = "running_hours_at_least, is_priced, cost_usd_at_least"
+        assert answer(mart("running_image_builders"), rows, columns) == [expected]
