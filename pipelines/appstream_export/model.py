@@ -114,11 +114,11 @@ class Outcome:
     quarantined: int = 0
     quarantined_items: int = 0
     clock_skew_s: float | None = None
-    """By how many seconds our clock is behind AWS's, negative when ahead; None when the answer had no date."""
+    """Seconds by which our clock is behind AWS's, negative if ahead; None if the answer had no date."""
 
     def __post_init__(self) -> None:
         if (self.status is Status.OK) != (self.reason is None):
-            raise ValueError(f"{self.task}: a reason belongs to whatever is not ok, and only there")
+            raise ValueError(f"{self.task}: an outcome has a reason if and only if it is not ok")
 
     @property
     def duration_ms(self) -> int:

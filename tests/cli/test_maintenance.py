@@ -93,7 +93,7 @@ def test_the_life_of_a_warehouse(warehouse: str, aws: Emulator, told: Told, tmp_
     assert (code, out) == (2, "")
     assert f'the next run would bring it back; remove [[accounts]] id = "{B}" from the settings, then erase it' in err
     looked = asked(told, "erase", "--account", B, "--dry-run")
-    assert (looked["is_gone"], looked["snapshots"], looked["first"][:4]) == (False, 1, "take")
+    assert (looked["is_gone"], looked["snapshots"], looked["first"][:4]) == (False, 1, "remo")
     configure(tmp_path, aws, warehouse, A)
     done = asked(told, "erase", "--account", B)
     assert (done["is_gone"], done["rows"], done["remaining"], done["problems"]) == (True, looked["rows"], [], [])
@@ -170,7 +170,7 @@ def test_verify_tells_of_many_problems_in_few_lines(copied: Path, told: Told) ->
 
     assert code == 1
     assert len(out.splitlines()) < 60
-    assert re.search(r"^\.\.\. and \d+ more; all of them: --json$", out, re.M)
+    assert re.search(r"^\.\.\. and \d+ more; --json lists all$", out, re.M)
 
 
 def test_a_warehouse_that_is_named_is_kept_as_it_is_configured(copied: Path, told: Told) -> None:

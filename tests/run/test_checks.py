@@ -99,7 +99,7 @@ def test_each_resource_has_a_failed_ratio_of_its_own_and_may_reach_the_accepted_
 
     assert mixed.failed_ratios == {"image_builders": 0.0, "images": 1.0}
     assert (mixed.insufficient_resources, mixed.exit_code) == (["images"], 3)
-    half = replace(mixed, outcomes=mixed.outcomes | {images[0].task: replace(images[0], status=Status.OK)})
+    half = replace(mixed, outcomes=mixed.outcomes | {images[0].task: replace(images[0], status=Status.OK, reason=None)})
     assert (half.failed_ratios["images"], half.insufficient_resources, half.exit_code) == (0.5, [], 0)
     assert replace(half, max_failed_ratio=0.49).exit_code == 3
 

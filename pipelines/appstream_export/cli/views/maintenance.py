@@ -65,7 +65,7 @@ def render_repair_lines(result: RepairResult) -> Iterator[str]:
     """Yield what is lost, what was done or would be, and what only a person can do."""
     yield from (f"lost: {loss}" for loss in result.losses[:LINES_MAX])
     if len(result.losses) > LINES_MAX:
-        yield f"... and {len(result.losses) - LINES_MAX:,} more; all of them: --json"
+        yield f"... and {len(result.losses) - LINES_MAX:,} more; --json lists all"
     yield from (f"{'would' if result.dry_run else 'did'}: {action}" for action in result.actions)
     yield from (f"for a person: {task}" for task in result.remaining)
     if result.dry_run and result.actions and result.losses:
