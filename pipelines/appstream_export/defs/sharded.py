@@ -171,8 +171,12 @@ def plan_sweep(context: dg.OpExecutionContext, config: ShardedConfig) -> Iterato
 def sweep_shard(context: dg.OpExecutionContext, shard: Shard) -> ShardResult:
     """Sweep the shard in a separate process; failures of AWS become outcomes, not errors."""
     began = time.monotonic()
-    with as_dagster_failure():
-        swept = run_shard_process(load_settings(), shard)
+    try:
+        with as_dagster_failure():
+            swept = run_shard_process(load_settings(), shard)
+    except dg.DagsterExecutionInterruptedError:
+        # The retry policy, which is for crashes, would run an interrupted step again, and the run would go on.
+        raise dg.Failure("the run was stopped; nothing was committed", allow_retries=False) from None
     failed = sum(outcome.status.is_failure for outcome in swept.outcomes)
     took_s = time.monotonic() - began
     context.log.info(f"{shard}: {len(swept.outcomes)} scopes requested, {failed} failed, {took_s:.1f} s")

@@ -30,7 +30,7 @@ def append_file_checksum(file: Path, *, snapshot_id: str | None = None) -> None:
     with file.open("r+b") as content:
         if snapshot_id is not None:
             content.seek(0, os.SEEK_END)
-            content.write(_SNAPSHOT_LINE % snapshot_id.encode())
+            content.write(b"\n" + _SNAPSHOT_LINE % snapshot_id.encode())  # DuckDB's file does not end with a line
             content.seek(0)
         digest = hashlib.file_digest(content, "sha256").hexdigest()
         content.write(_PLAIN_TRAILER % digest.encode())  # file_digest has read to the end of the file
