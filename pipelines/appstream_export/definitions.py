@@ -2,7 +2,6 @@
 
 import dagster as dg
 
-from appstream_export.contracts import load_contracts
 from appstream_export.defs import (
     build_alert_sensor,
     build_asset_sources,
@@ -18,12 +17,14 @@ from appstream_export.defs import (
     maintain_warehouse,
     prune_runs,
 )
+from appstream_export.run import load_enabled_contracts
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """Build the Dagster definitions from contracts, SQL headers, feeds and settings."""
-    settings, contracts = load_settings_or_default(), load_contracts()
+    settings = load_settings_or_default()
+    contracts = load_enabled_contracts(settings)
     assets = build_asset_sources(contracts, settings)
     own = [asset for asset in assets if not is_external_asset(asset, settings)]
     external = [build_asset_spec(asset, settings) for asset in assets if asset not in own]

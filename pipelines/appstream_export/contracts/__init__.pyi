@@ -14,6 +14,17 @@ from .botocore_model import (
     mark_sensitive_fields as mark_sensitive_fields,
     propose_contract as propose_contract,
 )
+from .contract_set import (
+    DEFAULT_RESOURCES as DEFAULT_RESOURCES,
+    ContractSet as ContractSet,
+    add_contracts as add_contracts,
+    can_render_report as can_render_report,
+    find_unknown_sources as find_unknown_sources,
+    list_sql_files as list_sql_files,
+    list_view_files as list_view_files,
+    load_all_contracts as load_all_contracts,
+    load_contract_set as load_contract_set,
+)
 from .iam import (
     ASSUME as ASSUME,
     DISCOVERY as DISCOVERY,
@@ -28,6 +39,8 @@ from .iam import (
     render_session_policy as render_session_policy,
 )
 from .loader import (
+    decode_contract as decode_contract,
+    encode_contract as encode_contract,
     list_outer_positions as list_outer_positions,
     load_contract as load_contract,
     load_contracts as load_contracts,
@@ -55,5 +68,4 @@ from .sql_files import (
     Param as Param,
     SqlFile as SqlFile,
     load_sql_files as load_sql_files,
-    load_view_files as load_view_files,
 )

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from appstream_export.contracts import Contract, load_contracts, load_view_files
+from appstream_export.contracts import Contract, list_view_files
 from appstream_export.defs.checks import NAMED_MAX, build_check_results, build_check_specs, explain_failure
 from appstream_export.defs.context import as_dagster_failure, load_settings
 from appstream_export.defs.lineage import build_column_lineage
@@ -28,7 +28,7 @@ from appstream_export.errors import ExportError
 from appstream_export.lake.catalog import connect_warehouse, count_items_by_state, count_rows
 from appstream_export.lake.storage import REPORT_FILE
 from appstream_export.model import ScanOptions
-from appstream_export.run import Request, RunResult, execute_run
+from appstream_export.run import Request, RunResult, execute_run, load_enabled_contracts
 from appstream_export.settings import Settings
 
 POOL = "warehouse"
@@ -39,6 +39,7 @@ ASSET = "snapshot_tables"
 class SnapshotConfig(dg.Config):
     """Options of a single run, in addition to the settings; each has a default."""
 
+    resources: list[str] = Field(default=[], description="Only these resources, even if they are not due.")
     accounts: list[str] = Field(default=[], description="Only these accounts; rows of other accounts are retained.")
     regions: list[str] = Field(default=[], description="Only these regions; rows of other regions are retained.")
     names: list[str] = Field(default=[], description="Only items with these names.")
@@ -51,6 +52,7 @@ class SnapshotConfig(dg.Config):
     def request(self) -> Request:
         """The request that these options describe."""
         return Request(
+            resources=tuple(self.resources),
             accounts=tuple(self.accounts),
             regions=tuple(self.regions),
             scan_options=ScanOptions(names=tuple(self.names)),
@@ -97,7 +99,13 @@ def _run_snapshot(context: dg.AssetExecutionContext, config: SnapshotConfig) -> 
     listener = LoggingRunListener(context.log)
     with as_dagster_failure(), handle_stop(context.log) as stop:
         return settings, execute_run(
-            settings, load_contracts(), config.request, run_id=run_id, attempt_id=attempt, listener=listener, stop=stop
+            settings,
+            load_enabled_contracts(settings),
+            config.request,
+            run_id=run_id,
+            attempt_id=attempt,
+            listener=listener,
+            stop=stop,
         )
 
 
@@ -177,7 +185,8 @@ def _count_states_and_rows(
         return {}, {}
     try:
         with connect_warehouse(settings.warehouse, s3=settings.s3) as con:
-            return count_items_by_state(con, contracts), count_rows(con, [file.name for file in load_view_files()])
+            views = [file.name for file in list_view_files(contracts)]
+            return count_items_by_state(con, contracts), count_rows(con, views)
     except (ExportError, OSError) as error:  # the snapshot is committed; its checks must still be reported
         log.warning(f"rows and states could not be counted: {error}")
         return {}, {}

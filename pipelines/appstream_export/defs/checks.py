@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
 
-from appstream_export.contracts import SqlFile, load_sql_files
+from appstream_export.contracts import SqlFile
 from appstream_export.defs.specs import AssetSource, build_feed_key
 from appstream_export.lake.catalog import SEVERITY_ERROR, CheckResult
 from appstream_export.run import RunResult
@@ -125,11 +125,8 @@ def _list_publishing_checks(assets: Sequence[AssetSource]) -> Iterator[tuple[str
 
 
 def _assign_sql_checks(assets: Sequence[AssetSource]) -> Iterator[tuple[SqlFile, dg.AssetKey]]:
-    """Yield each file of sql/checks with the asset that shows it: the first asset that the file reads."""
-    known = {asset.name: asset.key for asset in reversed(assets)}  # reversed: a table wins over the feed of its name
-    for file in load_sql_files("checks"):
-        if key := next((known[name] for name in file.reads if name in known), None):
-            yield file, key
+    """Yield each file of a check with the asset that shows it, by the file's name."""
+    yield from sorted(((file, asset.key) for asset in assets for file in asset.checks), key=lambda one: one[0].name)
 
 
 def _build_sql_check_spec(file: SqlFile, key: dg.AssetKey) -> dg.AssetCheckSpec:

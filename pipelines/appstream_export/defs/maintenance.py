@@ -8,7 +8,6 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
-from appstream_export.contracts import load_contracts
 from appstream_export.defs.assets import POOL
 from appstream_export.defs.context import as_dagster_failure, load_settings, require_warehouse
 from appstream_export.lake.catalog import refresh_catalog
@@ -19,6 +18,7 @@ from appstream_export.lake.maintenance import (
     vacuum_warehouse,
     verify_warehouse as verify_files,
 )
+from appstream_export.run import load_readable_contracts
 from appstream_export.version import __version__
 
 PROBLEMS_MAX = 50
@@ -57,7 +57,8 @@ def expire(context: dg.OpExecutionContext, config: MaintenanceConfig) -> None:
             tool_version=__version__,
             dry_run=config.dry_run,
         )
-        problem = refresh_catalog(store, load_contracts(), root=settings.lake.catalog_root) if result.seq else None
+        contracts = load_readable_contracts(settings, store)
+        problem = refresh_catalog(store, contracts, root=settings.lake.catalog_root) if result.seq else None
     context.log.info(_format_result(result))
     figures = {"dropped": len(result.dropped), "retained": result.retained, "bytes_freed": result.bytes_freed}
     if problem:
@@ -73,7 +74,7 @@ def gc(context: dg.OpExecutionContext, config: MaintenanceConfig) -> None:
     with as_dagster_failure():
         result = vacuum_warehouse(
             store,
-            load_contracts(),
+            load_readable_contracts(settings, store),
             now=datetime.now(UTC),
             dry_run=config.dry_run,
             catalog_root=settings.lake.catalog_root,

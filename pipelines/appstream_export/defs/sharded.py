@@ -13,7 +13,7 @@ from threading import Event
 import dagster as dg
 from pydantic import Field
 
-from appstream_export.contracts import Contract, load_contracts
+from appstream_export.contracts import Contract
 from appstream_export.defs.assets import POOL, SnapshotConfig, collect_asset_metadata, resolve_run_id
 from appstream_export.defs.automation import build_max_runtime_tag
 from appstream_export.defs.checks import build_check_results, explain_failure
@@ -34,6 +34,7 @@ from appstream_export.run import (
     commit_shards,
     decode_message,
     encode_message,
+    load_enabled_contracts,
     open_warehouse,
     plan_shards,
     run_shard_process,
@@ -149,7 +150,7 @@ def plan_sweep(context: dg.OpExecutionContext, config: ShardedConfig) -> Iterato
     with as_dagster_failure():
         prepared, shards = plan_shards(
             settings,
-            load_contracts(),
+            load_enabled_contracts(settings),
             config.request,
             config.shards or settings.dagster.shards,
             run_id=resolve_run_id(context.run, context.instance),
@@ -216,7 +217,7 @@ def _finish_shards(
     with handle_stop(context.log) as stop:
         return commit_shards(
             settings,
-            load_contracts(),
+            load_enabled_contracts(settings),
             prepared,
             swept,
             retry_attempt_id=attempt if is_retry else None,

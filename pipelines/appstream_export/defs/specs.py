@@ -1,12 +1,21 @@
 """Specifications of assets, rendered from contracts, SQL headers and feeds, which hold the descriptions."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 import dagster as dg
 
-from appstream_export.contracts import Column, Contract, Table, list_snapshot_tables, load_sql_files, load_view_files
+from appstream_export.contracts import (
+    Column,
+    Contract,
+    SqlFile,
+    Table,
+    can_render_report,
+    list_snapshot_tables,
+    list_sql_files,
+    list_view_files,
+)
 from appstream_export.feeds import FEED_STATUS, build_feeds
 from appstream_export.settings import Settings
 
@@ -40,6 +49,8 @@ class AssetSource:
     reads: tuple[dg.AssetKey, ...] = ()
     resource: str | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
+    checks: tuple[SqlFile, ...] = ()
+    """Files of checks that show on this asset."""
 
     @property
     def key(self) -> dg.AssetKey:
@@ -55,15 +66,27 @@ def build_feed_key(name: str) -> dg.AssetKey:
 def build_asset_sources(contracts: Sequence[Contract], settings: Settings) -> list[AssetSource]:
     """Return the sources of all assets of a run, each after the assets that it reads."""
     sources = [*_build_table_sources(contracts)]
-    sources += _build_mart_sources(asset_keys={asset.name: asset.key for asset in sources})
+    sources += _build_mart_sources(contracts, asset_keys={asset.name: asset.key for asset in sources})
     known = {asset.name: asset.key for asset in sources}
     sources += _build_feed_sources(contracts, settings, known)
-    return [*sources, _build_report_source(known)]
+    sources += [_build_report_source(contracts, known)] if can_render_report(contracts) else []
+    return _assign_checks(sources, contracts)
 
 
-def _build_report_source(asset_keys: Mapping[str, dg.AssetKey]) -> AssetSource:
-    reads = {read for file in load_sql_files("report") for read in file.reads}
-    version = "".join(file.sql for file in load_sql_files("report"))
+def _assign_checks(sources: Sequence[AssetSource], contracts: Sequence[Contract]) -> list[AssetSource]:
+    """Return the sources with their checks: each file belongs to the first asset that it reads."""
+    names = {asset.name: asset.key for asset in reversed(sources)}  # reversed: a table wins over the feed of its name
+    checks: dict[dg.AssetKey, list[SqlFile]] = {}
+    for file in list_sql_files(contracts, "checks"):
+        if key := next((names[name] for name in file.reads if name in names), None):
+            checks.setdefault(key, []).append(file)
+    return [replace(asset, checks=tuple(checks.get(asset.key, ()))) for asset in sources]
+
+
+def _build_report_source(contracts: Sequence[Contract], asset_keys: Mapping[str, dg.AssetKey]) -> AssetSource:
+    files = list_sql_files(contracts, "report")
+    reads = {read for file in files for read in file.reads}
+    version = "".join(file.sql for file in files)
     return AssetSource(
         name="report", group=REPORT, doc=_REPORT_DOC, version=version, reads=_resolve_asset_keys(reads, asset_keys)
     )
@@ -134,8 +157,8 @@ def _describe_table(table: Table) -> str:
     )
 
 
-def _build_mart_sources(asset_keys: Mapping[str, dg.AssetKey]) -> Iterator[AssetSource]:
-    files = load_view_files()
+def _build_mart_sources(contracts: Sequence[Contract], asset_keys: Mapping[str, dg.AssetKey]) -> Iterator[AssetSource]:
+    files = list_view_files(contracts)
     # Views may read other views, so their keys are known before the first one is resolved.
     asset_keys = {**asset_keys, **{file.name: dg.AssetKey(file.name) for file in files}}
     for file in files:
@@ -154,7 +177,7 @@ def _build_feed_sources(
     contracts: Sequence[Contract], settings: Settings, asset_keys: Mapping[str, dg.AssetKey]
 ) -> Iterator[AssetSource]:
     """Yield the sources of feeds. A feed without an SQL file reads the table of its name; labels come from accounts."""
-    files = {file.name: file for file in load_sql_files(FEEDS)}
+    files = {file.name: file for file in list_sql_files(contracts, FEEDS)}
     labels = settings.feeds.account_labels
     feeds = build_feeds(contracts, labels)
     others = tuple(build_feed_key(feed.name) for feed in feeds if feed.name != FEED_STATUS)

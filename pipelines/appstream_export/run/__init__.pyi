@@ -1,3 +1,9 @@
+from .due import find_waiting_tasks as find_waiting_tasks
+from .enabled import (
+    load_enabled_contracts as load_enabled_contracts,
+    load_known_contracts as load_known_contracts,
+    load_readable_contracts as load_readable_contracts,
+)
 from .prepare import PreparedRun as PreparedRun
 from .publishing import republish_outputs as republish_outputs, try_after_commit as try_after_commit
 from .request import Request as Request, filter_tasks as filter_tasks, select_failed_tasks as select_failed_tasks

@@ -25,6 +25,8 @@ class TaskResults:
     """Tasks that AWS has answered completely, now or earlier: if they fail, earlier rows are retained."""
     overtaken: frozenset[Task] = frozenset()
     """Tasks whose answer is discarded, because another run got a later answer and committed first."""
+    unrequested: Mapping[str, int] = field(default_factory=dict)
+    """Number of planned tasks that this run did not request, by resource; their rows are unchanged."""
     outcomes_problem: str | None = None
     """The reason if the outcomes could not be read; the snapshot remains committed."""
 
@@ -139,6 +141,7 @@ def load_task_results(
         or _is_lost_now(row, manifest)
     }
     return TaskResults(
+        unrequested=Counter(task.resource for task in sorted(covered - rows.keys())),
         outcomes={task: _build_outcome(row, manifest) for task, row in rows.items()},
         expected_failures=frozenset(task for task, row in rows.items() if row["is_expected"]),
         overtaken=frozenset(task for task, row in rows.items() if _is_overtaken(row, manifest)),

@@ -10,8 +10,7 @@ from appstream_export.contracts import (
     Contract,
     SqlFile,
     list_snapshot_tables,
-    load_contracts,
-    load_view_files,
+    list_view_files,
     render_parent_join,
 )
 from appstream_export.errors import ConfigurationError, suggest_correction
@@ -30,24 +29,23 @@ class DictionaryEntry:
     """SQL that joins each row to its parent."""
 
 
-def list_entries() -> list[DictionaryEntry]:
+def list_entries(contracts: Sequence[Contract]) -> list[DictionaryEntry]:
     """Return all entries: tables of AWS items, then tables about the export, then views."""
-    contracts = load_contracts()
-    return [*_build_table_entries(contracts), *_build_view_entries()]
+    return [*_build_table_entries(contracts), *_build_view_entries(contracts)]
 
 
-def find_entry(name: str) -> DictionaryEntry:
+def find_entry(contracts: Sequence[Contract], name: str) -> DictionaryEntry:
     """Return the entry with a name; raises ConfigurationError with the nearest known name."""
-    known = {e.name: e for e in list_entries()}
+    known = {e.name: e for e in list_entries(contracts)}
     if name not in known:
         near = suggest_correction(name, list(known))
         raise ConfigurationError(f'there is no table "{name}"', fix=near or "list them: appstream-export tables")
     return known[name]
 
 
-def build_tables_overview(*, is_brief: bool) -> pa.Table:
+def build_tables_overview(contracts: Sequence[Contract], *, is_brief: bool) -> pa.Table:
     """Build one row per entry: name and description; unless brief, also resource, key and join."""
-    found = list_entries()
+    found = list_entries(contracts)
     columns = {"table": [e.name for e in found], "doc": [e.doc for e in found]}
     if is_brief:
         return pa.table(columns)
@@ -94,8 +92,8 @@ def _build_table_entries(contracts: Sequence[Contract]) -> Iterator[DictionaryEn
         )
 
 
-def _build_view_entries() -> Iterator[DictionaryEntry]:
+def _build_view_entries(contracts: Sequence[Contract]) -> Iterator[DictionaryEntry]:
     """Yield the entries of views over several tables and of marts, from their SQL headers."""
-    for view in load_view_files():
+    for view in list_view_files(contracts):
         columns = tuple((c.name, c.type.upper(), c.doc) for c in view.columns)
         yield DictionaryEntry(view.name, view.doc, columns)

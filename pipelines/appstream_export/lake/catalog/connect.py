@@ -6,7 +6,7 @@ head or a newer snapshot; otherwise the connection creates the same views in mem
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -102,16 +102,22 @@ def export_catalog(file: Path, store: Store, contracts: "Sequence[Contract]", *,
 
 
 def connect_warehouse(
-    warehouse: str, *, s3: "S3Settings | None" = None, as_of: str | None = None, timeout_s: float = QUERY_TIMEOUT_S
+    warehouse: str,
+    *,
+    s3: "S3Settings | None" = None,
+    as_of: str | None = None,
+    timeout_s: float = QUERY_TIMEOUT_S,
+    load_contracts: "Callable[[], Sequence[Contract]] | None" = None,
 ) -> duckdb.DuckDBPyConnection:
     """Connect to a warehouse for `run_query`, which checks each statement. Shows one snapshot until closed, in UTC.
 
     With `as_of`, tables show the newest snapshot retained from before that moment, and histories end there. `s3` is for
-    `s3://bucket/prefix`; without it boto3 finds credentials, region and endpoint. Raises ConfigurationError if the
-    warehouse does not exist or has no snapshot, QueryError if it has none from before `as_of`.
+    `s3://bucket/prefix`; without it boto3 finds credentials, region and endpoint. `load_contracts` returns the reader's
+    own contracts and SQL, and is called only if there is no catalog to use. Raises ConfigurationError if the warehouse
+    does not exist or has no snapshot, QueryError if it has none from before `as_of`.
     """
     store = open_store(warehouse, s3=s3)
-    con = open_catalog_connection(store, None, as_of=as_of)
+    con = open_catalog_connection(store, load_contracts, as_of=as_of)
     lock_connection(con, folder=store.resolve_uri(TABLES_FOLDER), timeout_s=timeout_s)
     return con
 
@@ -142,18 +148,22 @@ def connect_unchecked(
 
 
 def open_catalog_connection(
-    store: Store, contracts: "Sequence[Contract] | None", *, rebuild: bool = False, as_of: str | None = None
+    store: Store,
+    load_contracts: "Callable[[], Sequence[Contract]] | None" = None,
+    *,
+    rebuild: bool = False,
+    as_of: str | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """Open an unlocked connection for this program's own use. The table `lake.shows` holds the snapshot's seq.
 
     With `rebuild` the views are always created, because a published catalog may come from an older version or from
-    other contracts. Without `contracts` they are loaded when needed.
+    other contracts. `load_contracts` is called when needed; a snapshot's own contracts are added.
     """
     while True:
         newest, con = _load_existing_head(store), open_duckdb(store)
         if not rebuild and as_of is None and _attach_published_catalog(con, store, newest):
             return con
-        if _create_views_in_memory(con, store, contracts, newest, as_of, store.resolve_uri()):
+        if _create_views_in_memory(con, store, load_contracts, newest, as_of, store.resolve_uri()):
             return con
 
 
@@ -166,20 +176,22 @@ def _load_existing_head(store: Store) -> Manifest:
 def _create_views_in_memory(
     con: duckdb.DuckDBPyConnection,
     store: Store,
-    contracts: "Sequence[Contract] | None",
+    load_contracts: "Callable[[], Sequence[Contract]] | None",
     newest: Manifest,
     as_of: str | None,
     root: str,
 ) -> list[Manifest]:
     """Create the views and return the history that they show; empty if files were removed meanwhile: try again."""
-    from appstream_export.contracts import load_contracts  # not needed if a published catalog is used
+    from appstream_export.contracts import load_contract_set  # not needed if a published catalog is used
     from appstream_export.lake.catalog.file import create_views
+    from appstream_export.lake.snapshots import add_stored_contracts
 
     manifests = load_existing_history(store)
     shown = manifests if as_of is None else _resolve_as_of(con, manifests, as_of)
     try:
         with translate_duckdb_errors():
-            create_views(con, contracts or load_contracts(), shown, root)
+            contracts = add_stored_contracts((load_contracts or load_contract_set)(), store, shown[-1])
+            create_views(con, contracts, shown, root)
     except StorageFailed:
         con.close()
         if load_head(store) == newest:

@@ -22,7 +22,7 @@ from appstream_export.contracts import (
     Table,
     get_operational_table,
     list_snapshot_tables,
-    load_view_files,
+    list_view_files,
 )
 from appstream_export.lake.duckdb import join_identifiers, quote_identifier, quote_literal
 from appstream_export.lake.snapshots import KIND_SWEEP, Manifest, TableFiles, build_scan_query, get_retained_files
@@ -106,7 +106,8 @@ def render_table_views(contracts: Sequence[Contract], manifests: Sequence[Manife
     for table in _find_retired_tables(tables, manifests):
         yield from _render_history_view(table)
     yield from (f"create macro {macro}" for macro in MACROS)
-    yield from _render_marts(tables)
+    for file in list_view_files(contracts):
+        yield from render_sql_file_view(file)
 
 
 def list_catalog_tables(contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> list[Table]:
@@ -117,15 +118,6 @@ def list_catalog_tables(contracts: Sequence[Contract], manifests: Sequence[Manif
 
 def _render_file_view(name: str, source: str) -> str:
     return f"create or replace view {FILES_SCHEMA}.{quote_identifier(name)} as {source}"
-
-
-def _render_marts(tables: Sequence[Table]) -> Iterator[str]:
-    """Yield the views and marts of `sql/`, except those that read a resource that is no longer exported."""
-    known = {name for table in tables for name in (table.name, f"{table.name}_history")}
-    for file in load_view_files():
-        if known.issuperset(file.reads):
-            known.add(file.name)
-            yield from _render_sql_file_view(file)
 
 
 def _render_commits_table(manifests: Sequence[Manifest], uri: Callable[[str], str]) -> Iterator[str]:
@@ -232,7 +224,7 @@ def _render_comments(view: View) -> Iterator[str]:
         yield f"comment on column {name} is {quote_literal(column.doc)}"
 
 
-def _render_sql_file_view(file: SqlFile) -> Iterator[str]:
+def render_sql_file_view(file: SqlFile) -> Iterator[str]:
     """Yield the statements for a view or mart of `sql/`, with comments from the file's header."""
     yield f"create view {quote_identifier(file.name)} as {file.sql}"
     yield from _render_comments(View(file.name, file.doc, file.columns))
