@@ -142,7 +142,9 @@ def test_a_checkout_syncs_its_extra_and_another_project_adds_it(tmp_path: Path) 
         (each / "uv.lock").touch()
 
     assert format_install_command("dask", prefix=checkout / ".venv") == "uv sync --inexact --extra dask"
+    assert format_install_command(package="dagster-k8s", prefix=checkout / ".venv") == "uv pip install dagster-k8s"
     assert run_words(project / ".venv", "dask") == ["uv", "add", f"{checkout}[dask]"]
+    assert format_install_command(package="dagster-k8s", prefix=project / ".venv") == "uv add dagster-k8s"
 
 
 def test_a_missing_extra_of_a_failed_scope_has_the_command_of_this_environment() -> None:

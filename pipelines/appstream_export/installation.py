@@ -72,8 +72,10 @@ def _build_environment_command(place: Path, environ: Mapping[str, str], extra: s
     is_editable = origin.get("dir_info", {}).get("editable", False)
     what = package or _add_extra(_render_origin(origin), extra)
     if (place.parent / "uv.lock").is_file() or (environ.get("UV_RUN_RECURSION_DEPTH") and is_editable):
-        # In our own checkout the lock has our extras; any other project has to add them to its requirements.
-        return ["uv", "sync", "--inexact", "--extra", extra] if is_editable and extra else ["uv", "add", what]
+        if not is_editable:
+            return ["uv", "add", what]
+        # A checkout of this project has its extras in its lock. Another package must not change that.
+        return ["uv", "sync", "--inexact", "--extra", extra] if extra else ["uv", "pip", "install", package]
     python = str(place / "bin" / "python")
     is_active = environ.get("VIRTUAL_ENV") == str(place)
     target = (*(("--editable",) if is_editable and extra else ()), what)
