@@ -125,6 +125,7 @@ def connect_unchecked(
     DuckDB can also write to files that it opens itself.
     """
     store = open_store(warehouse, s3=s3)
+    # Again if a commit in between, such as an erase, has removed files of the history that was read.
     while True:
         newest, con = _load_existing_head(store), open_duckdb(store)
         root = store.resolve_uri()
@@ -149,6 +150,7 @@ def open_catalog_connection(
     With `rebuild` the views are always created, because a published catalog may come from an older version or from
     other contracts. Without `contracts` they are loaded when needed.
     """
+    # Again if a commit in between, such as an erase, has removed files of the history that was read.
     while True:
         newest, con = _load_existing_head(store), open_duckdb(store)
         if not rebuild and as_of is None and _attach_published_catalog(con, store, newest):
@@ -243,6 +245,8 @@ def _attach_published_catalog(con: duckdb.DuckDBPyConnection, store: Store, newe
         shows = []
         if has_shows_table(con):
             shows = con.execute("select root, seq, digest from warehouse.lake.shows").fetchall()
+        # A higher seq than the head's: another run has committed since the head was read. The digest distinguishes
+        # two histories with equal numbers.
         if any(
             root == store.resolve_uri() and (seq > newest.seq or (seq, digest) == (newest.seq, newest.digest))
             for root, seq, digest in shows
