@@ -11,6 +11,8 @@ snapshot.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import chain
 
 from appstream_export.contracts import (
     ACCOUNT_NAME,
@@ -97,16 +99,26 @@ def render_file_views(
         yield _render_file_view(f"{table.name}_history", _render_history_source(table, manifests, uri))
 
 
-def render_table_views(contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> Iterator[str]:
-    """Yield the statements that depend on contracts and `sql/`; the history matters only for retired contracts."""
+def render_table_views(contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> tuple[str, ...]:
+    """Return the statements that depend on contracts and `sql/`; the history matters only for retired contracts."""
     tables = list_snapshot_tables(contracts)
+    return _render_table_statements(
+        tuple(tables), tuple(_find_retired_tables(tables, manifests)), tuple(load_view_files())
+    )
+
+
+@lru_cache(maxsize=4)  # a run needs them when it writes the catalog, and each time that it compares one
+def _render_table_statements(
+    tables: tuple[Table, ...], retired: tuple[Table, ...], files: tuple[SqlFile, ...]
+) -> tuple[str, ...]:
     first = ("scope_runs", "accounts")  # the other views join them
-    for table in sorted(tables, key=lambda table: table.name not in first):
-        yield from _render_newest_view(table)
-    for table in _find_retired_tables(tables, manifests):
-        yield from _render_history_view(table)
-    yield from (f"create macro {macro}" for macro in MACROS)
-    yield from _render_marts(tables)
+    statements = [
+        *chain.from_iterable(map(_render_newest_view, sorted(tables, key=lambda table: table.name not in first))),
+        *chain.from_iterable(map(_render_history_view, retired)),
+        *(f"create macro {macro}" for macro in MACROS),
+        *_render_marts(tables, files),
+    ]
+    return tuple(statements)
 
 
 def list_catalog_tables(contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> list[Table]:
@@ -119,10 +131,10 @@ def _render_file_view(name: str, source: str) -> str:
     return f"create or replace view {FILES_SCHEMA}.{quote_identifier(name)} as {source}"
 
 
-def _render_marts(tables: Sequence[Table]) -> Iterator[str]:
+def _render_marts(tables: Sequence[Table], files: Sequence[SqlFile]) -> Iterator[str]:
     """Yield the views and marts of `sql/`, except those that read a resource that is no longer exported."""
     known = {name for table in tables for name in (table.name, f"{table.name}_history")}
-    for file in load_view_files():
+    for file in files:
         if known.issuperset(file.reads):
             known.add(file.name)
             yield from _render_sql_file_view(file)
