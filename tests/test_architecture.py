@@ -38,7 +38,8 @@ VERBS = frozenset(
     replace report republish request requeue require reserve reset resolve restart restore restrict retain
     return reuse reveal rewrite run sanitize seal select send serve set share shorten show shut skip slugify
     sort split stage start stop store stream strip style suggest summarize sweep symlink sync take target
-    terminate translate truncate try unnest update vacuum validate verify wait walk warn wrap write yield""".split()  # noqa: SIM905
+    terminate trace translate truncate try unite unnest update vacuum validate verify wait walk warn wrap write
+    yield""".split()  # noqa: SIM905
 )
 QUESTIONS = ("is", "has", "can", "should", "needs")  # what returns a bool
 CONVERSIONS = ("to", "from", "as", "on")  # to_table, from_contract, as_dagster_failure; on_page of a listener

@@ -158,7 +158,7 @@ def build_commits_query(manifests: Sequence[Manifest], uri: Callable[[str], str]
 
 def _render_newest_view(table: Table) -> Iterator[str]:
     view = build_newest_view(table)
-    yield f"create view {quote_identifier(view.name)} as {_render_view_select(table, view, past=False)}"
+    yield f"create view {quote_identifier(view.name)} as {render_newest_select(table)}"
     yield from _render_comments(view)
     yield from _render_history_view(table)
 
@@ -205,6 +205,11 @@ def _find_retired_tables(tables: Sequence[Table], manifests: Sequence[Manifest])
 
 def _build_columns(stored: Mapping[str, str], doc: str) -> Iterator[Column]:
     return (Column(name, kind, doc) for name, kind in stored.items() if name != SNAPSHOT_ID.name)
+
+
+def render_newest_select(table: Table) -> str:
+    """Return the SELECT of a table's newest rows, which joins the account's name and the state of the scope."""
+    return _render_view_select(table, build_newest_view(table), past=False)
 
 
 def _render_view_select(table: Table, view: View, *, past: bool) -> str:
