@@ -329,7 +329,7 @@ def test_sensitive_fields_are_ignored_unless_a_person_says_otherwise() -> None:
         (
             "wafv2",
             "ListWebACLs",
-            'operation = "ListWebACLs" needs Scope: an operation that lists must not require input',
+            'operation = "ListWebACLs" needs Scope: give each a value by with = { Scope = ... }',
         ),
         (
             "dynamodb",
@@ -345,7 +345,8 @@ def test_sensitive_fields_are_ignored_unless_a_person_says_otherwise() -> None:
         (
             "appstream",
             "DescribeSessions",
-            'operation = "DescribeSessions" needs StackName, FleetName: an operation that lists must not require input',
+            'operation = "DescribeSessions" needs StackName, FleetName: '
+            "give each a value by with = { StackName = ... }",
         ),
         (
             "network-firewall",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from appstream_export.contracts.call_rules import CALL_KEYS, read_call_rules
 from appstream_export.contracts.iam import is_read_operation
 from appstream_export.contracts.model import (
     ACCOUNT_ID,
@@ -57,7 +58,7 @@ _HEADER_PATTERNS: Mapping[str, tuple[re.Pattern[str], str]] = {
     "items": (_PATH, 'a path such as "ImageBuilders"'),
     "item_name": (NAME, 'lower_snake_case such as "image_builder"'),
 }
-HEADER_KEYS = frozenset({*_HEADER_PATTERNS, "ignored"})
+HEADER_KEYS = frozenset({*_HEADER_PATTERNS, *CALL_KEYS, "ignored"})
 RENAMED_KEYS = {"singular": "item_name", "born": "created_at_column", "each": "rows_from"}  # old word: new word
 TABLE_KEYS = ("doc", "key", "created_at_column", "rows_from")
 _COLUMN_KEYS = ("from", "type", "doc")
@@ -119,18 +120,18 @@ class _ContractReader:
         item = self.read_item_table(name, bodies.pop(name))
         children = tuple(self.read_child_table(n, body, head["item_name"], item) for n, body in bodies.items())
         self.check_unique_paths("rows_from", ((f"[{t.name}]", t.rows_from or "") for t in children))
-        return Contract(
-            name=name, tables=(item, *children), ignored=self.read_ignored_paths(), file=self.file, sensitive=(), **head
-        )
+        calls = read_call_rules(self.raw, head["operation"], self.raise_error)
+        ignored = self.read_ignored_paths()
+        return Contract(name=name, tables=(item, *children), ignored=ignored, file=self.file, calls=calls, **head)
 
-    def read_header(self) -> dict[str, str]:
+    def read_header(self) -> dict[str, Any]:
         self.check_renamed_keys("", self.raw)
         for word, value in self.raw.items():
             if word in HEADER_KEYS or isinstance(value, dict):
                 continue
             if isinstance(value, list) and any(isinstance(v, dict) for v in value):
                 self.raise_error("", f"[[{word}]] is a list of tables", fix=f"write [{word}]")
-            self.raise_error("", f'unknown key "{word}"', fix=suggest_correction(word, sorted(_HEADER_PATTERNS)))
+            self.raise_error("", f'unknown key "{word}"', fix=suggest_correction(word, sorted(HEADER_KEYS)))
         head = {word: self.read_string("", self.raw, word) for word in _HEADER_PATTERNS}
         for word, (pattern, example) in _HEADER_PATTERNS.items():
             if not pattern.fullmatch(head[word]):

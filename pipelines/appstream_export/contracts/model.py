@@ -2,11 +2,13 @@
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
+
+from appstream_export.contracts.call_rules import CallRules
 
 EnumValues: TypeAlias = Mapping[tuple[str, str], tuple[str, ...]]
 """The values that botocore knows for an enum, by table and column."""
@@ -119,6 +121,12 @@ class Contract:
     file: Path
     sensitive: tuple[str, ...] = ()
     """Paths of values that AWS's model calls sensitive and no column reads: ignored, and masked in all text."""
+    calls: CallRules = field(default_factory=CallRules)
+
+    @property
+    def iam_action(self) -> str:
+        """The IAM action that allows the operation."""
+        return self.calls.action or f"{self.service}:{self.operation}"
 
     @property
     def item_table(self) -> Table:
