@@ -5,12 +5,15 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import pytest
+
 from appstream_export.contracts import load_contract
 from appstream_export.extract import extract_tasks
 from appstream_export.extract.accounts import list_configured_accounts
 from appstream_export.model import Outcome, Page, ScanOptions, Scope, Task
+from appstream_export.status import Status
 from tests.extract.asking import EU, A, Asking
-from tests.extract.wire import Seen, Wire, json_reply
+from tests.extract.wire import Reply, Seen, Wire, json_reply
 
 HERE = f"{A}/{EU}"
 
@@ -97,3 +100,60 @@ def test_a_session_policy_names_the_iam_action(wire: Wire, asking: Asking, tmp_p
     extracted(asking, file)
 
     assert '"appstream2:DescribeImages"' in wire.asked("AssumeRole")[0].params["Policy"]
+
+
+def _read_names(results: list[Page | Outcome]) -> list[Any]:
+    return [item for r in results if isinstance(r, Page) for item in r.items]
+
+
+def test_texts_and_rows_of_a_map_are_items(wire: Wire, asking: Asking, tmp_path: Path) -> None:
+    names = written(
+        tmp_path, "stack_fleets", 'with = { StackName = "s" }', items="Names", operation="ListAssociatedFleets", key="."
+    )
+    tags = written(
+        tmp_path,
+        "fleet_tags",
+        'with = { ResourceArn = "arn" }',
+        items="Tags{}",
+        operation="ListTagsForResource",
+        key="key",
+    )
+
+    def answer(seen: Seen) -> Reply:
+        is_tags = seen.operation == "ListTagsForResource"
+        return json_reply({"Tags": {"b": "2", "a": "1"}} if is_tags else {"Names": ["f", "g"]})
+
+    wire.always(HERE, answer)
+
+    assert _read_names(extracted(asking, names)) == [{"value": "f"}, {"value": "g"}]
+    assert _read_names(extracted(asking, tags)) == [{"key": "a", "value": "1"}, {"key": "b", "value": "2"}]
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"{}", "lacks Tags"),
+        (b'{"Tags": ["a"]}', "Tags is list, not a map"),
+        (b'{"Tags": {"a": "1", "a": "2"}}', 'holds "a" twice'),
+        (b'{"Tags": {"a": "1"', "is not JSON"),
+    ],
+)
+def test_an_answer_without_a_whole_map_is_no_page(
+    wire: Wire, asking: Asking, tmp_path: Path, body: bytes, why: str
+) -> None:
+    tags = written(
+        tmp_path,
+        "fleet_tags",
+        'with = { ResourceArn = "arn" }',
+        items="Tags{}",
+        operation="ListTagsForResource",
+        key="key",
+    )
+    wire.always(HERE, Reply(body))
+    asking.extract["max_attempts"] = 1
+
+    (outcome,) = extracted(asking, tags)
+
+    assert isinstance(outcome, Outcome)
+    assert outcome.status is Status.MALFORMED
+    assert why in str(outcome.reason)

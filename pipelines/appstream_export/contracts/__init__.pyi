@@ -48,6 +48,14 @@ from .model import (
     list_snapshot_tables as list_snapshot_tables,
     load_operational_tables as load_operational_tables,
 )
+from .paths import (
+    ITEM_VALUE as ITEM_VALUE,
+    LIST as LIST,
+    MAP as MAP,
+    MAP_KEY as MAP_KEY,
+    MAP_VALUE as MAP_VALUE,
+    split_path_steps as split_path_steps,
+)
 from .render import (
     find_stale_files as find_stale_files,
     render_parent_join as render_parent_join,

@@ -26,6 +26,7 @@ from appstream_export.contracts.fields import (
 from appstream_export.contracts.iam import is_read_operation
 from appstream_export.contracts.lint import find_field_problems
 from appstream_export.contracts.model import Contract
+from appstream_export.contracts.paths import MAP, MAP_KEY, MAP_VALUE
 from appstream_export.contracts.propose import render_proposed_contract
 from appstream_export.errors import ContractError, suggest_correction
 
@@ -80,6 +81,7 @@ def mark_sensitive_fields(contract: Contract) -> Contract:
     """Return the contract with the sensitive paths (by botocore's model) that no column reads; raises ContractError."""
     item = _build_item_field(_load_operation_model(contract.service, contract.operation), contract.items)
     read = {table.build_source_path(column) for table in contract.tables for column in table.source_columns}
+    read |= {(table.rows_from or "").removesuffix(MAP) for table in contract.tables}
     paths = [path for path, field in walk_leaf_fields(item) if field.is_sensitive and path not in read]
     return replace(contract, sensitive=tuple(paths))
 
@@ -265,7 +267,7 @@ def _find_structure_lists(operation: OperationModel) -> list[str]:
 
 
 def _build_item_field(operation: OperationModel, items: str) -> Field:
-    """Return the field of one item; raises ContractError if the path is not a list of structures."""
+    """Return the field of one item; raises ContractError if the path is no list of structures or texts, and no map."""
     output = operation.output_shape
     if output is None:
         raise ContractError(f'operation = "{operation.name}" gives nothing', fix="look for another operation")
@@ -275,8 +277,8 @@ def _build_item_field(operation: OperationModel, items: str) -> Field:
         lists = ", ".join(_find_structure_lists(operation)) or "no list of structures"
         fix = error.fix or f"{operation.name} gives {lists}"
         raise ContractError(f'items = "{items}": {error.message}', fix=fix) from error
-    if found.kind != "structure":
-        what = f'items = "{items}" of {operation.name} is a list of {found.aws_type}s, and items must be structures'
+    if found.kind not in ("structure", "string"):
+        what = f'items = "{items}" of {operation.name} is a list of {found.aws_type}s, not of structures or texts'
         raise ContractError(what, fix="look for a Describe operation")
     return found
 
@@ -288,7 +290,7 @@ def _build_field(
     is_sensitive = is_sensitive or _is_sensitive(shape)
     kind, aws_type = _KINDS.get(shape.type_name, "json"), shape.type_name
     fields: tuple[Field, ...] = ()
-    element = None
+    element = entry = None
     path_shapes = ancestors | {shape.name}
     if shape.name in ancestors:
         aws_type = f"recursive {aws_type}"
@@ -296,6 +298,8 @@ def _build_field(
         kind, fields = "structure", tuple(_build_member_fields(shape, path_shapes, is_sensitive=is_sensitive))
     elif isinstance(shape, ListShape):
         kind, element = "list", _build_field("", shape.member, path_shapes, is_sensitive=is_sensitive)
+    elif isinstance(shape, MapShape):
+        entry = _build_entry_field(shape, path_shapes, is_sensitive=is_sensitive)
     return Field(
         name=name,
         kind=kind,
@@ -306,7 +310,15 @@ def _build_field(
         is_sensitive=is_sensitive,
         fields=fields,
         element=element,
+        entry=entry,
     )
+
+
+def _build_entry_field(shape: MapShape, ancestors: frozenset[str], *, is_sensitive: bool) -> Field:
+    """Return the field of a row of a map."""
+    parts = ((MAP_KEY, shape.key), (MAP_VALUE, shape.value))
+    fields = (_build_field(name, part, ancestors, is_sensitive=is_sensitive) for name, part in parts)
+    return Field("", "structure", "structure", fields=tuple(fields))
 
 
 def _build_member_fields(shape: StructureShape, ancestors: frozenset[str], *, is_sensitive: bool) -> Iterator[Field]:

@@ -49,13 +49,13 @@ SQL_KEYWORDS = frozenset(
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _STEP = r"[A-Za-z][A-Za-z0-9_-]*"
 _PATH = re.compile(rf"{_STEP}(\.{_STEP})*")
-_ROWS_FROM = re.compile(rf"({_STEP}(\[\])?\.)*{_STEP}")
-_IGNORED = re.compile(rf"{_STEP}(\[\])*(\.{_STEP}(\[\])*)*")
+_ROWS_FROM = re.compile(rf"({_STEP}(\[\])?\.)*{_STEP}(\{{\}})?")
+_IGNORED = re.compile(rf"{_STEP}(\[\]|\{{\}})*(\.{_STEP}(\[\]|\{{\}})*)*")
 _HEADER_PATTERNS: Mapping[str, tuple[re.Pattern[str], str]] = {
     "doc": (re.compile(".+"), "a sentence"),
     "service": (re.compile(r"[a-z][a-z0-9-]*"), 'a service of botocore such as "appstream"'),
     "operation": (re.compile(r"[A-Z][A-Za-z0-9]*"), 'an operation such as "DescribeImageBuilders"'),
-    "items": (_PATH, 'a path such as "ImageBuilders"'),
+    "items": (re.compile(rf"{_PATH.pattern}(\{{\}})?"), 'a path such as "ImageBuilders"'),
     "item_name": (NAME, 'lower_snake_case such as "image_builder"'),
 }
 HEADER_KEYS = frozenset({*_HEADER_PATTERNS, *CALL_KEYS, "ignored"})
@@ -175,6 +175,9 @@ class _ContractReader:
         if "rows_from" in body:
             self.raise_error(where, "the items' own table has no rows_from", fix="take it out")
         own = self.read_columns(name, body)
+        if len(own) > 1 and (text := next((c for c in own if c.source == "."), None)):
+            what = 'from = "." means that the items are texts, which have no other fields'
+            self.raise_error(f"{where} {text.name}", what, fix="name a field, or make it the only column")
         key = self.read_key(where, body.get("key"), own)
         if "created_at_column" in body:
             self.check_column_reference(where, "created_at_column", body["created_at_column"], own, "timestamp")
@@ -220,7 +223,7 @@ class _ContractReader:
             self.raise_error(where, "is no table, for it has no rows_from", fix=fix)
         rows_from = self.read_string(where, body, "rows_from")
         if not _ROWS_FROM.fullmatch(rows_from):
-            example = '"VpcConfig.SubnetIds" or "Groups[].Members"'
+            example = '"VpcConfig.SubnetIds" or "Groups[].Members", or to a map such as "Tags{}"'
             self.raise_error(where, f'rows_from = "{rows_from}" is not a path to a list such as {example}')
         return rows_from
 
@@ -275,8 +278,6 @@ class _ContractReader:
         if source != "." and not _PATH.fullmatch(source):
             what = f'from = "{source}" is not a path such as "VpcConfig.Name"'
             self.raise_error(where, what, fix="lists go into tables of their own (rows_from)")
-        if source == "." and table == self.file.stem:
-            self.raise_error(where, 'from = "." means an element of a list', fix="here name a field")
         if kind not in TYPES:
             fix = suggest_correction(kind, list(TYPES))
             self.raise_error(where, f'type "{kind}" is not one of {", ".join(TYPES)}', fix=fix)

@@ -11,7 +11,17 @@ import botocore.session
 from botocore.exceptions import BotoCoreError
 from botocore.model import OperationModel, OperationNotFoundError
 
-from appstream_export.contracts import MONTH, Contract, fill_inputs, find_page_token, list_sensitive_members
+from appstream_export.contracts import (
+    ITEM_VALUE,
+    MAP,
+    MAP_KEY,
+    MAP_VALUE,
+    MONTH,
+    Contract,
+    fill_inputs,
+    find_page_token,
+    list_sensitive_members,
+)
 from appstream_export.errors import ConfigurationError
 from appstream_export.extract.aws import build_malformed_error, sanitize_text
 from appstream_export.extract.scan.page_integrity import (
@@ -47,6 +57,8 @@ class ListOperation:
     takes_names: bool
     inputs: Mapping[str, Any] = field(default_factory=dict)
     """Constant members of each request."""
+    item_kind: str = "structure"
+    """`structure`, `text`, or `map` if the items are the rows of a map."""
     known_members: frozenset[str] = frozenset()
     """The members that botocore's model defines for the answer."""
     sensitive_members: frozenset[str] = frozenset()
@@ -63,12 +75,13 @@ class ListOperation:
         """
         model = _load_operation_model(contract, session, any_protocol)
         paging = _load_paginator_config(contract, session, model)
-        sources = {c.name: tuple(c.source.split(".")) for c in contract.item_table.source_columns}
+        sources = {name: tuple(source.split(".")) for name, source in contract.item_sources.items()}
         inputs = model.input_shape.members if model.input_shape else {}
         return cls(
             service=contract.service,
             operation=contract.operation,
-            items=tuple(contract.items.split(".")),
+            items=tuple(contract.items.removesuffix(MAP).split(".")),
+            item_kind="map" if contract.has_map_items else "text" if contract.has_text_items else "structure",
             key=sources[contract.item_key[0]],
             arn=sources.get("arn"),
             input_token=paging.get("input_token"),
@@ -152,8 +165,11 @@ class ListOperation:
         return {path: value for path, value in found.items() if path.split(".")[1] not in self.sensitive_members}
 
     def get_items(self, root: Mapping[str, Any]) -> list[Any] | RawItems:
-        """Return the item list of a page that `read_page` accepted."""
-        return get_nested_value(root, self.items)
+        """Return the items of a page that `read_page` accepted; texts and the rows of a map as objects."""
+        found = get_nested_value(root, self.items)
+        if self.item_kind == "map":
+            return [{MAP_KEY: key, MAP_VALUE: found[key]} for key in sorted(found)]
+        return [{ITEM_VALUE: text} for text in found] if self.item_kind == "text" else found
 
     def get_next_token(self, root: Mapping[str, Any]) -> str | None:
         """Return the token of the next page, None after the last page; raises RetriableScopeError if it is not text."""
@@ -184,10 +200,11 @@ class ListOperation:
         if not isinstance(root, dict):
             return f"the answer is a JSON {type(root).__name__}, not an object"
         items = get_nested_value(root, self.items)
-        if isinstance(items, list):
+        wanted = dict if self.item_kind == "map" else list
+        if isinstance(items, wanted):
             return None
-        path = ".".join(self.items)
-        return f"the answer lacks {path}" if items is None else f"{path} is {type(items).__name__}, not a list"
+        path, kind = ".".join(self.items), "map" if wanted is dict else "list"
+        return f"the answer lacks {path}" if items is None else f"{path} is {type(items).__name__}, not a {kind}"
 
 
 def get_nested_value(value: object, path: tuple[str, ...]) -> Any:
