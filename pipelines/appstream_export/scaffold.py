@@ -9,7 +9,7 @@ from typing import Any
 from appstream_export.contracts import (
     build_control_plane_policy,
     build_iam_policy,
-    list_member_operations,
+    list_member_actions,
     load_contracts,
 )
 from appstream_export.errors import ConfigurationError
@@ -144,7 +144,7 @@ _HUB_ACCOUNT, _OUTSIDE_ACCOUNT = "ACCOUNT_THAT_RUNS_THE_EXPORT", "ACCOUNT_OUTSID
 
 def render_scaffold_files(partition: str = "aws") -> Mapping[str, str]:
     """Return the content of each file by name, for accounts of a partition."""
-    allowed = build_iam_policy(list_member_operations(load_contracts()))
+    allowed = build_iam_policy(list_member_actions(load_contracts()))
     outside = f"arn:{partition}:iam::{_OUTSIDE_ACCOUNT}:role/{ROLE_NAME}"
     return {
         CONFIG_FILE: CONFIG.replace("arn:aws:", f"arn:{partition}:").replace("us-east-1", PARTITIONS[partition]),

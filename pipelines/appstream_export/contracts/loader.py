@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from appstream_export.contracts.call_rules import CALL_KEYS, read_call_rules
 from appstream_export.contracts.iam import is_read_operation
 from appstream_export.contracts.model import (
     ACCOUNT_ID,
@@ -48,16 +49,16 @@ SQL_KEYWORDS = frozenset(
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _STEP = r"[A-Za-z][A-Za-z0-9_-]*"
 _PATH = re.compile(rf"{_STEP}(\.{_STEP})*")
-_ROWS_FROM = re.compile(rf"({_STEP}(\[\])?\.)*{_STEP}")
-_IGNORED = re.compile(rf"{_STEP}(\[\])*(\.{_STEP}(\[\])*)*")
+_ROWS_FROM = re.compile(rf"({_STEP}(\[\])?\.)*{_STEP}(\{{\}})?")
+_IGNORED = re.compile(rf"{_STEP}(\[\]|\{{\}})*(\.{_STEP}(\[\]|\{{\}})*)*")
 _HEADER_PATTERNS: Mapping[str, tuple[re.Pattern[str], str]] = {
     "doc": (re.compile(".+"), "a sentence"),
     "service": (re.compile(r"[a-z][a-z0-9-]*"), 'a service of botocore such as "appstream"'),
     "operation": (re.compile(r"[A-Z][A-Za-z0-9]*"), 'an operation such as "DescribeImageBuilders"'),
-    "items": (_PATH, 'a path such as "ImageBuilders"'),
+    "items": (re.compile(rf"{_PATH.pattern}(\{{\}})?"), 'a path such as "ImageBuilders"'),
     "item_name": (NAME, 'lower_snake_case such as "image_builder"'),
 }
-HEADER_KEYS = frozenset({*_HEADER_PATTERNS, "ignored"})
+HEADER_KEYS = frozenset({*_HEADER_PATTERNS, *CALL_KEYS, "ignored"})
 RENAMED_KEYS = {"singular": "item_name", "born": "created_at_column", "each": "rows_from"}  # old word: new word
 TABLE_KEYS = ("doc", "key", "created_at_column", "rows_from")
 _COLUMN_KEYS = ("from", "type", "doc")
@@ -119,18 +120,18 @@ class _ContractReader:
         item = self.read_item_table(name, bodies.pop(name))
         children = tuple(self.read_child_table(n, body, head["item_name"], item) for n, body in bodies.items())
         self.check_unique_paths("rows_from", ((f"[{t.name}]", t.rows_from or "") for t in children))
-        return Contract(
-            name=name, tables=(item, *children), ignored=self.read_ignored_paths(), file=self.file, sensitive=(), **head
-        )
+        calls = read_call_rules(self.raw, head["operation"], self.raise_error)
+        ignored = self.read_ignored_paths()
+        return Contract(name=name, tables=(item, *children), ignored=ignored, file=self.file, calls=calls, **head)
 
-    def read_header(self) -> dict[str, str]:
+    def read_header(self) -> dict[str, Any]:
         self.check_renamed_keys("", self.raw)
         for word, value in self.raw.items():
             if word in HEADER_KEYS or isinstance(value, dict):
                 continue
             if isinstance(value, list) and any(isinstance(v, dict) for v in value):
                 self.raise_error("", f"[[{word}]] is a list of tables", fix=f"write [{word}]")
-            self.raise_error("", f'unknown key "{word}"', fix=suggest_correction(word, sorted(_HEADER_PATTERNS)))
+            self.raise_error("", f'unknown key "{word}"', fix=suggest_correction(word, sorted(HEADER_KEYS)))
         head = {word: self.read_string("", self.raw, word) for word in _HEADER_PATTERNS}
         for word, (pattern, example) in _HEADER_PATTERNS.items():
             if not pattern.fullmatch(head[word]):
@@ -174,6 +175,9 @@ class _ContractReader:
         if "rows_from" in body:
             self.raise_error(where, "the items' own table has no rows_from", fix="take it out")
         own = self.read_columns(name, body)
+        if len(own) > 1 and (text := next((c for c in own if c.source == "."), None)):
+            what = 'from = "." means that the items are texts, which have no other fields'
+            self.raise_error(f"{where} {text.name}", what, fix="name a field, or make it the only column")
         key = self.read_key(where, body.get("key"), own)
         if "created_at_column" in body:
             self.check_column_reference(where, "created_at_column", body["created_at_column"], own, "timestamp")
@@ -219,7 +223,7 @@ class _ContractReader:
             self.raise_error(where, "is no table, for it has no rows_from", fix=fix)
         rows_from = self.read_string(where, body, "rows_from")
         if not _ROWS_FROM.fullmatch(rows_from):
-            example = '"VpcConfig.SubnetIds" or "Groups[].Members"'
+            example = '"VpcConfig.SubnetIds" or "Groups[].Members", or to a map such as "Tags{}"'
             self.raise_error(where, f'rows_from = "{rows_from}" is not a path to a list such as {example}')
         return rows_from
 
@@ -274,8 +278,6 @@ class _ContractReader:
         if source != "." and not _PATH.fullmatch(source):
             what = f'from = "{source}" is not a path such as "VpcConfig.Name"'
             self.raise_error(where, what, fix="lists go into tables of their own (rows_from)")
-        if source == "." and table == self.file.stem:
-            self.raise_error(where, 'from = "." means an element of a list', fix="here name a field")
         if kind not in TYPES:
             fix = suggest_correction(kind, list(TYPES))
             self.raise_error(where, f'type "{kind}" is not one of {", ".join(TYPES)}', fix=fix)

@@ -2,11 +2,14 @@
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
+
+from appstream_export.contracts.call_rules import CallRules
+from appstream_export.contracts.paths import MAP, convert_item_source, join_source_path
 
 EnumValues: TypeAlias = Mapping[tuple[str, str], tuple[str, ...]]
 """The values that botocore knows for an enum, by table and column."""
@@ -14,7 +17,7 @@ EnumValues: TypeAlias = Mapping[tuple[str, str], tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table. `source` is the dotted path in the item or element; `.` is the element itself."""
+    """One column of a table. `source` is the dotted path in the item or row; `.` is the row itself."""
 
     name: str
     type: str
@@ -66,7 +69,7 @@ CHANGE_COLUMNS = (
 class Table:
     """A table with all its columns in order, including those that every table has (scope, position, ...).
 
-    `key` names the columns that are unique within a snapshot. `rows_from` is the list whose elements become rows
+    `key` names the columns that are unique within a snapshot. `rows_from` is the list or map whose entries become rows
     (None: the items themselves). `resource` is None for operational tables. A `cumulative` table repeats the rows
     of earlier snapshots, so `snapshot_id` is a column of its files and not only the folder's name.
     """
@@ -119,6 +122,27 @@ class Contract:
     file: Path
     sensitive: tuple[str, ...] = ()
     """Paths of values that AWS's model calls sensitive and no column reads: ignored, and masked in all text."""
+    calls: CallRules = field(default_factory=CallRules)
+
+    @property
+    def iam_action(self) -> str:
+        """The IAM action that allows the operation."""
+        return self.calls.action or f"{self.service}:{self.operation}"
+
+    @property
+    def has_map_items(self) -> bool:
+        """Whether the items are the rows of a map."""
+        return self.items.endswith(MAP)
+
+    @property
+    def has_text_items(self) -> bool:
+        """Whether the items are texts and not structures."""
+        return any(column.source == "." for column in self.item_table.columns)
+
+    @property
+    def item_sources(self) -> dict[str, str]:
+        """The path of each column of the item table in a normalized item, by column name."""
+        return {c.name: convert_item_source(c.source) for c in self.item_table.source_columns}
 
     @property
     def item_table(self) -> Table:
@@ -149,13 +173,6 @@ class Contract:
 def find_column(columns: Iterable[Column], name: object) -> Column | None:
     """Return the column of that name, or None."""
     return next((column for column in columns if column.name == name), None)
-
-
-def join_source_path(rows_from: str | None, source: str) -> str:
-    """Return the path of `source` in an element of the list `rows_from`; without a list, return `source`."""
-    if rows_from is None:
-        return source
-    return f"{rows_from}[]" if source == "." else f"{rows_from}[].{source}"
 
 
 @cache

@@ -12,9 +12,9 @@ from appstream_export.contracts.model import (
     Contract,
     EnumValues,
     Table,
-    join_source_path,
     load_operational_tables,
 )
+from appstream_export.contracts.paths import join_source_path
 from appstream_export.contracts.sql_files import SqlFile
 from appstream_export.error_rules import DERIVED_STATUSES, ERROR_RULES, ErrorRule
 

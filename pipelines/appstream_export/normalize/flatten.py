@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from appstream_export.contracts import (
     ARROW_TYPES,
+    MAP,
     Column,
     Contract,
     Table,
@@ -20,9 +21,10 @@ from appstream_export.contracts import (
 )
 from appstream_export.json_text import RawItems
 from appstream_export.model import Page
-from appstream_export.normalize.item_schema import Struct, build_arrow_type, build_item_schema
+from appstream_export.normalize.item_schema import Map, Struct, build_arrow_type, build_item_schema, walk_nodes
 from appstream_export.normalize.json_pages import PageReader
 from appstream_export.normalize.key_conflicts import find_key_conflicts
+from appstream_export.normalize.maps import open_maps
 from appstream_export.normalize.masking import build_sensitive_tree, replace_sensitive_values
 from appstream_export.normalize.schema_match import NestedArray, match_items
 from appstream_export.normalize.validate import (
@@ -55,7 +57,8 @@ class Flattener:
         self._contract = contract
         self._item_schema: Struct = build_item_schema(contract)
         self._clean_type = build_arrow_type(self._item_schema)
-        self._key = [contract.item_table.get_column(k).source for k in contract.item_key]
+        self._key = [contract.item_sources[k] for k in contract.item_key]
+        self._has_maps = any(isinstance(node, Map) for node in walk_nodes(self._item_schema))
         self._sensitive = build_sensitive_tree(contract.sensitive)
         self._page_reader = PageReader.create_if_typed(self._item_schema, self._key)
         self._schemas = {
@@ -75,7 +78,8 @@ class Flattener:
         if rows is not None:
             return self._build_clean_batch(rows, origin)
         items = list(chain.from_iterable(page.items for _, page in pages))
-        rows = match_items(items, self._item_schema, self._key)
+        opened = open_maps(items, self._item_schema) if self._has_maps else items
+        rows = match_items(opened, self._item_schema, self._key) if opened is not None else None
         if rows is not None:
             return self._build_clean_batch(rows, origin)
         return self._flatten_validated_items(items, origin)
@@ -127,7 +131,8 @@ class Flattener:
 
     def _build_tables(self, items: NestedArray, origin: "_Origin", extra: pa.Array | None) -> dict[str, pa.Table]:
         item_table = self._contract.item_table
-        values = {c.name: _build_column(items, c) for c in item_table.source_columns}
+        sources = self._contract.item_sources
+        values = {c.name: _build_column(items, c, sources[c.name]) for c in item_table.source_columns}
         values["extra_json"] = pa.nulls(len(items.values), pa.string()) if extra is None else extra
         keys = [values[k] for k in self._contract.item_key]
         tables = {item_table.name: self._build_table(item_table, origin, values)}
@@ -143,7 +148,7 @@ class Flattener:
         elements, parents, positions = opened
         values = dict(zip(self._contract.parent_key, (k.take(parents) for k in keys), strict=True))
         values |= dict(zip((*list_outer_positions(rows_from), "position"), positions, strict=True))
-        values |= {c.name: _build_column(elements, c) for c in table.source_columns}
+        values |= {c.name: _build_column(elements, c, c.source) for c in table.source_columns}
         return self._build_table(table, origin.take_rows(parents), values)
 
     def _build_table(self, table: Table, origin: "_Origin", values: dict[str, pa.Array]) -> pa.Table:
@@ -221,8 +226,8 @@ def build_schema_with_hidden_columns(table: Table) -> pa.Schema:
     return build_arrow_schema(table).append(ITEM_FIELD).append(TASK_FIELD)
 
 
-def _build_column(rows: NestedArray, column: Column) -> pa.Array:
-    values, kind = rows.get_field(column.source).values, ARROW_TYPES[column.type]  # "." is the row itself
+def _build_column(rows: NestedArray, column: Column, source: str) -> pa.Array:
+    values, kind = rows.get_field(source).values, ARROW_TYPES[column.type]  # "." is the row itself
     if values.type == kind:
         return values
     return _convert_to_timestamps(values) if column.type == "timestamp" else values.cast(kind)
@@ -244,7 +249,7 @@ def _unnest_path(items: NestedArray, rows_from: str) -> tuple[NestedArray, pa.Ar
     """
     values, parents = items, None
     positions: list[pa.Array] = []
-    for path in rows_from.split("[]"):
+    for path in rows_from.removesuffix(MAP).split("[]"):
         opened = _unnest_list(values.get_field(path).values)
         if opened is None:
             return None

@@ -99,6 +99,7 @@ def sweep_tasks(
         run_id=prepared.facts.run_id,
         stop=context.stop,
         process_count=process_count,
+        started_at=prepared.facts.started_at,
     )
     if context.moment:
         results = _override_timestamps(results, context.moment)

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
@@ -11,7 +11,17 @@ import botocore.session
 from botocore.exceptions import BotoCoreError
 from botocore.model import OperationModel, OperationNotFoundError
 
-from appstream_export.contracts import Contract, find_page_token, list_sensitive_members
+from appstream_export.contracts import (
+    ITEM_VALUE,
+    MAP,
+    MAP_KEY,
+    MAP_VALUE,
+    MONTH,
+    Contract,
+    fill_inputs,
+    find_page_token,
+    list_sensitive_members,
+)
 from appstream_export.errors import ConfigurationError
 from appstream_export.extract.aws import build_malformed_error, sanitize_text
 from appstream_export.extract.scan.page_integrity import (
@@ -45,6 +55,10 @@ class ListOperation:
     output_token: str | None
     limit_key: str | None
     takes_names: bool
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    """Constant members of each request."""
+    item_kind: str = "structure"
+    """`structure`, `text`, or `map` if the items are the rows of a map."""
     known_members: frozenset[str] = frozenset()
     """The members that botocore's model defines for the answer."""
     sensitive_members: frozenset[str] = frozenset()
@@ -53,23 +67,28 @@ class ListOperation:
 
     @classmethod
     def from_contract(
-        cls, contract: Contract, session: botocore.session.Session, *, any_protocol: bool = False
+        cls, contract: Contract, session: botocore.session.Session, *, any_protocol: bool = False, month: str = ""
     ) -> Self:
-        """Return the operation from botocore's model; raises ConfigurationError if it is missing or not JSON."""
+        """Return the operation from botocore's model; raises ConfigurationError if it is missing or not JSON.
+
+        `month` is the value of `{month}` in the contract's inputs.
+        """
         model = _load_operation_model(contract, session, any_protocol)
         paging = _load_paginator_config(contract, session, model)
-        sources = {c.name: tuple(c.source.split(".")) for c in contract.item_table.source_columns}
+        sources = {name: tuple(source.split(".")) for name, source in contract.item_sources.items()}
         inputs = model.input_shape.members if model.input_shape else {}
         return cls(
             service=contract.service,
             operation=contract.operation,
-            items=tuple(contract.items.split(".")),
+            items=tuple(contract.items.removesuffix(MAP).split(".")),
+            item_kind="map" if contract.has_map_items else "text" if contract.has_text_items else "structure",
             key=sources[contract.item_key[0]],
             arn=sources.get("arn"),
             input_token=paging.get("input_token"),
             output_token=paging.get("output_token"),
             limit_key=paging.get("limit_key"),
-            takes_names=NAMES in inputs,
+            takes_names=NAMES in inputs and NAMES not in contract.calls.inputs,
+            inputs=fill_inputs(contract.calls.inputs, {MONTH: month}),
             known_members=frozenset(model.output_shape.members if model.output_shape else ()),
             sensitive_members=list_sensitive_members(model),
             result_type=model.output_shape.name if model.output_shape else None,
@@ -85,7 +104,7 @@ class ListOperation:
 
     def build_params(self, *, token: str | None, page_size: int | None, names: tuple[str, ...]) -> dict[str, Any]:
         """Return the input of the operation. The page size is sent only if configured, since AWS's default is good."""
-        found: dict[str, Any] = {}
+        found = dict(self.inputs)
         if token is not None and self.input_token is not None:
             found[self.input_token] = token
         if page_size is not None and self.limit_key is not None:
@@ -146,8 +165,11 @@ class ListOperation:
         return {path: value for path, value in found.items() if path.split(".")[1] not in self.sensitive_members}
 
     def get_items(self, root: Mapping[str, Any]) -> list[Any] | RawItems:
-        """Return the item list of a page that `read_page` accepted."""
-        return get_nested_value(root, self.items)
+        """Return the items of a page that `read_page` accepted; texts and the rows of a map as objects."""
+        found = get_nested_value(root, self.items)
+        if self.item_kind == "map":
+            return [{MAP_KEY: key, MAP_VALUE: found[key]} for key in sorted(found)]
+        return [{ITEM_VALUE: text} for text in found] if self.item_kind == "text" else found
 
     def get_next_token(self, root: Mapping[str, Any]) -> str | None:
         """Return the token of the next page, None after the last page; raises RetriableScopeError if it is not text."""
@@ -178,10 +200,11 @@ class ListOperation:
         if not isinstance(root, dict):
             return f"the answer is a JSON {type(root).__name__}, not an object"
         items = get_nested_value(root, self.items)
-        if isinstance(items, list):
+        wanted = dict if self.item_kind == "map" else list
+        if isinstance(items, wanted):
             return None
-        path = ".".join(self.items)
-        return f"the answer lacks {path}" if items is None else f"{path} is {type(items).__name__}, not a list"
+        path, kind = ".".join(self.items), "map" if wanted is dict else "list"
+        return f"the answer lacks {path}" if items is None else f"{path} is {type(items).__name__}, not a {kind}"
 
 
 def get_nested_value(value: object, path: tuple[str, ...]) -> Any:
@@ -226,8 +249,9 @@ def _load_paginator_config(
     try:
         found = session.get_paginator_model(contract.service).get_paginator(contract.operation)
     except (BotoCoreError, ValueError):
-        token = find_page_token(model)  # without a token the operation has only one page
-        return {"input_token": token, "output_token": token} if token else {}
+        token = contract.calls.token or find_page_token(model)  # without a token the operation has only one page
+        size = {"limit_key": contract.calls.page_size} if contract.calls.page_size else {}
+        return {"input_token": token, "output_token": token, **size} if token else {}
     if not all(isinstance(found.get(k), str) for k in ("input_token", "output_token")):
         raise ConfigurationError(
             f"{contract.file.name}: {contract.operation} uses several page tokens at once, which is not supported"

@@ -11,11 +11,12 @@ import threading
 import time
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
-from appstream_export.contracts import Contract, list_member_operations
+from appstream_export.contracts import Contract, check_session_policy, list_member_actions, list_member_operations
 from appstream_export.errors import ConfigurationError, ScopeError
 from appstream_export.extract.accounts import Account
-from appstream_export.extract.aws import Clients, Clock, Sessions, check_emulator, create_clients, sanitize_text
+from appstream_export.extract.aws import Clock, Sessions, check_emulator, create_clients, sanitize_text
 from appstream_export.extract.scan.operation import ListOperation
 from appstream_export.extract.scan.reachability import Reachability
 from appstream_export.extract.scan.scan import Scan
@@ -41,6 +42,7 @@ def extract_tasks(
     run_id: str,
     stop: threading.Event,
     process_count: int = 1,
+    started_at: datetime | None = None,
 ) -> Generator[Page | Outcome, None, None]:
     """Yield the pages of every task, in order within a task, and exactly one Outcome per task, after its pages.
 
@@ -48,7 +50,7 @@ def extract_tasks(
     if the user must change something (no credentials, an unknown profile, an emulator that is down). Once `stop` is
     set, tasks without an Outcome end as `cancelled`; after [extract] task_timeout_s or run_timeout_s they end as
     `timeout`, even during a call. Closing the generator ends the workers. `process_count` processes share the rate
-    limits equally.
+    limits equally. `started_at` is the run's start, by default now; its month is the value of `{month}`.
     """
     if len(set(tasks)) != len(tasks):
         raise ValueError("a task is listed twice")
@@ -57,7 +59,10 @@ def extract_tasks(
         raise ConfigurationError(f"a starting token belongs to one scope, but {len(tasks)} are selected", fix=fix)
     if not tasks:
         return _yield_no_results()
-    return Scheduler(tasks, contracts, accounts, settings, options, run_id, stop, process_count).stream_results()
+    scheduler = Scheduler(
+        tasks, contracts, accounts, settings, options, run_id, stop, process_count, started_at=started_at
+    )
+    return scheduler.stream_results()
 
 
 class Scheduler:
@@ -73,34 +78,57 @@ class Scheduler:
         run_id: str,
         stop: threading.Event,
         process_count: int = 1,
+        *,
+        started_at: datetime | None = None,
     ) -> None:
-        used_contracts = [contracts[name] for name in dict.fromkeys(task.resource for task in tasks)]
-        used_accounts = [accounts[account_id] for account_id in dict.fromkeys(task.scope.account_id for task in tasks)]
         self._settings = settings.extract
-        self._clients = create_clients(
-            settings, list_member_operations(used_contracts), stop, process_count=process_count
+        chosen = [contracts[name] for name in dict.fromkeys(task.resource for task in tasks)]
+        if settings.aws.session_policy:
+            check_session_policy(chosen)
+        self._clients = create_clients(settings, list_member_operations(chosen), stop, process_count=process_count)
+        operations = self._build_operations(contracts.values(), options, started_at or datetime.now(UTC))
+        self._sessions = Sessions(
+            settings,
+            self._clients,
+            [accounts[account_id] for account_id in dict.fromkeys(task.scope.account_id for task in tasks)],
+            run_id=run_id,
+            regions={task.scope.region for task in tasks},
+            actions=list_member_actions(chosen),
         )
-        operations = _build_list_operations(
-            contracts.values(), self._clients, options, any_protocol=settings.extract.use_documented_client_api
-        )
-        regions = {task.scope.region for task in tasks}
-        self._sessions = Sessions(settings, self._clients, used_accounts, run_id=run_id, regions=regions)
-        attempts = settings.extract.max_attempts
-        limited = {name: _limit_options(options, own, operations.values()) for name, own in operations.items()}
-        scans = [
-            Scan(t, operations[t.resource], limited[t.resource], self._clients, self._sessions, attempts) for t in tasks
-        ]
+        scans = self._build_scans(tasks, operations, options)
         self._sessions.check_sources()
         check_emulator(settings)
         self._open_scans = {scan.task: scan for scan in scans}
         self._stop = stop
         self._results: queue.Queue[Page | Outcome | ConfigurationError] = queue.Queue(QUEUED_PAGES_MAX)
-        self._queue = WorkQueue(SessionTask(a, s, self._sessions, attempts) for a, s in interleave_scans(scans).items())
+        self._queue = WorkQueue(self._build_session_tasks(scans))
         self._deadlines = Deadlines(settings.extract.task_timeout_s)
         self._reachability = Reachability()
         self._workers = min(settings.extract.workers, len(tasks))
         self._threads: list[threading.Thread] = []
         self._start_lock, self._has_unreached_workers = threading.Lock(), False
+
+    def _build_operations(
+        self, contracts: Iterable[Contract], options: ScanOptions, started_at: datetime
+    ) -> dict[str, ListOperation]:
+        session, any_protocol = self._clients.session, self._settings.use_documented_client_api
+        found = {
+            c.name: ListOperation.from_contract(c, session, any_protocol=any_protocol, month=f"{started_at:%Y-%m}")
+            for c in contracts
+        }
+        _check_options(found.values(), options)
+        return found
+
+    def _build_scans(
+        self, tasks: Sequence[Task], operations: Mapping[str, ListOperation], options: ScanOptions
+    ) -> list[Scan]:
+        limited = {name: _limit_options(options, own, operations.values()) for name, own in operations.items()}
+        clients, sessions, attempts = self._clients, self._sessions, self._settings.max_attempts
+        return [Scan(t, operations[t.resource], limited[t.resource], clients, sessions, attempts) for t in tasks]
+
+    def _build_session_tasks(self, scans: Sequence[Scan]) -> list[SessionTask]:
+        attempts = self._settings.max_attempts
+        return [SessionTask(a, own, self._sessions, attempts) for a, own in interleave_scans(scans).items()]
 
     @property
     def clock(self) -> Clock:
@@ -250,14 +278,6 @@ class Scheduler:
                 return self._results.put(result, timeout=POLL_S)
             except queue.Full:
                 continue
-
-
-def _build_list_operations(
-    contracts: Iterable[Contract], clients: Clients, options: ScanOptions, *, any_protocol: bool
-) -> dict[str, ListOperation]:
-    found = {c.name: ListOperation.from_contract(c, clients.session, any_protocol=any_protocol) for c in contracts}
-    _check_options(found.values(), options)
-    return found
 
 
 def _check_options(operations: Collection[ListOperation], options: ScanOptions) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from appstream_export.contracts import Column, Contract, Table
+from appstream_export.contracts import MAP, Column, Contract, Table
 from appstream_export.lake.duckdb import join_identifiers, quote_identifier, quote_literal
 from appstream_export.lake.snapshots.task_transitions import ChangeScope, Decision
 from appstream_export.lake.snapshots.workspace import CommitWorkspace, render_item_name_sql
@@ -396,8 +396,8 @@ def _render_quarantined_columns(comparison: _Comparison, workspace: CommitWorksp
     A column is in quarantine if a quarantined path is its source, contains it, or is inside it.
     """
     contract = comparison.contract
-    sources = [(c.name, c.source) for c in contract.item_table.source_columns]
-    sources += [(t.name, (t.rows_from or "").replace("[]", "")) for t in contract.child_tables]
+    sources = [*contract.item_sources.items()]
+    sources += [(t.name, (t.rows_from or "").replace("[]", "").removesuffix(MAP)) for t in contract.child_tables]
     known = ", ".join(f"({quote_literal(name)}, {quote_literal(source)})" for name, source in sources)
     bad = " union all ".join(
         f"select resource, account_id, region, item_name, level, path from {source}"
