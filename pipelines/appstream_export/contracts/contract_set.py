@@ -17,6 +17,7 @@ from appstream_export.contracts.loader import (
     RESERVED_TABLE_SUFFIXES,
     RESERVED_TABLES,
     SQL_KEYWORDS,
+    check_parents,
     check_table_names,
     load_contract,
     load_contracts,
@@ -71,6 +72,7 @@ def load_contract_set(
         raise ContractError(f'[contracts] resources: there is no contract "{name}"', fix=near)
     contracts = tuple(load_contract(known[name]) for name in sorted(wanted))
     check_table_names(contracts)
+    check_parents(contracts)
     return ContractSet(contracts, _load_user_sql(sql_folder, contracts) if sql_folder else {})
 
 

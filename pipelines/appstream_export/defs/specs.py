@@ -17,6 +17,7 @@ from appstream_export.contracts import (
     list_view_files,
 )
 from appstream_export.feeds import FEED_STATUS, build_feeds
+from appstream_export.lake.catalog import render_newest_select
 from appstream_export.settings import Settings
 
 TABLES, EXPORT, MARTS, FEEDS, REPORT, DASHBOARDS = GROUPS = (
@@ -51,6 +52,8 @@ class AssetSource:
     metadata: Mapping[str, object] = field(default_factory=dict)
     checks: tuple[SqlFile, ...] = ()
     """Files of checks that show on this asset."""
+    sql: str = ""
+    """The query that returns its rows, from which its columns are traced."""
 
     @property
     def key(self) -> dg.AssetKey:
@@ -146,6 +149,7 @@ def _build_table_sources(contracts: Sequence[Contract]) -> Iterator[AssetSource]
             columns=table.view_columns,
             resource=resource,
             metadata={"dagster/table_name": table.name},
+            sql=render_newest_select(table),
         )
 
 
@@ -170,6 +174,7 @@ def _build_mart_sources(contracts: Sequence[Contract], asset_keys: Mapping[str, 
             columns=file.columns,
             reads=_resolve_asset_keys(file.reads, asset_keys),
             metadata={"dagster/table_name": file.name},
+            sql=file.sql,
         )
 
 
@@ -192,6 +197,7 @@ def _build_feed_sources(
             version=feed.sql,
             columns=feed.columns,
             reads=others if feed.name == FEED_STATUS else _resolve_asset_keys(reads, asset_keys),
+            sql=feed.sql,
         )
 
 

@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 from appstream_export.contracts import check_contracts
 from appstream_export.errors import ContractError
-from appstream_export.extract import Account, Plan, plan_extraction
+from appstream_export.extract import Account, Plan, add_parent_tasks, plan_extraction
 from appstream_export.lake.catalog import find_user_sql_problems
 from appstream_export.lake.maintenance import find_announced_seq
 from appstream_export.lake.snapshots import (
@@ -82,6 +82,7 @@ def prepare_run(
     head = load_head(store)
     waiting = _find_waiting_tasks(context, store, limited, request, started_at)
     due = _select_due_tasks(store, limited, request, run_id, attempt_id, waiting)
+    chosen = add_parent_tasks(due.chosen, plan.tasks, context.contracts)
     facts = RunFacts(
         run_id=run_id,
         attempt_id=attempt_id,
@@ -93,14 +94,14 @@ def prepare_run(
         regions_source=plan.regions_source,
         forced=request.accept_drop,
     )
-    skipped = [(task, plan.skipped[task]) for task in due.chosen if task in plan.skipped]
+    skipped = [(task, plan.skipped[task]) for task in chosen if task in plan.skipped]
     return store, PreparedRun(
         request=request,
         facts=facts,
         snapshot_id=generate_ulid(),
         accounts=plan.accounts,
         tasks=plan.tasks,
-        pending=tuple(task for task in due.chosen if task not in plan.skipped),
+        pending=tuple(task for task in chosen if task not in plan.skipped),
         skipped=tuple(_build_skipped_outcome(task, reason, started_at) for task, reason in skipped),
         discovery_problem=plan.discovery_problem,
         unlisted=plan.unlisted,

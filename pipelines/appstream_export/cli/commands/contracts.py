@@ -51,11 +51,11 @@ def print_reader_policy(args: argparse.Namespace) -> int:
     """Print the IAM policy of the enabled contracts."""
     import json
 
-    from appstream_export.contracts import build_iam_policy, list_member_operations
+    from appstream_export.contracts import build_iam_policy, list_member_actions
     from appstream_export.run import load_enabled_contracts
 
     contracts = load_enabled_contracts(find_settings_or_default(args))
-    console.print_result(json.dumps(build_iam_policy(list_member_operations(contracts)), indent=2))
+    console.print_result(json.dumps(build_iam_policy(list_member_actions(contracts)), indent=2))
     return 0
 
 
