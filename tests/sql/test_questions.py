@@ -44,7 +44,7 @@ TITLES = "query", "name"
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The warehouse of a demo that opened on a Friday morning, and ended on Monday."""
     folder = tmp_path_factory.mktemp("questions") / "d"
-    assert len(list(play_demo(folder, Event(), FRIDAY))) == 4
+    assert len(list(play_demo(folder, Event(), FRIDAY, resources=["image_builders"]))) == 4
     return folder / "warehouse"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from appstream_export.contracts.arrow_schema import ARROW_TYPES, DUCKDB_TYPES
 from appstream_export.contracts.contract_set import list_sql_files, list_view_files
 from appstream_export.contracts.generated_checks import render_generated_checks
-from appstream_export.contracts.loader import list_outer_positions
+from appstream_export.contracts.loader import DEFAULT_RESOURCES, list_outer_positions
 from appstream_export.contracts.model import (
     Column,
     Contract,
@@ -216,7 +216,8 @@ def _render_files(contracts: Sequence[Contract], docs_folder: Path, checks_folde
     }
     if checks_folder is None:
         return pages
-    return pages | {checks_folder / name: text for name, text in render_generated_checks(contracts).items()}
+    checked = [contract for contract in contracts if contract.name in DEFAULT_RESOURCES]
+    return pages | {checks_folder / name: text for name, text in render_generated_checks(checked).items()}
 
 
 def load_all_enum_values(contracts: Sequence[Contract]) -> EnumValues:
@@ -254,12 +255,23 @@ def _render_index(contracts: Sequence[Contract]) -> str:
     ]
     for contract in contracts:
         tables = [*contract.tables, contract.changes_table]
-        parts.append(f"## {_escape_markdown(contract.doc)}\n\n{_render_table_list(tables)}")
+        heading = f"## {_escape_markdown(contract.doc)}\n\n{_render_switch(contract)}"
+        parts.append(f"{heading}{_render_table_list(tables)}")
     parts.append(f"## About the export itself\n\n{_render_table_list(load_operational_tables())}")
     parts.append(f"## Views and marts over them\n\n{_MARTS}\n\n{_render_table_list(list_view_files(contracts))}")
     parts.append(f"[Named queries and checks]({QUESTIONS}) read all of them.")
     parts.append(f"Why a scope failed, and what to do about it: [statuses]({STATUSES}).")
     return "\n\n".join(parts) + "\n"
+
+
+def _render_switch(contract: Contract) -> str:
+    """Return how a resource is switched on, if it is off without settings."""
+    if contract.name in DEFAULT_RESOURCES:
+        return ""
+    names = ", ".join(f'"{name}"' for name in (*DEFAULT_RESOURCES, contract.name))
+    return (
+        f"Off, unless settings have `[contracts] resources = [{names}]`; its permission is `{contract.iam_action}`.\n\n"
+    )
 
 
 def _render_statuses() -> str:
