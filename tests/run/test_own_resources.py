@@ -175,7 +175,7 @@ def test_a_reader_with_the_warehouse_alone_sees_the_tables_and_no_sql_of_the_use
 
     assert run_query(connect_warehouse(warehouse), "select name from desktops").to_pydict() == {"name": ["f", "g"]}
     con = connect_unchecked(warehouse)
-    assert con.sql("select count(*) from fleets_history").fetchall() == [(2,)]
+    assert con.sql("select count(*) from desktops_history").fetchall() == [(2,)]
     assert con.sql("select count(*) from duckdb_views() where view_name = 'fleet_names'").fetchall() == [(0,)]
     assert main(["tables", "--warehouse", warehouse, "--json"]) == 0
     assert {"desktops", "fleet_changes"} < (found := tables(capsys.readouterr().out))
@@ -292,14 +292,14 @@ def test_a_resource_that_is_switched_off_ends_without_deletions_and_goes_on_late
     con = connect_warehouse(project.settings.warehouse)
 
     assert (off.exit_code, "desktops" in off.manifest.tables, "desktops" in off.manifest.contracts) == (0, False, False)
-    assert run_query(con, "select count(*) as n from fleets_history").to_pylist() == [{"n": 2}]
+    assert run_query(con, "select count(*) as n from desktops_history").to_pylist() == [{"n": 2}]
     assert run_query(con, "select distinct change from fleet_changes_history").to_pylist() == [{"change": "first_seen"}]
     past = connect_warehouse(project.settings.warehouse, as_of="2026-11-01T12:30Z")
     assert run_query(past, "select count(*) as n from desktops").to_pylist() == [{"n": 2}]
     project.configure()
     project.run(MOMENT + timedelta(hours=2))
     con = connect_warehouse(project.settings.warehouse)
-    assert run_query(con, "select count(*) as n from fleets_history").to_pylist() == [{"n": 4}]
+    assert run_query(con, "select count(*) as n from desktops_history").to_pylist() == [{"n": 4}]
     assert run_query(con, "select distinct change from fleet_changes_history").to_pylist() == [{"change": "first_seen"}]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from appstream_export.contracts import sql_files
+from appstream_export.contracts import list_sql_files, load_contracts
 from appstream_export.lake.catalog import checks
 from appstream_export.lake.catalog.checks import CheckResult
 from tests.lake.lakes import A, B, Lake, at, bad, builder, failed, ok
@@ -48,7 +48,9 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 @pytest.fixture
 def empty(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
     """Every table and view that a check reads, without rows, to be written to."""
-    con = open_empty_tables(lake, {name for check in sql_files.load_sql_files("checks") for name in check.reads})
+    con = open_empty_tables(
+        lake, {name for check in list_sql_files(load_contracts(), "checks") for name in check.reads}
+    )
     yield con
     con.close()
 
@@ -73,7 +75,7 @@ def test_a_check_finds_its_rows_and_shows_them(
     for table, row in rows:
         insert_row(empty, table, row)
     result = next(result for result in checks.run_checks(empty) if result.name == name)
-    severity = next(check.severity for check in sql_files.load_sql_files("checks") if check.name == name)
+    severity = next(check.severity for check in list_sql_files(load_contracts(), "checks") if check.name == name)
 
     assert (result.rows, len(result.examples)) == (1, 1)
     assert result.is_error is (severity == "error")
