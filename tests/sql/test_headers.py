@@ -57,6 +57,14 @@ def test_named_queries_and_checks_of_every_packaged_contract_run(lake: Lake) -> 
         lake.con.sql(check.sql).fetchall()
 
 
+def test_no_packaged_contract_has_a_column_that_is_the_key_of_its_feeds() -> None:
+    contracts = load_packaged_contracts()
+
+    assert [
+        t.name for c in contracts for t in c.tables for column in t.columns if column.name == f"{c.item_name}_key"
+    ] == []
+
+
 def test_comments_of_the_catalog_are_the_headers(lake: Lake) -> None:
     for view in VIEWS:
         assert lake.sql("select comment from duckdb_views() where view_name = ?", [view.name]) == [view.doc]
