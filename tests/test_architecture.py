@@ -46,8 +46,8 @@ RIDDLES = frozenset(  # participles, prepositions and pronouns, which say nothin
     looked made met none of one other others own said seen shown so sworn taken told under until what where
     who whose with within""".split()  # noqa: SIM905
 )
-DICTATED = frozenset(  # by logging, argparse, io, fsspec, werkzeug and Store.exists, which is pathlib's word
-    """connect defs emit error exists fileno glob info isatty isdir log ls main modified seek setup size tell
+DICTATED = frozenset(  # by logging, argparse, io, fsspec, werkzeug, Dagster and Store.exists, which is pathlib's word
+    """connect defs emit error exists fileno glob info isatty isdir log ls main modified scaffold seek setup size tell
     writable""".split()  # noqa: SIM905
 )
 
@@ -69,7 +69,10 @@ class Function(NamedTuple):
     def is_dagster_key(self) -> bool:
         """Whether its name is the key of an asset, op, job, sensor or schedule."""
         return (
-            re.search(r"\bdg\.(op|job|multi_asset|asset|sensor|schedule|executor|definitions)\b", self.decorators)
+            re.search(
+                r"\bdg\.(op|job|multi_asset(_check)?|asset|sensor|schedule|executor|definitions)\b",
+                self.decorators,
+            )
             is not None
         )
 
