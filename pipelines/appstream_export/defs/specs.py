@@ -97,11 +97,11 @@ def is_external_asset(asset: AssetSource, settings: Settings) -> bool:
     return not {FEEDS: settings.feeds.publish, REPORT: settings.feeds.report}.get(asset.group, True)
 
 
-def build_dashboard_specs(settings: Settings, assets: Iterable[AssetSource]) -> Iterator[dg.AssetSpec]:
-    """Yield the spec of the dashboard that the settings name, if any: external, downstream of the feeds in `assets`."""
+def build_dashboard_sources(settings: Settings, assets: Iterable[AssetSource]) -> Iterator[AssetSource]:
+    """Yield the dashboard that the settings name, if any: external, downstream of the feeds in `assets`."""
     url = settings.dagster.dashboard_url
     if url:
-        dashboard = AssetSource(
+        yield AssetSource(
             name="dashboard",
             group=DASHBOARDS,
             doc=_DASHBOARD_DOC,
@@ -109,7 +109,6 @@ def build_dashboard_specs(settings: Settings, assets: Iterable[AssetSource]) -> 
             reads=tuple(asset.key for asset in assets if asset.group == FEEDS),
             metadata={"url": dg.MetadataValue.url(url)},
         )
-        yield build_asset_spec(dashboard, settings)
 
 
 def _build_table_sources(contracts: Sequence[Contract]) -> Iterator[AssetSource]:

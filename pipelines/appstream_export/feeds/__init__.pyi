@@ -5,6 +5,7 @@ from .generations import FEEDS_DATABASE_FILE as FEEDS_DATABASE_FILE, FEEDS_ROOT 
 from .publish import (
     PublishResult as PublishResult,
     has_published_feeds as has_published_feeds,
+    load_published_feeds as load_published_feeds,
     publish_feeds as publish_feeds,
 )
 from .report import publish_report as publish_report, render_report as render_report
