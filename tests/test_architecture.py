@@ -38,7 +38,8 @@ VERBS = frozenset(
     replace report republish request requeue require reserve reset resolve restart restore restrict retain
     return reuse reveal rewrite run sanitize seal select send serve set share shorten show shut skip slugify
     sort split stage start stop store stream strip style suggest summarize sweep symlink sync take target
-    terminate translate truncate try unnest update vacuum validate verify wait walk warn wrap write yield""".split()  # noqa: SIM905
+    terminate trace translate truncate try unite unnest update vacuum validate verify wait walk warn wrap write
+    yield""".split()  # noqa: SIM905
 )
 QUESTIONS = ("is", "has", "can", "should", "needs")  # what returns a bool
 CONVERSIONS = ("to", "from", "as", "on")  # to_table, from_contract, as_dagster_failure; on_page of a listener
@@ -47,9 +48,9 @@ RIDDLES = frozenset(  # participles, prepositions and pronouns, which say nothin
     looked made met none of one other others own said seen shown so sworn taken told under until what where
     who whose with within""".split()  # noqa: SIM905
 )
-DICTATED = frozenset(  # by logging, argparse, io, fsspec, werkzeug and Store.exists, which is pathlib's word
-    """connect defs emit error exists fileno glob info isatty isdir log ls main modified seek setup size tell
-    writable""".split()  # noqa: SIM905
+DICTATED = frozenset(  # by logging, argparse, io, fsspec, werkzeug, DuckDB (table, query), and pathlib (exists)
+    """connect defs emit error exists feed fileno glob info isatty isdir log ls main modified query relation seek setup
+    size table tell writable""".split()  # noqa: SIM905
 )
 
 

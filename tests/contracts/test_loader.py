@@ -149,13 +149,13 @@ REFUSALS = {
         '"Parts"',
         '"Parts[]"',
         '[thing_parts]: rows_from = "Parts[]" is not a path to a list such as "VpcConfig.SubnetIds" '
-        'or "Groups[].Members"',
+        'or "Groups[].Members", or to a map such as "Tags{}"',
     ),
     "each is no path": (
         '"Parts"',
         '"Parts..More"',
         '[thing_parts]: rows_from = "Parts..More" is not a path to a list such as "VpcConfig.SubnetIds" '
-        'or "Groups[].Members"',
+        'or "Groups[].Members", or to a map such as "Tags{}"',
     ),
     "each twice": (
         IGNORED,
@@ -255,7 +255,8 @@ REFUSALS = {
     "element in the items' table": (
         '"Made"',
         '"."',
-        '[things] made: from = "." means an element of a list; here name a field',
+        '[things] made: from = "." means that the items are texts, which have no other fields; '
+        "name a field, or make it the only column",
     ),
     "path twice": ('"Made"', '"Name"', '[things] made: from = "Name" is read by [things] name already; keep one'),
     "ignored without reason": (
@@ -437,4 +438,5 @@ def test_the_grammar_in_the_readme_is_one_that_loads(tmp_path: Path) -> None:
 
     contract = loaded(tmp_path, example, "image_builders")
 
-    assert [t.name for t in contract.tables] == ["image_builders", "image_builder_subnets"]
+    names = [table.name for table in contract.tables]
+    assert names == ["image_builders", "image_builder_subnets", "image_builder_labels"]

@@ -236,6 +236,7 @@ PROPOSED = [
     ("route53domains", "ListDomains"),
     ("codepipeline", "ListActionTypes"),  # the key lies in a structure
     ("ce", "GetAnomalyMonitors"),  # a structure within itself
+    ("dynamodb", "ListTables"),  # the items are texts
 ]
 
 
@@ -329,13 +330,7 @@ def test_sensitive_fields_are_ignored_unless_a_person_says_otherwise() -> None:
         (
             "wafv2",
             "ListWebACLs",
-            'operation = "ListWebACLs" needs Scope: an operation that lists must not require input',
-        ),
-        (
-            "dynamodb",
-            "ListTables",
-            'items = "TableNames" of ListTables is a list of strings, and items must be structures; '
-            "look for a Describe operation",
+            'operation = "ListWebACLs" needs Scope: give each a value by with = { Scope = ... }',
         ),
         (
             "organizations",
@@ -345,7 +340,8 @@ def test_sensitive_fields_are_ignored_unless_a_person_says_otherwise() -> None:
         (
             "appstream",
             "DescribeSessions",
-            'operation = "DescribeSessions" needs StackName, FleetName: an operation that lists must not require input',
+            'operation = "DescribeSessions" needs StackName, FleetName: '
+            "give each a value by with = { StackName = ... }",
         ),
         (
             "network-firewall",

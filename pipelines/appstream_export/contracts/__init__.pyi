@@ -14,6 +14,13 @@ from .botocore_model import (
     mark_sensitive_fields as mark_sensitive_fields,
     propose_contract as propose_contract,
 )
+from .call_rules import (
+    ACCOUNT as ACCOUNT,
+    MONTH as MONTH,
+    ONE_ACCOUNT as ONE_ACCOUNT,
+    CallRules as CallRules,
+    fill_inputs as fill_inputs,
+)
 from .iam import (
     ASSUME as ASSUME,
     DISCOVERY as DISCOVERY,
@@ -23,11 +30,14 @@ from .iam import (
     build_control_plane_policy as build_control_plane_policy,
     build_discovery_statements as build_discovery_statements,
     build_iam_policy as build_iam_policy,
+    check_session_policy as check_session_policy,
     is_read_operation as is_read_operation,
+    list_member_actions as list_member_actions,
     list_member_operations as list_member_operations,
     render_session_policy as render_session_policy,
 )
 from .loader import (
+    check_parents as check_parents,
     list_outer_positions as list_outer_positions,
     load_contract as load_contract,
     load_contracts as load_contracts,
@@ -44,6 +54,14 @@ from .model import (
     get_operational_table as get_operational_table,
     list_snapshot_tables as list_snapshot_tables,
     load_operational_tables as load_operational_tables,
+)
+from .paths import (
+    ITEM_VALUE as ITEM_VALUE,
+    LIST as LIST,
+    MAP as MAP,
+    MAP_KEY as MAP_KEY,
+    MAP_VALUE as MAP_VALUE,
+    split_path_steps as split_path_steps,
 )
 from .render import (
     find_stale_files as find_stale_files,

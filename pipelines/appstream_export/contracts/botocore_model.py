@@ -13,6 +13,8 @@ from botocore.exceptions import DataNotFoundError
 from botocore.loaders import Loader
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 
+from appstream_export.contracts.botocore_inputs import find_input_problems
+from appstream_export.contracts.call_rules import CallRules
 from appstream_export.contracts.fields import (
     Field,
     NoSuchField,
@@ -24,6 +26,7 @@ from appstream_export.contracts.fields import (
 from appstream_export.contracts.iam import is_read_operation
 from appstream_export.contracts.lint import find_field_problems
 from appstream_export.contracts.model import Contract
+from appstream_export.contracts.paths import MAP, MAP_KEY, MAP_VALUE
 from appstream_export.contracts.propose import render_proposed_contract
 from appstream_export.errors import ContractError, suggest_correction
 
@@ -64,7 +67,8 @@ def check_contracts(contracts: Iterable[Contract], *, any_protocol: bool = False
     for contract in contracts:
         try:
             operation = _load_operation_model(contract.service, contract.operation)
-            if problem := next(_find_operation_problems(operation, any_protocol=any_protocol), None):
+            problems = _find_operation_problems(operation, contract.calls, any_protocol=any_protocol)
+            if problem := next(problems, None):
                 raise ContractError(problem, fix="correct the contract")
             item = _build_item_field(operation, contract.items)
         except ContractError as error:
@@ -76,7 +80,8 @@ def check_contracts(contracts: Iterable[Contract], *, any_protocol: bool = False
 def mark_sensitive_fields(contract: Contract) -> Contract:
     """Return the contract with the sensitive paths (by botocore's model) that no column reads; raises ContractError."""
     item = _build_item_field(_load_operation_model(contract.service, contract.operation), contract.items)
-    read = {table.build_source_path(column) for table in contract.tables for column in table.source_columns}
+    read = {table.build_source_path(column) for table in contract.tables for column in table.answer_columns}
+    read |= {(table.rows_from or "").removesuffix(MAP) for table in contract.tables}
     paths = [path for path, field in walk_leaf_fields(item) if field.is_sensitive and path not in read]
     return replace(contract, sensitive=tuple(paths))
 
@@ -112,7 +117,7 @@ def load_enum_values(contract: Contract) -> dict[tuple[str, str], tuple[str, ...
         raise ContractError(f"{contract.file.name}: {error.message}", fix=error.fix) from error
     found = {}
     for table in contract.tables:
-        for column in table.source_columns:
+        for column in table.answer_columns:
             try:
                 values = resolve_field(resolve_row_field(item, table.rows_from), column.source).values
             except NoSuchField:
@@ -125,7 +130,7 @@ def load_enum_values(contract: Contract) -> dict[tuple[str, str], tuple[str, ...
 def propose_contract(service: str, operation: str) -> str:
     """Return a complete contract for an operation, as TOML for a person to review; raises ContractError."""
     model = _load_operation_model(service, operation)
-    if problem := next(_find_operation_problems(model), None):
+    if problem := next(_find_operation_problems(model, CallRules()), None):
         raise ContractError(problem)
     items = _find_items_path(model)
     metadata = model.service_model.metadata
@@ -138,7 +143,7 @@ def propose_contract(service: str, operation: str) -> str:
 def _find_contract_problems(contract: Contract) -> Iterator[str]:
     try:
         operation = _load_operation_model(contract.service, contract.operation)
-        yield from _find_operation_problems(operation)
+        yield from _find_operation_problems(operation, contract.calls)
         item = _build_item_field(operation, contract.items)
     except ContractError as error:
         yield str(error)
@@ -169,23 +174,30 @@ def _load_operation_model(service: str, name: str) -> OperationModel:
     return model.operation_model(name)
 
 
-def _find_operation_problems(operation: OperationModel, *, any_protocol: bool = False) -> Iterator[str]:
+def _find_operation_problems(
+    operation: OperationModel, calls: CallRules, *, any_protocol: bool = False
+) -> Iterator[str]:
     """Yield the reasons why an operation cannot be exported."""
     name, service = operation.name, operation.service_model
     if not is_read_operation(service.service_name, name):
         yield f'operation = "{name}" is no read: only Describe, List and some Get operations are allowed'
     if not any_protocol and service.resolved_protocol != PROTOCOL:
         yield f'service = "{service.service_name}" speaks {service.resolved_protocol}: only {PROTOCOL} is read'
-    needed = operation.input_shape.required_members if operation.input_shape else []
-    if needed:
-        yield f'operation = "{name}" needs {", ".join(needed)}: an operation that lists must not require input'
-    if problem := _find_paging_problem(operation):
+    required = operation.input_shape.required_members if operation.input_shape else []
+    if needed := [member for member in required if member not in calls.inputs]:
+        yield f'operation = "{name}" needs {", ".join(needed)}: give each a value by with = {{ {needed[0]} = ... }}'
+    yield from find_input_problems(operation.input_shape, calls.inputs)
+    if (token := str(_get_token_name(operation, calls))) in calls.inputs:
+        yield f"with: {token} is the page token, which the export sets"
+    if problem := _find_paging_problem(operation, calls):
         yield f'operation = "{name}" {problem}: the export could not recognize its last page'
 
 
-def _find_paging_problem(operation: OperationModel) -> str | None:
-    """Yield a problem unless the end of the pages can be proved: one string token, or no token at all."""
+def _find_paging_problem(operation: OperationModel, calls: CallRules) -> str | None:
+    """Return a problem unless the end of the pages can be proved: one string token, or no token at all."""
     paging = _load_paginator(operation)
+    if calls.token:
+        return _find_token_problem(operation, calls) if paging is None else f"is paged by {VERSION}: remove pages"
     if paging is None:
         token = next(iter(_list_token_members(operation.output_shape)), None)
         is_unclear = token and find_page_token(operation) is None
@@ -195,6 +207,22 @@ def _find_paging_problem(operation: OperationModel) -> str | None:
     return None if is_plain else f"pages by {tokens[1]}, not by one plain token"
 
 
+def _get_token_name(operation: OperationModel, calls: CallRules) -> object:
+    paging = _load_paginator(operation) or {}
+    return paging.get("input_token") or calls.token or find_page_token(operation)
+
+
+def _find_token_problem(operation: OperationModel, calls: CallRules) -> str | None:
+    shapes = {"takes": operation.input_shape, "gives": operation.output_shape}
+    for verb, shape in shapes.items():
+        if calls.token not in _list_text_members(shape):
+            return f"{verb} no text {calls.token}, which pages names"
+    sizes = operation.input_shape.members if operation.input_shape else {}
+    if calls.page_size and calls.page_size not in sizes:
+        return f"takes no {calls.page_size}, which pages names"
+    return None
+
+
 def find_page_token(operation: OperationModel) -> str | None:
     """Return the page token of an operation without a paginator: the one member of both answer and request."""
     taken, given = (_list_token_members(shape) for shape in (operation.input_shape, operation.output_shape))
@@ -202,8 +230,12 @@ def find_page_token(operation: OperationModel) -> str | None:
 
 
 def _list_token_members(shape: Shape | None) -> list[str]:
+    return [name for name in _list_text_members(shape) if _TOKEN.search(name)]
+
+
+def _list_text_members(shape: Shape | None) -> list[str]:
     members = shape.members.items() if isinstance(shape, StructureShape) else ()
-    return [name for name, member in members if _TOKEN.search(name) and member.type_name == "string"]
+    return [name for name, member in members if member.type_name == "string"]
 
 
 def _load_paginator(operation: OperationModel) -> dict[str, Any] | None:
@@ -235,7 +267,7 @@ def _find_structure_lists(operation: OperationModel) -> list[str]:
 
 
 def _build_item_field(operation: OperationModel, items: str) -> Field:
-    """Return the field of one item; raises ContractError if the path is not a list of structures."""
+    """Return the field of one item; raises ContractError if the path is no list of structures or texts, and no map."""
     output = operation.output_shape
     if output is None:
         raise ContractError(f'operation = "{operation.name}" gives nothing', fix="look for another operation")
@@ -245,8 +277,8 @@ def _build_item_field(operation: OperationModel, items: str) -> Field:
         lists = ", ".join(_find_structure_lists(operation)) or "no list of structures"
         fix = error.fix or f"{operation.name} gives {lists}"
         raise ContractError(f'items = "{items}": {error.message}', fix=fix) from error
-    if found.kind != "structure":
-        what = f'items = "{items}" of {operation.name} is a list of {found.aws_type}s, and items must be structures'
+    if found.kind not in ("structure", "string"):
+        what = f'items = "{items}" of {operation.name} is a list of {found.aws_type}s, not of structures or texts'
         raise ContractError(what, fix="look for a Describe operation")
     return found
 
@@ -258,7 +290,7 @@ def _build_field(
     is_sensitive = is_sensitive or _is_sensitive(shape)
     kind, aws_type = _KINDS.get(shape.type_name, "json"), shape.type_name
     fields: tuple[Field, ...] = ()
-    element = None
+    element = entry = None
     path_shapes = ancestors | {shape.name}
     if shape.name in ancestors:
         aws_type = f"recursive {aws_type}"
@@ -266,6 +298,8 @@ def _build_field(
         kind, fields = "structure", tuple(_build_member_fields(shape, path_shapes, is_sensitive=is_sensitive))
     elif isinstance(shape, ListShape):
         kind, element = "list", _build_field("", shape.member, path_shapes, is_sensitive=is_sensitive)
+    elif isinstance(shape, MapShape):
+        entry = _build_entry_field(shape, path_shapes, is_sensitive=is_sensitive)
     return Field(
         name=name,
         kind=kind,
@@ -276,7 +310,15 @@ def _build_field(
         is_sensitive=is_sensitive,
         fields=fields,
         element=element,
+        entry=entry,
     )
+
+
+def _build_entry_field(shape: MapShape, ancestors: frozenset[str], *, is_sensitive: bool) -> Field:
+    """Return the field of a row of a map."""
+    parts = ((MAP_KEY, shape.key), (MAP_VALUE, shape.value))
+    fields = (_build_field(name, part, ancestors, is_sensitive=is_sensitive) for name, part in parts)
+    return Field("", "structure", "structure", fields=tuple(fields))
 
 
 def _build_member_fields(shape: StructureShape, ancestors: frozenset[str], *, is_sensitive: bool) -> Iterator[Field]:

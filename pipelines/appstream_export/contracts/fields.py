@@ -3,12 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from appstream_export.contracts.paths import LIST, MAP, open_rows_path, split_path_steps
 from appstream_export.errors import suggest_correction
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of an item. `kind` is `structure`, `list` or a contract type, `aws_type` the type in AWS's model."""
+    """A field of an item. `kind` is `structure`, `list` or a contract type, `aws_type` the type in AWS's model.
+
+    `entry` is the row of a map, with the fields `key` and `value`; the map itself is of kind `json`.
+    """
 
     name: str
     kind: str
@@ -19,6 +23,7 @@ class Field:
     is_sensitive: bool = False
     fields: tuple["Field", ...] = ()
     element: "Field | None" = None
+    entry: "Field | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +58,12 @@ def walk_leaf_fields(field: Field, path: str = "") -> Iterator[tuple[str, Field]
 
 
 def resolve_field(field: Field, path: str) -> Field:
-    """Return the field at a path (`.` is the field itself, `[]` enters a list); raises NoSuchField."""
+    """Return the field at a path (`.` is the field itself, `[]` enters a list, `{}` a map); raises NoSuchField."""
     current, current_path = field, ""
-    for step in path.replace("[]", ".[]").split(".") if path != "." else ():
-        if step == "[]":
-            current = _get_element_field(current, current_path)
-            current_path += "[]"
+    for step in split_path_steps(path):
+        if step in (LIST, MAP):
+            current = _get_row_field(current, current_path, step)
+            current_path += step
         else:
             current = _get_child_field(current, step, current_path)
             current_path = f"{current_path}.{step}" if current_path else step
@@ -66,14 +71,16 @@ def resolve_field(field: Field, path: str) -> Field:
 
 
 def resolve_row_field(item: Field, rows_from: str | None) -> Field:
-    """Return the field that a row is read from: the item, or an element of the list `rows_from`; raises NoSuchField."""
-    return item if rows_from is None else resolve_field(item, f"{rows_from}[]")
+    """Return the field of a row: the item, or an entry of the list or map `rows_from`; raises NoSuchField."""
+    return item if rows_from is None else resolve_field(item, open_rows_path(rows_from))
 
 
-def _get_element_field(field: Field, path: str) -> Field:
-    if field.element is None:
-        raise NoSuchField(f"{path} is no list but {field.aws_type}")
-    return field.element
+def _get_row_field(field: Field, path: str, step: str) -> Field:
+    found, kind = (field.element, "list") if step == LIST else (field.entry, "map")
+    if found is None:
+        fix = f'write "{path}{MAP}"' if field.entry else f'write "{path}"' if field.element else None
+        raise NoSuchField(f"{path} is no {kind} but {field.aws_type}", fix=fix)
+    return found
 
 
 def _get_child_field(field: Field, step: str, path: str) -> Field:

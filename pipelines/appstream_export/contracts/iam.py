@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from appstream_export.contracts.model import Contract
+from appstream_export.errors import ConfigurationError
 
 IDENTITY = "sts:GetCallerIdentity"  # proves whose credentials we hold; AWS allows it to everyone, without a policy
 ASSUME = "sts:AssumeRole"
@@ -40,6 +41,8 @@ GET_OPERATIONS = frozenset(
     }
 )
 """Get operations that list what there is. Others of that name return credentials, or cost money per call."""
+SESSION_POLICY_MAX = 2_048
+"""STS's limit of an inline session policy, in characters."""
 _LISTING = re.compile(r"(Describe|List)[A-Z]\w*")
 
 
@@ -49,8 +52,13 @@ def is_read_operation(service: str, operation: str) -> bool:
 
 
 def list_member_operations(contracts: Iterable[Contract]) -> list[str]:
-    """Return the operations that the role in each account needs, such as appstream:DescribeImageBuilders."""
+    """Return the operations that a run calls in each account, by botocore's names: appstream:DescribeImageBuilders."""
     return sorted({f"{c.service}:{c.operation}" for c in contracts})
+
+
+def list_member_actions(contracts: Iterable[Contract]) -> list[str]:
+    """Return the IAM actions that the role in each account needs, such as tag:GetResources."""
+    return sorted({c.iam_action for c in contracts})
 
 
 def list_control_plane_operations() -> list[str]:
@@ -97,9 +105,20 @@ def build_assume_statement(
     return {"Sid": sid} | statement if sid else statement
 
 
-def render_session_policy(operations: Iterable[str]) -> str:
-    """Return an inline policy that limits a role session to these operations, whatever the role allows."""
-    return json.dumps(build_iam_policy(operations), separators=(",", ":"))
+def render_session_policy(actions: Iterable[str]) -> str:
+    """Return an inline policy that limits a role session to these actions, whatever the role allows."""
+    return json.dumps(build_iam_policy(actions), separators=(",", ":"))
+
+
+def check_session_policy(contracts: Iterable[Contract]) -> None:
+    """Raise ConfigurationError if STS would refuse the session policy, and name the first resource that is too much."""
+    actions: set[str] = set()
+    for contract in contracts:
+        actions.add(contract.iam_action)
+        if (length := len(render_session_policy(actions))) > SESSION_POLICY_MAX:
+            what = f"the session policy has {length} characters with {contract.iam_action}, and STS accepts"
+            fix = f"turn off {contract.name} or another resource, or set [aws] session_policy = false"
+            raise ConfigurationError(f"{contract.name}: {what} {SESSION_POLICY_MAX}", fix=fix)
 
 
 def _build_allow_statement(operations: Iterable[str], resource: str | list[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from appstream_export.contracts.fields import Field, NoSuchField, resolve_field, resolve_row_field, walk_leaf_fields
 from appstream_export.contracts.model import Column, Contract, Table
 from appstream_export.contracts.naming import choose_column_names, guess_element_name
+from appstream_export.contracts.paths import MAP, find_rows_path, get_path_in_row
 from appstream_export.contracts.propose import render_column_line
 
 
@@ -22,7 +23,7 @@ def _find_column_problems(table: Table, item: Field) -> Iterator[str]:
     except NoSuchField as error:
         yield f'[{table.name}]: rows_from = "{table.rows_from}": {_suggest_list_marker(error)}'
         return
-    for column in table.source_columns:
+    for column in table.answer_columns:
         problem = _check_column(column, row)
         if problem:
             yield f'[{table.name}] {column.name}: from = "{column.source}": {problem}'
@@ -54,7 +55,7 @@ def _map_column_paths(contract: Contract) -> dict[str, str]:
     return {
         table.build_source_path(column): f"[{table.name}] {column.name}"
         for table in contract.tables
-        for column in table.source_columns
+        for column in table.answer_columns
     }
 
 
@@ -71,7 +72,7 @@ def _find_ignored_problems(contract: Contract, item: Field, model: str) -> Itera
 
 def _find_unmapped_fields(contract: Contract, item: Field, model: str) -> Iterator[str]:
     known = [*_map_column_paths(contract), *contract.ignored]
-    for path, field in walk_leaf_fields(item):
+    for path, field in _walk_readable_fields(contract, item):
         if field.is_sensitive or any(_is_path_prefix(k, path) for k in known):  # sensitive ones are ignored by default
             continue
         ignore = f'or put "{path}" = "<why>" under [ignored]'
@@ -81,29 +82,35 @@ def _find_unmapped_fields(contract: Contract, item: Field, model: str) -> Iterat
         )
 
 
+def _walk_readable_fields(contract: Contract, item: Field) -> Iterator[tuple[str, Field]]:
+    """Yield every value below an item with its path; the key and the value of each map that is a table."""
+    opened = {table.rows_from for table in contract.tables}
+    for path, field in walk_leaf_fields(item):
+        if field.entry and f"{path}{MAP}" in opened:
+            yield from walk_leaf_fields(field.entry, f"{path}{MAP}")
+        else:
+            yield path or ".", field
+
+
 def _is_path_prefix(prefix: str, path: str) -> bool:
-    return path == prefix or path.startswith((f"{prefix}.", f"{prefix}[]"))
+    return path == prefix or path.startswith((f"{prefix}.", f"{prefix}[]", f"{prefix}{MAP}"))
 
 
 def _format_table_place(contract: Contract, path: str) -> str:
     table = _find_table_for_path(contract, path)
     if table:
         return f"[{table.name}]"
-    return f'a new table with rows_from = "{_get_list_path(path)}"'
+    return f'a new table with rows_from = "{find_rows_path(path)}"'
 
 
 def _suggest_column_line(contract: Contract, path: str, field: Field) -> str:
     table = _find_table_for_path(contract, path)
     used_names = {c.name for c in table.columns} if table else set(contract.parent_key)
-    source = path.rpartition("[]")[2].lstrip(".") or "."
+    source = get_path_in_row(path)
     name_source = source if source != "." else guess_element_name(path.removesuffix("[]"))
     name = choose_column_names([name_source], used_names, contract.item_name)[name_source]
     return render_column_line(name, source, field, 0)
 
 
 def _find_table_for_path(contract: Contract, path: str) -> Table | None:
-    return next((t for t in contract.tables if t.rows_from == _get_list_path(path)), None)
-
-
-def _get_list_path(path: str) -> str | None:
-    return path.rpartition("[]")[0] or None
+    return next((t for t in contract.tables if t.rows_from == find_rows_path(path)), None)

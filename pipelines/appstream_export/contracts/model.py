@@ -2,11 +2,14 @@
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
+
+from appstream_export.contracts.call_rules import MONTH, CallRules, get_input_name
+from appstream_export.contracts.paths import MAP, convert_item_source, join_source_path
 
 EnumValues: TypeAlias = Mapping[tuple[str, str], tuple[str, ...]]
 """The values that botocore knows for an enum, by table and column."""
@@ -14,12 +17,20 @@ EnumValues: TypeAlias = Mapping[tuple[str, str], tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table. `source` is the dotted path in the item or element; `.` is the element itself."""
+    """One column of a table. `source` is the dotted path in the item or row.
+
+    `.` is the row itself, `{name}` the column `name` of the parent's row.
+    """
 
     name: str
     type: str
     doc: str
     source: str = ""
+
+    @property
+    def input_name(self) -> str | None:
+        """The column of the parent's row that a follow-up call's row repeats, or None."""
+        return get_input_name(self.source)
 
 
 SNAPSHOT_ID = Column("snapshot_id", "string", "Snapshot that the row belongs to: a ULID.")
@@ -66,7 +77,7 @@ CHANGE_COLUMNS = (
 class Table:
     """A table with all its columns in order, including those that every table has (scope, position, ...).
 
-    `key` names the columns that are unique within a snapshot. `rows_from` is the list whose elements become rows
+    `key` names the columns that are unique within a snapshot. `rows_from` is the list or map whose entries become rows
     (None: the items themselves). `resource` is None for operational tables. A `cumulative` table repeats the rows
     of earlier snapshots, so `snapshot_id` is a column of its files and not only the folder's name.
     """
@@ -82,8 +93,18 @@ class Table:
 
     @property
     def source_columns(self) -> tuple[Column, ...]:
-        """Columns that are read from AWS's answer."""
+        """Columns that are read from AWS's answer, or from the parent's row of a follow-up call."""
         return tuple(c for c in self.columns if c.source)
+
+    @property
+    def answer_columns(self) -> tuple[Column, ...]:
+        """Columns that are read from AWS's answer."""
+        return tuple(c for c in self.source_columns if c.input_name is None)
+
+    @property
+    def input_columns(self) -> dict[str, str]:
+        """Columns that are read from the parent's row of a follow-up call: the parent's column by the own one."""
+        return {c.name: c.input_name for c in self.source_columns if c.input_name is not None}
 
     @property
     def view_columns(self) -> tuple[Column, ...]:
@@ -119,6 +140,32 @@ class Contract:
     file: Path
     sensitive: tuple[str, ...] = ()
     """Paths of values that AWS's model calls sensitive and no column reads: ignored, and masked in all text."""
+    calls: CallRules = field(default_factory=CallRules)
+
+    @property
+    def iam_action(self) -> str:
+        """The IAM action that allows the operation."""
+        return self.calls.action or f"{self.service}:{self.operation}"
+
+    @property
+    def parent_columns(self) -> frozenset[str]:
+        """The columns of the parent resource that follow-up calls and their rows need."""
+        return frozenset({*self.calls.placeholders, *self.item_table.input_columns.values()} - {MONTH})
+
+    @property
+    def has_map_items(self) -> bool:
+        """Whether the items are the rows of a map."""
+        return self.items.endswith(MAP)
+
+    @property
+    def has_text_items(self) -> bool:
+        """Whether the items are texts and not structures."""
+        return any(column.source == "." for column in self.item_table.columns)
+
+    @property
+    def item_sources(self) -> dict[str, str]:
+        """The path of each column of the item table in a normalized item, by column name."""
+        return {c.name: convert_item_source(c.source) for c in self.item_table.answer_columns}
 
     @property
     def item_table(self) -> Table:
@@ -149,13 +196,6 @@ class Contract:
 def find_column(columns: Iterable[Column], name: object) -> Column | None:
     """Return the column of that name, or None."""
     return next((column for column in columns if column.name == name), None)
-
-
-def join_source_path(rows_from: str | None, source: str) -> str:
-    """Return the path of `source` in an element of the list `rows_from`; without a list, return `source`."""
-    if rows_from is None:
-        return source
-    return f"{rows_from}[]" if source == "." else f"{rows_from}[].{source}"
 
 
 @cache

@@ -15,6 +15,7 @@ from appstream_export.contracts.loader import (
     TABLE_KEYS,
     convert_to_snake_case,
 )
+from appstream_export.contracts.paths import MAP
 
 # Words that say too little when the structure around them is left out.
 _VAGUE = frozenset(
@@ -39,7 +40,7 @@ def guess_singular(plural: str) -> str:
 
 def guess_element_name(list_path: str) -> str:
     """Return a name for one element of a list: `VpcConfig.SubnetIds` → `subnet_id`."""
-    return guess_singular(convert_to_snake_case(list_path.rpartition(".")[2]))
+    return guess_singular(convert_to_snake_case(list_path.removesuffix(MAP).rpartition(".")[2]))
 
 
 def choose_column_names(sources: Iterable[str], used_names: Collection[str], owner: str) -> dict[str, str]:
@@ -60,7 +61,7 @@ def choose_column_names(sources: Iterable[str], used_names: Collection[str], own
 
 def choose_table_name(path: str, owner: str, used_names: set[str]) -> str:
     """Return a name for the table of a list: `VpcConfig.SubnetIds` of an image_builder → `image_builder_subnets`."""
-    steps = path.replace("[]", "").split(".")
+    steps = path.replace("[]", "").removesuffix(MAP).split(".")
     steps[-1] = re.sub(r"(?<=[a-z])(Id|Arn)s$", "s", re.sub(r"(?<=.)List$", "s", steps[-1]))
     names = (
         _prefix_with_owner("_".join(convert_to_snake_case(s) for s in steps[-n:]), owner)
@@ -71,7 +72,7 @@ def choose_table_name(path: str, owner: str, used_names: set[str]) -> str:
 
 def choose_resource_name(items: str, operation: str, service: str, used_names: set[str]) -> str:
     """Return a name for the item table: from its list, else from the operation, else from both with the service."""
-    list_name = convert_to_snake_case(items.rpartition(".")[2])
+    list_name = convert_to_snake_case(items.removesuffix(MAP).rpartition(".")[2])
     list_name = f"{list_name.removesuffix('_list')}s" if list_name.endswith("_list") else list_name
     operation_name = convert_to_snake_case(re.sub(r"^(Describe|List|Get)", "", operation))
     plain = operation_name if list_name in HEADER_KEYS else list_name

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from appstream_export.contracts.fields import Field, OperationOutput
 from appstream_export.contracts.loader import convert_to_snake_case, list_outer_positions
-from appstream_export.contracts.model import join_source_path, load_operational_tables
+from appstream_export.contracts.model import load_operational_tables
 from appstream_export.contracts.naming import (
     choose_column_names,
     choose_resource_name,
@@ -15,6 +15,7 @@ from appstream_export.contracts.naming import (
     guess_element_name,
     guess_singular,
 )
+from appstream_export.contracts.paths import join_source_path
 from appstream_export.errors import ContractError
 
 _CREATED_AT_NAME = re.compile(r"creat(e|ed|ion)_?(time|at|on|date|date_time|timestamp)")
@@ -38,6 +39,8 @@ def render_proposed_contract(output: OperationOutput) -> str:
     )
     key = _guess_key_path(output, item_name, items.columns)
     names = choose_column_names(items.columns, (), item_name)
+    if "." in items.columns:
+        names = {".": guess_element_name(output.items)}
     used_names = {name, f"{item_name}_changes", *(t.name for t in load_operational_tables())}
     parts = [
         _render_header(output, name, item_name),

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from appstream_export.contracts import (
     ARROW_TYPES,
+    MAP,
     Column,
     Contract,
     Table,
@@ -20,9 +21,10 @@ from appstream_export.contracts import (
 )
 from appstream_export.json_text import RawItems
 from appstream_export.model import Page
-from appstream_export.normalize.item_schema import Struct, build_arrow_type, build_item_schema
+from appstream_export.normalize.item_schema import Map, Struct, build_arrow_type, build_item_schema, walk_nodes
 from appstream_export.normalize.json_pages import PageReader
 from appstream_export.normalize.key_conflicts import find_key_conflicts
+from appstream_export.normalize.maps import open_maps
 from appstream_export.normalize.masking import build_sensitive_tree, replace_sensitive_values
 from appstream_export.normalize.schema_match import NestedArray, match_items
 from appstream_export.normalize.validate import (
@@ -55,7 +57,9 @@ class Flattener:
         self._contract = contract
         self._item_schema: Struct = build_item_schema(contract)
         self._clean_type = build_arrow_type(self._item_schema)
-        self._key = [contract.item_table.get_column(k).source for k in contract.item_key]
+        self._key = [contract.item_sources[k] for k in contract.item_key if k in contract.item_sources]
+        self._inputs = contract.item_table.input_columns
+        self._has_maps = any(isinstance(node, Map) for node in walk_nodes(self._item_schema))
         self._sensitive = build_sensitive_tree(contract.sensitive)
         self._page_reader = PageReader.create_if_typed(self._item_schema, self._key)
         self._schemas = {
@@ -64,7 +68,7 @@ class Flattener:
 
     def flatten_pages(self, pages: Sequence[tuple[int, Page]], first_item: int) -> FlatBatch:
         """Return the rows of pages, each with its task number. Items are numbered from `first_item` in page order."""
-        origin = _Origin.from_pages(pages, first_item)
+        origin = _Origin.from_pages(pages, first_item, self._inputs)
         flat = self._flatten_items(pages, origin)
         conflicts = find_key_conflicts(pages, first_item, flat.tables[self._contract.name], self._contract.item_key)
         return self._move_items_to_quarantine(flat, conflicts, first_item, origin) if conflicts else flat
@@ -75,7 +79,8 @@ class Flattener:
         if rows is not None:
             return self._build_clean_batch(rows, origin)
         items = list(chain.from_iterable(page.items for _, page in pages))
-        rows = match_items(items, self._item_schema, self._key)
+        opened = open_maps(items, self._item_schema) if self._has_maps else items
+        rows = match_items(opened, self._item_schema, self._key) if opened is not None else None
         if rows is not None:
             return self._build_clean_batch(rows, origin)
         return self._flatten_validated_items(items, origin)
@@ -127,7 +132,9 @@ class Flattener:
 
     def _build_tables(self, items: NestedArray, origin: "_Origin", extra: pa.Array | None) -> dict[str, pa.Table]:
         item_table = self._contract.item_table
-        values = {c.name: _build_column(items, c) for c in item_table.source_columns}
+        sources = self._contract.item_sources
+        values = {c.name: _build_column(items, c, sources[c.name]) for c in item_table.answer_columns}
+        values |= origin.inputs
         values["extra_json"] = pa.nulls(len(items.values), pa.string()) if extra is None else extra
         keys = [values[k] for k in self._contract.item_key]
         tables = {item_table.name: self._build_table(item_table, origin, values)}
@@ -143,7 +150,7 @@ class Flattener:
         elements, parents, positions = opened
         values = dict(zip(self._contract.parent_key, (k.take(parents) for k in keys), strict=True))
         values |= dict(zip((*list_outer_positions(rows_from), "position"), positions, strict=True))
-        values |= {c.name: _build_column(elements, c) for c in table.source_columns}
+        values |= {c.name: _build_column(elements, c, c.source) for c in table.source_columns}
         return self._build_table(table, origin.take_rows(parents), values)
 
     def _build_table(self, table: Table, origin: "_Origin", values: dict[str, pa.Array]) -> pa.Table:
@@ -157,7 +164,7 @@ class Flattener:
                 "resource": self._contract.name,
                 "account_id": origin.account_id[n].as_py(),
                 "region": origin.region[n].as_py(),
-                "item_name": _build_item_name(items[n], self._key),
+                "item_name": self._build_item_name(items[n], origin, n),
                 "path": finding.path or None,
                 "level": finding.level,
                 "reason": finding.reason,
@@ -172,6 +179,17 @@ class Flattener:
         ]
         return pa.Table.from_pylist(rows, self._schemas["quarantine"])
 
+    def _build_item_name(self, item: Any, origin: "_Origin", n: int) -> str | None:
+        """Return the values of the item's key, joined by slashes; None if one is missing."""
+        sources = self._contract.item_sources
+        parts = [
+            origin.inputs[name][n].as_py() if name in self._inputs else get_value_at_path(item, sources[name])
+            for name in self._contract.item_key
+        ]
+        if not all(isinstance(p, str) and p for p in parts):
+            return None
+        return "/".join(parts).encode("utf-8", "replace").decode()  # UTF-8 has no lone surrogates; raw_json has them
+
 
 @dataclass(frozen=True, slots=True)
 class _Origin:
@@ -182,9 +200,11 @@ class _Origin:
     observed_at: pa.Array
     item: pa.Array
     task: pa.Array
+    inputs: Mapping[str, pa.Array] = field(default_factory=dict)
+    """Columns of the item table that repeat the parent's row."""
 
     @classmethod
-    def from_pages(cls, pages: Sequence[tuple[int, Page]], first_item: int) -> "_Origin":
+    def from_pages(cls, pages: Sequence[tuple[int, Page]], first_item: int, inputs: Mapping[str, str]) -> "_Origin":
         begins = list(accumulate((len(page.items) for _, page in pages), initial=0))
         numbers = pa.arange(first_item, first_item + begins[-1])
         # The pages as lists of item numbers: their parent indices are the page of each item, without a Python loop.
@@ -199,6 +219,10 @@ class _Origin:
             observed_at=repeat_per_item([p.observed_at for _, p in pages], ARROW_TYPES["timestamp"]),
             item=numbers,
             task=repeat_per_item([task for task, _ in pages], pa.int64()),
+            inputs={
+                name: repeat_per_item([p.parent_row.get(column) for _, p in pages], pa.string())
+                for name, column in inputs.items()
+            },
         )
 
     @property
@@ -213,7 +237,9 @@ class _Origin:
         }
 
     def take_rows(self, rows: pa.Array) -> "_Origin":
-        return _Origin(*(getattr(self, name).take(rows) for name in self.__slots__))
+        own = {name: values.take(rows) for name, values in self.columns.items()}
+        inputs = {name: values.take(rows) for name, values in self.inputs.items()}
+        return _Origin(own["account_id"], own["region"], own["observed_at"], own["_item"], own["_task"], inputs)
 
 
 def build_schema_with_hidden_columns(table: Table) -> pa.Schema:
@@ -221,8 +247,8 @@ def build_schema_with_hidden_columns(table: Table) -> pa.Schema:
     return build_arrow_schema(table).append(ITEM_FIELD).append(TASK_FIELD)
 
 
-def _build_column(rows: NestedArray, column: Column) -> pa.Array:
-    values, kind = rows.get_field(column.source).values, ARROW_TYPES[column.type]  # "." is the row itself
+def _build_column(rows: NestedArray, column: Column, source: str) -> pa.Array:
+    values, kind = rows.get_field(source).values, ARROW_TYPES[column.type]  # "." is the row itself
     if values.type == kind:
         return values
     return _convert_to_timestamps(values) if column.type == "timestamp" else values.cast(kind)
@@ -244,7 +270,7 @@ def _unnest_path(items: NestedArray, rows_from: str) -> tuple[NestedArray, pa.Ar
     """
     values, parents = items, None
     positions: list[pa.Array] = []
-    for path in rows_from.split("[]"):
+    for path in rows_from.removesuffix(MAP).split("[]"):
         opened = _unnest_list(values.get_field(path).values)
         if opened is None:
             return None
@@ -278,10 +304,3 @@ def _unnest_list(lists: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array] | None:
 def _strip_list_indexes(path: str) -> str:
     """Remove list indexes: `ImageBuilderErrors[3].NewField` becomes `ImageBuilderErrors[].NewField`."""
     return re.sub(r"\[\d+\]", "[]", path)
-
-
-def _build_item_name(item: Any, key: list[str]) -> str | None:
-    parts = [get_value_at_path(item, path) for path in key]
-    if not all(isinstance(p, str) and p for p in parts):
-        return None
-    return "/".join(parts).encode("utf-8", "replace").decode()  # UTF-8 has no lone surrogates; raw_json retains them

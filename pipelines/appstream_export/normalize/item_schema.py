@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from appstream_export.contracts import ARROW_TYPES, Contract
+from appstream_export.contracts import ARROW_TYPES, LIST, MAP, MAP_KEY, MAP_VALUE, Contract, split_path_steps
 from appstream_export.errors import ContractError
 
 
@@ -30,36 +30,47 @@ class List:
     element: "SchemaNode | None" = None
 
 
+@dataclass(slots=True)
+class Map(List):
+    """A map, read as a list of rows with the fields `key` and `value`, in order of keys."""
+
+
 SchemaNode = Leaf | Struct | List
 
 
 def build_item_schema(contract: Contract) -> Struct:
     """Return the tree of all paths that a contract maps or ignores; raises ContractError if two paths contradict."""
     root = Struct()
-    for column in contract.item_table.source_columns:
-        _add_leaf(contract, root, column.source.split("."), Leaf(column.type))
+    for column in contract.item_table.answer_columns:
+        _add_leaf(contract, root, split_path_steps(contract.item_sources[column.name]), Leaf(column.type))
     for table in contract.child_tables:
-        steps = [*(table.rows_from or "").replace("[]", ".[]").split("."), "[]"]
-        for column in table.source_columns:
-            own = [] if column.source == "." else column.source.split(".")
-            _add_leaf(contract, root, steps + own, Leaf(column.type))
+        for column in table.answer_columns:
+            _add_leaf(contract, root, split_path_steps(table.build_source_path(column)), Leaf(column.type))
     for path in contract.ignored:
-        _add_leaf(contract, root, [s for s in path.replace("[]", ".[]").split(".") if s], Leaf())
+        _add_leaf(contract, root, split_path_steps(path), Leaf())
     # Last, so that a mapped or ignored path takes precedence over a sensitive one.
     for path in contract.sensitive:
-        _add_ignored_leaf(root, [s for s in path.replace("[]", ".[]").split(".") if s])
+        _add_ignored_leaf(root, split_path_steps(path))
+    for node in walk_nodes(root):
+        if isinstance(node, Map):
+            _complete_map(node)
     return root
+
+
+def _complete_map(node: Map) -> None:
+    """Ignore the key or value of a map that no column reads, since a row of a map always has both."""
+    if isinstance(node.element, Struct):
+        node.element.fields = {MAP_KEY: Leaf(), MAP_VALUE: Leaf()} | node.element.fields
 
 
 def _add_ignored_leaf(root: Struct, steps: list[str]) -> None:
     """Add an `ignored` leaf at the path, unless the tree has another kind of node on the path."""
     at: SchemaNode | None = root
     for n, step in enumerate(steps):
-        if at is None or (step == "[]") is not isinstance(at, List):
+        if at is None or (step in (LIST, MAP)) is not isinstance(at, List):
             return
         if _get_child(at, step) is None:
-            last = n == len(steps) - 1
-            _set_child(at, step, Leaf() if last else List() if steps[n + 1] == "[]" else Struct())
+            _set_child(at, step, Leaf() if n == len(steps) - 1 else _create_parent(steps[n + 1]))
         at = _get_child(at, step)
 
 
@@ -79,16 +90,21 @@ def _add_leaf(contract: Contract, root: Struct, steps: list[str], leaf: Leaf) ->
     at: SchemaNode = root
     for n, step in enumerate(steps):
         last = n == len(steps) - 1
-        grown = leaf if last else List() if steps[n + 1] == "[]" else Struct()
+        grown = leaf if last else _create_parent(steps[n + 1])
         child = _get_child(at, step)
         if child is None:
             _set_child(at, step, grown)
         elif type(child) is not type(grown) or (last and child != grown):
-            path = ".".join(steps[: n + 1]).replace(".[]", "[]")
+            path = ".".join(steps[: n + 1]).replace(".[]", "[]").replace(".{}", "{}")
             raise ContractError(
                 f"{contract.file.name}: {path} is mapped in two ways that contradict", fix="keep one of them"
             )
         at = child or grown
+
+
+def _create_parent(step: str) -> SchemaNode:
+    """Return an empty node that the step leads into."""
+    return List() if step == LIST else Map() if step == MAP else Struct()
 
 
 def _get_child(schema: SchemaNode, step: str) -> SchemaNode | None:
@@ -104,12 +120,11 @@ def _set_child(schema: SchemaNode, step: str, child: SchemaNode) -> None:
         schema.element = child
 
 
-def walk_leaves(schema: SchemaNode) -> Iterator[Leaf]:
-    """Yield every leaf at or below a node."""
-    if isinstance(schema, Leaf):
-        yield schema
-    elif isinstance(schema, List):
-        yield from walk_leaves(schema.element) if schema.element else ()
-    else:
+def walk_nodes(schema: SchemaNode) -> Iterator[SchemaNode]:
+    """Yield every node at or below a node."""
+    yield schema
+    if isinstance(schema, List):
+        yield from walk_nodes(schema.element) if schema.element else ()
+    elif isinstance(schema, Struct):
         for child in schema.fields.values():
-            yield from walk_leaves(child)
+            yield from walk_nodes(child)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.json
 
 from appstream_export.json_text import RawItems
-from appstream_export.normalize.item_schema import Leaf, List, SchemaNode, Struct, walk_leaves
+from appstream_export.normalize.item_schema import Leaf, List, Map, SchemaNode, Struct, walk_nodes
 from appstream_export.normalize.schema_match import NestedArray, match_array
 
 _READ_TYPES = {
@@ -32,8 +32,9 @@ class PageReader:
 
     @classmethod
     def create_if_typed(cls, schema: Struct, key: Sequence[str]) -> "PageReader | None":
-        """Return the reader, or None if a field accepts any value: then Python has to read each item."""
-        is_typed = all(leaf.type in _READ_TYPES for leaf in walk_leaves(schema))
+        """Return the reader, or None if a field is a map or accepts any value: then Python has to read each item."""
+        nodes = list(walk_nodes(schema))
+        is_typed = not any(isinstance(n, Map) or (isinstance(n, Leaf) and n.type not in _READ_TYPES) for n in nodes)
         return cls(schema, key) if is_typed else None
 
     def read_items(self, pages: Sequence[RawItems]) -> NestedArray | None:

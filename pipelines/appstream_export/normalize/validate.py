@@ -9,7 +9,8 @@ from math import isfinite
 from typing import Any
 
 from appstream_export.json_text import RepeatedKeys
-from appstream_export.normalize.item_schema import Leaf, List, SchemaNode, Struct
+from appstream_export.normalize.item_schema import Leaf, List, Map, SchemaNode, Struct
+from appstream_export.normalize.maps import build_map_rows
 from appstream_export.normalize.schema_match import EARLIEST_S, LATEST_S
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -101,6 +102,8 @@ class _ItemValidator:
             return self.read_leaf(value, schema, path), None
         if isinstance(schema, Struct):
             return self.read_struct(value, schema, path + ".")
+        if isinstance(schema, Map):
+            return self.read_list(build_map_rows(value), schema, path)
         return self.read_list(value, schema, path)
 
     def read_leaf(self, value: Any, schema: Leaf, path: str) -> Any:
@@ -150,11 +153,11 @@ class _ItemValidator:
 
 
 def _has_expected_type(value: Any, schema: SchemaNode) -> bool:
-    return isinstance(schema, Leaf) or isinstance(value, dict if isinstance(schema, Struct) else list)
+    return isinstance(schema, Leaf) or isinstance(value, dict if isinstance(schema, Struct | Map) else list)
 
 
 def _describe_mismatch(value: Any, schema: SchemaNode) -> str:
-    expected = {Struct: "an object", List: "a list"}.get(type(schema), "a value")
+    expected = {Struct: "an object", Map: "an object", List: "a list"}.get(type(schema), "a value")
     return f"expected {expected}, got {_get_json_type(value)}"
 
 

@@ -65,7 +65,7 @@ class FixAdvisor:
         ):
             return fix
         contract = self.contracts[task.resource]
-        allow = build_iam_policy([f"{contract.service}:{contract.operation}"])
+        allow = build_iam_policy([contract.iam_action])
         values = {
             "principal": _format_principal(account),
             "statement": _render_first_statement(allow),

@@ -178,7 +178,10 @@ class _AssumedRole:
 
 
 class Sessions:
-    """One session per account, shared by all its scopes. Credentials are held in memory only."""
+    """One session per account, shared by all its scopes. Credentials are held in memory only.
+
+    `actions` are the IAM actions of a session policy; by default those of the clients' operations.
+    """
 
     def __init__(
         self,
@@ -188,9 +191,11 @@ class Sessions:
         *,
         run_id: str,
         regions: Collection[str],
+        actions: Collection[str] | None = None,
         renew_before_s: float = RENEW_BEFORE_S,
     ) -> None:
         self._settings, self._clients = settings, clients
+        self._actions = clients.operations if actions is None else actions
         self._accounts = {a.id: a for a in accounts}
         # STS accepts only these characters in a session name, and at most 64.
         self._name = f"appstream-export-{re.sub(r'[^A-Za-z0-9_=,.@-]', '-', run_id)}"[:64]
@@ -201,6 +206,7 @@ class Sessions:
         self._renew_before = timedelta(seconds=renew_before_s)
         self._sources = {profile: CredentialSource(settings, profile) for profile in {a.profile for a in accounts}}
         self._assumed_roles: dict[str, _AssumedRole] = {}
+        # A lock for each account, so that a slow STS call delays only the scopes of its account.
         self._locks = {a.id: Lock() for a in accounts}
 
     def check_sources(self) -> None:
@@ -344,7 +350,7 @@ class Sessions:
         if external_id:
             params["ExternalId"] = external_id
         if aws.session_policy:
-            params["Policy"] = render_session_policy(self._clients.operations)
+            params["Policy"] = render_session_policy(self._actions)
         return params
 
     def _request_account_id(self, source: CredentialSource, call: ApiCall) -> str:

@@ -2,8 +2,9 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Self
 
 import botocore
@@ -11,9 +12,21 @@ import botocore.session
 from botocore.exceptions import BotoCoreError
 from botocore.model import OperationModel, OperationNotFoundError
 
-from appstream_export.contracts import Contract, find_page_token, list_sensitive_members
+from appstream_export.contracts import (
+    ITEM_VALUE,
+    MAP,
+    MAP_KEY,
+    MAP_VALUE,
+    MONTH,
+    CallRules,
+    Contract,
+    fill_inputs,
+    find_page_token,
+    list_sensitive_members,
+)
 from appstream_export.errors import ConfigurationError
 from appstream_export.extract.aws import build_malformed_error, sanitize_text
+from appstream_export.extract.scan.follow_ups import RowReader
 from appstream_export.extract.scan.page_integrity import (
     find_damage,
     find_error_member,
@@ -24,6 +37,7 @@ from appstream_export.extract.scan.page_integrity import (
     list_other_members,
 )
 from appstream_export.extract.scan.page_text import PageDecoder
+from appstream_export.extract.scan.values import get_nested_value
 from appstream_export.json_text import RawItems, read_json
 from appstream_export.model import ScanOptions
 
@@ -45,6 +59,15 @@ class ListOperation:
     output_token: str | None
     limit_key: str | None
     takes_names: bool
+    rules: CallRules = field(default_factory=CallRules)
+    month: str = ""
+    """The value of `{month}` in inputs."""
+    row_reader: RowReader | None = None
+    """Reader of the rows that follow-up calls of other resources need."""
+    parent_columns: frozenset[str] = frozenset()
+    """Columns of the parent that inputs and the item table need."""
+    item_kind: str = "structure"
+    """`structure`, `text`, or `map` if the items are the rows of a map."""
     known_members: frozenset[str] = frozenset()
     """The members that botocore's model defines for the answer."""
     sensitive_members: frozenset[str] = frozenset()
@@ -53,23 +76,31 @@ class ListOperation:
 
     @classmethod
     def from_contract(
-        cls, contract: Contract, session: botocore.session.Session, *, any_protocol: bool = False
+        cls, contract: Contract, session: botocore.session.Session, *, any_protocol: bool = False, month: str = ""
     ) -> Self:
-        """Return the operation from botocore's model; raises ConfigurationError if it is missing or not JSON."""
+        """Return the operation from botocore's model; raises ConfigurationError if it is missing or not JSON.
+
+        `month` is the value of `{month}` in the contract's inputs.
+        """
         model = _load_operation_model(contract, session, any_protocol)
         paging = _load_paginator_config(contract, session, model)
-        sources = {c.name: tuple(c.source.split(".")) for c in contract.item_table.source_columns}
+        sources = {name: tuple(source.split(".")) for name, source in contract.item_sources.items()}
         inputs = model.input_shape.members if model.input_shape else {}
         return cls(
             service=contract.service,
             operation=contract.operation,
-            items=tuple(contract.items.split(".")),
-            key=sources[contract.item_key[0]],
+            items=tuple(contract.items.removesuffix(MAP).split(".")),
+            item_kind="map" if contract.has_map_items else "text" if contract.has_text_items else "structure",
+            key=next((sources[k] for k in contract.item_key if k in sources), ()),
             arn=sources.get("arn"),
             input_token=paging.get("input_token"),
             output_token=paging.get("output_token"),
             limit_key=paging.get("limit_key"),
-            takes_names=NAMES in inputs,
+            takes_names=NAMES in inputs and NAMES not in contract.calls.inputs,
+            rules=contract.calls,
+            month=month,
+            row_reader=_build_row_reader(contract),
+            parent_columns=contract.parent_columns,
             known_members=frozenset(model.output_shape.members if model.output_shape else ()),
             sensitive_members=list_sensitive_members(model),
             result_type=model.output_shape.name if model.output_shape else None,
@@ -82,10 +113,20 @@ class ListOperation:
             raise ConfigurationError(f"{self.operation} takes no page size", fix="remove page_size")
         if options.starting_token is not None and self.input_token is None:
             raise ConfigurationError(f"{self.operation} has only one page", fix="remove the starting token")
+        if options.starting_token is not None and self.rules.parent:
+            fix = f"name a token of {self.rules.parent}"
+            raise ConfigurationError(f"{self.operation} has no starting token, because it follows other calls", fix=fix)
 
-    def build_params(self, *, token: str | None, page_size: int | None, names: tuple[str, ...]) -> dict[str, Any]:
+    def build_params(
+        self,
+        *,
+        token: str | None,
+        page_size: int | None,
+        names: tuple[str, ...],
+        parent_row: Mapping[str, str] = MappingProxyType({}),
+    ) -> dict[str, Any]:
         """Return the input of the operation. The page size is sent only if configured, since AWS's default is good."""
-        found: dict[str, Any] = {}
+        found = fill_inputs(self.rules.inputs, {**parent_row, MONTH: self.month})
         if token is not None and self.input_token is not None:
             found[self.input_token] = token
         if page_size is not None and self.limit_key is not None:
@@ -146,8 +187,11 @@ class ListOperation:
         return {path: value for path, value in found.items() if path.split(".")[1] not in self.sensitive_members}
 
     def get_items(self, root: Mapping[str, Any]) -> list[Any] | RawItems:
-        """Return the item list of a page that `read_page` accepted."""
-        return get_nested_value(root, self.items)
+        """Return the items of a page that `read_page` accepted; texts and the rows of a map as objects."""
+        found = get_nested_value(root, self.items)
+        if self.item_kind == "map":
+            return [{MAP_KEY: key, MAP_VALUE: found[key]} for key in sorted(found)]
+        return [{ITEM_VALUE: text} for text in found] if self.item_kind == "text" else found
 
     def get_next_token(self, root: Mapping[str, Any]) -> str | None:
         """Return the token of the next page, None after the last page; raises RetriableScopeError if it is not text."""
@@ -178,19 +222,11 @@ class ListOperation:
         if not isinstance(root, dict):
             return f"the answer is a JSON {type(root).__name__}, not an object"
         items = get_nested_value(root, self.items)
-        if isinstance(items, list):
+        wanted = dict if self.item_kind == "map" else list
+        if isinstance(items, wanted):
             return None
-        path = ".".join(self.items)
-        return f"the answer lacks {path}" if items is None else f"{path} is {type(items).__name__}, not a list"
-
-
-def get_nested_value(value: object, path: tuple[str, ...]) -> Any:
-    """Return the value at a path of nested objects, or None if the path ends early."""
-    for step in path:
-        if not isinstance(value, dict):
-            return None
-        value = value.get(step)
-    return value
+        path, kind = ".".join(self.items), "map" if wanted is dict else "list"
+        return f"the answer lacks {path}" if items is None else f"{path} is {type(items).__name__}, not a {kind}"
 
 
 def convert_to_json_value(value: Any) -> Any:
@@ -202,6 +238,13 @@ def convert_to_json_value(value: Any) -> Any:
     if isinstance(value, datetime):
         return (value - _EPOCH) // timedelta(microseconds=1) / 1_000_000
     return base64.b64encode(value).decode() if isinstance(value, bytes) else value
+
+
+def _build_row_reader(contract: Contract) -> RowReader:
+    table = contract.item_table
+    texts = {c.name for c in table.answer_columns if c.type == "string"}
+    sources = {n: tuple(s.split(".")) for n, s in contract.item_sources.items() if n in texts}
+    return RowReader(sources, table.input_columns, frozenset(contract.item_key))
 
 
 def _load_operation_model(contract: Contract, session: botocore.session.Session, any_protocol: bool) -> OperationModel:
@@ -226,8 +269,9 @@ def _load_paginator_config(
     try:
         found = session.get_paginator_model(contract.service).get_paginator(contract.operation)
     except (BotoCoreError, ValueError):
-        token = find_page_token(model)  # without a token the operation has only one page
-        return {"input_token": token, "output_token": token} if token else {}
+        token = contract.calls.token or find_page_token(model)  # without a token the operation has only one page
+        size = {"limit_key": contract.calls.page_size} if contract.calls.page_size else {}
+        return {"input_token": token, "output_token": token, **size} if token else {}
     if not all(isinstance(found.get(k), str) for k in ("input_token", "output_token")):
         raise ConfigurationError(
             f"{contract.file.name}: {contract.operation} uses several page tokens at once, which is not supported"

@@ -50,6 +50,7 @@ MACROS = (
     """hours_within(a, b, day) as
         greatest(0, hours_between(greatest(a, midnight(day)), least(b, midnight(day + 1))))""",
     "days_between(a, b) as generate_series(utc_day(a)::timestamp, utc_day(b)::timestamp, interval 1 day)::date[]",
+    # max() compares structs field by field, so the best `place` wins: how specific a row is, then how new.
     """price_at(of_region, of_type, of_platform, day) as (
         select max({
             'place': [
@@ -158,7 +159,7 @@ def build_commits_query(manifests: Sequence[Manifest], uri: Callable[[str], str]
 
 def _render_newest_view(table: Table) -> Iterator[str]:
     view = build_newest_view(table)
-    yield f"create view {quote_identifier(view.name)} as {_render_view_select(table, view, past=False)}"
+    yield f"create view {quote_identifier(view.name)} as {render_newest_select(table)}"
     yield from _render_comments(view)
     yield from _render_history_view(table)
 
@@ -207,11 +208,17 @@ def _build_columns(stored: Mapping[str, str], doc: str) -> Iterator[Column]:
     return (Column(name, kind, doc) for name, kind in stored.items() if name != SNAPSHOT_ID.name)
 
 
+def render_newest_select(table: Table) -> str:
+    """Return the SELECT of a table's newest rows, which joins the account's name and the state of the scope."""
+    return _render_view_select(table, build_newest_view(table), past=False)
+
+
 def _render_view_select(table: Table, view: View, *, past: bool) -> str:
     names = ", ".join(_render_column_source(column) for column in view.columns)
     joins, suffix, snapshot = "", ("_history" if past else ""), ("snapshot_id, " if past else "")
     if past and not table.cumulative:
         joins += " join lake.commits as c using (snapshot_id)"
+    # Left joins: a row stays visible even if its account or its scope has no row.
     if table.resource:
         joins += f" left join accounts{suffix} as a using ({snapshot}account_id)"
         run = f"(select * from scope_runs{suffix} where resource = {quote_literal(table.resource)})"

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from appstream_export.contracts import Column, Contract, Table
+from appstream_export.contracts import MAP, Column, Contract, Table
 from appstream_export.lake.duckdb import join_identifiers, quote_identifier, quote_literal
 from appstream_export.lake.snapshots.task_transitions import ChangeScope, Decision
 from appstream_export.lake.snapshots.workspace import CommitWorkspace, render_item_name_sql
@@ -129,6 +129,7 @@ def _batch_decisions(decisions: Iterable[Decision], items: Mapping[Task, int]) -
 def _create_batch_table(workspace: CommitWorkspace, comparison: _Comparison, batch: Sequence[Decision]) -> None:
     """Create the temporary table `batch` with the batch's rows of `tasks`, and set the batch condition."""
     first, last = batch[0].task.scope, batch[-1].task.scope
+    # Account ids have 12 digits each, so the order of these texts is the order in which the scopes were divided.
     workspace.con.execute(f"""
         create or replace temp table batch as from tasks
         where resource = {quote_literal(comparison.contract.name)} and change_scope <> 'nothing'
@@ -209,6 +210,7 @@ def _render_signed_hashes(comparison: _Comparison, table: Table, *, per_item: bo
     key_hash = [] if per_item else [_render_key_hash(names)]
     # Hashed twice: a sum of single hashes is not random, so that different rows could add up to 0.
     content = f"hash(hash({', '.join((quote_literal(table.name), *key_hash, *own))}))"
+    # A hash has 64 bits without a sign. Without its lowest bit it fits into a BIGINT, whose sign is that of the side.
     return " union all ".join(
         f"select {_render_key_hash(names)} as item, {sign} ({content} >> 1)::bigint as content"
         f" from {comparison.render_rows(table, side)}{'' if comparison.is_whole[side] else only}"
@@ -226,7 +228,9 @@ def _render_differing_items(comparison: _Comparison) -> str:
     """Return SQL for the items of `unlike` that differ, both sides in one row."""
     item = comparison.contract.item_table
     born = f"new_{item.created_at_column}, old_{item.created_at_column}".split(", ") if item.created_at_column else []
+    # The same key with another creation time is a different item: the old one was deleted, the new one created.
     reborn = f"({born[0]} <> {born[1]})" if born else "false"
+    # `is distinct from` instead of <>, which is null beside a null: a value that appears or vanishes is a change.
     unlike = [
         f"{_quote_side_column('new', c.name)} is distinct from {_quote_side_column('old', c.name)}"
         for c in comparison.list_shared_columns(item)
@@ -392,8 +396,8 @@ def _render_quarantined_columns(comparison: _Comparison, workspace: CommitWorksp
     A column is in quarantine if a quarantined path is its source, contains it, or is inside it.
     """
     contract = comparison.contract
-    sources = [(c.name, c.source) for c in contract.item_table.source_columns]
-    sources += [(t.name, (t.rows_from or "").replace("[]", "")) for t in contract.child_tables]
+    sources = [*contract.item_sources.items()]
+    sources += [(t.name, (t.rows_from or "").replace("[]", "").removesuffix(MAP)) for t in contract.child_tables]
     known = ", ".join(f"({quote_literal(name)}, {quote_literal(source)})" for name, source in sources)
     bad = " union all ".join(
         f"select resource, account_id, region, item_name, level, path from {source}"
