@@ -50,6 +50,7 @@ def test_money_has_two_places_and_is_a_number(asked: Told) -> None:
     assert re.search(r'"usd":\d+\.\d\d,', text)
 
 
+@pytest.mark.slow
 def test_every_answer_can_be_read_in_80_columns_without_control_characters(asked: Told) -> None:
     for question in load_named_queries():
         code, text, err = asked(question.name)

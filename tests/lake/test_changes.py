@@ -8,6 +8,7 @@ import pytest
 
 from appstream_export.contracts import Column, Contract, load_contracts
 from tests.lake.lakes import A, B, C, Lake, at, bad, builder, failed, filtered, ok
+from tests.slices import slow_but
 
 
 def test_the_first_complete_answer_shows_each_item_once(lake: Lake) -> None:
@@ -147,7 +148,11 @@ def test_filtered_answers_before_the_first_complete_one_prove_nothing(lake: Lake
 @pytest.mark.parametrize("broken_first", [True, False], ids=["broken then well", "well then broken"])
 @pytest.mark.parametrize(
     "path",
-    ["StateChangeReason.Code", "StateChangeReason", "VpcConfig.SubnetIds[1]", "VpcConfig", "VpcConfig.SubnetIds"],
+    slow_but(
+        ["StateChangeReason.Code", "StateChangeReason", "VpcConfig.SubnetIds[1]", "VpcConfig", "VpcConfig.SubnetIds"],
+        "StateChangeReason.Code",
+        "VpcConfig.SubnetIds[1]",
+    ),
 )
 def test_a_value_in_quarantine_proves_nothing(lake: Lake, path: str, broken_first: bool) -> None:
     well = ok(A, builder("a", state_change_reason_code="X", subnets=["s1", "s2"]), builder("b"))

@@ -244,6 +244,7 @@ def test_a_file_that_cannot_be_read_is_told_and_the_others_are_looked_at(two: La
     assert {problem.what for problem in found} == {"cannot be read: Input/output error"}
 
 
+@pytest.mark.slow
 def test_a_hint_that_lags_behind_is_no_problem(bucket: Bucket) -> None:
     lake = Lake(bucket.place(), s3=bucket.settings)
     for _ in range(2):

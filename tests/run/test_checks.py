@@ -158,6 +158,7 @@ def test_a_key_that_does_not_identify_items_makes_the_run_red_and_other_resource
     assert (second.feeds_problem, second.published_feeds.rows["image_builders"]) == (None, 2)
 
 
+@pytest.mark.slow
 def test_prices_come_into_the_snapshot_and_what_they_do_not_know_is_told(export: Export) -> None:
     (export.folder / "prices.csv").write_text(f"{HEAD}*,small,*,0.5,0.1,\n")
     export.more = {"feeds": {"prices": "prices.csv"}}

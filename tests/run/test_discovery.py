@@ -259,6 +259,7 @@ def test_auto_without_ssm_uses_botocores_list_and_gives_up_no_region_that_answer
     assert (export.statuses()[f"{PROD}/{new}"], export.changes()) == ("ok", [])
 
 
+@pytest.mark.slow
 def test_a_wildcard_gives_up_no_region_that_answered_because_botocore_does_not_know_it(export: Export) -> None:
     new = "mx-central-1"
     export.accounts, export.regions, export.more = (PROD,), (new, REGION), {}
