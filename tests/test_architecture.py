@@ -48,9 +48,9 @@ RIDDLES = frozenset(  # participles, prepositions and pronouns, which say nothin
     looked made met none of one other others own said seen shown so sworn taken told under until what where
     who whose with within""".split()  # noqa: SIM905
 )
-DICTATED = frozenset(  # by logging, argparse, io, fsspec, werkzeug and Store.exists, which is pathlib's word
-    """connect defs emit error exists fileno glob info isatty isdir log ls main modified seek setup size tell
-    writable""".split()  # noqa: SIM905
+DICTATED = frozenset(  # by logging, argparse, io, fsspec, werkzeug, DuckDB (table, query), and pathlib (exists)
+    """connect defs emit error exists feed fileno glob info isatty isdir log ls main modified query relation seek setup
+    size table tell writable""".split()  # noqa: SIM905
 )
 
 

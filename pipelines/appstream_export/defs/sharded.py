@@ -110,7 +110,8 @@ def resolve_executor(settings: Settings) -> dg.ExecutorDefinition:
     executor = settings.dagster.executor
     module, name, needs, package = EXECUTORS[executor]
     if find_spec(needs) is None:
-        fix = format_install_command(extra) if (extra := package.partition("[")[2][:-1]) else f"install {package}"
+        extra = package.partition("[")[2][:-1]
+        fix = format_install_command(extra) if extra else format_install_command(package=package)
         raise SettingsError(f'[dagster] executor = "{executor}": {needs} is missing', fix=fix)
     return getattr(import_module(module), name)
 

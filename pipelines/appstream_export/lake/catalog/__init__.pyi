@@ -43,4 +43,11 @@ from .summary import (
     load_sweeps as load_sweeps,
     summarize_snapshot as summarize_snapshot,
 )
+from .table_reader import (
+    find_newest_snapshot_id as find_newest_snapshot_id,
+    is_relation_type as is_relation_type,
+    load_table as load_table,
+    open_relation as open_relation,
+    wrap_relation as wrap_relation,
+)
 from .views import render_newest_select as render_newest_select

@@ -106,6 +106,8 @@ def _has_equal_tables(con: duckdb.DuckDBPyConnection, store: Store, manifests: S
 
 
 def _attach_copy(con: duckdb.DuckDBPyConnection, content: bytes) -> None:
+    # A private copy, because another process could change the published file after the comparison. DuckDB holds the
+    # file open, so that it may be removed at once.
     with NamedTemporaryFile(suffix=".duckdb") as copy:
         copy.write(content)
         copy.flush()

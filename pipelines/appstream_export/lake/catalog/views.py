@@ -51,6 +51,7 @@ MACROS = (
     """hours_within(a, b, day) as
         greatest(0, hours_between(greatest(a, midnight(day)), least(b, midnight(day + 1))))""",
     "days_between(a, b) as generate_series(utc_day(a)::timestamp, utc_day(b)::timestamp, interval 1 day)::date[]",
+    # max() compares structs field by field, so the best `place` wins: how specific a row is, then how new.
     """price_at(of_region, of_type, of_platform, day) as (
         select max({
             'place': [
@@ -219,6 +220,7 @@ def _render_view_select(table: Table, view: View, *, past: bool) -> str:
     joins, suffix, snapshot = "", ("_history" if past else ""), ("snapshot_id, " if past else "")
     if past and not table.cumulative:
         joins += " join lake.commits as c using (snapshot_id)"
+    # Left joins: a row stays visible even if its account or its scope has no row.
     if table.resource:
         joins += f" left join accounts{suffix} as a using ({snapshot}account_id)"
         run = f"(select * from scope_runs{suffix} where resource = {quote_literal(table.resource)})"
