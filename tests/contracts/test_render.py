@@ -65,6 +65,8 @@ def test_every_table_has_a_page_and_stands_in_the_index() -> None:
 def test_every_query_on_every_page_runs() -> None:
     contracts = load_contracts()
     con = database(list_snapshot_tables(contracts))
+    for view in sql_files.load_view_files():
+        con.execute(f"create table {view.name} ({', '.join(f'{c.name} {c.type}' for c in view.columns)})")
 
     for page in render_doc_pages(contracts, {}).values():
         for sql in snippets(page):
@@ -82,6 +84,7 @@ def test_a_page_lists_the_columns_that_analysts_see() -> None:
         "account_id",
         "region",
         "image_builder_name",
+        "image_builder_key",
         "position",
         "agent_action",
         "permission",
@@ -107,6 +110,27 @@ def test_docs_cannot_become_markup(tmp_path: Path) -> None:
     assert r"Size in \`mm\` \| or &lt;b>inch&lt;/b>." in page
 
 
+def test_the_index_draws_the_tables_and_marts_of_a_resource_with_their_keys() -> None:
+    contracts = load_contracts()
+    picture = render_doc_pages(contracts, {})["README.md"].split("```mermaid\n")[1].split("```")[0]
+
+    for table in (*contracts[0].tables, contracts[0].changes_table):
+        assert f"    {table.name} {{\n        string image_builder_key " in picture
+    assert '    image_builders ||--o{ image_builder_subnets : "image_builder_key"\n' in picture
+    assert '    image_builders ||--o| image_builder_overview : "image_builder_key"\n' in picture
+    assert '    accounts ||--o{ image_builders : "account_id"\n' in picture
+
+
+def test_a_page_prints_the_join_with_each_related_table() -> None:
+    contracts = load_contracts()
+    pages = render_doc_pages(contracts, {})
+
+    for name in ("image_builder_subnets", "image_builder_changes", "image_builder_daily"):
+        assert f"select * from {name} join image_builders using (image_builder_key);" in pages[f"{name}.md"]
+        assert f"select * from image_builders join {name} using (image_builder_key);" in pages["image_builders.md"]
+    assert "select * from coverage join accounts using (account_id);" in pages["coverage.md"]
+
+
 def test_items_belong_to_nothing() -> None:
     contract = load_contracts()[0]
 
@@ -119,10 +143,7 @@ def test_elements_are_joined_to_their_item() -> None:
     assert render_parent_join(contract, contract.child_tables[0]) == (
         "select item.*, image_builder_subnets.position, image_builder_subnets.subnet_id\n"
         "from image_builder_subnets\n"
-        "join image_builders as item\n"
-        "  on  item.account_id = image_builder_subnets.account_id\n"
-        "  and item.region = image_builder_subnets.region\n"
-        "  and item.name = image_builder_subnets.image_builder_name;"
+        "join image_builders as item using (image_builder_key);"
     )
 
 
@@ -130,14 +151,15 @@ def test_elements_of_a_nested_list_are_joined_to_the_element_around_them(tmp_pat
     contract = loaded(tmp_path, NESTED)
     con = database([*contract.tables])
     scope = "'s', '1', 'r'"
-    con.execute(f"insert into things (snapshot_id, account_id, region, name) values ({scope}, 'a')")
+    con.execute(f"insert into things (snapshot_id, account_id, region, name, thing_key) values ({scope}, 'a', 'k')")
     con.execute(
-        "insert into thing_parts (snapshot_id, account_id, region, thing_name, position, part) "
-        f"values ({scope}, 'a', 0, 'first'), ({scope}, 'a', 1, 'second')"
+        "insert into thing_parts (snapshot_id, account_id, region, thing_name, thing_key, position, part) "
+        f"values ({scope}, 'a', 'k', 0, 'first'), ({scope}, 'a', 'k', 1, 'second')"
     )
     con.execute(
-        "insert into thing_pieces (snapshot_id, account_id, region, thing_name, parts_position, position, size) "
-        f"values ({scope}, 'a', 1, 0, 7.5)"
+        "insert into thing_pieces "
+        "(snapshot_id, account_id, region, thing_name, thing_key, parts_position, position, size) "
+        f"values ({scope}, 'a', 'k', 1, 0, 7.5)"
     )
 
     joined = render_parent_join(contract, contract.tables[-1])

@@ -43,7 +43,8 @@ BY_HAND = {
     "running_image_builders.running_hours_at_least": "image_builder_state_spans.active_since"
     " image_builder_state_spans.last_observed_at",
     "feeds/image_builders.created_time_utc": "image_builders.created_time",
-    "feeds/image_builders.image_builder_key": "image_builders.account_id image_builders.name image_builders.region",
+    "feeds/image_builders.image_builder_key": "image_builders.image_builder_key",
+    "image_builder_daily.image_builder_key": "image_builder_state_spans.image_builder_key",
     "feeds/image_builders.label_cost_centre": "accounts.labels_json",
     "feeds/image_builder_changes.changed_in_snapshot_utc": "snapshots.committed_at",
     "feeds/coverage.age_hours": "coverage.observed_at",

@@ -79,8 +79,8 @@ def test_a_view_shows_the_newest_and_its_history_all_snapshots(three: Lake) -> N
 
 def test_columns_stand_in_the_contracts_order_with_comments(three: Lake) -> None:
     names = three.sql("select column_name from (describe image_builder_subnets)")
-    assert names == ["snapshot_id", "account_id", "region", "image_builder_name", "position", "subnet_id",
-                     "account_name", "is_stale", "observed_at"]  # fmt: skip
+    assert names == ["snapshot_id", "account_id", "region", "image_builder_name", "image_builder_key", "position",
+                     "subnet_id", "account_name", "is_stale", "observed_at"]  # fmt: skip
     assert three.sql("select column_name from (describe image_builder_subnets_history)") == [*names, "snapshot_at"]
     without = three.sql(
         "select table_name, column_name from duckdb_columns() semi join duckdb_views() on table_name = view_name"

@@ -36,6 +36,11 @@ from .iam import (
     list_member_operations as list_member_operations,
     render_session_policy as render_session_policy,
 )
+from .joins import (
+    Join as Join,
+    list_joins as list_joins,
+    render_related_joins as render_related_joins,
+)
 from .loader import (
     check_parents as check_parents,
     list_outer_positions as list_outer_positions,
@@ -50,6 +55,7 @@ from .model import (
     Column as Column,
     Contract as Contract,
     EnumValues as EnumValues,
+    JoinKey as JoinKey,
     Table as Table,
     get_operational_table as get_operational_table,
     list_snapshot_tables as list_snapshot_tables,

@@ -18,7 +18,9 @@ from appstream_export.contracts.model import (
     SNAPSHOT_ID,
     Column,
     Contract,
+    JoinKey,
     Table,
+    build_join_key,
     find_column,
     load_operational_tables,
 )
@@ -159,7 +161,7 @@ class _ContractReader:
         bodies = {n: t for n, t in self.raw.items() if n not in HEADER_KEYS}
         if name not in bodies:
             self.raise_error("", f"no table [{name}]: the items' own table has the file's name")
-        item = self.read_item_table(name, bodies.pop(name))
+        item = self.read_item_table(name, bodies.pop(name), head["item_name"])
         children = tuple(self.read_child_table(n, body, head["item_name"], item) for n, body in bodies.items())
         self.check_unique_paths("rows_from", ((f"[{t.name}]", t.rows_from or "") for t in children))
         calls = read_call_rules(self.raw, head["operation"], self.raise_error)
@@ -222,7 +224,7 @@ class _ContractReader:
                 self.raise_error(f'[ignored] "{path}"', 'is not a path such as "Some.Leaf" or "Tags[].Key"')
         return ignored
 
-    def read_item_table(self, name: str, body: Mapping[str, Any]) -> Table:
+    def read_item_table(self, name: str, body: Mapping[str, Any], item_name: str) -> Table:
         where = f"[{name}]"
         self.check_renamed_keys(where, body)
         if "rows_from" in body:
@@ -238,8 +240,9 @@ class _ContractReader:
         if "created_at_column" in body:
             self.check_column_reference(where, "created_at_column", body["created_at_column"], own, "timestamp")
         columns = (SNAPSHOT_ID, ACCOUNT_ID, REGION, *own, EXTRA_JSON, OBSERVED_AT)
-        doc = self.read_string(where, body, "doc")
-        return Table(name, doc, columns, ("account_id", "region", *key), name, None, body.get("created_at_column"))
+        doc, created_at = self.read_string(where, body, "doc"), body.get("created_at_column")
+        join_key = self.read_join_key(where, item_name, key, (c.name for c in columns))
+        return Table(name, doc, columns, join_key.columns, name, None, created_at, join_keys=(join_key,))
 
     def read_key(self, where: str, key: object, columns: tuple[Column, ...]) -> list[str]:
         if not isinstance(key, list) or not key:
@@ -271,7 +274,17 @@ class _ContractReader:
             what = "the table has this column already"
             self.raise_error(f"{where} {min(doubled)}", what, fix="choose another name")
         key, doc = tuple(c.name for c in fixed[1:]), self.read_string(where, body, "doc")
-        return Table(name, doc, (*fixed, *own, OBSERVED_AT), key, self.file.stem, rows_from)
+        columns = (*fixed, *own, OBSERVED_AT)
+        join_key = self.read_join_key(where, item_name, (c.name for c in parents), (c.name for c in columns))
+        return Table(name, doc, columns, key, self.file.stem, rows_from, join_keys=(join_key,))
+
+    def read_join_key(self, where: str, item_name: str, key: Iterable[str], columns: Iterable[str]) -> JoinKey:
+        """Return the table's key of the item; refuses a column that has its name."""
+        join_key = build_join_key(item_name, key)
+        if join_key.name in columns:
+            what = "the catalog's views have this column already: account, region and key as one text"
+            self.raise_error(f"{where} {join_key.name}", what, fix="choose another name, or another item_name")
+        return join_key
 
     def read_rows_from(self, name: str, body: Mapping[str, Any]) -> str:
         where = f"[{name}]"

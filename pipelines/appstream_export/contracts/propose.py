@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from appstream_export.contracts.fields import Field, OperationOutput
 from appstream_export.contracts.loader import convert_to_snake_case, list_outer_positions
-from appstream_export.contracts.model import load_operational_tables
+from appstream_export.contracts.model import build_join_key_name, load_operational_tables
 from appstream_export.contracts.naming import (
     choose_column_names,
     choose_resource_name,
@@ -38,7 +38,8 @@ def render_proposed_contract(output: OperationOutput) -> str:
         _ProposedTable(t.rows_from, {s: f for s, f in t.columns.items() if not f.is_sensitive}) for t in tables
     )
     key = _guess_key_path(output, item_name, items.columns)
-    names = choose_column_names(items.columns, (), item_name)
+    join_key_name = build_join_key_name(item_name)
+    names = choose_column_names(items.columns, (join_key_name,), item_name)
     if "." in items.columns:
         names = {".": guess_element_name(output.items)}
     used_names = {name, f"{item_name}_changes", *(t.name for t in load_operational_tables())}
@@ -161,7 +162,7 @@ def _render_child_table(table: _ProposedTable, item_name: str, parent_key: str, 
     rows_from = table.rows_from or ""
     name = choose_table_name(rows_from, item_name, used_names)
     element = guess_element_name(rows_from)
-    fixed = (parent_key, *list_outer_positions(rows_from))
+    fixed = (parent_key, build_join_key_name(item_name), *list_outer_positions(rows_from))
     names = choose_column_names((element if s == "." else s for s in table.columns), fixed, element)
     if "." in table.columns:
         names = {".": names[element]}
