@@ -299,6 +299,7 @@ def test_a_publication_that_was_killed_is_swept_away_later(lake: Lake) -> None:
     assert [*shelf.list_generations()] == [published.current.name]
 
 
+@pytest.mark.slow
 def test_an_erased_account_is_in_no_generation_after_the_next_publication(lake: Lake) -> None:
     from appstream_export.lake.maintenance.erase import erase_account
 

@@ -246,7 +246,8 @@ def test_a_reader_keeps_what_it_opened_and_the_next_sees_the_new(mine: Lake) -> 
     assert mine.sql("select state from image_builders") == ["DELETING"]
 
 
-@pytest.mark.parametrize("is_own", slow_but([False, True], False))
+@pytest.mark.slow
+@pytest.mark.parametrize("is_own", [False, True])
 def test_who_has_read_the_header_before_a_catalog_is_replaced_still_finds_its_blocks(
     lake: Lake, tmp_path: Path, is_own: bool
 ) -> None:

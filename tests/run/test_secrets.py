@@ -184,6 +184,7 @@ def _traceback_of(what: Any) -> str:
     return "".join(traceback.format_exception(caught.value)) + repr(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "script",
     [

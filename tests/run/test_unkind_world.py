@@ -22,6 +22,8 @@ from tests.cells import ACCOUNT, Cell, build_settings, list_cells_of_tests
 from tests.slices import slow_but
 from tests.world import EU, HOME, MEXICO, MILAN, SPAIN, Call, World
 
+pytestmark = pytest.mark.usefixtures("without_checks")
+
 A, B = ACCOUNT, "444455556666"
 
 
