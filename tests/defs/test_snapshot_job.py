@@ -24,7 +24,11 @@ from tests.lake.buckets import Bucket, Seen, Wire
 
 SICK = f"{ACCOUNTS[0]}/eu-west-1"
 TABLES = {t.name for t in list_snapshot_tables(load_contracts())}
-ALL = {asset.key.to_user_string() for asset in specs.build_asset_sources(load_contracts(), Settings())}
+ALL = {
+    asset.key.to_user_string()
+    for asset in specs.build_asset_sources(load_contracts(), Settings())
+    if asset.group != specs.SOURCES
+}
 PROGRESS_LINES = 12  # of a run, however many scopes it has
 FEEDS = {key for key in ALL if key.startswith("feeds/")}
 

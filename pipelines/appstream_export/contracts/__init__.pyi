@@ -80,4 +80,5 @@ from .sql_files import (
     SqlFile as SqlFile,
     load_sql_files as load_sql_files,
     load_view_files as load_view_files,
+    strip_header as strip_header,
 )

@@ -105,6 +105,13 @@ def parse_sql_file(file: Path) -> SqlFile:
     return _build_sql_file(file, words, tuple(columns), tuple(params), text)
 
 
+def strip_header(sql: str) -> str:
+    """Return a statement without the comments of its header."""
+    lines = sql.splitlines()
+    body = next((number for number, line in enumerate(lines) if not line.startswith("-- ")), len(lines))
+    return "\n".join(lines[body:]).strip()
+
+
 def _build_sql_file(
     file: Path, words: Mapping[str, str], columns: tuple[Column, ...], params: tuple[Param, ...], text: str
 ) -> SqlFile:

@@ -13,13 +13,13 @@ from pydantic import Field
 from appstream_export.contracts import Contract, load_view_files
 from appstream_export.defs.binding import COVERAGE_STEP, OUTPUTS_STEP, TABLES_STEP, ExportAssets, ExportBinding
 from appstream_export.defs.checks import (
-    NAMED_MAX,
     build_check_results,
     build_completeness_problems,
     build_completeness_results,
     explain_failure,
 )
 from appstream_export.defs.context import as_dagster_failure
+from appstream_export.defs.failed_scopes import build_failed_scopes_table
 from appstream_export.defs.progress import LoggingRunListener
 from appstream_export.defs.specs import (
     EXPORT,
@@ -330,7 +330,7 @@ def _count_states_and_rows(
 
 
 def _build_run_metadata(result: RunResult, seconds: float) -> dict[str, Any]:
-    """Return the cost of the run and its failed scopes: all of them counted, at most NAMED_MAX named."""
+    """Return the cost of the run and its failed scopes."""
     outcomes = result.outcomes.values()
     return {
         "seconds": seconds,
@@ -339,8 +339,5 @@ def _build_run_metadata(result: RunResult, seconds: float) -> dict[str, Any]:
         "calls": sum(outcome.api_calls for outcome in outcomes),
         "throttles": sum(outcome.throttles for outcome in outcomes),
         "retries": sum(outcome.retries for outcome in outcomes),
-        "failed_scopes": [
-            outcome.task.format_place(with_resource=len(result.failed_ratios) > 1)
-            for outcome in result.failures[:NAMED_MAX]
-        ],
+        "failed_scopes": build_failed_scopes_table(result),
     }

@@ -86,6 +86,8 @@ class ExportAssets:
     sources: tuple[AssetSource, ...]
     specs: Mapping[dg.AssetKey, dg.AssetSpec]
     """The spec of each asset by its default key."""
+    external: tuple[AssetSource, ...] = ()
+    """Assets that runs do not make, to which column lineage refers."""
 
     def get_key(self, default: dg.AssetKey) -> dg.AssetKey:
         """Return the key of an asset in this code location; keys of other assets are returned unchanged."""
@@ -116,7 +118,10 @@ class ExportAssets:
     def column_lineage(self) -> Mapping[dg.AssetKey, dg.TableColumnLineage]:
         """The column lineage of each asset by its default key, with the keys of this code location."""
         # Computed once per process, and only by steps: parsing all SQL takes most of a second.
-        return {key: self._bind_lineage(found) for key, found in build_column_lineage(self.sources).items()}
+        return {
+            key: self._bind_lineage(found)
+            for key, found in build_column_lineage((*self.external, *self.sources)).items()
+        }
 
     def _bind_lineage(self, lineage: dg.TableColumnLineage) -> dg.TableColumnLineage:
         deps = {

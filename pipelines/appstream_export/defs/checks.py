@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 import dagster as dg
 
 from appstream_export.contracts import Contract, SqlFile, load_sql_files
+from appstream_export.defs.failed_scopes import NAMED_MAX, build_failed_scopes_table, count_scope_failures
 from appstream_export.defs.specs import AssetSource, build_feed_key
 from appstream_export.lake.catalog import SEVERITY_ERROR, CheckResult, TableCompleteness, UnseenScope
 from appstream_export.run import RunResult
@@ -23,7 +24,6 @@ _REEXECUTE_HINT = (
 _PUBLISHING_DISABLED = (
     "This run did not publish it: [feeds] was changed after Dagster loaded the code; reload the code location."
 )
-NAMED_MAX = 50  # so that lists in the event log are readable
 
 
 def build_check_specs(assets: Sequence[AssetSource]) -> list[dg.AssetCheckSpec]:
@@ -160,11 +160,11 @@ def build_coverage_result(result: RunResult) -> dg.AssetCheckResult:
             "answered": result.answer_count,
             "failed": len(result.failures),
             "expected": len(result.expected_failures),
-            "failed_ratio": result.failed_ratio,
+            "failed_ratio": round(result.failed_ratio, 4),
             "skipped": statuses["skipped"],
             "discovery_problem": result.discovery_problem or "none",
             "statuses": dict(statuses),
-            "failed_scopes": [f"{o.task}: {o.status}: {o.reason}" for o in result.failures[:NAMED_MAX]],
+            "failed_scopes": build_failed_scopes_table(result),
         },
     )
 
@@ -215,10 +215,12 @@ def _summarize_scopes(result: RunResult) -> str:
     if not result.outcomes:
         return "Nothing to do: every scope of this run has already been exported."
     if not result.failures:
+        if expected := len(result.expected_failures):
+            return f"{result.answer_count} requested scopes answered; {expected} did not, as expected."
         return f"All {result.answer_count} requested scopes answered."
-    failed, total, first = len(result.failures), len(result.outcomes), result.failures[0]
-    summary = f"{failed} of {total} requested scopes failed, such as {first.task} ({first.status})"
-    return f"{summary}; they retain their last good rows, marked stale."
+    first = result.failures[0]
+    example = f"such as {first.task} ({first.status})"
+    return f"{count_scope_failures(result)}, {example}; they retain their last good rows, marked stale."
 
 
 def _list_publishing_checks(assets: Sequence[AssetSource]) -> Iterator[tuple[str, tuple[dg.AssetKey, str]]]:

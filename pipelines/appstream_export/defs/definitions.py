@@ -82,8 +82,9 @@ def build_definitions(binding: ExportBinding) -> dg.Definitions:
     )
     made = {source.key for source in own}
     external = [spec for key, spec in assets.specs.items() if key not in made]
+    others = tuple(source for source in assets.sources if source.key not in made)
     # Events, checks and metadata are those of the assets that runs make.
-    run_assets = ExportAssets(sources=tuple(own), specs=assets.specs)
+    run_assets = ExportAssets(sources=tuple(own), specs=assets.specs, external=others)
     return dg.Definitions(
         assets=[*_build_steps(binding, run_assets, settings, contracts), *external],
         asset_checks=[_build_last_step(binding, run_assets, settings)],
