@@ -13,6 +13,9 @@ from appstream_export.status import Status
 ACCOUNT_ID = re.compile(r"\d{12}")
 REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")  # us-east-1, us-gov-west-1, us-iso-east-1, eusc-de-east-1
 
+SHARED_ACCOUNT_ID = "000000000000"  # AWS gives it to no account
+"""The account of scopes that belong to no account: what is read once per region, from any of the accounts."""
+
 
 def _build_pattern_meta(pattern: re.Pattern[str]) -> Meta:
     """Return msgspec constraints for a scope's text; msgspec does not call `__new__`."""
@@ -76,6 +79,8 @@ class Page:
     observed_at: datetime
     other_members: Mapping[str, Any] = field(default_factory=dict)
     """What the answer holds beside its items and its token, by path, such as `$.Warnings`; no empty values."""
+    parent_row: Mapping[str, str] = field(default_factory=dict)
+    """For a follow-up call: the columns of its parent's row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +120,10 @@ class Outcome:
     quarantined_items: int = 0
     clock_skew_s: float | None = None
     """Seconds by which our clock is behind AWS's, negative if ahead; None if the answer had no date."""
+    cause: Task | None = None
+    """The task whose failure ended this one before its first call; None if the task failed by itself."""
+    cause_calls: int = 0
+    """Calls of `cause`."""
 
     def __post_init__(self) -> None:
         if (self.status is Status.OK) != (self.reason is None):

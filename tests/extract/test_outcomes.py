@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from appstream_export.extract import resolve_closed_regions
+from appstream_export.extract import resolve_outcomes
 from appstream_export.model import Outcome, Scope, Task
 from appstream_export.status import Status
 from tests.extract.asking import EU, US, A, B
@@ -24,7 +24,7 @@ def outcome(account_id: str, region: str, code: str | None = None, calls: int = 
 
 def proved(*outcomes: Outcome, unlisted: str = "") -> dict[str, str]:
     tasks = {o.task for o in outcomes if o.task.scope.region == unlisted}
-    found = resolve_closed_regions({o.task: o for o in outcomes}, tasks)
+    found = resolve_outcomes({o.task: o for o in outcomes}, tasks)
     return {str(task.scope): str(o.status) for task, o in found.items()}
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from appstream_export.errors import ConfigurationError
-from appstream_export.extract import Account, resolve_closed_regions
+from appstream_export.extract import Account, resolve_outcomes
+from appstream_export.extract.aws import Clients
 from appstream_export.extract.scan import scan, scheduler
 from appstream_export.model import Outcome, Task
 from appstream_export.settings import Secret, Settings
@@ -151,12 +152,10 @@ def test_no_page_is_asked_twice(wire: Wire, asking: Asking) -> None:
 def test_clients_are_one_per_region_and_one_for_sts(
     wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[scheduler.Clients] = []
+    made: list[Clients] = []
 
-    def counted(
-        settings: Settings, operations: list[str], stop: threading.Event, process_count: int
-    ) -> scheduler.Clients:
-        made.append(scheduler.Clients(settings, operations, stop, process_count=process_count))
+    def counted(settings: Settings, operations: list[str], stop: threading.Event, process_count: int) -> Clients:
+        made.append(Clients(settings, operations, stop, process_count=process_count))
         return made[-1]
 
     monkeypatch.setattr(scheduler, "create_clients", counted)
@@ -271,7 +270,7 @@ def test_a_region_that_is_not_enabled_is_proved_by_another_that_answered(wire: W
         wire.always(scope, refusal("UnrecognizedClientException", "The security token is invalid."))
     outcomes = {o.task: o for o in asking.run().outcomes.values()}
 
-    proved = {str(t.scope): o for t, o in resolve_closed_regions(outcomes).items()}
+    proved = {str(t.scope): o for t, o in resolve_outcomes(outcomes).items()}
 
     assert {s: str(o.status) for s, o in proved.items()} == {
         f"{A}/{EU}": "ok",

@@ -14,7 +14,13 @@ from .botocore_model import (
     mark_sensitive_fields as mark_sensitive_fields,
     propose_contract as propose_contract,
 )
-from .call_rules import MONTH as MONTH, fill_inputs as fill_inputs
+from .call_rules import (
+    ACCOUNT as ACCOUNT,
+    MONTH as MONTH,
+    ONE_ACCOUNT as ONE_ACCOUNT,
+    CallRules as CallRules,
+    fill_inputs as fill_inputs,
+)
 from .iam import (
     ASSUME as ASSUME,
     DISCOVERY as DISCOVERY,
@@ -31,6 +37,7 @@ from .iam import (
     render_session_policy as render_session_policy,
 )
 from .loader import (
+    check_parents as check_parents,
     list_outer_positions as list_outer_positions,
     load_contract as load_contract,
     load_contracts as load_contracts,

@@ -80,7 +80,7 @@ def check_contracts(contracts: Iterable[Contract], *, any_protocol: bool = False
 def mark_sensitive_fields(contract: Contract) -> Contract:
     """Return the contract with the sensitive paths (by botocore's model) that no column reads; raises ContractError."""
     item = _build_item_field(_load_operation_model(contract.service, contract.operation), contract.items)
-    read = {table.build_source_path(column) for table in contract.tables for column in table.source_columns}
+    read = {table.build_source_path(column) for table in contract.tables for column in table.answer_columns}
     read |= {(table.rows_from or "").removesuffix(MAP) for table in contract.tables}
     paths = [path for path, field in walk_leaf_fields(item) if field.is_sensitive and path not in read]
     return replace(contract, sensitive=tuple(paths))
@@ -117,7 +117,7 @@ def load_enum_values(contract: Contract) -> dict[tuple[str, str], tuple[str, ...
         raise ContractError(f"{contract.file.name}: {error.message}", fix=error.fix) from error
     found = {}
     for table in contract.tables:
-        for column in table.source_columns:
+        for column in table.answer_columns:
             try:
                 values = resolve_field(resolve_row_field(item, table.rows_from), column.source).values
             except NoSuchField:

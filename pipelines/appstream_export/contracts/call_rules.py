@@ -9,10 +9,17 @@ from appstream_export.errors import suggest_correction
 
 MONTH = "month"
 """The name of the placeholder for the month of the run, such as 2026-11."""
-CALL_KEYS = frozenset({"with", "pages", "action"})
+CALL_KEYS = frozenset({"with", "pages", "action", "once_per", "owned", "per", "only_where", "limits"})
+ACCOUNT, ONE_ACCOUNT = "account", "region"
+"""Values of `once_per`: in the home region of each account, or in each region of one account."""
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _MEMBER = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _ACTION = re.compile(r"(?P<prefix>[a-z0-9-]+):(?P<name>[A-Z][A-Za-z0-9]*)")
+_RESOURCE = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_LIMITS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "max_calls": ((int,), "a whole number above 0"),
+    "max_calls_per_s": ((int, float), "a number above 0"),
+}
 _PAGES_EXAMPLE = 'pages = { token = "NextToken", size = "MaxResults" }'
 
 
@@ -28,6 +35,24 @@ class CallRules:
     """`pages.size`: the member of the request that limits a page."""
     action: str | None = None
     """The IAM action, if it is not service:operation."""
+    once_per: str | None = None
+    """`account`: one call in each account, in the home region of its partition. `region`: one call in each region, from
+    one account, whose id is not part of the scope."""
+    owned: bool = True
+    """Whether all items are of the scope's account."""
+    per: str | None = None
+    """The parent resource: one call for each of its rows in the same scope."""
+    only_where: str | None = None
+    """The parent resource: one call in each scope where it has rows."""
+    max_calls: int | None = None
+    """The most calls of one task."""
+    max_calls_per_s: float | None = None
+    """The most calls per second of one task."""
+
+    @property
+    def parent(self) -> str | None:
+        """The resource whose complete answer must come first."""
+        return self.per or self.only_where
 
     @property
     def placeholders(self) -> frozenset[str]:
@@ -43,12 +68,34 @@ def read_call_rules(raw: Mapping[str, Any], operation: str, raise_error: RaiseEr
     rules = CallRules(
         inputs=_read_inputs(raw, raise_error),
         action=_read_action(raw, operation, raise_error),
+        once_per=_read_once_per(raw, raise_error),
+        owned=_read_owned(raw, raise_error),
+        per=_read_parent(raw, "per", raise_error),
+        only_where=_read_parent(raw, "only_where", raise_error),
         **_read_pages(raw, raise_error),
+        **_read_limits(raw, raise_error),
     )
-    if unknown := sorted(rules.placeholders - {MONTH}):
-        what = f"with: {{{unknown[0]}}} has no value"
-        raise_error("", what, fix="only {month}, the month of the run, is known here")
+    _check_combinations(rules, raise_error)
     return rules
+
+
+def get_input_name(source: str) -> str | None:
+    """Return the parent's column that a column reads (`{name}`), or None if it reads AWS's answer."""
+    found = _PLACEHOLDER.fullmatch(source)
+    return found[1] if found else None
+
+
+def _check_combinations(rules: CallRules, raise_error: RaiseError) -> None:
+    unknown = sorted(rules.placeholders - {MONTH})
+    if unknown and rules.per is None:
+        fix = "only {month}, the month of the run, is known without per"
+        raise_error("", f"with: {{{unknown[0]}}} has no value", fix=fix)
+    if rules.per and not unknown:
+        raise_error("", "per: no input differs between its calls", fix='write with = { StackName = "{name}" }')
+    if rules.per and rules.only_where:
+        raise_error("", "per and only_where exclude each other", fix="remove only_where")
+    if rules.once_per == ONE_ACCOUNT and rules.owned:
+        raise_error("", 'once_per = "region" reads items of no single account', fix="write owned = false")
 
 
 def fill_inputs(value: Any, values: Mapping[str, str]) -> Any:
@@ -76,7 +123,7 @@ def _read_inputs(raw: Mapping[str, Any], raise_error: RaiseError) -> dict[str, A
     return inputs
 
 
-def _read_pages(raw: Mapping[str, Any], raise_error: RaiseError) -> dict[str, str | None]:
+def _read_pages(raw: Mapping[str, Any], raise_error: RaiseError) -> dict[str, Any]:
     pages = raw.get("pages", {})
     if not isinstance(pages, dict):
         raise_error("", "pages is not a table", fix=f"write {_PAGES_EXAMPLE}")
@@ -88,6 +135,40 @@ def _read_pages(raw: Mapping[str, Any], raise_error: RaiseError) -> dict[str, st
     if pages and "token" not in pages:
         raise_error("", "pages: token is missing", fix=f"write {_PAGES_EXAMPLE}")
     return {"token": pages.get("token"), "page_size": pages.get("size")}
+
+
+def _read_once_per(raw: Mapping[str, Any], raise_error: RaiseError) -> str | None:
+    once_per = raw.get("once_per")
+    if once_per not in (None, ACCOUNT, ONE_ACCOUNT):
+        raise_error("", f'once_per = "{once_per}" is neither "{ACCOUNT}" nor "{ONE_ACCOUNT}"')
+    return once_per
+
+
+def _read_owned(raw: Mapping[str, Any], raise_error: RaiseError) -> bool:
+    owned = raw.get("owned", True)
+    if not isinstance(owned, bool):
+        raise_error("", "owned is neither true nor false")
+    return owned
+
+
+def _read_parent(raw: Mapping[str, Any], word: str, raise_error: RaiseError) -> str | None:
+    parent = raw.get(word)
+    if parent is not None and not (isinstance(parent, str) and _RESOURCE.fullmatch(parent)):
+        raise_error("", f'{word} = "{parent}" is not the name of a resource, such as "stacks"')
+    return parent
+
+
+def _read_limits(raw: Mapping[str, Any], raise_error: RaiseError) -> dict[str, Any]:
+    limits = raw.get("limits", {})
+    if not isinstance(limits, dict):
+        raise_error("", "limits must be a table", fix="write [limits], then max_calls = 5000")
+    for word, value in limits.items():
+        if word not in _LIMITS:
+            raise_error("[limits]", f'unknown key "{word}"', fix=suggest_correction(word, list(_LIMITS)))
+        kinds, meaning = _LIMITS[word]
+        if not isinstance(value, kinds) or isinstance(value, bool) or not 0 < value < float("inf"):
+            raise_error("[limits]", f"{word} is not {meaning}")
+    return limits
 
 
 def _read_action(raw: Mapping[str, Any], operation: str, raise_error: RaiseError) -> str | None:

@@ -23,7 +23,7 @@ def _find_column_problems(table: Table, item: Field) -> Iterator[str]:
     except NoSuchField as error:
         yield f'[{table.name}]: rows_from = "{table.rows_from}": {_suggest_list_marker(error)}'
         return
-    for column in table.source_columns:
+    for column in table.answer_columns:
         problem = _check_column(column, row)
         if problem:
             yield f'[{table.name}] {column.name}: from = "{column.source}": {problem}'
@@ -55,7 +55,7 @@ def _map_column_paths(contract: Contract) -> dict[str, str]:
     return {
         table.build_source_path(column): f"[{table.name}] {column.name}"
         for table in contract.tables
-        for column in table.source_columns
+        for column in table.answer_columns
     }
 
 

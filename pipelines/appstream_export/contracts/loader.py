@@ -2,11 +2,11 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from appstream_export.contracts.call_rules import CALL_KEYS, read_call_rules
+from appstream_export.contracts.call_rules import CALL_KEYS, get_input_name, read_call_rules
 from appstream_export.contracts.iam import is_read_operation
 from appstream_export.contracts.model import (
     ACCOUNT_ID,
@@ -73,6 +73,7 @@ def load_contracts(folder: Path | None = None) -> list[Contract]:
     if not contracts:
         raise ContractError(f"{folder}: no contract (*.toml) here", fix="restore one or point to another folder")
     _check_table_names(contracts)
+    check_parents(contracts)
     return contracts
 
 
@@ -87,6 +88,47 @@ def _check_table_names(contracts: Iterable[Contract]) -> None:
                     fix="rename one",
                 )
             places[table.name] = contract.file.name
+
+
+def check_parents(contracts: Iterable[Contract]) -> None:
+    """Raise ContractError for a contract whose parent resource is missing, or lacks what a follow-up call needs."""
+    by_name = {contract.name: contract for contract in contracts}
+    for contract in by_name.values():
+        if contract.calls.parent is not None:
+            _check_parent(contract, by_name)
+
+
+def _check_parent(contract: Contract, by_name: Mapping[str, Contract]) -> None:
+    calls = contract.calls
+    word = "per" if calls.per else "only_where"
+    place = f'{contract.file.name}: {word} = "{calls.parent}"'
+    parent = by_name.get(calls.parent or "")
+    if parent is None:
+        fix = suggest_correction(calls.parent or "", sorted(by_name)) or "add its contract, or switch it on"
+        raise ContractError(f"{place} is no resource of this export", fix=fix)
+    if calls.once_per != parent.calls.once_per:
+        raise ContractError(f"{place} has another once_per", fix="both need the same scopes")
+    chain = [contract.name]
+    while parent is not None and parent.name not in chain:
+        chain.append(parent.name)
+        parent = by_name.get(parent.calls.parent or "")
+    if parent is not None:
+        raise ContractError(f"{place}: {' needs '.join([*chain, parent.name])}", fix="break the circle")
+    if calls.per:
+        _check_inputs_of_parent(contract, by_name[calls.per], place)
+
+
+def _check_inputs_of_parent(contract: Contract, parent: Contract, place: str) -> None:
+    columns = {c.name: c.type for c in parent.item_table.source_columns}
+    inputs = contract.item_table.input_columns
+    for name in sorted(contract.parent_columns):
+        if columns.get(name) != "string":
+            fix = suggest_correction(name, [n for n, kind in columns.items() if kind == "string"])
+            raise ContractError(f"{place}: {{{name}}} is no string column of {parent.name}", fix=fix)
+    for key in parent.item_key:
+        if not any(inputs.get(own) == key for own in contract.item_key):
+            line = f'{parent.item_name}_{key} = {{ from = "{{{key}}}", type = "string", doc = "..." }}'
+            raise ContractError(f"{place}: the key lacks {key} of {parent.name}", fix=f"add {line}, also to key")
 
 
 def load_contract(file: Path) -> Contract:
@@ -122,7 +164,18 @@ class _ContractReader:
         self.check_unique_paths("rows_from", ((f"[{t.name}]", t.rows_from or "") for t in children))
         calls = read_call_rules(self.raw, head["operation"], self.raise_error)
         ignored = self.read_ignored_paths()
+        self.check_input_columns(calls.per, (item, *children))
         return Contract(name=name, tables=(item, *children), ignored=ignored, file=self.file, calls=calls, **head)
+
+    def check_input_columns(self, per: str | None, tables: Sequence[Table]) -> None:
+        """Refuse columns of the parent's row without `per`, in child tables, or of another type than string."""
+        for table in tables:
+            for name, column in table.input_columns.items():
+                where = f"[{table.name}] {name}"
+                if per is None:
+                    self.raise_error(where, f'from = "{{{column}}}" reads a row of the resource in per', fix="add per")
+                if table.rows_from is not None or table.get_column(name).type != "string":
+                    self.raise_error(where, f'from = "{{{column}}}" is for string columns of [{self.file.stem}] only')
 
     def read_header(self) -> dict[str, Any]:
         self.check_renamed_keys("", self.raw)
@@ -175,7 +228,10 @@ class _ContractReader:
         if "rows_from" in body:
             self.raise_error(where, "the items' own table has no rows_from", fix="take it out")
         own = self.read_columns(name, body)
-        if len(own) > 1 and (text := next((c for c in own if c.source == "."), None)):
+        answered = [c for c in own if c.input_name is None]
+        if not answered:
+            self.raise_error(where, "no column reads AWS's answer", fix=f"add name = {_COLUMN_EXAMPLE}")
+        if len(answered) > 1 and (text := next((c for c in answered if c.source == "."), None)):
             what = 'from = "." means that the items are texts, which have no other fields'
             self.raise_error(f"{where} {text.name}", what, fix="name a field, or make it the only column")
         key = self.read_key(where, body.get("key"), own)
@@ -275,7 +331,7 @@ class _ContractReader:
             if word not in _COLUMN_KEYS:
                 self.raise_error(where, f'unknown key "{word}"', fix=suggest_correction(word, list(_COLUMN_KEYS)))
         source, kind = self.read_string(where, body, "from"), self.read_string(where, body, "type")
-        if source != "." and not _PATH.fullmatch(source):
+        if source != "." and not _PATH.fullmatch(source) and get_input_name(source) is None:
             what = f'from = "{source}" is not a path such as "VpcConfig.Name"'
             self.raise_error(where, what, fix="lists go into tables of their own (rows_from)")
         if kind not in TYPES:

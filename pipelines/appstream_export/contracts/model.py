@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from appstream_export.contracts.call_rules import CallRules
+from appstream_export.contracts.call_rules import MONTH, CallRules, get_input_name
 from appstream_export.contracts.paths import MAP, convert_item_source, join_source_path
 
 EnumValues: TypeAlias = Mapping[tuple[str, str], tuple[str, ...]]
@@ -17,12 +17,20 @@ EnumValues: TypeAlias = Mapping[tuple[str, str], tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table. `source` is the dotted path in the item or row; `.` is the row itself."""
+    """One column of a table. `source` is the dotted path in the item or row.
+
+    `.` is the row itself, `{name}` the column `name` of the parent's row.
+    """
 
     name: str
     type: str
     doc: str
     source: str = ""
+
+    @property
+    def input_name(self) -> str | None:
+        """The column of the parent's row that a follow-up call's row repeats, or None."""
+        return get_input_name(self.source)
 
 
 SNAPSHOT_ID = Column("snapshot_id", "string", "Snapshot that the row belongs to: a ULID.")
@@ -85,8 +93,18 @@ class Table:
 
     @property
     def source_columns(self) -> tuple[Column, ...]:
-        """Columns that are read from AWS's answer."""
+        """Columns that are read from AWS's answer, or from the parent's row of a follow-up call."""
         return tuple(c for c in self.columns if c.source)
+
+    @property
+    def answer_columns(self) -> tuple[Column, ...]:
+        """Columns that are read from AWS's answer."""
+        return tuple(c for c in self.source_columns if c.input_name is None)
+
+    @property
+    def input_columns(self) -> dict[str, str]:
+        """Columns that are read from the parent's row of a follow-up call: the parent's column by the own one."""
+        return {c.name: c.input_name for c in self.source_columns if c.input_name is not None}
 
     @property
     def view_columns(self) -> tuple[Column, ...]:
@@ -130,6 +148,11 @@ class Contract:
         return self.calls.action or f"{self.service}:{self.operation}"
 
     @property
+    def parent_columns(self) -> frozenset[str]:
+        """The columns of the parent resource that follow-up calls and their rows need."""
+        return frozenset({*self.calls.placeholders, *self.item_table.input_columns.values()} - {MONTH})
+
+    @property
     def has_map_items(self) -> bool:
         """Whether the items are the rows of a map."""
         return self.items.endswith(MAP)
@@ -142,7 +165,7 @@ class Contract:
     @property
     def item_sources(self) -> dict[str, str]:
         """The path of each column of the item table in a normalized item, by column name."""
-        return {c.name: convert_item_source(c.source) for c in self.item_table.source_columns}
+        return {c.name: convert_item_source(c.source) for c in self.item_table.answer_columns}
 
     @property
     def item_table(self) -> Table:

@@ -296,14 +296,13 @@ def _render_key_and_source(contract: Contract | None, table: Table) -> str:
 
 def _render_columns(contract: Contract | None, table: Table, enum_values: EnumValues) -> str:
     head = ("column", "DuckDB", "Arrow", "null", "AWS field", "meaning")
-    items = contract.items if contract and table.resource else ""
     rows = [
         (
             f"`{column.name}`",
             DUCKDB_TYPES[column.type] + (" (JSON)" if column.type == "json" else ""),
             str(ARROW_TYPES[column.type]),
             "yes" if is_nullable(table, column) else "no",
-            f"`{_format_source_path(items, table, column)}`" if column.source else "",
+            f"`{_format_column_source(contract, table, column)}`" if column.source else "",
             _format_meaning(column, enum_values.get((table.name, column.name), ())),
         )
         for column in table.view_columns
@@ -320,6 +319,12 @@ def is_nullable(table: Table, column: Column) -> bool:
 
 def _format_source_path(items: str, table: Table, column: Column) -> str:
     return join_source_path(items, table.build_source_path(column))
+
+
+def _format_column_source(contract: Contract | None, table: Table, column: Column) -> str:
+    if contract and column.input_name:
+        return f"{column.input_name} of {contract.calls.per}"
+    return _format_source_path(contract.items if contract else "", table, column)
 
 
 def _format_meaning(column: Column, values: Sequence[str]) -> str:

@@ -3,7 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from appstream_export.model import SHARED_ACCOUNT_ID
 from appstream_export.settings import Secret, Settings
+
+ACTIVE = "ACTIVE"
+"""The state of an account that can be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,13 @@ def list_configured_accounts(settings: Settings) -> list[Account]:
         )
         for a in settings.accounts
     ]
+
+
+def map_accounts(accounts: Iterable[Account]) -> dict[str, Account]:
+    """Return the accounts by the id in their scopes. The shared id leads to the first account that is not suspended."""
+    found = {account.id: account for account in accounts}
+    usable = next((a for a in found.values() if a.state in (None, ACTIVE)), None)
+    return found | ({SHARED_ACCOUNT_ID: usable} if usable else {})
 
 
 def strip_secrets(accounts: Iterable[Account]) -> tuple[Account, ...]:

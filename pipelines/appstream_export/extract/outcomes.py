@@ -11,6 +11,16 @@ from appstream_export.status import Status
 _ABSENT = "neither AWS nor botocore lists this region for the service, and nothing answered"
 
 
+def resolve_outcomes(outcomes: Mapping[Task, Outcome], unlisted: Collection[Task] = frozenset()) -> dict[Task, Outcome]:
+    """Return the outcomes with closed regions resolved; a task that its parent ended has the parent's final status."""
+    found = resolve_closed_regions(outcomes, unlisted)
+    for task, outcome in found.items():
+        if outcome.cause is not None and (cause := found.get(outcome.cause)) is not None:
+            reason = f"{cause.task.resource}: {cause.reason}"
+            found[task] = replace(outcome, status=cause.status, reason=reason, error_code=cause.error_code)
+    return found
+
+
 def resolve_closed_regions(
     outcomes: Mapping[Task, Outcome], unlisted: Collection[Task] = frozenset()
 ) -> dict[Task, Outcome]:

@@ -1,14 +1,20 @@
 """The plan of a run: its accounts, tasks and skipped tasks. Calls AWS only for discovery and lists of regions."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from threading import Event
 
-from appstream_export.contracts import Contract
-from appstream_export.extract.accounts import Account
-from appstream_export.extract.aws import build_scopes, get_region_patterns, list_endpoints
+from appstream_export.contracts import ACCOUNT, ONE_ACCOUNT, Contract, check_parents
+from appstream_export.extract.accounts import ACTIVE, Account
+from appstream_export.extract.aws import (
+    build_scopes,
+    find_partition,
+    get_home_region,
+    get_region_patterns,
+    list_endpoints,
+)
 from appstream_export.extract.discovery import (
     ControlPlaneClient,
     Discovery,
@@ -20,10 +26,9 @@ from appstream_export.extract.discovery import (
     list_unlisted_literals,
 )
 from appstream_export.inputs import Labels, read_labels
-from appstream_export.model import Task
+from appstream_export.model import SHARED_ACCOUNT_ID, Scope, Task
 from appstream_export.settings import AUTO, Settings
 
-ACTIVE = "ACTIVE"
 _log = logging.getLogger(__name__)
 
 
@@ -66,6 +71,7 @@ def plan_extraction(
     Raises ConfigurationError if the user must change something, NothingExtracted if discovery fails and there is no
     earlier snapshot, Interrupted once `stop` is set.
     """
+    check_parents(contracts)
     labels = read_labels(settings.account_labels_file)
     endpoints = _list_endpoints(settings, contracts)
     services = {c.service for c in contracts} if settings.regions == AUTO else set()
@@ -142,12 +148,42 @@ def _build_tasks(
     tasks: dict[Task, None] = {}
     for contract in contracts:
         live = service_regions.get(contract.service)
-        found = build_scopes(settings, accounts, contract.service, live.regions if live else None)
+        scopes = build_scopes(settings, accounts, contract.service, live.regions if live else None)
+        found = _merge_scopes(contract.calls.once_per, scopes)
         tasks |= dict.fromkeys(Task(contract.name, scope) for scope in found)
         # SSM's list is complete. botocore's may lack regions of the last snapshot, whose rows would then end.
         if previous and (live is None or live.source != "ssm"):
             tasks |= dict.fromkeys(_retain_previous_tasks(contract, settings, accounts, previous))
-    return tuple(tasks)
+    by_name = {contract.name: contract for contract in contracts}
+    return tuple(task for task in tasks if all(parent in tasks for parent in _list_parent_tasks(task, by_name)))
+
+
+def _merge_scopes(once_per: str | None, scopes: Sequence[Scope]) -> list[Scope]:
+    """Return the scopes of a contract: all, the home region of each account, or each region of the shared account."""
+    if once_per == ACCOUNT:
+        scopes = [Scope(s.account_id, get_home_region(find_partition(s.region))) for s in scopes]
+    elif once_per == ONE_ACCOUNT:
+        scopes = [Scope(SHARED_ACCOUNT_ID, s.region) for s in scopes]
+    return list(dict.fromkeys(scopes))
+
+
+def _list_parent_tasks(task: Task, contracts: Mapping[str, Contract]) -> Iterator[Task]:
+    """Yield the tasks that a follow-up needs, its own parent first."""
+    while (parent := contracts[task.resource].calls.parent) is not None:
+        task = Task(parent, task.scope)
+        yield task
+
+
+def add_parent_tasks(tasks: Sequence[Task], planned: Sequence[Task], contracts: Sequence[Contract]) -> list[Task]:
+    """Return the tasks with those that their calls follow from, in the order of `planned`.
+
+    A follow-up is complete only by the answer that its parent gives in the same run, so the parent is requested again.
+    """
+    by_name = {contract.name: contract for contract in contracts}
+    if not any(contract.calls.parent for contract in contracts):
+        return list(tasks)
+    wanted = set(tasks).union(*(_list_parent_tasks(task, by_name) for task in tasks))
+    return [task for task in planned if task in wanted]
 
 
 def _select_unlisted_tasks(
@@ -164,7 +200,7 @@ def _select_unlisted_tasks(
         task
         for task in tasks
         if task.scope.region in absent.get(services[task.resource], ())
-        and task.scope.region in patterns[task.scope.account_id]
+        and task.scope.region in patterns.get(task.scope.account_id, ())
     )
 
 
@@ -173,6 +209,8 @@ def _retain_previous_tasks(
 ) -> list[Task]:
     """Return tasks of the snapshot that `auto` or a wildcard matches, since botocore's list may lack an AWS region."""
     patterns = {a.id: get_region_patterns(settings, a) for a in accounts}
+    if contract.calls.once_per == ONE_ACCOUNT:
+        patterns[SHARED_ACCOUNT_ID] = tuple({pattern for own in patterns.values() for pattern in own})
     return sorted(
         task
         for task in previous.tasks

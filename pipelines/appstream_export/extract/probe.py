@@ -7,7 +7,7 @@ from threading import Event
 from appstream_export.contracts import Contract
 from appstream_export.errors import Interrupted
 from appstream_export.extract.accounts import Account
-from appstream_export.extract.outcomes import resolve_closed_regions
+from appstream_export.extract.outcomes import resolve_outcomes
 from appstream_export.extract.scan import Scheduler
 from appstream_export.model import Outcome, Page, RunListener, ScanOptions, Task
 from appstream_export.settings import Settings
@@ -50,4 +50,4 @@ def probe_tasks(
             listener.on_outcome(result)
     if stop.is_set():
         raise Interrupted("interrupted: not every scope was requested")
-    return ProbeResult(resolve_closed_regions(outcomes, unlisted), scheduler.clock.skew_s)
+    return ProbeResult(resolve_outcomes(outcomes, unlisted), scheduler.clock.skew_s)

@@ -57,7 +57,8 @@ class Flattener:
         self._contract = contract
         self._item_schema: Struct = build_item_schema(contract)
         self._clean_type = build_arrow_type(self._item_schema)
-        self._key = [contract.item_sources[k] for k in contract.item_key]
+        self._key = [contract.item_sources[k] for k in contract.item_key if k in contract.item_sources]
+        self._inputs = contract.item_table.input_columns
         self._has_maps = any(isinstance(node, Map) for node in walk_nodes(self._item_schema))
         self._sensitive = build_sensitive_tree(contract.sensitive)
         self._page_reader = PageReader.create_if_typed(self._item_schema, self._key)
@@ -67,7 +68,7 @@ class Flattener:
 
     def flatten_pages(self, pages: Sequence[tuple[int, Page]], first_item: int) -> FlatBatch:
         """Return the rows of pages, each with its task number. Items are numbered from `first_item` in page order."""
-        origin = _Origin.from_pages(pages, first_item)
+        origin = _Origin.from_pages(pages, first_item, self._inputs)
         flat = self._flatten_items(pages, origin)
         conflicts = find_key_conflicts(pages, first_item, flat.tables[self._contract.name], self._contract.item_key)
         return self._move_items_to_quarantine(flat, conflicts, first_item, origin) if conflicts else flat
@@ -132,7 +133,8 @@ class Flattener:
     def _build_tables(self, items: NestedArray, origin: "_Origin", extra: pa.Array | None) -> dict[str, pa.Table]:
         item_table = self._contract.item_table
         sources = self._contract.item_sources
-        values = {c.name: _build_column(items, c, sources[c.name]) for c in item_table.source_columns}
+        values = {c.name: _build_column(items, c, sources[c.name]) for c in item_table.answer_columns}
+        values |= origin.inputs
         values["extra_json"] = pa.nulls(len(items.values), pa.string()) if extra is None else extra
         keys = [values[k] for k in self._contract.item_key]
         tables = {item_table.name: self._build_table(item_table, origin, values)}
@@ -162,7 +164,7 @@ class Flattener:
                 "resource": self._contract.name,
                 "account_id": origin.account_id[n].as_py(),
                 "region": origin.region[n].as_py(),
-                "item_name": _build_item_name(items[n], self._key),
+                "item_name": self._build_item_name(items[n], origin, n),
                 "path": finding.path or None,
                 "level": finding.level,
                 "reason": finding.reason,
@@ -177,6 +179,17 @@ class Flattener:
         ]
         return pa.Table.from_pylist(rows, self._schemas["quarantine"])
 
+    def _build_item_name(self, item: Any, origin: "_Origin", n: int) -> str | None:
+        """Return the values of the item's key, joined by slashes; None if one is missing."""
+        sources = self._contract.item_sources
+        parts = [
+            origin.inputs[name][n].as_py() if name in self._inputs else get_value_at_path(item, sources[name])
+            for name in self._contract.item_key
+        ]
+        if not all(isinstance(p, str) and p for p in parts):
+            return None
+        return "/".join(parts).encode("utf-8", "replace").decode()  # UTF-8 has no lone surrogates; raw_json has them
+
 
 @dataclass(frozen=True, slots=True)
 class _Origin:
@@ -187,9 +200,11 @@ class _Origin:
     observed_at: pa.Array
     item: pa.Array
     task: pa.Array
+    inputs: Mapping[str, pa.Array] = field(default_factory=dict)
+    """Columns of the item table that repeat the parent's row."""
 
     @classmethod
-    def from_pages(cls, pages: Sequence[tuple[int, Page]], first_item: int) -> "_Origin":
+    def from_pages(cls, pages: Sequence[tuple[int, Page]], first_item: int, inputs: Mapping[str, str]) -> "_Origin":
         begins = list(accumulate((len(page.items) for _, page in pages), initial=0))
         numbers = pa.arange(first_item, first_item + begins[-1])
         # The pages as lists of item numbers: their parent indices are the page of each item, without a Python loop.
@@ -204,6 +219,10 @@ class _Origin:
             observed_at=repeat_per_item([p.observed_at for _, p in pages], ARROW_TYPES["timestamp"]),
             item=numbers,
             task=repeat_per_item([task for task, _ in pages], pa.int64()),
+            inputs={
+                name: repeat_per_item([p.parent_row.get(column) for _, p in pages], pa.string())
+                for name, column in inputs.items()
+            },
         )
 
     @property
@@ -218,7 +237,9 @@ class _Origin:
         }
 
     def take_rows(self, rows: pa.Array) -> "_Origin":
-        return _Origin(*(getattr(self, name).take(rows) for name in self.__slots__))
+        own = {name: values.take(rows) for name, values in self.columns.items()}
+        inputs = {name: values.take(rows) for name, values in self.inputs.items()}
+        return _Origin(own["account_id"], own["region"], own["observed_at"], own["_item"], own["_task"], inputs)
 
 
 def build_schema_with_hidden_columns(table: Table) -> pa.Schema:
@@ -283,10 +304,3 @@ def _unnest_list(lists: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array] | None:
 def _strip_list_indexes(path: str) -> str:
     """Remove list indexes: `ImageBuilderErrors[3].NewField` becomes `ImageBuilderErrors[].NewField`."""
     return re.sub(r"\[\d+\]", "[]", path)
-
-
-def _build_item_name(item: Any, key: list[str]) -> str | None:
-    parts = [get_value_at_path(item, path) for path in key]
-    if not all(isinstance(p, str) and p for p in parts):
-        return None
-    return "/".join(parts).encode("utf-8", "replace").decode()  # UTF-8 has no lone surrogates; raw_json retains them

@@ -41,10 +41,10 @@ SchemaNode = Leaf | Struct | List
 def build_item_schema(contract: Contract) -> Struct:
     """Return the tree of all paths that a contract maps or ignores; raises ContractError if two paths contradict."""
     root = Struct()
-    for column in contract.item_table.source_columns:
+    for column in contract.item_table.answer_columns:
         _add_leaf(contract, root, split_path_steps(contract.item_sources[column.name]), Leaf(column.type))
     for table in contract.child_tables:
-        for column in table.source_columns:
+        for column in table.answer_columns:
             _add_leaf(contract, root, split_path_steps(table.build_source_path(column)), Leaf(column.type))
     for path in contract.ignored:
         _add_leaf(contract, root, split_path_steps(path), Leaf())

@@ -9,7 +9,15 @@ from typing import Any
 from appstream_export.contracts import Contract, check_contracts
 from appstream_export.error_rules import is_clock_problem
 from appstream_export.errors import ConfigurationError, ExportError, Interrupted, NothingExtracted
-from appstream_export.extract import CLOCK_SKEW_MAX_S, Account, Plan, ProbeResult, plan_extraction, probe_tasks
+from appstream_export.extract import (
+    CLOCK_SKEW_MAX_S,
+    Account,
+    Plan,
+    ProbeResult,
+    map_accounts,
+    plan_extraction,
+    probe_tasks,
+)
 from appstream_export.inputs import read_labels, read_prices
 from appstream_export.lake.snapshots import is_expected_outcome
 from appstream_export.model import Outcome, RunListener, Task
@@ -76,7 +84,7 @@ def check_readiness(
         return Checkup(findings=[*found, _build_plan_problem(error, settings)])
     chosen = filter_tasks(plan.tasks, request)
     requested = [t for t in chosen if t not in plan.skipped]
-    advisor = FixAdvisor(settings, {c.name: c for c in contracts}, {a.id: a for a in plan.accounts}, plan.tasks)
+    advisor = FixAdvisor(settings, {c.name: c for c in contracts}, map_accounts(plan.accounts), plan.tasks)
     found += _check_endpoints(settings, plan)
     found += [*_check_discovery(plan, advisor), *_list_skipped_accounts(plan, chosen, advisor.accounts)]
     listener.on_plan(len(requested))

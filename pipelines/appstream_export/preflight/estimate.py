@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from threading import Event
 
 from appstream_export.contracts import Contract
-from appstream_export.extract import CALLS_PER_S, Plan, plan_extraction
+from appstream_export.extract import CALLS_PER_S, Plan, add_parent_tasks, plan_extraction
 from appstream_export.inputs import read_prices
 from appstream_export.model import Task
 from appstream_export.preflight.current_state import CurrentState, load_current_state
@@ -57,9 +57,9 @@ class RunEstimate:
 class Cost:
     """Expected calls, and expected seconds with `workers`.
 
-    `known_tasks` is the number of tasks that count as many calls as their last answer took; other tasks count as one
-    call. `call_s` is the time that a call occupies a worker, with queues and retries: measured in the newest run
-    (`is_measured`), else assumed.
+    `known_tasks` is the number of tasks that count as many calls as their last answer took, or as their parent has
+    rows; other tasks count as one call. `call_s` is the time that a call occupies a worker, with queues and
+    retries: measured in the newest run (`is_measured`), else assumed.
     """
 
     session_calls: int
@@ -92,6 +92,7 @@ def estimate_run(
     chosen = filter_tasks(plan.tasks, request)
     if request.retry_failed:
         chosen = select_failed_tasks(chosen, head.runs if head.manifest else None)
+    chosen = add_parent_tasks(chosen, plan.tasks, contracts)
     requested = [t for t in chosen if t not in plan.skipped]
     wanted, served = set(plan.tasks), {c.name for c in contracts}
     return RunEstimate(
@@ -100,13 +101,16 @@ def estimate_run(
         skipped={t: plan.skipped[t] for t in chosen if t in plan.skipped},
         unselected_count=len(plan.tasks) - len(chosen),
         ending_tasks={t: head.items.get(t, 0) for t in sorted(head.runs) if t not in wanted and t.resource in served},
-        cost=_estimate_cost(settings, plan, requested, head),
+        cost=_estimate_cost(settings, {c.name: c for c in contracts}, plan, requested, head),
         endpoints=list_foreign_endpoints(settings, plan),
     )
 
 
-def _estimate_cost(settings: Settings, plan: Plan, requested: Sequence[Task], head: CurrentState) -> Cost:
+def _estimate_cost(
+    settings: Settings, contracts: Mapping[str, Contract], plan: Plan, requested: Sequence[Task], head: CurrentState
+) -> Cost:
     known = {t: head.runs[t]["api_calls"] for t in requested if t in head.runs and head.runs[t]["status"] == Status.OK}
+    known |= {t: n for t in requested if t not in known and (n := _count_follow_ups(t, contracts, head)) is not None}
     measured = _measure_call_s(head, settings.extract.workers)
     return Cost(
         session_calls=_count_session_calls(plan, {t.scope.account_id for t in requested}),
@@ -116,6 +120,16 @@ def _estimate_cost(settings: Settings, plan: Plan, requested: Sequence[Task], he
         call_s=measured or CALL_S,
         is_measured=measured is not None,
     )
+
+
+def _count_follow_ups(task: Task, contracts: Mapping[str, Contract], head: CurrentState) -> int | None:
+    """Count the calls that follow from the parent's rows in the newest snapshot; None if its rows are unknown."""
+    rules = contracts[task.resource].calls
+    parent = Task(rules.parent, task.scope) if rules.parent else None
+    if parent is None or parent not in head.runs or head.runs[parent]["observed_at"] is None:
+        return None
+    rows = head.items.get(parent, 0)
+    return rows if rules.per else min(rows, 1)
 
 
 def _count_session_calls(plan: Plan, requested: Collection[str]) -> int:

@@ -8,7 +8,7 @@ from datetime import datetime
 from importlib.metadata import version
 
 from appstream_export.contracts import check_contracts
-from appstream_export.extract import Account, Plan, plan_extraction
+from appstream_export.extract import Account, Plan, add_parent_tasks, plan_extraction
 from appstream_export.lake.maintenance import find_announced_seq
 from appstream_export.lake.snapshots import RunFacts, find_attempt, load_head, refuse_missing_rewrite
 from appstream_export.lake.storage import Store, generate_ulid, probe_location
@@ -69,6 +69,7 @@ def prepare_run(
     store = open_warehouse(context.settings, create=True)
     head = load_head(store)
     due = _select_due_tasks(store, limited, request, run_id, attempt_id)
+    chosen = add_parent_tasks(due.chosen, plan.tasks, context.contracts)
     facts = RunFacts(
         run_id=run_id,
         attempt_id=attempt_id,
@@ -80,14 +81,14 @@ def prepare_run(
         regions_source=plan.regions_source,
         forced=request.accept_drop,
     )
-    skipped = [(task, plan.skipped[task]) for task in due.chosen if task in plan.skipped]
+    skipped = [(task, plan.skipped[task]) for task in chosen if task in plan.skipped]
     return store, PreparedRun(
         request=request,
         facts=facts,
         snapshot_id=generate_ulid(),
         accounts=plan.accounts,
         tasks=plan.tasks,
-        pending=tuple(task for task in due.chosen if task not in plan.skipped),
+        pending=tuple(task for task in chosen if task not in plan.skipped),
         skipped=tuple(_build_skipped_outcome(task, reason, started_at) for task, reason in skipped),
         discovery_problem=plan.discovery_problem,
         unlisted=plan.unlisted,

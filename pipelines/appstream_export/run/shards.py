@@ -15,7 +15,7 @@ import pyarrow as pa
 from ulid import ULID
 
 from appstream_export.contracts import Contract, build_arrow_schema, get_operational_table, list_snapshot_tables
-from appstream_export.extract import restore_secrets, strip_secrets
+from appstream_export.extract import map_accounts, restore_secrets, strip_secrets
 from appstream_export.inputs import read_prices
 from appstream_export.lake.snapshots import FileEntry, StagedSnapshot, find_attempt
 from appstream_export.lake.storage import Store
@@ -61,7 +61,7 @@ def split_into_shards(prepared: PreparedRun, count: int) -> list[Shard]:
 
     Assigns the largest accounts first, each to the shard that has the fewest tasks so far.
     """
-    sizes = Counter(task.scope.account_id for task in prepared.pending)
+    sizes = Counter(_list_readers(prepared))
     loads = [0] * min(count, len(sizes))
     shard_by_account: dict[str, int] = {}
     for account_id, tasks in sizes.most_common():
@@ -71,9 +71,17 @@ def split_into_shards(prepared: PreparedRun, count: int) -> list[Shard]:
     return [Shard(number=n, count=len(parts), part=part) for n, part in enumerate(parts, 1)]
 
 
+def _list_readers(prepared: PreparedRun) -> list[str]:
+    """Return the account whose session reads each task: its own, or one account for scopes of no account."""
+    readers = {scope_id: account.id for scope_id, account in map_accounts(prepared.accounts).items()}
+    ids = [task.scope.account_id for task in prepared.pending]
+    return [readers.get(account_id, account_id) for account_id in ids]
+
+
 def _build_shard_part(prepared: PreparedRun, shard_by_account: Mapping[str, int], number: int) -> PreparedRun:
     account_ids = {account_id for account_id, n in shard_by_account.items() if n == number}
-    tasks = tuple(task for task in prepared.pending if task.scope.account_id in account_ids)
+    readers = zip(prepared.pending, _list_readers(prepared), strict=True)
+    tasks = tuple(task for task, account_id in readers if account_id in account_ids)
     accounts = tuple(account for account in prepared.accounts if account.id in account_ids)
     return replace(prepared, accounts=strip_secrets(accounts), tasks=tasks, pending=tasks, skipped=())
 

@@ -14,7 +14,7 @@ from ulid import ULID
 from appstream_export.contracts import Contract, list_snapshot_tables, load_enum_values, mark_sensitive_fields
 from appstream_export.error_rules import suggest_fix
 from appstream_export.errors import NothingExtracted
-from appstream_export.extract import Account, extract_tasks, resolve_closed_regions
+from appstream_export.extract import Account, extract_tasks, map_accounts, resolve_outcomes
 from appstream_export.inputs import read_prices
 from appstream_export.lake.snapshots import (
     CommitRequest,
@@ -93,7 +93,7 @@ def sweep_tasks(
     results = extract_tasks(
         prepared.pending,
         {contract.name: contract for contract in contracts},
-        {account.id: account for account in prepared.accounts},
+        map_accounts(prepared.accounts),
         context.settings,
         resolve_scan_options(context.settings, prepared.request),
         run_id=prepared.facts.run_id,
@@ -151,7 +151,7 @@ def _commit_outcomes(
     outcomes: Mapping[Task, Outcome],
     prices: Sequence[PriceRow],
 ) -> Manifest:
-    resolved = dict(outcomes) | resolve_closed_regions(outcomes, prepared.unlisted)
+    resolved = dict(outcomes) | resolve_outcomes(outcomes, prepared.unlisted)
     _reject_empty_first_snapshot(staged.store, resolved)
     context.listener.on_stage("commit")
     request = CommitRequest(

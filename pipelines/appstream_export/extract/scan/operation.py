@@ -4,6 +4,7 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Self
 
 import botocore
@@ -17,6 +18,7 @@ from appstream_export.contracts import (
     MAP_KEY,
     MAP_VALUE,
     MONTH,
+    CallRules,
     Contract,
     fill_inputs,
     find_page_token,
@@ -24,6 +26,7 @@ from appstream_export.contracts import (
 )
 from appstream_export.errors import ConfigurationError
 from appstream_export.extract.aws import build_malformed_error, sanitize_text
+from appstream_export.extract.scan.follow_ups import RowReader
 from appstream_export.extract.scan.page_integrity import (
     find_damage,
     find_error_member,
@@ -34,6 +37,7 @@ from appstream_export.extract.scan.page_integrity import (
     list_other_members,
 )
 from appstream_export.extract.scan.page_text import PageDecoder
+from appstream_export.extract.scan.values import get_nested_value
 from appstream_export.json_text import RawItems, read_json
 from appstream_export.model import ScanOptions
 
@@ -55,8 +59,13 @@ class ListOperation:
     output_token: str | None
     limit_key: str | None
     takes_names: bool
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-    """Constant members of each request."""
+    rules: CallRules = field(default_factory=CallRules)
+    month: str = ""
+    """The value of `{month}` in inputs."""
+    row_reader: RowReader | None = None
+    """Reader of the rows that follow-up calls of other resources need."""
+    parent_columns: frozenset[str] = frozenset()
+    """Columns of the parent that inputs and the item table need."""
     item_kind: str = "structure"
     """`structure`, `text`, or `map` if the items are the rows of a map."""
     known_members: frozenset[str] = frozenset()
@@ -82,13 +91,16 @@ class ListOperation:
             operation=contract.operation,
             items=tuple(contract.items.removesuffix(MAP).split(".")),
             item_kind="map" if contract.has_map_items else "text" if contract.has_text_items else "structure",
-            key=sources[contract.item_key[0]],
+            key=next((sources[k] for k in contract.item_key if k in sources), ()),
             arn=sources.get("arn"),
             input_token=paging.get("input_token"),
             output_token=paging.get("output_token"),
             limit_key=paging.get("limit_key"),
             takes_names=NAMES in inputs and NAMES not in contract.calls.inputs,
-            inputs=fill_inputs(contract.calls.inputs, {MONTH: month}),
+            rules=contract.calls,
+            month=month,
+            row_reader=_build_row_reader(contract),
+            parent_columns=contract.parent_columns,
             known_members=frozenset(model.output_shape.members if model.output_shape else ()),
             sensitive_members=list_sensitive_members(model),
             result_type=model.output_shape.name if model.output_shape else None,
@@ -101,10 +113,20 @@ class ListOperation:
             raise ConfigurationError(f"{self.operation} takes no page size", fix="remove page_size")
         if options.starting_token is not None and self.input_token is None:
             raise ConfigurationError(f"{self.operation} has only one page", fix="remove the starting token")
+        if options.starting_token is not None and self.rules.parent:
+            fix = f"name a token of {self.rules.parent}"
+            raise ConfigurationError(f"{self.operation} has no starting token, because it follows other calls", fix=fix)
 
-    def build_params(self, *, token: str | None, page_size: int | None, names: tuple[str, ...]) -> dict[str, Any]:
+    def build_params(
+        self,
+        *,
+        token: str | None,
+        page_size: int | None,
+        names: tuple[str, ...],
+        parent_row: Mapping[str, str] = MappingProxyType({}),
+    ) -> dict[str, Any]:
         """Return the input of the operation. The page size is sent only if configured, since AWS's default is good."""
-        found = dict(self.inputs)
+        found = fill_inputs(self.rules.inputs, {**parent_row, MONTH: self.month})
         if token is not None and self.input_token is not None:
             found[self.input_token] = token
         if page_size is not None and self.limit_key is not None:
@@ -207,15 +229,6 @@ class ListOperation:
         return f"the answer lacks {path}" if items is None else f"{path} is {type(items).__name__}, not a {kind}"
 
 
-def get_nested_value(value: object, path: tuple[str, ...]) -> Any:
-    """Return the value at a path of nested objects, or None if the path ends early."""
-    for step in path:
-        if not isinstance(value, dict):
-            return None
-        value = value.get(step)
-    return value
-
-
 def convert_to_json_value(value: Any) -> Any:
     """Convert a value of botocore's parser to JSON; a time becomes seconds since 1970, exact to the microsecond."""
     if isinstance(value, dict):
@@ -225,6 +238,13 @@ def convert_to_json_value(value: Any) -> Any:
     if isinstance(value, datetime):
         return (value - _EPOCH) // timedelta(microseconds=1) / 1_000_000
     return base64.b64encode(value).decode() if isinstance(value, bytes) else value
+
+
+def _build_row_reader(contract: Contract) -> RowReader:
+    table = contract.item_table
+    texts = {c.name for c in table.answer_columns if c.type == "string"}
+    sources = {n: tuple(s.split(".")) for n, s in contract.item_sources.items() if n in texts}
+    return RowReader(sources, table.input_columns, frozenset(contract.item_key))
 
 
 def _load_operation_model(contract: Contract, session: botocore.session.Session, any_protocol: bool) -> OperationModel:

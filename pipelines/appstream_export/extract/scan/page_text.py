@@ -28,7 +28,7 @@ class PageDecoder:
     @classmethod
     def create_if_flat(cls, contract: Contract, token: str | None) -> "PageDecoder | None":
         """Return the decoder of a contract's pages, or None if items are no structures or a path has dots."""
-        arn = next((c.source for c in contract.item_table.source_columns if c.name == "arn"), None)
+        arn = next((c.source for c in contract.item_table.answer_columns if c.name == "arn"), None)
         is_nested = any("." in field for field in (contract.items, arn or "", token or ""))
         is_nested = is_nested or contract.has_map_items or contract.has_text_items
         return None if is_nested else cls(contract.items, arn, token)

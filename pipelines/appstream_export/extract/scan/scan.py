@@ -2,17 +2,29 @@
 
 import base64
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
 from botocore.credentials import Credentials
 
+from appstream_export.contracts import CallRules
 from appstream_export.errors import ConfigurationError, RetriableScopeError, ScopeError
 from appstream_export.extract.aws import ApiCall, Clients, Sessions, find_partition, sanitize_text
-from appstream_export.extract.scan.operation import ListOperation, get_nested_value
+from appstream_export.extract.scan.follow_ups import (
+    CALLS_PER_S,
+    ParentAnswer,
+    ParentRow,
+    UnreadableRow,
+    build_call_limit_error,
+    is_gone,
+    list_targets,
+)
+from appstream_export.extract.scan.operation import ListOperation
 from appstream_export.extract.scan.retry import RetryState
+from appstream_export.extract.scan.values import get_nested_value
 from appstream_export.json_text import RawItems
 from appstream_export.model import Outcome, Page, ScanOptions, Task
 from appstream_export.status import Status
@@ -20,6 +32,7 @@ from appstream_export.status import Status
 PAGES_MAX = 10_000  # of 50 items: far more than any known quota
 EMPTY_PAGES_MAX = 50  # AWS may send empty pages with a token, but 50 in a row are a fault
 RESTARTS_MAX = 3  # a page token is valid for minutes; a scan that exceeds this is too slow to finish
+GAP_MAX_S = 20.0  # the slowest pace after throttles; a retry waits about as long
 _RESUME_PREFIX = "aex1."
 
 
@@ -70,7 +83,11 @@ def parse_resumed_task(text: str) -> str | None:
 
 
 class Scan:
-    """The scan of one task. `fetch_page` makes one call; between calls a scan holds only its position."""
+    """The scan of one task: one paged call, or one for each row of its parent.
+
+    `fetch_pages` makes one request; between requests a scan holds only its position, the pages of an unfinished
+    follow-up call, and the rows that its followers need.
+    """
 
     def __init__(
         self,
@@ -80,8 +97,13 @@ class Scan:
         clients: Clients,
         sessions: Sessions,
         max_attempts: int,
+        account_id: str | None = None,
     ) -> None:
         self.task, self.is_done = task, False
+        self.account_id = account_id or task.scope.account_id
+        """The account whose session signs the calls."""
+        self.followers: list[Scan] = []
+        """Scans that start once this one has answered."""
         self.retry_state = RetryState(max_attempts)
         self.attempted_at: datetime | None = None
         self.due_at: float | None = None
@@ -94,16 +116,56 @@ class Scan:
         self._lists_all = self._start.lists_all or not operation.takes_names
         self._api_calls = self._throttles = self._retries = self._restarts = 0
         self._resume: ResumeToken | None = None
+        self._parent: ParentAnswer | None = None
+        self._targets: list[Mapping[str, str]] = [{}]
+        self._gap_s, self._next_call_at = _compute_gap_s(operation.rules), 0.0
         self._reset_position()
 
-    def fetch_page(self) -> Page | None:
-        """Make one call and return its page, or None if the scan restarts (unknown name, expired page token).
+    @property
+    def parent_task(self) -> Task | None:
+        """The task whose answer must come first, or None."""
+        parent = self._operation.rules.parent
+        return Task(parent, self.task.scope) if parent else None
 
-        Raises ScopeError.
+    @property
+    def parent_columns(self) -> frozenset[str]:
+        """The columns of the parent that the calls need."""
+        return self._operation.parent_columns
+
+    @property
+    def is_follow_up(self) -> bool:
+        """Whether the scan makes one call for each row of its parent."""
+        return self._operation.rules.per is not None
+
+    def start_follow_up(self, answer: ParentAnswer) -> None:
+        """Take over the parent's rows, which decide the calls to make; raises ScopeError if they are too many."""
+        rules = self._operation.rules
+        if answer.problem and rules.per:
+            raise ScopeError(Status.MALFORMED, f"{answer.task.resource}: {answer.problem}", code="Malformed")
+        self._parent = answer
+        self._targets = list_targets(rules, self._operation.parent_columns, answer)
+        if rules.max_calls is not None and len(self._targets) > rules.max_calls:
+            raise build_call_limit_error(self._operation.operation, len(self._targets), rules.max_calls)
+        self.is_done = not self._targets
+
+    def build_answer(self) -> ParentAnswer:
+        """Return the rows of a finished scan for its followers."""
+        return ParentAnswer(self.task, self._rows, self._describe_partial_result(), self._problem)
+
+    def compute_wait_s(self) -> float:
+        """Return the seconds until the next call may be made, by [limits] max_calls_per_s."""
+        return max(0.0, self._next_call_at - time.monotonic()) if self._gap_s else 0.0
+
+    def fetch_pages(self) -> list[Page]:
+        """Make one call and return the pages that are complete by it.
+
+        There are none if the scan restarts (unknown name, expired page token), or if the follow-up call has further
+        pages: the rows of an item count only if all its pages arrived. Raises ScopeError.
         """
         self.attempted_at = self.attempted_at or datetime.now(UTC)
+        self._check_call_limit()
         # For each page, because a role's session may expire during a long scan.
-        used = self._sessions.get_credentials(self.task.scope.account_id)
+        used = self._sessions.get_credentials(self.account_id)
         operation = self._operation
         read = operation.read_raw_page if self._needs_all_items else operation.read_page
         call = ApiCall(
@@ -119,10 +181,14 @@ class Scan:
             token = operation.get_next_token(root)
             return self._accept_page(operation.get_items(root), token, operation.list_other_members(root))
         except ScopeError as error:
-            return self._handle_error(error, used)
+            self._handle_error(error, used)
+            return []
 
-    def build_outcome(self, error: ScopeError | None = None) -> Outcome:
-        """Return the task's outcome: that of `error`, else of the pages that were read."""
+    def build_outcome(self, error: ScopeError | None = None, *, cause: Outcome | None = None) -> Outcome:
+        """Return the task's outcome: that of `error`, else of the pages that were read.
+
+        `cause` is the outcome of the task whose failure ended this one before its first call.
+        """
         now = datetime.now(UTC)
         partial = None if error else self._describe_partial_result()
         done = Status.FILTERED if partial else Status.OK
@@ -141,18 +207,43 @@ class Scan:
             retries=self._retries,
             resume_token=str(self._resume) if self._resume and not error else None,
             clock_skew_s=self._clients.clock.newest_skew_s,
+            cause=(cause.cause or cause.task) if cause else None,
+            cause_calls=(cause.api_calls or cause.cause_calls) if cause else 0,
         )
+
+    def _check_call_limit(self) -> None:
+        rules = self._operation.rules
+        if rules.max_calls is not None and self._api_calls >= rules.max_calls:
+            raise build_call_limit_error(self._operation.operation, self._api_calls + 1, rules.max_calls)
 
     def _reset_position(self) -> None:
         """Return to the start of the scan. Earlier pages do not count, since items may have moved between pages."""
-        self._pages = self._items = 0
+        self._pages = self._items = self._target = self._items_taken = 0
+        self._rows: list[ParentRow] = []
+        self._problem: str | None = None
         self._found_by_name = dict.fromkeys(self._options.names, False)
-        self._token, self._skip, self._items_taken, self._empty_pages = self._start.token, self._start.offset, 0, 0
+        self._start_target(self._start)
+
+    def _start_target(self, at: ResumeToken = _FIRST_PAGE) -> None:
+        """Begin the calls for one row of the parent, or the only one."""
+        self._held: list[Page] = []
+        self._token, self._skip, self._empty_pages = at.token, at.offset, 0
         self._page_by_token: dict[str, int] = {self._token: 0} if self._token is not None else {}
+
+    def _end_target(self) -> None:
+        self._target += 1
+        self._restarts = 0
+        self.is_done = self._target >= len(self._targets) or self._resume is not None
+        self._start_target()
 
     def _send_request(self, call: ApiCall) -> dict[str, Any]:
         names = () if self._lists_all else self._options.names
-        params = self._operation.build_params(token=self._token, page_size=self._options.page_size, names=names)
+        params = self._operation.build_params(
+            token=self._token,
+            page_size=self._options.page_size,
+            names=names,
+            parent_row=self._targets[self._target],
+        )
         again = self.retry_state.tries > 0  # then all tries of this call are retries, else all but the first
         try:
             operation = self._operation
@@ -163,7 +254,13 @@ class Scan:
             self.retry_state.tries += call.tries
             self._api_calls += call.tries
             self._throttles += call.throttles
+            self._set_pace(call.throttles > 0)
             self._retries += call.tries if again else max(0, call.tries - 1)
+
+    def _set_pace(self, is_throttled: bool) -> None:
+        # A throttle shows that the pace is too fast for this scope, so the rest of the scan is slower.
+        self._gap_s = min(2 * self._gap_s, GAP_MAX_S) if is_throttled else self._gap_s
+        self._next_call_at = time.monotonic() + self._gap_s
 
     def _handle_error(self, error: ScopeError, used: Credentials) -> None:
         """Change the way names are requested, restart the scan, or renew the session and raise the error."""
@@ -171,6 +268,9 @@ class Scan:
             # AWS refuses a request of several names if one of them is unknown, so list all and filter here.
             self._lists_all = True
             self._restart_scan()
+        elif self.is_follow_up and is_gone(error):
+            self.retry_state = RetryState(self.retry_state.max_attempts)
+            self._end_target()
         elif self._is_token_refused(error):
             self._restarts += 1
             self._restart_scan()
@@ -191,22 +291,44 @@ class Scan:
 
     def _restart_scan(self) -> None:
         self.retry_state = RetryState(self.retry_state.max_attempts)
-        self._reset_position()
+        if self.is_follow_up:
+            self._start_target()  # earlier items are complete, and no page of this one has left the scan
+        else:
+            self._reset_position()
 
-    def _accept_page(self, items: Sequence[Any], token: str | None, other_members: dict[str, Any]) -> Page:
+    def _accept_page(self, items: Sequence[Any], token: str | None, other_members: dict[str, Any]) -> list[Page]:
         self._check_bounds(items, token)
         # Before the page counts: rows of another account must never be written under this one.
         check_arns(items, self._operation, self.task)
-        selected = self._select_items(items, token)
-        page = Page(self.task, self._pages, selected, datetime.now(UTC), other_members)
-        self._pages += 1
-        self._items += len(selected)
+        selected, row = self._select_items(items, token), self._targets[self._target]
+        number = self._pages + len(self._held)
+        self._held.append(Page(self.task, number, selected, datetime.now(UTC), other_members, row))
         self._items_taken += len(selected)
         self._skip = max(0, self._skip - len(items))
         self._token = token
-        self.is_done = token is None or self._resume is not None
         self.retry_state = RetryState(self.retry_state.max_attempts)  # tries are counted for each page
-        return page
+        if self.is_follow_up and token is not None:
+            return []
+        released = self._release_pages()
+        if token is None or self._resume is not None:
+            self._end_target()
+        return released
+
+    def _release_pages(self) -> list[Page]:
+        released, self._held = self._held, []
+        self._pages += len(released)
+        self._items += sum(len(page.items) for page in released)
+        for page in released if self.followers else ():
+            self._collect_rows(page)
+        return released
+
+    def _collect_rows(self, page: Page) -> None:
+        reader = self._operation.row_reader
+        names = frozenset().union(*(follower.parent_columns for follower in self.followers))
+        try:
+            self._rows += [reader.read_row(item, page.parent_row, names) for item in page.items] if reader else []
+        except UnreadableRow as error:
+            self._problem = self._problem or str(error)
 
     def _check_bounds(self, items: Sequence[Any], token: str | None) -> None:
         self._empty_pages = 0 if items else self._empty_pages + 1
@@ -215,10 +337,10 @@ class Scan:
             self._raise_page_loop(f"page loop: AWS returned the token of page {self._page_by_token[token] + 1} again")
         if token is not None and self._empty_pages >= EMPTY_PAGES_MAX:
             self._raise_page_loop(f"{EMPTY_PAGES_MAX} empty pages in a row, and a token for another page")
-        if token is not None and self._pages + 1 >= PAGES_MAX:
+        if token is not None and len(self._page_by_token) + 1 >= PAGES_MAX:
             self._raise_page_loop(f"{PAGES_MAX} pages, and a token for another page")
         if token is not None:
-            self._page_by_token[token] = self._pages + 1
+            self._page_by_token[token] = self._pages + len(self._held) + 1
 
     def _raise_page_loop(self, why: str) -> None:
         operation = self._operation.operation
@@ -255,7 +377,7 @@ class Scan:
 
     def _describe_partial_result(self) -> str | None:
         """Return why the result is not the whole scope, or None if it is."""
-        why = []
+        why = [self._parent.partial_reason] if self._parent and self._parent.partial_reason else []
         if self._found_by_name:
             why.append(f"only the names {', '.join(self._options.names)} were requested")
             if self._resume is None and (missing := [name for name, found in self._found_by_name.items() if not found]):
@@ -265,6 +387,12 @@ class Scan:
         if self._resume is not None:
             why.append(f"cut after {self._items_taken} items; the next run starts at resume_token")
         return sanitize_text("; ".join(why)) or None
+
+
+def _compute_gap_s(rules: CallRules) -> float:
+    """Return the seconds between two calls of a scan; 0 without a limit."""
+    rate = rules.max_calls_per_s or (CALLS_PER_S if rules.per else None)
+    return 1 / rate if rate else 0.0
 
 
 def is_page_token_error(error: ScopeError) -> bool:
@@ -280,20 +408,28 @@ def check_arns(items: Sequence[Any], operation: ListOperation, task: Task) -> No
     """Raise ScopeError (mismatched) if an item is of another account, region or partition than the task."""
     if operation.arn is None:
         return
+    is_owned = operation.rules.owned
     scope = task.scope
     prefix = f"arn:{find_partition(scope.region)}:{operation.service}:{scope.region}:{scope.account_id}:"
-    if isinstance(items, RawItems) and items.has_arn_prefix(prefix):
+    if is_owned and isinstance(items, RawItems) and items.has_arn_prefix(prefix):
         return
     for item in items:
         arn = get_nested_value(item, operation.arn)
-        if isinstance(arn, str) and not arn.startswith(prefix) and _is_foreign(arn, prefix):
+        if isinstance(arn, str) and not arn.startswith(prefix) and _is_foreign(arn, prefix, is_owned=is_owned):
             raise ScopeError(
                 Status.MISMATCHED,
                 sanitize_text(f"an item's Arn {arn} is not of {scope}; its rows are discarded"),
             )
 
 
-def _is_foreign(arn: str, prefix: str) -> bool:
-    """Return whether an Arn has another account, region or partition. Text that is not an Arn is only a bad value."""
+def _is_foreign(arn: str, prefix: str, *, is_owned: bool) -> bool:
+    """Return whether an Arn has another account, region or partition. Text that is not an Arn is only a bad value.
+
+    Items that the account does not own may be of another account.
+    """
     theirs, own = arn.split(":", 5), prefix.split(":", 5)
-    return len(theirs) == 6 and theirs[0] == "arn" and any(theirs[n] not in ("", own[n]) for n in (1, 3, 4))
+    return (
+        len(theirs) == 6
+        and theirs[0] == "arn"
+        and any(theirs[n] not in ("", own[n]) for n in ((1, 3, 4) if is_owned else (1, 3)))
+    )

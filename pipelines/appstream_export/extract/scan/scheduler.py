@@ -17,6 +17,7 @@ from appstream_export.contracts import Contract, check_session_policy, list_memb
 from appstream_export.errors import ConfigurationError, ScopeError
 from appstream_export.extract.accounts import Account
 from appstream_export.extract.aws import Clock, Sessions, check_emulator, create_clients, sanitize_text
+from appstream_export.extract.scan.follow_ups import build_parent_error
 from appstream_export.extract.scan.operation import ListOperation
 from appstream_export.extract.scan.reachability import Reachability
 from appstream_export.extract.scan.scan import Scan
@@ -90,12 +91,12 @@ class Scheduler:
         self._sessions = Sessions(
             settings,
             self._clients,
-            [accounts[account_id] for account_id in dict.fromkeys(task.scope.account_id for task in tasks)],
+            list({(own := accounts[task.scope.account_id]).id: own for task in tasks}.values()),
             run_id=run_id,
             regions={task.scope.region for task in tasks},
             actions=list_member_actions(chosen),
         )
-        scans = self._build_scans(tasks, operations, options)
+        scans = self._build_scans(tasks, operations, options, accounts)
         self._sessions.check_sources()
         check_emulator(settings)
         self._open_scans = {scan.task: scan for scan in scans}
@@ -120,11 +121,28 @@ class Scheduler:
         return found
 
     def _build_scans(
-        self, tasks: Sequence[Task], operations: Mapping[str, ListOperation], options: ScanOptions
+        self,
+        tasks: Sequence[Task],
+        operations: Mapping[str, ListOperation],
+        options: ScanOptions,
+        accounts: Mapping[str, Account],
     ) -> list[Scan]:
         limited = {name: _limit_options(options, own, operations.values()) for name, own in operations.items()}
         clients, sessions, attempts = self._clients, self._sessions, self._settings.max_attempts
-        return [Scan(t, operations[t.resource], limited[t.resource], clients, sessions, attempts) for t in tasks]
+        scans = [
+            Scan(
+                task,
+                operations[task.resource],
+                limited[task.resource],
+                clients,
+                sessions,
+                attempts,
+                accounts[task.scope.account_id].id,
+            )
+            for task in tasks
+        ]
+        _attach_followers(scans)
+        return scans
 
     def _build_session_tasks(self, scans: Sequence[Scan]) -> list[SessionTask]:
         attempts = self._settings.max_attempts
@@ -175,8 +193,18 @@ class Scheduler:
                 "task", self._settings.task_timeout_s, "after its first call", work.retry_state.last_reason
             )
             for scan in list_scans(work):
-                if self._open_scans.pop(scan.task, None):
-                    yield scan.build_outcome(error)
+                yield from self._end_open_scan(scan, error)
+
+    def _end_open_scan(
+        self, scan: Scan, error: ScopeError, cause: Outcome | None = None
+    ) -> Generator[Outcome, None, None]:
+        """End a scan and its followers, unless it has ended: without its answer, theirs are incomplete."""
+        if self._open_scans.pop(scan.task, None) is None:
+            return
+        outcome = scan.build_outcome(error, cause=cause)
+        yield outcome
+        for follower in scan.followers:
+            yield from self._end_open_scan(follower, build_parent_error(scan.task, error), outcome)
 
     def _end_all_tasks(self, error: ScopeError) -> Generator[Outcome, None, None]:
         self._queue.close()
@@ -216,7 +244,7 @@ class Scheduler:
             if isinstance(work, SessionTask):
                 work.open_session()
                 self._reachability.record_answer()
-                self._queue.add(work.scans)
+                self._queue.add([scan for scan in work.scans if scan.parent_task is None])
             else:
                 self._fetch_pages(work)
         except ScopeError as error:
@@ -252,24 +280,53 @@ class Scheduler:
     def _should_give_up(self, work: WorkItem, error: ScopeError, began_at: float) -> bool:
         if isinstance(work, SessionTask):
             return False
-        self._reachability.record_error(work.place, work.task.scope.account_id, error, began_at)
+        self._reachability.record_error(work.place, work.account_id, error, began_at)
         return self._reachability.should_give_up(work.place, error)
 
     def _fetch_pages(self, scan: Scan) -> None:
         while not scan.is_done and self._is_open(scan) and not self._queue.is_closed:
+            if (wait_s := scan.compute_wait_s()) > 0:
+                return self._queue.requeue(scan, wait_s)
             # Before each call, since the region may have answered to another account meanwhile.
             scan.is_brief = self._reachability.is_unreachable(scan.place)
             with self._reachability.count_calls(scan.place):
-                page = scan.fetch_page()
+                pages = scan.fetch_pages()
             self._reachability.record_answer(scan.place)
-            if page is not None:
+            for page in pages:
                 self._put_result(page)
+            if scan.is_follow_up:
+                self._deadlines.restart_timer(scan)
         if scan.is_done:
-            self._put_result(scan.build_outcome())
+            self._finish_scan(scan)
+        return None
+
+    def _finish_scan(self, scan: Scan) -> None:
+        """Report a finished scan, then start its followers."""
+        self._put_result(scan.build_outcome())
+        for follower in scan.followers:
+            try:
+                follower.start_follow_up(scan.build_answer())
+            except ScopeError as error:
+                self._fail_scan(follower, error)
+            else:
+                if follower.is_done:
+                    self._finish_scan(follower)
+                else:
+                    self._queue.add([follower])
 
     def _fail_work(self, work: WorkItem, error: ScopeError) -> None:
-        for scan in list_scans(work):
+        if isinstance(work, Scan):
+            self._fail_scan(work, error)
+            return
+        for scan in work.scans:
             self._put_result(scan.build_outcome(error))
+
+    def _fail_scan(self, scan: Scan, error: ScopeError, cause: Outcome | None = None) -> None:
+        """Report a failed scan, and its followers, which fail with it."""
+        outcome = scan.build_outcome(error, cause=cause)
+        self._put_result(outcome)
+        for follower in scan.followers:
+            self._fail_scan(follower, build_parent_error(scan.task, error), outcome)
 
     def _put_result(self, result: Page | Outcome | ConfigurationError) -> None:
         # In short steps: an endless wait for the caller would not notice that the queue was closed.
@@ -294,6 +351,8 @@ def _check_options(operations: Collection[ListOperation], options: ScanOptions) 
 
 def _limit_options(options: ScanOptions, operation: ListOperation, others: Iterable[ListOperation]) -> ScanOptions:
     """Return the options for an operation; names only apply to operations that take them, if there is one."""
+    if operation.rules.parent:  # its calls follow from the parent's rows, which the options limit
+        return replace(options, names=(), max_items=None, starting_token=None)
     if operation.takes_names or not any(other.takes_names for other in others):
         return options
     return replace(options, names=())
@@ -303,10 +362,20 @@ def interleave_scans(scans: Sequence[Scan]) -> dict[str, list[Scan]]:
     """Return the scans by account. Each account starts at another region, so that workers spread over regions."""
     by_account: dict[str, list[Scan]] = {}
     for scan in scans:
-        by_account.setdefault(scan.task.scope.account_id, []).append(scan)
+        by_account.setdefault(scan.account_id, []).append(scan)
     return {
         account_id: own[n % len(own) :] + own[: n % len(own)] for n, (account_id, own) in enumerate(by_account.items())
     }
+
+
+def _attach_followers(scans: Sequence[Scan]) -> None:
+    """Add each scan that waits for a parent to its parent's followers; raises ValueError if the parent is missing."""
+    by_task = {scan.task: scan for scan in scans}
+    for scan in scans:
+        if (parent := scan.parent_task) is not None:
+            if parent not in by_task:
+                raise ValueError(f"{scan.task} is listed without {parent}")
+            by_task[parent].followers.append(scan)
 
 
 def _build_timeout_error(limit: str, timeout_s: float, since: str, last: str | None = None) -> ScopeError:

@@ -116,20 +116,24 @@ class Deadlines:
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         # All have the same time limit, so the order of their starts is the order of their deadlines.
-        self._running: deque[WorkItem] = deque()
+        self._running: deque[tuple[float, WorkItem]] = deque()
 
     def start_timer(self, work: WorkItem) -> None:
         """Start the time limit of the work; further calls for the same work do nothing."""
         if work.due_at is None:
-            work.due_at = time.monotonic() + self._timeout_s
-            self._running.append(work)
+            self.restart_timer(work)
+
+    def restart_timer(self, work: WorkItem) -> None:
+        """Start the time limit again: each follow-up call of a scan has its own."""
+        work.due_at = time.monotonic() + self._timeout_s
+        self._running.append((work.due_at, work))
 
     def pop_overdue(self, is_over: Callable[[WorkItem], bool]) -> Iterator[WorkItem]:
         """Yield the work that is past its deadline and not over, each once."""
         while self._running:
-            work = self._running[0]
-            over = is_over(work)
-            if not over and (work.due_at or 0.0) > time.monotonic():
+            due_at, work = self._running[0]
+            over = is_over(work) or due_at != work.due_at  # restarted: a later entry has its deadline
+            if not over and due_at > time.monotonic():
                 return
             self._running.popleft()
             if not over:

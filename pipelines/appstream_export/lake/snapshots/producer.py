@@ -159,6 +159,8 @@ class SnapshotProducer:
         self.decisions = task_transitions.apply_losses(self.decisions, lost.reasons, lost.doubtful, request.clock())
         if not request.facts.forced:
             self.decisions = task_transitions.apply_drop_guard(self.decisions, old, request.max_drop_percent)
+            parents = {c.name: c.calls.parent for c in request.contracts if c.calls.parent}
+            self.decisions = task_transitions.guard_follow_ups(self.decisions, parents)
         workspace.apply_decisions(self.decisions)
 
     def _load_previous_runs(

@@ -224,6 +224,26 @@ def apply_drop_guard(decisions: Iterable[Decision], head_items: Mapping[Task, in
     return guarded
 
 
+def guard_follow_ups(decisions: Iterable[Decision], parents: Mapping[str, str]) -> list[Decision]:
+    """Return the decisions; a task whose parent task is guarded carries its rows, because its calls followed from it.
+
+    `parents` has the parent resource of each resource that has one.
+    """
+    found = {decision.task: decision for decision in decisions}
+
+    def find_guarded_parent(task: Task) -> Decision | None:
+        parent = found.get(Task(parents[task.resource], task.scope)) if task.resource in parents else None
+        is_guarded = parent and parent.scope_run and parent.scope_run["status"] == Status.GUARDED
+        return parent if is_guarded else find_guarded_parent(parent.task) if parent else None
+
+    guarded = []
+    for decision in found.values():
+        parent = find_guarded_parent(decision.task) if decision.should_use_fresh else None
+        why = f"{parent.task.resource} is guarded in this scope" if parent else ""
+        guarded.append(_guard_task(decision, why, None) if parent else decision)
+    return guarded
+
+
 def is_failed(run: ScopeRunRow) -> bool:
     """Return whether a row of scope_runs counts as a failure: --retry-failed requests exactly these tasks again."""
     return Status(run["status"]).is_failure and not run["is_expected"]
@@ -234,7 +254,9 @@ def is_expected_outcome(outcome: Outcome) -> bool:
     if outcome.status is Status.DENIED:  # only of the call itself: a denied session proves nothing
         reason = outcome.reason or ""
         return (
-            outcome.api_calls > 0 and "sts:AssumeRole" not in reason and any(text in reason for text in _POLICY_DENIALS)
+            (outcome.api_calls or outcome.cause_calls) > 0
+            and "sts:AssumeRole" not in reason
+            and any(text in reason for text in _POLICY_DENIALS)
         )
     return outcome.status in (Status.DISABLED, Status.UNAVAILABLE)
 
@@ -396,8 +418,9 @@ def _count_items(decision: Decision) -> int:
     return outcome.rows + outcome.quarantined_items if outcome else 0
 
 
-def _guard_task(decision: Decision, what: str, head_items: int) -> Decision:
-    reason = f"{what}; this scope retains its {head_items} ({_count_items(decision)} now): accept with --accept-drop"
+def _guard_task(decision: Decision, what: str, head_items: int | None) -> Decision:
+    retained = "rows" if head_items is None else head_items
+    reason = f"{what}; this scope retains its {retained} ({_count_items(decision)} now): accept with --accept-drop"
     if decision.outcome is None:
         run = {**(decision.previous_run or {}), "status": Status.GUARDED.value, "reason": reason}
         run |= {"error_code": None, "request_id": None, "is_stale": True, "is_expected": False}
@@ -406,7 +429,7 @@ def _guard_task(decision: Decision, what: str, head_items: int) -> Decision:
             decision.outcome, status=Status.GUARDED, reason=reason,
             items=0, rows=0, duplicates=0, quarantined=0, quarantined_items=0,
         )  # fmt: skip
-        run = _build_scope_run(outcome, decision.previous_run, head_items)
+        run = _build_scope_run(outcome, decision.previous_run, head_items or 0)
     return Decision(
         task=decision.task,
         row_action=RowAction.CARRY,
