@@ -30,7 +30,7 @@ from appstream_export.contracts.paths import MAP, MAP_KEY, MAP_VALUE
 from appstream_export.contracts.propose import render_proposed_contract
 from appstream_export.errors import ContractError, suggest_correction
 
-PROTOCOL = "json"
+PROTOCOLS = ("json", "rest-json")
 VERSION = f"botocore {botocore.__version__}"
 _PLAIN_PATH = re.compile(r"\w+(\.\w+)*")
 _TOKEN = re.compile(r"token|marker", re.IGNORECASE)
@@ -87,13 +87,32 @@ def mark_sensitive_fields(contract: Contract) -> Contract:
 
 
 def list_sensitive_members(operation: OperationModel) -> frozenset[str]:
-    """Return the members of an answer that are sensitive, or contain sensitive fields."""
-    shape = operation.output_shape
-    members = shape.members if shape else {}
-    fields = {name: _build_field(name, member, frozenset()) for name, member in members.items()}
+    """Return the members of an answer, by their names in JSON, that are sensitive or contain sensitive fields."""
+    root = _build_field("", operation.output_shape, frozenset()) if operation.output_shape else None
     return frozenset(
-        name for name, field in fields.items() if any(leaf.is_sensitive for _, leaf in walk_leaf_fields(field))
+        field.name
+        for field in (root.fields if root else ())
+        if any(leaf.is_sensitive for _, leaf in walk_leaf_fields(field))
     )
+
+
+def list_answer_members(operation: OperationModel) -> frozenset[str]:
+    """Return the members of an answer by their names in JSON."""
+    shape = operation.output_shape
+    members = shape.members.items() if shape else ()
+    return frozenset(_get_wire_name(name, member) for name, member in members if _is_in_body(member))
+
+
+def get_wire_path(shape: Shape | None, path: str) -> str | None:
+    """Return the path of members as JSON names it; None if a member is not in the body of an answer."""
+    steps = []
+    for step in path.split("."):
+        member = shape.members.get(step) if isinstance(shape, StructureShape) else None
+        if member is None or not _is_in_body(member):
+            return None
+        steps.append(_get_wire_name(step, member))
+        shape = member
+    return ".".join(steps)
 
 
 def lint_contract(contract: Contract) -> list[str]:
@@ -181,8 +200,11 @@ def _find_operation_problems(
     name, service = operation.name, operation.service_model
     if not is_read_operation(service.service_name, name):
         yield f'operation = "{name}" is no read: only Describe, List and some Get operations are allowed'
-    if not any_protocol and service.resolved_protocol != PROTOCOL:
-        yield f'service = "{service.service_name}" speaks {service.resolved_protocol}: only {PROTOCOL} is read'
+    if not any_protocol and service.resolved_protocol not in PROTOCOLS:
+        readable = " and ".join(PROTOCOLS)
+        yield f'service = "{service.service_name}" speaks {service.resolved_protocol}: only {readable} are read'
+    if operation.output_shape and (payload := operation.output_shape.serialization.get("payload")):
+        yield f'operation = "{name}" answers with {payload} alone, not with an object that holds it'
     required = operation.input_shape.required_members if operation.input_shape else []
     if needed := [member for member in required if member not in calls.inputs]:
         yield f'operation = "{name}" needs {", ".join(needed)}: give each a value by with = {{ {needed[0]} = ... }}'
@@ -204,6 +226,8 @@ def _find_paging_problem(operation: OperationModel, calls: CallRules) -> str | N
         return f"gives {token}, but {VERSION} does not know how it pages" if is_unclear else None
     tokens = (paging.get("input_token"), paging.get("output_token"))
     is_plain = all(isinstance(t, str) and _PLAIN_PATH.fullmatch(t) for t in tokens)
+    if is_plain and get_wire_path(operation.output_shape, str(tokens[1])) is None:
+        return f"gives {tokens[1]} outside its JSON"
     return None if is_plain else f"pages by {tokens[1]}, not by one plain token"
 
 
@@ -249,7 +273,8 @@ def _load_paginator(operation: OperationModel) -> dict[str, Any] | None:
 def _find_items_path(operation: OperationModel) -> str:
     """Return the path of the item list: from botocore's paginator, else the first list of structures."""
     results = (_load_paginator(operation) or {}).get("result_key", [])
-    candidates = [results] if isinstance(results, str) else list(results)
+    members = [results] if isinstance(results, str) else list(results)
+    candidates = [get_wire_path(operation.output_shape, member) or member for member in members]
     candidates += [c for c in _find_structure_lists(operation) if c not in candidates]
     if not candidates:
         what = f'operation = "{operation.name}" gives no list of structures'
@@ -323,6 +348,8 @@ def _build_entry_field(shape: MapShape, ancestors: frozenset[str], *, is_sensiti
 
 def _build_member_fields(shape: StructureShape, ancestors: frozenset[str], *, is_sensitive: bool) -> Iterator[Field]:
     for name, member in shape.members.items():
+        if not _is_in_body(member):
+            continue
         wire = _get_wire_name(name, member)
         yield _build_field(
             wire, member, ancestors, is_required=name in shape.required_members, is_sensitive=is_sensitive
@@ -332,6 +359,11 @@ def _build_member_fields(shape: StructureShape, ancestors: frozenset[str], *, is
 def _is_sensitive(shape: Shape) -> bool:
     inner = (shape.key, shape.value) if isinstance(shape, MapShape) else ()
     return any(s.metadata.get("sensitive") for s in (shape, *inner))
+
+
+def _is_in_body(member: Shape) -> bool:
+    """Return whether a member is in the JSON of an answer, not in its headers or status."""
+    return "location" not in member.serialization
 
 
 def _get_wire_name(name: str, shape: Shape) -> str:
