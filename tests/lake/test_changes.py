@@ -46,7 +46,7 @@ def test_a_created_a_deleted_and_a_changed_item_give_exactly_their_rows(lake: La
     assert when == [(at(2), at(1))]
 
 
-@pytest.mark.parametrize("batch", [1, 5, 100_000])
+@pytest.mark.parametrize("batch", slow_but([1, 5, 100_000], 1))
 def test_changes_are_the_same_in_batches_of_any_size(lake: Lake, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     monkeypatch.setattr("appstream_export.lake.snapshots.change_log.BATCH_ITEMS", batch)
     stays, moves = builder("stays", subnets=["s"]), builder("moves", subnets=["s"], state="STOPPED")

@@ -102,7 +102,7 @@ def test_verify_names_what_something_else_changed_in_the_catalog(shared: Lake, s
     assert re.search("something else changed|cannot be opened", str(problem))  # it is read on a locked connection
 
 
-@pytest.mark.parametrize("condition", ["true", "current_setting('enable_external_access')"])
+@pytest.mark.parametrize("condition", slow_but(["true", "current_setting('enable_external_access')"], "true"))
 def test_a_planted_view_of_what_the_catalog_shows_runs_for_no_reader(
     shared: Lake, tmp_path: Path, condition: str
 ) -> None:
