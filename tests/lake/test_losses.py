@@ -88,7 +88,17 @@ def test_the_rows_of_a_child_table_are_lost_with_their_items_and_no_child_seems_
 
 
 @pytest.mark.parametrize(
-    "table", ["scope_runs", "accounts", "snapshots", "quarantine", "drift", "prices", "image_builder_changes"]
+    "table",
+    [
+        "scope_runs",
+        "accounts",
+        "snapshots",
+        "quarantine",
+        "drift",
+        "prices",
+        "platform_support",
+        "image_builder_changes",
+    ],
 )
 def test_no_lost_file_blocks_a_run_or_its_catalog(lake: Lake, table: str) -> None:
     lake.commit(ok(A, builder("a", state="STOPPED")), ok(C, builder("c")))
