@@ -23,7 +23,7 @@ def read_platform_support(file: str | None) -> list[Mapping[str, Any]]:
     An empty source_url or read_on is null; a platform and the last day of its support are required.
     """
     place, found = file or str(SHIPPED_FILE), dict[str, int]()
-    rows = list[Mapping[str, Any]]()
+    rows = list[dict[str, Any]]()
     for line, cells in read_csv_rows(place, "[feeds] platform_support", _COLUMNS):
         row = _parse_row(cells, f"{place} line {line}:")
         if (before := found.setdefault(row["platform"], line)) != line:
