@@ -107,6 +107,7 @@ regions = ["us-east-1"]              # wildcards: ["us-east-1", "eu-*"]; "auto":
 # publish = true                     # false: runs do not publish feeds, only `feeds publish` does
 # report = true                      # false: runs do not write report.html, only the command `report` does
 # prices = "prices.csv"              # hourly prices of instance types; without them, marts show no cost
+# platform_support = "platforms.csv" # end of support of platforms, in place of the list that we ship
 # account_labels = ["team"]          # labels of account_labels_file that become columns of feeds
 # csv = false                        # true: also write each feed as CSV
 # file_mode = "0640"                 # of feeds, which other users read

@@ -197,6 +197,8 @@ class LakeSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class FeedsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[feeds]`: the data for dashboards. `prices` is a CSV file of hourly prices; `account_labels` become columns.
 
+    `platform_support` is a CSV file of platforms' end of support, which replaces the shipped one.
+
     `file_mode` is octal as in chmod and separate from the warehouse's, because other users read feeds. `csv` also
     writes each feed as CSV. `keep_generations` published generations are retained for current readers. If `publish` is
     off, runs do not publish feeds, and the command `feeds publish` does; `report` is the same for report.html.
@@ -206,6 +208,7 @@ class FeedsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     report: bool = True
     csv: bool = False
     prices: str | None = None
+    platform_support: str | None = None
     file_mode: Literal["0600", "0640", "0644", "0660", "0664"] = "0640"
     keep_generations: Annotated[int, Meta(ge=2, le=1_000)] = 24
     account_labels: tuple[str, ...] = ()
@@ -351,7 +354,11 @@ def _resolve_paths(settings: Settings, folder: Path) -> Settings:
         account_labels_file=resolve(settings.account_labels_file),
         aws=replace(settings.aws, ca_bundle=resolve(settings.aws.ca_bundle)),
         lake=replace(settings.lake, s3=s3),
-        feeds=replace(settings.feeds, prices=resolve(settings.feeds.prices)),
+        feeds=replace(
+            settings.feeds,
+            prices=resolve(settings.feeds.prices),
+            platform_support=resolve(settings.feeds.platform_support),
+        ),
     )
 
 

@@ -91,7 +91,16 @@ def test_the_rows_of_a_child_table_are_lost_with_their_items_and_no_child_seems_
 @pytest.mark.parametrize(
     "table",
     slow_but(
-        ["scope_runs", "accounts", "snapshots", "quarantine", "drift", "prices", "image_builder_changes"],
+        [
+            "scope_runs",
+            "accounts",
+            "snapshots",
+            "quarantine",
+            "drift",
+            "prices",
+            "platform_support",
+            "image_builder_changes",
+        ],
         "scope_runs",
         "image_builder_changes",
     ),

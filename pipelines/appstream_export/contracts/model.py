@@ -239,7 +239,7 @@ def find_column(columns: Iterable[Column], name: object) -> Column | None:
 
 @cache
 def load_operational_tables() -> tuple[Table, ...]:
-    """Return the tables about the export itself: scope_runs, snapshots, accounts, quarantine, drift, prices."""
+    """Return the tables about the export itself: scope_runs, snapshots, accounts, quarantine, drift and the lists."""
     raw = tomllib.loads(Path(__file__).with_name("operational.toml").read_text("utf-8"))
     return tuple(_parse_operational_table(name, dict(table)) for name, table in raw.items())
 

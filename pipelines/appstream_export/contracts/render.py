@@ -67,6 +67,10 @@ _QUERIES: Mapping[str, tuple[str, str]] = {
         "What does an hour cost, by the price list of the newest run?",
         "select region, instance_type, platform, valid_from, usd_per_hour\nfrom prices\norder by all;",
     ),
+    "platform_support": (
+        "Until when are platforms supported, and who says so?",
+        "select platform, support_ends_on, source_url, read_on\nfrom platform_support\norder by support_ends_on;",
+    ),
     "drift": (
         "What does AWS send that no contract knows?",
         'select resource, kind, path, example, "count"\nfrom drift\norder by "count" desc;',
