@@ -12,6 +12,7 @@ from zipfile import ZipFile
 import pytest
 
 import appstream_export
+from tests.run.test_several_resources import FLEETS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -102,9 +103,15 @@ def test_a_wheel_in_an_empty_environment_answers_from_another_folder(
     installed: tuple[Path, Path], tmp_path: Path
 ) -> None:
     _, python = installed
+    (tmp_path / "contracts").mkdir()
+    (tmp_path / "contracts/fleets.toml").write_text(FLEETS)
+    (tmp_path / "sql/marts").mkdir(parents=True)
+    mart = "-- fleet_names: F.\n-- reads: fleets\n-- name varchar: N.\nselect name from fleets"
+    (tmp_path / "sql/marts/fleet_names.sql").write_text(mart)
+    (tmp_path / "appstream-export.toml").write_text('contracts.folder = "contracts"\nsql.folder = "sql"\n')
     answer = run(str(python.with_name("appstream-export")), "tables", "--json", cwd=tmp_path)
 
-    assert '"image_builder_subnets"' in answer
+    assert all(f'"{name}"' in answer for name in ("image_builder_subnets", "fleet_changes", "fleet_names"))
 
 
 def test_dagster_loads_our_definitions_beside_a_folder_called_pipelines(

@@ -34,7 +34,7 @@ class _Near(Lake):
 
     def connected(self) -> duckdb.DuckDBPyConnection:
         """Open a connection as readers do, unlocked."""
-        return open_catalog_connection(self.store, self.contracts)
+        return open_catalog_connection(self.store, lambda: self.contracts)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from appstream_export.contracts import load_contracts
+from appstream_export.contracts import load_contract_set
 from appstream_export.emulator import MOMENTS, OPENING, Emulator, Estate, read_estate
 from appstream_export.errors import ConfigurationError
 from appstream_export.lake.catalog import connect_warehouse, count_rows, get_named_query, run_named_query
@@ -138,7 +138,7 @@ def play_demo(
     """
     _remove_previous_demo(folder)
     opening = opening or datetime.now(UTC).replace(microsecond=0) - MOMENTS[-1]
-    estate, contracts = Estate(opening=opening), load_contracts()
+    estate, contracts = Estate(opening=opening), load_contract_set()
     with Emulator() as aws:
         settings = read_settings(_write_config(folder, estate, aws.endpoint_url))
         for moment in range(estate.moments):
@@ -163,7 +163,7 @@ def play_demo(
 def answer_demo_queries(folder: Path) -> Iterator[DemoAnswer]:
     """Yield the row counts of the demo's warehouse, then the answers of named queries."""
     warehouse = _load_demo_settings(folder).warehouse
-    tables = [table.name for contract in load_contracts() for table in contract.tables]
+    tables = [table.name for contract in load_contract_set() for table in contract.tables]
     with connect_warehouse(warehouse) as con:
         counts = count_rows(con, tables)
         rows = pa.table({"table_name": list(counts), "rows": list(counts.values())})

@@ -10,7 +10,7 @@ from appstream_export.contracts import (
     build_control_plane_policy,
     build_iam_policy,
     list_member_actions,
-    load_contracts,
+    load_contract_set,
 )
 from appstream_export.errors import ConfigurationError
 from appstream_export.resources import read_dagster_template
@@ -82,6 +82,14 @@ regions = ["us-east-1"]              # wildcards: ["us-east-1", "eu-*"]; "auto":
 # run_timeout_s = 3600.0             # for all scopes
 # use_documented_client_api = false  # true: slower, but uses only documented parts of botocore
 
+[contracts]
+# folder = "contracts"               # contracts of your own, one <resource>.toml each: see contracts propose
+# resources = ["image_builders"]     # what is exported; default: image_builders, and every contract of folder
+# cadence = { image_builders = "1h" }    # request a resource only so often: a number with m, h or d
+
+[sql]
+# folder = "sql"                     # SQL of your own, in views/, marts/, feeds/, checks/ and queries/
+
 [lake]
 # max_drop_percent = 50              # a larger drop in items is blocked, unless `run` has --accept-drop
 # file_mode = "0600"                 # or 0640, 0644, 0660, 0664
@@ -145,7 +153,7 @@ _HUB_ACCOUNT, _OUTSIDE_ACCOUNT = "ACCOUNT_THAT_RUNS_THE_EXPORT", "ACCOUNT_OUTSID
 
 def render_scaffold_files(partition: str = "aws") -> Mapping[str, str]:
     """Return the content of each file by name, for accounts of a partition."""
-    allowed = build_iam_policy(list_member_actions(load_contracts()))
+    allowed = build_iam_policy(list_member_actions(load_contract_set()))
     outside = f"arn:{partition}:iam::{_OUTSIDE_ACCOUNT}:role/{ROLE_NAME}"
     return {
         CONFIG_FILE: CONFIG.replace("arn:aws:", f"arn:{partition}:").replace("us-east-1", PARTITIONS[partition]),

@@ -79,6 +79,7 @@ _DURATION = r"\d{1,6}[mhd]"
 _INTERVAL = r"(?!0+[mhd])" + _DURATION  # not 0: data due every 0 minutes would always be late
 _INTERVAL_WORDS = 'a duration above 0 such as "90m", "24h" or "7d"'
 _VARIABLE_WORDS = 'the name of an environment variable, such as "env:NAME"'
+_RESOURCES_WORDS = 'a list of resources such as ["image_builders"]'
 _REGIONS_WORDS = '"auto" or a list such as ["us-east-1", "eu-*"]'
 _REGION_LIST_WORDS = 'a list such as ["us-east-1", "eu-*"]'
 
@@ -194,6 +195,29 @@ class LakeSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         return None if self.freshness_interval is None else parse_duration(self.freshness_interval)
 
 
+class ContractsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[contracts]`: the resources to export. `folder` has contracts of your own, one `<resource>.toml` each.
+
+    `resources` lists what is on; by default that is `image_builders`, and every contract of `folder`. Scopes of a
+    resource with a `cadence` are requested only when that time has passed since their last request.
+    """
+
+    folder: Annotated[str, Meta(min_length=1)] | None = None
+    resources: Annotated[tuple[str, ...], Meta(description=_RESOURCES_WORDS)] | None = None
+    cadence: Mapping[str, str] = {}
+
+    @property
+    def cadence_timedeltas(self) -> Mapping[str, timedelta]:
+        """`cadence` as timedeltas, by resource."""
+        return {name: parse_duration(text) for name, text in self.cadence.items()}
+
+
+class SqlSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[sql]`: SQL of your own. `folder` has the subfolders `views`, `marts`, `feeds`, `checks` and `queries`."""
+
+    folder: Annotated[str, Meta(min_length=1)] | None = None
+
+
 class FeedsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[feeds]`: the data for dashboards. `prices` is a CSV file of hourly prices; `account_labels` become columns.
 
@@ -256,6 +280,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     organization: OrganizationSettings | None = None
     aws: AwsSettings = AwsSettings()
     extract: ExtractSettings = ExtractSettings()
+    contracts: ContractsSettings = ContractsSettings()
+    sql: SqlSettings = SqlSettings()
     lake: LakeSettings = LakeSettings()
     feeds: FeedsSettings = FeedsSettings()
     dagster: DagsterSettings = DagsterSettings()
@@ -353,6 +379,8 @@ def _resolve_paths(settings: Settings, folder: Path) -> Settings:
         warehouse=resolve_location(settings.warehouse, folder),
         account_labels_file=resolve(settings.account_labels_file),
         aws=replace(settings.aws, ca_bundle=resolve(settings.aws.ca_bundle)),
+        contracts=replace(settings.contracts, folder=resolve(settings.contracts.folder)),
+        sql=replace(settings.sql, folder=resolve(settings.sql.folder)),
         lake=replace(settings.lake, s3=s3),
         feeds=replace(
             settings.feeds,
@@ -386,6 +414,7 @@ def _find_contradictions(
     yield from _check_s3(settings)
     yield from _check_session(settings.aws.session_duration_s)
     yield from _check_extract(settings.extract)
+    yield from _check_contracts(settings)
     yield from _check_dagster(settings.dagster)
 
 
@@ -539,6 +568,21 @@ def _check_extract(extract: ExtractSettings) -> Iterator[SettingProblem]:
     for key in ("max_failed_ratio", "task_timeout_s", "run_timeout_s"):
         if not isfinite(getattr(extract, key)):
             yield SettingProblem(("extract", key), f"[extract] {key}: {getattr(extract, key)} is not a finite number")
+
+
+def _check_contracts(settings: Settings) -> Iterator[SettingProblem]:
+    chosen = settings.contracts
+    for path, folder in ((("contracts", "folder"), chosen.folder), (("sql", "folder"), settings.sql.folder)):
+        if folder and "://" in folder:
+            message = f'[{path[0]}] folder: "{folder}" is not a folder of this machine'
+            yield SettingProblem(path, message, "SQL and contracts are never read from a warehouse: name a folder")
+    if chosen.resources == ():
+        message = "[contracts] resources: no resource is on, so there is nothing to export"
+        yield SettingProblem(("contracts", "resources"), message, 'add one, such as "image_builders"')
+    for name, text in chosen.cadence.items():
+        if not re.fullmatch(_INTERVAL, text, re.ASCII):
+            message = f'[contracts.cadence] {name}: "{text}" is not {_INTERVAL_WORDS}'
+            yield SettingProblem(("contracts", "cadence", name), message)
 
 
 def _check_dagster(dagster: DagsterSettings) -> Iterator[SettingProblem]:

@@ -192,7 +192,7 @@ def test_a_contract_that_a_run_would_refuse_is_found_and_one_that_lacks_a_field_
     schemas = folder / "schemas"
     schemas.mkdir()
     shipped = (find_resource_folder("schemas") / "image_builders.toml").read_text("utf-8")
-    monkeypatch.setattr("appstream_export.contracts.loader.find_resource_folder", lambda _: schemas)
+    monkeypatch.setattr("appstream_export.contracts.contract_set.find_resource_folder", lambda _: schemas)
     lines = [line for line in shipped.splitlines() if not line.startswith("arn ")]
     (schemas / "image_builders.toml").write_text("\n".join(lines))
     code, (warning,) = findings(told)

@@ -4,7 +4,7 @@ import duckdb
 import pytest
 
 from appstream_export import resources
-from appstream_export.contracts import Contract, Table, list_snapshot_tables, load_contracts, sql_files
+from appstream_export.contracts import Contract, Table, list_snapshot_tables, list_view_files, load_contracts
 from appstream_export.contracts.generated_checks import render_generated_checks
 from appstream_export.contracts.render import (
     DUCKDB_TYPES,
@@ -56,7 +56,7 @@ def test_the_pages_in_docs_and_the_checks_of_keys_are_what_the_contracts_say() -
 def test_every_table_has_a_page_and_stands_in_the_index() -> None:
     contracts = load_contracts()
     pages = render_doc_pages(contracts, {})
-    names = [table.name for table in (*list_snapshot_tables(contracts), *sql_files.load_view_files())]
+    names = [table.name for table in (*list_snapshot_tables(contracts), *list_view_files(load_contracts()))]
 
     assert set(pages) == {"README.md", "questions.md", "statuses.md", *(f"{name}.md" for name in names)}
     assert [name for name in names if f"[`{name}`]({name}.md)" not in pages["README.md"]] == []
@@ -65,7 +65,7 @@ def test_every_table_has_a_page_and_stands_in_the_index() -> None:
 def test_every_query_on_every_page_runs() -> None:
     contracts = load_contracts()
     con = database(list_snapshot_tables(contracts))
-    for view in sql_files.load_view_files():
+    for view in list_view_files(contracts):
         con.execute(f"create table {view.name} ({', '.join(f'{c.name} {c.type}' for c in view.columns)})")
 
     for page in render_doc_pages(contracts, {}).values():

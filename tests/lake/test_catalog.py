@@ -176,7 +176,7 @@ def test_coverage_tells_age_and_reason(three: Lake) -> None:
 
 
 def test_the_catalog_is_one_file_that_other_duckdbs_open(three: Lake) -> None:
-    assert sorted(p.name for p in three.store.root.iterdir()) == ["commits", "tables", "warehouse.duckdb"]
+    assert sorted(p.name for p in three.store.root.iterdir()) == ["commits", "contracts", "tables", "warehouse.duckdb"]
     script = (
         "import duckdb, sys; con = duckdb.connect(sys.argv[1], read_only=True);"
         "print(con.sql('select name from image_builders').fetchall())"
@@ -231,7 +231,7 @@ def test_a_reader_whose_files_are_erased_meanwhile_reads_the_new_snapshot(lake: 
         now, account = datetime.now(UTC), C.partition("/")[0]
         assert erase_account(lake.store, lake.contracts, account, now=now, tool_version="0").is_gone
 
-    with open_catalog_connection(Overtaken(lake.store, erased), lake.contracts, rebuild=True) as con:
+    with open_catalog_connection(Overtaken(lake.store, erased), lambda: lake.contracts, rebuild=True) as con:
         assert con.sql("select name from image_builders").fetchall() == [("a",)]
 
 

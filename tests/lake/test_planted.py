@@ -11,6 +11,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from appstream_export.contracts import load_sql_files
 from appstream_export.errors import QueryError
 from appstream_export.feeds import publish_feeds
 from appstream_export.lake.catalog import checks
@@ -206,7 +207,7 @@ def test_a_sound_catalog_is_used_as_it_is_and_its_connection_opens_no_other_file
 
 def test_a_check_that_cannot_run_is_one_line_with_its_name() -> None:
     with closing(duckdb.connect()) as con:
-        check = next(check for check in checks.load_sql_files("checks") if check.reads)
+        check = next(check for check in load_sql_files("checks") if check.reads)
         for name in check.reads:
             con.execute(f'create view "{name}" as select 1 as other')
 

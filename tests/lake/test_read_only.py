@@ -153,7 +153,7 @@ def test_a_sort_beyond_the_memory_limit_spills_outside_the_warehouse(lake: Lake,
     lake.commit(ok(A, builder("a")))
     if published:
         lake.publish()
-    with closing(open_catalog_connection(lake.store, lake.contracts)) as con:
+    with closing(open_catalog_connection(lake.store, lambda: lake.contracts)) as con:
         con.execute("set memory_limit = '40MB'")
         lock_connection(con, folder=lake.store.resolve_uri("tables"), timeout_s=0)
         numbered = "select row_number() over (order by hash(range)) as n, range from range(2_000_000)"

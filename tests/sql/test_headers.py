@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from appstream_export.contracts import sql_files
+from appstream_export.contracts import list_view_files, load_contracts, sql_files
 from appstream_export.contracts.loader import RESERVED_TABLES
 from appstream_export.contracts.sql_files import SqlFile
 from appstream_export.errors import ContractError
 from tests.lake.lakes import A, Lake, builder, ok
 
-VIEWS = sql_files.load_view_files()
+VIEWS = list_view_files(load_contracts())
 SHORT = {"timestamp with time zone": "timestamptz"}
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from appstream_export import demo as demo_module
 from appstream_export.cli import output
-from appstream_export.contracts import load_contracts, sql_files
+from appstream_export.contracts import list_view_files, load_contracts
 from appstream_export.contracts.sql_files import SqlFile
 from appstream_export.demo import play_demo
 from appstream_export.errors import QueryError
@@ -108,7 +108,7 @@ def test_no_answer_has_a_type_that_other_tools_refuse(demo: Path) -> None:
         types = {str(f.type) for q in load_named_queries() for f in run_named_query(con, q, {}).schema}
         marts = {
             str(f.type)
-            for v in sql_files.load_view_files()
+            for v in list_view_files(load_contracts())
             for f in con.sql(f"from {v.name} limit 0").to_arrow_table().schema
         }
 

@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from appstream_export.contracts import sql_files
+from appstream_export.contracts import list_view_files, load_contracts, sql_files
 from appstream_export.contracts.sql_files import SqlFile
 from appstream_export.lake.catalog.named_queries import load_named_queries, parse_parameters
 from tests.lake.lakes import A, Lake, ok
@@ -149,7 +149,7 @@ def test_a_day_of_disks_costs_a_365th_of_twelve_months(answer: Any) -> None:
 
 
 def mart(name: str) -> SqlFile:
-    return next(file for file in sql_files.load_view_files() if file.name == name)
+    return next(file for file in list_view_files(load_contracts()) if file.name == name)
 
 
 def test_hours_since_the_previous_run_go_past_what_expired_snapshots(answer: Any) -> None:

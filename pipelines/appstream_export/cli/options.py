@@ -96,8 +96,10 @@ def add_warehouse_option(command: Parser) -> None:
 
 
 def add_limit_options(command: Parser) -> "argparse._ArgumentGroup":
-    """Add `--accounts` and `--regions`, and return their group for further limits."""
+    """Add `--resources`, `--accounts` and `--regions`, and return their group for further limits."""
     limits = command.add_argument_group("limits")
+    doc = "only these resources, due or not"
+    limits.add_argument("--resources", type=parse_list, default=(), metavar="R,..", help=doc)
     limits.add_argument("--accounts", type=parse_list, default=(), metavar="A,..", help="only these accounts")
     limits.add_argument("--regions", type=parse_list, default=(), metavar="R,..", help="only these regions")
     return limits

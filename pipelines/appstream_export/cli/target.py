@@ -20,6 +20,9 @@ from appstream_export.cli.options import WAREHOUSE_VARIABLE, parse_warehouse
 from appstream_export.errors import SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from appstream_export.contracts import Contract
     from appstream_export.lake.storage import Store
     from appstream_export.settings import S3Settings, Settings
 
@@ -68,6 +71,18 @@ class Target:
     def s3(self) -> "S3Settings | None":
         """The S3 settings of a bucket; None for a folder, which can be read without a configuration."""
         return self.settings.s3 if self.warehouse.startswith("s3://") else None
+
+    def load_contracts(self, store: "Store") -> "Sequence[Contract]":
+        """Return the contracts of the settings, and those of the newest snapshot for which they have none."""
+        from appstream_export.run import load_readable_contracts
+
+        return load_readable_contracts(self.load_reading_settings(), store)
+
+    def load_own_contracts(self) -> "Sequence[Contract]":
+        """Return the contracts and the SQL of the settings; the packaged ones if those cannot be read."""
+        from appstream_export.run import load_enabled_contracts
+
+        return load_enabled_contracts(self.load_reading_settings())
 
     def open_store(self, *, writing: bool = False) -> "Store":
         """Open the warehouse; raises ConfigurationError if there is none, or if `writing` is not possible."""

@@ -23,6 +23,17 @@ from .call_rules import (
     CallRules as CallRules,
     fill_inputs as fill_inputs,
 )
+from .contract_set import (
+    DEFAULT_RESOURCES as DEFAULT_RESOURCES,
+    ContractSet as ContractSet,
+    add_contracts as add_contracts,
+    can_render_report as can_render_report,
+    find_unknown_sources as find_unknown_sources,
+    list_sql_files as list_sql_files,
+    list_view_files as list_view_files,
+    load_all_contracts as load_all_contracts,
+    load_contract_set as load_contract_set,
+)
 from .iam import (
     ASSUME as ASSUME,
     DISCOVERY as DISCOVERY,
@@ -45,6 +56,8 @@ from .joins import (
 )
 from .loader import (
     check_parents as check_parents,
+    decode_contract as decode_contract,
+    encode_contract as encode_contract,
     list_outer_positions as list_outer_positions,
     load_contract as load_contract,
     load_contracts as load_contracts,
@@ -81,6 +94,5 @@ from .sql_files import (
     Param as Param,
     SqlFile as SqlFile,
     load_sql_files as load_sql_files,
-    load_view_files as load_view_files,
     strip_header as strip_header,
 )

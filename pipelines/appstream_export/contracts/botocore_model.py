@@ -146,8 +146,11 @@ def load_enum_values(contract: Contract) -> dict[tuple[str, str], tuple[str, ...
     return found
 
 
-def propose_contract(service: str, operation: str) -> str:
-    """Return a complete contract for an operation, as TOML for a person to review; raises ContractError."""
+def propose_contract(service: str, operation: str, folder: str = "schemas") -> str:
+    """Return a complete contract for an operation, as TOML for a person to review; raises ContractError.
+
+    Its first lines say to save it in `folder`.
+    """
     model = _load_operation_model(service, operation)
     if problem := next(_find_operation_problems(model, CallRules()), None):
         raise ContractError(problem)
@@ -155,7 +158,7 @@ def propose_contract(service: str, operation: str) -> str:
     metadata = model.service_model.metadata
     title = metadata.get("serviceAbbreviation") or metadata.get("serviceFullName") or service
     return render_proposed_contract(
-        OperationOutput(service, title, operation, items, _build_item_field(model, items), VERSION)
+        OperationOutput(service, title, operation, items, _build_item_field(model, items), VERSION), folder
     )
 
 

@@ -79,6 +79,21 @@ def read_call_rules(raw: Mapping[str, Any], operation: str, raise_error: RaiseEr
     return rules
 
 
+def encode_call_rules(rules: CallRules) -> dict[str, Any]:
+    """Return the keys of a file that `read_call_rules` reads as these rules."""
+    keys: dict[str, Any] = {
+        "with": rules.inputs,
+        "pages": _drop_unset({"token": rules.token, "size": rules.page_size}),
+        "limits": _drop_unset({word: getattr(rules, word) for word in _LIMITS}),
+        **{word: getattr(rules, word) for word in ("action", "once_per", "per", "only_where")},
+    }
+    return {word: value for word, value in keys.items() if value} | ({} if rules.owned else {"owned": False})
+
+
+def _drop_unset(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {word: value for word, value in values.items() if value is not None}
+
+
 def get_input_name(source: str) -> str | None:
     """Return the parent's column that a column reads (`{name}`), or None if it reads AWS's answer."""
     found = _PLACEHOLDER.fullmatch(source)

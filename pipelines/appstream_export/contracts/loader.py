@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from appstream_export.contracts.call_rules import CALL_KEYS, get_input_name, read_call_rules
+import msgspec
+
+from appstream_export.contracts.call_rules import CALL_KEYS, encode_call_rules, get_input_name, read_call_rules
 from appstream_export.contracts.iam import is_read_operation
 from appstream_export.contracts.model import (
     ACCOUNT_ID,
@@ -33,9 +35,12 @@ RESERVED_COLUMNS = frozenset(
     """snapshot_id account_id region account_name is_stale observed_at snapshot_at extra_json
     position""".split()  # noqa: SIM905
 )
-RESERVED_TABLES = frozenset(  # views that no contract makes: those of sql/ (tests compare), and what feeds publish
-    """agent_currency coverage export_runs exposure feed_status image_builder_daily image_builder_network
-    image_builder_overview image_builder_state_spans running_image_builders scope_days""".split()  # noqa: SIM905
+RESERVED_TABLES = (
+    frozenset(  # views that no contract makes: those of sql/ (tests compare), what feeds read and publish, and assets
+        """agent_currency coverage dashboard export_runs exposure feed_publication feed_snapshot feed_status
+    image_builder_daily image_builder_network image_builder_overview image_builder_state_spans report
+    running_image_builders scope_days""".split()  # noqa: SIM905
+    )
 )
 RESERVED_TABLE_SUFFIXES = ("_history", "_as_of")  # the other forms of every table
 # Words that DuckDB, and most SQL, take for their own where a bare name is due (tests compare with duckdb_keywords()).
@@ -74,12 +79,12 @@ def load_contracts(folder: Path | None = None) -> list[Contract]:
     contracts = [load_contract(file) for file in sorted(folder.glob("*.toml"))]
     if not contracts:
         raise ContractError(f"{folder}: no contract (*.toml) here", fix="restore one or point to another folder")
-    _check_table_names(contracts)
+    check_table_names(contracts)
     check_parents(contracts)
     return contracts
 
 
-def _check_table_names(contracts: Iterable[Contract]) -> None:
+def check_table_names(contracts: Iterable[Contract]) -> None:
     """Refuse two tables of one name, also in different files."""
     places = {t.name: "operational tables" for t in load_operational_tables()}
     for contract in contracts:
@@ -140,6 +145,29 @@ def load_contract(file: Path) -> Contract:
     except (OSError, ValueError) as error:
         raise ContractError(f"{file.name}: not readable as TOML: {error}") from error
     return _ContractReader(file, raw).read_contract()
+
+
+def encode_contract(contract: Contract) -> bytes:
+    """Return a contract as JSON for `decode_contract`, the same bytes whatever the layout of its file."""
+    raw: dict[str, Any] = {word: getattr(contract, word) for word in _HEADER_PATTERNS}
+    for table in contract.tables:
+        columns = {c.name: {"from": c.source, "type": c.type, "doc": c.doc} for c in table.source_columns}
+        own: dict[str, Any] = {"doc": table.doc}
+        own |= {"rows_from": table.rows_from} if table.rows_from else {"key": contract.item_key}
+        own |= {"created_at_column": table.created_at_column} if table.created_at_column else {}
+        raw[table.name] = own | columns
+    return msgspec.json.encode(
+        raw | encode_call_rules(contract.calls) | ({"ignored": contract.ignored} if contract.ignored else {})
+    )
+
+
+def decode_contract(name: str, content: bytes) -> Contract:
+    """Return the contract of a resource from its JSON, checked as a file is; raises ContractError."""
+    try:
+        raw = msgspec.json.decode(content, type=dict[str, Any])
+        return _ContractReader(Path(f"{name}.toml"), raw).read_contract()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ContractError(f"{name}: not readable as JSON: {error}") from error
 
 
 class _ContractReader:

@@ -29,7 +29,7 @@ class _ProposedTable:
     columns: dict[str, Field]
 
 
-def render_proposed_contract(output: OperationOutput) -> str:
+def render_proposed_contract(output: OperationOutput, folder: str = "schemas") -> str:
     """Return the contract as text; raises ContractError if no field can identify items."""
     name, item_name = _choose_resource_names(output)
     tables = [t for t in _propose_tables(output.item) if t.columns or t.rows_from is None]
@@ -44,7 +44,7 @@ def render_proposed_contract(output: OperationOutput) -> str:
         names = {".": guess_element_name(output.items)}
     used_names = {name, f"{item_name}_changes", *(t.name for t in load_operational_tables())}
     parts = [
-        _render_header(output, name, item_name),
+        _render_header(output, name, item_name, folder),
         _render_item_table(output, name, items, names, key),
         *(_render_child_table(t, item_name, f"{item_name}_{names[key]}", used_names) for t in children if t.columns),
         _render_ignored_table(sensitive),
@@ -120,13 +120,13 @@ def _guess_key_path(output: OperationOutput, item_name: str, columns: dict[str, 
     return guesses[0]
 
 
-def _render_header(output: OperationOutput, name: str, item_name: str) -> str:
+def _render_header(output: OperationOutput, name: str, item_name: str, folder: str) -> str:
     doc = f"{output.service_title}: {name.replace('_', ' ')}, as {output.operation} lists them."
     command = f"appstream-export contracts propose {output.service} {output.operation}"
     return "\n".join(
         (
             f"# Proposed by `{command}` from {output.model}.",
-            f"# Save as schemas/{name}.toml and read it through: docs, key and names are guesses.",
+            f"# Save as {folder}/{name}.toml and read it through: docs, key and names are guesses.",
             f"doc       = {_quote_toml_string(doc)}",
             f"service   = {_quote_toml_string(output.service)}",
             f"operation = {_quote_toml_string(output.operation)}",

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from appstream_export.contracts import sql_files
 from appstream_export.contracts.arrow_schema import ARROW_TYPES, DUCKDB_TYPES
+from appstream_export.contracts.contract_set import list_sql_files, list_view_files
 from appstream_export.contracts.generated_checks import render_generated_checks
 from appstream_export.contracts.joins import (
     Join,
@@ -80,16 +80,17 @@ _QUERIES: Mapping[str, tuple[str, str]] = {
 
 def render_doc_pages(contracts: Sequence[Contract], enum_values: EnumValues) -> dict[str, str]:
     """Return every page by its file name: one per table, the index README.md, and the statuses of tasks."""
-    joins = list_joins(contracts, sql_files.load_view_files())
+    joins = list_joins(contracts, list_view_files(contracts))
     pages = {INDEX: _render_index(contracts, joins), STATUSES: _render_statuses()}
     for contract in contracts:
         for table in (*contract.tables, contract.changes_table):
             pages[f"{table.name}.md"] = render_table_doc(contract, table, enum_values, joins)
     for table in load_operational_tables():
         pages[f"{table.name}.md"] = render_table_doc(None, table, enum_values, joins)
-    for view in sql_files.load_view_files():
+    for view in list_view_files(contracts):
         pages[f"{view.name}.md"] = render_view_doc(view, joins)
-    pages[QUESTIONS] = render_named_queries_doc(sql_files.load_sql_files("queries"), sql_files.load_sql_files("checks"))
+    questions, checks = (list_sql_files(contracts, folder) for folder in ("queries", "checks"))
+    pages[QUESTIONS] = render_named_queries_doc(questions, checks)
     return pages
 
 
@@ -199,7 +200,7 @@ def build_example_query(table: Table) -> tuple[str, str]:
     return "What exists now?", f"select {columns}\nfrom {table.name}\norder by {', '.join(table.key)}\nlimit 20;"
 
 
-def find_stale_files(contracts: Sequence[Contract], docs_folder: Path, checks_folder: Path) -> list[str]:
+def find_stale_files(contracts: Sequence[Contract], docs_folder: Path, checks_folder: Path | None) -> list[str]:
     """Return a line per generated file that is stale, missing or left over, with the fix."""
     files = _render_files(contracts, docs_folder, checks_folder)
     problems = {
@@ -209,9 +210,12 @@ def find_stale_files(contracts: Sequence[Contract], docs_folder: Path, checks_fo
     return [f"{file}: {problem}; run appstream-export contracts render" for file, problem in problems.items()]
 
 
-def write_rendered_files(contracts: Sequence[Contract], docs_folder: Path, checks_folder: Path) -> list[Path]:
-    """Write stale files, remove generated pages that are left over, and return all of these paths."""
-    for folder in (docs_folder, checks_folder):
+def write_rendered_files(contracts: Sequence[Contract], docs_folder: Path, checks_folder: Path | None) -> list[Path]:
+    """Write stale files, remove generated pages that are left over, and return all of these paths.
+
+    Without `checks_folder` only docs are written: checks of keys are rendered when they run.
+    """
+    for folder in filter(None, (docs_folder, checks_folder)):
         folder.mkdir(parents=True, exist_ok=True)
     files = _render_files(contracts, docs_folder, checks_folder)
     stale, leftover = _select_stale(files), list(_find_leftover_pages(files, docs_folder))
@@ -227,10 +231,12 @@ def _select_stale(files: Mapping[Path, str]) -> dict[Path, str]:
     return {file: text for file, text in files.items() if not file.is_file() or file.read_text("utf-8") != text}
 
 
-def _render_files(contracts: Sequence[Contract], docs_folder: Path, checks_folder: Path) -> dict[Path, str]:
+def _render_files(contracts: Sequence[Contract], docs_folder: Path, checks_folder: Path | None) -> dict[Path, str]:
     pages = {
         docs_folder / name: text for name, text in render_doc_pages(contracts, load_all_enum_values(contracts)).items()
     }
+    if checks_folder is None:
+        return pages
     return pages | {checks_folder / name: text for name, text in render_generated_checks(contracts).items()}
 
 
@@ -251,8 +257,13 @@ def _find_leftover_pages(files: Mapping[Path, str], folder: Path) -> Iterator[Pa
 
 
 def _render_generated_notice(contract: Contract | None) -> str:
-    source = f"schemas/{contract.file.name}" if contract else "pipelines/appstream_export/contracts/operational.toml"
+    source = _describe_place(contract.file) if contract else "pipelines/appstream_export/contracts/operational.toml"
     return f"{_GENERATED} from {source}; change that file, not this one. -->"
+
+
+def _describe_place(file: Path) -> str:
+    """Return such as `schemas/fleets.toml`: the installed folder of the packaged contracts has another name."""
+    return str(Path(file.parent.name.removeprefix("_"), file.name))
 
 
 def _render_index(contracts: Sequence[Contract], joins: Sequence[Join]) -> str:
@@ -263,14 +274,14 @@ def _render_index(contracts: Sequence[Contract], joins: Sequence[Join]) -> str:
         "with `snapshot_at`, and `<table>_as_of(t)` is the newest snapshot at time `t`.",
         _JOINS,
     ]
-    views = sql_files.load_view_files()
+    views = list_view_files(contracts)
     for contract in contracts:
         tables = [*contract.tables, contract.changes_table]
         parts.append(f"## {_escape_markdown(contract.doc)}\n\n{_render_table_list(tables)}")
         parts.append(render_contract_diagram(contract, joins, views))
     parts.append(f"## About the export itself\n\n{_render_table_list(load_operational_tables())}")
     parts.append(render_export_diagram(joins, views))
-    parts.append(f"## Views and marts over them\n\n{_MARTS}\n\n{_render_table_list(sql_files.load_view_files())}")
+    parts.append(f"## Views and marts over them\n\n{_MARTS}\n\n{_render_table_list(list_view_files(contracts))}")
     parts.append(f"[Named queries and checks]({QUESTIONS}) read all of them.")
     parts.append(f"Why a scope failed, and what to do about it: [statuses]({STATUSES}).")
     return "\n\n".join(parts) + "\n"

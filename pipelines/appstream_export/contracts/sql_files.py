@@ -15,7 +15,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from appstream_export.contracts.model import Column
@@ -62,18 +61,6 @@ class SqlFile:
     """Whether feeds stay as they are where the check finds rows."""
 
 
-def load_view_files() -> list[SqlFile]:
-    """Return views and marts, each after the views that it reads; raises ContractError."""
-    found = {file.name: file for folder in VIEW_FOLDERS for file in load_sql_files(folder)}
-    try:
-        order = TopologicalSorter({n: [r for r in f.reads if r in found] for n, f in found.items()}).static_order()
-        return [found[name] for name in order]
-    except CycleError as error:
-        raise ContractError(
-            f"sql/: {' reads '.join(error.args[1])}: views may not read each other in a circle"
-        ) from None
-
-
 @cache
 def load_sql_files(folder: str) -> tuple[SqlFile, ...]:
     """Return the files of a folder below `sql/`, by name; empty if there is no such folder. Raises ContractError."""
@@ -87,6 +74,11 @@ def parse_sql_file(file: Path) -> SqlFile:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise ContractError(f"{file.name}: not readable as SQL: {why}") from error
+    return parse_sql_text(file, text)
+
+
+def parse_sql_text(file: Path, text: str) -> SqlFile:
+    """Return the parsed text; `file` gives its name and place. Raises ContractError with its name and line."""
     lines = list(_read_header_lines(text))
     if not lines or not lines[0][1].startswith(f"-- {file.stem}: "):
         raise ContractError(f'{file.name}: the header must begin with "-- {file.stem}: one row per ..."')

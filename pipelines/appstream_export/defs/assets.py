@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from appstream_export.contracts import Contract, load_view_files
+from appstream_export.contracts import Contract, list_view_files
 from appstream_export.defs.binding import COVERAGE_STEP, OUTPUTS_STEP, TABLES_STEP, ExportAssets, ExportBinding
 from appstream_export.defs.checks import (
     build_check_results,
@@ -66,6 +66,7 @@ TABLE_GROUPS = (TABLES, EXPORT)
 class SnapshotConfig(dg.Config):
     """Options of a single run, in addition to the settings; each has a default."""
 
+    resources: list[str] = Field(default=[], description="Only these resources, even if they are not due.")
     accounts: list[str] = Field(default=[], description="Only these accounts; rows of other accounts are retained.")
     regions: list[str] = Field(default=[], description="Only these regions; rows of other regions are retained.")
     names: list[str] = Field(default=[], description="Only items with these names.")
@@ -78,6 +79,7 @@ class SnapshotConfig(dg.Config):
     def request(self) -> Request:
         """The request that these options describe."""
         return Request(
+            resources=tuple(self.resources),
             accounts=tuple(self.accounts),
             regions=tuple(self.regions),
             scan_options=ScanOptions(names=tuple(self.names)),
@@ -323,7 +325,8 @@ def _count_states_and_rows(
         return {}, {}
     try:
         with connect_warehouse(settings.warehouse, s3=settings.s3) as con:
-            return count_items_by_state(con, contracts), count_rows(con, [file.name for file in load_view_files()])
+            views = [file.name for file in list_view_files(contracts)]
+            return count_items_by_state(con, contracts), count_rows(con, views)
     except (ExportError, OSError) as error:  # the snapshot is committed; its checks must still be reported
         log.warning(f"rows and states could not be counted: {error}")
         return {}, {}

@@ -10,11 +10,12 @@ from pathlib import Path
 import dagster as dg
 import msgspec
 
-from appstream_export.contracts import Contract, load_contracts
+from appstream_export.contracts import Contract
 from appstream_export.defs.context import as_dagster_failure
 from appstream_export.defs.lineage import build_column_lineage
 from appstream_export.defs.specs import AssetSource, build_asset_spec
 from appstream_export.defs.translator import ExportAssetData, ExportTranslator
+from appstream_export.run import load_enabled_contracts
 from appstream_export.settings import Settings, find_settings_file, read_settings
 
 JOBS = SNAPSHOT, SHARDED, REPUBLISH, MAINTENANCE, PRUNE = (
@@ -51,8 +52,9 @@ class ExportBinding:
         return self._apply_schedule(read_settings(file, os.environ, needs_accounts=False) if file else Settings())
 
     def load_contracts(self) -> Sequence[Contract]:
-        """Return the contracts of the export."""
-        return load_contracts()
+        """Return the enabled contracts as they are now, with the user's SQL."""
+        with as_dagster_failure():
+            return load_enabled_contracts(self.load_settings_or_default())
 
     def format_name(self, name: str) -> str:
         """Return the name of a job, step, schedule, sensor or pool in this code location."""

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import dagster as dg
 
-from appstream_export.contracts import Contract, SqlFile, load_sql_files
+from appstream_export.contracts import Contract, SqlFile
 from appstream_export.defs.failed_scopes import NAMED_MAX, build_failed_scopes_table, count_scope_failures
 from appstream_export.defs.specs import AssetSource, build_feed_key
 from appstream_export.lake.catalog import SEVERITY_ERROR, CheckResult, TableCompleteness, UnseenScope
@@ -170,16 +170,17 @@ def build_coverage_result(result: RunResult) -> dg.AssetCheckResult:
 
 
 def split_check_specs(
-    specs: Sequence[dg.AssetCheckSpec], tables: Collection[dg.AssetKey], *, is_blocking: bool
+    assets: Sequence[AssetSource], tables: Collection[dg.AssetKey], *, is_blocking: bool
 ) -> tuple[list[dg.AssetCheckSpec], list[dg.AssetCheckSpec]]:
     """Return the checks of the step of tables, and those of the last step.
 
     If a red run stops assets downstream, checks of tables that can fail a run block them, so the step of tables has
     them. Those of publication do not: outputs are made after the tables.
     """
+    specs = build_check_specs(assets)
     if not is_blocking:
-        return [], list(specs)
-    errors = {file.name for file in load_sql_files("checks") if file.severity == SEVERITY_ERROR}
+        return [], specs
+    errors = {file.name for asset in assets for file in asset.checks if file.severity == SEVERITY_ERROR}
     early = [spec for spec in specs if spec.asset_key in tables and spec.name not in PUBLISHING_CHECKS]
     late = [spec for spec in specs if spec not in early]
     blocking = {COVERAGE, *errors, *PUBLISHING_CHECKS} - {"catalog_is_published"}
@@ -230,11 +231,8 @@ def _list_publishing_checks(assets: Sequence[AssetSource]) -> Iterator[tuple[str
 
 
 def _assign_sql_checks(assets: Sequence[AssetSource]) -> Iterator[tuple[SqlFile, dg.AssetKey]]:
-    """Yield each file of sql/checks with the asset that shows it: the first asset that the file reads."""
-    known = {asset.name: asset.key for asset in reversed(assets)}  # reversed: a table wins over the feed of its name
-    for file in load_sql_files("checks"):
-        if key := next((known[name] for name in file.reads if name in known), None):
-            yield file, key
+    """Yield each file of a check with the asset that shows it, by the file's name."""
+    yield from sorted(((file, asset.key) for asset in assets for file in asset.checks), key=lambda one: one[0].name)
 
 
 def _build_sql_check_spec(file: SqlFile, key: dg.AssetKey) -> dg.AssetCheckSpec:

@@ -22,7 +22,7 @@ from appstream_export.defs.binding import (
     bind_assets,
     build_name_prefix,
 )
-from appstream_export.defs.checks import build_check_specs, build_completeness_specs, split_check_specs
+from appstream_export.defs.checks import build_completeness_specs, split_check_specs
 from appstream_export.defs.coverage import build_coverage_checks
 from appstream_export.defs.maintenance import build_maintenance_job, build_prune_job
 from appstream_export.defs.sharded import build_sharded_job
@@ -120,7 +120,7 @@ def _build_last_step(binding: ExportBinding, assets: ExportAssets, settings: Set
 def _split_checks(assets: ExportAssets, settings: Settings) -> tuple[list[dg.AssetCheckSpec], list[dg.AssetCheckSpec]]:
     tables: set[dg.AssetKey] = {source.key for source in assets.list_sources(TABLE_GROUPS)}
     is_blocking = settings.dagster.on_incomplete == "stop"
-    return split_check_specs(build_check_specs(assets.sources), tables, is_blocking=is_blocking)
+    return split_check_specs(assets.sources, tables, is_blocking=is_blocking)
 
 
 def _build_asset_jobs(

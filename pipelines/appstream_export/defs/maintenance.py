@@ -20,6 +20,7 @@ from appstream_export.lake.maintenance import (
     verify_warehouse as verify_files,
 )
 from appstream_export.lake.storage import Store
+from appstream_export.run import load_readable_contracts
 from appstream_export.settings import Settings
 from appstream_export.version import __version__
 
@@ -74,7 +75,7 @@ def _build_expire_op(binding: ExportBinding) -> dg.OpDefinition:
         result = _expire_history(settings, is_dry=config.dry_run)
         context.log.info(_format_result(result))
         context.add_output_metadata({"dropped": len(result.dropped), "bytes_freed": result.bytes_freed})
-        _publish_rewritten(binding, settings, result)
+        _publish_rewritten(settings, result)
 
     return expire
 
@@ -91,10 +92,10 @@ def _expire_history(settings: Settings, *, is_dry: bool) -> ExpireResult:
         )
 
 
-def _publish_rewritten(binding: ExportBinding, settings: Settings, result: ExpireResult) -> None:
+def _publish_rewritten(settings: Settings, result: ExpireResult) -> None:
     """Publish the catalog if snapshots have expired; raises Failure if it could not be published."""
     store, root = require_warehouse(settings), settings.lake.catalog_root
-    problem = refresh_catalog(store, binding.load_contracts(), root=root) if result.seq else None
+    problem = refresh_catalog(store, load_readable_contracts(settings, store), root=root) if result.seq else None
     if problem:
         raise dg.Failure(problem, allow_retries=False)
 
@@ -121,7 +122,7 @@ def _delete_unneeded_files(binding: ExportBinding, *, is_dry: bool) -> VacuumRes
     with as_dagster_failure():
         return vacuum_warehouse(
             store,
-            binding.load_contracts(),
+            load_readable_contracts(settings, store),
             now=datetime.now(UTC),
             dry_run=is_dry,
             catalog_root=settings.lake.catalog_root,

@@ -1,7 +1,7 @@
 """Specifications of assets, rendered from contracts, SQL headers and feeds, which hold the descriptions."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
 from hashlib import sha256
 from textwrap import shorten
@@ -11,10 +11,12 @@ import dagster as dg
 from appstream_export.contracts import (
     Column,
     Contract,
+    SqlFile,
     Table,
+    can_render_report,
     list_snapshot_tables,
-    load_sql_files,
-    load_view_files,
+    list_sql_files,
+    list_view_files,
     strip_header,
 )
 from appstream_export.defs.sources import ExternalSource, list_external_sources
@@ -61,6 +63,8 @@ class AssetSource:
     reads: tuple[dg.AssetKey, ...] = ()
     resource: str | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
+    checks: tuple[SqlFile, ...] = ()
+    """Files of checks that show on this asset."""
     sql: str = ""
     """The query that returns its rows, from which its columns are traced."""
     origins: Mapping[str, Sequence[dg.TableColumnDep]] = field(default_factory=dict)
@@ -83,10 +87,11 @@ def build_asset_sources(contracts: Sequence[Contract], settings: Settings) -> li
     """Return the sources of all assets of a run, each after the assets that it reads."""
     external = list_external_sources(contracts, settings)
     sources = [*_build_external_assets(external), *_build_table_sources(contracts, external)]
-    sources += _build_mart_sources(asset_keys={asset.name: asset.key for asset in sources})
+    sources += _build_mart_sources(contracts, asset_keys={asset.name: asset.key for asset in sources})
     known = {asset.name: asset.key for asset in sources}
     sources += _build_feed_sources(contracts, settings, known)
-    return _sort_by_reads([*sources, _build_report_source(known)])
+    sources += [_build_report_source(contracts, known)] if can_render_report(contracts) else []
+    return _assign_checks(_sort_by_reads(sources), contracts)
 
 
 def _sort_by_reads(sources: Iterable[AssetSource]) -> list[AssetSource]:
@@ -96,9 +101,20 @@ def _sort_by_reads(sources: Iterable[AssetSource]) -> list[AssetSource]:
     return [by_key[key] for key in order]
 
 
-def _build_report_source(asset_keys: Mapping[str, dg.AssetKey]) -> AssetSource:
-    reads = {read for file in load_sql_files("report") for read in file.reads}
-    version = "".join(file.sql for file in load_sql_files("report"))
+def _assign_checks(sources: Sequence[AssetSource], contracts: Sequence[Contract]) -> list[AssetSource]:
+    """Return the sources with their checks: each file belongs to the first asset that it reads."""
+    names = {asset.name: asset.key for asset in reversed(sources)}  # reversed: a table wins over the feed of its name
+    checks: dict[dg.AssetKey, list[SqlFile]] = {}
+    for file in list_sql_files(contracts, "checks"):
+        if key := next((names[name] for name in file.reads if name in names), None):
+            checks.setdefault(key, []).append(file)
+    return [replace(asset, checks=tuple(checks.get(asset.key, ()))) for asset in sources]
+
+
+def _build_report_source(contracts: Sequence[Contract], asset_keys: Mapping[str, dg.AssetKey]) -> AssetSource:
+    files = list_sql_files(contracts, "report")
+    reads = {read for file in files for read in file.reads}
+    version = "".join(file.sql for file in files)
     return AssetSource(
         name="report", group=REPORT, doc=_REPORT_DOC, version=version, reads=_resolve_asset_keys(reads, asset_keys)
     )
@@ -197,8 +213,8 @@ def _describe_table(table: Table) -> str:
     )
 
 
-def _build_mart_sources(asset_keys: Mapping[str, dg.AssetKey]) -> Iterator[AssetSource]:
-    files = load_view_files()
+def _build_mart_sources(contracts: Sequence[Contract], asset_keys: Mapping[str, dg.AssetKey]) -> Iterator[AssetSource]:
+    files = list_view_files(contracts)
     # Views may read other views, so their keys are known before the first one is resolved.
     asset_keys = {**asset_keys, **{file.name: dg.AssetKey(file.name) for file in files}}
     for file in files:
@@ -218,7 +234,7 @@ def _build_feed_sources(
     contracts: Sequence[Contract], settings: Settings, asset_keys: Mapping[str, dg.AssetKey]
 ) -> Iterator[AssetSource]:
     """Yield the sources of feeds. A feed without an SQL file reads the table of its name; labels come from accounts."""
-    files = {file.name: file for file in load_sql_files(FEEDS)}
+    files = {file.name: file for file in list_sql_files(contracts, FEEDS)}
     labels = settings.feeds.account_labels
     feeds = build_feeds(contracts, labels)
     others = tuple(build_feed_key(feed.name) for feed in feeds if feed.name != FEED_STATUS)

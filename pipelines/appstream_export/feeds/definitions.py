@@ -1,8 +1,8 @@
 """Definition of feeds: a name, a query, described columns of plain types, and one column that is the key.
 
-Each file of sql/feeds/ is a feed. So is each table of a contract without such a file (contract_feeds.py), so that a new
-resource has feeds as soon as it has a contract. Account labels that the settings name become columns of every feed with
-accounts.
+Each file of sql/feeds/, packaged or a user's, is a feed. So is each table of a contract without such a file
+(contract_feeds.py), so that a new resource has feeds as soon as it has a contract. Account labels that the settings
+name become columns of every feed with accounts.
 """
 # ruff: noqa: S608 - names come from checked contracts and headers, values are quoted by lake/duckdb.py
 
@@ -13,7 +13,7 @@ from itertools import zip_longest
 
 import pyarrow as pa
 
-from appstream_export.contracts import Column, Contract, SqlFile, load_sql_files
+from appstream_export.contracts import Column, Contract, SqlFile, list_sql_files
 from appstream_export.errors import ContractError, SettingsError
 from appstream_export.feeds import contract_feeds
 from appstream_export.feeds.contract_feeds import COVERAGE, SCOPE_KEY, Feed
@@ -66,7 +66,7 @@ def build_feeds(contracts: Sequence[Contract], labels: Sequence[str]) -> list[Fe
     Raises ContractError if a feed breaks the rules of feeds, SettingsError if a label cannot become a column.
     """
     items = {f"{c.item_name}_key": c.item_table.name for c in contracts}
-    files = [_build_feed_from_file(file, items) for file in load_sql_files("feeds")]
+    files = [_build_feed_from_file(file, items) for file in list_sql_files(contracts, "feeds")]
     by_file = {feed.name for feed in files}
     found = [
         *files,

@@ -160,7 +160,8 @@ def _publish_generation(
         _warn_of_unused_labels(connection, settings.account_labels)
         feeds = build_feeds(contracts, settings.account_labels)
         publication = _build_publication(connection, feeds, now)
-        results = check_results[connection.seq] if connection.seq in check_results else run_checks(connection.con)
+        known = check_results.get(connection.seq)
+        results = run_checks(connection.con, contracts) if known is None else known
         if broken := [
             f"{result.name} ({result.rows} rows)" for result in results if result.is_error and result.blocks_feeds
         ]:

@@ -45,11 +45,12 @@ def load_current_state(settings: Settings, contracts: Sequence[Contract]) -> Cur
     head = load_head(store) if store else None
     if store is None or head is None:
         return CurrentState()
-    with closing(connect_warehouse(settings.warehouse, s3=settings.s3)) as con:
+    with closing(connect_warehouse(settings.warehouse, s3=settings.s3, load_contracts=lambda: contracts)) as con:
         swept_at = load_last_sweep_started_at(con)
         items = {
             Task(contract.name, Scope(*place)): count
             for contract in contracts
+            if contract.item_table.name in head.tables  # a resource that is new here has no view in the catalog
             for place, count in count_items_by_scope(con, contract).items()
         }
     return CurrentState(

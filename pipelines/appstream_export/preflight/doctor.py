@@ -19,13 +19,20 @@ from appstream_export.extract import (
     probe_tasks,
 )
 from appstream_export.inputs import read_labels, read_platform_support, read_prices
+from appstream_export.lake.catalog import find_user_sql_problems
 from appstream_export.lake.snapshots import is_expected_outcome
 from appstream_export.model import Outcome, RunListener, Task
 from appstream_export.preflight.current_state import CurrentState, load_current_state
 from appstream_export.preflight.findings import Finding, Verdict
 from appstream_export.preflight.fixes import FixAdvisor, suggest_account_removal
 from appstream_export.preflight.warehouse_check import build_problem_finding, check_warehouse
-from appstream_export.run import Request, filter_tasks, format_endpoints, list_foreign_endpoints
+from appstream_export.run import (
+    Request,
+    filter_tasks,
+    format_endpoints,
+    list_foreign_endpoints,
+    load_known_contracts,
+)
 from appstream_export.settings import Settings
 from appstream_export.status import Status
 
@@ -71,7 +78,7 @@ def check_readiness(
     head, found = _check_current_state(settings, contracts)
     settings, labels = _check_labels(settings)
     found += [*labels, *_check_lists(settings), *_check_contracts(settings, contracts)]
-    if any(finding.area == "contracts" and finding.verdict is Verdict.PROBLEM for finding in found):
+    if any(finding.area in ("contracts", "sql") and finding.verdict is Verdict.PROBLEM for finding in found):
         return Checkup(findings=found)
     listener.on_stage("discovery")
     try:
@@ -161,8 +168,12 @@ def _check_contracts(settings: Settings, contracts: Sequence[Contract]) -> list[
     """Return findings on contracts that differ from the installed botocore."""
     try:
         notes = check_contracts(contracts, any_protocol=settings.extract.use_documented_client_api)
+        mistakes = find_user_sql_problems(contracts, load_known_contracts(settings))
     except ConfigurationError as error:
         return [build_problem_finding("contracts", error)]
+    if mistakes:
+        fix = "correct the file, or move it out of the folder of [sql]"
+        return [Finding(area="sql", verdict=Verdict.PROBLEM, reason=mistake, fix=fix) for mistake in mistakes]
     fix = "correct the contract, or install the botocore that it was written for (appstream-export contracts lint)"
     return [Finding(area="contracts", verdict=Verdict.WARNING, reason=note, fix=fix) for note in notes]
 

@@ -1,7 +1,8 @@
 """`plan`: the scopes that a run would request, the scopes that it would skip, and its cost; only discovery runs."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from threading import Event
 
 from appstream_export.contracts import Contract
@@ -12,6 +13,7 @@ from appstream_export.preflight.current_state import CurrentState, load_current_
 from appstream_export.run import (
     Request,
     filter_tasks,
+    find_waiting_tasks,
     format_endpoints,
     list_foreign_endpoints,
     select_failed_tasks,
@@ -41,6 +43,8 @@ class RunEstimate:
     ending_tasks: Mapping[Task, int]
     cost: "Cost"
     endpoints: Mapping[str, str]
+    waiting: Mapping[Task, datetime] = field(default_factory=dict)
+    """Chosen tasks that are not due by the cadence of their resource, with the time from which they are."""
 
     @property
     def endpoints_text(self) -> str | None:
@@ -93,7 +97,10 @@ def estimate_run(
     chosen = filter_tasks(plan.tasks, request)
     if request.retry_failed:
         chosen = select_failed_tasks(chosen, head.runs if head.manifest else None)
+    waiting = find_waiting_tasks(settings, request, chosen, head.runs, datetime.now(UTC))
+    chosen = [task for task in chosen if task not in waiting]
     chosen = add_parent_tasks(chosen, plan.tasks, contracts)
+    waiting = {task: at for task, at in waiting.items() if task not in chosen}  # a due task needs its parents
     requested = [t for t in chosen if t not in plan.skipped]
     wanted, served = set(plan.tasks), {c.name for c in contracts}
     return RunEstimate(
@@ -104,6 +111,7 @@ def estimate_run(
         ending_tasks={t: head.items.get(t, 0) for t in sorted(head.runs) if t not in wanted and t.resource in served},
         cost=_estimate_cost(settings, {c.name: c for c in contracts}, plan, requested, head),
         endpoints=list_foreign_endpoints(settings, plan),
+        waiting=waiting,
     )
 
 

@@ -1,4 +1,10 @@
 from .after_commit import load_run_result as load_run_result, publish_stages as publish_stages
+from .due import find_waiting_tasks as find_waiting_tasks
+from .enabled import (
+    load_enabled_contracts as load_enabled_contracts,
+    load_known_contracts as load_known_contracts,
+    load_readable_contracts as load_readable_contracts,
+)
 from .prepare import PreparedRun as PreparedRun
 from .publishing import republish_outputs as republish_outputs, try_after_commit as try_after_commit
 from .request import (

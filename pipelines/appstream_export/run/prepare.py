@@ -2,18 +2,29 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 
 from appstream_export.contracts import check_contracts
+from appstream_export.errors import ContractError
 from appstream_export.extract import Account, Plan, add_parent_tasks, plan_extraction
+from appstream_export.lake.catalog import find_user_sql_problems
 from appstream_export.lake.maintenance import find_announced_seq
-from appstream_export.lake.snapshots import RunFacts, find_attempt, load_head, refuse_missing_rewrite
+from appstream_export.lake.snapshots import (
+    RunFacts,
+    find_attempt,
+    get_task,
+    load_head,
+    load_last_known_rows,
+    refuse_missing_rewrite,
+)
 from appstream_export.lake.storage import Store, generate_ulid, probe_location
 from appstream_export.model import Outcome, Task
 from appstream_export.run.context import RunContext
+from appstream_export.run.due import find_waiting_tasks
+from appstream_export.run.enabled import load_known_contracts
 from appstream_export.run.request import Request, filter_tasks, select_unfinished_tasks
 from appstream_export.run.warehouse import (
     format_endpoints,
@@ -62,13 +73,15 @@ def prepare_run(
     context: RunContext, request: Request, *, run_id: str, attempt_id: str, started_at: datetime
 ) -> tuple[Store, PreparedRun]:
     """Plan the run and open its warehouse; raises ConfigurationError before a warehouse is created."""
+    _check_user_sql(context)
     # Plan before the warehouse is opened: an error in the configuration must not leave an empty warehouse.
     _probe_warehouse(context.settings)
     plan = _plan_run(context, request, run_id)
     limited = filter_tasks(plan.tasks, request)
     store = open_warehouse(context.settings, create=True)
     head = load_head(store)
-    due = _select_due_tasks(store, limited, request, run_id, attempt_id)
+    waiting = _find_waiting_tasks(context, store, limited, request, started_at)
+    due = _select_due_tasks(store, limited, request, run_id, attempt_id, waiting)
     chosen = add_parent_tasks(due.chosen, plan.tasks, context.contracts)
     facts = RunFacts(
         run_id=run_id,
@@ -95,6 +108,12 @@ def prepare_run(
         result_seq=due.result_seq,
         head_seq=head.seq if head else None,
     )
+
+
+def _check_user_sql(context: RunContext) -> None:
+    """Raise ContractError for mistakes in the user's SQL: they would stop catalog and feeds after the commit."""
+    if problems := find_user_sql_problems(context.contracts, load_known_contracts(context.settings)):
+        raise ContractError("; ".join(problems), fix="correct the files, or move them out of the folder of [sql]")
 
 
 def _probe_warehouse(settings: Settings) -> None:
@@ -130,8 +149,31 @@ def _plan_run(context: RunContext, request: Request, run_id: str) -> Plan:
     return plan
 
 
+def _find_waiting_tasks(
+    context: RunContext, store: Store, limited: Sequence[Task], request: Request, now: datetime
+) -> Collection[Task]:
+    """Return the tasks that are not due by the cadence of their resource, and log their number."""
+    head = load_head(store) if context.settings.contracts.cadence else None
+    if head is None:
+        return ()
+    runs = {get_task(row): row for row in load_last_known_rows(store, head, "scope_runs")}
+    waiting = find_waiting_tasks(context.settings, request, limited, runs, now)
+    for resource, count in sorted(Counter(task.resource for task in waiting).items()):
+        every, next_at = (
+            context.settings.contracts.cadence[resource],
+            min(at for task, at in waiting.items() if task.resource == resource),
+        )
+        _log.info("%s: %d scopes are not due (every %s), the first at %s", resource, count, every, f"{next_at:%F %TZ}")
+    return waiting.keys()
+
+
 def _select_due_tasks(
-    store: Store, limited: Sequence[Task], request: Request, run_id: str, attempt_id: str
+    store: Store,
+    limited: Sequence[Task],
+    request: Request,
+    run_id: str,
+    attempt_id: str,
+    waiting: Collection[Task],
 ) -> _DueTasks:
     """Return the tasks to request; if there are none, also the snapshot that is the result: this attempt's or the head.
 
@@ -140,7 +182,7 @@ def _select_due_tasks(
     earlier = find_attempt(store, run_id=run_id, attempt_id=attempt_id)
     if earlier is not None and earlier.attempt_id == attempt_id:
         return _DueTasks((), earlier.seq)
-    chosen = select_unfinished_tasks(store, limited, request, earlier)
+    chosen = [t for t in select_unfinished_tasks(store, limited, request, earlier) if t not in waiting]
     head = None if chosen else load_head(store)
     return _DueTasks(chosen, head.seq if head else None)
 

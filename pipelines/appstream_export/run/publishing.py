@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from threading import Event
 from typing import TypeVar
 
-from appstream_export.contracts import Contract
+from appstream_export.contracts import Contract, can_render_report
 from appstream_export.errors import describe_error
 from appstream_export.feeds import PublishResult, has_published_feeds, publish_feeds
 from appstream_export.lake.catalog import CheckResult, connect_as_rendered, refresh_catalog, run_checks, run_query
@@ -57,6 +57,7 @@ def publish_outputs(context: RunContext, request: Request, store: Store, head_se
 
     publishes_feeds = is_published and settings.feeds.publish and "feeds" in request.stages
     publishes_report = is_published and settings.feeds.report and "report" in request.stages
+    publishes_report = publishes_report and can_render_report(context.contracts)
     # A stop does not skip the catalog: without it, readers do not see the snapshot.
     publishes_catalog = is_published and "catalog" in request.stages
     catalog_problem = _publish_catalog(context, store) if publishes_catalog else None
@@ -89,7 +90,7 @@ def republish_outputs(settings: Settings, contracts: Sequence[Contract]) -> list
     """Publish feeds and report again if they exist, so that they show no erased data; return the problems."""
     context = RunContext(settings=settings, contracts=contracts, listener=RunListener(), stop=Event())
     store = open_warehouse(settings)
-    has_feeds, has_report = has_published_feeds(store), store.exists(REPORT_FILE)
+    has_feeds, has_report = has_published_feeds(store), store.exists(REPORT_FILE) and can_render_report(contracts)
     feeds_problem = _publish_feeds(context, store, {})[1] if has_feeds else None
     report_problem = _publish_report(context, store) if has_report else None
     return [problem for problem in (feeds_problem, report_problem) if problem]
@@ -108,7 +109,7 @@ def _run_checks(context: RunContext, store: Store) -> tuple[tuple[CheckResult, .
 
     def run() -> tuple[CheckResult, ...]:
         with connect_as_rendered(store, context.contracts) as con:
-            return tuple(run_checks(con))
+            return tuple(run_checks(con, context.contracts))
 
     results, problem = _try_stage(context, "checks", run, "could not be checked")
     return results or (), problem

@@ -17,8 +17,12 @@ STAGES = ("catalog", "checks", "feeds", "report")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Options of a run beyond the settings. Accounts and regions limit what is read; other scopes are carried over."""
+    """Options of a run beyond the settings. Resources, accounts and regions limit what is read; the rest is carried.
 
+    Named resources are requested even if they are not due.
+    """
+
+    resources: tuple[str, ...] = ()
     accounts: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
     scan_options: ScanOptions = ScanOptions()
@@ -30,8 +34,9 @@ class Request:
 
 
 def filter_tasks(planned: Sequence[Task], request: Request) -> list[Task]:
-    """Return the tasks of the requested accounts and regions; raises SettingsError if none is left."""
+    """Return the tasks of the requested resources, accounts and regions; raises SettingsError if none is left."""
     for flag, wanted, known in (
+        ("--resources", request.resources, {t.resource for t in planned}),
         ("--accounts", request.accounts, {t.scope.account_id for t in planned}),
         ("--regions", request.regions, {t.scope.region for t in planned}),
     ):
@@ -42,7 +47,8 @@ def filter_tasks(planned: Sequence[Task], request: Request) -> list[Task]:
     chosen = [
         t
         for t in planned
-        if (not request.accounts or t.scope.account_id in request.accounts)
+        if (not request.resources or t.resource in request.resources)
+        and (not request.accounts or t.scope.account_id in request.accounts)
         and (not request.regions or t.scope.region in request.regions)
     ]
     if not chosen:

@@ -26,6 +26,8 @@ class TaskResults:
     """When AWS last answered each task completely, now or earlier: if it fails, the rows from then are retained."""
     overtaken: frozenset[Task] = frozenset()
     """Tasks whose answer is discarded, because another run got a later answer and committed first."""
+    unrequested: Mapping[str, int] = field(default_factory=dict)
+    """Number of planned tasks that this run did not request, by resource; their rows are unchanged."""
     outcomes_problem: str | None = None
     """The reason if the outcomes could not be read; the snapshot remains committed."""
 
@@ -140,6 +142,7 @@ def load_task_results(
         or _is_lost_now(row, manifest)
     }
     return TaskResults(
+        unrequested=Counter(task.resource for task in sorted(covered - rows.keys())),
         outcomes={task: _build_outcome(row, manifest) for task, row in rows.items()},
         expected_failures=frozenset(task for task, row in rows.items() if row["is_expected"]),
         overtaken=frozenset(task for task, row in rows.items() if _is_overtaken(row, manifest)),

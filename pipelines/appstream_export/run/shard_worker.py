@@ -14,9 +14,9 @@ from typing import NoReturn
 
 import msgspec
 
-from appstream_export.contracts import load_contracts
 from appstream_export.errors import ConfigurationError, ExportError, Interrupted
 from appstream_export.model import RunListener
+from appstream_export.run.enabled import load_enabled_contracts
 from appstream_export.run.shard_process import WorkerResponse
 from appstream_export.run.shards import Shard, decode_message, sweep_shard
 from appstream_export.settings import read_settings
@@ -45,9 +45,9 @@ def main(parent_pipe: int, config: Path | None = None) -> None:
 
 def _run_shard(shard: Shard, config: Path | None, stop: Event) -> WorkerResponse:
     try:
-        return WorkerResponse(
-            result=sweep_shard(read_settings(config), load_contracts(), shard, listener=RunListener(), stop=stop)
-        )
+        settings = read_settings(config)
+        contracts = load_enabled_contracts(settings)
+        return WorkerResponse(result=sweep_shard(settings, contracts, shard, listener=RunListener(), stop=stop))
     except Interrupted:
         raise
     except ExportError as error:

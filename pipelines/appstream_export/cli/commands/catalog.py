@@ -20,20 +20,20 @@ def add_parsers(commands: Commands) -> None:
 
 def run_catalog(args: argparse.Namespace) -> int:
     """Publish the catalog, or write it to a file; print its path, and for a bucket the SQL that a reader needs."""
-    from appstream_export.contracts import load_contracts
     from appstream_export.lake.catalog import export_catalog, publish_catalog, render_setup_lines
 
     target = resolve_target(args)
     store, root = target.open_store(), args.root or target.settings.lake.catalog_root
+    contracts = target.load_contracts(store)
     if args.output:
         if args.root and not store.has_catalog_file:
             raise UsageError("--root applies only to folders", fix="omit it: a bucket has the same name everywhere")
-        file = export_catalog(args.output, store, load_contracts(), root=root)
+        file = export_catalog(args.output, store, contracts, root=root)
         needs = f"-- wrote {file}; run these lines before you attach it"
         console.print_result(str(file) if store.has_catalog_file else needs)
     elif store.has_catalog_file:
-        console.print_result(str(publish_catalog(store, load_contracts(), root=root)))
+        console.print_result(str(publish_catalog(store, contracts, root=root)))
     if not store.has_catalog_file:
-        views = [] if args.output else load_contracts()
+        views = [] if args.output else contracts
         console.print_lines(render_setup_lines(store, target.settings.s3, views))
     return 0

@@ -25,10 +25,10 @@ def run_demo(args: argparse.Namespace) -> int:
     """Run the demo; print the result of each run as it ends, then answers and commands to try."""
     from appstream_export.cli.progress import show_run_progress
     from appstream_export.cli.views import print_demo_answer, print_demo_moment, print_next_commands, summarize_run
-    from appstream_export.contracts import load_contracts
+    from appstream_export.contracts import load_contract_set
     from appstream_export.demo import answer_demo_queries, list_next_commands, play_demo
 
-    contracts = load_contracts()
+    contracts = load_contract_set()
     with handle_stop_signals() as stop:
         for moment in play_demo(args.dir, stop, watch=lambda: show_run_progress(is_quiet=True)):
             print_demo_moment(moment, summarize_run(moment.result, contracts, moment.warehouse))

@@ -25,11 +25,11 @@ def add_parsers(commands: Commands) -> None:
 
 def run_feeds_publish(args: argparse.Namespace) -> int:
     """Publish the feeds of the newest snapshot; exit code 1 if a check blocks them."""
-    from appstream_export.contracts import load_contracts
     from appstream_export.feeds import publish_feeds
 
     target = resolve_target(args)
-    published = publish_feeds(target.open_store(), load_contracts(), target.settings.feeds)
+    store = target.open_store()
+    published = publish_feeds(store, target.load_contracts(store), target.settings.feeds)
     if published.problem:
         console.log_problem(published.problem)
     console.print_result(f"{len(published.rows)} feeds, {sum(published.rows.values()):,} rows: {published.place}")
@@ -48,11 +48,11 @@ def run_feeds_verify(args: argparse.Namespace) -> int:
 
 def run_feeds_diff(args: argparse.Namespace) -> int:
     """Print how two generations differ; exit code 1 if a dashboard would break."""
-    from appstream_export.contracts import load_contracts
     from appstream_export.feeds import diff_feeds
 
     target = resolve_target(args)
-    found = diff_feeds(target.open_store(), load_contracts(), target.settings.feeds, old=args.old, new=args.new)
+    store = target.open_store()
+    found = diff_feeds(store, target.load_contracts(store), target.settings.feeds, old=args.old, new=args.new)
     console.print_verdict(
         [str(difference) for difference in found], f"{args.new} has every feed and column of {args.old}"
     )

@@ -43,13 +43,12 @@ def run_verify(args: argparse.Namespace) -> int:
     from appstream_export.cli.output import print_json
     from appstream_export.cli.progress import show_progress_bar
     from appstream_export.cli.views import build_verify_object, has_passed, render_verify_lines
-    from appstream_export.contracts import load_contracts
     from appstream_export.lake.catalog import build_no_snapshot_error, connect_as_rendered, run_checks
     from appstream_export.lake.maintenance import verify_warehouse
 
     target = resolve_target(args)
     store = target.open_store()
-    contracts, root = load_contracts(), target.settings.lake.catalog_root
+    contracts, root = target.load_contracts(store), target.settings.lake.catalog_root
     with show_progress_bar("verified") as progress:
         found = verify_warehouse(store, contracts, catalog_root=root, progress=progress)
     if not found.head and not found.problems:
@@ -58,7 +57,7 @@ def run_verify(args: argparse.Namespace) -> int:
     # Checks read the files, so they run only if the files are intact.
     if found.is_sound:
         with connect_as_rendered(store, contracts) as con:
-            checks = run_checks(con)
+            checks = run_checks(con, contracts)
     if args.format == "json":
         print_json(build_verify_object(found, checks, str(store.root)))
     else:
@@ -72,13 +71,13 @@ def run_repair(args: argparse.Namespace) -> int:
 
     from appstream_export.cli.output import print_json
     from appstream_export.cli.views import render_repair_lines
-    from appstream_export.contracts import load_contracts
     from appstream_export.lake.catalog import refresh_catalog
     from appstream_export.lake.maintenance import repair_warehouse
     from appstream_export.run import republish_outputs
 
-    target, contracts, problems = resolve_target(args), load_contracts(), list[str]()
+    target, problems = resolve_target(args), list[str]()
     store = target.open_store(writing=not args.dry_run)
+    contracts = target.load_contracts(store)
     result = repair_warehouse(store, contracts, tool_version=__version__, dry_run=args.dry_run)
     if result.seq:
         problem = refresh_catalog(store, contracts, root=target.settings.lake.catalog_root)
@@ -100,7 +99,6 @@ def run_expire(args: argparse.Namespace) -> int:
 
     from appstream_export.cli.output import print_json
     from appstream_export.cli.views import build_expire_object, render_expire_lines
-    from appstream_export.contracts import load_contracts
     from appstream_export.lake.catalog import refresh_catalog
     from appstream_export.lake.maintenance import expire_snapshots
 
@@ -109,7 +107,8 @@ def run_expire(args: argparse.Namespace) -> int:
     result = expire_snapshots(
         store, now=datetime.now(UTC), policy=lake.retention, tool_version=__version__, dry_run=args.dry_run
     )
-    problem = refresh_catalog(store, load_contracts(), root=lake.catalog_root) if result.seq else None
+    contracts = target.load_contracts(store)
+    problem = refresh_catalog(store, contracts, root=lake.catalog_root) if result.seq else None
     if args.format == "json":
         print_json(build_expire_object(result, lake.retention) | {"catalog_problem": problem})
     else:
@@ -126,7 +125,6 @@ def run_gc(args: argparse.Namespace) -> int:
 
     from appstream_export.cli.output import print_json
     from appstream_export.cli.views import render_vacuum_lines
-    from appstream_export.contracts import load_contracts
     from appstream_export.lake.maintenance import vacuum_warehouse
 
     target = resolve_target(args)
@@ -135,7 +133,7 @@ def run_gc(args: argparse.Namespace) -> int:
         console.log_line("warning: a run in progress loses its files that are older than this grace period")
     result = vacuum_warehouse(
         store,
-        load_contracts(),
+        target.load_contracts(store),
         now=datetime.now(UTC),
         grace=args.grace,
         dry_run=args.dry_run,
@@ -154,12 +152,12 @@ def run_erase(args: argparse.Namespace) -> int:
 
     from appstream_export.cli.output import print_json
     from appstream_export.cli.views import build_erase_object, render_erase_lines
-    from appstream_export.contracts import load_contracts
     from appstream_export.lake.maintenance import erase_account
     from appstream_export.run import republish_outputs
 
-    target, contracts, problems = resolve_target(args), load_contracts(), list[str]()
+    target, problems = resolve_target(args), list[str]()
     store = target.open_store(writing=not args.dry_run)
+    contracts = target.load_contracts(store)
     fix = find_account_exclusion(target, store, args.account)
     # Refuse before any change: otherwise the next run exports the account again.
     if fix and not args.dry_run:

@@ -35,13 +35,14 @@ def run_doctor(args: argparse.Namespace) -> int:
     from appstream_export.cli.output import print_json
     from appstream_export.cli.progress import show_run_progress
     from appstream_export.cli.views import build_doctor_objects, render_doctor_lines
-    from appstream_export.contracts import load_contracts
     from appstream_export.preflight import check_readiness
-    from appstream_export.run import Request
+    from appstream_export.run import Request, load_enabled_contracts
 
-    settings, request = read_run_settings(args), Request(accounts=args.accounts, regions=args.regions)
+    settings = read_run_settings(args)
+    request = Request(resources=args.resources, accounts=args.accounts, regions=args.regions)
+    contracts = load_enabled_contracts(settings)
     with handle_stop_signals() as stop, show_run_progress(is_quiet=True) as listener:
-        checkup = check_readiness(settings, load_contracts(), request, listener=listener, stop=stop)
+        checkup = check_readiness(settings, contracts, request, listener=listener, stop=stop)
     if args.format == "json":
         print_json(build_doctor_objects(checkup))
     else:
@@ -53,16 +54,19 @@ def show_plan(args: argparse.Namespace) -> int:
     """Print what a run would request; exit code 1 if discovery failed."""
     from appstream_export.cli.output import print_json
     from appstream_export.cli.views import build_plan_object, render_plan_lines
-    from appstream_export.contracts import load_contracts
     from appstream_export.preflight import estimate_run
-    from appstream_export.run import Request
+    from appstream_export.run import Request, load_enabled_contracts
 
     request = Request(
-        accounts=args.accounts, regions=args.regions, retry_failed=args.retry_failed, accept_drop=args.accept_drop
+        resources=args.resources,
+        accounts=args.accounts,
+        regions=args.regions,
+        retry_failed=args.retry_failed,
+        accept_drop=args.accept_drop,
     )
     settings = read_run_settings(args)
     with handle_stop_signals() as stop:
-        estimate = estimate_run(settings, load_contracts(), request, stop)
+        estimate = estimate_run(settings, load_enabled_contracts(settings), request, stop)
     if args.format == "json":
         print_json(build_plan_object(estimate))
     else:
@@ -75,6 +79,6 @@ def show_plan(args: argparse.Namespace) -> int:
 def list_run_flags(args: argparse.Namespace) -> list[str]:
     """Return the flags that limit a run in the same way as this plan."""
     words = list_target_flags(args)
-    for flag in ("accounts", "regions"):
+    for flag in ("resources", "accounts", "regions"):
         words += [f"--{flag}", ",".join(getattr(args, flag))] if getattr(args, flag) else []
     return words + [f"--{flag.replace('_', '-')}" for flag in ("retry_failed", "accept_drop") if getattr(args, flag)]

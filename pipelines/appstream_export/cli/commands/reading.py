@@ -2,14 +2,13 @@
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from appstream_export.cli import console
 from appstream_export.cli.options import (
     Commands,
     add_as_of_option,
-    add_command,
     add_format_option,
     add_warehouse_command,
     parse_assignment,
@@ -17,10 +16,12 @@ from appstream_export.cli.options import (
 )
 from appstream_export.cli.signals import run_interruptible_query
 from appstream_export.cli.target import resolve_target
-from appstream_export.errors import QueryError
+from appstream_export.errors import QueryError, SettingsError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from appstream_export.contracts import Contract
 
 
 def add_parsers(commands: Commands) -> None:
@@ -39,8 +40,9 @@ def add_parsers(commands: Commands) -> None:
     add_format_option(sql)
     _add_query_parser(commands)
     doc = "List every table and view."
-    add_format_option(add_command(commands, "tables", show_tables, doc))
-    describe = add_command(commands, "describe", describe_table, "Describe a table: its key, its columns, its joins.")
+    add_format_option(add_warehouse_command(commands, "tables", show_tables, doc))
+    doc = "Describe a table: its key, its columns, its joins."
+    describe = add_warehouse_command(commands, "describe", describe_table, doc)
     describe.add_argument("table", metavar="TABLE", help="such as image_builders")
     add_format_option(describe)
 
@@ -104,9 +106,11 @@ def execute_named_query(args: argparse.Namespace) -> int:
     from appstream_export.cli.views import list_named_queries
     from appstream_export.lake.catalog import get_named_query, load_named_queries, parse_parameters
 
+    contracts = load_own_contracts(args)
     if args.name is None:
-        return _print_rows(list_named_queries(load_named_queries(), is_brief=args.format == "table"), args.format)
-    named_query = get_named_query(args.name)
+        found = list_named_queries(load_named_queries(contracts), is_brief=args.format == "table")
+        return _print_rows(found, args.format)
+    named_query = get_named_query(args.name, contracts)
     parameters = parse_parameters(named_query, dict(args.param))
     if args.sql:
         console.print_result(named_query.sql.rstrip())
@@ -118,14 +122,15 @@ def show_tables(args: argparse.Namespace) -> int:
     """Print every table and view."""
     from appstream_export.cli.views import build_tables_overview
 
-    return _print_rows(build_tables_overview(is_brief=args.format == "table"), args.format)
+    contracts = load_described_contracts(args)
+    return _print_rows(build_tables_overview(contracts, is_brief=args.format == "table"), args.format)
 
 
 def describe_table(args: argparse.Namespace) -> int:
     """Print the columns of a table; for people also its description, key and joins."""
     from appstream_export.cli.views import find_entry, list_entry_columns
 
-    entry = find_entry(args.table)
+    entry = find_entry(load_described_contracts(args), args.table)
     if args.format != "table":
         return _print_rows(list_entry_columns(entry), args.format)
     console.print_result(f"{console.style(entry.name, '1')}: {entry.doc}")
@@ -140,12 +145,40 @@ def describe_table(args: argparse.Namespace) -> int:
     return 0
 
 
+def load_own_contracts(args: argparse.Namespace) -> "Sequence[Contract]":
+    """Return the contracts and the SQL of the settings; the packaged ones if nothing names settings or a warehouse."""
+    from appstream_export.contracts import load_contract_set
+
+    try:
+        return resolve_target(args).load_own_contracts()
+    except SettingsError:
+        if args.warehouse or args.config:
+            raise
+        return load_contract_set()
+
+
+def load_described_contracts(args: argparse.Namespace) -> "Sequence[Contract]":
+    """Return the contracts of the settings and those of the warehouse, which must exist only if a flag names it."""
+    from appstream_export.errors import ConfigurationError, ContractError, StorageFailed
+
+    try:
+        target = resolve_target(args)
+        return target.load_contracts(target.open_store())
+    except ContractError:
+        raise
+    except (ConfigurationError, StorageFailed):
+        if args.warehouse:
+            raise
+        return load_own_contracts(args)
+
+
 def _print_query_result(args: argparse.Namespace, sql: str, parameters: Mapping[str, Any] | None = None) -> int:
     from appstream_export.lake.catalog import connect_warehouse, run_query
 
     target = resolve_target(args)
     limit = {} if args.timeout is None else {"timeout_s": args.timeout.total_seconds()}
-    with connect_warehouse(target.warehouse, s3=target.s3, as_of=args.as_of, **limit) as con:
+    own = target.load_own_contracts
+    with connect_warehouse(target.warehouse, s3=target.s3, as_of=args.as_of, load_contracts=own, **limit) as con:
         rows = run_interruptible_query(lambda: run_query(con, sql, parameters), con.interrupt)
     return _print_rows(rows, args.format)
 

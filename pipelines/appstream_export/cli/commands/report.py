@@ -25,13 +25,16 @@ def add_parsers(commands: Commands) -> None:
 
 def run_report(args: argparse.Namespace) -> int:
     """Write the report into the warehouse, or to a file."""
-    from appstream_export.contracts import load_contracts
+    from appstream_export.contracts import can_render_report
     from appstream_export.feeds import publish_report, render_report
     from appstream_export.lake.catalog import connect_as_rendered, run_query
 
     target = resolve_target(args)
     store = target.open_store()
-    with connect_as_rendered(store, load_contracts()) as con:
+    contracts = target.load_contracts(store)
+    if not can_render_report(contracts):
+        raise SettingsError("the report shows image_builders, which are off", fix="add them to [contracts] resources")
+    with connect_as_rendered(store, contracts) as con:
         if args.output is None:
             place = publish_report(store, lambda sql: run_query(con, sql), target.settings)
         else:
@@ -46,18 +49,18 @@ def export_superset_bundle(args: argparse.Namespace) -> int:
     """Write the bundle for Superset, and print the command that imports it."""
     from datetime import UTC, datetime
 
-    from appstream_export.contracts import load_contracts
     from appstream_export.feeds import FEEDS_DATABASE_FILE, FEEDS_ROOT, build_feeds, build_superset_bundle
 
     target = resolve_target(args)
-    root = args.root or str(target.open_store().root)
+    store = target.open_store()
+    root = args.root or str(store.root)
     if "://" in root:
         raise SettingsError(
             "Superset opens bi.duckdb as a file",
             fix=f"copy {root}/{FEEDS_ROOT} to its disk, and name that folder: --root R",
         )
     database = f"{root.rstrip('/')}/{FEEDS_ROOT}/{FEEDS_DATABASE_FILE}"
-    feeds = build_feeds(load_contracts(), target.settings.feeds.account_labels)
+    feeds = build_feeds(target.load_contracts(store), target.settings.feeds.account_labels)
     bundle = build_superset_bundle(feeds, database, datetime.now(UTC))
     console.print_result(write_output_file(args.output, bundle))
     console.print_result(f"import it:  superset import-dashboards -u ADMIN -p {args.output}")

@@ -44,10 +44,10 @@ def run_export(args: argparse.Namespace) -> int:
     """Run an export, and print its result."""
     from appstream_export.cli.progress import show_run_progress
     from appstream_export.cli.views import build_run_object, render_run_lines, summarize_run
-    from appstream_export.contracts import load_contracts
-    from appstream_export.run import execute_run
+    from appstream_export.run import execute_run, load_enabled_contracts
 
-    settings, contracts = read_run_settings(args), load_contracts()
+    settings = read_run_settings(args)
+    contracts = load_enabled_contracts(settings)
     with handle_stop_signals() as stop:
         with show_run_progress(with_resource=len(contracts) > 1) as listener:
             result = execute_run(settings, contracts, build_run_request(args), listener=listener, stop=stop)
@@ -83,6 +83,7 @@ def build_run_request(args: argparse.Namespace) -> "Request":
         starting_token=args.starting_token,
     )
     return Request(
+        resources=args.resources,
         accounts=args.accounts,
         regions=args.regions,
         scan_options=options,

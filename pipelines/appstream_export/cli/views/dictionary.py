@@ -12,8 +12,7 @@ from appstream_export.contracts import (
     SqlFile,
     list_joins,
     list_snapshot_tables,
-    load_contracts,
-    load_view_files,
+    list_view_files,
     render_parent_join,
     render_related_joins,
 )
@@ -35,25 +34,25 @@ class DictionaryEntry:
     """Lines of SQL that join it to related tables."""
 
 
-def list_entries() -> list[DictionaryEntry]:
+def list_entries(contracts: Sequence[Contract]) -> list[DictionaryEntry]:
     """Return all entries: tables of AWS items, then tables about the export, then views."""
-    contracts, views = load_contracts(), load_view_files()
+    views = list_view_files(contracts)
     joins = list_joins(contracts, views)
     return [*_build_table_entries(contracts, joins), *_build_view_entries(views, joins)]
 
 
-def find_entry(name: str) -> DictionaryEntry:
+def find_entry(contracts: Sequence[Contract], name: str) -> DictionaryEntry:
     """Return the entry with a name; raises ConfigurationError with the nearest known name."""
-    known = {e.name: e for e in list_entries()}
+    known = {e.name: e for e in list_entries(contracts)}
     if name not in known:
         near = suggest_correction(name, list(known))
         raise ConfigurationError(f'there is no table "{name}"', fix=near or "list them: appstream-export tables")
     return known[name]
 
 
-def build_tables_overview(*, is_brief: bool) -> pa.Table:
+def build_tables_overview(contracts: Sequence[Contract], *, is_brief: bool) -> pa.Table:
     """Build one row per entry: name and description; unless brief, also resource, key and join."""
-    found = list_entries()
+    found = list_entries(contracts)
     columns = {"table": [e.name for e in found], "doc": [e.doc for e in found]}
     if is_brief:
         return pa.table(columns)

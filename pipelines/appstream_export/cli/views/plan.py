@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from operator import methodcaller
 from typing import Any
 
@@ -30,6 +30,9 @@ def build_plan_object(estimate: RunEstimate) -> dict[str, Any]:
         "tasks_per_resource": _count_words(task.resource for task in estimate.tasks),
         "skipped": [{"task": str(task), "reason": reason} for task, reason in estimate.skipped.items()],
         "not_asked": estimate.unselected_count,
+        "not_due": {
+            name: {"tasks": len(times), "next_at": min(times)} for name, times in _group_waiting_tasks(estimate).items()
+        },
         "ends": [{"task": str(task), "items": items} for task, items in estimate.ending_tasks.items()],
         "discovery_calls": plan.calls,
         "calls": cost.calls,
@@ -70,6 +73,8 @@ def _list_plan_facts(estimate: RunEstimate) -> Iterator[tuple[str, str]]:
         f"; {estimate.unselected_count:,} not requested, their rows stay unchanged" if estimate.unselected_count else ""
     )
     yield "tasks", f"{tasks or 'none'}{others}"
+    for name, times in _group_waiting_tasks(estimate).items():
+        yield "not due", f"{len(times):,} scopes of {name}, the first at {min(times):%Y-%m-%d %H:%M}Z"
     for reason, count in Counter(estimate.skipped.values()).most_common():
         such_as = next(place(task) for task, why in estimate.skipped.items() if why == reason)
         yield "skipped", f"{count:,}: {reason}, such as {such_as}; their rows are retained as stale"
@@ -81,6 +86,14 @@ def _list_plan_facts(estimate: RunEstimate) -> Iterator[tuple[str, str]]:
         )
     yield "calls", _format_call_estimate(estimate)
     yield "time", _format_time_estimate(estimate)
+
+
+def _group_waiting_tasks(estimate: RunEstimate) -> dict[str, list[datetime]]:
+    """Return by resource the times from which its waiting tasks are due."""
+    found: dict[str, list[datetime]] = {}
+    for task, at in sorted(estimate.waiting.items()):
+        found.setdefault(task.resource, []).append(at)
+    return found
 
 
 def _format_call_estimate(estimate: RunEstimate) -> str:

@@ -79,6 +79,7 @@ def build_run_object(summary: RunSummary) -> dict[str, Any]:
         **manifest.counts,
         "changes": snapshot.changes,
         "resources": {name: _build_resource_object(summary, name) for name in _list_resources(result)},
+        "not_requested": dict(result.unrequested),
         "stale_scopes": snapshot.stale_scopes,
         "stale_items": snapshot.stale_items,
         "failures": [_build_failure_object(summary, outcome) for outcome in result.failures],
@@ -109,7 +110,7 @@ def render_run_lines(summary: RunSummary) -> Iterator[str]:
     if result.outcomes_problem:
         yield f"  see details:     {console.format_command('verify', '--warehouse', summary.warehouse)}"
     elif not result.outcomes:
-        yield "  nothing to do: every scope of this run has already been exported"
+        yield "  nothing to do: every scope of this run has already been exported, or is not due"
     else:
         yield from (f"  {line}" for line in render_run_facts(summary))
         yield from _render_failure_details(summary) if result.failures else ()
@@ -190,8 +191,11 @@ def render_run_facts(summary: RunSummary) -> Iterator[str]:
                   (counts["items_carried"], "carried"), (summary.snapshot.stale_items, "stale"))  # fmt: skip
     if not summary.snapshot_problem:
         yield _format_counts("changes", *_count_changes(summary))
-    if len(resources := _list_resources(result)) > 1:
+    resources = _list_resources(result)
+    waiting = {name: count for name, count in result.unrequested.items() if name not in resources}
+    if len(resources) + len(waiting) > 1:
         yield from (_format_resource(summary, name) for name in resources)
+        yield from (f"{name}: {count:,} not requested" for name, count in waiting.items())
     if result.checks:
         passed = sum(check.is_passed for check in result.checks)
         yield _format_counts("checks", (passed, "passed"), *((c.rows, c.name) for c in result.checks))

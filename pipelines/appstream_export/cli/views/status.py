@@ -12,11 +12,13 @@ from ulid import ULID
 from appstream_export.cli import console
 from appstream_export.cli.output import convert_to_rows, format_value, print_table
 from appstream_export.cli.pluralize import format_count
+from appstream_export.contracts import DEFAULT_RESOURCES
 from appstream_export.feeds import ServedOutput, load_served_outputs
 from appstream_export.lake.catalog import (
     connect_warehouse,
     count_expected_scopes,
     count_scopes_by_status,
+    load_last_requests,
     load_newest_run,
     load_recent_runs,
     load_sweeps,
@@ -54,6 +56,15 @@ class OutputStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CadenceStatus:
+    """A resource with a cadence, and when its newest task was requested; None if never."""
+
+    resource: str
+    every: timedelta
+    requested_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WarehouseStatus:
     """The newest snapshot, scopes by status, the last runs, and the published outputs."""
 
@@ -66,6 +77,7 @@ class WarehouseStatus:
     now: datetime
     freshness_interval: timedelta | None
     outputs: Sequence[OutputStatus]
+    cadences: Sequence[CadenceStatus]
     first_committed_at: datetime
     """The commit time of the oldest known snapshot of a run."""
 
@@ -76,17 +88,23 @@ class WarehouseStatus:
 
     @property
     def freshness(self) -> str:
-        """The worst freshness of the warehouse and its outputs: `fresh`, `warn`, `late`, or `unjudged`."""
+        """The worst freshness of warehouse, outputs and cadences: `fresh`, `warn`, `late`, or `unjudged`."""
         return max(
-            [self._compute_freshness(self.age), *map(self.compute_output_freshness, self.outputs)],
+            [
+                self._compute_freshness(self.age),
+                *map(self.compute_output_freshness, self.outputs),
+                *map(self.compute_cadence_freshness, self.cadences),
+            ],
             key=_SEVERITIES.index,
         )
 
     @property
     def late_outputs(self) -> list[str]:
-        """Outputs that are late while the warehouse is not."""
-        is_late = self._compute_freshness(self.age) == LATE
-        return [] if is_late else [o.served.name for o in self.outputs if self.compute_output_freshness(o) == LATE]
+        """Outputs and resources with a cadence that are late while the warehouse is not."""
+        if self._compute_freshness(self.age) == LATE:
+            return []
+        resources = [c.resource for c in self.cadences if self.compute_cadence_freshness(c) == LATE]
+        return [o.served.name for o in self.outputs if self.compute_output_freshness(o) == LATE] + resources
 
     def compute_output_freshness(self, output: OutputStatus) -> str:
         """Return the freshness of an output; one that is due but missing counts from the first run."""
@@ -95,11 +113,16 @@ class WarehouseStatus:
         shown_at = output.shown_at if output.served.is_published else self.first_committed_at if output.is_due else None
         return UNJUDGED if shown_at is None else self._compute_freshness(self.now - shown_at)
 
+    def compute_cadence_freshness(self, cadence: CadenceStatus) -> str:
+        """Return the freshness of a resource by its own cadence; UNJUDGED before its first request."""
+        return (
+            UNJUDGED
+            if cadence.requested_at is None
+            else _compute_age_freshness(self.now - cadence.requested_at, cadence.every)
+        )
+
     def _compute_freshness(self, age: timedelta) -> str:
-        if self.freshness_interval is None:
-            return UNJUDGED
-        warn, late = compute_freshness_windows(self.freshness_interval)
-        return LATE if age > late else WARN if age > warn else FRESH
+        return UNJUDGED if self.freshness_interval is None else _compute_age_freshness(age, self.freshness_interval)
 
     @property
     def has_several_resources(self) -> bool:
@@ -112,11 +135,16 @@ class WarehouseStatus:
         return 1 if self.freshness == LATE else 0
 
 
+def _compute_age_freshness(age: timedelta, every: timedelta) -> str:
+    warn, late = compute_freshness_windows(every)
+    return LATE if age > late else WARN if age > warn else FRESH
+
+
 def load_status(store: Store, settings: Settings) -> WarehouseStatus:
     """Return the status of a warehouse; raises ConfigurationError if it has no snapshot."""
     s3 = settings.s3 if settings.warehouse.startswith("s3://") else None
     with connect_warehouse(settings.warehouse, s3=s3) as con:
-        head, coverage, expected, runs, sweeps = (
+        head, coverage, expected, runs, sweeps, requests = (
             convert_to_rows(load(con))
             for load in (
                 load_newest_run,
@@ -124,10 +152,12 @@ def load_status(store: Store, settings: Settings) -> WarehouseStatus:
                 count_expected_scopes,
                 load_recent_runs,
                 load_sweeps,
+                load_last_requests,
             )
         )
+    has_report = settings.feeds.report and {*DEFAULT_RESOURCES} <= {row["resource"] for row in requests}
     due = {"catalog": True, "feeds": settings.feeds.publish, "bi.duckdb": settings.feeds.publish,
-           "report": settings.feeds.report}  # fmt: skip
+           "report": has_report}  # fmt: skip
     return WarehouseStatus(
         head=head[0],
         coverage=coverage,
@@ -136,9 +166,18 @@ def load_status(store: Store, settings: Settings) -> WarehouseStatus:
         warehouse=settings.warehouse,
         now=datetime.now(UTC),
         freshness_interval=settings.lake.freshness_timedelta,
+        cadences=_build_cadences(settings, requests),
         first_committed_at=sweeps[-1]["committed_at"],
         outputs=[_match_output(served, sweeps, is_due=due[served.name]) for served in load_served_outputs(store)],
     )
+
+
+def _build_cadences(settings: Settings, requests: Sequence[Mapping[str, Any]]) -> list[CadenceStatus]:
+    requested = {row["resource"]: row["requested_at"] for row in requests}
+    return [
+        CadenceStatus(resource=name, every=every, requested_at=requested.get(name))
+        for name, every in settings.contracts.cadence_timedeltas.items()
+    ]
 
 
 def _match_output(served: ServedOutput, sweeps: Sequence[Mapping[str, Any]], *, is_due: bool) -> OutputStatus:
@@ -167,6 +206,15 @@ def build_status_object(status: WarehouseStatus) -> dict[str, Any]:
         "feeds": published["feeds"].rpartition("/")[0] if "feeds" in published else None,
         "freshness": status.freshness,
         "freshness_interval_seconds": None if interval is None else round(interval.total_seconds()),
+        "cadences": [
+            {
+                "resource": cadence.resource,
+                "every_seconds": round(cadence.every.total_seconds()),
+                "requested_at": cadence.requested_at,
+                "freshness": status.compute_cadence_freshness(cadence),
+            }
+            for cadence in status.cadences
+        ],
         "outputs": [_build_output_object(status, output) for output in status.outputs],
         "exit_code": status.exit_code,
     }
@@ -217,6 +265,7 @@ def _list_status_facts(status: WarehouseStatus) -> Iterator[tuple[str, str]]:
     yield "fresh", f"{words}{format_duration(status.age)} ago, {_format_timestamp(head['committed_at'])}{due}"
     yield "snapshot", f"{head['seq']}: {head['snapshot_id']}, {head['items']:,} items"
     yield from (("scopes", text) for text in _list_scope_counts(status))
+    yield from (("cadence", _describe_cadence(status, cadence)) for cadence in status.cadences)
     of = " of {resource}" if status.has_several_resources else ""
     yield from (("expected", _format_expected_region(group) + of.format(**group)) for group in status.expected)
     yield from (("stale", text) for text in _list_stale_counts(status))
@@ -225,6 +274,13 @@ def _list_status_facts(status: WarehouseStatus) -> Iterator[tuple[str, str]]:
     for output in status.outputs:
         if output.is_due or output.served.is_published:
             yield output.served.name, _describe_output(status, output)
+
+
+def _describe_cadence(status: WarehouseStatus, cadence: CadenceStatus) -> str:
+    """Return such as `users: every 1 day, last requested 3 hours ago`."""
+    words = {LATE: "LATE: ", WARN: "soon late: "}.get(status.compute_cadence_freshness(cadence), "")
+    age = cadence.requested_at and f"last requested {format_duration(status.now - cadence.requested_at)} ago"
+    return f"{words}{cadence.resource}: every {format_duration(cadence.every)}, {age or 'not requested yet'}"
 
 
 def _group_by_resource(status: WarehouseStatus) -> list[tuple[str, list[dict[str, Any]]]]:

@@ -42,6 +42,7 @@ from .summary import (
     count_items_by_state as count_items_by_state,
     count_rows as count_rows,
     count_scopes_by_status as count_scopes_by_status,
+    load_last_requests as load_last_requests,
     load_last_sweep_started_at as load_last_sweep_started_at,
     load_newest_run as load_newest_run,
     load_recent_runs as load_recent_runs,
@@ -55,4 +56,5 @@ from .table_reader import (
     open_relation as open_relation,
     wrap_relation as wrap_relation,
 )
+from .user_sql import find_user_sql_problems as find_user_sql_problems
 from .views import render_newest_select as render_newest_select

@@ -1,12 +1,12 @@
-"""Run the checks of sql/checks: each selects rows of the newest snapshot that are errors or need attention."""
+"""Run checks, packaged ones and users' own: each selects rows of the newest snapshot that need attention."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 
-from appstream_export.contracts import SEVERITIES, SqlFile, load_sql_files
+from appstream_export.contracts import SEVERITIES, Contract, SqlFile, list_sql_files, load_contract_set
 from appstream_export.errors import QueryError
 from appstream_export.lake.catalog.query import list_view_names
 from appstream_export.lake.duckdb import translate_duckdb_errors
@@ -38,13 +38,14 @@ class CheckResult:
         return bool(self.rows) and self.severity == SEVERITY_ERROR
 
 
-def run_checks(con: duckdb.DuckDBPyConnection) -> list[CheckResult]:
-    """Run the checks on the connection's views, in order of their names; skip those that read a missing view.
+def run_checks(con: duckdb.DuckDBPyConnection, contracts: Sequence[Contract] | None = None) -> list[CheckResult]:
+    """Run the checks of the contracts on the connection's views, in order of their names; skip those of missing views.
 
     Raises StorageFailed if files cannot be read, QueryError with the check's name if DuckDB refuses a check.
     """
     known = frozenset(list_view_names(con))
-    return [_run_check(con, check) for check in load_sql_files("checks") if known.issuperset(check.reads)]
+    checks = list_sql_files(load_contract_set() if contracts is None else contracts, "checks")
+    return [_run_check(con, check) for check in checks if known.issuperset(check.reads)]
 
 
 def _run_check(con: duckdb.DuckDBPyConnection, check: SqlFile) -> CheckResult:

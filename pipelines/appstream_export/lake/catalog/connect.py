@@ -6,7 +6,7 @@ head or a newer snapshot; otherwise the connection creates the same views in mem
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -115,16 +115,18 @@ def connect_warehouse(
     as_of: str | None = None,
     snapshot_id: str | None = None,
     timeout_s: float = QUERY_TIMEOUT_S,
+    load_contracts: "Callable[[], Sequence[Contract]] | None" = None,
 ) -> duckdb.DuckDBPyConnection:
     """Connect to a warehouse for `run_query`, which checks each statement. Shows one snapshot until closed, in UTC.
 
     With `as_of`, tables show the newest snapshot retained from before that moment, and histories end there; with
     `snapshot_id`, they show that snapshot. `s3` is for `s3://bucket/prefix`; without it boto3 finds credentials, region
-    and endpoint. Raises ConfigurationError if the warehouse does not exist or has no snapshot, QueryError if it has
-    none from before `as_of`, or no longer has `snapshot_id`.
+    and endpoint. `load_contracts` returns the reader's own contracts and SQL, and is called only if there is no catalog
+    to use. Raises ConfigurationError if the warehouse does not exist or has no snapshot, QueryError if it has none from
+    before `as_of`, or no longer has `snapshot_id`.
     """
     store = open_store(warehouse, s3=s3)
-    con = open_catalog_connection(store, None, as_of=as_of, snapshot_id=snapshot_id)
+    con = open_catalog_connection(store, load_contracts, as_of=as_of, snapshot_id=snapshot_id)
     lock_connection(con, folder=store.resolve_uri(TABLES_FOLDER), timeout_s=timeout_s)
     return con
 
@@ -162,7 +164,7 @@ def connect_unchecked(
 
 def open_catalog_connection(
     store: Store,
-    contracts: "Sequence[Contract] | None",
+    load_contracts: "Callable[[], Sequence[Contract]] | None" = None,
     *,
     rebuild: bool = False,
     as_of: str | None = None,
@@ -171,14 +173,14 @@ def open_catalog_connection(
     """Open an unlocked connection for this program's own use. The table `lake.shows` holds the snapshot's seq.
 
     With `rebuild` the views are always created, because a published catalog may come from an older version or from
-    other contracts. Without `contracts` they are loaded when needed.
+    other contracts. `load_contracts` is called when needed; a snapshot's own contracts are added.
     """
     # Again if a commit in between, such as an erase, has removed files of the history that was read.
     while True:
         newest, con = _load_existing_head(store), open_duckdb(store)
         if not rebuild and as_of is None and _attach_published_catalog(con, store, newest, snapshot_id):
             return con
-        if _create_views_in_memory(con, store, contracts, newest, store.resolve_uri(), as_of, snapshot_id):
+        if _create_views_in_memory(con, store, load_contracts, newest, store.resolve_uri(), as_of, snapshot_id):
             return con
 
 
@@ -191,22 +193,24 @@ def _load_existing_head(store: Store) -> Manifest:
 def _create_views_in_memory(
     con: duckdb.DuckDBPyConnection,
     store: Store,
-    contracts: "Sequence[Contract] | None",
+    load_contracts: "Callable[[], Sequence[Contract]] | None",
     newest: Manifest,
     root: str,
     as_of: str | None,
     snapshot_id: str | None,
 ) -> list[Manifest]:
     """Create the views and return the history that they show; empty if files were removed meanwhile: try again."""
-    from appstream_export.contracts import load_contracts  # not needed if a published catalog is used
+    from appstream_export.contracts import load_contract_set  # not needed if a published catalog is used
     from appstream_export.lake.catalog.file import create_views
+    from appstream_export.lake.snapshots import add_stored_contracts
 
     manifests = load_existing_history(store)
     shown = manifests if as_of is None else _resolve_as_of(con, manifests, as_of)
     shown = shown if snapshot_id is None else _select_history_of(shown, snapshot_id)
     try:
         with translate_duckdb_errors():
-            create_views(con, contracts or load_contracts(), shown, root)
+            contracts = add_stored_contracts((load_contracts or load_contract_set)(), store, shown[-1])
+            create_views(con, contracts, shown, root)
     except StorageFailed:
         con.close()
         if load_head(store) == newest:

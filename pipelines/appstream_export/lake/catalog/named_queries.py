@@ -1,6 +1,9 @@
-"""The named queries of sql/queries. Parameters are checked here and bound by DuckDB, never inserted into the SQL."""
+"""Named queries: packaged ones and users' own.
 
-from collections.abc import Callable, Mapping
+Parameters are checked here and bound by DuckDB, never inserted into the SQL.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -8,7 +11,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from appstream_export.contracts import Param, SqlFile, load_sql_files
+from appstream_export.contracts import Contract, Param, SqlFile, list_sql_files, load_contract_set
 from appstream_export.errors import QueryError, suggest_correction
 from appstream_export.lake.catalog.query import run_query
 
@@ -16,14 +19,14 @@ _INTEGER_MAX = 2**31 - 1
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
-def load_named_queries() -> tuple[SqlFile, ...]:
-    """Return all named queries, in order of their names."""
-    return load_sql_files("queries")
+def load_named_queries(contracts: Sequence[Contract] | None = None) -> list[SqlFile]:
+    """Return the named queries that the contracts allow, in order of their names."""
+    return list_sql_files(load_contract_set() if contracts is None else contracts, "queries")
 
 
-def get_named_query(name: str) -> SqlFile:
+def get_named_query(name: str, contracts: Sequence[Contract] | None = None) -> SqlFile:
     """Return the query of that name; raises QueryError with the most similar name."""
-    known = {q.name: q for q in load_named_queries()}
+    known = {q.name: q for q in load_named_queries(contracts)}
     if name not in known:
         near = suggest_correction(name, list(known)) or "list them with: appstream-export query"
         raise QueryError(f'there is no named query "{name}"', fix=near)

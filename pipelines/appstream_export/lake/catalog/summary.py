@@ -129,6 +129,12 @@ def count_items_by_scope(con: duckdb.DuckDBPyConnection, contract: "Contract") -
     return {(row["account_id"], row["region"]): row["items"] for row in rows}
 
 
+def load_last_requests(con: duckdb.DuckDBPyConnection) -> pa.Table:
+    """Return one row per resource of the newest snapshot: its name, and when its newest task was requested."""
+    sql = "select resource, max(attempted_at) as requested_at from scope_runs group by resource order by resource"
+    return run_query(con, sql)
+
+
 def load_last_sweep_started_at(con: duckdb.DuckDBPyConnection) -> datetime:
     """Return the start of the newest sweep, in UTC. Every history has at least one sweep."""
     sweeps = f"from snapshots where kind = {quote_literal(KIND_SWEEP)} order by seq desc limit 1"

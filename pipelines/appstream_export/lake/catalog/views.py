@@ -25,7 +25,7 @@ from appstream_export.contracts import (
     Table,
     get_operational_table,
     list_snapshot_tables,
-    load_view_files,
+    list_view_files,
 )
 from appstream_export.lake.duckdb import join_identifiers, quote_identifier, quote_literal
 from appstream_export.lake.snapshots import KIND_SWEEP, Manifest, TableFiles, build_scan_query, get_retained_files
@@ -105,7 +105,7 @@ def render_table_views(contracts: Sequence[Contract], manifests: Sequence[Manife
     """Return the statements that depend on contracts and `sql/`; the history matters only for retired contracts."""
     tables = list_snapshot_tables(contracts)
     return _render_table_statements(
-        tuple(tables), tuple(_find_retired_tables(tables, manifests)), tuple(load_view_files())
+        tuple(tables), tuple(_find_retired_tables(tables, manifests)), tuple(list_view_files(contracts))
     )
 
 
@@ -118,7 +118,7 @@ def _render_table_statements(
         *chain.from_iterable(map(_render_newest_view, sorted(tables, key=lambda table: table.name not in first))),
         *chain.from_iterable(map(_render_history_view, retired)),
         *(f"create macro {macro}" for macro in MACROS),
-        *_render_marts(tables, files),
+        *chain.from_iterable(map(render_sql_file_view, files)),
     ]
     return tuple(statements)
 
@@ -131,15 +131,6 @@ def list_catalog_tables(contracts: Sequence[Contract], manifests: Sequence[Manif
 
 def _render_file_view(name: str, source: str) -> str:
     return f"create or replace view {FILES_SCHEMA}.{quote_identifier(name)} as {source}"
-
-
-def _render_marts(tables: Sequence[Table], files: Sequence[SqlFile]) -> Iterator[str]:
-    """Yield the views and marts of `sql/`, except those that read a resource that is no longer exported."""
-    known = {name for table in tables for name in (table.name, f"{table.name}_history")}
-    for file in files:
-        if known.issuperset(file.reads):
-            known.add(file.name)
-            yield from _render_sql_file_view(file)
 
 
 def _render_commits_table(manifests: Sequence[Manifest], uri: Callable[[str], str]) -> Iterator[str]:
@@ -262,7 +253,7 @@ def _render_comments(view: View) -> Iterator[str]:
         yield f"comment on column {name} is {quote_literal(column.doc)}"
 
 
-def _render_sql_file_view(file: SqlFile) -> Iterator[str]:
+def render_sql_file_view(file: SqlFile) -> Iterator[str]:
     """Yield the statements for a view or mart of `sql/`, with comments from the file's header."""
     yield f"create view {quote_identifier(file.name)} as {file.sql}"
     yield from _render_comments(View(file.name, file.doc, file.columns))

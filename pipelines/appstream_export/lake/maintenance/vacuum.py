@@ -3,7 +3,8 @@
 These are files of abandoned attempts, unfinished files, DuckDB's spill files, and files and manifests of snapshots that
 an expire or erase commit removed from the history. They are deleted only after a grace period, so that runs in progress
 and readers of an older catalog are safe. The period begins when the file was last changed; for committed files, when
-they left the history. After an erase there is no grace period.
+they left the history. After an erase there is no grace period. Contracts
+(`contracts/<sha256>.json`) are never deleted: a commit may name one that was stored long ago, and each has a few kB.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -2,8 +2,8 @@
 
 Manifests must be canonical JSON, match their digest, and form a chain without gaps; those before an expire or erase
 commit may be missing. Files must exist, have the size and SHA-256 of their manifest, and be Parquet with as many rows.
-Catalog and report must be unchanged since they were written, and the catalog must not show a missing snapshot. Files
-that no manifest names are no problem: gc deletes them.
+Contracts must be what their digests say. Catalog and report must be unchanged since they were written, and the catalog
+must not show a missing snapshot. Files that no manifest names are no problem: gc deletes them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,6 +28,7 @@ from appstream_export.lake.snapshots import (
     FileEntry,
     Manifest,
     TableFiles,
+    find_contract_problem,
     find_newest_rewrite_seq,
     is_canonical,
     read_manifest,
@@ -37,6 +38,7 @@ from appstream_export.lake.storage import (
     COMMITS_FOLDER,
     REPORT_FILE,
     Store,
+    build_contract_path,
     build_manifest_path,
     has_valid_checksum,
     parse_manifest_seq,
@@ -117,6 +119,7 @@ def verify_warehouse(
             found, manifests, max(find_newest_rewrite_seq(manifests.values()), *damaged_rewrites, 0)
         )
         problems += _check_files(store, files, progress or (lambda _done, _of: None))
+        problems += _check_contracts(store, retained)
         problems += _check_head_hint(store, max(found, default=0))
         problems += _check_catalog(store, max(found, default=0))
         # Only if nothing else is wrong: damage would appear as altered views, which hides its cause.
@@ -184,6 +187,19 @@ def _collect_referenced_files(manifests: Iterable[Manifest]) -> ReferencedFiles:
             for file in table.files:
                 files.setdefault(file.path, (file, name, table, snapshot))
     return files
+
+
+def _check_contracts(store: Store, manifests: Sequence[Manifest]) -> Iterator[Problem]:
+    """Yield a problem for each contract of a retained snapshot that is missing or changed; a run stores it again."""
+    snapshots = [one for manifest in manifests for one in (*(manifest.past or ()), manifest)]
+    every = {entry.sha256: (entry, one) for one in snapshots for entry in one.contracts.values()}
+    for entry, manifest in every.values():
+        if problem := find_contract_problem(store, entry):
+            path = build_contract_path(entry.sha256)
+            fix = (
+                "remove it; the next run stores it again" if problem != "is missing" else "the next run stores it again"
+            )
+            yield Problem(path=path, what=f"{problem}; {fix}", seq=manifest.seq, is_note=True)
 
 
 def _check_files(store: Store, files: ReferencedFiles, progress: Progress) -> Iterator[Problem]:

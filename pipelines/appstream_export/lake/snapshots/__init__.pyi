@@ -46,6 +46,10 @@ from .reader import (
 from .rewrite import RewrittenHistory as RewrittenHistory, rewrite_history as rewrite_history
 from .scan_sql import build_scan_query as build_scan_query
 from .staged_snapshot import StagedSnapshot as StagedSnapshot
+from .stored_contracts import (
+    add_stored_contracts as add_stored_contracts,
+    find_contract_problem as find_contract_problem,
+)
 from .task_transitions import (
     DISCARDED_CODE as DISCARDED_CODE,
     get_task as get_task,

@@ -32,6 +32,7 @@ from appstream_export.lake.storage import (
 FORMAT = 2  # schema_version of new manifests; newer formats are refused, older ones are read
 KIND_SWEEP, KIND_EXPIRE, KIND_ERASE, KIND_REPAIR = "sweep", "thin", "erase", "repair"
 _REWRITES = (KIND_EXPIRE, KIND_ERASE, KIND_REPAIR)
+CONTRACT_BYTES_MAX = 1 << 20  # a contract of 500 columns has 100 kB
 PAST_KEY = b'"past":'  # in every manifest of an expire, erase or repair commit, and in few others
 _KIND = re.compile(rb'^ "kind": "(\w+)"', re.MULTILINE)  # the outer document's key: nested ones are indented further
 _RELIST_RETRIES = 3  # each retry means that gc removed superseded manifests during the read
@@ -69,6 +70,13 @@ class TableFiles(Struct, frozen=True, kw_only=True):
         return sum(file.rows for file in self.files)
 
 
+class ContractEntry(Struct, frozen=True, kw_only=True):
+    """A stored contract: `contracts/<sha256>.json`."""
+
+    bytes: Annotated[int, Meta(ge=0, le=CONTRACT_BYTES_MAX)]
+    sha256: _Sha256
+
+
 class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One commit. `counts` has the numbers of its row in the table `snapshots`, under the same names.
 
@@ -91,6 +99,8 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     counts: dict[_Name, Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]]
     past: list["Manifest"] | None = None
     kept: dict[_Name, list[TableFiles]] = {}
+    contracts: dict[_Name, ContractEntry] = {}
+    """Contracts of the snapshot's tables, by resource; empty in manifests of older versions."""
     lost: list[str] = []
     """Missing or changed files of older snapshots: readers leave them out. See `losses.py`."""
     digest: str = ""

@@ -26,6 +26,7 @@ from appstream_export.lake.snapshots.manifest import FORMAT, KIND_SWEEP, FileEnt
 from appstream_export.lake.snapshots.parquet import get_sort_columns, skip_empty_parts, write_table_file
 from appstream_export.lake.snapshots.reader import load_head_scope_runs, load_older_rows, restore_snapshot_rows
 from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
+from appstream_export.lake.snapshots.stored_contracts import store_contracts
 from appstream_export.lake.snapshots.task_transitions import (
     Decision,
     ExistingRows,
@@ -282,6 +283,7 @@ class SnapshotProducer:
             tool_version=facts.tool_version,
             tables={},
             counts=counts,
+            contracts=store_contracts(self.request.store, self.request.contracts),
             lost=[file.entry.path for file in self.files.lost],
         )
         # The table `snapshots` has a row about its own snapshot, so it is written last, when all counts are known.

@@ -110,6 +110,7 @@ def _build_manifest(
         counts=counts | dict(rewritten.counts),
         past=[manifest.add_digest() for manifest in rewritten.past],
         kept=dict(rewritten.retained),
+        contracts=rewritten.past[-1].contracts,
     )
 
 

@@ -25,6 +25,7 @@ from .paths import (
     SCRATCH_FOLDER as SCRATCH_FOLDER,
     TABLES_FOLDER as TABLES_FOLDER,
     build_carried_path as build_carried_path,
+    build_contract_path as build_contract_path,
     build_erased_list_path as build_erased_list_path,
     build_erased_path as build_erased_path,
     build_fresh_path as build_fresh_path,

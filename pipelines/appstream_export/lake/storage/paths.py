@@ -11,6 +11,7 @@ FEEDS_FOLDER = "feeds/v1"  # what dashboards read; see feeds/generations.py
 PROBE_FILE = "probe"  # an empty object on S3, written to check write access and conditional writes
 SCRATCH_FOLDER = ".scratch"  # DuckDB spills here if a commit or a query needs more than memory
 HANDOVER_FOLDER = "handed"  # messages between the steps of a sharded run
+CONTRACTS_FOLDER = "contracts"  # contracts of snapshots, by digest: data for readers that have no file of them
 ERASED_FOLDER = "erased"  # hashes of erased values, until the proof that they are gone
 _MANIFEST = re.compile(r"(\d{12})\.json")
 _UNFINISHED = re.compile(rf"(?:.*/)?{re.escape(UNFINISHED_PREFIX)}[0-9A-Z]{{26}}[.\w]*", re.ASCII)
@@ -28,6 +29,11 @@ def generate_ulid() -> str:
 def build_manifest_path(seq: int) -> str:
     """Return the path of a manifest, such as `commits/000000000042.json`."""
     return f"{COMMITS_FOLDER}/{seq:012}.json"
+
+
+def build_contract_path(sha256: str) -> str:
+    """Return the path of a stored contract."""
+    return f"{CONTRACTS_FOLDER}/{sha256}.json"
 
 
 def parse_manifest_seq(name: str) -> int | None:
