@@ -31,7 +31,6 @@ from .parquet import (
 )
 from .producer import (
     CommitRequest as CommitRequest,
-    PriceRow as PriceRow,
     RunFacts as RunFacts,
     count_tasks as count_tasks,
     get_utc_now as get_utc_now,
