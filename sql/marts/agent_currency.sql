@@ -1,5 +1,6 @@
 -- agent_currency: One row per image builder: the age of its AppStream agent.
 -- reads: image_builders
+-- key: account_id, region, name
 -- account_id varchar: AWS account, 12 digits.
 -- account_name varchar: Name of the account; null when neither settings nor organization have one.
 -- region varchar: AWS region.

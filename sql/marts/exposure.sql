@@ -1,5 +1,6 @@
 -- exposure: One row per image builder: its ways in and out of the network. Null means that AWS does not report it.
 -- reads: image_builders, image_builder_endpoints, image_builder_ipv6_addresses, image_builder_agent_settings
+-- key: account_id, region, name
 -- account_id varchar: AWS account, 12 digits.
 -- account_name varchar: Name of the account; null when neither settings nor organization have one.
 -- region varchar: AWS region.

@@ -1,6 +1,7 @@
 -- image_builder_overview: One row per image builder in the newest snapshot, with its lists as counts and as text.
 -- reads: image_builders, image_builder_subnets, image_builder_security_groups, image_builder_errors,
 --   image_builder_endpoints, image_builder_ipv6_addresses, image_builder_agent_settings, accounts, scope_runs, prices
+-- key: account_id, region, name
 -- account_id varchar: AWS account, 12 digits.
 -- account_name varchar: Name of the account; null when neither settings nor organization have one.
 -- ou_path varchar: Organizational units from the root down, joined by /; null when not discovered.

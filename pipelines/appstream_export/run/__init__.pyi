@@ -1,3 +1,4 @@
+from .check_inputs import build_check_inputs as build_check_inputs
 from .prepare import PreparedRun as PreparedRun
 from .publishing import republish_outputs as republish_outputs, try_after_commit as try_after_commit
 from .request import Request as Request, filter_tasks as filter_tasks, select_failed_tasks as select_failed_tasks

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from appstream_export.contracts import SEVERITIES, SqlFile, load_sql_files
 from appstream_export.errors import QueryError
@@ -38,12 +39,16 @@ class CheckResult:
         return bool(self.rows) and self.severity == SEVERITY_ERROR
 
 
-def run_checks(con: duckdb.DuckDBPyConnection) -> list[CheckResult]:
+def run_checks(con: duckdb.DuckDBPyConnection, inputs: Mapping[str, pa.Table] | None = None) -> list[CheckResult]:
     """Run the checks on the connection's views, in order of their names; skip those that read a missing view.
 
+    `inputs` are tables that checks read and no catalog has, such as the numbers of rows before. The connection has them
+    afterwards.
     Raises StorageFailed if files cannot be read, QueryError with the check's name if DuckDB refuses a check.
     """
-    known = frozenset(list_view_names(con))
+    for name, rows in (inputs or {}).items():
+        con.register(name, rows)
+    known = frozenset({*list_view_names(con), *(inputs or {})})
     return [_run_check(con, check) for check in load_sql_files("checks") if known.issuperset(check.reads)]
 
 
