@@ -92,6 +92,7 @@ regions = ["us-east-1"]              # wildcards: ["us-east-1", "eu-*"]; "auto":
 
 [lake]
 # max_drop_percent = 50              # a larger drop in items is blocked, unless `run` has --accept-drop
+# warn_drop_percent = 20             # a larger drop in a table's rows fails the check rows_fell, a warning
 # file_mode = "0600"                 # or 0640, 0644, 0660, 0664
 # catalog_root = "/data/warehouse"   # the path of the warehouse for readers of the catalog, if it differs
 # freshness_interval = "1h"          # how often a snapshot is due: a number with m, h or d

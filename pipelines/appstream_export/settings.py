@@ -183,6 +183,7 @@ class LakeSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """`[lake]`: the warehouse. `file_mode` is octal as in chmod; folders get the matching x bits."""
 
     max_drop_percent: Annotated[int, Meta(ge=1, le=100)] = 50
+    warn_drop_percent: Annotated[int, Meta(ge=1, le=100)] = 20
     file_mode: Literal["0600", "0640", "0644", "0660", "0664"] = "0600"
     catalog_root: str | None = None
     freshness_interval: Annotated[str, Meta(pattern=f"^{_INTERVAL}$", description=_INTERVAL_WORDS)] | None = None

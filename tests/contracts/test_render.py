@@ -179,7 +179,7 @@ def test_checks_of_keys_look_at_the_tables_of_every_resource(tmp_path: Path) -> 
     con.execute(
         "insert into image_builder_errors (account_id, region, image_builder_name, position) values ('1', 'r', 'b', 0)"
     )
-    found = {name: con.execute(text).fetchall() for name, text in render_generated_checks(contracts).items()}
+    found = {name: con.execute(text).fetchall() for name, text in render_generated_checks(contracts, []).items()}
 
     assert found == {
         "duplicate_keys.sql": [("things", "thing_pieces", "1/r/a/1/0", 2)],

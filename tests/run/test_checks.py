@@ -29,7 +29,7 @@ def test_a_run_tells_what_its_checks_found_and_commits_all_the_same(export: Expo
     export.aws.fail("111122223333/eu-west-1", "deny")
     second = export.run()
 
-    assert (found(first), first.exit_code, len(first.checks)) == ({}, 0, 10)
+    assert (found(first), first.exit_code, len(first.checks)) == ({}, 0, 15)
     assert (found(second), second.committed) == ({"stale_scopes": 1}, True)
     assert second.checks_problem is None
 

@@ -237,7 +237,8 @@ def _render_files(contracts: Sequence[Contract], docs_folder: Path, checks_folde
     }
     if checks_folder is None:
         return pages
-    return pages | {checks_folder / name: text for name, text in render_generated_checks(contracts).items()}
+    checks = render_generated_checks(contracts, list_view_files(contracts))
+    return pages | {checks_folder / name: text for name, text in checks.items()}
 
 
 def load_all_enum_values(contracts: Sequence[Contract]) -> EnumValues:

@@ -4,7 +4,7 @@
 --   a continued line is indented
 -- reads: image_builder_state_spans                 the tables and views that it reads
 -- region varchar: AWS region.                      a column, its DuckDB type and what it means (views and marts)
--- key: image_builder_key                          feeds: the column that is unique and never null
+-- key: image_builder_key                          feeds: the column that is unique and never null; marts: columns
 -- severity: warn                                   checks: error or warn
 -- feeds: publish                                   checks of severity error: publish feeds nevertheless
 -- question: Which builders run?                    named queries: the question that it answers

@@ -12,6 +12,7 @@ from appstream_export.feeds import PublishResult, has_published_feeds, publish_f
 from appstream_export.lake.catalog import CheckResult, connect_as_rendered, refresh_catalog, run_checks, run_query
 from appstream_export.lake.storage import REPORT_FILE, Store
 from appstream_export.model import RunListener
+from appstream_export.run.check_inputs import build_check_inputs
 from appstream_export.run.context import RunContext
 from appstream_export.run.request import Request
 from appstream_export.run.warehouse import open_warehouse
@@ -109,7 +110,8 @@ def _run_checks(context: RunContext, store: Store) -> tuple[tuple[CheckResult, .
 
     def run() -> tuple[CheckResult, ...]:
         with connect_as_rendered(store, context.contracts) as con:
-            return tuple(run_checks(con, context.contracts))
+            inputs = build_check_inputs(store, context.contracts, context.settings)
+            return tuple(run_checks(con, context.contracts, inputs))
 
     results, problem = _try_stage(context, "checks", run, "could not be checked")
     return results or (), problem
