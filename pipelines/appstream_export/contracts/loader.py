@@ -140,6 +140,11 @@ def load_contract(file: Path) -> Contract:
     return _ContractReader(file, raw).read_contract()
 
 
+def parse_contract(file: Path, text: str) -> Contract:
+    """Return the contract of a text, named after the file; raises ContractError and tomllib.TOMLDecodeError."""
+    return _ContractReader(file, tomllib.loads(text)).read_contract()
+
+
 class _ContractReader:
     """Builds a Contract from a parsed file; each error is one line."""
 
