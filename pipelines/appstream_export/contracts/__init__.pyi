@@ -14,8 +14,8 @@ from .botocore_model import (
     list_sensitive_members as list_sensitive_members,
     load_enum_values as load_enum_values,
     mark_sensitive_fields as mark_sensitive_fields,
-    propose_contract as propose_contract,
 )
+from .botocore_propose import propose_contract as propose_contract
 from .call_rules import (
     ACCOUNT as ACCOUNT,
     MONTH as MONTH,

@@ -18,7 +18,6 @@ from appstream_export.contracts.call_rules import CallRules
 from appstream_export.contracts.fields import (
     Field,
     NoSuchField,
-    OperationOutput,
     resolve_field,
     resolve_row_field,
     walk_leaf_fields,
@@ -27,7 +26,6 @@ from appstream_export.contracts.iam import is_read_operation
 from appstream_export.contracts.lint import find_field_problems
 from appstream_export.contracts.model import Contract
 from appstream_export.contracts.paths import MAP, MAP_KEY, MAP_VALUE
-from appstream_export.contracts.propose import render_proposed_contract
 from appstream_export.errors import ContractError, suggest_correction
 
 PROTOCOLS = ("json", "rest-json")
@@ -66,11 +64,11 @@ def check_contracts(contracts: Iterable[Contract], *, any_protocol: bool = False
     notes = []
     for contract in contracts:
         try:
-            operation = _load_operation_model(contract.service, contract.operation)
-            problems = _find_operation_problems(operation, contract.calls, any_protocol=any_protocol)
+            operation = load_operation_model(contract.service, contract.operation)
+            problems = find_operation_problems(operation, contract.calls, any_protocol=any_protocol)
             if problem := next(problems, None):
                 raise ContractError(problem, fix="correct the contract")
-            item = _build_item_field(operation, contract.items)
+            item = build_item_field(operation, contract.items)
         except ContractError as error:
             raise ContractError(f"{contract.file.name}: {error.message}", fix=error.fix) from error
         notes += [f"{contract.file.name}: {finding}" for finding in find_field_problems(contract, item, VERSION)]
@@ -79,7 +77,7 @@ def check_contracts(contracts: Iterable[Contract], *, any_protocol: bool = False
 
 def mark_sensitive_fields(contract: Contract) -> Contract:
     """Return the contract with the sensitive paths (by botocore's model) that no column reads; raises ContractError."""
-    item = _build_item_field(_load_operation_model(contract.service, contract.operation), contract.items)
+    item = build_item_field(load_operation_model(contract.service, contract.operation), contract.items)
     read = {table.build_source_path(column) for table in contract.tables for column in table.answer_columns}
     read |= {(table.rows_from or "").removesuffix(MAP) for table in contract.tables}
     paths = [path for path, field in walk_leaf_fields(item) if field.is_sensitive and path not in read]
@@ -131,7 +129,7 @@ def load_enum_values(contract: Contract) -> dict[tuple[str, str], tuple[str, ...
     Columns that the installed botocore lacks (because it is older than the contract) are left out.
     """
     try:
-        item = _build_item_field(_load_operation_model(contract.service, contract.operation), contract.items)
+        item = build_item_field(load_operation_model(contract.service, contract.operation), contract.items)
     except ContractError as error:
         raise ContractError(f"{contract.file.name}: {error.message}", fix=error.fix) from error
     found = {}
@@ -146,27 +144,11 @@ def load_enum_values(contract: Contract) -> dict[tuple[str, str], tuple[str, ...
     return found
 
 
-def propose_contract(service: str, operation: str, folder: str = "schemas") -> str:
-    """Return a complete contract for an operation, as TOML for a person to review; raises ContractError.
-
-    Its first lines say to save it in `folder`.
-    """
-    model = _load_operation_model(service, operation)
-    if problem := next(_find_operation_problems(model, CallRules()), None):
-        raise ContractError(problem)
-    items = _find_items_path(model)
-    metadata = model.service_model.metadata
-    title = metadata.get("serviceAbbreviation") or metadata.get("serviceFullName") or service
-    return render_proposed_contract(
-        OperationOutput(service, title, operation, items, _build_item_field(model, items), VERSION), folder
-    )
-
-
 def _find_contract_problems(contract: Contract) -> Iterator[str]:
     try:
-        operation = _load_operation_model(contract.service, contract.operation)
-        yield from _find_operation_problems(operation, contract.calls)
-        item = _build_item_field(operation, contract.items)
+        operation = load_operation_model(contract.service, contract.operation)
+        yield from find_operation_problems(operation, contract.calls)
+        item = build_item_field(operation, contract.items)
     except ContractError as error:
         yield str(error)
     else:
@@ -180,15 +162,17 @@ def get_botocore_loader() -> Loader:
 
 
 @cache
-def _load_service_model(name: str) -> ServiceModel:
+def load_service_model(name: str) -> ServiceModel:
+    """Return botocore's model of a service; raises ContractError."""
     names = get_botocore_loader().list_available_services("service-2")
     if name not in names:  # checked first, because the loader would read the name as a path
         raise ContractError(f'service = "{name}" is unknown to {VERSION}', fix=suggest_correction(name, names))
     return ServiceModel(get_botocore_loader().load_service_model(name, "service-2"), name)
 
 
-def _load_operation_model(service: str, name: str) -> OperationModel:
-    model = _load_service_model(service)
+def load_operation_model(service: str, name: str) -> OperationModel:
+    """Return botocore's model of an operation; raises ContractError."""
+    model = load_service_model(service)
     names = list(model.operation_names)
     if name not in names:
         what = f'operation = "{name}" is unknown to {VERSION} for {service}'
@@ -196,7 +180,7 @@ def _load_operation_model(service: str, name: str) -> OperationModel:
     return model.operation_model(name)
 
 
-def _find_operation_problems(
+def find_operation_problems(
     operation: OperationModel, calls: CallRules, *, any_protocol: bool = False
 ) -> Iterator[str]:
     """Yield the reasons why an operation cannot be exported."""
@@ -273,14 +257,15 @@ def _load_paginator(operation: OperationModel) -> dict[str, Any] | None:
     return paginators["pagination"].get(operation.name)
 
 
-def _find_items_path(operation: OperationModel) -> str:
-    """Return the path of the item list: from botocore's paginator, else the first list of structures."""
+def find_items_path(operation: OperationModel) -> str:
+    """Return the path of the items: from botocore's paginator, else the first list of structures, of texts, or map."""
     results = (_load_paginator(operation) or {}).get("result_key", [])
     members = [results] if isinstance(results, str) else list(results)
     candidates = [get_wire_path(operation.output_shape, member) or member for member in members]
-    candidates += [c for c in _find_structure_lists(operation) if c not in candidates]
+    found = (*_find_structure_lists(operation), *_find_text_lists(operation), *_find_maps(operation))
+    candidates += [c for c in found if c not in candidates]
     if not candidates:
-        what = f'operation = "{operation.name}" gives no list of structures'
+        what = f'operation = "{operation.name}" gives no list and no map'
         raise ContractError(what, fix="look for another operation")
     return candidates[0]
 
@@ -294,7 +279,25 @@ def _find_structure_lists(operation: OperationModel) -> list[str]:
     ]
 
 
-def _build_item_field(operation: OperationModel, items: str) -> Field:
+def _find_text_lists(operation: OperationModel) -> list[str]:
+    members = operation.output_shape.members if operation.output_shape else {}
+    return [
+        _get_wire_name(name, shape)
+        for name, shape in members.items()
+        if isinstance(shape, ListShape) and shape.member.type_name == "string" and _is_in_body(shape)
+    ]
+
+
+def _find_maps(operation: OperationModel) -> list[str]:
+    members = operation.output_shape.members if operation.output_shape else {}
+    return [
+        f"{_get_wire_name(name, shape)}{MAP}"
+        for name, shape in members.items()
+        if isinstance(shape, MapShape) and _is_in_body(shape)
+    ]
+
+
+def build_item_field(operation: OperationModel, items: str) -> Field:
     """Return the field of one item; raises ContractError if the path is no list of structures or texts, and no map."""
     output = operation.output_shape
     if output is None:

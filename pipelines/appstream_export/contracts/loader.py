@@ -170,6 +170,11 @@ def decode_contract(name: str, content: bytes) -> Contract:
         raise ContractError(f"{name}: not readable as JSON: {error}") from error
 
 
+def parse_contract(file: Path, text: str) -> Contract:
+    """Return the contract of a text, named after the file; raises ContractError and tomllib.TOMLDecodeError."""
+    return _ContractReader(file, tomllib.loads(text)).read_contract()
+
+
 class _ContractReader:
     """Builds a Contract from a parsed file; each error is one line."""
 
