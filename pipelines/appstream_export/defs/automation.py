@@ -28,7 +28,7 @@ OVERHEAD_S = 3600  # for everything but the sweep: discovery, commit, feeds
 
 
 WAREHOUSE_TAG = "appstream_export/warehouse"
-"""Tag of a job's runs, which tells apart equal jobs of several code locations."""
+"""Tag of a job's runs, by which equal jobs of several code locations differ."""
 _UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING,

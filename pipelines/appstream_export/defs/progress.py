@@ -6,6 +6,14 @@ from contextlib import suppress
 from appstream_export.model import Outcome, Page, RunListener
 
 LINES_MAX = 10
+_STAGE_LINES = {
+    "discovery": "listing the organization's accounts and regions",
+    "commit": "committing the snapshot",
+    "catalog": "publishing the catalog",
+    "checks": "running the SQL checks",
+    "feeds": "publishing the feeds",
+    "report": "writing the report",
+}
 
 
 class LoggingRunListener(RunListener):
@@ -37,8 +45,8 @@ class LoggingRunListener(RunListener):
             self._write(logging.INFO, f"{self._done}/{self._total} scopes, {self._items} items, {self._failed} failed")
 
     def on_stage(self, name: str) -> None:
-        """Log the name of the stage that begins."""
-        self._write(logging.INFO, name)
+        """Log a sentence about the stage that begins."""
+        self._write(logging.INFO, _STAGE_LINES.get(name, name))
 
     def _write(self, level: int, text: str) -> None:
         """Log a line, without errors: Dagster's database may be full or unreachable, and the export must not fail."""
