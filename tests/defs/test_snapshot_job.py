@@ -230,7 +230,7 @@ def test_a_stop_ends_the_run_after_a_commit_in_progress_with_its_tables_and_befo
 
 
 @pytest.mark.slow
-def test_a_retry_policy_does_not_repeat_a_blocking_check(configured: Export, instance: dg.DagsterInstance) -> None:
+def test_a_retry_policy_does_not_repeat_a_failed_run(configured: Export, instance: dg.DagsterInstance) -> None:
     configured.aws.fail(SICK, "deny")
     with dg.execute_job(rebuilt(retried_job), instance) as result:
         assert not result.success
