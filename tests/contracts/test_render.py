@@ -6,6 +6,7 @@ import pytest
 from appstream_export import resources
 from appstream_export.contracts import Contract, Table, list_snapshot_tables, list_view_files, load_contracts
 from appstream_export.contracts.generated_checks import render_generated_checks
+from appstream_export.contracts.joins import list_joins, render_related_joins
 from appstream_export.contracts.render import (
     DUCKDB_TYPES,
     build_example_query,
@@ -16,7 +17,8 @@ from appstream_export.contracts.render import (
     render_table_doc,
     write_rendered_files,
 )
-from tests.contracts.contract_files import GOOD, loaded
+from appstream_export.feeds.contract_feeds import build_contract_feeds
+from tests.contracts.contract_files import GOOD, loaded, written
 
 DOCS = resources.find_resource_folder("schemas").parent / "docs" / "tables"
 CHECKS = resources.find_resource_folder("sql") / "checks"
@@ -129,6 +131,30 @@ def test_a_page_prints_the_join_with_each_related_table() -> None:
         assert f"select * from {name} join image_builders using (image_builder_key);" in pages[f"{name}.md"]
         assert f"select * from image_builders join {name} using (image_builder_key);" in pages["image_builders.md"]
     assert "select * from coverage join accounts using (account_id);" in pages["coverage.md"]
+
+
+def test_rows_of_a_follow_up_call_have_the_keys_of_all_items_above_them(tmp_path: Path) -> None:
+    written(tmp_path)
+    called = 'operation = "ListPieces"\nitem_name = "piece"\nper = "things"\nwith = { Name = "{name}" }\n'
+    table = '[pieces]\ndoc = "d"\nkey = ["thing_name", "id"]\n' + "".join(
+        f'{name} = {{ from = "{source}", type = "string", doc = "d" }}\n'
+        for name, source in (("thing_name", "{name}"), ("id", "Id"))
+    )
+    child = '[piece_sides]\ndoc = "d"\nrows_from = "Sides"\nside = { from = ".", type = "string", doc = "d" }\n'
+    head = 'doc = "d"\nservice = "things"\nitems = "Pieces"\n'
+    written(tmp_path, head + called + table + child, "pieces")
+    [pieces, _] = load_contracts(tmp_path)
+    keys = {t.name: {k.name: k.columns[2:] for k in t.join_keys} for t in (*pieces.tables, pieces.changes_table)}
+
+    assert keys == {
+        "pieces": {"piece_key": ("thing_name", "id"), "thing_key": ("thing_name",)},
+        "piece_sides": {"piece_key": ("piece_thing_name", "piece_id"), "thing_key": ("piece_thing_name",)},
+        "piece_changes": {"piece_key": ("thing_name", "id"), "thing_key": ("thing_name",)},
+    }
+    assert "select * from pieces join things using (thing_key);" in render_related_joins(
+        "pieces", list_joins(load_contracts(tmp_path), ())
+    )
+    assert [column.name for feed in build_contract_feeds(pieces) for column in feed.columns].count("thing_key") == 3
 
 
 def test_items_belong_to_nothing() -> None:

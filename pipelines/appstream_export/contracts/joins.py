@@ -30,7 +30,8 @@ class Join:
 
 def list_joins(contracts: Sequence[Contract], views: Sequence[SqlFile]) -> list[Join]:
     """Return the joins of all tables and views: with their item by its key, with their account and their task."""
-    found = [join for contract in contracts for join in _list_item_joins(contract, views)]
+    items = {contract.join_key_name: contract.item_table.name for contract in contracts}
+    found = [join for contract in contracts for join in _list_item_joins(contract, items, views)]
     return [*found, *_list_export_joins(views)]
 
 
@@ -39,10 +40,11 @@ def render_related_joins(name: str, joins: Sequence[Join]) -> str:
     return "\n".join(join.render_for(name) for join in joins if name in (join.table, join.related))
 
 
-def _list_item_joins(contract: Contract, views: Sequence[SqlFile]) -> Iterator[Join]:
+def _list_item_joins(contract: Contract, items: Mapping[str, str], views: Sequence[SqlFile]) -> Iterator[Join]:
     item, key = contract.item_table.name, (contract.join_key_name,)
-    for table in (*contract.child_tables, contract.changes_table):
-        yield Join(table.name, item, key)
+    for table in (*contract.tables, contract.changes_table):
+        related = ((items.get(own.name, table.name), own.name) for own in table.join_keys)
+        yield from (Join(table.name, name, (column,)) for name, column in related if name != table.name)
     for view in views:
         if any(column.name in key for column in view.columns):
             yield Join(view.name, item, key, is_single=view.key in key)

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,6 +26,7 @@ from appstream_export.contracts.model import (
     build_join_key,
     find_column,
     load_operational_tables,
+    rename_join_key,
 )
 from appstream_export.errors import ContractError, describe_renamed, suggest_correction
 from appstream_export.resources import find_resource_folder
@@ -81,7 +83,28 @@ def load_contracts(folder: Path | None = None) -> list[Contract]:
         raise ContractError(f"{folder}: no contract (*.toml) here", fix="restore one or point to another folder")
     check_table_names(contracts)
     check_parents(contracts)
-    return contracts
+    by_name = {contract.name: contract for contract in contracts}
+    return [_add_parent_keys(contract, by_name) for contract in contracts]
+
+
+def _add_parent_keys(contract: Contract, by_name: Mapping[str, Contract]) -> Contract:
+    """Return the contract of a follow-up call with the join keys of its parents, in each table that has their parts."""
+    parent = by_name.get(contract.calls.per or "")
+    if parent is None:
+        return contract
+    own = {column: name for name, column in contract.item_table.input_columns.items()}
+    found = [rename_join_key(key, own) for key in _add_parent_keys(parent, by_name).item_table.join_keys]
+    in_children = dict(zip(contract.item_key, contract.parent_key, strict=True))
+    item, *children = contract.tables
+    keys = [key for key in found if key is not None]
+    inherited = [key for key in (rename_join_key(key, in_children) for key in keys) if key is not None]
+    tables = (_add_join_keys(item, keys), *(_add_join_keys(table, inherited) for table in children))
+    return replace(contract, tables=tables)
+
+
+def _add_join_keys(table: Table, keys: Iterable[JoinKey]) -> Table:
+    names = {column.name for column in table.columns}
+    return replace(table, join_keys=(*table.join_keys, *(key for key in keys if key.name not in names)))
 
 
 def check_table_names(contracts: Iterable[Contract]) -> None:

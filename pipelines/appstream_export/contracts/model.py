@@ -232,6 +232,14 @@ def build_join_key(item_name: str, key: Iterable[str]) -> JoinKey:
     return JoinKey(build_join_key_name(item_name), item_name, (ACCOUNT_ID.name, REGION.name, *key))
 
 
+def rename_join_key(key: JoinKey, names: Mapping[str, str]) -> JoinKey | None:
+    """Return the key for a table that has its parts under other `names` (new by old), or None if it lacks one."""
+    account_id, region, *parts = key.columns
+    if any(part not in names for part in parts):
+        return None
+    return JoinKey(key.name, key.item, (account_id, region, *(names[part] for part in parts)))
+
+
 def find_column(columns: Iterable[Column], name: object) -> Column | None:
     """Return the column of that name, or None."""
     return next((column for column in columns if column.name == name), None)
@@ -264,5 +272,6 @@ def _build_changes_table(contract: Contract) -> Table:
     keys = tuple(Column(k, "string", contract.item_table.get_column(k).doc) for k in contract.item_key)
     doc = f"One row per change of {contract.name} that complete answers prove; one per column where an item changed."
     columns = (SNAPSHOT_ID, ACCOUNT_ID, REGION, *keys, *CHANGE_COLUMNS)
-    own = build_join_key(contract.item_name, contract.item_key)
-    return Table(f"{contract.item_name}_changes", doc, columns, (), join_keys=(own,))
+    names = {column.name for column in columns}
+    join_keys = tuple(key for key in contract.item_table.join_keys if names.issuperset(key.columns))
+    return Table(f"{contract.item_name}_changes", doc, columns, (), join_keys=join_keys)

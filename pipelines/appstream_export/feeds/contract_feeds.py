@@ -59,7 +59,7 @@ def _build_table_feed(contract: Contract, table: Table, key: Column, positions: 
     item = _build_item_key_column(contract)
     row = ", ".join((_render_item_key(contract), *(f"r.{quote_identifier(p)}" for p in positions)))
     columns = [] if is_item else [(key, f"concat_ws('/', {row})")]
-    columns += [(item, _render_item_key(contract))]
+    columns += [(item, _render_item_key(contract)), *_list_parent_keys(contract, table)]
     columns += [(_SCOPE, _render_scope_sql(contract)), *_list_table_columns(table)]
     foreign_keys = {SCOPE_KEY: COVERAGE} | ({} if is_item else {item.name: contract.item_table.name})
     return _build_feed(table.name, table.doc, columns, table.name, key.name, foreign_keys)
@@ -78,6 +78,7 @@ def _build_changes_feed(contract: Contract) -> Feed:
     columns = [
         (key, row),
         (_build_item_key_column(contract), _render_item_key(contract)),
+        *_list_parent_keys(contract, table),
         (_SCOPE, _render_scope_sql(contract)),
     ]
     columns += [(_CHANGED_IN[0], "r.snapshot_id"), (_CHANGED_IN[1], "utc(r.snapshot_at)"), *_list_table_columns(table)]
@@ -128,6 +129,13 @@ def _describe_key(parts: Sequence[str]) -> str:
 
 def _render_item_key(contract: Contract) -> str:
     return f"r.{quote_identifier(contract.join_key_name)}"
+
+
+def _list_parent_keys(contract: Contract, table: Table) -> Iterator[tuple[Column, str]]:
+    """Yield the keys of the items that a follow-up call's rows belong to, with their SQL."""
+    for key in table.join_keys:
+        if key.name != contract.join_key_name:
+            yield Column(key.name, "VARCHAR", key.column.doc), f"r.{quote_identifier(key.name)}"
 
 
 def _render_scope_sql(contract: Contract) -> str:

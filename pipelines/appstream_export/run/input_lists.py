@@ -1,10 +1,10 @@
 """The lists of a run that users write: prices and platforms' end of support. Each snapshot has a copy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from appstream_export.inputs import read_platform_support, read_prices
+from appstream_export.lake.snapshots import PriceRow, SupportRow
 from appstream_export.settings import Settings
 
 
@@ -12,8 +12,8 @@ from appstream_export.settings import Settings
 class InputLists:
     """The rows of the lists, as the tables of the same names have them."""
 
-    prices: Sequence[Mapping[str, Any]]
-    platform_support: Sequence[Mapping[str, Any]]
+    prices: Sequence[PriceRow]
+    platform_support: Sequence[SupportRow]
 
 
 def read_input_lists(settings: Settings) -> InputLists:
