@@ -31,6 +31,7 @@ from .parquet import (
 )
 from .producer import (
     CommitRequest as CommitRequest,
+    PriceRow as PriceRow,
     RunFacts as RunFacts,
     SupportRow as SupportRow,
     count_tasks as count_tasks,
