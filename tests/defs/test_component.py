@@ -70,6 +70,7 @@ def test_a_run_of_the_host_makes_its_assets_and_ours_under_their_prefix(fed: Fed
     run = fed.instance.get_run_by_id(fed.whole.run_id)
 
     assert fed.whole.success
+    assert len([event for event in fed.whole.all_events if event.is_step_materialization]) == len(made), "each once"
     assert made == {k.to_user_string() for k in graph.executable_asset_keys}
     assert {"accounts", "report", f"{OURS}/accounts", f"{OURS}/feeds/image_builders", "page"} <= made
     assert checks == {key.to_user_string() for key in graph.asset_check_keys}

@@ -144,15 +144,17 @@ class TablesStep:
         self._log_selection()
         with as_dagster_failure(), handle_stop(self.context.log) as stop:
             result = self._execute(settings, contracts, config, stop)
+            has_later_steps, seconds = self._has_later_steps(result), round(time.monotonic() - began, 3)
+            groups = TABLE_GROUPS if has_later_steps else GROUPS
             materialized = collect_asset_metadata(
-                result, self.assets, contracts, settings, round(time.monotonic() - began, 3), self.context.log
+                result, self.assets, contracts, settings, seconds, self.context.log, groups
             )
             yield from yield_materializations(self.context, self.assets, materialized)
             checks = [
                 *build_check_results(result, self.assets.sources),
                 *check_completeness(result, settings, contracts),
             ]
-            yield from yield_checks(self.context, self.assets, checks, with_others=not self._has_later_steps(result))
+            yield from yield_checks(self.context, self.assets, checks, with_others=not has_later_steps)
         if stop.is_set():
             raise dg.DagsterExecutionInterruptedError("the run was stopped after its commit")
         if result.exit_code:
@@ -175,15 +177,16 @@ class TablesStep:
         )
         if is_last or self._has_later_steps(result):
             return result
-        # This step is about to fail, so the later ones do not run: publish feeds and report all the same.
+        # No later step may follow, because this one is about to fail: publish feeds and report all the same.
         later = publish_stages(settings, contracts, ("feeds", "report"), listener=listener, stop=stop)
         names = ("published_feeds", "feeds_problem", "report_problem", "is_reported", "left_out")
         return replace(result, **{name: getattr(later, name) for name in names})
 
     def _has_later_steps(self, result: RunResult) -> bool:
-        """Return whether a later step of this run publishes, reports the other checks, and fails the run if need be."""
+        """Return whether later steps of this run publish, report the other checks, and fail the run if need be."""
         is_blocked = self.stops and result.exit_code != 0
-        return not is_blocked and has_step(self.context, self.binding.format_name(COVERAGE_STEP))
+        later = (OUTPUTS_STEP, COVERAGE_STEP)
+        return not is_blocked and all(has_step(self.context, self.binding.format_name(name)) for name in later)
 
     def _report_failure(self, result: RunResult) -> None:
         """Log why the run is red; raise Failure if no later step does so."""
