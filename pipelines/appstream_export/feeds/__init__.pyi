@@ -1,4 +1,4 @@
-from .column_changes import ColumnChange as ColumnChange, find_column_changes as find_column_changes
+from .column_changes import find_column_changes as find_column_changes
 from .definitions import FEED_STATUS as FEED_STATUS, build_feeds as build_feeds
 from .diff import diff_feeds as diff_feeds
 from .feed_reader import find_served_snapshot_id as find_served_snapshot_id, load_feed as load_feed
