@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+PATIENCE_MS = 180_000  # a page takes a second, but not on a machine that is busy
 _QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -23,7 +24,7 @@ def chromium() -> Iterator[Browser]:
         assert "CI" not in os.environ, "CI installs Chromium"
         pytest.skip("needs Chromium on the PATH: apt-get install chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=list(_QUIET))
+        browser = playwright.chromium.launch(executable_path=found, args=list(_QUIET), timeout=PATIENCE_MS)
         yield browser
         browser.close()
 
@@ -40,6 +41,7 @@ class Watched:
 def watched(browser: Browser, *, width: int = 1280, height: int = 900) -> Watched:
     """A fresh page of that size."""
     page = browser.new_page(viewport={"width": width, "height": height})
+    page.set_default_timeout(PATIENCE_MS)
     seen = Watched(page)
     page.on("console", lambda message: seen.said.append(message.text))
     page.on("pageerror", lambda error: seen.said.append(str(error)))

@@ -1,16 +1,19 @@
 """Catalogs in a fifth of the time: creating hundreds of views takes half a second, taking over another's a tenth."""
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
+from appstream_export.contracts import Contract
 from appstream_export.lake.catalog import connect_as_rendered, file
+from appstream_export.lake.snapshots import Manifest
 from appstream_export.lake.storage import CATALOG_FILE, Store
 from tests.lake.lakes import A, Lake, builder, ok
 
-_read_published_catalog = file.read_published_catalog
+_read_published_catalog, _write_catalog = file.read_published_catalog, file.write_catalog
 
 
 @cache
@@ -25,8 +28,12 @@ def build_template() -> bytes:
 
 
 def begin_with_template(patch: pytest.MonkeyPatch) -> None:
-    """Let a warehouse's first catalog take over the template's views where they equal its own: see `write_catalog`."""
+    """Let a warehouse's first catalog take over the template's views where they equal its own: see `write_catalog`.
+
+    What was written here counts as compared, so that only catalogs that a test changes are compared again.
+    """
     patch.setattr(file, "read_published_catalog", _read_or_take_template)
+    patch.setattr(file, "write_catalog", _write_and_record)
 
 
 def _read_or_take_template(place: Store, path: str = CATALOG_FILE) -> bytes:
@@ -37,3 +44,18 @@ def _read_or_take_template(place: Store, path: str = CATALOG_FILE) -> bytes:
         return build_template()
     finally:
         file.read_published_catalog = _read_or_take_template
+
+
+def _write_and_record(
+    place: Store,
+    store: Store,
+    path: str,
+    contracts: Sequence[Contract],
+    manifests: Sequence[Manifest],
+    root: str | None,
+    *,
+    earlier: bytes = b"",
+) -> None:
+    _write_catalog(place, store, path, contracts, manifests, root, earlier=earlier)
+    content = file.strip_views_digest(_read_published_catalog(place, path), contracts, manifests)
+    file.record_compared_catalog(content, contracts, manifests, root or store.resolve_uri())

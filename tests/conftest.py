@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from appstream_export.emulator import Emulator
+from appstream_export.run import publishing
 from tests.catalogs import begin_with_template
 from tests.export import Export
 
@@ -52,6 +53,12 @@ def our_log_as_it_was() -> Iterator[None]:
 def catalogs_begin_with_a_template(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not about catalogs need not wait for them; tests that are name a fixture of this name."""
     begin_with_template(monkeypatch)
+
+
+@pytest.fixture
+def without_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs leave out sql/checks, a third of their time: for files of tests in which other files' checks say nothing."""
+    monkeypatch.setattr(publishing, "_run_checks", lambda *_: ((), None))
 
 
 @pytest.fixture(autouse=True)

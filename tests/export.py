@@ -63,10 +63,10 @@ class Export:
 
     def sql(self, text: str) -> list[Any]:
         """Rows as tuples; as bare values where there is one column."""
-        found = run_query(self._connect_once(), text).to_pylist()
+        found = run_query(self.connect(), text).to_pylist()
         return [tuple(r.values()) if len(r) > 1 else next(iter(r.values())) for r in found]
 
-    def _connect_once(self) -> duckdb.DuckDBPyConnection:
+    def connect(self) -> duckdb.DuckDBPyConnection:
         """Connect as readers do, again once anything has written to the warehouse."""
         folders = {folder: folder.stat().st_mtime_ns for folder in Path(self.warehouse).glob("**")}
         state = self.warehouse, folders or object()  # a bucket has no folders here

@@ -16,3 +16,7 @@ def slow_but(cases: Iterable[Any], *kept: Any) -> list[ParameterSet]:
         pytest.param(*case, marks=() if any(one in (case, case[0]) for one in kept) else pytest.mark.slow)
         for case in found
     ]
+
+
+EXAMPLES = pytest.mark.parametrize("examples", [40, pytest.param(200, marks=pytest.mark.slow)])
+"""How many examples of Hypothesis such a test tries: few, and among the slow tests many."""

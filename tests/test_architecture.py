@@ -48,9 +48,9 @@ RIDDLES = frozenset(  # participles, prepositions and pronouns, which say nothin
     looked made met none of one other others own said seen shown so sworn taken told under until what where
     who whose with within""".split()  # noqa: SIM905
 )
-DICTATED = frozenset(  # by logging, argparse, io, fsspec, werkzeug, DuckDB (table, query), and pathlib (exists)
-    """connect defs emit error exists feed fileno glob info isatty isdir log ls main modified query relation seek setup
-    size table tell writable""".split()  # noqa: SIM905
+DICTATED = frozenset(  # by logging, argparse, io, fsspec, werkzeug, Dagster, DuckDB, and pathlib (exists)
+    """connect defs emit error exists feed fileno glob info isatty isdir log ls main modified query relation scaffold
+    seek setup size table tell writable""".split()  # noqa: SIM905
 )
 
 
@@ -71,7 +71,10 @@ class Function(NamedTuple):
     def is_dagster_key(self) -> bool:
         """Whether its name is the key of an asset, op, job, sensor or schedule."""
         return (
-            re.search(r"\bdg\.(op|job|multi_asset|asset|sensor|schedule|executor|definitions)\b", self.decorators)
+            re.search(
+                r"\bdg\.(op|job|multi_asset(_check)?|asset|sensor|schedule|executor|definitions)\b",
+                self.decorators,
+            )
             is not None
         )
 

@@ -20,7 +20,7 @@ from tests.factories import image_builder
 
 ROOT = Path(__file__).parent.parent
 ACCOUNT = "111122223333"
-GIVE_UP_S = 300
+GIVE_UP_S = 600
 PASSED = ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_FIND_LINKS", "SSL_")  # what leads to a package index
 RUNS = "{runsOrError {... on Runs {results {status tags {key value}}}}}"
 

@@ -135,6 +135,17 @@ class Outcome:
         return round((self.finished_at - self.attempted_at).total_seconds() * 1000)
 
 
+STAGE_LINES = {
+    "discovery": "listing the accounts of the organization",
+    "commit": "committing the snapshot",
+    "catalog": "publishing the catalog",
+    "checks": "running the checks",
+    "feeds": "publishing the feeds",
+    "report": "writing the report",
+}
+"""The stages of a run, in their order, with what each does."""
+
+
 class RunListener:
     """Progress callbacks of a run, called on the run's thread. The base class does nothing."""
 

@@ -92,6 +92,7 @@ regions = ["us-east-1"]              # wildcards: ["us-east-1", "eu-*"]; "auto":
 
 [lake]
 # max_drop_percent = 50              # a larger drop in items is blocked, unless `run` has --accept-drop
+# warn_drop_percent = 20             # a larger drop in a table's rows fails the check rows_fell, a warning
 # file_mode = "0600"                 # or 0640, 0644, 0660, 0664
 # catalog_root = "/data/warehouse"   # the path of the warehouse for readers of the catalog, if it differs
 # freshness_interval = "1h"          # how often a snapshot is due: a number with m, h or d
@@ -115,6 +116,7 @@ regions = ["us-east-1"]              # wildcards: ["us-east-1", "eu-*"]; "auto":
 # publish = true                     # false: runs do not publish feeds, only `feeds publish` does
 # report = true                      # false: runs do not write report.html, only the command `report` does
 # prices = "prices.csv"              # hourly prices of instance types; without them, marts show no cost
+# platform_support = "platforms.csv" # end of support of platforms, in place of the list that we ship
 # account_labels = ["team"]          # labels of account_labels_file that become columns of feeds
 # csv = false                        # true: also write each feed as CSV
 # file_mode = "0640"                 # of feeds, which other users read
@@ -131,6 +133,9 @@ regions = ["us-east-1"]              # wildcards: ["us-east-1", "eu-*"]; "auto":
 # owners = ["team:appstream-export"]    # of all assets: email addresses and team:NAME
 # dashboard_url = "https://bi.example.com/d/1"    # the dashboard that reads the feeds, shown after them in the lineage
 # alert_webhook = "env:ALERT_WEBHOOK"    # receives a JSON message for each failed run; env: reads a variable
+# ui_url = "https://dagster.example.com"    # the webserver, for links in these messages
+# on_incomplete = "continue"         # assets downstream run after a red run; or "stop"
+# incomplete_severity = "warn"       # of the check `complete` of tables with stale rows; or "error"
 # keep_runs_days = 30                # the job prune_runs deletes older runs
 # shards = 4                         # processes of snapshot_sharded, at most 16
 # executor = "multiprocess"          # runs these processes; or in_process, dask, celery, kubernetes

@@ -183,6 +183,7 @@ class LakeSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """`[lake]`: the warehouse. `file_mode` is octal as in chmod; folders get the matching x bits."""
 
     max_drop_percent: Annotated[int, Meta(ge=1, le=100)] = 50
+    warn_drop_percent: Annotated[int, Meta(ge=1, le=100)] = 20
     file_mode: Literal["0600", "0640", "0644", "0660", "0664"] = "0600"
     catalog_root: str | None = None
     freshness_interval: Annotated[str, Meta(pattern=f"^{_INTERVAL}$", description=_INTERVAL_WORDS)] | None = None
@@ -221,6 +222,8 @@ class SqlSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 class FeedsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[feeds]`: the data for dashboards. `prices` is a CSV file of hourly prices; `account_labels` become columns.
 
+    `platform_support` is a CSV file of platforms' end of support, which replaces the shipped one.
+
     `file_mode` is octal as in chmod and separate from the warehouse's, because other users read feeds. `csv` also
     writes each feed as CSV. `keep_generations` published generations are retained for current readers. If `publish` is
     off, runs do not publish feeds, and the command `feeds publish` does; `report` is the same for report.html.
@@ -230,6 +233,7 @@ class FeedsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     report: bool = True
     csv: bool = False
     prices: str | None = None
+    platform_support: str | None = None
     file_mode: Literal["0600", "0640", "0644", "0660", "0664"] = "0640"
     keep_generations: Annotated[int, Meta(ge=2, le=1_000)] = 24
     account_labels: tuple[str, ...] = ()
@@ -242,6 +246,10 @@ class DagsterSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     are posted to `alert_webhook`, which is as secret as a password. The job `prune_runs` deletes runs older than
     `keep_runs_days`. The job `snapshot_sharded` has `shards` processes, which `executor` runs; `executor_config` is
     that executor's own configuration, as in `execution: config:` of a run.
+
+    `on_incomplete` is whether assets downstream of a table run (`continue`) or not (`stop`) after a run that did not
+    see enough of AWS; `incomplete_severity` is that of the check `complete` of its tables. `ui_url` is the address of
+    Dagster's webserver, for links in alerts.
     """
 
     cron: str | None = None
@@ -254,6 +262,9 @@ class DagsterSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     owners: tuple[str, ...] = ("team:appstream-export",)
     dashboard_url: str | None = None
     alert_webhook: Secret | None = None
+    ui_url: str | None = None
+    on_incomplete: Literal["continue", "stop"] = "continue"
+    incomplete_severity: Literal["warn", "error"] = "warn"
     keep_runs_days: Annotated[int, Meta(ge=1, le=3_650)] = 30
 
 
@@ -372,7 +383,11 @@ def _resolve_paths(settings: Settings, folder: Path) -> Settings:
         contracts=replace(settings.contracts, folder=resolve(settings.contracts.folder)),
         sql=replace(settings.sql, folder=resolve(settings.sql.folder)),
         lake=replace(settings.lake, s3=s3),
-        feeds=replace(settings.feeds, prices=resolve(settings.feeds.prices)),
+        feeds=replace(
+            settings.feeds,
+            prices=resolve(settings.feeds.prices),
+            platform_support=resolve(settings.feeds.platform_support),
+        ),
     )
 
 
@@ -591,13 +606,14 @@ def _check_dagster(dagster: DagsterSettings) -> Iterator[SettingProblem]:
 
 
 def _check_dagster_urls(dagster: DagsterSettings) -> Iterator[SettingProblem]:
-    url, webhook = dagster.dashboard_url, dagster.alert_webhook
-    if url is not None and not _is_web_url(url):
-        message = f'[dagster] dashboard_url: "{url}" is not a URL such as https://bi.example.com/d/1'
-        yield SettingProblem(("dagster", "dashboard_url"), message)
-    elif url is not None and has_user_part(url):
-        message = "[dagster] dashboard_url: it contains a user or a password, which all users of the assets can see"
-        yield SettingProblem(("dagster", "dashboard_url"), message, "remove it from the URL")
+    for key, url in (("dashboard_url", dagster.dashboard_url), ("ui_url", dagster.ui_url)):
+        if url is not None and not _is_web_url(url):
+            message = f'[dagster] {key}: "{url}" is not a URL such as https://bi.example.com/d/1'
+            yield SettingProblem(("dagster", key), message)
+        elif url is not None and has_user_part(url):
+            message = f"[dagster] {key}: it contains a user or a password, which all who see it can read"
+            yield SettingProblem(("dagster", key), message, "remove it from the URL")
+    webhook = dagster.alert_webhook
     if webhook is not None and not webhook.is_variable and has_user_part(webhook.reveal()):
         message = "[dagster] alert_webhook: it contains a user or a password, which would not be sent"
         yield SettingProblem(("dagster", "alert_webhook"), message, "remove it from the URL")

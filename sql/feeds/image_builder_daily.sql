@@ -25,8 +25,8 @@
 -- as_of_utc timestamp: When the snapshot of this feed was committed. UTC.
 -- snapshot_id varchar: Snapshot of this feed: the same in all feeds of a generation.
 select
-    concat_ws('/', m.account_id, m.region, m.name, m.day) as row_key,
-    concat_ws('/', m.account_id, m.region, m.name) as image_builder_key,
+    concat_ws('/', m.image_builder_key, m.day) as row_key,
+    m.image_builder_key,
     m.account_id,
     m.account_name,
     m.region,

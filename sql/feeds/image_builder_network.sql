@@ -22,9 +22,9 @@
 -- snapshot_id varchar: Snapshot of this feed: the same in all feeds of a generation.
 select
     concat_ws(
-        '/', m.account_id, m.region, m.name, coalesce(m.subnet_id, 'none'), coalesce(m.security_group_id, 'none')
+        '/', m.image_builder_key, coalesce(m.subnet_id, 'none'), coalesce(m.security_group_id, 'none')
     ) as row_key,
-    concat_ws('/', m.account_id, m.region, m.name) as image_builder_key,
+    m.image_builder_key,
     concat_ws('/', 'image_builders', m.account_id, m.region) as scope_key,
     m.account_id,
     m.account_name,

@@ -36,9 +36,9 @@
 -- snapshot_id varchar: Snapshot of this feed: the same in all feeds of a generation.
 select
     concat_ws(
-        '/', m.account_id, m.region, m.name, m.life, strftime(utc(m.first_observed_at), '%Y-%m-%dT%H:%M:%S.%fZ')
+        '/', m.image_builder_key, m.life, strftime(utc(m.first_observed_at), '%Y-%m-%dT%H:%M:%S.%fZ')
     ) as row_key,
-    concat_ws('/', m.account_id, m.region, m.name) as image_builder_key,
+    m.image_builder_key,
     m.account_id,
     m.account_name,
     m.region,

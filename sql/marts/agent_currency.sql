@@ -1,9 +1,11 @@
 -- agent_currency: One row per image builder: the age of its AppStream agent.
 -- reads: image_builders
+-- key: image_builder_key
 -- account_id varchar: AWS account, 12 digits.
 -- account_name varchar: Name of the account; null when neither settings nor organization have one.
 -- region varchar: AWS region.
 -- name varchar: Name of the image builder.
+-- image_builder_key varchar: account_id, region, name separated by slashes: key of image_builders.
 -- state varchar: Current state; null where AWS reports none.
 -- platform varchar: Operating system; null where AWS reports none.
 -- appstream_agent_version varchar: Version of the agent, as AWS spells it; null where AWS reports none.
@@ -24,6 +26,7 @@ select
     account_name,
     region,
     name,
+    image_builder_key,
     state,
     platform,
     appstream_agent_version,

@@ -6,6 +6,8 @@
 -- account_name varchar: Name of the account; null when it has none, or is gone.
 -- region varchar: AWS region.
 -- name varchar: Name of the app block builder.
+-- app_block_builder_key varchar: account_id, region, name separated by slashes. A builder that is gone has no row in
+--   app_block_builders.
 -- day date: Day, UTC: from midnight to midnight.
 -- instance_type varchar: Instance size, as last known; null where AWS reports none.
 -- platform varchar: Operating system, as last known; null where AWS reports none.
@@ -70,6 +72,7 @@ builder_days as (
         region,
         name,
         day,
+        any_value(app_block_builder_key) as app_block_builder_key,
         any_value(account_name) as account_name,
         arg_max(instance_type, first_observed_at) as instance_type,
         arg_max(platform, first_observed_at) as platform,
@@ -88,6 +91,7 @@ select
     b.account_name,
     b.region,
     b.name,
+    b.app_block_builder_key,
     b.day,
     b.instance_type,
     b.platform,

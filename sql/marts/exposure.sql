@@ -1,9 +1,11 @@
 -- exposure: One row per image builder: its ways in and out of the network. Null means that AWS does not report it.
 -- reads: image_builders, image_builder_endpoints, image_builder_ipv6_addresses, image_builder_agent_settings
+-- key: image_builder_key
 -- account_id varchar: AWS account, 12 digits.
 -- account_name varchar: Name of the account; null when neither settings nor organization have one.
 -- region varchar: AWS region.
 -- name varchar: Name of the image builder.
+-- image_builder_key varchar: account_id, region, name separated by slashes: key of image_builders.
 -- state varchar: Current state; null where AWS reports none.
 -- reaches_internet boolean: It reaches the internet without the VPC's own routes (default internet access); null where
 --   AWS reports none.
@@ -47,6 +49,7 @@ ways as (
         b.account_name,
         b.region,
         b.name,
+        b.image_builder_key,
         b.state,
         b.enable_default_internet_access as reaches_internet,
         not b.disable_imdsv1 as allows_imdsv1,
@@ -67,6 +70,7 @@ select
     account_name,
     region,
     name,
+    image_builder_key,
     state,
     reaches_internet,
     allows_imdsv1,

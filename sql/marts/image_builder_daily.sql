@@ -5,6 +5,8 @@
 -- account_name varchar: Name of the account; null when it has none, or is gone.
 -- region varchar: AWS region.
 -- name varchar: Name of the image builder.
+-- image_builder_key varchar: account_id, region, name separated by slashes. A builder that is gone has no row in
+--   image_builders.
 -- day date: Day, UTC: from midnight to midnight.
 -- instance_type varchar: Instance size, as last known; null where AWS reports none.
 -- platform varchar: Operating system, as last known; null where AWS reports none.
@@ -69,6 +71,7 @@ builder_days as (
         region,
         name,
         day,
+        any_value(image_builder_key) as image_builder_key,
         any_value(account_name) as account_name,
         arg_max(instance_type, first_observed_at) as instance_type,
         arg_max(platform, first_observed_at) as platform,
@@ -87,6 +90,7 @@ select
     b.account_name,
     b.region,
     b.name,
+    b.image_builder_key,
     b.day,
     b.instance_type,
     b.platform,

@@ -5,6 +5,7 @@
 -- account_name varchar: Name of the account; null when neither settings nor organization have one.
 -- region varchar: AWS region.
 -- name varchar: Name of the image builder.
+-- image_builder_key varchar: account_id, region, name separated by slashes: key of image_builders.
 -- state varchar: Current state; null where AWS reports none.
 -- subnet_id varchar: Subnet that it attaches to; null if none.
 -- security_group_id varchar: Security group of its network interface; null if none.
@@ -37,6 +38,7 @@ select
     b.account_name,
     b.region,
     b.name,
+    b.image_builder_key,
     b.state,
     s.subnet_id,
     g.security_group_id,

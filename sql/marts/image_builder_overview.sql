@@ -1,12 +1,14 @@
 -- image_builder_overview: One row per image builder in the newest snapshot, with its lists as counts and as text.
 -- reads: image_builders, image_builder_subnets, image_builder_security_groups, image_builder_errors,
 --   image_builder_endpoints, image_builder_ipv6_addresses, image_builder_agent_settings, accounts, scope_runs, prices
+-- key: image_builder_key
 -- account_id varchar: AWS account, 12 digits.
 -- account_name varchar: Name of the account; null when neither settings nor organization have one.
 -- ou_path varchar: Organizational units from the root down, joined by /; null when not discovered.
 -- labels_json varchar: Labels of the account as a JSON object; null when none.
 -- region varchar: AWS region.
 -- name varchar: Name of the image builder.
+-- image_builder_key varchar: account_id, region, name separated by slashes: key of image_builders.
 -- display_name varchar: Name shown to people; null where AWS reports none.
 -- description varchar: Free text given by its owner; null where AWS reports none.
 -- arn varchar: Amazon Resource Name of the image builder; null where AWS reports none.
@@ -121,6 +123,7 @@ select
     a.labels_json,
     b.region,
     b.name,
+    b.image_builder_key,
     b.display_name,
     b.description,
     b.arn,

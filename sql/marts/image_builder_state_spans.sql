@@ -5,6 +5,8 @@
 -- account_name varchar: Name of the account; null when it has none, or is gone.
 -- region varchar: AWS region.
 -- name varchar: Name of the image builder.
+-- image_builder_key varchar: account_id, region, name separated by slashes. A builder that is gone has no row in
+--   image_builders.
 -- life bigint: Number, from 1, of the builder among those that had this name here; a new builder under an old
 --   name is a new life.
 -- created_time timestamptz: When this builder was created, by AWS's clock; null where AWS reports none.
@@ -33,6 +35,7 @@ with logged as (
         account_id,
         region,
         name,
+        image_builder_key,
         change,
         observed_at,
         previous_observed_at,
@@ -53,6 +56,7 @@ answers as (
         account_id,
         region,
         name,
+        image_builder_key,
         change,
         observed_at,
         previous_observed_at,
@@ -65,6 +69,7 @@ answers as (
         account_id,
         region,
         name,
+        image_builder_key,
         'seen' as change,
         observed_at,
         null as previous_observed_at,
@@ -132,6 +137,7 @@ spans as (
         a.account_name,
         e.region,
         e.name,
+        e.image_builder_key,
         e.life,
         e.state,
         e.is_active,
@@ -179,6 +185,7 @@ select
     account_name,
     region,
     name,
+    image_builder_key,
     life,
     created_time,
     instance_type,

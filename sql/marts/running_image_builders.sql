@@ -2,10 +2,12 @@
 --   Hours and cost are lower bounds: it started before the first answer that showed it, and may have run on since the
 --   last.
 -- reads: image_builder_state_spans, prices
+-- key: image_builder_key
 -- account_id varchar: AWS account, 12 digits.
 -- account_name varchar: Name of the account; null when neither settings nor organization have one.
 -- region varchar: AWS region.
 -- name varchar: Name of the image builder.
+-- image_builder_key varchar: account_id, region, name separated by slashes: key of image_builders.
 -- state varchar: Current state; null where AWS reports none.
 -- instance_type varchar: Size, such as stream.standard.medium; null where AWS reports none.
 -- platform varchar: Operating system; null where AWS reports none.
@@ -55,6 +57,7 @@ select
     r.account_name,
     r.region,
     r.name,
+    r.image_builder_key,
     r.state,
     r.instance_type,
     r.platform,

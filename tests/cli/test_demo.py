@@ -93,6 +93,7 @@ def test_sql_gives_the_same_rows_in_each_format(
     assert {n for _, n in read} == {268}
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_early_is_no_failure(demo: Demo) -> None:
     words = f"'from image_builders, range(200)' --json --warehouse {demo[0]}/warehouse"
     done = shell(

@@ -22,6 +22,8 @@ from appstream_export.settings import Settings
 from tests.cli.organization import DEV, EU, LAB, LISTS, NAMES, PROD, US, found, of_accounts, of_organization
 from tests.extract.wire import Wire, sts_refusal
 
+pytestmark = pytest.mark.usefixtures("without_checks")
+
 Told = Callable[..., tuple[int, str, str]]
 READ = json.dumps(build_iam_policy(["appstream:DescribeImageBuilders"])["Statement"][0])
 

@@ -156,6 +156,7 @@ def test_every_arn_is_of_the_partition(partition: str, tmp_path: Path, told: Tol
     assert f'regions = ["{scaffold.PARTITIONS[partition]}"]' in texts["appstream-export.toml"]
 
 
+@pytest.mark.slow
 def test_the_stack_makes_a_role_with_the_shipped_policy_that_trusts_the_hub(aws: Emulator) -> None:
     hub_role = "arn:aws:iam::999988887777:role/appstream-export"
     by_external_id = {"StringEquals": {"sts:ExternalId": "secret-word"}}

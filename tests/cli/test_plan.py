@@ -10,6 +10,8 @@ import pytest
 from appstream_export.emulator import Emulator
 from tests.cli.organization import DEV, EU, HUB, LAB, LISTS, PROD, US, found, of_accounts, of_organization
 
+pytestmark = pytest.mark.usefixtures("without_checks")
+
 Told = Callable[..., tuple[int, str, str]]
 
 

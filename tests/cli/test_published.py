@@ -9,7 +9,6 @@ import pytest
 
 from appstream_export.emulator import Emulator, make_image_builder
 from tests.cli.conftest import Command
-from tests.slices import slow_but
 
 Told = Callable[..., tuple[int, str, str]]
 SCOPE = "111122223333/eu-west-1"
@@ -52,7 +51,8 @@ OUTPUTS = {
 }
 
 
-@pytest.mark.parametrize("output", slow_but(OUTPUTS, "catalog"))
+@pytest.mark.slow
+@pytest.mark.parametrize("output", OUTPUTS)
 def test_what_could_not_be_published_ends_with_3_until_it_is(output: str, folder: Path, told: Told) -> None:
     name, problem = OUTPUTS[output]
     in_the_way = folder / "warehouse" / name

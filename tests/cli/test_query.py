@@ -50,6 +50,7 @@ def test_money_has_two_places_and_is_a_number(asked: Told) -> None:
     assert re.search(r'"usd":\d+\.\d\d,', text)
 
 
+@pytest.mark.slow
 def test_every_answer_can_be_read_in_80_columns_without_control_characters(asked: Told) -> None:
     for question in load_named_queries():
         code, text, err = asked(question.name)
@@ -109,6 +110,18 @@ def test_marts_stand_in_the_dictionary_with_types(told: Told) -> None:
     assert types["cost_usd_at_least"] == "DECIMAL(18,4)"
     assert types["active_since"] == "TIMESTAMPTZ"
     assert {"image_builder_overview", "image_builder_daily", "prices"} <= {t["table"] for t in json.loads(tables)}
+
+
+def test_a_description_prints_the_join_to_each_related_table(told: Told) -> None:
+    _, text, _ = told("describe", "image_builders")
+    _, tables, _ = told("tables", "--json")
+    join = "select * from image_builders join image_builder_errors using (image_builder_key);"
+    joins = {table["table"]: table["joins"] for table in json.loads(tables)}
+
+    assert f"Joins to related tables:\n\n{join.replace('errors', 'subnets')}\n" in text
+    assert join in text.splitlines()
+    assert join in joins["image_builders"]
+    assert joins["prices"] == []
 
 
 def test_the_demo_answers_with_questions_and_the_commands_that_ask_them_again(demo: Demo) -> None:

@@ -27,6 +27,7 @@ def head(aws: Emulator, told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     return lambda table: tmp_path / "warehouse" / next(f.path for f in newest.tables[table].files if f.rows)
 
 
+@pytest.mark.slow
 def test_a_run_after_a_loss_names_what_aws_did_not_answer_and_repair_makes_the_warehouse_sound(
     head: Callable[[str], Path], told: Told
 ) -> None:

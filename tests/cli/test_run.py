@@ -175,6 +175,7 @@ def test_flags_limit_what_is_asked(aws: Emulator, told: Told) -> None:
     assert json.loads(out)["items_fresh"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folder")
 def test_a_cut_says_how_to_go_on(told: Told) -> None:
     where = ("--accounts", "111122223333", "--regions", "eu-west-1")
@@ -285,6 +286,7 @@ def test_a_signal_lets_a_commit_that_has_begun_come_to_its_end(commit: Committin
     assert not [line for line in err.splitlines() if line in ("checks", "feeds", "report")]
 
 
+@pytest.mark.slow
 def test_a_second_signal_waits_for_no_commit(commit: Committing) -> None:
     running, _ = commit
     running.send_signal(signal.SIGTERM)

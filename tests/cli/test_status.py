@@ -64,6 +64,7 @@ def test_status_says_which_snapshot_each_output_shows_and_how_far_it_lags(folder
     assert after == left | {"feeds": 0, "bi.duckdb": 0}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folder")
 def test_expected_scopes_are_not_stale(aws: Emulator, told: Told) -> None:
     told("run", "--no-publish")

@@ -119,6 +119,7 @@ def test_reading_a_folder_that_is_named_needs_no_configuration(folder: Path, tol
     assert told("sql", "select 1")[0] == 2
 
 
+@pytest.mark.slow
 def test_a_run_goes_to_the_warehouse_that_is_named_with_the_configuration_of_its_accounts(
     folder: Path, aws: Emulator, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:

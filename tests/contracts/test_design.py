@@ -35,6 +35,7 @@ OPERATIONAL = {
     "quarantine": "resource account_id region item_name path level reason raw_json",
     "drift": "resource path kind example count",
     "prices": "region instance_type platform valid_from usd_per_hour disk_usd_per_gb_month source_sha256",
+    "platform_support": "platform support_ends_on source_url read_on source_sha256",
     "image_builder_changes": """account_id region name change column_name old_value new_value observed_at
         previous_observed_at""",
 }

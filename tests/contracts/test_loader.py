@@ -177,6 +177,18 @@ REFUSALS = {
         "thing_name = {",
         "[thing_parts] thing_name: the table has this column already; choose another name",
     ),
+    "column named as the key that joins tables": (
+        "part = {",
+        "thing_key = {",
+        "[thing_parts] thing_key: the catalog's views have this column already: account, region and key as one text; "
+        "choose another name, or another item_name",
+    ),
+    "column of items named as the key that joins tables": (
+        "made = {",
+        'thing_key = { from = "Key", type = "string", doc = "Key." }\nmade = {',
+        "[things] thing_key: the catalog's views have this column already: account, region and key as one text; "
+        "choose another name, or another item_name",
+    ),
     "column named as an outer position": (
         'rows_from = "Parts"\npart = {',
         'rows_from = "Boxes[].Parts"\nboxes_position = {',

@@ -13,6 +13,7 @@ from appstream_export.contracts import (
     load_packaged_contracts,
 )
 from appstream_export.contracts.generated_checks import render_generated_checks
+from appstream_export.contracts.joins import list_joins, render_related_joins
 from appstream_export.contracts.render import (
     DUCKDB_TYPES,
     build_example_query,
@@ -23,7 +24,8 @@ from appstream_export.contracts.render import (
     render_table_doc,
     write_rendered_files,
 )
-from tests.contracts.contract_files import GOOD, loaded
+from appstream_export.feeds.contract_feeds import build_contract_feeds
+from tests.contracts.contract_files import GOOD, loaded, written
 
 DOCS = resources.find_resource_folder("schemas").parent / "docs" / "tables"
 CHECKS = resources.find_resource_folder("sql") / "checks"
@@ -72,6 +74,8 @@ def test_every_table_has_a_page_and_stands_in_the_index() -> None:
 def test_every_query_on_every_page_runs() -> None:
     contracts = load_packaged_contracts()
     con = database(list_snapshot_tables(contracts))
+    for view in list_view_files(contracts):
+        con.execute(f"create table {view.name} ({', '.join(f'{c.name} {c.type}' for c in view.columns)})")
 
     for page in render_doc_pages(contracts, {}).values():
         for sql in snippets(page):
@@ -89,6 +93,7 @@ def test_a_page_lists_the_columns_that_analysts_see() -> None:
         "account_id",
         "region",
         "image_builder_name",
+        "image_builder_key",
         "position",
         "agent_action",
         "permission",
@@ -114,6 +119,51 @@ def test_docs_cannot_become_markup(tmp_path: Path) -> None:
     assert r"Size in \`mm\` \| or &lt;b>inch&lt;/b>." in page
 
 
+def test_the_index_draws_the_tables_and_marts_of_a_resource_with_their_keys() -> None:
+    contracts = load_contracts()
+    picture = render_doc_pages(contracts, {})["README.md"].split("```mermaid\n")[1].split("```")[0]
+
+    for table in (*contracts[0].tables, contracts[0].changes_table):
+        assert f"    {table.name} {{\n        string image_builder_key " in picture
+    assert '    image_builders ||--o{ image_builder_subnets : "image_builder_key"\n' in picture
+    assert '    image_builders ||--o| image_builder_overview : "image_builder_key"\n' in picture
+    assert '    accounts ||--o{ image_builders : "account_id"\n' in picture
+
+
+def test_a_page_prints_the_join_with_each_related_table() -> None:
+    contracts = load_contracts()
+    pages = render_doc_pages(contracts, {})
+
+    for name in ("image_builder_subnets", "image_builder_changes", "image_builder_daily"):
+        assert f"select * from {name} join image_builders using (image_builder_key);" in pages[f"{name}.md"]
+        assert f"select * from image_builders join {name} using (image_builder_key);" in pages["image_builders.md"]
+    assert "select * from coverage join accounts using (account_id);" in pages["coverage.md"]
+
+
+def test_rows_of_a_follow_up_call_have_the_keys_of_all_items_above_them(tmp_path: Path) -> None:
+    written(tmp_path)
+    called = 'operation = "ListPieces"\nitem_name = "piece"\nper = "things"\nwith = { Name = "{name}" }\n'
+    table = '[pieces]\ndoc = "d"\nkey = ["thing_name", "id"]\n' + "".join(
+        f'{name} = {{ from = "{source}", type = "string", doc = "d" }}\n'
+        for name, source in (("thing_name", "{name}"), ("id", "Id"))
+    )
+    child = '[piece_sides]\ndoc = "d"\nrows_from = "Sides"\nside = { from = ".", type = "string", doc = "d" }\n'
+    head = 'doc = "d"\nservice = "things"\nitems = "Pieces"\n'
+    written(tmp_path, head + called + table + child, "pieces")
+    [pieces, _] = load_contracts(tmp_path)
+    keys = {t.name: {k.name: k.columns[2:] for k in t.join_keys} for t in (*pieces.tables, pieces.changes_table)}
+
+    assert keys == {
+        "pieces": {"piece_key": ("thing_name", "id"), "thing_key": ("thing_name",)},
+        "piece_sides": {"piece_key": ("piece_thing_name", "piece_id"), "thing_key": ("piece_thing_name",)},
+        "piece_changes": {"piece_key": ("thing_name", "id"), "thing_key": ("thing_name",)},
+    }
+    assert "select * from pieces join things using (thing_key);" in render_related_joins(
+        "pieces", list_joins(load_contracts(tmp_path), ())
+    )
+    assert [column.name for feed in build_contract_feeds(pieces) for column in feed.columns].count("thing_key") == 3
+
+
 def test_items_belong_to_nothing() -> None:
     contract = load_contracts()[0]
 
@@ -126,10 +176,7 @@ def test_elements_are_joined_to_their_item() -> None:
     assert render_parent_join(contract, contract.child_tables[0]) == (
         "select item.*, image_builder_subnets.position, image_builder_subnets.subnet_id\n"
         "from image_builder_subnets\n"
-        "join image_builders as item\n"
-        "  on  item.account_id = image_builder_subnets.account_id\n"
-        "  and item.region = image_builder_subnets.region\n"
-        "  and item.name = image_builder_subnets.image_builder_name;"
+        "join image_builders as item using (image_builder_key);"
     )
 
 
@@ -137,14 +184,15 @@ def test_elements_of_a_nested_list_are_joined_to_the_element_around_them(tmp_pat
     contract = loaded(tmp_path, NESTED)
     con = database([*contract.tables])
     scope = "'s', '1', 'r'"
-    con.execute(f"insert into things (snapshot_id, account_id, region, name) values ({scope}, 'a')")
+    con.execute(f"insert into things (snapshot_id, account_id, region, name, thing_key) values ({scope}, 'a', 'k')")
     con.execute(
-        "insert into thing_parts (snapshot_id, account_id, region, thing_name, position, part) "
-        f"values ({scope}, 'a', 0, 'first'), ({scope}, 'a', 1, 'second')"
+        "insert into thing_parts (snapshot_id, account_id, region, thing_name, thing_key, position, part) "
+        f"values ({scope}, 'a', 'k', 0, 'first'), ({scope}, 'a', 'k', 1, 'second')"
     )
     con.execute(
-        "insert into thing_pieces (snapshot_id, account_id, region, thing_name, parts_position, position, size) "
-        f"values ({scope}, 'a', 1, 0, 7.5)"
+        "insert into thing_pieces "
+        "(snapshot_id, account_id, region, thing_name, thing_key, parts_position, position, size) "
+        f"values ({scope}, 'a', 'k', 1, 0, 7.5)"
     )
 
     joined = render_parent_join(contract, contract.tables[-1])
@@ -164,7 +212,7 @@ def test_checks_of_keys_look_at_the_tables_of_every_resource(tmp_path: Path) -> 
     con.execute(
         "insert into image_builder_errors (account_id, region, image_builder_name, position) values ('1', 'r', 'b', 0)"
     )
-    found = {name: con.execute(text).fetchall() for name, text in render_generated_checks(contracts).items()}
+    found = {name: con.execute(text).fetchall() for name, text in render_generated_checks(contracts, []).items()}
 
     assert found == {
         "duplicate_keys.sql": [("things", "thing_pieces", "1/r/a/1/0", 2)],

@@ -29,7 +29,7 @@ def retried_job() -> dg.JobDefinition:
     """The same assets in a job that retries steps which fail, as a user may define one."""
     ours = defs()
     job = dg.define_asset_job("retried", op_retry_policy=dg.RetryPolicy(max_retries=2))
-    more = dg.Definitions(assets=ours.assets, jobs=[job], executor=dg.in_process_executor)
+    more = dg.Definitions.merge(ours, dg.Definitions(jobs=[job]))
     return more.resolve_job_def("retried")
 
 

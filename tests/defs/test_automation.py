@@ -10,6 +10,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from appstream_export.definitions import defs
 from appstream_export.defs import automation
@@ -85,7 +86,7 @@ class Ticking:
     def tick(self) -> str:
         """Why it launched nothing, as it says."""
         context = dg.build_sensor_context(instance=self._instance, cursor=self._cursor)
-        told = automation.build_alert_sensor(Settings())(context)
+        told = defs().resolve_sensor_def("alert_on_red")(context)
         if isinstance(told, dg.SensorResult):
             self._cursor = told.cursor
         skipped = told.skip_reason if isinstance(told, dg.SensorResult) else told
@@ -99,14 +100,62 @@ def hooked(export: Export, url: str) -> None:
     file.write_text(as_toml(export, f'[dagster]\nalert_webhook = "{url}"\n'))
 
 
-def test_a_schedule_asks_once_for_each_time() -> None:
+def test_a_schedule_asks_once_for_each_time(instance: dg.DagsterInstance) -> None:
     schedule = defs().resolve_schedule_def("snapshot_schedule")
     at = datetime(2026, 11, 24, 6, tzinfo=UTC)
-    ticks = [schedule.evaluate_tick(dg.build_schedule_context(scheduled_execution_time=at)) for _ in range(2)]
+    context = dg.build_schedule_context(instance=instance, scheduled_execution_time=at)
+    ticks = [schedule.evaluate_tick(context) for _ in range(2)]
 
     assert [request.run_key for tick in ticks for request in tick.run_requests or []] == [
         "2026-11-24T06:00:00+00:00"
     ] * 2
+
+
+@pytest.mark.parametrize(
+    ("status", "max_runtime", "reason"),
+    [
+        (dg.DagsterRunStatus.QUEUED, "0", "run earlier of snapshot is queued"),
+        (dg.DagsterRunStatus.STARTED, "7200", "run earlier of snapshot is started"),
+        (dg.DagsterRunStatus.STARTED, "0", None),
+        (dg.DagsterRunStatus.SUCCESS, "7200", None),
+    ],
+    ids=["queued", "running", "killed", "ended"],
+)
+def test_a_schedule_skips_while_a_run_of_its_job_is_under_way(
+    status: dg.DagsterRunStatus, max_runtime: str, reason: str | None, instance: dg.DagsterInstance
+) -> None:
+    schedule, job = defs().resolve_schedule_def("snapshot_schedule"), defs().resolve_job_def("snapshot")
+    tags = {**job.tags, "dagster/max_runtime": max_runtime}
+    place = GrpcServerCodeLocationOrigin(host="127.0.0.1", port=1, location_name="here")
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(place, "__repository__"), "snapshot")
+    instance.add_run(dg.DagsterRun("snapshot", run_id="of another warehouse", status=dg.DagsterRunStatus.STARTED))
+    instance.add_run(dg.DagsterRun("snapshot", run_id="earlier", status=status, tags=tags, remote_job_origin=origin))
+    context = dg.build_schedule_context(instance=instance, scheduled_execution_time=datetime(2026, 11, 24, tzinfo=UTC))
+    tick = schedule.evaluate_tick(context)
+
+    assert (tick.skip_message, len(tick.run_requests or [])) == (reason, 0 if reason else 1)
+
+
+@pytest.mark.usefixtures("configured")
+def test_alerts_are_of_runs_of_this_export_alone_and_link_to_them(
+    configured: Export, instance: dg.DagsterInstance, receiver: Receiver
+) -> None:
+    file = configured.folder / "appstream-export.toml"
+    file.write_text(
+        as_toml(configured, f'[dagster]\nalert_webhook = "{receiver.url}"\nui_url = "https://d.example/"\n')
+    )
+    sensor, red = Ticking(instance), dg.DagsterRunStatus.FAILURE
+    of_assets = {"own": "image_builders", "theirs": "orders"}
+    for run_id, key in of_assets.items():
+        asset_selection = frozenset({dg.AssetKey(key)})
+        instance.add_run(dg.DagsterRun("__ASSET_JOB", run_id=run_id, status=red, asset_selection=asset_selection))
+    instance.add_run(dg.DagsterRun("orders_hourly", run_id="job of theirs", status=red))
+    for run in instance.get_runs():
+        instance.report_run_failed(run, "it failed")
+    sensor.tick()
+
+    assert [told["url"] for told in receiver.got] == ["https://d.example/runs/own"]
+    assert receiver.got[0]["text"] == "a run of assets is red: it failed https://d.example/runs/own"
 
 
 def test_a_missed_snapshot_warns_and_two_fail() -> None:

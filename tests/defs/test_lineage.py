@@ -15,6 +15,9 @@ from appstream_export.settings import parse_settings
 BY_HAND = {
     "image_builders.account_name": "accounts.account_name",
     "image_builder_subnets.is_stale": "scope_runs.is_stale",
+    "image_builders.state": "aws/appstream/image_builders.State",
+    "image_builder_subnets.subnet_id": "aws/appstream/image_builders.VpcConfig.SubnetIds[]",
+    "accounts.account_name": "aws/organizations/accounts.Name",
     "coverage.account_name": "accounts.account_name",
     "coverage.age_hours": "scope_runs.observed_at",
     "scope_days.day": "scope_runs.observed_at",
@@ -43,7 +46,8 @@ BY_HAND = {
     "running_image_builders.running_hours_at_least": "image_builder_state_spans.active_since"
     " image_builder_state_spans.last_observed_at",
     "feeds/image_builders.created_time_utc": "image_builders.created_time",
-    "feeds/image_builders.image_builder_key": "image_builders.account_id image_builders.name image_builders.region",
+    "feeds/image_builders.image_builder_key": "image_builders.image_builder_key",
+    "image_builder_daily.image_builder_key": "image_builder_state_spans.image_builder_key",
     "feeds/image_builders.label_cost_centre": "accounts.labels_json",
     "feeds/image_builder_changes.changed_in_snapshot_utc": "snapshots.committed_at",
     "feeds/coverage.age_hours": "coverage.observed_at",
@@ -78,7 +82,7 @@ WRITTEN = {
 @pytest.fixture(scope="module")
 def assets() -> list[specs.AssetSource]:
     """All assets, with a label as a column of the feeds."""
-    raw = {"feeds": {"account_labels": ["Cost Centre"]}}
+    raw = {"feeds": {"account_labels": ["Cost Centre"]}, "organization": {"role_name": "reader"}}
     settings = parse_settings(raw, Path("appstream-export.toml"), needs_accounts=False)
     return specs.build_asset_sources(load_contracts(), settings)
 

@@ -60,13 +60,16 @@ def test_old_runs_go_with_all_that_is_kept_of_them_and_the_newest_of_each_job_an
     for run_id in failed:
         name, status = made.job_def.name, dg.DagsterRunStatus.FAILURE
         instance.add_run(dg.DagsterRun(name, run_id=run_id, status=status))
+    theirs = {f"theirs-{n}" for n in range(RETAINED_RUNS_MIN + 3)}
+    for run_id in theirs:
+        instance.add_run(dg.DagsterRun("theirs", run_id=run_id, status=dg.DagsterRunStatus.FAILURE))
     ids = [job.execute_in_process(instance=instance).run_id for _ in range(RETAINED_RUNS_MIN + 3)]
     instance.add_run(dg.DagsterRun(job.name, run_id="under way", status=dg.DagsterRunStatus.STARTED))
     last = job.execute_in_process(instance=instance, run_config=config).run_id
     left = {run.run_id for run in instance.get_runs()}
     files = {file.stem for file in (home / "history" / "runs").glob("*-*.db")}
 
-    assert left == {made.run_id, *failed, *ids[3:], "under way", last}
+    assert left == {made.run_id, *failed, *theirs, *ids[3:], "under way", last}
     assert files <= left, "SQLite keeps a file for each run"
     assert not {folder.name for folder in (home / "storage").iterdir()} - left
     assert instance.all_logs(ids[3])

@@ -252,16 +252,14 @@ def test_a_stop_lets_a_commit_of_shards_come_to_its_end_and_before_it_commits_no
         wire.plan = stop
         with execute(instance) as result:
             run = instance.get_run_by_id(result.run_id)
-            made, failed = materialized(result), {name for name, passed in checks(result).items() if not passed}
+            made = materialized(result)
         committed = [seen.key for seen in wire.seen if seen.method == "PUT" and "/commits/0" in seen.key]
 
     assert (len(stopped), children(os.getpid(), WORKER)) == (1, [])
     if moment == "commit":
-        assert result.success
         assert {"scope_runs", "image_builders", "snapshots"} <= made
         assert "report" not in made
-        assert {"feeds_are_published", "report_is_written"} <= failed
-        assert "catalog_is_published" not in failed
+        assert not result.success
     else:
         assert (result.success, made, committed) == (False, set(), [])
         assert run is not None

@@ -297,7 +297,7 @@ def status_of(aws: Emulator, *, method: str = "POST", target: str = "/", signed:
         }
     port = aws.endpoint_url.rpartition(":")[2]
     lines = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in (by_default | headers).items())]
-    with socket.create_connection(("127.0.0.1", int(port)), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", int(port)), timeout=120) as connection:
         connection.sendall(("\r\n".join(lines).format(port=port) + "\r\n\r\n{}").encode())
         return int(connection.makefile("rb").readline().split()[1])
 

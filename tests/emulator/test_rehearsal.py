@@ -7,13 +7,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from appstream_export.emulator import Emulator, make_item
-from appstream_export.emulator.operations import load_list_operation, load_service_model
+from appstream_export.emulator.operations import find_service_model, load_list_operation
 from appstream_export.errors import ConfigurationError
 from tests.emulator.wire import ONE, OTHER, client, post
 
 ARN = "arn:aws:appstream:eu-west-1:111122223333:{}"
 FLEET, BUILDER, IMAGE = ARN.format("fleet/cad"), ARN.format("image-builder/b"), ARN.format("image/i")
-LISTS = [name for name in load_service_model("appstream").operation_names if load_list_operation("appstream", name)]
+LISTS = [name for name in find_service_model("appstream").operation_names if load_list_operation("appstream", name)]
 # What AWS cannot do without, or wants one of.
 INPUTS: Mapping[str, dict[str, Any]] = {
     "DescribeAppLicenseUsage": {"BillingPeriod": "2026-11"},

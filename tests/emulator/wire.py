@@ -12,7 +12,7 @@ from appstream_export.emulator import Emulator
 from appstream_export.model import Scope
 
 ONE, OTHER = Scope("111122223333", "eu-west-1"), Scope("111122223333", "us-east-1")
-ONCE = Config(retries={"total_max_attempts": 1}, connect_timeout=30, read_timeout=30)
+ONCE = Config(retries={"total_max_attempts": 1}, connect_timeout=120, read_timeout=120)
 TARGET = "PhotonAdminProxyService.DescribeImageBuilders"
 
 
@@ -66,7 +66,7 @@ def post(aws: Emulator, scope: Scope = ONE, *, target: str = TARGET, **params: A
         " SignedHeaders=host, Signature=0\r\n\r\n"
     )
     port = int(aws.endpoint_url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as connection:
         connection.sendall(head.encode() + body)
         return _received(connection)
 

@@ -108,7 +108,7 @@ def test_an_event_that_no_longer_fires_is_noticed_in_the_first_call(
 
 
 def test_another_protocol_is_refused_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appstream_export.extract.scan.operation.PROTOCOL", "carrier-pigeon")
+    monkeypatch.setattr("appstream_export.extract.scan.operation.PROTOCOLS", ("carrier-pigeon",))
 
     with pytest.raises(
         ConfigurationError, match=f"{VERSION} uses the protocol json, but the export reads only carrier-pigeon"

@@ -88,7 +88,7 @@ def test_values_of_the_parser_become_jsons_own() -> None:
 def test_nothing_undocumented_is_needed(wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if botocore fired no event that we register for, and spoke another protocol than ours."""
     monkeypatch.setattr(botocore.session.Session, "register", lambda *_, **__: None)
-    monkeypatch.setattr("appstream_export.extract.scan.operation.PROTOCOL", "carrier-pigeon")
+    monkeypatch.setattr("appstream_export.extract.scan.operation.PROTOCOLS", ("carrier-pigeon",))
     asking.ids, asking.regions = [A, B], [EU, US]
     wire.script(SCOPE, page("a", token="1"), page("b"))
 

@@ -84,6 +84,7 @@ def test_a_task_does_not_pay_for_the_time_of_others(wire: Wire, asking: Asking) 
     assert set(asking.run().statuses.values()) == {"ok"}
 
 
+@pytest.mark.slow
 def test_the_run_ends_what_is_open_and_keeps_what_was_through(wire: Wire, asking: Asking) -> None:
     asking.ids = [f"{n:012}" for n in range(1, 41)]
     asking.extract = {"workers": 2, "run_timeout_s": 2}

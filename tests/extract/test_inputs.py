@@ -157,3 +157,53 @@ def test_an_answer_without_a_whole_map_is_no_page(
     assert isinstance(outcome, Outcome)
     assert outcome.status is Status.MALFORMED
     assert why in str(outcome.reason)
+
+
+QUEUES = """doc = "d"
+service = "mediaconvert"
+operation = "ListQueues"
+items = "queues"
+item_name = "queue"
+[queues]
+doc = "d"
+key = ["name"]
+name = { from = "name", type = "string", doc = "d" }
+created_at = { from = "createdAt", type = "timestamp", doc = "d" }
+"""
+
+
+@pytest.mark.parametrize("is_compatible", [False, True], ids=["fast", "documented API"])
+def test_a_service_of_rest_json_is_read_by_the_names_of_its_json(
+    wire: Wire, asking: Asking, tmp_path: Path, is_compatible: bool
+) -> None:
+    (tmp_path / "queues.toml").write_text(QUEUES)
+    asking.extract["use_documented_client_api"] = is_compatible
+    queue = {"name": "a", "createdAt": 1767225600, "pricingPlan": "ON_DEMAND"}
+    last = json_reply({"queues": [queue | {"name": "b"}]})
+    wire.script(HERE, json_reply({"queues": [queue], "nextToken": "t"}), last)
+
+    results = extracted(asking, tmp_path / "queues.toml")
+
+    assert [str(r.status) for r in results if isinstance(r, Outcome)] == ["ok"]
+    assert _read_names(results) == [queue, queue | {"name": "b"}]
+    assert [c.params for c in wire.calls if c.service == "mediaconvert"] == [{}, {"nextToken": "t"}]
+
+
+@pytest.mark.parametrize(
+    ("reply", "status"),
+    [
+        (Reply(b"{}"), "malformed"),
+        (Reply(b'{"queues": ['), "malformed"),
+        (json_reply({"queues": [], "message": "no", "errorCode": "X"}), "malformed"),
+        (json_reply({"message": "no"}, 403, headers={"x-amzn-ErrorType": "AccessDeniedException"}), "denied"),
+        (json_reply({"message": "no"}, 429, headers={"x-amzn-ErrorType": "TooManyRequestsException"}), "throttled"),
+    ],
+)
+def test_a_failure_of_rest_json_is_no_page(
+    wire: Wire, asking: Asking, tmp_path: Path, reply: Reply, status: str
+) -> None:
+    (tmp_path / "queues.toml").write_text(QUEUES)
+    asking.extract["max_attempts"] = 1
+    wire.always(HERE, reply)
+
+    assert [str(r.status) for r in extracted(asking, tmp_path / "queues.toml") if isinstance(r, Outcome)] == [status]

@@ -8,6 +8,7 @@ import pytest
 from appstream_export.extract.scan import scan
 from tests.extract.asking import EU, A, Asking
 from tests.extract.wire import Reply, Seen, Wire, json_reply, page, refusal
+from tests.slices import slow_but
 
 SCOPE = f"{A}/{EU}"
 
@@ -56,15 +57,17 @@ READABLE_TO_BOTOCORE = READABLE | {"shorter than it said"}
 @pytest.mark.parametrize("kind", [k for k in DAMAGED if k not in READABLE_TO_BOTOCORE])
 def test_the_compatible_way_takes_no_damaged_answer_for_a_page_either(kind: str, wire: Wire, asking: Asking) -> None:
     asking.extract["use_documented_client_api"] = True
+    asking.extract["max_attempts"] = 1
     wire.always(SCOPE, DAMAGED[kind])
 
     answer = asking.run()
 
-    assert (answer.statuses, len(answer.results), answer.only.api_calls) == ({SCOPE: "malformed"}, 1, 2)
+    assert (answer.statuses, len(answer.results), answer.only.api_calls) == ({SCOPE: "malformed"}, 1, 1)
 
 
 @pytest.mark.parametrize("kind", [k for k in DAMAGED if k not in READABLE])
 def test_a_damaged_answer_is_malformed_and_never_an_empty_page(kind: str, wire: Wire, asking: Asking) -> None:
+    asking.extract["max_attempts"] = 1  # the next test tries again
     wire.always(SCOPE, DAMAGED[kind])
 
     answer = asking.run()
@@ -72,10 +75,10 @@ def test_a_damaged_answer_is_malformed_and_never_an_empty_page(kind: str, wire: 
     assert answer.statuses == {SCOPE: "malformed"}
     assert len(answer.results) == 1, "a page came of it"
     assert answer.only.request_id == "request-1" or "token" in (answer.only.reason or "")
-    assert answer.only.api_calls == 2
+    assert answer.only.api_calls == 1
 
 
-@pytest.mark.parametrize("kind", sorted(DAMAGED))
+@pytest.mark.parametrize("kind", slow_but(sorted(DAMAGED), *sorted(DAMAGED)[::4], *READABLE))
 def test_one_damaged_answer_is_asked_again(kind: str, wire: Wire, asking: Asking) -> None:
     asking.extract["max_attempts"] = 3
     wire.script(SCOPE, DAMAGED[kind], page("a"))

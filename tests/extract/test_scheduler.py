@@ -210,6 +210,7 @@ def test_a_caller_that_walks_away_ends_the_workers(wire: Wire, asking: Asking) -
     assert not [t for t in left if t.name.startswith("extract-")]
 
 
+@pytest.mark.slow
 def test_pages_wait_for_a_caller_that_is_slow(wire: Wire, asking: Asking) -> None:
     wire.always(SCOPE, lambda _: page(f"i{len(wire.calls)}", token=f"{len(wire.calls)}"))
     generator = asking.start()

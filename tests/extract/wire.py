@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 _SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/")
 
@@ -143,6 +143,15 @@ class _Door(BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         self.aws.connections += 1
+
+    def do_GET(self) -> None:
+        """Answer a call of REST: the path is the operation, the query its params."""
+        found = _SCOPE.search(self.headers.get("Authorization", ""))
+        key, region, service = found.groups() if found else ("", "", "")
+        url = urlsplit(self.path)
+        params: dict[str, Any] = {k: v[0] for k, v in parse_qs(url.query).items()}
+        agent = self.headers["User-Agent"]
+        self._send(self.aws.reply(Seen(service, url.path, _account(key), region, params, key, agent)))
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()

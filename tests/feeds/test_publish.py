@@ -240,6 +240,7 @@ def found(name: str, severity: str, rows: int) -> list[CheckResult]:
     return [CheckResult(name=name, doc="", severity=severity, rows=rows)]
 
 
+@pytest.mark.slow
 def test_a_check_of_severity_error_keeps_the_feeds_as_they_are_and_feed_status_says_why(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", state="RUNNING")), failed(B))
     good = publish_feeds(lake.store, lake.contracts, check_results={1: found("prices", "warn", 9)})
@@ -298,6 +299,7 @@ def test_a_publication_that_was_killed_is_swept_away_later(lake: Lake) -> None:
     assert [*shelf.list_generations()] == [published.current.name]
 
 
+@pytest.mark.slow
 def test_an_erased_account_is_in_no_generation_after_the_next_publication(lake: Lake) -> None:
     from appstream_export.lake.maintenance.erase import erase_account
 

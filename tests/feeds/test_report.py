@@ -54,6 +54,7 @@ def text(seen: Watched, selector: str) -> str:
     return " ".join(seen.page.inner_text(selector).split())
 
 
+@pytest.mark.slow
 def test_every_chart_has_marks_and_nothing_is_requested_or_complained_about(report: Watched) -> None:
     marks = {name: report.page.locator(f"#{name} .chart svg path[aria-roledescription]").count() for name in CHARTS}
 
@@ -62,6 +63,7 @@ def test_every_chart_has_marks_and_nothing_is_requested_or_complained_about(repo
     assert [url for url in report.asked if not url.startswith("file://")] == []
 
 
+@pytest.mark.slow
 def test_tiles_and_banner_say_what_there_is_and_what_was_not_seen(report: Watched) -> None:
     assert text(report, ".tiles") == (
         "3 builders in 1 account, 2 regions 2 up now builders cost money while they are up ? a day no price list: "
@@ -73,6 +75,7 @@ def test_tiles_and_banner_say_what_there_is_and_what_was_not_seen(report: Watche
     assert "team 1 us-east-1 denied" in text(report, "#failed_scopes")
 
 
+@pytest.mark.slow
 def test_text_from_aws_stays_text(report: Watched) -> None:
     assert report.page.title().startswith("AppStream image builders as of")
     assert SCRIPT in text(report, "#latest_changes")
@@ -81,6 +84,7 @@ def test_text_from_aws_stays_text(report: Watched) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_sql_behind_a_panel_is_shown_on_demand_by_keyboard(report: Watched) -> None:
     shown = report.page.locator("#errors_by_code pre")
     assert not shown.is_visible()

@@ -138,7 +138,7 @@ def _body(door: BaseHTTPRequestHandler) -> bytes:
 
 def _forward(door: BaseHTTPRequestHandler, port: int, body: bytes) -> tuple[int, dict[str, str], bytes]:
     headers = {k: v for k, v in door.headers.items() if k.lower() not in ("connection", "expect")}
-    to = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    to = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
         to.request(door.command, door.path, body or None, headers)
         answer = to.getresponse()

@@ -1,5 +1,8 @@
 """A warehouse under test, fed with answers as the sweep would feed it. Keyword-only, and absent unless named."""
 
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,8 +16,10 @@ import pytest
 from appstream_export.contracts import Contract, arrow_schema, load_contracts, load_operational_tables
 from appstream_export.contracts.model import list_snapshot_tables
 from appstream_export.errors import ExportError
-from appstream_export.lake.catalog.connect import connect_warehouse, publish_catalog
+from appstream_export.lake.catalog.connect import connect_warehouse, load_existing_history, publish_catalog
+from appstream_export.lake.catalog.file import create_views
 from appstream_export.lake.catalog.query import run_query
+from appstream_export.lake.duckdb import open_duckdb, quote_literal
 from appstream_export.lake.snapshots.commit import commit_snapshot
 from appstream_export.lake.snapshots.manifest import Manifest, load_head
 from appstream_export.lake.snapshots.producer import CommitRequest, RunFacts
@@ -108,6 +113,7 @@ class Lake:
         self.minute = 0
         self.who = "attempt"
         self._open: tuple[Manifest | None, duckdb.DuckDBPyConnection] | None = None
+        self._own: duckdb.DuckDBPyConnection | None = None
         self.scopes: list[str] = []
 
     def draft(self, *answers: Answer, moment: datetime | None = None) -> StagedSnapshot:
@@ -170,17 +176,31 @@ class Lake:
         return connect_warehouse(str(self.store.root), s3=self.s3)
 
     def _connect_quickly(self) -> duckdb.DuckDBPyConnection:
-        """Connect through a catalog that is gone at once: without one, hundreds of views are created for the reader."""
+        """Connect through a catalog of the test's own: without one, hundreds of views are created for the reader."""
         if not self.is_quick or self.store.exists(paths.CATALOG_FILE):
             return self.connected()
         try:
-            self.publish()
-            return self.connected()
+            self._own = self._own or self._open_template()
+            manifests = load_existing_history(self.store)
+            create_views(self._own, self.contracts, manifests, self.store.resolve_uri(), is_prefilled=True)
         except (ExportError, duckdb.Error):  # a reader reports what is wrong in its own words
-            self.store.remove(paths.CATALOG_FILE)
+            self._own = None
             return self.connected()
-        finally:
-            self.store.remove(paths.CATALOG_FILE)
+        return self._own
+
+    def _open_template(self) -> duckdb.DuckDBPyConnection:
+        """Open a private copy of a catalog that has the same views, over the files of another warehouse."""
+        from tests.catalogs import build_template
+
+        folder = tempfile.mkdtemp()
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        file = Path(folder) / "template.duckdb"
+        file.write_bytes(build_template())
+        con = open_duckdb(self.store)
+        con.execute("set threads = 1")
+        con.execute(f"attach {quote_literal(str(file))} as warehouse")
+        con.execute("use warehouse")
+        return con
 
     def reopen(self) -> None:
         """Let the next reader find its own way: what the one before it reads may have been collected."""
@@ -190,6 +210,7 @@ class Lake:
         """The same, and whoever was handed the connection reads no more."""
         if self._open:
             self._open[1].close()
+        self._own = None
         self.reopen()
 
     def sql(self, text: str, params: Any = None) -> list[Any]:

@@ -79,8 +79,8 @@ def test_a_view_shows_the_newest_and_its_history_all_snapshots(three: Lake) -> N
 
 def test_columns_stand_in_the_contracts_order_with_comments(three: Lake) -> None:
     names = three.sql("select column_name from (describe image_builder_subnets)")
-    assert names == ["snapshot_id", "account_id", "region", "image_builder_name", "position", "subnet_id",
-                     "account_name", "is_stale", "observed_at"]  # fmt: skip
+    assert names == ["snapshot_id", "account_id", "region", "image_builder_name", "image_builder_key", "position",
+                     "subnet_id", "account_name", "is_stale", "observed_at"]  # fmt: skip
     assert three.sql("select column_name from (describe image_builder_subnets_history)") == [*names, "snapshot_at"]
     without = three.sql(
         "select table_name, column_name from duckdb_columns() semi join duckdb_views() on table_name = view_name"
@@ -246,7 +246,8 @@ def test_a_reader_keeps_what_it_opened_and_the_next_sees_the_new(mine: Lake) -> 
     assert mine.sql("select state from image_builders") == ["DELETING"]
 
 
-@pytest.mark.parametrize("is_own", slow_but([False, True], False))
+@pytest.mark.slow
+@pytest.mark.parametrize("is_own", [False, True])
 def test_who_has_read_the_header_before_a_catalog_is_replaced_still_finds_its_blocks(
     lake: Lake, tmp_path: Path, is_own: bool
 ) -> None:
@@ -286,7 +287,7 @@ def test_a_damaged_catalog_is_not_trusted(mine: Lake) -> None:
     assert mine.sql("select state from image_builders") == ["RUNNING"]
 
 
-@pytest.mark.parametrize("name", ["moved", 'it\'s "moved" ü; drop'])
+@pytest.mark.parametrize("name", [pytest.param("moved", marks=pytest.mark.slow), 'it\'s "moved" ü; drop'])
 def test_a_moved_warehouse_reads_where_it_is_now(mine: Lake, tmp_path: Path, name: str) -> None:
     moved = Path(shutil.move(mine.store.root, tmp_path / name))
 
@@ -315,7 +316,9 @@ def read_elsewhere(catalog: Path, statement: str) -> list[tuple[object, ...]]:
         return con.execute(statement).fetchall()
 
 
-@pytest.mark.parametrize("is_there", [True, False], ids=["visible here", "not visible here"])
+@pytest.mark.parametrize(
+    "is_there", [pytest.param(True, marks=pytest.mark.slow), False], ids=["visible here", "not visible here"]
+)
 def test_a_catalog_for_another_mount_names_its_files_there(mine: Lake, tmp_path: Path, is_there: bool) -> None:
     mount = tmp_path / "mo unt"
     if is_there:
@@ -358,7 +361,7 @@ def test_a_catalog_of_ones_own_is_written_anywhere_and_over_an_older_one_alone(m
     assert read_elsewhere(other, "from precious") == [(1,)]
 
 
-@pytest.mark.parametrize(("mode", "published"), [(0o600, 0o400), (0o640, 0o440), (0o664, 0o444)])
+@pytest.mark.parametrize(("mode", "published"), slow_but([(0o600, 0o400), (0o640, 0o440), (0o664, 0o444)], 0o640))
 def test_the_catalog_can_be_read_by_those_who_may_read_files_and_written_by_nobody(
     tmp_path: Path, mode: int, published: int
 ) -> None:

@@ -424,7 +424,7 @@ def test_force_accepts_a_great_fall(lake: Lake) -> None:
     assert (lake.names(), lake.run()["status"]) == ([], "ok")
 
 
-@pytest.mark.parametrize(("before", "after"), [(20, 0), (60, 30), (60, 40)])
+@pytest.mark.parametrize(("before", "after"), slow_but([(20, 0), (60, 30), (60, 40)], (60, 30)))
 def test_a_small_fall_or_a_half_is_believed(lake: Lake, before: int, after: int) -> None:
     lake.commit(ok(A, *many(before)))
     lake.commit(ok(A, *many(after)))

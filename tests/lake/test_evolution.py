@@ -128,6 +128,7 @@ def test_a_new_column_is_null_in_older_snapshots(lake: Lake) -> None:
     assert lake.sql("select mood from image_builders_history order by snapshot_at") == [None, "good"]
 
 
+@pytest.mark.slow
 def test_a_new_column_proves_nothing_until_both_snapshots_have_it(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
     [contract] = load_contracts()
@@ -168,6 +169,7 @@ def test_a_column_that_is_gone_is_still_in_the_files_and_hides_nothing(lake: Lak
     assert old.columns["mood"] == "string"
 
 
+@pytest.mark.slow
 def test_a_column_of_another_type_is_cast_as_far_as_it_goes(lake: Lake) -> None:
     [contract] = load_contracts()
     lake.contracts = [wider(contract, Column("mood", "string", "", "Mood"))]

@@ -9,6 +9,7 @@ from appstream_export.lake.maintenance.verify import verify_warehouse
 from appstream_export.lake.snapshots.manifest import load_head, read_manifest
 from appstream_export.lake.storage import paths
 from tests.lake.lakes import A, C, Lake, at, bad, builder, failed, filtered, ok
+from tests.slices import slow_but
 
 LOSSES: dict[str, Callable[[Path], object]] = {
     "gone": lambda file: file.unlink(),
@@ -88,7 +89,21 @@ def test_the_rows_of_a_child_table_are_lost_with_their_items_and_no_child_seems_
 
 
 @pytest.mark.parametrize(
-    "table", ["scope_runs", "accounts", "snapshots", "quarantine", "drift", "prices", "image_builder_changes"]
+    "table",
+    slow_but(
+        [
+            "scope_runs",
+            "accounts",
+            "snapshots",
+            "quarantine",
+            "drift",
+            "prices",
+            "platform_support",
+            "image_builder_changes",
+        ],
+        "scope_runs",
+        "image_builder_changes",
+    ),
 )
 def test_no_lost_file_blocks_a_run_or_its_catalog(lake: Lake, table: str) -> None:
     lake.commit(ok(A, builder("a", state="STOPPED")), ok(C, builder("c")))

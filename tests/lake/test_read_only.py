@@ -148,7 +148,7 @@ def test_a_connection_reads_only_files_that_manifests_name(lake: Lake) -> None:
         assert con.execute("select name from image_builders").fetchall() == [("a",)]
 
 
-@pytest.mark.parametrize("published", [True, False])
+@pytest.mark.parametrize("published", slow_but([True, False], False))
 def test_a_sort_beyond_the_memory_limit_spills_outside_the_warehouse(lake: Lake, published: bool) -> None:
     lake.commit(ok(A, builder("a")))
     if published:
@@ -171,7 +171,7 @@ def test_a_sort_beyond_the_memory_limit_spills_outside_the_warehouse(lake: Lake,
     assert not Path(scratch).exists()
 
 
-@pytest.mark.parametrize("connect", [connect_warehouse, connect_unchecked])
+@pytest.mark.parametrize("connect", slow_but([connect_warehouse, connect_unchecked], connect_unchecked))
 def test_a_statement_ends_at_its_time_limit_and_the_connection_goes_on(
     lake: Lake, connect: Callable[..., duckdb.DuckDBPyConnection]
 ) -> None:

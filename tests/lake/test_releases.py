@@ -13,7 +13,7 @@ import pytest
 
 from appstream_export.emulator import Emulator, make_image_builder
 from appstream_export.feeds import verify_feeds
-from appstream_export.lake.catalog import connect_warehouse, run_query
+from appstream_export.lake.catalog import run_query
 from appstream_export.lake.maintenance import verify_warehouse
 from appstream_export.lake.storage import open_store
 from tests.export import Export
@@ -39,7 +39,7 @@ TABLES = (
 
 def rows(export: Export, table: str) -> list[dict[str, Any]]:
     """All rows of a table, as JSON has them."""
-    found = run_query(connect_warehouse(export.warehouse), f"select * from {table} order by all").to_pylist()
+    found = run_query(export.connect(), f"select * from {table} order by all").to_pylist()
     return json.loads(json.dumps(found, default=str))
 
 

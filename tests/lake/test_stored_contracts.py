@@ -214,6 +214,7 @@ def test_sql_in_a_warehouse_is_never_read(foreign: Lake) -> None:
 
 
 @pytest.mark.parametrize("damage", ["missing", "changed"])
+@pytest.mark.slow
 def test_a_contract_that_is_gone_or_changed_is_named_and_a_run_stores_it_again(damage: str, foreign: Lake) -> None:
     file = stored_path(foreign)
     content = file.read_bytes()
@@ -230,6 +231,7 @@ def test_a_contract_that_is_gone_or_changed_is_named_and_a_run_stores_it_again(d
     assert verify_warehouse(foreign.store).problems == ()
 
 
+@pytest.mark.slow
 def test_contracts_survive_gc_expire_and_erase(foreign: Lake) -> None:
     file, now = stored_path(foreign), datetime.now(UTC)
     foreign.commit(ok(A, builder("a", state="RUNNING")))

@@ -138,7 +138,7 @@ def test_a_manifest_that_was_exchanged_for_another_sound_one_breaks_the_chain(tw
         (lambda raw: raw.replace(b'"seq": 1,', b'"seq": 7,'), "is damaged: its content does not match its digest"),
         (lambda raw: raw.replace(b"\n", b"\r\n"), "is not in canonical form, although its content is unchanged"),
         (lambda raw: raw[:-20], "is damaged"),
-        (lambda _: b"\xff\xfe", "is damaged"),
+        pytest.param(lambda _: b"\xff\xfe", "is damaged", marks=pytest.mark.slow),
     ],
     ids=["number", "line ends", "cut", "bytes"],
 )
@@ -244,6 +244,7 @@ def test_a_file_that_cannot_be_read_is_told_and_the_others_are_looked_at(two: La
     assert {problem.what for problem in found} == {"cannot be read: Input/output error"}
 
 
+@pytest.mark.slow
 def test_a_hint_that_lags_behind_is_no_problem(bucket: Bucket) -> None:
     lake = Lake(bucket.place(), s3=bucket.settings)
     for _ in range(2):

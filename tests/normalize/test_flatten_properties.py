@@ -10,6 +10,7 @@ from appstream_export.normalize import TaskBatcher
 from appstream_export.normalize.item_schema import build_item_schema
 from appstream_export.normalize.validate import validate_item
 from tests.factories import page
+from tests.slices import EXAMPLES
 
 CONTRACT = next(c for c in load_contracts() if c.name == "image_builders")
 anything = st.recursive(
@@ -50,38 +51,53 @@ def released(items: list[Any], *, spoil: bool = False) -> tuple[dict[str, list[d
     return {name: table.to_pylist() for name, table in gathered.tables.items()}, gathered.counts[0]
 
 
-@given(st.lists(plain | odd | anything, max_size=6))
-@settings(max_examples=200, deadline=None)
-def test_every_item_is_a_row_a_duplicate_or_in_quarantine(items: list[Any]) -> None:
-    tables, counts = released(items)
+@EXAMPLES
+def test_every_item_is_a_row_a_duplicate_or_in_quarantine(examples: int) -> None:
 
-    assert len(items) == counts.rows + counts.duplicates + counts.quarantined_items
-    assert counts.rows == len(tables["image_builders"])
-    parents = {r["name"] for r in tables["image_builders"]}
-    assert len(parents) == counts.rows
-    for child in CONTRACT.child_tables:
-        assert {r["image_builder_name"] for r in tables[child.name]} <= parents
-    for row in tables["quarantine"]:
-        json.loads(row["raw_json"])
+    @given(st.lists(plain | odd | anything, max_size=6))
+    @settings(max_examples=examples, deadline=None)
+    def check(items: list[Any]) -> None:
+        tables, counts = released(items)
+
+        assert len(items) == counts.rows + counts.duplicates + counts.quarantined_items
+        assert counts.rows == len(tables["image_builders"])
+        parents = {r["name"] for r in tables["image_builders"]}
+        assert len(parents) == counts.rows
+        for child in CONTRACT.child_tables:
+            assert {r["image_builder_name"] for r in tables[child.name]} <= parents
+        for row in tables["quarantine"]:
+            json.loads(row["raw_json"])
+
+    check()
 
 
-@given(st.lists(plain, max_size=6))
-@settings(max_examples=200, deadline=None)
-def test_the_fast_path_and_the_careful_path_agree(items: list[Any]) -> None:
-    assert released(items) == released(items, spoil=True)
+@EXAMPLES
+def test_the_fast_path_and_the_careful_path_agree(examples: int) -> None:
+
+    @given(st.lists(plain, max_size=6))
+    @settings(max_examples=examples, deadline=None)
+    def check(items: list[Any]) -> None:
+        assert released(items) == released(items, spoil=True)
+
+    check()
 
 
 texts = st.dictionaries(st.sampled_from(["Name", "State", "Platform", "VpcConfig", "New"]), anything)
 
 
-@given(texts)
-@settings(max_examples=200, deadline=None)
-def test_nothing_of_an_item_is_lost(item: dict[str, Any]) -> None:
+@EXAMPLES
+def test_nothing_of_an_item_is_lost(examples: int) -> None:
     """Each scalar of an item is in its clean value, in its extra, or in a finding, as AWS sent it."""
-    looked = validate_item(item, build_item_schema(CONTRACT), ["Name"])
-    kept = json.dumps([looked.value, looked.extra, [f.raw for f in looked.issues]])
 
-    assert [leaf for leaf in scalars(item) if leaf not in kept] == []
+    @given(texts)
+    @settings(max_examples=examples, deadline=None)
+    def check(item: dict[str, Any]) -> None:
+        looked = validate_item(item, build_item_schema(CONTRACT), ["Name"])
+        kept = json.dumps([looked.value, looked.extra, [f.raw for f in looked.issues]])
+
+        assert [leaf for leaf in scalars(item) if leaf not in kept] == []
+
+    check()
 
 
 def scalars(value: Any) -> list[str]:

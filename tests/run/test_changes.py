@@ -7,6 +7,8 @@ import pytest
 from tests.export import ACCOUNTS, Export
 from tests.factories import image_builder
 
+pytestmark = pytest.mark.usefixtures("without_checks")
+
 SCOPE, OTHER = f"{ACCOUNTS[0]}/eu-west-1", f"{ACCOUNTS[1]}/eu-west-1"
 
 

@@ -29,7 +29,7 @@ def test_a_run_tells_what_its_checks_found_and_commits_all_the_same(export: Expo
     export.aws.fail("111122223333/eu-west-1", "deny")
     second = export.run()
 
-    assert (found(first), first.exit_code, len(first.checks)) == ({}, 0, 10)
+    assert (found(first), first.exit_code, len(first.checks)) == ({}, 0, 15)
     assert (found(second), second.committed) == ({"stale_scopes": 1}, True)
     assert second.checks_problem is None
 
@@ -158,6 +158,7 @@ def test_a_key_that_does_not_identify_items_makes_the_run_red_and_other_resource
     assert (second.feeds_problem, second.published_feeds.rows["image_builders"]) == (None, 2)
 
 
+@pytest.mark.slow
 def test_prices_come_into_the_snapshot_and_what_they_do_not_know_is_told(export: Export) -> None:
     (export.folder / "prices.csv").write_text(f"{HEAD}*,small,*,0.5,0.1,\n")
     export.more = {"feeds": {"prices": "prices.csv"}}

@@ -15,6 +15,8 @@ from tests.export import Export
 from tests.factories import image_builder
 from tests.world import HOME, World
 
+pytestmark = pytest.mark.usefixtures("without_checks")
+
 SCOPE = "111122223333/eu-west-1"
 
 

@@ -12,6 +12,8 @@ from tests.export import Export
 from tests.factories import image_builder
 from tests.slices import slow_but
 
+pytestmark = pytest.mark.usefixtures("without_checks")
+
 HUB, PROD, DEV, LAB = "123456789012", "111122223333", "444455556666", "004455667788"
 NAMES = {HUB: "management", PROD: "prod", DEV: "dev", LAB: "lab"}
 UNITS = {PROD: "Workloads/Prod", DEV: "Workloads/Dev", LAB: "Sandbox"}
@@ -150,6 +152,7 @@ def test_units_that_are_not_allowed_cost_their_column_only(export: Export) -> No
     assert (result.exit_code, export.sql("select distinct ou_path from accounts")) == (0, [None])
 
 
+@pytest.mark.slow
 def test_units_that_a_filter_needs_and_cannot_be_read_are_a_failed_discovery(export: Export) -> None:
     export.run()
     use(export, exclude_ous=["Sandbox"])
@@ -259,6 +262,7 @@ def test_auto_without_ssm_uses_botocores_list_and_gives_up_no_region_that_answer
     assert (export.statuses()[f"{PROD}/{new}"], export.changes()) == ("ok", [])
 
 
+@pytest.mark.slow
 def test_a_wildcard_gives_up_no_region_that_answered_because_botocore_does_not_know_it(export: Export) -> None:
     new = "mx-central-1"
     export.accounts, export.regions, export.more = (PROD,), (new, REGION), {}

@@ -13,6 +13,8 @@ from tests.export import ACCOUNTS, Export
 from tests.extract.wire import Wire, page, refusal
 from tests.factories import image_builder
 
+pytestmark = pytest.mark.usefixtures("without_checks")
+
 SICK, WELL = f"{ACCOUNTS[0]}/eu-west-1", f"{ACCOUNTS[1]}/us-east-1"
 MILAN = "eu-south-1"  # accounts must opt in
 

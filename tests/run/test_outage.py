@@ -9,6 +9,8 @@ from tests.export import Export
 from tests.factories import image_builder
 from tests.slices import slow_but
 
+pytestmark = pytest.mark.usefixtures("without_checks")
+
 DEAD = "http://127.0.0.1:9"
 PLACES = {"STS": "AWS_ENDPOINT_URL_STS", "AppStream": "AWS_ENDPOINT_URL_APPSTREAM"}
 

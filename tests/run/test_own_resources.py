@@ -215,6 +215,7 @@ def test_resources_of_the_settings_are_the_only_ones_that_are_requested(aws: Emu
     assert [output.name for output in load_served_outputs(store) if output.problem] == []
 
 
+@pytest.mark.slow
 def test_a_run_of_named_resources_carries_the_others_as_not_requested(aws: Emulator, tmp_path: Path) -> None:
     project = Project(aws, tmp_path)
     project.run()
@@ -282,6 +283,7 @@ def test_a_denied_resource_is_red_under_its_own_name_and_is_requested_again_befo
     assert (second.exit_code, second.published_feeds and second.published_feeds.rows["desktops"]) == (0, 2)
 
 
+@pytest.mark.slow
 def test_a_resource_that_is_switched_off_ends_without_deletions_and_goes_on_later(
     aws: Emulator, tmp_path: Path
 ) -> None:

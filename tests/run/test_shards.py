@@ -227,6 +227,7 @@ def test_an_erase_takes_what_shards_handed_on_once_their_snapshot_is_committed_a
     )
 
 
+@pytest.mark.slow
 def test_a_shard_that_is_missing_or_of_another_plan_is_a_failure_of_its_tasks_and_keeps_their_rows(
     shared: Export,
 ) -> None:

@@ -19,7 +19,10 @@ from appstream_export.run import Request, RunResult, execute_run
 from appstream_export.settings import Settings, parse_settings
 from appstream_export.status import Status
 from tests.cells import ACCOUNT, Cell, build_settings, list_cells_of_tests
+from tests.slices import slow_but
 from tests.world import EU, HOME, MEXICO, MILAN, SPAIN, Call, World
+
+pytestmark = pytest.mark.usefixtures("without_checks")
 
 A, B = ACCOUNT, "444455556666"
 
@@ -62,7 +65,14 @@ KEYS = {"AWS_ACCESS_KEY_ID": f"AKIA{A}", "AWS_SECRET_ACCESS_KEY": "secret-word"}
 LEGACY = KEYS | {"AWS_STS_REGIONAL_ENDPOINTS": "legacy"}
 
 
-@pytest.mark.parametrize("environ", [{}, {"AWS_DEFAULT_REGION": MILAN}, {"AWS_DEFAULT_REGION": "aws-global"}])
+@pytest.mark.parametrize(
+    "environ",
+    [
+        pytest.param({}, marks=pytest.mark.slow),
+        {"AWS_DEFAULT_REGION": MILAN},
+        pytest.param({"AWS_DEFAULT_REGION": "aws-global"}, marks=pytest.mark.slow),
+    ],
+)
 def test_a_role_is_assumed_in_a_region_that_every_account_has(
     environ: dict[str, str], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,7 +209,7 @@ def test_a_region_that_only_a_list_out_of_reach_could_rule_out_is_a_failure(
     assert (statuses(result)[f"{A}/{MEXICO}"], result.exit_code) == ("network", 3)
 
 
-@pytest.mark.parametrize("use_documented_client_api", [False, True])
+@pytest.mark.parametrize("use_documented_client_api", slow_but([False, True], False))
 def test_a_region_that_nobody_reaches_gets_one_short_try_per_account(
     use_documented_client_api: bool, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,6 +249,7 @@ class Recovering(World):
         return 400, b'{"__type": "ThrottlingException", "message": "Rate exceeded"}'
 
 
+@pytest.mark.slow
 def test_a_region_that_is_back_and_throttles_has_its_tries_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,17 +4,23 @@ from collections.abc import Iterator
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from appstream_export.contracts import list_sql_files, load_contracts
+from appstream_export.feeds import publish_feeds
 from appstream_export.lake.catalog import checks
 from appstream_export.lake.catalog.checks import CheckResult
+from appstream_export.run import build_check_inputs
+from appstream_export.settings import FeedsSettings, Settings
 from tests.lake.lakes import A, B, Lake, at, bad, builder, failed, ok
 from tests.sql.tables import insert_row, open_empty_tables
 
 CHILD = {"account_id": "1", "region": "r", "image_builder_name": "a", "position": 0}
 ITEM = {"account_id": "1", "region": "r", "name": "a"}
 SCOPE = {"resource": "image_builders", "account_id": "1", "region": "r"}
+LIMITS = ("check_limits", {"warn_drop_percent": 20, "scope_hours": 60})
+COLUMN = {"feed": "accounts", "column_name": "team"}
 # A row, or rows, that each check must find.
 BROKEN: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "orphan_children": [("image_builder_errors", CHILD)],
@@ -28,10 +34,21 @@ BROKEN: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "unknown_prices": [("image_builder_overview", {"instance_type": "x"}), ("prices", {"region": "*"})],
     "unknown_fields": [("drift", {"path": "New", "kind": "field"})],
     "ambiguous_keys": [("quarantine", {"level": "item", "reason": "ambiguous key: 2 items"})],
+    "mart_keys": [("agent_currency", ITEM), ("agent_currency", ITEM)],
+    "rows_fell": [("table_rows", {"table_name": "accounts", "previous_rows": 20, "found_rows": 15}), LIMITS],
+    "old_scopes": [
+        ("coverage", SCOPE | {"is_expected": False, "observed_at": at(0)}),
+        ("snapshots", {"committed_at": at(61 * 60)}),
+        LIMITS,
+    ],
+    "feed_columns_removed": [("feed_columns", COLUMN | {"previous_type": "VARCHAR"})],
+    "feed_columns_added": [("feed_columns", COLUMN | {"next_type": "VARCHAR"})],
     "unreadable_values": [("quarantine", {"item_name": "a", "level": "value"})],
 }
 OVERLAP = {"name": "a", "first_observed_at": at(1), "last_observed_at": at(3), "next_observed_at": at(2)}
 ALSO_BROKEN = [
+    ("mart_keys", [("exposure", {"account_id": "1", "region": "r"})]),
+    ("feed_columns_removed", [("feed_columns", COLUMN | {"previous_type": "VARCHAR", "next_type": "BIGINT"})]),
     ("negative_spans", [("image_builder_state_spans", OVERLAP)]),
     ("unknown_prices", [("image_builder_overview", {"usd_per_hour": 1.0}), ("prices", {"region": "*"})]),
 ]
@@ -41,16 +58,36 @@ ALSO_BROKEN = [
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """A sound warehouse."""
     made = Lake(tmp_path_factory.mktemp("checks") / "warehouse")
-    made.commit(ok(A, builder("a", subnets=["s"], errors=["e"])), ok(B))
+    made.commit(ok(A, builder("a", subnets=["s"], errors=["e"])), ok(B), clock=lambda: at(2))
     return made
+
+
+SOUND = [
+    ("rows_fell", [("table_rows", {"table_name": "accounts", "previous_rows": 20, "found_rows": 16}), LIMITS]),
+    ("rows_fell", [("table_rows", {"table_name": "accounts", "previous_rows": 4, "found_rows": 1}), LIMITS]),
+    (
+        "old_scopes",
+        [
+            ("coverage", SCOPE | {"is_expected": False, "observed_at": at(0)}),
+            ("snapshots", {"committed_at": at(59 * 60)}),
+            LIMITS,
+        ],
+    ),
+]
+
+
+def inputs(lake: Lake) -> dict[str, pa.Table]:
+    """What checks read beside the catalog."""
+    return build_check_inputs(lake.store, lake.contracts, Settings())
 
 
 @pytest.fixture
 def empty(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
     """Every table and view that a check reads, without rows, to be written to."""
-    con = open_empty_tables(
-        lake, {name for check in list_sql_files(load_contracts(), "checks") for name in check.reads}
-    )
+    for name, rows in inputs(lake).items():
+        lake.con.register(name, rows)
+    files = list_sql_files(load_contracts(), "checks")
+    con = open_empty_tables(lake, {name for check in files for name in check.reads})
     yield con
     con.close()
 
@@ -61,7 +98,7 @@ def found(results: list[CheckResult]) -> dict[str, int]:
 
 
 def test_a_sound_warehouse_passes_all_of_them(lake: Lake) -> None:
-    results = checks.run_checks(lake.con)
+    results = checks.run_checks(lake.con, inputs(lake))
 
     assert found(results) == {}
     assert all(result.is_passed and not result.is_error for result in results)
@@ -80,6 +117,35 @@ def test_a_check_finds_its_rows_and_shows_them(
     assert (result.rows, len(result.examples)) == (1, 1)
     assert result.is_error is (severity == "error")
     assert "rows_found" not in result.examples[0]
+
+
+@pytest.mark.parametrize(("name", "rows"), SOUND)
+def test_what_is_within_its_limits_passes(
+    name: str, rows: list[tuple[str, dict[str, Any]]], empty: duckdb.DuckDBPyConnection
+) -> None:
+    for table, row in rows:
+        insert_row(empty, table, row)
+
+    assert next(result for result in checks.run_checks(empty) if result.name == name).is_passed
+
+
+def test_rows_are_compared_with_the_snapshot_before_and_columns_with_the_feeds_that_are_served(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    lake = Lake(tmp_path_factory.mktemp("fell") / "warehouse")
+    lake.commit(ok(A, *(builder(f"b{n}") for n in range(10))))
+    publish_feeds(lake.store, lake.contracts, FeedsSettings(account_labels=("team",)))
+    lake.commit(ok(A, *(builder(f"b{n}") for n in range(6))), forced=True)
+    found_now = {result.name: result for result in checks.run_checks(lake.con, inputs(lake))}
+    labels = {row["feed"] for row in found_now["feed_columns_removed"].examples}
+
+    assert found_now["rows_fell"].examples == (
+        {"table_name": "image_builders", "previous_rows": 10, "found_rows": 6, "percent_lost": 40.0},
+    )
+    assert {row["column_name"] for row in found_now["feed_columns_removed"].examples} == {"label_team"}
+    assert {"accounts", "image_builders"} < labels
+    assert found_now["feed_columns_removed"].is_error
+    assert not found_now["feed_columns_removed"].blocks_feeds, "or no run could ever be green again"
 
 
 def test_many_rows_are_counted_and_a_few_shown(empty: duckdb.DuckDBPyConnection) -> None:

@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from appstream_export.cli import console
 from appstream_export.cli.pluralize import format_count
-from appstream_export.model import Outcome, Page, RunListener
+from appstream_export.model import STAGE_LINES, Outcome, Page, RunListener
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -89,7 +89,7 @@ class _LineListener(_CountingListener):
             console.log_line(self.format_progress())
 
     def on_stage(self, name: str) -> None:
-        console.log_line(name)
+        console.log_line(STAGE_LINES.get(name, name))
 
     def _is_progress_due(self) -> bool:
         # A line is due each time that another tenth of the tasks is done.
@@ -121,7 +121,7 @@ class _LiveListener(_CountingListener):
             self._bar.console.print(line, style="yellow", markup=False, highlight=False)
 
     def on_stage(self, name: str) -> None:
-        self._bar.update(self._line, description=f"{self.format_progress()}, {name}")
+        self._bar.update(self._line, description=f"{self.format_progress()}, {STAGE_LINES.get(name, name)}")
 
 
 def _build_progress_bar() -> "Progress":

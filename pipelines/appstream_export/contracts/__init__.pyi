@@ -8,12 +8,14 @@ from .botocore_model import (
     find_configured_endpoint as find_configured_endpoint,
     find_page_token as find_page_token,
     get_botocore_loader as get_botocore_loader,
+    get_wire_path as get_wire_path,
     lint_contracts as lint_contracts,
+    list_answer_members as list_answer_members,
     list_sensitive_members as list_sensitive_members,
     load_enum_values as load_enum_values,
     mark_sensitive_fields as mark_sensitive_fields,
-    propose_contract as propose_contract,
 )
+from .botocore_propose import propose_contract as propose_contract
 from .call_rules import (
     ACCOUNT as ACCOUNT,
     MONTH as MONTH,
@@ -46,6 +48,11 @@ from .iam import (
     list_member_operations as list_member_operations,
     render_session_policy as render_session_policy,
 )
+from .joins import (
+    Join as Join,
+    list_joins as list_joins,
+    render_related_joins as render_related_joins,
+)
 from .loader import (
     DEFAULT_RESOURCES as DEFAULT_RESOURCES,
     check_parents as check_parents,
@@ -64,6 +71,7 @@ from .model import (
     Column as Column,
     Contract as Contract,
     EnumValues as EnumValues,
+    JoinKey as JoinKey,
     Table as Table,
     get_operational_table as get_operational_table,
     list_snapshot_tables as list_snapshot_tables,
@@ -87,4 +95,5 @@ from .sql_files import (
     Param as Param,
     SqlFile as SqlFile,
     load_sql_files as load_sql_files,
+    strip_header as strip_header,
 )

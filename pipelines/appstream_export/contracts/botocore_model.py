@@ -18,7 +18,6 @@ from appstream_export.contracts.call_rules import CallRules
 from appstream_export.contracts.fields import (
     Field,
     NoSuchField,
-    OperationOutput,
     resolve_field,
     resolve_row_field,
     walk_leaf_fields,
@@ -27,10 +26,9 @@ from appstream_export.contracts.iam import is_read_operation
 from appstream_export.contracts.lint import find_field_problems
 from appstream_export.contracts.model import Contract
 from appstream_export.contracts.paths import MAP, MAP_KEY, MAP_VALUE
-from appstream_export.contracts.propose import render_proposed_contract
 from appstream_export.errors import ContractError, suggest_correction
 
-PROTOCOL = "json"
+PROTOCOLS = ("json", "rest-json")
 VERSION = f"botocore {botocore.__version__}"
 _PLAIN_PATH = re.compile(r"\w+(\.\w+)*")
 _TOKEN = re.compile(r"token|marker", re.IGNORECASE)
@@ -66,11 +64,11 @@ def check_contracts(contracts: Iterable[Contract], *, any_protocol: bool = False
     notes = []
     for contract in contracts:
         try:
-            operation = _load_operation_model(contract.service, contract.operation)
-            problems = _find_operation_problems(operation, contract.calls, any_protocol=any_protocol)
+            operation = load_operation_model(contract.service, contract.operation)
+            problems = find_operation_problems(operation, contract.calls, any_protocol=any_protocol)
             if problem := next(problems, None):
                 raise ContractError(problem, fix="correct the contract")
-            item = _build_item_field(operation, contract.items)
+            item = build_item_field(operation, contract.items)
         except ContractError as error:
             raise ContractError(f"{contract.file.name}: {error.message}", fix=error.fix) from error
         notes += [f"{contract.file.name}: {finding}" for finding in find_field_problems(contract, item, VERSION)]
@@ -79,7 +77,7 @@ def check_contracts(contracts: Iterable[Contract], *, any_protocol: bool = False
 
 def mark_sensitive_fields(contract: Contract) -> Contract:
     """Return the contract with the sensitive paths (by botocore's model) that no column reads; raises ContractError."""
-    item = _build_item_field(_load_operation_model(contract.service, contract.operation), contract.items)
+    item = build_item_field(load_operation_model(contract.service, contract.operation), contract.items)
     read = {table.build_source_path(column) for table in contract.tables for column in table.answer_columns}
     read |= {(table.rows_from or "").removesuffix(MAP) for table in contract.tables}
     paths = [path for path, field in walk_leaf_fields(item) if field.is_sensitive and path not in read]
@@ -87,13 +85,32 @@ def mark_sensitive_fields(contract: Contract) -> Contract:
 
 
 def list_sensitive_members(operation: OperationModel) -> frozenset[str]:
-    """Return the members of an answer that are sensitive, or contain sensitive fields."""
-    shape = operation.output_shape
-    members = shape.members if shape else {}
-    fields = {name: _build_field(name, member, frozenset()) for name, member in members.items()}
+    """Return the members of an answer, by their names in JSON, that are sensitive or contain sensitive fields."""
+    root = _build_field("", operation.output_shape, frozenset()) if operation.output_shape else None
     return frozenset(
-        name for name, field in fields.items() if any(leaf.is_sensitive for _, leaf in walk_leaf_fields(field))
+        field.name
+        for field in (root.fields if root else ())
+        if any(leaf.is_sensitive for _, leaf in walk_leaf_fields(field))
     )
+
+
+def list_answer_members(operation: OperationModel) -> frozenset[str]:
+    """Return the members of an answer by their names in JSON."""
+    shape = operation.output_shape
+    members = shape.members.items() if shape else ()
+    return frozenset(_get_wire_name(name, member) for name, member in members if _is_in_body(member))
+
+
+def get_wire_path(shape: Shape | None, path: str) -> str | None:
+    """Return the path of members as JSON names it; None if a member is not in the body of an answer."""
+    steps = []
+    for step in path.split("."):
+        member = shape.members.get(step) if isinstance(shape, StructureShape) else None
+        if member is None or not _is_in_body(member):
+            return None
+        steps.append(_get_wire_name(step, member))
+        shape = member
+    return ".".join(steps)
 
 
 def lint_contract(contract: Contract) -> list[str]:
@@ -112,7 +129,7 @@ def load_enum_values(contract: Contract) -> dict[tuple[str, str], tuple[str, ...
     Columns that the installed botocore lacks (because it is older than the contract) are left out.
     """
     try:
-        item = _build_item_field(_load_operation_model(contract.service, contract.operation), contract.items)
+        item = build_item_field(load_operation_model(contract.service, contract.operation), contract.items)
     except ContractError as error:
         raise ContractError(f"{contract.file.name}: {error.message}", fix=error.fix) from error
     found = {}
@@ -127,27 +144,11 @@ def load_enum_values(contract: Contract) -> dict[tuple[str, str], tuple[str, ...
     return found
 
 
-def propose_contract(service: str, operation: str, folder: str = "schemas") -> str:
-    """Return a complete contract for an operation, as TOML for a person to review; raises ContractError.
-
-    Its first lines say to save it in `folder`.
-    """
-    model = _load_operation_model(service, operation)
-    if problem := next(_find_operation_problems(model, CallRules()), None):
-        raise ContractError(problem)
-    items = _find_items_path(model)
-    metadata = model.service_model.metadata
-    title = metadata.get("serviceAbbreviation") or metadata.get("serviceFullName") or service
-    return render_proposed_contract(
-        OperationOutput(service, title, operation, items, _build_item_field(model, items), VERSION), folder
-    )
-
-
 def _find_contract_problems(contract: Contract) -> Iterator[str]:
     try:
-        operation = _load_operation_model(contract.service, contract.operation)
-        yield from _find_operation_problems(operation, contract.calls)
-        item = _build_item_field(operation, contract.items)
+        operation = load_operation_model(contract.service, contract.operation)
+        yield from find_operation_problems(operation, contract.calls)
+        item = build_item_field(operation, contract.items)
     except ContractError as error:
         yield str(error)
     else:
@@ -161,15 +162,17 @@ def get_botocore_loader() -> Loader:
 
 
 @cache
-def _load_service_model(name: str) -> ServiceModel:
+def load_service_model(name: str) -> ServiceModel:
+    """Return botocore's model of a service; raises ContractError."""
     names = get_botocore_loader().list_available_services("service-2")
     if name not in names:  # checked first, because the loader would read the name as a path
         raise ContractError(f'service = "{name}" is unknown to {VERSION}', fix=suggest_correction(name, names))
     return ServiceModel(get_botocore_loader().load_service_model(name, "service-2"), name)
 
 
-def _load_operation_model(service: str, name: str) -> OperationModel:
-    model = _load_service_model(service)
+def load_operation_model(service: str, name: str) -> OperationModel:
+    """Return botocore's model of an operation; raises ContractError."""
+    model = load_service_model(service)
     names = list(model.operation_names)
     if name not in names:
         what = f'operation = "{name}" is unknown to {VERSION} for {service}'
@@ -177,15 +180,18 @@ def _load_operation_model(service: str, name: str) -> OperationModel:
     return model.operation_model(name)
 
 
-def _find_operation_problems(
+def find_operation_problems(
     operation: OperationModel, calls: CallRules, *, any_protocol: bool = False
 ) -> Iterator[str]:
     """Yield the reasons why an operation cannot be exported."""
     name, service = operation.name, operation.service_model
     if not is_read_operation(service.service_name, name):
         yield f'operation = "{name}" is no read: only Describe, List and some Get operations are allowed'
-    if not any_protocol and service.resolved_protocol != PROTOCOL:
-        yield f'service = "{service.service_name}" speaks {service.resolved_protocol}: only {PROTOCOL} is read'
+    if not any_protocol and service.resolved_protocol not in PROTOCOLS:
+        readable = " and ".join(PROTOCOLS)
+        yield f'service = "{service.service_name}" speaks {service.resolved_protocol}: only {readable} are read'
+    if operation.output_shape and (payload := operation.output_shape.serialization.get("payload")):
+        yield f'operation = "{name}" answers with {payload} alone, not with an object that holds it'
     required = operation.input_shape.required_members if operation.input_shape else []
     if needed := [member for member in required if member not in calls.inputs]:
         yield f'operation = "{name}" needs {", ".join(needed)}: give each a value by with = {{ {needed[0]} = ... }}'
@@ -207,6 +213,8 @@ def _find_paging_problem(operation: OperationModel, calls: CallRules) -> str | N
         return f"gives {token}, but {VERSION} does not know how it pages" if is_unclear else None
     tokens = (paging.get("input_token"), paging.get("output_token"))
     is_plain = all(isinstance(t, str) and _PLAIN_PATH.fullmatch(t) for t in tokens)
+    if is_plain and get_wire_path(operation.output_shape, str(tokens[1])) is None:
+        return f"gives {tokens[1]} outside its JSON"
     return None if is_plain else f"pages by {tokens[1]}, not by one plain token"
 
 
@@ -249,13 +257,15 @@ def _load_paginator(operation: OperationModel) -> dict[str, Any] | None:
     return paginators["pagination"].get(operation.name)
 
 
-def _find_items_path(operation: OperationModel) -> str:
-    """Return the path of the item list: from botocore's paginator, else the first list of structures."""
+def find_items_path(operation: OperationModel) -> str:
+    """Return the path of the items: from botocore's paginator, else the first list of structures, of texts, or map."""
     results = (_load_paginator(operation) or {}).get("result_key", [])
-    candidates = [results] if isinstance(results, str) else list(results)
-    candidates += [c for c in _find_structure_lists(operation) if c not in candidates]
+    members = [results] if isinstance(results, str) else list(results)
+    candidates = [get_wire_path(operation.output_shape, member) or member for member in members]
+    found = (*_find_structure_lists(operation), *_find_text_lists(operation), *_find_maps(operation))
+    candidates += [c for c in found if c not in candidates]
     if not candidates:
-        what = f'operation = "{operation.name}" gives no list of structures'
+        what = f'operation = "{operation.name}" gives no list and no map'
         raise ContractError(what, fix="look for another operation")
     return candidates[0]
 
@@ -269,7 +279,25 @@ def _find_structure_lists(operation: OperationModel) -> list[str]:
     ]
 
 
-def _build_item_field(operation: OperationModel, items: str) -> Field:
+def _find_text_lists(operation: OperationModel) -> list[str]:
+    members = operation.output_shape.members if operation.output_shape else {}
+    return [
+        _get_wire_name(name, shape)
+        for name, shape in members.items()
+        if isinstance(shape, ListShape) and shape.member.type_name == "string" and _is_in_body(shape)
+    ]
+
+
+def _find_maps(operation: OperationModel) -> list[str]:
+    members = operation.output_shape.members if operation.output_shape else {}
+    return [
+        f"{_get_wire_name(name, shape)}{MAP}"
+        for name, shape in members.items()
+        if isinstance(shape, MapShape) and _is_in_body(shape)
+    ]
+
+
+def build_item_field(operation: OperationModel, items: str) -> Field:
     """Return the field of one item; raises ContractError if the path is no list of structures or texts, and no map."""
     output = operation.output_shape
     if output is None:
@@ -326,6 +354,8 @@ def _build_entry_field(shape: MapShape, ancestors: frozenset[str], *, is_sensiti
 
 def _build_member_fields(shape: StructureShape, ancestors: frozenset[str], *, is_sensitive: bool) -> Iterator[Field]:
     for name, member in shape.members.items():
+        if not _is_in_body(member):
+            continue
         wire = _get_wire_name(name, member)
         yield _build_field(
             wire, member, ancestors, is_required=name in shape.required_members, is_sensitive=is_sensitive
@@ -335,6 +365,11 @@ def _build_member_fields(shape: StructureShape, ancestors: frozenset[str], *, is
 def _is_sensitive(shape: Shape) -> bool:
     inner = (shape.key, shape.value) if isinstance(shape, MapShape) else ()
     return any(s.metadata.get("sensitive") for s in (shape, *inner))
+
+
+def _is_in_body(member: Shape) -> bool:
+    """Return whether a member is in the JSON of an answer, not in its headers or status."""
+    return "location" not in member.serialization
 
 
 def _get_wire_name(name: str, shape: Shape) -> str:

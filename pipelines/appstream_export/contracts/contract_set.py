@@ -32,6 +32,7 @@ FEEDS_FOLDER, CHECKS_FOLDER, QUERIES_FOLDER = "feeds", "checks", "queries"
 USER_SQL_FOLDERS = (*VIEW_FOLDERS, FEEDS_FOLDER, CHECKS_FOLDER, QUERIES_FOLDER)
 """Folders of SQL that users may have. The report's panels are drawn by code, so users have none."""
 _FEED_SOURCES = ("feed_snapshot", "feed_publication")  # besides the catalog, only feeds may read these
+_CHECK_INPUTS = ("check_limits", "table_rows", "feed_columns")  # besides the catalog, only checks may read these
 _FORMS = ("", *RESERVED_TABLE_SUFFIXES)  # of each table: newest rows, history, as of a moment
 _log = logging.getLogger(__name__)
 
@@ -132,10 +133,11 @@ def list_sql_files(contracts: Sequence[Contract], folder: str) -> list[SqlFile]:
 
     Checks of table keys are rendered from the contracts.
     """
-    known = {*_list_table_forms(contracts), *(file.name for file in list_view_files(contracts)), *_FEED_SOURCES}
+    views = list_view_files(contracts)
+    known = {*_list_table_forms(contracts), *(file.name for file in views), *_FEED_SOURCES, *_CHECK_INPUTS}
     files = {file.name: file for file in _list_files(contracts, folder)}
     if folder == CHECKS_FOLDER:
-        rendered = render_generated_checks(contracts) if contracts else {}
+        rendered = render_generated_checks(contracts, views) if contracts else {}
         files |= {(file := parse_sql_text(Path("sql", folder, name), text)).name: file
                   for name, text in rendered.items()}  # fmt: skip
     return [files[name] for name in sorted(files) if known.issuperset(files[name].reads)]
@@ -150,7 +152,7 @@ def find_unknown_sources(contracts: Sequence[Contract], every: Sequence[Contract
     """Yield a line per user's SQL file that reads a table or view that exists nowhere; `every` are on or off."""
     user_sql = contracts.user_sql if isinstance(contracts, ContractSet) else {}
     views = {file.name for folder in VIEW_FOLDERS for file in _list_files(contracts, folder)}
-    known = {*_list_table_forms(every), *views, *_FEED_SOURCES}
+    known = {*_list_table_forms(every), *views, *_FEED_SOURCES, *_CHECK_INPUTS}
     for file in (file for files in user_sql.values() for file in files):
         for name in (name for name in file.reads if name not in known):
             near = suggest_correction(name, [n for n in sorted(known) if not n.endswith(RESERVED_TABLE_SUFFIXES)])

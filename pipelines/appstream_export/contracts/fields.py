@@ -1,8 +1,9 @@
 """The fields of AWS's answers as contracts see them: a tree of names and types, independent of botocore."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
+from appstream_export.contracts.model import Contract
 from appstream_export.contracts.paths import LIST, MAP, open_rows_path, split_path_steps
 from appstream_export.errors import suggest_correction
 
@@ -27,6 +28,16 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class ProposedCalls:
+    """Proposed inputs of an operation, the contract of the parent whose rows they come from, and remarks on both."""
+
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    parent: Contract | None = None
+    remarks: Mapping[str, str] = field(default_factory=dict)
+    """A remark by `with`, `per` or the name of another key."""
+
+
+@dataclass(frozen=True, slots=True)
 class OperationOutput:
     """The output of a list operation: the path of its items, and the fields of one. `model` is the model's version."""
 
@@ -36,6 +47,7 @@ class OperationOutput:
     items: str
     item: Field
     model: str
+    calls: ProposedCalls = field(default_factory=ProposedCalls)
 
 
 class NoSuchField(LookupError):

@@ -46,6 +46,17 @@ SESSION_POLICY_MAX = 2_048
 _LISTING = re.compile(r"(Describe|List)[A-Z]\w*")
 
 
+IAM_PREFIXES: Mapping[str, str] = {
+    "efs": "elasticfilesystem",
+    "emr": "elasticmapreduce",
+    "opensearch": "es",
+    "resourcegroupstaggingapi": "tag",
+    "sso-admin": "sso",
+    "stepfunctions": "states",
+}
+"""IAM's prefix of services for which it is not botocore's name."""
+
+
 def is_read_operation(service: str, operation: str) -> bool:
     """Return whether a contract may name the operation: Describe, List, and the Get operations that only list."""
     return bool(_LISTING.fullmatch(operation)) or f"{service}:{operation}" in GET_OPERATIONS

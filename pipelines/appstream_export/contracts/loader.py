@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,9 +21,12 @@ from appstream_export.contracts.model import (
     SNAPSHOT_ID,
     Column,
     Contract,
+    JoinKey,
     Table,
+    build_join_key,
     find_column,
     load_operational_tables,
+    rename_join_key,
 )
 from appstream_export.errors import ContractError, describe_renamed, suggest_correction
 from appstream_export.resources import find_resource_folder
@@ -86,7 +90,28 @@ def load_contracts(folder: Path | None = None) -> list[Contract]:
         raise ContractError(f"{folder}: no contract (*.toml) here", fix="restore one or point to another folder")
     check_table_names(contracts)
     check_parents(contracts)
-    return contracts
+    by_name = {contract.name: contract for contract in contracts}
+    return [_add_parent_keys(contract, by_name) for contract in contracts]
+
+
+def _add_parent_keys(contract: Contract, by_name: Mapping[str, Contract]) -> Contract:
+    """Return the contract of a follow-up call with the join keys of its parents, in each table that has their parts."""
+    parent = by_name.get(contract.calls.per or "")
+    if parent is None:
+        return contract
+    own = {column: name for name, column in contract.item_table.input_columns.items()}
+    found = [rename_join_key(key, own) for key in _add_parent_keys(parent, by_name).item_table.join_keys]
+    in_children = dict(zip(contract.item_key, contract.parent_key, strict=True))
+    item, *children = contract.tables
+    keys = [key for key in found if key is not None]
+    inherited = [key for key in (rename_join_key(key, in_children) for key in keys) if key is not None]
+    tables = (_add_join_keys(item, keys), *(_add_join_keys(table, inherited) for table in children))
+    return replace(contract, tables=tables)
+
+
+def _add_join_keys(table: Table, keys: Iterable[JoinKey]) -> Table:
+    names = {column.name for column in table.columns}
+    return replace(table, join_keys=(*table.join_keys, *(key for key in keys if key.name not in names)))
 
 
 def load_packaged_contracts() -> list[Contract]:
@@ -180,6 +205,11 @@ def decode_contract(name: str, content: bytes) -> Contract:
         raise ContractError(f"{name}: not readable as JSON: {error}") from error
 
 
+def parse_contract(file: Path, text: str) -> Contract:
+    """Return the contract of a text, named after the file; raises ContractError and tomllib.TOMLDecodeError."""
+    return _ContractReader(file, tomllib.loads(text)).read_contract()
+
+
 class _ContractReader:
     """Builds a Contract from a parsed file; each error is one line."""
 
@@ -199,7 +229,7 @@ class _ContractReader:
         bodies = {n: t for n, t in self.raw.items() if n not in HEADER_KEYS}
         if name not in bodies:
             self.raise_error("", f"no table [{name}]: the items' own table has the file's name")
-        item = self.read_item_table(name, bodies.pop(name))
+        item = self.read_item_table(name, bodies.pop(name), head["item_name"])
         children = tuple(self.read_child_table(n, body, head["item_name"], item) for n, body in bodies.items())
         self.check_unique_paths("rows_from", ((f"[{t.name}]", t.rows_from or "") for t in children))
         calls = read_call_rules(self.raw, head["operation"], self.raise_error)
@@ -262,7 +292,7 @@ class _ContractReader:
                 self.raise_error(f'[ignored] "{path}"', 'is not a path such as "Some.Leaf" or "Tags[].Key"')
         return ignored
 
-    def read_item_table(self, name: str, body: Mapping[str, Any]) -> Table:
+    def read_item_table(self, name: str, body: Mapping[str, Any], item_name: str) -> Table:
         where = f"[{name}]"
         self.check_renamed_keys(where, body)
         if "rows_from" in body:
@@ -278,8 +308,9 @@ class _ContractReader:
         if "created_at_column" in body:
             self.check_column_reference(where, "created_at_column", body["created_at_column"], own, "timestamp")
         columns = (SNAPSHOT_ID, ACCOUNT_ID, REGION, *own, EXTRA_JSON, OBSERVED_AT)
-        doc = self.read_string(where, body, "doc")
-        return Table(name, doc, columns, ("account_id", "region", *key), name, None, body.get("created_at_column"))
+        doc, created_at = self.read_string(where, body, "doc"), body.get("created_at_column")
+        join_key = self.read_join_key(where, item_name, key, (c.name for c in columns))
+        return Table(name, doc, columns, join_key.columns, name, None, created_at, join_keys=(join_key,))
 
     def read_key(self, where: str, key: object, columns: tuple[Column, ...]) -> list[str]:
         if not isinstance(key, list) or not key:
@@ -311,7 +342,17 @@ class _ContractReader:
             what = "the table has this column already"
             self.raise_error(f"{where} {min(doubled)}", what, fix="choose another name")
         key, doc = tuple(c.name for c in fixed[1:]), self.read_string(where, body, "doc")
-        return Table(name, doc, (*fixed, *own, OBSERVED_AT), key, self.file.stem, rows_from)
+        columns = (*fixed, *own, OBSERVED_AT)
+        join_key = self.read_join_key(where, item_name, (c.name for c in parents), (c.name for c in columns))
+        return Table(name, doc, columns, key, self.file.stem, rows_from, join_keys=(join_key,))
+
+    def read_join_key(self, where: str, item_name: str, key: Iterable[str], columns: Iterable[str]) -> JoinKey:
+        """Return the table's key of the item; refuses a column that has its name."""
+        join_key = build_join_key(item_name, key)
+        if join_key.name in columns:
+            what = "the catalog's views have this column already: account, region and key as one text"
+            self.raise_error(f"{where} {join_key.name}", what, fix="choose another name, or another item_name")
+        return join_key
 
     def read_rows_from(self, name: str, body: Mapping[str, Any]) -> str:
         where = f"[{name}]"

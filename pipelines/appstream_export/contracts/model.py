@@ -74,6 +74,26 @@ CHANGE_COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
+class JoinKey:
+    """One text that identifies an item in all tables: `account/region/name`, made from `columns` by the catalog.
+
+    Views and feeds have it as the column `name`, such as `image_builder_key`; files do not.
+    """
+
+    name: str
+    item: str
+    """What it identifies, such as `image_builder`."""
+    columns: tuple[str, ...]
+    """The columns that hold its parts in this table, in order: account, region, the item's own key."""
+
+    @property
+    def column(self) -> Column:
+        """The column of views that shows it."""
+        title, parts = self.item.replace("_", " "), ", ".join(self.columns)
+        return Column(self.name, "string", f"Key of the {title} in all its tables: {parts}, separated by slashes.")
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A table with all its columns in order, including those that every table has (scope, position, ...).
 
@@ -90,6 +110,7 @@ class Table:
     rows_from: str | None = None
     created_at_column: str | None = None
     cumulative: bool = False
+    join_keys: tuple[JoinKey, ...] = ()
 
     @property
     def source_columns(self) -> tuple[Column, ...]:
@@ -108,10 +129,13 @@ class Table:
 
     @property
     def view_columns(self) -> tuple[Column, ...]:
-        """Columns of the view: item and child tables also get `account_name` and `is_stale`."""
-        if self.resource is None:
-            return self.columns
-        return (*self.columns[:-1], ACCOUNT_NAME, IS_STALE, self.columns[-1])
+        """Columns of the view: each join key after its parts; item and child tables get account_name and is_stale."""
+        columns = list(self.columns)
+        for key in self.join_keys:
+            columns.insert(1 + max(n for n, column in enumerate(columns) if column.name in key.columns), key.column)
+        if self.resource is not None:
+            columns[-1:-1] = (ACCOUNT_NAME, IS_STALE)
+        return tuple(columns)
 
     def get_column(self, name: str) -> Column:
         """Return the column of that name; raises KeyError."""
@@ -188,9 +212,32 @@ class Contract:
         return tuple(k for k in self.item_table.key if k not in ("account_id", "region"))
 
     @property
+    def join_key_name(self) -> str:
+        """The column that identifies an item in the views of all its tables, such as `image_builder_key`."""
+        return build_join_key_name(self.item_name)
+
+    @property
     def changes_table(self) -> Table:
         """The change log of the resource: one row per change between complete answers."""
         return _build_changes_table(self)
+
+
+def build_join_key_name(item_name: str) -> str:
+    """Return the name of the column that identifies an item in views and feeds."""
+    return f"{item_name}_key"
+
+
+def build_join_key(item_name: str, key: Iterable[str]) -> JoinKey:
+    """Return the key that joins a table to the item whose key columns, without the scope, are `key` there."""
+    return JoinKey(build_join_key_name(item_name), item_name, (ACCOUNT_ID.name, REGION.name, *key))
+
+
+def rename_join_key(key: JoinKey, names: Mapping[str, str]) -> JoinKey | None:
+    """Return the key for a table that has its parts under other `names` (new by old), or None if it lacks one."""
+    account_id, region, *parts = key.columns
+    if any(part not in names for part in parts):
+        return None
+    return JoinKey(key.name, key.item, (account_id, region, *(names[part] for part in parts)))
 
 
 def find_column(columns: Iterable[Column], name: object) -> Column | None:
@@ -200,7 +247,7 @@ def find_column(columns: Iterable[Column], name: object) -> Column | None:
 
 @cache
 def load_operational_tables() -> tuple[Table, ...]:
-    """Return the tables about the export itself: scope_runs, snapshots, accounts, quarantine, drift, prices."""
+    """Return the tables about the export itself: scope_runs, snapshots, accounts, quarantine, drift and the lists."""
     raw = tomllib.loads(Path(__file__).with_name("operational.toml").read_text("utf-8"))
     return tuple(_parse_operational_table(name, dict(table)) for name, table in raw.items())
 
@@ -225,4 +272,6 @@ def _build_changes_table(contract: Contract) -> Table:
     keys = tuple(Column(k, "string", contract.item_table.get_column(k).doc) for k in contract.item_key)
     doc = f"One row per change of {contract.name} that complete answers prove; one per column where an item changed."
     columns = (SNAPSHOT_ID, ACCOUNT_ID, REGION, *keys, *CHANGE_COLUMNS)
-    return Table(f"{contract.item_name}_changes", doc, columns, ())
+    names = {column.name for column in columns}
+    join_keys = tuple(key for key in contract.item_table.join_keys if names.issuperset(key.columns))
+    return Table(f"{contract.item_name}_changes", doc, columns, (), join_keys=join_keys)

@@ -22,6 +22,9 @@ _VAGUE = frozenset(
     """arn code count description enabled id message mode name reason size state status time type value values
     version""".split()  # noqa: SIM905
 )
+_VAGUE_LISTS = frozenset(
+    """arns data elements entries ids items lists members names results summaries values""".split()  # noqa: SIM905
+)
 _LENGTH_MAX = 63
 _SINGULARS = (
     (r"ies$", "y"),
@@ -36,6 +39,16 @@ def guess_singular(plural: str) -> str:
         if re.search(pattern, plural):
             return re.sub(pattern, ending, plural)
     return plural
+
+
+def guess_plural(name: str) -> str:
+    """Guess the plural of a name in snake case: `process_compatibility` → `process_compatibilities`."""
+    last = name.rpartition("_")[2]
+    if guess_singular(last) != last:
+        return name
+    if re.search(r"[^aeiou]y$", name):
+        return f"{name[:-1]}ies"
+    return f"{name}es" if re.search(r"(s|x|z|[nt]ch|sh)$", name) else f"{name}s"
 
 
 def guess_element_name(list_path: str) -> str:
@@ -62,20 +75,24 @@ def choose_column_names(sources: Iterable[str], used_names: Collection[str], own
 def choose_table_name(path: str, owner: str, used_names: set[str]) -> str:
     """Return a name for the table of a list: `VpcConfig.SubnetIds` of an image_builder → `image_builder_subnets`."""
     steps = path.replace("[]", "").removesuffix(MAP).split(".")
-    steps[-1] = re.sub(r"(?<=[a-z])(Id|Arn)s$", "s", re.sub(r"(?<=.)List$", "s", steps[-1]))
+    steps[-1] = re.sub(r"(?<=[a-z])(Id|Arn)s$", "s", re.sub(r"(?<=.)List$", "", steps[-1]))
     names = (
-        _prefix_with_owner("_".join(convert_to_snake_case(s) for s in steps[-n:]), owner)
+        _prefix_with_owner(guess_plural("_".join(convert_to_snake_case(s) for s in steps[-n:])), owner)
         for n in range(1, len(steps) + 1)
     )
     return _reserve_first_free_name(map(_avoid_reserved_name, names), used_names)
 
 
-def choose_resource_name(items: str, operation: str, service: str, used_names: set[str]) -> str:
-    """Return a name for the item table: from its list, else from the operation, else from both with the service."""
+def choose_resource_name(items: str, operation: str, service: str, used_names: set[str], owner: str = "") -> str:
+    """Return a plural for the item table: from its list, else from the operation, else from both with the service.
+
+    Tags are those of `owner`, the name of the parent's item.
+    """
     list_name = convert_to_snake_case(items.removesuffix(MAP).rpartition(".")[2])
-    list_name = f"{list_name.removesuffix('_list')}s" if list_name.endswith("_list") else list_name
-    operation_name = convert_to_snake_case(re.sub(r"^(Describe|List|Get)", "", operation))
-    plain = operation_name if list_name in HEADER_KEYS else list_name
+    list_name = guess_plural(re.sub("_list$", "", list_name))
+    operation_name = guess_plural(convert_to_snake_case(re.sub(r"^(Describe|List|Get)", "", operation)))
+    plain = operation_name if list_name in HEADER_KEYS | _VAGUE_LISTS else list_name
+    plain = f"{owner}_{list_name}" if owner and (list_name == "tags" or plain == owner) else plain
     names = (plain, f"{convert_to_snake_case(service)}_{plain}")
     return _reserve_first_free_name(
         (_avoid_reserved_name(n) for n in names if n not in SQL_KEYWORDS | HEADER_KEYS), used_names

@@ -2,12 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from appstream_export.contracts.fields import Field, OperationOutput
+from appstream_export.contracts.iam import IAM_PREFIXES
 from appstream_export.contracts.loader import convert_to_snake_case, list_outer_positions
-from appstream_export.contracts.model import load_operational_tables
+from appstream_export.contracts.model import Contract, build_join_key_name, load_operational_tables
 from appstream_export.contracts.naming import (
     choose_column_names,
     choose_resource_name,
@@ -15,9 +16,10 @@ from appstream_export.contracts.naming import (
     guess_element_name,
     guess_singular,
 )
-from appstream_export.contracts.paths import join_source_path
+from appstream_export.contracts.paths import MAP, MAP_KEY, MAP_VALUE, join_source_path
 from appstream_export.errors import ContractError
 
+_IDENTITY = re.compile(r"^[^.]+(Id|Arn|Name)$")
 _CREATED_AT_NAME = re.compile(r"creat(e|ed|ion)_?(time|at|on|date|date_time|timestamp)")
 
 
@@ -34,19 +36,29 @@ def render_proposed_contract(output: OperationOutput, folder: str = "schemas") -
     name, item_name = _choose_resource_names(output)
     tables = [t for t in _propose_tables(output.item) if t.columns or t.rows_from is None]
     sensitive = {p: f for t in tables for p, f in _find_sensitive_fields(t).items()}
+    needed = {s for s in tables[0].columns if item_name.endswith("association") and _IDENTITY.search(s)}
     items, *children = (
-        _ProposedTable(t.rows_from, {s: f for s, f in t.columns.items() if not f.is_sensitive}) for t in tables
+        _ProposedTable(t.rows_from, {s: f for s, f in t.columns.items() if not f.is_sensitive or s in needed})
+        for t in tables
     )
-    key = _guess_key_path(output, item_name, items.columns)
-    names = choose_column_names(items.columns, (), item_name)
-    if "." in items.columns:
-        names = {".": guess_element_name(output.items)}
+    inputs = _build_input_columns(output.calls.parent)
+    repeated = {
+        s: f for s, f in items.columns.items() if s in output.calls.inputs or convert_to_snake_case(s) in inputs
+    }
+    repeated = repeated if inputs and len(repeated) < len(items.columns) else {}
+    items = _ProposedTable(None, {s: f for s, f in items.columns.items() if s not in repeated})
+    names = _choose_item_column_names(output, item_name, items.columns, {*inputs, build_join_key_name(item_name)})
+    keys = [*inputs, *(names[path] for path in _guess_key_paths(output, item_name, items.columns))]
     used_names = {name, f"{item_name}_changes", *(t.name for t in load_operational_tables())}
     parts = [
         _render_header(output, name, item_name, folder),
-        _render_item_table(output, name, items, names, key),
-        *(_render_child_table(t, item_name, f"{item_name}_{names[key]}", used_names) for t in children if t.columns),
-        _render_ignored_table(sensitive),
+        _render_item_table(output, name, items, names, keys),
+        *(
+            _render_child_table(t, item_name, [f"{item_name}_{key}" for key in keys], used_names)
+            for t in children
+            if t.columns
+        ),
+        _render_ignored_table(sensitive.keys() - needed, repeated),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -65,7 +77,9 @@ def _quote_toml_string(text: str) -> str:
 def _choose_resource_names(output: OperationOutput) -> tuple[str, str]:
     """Return the names of the resource and of one item."""
     used_names = {t.name for t in load_operational_tables()}
-    name = choose_resource_name(output.items, output.operation, output.service, used_names)
+    parent = output.calls.parent
+    owner = parent.item_name if parent else ""
+    name = choose_resource_name(output.items, output.operation, output.service, used_names, owner)
     return name, guess_singular(name)
 
 
@@ -97,6 +111,40 @@ def _find_sensitive_fields(table: _ProposedTable) -> dict[str, Field]:
         for source, field in table.columns.items()
         if field.is_sensitive
     }
+
+
+def _choose_item_column_names(
+    output: OperationOutput, item_name: str, columns: Mapping[str, Field], inputs: Collection[str]
+) -> dict[str, str]:
+    """Return the name of each column of the item table by its path; texts and rows of a map are named after it."""
+    names = choose_column_names(columns, inputs, item_name)
+    element = guess_element_name(output.items)
+    named = {".": element}
+    if MAP in output.items:
+        named |= {part: f"{element}_{part}" for part in (MAP_KEY, MAP_VALUE)}
+    for path, name in named.items():
+        if path in names:
+            names[path] = name if name not in inputs else f"{item_name}_value"
+    return names
+
+
+def _build_input_columns(parent: Contract | None) -> dict[str, str]:
+    """Return the columns that repeat the key of the parent's row, with its column: `stack_name` with `name`."""
+    if parent is None:
+        return {}
+    own = parent.item_table.input_columns
+    names = {k if k in own or k.startswith(parent.item_name) else f"{parent.item_name}_{k}": k for k in parent.item_key}
+    return names
+
+
+def _guess_key_paths(output: OperationOutput, item_name: str, columns: dict[str, Field]) -> list[str]:
+    """Return the paths of the fields that identify items: all names and ids of an association, else one."""
+    ends = [s for s, f in columns.items() if f.kind == "string" and _IDENTITY.search(s)]
+    if item_name.endswith("association") and len(ends) > 1:
+        return ends
+    if MAP in output.items and MAP_KEY in columns:
+        return [MAP_KEY]
+    return [_guess_key_path(output, item_name, columns)]
 
 
 def _guess_key_path(output: OperationOutput, item_name: str, columns: dict[str, Field]) -> str:
@@ -131,12 +179,28 @@ def _render_header(output: OperationOutput, name: str, item_name: str, folder: s
             f"operation = {_quote_toml_string(output.operation)}",
             f"items     = {_quote_toml_string(output.items)}",
             f"item_name = {_quote_toml_string(item_name)}",
+            *_render_call_lines(output),
         )
     )
 
 
+def _render_call_lines(output: OperationOutput) -> Iterator[str]:
+    calls = output.calls
+    if prefix := IAM_PREFIXES.get(output.service):
+        yield f"action    = {_quote_toml_string(f'{prefix}:{output.operation}')}"
+    if calls.parent:
+        yield f'per       = "{calls.parent.name}"{_render_remark(calls.remarks.get("per"))}'
+    if calls.inputs:
+        inputs = ", ".join(f"{name} = {_quote_toml_string(value)}" for name, value in calls.inputs.items())
+        yield f"with      = {{ {inputs} }}{_render_remark(calls.remarks.get('with'))}"
+
+
+def _render_remark(remark: str | None) -> str:
+    return f"  # {remark}" if remark else ""
+
+
 def _render_item_table(
-    output: OperationOutput, name: str, table: _ProposedTable, names: dict[str, str], key: str
+    output: OperationOutput, name: str, table: _ProposedTable, names: dict[str, str], keys: list[str]
 ) -> str:
     what = guess_singular(name).replace("_", " ")
     created_at_column = next(
@@ -151,17 +215,23 @@ def _render_item_table(
     lines = [
         f"[{name}]",
         f"doc  = {_quote_toml_string(f'One row per {what} in a scope.')}",
-        f"key  = [{_quote_toml_string(names[key])}]  # {check}",
+        f"key  = [{', '.join(map(_quote_toml_string, keys))}]  # {check}",
         *([f"created_at_column = {_quote_toml_string(created_at_column)}"] if created_at_column else []),
+    ]
+    parent = output.calls.parent
+    title = parent.item_name.replace("_", " ") if parent else ""
+    lines += [
+        f'{own} = {{ from = "{{{column}}}", type = "string", doc = "The {title}: its {column}." }}'
+        for own, column in _build_input_columns(parent).items()
     ]
     return "\n".join([*lines, *_render_column_lines(table, names)])
 
 
-def _render_child_table(table: _ProposedTable, item_name: str, parent_key: str, used_names: set[str]) -> str:
+def _render_child_table(table: _ProposedTable, item_name: str, parent_key: list[str], used_names: set[str]) -> str:
     rows_from = table.rows_from or ""
     name = choose_table_name(rows_from, item_name, used_names)
     element = guess_element_name(rows_from)
-    fixed = (parent_key, *list_outer_positions(rows_from))
+    fixed = (*parent_key, build_join_key_name(item_name), *list_outer_positions(rows_from))
     names = choose_column_names((element if s == "." else s for s in table.columns), fixed, element)
     if "." in table.columns:
         names = {".": names[element]}
@@ -176,8 +246,8 @@ def _render_column_lines(table: _ProposedTable, names: dict[str, str]) -> Iterat
         yield render_column_line(names[source], source, field, width)
 
 
-def _render_ignored_table(sensitive: dict[str, Field]) -> str:
-    if not sensitive:
-        return ""
+def _render_ignored_table(sensitive: Iterable[str], repeated: Iterable[str]) -> str:
     why = "AWS marks it as sensitive; make it a column only if it must be exported."
-    return "\n".join(["[ignored]", *(f"{_quote_toml_string(path)} = {_quote_toml_string(why)}" for path in sensitive)])
+    reasons = dict.fromkeys(sorted(sensitive), why) | dict.fromkeys(repeated, "A column of the parent's row has it.")
+    lines = (f"{_quote_toml_string(path)} = {_quote_toml_string(reason)}" for path, reason in reasons.items())
+    return "\n".join(["[ignored]", *lines]) if reasons else ""

@@ -4,7 +4,7 @@
 --   a continued line is indented
 -- reads: image_builder_state_spans                 the tables and views that it reads
 -- region varchar: AWS region.                      a column, its DuckDB type and what it means (views and marts)
--- key: image_builder_key                          feeds: the column that is unique and never null
+-- key: image_builder_key                          feeds: the column that is unique and never null; marts: columns
 -- severity: warn                                   checks: error or warn
 -- feeds: publish                                   checks of severity error: publish feeds nevertheless
 -- question: Which builders run?                    named queries: the question that it answers
@@ -95,6 +95,13 @@ def parse_sql_text(file: Path, text: str) -> SqlFile:
         else:
             raise ContractError(f'{file.name} line {number}: "{line}" is not a line of a header')
     return _build_sql_file(file, words, tuple(columns), tuple(params), text)
+
+
+def strip_header(sql: str) -> str:
+    """Return a statement without the comments of its header."""
+    lines = sql.splitlines()
+    body = next((number for number, line in enumerate(lines) if not line.startswith("-- ")), len(lines))
+    return "\n".join(lines[body:]).strip()
 
 
 def _build_sql_file(

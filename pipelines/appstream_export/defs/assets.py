@@ -1,39 +1,66 @@
-"""The snapshot asset: one multi_asset, and so one step, for everything that a run commits and publishes."""
+"""The steps of a run: one commits all tables, one publishes marts, feeds and the report from the newest snapshot."""
 
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from threading import Event
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
 from appstream_export.contracts import Contract, list_view_files
-from appstream_export.defs.checks import NAMED_MAX, build_check_results, build_check_specs, explain_failure
-from appstream_export.defs.context import as_dagster_failure, load_settings
-from appstream_export.defs.lineage import build_column_lineage
+from appstream_export.defs.binding import COVERAGE_STEP, OUTPUTS_STEP, TABLES_STEP, ExportAssets, ExportBinding
+from appstream_export.defs.checks import (
+    build_check_results,
+    build_completeness_problems,
+    build_completeness_results,
+    explain_failure,
+)
+from appstream_export.defs.context import as_dagster_failure
+from appstream_export.defs.failed_scopes import build_failed_scopes_table
 from appstream_export.defs.progress import LoggingRunListener
 from appstream_export.defs.specs import (
     EXPORT,
     FEEDS,
+    GROUPS,
     MARTS,
     REPORT,
     TABLES,
     AssetSource,
-    build_asset_spec,
     build_feed_key,
+)
+from appstream_export.defs.steps import (
+    add_max_runtime_tag,
+    has_step,
+    resolve_run_id,
+    yield_checks,
+    yield_materializations,
 )
 from appstream_export.defs.stop import handle_stop
 from appstream_export.errors import ExportError
-from appstream_export.lake.catalog import connect_warehouse, count_items_by_state, count_rows
+from appstream_export.lake.catalog import (
+    TableCompleteness,
+    connect_warehouse,
+    count_items_by_state,
+    count_rows,
+    load_completeness,
+)
 from appstream_export.lake.storage import REPORT_FILE
 from appstream_export.model import ScanOptions
-from appstream_export.run import Request, RunResult, execute_run, load_enabled_contracts
+from appstream_export.run import (
+    STAGES,
+    Request,
+    RunResult,
+    execute_run,
+    load_run_result,
+    publish_stages,
+    try_after_commit,
+)
 from appstream_export.settings import Settings
 
-POOL = "warehouse"
-"""Steps that commit share this pool of one slot, so that snapshots never overlap."""
-ASSET = "snapshot_tables"
+TABLE_GROUPS = (TABLES, EXPORT)
 
 
 class SnapshotConfig(dg.Config):
@@ -61,82 +88,200 @@ class SnapshotConfig(dg.Config):
         )
 
 
-def build_snapshot_asset(
-    contracts: Sequence[Contract],
-    assets: Sequence[AssetSource],
-    settings: Settings,
-    freshness: dg.FreshnessPolicy | None,
+def build_tables_asset(
+    binding: ExportBinding, assets: ExportAssets, check_specs: Sequence[dg.AssetCheckSpec], *, stops: bool
 ) -> dg.AssetsDefinition:
-    """Build the assets of a run as one step, because a snapshot is committed as a whole."""
+    """Build the step that requests AWS and commits all tables. `stops`: a red run stops assets downstream."""
 
     @dg.multi_asset(
-        name=ASSET,
-        specs=[build_asset_spec(asset, settings, freshness) for asset in assets],
-        check_specs=build_check_specs(assets),
-        can_subset=False,
-        pool=POOL,
+        name=binding.format_name(TABLES_STEP),
+        specs=assets.list_specs(TABLE_GROUPS),
+        check_specs=assets.bind_checks(check_specs),
+        can_subset=True,
+        pool=binding.pool,
+        description="Requests every account and region, commits one snapshot of all tables, and publishes the catalog.",
     )
     def snapshot(
         context: dg.AssetExecutionContext, config: SnapshotConfig
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-        began = time.monotonic()
-        loaded, result = _run_snapshot(context, config)
-        seconds = round(time.monotonic() - began, 3)
-        for key, metadata in collect_asset_metadata(result, assets, contracts, loaded, seconds, context.log):
-            yield dg.MaterializeResult(asset_key=key, metadata=metadata)
-        yield from build_check_results(result, assets)
-        if result.exit_code:
-            context.log.error(explain_failure(result))
+        if context.selected_asset_keys:
+            yield from TablesStep(context, binding, assets, stops=stops).run(config)
+        else:
+            yield from _check_tables(context, binding, assets)
 
     return snapshot
 
 
-def _run_snapshot(context: dg.AssetExecutionContext, config: SnapshotConfig) -> tuple[Settings, RunResult]:
-    attempt = f"{context.run.run_id}.{context.retry_number}"
-    settings = load_settings()
-    run_id = resolve_run_id(context.run, context.instance)
-    listener = LoggingRunListener(context.log)
-    with as_dagster_failure(), handle_stop(context.log) as stop:
-        return settings, execute_run(
+def _check_tables(
+    context: dg.AssetExecutionContext, binding: ExportBinding, assets: ExportAssets
+) -> Iterator[dg.AssetCheckResult]:
+    """Yield the results of the selected checks from the warehouse, without a request to AWS."""
+    settings, contracts = binding.load_settings(needs_accounts=False), binding.load_contracts()
+    with as_dagster_failure():
+        result = load_run_result(settings, contracts)
+    checks = [*build_check_results(result, assets.sources), *check_completeness(result, settings, contracts)]
+    yield from yield_checks(context, assets, checks)
+
+
+@dataclass
+class TablesStep:
+    """One execution of the step of tables. Selecting some tables exports all of them: a snapshot is one commit."""
+
+    context: dg.AssetExecutionContext
+    binding: ExportBinding
+    assets: ExportAssets
+    _: KW_ONLY
+    stops: bool
+
+    def run(self, config: SnapshotConfig) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        """Run the export; yield what the step was selected for, log the rest as events, fail where no later step does.
+
+        A later step publishes feeds and report, unless this run has none, or stops before it.
+        """
+        began = time.monotonic()
+        settings, contracts = self.binding.load_settings(), self.binding.load_contracts()
+        add_max_runtime_tag(self.context, self.assets, settings)
+        self._log_selection()
+        with as_dagster_failure(), handle_stop(self.context.log) as stop:
+            result = self._execute(settings, contracts, config, stop)
+            has_later_steps, seconds = self._has_later_steps(result), round(time.monotonic() - began, 3)
+            groups = TABLE_GROUPS if has_later_steps else GROUPS
+            materialized = collect_asset_metadata(
+                result, self.assets, contracts, settings, seconds, self.context.log, groups
+            )
+            yield from yield_materializations(self.context, self.assets, materialized)
+            checks = [
+                *build_check_results(result, self.assets.sources),
+                *check_completeness(result, settings, contracts),
+            ]
+            yield from yield_checks(self.context, self.assets, checks, with_others=not has_later_steps)
+        if stop.is_set():
+            raise dg.DagsterExecutionInterruptedError("the run was stopped after its commit")
+        if result.exit_code:
+            self._report_failure(result)
+
+    def _execute(
+        self, settings: Settings, contracts: Sequence[Contract], config: SnapshotConfig, stop: Event
+    ) -> RunResult:
+        listener = LoggingRunListener(self.context.log)
+        is_last = not has_step(self.context, self.binding.format_name(OUTPUTS_STEP))
+        stages = STAGES if is_last else ("catalog", "checks") if self.stops else ("catalog",)
+        result = execute_run(
             settings,
-            load_enabled_contracts(settings),
-            config.request,
-            run_id=run_id,
-            attempt_id=attempt,
+            contracts,
+            replace(config.request, stages=stages),
+            run_id=resolve_run_id(self.context.run, self.context.instance),
+            attempt_id=f"{self.context.run.run_id}.{self.context.retry_number}",
             listener=listener,
             stop=stop,
         )
+        if is_last or self._has_later_steps(result):
+            return result
+        # No later step may follow, because this one is about to fail: publish feeds and report all the same.
+        later = publish_stages(settings, contracts, ("feeds", "report"), listener=listener, stop=stop)
+        names = ("published_feeds", "feeds_problem", "report_problem", "is_reported", "left_out")
+        return replace(result, **{name: getattr(later, name) for name in names})
+
+    def _has_later_steps(self, result: RunResult) -> bool:
+        """Return whether later steps of this run publish, report the other checks, and fail the run if need be."""
+        is_blocked = self.stops and result.exit_code != 0
+        later = (OUTPUTS_STEP, COVERAGE_STEP)
+        return not is_blocked and all(has_step(self.context, self.binding.format_name(name)) for name in later)
+
+    def _report_failure(self, result: RunResult) -> None:
+        """Log why the run is red; raise Failure if no later step does so."""
+        self.context.log.error(explain_failure(result))
+        if not self._has_later_steps(result):
+            raise dg.Failure(explain_failure(result), allow_retries=False)
+
+    def _log_selection(self) -> None:
+        total, selected = len(self.assets.list_sources(TABLE_GROUPS)), len(self.context.selected_asset_keys)
+        if selected < total:
+            self.context.log.info(f"{selected} of {total} tables are selected; a snapshot is one commit of all of them")
 
 
-def resolve_run_id(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
-    """Return the id of the first run that this run continues, or its own id.
+def check_completeness(
+    result: RunResult, settings: Settings, contracts: Sequence[Contract]
+) -> list[dg.AssetCheckResult]:
+    """Return the results of `complete` for each table of the newest snapshot; none if it cannot be read."""
+    own = settings.dagster
+    is_error = own.on_incomplete == "stop" or own.incomplete_severity == "error"
+    severity = dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN
+    found, problem = try_after_commit(
+        lambda: _load_completeness(settings, contracts), "its completeness could not be read"
+    )
+    if found is None:
+        return [*build_completeness_problems(contracts, problem or "", severity)]
+    return [*build_completeness_results(found, result, severity)]
 
-    A re-execution from failure continues its parent. A re-execution of all steps is a new run.
-    """
-    # A run without step keys executes all steps: the webserver launches re-executions of all steps like this.
-    while run.parent_run_id and run.step_keys_to_execute is not None:
-        parent = instance.get_run_by_id(run.parent_run_id)
-        if parent is None:
-            return run.parent_run_id
-        run = parent
-    return run.run_id
+
+def _load_completeness(settings: Settings, contracts: Sequence[Contract]) -> dict[str, TableCompleteness]:
+    with connect_warehouse(settings.warehouse, s3=settings.s3) as con:
+        return load_completeness(con, contracts)
+
+
+def build_outputs_asset(binding: ExportBinding, assets: ExportAssets, groups: Sequence[str]) -> dg.AssetsDefinition:
+    """Build the step that publishes marts, feeds and the report from the newest snapshot, without a request to AWS."""
+
+    @dg.multi_asset(
+        name=binding.format_name(OUTPUTS_STEP),
+        specs=assets.list_specs(groups),
+        can_subset=True,
+        pool=binding.pool,
+        description="Publishes catalog, feeds and report from the newest snapshot, without a request to AWS.",
+    )
+    def outputs(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        settings, selected = binding.load_settings(needs_accounts=False), _select_groups(context, assets, groups)
+        add_max_runtime_tag(context, assets, settings)
+        with as_dagster_failure(), handle_stop(context.log) as stop:
+            contracts, stages = binding.load_contracts(), [STAGE_BY_GROUP[group] for group in selected]
+            result = publish_stages(settings, contracts, stages, listener=LoggingRunListener(context.log), stop=stop)
+            materialized = collect_asset_metadata(result, assets, contracts, settings, 0.0, context.log, selected)
+            yield from yield_materializations(context, assets, materialized)
+        if stop.is_set():
+            raise dg.DagsterExecutionInterruptedError("the run was stopped while it published")
+        _report_problems(context, binding, result.publishing_failures)
+
+    return outputs
+
+
+STAGE_BY_GROUP = {MARTS: "catalog", FEEDS: "feeds", REPORT: "report"}
+_WHOLE_GROUPS = {MARTS: "all marts are views of one catalog", FEEDS: "all feeds are one generation"}
+
+
+def _report_problems(context: dg.AssetExecutionContext, binding: ExportBinding, problems: Sequence[str]) -> None:
+    """Log the problems; raise Failure unless this run has a last step, which reports all problems and fails it."""
+    for problem in problems:
+        context.log.error(problem)
+    is_judged = all(has_step(context, binding.format_name(name)) for name in (TABLES_STEP, COVERAGE_STEP))
+    if problems and not is_judged:
+        raise dg.Failure(" ".join(problems), allow_retries=False)
+
+
+def _select_groups(context: dg.AssetExecutionContext, assets: ExportAssets, groups: Sequence[str]) -> list[str]:
+    """Return the groups of the selected assets; log where only some assets of a group are selected."""
+    selected = {group: [s.key in context.selected_asset_keys for s in assets.list_specs([group])] for group in groups}
+    for group, chosen in selected.items():
+        if any(chosen) and not all(chosen):
+            context.log.info(f"{sum(chosen)} of {len(chosen)} {group} are selected; {_WHOLE_GROUPS[group]}")
+    return [group for group, chosen in selected.items() if any(chosen)]
 
 
 def collect_asset_metadata(
     result: RunResult,
-    assets: Sequence[AssetSource],
+    assets: ExportAssets,
     contracts: Sequence[Contract],
     settings: Settings,
     seconds: float,
     log: logging.Logger,
+    groups: Sequence[str] = GROUPS,
 ) -> Iterator[tuple[dg.AssetKey, dict[str, Any]]]:
-    """Yield the key and the metadata of each asset that the run materialized."""
-    figures, columns = _build_metadata_by_key(result, contracts, settings, seconds, log), build_column_lineage(assets)
-    for asset in _list_materialized_assets(assets, result):
-        metadata = {"snapshot_id": result.manifest.snapshot_id, **figures.get(asset.key, {})}
-        if asset.key in columns:
-            metadata["dagster/column_lineage"] = columns[asset.key]
-        yield asset.key, metadata
+    """Yield the default key and the metadata of each asset of these groups that the run materialized."""
+    figures = _build_metadata_by_key(result, contracts, settings, seconds, log)
+    for asset in _list_materialized_assets(assets.list_sources(groups), result):
+        known = assets.column_lineage.get(asset.key)
+        lineage = {"dagster/column_lineage": known} if known else {}
+        yield asset.key, {"snapshot_id": result.manifest.snapshot_id, **figures.get(asset.key, {}), **lineage}
 
 
 def _list_materialized_assets(assets: Sequence[AssetSource], result: RunResult) -> Iterator[AssetSource]:
@@ -144,11 +289,11 @@ def _list_materialized_assets(assets: Sequence[AssetSource], result: RunResult) 
     is_made = {
         TABLES: True,
         EXPORT: True,
-        MARTS: result.catalog_problem is None,
+        MARTS: result.is_catalog_published,
         FEEDS: result.published_feeds is not None and result.feeds_problem is None,
         REPORT: result.is_reported,
     }
-    return (asset for asset in assets if is_made[asset.group])
+    return (asset for asset in assets if is_made.get(asset.group, False))
 
 
 def _build_metadata_by_key(
@@ -191,7 +336,7 @@ def _count_states_and_rows(
 
 
 def _build_run_metadata(result: RunResult, seconds: float) -> dict[str, Any]:
-    """Return the cost of the run and its failed scopes: all of them counted, at most NAMED_MAX named."""
+    """Return the cost of the run and its failed scopes."""
     outcomes = result.outcomes.values()
     return {
         "seconds": seconds,
@@ -200,8 +345,5 @@ def _build_run_metadata(result: RunResult, seconds: float) -> dict[str, Any]:
         "calls": sum(outcome.api_calls for outcome in outcomes),
         "throttles": sum(outcome.throttles for outcome in outcomes),
         "retries": sum(outcome.retries for outcome in outcomes),
-        "failed_scopes": [
-            outcome.task.format_place(with_resource=len(result.failed_ratios) > 1)
-            for outcome in result.failures[:NAMED_MAX]
-        ],
+        "failed_scopes": build_failed_scopes_table(result),
     }

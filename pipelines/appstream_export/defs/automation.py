@@ -13,7 +13,8 @@ from typing import Self
 import dagster as dg
 import msgspec
 
-from appstream_export.defs.context import load_settings
+from appstream_export.defs.binding import MAINTENANCE, PRUNE, SNAPSHOT, ExportAssets, ExportBinding
+from appstream_export.defs.checks import COMPLETE
 from appstream_export.errors import SettingsError
 from appstream_export.settings import Settings, compute_freshness_windows, has_user_part
 
@@ -26,13 +27,28 @@ FAILED_RUNS_MAX = 500
 OVERHEAD_S = 3600  # for everything but the sweep: discovery, commit, feeds
 
 
-def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
+WAREHOUSE_TAG = "appstream_export/warehouse"
+"""Tag of a job's runs, which distinguishes jobs of the same name in several code locations."""
+_UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING,
+]  # fmt: skip
+
+
+def build_schedules(binding: ExportBinding, settings: Settings) -> list[dg.ScheduleDefinition]:
     """Return the schedules of all jobs; those with a cron expression in the settings are on, the others off."""
     own = settings.dagster
     return [
-        _build_schedule("snapshot", own.cron_job, own.cron, HOURLY, own.timezone),
-        _build_schedule("maintenance", "maintenance", own.maintenance_cron, WEEKLY, own.timezone),
-        _build_schedule("prune_runs", "prune_runs", None, DAILY, own.timezone),
+        _build_schedule(binding, settings, SNAPSHOT, own.cron_job, own.cron or HOURLY, is_on=bool(own.cron)),
+        _build_schedule(
+            binding,
+            settings,
+            MAINTENANCE,
+            MAINTENANCE,
+            own.maintenance_cron or WEEKLY,
+            is_on=bool(own.maintenance_cron),
+        ),
+        _build_schedule(binding, settings, PRUNE, PRUNE, DAILY, is_on=False),
     ]
 
 
@@ -48,7 +64,17 @@ def build_max_runtime_tag(settings: Settings, sweeps: int = 1, extra_s: float = 
     return {dg.MAX_RUNTIME_SECONDS_TAG: f"{due_s:.0f}"}
 
 
-def build_alert_sensor(settings: Settings) -> dg.SensorDefinition:
+def build_job_tags(settings: Settings, sweeps: int = 1, extra_s: float = 0.0) -> dict[str, str]:
+    """Return the tags of the runs of a job: their maximum time, and the warehouse."""
+    return {**build_max_runtime_tag(settings, sweeps, extra_s), WAREHOUSE_TAG: settings.warehouse}
+
+
+def is_own_run(run: dg.DagsterRun, binding: ExportBinding, assets: ExportAssets) -> bool:
+    """Return whether a run is of a job of the export, or of assets of which some are the export's."""
+    return run.job_name in binding.job_names or bool((run.asset_selection or frozenset()) & assets.keys)
+
+
+def build_alert_sensor(binding: ExportBinding, assets: ExportAssets, settings: Settings) -> dg.SensorDefinition:
     """Build the sensor that posts each red run to `alert_webhook`; it is off if the settings name none.
 
     It is not Dagster's run_failure_sensor, because that sensor never repeats a failed post.
@@ -57,24 +83,28 @@ def build_alert_sensor(settings: Settings) -> dg.SensorDefinition:
     status = dg.DefaultSensorStatus.RUNNING if is_on else dg.DefaultSensorStatus.STOPPED
 
     @dg.sensor(
-        name="alert_on_red",
-        description="Posts every red run of this code location to [dagster] alert_webhook, as JSON.",
+        name=binding.format_name("alert_on_red"),
+        description="Posts every red run of this export to [dagster] alert_webhook, as JSON.",
         default_status=status,
         minimum_interval_seconds=30,
     )
     def alert_on_red(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        webhook = load_settings().dagster.alert_webhook
-        if webhook is None:
+        own = binding.load_settings(needs_accounts=False).dagster
+        if (webhook := own.alert_webhook) is None:
             return dg.SkipReason("[dagster] alert_webhook is not set: no alert is posted")
         known = AlertCursor.decode_json(context.cursor)
-        failed = list(_list_failed_runs(context, known.since))
-        pending = [run for run in failed if run.run_id not in known.runs]
-        posted, problem = _post_alerts(webhook.reveal(key="[dagster] alert_webhook"), context.instance, pending)
+        failed = [run for run in _list_failed_runs(context, known.since) if is_own_run(run, binding, assets)]
+        alerts = [
+            (run.run_id, _build_alert_payload(context.instance, run, own.ui_url))
+            for run in reversed(failed)  # Dagster lists runs newest first
+            if run.run_id not in known.runs
+        ]
+        posted, problem = _post_alerts(webhook.reveal(key="[dagster] alert_webhook"), alerts)
         if problem and not posted:
             raise problem  # the tick fails and retains its cursor, so that the next one posts all
         runs = {run.run_id for run in failed} & {*known.runs, *posted}
         cursor = AlertCursor(since=known.since, runs=tuple(sorted(runs))).encode_json()
-        return dg.SensorResult(cursor=cursor, skip_reason=_format_skip_reason(len(pending), len(posted), problem))
+        return dg.SensorResult(cursor=cursor, skip_reason=_format_skip_reason(len(alerts), len(posted), problem))
 
     return alert_on_red
 
@@ -111,21 +141,18 @@ def _list_failed_runs(context: dg.SensorEvaluationContext, since: float) -> Iter
             yield record.dagster_run
 
 
-def _post_alerts(
-    url: str, instance: dg.DagsterInstance, pending: Sequence[dg.DagsterRun]
-) -> tuple[list[str], SettingsError | None]:
-    """Post an alert for each pending run, oldest first; return the ids of posted runs and the first error, or None."""
+def _post_alerts(url: str, alerts: Sequence[tuple[str, dict[str, object]]]) -> tuple[list[str], SettingsError | None]:
+    """Post the alert of each run id, in order; return the ids of posted runs and the first error, or None."""
     posted, problem, began = list[str](), None, time.monotonic()
-    # Dagster lists runs newest first.
-    for run in reversed(pending):
+    for run_id, payload in alerts:
         if time.monotonic() - began > POST_ALL_TIMEOUT_S:
             break
         try:
-            _post_json(url, _build_alert_payload(instance, run))
+            _post_json(url, payload)
         except SettingsError as error:
             problem = problem or error
         else:
-            posted.append(run.run_id)
+            posted.append(run_id)
     return posted, problem
 
 
@@ -137,33 +164,54 @@ def _format_skip_reason(pending: int, posted: int, problem: SettingsError | None
     return f"{posted} of {pending} red runs posted{later}"
 
 
-def _build_schedule(name: str, job: str, cron: str | None, default_cron: str, timezone: str) -> dg.ScheduleDefinition:
-    status = dg.DefaultScheduleStatus.RUNNING if cron else dg.DefaultScheduleStatus.STOPPED
+def _build_schedule(
+    binding: ExportBinding, settings: Settings, name: str, job: str, cron: str, *, is_on: bool
+) -> dg.ScheduleDefinition:
+    job_name = binding.format_name(job)
 
     @dg.schedule(
-        name=f"{name}_schedule",
-        job_name=job,
-        cron_schedule=cron or default_cron,
-        execution_timezone=timezone,
-        default_status=status,
-        description=f"Runs {job}; each scheduled time is requested once.",
+        name=binding.format_name(f"{name}_schedule"),
+        job_name=job_name,
+        cron_schedule=cron,
+        execution_timezone=settings.dagster.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING if is_on else dg.DefaultScheduleStatus.STOPPED,
+        description=f"Runs {job_name}, once for each scheduled time, and not while a run of it is under way.",
     )
-    def request_run(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    def request_run(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        if run := _find_run_under_way(context.instance, job_name, settings.warehouse):
+            return dg.SkipReason(f"run {run.run_id} of {job_name} is {run.status.value.lower()}")
         # Dagster ignores a run key that it already knows, so a restarted daemon does not repeat a run.
         return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())
 
     return request_run
 
 
-def _build_alert_payload(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dict[str, object]:
-    """Return the payload for the webhook: `text` for chats, the other keys for programs."""
+def _find_run_under_way(instance: dg.DagsterInstance, job_name: str, warehouse: str) -> dg.DagsterRun | None:
+    """Return a run of the job that is queued, starting or running.
+
+    A run that changed nothing for longer than it may take was killed, and nothing else may have noticed.
+    """
+    wanted = dg.RunsFilter(job_name=job_name, statuses=_UNDER_WAY, tags={WAREHOUSE_TAG: warehouse})
+    for record in instance.get_run_records(wanted, limit=FAILED_RUNS_MAX):
+        run, now = record.dagster_run, datetime.now(UTC)
+        longest = timedelta(seconds=float(run.tags.get(dg.MAX_RUNTIME_SECONDS_TAG, OVERHEAD_S)))
+        if run.status is dg.DagsterRunStatus.QUEUED or now - record.update_timestamp < longest:
+            return run
+    return None
+
+
+def _build_alert_payload(instance: dg.DagsterInstance, run: dg.DagsterRun, ui_url: str | None) -> dict[str, object]:
+    """Return the payload for the webhook: `text` for chats, the other keys for programs; a link if the UI is known."""
     why = _describe_failure(instance, run)
+    name = "a run of assets" if run.job_name.startswith("__") else run.job_name
+    link = f"{ui_url.rstrip('/')}/runs/{run.run_id}" if ui_url else None
     return {
-        "text": f"{run.job_name} is red: {why}",
+        "text": f"{name} is red: {why}" + (f" {link}" if link else ""),
         "job": run.job_name,
         "run_id": run.run_id,
         "root_run_id": run.root_run_id or run.run_id,
         "why": why,
+        **({"url": link} if link else {}),
     }
 
 
@@ -185,12 +233,16 @@ _FAILURE_EVENT_TYPES = {
 
 
 def _list_failed_checks(events: Iterable[dg.DagsterEvent]) -> Iterator[str]:
-    """Yield the results of the checks that turned the run red; Dagster's own error only names these checks."""
+    """Yield the results of the checks that turned the run red; Dagster's own error only names these checks.
+
+    Without `complete`, which repeats the scopes of `coverage` for each table.
+    """
     for event in events:
         if event.event_type is not dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             continue
         check = event.asset_check_evaluation_data
-        if check.blocking and not check.passed and check.severity is dg.AssetCheckSeverity.ERROR:
+        is_error = not check.passed and check.severity is dg.AssetCheckSeverity.ERROR
+        if is_error and check.check_name != COMPLETE:
             yield f"{check.check_name}: {check.description}"
 
 

@@ -1,16 +1,17 @@
-"""Asset checks for coverage, the rules in sql/checks and publication. Each of them can turn a run red."""
+"""Asset checks: coverage, complete tables, sql/checks, publication. All but `complete` can turn a run red."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import dagster as dg
 
-from appstream_export.contracts import SqlFile
+from appstream_export.contracts import Contract, SqlFile
+from appstream_export.defs.failed_scopes import NAMED_MAX, build_failed_scopes_table, count_scope_failures
 from appstream_export.defs.specs import AssetSource, build_feed_key
-from appstream_export.lake.catalog import SEVERITY_ERROR, CheckResult
+from appstream_export.lake.catalog import SEVERITY_ERROR, CheckResult, TableCompleteness, UnseenScope
 from appstream_export.run import RunResult
 
-COVERAGE = "coverage"
+COVERAGE, COMPLETE = "coverage", "complete"
 PUBLISHING_CHECKS: Mapping[str, tuple[dg.AssetKey, str]] = {
     "catalog_is_published": (dg.AssetKey("snapshots"), "The catalog shows the newest snapshot."),
     "feeds_are_published": (build_feed_key("feed_status"), "Feeds show the newest snapshot."),
@@ -23,15 +24,13 @@ _REEXECUTE_HINT = (
 _PUBLISHING_DISABLED = (
     "This run did not publish it: [feeds] was changed after Dagster loaded the code; reload the code location."
 )
-NAMED_MAX = 50  # so that lists in the event log are readable
 
 
 def build_check_specs(assets: Sequence[AssetSource]) -> list[dg.AssetCheckSpec]:
-    """Return the specs of all checks; `coverage`, SQL checks of severity error and publication checks are blocking."""
+    """Return the specs of all checks but `complete`. `split_check_specs` makes them blocking."""
     coverage = dg.AssetCheckSpec(
         name=COVERAGE,
         asset="scope_runs",
-        blocking=True,
         description="Every requested scope answered. Failed scopes retain their last good rows, marked stale; "
         "re-execute from failure to request only those again.",
     )
@@ -39,12 +38,89 @@ def build_check_specs(assets: Sequence[AssetSource]) -> list[dg.AssetCheckSpec]:
         dg.AssetCheckSpec(
             name=name,
             asset=asset,
-            blocking=True,
             description=f"{promise} If not, the snapshot is committed all the same; re-execution publishes it.",
         )
         for name, (asset, promise) in _list_publishing_checks(assets)
     ]
     return [coverage, *(_build_sql_check_spec(file, key) for file, key in _assign_sql_checks(assets)), *published]
+
+
+def build_completeness_specs(contracts: Sequence[Contract], *, is_blocking: bool) -> list[dg.AssetCheckSpec]:
+    """Return the spec of the check `complete` of each table of a resource."""
+    return [
+        dg.AssetCheckSpec(
+            name=COMPLETE,
+            asset=table.name,
+            blocking=is_blocking,
+            description=f"All rows are of the newest snapshot: no scope of {contract.name} failed, but expected ones.",
+        )
+        for contract in contracts
+        for table in (*contract.tables, contract.changes_table)
+    ]
+
+
+def build_completeness_results(
+    completeness: Mapping[str, TableCompleteness], result: RunResult, severity: dg.AssetCheckSeverity
+) -> Iterator[dg.AssetCheckResult]:
+    """Yield the results of `complete`: WARN while the failed scopes are within max_failed_ratio, else `severity`."""
+    for name, found in completeness.items():
+        is_accepted = found.failed_ratio < 1 and found.failed_ratio <= result.max_failed_ratio
+        yield dg.AssetCheckResult(
+            check_name=COMPLETE,
+            asset_key=name,
+            passed=not (found.unseen or result.discovery_problem),
+            severity=dg.AssetCheckSeverity.WARN if is_accepted and not result.discovery_problem else severity,
+            description=_describe_completeness(found, result.discovery_problem),
+            metadata={
+                "stale_rows": found.stale_rows,
+                "failed": len(found.unseen),
+                "scopes": found.scopes,
+                "failed_scopes": _build_scope_table(found.unseen[:NAMED_MAX]),
+            },
+        )
+
+
+def build_completeness_problems(
+    contracts: Sequence[Contract], problem: str, severity: dg.AssetCheckSeverity
+) -> Iterator[dg.AssetCheckResult]:
+    """Yield the results of `complete` for tables that cannot be read: none has passed."""
+    for spec in build_completeness_specs(contracts, is_blocking=False):
+        yield dg.AssetCheckResult(
+            check_name=COMPLETE, asset_key=spec.asset_key, passed=False, severity=severity, description=problem
+        )
+
+
+def _describe_completeness(found: TableCompleteness, discovery_problem: str | None) -> str:
+    if not found.unseen:
+        return discovery_problem or f"All {found.scopes} scopes are seen."
+    first = found.unseen[0]
+    seen = (
+        f"{len(found.unseen)} of {found.scopes} scopes failed, such as {first.account_id}/{first.region} "
+        f"({first.status}): {found.stale_rows} rows are stale."
+    )
+    return ". ".join(filter(None, (discovery_problem, seen)))
+
+
+def _build_scope_table(scopes: Sequence[UnseenScope]) -> dg.TableMetadataValue:
+    """Return failed scopes as a table; `since` is when AWS last answered completely."""
+    records = [
+        dg.TableRecord(
+            {
+                "account": scope.account_id,
+                "region": scope.region,
+                "status": scope.status,
+                "stale_rows": scope.rows,
+                "since": f"{scope.observed_at:%Y-%m-%d %H:%M}" if scope.observed_at else "never seen",
+                "reason": scope.reason or "",
+            }
+        )
+        for scope in scopes
+    ]
+    columns = [
+        dg.TableColumn(name, "int" if name == "stale_rows" else "string")
+        for name in ("account", "region", "status", "stale_rows", "since", "reason")
+    ]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
 
 
 def build_check_results(result: RunResult, assets: Sequence[AssetSource]) -> Iterator[dg.AssetCheckResult]:
@@ -84,13 +160,41 @@ def build_coverage_result(result: RunResult) -> dg.AssetCheckResult:
             "answered": result.answer_count,
             "failed": len(result.failures),
             "expected": len(result.expected_failures),
-            "failed_ratio": result.failed_ratio,
+            "failed_ratio": round(result.failed_ratio, 4),
             "skipped": statuses["skipped"],
             "discovery_problem": result.discovery_problem or "none",
             "statuses": dict(statuses),
-            "failed_scopes": [f"{o.task}: {o.status}: {o.reason}" for o in result.failures[:NAMED_MAX]],
+            "failed_scopes": build_failed_scopes_table(result),
         },
     )
+
+
+def split_check_specs(
+    assets: Sequence[AssetSource], tables: Collection[dg.AssetKey], *, is_blocking: bool
+) -> tuple[list[dg.AssetCheckSpec], list[dg.AssetCheckSpec]]:
+    """Return the checks of the step of tables, and those of the last step.
+
+    If a red run stops assets downstream, checks of tables that can fail a run block them, so the step of tables has
+    them. Those of publication do not: outputs are made after the tables.
+    """
+    specs = build_check_specs(assets)
+    if not is_blocking:
+        return [], specs
+    errors = {file.name for asset in assets for file in asset.checks if file.severity == SEVERITY_ERROR}
+    early = [spec for spec in specs if spec.asset_key in tables and spec.name not in PUBLISHING_CHECKS]
+    late = [spec for spec in specs if spec not in early]
+    blocking = {COVERAGE, *errors, *PUBLISHING_CHECKS} - {"catalog_is_published"}
+    return _mark_blocking_checks(early, blocking), _mark_blocking_checks(late, blocking)
+
+
+def _mark_blocking_checks(specs: Iterable[dg.AssetCheckSpec], names: Collection[str]) -> list[dg.AssetCheckSpec]:
+    return [
+        dg.AssetCheckSpec(
+            spec.name, asset=spec.asset_key, description=spec.description, metadata=spec.metadata,
+            blocking=spec.name in names,
+        )
+        for spec in specs
+    ]  # fmt: skip
 
 
 def explain_failure(result: RunResult) -> str:
@@ -112,10 +216,12 @@ def _summarize_scopes(result: RunResult) -> str:
     if not result.outcomes:
         return "Nothing to do: every scope of this run has already been exported."
     if not result.failures:
+        if expected := len(result.expected_failures):
+            return f"{result.answer_count} requested scopes answered; {expected} did not, as expected."
         return f"All {result.answer_count} requested scopes answered."
-    failed, total, first = len(result.failures), len(result.outcomes), result.failures[0]
-    summary = f"{failed} of {total} requested scopes failed, such as {first.task} ({first.status})"
-    return f"{summary}; they retain their last good rows, marked stale."
+    first = result.failures[0]
+    example = f"such as {first.task} ({first.status})"
+    return f"{count_scope_failures(result)}, {example}; they retain their last good rows, marked stale."
 
 
 def _list_publishing_checks(assets: Sequence[AssetSource]) -> Iterator[tuple[str, tuple[dg.AssetKey, str]]]:
@@ -131,7 +237,7 @@ def _assign_sql_checks(assets: Sequence[AssetSource]) -> Iterator[tuple[SqlFile,
 
 def _build_sql_check_spec(file: SqlFile, key: dg.AssetKey) -> dg.AssetCheckSpec:
     doc = f"{file.doc}\n\nSQL: `{file.place}`, severity {file.severity}."
-    return dg.AssetCheckSpec(name=file.name, asset=key, description=doc, blocking=file.severity == SEVERITY_ERROR)
+    return dg.AssetCheckSpec(name=file.name, asset=key, description=doc)
 
 
 def _build_sql_check_result(

@@ -41,4 +41,4 @@ def _build_column_deps(
         for column, found in sources.items()
         if column not in stamps
     }
-    return {column: found for column, found in deps.items() if found}
+    return {column: [*found] for column, found in {**deps, **asset.origins}.items() if found}

@@ -14,12 +14,18 @@ import dagster as dg
 from pydantic import Field
 
 from appstream_export.contracts import Contract
-from appstream_export.defs.assets import POOL, SnapshotConfig, collect_asset_metadata, resolve_run_id
-from appstream_export.defs.automation import build_max_runtime_tag
+from appstream_export.defs.assets import SnapshotConfig, check_completeness, collect_asset_metadata
+from appstream_export.defs.automation import build_job_tags
+from appstream_export.defs.binding import SHARDED, ExportAssets, ExportBinding
 from appstream_export.defs.checks import build_check_results, explain_failure
-from appstream_export.defs.context import WORKERS, as_dagster_failure, load_settings
+from appstream_export.defs.context import WORKERS, as_dagster_failure
 from appstream_export.defs.progress import LoggingRunListener
-from appstream_export.defs.specs import AssetSource
+from appstream_export.defs.steps import (
+    build_check_evaluation,
+    find_step_config,
+    is_continuing_after,
+    resolve_run_id,
+)
 from appstream_export.defs.stop import handle_stop
 from appstream_export.errors import SettingsError
 from appstream_export.installation import format_install_command
@@ -33,14 +39,15 @@ from appstream_export.run import (
     commit_shards,
     decode_message,
     encode_message,
-    load_enabled_contracts,
+    execute_run,
+    load_run_result,
     open_warehouse,
     plan_shards,
     run_shard_process,
 )
 from appstream_export.settings import Settings
 
-JOB = "snapshot_sharded"
+PLAN_STEP, COMMIT_STEP = "plan", "commit"
 EXECUTORS = {
     "in_process": ("dagster", "in_process_executor", "dagster", "dagster"),
     "multiprocess": ("dagster", "multiprocess_executor", "dagster", "dagster"),
@@ -68,9 +75,12 @@ class ShardedConfig(SnapshotConfig):
 class WarehouseIOManager(dg.IOManager):
     """IO manager that stores values between steps as JSON in the warehouse, which all machines of a run can reach."""
 
+    def __init__(self, binding: ExportBinding) -> None:
+        self._binding = binding
+
     def handle_output(self, context: dg.OutputContext, obj: PreparedRun | Shard | ShardResult) -> None:
         """Store the value at a path of run, step and output; a repeated step replaces it."""
-        with as_dagster_failure(), _open_store().open_output(_build_output_path(context)) as file:
+        with as_dagster_failure(), self._open_store().open_output(_build_output_path(context)) as file:
             file.write(encode_message(obj))
 
     def load_input(self, context: dg.InputContext) -> PreparedRun | Shard | ShardResult:
@@ -78,32 +88,45 @@ class WarehouseIOManager(dg.IOManager):
         upstream = context.upstream_output
         assert upstream is not None  # noqa: S101  every input of this job comes from a step
         try:
-            raw = _open_store().read_bytes(_build_output_path(upstream))
+            raw = self._open_store().read_bytes(_build_output_path(upstream))
         except FileNotFoundError:
             why = "see why it failed; if gc or erase deleted the value: re-execute all steps"
             raise dg.Failure(f"{upstream.step_key} left no value: {why}", allow_retries=False) from None
         return decode_message(raw, upstream.dagster_type.typing_type)
 
+    def _open_store(self) -> Store:
+        return open_warehouse(self._binding.load_settings(needs_accounts=False))
 
-def build_sharded_job(
-    contracts: Sequence[Contract], assets: Sequence[AssetSource], settings: Settings
-) -> dg.JobDefinition:
+
+def build_sharded_job(binding: ExportBinding, assets: ExportAssets, settings: Settings) -> dg.JobDefinition:
     """Build the job; the settings choose its executor and the number of shards."""
-    commit = _build_commit_op(contracts, assets)
+    plan_sweep, sweep_shard = _build_plan_op(binding), _build_sweep_op(binding)
+    commit, cover = _build_commit_op(binding, assets), _build_coverage_op(binding, assets)
 
     @dg.job(
-        name=JOB,
+        name=binding.format_name(SHARDED),
         description="Like snapshot, but several processes or machines sweep the scopes. There is a single commit.",
-        tags=build_max_runtime_tag(settings, count_shard_rounds(settings), GRACE_S),
-        executor_def=resolve_executor(settings),
-        config=_build_execution_config(settings),
-        resource_defs={_IO_MANAGER_KEY: dg.IOManagerDefinition.hardcoded_io_manager(WarehouseIOManager())},
+        tags=build_job_tags(settings, count_shard_rounds(settings), GRACE_S),
+        executor_def=configure_executor(settings),
+        resource_defs={_IO_MANAGER_KEY: dg.IOManagerDefinition.hardcoded_io_manager(WarehouseIOManager(binding))},
     )
     def job() -> None:
         prepared, shards = plan_sweep()
-        commit(prepared, shards.map(sweep_shard).collect())
+        cover(commit(prepared, shards.map(sweep_shard).collect()))
 
     return job
+
+
+def configure_executor(settings: Settings) -> dg.ExecutorDefinition:
+    """Return the executor with `executor_config` as its defaults; a run's own `execution: config:` overrides them.
+
+    A `config` of the job would do the same, but then the launchpad would not show the defaults of its steps.
+    """
+    own, executor = dict(settings.dagster.executor_config), resolve_executor(settings)
+    if not own:
+        return executor
+    schema = dg.Field(dg.Permissive(), is_required=False, default_value={})
+    return executor.configured(lambda config: own | config, name=executor.name, config_schema=schema)
 
 
 def resolve_executor(settings: Settings) -> dg.ExecutorDefinition:
@@ -129,28 +152,33 @@ def count_shard_rounds(settings: Settings) -> int:
     return -(-shards // at_once) if isinstance(at_once, int) and at_once > 0 else shards
 
 
-def _build_execution_config(settings: Settings) -> dict[str, object]:
-    """Return the job's default `execution` configuration; a run may override it."""
-    own = dict(settings.dagster.executor_config)
-    return {"execution": {"config": own}} if own else {}
+def _build_plan_op(binding: ExportBinding) -> dg.OpDefinition:
+    @dg.op(
+        name=binding.format_name(PLAN_STEP),
+        pool=binding.pool,
+        out={
+            "prepared": dg.Out(PreparedRun, io_manager_key=_IO_MANAGER_KEY),
+            "shards": dg.DynamicOut(Shard, io_manager_key=_IO_MANAGER_KEY),
+        },
+        description="Plans which scopes to request, and divides them into shards.",
+    )
+    def plan_sweep(context: dg.OpExecutionContext, config: ShardedConfig) -> Iterator[dg.Output | dg.DynamicOutput]:
+        prepared, shards = _plan_shards(context, config, binding)
+        yield dg.Output(prepared, "prepared")
+        for shard in shards:
+            yield dg.DynamicOutput(shard, mapping_key=f"{shard.number:02}", output_name="shards")
+
+    return plan_sweep
 
 
-@dg.op(
-    name="plan",
-    pool=POOL,
-    out={
-        "prepared": dg.Out(PreparedRun, io_manager_key=_IO_MANAGER_KEY),
-        "shards": dg.DynamicOut(Shard, io_manager_key=_IO_MANAGER_KEY),
-    },
-    description="Plans which scopes to request, and divides them into shards.",
-)
-def plan_sweep(context: dg.OpExecutionContext, config: ShardedConfig) -> Iterator[dg.Output | dg.DynamicOutput]:
-    """Prepare the run up to its first request for items, and split its tasks into shards."""
-    settings = load_settings()
+def _plan_shards(
+    context: dg.OpExecutionContext, config: ShardedConfig, binding: ExportBinding
+) -> tuple[PreparedRun, list[Shard]]:
+    settings = binding.load_settings()
     with as_dagster_failure():
-        prepared, shards = plan_shards(
+        return plan_shards(
             settings,
-            load_enabled_contracts(settings),
+            binding.load_contracts(),
             config.request,
             config.shards or settings.dagster.shards,
             run_id=resolve_run_id(context.run, context.instance),
@@ -158,70 +186,133 @@ def plan_sweep(context: dg.OpExecutionContext, config: ShardedConfig) -> Iterato
             listener=LoggingRunListener(context.log),
             stop=Event(),
         )
-    yield dg.Output(prepared, "prepared")
-    for shard in shards:
-        yield dg.DynamicOutput(shard, mapping_key=f"{shard.number:02}", output_name="shards")
 
 
-@dg.op(
-    name="sweep",
-    out=dg.Out(ShardResult, io_manager_key=_IO_MANAGER_KEY),
-    retry_policy=_RETRY_POLICY,
-    description="Requests its scopes in a separate process. If that process is killed, only its scopes fail.",
-)
-def sweep_shard(context: dg.OpExecutionContext, shard: Shard) -> ShardResult:
-    """Sweep the shard in a separate process; failures of AWS become outcomes, not errors."""
-    began = time.monotonic()
+def _build_sweep_op(binding: ExportBinding) -> dg.OpDefinition:
+    @dg.op(
+        name=binding.format_name("sweep"),
+        out=dg.Out(ShardResult, io_manager_key=_IO_MANAGER_KEY),
+        retry_policy=_RETRY_POLICY,
+        description="Requests its scopes in a separate process. If that process is killed, only its scopes fail.",
+    )
+    def sweep_shard(context: dg.OpExecutionContext, shard: Shard) -> ShardResult:
+        began, swept = time.monotonic(), _sweep_in_process(binding, shard)
+        failed = sum(outcome.status.is_failure for outcome in swept.outcomes)
+        took = f"{time.monotonic() - began:.1f} s"
+        context.log.info(f"{shard}: {len(swept.outcomes)} scopes requested, {failed} failed, {took}")
+        return swept
+
+    return sweep_shard
+
+
+def _sweep_in_process(binding: ExportBinding, shard: Shard) -> ShardResult:
     try:
         with as_dagster_failure():
-            swept = run_shard_process(load_settings(), shard)
+            return run_shard_process(binding.load_settings(), shard, config=binding.config)
     except dg.DagsterExecutionInterruptedError:
         # The retry policy, which is for crashes, would run an interrupted step again, and the run would go on.
         raise dg.Failure("the run was stopped; nothing was committed", allow_retries=False) from None
-    failed = sum(outcome.status.is_failure for outcome in swept.outcomes)
-    took_s = time.monotonic() - began
-    context.log.info(f"{shard}: {len(swept.outcomes)} scopes requested, {failed} failed, {took_s:.1f} s")
-    return swept
 
 
-def _build_commit_op(contracts: Sequence[Contract], assets: Sequence[AssetSource]) -> dg.OpDefinition:
-
+def _build_commit_op(binding: ExportBinding, assets: ExportAssets) -> dg.OpDefinition:
     @dg.op(
-        pool=POOL, out=dg.Out(dg.Nothing), description="Commits the results of all shards at once, then publishes them."
+        name=binding.format_name(COMMIT_STEP),
+        pool=binding.pool,
+        out=dg.Out(dg.Nothing),
+        description="Commits the results of all shards at once, then publishes them.",
     )
     def commit(
         context: dg.OpExecutionContext, prepared: PreparedRun, swept: list[ShardResult]
     ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output]:
-        settings = load_settings()
-        with as_dagster_failure():
-            result = _finish_shards(context, settings, prepared, swept)
-        seconds = round((result.manifest.committed_at - result.manifest.started_at).total_seconds(), 3)
-        for key, metadata in collect_asset_metadata(result, assets, contracts, settings, seconds, context.log):
-            yield dg.AssetMaterialization(key, metadata=metadata)
-        for check in build_check_results(result, assets):
-            yield _build_check_evaluation(check)
-        if result.exit_code:
-            raise dg.Failure(explain_failure(result), allow_retries=False)
+        settings, contracts = binding.load_settings(), binding.load_contracts()
+        with as_dagster_failure(), handle_stop(context.log) as stop:
+            result = _finish_shards(context, settings, contracts, prepared, swept, stop)
+            yield from _build_events(context, assets, contracts, settings, result)
+        if stop.is_set():
+            raise dg.DagsterExecutionInterruptedError("the run was stopped after its commit")
         yield dg.Output(None)
 
     return commit
 
 
 def _finish_shards(
-    context: dg.OpExecutionContext, settings: Settings, prepared: PreparedRun, swept: Sequence[ShardResult]
+    context: dg.OpExecutionContext,
+    settings: Settings,
+    contracts: Sequence[Contract],
+    prepared: PreparedRun,
+    swept: Sequence[ShardResult],
+    stop: Event,
 ) -> RunResult:
-    attempt, listener = _format_attempt_id(context), LoggingRunListener(context.log)
     # A plan of an earlier Dagster run: this is a re-execution, which may request the failed scopes again.
     is_retry = not prepared.facts.attempt_id.startswith(f"{context.run.run_id}.")
-    with handle_stop(context.log) as stop:
-        return commit_shards(
-            settings,
-            load_enabled_contracts(settings),
-            prepared,
-            swept,
-            retry_attempt_id=attempt if is_retry else None,
-            listener=listener,
-            stop=stop,
+    return commit_shards(
+        settings,
+        contracts,
+        prepared,
+        swept,
+        retry_attempt_id=_format_attempt_id(context) if is_retry else None,
+        listener=LoggingRunListener(context.log),
+        stop=stop,
+    )
+
+
+def _build_events(
+    context: dg.OpExecutionContext,
+    assets: ExportAssets,
+    contracts: Sequence[Contract],
+    settings: Settings,
+    result: RunResult,
+) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
+    """Yield the materializations of a result, and the check `complete` of each table."""
+    seconds = round((result.manifest.committed_at - result.manifest.started_at).total_seconds(), 3)
+    for key, metadata in collect_asset_metadata(result, assets, contracts, settings, seconds, context.log):
+        yield dg.AssetMaterialization(assets.get_key(key), metadata=metadata)
+    for check in check_completeness(result, settings, contracts):
+        yield build_check_evaluation(assets, check)
+
+
+def _build_coverage_op(binding: ExportBinding, assets: ExportAssets) -> dg.OpDefinition:
+    @dg.op(
+        name=binding.format_name("cover"),
+        pool=binding.pool,
+        ins={"committed": dg.In(dg.Nothing)},
+        out=dg.Out(dg.Nothing),
+        description="Reports whether every scope was seen and every output published; if not, the run fails here.",
+    )
+    def cover(
+        context: dg.OpExecutionContext,
+    ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output]:
+        settings, contracts = binding.load_settings(), binding.load_contracts()
+        is_continued = is_continuing_after(context, binding.format_name(COMMIT_STEP))
+        result = _find_result(context, binding, settings, contracts, is_continued=is_continued)
+        if is_continued:
+            yield from _build_events(context, assets, contracts, settings, result)
+        for check in build_check_results(result, assets.sources):
+            yield build_check_evaluation(assets, check)
+        if result.exit_code:
+            raise dg.Failure(explain_failure(result), allow_retries=False)
+        yield dg.Output(None)
+
+    return cover
+
+
+def _find_result(
+    context: dg.OpExecutionContext,
+    binding: ExportBinding,
+    settings: Settings,
+    contracts: Sequence[Contract],
+    *,
+    is_continued: bool,
+) -> RunResult:
+    """Return the result of this run; if it continues another one, request the scopes that failed there first."""
+    run_id = resolve_run_id(context.run, context.instance)
+    with as_dagster_failure(), handle_stop(context.log) as stop:
+        if not is_continued:
+            return load_run_result(settings, contracts, run_id=run_id)
+        request = ShardedConfig(**find_step_config(context.run, binding.format_name(PLAN_STEP))).request
+        listener, attempt_id = LoggingRunListener(context.log), _format_attempt_id(context)
+        return execute_run(
+            settings, contracts, request, run_id=run_id, attempt_id=attempt_id, listener=listener, stop=stop
         )
 
 
@@ -229,23 +320,6 @@ def _format_attempt_id(context: dg.OpExecutionContext) -> str:
     return f"{context.run.run_id}.{context.retry_number}"
 
 
-def _build_check_evaluation(check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
-    """Return the check's result as an event, because an op of a job may not yield results of asset checks."""
-    assert check.asset_key is not None  # noqa: S101  build_check_results sets it
-    return dg.AssetCheckEvaluation(
-        asset_key=check.asset_key,
-        check_name=check.check_name or "",
-        passed=check.passed,
-        metadata=check.metadata,
-        severity=check.severity,
-        description=check.description,
-    )
-
-
 def _build_output_path(output: dg.OutputContext) -> str:
     """Return a path of run, step and output; the step `sweep[01]` becomes `sweep-01`, which is safe in file names."""
     return build_handover_path(*(word.replace("[", "-").rstrip("]") for word in output.get_identifier()))
-
-
-def _open_store() -> Store:
-    return open_warehouse(load_settings())

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from graphlib import TopologicalSorter
 from hashlib import sha256
+from textwrap import shorten
 
 import dagster as dg
 
@@ -15,17 +17,28 @@ from appstream_export.contracts import (
     list_snapshot_tables,
     list_sql_files,
     list_view_files,
+    strip_header,
 )
+from appstream_export.defs.sources import ExternalSource, list_external_sources
 from appstream_export.feeds import FEED_STATUS, build_feeds
 from appstream_export.lake.catalog import render_newest_select
 from appstream_export.settings import Settings
 
-TABLES, EXPORT, MARTS, FEEDS, REPORT, DASHBOARDS = GROUPS = (
-    "tables", "export", "marts", "feeds", "report", "dashboards",
+SOURCES, TABLES, EXPORT, MARTS, FEEDS, REPORT, DASHBOARDS = GROUPS = (
+    "sources", "tables", "export", "marts", "feeds", "report", "dashboards",
 )  # fmt: skip
-"""Groups of assets, upstream first: data of AWS, data about the export, derived views, and outputs for readers."""
+"""Groups of assets, upstream first: what is read, AWS's data, data about the export, derived views, outputs."""
 _HISTORY = "_history"
 _REPORT_DOC = "The warehouse on one self-contained page: image builders, their changes, and scopes that were not seen."
+_SHORT = 80  # characters of a description, so that lists of assets are readable
+_TYPE_WORDS: Mapping[str, str] = {
+    "varchar": "string",
+    "json": "string",
+    "bigint": "integer",
+    "double": "number",
+    "timestamptz": "timestamp",
+}
+"""The word for a column's type in every group, if it is not the type's own name; a decimal is a number."""
 _DASHBOARD_DOC = "The dashboard that reads the feeds. The export does not build it."
 _KINDS: Mapping[str, frozenset[str]] = {
     TABLES: frozenset({"parquet", "duckdb"}),
@@ -54,11 +67,15 @@ class AssetSource:
     """Files of checks that show on this asset."""
     sql: str = ""
     """The query that returns its rows, from which its columns are traced."""
+    origins: Mapping[str, Sequence[dg.TableColumnDep]] = field(default_factory=dict)
+    """The source columns of columns that no query returns."""
+    kinds: frozenset[str] = frozenset()
+    """Replace the kinds of the group."""
 
     @property
     def key(self) -> dg.AssetKey:
-        """The asset key. Feeds have the names of tables, so only their keys have a prefix."""
-        return build_feed_key(self.name) if self.group == FEEDS else dg.AssetKey(self.name)
+        """The asset key. Feeds have the names of tables, so their keys have a prefix; those of sources have parts."""
+        return build_feed_key(self.name) if self.group == FEEDS else dg.AssetKey(self.name.split("/"))
 
 
 def build_feed_key(name: str) -> dg.AssetKey:
@@ -68,12 +85,20 @@ def build_feed_key(name: str) -> dg.AssetKey:
 
 def build_asset_sources(contracts: Sequence[Contract], settings: Settings) -> list[AssetSource]:
     """Return the sources of all assets of a run, each after the assets that it reads."""
-    sources = [*_build_table_sources(contracts)]
+    external = list_external_sources(contracts, settings)
+    sources = [*_build_external_assets(external), *_build_table_sources(contracts, external)]
     sources += _build_mart_sources(contracts, asset_keys={asset.name: asset.key for asset in sources})
     known = {asset.name: asset.key for asset in sources}
     sources += _build_feed_sources(contracts, settings, known)
     sources += [_build_report_source(contracts, known)] if can_render_report(contracts) else []
-    return _assign_checks(sources, contracts)
+    return _assign_checks(_sort_by_reads(sources), contracts)
+
+
+def _sort_by_reads(sources: Iterable[AssetSource]) -> list[AssetSource]:
+    """Return each asset after those that it reads: a step must report its materializations in this order."""
+    by_key = {source.key: source for source in sources}
+    order = TopologicalSorter({key: source.reads for key, source in by_key.items()}).static_order()
+    return [by_key[key] for key in order]
 
 
 def _assign_checks(sources: Sequence[AssetSource], contracts: Sequence[Contract]) -> list[AssetSource]:
@@ -103,28 +128,29 @@ def build_asset_spec(
     return dg.AssetSpec(
         key=asset.key,
         deps=asset.reads,
-        description=asset.doc,
+        description=shorten_doc(asset.doc),
         group_name=asset.group,
-        kinds=set(_KINDS[asset.group]),
+        kinds=set(asset.kinds or _KINDS[asset.group]),
         owners=settings.dagster.owners,
         tags=tags,
         code_version=sha256(asset.version.encode()).hexdigest()[:12],
-        metadata={**_build_column_metadata(asset), **asset.metadata},
+        metadata={**_build_column_metadata(asset), **_build_text_metadata(asset), **asset.metadata},
         skippable=asset.group in (MARTS, FEEDS, REPORT),
         freshness_policy=freshness,
     )
 
 
 def is_external_asset(asset: AssetSource, settings: Settings) -> bool:
-    """Return whether [feeds] disables the asset in runs, so that it is external to Dagster."""
-    return not {FEEDS: settings.feeds.publish, REPORT: settings.feeds.report}.get(asset.group, True)
+    """Return whether no run makes the asset: a source, or an output that [feeds] disables."""
+    made = {SOURCES: False, FEEDS: settings.feeds.publish, REPORT: settings.feeds.report}
+    return not made.get(asset.group, True)
 
 
-def build_dashboard_specs(settings: Settings, assets: Iterable[AssetSource]) -> Iterator[dg.AssetSpec]:
-    """Yield the spec of the dashboard that the settings name, if any: external, downstream of the feeds in `assets`."""
+def build_dashboard_sources(settings: Settings, assets: Iterable[AssetSource]) -> Iterator[AssetSource]:
+    """Yield the dashboard that the settings name, if any: external, downstream of the feeds in `assets`."""
     url = settings.dagster.dashboard_url
     if url:
-        dashboard = AssetSource(
+        yield AssetSource(
             name="dashboard",
             group=DASHBOARDS,
             doc=_DASHBOARD_DOC,
@@ -132,10 +158,23 @@ def build_dashboard_specs(settings: Settings, assets: Iterable[AssetSource]) -> 
             reads=tuple(asset.key for asset in assets if asset.group == FEEDS),
             metadata={"url": dg.MetadataValue.url(url)},
         )
-        yield build_asset_spec(dashboard, settings)
 
 
-def _build_table_sources(contracts: Sequence[Contract]) -> Iterator[AssetSource]:
+def _build_external_assets(sources: Iterable[ExternalSource]) -> Iterator[AssetSource]:
+    for source in sources:
+        yield AssetSource(
+            name=source.name,
+            group=SOURCES,
+            doc=source.doc,
+            version=repr(source.columns),
+            columns=source.columns,
+            kinds=frozenset({source.kind}),
+        )
+
+
+def _build_table_sources(contracts: Sequence[Contract], external: Sequence[ExternalSource]) -> Iterator[AssetSource]:
+    upstream = {contract.changes_table.name: [table.name for table in contract.tables] for contract in contracts}
+    upstream |= {"scope_runs": ["accounts"], "snapshots": ["scope_runs"]}
     resources = {
         table.name: contract.name for contract in contracts for table in (*contract.tables, contract.changes_table)
     }
@@ -148,9 +187,22 @@ def _build_table_sources(contracts: Sequence[Contract]) -> Iterator[AssetSource]
             version=repr(table),
             columns=table.view_columns,
             resource=resource,
+            reads=(
+                *(dg.AssetKey(source.name.split("/")) for source in external if table.name in source.origins),
+                *map(dg.AssetKey, upstream.get(table.name, ())),
+            ),
             metadata={"dagster/table_name": table.name},
             sql=render_newest_select(table),
+            origins=_find_origins(table, external),
         )
+
+
+def _find_origins(table: Table, external: Sequence[ExternalSource]) -> dict[str, list[dg.TableColumnDep]]:
+    found: dict[str, list[dg.TableColumnDep]] = {}
+    for source in external:
+        for column, origin in source.origins.get(table.name, {}).items():
+            found.setdefault(column, []).append(dg.TableColumnDep(dg.AssetKey(source.name.split("/")), origin))
+    return found
 
 
 def _describe_table(table: Table) -> str:
@@ -210,5 +262,33 @@ def _resolve_asset_keys(reads: Iterable[str], asset_keys: Mapping[str, dg.AssetK
 def _build_column_metadata(asset: AssetSource) -> dict[str, object]:
     if not asset.columns:
         return {}
-    columns = [dg.TableColumn(name=c.name, type=c.type, description=c.doc) for c in asset.columns]
+    columns = [dg.TableColumn(name=c.name, type=get_type_word(c.type), description=c.doc) for c in asset.columns]
     return {"dagster/column_schema": dg.TableSchema(columns=columns)}
+
+
+def _build_text_metadata(asset: AssetSource) -> dict[str, object]:
+    """Return the whole description, if the asset's own is shorter, and the SQL of a mart or feed."""
+    found: dict[str, object] = {} if asset.doc == shorten_doc(asset.doc) else {"about": dg.MetadataValue.md(asset.doc)}
+    if asset.sql and asset.group in (MARTS, FEEDS):
+        found["sql"] = dg.MetadataValue.md(f"```sql\n{strip_header(asset.sql)}\n```")
+    return found
+
+
+def shorten_doc(doc: str) -> str:
+    """Return the first sentence of a description, cut after _SHORT characters.
+
+    >>> shorten_doc("One row per builder. It has a key.")
+    'One row per builder.'
+    """
+    sentence, dot, _ = doc.split("\n", 1)[0].partition(". ")
+    return shorten(sentence + dot.strip(), _SHORT, placeholder=" …")
+
+
+def get_type_word(kind: str) -> str:
+    """Return the word for a column type of a contract, of DuckDB or of a feed.
+
+    >>> get_type_word("TIMESTAMPTZ"), get_type_word("decimal(18,4)"), get_type_word("date")
+    ('timestamp', 'number', 'date')
+    """
+    name = kind.lower()
+    return "number" if name.startswith("decimal(") else _TYPE_WORDS.get(name, name)

@@ -20,7 +20,7 @@ from appstream_export.user_text import read_user_text
 from .emulator import APPSTREAM, Emulator
 from .faults import Fault
 from .items import get_partition, make_item
-from .operations import EmulatedOperation, get_item_shape, load_list_operation, load_service_model
+from .operations import EmulatedOperation, find_service_model, get_item_shape, load_list_operation
 
 GENERATED_MAX = 10_000  # items of one entry and scope
 AccountId = Annotated[str, Meta(pattern=rf"\A{ACCOUNT_ID.pattern}\Z")]
@@ -193,7 +193,7 @@ def _check_items(file: Path, place: str, entry: EstateItems, ids: set[str]) -> N
 
 
 def _describe_unknown_operation(entry: EstateItems) -> tuple[str, str | None]:
-    model = load_service_model(entry.service)
+    model = find_service_model(entry.service)
     if model is None:
         return f"service {entry.service} is unknown to botocore, or speaks no JSON", None
     lists = [name for name in model.operation_names if load_list_operation(entry.service, name)]

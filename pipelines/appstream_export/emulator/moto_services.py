@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore import xform_name
 
-from .operations import load_service_model
+from .operations import find_service_model
 
 
 @cache
@@ -20,7 +20,7 @@ def is_answered_by_moto(service: str, operation: str) -> bool:
 def _load_responses(service: str) -> Any:
     from moto.backend_index import backend_url_patterns
 
-    model = load_service_model(service)
+    model = find_service_model(service)
     prefix = model.metadata["endpointPrefix"] if model else service
     host = f"https://{prefix}.us-east-1.amazonaws.com"
     name = next((name for name, pattern in backend_url_patterns if pattern.match(host)), None)

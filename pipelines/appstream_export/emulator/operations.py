@@ -58,7 +58,7 @@ _NOT_FOUND = "ResourceNotFoundException"
 
 
 @cache
-def load_service_model(service: str) -> Any:
+def find_service_model(service: str) -> Any:
     """Return botocore's model of a service, None if it has none or speaks no JSON."""
     try:
         model = _get_session().get_service_model(service)
@@ -70,7 +70,7 @@ def load_service_model(service: str) -> Any:
 @cache
 def load_list_operation(service: str, name: str) -> EmulatedOperation | None:
     """Return the operation, None if the service has no such operation or it gives no list."""
-    service_model = load_service_model(service)
+    service_model = find_service_model(service)
     if service_model is None or name not in service_model.operation_names or not _LISTS.match(name):
         return None
     model = service_model.operation_model(name)

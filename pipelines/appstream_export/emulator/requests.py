@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from botocore.loaders import Loader
 
-from .operations import load_service_model
+from .operations import find_service_model
 
 _HEAD_BYTES = 8_000  # a model begins with its metadata
 _OBJECT_STORES = ("s3", "s3express")
@@ -41,7 +41,7 @@ class Route:
 def parse_json_call(signing_name: str, target: str, body: bytes) -> ParsedCall:
     """Return the call of a JSON protocol, by its X-Amz-Target; an unknown service keeps the name it signs with."""
     prefix, _, operation = target.rpartition(".")
-    models = filter(None, map(load_service_model, list_candidate_services(signing_name)))
+    models = filter(None, map(find_service_model, list_candidate_services(signing_name)))
     service = next((m.service_name for m in models if m.metadata.get("targetPrefix") == prefix), signing_name)
     return ParsedCall(service, operation, parse_json_object(body))
 
@@ -54,7 +54,7 @@ def parse_rest_call(signing_name: str, method: str, target: str, body: bytes) ->
         for route in list_routes(service):
             found = route.path.fullmatch(url.path) if route.method == method else None
             if found and route.query.items() <= query.items():
-                shape = load_service_model(service).operation_model(route.operation).input_shape
+                shape = find_service_model(service).operation_model(route.operation).input_shape
                 params = _read_rest_params(shape, found.groupdict(), query, parse_json_object(body)) if shape else {}
                 return ParsedCall(service, route.operation, params)
     return None
@@ -76,7 +76,7 @@ def list_candidate_services(signing_name: str) -> Iterator[str]:
     """
     if signing_name in _OBJECT_STORES:
         return
-    if load_service_model(signing_name) is not None:
+    if find_service_model(signing_name) is not None:
         yield signing_name
     yield from (name for name in _find_services(signing_name) if name != signing_name)
 
@@ -84,13 +84,13 @@ def list_candidate_services(signing_name: str) -> Iterator[str]:
 @cache
 def _find_services(signing_name: str) -> tuple[str, ...]:
     found = [name for name, names in _read_signing_names() if signing_name in names]
-    return tuple(name for name in found if load_service_model(name) is not None)
+    return tuple(name for name in found if find_service_model(name) is not None)
 
 
 @cache
 def list_routes(service: str) -> tuple[Route, ...]:
     """Return the routes of a service that speaks rest-json, those with fixed parts first; empty for any other."""
-    model = load_service_model(service)
+    model = find_service_model(service)
     if model is None or model.resolved_protocol != "rest-json":
         return ()
     operations = [model.operation_model(name) for name in model.operation_names]

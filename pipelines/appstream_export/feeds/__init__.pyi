@@ -1,3 +1,4 @@
+from .column_changes import find_column_changes as find_column_changes
 from .definitions import FEED_STATUS as FEED_STATUS, build_feeds as build_feeds
 from .diff import diff_feeds as diff_feeds
 from .feed_reader import find_served_snapshot_id as find_served_snapshot_id, load_feed as load_feed
@@ -5,6 +6,7 @@ from .generations import FEEDS_DATABASE_FILE as FEEDS_DATABASE_FILE, FEEDS_ROOT 
 from .publish import (
     PublishResult as PublishResult,
     has_published_feeds as has_published_feeds,
+    load_published_feeds as load_published_feeds,
     publish_feeds as publish_feeds,
 )
 from .report import publish_report as publish_report, render_report as render_report

@@ -56,10 +56,10 @@ def build_contract_feeds(contract: Contract) -> Iterator[Feed]:
 
 def _build_table_feed(contract: Contract, table: Table, key: Column, positions: Sequence[str]) -> Feed:
     is_item = table is contract.item_table
-    names = contract.item_key if is_item else contract.parent_key
     item = _build_item_key_column(contract)
-    columns = [(key, _render_key_sql(contract, names, positions))]
-    columns += [] if is_item else [(item, _render_key_sql(contract, names))]
+    row = ", ".join((_render_item_key(contract), *(f"r.{quote_identifier(p)}" for p in positions)))
+    columns = [] if is_item else [(key, f"concat_ws('/', {row})")]
+    columns += [(item, _render_item_key(contract)), *_list_parent_keys(contract, table)]
     columns += [(_SCOPE, _render_scope_sql(contract)), *_list_table_columns(table)]
     foreign_keys = {SCOPE_KEY: COVERAGE} | ({} if is_item else {item.name: contract.item_table.name})
     return _build_feed(table.name, table.doc, columns, table.name, key.name, foreign_keys)
@@ -69,7 +69,7 @@ def _build_changes_feed(contract: Contract) -> Feed:
     table = contract.changes_table
     details = (*(c for c in table.columns if c.name in ("change", "column_name")),)
     parts = ", ".join(f"coalesce(r.{quote_identifier(c.name)}, '')" for c in details)
-    row = f"concat_ws('/', r.snapshot_id, {_render_key_sql(contract, contract.item_key)}, {parts})"
+    row = f"concat_ws('/', r.snapshot_id, {_render_item_key(contract)}, {parts})"
     key = Column(
         ROW_KEY,
         "VARCHAR",
@@ -77,7 +77,8 @@ def _build_changes_feed(contract: Contract) -> Feed:
     )
     columns = [
         (key, row),
-        (_build_item_key_column(contract), _render_key_sql(contract, contract.item_key)),
+        (_build_item_key_column(contract), _render_item_key(contract)),
+        *_list_parent_keys(contract, table),
         (_SCOPE, _render_scope_sql(contract)),
     ]
     columns += [(_CHANGED_IN[0], "r.snapshot_id"), (_CHANGED_IN[1], "utc(r.snapshot_at)"), *_list_table_columns(table)]
@@ -87,7 +88,8 @@ def _build_changes_feed(contract: Contract) -> Feed:
 
 def _list_table_columns(table: Table) -> Iterator[tuple[Column, str]]:
     """Yield the feed's columns of a table with their SQL; the account's name follows its id."""
-    columns = [c for c in table.view_columns if c.name not in ("snapshot_id", ACCOUNT_NAME.name)]
+    apart = {"snapshot_id", ACCOUNT_NAME.name, *(key.name for key in table.join_keys)}
+    columns = [c for c in table.view_columns if c.name not in apart]
     if table.resource is not None:
         columns.insert(1, ACCOUNT_NAME)
     for column in columns:
@@ -110,7 +112,7 @@ def _build_feed(
 
 
 def _build_item_key_column(contract: Contract) -> Column:
-    return Column(f"{contract.item_name}_key", "VARCHAR", _describe_key(_list_key_parts(contract)))
+    return Column(contract.join_key_name, "VARCHAR", _describe_key(_list_key_parts(contract)))
 
 
 def _get_item_columns(contract: Contract) -> set[str]:
@@ -125,14 +127,15 @@ def _describe_key(parts: Sequence[str]) -> str:
     return f"{', '.join(parts)} separated by slashes."
 
 
-def _render_key_sql(contract: Contract, names: Sequence[str], positions: Sequence[str] = ()) -> str:
-    """Return the SQL of a key: account, region, the item's names and positions, separated by slashes."""
-    parts = [f"r.{quote_identifier(name)}" for name in names]
-    # A single name may contain slashes: the other parts cannot, so the key is unique. Several names are escaped.
-    if len(contract.item_key) > 1:
-        parts = [f"replace(replace({part}::varchar, '%', '%25'), '/', '%2F')" for part in parts]
-    names = ", ".join([*parts, *(f"r.{quote_identifier(p)}" for p in positions)])
-    return f"concat_ws('/', r.account_id, r.region, {names})"
+def _render_item_key(contract: Contract) -> str:
+    return f"r.{quote_identifier(contract.join_key_name)}"
+
+
+def _list_parent_keys(contract: Contract, table: Table) -> Iterator[tuple[Column, str]]:
+    """Yield the keys of the items that a follow-up call's rows belong to, with their SQL."""
+    for key in table.join_keys:
+        if key.name != contract.join_key_name:
+            yield Column(key.name, "VARCHAR", key.column.doc), f"r.{quote_identifier(key.name)}"
 
 
 def _render_scope_sql(contract: Contract) -> str:

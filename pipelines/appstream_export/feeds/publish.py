@@ -128,6 +128,21 @@ def publish_feeds(
     return replace(published, removed=tuple(removed))
 
 
+def load_published_feeds(store: Store) -> PublishResult | None:
+    """Return the feeds that readers see, or None before the first publication; raises StorageFailed if damaged."""
+    generations = GenerationStore(store, file_mode=0o600)
+    current = generations.load_current()
+    if current is None:
+        return None
+    resources = datapackage.list_parquet_resources(generations.load_package(current.name))
+    return PublishResult(
+        current=current,
+        rows={resource["name"]: resource["rows"] for resource in resources},
+        place=generations.store.resolve_uri(FEEDS_DATABASE_FILE).rpartition("/")[0],
+        problem=current.why,
+    )
+
+
 def has_published_feeds(store: Store) -> bool:
     """Return whether this warehouse has published feeds."""
     return store.exists(f"{FEEDS_ROOT}/{CURRENT}")

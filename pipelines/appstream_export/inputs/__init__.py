@@ -1,4 +1,4 @@
-"""Files that users write: CSV, account labels, prices."""
+"""Files that users write: CSV, account labels, prices, platforms' end of support."""
 
 import lazy_loader
 

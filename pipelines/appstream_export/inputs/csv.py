@@ -6,6 +6,7 @@ Also guards text in CSV files that we write against spreadsheets that run formul
 import csv
 import re
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,16 @@ def read_csv_rows(file: str, setting: str, required: Sequence[str]) -> Iterator[
     except (OSError, ValueError, csv.Error) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise SettingsError(f"{setting} {file}: not readable as CSV: {why}") from error
+
+
+def parse_csv_day(text: str, where: str) -> datetime | None:
+    """Return midnight (UTC) of a day such as 2026-01-31, or None for an empty cell; raises SettingsError."""
+    try:
+        if text and not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+            raise ValueError
+        return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None
+    except ValueError:
+        raise SettingsError(f'{where} "{text}" is not a day such as 2026-01-31') from None
 
 
 def _parse_rows(rows: Any, file: str, required: Sequence[str]) -> Iterator[tuple[int, Cells]]:

@@ -3,7 +3,6 @@
 AWS's API reports no prices, and customers have different ones, so without a list there are no costs.
 """
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from appstream_export.errors import SettingsError
-from appstream_export.inputs.csv import Cells, read_csv_rows
+from appstream_export.inputs.csv import Cells, parse_csv_day, read_csv_rows
 from appstream_export.model import REGION
 
 ANY = "*"
@@ -53,7 +52,8 @@ def _parse_row(cells: Cells, where: str) -> dict[str, Any]:
     if row["usd_per_hour"] is None and row["disk_usd_per_gb_month"] is None:
         fix = "fill in usd_per_hour or disk_usd_per_gb_month, or take the line out"
         raise SettingsError(f"{where} no price", fix=fix)
-    return row | {"valid_from": _parse_day(cells["valid_from"], where)}
+    valid_from = parse_csv_day(cells["valid_from"], f"{where} valid_from") or DEFAULT_VALID_FROM
+    return row | {"valid_from": valid_from}
 
 
 def _parse_usd(text: str, where: str) -> float | None:
@@ -66,12 +66,3 @@ def _parse_usd(text: str, where: str) -> float | None:
     if not usd.is_finite() or not 0 <= usd <= _USD_MAX:
         raise SettingsError(f'{where} "{text}" is not a price', fix="write it in US dollars, such as 0.44")
     return float(usd)
-
-
-def _parse_day(text: str, where: str) -> datetime:
-    try:
-        if text and not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-            raise ValueError
-        return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else DEFAULT_VALID_FROM
-    except ValueError:
-        raise SettingsError(f'{where} valid_from "{text}" is not a day such as 2026-01-31') from None

@@ -18,7 +18,7 @@ from appstream_export.extract import (
     plan_extraction,
     probe_tasks,
 )
-from appstream_export.inputs import read_labels, read_prices
+from appstream_export.inputs import read_labels, read_platform_support, read_prices
 from appstream_export.lake.catalog import find_user_sql_problems
 from appstream_export.lake.snapshots import is_expected_outcome
 from appstream_export.model import Outcome, RunListener, Task
@@ -77,7 +77,7 @@ def check_readiness(
     stop = stop or Event()
     head, found = _check_current_state(settings, contracts)
     settings, labels = _check_labels(settings)
-    found += [*labels, *_check_prices(settings), *_check_contracts(settings, contracts)]
+    found += [*labels, *_check_lists(settings), *_check_contracts(settings, contracts)]
     if any(finding.area in ("contracts", "sql") and finding.verdict is Verdict.PROBLEM for finding in found):
         return Checkup(findings=found)
     listener.on_stage("discovery")
@@ -149,15 +149,19 @@ def _check_labels(settings: Settings) -> tuple[Settings, list[Finding]]:
     return settings, [Finding(area="labels", reason=f"{settings.account_labels_file} labels {len(labels)} accounts")]
 
 
-def _check_prices(settings: Settings) -> list[Finding]:
-    """Return findings on the price list, which a run reads first."""
-    file = settings.feeds.prices
-    if file is None:
-        return []
-    try:
-        return [Finding(area="prices", reason=f"{file} has {len(read_prices(file))} prices")]
-    except ConfigurationError as error:
-        return [build_problem_finding("prices", error)]
+def _check_lists(settings: Settings) -> Iterator[Finding]:
+    """Yield findings on the user's lists, which a run reads first."""
+    feeds = settings.feeds
+    for area, file, read in (
+        ("prices", feeds.prices, read_prices),
+        ("platform_support", feeds.platform_support, read_platform_support),
+    ):
+        if file is None:
+            continue
+        try:
+            yield Finding(area=area, reason=f"{file} has {len(read(file))} {area.partition('_')[0].rstrip('s')}s")
+        except ConfigurationError as error:
+            yield build_problem_finding(area, error)
 
 
 def _check_contracts(settings: Settings, contracts: Sequence[Contract]) -> list[Finding]:

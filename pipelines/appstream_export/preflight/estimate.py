@@ -7,7 +7,7 @@ from threading import Event
 
 from appstream_export.contracts import Contract
 from appstream_export.extract import CALLS_PER_S, Plan, add_parent_tasks, plan_extraction
-from appstream_export.inputs import read_prices
+from appstream_export.inputs import read_platform_support, read_prices
 from appstream_export.model import Task
 from appstream_export.preflight.current_state import CurrentState, load_current_state
 from appstream_export.run import (
@@ -91,7 +91,8 @@ def estimate_run(
 ) -> RunEstimate:
     """Plan as `run` does, and write nothing; raises what `run` would raise before its first request."""
     head = load_current_state(settings, contracts)
-    read_prices(settings.feeds.prices)  # a run refuses a bad price list before any request
+    read_prices(settings.feeds.prices)  # a run refuses a bad list before any request
+    read_platform_support(settings.feeds.platform_support)
     plan = plan_extraction(settings, contracts, head.previous_snapshot, accept_drop=request.accept_drop, stop=stop)
     chosen = filter_tasks(plan.tasks, request)
     if request.retry_failed:

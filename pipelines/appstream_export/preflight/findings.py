@@ -18,9 +18,9 @@ class Verdict(StrEnum):
 class Finding:
     """The result of one check. `scopes` is the number of scopes that depend on it; `fix` is None only if it is ok.
 
-    Areas: warehouse, space, labels, prices, endpoints, discovery, regions, settings, clock (of the whole run);
-    credentials and role (of an account, with account_id); account (skipped), call and region (of a scope, with region
-    and resource).
+    Areas: warehouse, space, labels, prices, platform_support, endpoints, discovery, regions, settings, clock (of the
+    whole run); credentials and role (of an account, with account_id); account (skipped), call and region (of a scope,
+    with region and resource).
     """
 
     area: str

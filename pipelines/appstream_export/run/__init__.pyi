@@ -1,3 +1,5 @@
+from .after_commit import load_run_result as load_run_result, publish_stages as publish_stages
+from .check_inputs import build_check_inputs as build_check_inputs
 from .due import find_waiting_tasks as find_waiting_tasks
 from .enabled import (
     load_enabled_contracts as load_enabled_contracts,
@@ -6,7 +8,12 @@ from .enabled import (
 )
 from .prepare import PreparedRun as PreparedRun
 from .publishing import republish_outputs as republish_outputs, try_after_commit as try_after_commit
-from .request import Request as Request, filter_tasks as filter_tasks, select_failed_tasks as select_failed_tasks
+from .request import (
+    STAGES as STAGES,
+    Request as Request,
+    filter_tasks as filter_tasks,
+    select_failed_tasks as select_failed_tasks,
+)
 from .result import RunResult as RunResult
 from .shard_process import GRACE_S as GRACE_S, run_shard_process as run_shard_process
 from .shards import (

@@ -12,6 +12,7 @@ from appstream_export.feeds import PublishResult, has_published_feeds, publish_f
 from appstream_export.lake.catalog import CheckResult, connect_as_rendered, refresh_catalog, run_checks, run_query
 from appstream_export.lake.storage import REPORT_FILE, Store
 from appstream_export.model import RunListener
+from appstream_export.run.check_inputs import build_check_inputs
 from appstream_export.run.context import RunContext
 from appstream_export.run.request import Request
 from appstream_export.run.warehouse import open_warehouse
@@ -30,6 +31,8 @@ class Publication:
     """
 
     catalog_problem: str | None = None
+    is_catalog_published: bool = False
+    """True if the catalog shows the snapshot, or there is none because the warehouse is a bucket."""
     checks: tuple[CheckResult, ...] = ()
     """Results of sql/checks for the newest snapshot; empty if the checks could not run."""
     checks_problem: str | None = None
@@ -47,21 +50,23 @@ class Publication:
 
 def publish_outputs(context: RunContext, request: Request, store: Store, head_seq: int) -> Publication:
     """Publish the newest snapshot, even if this run committed none: the run that did may have been killed too early."""
-    settings, left_out = context.settings, set[str]()
+    settings, left_out, is_published = context.settings, set[str](), request.publish
 
     def is_cut(stage: str) -> bool:
         left_out.update({stage} if context.stop.is_set() else ())
         return stage in left_out
 
-    publishes_feeds, publishes_report = (
-        request.publish and on for on in (settings.feeds.publish, settings.feeds.report)
-    )
+    publishes_feeds = is_published and settings.feeds.publish and "feeds" in request.stages
+    publishes_report = is_published and settings.feeds.report and "report" in request.stages
     publishes_report = publishes_report and can_render_report(context.contracts)
     # A stop does not skip the catalog: without it, readers do not see the snapshot.
-    catalog_problem = _publish_catalog(context, store) if request.publish else None
-    checks, checks_problem = ((), _STOPPED + "it was checked") if is_cut("checks") else _run_checks(context, store)
+    publishes_catalog = is_published and "catalog" in request.stages
+    catalog_problem = _publish_catalog(context, store) if publishes_catalog else None
+    checks, checks_problem = (), None
+    if "checks" in request.stages:
+        checks, checks_problem = ((), _STOPPED + "it was checked") if is_cut("checks") else _run_checks(context, store)
     # Publishing feeds reuses these results, so that the checks run only once.
-    check_results = {} if checks_problem else {head_seq: checks}
+    check_results = {head_seq: checks} if "checks" in request.stages and not checks_problem else {}
     published_feeds = feeds_problem = report_problem = None
     if publishes_feeds and is_cut("feeds"):
         feeds_problem = _STOPPED + "its feeds were published"
@@ -71,6 +76,7 @@ def publish_outputs(context: RunContext, request: Request, store: Store, head_se
         report_problem = _STOPPED + "its report was written" if is_cut("report") else _publish_report(context, store)
     return Publication(
         catalog_problem=catalog_problem,
+        is_catalog_published=publishes_catalog and catalog_problem is None,
         checks=checks,
         checks_problem=checks_problem,
         published_feeds=published_feeds,
@@ -104,7 +110,8 @@ def _run_checks(context: RunContext, store: Store) -> tuple[tuple[CheckResult, .
 
     def run() -> tuple[CheckResult, ...]:
         with connect_as_rendered(store, context.contracts) as con:
-            return tuple(run_checks(con, context.contracts))
+            inputs = build_check_inputs(store, context.contracts, context.settings)
+            return tuple(run_checks(con, context.contracts, inputs))
 
     results, problem = _try_stage(context, "checks", run, "could not be checked")
     return results or (), problem

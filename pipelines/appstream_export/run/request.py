@@ -11,6 +11,9 @@ from appstream_export.lake.storage import Store
 from appstream_export.model import ScanOptions, Task
 from appstream_export.settings import Settings
 
+STAGES = ("catalog", "checks", "feeds", "report")
+"""The stages after a commit, in their order."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -26,6 +29,8 @@ class Request:
     retry_failed: bool = False
     accept_drop: bool = False
     publish: bool = True
+    stages: tuple[str, ...] = STAGES
+    """The stages after the commit that this process performs; a later step performs the others."""
 
 
 def filter_tasks(planned: Sequence[Task], request: Request) -> list[Task]:

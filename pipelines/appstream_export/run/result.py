@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -21,8 +22,8 @@ class TaskResults:
     outcomes: Mapping[Task, Outcome] = field(default_factory=dict)
     """Outcomes of requested tasks from scope_runs after the commit, and of scopes that the guard retains."""
     expected_failures: frozenset[Task] = frozenset()
-    seen_before: frozenset[Task] = frozenset()
-    """Tasks that AWS has answered completely, now or earlier: if they fail, earlier rows are retained."""
+    seen_at: Mapping[Task, datetime] = field(default_factory=dict)
+    """When AWS last answered each task completely, now or earlier: if it fails, the rows from then are retained."""
     overtaken: frozenset[Task] = frozenset()
     """Tasks whose answer is discarded, because another run got a later answer and committed first."""
     unrequested: Mapping[str, int] = field(default_factory=dict)
@@ -145,7 +146,7 @@ def load_task_results(
         outcomes={task: _build_outcome(row, manifest) for task, row in rows.items()},
         expected_failures=frozenset(task for task, row in rows.items() if row["is_expected"]),
         overtaken=frozenset(task for task, row in rows.items() if _is_overtaken(row, manifest)),
-        seen_before=frozenset(task for task, row in rows.items() if row["observed_at"] is not None),
+        seen_at={task: row["observed_at"] for task, row in rows.items() if row["observed_at"] is not None},
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from appstream_export.errors import CommitError, ConfigurationError
 from appstream_export.run.shards import Shard, ShardResult, build_lost_shard_result, decode_message, encode_message
@@ -28,14 +29,17 @@ class WorkerResponse:
     """True if the user must change the configuration."""
 
 
-def run_shard_process(settings: Settings, shard: Shard, *, grace_s: float = GRACE_S) -> ShardResult:
+def run_shard_process(
+    settings: Settings, shard: Shard, *, config: Path | None = None, grace_s: float = GRACE_S
+) -> ShardResult:
     """Run a shard in a child process and return its result; if the process fails, its tasks have failed.
 
-    `grace_s` is its time after the run's deadline. Raises the ConfigurationError or CommitError of the child.
+    `config` is the settings file of the child; without it, the environment names one. `grace_s` is its time after the
+    run's deadline. Raises the ConfigurationError or CommitError of the child.
     """
     since = datetime.now(UTC)
     timeout_s = settings.extract.run_timeout_s + grace_s
-    with _open_worker() as worker:
+    with _open_worker(config) as worker:
         try:
             output, _ = worker.communicate(encode_message(shard), timeout_s)
         except subprocess.TimeoutExpired:
@@ -50,11 +54,12 @@ def run_shard_process(settings: Settings, shard: Shard, *, grace_s: float = GRAC
 
 
 @contextmanager
-def _open_worker() -> Generator[subprocess.Popen[bytes]]:
+def _open_worker(config: Path | None) -> Generator[subprocess.Popen[bytes]]:
     """Start a worker that ends with the block or with this process."""
     # Only this process holds the write end. When it ends, even by SIGKILL, the worker reads end of file and stops.
     read_end, write_end = os.pipe()
     command = [sys.executable, "-m", "appstream_export.run.shard_worker", str(read_end)]
+    command += [str(config)] if config else []
     try:
         worker = subprocess.Popen(  # noqa: S603  our own module
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(read_end,)

@@ -1,12 +1,14 @@
-"""Worker process of a shard: `python -m appstream_export.run.shard_worker LIFELINE`.
+"""Worker process of a shard: `python -m appstream_export.run.shard_worker LIFELINE [CONFIG]`.
 
 It reads the shard from stdin and writes the result to stdout. LIFELINE is the read end of a pipe whose write end the
-parent process holds: when the parent ends, the worker ends too.
+parent process holds: when the parent ends, the worker ends too. CONFIG is the settings file; by default, the
+environment names it.
 """
 
 import os
 import signal
 import sys
+from pathlib import Path
 from threading import Event, Thread
 from typing import NoReturn
 
@@ -22,7 +24,7 @@ from appstream_export.settings import read_settings
 ORPHAN_S = 10  # seconds to stop the shard and remove its files; then the process exits
 
 
-def main(parent_pipe: int) -> None:
+def main(parent_pipe: int, config: Path | None = None) -> None:
     """Run the shard and write its result, or an expected error; a bug ends the process with a traceback.
 
     A signal removes its files and ends the process without a result.
@@ -34,16 +36,16 @@ def main(parent_pipe: int) -> None:
         signal.signal(number, lambda got, _: signals.append(got) or stop.set())
     Thread(target=_exit_with_parent, args=(parent_pipe, stop), daemon=True).start()
     try:
-        answer = _run_shard(decode_message(sys.stdin.buffer.read(), Shard), stop)
+        answer = _run_shard(decode_message(sys.stdin.buffer.read(), Shard), config, stop)
     except Interrupted:
         _terminate_by_signal(signals[0] if signals else signal.SIGTERM)
     with os.fdopen(output, "wb") as out:
         out.write(msgspec.json.encode(answer))
 
 
-def _run_shard(shard: Shard, stop: Event) -> WorkerResponse:
+def _run_shard(shard: Shard, config: Path | None, stop: Event) -> WorkerResponse:
     try:
-        settings = read_settings()
+        settings = read_settings(config)
         contracts = load_enabled_contracts(settings)
         return WorkerResponse(result=sweep_shard(settings, contracts, shard, listener=RunListener(), stop=stop))
     except Interrupted:
@@ -69,4 +71,4 @@ def _exit_with_parent(parent_pipe: int, stop: Event) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), *map(Path, sys.argv[2:]))

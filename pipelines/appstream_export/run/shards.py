@@ -16,12 +16,12 @@ from ulid import ULID
 
 from appstream_export.contracts import Contract, build_arrow_schema, get_operational_table, list_snapshot_tables
 from appstream_export.extract import map_accounts, restore_secrets, strip_secrets
-from appstream_export.inputs import read_prices
 from appstream_export.lake.snapshots import FileEntry, StagedSnapshot, find_attempt
 from appstream_export.lake.storage import Store
 from appstream_export.model import Outcome, RunListener, Task
 from appstream_export.run.context import RunContext
 from appstream_export.run.ingest import merge_drift_tables
+from appstream_export.run.input_lists import read_input_lists
 from appstream_export.run.prepare import PreparedRun, prepare_run
 from appstream_export.run.request import Request
 from appstream_export.run.result import RunResult
@@ -98,7 +98,7 @@ def plan_shards(
     stop: Event,
 ) -> tuple[PreparedRun, list[Shard]]:
     """Prepare a run and divide its tasks into shards; raises as `execute_run` does before its first request."""
-    read_prices(settings.feeds.prices)  # refuse an unreadable price list now, not after the extraction
+    read_input_lists(settings)  # refuse an unreadable list now, not after the extraction
     context = RunContext(settings=settings, contracts=contracts, listener=listener, stop=stop)
     _, prepared = prepare_run(context, request, run_id=run_id, attempt_id=attempt_id, started_at=datetime.now(UTC))
     listener.on_plan(len(prepared.pending))
@@ -163,7 +163,7 @@ def commit_shards(
     without an outcome from a shard of this plan are failures.
     """
     context = RunContext(settings=settings, contracts=contracts, listener=listener, stop=stop)
-    prices = read_prices(settings.feeds.prices)
+    lists = read_input_lists(settings)
     store, facts = open_warehouse(settings, create=True), prepared.facts
     earlier = find_attempt(store, run_id=facts.run_id, attempt_id=facts.attempt_id)
     is_done = earlier is not None and earlier.attempt_id == facts.attempt_id
@@ -179,7 +179,7 @@ def commit_shards(
     own_results = [result for result in results if result.snapshot_id == prepared.snapshot_id]
     staged = _stage_shard_files(context, prepared, store, own_results)
     outcomes = _merge_shard_outcomes(prepared, own_results)
-    return commit_and_publish(context, prepared, staged, outcomes, prices)
+    return commit_and_publish(context, prepared, staged, outcomes, lists)
 
 
 def _stage_shard_files(

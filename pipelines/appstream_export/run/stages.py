@@ -15,11 +15,9 @@ from appstream_export.contracts import Contract, list_snapshot_tables, load_enum
 from appstream_export.error_rules import suggest_fix
 from appstream_export.errors import NothingExtracted
 from appstream_export.extract import Account, extract_tasks, map_accounts, resolve_outcomes
-from appstream_export.inputs import read_prices
 from appstream_export.lake.snapshots import (
     CommitRequest,
     Manifest,
-    PriceRow,
     StagedSnapshot,
     commit_snapshot,
     get_utc_now,
@@ -30,6 +28,7 @@ from appstream_export.lake.storage import Store
 from appstream_export.model import Outcome, Page, RunListener, Task
 from appstream_export.run.context import RunContext
 from appstream_export.run.ingest import WriteTables, ingest_pages
+from appstream_export.run.input_lists import InputLists, read_input_lists
 from appstream_export.run.prepare import PreparedRun, prepare_run
 from appstream_export.run.publishing import publish_outputs, try_after_commit
 from appstream_export.run.request import Request, resolve_scan_options
@@ -63,8 +62,8 @@ def execute_run(
     """
     run_id = run_id or str(ULID())
     context = RunContext(settings=settings, contracts=contracts, listener=listener, stop=stop or Event(), moment=moment)
-    # Read prices first: a bad price list must be an error before any request.
-    prices = read_prices(settings.feeds.prices)
+    # Read the lists first: a mistake in one must be an error before any request.
+    lists = read_input_lists(settings)
     started_at = moment or datetime.now(UTC)
     store, prepared = prepare_run(
         context, request, run_id=run_id, attempt_id=attempt_id or run_id, started_at=started_at
@@ -74,7 +73,7 @@ def execute_run(
     staged = StagedSnapshot(store, list_snapshot_tables(contracts), prepared.snapshot_id)
     try:
         outcomes = sweep_tasks(context, prepared, staged.write)
-        return commit_and_publish(context, prepared, staged, outcomes, prices)
+        return commit_and_publish(context, prepared, staged, outcomes, lists)
     # BaseException: the staged files must also be removed after KeyboardInterrupt.
     except BaseException:
         staged.discard()
@@ -116,10 +115,10 @@ def commit_and_publish(
     prepared: PreparedRun,
     staged: StagedSnapshot,
     outcomes: Mapping[Task, Outcome],
-    prices: Sequence[PriceRow],
+    lists: InputLists,
 ) -> RunResult:
     """Commit the staged rows, then publish catalog, feeds and report; raises CommitError if nothing was committed."""
-    manifest = _commit_outcomes(context, prepared, staged, outcomes, prices)
+    manifest = _commit_outcomes(context, prepared, staged, outcomes, lists)
     requested = (*prepared.pending, *(outcome.task for outcome in prepared.skipped))
     return _publish_snapshot(
         context,
@@ -149,7 +148,7 @@ def _commit_outcomes(
     prepared: PreparedRun,
     staged: StagedSnapshot,
     outcomes: Mapping[Task, Outcome],
-    prices: Sequence[PriceRow],
+    lists: InputLists,
 ) -> Manifest:
     resolved = dict(outcomes) | resolve_outcomes(outcomes, prepared.unlisted)
     _reject_empty_first_snapshot(staged.store, resolved)
@@ -162,7 +161,8 @@ def _commit_outcomes(
         outcomes=resolved | {outcome.task: outcome for outcome in prepared.skipped},
         accounts=[_build_account_row(account) for account in prepared.accounts],
         facts=prepared.facts,
-        prices=prices,
+        prices=lists.prices,
+        platform_support=lists.platform_support,
         head_seq=prepared.head_seq,
         max_drop_percent=context.settings.lake.max_drop_percent,
         clock=_build_clock(context.moment) if context.moment else get_utc_now,

@@ -45,6 +45,7 @@ def run_verify(args: argparse.Namespace) -> int:
     from appstream_export.cli.views import build_verify_object, has_passed, render_verify_lines
     from appstream_export.lake.catalog import build_no_snapshot_error, connect_as_rendered, run_checks
     from appstream_export.lake.maintenance import verify_warehouse
+    from appstream_export.run import build_check_inputs
 
     target = resolve_target(args)
     store = target.open_store()
@@ -57,7 +58,7 @@ def run_verify(args: argparse.Namespace) -> int:
     # Checks read the files, so they run only if the files are intact.
     if found.is_sound:
         with connect_as_rendered(store, contracts) as con:
-            checks = run_checks(con, contracts)
+            checks = run_checks(con, contracts, build_check_inputs(store, contracts, target.settings))
     if args.format == "json":
         print_json(build_verify_object(found, checks, str(store.root)))
     else:

@@ -41,7 +41,7 @@ def add_parsers(commands: Commands) -> None:
     _add_query_parser(commands)
     doc = "List every table and view."
     add_format_option(add_warehouse_command(commands, "tables", show_tables, doc))
-    doc = "Describe a table: its key, its columns, its join."
+    doc = "Describe a table: its key, its columns, its joins."
     describe = add_warehouse_command(commands, "describe", describe_table, doc)
     describe.add_argument("table", metavar="TABLE", help="such as image_builders")
     add_format_option(describe)
@@ -127,7 +127,7 @@ def show_tables(args: argparse.Namespace) -> int:
 
 
 def describe_table(args: argparse.Namespace) -> int:
-    """Print the columns of a table; for people also its description, key and join."""
+    """Print the columns of a table; for people also its description, key and joins."""
     from appstream_export.cli.views import find_entry, list_entry_columns
 
     entry = find_entry(load_described_contracts(args), args.table)
@@ -140,6 +140,8 @@ def describe_table(args: argparse.Namespace) -> int:
     _print_rows(list_entry_columns(entry), "table")
     if entry.join:
         console.print_result(f"\nJoined to its parent table:\n\n{entry.join}")
+    if entry.joins:
+        console.print_result(f"\nJoins to related tables:\n\n{entry.joins}")
     return 0
 
 

@@ -8,10 +8,13 @@ import pyarrow as pa
 from appstream_export.contracts import (
     DUCKDB_TYPES,
     Contract,
+    Join,
     SqlFile,
+    list_joins,
     list_snapshot_tables,
     list_view_files,
     render_parent_join,
+    render_related_joins,
 )
 from appstream_export.errors import ConfigurationError, suggest_correction
 
@@ -27,11 +30,15 @@ class DictionaryEntry:
     resource: str | None = None
     join: str | None = None
     """SQL that joins each row to its parent."""
+    joins: str = ""
+    """Lines of SQL that join it to related tables."""
 
 
 def list_entries(contracts: Sequence[Contract]) -> list[DictionaryEntry]:
     """Return all entries: tables of AWS items, then tables about the export, then views."""
-    return [*_build_table_entries(contracts), *_build_view_entries(contracts)]
+    views = list_view_files(contracts)
+    joins = list_joins(contracts, views)
+    return [*_build_table_entries(contracts, joins), *_build_view_entries(views, joins)]
 
 
 def find_entry(contracts: Sequence[Contract], name: str) -> DictionaryEntry:
@@ -52,7 +59,12 @@ def build_tables_overview(contracts: Sequence[Contract], *, is_brief: bool) -> p
     keys = pa.array([list(e.key) for e in found], pa.list_(pa.string()))
     joins = pa.array([e.join for e in found], pa.string())
     resources = pa.array([e.resource for e in found], pa.string())
-    return pa.table(columns | {"resource": resources, "key": keys, "join_to_parent": joins})
+    related = [e.joins.splitlines() for e in found]
+    return pa.table(
+        columns
+        | {"resource": resources, "key": keys, "join_to_parent": joins}
+        | {"joins": pa.array(related, pa.list_(pa.string()))}
+    )
 
 
 def list_named_queries(named_queries: Sequence[SqlFile], *, is_brief: bool) -> pa.Table:
@@ -82,18 +94,18 @@ def list_entry_columns(entry: DictionaryEntry) -> pa.Table:
     return pa.table({"column": names, "type": types, "doc": docs})
 
 
-def _build_table_entries(contracts: Sequence[Contract]) -> Iterator[DictionaryEntry]:
-    joins = {t.name: render_parent_join(c, t) for c in contracts for t in c.child_tables}
+def _build_table_entries(contracts: Sequence[Contract], joins: Sequence[Join]) -> Iterator[DictionaryEntry]:
+    parents = {t.name: render_parent_join(c, t) for c in contracts for t in c.child_tables}
     resources = {t.name: c.name for c in contracts for t in (*c.tables, c.changes_table)}
     for table in list_snapshot_tables(contracts):
         columns = tuple((c.name, DUCKDB_TYPES[c.type], c.doc) for c in table.view_columns)
-        yield DictionaryEntry(
-            table.name, table.doc, columns, table.key, resources.get(table.name), joins.get(table.name)
-        )
+        related, resource = render_related_joins(table.name, joins), resources.get(table.name)
+        yield DictionaryEntry(table.name, table.doc, columns, table.key, resource, parents.get(table.name), related)
 
 
-def _build_view_entries(contracts: Sequence[Contract]) -> Iterator[DictionaryEntry]:
+def _build_view_entries(views: Sequence[SqlFile], joins: Sequence[Join]) -> Iterator[DictionaryEntry]:
     """Yield the entries of views over several tables and of marts, from their SQL headers."""
-    for view in list_view_files(contracts):
+    for view in views:
         columns = tuple((c.name, c.type.upper(), c.doc) for c in view.columns)
-        yield DictionaryEntry(view.name, view.doc, columns)
+        key, related = (view.key,) if view.key else (), render_related_joins(view.name, joins)
+        yield DictionaryEntry(view.name, view.doc, columns, key, joins=related)

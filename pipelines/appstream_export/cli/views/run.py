@@ -123,7 +123,7 @@ def render_run_lines(summary: RunSummary) -> Iterator[str]:
 
 def _render_failure_details(summary: RunSummary) -> Iterator[str]:
     failures = summary.result.failures
-    kept = sum(outcome.task in summary.result.seen_before for outcome in failures)
+    kept = sum(outcome.task in summary.result.seen_at for outcome in failures)
     whose = "their earlier rows" if kept == len(failures) else f"earlier rows of {kept:,}"
     yield f"failed ({len(failures)}){f', {whose} retained as stale' if kept else ''}:"
     if len(_list_resources(summary.result)) > 1 and (short := summary.result.insufficient_resources):

@@ -94,7 +94,7 @@ class CompatibleClients(Clients):
 
 def _check_raw_answer(http_response: Any, model: Any, **_: Any) -> None:
     check = _CALL.get().check_raw_answer
-    if check and http_response.status_code == 200 and model.service_model.resolved_protocol == "json":
+    if check and http_response.status_code == 200 and model.service_model.resolved_protocol in ("json", "rest-json"):
         check(http_response.content, http_response.headers)
 
 

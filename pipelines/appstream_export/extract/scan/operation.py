@@ -10,7 +10,7 @@ from typing import Any, Self
 import botocore
 import botocore.session
 from botocore.exceptions import BotoCoreError
-from botocore.model import OperationModel, OperationNotFoundError
+from botocore.model import ListShape, MapShape, OperationModel, OperationNotFoundError, Shape, StructureShape
 
 from appstream_export.contracts import (
     ITEM_VALUE,
@@ -22,6 +22,8 @@ from appstream_export.contracts import (
     Contract,
     fill_inputs,
     find_page_token,
+    get_wire_path,
+    list_answer_members,
     list_sensitive_members,
 )
 from appstream_export.errors import ConfigurationError
@@ -42,7 +44,7 @@ from appstream_export.json_text import RawItems, read_json
 from appstream_export.model import ScanOptions
 
 NAMES = "Names"  # the filter parameter of all AppStream list operations that have one
-PROTOCOL = "json"
+PROTOCOLS = ("json", "rest-json")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -72,6 +74,8 @@ class ListOperation:
     """The members that botocore's model defines for the answer."""
     sensitive_members: frozenset[str] = frozenset()
     result_type: str | None = None
+    output_shape: Shape | None = None
+    """The shape of the answer, by which the result of botocore's parser gets its names in JSON back."""
     decoder: PageDecoder | None = None
 
     @classmethod
@@ -84,6 +88,7 @@ class ListOperation:
         """
         model = _load_operation_model(contract, session, any_protocol)
         paging = _load_paginator_config(contract, session, model)
+        token = _find_token_path(contract, model, paging.get("output_token"))
         sources = {name: tuple(source.split(".")) for name, source in contract.item_sources.items()}
         inputs = model.input_shape.members if model.input_shape else {}
         return cls(
@@ -94,17 +99,18 @@ class ListOperation:
             key=next((sources[k] for k in contract.item_key if k in sources), ()),
             arn=sources.get("arn"),
             input_token=paging.get("input_token"),
-            output_token=paging.get("output_token"),
+            output_token=token,
             limit_key=paging.get("limit_key"),
             takes_names=NAMES in inputs and NAMES not in contract.calls.inputs,
             rules=contract.calls,
             month=month,
             row_reader=_build_row_reader(contract),
             parent_columns=contract.parent_columns,
-            known_members=frozenset(model.output_shape.members if model.output_shape else ()),
+            known_members=list_answer_members(model),
             sensitive_members=list_sensitive_members(model),
             result_type=model.output_shape.name if model.output_shape else None,
-            decoder=PageDecoder.create_if_flat(contract, paging.get("output_token")),
+            output_shape=model.output_shape,
+            decoder=PageDecoder.create_if_flat(contract, token),
         )
 
     def check_options(self, options: ScanOptions) -> None:
@@ -176,10 +182,12 @@ class ListOperation:
         """
         about = parsed.get("ResponseMetadata", {})
         status = about.get("HTTPStatusCode")
-        why = f"HTTP {status} instead of 200" if status != 200 else self._find_items_problem(parsed)
+        members = {name: value for name, value in parsed.items() if name != "ResponseMetadata"}
+        root = convert_to_json_value(members, self.output_shape)
+        why = f"HTTP {status} instead of 200" if status != 200 else self._find_items_problem(root)
         if why:
             raise build_malformed_error(self.operation, why, about.get("RequestId"))
-        return {name: convert_to_json_value(value) for name, value in parsed.items() if name != "ResponseMetadata"}
+        return root
 
     def list_other_members(self, root: Mapping[str, Any]) -> dict[str, Any]:
         """Return the answer's non-empty members besides items and token by path, such as `$.Warnings`."""
@@ -229,15 +237,34 @@ class ListOperation:
         return f"the answer lacks {path}" if items is None else f"{path} is {type(items).__name__}, not a {kind}"
 
 
-def convert_to_json_value(value: Any) -> Any:
-    """Convert a value of botocore's parser to JSON; a time becomes seconds since 1970, exact to the microsecond."""
+def convert_to_json_value(value: Any, shape: Shape | None = None) -> Any:
+    """Convert a value of botocore's parser to JSON, with the names that JSON has for members of `shape`.
+
+    A time becomes seconds since 1970, exact to the microsecond.
+    """
+    if isinstance(value, dict) and isinstance(shape, StructureShape):
+        found = {name: (shape.members.get(name), inner) for name, inner in value.items()}
+        return {
+            member.serialization.get("name", name) if member else name: convert_to_json_value(inner, member)
+            for name, (member, inner) in found.items()
+        }
     if isinstance(value, dict):
-        return {name: convert_to_json_value(inner) for name, inner in value.items()}
+        inside = shape.value if isinstance(shape, MapShape) else None
+        return {name: convert_to_json_value(inner, inside) for name, inner in value.items()}
     if isinstance(value, list):
-        return [convert_to_json_value(element) for element in value]
+        inside = shape.member if isinstance(shape, ListShape) else None
+        return [convert_to_json_value(element, inside) for element in value]
     if isinstance(value, datetime):
         return (value - _EPOCH) // timedelta(microseconds=1) / 1_000_000
     return base64.b64encode(value).decode() if isinstance(value, bytes) else value
+
+
+def _find_token_path(contract: Contract, model: OperationModel, member: str | None) -> str | None:
+    """Return the path of the page token in JSON; None for an operation of one page."""
+    path = get_wire_path(model.output_shape, member) if member else None
+    if member and path is None:
+        raise ConfigurationError(f"{contract.file.name}: {contract.operation} gives {member} outside its JSON")
+    return path
 
 
 def _build_row_reader(contract: Contract) -> RowReader:
@@ -256,10 +283,10 @@ def _load_operation_model(contract: Contract, session: botocore.session.Session,
         raise ConfigurationError(
             f"{where}: botocore {botocore.__version__} does not know it", fix="correct the contract"
         ) from error
-    if service.resolved_protocol != PROTOCOL and not any_protocol:
+    if service.resolved_protocol not in PROTOCOLS and not any_protocol:
         found = f"botocore {botocore.__version__} uses the protocol {service.resolved_protocol}"
         fix = "set [extract] use_documented_client_api = true or install an older botocore, and report this"
-        raise ConfigurationError(f"{where}: {found}, but the export reads only {PROTOCOL}", fix=fix)
+        raise ConfigurationError(f"{where}: {found}, but the export reads only {' and '.join(PROTOCOLS)}", fix=fix)
     return model
 
 

@@ -1,5 +1,10 @@
 from .checks import SEVERITY_ERROR as SEVERITY_ERROR, CheckResult as CheckResult, run_checks as run_checks
 from .column_lineage import ColumnTracer as ColumnTracer, SourceColumn as SourceColumn
+from .completeness import (
+    TableCompleteness as TableCompleteness,
+    UnseenScope as UnseenScope,
+    load_completeness as load_completeness,
+)
 from .connect import (
     build_no_snapshot_error as build_no_snapshot_error,
     connect_unchecked as connect_unchecked,

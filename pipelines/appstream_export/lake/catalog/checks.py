@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from appstream_export.contracts import SEVERITIES, Contract, SqlFile, list_sql_files, load_contract_set
 from appstream_export.errors import QueryError
@@ -38,12 +39,20 @@ class CheckResult:
         return bool(self.rows) and self.severity == SEVERITY_ERROR
 
 
-def run_checks(con: duckdb.DuckDBPyConnection, contracts: Sequence[Contract] | None = None) -> list[CheckResult]:
+def run_checks(
+    con: duckdb.DuckDBPyConnection,
+    contracts: Sequence[Contract] | None = None,
+    inputs: Mapping[str, pa.Table] | None = None,
+) -> list[CheckResult]:
     """Run the checks of the contracts on the connection's views, in order of their names; skip those of missing views.
 
+    `inputs` are tables that checks read and no catalog has, such as the numbers of rows before. The connection has them
+    afterwards.
     Raises StorageFailed if files cannot be read, QueryError with the check's name if DuckDB refuses a check.
     """
-    known = frozenset(list_view_names(con))
+    for name, rows in (inputs or {}).items():
+        con.register(name, rows)
+    known = frozenset({*list_view_names(con), *(inputs or {})})
     checks = list_sql_files(load_contract_set() if contracts is None else contracts, "checks")
     return [_run_check(con, check) for check in checks if known.issuperset(check.reads)]
 

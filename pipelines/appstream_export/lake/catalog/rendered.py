@@ -2,7 +2,8 @@
 
 A planted view shows a reader a wrong table. In a publisher it would do more harm: it could read any file with the
 rights of the export, and the result would be published. So a published catalog is used only after each of its objects
-was compared, and only as a private copy that cannot change meanwhile; otherwise the views are created in memory.
+was compared, and only as a private copy that cannot change meanwhile; otherwise the views are created in memory. The
+checks, feeds and report of a run open the same catalog: by its SHA-256, this process compares it only once.
 """
 
 from collections.abc import Iterable, Sequence

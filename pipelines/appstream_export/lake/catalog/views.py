@@ -20,6 +20,7 @@ from appstream_export.contracts import (
     SNAPSHOT_ID,
     Column,
     Contract,
+    JoinKey,
     SqlFile,
     Table,
     get_operational_table,
@@ -205,7 +206,8 @@ def render_newest_select(table: Table) -> str:
 
 
 def _render_view_select(table: Table, view: View, *, past: bool) -> str:
-    names = ", ".join(_render_column_source(column) for column in view.columns)
+    keys = {key.name: _render_join_key(key) for key in table.join_keys}
+    names = ", ".join(keys.get(column.name) or _render_column_source(column) for column in view.columns)
     joins, suffix, snapshot = "", ("_history" if past else ""), ("snapshot_id, " if past else "")
     if past and not table.cumulative:
         joins += " join lake.commits as c using (snapshot_id)"
@@ -215,6 +217,15 @@ def _render_view_select(table: Table, view: View, *, past: bool) -> str:
         run = f"(select * from scope_runs{suffix} where resource = {quote_literal(table.resource)})"
         joins += f" left join {run} as s using ({snapshot}account_id, region)"
     return f"select {names} from {FILES_SCHEMA}.{quote_identifier(view.name)} as r{joins}"
+
+
+def _render_join_key(key: JoinKey) -> str:
+    """Return the SQL of a join key: account, region and the item's names, separated by slashes."""
+    account_id, region, *names = (f"r.{quote_identifier(column)}" for column in key.columns)
+    # A single name may contain slashes: the other parts cannot, so the key is unique. Several names are escaped.
+    if len(names) > 1:
+        names = [f"replace(replace({name}, '%', '%25'), '/', '%2F')" for name in names]
+    return f"concat_ws('/', {', '.join((account_id, region, *names))}) as {quote_identifier(key.name)}"
 
 
 def _render_column_source(column: Column) -> str:

@@ -49,6 +49,8 @@ READERS = 8  # files read at once
 ASIDE_FOLDER = "damaged"  # folder for damaged manifests, which the product neither reads nor deletes
 _BACKUP = "restore it from a backup"
 
+_INPUT_LISTS = ("prices", "platform_support")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepairResult:
@@ -214,7 +216,7 @@ def _commit_head_without_losses(
     head, run_id = load_head(store), generate_ulid()
     if head is None:
         return
-    prices = load_last_known_rows(store, head, "prices")
+    lists = {name: load_last_known_rows(store, head, name) for name in _INPUT_LISTS if name in head.tables}
     commit_snapshot(
         CommitRequest(
             store=store,
@@ -223,7 +225,8 @@ def _commit_head_without_losses(
             planned=None,
             outcomes={},
             accounts=(),
-            prices=prices,
+            prices=lists.get("prices", ()),
+            platform_support=lists.get("platform_support", ()),
             clock=clock,
             facts=RunFacts(
                 run_id=run_id,

@@ -33,6 +33,7 @@ from .producer import (
     CommitRequest as CommitRequest,
     PriceRow as PriceRow,
     RunFacts as RunFacts,
+    SupportRow as SupportRow,
     count_tasks as count_tasks,
     get_utc_now as get_utc_now,
     remove_files_quietly as remove_files_quietly,

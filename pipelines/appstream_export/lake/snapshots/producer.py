@@ -46,6 +46,9 @@ AccountRow = Mapping[str, Any]
 PriceRow = Mapping[str, Any]
 """A row of the table `prices`, without snapshot_id."""
 
+SupportRow = Mapping[str, Any]
+"""A row of the table `platform_support`, without snapshot_id."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
@@ -81,6 +84,7 @@ class CommitRequest:
     accounts: Sequence[AccountRow]
     facts: RunFacts
     prices: Sequence[PriceRow] = ()
+    platform_support: Sequence[SupportRow] = ()
     max_drop_percent: int = 50
     head_seq: int | None = None
     """Seq of the head when the run started; None if unknown, or if there was no head."""
@@ -122,6 +126,7 @@ class SnapshotProducer:
                 self._write_records("scope_runs", runs)
                 self._write_records("accounts", self._merge_accounts(workspace, runs))
                 self._write_records("prices", request.prices)
+                self._write_records("platform_support", request.platform_support)
                 validation.check_scope_runs(request.planned or (), runs)
                 manifest = self._build_manifest(workspace, runs)
                 # The check must read the stored bytes, not what DuckDB remembers of files that it has read before.

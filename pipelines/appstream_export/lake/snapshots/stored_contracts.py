@@ -28,9 +28,18 @@ def store_contracts(store: Store, contracts: Sequence[Contract]) -> dict[str, Co
                 f"{contract.file.name}: the contract has {entry.bytes:,} bytes; at most {CONTRACT_BYTES_MAX:,} are read"
             )
             raise ContractError(what, fix="shorten it, or divide it")
-        store.put_if_absent(build_contract_path(entry.sha256), content)
+        _put_contract(store, build_contract_path(entry.sha256), content)
         entries[contract.name] = entry
     return entries
+
+
+def _put_contract(store: Store, path: str, content: bytes) -> None:
+    """Create a file whose name is its digest; after an error, the file in the store decides, as for a manifest."""
+    try:
+        store.put_if_absent(path, content)
+    except OSError:
+        if not store.exists(path):
+            raise
 
 
 def add_stored_contracts(contracts: Sequence[Contract], store: Store, manifest: Manifest | None) -> ContractSet:

@@ -1,0 +1,99 @@
+"""The last step of a run: it reports the checks, and fails the run if the rule of exit code 3 says so.
+
+It is the last one, and its checks block nothing, so that assets of the host project run on what the run committed.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+
+from appstream_export.defs.assets import SnapshotConfig, check_completeness, collect_asset_metadata
+from appstream_export.defs.binding import COVERAGE_STEP, TABLES_STEP, ExportAssets, ExportBinding
+from appstream_export.defs.checks import build_check_results, explain_failure
+from appstream_export.defs.context import as_dagster_failure
+from appstream_export.defs.progress import LoggingRunListener
+from appstream_export.defs.specs import FEEDS, MARTS, REPORT
+from appstream_export.defs.steps import (
+    add_max_runtime_tag,
+    find_step_config,
+    has_step,
+    is_continuing_after,
+    log_check,
+    resolve_run_id,
+    yield_checks,
+)
+from appstream_export.defs.stop import handle_stop
+from appstream_export.run import RunResult, execute_run, load_run_result
+
+_LAST_CHECK = "catalog_is_published"
+
+
+def build_coverage_checks(
+    binding: ExportBinding, assets: ExportAssets, check_specs: Sequence[dg.AssetCheckSpec]
+) -> dg.AssetChecksDefinition:
+    """Build the last step. Re-executed from failure, it requests the failed scopes, commits and publishes again.
+
+    Checks that are executed alone, without the step of tables, are evaluated on the newest snapshot and fail nothing.
+    """
+
+    @dg.multi_asset_check(
+        name=binding.format_name(COVERAGE_STEP),
+        specs=[_add_deps(spec, assets) for spec in assets.bind_checks(check_specs)],
+        can_subset=True,
+        pool=binding.pool,
+        description="Reports whether every scope was seen and every output published; if not, the run fails here.",
+    )
+    def coverage(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        result = _find_result(context, binding, assets)
+        yield from yield_checks(context, assets, build_check_results(result, assets.sources))
+        if result.exit_code and has_step(context, binding.format_name(TABLES_STEP)):
+            raise dg.Failure(explain_failure(result), allow_retries=False)
+
+    return coverage
+
+
+def _add_deps(spec: dg.AssetCheckSpec, assets: ExportAssets) -> dg.AssetCheckSpec:
+    """Add dependencies to the check that each export has, so that its step runs after the outputs."""
+    if spec.name != _LAST_CHECK:
+        return spec
+    outputs = [output.key for output in assets.list_specs((MARTS, FEEDS, REPORT))]
+    return dg.AssetCheckSpec(
+        spec.name, asset=spec.asset_key, description=spec.description, additional_deps=outputs, metadata=spec.metadata
+    )
+
+
+def _find_result(context: dg.AssetCheckExecutionContext, binding: ExportBinding, assets: ExportAssets) -> RunResult:
+    """Return the result of this run; of the newest one if this run has no step of tables."""
+    tables, settings = binding.format_name(TABLES_STEP), binding.load_settings(needs_accounts=False)
+    add_max_runtime_tag(context, assets, settings)
+    is_export = has_step(context, tables)
+    with as_dagster_failure():
+        if is_export and is_continuing_after(context, tables):
+            return _request_failed_scopes(context, binding, assets)
+        run_id = resolve_run_id(context.run, context.instance) if is_export else None
+        return load_run_result(settings, binding.load_contracts(), run_id=run_id)
+
+
+def _request_failed_scopes(
+    context: dg.AssetCheckExecutionContext, binding: ExportBinding, assets: ExportAssets
+) -> RunResult:
+    """Request the scopes that failed in the run that this one continues, and publish; log what lands as events."""
+    began, step = time.monotonic(), context.op_execution_context
+    settings, contracts = binding.load_settings(), binding.load_contracts()
+    with handle_stop(context.log) as stop:
+        result = execute_run(
+            settings,
+            contracts,
+            SnapshotConfig(**find_step_config(context.run, binding.format_name(TABLES_STEP))).request,
+            run_id=resolve_run_id(context.run, context.instance),
+            attempt_id=f"{context.run.run_id}.{step.retry_number}",
+            listener=LoggingRunListener(context.log),
+            stop=stop,
+        )
+        seconds = round(time.monotonic() - began, 3)
+        for key, metadata in collect_asset_metadata(result, assets, contracts, settings, seconds, context.log):
+            step.log_event(dg.AssetMaterialization(assets.get_key(key), metadata=metadata))
+        for check in check_completeness(result, settings, contracts):
+            log_check(context, assets, check)
+    return result

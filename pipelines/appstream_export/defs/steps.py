@@ -1,0 +1,105 @@
+"""What all steps share: which run they are part of, and their results as yields or as events."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+import dagster as dg
+
+from appstream_export.defs.automation import build_max_runtime_tag
+from appstream_export.defs.binding import ExportAssets
+from appstream_export.settings import Settings
+
+StepContext: TypeAlias = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
+Materialized: TypeAlias = tuple[dg.AssetKey, Mapping[str, Any]]
+_ASSET_RESUME_TAG = "dagster/is_asset_resume_retry"
+"""Dagster's tag of runs that the webserver launches with "from asset failure"."""
+
+
+def resolve_run_id(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
+    """Return the id of the first run that this run continues, or its own id.
+
+    A re-execution from failure continues its parent. A re-execution of all steps is a new run.
+    """
+    # A run without step keys executes all steps: the webserver launches re-executions of all steps like this.
+    while run.parent_run_id and (run.step_keys_to_execute is not None or _ASSET_RESUME_TAG in run.tags):
+        parent = instance.get_run_by_id(run.parent_run_id)
+        if parent is None:
+            return run.parent_run_id
+        run = parent
+    return run.run_id
+
+
+def has_step(context: StepContext, name: str) -> bool:
+    """Return whether this run has the step, executed or, if the run continues another one, done by that one."""
+    return name in {node.name for node in context.job_def.nodes}
+
+
+def is_continuing_after(context: StepContext | dg.OpExecutionContext, name: str) -> bool:
+    """Return whether this run continues another one from failure, in which the step succeeded."""
+    keys = context.run.step_keys_to_execute
+    return bool(context.run.parent_run_id) and keys is not None and name not in keys
+
+
+def add_max_runtime_tag(context: StepContext, assets: ExportAssets, settings: Settings) -> None:
+    """Give this run the maximum time of a snapshot run, if it has none and no assets but those of the export.
+
+    Dagster gives runs of the button Materialize no tags of jobs or steps, and monitoring reads tags of running runs.
+    """
+    run, selected = context.run, context.job_def.asset_layer.selected_asset_keys
+    if dg.MAX_RUNTIME_SECONDS_TAG not in run.tags and selected and selected <= assets.keys:
+        context.instance.add_run_tags(run.run_id, build_max_runtime_tag(settings))
+
+
+def yield_materializations(
+    context: dg.AssetExecutionContext, assets: ExportAssets, materialized: Iterable[Materialized]
+) -> Iterator[dg.MaterializeResult]:
+    """Yield the materializations of the assets that the step was selected for; log the others as events of the run."""
+    for default, metadata in materialized:
+        key = assets.get_key(default)
+        if key in context.selected_asset_keys:
+            yield dg.MaterializeResult(asset_key=key, metadata=metadata)
+        else:
+            context.log_event(dg.AssetMaterialization(key, metadata=metadata))
+
+
+def yield_checks(
+    context: StepContext, assets: ExportAssets, results: Iterable[dg.AssetCheckResult], *, with_others: bool = False
+) -> Iterator[dg.AssetCheckResult]:
+    """Yield the results of the checks that the step was selected for; with `with_others`, log the others as events."""
+    for result in results:
+        key = bind_check(assets, result)
+        if key in context.selected_asset_check_keys:
+            yield result._replace(asset_key=key.asset_key)
+        elif with_others:
+            log_check(context, assets, result)
+
+
+def log_check(context: StepContext, assets: ExportAssets, result: dg.AssetCheckResult) -> None:
+    """Log the result of another step's check as an event of the run."""
+    event = build_check_evaluation(assets, result)
+    context.op_execution_context.log_event(event)  # ty: ignore[invalid-argument-type]  Dagster accepts it too
+
+
+def find_step_config(run: dg.DagsterRun, step: str) -> Mapping[str, Any]:
+    """Return the configuration of a step in a run, which a run that continues it has too."""
+    config: Any = run.run_config
+    return config.get("ops", {}).get(step, {}).get("config", {})
+
+
+def bind_check(assets: ExportAssets, result: dg.AssetCheckResult) -> dg.AssetCheckKey:
+    """Return the key of a check in this code location."""
+    assert result.asset_key is not None  # noqa: S101  our results name their asset
+    return assets.bind_check_key(dg.AssetCheckKey(result.asset_key, result.check_name or ""))
+
+
+def build_check_evaluation(assets: ExportAssets, check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+    """Return a check's result as an event, because a step may not yield results of the checks of other steps."""
+    key = bind_check(assets, check)
+    return dg.AssetCheckEvaluation(
+        asset_key=key.asset_key,
+        check_name=key.name,
+        passed=check.passed,
+        metadata=check.metadata,
+        severity=check.severity,
+        description=check.description,
+    )

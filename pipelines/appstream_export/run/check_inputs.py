@@ -1,0 +1,50 @@
+"""Tables that checks read beside the catalog: limits of the settings, rows before, and changed columns of feeds."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+import pyarrow as pa
+
+from appstream_export.contracts import Contract
+from appstream_export.feeds import build_feeds, find_column_changes
+from appstream_export.lake.snapshots import KIND_SWEEP, Manifest, load_head, load_history
+from appstream_export.lake.storage import Store
+from appstream_export.settings import Settings, compute_freshness_windows
+
+_DAY = timedelta(days=1)
+_MANIFESTS_MAX = 20  # among which the newest two sweeps are found; the others expire, erase or repair
+_COUNTED = ("accounts", "scope_runs")  # beside the tables of contracts; rows of the others may fall at any time
+_LIMITS = pa.schema([("warn_drop_percent", pa.float64()), ("scope_hours", pa.float64())])
+_ROWS = pa.schema([("table_name", pa.string()), ("previous_rows", pa.int64()), ("found_rows", pa.int64())])
+_COLUMNS = pa.schema([(name, pa.string()) for name in ("feed", "column_name", "previous_type", "next_type")])
+
+
+def build_check_inputs(store: Store, contracts: Sequence[Contract], settings: Settings) -> dict[str, pa.Table]:
+    """Return the tables by name: one row of limits, the rows of each table in the newest two, columns of feeds."""
+    windows = compute_freshness_windows(settings.lake.freshness_timedelta or _DAY)
+    limits = {
+        "warn_drop_percent": float(settings.lake.warn_drop_percent),
+        "scope_hours": windows[1] / timedelta(hours=1),
+    }
+    changes = find_column_changes(store, build_feeds(contracts, settings.feeds.account_labels))
+    # Only the newest manifests, so that checks do not cost more as a warehouse ages.
+    since = max(1, head.seq - _MANIFESTS_MAX) if (head := load_head(store)) else 1
+    newest = load_history(store, since_seq=since, pass_damage=True)
+    sweeps = [manifest for manifest in newest if manifest.kind == KIND_SWEEP]
+    return {
+        "check_limits": pa.Table.from_pylist([limits], schema=_LIMITS),
+        "table_rows": pa.Table.from_pylist([*_compare_rows(contracts, sweeps[-2:])], schema=_ROWS),
+        "feed_columns": pa.Table.from_pylist([change._asdict() for change in changes], schema=_COLUMNS),
+    }
+
+
+def _compare_rows(contracts: Sequence[Contract], newest_two: Sequence[Manifest]) -> list[Mapping[str, object]]:
+    if len(newest_two) < 2:
+        return []
+    before, after = newest_two
+    names = [*_COUNTED, *(table.name for contract in contracts for table in contract.tables)]
+    return [
+        {"table_name": name, "previous_rows": before.tables[name].rows, "found_rows": after.tables[name].rows}
+        for name in names
+        if name in before.tables and name in after.tables
+    ]

@@ -1,0 +1,21 @@
+-- old_scopes: Scopes that AWS last answered more than 2.5 times [lake] freshness_interval (a day if unset) before the
+--   newest snapshot.
+-- severity: warn
+-- reads: coverage, snapshots, check_limits
+with newest as (
+    select max(committed_at) as committed_at
+    from snapshots
+)
+
+select
+    c.resource,
+    c.account_id,
+    c.account_name,
+    c.region,
+    c.status,
+    c.observed_at,
+    round(hours_between(c.observed_at, n.committed_at), 1) as age_hours
+from coverage as c
+cross join newest as n
+cross join check_limits as l
+where not c.is_expected and hours_between(c.observed_at, n.committed_at) > l.scope_hours
