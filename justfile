@@ -57,3 +57,7 @@ demo-ui dir="appstream-export-demo":
     uv run appstream-export emulate --dir {{dir}} & emulator=$!
     trap 'kill $emulator' EXIT
     APPSTREAM_EXPORT_CONFIG={{dir}}/appstream-export.toml uv run dagster dev -w workspace.yaml -h 127.0.0.1
+
+# measure the installed files of dependencies and extras, and write them to docs/install.md
+weigh:
+    uv run --isolated --no-dev --all-extras --locked python docs/weigh_install.py --write

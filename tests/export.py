@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from appstream_export.contracts import Contract, load_contracts
 from appstream_export.emulator import Emulator
 from appstream_export.lake.catalog import connect_warehouse
@@ -19,13 +21,14 @@ class Export:
     """`aws` is the emulator, `folder` holds the warehouse."""
 
     def __init__(self, aws: Emulator, folder: Path) -> None:
-        self.aws, self.folder = aws, folder
+        self.aws, self.folder, self.endpoint_url = aws, folder, aws.endpoint_url
         self.accounts: tuple[str, ...] = ACCOUNTS
         self.regions: tuple[str, ...] = REGIONS
         self.extract: dict[str, Any] = {"max_attempts": 2, "workers": 8}
         self.more: dict[str, Any] = {}
         """Further keys of the configuration, in place of what stands here."""
         self.contracts: list[Contract] = load_contracts()
+        self._open: tuple[Any, duckdb.DuckDBPyConnection] | None = None
 
     @property
     def mapping(self) -> dict[str, Any]:
@@ -34,7 +37,7 @@ class Export:
             "warehouse": "warehouse",
             "regions": list(self.regions),
             "accounts": [{"id": a, "role_arn": f"arn:aws:iam::{a}:role/reader"} for a in self.accounts],
-            "aws": {"endpoint_url": self.aws.endpoint_url},
+            "aws": {"endpoint_url": self.endpoint_url},
             "extract": self.extract,
             "feeds": {"publish": False, "report": False},  # what is not about them need not wait for them
         } | self.more
@@ -60,8 +63,16 @@ class Export:
 
     def sql(self, text: str) -> list[Any]:
         """Rows as tuples; as bare values where there is one column."""
-        found = run_query(connect_warehouse(self.warehouse), text).to_pylist()
+        found = run_query(self._connect_once(), text).to_pylist()
         return [tuple(r.values()) if len(r) > 1 else next(iter(r.values())) for r in found]
+
+    def _connect_once(self) -> duckdb.DuckDBPyConnection:
+        """Connect as readers do, again once anything has written to the warehouse."""
+        folders = {folder: folder.stat().st_mtime_ns for folder in Path(self.warehouse).glob("**")}
+        state = self.warehouse, folders or object()  # a bucket has no folders here
+        if self._open is None or self._open[0] != state:
+            self._open = state, connect_warehouse(self.warehouse)
+        return self._open[1]
 
     def statuses(self) -> dict[str, str]:
         """`account/region` → status in the newest snapshot."""

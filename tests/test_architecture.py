@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from statistics import quantiles
@@ -37,7 +38,8 @@ VERBS = frozenset(
     replace report republish request requeue require reserve reset resolve restart restore restrict retain
     return reuse reveal rewrite run sanitize seal select send serve set share shorten show shut skip slugify
     sort split stage start stop store stream strip style suggest summarize sweep symlink sync take target
-    terminate translate truncate try unnest update vacuum validate verify wait walk warn wrap write yield""".split()  # noqa: SIM905
+    terminate trace translate truncate try unite unnest update vacuum validate verify wait walk warn wrap write
+    yield""".split()  # noqa: SIM905
 )
 QUESTIONS = ("is", "has", "can", "should", "needs")  # what returns a bool
 CONVERSIONS = ("to", "from", "as", "on")  # to_table, from_contract, as_dagster_failure; on_page of a listener
@@ -46,9 +48,9 @@ RIDDLES = frozenset(  # participles, prepositions and pronouns, which say nothin
     looked made met none of one other others own said seen shown so sworn taken told under until what where
     who whose with within""".split()  # noqa: SIM905
 )
-DICTATED = frozenset(  # by logging, argparse, io, fsspec, werkzeug and Store.exists, which is pathlib's word
-    """connect defs emit error exists fileno glob info isatty isdir log ls main modified seek setup size tell
-    writable""".split()  # noqa: SIM905
+DICTATED = frozenset(  # by logging, argparse, io, fsspec, werkzeug, DuckDB (table, query), and pathlib (exists)
+    """connect defs emit error exists feed fileno glob info isatty isdir log ls main modified query relation seek setup
+    size table tell writable""".split()  # noqa: SIM905
 )
 
 
@@ -130,17 +132,23 @@ def test_a_face_exports_what_others_import_and_no_name_of_a_module(face: Path) -
     package = module_of(face)
     siblings = {path.stem for path in face.parent.iterdir()}
     sources = [*SOURCES.rglob("*.py"), *SOURCES.rglob("*.pyi"), *(ROOT / "tests").rglob("*.py")]
-    used = {
-        alias.name
-        for file in sources
-        if not file.is_relative_to(face.parent)
-        for node in ast.walk(ast.parse(file.read_text("utf-8")))
-        if isinstance(node, ast.ImportFrom) and absolute(node, file) == package
-        for alias in node.names
-    }
+    others = [file for file in sources if not file.is_relative_to(face.parent)]
+    used = {name for file in others for imported, name in list_imports(file) if imported == package}
 
     assert sorted(exports(face).keys() & siblings) == []
     assert sorted(exports(face).keys() - used) == []
+
+
+@cache
+def list_imports(file: Path) -> list[tuple[str, str]]:
+    """Package and name of every `from ... import ...` of a file, at any depth."""
+    found = [node for node in ast.walk(parse(file)) if isinstance(node, ast.ImportFrom)]
+    return [(absolute(node, file), alias.name) for node in found for alias in node.names]
+
+
+@cache
+def parse(file: Path) -> ast.Module:
+    return ast.parse(file.read_text("utf-8"))
 
 
 def absolute(node: ast.ImportFrom, file: Path) -> str:
@@ -187,7 +195,7 @@ def test_the_walks_name_functions_and_classes_that_exist() -> None:
     defined = {
         node.name
         for file in SOURCES.rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        for node in ast.walk(parse(file))
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
     }
     named = set(re.findall(r"`(\w+)\(\)`", walks)) | set(re.findall(r"`([A-Z][A-Za-z]+[a-z])`", walks))
@@ -204,7 +212,7 @@ def test_the_picture_of_the_layers_is_up_to_date() -> None:
 
 def statements(file: Path) -> Iterator[tuple[int, str]]:
     """Texts of a module that are SQL; those that are handed to `format_command` are printed for users to copy."""
-    tree = ast.parse(file.read_text("utf-8"))
+    tree = parse(file)
     printed = {
         id(inner)
         for node in ast.walk(tree)
@@ -243,7 +251,7 @@ def test_no_public_name_has_two_meanings() -> None:
     defined = [
         (node.name, str(file.relative_to(SOURCES)))
         for file in sorted(SOURCES.rglob("*.py"))
-        for node in ast.parse(file.read_text("utf-8")).body
+        for node in parse(file).body
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
         and not node.name.startswith("_")
         and node.name not in ("main", "add_parsers")

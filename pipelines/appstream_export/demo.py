@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from appstream_export.contracts import load_contracts
-from appstream_export.emulator import MOMENTS, OPENING, Emulator, Estate
+from appstream_export.emulator import MOMENTS, OPENING, Emulator, Estate, read_estate
 from appstream_export.errors import ConfigurationError
 from appstream_export.lake.catalog import connect_warehouse, count_rows, get_named_query, run_named_query
 from appstream_export.lake.storage import REPORT_FILE
@@ -198,8 +198,15 @@ def list_next_commands(folder: Path) -> NextCommands:
 
 
 @contextmanager
-def serve_emulator(folder: Path | None, port: int | None) -> Generator[ServedEmulator]:
-    """Serve the demo's AWS as the last run saw it, at the address of the demo in `folder`, else on any port."""
+def serve_emulator(folder: Path | None, port: int | None, estate_file: Path | None = None) -> Generator[ServedEmulator]:
+    """Serve the demo's AWS as the last run saw it, at the address of the demo in `folder`, else on any port.
+
+    With `estate_file`, serve what that file describes; raises ConfigurationError if a folder is given too.
+    """
+    if estate_file is not None:
+        with _serve_written_estate(folder, port, estate_file) as served:
+            yield served
+        return
     estate = Estate(opening=_read_opening(folder)) if folder else Estate()
     if folder is not None and port is None:
         port = urlsplit(_load_demo_settings(folder).aws.endpoint_url or "").port
@@ -212,6 +219,21 @@ def serve_emulator(folder: Path | None, port: int | None) -> Generator[ServedEmu
             regions=len(estate.regions),
             endpoint_url=aws.endpoint_url,
             config_file=folder / DEFAULT_FILE if folder else None,
+        )
+
+
+@contextmanager
+def _serve_written_estate(folder: Path | None, port: int | None, estate_file: Path) -> Generator[ServedEmulator]:
+    if folder is not None:
+        raise ConfigurationError("--estate and --dir name two emulated AWS", fix="give one of them")
+    estate = read_estate(estate_file)
+    with Emulator(port=port or 0) as aws:
+        estate.populate_emulator(aws)
+        yield ServedEmulator(
+            accounts=len(estate.accounts),
+            regions=len(estate.regions),
+            endpoint_url=aws.endpoint_url,
+            config_file=None,
         )
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from appstream_export.installation import format_install_command
 from appstream_export.status import Status
 
 
@@ -91,7 +92,7 @@ _MFA = ErrorRule(
     "or use a role without mfa_serial",
 )
 
-_CRT = ErrorRule(Status.DENIED, False, "install the extra crt: pip install 'appstream-export[crt]'")
+_CRT = ErrorRule(Status.DENIED, False, "install the extra crt of appstream-export")
 
 _AWS_FILES = ErrorRule(Status.DENIED, False, "correct AWS_PROFILE, or the AWS config or credentials files")
 
@@ -423,4 +424,6 @@ def suggest_fix(status: Status, code: str | None, reason: str | None = None) -> 
     known = ERROR_RULES.get(code or "") or ERROR_RULES.get(f"HTTP {code}")
     if known is None and re.fullmatch(r"(HTTP )?5\d\d", code or ""):
         known = _SERVER_ERROR
+    if known is _CRT:
+        return format_install_command("crt")
     return (known or _RULES_BY_STATUS.get(status, _UNKNOWN_ERROR)).fix

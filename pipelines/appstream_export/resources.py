@@ -1,4 +1,4 @@
-"""Where `schemas/` and `sql/` lie: inside the installed package, or at the top of a checkout."""
+"""Where packaged files lie: `schemas/` and `sql/` are at the top of a checkout, but inside an installed package."""
 
 from pathlib import Path
 
@@ -9,3 +9,8 @@ def find_resource_folder(name: str) -> Path:
     """Return the installed folder of contracts (`schemas`) or SQL files (`sql`)."""
     installed = _HERE / f"_{name}"
     return installed if installed.is_dir() else _HERE.parents[1] / name
+
+
+def read_dagster_template() -> str:
+    """Return the `dagster.yaml` for a DAGSTER_HOME on one machine."""
+    return (_HERE / "dagster.yaml").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""The files that `init` writes: commented settings, CSV files to fill in, minimal IAM policies. Overwrites nothing."""
+"""The files that `init` writes: commented settings, CSV files to fill in, IAM policies, `dagster.yaml`."""
 
 import json
 import os
@@ -13,6 +13,7 @@ from appstream_export.contracts import (
     load_contracts,
 )
 from appstream_export.errors import ConfigurationError
+from appstream_export.resources import read_dagster_template
 from appstream_export.settings import DEFAULT_FILE as CONFIG_FILE
 
 CONFIG = """\
@@ -111,6 +112,9 @@ regions = ["us-east-1"]              # wildcards: ["us-east-1", "eu-*"]; "auto":
 # file_mode = "0640"                 # of feeds, which other users read
 # keep_generations = 24              # published generations that are retained for current readers
 
+# To run on a schedule, set cron below and start Dagster in this folder:
+#   export DAGSTER_HOME=$PWD/dagster APPSTREAM_EXPORT_CONFIG=$PWD/appstream-export.toml
+#   dagster dev -m appstream_export.definitions    # needs the extra ui
 [dagster]
 # cron = "0 * * * *"                 # starts cron_job; without it, the schedule exists but is off
 # cron_job = "snapshot"              # or "snapshot_sharded", the same run in several processes
@@ -127,6 +131,7 @@ regions = ["us-east-1"]              # wildcards: ["us-east-1", "eu-*"]; "auto":
 POLICY, TRUST, STACK_SET = "iam/reader-policy.json", "iam/reader-trust.json", "iam/reader-stackset.json"
 HUB_POLICY, HUB_TRUST = "iam/hub-policy.json", "iam/hub-trust.json"
 ACCOUNTS, PRICES = "accounts.csv", "prices.csv"
+DAGSTER = "dagster/dagster.yaml"
 ROLE_NAME = "AppStreamExportReader"
 _ACCOUNTS = "account_id,name,team,cost_centre\n111122223333,example-account,example-team,0000\n"  # AWS's example id
 _PRICES = "region,instance_type,platform,usd_per_hour,disk_usd_per_gb_month,valid_from\n"
@@ -150,6 +155,7 @@ def render_scaffold_files(partition: str = "aws") -> Mapping[str, str]:
         STACK_SET: _render_json(_build_stack_set_template(allowed)),
         HUB_POLICY: _render_json(build_control_plane_policy(ROLE_NAME, partition, outside_roles=[outside])),
         HUB_TRUST: _render_json(_build_hub_trust_policy(partition)),
+        DAGSTER: read_dagster_template(),
     }
 
 

@@ -212,6 +212,7 @@ def run_export(folder: Path, world: World, shards: int = 1) -> dict[str, float]:
         return exporter.run(settings_of(aws.url, accounts, REGIONS[:1]), folder, 300.0, shards)
 
 
+@pytest.mark.slow
 def test_an_export_reports_the_costs_of_each_stage(tmp_path: Path) -> None:
     costs = run_export(tmp_path, World(accounts=1, items=2))
 

@@ -102,6 +102,7 @@ def test_a_reader_that_leaves_early_is_no_failure(demo: Demo) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, '[\n  {"snap'[:10], "")
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_long_query(demo: Demo) -> None:
     sql = "select count(*) from range(100000) as a, range(10000000) as b where a.range * b.range % 7 = 3"
     asking = subprocess.Popen(

@@ -17,6 +17,7 @@ def warehouse(demo: tuple[Path, Finished], tmp_path: Path) -> Path:
     return Path(shutil.copytree(demo[0] / "warehouse", tmp_path / "warehouse", symlinks=True))
 
 
+@pytest.mark.slow
 def test_feeds_are_published_verified_and_compared(warehouse: Path, told: Told) -> None:
     at = ("--warehouse", str(warehouse))
     first = (warehouse / "feeds" / "v1" / "latest").resolve()

@@ -55,6 +55,7 @@ def asked(told: Told, *words: str) -> Any:
     return json.loads(out)
 
 
+@pytest.mark.slow
 def test_the_life_of_a_warehouse(warehouse: str, aws: Emulator, told: Told, tmp_path: Path) -> None:
     code, _, err = told("verify")
     assert (code, err.count("\n")) == (2, 1)

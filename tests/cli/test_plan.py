@@ -113,6 +113,7 @@ def test_an_organization_is_asked_for_its_accounts_and_regions_alone(folder: Pat
     assert foreseen["discovery_calls"] == len(aws.calls)
 
 
+@pytest.mark.slow
 def test_a_discovery_that_fails_is_told_with_the_ways_out(folder: Path, aws: Emulator, told: Told) -> None:
     of_organization(aws, folder)
     aws.fail(LISTS, "deny", operation="ListAccounts")

@@ -9,6 +9,7 @@ import pytest
 
 from appstream_export.emulator import Emulator, make_image_builder
 from tests.cli.conftest import Command
+from tests.slices import slow_but
 
 Told = Callable[..., tuple[int, str, str]]
 SCOPE = "111122223333/eu-west-1"
@@ -51,7 +52,7 @@ OUTPUTS = {
 }
 
 
-@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("output", slow_but(OUTPUTS, "catalog"))
 def test_what_could_not_be_published_ends_with_3_until_it_is(output: str, folder: Path, told: Told) -> None:
     name, problem = OUTPUTS[output]
     in_the_way = folder / "warehouse" / name
@@ -70,6 +71,7 @@ def test_what_could_not_be_published_ends_with_3_until_it_is(output: str, folder
     assert (again, json.loads(healed)[problem]) == (0, None)
 
 
+@pytest.mark.slow
 def test_expire_ends_with_3_where_its_catalog_could_not_be_published(folder: Path, told: Told) -> None:
     settings = folder / "appstream-export.toml"
     keep_one = "lake.retention = { hourly_days = 0, daily_days = 0, monthly_months = 0 }\n"
@@ -96,6 +98,7 @@ def test_a_run_with_nothing_left_to_ask_says_what_it_could_not_publish(folder: P
     assert "its feeds could not be published" in out
 
 
+@pytest.mark.slow
 def test_a_user_without_home_and_passwd_entry_gets_everything(folder: Path, cli: Command) -> None:
     done = cli("run", env=stub(folder, "sitecustomize", NO_HOME))
 
@@ -104,6 +107,7 @@ def test_a_user_without_home_and_passwd_entry_gets_everything(folder: Path, cli:
     assert not (folder / "~").exists()
 
 
+@pytest.mark.slow
 def test_any_failure_of_the_report_is_its_problem_and_the_snapshot_stands(folder: Path, cli: Command) -> None:
     done = cli("run", env=stub(folder, "altair", "raise RuntimeError('no charts here')"))
 

@@ -59,6 +59,7 @@ def test_every_answer_can_be_read_in_80_columns_without_control_characters(asked
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", text)
 
 
+@pytest.mark.slow
 def test_an_answer_as_of_then_is_the_answer_that_was_given_then(demo: Demo, told: Told, asked: Told) -> None:
     _, runs, _ = told("sql", "select committed_at from export_runs order by seq", "--json", "--warehouse",
                       str(demo[0] / "warehouse"))  # fmt: skip

@@ -47,6 +47,7 @@ def test_a_run_after_a_loss_names_what_aws_did_not_answer_and_repair_makes_the_w
     assert told("sql", "--format", "csv", "select change from image_builder_changes")[1].split() == ["change"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("head")
 @pytest.mark.parametrize("table", ["scope_runs", pytest.param("accounts", marks=pytest.mark.slow)])
 def test_a_run_plans_without_the_tables_that_a_plan_reads(told: Told, table: str) -> None:

@@ -121,6 +121,7 @@ def test_json_is_one_object_and_all_of_stdout(folder: Path, aws: Emulator, told:
     assert result["retry"] == f"appstream-export run --retry-failed --warehouse {folder}/elsewhere"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folder")
 def test_a_scope_that_never_answered_has_no_earlier_rows_to_keep(aws: Emulator, told: Told) -> None:
     aws.fail("444455556666/us-east-1", "deny")
@@ -138,6 +139,7 @@ def test_a_scope_that_never_answered_has_no_earlier_rows_to_keep(aws: Emulator, 
     assert "failed (1), their earlier rows retained as stale:\n" in again
 
 
+@pytest.mark.slow
 def test_expected_scopes_take_a_line_per_region(publishing: Path, aws: Emulator, told: Told) -> None:
     aws.fail("*/us-east-1", "deny_scp")
 
@@ -212,9 +214,9 @@ def test_a_catalog_can_be_made_anew(folder: Path, told: Told) -> None:
     ("number", "hangs"),
     [
         (signal.SIGTERM, "DescribeImageBuilders"),
-        (signal.SIGINT, "DescribeImageBuilders"),
-        (signal.SIGTERM, "AssumeRole"),
-        (signal.SIGTERM, "ListAccounts"),
+        pytest.param(signal.SIGINT, "DescribeImageBuilders", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, "AssumeRole", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, "ListAccounts", marks=pytest.mark.slow),
     ],
 )
 def test_a_signal_ends_the_run_with_nothing_committed(

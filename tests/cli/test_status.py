@@ -39,6 +39,7 @@ def lags(told: Told) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_status_says_which_snapshot_each_output_shows_and_how_far_it_lags(folder: Path, told: Told) -> None:
     told("run", "--no-publish")
     nothing, words = lags(told), told("status")[1]
@@ -97,6 +98,7 @@ def test_a_bucket_has_the_same_outputs_but_a_catalog(
     assert lags(told) == {"feeds": 1, "bi.duckdb": 1, "report": 1}
 
 
+@pytest.mark.slow
 def test_damaged_outputs_are_named_and_do_not_end_status(folder: Path, told: Told) -> None:
     told("run")
     for name in ("warehouse.duckdb", "report.html", "feeds/v1/bi.duckdb", "feeds/v1/current.json"):

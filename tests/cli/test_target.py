@@ -12,6 +12,7 @@ import pytest
 from appstream_export.emulator import Emulator
 from tests.factories import image_builder
 from tests.lake.lakes import A, Lake, builder, ok
+from tests.slices import slow_but
 
 Told = Callable[..., tuple[int, str, str]]
 VARIABLE = "APPSTREAM_EXPORT_WAREHOUSE"
@@ -58,7 +59,7 @@ def months_retained(told: Told, *words: str) -> int:
 SPELLINGS = ["warehouse", "warehouse/", "./other/../warehouse", "link", "~/warehouse", "{folder}/warehouse//"]
 
 
-@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("spelling", slow_but(SPELLINGS, *SPELLINGS[:2]))
 @pytest.mark.parametrize("way", ["flag", "environment"])
 def test_the_configured_folder_keeps_its_settings_however_it_is_named(
     way: str, spelling: str, folder: Path, told: Told, monkeypatch: pytest.MonkeyPatch
@@ -83,6 +84,7 @@ def test_another_folder_has_the_defaults(way: str, told: Told, monkeypatch: pyte
     assert "label_team" not in bundle(told, *words)
 
 
+@pytest.mark.slow
 def test_the_report_of_the_configured_warehouse_is_the_same_page_however_it_is_named(folder: Path, told: Told) -> None:
     def publish(name: str, *words: str) -> tuple[int, bool]:
         """Its mode, and whether it warns once it is twice as old as the configuration's freshness."""
@@ -150,7 +152,9 @@ def bucket(aws: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> st
 
 
 @pytest.mark.usefixtures("bucket")
-@pytest.mark.parametrize("named", ["", "s3://lake/exports", "s3://lake/exports/", "s3://lake/exports//"])
+@pytest.mark.parametrize(
+    "named", slow_but(["", "s3://lake/exports", "s3://lake/exports/", "s3://lake/exports//"], "", "s3://lake/exports/")
+)
 @pytest.mark.parametrize("way", ["flag", "environment"])
 def test_the_configured_bucket_keeps_its_settings_and_its_endpoint(
     way: str, named: str, told: Told, monkeypatch: pytest.MonkeyPatch

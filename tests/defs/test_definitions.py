@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from appstream_export.definitions import defs
-from appstream_export.defs import lineage, sharded, specs
+from appstream_export.defs import sharded, specs
 from appstream_export.defs.specs import GROUPS
 from appstream_export.settings import parse_settings
 from tests.absent import wanted, without
@@ -149,18 +149,6 @@ def test_an_executor_that_needs_nothing_else_is_found_by_its_name(executor: str)
     module, name, *_ = sharded.EXECUTORS[executor]
 
     assert isinstance(getattr(import_module(module), name), dg.ExecutorDefinition)
-
-
-def test_columns_of_feeds_lead_back_to_tables() -> None:
-    from appstream_export.contracts import load_contracts
-    from appstream_export.settings import Settings
-
-    came = lineage.build_column_lineage(specs.build_asset_sources(load_contracts(), Settings()))
-    feed = came[specs.build_feed_key("image_builders")].deps_by_column
-
-    assert feed["created_time_utc"] == [dg.TableColumnDep("image_builders", "created_time")]
-    assert feed["name"] == [dg.TableColumnDep("image_builders", "name")]
-    assert "as_of_utc" not in feed
 
 
 def test_showing_them_loads_no_charts_and_no_aws(tmp_path: Path) -> None:

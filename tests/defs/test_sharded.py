@@ -34,7 +34,9 @@ ROWS = "select account_id, region, name, state, is_stale from image_builders ord
 
 
 def test_an_executor_that_is_not_installed_is_refused_with_what_to_install() -> None:
-    with pytest.raises(SettingsError, match=r'executor = "kubernetes": dagster_k8s is missing; install dagster-k8s'):
+    with pytest.raises(
+        SettingsError, match=r'executor = "kubernetes": dagster_k8s is missing; .*(install|add) dagster-k8s'
+    ):
         resolve_executor(Settings(dagster=DagsterSettings(executor="kubernetes")))
 
 

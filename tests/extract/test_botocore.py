@@ -9,6 +9,7 @@ import botocore
 import botocore.session
 import pytest
 from botocore.credentials import Credentials
+from botocore.handlers import BUILTIN_HANDLERS
 from botocore.loaders import Loader
 
 from appstream_export.contracts import Contract, load_contracts
@@ -208,3 +209,16 @@ def test_contracts_and_clients_read_botocores_models_once_and_a_users_own_models
     assert shared is get_botocore_loader()
     assert str(tmp_path / "models") in own.search_paths
     assert str(tmp_path) in elsewhere.search_paths
+
+
+def test_sessions_share_botocores_handlers_and_none_of_their_own() -> None:
+    def list_handlers(session: botocore.session.Session) -> dict[str, list[Any]]:
+        emitter = session.get_component("event_emitter")
+        aliased = {name: emitter._alias_event_name(name) for name, *_ in BUILTIN_HANDLERS}
+        return {name: [*emitter._emitter._handlers.prefix_search(alias)] for name, alias in aliased.items()}
+
+    whole = list_handlers(botocore.session.Session())
+    one = guard.create_session_without_files()
+    assert list_handlers(one) == whole, f"{VERSION}: a session no longer takes the handlers of `event_hooks`"
+    one.register("before-send", lambda **_: None)
+    assert list_handlers(guard.create_session_without_files()) == whole

@@ -3,6 +3,8 @@
 import time
 from collections import Counter
 
+import pytest
+
 from tests.extract.asking import EU, A, Asking, B
 from tests.extract.wire import Reply, Wire, page, refusal
 
@@ -61,6 +63,7 @@ def test_pages_without_end_stop_at_the_deadline_and_do_not_count(wire: Wire, ask
     assert answer.only.pages > 1
 
 
+@pytest.mark.slow
 def test_a_role_that_does_not_come_ends_all_tasks_of_its_account(wire: Wire, asking: Asking) -> None:
     asking.ids, asking.regions, asking.extract["task_timeout_s"] = [A, B], [EU, "us-east-1"], ENOUGH_S
     wire.always(f"sts/{A}", Reply(delay_s=300))
@@ -71,6 +74,7 @@ def test_a_role_that_does_not_come_ends_all_tasks_of_its_account(wire: Wire, ask
     assert statuses[SCOPE] == "timeout"
 
 
+@pytest.mark.slow
 def test_a_task_does_not_pay_for_the_time_of_others(wire: Wire, asking: Asking) -> None:
     asking.ids = [f"{n:012}" for n in range(1, 13)]
     asking.extract = {"workers": 1, "task_timeout_s": ENOUGH_S}

@@ -157,23 +157,3 @@ def test_a_login_that_is_not_there_says_how_to_sign_in(
         asking.start()
 
     assert refused.value.fix == "sign in again: aws login --profile NAME"
-
-
-@pytest.mark.parametrize(
-    ("files", "environ", "command"),
-    [
-        (["uv-receipt.toml"], {}, "uv tool install --force '/src/export[crt]'"),
-        (["pipx_metadata.json"], {}, "pipx install --force '/src/export[crt]'"),
-        ([], {"UV_RUN_RECURSION_DEPTH": "1"}, "uv sync --inexact --extra crt"),
-        ([], {}, "pip install '/src/export[crt]'"),
-    ],
-)
-def test_an_extra_is_installed_as_we_were(
-    files: list[str], environ: dict[str, str], command: str, tmp_path: Path
-) -> None:
-    for name in files:
-        (tmp_path / name).touch()
-
-    found = format_install_command("crt", tmp_path, environ, source="/src/export")
-
-    assert found.removeprefix("uv ") == command or found == command

@@ -325,6 +325,7 @@ class Overtaken(Around):
         return Raced(self._store.open_subfolder(folder, **how), self.rivals)
 
 
+@pytest.mark.slow
 def test_what_is_erased_while_we_publish_comes_back_from_no_earlier_generation(lake: Lake) -> None:
     from appstream_export.lake.maintenance.erase import erase_account
 
@@ -341,6 +342,7 @@ def test_what_is_erased_while_we_publish_comes_back_from_no_earlier_generation(l
         assert con.sql("select table_name from duckdb_tables()").fetchall() == [("feed_status",)]
 
 
+@pytest.mark.slow
 def test_a_run_that_commits_while_we_publish_is_published_too(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", state="OLD")))
     rival = Overtaken(lake.store, [lambda: lake.commit(ok(A, builder("a", state="NEW")))])
@@ -349,6 +351,7 @@ def test_a_run_that_commits_while_we_publish_is_published_too(lake: Lake) -> Non
     assert (published.current.seq, table(lake, "image_builders")[0]["state"]) == (2, "NEW")
 
 
+@pytest.mark.slow
 def test_a_slow_publisher_does_not_take_newer_feeds_back(lake: Lake) -> None:
     """It is overtaken while it writes, and begins anew; until it is done readers have what the other one published."""
     served: list[int] = []

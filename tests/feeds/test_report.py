@@ -91,6 +91,7 @@ def test_the_sql_behind_a_panel_is_shown_on_demand_by_keyboard(report: Watched) 
     assert "from image_builder_errors" in shown.inner_text()
 
 
+@pytest.mark.slow
 def test_an_old_page_says_so(chromium: Browser, tmp_path: Path) -> None:
     seen = watched(chromium)
     seen.page.clock.install(time=at(3) + timedelta(days=3))
@@ -104,6 +105,7 @@ def test_an_old_page_says_so(chromium: Browser, tmp_path: Path) -> None:
     seen.page.close()
 
 
+@pytest.mark.slow
 def test_a_phone_shows_all_of_it_without_scrolling_sideways(chromium: Browser, tmp_path: Path) -> None:
     seen = watched(chromium, width=390, height=844)
     seen.page.goto(f"file://{written(eventful(tmp_path), tmp_path)}")

@@ -32,6 +32,7 @@ from appstream_export.lake.snapshots.manifest import load_history
 from appstream_export.settings import RetentionSettings
 from tests.lake.lakes import EVERYWHERE, A, B, C, Lake, bare, builder, failed, ok
 from tests.lake.stores import Around
+from tests.slices import slow_but
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +94,7 @@ def test_columns_stand_in_the_contracts_order_with_comments(three: Lake) -> None
         assert told == [table.doc]
 
 
-@pytest.mark.parametrize("before", ["published", "damaged", "of another DuckDB"])
+@pytest.mark.parametrize("before", slow_but(["published", "damaged", "of another DuckDB"], "published"))
 def test_a_catalog_says_the_same_whatever_it_began_with(mine: Lake, before: str) -> None:
     catalog = mine.store.root / "warehouse.duckdb"
     content = catalog.read_bytes()
@@ -245,7 +246,7 @@ def test_a_reader_keeps_what_it_opened_and_the_next_sees_the_new(mine: Lake) -> 
     assert mine.sql("select state from image_builders") == ["DELETING"]
 
 
-@pytest.mark.parametrize("is_own", [False, True])
+@pytest.mark.parametrize("is_own", slow_but([False, True], False))
 def test_who_has_read_the_header_before_a_catalog_is_replaced_still_finds_its_blocks(
     lake: Lake, tmp_path: Path, is_own: bool
 ) -> None:
@@ -426,6 +427,7 @@ def test_what_is_no_moment_is_refused_in_one_line(three: Lake, moment: str) -> N
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_as_of_a_moment_before_a_thinning_the_changes_of_dropped_snapshots_are_there(mine: Lake) -> None:
     moments = [manifest.committed_at for manifest in load_history(mine.store)]
     changes = "select c.new_value from image_builder_changes_history as c order by snapshot_at, change"

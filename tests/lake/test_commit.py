@@ -21,6 +21,7 @@ from appstream_export.model import Outcome
 from appstream_export.status import Status
 from tests.lake.lakes import EVERYWHERE, A, Answer, B, C, Lake, at, builder, failed, filtered, ok, task
 from tests.lake.stores import Around, Deaf, Faulty, Mode, Raced
+from tests.slices import slow_but
 
 
 @EVERYWHERE
@@ -138,7 +139,7 @@ def test_an_answer_that_an_earlier_run_beats_fails_for_a_clock_is_wrong(lake: La
     assert (lake.names(A), lake.run(A)["status"], lake.run(A)["discarded_at"]) == (["later"], "ok", None)
 
 
-@pytest.mark.parametrize("clock_skew_s", [None, 0.0, 3600.0])
+@pytest.mark.parametrize("clock_skew_s", slow_but([None, 0.0, 3600.0], None))
 def test_an_answer_that_a_concurrent_run_overtook_is_no_failure(lake: Lake, clock_skew_s: float | None) -> None:
     lake.commit(ok(A, builder("a")))
     ours = raced(lake, lambda other: other.commit(ok(A, builder("newer"), minute=50)))
@@ -220,6 +221,7 @@ def test_a_scope_that_a_later_run_has_just_asked_does_not_end(lake: Lake) -> Non
     assert (lake.names(C), lake.sql("select count(*) from accounts")) == (["c"], [2])
 
 
+@pytest.mark.slow
 def test_rivals_without_end_are_a_conflict_that_leaves_nothing(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
     ours = raced(lake, *[lambda other: other.commit(ok(B))] * 3)
@@ -363,6 +365,7 @@ def test_a_child_without_its_item_stops_the_commit(lake: Lake) -> None:
         lake.commit(ok(A), draft=orphan)
 
 
+@pytest.mark.slow
 def test_files_of_many_rows_are_checked_part_by_part_and_no_row_escapes(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:

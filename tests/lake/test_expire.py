@@ -148,6 +148,7 @@ def test_as_of_shows_the_newest_snapshot_that_is_left(lake: Lake) -> None:
     assert state(NOW - 401 * DAY) == []
 
 
+@pytest.mark.slow
 def test_it_stays_known_for_ever_which_scopes_were_seen_on_which_day(lake: Lake) -> None:
     for day in (300, 299, 298):
         for hours in (5, 4):
@@ -406,6 +407,7 @@ def test_a_commit_that_lands_while_the_history_is_retold_is_in_it(
     assert [problem for problem in verify_warehouse(lake.store).problems if not problem.is_note] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("act", [thinned, erased], ids=["thin", "erase"])
 def test_a_run_that_commits_after_the_history_was_retold_builds_on_it(
     lake: Lake, act: Callable[[Lake], ExpireResult | EraseResult]
@@ -440,6 +442,7 @@ class Known(Around):
         return content
 
 
+@pytest.mark.slow
 def test_a_run_whose_head_is_erased_while_it_builds_on_it_starts_over(lake: Lake) -> None:
     aged(lake)
     healthy, lake.store = lake.store, Known(lake.store, lambda: erased(Lake(lake.store.root)))
@@ -450,6 +453,7 @@ def test_a_run_whose_head_is_erased_while_it_builds_on_it_starts_over(lake: Lake
     assert [problem for problem in verify_warehouse(healthy).problems if not problem.is_note] == []
 
 
+@pytest.mark.slow
 def test_a_manifest_in_the_place_of_one_that_was_retold_long_ago_does_not_count(lake: Lake) -> None:
     aged(lake)
     lagging = raced(lake, lambda other: (other.commit(ok(A, builder("b"))), erased(other)))
@@ -470,6 +474,7 @@ class Stuck(Around):
         self._store.remove(path)
 
 
+@pytest.mark.slow
 def test_a_manifest_that_does_not_count_is_no_commit_where_it_cannot_be_removed_either(lake: Lake) -> None:
     aged(lake)
     lagging = raced(lake, lambda other: (other.commit(ok(A, builder("b"))), erased(other)))
@@ -504,6 +509,7 @@ def test_an_erased_account_is_nowhere_and_nobody_else_has_changed(lake: Lake) ->
     assert leftovers(lake) == []
 
 
+@pytest.mark.slow
 def test_readers_of_the_catalog_are_served_after_an_erase(lake: Lake) -> None:
     aged(lake)
     lake.publish()
@@ -570,7 +576,7 @@ class Dying(Around):
         self._store.remove(path)
 
 
-@pytest.mark.parametrize("removals", [0, 3])
+@pytest.mark.parametrize("removals", [pytest.param(0, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("finish", [erased, collected], ids=["erase", "gc"])
 def test_an_erase_that_was_killed_is_completed_by_the_next_one_or_by_gc(
     lake: Lake, removals: int, finish: Callable[[Lake], EraseResult | VacuumResult]
@@ -617,6 +623,7 @@ def test_an_empty_warehouse_has_nothing_to_thin_or_collect(lake: Lake) -> None:
         erased(lake)
 
 
+@pytest.mark.slow
 def test_what_is_published_again_after_an_erase_is_looked_at_too(lake: Lake) -> None:
     aged(lake)
     report = lake.store.root / "report.html"
@@ -628,7 +635,13 @@ def test_what_is_published_again_after_an_erase_is_looked_at_too(lake: Lake) -> 
     assert (again.is_gone, again.remaining, again.seq) == (False, ("report.html",), None)
 
 
-@pytest.mark.parametrize("place", ["tables/image_builders/snapshot_id=X/.tmp-{}.parquet", ".scratch/spilled-{}.tmp"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "tables/image_builders/snapshot_id=X/.tmp-{}.parquet",
+        pytest.param(".scratch/spilled-{}.tmp", marks=pytest.mark.slow),
+    ],
+)
 def test_half_a_file_that_nobody_can_look_into_is_not_taken_for_clean(lake: Lake, place: str) -> None:
     aged(lake)
     accounts = " ".join(str(int(GONE) + n) for n in range(-100, 100))
@@ -652,6 +665,7 @@ def test_a_database_that_was_not_published_since_is_not_taken_for_clean(lake: La
     assert erased(lake).remaining == ("feeds/v1/bi.duckdb",)
 
 
+@pytest.mark.slow
 def test_an_erase_whose_deletions_fail_says_how_to_complete_it(lake: Lake) -> None:
     aged(lake)
     healthy, lake.store = lake.store, Keeping(lake.store)

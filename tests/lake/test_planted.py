@@ -150,6 +150,24 @@ def test_checks_run_on_the_rendered_views_and_not_on_planted_ones(shared: Lake) 
     assert any(before.values()), "a failed scope needs attention"
 
 
+def test_a_catalog_that_was_compared_before_is_not_trusted_once_it_is_changed(shared: Lake) -> None:
+    connect_as_rendered(shared.store, shared.contracts).close()
+    plant(shared, "create or replace view coverage as select 1 as planted")
+
+    with connect_as_rendered(shared.store, shared.contracts) as con:
+        assert con.sql("select count(*) from coverage").fetchall() == [(2,)]
+    publish_catalog(shared.store, shared.contracts)
+    assert run_query(connect_warehouse(str(shared.store.root)), "from coverage").num_rows == 2
+
+
+def test_a_catalog_that_was_compared_before_is_not_used_for_the_next_snapshot(shared: Lake) -> None:
+    connect_as_rendered(shared.store, shared.contracts).close()
+    shared.commit(ok(A, builder("b")))
+
+    with connect_as_rendered(shared.store, shared.contracts) as con:
+        assert con.sql("select name from image_builders").fetchall() == [("b",)]
+
+
 def test_a_catalog_of_another_version_is_a_note_and_is_not_used(shared: Lake) -> None:
     plant(shared, "drop view coverage", digest=b"views " + b"0" * 64 + b"\n")
 

@@ -19,6 +19,7 @@ from appstream_export.lake.duckdb import lock_connection
 from appstream_export.lake.snapshots.manifest import load_head
 from tests.lake.hostile import CANARY, list_hostile_statements
 from tests.lake.lakes import EVERYWHERE, A, Lake, builder, ok
+from tests.slices import slow_but
 
 Entry = Callable[[duckdb.DuckDBPyConnection, str], Any]
 GLOBAL_SETTINGS = "select name, value from duckdb_settings() where scope = 'GLOBAL' order by all"
@@ -100,7 +101,7 @@ def test_there_are_hundreds_of_hostile_statements() -> None:
 
 
 @EVERYWHERE
-@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize("entry", slow_but(ENTRIES, "connect", "sql"))
 def test_no_statement_changes_a_byte_or_reads_what_is_not_the_warehouses(lake: Lake, entry: str, outside: Path) -> None:
     lake.commit(ok(A, builder("a", subnets=["s"])))
     lake.publish()

@@ -67,6 +67,7 @@ def test_a_warehouse_of_every_release_gives_the_rows_that_the_release_gave(
     assert verify_warehouse(open_store(export.warehouse)).problems == ()
 
 
+@pytest.mark.slow
 def test_an_export_goes_on_in_a_warehouse_of_every_release(
     released: tuple[Export, dict[str, list[dict[str, Any]]]], aws: Emulator
 ) -> None:

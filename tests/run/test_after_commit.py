@@ -33,6 +33,7 @@ class Revoke:
         return Refuse(403, "AccessDenied") if self.is_committed and is_table else None
 
 
+@pytest.mark.slow
 def test_a_snapshot_that_cannot_be_read_after_its_commit_is_reported_and_the_run_ends_with_3(
     export: Export, bucket: Bucket
 ) -> None:

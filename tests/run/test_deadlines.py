@@ -14,6 +14,7 @@ from tests.factories import image_builder
 SICK, WELL = f"{ACCOUNTS[0]}/eu-west-1", f"{ACCOUNTS[1]}/us-east-1"
 
 
+@pytest.mark.slow
 def test_a_run_at_its_deadline_commits_what_it_has(export: Export) -> None:
     for scope in (SICK, WELL):
         export.aws.put(scope, image_builder("old"))

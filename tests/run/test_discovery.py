@@ -10,6 +10,7 @@ from appstream_export.emulator import Emulator, Fault
 from appstream_export.errors import NothingExtracted, SettingsError
 from tests.export import Export
 from tests.factories import image_builder
+from tests.slices import slow_but
 
 HUB, PROD, DEV, LAB = "123456789012", "111122223333", "444455556666", "004455667788"
 NAMES = {HUB: "management", PROD: "prod", DEV: "dev", LAB: "lab"}
@@ -120,6 +121,7 @@ def test_a_discovery_that_fails_asks_the_last_known_accounts_and_counts_as_a_fai
     assert ou_paths == ["Root/Workloads/Prod"]
 
 
+@pytest.mark.slow
 def test_accounts_that_were_listed_by_hand_survive_the_move_to_a_discovery_that_fails(export: Export) -> None:
     export.accounts, export.more = (PROD, DEV), {}
     export.run()
@@ -171,7 +173,7 @@ def many(count: int) -> dict[str, str]:
     return {HUB: "management"} | {f"{n:012}": f"a{n}" for n in range(1, count)}
 
 
-@pytest.mark.parametrize(("known", "leave", "is_believed"), [(4, 3, True), (8, 4, True), (9, 5, False)])
+@pytest.mark.parametrize(("known", "leave", "is_believed"), slow_but([(4, 3, True), (8, 4, True), (9, 5, False)], 8, 9))
 def test_a_list_that_lost_too_many_accounts_is_not_believed(
     aws: Emulator, tmp_path: Path, known: int, leave: int, is_believed: bool
 ) -> None:
@@ -190,6 +192,7 @@ def test_a_list_that_lost_too_many_accounts_is_not_believed(
     assert export.sql("select count(*) from accounts") == [known - leave]
 
 
+@pytest.mark.slow
 def test_a_repeated_attempt_asks_the_accounts_that_a_failed_discovery_did_not_know(export: Export) -> None:
     use(export, exclude_accounts=[LAB])
     export.run()
@@ -235,7 +238,7 @@ def test_auto_asks_where_aws_says_that_the_service_is(export: Export) -> None:
     assert export.sql("select regions_source from snapshots") == ["ssm"]
 
 
-@pytest.mark.parametrize("has_own_wildcard", [False, True])
+@pytest.mark.parametrize("has_own_wildcard", slow_but([False, True], False))
 def test_auto_without_ssm_uses_botocores_list_and_gives_up_no_region_that_answered(
     export: Export, has_own_wildcard: bool
 ) -> None:

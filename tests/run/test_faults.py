@@ -1,9 +1,14 @@
 """Whatever one scope does, no row is lost, none is falsely deleted, and its status says what happened."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import pytest
 
-from appstream_export.emulator import FAULTS
+from appstream_export.emulator import FAULTS, Emulator
 from appstream_export.errors import NothingExtracted
+from appstream_export.run import RunResult
+from tests.catalogs import begin_with_template
 from tests.export import ACCOUNTS, Export
 from tests.extract.wire import Wire, page, refusal
 from tests.factories import image_builder
@@ -31,53 +36,94 @@ FAILS = {
     "endless_empty": "malformed",
     "foreign_arn": "mismatched",
 }
-ODD = ("duplicate_items", "unknown_field", "unknown_enum", "wrong_types", "bad_timestamp", "no_name", "bad_element")
+ODD = {  # how a run says so: a count of the scope, or a kind of drift
+    "duplicate_items": "duplicates",
+    "unknown_field": "field",
+    "unknown_enum": "enum",
+    "wrong_types": "quarantined",
+    "bad_timestamp": "quarantined",
+    "no_name": "quarantined",
+    "bad_element": "quarantined",
+}
+
+
+ACCOUNT_BY_FAULT = {fault: f"{n:012}" for n, fault in enumerate((*FAILS, *ODD), start=1)}
+NEW = "999988887777/eu-west-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """A run while all is well, and one in which each account has a fault in its first region."""
+
+    export: Export
+    first: RunResult
+    second: RunResult
+
+    def sql(self, query: str, fault: str) -> list[Any]:
+        """Rows of the scope that has the fault; the query ends with a table."""
+        return self.export.sql(f"{query} where account_id = '{ACCOUNT_BY_FAULT[fault]}' and region = 'eu-west-1'")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """All faults at once: none of them may touch another scope."""
+    folder = tmp_path_factory.mktemp("faults")
+    with pytest.MonkeyPatch.context() as patch, Emulator() as aws:
+        begin_with_template(patch)
+        export = Export(aws, folder)
+        export.accounts = (*ACCOUNT_BY_FAULT.values(), NEW.partition("/")[0])
+        for account in ACCOUNT_BY_FAULT.values():
+            put_builders(export, f"{account}/eu-west-1")
+        first = export.run()
+        for fault, account in ACCOUNT_BY_FAULT.items():
+            aws.fail(f"{account}/eu-west-1", fault)
+        aws.put(NEW, image_builder("new"))
+        second = export.run()
+    return Runs(export, first, second)
+
+
+def put_builders(export: Export, scope: str) -> None:
+    names = [f"b{n}" for n in range(3)]
+    items = [image_builder(n, subnets=["subnet-1"], State="RUNNING", CreatedTime=1.7e9) for n in names]
+    export.aws.put(scope, *items)
 
 
 def populate(export: Export) -> None:
     for scope in (SICK, WELL):
-        names = [f"b{n}" for n in range(3)]
-        items = [image_builder(n, subnets=["subnet-1"], State="RUNNING", CreatedTime=1.7e9) for n in names]
-        export.aws.put(scope, *items)
+        put_builders(export, scope)
 
 
 def test_every_fault_of_the_emulator_is_tried_here() -> None:
     assert set(FAULTS) == {*FAILS, *ODD, "slow"}
 
 
+def test_a_fault_touches_no_other_scope(runs: Runs) -> None:
+    failing = {f"{ACCOUNT_BY_FAULT[fault]}/eu-west-1" for fault in FAILS}
+
+    assert (runs.first.exit_code, runs.second.exit_code) == (0, 3)
+    assert {status for scope, status in runs.export.statuses().items() if scope not in failing} == {"ok"}
+    found = runs.export.sql("select name, change from image_builder_changes where change not in ('changed')")
+    assert found == [("new", "created")]
+
+
 @pytest.mark.parametrize(("fault", "status"), FAILS.items())
-def test_a_scope_that_fails_keeps_its_rows_and_says_why(export: Export, fault: str, status: str) -> None:
-    populate(export)
-    first = export.run()
-    export.aws.fail(SICK, fault)
-    export.aws.put(WELL, image_builder("new"))
-    second = export.run()
-
-    assert (first.exit_code, second.exit_code) == (0, 3)
-    assert export.statuses()[SICK] == status
-    assert {s for scope, s in export.statuses().items() if scope != SICK} == {"ok"}
-    kept = export.sql("select count(*), bool_and(is_stale), max(observed_at) < (select max(started_at) from snapshots)"
-                      f" from image_builders where account_id || '/' || region = '{SICK}'")  # fmt: skip
-    assert kept == [(3, True, True)]
-    assert export.sql(f"select count(*) from image_builder_subnets where account_id || '/' || region = '{SICK}'") == [3]
-    assert export.changes() == [("new", "created", None)]
+def test_a_scope_that_fails_keeps_its_rows_and_says_why(runs: Runs, fault: str, status: str) -> None:
+    assert runs.sql("select status from scope_runs", fault) == [status]
+    since = "max(observed_at) < (select max(started_at) from snapshots)"
+    assert runs.sql(f"select count(*), bool_and(is_stale), {since} from image_builders", fault) == [(3, True, True)]
+    assert runs.sql("select count(*) from image_builder_subnets", fault) == [3]
+    assert runs.sql("select count(*) from image_builder_changes", fault) == [0]
 
 
-@pytest.mark.parametrize("fault", ODD)
-def test_odd_items_land_or_stand_in_quarantine_and_delete_nothing(export: Export, fault: str) -> None:
-    populate(export)
-    export.run()
-    export.aws.fail(SICK, fault)
-    result = export.run()
-
-    assert result.exit_code == 0
-    assert set(export.statuses().values()) == {"ok"}
-    assert "deleted" not in {change for _, change, _ in export.changes()}
-    names = export.sql(f"select name from image_builders where account_id || '/' || region = '{SICK}'")
-    assert {"b0", "b1", "b2"} <= set(names)
-    odd = export.sql("select (select count(*) from quarantine) + (select count(*) from drift)"
-                     " + (select sum(duplicates)::int from scope_runs)")  # fmt: skip
-    assert odd[0] > 0
+@pytest.mark.parametrize(("fault", "sign"), ODD.items())
+def test_odd_items_land_or_stand_in_quarantine_and_delete_nothing(runs: Runs, fault: str, sign: str) -> None:
+    assert runs.sql("select status from scope_runs", fault) == ["ok"]
+    assert {"b0", "b1", "b2"} <= set(runs.sql("select name from image_builders", fault))
+    drift, quarantined = runs.export.sql("select kind from drift"), runs.sql("select count(*) from quarantine", fault)
+    [counts] = runs.sql("select duplicates > 0, quarantined > 0 from scope_runs", fault)
+    assert counts == (sign == "duplicates", sign == "quarantined")
+    assert (quarantined != [0]) == (sign == "quarantined")
+    assert sign in (*drift, "duplicates", "quarantined")
 
 
 def test_a_slow_scope_only_takes_longer(export: Export) -> None:

@@ -105,6 +105,7 @@ def test_a_scope_that_the_guard_keeps_is_a_failure_until_it_is_let_go(
     assert (forced, done["failures"], done["changes"]["ended"]) == (0, [], MANY)
 
 
+@pytest.mark.slow
 def test_another_attempt_of_a_run_does_not_call_a_guarded_scope_seen(export: Export) -> None:
     export.aws.heal()
     first = export.run(run_id="night", attempt_id="1")

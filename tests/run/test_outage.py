@@ -7,6 +7,7 @@ import pytest
 from appstream_export.cli.main import main
 from tests.export import Export
 from tests.factories import image_builder
+from tests.slices import slow_but
 
 DEAD = "http://127.0.0.1:9"
 PLACES = {"STS": "AWS_ENDPOINT_URL_STS", "AppStream": "AWS_ENDPOINT_URL_APPSTREAM"}
@@ -23,7 +24,7 @@ def export(export: Export, monkeypatch: pytest.MonkeyPatch) -> Export:
     return export
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", slow_but(PLACES, "AppStream"))
 def test_a_run_that_reaches_nobody_is_no_success_though_no_scope_has_rows(
     place: str, export: Export, monkeypatch: pytest.MonkeyPatch
 ) -> None:

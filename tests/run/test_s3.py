@@ -24,6 +24,7 @@ def to_s3(export: Export, monkeypatch: pytest.MonkeyPatch) -> Export:
     return export
 
 
+@pytest.mark.slow
 def test_a_run_into_a_bucket_is_read_like_one_into_a_folder(to_s3: Export) -> None:
     to_s3.aws.put(LEFT, image_builder("a"))
     to_s3.aws.put(RIGHT, image_builder("b"))

@@ -184,7 +184,13 @@ def _traceback_of(what: Any) -> str:
     return "".join(traceback.format_exception(caught.value)) + repr(caught.value)
 
 
-@pytest.mark.parametrize("script", [LOUD_SCRIPT, COMMAND], ids=["every logger at DEBUG", "--debug run"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(LOUD_SCRIPT, id="every logger at DEBUG", marks=pytest.mark.slow),
+        pytest.param(COMMAND, id="--debug run"),
+    ],
+)
 def test_no_secret_is_in_the_streams_of_a_process(script: str, aws: Emulator, tmp_path: Path) -> None:
     faulty(aws, tmp_path)
     file = str(tmp_path / "config" / "appstream-export.toml")
@@ -194,6 +200,7 @@ def test_no_secret_is_in_the_streams_of_a_process(script: str, aws: Emulator, tm
     assert canaries_in(ran.stdout + ran.stderr, {*OWN, *given_by_sts()}) == []
 
 
+@pytest.mark.slow
 def test_no_secret_is_in_what_a_discovery_says_or_leaves(aws: Emulator, tmp_path: Path, loud: io.StringIO) -> None:
     aws.create_organization({HUB: "hub", "000000000001": "member", "000000000002": "other"})
     file = tmp_path / "appstream-export.toml"
@@ -220,6 +227,7 @@ def test_no_secret_is_in_what_a_discovery_says_or_leaves(aws: Emulator, tmp_path
     assert {name: hit for name, content in written(tmp_path) if (hit := canaries_in(content, secrets))} == {}
 
 
+@pytest.mark.slow
 def test_no_secret_is_in_what_dagster_keeps(aws: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     faulty(aws, tmp_path)
     monkeypatch.setenv("APPSTREAM_EXPORT_CONFIG", str(tmp_path / "config" / "appstream-export.toml"))

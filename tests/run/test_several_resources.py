@@ -134,6 +134,7 @@ def test_generated_checks_look_at_each_resource_and_name_it(mixed: tuple[Export,
     ]
 
 
+@pytest.mark.slow
 def test_options_that_one_resource_does_not_take_end_no_run_that_asks_that_one_alone(
     mixed: tuple[Export, RunResult], tmp_path: Path
 ) -> None:

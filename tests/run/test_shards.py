@@ -39,6 +39,7 @@ from tests.defs.exports import as_toml
 from tests.defs.servers import children, wait_until
 from tests.export import Export
 from tests.factories import image_builder, task
+from tests.slices import slow_but
 
 ACCOUNTS = ("111122223333", "444455556666", "777788889999")
 SICK, ODD = f"{ACCOUNTS[0]}/eu-west-1", f"{ACCOUNTS[1]}/us-east-1"
@@ -157,6 +158,7 @@ def test_shards_leave_the_same_rows_as_one_process_and_ask_for_each_role_once(sh
     assert verify_warehouse(store).problems == ()
 
 
+@pytest.mark.slow
 def test_shards_share_the_pace_of_sts(shared: Export) -> None:
     """A fiftieth of 50 calls a second: a second apart, as they leave; a busy machine may take in the first one late."""
     shared.accounts = (*ACCOUNTS, "888899990000", "999900001111")
@@ -201,6 +203,7 @@ def handed(export: Export, step: str, value: PreparedRun | Shard | ShardResult) 
     return path
 
 
+@pytest.mark.slow
 def test_an_erase_takes_what_shards_handed_on_once_their_snapshot_is_committed_and_names_it_before(
     shared: Export,
 ) -> None:
@@ -242,6 +245,7 @@ def test_a_shard_that_is_missing_or_of_another_plan_is_a_failure_of_its_tasks_an
     ]
 
 
+@pytest.mark.slow
 def test_what_shards_wrote_is_read_from_a_bucket_too(shared: Export, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = {"aws_access_key_id": "AKIATEST", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
     boto3.client("s3", endpoint_url=shared.aws.endpoint_url, **keys).create_bucket(Bucket="lake")
@@ -287,7 +291,10 @@ def by_file(shared: Export, monkeypatch: pytest.MonkeyPatch) -> Export:
     return shared
 
 
-@pytest.mark.parametrize(("signum", "how"), [(signal.SIGKILL, "SIGKILL (out of memory?)"), (signal.SIGTERM, "SIGTERM")])
+@pytest.mark.parametrize(
+    ("signum", "how"),
+    slow_but([(signal.SIGKILL, "SIGKILL (out of memory?)"), (signal.SIGTERM, "SIGTERM")], signal.SIGKILL),
+)
 def test_a_child_that_somebody_ends_fails_its_tasks_and_says_how_it_died(
     signum: signal.Signals, how: str, by_file: Export
 ) -> None:
@@ -308,6 +315,7 @@ def test_a_child_that_somebody_ends_fails_its_tasks_and_says_how_it_died(
     assert vacuum.find_garbage(open_warehouse(by_file.settings), found.outcomes[0].finished_at, vacuum.GRACE).due == []
 
 
+@pytest.mark.slow
 def test_a_child_that_takes_too_long_is_ended_and_fails_its_tasks(by_file: Export) -> None:
     by_file.aws.heal()
     by_file.aws.fail(SICK, Fault("slow", delay_s=60))

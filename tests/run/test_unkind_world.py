@@ -144,6 +144,7 @@ def test_a_list_of_enabled_regions_proves_what_a_token_cannot(
         assert "regional STS endpoint" in suggest_fix(outcome.status, outcome.error_code)
 
 
+@pytest.mark.slow
 def test_a_list_of_enabled_regions_that_fails_is_tried_again_and_is_never_taken_for_no_proof(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,8 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from appstream_export.contracts.model import Column
 from appstream_export.emulator import Estate
 from tests.export import Export
@@ -88,6 +90,7 @@ def test_hostile_names_and_texts_are_only_texts(export: Export) -> None:
     assert export.changes() == []
 
 
+@pytest.mark.slow
 def test_a_new_contract_with_a_list_inside_a_list_needs_no_python(export: Export) -> None:
     """Any list operation that AWS answers in JSON can be a resource; the emulator answers this one with builders."""
     from appstream_export.contracts import load_contracts

@@ -191,6 +191,7 @@ def test_hours_of_all_states_that_are_up_add_up(lake: Lake) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_spans_and_days_are_the_same_after_thinning(lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> None:
     import shutil
 

@@ -376,6 +376,7 @@ def _get_wire_name(name: str, shape: Shape) -> str:
     return shape.serialization.get("name", name)
 
 
+@cache
 def extract_first_sentence(html: str) -> str:
     """Return the first sentence of botocore's HTML as plain text, at most 200 characters."""
     paragraph = re.split(r"</p>|<(?:ul|ol|dl|note|important)>", html.strip(), maxsplit=1)[0]

@@ -7,6 +7,7 @@ from .automation import (
 )
 from .context import load_settings_or_default as load_settings_or_default
 from .maintenance import maintain_warehouse as maintain_warehouse, prune_runs as prune_runs
+from .reading import TableInputManager as TableInputManager, WarehouseResource as WarehouseResource
 from .sharded import build_sharded_job as build_sharded_job
 from .specs import (
     build_asset_sources as build_asset_sources,

@@ -66,7 +66,6 @@ def build_snapshot_asset(
     freshness: dg.FreshnessPolicy | None,
 ) -> dg.AssetsDefinition:
     """Build the assets of a run as one step, because a snapshot is committed as a whole."""
-    columns = build_column_lineage(assets)
 
     @dg.multi_asset(
         name=ASSET,
@@ -81,7 +80,7 @@ def build_snapshot_asset(
         began = time.monotonic()
         loaded, result = _run_snapshot(context, config)
         seconds = round(time.monotonic() - began, 3)
-        for key, metadata in collect_asset_metadata(result, assets, columns, contracts, loaded, seconds, context.log):
+        for key, metadata in collect_asset_metadata(result, assets, contracts, loaded, seconds, context.log):
             yield dg.MaterializeResult(asset_key=key, metadata=metadata)
         yield from build_check_results(result, assets)
         if result.exit_code:
@@ -118,14 +117,13 @@ def resolve_run_id(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
 def collect_asset_metadata(
     result: RunResult,
     assets: Sequence[AssetSource],
-    columns: Mapping[dg.AssetKey, dg.TableColumnLineage],
     contracts: Sequence[Contract],
     settings: Settings,
     seconds: float,
     log: logging.Logger,
 ) -> Iterator[tuple[dg.AssetKey, dict[str, Any]]]:
     """Yield the key and the metadata of each asset that the run materialized."""
-    figures = _build_metadata_by_key(result, contracts, settings, seconds, log)
+    figures, columns = _build_metadata_by_key(result, contracts, settings, seconds, log), build_column_lineage(assets)
     for asset in _list_materialized_assets(assets, result):
         metadata = {"snapshot_id": result.manifest.snapshot_id, **figures.get(asset.key, {})}
         if asset.key in columns:

@@ -1,33 +1,44 @@
-"""Column lineage: the source columns of each column of an asset."""
+"""Column lineage: the source columns of each column of an asset, from the SQL that builds it."""
 
 from collections.abc import Iterable, Mapping
 
 import dagster as dg
 
-from appstream_export.defs.specs import AssetSource
+from appstream_export.defs.specs import FEEDS, AssetSource
+from appstream_export.lake.catalog import ColumnTracer, SourceColumn
 
-_STAMPS = frozenset({"snapshot_id", "as_of_utc"})  # set by the reader, not taken from a column
+_STAMPS = frozenset({"snapshot_id", "as_of_utc"})  # the same in all rows of a feed: when it was published
 
 
 def build_column_lineage(assets: Iterable[AssetSource]) -> dict[dg.AssetKey, dg.TableColumnLineage]:
-    """Return the source columns of each column, by asset: columns of the same name in the assets that it reads.
+    """Return the source columns of each column, by asset.
 
-    Columns that SQL renames or computes are left out, because they could only be guessed. `x_utc` comes from `x`, the
-    same time with a zone.
+    This parses all SQL, which takes most of a second: call it where lineage is reported, not where definitions load.
+    Columns whose sources are not assets are left out.
     """
-    by_key = {asset.key: asset for asset in assets}
-    found = {key: _find_column_deps(asset, by_key) for key, asset in by_key.items()}
+    assets = list(assets)
+    by_name = {asset.name: asset for asset in assets if asset.group != FEEDS}
+    tracer = ColumnTracer({name: [column.name for column in asset.columns] for name, asset in by_name.items()})
+    found = {
+        asset.key: _build_column_deps(asset, tracer.trace_query(asset.key.to_user_string(), asset.sql), by_name)
+        for asset in assets
+        if asset.sql
+    }
     return {key: dg.TableColumnLineage(deps) for key, deps in found.items() if deps}
 
 
-def _find_column_deps(
-    asset: AssetSource, by_key: Mapping[dg.AssetKey, AssetSource]
+def _build_column_deps(
+    asset: AssetSource, sources: Mapping[str, Iterable[SourceColumn]], by_name: Mapping[str, AssetSource]
 ) -> dict[str, list[dg.TableColumnDep]]:
-    sources = [(key, {column.name for column in by_key[key].columns}) for key in asset.reads]
-    deps: dict[str, list[dg.TableColumnDep]] = {}
-    for column in (c.name for c in asset.columns if c.name not in _STAMPS):
-        for name in (column, column.removesuffix("_utc")):
-            if matches := [dg.TableColumnDep(key, name) for key, names in sources if name in names]:
-                deps[column] = matches
-                break
-    return deps
+    stamps = _STAMPS if asset.group == FEEDS else frozenset()
+    deps = {
+        column: [
+            dg.TableColumnDep(by_name[table].key, name)
+            for table, name in sorted(found)
+            # A table's view reads the files of the table itself, which are not a source.
+            if table in by_name and by_name[table].key != asset.key
+        ]
+        for column, found in sources.items()
+        if column not in stamps
+    }
+    return {column: found for column, found in deps.items() if found}

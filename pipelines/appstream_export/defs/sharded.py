@@ -18,7 +18,6 @@ from appstream_export.defs.assets import POOL, SnapshotConfig, collect_asset_met
 from appstream_export.defs.automation import build_max_runtime_tag
 from appstream_export.defs.checks import build_check_results, explain_failure
 from appstream_export.defs.context import WORKERS, as_dagster_failure, load_settings
-from appstream_export.defs.lineage import build_column_lineage
 from appstream_export.defs.progress import LoggingRunListener
 from appstream_export.defs.specs import AssetSource
 from appstream_export.defs.stop import handle_stop
@@ -111,7 +110,8 @@ def resolve_executor(settings: Settings) -> dg.ExecutorDefinition:
     executor = settings.dagster.executor
     module, name, needs, package = EXECUTORS[executor]
     if find_spec(needs) is None:
-        fix = format_install_command(extra) if (extra := package.partition("[")[2][:-1]) else f"install {package}"
+        extra = package.partition("[")[2][:-1]
+        fix = format_install_command(extra) if extra else format_install_command(package=package)
         raise SettingsError(f'[dagster] executor = "{executor}": {needs} is missing', fix=fix)
     return getattr(import_module(module), name)
 
@@ -184,7 +184,6 @@ def sweep_shard(context: dg.OpExecutionContext, shard: Shard) -> ShardResult:
 
 
 def _build_commit_op(contracts: Sequence[Contract], assets: Sequence[AssetSource]) -> dg.OpDefinition:
-    columns = build_column_lineage(assets)
 
     @dg.op(
         pool=POOL, out=dg.Out(dg.Nothing), description="Commits the results of all shards at once, then publishes them."
@@ -196,7 +195,7 @@ def _build_commit_op(contracts: Sequence[Contract], assets: Sequence[AssetSource
         with as_dagster_failure():
             result = _finish_shards(context, settings, prepared, swept)
         seconds = round((result.manifest.committed_at - result.manifest.started_at).total_seconds(), 3)
-        for key, metadata in collect_asset_metadata(result, assets, columns, contracts, settings, seconds, context.log):
+        for key, metadata in collect_asset_metadata(result, assets, contracts, settings, seconds, context.log):
             yield dg.AssetMaterialization(key, metadata=metadata)
         for check in build_check_results(result, assets):
             yield _build_check_evaluation(check)

@@ -8,6 +8,7 @@ import dagster as dg
 
 from appstream_export.contracts import Column, Contract, Table, list_snapshot_tables, load_sql_files, load_view_files
 from appstream_export.feeds import FEED_STATUS, build_feeds
+from appstream_export.lake.catalog import render_newest_select
 from appstream_export.settings import Settings
 
 TABLES, EXPORT, MARTS, FEEDS, REPORT, DASHBOARDS = GROUPS = (
@@ -40,6 +41,8 @@ class AssetSource:
     reads: tuple[dg.AssetKey, ...] = ()
     resource: str | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
+    sql: str = ""
+    """The query that returns its rows, from which its columns are traced."""
 
     @property
     def key(self) -> dg.AssetKey:
@@ -123,6 +126,7 @@ def _build_table_sources(contracts: Sequence[Contract]) -> Iterator[AssetSource]
             columns=table.view_columns,
             resource=resource,
             metadata={"dagster/table_name": table.name},
+            sql=render_newest_select(table),
         )
 
 
@@ -147,6 +151,7 @@ def _build_mart_sources(asset_keys: Mapping[str, dg.AssetKey]) -> Iterator[Asset
             columns=file.columns,
             reads=_resolve_asset_keys(file.reads, asset_keys),
             metadata={"dagster/table_name": file.name},
+            sql=file.sql,
         )
 
 
@@ -169,6 +174,7 @@ def _build_feed_sources(
             version=feed.sql,
             columns=feed.columns,
             reads=others if feed.name == FEED_STATUS else _resolve_asset_keys(reads, asset_keys),
+            sql=feed.sql,
         )
 
 

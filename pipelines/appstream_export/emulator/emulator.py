@@ -14,12 +14,14 @@ from appstream_export.model import Scope
 from .faults import Fault
 from .gateway import Gateway, RecordedCall
 from .hooks import install_plugin
+from .operations import load_list_operation
 
 if TYPE_CHECKING:
     from .server import LoopbackServer
 
 Item = dict[str, Any]
 
+APPSTREAM = "appstream"
 IMAGE_BUILDERS = "DescribeImageBuilders"
 # When the first account of an organization joined.
 FIRST_JOINED_AT = datetime(2021, 3, 1, 9)  # noqa: DTZ001 - moto wants UTC without a zone
@@ -28,7 +30,9 @@ _process_lock = threading.Lock()  # moto's state belongs to the process, so one 
 
 
 class Emulator:
-    """AppStream, STS, Organizations, EC2, SSM and S3 on 127.0.0.1, empty at start; port 0 takes a free one.
+    """AWS on 127.0.0.1, empty at start; port 0 takes a free one.
+
+    Lists of AppStream and of all services that were filled come from `put`; moto answers the rest.
 
     Credentials determine the account as in moto: those of AssumeRole belong to the role's account, those of
     `credentials()` to the account named, and any other key to 123456789012.
@@ -76,23 +80,45 @@ class Emulator:
         """The endpoint URL of every service."""
         return f"http://127.0.0.1:{self._running_server.port}"
 
-    def put(self, scope: Scope | str, *items: Item, operation: str = IMAGE_BUILDERS) -> None:
-        """Add items as AWS would send them; replace items of the same name in place."""
-        self._get_backend(scope).put_items(operation, deepcopy(items))
+    def put(
+        self,
+        scope: Scope | str,
+        *items: Any,
+        operation: str = IMAGE_BUILDERS,
+        service: str = APPSTREAM,
+        inputs: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add items of any operation that lists, as AWS would send them; replace items of the same name in place.
 
-    def remove(self, scope: Scope | str, *names: str, operation: str = IMAGE_BUILDERS) -> None:
+        `inputs` are those to which the items are the answer, such as `{"StackName": "cad"}`. Entries of a map are items
+        with `key` and `value`. Raises ConfigurationError for an operation that lists nothing.
+        """
+        self._register_operation(service, operation)
+        self._get_backend(scope).put_items(operation, deepcopy(items), service=service, inputs=inputs)
+
+    def remove(
+        self, scope: Scope | str, *names: str, operation: str = IMAGE_BUILDERS, service: str = APPSTREAM
+    ) -> None:
         """Remove items; raises KeyError for an unknown name."""
-        self._get_backend(scope).remove_items(operation, names)
+        self._get_backend(scope).remove_items(operation, names, service=service)
 
-    def list_items(self, scope: Scope | str, *, operation: str = IMAGE_BUILDERS) -> list[Item]:
+    def put_tags(self, scope: Scope | str, arn: str, **tags: str | None) -> None:
+        """Add tags to a resource; None removes one. A resource that had tags stays listed by the tagging API."""
+        self._get_backend(scope).put_tags(arn, tags)
+
+    def list_items(
+        self, scope: Scope | str, *, operation: str = IMAGE_BUILDERS, service: str = APPSTREAM
+    ) -> list[Item]:
         """Return the items of a scope as AWS would send them, in order of insertion."""
-        return deepcopy(self._get_backend(scope).list_items(operation))
+        return deepcopy(self._get_backend(scope).list_items(operation, service=service))
 
-    def list_scopes(self, *, operation: str = IMAGE_BUILDERS) -> list[Scope]:
+    def list_scopes(self, *, operation: str = IMAGE_BUILDERS, service: str = APPSTREAM) -> list[Scope]:
         """Return the scopes that hold items, sorted."""
         backends = self._moto_models.appstream_backends.iter_backends()
         return sorted(
-            Scope(account_id, region) for account_id, region, backend in backends if backend.list_items(operation)
+            Scope(account_id, region)
+            for account_id, region, backend in backends
+            if backend.list_items(operation, service=service)
         )
 
     def create_organization(self, accounts: Mapping[str, str], units: Mapping[str, str] | None = None) -> None:
@@ -171,6 +197,12 @@ class Emulator:
         if self._server is None or self._models is None:
             raise RuntimeError("the emulator is not running: use `with Emulator() as aws`")
         return self._models
+
+    def _register_operation(self, service: str, operation: str) -> None:
+        if load_list_operation(service, operation) is None:
+            what = f"{service} {operation}: botocore knows no such operation that lists, in a JSON protocol"
+            raise ConfigurationError(what, fix="check the names of service and operation")
+        self._running_server.gateway.filled_operations.add((service, operation))
 
     def _get_backend(self, scope: Scope | str) -> Any:
         where = Scope.parse(scope) if isinstance(scope, str) else scope

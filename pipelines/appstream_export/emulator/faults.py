@@ -14,6 +14,7 @@ from appstream_export.errors import ConfigurationError, suggest_correction
 
 Item = dict[str, Any]
 
+JSON_TYPE = "application/x-amz-json-1.1"
 FOREIGN_ACCOUNT = "999999999999"
 YEAR_10000 = 253_402_300_800  # epoch seconds of 10000-01-01, one beyond what datetime holds
 
@@ -24,7 +25,7 @@ class HttpResponse:
 
     status: int
     body: bytes
-    content_type: str = "application/x-amz-json-1.1"
+    content_type: str = JSON_TYPE
     content_length: int | None = None
     """Content-Length where it is not the body's."""
     reset: bool = False
@@ -38,6 +39,11 @@ class MutablePage(Protocol):
     number: int
     next_token: str | None
     build_token: Callable[[int], str]
+
+    @property
+    def content_type(self) -> str:
+        """The type of the answer."""
+        ...
 
     @property
     def body(self) -> Item:
@@ -254,7 +260,7 @@ class Fault:
             fix = suggest_correction(self.kind, list(FAULTS))
             raise ConfigurationError(f'there is no fault "{self.kind}"', fix=fix)
         anywhere = self.kind in ERROR_FAULTS or self.kind == "slow"
-        if not anywhere and not self.operation.startswith("Describe"):
+        if not anywhere and not self.operation.startswith(("Describe", "List", "Get", "Search")):
             raise ConfigurationError(f'the fault "{self.kind}" needs a page: {self.operation} has none')
 
 
@@ -263,10 +269,11 @@ def render_damaged_page(kind: str, page: MutablePage, context: FaultContext) -> 
     if kind in ITEM_FAULTS:
         page.items = deepcopy(page.items)
         body = ITEM_FAULTS[kind].apply(page, context)
-        return encode_json_response(page.body if body is None else body)
-    return WIRE_FAULTS[kind].apply(encode_json_response(page.body))
+        return encode_json_response(page.body if body is None else body, content_type=page.content_type)
+    return WIRE_FAULTS[kind].apply(encode_json_response(page.body, content_type=page.content_type))
 
 
-def encode_json_response(body: Item, status: int = 200) -> HttpResponse:
+def encode_json_response(body: Item, status: int = 200, content_type: str = JSON_TYPE) -> HttpResponse:
     """Encode JSON as AWS sends it; NaN stays NaN, which is not valid JSON."""
-    return HttpResponse(status, json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode())
+    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+    return HttpResponse(status, text.encode(), content_type)

@@ -1,9 +1,9 @@
-"""The gateway in front of moto: reads a request, records it, applies faults, and answers AppStream itself.
+"""The gateway in front of moto: reads a request, records it, applies faults, and answers lists itself.
 
-moto's own dispatcher answers everything else. It could answer AppStream too, but many times as slowly.
+It answers AppStream, the tagging API, operations that were filled, and lists that moto has no answer for. moto's own
+dispatcher answers everything else. It could answer AppStream too, but many times as slowly.
 """
 
-import json
 import re
 import threading
 from collections.abc import Mapping
@@ -17,8 +17,14 @@ from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
 from .faults import ERROR_FAULTS, Fault, FaultContext, HttpResponse, encode_json_response, render_damaged_page
+from .moto_services import is_answered_by_moto
+from .operations import load_list_operation
+from .requests import ParsedCall, parse_json_call, parse_rest_call
+from .tags import SERVICE as TAGGING_SERVICE
 
 CREDENTIAL = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
+FORM_TYPE = "application/x-www-form-urlencoded"
+OWN_SERVICES = ("appstream", TAGGING_SERVICE)
 ROLE_ACCOUNT = re.compile(r"arn:[^:]+:iam::(\d{12}):role/")
 
 
@@ -70,6 +76,7 @@ class Gateway:
         self._calls: list[RecordedCall] = []
         self._active_faults: list[ActiveFault] = []
         self.disabled_scopes: set[str] = set()
+        self.filled_operations: set[tuple[str, str]] = set()
         self.stopping = threading.Event()
 
     @property
@@ -93,9 +100,9 @@ class Gateway:
         with self._lock:
             self._active_faults = [active for active in self._active_faults if not fnmatchcase(active.pattern, pattern)]
 
-    def handle_request(self, headers: Message, body: bytes) -> HttpResponse | None:
-        """Answer AppStream requests and those with a fault; return None to leave the request to moto."""
-        request = self._parse_request(headers, body)
+    def handle_request(self, headers: Message, body: bytes, method: str, target: str) -> HttpResponse | None:
+        """Answer requests for lists and those with a fault; return None to leave the request to moto."""
+        request = self._parse_request(headers, body, method, target)
         if request is None:
             return None
         with self._lock:
@@ -105,24 +112,29 @@ class Gateway:
             self.stopping.wait(fault.delay_s)
         if fault and fault.kind in ERROR_FAULTS:
             return _build_error_response(request, fault.kind)
-        return self._build_page_response(request, fault) if request.call.service == "appstream" else None
+        return self._build_page_response(request, fault) if self._is_answered_here(request.call) else None
 
-    def _parse_request(self, headers: Message, body: bytes) -> SignedRequest | None:
+    def _is_answered_here(self, call: RecordedCall) -> bool:
+        operation = (call.service, call.operation)
+        if call.service in OWN_SERVICES or operation in self.filled_operations:
+            return True
+        return load_list_operation(*operation) is not None and not is_answered_by_moto(*operation)
+
+    def _parse_request(self, headers: Message, body: bytes, method: str, target: str) -> SignedRequest | None:
         """Parse a signed request; return None if it has no SigV4 header."""
         signed = CREDENTIAL.search(headers.get("Authorization") or "")
         if not signed:
             return None
-        key, region, service = signed.groups()
-        target = headers.get("X-Amz-Target")
-        if target:
-            operation, params = target.rpartition(".")[2], _parse_json_object(body)
-        else:
-            params = {name: values[0] for name, values in parse_qs(body.decode("latin-1")).items()}
-            operation = params.get("Action", "")
-        role = ROLE_ACCOUNT.match(str(params.get("RoleArn", "")))
+        key, region, signing_name = signed.groups()
+        is_form = headers.get("Content-Type", "").startswith(FORM_TYPE)
+        parsed = _parse_form_call(signing_name, body) if is_form else _parse_json_call(
+            signing_name, headers.get("X-Amz-Target"), method, target, body
+        )  # fmt: skip
+        role = ROLE_ACCOUNT.match(str(parsed.params.get("RoleArn", "")))
         caller_id = self._get_account_id(key)
-        call = RecordedCall(service, operation, role[1] if role else caller_id, region, datetime.now(UTC))
-        return SignedRequest(call, params, target is not None, caller_id)
+        account_id = role[1] if role else caller_id
+        call = RecordedCall(parsed.service, parsed.operation, account_id, region, datetime.now(UTC))
+        return SignedRequest(call, parsed.params, not is_form, caller_id)
 
     def _get_account_id(self, access_key: str) -> str:
         """Return the account of a key, cached: moto searches all accounts, and keys never move."""
@@ -146,26 +158,26 @@ class Gateway:
         return None
 
     def _get_page_number(self, request: SignedRequest) -> int:
-        if request.call.service != "appstream" or not request.params.get("NextToken"):
-            return 0
-        return self._get_backend(request).get_page_number(request.call.operation, request.params["NextToken"])
+        operation = load_list_operation(request.call.service, request.call.operation)
+        token = request.params.get(operation.input_token or "") if operation else None
+        return self._get_backend(request).get_page_number(request.call.operation, token) if token else 0
 
     def _build_page_response(self, request: SignedRequest, fault: Fault | None) -> HttpResponse:
         if request.scope in self.disabled_scopes:
             return encode_json_response(
                 self._models.EmulatedAwsError("UnrecognizedClientException", INVALID_TOKEN).body, 400
             )
-        operation, token = request.call.operation, request.params.get("NextToken")
+        call = request.call
         try:
             backend = self._get_backend(request)
-            page = backend.build_page(operation, request.params)
+            page = backend.build_page(call.operation, request.params, service=call.service)
         except self._models.EmulatedAwsError as error:
             return encode_json_response(error.body, error.http_status)
         if fault is None:
-            return encode_json_response(page.body)
-        return render_damaged_page(
-            fault.kind, page, FaultContext(token, next(iter(backend.list_items(operation)), None))
-        )
+            return encode_json_response(page.body, content_type=page.content_type)
+        token = request.params.get(page.operation.input_token or "")
+        first = next(iter(backend.list_items(call.operation, service=call.service)), None)
+        return render_damaged_page(fault.kind, page, FaultContext(token, first))
 
     def _get_backend(self, request: SignedRequest) -> Any:
         return self._models.get_appstream_backend(request.call.account_id, request.call.region)
@@ -174,9 +186,17 @@ class Gateway:
 INVALID_TOKEN = "The security token included in the request is invalid."  # noqa: S105 - AWS's words
 
 
-def _parse_json_object(body: bytes) -> dict[str, Any]:
-    params = json.loads(body or b"{}")
-    return params if isinstance(params, dict) else {}
+def _parse_form_call(signing_name: str, body: bytes) -> ParsedCall:
+    """Return the call of the query protocol."""
+    params = {name: values[0] for name, values in parse_qs(body.decode("latin-1")).items()}
+    return ParsedCall(signing_name, params.get("Action", ""), params)
+
+
+def _parse_json_call(signing_name: str, target_header: str | None, method: str, target: str, body: bytes) -> ParsedCall:
+    """Return the call of a JSON protocol; one without an operation if it is of none, as those of S3 are."""
+    if target_header:
+        return parse_json_call(signing_name, target_header, body)
+    return parse_rest_call(signing_name, method, target, body) or ParsedCall(signing_name, "", {})
 
 
 def _build_error_response(request: SignedRequest, kind: str) -> HttpResponse:

@@ -46,7 +46,7 @@ def install_plugin() -> ModuleType:
         raise ConfigurationError("the emulator needs moto's server", fix=format_install_command("demo")) from error
     if moved := find_moved_hooks():
         what = f"this moto is not the one we know: {', '.join(moved)} moved"
-        raise ConfigurationError(what, fix="install 'moto[server]>=5.2,<6'")
+        raise ConfigurationError(what, fix=format_install_command(package="moto[server]>=5.2,<6"))
     if PLUGIN not in moto.__path__:
         moto.__path__.append(PLUGIN)
         index.backend_url_patterns.append(PATTERN)

@@ -5,6 +5,7 @@ The tables below hold names of fields, not their paths.
 """
 
 import re
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,10 @@ from typing import Any
 
 from appstream_export.model import Scope
 
+from .operations import get_item_shape, load_list_operation
+
 Item = dict[str, Any]
+APPSTREAM = "appstream"
 
 DEFAULT_CREATED_BEFORE = datetime(2026, 1, 12, 8, tzinfo=UTC)  # items are older than this unless `at` says otherwise
 AGE_MAX_D = 400
@@ -32,6 +36,8 @@ DEFAULT_PRESENCE_PERCENT = 80
 # A builder that failed says why.
 PRESENCE_PERCENT_IF_FAILED: Mapping[str, int] = {"StateChangeReason": 100, "ImageBuilderErrors": 95}
 
+DEPTH_MAX = 6  # of recursive shapes
+EMPTY_VALUES: Mapping[str, Any] = {"structure": {}, "map": {}, "list": []}
 COUNTS: Mapping[str, tuple[int, ...]] = {"SubnetIds": (1, 1, 2, 3), "SecurityGroupIds": (1, 1, 2, 4)}
 DEFAULT_COUNTS = (1, 1, 2)
 # Of these a scope has only a few, which its builders share; with the prefix of their ids.
@@ -63,16 +69,18 @@ class ItemContext:
     seed: int | str
     at: datetime
     complete: bool
+    service: str = APPSTREAM
+    kind: str = "image-builder"
+    """The resource type in its Arn."""
 
     def create_rng(self, path: str) -> Random:
         """Return a random generator for one path, the same in every process."""
         return Random(f"{self.seed}/{self.scope}/{self.name}/{path}")  # noqa: S311 - a demo, no secret
 
-    @property
-    def is_failed(self) -> bool:
-        """Return whether the item's generated State will be FAILED."""
-        shape = load_item_shape().members["State"]
-        return _choose_value(shape.enum, self.create_rng("State")) == "FAILED"
+    def is_own_field(self, field: str) -> bool:
+        """Return whether a field names the item itself: Name, ImageArn of an image, FleetId of a fleet."""
+        noun = self.kind.replace("-", "")
+        return field.lower() in {prefix + end for prefix in ("", noun) for end in ("name", "id", "arn")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +96,12 @@ ValueGenerator = Callable[[FieldContext], Any]
 
 
 @cache
-def load_item_shape(operation: str = "DescribeImageBuilders") -> Any:
-    """Return the shape of one item, from the installed botocore."""
-    import botocore.session
-
-    output = botocore.session.get_session().get_service_model("appstream").operation_model(operation).output_shape
-    return next(shape.member for shape in output.members.values() if shape.type_name == "list")
+def load_item_shape(operation: str = "DescribeImageBuilders", service: str = APPSTREAM) -> Any:
+    """Return the shape of one item, from the installed botocore; raises KeyError if there is none."""
+    listed = load_list_operation(service, operation)
+    if listed is None:
+        raise KeyError(operation)
+    return get_item_shape(listed)
 
 
 def list_scalar_paths(shape: Any, path: str = "") -> list[str]:
@@ -125,6 +133,46 @@ def make_image_builder(
     return {key: value for key, value in item.items() if value is not None}
 
 
+def make_item(
+    service: str,
+    operation: str,
+    name: str,
+    *,
+    scope: Scope | str,
+    at: datetime = DEFAULT_CREATED_BEFORE,
+    complete: bool = False,
+    **fields: Any,
+) -> Any:
+    """Return one item of any operation that lists, generated from botocore's shape; `fields` as for image builders."""
+    where = Scope.parse(scope) if isinstance(scope, str) else scope
+    listed = load_list_operation(service, operation)
+    if listed is None:
+        raise KeyError(operation)
+    shape, kind = get_item_shape(listed), _build_resource_type(listed.items_path[-1])
+    context = ItemContext(name, where, f"{service}.{operation}", at, complete, service, kind)
+    if listed.is_map:
+        return {"key": name, "value": _generate_value(shape, "value", context)}
+    if shape.type_name != "structure":
+        return name if shape.type_name == "string" else _generate_value(shape, "", context)
+    item = _generate_structure(shape, "", context)
+    own = {key: _generate_own_field(key, context) for key in item if context.is_own_field(key)}
+    return {key: value for key, value in (item | own | fields).items() if value is not None}
+
+
+def _build_resource_type(items: str) -> str:
+    """Return the resource type of a list: image-builder for ImageBuilders."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", items).lower()
+    return re.sub(r"(ies|s)$", lambda m: "y" if m[1] == "ies" else "", words.removesuffix("-list"))
+
+
+def _generate_own_field(field: str, item: ItemContext) -> str:
+    if not field.lower().endswith("arn"):
+        return item.name
+    scope = item.scope
+    partition = get_partition(scope.region)
+    return f"arn:{partition}:{item.service}:{scope.region}:{scope.account_id}:{item.kind}/{item.name}"
+
+
 def get_error_message(code: str) -> str:
     """Return the sentence that goes with an error code."""
     return MESSAGES.get(code, f"{code.replace('_', ' ').capitalize()}.")
@@ -136,7 +184,7 @@ def encode_timestamp(at: datetime) -> float:
 
 
 def _generate_structure(shape: Any, path: str, item: ItemContext) -> Item:
-    failed = not path and item.is_failed
+    failed = not path and _is_failed(shape, item)
     fields = {
         name: _generate_value(member, f"{path}.{name}".lstrip("."), item)
         for name, member in shape.members.items()
@@ -150,10 +198,23 @@ def _generate_structure(shape: Any, path: str, item: ItemContext) -> Item:
     return fields
 
 
+def _is_failed(shape: Any, item: ItemContext) -> bool:
+    """Return whether the item's generated State will be FAILED."""
+    state = shape.members.get("State")
+    return (
+        state is not None and _choose_value(getattr(state, "enum", None) or [""], item.create_rng("State")) == "FAILED"
+    )
+
+
 def _generate_value(shape: Any, path: str, item: ItemContext) -> Any:
     rng, field = item.create_rng(path), path.rpartition(".")[2]
+    if path.count(".") > DEPTH_MAX and shape.type_name in EMPTY_VALUES:
+        return EMPTY_VALUES[shape.type_name]
     if shape.type_name == "structure":
         return _generate_structure(shape, path, item)
+    if shape.type_name == "map":
+        keys = [f"{field}-{position}" for position in range(1, 3)]
+        return {key: _generate_value(shape.value, f"{path}.{key}", item) for key in keys}
     if shape.type_name == "list":
         count = rng.choice(COUNTS.get(field, DEFAULT_COUNTS))
         if field in SHARED_ID_PREFIXES:
@@ -236,7 +297,7 @@ TEXTS: Mapping[str, ValueGenerator] = {
     "IamRoleArn": _build_arn_generator("iam", "role/appstream-image-builder", regional=False),
     "S3BucketArn": _build_arn_generator("s3", "appstream-agent-logs-{account_id}", regional=False, owned=False),
     ".*RoleArn": _build_arn_generator("iam", "role/appstream-{n}", regional=False),
-    ".*Arn": _build_arn_generator("appstream", "resource/{name}-{n}"),
+    ".*A(rn|RN)": _build_arn_generator("appstream", "resource/{name}-{n}"),
     "SubnetIds?": _build_id_generator("subnet"),
     "SecurityGroupIds?": _build_id_generator("sg"),
     "EniId": _build_id_generator("eni"),
@@ -254,6 +315,7 @@ SCALARS: Mapping[str, ValueGenerator] = {
     "string": _generate_text,
     "timestamp": _generate_timestamp,
     "boolean": lambda field: field.rng.random() < 0.5,
+    "blob": lambda field: b64encode(field.rng.randbytes(12)).decode(),
     "integer": lambda field: field.rng.choice((200, 200, 250, 300, 500)),
     "long": lambda field: field.rng.randrange(1 << 40),
     "float": lambda field: round(field.rng.uniform(0, 100), 2),

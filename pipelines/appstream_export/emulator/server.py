@@ -18,15 +18,13 @@ from werkzeug.serving import ThreadedWSGIServer
 from appstream_export.errors import ConfigurationError
 
 from .faults import HttpResponse
-from .gateway import Gateway
+from .gateway import FORM_TYPE, Gateway
 
 HOST = "127.0.0.1"
 STOP_S = 5.0  # a stop that needs longer is reported: nothing holds the loop for longer than POLL_S
 POLL_S = 0.02
-GATEWAY_CONTENT_TYPES = (
-    "application/x-amz-json",
-    "application/x-www-form-urlencoded",
-)  # the gateway reads these, never objects
+# The gateway reads these. An object of S3 is never one: botocore sends those in chunks of their own encoding.
+GATEWAY_CONTENT_TYPES = ("application/x-amz-json", "application/json", FORM_TYPE)
 # This machine, and the services of AWS by their names in a region, which no page on the web can point at this machine.
 _HOST = re.compile(r"(127\.0\.0\.1|(\w[\w.-]*\.)?(localhost|amazonaws\.com(\.cn)?))(:\d+)?", re.ASCII | re.IGNORECASE)
 _MOTO_API_HOST = re.compile(r"motoapi\.", re.IGNORECASE)
@@ -78,7 +76,9 @@ class GatewayRequestHandler(MotoRequestHandler):
         self._body: bytes | None = None
         if self.headers.get("Content-Type", "").startswith(GATEWAY_CONTENT_TYPES):
             self._body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        response = self._loopback_server.gateway.handle_request(self.headers, self._body or b"")
+        response = self._loopback_server.gateway.handle_request(
+            self.headers, self._body or b"", self.command, self.path
+        )
         if response is None:
             super().run_wsgi()
         else:

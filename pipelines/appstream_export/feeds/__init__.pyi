@@ -1,5 +1,6 @@
 from .definitions import FEED_STATUS as FEED_STATUS, build_feeds as build_feeds
 from .diff import diff_feeds as diff_feeds
+from .feed_reader import find_served_snapshot_id as find_served_snapshot_id, load_feed as load_feed
 from .generations import FEEDS_DATABASE_FILE as FEEDS_DATABASE_FILE, FEEDS_ROOT as FEEDS_ROOT
 from .publish import (
     PublishResult as PublishResult,

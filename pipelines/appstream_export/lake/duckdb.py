@@ -76,6 +76,7 @@ def extract_python_error(error: duckdb.Error) -> str | None:
 
     DuckDB passes such an exception on as text, with its traceback before (2.0) or after (1.4) the message.
     """
+    # DuckDB's own errors have subclasses. An exception that Python code raised arrives as the base class.
     if type(error) is not duckdb.Error:
         return None
     found = _PYTHON_ERROR.findall(str(error))
@@ -89,8 +90,10 @@ def open_duckdb(store: Store) -> duckdb.DuckDBPyConnection:
         con.register_filesystem(filesystem)
     for setting in (
         "TimeZone = 'UTC'",
+        # Else a query could download an extension from the internet.
         "autoinstall_known_extensions = false",
         "autoload_known_extensions = false",
+        # Else a table name in SQL could mean a Python variable of the caller.
         "python_enable_replacements = false",
         "enable_progress_bar = false",
         f"temp_directory = {quote_literal(store.scratch)}",
@@ -104,6 +107,7 @@ def lock_to_files(con: duckdb.DuckDBPyConnection, files: Iterable[str] = (), *, 
 
     No statement can lift the restriction. DuckDB can also write to files that it may read.
     """
+    # The order matters: after external access is off, DuckDB refuses changes of the allowed paths and folders.
     for setting in (
         f"allowed_paths = [{', '.join(map(quote_literal, files))}]",
         f"allowed_directories = [{', '.join(map(quote_literal, folders))}]",

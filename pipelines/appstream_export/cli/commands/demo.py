@@ -16,6 +16,8 @@ def add_parsers(commands: Commands) -> None:
     doc = "Serve the emulated AWS on 127.0.0.1 until Ctrl-C. With --dir, serve that demo's AWS, as of its last run."
     emulate = add_command(commands, "emulate", run_emulator, doc)
     emulate.add_argument("--dir", type=parse_path, metavar="D", help="the demo's folder")
+    emulate.add_argument("--estate", type=parse_path, metavar="FILE",
+                         help="serve what a TOML or JSON file describes instead; see docs/operations.md")  # fmt: skip
     emulate.add_argument("--port", type=parse_port, metavar="P", help="default: the demo's, or a free one")
 
 
@@ -41,7 +43,7 @@ def run_emulator(args: argparse.Namespace) -> int:
     from appstream_export.cli.views import print_served_emulator
     from appstream_export.demo import serve_emulator
 
-    with handle_stop_signals(announce=False) as stop, serve_emulator(args.dir, args.port) as served:
+    with handle_stop_signals(announce=False) as stop, serve_emulator(args.dir, args.port, args.estate) as served:
         print_served_emulator(served)
         stop.wait()
     return 0

@@ -191,6 +191,7 @@ def build_client_config(settings: Settings, *, tries: int) -> Config:
         retries={"mode": "standard", "total_max_attempts": min(tries, settings.extract.max_attempts)},
         connect_timeout=min(CONNECT_TIMEOUT_S, timeout_s / 3),  # so that a task has time for another try
         read_timeout=min(READ_TIMEOUT_S, timeout_s),
+        # A connection for each worker: urllib3 closes those that do not fit into the pool, after every call.
         max_pool_connections=max(10, settings.extract.workers),
         user_agent=f"appstream-export/{__version__} Botocore/{botocore.__version__}",
         **local,

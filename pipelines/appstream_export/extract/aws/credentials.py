@@ -206,6 +206,7 @@ class Sessions:
         self._renew_before = timedelta(seconds=renew_before_s)
         self._sources = {profile: CredentialSource(settings, profile) for profile in {a.profile for a in accounts}}
         self._assumed_roles: dict[str, _AssumedRole] = {}
+        # A lock for each account, so that a slow STS call delays only the scopes of its account.
         self._locks = {a.id: Lock() for a in accounts}
 
     def check_sources(self) -> None:

@@ -5,12 +5,16 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Collection, Iterable
+from copy import copy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import botocore.session
 from botocore.exceptions import BotoCoreError
+from botocore.handlers import BUILTIN_HANDLERS
+from botocore.hooks import HierarchicalEmitter
 from botocore.loaders import Loader
 
 from appstream_export.contracts import ASSUME, DISCOVERY, IDENTITY, REGION_PROOF, get_botocore_loader, is_read_operation
@@ -39,7 +43,7 @@ def create_guarded_session(
     if settings.is_local_aws and profile is None:
         session = create_session_without_files()
     else:
-        session = validate_session_config(botocore.session.Session(profile=profile))
+        session = validate_session_config(_create_session(profile=profile))
     _share_models(session)
     # Opt-in regions refuse tokens of the global STS endpoint, so it is never called, whatever the user configures.
     session.set_config_variable("sts_regional_endpoints", "regional")
@@ -78,10 +82,24 @@ def validate_session_config(session: botocore.session.Session) -> botocore.sessi
 
 def create_session_without_files() -> botocore.session.Session:
     """Return a session that reads none of the user's profiles and files, for the emulator and for botocore's lists."""
-    session = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
+    session = _create_session(session_vars={"profile": (None, None, None, None)})
     session.set_config_variable("config_file", os.devnull)
     session.set_config_variable("credentials_file", os.devnull)
     return session
+
+
+def _create_session(**options: Any) -> botocore.session.Session:
+    # A run creates several sessions, and registering botocore's 128 handlers is most of the cost of one.
+    hooks = copy(_register_builtin_handlers(len(BUILTIN_HANDLERS)))
+    return botocore.session.Session(event_hooks=hooks, include_builtin_handlers=False, **options)
+
+
+@lru_cache(maxsize=1)
+def _register_builtin_handlers(_count: int) -> HierarchicalEmitter:
+    """Return botocore's own handlers, registered once; again if another library has added to their list."""
+    hooks = HierarchicalEmitter()
+    botocore.session.Session(event_hooks=hooks)
+    return hooks
 
 
 def _build_operation_guard(allowed: frozenset[str]) -> Callable[..., None]:

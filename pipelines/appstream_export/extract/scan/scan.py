@@ -164,6 +164,7 @@ class Scan:
         """
         self.attempted_at = self.attempted_at or datetime.now(UTC)
         self._check_call_limit()
+        # For each page, because a role's session may expire during a long scan.
         used = self._sessions.get_credentials(self.account_id)
         operation = self._operation
         read = operation.read_raw_page if self._needs_all_items else operation.read_page
@@ -274,6 +275,7 @@ class Scan:
             self._restarts += 1
             self._restart_scan()
         else:
+            # Renewed once: if AWS refuses the new credentials as well, a third session would not help.
             if (
                 error.status is Status.EXPIRED
                 and isinstance(error, RetriableScopeError)
@@ -283,6 +285,7 @@ class Scan:
             raise self._sessions.explain_refusal(self.task.scope, error)
 
     def _is_token_refused(self, error: ScopeError) -> bool:
+        # If AWS refuses the token at which the scan starts, a restart would only send it again.
         is_ours = self._token is not None and self._token != self._start.token and self._restarts < RESTARTS_MAX
         return is_ours and is_page_token_error(error)
 
@@ -295,6 +298,7 @@ class Scan:
 
     def _accept_page(self, items: Sequence[Any], token: str | None, other_members: dict[str, Any]) -> list[Page]:
         self._check_bounds(items, token)
+        # Before the page counts: rows of another account must never be written under this one.
         check_arns(items, self._operation, self.task)
         selected, row = self._select_items(items, token), self._targets[self._target]
         number = self._pages + len(self._held)
@@ -328,6 +332,7 @@ class Scan:
 
     def _check_bounds(self, items: Sequence[Any], token: str | None) -> None:
         self._empty_pages = 0 if items else self._empty_pages + 1
+        # All tokens are remembered, since a loop may lead through several pages.
         if token is not None and token in self._page_by_token:
             self._raise_page_loop(f"page loop: AWS returned the token of page {self._page_by_token[token] + 1} again")
         if token is not None and self._empty_pages >= EMPTY_PAGES_MAX:

@@ -228,6 +228,7 @@ class Scheduler:
             try:
                 self._process_work(work, for_unreached)
             except ConfigurationError as error:
+                # The caller's thread raises it: an exception here would end this worker alone.
                 self._put_result(error)
             except Exception as error:  # noqa: BLE001  a bug fails this scope, not the others
                 _log.debug("%s failed", work, exc_info=True)
@@ -236,6 +237,7 @@ class Scheduler:
     def _process_work(self, work: WorkItem, for_unreached: bool) -> None:
         if not self._is_open(work) or self._requeue_elsewhere(work, for_unreached):
             return
+        # Only now, so that time in the queue does not count.
         self._deadlines.start_timer(work)
         began_at = time.monotonic()
         try:

@@ -1,4 +1,5 @@
 from .checks import SEVERITY_ERROR as SEVERITY_ERROR, CheckResult as CheckResult, run_checks as run_checks
+from .column_lineage import ColumnTracer as ColumnTracer, SourceColumn as SourceColumn
 from .connect import (
     build_no_snapshot_error as build_no_snapshot_error,
     connect_unchecked as connect_unchecked,
@@ -42,3 +43,11 @@ from .summary import (
     load_sweeps as load_sweeps,
     summarize_snapshot as summarize_snapshot,
 )
+from .table_reader import (
+    find_newest_snapshot_id as find_newest_snapshot_id,
+    is_relation_type as is_relation_type,
+    load_table as load_table,
+    open_relation as open_relation,
+    wrap_relation as wrap_relation,
+)
+from .views import render_newest_select as render_newest_select

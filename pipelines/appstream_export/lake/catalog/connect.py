@@ -22,7 +22,14 @@ from appstream_export.lake.duckdb import (
     quote_literal,
     translate_duckdb_errors,
 )
-from appstream_export.lake.snapshots import Manifest, convert_epoch_us, load_head, load_history, select_history_until
+from appstream_export.lake.snapshots import (
+    KIND_SWEEP,
+    Manifest,
+    convert_epoch_us,
+    load_head,
+    load_history,
+    select_history_until,
+)
 from appstream_export.lake.storage import (
     CATALOG_FILE,
     TABLES_FOLDER,
@@ -102,22 +109,33 @@ def export_catalog(file: Path, store: Store, contracts: "Sequence[Contract]", *,
 
 
 def connect_warehouse(
-    warehouse: str, *, s3: "S3Settings | None" = None, as_of: str | None = None, timeout_s: float = QUERY_TIMEOUT_S
+    warehouse: str,
+    *,
+    s3: "S3Settings | None" = None,
+    as_of: str | None = None,
+    snapshot_id: str | None = None,
+    timeout_s: float = QUERY_TIMEOUT_S,
 ) -> duckdb.DuckDBPyConnection:
     """Connect to a warehouse for `run_query`, which checks each statement. Shows one snapshot until closed, in UTC.
 
-    With `as_of`, tables show the newest snapshot retained from before that moment, and histories end there. `s3` is for
-    `s3://bucket/prefix`; without it boto3 finds credentials, region and endpoint. Raises ConfigurationError if the
-    warehouse does not exist or has no snapshot, QueryError if it has none from before `as_of`.
+    With `as_of`, tables show the newest snapshot retained from before that moment, and histories end there; with
+    `snapshot_id`, they show that snapshot. `s3` is for `s3://bucket/prefix`; without it boto3 finds credentials, region
+    and endpoint. Raises ConfigurationError if the warehouse does not exist or has no snapshot, QueryError if it has
+    none from before `as_of`, or no longer has `snapshot_id`.
     """
     store = open_store(warehouse, s3=s3)
-    con = open_catalog_connection(store, None, as_of=as_of)
+    con = open_catalog_connection(store, None, as_of=as_of, snapshot_id=snapshot_id)
     lock_connection(con, folder=store.resolve_uri(TABLES_FOLDER), timeout_s=timeout_s)
     return con
 
 
 def connect_unchecked(
-    warehouse: str, *, s3: "S3Settings | None" = None, as_of: str | None = None, timeout_s: float = QUERY_TIMEOUT_S
+    warehouse: str,
+    *,
+    s3: "S3Settings | None" = None,
+    as_of: str | None = None,
+    snapshot_id: str | None = None,
+    timeout_s: float = QUERY_TIMEOUT_S,
 ) -> duckdb.DuckDBPyConnection:
     """Connect to a warehouse as `connect_warehouse` does, but for statements that are not checked.
 
@@ -125,6 +143,7 @@ def connect_unchecked(
     DuckDB can also write to files that it opens itself.
     """
     store = open_store(warehouse, s3=s3)
+    # Again if a commit in between, such as an erase, has removed files of the history that was read.
     while True:
         newest, con = _load_existing_head(store), open_duckdb(store)
         root = store.resolve_uri()
@@ -134,7 +153,7 @@ def connect_unchecked(
             files = LocalFiles(Path(root))
             con.register_filesystem(files)
             root = files.root
-        if shown := _create_views_in_memory(con, store, None, newest, as_of, root):
+        if shown := _create_views_in_memory(con, store, None, newest, root, as_of, snapshot_id):
             break
     paths = dict.fromkeys(file.path for manifest in shown for file in manifest.files)
     lock_connection(con, files=[f"{root}/{path}" for path in paths], timeout_s=timeout_s)
@@ -142,18 +161,24 @@ def connect_unchecked(
 
 
 def open_catalog_connection(
-    store: Store, contracts: "Sequence[Contract] | None", *, rebuild: bool = False, as_of: str | None = None
+    store: Store,
+    contracts: "Sequence[Contract] | None",
+    *,
+    rebuild: bool = False,
+    as_of: str | None = None,
+    snapshot_id: str | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """Open an unlocked connection for this program's own use. The table `lake.shows` holds the snapshot's seq.
 
     With `rebuild` the views are always created, because a published catalog may come from an older version or from
     other contracts. Without `contracts` they are loaded when needed.
     """
+    # Again if a commit in between, such as an erase, has removed files of the history that was read.
     while True:
         newest, con = _load_existing_head(store), open_duckdb(store)
-        if not rebuild and as_of is None and _attach_published_catalog(con, store, newest):
+        if not rebuild and as_of is None and _attach_published_catalog(con, store, newest, snapshot_id):
             return con
-        if _create_views_in_memory(con, store, contracts, newest, as_of, store.resolve_uri()):
+        if _create_views_in_memory(con, store, contracts, newest, store.resolve_uri(), as_of, snapshot_id):
             return con
 
 
@@ -168,8 +193,9 @@ def _create_views_in_memory(
     store: Store,
     contracts: "Sequence[Contract] | None",
     newest: Manifest,
-    as_of: str | None,
     root: str,
+    as_of: str | None,
+    snapshot_id: str | None,
 ) -> list[Manifest]:
     """Create the views and return the history that they show; empty if files were removed meanwhile: try again."""
     from appstream_export.contracts import load_contracts  # not needed if a published catalog is used
@@ -177,6 +203,7 @@ def _create_views_in_memory(
 
     manifests = load_existing_history(store)
     shown = manifests if as_of is None else _resolve_as_of(con, manifests, as_of)
+    shown = shown if snapshot_id is None else _select_history_of(shown, snapshot_id)
     try:
         with translate_duckdb_errors():
             create_views(con, contracts or load_contracts(), shown, root)
@@ -219,6 +246,16 @@ def _resolve_as_of(con: duckdb.DuckDBPyConnection, manifests: Sequence[Manifest]
     return shown
 
 
+def _select_history_of(manifests: Sequence[Manifest], snapshot_id: str) -> list[Manifest]:
+    """Return the history up to a snapshot; raises QueryError if the snapshot is not retained."""
+    for manifest in manifests:
+        if manifest.snapshot_id == snapshot_id and manifest.kind == KIND_SWEEP:
+            return select_history_until(manifests, manifest.committed_at)
+    raise QueryError(
+        f"snapshot {snapshot_id} is no longer retained", fix="read the newest one, or raise [lake.retention]"
+    )
+
+
 def _format_iso(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
@@ -234,8 +271,15 @@ def has_shows_table(con: duckdb.DuckDBPyConnection) -> bool:
     return found == [(f"{SHOWS_TABLE};",)]
 
 
-def _attach_published_catalog(con: duckdb.DuckDBPyConnection, store: Store, newest: Manifest) -> bool:
-    """Attach the published catalog if it shows this warehouse at the head, or at a newer commit; return whether."""
+def _attach_published_catalog(
+    con: duckdb.DuckDBPyConnection, store: Store, newest: Manifest, snapshot_id: str | None
+) -> bool:
+    """Attach the published catalog if it shows this warehouse at the head, or at a newer commit; return whether.
+
+    With `snapshot_id`, the head must be that snapshot, and the catalog must show the head.
+    """
+    if snapshot_id is not None and newest.snapshot_id != snapshot_id:
+        return False
     if not store.has_catalog_file or not store.exists(CATALOG_FILE):
         return False
     with suppress(duckdb.Error):
@@ -243,8 +287,11 @@ def _attach_published_catalog(con: duckdb.DuckDBPyConnection, store: Store, newe
         shows = []
         if has_shows_table(con):
             shows = con.execute("select root, seq, digest from warehouse.lake.shows").fetchall()
+        # A higher seq than the head's: another run has committed since the head was read. The digest distinguishes
+        # two histories with equal numbers.
         if any(
-            root == store.resolve_uri() and (seq > newest.seq or (seq, digest) == (newest.seq, newest.digest))
+            root == store.resolve_uri()
+            and ((seq > newest.seq and snapshot_id is None) or (seq, digest) == (newest.seq, newest.digest))
             for root, seq, digest in shows
         ):
             con.execute("use warehouse")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import duckdb
 
 from appstream_export.contracts import Contract
-from appstream_export.lake.catalog.views import FILES_SCHEMA, render_file_views, render_table_views
+from appstream_export.lake.catalog.views import render_file_views, render_table_views
 from appstream_export.lake.snapshots import Manifest
 
 _STATEMENT = re.compile(
@@ -25,17 +25,6 @@ _STATEMENT = re.compile(
 )
 _VIEW_PREFIX = re.compile(r'create view (?:\w+\.)?"?\w+"? as ')
 _QUOTED = re.compile(r"""('(?:[^']|'')*'|"(?:[^"]|"")*")""")
-# The catalog's tables, in DuckDB's form of the statements in views.py (lake.commits) and file.py (lake.shows).
-_TABLES = frozenset(
-    {
-        (
-            "lake",
-            "commits",
-            "seq bigint, snapshot_id varchar, committed_at timestamp with time zone, is_retained boolean",
-        ),
-        ("lake", "shows", "seq bigint, digest varchar, root varchar, made_at timestamp with time zone"),
-    }
-)
 _OBJECTS_SQL = """
     select 'view', schema_name, view_name, '', sql from duckdb_views() where database_name = $database
     union all
@@ -64,6 +53,16 @@ class Definition(NamedTuple):
     sql: str
 
 
+# The catalog's tables, in DuckDB's form of the statements in views.py (lake.commits) and file.py (lake.shows).
+_TABLES = frozenset(
+    Definition("table", "lake", name, "", f"create table lake.{name}({columns})")
+    for name, columns in (
+        ("commits", "seq bigint, snapshot_id varchar, committed_at timestamp with time zone, is_retained boolean"),
+        ("shows", "seq bigint, digest varchar, root varchar, made_at timestamp with time zone"),
+    )
+)
+
+
 def find_altered_objects(
     con: duckdb.DuckDBPyConnection,
     database: str,
@@ -76,16 +75,18 @@ def find_altered_objects(
     Without `root`, only the names of views over files are compared. Call this before `use`, because a planted macro
     can hide a function.
     """
-    statements = list(render_table_views(contracts, manifests))
+    views = _match_statements(render_table_views(contracts, manifests))
+    expected = _build_definitions(views, _normalize_cached_queries(tuple(map(_get_query, views))))
+    found = load_definitions(con, database)
+    over_files = _match_statements(
+        render_file_views(contracts, manifests, lambda path: f"{(root or '').rstrip('/')}/{path}")
+    )
     if root is not None:
-        statements += render_file_views(contracts, manifests, lambda path: f"{root.rstrip('/')}/{path}")
-    expected, found = _parse_definitions(statements), load_definitions(con, database)
-    if root is None:
-        replaced = _parse_definitions(render_file_views(contracts, manifests, str))
-        names = {(one.kind, one.schema, one.name) for one in replaced}
-        # Views over files are created again, so only their names count; one that is not created again would stay.
-        found = {one for one in found if (one.kind, one.schema, one.name) not in names}
-    return list_different_objects(expected, found)
+        expected |= _TABLES | _build_definitions(over_files, _normalize_queries(con, map(_get_query, over_files)))
+        return list_different_objects(expected, found)
+    # Views over files are created again, so only their names count; one that is not created again would stay.
+    names = {one[:3] for one in _TABLES | _build_definitions(over_files, map(_get_query, over_files))}
+    return list_different_objects(expected, {one for one in found if one[:3] not in names})
 
 
 def list_different_objects(one: set[Definition], other: set[Definition]) -> list[str]:
@@ -102,36 +103,41 @@ def load_definitions(con: duckdb.DuckDBPyConnection, database: str) -> set[Defin
     }
 
 
-def _parse_definitions(statements: Iterable[str]) -> set[Definition]:
-    found = [match for statement in statements if (match := _STATEMENT.fullmatch(statement))]
-    queries = tuple(f"select {match['sql']}" if _is_scalar(match) else match["sql"] for match in found)
-    definitions = {
+def _match_statements(statements: Iterable[str]) -> list[re.Match[str]]:
+    return [match for statement in statements if (match := _STATEMENT.fullmatch(statement))]
+
+
+def _get_query(match: re.Match[str]) -> str:
+    return f"select {match['sql']}" if _is_scalar(match) else match["sql"]
+
+
+def _build_definitions(matches: Sequence[re.Match[str]], queries: Iterable[str]) -> set[Definition]:
+    return {
         Definition(
             "view" if match["kind"] == "view" else "macro" if _is_scalar(match) else "table_macro",
             match["schema"] or "main",
             match["name"],
             match["parameters"] or "",
-            sql.removeprefix("select ") if _is_scalar(match) else sql,
+            query.removeprefix("select ") if _is_scalar(match) else query,
         )
-        for match, sql in zip(found, _normalize_queries(queries), strict=True)
+        for match, query in zip(matches, queries, strict=True)
     }
-    has_files = any(one.schema == FILES_SCHEMA for one in definitions)
-    tables = {
-        Definition("table", schema, name, "", f"create table {schema}.{name}({sql})") for schema, name, sql in _TABLES
-    }
-    return definitions | (tables if has_files else set())
 
 
 def _is_scalar(match: re.Match[str]) -> bool:
     return match["kind"] == "macro" and not match["table"]
 
 
-@lru_cache(maxsize=8)
-def _normalize_queries(queries: tuple[str, ...]) -> list[str]:
-    """Return the queries as DuckDB prints stored ones; cached, because a run compares the same queries repeatedly."""
+@lru_cache(maxsize=4)
+def _normalize_cached_queries(queries: tuple[str, ...]) -> list[str]:
     with closing(duckdb.connect()) as con:
-        sql = "select json_deserialize_sql(json_serialize_sql(query)) from (select unnest($queries) as query)"
-        return [_normalize_case(text) for (text,) in con.execute(sql, {"queries": list(queries)}).fetchall()]
+        return _normalize_queries(con, queries)
+
+
+def _normalize_queries(con: duckdb.DuckDBPyConnection, queries: Iterable[str]) -> list[str]:
+    """Return the queries as DuckDB prints stored ones."""
+    sql = "select json_deserialize_sql(json_serialize_sql(query)) from (select unnest($queries) as query)"
+    return [_normalize_case(text) for (text,) in con.execute(sql, {"queries": list(queries)}).fetchall()]
 
 
 def _normalize_stored(sql: str | None) -> str:

@@ -45,6 +45,7 @@ class FeedConnection:
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self.con = con
+        # Not a cast, whose result would depend on the time zone of the connection.
         self.con.execute("create temp macro utc(t) as make_timestamp(epoch_us(t))")
         self.con.execute(_SNAPSHOT)
         self.seq: int = self._fetch_row("select seq from lake.shows")[0]
@@ -85,6 +86,7 @@ class FeedConnection:
         self._execute_statement(
             f"attach {quote_literal(file)} as filled (storage_version {quote_literal(STORAGE_VERSION)})"
         )
+        # One transaction and one checkpoint for all tables, since each has its cost.
         self._execute_statement("begin")
         try:
             yield

@@ -9,11 +9,12 @@ import re
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 import duckdb
 
-from appstream_export.contracts import Contract
+from appstream_export.contracts import Contract, Table
 from appstream_export.errors import ConfigurationError, StorageFailed
 from appstream_export.lake.catalog.definitions import find_altered_objects
 from appstream_export.lake.catalog.views import list_catalog_tables, render_file_views, render_table_views
@@ -58,7 +59,7 @@ def write_catalog(
         with closing(open_duckdb(store)) as con:
             seen = resolve_reader_root(con, store, manifests, root)
             with _attach_for_writing(con, file):
-                if reused:
+                if reused and not has_compared_views(reused, contracts, manifests):
                     _reject_altered_catalog(con, contracts, manifests)
                 con.execute("use warehouse")
                 create_views(con, contracts, manifests, seen, is_prefilled=bool(reused))
@@ -87,6 +88,39 @@ def strip_views_digest(earlier: bytes, contracts: Sequence[Contract], manifests:
     return earlier[:-_VIEWS_DIGEST_BYTES] if is_alike else b""
 
 
+# By the SHA-256 of a catalog that this process compared with what it renders: its views, and all that it shows.
+_compared: dict[bytes, tuple[str, str]] = {}
+_COMPARED_MAX = 100
+
+
+def record_compared_catalog(
+    content: bytes, contracts: Sequence[Contract], manifests: Sequence[Manifest], root: str
+) -> None:
+    """Record that all objects of a catalog's content were found equal, so that no stage compares it again."""
+    if len(_compared) >= _COMPARED_MAX:
+        _compared.clear()
+    views = _compute_views_digest(contracts, manifests)
+    _compared[hashlib.sha256(content).digest()] = views, _compute_history_digest(manifests, root)
+
+
+def has_compared_views(content: bytes, contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> bool:
+    """Return whether the views of exactly this content, except those over files, were found equal."""
+    views, _ = _compared.get(hashlib.sha256(content).digest(), ("", ""))
+    return views == _compute_views_digest(contracts, manifests)
+
+
+def is_compared_catalog(
+    content: bytes, contracts: Sequence[Contract], manifests: Sequence[Manifest], root: str
+) -> bool:
+    """Return whether all objects of exactly this content were found equal."""
+    found = _compared.get(hashlib.sha256(content).digest())
+    return found == (_compute_views_digest(contracts, manifests), _compute_history_digest(manifests, root))
+
+
+def _compute_history_digest(manifests: Sequence[Manifest], root: str) -> str:
+    return hashlib.sha256("\n".join((root, *(manifest.digest for manifest in manifests))).encode()).hexdigest()
+
+
 def _reject_altered_catalog(
     con: duckdb.DuckDBPyConnection, contracts: Sequence[Contract], manifests: Sequence[Manifest]
 ) -> None:
@@ -109,8 +143,13 @@ def _attach_for_writing(con: duckdb.DuckDBPyConnection, file: str) -> Generator[
 
 def _compute_views_digest(contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> str:
     """Return a digest of what a catalog's views depend on besides files: SQL, column types, DuckDB's version."""
-    parts = [duckdb.__version__, STORAGE_VERSION, *render_table_views(contracts, manifests)]
-    parts += map(repr, list_catalog_tables(contracts, manifests))  # the statements do not contain the columns' types
+    tables = tuple(list_catalog_tables(contracts, manifests))  # the statements do not contain the columns' types
+    return _compute_statements_digest(duckdb.__version__, render_table_views(contracts, manifests), tables)
+
+
+@lru_cache(maxsize=4)
+def _compute_statements_digest(version: str, statements: tuple[str, ...], tables: tuple[Table, ...]) -> str:
+    parts = [version, STORAGE_VERSION, *statements, *map(repr, tables)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -18,7 +18,9 @@ from appstream_export.lake.catalog.connect import has_shows_table, load_existing
 from appstream_export.lake.catalog.definitions import find_altered_objects, list_different_objects, load_definitions
 from appstream_export.lake.catalog.file import (
     create_views,
+    is_compared_catalog,
     read_published_catalog,
+    record_compared_catalog,
     resolve_reader_root,
     strip_views_digest,
 )
@@ -104,6 +106,8 @@ def _has_equal_tables(con: duckdb.DuckDBPyConnection, store: Store, manifests: S
 
 
 def _attach_copy(con: duckdb.DuckDBPyConnection, content: bytes) -> None:
+    # A private copy, because another process could change the published file after the comparison. DuckDB holds the
+    # file open, so that it may be removed at once.
     with NamedTemporaryFile(suffix=".duckdb") as copy:
         copy.write(content)
         copy.flush()
@@ -117,10 +121,14 @@ def _attach_equal_catalog(
     content = strip_views_digest(read_published_catalog(store), contracts, manifests) if store.has_catalog_file else b""
     if not content:
         return False
+    root = store.resolve_uri()
     with suppress(duckdb.Error, OSError):
         _attach_copy(con, content)
-        altered = find_altered_objects(con, "warehouse", contracts, manifests, store.resolve_uri())
-        if not altered and _has_equal_tables(con, store, manifests, store.resolve_uri()):
+        if is_compared_catalog(content, contracts, manifests, root) or (
+            not find_altered_objects(con, "warehouse", contracts, manifests, root)
+            and _has_equal_tables(con, store, manifests, root)
+        ):
+            record_compared_catalog(content, contracts, manifests, root)
             con.execute("use warehouse")
             return True
     with suppress(duckdb.Error):

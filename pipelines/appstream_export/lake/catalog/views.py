@@ -11,6 +11,8 @@ snapshot.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import chain
 
 from appstream_export.contracts import (
     ACCOUNT_NAME,
@@ -48,6 +50,7 @@ MACROS = (
     """hours_within(a, b, day) as
         greatest(0, hours_between(greatest(a, midnight(day)), least(b, midnight(day + 1))))""",
     "days_between(a, b) as generate_series(utc_day(a)::timestamp, utc_day(b)::timestamp, interval 1 day)::date[]",
+    # max() compares structs field by field, so the best `place` wins: how specific a row is, then how new.
     """price_at(of_region, of_type, of_platform, day) as (
         select max({
             'place': [
@@ -97,16 +100,26 @@ def render_file_views(
         yield _render_file_view(f"{table.name}_history", _render_history_source(table, manifests, uri))
 
 
-def render_table_views(contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> Iterator[str]:
-    """Yield the statements that depend on contracts and `sql/`; the history matters only for retired contracts."""
+def render_table_views(contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> tuple[str, ...]:
+    """Return the statements that depend on contracts and `sql/`; the history matters only for retired contracts."""
     tables = list_snapshot_tables(contracts)
+    return _render_table_statements(
+        tuple(tables), tuple(_find_retired_tables(tables, manifests)), tuple(load_view_files())
+    )
+
+
+@lru_cache(maxsize=4)  # a run needs them when it writes the catalog, and each time that it compares one
+def _render_table_statements(
+    tables: tuple[Table, ...], retired: tuple[Table, ...], files: tuple[SqlFile, ...]
+) -> tuple[str, ...]:
     first = ("scope_runs", "accounts")  # the other views join them
-    for table in sorted(tables, key=lambda table: table.name not in first):
-        yield from _render_newest_view(table)
-    for table in _find_retired_tables(tables, manifests):
-        yield from _render_history_view(table)
-    yield from (f"create macro {macro}" for macro in MACROS)
-    yield from _render_marts(tables)
+    statements = [
+        *chain.from_iterable(map(_render_newest_view, sorted(tables, key=lambda table: table.name not in first))),
+        *chain.from_iterable(map(_render_history_view, retired)),
+        *(f"create macro {macro}" for macro in MACROS),
+        *_render_marts(tables, files),
+    ]
+    return tuple(statements)
 
 
 def list_catalog_tables(contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> list[Table]:
@@ -119,10 +132,10 @@ def _render_file_view(name: str, source: str) -> str:
     return f"create or replace view {FILES_SCHEMA}.{quote_identifier(name)} as {source}"
 
 
-def _render_marts(tables: Sequence[Table]) -> Iterator[str]:
+def _render_marts(tables: Sequence[Table], files: Sequence[SqlFile]) -> Iterator[str]:
     """Yield the views and marts of `sql/`, except those that read a resource that is no longer exported."""
     known = {name for table in tables for name in (table.name, f"{table.name}_history")}
-    for file in load_view_files():
+    for file in files:
         if known.issuperset(file.reads):
             known.add(file.name)
             yield from _render_sql_file_view(file)
@@ -146,7 +159,7 @@ def build_commits_query(manifests: Sequence[Manifest], uri: Callable[[str], str]
 
 def _render_newest_view(table: Table) -> Iterator[str]:
     view = build_newest_view(table)
-    yield f"create view {quote_identifier(view.name)} as {_render_view_select(table, view, past=False)}"
+    yield f"create view {quote_identifier(view.name)} as {render_newest_select(table)}"
     yield from _render_comments(view)
     yield from _render_history_view(table)
 
@@ -195,11 +208,17 @@ def _build_columns(stored: Mapping[str, str], doc: str) -> Iterator[Column]:
     return (Column(name, kind, doc) for name, kind in stored.items() if name != SNAPSHOT_ID.name)
 
 
+def render_newest_select(table: Table) -> str:
+    """Return the SELECT of a table's newest rows, which joins the account's name and the state of the scope."""
+    return _render_view_select(table, build_newest_view(table), past=False)
+
+
 def _render_view_select(table: Table, view: View, *, past: bool) -> str:
     names = ", ".join(_render_column_source(column) for column in view.columns)
     joins, suffix, snapshot = "", ("_history" if past else ""), ("snapshot_id, " if past else "")
     if past and not table.cumulative:
         joins += " join lake.commits as c using (snapshot_id)"
+    # Left joins: a row stays visible even if its account or its scope has no row.
     if table.resource:
         joins += f" left join accounts{suffix} as a using ({snapshot}account_id)"
         run = f"(select * from scope_runs{suffix} where resource = {quote_literal(table.resource)})"

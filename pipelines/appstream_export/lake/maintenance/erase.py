@@ -230,6 +230,7 @@ class _Eraser:
         }
         if not self.rows:
             return None
+        # Before the commit: afterwards, an erase that was killed could not find out which texts the rows had.
         if not self.is_dry_run:
             self._write_values(is_complete=self.stored is None or self.stored.is_complete)
         return RewrittenHistory(past=past, retained=retained, counts=self._build_counts(past[-1]))
@@ -250,6 +251,7 @@ class _Eraser:
             raise
         except Exception:
             own_files = [entry.path for old, entry in self.entries.items() if entry.path != old]
+            # The list of an earlier erase stays: its texts may still be in a file.
             own_list = [] if self.stored else [build_list_path(self.account_id)]
             remove_files_quietly(self.store, [*own_files, *own_list])
             raise
@@ -297,6 +299,7 @@ class _Eraser:
         write_erased_list(self.store, self.account_id, self.hashed)
 
     def _rewrite_manifest(self, manifest: Manifest) -> Manifest:
+        # `drift` comes last: its examples need a proof only if another file of the snapshot had rows of the account.
         tables = {name: self._rewrite_table(table) for name, table in manifest.tables.items() if name != _DRIFT}
         if _DRIFT in manifest.tables:
             tables[_DRIFT] = self._rewrite_drift(manifest, manifest.tables[_DRIFT])

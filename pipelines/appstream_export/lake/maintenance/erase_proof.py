@@ -75,6 +75,7 @@ def find_account_files(
         with ThreadPoolExecutor(READERS) as pool:
             looked = dict(zip(rows, pool.map(search.find_in_rows, rows), strict=True))
             looked |= zip(others, pool.map(search.find_in_file, others), strict=True)
+        # A text that another account has too is no trace of this one. This second pass reads rows only after a hit.
         hits = search.select_unheld_values({value for stored in others for value in looked[stored][1]}, rows)
     mentions = [stored.path for stored in objects if stored.path in search.committed and looked[stored][0]]
     remaining = [

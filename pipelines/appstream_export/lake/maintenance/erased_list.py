@@ -63,6 +63,7 @@ class TextMatcher:
         """Return the hashes of the texts that occur in any of the cells."""
         if not self._lengths:
             return set()
+        # Joined with NUL, so that no text is found across the border of two cells.
         content = b"\0".join(pc.drop_null(cells).cast(pa.large_binary()).to_pylist())
         candidates = {
             content[end - length : end]
@@ -74,6 +75,7 @@ class TextMatcher:
 
     def _iterate_ends(self, content: bytes) -> Iterator[tuple[int, int]]:
         """Yield the fingerprint and the end of each window whose fingerprint is that of a text's end."""
+        # A text may end at any byte, so the content is read as 64-bit numbers from each of eight offsets.
         for start in (at + n for at in range(0, len(content), _SLICE_BYTES) for n in range(_WINDOW_BYTES)):
             count = max(0, min(len(content) - start, _SLICE_BYTES)) // _WINDOW_BYTES
             part = content[start : start + count * _WINDOW_BYTES]  # a copy, because Arrow's numbers are aligned

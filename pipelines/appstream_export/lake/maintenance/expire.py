@@ -86,7 +86,9 @@ def expire_snapshots(
 
 def select_retained_snapshots(sweeps: Sequence[Manifest], policy: RetentionSettings, now: datetime) -> list[Manifest]:
     """Return the last of each hour, day and month that the policy retains at `now`, and the newest."""
+    # The sweeps are in order, so that the last of each bucket replaces the earlier ones.
     last = {bucket: sweep.seq for sweep in sweeps for bucket in _list_buckets(sweep.committed_at, policy, now)}
+    # The newest one always stays, because the next commit builds on it.
     seqs = {*last.values(), *(sweep.seq for sweep in sweeps[-1:])}
     return [sweep for sweep in sweeps if sweep.seq in seqs]
 

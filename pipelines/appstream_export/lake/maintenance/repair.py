@@ -244,6 +244,7 @@ def _move_aside(store: Store, seq: int) -> None:
     path = build_manifest_path(seq)
     with suppress(FileNotFoundError):  # another repair was first
         content = store.read_bytes(path)
+        # Copied before it is removed: a repair that is killed in between leaves both, and the next one continues.
         store.put_if_absent(f"{ASIDE_FOLDER}/{path}", content)
         store.remove(path)
 

@@ -101,6 +101,7 @@ def delete_garbage(store: Store, contracts: Sequence[Contract], garbage: Garbage
 
 def _select_unreferenced_files(store: Store, garbage: Garbage) -> Iterator[StoredObject]:
     """Yield the due files, except files that a run longer than the grace period has committed meanwhile."""
+    # False sorts before True, so manifests come last: while one exists, gc knows when its files expired.
     due = sorted(garbage.due, key=lambda stored: stored.path.startswith(COMMITS_FOLDER))
     for start in range(0, len(due), RECHECK_EVERY):
         newer = load_history(store, since_seq=garbage.seq + 1)

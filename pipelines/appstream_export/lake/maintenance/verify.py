@@ -111,6 +111,7 @@ def verify_warehouse(
         retained = _list_retained_manifests(manifests)
         files = _collect_referenced_files(retained)
         problems = [problem for problem in found.values() if isinstance(problem, Problem)]
+        # A damaged rewrite still contains its history, so that the manifests before it may rightly be missing.
         damaged_rewrites = [problem.seq or 0 for problem in problems if _is_rewrite(store, problem)]
         problems += _check_chain(
             found, manifests, max(find_newest_rewrite_seq(manifests.values()), *damaged_rewrites, 0)
@@ -118,6 +119,7 @@ def verify_warehouse(
         problems += _check_files(store, files, progress or (lambda _done, _of: None))
         problems += _check_head_hint(store, max(found, default=0))
         problems += _check_catalog(store, max(found, default=0))
+        # Only if nothing else is wrong: damage would appear as altered views, which hides its cause.
         if contracts is not None and not problems and store.has_catalog_file and store.exists(CATALOG_FILE):
             problems += _check_views(store, contracts, catalog_root)
         problems += _check_report(store)
@@ -221,6 +223,7 @@ def _check_file(store: Store, file: FileEntry, table: TableFiles) -> tuple[str, 
         return f"is missing; {_RESTORE}", ()
     except OSError as error:
         return f"cannot be read: {error.strerror or error}", ()
+    # The size first, because it shows whether a file was truncated or changed.
     if len(content) != file.bytes:
         return f"has {len(content)} bytes instead of {file.bytes}; {_RESTORE}", _read_scopes(content)
     if sha256(content).hexdigest() != file.sha256:

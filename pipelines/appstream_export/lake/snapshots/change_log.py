@@ -129,6 +129,7 @@ def _batch_decisions(decisions: Iterable[Decision], items: Mapping[Task, int]) -
 def _create_batch_table(workspace: CommitWorkspace, comparison: _Comparison, batch: Sequence[Decision]) -> None:
     """Create the temporary table `batch` with the batch's rows of `tasks`, and set the batch condition."""
     first, last = batch[0].task.scope, batch[-1].task.scope
+    # Account ids have 12 digits each, so the order of these texts is the order in which the scopes were divided.
     workspace.con.execute(f"""
         create or replace temp table batch as from tasks
         where resource = {quote_literal(comparison.contract.name)} and change_scope <> 'nothing'
@@ -209,6 +210,7 @@ def _render_signed_hashes(comparison: _Comparison, table: Table, *, per_item: bo
     key_hash = [] if per_item else [_render_key_hash(names)]
     # Hashed twice: a sum of single hashes is not random, so that different rows could add up to 0.
     content = f"hash(hash({', '.join((quote_literal(table.name), *key_hash, *own))}))"
+    # A hash has 64 bits without a sign. Without its lowest bit it fits into a BIGINT, whose sign is that of the side.
     return " union all ".join(
         f"select {_render_key_hash(names)} as item, {sign} ({content} >> 1)::bigint as content"
         f" from {comparison.render_rows(table, side)}{'' if comparison.is_whole[side] else only}"
@@ -226,7 +228,9 @@ def _render_differing_items(comparison: _Comparison) -> str:
     """Return SQL for the items of `unlike` that differ, both sides in one row."""
     item = comparison.contract.item_table
     born = f"new_{item.created_at_column}, old_{item.created_at_column}".split(", ") if item.created_at_column else []
+    # The same key with another creation time is a different item: the old one was deleted, the new one created.
     reborn = f"({born[0]} <> {born[1]})" if born else "false"
+    # `is distinct from` instead of <>, which is null beside a null: a value that appears or vanishes is a change.
     unlike = [
         f"{_quote_side_column('new', c.name)} is distinct from {_quote_side_column('old', c.name)}"
         for c in comparison.list_shared_columns(item)

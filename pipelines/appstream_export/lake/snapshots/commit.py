@@ -49,6 +49,7 @@ def commit_snapshot(request: CommitRequest) -> Manifest:
                 # Read before the head: a commit in between must not look like a damaged manifest, whose seq is skipped.
                 newest_seq = find_newest_seq(store)
                 base = load_head(store)
+                # An attempt may be repeated after its commit, such as by Dagster, and must not commit its rows twice.
                 if earlier := _find_own_commit(store, base, request.facts):
                     staged.discard()
                     return earlier
@@ -70,11 +71,13 @@ def _try_commit(request: CommitRequest, head: Manifest | None, newest_seq: int, 
     manifest = _build_unless_head_changed(request, CommitBase(files=files, seq=seq, rebase=rebase))
     if manifest is None:
         return None
+    # Set before the request: if its answer is lost, the manifest may exist, and its files must stay.
     request.staged.is_possibly_committed = True
     if committed := create_manifest(request.store, manifest):
         _remove_unreferenced_files(request.staged, committed)
         return committed
     request.staged.is_possibly_committed = False
+    # The staged files fit any head and are used again. The carried ones were copied from the old head.
     _remove_carried_files(request.store, manifest)
     return None
 

@@ -125,6 +125,7 @@ class _LossFinder:
         elif self._has_all_items(task, run):
             kinds = set()
         else:
+            # Only tasks that AWS answered in that run have rows in its fresh files.
             kinds = {_FRESH, _CARRIED, _REWRITTEN} if Status(run["status"]).is_answer else {_CARRIED, _REWRITTEN}
         return [file for file in self._lost[table.name] if _classify_file(file.entry) in kinds]
 

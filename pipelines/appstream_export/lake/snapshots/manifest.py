@@ -108,6 +108,7 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def encode_json(self) -> bytes:
         """Return the bytes of the manifest's file."""
+        # Equal content has equal bytes, so that `verify` can compare them; the indent is for people who look into it.
         return msgspec.json.format(msgspec.json.encode(self, order="sorted"), indent=1)
 
 
@@ -181,6 +182,7 @@ def find_damaged_kind(store: Store, seq: int) -> str | None:
         raw = store.read_bytes(build_manifest_path(seq))
         if found := _KIND.search(raw):
             kind = found[1].decode()
+            # The word may be damaged itself: a sweep has no `past`. With it, the kind counts as unknown.
             return kind if kind in _REWRITES or PAST_KEY not in raw else None
     kinds = find_commit_kinds(store, seq)
     return kinds.pop() if len(kinds) == 1 else None
@@ -294,6 +296,7 @@ def _find_mentioning_manifests(store: Store, *words: bytes) -> Iterator[Manifest
     """Yield retained manifests, newest first, all that contain one of the words and some others. Skip damaged ones."""
     with translate_storage_errors(store):
         for seq, raw in reversed(_read_raw_manifests(store)):
+            # A search in the bytes is much cheaper than parsing every manifest of a long history.
             if not any(word in raw for word in (*words, PAST_KEY)):
                 continue
             with suppress(ManifestDamaged):
@@ -335,10 +338,12 @@ def _parse_manifest(store: Store, seq: int, raw: bytes) -> Manifest:
     where = store.resolve_uri(build_manifest_path(seq))
     try:
         content = msgspec.json.decode(raw, type=dict[str, Any])
+        # First of all: a newer format may have other fields, and would look damaged.
         _reject_newer_format(where, content)
         manifest = msgspec.convert(content, Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ManifestDamaged(f"{where} is damaged: {error}", fix="restore the file from a backup") from error
+    # The digest covers the document as it was read, so that an added field is noticed too.
     if manifest.seq != seq or manifest.digest != _compute_digest(content):
         raise ManifestDamaged(f"{where} is damaged: its content does not match its digest", fix=_RESTORE)
     if flaw := next(_find_flaws(manifest), None):

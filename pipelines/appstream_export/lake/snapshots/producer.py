@@ -123,6 +123,7 @@ class SnapshotProducer:
                 self._write_records("prices", request.prices)
                 validation.check_scope_runs(request.planned or (), runs)
                 manifest = self._build_manifest(workspace, runs)
+                # The check must read the stored bytes, not what DuckDB remembers of files that it has read before.
                 workspace.disable_file_cache()
                 validation.check_files(
                     workspace, request.contracts, list_snapshot_tables(request.contracts), self.written_tables
@@ -148,6 +149,8 @@ class SnapshotProducer:
         self.decisions = task_transitions.decide_tasks(
             planned, request.outcomes, before, existing, request.facts.started_at
         )
+        # The order matters, because each step judges the tasks as the step before has left them. The guard comes last:
+        # rows that are lost or discarded are no drop.
         if any(decision.is_discarded for decision in self.decisions):
             self.decisions = task_transitions.fail_discarded_answers(
                 self.decisions, request.outcomes, self._load_reports_at_start(before, existing), request.clock()
@@ -276,6 +279,7 @@ class SnapshotProducer:
             counts=counts,
             lost=[file.entry.path for file in self.files.lost],
         )
+        # The table `snapshots` has a row about its own snapshot, so it is written last, when all counts are known.
         row = asdict(facts) | msgspec.structs.asdict(manifest) | counts
         self._write_records("snapshots", [*self._load_snapshot_records(workspace), row])
         return msgspec.structs.replace(manifest, tables=self.written_tables).add_digest()

@@ -7,6 +7,7 @@ from appstream_export.contracts import DUCKDB_TYPES, Column, Table
 from appstream_export.lake.duckdb import quote_identifier, quote_literal
 from appstream_export.lake.snapshots.manifest import TableFiles
 
+# With a stated type, because DuckDB would guess one from the folder names.
 _HIVE_OPTIONS = "hive_partitioning = true, hive_types = {'snapshot_id': VARCHAR}"
 
 
@@ -25,6 +26,7 @@ def build_scan_query(table: Table, sources: Sequence[TableFiles], uri: Callable[
         known["snapshot_id"] = {"string"}
     columns = ", ".join(_render_column(column, known.get(column.name, set())) for column in table.columns)
     options = "hive_partitioning = false" if table.cumulative else _HIVE_OPTIONS
+    # Columns of different releases differ. By name is slower, since DuckDB opens every file first, so only if needed.
     if any(source.columns != sources[0].columns for source in sources):
         options += ", union_by_name = true"
     paths = ", ".join(quote_literal(uri(path)) for path in files)

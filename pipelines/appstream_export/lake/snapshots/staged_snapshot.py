@@ -50,12 +50,14 @@ class StagedSnapshot:
             return
         with suppress(OSError):
             for files in self.files.values():
+                # Popped one by one, so that another call continues after the last file that was removed.
                 while files:
                     self.store.remove(files.pop().path)
 
     def _write_table(self, table: Table, rows: pa.Table) -> None:
         files = self.files[table.name]
         path = build_fresh_path(table.name, self.snapshot_id, len(files), self.writer)
+        # Sorted, so that readers of few scopes skip most row groups.
         ordered = rows.sort_by([(column, "ascending") for column in get_sort_columns(table)])
         files.append(write_table_file(self.store, path, table, [ordered]))
 

@@ -210,6 +210,7 @@ def apply_drop_guard(decisions: Iterable[Decision], head_items: Mapping[Task, in
     for resource, group in groupby(decisions, key=lambda decision: decision.task.resource):
         members = list(group)
         counted = [d for d in members if d.change_scope is ChangeScope.END or _is_complete_again(d)]
+        # Over all scopes of a resource: a single scope may well lose everything, but a broken answer hits many at once.
         old = sum(head_items.get(d.task, 0) for d in counted)
         new = sum(_count_items(d) for d in counted)
         if old - new <= GUARD_MIN_DROP or (old - new) * 100 <= percent * old:

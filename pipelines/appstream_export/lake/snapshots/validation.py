@@ -51,6 +51,7 @@ def check_files(
     Compares 64-bit hashes, which take less time and memory than keys; keys are compared only if hashes are equal. The
     hashes of a large table are checked in parts.
     """
+    # Queries of the files as stored, not of the rows that were meant to be in them.
     final = {
         table.name: f"({scan_sql.build_scan_query(table, [files[table.name]], workspace.store.resolve_uri)})"
         for table in tables

@@ -164,6 +164,7 @@ class CommitWorkspace(AbstractContextManager["CommitWorkspace"]):
             f"{quote_identifier(k)} as {quote_identifier(p)}" for k, p in zip(contract.item_key, keys, strict=True)
         )
         carried = f"from {head} semi join ({own} and rows = 'carry') using ({_SCOPE})"
+        # The anti join scans the head a second time, which a commit without partial answers does not need.
         if self._has_merges:
             carried += f"""
                 union all
@@ -210,6 +211,7 @@ def fetch_records(con: duckdb.DuckDBPyConnection, table: Table, query: str) -> l
 
 def get_stored_columns(table: Table) -> dict[str, str]:
     """Return name and contract type of the columns in a table's files, as manifests record them."""
+    # Files of most tables do not store `snapshot_id`: readers take it from the name of their folder.
     stored = build_arrow_schema(table).names
     return {column.name: column.type for column in table.columns if column.name in stored}
 

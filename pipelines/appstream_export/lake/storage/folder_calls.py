@@ -35,6 +35,7 @@ class FolderCalls:
 
     def rename_if_absent(self, source: Path, target: Path) -> None:
         """Rename a file; raises FileExistsError if the new name is taken."""
+        # Python has no function for this system call.
         libc = ctypes.CDLL(None, use_errno=True)
         if not hasattr(libc, "renameat2"):
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), str(target))
@@ -67,6 +68,7 @@ class FolderCalls:
             lines = Path("/proc/self/mountinfo").read_text("utf-8", "replace").splitlines()
         except OSError:  # not on Linux
             return ""
+        # Before the dash, the third field is the device (major:minor); after it, the first is the file system.
         mounts = (line.partition(" - ") for line in lines)
         return next((after.split()[0] for before, _, after in mounts if before.split()[2] == wanted), "")
 

@@ -37,6 +37,7 @@ class BlockCache:
 
     def get_size(self, path: str) -> int:
         """Return the size of a file in bytes."""
+        # The request for the last block returns the size too, so that no separate request is needed.
         if path not in self._sizes:
             self._get_block(path, 0)
         return self._sizes[path]
@@ -47,6 +48,7 @@ class BlockCache:
         stop = min(start + size, total)
         if stop <= start:
             return b""
+        # Blocks are numbered from the end of the file: block 0 is the last one. The one at the start may be shorter.
         first, last = (total - start - 1) // BLOCK_BYTES, (total - stop) // BLOCK_BYTES
         begin = max(0, total - (first + 1) * BLOCK_BYTES)
         blocks = [self._get_block(path, number) for number in range(first, last - 1, -1)]
@@ -82,6 +84,7 @@ class BlockCache:
 
     def _evict_blocks(self) -> None:
         with self._lock:
+            # A block that is still being read has waiting threads and no size yet, so it stays.
             done = [(key, len(block.result())) for key, block in self._cached.items() if block.done()]
             cached_bytes = sum(size for _, size in done)
             for key, size in done[:-1]:  # the newest block stays, whatever its size

@@ -47,6 +47,7 @@ class LocalStore:
     @property
     def folder_mode(self) -> int:
         """The mode of folders that matches `file_mode`."""
+        # Shifted by two, each r bit becomes the x bit of the same class: who may read the files may enter their folder.
         return self.file_mode | (self.file_mode & 0o444) >> 2
 
     def resolve_uri(self, path: str = "") -> str:
@@ -63,6 +64,7 @@ class LocalStore:
     def read_tail(self, path: str, size: int) -> bytes:
         """Return the last bytes of a file, at most `size`; raises FileNotFoundError."""
         with self._resolve_path(path).open("rb") as file:
+            # The inner seek returns the size: to seek before the start of a shorter file would raise.
             file.seek(-min(size, file.seek(0, os.SEEK_END)), os.SEEK_END)
             return file.read()
 
@@ -97,6 +99,7 @@ class LocalStore:
         found = []
         for folder, _, names in os.walk(self.root):
             for place in (Path(folder, name) for name in names):
+                # Another process may rename its temporary file between the listing and this look.
                 with suppress(FileNotFoundError):
                     status = place.lstat()
                     changed_at = datetime.fromtimestamp(status.st_mtime, UTC)
@@ -122,6 +125,7 @@ class LocalStore:
         with self._reserve_temporary_path(path) as temporary:
             with self._open_synced(temporary) as file:
                 yield HashingWriter(file)
+            # The content is synced before the rename, so that after a power cut no name leads to half a file.
             temporary.rename(self._resolve_path(path))
             self._sync_folder(temporary.parent)
 
@@ -150,6 +154,7 @@ class LocalStore:
         """Remove a file, and its folder if that is empty then; do nothing if the file is missing."""
         place = self._resolve_path(path)
         place.unlink(missing_ok=True)
+        # rmdir refuses a folder that is not empty, so that no look is needed, which another process could outdate.
         with suppress(OSError):
             place.parent.rmdir()
 
@@ -189,6 +194,7 @@ class LocalStore:
             self._create_trial(second)
             trial = first.with_name(f"{UNFINISHED_PREFIX}{generate_ulid()}")
             try:
+                # The second creation must fail. In a folder where it succeeds, two runs could commit under one number.
                 is_taken = create_exclusively(self._calls, first, trial)
                 if not is_taken or create_exclusively(self._calls, second, trial):
                     raise build_no_commit_error(self.root)
@@ -228,6 +234,7 @@ class LocalStore:
         """Yield a new temporary path beside `path`; its file, if still there, is removed at the end."""
         folder = self._resolve_path(path).parent
         self._make_folder(folder)
+        # In the target's folder, because a rename is atomic only within one file system.
         temporary = folder / f"{UNFINISHED_PREFIX}{generate_ulid()}{Path(path).suffix}"
         try:
             yield temporary
@@ -265,6 +272,7 @@ class LocalStore:
         with suppress(FileExistsError, FileNotFoundError):  # another process made it, or removed it again
             folder.mkdir(mode=self.folder_mode, parents=folder == self.root)
             self._set_mode(folder, self.folder_mode)
+        # The entry of a new folder must survive a power cut as well, or its files would be lost with it.
         self._sync_folder(folder.parent)
 
     def _set_mode(self, place: int | Path, mode: int) -> None:

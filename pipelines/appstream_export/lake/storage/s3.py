@@ -232,6 +232,7 @@ class S3Store:
         """Return a folder of this store as a store; S3 has no modes."""
         del file_mode, create
         below = S3Store(self._bucket, f"{self._prefix}{folder}", self._client)
+        # The client and the key are shared: a folder of a bucket has no settings of its own.
         below._encryption = self._encryption
         return below
 
@@ -241,6 +242,7 @@ class S3Store:
         Concurrent runs are safe only if the service honors `If-None-Match`, so the probe is written twice: the second
         write must be refused.
         """
+        # Every command needs this list, so that a wrong bucket, region or key is reported here.
         self.list_tail(COMMITS_FOLDER)
         if not writable:
             return

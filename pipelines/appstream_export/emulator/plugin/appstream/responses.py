@@ -19,7 +19,7 @@ class AppStreamResponse(BaseResponse):
     def _dispatch(
         self, request: Any, full_url: str | None = None, headers: Any = None
     ) -> tuple[int, dict[str, str], str]:
-        """Answer any operation that lists something; anything else is refused as AWS refuses it."""
+        """Answer any operation of AppStream that lists something; anything else is refused as AWS refuses it."""
         self.setup_class(request, full_url, headers, use_raw_body=True)
         try:
             page = get_appstream_backend(self.current_account, self.region).build_page(

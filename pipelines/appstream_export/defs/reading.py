@@ -1,0 +1,179 @@
+"""Read the tables of a warehouse in other assets: a resource, and a manager for their inputs."""
+
+import os
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import msgspec
+import pyarrow as pa
+from pydantic import Field, PrivateAttr
+
+from appstream_export.defs.context import as_dagster_failure, require_warehouse
+from appstream_export.defs.specs import FEEDS
+from appstream_export.feeds import find_served_snapshot_id, load_feed
+from appstream_export.lake.catalog import (
+    connect_unchecked,
+    connect_warehouse,
+    find_newest_snapshot_id,
+    is_relation_type,
+    load_table,
+    open_relation,
+    run_query,
+    wrap_relation,
+)
+from appstream_export.lake.storage import Store
+from appstream_export.settings import Settings, read_settings, resolve_location
+
+if TYPE_CHECKING:
+    from dagster._core.execution.context.system import StepExecutionContext
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+_CONFIG_DOC = "Settings file of the export. Without it and without `warehouse`, the environment names it."
+_WAREHOUSE_DOC = "Folder or s3://bucket/prefix of the warehouse, in place of that of the settings."
+_MATERIALIZATIONS_MAX = 50  # of one asset, newest first, among which that of the current run is sought
+
+
+class WarehouseResource(dg.ConfigurableResource):
+    """A warehouse to read. Every method reads one snapshot: the newest, or `snapshot_id`. Nothing can be written."""
+
+    config: str | None = Field(default=None, description=_CONFIG_DOC)
+    warehouse: str | None = Field(default=None, description=_WAREHOUSE_DOC)
+
+    def table(self, name: str, *, snapshot_id: str | None = None) -> pa.Table:
+        """Return the rows of a table, view or mart."""
+        with as_dagster_failure():
+            return load_table(self._load_settings(), name, snapshot_id=snapshot_id)
+
+    def feed(self, name: str, *, snapshot_id: str | None = None) -> pa.Table:
+        """Return the rows of a feed, as it is served, or as it was published for a snapshot."""
+        with as_dagster_failure():
+            return load_feed(require_warehouse(self._load_settings()), name, snapshot_id=snapshot_id)
+
+    def query(
+        self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None, *, snapshot_id: str | None = None
+    ) -> pa.Table:
+        """Return the rows of one SELECT. `params` are values for `?` or `$name` in it."""
+        settings = self._load_settings()
+        with (
+            as_dagster_failure(),
+            closing(connect_warehouse(settings.warehouse, s3=settings.s3, snapshot_id=snapshot_id)) as con,
+        ):
+            return run_query(con, sql, params)
+
+    def relation(self, name: str, *, snapshot_id: str | None = None) -> "DuckDBPyRelation":
+        """Return a table, view or mart as a relation, which reads only what a query on it needs."""
+        with as_dagster_failure():
+            return open_relation(self._load_settings(), name, snapshot_id=snapshot_id)
+
+    @contextmanager
+    def connect(self, *, snapshot_id: str | None = None) -> "Generator[DuckDBPyConnection]":
+        """Return a DuckDB connection for any statement. It can read nothing but the warehouse."""
+        settings = self._load_settings()
+        with as_dagster_failure():
+            con = connect_unchecked(settings.warehouse, s3=settings.s3, snapshot_id=snapshot_id)
+        with closing(con):
+            yield con
+
+    def _load_settings(self) -> Settings:
+        return _load_reading_settings(self.config, self.warehouse)
+
+
+class TableInputManager(dg.ConfigurableIOManager):
+    """Inputs of other assets: tables, marts and feeds, as Arrow, or as a relation if the input is annotated as one.
+
+    The last part of the key is the name of the table; `feeds` before it means the feed. The input's metadata `table` or
+    `feed` names another one. If the current run, or one that it re-executes, materialized the input, its snapshot is
+    read; else the newest one, which all inputs of a step share.
+    """
+
+    config: str | None = Field(default=None, description=_CONFIG_DOC)
+    warehouse: str | None = Field(default=None, description=_WAREHOUSE_DOC)
+    _newest: dict[object, str] = PrivateAttr(default_factory=dict)
+
+    def load_input(self, context: dg.InputContext) -> "pa.Table | DuckDBPyRelation":
+        """Return the rows of a table or feed; raises Failure with one line."""
+        name, is_feed = _parse_input(context)
+        is_relation = _is_relation_wanted(context)
+        settings = _load_reading_settings(self.config, self.warehouse)
+        store = require_warehouse(settings)
+        with as_dagster_failure():
+            snapshot_id = _find_own_snapshot_id(context) or self._share_newest(context, store, is_feed=is_feed)
+            context.log.info(f"reading {name} of snapshot {snapshot_id}")
+            if is_feed:
+                rows = load_feed(store, name, snapshot_id=snapshot_id)
+                return wrap_relation(rows) if is_relation else rows
+            return (open_relation if is_relation else load_table)(settings, name, snapshot_id=snapshot_id)
+
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:  # noqa: ARG002, Dagster's signature
+        """Raise Failure: only the export writes to its warehouse."""
+        raise dg.Failure(
+            f"{context.step_key}: TableInputManager only reads; use it as input_manager_key, not as io_manager_key",
+            allow_retries=False,
+        )
+
+    def _share_newest(self, context: dg.InputContext, store: Store, *, is_feed: bool) -> str:
+        """Return the newest snapshot, or the one that an earlier input of the step has read."""
+        step = _find_step(context)
+        key = (step.run_id, step.step.key, step.previous_attempt_count, is_feed) if step else None
+        snapshot_id = self._newest.get(key) or (find_served_snapshot_id if is_feed else find_newest_snapshot_id)(store)
+        if key:
+            self._newest[key] = snapshot_id
+        return snapshot_id
+
+
+def _load_reading_settings(config: str | None, warehouse: str | None) -> Settings:
+    """Return the settings of a file, or of the environment; `warehouse` replaces theirs, and alone needs no file."""
+    with as_dagster_failure():
+        settings = (
+            Settings()
+            if warehouse and not config
+            else read_settings(Path(config) if config else None, os.environ, needs_accounts=False)
+        )
+        place = resolve_location(warehouse, Path.cwd()) if warehouse else settings.warehouse
+        return msgspec.structs.replace(settings, warehouse=place)
+
+
+def _parse_input(context: dg.InputContext) -> tuple[str, bool]:
+    """Return the name of the table or feed that an input reads, and whether it is a feed."""
+    named = context.definition_metadata or {}
+    for word in ("table", "feed"):
+        if word in named:
+            return str(named[word]), word == "feed"
+    path = context.asset_key.path
+    return path[-1], len(path) > 1 and path[-2] == FEEDS
+
+
+def _is_relation_wanted(context: dg.InputContext) -> bool:
+    """Return whether an input is annotated as a relation; raises Failure unless it is that, or Arrow, or nothing."""
+    kind = context.dagster_type.typing_type
+    if kind in (pa.Table, Any):
+        return False
+    if not is_relation_type(kind):
+        what = f"input {context.name}: it is annotated as {context.dagster_type.display_name}"
+        raise dg.Failure(f"{what}; use pyarrow.Table or duckdb.DuckDBPyRelation", allow_retries=False)
+    return True
+
+
+def _find_own_snapshot_id(context: dg.InputContext) -> str | None:
+    """Return the snapshot of the input's materialization by this run, or by one that this run re-executes; or None."""
+    if not (step := _find_step(context)):
+        return None
+    run = step.dagster_run
+    own = {run.run_id, run.parent_run_id, run.root_run_id}
+    records = context.instance.fetch_materializations(context.asset_key, limit=_MATERIALIZATIONS_MAX).records
+    for record in records:
+        if record.run_id in own and (found := record.asset_materialization):
+            snapshot = found.metadata.get("snapshot_id")
+            return str(snapshot.value) if snapshot else None
+    return None
+
+
+def _find_step(context: dg.InputContext) -> "StepExecutionContext | None":
+    """Return the step that reads; None if the input is loaded outside a run, such as in a notebook."""
+    try:
+        return context.step_context
+    except dg.DagsterInvariantViolationError:
+        return None

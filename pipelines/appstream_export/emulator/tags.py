@@ -1,0 +1,36 @@
+"""Answer as the Resource Groups Tagging API does: the resources of a scope that have tags, or had some."""
+
+from collections.abc import Mapping
+from typing import Any
+
+SERVICE = "resourcegroupstaggingapi"
+
+
+def merge_tags(tags: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
+    """Return tags after changes, of which None removes a tag."""
+    return {key: value for key, value in {**tags, **changes}.items() if value is not None}
+
+
+def list_tag_mappings(tags_by_arn: Mapping[str, Mapping[str, str]], params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what GetResources lists for its filters, sorted by Arn; a resource without tags left has an empty list."""
+    return [
+        {"ResourceARN": arn, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+        for arn, tags in sorted(tags_by_arn.items())
+        if _is_of_type(arn, params.get("ResourceTypeFilters") or [])
+        and arn in (params.get("ResourceARNList") or [arn])
+        and _has_tags(tags, params.get("TagFilters") or [])
+    ]
+
+
+def _is_of_type(arn: str, filters: list[str]) -> bool:
+    """Return whether an Arn is of one of the types, such as `appstream` and `appstream:image-builder`."""
+    _, _, service, _, _, resource = arn.split(":", 5)
+    kind = resource.split("/")[0].split(":")[0]
+    return not filters or bool({service, f"{service}:{kind}"} & set(filters))
+
+
+def _has_tags(tags: Mapping[str, str], filters: list[Mapping[str, Any]]) -> bool:
+    """Return whether tags pass every filter: its key is there, with one of its values if it names any."""
+    return all(
+        one.get("Key") in tags and (not one.get("Values") or tags[one["Key"]] in one["Values"]) for one in filters
+    )

@@ -1,0 +1,42 @@
+"""Read a feed of one snapshot from the files of its generation."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from appstream_export.errors import ConfigurationError, suggest_correction
+from appstream_export.feeds.datapackage import list_parquet_resources
+from appstream_export.feeds.generations import GenerationStore, get_generation_file_path
+from appstream_export.lake.storage import Store, translate_storage_errors
+
+
+def load_feed(store: Store, name: str, *, snapshot_id: str | None = None) -> pa.Table:
+    """Return the rows of a feed, by default as it is served; with `snapshot_id`, of that snapshot's generation.
+
+    Raises ConfigurationError if there is no such feed, no publication yet, or no such generation any more.
+    """
+    generations = GenerationStore(store, file_mode=0o600)
+    generation = _find_generation(generations, snapshot_id)
+    known = [resource["name"] for resource in list_parquet_resources(generations.load_package(generation))]
+    if name not in known:
+        raise ConfigurationError(f'there is no feed "{name}"', fix=suggest_correction(name, known))
+    with translate_storage_errors(store):
+        raw = generations.store.read_bytes(get_generation_file_path(generation, f"{name}.parquet"))
+    return pq.read_table(pa.BufferReader(raw), page_checksum_verification=True)
+
+
+def find_served_snapshot_id(store: Store) -> str:
+    """Return the snapshot of the feeds that readers see; raises ConfigurationError before the first publication."""
+    return GenerationStore(store, file_mode=0o600).require_current().snapshot_id
+
+
+def _find_generation(generations: GenerationStore, snapshot_id: str | None) -> str:
+    """Return the generation to read: the served one, or the newest of a snapshot."""
+    current = generations.require_current()
+    if snapshot_id is None or current.snapshot_id == snapshot_id:
+        return current.name
+    found = [name for name in generations.list_generations() if name.partition("-")[0] == snapshot_id]
+    if not found:
+        raise ConfigurationError(
+            f"the feeds of snapshot {snapshot_id} are not retained", fix="raise [feeds] keep_generations"
+        )
+    return found[-1]

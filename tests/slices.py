@@ -1,0 +1,18 @@
+"""Matrices of which the default tests run a few cases; all the others are slow."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from _pytest.mark import ParameterSet
+
+
+def slow_but(cases: Iterable[Any], *kept: Any) -> list[ParameterSet]:
+    """The cases as parameters, slow unless `kept` names them: as a whole, or by their first value."""
+    found = [case if isinstance(case, tuple) else (case,) for case in cases]
+    missing = [one for one in kept if not any(one in (case, case[0]) for case in found)]
+    assert not missing, f"no such case: {missing}"
+    return [
+        pytest.param(*case, marks=() if any(one in (case, case[0]) for one in kept) else pytest.mark.slow)
+        for case in found
+    ]
