@@ -50,6 +50,7 @@ def load_current_state(settings: Settings, contracts: Sequence[Contract]) -> Cur
         items = {
             Task(contract.name, Scope(*place)): count
             for contract in contracts
+            if contract.item_table.name in head.tables  # a new contract has no rows, and no view yet
             for place, count in count_items_by_scope(con, contract).items()
         }
     return CurrentState(
