@@ -12,7 +12,7 @@ from zipfile import ZipFile
 import pytest
 
 import appstream_export
-from tests.run.test_several_resources import FLEETS
+from tests.run.test_several_resources import DESKTOPS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -104,9 +104,9 @@ def test_a_wheel_in_an_empty_environment_answers_from_another_folder(
 ) -> None:
     _, python = installed
     (tmp_path / "contracts").mkdir()
-    (tmp_path / "contracts/fleets.toml").write_text(FLEETS)
+    (tmp_path / "contracts/desktops.toml").write_text(DESKTOPS)
     (tmp_path / "sql/marts").mkdir(parents=True)
-    mart = "-- fleet_names: F.\n-- reads: fleets\n-- name varchar: N.\nselect name from fleets"
+    mart = "-- fleet_names: F.\n-- reads: desktops\n-- name varchar: N.\nselect name from desktops"
     (tmp_path / "sql/marts/fleet_names.sql").write_text(mart)
     (tmp_path / "appstream-export.toml").write_text('contracts.folder = "contracts"\nsql.folder = "sql"\n')
     answer = run(str(python.with_name("appstream-export")), "tables", "--json", cwd=tmp_path)

@@ -6,7 +6,7 @@ Returns data; the command `demo` prints it.
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,10 +16,16 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from appstream_export.contracts import load_contract_set
+from appstream_export.contracts import ContractSet, load_contract_set, load_packaged_contracts
 from appstream_export.emulator import MOMENTS, OPENING, Emulator, Estate, read_estate
 from appstream_export.errors import ConfigurationError
-from appstream_export.lake.catalog import connect_warehouse, count_rows, get_named_query, run_named_query
+from appstream_export.lake.catalog import (
+    connect_warehouse,
+    count_rows,
+    get_named_query,
+    load_named_queries,
+    run_named_query,
+)
 from appstream_export.lake.storage import REPORT_FILE
 from appstream_export.model import RunListener
 from appstream_export.run import RunResult, execute_run
@@ -38,6 +44,10 @@ account_labels_file = "accounts.csv"
 
 [aws]
 endpoint_url = "{endpoint_url}"
+
+[contracts]
+resources = [{resources}]
+cadence = {{ {cadence} }}
 
 [extract]
 max_attempts = 3
@@ -78,6 +88,11 @@ _DEMO_QUERIES: tuple[tuple[str, dict[str, str]], ...] = (
     ("errors_by_week", {"weeks": "1"}),
     ("not_seen", {}),
     ("odd_values", {}),
+    # The rest needs resources that are off unless settings switch them on.
+    ("image_gone", {"top": "6"}),
+    ("untagged", {"top": "6"}),
+    ("cost_per_tag", {"days": "3"}),
+    ("idle_fleets", {"top": "6"}),
 )
 
 
@@ -130,17 +145,19 @@ def play_demo(
     stop: Event,
     opening: datetime | None = None,
     *,
+    resources: Sequence[str] | None = None,
     watch: Callable[[], AbstractContextManager[RunListener]] = lambda: nullcontext(RunListener()),
 ) -> Iterator[DemoMoment]:
     """Run at each moment of the demo's AWS into `folder` and yield each run; ConfigurationError for any other folder.
 
-    The last moment is now, unless `opening` says when the first one is. `watch` makes the listener of each run.
+    The last moment is now, unless `opening` says when the first one is. `resources` are all packaged ones by default.
+    `watch` makes the listener of each run.
     """
     _remove_previous_demo(folder)
     opening = opening or datetime.now(UTC).replace(microsecond=0) - MOMENTS[-1]
-    estate, contracts = Estate(opening=opening), load_contract_set()
+    estate, contracts = Estate(opening=opening), _load_demo_contracts(resources)
     with Emulator() as aws:
-        settings = read_settings(_write_config(folder, estate, aws.endpoint_url))
+        settings = read_settings(_write_config(folder, estate, contracts, aws.endpoint_url))
         for moment in range(estate.moments):
             if moment:
                 estate.advance_emulator(aws, moment)
@@ -161,22 +178,30 @@ def play_demo(
 
 
 def answer_demo_queries(folder: Path) -> Iterator[DemoAnswer]:
-    """Yield the row counts of the demo's warehouse, then the answers of named queries."""
-    warehouse = _load_demo_settings(folder).warehouse
-    tables = [table.name for contract in load_contract_set() for table in contract.tables]
-    with connect_warehouse(warehouse) as con:
+    """Yield the row counts of the demo's warehouse, then the answers of named queries whose resources are on."""
+    settings = _load_demo_settings(folder)
+    contracts = _load_demo_contracts(settings.contracts.resources)
+    tables = [table.name for contract in contracts for table in contract.tables]
+    known = {query.name for query in load_named_queries(contracts)}
+    with connect_warehouse(settings.warehouse, load_contracts=lambda: contracts) as con:
         counts = count_rows(con, tables)
         rows = pa.table({"table_name": list(counts), "rows": list(counts.values())})
-        yield DemoAnswer(question="What is there?", rows=rows, warehouse=warehouse)
-        for name, parameters in _DEMO_QUERIES:
-            query = get_named_query(name)
+        yield DemoAnswer(question="What is there?", rows=rows, warehouse=settings.warehouse)
+        for name, parameters in (query for query in _DEMO_QUERIES if query[0] in known):
+            query = get_named_query(name, contracts)
             yield DemoAnswer(
                 question=query.question or query.doc,
                 rows=run_named_query(con, query, parameters),
-                warehouse=warehouse,
+                warehouse=settings.warehouse,
                 query=name,
                 parameters=parameters,
             )
+
+
+def _load_demo_contracts(resources: Sequence[str] | None) -> ContractSet:
+    """Return the packaged contracts, or those of these names."""
+    names = [contract.name for contract in load_packaged_contracts()] if resources is None else resources
+    return load_contract_set(resources=names)
 
 
 def list_next_commands(folder: Path) -> NextCommands:
@@ -275,12 +300,14 @@ def _read_opening(folder: Path) -> datetime:
     return datetime.fromisoformat(found[1]) if found else OPENING
 
 
-def _write_config(folder: Path, estate: Estate, endpoint_url: str) -> Path:
+def _write_config(folder: Path, estate: Estate, contracts: ContractSet, endpoint_url: str) -> Path:
     head = _CONFIG_TEMPLATE.format(
         mark=MARK,
         folder=folder,
         opening=estate.opening.isoformat(),
         regions=", ".join(f'"{region}"' for region in estate.regions),
+        resources=", ".join(f'"{contract.name}"' for contract in contracts),
+        cadence=", ".join(f'{contract.name} = "1d"' for contract in contracts if contract.name != "image_builders"),
         endpoint_url=endpoint_url,
     )
     accounts = [_ACCOUNT_TEMPLATE.format(id=account_id, name=name) for account_id, name in estate.accounts.items()]

@@ -71,7 +71,9 @@ def _play(top: Path) -> str:
     old.mkdir(parents=True)
     (old / "000000000099.json").write_text("of an earlier demo")
     (top / "d" / "appstream-export.toml").write_text(EARLIER_DEMO)
-    done = command("demo", "--dir", "d", cwd=top, env=without(top / "absent", clean_environment()))
+    done = command(
+        "demo", "--dir", "d", "--resources", "image_builders", cwd=top, env=without(top / "absent", clean_environment())
+    )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 

@@ -20,15 +20,15 @@ from appstream_export.lake.storage import open_store
 from appstream_export.run import Request, RunResult, execute_run, load_enabled_contracts
 from appstream_export.settings import Settings, read_settings
 from tests.factories import image_builder
-from tests.run.test_several_resources import FLEETS
+from tests.run.test_several_resources import DESKTOPS
 
 HERE = "111122223333/eu-west-1"
 MOMENT = datetime(2026, 11, 1, 12, tzinfo=UTC)
 SQL = {
     "marts/fleet_names.sql": """-- fleet_names: One row per fleet.
--- reads: fleets
+-- reads: desktops
 -- name varchar: Name of the fleet.
-select name from fleets
+select name from desktops
 """,
     "checks/nameless_fleets.sql": """-- nameless_fleets: Fleets without a name.
 -- severity: warn
@@ -37,7 +37,7 @@ select name from fleet_names where name = 'f'
 """,
     "queries/which_fleets.sql": """-- which_fleets: Fleets.
 -- reads: fleet_names
--- question: Which fleets are there?
+-- question: Which desktops are there?
 -- param like: text = % -- Pattern.
 select name from fleet_names where name like $like
 """,
@@ -58,7 +58,7 @@ class Project:
     def __init__(self, aws: Emulator, folder: Path) -> None:
         self.aws, self.folder = aws, folder
         (folder / "contracts").mkdir(parents=True)
-        (folder / "contracts/fleets.toml").write_text(FLEETS)
+        (folder / "contracts/desktops.toml").write_text(DESKTOPS)
         for name, text in SQL.items():
             (folder / "sql" / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / "sql" / name).write_text(text)
@@ -130,10 +130,10 @@ def test_files_beside_the_settings_become_tables_views_feeds_checks_and_question
     project, result = exported
     flags = ["--config", str(project.config)]
 
-    assert (result.exit_code, result.failed_ratios) == (0, {"fleets": 0.0, "image_builders": 0.0})
+    assert (result.exit_code, result.failed_ratios) == (0, {"desktops": 0.0, "image_builders": 0.0})
     assert {check.name: check.rows for check in result.checks}["nameless_fleets"] == 1
     assert result.published_feeds is not None
-    assert {"fleets", "fleet_changes", "fleet_names", "image_builders"} <= result.published_feeds.rows.keys()
+    assert {"desktops", "fleet_changes", "fleet_names", "image_builders"} <= result.published_feeds.rows.keys()
     assert main([*flags, "query", "which_fleets", "-p", "like=g", "--format", "csv"]) == 0
     assert capsys.readouterr().out.split() == ["name", "g"]
     assert main([*flags, "describe", "fleet_names", "--json"]) == 0
@@ -143,8 +143,8 @@ def test_files_beside_the_settings_become_tables_views_feeds_checks_and_question
     assert statement["Action"] == ["appstream:DescribeFleets", "appstream:DescribeImageBuilders"]
     assert main([*flags, "contracts", "render", "--output", str(project.folder / "docs")]) == 0
     pages = {file.name for file in (project.folder / "docs").iterdir()}
-    assert {"fleets.md", "fleet_names.md", "questions.md"} <= pages
-    assert "contracts/fleets.toml" in (project.folder / "docs/fleets.md").read_text()
+    assert {"desktops.md", "fleet_names.md", "questions.md"} <= pages
+    assert "contracts/desktops.toml" in (project.folder / "docs/desktops.md").read_text()
     assert "which_fleets" in (project.folder / "docs/questions.md").read_text()
     assert not (project.folder / "checks").exists()
 
@@ -158,8 +158,8 @@ def test_generated_checks_and_dagster_assets_cover_a_users_own_resource(exported
     sources = {asset.key.to_user_string(): asset for asset in build_asset_sources(contracts, settings)}
     [doubles] = [file for file in list_sql_files(contracts, "checks") if file.name == "duplicate_keys"]
 
-    assert "fleets" in doubles.reads
-    assert {"fleets", "fleet_changes", "fleet_names", "feeds/fleets", "feeds/fleet_names"} <= sources.keys()
+    assert "desktops" in doubles.reads
+    assert {"desktops", "fleet_changes", "fleet_names", "feeds/desktops", "feeds/fleet_names"} <= sources.keys()
     assert [file.name for file in sources["fleet_names"].checks] == ["nameless_fleets"]
 
 
@@ -173,14 +173,14 @@ def test_a_reader_with_the_warehouse_alone_sees_the_tables_and_no_sql_of_the_use
     (tmp_path / "copy/warehouse.duckdb").unlink()
     monkeypatch.chdir(tmp_path)
 
-    assert run_query(connect_warehouse(warehouse), "select name from fleets").to_pydict() == {"name": ["f", "g"]}
+    assert run_query(connect_warehouse(warehouse), "select name from desktops").to_pydict() == {"name": ["f", "g"]}
     con = connect_unchecked(warehouse)
-    assert con.sql("select count(*) from fleets_history").fetchall() == [(2,)]
+    assert con.sql("select count(*) from desktops_history").fetchall() == [(2,)]
     assert con.sql("select count(*) from duckdb_views() where view_name = 'fleet_names'").fetchall() == [(0,)]
     assert main(["tables", "--warehouse", warehouse, "--json"]) == 0
-    assert {"fleets", "fleet_changes"} < (found := tables(capsys.readouterr().out))
+    assert {"desktops", "fleet_changes"} < (found := tables(capsys.readouterr().out))
     assert "fleet_names" not in found
-    assert main(["describe", "fleets", "--warehouse", warehouse, "--json"]) == 0
+    assert main(["describe", "desktops", "--warehouse", warehouse, "--json"]) == 0
     assert {"column": "name", "type": "VARCHAR", "doc": "Name."} in json.loads(capsys.readouterr().out)
     assert main(["feeds", "publish", "--warehouse", warehouse]) == 0
     assert main(["verify", "--warehouse", warehouse]) == 0
@@ -196,13 +196,13 @@ def test_only_image_builders_are_on_unless_the_settings_say_more(aws: Emulator, 
     project.calls()
     result = project.run()
     assert project.calls() == ["DescribeImageBuilders"]
-    assert (result.exit_code, "fleets" in result.manifest.tables) == (0, False)
+    assert (result.exit_code, "desktops" in result.manifest.tables) == (0, False)
     assert not [check for check in result.checks if "fleet" in check.name]
 
 
 def test_resources_of_the_settings_are_the_only_ones_that_are_requested(aws: Emulator, tmp_path: Path) -> None:
     project = Project(aws, tmp_path)
-    project.configure('resources = ["fleets"]', feeds=True)
+    project.configure('resources = ["desktops"]', feeds=True)
     project.calls()
     result = project.run()
     store = open_store(project.settings.warehouse)
@@ -223,13 +223,13 @@ def test_a_run_of_named_resources_carries_the_others_as_not_requested(aws: Emula
     result = project.run(MOMENT + timedelta(hours=1), resources=("image_builders",))
 
     assert project.calls() == ["DescribeImageBuilders"]
-    assert (result.exit_code, dict(result.unrequested)) == (0, {"fleets": 1})
+    assert (result.exit_code, dict(result.unrequested)) == (0, {"desktops": 1})
     con = connect_warehouse(project.settings.warehouse)
     rows = run_query(
         con, "select resource, status, is_stale, attempted_at from scope_runs order by resource"
     ).to_pylist()
     assert [(r["resource"], r["status"], r["is_stale"]) for r in rows] == [
-        ("fleets", "ok", False),
+        ("desktops", "ok", False),
         ("image_builders", "ok", False),
     ]
     assert rows[1]["attempted_at"] - rows[0]["attempted_at"] >= timedelta(hours=1)
@@ -239,7 +239,7 @@ def test_a_resource_with_a_cadence_is_requested_when_it_is_due(
     aws: Emulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = Project(aws, tmp_path)
-    project.configure('cadence = { fleets = "1d" }')
+    project.configure('cadence = { desktops = "1d" }')
     found = {}
     for hours in (0, 1, 24):
         project.calls()
@@ -248,39 +248,39 @@ def test_a_resource_with_a_cadence_is_requested_when_it_is_due(
 
     assert found == {
         0: (["DescribeFleets", "DescribeImageBuilders"], 0, {}),
-        1: (["DescribeImageBuilders"], 0, {"fleets": 1}),
+        1: (["DescribeImageBuilders"], 0, {"desktops": 1}),
         24: (["DescribeFleets", "DescribeImageBuilders"], 0, {}),
     }
     flags = ["--config", str(project.config)]
     assert main([*flags, "status", "--json"]) == 1  # the run of a month ago is late by its cadence
     about = json.loads(capsys.readouterr().out)
-    assert (about["freshness"], about["cadences"][0]["resource"]) == ("late", "fleets")
+    assert (about["freshness"], about["cadences"][0]["resource"]) == ("late", "desktops")
     project.run(datetime.now(UTC))
     assert main([*flags, "plan", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
-    assert (plan["tasks_per_resource"], plan["not_due"]["fleets"]["tasks"]) == ({"image_builders": 1}, 1)
-    assert main([*flags, "plan", "--resources", "fleets", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["tasks_per_resource"] == {"fleets": 1}
+    assert (plan["tasks_per_resource"], plan["not_due"]["desktops"]["tasks"]) == ({"image_builders": 1}, 1)
+    assert main([*flags, "plan", "--resources", "desktops", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["tasks_per_resource"] == {"desktops": 1}
     assert main([*flags, "status"]) == 0
-    assert "cadence    fleets: every 1 day, last requested" in capsys.readouterr().out
+    assert "cadence    desktops: every 1 day, last requested" in capsys.readouterr().out
 
 
 def test_a_denied_resource_is_red_under_its_own_name_and_is_requested_again_before_it_is_due(
     aws: Emulator, tmp_path: Path
 ) -> None:
     project = Project(aws, tmp_path)
-    project.configure('cadence = { fleets = "1d" }', feeds=True)
+    project.configure('cadence = { desktops = "1d" }', feeds=True)
     aws.fail(HERE, "deny", operation="DescribeFleets")
     try:
         first = project.run()
     finally:
         aws.heal()
-    assert (first.exit_code, first.insufficient_resources) == (3, ["fleets"])
+    assert (first.exit_code, first.insufficient_resources) == (3, ["desktops"])
     assert (first.failed_ratios["image_builders"], first.feeds_problem, first.failed_checks) == (0.0, None, [])
     assert first.published_feeds is not None
-    assert (first.published_feeds.rows["image_builders"], first.published_feeds.rows["fleets"]) == (1, 0)
+    assert (first.published_feeds.rows["image_builders"], first.published_feeds.rows["desktops"]) == (1, 0)
     second = project.run(MOMENT + timedelta(hours=1))
-    assert (second.exit_code, second.published_feeds and second.published_feeds.rows["fleets"]) == (0, 2)
+    assert (second.exit_code, second.published_feeds and second.published_feeds.rows["desktops"]) == (0, 2)
 
 
 @pytest.mark.slow
@@ -293,26 +293,29 @@ def test_a_resource_that_is_switched_off_ends_without_deletions_and_goes_on_late
     off = project.run(MOMENT + timedelta(hours=1))
     con = connect_warehouse(project.settings.warehouse)
 
-    assert (off.exit_code, "fleets" in off.manifest.tables, "fleets" in off.manifest.contracts) == (0, False, False)
-    assert run_query(con, "select count(*) as n from fleets_history").to_pylist() == [{"n": 2}]
+    assert (off.exit_code, "desktops" in off.manifest.tables, "desktops" in off.manifest.contracts) == (0, False, False)
+    assert run_query(con, "select count(*) as n from desktops_history").to_pylist() == [{"n": 2}]
     assert run_query(con, "select distinct change from fleet_changes_history").to_pylist() == [{"change": "first_seen"}]
     past = connect_warehouse(project.settings.warehouse, as_of="2026-11-01T12:30Z")
-    assert run_query(past, "select count(*) as n from fleets").to_pylist() == [{"n": 2}]
+    assert run_query(past, "select count(*) as n from desktops").to_pylist() == [{"n": 2}]
     project.configure()
     project.run(MOMENT + timedelta(hours=2))
     con = connect_warehouse(project.settings.warehouse)
-    assert run_query(con, "select count(*) as n from fleets_history").to_pylist() == [{"n": 4}]
+    assert run_query(con, "select count(*) as n from desktops_history").to_pylist() == [{"n": 4}]
     assert run_query(con, "select distinct change from fleet_changes_history").to_pylist() == [{"change": "first_seen"}]
 
 
 MISTAKES = {
-    "contracts/image_builders.toml": (FLEETS, "the export has a contract of its own for image_builders"),
-    "contracts/coverage.toml": (FLEETS.replace("[fleets]", "[coverage]"), "views of the catalog have such names"),
+    "contracts/image_builders.toml": (DESKTOPS, "the export has a contract of its own for image_builders"),
+    "contracts/coverage.toml": (DESKTOPS.replace("[desktops]", "[coverage]"), "views of the catalog have such names"),
     "contracts/other.toml": (
-        FLEETS.replace("[fleets]", "[other]"), r"other.toml: table \[fleet_changes\] exists in fleets.toml"
+        DESKTOPS.replace("[desktops]", "[other]"), r"other.toml: table \[fleet_changes\] exists in desktops.toml"
     ),
     "sql/marts/exposure.sql": (SQL["marts/fleet_names.sql"], "exposure"),
-    "sql/marts/fleets.sql": (SQL["marts/fleet_names.sql"].replace("-- fleet_names:", "-- fleets:"), "fleets.toml has"),
+    "sql/marts/desktops.sql": (
+        SQL["marts/fleet_names.sql"].replace("-- fleet_names:", "-- desktops:"),
+        "desktops.toml has",
+    ),
     "sql/report/tiles.sql": ("-- tiles: x\nselect 1", "only files in .* are read"),
     "sql/loose.sql": ("-- loose: x\nselect 1", "only files in .* are read"),
     "sql/views/a_history.sql": ("-- a_history: x\n-- n bigint: N.\nselect 1 as n", "cannot be its name"),
@@ -337,8 +340,8 @@ WRONG_SQL = {
         "-- x: X.\n-- reads: fleet\n-- n bigint: N.\nselect 1 as n",
         'reads fleet, which does not exist; did you mean "fleet',
     ),
-    "an unknown column": ("-- x: X.\n-- reads: fleets\n-- n bigint: N.\nselect nam as n from fleets", "nam"),
-    "other columns": ("-- x: X.\n-- reads: fleets\n-- n bigint: N.\nselect 'a' as n from fleets", "n VARCHAR"),
+    "an unknown column": ("-- x: X.\n-- reads: desktops\n-- n bigint: N.\nselect nam as n from desktops", "nam"),
+    "other columns": ("-- x: X.\n-- reads: desktops\n-- n bigint: N.\nselect 'a' as n from desktops", "n VARCHAR"),
 }
 
 
@@ -360,7 +363,7 @@ def test_wrong_sql_is_found_before_a_request(
 @pytest.mark.parametrize(
     ("contracts", "complaint"),
     [
-        ('resources = ["fleet"]', 'there is no contract "fleet"; did you mean "fleets"?'),
+        ('resources = ["desktop"]', 'there is no contract "desktop"; did you mean "desktops"?'),
         ('cadence = { fleet = "1d" }', "there is no such resource, or it is off"),
     ],
 )

@@ -27,6 +27,7 @@ doc = "One row per fleet."
 key = ["name"]
 name = { from = "Name", type = "string", doc = "Name." }
 """
+DESKTOPS = FLEETS.replace("[fleets]", "[desktops]")  # of a user: the packaged contract has the other name
 
 
 def with_fleets(aws: Emulator, folder: Path) -> Export:

@@ -7,7 +7,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from appstream_export.contracts import sql_files
+from appstream_export.contracts import list_sql_files, load_contracts
 from appstream_export.feeds import publish_feeds
 from appstream_export.lake.catalog import checks
 from appstream_export.lake.catalog.checks import CheckResult
@@ -86,7 +86,8 @@ def empty(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
     """Every table and view that a check reads, without rows, to be written to."""
     for name, rows in inputs(lake).items():
         lake.con.register(name, rows)
-    con = open_empty_tables(lake, {name for check in sql_files.load_sql_files("checks") for name in check.reads})
+    reads = {name for check in list_sql_files(load_contracts(), "checks") for name in check.reads}
+    con = open_empty_tables(lake, reads)
     yield con
     con.close()
 
@@ -111,7 +112,7 @@ def test_a_check_finds_its_rows_and_shows_them(
     for table, row in rows:
         insert_row(empty, table, row)
     result = next(result for result in checks.run_checks(empty) if result.name == name)
-    severity = next(check.severity for check in sql_files.load_sql_files("checks") if check.name == name)
+    severity = next(check.severity for check in list_sql_files(load_contracts(), "checks") if check.name == name)
 
     assert (result.rows, len(result.examples)) == (1, 1)
     assert result.is_error is (severity == "error")

@@ -5,20 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from appstream_export.contracts import list_view_files, load_contracts, sql_files
+from appstream_export.contracts import list_sql_files, list_view_files, load_packaged_contracts, sql_files
 from appstream_export.contracts.loader import RESERVED_TABLES
 from appstream_export.contracts.sql_files import SqlFile
 from appstream_export.errors import ContractError
+from appstream_export.lake.catalog import run_named_query
 from tests.lake.lakes import A, Lake, builder, ok
 
-VIEWS = list_view_files(load_contracts())
+VIEWS = list_view_files(load_packaged_contracts())
 SHORT = {"timestamp with time zone": "timestamptz"}
 
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """A warehouse of one builder."""
-    made = Lake(tmp_path_factory.mktemp("headers") / "warehouse")
+    made = Lake(tmp_path_factory.mktemp("headers") / "warehouse", contracts=load_packaged_contracts())
     made.commit(ok(A, builder("a", state="RUNNING")))
     return made
 
@@ -46,6 +47,14 @@ def test_what_a_view_reads_is_what_its_header_says(view: SqlFile, lake: Lake) ->
     read |= {"prices"} if "price_at(" in view.sql else set()
 
     assert {*view.reads} == read
+
+
+def test_named_queries_and_checks_of_every_packaged_contract_run(lake: Lake) -> None:
+    contracts = load_packaged_contracts()
+    for query in list_sql_files(contracts, "queries"):
+        run_named_query(lake.con, query, {})
+    for check in list_sql_files(contracts, "checks"):
+        lake.con.sql(check.sql).fetchall()
 
 
 def test_comments_of_the_catalog_are_the_headers(lake: Lake) -> None:

@@ -24,7 +24,6 @@ from .call_rules import (
     fill_inputs as fill_inputs,
 )
 from .contract_set import (
-    DEFAULT_RESOURCES as DEFAULT_RESOURCES,
     ContractSet as ContractSet,
     add_contracts as add_contracts,
     can_render_report as can_render_report,
@@ -55,12 +54,14 @@ from .joins import (
     render_related_joins as render_related_joins,
 )
 from .loader import (
+    DEFAULT_RESOURCES as DEFAULT_RESOURCES,
     check_parents as check_parents,
     decode_contract as decode_contract,
     encode_contract as encode_contract,
     list_outer_positions as list_outer_positions,
     load_contract as load_contract,
     load_contracts as load_contracts,
+    load_packaged_contracts as load_packaged_contracts,
 )
 from .model import (
     ACCOUNT_NAME as ACCOUNT_NAME,

@@ -13,6 +13,7 @@ from typing import overload
 
 from appstream_export.contracts.generated_checks import render_generated_checks
 from appstream_export.contracts.loader import (
+    DEFAULT_RESOURCES,
     NAME,
     RESERVED_TABLE_SUFFIXES,
     RESERVED_TABLES,
@@ -21,15 +22,13 @@ from appstream_export.contracts.loader import (
     check_parents,
     check_table_names,
     load_contract,
-    load_contracts,
+    load_packaged_contracts,
 )
 from appstream_export.contracts.model import Contract, list_snapshot_tables, load_operational_tables
 from appstream_export.contracts.sql_files import VIEW_FOLDERS, SqlFile, load_sql_files, parse_sql_file, parse_sql_text
 from appstream_export.errors import ContractError, suggest_correction
 from appstream_export.resources import find_resource_folder
 
-DEFAULT_RESOURCES = ("image_builders",)
-"""Packaged resources that are on if the settings do not list any."""
 FEEDS_FOLDER, CHECKS_FOLDER, QUERIES_FOLDER = "feeds", "checks", "queries"
 USER_SQL_FOLDERS = (*VIEW_FOLDERS, FEEDS_FOLDER, CHECKS_FOLDER, QUERIES_FOLDER)
 """Folders of SQL that users may have. The report's panels are drawn by code, so users have none."""
@@ -81,7 +80,7 @@ def load_contract_set(
 
 def load_all_contracts(folder: Path | None) -> list[Contract]:
     """Return the packaged contracts and those of a user's folder, on or off; raises ContractError for a double name."""
-    packaged = load_contracts()
+    packaged = load_packaged_contracts()
     own = _list_own_files(folder, {contract.name: contract.file for contract in packaged}) if folder else {}
     return add_parent_keys([*packaged, *map(load_contract, own.values())])
 

@@ -37,11 +37,14 @@ RESERVED_COLUMNS = frozenset(
     """snapshot_id account_id region account_name is_stale observed_at snapshot_at extra_json
     position""".split()  # noqa: SIM905
 )
+DEFAULT_RESOURCES = ("image_builders",)
+"""Packaged resources that are on if the settings do not list any."""
 RESERVED_TABLES = (
     frozenset(  # views that no contract makes: those of sql/ (tests compare), what feeds read and publish, and assets
-        """agent_currency coverage dashboard export_runs exposure feed_publication feed_snapshot feed_status
-    image_builder_daily image_builder_network image_builder_overview image_builder_state_spans report
-    running_image_builders scope_days""".split()  # noqa: SIM905
+        """agent_currency app_block_builder_daily app_block_builder_state_spans coverage dashboard export_runs exposure
+    feed_publication feed_snapshot feed_status image_builder_daily image_builder_lineage image_builder_network
+    image_builder_overview image_builder_state_spans report running_app_block_builders running_image_builders
+    scope_days""".split()  # noqa: SIM905
     )
 )
 RESERVED_TABLE_SUFFIXES = ("_history", "_as_of")  # the other forms of every table
@@ -76,8 +79,12 @@ _CHANGE_COLUMN_NAMES = frozenset(c.name for c in CHANGE_COLUMNS)
 
 
 def load_contracts(folder: Path | None = None) -> list[Contract]:
-    """Return every contract of a folder (default: the packaged ones), sorted by name; raises ContractError."""
-    folder = folder or find_resource_folder("schemas")
+    """Return every contract of a folder, sorted by name; by default the packaged ones that are on without settings.
+
+    Raises ContractError.
+    """
+    if folder is None:
+        return [contract for contract in load_packaged_contracts() if contract.name in DEFAULT_RESOURCES]
     contracts = [load_contract(file) for file in sorted(folder.glob("*.toml"))]
     if not contracts:
         raise ContractError(f"{folder}: no contract (*.toml) here", fix="restore one or point to another folder")
@@ -110,6 +117,11 @@ def _add_parent_keys(contract: Contract, by_name: Mapping[str, Contract]) -> Con
 def _add_join_keys(table: Table, keys: Iterable[JoinKey]) -> Table:
     names = {column.name for column in table.columns} | {key.name for key in table.join_keys}
     return replace(table, join_keys=(*table.join_keys, *(key for key in keys if key.name not in names)))
+
+
+def load_packaged_contracts() -> list[Contract]:
+    """Return every packaged contract, on or off, sorted by name; raises ContractError."""
+    return load_contracts(find_resource_folder("schemas"))
 
 
 def check_table_names(contracts: Iterable[Contract]) -> None:

@@ -13,7 +13,7 @@ from appstream_export.contracts.joins import (
     render_export_diagram,
     render_related_joins,
 )
-from appstream_export.contracts.loader import list_outer_positions
+from appstream_export.contracts.loader import DEFAULT_RESOURCES, list_outer_positions
 from appstream_export.contracts.model import (
     Column,
     Contract,
@@ -237,7 +237,9 @@ def _render_files(contracts: Sequence[Contract], docs_folder: Path, checks_folde
     }
     if checks_folder is None:
         return pages
-    checks = render_generated_checks(contracts, list_view_files(contracts))
+    # Packaged files are those of the default resources; of others, checks are rendered when contracts load.
+    checked = [contract for contract in contracts if contract.name in DEFAULT_RESOURCES]
+    checks = render_generated_checks(checked, list_view_files(checked))
     return pages | {checks_folder / name: text for name, text in checks.items()}
 
 
@@ -278,7 +280,8 @@ def _render_index(contracts: Sequence[Contract], joins: Sequence[Join]) -> str:
     views = list_view_files(contracts)
     for contract in contracts:
         tables = [*contract.tables, contract.changes_table]
-        parts.append(f"## {_escape_markdown(contract.doc)}\n\n{_render_table_list(tables)}")
+        heading = f"## {_escape_markdown(contract.doc)}\n\n{_render_switch(contract)}"
+        parts.append(f"{heading}{_render_table_list(tables)}")
         parts.append(render_contract_diagram(contract, joins, views))
     parts.append(f"## About the export itself\n\n{_render_table_list(load_operational_tables())}")
     parts.append(render_export_diagram(joins, views))
@@ -286,6 +289,16 @@ def _render_index(contracts: Sequence[Contract], joins: Sequence[Join]) -> str:
     parts.append(f"[Named queries and checks]({QUESTIONS}) read all of them.")
     parts.append(f"Why a scope failed, and what to do about it: [statuses]({STATUSES}).")
     return "\n\n".join(parts) + "\n"
+
+
+def _render_switch(contract: Contract) -> str:
+    """Return how a resource is switched on, if it is off without settings."""
+    if contract.name in DEFAULT_RESOURCES:
+        return ""
+    names = ", ".join(f'"{name}"' for name in (*DEFAULT_RESOURCES, contract.name))
+    return (
+        f"Off, unless settings have `[contracts] resources = [{names}]`; its permission is `{contract.iam_action}`.\n\n"
+    )
 
 
 def _render_statuses() -> str:

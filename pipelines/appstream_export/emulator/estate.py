@@ -15,6 +15,7 @@ from typing import Any
 from appstream_export.model import Scope
 
 from .emulator import Emulator
+from .estate_resources import put_resources
 from .faults import Fault
 from .items import Item, encode_timestamp, get_error_message, make_image_builder
 
@@ -130,6 +131,8 @@ class Estate:
         aws.disable_region(DISABLED_SCOPE.account_id, DISABLED_SCOPE.region)
         for scope, items in self._worlds[0].items():
             aws.put(scope, *items.values())
+            team = self.accounts[scope.account_id].partition("-")[0]
+            put_resources(aws, scope, team, list(items.values()), self.opening)
         _change_faults(aws, 0)
         for later in range(1, moment + 1):
             self.advance_emulator(aws, later)

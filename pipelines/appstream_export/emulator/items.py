@@ -141,7 +141,7 @@ def make_item(
     scope: Scope | str,
     at: datetime = DEFAULT_CREATED_BEFORE,
     complete: bool = False,
-    **fields: Any,
+    fields: Mapping[str, Any] | None = None,
 ) -> Any:
     """Return one item of any operation that lists, generated from botocore's shape; `fields` as for image builders."""
     where = Scope.parse(scope) if isinstance(scope, str) else scope
@@ -156,7 +156,7 @@ def make_item(
         return name if shape.type_name == "string" else _generate_value(shape, "", context)
     item = _generate_structure(shape, "", context)
     own = {key: _generate_own_field(key, context) for key in item if context.is_own_field(key)}
-    return {key: value for key, value in (item | own | fields).items() if value is not None}
+    return {key: value for key, value in (item | own | dict(fields or {})).items() if value is not None}
 
 
 def _build_resource_type(items: str) -> str:

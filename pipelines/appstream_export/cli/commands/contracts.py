@@ -71,10 +71,10 @@ def run_contracts_propose(args: argparse.Namespace) -> int:
 
 def run_contracts_render(args: argparse.Namespace) -> int:
     """Write the files that are generated from contracts, or with --check print the stale ones."""
-    from appstream_export.contracts import find_stale_files, load_contracts, write_rendered_files
+    from appstream_export.contracts import find_stale_files, load_packaged_contracts, write_rendered_files
     from appstream_export.run import load_enabled_contracts
 
-    contracts = load_enabled_contracts(find_settings_or_default(args)) if args.output else load_contracts()
+    contracts = load_enabled_contracts(find_settings_or_default(args)) if args.output else load_packaged_contracts()
     docs, checks = resolve_render_folders(args)
     if args.check:
         passed = f"{' and '.join(map(str, filter(None, (docs, checks))))} match the contracts"

@@ -13,6 +13,9 @@ def add_parsers(commands: Commands) -> None:
     demo = add_command(commands, "demo", run_demo, doc)
     demo.add_argument("--dir", type=parse_path, default=Path("appstream-export-demo"), metavar="D",
                       help="folder for settings and warehouse (default: %(default)s)")  # fmt: skip
+    demo.add_argument(
+        "--resources", nargs="+", metavar="NAME", help="export only these (default: every packaged resource)"
+    )
     doc = "Serve the emulated AWS on 127.0.0.1 until Ctrl-C. With --dir, serve that demo's AWS, as of its last run."
     emulate = add_command(commands, "emulate", run_emulator, doc)
     emulate.add_argument("--dir", type=parse_path, metavar="D", help="the demo's folder")
@@ -30,7 +33,9 @@ def run_demo(args: argparse.Namespace) -> int:
 
     contracts = load_contract_set()
     with handle_stop_signals() as stop:
-        for moment in play_demo(args.dir, stop, watch=lambda: show_run_progress(is_quiet=True)):
+        for moment in play_demo(
+            args.dir, stop, resources=args.resources, watch=lambda: show_run_progress(is_quiet=True)
+        ):
             print_demo_moment(moment, summarize_run(moment.result, contracts, moment.warehouse))
     for answer in answer_demo_queries(args.dir):
         print_demo_answer(answer)
