@@ -13,7 +13,7 @@ chosen as (
     select
         account_id,
         region,
-        tag_resource_arn,
+        tagged_resource_arn,
         tag_value
     from resource_tags
     where tag_key = $tag
@@ -26,7 +26,7 @@ tagged as (
         b.name,
         c.tag_value
     from image_builders as b
-    inner join chosen as c on b.account_id = c.account_id and b.region = c.region and b.arn = c.tag_resource_arn
+    inner join chosen as c on b.account_id = c.account_id and b.region = c.region and b.arn = c.tagged_resource_arn
 )
 
 select

@@ -9,7 +9,7 @@ with chosen as (
     select
         account_id,
         region,
-        tag_resource_arn,
+        tagged_resource_arn,
         max(tag_value) filter (tag_key = $tag) as tag_value,
         bool_or(tag_key = $skip) as is_exempt
     from resource_tags
@@ -24,7 +24,7 @@ tags as (
         c.tag_value,
         c.is_exempt
     from image_builders as b
-    inner join chosen as c on b.account_id = c.account_id and b.region = c.region and b.arn = c.tag_resource_arn
+    inner join chosen as c on b.account_id = c.account_id and b.region = c.region and b.arn = c.tagged_resource_arn
 )
 
 select

@@ -7,7 +7,7 @@ with chosen as (
     select
         account_id,
         region,
-        tag_resource_arn
+        tagged_resource_arn
     from resource_tags
     where $tag in ('', tag_key)
 )
@@ -22,6 +22,6 @@ from image_builders as b
 -- Only where the tags of the scope are known.
 semi join scope_runs as r
     on b.account_id = r.account_id and b.region = r.region and r.resource = 'tags' and r.status = 'ok'
-anti join chosen as c on b.account_id = c.account_id and b.region = c.region and b.arn = c.tag_resource_arn
+anti join chosen as c on b.account_id = c.account_id and b.region = c.region and b.arn = c.tagged_resource_arn
 order by account, b.region, b.name
 limit $top

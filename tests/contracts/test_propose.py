@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appstream_export.contracts import load_contracts
-from appstream_export.contracts.botocore_model import find_service_model, get_botocore_loader, lint_contracts
+from appstream_export.contracts.botocore_model import get_botocore_loader, lint_contracts, load_service_model
 from appstream_export.contracts.botocore_propose import propose_contract
 from appstream_export.contracts.iam import is_read_operation
 from appstream_export.contracts.loader import parse_contract
@@ -66,7 +66,7 @@ def name_file(text: str) -> str:
 
 
 def test_appstreams_list_operations_are_proposed_or_refused_with_the_reason(tmp_path: Path) -> None:
-    names = [n for n in find_service_model("appstream").operation_names if is_read_operation("appstream", n)]
+    names = [n for n in load_service_model("appstream").operation_names if is_read_operation("appstream", n)]
     refused = {}
     for name in names:
         try:
@@ -135,7 +135,7 @@ def test_half_of_botocores_list_operations_are_proposed_and_every_proposal_loads
 ) -> None:
     every, proposed = Counter[str](), Counter[str]()
     for service in get_botocore_loader().list_available_services("service-2"):
-        model = find_service_model(service)
+        model = load_service_model(service)
         for operation in filter(lambda name: is_read_operation(service, name), model.operation_names):
             every[model.resolved_protocol] += 1
             try:

@@ -162,7 +162,7 @@ def get_botocore_loader() -> Loader:
 
 
 @cache
-def find_service_model(name: str) -> ServiceModel:
+def load_service_model(name: str) -> ServiceModel:
     """Return botocore's model of a service; raises ContractError."""
     names = get_botocore_loader().list_available_services("service-2")
     if name not in names:  # checked first, because the loader would read the name as a path
@@ -172,7 +172,7 @@ def find_service_model(name: str) -> ServiceModel:
 
 def load_operation_model(service: str, name: str) -> OperationModel:
     """Return botocore's model of an operation; raises ContractError."""
-    model = find_service_model(service)
+    model = load_service_model(service)
     names = list(model.operation_names)
     if name not in names:
         what = f'operation = "{name}" is unknown to {VERSION} for {service}'

@@ -12,8 +12,8 @@ from appstream_export.contracts.botocore_model import (
     build_item_field,
     find_items_path,
     find_operation_problems,
-    find_service_model,
     load_operation_model,
+    load_service_model,
 )
 from appstream_export.contracts.call_rules import MONTH, CallRules
 from appstream_export.contracts.fields import OperationOutput, ProposedCalls
@@ -123,7 +123,7 @@ def _choose_parent(
 def _list_candidates(service: str, levels: int) -> tuple[Contract, ...]:
     """Return contracts of the service's list operations: shipped ones, else proposals with at most so many parents."""
     shipped = {c.operation: c for c in load_contracts() if c.service == service}
-    names = [name for name in find_service_model(service).operation_names if is_read_operation(service, name)]
+    names = [name for name in load_service_model(service).operation_names if is_read_operation(service, name)]
     found = (shipped.get(name) or _load_candidate(service, name, levels) for name in names)
     return tuple(contract for contract in found if contract)
 
