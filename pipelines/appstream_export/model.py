@@ -122,8 +122,8 @@ class Outcome:
     """Seconds by which our clock is behind AWS's, negative if ahead; None if the answer had no date."""
     cause: Task | None = None
     """The task whose failure ended this one before its first call; None if the task failed by itself."""
-    cause_calls: int = 0
-    """Calls of `cause`."""
+    parent_calls: int = 0
+    """Calls of the parent task, or of `cause`: they prove that the account's session was open."""
 
     def __post_init__(self) -> None:
         if (self.status is Status.OK) != (self.reason is None):

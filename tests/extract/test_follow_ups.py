@@ -328,7 +328,7 @@ def test_a_parent_that_failed_fails_what_follows_without_a_call(
     assert set(result.statuses.values()) == {status}
     assert {o.cause for o in result.outcomes.values()} == {None, Task("stacks", Scope(A, EU))}
     assert set(count_calls(wire)) == {"DescribeStacks"}
-    assert {(o.cause_calls, o.api_calls) for n, o in result.outcomes.items() if n != "stacks"} == {(1, 0)}
+    assert {(o.parent_calls, o.api_calls) for n, o in result.outcomes.items() if n != "stacks"} == {(1, 0)}
 
 
 @pytest.mark.parametrize(("found", "calls"), [(["a"], 1), ([], 0)])
@@ -371,6 +371,7 @@ def test_more_calls_than_the_limit_fail_the_task_before_the_first(run: Run) -> N
 
     outcome = result.outcomes["entitlements"]
     assert (outcome.status, outcome.error_code, outcome.api_calls) == (Status.ERROR, "CallLimit", 0)
+    assert outcome.parent_calls == 1  # so that it is not taken for a session that could not be opened
     assert outcome.reason == (
         "DescribeEntitlements: it needs 3 calls or more, and [limits] max_calls of its contract is 2"
     )

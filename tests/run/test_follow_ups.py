@@ -11,10 +11,11 @@ import pytest
 from appstream_export.contracts import Contract, load_contract, load_contracts
 from appstream_export.lake.catalog import connect_warehouse
 from appstream_export.lake.catalog.query import run_query
+from appstream_export.preflight import estimate_run
 from appstream_export.run import Request, RunResult, execute_run
 from appstream_export.settings import Settings, parse_settings
 from tests.extract.asking import EU, A
-from tests.extract.test_follow_ups import ENTITLEMENTS, FLEETS, STACKS, Service
+from tests.extract.test_follow_ups import APPLICATIONS, ENTITLEMENTS, FLEETS, STACKS, Service
 from tests.extract.wire import Reply, Seen, Wire, page, refusal
 
 
@@ -107,9 +108,16 @@ def test_rows_of_follow_ups_are_replaced_and_deleted_by_complete_answers_only(wi
 
 
 @pytest.mark.slow
-def test_a_parent_that_fails_leaves_what_follows_as_it_was(wire: Wire, tmp_path: Path) -> None:
+def test_a_plan_counts_follow_ups_and_a_parent_that_fails_leaves_them_as_they_were(wire: Wire, tmp_path: Path) -> None:
     estate = Estate(wire, tmp_path)
     estate.run()
+    later = [*estate.contracts, estate.write_contract(APPLICATIONS)]
+    estimates = [estimate_run(estate.settings, some, Request()).cost for some in (estate.contracts, later)]
+
+    # One for builders, stacks and fleets each, one per stack; entitled applications: one per entitlement.
+    assert [cost.task_calls for cost in estimates] == [6, 12]
+    assert estimates[1].known_tasks == 5
+
     estate.service.answers["DescribeStacks"] = Reply(b'{"Stacks": [')
 
     result = estate.run()

@@ -86,8 +86,8 @@ def empty(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
     """Every table and view that a check reads, without rows, to be written to."""
     for name, rows in inputs(lake).items():
         lake.con.register(name, rows)
-    files = list_sql_files(load_contracts(), "checks")
-    con = open_empty_tables(lake, {name for check in files for name in check.reads})
+    reads = {name for check in list_sql_files(load_contracts(), "checks") for name in check.reads}
+    con = open_empty_tables(lake, reads)
     yield con
     con.close()
 
@@ -98,7 +98,7 @@ def found(results: list[CheckResult]) -> dict[str, int]:
 
 
 def test_a_sound_warehouse_passes_all_of_them(lake: Lake) -> None:
-    results = checks.run_checks(lake.con, inputs(lake))
+    results = checks.run_checks(lake.con, inputs=inputs(lake))
 
     assert found(results) == {}
     assert all(result.is_passed and not result.is_error for result in results)
@@ -136,7 +136,7 @@ def test_rows_are_compared_with_the_snapshot_before_and_columns_with_the_feeds_t
     lake.commit(ok(A, *(builder(f"b{n}") for n in range(10))))
     publish_feeds(lake.store, lake.contracts, FeedsSettings(account_labels=("team",)))
     lake.commit(ok(A, *(builder(f"b{n}") for n in range(6))), forced=True)
-    found_now = {result.name: result for result in checks.run_checks(lake.con, inputs(lake))}
+    found_now = {result.name: result for result in checks.run_checks(lake.con, inputs=inputs(lake))}
     labels = {row["feed"] for row in found_now["feed_columns_removed"].examples}
 
     assert found_now["rows_fell"].examples == (

@@ -16,7 +16,7 @@ import pytest
 
 from appstream_export import demo as demo_module
 from appstream_export.cli import output
-from appstream_export.contracts import list_view_files, load_contracts
+from appstream_export.contracts import list_view_files, load_contract_set, load_contracts
 from appstream_export.contracts.sql_files import SqlFile
 from appstream_export.demo import play_demo
 from appstream_export.errors import QueryError
@@ -51,7 +51,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:  # no question is about feeds, nor about what a run prints
         patch.setattr(demo_module, "execute_run", partial(execute_run, request=Request(publish=False)))
         assert len(list(play_demo(folder, Event(), FRIDAY, resources=["image_builders"]))) == 4
-    publish_catalog(open_store(str(folder / "warehouse")), load_contracts())
+    publish_catalog(open_store(str(folder / "warehouse")), load_contract_set())
     return folder / "warehouse"
 
 

@@ -45,7 +45,7 @@ class _CountingListener(RunListener):
     """Listener that counts tasks, items and failures."""
 
     def __init__(self, *, with_resource: bool) -> None:
-        self.tasks = self.done = self.items = self.failed = 0
+        self.tasks = self.done = self.items = self.failed = self.follow_ups = 0
         self._with_resource = with_resource
 
     def on_plan(self, tasks: int) -> None:
@@ -53,8 +53,9 @@ class _CountingListener(RunListener):
         self.tasks = tasks
 
     def on_page(self, page: Page) -> None:
-        """Add the items of a page."""
+        """Add the items of a page, and the call if it followed from a row of another resource."""
         self.items += len(page.items)
+        self.follow_ups += bool(page.parent_row)
 
     def on_outcome(self, outcome: Outcome) -> None:
         """Count a task that has ended."""
@@ -63,8 +64,9 @@ class _CountingListener(RunListener):
 
     def format_progress(self) -> str:
         """Return such as `12/56 scopes, 60 items, 2 not answered`; some of the unanswered may be expected."""
+        calls = f", {format_count(self.follow_ups, 'follow-up call')}" if self.follow_ups else ""
         failed = f", {self.failed} not answered" if self.failed else ""
-        return f"{self.done}/{self.tasks} scopes, {self.items:,} items{failed}"
+        return f"{self.done}/{self.tasks} scopes, {self.items:,} items{calls}{failed}"
 
     def format_failure(self, outcome: Outcome) -> str | None:
         """Return the line that names a failure; None for an answer, and after FAILURES_MAX failures."""

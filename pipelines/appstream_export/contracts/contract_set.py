@@ -18,6 +18,7 @@ from appstream_export.contracts.loader import (
     RESERVED_TABLE_SUFFIXES,
     RESERVED_TABLES,
     SQL_KEYWORDS,
+    add_parent_keys,
     check_parents,
     check_table_names,
     load_contract,
@@ -73,6 +74,7 @@ def load_contract_set(
     contracts = tuple(load_contract(known[name]) for name in sorted(wanted))
     check_table_names(contracts)
     check_parents(contracts)
+    contracts = tuple(add_parent_keys(contracts))
     return ContractSet(contracts, _load_user_sql(sql_folder, contracts) if sql_folder else {})
 
 
@@ -80,7 +82,7 @@ def load_all_contracts(folder: Path | None) -> list[Contract]:
     """Return the packaged contracts and those of a user's folder, on or off; raises ContractError for a double name."""
     packaged = load_packaged_contracts()
     own = _list_own_files(folder, {contract.name: contract.file for contract in packaged}) if folder else {}
-    return [*packaged, *map(load_contract, own.values())]
+    return add_parent_keys([*packaged, *map(load_contract, own.values())])
 
 
 def _list_contract_files(folder: Path) -> dict[str, Path]:
@@ -113,7 +115,7 @@ def add_contracts(contracts: Sequence[Contract], others: Iterable[Contract]) -> 
             continue
         found.append(other)
         taken |= names
-    return ContractSet(tuple(found), user_sql)
+    return ContractSet(tuple(add_parent_keys(found)), user_sql)
 
 
 def list_view_files(contracts: Sequence[Contract]) -> list[SqlFile]:

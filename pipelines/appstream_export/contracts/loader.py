@@ -90,6 +90,11 @@ def load_contracts(folder: Path | None = None) -> list[Contract]:
         raise ContractError(f"{folder}: no contract (*.toml) here", fix="restore one or point to another folder")
     check_table_names(contracts)
     check_parents(contracts)
+    return add_parent_keys(contracts)
+
+
+def add_parent_keys(contracts: Sequence[Contract]) -> list[Contract]:
+    """Return the contracts, those of follow-up calls with the join keys of the items above theirs."""
     by_name = {contract.name: contract for contract in contracts}
     return [_add_parent_keys(contract, by_name) for contract in contracts]
 
@@ -110,7 +115,7 @@ def _add_parent_keys(contract: Contract, by_name: Mapping[str, Contract]) -> Con
 
 
 def _add_join_keys(table: Table, keys: Iterable[JoinKey]) -> Table:
-    names = {column.name for column in table.columns}
+    names = {column.name for column in table.columns} | {key.name for key in table.join_keys}
     return replace(table, join_keys=(*table.join_keys, *(key for key in keys if key.name not in names)))
 
 

@@ -124,7 +124,8 @@ def _choose_item_column_names(
         named |= {part: f"{element}_{part}" for part in (MAP_KEY, MAP_VALUE)}
     for path, name in named.items():
         if path in names:
-            names[path] = name if name not in inputs else f"{item_name}_value"
+            others = (*inputs, *(own for key, own in names.items() if key != path))
+            names[path] = choose_column_names([name], others, item_name)[name]
     return names
 
 

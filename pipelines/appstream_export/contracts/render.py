@@ -237,6 +237,7 @@ def _render_files(contracts: Sequence[Contract], docs_folder: Path, checks_folde
     }
     if checks_folder is None:
         return pages
+    # Packaged files are those of the default resources; of others, checks are rendered when contracts load.
     checked = [contract for contract in contracts if contract.name in DEFAULT_RESOURCES]
     checks = render_generated_checks(checked, list_view_files(checked))
     return pages | {checks_folder / name: text for name, text in checks.items()}

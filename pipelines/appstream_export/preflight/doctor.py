@@ -289,7 +289,7 @@ def _check_any_answer(outcomes: Mapping[Task, Outcome], head: CurrentState) -> I
 
 def _has_no_session(outcome: Outcome) -> bool:
     """Return whether the session failed to open, so that no call of the task was made."""
-    return not outcome.status.is_answer and not outcome.api_calls
+    return not outcome.status.is_answer and not outcome.api_calls and not outcome.parent_calls
 
 
 def _build_account_finding(

@@ -64,7 +64,7 @@ class FixAdvisor:
             or not (outcome.error_code or "").startswith("AccessDenied")
         ):
             return fix
-        contract = self.contracts[task.resource]
+        contract = self.contracts[(outcome.cause or task).resource]  # the parent's call was denied, not this one
         allow = build_iam_policy([contract.iam_action])
         values = {
             "principal": _format_principal(account),

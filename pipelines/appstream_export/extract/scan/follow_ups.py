@@ -25,12 +25,14 @@ class ParentAnswer:
     """The answer of a parent task in one run.
 
     `partial_reason` is why the rows are not all of the scope's, `problem` why a row could not be read; None if neither.
+    `calls` is the number of calls that it took.
     """
 
     task: Task
     rows: Sequence[ParentRow]
     partial_reason: str | None = None
     problem: str | None = None
+    calls: int = 0
 
 
 class UnreadableRow(ValueError):
@@ -65,6 +67,7 @@ def list_targets(rules: CallRules, names: Collection[str], answer: ParentAnswer)
     """
     if rules.per is None:
         return [{}] if answer.rows else []
+    names = sorted(names)
     rows = (tuple(row[name] for name in names) for row in answer.rows)
     found = {row: {n: v for n, v in zip(names, row, strict=True) if v} for row in rows}
     return [row for row in found.values() if len(row) == len(names)]

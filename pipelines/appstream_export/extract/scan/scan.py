@@ -140,9 +140,9 @@ class Scan:
     def start_follow_up(self, answer: ParentAnswer) -> None:
         """Take over the parent's rows, which decide the calls to make; raises ScopeError if they are too many."""
         rules = self._operation.rules
+        self._parent = answer
         if answer.problem and rules.per:
             raise ScopeError(Status.MALFORMED, f"{answer.task.resource}: {answer.problem}", code="Malformed")
-        self._parent = answer
         self._targets = list_targets(rules, self._operation.parent_columns, answer)
         if rules.max_calls is not None and len(self._targets) > rules.max_calls:
             raise build_call_limit_error(self._operation.operation, len(self._targets), rules.max_calls)
@@ -150,7 +150,13 @@ class Scan:
 
     def build_answer(self) -> ParentAnswer:
         """Return the rows of a finished scan for its followers."""
-        return ParentAnswer(self.task, self._rows, self._describe_partial_result(), self._problem)
+        return ParentAnswer(
+            self.task, self._rows, self._describe_partial_result(), self._problem, self._api_calls or self._parent_calls
+        )
+
+    @property
+    def _parent_calls(self) -> int:
+        return self._parent.calls if self._parent else 0
 
     def compute_wait_s(self) -> float:
         """Return the seconds until the next call may be made, by [limits] max_calls_per_s."""
@@ -208,7 +214,7 @@ class Scan:
             resume_token=str(self._resume) if self._resume and not error else None,
             clock_skew_s=self._clients.clock.newest_skew_s,
             cause=(cause.cause or cause.task) if cause else None,
-            cause_calls=(cause.api_calls or cause.cause_calls) if cause else 0,
+            parent_calls=(cause.api_calls or cause.parent_calls) if cause else self._parent_calls,
         )
 
     def _check_call_limit(self) -> None:

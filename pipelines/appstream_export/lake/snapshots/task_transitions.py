@@ -254,7 +254,7 @@ def is_expected_outcome(outcome: Outcome) -> bool:
     if outcome.status is Status.DENIED:  # only of the call itself: a denied session proves nothing
         reason = outcome.reason or ""
         return (
-            (outcome.api_calls or outcome.cause_calls) > 0
+            (outcome.api_calls or outcome.parent_calls) > 0
             and "sts:AssumeRole" not in reason
             and any(text in reason for text in _POLICY_DENIALS)
         )
