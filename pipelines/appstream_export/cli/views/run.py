@@ -199,7 +199,7 @@ def render_run_facts(summary: RunSummary) -> Iterator[str]:
 
 
 def _render_resources(summary: RunSummary) -> Iterator[str]:
-    """Yield the counts of each resource if there are several; those that more than RESOURCES_MAX share take one line."""
+    """Yield the counts of each resource if there are several; more than RESOURCES_MAX alike take one line."""
     counts = {name: _format_resource_counts(summary, name) for name in _list_resources(summary.result)}
     counts |= {name: f"{n:,} not requested" for name, n in summary.result.unrequested.items() if name not in counts}
     alike: dict[str, list[str]] = {}
