@@ -20,7 +20,7 @@ def add_parsers(commands: Commands) -> None:
     emulate = add_command(commands, "emulate", run_emulator, doc)
     emulate.add_argument("--dir", type=parse_path, metavar="D", help="the demo's folder")
     emulate.add_argument("--estate", type=parse_path, metavar="FILE",
-                         help="serve what a TOML or JSON file describes instead; see docs/operations.md")  # fmt: skip
+                         help="serve what a TOML or JSON file describes instead; see schemas/README.md")  # fmt: skip
     emulate.add_argument("--port", type=parse_port, metavar="P", help="default: the demo's, or a free one")
 
 
