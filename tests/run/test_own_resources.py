@@ -282,6 +282,7 @@ def test_a_request_of_names_does_not_wait_and_does_not_replace_the_full_request(
     assert found == {0: requested, 22: requested, 24: requested, 25: []}
 
 
+@pytest.mark.slow
 def test_a_denied_resource_is_red_under_its_own_name_and_is_requested_again_before_it_is_due(
     aws: Emulator, tmp_path: Path
 ) -> None:
