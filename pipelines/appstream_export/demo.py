@@ -28,7 +28,7 @@ from appstream_export.lake.catalog import (
 )
 from appstream_export.lake.storage import REPORT_FILE
 from appstream_export.model import RunListener
-from appstream_export.run import RunResult, execute_run
+from appstream_export.run import STAGES, Request, RunResult, execute_run
 from appstream_export.settings import DEFAULT_FILE, Settings, read_settings
 
 MARK = "# Made by: appstream-export demo"
@@ -80,6 +80,7 @@ _MOMENT_DESCRIPTIONS = (
     "Six hours later. The broken scope recovers; another sends damaged pages, a third one unknown fields.",
     "Sixty hours later, without a run in between. What failed still fails; elsewhere builders change.",
 )
+_EARLIER_STAGES = tuple(stage for stage in STAGES if stage != "report")
 _DEMO_QUERIES: tuple[tuple[str, dict[str, str]], ...] = (
     ("what_we_have", {}),
     ("what_changed", {"days": "1"}),
@@ -163,9 +164,16 @@ def play_demo(
                 estate.advance_emulator(aws, moment)
             else:
                 estate.populate_emulator(aws)
+            # Each report would replace the one before, so only the last moment writes it.
+            stages = STAGES if moment == estate.moments - 1 else _EARLIER_STAGES
             with watch() as listener:
                 result = execute_run(
-                    settings, contracts, listener=listener, stop=stop, moment=estate.get_moment_time(moment)
+                    settings,
+                    contracts,
+                    Request(stages=stages),
+                    listener=listener,
+                    stop=stop,
+                    moment=estate.get_moment_time(moment),
                 )
             yield DemoMoment(
                 number=moment + 1,

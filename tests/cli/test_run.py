@@ -73,7 +73,7 @@ def test_a_clean_run_ends_with_0_and_says_what_came(told: Told) -> None:
     ]
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("folder", "without_checks")
 def test_a_failed_scope_ends_with_3_and_is_named_with_the_way_to_retry(aws: Emulator, told: Told) -> None:
     told("run")
     aws.fail("444455556666/us-east-1", "deny")
@@ -108,6 +108,7 @@ def test_when_nothing_answers_and_nothing_was_there_it_ends_with_4(folder: Path,
     assert list(folder.rglob("*.parquet")) == []
 
 
+@pytest.mark.usefixtures("without_checks")
 def test_json_is_one_object_and_all_of_stdout(folder: Path, aws: Emulator, told: Told) -> None:
     aws.fail("444455556666/us-east-1", "deny")
     code, out, _ = told("run", "--json", "--warehouse", "elsewhere")
@@ -155,7 +156,7 @@ def test_expected_scopes_take_a_line_per_region(publishing: Path, aws: Emulator,
     assert page.count("explicit deny in a service control policy") == 1
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("folder", "without_checks")
 def test_many_failures_are_grouped_by_reason(aws: Emulator, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("appstream_export.cli.views.run.LINES_MAX", 1)
     aws.fail("444455556666/*", "deny")
@@ -164,7 +165,7 @@ def test_many_failures_are_grouped_by_reason(aws: Emulator, told: Told, monkeypa
     assert "\n       2 x denied, such as 444455556666/eu-west-1 (research):\n" in out
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("folder", "without_checks")
 def test_flags_limit_what_is_asked(aws: Emulator, told: Told) -> None:
     told("run")
     aws.reset_calls()
@@ -189,6 +190,7 @@ def test_a_cut_says_how_to_go_on(told: Told) -> None:
     assert json.loads(rest)["items"] == 3
 
 
+@pytest.mark.usefixtures("without_checks")
 def test_words_of_the_global_options_stand_before_or_after(folder: Path, told: Told) -> None:
     (folder / "other.toml").write_text((folder / "appstream-export.toml").read_text())
     before, out, _ = told("--config", "other.toml", "run")

@@ -69,7 +69,7 @@ class Project:
     def config(self) -> Path:
         return self.folder / "appstream-export.toml"
 
-    def configure(self, contracts: str = "", *, feeds: bool = False) -> Settings:
+    def configure(self, contracts: str = "", *, feeds: bool = False, report: bool = False) -> Settings:
         self.config.write_text(
             f"""regions = ["eu-west-1"]
 [[accounts]]
@@ -86,7 +86,7 @@ folder = "contracts"
 folder = "sql"
 [feeds]
 publish = {str(feeds).lower()}
-report = {str(feeds).lower()}
+report = {str(report).lower()}
 """
         )
         return self.settings
@@ -117,7 +117,7 @@ def aws() -> Iterator[Emulator]:
 def exported(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, RunResult]:
     """A project after its first run."""
     project = Project(aws, tmp_path_factory.mktemp("own"))
-    project.configure(feeds=True)
+    project.configure(feeds=True, report=True)
     return project, project.run()
 
 
@@ -203,7 +203,7 @@ def test_only_image_builders_are_on_unless_the_settings_say_more(aws: Emulator, 
 
 def test_resources_of_the_settings_are_the_only_ones_that_are_requested(aws: Emulator, tmp_path: Path) -> None:
     project = Project(aws, tmp_path)
-    project.configure('resources = ["desktops"]', feeds=True)
+    project.configure('resources = ["desktops"]', feeds=True, report=True)
     project.calls()
     result = project.run()
     store = open_store(project.settings.warehouse)
@@ -236,6 +236,7 @@ def test_a_run_of_named_resources_carries_the_others_as_not_requested(aws: Emula
     assert rows[1]["attempted_at"] - rows[0]["attempted_at"] >= timedelta(hours=1)
 
 
+@pytest.mark.usefixtures("without_checks")
 def test_a_resource_with_a_cadence_is_requested_when_it_is_due(
     aws: Emulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -281,6 +282,7 @@ def test_a_request_of_names_does_not_wait_and_does_not_replace_the_full_request(
     assert found == {0: requested, 22: requested, 24: requested, 25: []}
 
 
+@pytest.mark.slow
 def test_a_denied_resource_is_red_under_its_own_name_and_is_requested_again_before_it_is_due(
     aws: Emulator, tmp_path: Path
 ) -> None:

@@ -100,6 +100,7 @@ def test_an_emulated_aws_holds_the_bucket_too_unless_the_settings_name_another_e
     assert to_s3.settings.s3.endpoint_url == "https://minio.example.com"
 
 
+@pytest.mark.usefixtures("without_checks")
 def test_reading_a_folder_loads_no_boto3(export: Export) -> None:
     export.run()
     script = (

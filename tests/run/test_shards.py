@@ -41,6 +41,8 @@ from tests.export import Export
 from tests.factories import image_builder, task
 from tests.slices import slow_but
 
+pytestmark = pytest.mark.usefixtures("without_checks")
+
 ACCOUNTS = ("111122223333", "444455556666", "777788889999")
 SICK, ODD = f"{ACCOUNTS[0]}/eu-west-1", f"{ACCOUNTS[1]}/us-east-1"
 HOUR = timedelta(hours=1)

@@ -21,6 +21,7 @@ def told(item: Any, column: Column) -> Any:
     return item
 
 
+@pytest.mark.usefixtures("without_checks")
 def test_every_column_of_every_table_equals_what_aws_holds(export: Export) -> None:
     estate = Estate(seed=7)
     estate.populate_emulator(export.aws)
@@ -54,6 +55,7 @@ def test_every_column_of_every_table_equals_what_aws_holds(export: Export) -> No
         assert len(rows) == len(expected)
 
 
+@pytest.mark.usefixtures("without_checks")
 def test_unknown_fields_come_back_as_they_were(export: Export) -> None:
     extra = {"NewThing": {"Deep": [1, 2.5, None, "ü"]}, "VpcConfig": {"IpamPoolId": "pool"}}
     item = image_builder("a", subnets=["subnet-1"], NewThing=extra["NewThing"])

@@ -81,15 +81,23 @@ def inputs(lake: Lake) -> dict[str, pa.Table]:
     return build_check_inputs(lake.store, lake.contracts, Settings())
 
 
-@pytest.fixture
-def empty(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Every table and view that a check reads, without rows, to be written to."""
+@pytest.fixture(scope="module")
+def tables(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Every table and view that a check reads, without rows."""
     for name, rows in inputs(lake).items():
         lake.con.register(name, rows)
     reads = {name for check in list_sql_files(load_contracts(), "checks") for name in check.reads}
     con = open_empty_tables(lake, reads)
     yield con
     con.close()
+
+
+@pytest.fixture
+def empty(tables: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The same, to be written to: no row outlives its test."""
+    tables.execute("begin")
+    yield tables
+    tables.execute("rollback")
 
 
 def found(results: list[CheckResult]) -> dict[str, int]:

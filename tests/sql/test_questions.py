@@ -3,12 +3,12 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -16,7 +16,7 @@ import pytest
 
 from appstream_export import demo as demo_module
 from appstream_export.cli import output
-from appstream_export.contracts import list_view_files, load_contract_set, load_contracts
+from appstream_export.contracts import Contract, list_view_files, load_contract_set, load_contracts
 from appstream_export.contracts.sql_files import SqlFile
 from appstream_export.demo import play_demo
 from appstream_export.errors import QueryError
@@ -29,7 +29,8 @@ from appstream_export.lake.catalog.named_queries import (
     run_named_query,
 )
 from appstream_export.lake.storage import open_store
-from appstream_export.run import Request, execute_run
+from appstream_export.run import Request, RunResult, execute_run
+from appstream_export.settings import Settings
 from tests.lake.lakes import A, Lake, builder, ok
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -44,12 +45,17 @@ TOLD: Mapping[str, Mapping[str, str]] = {
 TITLES = "query", "name"
 
 
+def commit_alone(settings: Settings, contracts: Sequence[Contract], _: Request, **rest: Any) -> RunResult:
+    """A run without what follows its commit: no question is about feeds, checks, nor about what a run prints."""
+    return execute_run(settings, contracts, Request(publish=False, stages=()), **rest)
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The warehouse of a demo that opened on a Friday morning, and ended on Monday."""
     folder = tmp_path_factory.mktemp("questions") / "d"
-    with pytest.MonkeyPatch.context() as patch:  # no question is about feeds, nor about what a run prints
-        patch.setattr(demo_module, "execute_run", partial(execute_run, request=Request(publish=False)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo_module, "execute_run", commit_alone)
         assert len(list(play_demo(folder, Event(), FRIDAY, resources=["image_builders"]))) == 4
     publish_catalog(open_store(str(folder / "warehouse")), load_contract_set())
     return folder / "warehouse"
@@ -152,11 +158,16 @@ def test_what_a_question_cannot_be_told_is_one_line(name: str, given: dict[str, 
     assert str(raised.value) == why
 
 
-@pytest.mark.parametrize("text", ["'; select 1; --", "%", "$.a", "\x00", "a" * 10_000])
-def test_text_is_bound_and_never_read_as_sql(text: str, tmp_path: Path) -> None:
-    lake = Lake(tmp_path / "warehouse")
-    lake.commit(ok(A, builder("a", subnets=["s"])))
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """A warehouse of one builder."""
+    made = Lake(tmp_path_factory.mktemp("bound") / "warehouse")
+    made.commit(ok(A, builder("a", subnets=["s"])))
+    return made
 
+
+@pytest.mark.parametrize("text", ["'; select 1; --", "%", "$.a", "\x00", "a" * 10_000])
+def test_text_is_bound_and_never_read_as_sql(text: str, lake: Lake) -> None:
     assert run_named_query(lake.con, get_named_query("who_uses"), {"id": text}).num_rows == 0
     assert run_named_query(lake.con, get_named_query("cost_per_label"), {"label": text}).num_rows == 1
 
