@@ -260,6 +260,25 @@ def test_an_item_that_vanished_after_the_list_has_no_rows_and_fails_nothing(
     assert {parent for parent, _ in result.rows("entitlements")} == {"a", "b", "c"} - {place}
 
 
+@pytest.mark.parametrize(
+    ("found", "rows"), [(["a"], "the only row"), (["a", "b", "c"], "all 3 rows")], ids=["one", "three"]
+)
+def test_items_that_are_all_unknown_to_the_follow_up_are_a_failure_and_no_deletion(
+    wire: Wire, service: Service, run: Run, found: list[str], rows: str
+) -> None:
+    service.stacks = found
+    service.answers |= dict.fromkeys(found, refusal("ResourceNotFoundException", "the stack does not exist"))
+
+    result = run(STACKS, ENTITLEMENTS, APPLICATIONS)
+
+    assert result.statuses == {"stacks": "ok", "entitlements": "malformed", "entitled_applications": "malformed"}
+    assert result.outcomes["entitlements"].reason == (
+        f"DescribeEntitlements: AWS does not know {rows} that stacks has just listed; "
+        "check `with` in its contract against AWS's documentation"
+    )
+    assert len(wire.asked("DescribeEntitlements")) == len(found)
+
+
 def test_an_item_that_vanishes_between_its_pages_has_no_rows_at_all(service: Service, run: Run) -> None:
     service.faults["b"] = [entitlements("b-1", token="t"), refusal("ResourceNotFoundException")]
 

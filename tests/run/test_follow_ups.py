@@ -11,11 +11,12 @@ import pytest
 from appstream_export.contracts import Contract, load_contract, load_contracts
 from appstream_export.lake.catalog import connect_warehouse
 from appstream_export.lake.catalog.query import run_query
+from appstream_export.lake.snapshots.task_transitions import GUARD_MIN_DROP
 from appstream_export.preflight import estimate_run
 from appstream_export.run import Request, RunResult, execute_run
 from appstream_export.settings import Settings, parse_settings
 from tests.extract.asking import EU, A
-from tests.extract.test_follow_ups import APPLICATIONS, ENTITLEMENTS, FLEETS, STACKS, Service
+from tests.extract.test_follow_ups import APPLICATIONS, ENTITLEMENTS, FLEETS, STACKS, Service, entitlements
 from tests.extract.wire import Reply, Seen, Wire, page, refusal
 
 
@@ -134,6 +135,22 @@ def test_a_plan_counts_follow_ups_and_a_parent_that_fails_leaves_them_as_they_we
     estate.service.answers.clear()
     assert estate.run(retry_failed=True).exit_code == 0
     assert estate.sql("select distinct is_stale from entitlements") == [(False,)]
+
+
+@pytest.mark.slow
+def test_a_commit_that_guards_a_list_carries_what_follows_from_it(wire: Wire, tmp_path: Path) -> None:
+    estate = Estate(wire, tmp_path)
+    estate.service.stacks = ["a", *(f"s{n}" for n in range(2 * GUARD_MIN_DROP))]
+    estate.service.answers = {name: entitlements() for name in estate.service.stacks[1:]}  # too few for a guard
+    estate.run()
+    before = estate.names()
+    estate.service.stacks = []
+
+    estate.run()
+
+    assert (estate.statuses()["stacks"], estate.statuses()["entitlements"]) == ("guarded", "guarded")
+    assert estate.names() == before == "a-1 a-2"
+    assert [row for row in estate.changes() if row[2] != "first_seen"] == []
 
 
 def run_again(url: str, folder: Path) -> None:

@@ -14,6 +14,7 @@ from appstream_export.status import Status
 CALLS_PER_S = 5.0
 """The default of max_calls_per_s for follow-up calls. AppStream's quotas are unknown, so start low."""
 CALL_LIMIT_CODE = "CallLimit"
+ALL_GONE = "AllNotFound"
 _GONE = re.compile(r"\w*NotFound(Exception|Fault)?")
 
 ParentRow = Mapping[str, str | None]
@@ -76,6 +77,18 @@ def list_targets(rules: CallRules, names: Collection[str], answer: ParentAnswer)
 def is_gone(error: ScopeError) -> bool:
     """Return whether AWS does not know the item of a follow-up call: it was deleted after the list was read."""
     return error.status is Status.ERROR and _GONE.fullmatch(error.code or "") is not None
+
+
+def build_all_gone_error(operation: str, parent: Task, calls: int) -> ScopeError:
+    """Return the error of a task all of whose calls were answered with "not found": that proves no deletion.
+
+    A wrong input of the contract looks the same. If the items are really gone, the parent's next list lacks them.
+    """
+    rows = "the only row" if calls == 1 else f"all {calls} rows"
+    why = f"{operation}: AWS does not know {rows} that {parent.resource} has just listed"
+    return ScopeError(
+        Status.MALFORMED, f"{why}; check `with` in its contract against AWS's documentation", code=ALL_GONE
+    )
 
 
 def build_parent_error(parent: Task, error: ScopeError) -> ScopeError:

@@ -18,6 +18,7 @@ from appstream_export.extract.scan.follow_ups import (
     ParentAnswer,
     ParentRow,
     UnreadableRow,
+    build_all_gone_error,
     build_call_limit_error,
     is_gone,
     list_targets,
@@ -224,7 +225,7 @@ class Scan:
 
     def _reset_position(self) -> None:
         """Return to the start of the scan. Earlier pages do not count, since items may have moved between pages."""
-        self._pages = self._items = self._target = self._items_taken = 0
+        self._pages = self._items = self._target = self._items_taken = self._gone = 0
         self._rows: list[ParentRow] = []
         self._problem: str | None = None
         self._found_by_name = dict.fromkeys(self._options.names, False)
@@ -275,8 +276,7 @@ class Scan:
             self._lists_all = True
             self._restart_scan()
         elif self.is_follow_up and is_gone(error):
-            self.retry_state = RetryState(self.retry_state.max_attempts)
-            self._end_target()
+            self._skip_gone_target()
         elif self._is_token_refused(error):
             self._restarts += 1
             self._restart_scan()
@@ -289,6 +289,14 @@ class Scan:
             ):
                 self._sessions.renew_session(self.task.scope.account_id, used)
             raise self._sessions.explain_refusal(self.task.scope, error)
+
+    def _skip_gone_target(self) -> None:
+        """Go on with the next row of the parent; raises ScopeError if AWS does not know any of the rows."""
+        self._gone += 1
+        if self._gone == len(self._targets) and self.parent_task:
+            raise build_all_gone_error(self._operation.operation, self.parent_task, self._gone)
+        self.retry_state = RetryState(self.retry_state.max_attempts)
+        self._end_target()
 
     def _is_token_refused(self, error: ScopeError) -> bool:
         # If AWS refuses the token at which the scan starts, a restart would only send it again.
