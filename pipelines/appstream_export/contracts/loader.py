@@ -102,11 +102,12 @@ def add_parent_keys(contracts: Sequence[Contract]) -> list[Contract]:
 
 def _add_parent_keys(contract: Contract, by_name: Mapping[str, Contract]) -> Contract:
     """Return the contract of a follow-up call with the join keys of its parents, in each table that has their parts."""
-    parent = by_name.get(contract.calls.per or "")
+    above = {name: other for name, other in by_name.items() if name != contract.name}  # ends a circle of parents
+    parent = above.get(contract.calls.per or "")
     if parent is None:
         return contract
     own = {column: name for name, column in contract.item_table.input_columns.items()}
-    found = [rename_join_key(key, own) for key in _add_parent_keys(parent, by_name).item_table.join_keys]
+    found = [rename_join_key(key, own) for key in _add_parent_keys(parent, above).item_table.join_keys]
     in_children = dict(zip(contract.item_key, contract.parent_key, strict=True))
     item, *children = contract.tables
     keys = [key for key in found if key is not None]
@@ -232,7 +233,8 @@ class _ContractReader:
         self.file, self.raw = file, raw
 
     def raise_error(self, where: str, what: str, *, fix: str | None = None) -> NoReturn:
-        raise ContractError(f"{self.file.name}: {where + ': ' if where else ''}{what}", fix=fix)
+        line = " ".join(f"{where + ': ' if where else ''}{what}".split())  # names and values may have line breaks
+        raise ContractError(f"{self.file.name}: {line}", fix=fix)
 
     def read_contract(self) -> Contract:
         name = self.file.stem

@@ -19,6 +19,7 @@ from appstream_export.lake.catalog.file import create_views
 from appstream_export.lake.catalog.named_queries import run_named_query
 from appstream_export.lake.catalog.query import run_query
 from appstream_export.lake.catalog.views import render_sql_file_view
+from appstream_export.lake.duckdb import lock_to_files
 from appstream_export.lake.snapshots import KIND_SWEEP, Manifest, TableFiles
 
 _MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
@@ -29,6 +30,7 @@ _EMPTY = Manifest(
 )  # fmt: skip
 _FEED_SOURCES = (
     "set TimeZone = 'UTC'",
+    "set python_enable_replacements = false",  # else a table name in SQL could mean a Python variable
     "create temp macro utc(t) as make_timestamp(epoch_us(t))",
     "create temp view feed_snapshot as select ''::varchar as snapshot_id, null::timestamp as as_of_utc,"
     " null::timestamptz as as_of",
@@ -49,6 +51,7 @@ def find_user_sql_problems(contracts: Sequence[Contract], every: Sequence[Contra
         create_views(con, ContractSet(contracts.contracts), [_EMPTY], "/", is_commented=False)
         for statement in _FEED_SOURCES:
             con.execute(statement)
+        lock_to_files(con)  # as when it is published: a file of the user reads and writes no other file
         return [*_try_views(con, contracts), *_try_others(con, contracts)]
 
 

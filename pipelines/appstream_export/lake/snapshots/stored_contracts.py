@@ -10,7 +10,7 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 
 from appstream_export.contracts import Contract, ContractSet, add_contracts, decode_contract, encode_contract
-from appstream_export.errors import ContractError
+from appstream_export.errors import ContractError, describe_error
 from appstream_export.lake.snapshots.manifest import CONTRACT_BYTES_MAX, ContractEntry, Manifest
 from appstream_export.lake.storage import Store, build_contract_path
 
@@ -68,9 +68,9 @@ def _load_contracts(store: Store, entries: Mapping[str, ContractEntry]) -> Colle
     for name, entry in entries.items():
         try:
             found.append(decode_contract(name, _read_contract(store, entry)))
-        except (ContractError, OSError) as error:
-            path = store.resolve_uri(build_contract_path(entry.sha256))
-            _log.warning("the tables of %s are left out: %s cannot be used: %s", name, path, error)
+        except Exception as error:  # noqa: BLE001  a contract that another program wrote must not stop every reader
+            path, why = store.resolve_uri(build_contract_path(entry.sha256)), describe_error(error)
+            _log.warning("the tables of %s are left out: %s cannot be used: %s", name, path, why)
     return found
 
 
