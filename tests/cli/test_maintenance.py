@@ -150,6 +150,13 @@ def copied(demo: tuple[Path, Finished], tmp_path: Path, monkeypatch: pytest.Monk
     return folder
 
 
+def test_verify_misses_no_label_of_settings_that_it_does_not_have(copied: Path, told: Told) -> None:
+    (copied / "appstream-export.toml").unlink()
+    code, out, _ = told("verify", "--warehouse", "warehouse")
+
+    assert (code, "feed_columns" in out) == (0, False)
+
+
 def test_verify_ends_with_1_and_names_file_table_scopes_and_snapshot(copied: Path, told: Told) -> None:
     file = next((copied / "warehouse/tables/image_builders").rglob("*.parquet"))
     file.chmod(0o600)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from appstream_export.contracts import load_packaged_contracts
 from appstream_export.lake.catalog.named_queries import load_named_queries
+from tests.lake.lakes import A, Lake, builder, ok
 
 Demo = tuple[Path, subprocess.CompletedProcess[str]]
 Told = Callable[..., tuple[int, str, str]]
@@ -31,6 +33,15 @@ def test_without_a_name_it_lists_what_can_be_asked(told: Told) -> None:
     assert [q["name"] for q in listed] == [q.name for q in load_named_queries()]
     hours = next(q for q in listed if q["name"] == "running_over")["parameters"][0]
     assert (hours["name"], hours["type"], hours["default"]) == ("hours", "integer", "2")
+
+
+def test_a_warehouse_can_be_asked_what_its_own_resources_allow(told: Told, tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "warehouse")
+    lake.contracts = [contract for contract in load_packaged_contracts() if contract.name in {"image_builders", "tags"}]
+    lake.commit(ok(A, builder("a")))
+    code, out, err = told("query", "untagged", "--format", "csv", "--warehouse", str(lake.store.root))
+
+    assert (code, out.partition(",")[0], err) == (0, "account", "")
 
 
 def test_an_answer_is_the_same_in_each_format(asked: Told) -> None:

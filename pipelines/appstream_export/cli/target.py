@@ -44,10 +44,17 @@ class Target:
 
         from appstream_export.settings import Settings
 
-        configured = self.configuration or find_configuration(self.config_file)
-        if configured is None or not is_same_warehouse(configured.warehouse, self.warehouse):
-            configured = Settings()
-        return replace(configured, warehouse=self.warehouse)
+        return replace(self._own_configuration or Settings(), warehouse=self.warehouse)
+
+    @property
+    def is_configured(self) -> bool:
+        """True if the configuration names this warehouse, so that `settings` are those that its runs have."""
+        return self._own_configuration is not None
+
+    @cached_property
+    def _own_configuration(self) -> "Settings | None":
+        found = self.configuration or find_configuration(self.config_file)
+        return found if found and is_same_warehouse(found.warehouse, self.warehouse) else None
 
     def load_reading_settings(self) -> "Settings":
         """Return the settings; the defaults if the configuration of the current folder cannot be read.

@@ -19,14 +19,20 @@ _ROWS = pa.schema([("table_name", pa.string()), ("previous_rows", pa.int64()), (
 _COLUMNS = pa.schema([(name, pa.string()) for name in ("feed", "column_name", "previous_type", "next_type")])
 
 
-def build_check_inputs(store: Store, contracts: Sequence[Contract], settings: Settings) -> dict[str, pa.Table]:
-    """Return the tables by name: one row of limits, the rows of each table in the newest two, columns of feeds."""
+def build_check_inputs(
+    store: Store, contracts: Sequence[Contract], settings: Settings, *, compares_feeds: bool = True
+) -> dict[str, pa.Table]:
+    """Return the tables by name: one row of limits, the rows of each table in the newest two, columns of feeds.
+
+    Columns of feeds can be compared only with the settings of the runs, which name the labels of accounts.
+    """
     windows = compute_freshness_windows(settings.lake.freshness_timedelta or _DAY)
     limits = {
         "warn_drop_percent": float(settings.lake.warn_drop_percent),
         "scope_hours": windows[1] / timedelta(hours=1),
     }
-    changes = find_column_changes(store, build_feeds(contracts, settings.feeds.account_labels))
+    feeds = build_feeds(contracts, settings.feeds.account_labels)
+    changes = find_column_changes(store, feeds) if compares_feeds else []
     # Only the newest manifests, so that checks do not cost more as a warehouse ages.
     since = max(1, head.seq - _MANIFESTS_MAX) if (head := load_head(store)) else 1
     newest = load_history(store, since_seq=since, pass_damage=True)

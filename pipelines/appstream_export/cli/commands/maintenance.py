@@ -58,7 +58,8 @@ def run_verify(args: argparse.Namespace) -> int:
     # Checks read the files, so they run only if the files are intact.
     if found.is_sound:
         with connect_as_rendered(store, contracts) as con:
-            checks = run_checks(con, contracts, build_check_inputs(store, contracts, target.settings))
+            inputs = build_check_inputs(store, contracts, target.settings, compares_feeds=target.is_configured)
+            checks = run_checks(con, contracts, inputs)
     if args.format == "json":
         print_json(build_verify_object(found, checks, str(store.root)))
     else:

@@ -106,7 +106,7 @@ def execute_named_query(args: argparse.Namespace) -> int:
     from appstream_export.cli.views import list_named_queries
     from appstream_export.lake.catalog import get_named_query, load_named_queries, parse_parameters
 
-    contracts = load_own_contracts(args)
+    contracts = load_described_contracts(args, must_exist=False)  # a typing error needs no warehouse
     if args.name is None:
         found = list_named_queries(load_named_queries(contracts), is_brief=args.format == "table")
         return _print_rows(found, args.format)
@@ -157,8 +157,8 @@ def load_own_contracts(args: argparse.Namespace) -> "Sequence[Contract]":
         return load_contract_set()
 
 
-def load_described_contracts(args: argparse.Namespace) -> "Sequence[Contract]":
-    """Return the contracts of the settings and those of the warehouse, which must exist only if a flag names it."""
+def load_described_contracts(args: argparse.Namespace, *, must_exist: bool = True) -> "Sequence[Contract]":
+    """Return the contracts of the settings and of the warehouse; one that a flag names must exist if `must_exist`."""
     from appstream_export.errors import ConfigurationError, ContractError, StorageFailed
 
     try:
@@ -167,7 +167,7 @@ def load_described_contracts(args: argparse.Namespace) -> "Sequence[Contract]":
     except ContractError:
         raise
     except (ConfigurationError, StorageFailed):
-        if args.warehouse:
+        if args.warehouse and must_exist:
             raise
         return load_own_contracts(args)
 
