@@ -7,7 +7,6 @@ import dagster as dg
 from appstream_export.contracts import load_contracts
 from appstream_export.defs.checks import (
     build_check_results,
-    build_check_specs,
     build_coverage_result,
     explain_failure,
     split_check_specs,
@@ -32,7 +31,7 @@ def test_rows_that_must_not_exist_turn_the_run_red_and_those_to_look_at_do_not(e
     found = [replace(c, rows=changed.get(c.name, 0), examples=rows) if c.name in changed else c for c in result.checks]
     assets = build_asset_sources(load_contracts(), Settings())
     told = {check.check_name: check for check in build_check_results(replace(result, checks=tuple(found)), assets)}
-    early, late = split_check_specs(build_check_specs(assets), {asset.key for asset in assets}, is_blocking=True)
+    early, late = split_check_specs(assets, {asset.key for asset in assets}, is_blocking=True)
     blocking = {spec.name for spec in (*early, *late) if spec.blocking}
     red = {name for name, c in told.items() if not c.passed and c.severity is dg.AssetCheckSeverity.ERROR}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from appstream_export.contracts import DUCKDB_TYPES, get_operational_table, list_joins, load_view_files
+from appstream_export.contracts import DUCKDB_TYPES, get_operational_table, list_joins, list_view_files
 from appstream_export.lake.catalog import render_newest_select
 from tests.contracts.contract_files import GOOD, loaded
 from tests.lake.lakes import A, B, Lake, builder, ok
@@ -39,7 +39,9 @@ def list_forms(lake: Lake) -> Iterator[str]:
     contract = lake.contracts[0]
     for table in (*contract.tables, contract.changes_table):
         yield from (table.name, f"{table.name}_history", f"{table.name}_as_of(now())")
-    yield from (join.table for join in list_joins(lake.contracts, load_view_files()) if KEY in join.columns)
+    yield from (
+        join.table for join in list_joins(lake.contracts, list_view_files(lake.contracts)) if KEY in join.columns
+    )
 
 
 def test_the_key_is_the_same_text_everywhere(lake: Lake) -> None:
