@@ -9,7 +9,11 @@ test *args:
 
 # run the slow tests: slices of the proofs, pages in a browser, warehouses in a bucket
 test-slow *args:
-    uv run pytest -m slow {{args}}
+    uv run pytest -m "slow and not long" {{args}}
+
+# run the tests that take minutes, which CI does not run: fresh projects and installs, whole matrices
+test-long *args:
+    uv run pytest -m long {{args}}
 
 # check style, types, import contracts, SQL, generated docs and Dagster definitions
 lint:

@@ -16,9 +16,8 @@ from typing import Any
 
 from botocore.client import BaseClient
 
-from appstream_export.contracts import load_contracts
 from appstream_export.model import Outcome, RunListener, ScanOptions
-from appstream_export.run import Request, execute_run
+from appstream_export.run import Request, execute_run, load_enabled_contracts
 from appstream_export.run.shard_process import run_shard_process
 from appstream_export.run.shards import commit_shards, plan_shards
 from appstream_export.settings import Settings, parse_settings
@@ -63,7 +62,11 @@ def export(mapping: dict[str, Any], folder: str, request: dict[str, Any], shards
     """Run one export, its sweep shared by processes where there are several shards, and return its costs."""
     file = Path(folder) / "appstream-export.toml"
     settings = parse_settings(mapping, file)
-    contracts, listener, wanted = load_contracts(), Stopwatch(), Request(scan_options=ScanOptions(), **request)
+    contracts, listener, wanted = (
+        load_enabled_contracts(settings),
+        Stopwatch(),
+        Request(scan_options=ScanOptions(), **request),
+    )
     if shards > 1:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_toml(file, mapping)
@@ -79,7 +82,7 @@ def export(mapping: dict[str, Any], folder: str, request: dict[str, Any], shards
 
 def _commit_shards(settings: Settings, request: Request, listener: RunListener, shards: int) -> None:
     """Export as the Dagster job `snapshot_sharded` does, without Dagster's own seconds."""
-    contracts, stop, ids = load_contracts(), Event(), {"run_id": "r", "attempt_id": "a"}
+    contracts, stop, ids = load_enabled_contracts(settings), Event(), {"run_id": "r", "attempt_id": "a"}
     prepared, parts = plan_shards(settings, contracts, request, shards, **ids, listener=listener, stop=stop)
     with ThreadPoolExecutor(len(parts)) as pool:
         swept = list(pool.map(lambda part: run_shard_process(settings, part), parts))

@@ -1,9 +1,10 @@
 """A light AWS for scale runs, in a process of its own: pages, latency, throttles and faults on 127.0.0.1.
 
-It serves DescribeImageBuilders, AssumeRole, GetCallerIdentity and SSM's list of regions. The account is read from the
-access key, which AssumeRole made with it; the region from the SigV4 scope. It prints its URL on the first line. A line
-of JSON on its standard input, such as {"denied": 0.01}, changes those fields of the World, and is answered with the
-record of calls since the last change. It ends when its input closes.
+It serves DescribeImageBuilders, DescribeImages, the tagging API's GetResources, AssumeRole, GetCallerIdentity and
+SSM's list of regions. The account is read from the access key, which AssumeRole made with it; the region from the SigV4
+scope. It prints its URL on the first line. A line of JSON on its standard input, such as {"denied": 0.01}, changes
+those fields of the World, and is answered with the record of calls since the last change. It ends when its input
+closes.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from benchmarks.world import World, account_id
 
 _CREDENTIAL = re.compile(rb"Credential=([^/,\s]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
 _LENGTH = re.compile(rb"(?im)^content-length:\s*(\d+)")
+_TARGET = re.compile(rb"(?im)^x-amz-target:\s*[^.\s]+\.(\w+)")
 _TOKEN = re.compile(rb"(?im)^x-amz-security-token:\s*(\S+)")
 _ANSWER = (
     '<{0}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><{0}Result>{1}</{0}Result>'
@@ -115,11 +117,18 @@ class PageServer:
         if service == "ssm":
             self.served.calls["GetParametersByPath"] += 1
             return _list_regions(self.world), None
-        self.served.calls["DescribeImageBuilders"] += 1
+        target = _TARGET.search(head)
+        operation = target[1].decode() if target else ""
+        self.served.calls[operation] += 1
         if not _is_one_session(key, _TOKEN.search(head)):
             self.served.mixed_credentials += 1
             return _MIXED, None
-        return self._describe(_account_of(key), region, body)
+        account = _account_of(key)
+        if operation == "DescribeImages":
+            return http(200, self.world.list_images(account, region)), None
+        if operation == "GetResources":
+            return http(200, self.world.list_tags(account, region)), None
+        return self._describe(account, region, body)
 
     def _sts(self, key: str, body: bytes) -> tuple[bytes, Fault | None]:
         asked = {name: values[0] for name, values in parse_qs(body.decode()).items()}

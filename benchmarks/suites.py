@@ -8,6 +8,7 @@ from benchmarks import commit, history, races
 from benchmarks.children import Aws, Exporter
 from benchmarks.figures import Figure, make_figure, make_ratio
 from benchmarks.findings import say
+from benchmarks.more_resources import measure_more_resources
 from benchmarks.proofs import scale
 from benchmarks.race import Size
 from benchmarks.warehouse import by_role, settings_of
@@ -33,6 +34,11 @@ def measure_scale(size: Size, folder: Path) -> list[Figure]:
     ]
     say(f"\n{found}")
     return [*figures, make_figure("scale: promises broken", [len(found.broken)], "", 0)]
+
+
+def measure_resources(size: Size, folder: Path) -> list[Figure]:
+    """Measure the same scopes with tags and images on: three calls for each."""
+    return measure_more_resources(size.scaled, folder)
 
 
 def measure_shards(size: Size, folder: Path) -> list[Figure]:
@@ -108,6 +114,7 @@ SUITES: Mapping[str, Callable[[Size, Path], list[Figure]]] = {
     "scale": measure_scale,
     "shards": measure_shards,
     "memory": measure_memory,
+    "resources": measure_resources,
     "commit": measure_commit,
     "history": measure_history,
 }

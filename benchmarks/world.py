@@ -28,6 +28,8 @@ class World:
     accounts: int = 100
     items: int = 3
     """Image builders per account and region."""
+    images: int = 0
+    """Images per account and region."""
     generation: int = 0
     """In each, the oldest builder of a scope is deleted, a new one is created, and the others change state."""
     page_size: int = 50
@@ -76,7 +78,19 @@ class World:
         if not self._holds(account):
             return b'{"ImageBuilders": []}'
         template = _templates(self.items, self.page_size, self.generation)[number]
-        return template.replace(_ACCOUNT_MARK, account).replace(_REGION_MARK, region).encode()
+        return _fill(template, account, region)
+
+    def list_images(self, account: str, region: str) -> bytes:
+        """Return the JSON of the images of a scope, which its builders made, in one page."""
+        if not self._holds(account):
+            return b'{"Images": []}'
+        return _fill(_render_images(self.images, self.items), account, region)
+
+    def list_tags(self, account: str, region: str) -> bytes:
+        """Return the JSON of the tagging API's only page: two tags for each builder of a scope."""
+        if not self._holds(account):
+            return b'{"ResourceTagMappingList": [], "PaginationToken": ""}'
+        return _fill(_render_tags(self.items, self.generation), account, region)
 
     def pages_per_scope(self) -> int:
         """Return the calls that a scope without faults takes."""
@@ -135,3 +149,39 @@ def _templates(items: int, page_size: int, generation: int) -> list[str]:
     pages = [made[start : start + page_size] for start in range(0, max(1, items), page_size)]
     tokens = [{"NextToken": str(number)} for number in range(1, len(pages))]
     return [json.dumps({"ImageBuilders": page} | token) for page, token in zip(pages, [*tokens, {}], strict=True)]
+
+
+@cache
+def _render_images(images: int, builders: int) -> str:
+    """Return the page of images of every scope, with marks for account and region."""
+    arn = f"arn:aws:appstream:{_REGION_MARK}:{_ACCOUNT_MARK}:image"
+    made = [
+        {
+            "Name": f"image-{n:04d}",
+            "Arn": f"{arn}/image-{n:04d}",
+            "BaseImageArn": f"arn:aws:appstream:{_REGION_MARK}::image/AppStream-WinServer2022-06-17-2026",
+            "ImageBuilderName": f"builder-{_ACCOUNT_MARK}-{_REGION_MARK}-{n % max(1, builders):06d}",
+            "Visibility": "PRIVATE",
+            "State": "AVAILABLE",
+            "Platform": "WINDOWS_SERVER_2022",
+            "CreatedTime": 1_750_000_000.5 + n,
+            "AppstreamAgentVersion": "06-17-2026",
+            "Applications": [{"Name": "cad", "DisplayName": "CAD", "LaunchPath": "C:\\cad.exe", "Enabled": True}],
+        }
+        for n in range(images)
+    ]
+    return json.dumps({"Images": made})
+
+
+@cache
+def _render_tags(builders: int, generation: int) -> str:
+    """Return the tags of the builders of every scope, with marks for account and region."""
+    held = (image_builder(_ACCOUNT_MARK, _REGION_MARK, n, generation) for n in range(generation, generation + builders))
+    tags = [{"Key": "owner", "Value": "design"}, {"Key": "cost centre", "Value": "4100"}]
+    found = [{"ResourceARN": builder["Arn"], "Tags": tags} for builder in held]
+    return json.dumps({"ResourceTagMappingList": found, "PaginationToken": ""})
+
+
+def _fill(template: str, account: str, region: str) -> bytes:
+    """Return a page of a scope."""
+    return template.replace(_ACCOUNT_MARK, account).replace(_REGION_MARK, region).encode()

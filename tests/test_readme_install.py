@@ -62,7 +62,7 @@ def machine(tmp_path: Path) -> Mapping[str, str]:
     return passed | own
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_from_readmes_install_to_a_scheduled_run(aws: Emulator, machine: Mapping[str, str], tmp_path: Path) -> None:
     install, use, schedule = read_blocks("Use it on your AWS")
     aws.put(f"{ACCOUNT}/us-east-1", image_builder("a"))

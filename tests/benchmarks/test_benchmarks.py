@@ -16,6 +16,7 @@ from benchmarks.contents import Contents
 from benchmarks.estate import Took
 from benchmarks.figures import Figure, make_figure, make_ratio
 from benchmarks.findings import Findings
+from benchmarks.more_resources import measure_more_resources
 from benchmarks.proofs import scale
 from benchmarks.race import DENSE, SPARSE, Lap, Race, Size, shrink
 from benchmarks.rivals import FLOORS, OURS, PUBLISHED, RIVALS, Rival
@@ -229,3 +230,11 @@ def test_shards_leave_every_builder_in_one_snapshot(tmp_path: Path) -> None:
 
     assert mismatches(seen(tmp_path / "warehouse"), world) == []
     assert costs["sweep_s"] > 0
+
+
+@pytest.mark.slow
+def test_tags_and_images_take_one_call_per_scope_each_and_their_rows_arrive(tmp_path: Path) -> None:
+    size = scale.Size(accounts=3, regions=2, workers=4, latency_ms=(1, 2), is_timed=False)
+    found = {each.name.partition(": ")[2]: each for each in measure_more_resources(size, tmp_path)}
+
+    assert (found["calls"].value, found["wrong calls or rows"].value) == (18, 0)

@@ -134,13 +134,14 @@ def test_output_that_cannot_be_written_is_one_line() -> None:
     )
 
 
-def test_a_demo_whose_emulator_is_down_says_how_to_start_it(demo: Demo, cli: Command) -> None:
-    before = files(demo[0])
-    done = cli("run", "--config", str(demo[0] / "appstream-export.toml"))
+def test_a_demo_whose_emulator_is_down_says_how_to_start_it(demo: Demo, tmp_path: Path, cli: Command) -> None:
+    folder = Path(shutil.copytree(demo[0], tmp_path / "d"))
+    before = files(folder)
+    done = cli("run", "--config", str(folder / "appstream-export.toml"))
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"start it with: appstream-export emulate --dir {demo[0]}" in done.stderr.splitlines()[-1]
-    assert files(demo[0]) == before
+    assert f"start it with: appstream-export emulate --dir {folder}" in done.stderr.splitlines()[-1]
+    assert files(folder) == before
 
 
 @pytest.mark.slow

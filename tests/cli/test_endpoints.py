@@ -116,6 +116,7 @@ URLS = {
     "[aws] endpoint_url": lambda url: {"aws": {"endpoint_url": url}},
     "[lake.s3] endpoint_url": lambda url: {"lake": {"s3": {"endpoint_url": url}}},
     "[dagster] dashboard_url": lambda url: {"dagster": {"dashboard_url": url}},
+    "[dagster] ui_url": lambda url: {"dagster": {"ui_url": url}},
     "[dagster] alert_webhook": lambda url: {"dagster": {"alert_webhook": url}},
 }
 

@@ -60,16 +60,16 @@ def test_a_clean_run_ends_with_0_and_says_what_came(told: Told) -> None:
         "  scopes   4 ok",
         "  items    12 in all, 12 fresh",
         "  changes  12 first_seen",
-        "  checks   10 passed",
+        "  checks   15 passed",
     ]
     assert err.splitlines() == [
         "requesting 4 scopes",
         "4/4 scopes, 12 items",
-        "commit",
-        "catalog",
-        "checks",
-        "feeds",
-        "report",
+        "committing the snapshot",
+        "publishing the catalog",
+        "running the checks",
+        "publishing the feeds",
+        "writing the report",
     ]
 
 

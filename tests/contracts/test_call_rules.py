@@ -27,11 +27,11 @@ GRAMMAR = {
     "with is no table": ("with = 3", 'with is not a table of inputs; write with = { Type = "PRIVATE" }'),
     "an unknown placeholder": (
         'with = { Type = "{nme}" }',
-        "with: {nme} has no value; only {month}, the month of the run, is known here",
+        "with: {nme} has no value; only {month}, the month of the run, is known without per",
     ),
     "a placeholder in a list": (
         'with = { Arns = ["{nme}"] }',
-        "with: {nme} has no value; only {month}, the month of the run, is known here",
+        "with: {nme} has no value; only {month}, the month of the run, is known without per",
     ),
     "pages is no table": (
         'pages = "NextToken"',

@@ -281,7 +281,7 @@ def test_gc_removes_what_killed_runs_left(lake: Lake) -> None:
 
     assert lake.files() == needed
     foreign = {".tmp-editor", "notes.txt"}
-    assert {p.name for p in root.iterdir()} == {"commits", "tables", "warehouse.duckdb"} | foreign
+    assert {p.name for p in root.iterdir()} == {"commits", "contracts", "tables", "warehouse.duckdb"} | foreign
 
 
 class Slow(Around):

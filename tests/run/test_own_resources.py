@@ -17,6 +17,7 @@ from appstream_export.errors import ContractError
 from appstream_export.feeds import load_served_outputs
 from appstream_export.lake.catalog import connect_unchecked, connect_warehouse, run_query
 from appstream_export.lake.storage import open_store
+from appstream_export.model import ScanOptions
 from appstream_export.run import Request, RunResult, execute_run, load_enabled_contracts
 from appstream_export.settings import Settings, read_settings
 from tests.factories import image_builder
@@ -263,6 +264,21 @@ def test_a_resource_with_a_cadence_is_requested_when_it_is_due(
     assert json.loads(capsys.readouterr().out)["tasks_per_resource"] == {"desktops": 1}
     assert main([*flags, "status"]) == 0
     assert "cadence    desktops: every 1 day, last requested" in capsys.readouterr().out
+
+
+def test_a_request_of_names_does_not_wait_and_does_not_replace_the_full_request(aws: Emulator, tmp_path: Path) -> None:
+    project = Project(aws, tmp_path)
+    project.configure('resources = ["image_builders"]\ncadence = { image_builders = "1d" }')
+    shutil.rmtree(tmp_path / "sql")
+    (tmp_path / "sql").mkdir()
+    found = {}
+    for hours, names in ((0, ()), (22, ("a",)), (24, ()), (25, ())):
+        project.calls()
+        project.run(MOMENT + timedelta(hours=hours), scan_options=ScanOptions(names=names), stages=())
+        found[hours] = project.calls()
+
+    requested = ["DescribeImageBuilders"]
+    assert found == {0: requested, 22: requested, 24: requested, 25: []}
 
 
 def test_a_denied_resource_is_red_under_its_own_name_and_is_requested_again_before_it_is_due(

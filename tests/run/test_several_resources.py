@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from appstream_export.cli.views import build_run_object, load_status, print_status, render_run_lines, summarize_run
-from appstream_export.contracts import load_contract, load_contracts, load_sql_files
+from appstream_export.contracts import list_view_files, load_contract, load_contracts, load_sql_files
 from appstream_export.contracts.generated_checks import render_generated_checks
 from appstream_export.emulator import Emulator
 from appstream_export.lake.catalog import connect_warehouse, get_named_query, run_named_query
@@ -124,7 +124,7 @@ def test_tiles_and_charts_of_the_report_count_the_same_scopes_and_name_their_res
 def test_generated_checks_look_at_each_resource_and_name_it(mixed: tuple[Export, RunResult]) -> None:
     export, _ = mixed
     con = connect_warehouse(export.warehouse)
-    checks = render_generated_checks(export.contracts)
+    checks = render_generated_checks(export.contracts, list_view_files(export.contracts))
     sound = {name: run_query(con, text).num_rows for name, text in checks.items()}
     unknown = checks["unknown_scopes.sql"].replace("anti join scope_runs", "anti join (from scope_runs limit 0)")
 

@@ -24,7 +24,7 @@ from appstream_export.contracts.propose import render_proposed_contract
 from appstream_export.errors import ContractError
 
 _PARENTS_MAX = 2  # levels of parents: entitled applications of the entitlements of stacks
-_FILE_NAME = re.compile(r"Save as schemas/(\w+\.toml)")
+_FILE_NAME = re.compile(r"Save as [^/\n]+/(\w+\.toml)")
 _GENERIC = frozenset({"arn", "id", "identifier", "name"})
 _ONE_OF = re.compile(r"must specify (either|one)|must be specified", re.IGNORECASE)
 _MONTHLY = re.compile(r"yyyy-mm\b(?!-)", re.IGNORECASE)
@@ -36,6 +36,13 @@ def propose_contract(service: str, operation: str, folder: str = "schemas") -> s
     Its first lines say to save it in `folder`.
     """
     return _propose(service, operation, _PARENTS_MAX, folder)
+
+
+def read_proposed_file_name(text: str) -> str:
+    """Return the name of the file in which the first lines of a proposal say to save it."""
+    found = _FILE_NAME.search(text)
+    assert found, "propose_contract writes it"  # noqa: S101
+    return found[1]
 
 
 def _propose(service: str, operation: str, levels: int, folder: str = "schemas") -> str:
@@ -132,8 +139,7 @@ def _list_candidates(service: str, levels: int) -> tuple[Contract, ...]:
 def _load_candidate(service: str, operation: str, levels: int) -> Contract | None:
     try:
         text = _propose(service, operation, levels)
-        name = _FILE_NAME.search(text)
-        return parse_contract(Path("proposed") / name[1], text) if name else None
+        return parse_contract(Path("proposed") / read_proposed_file_name(text), text)
     except ContractError:
         return None
 

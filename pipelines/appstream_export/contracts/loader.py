@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -181,8 +182,17 @@ def _check_inputs_of_parent(contract: Contract, parent: Contract, place: str) ->
 def load_contract(file: Path) -> Contract:
     """Return the contract of a file; raises ContractError with file, table, column and fix."""
     try:
-        raw = tomllib.loads(read_user_text(file))
+        text = read_user_text(file)
     except (OSError, ValueError) as error:
+        raise ContractError(f"{file.name}: not readable as TOML: {error}") from error
+    return _parse_file_text(file, text)
+
+
+@lru_cache(maxsize=256)  # a run loads the packaged contracts several times, and parsing them takes a tenth of a second
+def _parse_file_text(file: Path, text: str) -> Contract:
+    try:
+        raw = tomllib.loads(text)
+    except ValueError as error:
         raise ContractError(f"{file.name}: not readable as TOML: {error}") from error
     return _ContractReader(file, raw).read_contract()
 

@@ -138,7 +138,7 @@ class FixAdvisor:
     @cached_property
     def _unavailable_regions(self) -> set[str]:
         """Regions that fail as expected in every account; empty if accounts have their own lists of regions."""
-        if len(self.accounts) < 2 or any(a.regions for a in self.accounts.values()):
+        if len({a.id for a in self.accounts.values()}) < 2 or any(a.regions for a in self.accounts.values()):
             return set()
         open_regions = {t.scope.region for t in self.tasks if t not in self.expected_failures}
         found = {t.scope.region for t in self.expected_failures} - open_regions

@@ -1,11 +1,10 @@
-"""Which tasks are due: those of a resource with a cadence wait until it has passed since their last request."""
+"""Which tasks are due: those of a resource with a cadence wait until it has passed since their last whole answer."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from appstream_export.lake.snapshots import is_failed
-from appstream_export.model import Task
+from appstream_export.model import Status, Task
 from appstream_export.run.request import Request
 from appstream_export.settings import Settings
 
@@ -21,10 +20,11 @@ def find_waiting_tasks(
 ) -> dict[Task, datetime]:
     """Return the tasks that are not due, with the time from which they are; `runs` are rows of scope_runs.
 
-    Tasks that failed, or that were never requested, are due. A request that names resources, or continues a scope, or
-    requests failures again, does not wait.
+    Tasks whose newest attempt was not answered in full, or that were never requested, are due. A
+    request that names resources or items, or continues a scope, or requests failures again, does not wait.
     """
-    if request.resources or request.retry_failed or request.scan_options.starting_token:
+    options = request.scan_options
+    if request.resources or request.retry_failed or options.names or options.starting_token:
         return {}
     cadences = settings.contracts.cadence_timedeltas
     due = {t: find_due_time(runs.get(t), cadences[t.resource]) for t in tasks if t.resource in cadences}
@@ -33,6 +33,15 @@ def find_waiting_tasks(
 
 def find_due_time(run: Mapping[str, Any] | None, every: timedelta) -> datetime | None:
     """Return when a task is due again by its row of scope_runs; None means now."""
-    if run is None or run["attempted_at"] is None or is_failed(run):
-        return None
-    return run["attempted_at"] + every - min(every / 10, _SLACK_MAX)
+    answered_at = _find_answer_time(run) if run else None
+    return answered_at + every - min(every / 10, _SLACK_MAX) if answered_at else None
+
+
+def _find_answer_time(run: Mapping[str, Any]) -> datetime | None:
+    """Return when the newest attempt was answered in full, or failed as expected; None after any other attempt.
+
+    A filtered or partial answer, or a skipped scope, does not replace a full request.
+    """
+    if run["is_expected"]:
+        return run["attempted_at"]
+    return run["observed_at"] if run["status"] == Status.OK else None

@@ -13,6 +13,7 @@ from appstream_export.model import Outcome, Status, Task
 from appstream_export.run import RunResult, try_after_commit
 from appstream_export.settings import S3Settings
 
+RESOURCES_MAX = 3
 LINES_MAX = 20
 """Maximum number of failures that are listed one by one; more are grouped by reason."""
 GROUPS_MAX = 10
@@ -191,14 +192,24 @@ def render_run_facts(summary: RunSummary) -> Iterator[str]:
                   (counts["items_carried"], "carried"), (summary.snapshot.stale_items, "stale"))  # fmt: skip
     if not summary.snapshot_problem:
         yield _format_counts("changes", *_count_changes(summary))
-    resources = _list_resources(result)
-    waiting = {name: count for name, count in result.unrequested.items() if name not in resources}
-    if len(resources) + len(waiting) > 1:
-        yield from (_format_resource(summary, name) for name in resources)
-        yield from (f"{name}: {count:,} not requested" for name, count in waiting.items())
+    yield from _render_resources(summary)
     if result.checks:
         passed = sum(check.is_passed for check in result.checks)
         yield _format_counts("checks", (passed, "passed"), *((c.rows, c.name) for c in result.checks))
+
+
+def _render_resources(summary: RunSummary) -> Iterator[str]:
+    """Yield the counts of each resource if there are several; more than RESOURCES_MAX alike take one line."""
+    counts = {name: _format_resource_counts(summary, name) for name in _list_resources(summary.result)}
+    counts |= {name: f"{n:,} not requested" for name, n in summary.result.unrequested.items() if name not in counts}
+    alike: dict[str, list[str]] = {}
+    for name, text in counts.items():
+        alike.setdefault(text, []).append(name)
+    for text, names in alike.items() if len(counts) > 1 else ():
+        if len(names) > RESOURCES_MAX:
+            yield f"{len(names)} resources, such as {names[0]}: {text} each"
+        else:
+            yield from (f"{name}: {text}" for name in names)
 
 
 def render_failures(summary: RunSummary, *, is_brief: bool = False) -> Iterator[str]:
@@ -257,9 +268,9 @@ def _count_changes(summary: RunSummary) -> Iterator[tuple[int, str]]:
         yield from ((n, kind if is_single else f"{kind} ({name})") for kind, n in counts.items())
 
 
-def _format_resource(summary: RunSummary, name: str) -> str:
+def _format_resource_counts(summary: RunSummary, name: str) -> str:
     about = _build_resource_object(summary, name)
-    return f"{name}: {_join_counts((about[what], what) for what in ('ok', 'failed', 'expected'))}"
+    return _join_counts((about[what], what) for what in ("ok", "failed", "expected"))
 
 
 def _build_resource_object(summary: RunSummary, name: str) -> dict[str, Any]:

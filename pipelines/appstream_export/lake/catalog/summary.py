@@ -130,8 +130,15 @@ def count_items_by_scope(con: duckdb.DuckDBPyConnection, contract: "Contract") -
 
 
 def load_last_requests(con: duckdb.DuckDBPyConnection) -> pa.Table:
-    """Return one row per resource of the newest snapshot: its name, and when its newest task was requested."""
-    sql = "select resource, max(attempted_at) as requested_at from scope_runs group by resource order by resource"
+    """Return one row per resource of the newest snapshot: its name, and when a task of it was last requested in full.
+
+    A filtered request, or a skipped scope, does not count: the last full answer before it does.
+    """
+    sql = """
+        select
+            resource,
+            max(case when status in ('filtered', 'skipped') then observed_at else attempted_at end) as requested_at
+        from scope_runs group by resource order by resource"""
     return run_query(con, sql)
 
 
