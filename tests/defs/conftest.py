@@ -31,7 +31,14 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def instance(home: Path) -> Iterator[dg.DagsterInstance]:
-    """The Dagster of that home."""
+def instance() -> Iterator[dg.DagsterInstance]:
+    """A Dagster in memory: SQLite files cost a new connection for each event."""
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+@pytest.fixture
+def stored_instance(home: Path) -> Iterator[dg.DagsterInstance]:
+    """The Dagster of that home, for what other processes or files are about."""
     with dg.DagsterInstance.from_config(str(home)) as made:
         yield made

@@ -100,10 +100,10 @@ def hooked(export: Export, url: str) -> None:
     file.write_text(as_toml(export, f'[dagster]\nalert_webhook = "{url}"\n'))
 
 
-def test_a_schedule_asks_once_for_each_time(instance: dg.DagsterInstance) -> None:
+def test_a_schedule_asks_once_for_each_time(stored_instance: dg.DagsterInstance) -> None:
     schedule = defs().resolve_schedule_def("snapshot_schedule")
     at = datetime(2026, 11, 24, 6, tzinfo=UTC)
-    context = dg.build_schedule_context(instance=instance, scheduled_execution_time=at)
+    context = dg.build_schedule_context(instance=stored_instance, scheduled_execution_time=at)
     ticks = [schedule.evaluate_tick(context) for _ in range(2)]
 
     assert [request.run_key for tick in ticks for request in tick.run_requests or []] == [
@@ -122,15 +122,21 @@ def test_a_schedule_asks_once_for_each_time(instance: dg.DagsterInstance) -> Non
     ids=["queued", "running", "killed", "ended"],
 )
 def test_a_schedule_skips_while_a_run_of_its_job_is_under_way(
-    status: dg.DagsterRunStatus, max_runtime: str, reason: str | None, instance: dg.DagsterInstance
+    status: dg.DagsterRunStatus, max_runtime: str, reason: str | None, stored_instance: dg.DagsterInstance
 ) -> None:
     schedule, job = defs().resolve_schedule_def("snapshot_schedule"), defs().resolve_job_def("snapshot")
     tags = {**job.tags, "dagster/max_runtime": max_runtime}
     place = GrpcServerCodeLocationOrigin(host="127.0.0.1", port=1, location_name="here")
     origin = RemoteJobOrigin(RemoteRepositoryOrigin(place, "__repository__"), "snapshot")
-    instance.add_run(dg.DagsterRun("snapshot", run_id="of another warehouse", status=dg.DagsterRunStatus.STARTED))
-    instance.add_run(dg.DagsterRun("snapshot", run_id="earlier", status=status, tags=tags, remote_job_origin=origin))
-    context = dg.build_schedule_context(instance=instance, scheduled_execution_time=datetime(2026, 11, 24, tzinfo=UTC))
+    stored_instance.add_run(
+        dg.DagsterRun("snapshot", run_id="of another warehouse", status=dg.DagsterRunStatus.STARTED)
+    )
+    stored_instance.add_run(
+        dg.DagsterRun("snapshot", run_id="earlier", status=status, tags=tags, remote_job_origin=origin)
+    )
+    context = dg.build_schedule_context(
+        instance=stored_instance, scheduled_execution_time=datetime(2026, 11, 24, tzinfo=UTC)
+    )
     tick = schedule.evaluate_tick(context)
 
     assert (tick.skip_message, len(tick.run_requests or [])) == (reason, 0 if reason else 1)
@@ -166,6 +172,7 @@ def test_a_missed_snapshot_warns_and_two_fail() -> None:
     assert policy == dg.FreshnessPolicy.time_window(timedelta(minutes=150), timedelta(minutes=90))
 
 
+@pytest.mark.slow
 def test_what_is_posted_of_a_run_with_failed_scopes_names_them(
     configured: Export, instance: dg.DagsterInstance, receiver: Receiver
 ) -> None:
@@ -210,10 +217,10 @@ def test_a_post_that_fails_is_tried_again_at_the_next_tick_and_one_that_arrives_
 
 @pytest.mark.usefixtures("silent")
 def test_a_red_run_whose_log_cannot_be_read_is_posted_once_and_holds_up_no_other(
-    instance: dg.DagsterInstance, home: Path, receiver: Receiver
+    stored_instance: dg.DagsterInstance, home: Path, receiver: Receiver
 ) -> None:
-    sensor = Ticking(instance)
-    damaged, whole = red_run(instance), red_run(instance)
+    sensor = Ticking(stored_instance)
+    damaged, whole = red_run(stored_instance), red_run(stored_instance)
     [log] = home.rglob(f"{damaged}.db")
     log.write_bytes(b"no database" * 1000)
     for left in home.rglob(f"{damaged}.db-*"):

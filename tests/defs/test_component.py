@@ -1,5 +1,6 @@
 """The export in another team's project: its names, its parts alone, and what a red run means for those downstream."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,24 +157,23 @@ def test_checks_run_alone_without_a_request_and_fail_no_run(fed: Fed) -> None:
     assert (materialized(result), fed.calls()) == (set(), before)
 
 
+@pytest.mark.slow
 def test_some_tables_are_exported_with_all_others_and_say_so(fed: Fed) -> None:
     result = run_assets(host_definitions(), fed.instance, f"{OURS}/image_builders")
 
     assert result.success
     assert materialized(result) == materialized(fed.whole) - {"accounts", "report"}
-    assert "1 of 14 tables are selected; a snapshot is one commit of all of them" in logged(fed.instance, result)
+    line = r"\b1 of \d+ tables are selected; a snapshot is one commit of all of them"
+    assert re.search(line, logged(fed.instance, result))
 
 
 @pytest.fixture
 def red(fed: Fed, tmp_path: Path) -> Iterator[tuple[Export, dg.DagsterInstance]]:
-    """An export of its own of which one scope is denied, and a Dagster that retains its runs."""
-    home = tmp_path / "dagster"
-    home.mkdir()
-    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    """An export of its own of which one scope is denied, and a Dagster of its own."""
     export = Export(fed.export.aws, tmp_path)
     export.aws.fail(SICK, "deny")
     export.aws.reset_calls()
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         yield export, instance
     export.aws.heal()
 

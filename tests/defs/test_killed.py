@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_worker_killed_in_mid_sweep_leaves_the_lake_as_it_was_and_the_next_run_makes_it_the_truth(
-    configured: Export, instance: dg.DagsterInstance, home: Path
+    configured: Export, stored_instance: dg.DagsterInstance, home: Path
 ) -> None:
     scopes = [f"{account}/{region}" for account in ACCOUNTS for region in configured.regions]
     for scope in scopes:
@@ -53,10 +53,10 @@ def test_a_worker_killed_in_mid_sweep_leaves_the_lake_as_it_was_and_the_next_run
 
     assert worker.wait() == -signal.SIGKILL
     assert configured.sql("select account_id, region, name from image_builders order by all") == before
-    (killed,) = instance.get_runs()
+    (killed,) = stored_instance.get_runs()
     assert killed.status is dg.DagsterRunStatus.STARTED, "nobody was left to say how it ended"
     configured.aws.heal()
-    with execute(instance) as clean:
+    with execute(stored_instance) as clean:
         assert clean.success
     assert configured.sql("select account_id || '/' || region, name, is_stale from image_builders order by all") == [
         (scope, name, False) for scope in sorted(scopes) for name in ("kept", "new")

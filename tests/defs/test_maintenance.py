@@ -52,8 +52,9 @@ def rare() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("configured")
 def test_old_runs_go_with_all_that_is_kept_of_them_and_the_newest_of_each_job_and_asset_stay(
-    instance: dg.DagsterInstance, home: Path
+    stored_instance: dg.DagsterInstance, home: Path
 ) -> None:
+    instance = stored_instance
     job, config = prune_job(), {"ops": {"prune": {"config": {"keep_days": 0}}}}
     made = dg.materialize([rare], instance=instance)
     failed = {f"failed-{n}" for n in range(RETAINED_RUNS_MIN)}

@@ -100,7 +100,7 @@ def test_what_another_job_publishes_has_no_check_here_either(configured: Export,
 @pytest.mark.slow
 @pytest.mark.parametrize("by", ["multiprocess", "dask"])
 def test_a_worker_that_is_killed_costs_its_shard_alone(
-    by: str, configured: Export, instance: dg.DagsterInstance, home: Path
+    by: str, configured: Export, stored_instance: dg.DagsterInstance, home: Path
 ) -> None:
     """First the process that asks: a red snapshot. Then Dagster's own, or Dask's: the step is done by another one."""
     if by == "dask" and subprocess.run([*python(by), "-c", "import distributed"], cwd=ROOT, check=False).returncode:
@@ -126,7 +126,7 @@ def test_a_worker_that_is_killed_costs_its_shard_alone(
     assert set(configured.statuses().values()) == {"ok"}
     assert [row[0] for row in configured.sql("select tasks_failed, seq from snapshots order by seq")] == [0, 2, 0, 0]
     assert configured.sql("select count(*) from image_builders where not is_stale") == [2]
-    assert {run.job_name for run in instance.get_runs()} == {"snapshot_sharded"}
+    assert {run.job_name for run in stored_instance.get_runs()} == {"snapshot_sharded"}
 
 
 STRANGER = """

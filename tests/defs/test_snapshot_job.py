@@ -13,7 +13,10 @@ from appstream_export.contracts import load_contracts
 from appstream_export.contracts.model import list_snapshot_tables
 from appstream_export.definitions import defs
 from appstream_export.defs import specs
+from appstream_export.defs.assets import SnapshotConfig
 from appstream_export.defs.steps import resolve_run_id
+from appstream_export.model import ScanOptions
+from appstream_export.run import Request
 from appstream_export.settings import Settings
 from benchmarks.world import REGIONS as MANY_REGIONS
 from tests.defs.exports import as_toml, checks, execute, materialized
@@ -85,6 +88,7 @@ def is_of_an_asset(entry: dg.EventLogEntry) -> bool:
     return kind.startswith("ASSET_") or kind == "STEP_OUTPUT"
 
 
+@pytest.mark.slow
 def test_a_failed_scope_turns_the_run_red_after_everything_landed_and_a_reexecution_green(
     configured: Export, instance: dg.DagsterInstance
 ) -> None:
@@ -152,6 +156,18 @@ def test_what_another_job_publishes_is_neither_made_nor_vouched_for(
     assert not graph.get(specs.build_feed_key("image_builders")).is_materializable
 
 
+def test_the_launchpad_takes_the_options_of_a_run() -> None:
+    config = SnapshotConfig(resources=["image_builders"], accounts=[ACCOUNTS[0]], regions=["eu-west-1"], names=["a"])
+
+    assert config.request == Request(
+        resources=("image_builders",),
+        accounts=(ACCOUNTS[0],),
+        regions=("eu-west-1",),
+        scan_options=ScanOptions(names=("a",)),
+    )
+
+
+@pytest.mark.slow
 def test_the_launchpad_limits_who_is_asked_and_the_rest_stays(configured: Export, instance: dg.DagsterInstance) -> None:
     configured.aws.put(SICK, image_builder("a"), image_builder("b"))
     with execute(instance) as first:
@@ -193,7 +209,7 @@ def test_feeds_that_cannot_be_published_turn_the_run_red_and_a_reexecution_publi
     assert configured.calls() == []
 
 
-@pytest.mark.parametrize("moment", ["commit", "sweep"])
+@pytest.mark.parametrize("moment", [pytest.param("commit", marks=pytest.mark.slow), "sweep"])
 def test_a_stop_ends_the_run_after_a_commit_in_progress_with_its_tables_and_before_it_commits_nothing(
     moment: str, configured: Export, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from appstream_export.cli.main import main
 from appstream_export.emulator import Emulator
+from appstream_export.run import load_run_result
 from tests.defs.jobs import rebuilt, snapshot_job
-from tests.export import Export
+from tests.export import ACCOUNTS, Export
 from tests.factories import image_builder
 
 WELL = "123456789012"  # the account whose credentials stand in before an emulator lists the organization
@@ -118,3 +119,28 @@ def test_another_attempt_of_a_run_does_not_call_a_guarded_scope_seen(export: Exp
 
     assert [(r.exit_code, r.committed) for r in (first, same, second)] == [(3, True), (3, False), (3, False)]
     assert [[str(o.task.scope) for o in r.failures] for r in (first, same, second)] == [[f"{GONE}/{EU}"]] * 3
+
+
+def test_later_steps_of_a_limited_run_count_a_guarded_scope_as_the_run_itself_does(
+    aws: Emulator, tmp_path: Path
+) -> None:
+    made, (guarded, other) = Export(aws, tmp_path), ACCOUNTS
+    made.regions = (EU,)
+    aws.put(f"{guarded}/{EU}", *(image_builder(f"b{n}") for n in range(MANY)))
+    aws.put(f"{other}/{EU}", image_builder("a"))
+    made.run()
+    aws.remove(f"{guarded}/{EU}", *(f"b{n}" for n in range(1, MANY)))
+    assert made.run().exit_code == 3
+    still_covered = count_failures(made, "limited", other)
+    made.accounts = (other,)
+    has_left = count_failures(made, "after it has left", other)
+
+    assert still_covered == [(0, 0), (0, 0)], "the run did not request it"
+    assert has_left == [(3, 1), (3, 1)]
+
+
+def count_failures(export: Export, run_id: str, account: str) -> list[tuple[int, int]]:
+    """Exit code and failures of a run limited to that account: as it ends, and as other processes load it."""
+    own = export.run(run_id=run_id, attempt_id=run_id, accounts=(account,))
+    loaded = load_run_result(export.settings, export.contracts, run_id=run_id)
+    return [(result.exit_code, len(result.failures)) for result in (own, loaded)]

@@ -55,8 +55,8 @@ def load_run_result(
     """Return the result of a run, or of the newest one, from the warehouse; request and publish nothing.
 
     The outcomes are those of the run's newest snapshot; a run that committed none had nothing to request. A scope that
-    the guard retains counts as failed, also if the run did not request it. Checks and outputs are those of the newest
-    snapshot. Raises ConfigurationError if there is no snapshot.
+    is no longer covered and that the guard retains counts as failed, as in the run itself. Checks and outputs are those
+    of the newest snapshot. Raises ConfigurationError if there is no snapshot.
     """
     store, head = _open_newest_snapshot(settings)
     sweep = _find_newest_sweep(store, head)

@@ -8,7 +8,14 @@ from functools import cached_property
 from typing import Any
 
 from appstream_export.lake.catalog import CheckResult
-from appstream_export.lake.snapshots import DISCARDED_CODE, Manifest, get_task, load_head_rows, load_head_scope_runs
+from appstream_export.lake.snapshots import (
+    DISCARDED_CODE,
+    ENDED_CODE,
+    Manifest,
+    get_task,
+    load_head_rows,
+    load_head_scope_runs,
+)
 from appstream_export.lake.storage import Store
 from appstream_export.model import Outcome, Task
 from appstream_export.run.publishing import Publication
@@ -137,7 +144,7 @@ def load_task_results(
     rows = {
         task: row
         for task, row in scope_runs.items()
-        if (task not in covered and _is_retained_by_guard(row, manifest))
+        if _is_retained_by_guard(row, manifest)
         or (task in wanted if wanted is not None else _is_of_this_run(row, manifest))
         or _is_lost_now(row, manifest)
     }
@@ -170,7 +177,7 @@ def _is_retained_by_guard(row: Mapping[str, Any], manifest: Manifest) -> bool:
     """Return whether the guard retains a scope that is no longer covered: it fails until --accept-drop ends it."""
     # A concurrent run may have requested the scope.
     was_requested = row["finished_at"] is not None and row["finished_at"] > manifest.started_at
-    return row["status"] == Status.GUARDED and not was_requested
+    return row["error_code"] == ENDED_CODE and not was_requested
 
 
 def _build_outcome(row: Mapping[str, Any], manifest: Manifest) -> Outcome:

@@ -53,6 +53,7 @@ from .stored_contracts import (
 )
 from .task_transitions import (
     DISCARDED_CODE as DISCARDED_CODE,
+    ENDED_CODE as ENDED_CODE,
     get_task as get_task,
     is_expected_outcome as is_expected_outcome,
     is_failed as is_failed,

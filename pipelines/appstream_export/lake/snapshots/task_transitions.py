@@ -22,6 +22,8 @@ GUARD_MIN_DROP = 20  # the guard ignores a drop of this many items or fewer, wha
 CLOCK_TOLERANCE_S = 2  # AWS's Date header has whole seconds, and an answer takes time to arrive
 DISCARDED_CODE = "AnswerDiscarded"
 ROWS_LOST_CODE = "RowsLost"
+ENDED_CODE = "ScopeEnded"
+"""The error code of a scope that is no longer covered and whose rows the guard retains."""
 # AWS's message of a denial ends with the kind of policy: "with an explicit deny in a service control policy",
 # "because no service control policy allows the ... action".
 _POLICY_DENIALS = ("explicit deny in a service control policy", "no service control policy allows")
@@ -423,7 +425,7 @@ def _guard_task(decision: Decision, what: str, head_items: int | None) -> Decisi
     reason = f"{what}; this scope retains its {retained} ({_count_items(decision)} now): accept with --accept-drop"
     if decision.outcome is None:
         run = {**(decision.previous_run or {}), "status": Status.GUARDED.value, "reason": reason}
-        run |= {"error_code": None, "request_id": None, "is_stale": True, "is_expected": False}
+        run |= {"error_code": ENDED_CODE, "request_id": None, "is_stale": True, "is_expected": False}
     else:
         outcome = replace(
             decision.outcome, status=Status.GUARDED, reason=reason,
