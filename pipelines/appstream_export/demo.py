@@ -87,7 +87,7 @@ _DEMO_QUERIES: tuple[tuple[str, dict[str, str]], ...] = (
     ("running_over", {"hours": "24", "top": "6"}),
     ("cost_per_account", {"top": "6"}),
     ("errors_by_week", {"weeks": "1"}),
-    ("not_seen", {"expected": "false"}),
+    ("not_seen", {}),
     ("odd_values", {}),
     # The rest needs resources that are off unless settings switch them on.
     ("image_gone", {"top": "6"}),
