@@ -303,6 +303,14 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             )
         return msgspec.structs.replace(s3, ca_bundle=ca_bundle)
 
+    def find_interval(self, resource: str, default: timedelta | None = None) -> timedelta | None:
+        """Return how often the rows of a resource are due: with each snapshot, or by its cadence if that is longer.
+
+        `default` replaces an unset `freshness_interval`. None means that neither is set.
+        """
+        found = (self.lake.freshness_timedelta or default, self.contracts.cadence_timedeltas.get(resource))
+        return max((every for every in found if every is not None), default=None)
+
 
 RENAMED_KEYS: Mapping[str, str] = {
     "accounts_file": "account_labels_file",

@@ -1,7 +1,7 @@
--- old_scopes: Scopes that AWS last answered more than 2.5 times [lake] freshness_interval (a day if unset) before the
---   newest snapshot.
+-- old_scopes: Scopes that AWS last answered more than 2.5 times [lake] freshness_interval (a day if unset), or the
+--   resource's cadence if that is longer, before the newest snapshot.
 -- severity: warn
--- reads: coverage, snapshots, check_limits
+-- reads: coverage, snapshots, scope_limits
 with newest as (
     select max(committed_at) as committed_at
     from snapshots
@@ -17,5 +17,5 @@ select
     round(hours_between(c.observed_at, n.committed_at), 1) as age_hours
 from coverage as c
 cross join newest as n
-cross join check_limits as l
+inner join scope_limits as l on c.resource = l.resource
 where not c.is_expected and hours_between(c.observed_at, n.committed_at) > l.scope_hours

@@ -171,6 +171,26 @@ def test_what_cannot_be_read_is_one_line(key: str, snapshot_id: str, kind: Any, 
     assert failure(in_folder.materialize(*made, downstream(path, kind))).startswith(says)
 
 
+def test_a_users_mart_is_read_with_the_settings_that_have_its_sql(in_folder: Read, tmp_path: Path) -> None:
+    (tmp_path / "sql" / "marts").mkdir(parents=True)
+    mart = "-- my_mart: One row per builder.\n-- reads: image_builders\n-- name varchar: Name.\n"
+    (tmp_path / "sql" / "marts" / "my_mart.sql").write_text(f"{mart}select name from image_builders")
+    config = tmp_path / "appstream-export.toml"
+    config.write_text(f'warehouse = "{in_folder.lake.store.root}"\n[sql]\nfolder = "sql"\n')
+    warehouse = WarehouseResource(config=str(config))
+
+    assert names(warehouse.table("my_mart", snapshot_id=in_folder.first)) == ["a"]
+    assert names(warehouse.query("from my_mart", snapshot_id=in_folder.first)) == ["a"]
+    assert names(warehouse.relation("my_mart")) == ["a", "b"]
+    with warehouse.connect() as con:
+        assert con.sql("select count(*) from my_mart").fetchall() == [(2,)]
+    manager = TableInputManager(config=str(config))
+    own = downstream(["my_mart"], duckdb.DuckDBPyRelation)
+    assert seen(in_folder.materialize(own, manager=manager)) == ["a", "b"]
+    with pytest.raises(dg.Failure, match='there is no table "my_mart"'):
+        WarehouseResource(warehouse=str(in_folder.lake.store.root)).relation("my_mart")
+
+
 def test_nothing_is_written(in_folder: Read, tmp_path: Path) -> None:
     warehouse = WarehouseResource(config=str(in_folder.config))
     out = tmp_path / "out.csv"

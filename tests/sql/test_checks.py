@@ -7,19 +7,20 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from appstream_export.contracts import list_sql_files, load_contracts
+from appstream_export.contracts import list_sql_files, load_all_contracts, load_contracts
 from appstream_export.feeds import publish_feeds
 from appstream_export.lake.catalog import checks
 from appstream_export.lake.catalog.checks import CheckResult
 from appstream_export.run import build_check_inputs
-from appstream_export.settings import FeedsSettings, Settings
+from appstream_export.settings import ContractsSettings, FeedsSettings, LakeSettings, Settings
 from tests.lake.lakes import A, B, Lake, at, bad, builder, failed, ok
 from tests.sql.tables import insert_row, open_empty_tables
 
 CHILD = {"account_id": "1", "region": "r", "image_builder_name": "a", "position": 0}
 ITEM = {"account_id": "1", "region": "r", "name": "a"}
 SCOPE = {"resource": "image_builders", "account_id": "1", "region": "r"}
-LIMITS = ("check_limits", {"warn_drop_percent": 20, "scope_hours": 60})
+LIMITS = ("check_limits", {"warn_drop_percent": 20})
+AGE = ("scope_limits", {"resource": "image_builders", "scope_hours": 60})
 COLUMN = {"feed": "accounts", "column_name": "team"}
 # A row, or rows, that each check must find.
 BROKEN: dict[str, list[tuple[str, dict[str, Any]]]] = {
@@ -39,7 +40,7 @@ BROKEN: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "old_scopes": [
         ("coverage", SCOPE | {"is_expected": False, "observed_at": at(0)}),
         ("snapshots", {"committed_at": at(61 * 60)}),
-        LIMITS,
+        AGE,
     ],
     "feed_columns_removed": [("feed_columns", COLUMN | {"previous_type": "VARCHAR"})],
     "feed_columns_added": [("feed_columns", COLUMN | {"next_type": "VARCHAR"})],
@@ -70,7 +71,7 @@ SOUND = [
         [
             ("coverage", SCOPE | {"is_expected": False, "observed_at": at(0)}),
             ("snapshots", {"committed_at": at(59 * 60)}),
-            LIMITS,
+            AGE,
         ],
     ),
 ]
@@ -125,6 +126,23 @@ def test_a_check_finds_its_rows_and_shows_them(
     assert (result.rows, len(result.examples)) == (1, 1)
     assert result.is_error is (severity == "error")
     assert "rows_found" not in result.examples[0]
+
+
+def test_scopes_are_old_by_the_cadence_of_their_resource_if_that_is_longer(lake: Lake) -> None:
+    cadence = {"image_builders": "10m", "fleets": "1d"}
+    settings = Settings(lake=LakeSettings(freshness_interval="1h"), contracts=ContractsSettings(cadence=cadence))
+    contracts = [
+        contract for contract in load_all_contracts(None) if contract.name in ("fleets", "image_builders", "stacks")
+    ]
+    limits = build_check_inputs(lake.store, contracts, settings)["scope_limits"].to_pylist()
+    unset = build_check_inputs(lake.store, contracts[1:2], Settings())["scope_limits"].to_pylist()
+
+    assert {row["resource"]: row["scope_hours"] for row in limits} == {
+        "fleets": 60,
+        "image_builders": 2.5,
+        "stacks": 2.5,
+    }
+    assert unset == [{"resource": "image_builders", "scope_hours": 60}]
 
 
 @pytest.mark.parametrize(("name", "rows"), SOUND)

@@ -327,7 +327,7 @@ def _count_states_and_rows(
     if result.catalog_problem or result.checks_problem:
         return {}, {}
     try:
-        with connect_warehouse(settings.warehouse, s3=settings.s3) as con:
+        with connect_warehouse(settings.warehouse, s3=settings.s3, load_contracts=lambda: contracts) as con:
             views = [file.name for file in list_view_files(contracts)]
             return count_items_by_state(con, contracts), count_rows(con, views)
     except (ExportError, OSError) as error:  # the snapshot is committed; its checks must still be reported

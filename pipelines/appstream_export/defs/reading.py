@@ -3,6 +3,7 @@
 import os
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from appstream_export.lake.catalog import (
     wrap_relation,
 )
 from appstream_export.lake.storage import Store
+from appstream_export.run import load_enabled_contracts
 from appstream_export.settings import Settings, read_settings, resolve_location
 
 if TYPE_CHECKING:
@@ -37,7 +39,10 @@ _MATERIALIZATIONS_MAX = 50  # of one asset, newest first, among which that of th
 
 
 class WarehouseResource(dg.ConfigurableResource):
-    """A warehouse to read. Every method reads one snapshot: the newest, or `snapshot_id`. Nothing can be written."""
+    """A warehouse to read. Every method reads one snapshot: the newest, or `snapshot_id`. Nothing can be written.
+
+    Marts and views of a user are those of the settings' `[sql] folder`; a warehouse brings no SQL.
+    """
 
     config: str | None = Field(default=None, description=_CONFIG_DOC)
     warehouse: str | None = Field(default=None, description=_WAREHOUSE_DOC)
@@ -45,7 +50,9 @@ class WarehouseResource(dg.ConfigurableResource):
     def table(self, name: str, *, snapshot_id: str | None = None) -> pa.Table:
         """Return the rows of a table, view or mart."""
         with as_dagster_failure():
-            return load_table(self._load_settings(), name, snapshot_id=snapshot_id)
+            settings = self._load_settings()
+            own = partial(load_enabled_contracts, settings)
+            return load_table(settings, name, snapshot_id=snapshot_id, load_contracts=own)
 
     def feed(self, name: str, *, snapshot_id: str | None = None) -> pa.Table:
         """Return the rows of a feed, as it is served, or as it was published for a snapshot."""
@@ -57,23 +64,29 @@ class WarehouseResource(dg.ConfigurableResource):
     ) -> pa.Table:
         """Return the rows of one SELECT. `params` are values for `?` or `$name` in it."""
         settings = self._load_settings()
+        own = partial(load_enabled_contracts, settings)
         with (
             as_dagster_failure(),
-            closing(connect_warehouse(settings.warehouse, s3=settings.s3, snapshot_id=snapshot_id)) as con,
+            closing(
+                connect_warehouse(settings.warehouse, s3=settings.s3, snapshot_id=snapshot_id, load_contracts=own)
+            ) as con,
         ):
             return run_query(con, sql, params)
 
     def relation(self, name: str, *, snapshot_id: str | None = None) -> "DuckDBPyRelation":
         """Return a table, view or mart as a relation, which reads only what a query on it needs."""
         with as_dagster_failure():
-            return open_relation(self._load_settings(), name, snapshot_id=snapshot_id)
+            settings = self._load_settings()
+            own = partial(load_enabled_contracts, settings)
+            return open_relation(settings, name, snapshot_id=snapshot_id, load_contracts=own)
 
     @contextmanager
     def connect(self, *, snapshot_id: str | None = None) -> "Generator[DuckDBPyConnection]":
         """Return a DuckDB connection for any statement. It can read nothing but the warehouse."""
         settings = self._load_settings()
+        own = partial(load_enabled_contracts, settings)
         with as_dagster_failure():
-            con = connect_unchecked(settings.warehouse, s3=settings.s3, snapshot_id=snapshot_id)
+            con = connect_unchecked(settings.warehouse, s3=settings.s3, snapshot_id=snapshot_id, load_contracts=own)
         with closing(con):
             yield con
 
@@ -105,7 +118,8 @@ class TableInputManager(dg.ConfigurableIOManager):
             if is_feed:
                 rows = load_feed(store, name, snapshot_id=snapshot_id)
                 return wrap_relation(rows) if is_relation else rows
-            return (open_relation if is_relation else load_table)(settings, name, snapshot_id=snapshot_id)
+            read, own = open_relation if is_relation else load_table, partial(load_enabled_contracts, settings)
+            return read(settings, name, snapshot_id=snapshot_id, load_contracts=own)
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:  # noqa: ARG002, Dagster's signature
         """Raise Failure: only the export writes to its warehouse."""

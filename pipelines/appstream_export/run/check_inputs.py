@@ -1,6 +1,6 @@
 """Tables that checks read beside the catalog: limits of the settings, rows before, and changed columns of feeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
 import pyarrow as pa
@@ -14,7 +14,8 @@ from appstream_export.settings import Settings, compute_freshness_windows
 _DAY = timedelta(days=1)
 _MANIFESTS_MAX = 20  # among which the newest two sweeps are found; the others expire, erase or repair
 _COUNTED = ("accounts", "scope_runs")  # beside the tables of contracts; rows of the others may fall at any time
-_LIMITS = pa.schema([("warn_drop_percent", pa.float64()), ("scope_hours", pa.float64())])
+_LIMITS = pa.schema([("warn_drop_percent", pa.float64())])
+_SCOPE_LIMITS = pa.schema([("resource", pa.string()), ("scope_hours", pa.float64())])
 _ROWS = pa.schema([("table_name", pa.string()), ("previous_rows", pa.int64()), ("found_rows", pa.int64())])
 _COLUMNS = pa.schema([(name, pa.string()) for name in ("feed", "column_name", "previous_type", "next_type")])
 
@@ -22,15 +23,10 @@ _COLUMNS = pa.schema([(name, pa.string()) for name in ("feed", "column_name", "p
 def build_check_inputs(
     store: Store, contracts: Sequence[Contract], settings: Settings, *, compares_feeds: bool = True
 ) -> dict[str, pa.Table]:
-    """Return the tables by name: one row of limits, the rows of each table in the newest two, columns of feeds.
+    """Return the tables by name: limits, the rows of each table in the newest two, columns of feeds.
 
     Columns of feeds can be compared only with the settings of the runs, which name the labels of accounts.
     """
-    windows = compute_freshness_windows(settings.lake.freshness_timedelta or _DAY)
-    limits = {
-        "warn_drop_percent": float(settings.lake.warn_drop_percent),
-        "scope_hours": windows[1] / timedelta(hours=1),
-    }
     feeds = build_feeds(contracts, settings.feeds.account_labels)
     changes = find_column_changes(store, feeds) if compares_feeds else []
     # Only the newest manifests, so that checks do not cost more as a warehouse ages.
@@ -38,10 +34,18 @@ def build_check_inputs(
     newest = load_history(store, since_seq=since, pass_damage=True)
     sweeps = [manifest for manifest in newest if manifest.kind == KIND_SWEEP]
     return {
-        "check_limits": pa.Table.from_pylist([limits], schema=_LIMITS),
+        "check_limits": pa.table([[float(settings.lake.warn_drop_percent)]], schema=_LIMITS),
+        "scope_limits": pa.Table.from_pylist([*_list_scope_limits(contracts, settings)], schema=_SCOPE_LIMITS),
         "table_rows": pa.Table.from_pylist([*_compare_rows(contracts, sweeps[-2:])], schema=_ROWS),
         "feed_columns": pa.Table.from_pylist([change._asdict() for change in changes], schema=_COLUMNS),
     }
+
+
+def _list_scope_limits(contracts: Sequence[Contract], settings: Settings) -> Iterator[Mapping[str, object]]:
+    """Yield for each resource the age at which its scopes are old: by its cadence if that is longer than a run's."""
+    for contract in contracts:
+        every = settings.find_interval(contract.name, _DAY) or _DAY
+        yield {"resource": contract.name, "scope_hours": compute_freshness_windows(every)[1] / timedelta(hours=1)}
 
 
 def _compare_rows(contracts: Sequence[Contract], newest_two: Sequence[Manifest]) -> list[Mapping[str, object]]:

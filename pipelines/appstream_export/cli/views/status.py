@@ -57,10 +57,12 @@ class OutputStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CadenceStatus:
-    """A resource with a cadence, and when its newest task was requested; None if never."""
+    """A resource with a cadence, and when it was last requested in full; None if never."""
 
     resource: str
     every: timedelta
+    due_every: timedelta
+    """The cadence, or the interval of snapshots if that is longer: no run comes more often."""
     requested_at: datetime | None
 
 
@@ -118,7 +120,7 @@ class WarehouseStatus:
         return (
             UNJUDGED
             if cadence.requested_at is None
-            else _compute_age_freshness(self.now - cadence.requested_at, cadence.every)
+            else _compute_age_freshness(self.now - cadence.requested_at, cadence.due_every)
         )
 
     def _compute_freshness(self, age: timedelta) -> str:
@@ -175,7 +177,12 @@ def load_status(store: Store, settings: Settings) -> WarehouseStatus:
 def _build_cadences(settings: Settings, requests: Sequence[Mapping[str, Any]]) -> list[CadenceStatus]:
     requested = {row["resource"]: row["requested_at"] for row in requests}
     return [
-        CadenceStatus(resource=name, every=every, requested_at=requested.get(name))
+        CadenceStatus(
+            resource=name,
+            every=every,
+            due_every=settings.find_interval(name) or every,
+            requested_at=requested.get(name),
+        )
         for name, every in settings.contracts.cadence_timedeltas.items()
     ]
 

@@ -138,6 +138,7 @@ def connect_unchecked(
     as_of: str | None = None,
     snapshot_id: str | None = None,
     timeout_s: float = QUERY_TIMEOUT_S,
+    load_contracts: "Callable[[], Sequence[Contract]] | None" = None,
 ) -> duckdb.DuckDBPyConnection:
     """Connect to a warehouse as `connect_warehouse` does, but for statements that are not checked.
 
@@ -155,7 +156,7 @@ def connect_unchecked(
             files = LocalFiles(Path(root))
             con.register_filesystem(files)
             root = files.root
-        if shown := _create_views_in_memory(con, store, None, newest, root, as_of, snapshot_id):
+        if shown := _create_views_in_memory(con, store, load_contracts, newest, root, as_of, snapshot_id):
             break
     paths = dict.fromkeys(file.path for manifest in shown for file in manifest.files)
     lock_connection(con, files=[f"{root}/{path}" for path in paths], timeout_s=timeout_s)

@@ -1,6 +1,7 @@
 """Count what a warehouse or a snapshot contains, so that other folders need no SQL."""
 # ruff: noqa: S608 - names come from checked contracts and headers, and are quoted
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
+from appstream_export.errors import QueryError
 from appstream_export.lake.catalog.query import run_query
 from appstream_export.lake.duckdb import quote_identifier, quote_literal
 from appstream_export.lake.snapshots import KIND_SWEEP
@@ -17,6 +19,7 @@ from appstream_export.lake.snapshots import KIND_SWEEP
 if TYPE_CHECKING:
     from appstream_export.contracts import Contract
 
+_log = logging.getLogger(__name__)
 _NEWEST_RUN_SQL = """
     select snapshot_id, seq, committed_at, items from snapshots where kind = 'sweep' order by seq desc limit 1"""
 _SCOPES_SQL = """
@@ -108,9 +111,15 @@ def summarize_snapshot(
 
 
 def count_rows(con: duckdb.DuckDBPyConnection, names: Sequence[str]) -> dict[str, int]:
-    """Return the number of rows by table or view; raises QueryError for an unknown name."""
-    counts = ", ".join(f"(select count(*) from {name}) as {name}" for name in map(quote_identifier, names))
-    return run_query(con, f"select {counts}").to_pylist()[0] if names else {}
+    """Return the number of rows by table or view; log and leave out those that cannot be read, such as a user's."""
+    found: dict[str, int] = {}
+    for name in names:
+        try:
+            [row] = run_query(con, f"select count(*) as n from {quote_identifier(name)}").to_pylist()
+            found[name] = row["n"]
+        except QueryError as error:
+            _log.warning("the rows of %s could not be counted: %s", name, error)
+    return found
 
 
 def count_items_by_state(

@@ -1,6 +1,6 @@
 """Read whole tables of one snapshot, as Arrow or as a DuckDB relation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from appstream_export.lake.snapshots import KIND_SWEEP, load_head, load_history
 from appstream_export.lake.storage import Store
 
 if TYPE_CHECKING:
+    from appstream_export.contracts import Contract
     from appstream_export.settings import Settings
 
 
@@ -28,19 +29,37 @@ def find_newest_snapshot_id(store: Store) -> str:
     return next(manifest.snapshot_id for manifest in reversed(manifests) if manifest.kind == KIND_SWEEP)
 
 
-def load_table(settings: "Settings", name: str, *, snapshot_id: str | None = None) -> pa.Table:
-    """Return the rows of a table, view or mart in a snapshot, by default the newest; raises QueryError."""
-    with closing(connect_warehouse(settings.warehouse, s3=settings.s3, snapshot_id=snapshot_id)) as con:
+def load_table(
+    settings: "Settings",
+    name: str,
+    *,
+    snapshot_id: str | None = None,
+    load_contracts: "Callable[[], Sequence[Contract]] | None" = None,
+) -> pa.Table:
+    """Return the rows of a table, view or mart in a snapshot, by default the newest; raises QueryError.
+
+    `load_contracts` returns the reader's own contracts and SQL.
+    """
+    with closing(
+        connect_warehouse(settings.warehouse, s3=settings.s3, snapshot_id=snapshot_id, load_contracts=load_contracts)
+    ) as con:
         _require_view(con, name)
         return run_query(con, f"from {quote_identifier(name)}")
 
 
-def open_relation(settings: "Settings", name: str, *, snapshot_id: str | None = None) -> duckdb.DuckDBPyRelation:
+def open_relation(
+    settings: "Settings",
+    name: str,
+    *,
+    snapshot_id: str | None = None,
+    load_contracts: "Callable[[], Sequence[Contract]] | None" = None,
+) -> duckdb.DuckDBPyRelation:
     """Return a table, view or mart as a relation, on a connection that can only read this warehouse.
 
-    The connection lives as long as the relation and those derived from it. Raises QueryError.
+    The connection lives as long as the relation and those derived from it. `load_contracts` returns the reader's own
+    contracts and SQL. Raises QueryError.
     """
-    con = connect_unchecked(settings.warehouse, s3=settings.s3, snapshot_id=snapshot_id)
+    con = connect_unchecked(settings.warehouse, s3=settings.s3, snapshot_id=snapshot_id, load_contracts=load_contracts)
     _require_view(con, name)
     return con.sql(f"from {quote_identifier(name)}")
 
