@@ -11,7 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from appstream_export.contracts import Contract, list_view_files
-from appstream_export.defs.binding import COVERAGE_STEP, OUTPUTS_STEP, TABLES_STEP, ExportAssets, ExportBinding
+from appstream_export.defs.binding import OUTPUTS_STEP, TABLES_STEP, ExportAssets, ExportBinding
 from appstream_export.defs.checks import (
     build_check_results,
     build_completeness_problems,
@@ -32,8 +32,12 @@ from appstream_export.defs.specs import (
     build_feed_key,
 )
 from appstream_export.defs.steps import (
+    DISCOVERY_PROBLEM,
     add_max_runtime_tag,
+    has_last_step,
+    has_other_assets,
     has_step,
+    has_tables_step,
     resolve_run_id,
     yield_checks,
     yield_materializations,
@@ -45,8 +49,10 @@ from appstream_export.lake.catalog import (
     connect_warehouse,
     count_items_by_state,
     count_rows,
+    find_newest_snapshot_id,
     load_completeness,
 )
+from appstream_export.lake.snapshots import KIND_SWEEP
 from appstream_export.lake.storage import REPORT_FILE
 from appstream_export.model import ScanOptions
 from appstream_export.run import (
@@ -55,6 +61,7 @@ from appstream_export.run import (
     RunResult,
     execute_run,
     load_run_result,
+    open_existing_warehouse,
     publish_stages,
     try_after_commit,
 )
@@ -134,9 +141,10 @@ class TablesStep:
     stops: bool
 
     def run(self, config: SnapshotConfig) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-        """Run the export; yield what the step was selected for, log the rest as events, fail where no later step does.
+        """Run the export; yield what the step was selected for, and log what no later step yields as events of the run.
 
-        A later step publishes feeds and report, unless this run has none, or stops before it.
+        The step of outputs publishes feeds and report, and the last step reports the other checks and fails the run.
+        This step does the work of those that the run lacks, or that it stops by failing.
         """
         began = time.monotonic()
         settings, contracts = self.binding.load_settings(), self.binding.load_contracts()
@@ -144,8 +152,8 @@ class TablesStep:
         self._log_selection()
         with as_dagster_failure(), handle_stop(self.context.log) as stop:
             result = self._execute(settings, contracts, config, stop)
-            has_later_steps, seconds = self._has_later_steps(result), round(time.monotonic() - began, 3)
-            groups = TABLE_GROUPS if has_later_steps else GROUPS
+            fails_here, seconds = self._is_failing_here(result), round(time.monotonic() - began, 3)
+            groups = TABLE_GROUPS if self._has_outputs and not fails_here else GROUPS
             materialized = collect_asset_metadata(
                 result, self.assets, contracts, settings, seconds, self.context.log, groups
             )
@@ -154,7 +162,7 @@ class TablesStep:
                 *build_check_results(result, self.assets.sources),
                 *check_completeness(result, settings, contracts),
             ]
-            yield from yield_checks(self.context, self.assets, checks, with_others=not has_later_steps)
+            yield from yield_checks(self.context, self.assets, checks, with_others=fails_here or not self._has_last)
         if stop.is_set():
             raise dg.DagsterExecutionInterruptedError("the run was stopped after its commit")
         if result.exit_code:
@@ -164,8 +172,8 @@ class TablesStep:
         self, settings: Settings, contracts: Sequence[Contract], config: SnapshotConfig, stop: Event
     ) -> RunResult:
         listener = LoggingRunListener(self.context.log)
-        is_last = not has_step(self.context, self.binding.format_name(OUTPUTS_STEP))
-        stages = STAGES if is_last else ("catalog", "checks") if self.stops else ("catalog",)
+        is_judge = self.stops or not self._has_last
+        stages = STAGES if not self._has_outputs else ("catalog", "checks") if is_judge else ("catalog",)
         result = execute_run(
             settings,
             contracts,
@@ -175,23 +183,30 @@ class TablesStep:
             listener=listener,
             stop=stop,
         )
-        if is_last or self._has_later_steps(result):
+        if not self._has_outputs or not self._is_failing_here(result):
             return result
-        # No later step may follow, because this one is about to fail: publish feeds and report all the same.
+        # No later step follows, because this one is about to fail: publish feeds and report all the same.
         later = publish_stages(settings, contracts, ("feeds", "report"), listener=listener, stop=stop)
         names = ("published_feeds", "feeds_problem", "report_problem", "is_reported", "left_out")
         return replace(result, **{name: getattr(later, name) for name in names})
 
-    def _has_later_steps(self, result: RunResult) -> bool:
-        """Return whether later steps of this run publish, report the other checks, and fail the run if need be."""
-        is_blocked = self.stops and result.exit_code != 0
-        later = (OUTPUTS_STEP, COVERAGE_STEP)
-        return not is_blocked and all(has_step(self.context, self.binding.format_name(name)) for name in later)
+    @property
+    def _has_outputs(self) -> bool:
+        return has_step(self.context, self.binding.format_name(OUTPUTS_STEP))
+
+    @property
+    def _has_last(self) -> bool:
+        return has_last_step(self.context, self.binding)
+
+    def _is_failing_here(self, result: RunResult) -> bool:
+        """Return whether this step fails: a red run, with `stop` always, else without a last step or other assets."""
+        is_last = not self._has_last and not has_other_assets(self.context, self.assets)
+        return result.exit_code != 0 and (self.stops or is_last)
 
     def _report_failure(self, result: RunResult) -> None:
-        """Log why the run is red; raise Failure if no later step does so."""
+        """Log why the run is red; raise Failure if that is this step's part."""
         self.context.log.error(explain_failure(result))
-        if not self._has_later_steps(result):
+        if self._is_failing_here(result):
             raise dg.Failure(explain_failure(result), allow_retries=False)
 
     def _log_selection(self) -> None:
@@ -231,40 +246,47 @@ def build_outputs_asset(binding: ExportBinding, assets: ExportAssets, groups: Se
         description="Publishes catalog, feeds and report from the newest snapshot, without a request to AWS.",
     )
     def outputs(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
-        settings, selected = binding.load_settings(needs_accounts=False), _select_groups(context, assets, groups)
+        settings, is_export = binding.load_settings(needs_accounts=False), has_tables_step(context, binding)
+        published = _select_groups(context, assets, groups, is_export=is_export)
         add_max_runtime_tag(context, assets, settings)
         with as_dagster_failure(), handle_stop(context.log) as stop:
-            contracts, stages = binding.load_contracts(), [STAGE_BY_GROUP[group] for group in selected]
+            contracts, stages = binding.load_contracts(), [STAGE_BY_GROUP[group] for group in published]
             result = publish_stages(settings, contracts, stages, listener=LoggingRunListener(context.log), stop=stop)
-            materialized = collect_asset_metadata(result, assets, contracts, settings, 0.0, context.log, selected)
+            materialized = collect_asset_metadata(result, assets, contracts, settings, 0.0, context.log, published)
             yield from yield_materializations(context, assets, materialized)
         if stop.is_set():
             raise dg.DagsterExecutionInterruptedError("the run was stopped while it published")
-        _report_problems(context, binding, result.publishing_failures)
+        _report_problems(context, binding, assets, result.publishing_failures)
 
     return outputs
 
 
 STAGE_BY_GROUP = {MARTS: "catalog", FEEDS: "feeds", REPORT: "report"}
 _WHOLE_GROUPS = {MARTS: "all marts are views of one catalog", FEEDS: "all feeds are one generation"}
+_WHOLE_EXPORT = "a run that exports the tables publishes everything"
 
 
-def _report_problems(context: dg.AssetExecutionContext, binding: ExportBinding, problems: Sequence[str]) -> None:
-    """Log the problems; raise Failure unless this run has a last step, which reports all problems and fails it."""
+def _report_problems(
+    context: dg.AssetExecutionContext, binding: ExportBinding, assets: ExportAssets, problems: Sequence[str]
+) -> None:
+    """Log the problems; raise Failure, but not in an export with a last step, which does, or with other assets."""
     for problem in problems:
         context.log.error(problem)
-    is_judged = all(has_step(context, binding.format_name(name)) for name in (TABLES_STEP, COVERAGE_STEP))
-    if problems and not is_judged:
+    continues = has_last_step(context, binding) or has_other_assets(context, assets)
+    if problems and not (has_tables_step(context, binding) and continues):
         raise dg.Failure(" ".join(problems), allow_retries=False)
 
 
-def _select_groups(context: dg.AssetExecutionContext, assets: ExportAssets, groups: Sequence[str]) -> list[str]:
-    """Return the groups of the selected assets; log where only some assets of a group are selected."""
+def _select_groups(
+    context: dg.AssetExecutionContext, assets: ExportAssets, groups: Sequence[str], *, is_export: bool
+) -> list[str]:
+    """Return the groups of the selected assets, in an export all groups; log where less than that is selected."""
     selected = {group: [s.key in context.selected_asset_keys for s in assets.list_specs([group])] for group in groups}
     for group, chosen in selected.items():
-        if any(chosen) and not all(chosen):
-            context.log.info(f"{sum(chosen)} of {len(chosen)} {group} are selected; {_WHOLE_GROUPS[group]}")
-    return [group for group, chosen in selected.items() if any(chosen)]
+        if not all(chosen) and (is_export or any(chosen)):
+            why = _WHOLE_EXPORT if is_export else _WHOLE_GROUPS[group]
+            context.log.info(f"{sum(chosen)} of {len(chosen)} {group} are selected; {why}")
+    return [group for group, chosen in selected.items() if is_export or any(chosen)]
 
 
 def collect_asset_metadata(
@@ -278,10 +300,17 @@ def collect_asset_metadata(
 ) -> Iterator[tuple[dg.AssetKey, dict[str, Any]]]:
     """Yield the default key and the metadata of each asset of these groups that the run materialized."""
     figures = _build_metadata_by_key(result, contracts, settings, seconds, log)
+    snapshot_id = _find_readable_snapshot_id(result, settings)
     for asset in _list_materialized_assets(assets.list_sources(groups), result):
         known = assets.column_lineage.get(asset.key)
         lineage = {"dagster/column_lineage": known} if known else {}
-        yield asset.key, {"snapshot_id": result.manifest.snapshot_id, **figures.get(asset.key, {}), **lineage}
+        yield asset.key, {"snapshot_id": snapshot_id, **figures.get(asset.key, {}), **lineage}
+
+
+def _find_readable_snapshot_id(result: RunResult, settings: Settings) -> str:
+    """Return the snapshot that readers can name: the newest of a run, if the head is a commit of expire or erase."""
+    store = None if result.manifest.kind == KIND_SWEEP else open_existing_warehouse(settings)
+    return find_newest_snapshot_id(store) if store else result.manifest.snapshot_id
 
 
 def _list_materialized_assets(assets: Sequence[AssetSource], result: RunResult) -> Iterator[AssetSource]:
@@ -346,4 +375,5 @@ def _build_run_metadata(result: RunResult, seconds: float) -> dict[str, Any]:
         "throttles": sum(outcome.throttles for outcome in outcomes),
         "retries": sum(outcome.retries for outcome in outcomes),
         "failed_scopes": build_failed_scopes_table(result),
+        **({DISCOVERY_PROBLEM: result.discovery_problem} if result.discovery_problem else {}),
     }

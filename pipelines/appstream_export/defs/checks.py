@@ -92,13 +92,19 @@ def build_completeness_problems(
 
 def _describe_completeness(found: TableCompleteness, discovery_problem: str | None) -> str:
     if not found.unseen:
-        return discovery_problem or f"All {found.scopes} scopes are seen."
+        return discovery_problem or _describe_seen(found)
     first = found.unseen[0]
     seen = (
         f"{len(found.unseen)} of {found.scopes} scopes failed, such as {first.account_id}/{first.region} "
         f"({first.status}): {found.stale_rows} rows are stale."
     )
     return ". ".join(filter(None, (discovery_problem, seen)))
+
+
+def _describe_seen(found: TableCompleteness) -> str:
+    if rest := found.scopes - found.answered:
+        return f"No scope failed, but {rest} of {found.scopes} are not seen: not requested yet, or not expected."
+    return f"All {found.scopes} scopes are seen."
 
 
 def _build_scope_table(scopes: Sequence[UnseenScope]) -> dg.TableMetadataValue:

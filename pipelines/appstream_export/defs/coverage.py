@@ -16,17 +16,17 @@ from appstream_export.defs.progress import LoggingRunListener
 from appstream_export.defs.specs import FEEDS, MARTS, REPORT
 from appstream_export.defs.steps import (
     add_max_runtime_tag,
+    bind_check,
     find_step_config,
-    has_step,
+    has_tables_step,
     is_continuing_after,
     log_check,
     resolve_run_id,
+    restore_discovery_problem,
     yield_checks,
 )
 from appstream_export.defs.stop import handle_stop
 from appstream_export.run import RunResult, execute_run, load_run_result
-
-_LAST_CHECK = "catalog_is_published"
 
 
 def build_coverage_checks(
@@ -36,43 +36,47 @@ def build_coverage_checks(
 
     Checks that are executed alone, without the step of tables, are evaluated on the newest snapshot and fail nothing.
     """
+    specs = [_add_deps(spec, assets) for spec in assets.bind_checks(check_specs)]
+    own = {spec.key for spec in specs}
 
     @dg.multi_asset_check(
         name=binding.format_name(COVERAGE_STEP),
-        specs=[_add_deps(spec, assets) for spec in assets.bind_checks(check_specs)],
+        specs=specs,
         can_subset=True,
         pool=binding.pool,
         description="Reports whether every scope was seen and every output published; if not, the run fails here.",
     )
     def coverage(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         result = _find_result(context, binding, assets)
-        yield from yield_checks(context, assets, build_check_results(result, assets.sources))
-        if result.exit_code and has_step(context, binding.format_name(TABLES_STEP)):
+        is_export = has_tables_step(context, binding)
+        checks = [c for c in build_check_results(result, assets.sources) if bind_check(assets, c) in own]
+        yield from yield_checks(context, assets, checks, with_others=is_export)
+        if result.exit_code and is_export:
             raise dg.Failure(explain_failure(result), allow_retries=False)
 
     return coverage
 
 
 def _add_deps(spec: dg.AssetCheckSpec, assets: ExportAssets) -> dg.AssetCheckSpec:
-    """Add dependencies to the check that each export has, so that its step runs after the outputs."""
-    if spec.name != _LAST_CHECK:
-        return spec
-    outputs = [output.key for output in assets.list_specs((MARTS, FEEDS, REPORT))]
+    """Add dependencies to a check, so that its step runs after the outputs whichever checks are selected."""
+    outputs = [key for output in assets.list_specs((MARTS, FEEDS, REPORT)) if (key := output.key) != spec.asset_key]
     return dg.AssetCheckSpec(
-        spec.name, asset=spec.asset_key, description=spec.description, additional_deps=outputs, metadata=spec.metadata
-    )
+        spec.name, asset=spec.asset_key, description=spec.description, additional_deps=outputs, metadata=spec.metadata,
+        blocking=spec.blocking,
+    )  # fmt: skip
 
 
 def _find_result(context: dg.AssetCheckExecutionContext, binding: ExportBinding, assets: ExportAssets) -> RunResult:
     """Return the result of this run; of the newest one if this run has no step of tables."""
     tables, settings = binding.format_name(TABLES_STEP), binding.load_settings(needs_accounts=False)
     add_max_runtime_tag(context, assets, settings)
-    is_export = has_step(context, tables)
+    is_export = has_tables_step(context, binding)
     with as_dagster_failure():
         if is_export and is_continuing_after(context, tables):
             return _request_failed_scopes(context, binding, assets)
         run_id = resolve_run_id(context.run, context.instance) if is_export else None
-        return load_run_result(settings, binding.load_contracts(), run_id=run_id)
+        result = load_run_result(settings, binding.load_contracts(), run_id=run_id)
+    return restore_discovery_problem(context, assets, result) if is_export else result
 
 
 def _request_failed_scopes(
@@ -85,7 +89,7 @@ def _request_failed_scopes(
         result = execute_run(
             settings,
             contracts,
-            SnapshotConfig(**find_step_config(context.run, binding.format_name(TABLES_STEP))).request,
+            SnapshotConfig(**find_step_config(context, binding.format_name(TABLES_STEP))).request,
             run_id=resolve_run_id(context.run, context.instance),
             attempt_id=f"{context.run.run_id}.{step.retry_number}",
             listener=LoggingRunListener(context.log),

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pydantic import Field, PrivateAttr
 
 from appstream_export.defs.context import as_dagster_failure, require_warehouse
-from appstream_export.defs.specs import FEEDS
+from appstream_export.defs.specs import FEEDS, GROUPS
 from appstream_export.feeds import find_served_snapshot_id, load_feed
 from appstream_export.lake.catalog import (
     connect_unchecked,
@@ -156,8 +156,19 @@ def _parse_input(context: dg.InputContext) -> tuple[str, bool]:
     for word in ("table", "feed"):
         if word in named:
             return str(named[word]), word == "feed"
-    path = context.asset_key.path
-    return path[-1], len(path) > 1 and path[-2] == FEEDS
+    path, stage = context.asset_key.path, _find_stage(context)
+    # A host's key prefix may end in `feeds` too, so the key decides only where the spec of the asset is unknown.
+    return path[-1], stage == FEEDS if stage else len(path) > 1 and path[-2] == FEEDS
+
+
+def _find_stage(context: dg.InputContext) -> str | None:
+    """Return the group that the export gives to the asset, if this code location has its spec."""
+    upstream = context.upstream_output
+    try:
+        stage = upstream.asset_spec.tags.get("stage") if upstream else None
+    except dg.DagsterInvariantViolationError:  # Dagster raises it where it has no spec
+        return None
+    return stage if stage in GROUPS else None
 
 
 def _is_relation_wanted(context: dg.InputContext) -> bool:

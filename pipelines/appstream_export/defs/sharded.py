@@ -25,6 +25,7 @@ from appstream_export.defs.steps import (
     find_step_config,
     is_continuing_after,
     resolve_run_id,
+    restore_discovery_problem,
 )
 from appstream_export.defs.stop import handle_stop
 from appstream_export.errors import SettingsError
@@ -285,7 +286,9 @@ def _build_coverage_op(binding: ExportBinding, assets: ExportAssets) -> dg.OpDef
         settings, contracts = binding.load_settings(), binding.load_contracts()
         is_continued = is_continuing_after(context, binding.format_name(COMMIT_STEP))
         result = _find_result(context, binding, settings, contracts, is_continued=is_continued)
-        if is_continued:
+        if not is_continued:
+            result = restore_discovery_problem(context, assets, result)
+        else:
             yield from _build_events(context, assets, contracts, settings, result)
         for check in build_check_results(result, assets.sources):
             yield build_check_evaluation(assets, check)
@@ -309,7 +312,7 @@ def _find_result(
     with as_dagster_failure(), handle_stop(context.log) as stop:
         if not is_continued:
             return load_run_result(settings, contracts, run_id=run_id)
-        request = ShardedConfig(**find_step_config(context.run, binding.format_name(PLAN_STEP))).request
+        request = ShardedConfig(**find_step_config(context, binding.format_name(PLAN_STEP))).request
         listener, attempt_id = LoggingRunListener(context.log), _format_attempt_id(context)
         return execute_run(
             settings, contracts, request, run_id=run_id, attempt_id=attempt_id, listener=listener, stop=stop

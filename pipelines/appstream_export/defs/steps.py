@@ -1,16 +1,20 @@
 """What all steps share: which run they are part of, and their results as yields or as events."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import dagster as dg
 
 from appstream_export.defs.automation import build_max_runtime_tag
-from appstream_export.defs.binding import ExportAssets
+from appstream_export.defs.binding import COVERAGE_STEP, TABLES_STEP, ExportAssets, ExportBinding
+from appstream_export.run import RunResult
 from appstream_export.settings import Settings
 
 StepContext: TypeAlias = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
 Materialized: TypeAlias = tuple[dg.AssetKey, Mapping[str, Any]]
+DISCOVERY_PROBLEM = "discovery_problem"
+"""The metadata of scope_runs that says why the accounts could not be listed."""
 _ASSET_RESUME_TAG = "dagster/is_asset_resume_retry"
 """Dagster's tag of runs that the webserver launches with "from asset failure"."""
 
@@ -34,6 +38,21 @@ def has_step(context: StepContext, name: str) -> bool:
     return name in {node.name for node in context.job_def.nodes}
 
 
+def has_tables_step(context: StepContext, binding: ExportBinding) -> bool:
+    """Return whether this run exports: it has the step of tables."""
+    return has_step(context, binding.format_name(TABLES_STEP))
+
+
+def has_last_step(context: StepContext, binding: ExportBinding) -> bool:
+    """Return whether this run has a check of the last step, which then reports all checks and fails the run."""
+    return has_step(context, binding.format_name(COVERAGE_STEP))
+
+
+def has_other_assets(context: StepContext, assets: ExportAssets) -> bool:
+    """Return whether this run makes assets of the host project too."""
+    return not context.job_def.asset_layer.selected_asset_keys <= assets.keys
+
+
 def is_continuing_after(context: StepContext | dg.OpExecutionContext, name: str) -> bool:
     """Return whether this run continues another one from failure, in which the step succeeded."""
     keys = context.run.step_keys_to_execute
@@ -46,7 +65,7 @@ def add_max_runtime_tag(context: StepContext, assets: ExportAssets, settings: Se
     Dagster gives runs of the button Materialize no tags of jobs or steps, and monitoring reads tags of running runs.
     """
     run, selected = context.run, context.job_def.asset_layer.selected_asset_keys
-    if dg.MAX_RUNTIME_SECONDS_TAG not in run.tags and selected and selected <= assets.keys:
+    if dg.MAX_RUNTIME_SECONDS_TAG not in run.tags and selected and not has_other_assets(context, assets):
         context.instance.add_run_tags(run.run_id, build_max_runtime_tag(settings))
 
 
@@ -80,10 +99,27 @@ def log_check(context: StepContext, assets: ExportAssets, result: dg.AssetCheckR
     context.op_execution_context.log_event(event)  # ty: ignore[invalid-argument-type]  Dagster accepts it too
 
 
-def find_step_config(run: dg.DagsterRun, step: str) -> Mapping[str, Any]:
-    """Return the configuration of a step in a run, which a run that continues it has too."""
-    config: Any = run.run_config
-    return config.get("ops", {}).get(step, {}).get("config", {})
+def find_step_config(context: StepContext | dg.OpExecutionContext, step: str) -> Mapping[str, Any]:
+    """Return the configuration of a step of this run, or of the run that this one continues."""
+    # Not from the run: Dagster stores no `config` of the job there, and gives it to the steps all the same.
+    found: Any = context.get_step_execution_context().resolved_run_config.ops.get(step)
+    return found.config if found else {}
+
+
+def restore_discovery_problem(
+    context: StepContext | dg.OpExecutionContext, assets: ExportAssets, result: RunResult
+) -> RunResult:
+    """Return a result with the discovery problem that an earlier step recorded.
+
+    A run that commits nothing, because nothing is due, leaves it in the events of the run alone.
+    """
+    key, problem = assets.get_key(dg.AssetKey("scope_runs")), result.discovery_problem
+    logs = context.instance.all_logs(context.run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+    for event in (entry.dagster_event for entry in logs if entry.dagster_event):
+        metadata = event.step_materialization_data.materialization.metadata
+        if event.asset_key == key and DISCOVERY_PROBLEM in metadata:
+            problem = problem or str(metadata[DISCOVERY_PROBLEM].value)
+    return replace(result, discovery_problem=problem)
 
 
 def bind_check(assets: ExportAssets, result: dg.AssetCheckResult) -> dg.AssetCheckKey:

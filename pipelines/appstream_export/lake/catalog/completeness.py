@@ -35,6 +35,8 @@ class TableCompleteness:
 
     unseen: tuple[UnseenScope, ...] = ()
     scopes: int = 0
+    answered: int = 0
+    """The scopes that answered. The others failed, are expected to, are suspended or were never requested."""
     failed_ratio: float = 0.0
 
     @property
@@ -57,7 +59,10 @@ def _load_tables(con: duckdb.DuckDBPyConnection, contract: "Contract") -> Iterat
         rows = _count_stale_rows(con, table) if failed and table in contract.tables else {}
         unseen = [UnseenScope(**row, rows=rows.get((row["account_id"], row["region"]), 0)) for row in failed]
         unseen.sort(key=lambda scope: (scope.account_id, scope.region))
-        yield table.name, TableCompleteness(unseen=tuple(unseen), scopes=len(found), failed_ratio=ratio)
+        yield (
+            table.name,
+            TableCompleteness(unseen=tuple(unseen), scopes=len(found), answered=answered, failed_ratio=ratio),
+        )
 
 
 def _count_stale_rows(con: duckdb.DuckDBPyConnection, table: "Table") -> Mapping[tuple[str, str], int]:
