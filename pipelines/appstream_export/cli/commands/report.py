@@ -8,6 +8,8 @@ from appstream_export.cli.options import Commands, add_command_group, add_wareho
 from appstream_export.cli.target import resolve_target
 from appstream_export.errors import SettingsError
 
+_IS_OFF, _SWITCH_ON = "the {} shows image_builders, which are off", "add them to [contracts] resources"
+
 
 def add_parsers(commands: Commands) -> None:
     """Add `report`, and `dashboard` with its commands."""
@@ -33,7 +35,7 @@ def run_report(args: argparse.Namespace) -> int:
     store = target.open_store()
     contracts = target.load_contracts(store)
     if not can_render_report(contracts):
-        raise SettingsError("the report shows image_builders, which are off", fix="add them to [contracts] resources")
+        raise SettingsError(_IS_OFF.format("report"), fix=_SWITCH_ON)
     with connect_as_rendered(store, contracts) as con:
         if args.output is None:
             place = publish_report(store, lambda sql: run_query(con, sql), target.settings)
@@ -49,6 +51,7 @@ def export_superset_bundle(args: argparse.Namespace) -> int:
     """Write the bundle for Superset, and print the command that imports it."""
     from datetime import UTC, datetime
 
+    from appstream_export.contracts import can_render_report
     from appstream_export.feeds import FEEDS_DATABASE_FILE, FEEDS_ROOT, build_feeds, build_superset_bundle
 
     target = resolve_target(args)
@@ -60,7 +63,10 @@ def export_superset_bundle(args: argparse.Namespace) -> int:
             fix=f"copy {root}/{FEEDS_ROOT} to its disk, and name that folder: --root R",
         )
     database = f"{root.rstrip('/')}/{FEEDS_ROOT}/{FEEDS_DATABASE_FILE}"
-    feeds = build_feeds(target.load_contracts(store), target.settings.feeds.account_labels)
+    contracts = target.load_contracts(store)
+    if not can_render_report(contracts):
+        raise SettingsError(_IS_OFF.format("dashboard"), fix=_SWITCH_ON)
+    feeds = build_feeds(contracts, target.settings.feeds.account_labels)
     bundle = build_superset_bundle(feeds, database, datetime.now(UTC))
     console.print_result(write_output_file(args.output, bundle))
     console.print_result(f"import it:  superset import-dashboards -u ADMIN -p {args.output}")
