@@ -234,7 +234,7 @@ class _ContractReader:
 
     def raise_error(self, where: str, what: str, *, fix: str | None = None) -> NoReturn:
         line = " ".join(f"{where + ': ' if where else ''}{what}".split())  # names and values may have line breaks
-        raise ContractError(f"{self.file.name}: {line}", fix=fix)
+        raise ContractError(f"{self.file.name}: {line}", fix=" ".join(fix.split()) if fix else None)
 
     def read_contract(self) -> Contract:
         name = self.file.stem
