@@ -80,7 +80,7 @@ _MOMENT_DESCRIPTIONS = (
     "Six hours later. The broken scope recovers; another sends damaged pages, a third one unknown fields.",
     "Sixty hours later, without a run in between. What failed still fails; elsewhere builders change.",
 )
-_EARLIER_STAGES = tuple(stage for stage in STAGES if stage != "report")
+_EARLIER_STAGES = tuple(stage for stage in STAGES if stage not in ("feeds", "report"))
 _DEMO_QUERIES: tuple[tuple[str, dict[str, str]], ...] = (
     ("what_we_have", {}),
     ("what_changed", {"days": "1"}),
@@ -164,7 +164,7 @@ def play_demo(
                 estate.advance_emulator(aws, moment)
             else:
                 estate.populate_emulator(aws)
-            # Each report would replace the one before, so only the last moment writes it.
+            # Feeds and report would replace those of the moment before, so only the last moment publishes them.
             stages = STAGES if moment == estate.moments - 1 else _EARLIER_STAGES
             with watch() as listener:
                 result = execute_run(

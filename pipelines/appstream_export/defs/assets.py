@@ -37,7 +37,7 @@ from appstream_export.defs.steps import (
     has_last_step,
     has_other_assets,
     has_step,
-    has_tables_step,
+    is_export_run,
     resolve_run_id,
     yield_checks,
     yield_materializations,
@@ -246,7 +246,7 @@ def build_outputs_asset(binding: ExportBinding, assets: ExportAssets, groups: Se
         description="Publishes catalog, feeds and report from the newest snapshot, without a request to AWS.",
     )
     def outputs(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
-        settings, is_export = binding.load_settings(needs_accounts=False), has_tables_step(context, binding)
+        settings, is_export = binding.load_settings(needs_accounts=False), is_export_run(context, assets)
         published = _select_groups(context, assets, groups, is_export=is_export)
         add_max_runtime_tag(context, assets, settings)
         with as_dagster_failure(), handle_stop(context.log) as stop:
@@ -273,7 +273,7 @@ def _report_problems(
     for problem in problems:
         context.log.error(problem)
     continues = has_last_step(context, binding) or has_other_assets(context, assets)
-    if problems and not (has_tables_step(context, binding) and continues):
+    if problems and not (is_export_run(context, assets) and continues):
         raise dg.Failure(" ".join(problems), allow_retries=False)
 
 

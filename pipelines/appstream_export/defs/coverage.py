@@ -18,8 +18,8 @@ from appstream_export.defs.steps import (
     add_max_runtime_tag,
     bind_check,
     find_step_config,
-    has_tables_step,
     is_continuing_after,
+    is_export_run,
     log_check,
     resolve_run_id,
     restore_discovery_problem,
@@ -48,7 +48,7 @@ def build_coverage_checks(
     )
     def coverage(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         result = _find_result(context, binding, assets)
-        is_export = has_tables_step(context, binding)
+        is_export = is_export_run(context, assets)
         checks = [c for c in build_check_results(result, assets.sources) if bind_check(assets, c) in own]
         yield from yield_checks(context, assets, checks, with_others=is_export)
         if result.exit_code and is_export:
@@ -70,7 +70,7 @@ def _find_result(context: dg.AssetCheckExecutionContext, binding: ExportBinding,
     """Return the result of this run; of the newest one if this run has no step of tables."""
     tables, settings = binding.format_name(TABLES_STEP), binding.load_settings(needs_accounts=False)
     add_max_runtime_tag(context, assets, settings)
-    is_export = has_tables_step(context, binding)
+    is_export = is_export_run(context, assets)
     with as_dagster_failure():
         if is_export and is_continuing_after(context, tables):
             return _request_failed_scopes(context, binding, assets)

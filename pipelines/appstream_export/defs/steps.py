@@ -7,7 +7,8 @@ from typing import Any, TypeAlias
 import dagster as dg
 
 from appstream_export.defs.automation import build_max_runtime_tag
-from appstream_export.defs.binding import COVERAGE_STEP, TABLES_STEP, ExportAssets, ExportBinding
+from appstream_export.defs.binding import COVERAGE_STEP, ExportAssets, ExportBinding
+from appstream_export.defs.specs import EXPORT, TABLES
 from appstream_export.run import RunResult
 from appstream_export.settings import Settings
 
@@ -38,9 +39,10 @@ def has_step(context: StepContext, name: str) -> bool:
     return name in {node.name for node in context.job_def.nodes}
 
 
-def has_tables_step(context: StepContext, binding: ExportBinding) -> bool:
-    """Return whether this run exports: it has the step of tables."""
-    return has_step(context, binding.format_name(TABLES_STEP))
+def is_export_run(context: StepContext, assets: ExportAssets) -> bool:
+    """Return whether this run makes tables; the step of tables can also be there for its checks alone."""
+    tables = {spec.key for spec in assets.list_specs((TABLES, EXPORT))}
+    return not tables.isdisjoint(context.job_def.asset_layer.selected_asset_keys)
 
 
 def has_last_step(context: StepContext, binding: ExportBinding) -> bool:
