@@ -35,7 +35,7 @@ def tiny(*names: str, **more: Rival) -> Size:
     return replace(TINY, rivals={name: RIVALS[name] for name in names} | more)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_rivals_leave_equal_rows_and_the_json_says_what_was_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,6 +30,7 @@ def test_processes_that_commit_at_once_give_one_line(where: str, tmp_path: Path)
     assert lake_races.prove(size, tmp_path).broken == []
 
 
+@pytest.mark.long
 def test_any_damage_to_any_kind_of_committed_file_is_found(tmp_path: Path) -> None:
     size = lake_flips.Size(flips=((FOLDER, 1),), per_kind=1)
 

@@ -129,7 +129,7 @@ def test_plurals_are_guessed(name: str, plural: str) -> None:
     assert guess_plural(name) == plural
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_half_of_botocores_list_operations_are_proposed_and_every_proposal_loads(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -255,7 +255,7 @@ def test_a_tag_that_a_red_run_is_given_later_makes_no_news_of_it(instance: dg.Da
     assert sensor.tick() == "no new red runs"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("silent")
 def test_dagsters_daemon_posts_a_red_run_of_this_code_location_once_the_webhook_is_well_again(
     home: Path, receiver: Receiver

@@ -157,7 +157,7 @@ def test_checks_run_alone_without_a_request_and_fail_no_run(fed: Fed) -> None:
     assert (materialized(result), fed.calls()) == (set(), before)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_some_tables_are_exported_with_all_others_and_say_so(fed: Fed) -> None:
     result = run_assets(host_definitions(), fed.instance, f"{OURS}/image_builders")
 

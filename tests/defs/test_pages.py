@@ -162,6 +162,7 @@ def test_a_red_run_is_reexecuted_from_failure_asks_what_failed_and_is_green(show
     assert shown.export.statuses()[SICK] == "ok"
 
 
+@pytest.mark.long
 def test_a_reexecution_of_all_steps_asks_everybody_again(shown: Shown) -> None:
     shown.export.aws.reset_calls()
     again = ask(shown.url, ALL_STEPS % newest(shown.url)["id"])["launchRunReexecution"]["run"]["runId"]

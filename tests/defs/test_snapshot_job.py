@@ -88,7 +88,7 @@ def is_of_an_asset(entry: dg.EventLogEntry) -> bool:
     return kind.startswith("ASSET_") or kind == "STEP_OUTPUT"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_failed_scope_turns_the_run_red_after_everything_landed_and_a_reexecution_green(
     configured: Export, instance: dg.DagsterInstance
 ) -> None:
@@ -167,7 +167,7 @@ def test_the_launchpad_takes_the_options_of_a_run() -> None:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_launchpad_limits_who_is_asked_and_the_rest_stays(configured: Export, instance: dg.DagsterInstance) -> None:
     configured.aws.put(SICK, image_builder("a"), image_builder("b"))
     with execute(instance) as first:
@@ -245,7 +245,7 @@ def test_a_stop_ends_the_run_after_a_commit_in_progress_with_its_tables_and_befo
         assert "interrupted: nothing was committed, the previous snapshot is unchanged" in told
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_retry_policy_does_not_repeat_a_failed_run(configured: Export, instance: dg.DagsterInstance) -> None:
     configured.aws.fail(SICK, "deny")
     with dg.execute_job(rebuilt(retried_job), instance) as result:

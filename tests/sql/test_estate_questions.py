@@ -16,7 +16,7 @@ ACCOUNTS = ("004815162342", "612340987123", "839201746582", "705518293746")
 REGIONS = ("us-east-1", "eu-west-1")
 SCOPES = [f"{account}/{region}" for account in ACCOUNTS for region in REGIONS]
 Item = dict[str, Any]
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
