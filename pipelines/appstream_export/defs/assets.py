@@ -38,7 +38,9 @@ from appstream_export.defs.steps import (
     has_other_assets,
     has_step,
     is_export_run,
+    log_check,
     resolve_run_id,
+    restore_discovery_problem,
     yield_checks,
     yield_materializations,
 )
@@ -269,11 +271,19 @@ _WHOLE_EXPORT = "a run that exports the tables publishes everything"
 def _report_problems(
     context: dg.AssetExecutionContext, binding: ExportBinding, assets: ExportAssets, problems: Sequence[str]
 ) -> None:
-    """Log the problems; raise Failure, but not in an export with a last step, which does, or with other assets."""
+    """Log the problems and raise Failure. In an export, log all checks first, as the last step would."""
     for problem in problems:
         context.log.error(problem)
-    continues = has_last_step(context, binding) or has_other_assets(context, assets)
-    if problems and not (is_export_run(context, assets) and continues):
+    if problems and is_export_run(context, assets):
+        # Dagster skips the last step if an asset before it was not made, and the run would be green.
+        settings, run_id = binding.load_settings(needs_accounts=False), resolve_run_id(context.run, context.instance)
+        with as_dagster_failure():
+            found = load_run_result(settings, binding.load_contracts(), run_id=run_id)
+        result = restore_discovery_problem(context, assets, found)
+        for check in build_check_results(result, assets.sources):
+            log_check(context, assets, check)
+        raise dg.Failure(explain_failure(result), allow_retries=False)
+    if problems:
         raise dg.Failure(" ".join(problems), allow_retries=False)
 
 
