@@ -53,7 +53,7 @@ def test_rivals_leave_equal_rows_and_the_json_says_what_was_measured(
     assert {"versions", "cores", "load"} <= set(told["environment"])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_who_loses_rows_is_disqualified_loudly_and_its_budget_is_missed(capsys: pytest.CaptureFixture[str]) -> None:
     forgetful = replace(RIVALS["plain"], more={"accounts": []})
 
@@ -65,7 +65,7 @@ def test_who_loses_rows_is_disqualified_loudly_and_its_budget_is_missed(capsys: 
     assert "MISSED sparse: our time / time of a plain boto3 script" in printed
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_budget_whose_rival_did_not_end_is_missed_and_who_is_out_counts_without_a_budget_too(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -222,7 +222,7 @@ def test_an_export_reports_the_costs_of_each_stage(tmp_path: Path) -> None:
     assert costs["clients"] > 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_shards_leave_every_builder_in_one_snapshot(tmp_path: Path) -> None:
     world = World(accounts=4, items=2)
 
@@ -232,7 +232,7 @@ def test_shards_leave_every_builder_in_one_snapshot(tmp_path: Path) -> None:
     assert costs["sweep_s"] > 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_tags_and_images_take_one_call_per_scope_each_and_their_rows_arrive(tmp_path: Path) -> None:
     size = scale.Size(accounts=3, regions=2, workers=4, latency_ms=(1, 2), is_timed=False)
     found = {each.name.partition(": ")[2]: each for each in measure_more_resources(size, tmp_path)}

@@ -17,6 +17,7 @@ from tests.lake.stores import Mode
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.long
 def test_a_killed_export_leaves_the_old_or_the_new_rows_and_readers_never_notice(tmp_path: Path) -> None:
     size = lake_kills.Size(kills=((FOLDER, 3),), readers=1, accounts=2, regions=1, items=20)
 
@@ -37,6 +38,7 @@ def test_any_damage_to_any_kind_of_committed_file_is_found(tmp_path: Path) -> No
     assert lake_flips.prove(size, tmp_path).broken == []
 
 
+@pytest.mark.long
 def test_operations_are_failed_in_several_processes_which_tell_how_far_they_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -49,6 +51,7 @@ def test_operations_are_failed_in_several_processes_which_tell_how_far_they_are(
     assert [line.partition(",")[0] for line in capsys.readouterr().out.splitlines()] == ["1 of 2", "2 of 2"]
 
 
+@pytest.mark.long
 def test_a_life_that_goes_wrong_is_told_as_the_calls_that_lead_there() -> None:
     class Short(Lives):
         @rule()

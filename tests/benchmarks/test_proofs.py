@@ -29,6 +29,7 @@ NOW, BEFORE = World(generation=1), World(generation=0)
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.long
 def test_many_scopes_take_few_connections_and_one_role_session_each_and_only_denied_ones_are_stale(
     tmp_path: Path,
 ) -> None:
@@ -50,6 +51,7 @@ def test_whatever_goes_wrong_ok_scopes_are_the_truth_and_the_others_keep_their_r
     assert faults.prove(replace(few, kinds=("mixed",)), tmp_path).broken == []
 
 
+@pytest.mark.long
 def test_no_builder_lands_under_a_foreign_account_and_a_wrong_profile_deletes_nothing(tmp_path: Path) -> None:
     size = isolation.Size(accounts=6, regions=4, items=4, page_size=2, workers=24, rounds=1)
 
@@ -73,6 +75,7 @@ def test_readers_that_join_feeds_while_others_are_published_meet_no_error_and_no
     assert feeds.prove(size, tmp_path).broken == []
 
 
+@pytest.mark.long
 def test_tools_that_are_here_anyway_read_the_feeds(tmp_path: Path) -> None:
     size = connect.Size(tools={"csv": (), "pyarrow": (), "duckdb": ()}, accounts=2, items=2, is_isolated=False)
 
@@ -85,6 +88,7 @@ def answer(world: World, status: str = "ok") -> Seen:
     return Seen(status, None if is_ok else "why", is_stale=not is_ok, throttles=0, api_calls=1, rows=rows)
 
 
+@pytest.mark.long
 def test_a_proof_sees_old_rows_called_ok_and_new_rows_of_a_scope_that_failed() -> None:
     assert mismatches({SCOPE: answer(NOW)}, NOW, BEFORE) == []
     assert mismatches({SCOPE: answer(BEFORE, "denied")}, NOW, BEFORE) == []
@@ -92,6 +96,7 @@ def test_a_proof_sees_old_rows_called_ok_and_new_rows_of_a_scope_that_failed() -
     assert len(mismatches({SCOPE: answer(NOW, "denied")}, NOW, BEFORE)) == 1
 
 
+@pytest.mark.long
 def test_the_oldest_and_the_newest_duckdb_read_each_others_catalogs(tmp_path: Path) -> None:
     try:
         assert engines.prove(engines.QUICK, tmp_path).broken == []
@@ -99,6 +104,7 @@ def test_the_oldest_and_the_newest_duckdb_read_each_others_catalogs(tmp_path: Pa
         pytest.skip(f"no environment with another DuckDB: {why}")
 
 
+@pytest.mark.long
 def test_a_proof_sees_a_lost_row_a_repeated_one_and_a_failure_that_is_not_flagged() -> None:
     lost, repeated, fresh = answer(NOW), answer(NOW), answer(BEFORE, "denied")
     lost.rows.pop()
@@ -108,6 +114,7 @@ def test_a_proof_sees_a_lost_row_a_repeated_one_and_a_failure_that_is_not_flagge
     assert [len(mismatches({SCOPE: seen}, NOW, BEFORE)) for seen in (lost, repeated, fresh)] == [1, 1, 1]
 
 
+@pytest.mark.long
 def test_a_proof_sees_builders_of_another_account() -> None:
     elsewhere = (account_id(1), "us-east-1")
 
@@ -115,6 +122,7 @@ def test_a_proof_sees_builders_of_another_account() -> None:
     assert foreign({elsewhere: answer(NOW)}) == NOW.items
 
 
+@pytest.mark.long
 def test_the_command_ends_with_1_when_a_promise_is_broken(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

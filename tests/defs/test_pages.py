@@ -22,7 +22,7 @@ from tests.defs.servers import ROOT, ask, dagster_dev, launched, wait_until
 from tests.export import ACCOUNTS, REGIONS, Export
 
 SICK = f"{ACCOUNTS[0]}/eu-west-1"
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 PATIENCE_MS = 60_000
 ENDED = ("SUCCESS", "FAILURE")
 ALL_STEPS = """mutation { launchRunReexecution(reexecutionParams: { parentRunId: "%s", strategy: ALL_STEPS }) {
