@@ -144,7 +144,7 @@ def test_a_demo_whose_emulator_is_down_says_how_to_start_it(demo: Demo, tmp_path
     assert files(folder) == before
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_emulate_brings_the_demos_aws_back(demo: Demo, tmp_path: Path, cli: Command) -> None:
     folder = tmp_path / "d"
     shutil.copytree(demo[0], folder)

@@ -39,7 +39,7 @@ def lags(told: Told) -> dict[str, Any]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_status_says_which_snapshot_each_output_shows_and_how_far_it_lags(folder: Path, told: Told) -> None:
     told("run", "--no-publish")
     nothing, words = lags(told), told("status")[1]
@@ -80,7 +80,7 @@ def test_expected_scopes_are_not_stale(aws: Emulator, told: Told) -> None:
     assert "stale      2 scopes, oldest rows from " in told("status")[1]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_bucket_has_the_same_outputs_but_a_catalog(
     folder: Path, aws: Emulator, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:

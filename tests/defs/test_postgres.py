@@ -62,6 +62,7 @@ def postgres() -> Iterator[int]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.long
 def test_runs_and_events_live_in_postgres_and_a_red_run_is_mended_there(
     configured: Export, postgres: int, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -502,7 +502,7 @@ def test_the_guard_looks_at_each_resource_by_itself() -> None:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_does_not_fit_into_the_memory_of_a_commit_is_spilled_and_leaves_nothing(lake: Lake) -> None:
     """300 MB to be sorted in 112."""
     lake.commit(ok(A))

@@ -686,7 +686,7 @@ class Keeping(Around):
         raise PermissionError(13, "Permission denied", path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_versions_that_a_bucket_keeps_of_an_erased_account_are_told(bucket: Bucket) -> None:
     place = bucket.place()
     lake = aged(Lake(place, s3=bucket.settings))
@@ -703,7 +703,7 @@ def test_versions_that_a_bucket_keeps_of_an_erased_account_are_told(bucket: Buck
     assert leftovers(lake) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_spans_and_daily_figures_are_the_same_after_thinning(lake: Lake) -> None:
     """Thirty snapshots of ten days."""
     for number in range(30):

@@ -48,6 +48,7 @@ def test_what_goes_wrong_with_one_operation_is_told_and_the_next_is_failed_all_t
     assert [broken.partition(":")[0] for broken in tally.broken] == ["operation 18, None"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("act", "mode", "number"), [("commit", Mode.KILL, 47), ("erase", Mode.LOST, 10)])
 def test_on_s3_too(act: str, mode: Mode, number: int, bucket: Bucket) -> None:
     trials = Trials(lambda: Lake(bucket.place(), s3=bucket.settings))

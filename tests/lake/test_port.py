@@ -49,7 +49,7 @@ print(json.dumps(sorted(set(map(tuple, seen)))))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_all_operations_on_a_warehouse_are_the_stores(tmp_path: Path) -> None:
     root = tmp_path / "warehouse"
     done = subprocess.run([sys.executable, "-c", WATCHED, root], cwd=ROOT, capture_output=True, text=True, check=True)
