@@ -7,7 +7,7 @@ import pytest
 from _pytest.mark import ParameterSet
 
 
-def slow_but(cases: Iterable[Any], *kept: Any) -> list[ParameterSet]:
+def long_but(cases: Iterable[Any], *kept: Any) -> list[ParameterSet]:
     """The cases as parameters, long unless `kept` names them: as a whole, or by their first value."""
     found = [case if isinstance(case, tuple) else (case,) for case in cases]
     missing = [one for one in kept if not any(one in (case, case[0]) for case in found)]

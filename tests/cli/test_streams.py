@@ -12,7 +12,7 @@ import pytest
 from appstream_export.emulator import Emulator, make_image_builder
 from tests.cli.conftest import clean_environment
 from tests.lake.lakes import A, Lake, builder, ok
-from tests.slices import slow_but
+from tests.slices import long_but
 
 SCOPE, OTHER = "111122223333/eu-west-1", "111122223333/us-east-1"
 SETTINGS = """
@@ -51,7 +51,7 @@ STREAMS = {
 }
 
 
-@pytest.mark.parametrize("case", slow_but(STREAMS, "full"))
+@pytest.mark.parametrize("case", long_but(STREAMS, "full"))
 def test_a_run_goes_on_whatever_becomes_of_its_log_and_its_code_tells_of_the_export(
     case: str, folder: Path, aws: Emulator
 ) -> None:
@@ -65,7 +65,7 @@ def test_a_run_goes_on_whatever_becomes_of_its_log_and_its_code_tells_of_the_exp
     assert "Exception ignored" not in clean.stderr + failed.stderr
 
 
-@pytest.mark.parametrize("stdout", slow_but([">/dev/full", ">&-"], ">&-"))
+@pytest.mark.parametrize("stdout", long_but([">/dev/full", ">&-"], ">&-"))
 def test_a_run_whose_object_is_lost_does_not_end_with_0(stdout: str, folder: Path) -> None:
     done = shell(f"us run --json {stdout}", folder)
 
@@ -78,7 +78,7 @@ ANSWERS = ["sql 'select 1' --json", "query running_over", "status", "tables --js
 
 
 @pytest.mark.parametrize("stdout", [">/dev/full", ">&-"])
-@pytest.mark.parametrize("words", slow_but(ANSWERS, "sql 'select 1' --json"))
+@pytest.mark.parametrize("words", long_but(ANSWERS, "sql 'select 1' --json"))
 def test_an_answer_that_is_lost_is_one_line_and_no_success(words: str, stdout: str, tmp_path: Path) -> None:
     lake = Lake(tmp_path / "warehouse")
     lake.commit(ok(A, builder("a")))

@@ -12,7 +12,7 @@ import pytest
 from appstream_export.emulator import Emulator
 from tests.factories import image_builder
 from tests.lake.lakes import A, Lake, builder, ok
-from tests.slices import slow_but
+from tests.slices import long_but
 
 Told = Callable[..., tuple[int, str, str]]
 VARIABLE = "APPSTREAM_EXPORT_WAREHOUSE"
@@ -59,7 +59,7 @@ def months_retained(told: Told, *words: str) -> int:
 SPELLINGS = ["warehouse", "warehouse/", "./other/../warehouse", "link", "~/warehouse", "{folder}/warehouse//"]
 
 
-@pytest.mark.parametrize("spelling", slow_but(SPELLINGS, *SPELLINGS[:2]))
+@pytest.mark.parametrize("spelling", long_but(SPELLINGS, *SPELLINGS[:2]))
 @pytest.mark.parametrize("way", ["flag", "environment"])
 def test_the_configured_folder_keeps_its_settings_however_it_is_named(
     way: str, spelling: str, folder: Path, told: Told, monkeypatch: pytest.MonkeyPatch
@@ -154,7 +154,7 @@ def bucket(aws: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> st
 
 @pytest.mark.usefixtures("bucket")
 @pytest.mark.parametrize(
-    "named", slow_but(["", "s3://lake/exports", "s3://lake/exports/", "s3://lake/exports//"], "", "s3://lake/exports/")
+    "named", long_but(["", "s3://lake/exports", "s3://lake/exports/", "s3://lake/exports//"], "", "s3://lake/exports/")
 )
 @pytest.mark.parametrize("way", ["flag", "environment"])
 def test_the_configured_bucket_keeps_its_settings_and_its_endpoint(

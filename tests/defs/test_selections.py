@@ -108,6 +108,22 @@ def test_one_denied_scope_lands_its_data_downstream_and_then_fails_the_run(host:
     assert "feeds/image_builders" in host.materialized(alone)
 
 
+def test_a_denied_scope_is_red_also_if_feeds_were_switched_off_after_the_code_was_loaded(host: Host) -> None:
+    job = export_definitions(host.config).resolve_job_def("snapshot")
+    text = host.config.read_text()
+    host.config.write_text(f"{text}\n[feeds]\npublish = false\n")
+    host.export.aws.fail(SICK, "deny")
+    try:
+        result = job.execute_in_process(instance=host.instance, raise_on_error=False)
+    finally:
+        host.export.aws.heal()
+        host.config.write_text(text)
+
+    assert not result.success
+    assert "feeds/image_builders" not in host.materialized(result)
+    assert not host.checked(result)["coverage"]
+
+
 @dg.op(config_schema={"accounts": list})
 def snapshot_tables() -> None: ...
 

@@ -8,7 +8,7 @@ import pytest
 from appstream_export.extract.scan import scan
 from tests.extract.asking import EU, A, Asking
 from tests.extract.wire import Reply, Seen, Wire, json_reply, page, refusal
-from tests.slices import slow_but
+from tests.slices import long_but
 
 SCOPE = f"{A}/{EU}"
 
@@ -78,7 +78,7 @@ def test_a_damaged_answer_is_malformed_and_never_an_empty_page(kind: str, wire: 
     assert answer.only.api_calls == 1
 
 
-@pytest.mark.parametrize("kind", slow_but(sorted(DAMAGED), *sorted(DAMAGED)[::4], *READABLE))
+@pytest.mark.parametrize("kind", long_but(sorted(DAMAGED), *sorted(DAMAGED)[::4], *READABLE))
 def test_one_damaged_answer_is_asked_again(kind: str, wire: Wire, asking: Asking) -> None:
     asking.extract["max_attempts"] = 3
     wire.script(SCOPE, DAMAGED[kind], page("a"))

@@ -32,7 +32,7 @@ from appstream_export.lake.snapshots.manifest import load_history
 from appstream_export.settings import RetentionSettings
 from tests.lake.lakes import EVERYWHERE, A, B, C, Lake, bare, builder, failed, ok
 from tests.lake.stores import Around
-from tests.slices import slow_but
+from tests.slices import long_but
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +94,7 @@ def test_columns_stand_in_the_contracts_order_with_comments(three: Lake) -> None
         assert told == [table.doc]
 
 
-@pytest.mark.parametrize("before", slow_but(["published", "damaged", "of another DuckDB"], "published"))
+@pytest.mark.parametrize("before", long_but(["published", "damaged", "of another DuckDB"], "published"))
 def test_a_catalog_says_the_same_whatever_it_began_with(mine: Lake, before: str) -> None:
     catalog = mine.store.root / "warehouse.duckdb"
     content = catalog.read_bytes()
@@ -361,7 +361,7 @@ def test_a_catalog_of_ones_own_is_written_anywhere_and_over_an_older_one_alone(m
     assert read_elsewhere(other, "from precious") == [(1,)]
 
 
-@pytest.mark.parametrize(("mode", "published"), slow_but([(0o600, 0o400), (0o640, 0o440), (0o664, 0o444)], 0o640))
+@pytest.mark.parametrize(("mode", "published"), long_but([(0o600, 0o400), (0o640, 0o440), (0o664, 0o444)], 0o640))
 def test_the_catalog_can_be_read_by_those_who_may_read_files_and_written_by_nobody(
     tmp_path: Path, mode: int, published: int
 ) -> None:

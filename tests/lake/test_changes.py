@@ -8,7 +8,7 @@ import pytest
 
 from appstream_export.contracts import Column, Contract, load_contracts
 from tests.lake.lakes import A, B, C, Lake, at, bad, builder, failed, filtered, ok
-from tests.slices import slow_but
+from tests.slices import long_but
 
 
 def test_the_first_complete_answer_shows_each_item_once(lake: Lake) -> None:
@@ -46,7 +46,7 @@ def test_a_created_a_deleted_and_a_changed_item_give_exactly_their_rows(lake: La
     assert when == [(at(2), at(1))]
 
 
-@pytest.mark.parametrize("batch", slow_but([1, 5, 100_000], 1))
+@pytest.mark.parametrize("batch", long_but([1, 5, 100_000], 1))
 def test_changes_are_the_same_in_batches_of_any_size(lake: Lake, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     monkeypatch.setattr("appstream_export.lake.snapshots.change_log.BATCH_ITEMS", batch)
     stays, moves = builder("stays", subnets=["s"]), builder("moves", subnets=["s"], state="STOPPED")
@@ -148,7 +148,7 @@ def test_filtered_answers_before_the_first_complete_one_prove_nothing(lake: Lake
 @pytest.mark.parametrize("broken_first", [True, False], ids=["broken then well", "well then broken"])
 @pytest.mark.parametrize(
     "path",
-    slow_but(
+    long_but(
         ["StateChangeReason.Code", "StateChangeReason", "VpcConfig.SubnetIds[1]", "VpcConfig", "VpcConfig.SubnetIds"],
         "StateChangeReason.Code",
         "VpcConfig.SubnetIds[1]",

@@ -21,7 +21,7 @@ from appstream_export.model import Outcome
 from appstream_export.status import Status
 from tests.lake.lakes import EVERYWHERE, A, Answer, B, C, Lake, at, builder, failed, filtered, ok, task
 from tests.lake.stores import Around, Deaf, Faulty, Mode, Raced
-from tests.slices import slow_but
+from tests.slices import long_but
 
 
 @EVERYWHERE
@@ -139,7 +139,7 @@ def test_an_answer_that_an_earlier_run_beats_fails_for_a_clock_is_wrong(lake: La
     assert (lake.names(A), lake.run(A)["status"], lake.run(A)["discarded_at"]) == (["later"], "ok", None)
 
 
-@pytest.mark.parametrize("clock_skew_s", slow_but([None, 0.0, 3600.0], None))
+@pytest.mark.parametrize("clock_skew_s", long_but([None, 0.0, 3600.0], None))
 def test_an_answer_that_a_concurrent_run_overtook_is_no_failure(lake: Lake, clock_skew_s: float | None) -> None:
     lake.commit(ok(A, builder("a")))
     ours = raced(lake, lambda other: other.commit(ok(A, builder("newer"), minute=50)))
@@ -424,7 +424,7 @@ def test_force_accepts_a_great_fall(lake: Lake) -> None:
     assert (lake.names(), lake.run()["status"]) == ([], "ok")
 
 
-@pytest.mark.parametrize(("before", "after"), slow_but([(20, 0), (60, 30), (60, 40)], (60, 30)))
+@pytest.mark.parametrize(("before", "after"), long_but([(20, 0), (60, 30), (60, 40)], (60, 30)))
 def test_a_small_fall_or_a_half_is_believed(lake: Lake, before: int, after: int) -> None:
     lake.commit(ok(A, *many(before)))
     lake.commit(ok(A, *many(after)))

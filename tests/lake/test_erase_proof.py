@@ -22,7 +22,7 @@ from appstream_export.lake.maintenance.erase_proof import find_account_files
 from appstream_export.lake.maintenance.erased_list import HashedTexts, TextMatcher
 from appstream_export.lake.maintenance.erased_values import collect_texts
 from tests.lake.lakes import A, C, Lake, builder, ok
-from tests.slices import slow_but
+from tests.slices import long_but
 
 GONE = C.partition("/")[0]
 MAIL = 'Jähne "Doe" <jaehne.doe@example.com>'
@@ -225,7 +225,7 @@ def find_lists(lake: Lake) -> list[Path]:
 LEFT = ("export.csv (contains a value of an erased row)",)
 
 
-@pytest.mark.parametrize("folder", slow_but(["tables/", "commits/"], "tables/"))
+@pytest.mark.parametrize("folder", long_but(["tables/", "commits/"], "tables/"))
 def test_an_erase_that_was_killed_after_its_commit_still_looks_for_the_values(lake: Lake, folder: str) -> None:
     commit_with_drift(
         lake,

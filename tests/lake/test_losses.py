@@ -9,7 +9,7 @@ from appstream_export.lake.maintenance.verify import verify_warehouse
 from appstream_export.lake.snapshots.manifest import load_head, read_manifest
 from appstream_export.lake.storage import paths
 from tests.lake.lakes import A, C, Lake, at, bad, builder, failed, filtered, ok
-from tests.slices import slow_but
+from tests.slices import long_but
 
 LOSSES: dict[str, Callable[[Path], object]] = {
     "gone": lambda file: file.unlink(),
@@ -90,7 +90,7 @@ def test_the_rows_of_a_child_table_are_lost_with_their_items_and_no_child_seems_
 
 @pytest.mark.parametrize(
     "table",
-    slow_but(
+    long_but(
         [
             "scope_runs",
             "accounts",

@@ -4,7 +4,7 @@ import pytest
 
 from appstream_export.status import Status
 from tests.lake.lakes import A, B, C, Lake, at, bad, builder, failed, filtered, ok
-from tests.slices import slow_but
+from tests.slices import long_but
 
 FAILURES = [s for s in Status if s.is_failure]
 
@@ -27,7 +27,7 @@ def test_an_empty_complete_answer_empties_the_scope(lake: Lake) -> None:
     assert lake.sql("select count(*) from image_builder_subnets") == [0]
 
 
-@pytest.mark.parametrize("status", slow_but(FAILURES, Status.DENIED, Status.MALFORMED))
+@pytest.mark.parametrize("status", long_but(FAILURES, Status.DENIED, Status.MALFORMED))
 def test_a_failure_keeps_rows_with_their_age_and_flags_them_stale(lake: Lake, status: Status) -> None:
     lake.commit(ok(A, builder("a", subnets=["s1"])), ok(B, builder("b")))
     lake.commit(failed(A, status), ok(B, builder("b2")))

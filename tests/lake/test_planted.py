@@ -22,7 +22,7 @@ from appstream_export.lake.catalog.shown import load_catalog_seq
 from appstream_export.lake.maintenance.verify import verify_warehouse
 from appstream_export.lake.storage.checksum_trailer import strip_checksum
 from tests.lake.lakes import A, B, Lake, builder, failed, ok
-from tests.slices import slow_but
+from tests.slices import long_but
 
 _TRAILER_BYTES = 71
 
@@ -94,7 +94,7 @@ PLANTS: dict[str, Callable[[Path], str]] = {
 }
 
 
-@pytest.mark.parametrize("planted", slow_but(PLANTS, "a view", "a macro", "one table more", "what the catalog shows"))
+@pytest.mark.parametrize("planted", long_but(PLANTS, "a view", "a macro", "one table more", "what the catalog shows"))
 def test_verify_names_what_something_else_changed_in_the_catalog(shared: Lake, secret: Path, planted: str) -> None:
     plant(shared, PLANTS[planted](secret))
 
@@ -103,7 +103,7 @@ def test_verify_names_what_something_else_changed_in_the_catalog(shared: Lake, s
     assert re.search("something else changed|cannot be opened", str(problem))  # it is read on a locked connection
 
 
-@pytest.mark.parametrize("condition", slow_but(["true", "current_setting('enable_external_access')"], "true"))
+@pytest.mark.parametrize("condition", long_but(["true", "current_setting('enable_external_access')"], "true"))
 def test_a_planted_view_of_what_the_catalog_shows_runs_for_no_reader(
     shared: Lake, tmp_path: Path, condition: str
 ) -> None:

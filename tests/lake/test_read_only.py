@@ -19,7 +19,7 @@ from appstream_export.lake.duckdb import lock_connection
 from appstream_export.lake.snapshots.manifest import load_head
 from tests.lake.hostile import CANARY, list_hostile_statements
 from tests.lake.lakes import EVERYWHERE, A, Lake, builder, ok
-from tests.slices import slow_but
+from tests.slices import long_but
 
 Entry = Callable[[duckdb.DuckDBPyConnection, str], Any]
 GLOBAL_SETTINGS = "select name, value from duckdb_settings() where scope = 'GLOBAL' order by all"
@@ -101,7 +101,7 @@ def test_there_are_hundreds_of_hostile_statements() -> None:
 
 
 @EVERYWHERE
-@pytest.mark.parametrize("entry", slow_but(ENTRIES, "connect", "sql"))
+@pytest.mark.parametrize("entry", long_but(ENTRIES, "connect", "sql"))
 def test_no_statement_changes_a_byte_or_reads_what_is_not_the_warehouses(lake: Lake, entry: str, outside: Path) -> None:
     lake.commit(ok(A, builder("a", subnets=["s"])))
     lake.publish()
@@ -148,7 +148,7 @@ def test_a_connection_reads_only_files_that_manifests_name(lake: Lake) -> None:
         assert con.execute("select name from image_builders").fetchall() == [("a",)]
 
 
-@pytest.mark.parametrize("published", slow_but([True, False], False))
+@pytest.mark.parametrize("published", long_but([True, False], False))
 def test_a_sort_beyond_the_memory_limit_spills_outside_the_warehouse(lake: Lake, published: bool) -> None:
     lake.commit(ok(A, builder("a")))
     if published:
@@ -171,7 +171,7 @@ def test_a_sort_beyond_the_memory_limit_spills_outside_the_warehouse(lake: Lake,
     assert not Path(scratch).exists()
 
 
-@pytest.mark.parametrize("connect", slow_but([connect_warehouse, connect_unchecked], connect_unchecked))
+@pytest.mark.parametrize("connect", long_but([connect_warehouse, connect_unchecked], connect_unchecked))
 def test_a_statement_ends_at_its_time_limit_and_the_connection_goes_on(
     lake: Lake, connect: Callable[..., duckdb.DuckDBPyConnection]
 ) -> None:

@@ -10,7 +10,7 @@ from appstream_export.emulator import Emulator, Fault
 from appstream_export.errors import NothingExtracted, SettingsError
 from tests.export import Export
 from tests.factories import image_builder
-from tests.slices import slow_but
+from tests.slices import long_but
 
 pytestmark = pytest.mark.usefixtures("without_checks")
 
@@ -176,7 +176,7 @@ def many(count: int) -> dict[str, str]:
     return {HUB: "management"} | {f"{n:012}": f"a{n}" for n in range(1, count)}
 
 
-@pytest.mark.parametrize(("known", "leave", "is_believed"), slow_but([(4, 3, True), (8, 4, True), (9, 5, False)], 8, 9))
+@pytest.mark.parametrize(("known", "leave", "is_believed"), long_but([(4, 3, True), (8, 4, True), (9, 5, False)], 8, 9))
 def test_a_list_that_lost_too_many_accounts_is_not_believed(
     aws: Emulator, tmp_path: Path, known: int, leave: int, is_believed: bool
 ) -> None:
@@ -241,7 +241,7 @@ def test_auto_asks_where_aws_says_that_the_service_is(export: Export) -> None:
     assert export.sql("select regions_source from snapshots") == ["ssm"]
 
 
-@pytest.mark.parametrize("has_own_wildcard", slow_but([False, True], False))
+@pytest.mark.parametrize("has_own_wildcard", long_but([False, True], False))
 def test_auto_without_ssm_uses_botocores_list_and_gives_up_no_region_that_answered(
     export: Export, has_own_wildcard: bool
 ) -> None:

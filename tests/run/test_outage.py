@@ -7,7 +7,7 @@ import pytest
 from appstream_export.cli.main import main
 from tests.export import Export
 from tests.factories import image_builder
-from tests.slices import slow_but
+from tests.slices import long_but
 
 pytestmark = pytest.mark.usefixtures("without_checks")
 
@@ -26,7 +26,7 @@ def export(export: Export, monkeypatch: pytest.MonkeyPatch) -> Export:
     return export
 
 
-@pytest.mark.parametrize("place", slow_but(PLACES, "AppStream"))
+@pytest.mark.parametrize("place", long_but(PLACES, "AppStream"))
 def test_a_run_that_reaches_nobody_is_no_success_though_no_scope_has_rows(
     place: str, export: Export, monkeypatch: pytest.MonkeyPatch
 ) -> None:

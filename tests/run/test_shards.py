@@ -39,7 +39,7 @@ from tests.defs.exports import as_toml
 from tests.defs.servers import children, wait_until
 from tests.export import Export
 from tests.factories import image_builder, task
-from tests.slices import slow_but
+from tests.slices import long_but
 
 pytestmark = pytest.mark.usefixtures("without_checks")
 
@@ -296,7 +296,7 @@ def by_file(shared: Export, monkeypatch: pytest.MonkeyPatch) -> Export:
 
 @pytest.mark.parametrize(
     ("signum", "how"),
-    slow_but([(signal.SIGKILL, "SIGKILL (out of memory?)"), (signal.SIGTERM, "SIGTERM")], signal.SIGKILL),
+    long_but([(signal.SIGKILL, "SIGKILL (out of memory?)"), (signal.SIGTERM, "SIGTERM")], signal.SIGKILL),
 )
 def test_a_child_that_somebody_ends_fails_its_tasks_and_says_how_it_died(
     signum: signal.Signals, how: str, by_file: Export

@@ -19,7 +19,7 @@ from appstream_export.run import Request, RunResult, execute_run
 from appstream_export.settings import Settings, parse_settings
 from appstream_export.status import Status
 from tests.cells import ACCOUNT, Cell, build_settings, list_cells_of_tests
-from tests.slices import slow_but
+from tests.slices import long_but
 from tests.world import EU, HOME, MEXICO, MILAN, SPAIN, Call, World
 
 pytestmark = pytest.mark.usefixtures("without_checks")
@@ -209,7 +209,7 @@ def test_a_region_that_only_a_list_out_of_reach_could_rule_out_is_a_failure(
     assert (statuses(result)[f"{A}/{MEXICO}"], result.exit_code) == ("network", 3)
 
 
-@pytest.mark.parametrize("use_documented_client_api", slow_but([False, True], False))
+@pytest.mark.parametrize("use_documented_client_api", long_but([False, True], False))
 def test_a_region_that_nobody_reaches_gets_one_short_try_per_account(
     use_documented_client_api: bool, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -254,11 +254,17 @@ def build_outputs_asset(binding: ExportBinding, assets: ExportAssets, groups: Se
         with as_dagster_failure(), handle_stop(context.log) as stop:
             contracts, stages = binding.load_contracts(), [STAGE_BY_GROUP[group] for group in published]
             result = publish_stages(settings, contracts, stages, listener=LoggingRunListener(context.log), stop=stop)
-            materialized = collect_asset_metadata(result, assets, contracts, settings, 0.0, context.log, published)
-            yield from yield_materializations(context, assets, materialized)
+            made = [*collect_asset_metadata(result, assets, contracts, settings, 0.0, context.log, published)]
+            yield from yield_materializations(context, assets, made)
         if stop.is_set():
             raise dg.DagsterExecutionInterruptedError("the run was stopped while it published")
-        _report_problems(context, binding, assets, result.publishing_failures)
+        for problem in result.publishing_failures:
+            context.log.error(problem)
+        if is_export and len(made) < len(assets.list_sources(published)):
+            # Dagster skips the last step if an asset before it was not made, and a red run would be green.
+            _check_run(context, binding, assets)
+        elif result.publishing_failures:
+            raise dg.Failure(" ".join(result.publishing_failures), allow_retries=False)
 
     return outputs
 
@@ -268,23 +274,16 @@ _WHOLE_GROUPS = {MARTS: "all marts are views of one catalog", FEEDS: "all feeds 
 _WHOLE_EXPORT = "a run that exports the tables publishes everything"
 
 
-def _report_problems(
-    context: dg.AssetExecutionContext, binding: ExportBinding, assets: ExportAssets, problems: Sequence[str]
-) -> None:
-    """Log the problems and raise Failure. In an export, log all checks first, as the last step would."""
-    for problem in problems:
-        context.log.error(problem)
-    if problems and is_export_run(context, assets):
-        # Dagster skips the last step if an asset before it was not made, and the run would be green.
-        settings, run_id = binding.load_settings(needs_accounts=False), resolve_run_id(context.run, context.instance)
-        with as_dagster_failure():
-            found = load_run_result(settings, binding.load_contracts(), run_id=run_id)
-        result = restore_discovery_problem(context, assets, found)
-        for check in build_check_results(result, assets.sources):
-            log_check(context, assets, check)
+def _check_run(context: dg.AssetExecutionContext, binding: ExportBinding, assets: ExportAssets) -> None:
+    """Log the checks of the last step, which will not run, and raise Failure if the run is red."""
+    settings, run_id = binding.load_settings(needs_accounts=False), resolve_run_id(context.run, context.instance)
+    with as_dagster_failure():
+        found = load_run_result(settings, binding.load_contracts(), run_id=run_id)
+    result = restore_discovery_problem(context, assets, found)
+    for check in build_check_results(result, assets.sources):
+        log_check(context, assets, check)
+    if result.exit_code:
         raise dg.Failure(explain_failure(result), allow_retries=False)
-    if problems:
-        raise dg.Failure(" ".join(problems), allow_retries=False)
 
 
 def _select_groups(
