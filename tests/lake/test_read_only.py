@@ -1,5 +1,6 @@
 """Whatever a reader sends, no byte changes and nothing outside is read: every hostile statement at every entry."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -147,6 +148,19 @@ def test_a_connection_reads_only_files_that_manifests_name(lake: Lake) -> None:
         with pytest.raises(duckdb.PermissionException, match="disabled by configuration"):
             con.execute(f"from read_parquet('{root}/tables/image_builders/snapshot_id=x/fresh-00000.parquet')")
         assert con.execute("select name from image_builders").fetchall() == [("a",)]
+
+
+def test_a_spill_folder_that_a_cleaner_of_temporary_files_removed_is_made_again(lake: Lake) -> None:
+    def lock() -> Path:
+        with closing(open_catalog_connection(lake.store, lambda: lake.contracts)) as con:
+            lock_connection(con, folder=lake.store.resolve_uri("tables"), timeout_s=0)
+            return Path(str(con.execute("select current_setting('temp_directory')").fetchall()[0][0])).parent
+
+    lake.commit(ok(A, builder("a")))
+    removed = lock()
+    shutil.rmtree(removed)
+
+    assert lock().is_dir()
 
 
 @pytest.mark.slow
