@@ -52,6 +52,18 @@ def test_every_list_of_appstream_answers_with_generated_items_that_boto3_reads(a
     assert len(LISTS) == 23  # all of its 24 that describe or list, but the theme of one stack
 
 
+@pytest.mark.parametrize(
+    ("service", "operation", "field"),
+    [("es", "DescribeOutboundCrossClusterSearchConnections", "CrossClusterSearchConnectionId"),
+     ("medialive", "ListClusters", "Id"), ("ssm", "DescribePatchBaselines", "BaselineId")],
+)  # fmt: skip
+def test_generated_items_always_have_what_identifies_them(service: str, operation: str, field: str) -> None:
+    ids = {make_item(service, operation, f"one-{n}", scope=ONE).get(field) for n in range(30)}
+
+    assert None not in ids
+    assert len(ids) > 25
+
+
 def test_a_required_input_is_required_in_the_words_of_aws(aws: Emulator) -> None:
     missing = {name: call(aws, name) for name, inputs in INPUTS.items() if inputs}
 
