@@ -55,7 +55,7 @@ def test_every_list_of_appstream_answers_with_generated_items_that_boto3_reads(a
 @pytest.mark.parametrize(
     ("service", "operation", "field"),
     [("es", "DescribeOutboundCrossClusterSearchConnections", "CrossClusterSearchConnectionId"),
-     ("medialive", "ListClusters", "Id"), ("ssm", "DescribePatchBaselines", "BaselineId")],
+     ("medialive", "ListClusters", "id"), ("ssm", "DescribePatchBaselines", "BaselineId")],
 )  # fmt: skip
 def test_generated_items_always_have_what_identifies_them(service: str, operation: str, field: str) -> None:
     ids = {make_item(service, operation, f"one-{n}", scope=ONE).get(field) for n in range(30)}
