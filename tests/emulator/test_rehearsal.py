@@ -221,6 +221,14 @@ def test_the_tagging_api_lists_what_has_or_had_tags(aws: Emulator) -> None:
     assert [arn for arn, _ in mappings(aws, ResourceARNList=[BUILDER])] == ["image-builder/b"]
 
 
+def test_tags_of_app_blocks_are_known_per_item_alone(aws: Emulator) -> None:
+    arn = ARN.format("app-block/cad")
+    aws.put_tags(ONE, arn, owner="cad")
+
+    assert mappings(aws) == []
+    assert client(aws).list_tags_for_resource(ResourceArn=arn)["Tags"] == {"owner": "cad"}
+
+
 def test_the_tagging_api_pages_by_its_own_token_which_is_empty_at_the_end(aws: Emulator) -> None:
     for number in range(5):
         aws.put_tags(ONE, ARN.format(f"fleet/f{number}"), n=str(number))
