@@ -1,20 +1,25 @@
 """The project keeps its word: versions agree, links lead somewhere, the wheel works where nothing else is."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 from zipfile import ZipFile
 
+import duckdb
 import pytest
 
 import appstream_export
+from appstream_export.emulator import Emulator, make_item
 from tests.run.test_several_resources import DESKTOPS
 
 ROOT = Path(__file__).parent.parent
+WALK = "111122223333/eu-west-1"
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
@@ -140,14 +145,68 @@ def test_dagster_validates_our_definitions_where_they_are_installed(
     assert "appstream_export.definitions" in validated
 
 
+# Picked at random among what `propose` accepts (first and third of seed 19): a list, and one that follows from a list.
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("service", "operations", "resource"),
+    [("es", ("DescribeOutboundCrossClusterSearchConnections",), "cross_cluster_search_connections"),
+     ("medialive", ("ListClusters", "ListChannelPlacementGroups"), "channel_placement_groups")],
+)  # fmt: skip
+def test_a_list_of_another_service_becomes_an_asset_and_a_feed_without_python(
+    installed: tuple[Path, Path], aws: Emulator, tmp_path: Path, service: str, operations: Sequence[str], resource: str
+) -> None:
+    _, python = installed
+    command = str(python.with_name("appstream-export"))
+    for operation in operations:
+        generated = [make_item(service, operation, f"one-{n}", scope=WALK) for n in range(7)]
+        aws.put(WALK, *generated, service=service, operation=operation)
+        text = run(command, "contracts", "propose", service, operation, cwd=tmp_path)
+        file = tmp_path / name_proposed_file(text)
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+    names = [file.stem for file in sorted((tmp_path / "contracts").iterdir())]
+    (tmp_path / "appstream-export.toml").write_text(
+        f"""regions = ["eu-west-1"]
+[[accounts]]
+id = "{WALK[:12]}"
+role_arn = "arn:aws:iam::{WALK[:12]}:role/reader"
+[aws]
+endpoint_url = "{aws.endpoint_url}"
+[contracts]
+folder = "contracts"
+resources = {json.dumps(names)}
+"""
+    )
+    home = {"DAGSTER_HOME": str(tmp_path / "dagster")}
+    run(command, "init", cwd=tmp_path)
+    run(command, "doctor", cwd=tmp_path)
+    run(command, "run", cwd=tmp_path)
+    dagster = (str(python), "-m", "dagster", "asset")
+    definitions = ("-m", "appstream_export.definitions")
+    assert {resource, f"feeds/{resource}"} <= set(run(*dagster, "list", *definitions, cwd=tmp_path, **home).split())
+    run(*dagster, "materialize", "--select", "*", *definitions, cwd=tmp_path, **home)
+
+    feeds = tmp_path / "warehouse/feeds/v1/latest"
+    [items] = duckdb.sql(f"select count(*) from '{feeds}/{resource}.parquet'").fetchall()
+    assert items[0] == 7 ** len(operations)
+    assert duckdb.sql(f"select distinct status from '{feeds}/coverage.parquet'").fetchall() == [("ok",)]
+
+
+def name_proposed_file(text: str) -> str:
+    """Return the place at which a proposal says that it is to be saved."""
+    found = re.search(r"^# Save as (contracts/\w+\.toml)", text, re.M)
+    assert found
+    return found[1]
+
+
 def test_the_source_folder_is_no_package_of_its_own() -> None:
     assert not (ROOT / "pipelines" / "__init__.py").exists()
     assert Path(appstream_export.__file__).parent == ROOT / "pipelines" / "appstream_export"
 
 
-def run(*command: str, cwd: Path) -> str:
+def run(*command: str, cwd: Path, **environ: str) -> str:
     """Standard output of a command that must succeed."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("APPSTREAM_EXPORT", "VIRTUAL_ENV", "PYTHONPATH"))}
-    done = subprocess.run(command, cwd=cwd, env=clean, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=cwd, env=clean | environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout + (done.stderr if "validate" in command else "")

@@ -68,6 +68,13 @@ def test_where_all_is_well_it_says_so_in_one_line_and_leaves_nothing(folder: Pat
     assert sorted(c.operation for c in aws.calls) == ["AssumeRole"] * 4 + ["DescribeImageBuilders"] * 8
 
 
+def test_scopes_of_no_account_are_those_of_the_account_that_reads_them(aws: Emulator, told: Told, folder: Path) -> None:
+    of_accounts(aws, folder, more='contracts.resources = ["image_builders", "public_images"]\n')
+
+    assert told("doctor")[1].endswith("role (4), 10 of 10 calls.\n")
+    assert json.loads(told("plan", "--json", "--resources", "public_images")[1])["session_calls"] == 1
+
+
 def test_it_asks_one_page_however_many_there_are(aws: Emulator, told: Told, folder: Path) -> None:
     file = folder / "appstream-export.toml"
     file.write_text(file.read_text().replace("workers = 4", "workers = 4\npage_size = 1"))

@@ -52,6 +52,18 @@ def test_every_list_of_appstream_answers_with_generated_items_that_boto3_reads(a
     assert len(LISTS) == 23  # all of its 24 that describe or list, but the theme of one stack
 
 
+@pytest.mark.parametrize(
+    ("service", "operation", "field"),
+    [("es", "DescribeOutboundCrossClusterSearchConnections", "CrossClusterSearchConnectionId"),
+     ("medialive", "ListClusters", "id"), ("ssm", "DescribePatchBaselines", "BaselineId")],
+)  # fmt: skip
+def test_generated_items_always_have_what_identifies_them(service: str, operation: str, field: str) -> None:
+    ids = {make_item(service, operation, f"one-{n}", scope=ONE).get(field) for n in range(30)}
+
+    assert None not in ids
+    assert len(ids) > 25
+
+
 def test_a_required_input_is_required_in_the_words_of_aws(aws: Emulator) -> None:
     missing = {name: call(aws, name) for name, inputs in INPUTS.items() if inputs}
 
@@ -207,6 +219,14 @@ def test_the_tagging_api_lists_what_has_or_had_tags(aws: Emulator) -> None:
     assert mappings(aws, ResourceTypeFilters=["ec2"]) == []
     assert [arn for arn, _ in mappings(aws, TagFilters=[{"Key": "owner", "Values": ["cad", "x"]}])] == ["fleet/cad"]
     assert [arn for arn, _ in mappings(aws, ResourceARNList=[BUILDER])] == ["image-builder/b"]
+
+
+def test_tags_of_app_blocks_are_known_per_item_alone(aws: Emulator) -> None:
+    arn = ARN.format("app-block/cad")
+    aws.put_tags(ONE, arn, owner="cad")
+
+    assert mappings(aws) == []
+    assert client(aws).list_tags_for_resource(ResourceArn=arn)["Tags"] == {"owner": "cad"}
 
 
 def test_the_tagging_api_pages_by_its_own_token_which_is_empty_at_the_end(aws: Emulator) -> None:

@@ -18,7 +18,7 @@ from appstream_export.feeds import load_served_outputs
 from appstream_export.lake.catalog import connect_unchecked, connect_warehouse, run_query
 from appstream_export.lake.storage import open_store
 from appstream_export.model import ScanOptions
-from appstream_export.run import Request, RunResult, execute_run, load_enabled_contracts
+from appstream_export.run import Request, RunResult, execute_run, load_enabled_contracts, load_run_result
 from appstream_export.settings import Settings, read_settings
 from tests.factories import image_builder
 from tests.run.test_several_resources import DESKTOPS
@@ -218,6 +218,8 @@ def test_resources_of_the_settings_are_the_only_ones_that_are_requested(aws: Emu
     assert {name for name in result.published_feeds.rows if "builder" in name} == set()
     assert "image_builders" not in result.manifest.tables
     assert [output.name for output in load_served_outputs(store) if output.problem] == []
+    later = load_run_result(project.settings, load_enabled_contracts(project.settings))  # as Dagster's last step does
+    assert (later.exit_code, later.report_problem) == (0, None)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Packaged contracts on the demo's AWS: what each table holds and each question answers is what that AWS has."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -128,12 +129,22 @@ def test_builders_of_images_that_aws_withdrew(seen: tuple[Export, RunResult]) ->
 
 def test_builders_made_from_old_images(seen: tuple[Export, RunResult]) -> None:
     export, _ = seen
-    rows = answer(export, "made_from_old_images", days="0")
-    of_public = [b for _, _, b in builders(export) if b.get("ImageArn", "")[-10:-8] == "11"]
+    images = {(region, item["Arn"]): item for _, region, item in held(export, "DescribeImages")}
+    [today] = export.sql("select max(utc_day(committed_at)) from snapshots")
+    truth = [
+        (account, region, builder["Name"], builder["State"], image["Visibility"].lower(), image["Name"],
+         (today - datetime.fromtimestamp(image["PublicBaseImageReleasedDate"], UTC).date()).days, None)
+        for account, region, builder in builders(export)
+        if (image := images.get((region, builder.get("ImageArn"))))
+    ]  # fmt: skip
+    rows = [tuple(row.values()) for row in answer(export, "made_from_old_images", days="0")]
+    least = str(rows[len(rows) // 2][6])
 
-    assert len(of_public) > len(rows) > 0, "withdrawn images have no age"
-    assert {row["image"][-10:] for row in rows}.isdisjoint({"11-03-2025", "11-17-2025"})
-    assert [row["days"] for row in rows] == sorted((row["days"] for row in rows), reverse=True)
+    assert len(builders(export)) > len(rows) > 0, "withdrawn images have no age"
+    assert rows == sorted(truth, key=lambda row: (-row[6], *row[:3]))
+    assert [tuple(row.values()) for row in answer(export, "made_from_old_images", days=least)] == [
+        row for row in rows if row[6] >= int(least)
+    ]
 
 
 def test_builders_whose_images_no_fleet_uses(seen: tuple[Export, RunResult]) -> None:
@@ -182,6 +193,29 @@ def test_costs_and_hours_by_tag(seen: tuple[Export, RunResult]) -> None:
         if "gpu-test" in b["Name"] and b["State"] in ("RUNNING", "PENDING", "UPDATING_AGENT", "REBOOTING")
         and account != "705518293746"
     }  # fmt: skip
+
+
+def test_tags_that_the_tagging_api_does_not_list_are_read_per_item(seen: tuple[Export, RunResult]) -> None:
+    export, _ = seen
+    packaged = export.sql("select distinct app_block_builder_name, tag_key, tag_value from app_block_builder_tags")
+    builders_of = [one for one in builders(export) if one[0] == "839201746582"]
+    images_tagged = {
+        row["value"]: row["resources"] for row in answer(export, "tag_values") if row["kind"] == "image-builder"
+    }
+
+    assert sorted(packaged) == [("media-packager", "Skip_Stop", "true"), ("media-packager", "owner", "media")]
+    assert set(export.sql("select app_block_name, tag_key, tag_value from app_block_tags")) == {
+        ("media-blender", "owner", "media")
+    }
+    assert export.sql("from application_tags") == []
+    assert images_tagged["media"] == len(builders_of)
+    assert [
+        (row["kind"], row["resources"]) for row in answer(export, "tag_values", tag="Skip_Stop")
+        if row["kind"] != "image-builder"
+    ] == [("app-block-builder", len(REGIONS))]  # fmt: skip
+    assert [(row["value"], row["builders"]) for row in answer(export, "app_block_builder_cost_per_tag")] == [
+        ("media", len(REGIONS))
+    ]
 
 
 def test_idle_fleets_and_those_that_break_a_rule(seen: tuple[Export, RunResult]) -> None:

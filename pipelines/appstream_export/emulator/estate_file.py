@@ -20,7 +20,7 @@ from appstream_export.user_text import read_user_text
 from .emulator import APPSTREAM, Emulator
 from .faults import Fault
 from .items import get_partition, make_item
-from .operations import EmulatedOperation, find_service_model, get_item_shape, load_list_operation
+from .operations import EmulatedOperation, find_service_model, get_item_shape, get_wire_name, load_list_operation
 
 GENERATED_MAX = 10_000  # items of one entry and scope
 AccountId = Annotated[str, Meta(pattern=rf"\A{ACCOUNT_ID.pattern}\Z")]
@@ -216,7 +216,7 @@ def _walk_item(place: str, shape: Any, value: Any) -> Iterator[tuple[str, str | 
     if expected and (not isinstance(value, expected) or is_wrong_bool):
         yield f"{place}: {json.dumps(value, default=str)[:60]} is not a {shape.type_name}", None
     elif shape.type_name == "structure" and not shape.is_document_type:
-        members = {str(member.serialization.get("name", name)): member for name, member in shape.members.items()}
+        members = {get_wire_name(name, member): member for name, member in shape.members.items()}
         yield from _list_unknown_fields(place, members, value)
         for name in value.keys() & members.keys():
             yield from _walk_item(f"{place}.{name}", members[name], value[name])

@@ -198,3 +198,7 @@ def _list_tags(scope: Scope, team: str, builders: Sequence[Item]) -> Iterator[tu
     if builders:
         arn = f"arn:{get_partition(scope.region)}:appstream:{scope.region}:{scope.account_id}:fleet/{team}-desktop"
         yield arn, {"owner": team}
+    if builders and scope.region in FLEET_REGIONS and scope.account_id == PACKAGING_ACCOUNT:
+        stem = arn.partition(":fleet/")[0]
+        yield f"{stem}:app-block-builder/{team}-packager", {"owner": team, "Skip_Stop": "true"}
+        yield f"{stem}:app-block/{team}-blender", {"owner": team}

@@ -15,7 +15,7 @@ from typing import Any
 
 from appstream_export.model import Scope
 
-from .operations import get_item_shape, load_list_operation
+from .operations import get_item_shape, get_wire_name, load_list_operation
 
 Item = dict[str, Any]
 APPSTREAM = "appstream"
@@ -33,6 +33,7 @@ PRESENCE_PERCENT: Mapping[str, int] = {
     "EniIpv6Addresses": 40, "AgentAccessConfig": 35, "RootVolumeConfig": 55, "DisableIMDSV1": 70,
 }  # fmt: skip
 DEFAULT_PRESENCE_PERCENT = 80
+_IDENTITY = re.compile(r"(Id|Arn|Name)$|^(id|arn|name)$")  # a name of a field that may identify an item
 # A builder that failed says why.
 PRESENCE_PERCENT_IF_FAILED: Mapping[str, int] = {"StateChangeReason": 100, "ImageBuilderErrors": 95}
 
@@ -155,7 +156,14 @@ def make_item(
     if shape.type_name != "structure":
         return name if shape.type_name == "string" else _generate_value(shape, "", context)
     item = _generate_structure(shape, "", context)
-    own = {key: _generate_own_field(key, context) for key in item if context.is_own_field(key)}
+    members = {get_wire_name(name, member): member for name, member in shape.members.items()}
+    own = {key: _generate_own_field(key, context) for key in members if context.is_own_field(key)}
+    if not own:  # what identifies it has another name
+        own = {
+            key: item.get(key, _generate_value(member, key, context))
+            for key, member in members.items()
+            if _IDENTITY.search(key) and key not in PRESENCE_PERCENT
+        }
     return {key: value for key, value in (item | own | dict(fields or {})).items() if value is not None}
 
 
@@ -186,7 +194,7 @@ def encode_timestamp(at: datetime) -> float:
 def _generate_structure(shape: Any, path: str, item: ItemContext) -> Item:
     failed = not path and _is_failed(shape, item)
     fields = {
-        name: _generate_value(member, f"{path}.{name}".lstrip("."), item)
+        get_wire_name(name, member): _generate_value(member, f"{path}.{name}".lstrip("."), item)
         for name, member in shape.members.items()
         if item.complete
         or name in shape.required_members

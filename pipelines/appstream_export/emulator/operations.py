@@ -91,7 +91,7 @@ def get_item_shape(operation: EmulatedOperation) -> Any:
     """Return the shape of an item, of a value where items are the entries of a map."""
     shape = operation.model.output_shape
     for step in operation.items_path:
-        shape = next(member for name, member in shape.members.items() if _get_wire_name(name, member) == step)
+        shape = next(member for name, member in shape.members.items() if get_wire_name(name, member) == step)
     return shape.value if operation.is_map else shape.member
 
 
@@ -141,9 +141,10 @@ def _resolve_path(shape: Any, path: str) -> tuple[tuple[str, ...], Any]:
         shape = members.get(name)
         if shape is None:
             return (), None
-        steps.append(_get_wire_name(name, shape))
+        steps.append(get_wire_name(name, shape))
     return tuple(steps), shape
 
 
-def _get_wire_name(name: str, shape: Any) -> str:
+def get_wire_name(name: str, shape: Any) -> str:
+    """Return the name that a member has in JSON."""
     return str(shape.serialization.get("name", name))

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 SERVICE = "resourcegroupstaggingapi"
+LISTED_KINDS = {"appstream": frozenset({"fleet", "image", "image-builder", "stack"})}
+"""Types that the API lists, of services of which it does not list all. ListTagsForResource knows the others."""
 
 
 def merge_tags(tags: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
@@ -16,16 +18,26 @@ def list_tag_mappings(tags_by_arn: Mapping[str, Mapping[str, str]], params: Mapp
     return [
         {"ResourceARN": arn, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
         for arn, tags in sorted(tags_by_arn.items())
-        if _is_of_type(arn, params.get("ResourceTypeFilters") or [])
+        if _is_listed(arn)
+        and _is_of_type(arn, params.get("ResourceTypeFilters") or [])
         and arn in (params.get("ResourceARNList") or [arn])
         and _has_tags(tags, params.get("TagFilters") or [])
     ]
 
 
+def _is_listed(arn: str) -> bool:
+    service, kind = _split_type(arn)
+    return service not in LISTED_KINDS or kind in LISTED_KINDS[service]
+
+
+def _split_type(arn: str) -> tuple[str, str]:
+    _, _, service, _, _, resource = arn.split(":", 5)
+    return service, resource.split("/")[0].split(":")[0]
+
+
 def _is_of_type(arn: str, filters: list[str]) -> bool:
     """Return whether an Arn is of one of the types, such as `appstream` and `appstream:image-builder`."""
-    _, _, service, _, _, resource = arn.split(":", 5)
-    kind = resource.split("/")[0].split(":")[0]
+    service, kind = _split_type(arn)
     return not filters or bool({service, f"{service}:{kind}"} & set(filters))
 
 

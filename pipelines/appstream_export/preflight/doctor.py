@@ -98,7 +98,8 @@ def check_readiness(
     found += _probe_scopes(requested, plan.unlisted, head, advisor, listener, stop)
     # A finding without an account is about the whole run, so all scopes depend on it.
     complete = [replace(f, scopes=f.scopes or (0 if f.account_id else len(requested))) for f in found]
-    return Checkup(findings=complete, scopes=len(requested), accounts=len({t.scope.account_id for t in requested}))
+    readers = {advisor.accounts[t.scope.account_id].id for t in requested}
+    return Checkup(findings=complete, scopes=len(requested), accounts=len(readers))
 
 
 def _probe_scopes(
@@ -269,7 +270,8 @@ def _check_outcomes(outcomes: Mapping[Task, Outcome], head: CurrentState, adviso
     advisor = replace(advisor, expected_failures=expected)
     by_account: dict[str, list[Outcome]] = {}
     for task in (t for t in advisor.tasks if t in outcomes):
-        by_account.setdefault(task.scope.account_id, []).append(outcomes[task])
+        # What is shared is requested with the session of an account that has scopes of its own.
+        by_account.setdefault(advisor.accounts[task.scope.account_id].id, []).append(outcomes[task])
     for account_id, own in by_account.items():
         account = advisor.accounts[account_id]
         refused = [o for o in own if _has_no_session(o)]

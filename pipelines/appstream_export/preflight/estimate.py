@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from threading import Event
 
 from appstream_export.contracts import Contract
-from appstream_export.extract import CALLS_PER_S, Plan, add_parent_tasks, plan_extraction
+from appstream_export.extract import CALLS_PER_S, Plan, add_parent_tasks, map_accounts, plan_extraction
 from appstream_export.inputs import read_platform_support, read_prices
 from appstream_export.model import Task
 from appstream_export.preflight.current_state import CurrentState, load_current_state
@@ -120,9 +120,9 @@ def _estimate_cost(
 ) -> Cost:
     known = {t: head.runs[t]["api_calls"] for t in requested if t in head.runs and head.runs[t]["status"] == Status.OK}
     known |= {t: n for t in requested if t not in known and (n := _count_follow_ups(t, contracts, head)) is not None}
-    measured = _measure_call_s(head, settings.extract.workers)
+    measured, readers = _measure_call_s(head, settings.extract.workers), map_accounts(plan.accounts)
     return Cost(
-        session_calls=_count_session_calls(plan, {t.scope.account_id for t in requested}),
+        session_calls=_count_session_calls(plan, {readers[t.scope.account_id].id for t in requested}),
         task_calls=sum(known.values()) + len(requested) - len(known),
         known_tasks=len(known),
         workers=max(1, min(settings.extract.workers, len(requested))),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from threading import Event
 
-from appstream_export.contracts import Contract
+from appstream_export.contracts import Contract, can_render_report
 from appstream_export.errors import ConfigurationError, ExportError, describe_error
 from appstream_export.feeds import PublishResult, load_published_feeds, load_served_outputs
 from appstream_export.lake.snapshots import KIND_SWEEP, Manifest, find_attempt, load_head, load_history
@@ -99,7 +99,7 @@ def _load_publication(context: RunContext, store: Store, head: Manifest, sweep: 
     checked = publish_outputs(context, Request(stages=("checks",)), store, head.seq)
     served = {output.name: output for output in load_served_outputs(store)}
     is_catalog_behind = "catalog" in served and (served["catalog"].seq or 0) < sweep.seq
-    is_reported = served["report"].snapshot_id in shown
+    has_report, is_reported = due.report and can_render_report(context.contracts), served["report"].snapshot_id in shown
     feeds, feeds_problem = _load_feeds(store, sweep) if due.publish else (None, None)
     return Publication(
         catalog_problem=_BEHIND.format("catalog") if is_catalog_behind else None,
@@ -108,7 +108,7 @@ def _load_publication(context: RunContext, store: Store, head: Manifest, sweep: 
         checks_problem=checked.checks_problem,
         published_feeds=feeds,
         feeds_problem=feeds_problem,
-        report_problem=_BEHIND.format("report") if due.report and not is_reported else None,
+        report_problem=_BEHIND.format("report") if has_report and not is_reported else None,
         is_reported=is_reported,
     )
 

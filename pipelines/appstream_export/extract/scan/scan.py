@@ -90,6 +90,15 @@ class Scan:
     follow-up call, and the rows that its followers need.
     """
 
+    # 60,000 scans wait at the start of a large run; with a dictionary each, they take 79 MB more.
+    __slots__ = (
+        "_api_calls", "_clients", "_empty_pages", "_found_by_name", "_gap_s", "_gone", "_held", "_items",
+        "_items_taken", "_lists_all", "_next_call_at", "_operation", "_options", "_page_by_token", "_pages", "_parent",
+        "_problem", "_restarts", "_resume", "_retries", "_rows", "_sessions", "_skip", "_start", "_target", "_targets",
+        "_throttles", "_token", "account_id", "attempted_at", "due_at", "followers", "is_brief", "is_done", "place",
+        "retry_state", "task",
+    )  # fmt: skip
+
     def __init__(
         self,
         task: Task,

@@ -1,0 +1,34 @@
+-- app_block_builder_cost_per_tag: Cost of app block builders per tag
+-- question: What did the app block builders with each value of a tag cost, at least?
+-- reads: app_block_builder_daily, app_block_builder_tags, snapshots
+-- param tag: text = owner -- Key of the tag, as it is spelled.
+-- param days: integer = 30 -- Number of days, up to and including the newest snapshot's.
+with newest as (
+    select max(utc_day(committed_at)) as day
+    from snapshots
+    where kind = 'sweep'
+),
+
+tagged as (
+    select
+        account_id,
+        region,
+        app_block_builder_name as name,
+        tag_value
+    from app_block_builder_tags
+    where tag_key = $tag
+)
+
+select
+    t.tag_value as value,
+    count(distinct d.account_id) as accounts,
+    count(distinct row(d.account_id, d.region, d.name)) as builders,
+    round(sum(d.running_hours_at_least), 1) as hours,
+    sum(d.cost_usd_at_least)::decimal(18, 2) as usd,
+    count(distinct row(d.account_id, d.region, d.name)) filter (not d.is_priced) as unpriced
+from app_block_builder_daily as d
+cross join newest as n
+left join tagged as t on d.account_id = t.account_id and d.region = t.region and d.name = t.name
+where d.day > n.day - $days
+group by value
+order by usd desc nulls last, value
