@@ -38,10 +38,11 @@ bench file="benchmarks.json":
     missed=$?
     uv run python -m benchmarks --render {{file}} && exit $missed
 
-# generate docs/tables and the picture of the layers, and format the code
+# generate docs/tables, the picture of the layers and the table of metrics, and format the code
 generate:
     uv run appstream-export contracts render
     uv run python docs/draw_layers.py
+    uv run python docs/render_metrics.py
     uv run ruff format .
     uv run ruff check --fix .
 
