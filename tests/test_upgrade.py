@@ -1,19 +1,16 @@
 """Two versions on one warehouse: forth, back and forth again, as docs/operations.md describes it."""
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from appstream_export.emulator import Emulator, make_image_builder
 from tests.cli.conftest import clean_environment
+from tests.releases import OLD, install_release
 
-ROOT = Path(__file__).parent.parent
-OLD, OLD_COMMIT = "0.3.0", "dfa2196"
 SCOPES = ("111122223333/eu-west-1", "111122223333/us-east-1")
 SETTINGS = """
 warehouse = "warehouse"
@@ -24,23 +21,15 @@ endpoint_url = "{url}"
 [extract]
 max_attempts = 1
 """
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
 def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The command of an older version, installed from its commit."""
-    tree = tmp_path_factory.mktemp("old") / OLD
-    known = subprocess.run(["git", "cat-file", "-e", OLD_COMMIT], cwd=ROOT, check=False).returncode == 0
-    if not known:
-        pytest.skip(f"the history of this checkout lacks {OLD_COMMIT}")
-    tree.mkdir()
-    packed = subprocess.run(["git", "archive", OLD_COMMIT], cwd=ROOT, check=True, capture_output=True).stdout
-    subprocess.run(["tar", "-x", "-C", tree], input=packed, check=True)
-    environ = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT")}
-    command = ["uv", "sync", "-q", "--locked", "--no-dev", "--python", sys.executable]
-    subprocess.run(command, cwd=tree, env=environ, check=True)
-    return tree / ".venv" / "bin" / "appstream-export"
+    command = install_release(tmp_path_factory.mktemp("old") / OLD)
+    if command is None:
+        pytest.skip(f"the history of this checkout lacks version {OLD}")
+    return command
 
 
 @pytest.mark.long
