@@ -92,6 +92,7 @@ def test_the_environment_chooses_the_format_and_text_times_problems_too(
     assert records(told("run")[2])[0]["level"] == "error"
 
 
+@pytest.mark.slow
 def test_a_quiet_run_says_nothing_unless_it_fails(told: Told, aws: Emulator) -> None:
     quiet = told("run", "-q")
     aws.fail(BAD, "deny")

@@ -96,6 +96,7 @@ def test_the_figures_of_a_run_are_those_of_its_object_and_of_status(folder: Path
     assert [file.name for file in (folder / "metrics").iterdir()] == ["appstream.prom"]
 
 
+@pytest.mark.slow
 def test_heartbeats_say_that_a_run_starts_and_how_it_ends(
     aws: Emulator, folder: Path, told: Told, pings: Pings
 ) -> None:
@@ -115,6 +116,7 @@ def test_heartbeats_say_that_a_run_starts_and_how_it_ends(
     assert ill["oldest_answer_timestamp_seconds", "image_builders"] < ill["snapshot_timestamp_seconds",]
 
 
+@pytest.mark.slow
 def test_a_run_that_commits_nothing_or_is_refused_is_reported_too(
     aws: Emulator, folder: Path, told: Told, pings: Pings
 ) -> None:
@@ -134,6 +136,7 @@ def test_a_run_that_commits_nothing_or_is_refused_is_reported_too(
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", ["500", "redirect", "none", "gone"])
 def test_a_heartbeat_that_fails_changes_no_run_and_its_url_is_nowhere(
     answer: str, folder: Path, told: Told, pings: Pings, monkeypatch: pytest.MonkeyPatch
