@@ -38,10 +38,11 @@ bench file="benchmarks.json":
     missed=$?
     uv run python -m benchmarks --render {{file}} && exit $missed
 
-# generate docs/tables and the picture of the layers, and format the code
+# generate docs/tables, the picture of the layers and the table of metrics, and format the code
 generate:
     uv run appstream-export contracts render
     uv run python docs/draw_layers.py
+    uv run python docs/render_metrics.py
     uv run ruff format .
     uv run ruff check --fix .
 
@@ -65,3 +66,15 @@ demo-ui dir="appstream-export-demo":
 # measure the installed files of dependencies and extras, and write them to docs/install.md
 weigh:
     uv run --isolated --no-dev --all-extras --locked python docs/weigh_install.py --write
+
+# list the licences of the install in docs/licences.md
+licences:
+    uv run --isolated --no-dev --all-extras --locked python docs/list_licences.py
+
+# write a bill of materials of the locked install, with hashes, as CycloneDX 1.5
+sbom file="sbom.cdx.json":
+    uv export --quiet --locked --no-dev --all-extras --format cyclonedx1.5 --output-file {{file}}
+
+# compare the locked versions with the advisories of osv.dev (needs the network); ends with 0 only if there is none
+audit *args:
+    uv audit --preview-features audit-command --locked --no-dev {{args}}

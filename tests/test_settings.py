@@ -66,7 +66,7 @@ MISTAKES = {
     "file, above the first [section], or in [[accounts]]",
     '[extract]\nca_bundle = "x"\n': 'line 2: [extract] unknown key "ca_bundle"; it belongs in [aws] or in [lake.s3]',
     '"a=b" = 1\n': 'line 1: unknown key "a=b"; known keys: account_labels_file, accounts, aws, contracts, dagster, '
-    "extract, feeds, lake, organization, regions, sql, warehouse",
+    "extract, feeds, heartbeat, lake, metrics, organization, regions, sql, warehouse",
     "[feeds]\nzzz = 1\n": 'line 2: [feeds] unknown key "zzz"; known keys: account_labels, csv, file_mode, '
     "keep_generations, platform_support, prices, publish, report",
     '[lake]\nguard_percent = 5\n': 'line 2: [lake] "guard_percent" is now called "max_drop_percent"; rename it',

@@ -26,11 +26,12 @@ from benchmarks.proofs import (
     scale,
     storm,
     unkind,
+    week,
 )
 
 MODULES = (
     *(scale, dead_regions, faults, isolation, storm, feeds, connect, engines),
-    *(lake_operations, lake_lives, lake_races, lake_kills, lake_flips, unkind),
+    *(lake_operations, lake_lives, lake_races, lake_kills, lake_flips, unkind, week),
 )
 PROOFS = {module.__name__.rpartition(".")[2]: module for module in MODULES}
 """Modules with a function `prove` and the sizes FULL and QUICK."""

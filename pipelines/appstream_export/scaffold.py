@@ -122,6 +122,12 @@ regions = ["us-east-1"]              # wildcards: ["us-east-1", "eu-*"]; "auto":
 # file_mode = "0640"                 # of feeds, which other users read
 # keep_generations = 24              # published generations that are retained for current readers
 
+[metrics]
+# file = "/var/lib/node_exporter/appstream.prom"    # figures of each run, as OpenMetrics text; replaced whole
+
+[heartbeat]
+# url = "env:HEARTBEAT_URL"          # each run requests URL/start, then URL, or URL/fail if its exit code is not 0
+
 # To run on a schedule, set cron below and start Dagster in this folder:
 #   export DAGSTER_HOME=$PWD/dagster APPSTREAM_EXPORT_CONFIG=$PWD/appstream-export.toml
 #   dagster dev -m appstream_export.definitions    # needs the extra ui

@@ -239,6 +239,24 @@ class FeedsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     account_labels: tuple[str, ...] = ()
 
 
+class MetricsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[metrics]`: each run writes its figures to `file` in the OpenMetrics text format, also if it failed.
+
+    The file is replaced whole, and other users may read it, such as the node exporter of Prometheus.
+    """
+
+    file: Annotated[str, Meta(min_length=1)] | None = None
+
+
+class HeartbeatSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[heartbeat]`: each run requests `url`/start, then `url` if it ends with exit code 0, else `url`/fail.
+
+    Services such as healthchecks.io raise an alarm if no request comes in time. The URL is as secret as a password.
+    """
+
+    url: Secret | None = None
+
+
 class DagsterSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[dagster]`: schedules, owners of assets, alerts about failed runs, and the executor of sharded runs.
 
@@ -286,6 +304,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     lake: LakeSettings = LakeSettings()
     feeds: FeedsSettings = FeedsSettings()
     dagster: DagsterSettings = DagsterSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    heartbeat: HeartbeatSettings = HeartbeatSettings()
 
     @property
     def is_local_aws(self) -> bool:
@@ -396,6 +416,7 @@ def _resolve_paths(settings: Settings, folder: Path) -> Settings:
             prices=resolve(settings.feeds.prices),
             platform_support=resolve(settings.feeds.platform_support),
         ),
+        metrics=MetricsSettings(file=resolve(settings.metrics.file)),
     )
 
 
@@ -425,6 +446,7 @@ def _find_contradictions(
     yield from _check_extract(settings.extract)
     yield from _check_contracts(settings)
     yield from _check_dagster(settings.dagster)
+    yield from _check_monitoring(settings.metrics, settings.heartbeat)
 
 
 def _check_warehouse(location: str) -> Iterator[SettingProblem]:
@@ -625,6 +647,21 @@ def _check_dagster_urls(dagster: DagsterSettings) -> Iterator[SettingProblem]:
     if webhook is not None and not webhook.is_variable and has_user_part(webhook.reveal()):
         message = "[dagster] alert_webhook: it contains a user or a password, which would not be sent"
         yield SettingProblem(("dagster", "alert_webhook"), message, "remove it from the URL")
+
+
+def _check_monitoring(metrics: MetricsSettings, heartbeat: HeartbeatSettings) -> Iterator[SettingProblem]:
+    if metrics.file and "://" in metrics.file:
+        message = f'[metrics] file: "{metrics.file}" is not a file of this machine'
+        yield SettingProblem(("metrics", "file"), message, "name one, such as /var/lib/node_exporter/appstream.prom")
+    url = heartbeat.url
+    if url is None or url.is_variable:
+        return
+    if not _is_web_url(url.reveal()):
+        message = "[heartbeat] url: it is not a URL such as https://hc-ping.com/..."
+        yield SettingProblem(("heartbeat", "url"), message)
+    elif has_user_part(url.reveal()):
+        message = "[heartbeat] url: it contains a user or a password, which would not be sent"
+        yield SettingProblem(("heartbeat", "url"), message, "remove it from the URL")
 
 
 def _is_timezone(name: str) -> bool:

@@ -18,6 +18,7 @@ from benchmarks.proofs import (
     isolation,
     scale,
     storm,
+    week,
 )
 from benchmarks.warehouse import Seen, foreign, mismatches
 from benchmarks.world import World, account_id
@@ -74,6 +75,15 @@ def test_readers_that_join_feeds_while_others_are_published_meet_no_error_and_no
     size = feeds.Size(publications=4, builders=60, readers=("pyarrow", "bi"))
 
     assert feeds.prove(size, tmp_path).broken == []
+
+
+def test_every_channel_reports_the_faults_of_a_day_and_nothing_else(tmp_path: Path) -> None:
+    assert week.prove(week.QUICK, tmp_path).broken == []
+
+
+@pytest.mark.long
+def test_every_channel_reports_the_faults_of_a_week_and_nothing_else(tmp_path: Path) -> None:
+    assert week.prove(week.FULL, tmp_path).broken == []
 
 
 @pytest.mark.long

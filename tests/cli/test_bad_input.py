@@ -194,7 +194,7 @@ def test_without_credentials_the_fix_comes_at_once(folder: Path, told: Told, mon
     code, out, err = told("run")
 
     assert (code, out, names(folder / "warehouse")) == (2, "", [])
-    assert err.splitlines()[0] == "requesting 1 scope"
+    assert err.splitlines()[0].endswith(" INFO requesting 1 scope")
     assert err.splitlines()[1].startswith("appstream-export: no AWS credentials: ")
     assert len(err.splitlines()) == 2
 

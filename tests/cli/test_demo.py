@@ -173,7 +173,7 @@ def test_emulate_brings_the_demos_aws_back(demo: Demo, tmp_path: Path, cli: Comm
     assert {f["status"] for f in result["failures"]} == {"denied", "malformed"}
     assert {f["account_name"] for f in result["failures"]} == {"finance-prod", "research-dev"}
     assert result["retry"] == f"appstream-export run --retry-failed --config {folder}/appstream-export.toml"
-    assert (again.returncode, again.stderr.splitlines()[0]) == (3, "requesting 2 scopes")
+    assert (again.returncode, again.stderr.splitlines()[0].split(" ", 1)[1]) == (3, "INFO requesting 2 scopes")
     assert "54 not requested, unchanged" in again.stdout
     assert "(finance-prod): " in again.stdout
     assert (serving.returncode, err) == (0, "")

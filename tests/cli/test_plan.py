@@ -2,12 +2,16 @@
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from appstream_export.contracts import load_contracts
 from appstream_export.emulator import Emulator
+from appstream_export.run import execute_run
+from appstream_export.settings import read_settings
 from tests.cli.organization import DEV, EU, HUB, LAB, LISTS, PROD, US, found, of_accounts, of_organization
 
 pytestmark = pytest.mark.usefixtures("without_checks")
@@ -145,3 +149,28 @@ def test_a_discovery_that_fails_is_told_with_the_ways_out(folder: Path, aws: Emu
         ]
     assert "nothing to do: every scope of this run" in nothing
     assert "the run uses the 4 accounts of the newest snapshot" in json.loads(as_json)["discovery_problem"]
+
+
+def test_a_run_in_the_moment_of_the_demo_is_measured_too(folder: Path, told: Told) -> None:
+    settings = read_settings(folder / "appstream-export.toml")
+    execute_run(settings, load_contracts(), moment=datetime(2026, 11, 24, tzinfo=UTC))
+
+    assert planned(told)["is_measured"] is True
+
+
+@pytest.mark.parametrize("last", ["nothing is due", "nothing was called"])
+def test_what_earlier_runs_measured_is_used_where_the_newest_called_nothing(
+    last: str, folder: Path, aws: Emulator, told: Told
+) -> None:
+    told("run")
+    measured = planned(told)["call_seconds"]
+    if last == "nothing is due":
+        file = folder / "appstream-export.toml"
+        file.write_text(file.read_text() + '[contracts.cadence]\nimage_builders = "1d"\n')
+    else:
+        aws.fail("*", "deny", operation="AssumeRole")
+    told("run")
+    found = planned(told)
+
+    assert found["is_measured"] is True
+    assert found["call_seconds"] == measured

@@ -98,7 +98,7 @@ def test_an_answer_that_is_lost_is_one_line_and_no_success(words: str, stdout: s
 def test_a_bar_is_drawn_on_a_terminal_and_lines_beside_it() -> None:
     ours, theirs = os.openpty()
     script = (
-        "import sys; from appstream_export.cli import progress\n"
+        "import sys; from appstream_export.cli import log, progress; log.configure_log(())\n"
         "with progress.show_run_progress() as seen:\n"
         "    seen.on_plan(3); print('beside', file=sys.stderr); seen.on_stage('commit')"
     )

@@ -100,11 +100,6 @@ def log_line(text: str = "") -> None:
     _write_text(sys.stderr, text + "\n")
 
 
-def log_problem(text: str) -> None:
-    """Write a problem to stderr in one line, after the program's name."""
-    log_line(f"{PROG}: {strip_control_characters(text)}")
-
-
 def format_command(*words: str) -> str:
     """Return a command of this program, quoted for a shell; with `uv run` if this process was started with it."""
     ours = (PROG,)

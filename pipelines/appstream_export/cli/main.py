@@ -3,7 +3,6 @@
 This module imports nothing heavy. A command imports its stage when it runs, so that help and SQL start fast.
 """
 
-import logging
 import signal
 import sys
 import traceback
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from appstream_export.cli import console
 from appstream_export.cli.commands import add_commands
+from appstream_export.cli.log import configure_log, is_json_log, log_failure
 from appstream_export.cli.options import Parser, UsageError, add_global_options
 from appstream_export.cli.signals import SIGNAL_EXIT_BASE, SignalInterrupt
 from appstream_export.errors import ExportError
@@ -41,9 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; report an expected failure in one line on stderr."""
     console.configure_streams()
     # Read before parsing: --debug also applies to the errors of the parser.
-    is_debug = "--debug" in (sys.argv if argv is None else argv)
+    words = sys.argv[1:] if argv is None else argv
+    is_debug = "--debug" in words
+    configure_log(words)
     try:
-        code = _dispatch_command(argv)
+        code = _dispatch_command(words)
         # Flush here: a stdout that fails must become an exit code, not an error while Python exits.
         console.flush_output()
     except (ExportError, SignalInterrupt) as error:
@@ -67,13 +69,12 @@ def build_parser(first: str = "") -> Parser:
     )
     parser.set_defaults(call=None, parser=parser)
     parser.add_argument("--version", action="version", version=f"{console.PROG} {__version__}")
-    add_global_options(parser, config=None, debug=False)
+    add_global_options(parser, is_command=False)
     add_commands(parser.add_subparsers(title="commands", metavar="COMMAND"), first)
     return parser
 
 
-def _dispatch_command(argv: Sequence[str] | None) -> int:
-    words = sys.argv[1:] if argv is None else argv
+def _dispatch_command(words: Sequence[str]) -> int:
     # Not parse_args: its error for unknown words suggests no correction.
     args, extra = build_parser(words[0] if words else "").parse_known_args(words)
     if extra:
@@ -81,15 +82,16 @@ def _dispatch_command(argv: Sequence[str] | None) -> int:
     if args.call is None:
         console.log_line(args.parser.format_help().rstrip())
         return UsageError.exit_code
-    _configure_logging(logging.DEBUG if args.debug else logging.WARNING)
+    configure_log(words, args)
     return args.call(args)
 
 
 def _report_failure(error: Exception, lines: Sequence[str], code: int, *, is_debug: bool) -> int:
-    if is_debug:
-        console.log_line("".join(traceback.format_exception(error)).rstrip())
+    trace = "".join(traceback.format_exception(error)).rstrip() if is_debug else None
+    if trace and not is_json_log():
+        console.log_line(trace)
     for line in lines:
-        console.log_problem(line)
+        log_failure(line, {"exit_code": code, "error": type(error).__name__} | ({"traceback": trace} if trace else {}))
     return code
 
 
@@ -97,20 +99,6 @@ def _format_bug(error: Exception) -> str:
     at = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{Path(at.filename).name}:{at.lineno}"
     return f"this is a bug: {type(error).__name__} at {place}: {error}; rerun with --debug and report what it prints"
-
-
-class _StderrHandler(logging.Handler):
-    """Handler that writes the package's log to stderr. Botocore's log is excluded: at DEBUG it holds credentials."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write a record to stderr as one line."""
-        console.log_line(console.strip_control_characters(f"{record.levelname.lower()}: {record.getMessage()}"))
-
-
-def _configure_logging(level: int) -> None:
-    log = logging.getLogger("appstream_export")
-    log.handlers[:] = [_StderrHandler()]
-    log.setLevel(level)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
+from appstream_export.cli.log import LOG_FORMATS
 from appstream_export.errors import ConfigurationError, describe_renamed, suggest_correction
 from appstream_export.location import S3_SCHEME, expand_user, validate_location
 
@@ -64,7 +65,7 @@ def add_command(commands: Commands, name: str, call: Handler | None, doc: str) -
     first = doc.partition(". ")[0].rstrip(".")
     command: Parser = commands.add_parser(name, help=first[:1].lower() + first[1:], description=doc)
     command.set_defaults(call=call, parser=command)
-    add_global_options(command, config=argparse.SUPPRESS, debug=argparse.SUPPRESS)
+    add_global_options(command, is_command=True)
     return command
 
 
@@ -80,13 +81,18 @@ def add_command_group(commands: Commands, name: str, doc: str) -> Commands:
     return add_command(commands, name, None, doc).add_subparsers(title="commands", metavar="COMMAND")
 
 
-def add_global_options(parser: Parser, *, config: object, debug: object) -> None:
+def add_global_options(parser: Parser, *, is_command: bool) -> None:
     """Add the options that are accepted both before and after the command."""
     # The parser of a command gets SUPPRESS as default: else it would overwrite a value given before the command.
+    unset: Any = argparse.SUPPRESS if is_command else None
     options = parser.add_argument_group("for every command")
     doc = "settings (default: APPSTREAM_EXPORT_CONFIG, else ./appstream-export.toml)"
-    options.add_argument("--config", type=parse_path, metavar="FILE", default=config, help=doc)
-    options.add_argument("--debug", action="store_true", default=debug, help="show tracebacks and the full log")
+    options.add_argument("--config", type=parse_path, metavar="FILE", default=unset, help=doc)
+    options.add_argument("-q", "--quiet", action="store_true", default=unset, help="no progress; run: no summary if ok")
+    options.add_argument("-v", "--verbose", action="store_true", default=unset, help="also log details, and each scope")
+    options.add_argument("--debug", action="store_true", default=unset, help="show tracebacks and the full log")
+    doc = "text (lines with time and level) or json, on stderr (default: APPSTREAM_EXPORT_LOG_FORMAT, else text)"
+    options.add_argument("--log-format", choices=LOG_FORMATS, metavar="KIND", default=unset, help=doc)
 
 
 def add_warehouse_option(command: Parser) -> None:

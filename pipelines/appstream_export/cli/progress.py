@@ -1,11 +1,13 @@
 """Progress of a run on stderr: a live line on a terminal, else a few plain lines."""
 
+import logging
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, cast
 
 from appstream_export.cli import console
+from appstream_export.cli.log import PROGRESS_LOGGER, ROOT_LOGGER, is_json_log, log_event
 from appstream_export.cli.pluralize import format_count
 from appstream_export.model import STAGE_LINES, Outcome, Page, RunListener
 
@@ -23,7 +25,9 @@ def show_run_progress(*, is_quiet: bool = False, with_resource: bool = False) ->
 
     `is_quiet` shows only the live line of a terminal. `with_resource` adds the resource to each failure.
     """
-    if console.is_terminal(sys.stderr):
+    if not logging.getLogger(PROGRESS_LOGGER).isEnabledFor(logging.INFO):
+        yield RunListener()
+    elif console.is_terminal(sys.stderr) and not is_json_log():
         with _build_progress_bar() as bar:
             yield _LiveListener(bar, is_quiet=is_quiet, with_resource=with_resource)
     else:
@@ -33,7 +37,8 @@ def show_run_progress(*, is_quiet: bool = False, with_resource: bool = False) ->
 @contextmanager
 def show_progress_bar(what: str) -> Generator[Callable[[int, int], None]]:
     """Show a bar if stderr is a terminal; yield a callback that takes the count done and the total."""
-    if not console.is_terminal(sys.stderr):
+    is_shown = logging.getLogger(PROGRESS_LOGGER).isEnabledFor(logging.INFO) and not is_json_log()
+    if not console.is_terminal(sys.stderr) or not is_shown:
         yield lambda _done, _of: None
         return
     with _build_progress_bar() as bar:
@@ -68,30 +73,35 @@ class _CountingListener(RunListener):
         failed = f", {self.failed} not answered" if self.failed else ""
         return f"{self.done}/{self.tasks} scopes, {self.items:,} items{calls}{failed}"
 
-    def format_failure(self, outcome: Outcome) -> str | None:
-        """Return the line that names a failure; None for an answer, and after FAILURES_MAX failures."""
-        if not outcome.status.is_failure or self.failed > FAILURES_MAX:
-            return None
+    def format_outcome(self, outcome: Outcome) -> str:
+        """Return the line of a task: the reason of a failure, or the figures of an answer."""
         place = outcome.task.format_place(with_resource=self._with_resource)
-        return console.strip_control_characters(f"{outcome.status} {place}: {outcome.reason}")
+        figures = f"{outcome.items:,} items, {format_count(outcome.api_calls, 'call')}, {outcome.duration_ms:,} ms"
+        return console.strip_control_characters(f"{outcome.status} {place}: {outcome.reason or figures}")
 
 
 class _LineListener(_CountingListener):
-    """Listener for logs and pipes: about ten lines of progress per run."""
+    """Listener for logs and pipes: about ten lines of progress per run; with --verbose, also a line per task."""
+
+    def __init__(self, *, with_resource: bool) -> None:
+        super().__init__(with_resource=with_resource)
+        self._is_verbose = logging.getLogger(ROOT_LOGGER).isEnabledFor(logging.INFO)
 
     def on_plan(self, tasks: int) -> None:
         super().on_plan(tasks)
-        console.log_line(f"requesting {format_count(tasks, 'scope')}")
+        log_event(logging.INFO, f"requesting {format_count(tasks, 'scope')}", {"tasks": tasks})
 
     def on_outcome(self, outcome: Outcome) -> None:
         super().on_outcome(outcome)
-        if line := self.format_failure(outcome):
-            console.log_line(line)
+        if self._is_verbose or (outcome.status.is_failure and self.failed <= FAILURES_MAX):
+            level = logging.WARNING if outcome.status.is_failure else logging.INFO
+            log_event(level, self.format_outcome(outcome), _list_fields(outcome))
         if self._is_progress_due() or self.done == self.tasks:
-            console.log_line(self.format_progress())
+            fields = {"tasks": self.tasks, "done": self.done, "items": self.items, "not_answered": self.failed}
+            log_event(logging.INFO, self.format_progress(), fields)
 
     def on_stage(self, name: str) -> None:
-        console.log_line(STAGE_LINES.get(name, name))
+        log_event(logging.INFO, STAGE_LINES.get(name, name), {"stage": name})
 
     def _is_progress_due(self) -> bool:
         # A line is due each time that another tenth of the tasks is done.
@@ -118,12 +128,27 @@ class _LiveListener(_CountingListener):
     def on_outcome(self, outcome: Outcome) -> None:
         super().on_outcome(outcome)
         self._bar.update(self._line, completed=self.done, description=self.format_progress())
-        line = self.format_failure(outcome)
-        if line and not self._is_quiet:
-            self._bar.console.print(line, style="yellow", markup=False, highlight=False)
+        if outcome.status.is_failure and self.failed <= FAILURES_MAX and not self._is_quiet:
+            self._bar.console.print(self.format_outcome(outcome), style="yellow", markup=False, highlight=False)
 
     def on_stage(self, name: str) -> None:
         self._bar.update(self._line, description=f"{self.format_progress()}, {STAGE_LINES.get(name, name)}")
+
+
+def _list_fields(outcome: Outcome) -> dict[str, object]:
+    """Return the fields of a task's line in a JSON log."""
+    task = outcome.task
+    return {
+        "resource": task.resource,
+        "account_id": task.scope.account_id,
+        "region": task.scope.region,
+        "status": str(outcome.status),
+        "error_code": outcome.error_code,
+        "request_id": outcome.request_id,
+        "items": outcome.items,
+        "calls": outcome.api_calls,
+        "milliseconds": outcome.duration_ms,
+    }
 
 
 def _build_progress_bar() -> "Progress":

@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM: the first signal requests a stop; a second one, or a timeout, ends the process."""
 
+import logging
 import os
 import signal
 import threading
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
-from appstream_export.cli import console
+from appstream_export.cli.log import log_event
 from appstream_export.errors import Interrupted
 
 T = TypeVar("T")
@@ -39,7 +40,7 @@ def handle_stop_signals(*, announce: bool = True) -> Generator[threading.Event]:
             os._exit(SIGNAL_EXIT_BASE + number)
         received.append(number)
         if announce:
-            console.log_line("stopping ... (a second signal stops at once)")
+            log_event(logging.INFO, "stopping ... (a second signal stops at once)")
         timers.append(_start_exit_timer(STOP_TIMEOUT_S, SIGNAL_EXIT_BASE + number))
         stop.set()
 

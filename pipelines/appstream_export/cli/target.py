@@ -9,6 +9,7 @@ that it names, however the path is written. Any other warehouse gets the default
 """
 
 import argparse
+import logging
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appstream_export.cli import console
+from appstream_export.cli.log import log_event
 from appstream_export.cli.options import WAREHOUSE_VARIABLE, parse_warehouse
 from appstream_export.errors import SettingsError
 
@@ -71,7 +73,7 @@ class Target:
         except SettingsError as error:
             if self.config_file or os.environ.get("APPSTREAM_EXPORT_CONFIG") or self.warehouse.startswith("s3://"):
                 raise
-            console.log_line(f"using default settings: {error}")
+            log_event(logging.WARNING, f"using default settings: {error}")
             return replace(Settings(), warehouse=self.warehouse)
 
     @property

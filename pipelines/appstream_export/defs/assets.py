@@ -20,6 +20,7 @@ from appstream_export.defs.checks import (
 )
 from appstream_export.defs.context import as_dagster_failure
 from appstream_export.defs.failed_scopes import build_failed_scopes_table
+from appstream_export.defs.monitoring import load_reported_settings, monitor_step, report_step_result
 from appstream_export.defs.progress import LoggingRunListener
 from appstream_export.defs.specs import (
     EXPORT,
@@ -149,11 +150,12 @@ class TablesStep:
         This step does the work of those that the run lacks, or that it stops by failing.
         """
         began = time.monotonic()
-        settings, contracts = self.binding.load_settings(), self.binding.load_contracts()
+        settings, contracts = load_reported_settings(self.binding), self.binding.load_contracts()
         add_max_runtime_tag(self.context, self.assets, settings)
         self._log_selection()
         with as_dagster_failure(), handle_stop(self.context.log) as stop:
-            result = self._execute(settings, contracts, config, stop)
+            with monitor_step(settings, starts_run=True):
+                result = self._execute(settings, contracts, config, stop)
             fails_here, seconds = self._is_failing_here(result), round(time.monotonic() - began, 3)
             groups = TABLE_GROUPS if self._has_outputs and not fails_here else GROUPS
             materialized = collect_asset_metadata(
@@ -165,6 +167,8 @@ class TablesStep:
                 *check_completeness(result, settings, contracts),
             ]
             yield from yield_checks(self.context, self.assets, checks, with_others=fails_here or not self._has_last)
+        if fails_here or not self._has_last:
+            report_step_result(self.context, settings, result)
         if stop.is_set():
             raise dg.DagsterExecutionInterruptedError("the run was stopped after its commit")
         if result.exit_code:
@@ -253,7 +257,9 @@ def build_outputs_asset(binding: ExportBinding, assets: ExportAssets, groups: Se
         add_max_runtime_tag(context, assets, settings)
         with as_dagster_failure(), handle_stop(context.log) as stop:
             contracts, stages = binding.load_contracts(), [STAGE_BY_GROUP[group] for group in published]
-            result = publish_stages(settings, contracts, stages, listener=LoggingRunListener(context.log), stop=stop)
+            listener = LoggingRunListener(context.log)
+            with monitor_step(settings, is_export=is_export):
+                result = publish_stages(settings, contracts, stages, listener=listener, stop=stop)
             made = [*collect_asset_metadata(result, assets, contracts, settings, 0.0, context.log, published)]
             yield from yield_materializations(context, assets, made)
         if stop.is_set():
@@ -282,6 +288,7 @@ def _check_run(context: dg.AssetExecutionContext, binding: ExportBinding, assets
     result = restore_discovery_problem(context, assets, found)
     for check in build_check_results(result, assets.sources):
         log_check(context, assets, check)
+    report_step_result(context, settings, result)
     if result.exit_code:
         raise dg.Failure(explain_failure(result), allow_retries=False)
 

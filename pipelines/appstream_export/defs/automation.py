@@ -2,12 +2,9 @@
 
 import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPException
 from typing import Self
 
 import dagster as dg
@@ -16,7 +13,8 @@ import msgspec
 from appstream_export.defs.binding import MAINTENANCE, PRUNE, SNAPSHOT, ExportAssets, ExportBinding
 from appstream_export.defs.checks import COMPLETE
 from appstream_export.errors import SettingsError
-from appstream_export.settings import Settings, compute_freshness_windows, has_user_part
+from appstream_export.run import post_to_url
+from appstream_export.settings import Settings, compute_freshness_windows
 
 HOURLY, WEEKLY, DAILY = "0 * * * *", "30 3 * * 0", "45 3 * * *"
 POST_TIMEOUT_S = 10
@@ -254,38 +252,7 @@ def _list_error_messages(events: Iterable[dg.DagsterEvent]) -> Iterator[str]:
     yield from (event.message or "" for event in events if event.is_run_failure)
 
 
-def _build_opener() -> urllib.request.OpenerDirector:
-    """Return an opener without redirects: urllib would follow them with a GET and without the alert."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-    ):
-        opener.add_handler(handler)
-    return opener
-
-
 def _post_json(url: str, payload: dict[str, object]) -> None:
-    """Post JSON; raises SettingsError unless the answer is a 2xx, without the URL in its text: the URL is a secret."""
-    if not url.startswith(("https://", "http://")):
-        raise SettingsError("[dagster] alert_webhook: not a URL such as https://hooks.example.com/...")
-    if has_user_part(url):
-        raise SettingsError("[dagster] alert_webhook: it holds a user or a password", fix="take it out of the URL")
-    try:
-        request = urllib.request.Request(  # noqa: S310  the scheme is checked above
-            url, json.dumps(payload).encode(), {"Content-Type": "application/json"}, method="POST"
-        )
-        with _build_opener().open(request, timeout=POST_TIMEOUT_S):
-            pass
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise SettingsError(
-            f"[dagster] alert_webhook: the server answered {error.code}", fix="correct its URL"
-        ) from None
-    except (OSError, HTTPException, ValueError) as error:  # their messages quote parts of the URL
-        raise SettingsError(
-            f"[dagster] alert_webhook: the server could not be reached: {type(error).__name__}"
-        ) from None
+    """Post JSON to the webhook; raises SettingsError unless the answer is a 2xx."""
+    body, key = json.dumps(payload).encode(), "[dagster] alert_webhook"
+    post_to_url(url, body, key=key, content_type="application/json", timeout_s=POST_TIMEOUT_S)

@@ -12,6 +12,7 @@ from appstream_export.defs.assets import SnapshotConfig, check_completeness, col
 from appstream_export.defs.binding import COVERAGE_STEP, TABLES_STEP, ExportAssets, ExportBinding
 from appstream_export.defs.checks import build_check_results, explain_failure
 from appstream_export.defs.context import as_dagster_failure
+from appstream_export.defs.monitoring import monitor_step, report_step_result
 from appstream_export.defs.progress import LoggingRunListener
 from appstream_export.defs.specs import FEEDS, MARTS, REPORT
 from appstream_export.defs.steps import (
@@ -26,7 +27,7 @@ from appstream_export.defs.steps import (
     yield_checks,
 )
 from appstream_export.defs.stop import handle_stop
-from appstream_export.run import RunResult, execute_run, load_run_result
+from appstream_export.run import RunResult, execute_run, load_run_result, report_run_start
 
 
 def build_coverage_checks(
@@ -47,10 +48,13 @@ def build_coverage_checks(
         description="Reports whether every scope was seen and every output published; if not, the run fails here.",
     )
     def coverage(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        result = _find_result(context, binding, assets)
-        is_export = is_export_run(context, assets)
+        settings, is_export = binding.load_settings(needs_accounts=False), is_export_run(context, assets)
+        with monitor_step(settings, is_export=is_export):
+            result = _find_result(context, binding, assets)
         checks = [c for c in build_check_results(result, assets.sources) if bind_check(assets, c) in own]
         yield from yield_checks(context, assets, checks, with_others=is_export)
+        if is_export:
+            report_step_result(context, settings, result)
         if result.exit_code and is_export:
             raise dg.Failure(explain_failure(result), allow_retries=False)
 
@@ -85,6 +89,7 @@ def _request_failed_scopes(
     """Request the scopes that failed in the run that this one continues, and publish; log what lands as events."""
     began, step = time.monotonic(), context.op_execution_context
     settings, contracts = binding.load_settings(), binding.load_contracts()
+    report_run_start(settings)
     with handle_stop(context.log) as stop:
         result = execute_run(
             settings,

@@ -19,6 +19,7 @@ from appstream_export.defs.automation import build_job_tags
 from appstream_export.defs.binding import SHARDED, ExportAssets, ExportBinding
 from appstream_export.defs.checks import build_check_results, explain_failure
 from appstream_export.defs.context import WORKERS, as_dagster_failure
+from appstream_export.defs.monitoring import load_reported_settings, monitor_step, report_step_result
 from appstream_export.defs.progress import LoggingRunListener
 from appstream_export.defs.steps import (
     build_check_evaluation,
@@ -175,8 +176,8 @@ def _build_plan_op(binding: ExportBinding) -> dg.OpDefinition:
 def _plan_shards(
     context: dg.OpExecutionContext, config: ShardedConfig, binding: ExportBinding
 ) -> tuple[PreparedRun, list[Shard]]:
-    settings = binding.load_settings()
-    with as_dagster_failure():
+    settings = load_reported_settings(binding)
+    with as_dagster_failure(), monitor_step(settings, starts_run=True):
         return plan_shards(
             settings,
             binding.load_contracts(),
@@ -227,7 +228,8 @@ def _build_commit_op(binding: ExportBinding, assets: ExportAssets) -> dg.OpDefin
     ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output]:
         settings, contracts = binding.load_settings(), binding.load_contracts()
         with as_dagster_failure(), handle_stop(context.log) as stop:
-            result = _finish_shards(context, settings, contracts, prepared, swept, stop)
+            with monitor_step(settings):
+                result = _finish_shards(context, settings, contracts, prepared, swept, stop)
             yield from _build_events(context, assets, contracts, settings, result)
         if stop.is_set():
             raise dg.DagsterExecutionInterruptedError("the run was stopped after its commit")
@@ -285,13 +287,15 @@ def _build_coverage_op(binding: ExportBinding, assets: ExportAssets) -> dg.OpDef
     ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output]:
         settings, contracts = binding.load_settings(), binding.load_contracts()
         is_continued = is_continuing_after(context, binding.format_name(COMMIT_STEP))
-        result = _find_result(context, binding, settings, contracts, is_continued=is_continued)
+        with monitor_step(settings, starts_run=is_continued):
+            result = _find_result(context, binding, settings, contracts, is_continued=is_continued)
         if not is_continued:
             result = restore_discovery_problem(context, assets, result)
         else:
             yield from _build_events(context, assets, contracts, settings, result)
         for check in build_check_results(result, assets.sources):
             yield build_check_evaluation(assets, check)
+        report_step_result(context, settings, result)
         if result.exit_code:
             raise dg.Failure(explain_failure(result), allow_retries=False)
         yield dg.Output(None)

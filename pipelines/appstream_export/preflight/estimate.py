@@ -63,7 +63,7 @@ class Cost:
 
     `known_tasks` is the number of tasks that count as many calls as their last answer took, or as their parent has
     rows; other tasks count as one call. `call_s` is the time that a call occupies a worker, with queues and
-    retries: measured in the newest run (`is_measured`), else assumed.
+    retries: measured in the newest run that made calls (`is_measured`), else assumed.
     """
 
     session_calls: int
@@ -148,11 +148,10 @@ def _count_session_calls(plan: Plan, requested: Collection[str]) -> int:
 
 
 def _measure_call_s(head: CurrentState, workers: int) -> float | None:
-    """Return the seconds that a call occupied a worker in the newest sweep; None if the sweep made no calls."""
+    """Return the seconds that a call occupied a worker in the newest sweep with calls; None if there is none."""
     # Measured from the first attempt to the last end: a task's duration includes the time that it waited for a worker.
-    runs = [r for r in head.runs.values() if head.swept_at and (r["attempted_at"] or head.swept_at) > head.swept_at]
-    calls = sum(run["api_calls"] for run in runs)
-    if not calls:
+    runs = head.measured_runs
+    if not runs:
         return None
     wall_s = (max(r["finished_at"] for r in runs) - min(r["attempted_at"] for r in runs)).total_seconds()
-    return wall_s * min(workers, len(runs)) / calls
+    return wall_s * min(workers, len(runs)) / sum(run["api_calls"] for run in runs)

@@ -6,6 +6,13 @@ from .enabled import (
     load_known_contracts as load_known_contracts,
     load_readable_contracts as load_readable_contracts,
 )
+from .monitoring import (
+    RunMonitor as RunMonitor,
+    monitor_run as monitor_run,
+    report_refused_run as report_refused_run,
+    report_run_end as report_run_end,
+    report_run_start as report_run_start,
+)
 from .prepare import PreparedRun as PreparedRun
 from .publishing import republish_outputs as republish_outputs, try_after_commit as try_after_commit
 from .request import (
@@ -31,3 +38,4 @@ from .warehouse import (
     open_existing_warehouse as open_existing_warehouse,
     open_warehouse as open_warehouse,
 )
+from .web_post import post_to_url as post_to_url

@@ -3,6 +3,7 @@
 import argparse
 
 from appstream_export.cli import console
+from appstream_export.cli.log import log_failure
 from appstream_export.cli.options import Commands, add_command_group, add_warehouse_command
 from appstream_export.cli.target import resolve_target
 
@@ -31,7 +32,7 @@ def run_feeds_publish(args: argparse.Namespace) -> int:
     store = target.open_store()
     published = publish_feeds(store, target.load_contracts(store), target.settings.feeds)
     if published.problem:
-        console.log_problem(published.problem)
+        log_failure(published.problem)
     console.print_result(f"{len(published.rows)} feeds, {sum(published.rows.values()):,} rows: {published.place}")
     return 1 if published.problem else 0
 

@@ -1,10 +1,12 @@
 """`verify`, `repair`, `expire`, `gc` and `erase`: the maintenance of a warehouse."""
 
 import argparse
+import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from appstream_export.cli import console
+from appstream_export.cli.log import log_event, log_failure
 from appstream_export.cli.options import Commands, add_format_option, add_warehouse_command, parse_grace_period
 from appstream_export.cli.target import Target, list_target_flags, resolve_target
 from appstream_export.errors import SettingsError
@@ -89,7 +91,7 @@ def run_repair(args: argparse.Namespace) -> int:
     else:
         console.print_sanitized_lines(render_repair_lines(result))
     for problem in problems:
-        console.log_problem(problem)
+        log_failure(problem)
     if result.remaining:
         return 1
     return EXIT_UNPUBLISHED if problems else 0
@@ -116,7 +118,7 @@ def run_expire(args: argparse.Namespace) -> int:
     else:
         console.print_sanitized_lines(render_expire_lines(result, lake.retention, list_target_flags(args)))
     if problem:
-        console.log_problem(problem)
+        log_failure(problem)
     return EXIT_UNPUBLISHED if problem else 0
 
 
@@ -132,7 +134,7 @@ def run_gc(args: argparse.Namespace) -> int:
     target = resolve_target(args)
     store = target.open_store(writing=not args.dry_run)
     if args.grace < MIN_SAFE_GRACE and not args.dry_run:
-        console.log_line("warning: a run in progress loses its files that are older than this grace period")
+        log_event(logging.WARNING, "a run in progress loses its files that are older than this grace period")
     result = vacuum_warehouse(
         store,
         target.load_contracts(store),
@@ -180,7 +182,7 @@ def run_erase(args: argparse.Namespace) -> int:
     else:
         console.print_sanitized_lines(render_erase_lines(result, fix))
     for problem in problems:
-        console.log_problem(problem)
+        log_failure(problem)
     return 0 if args.dry_run or (result.is_gone and not problems) else 1
 
 

@@ -1,9 +1,12 @@
 """`run`: request all scopes, and commit a snapshot."""
 
 import argparse
+import logging
+import sys
 from typing import TYPE_CHECKING
 
 from appstream_export.cli import console
+from appstream_export.cli.log import is_json_log, log_event, log_failure
 from appstream_export.cli.options import (
     Commands,
     add_command,
@@ -15,9 +18,12 @@ from appstream_export.cli.options import (
 )
 from appstream_export.cli.signals import handle_stop_signals
 from appstream_export.cli.target import list_target_flags, read_run_settings
+from appstream_export.errors import ExportError
 
 if TYPE_CHECKING:
+    from appstream_export.cli.views import RunSummary
     from appstream_export.run import Request
+    from appstream_export.settings import Settings
 
 EXIT_RESULT_LOST = 3  # committed, but the result could not be written
 
@@ -42,20 +48,51 @@ def add_parsers(commands: Commands) -> None:
 
 def run_export(args: argparse.Namespace) -> int:
     """Run an export, and print its result."""
+    from appstream_export.run import monitor_run
+
+    settings = _read_reported_settings(args)
+    with monitor_run(settings) as monitor:
+        summary = _execute_request(args, settings)
+        monitor.end(summary.result, summary.exit_code)
+    return _print_run(args, summary)
+
+
+def _read_reported_settings(args: argparse.Namespace) -> "Settings":
+    """Return the settings; if they are wrong, report the refused run as far as they say where."""
+    try:
+        return read_run_settings(args)
+    except ExportError as error:
+        from appstream_export.run import report_refused_run
+
+        report_refused_run(args.config, error)
+        raise
+
+
+def _execute_request(args: argparse.Namespace, settings: "Settings") -> "RunSummary":
     from appstream_export.cli.progress import show_run_progress
-    from appstream_export.cli.views import build_run_object, render_run_lines, summarize_run
+    from appstream_export.cli.views import summarize_run
     from appstream_export.run import execute_run, load_enabled_contracts
 
-    settings = read_run_settings(args)
     contracts = load_enabled_contracts(settings)
     with handle_stop_signals() as stop:
         with show_run_progress(with_resource=len(contracts) > 1) as listener:
             result = execute_run(settings, contracts, build_run_request(args), listener=listener, stop=stop)
-        summary = summarize_run(result, contracts, settings.warehouse, list_target_flags(args), s3=settings.s3)
+        return summarize_run(result, contracts, settings.warehouse, list_target_flags(args), s3=settings.s3)
+
+
+def _print_run(args: argparse.Namespace, summary: "RunSummary") -> int:
+    """Print the result of a run and return its exit code. A JSON log has it as its last record, and no summary."""
+    from appstream_export.cli.views import build_run_object, render_run_lines
+
+    code, is_json = summary.exit_code, is_json_log()
+    level = logging.ERROR if code else logging.INFO
+    if is_json or not console.is_terminal(sys.stderr):
+        log_event(level, f"run ended with exit code {code}", build_run_object(summary) if is_json else None)
     if args.format == "json":
-        return _print_object(build_run_object(summary), summary.exit_code)
-    console.print_summary(render_run_lines(summary))
-    return summary.exit_code
+        return _print_object(build_run_object(summary), code)
+    if not is_json and (code or not args.quiet):
+        console.print_summary(render_run_lines(summary))
+    return code
 
 
 def _print_object(value: object, code: int) -> int:
@@ -66,7 +103,7 @@ def _print_object(value: object, code: int) -> int:
         print_json(value)
         console.flush_output()
     except console.OutputError as error:
-        console.log_problem(str(error))
+        log_failure(str(error))
         return code or EXIT_RESULT_LOST
     return code
 

@@ -25,6 +25,7 @@ from .maintenance import (
 )
 from .plan import build_plan_object as build_plan_object, render_plan_lines as render_plan_lines
 from .run import (
+    RunSummary as RunSummary,
     build_run_object as build_run_object,
     render_run_lines as render_run_lines,
     summarize_run as summarize_run,

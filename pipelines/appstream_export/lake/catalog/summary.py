@@ -5,7 +5,6 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -13,8 +12,7 @@ import pyarrow as pa
 
 from appstream_export.errors import QueryError
 from appstream_export.lake.catalog.query import run_query
-from appstream_export.lake.duckdb import quote_identifier, quote_literal
-from appstream_export.lake.snapshots import KIND_SWEEP
+from appstream_export.lake.duckdb import quote_identifier
 
 if TYPE_CHECKING:
     from appstream_export.contracts import Contract
@@ -149,13 +147,6 @@ def load_last_requests(con: duckdb.DuckDBPyConnection) -> pa.Table:
             max(case when status in ('filtered', 'skipped') then observed_at else attempted_at end) as requested_at
         from scope_runs group by resource order by resource"""
     return run_query(con, sql)
-
-
-def load_last_sweep_started_at(con: duckdb.DuckDBPyConnection) -> datetime:
-    """Return the start of the newest sweep, in UTC. Every history has at least one sweep."""
-    sweeps = f"from snapshots where kind = {quote_literal(KIND_SWEEP)} order by seq desc limit 1"
-    [row] = run_query(con, f"select started_at {sweeps}").to_pylist()
-    return row["started_at"]
 
 
 def _count_states(con: duckdb.DuckDBPyConnection, table: str) -> dict[str, int]:
