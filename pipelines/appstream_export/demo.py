@@ -224,7 +224,7 @@ def list_next_commands(folder: Path) -> NextCommands:
             ("sql", "--warehouse", warehouse, running),
             ("describe", "image_builder_errors"),
         ),
-        duckdb=("duckdb", "-readonly", f"{warehouse}/warehouse.duckdb"),
+        duckdb=("-readonly", f"{warehouse}/warehouse.duckdb"),
         emulate=("emulate", "--dir", str(folder)),
         run=("run", "--config", str(folder / DEFAULT_FILE), "--retry-failed"),
     )

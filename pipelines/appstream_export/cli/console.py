@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TextIO
 
@@ -19,6 +19,12 @@ PROG = "appstream-export"
 _SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x80-\x9f]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _SPACE = re.compile(r"[\t\n\v\f\r\u0085\u2028\u2029]+")
+_DUCKDB_COMMANDS: Mapping[str, Sequence[str]] = {
+    "duckdb": ("duckdb",),
+    "uvx": ("uvx", "--from", "duckdb-cli", "duckdb"),
+    "pipx": ("pipx", "run", "--spec", "duckdb-cli", "duckdb"),
+}
+"""Programs on the PATH that run DuckDB's prompt, the best first. The Python package `duckdb` does not have it."""
 WIDTH_MIN = 40
 """Minimum width of output: a narrower terminal counts as this wide."""
 
@@ -112,6 +118,13 @@ def format_command(*words: str) -> str:
     return quote_shell_words(*started, *words)
 
 
+def format_duckdb_command(*words: str) -> str:
+    """Return a command of the program `duckdb`; if it is not installed, in a form that gets it first."""
+    found = next((name for name in _DUCKDB_COMMANDS if shutil.which(name)), "duckdb")
+    line = quote_shell_words(*_DUCKDB_COMMANDS[found], *words)
+    return line if shutil.which(found) else f"{line}    # get it: pip install duckdb-cli"
+
+
 def quote_shell_words(*words: str) -> str:
     """Return words as a command line, quoted if a shell needs it; SQL gets double quotes, to stay readable."""
     return " ".join(f'"{w}"' if "'" in w and not set(w) & set('"$`\\!') else shlex.quote(w) for w in words)
@@ -120,6 +133,13 @@ def quote_shell_words(*words: str) -> str:
 def get_terminal_width() -> int:
     """Return the width for output: COLUMNS, else the terminal's, else 80; at least WIDTH_MIN."""
     return max(WIDTH_MIN, shutil.get_terminal_size((80, 24)).columns)
+
+
+def get_result_width() -> int:
+    """Return the width for rows: the terminal's or COLUMNS; unlimited in a pipe or file, where no line must wrap."""
+    if os.environ.get("COLUMNS") or is_terminal(sys.stdout):
+        return get_terminal_width()
+    return sys.maxsize
 
 
 def wrap_text(text: str, indent: str) -> str:

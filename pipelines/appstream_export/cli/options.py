@@ -111,12 +111,21 @@ def add_as_of_option(command: Parser) -> None:
     command.add_argument("--as-of", metavar="TIME", help=doc)
 
 
-def add_format_option(command: Parser, formats: Sequence[str] = FORMATS) -> None:
+def add_format_option(
+    command: Parser, formats: Sequence[str] = FORMATS, *, default: str | None = "table", default_doc: str = "table"
+) -> None:
     """Add `--format` and its short form `--json`."""
     kinds = command.add_mutually_exclusive_group()
-    doc = f"{', '.join(formats)} (default: table)"
-    kinds.add_argument("--format", choices=formats, default="table", metavar="KIND", help=doc)
+    doc = f"{', '.join(formats)} (default: {default_doc})"
+    kinds.add_argument("--format", choices=formats, default=default, metavar="KIND", help=doc)
     kinds.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
+
+
+def add_result_options(command: Parser) -> None:
+    """Add `--output` and `--format`; the format is None if none is named, because the file's suffix may name it."""
+    doc = "write the result to this file instead, complete or not at all; the suffix names the format"
+    command.add_argument("-o", "--output", type=parse_path, metavar="FILE", help=doc)
+    add_format_option(command, default=None, default_doc="the suffix of -o, else table")
 
 
 def parse_list(text: str) -> tuple[str, ...]:
