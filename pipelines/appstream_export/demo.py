@@ -158,7 +158,7 @@ def play_demo(
     opening = opening or datetime.now(UTC).replace(microsecond=0) - MOMENTS[-1]
     estate, contracts = Estate(opening=opening), _load_demo_contracts(resources)
     with Emulator() as aws:
-        settings = read_settings(_write_config(folder, estate, contracts, aws.endpoint_url))
+        settings = read_settings(_write_config(folder, estate, contracts, aws.endpoint_url), {})
         for moment in range(estate.moments):
             if moment:
                 estate.advance_emulator(aws, moment)
@@ -291,14 +291,14 @@ def _is_demo_folder(folder: Path) -> bool:
     file = folder / DEFAULT_FILE
     if not file.is_file() or not file.read_text("utf-8", "replace").startswith(MARK):
         return False
-    return read_settings(file).is_local_aws
+    return read_settings(file, {}).is_local_aws
 
 
 def _load_demo_settings(folder: Path) -> Settings:
     if not (folder / DEFAULT_FILE).is_file() or not _is_demo_folder(folder):
         command = shlex.join(("appstream-export", "demo", "--dir", str(folder)))
         raise ConfigurationError(f"{folder}: no demo is there", fix=f"make one with: {command}")
-    return read_settings(folder / DEFAULT_FILE)
+    return read_settings(folder / DEFAULT_FILE, {})
 
 
 def _read_opening(folder: Path) -> datetime:

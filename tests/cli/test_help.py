@@ -16,6 +16,8 @@ COMMANDS = (
     "demo",
     "emulate",
     "init",
+    "settings",
+    "settings schema",
     "doctor",
     "plan",
     "run",

@@ -9,8 +9,8 @@ from typing import Any, NoReturn, TypeAlias
 
 from appstream_export.errors import ConfigurationError, describe_renamed, suggest_correction
 from appstream_export.location import S3_SCHEME, expand_user, validate_location
+from appstream_export.settings_file import WAREHOUSE_VARIABLE
 
-WAREHOUSE_VARIABLE = "APPSTREAM_EXPORT_WAREHOUSE"
 FORMATS = ("table", "json", "ndjson", "csv", "md", "parquet")
 RENAMED_WORDS: Mapping[str, str] = {"thin": "expire", "--force": "--accept-drop"}
 """Commands and flags of version 0.3.0 with their new names."""
@@ -84,7 +84,7 @@ def add_global_options(parser: Parser, *, config: object, debug: object) -> None
     """Add the options that are accepted both before and after the command."""
     # The parser of a command gets SUPPRESS as default: else it would overwrite a value given before the command.
     options = parser.add_argument_group("for every command")
-    doc = "settings (default: APPSTREAM_EXPORT_CONFIG, else ./appstream-export.toml)"
+    doc = "settings (default: APPSTREAM_EXPORT_CONFIG, else appstream-export.toml, here or above)"
     options.add_argument("--config", type=parse_path, metavar="FILE", default=config, help=doc)
     options.add_argument("--debug", action="store_true", default=debug, help="show tracebacks and the full log")
 

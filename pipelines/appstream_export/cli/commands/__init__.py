@@ -7,7 +7,7 @@ from appstream_export.cli.options import Commands
 
 COMMAND_MODULES: Mapping[str, str] = {
     "demo": "demo emulate",
-    "init": "init",
+    "init": "init settings",
     "preflight": "doctor plan",
     "run": "run",
     "reading": "status sql query tables describe",
