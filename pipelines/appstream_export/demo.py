@@ -30,8 +30,8 @@ from appstream_export.lake.storage import REPORT_FILE
 from appstream_export.model import RunListener
 from appstream_export.run import STAGES, Request, RunResult, execute_run
 from appstream_export.settings import DEFAULT_FILE, Settings, read_settings
+from appstream_export.settings_file import DEMO_MARK, is_demo_file
 
-MARK = "# Made by: appstream-export demo"
 _CONFIG_TEMPLATE = """\
 {mark}; a later demo in this folder starts afresh.
 # It begins at {opening}, and ends when it was made: the runs between are dated back.
@@ -289,9 +289,7 @@ def _remove_previous_demo(folder: Path) -> None:
 def _is_demo_folder(folder: Path) -> bool:
     """Return whether a demo created the folder and its configuration still names an emulated AWS."""
     file = folder / DEFAULT_FILE
-    if not file.is_file() or not file.read_text("utf-8", "replace").startswith(MARK):
-        return False
-    return read_settings(file, {}).is_local_aws
+    return is_demo_file(file) and read_settings(file, {}).is_local_aws
 
 
 def _load_demo_settings(folder: Path) -> Settings:
@@ -310,7 +308,7 @@ def _read_opening(folder: Path) -> datetime:
 
 def _write_config(folder: Path, estate: Estate, contracts: ContractSet, endpoint_url: str) -> Path:
     head = _CONFIG_TEMPLATE.format(
-        mark=MARK,
+        mark=DEMO_MARK,
         folder=folder,
         opening=estate.opening.isoformat(),
         regions=", ".join(f'"{region}"' for region in estate.regions),

@@ -10,6 +10,8 @@ from appstream_export.errors import SettingsError
 CONFIG_VARIABLE, WAREHOUSE_VARIABLE = "APPSTREAM_EXPORT_CONFIG", "APPSTREAM_EXPORT_WAREHOUSE"
 DEFAULT_FILE = "appstream-export.toml"
 INIT_FIX = "create one with: appstream-export init"
+DEMO_MARK = "# Made by: appstream-export demo"
+"""The first words of the settings file of a demo."""
 _FOLDER = "appstream-export"
 MACHINE_FOLDER = Path("/etc") / _FOLDER
 
@@ -31,6 +33,14 @@ def find_settings_file(path: Path | None, environ: Mapping[str, str]) -> Path | 
             _refuse_other_owners(place)
             return place
     return None
+
+
+def is_demo_file(file: Path) -> bool:
+    """Return whether a demo wrote a settings file."""
+    try:
+        return file.read_bytes().startswith(DEMO_MARK.encode())
+    except OSError:
+        return False
 
 
 def _list_places(environ: Mapping[str, str]) -> Iterator[Path]:

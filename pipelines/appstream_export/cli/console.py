@@ -18,6 +18,8 @@ PROG = "appstream-export"
 # reorder text: a terminal must show the text that is stored, and text from AWS must not control the terminal.
 _SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x80-\x9f]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_COMMAND = re.compile(rf"(?<=: ){PROG}(?= [a-z])")
+"""A command of this program in a message: `fix it with: appstream-export verify`."""
 _SPACE = re.compile(r"[\t\n\v\f\r\u0085\u2028\u2029]+")
 _DUCKDB_COMMANDS: Mapping[str, Sequence[str]] = {
     "duckdb": ("duckdb",),
@@ -108,7 +110,15 @@ def log_line(text: str = "") -> None:
 
 def log_problem(text: str) -> None:
     """Write a problem to stderr in one line, after the program's name."""
-    log_line(f"{PROG}: {strip_control_characters(text)}")
+    shown = _COMMAND.sub(format_command(), strip_control_characters(text))
+    log_line(f"{style(f'{PROG}:', '1;31', sys.stderr)} {_style_problem(shown)}")
+
+
+def _style_problem(text: str) -> str:
+    """Return a problem with its place in bold: a file with its line, or a variable."""
+    place, colon, rest = text.partition(": ")
+    is_place = bool(re.search(r" line \d+$", place) or re.fullmatch(r"[A-Z_0-9]+", place))
+    return f"{style(place, '1', sys.stderr)}{colon}{rest}" if is_place else text
 
 
 def format_command(*words: str) -> str:

@@ -1,12 +1,15 @@
 """Options of the command line: argparse with one-line errors, value types, and options that commands share."""
 
 import argparse
+import re
+import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
+from appstream_export.cli import console
 from appstream_export.errors import ConfigurationError, describe_renamed, suggest_correction
 from appstream_export.location import S3_SCHEME, expand_user, validate_location
 from appstream_export.settings_file import WAREHOUSE_VARIABLE
@@ -14,6 +17,10 @@ from appstream_export.settings_file import WAREHOUSE_VARIABLE
 FORMATS = ("table", "json", "ndjson", "csv", "md", "parquet")
 RENAMED_WORDS: Mapping[str, str] = {"thin": "expire", "--force": "--accept-drop"}
 """Commands and flags of version 0.3.0 with their new names."""
+
+
+_HEADING = re.compile(r"^[a-z][a-z ]*:", re.MULTILINE)
+_OPTION = re.compile(r"(?<![\w-])--?[a-z][\w-]*")
 
 
 class UsageError(ConfigurationError):
@@ -32,6 +39,14 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, allow_abbrev=False, formatter_class=_HelpFormatter)
+
+    def format_help(self) -> str:
+        """Return the help, with headings and options in colour if stdout is a terminal that has colours."""
+        text = super().format_help()
+        if not console.has_colour(sys.stdout):
+            return text
+        text = _HEADING.sub(lambda found: console.style(found[0], "1"), text)
+        return _OPTION.sub(lambda found: console.style(found[0], "36"), text)
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError with the message and the command that prints the help."""
