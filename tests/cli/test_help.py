@@ -43,6 +43,7 @@ COMMANDS = (
     "contracts lint",
     "contracts propose",
     "contracts render",
+    "completion",
 )
 
 

@@ -16,6 +16,7 @@ COMMAND_MODULES: Mapping[str, str] = {
     "report": "report dashboard",
     "maintenance": "verify repair expire gc erase",
     "contracts": "contracts",
+    "completion": "completion",
 }
 """Modules of this folder with the names of their commands, in the order of the help."""
 
