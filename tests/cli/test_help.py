@@ -44,6 +44,7 @@ COMMANDS = (
     "contracts propose",
     "contracts render",
     "completion",
+    "help",
 )
 
 

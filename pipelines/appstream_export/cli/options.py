@@ -99,7 +99,7 @@ def add_global_options(parser: Parser, *, config: object, debug: object) -> None
     """Add the options that are accepted both before and after the command."""
     # The parser of a command gets SUPPRESS as default: else it would overwrite a value given before the command.
     options = parser.add_argument_group("for every command")
-    doc = "settings (default: APPSTREAM_EXPORT_CONFIG, else appstream-export.toml, here or above)"
+    doc = "settings (default: APPSTREAM_EXPORT_CONFIG, else appstream-export.toml here or above: help settings)"
     options.add_argument("--config", type=parse_path, metavar="FILE", default=config, help=doc)
     options.add_argument("--debug", action="store_true", default=debug, help="show tracebacks and the full log")
 

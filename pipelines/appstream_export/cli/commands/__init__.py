@@ -17,6 +17,7 @@ COMMAND_MODULES: Mapping[str, str] = {
     "maintenance": "verify repair expire gc erase",
     "contracts": "contracts",
     "completion": "completion",
+    "topics": "help",
 }
 """Modules of this folder with the names of their commands, in the order of the help."""
 
