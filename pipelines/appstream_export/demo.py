@@ -30,8 +30,8 @@ from appstream_export.lake.storage import REPORT_FILE
 from appstream_export.model import RunListener
 from appstream_export.run import STAGES, Request, RunResult, execute_run
 from appstream_export.settings import DEFAULT_FILE, Settings, read_settings
+from appstream_export.settings_file import DEMO_MARK, is_demo_file
 
-MARK = "# Made by: appstream-export demo"
 _CONFIG_TEMPLATE = """\
 {mark}; a later demo in this folder starts afresh.
 # It begins at {opening}, and ends when it was made: the runs between are dated back.
@@ -158,7 +158,7 @@ def play_demo(
     opening = opening or datetime.now(UTC).replace(microsecond=0) - MOMENTS[-1]
     estate, contracts = Estate(opening=opening), _load_demo_contracts(resources)
     with Emulator() as aws:
-        settings = read_settings(_write_config(folder, estate, contracts, aws.endpoint_url))
+        settings = read_settings(_write_config(folder, estate, contracts, aws.endpoint_url), {})
         for moment in range(estate.moments):
             if moment:
                 estate.advance_emulator(aws, moment)
@@ -224,7 +224,7 @@ def list_next_commands(folder: Path) -> NextCommands:
             ("sql", "--warehouse", warehouse, running),
             ("describe", "image_builder_errors"),
         ),
-        duckdb=("duckdb", "-readonly", f"{warehouse}/warehouse.duckdb"),
+        duckdb=("-readonly", f"{warehouse}/warehouse.duckdb"),
         emulate=("emulate", "--dir", str(folder)),
         run=("run", "--config", str(folder / DEFAULT_FILE), "--retry-failed"),
     )
@@ -289,16 +289,14 @@ def _remove_previous_demo(folder: Path) -> None:
 def _is_demo_folder(folder: Path) -> bool:
     """Return whether a demo created the folder and its configuration still names an emulated AWS."""
     file = folder / DEFAULT_FILE
-    if not file.is_file() or not file.read_text("utf-8", "replace").startswith(MARK):
-        return False
-    return read_settings(file).is_local_aws
+    return is_demo_file(file) and read_settings(file, {}).is_local_aws
 
 
 def _load_demo_settings(folder: Path) -> Settings:
     if not (folder / DEFAULT_FILE).is_file() or not _is_demo_folder(folder):
         command = shlex.join(("appstream-export", "demo", "--dir", str(folder)))
         raise ConfigurationError(f"{folder}: no demo is there", fix=f"make one with: {command}")
-    return read_settings(folder / DEFAULT_FILE)
+    return read_settings(folder / DEFAULT_FILE, {})
 
 
 def _read_opening(folder: Path) -> datetime:
@@ -310,7 +308,7 @@ def _read_opening(folder: Path) -> datetime:
 
 def _write_config(folder: Path, estate: Estate, contracts: ContractSet, endpoint_url: str) -> Path:
     head = _CONFIG_TEMPLATE.format(
-        mark=MARK,
+        mark=DEMO_MARK,
         folder=folder,
         opening=estate.opening.isoformat(),
         regions=", ".join(f'"{region}"' for region in estate.regions),

@@ -1,4 +1,4 @@
-"""Where packaged files lie: `schemas/` and `sql/` are at the top of a checkout, but inside an installed package."""
+"""Where packaged files lie: `schemas/`, `sql/` and `docs/` are at the top of a checkout, but inside a package."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ _HERE = Path(__file__).parent
 
 
 def find_resource_folder(name: str) -> Path:
-    """Return the installed folder of contracts (`schemas`) or SQL files (`sql`)."""
+    """Return the installed folder of contracts (`schemas`), SQL files (`sql`) or pages (`docs`)."""
     installed = _HERE / f"_{name}"
     return installed if installed.is_dir() else _HERE.parents[1] / name
 

@@ -14,9 +14,11 @@ from appstream_export.contracts import (
 )
 from appstream_export.errors import ConfigurationError
 from appstream_export.resources import read_dagster_template
-from appstream_export.settings import DEFAULT_FILE as CONFIG_FILE
+from appstream_export.settings_file import DEFAULT_FILE as CONFIG_FILE
+from appstream_export.settings_schema import SCHEMA_FILE, build_settings_schema
 
 CONFIG = """\
+#:schema ./appstream-export.schema.json
 # Settings of appstream-export. Fill in [[accounts]] or [organization] below, then run:
 #   appstream-export doctor   # find what would stop a run, with the fix of each problem
 #   appstream-export plan     # show which requests a run would send, and their cost
@@ -167,6 +169,7 @@ def render_scaffold_files(partition: str = "aws") -> Mapping[str, str]:
     outside = f"arn:{partition}:iam::{_OUTSIDE_ACCOUNT}:role/{ROLE_NAME}"
     return {
         CONFIG_FILE: CONFIG.replace("arn:aws:", f"arn:{partition}:").replace("us-east-1", PARTITIONS[partition]),
+        SCHEMA_FILE: render_settings_schema(),
         ACCOUNTS: _ACCOUNTS,
         PRICES: _PRICES,
         POLICY: _render_json(allowed),
@@ -176,6 +179,11 @@ def render_scaffold_files(partition: str = "aws") -> Mapping[str, str]:
         HUB_TRUST: _render_json(_build_hub_trust_policy(partition)),
         DAGSTER: read_dagster_template(),
     }
+
+
+def render_settings_schema() -> str:
+    """Return the JSON schema of the settings file, with the comments of the scaffold as descriptions."""
+    return _render_json(build_settings_schema(CONFIG))
 
 
 def write_scaffold_files(folder: Path, partition: str = "aws") -> Iterator[tuple[str, bool]]:

@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from itertools import count
 from math import isfinite
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -21,6 +22,8 @@ from msgspec import Meta, Struct
 from appstream_export.errors import SettingsError, suggest_correction
 from appstream_export.location import S3_SCHEME, expand_user, validate_location
 from appstream_export.model import ACCOUNT_ID, REGION
+from appstream_export.settings_environment import read_overrides
+from appstream_export.settings_file import DEFAULT_FILE, INIT_FIX, find_settings_file
 from appstream_export.settings_problems import (
     SettingProblem,
     ValueChecker,
@@ -30,8 +33,6 @@ from appstream_export.settings_problems import (
 )
 from appstream_export.user_text import TomlPath, read_user_text
 
-DEFAULT_FILE = "appstream-export.toml"
-_INIT_FIX = "create one with: appstream-export init"
 AUTO = "auto"
 """`regions = "auto"`: all regions in which AWS offers the service."""
 _ROLE_NAME = re.compile(r"[\w+=,.@-]+(/[\w+=,.@-]+)*", re.ASCII)
@@ -340,19 +341,18 @@ RENAMED_KEYS: Mapping[str, str] = {
     "lake.expected_every": "freshness_interval",
 }
 """Keys of version 0.3.0, by section, and their new names."""
-
-
-def find_settings_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """Return the file of `--config`, `APPSTREAM_EXPORT_CONFIG` or `./appstream-export.toml`, in this order, or None.
-
-    Raises SettingsError if a named file does not exist.
-    """
-    named = path or (Path(v) if (v := environ.get("APPSTREAM_EXPORT_CONFIG")) else None)
-    if named is not None:
-        if not named.is_file():
-            raise SettingsError(f"{named}: no such file", fix=_INIT_FIX)
-        return named
-    return Path(DEFAULT_FILE) if Path(DEFAULT_FILE).is_file() else None
+PATH_SETTINGS: frozenset[TomlPath] = frozenset(
+    {
+        ("account_labels_file",),
+        ("aws", "ca_bundle"),
+        ("contracts", "folder"),
+        ("sql", "folder"),
+        ("lake", "s3", "ca_bundle"),
+        ("feeds", "prices"),
+        ("feeds", "platform_support"),
+    }
+)
+"""Settings that hold a path of this machine; so does `warehouse`, which has its own variable."""
 
 
 def read_settings(
@@ -360,26 +360,36 @@ def read_settings(
 ) -> Settings:
     """Read, check and complete the settings; raises SettingsError with file, line and fix.
 
-    Commands that send requests to AWS need accounts; for the others, an analyst's file with `warehouse` is enough.
+    Variables such as `APPSTREAM_EXPORT_EXTRACT__WORKERS` replace values of the file. Commands that send requests to AWS
+    need accounts; for the others, an analyst's file with `warehouse` is enough.
     """
     file = find_settings_file(path, environ)
     if file is None:
-        raise SettingsError(f"no configuration: there is no ./{DEFAULT_FILE}", fix=_INIT_FIX)
+        raise SettingsError(f"no configuration: there is no ./{DEFAULT_FILE}", fix=INIT_FIX)
     try:
         text = read_user_text(file)
         raw = tomllib.loads(text)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise SettingsError(f"{file}: not readable as TOML: {why}") from error
-    return parse_settings(raw, file, text, needs_accounts=needs_accounts)
+    overrides = read_overrides(Settings, environ, PATH_SETTINGS)
+    return parse_settings(
+        overrides.apply(raw), file, text, needs_accounts=needs_accounts, variables=overrides.variables
+    )
 
 
 def parse_settings(
-    raw: Mapping[str, Any], file: Path, text: str | None = None, *, needs_accounts: bool = True
+    raw: Mapping[str, Any],
+    file: Path,
+    text: str | None = None,
+    *,
+    needs_accounts: bool = True,
+    variables: Mapping[TomlPath, str] = MappingProxyType({}),
 ) -> Settings:
     """Return the settings of a parsed file. `file` is for messages, and its folder for relative paths.
 
-    Raises SettingsError with all problems; with the file's `text` they have line numbers.
+    Raises SettingsError with all problems; with the file's `text` they have line numbers. `variables` are the
+    environment variables from which values come, by their paths.
     """
     problems: list[SettingProblem] = []
     # msgspec stops at the first wrong value, so only if it finds one are all values checked one by one. The remaining
@@ -393,7 +403,7 @@ def parse_settings(
     contradictions = _find_contradictions(settings, (n for n in count() if n not in removed), needs_accounts)
     problems += [p for p in contradictions if not any(map(p.is_caused_by, problems))]
     if problems:
-        raise build_settings_error(file, text, problems)
+        raise build_settings_error(file, text, problems, variables)
     return _resolve_paths(settings, file.parent)
 
 

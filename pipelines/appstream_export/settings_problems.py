@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct, inspect
 
 from appstream_export.errors import SettingsError, SettingsErrors, describe_renamed, suggest_correction
-from appstream_export.user_text import TomlPath, find_key_lines, find_nearest_line
+from appstream_export.user_text import TomlPath, find_key_lines, find_nearest_entry
 
 _VALUE_CHARS_MAX = 60
 _WORDS_FOR_ALL = ("auto", "all", "*", "")
@@ -71,7 +71,7 @@ class ValueChecker:
                 yield SettingProblem((*path, name), message, "add it", is_required=True)
 
     def _check_value(self, kind: Any, hint: Any, value: Any, path: TomlPath) -> Iterator[SettingProblem]:
-        branches = _list_branches(kind)
+        branches = list_branches(kind)
         section = next((b for b in branches if isinstance(b, inspect.StructType)), None)
         listed = next((b for b in branches if isinstance(b, inspect.VarTupleType)), None)
         if section and isinstance(value, dict):
@@ -116,13 +116,22 @@ def find_removed_positions(problems: Iterable[SettingProblem], key: str) -> set[
     return {int(p.path[1]) for p in own if len(p.path) == 2 or p.is_required}
 
 
-def build_settings_error(file: Path, text: str | None, problems: Sequence[SettingProblem]) -> SettingsError:
-    """Return one error for all problems, in the order of their lines; without `text` they have no line numbers."""
+def build_settings_error(
+    file: Path, text: str | None, problems: Sequence[SettingProblem], variables: Mapping[TomlPath, str]
+) -> SettingsError:
+    """Return one error for all problems, in the order of their lines; without `text` they have no line numbers.
+
+    The problem of a value from the environment names its variable; these come first.
+    """
     lines = find_key_lines(text) if text else {}
-    found = sorted(((find_nearest_line(lines, p.path) or 0, p) for p in problems), key=lambda entry: entry[0])
+    found: list[tuple[int, str, SettingProblem]] = []
+    for problem in problems:
+        variable = find_nearest_entry(variables, problem.path)
+        line = 0 if variable else find_nearest_entry(lines, problem.path) or 0
+        found.append((line, variable or f"{file}{f' line {line}' if line else ''}", problem))
     errors = [
-        SettingsError(f"{file}{f' line {line}' if line else ''}: {problem.message}", fix=problem.fix)
-        for line, problem in found
+        SettingsError(f"{place}: {problem.message}", fix=problem.fix)
+        for _, place, problem in sorted(found, key=lambda entry: entry[0])
     ]
     return errors[0] if len(errors) == 1 else SettingsErrors(errors)
 
@@ -152,13 +161,13 @@ def _list_sections(info: Any, name: str = "") -> Iterator[tuple[str, list[str]]]
     """Yield each section of the file by its dotted name, with its keys."""
     yield name, [field.name for field in info.fields]
     for field in info.fields:
-        for branch in _list_branches(field.type):
+        for branch in list_branches(field.type):
             inner = branch.item_type if isinstance(branch, inspect.VarTupleType) else branch
             if isinstance(inner, inspect.StructType):
                 yield from _list_sections(inner, f"{name}.{field.name}".lstrip("."))
 
 
-def _list_branches(kind: Any) -> list[Any]:
+def list_branches(kind: Any) -> list[Any]:
     """Return the types that a value may have, without their descriptions and without None, which TOML lacks."""
     inner = kind.type if isinstance(kind, inspect.Metadata) else kind
     branches = inner.types if isinstance(inner, inspect.UnionType) else [inner]

@@ -6,8 +6,9 @@ import tomllib
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 TomlPath = tuple[str | int, ...]
 """Keys and positions in lists from the top of a file: `("accounts", 0, "id")`."""
 # Windows' Notepad and Excel begin UTF-8 with a mark; PowerShell's `>` and Excel's "Unicode text" write UTF-16.
@@ -61,9 +62,9 @@ def find_key_lines(text: str) -> dict[TomlPath, int]:
     return lines
 
 
-def find_nearest_line(lines: Mapping[TomlPath, int], path: TomlPath) -> int | None:
-    """Return the line of a path, or of the nearest section or key that contains it, or None."""
-    return next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
+def find_nearest_entry(entries: Mapping[TomlPath, T], path: TomlPath) -> T | None:
+    """Return the entry of a path, such as its line, or of the nearest section or key that contains it, or None."""
+    return next((entries[path[:n]] for n in range(len(path), 0, -1) if path[:n] in entries), None)
 
 
 def _replace_text(found: re.Match[str]) -> str:

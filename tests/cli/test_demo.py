@@ -67,7 +67,7 @@ def test_status_for_people_and_for_programs(demo: Demo, told: Told) -> None:
     _, program, _ = told("status", "--json", "--warehouse", warehouse)
     standing = json.loads(program)
 
-    assert f"open it    duckdb -readonly {warehouse}/warehouse.duckdb" in people
+    assert f"duckdb -readonly {warehouse}/warehouse.duckdb" in people
     assert re.search(r"^fresh      \d+ (second|minute)s? ago, 20", people)
     assert max(map(len, people.splitlines()[:4])) <= 80
     assert standing["seq"] == 4

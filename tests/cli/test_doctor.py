@@ -371,7 +371,7 @@ def test_without_credentials_and_without_an_emulator_the_rest_is_looked_at(
 
     assert (down, nobody["area"], poor, keyless["area"]) == (1, "settings", 1, "credentials")
     assert (elsewhere["area"], elsewhere["verdict"]) == ("endpoints", "warning")
-    assert "emulate --dir" in nobody["fix"]
+    assert "start what serves it" in nobody["fix"]
     assert "aws sso login" in keyless["fix"]
 
 

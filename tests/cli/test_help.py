@@ -16,6 +16,8 @@ COMMANDS = (
     "demo",
     "emulate",
     "init",
+    "settings",
+    "settings schema",
     "doctor",
     "plan",
     "run",
@@ -41,6 +43,8 @@ COMMANDS = (
     "contracts lint",
     "contracts propose",
     "contracts render",
+    "completion",
+    "help",
 )
 
 

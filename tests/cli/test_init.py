@@ -32,13 +32,14 @@ def test_it_writes_settings_and_policies_once(tmp_path: Path, told: Told, monkey
 
     assert first[0] == second[0] == 0
     assert re.findall(r"^wrote +(.*)$", first[1], re.M) == [
-        "new/appstream-export.toml", "new/accounts.csv", "new/prices.csv", "new/iam/reader-policy.json",
-        "new/iam/reader-trust.json", "new/iam/reader-stackset.json", "new/iam/hub-policy.json",
-        "new/iam/hub-trust.json", "new/dagster/dagster.yaml",
+        "new/appstream-export.toml", "new/appstream-export.schema.json", "new/accounts.csv", "new/prices.csv",
+        "new/iam/reader-policy.json", "new/iam/reader-trust.json", "new/iam/reader-stackset.json",
+        "new/iam/hub-policy.json", "new/iam/hub-trust.json", "new/dagster/dagster.yaml",
     ]  # fmt: skip
     assert re.findall(r"^skipped +(.*): it already exists$", second[1], re.M) == [
-        "new/appstream-export.toml", "new/accounts.csv", "new/prices.csv", "new/iam/reader-policy.json",
-        "new/iam/reader-stackset.json", "new/iam/hub-policy.json", "new/iam/hub-trust.json",
+        "new/appstream-export.toml", "new/appstream-export.schema.json", "new/accounts.csv", "new/prices.csv",
+        "new/iam/reader-policy.json", "new/iam/reader-stackset.json", "new/iam/hub-policy.json",
+        "new/iam/hub-trust.json",
         "new/dagster/dagster.yaml",
     ]  # fmt: skip
     assert (tmp_path / "new" / "appstream-export.toml").read_text() == "mine"

@@ -4,16 +4,17 @@ import itertools
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from appstream_export.errors import ConfigurationError
 from appstream_export.extract import Account, resolve_outcomes
-from appstream_export.extract.aws import Clients
+from appstream_export.extract.aws import Clients, check_emulator
 from appstream_export.extract.scan import scan, scheduler
 from appstream_export.model import Outcome, Task
-from appstream_export.settings import Secret, Settings
+from appstream_export.settings import AwsSettings, Secret, Settings
 from tests.extract.asking import EU, US, A, Answer, Asking, B
 from tests.extract.wire import Reply, Seen, Wire, page, refusal
 
@@ -249,9 +250,19 @@ def test_a_bug_of_ours_is_its_scopes_error_alone(
 def test_nothing_answers_is_one_line_with_the_command(asking: Asking) -> None:
     asking.endpoint_url = "http://127.0.0.1:9"
 
-    fix = r"nothing answers at http://127.0.0.1:9; start it with: appstream-export emulate --dir /"
+    fix = r"nothing answers at http://127.0.0.1:9; start what serves it, or correct or remove \[aws\] endpoint_url"
     with pytest.raises(ConfigurationError, match=fix):
         asking.start()
+
+
+def test_where_a_demo_is_the_fix_starts_its_aws(tmp_path: Path) -> None:
+    folder = tmp_path / "a demo"
+    folder.mkdir()
+    (folder / "appstream-export.toml").write_text("# Made by: appstream-export demo; a later demo starts afresh.")
+    settings = Settings(aws=AwsSettings(endpoint_url="http://127.0.0.1:9"), warehouse=str(folder / "warehouse"))
+
+    with pytest.raises(ConfigurationError, match=f"start it with: appstream-export emulate --dir '{folder}'"):
+        check_emulator(settings)
 
 
 def test_a_starting_token_belongs_to_one_scope(wire: Wire, asking: Asking) -> None:

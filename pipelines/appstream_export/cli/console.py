@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TextIO
 
@@ -18,7 +18,15 @@ PROG = "appstream-export"
 # reorder text: a terminal must show the text that is stored, and text from AWS must not control the terminal.
 _SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x80-\x9f]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_COMMAND = re.compile(rf"(?<=: ){PROG}(?= [a-z])")
+"""A command of this program in a message: `fix it with: appstream-export verify`."""
 _SPACE = re.compile(r"[\t\n\v\f\r\u0085\u2028\u2029]+")
+_DUCKDB_COMMANDS: Mapping[str, Sequence[str]] = {
+    "duckdb": ("duckdb",),
+    "uvx": ("uvx", "--from", "duckdb-cli", "duckdb"),
+    "pipx": ("pipx", "run", "--spec", "duckdb-cli", "duckdb"),
+}
+"""Programs on the PATH that run DuckDB's prompt, the best first. The Python package `duckdb` does not have it."""
 WIDTH_MIN = 40
 """Minimum width of output: a narrower terminal counts as this wide."""
 
@@ -100,11 +108,31 @@ def log_line(text: str = "") -> None:
     _write_text(sys.stderr, text + "\n")
 
 
+def render_problem(text: str) -> str:
+    """Return a problem as a line for stderr, after the program's name, with commands as this process was started."""
+    shown = _COMMAND.sub(format_command(), strip_control_characters(text))
+    return f"{style(f'{PROG}:', '1;31', sys.stderr)} {_style_problem(shown)}"
+
+
+def _style_problem(text: str) -> str:
+    """Return a problem with its place in bold: a file with its line, or a variable."""
+    place, colon, rest = text.partition(": ")
+    is_place = bool(re.search(r" line \d+$", place) or re.fullmatch(r"[A-Z_0-9]+", place))
+    return f"{style(place, '1', sys.stderr)}{colon}{rest}" if is_place else text
+
+
 def format_command(*words: str) -> str:
     """Return a command of this program, quoted for a shell; with `uv run` if this process was started with it."""
     ours = (PROG,)
     started = ("uv", "run", *ours) if os.environ.get("UV_RUN_RECURSION_DEPTH") else ours
     return quote_shell_words(*started, *words)
+
+
+def format_duckdb_command(*words: str) -> str:
+    """Return a command of the program `duckdb`; if it is not installed, in a form that gets it first."""
+    found = next((name for name in _DUCKDB_COMMANDS if shutil.which(name)), "duckdb")
+    line = quote_shell_words(*_DUCKDB_COMMANDS[found], *words)
+    return line if shutil.which(found) else f"{line}    # get it: pip install duckdb-cli"
 
 
 def quote_shell_words(*words: str) -> str:
@@ -115,6 +143,13 @@ def quote_shell_words(*words: str) -> str:
 def get_terminal_width() -> int:
     """Return the width for output: COLUMNS, else the terminal's, else 80; at least WIDTH_MIN."""
     return max(WIDTH_MIN, shutil.get_terminal_size((80, 24)).columns)
+
+
+def get_result_width() -> int:
+    """Return the width for rows: the terminal's or COLUMNS; unlimited in a pipe or file, where no line must wrap."""
+    if os.environ.get("COLUMNS") or is_terminal(sys.stdout):
+        return get_terminal_width()
+    return sys.maxsize
 
 
 def wrap_text(text: str, indent: str) -> str:

@@ -85,7 +85,7 @@ def _choose_format(named: str | None) -> FormatRecord:
 def _format_plain(record: logging.LogRecord) -> str:
     """Return a record for a person who looks on: its level only if something is wrong."""
     if _get_fields(record).get("is_problem"):
-        return f"{console.PROG}: {_format_message(record)}"
+        return console.render_problem(record.getMessage())
     level = f"{record.levelname.lower()}: " if record.name != PROGRESS_LOGGER else ""
     return f"{level}{_format_message(record)}"
 

@@ -23,7 +23,8 @@ exit codes:
   0    ok
   1    the check failed: doctor, plan (discovery failed), status (late),
        verify, repair (a person must act), erase (data is left),
-       contracts lint, contracts render --check, feeds publish (blocked by a check), feeds verify, feeds diff
+       contracts lint, contracts render --check, feeds verify, feeds diff,
+       feeds publish (blocked by a check)
   2    wrong usage or configuration, nothing written; or stdout failed
   3    committed, but too many scopes failed ([extract] max_failed_ratio),
        a check failed, or catalog, feeds or report could not be published

@@ -1,20 +1,27 @@
 """Options of the command line: argparse with one-line errors, value types, and options that commands share."""
 
 import argparse
+import re
+import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
+from appstream_export.cli import console
 from appstream_export.cli.log import LOG_FORMATS
 from appstream_export.errors import ConfigurationError, describe_renamed, suggest_correction
 from appstream_export.location import S3_SCHEME, expand_user, validate_location
+from appstream_export.settings_file import WAREHOUSE_VARIABLE
 
-WAREHOUSE_VARIABLE = "APPSTREAM_EXPORT_WAREHOUSE"
 FORMATS = ("table", "json", "ndjson", "csv", "md", "parquet")
 RENAMED_WORDS: Mapping[str, str] = {"thin": "expire", "--force": "--accept-drop"}
 """Commands and flags of version 0.3.0 with their new names."""
+
+
+_HEADING = re.compile(r"^[a-z][a-z ]*:", re.MULTILINE)
+_OPTION = re.compile(r"(?<![\w-])--?[a-z][\w-]*")
 
 
 class UsageError(ConfigurationError):
@@ -33,6 +40,14 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, allow_abbrev=False, formatter_class=_HelpFormatter)
+
+    def format_help(self) -> str:
+        """Return the help, with headings and options in colour if stdout is a terminal that has colours."""
+        text = super().format_help()
+        if not console.has_colour(sys.stdout):
+            return text
+        text = _HEADING.sub(lambda found: console.style(found[0], "1"), text)
+        return _OPTION.sub(lambda found: console.style(found[0], "36"), text)
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError with the message and the command that prints the help."""
@@ -86,7 +101,7 @@ def add_global_options(parser: Parser, *, is_command: bool) -> None:
     # The parser of a command gets SUPPRESS as default: else it would overwrite a value given before the command.
     unset: Any = argparse.SUPPRESS if is_command else None
     options = parser.add_argument_group("for every command")
-    doc = "settings (default: APPSTREAM_EXPORT_CONFIG, else ./appstream-export.toml)"
+    doc = "settings (default: APPSTREAM_EXPORT_CONFIG, else appstream-export.toml here or above: help settings)"
     options.add_argument("--config", type=parse_path, metavar="FILE", default=unset, help=doc)
     options.add_argument("-q", "--quiet", action="store_true", default=unset, help="no progress; run: no summary if ok")
     options.add_argument("-v", "--verbose", action="store_true", default=unset, help="also log details, and each scope")
@@ -117,12 +132,21 @@ def add_as_of_option(command: Parser) -> None:
     command.add_argument("--as-of", metavar="TIME", help=doc)
 
 
-def add_format_option(command: Parser, formats: Sequence[str] = FORMATS) -> None:
+def add_format_option(
+    command: Parser, formats: Sequence[str] = FORMATS, *, default: str | None = "table", default_doc: str = "table"
+) -> None:
     """Add `--format` and its short form `--json`."""
     kinds = command.add_mutually_exclusive_group()
-    doc = f"{', '.join(formats)} (default: table)"
-    kinds.add_argument("--format", choices=formats, default="table", metavar="KIND", help=doc)
+    doc = f"{', '.join(formats)} (default: {default_doc})"
+    kinds.add_argument("--format", choices=formats, default=default, metavar="KIND", help=doc)
     kinds.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
+
+
+def add_result_options(command: Parser) -> None:
+    """Add `--output` and `--format`; the format is None if none is named, because the file's suffix may name it."""
+    doc = "write the result to this file instead, complete or not at all; the suffix names the format"
+    command.add_argument("-o", "--output", type=parse_path, metavar="FILE", help=doc)
+    add_format_option(command, default=None, default_doc="the suffix of -o, else table")
 
 
 def parse_list(text: str) -> tuple[str, ...]:

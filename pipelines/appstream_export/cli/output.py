@@ -1,7 +1,8 @@
 """An Arrow table as text: for people (table, md) and for programs (json, ndjson, csv, parquet).
 
 Formats for programs hold the stored values, in UTF-8, with times in UTC; only csv marks text that a spreadsheet would
-run as a formula. Formats for people omit control characters.
+run as a formula. Formats for people omit control characters. Numbers that JSON does not have are the texts "nan", "inf"
+and "-inf" there; all text formats write nan and inf as DuckDB does.
 """
 
 import re
@@ -9,7 +10,9 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from itertools import repeat
+from math import isfinite
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
@@ -19,16 +22,41 @@ from appstream_export.cli.pluralize import format_count
 from appstream_export.errors import SettingsError
 from appstream_export.inputs import guard_formulas
 
+if TYPE_CHECKING:
+    from appstream_export.lake.catalog import PrintedAs
+
 _JSON = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
 _UTC = pa.timestamp("us", "UTC")
 _BATCH_ROWS = 5_000
 """Rows that are converted to text at a time: it bounds memory for a large result."""
+_NUMBERS = (b"UHUGEINT", b"BIGNUM")
+_TIMES = (b"INTERVAL", b"DATE", b"TIME", b"TIMESTAMP", b"TIMESTAMP WITH TIME ZONE")
+"""Types of DuckDB whose texts may begin with a minus, but are no formula of a spreadsheet."""
+_EXPLAINED = ["explain_key", "explain_value"]
+"""Columns of EXPLAIN, whose values are drawings of several lines."""
 _MARKUP = re.compile(r"([\\`*\[\]|~!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 
 
+class TimeOutOfRange(ValueError):
+    """A result holds a time that Python cannot hold."""
+
+
+def write_query_result(load_rows: Callable[["PrintedAs"], pa.Table], kind: str) -> None:
+    """Print the rows of a query in one of the formats of WRITERS; DuckDB writes the values that Python cannot hold."""
+    if kind == "parquet":
+        return write_result(load_rows("parquet"), kind)
+    try:
+        return write_result(load_rows("text"), kind)
+    except TimeOutOfRange:
+        return write_result(load_rows("bare text"), kind)
+
+
 def write_result(table: pa.Table, kind: str) -> None:
-    """Print a table in one of the formats of WRITERS."""
-    WRITERS[kind](_prepare_table(table))
+    """Print a table in one of the formats of WRITERS; raises TimeOutOfRange before it prints anything."""
+    table = _prepare_table(table)
+    if kind != "parquet":
+        _check_times(table)
+    WRITERS[kind](table)
 
 
 def print_json(value: object) -> None:
@@ -47,12 +75,14 @@ def encode_json(value: object) -> bytes:
 
 
 def format_value(value: object) -> str:
-    """Return a value as text: times as ISO 8601 with Z, nested values as JSON, null and NaN as an empty string."""
+    """Return a value as text: times as ISO 8601 with Z, nested values as JSON, null as an empty string."""
     if isinstance(value, str):
         return value
+    if isinstance(value, float):
+        return repr(value)  # as DuckDB writes it: 1e+16, inf, nan
     if isinstance(value, Decimal):
         return f"{value:f}"
-    text = _JSON.encode(value).decode()
+    text = _JSON.encode(_replace_infinities(value)).decode()
     return "" if text == "null" else text.strip('"') if text.startswith('"') else text
 
 
@@ -61,7 +91,12 @@ def _prepare_table(table: pa.Table) -> pa.Table:
     names: list[str] = []
     for name in table.column_names:
         names.append(next(n for n in _generate_column_names(name) if n not in names))
-    return pa.table([_convert_column(c) for c in table.columns], names=names) if names else table
+    columns = [_convert_column(column) for column in table.columns]
+    fields = [
+        pa.field(name, column.type, metadata=field.metadata)
+        for name, column, field in zip(names, columns, table.schema, strict=True)
+    ]
+    return pa.table(columns, schema=pa.schema(fields)) if names else table
 
 
 def _generate_column_names(name: str) -> Iterator[str]:
@@ -75,11 +110,6 @@ def _generate_column_names(name: str) -> Iterator[str]:
 def _convert_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if (kind := _convert_type_to_utc(column.type)) != column.type:  # a cast imports pyarrow.compute, which is slow
         column = column.cast(kind, safe=False)
-    try:
-        if pa.types.is_temporal(column.type):
-            column.to_pylist()
-    except (ValueError, OverflowError):  # Python's times end in the year 9999, Arrow's and DuckDB's do not
-        return column.cast(pa.string())
     return column
 
 
@@ -89,9 +119,29 @@ def _convert_type_to_utc(kind: pa.DataType) -> pa.DataType:
         return _UTC
     if pa.types.is_list(kind):
         return pa.list_(_convert_type_to_utc(kind.value_type))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_convert_type_to_utc(kind.value_type), kind.list_size)
+    if pa.types.is_map(kind):
+        return pa.map_(kind.key_type, _convert_type_to_utc(kind.item_type))
     if pa.types.is_struct(kind):
         return pa.struct([(field.name, _convert_type_to_utc(field.type)) for field in kind])
     return kind
+
+
+def _check_times(table: pa.Table) -> None:
+    """Raise TimeOutOfRange for a time that Python cannot hold: its years are 1 to 9999, those of DuckDB are more."""
+    for column in table.columns:
+        if _has_times(column.type):
+            try:
+                column.to_pylist()
+            except (ValueError, OverflowError) as error:
+                raise TimeOutOfRange(str(error)) from error
+
+
+def _has_times(kind: pa.DataType) -> bool:
+    if pa.types.is_map(kind):
+        return _has_times(kind.item_type)
+    return pa.types.is_temporal(kind) or any(_has_times(kind.field(n).type) for n in range(kind.num_fields))
 
 
 def _iterate_batches(table: pa.Table) -> Iterator[list[dict[str, Any]]]:
@@ -100,49 +150,79 @@ def _iterate_batches(table: pa.Table) -> Iterator[list[dict[str, Any]]]:
         yield batch.to_pylist(maps_as_pydicts="lossy")
 
 
+def _replace_infinities(value: Any) -> Any:
+    """Return a value with `"nan"`, `"inf"` and `"-inf"` for the numbers that JSON does not have."""
+    if isinstance(value, float) and not isfinite(value):
+        return repr(value)
+    if isinstance(value, list):
+        return [_replace_infinities(part) for part in value]
+    if isinstance(value, dict):
+        return {name: _replace_infinities(part) for name, part in value.items()}
+    return value
+
+
+def _encode_row(row: Mapping[str, Any]) -> bytes:
+    return _JSON.encode(_replace_infinities(row))
+
+
 def _iterate_rows(table: pa.Table) -> Iterator[dict[str, Any]]:
     for batch in _iterate_batches(table):
         yield from batch
 
 
 def _write_table(table: pa.Table) -> None:
+    if table.column_names == _EXPLAINED:
+        drawings = (str(row["explain_value"]) for row in _iterate_rows(table))
+        console.print_sanitized_lines(line for drawing in drawings for line in drawing.split("\n"))
+        return
     cells = [
         [None if v is None else console.strip_control_characters(format_value(v)) for v in row.values()]
         for row in _iterate_rows(table)
     ]
     numeric = [
-        pa.types.is_integer(f.type) or pa.types.is_floating(f.type) or pa.types.is_decimal(f.type) for f in table.schema
+        pa.types.is_integer(f.type)
+        or pa.types.is_floating(f.type)
+        or pa.types.is_decimal(f.type)
+        or _is_duckdb_type(f, *_NUMBERS)
+        for f in table.schema
     ]
-    print_table([console.strip_control_characters(name) for name in table.column_names], cells, numeric)
+    names = [console.strip_control_characters(name) for name in table.column_names]
+    print_table(names, cells, numeric, limit=console.get_result_width())
 
 
 def _write_json(table: pa.Table) -> None:
     between = b"[\n"
     for batch in _iterate_batches(table):
-        console.print_result_bytes(between + b",\n".join(b"  " + _JSON.encode(row) for row in batch))
+        console.print_result_bytes(between + b",\n".join(b"  " + _encode_row(row) for row in batch))
         between = b",\n"
     console.print_result_bytes(b"\n]\n" if table.num_rows else b"[]\n")
 
 
 def _write_ndjson(table: pa.Table) -> None:
     for batch in _iterate_batches(table):
-        console.print_result_bytes(b"".join(_JSON.encode(row) + b"\n" for row in batch))
+        console.print_result_bytes(b"".join(_encode_row(row) + b"\n" for row in batch))
 
 
 def _write_csv(table: pa.Table) -> None:
     """Print CSV as in RFC 4180: lines end with CR LF; an empty string is `""`, null is an empty field."""
-    console.print_result_bytes(_encode_csv_line(table.column_names))
+    are_texts = [not _is_duckdb_type(field, *_NUMBERS, *_TIMES) for field in table.schema]
+    console.print_result_bytes(_encode_csv_line(table.column_names, repeat(True)))
     for batch in _iterate_batches(table):
-        console.print_result_bytes(b"".join(_encode_csv_line(row.values()) for row in batch))
+        console.print_result_bytes(b"".join(_encode_csv_line(row.values(), are_texts) for row in batch))
 
 
-def _encode_csv_line(values: Iterable[object]) -> bytes:
-    return (",".join(map(_format_csv_field, values)) + "\r\n").encode()
+def _is_duckdb_type(field: pa.Field, *names: bytes) -> bool:
+    """Return whether a column's texts are values of one of these types of DuckDB, cast by `run_query`."""
+    return (field.metadata or {}).get(b"duckdb_type") in names
 
 
-def _format_csv_field(value: object) -> str:
+def _encode_csv_line(values: Iterable[object], are_texts: Iterable[bool]) -> bytes:
+    return (",".join(map(_format_csv_field, values, are_texts)) + "\r\n").encode()
+
+
+def _format_csv_field(value: object, is_text: bool) -> str:
     text = format_value(value)
-    if isinstance(value, str | list | dict):
+    if is_text and isinstance(value, str | list | dict):
         text = guard_formulas(text)
         if not text:
             return '""'
@@ -196,12 +276,15 @@ _NULL = "-"
 Cells = Sequence[Sequence[str | None]]
 
 
-def print_table(names: Sequence[str], cells: Cells, right: Sequence[bool], *, count: bool = True) -> None:
+def print_table(
+    names: Sequence[str], cells: Cells, right: Sequence[bool], *, count: bool = True, limit: int | None = None
+) -> None:
     """Print rows under their column names; null is a dim dash.
 
-    `right` marks the columns that are aligned to the right; `count` adds a line with the row count.
+    `right` marks the columns that are aligned to the right; `count` adds a line with the row count; `limit` is the
+    width, by default the terminal's.
     """
-    widths = _compute_column_widths(names, cells, console.get_terminal_width())
+    widths = _compute_column_widths(names, cells, limit or console.get_terminal_width())
     lines = _render_grid(names, cells, right, widths) if widths else _render_blocks(names, cells)
     for line in lines:
         console.print_result(line.rstrip())

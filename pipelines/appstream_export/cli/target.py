@@ -2,7 +2,7 @@
 
 1. `--warehouse`
 2. `APPSTREAM_EXPORT_WAREHOUSE`, unless `--config` is given: a flag overrides the environment
-3. the configuration: `--config`, `APPSTREAM_EXPORT_CONFIG` or ./appstream-export.toml
+3. the configuration: `--config`, `APPSTREAM_EXPORT_CONFIG` or the file that `find_settings_file` finds
 
 The settings of the configuration (retention, file modes, S3 endpoint and keys, feeds, freshness) apply to the warehouse
 that it names, however the path is written. Any other warehouse gets the defaults.
@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 from appstream_export.cli import console
 from appstream_export.cli.log import log_event
-from appstream_export.cli.options import WAREHOUSE_VARIABLE, parse_warehouse
+from appstream_export.cli.options import parse_warehouse
 from appstream_export.errors import SettingsError
+from appstream_export.settings_file import CONFIG_VARIABLE, DEFAULT_FILE, WAREHOUSE_VARIABLE, find_settings_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +72,7 @@ class Target:
         try:
             return self.settings
         except SettingsError as error:
-            if self.config_file or os.environ.get("APPSTREAM_EXPORT_CONFIG") or self.warehouse.startswith("s3://"):
+            if self.config_file or os.environ.get(CONFIG_VARIABLE) or self.warehouse.startswith("s3://"):
                 raise
             log_event(logging.WARNING, f"using default settings: {error}")
             return replace(Settings(), warehouse=self.warehouse)
@@ -109,8 +110,6 @@ def resolve_target(args: argparse.Namespace) -> Target:
         return Target(named, args.config)
     configured = find_configuration(args.config)
     if configured is None:
-        from appstream_export.settings import DEFAULT_FILE
-
         fix = f"name one with --warehouse PATH or {WAREHOUSE_VARIABLE}, or run in a folder with {DEFAULT_FILE}"
         raise SettingsError(f"no warehouse: {fix}", fix=f"to create an example: {console.format_command('demo')}")
     return Target(configured.warehouse, args.config, configured)
@@ -141,10 +140,12 @@ def find_configuration(file: Path | None) -> "Settings | None":
 
     The file may name no accounts: commands that read a warehouse need none.
     """
-    from appstream_export.settings import find_settings_file, read_settings
-
     found = find_settings_file(file, os.environ)
-    return read_settings(found, needs_accounts=False) if found else None
+    if found is None:
+        return None
+    from appstream_export.settings import read_settings
+
+    return read_settings(found, needs_accounts=False)
 
 
 def is_same_warehouse(one: str, other: str) -> bool:

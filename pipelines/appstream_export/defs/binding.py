@@ -16,7 +16,8 @@ from appstream_export.defs.lineage import build_column_lineage
 from appstream_export.defs.specs import AssetSource, build_asset_spec
 from appstream_export.defs.translator import ExportAssetData, ExportTranslator
 from appstream_export.run import load_enabled_contracts
-from appstream_export.settings import Settings, find_settings_file, read_settings
+from appstream_export.settings import Settings, read_settings
+from appstream_export.settings_file import find_settings_file
 
 JOBS = SNAPSHOT, SHARDED, REPUBLISH, MAINTENANCE, PRUNE = (
     "snapshot", "snapshot_sharded", "republish", "maintenance", "prune_runs",

@@ -7,7 +7,7 @@ from appstream_export.cli.options import Commands
 
 COMMAND_MODULES: Mapping[str, str] = {
     "demo": "demo emulate",
-    "init": "init",
+    "init": "init settings",
     "preflight": "doctor plan",
     "run": "run",
     "reading": "status sql query tables describe",
@@ -16,6 +16,8 @@ COMMAND_MODULES: Mapping[str, str] = {
     "report": "report dashboard",
     "maintenance": "verify repair expire gc erase",
     "contracts": "contracts",
+    "completion": "completion",
+    "topics": "help",
 }
 """Modules of this folder with the names of their commands, in the order of the help."""
 

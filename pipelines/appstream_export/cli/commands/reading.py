@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING, Any
 from appstream_export.cli import console
 from appstream_export.cli.options import (
     Commands,
+    UsageError,
     add_as_of_option,
     add_format_option,
+    add_result_options,
     add_warehouse_command,
     parse_assignment,
     parse_grace_period,
+    parse_path,
 )
-from appstream_export.cli.signals import run_interruptible_query
+from appstream_export.cli.output_file import choose_format, redirect_result
+from appstream_export.cli.results import print_description, print_query, print_rows, print_tables
 from appstream_export.cli.target import resolve_target
 from appstream_export.errors import QueryError, SettingsError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from appstream_export.contracts import Contract
 
 
@@ -32,12 +34,7 @@ def add_parsers(commands: Commands) -> None:
     )
     status = add_warehouse_command(commands, "status", show_status, doc)
     add_format_option(status, ("table", "json"))
-    doc = "Query the warehouse in SQL. Read-only: SELECT and EXPLAIN. In csv, text that looks like a formula gets a '."
-    sql = add_warehouse_command(commands, "sql", execute_sql, doc)
-    sql.add_argument("sql", metavar="SQL", help="one statement, in quotes; - reads it from stdin")
-    add_as_of_option(sql)
-    _add_timeout_option(sql)
-    add_format_option(sql)
+    _add_sql_parser(commands)
     _add_query_parser(commands)
     doc = "List every table and view."
     add_format_option(add_warehouse_command(commands, "tables", show_tables, doc))
@@ -45,6 +42,20 @@ def add_parsers(commands: Commands) -> None:
     describe = add_warehouse_command(commands, "describe", describe_table, doc)
     describe.add_argument("table", metavar="TABLE", help="such as image_builders")
     add_format_option(describe)
+
+
+def _add_sql_parser(commands: Commands) -> None:
+    doc = (
+        "Query the warehouse in SQL. Read-only: SELECT and EXPLAIN. "
+        "Without a statement, a prompt on a terminal; elsewhere the statement is read from stdin. "
+        "In csv, text that looks like a formula gets a '."
+    )
+    sql = add_warehouse_command(commands, "sql", execute_sql, doc)
+    sql.add_argument("sql", metavar="SQL", nargs="?", help="one statement, in quotes; - reads it from stdin")
+    sql.add_argument("-f", "--file", type=parse_path, metavar="FILE", help="read the statement from a file")
+    add_as_of_option(sql)
+    _add_timeout_option(sql)
+    add_result_options(sql)
 
 
 def _add_query_parser(commands: Commands) -> None:
@@ -56,7 +67,7 @@ def _add_query_parser(commands: Commands) -> None:
     add_as_of_option(query)
     _add_timeout_option(query)
     query.add_argument("--sql", action="store_true", help="print its SQL instead of running it")
-    add_format_option(query)
+    add_result_options(query)
 
 
 def _add_timeout_option(parser: argparse.ArgumentParser) -> None:
@@ -82,8 +93,34 @@ def show_status(args: argparse.Namespace) -> int:
 
 
 def execute_sql(args: argparse.Namespace) -> int:
-    """Run a statement, and print its rows."""
-    return _print_query_result(args, _read_stdin() if args.sql == "-" else args.sql)
+    """Run a statement, and print its rows; without one, start a prompt on a terminal, else read stdin."""
+    args.format = choose_format(args.format, args.output)
+    if args.sql is not None and args.file is not None:
+        raise UsageError("--file and a statement are given", fix="give one of them")
+    if args.sql is None and args.file is None and console.is_terminal(sys.stdin):
+        return _start_prompt(args)
+    return _print_query_result(args, _read_statement(args))
+
+
+def _start_prompt(args: argparse.Namespace) -> int:
+    if args.output is not None or not console.is_terminal(sys.stdout):
+        raise UsageError("no statement", fix="give one in quotes, or in a file: -f FILE")
+    from appstream_export.cli.sql_prompt import run_prompt  # slow to import
+
+    return run_prompt(resolve_target(args), as_of=args.as_of, kind=args.format, limit=_get_timeout(args))
+
+
+def _read_statement(args: argparse.Namespace) -> str:
+    """Return the statement of the command line, of a file or of stdin; raises QueryError if it cannot be read."""
+    from appstream_export.user_text import read_user_text
+
+    if args.file is None or str(args.file) == "-":
+        return args.sql if args.sql not in (None, "-") else _read_stdin()
+    try:
+        return read_user_text(args.file)
+    except (OSError, ValueError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise QueryError(f"{args.file}: {why}", fix="name a file with one statement, in UTF-8") from error
 
 
 def _read_stdin() -> str:
@@ -106,43 +143,29 @@ def execute_named_query(args: argparse.Namespace) -> int:
     from appstream_export.cli.views import list_named_queries
     from appstream_export.lake.catalog import get_named_query, load_named_queries, parse_parameters
 
+    args.format = choose_format(args.format, args.output)
     contracts = load_described_contracts(args, must_exist=False)  # a typing error needs no warehouse
     if args.name is None:
-        found = list_named_queries(load_named_queries(contracts), is_brief=args.format == "table")
-        return _print_rows(found, args.format)
+        with redirect_result(args.output):
+            found = list_named_queries(load_named_queries(contracts), is_brief=args.format == "table")
+            return print_rows(found, args.format)
     named_query = get_named_query(args.name, contracts)
     parameters = parse_parameters(named_query, dict(args.param))
     if args.sql:
-        console.print_result(named_query.sql.rstrip())
+        with redirect_result(args.output):
+            console.print_result(named_query.sql.rstrip())
         return 0
     return _print_query_result(args, named_query.sql, parameters)
 
 
 def show_tables(args: argparse.Namespace) -> int:
     """Print every table and view."""
-    from appstream_export.cli.views import build_tables_overview
-
-    contracts = load_described_contracts(args)
-    return _print_rows(build_tables_overview(contracts, is_brief=args.format == "table"), args.format)
+    return print_tables(load_described_contracts(args), args.format)
 
 
 def describe_table(args: argparse.Namespace) -> int:
     """Print the columns of a table; for people also its description, key and joins."""
-    from appstream_export.cli.views import find_entry, list_entry_columns
-
-    entry = find_entry(load_described_contracts(args), args.table)
-    if args.format != "table":
-        return _print_rows(list_entry_columns(entry), args.format)
-    console.print_result(f"{console.style(entry.name, '1')}: {entry.doc}")
-    if entry.key:
-        console.print_result(f"Key within a snapshot: {', '.join(entry.key)}.")
-    console.print_result()
-    _print_rows(list_entry_columns(entry), "table")
-    if entry.join:
-        console.print_result(f"\nJoined to its parent table:\n\n{entry.join}")
-    if entry.joins:
-        console.print_result(f"\nJoins to related tables:\n\n{entry.joins}")
-    return 0
+    return print_description(load_described_contracts(args), args.table, args.format)
 
 
 def load_own_contracts(args: argparse.Namespace) -> "Sequence[Contract]":
@@ -173,18 +196,18 @@ def load_described_contracts(args: argparse.Namespace, *, must_exist: bool = Tru
 
 
 def _print_query_result(args: argparse.Namespace, sql: str, parameters: Mapping[str, Any] | None = None) -> int:
-    from appstream_export.lake.catalog import connect_warehouse, run_query
+    from appstream_export.lake.catalog import connect_warehouse
 
     target = resolve_target(args)
-    limit = {} if args.timeout is None else {"timeout_s": args.timeout.total_seconds()}
-    own = target.load_own_contracts
-    with connect_warehouse(target.warehouse, s3=target.s3, as_of=args.as_of, load_contracts=own, **limit) as con:
-        rows = run_interruptible_query(lambda: run_query(con, sql, parameters), con.interrupt)
-    return _print_rows(rows, args.format)
-
-
-def _print_rows(table: "pa.Table", kind: str) -> int:
-    from appstream_export.cli.output import write_result
-
-    write_result(table, kind)
+    limit, own = _get_timeout(args), target.load_own_contracts
+    with (
+        connect_warehouse(target.warehouse, s3=target.s3, as_of=args.as_of, load_contracts=own, **limit) as con,
+        redirect_result(args.output),
+    ):
+        print_query(con, sql, parameters, kind=args.format)
     return 0
+
+
+def _get_timeout(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the argument for the time limit of statements; empty for the default."""
+    return {} if args.timeout is None else {"timeout_s": args.timeout.total_seconds()}

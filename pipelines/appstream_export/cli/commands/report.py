@@ -5,6 +5,7 @@ from pathlib import Path
 
 from appstream_export.cli import console
 from appstream_export.cli.options import Commands, add_command_group, add_warehouse_command, parse_path
+from appstream_export.cli.output_file import open_output_file
 from appstream_export.cli.target import resolve_target
 from appstream_export.errors import SettingsError
 
@@ -75,8 +76,6 @@ def export_superset_bundle(args: argparse.Namespace) -> int:
 
 def write_output_file(file: Path, content: str | bytes) -> str:
     """Write a file that the user named, and return its path; raises SettingsError if that is not possible."""
-    try:
-        file.write_bytes(content.encode() if isinstance(content, str) else content)
-    except OSError as error:
-        raise SettingsError(f"{file}: {error.strerror}", fix="name a file that can be written: -o FILE") from error
+    with open_output_file(file) as stream:
+        stream.buffer.write(content.encode() if isinstance(content, str) else content)
     return str(file)

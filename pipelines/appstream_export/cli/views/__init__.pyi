@@ -7,6 +7,7 @@ from .demo import (
 from .dictionary import (
     build_tables_overview as build_tables_overview,
     find_entry as find_entry,
+    list_entries as list_entries,
     list_entry_columns as list_entry_columns,
     list_named_queries as list_named_queries,
 )

@@ -47,7 +47,7 @@ def print_next_commands(commands: NextCommands) -> None:
     _print_title("Next commands")
     for line in (
         *(console.format_command(*words) for words in commands.reading),
-        console.quote_shell_words(*commands.duckdb),
+        console.format_duckdb_command(*commands.duckdb),
         "",
         f"{console.format_command(*commands.emulate)}    # serves this AWS again; then, in another shell:",
         console.format_command(*commands.run),

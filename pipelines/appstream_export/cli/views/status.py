@@ -342,5 +342,5 @@ def _format_open_command(status: WarehouseStatus) -> str:
     """Return the command that opens the newest snapshot: `duckdb` if the catalog shows it, else `sql`."""
     for output in status.outputs:
         if output.served.name == "catalog" and output.behind == 0:
-            return console.quote_shell_words("duckdb", "-readonly", output.served.place)
+            return console.format_duckdb_command("-readonly", output.served.place)
     return console.format_command("sql", "--warehouse", status.warehouse, "from coverage")

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import socket
 import ssl
 from collections.abc import Callable, Collection, Iterable
@@ -20,6 +21,7 @@ from botocore.loaders import Loader
 from appstream_export.contracts import ASSUME, DISCOVERY, IDENTITY, REGION_PROOF, get_botocore_loader, is_read_operation
 from appstream_export.errors import ConfigurationError
 from appstream_export.settings import Settings, find_endpoint_problem, is_loopback, suggest_endpoint_fix
+from appstream_export.settings_file import DEFAULT_FILE, is_demo_file
 
 READ_OPERATIONS = frozenset({ASSUME, IDENTITY, *REGION_PROOF})
 # Operations that boto3 itself calls to get a profile's credentials.
@@ -164,5 +166,8 @@ def check_emulator(settings: Settings) -> None:
     try:
         socket.create_connection((at.hostname or "", at.port or {"https": 443}.get(at.scheme, 80)), timeout=5).close()
     except OSError as error:
-        fix = f"start it with: appstream-export emulate --dir {Path(settings.warehouse).parent}"
+        folder = Path(settings.warehouse).parent
+        fix = "start what serves it, or correct or remove [aws] endpoint_url"
+        if is_demo_file(folder / DEFAULT_FILE):
+            fix = f"start it with: appstream-export emulate --dir {shlex.quote(str(folder))}"
         raise ConfigurationError(f"nothing answers at {url}", fix=fix) from error

@@ -25,7 +25,8 @@ from .named_queries import (
     parse_parameters as parse_parameters,
     run_named_query as run_named_query,
 )
-from .query import run_query as run_query
+from .printable import PrintedAs as PrintedAs
+from .query import run_query as run_query, split_statements as split_statements
 from .rendered import (
     compare_published_catalog as compare_published_catalog,
     connect_as_rendered as connect_as_rendered,

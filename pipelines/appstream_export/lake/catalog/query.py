@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from appstream_export.errors import QueryError, suggest_correction
+from appstream_export.lake.catalog.printable import PrintedAs, load_printable_rows
 from appstream_export.lake.duckdb import extract_python_error
 
 Params = Sequence[Any] | Mapping[str, Any] | None
@@ -47,16 +48,30 @@ _TIMED_OUT = "exceeded maximum execution time"
 _UNKNOWN = re.compile(r"Table with name (\S+) does not exist")
 
 
-def run_query(con: duckdb.DuckDBPyConnection, sql: str, params: Params = None) -> pa.Table:
-    """Return the rows of one SELECT or EXPLAIN; raises QueryError for all other statements and for DuckDB's errors."""
+def run_query(
+    con: duckdb.DuckDBPyConnection, sql: str, params: Params = None, *, printed_as: PrintedAs | None = None
+) -> pa.Table:
+    """Return the rows of one SELECT or EXPLAIN; raises QueryError for all other statements and for DuckDB's errors.
+
+    With `printed_as`, values that the output cannot hold are text, as DuckDB prints them.
+    """
     _refuse_other_encodings(sql, params)
     try:
         _refuse_writes(con, sql)
-        return con.sql(sql, params=params).to_arrow_table()
+        relation = con.sql(sql, params=params)
+        return load_printable_rows(relation, printed_as) if printed_as else relation.to_arrow_table()
     except duckdb.Error as error:
         raise _build_query_error(con, extract_python_error(error) or str(error)) from error
     except pa.ArrowException as error:  # such as a type that is nested too deeply for Arrow
         raise QueryError(f"the result cannot be read: {' '.join(str(error).split())}") from error
+
+
+def split_statements(con: duckdb.DuckDBPyConnection, sql: str) -> list[str]:
+    """Return the statements of a text; raises QueryError if DuckDB cannot parse it."""
+    try:
+        return [statement.query for statement in con.extract_statements(sql)]
+    except duckdb.Error as error:
+        raise _build_query_error(con, str(error)) from error
 
 
 def _refuse_other_encodings(sql: str, params: Params) -> None:

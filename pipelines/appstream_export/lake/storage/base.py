@@ -6,6 +6,7 @@ if it is absent is what commits a snapshot.
 
 import hashlib
 import io
+import os
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -32,7 +33,20 @@ def describe_os_error(error: OSError) -> tuple[str, str | None]:
     """Return the problem in one line, and its fix if the storage knows one."""
     if isinstance(error, FixableOSError):
         return error.message, error.fix
-    return error.strerror or " ".join(str(error).split()), None
+    place = error.filename if isinstance(error, PermissionError) else None
+    is_local = isinstance(place, str) and "://" not in place
+    return error.strerror or " ".join(str(error).split()), _suggest_permission(place) if is_local else None
+
+
+def _suggest_permission(place: str) -> str:
+    """Return the permission that this user lacks on a path, or on the folder above it that blocks the way."""
+    path = Path(place)
+    for folder in reversed(path.absolute().parents):
+        if folder.exists() and not os.access(folder, os.X_OK):
+            return f"give this user execute permission on the folder {folder}"
+    if path.exists() and not os.access(path, os.R_OK):
+        return f"give this user read permission on {path}"
+    return f"give this user write permission on {path if path.exists() else path.absolute().parent}"
 
 
 class SupportsWrite(Protocol):

@@ -1,0 +1,125 @@
+"""Values that Arrow and Python cannot hold print as DuckDB prints them, in each format and through a pipe."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from appstream_export.cli import output
+from appstream_export.lake.catalog import run_query
+from tests.lake.lakes import A, Lake, builder, ok
+
+Told = Callable[..., tuple[int, str, str]]
+Printed = Callable[[str, str], str]
+
+# An expression, and its value in json. What csv has is what DuckDB's own cast to VARCHAR gives.
+AS_DUCKDB = {
+    "interval 34 days": '"34 days"',
+    "interval '-5 days'": '"-5 days"',
+    "to_microseconds(4899217517)": '"01:21:39.217517"',
+    "'nan'::double": '"nan"',
+    "'-inf'::float": '"-inf"',
+    "1e16::double": "1e16",
+    "0.1::float": "0.1",
+    "'\\xAB\\x00a'::blob": '"\\\\xAB\\\\x00a"',
+    "'0101'::bit": '"0101"',
+    "time '24:00:00'": '"24:00:00"',
+    "'12:30:00+02'::timetz": '"12:30:00+02"',
+    "date 'infinity'": '"infinity"',
+    "date '0044-03-15 (BC)'": '"0044-03-15 (BC)"',
+    "timestamp '-infinity'": '"-infinity"',
+    "timestamp '40000-01-01 12:00:00'": '"40000-01-01 12:00:00"',
+    "timestamp_ns '2026-01-31 12:00:00.123456789'": '"2026-01-31 12:00:00.123456789"',
+    "(-170141183460469231731687303715884105727)::hugeint": "-170141183460469231731687303715884105727",
+    "340282366920938463463374607431768211455::uhugeint": '"340282366920938463463374607431768211455"',
+    "'0e000000-0000-0000-0000-000000000001'::uuid": '"0e000000-0000-0000-0000-000000000001"',
+    "union_value(a := interval 1 day)": '"1 day"',
+}
+NESTED = {
+    "[interval 1 day, null]": '["1 day",null]',
+    "[0.1::float, 'nan', 'inf']": '[0.1,"nan","inf"]',
+    "{'a': interval 1 hour, 'b': ['x'::blob]}": '{"a":"01:00:00","b":["x"]}',
+    "map {[1, 2]: 0.5::float}": '{"[1, 2]":0.5}',
+    "[timestamp 'infinity']": '["infinity"]',
+    "array_value(date 'infinity')": '["infinity"]',
+}
+
+
+@pytest.fixture
+def printed(capfdbinary: pytest.CaptureFixture[bytes]) -> Printed:
+    """Print the rows of a statement."""
+
+    def write(sql: str, kind: str) -> str:
+        with duckdb.connect() as con:
+            con.execute("set TimeZone = 'UTC'")
+            output.write_query_result(lambda printed_as: run_query(con, sql, printed_as=printed_as), kind)
+        return capfdbinary.readouterr().out.decode()
+
+    return write
+
+
+@pytest.mark.parametrize("value", AS_DUCKDB)
+def test_a_value_is_what_duckdb_writes(value: str, printed: Printed) -> None:
+    [(text,)] = duckdb.sql(f"select cast({value} as varchar)").fetchall()
+
+    assert printed(f"select {value} as v, 1 as n", "csv") == f"v,n\r\n{text},1\r\n"
+    assert printed(f"select {value} as v", "ndjson") == f'{{"v":{AS_DUCKDB[value]}}}\n'
+    assert printed(f"select {value} as v", "table").splitlines()[2].strip() == text
+
+
+@pytest.mark.parametrize("value", NESTED)
+def test_a_nested_value_is_json_of_such_values(value: str, printed: Printed) -> None:
+    assert json.loads(printed(f"select {value} as v", "json")) == [{"v": json.loads(NESTED[value])}]
+    assert next(csv.reader(io.StringIO(printed(f"select {value} as v", "csv").partition("\r\n")[2]))) == [NESTED[value]]
+
+
+def test_csv_distinguishes_null_from_not_a_number(printed: Printed) -> None:
+    assert printed("select * from (values ('nan'::double), (null), (1.5)) t(v)", "csv") == "v\r\nnan\r\n\r\n1.5\r\n"
+
+
+def test_text_of_a_blob_is_guarded_as_a_formula_and_a_negative_interval_is_not(printed: Printed) -> None:
+    assert printed("select '=1'::blob b, interval '-1 day' i, '-1 day' t", "csv") == "b,i,t\r\n'=1,-1 day,'-1 day\r\n"
+
+
+def test_numbers_that_are_text_are_aligned_as_numbers(printed: Printed) -> None:
+    assert printed("select 7::uhugeint as a_number", "table").splitlines()[2] == "       7"
+
+
+def test_parquet_keeps_types_and_has_text_where_it_has_none(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    with duckdb.connect() as con:
+        sql = "select date '2026-01-31' d, 0.1::float f, 'x'::blob b, interval 1 day i, date 'infinity' e"
+        output.write_query_result(lambda printed_as: run_query(con, sql, printed_as=printed_as), "parquet")
+    table = pq.read_table(io.BytesIO(capfdbinary.readouterr().out))
+
+    assert [str(kind) for kind in table.schema.types] == ["date32[day]", "float", "binary", "string", "date32[day]"]
+    assert table.column("i").to_pylist() == ["1 day"]
+
+
+def test_explain_is_drawn_in_its_lines(printed: Printed) -> None:
+    lines = printed("explain select 42 as answer", "table").splitlines()
+
+    assert len(lines) > 3
+    assert any("answer" in line for line in lines)
+    assert "explain_key" not in lines[0]
+
+
+def test_through_a_pipe_a_row_is_a_line_however_long(printed: Printed, monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = "select repeat('x', 150) as a, repeat('y', 150) as b"
+    assert printed(wide, "table").startswith("-- 1 --")
+    monkeypatch.delenv("COLUMNS")
+
+    assert printed(wide, "table").splitlines()[2] == "x" * 150 + "  " + "y" * 150
+
+
+def test_the_command_prints_such_values(told: Told, tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "warehouse")
+    lake.commit(ok(A, builder("a")))
+    sql = "select name, interval 1 day as i, timestamp 'infinity' as t from image_builders"
+    ran = told("sql", sql, "--format", "csv", "--warehouse", str(lake.store.root))
+
+    assert ran == (0, "name,i,t\r\na,1 day,infinity\r\n", "")

@@ -1,0 +1,272 @@
+"""Where settings come from: the file that is found, the environment, and the schema for editors."""
+
+import json
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from msgspec import inspect
+
+from appstream_export import scaffold, settings_file
+from appstream_export.errors import SettingsError
+from appstream_export.settings import PATH_SETTINGS, Settings, read_settings
+from appstream_export.settings_environment import format_variable, read_overrides
+from appstream_export.settings_file import DEFAULT_FILE, find_settings_file
+from appstream_export.settings_problems import list_branches
+from appstream_export.settings_schema import SCHEMA_FILE
+
+ACCOUNT = 'regions = ["us-east-1"]\n[[accounts]]\nid = "111122223333"\n'
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home, with an empty folder of the machine."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(settings_file, "MACHINE_FOLDER", tmp_path / "etc")
+    return enter(tmp_path / "home", monkeypatch)
+
+
+def enter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def write(folder: Path, text: str = ACCOUNT) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / DEFAULT_FILE).write_text(text)
+    return folder / DEFAULT_FILE
+
+
+def test_the_first_file_of_the_places_is_found(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    current = enter(home / "work" / "deep", monkeypatch)
+    places = [current, current.parent, home, home / ".config" / "appstream-export", tmp_path / "etc"]
+    found = []
+    for folder in reversed(places):
+        file = write(folder)
+        found.append((find_settings_file(None, {}) or Path()).absolute() == file)
+
+    assert found == [True] * len(places)
+    write(tmp_path / "xdg" / "appstream-export")
+    for folder in places[:3]:
+        (folder / DEFAULT_FILE).unlink()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+    assert find_settings_file(None, os.environ) == tmp_path / "xdg" / "appstream-export" / DEFAULT_FILE
+
+
+def test_the_search_ends_at_the_root_of_a_repository(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(home)
+    (home / "repository" / ".git").mkdir(parents=True)
+    enter(home / "repository" / "deep", monkeypatch)
+
+    assert find_settings_file(None, {}) is None
+    file = write(home / "repository")
+    assert find_settings_file(None, {}) == file
+
+
+@pytest.mark.usefixtures("home")
+def test_outside_of_home_and_repositories_no_folder_above_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path)
+    enter(tmp_path / "elsewhere", monkeypatch)
+
+    assert find_settings_file(None, {}) is None
+
+
+def test_a_file_that_others_can_change_is_refused_unless_it_is_named(home: Path) -> None:
+    file = write(home)
+    file.chmod(0o646)
+    with pytest.raises(SettingsError) as refused:
+        find_settings_file(None, {})
+
+    assert str(refused.value) == (
+        f"{DEFAULT_FILE}: every user can change it, and it was not named; chmod o-w {DEFAULT_FILE}; "
+        f"or to use it all the same: --config {DEFAULT_FILE}"
+    )
+    assert find_settings_file(file, {}) == find_settings_file(None, {"APPSTREAM_EXPORT_CONFIG": str(file)}) == file
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another user")
+def test_a_file_of_another_user_is_refused_unless_it_is_named(home: Path) -> None:
+    file = write(home)
+    os.chown(file, 12345, 12345)
+    with pytest.raises(SettingsError, match=f"^{DEFAULT_FILE}: it belongs to another user, and was not named; to use"):
+        find_settings_file(None, {})
+
+    assert find_settings_file(file, {}) == file
+
+
+def list_leaves(info: Any = None, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found = []
+    for field in (info or inspect.type_info(Settings)).fields:
+        section = next((b for b in list_branches(field.type) if isinstance(b, inspect.StructType)), None)
+        found += list_leaves(section, (*path, field.name)) if section else [(*path, field.name)]
+    return found
+
+
+# A variable, and the value that its setting then has.
+VARIABLES = {
+    "EXTRACT__WORKERS=8": 8,
+    "EXTRACT__MAX_FAILED_RATIO=0.5": 0.5,
+    "EXTRACT__TASK_TIMEOUT_S=60": 60.0,
+    "EXTRACT__USE_DOCUMENTED_CLIENT_API=true": True,
+    "EXTRACT__NAMES=a, b": ("a", "b"),
+    'EXTRACT__NAMES=["a,b"]': ("a,b",),
+    "REGIONS=auto": "auto",
+    "REGIONS=eu-west-1,us-*": ("eu-west-1", "us-*"),
+    "LAKE__FILE_MODE=0640": "0640",
+    "LAKE__RETENTION__MONTHLY_MONTHS=7": 7,
+    "LAKE__FRESHNESS_INTERVAL=24h": "24h",
+    "DAGSTER__DASHBOARD_URL=https://x.example/?a=1": "https://x.example/?a=1",
+    'CONTRACTS__CADENCE={ image_builders = "1h" }': {"image_builders": "1h"},
+    "AWS__SESSION_POLICY=": False,
+}
+
+
+@pytest.mark.parametrize("assignment", VARIABLES)
+def test_a_variable_replaces_the_value_of_the_file(assignment: str, tmp_path: Path) -> None:
+    name, _, text = assignment.partition("=")
+    file = write(tmp_path, ACCOUNT.replace("[[", "extract.max_attempts = 3\nextract.workers = 1\n[["))
+    loaded: Any = read_settings(file, {f"APPSTREAM_EXPORT_{name}": text})
+    value = loaded
+    for step in name.lower().split("__"):
+        value = getattr(value, step)
+
+    assert value == VARIABLES[assignment]
+    assert loaded.extract.max_attempts == 3
+
+
+def test_accounts_and_an_organization_may_come_from_the_environment_alone(tmp_path: Path) -> None:
+    file = write(tmp_path, "")
+    accounts = {"APPSTREAM_EXPORT_ACCOUNTS": '[{ id = "111122223333", regions = ["eu-west-1"] }]'}
+    organization = {
+        "APPSTREAM_EXPORT_ORGANIZATION__ROLE_NAME": "reader",
+        "APPSTREAM_EXPORT_ORGANIZATION__EXTERNAL_ID": "env:SECRET",
+    }
+    found = read_settings(file, organization).organization
+
+    assert [account.id for account in read_settings(file, accounts).accounts] == ["111122223333"]
+    assert found is not None
+    assert found.external_id is not None
+    assert (found.role_name, found.external_id.reveal({"SECRET": "x"})) == ("reader", "x")
+
+
+MISTAKES = {
+    "EXTRACT__WORKERS=eight": '[extract] workers: "eight" is not a whole number from 1 to 256',
+    "EXTRACT__WORKERS=0": "[extract] workers: 0 is not a whole number from 1 to 256",
+    "EXTRACT__WORKERS=8\nx = 1": '[extract] workers: "8\\nx = 1" is not a whole number from 1 to 256',
+    "LAKE__FILE_MODE=640": '[lake] file_mode: "640" is not one of "0600", "0640", "0644", "0660", "0664"; '
+    'did you mean "0640"?',
+    "REGIONS=useast": 'regions: "useast" is not the name of a region, such as us-east-1 or eu-*',
+    "EXTRACT__WORKER=8": 'there is no such setting; did you mean "APPSTREAM_EXPORT_EXTRACT__WORKERS"?',
+    'ACCOUNTS=[{ id = "1" }]': '[[accounts]] number 1: id "1" is not 12 digits; '
+    "write it as text, with its leading zeros",
+}
+
+
+@pytest.mark.parametrize("assignment", MISTAKES)
+def test_a_wrong_value_names_its_variable(assignment: str, tmp_path: Path) -> None:
+    name, _, text = assignment.partition("=")
+    with pytest.raises(SettingsError) as refused:
+        read_settings(write(tmp_path), {f"APPSTREAM_EXPORT_{name}": text})
+
+    assert refused.value.lines[0].startswith(f"APPSTREAM_EXPORT_{name}: {MISTAKES[assignment]}")
+
+
+def test_a_secret_of_the_environment_is_not_repeated(tmp_path: Path) -> None:
+    file = write(tmp_path, f'warehouse = "s3://bucket/prefix"\n{ACCOUNT}')
+    with pytest.raises(SettingsError) as refused:
+        read_settings(file, {"APPSTREAM_EXPORT_LAKE__S3__ACCESS_KEY_ID": "hunter2"})
+
+    assert "APPSTREAM_EXPORT_LAKE__S3__ACCESS_KEY_ID: [lake.s3] access_key_id: it must be" in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_every_setting_has_a_variable_and_no_two_share_one() -> None:
+    leaves = list_leaves()
+    overrides = read_overrides(Settings, {format_variable(path): "x" for path in leaves}, frozenset())
+
+    assert {*overrides.values} == {*leaves} - {("warehouse",)}
+    assert len({*overrides.variables.values()}) == len(leaves) - 1 > 60
+
+
+def test_relative_paths_of_the_environment_are_of_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path / "settings", f'warehouse = "s3://bucket/prefix"\n{ACCOUNT}')
+    current = enter(tmp_path / "current", monkeypatch)
+    loaded: Any = read_settings(file, {format_variable(path): "x/y" for path in PATH_SETTINGS})
+    resolved = set()
+    for path in list_leaves():
+        value = loaded
+        for step in path:
+            value = getattr(value, step, None)
+        if value == str(current / "x" / "y"):
+            resolved.add(path)
+
+    assert resolved == PATH_SETTINGS
+
+
+@pytest.fixture(scope="module")
+def validator() -> jsonschema.Draft202012Validator:
+    schema = json.loads(scaffold.render_settings_schema())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def test_the_settings_of_init_name_their_schema_and_are_valid(
+    validator: jsonschema.Draft202012Validator, tmp_path: Path
+) -> None:
+    files = dict(scaffold.write_scaffold_files(tmp_path))
+    example = (tmp_path / DEFAULT_FILE).read_text()
+
+    assert files[str(tmp_path / SCHEMA_FILE)]
+    assert example.splitlines()[0] == f"#:schema ./{SCHEMA_FILE}"
+    assert json.loads((tmp_path / SCHEMA_FILE).read_text()) == validator.schema
+    validator.validate(tomllib.loads(example))
+    validator.validate(tomllib.loads(re.sub(r"(?m)^# (?=(\w+ = |\[))", "", example)))
+
+
+BAD = {
+    "workers = 8": "Additional properties are not allowed ('workers' was unexpected)",
+    "[extract]\nworkers = 0": "0 is less than the minimum of 1",
+    '[extract]\nworkers = "8"': "'8' is not of type 'integer'",
+    '[lake]\nfile_mode = "0777"': "'0777' is not one of ['0600', '0640', '0644', '0660', '0664']",
+    '[lake]\nfreshness_interval = "1 day"': "'1 day' does not match",
+    '[[accounts]]\nid = "1"': "'1' does not match '^\\\\d{12}$'",
+    '[[accounts]]\nname = "x"': "'id' is a required property",
+    "[organization]\ninclude_ous = []": "'role_name' is a required property",
+    'regions = "us-east-1"': "'us-east-1' is not valid under any of the given schemas",
+}
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_the_schema_rejects_what_the_export_rejects(
+    text: str, validator: jsonschema.Draft202012Validator, tmp_path: Path
+) -> None:
+    (error,) = validator.iter_errors(tomllib.loads(text))
+
+    assert error.message.startswith(BAD[text])
+    with pytest.raises(SettingsError):
+        read_settings(write(tmp_path, text), {}, needs_accounts=False)
+
+
+def test_editors_show_what_the_comments_of_the_example_say(validator: jsonschema.Draft202012Validator) -> None:
+    kinds = validator.schema["$defs"].values()
+    described = {name: prop.get("description") for kind in kinds for name, prop in kind["properties"].items()}
+
+    assert described["workers"] == "scopes that are read concurrently"
+    assert described["kms_key_id"] == "encrypt every object with this key"
+    assert sum(text is not None for text in described.values()) > 50
+
+
+def test_the_command_prints_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    from appstream_export.cli.main import main
+
+    assert main(["settings", "schema"]) == 0
+    assert json.loads(capsys.readouterr().out)["title"] == "Settings of appstream-export"
