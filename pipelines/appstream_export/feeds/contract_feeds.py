@@ -41,6 +41,8 @@ class Feed:
     key: str
     sql: str
     foreign_keys: Mapping[str, str] = field(default_factory=dict)
+    reads: tuple[str, ...] = ()
+    """Tables and views that `sql` reads, if some of them may be views of `sql/`."""
 
 
 def build_contract_feeds(contract: Contract) -> Iterator[Feed]:

@@ -86,7 +86,7 @@ def _build_feed_from_file(file: SqlFile, items: Mapping[str, str]) -> Feed:
     # Only feeds with a `scope_key` show current rows, so only their other keys are sure to exist elsewhere.
     known = {SCOPE_KEY: COVERAGE, **items} if SCOPE_KEY in keys else {}
     foreign_keys = {key: to for key, to in known.items() if key in keys}
-    return Feed(file.name, file.doc, columns, file.key, file.sql, foreign_keys)
+    return Feed(file.name, file.doc, columns, file.key, file.sql, foreign_keys, file.reads)
 
 
 def _map_label_columns(labels: Sequence[str]) -> dict[str, str]:
