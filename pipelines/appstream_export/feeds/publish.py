@@ -32,6 +32,7 @@ from appstream_export.feeds.definitions import (
     build_feed_schema,
     build_feeds,
     check_columns,
+    limit_history,
 )
 from appstream_export.feeds.generations import (
     CURRENT,
@@ -167,7 +168,7 @@ def _publish_generation(
 ) -> tuple[PublishResult, int]:
     with open_feed_connection(shared, contracts) as connection:
         _warn_of_unused_labels(connection, settings.account_labels)
-        feeds = build_feeds(contracts, settings.account_labels)
+        feeds = [limit_history(f, settings.history_days) for f in build_feeds(contracts, settings.account_labels)]
         publication = _build_publication(connection, feeds, now)
         results = check_results.get(connection.seq)
         if results is None:
