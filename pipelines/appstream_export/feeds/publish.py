@@ -112,7 +112,7 @@ def publish_feeds(
     run's other stages.
     """
     if shared is None:
-        with SharedConnection(store, contracts) as own:
+        with SharedConnection(store, contracts, keeps_parts=True) as own:
             return publish_feeds(store, contracts, settings, clock=clock, check_results=check_results, shared=own)
     generations = GenerationStore(store, file_mode=int(settings.file_mode, 8), create=True)
     with translate_storage_errors(store):
@@ -166,7 +166,7 @@ def _publish_generation(
     now: datetime,
     shared: SharedConnection,
 ) -> tuple[PublishResult, int]:
-    with open_feed_connection(shared, contracts) as connection:
+    with open_feed_connection(shared) as connection:
         _warn_of_unused_labels(connection, settings.account_labels)
         feeds = [limit_history(f, settings.history_days) for f in build_feeds(contracts, settings.account_labels)]
         publication = _build_publication(connection, feeds, now)
