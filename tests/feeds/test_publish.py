@@ -23,7 +23,7 @@ from appstream_export.lake.catalog.checks import CheckResult
 from appstream_export.lake.storage.base import Store
 from appstream_export.settings import FeedsSettings
 from tests.lake.lakes import EVERYWHERE, A, B, Lake, builder, failed, ok
-from tests.lake.stores import Around, Failing, Raced
+from tests.lake.stores import Around, Failing
 
 FEEDS = {
     "accounts", "coverage", "export_runs", "feed_status", "image_builder_agent_settings", "image_builder_changes",
@@ -322,9 +322,23 @@ class Overtaken(Around):
         super().__init__(store)
         self.rivals = rivals
 
-    def open_subfolder(self, folder: str, **how: Any) -> Raced:
+    def open_subfolder(self, folder: str, **how: Any) -> "RacedFeeds":
         """The feeds."""
-        return Raced(self._store.open_subfolder(folder, **how), self.rivals)
+        return RacedFeeds(self._store.open_subfolder(folder, **how), self.rivals)
+
+
+class RacedFeeds(Around):
+    """Feeds of which others act just before a generation is reserved; each of the rivals once, the last first."""
+
+    def __init__(self, store: Any, rivals: list[Callable[[], object]]) -> None:
+        super().__init__(store)
+        self.rivals = rivals
+
+    def put_if_absent(self, path: str, content: bytes) -> bool:
+        """Let a rival go first."""
+        if self.rivals and "/claims/" in path:
+            self.rivals.pop()()
+        return self._store.put_if_absent(path, content)
 
 
 @pytest.mark.slow
