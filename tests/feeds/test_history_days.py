@@ -34,7 +34,7 @@ def test_only_feeds_that_grow_with_the_history_are_limited_and_say_so(tmp_path: 
 
     assert {name: (whole[name], limited[name]) for name in whole if whole[name] != limited[name]} == {
         "image_builder_daily": (6, 4),
-        "image_builder_state_spans": (3, 3),
+        "image_builder_state_spans": (3, 2),
         "image_builder_changes": (3, 1),
         "export_runs": (3, 2),
     }
