@@ -28,14 +28,15 @@ FUNCTION_LINES_MAX, FUNCTION_LINES_P90_MAX = 40, 15
 VERBS = frozenset(
     """abort accept add advance answer append apply assign assume attach avoid batch bind build cache call chain
     change check choose classify clear close collect combine commit compare complete compute configure connect
-    convert copy count create cycle decide decode delete describe diff disable discard discover dispatch drain
+    convert copy count create cycle decide decode delete derive describe diff disable discard discover dispatch drain
     draw drop duplicate enable encode end erase escape estimate evict execute exit expand expire explain
     export extract fail fall fetch fill filter find finish flatten flush format generalize generate get group
     guard guess handle heal ingest insert install interleave iterate join launch leave limit lint list load
-    lock log make map mark match measure merge move monitor mute normalize occupy open override overstate pad parse pick
-    plan play pop populate post prefix prepare preview print probe process propose provide prune publish put quote raise read
-    receive record redirect reduce refresh refuse register reject release reload remove rename render renew repair
-    repeat replace report republish request requeue require reserve reset resolve restart restore restrict retain
+    lock log make map mark match measure merge move monitor mute normalize occupy open override overstate pad
+    parse pick plan play pop populate post prefix prepare preview print probe process propose provide prune
+    publish put quote raise read receive record redirect reduce refresh refuse register reject release reload
+    remove rename render renew repair repeat replace report republish request requeue require reserve reset
+    resolve restart restore restrict retain
     return reuse reveal rewrite run sanitize seal select send serve set share shorten show shut skip slugify
     sort split stage start stop store stream strip style suggest summarize sweep symlink sync take target
     terminate trace translate truncate try unite unnest update vacuum validate verify wait walk warn wrap write

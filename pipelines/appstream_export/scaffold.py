@@ -123,6 +123,7 @@ regions = ["us-east-1"]              # wildcards: ["us-east-1", "eu-*"]; "auto":
 # csv = false                        # true: also write each feed as CSV
 # file_mode = "0640"                 # of feeds, which other users read
 # keep_generations = 24              # published generations that are retained for current readers
+# history_days = 400                 # days of feeds of days, spans and changes; the whole history if not set
 
 [metrics]
 # file = "/var/lib/node_exporter/appstream.prom"    # figures of each run, as OpenMetrics text; replaced whole

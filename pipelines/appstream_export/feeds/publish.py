@@ -32,6 +32,7 @@ from appstream_export.feeds.definitions import (
     build_feed_schema,
     build_feeds,
     check_columns,
+    limit_history,
 )
 from appstream_export.feeds.generations import (
     CURRENT,
@@ -47,6 +48,7 @@ from appstream_export.inputs import FORMULA_GUARDS
 from appstream_export.lake.catalog import (
     CheckResult,
     FeedConnection,
+    SharedConnection,
     get_last_erase_seq,
     open_feed_connection,
     run_checks,
@@ -102,18 +104,25 @@ def publish_feeds(
     *,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     check_results: CheckResultsBySeq = _NO_CHECK_RESULTS,
+    shared: SharedConnection | None = None,
 ) -> PublishResult:
     """Publish the feeds of the head and remove old generations; raises StorageFailed or ConfigurationError.
 
-    `check_results` are results of checks that already ran, by the seq of their head.
+    `check_results` are results of checks that already ran, by the seq of their head. `shared` is the connection of the
+    run's other stages.
     """
+    if shared is None:
+        with SharedConnection(store, contracts, keeps_parts=True) as own:
+            return publish_feeds(store, contracts, settings, clock=clock, check_results=check_results, shared=own)
     generations = GenerationStore(store, file_mode=int(settings.file_mode, 8), create=True)
     with translate_storage_errors(store):
         published = None
         # Publish again if a run committed in the meantime, so that readers end up with the newest snapshot.
         for _ in range(_REPUBLISH_MAX):
             try:
-                published, seq = _publish_generation(store, generations, contracts, settings, check_results, clock())
+                published, seq = _publish_generation(
+                    store, generations, contracts, settings, check_results, clock(), shared
+                )
             except _NewerSnapshotServed:
                 continue
             newest = load_head(store)
@@ -155,13 +164,16 @@ def _publish_generation(
     settings: FeedsSettings,
     check_results: CheckResultsBySeq,
     now: datetime,
+    shared: SharedConnection,
 ) -> tuple[PublishResult, int]:
-    with open_feed_connection(store, contracts) as connection:
+    with open_feed_connection(shared) as connection:
         _warn_of_unused_labels(connection, settings.account_labels)
-        feeds = build_feeds(contracts, settings.account_labels)
+        feeds = [limit_history(f, settings.history_days) for f in build_feeds(contracts, settings.account_labels)]
         publication = _build_publication(connection, feeds, now)
-        known = check_results.get(connection.seq)
-        results = run_checks(connection.con, contracts) if known is None else known
+        results = check_results.get(connection.seq)
+        if results is None:
+            connection.derive_sources("checks")
+            results = run_checks(connection.con, contracts)
         if broken := [
             f"{result.name} ({result.rows} rows)" for result in results if result.is_error and result.blocks_feeds
         ]:
@@ -266,6 +278,7 @@ def _write_generation(
 
 def _create_feed_table(connection: FeedConnection, feed: Feed) -> str:
     """Create the table of a feed and return its SQL name; raises ContractError if its columns or key are wrong."""
+    connection.derive_tables(feed.reads)
     docs = {column.name: column.doc for column in feed.columns}
     query = f"from ({feed.sql}\n) order by {quote_identifier(feed.key)}"
     table = connection.create_table(feed.name, query, feed.doc, docs)
