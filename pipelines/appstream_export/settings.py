@@ -222,6 +222,8 @@ class SqlSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 class FeedsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[feeds]`: the data for dashboards. `prices` is a CSV file of hourly prices; `account_labels` become columns.
 
+    So do the keys of `tags`, if the resource tags is on.
+
     `platform_support` is a CSV file of platforms' end of support, which replaces the shipped one.
 
     `file_mode` is octal as in chmod and separate from the warehouse's, because other users read feeds. `csv` also
@@ -237,6 +239,7 @@ class FeedsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     file_mode: Literal["0600", "0640", "0644", "0660", "0664"] = "0640"
     keep_generations: Annotated[int, Meta(ge=2, le=1_000)] = 24
     account_labels: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
 
 class DagsterSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -7,13 +7,14 @@
 -- key: image_builder_key                          feeds: the column that is unique and never null; marts: columns
 -- severity: warn                                   checks: error or warn
 -- feeds: publish                                   checks of severity error: publish feeds nevertheless
+-- replaces: image_builder_errors                   feeds: the contract's feed that this one is published instead of
 -- question: Which builders run?                    named queries: the question that it answers
 -- param hours: integer = 2 -- Minimum hours.       named queries: a parameter with type and default
 """
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -29,7 +30,7 @@ PARAM_TYPES = ("integer", "number", "text", "boolean", "date")
 _LINE = re.compile(r"-- (?P<name>\w+)(?: (?P<type>[a-z]+(?:\(\d+,\d+\))?))?: (?P<text>.+)")
 _PARAM = re.compile(r"-- param (?P<name>\w+): (?P<type>[a-z]+) = (?P<default>.*?) ?-- (?P<doc>.+)")
 FEEDS_PUBLISH = "publish"
-_WORDS = ("reads", "key", "severity", "feeds", "question")
+_WORDS = ("reads", "key", "severity", "feeds", "question", "replaces")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +60,15 @@ class SqlFile:
     key: str | None = None
     blocks_feeds: bool = False
     """Whether feeds stay as they are where the check finds rows."""
+    replaces: str | None = None
+    """The contract's feed that this one is published instead of, if it has another name."""
 
 
 @cache
 def load_sql_files(folder: str) -> tuple[SqlFile, ...]:
     """Return the files of a folder below `sql/`, by name; empty if there is no such folder. Raises ContractError."""
-    return tuple(parse_sql_file(file) for file in sorted((find_resource_folder("sql") / folder).glob("*.sql")))
+    files = sorted((find_resource_folder("sql") / folder).glob("*.sql"))
+    return tuple(replace(parse_sql_file(file), place=f"sql/{folder}/{file.name}") for file in files)
 
 
 def parse_sql_file(file: Path) -> SqlFile:
@@ -118,7 +122,10 @@ def _build_sql_file(
     if feeds not in (None, FEEDS_PUBLISH):
         raise ContractError(f'{file.name}: feeds "{feeds}" is not {FEEDS_PUBLISH}')
     blocks = severity == "error" and feeds is None
-    return SqlFile(file.stem, words[file.stem], reads, text, columns, params, severity, question, place, key, blocks)
+    return SqlFile(
+        file.stem, words[file.stem], reads, text, columns, params, severity, question, place, key, blocks,
+        words.get("replaces"),
+    )  # fmt: skip
 
 
 def _read_header_lines(text: str) -> Iterator[tuple[int, str]]:

@@ -11,6 +11,7 @@ from typing import Any
 from appstream_export.contracts import Column
 from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.definitions import resolve_column_type
+from appstream_export.feeds.generations import V1
 from appstream_export.lake.catalog import FeedConnection
 from appstream_export.lake.snapshots import FileEntry
 
@@ -48,6 +49,7 @@ def build_datapackage(
     is_ok: bool,
     why: str | None,
     coverage_summary: Mapping[str, Any],
+    version: str = V1,
 ) -> dict[str, Any]:
     """Return the description of feeds and their files: `image_builders.parquet`, and the `.csv` file if there is one.
 
@@ -56,6 +58,7 @@ def build_datapackage(
     return {
         "$schema": PROFILE,
         "name": "appstream-export-feeds",
+        **({} if version == V1 else {"feeds_version": version}),
         "title": "AppStream image builders: feeds for dashboards",
         "description": f"Snapshot {snapshot_id}: {len(feeds)} tables of the same snapshot.",
         "created": _format_utc(published_at),
@@ -91,13 +94,16 @@ def load_coverage_summary(connection: FeedConnection) -> dict[str, Any]:
 
 def parse_feeds(package: Mapping[str, Any]) -> Iterator[Feed]:
     """Yield the feeds that a package describes; their query is empty."""
+    has_zone = package.get("feeds_version", V1) != V1
     for resource in list_parquet_resources(package):
         columns = tuple(
             Column(f["name"], f["duckdb_type"], f.get("description", "")) for f in resource["schema"]["fields"]
         )
         foreign_keys = {f["fields"][0]: f["reference"]["resource"] for f in resource["schema"].get("foreignKeys", ())}
         key = resource["schema"]["primaryKey"][0]
-        yield Feed(resource["name"], resource["description"], columns, key, "", foreign_keys)
+        needed = [f["name"] for f in resource["schema"]["fields"] if f.get("constraints", {}).get("required")]
+        required = frozenset(needed) if has_zone else frozenset()
+        yield Feed(resource["name"], resource["description"], columns, key, "", foreign_keys, required, has_zone)
 
 
 def list_parquet_resources(package: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -137,7 +143,8 @@ def _build_table_schema(feed: Feed, suffix: str) -> dict[str, Any]:
 
 
 def _build_field(feed: Feed, column: Column) -> dict[str, Any]:
-    required = {"constraints": {"required": True, "unique": True}} if column.name == feed.key else {}
+    required = {"constraints": {"required": True}} if column.name in feed.required else {}
+    required |= {"constraints": {"required": True, "unique": True}} if column.name == feed.key else {}
     described = {"name": column.name, "type": resolve_column_type(column.type).field, "description": column.doc}
     return described | {"duckdb_type": column.type} | required
 

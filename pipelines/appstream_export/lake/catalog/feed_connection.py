@@ -99,10 +99,19 @@ class FeedConnection:
         finally:
             self._execute_statement("detach filled")
 
-    def create_table(self, name: str, query: str, doc: str, columns: Mapping[str, str]) -> str:
-        """Create a table of the file from a query and return its SQL name; `columns` maps columns to their docs."""
+    def create_table(
+        self, name: str, query: str, doc: str, columns: Mapping[str, str], *, declared: Sequence[str] = ()
+    ) -> str:
+        """Create a table of the file from a query and return its SQL name; `columns` maps columns to their docs.
+
+        `declared` are all its columns as SQL, with types and constraints.
+        """
         table = f"filled.main.{quote_identifier(name)}"
-        self._execute_statement(f"create table {table} as {query}")
+        if declared:
+            self._execute_statement(f"create table {table} ({', '.join(declared)})")
+            self._execute_statement(f"insert into {table} {query}")
+        else:
+            self._execute_statement(f"create table {table} as {query}")
         self._execute_statement(f"comment on table {table} is {quote_literal(doc)}")
         for column, text in columns.items():
             self._execute_statement(f"comment on column {table}.{quote_identifier(column)} is {quote_literal(text)}")
