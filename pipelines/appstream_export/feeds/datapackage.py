@@ -120,7 +120,7 @@ def _build_resource(feed: Feed, suffix: str, file: FileEntry) -> dict[str, Any]:
         "type": "table",
         "description": feed.doc,
         **_FORMATS[suffix],
-        "bytes": file.bytes,
+        _get_size_key(feed, suffix): file.bytes,
         "hash": f"sha256:{file.sha256}",
         "sha256": file.sha256,
         "rows": file.rows,
@@ -135,17 +135,26 @@ def _build_table_schema(feed: Feed, suffix: str) -> dict[str, Any]:
     ]
     return {
         "$schema": SCHEMA_PROFILE,
-        "fields": [_build_field(feed, column) for column in feed.columns],
+        "fields": [_build_field(feed, column, suffix) for column in feed.columns],
         "primaryKey": [feed.key],
         **({"foreignKeys": foreign_keys} if foreign_keys and suffix == "parquet" else {}),
         **({"missingValues": [""]} if suffix == "csv" else {}),
     }
 
 
-def _build_field(feed: Feed, column: Column) -> dict[str, Any]:
+def _get_size_key(feed: Feed, suffix: str) -> str:
+    """Return the name under which a resource has the size of its file: frictionless counts no bytes of Parquet."""
+    return "size_bytes" if feed.has_zone and suffix == "parquet" else "bytes"
+
+
+def _build_field(feed: Feed, column: Column, suffix: str) -> dict[str, Any]:
     required = {"constraints": {"required": True}} if column.name in feed.required else {}
     required |= {"constraints": {"required": True, "unique": True}} if column.name == feed.key else {}
-    described = {"name": column.name, "type": resolve_column_type(column.type).field, "description": column.doc}
+    kind = resolve_column_type(column.type).field
+    # frictionless reads Parquet with pandas, in which a column of whole numbers with gaps holds fractions and NaN.
+    if kind == "integer" and feed.has_zone and suffix == "parquet" and column.name not in feed.required:
+        kind = "number"
+    described = {"name": column.name, "type": kind, "description": column.doc}
     return described | {"duckdb_type": column.type} | required
 
 

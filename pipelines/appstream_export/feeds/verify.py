@@ -115,8 +115,9 @@ def _read_keys(generations: GenerationStore, name: str, path: str, column: str) 
 
 
 def _verify_bytes(resource: Mapping[str, Any], raw: bytes) -> Iterator[str]:
-    if len(raw) != resource["bytes"]:
-        yield f"{len(raw)} bytes instead of {resource['bytes']}"
+    size = resource["size_bytes"] if "size_bytes" in resource else resource["bytes"]
+    if len(raw) != size:
+        yield f"{len(raw)} bytes instead of {size}"
     elif hashlib.sha256(raw).hexdigest() != resource["sha256"]:
         yield "its content differs from datapackage.json (sha256)"
 
