@@ -32,6 +32,7 @@ COMMANDS = (
     "report",
     "dashboard",
     "dashboard superset",
+    "dashboard dbt",
     "verify",
     "repair",
     "expire",

@@ -68,6 +68,7 @@ def build_datapackage(
         "is_ok": is_ok,
         "why": why,
         **coverage_summary,
+        **({} if version == V1 else {"files": _list_other_files(files)}),
         "resources": [
             _build_resource(feed, suffix, files[name])
             for suffix in _FORMATS
@@ -75,6 +76,12 @@ def build_datapackage(
             if (name := f"{feed.name}.{suffix}") in files
         ],
     }
+
+
+def _list_other_files(files: Mapping[str, FileEntry]) -> list[dict[str, Any]]:
+    """Return the files that are no resources: programs that know data packages cannot read them."""
+    others = (name for name in files if name.rpartition(".")[2] not in _FORMATS)
+    return [{"path": name, "bytes": files[name].bytes, "sha256": files[name].sha256} for name in others]
 
 
 def load_coverage_summary(connection: FeedConnection) -> dict[str, Any]:

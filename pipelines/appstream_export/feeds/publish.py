@@ -43,6 +43,7 @@ from appstream_export.feeds.generations import (
     GenerationStore,
     get_generation_folder,
 )
+from appstream_export.feeds.odcs import ODCS_FILE, render_data_contract
 from appstream_export.feeds.relations import check_foreign_keys, render_column_definitions
 from appstream_export.feeds.star import build_version_feeds
 from appstream_export.inputs import FORMULA_GUARDS
@@ -288,9 +289,19 @@ def _write_generation(
                 publication.files[f"{feed.name}.csv"] = _write_csv(connection, generations, feed, table, generation)
         check_foreign_keys(connection, publication.feeds)
     _reject_older_snapshot(connection, generations)
+    if publication.version != V1:
+        _write_data_contract(generations, publication, generation)
     package = _encode_datapackage(publication)
     generations.write_file(generations.get_file_path(generation, PACKAGE), package)
     return hashlib.sha256(package).hexdigest()
+
+
+def _write_data_contract(generations: GenerationStore, publication: _Publication, generation: str) -> None:
+    content = render_data_contract(publication.feeds, snapshot_id=publication.snapshot_id, as_of=publication.as_of)
+    path = generations.get_file_path(generation, ODCS_FILE)
+    generations.write_file(path, content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    publication.files[ODCS_FILE] = FileEntry(path=path, rows=0, bytes=len(content), sha256=sha256)
 
 
 def _create_feed_table(connection: FeedConnection, feed: Feed) -> str:

@@ -81,7 +81,7 @@ def _verify_served_generation(generations: GenerationStore, current: CurrentGene
 
 def _verify_generation(generations: GenerationStore, name: str, package: Mapping[str, Any]) -> Iterator[str]:
     feeds = {f"{feed.name}.parquet": feed for feed in datapackage.parse_feeds(package)}
-    for resource in package["resources"]:
+    for resource in (*package["resources"], *package.get("files", ())):
         path = resource["path"]
         try:
             raw = generations.store.read_bytes(generations.get_file_path(name, path))
