@@ -119,6 +119,8 @@ regions = ["us-east-1"]              # wildcards: ["us-east-1", "eu-*"]; "auto":
 # platform_support = "platforms.csv" # end of support of platforms, in place of the list that we ship
 # account_labels = ["team"]          # labels of account_labels_file that become columns of feeds
 # csv = false                        # true: also write each feed as CSV
+# xlsx = false                       # true: also write each feed of v2 for Excel; needs the extra excel
+# tags = ["owner"]                   # tags that become columns, if the resource tags is on
 # file_mode = "0640"                 # of feeds, which other users read
 # keep_generations = 24              # published generations that are retained for current readers
 

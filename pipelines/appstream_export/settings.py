@@ -227,13 +227,15 @@ class FeedsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     `platform_support` is a CSV file of platforms' end of support, which replaces the shipped one.
 
     `file_mode` is octal as in chmod and separate from the warehouse's, because other users read feeds. `csv` also
-    writes each feed as CSV. `keep_generations` published generations are retained for current readers. If `publish` is
-    off, runs do not publish feeds, and the command `feeds publish` does; `report` is the same for report.html.
+    writes each feed as CSV, `xlsx` each feed of v2 as an Excel file. `keep_generations` published generations are
+    retained for current readers. If `publish` is off, runs do not publish feeds, and the command `feeds publish` does;
+    `report` is the same for report.html.
     """
 
     publish: bool = True
     report: bool = True
     csv: bool = False
+    xlsx: bool = False
     prices: str | None = None
     platform_support: str | None = None
     file_mode: Literal["0600", "0640", "0644", "0660", "0664"] = "0640"

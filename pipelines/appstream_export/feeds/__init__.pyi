@@ -16,3 +16,4 @@ from .served import ServedOutput as ServedOutput, load_served_outputs as load_se
 from .star import build_version_feeds as build_version_feeds
 from .superset import build_superset_bundle as build_superset_bundle
 from .verify import verify_feeds as verify_feeds
+from .xlsx import check_feed_formats as check_feed_formats

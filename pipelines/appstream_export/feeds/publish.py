@@ -11,11 +11,13 @@ why.
 import hashlib
 import io
 import logging
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -46,6 +48,7 @@ from appstream_export.feeds.generations import (
 from appstream_export.feeds.odcs import ODCS_FILE, render_data_contract
 from appstream_export.feeds.relations import check_foreign_keys, render_column_definitions
 from appstream_export.feeds.star import build_version_feeds
+from appstream_export.feeds.xlsx import check_feed_formats, write_xlsx
 from appstream_export.inputs import FORMULA_GUARDS
 from appstream_export.lake.catalog import (
     CheckResult,
@@ -94,6 +97,7 @@ class _Publication:
     published_at: datetime
     why: str | None = None
     version: str = V1
+    is_xlsx: bool = False
     files: dict[str, FileEntry] = field(default_factory=dict)
 
 
@@ -113,6 +117,7 @@ def publish_feeds(
 
     `check_results` are results of checks that already ran, by the seq of their head.
     """
+    check_feed_formats(settings)
     versions = [
         GenerationStore(store, file_mode=int(settings.file_mode, 8), create=True, version=version)
         for version in VERSIONS
@@ -180,7 +185,8 @@ def _publish_generation(
         erased_seq, written = get_last_erase_seq(store), []
         for generations in versions:
             feeds = build_version_feeds(generations.version, contracts, settings)
-            publication = replace(newest, feeds=feeds, version=generations.version, files={})
+            is_xlsx = settings.xlsx and generations.version != V1
+            publication = replace(newest, feeds=feeds, version=generations.version, is_xlsx=is_xlsx, files={})
             if publication.why:
                 publication = _reuse_served_feeds(connection, generations, publication, erased_seq)
             connection.set_snapshot(publication.snapshot_id, publication.as_of)
@@ -287,6 +293,8 @@ def _write_generation(
             publication.files[f"{feed.name}.parquet"] = _write_parquet(connection, generations, feed, table, generation)
             if is_csv:
                 publication.files[f"{feed.name}.csv"] = _write_csv(connection, generations, feed, table, generation)
+            if publication.is_xlsx:
+                publication.files[f"{feed.name}.xlsx"] = _write_excel(connection, generations, feed, table, generation)
         check_foreign_keys(connection, publication.feeds)
     _reject_older_snapshot(connection, generations)
     if publication.version != V1:
@@ -375,6 +383,18 @@ def _write_csv(
             buffer = io.BytesIO()
         output.write(buffer.getvalue())
         return FileEntry(path=path, rows=rows, bytes=output.size, sha256=output.sha256)
+
+
+def _write_excel(
+    connection: FeedConnection, generations: GenerationStore, feed: Feed, table: str, generation: str
+) -> FileEntry:
+    path = generations.get_file_path(generation, f"{feed.name}.xlsx")
+    with TemporaryDirectory(prefix="appstream-export-") as folder:
+        file = Path(folder, "feed.xlsx")
+        rows = write_xlsx(feed, connection.stream_batches(f"from {table}"), file)
+        with generations.store.open_output(path) as output, file.open("rb") as written:
+            shutil.copyfileobj(written, output)
+            return FileEntry(path=path, rows=rows, bytes=output.size, sha256=output.sha256)
 
 
 def _render_csv_column(name: str, kind: str) -> str:
