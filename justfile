@@ -7,7 +7,7 @@ default:
 test *args:
     uv run pytest {{args}}
 
-# run the slow tests: slices of the proofs, pages in a browser, warehouses in a bucket
+# run the slow tests: a second or more each; runs in Dagster, pages in a browser, buckets, slices of the proofs
 test-slow *args:
     uv run pytest -m "slow and not long" {{args}}
 

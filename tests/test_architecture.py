@@ -134,6 +134,7 @@ def module_of(file: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("face", FACES, ids=lambda face: str(face.parent.relative_to(SOURCES)))
 def test_a_face_exports_what_others_import_and_no_name_of_a_module(face: Path) -> None:
     package = module_of(face)

@@ -76,6 +76,7 @@ def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     return wheel, python
 
 
+@pytest.mark.slow
 def test_the_wheel_installs_one_package_and_nothing_else_at_the_top(installed: tuple[Path, Path]) -> None:
     wheel, _ = installed
     tops = {name.partition("/")[0] for name in ZipFile(wheel).namelist()}
@@ -114,6 +115,7 @@ def test_a_wheel_in_an_empty_environment_answers_from_another_folder(
     assert all(f'"{name}"' in answer for name in ("image_builder_subnets", "fleet_changes", "fleet_names"))
 
 
+@pytest.mark.slow
 def test_dagster_loads_our_definitions_beside_a_folder_called_pipelines(
     installed: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -189,6 +189,7 @@ def test_an_equal_number_of_other_values_is_no_equal_export() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_commits_rival_writes_exactly_the_files_that_the_commit_leaves_behind(tmp_path: Path) -> None:
     store, seen = open_store(str(tmp_path), create=True), set[str]()
     for estate in commits.list_situations(200).values():

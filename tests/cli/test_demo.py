@@ -25,6 +25,7 @@ Told = Callable[..., tuple[int, str, str]]
 TABLES = [table.name for contract in load_contracts() for table in contract.tables]
 
 
+@pytest.mark.slow
 def test_the_demo_tells_its_story_and_fills_every_table(demo: Demo) -> None:
     _, done = demo
     rows = dict(re.findall(r"^(image_builder\w*) +(\d+)$", done.stdout, re.M))
@@ -49,6 +50,7 @@ def test_it_leaves_settings_that_reach_this_machine_alone(demo: Demo) -> None:
     assert loaded.warehouse == str((demo[0] / "warehouse").resolve())
 
 
+@pytest.mark.slow
 def test_its_next_commands_work_as_they_are_printed(demo: Demo) -> None:
     reading = re.findall(r"^  (appstream-export (?:status|sql|describe) .*)$", demo[1].stdout, re.M)
     executable = f"{sys.executable} -m appstream_export.cli.main"
@@ -93,7 +95,7 @@ def test_sql_gives_the_same_rows_in_each_format(
     assert {n for _, n in read} == {268}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_reader_that_leaves_early_is_no_failure(demo: Demo) -> None:
     words = f"'from image_builders, range(200)' --json --warehouse {demo[0]}/warehouse"
     done = shell(
@@ -134,6 +136,7 @@ def test_output_that_cannot_be_written_is_one_line() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_demo_whose_emulator_is_down_says_how_to_start_it(demo: Demo, tmp_path: Path, cli: Command) -> None:
     folder = Path(shutil.copytree(demo[0], tmp_path / "d"))
     before = files(folder)

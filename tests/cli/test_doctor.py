@@ -147,6 +147,7 @@ def test_a_region_that_is_closed_to_all_goes_from_the_list_of_all(folder: Path, 
     assert findings(told) == (0, [])
 
 
+@pytest.mark.slow
 def test_a_denial_by_design_of_a_scope_with_rows_is_a_problem(aws: Emulator, told: Told) -> None:
     told("run")
     aws.fail(f"{DEV}/{EU}", "deny_scp")
@@ -176,6 +177,7 @@ def test_a_warehouse_that_could_not_be_made_is_found_and_not_made(folder: Path, 
     assert not (folder / "not").exists()
 
 
+@pytest.mark.slow
 def test_a_damaged_head_is_found(folder: Path, told: Told) -> None:
     told("run")
     (folder / "warehouse" / "commits" / "000000000001.json").write_text("{")
@@ -244,6 +246,7 @@ def test_a_list_that_lost_most_accounts_comes_with_the_flag_that_accepts_it() ->
     assert fix == "check the organization; if the list is right, run once with --accept-drop"
 
 
+@pytest.mark.slow
 def test_an_organization_that_may_not_be_listed_comes_with_the_statement(
     folder: Path, aws: Emulator, told: Told
 ) -> None:

@@ -150,6 +150,7 @@ def copied(demo: tuple[Path, Finished], tmp_path: Path, monkeypatch: pytest.Monk
     return folder
 
 
+@pytest.mark.slow
 def test_verify_misses_no_label_of_settings_that_it_does_not_have(copied: Path, told: Told) -> None:
     (copied / "appstream-export.toml").unlink()
     code, out, _ = told("verify", "--warehouse", "warehouse")

@@ -37,6 +37,7 @@ def planned(told: Told, *words: str) -> dict[str, Any]:
     return json.loads(told("plan", "--json", *words)[1])
 
 
+@pytest.mark.slow
 def test_the_first_plan_asks_nobody_and_writes_nothing(folder: Path, aws: Emulator, told: Told) -> None:
     code, out, err = told("plan")
 
@@ -53,6 +54,7 @@ def test_the_first_plan_asks_nobody_and_writes_nothing(folder: Path, aws: Emulat
     assert [path.name for path in folder.iterdir()] == ["appstream-export.toml"]
 
 
+@pytest.mark.slow
 def test_once_there_was_a_run_the_calls_are_those_of_the_next(folder: Path, aws: Emulator, told: Told) -> None:
     file = folder / "appstream-export.toml"
     file.write_text(file.read_text().replace("workers = 4", "workers = 4\npage_size = 1"))
@@ -66,6 +68,7 @@ def test_once_there_was_a_run_the_calls_are_those_of_the_next(folder: Path, aws:
     assert 0 < foreseen["seconds"] < 60
 
 
+@pytest.mark.slow
 def test_what_limits_a_run_limits_its_plan(aws: Emulator, told: Told) -> None:
     aws.fail(f"{DEV}/{EU}", "deny")
     told("run")
@@ -94,6 +97,7 @@ def test_what_a_run_refuses_a_plan_refuses(words: list[str], expected: str, told
     assert expected in err
 
 
+@pytest.mark.slow
 def test_scopes_that_would_end_are_named_with_what_they_hold(folder: Path, aws: Emulator, told: Told) -> None:
     told("run")
     of_accounts(aws, folder, {PROD: "prod", DEV: "dev", HUB: "management"})
@@ -102,6 +106,7 @@ def test_scopes_that_would_end_are_named_with_what_they_hold(folder: Path, aws: 
     assert f"ends 2 scopes of the newest snapshot, with 4 items: {LAB}/{EU}," in " ".join(told("plan")[1].split())
 
 
+@pytest.mark.slow
 def test_an_organization_is_asked_for_its_accounts_and_regions_alone(folder: Path, aws: Emulator, told: Told) -> None:
     of_organization(aws, folder, "")
     aws.set_account_state(DEV, "SUSPENDED")

@@ -51,7 +51,7 @@ OUTPUTS = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_what_could_not_be_published_ends_with_3_until_it_is(output: str, folder: Path, told: Told) -> None:
     name, problem = OUTPUTS[output]
@@ -88,6 +88,7 @@ def test_expire_ends_with_3_where_its_catalog_could_not_be_published(folder: Pat
     assert told("sql", "select count(*) from snapshots where kind = 'sweep'", "--format", "csv")[0] == 0
 
 
+@pytest.mark.slow
 def test_a_run_with_nothing_left_to_ask_says_what_it_could_not_publish(folder: Path, told: Told) -> None:
     told("run", "--no-publish")
     (folder / "warehouse" / "feeds").write_text("in the way")
@@ -98,7 +99,7 @@ def test_a_run_with_nothing_left_to_ask_says_what_it_could_not_publish(folder: P
     assert "its feeds could not be published" in out
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_user_without_home_and_passwd_entry_gets_everything(folder: Path, cli: Command) -> None:
     done = cli("run", env=stub(folder, "sitecustomize", NO_HOME))
 

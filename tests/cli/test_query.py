@@ -35,6 +35,7 @@ def test_without_a_name_it_lists_what_can_be_asked(told: Told) -> None:
     assert (hours["name"], hours["type"], hours["default"]) == ("hours", "integer", "2")
 
 
+@pytest.mark.slow
 def test_a_warehouse_can_be_asked_what_its_own_resources_allow(told: Told, tmp_path: Path) -> None:
     lake = Lake(tmp_path / "warehouse")
     lake.contracts = [contract for contract in load_packaged_contracts() if contract.name in {"image_builders", "tags"}]
@@ -44,6 +45,7 @@ def test_a_warehouse_can_be_asked_what_its_own_resources_allow(told: Told, tmp_p
     assert (code, out.partition(",")[0], err) == (0, "account", "")
 
 
+@pytest.mark.slow
 def test_an_answer_is_the_same_in_each_format(asked: Told) -> None:
     _, as_json, _ = asked("what_we_have", "-p", "top=3", "--json")
     _, as_csv, _ = asked("what_we_have", "--param", "top=3", "--format", "csv")

@@ -73,6 +73,7 @@ def test_a_clean_run_ends_with_0_and_says_what_came(told: Told) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folder", "without_checks")
 def test_a_failed_scope_ends_with_3_and_is_named_with_the_way_to_retry(aws: Emulator, told: Told) -> None:
     told("run")
@@ -165,6 +166,7 @@ def test_many_failures_are_grouped_by_reason(aws: Emulator, told: Told, monkeypa
     assert "\n       2 x denied, such as 444455556666/eu-west-1 (research):\n" in out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folder", "without_checks")
 def test_flags_limit_what_is_asked(aws: Emulator, told: Told) -> None:
     told("run")
@@ -190,6 +192,7 @@ def test_a_cut_says_how_to_go_on(told: Told) -> None:
     assert json.loads(rest)["items"] == 3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_checks")
 def test_words_of_the_global_options_stand_before_or_after(folder: Path, told: Told) -> None:
     (folder / "other.toml").write_text((folder / "appstream-export.toml").read_text())
@@ -202,6 +205,7 @@ def test_words_of_the_global_options_stand_before_or_after(folder: Path, told: T
     assert again.startswith("snapshot 2 committed: ")
 
 
+@pytest.mark.slow
 def test_a_catalog_can_be_made_anew(folder: Path, told: Told) -> None:
     told("run", "--no-publish")
     file = folder / "warehouse" / "warehouse.duckdb"
@@ -213,6 +217,7 @@ def test_a_catalog_can_be_made_anew(folder: Path, told: Told) -> None:
     assert told("sql", "select count(*) as n from image_builders", "--format", "csv")[1] == "n\r\n12\r\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "hangs"),
     [
@@ -240,6 +245,7 @@ def test_a_signal_ends_the_run_with_nothing_committed(
     assert list(folder.rglob("*.parquet")) == []
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_it_at_once(folder: Path, aws: Emulator) -> None:
     aws.fail("*", "slow", delay_s=HANG_S)
     running = begin(folder)
@@ -276,6 +282,7 @@ def commit(publishing: Path, aws: Emulator) -> Iterator[Committing]:
         go.set()
 
 
+@pytest.mark.slow
 def test_a_signal_lets_a_commit_that_has_begun_come_to_its_end(commit: Committing) -> None:
     running, go = commit
     running.send_signal(signal.SIGTERM)
@@ -324,6 +331,7 @@ def wait_for_line(running: "subprocess.Popen[str]", text: str) -> None:
 HEAVY = ("boto3", "botocore", "dagster", "moto")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "also"),
     [("['--help']", ("duckdb", "pyarrow", "msgspec", "rich")), ("['tables']", ("duckdb",)),

@@ -42,7 +42,7 @@ def test_commands_reach_the_bucket_as_the_configuration_says(told: Told) -> None
     assert "install httpfs;" in told("catalog")[1]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_reading_commands_need_only_the_environment(
     configured: Emulator, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,6 +55,7 @@ def test_reading_commands_need_only_the_environment(
     assert "NoSuchBucket" in said
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("configured")
 def test_the_doctor_tries_conditional_writes_and_names_a_bucket_that_is_not_there(told: Told) -> None:
     code, out, _ = told("doctor", "--json")

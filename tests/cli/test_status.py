@@ -119,6 +119,7 @@ AGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", AGES)
 def test_the_exit_code_follows_the_freshness_setting(
     case: str, tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
@@ -141,6 +142,7 @@ def test_the_exit_code_follows_the_freshness_setting(
     assert told("status")[1].splitlines()[0].endswith(", due every 1 hour")
 
 
+@pytest.mark.slow
 def test_what_is_not_published_yet_is_late_once_the_freshness_setting_says_so(tmp_path: Path, told: Told) -> None:
     lake = Lake(tmp_path / "warehouse")
     file = tmp_path / "appstream-export.toml"
@@ -161,6 +163,7 @@ def test_what_is_not_published_yet_is_late_once_the_freshness_setting_says_so(tm
     assert old[1].startswith("fresh      LATE in catalog, feeds, bi.duckdb, report: ")
 
 
+@pytest.mark.slow
 def test_what_readers_see_may_be_late_though_the_warehouse_is_not(tmp_path: Path, told: Told) -> None:
     lake = Lake(tmp_path / "warehouse")
     lake.commit(ok(A, builder("a")), clock=lambda: datetime.now(UTC) - timedelta(days=2))

@@ -51,6 +51,7 @@ STREAMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", long_but(STREAMS, "full"))
 def test_a_run_goes_on_whatever_becomes_of_its_log_and_its_code_tells_of_the_export(
     case: str, folder: Path, aws: Emulator
@@ -65,6 +66,7 @@ def test_a_run_goes_on_whatever_becomes_of_its_log_and_its_code_tells_of_the_exp
     assert "Exception ignored" not in clean.stderr + failed.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stdout", long_but([">/dev/full", ">&-"], ">&-"))
 def test_a_run_whose_object_is_lost_does_not_end_with_0(stdout: str, folder: Path) -> None:
     done = shell(f"us run --json {stdout}", folder)
@@ -77,6 +79,7 @@ def test_a_run_whose_object_is_lost_does_not_end_with_0(stdout: str, folder: Pat
 ANSWERS = ["sql 'select 1' --json", "query running_over", "status", "tables --json"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stdout", [">/dev/full", ">&-"])
 @pytest.mark.parametrize("words", long_but(ANSWERS, "sql 'select 1' --json"))
 def test_an_answer_that_is_lost_is_one_line_and_no_success(words: str, stdout: str, tmp_path: Path) -> None:
@@ -109,6 +112,7 @@ def test_a_bar_is_drawn_on_a_terminal_and_lines_beside_it() -> None:
     assert "beside" in drawn
 
 
+@pytest.mark.slow
 def test_sql_from_a_closed_stdin_is_one_line(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "warehouse")
     lake.commit(ok(A, builder("a")))

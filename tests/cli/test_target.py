@@ -59,6 +59,7 @@ def months_retained(told: Told, *words: str) -> int:
 SPELLINGS = ["warehouse", "warehouse/", "./other/../warehouse", "link", "~/warehouse", "{folder}/warehouse//"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spelling", long_but(SPELLINGS, *SPELLINGS[:2]))
 @pytest.mark.parametrize("way", ["flag", "environment"])
 def test_the_configured_folder_keeps_its_settings_however_it_is_named(
@@ -73,6 +74,7 @@ def test_the_configured_folder_keeps_its_settings_however_it_is_named(
     assert "label_team" in bundle(told, *words)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("way", ["flag", "environment"])
 def test_another_folder_has_the_defaults(way: str, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,6 +98,7 @@ def test_the_report_of_the_configured_warehouse_is_the_same_page_however_it_is_n
     assert publish("other", "--warehouse", "other") == (0o440, False)
 
 
+@pytest.mark.slow
 def test_a_flag_is_nearer_than_a_typed_configuration_and_that_is_nearer_than_the_environment(
     folder: Path, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +114,7 @@ def test_a_flag_is_nearer_than_a_typed_configuration_and_that_is_nearer_than_the
     assert (name(), months_retained(told)) == ("of-warehouse", CONFIGURED)
 
 
+@pytest.mark.slow
 def test_reading_a_folder_that_is_named_needs_no_configuration(folder: Path, told: Told) -> None:
     (folder / "appstream-export.toml").write_text("regions = [")
 
@@ -152,6 +156,7 @@ def bucket(aws: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> st
     return aws.endpoint_url
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("bucket")
 @pytest.mark.parametrize(
     "named", long_but(["", "s3://lake/exports", "s3://lake/exports/", "s3://lake/exports//"], "", "s3://lake/exports/")
@@ -169,6 +174,7 @@ def test_the_configured_bucket_keeps_its_settings_and_its_endpoint(
     assert "no snapshot in s3://lake/exports yet" in told("status", *words)[2]
 
 
+@pytest.mark.slow
 def test_another_bucket_has_the_defaults_and_is_reached_as_boto3_would(
     bucket: str, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:

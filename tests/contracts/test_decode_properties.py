@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from hypothesis import given, settings, strategies as st
 
 from appstream_export.contracts import (
@@ -62,6 +63,7 @@ def read(name: str, content: bytes) -> None:
     assert problem.splitlines() == [problem]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(changed_contracts())
 def test_a_changed_contract_is_read_or_refused_in_one_line(changed: tuple[str, Any]) -> None:

@@ -71,6 +71,7 @@ def test_every_table_has_a_page_and_stands_in_the_index() -> None:
     assert [name for name in names if f"[`{name}`]({name}.md)" not in pages["README.md"]] == []
 
 
+@pytest.mark.slow
 def test_every_query_on_every_page_runs() -> None:
     contracts = load_packaged_contracts()
     con = database(list_snapshot_tables(contracts))

@@ -100,6 +100,7 @@ def hooked(export: Export, url: str) -> None:
     file.write_text(as_toml(export, f'[dagster]\nalert_webhook = "{url}"\n'))
 
 
+@pytest.mark.slow
 def test_a_schedule_asks_once_for_each_time(stored_instance: dg.DagsterInstance) -> None:
     schedule = defs().resolve_schedule_def("snapshot_schedule")
     at = datetime(2026, 11, 24, 6, tzinfo=UTC)
@@ -111,6 +112,7 @@ def test_a_schedule_asks_once_for_each_time(stored_instance: dg.DagsterInstance)
     ] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "max_runtime", "reason"),
     [
@@ -142,6 +144,7 @@ def test_a_schedule_skips_while_a_run_of_its_job_is_under_way(
     assert (tick.skip_message, len(tick.run_requests or [])) == (reason, 0 if reason else 1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("configured")
 def test_alerts_are_of_runs_of_this_export_alone_and_link_to_them(
     configured: Export, instance: dg.DagsterInstance, receiver: Receiver
@@ -190,6 +193,7 @@ def test_what_is_posted_of_a_run_with_failed_scopes_names_them(
     assert (told["job"], told["run_id"], told["root_run_id"]) == ("snapshot", run_id, run_id)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("silent")
 def test_a_post_that_fails_is_tried_again_at_the_next_tick_and_one_that_arrives_is_not(
     instance: dg.DagsterInstance, receiver: Receiver
@@ -215,6 +219,7 @@ def test_a_post_that_fails_is_tried_again_at_the_next_tick_and_one_that_arrives_
     assert "no scope answered" in receiver.got[0]["text"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("silent")
 def test_a_red_run_whose_log_cannot_be_read_is_posted_once_and_holds_up_no_other(
     stored_instance: dg.DagsterInstance, home: Path, receiver: Receiver
@@ -231,6 +236,7 @@ def test_a_red_run_whose_log_cannot_be_read_is_posted_once_and_holds_up_no_other
     assert receiver.got[0]["why"] == "its log cannot be read (DatabaseError)"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("silent")
 def test_a_webhook_that_stays_dead_is_not_asked_for_ever(
     instance: dg.DagsterInstance, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
@@ -246,6 +252,7 @@ def test_a_webhook_that_stays_dead_is_not_asked_for_ever(
     assert len(receiver.got) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("silent")
 def test_a_tag_that_a_red_run_is_given_later_makes_no_news_of_it(instance: dg.DagsterInstance) -> None:
     run_id = red_run(instance)
@@ -281,6 +288,7 @@ def cursors(instance: dg.DagsterInstance) -> str:
     return " ".join(str(getattr(state, "cursor", None) or "") for state in states).strip()
 
 
+@pytest.mark.slow
 def test_the_address_stays_secret_whatever_is_wrong_with_it(
     configured: Export, instance: dg.DagsterInstance, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import dagster as dg
+import pytest
 
 from appstream_export.contracts import load_contracts
 from appstream_export.defs.checks import (
@@ -17,6 +18,7 @@ from appstream_export.settings import Settings
 from tests.export import Export
 
 
+@pytest.mark.slow
 def test_a_discovery_that_failed_turns_the_run_red_even_where_every_scope_answered(export: Export) -> None:
     check = build_coverage_result(replace(export.run(), discovery_problem="the organization's accounts are not known"))
 
@@ -24,6 +26,7 @@ def test_a_discovery_that_failed_turns_the_run_red_even_where_every_scope_answer
     assert check.description == "the organization's accounts are not known. All 4 requested scopes answered."
 
 
+@pytest.mark.slow
 def test_rows_that_must_not_exist_turn_the_run_red_and_those_to_look_at_do_not(export: Export) -> None:
     result = export.run()
     rows = ({"name": "a", "rows": 2},)
@@ -41,6 +44,7 @@ def test_rows_that_must_not_exist_turn_the_run_red_and_those_to_look_at_do_not(e
     assert told["coverage"].passed
 
 
+@pytest.mark.slow
 def test_what_a_red_run_ends_with_names_scopes_and_rows_each_where_they_are_why(export: Export) -> None:
     sound = export.run()
     broken = replace(sound, checks=(CheckResult(name="orphan_children", doc="No parent.", severity="error", rows=2),))
@@ -54,6 +58,7 @@ def test_what_a_red_run_ends_with_names_scopes_and_rows_each_where_they_are_why(
     assert "Check" not in explain_failure(unseen)
 
 
+@pytest.mark.slow
 def test_what_could_not_be_looked_at_has_not_passed(export: Export) -> None:
     result = replace(export.run(), checks=(), checks_problem="the disk is gone")
     told = {c.check_name: c for c in build_check_results(result, build_asset_sources(load_contracts(), Settings()))}
@@ -62,6 +67,7 @@ def test_what_could_not_be_looked_at_has_not_passed(export: Export) -> None:
     assert not told["stale_scopes"].passed
 
 
+@pytest.mark.slow
 def test_a_run_that_left_feeds_and_report_as_they_were_does_not_vouch_for_them(export: Export) -> None:
     told = {
         c.check_name: c for c in build_check_results(export.run(), build_asset_sources(load_contracts(), Settings()))

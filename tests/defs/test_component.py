@@ -65,6 +65,7 @@ def logged(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> s
     return "\n".join(e.user_message for e in instance.all_logs(result.run_id))
 
 
+@pytest.mark.slow
 def test_a_run_of_the_host_makes_its_assets_and_ours_under_their_prefix(fed: Fed) -> None:
     made, graph = materialized(fed.whole), host_definitions().resolve_asset_graph()
     checks = {check.asset_check_key.to_user_string() for check in fed.whole.get_asset_check_evaluations()}
@@ -104,6 +105,7 @@ def test_two_exports_with_different_configurations_live_in_one_location(tmp_path
     assert both.resolve_job_def("second_snapshot").tags["appstream_export/warehouse"] == str(tmp_path / "other")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::dagster_shared.utils.warnings.BetaWarning")  # Dagster warns about its own code
 def test_the_component_reads_the_settings_beside_its_file_and_a_missing_one_is_one_line(fed: Fed) -> None:
     with create_defs_folder_sandbox() as sandbox:
@@ -121,6 +123,7 @@ def test_the_component_reads_the_settings_beside_its_file_and_a_missing_one_is_o
             assert made.resolve_schedule_def("x_snapshot_schedule").cron_schedule == "0 * * * *"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asset", "also", "line"),
     [
@@ -146,6 +149,7 @@ def test_a_mart_a_feed_or_the_page_is_made_again_alone_without_a_request(
     assert run.tags["dagster/max_runtime"] == "7200", "the button gives none"
 
 
+@pytest.mark.slow
 def test_checks_run_alone_without_a_request_and_fail_no_run(fed: Fed) -> None:
     before = fed.calls()
     chosen = [f"{OURS}/image_builders:complete", f"{OURS}/scope_runs:coverage", f"{OURS}/image_builders:duplicate_keys"]
@@ -184,6 +188,7 @@ def write_config(export: Export, monkeypatch: pytest.MonkeyPatch, more: str = ""
     monkeypatch.setenv("APPSTREAM_EXPORT_CONFIG", str(file))
 
 
+@pytest.mark.slow
 def test_downstream_of_a_red_run_goes_on_and_its_reexecution_from_failure_requests_what_failed(
     red: tuple[Export, dg.DagsterInstance], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +219,7 @@ def test_downstream_of_a_red_run_goes_on_and_its_reexecution_from_failure_reques
     assert export.sql("select count(*) from snapshots") == [2]
 
 
+@pytest.mark.slow
 def test_a_red_run_stops_those_downstream_where_the_settings_say_so_and_feeds_are_published(
     red: tuple[Export, dg.DagsterInstance], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -151,6 +151,7 @@ def test_an_executor_that_needs_nothing_else_is_found_by_its_name(executor: str)
     assert isinstance(getattr(import_module(module), name), dg.ExecutorDefinition)
 
 
+@pytest.mark.slow
 def test_showing_them_loads_no_charts_and_no_aws(tmp_path: Path) -> None:
     import subprocess
     import sys

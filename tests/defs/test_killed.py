@@ -20,6 +20,7 @@ from tests.factories import image_builder
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.long
 def test_a_worker_killed_in_mid_sweep_leaves_the_lake_as_it_was_and_the_next_run_makes_it_the_truth(
     configured: Export, stored_instance: dg.DagsterInstance, home: Path
 ) -> None:

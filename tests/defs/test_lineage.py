@@ -93,6 +93,7 @@ def lineage(assets: list[specs.AssetSource]) -> Mapping[dg.AssetKey, dg.TableCol
     return build_column_lineage(assets)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("column", BY_HAND)
 def test_a_column_comes_from_where_a_person_reads_it_in_the_sql(
     column: str, lineage: Mapping[dg.AssetKey, dg.TableColumnLineage]

@@ -49,7 +49,7 @@ def rare() -> None:
     """What was last made long ago."""
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("configured")
 def test_old_runs_go_with_all_that_is_kept_of_them_and_the_newest_of_each_job_and_asset_stay(
     stored_instance: dg.DagsterInstance, home: Path

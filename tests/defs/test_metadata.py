@@ -52,6 +52,7 @@ def rows(table: dg.TableMetadataValue) -> list[Any]:
     return [record.data for record in table.records]
 
 
+@pytest.mark.slow
 def test_failed_scopes_are_a_table_with_the_time_of_their_rows_the_reason_and_the_fix(export: Export) -> None:
     export.aws.put(SICK, image_builder("a"))
     export.aws.fail("444455556666/us-east-1", "deny")
@@ -70,6 +71,7 @@ def test_failed_scopes_are_a_table_with_the_time_of_their_rows_the_reason_and_th
     assert (shown["failed"].value, shown["failed_ratio"].value) == (2, 0.5)
 
 
+@pytest.mark.slow
 def test_failures_are_counted_once_in_the_log_and_in_the_verdict(
     export: Export, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -102,6 +102,7 @@ def failure(result: dg.ExecuteInProcessResult) -> str:
     return data.description or ""
 
 
+@pytest.mark.slow
 def test_tables_marts_feeds_and_sql_are_read_from_a_folder_and_from_a_bucket(read: Read) -> None:
     warehouse = WarehouseResource(config=str(read.config))
 
@@ -117,6 +118,7 @@ def test_tables_marts_feeds_and_sql_are_read_from_a_folder_and_from_a_bucket(rea
     assert seen(result) == ["a"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "kind"),
     [
@@ -171,6 +173,7 @@ def test_what_cannot_be_read_is_one_line(key: str, snapshot_id: str, kind: Any, 
     assert failure(in_folder.materialize(*made, downstream(path, kind))).startswith(says)
 
 
+@pytest.mark.slow
 def test_a_users_mart_is_read_with_the_settings_that_have_its_sql(in_folder: Read, tmp_path: Path) -> None:
     (tmp_path / "sql" / "marts").mkdir(parents=True)
     mart = "-- my_mart: One row per builder.\n-- reads: image_builders\n-- name varchar: Name.\n"
@@ -191,6 +194,7 @@ def test_a_users_mart_is_read_with_the_settings_that_have_its_sql(in_folder: Rea
         WarehouseResource(warehouse=str(in_folder.lake.store.root)).relation("my_mart")
 
 
+@pytest.mark.slow
 def test_nothing_is_written(in_folder: Read, tmp_path: Path) -> None:
     warehouse = WarehouseResource(config=str(in_folder.config))
     out = tmp_path / "out.csv"
@@ -219,6 +223,7 @@ def test_a_warehouse_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch: 
         WarehouseResource(warehouse="nowhere").table("accounts")
 
 
+@pytest.mark.slow
 def test_inputs_of_a_step_are_of_one_snapshot_while_others_commit(in_folder: Read) -> None:
     """The last test of the module: it commits to the warehouse of the others."""
 

@@ -108,6 +108,7 @@ def test_one_denied_scope_lands_its_data_downstream_and_then_fails_the_run(host:
     assert "feeds/image_builders" in host.materialized(alone)
 
 
+@pytest.mark.slow
 def test_a_denied_scope_is_red_also_if_feeds_were_switched_off_after_the_code_was_loaded(host: Host) -> None:
     job = export_definitions(host.config).resolve_job_def("snapshot")
     text = host.config.read_text()

@@ -53,7 +53,7 @@ def execute(
     return dg.execute_job(rebuilt(job), instance, reexecution_options=again)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_makes_what_the_job_of_one_process_makes_and_is_as_red_and_as_green(
     in_shards: Export, instance: dg.DagsterInstance
 ) -> None:
@@ -97,7 +97,7 @@ def test_what_another_job_publishes_has_no_check_here_either(configured: Export,
         assert "report_is_written" not in checks(sharded)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("by", ["multiprocess", "dask"])
 def test_a_worker_that_is_killed_costs_its_shard_alone(
     by: str, configured: Export, stored_instance: dg.DagsterInstance, home: Path

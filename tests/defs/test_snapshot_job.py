@@ -44,6 +44,7 @@ def numbers(instance: dg.DagsterInstance, asset: str) -> dict[str, object]:
     return {name: entry.value for name, entry in event.asset_materialization.metadata.items()}
 
 
+@pytest.mark.slow
 def test_a_clean_run_makes_everything_passes_its_checks_and_tells_numbers(
     configured: Export, instance: dg.DagsterInstance
 ) -> None:
@@ -68,7 +69,7 @@ def test_a_clean_run_makes_everything_passes_its_checks_and_tells_numbers(
     assert feed["dagster/column_lineage"].deps_by_column["name"] == [dg.TableColumnDep("image_builders", "name")]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_event_log_does_not_grow_with_scopes(configured: Export, instance: dg.DagsterInstance) -> None:
     def count_rows() -> int:
         with execute(instance) as result:
@@ -190,6 +191,7 @@ def test_a_key_of_the_launchpad_from_an_earlier_version_is_refused_beside_the_ne
         dg.validate_run_config(snapshot_job(), config)
 
 
+@pytest.mark.slow
 def test_feeds_that_cannot_be_published_turn_the_run_red_and_a_reexecution_publishes_them(
     configured: Export, instance: dg.DagsterInstance
 ) -> None:
@@ -210,6 +212,7 @@ def test_feeds_that_cannot_be_published_turn_the_run_red_and_a_reexecution_publi
     assert configured.calls() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [pytest.param("commit", marks=pytest.mark.slow), "sweep"])
 def test_a_stop_ends_the_run_after_a_commit_in_progress_with_its_tables_and_before_it_commits_nothing(
     moment: str, configured: Export, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
@@ -257,6 +260,7 @@ def test_a_retry_policy_does_not_repeat_a_failed_run(configured: Export, instanc
     assert configured.sql("select count(*) from snapshots") == [1]
 
 
+@pytest.mark.slow
 def test_a_run_that_commits_nothing_fails_with_one_line(configured: Export, instance: dg.DagsterInstance) -> None:
     configured.aws.fail("*", "deny")
     with execute(instance) as result:
@@ -265,7 +269,7 @@ def test_a_run_that_commits_nothing_fails_with_one_line(configured: Export, inst
         assert "no scope answered and no earlier snapshot exists" in str(failure.event_specific_data)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_headless_command_works_with_the_configuration_named_in_the_environment(configured: Export) -> None:
     configured.aws.put(SICK, image_builder("a"))
     command = [

@@ -185,6 +185,7 @@ def test_sts_says_whose_session_it_is(aws: Emulator) -> None:
     assert client(aws, ONE, service="sts").get_caller_identity()["Account"] == ONE.account_id
 
 
+@pytest.mark.slow
 def test_regions_come_from_ec2_and_ssm(aws: Emulator) -> None:
     path = "/aws/service/global-infrastructure/services/appstream/regions"
     ssm = client(aws, OTHER, service="ssm").get_paginator("get_parameters_by_path").paginate(Path=path)
@@ -193,6 +194,7 @@ def test_regions_come_from_ec2_and_ssm(aws: Emulator) -> None:
     assert len(client(aws, OTHER, service="ec2").describe_regions()["Regions"]) > 10
 
 
+@pytest.mark.slow
 def test_s3_keeps_objects_and_refuses_to_overwrite_them_when_asked(aws: Emulator) -> None:
     s3 = client(aws, OTHER, service="s3")
     s3.create_bucket(Bucket="warehouse")

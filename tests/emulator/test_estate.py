@@ -36,6 +36,7 @@ def paths(value: Any, path: str = "") -> set[str]:
     return {path}
 
 
+@pytest.mark.slow
 def test_it_is_an_organization_worth_a_demo() -> None:
     items = everything(estate(), 0)
 
@@ -65,6 +66,7 @@ def test_fields_are_absent_now_and_then_and_errors_are_rare() -> None:
     assert 0 < shares["ImageBuilderErrors"] < 0.2
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_estate_in_another_process() -> None:
     code = (
         "import json; from appstream_export.emulator import Estate; "

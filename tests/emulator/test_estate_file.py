@@ -57,6 +57,7 @@ def write(folder: Path, text: str, name: str = "estate.toml") -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_the_emulator_holds_what_a_file_says(aws: Emulator, tmp_path: Path) -> None:
     read_estate(write(tmp_path, ESTATE)).populate_emulator(aws)
     boto, far = client(aws), client(aws, OTHER)

@@ -99,6 +99,7 @@ def test_nothing_undocumented_is_needed(wire: Wire, asking: Asking, monkeypatch:
     assert {c.key.rpartition("-")[0] for c in wire.asked("DescribeImageBuilders")} == {f"ASIA-{A}", f"ASIA-{B}"}
 
 
+@pytest.mark.slow
 def test_each_worker_has_one_client_and_drops_it_with_its_scope(
     wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +132,7 @@ def _living_clients() -> int:
     return sum(isinstance(thing, BaseClient) for thing in gc.get_objects())
 
 
+@pytest.mark.slow
 def test_max_attempts_counts_every_try_and_throttles_wait_in_the_schedule(wire: Wire, asking: Asking) -> None:
     asking.extract["max_attempts"] = 3
     wire.always(SCOPE, refusal("ThrottlingException"))

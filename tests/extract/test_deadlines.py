@@ -14,6 +14,7 @@ HANG_S = 150  # far below the 300 s that an answer would take
 ENOUGH_S = 2.5  # for a scope that is well, on a machine that is busy
 
 
+@pytest.mark.slow
 def test_a_call_that_does_not_return_ends_its_task_alone(wire: Wire, asking: Asking) -> None:
     asking.ids, asking.extract["task_timeout_s"] = [A, B], ENOUGH_S
     wire.always(SCOPE, page("a", delay_s=300))
@@ -29,6 +30,7 @@ def test_a_call_that_does_not_return_ends_its_task_alone(wire: Wire, asking: Ask
     assert late.reason == "not finished 2.5 s after its first call ([extract] task_timeout_s)"
 
 
+@pytest.mark.slow
 def test_an_answer_that_drips_holds_its_task_no_longer(wire: Wire, asking: Asking) -> None:
     """Each byte comes in time for botocore, which would wait for the last one for as long as it takes."""
     asking.extract["task_timeout_s"] = SHORT_S
@@ -40,6 +42,7 @@ def test_an_answer_that_drips_holds_its_task_no_longer(wire: Wire, asking: Askin
     assert time.monotonic() - started < HANG_S
 
 
+@pytest.mark.slow
 def test_a_scan_that_waits_for_its_next_try_ends_at_its_deadline(wire: Wire, asking: Asking) -> None:
     asking.extract |= {"max_attempts": 50, "task_timeout_s": 1}
     wire.always(SCOPE, refusal("ThrottlingException", "Rate exceeded"))

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import appstream_export.extract
 from tests.extract.asking import EU, A
 from tests.extract.wire import Wire, page
@@ -37,6 +39,7 @@ print(json.dumps([all(isinstance(items, RawItems) for items in pages), sum(map(l
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_plans_and_scans_loads_no_arrow(wire: Wire, tmp_path: Path) -> None:
     wire.script(f"{A}/{EU}", page("a", "b", token="t"), page("c"))
     account = {"id": A, "role_arn": f"arn:aws:iam::{A}:role/reader"}

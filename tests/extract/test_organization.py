@@ -211,6 +211,7 @@ def test_a_stop_waits_for_no_answer(wire: Wire, tmp_path: Path) -> None:
     assert time.monotonic() - begun < 30
 
 
+@pytest.mark.slow
 def test_organizations_is_asked_at_a_pace_of_its_own(
     wire: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,7 @@ def test_a_stop_ends_the_wait() -> None:
     assert time.monotonic() - started < 50  # the next turn comes after 100 s
 
 
+@pytest.mark.slow
 def test_sts_is_asked_at_its_pace(wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(rate_limit.CALLS_PER_S, "sts", 10.0)
     asking.ids = [f"{n:012}" for n in range(1, 17)]

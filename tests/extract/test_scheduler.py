@@ -58,6 +58,7 @@ def test_max_attempts_counts_every_try_of_a_page_botocores_too(
     assert asking.run().only.api_calls == len(wire.asked("DescribeImageBuilders")) == attempts
 
 
+@pytest.mark.slow
 def test_a_throttled_scan_goes_on_at_its_page(wire: Wire, asking: Asking) -> None:
     asking.extract["max_attempts"] = 8
     throttle = refusal("ThrottlingException")
@@ -84,6 +85,7 @@ def test_an_error_that_is_json_and_no_object_is_asked_again(body: bytes, wire: W
     assert asking.run().names() == ["a"]
 
 
+@pytest.mark.slow
 def test_a_connection_that_breaks_is_network_and_a_region_without_endpoint_unavailable(
     wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +101,7 @@ def test_a_connection_that_breaks_is_network_and_a_region_without_endpoint_unava
     assert (gone.status, gone.error_code, gone.api_calls) == ("unavailable", "EndpointConnectionError", 4)
 
 
+@pytest.mark.slow
 def test_no_worker_waits_while_scans_are_throttled(wire: Wire, asking: Asking) -> None:
     """One worker, three throttled scans and nine others: the others are through before the first comes back."""
     asking.ids, asking.extract = [f"{n:012}" for n in range(1, 13)], {"workers": 1, "max_attempts": 8}
@@ -167,6 +170,7 @@ def test_clients_are_one_per_region_and_one_for_sts(
     assert wire.connections <= 4 * asking.extract["workers"] + 3
 
 
+@pytest.mark.slow
 def test_a_stop_cancels_what_is_left_at_once_and_keeps_what_was_through(wire: Wire, asking: Asking) -> None:
     asking.ids, asking.extract = [f"{n:012}" for n in range(1, 21)], {"workers": 2}
     for account in asking.ids[1:]:
@@ -294,6 +298,7 @@ def test_an_external_id_is_not_in_an_accounts_text() -> None:
     assert "hush" not in repr(Account(id=A, external_id=Secret("hush")))
 
 
+@pytest.mark.slow
 def test_a_slow_scope_holds_up_no_other(wire: Wire, asking: Asking) -> None:
     asking.ids, asking.extract = [f"{n:012}" for n in range(1, 21)], {"workers": 4}
     wire.always(f"{asking.ids[0]}/{EU}", page("slow", delay_s=0.8))
@@ -302,6 +307,7 @@ def test_a_slow_scope_holds_up_no_other(wire: Wire, asking: Asking) -> None:
     assert order[-1] == asking.ids[0]
 
 
+@pytest.mark.slow
 def test_sixty_four_threads_under_faults_give_no_account_anothers_items(wire: Wire, asking: Asking) -> None:
     """Each answer names the account whose key signed the call; every ninth call fails in one way or another."""
     asking.ids, asking.regions = [f"{n:012}" for n in range(1, 21)], [EU, US]

@@ -20,6 +20,7 @@ from tests.lake.lakes import A, Lake, ok
 FILES = sql_files.load_sql_files("feeds")
 
 
+@pytest.mark.slow
 def test_another_contract_has_feeds_as_soon_as_it_has_tables(tmp_path: Path) -> None:
     contracts = [*load_contracts(), loaded(tmp_path)]
     feeds = {feed.name: feed for feed in build_feeds(contracts, ())}

@@ -75,6 +75,7 @@ def test_what_breaks_a_dashboard_is_named(change: Callable[[Feed], Feed], says: 
     assert [str(d) for d in list_differences({OLD.name: OLD}, {new.name: new})] == says
 
 
+@pytest.mark.slow
 def test_a_contract_that_loses_renames_and_retypes_columns_is_told_before_it_is_published(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "warehouse")
     lake.commit(ok(A, builder("a", state="RUNNING", root_volume_size_gb=200)))
@@ -104,6 +105,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     return lake
 
 
+@pytest.mark.slow
 def test_generations_are_compared_by_name_by_folder_and_with_what_would_be_published(two: Lake) -> None:
     generations = Path(two.store.root, "feeds", "v1", "generations")
     first, second = sorted(generations.iterdir())

@@ -22,7 +22,7 @@ from appstream_export.feeds.verify import verify_feeds
 from appstream_export.lake.catalog.checks import CheckResult
 from appstream_export.lake.storage.base import Store
 from appstream_export.settings import FeedsSettings
-from tests.lake.lakes import EVERYWHERE, A, B, Lake, builder, failed, ok
+from tests.lake.lakes import EVERYWHERE, EVERYWHERE_IN_CI, A, B, Lake, builder, failed, ok
 from tests.lake.stores import Around, Failing, Raced
 
 FEEDS = {
@@ -129,6 +129,7 @@ def test_csv_is_not_run_by_a_spreadsheet_and_tells_null_from_empty(published: La
     assert text.splitlines()[1].split(",")[6] == "", "no Arn"
 
 
+@pytest.mark.slow
 def test_no_cell_of_a_csv_begins_a_formula_wherever_a_spreadsheet_splits(tmp_path: Path) -> None:
     hostile = ["x;=cmd()", 'x;"=cmd()', "x\t@cmd()", "x\n+cmd()", "x\r\n;;-cmd()", "＝cmd()", "=a;=b"]  # noqa: RUF001
     lake = Lake(tmp_path / "warehouse")
@@ -157,6 +158,7 @@ def test_labels_that_make_no_columns_are_refused(labels: tuple[str, ...], why: s
         publish_feeds(published.store, published.contracts, FeedsSettings(account_labels=labels))
 
 
+@pytest.mark.slow
 def test_a_label_that_no_account_has_is_warned_of(
     published: Lake, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -175,7 +177,8 @@ def test_feed_status_has_a_row_for_each_feed(published: Lake) -> None:
     assert (rows["image_builder_subnets"], rows["feed_status"]) == ((2, True, None), (len(FEEDS), True, None))
 
 
-@EVERYWHERE
+@pytest.mark.slow
+@EVERYWHERE_IN_CI
 def test_publishing_again_leaves_what_was_published_as_it_was(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
     first = publish_feeds(lake.store, lake.contracts)
@@ -286,6 +289,7 @@ def test_old_generations_go_after_their_grace_but_never_the_one_that_is_served(l
     assert shelf.prune(retain=2, now=later) == []
 
 
+@pytest.mark.slow
 def test_a_publication_that_was_killed_is_swept_away_later(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
     orphan = folder(lake) / "generations" / "KILLED"
@@ -324,7 +328,7 @@ class Overtaken(Around):
 
     def open_subfolder(self, folder: str, **how: Any) -> Raced:
         """The feeds."""
-        return Raced(self._store.open_subfolder(folder, **how), self.rivals)
+        return Raced(self._store.open_subfolder(folder, **how), self.rivals, before="")
 
 
 @pytest.mark.slow

@@ -54,7 +54,7 @@ def text(seen: Watched, selector: str) -> str:
     return " ".join(seen.page.inner_text(selector).split())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_chart_has_marks_and_nothing_is_requested_or_complained_about(report: Watched) -> None:
     marks = {name: report.page.locator(f"#{name} .chart svg path[aria-roledescription]").count() for name in CHARTS}
 
@@ -132,6 +132,7 @@ def test_five_thousand_builders_fit_into_a_page_of_1500_kilobytes(tmp_path: Path
     assert 'id="coverage_by_region"' in file.read_text(), "100 accounts are too many rows for a heat map"
 
 
+@pytest.mark.slow
 def test_a_warehouse_that_saw_nothing_still_has_a_page(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "warehouse")
     lake.commit(ok(A))
@@ -139,6 +140,7 @@ def test_a_warehouse_that_saw_nothing_still_has_a_page(tmp_path: Path) -> None:
     assert "No builder is up." in written(lake, tmp_path).read_text()
 
 
+@pytest.mark.slow
 def test_a_byte_that_is_not_as_it_was_written_is_found_however_the_page_was_written(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "warehouse")
     lake.commit(ok(A))
@@ -155,6 +157,7 @@ def test_a_byte_that_is_not_as_it_was_written_is_found_however_the_page_was_writ
         assert not problem.is_note
 
 
+@pytest.mark.slow
 def test_scopes_that_no_run_has_asked_yet_are_not_passed_over(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "warehouse")
     lake.commit(ok(A, builder("a")), planned=[A, B, C])
@@ -164,6 +167,7 @@ def test_scopes_that_no_run_has_asked_yet_are_not_passed_over(tmp_path: Path) ->
     assert "Every requested scope" not in page
 
 
+@pytest.mark.slow
 def test_a_disk_without_a_price_makes_the_cost_a_lower_bound(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "warehouse")
     listed = {"region": "*", "instance_type": "*", "platform": "*", "usd_per_hour": 0.5,

@@ -46,6 +46,7 @@ def test_a_trailer_names_a_snapshot_only_in_a_line_of_its_own() -> None:
     assert find_snapshot_id(f"snapshot {snapshot_id}\n".encode()) is None
 
 
+@pytest.mark.slow
 def test_feeds_and_summaries_count_no_expected_scope_as_stale_and_say_what_was_discarded(lake: Lake) -> None:
     lake.commit(ok(A, builder("ahead"), minute=50), failed(B, Status.DISABLED), failed(C))
     made = lake.commit(ok(A, builder("now")), failed(B, Status.DISABLED), failed(C), head_seq=1)

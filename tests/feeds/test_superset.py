@@ -108,6 +108,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "warehouse/feeds/v1/bi.duckdb"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("connect", [open_as_bundle, open_as_docs, open_as_ibis])
 def test_sql_of_others_reads_bi_duckdb_and_no_file_of_the_server(
     served: Path, connect: Callable[[Path], duckdb.DuckDBPyConnection]
@@ -137,6 +138,7 @@ def test_the_catalog_reads_its_tables_and_nothing_beyond_them(served: Path) -> N
                 con.execute(statement.format(secret=folder / "secret.csv", folder=folder)).fetchall()
 
 
+@pytest.mark.slow
 def test_everything_that_is_named_is_there_and_importing_again_replaces_it() -> None:
     charts, [dashboard] = of_kind("charts"), of_kind("dashboards")
     datasets = {d["uuid"] for d in of_kind("datasets")}
@@ -149,6 +151,7 @@ def test_everything_that_is_named_is_there_and_importing_again_replaces_it() -> 
     assert documents() == documents()
 
 
+@pytest.mark.slow
 def test_the_sql_of_every_chart_runs_on_published_feeds(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "warehouse")
     lake.commit(ok(A, builder("a", state="RUNNING", errors=["E"])), failed(B))

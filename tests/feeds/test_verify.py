@@ -86,6 +86,7 @@ def test_damage_is_named(damage: Callable[[Path], object], says: str, copy: Lake
     assert any(re.search(says, line) for line in found), found
 
 
+@pytest.mark.slow
 def test_the_pointer_tells_each_of_its_bits(copy: Lake) -> None:
     """A slice: some bits of its file."""
     file = Path(copy.store.root, "feeds", "v1", "current.json")
@@ -98,6 +99,7 @@ def test_the_pointer_tells_each_of_its_bits(copy: Lake) -> None:
             assert verify_feeds(copy.store), place
 
 
+@pytest.mark.slow
 def test_a_pointer_that_is_damaged_is_written_anew(copy: Lake) -> None:
     replace(Path(copy.store.root, "feeds", "v1", "current.json"), b"{")
     with pytest.raises(StorageFailed, match=r"current.json is damaged: .*appstream-export feeds publish"):

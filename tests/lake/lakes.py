@@ -30,8 +30,12 @@ from appstream_export.model import Outcome, Scope, Task
 from appstream_export.settings import S3Settings
 from appstream_export.status import Status
 
-EVERYWHERE = pytest.mark.parametrize("lake", ["folder", pytest.param("bucket", marks=pytest.mark.slow)], indirect=True)
-"""Such a test's lake lies in a folder, and, among the slow tests, in a bucket."""
+EVERYWHERE = pytest.mark.parametrize("lake", ["folder", pytest.param("bucket", marks=pytest.mark.long)], indirect=True)
+"""Such a test's lake lies in a folder, and, among the long tests, in a bucket."""
+EVERYWHERE_IN_CI = pytest.mark.parametrize(
+    "lake", ["folder", pytest.param("bucket", marks=pytest.mark.slow)], indirect=True
+)
+"""The slice of these tests that CI runs in a bucket too."""
 A, B, C = "111122223333/eu-west-1", "111122223333/us-east-1", "444455556666/eu-west-1"
 START = datetime(2026, 1, 2, 12, tzinfo=UTC)
 

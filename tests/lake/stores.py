@@ -31,15 +31,15 @@ class Around:
 
 
 class Raced(Around):
-    """A store in which others act just before we create our manifest; each of the rivals once, the last first."""
+    """A store in which others act just before we create a file, by default a manifest; each once, the last first."""
 
-    def __init__(self, store: Any, rivals: list[Callable[[], object]]) -> None:
+    def __init__(self, store: Any, rivals: list[Callable[[], object]], before: str = "commits/") -> None:
         super().__init__(store)
-        self.rivals = rivals
+        self.rivals, self.before = rivals, before
 
     def put_if_absent(self, path: str, content: bytes) -> bool:
         """Let a rival go first."""
-        if self.rivals and path.startswith("commits/"):
+        if self.rivals and path.startswith(self.before):
             self.rivals.pop()()
         return self._store.put_if_absent(path, content)
 

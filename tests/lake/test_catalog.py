@@ -30,7 +30,7 @@ from appstream_export.lake.maintenance.expire import expire_snapshots
 from appstream_export.lake.maintenance.verify import verify_warehouse
 from appstream_export.lake.snapshots.manifest import load_history
 from appstream_export.settings import RetentionSettings
-from tests.lake.lakes import EVERYWHERE, A, B, C, Lake, bare, builder, failed, ok
+from tests.lake.lakes import EVERYWHERE_IN_CI, A, B, C, Lake, bare, builder, failed, ok
 from tests.lake.stores import Around
 from tests.slices import long_but
 
@@ -59,6 +59,7 @@ def mine(three: Lake, tmp_path: Path) -> Lake:
     return copy
 
 
+@pytest.mark.slow
 def test_a_view_shows_the_newest_and_its_history_all_snapshots(three: Lake) -> None:
     assert three.sql("select name, state, account_name, is_stale from image_builders") == [
         ("a", "RUNNING", "team 1", False)
@@ -94,6 +95,7 @@ def test_columns_stand_in_the_contracts_order_with_comments(three: Lake) -> None
         assert told == [table.doc]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", long_but(["published", "damaged", "of another DuckDB"], "published"))
 def test_a_catalog_says_the_same_whatever_it_began_with(mine: Lake, before: str) -> None:
     catalog = mine.store.root / "warehouse.duckdb"
@@ -203,6 +205,7 @@ class Overtaken(Around):
         yield from found
 
 
+@pytest.mark.slow
 def test_a_publisher_that_was_overtaken_does_not_leave_the_older_catalog(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
 
@@ -215,6 +218,7 @@ def test_a_publisher_that_was_overtaken_does_not_leave_the_older_catalog(lake: L
     assert verify_warehouse(lake.store).problems == (), "an older one would be a note"
 
 
+@pytest.mark.slow
 def test_a_catalog_of_another_history_is_not_trusted(mine: Lake) -> None:
     mine.commit(ok(A, builder("a", state="DELETING")))
     mine.publish()
@@ -224,6 +228,7 @@ def test_a_catalog_of_another_history_is_not_trusted(mine: Lake) -> None:
     assert mine.sql("select state from image_builders") == ["REBOOTING"]
 
 
+@pytest.mark.slow
 def test_a_reader_whose_files_are_erased_meanwhile_reads_the_new_snapshot(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")), ok(C, builder("c")))
 
@@ -272,6 +277,7 @@ def _catalog_of(file: Path) -> list[Any]:
         return [shown, views, con.sql("select count(*) from image_builders").fetchall()]
 
 
+@pytest.mark.slow
 def test_an_old_catalog_is_not_trusted(mine: Lake) -> None:
     mine.commit(ok(A, builder("a", state="DELETING")))
 
@@ -287,6 +293,7 @@ def test_a_damaged_catalog_is_not_trusted(mine: Lake) -> None:
     assert mine.sql("select state from image_builders") == ["RUNNING"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param("moved", marks=pytest.mark.slow), 'it\'s "moved" ü; drop'])
 def test_a_moved_warehouse_reads_where_it_is_now(mine: Lake, tmp_path: Path, name: str) -> None:
     moved = Path(shutil.move(mine.store.root, tmp_path / name))
@@ -316,6 +323,7 @@ def read_elsewhere(catalog: Path, statement: str) -> list[tuple[object, ...]]:
         return con.execute(statement).fetchall()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "is_there", [pytest.param(True, marks=pytest.mark.slow), False], ids=["visible here", "not visible here"]
 )
@@ -344,6 +352,7 @@ def test_a_root_that_readers_could_not_use_is_refused(mine: Lake, root: str) -> 
         publish_catalog(mine.store, mine.contracts, root=root)
 
 
+@pytest.mark.slow
 def test_a_catalog_of_ones_own_is_written_anywhere_and_over_an_older_one_alone(mine: Lake, tmp_path: Path) -> None:
     file = tmp_path / "mine.duckdb"
     for state in ("RUNNING", "DELETING"):
@@ -411,7 +420,8 @@ def states_as_of(lake: Lake, moment: str) -> list[object]:
         )]  # fmt: skip
 
 
-@EVERYWHERE
+@pytest.mark.slow
+@EVERYWHERE_IN_CI
 def test_a_whole_connection_is_as_of_a_moment(lake: Lake) -> None:
     for state in ("STOPPED", "RUNNING"):
         lake.commit(ok(A, builder("a", state=state)), failed(B))

@@ -183,6 +183,7 @@ def _with(contract: Contract, column: Column) -> Contract:
     return replace(contract, tables=(wider, *children))
 
 
+@pytest.mark.slow
 def test_a_column_that_came_later_proves_nothing_and_is_null_in_older_snapshots(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", state="STOPPED")))
     [contract] = load_contracts()
@@ -194,6 +195,7 @@ def test_a_column_that_came_later_proves_nothing_and_is_null_in_older_snapshots(
     assert lake.sql("select mood from image_builders_history order by snapshot_at") == [None, "good"]
 
 
+@pytest.mark.slow
 def test_rows_carried_into_a_wider_table_have_nulls(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
     [contract] = load_contracts()

@@ -19,7 +19,21 @@ from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.snapshots.workspace import MEMORY, CommitWorkspace
 from appstream_export.model import Outcome
 from appstream_export.status import Status
-from tests.lake.lakes import EVERYWHERE, A, Answer, B, C, Lake, at, builder, failed, filtered, ok, task
+from tests.lake.lakes import (
+    EVERYWHERE,
+    EVERYWHERE_IN_CI,
+    A,
+    Answer,
+    B,
+    C,
+    Lake,
+    at,
+    builder,
+    failed,
+    filtered,
+    ok,
+    task,
+)
 from tests.lake.stores import Around, Deaf, Faulty, Mode, Raced
 from tests.slices import long_but
 
@@ -102,6 +116,7 @@ def raced(lake: Lake, *rivals: Callable[[Lake], object]) -> Lake:
     return ours
 
 
+@pytest.mark.slow
 @EVERYWHERE
 def test_who_comes_second_builds_on_the_first(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")), ok(B, builder("b")))
@@ -113,6 +128,7 @@ def test_who_comes_second_builds_on_the_first(lake: Lake) -> None:
     assert {f.path for m in load_history(lake.store) for t in m.tables.values() for f in t.files} == lake.files()
 
 
+@pytest.mark.slow
 def test_an_older_answer_never_replaces_a_newer_one(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")), ok(B, builder("b")))
     ours = raced(lake, lambda other: other.commit(ok(A, builder("newer"), minute=50)))
@@ -139,6 +155,7 @@ def test_an_answer_that_an_earlier_run_beats_fails_for_a_clock_is_wrong(lake: La
     assert (lake.names(A), lake.run(A)["status"], lake.run(A)["discarded_at"]) == (["later"], "ok", None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clock_skew_s", long_but([None, 0.0, 3600.0], None))
 def test_an_answer_that_a_concurrent_run_overtook_is_no_failure(lake: Lake, clock_skew_s: float | None) -> None:
     lake.commit(ok(A, builder("a")))
@@ -149,6 +166,7 @@ def test_an_answer_that_a_concurrent_run_overtook_is_no_failure(lake: Lake, cloc
     assert (lake.names(A), lake.run(A)["status"], lake.run(A)["discarded_at"]) == (["newer"], "ok", at(2))
 
 
+@pytest.mark.slow
 def test_unless_the_answer_that_beat_it_lies_in_the_future_of_awss_clock(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
     ours = raced(lake, lambda other: other.commit(ok(A, builder("ahead"), minute=50)))
@@ -166,6 +184,7 @@ def test_a_commit_is_later_than_what_it_builds_on_whatever_the_clock_says(lake: 
     assert lake.commit_at(1, ok(A)).committed_at == first.committed_at + timedelta(microseconds=1)
 
 
+@pytest.mark.slow
 def test_answers_that_do_not_count_leave_no_file(lake: Lake) -> None:
     lake.commit(ok(A, *many(60)))
     lake.commit(ok(A, builder("few")))
@@ -177,6 +196,7 @@ def test_answers_that_do_not_count_leave_no_file(lake: Lake) -> None:
     assert lake.files() == {file.path for manifest in load_history(lake.store) for file in manifest.files}
 
 
+@pytest.mark.slow
 def test_an_older_answer_takes_nothing_from_a_newer_one_that_was_only_a_part(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", state="STOPPED")))
     part = filtered(A, builder("a", state="RUNNING"), builder("new"), minute=50)
@@ -190,6 +210,7 @@ def test_an_older_answer_takes_nothing_from_a_newer_one_that_was_only_a_part(lak
     assert [change[:2] for change in lake.changes()] == [("new", "deleted")], "a newer one takes what is gone"
 
 
+@pytest.mark.slow
 def test_nor_where_a_failure_came_after_that_part(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", state="STOPPED")))
 
@@ -203,6 +224,7 @@ def test_nor_where_a_failure_came_after_that_part(lake: Lake) -> None:
     assert (lake.changes(), lake.run()["status"], lake.run()["is_stale"]) == ([], "denied", True)
 
 
+@pytest.mark.slow
 def test_a_newer_answer_replaces_a_rivals_older_one(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")), ok(B, builder("b")))
     ours = raced(lake, lambda other: other.commit(ok(A, builder("older")), failed(B), planned=[A, B]))
@@ -232,7 +254,7 @@ def test_rivals_without_end_are_a_conflict_that_leaves_nothing(lake: Lake) -> No
     assert {f.path for m in load_history(lake.store) for t in m.tables.values() for f in t.files} == lake.files()
 
 
-@EVERYWHERE
+@EVERYWHERE_IN_CI
 def test_our_own_manifest_that_came_through_in_spite_of_an_error_is_a_success(lake: Lake) -> None:
     lake.store = Deaf(lake.store)
     manifest = lake.commit(ok(A, builder("a")))
@@ -240,6 +262,7 @@ def test_our_own_manifest_that_came_through_in_spite_of_an_error_is_a_success(la
     assert (load_head(lake.store), lake.names()) == (manifest, ["a"])
 
 
+@pytest.mark.slow
 @EVERYWHERE
 def test_who_did_not_hear_that_another_was_first_builds_on_it(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")), ok(B, builder("b")))
@@ -251,7 +274,8 @@ def test_who_did_not_hear_that_another_was_first_builds_on_it(lake: Lake) -> Non
     assert (manifest.seq, lake.names(A), lake.names(B)) == (3, ["a2"], ["b2"])
 
 
-@EVERYWHERE
+@pytest.mark.slow
+@EVERYWHERE_IN_CI
 def test_runs_at_once_give_one_line_and_lose_nothing(lake: Lake) -> None:
     scopes = [f"{n:012}/eu-west-1" for n in range(4)]
     lake.commit(*(ok(s) for s in scopes))

@@ -56,6 +56,7 @@ def drift_of(lake: Lake) -> list[tuple[Any, ...]]:
     return lake.sql('select path, example, "count" from drift order by all')
 
 
+@pytest.mark.slow
 def test_an_example_of_drift_stays_only_where_another_account_holds_it(lake: Lake) -> None:
     answers = (
         ok(A, builder("a", state="SHARED_STATE", **extra(Team={"Mail": SHARED, "Size": 1}, Flag=True))),
@@ -88,6 +89,7 @@ def test_an_example_of_drift_stays_only_where_another_account_holds_it(lake: Lak
     assert (result.is_gone, result.remaining) == (True, ())
 
 
+@pytest.mark.slow
 def test_drift_of_a_run_that_did_not_have_the_account_is_as_it_was(lake: Lake) -> None:
     commit_with_drift(lake, ("Owner", "field", '"of a run before"'), answers=(ok(A, builder("a")),))
     lake.commit(ok(A, builder("a")), ok(C, builder("c")))
@@ -163,6 +165,7 @@ WRITERS = {
 }
 
 
+@pytest.mark.slow
 def test_a_value_of_an_erased_row_is_found_in_every_kind_of_file(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")), ok(C, builder("c", **extra(Owner=[{"Mail": MAIL}]))))
 
@@ -232,6 +235,7 @@ def find_lists(lake: Lake) -> list[Path]:
 LEFT = ("export.csv (contains a value of an erased row)",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", long_but(["tables/", "commits/"], "tables/"))
 def test_an_erase_that_was_killed_after_its_commit_still_looks_for_the_values(lake: Lake, folder: str) -> None:
     commit_with_drift(
@@ -269,6 +273,7 @@ def test_an_erase_called_again_for_the_proof_looks_for_the_values_until_they_are
         erased(lake)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [Path.unlink, lambda place: place.chmod(0o600) or place.write_text("{")])
 def test_without_a_whole_list_of_values_an_erase_does_not_say_that_they_are_gone(
     lake: Lake, damage: Callable[[Path], object]

@@ -140,6 +140,7 @@ def test_a_new_column_proves_nothing_until_both_snapshots_have_it(lake: Lake) ->
     assert lake.changes() == [("a", "changed", "mood", "good", "bad")]
 
 
+@pytest.mark.slow
 def test_a_new_child_table_begins_without_changes(lake: Lake) -> None:
     [contract] = load_contracts()
     whole, subnets = contract.tables, "image_builder_subnets"
@@ -209,6 +210,7 @@ FLEET = Contract(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_contract_that_came_later_begins_its_history_then(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
     lake.contracts = [*load_contracts(), FLEET]
@@ -220,6 +222,7 @@ def test_a_contract_that_came_later_begins_its_history_then(lake: Lake) -> None:
     assert lake.changes() == []
 
 
+@pytest.mark.slow
 def test_a_contract_that_is_gone_leaves_its_history(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", state="STOPPED")))
     lake.commit(ok(A, builder("a", state="RUNNING")))

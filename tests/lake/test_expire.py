@@ -22,7 +22,7 @@ from appstream_export.lake.maintenance.verify import verify_warehouse
 from appstream_export.lake.snapshots.manifest import Manifest, find_attempt, load_head, load_history
 from appstream_export.settings import RetentionSettings
 from tests.lake.buckets import Bucket
-from tests.lake.lakes import EVERYWHERE, A, B, C, Lake, bare, builder, failed, ok
+from tests.lake.lakes import EVERYWHERE, EVERYWHERE_IN_CI, A, B, C, Lake, bare, builder, failed, ok
 from tests.lake.stores import Around, Raced
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -87,6 +87,7 @@ def leftovers(lake: Lake) -> list[str]:
     return [stored.path for stored in lake.store.list_all() if GONE.encode() in lake.store.read_bytes(stored.path)]
 
 
+@pytest.mark.slow
 def test_the_last_of_each_hour_day_and_month_stays(lake: Lake) -> None:
     policy = {"monthly_months": 2} | {"hourly_days": 1, "daily_days": 3}
     moments = {
@@ -115,6 +116,7 @@ def test_the_newest_snapshot_stays_whatever_its_age(lake: Lake) -> None:
     assert (sweeps(lake), lake.names()) == ([2], ["a"])
 
 
+@pytest.mark.slow
 @EVERYWHERE
 def test_thinning_changes_no_row_and_keeps_every_change(lake: Lake) -> None:
     aged(lake)
@@ -228,6 +230,7 @@ def test_a_look_at_thinning_says_the_same_and_does_nothing(lake: Lake) -> None:
     assert (len(looked.dropped), looked.retained) == (2, 3)
 
 
+@pytest.mark.slow
 @EVERYWHERE
 def test_gc_deletes_what_thinning_let_go_and_nothing_else(lake: Lake) -> None:
     aged(lake)
@@ -394,6 +397,7 @@ def rows(lake: Lake) -> list[tuple[str, str]]:
     return lake.sql("select name, state from image_builders order by 1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("act", [thinned, erased], ids=["thin", "erase"])
 def test_a_commit_that_lands_while_the_history_is_retold_is_in_it(
     lake: Lake, act: Callable[[Lake], ExpireResult | EraseResult]
@@ -485,7 +489,8 @@ def test_a_manifest_that_does_not_count_is_no_commit_where_it_cannot_be_removed_
     assert lake.names() == ["b"]
 
 
-@EVERYWHERE
+@pytest.mark.slow
+@EVERYWHERE_IN_CI
 def test_an_erased_account_is_nowhere_and_nobody_else_has_changed(lake: Lake) -> None:
     aged(lake)
     lake.draft(ok(C, builder("in a draft of a killed run")))
@@ -527,6 +532,7 @@ def test_what_other_accounts_say_of_an_erased_one_is_told(lake: Lake) -> None:
     assert (done.is_gone, len(done.mentions)) == (True, 2)
 
 
+@pytest.mark.slow
 def test_examples_of_unknown_fields_lose_what_no_row_of_another_account_holds(lake: Lake) -> None:
     import pyarrow as pa
 
@@ -576,6 +582,7 @@ class Dying(Around):
         self._store.remove(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("removals", [pytest.param(0, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("finish", [erased, collected], ids=["erase", "gc"])
 def test_an_erase_that_was_killed_is_completed_by_the_next_one_or_by_gc(
@@ -597,6 +604,7 @@ def test_an_erase_that_was_killed_is_completed_by_the_next_one_or_by_gc(
     assert leftovers(lake) == []
 
 
+@pytest.mark.slow
 @EVERYWHERE
 def test_an_account_that_nobody_knows_is_refused_and_nothing_happens(lake: Lake) -> None:
     aged(lake)
@@ -635,6 +643,7 @@ def test_what_is_published_again_after_an_erase_is_looked_at_too(lake: Lake) -> 
     assert (again.is_gone, again.remaining, again.seq) == (False, ("report.html",), None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "place",
     [
@@ -655,6 +664,7 @@ def test_half_a_file_that_nobody_can_look_into_is_not_taken_for_clean(lake: Lake
     assert erased(lake, grace=timedelta()).is_gone
 
 
+@pytest.mark.slow
 def test_a_database_that_was_not_published_since_is_not_taken_for_clean(lake: Lake) -> None:
     aged(lake)
     feed = lake.store.root / "feeds/v1/bi.duckdb"

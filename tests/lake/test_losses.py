@@ -53,6 +53,7 @@ def test_a_scope_that_was_not_requested_fails_by_itself(lake: Lake) -> None:
     assert (lake.run(C)["status"], lake.run(C)["error_code"], lake.names(C)) == ("error", "RowsLost", [])
 
 
+@pytest.mark.slow
 def test_a_scope_is_compared_again_once_it_has_answered_completely(lake: Lake) -> None:
     lake.commit(ok(C, builder("c", state="STOPPED")))
     lose(lake, "image_builders")
@@ -65,6 +66,7 @@ def test_a_scope_is_compared_again_once_it_has_answered_completely(lake: Lake) -
     assert [change[:2] for change in lake.changes()] == [("c", "changed"), ("d", "created")]
 
 
+@pytest.mark.slow
 def test_rows_in_other_files_are_carried_and_compared(lake: Lake) -> None:
     lake.commit(ok(A, builder("a", state="STOPPED")), ok(C, builder("c")))
     lake.commit(ok(A, builder("a", state="STOPPED")), failed(C))

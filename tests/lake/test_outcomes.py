@@ -145,6 +145,7 @@ def test_an_answer_with_an_unreadable_item_keeps_items_that_it_does_not_show(lak
     assert (lake.run()["observed_at"], lake.run()["is_stale"]) == (at(2), False)
 
 
+@pytest.mark.slow
 def test_quarantine_follows_its_rows(lake: Lake) -> None:
     broken = [bad("a", "CreatedTime"), bad("b", "CreatedTime"), bad(None, "Name")]
     lake.commit(ok(A, builder("a"), builder("b"), quarantine=broken), ok(B, builder("c"), quarantine=[bad("c", "Arn")]))
@@ -166,6 +167,7 @@ def test_accounts_remember_when_they_were_first_seen(lake: Lake) -> None:
     assert seen == [(True, "team 1"), (True, "team 4")]
 
 
+@pytest.mark.slow
 def test_the_first_clean_run_after_faults_equals_the_truth(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")), ok(B, builder("b")))
     for status in (Status.DENIED, Status.MALFORMED, Status.TIMEOUT):

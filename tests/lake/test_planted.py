@@ -94,6 +94,7 @@ PLANTS: dict[str, Callable[[Path], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("planted", long_but(PLANTS, "a view", "a macro", "one table more", "what the catalog shows"))
 def test_verify_names_what_something_else_changed_in_the_catalog(shared: Lake, secret: Path, planted: str) -> None:
     plant(shared, PLANTS[planted](secret))
@@ -103,6 +104,7 @@ def test_verify_names_what_something_else_changed_in_the_catalog(shared: Lake, s
     assert re.search("something else changed|cannot be opened", str(problem))  # it is read on a locked connection
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("condition", long_but(["true", "current_setting('enable_external_access')"], "true"))
 def test_a_planted_view_of_what_the_catalog_shows_runs_for_no_reader(
     shared: Lake, tmp_path: Path, condition: str
@@ -127,6 +129,7 @@ def test_a_planted_view_of_what_the_catalog_shows_runs_for_no_reader(
     assert not written.exists()
 
 
+@pytest.mark.slow
 def test_what_was_planted_in_the_catalog_is_neither_published_nor_kept(shared: Lake, secret: Path) -> None:
     plant(shared, *(planted(secret) for planted in PLANTS.values()))
 
@@ -138,6 +141,7 @@ def test_what_was_planted_in_the_catalog_is_neither_published_nor_kept(shared: L
     assert verify_warehouse(shared.store, shared.contracts).problems == ()
 
 
+@pytest.mark.slow
 def test_checks_run_on_the_rendered_views_and_not_on_planted_ones(shared: Lake) -> None:
     def found() -> dict[str, int]:
         with connect_as_rendered(shared.store, shared.contracts) as con:
@@ -150,6 +154,7 @@ def test_checks_run_on_the_rendered_views_and_not_on_planted_ones(shared: Lake) 
     assert any(before.values()), "a failed scope needs attention"
 
 
+@pytest.mark.slow
 def test_a_catalog_that_was_compared_before_is_not_trusted_once_it_is_changed(shared: Lake) -> None:
     connect_as_rendered(shared.store, shared.contracts).close()
     plant(shared, "create or replace view coverage as select 1 as planted")
@@ -160,6 +165,7 @@ def test_a_catalog_that_was_compared_before_is_not_trusted_once_it_is_changed(sh
     assert run_query(connect_warehouse(str(shared.store.root)), "from coverage").num_rows == 2
 
 
+@pytest.mark.slow
 def test_a_catalog_that_was_compared_before_is_not_used_for_the_next_snapshot(shared: Lake) -> None:
     connect_as_rendered(shared.store, shared.contracts).close()
     shared.commit(ok(A, builder("b")))
@@ -168,6 +174,7 @@ def test_a_catalog_that_was_compared_before_is_not_used_for_the_next_snapshot(sh
         assert con.sql("select name from image_builders").fetchall() == [("b",)]
 
 
+@pytest.mark.slow
 def test_a_catalog_of_another_version_is_a_note_and_is_not_used(shared: Lake) -> None:
     plant(shared, "drop view coverage", digest=b"views " + b"0" * 64 + b"\n")
 
@@ -178,6 +185,7 @@ def test_a_catalog_of_another_version_is_a_note_and_is_not_used(shared: Lake) ->
         assert con.sql("select count(*) from coverage").fetchall() == [(2,)]
 
 
+@pytest.mark.slow
 def test_a_catalog_for_another_place_is_a_note_unless_the_settings_name_that_place(
     shared: Lake, tmp_path: Path
 ) -> None:

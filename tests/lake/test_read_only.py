@@ -1,5 +1,6 @@
 """Whatever a reader sends, no byte changes and nothing outside is read: every hostile statement at every entry."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -100,6 +101,7 @@ def test_there_are_hundreds_of_hostile_statements() -> None:
     assert len(STATEMENTS) > 300
 
 
+@pytest.mark.slow
 @EVERYWHERE
 @pytest.mark.parametrize("entry", long_but(ENTRIES, "connect", "sql"))
 def test_no_statement_changes_a_byte_or_reads_what_is_not_the_warehouses(lake: Lake, entry: str, outside: Path) -> None:
@@ -148,6 +150,20 @@ def test_a_connection_reads_only_files_that_manifests_name(lake: Lake) -> None:
         assert con.execute("select name from image_builders").fetchall() == [("a",)]
 
 
+def test_a_spill_folder_that_a_cleaner_of_temporary_files_removed_is_made_again(lake: Lake) -> None:
+    def lock() -> Path:
+        with closing(open_catalog_connection(lake.store, lambda: lake.contracts)) as con:
+            lock_connection(con, folder=lake.store.resolve_uri("tables"), timeout_s=0)
+            return Path(str(con.execute("select current_setting('temp_directory')").fetchall()[0][0])).parent
+
+    lake.commit(ok(A, builder("a")))
+    removed = lock()
+    shutil.rmtree(removed)
+
+    assert lock().is_dir()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("published", long_but([True, False], False))
 def test_a_sort_beyond_the_memory_limit_spills_outside_the_warehouse(lake: Lake, published: bool) -> None:
     lake.commit(ok(A, builder("a")))
@@ -171,6 +187,7 @@ def test_a_sort_beyond_the_memory_limit_spills_outside_the_warehouse(lake: Lake,
     assert not Path(scratch).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("connect", long_but([connect_warehouse, connect_unchecked], connect_unchecked))
 def test_a_statement_ends_at_its_time_limit_and_the_connection_goes_on(
     lake: Lake, connect: Callable[..., duckdb.DuckDBPyConnection]

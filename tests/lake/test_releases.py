@@ -53,6 +53,7 @@ def released(request: pytest.FixtureRequest, export: Export) -> tuple[Export, di
     return export, json.loads((GOLDENS / f"release_{request.param}.json").read_text("utf-8"))
 
 
+@pytest.mark.slow
 def test_a_warehouse_of_every_release_gives_the_rows_that_the_release_gave(
     released: tuple[Export, dict[str, list[dict[str, Any]]]],
 ) -> None:

@@ -36,6 +36,7 @@ def repaired(lake: Lake, *, dry_run: bool = False) -> RepairResult:
     return repair_warehouse(lake.store, lake.contracts, tool_version="0", dry_run=dry_run)
 
 
+@pytest.mark.slow
 @EVERYWHERE
 @pytest.mark.parametrize("how", ["empty", *(pytest.param(how, marks=pytest.mark.slow) for how in ("cut", "changed"))])
 def test_the_snapshot_before_a_damaged_newest_manifest_is_used_and_verify_says_so_until_it_is_repaired(
@@ -58,6 +59,7 @@ def test_the_snapshot_before_a_damaged_newest_manifest_is_used_and_verify_says_s
     assert (lake.names(C), lake.sql("select count(*) from image_builders_history where name = 'a'")) == (["c"], [2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "how"), [("erase", "empty"), ("thin", "cut"), pytest.param("erase", "changed", marks=pytest.mark.slow)]
 )
@@ -85,6 +87,7 @@ def test_no_reader_run_or_repair_goes_past_a_damaged_erase_or_expire(lake: Lake,
     assert "is missing" in repaired(lake).remaining[0]
 
 
+@pytest.mark.slow
 def test_repair_names_what_is_lost_and_carries_what_is_not(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")), ok(C, builder("c")))
     lake.commit(ok(A, builder("a")), failed(C))
@@ -111,6 +114,7 @@ def test_repair_names_what_is_lost_and_carries_what_is_not(lake: Lake) -> None:
     assert lake.sql("select kind from snapshots order by seq") == ["sweep", "sweep", "sweep", "repair", "sweep"]
 
 
+@pytest.mark.slow
 def test_a_manifest_that_is_damaged_in_the_middle_is_left_out_of_the_history(lake: Lake) -> None:
     for _ in range(3):
         lake.commit(ok(A, builder("a")))

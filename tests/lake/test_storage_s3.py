@@ -108,6 +108,7 @@ def test_a_rivals_manifest_is_not_taken_for_ours(lake: Lake, bucket: Bucket) -> 
     assert store.put_if_absent("commits/000000000001.json", b"ours") is False
 
 
+@pytest.mark.long
 def test_credentials_that_end_at_any_request_leave_the_old_or_the_new_snapshot(lake: Lake, bucket: Bucket) -> None:
     old = lake.commit(ok(A, builder("a", subnets=["s"])), ok(B, builder("b")))
     healthy, minute = lake.store, lake.minute

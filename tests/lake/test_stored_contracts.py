@@ -118,6 +118,7 @@ def test_a_reader_without_the_file_sees_the_table(foreign: Lake) -> None:
         ).fetchall() == [("One row per fleet.",)]
 
 
+@pytest.mark.slow
 def test_a_manifest_of_an_older_version_names_no_contracts_and_is_read(foreign: Lake) -> None:
     head = load_head(foreign.store)
     assert head is not None
@@ -174,6 +175,7 @@ def test_a_contract_under_another_name_is_refused(name: str, tmp_path: Path) -> 
         decode_contract(name, encode_contract(own_contract(tmp_path)))
 
 
+@pytest.mark.slow
 def test_a_planted_contract_with_a_table_of_ours_or_nonsense_is_left_out_with_one_line(
     foreign: Lake, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -203,6 +205,7 @@ def test_a_planted_doc_stays_text(foreign: Lake) -> None:
         assert con.sql("select count(*) from image_builders").fetchall() == [(2,)]
 
 
+@pytest.mark.slow
 def test_sql_in_a_warehouse_is_never_read(foreign: Lake) -> None:
     for place in ("contracts", "sql/views", "sql/marts"):
         folder = Path(foreign.store.root) / place

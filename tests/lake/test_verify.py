@@ -68,6 +68,7 @@ def test_a_sound_warehouse_has_no_problem_and_says_how_much_was_read(two: Lake) 
     assert found.bytes == sum(file.size_bytes for file in two.store.list_all() if file.path.endswith(".parquet"))
 
 
+@pytest.mark.slow
 @EVERYWHERE
 @pytest.mark.parametrize(("place", "scopes"), [(0, (C,)), (-1, ())], ids=["readable still", "not readable"])
 def test_a_changed_file_is_named_with_its_table_its_scopes_and_its_snapshot(
@@ -86,6 +87,7 @@ def test_a_changed_file_is_named_with_its_table_its_scopes_and_its_snapshot(
     )
 
 
+@pytest.mark.slow
 @EVERYWHERE
 def test_a_missing_and_a_short_file_are_found(two: Lake) -> None:
     gone, short = file_of(two, "image_builders"), file_of(two, "image_builder_subnets")
@@ -106,6 +108,7 @@ def test_an_older_manifest_that_is_gone_is_a_gap_in_the_chain(two: Lake) -> None
     assert str(found[0]) == "commits/000000000001.json: is missing from the chain; restore it from a backup"
 
 
+@pytest.mark.slow
 @EVERYWHERE
 def test_the_newest_manifest_that_is_gone_is_missed(two: Lake) -> None:
     two.store.remove(paths.build_manifest_path(2))
@@ -115,6 +118,7 @@ def test_the_newest_manifest_that_is_gone_is_missed(two: Lake) -> None:
     assert found.what.startswith("is missing")
 
 
+@pytest.mark.slow
 @EVERYWHERE
 def test_all_manifests_that_are_gone_are_missed(two: Lake) -> None:
     for seq in (1, 2):
@@ -123,6 +127,7 @@ def test_all_manifests_that_are_gone_are_missed(two: Lake) -> None:
     assert only(verify_warehouse(two.store).problems).seq == 2
 
 
+@pytest.mark.slow
 def test_a_manifest_that_was_exchanged_for_another_sound_one_breaks_the_chain(two: Lake) -> None:
     forged = msgspec.structs.replace(read_manifest(two.store, 1), tool_version="9").add_digest()
     put(two, paths.build_manifest_path(1), forged.encode_json())
@@ -132,6 +137,7 @@ def test_a_manifest_that_was_exchanged_for_another_sound_one_breaks_the_chain(tw
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("forge", "what"),
     [
@@ -150,6 +156,7 @@ def test_a_changed_manifest_is_found(two: Lake, forge: Callable[[bytes], bytes],
     assert found.what.startswith(what)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_not_what_its_manifest_says_is_found(two: Lake) -> None:
     def forged(**changed: Any) -> Manifest:
         manifest = read_manifest(two.store, 2)
@@ -171,6 +178,7 @@ def test_a_file_that_is_not_what_its_manifest_says_is_found(two: Lake) -> None:
     put(two, paths.build_manifest_path(2), sound)
 
 
+@pytest.mark.slow
 def test_every_kind_of_file_tells_each_of_its_bits(two: Lake) -> None:
     """A slice: three bits of a file of each kind. The proofs flip many more."""
     tables = [file_of(two, "image_builders"), file_of(two, "snapshots", start="carried")]
@@ -184,6 +192,7 @@ def test_every_kind_of_file_tells_each_of_its_bits(two: Lake) -> None:
     assert verify_warehouse(two.store).problems == ()
 
 
+@pytest.mark.slow
 def test_a_catalog_of_an_older_snapshot_is_a_note_and_no_problem(two: Lake) -> None:
     two.commit(ok(A), ok(C))
     found = verify_warehouse(two.store)
@@ -194,6 +203,7 @@ def test_a_catalog_of_an_older_snapshot_is_a_note_and_no_problem(two: Lake) -> N
     )
 
 
+@pytest.mark.slow
 def test_a_thinned_history_is_sound_before_and_after_its_garbage_is_gone(two: Lake) -> None:
     nothing = RetentionSettings(hourly_days=0, daily_days=0, monthly_months=0)
     expire_snapshots(two.store, now=datetime.now(UTC), policy=nothing, tool_version="0")
@@ -210,6 +220,7 @@ def test_a_thinned_history_is_sound_before_and_after_its_garbage_is_gone(two: La
     ]
 
 
+@pytest.mark.slow
 def test_a_damaged_manifest_that_retells_does_not_make_those_missing_that_it_let_go(two: Lake) -> None:
     nothing = RetentionSettings(hourly_days=0, daily_days=0, monthly_months=0)
     expire_snapshots(two.store, now=datetime.now(UTC), policy=nothing, tool_version="0")

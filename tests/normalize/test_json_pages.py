@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import event, example, given, settings, strategies as st
 
 from appstream_export.contracts import Contract, load_contracts
@@ -79,6 +80,7 @@ def assert_alike(texts: Sequence[bytes]) -> int:
     return sum(isinstance(items, RawItems) for items in raw)
 
 
+@pytest.mark.slow
 @EXAMPLES
 def test_whatever_the_text_both_ways_of_reading_leave_the_same(examples: int) -> None:
     @given(st.lists(bodies(), min_size=1, max_size=3))

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import example, given, strategies as st
 
 from appstream_export.json_text import RepeatedKeys, read_json
@@ -43,6 +44,7 @@ def bodies(draw: st.DrawFn) -> bytes:
     )
 
 
+@pytest.mark.slow
 @given(bodies())
 @example(b'\xef\xbb\xbf{"ImageBuilders": []}')
 @example('{"ImageBuilders": []}'.encode("utf-16"))

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.usefixtures("without_checks")
 SCOPE, OTHER = f"{ACCOUNTS[0]}/eu-west-1", f"{ACCOUNTS[1]}/eu-west-1"
 
 
+@pytest.mark.slow
 def test_the_same_run_twice_gives_no_change_rows(export: Export) -> None:
     export.aws.put(SCOPE, image_builder("a", subnets=["subnet-1"], CreatedTime=1_700_000_000.123456))
     export.run()
@@ -20,6 +21,7 @@ def test_the_same_run_twice_gives_no_change_rows(export: Export) -> None:
     assert export.changes() == []
 
 
+@pytest.mark.slow
 def test_each_change_gives_exactly_its_rows(export: Export) -> None:
     export.aws.put(
         SCOPE,
@@ -51,6 +53,7 @@ def test_each_change_gives_exactly_its_rows(export: Export) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_order_of_a_list_is_no_change(export: Export) -> None:
     export.aws.put(SCOPE, image_builder("a", subnets=["subnet-1", "subnet-2"]))
     export.run()
@@ -60,6 +63,7 @@ def test_the_order_of_a_list_is_no_change(export: Export) -> None:
     assert export.changes() == []
 
 
+@pytest.mark.slow
 def test_a_denied_scope_gives_no_change_and_its_return_only_the_true_ones(export: Export) -> None:
     export.aws.put(SCOPE, image_builder("a", State="RUNNING"), image_builder("b", State="RUNNING"))
     export.run()
@@ -73,6 +77,7 @@ def test_a_denied_scope_gives_no_change_and_its_return_only_the_true_ones(export
     assert export.changes() == [("a", "changed", "state"), ("b", "deleted", None)]
 
 
+@pytest.mark.slow
 def test_retry_failed_asks_only_what_failed_and_loses_nothing(export: Export) -> None:
     export.aws.put(SCOPE, image_builder("a"))
     export.aws.put(OTHER, image_builder("b"))
@@ -98,6 +103,7 @@ def test_with_nothing_left_to_retry_nothing_is_asked_or_committed(export: Export
     assert (result.committed, result.exit_code, export.aws.calls) == (False, 0, [])
 
 
+@pytest.mark.slow
 def test_asking_some_accounts_leaves_the_others_as_they_were(export: Export) -> None:
     export.aws.put(SCOPE, image_builder("a"))
     export.aws.put(OTHER, image_builder("b"))
@@ -110,6 +116,7 @@ def test_asking_some_accounts_leaves_the_others_as_they_were(export: Export) -> 
     assert export.changes() == [("a", "deleted", None)]
 
 
+@pytest.mark.slow
 def test_a_scope_taken_out_of_the_settings_ends(export: Export) -> None:
     export.aws.put(SCOPE, image_builder("a"))
     export.aws.put(OTHER, image_builder("b"))
@@ -122,6 +129,7 @@ def test_a_scope_taken_out_of_the_settings_ends(export: Export) -> None:
     assert {scope.split("/")[0] for scope in export.statuses()} == {ACCOUNTS[1]}
 
 
+@pytest.mark.slow
 def test_names_see_a_part_and_leave_the_rest(export: Export) -> None:
     export.aws.put(SCOPE, image_builder("a", State="RUNNING"), image_builder("b", State="RUNNING"))
     export.run()
@@ -143,6 +151,7 @@ def test_the_same_attempt_commits_once(export: Export) -> None:
     assert again.manifest.seq == first.manifest.seq
 
 
+@pytest.mark.slow
 def test_a_later_attempt_of_a_run_asks_only_what_failed(export: Export) -> None:
     export.aws.put(SCOPE, image_builder("a"))
     export.aws.fail(OTHER, "deny")
@@ -153,6 +162,7 @@ def test_a_later_attempt_of_a_run_asks_only_what_failed(export: Export) -> None:
     assert export.calls() == [OTHER]
 
 
+@pytest.mark.slow
 def test_items_in_quarantine_conclude_no_deletion(export: Export) -> None:
     export.aws.put(SCOPE, image_builder("a"), image_builder("b"))
     export.run()

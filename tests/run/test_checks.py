@@ -23,6 +23,7 @@ def found(result: RunResult) -> dict[str, int]:
     return {check.name: check.rows for check in result.checks if check.rows}
 
 
+@pytest.mark.slow
 def test_a_run_tells_what_its_checks_found_and_commits_all_the_same(export: Export) -> None:
     export.aws.put("111122223333/eu-west-1", image_builder("a", State="RUNNING", InstanceType="small"))
     first = export.run()
@@ -34,6 +35,7 @@ def test_a_run_tells_what_its_checks_found_and_commits_all_the_same(export: Expo
     assert second.checks_problem is None
 
 
+@pytest.mark.slow
 def test_a_check_of_severity_error_makes_the_run_end_with_3(export: Export) -> None:
     sound = export.run()
     broken = CheckResult(name="orphan_children", doc="Rows.", severity="error", rows=2)
@@ -56,6 +58,7 @@ name = { from = "Name", type = "string", doc = "Name." }
 """
 
 
+@pytest.mark.slow
 def test_a_run_begins_with_what_lint_refuses_and_warns_of_the_rest(
     export: Export, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -72,6 +75,7 @@ def test_a_run_begins_with_what_lint_refuses_and_warns_of_the_rest(
     assert "images.toml: [images]: botocore" in caplog.text
 
 
+@pytest.mark.slow
 def test_names_and_page_size_mean_the_resources_that_take_them(export: Export) -> None:
     text = IMAGES.replace("DescribeImages", "DescribeUsageReportSubscriptions").replace(
         '"Images"', '"UsageReportSubscriptions"'
@@ -91,6 +95,7 @@ def test_names_and_page_size_mean_the_resources_that_take_them(export: Export) -
     }
 
 
+@pytest.mark.slow
 def test_each_resource_has_a_failed_ratio_of_its_own_and_may_reach_the_accepted_one(export: Export) -> None:
     sound = export.run()
     answers = list(sound.outcomes.values())
@@ -136,6 +141,7 @@ def test_what_aws_calls_sensitive_reaches_no_table(tmp_path: Path) -> None:
     assert "Email" not in repr(batch.drift)
 
 
+@pytest.mark.slow
 def test_a_key_that_does_not_identify_items_makes_the_run_red_and_other_resources_are_published(export: Export) -> None:
     (export.folder / "images.toml").write_text(IMAGES)
     export.contracts = [*export.contracts, load_contract(export.folder / "images.toml")]

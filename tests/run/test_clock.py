@@ -20,6 +20,7 @@ pytestmark = pytest.mark.usefixtures("without_checks")
 SCOPE = "111122223333/eu-west-1"
 
 
+@pytest.mark.slow
 def test_a_run_after_one_whose_clock_was_ahead_fails_and_names_the_clock(export: Export) -> None:
     export.aws.put(SCOPE, image_builder("old"))
     ahead = datetime.now(UTC) + timedelta(seconds=240)

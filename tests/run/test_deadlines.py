@@ -35,6 +35,7 @@ def test_a_run_at_its_deadline_commits_what_it_has(export: Export) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_stop_ends_slow_calls_and_commits_nothing(export: Export) -> None:
     export.aws.put(SICK, image_builder("a"))
     export.aws.fail("*", Fault("slow", delay_s=300))

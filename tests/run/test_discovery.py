@@ -48,6 +48,7 @@ def discovery(export: Export) -> str:
     return export.sql("select discovery from snapshots order by seq desc limit 1")[0]
 
 
+@pytest.mark.slow
 def test_every_account_is_read_through_its_role_and_listed_with_name_state_and_unit(export: Export) -> None:
     result = export.run()
 
@@ -62,6 +63,7 @@ def test_every_account_is_read_through_its_role_and_listed_with_name_state_and_u
     assert export.sql("select account_name, name from image_builders order by 1")[-1] == ("prod", "of-prod")
 
 
+@pytest.mark.slow
 def test_a_listed_account_takes_the_place_of_its_entry_and_strangers_come_along(export: Export) -> None:
     stranger = "777788889999"
     export.aws.put(f"{stranger}/us-east-1", image_builder("of-stranger"))
@@ -76,6 +78,7 @@ def test_a_listed_account_takes_the_place_of_its_entry_and_strangers_come_along(
     assert f"{stranger}/us-east-1" in export.calls()
 
 
+@pytest.mark.slow
 def test_a_suspended_account_is_skipped_without_a_call_and_its_rows_stay_stale(export: Export) -> None:
     export.run()
     export.aws.set_account_state(DEV, "SUSPENDED")
@@ -96,6 +99,7 @@ def test_a_suspended_account_is_skipped_without_a_call_and_its_rows_stay_stale(e
     assert export.statuses()[f"{DEV}/{REGION}"] == "ok"
 
 
+@pytest.mark.slow
 def test_an_account_that_left_ends_with_its_rows(export: Export) -> None:
     export.run()
     export.aws.leave_organization(LAB)
@@ -106,6 +110,7 @@ def test_an_account_that_left_ends_with_its_rows(export: Export) -> None:
     assert export.sql("select count(*) from accounts where account_id = '" + LAB + "'") == [0]
 
 
+@pytest.mark.slow
 def test_a_discovery_that_fails_asks_the_last_known_accounts_and_counts_as_a_failure(export: Export) -> None:
     export.run()
     export.aws.set_account_state(DEV, "SUSPENDED")
@@ -162,6 +167,7 @@ def test_units_that_a_filter_needs_and_cannot_be_read_are_a_failed_discovery(exp
     assert (result.exit_code, discovery(export), export.changes()) == (3, "last_known", [("of-lab", "ended", None)])
 
 
+@pytest.mark.slow
 def test_an_organization_of_which_nobody_is_left_to_read_is_refused_and_changes_nothing(export: Export) -> None:
     export.run()
     use(export, exclude_accounts=[*NAMES])
@@ -176,6 +182,7 @@ def many(count: int) -> dict[str, str]:
     return {HUB: "management"} | {f"{n:012}": f"a{n}" for n in range(1, count)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("known", "leave", "is_believed"), long_but([(4, 3, True), (8, 4, True), (9, 5, False)], 8, 9))
 def test_a_list_that_lost_too_many_accounts_is_not_believed(
     aws: Emulator, tmp_path: Path, known: int, leave: int, is_believed: bool
@@ -230,6 +237,7 @@ def test_labels_follow_their_accounts_and_a_name_fills_a_gap(export: Export) -> 
     assert [(name, json.loads(text)) for name, text in labels] == [("prod", {"name": "other", "team": "Ünits"})]
 
 
+@pytest.mark.slow
 def test_auto_asks_where_aws_says_that_the_service_is(export: Export) -> None:
     export.more |= {"regions": "auto", "organization": {"role_name": "reader", "include_accounts": [PROD]}}
     result = export.run()
@@ -241,6 +249,7 @@ def test_auto_asks_where_aws_says_that_the_service_is(export: Export) -> None:
     assert export.sql("select regions_source from snapshots") == ["ssm"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_own_wildcard", long_but([False, True], False))
 def test_auto_without_ssm_uses_botocores_list_and_gives_up_no_region_that_answered(
     export: Export, has_own_wildcard: bool

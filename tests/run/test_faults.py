@@ -128,6 +128,7 @@ def test_odd_items_land_or_stand_in_quarantine_and_delete_nothing(runs: Runs, fa
     assert sign in (*drift, "duplicates", "quarantined")
 
 
+@pytest.mark.slow
 def test_a_slow_scope_only_takes_longer(export: Export) -> None:
     populate(export)
     export.aws.fail(SICK, "slow", times=1)
@@ -145,6 +146,7 @@ def test_a_fault_that_passes_leaves_no_trace_but_a_retry(export: Export) -> None
     assert export.sql("select sum(retries)::int, sum(throttles)::int from scope_runs") == [(2, 1)]
 
 
+@pytest.mark.slow
 def test_a_fault_that_heals_leaves_the_warehouse_as_aws_is(export: Export) -> None:
     populate(export)
     export.run()
@@ -159,6 +161,7 @@ def test_a_fault_that_heals_leaves_the_warehouse_as_aws_is(export: Export) -> No
     assert export.sql("select count(*) from image_builders where is_stale") == [0]
 
 
+@pytest.mark.slow
 def test_an_expected_denial_costs_nothing_until_it_hides_rows(export: Export) -> None:
     export.aws.fail(SICK, "deny_scp")
     export.aws.put(WELL, image_builder("a"))
@@ -173,6 +176,7 @@ def test_an_expected_denial_costs_nothing_until_it_hides_rows(export: Export) ->
     ]
 
 
+@pytest.mark.slow
 def test_a_region_that_is_not_enabled_is_told_from_bad_keys(export: Export) -> None:
     account = SICK.partition("/")[0]
     export.regions = (MILAN, "us-east-1")
@@ -185,6 +189,7 @@ def test_a_region_that_is_not_enabled_is_told_from_bad_keys(export: Export) -> N
     assert {s for scope, s in export.statuses().items() if scope.startswith(account)} == {"denied"}
 
 
+@pytest.mark.slow
 def test_a_region_alone_proves_nothing_about_itself(export: Export) -> None:
     account = SICK.partition("/")[0]
     export.regions = (MILAN, "us-east-1")
@@ -219,6 +224,7 @@ def test_the_first_run_needs_at_least_one_answer(export: Export) -> None:
     assert list((export.folder / "warehouse").rglob("*.parquet")) == []
 
 
+@pytest.mark.slow
 def test_when_all_fails_the_rows_stay_and_the_reasons_are_committed(export: Export) -> None:
     populate(export)
     export.run()

@@ -32,7 +32,7 @@ def served(export: Export, feed: str) -> list[dict[str, Any]]:
     return pq.read_table(v1 / current["feeds"][feed], partitioning=None).to_pylist()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_of_thirty_accounts_is_denied_for_three_runs_and_dashboards_do_not_freeze(fed: Export) -> None:
     fed.accounts = tuple(f"1000000000{n:02}" for n in range(30))
     fed.regions = ("eu-west-1",)
@@ -65,6 +65,7 @@ def test_one_of_thirty_accounts_is_denied_for_three_runs_and_dashboards_do_not_f
     assert verify_feeds(open_store(fed.warehouse)) == []
 
 
+@pytest.mark.slow
 def test_feeds_that_cannot_be_written_undo_nothing_and_are_told_in_one_line(fed: Export) -> None:
     fed.aws.put("111122223333/eu-west-1", image_builder("a"))
     Path(fed.warehouse).mkdir()

@@ -79,6 +79,7 @@ class Estate:
         return sorted(c.operation for c in self.wire.calls if c.service == "appstream")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_checks")
 def test_rows_of_follow_ups_are_replaced_and_deleted_by_complete_answers_only(wire: Wire, tmp_path: Path) -> None:
     estate = Estate(wire, tmp_path)

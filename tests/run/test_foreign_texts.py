@@ -204,7 +204,7 @@ def test_no_secret_of_a_failure_is_in_the_streams_the_log_or_the_warehouse_of_a_
     assert leaked(hostile.parent / "warehouse") == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_no_secret_of_a_failure_is_in_what_dagster_keeps(
     hostile: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -71,6 +71,7 @@ TRUTH = {"total": 11, "ok": 4, "failed": 2, "skipped": 2, "expected": 3}
 FAILED = {(SICK, "denied"), (GONE, "guarded")}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_checks")
 def test_command_and_tables_count_the_same(export: Export, capsys: pytest.CaptureFixture[str]) -> None:
     code, told = command(capsys)
@@ -121,6 +122,7 @@ def test_another_attempt_of_a_run_does_not_call_a_guarded_scope_seen(export: Exp
     assert [[str(o.task.scope) for o in r.failures] for r in (first, same, second)] == [[f"{GONE}/{EU}"]] * 3
 
 
+@pytest.mark.slow
 def test_later_steps_of_a_limited_run_count_a_guarded_scope_as_the_run_itself_does(
     aws: Emulator, tmp_path: Path
 ) -> None:

@@ -29,6 +29,7 @@ def modes_in(warehouse: Path) -> Iterator[tuple[str, int]]:
             yield relative + "/" * place.is_dir(), stat.S_IMODE(place.lstat().st_mode)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("umask", [0o022, pytest.param(0o077, marks=pytest.mark.slow)], ids=oct)
 def test_every_file_of_a_warehouse_has_the_mode_that_the_docs_give_it(export: Export, umask: int) -> None:
     export.more = {"feeds": {"csv": True}}

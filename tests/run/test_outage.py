@@ -26,6 +26,7 @@ def export(export: Export, monkeypatch: pytest.MonkeyPatch) -> Export:
     return export
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", long_but(PLACES, "AppStream"))
 def test_a_run_that_reaches_nobody_is_no_success_though_no_scope_has_rows(
     place: str, export: Export, monkeypatch: pytest.MonkeyPatch

@@ -125,6 +125,7 @@ def tables(text: str) -> set[str]:
     return {row["table"] for row in json.loads(text)}
 
 
+@pytest.mark.slow
 def test_files_beside_the_settings_become_tables_views_feeds_checks_and_questions(
     exported: tuple[Project, RunResult], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -164,6 +165,7 @@ def test_generated_checks_and_dagster_assets_cover_a_users_own_resource(exported
     assert [file.name for file in sources["fleet_names"].checks] == ["nameless_fleets"]
 
 
+@pytest.mark.slow
 def test_a_reader_with_the_warehouse_alone_sees_the_tables_and_no_sql_of_the_user(
     exported: tuple[Project, RunResult],
     tmp_path: Path,
@@ -187,6 +189,7 @@ def test_a_reader_with_the_warehouse_alone_sees_the_tables_and_no_sql_of_the_use
     assert main(["verify", "--warehouse", warehouse]) == 0
 
 
+@pytest.mark.slow
 def test_only_image_builders_are_on_unless_the_settings_say_more(aws: Emulator, tmp_path: Path) -> None:
     project = Project(aws, tmp_path)
     project.config.write_text(re.sub("folder = .*", "", project.config.read_text()))
@@ -201,6 +204,7 @@ def test_only_image_builders_are_on_unless_the_settings_say_more(aws: Emulator, 
     assert not [check for check in result.checks if "fleet" in check.name]
 
 
+@pytest.mark.slow
 def test_resources_of_the_settings_are_the_only_ones_that_are_requested(aws: Emulator, tmp_path: Path) -> None:
     project = Project(aws, tmp_path)
     project.configure('resources = ["desktops"]', feeds=True, report=True)
@@ -236,6 +240,7 @@ def test_a_run_of_named_resources_carries_the_others_as_not_requested(aws: Emula
     assert rows[1]["attempted_at"] - rows[0]["attempted_at"] >= timedelta(hours=1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_checks")
 def test_a_resource_with_a_cadence_is_requested_when_it_is_due(
     aws: Emulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -267,6 +272,7 @@ def test_a_resource_with_a_cadence_is_requested_when_it_is_due(
     assert "cadence    desktops: every 1 day, last requested" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_request_of_names_does_not_wait_and_does_not_replace_the_full_request(aws: Emulator, tmp_path: Path) -> None:
     project = Project(aws, tmp_path)
     project.configure('resources = ["image_builders"]\ncadence = { image_builders = "1d" }')

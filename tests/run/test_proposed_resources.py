@@ -65,6 +65,7 @@ def read_columns(contract: Contract, item: Any, given: dict[str, str]) -> dict[s
     return own | {own: given[column] for own, column in contract.item_table.input_columns.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operations", [FEW, pytest.param(LISTS, marks=pytest.mark.slow)], ids=["few", "all"])
 def test_what_is_proposed_for_appstream_runs_as_it_is_and_every_table_has_its_row(
     aws: Emulator, export: Export, operations: Collection[str]

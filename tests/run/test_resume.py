@@ -45,7 +45,7 @@ def fill(aws: Emulator) -> None:
         aws.put(scope, *items, operation="DescribeImages")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_chunks_of_seven_resumed_to_the_end_equal_one_full_run(aws: Emulator, tmp_path: Path) -> None:
     """Two resources in four scopes; pages of ten are cut in the middle. The limits are settings, as under Dagster."""
     fill(aws)
@@ -79,6 +79,7 @@ def test_chunks_of_seven_resumed_to_the_end_equal_one_full_run(aws: Emulator, tm
     assert [parts.sql(sql) for sql in held] == [[sum(BUILDERS.values())], [sum(IMAGES.values())], [11]]
 
 
+@pytest.mark.slow
 def test_a_name_that_no_scope_knows_fails_nothing(export: Export) -> None:
     export.aws.put(SCOPE, builder("here", scope=SCOPE))
     export.extract |= {"names": ["here", "nowhere"]}

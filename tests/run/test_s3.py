@@ -24,7 +24,7 @@ def to_s3(export: Export, monkeypatch: pytest.MonkeyPatch) -> Export:
     return export
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_into_a_bucket_is_read_like_one_into_a_folder(to_s3: Export) -> None:
     to_s3.aws.put(LEFT, image_builder("a"))
     to_s3.aws.put(RIGHT, image_builder("b"))
@@ -46,7 +46,7 @@ def test_a_run_into_a_bucket_is_read_like_one_into_a_folder(to_s3: Export) -> No
     assert list(to_s3.folder.iterdir()) == [], "nothing of it on this machine"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_same_attempt_commits_once(to_s3: Export) -> None:
     made = to_s3.run(run_id="r", attempt_id="1")
     again = to_s3.run(run_id="r", attempt_id="1")
@@ -100,6 +100,7 @@ def test_an_emulated_aws_holds_the_bucket_too_unless_the_settings_name_another_e
     assert to_s3.settings.s3.endpoint_url == "https://minio.example.com"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_checks")
 def test_reading_a_folder_loads_no_boto3(export: Export) -> None:
     export.run()

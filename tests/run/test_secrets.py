@@ -136,6 +136,7 @@ def canaries_in(text: bytes | str, secrets: set[str]) -> list[str]:
     return [secret for secret in secrets if secret.encode() in raw]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compatible", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("loud", [EVERYTHING, pytest.param(logging.INFO, marks=pytest.mark.slow)], indirect=True)
 def test_no_secret_is_in_any_byte_that_a_run_leaves(
@@ -157,6 +158,7 @@ def test_no_secret_is_in_any_byte_that_a_run_leaves(
     assert canaries_in(repr(told), secrets) == []
 
 
+@pytest.mark.slow
 def test_no_secret_is_in_the_traceback_of_a_run_that_ends_badly(
     aws: Emulator, tmp_path: Path, loud: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,7 +186,7 @@ def _traceback_of(what: Any) -> str:
     return "".join(traceback.format_exception(caught.value)) + repr(caught.value)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "script",
     [
@@ -228,7 +230,7 @@ def test_no_secret_is_in_what_a_discovery_says_or_leaves(aws: Emulator, tmp_path
     assert {name: hit for name, content in written(tmp_path) if (hit := canaries_in(content, secrets))} == {}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_no_secret_is_in_what_dagster_keeps(aws: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     faulty(aws, tmp_path)
     monkeypatch.setenv("APPSTREAM_EXPORT_CONFIG", str(tmp_path / "config" / "appstream-export.toml"))

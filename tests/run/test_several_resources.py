@@ -57,6 +57,7 @@ def lines(export: Export, result: RunResult) -> list[str]:
     return [line.strip() for line in render_run_lines(summarize_run(result, export.contracts, export.warehouse))]
 
 
+@pytest.mark.slow
 def test_lines_of_a_run_name_the_resource_of_failures_cut_scopes_and_changes(mixed: tuple[Export, RunResult]) -> None:
     export, result = mixed
     text = lines(export, result)
@@ -106,6 +107,7 @@ def test_questions_name_the_resource(mixed: tuple[Export, RunResult]) -> None:
     assert {row["resource"] for row in odd} <= {"fleets", "image_builders"}
 
 
+@pytest.mark.slow
 def test_tiles_and_charts_of_the_report_count_the_same_scopes_and_name_their_resource(
     mixed: tuple[Export, RunResult],
 ) -> None:

@@ -138,6 +138,7 @@ def test_tasks_are_shared_evenly_an_account_stays_whole_and_none_is_left_out(exp
     assert split_into_shards(replace(prepared, pending=()), 4) == []
 
 
+@pytest.mark.slow
 def test_shards_leave_the_same_rows_as_one_process_and_ask_for_each_role_once(shared: Export) -> None:
     prepared, shards = planned(shared)
     shared.aws.reset_calls()
@@ -173,6 +174,7 @@ def test_shards_share_the_pace_of_sts(shared: Export) -> None:
     assert (roles[-1] - roles[0]).total_seconds() > 3
 
 
+@pytest.mark.slow
 def test_a_commit_done_again_finds_itself_and_as_another_attempt_asks_only_what_failed(shared: Export) -> None:
     prepared, shards = planned(shared)
     pieces = swept(shared, shards)
@@ -186,6 +188,7 @@ def test_a_commit_done_again_finds_itself_and_as_another_attempt_asks_only_what_
     assert (shared.calls(), again.exit_code, again.manifest.seq) == ([SICK], 0, 2)
 
 
+@pytest.mark.slow
 def test_a_commit_that_fails_leaves_the_pieces_for_the_next_try(shared: Export) -> None:
     prepared, shards = planned(shared)
     pieces = swept(shared, shards)
@@ -248,7 +251,7 @@ def test_a_shard_that_is_missing_or_of_another_plan_is_a_failure_of_its_tasks_an
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_shards_wrote_is_read_from_a_bucket_too(shared: Export, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = {"aws_access_key_id": "AKIATEST", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
     boto3.client("s3", endpoint_url=shared.aws.endpoint_url, **keys).create_bucket(Bucket="lake")
@@ -294,6 +297,7 @@ def by_file(shared: Export, monkeypatch: pytest.MonkeyPatch) -> Export:
     return shared
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("signum", "how"),
     long_but([(signal.SIGKILL, "SIGKILL (out of memory?)"), (signal.SIGTERM, "SIGTERM")], signal.SIGKILL),
@@ -332,6 +336,7 @@ def test_a_child_that_takes_too_long_is_ended_and_fails_its_tasks(by_file: Expor
     assert children(os.getpid(), WORKER) == []
 
 
+@pytest.mark.slow
 def test_a_child_tells_what_the_user_must_change(by_file: Export) -> None:
     _, (shard, *_) = planned(by_file)
     nobody = tuple(replace(account, profile="nobody") for account in shard.part.accounts)
@@ -340,6 +345,7 @@ def test_a_child_tells_what_the_user_must_change(by_file: Export) -> None:
         run_shard_process(by_file.settings, replace(shard, part=replace(shard.part, accounts=nobody)))
 
 
+@pytest.mark.slow
 def test_what_a_child_reports_has_its_fix_apart_from_its_message(by_file: Export) -> None:
     _, (shard, *_) = planned(by_file)
     token = replace(shard.part.request.scan_options, starting_token="t")

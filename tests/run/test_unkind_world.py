@@ -182,6 +182,7 @@ def test_an_opt_in_region_that_answers_proves_the_token(world: World, monkeypatc
     assert (statuses(result)[f"{A}/{MILAN}"], result.exit_code) == ("disabled", 0)
 
 
+@pytest.mark.slow
 def test_without_proof_the_fix_is_one_setting_and_with_it_the_other_region_is_proof(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +210,7 @@ def test_a_region_that_only_a_list_out_of_reach_could_rule_out_is_a_failure(
     assert (statuses(result)[f"{A}/{MEXICO}"], result.exit_code) == ("network", 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use_documented_client_api", long_but([False, True], False))
 def test_a_region_that_nobody_reaches_gets_one_short_try_per_account(
     use_documented_client_api: bool, world: World, monkeypatch: pytest.MonkeyPatch
@@ -291,6 +293,7 @@ class Holding(World):
 ACCOUNTS_OF_DEAD_REGIONS = 24
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("workers", "failing_at_once"), [(1, 6), (11, 0)], ids=["once known", "before it is known"])
 def test_a_dead_region_holds_up_no_other(
     workers: int, failing_at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

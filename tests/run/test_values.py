@@ -70,6 +70,7 @@ def test_unknown_fields_come_back_as_they_were(export: Export) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_hostile_names_and_texts_are_only_texts(export: Export) -> None:
     texts = [
         "'; drop table image_builders; --",

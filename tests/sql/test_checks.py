@@ -106,6 +106,7 @@ def found(results: list[CheckResult]) -> dict[str, int]:
     return {result.name: result.rows for result in results if result.rows}
 
 
+@pytest.mark.slow
 def test_a_sound_warehouse_passes_all_of_them(lake: Lake) -> None:
     results = checks.run_checks(lake.con, inputs=inputs(lake))
 
@@ -155,6 +156,7 @@ def test_what_is_within_its_limits_passes(
     assert next(result for result in checks.run_checks(empty) if result.name == name).is_passed
 
 
+@pytest.mark.slow
 def test_rows_are_compared_with_the_snapshot_before_and_columns_with_the_feeds_that_are_served(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
@@ -187,6 +189,7 @@ def test_checks_of_what_is_not_there_are_left_out(empty: duckdb.DuckDBPyConnecti
     assert [name for name in BROKEN if name not in {r.name for r in checks.run_checks(empty)}] == ["unknown_fields"]
 
 
+@pytest.mark.slow
 def test_what_is_stale_odd_or_never_seen_is_worth_a_look(tmp_path_factory: pytest.TempPathFactory) -> None:
     lake = Lake(tmp_path_factory.mktemp("worth") / "warehouse")
     lake.commit(ok(A, builder("a")), failed(B))

@@ -49,6 +49,7 @@ def test_what_a_view_reads_is_what_its_header_says(view: SqlFile, lake: Lake) ->
     assert {*view.reads} == read
 
 
+@pytest.mark.slow
 def test_named_queries_over_every_packaged_contract_run(lake: Lake) -> None:
     for query in list_sql_files(load_packaged_contracts(), "queries"):
         run_named_query(lake.con, query, {})

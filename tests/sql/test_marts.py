@@ -207,6 +207,7 @@ def test_spans_and_days_are_the_same_after_thinning(lake: Lake, tmp_path_factory
     assert {mart: mine.sql(f"from {mart} order by all") for mart in marts} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata", "Pacific/Auckland"])
 def test_marts_are_the_same_whatever_the_readers_time_zone_is(zone: str, lake: Lake) -> None:
     con = duckdb.connect(str(lake.store.resolve_uri("warehouse.duckdb")), read_only=True)
@@ -315,6 +316,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     return made
 
 
+@pytest.mark.slow
 def test_a_builder_without_subnets_or_groups_has_a_row_in_the_network(many: Lake) -> None:
     rows = "select name, subnet_id, security_group_id from image_builder_network where name in ('plain', 'odd')"
 
@@ -352,6 +354,7 @@ def test_runs_tell_how_they_ended(many: Lake) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_mart_is_asked_through_any_name_of_the_catalog(lake: Lake) -> None:
     with connect_warehouse(str(lake.store.root)) as con:
         whole = con.execute("select count(*) from image_builder_daily").fetchall()

@@ -33,6 +33,7 @@ def test_platforms_are_found_whose_support_has_ended_or_ends_soon(lake: Lake) ->
     assert ask(lake, 149) == [("old", -2)]
 
 
+@pytest.mark.slow
 def test_each_snapshot_has_the_list_of_its_run(lake: Lake) -> None:
     lake.commit(failed(A), platform_support=ROWS[:1])
 

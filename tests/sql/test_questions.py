@@ -88,6 +88,7 @@ def stable(asked: SqlFile, answer: pa.Table) -> pa.Table:
     return answer.drop_columns(["committed_at"]) if asked.name == "export_failures" else answer
 
 
+@pytest.mark.slow
 def test_answers_on_the_demo_are_the_goldens_under_each_time_zone(demo: Path, zone: str) -> None:
     update = os.environ.get("UPDATE_GOLDENS") == "1" and zone == "UTC"
     catalog = duckdb.connect(str(demo / "warehouse.duckdb"), read_only=True)
@@ -106,6 +107,7 @@ def test_answers_on_the_demo_are_the_goldens_under_each_time_zone(demo: Path, zo
             assert as_text(stable(asked, readers_own)) == text, asked.name
 
 
+@pytest.mark.slow
 def test_every_question_has_an_answer_on_the_demo(demo: Path) -> None:
     with closing(connect_warehouse(str(demo))) as con:
         empty = [q.name for q in load_named_queries() if not run_named_query(con, q, TOLD.get(q.name, {})).num_rows]
@@ -114,6 +116,7 @@ def test_every_question_has_an_answer_on_the_demo(demo: Path) -> None:
     assert len(load_named_queries()) >= 18
 
 
+@pytest.mark.slow
 def test_no_answer_has_a_type_that_other_tools_refuse(demo: Path) -> None:
     with closing(connect_warehouse(str(demo))) as con:
         types = {str(f.type) for q in load_named_queries() for f in run_named_query(con, q, {}).schema}

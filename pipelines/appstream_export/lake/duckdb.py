@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import count
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -148,6 +149,9 @@ def _reserve_spill_folder() -> str:
     DuckDB creates the folder when it first spills, and removes it when it is closed.
     """
     parent = _make_spill_parent(os.getpid())
+    if parent and not Path(parent).is_dir():  # cleaners of temporary files remove what a long process leaves unused
+        _make_spill_parent.cache_clear()
+        parent = _make_spill_parent(os.getpid())
     return f"{parent}/{next(_spill_numbers)}" if parent else ""
 
 

@@ -8,6 +8,7 @@ a user's file; a digest does not prove its origin.
 import hashlib
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 
 from appstream_export.contracts import Contract, ContractSet, add_contracts, decode_contract, encode_contract
 from appstream_export.errors import ContractError, describe_error
@@ -38,8 +39,11 @@ def _put_contract(store: Store, path: str, content: bytes) -> None:
     try:
         store.put_if_absent(path, content)
     except OSError:
-        if not store.exists(path):
-            raise
+        # S3 gives no reason when `exists` fails, so the first error is the one to report.
+        with suppress(OSError):
+            if store.exists(path):
+                return
+        raise
 
 
 def add_stored_contracts(contracts: Sequence[Contract], store: Store, manifest: Manifest | None) -> ContractSet:
