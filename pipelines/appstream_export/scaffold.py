@@ -123,6 +123,7 @@ regions = ["us-east-1"]              # wildcards: ["us-east-1", "eu-*"]; "auto":
 # tags = ["owner"]                   # tags that become columns, if the resource tags is on
 # file_mode = "0640"                 # of feeds, which other users read
 # keep_generations = 24              # published generations that are retained for current readers
+# history_days = 400                 # days of feeds of days, spans and changes; the whole history if not set
 
 # To run on a schedule, set cron below and start Dagster in this folder:
 #   export DAGSTER_HOME=$PWD/dagster APPSTREAM_EXPORT_CONFIG=$PWD/appstream-export.toml

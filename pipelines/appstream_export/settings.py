@@ -229,7 +229,8 @@ class FeedsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     `file_mode` is octal as in chmod and separate from the warehouse's, because other users read feeds. `csv` also
     writes each feed as CSV, `xlsx` each feed of v2 as an Excel file. `keep_generations` published generations are
     retained for current readers. If `publish` is off, runs do not publish feeds, and the command `feeds publish` does;
-    `report` is the same for report.html.
+    `report` is the same for report.html. `history_days` limits the feeds of days, spans and changes to so many days
+    before the snapshot; by default they hold the whole history.
     """
 
     publish: bool = True
@@ -242,6 +243,7 @@ class FeedsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     keep_generations: Annotated[int, Meta(ge=2, le=1_000)] = 24
     account_labels: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    history_days: Annotated[int, Meta(ge=1, le=36_500)] | None = None
 
 
 class DagsterSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -1,6 +1,7 @@
 -- export_runs: One row per run that committed, including expired snapshots. A run that committed nothing has no row.
 -- reads: export_runs, feed_snapshot
 -- key: export_run_key
+-- history: committed_at_utc
 -- export_run_key varchar: Snapshot that the run committed: a ULID.
 -- seq bigint: Position in the history.
 -- run_id varchar: Identifies the run; its repeated attempts share it.

@@ -2,6 +2,7 @@
 --   to the newest snapshot. Hours and costs are lower bounds, like those of image_builder_state_spans.
 -- reads: image_builder_daily, feed_snapshot
 -- key: row_key
+-- history: day
 -- row_key varchar: account_id, region, name, day separated by slashes.
 -- image_builder_key varchar: account_id, region, name separated by slashes. A builder that is gone has no row in
 --   image_builders.

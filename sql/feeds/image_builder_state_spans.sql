@@ -2,6 +2,7 @@
 --   showed the state to the last. A stop and a start between two answers are invisible.
 -- reads: image_builder_state_spans, feed_snapshot
 -- key: row_key
+-- history: last_observed_at_utc
 -- row_key varchar: account_id, region, name, life, first_observed_at separated by slashes.
 -- image_builder_key varchar: account_id, region, name separated by slashes. A builder that is gone has no row in
 --   image_builders.

@@ -1,6 +1,6 @@
 -- image_builder_daily: One row per image builder and day (UTC), from the first answer that showed it to its deletion or
 --   to the newest snapshot. Hours and costs are lower bounds, like those of image_builder_state_spans.
--- reads: image_builder_state_spans, scope_days, snapshots, prices
+-- reads: image_builder_life_days, scope_days
 -- account_id varchar: AWS account, 12 digits.
 -- account_name varchar: Name of the account; null when it has none, or is gone.
 -- region varchar: AWS region.
@@ -20,69 +20,53 @@
 -- is_priced boolean: Whether the price list of that day has the prices that the cost needs.
 -- is_covered boolean: Whether AWS returned it on that day, or answered completely for its scope. If false, hours and
 --   state come from answers before and after that day.
-with newest as (
-    select max(committed_at) as committed_at
-    from snapshots
-    where kind = 'sweep'
-),
-
--- End of a span's days: the start of the next span, the last observation of a builder that is gone, else today.
-spans as (
+with shared_days as (
+    -- Days on which a builder was deleted and another one created under its name.
     select
-        s.*,
-        case
-            when s.is_current then greatest(n.committed_at, s.last_observed_at)
-            when s.ended_by = 'changed' then s.next_observed_at
-            else s.last_observed_at
-        end as days_until,
-        case when s.ended_by = 'changed' then s.next_observed_at else s.last_observed_at end as seen_until
-    from image_builder_state_spans as s
-    cross join newest as n
-),
-
-days as (
-    select
-        *,
-        unnest(days_between(first_observed_at, days_until)) as day
-    from spans
-),
-
-hours as (
-    select
-        *,
-        case when is_active then hours_within(first_observed_at, active_until, day) else 0 end as running_hours,
-        hours_within(first_observed_at, seen_until, day) as seen_hours,
-        greatest(coalesce(root_volume_size_gb, 200) - 200, 0) as paid_gb,
-        price_at(region, instance_type, platform, day) as price
-    from days
-),
-
-costs as (
-    select
-        *,
-        running_hours * price.usd_per_hour as instance_usd,
-        case when paid_gb > 0 then seen_hours * paid_gb * price.disk_usd_per_gb_month / 730 else 0 end as disk_usd
-    from hours
+        image_builder_key,
+        day
+    from image_builder_life_days
+    group by image_builder_key, day
+    having count(*) > 1
 ),
 
 builder_days as (
     select
-        account_id,
-        region,
-        name,
-        day,
-        any_value(image_builder_key) as image_builder_key,
-        any_value(account_name) as account_name,
-        arg_max(instance_type, first_observed_at) as instance_type,
-        arg_max(platform, first_observed_at) as platform,
-        arg_max_null(state, first_observed_at) as state,
-        bool_or(day in (utc_day(first_observed_at), utc_day(last_observed_at))) as is_seen,
-        sum(running_hours) as running_hours,
-        sum(seen_hours) as seen_hours,
-        case when bool_and(instance_usd is not null) then sum(instance_usd) end as instance_usd,
-        case when bool_and(disk_usd is not null) then sum(disk_usd) end as disk_usd
-    from costs
-    group by account_id, region, name, day
+        d.image_builder_key,
+        d.day,
+        d.account_id,
+        d.account_name,
+        d.region,
+        d.name,
+        d.instance_type,
+        d.platform,
+        d.state,
+        d.is_seen,
+        d.running_hours,
+        d.seen_hours,
+        d.instance_usd,
+        d.disk_usd
+    from image_builder_life_days as d
+    anti join shared_days as s on d.image_builder_key = s.image_builder_key and d.day = s.day
+    union all
+    select
+        d.image_builder_key,
+        d.day,
+        any_value(d.account_id) as account_id,
+        any_value(d.account_name) as account_name,
+        any_value(d.region) as region,
+        any_value(d.name) as name,
+        arg_max(d.instance_type, d.life) as instance_type,
+        arg_max(d.platform, d.life) as platform,
+        arg_max_null(d.state, d.life) as state,
+        bool_or(d.is_seen) as is_seen,
+        sum(d.running_hours) as running_hours,
+        sum(d.seen_hours) as seen_hours,
+        case when bool_and(d.instance_usd is not null) then sum(d.instance_usd) end as instance_usd,
+        case when bool_and(d.disk_usd is not null) then sum(d.disk_usd) end as disk_usd
+    from image_builder_life_days as d
+    semi join shared_days as s on d.image_builder_key = s.image_builder_key and d.day = s.day
+    group by d.image_builder_key, d.day
 )
 
 select

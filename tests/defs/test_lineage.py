@@ -42,12 +42,13 @@ BY_HAND = {
     "image_builder_overview.usd_per_hour": "image_builders.instance_type image_builders.observed_at"
     " image_builders.platform image_builders.region prices.usd_per_hour",
     "image_builder_overview.status": "scope_runs.status",
-    "image_builder_daily.platform": "image_builder_state_spans.first_observed_at image_builder_state_spans.platform",
+    "image_builder_daily.platform": "image_builder_life_days.life image_builder_life_days.platform",
+    "image_builder_life_days.image_builder_key": "image_builder_state_spans.image_builder_key",
     "running_image_builders.running_hours_at_least": "image_builder_state_spans.active_since"
     " image_builder_state_spans.last_observed_at",
     "feeds/image_builders.created_time_utc": "image_builders.created_time",
     "feeds/image_builders.image_builder_key": "image_builders.image_builder_key",
-    "image_builder_daily.image_builder_key": "image_builder_state_spans.image_builder_key",
+    "image_builder_daily.image_builder_key": "image_builder_life_days.image_builder_key",
     "feeds/image_builders.label_cost_centre": "accounts.labels_json",
     "feeds/image_builder_changes.changed_in_snapshot_utc": "snapshots.committed_at",
     "feeds/coverage.age_hours": "coverage.observed_at",

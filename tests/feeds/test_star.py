@@ -20,7 +20,7 @@ from appstream_export.feeds.generations import V2, GenerationStore
 from appstream_export.feeds.relations import check_foreign_keys
 from appstream_export.feeds.star import build_star_feeds, check_relations
 from appstream_export.feeds.verify import verify_feeds
-from appstream_export.lake.catalog import open_feed_connection
+from appstream_export.lake.catalog import SharedConnection, open_feed_connection
 from appstream_export.lake.catalog.checks import CheckResult
 from tests.feeds.stars import folder, table
 from tests.lake.lakes import A, Lake, builder, ok
@@ -138,13 +138,17 @@ def test_a_key_that_is_in_no_dimension_is_found(published_star: Lake, tmp_path: 
 
 
 def test_feeds_with_a_key_that_is_in_no_dimension_are_not_published(published_star: Lake) -> None:
-    with open_feed_connection(published_star.store, published_star.contracts) as connection:
+    contracts = published_star.contracts
+    with (
+        SharedConnection(published_star.store, contracts) as shared,
+        open_feed_connection(shared, contracts) as connection,
+    ):
         connection.con.execute("attach ':memory:' as filled")
         connection.con.execute("create table filled.dim_region as select 'eu-west-1' as region")
         connection.con.execute(
             "create table filled.things as select unnest(['eu-west-1', 'eu-west-2', null]) as region"
         )
-        things = Feed("things", "", (), "thing", "", {"region": "dim_region"}, frozenset({"thing"}))
+        things = Feed("things", "", (), "thing", "", {"region": "dim_region"}, required=frozenset({"thing"}))
         with pytest.raises(ContractError, match="1 values of region are not in dim_region, such as 'eu-west-2'"):
             check_foreign_keys(connection, [things])
 
@@ -165,6 +169,12 @@ def test_every_relation_leads_to_the_key_of_a_feed() -> None:
     assert {feed.name for feed in feeds if feed.name.startswith("fact_") and not feed.foreign_keys} == set()
     with pytest.raises(ContractError, match="leads to dim_account, whose key is None"):
         check_relations([feed for feed in feeds if feed.name != "dim_account"])
+
+
+def test_history_days_limits_the_facts_that_grow_and_no_dimension() -> None:
+    assert {feed.name for feed in build_star_feeds(load_contracts(), ()) if feed.history} == {
+        "fact_export_run", "fact_image_builder_change", "fact_image_builder_day", "fact_image_builder_state_span",
+    }  # fmt: skip
 
 
 def test_descriptions_name_columns_that_exist() -> None:

@@ -5,6 +5,7 @@
 -- reads: image_builder_state_spans                 the tables and views that it reads
 -- region varchar: AWS region.                      a column, its DuckDB type and what it means (views and marts)
 -- key: image_builder_key                          feeds: the column that is unique and never null; marts: columns
+-- history: day                                     feeds: the column that [feeds] history_days limits
 -- severity: warn                                   checks: error or warn
 -- feeds: publish                                   checks of severity error: publish feeds nevertheless
 -- replaces: image_builder_errors                   feeds: the contract's feed that this one is published instead of
@@ -30,7 +31,7 @@ PARAM_TYPES = ("integer", "number", "text", "boolean", "date")
 _LINE = re.compile(r"-- (?P<name>\w+)(?: (?P<type>[a-z]+(?:\(\d+,\d+\))?))?: (?P<text>.+)")
 _PARAM = re.compile(r"-- param (?P<name>\w+): (?P<type>[a-z]+) = (?P<default>.*?) ?-- (?P<doc>.+)")
 FEEDS_PUBLISH = "publish"
-_WORDS = ("reads", "key", "severity", "feeds", "question", "replaces")
+_WORDS = ("reads", "key", "history", "severity", "feeds", "question", "replaces")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class SqlFile:
     place: str = ""
     """Where it lies, for people: `sql/marts/exposure.sql`."""
     key: str | None = None
+    history: str | None = None
+    """A feed's column of dates or times, if its rows are of more than the newest snapshot."""
     blocks_feeds: bool = False
     """Whether feeds stay as they are where the check finds rows."""
     replaces: str | None = None
@@ -118,12 +121,12 @@ def _build_sql_file(
         raise ContractError(f'{file.name}: param {wrong.name}: "{wrong.type}" is none of {", ".join(PARAM_TYPES)}')
     reads = tuple(name.strip() for name in words.get("reads", "").split(",") if name.strip())
     place = f"sql/{file.parent.name}/{file.name}"
-    question, key, feeds = words.get("question"), words.get("key"), words.get("feeds")
+    question, key, history, feeds = (words.get(name) for name in ("question", "key", "history", "feeds"))
     if feeds not in (None, FEEDS_PUBLISH):
         raise ContractError(f'{file.name}: feeds "{feeds}" is not {FEEDS_PUBLISH}')
     blocks = severity == "error" and feeds is None
     return SqlFile(
-        file.stem, words[file.stem], reads, text, columns, params, severity, question, place, key, blocks,
+        file.stem, words[file.stem], reads, text, columns, params, severity, question, place, key, history, blocks,
         words.get("replaces"),
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ of changes have a `row_key`. `scope_key` (resource/account/region) is a foreign 
 # ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from appstream_export.contracts import ACCOUNT_NAME, Column, Contract, Table
 from appstream_export.lake.duckdb import quote_identifier, quote_literal
@@ -44,6 +44,10 @@ class Feed:
     key: str
     sql: str
     foreign_keys: Mapping[str, str] = field(default_factory=dict)
+    reads: tuple[str, ...] = ()
+    """Tables and views that `sql` reads, if some of them may be views of `sql/`."""
+    history: str | None = None
+    """The column of dates or times that `[feeds] history_days` limits; None if all rows are of the newest snapshot."""
     required: frozenset[str] = frozenset()
     has_zone: bool = False
 
@@ -98,7 +102,8 @@ def _build_changes_feed(contract: Contract) -> Feed:
     ]
     columns += [(_CHANGED_IN[0], "r.snapshot_id"), (_CHANGED_IN[1], "utc(r.snapshot_at)"), *_list_table_columns(table)]
     doc = f"{table.doc} It covers all retained snapshots; deleted items appear only here."
-    return _build_feed(table.name, doc, columns, f"{table.name}_history", ROW_KEY, {})
+    feed = _build_feed(table.name, doc, columns, f"{table.name}_history", ROW_KEY, {})
+    return replace(feed, history=_CHANGED_IN[1].name)
 
 
 def _list_table_columns(table: Table) -> Iterator[tuple[Column, str]]:

@@ -110,7 +110,10 @@ def parse_feeds(package: Mapping[str, Any]) -> Iterator[Feed]:
         key = resource["schema"]["primaryKey"][0]
         needed = [f["name"] for f in resource["schema"]["fields"] if f.get("constraints", {}).get("required")]
         required = frozenset(needed) if has_zone else frozenset()
-        yield Feed(resource["name"], resource["description"], columns, key, "", foreign_keys, required, has_zone)
+        yield Feed(
+            resource["name"], resource["description"], columns, key, "", foreign_keys,
+            required=required, has_zone=has_zone,
+        )  # fmt: skip
 
 
 def list_parquet_resources(package: Mapping[str, Any]) -> list[dict[str, Any]]:

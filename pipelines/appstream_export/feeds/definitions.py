@@ -26,6 +26,7 @@ STAMPS = ("as_of_utc", "snapshot_id")
 CREATE_PUBLICATION_SQL = """create or replace temp table feed_publication (
     feed varchar, description varchar, row_count bigint, is_ok boolean, why varchar, published_at_utc timestamp
 )"""
+_TIMES = ("DATE", "TIMESTAMP")
 _DECIMAL = re.compile(r"DECIMAL\(18,\d+\)")
 
 
@@ -92,7 +93,7 @@ def build_file_feed(file: SqlFile, items: Mapping[str, str]) -> Feed:
     # Only feeds with a `scope_key` show current rows, so only their other keys are sure to exist elsewhere.
     known = {SCOPE_KEY: COVERAGE, **items} if SCOPE_KEY in keys else {}
     foreign_keys = {key: to for key, to in known.items() if key in keys}
-    return Feed(file.name, file.doc, columns, file.key, file.sql, foreign_keys)
+    return Feed(file.name, file.doc, columns, file.key, file.sql, foreign_keys, file.reads, file.history)
 
 
 def map_label_columns(
@@ -133,6 +134,21 @@ def add_label_columns(feed: Feed, labels: Mapping[str, str]) -> Feed:
     return replace(feed, columns=(*feed.columns, *added), sql=query)
 
 
+def limit_history(feed: Feed, days: int | None) -> Feed:
+    """Return the feed with the rows of the day of `as_of_utc` and of `days` days before it; all rows if `days` is None.
+
+    Feeds that show only the newest snapshot stay whole.
+    """
+    if days is None or feed.history is None:
+        return feed
+    column = f"q.{quote_identifier(feed.history)}"
+    # A span that lasts has no end; one without a time is not older than anything.
+    query = f"select q.* from ({feed.sql}\n) as q where coalesce({column} >= q.as_of_utc::date - {days}, true)"
+    return replace(
+        feed, doc=f"{feed.doc} [feeds] history_days limits it to {days} days before the newest one.", sql=query
+    )
+
+
 def check_columns(feed: Feed, found: Sequence[tuple[str, str]]) -> None:
     """Compare a feed with the columns (name and DuckDB type) that its query returns; raises ContractError."""
     described = [(c.name, c.type) for c in feed.columns]
@@ -151,6 +167,8 @@ def check_feed(feed: Feed) -> Feed:
         raise ContractError(f"feed {feed.name}: column {min(missing)} is missing")
     for column in feed.columns:
         _check_type(feed, column)
+    if feed.history and feed.history not in {column.name for column in feed.columns if column.type in _TIMES}:
+        raise ContractError(f"feed {feed.name}: history: {feed.history} is no column of dates or times")
     return feed
 
 

@@ -35,6 +35,7 @@ from appstream_export.feeds.definitions import (
     FEED_STATUS,
     build_feed_schema,
     check_columns,
+    limit_history,
 )
 from appstream_export.feeds.generations import (
     FEEDS_DATABASE,
@@ -53,6 +54,7 @@ from appstream_export.inputs import FORMULA_GUARDS
 from appstream_export.lake.catalog import (
     CheckResult,
     FeedConnection,
+    SharedConnection,
     get_last_erase_seq,
     open_feed_connection,
     run_checks,
@@ -112,12 +114,17 @@ def publish_feeds(
     *,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     check_results: CheckResultsBySeq = _NO_CHECK_RESULTS,
+    shared: SharedConnection | None = None,
 ) -> PublishResult:
     """Publish the feeds of the head and remove old generations; raises StorageFailed or ConfigurationError.
 
-    `check_results` are results of checks that already ran, by the seq of their head.
+    `check_results` are results of checks that already ran, by the seq of their head. `shared` is the connection of the
+    run's other stages.
     """
     check_feed_formats(settings)
+    if shared is None:
+        with SharedConnection(store, contracts) as own:
+            return publish_feeds(store, contracts, settings, clock=clock, check_results=check_results, shared=own)
     versions = [
         GenerationStore(store, file_mode=int(settings.file_mode, 8), create=True, version=version)
         for version in VERSIONS
@@ -127,7 +134,9 @@ def publish_feeds(
         # Publish again if a run committed in the meantime, so that readers end up with the newest snapshot.
         for _ in range(_REPUBLISH_MAX):
             try:
-                published, seq = _publish_generation(store, versions, contracts, settings, check_results, clock())
+                published, seq = _publish_generation(
+                    store, versions, contracts, settings, check_results, clock(), shared
+                )
             except _NewerSnapshotServed:
                 continue
             newest = load_head(store)
@@ -177,14 +186,16 @@ def _publish_generation(
     settings: FeedsSettings,
     check_results: CheckResultsBySeq,
     now: datetime,
+    shared: SharedConnection,
 ) -> tuple[PublishResult, int]:
     """Write and serve a generation of each version; return the feeds of v1 with those of v2, and their seq."""
-    with open_feed_connection(store, contracts) as connection:
+    with open_feed_connection(shared, contracts) as connection:
         _warn_of_unused_labels(connection, settings.account_labels)
         newest = _build_publication(connection, now, _find_failed_checks(connection, contracts, check_results))
         erased_seq, written = get_last_erase_seq(store), []
         for generations in versions:
             feeds = build_version_feeds(generations.version, contracts, settings)
+            feeds = [limit_history(feed, settings.history_days) for feed in feeds]
             is_xlsx = settings.xlsx and generations.version != V1
             publication = replace(newest, feeds=feeds, version=generations.version, is_xlsx=is_xlsx, files={})
             if publication.why:
@@ -199,8 +210,10 @@ def _find_failed_checks(
     connection: FeedConnection, contracts: Sequence[Contract], check_results: CheckResultsBySeq
 ) -> str | None:
     """Return why the snapshot must not be published, or None."""
-    known = check_results.get(connection.seq)
-    results = run_checks(connection.con, contracts) if known is None else known
+    results = check_results.get(connection.seq)
+    if results is None:
+        connection.derive_sources("checks")
+        results = run_checks(connection.con, contracts)
     broken = [f"{result.name} ({result.rows} rows)" for result in results if result.is_error and result.blocks_feeds]
     if not broken:
         return None
@@ -314,6 +327,7 @@ def _write_data_contract(generations: GenerationStore, publication: _Publication
 
 def _create_feed_table(connection: FeedConnection, feed: Feed) -> str:
     """Create the table of a feed and return its SQL name; raises ContractError if its columns or key are wrong."""
+    connection.derive_tables(feed.reads)
     docs = {column.name: column.doc for column in feed.columns}
     query = f"from ({feed.sql}\n) order by {quote_identifier(feed.key)}"
     if feed.required:

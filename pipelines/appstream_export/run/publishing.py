@@ -9,7 +9,7 @@ from typing import TypeVar
 from appstream_export.contracts import Contract, can_render_report
 from appstream_export.errors import describe_error
 from appstream_export.feeds import PublishResult, has_published_feeds, publish_feeds
-from appstream_export.lake.catalog import CheckResult, connect_as_rendered, refresh_catalog, run_checks, run_query
+from appstream_export.lake.catalog import CheckResult, SharedConnection, refresh_catalog, run_checks, run_query
 from appstream_export.lake.storage import REPORT_FILE, Store
 from appstream_export.model import RunListener
 from appstream_export.run.check_inputs import build_check_inputs
@@ -50,6 +50,13 @@ class Publication:
 
 def publish_outputs(context: RunContext, request: Request, store: Store, head_seq: int) -> Publication:
     """Publish the newest snapshot, even if this run committed none: the run that did may have been killed too early."""
+    with SharedConnection(store, context.contracts) as shared:
+        return _publish_stages(context, request, store, head_seq, shared)
+
+
+def _publish_stages(
+    context: RunContext, request: Request, store: Store, head_seq: int, shared: SharedConnection
+) -> Publication:
     settings, left_out, is_published = context.settings, set[str](), request.publish
 
     def is_cut(stage: str) -> bool:
@@ -64,16 +71,19 @@ def publish_outputs(context: RunContext, request: Request, store: Store, head_se
     catalog_problem = _publish_catalog(context, store) if publishes_catalog else None
     checks, checks_problem = (), None
     if "checks" in request.stages:
-        checks, checks_problem = ((), _STOPPED + "it was checked") if is_cut("checks") else _run_checks(context, store)
+        checks, checks_problem = (
+            ((), _STOPPED + "it was checked") if is_cut("checks") else _run_checks(context, store, shared)
+        )
     # Publishing feeds reuses these results, so that the checks run only once.
     check_results = {head_seq: checks} if "checks" in request.stages and not checks_problem else {}
     published_feeds = feeds_problem = report_problem = None
     if publishes_feeds and is_cut("feeds"):
         feeds_problem = _STOPPED + "its feeds were published"
     elif publishes_feeds:
-        published_feeds, feeds_problem = _publish_feeds(context, store, check_results)
+        published_feeds, feeds_problem = _publish_feeds(context, store, check_results, shared)
     if publishes_report:
-        report_problem = _STOPPED + "its report was written" if is_cut("report") else _publish_report(context, store)
+        is_left_out = is_cut("report")
+        report_problem = _STOPPED + "its report was written" if is_left_out else _publish_report(context, store, shared)
     return Publication(
         catalog_problem=catalog_problem,
         is_catalog_published=publishes_catalog and catalog_problem is None,
@@ -92,8 +102,9 @@ def republish_outputs(settings: Settings, contracts: Sequence[Contract]) -> list
     context = RunContext(settings=settings, contracts=contracts, listener=RunListener(), stop=Event())
     store = open_warehouse(settings)
     has_feeds, has_report = has_published_feeds(store), store.exists(REPORT_FILE) and can_render_report(contracts)
-    feeds_problem = _publish_feeds(context, store, {})[1] if has_feeds else None
-    report_problem = _publish_report(context, store) if has_report else None
+    with SharedConnection(store, contracts) as shared:
+        feeds_problem = _publish_feeds(context, store, {}, shared)[1] if has_feeds else None
+        report_problem = _publish_report(context, store, shared) if has_report else None
     return [problem for problem in (feeds_problem, report_problem) if problem]
 
 
@@ -105,11 +116,13 @@ def _publish_catalog(context: RunContext, store: Store) -> str | None:
     return problem or failure
 
 
-def _run_checks(context: RunContext, store: Store) -> tuple[tuple[CheckResult, ...], str | None]:
+def _run_checks(
+    context: RunContext, store: Store, shared: SharedConnection
+) -> tuple[tuple[CheckResult, ...], str | None]:
     """Return the results of the checks, or none and the problem."""
 
     def run() -> tuple[CheckResult, ...]:
-        with connect_as_rendered(store, context.contracts) as con:
+        with shared.open_newest("checks") as con:
             inputs = build_check_inputs(store, context.contracts, context.settings)
             return tuple(run_checks(con, context.contracts, inputs))
 
@@ -118,10 +131,11 @@ def _run_checks(context: RunContext, store: Store) -> tuple[tuple[CheckResult, .
 
 
 def _publish_feeds(
-    context: RunContext, store: Store, check_results: Mapping[int, Sequence[CheckResult]]
+    context: RunContext, store: Store, check_results: Mapping[int, Sequence[CheckResult]], shared: SharedConnection
 ) -> tuple[PublishResult | None, str | None]:
     def publish() -> PublishResult:
-        return publish_feeds(store, context.contracts, context.settings.feeds, check_results=check_results)
+        settings = context.settings.feeds
+        return publish_feeds(store, context.contracts, settings, check_results=check_results, shared=shared)
 
     published, problem = _try_stage(context, "feeds", publish, "its feeds could not be published")
     if published and published.problem:
@@ -129,13 +143,13 @@ def _publish_feeds(
     return published, problem
 
 
-def _publish_report(context: RunContext, store: Store) -> str | None:
+def _publish_report(context: RunContext, store: Store, shared: SharedConnection) -> str | None:
     settings = context.settings
 
     def publish() -> None:
         from appstream_export.feeds import publish_report  # here, because this import may fail too
 
-        with connect_as_rendered(store, context.contracts) as con:
+        with shared.open_newest("report") as con:
             publish_report(store, lambda sql: run_query(con, sql), settings)
 
     return _try_stage(context, "report", publish, "its report could not be written")[1]

@@ -2,6 +2,7 @@
 --   row.
 -- reads: export_runs, feed_snapshot
 -- key: export_run_key
+-- history: committed_at_utc
 -- export_run_key varchar: Snapshot that the run committed: a ULID.
 -- day date: Day of committed_at_utc.
 -- seq bigint: Position in the history.

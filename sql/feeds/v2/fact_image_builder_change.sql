@@ -2,6 +2,7 @@
 --   image builder changed. It covers all retained snapshots.
 -- reads: image_builder_changes_history, image_builder_lives, feed_snapshot
 -- key: row_key
+-- history: changed_in_snapshot_utc
 -- row_key varchar: changed_in_snapshot_id, account_id, region, name, change, column_name separated by slashes.
 -- image_builder_life_key varchar: image_builder_key and life separated by a slash: key of dim_image_builder.
 -- image_builder_key varchar: account_id, region, name separated by slashes; all lives of a name share it.

@@ -1,8 +1,9 @@
 -- fact_image_builder_day: One row per life of an image builder and day (UTC), from the first answer that showed it to
 --   its deletion or to the newest snapshot. Hours and costs are lower bounds, like those of
 --   fact_image_builder_state_span.
--- reads: image_builder_state_spans, scope_days, feed_snapshot
+-- reads: image_builder_life_days, scope_days, feed_snapshot
 -- key: row_key
+-- history: day
 -- row_key varchar: image_builder_life_key, day separated by slashes.
 -- image_builder_life_key varchar: image_builder_key and life separated by a slash: key of dim_image_builder.
 -- image_builder_key varchar: account_id, region, name separated by slashes; all lives of a name share it.
@@ -22,63 +23,6 @@
 --   state come from answers before and after that day.
 -- as_of_utc timestamp: When the snapshot of this feed was committed. UTC.
 -- snapshot_id varchar: Snapshot of this feed: the same in all feeds of a generation.
-with spans as (
-    select
-        s.*,
-        case
-            when s.is_current then greatest(f.as_of, s.last_observed_at)
-            when s.ended_by = 'changed' then s.next_observed_at
-            else s.last_observed_at
-        end as days_until,
-        case when s.ended_by = 'changed' then s.next_observed_at else s.last_observed_at end as seen_until
-    from image_builder_state_spans as s
-    cross join feed_snapshot as f
-),
-
-days as (
-    select
-        *,
-        unnest(days_between(first_observed_at, days_until)) as day
-    from spans
-),
-
-hours as (
-    select
-        *,
-        case when is_active then hours_within(first_observed_at, active_until, day) else 0 end as running_hours,
-        hours_within(first_observed_at, seen_until, day) as seen_hours,
-        greatest(coalesce(root_volume_size_gb, 200) - 200, 0) as paid_gb,
-        price_at(region, instance_type, platform, day) as price
-    from days
-),
-
-costs as (
-    select
-        *,
-        running_hours * price.usd_per_hour as instance_usd,
-        case when paid_gb > 0 then seen_hours * paid_gb * price.disk_usd_per_gb_month / 730 else 0 end as disk_usd
-    from hours
-),
-
-life_days as (
-    select
-        account_id,
-        region,
-        name,
-        life,
-        day,
-        any_value(image_builder_key) as image_builder_key,
-        arg_max_null(state, first_observed_at) as state,
-        bool_or(day in (utc_day(first_observed_at), utc_day(last_observed_at))) as is_seen,
-        sum(running_hours) as running_hours,
-        sum(seen_hours) as seen_hours,
-        any_value(price.usd_per_hour) as usd_per_hour,
-        case when bool_and(instance_usd is not null) then sum(instance_usd) end as instance_usd,
-        case when bool_and(disk_usd is not null) then sum(disk_usd) end as disk_usd
-    from costs
-    group by account_id, region, name, life, day
-)
-
 select
     concat_ws('/', m.image_builder_key, m.life, m.day) as row_key,
     m.image_builder_key || '/' || m.life as image_builder_life_key,
@@ -89,15 +33,15 @@ select
     m.state,
     round(m.running_hours, 4) as running_hours_at_least,
     round(m.seen_hours, 4) as seen_hours_at_least,
-    m.usd_per_hour::double as usd_per_hour,
-    round(m.instance_usd, 6)::double as instance_usd_at_least,
-    round(m.disk_usd, 6)::double as disk_usd_at_least,
-    round(m.instance_usd + m.disk_usd, 6)::double as cost_usd_at_least,
-    coalesce(m.instance_usd + m.disk_usd is not null, false) as is_priced,
+    m.usd_per_hour,
+    round(m.instance_usd, 6) as instance_usd_at_least,
+    round(m.disk_usd, 6) as disk_usd_at_least,
+    round(m.instance_usd + m.disk_usd, 6) as cost_usd_at_least,
+    m.instance_usd + m.disk_usd is not null as is_priced,
     m.is_seen or d.day is not null as is_covered,
     f.as_of_utc,
     f.snapshot_id
-from life_days as m
+from image_builder_life_days as m
 left join scope_days as d
     on
         m.account_id = d.account_id

@@ -2,6 +2,7 @@
 --   that showed the state to the last. A stop and a start between two answers are invisible.
 -- reads: image_builder_state_spans, feed_snapshot
 -- key: row_key
+-- history: last_observed_at_utc
 -- row_key varchar: image_builder_life_key, first_observed_at separated by slashes.
 -- image_builder_life_key varchar: image_builder_key and life separated by a slash: key of dim_image_builder.
 -- image_builder_key varchar: account_id, region, name separated by slashes; all lives of a name share it.

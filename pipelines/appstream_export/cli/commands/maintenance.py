@@ -43,7 +43,7 @@ def run_verify(args: argparse.Namespace) -> int:
     from appstream_export.cli.output import print_json
     from appstream_export.cli.progress import show_progress_bar
     from appstream_export.cli.views import build_verify_object, has_passed, render_verify_lines
-    from appstream_export.lake.catalog import build_no_snapshot_error, connect_as_rendered, run_checks
+    from appstream_export.lake.catalog import SharedConnection, build_no_snapshot_error, run_checks
     from appstream_export.lake.maintenance import verify_warehouse
     from appstream_export.run import build_check_inputs
 
@@ -57,7 +57,7 @@ def run_verify(args: argparse.Namespace) -> int:
     checks = []
     # Checks read the files, so they run only if the files are intact.
     if found.is_sound:
-        with connect_as_rendered(store, contracts) as con:
+        with SharedConnection(store, contracts) as shared, shared.open_newest("checks") as con:
             inputs = build_check_inputs(store, contracts, target.settings, compares_feeds=target.is_configured)
             checks = run_checks(con, contracts, inputs)
     if args.format == "json":

@@ -1,22 +1,22 @@
-"""Vega-Lite charts of query results: a function for each panel, with the same colours in all of them."""
+"""Vega-Lite charts of query results: a function for each panel, with the same colours in all of them.
+
+They are written as Vega-Lite's JSON. A library for it (altair) costs a second at import, and as much to validate.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-from appstream_export.feeds.report.home import provide_home
-
-with provide_home():
-    import altair as alt
+from typing import Any, TypeAlias
 
 Rows = Sequence[Mapping[str, Any]]
+Spec: TypeAlias = dict[str, Any]
+"""A chart, or a part of one, as Vega-Lite's JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
     """A chart and the meaning of its colours. The page draws the legend, because Vega's own legend does not wrap."""
 
-    chart: alt.Chart
+    chart: Spec
     legend: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -41,21 +41,31 @@ SIGHTS = {"seen": "#1b7f4b", "failed": "#c0392b", "skipped": "#d9a441", "expecte
 CHANGES = {"created": "#1b7f4b", "changed": "#5b8db8", "deleted": "#c0392b", "ended": "#8a9099"}
 STANDINGS = {"up": "#1b7f4b", "down": "#8a9099"}
 _INK, _FAINT = "#22313f", "#e6e9ec"
+_SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # the major version in vega.js
+_CONFIG: Mapping[str, Any] = {
+    "axis": {
+        "domain": False, "gridColor": _FAINT, "labelColor": _INK, "labelFontSize": 12, "ticks": False,
+        "titleColor": _INK,
+    },
+    "background": "transparent",
+    "font": "system-ui, sans-serif",
+    "view": {"stroke": None},
+}  # fmt: skip
+_SLANTED: Spec = {"labelAngle": -40, "labelOverlap": True}
+_INTEGERS: Spec = {"format": "d", "tickMinStep": 1}
 
 
 def draw_coverage_by_scope(rows: Rows) -> Drawing:
     """Draw a square for each resource, account and region."""
-    chart = (
-        _create_chart(rows, height=16 * len({(row["resource"], row["account_id"]) for row in rows}))
-        .mark_rect(stroke="white", strokeWidth=1.5)
-        .encode(
-            x=alt.X("region:N", title=None, axis=alt.Axis(labelAngle=-40, orient="top")),
-            y=alt.Y("account:N", title=None),
-            color=_encode_colour("sight", SIGHTS),
-            tooltip=["account:N", "account_id:N", "region:N", "sight:N", "status:N", "observed_at:N", "resource:N"],
-        )
-    )
-    return Drawing(chart, SIGHTS)
+    height = 16 * len({(row["resource"], row["account_id"]) for row in rows})
+    encoding = {
+        "x": _encode("region", "nominal", title=None, axis={"labelAngle": -40, "orient": "top"}),
+        "y": _encode("account", "nominal", title=None),
+        "color": _encode_colour("sight", SIGHTS),
+        "tooltip": _list_tooltips("account", "account_id", "region", "sight", "status", "observed_at", "resource"),
+    }
+    mark = {"type": "rect", "stroke": "white", "strokeWidth": 1.5}
+    return Drawing(_build_chart(rows, mark, encoding, height=height), SIGHTS)
 
 
 def draw_coverage_by_region(rows: Rows) -> Drawing:
@@ -65,20 +75,19 @@ def draw_coverage_by_region(rows: Rows) -> Drawing:
 
 def draw_states_over_time(rows: Rows) -> Drawing:
     """Draw builders by state, stacked; as bars if there are too few snapshots for an area."""
-    few = _count_distinct(rows, "snapshot_at") < 12
-    chart = _create_chart(rows, height=240)
-    x = alt.X("snapshot_at:O", title=None, axis=_build_time_axis(rows)) if few else _encode_time("snapshot_at")
-    drawn = chart.mark_bar() if few else chart.mark_area(interpolate="step-after")
+    is_short = _count_distinct(rows, "snapshot_at") < 12
     states = _select_colours(STATES, rows, "state")
-    drawn = drawn.encode(
-        x=x,
-        y=alt.Y("builders:Q", title="builders", stack=True, axis=_build_integer_axis()),
-        color=_encode_colour("state", states),
-        order=alt.Order("place:Q"),
-        tooltip=["snapshot_at:N", "state:N", "builders:Q"],
-    )
+    encoding = {
+        "x": _encode_snapshots(rows) if is_short else _encode_time("snapshot_at"),
+        "y": _encode("builders", "quantitative", title="builders", stack=True, axis=_INTEGERS),
+        "color": _encode_colour("state", states),
+        "order": _encode("place", "quantitative"),
+        "tooltip": [*_list_tooltips("snapshot_at", "state"), _encode("builders", "quantitative")],
+    }
+    mark = {"type": "bar"} if is_short else {"type": "area", "interpolate": "step-after"}
     # Vega stacks values by name. `place` stacks them in the order of the palette.
-    return Drawing(drawn.transform_calculate(place=f"indexof({list(states)}, datum.state)"), states)
+    place = {"calculate": f"indexof({list(states)}, datum.state)", "as": "place"}
+    return Drawing(_build_chart(rows, mark, encoding, height=240, transform=[place]), states)
 
 
 def draw_cost_by_day(rows: Rows) -> Drawing | None:
@@ -88,32 +97,29 @@ def draw_cost_by_day(rows: Rows) -> Drawing | None:
     if not any(row["usd"] for row in long):
         return None
     palette = dict(zip(kinds.values(), ("#1b7f4b", "#5b8db8"), strict=True))
-    chart = (
-        _create_chart(long, height=240)
-        .mark_bar()
-        .encode(
-            x=alt.X("day:O", title=None, axis=alt.Axis(labelAngle=-40, labelOverlap=True)),
-            y=alt.Y("usd:Q", title="USD, at least"),
-            color=_encode_colour("of", palette),
-            tooltip=["day:N", "of:N", alt.Tooltip("usd:Q", format=",.2f")],
-        )
-    )
-    return Drawing(chart, palette)
+    encoding = {
+        "x": _encode("day", "ordinal", title=None, axis=_SLANTED),
+        "y": _encode("usd", "quantitative", title="USD, at least"),
+        "color": _encode_colour("of", palette),
+        "tooltip": [*_list_tooltips("day", "of"), _encode("usd", "quantitative", format=",.2f")],
+    }
+    return Drawing(_build_chart(long, {"type": "bar"}, encoding, height=240), palette)
 
 
 def draw_running_longest(rows: Rows) -> Drawing:
     """Draw a bar for each builder: its hours up."""
-    chart = (
-        _create_chart(rows, height=18 * len(rows))
-        .transform_calculate(who="datum.name + '  (' + datum.account + ', ' + datum.region + ')'")
-        .mark_bar(color=STATES["RUNNING"])
-        .encode(
-            x=alt.X("hours:Q", title="hours up, at least"),
-            y=alt.Y("who:N", title=None, sort=None, axis=alt.Axis(labelLimit=230)),
-            tooltip=["name:N", "account:N", "region:N", "instance_type:N", "hours:Q", "usd:Q"],
-        )
-    )
-    return Drawing(chart)
+    encoding = {
+        "x": _encode("hours", "quantitative", title="hours up, at least"),
+        "y": _encode("who", "nominal", title=None, sort=None, axis={"labelLimit": 230}),
+        "tooltip": [
+            *_list_tooltips("name", "account", "region", "instance_type"),
+            _encode("hours", "quantitative"),
+            _encode("usd", "quantitative"),
+        ],
+    }
+    who = {"calculate": "datum.name + '  (' + datum.account + ', ' + datum.region + ')'", "as": "who"}
+    mark = {"type": "bar", "color": STATES["RUNNING"]}
+    return Drawing(_build_chart(rows, mark, encoding, height=18 * len(rows), transform=[who]))
 
 
 def draw_errors_by_code(rows: Rows) -> Drawing:
@@ -123,17 +129,13 @@ def draw_errors_by_code(rows: Rows) -> Drawing:
 
 def draw_changes_over_time(rows: Rows) -> Drawing:
     """Draw a bar for each snapshot with changes."""
-    chart = (
-        _create_chart(rows, height=240)
-        .mark_bar()
-        .encode(
-            x=alt.X("snapshot_at:O", title=None, axis=_build_time_axis(rows)),
-            y=alt.Y("builders:Q", title="builders", axis=_build_integer_axis()),
-            color=_encode_colour("change", CHANGES),
-            tooltip=["snapshot_at:N", "change:N", "builders:Q"],
-        )
-    )
-    return Drawing(chart, CHANGES)
+    encoding = {
+        "x": _encode_snapshots(rows),
+        "y": _encode("builders", "quantitative", title="builders", axis=_INTEGERS),
+        "color": _encode_colour("change", CHANGES),
+        "tooltip": [*_list_tooltips("snapshot_at", "change"), _encode("builders", "quantitative")],
+    }
+    return Drawing(_build_chart(rows, {"type": "bar"}, encoding, height=240), CHANGES)
 
 
 def draw_exposure_by_way(rows: Rows) -> Drawing:
@@ -148,40 +150,47 @@ def draw_builders_by_account(rows: Rows) -> Drawing:
 
 def _draw_bars(rows: Rows, name: str, amount: str, kind: str = "", palette: Mapping[str, str] | None = None) -> Drawing:
     """Draw a bar for each name, the longest first; stacked by `kind` if it is given."""
-    chart = (
-        _create_chart(rows, height=max(40, 20 * _count_distinct(rows, name)))
-        .mark_bar(color=STATES["FAILED"])
-        .encode(
-            x=alt.X(f"{amount}:Q", title=amount, axis=_build_integer_axis()),
-            y=alt.Y(f"{name}:N", title=None, sort="-x", axis=alt.Axis(labelLimit=230)),
-            tooltip=[alt.Tooltip(column, type="nominal") for column in rows[0]],
-        )
-    )
-    return Drawing(chart.encode(color=_encode_colour(kind, palette)), palette) if palette else Drawing(chart)
+    encoding: Spec = {
+        "x": _encode(amount, "quantitative", title=amount, axis=_INTEGERS),
+        "y": _encode(name, "nominal", title=None, sort="-x", axis={"labelLimit": 230}),
+        "tooltip": _list_tooltips(*rows[0]),
+    }
+    if palette:
+        encoding["color"] = _encode_colour(kind, palette)
+    mark = {"type": "bar", "color": STATES["FAILED"]}
+    height = max(40, 20 * _count_distinct(rows, name))
+    return Drawing(_build_chart(rows, mark, encoding, height=height), palette or {})
 
 
 def _count_distinct(rows: Rows, name: str) -> int:
     return len({row[name] for row in rows})
 
 
-def _create_chart(rows: Rows, *, height: int) -> alt.Chart:
-    return (
-        alt.Chart(alt.InlineData(values=list(rows)), width="container", height=height)
-        .properties(autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
-        .configure(
-            font="system-ui, sans-serif",
-            background="transparent",
-            axis=alt.AxisConfig(
-                labelColor=_INK, titleColor=_INK, gridColor=_FAINT, domain=False, ticks=False, labelFontSize=12
-            ),
-            view=alt.ViewConfig(stroke=None),
-        )
-    )
+def _build_chart(rows: Rows, mark: Spec, encoding: Spec, *, height: int, transform: Sequence[Spec] = ()) -> Spec:
+    chart = {
+        "$schema": _SCHEMA,
+        "config": _CONFIG,
+        "data": {"values": rows},
+        "mark": mark,
+        "encoding": encoding,
+        "width": "container",
+        "height": height,
+        "autosize": {"type": "fit-x", "contains": "padding"},
+    }
+    return chart | ({"transform": transform} if transform else {})
 
 
-def _encode_colour(name: str, palette: Mapping[str, str]) -> alt.Color:
-    scale = alt.Scale(domain=list(palette), range=list(palette.values()))
-    return alt.Color(f"{name}:N", scale=scale, legend=None)
+def _encode(name: str, kind: str, **options: Any) -> Spec:
+    return {"field": name, "type": kind, **options}
+
+
+def _list_tooltips(*names: str) -> list[Spec]:
+    return [_encode(name, "nominal") for name in names]
+
+
+def _encode_colour(name: str, palette: Mapping[str, str]) -> Spec:
+    scale = {"domain": list(palette), "range": list(palette.values())}
+    return _encode(name, "nominal", scale=scale, legend=None)
 
 
 def _select_colours(palette: Mapping[str, str], rows: Rows, name: str) -> Mapping[str, str]:
@@ -190,17 +199,13 @@ def _select_colours(palette: Mapping[str, str], rows: Rows, name: str) -> Mappin
     return {k: c for k, c in palette.items() if k in found} | {k: "#7d3c98" for k in sorted(found - palette.keys())}
 
 
-def _encode_time(name: str) -> alt.X:
-    return alt.X(f"{name}:T", title=None, scale=alt.Scale(type="utc"), axis=alt.Axis(labelOverlap=True))
+def _encode_time(name: str) -> Spec:
+    return _encode(name, "temporal", title=None, scale={"type": "utc"}, axis={"labelOverlap": True})
 
 
-def _build_time_axis(rows: Rows) -> alt.Axis:
-    """Return an axis of times to the minute; to the second if all are of the same day."""
-    first, last = (
-        (0, 16) if _count_distinct([{"day": row["snapshot_at"][:10]} for row in rows], "day") > 1 else (11, 19)
-    )
-    return alt.Axis(labelAngle=-40, labelOverlap=True, labelExpr=f"substring(datum.value, {first}, {last})")
-
-
-def _build_integer_axis() -> alt.Axis:
-    return alt.Axis(tickMinStep=1, format="d")
+def _encode_snapshots(rows: Rows) -> Spec:
+    """Encode snapshots with their times to the minute; to the second if all are of the same day."""
+    days = {row["snapshot_at"][:10] for row in rows}
+    first, last = (0, 16) if len(days) > 1 else (11, 19)
+    axis = _SLANTED | {"labelExpr": f"substring(datum.value, {first}, {last})"}
+    return _encode("snapshot_at", "ordinal", title=None, axis=axis)

@@ -109,7 +109,7 @@ def _render_panel(panel: Panel, file: SqlFile, run_query: QueryRunner) -> Render
         columns=[name.replace("_", " ") for name in table.column_names],
         rows=[[_format_value(value) for value in row.values()] for row in rows[:ROWS_SHOWN_MAX]],
         more=max(0, len(rows) - ROWS_SHOWN_MAX),
-        spec=drawing.chart.to_dict() if drawing else None,
+        spec=drawing.chart if drawing else None,
         legend=drawing.legend if drawing else {},
     )
 

@@ -31,6 +31,7 @@ from .rendered import (
     connect_as_rendered as connect_as_rendered,
 )
 from .setup_sql import render_setup_lines as render_setup_lines
+from .shared import SharedConnection as SharedConnection
 from .shown import (
     load_catalog_seq as load_catalog_seq,
     load_feeds_database_snapshot_id as load_feeds_database_snapshot_id,

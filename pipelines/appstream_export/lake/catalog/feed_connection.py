@@ -4,8 +4,7 @@ The package `feeds` defines the feeds and their files; it does not import duckdb
 """
 # ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
 
-import tempfile
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -16,8 +15,9 @@ import pyarrow as pa
 
 from appstream_export.contracts import Contract
 from appstream_export.errors import StorageFailed
+from appstream_export.lake.catalog.derived import derive_sources, derive_tables
 from appstream_export.lake.catalog.file import STORAGE_VERSION
-from appstream_export.lake.catalog.rendered import connect_as_rendered
+from appstream_export.lake.catalog.shared import SharedConnection
 from appstream_export.lake.duckdb import (
     lock_to_files,
     quote_identifier,
@@ -26,12 +26,11 @@ from appstream_export.lake.duckdb import (
     translate_duckdb_errors,
 )
 from appstream_export.lake.snapshots import KIND_SWEEP, convert_epoch_us, find_last_erase
-from appstream_export.lake.storage import FEEDS_FOLDER, Store
+from appstream_export.lake.storage import Store
 
 BATCH_ROWS = 10_240
-MEMORY = "512MiB"  # DuckDB's limit while it builds feeds; it spills the rest
 _SNAPSHOT = f"""
-create temp view feed_snapshot as
+create or replace temp view feed_snapshot as
 select snapshot_id, utc(committed_at) as as_of_utc, committed_at as as_of
 from snapshots where kind = {quote_literal(KIND_SWEEP)} order by seq desc limit 1"""
 
@@ -43,10 +42,10 @@ class FeedConnection:
     `utc(t)`, which converts a TIMESTAMPTZ to a TIMESTAMP in UTC. Raises StorageFailed if a query fails.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
-        self.con = con
+    def __init__(self, con: duckdb.DuckDBPyConnection, contracts: Sequence[Contract]) -> None:
+        self.con, self._contracts = con, contracts
         # Not a cast, whose result would depend on the time zone of the connection.
-        self.con.execute("create temp macro utc(t) as make_timestamp(epoch_us(t))")
+        self.con.execute("create or replace temp macro utc(t) as make_timestamp(epoch_us(t))")
         self.con.execute(_SNAPSHOT)
         self.seq: int = self._fetch_row("select seq from lake.shows")[0]
         """Seq of the head: that of `snapshot_id`, or of a later expire or erase commit."""
@@ -76,6 +75,14 @@ class FeedConnection:
             f" select {quote_literal(snapshot_id)} as snapshot_id, utc({moment}) as as_of_utc, {moment} as as_of"
         )
 
+    def derive_tables(self, reads: Iterable[str]) -> None:
+        """Compute what `reads` name and derives from a history, unless the connection has it."""
+        derive_tables(self.con, self._contracts, reads)
+
+    def derive_sources(self, *folders: str) -> None:
+        """Do the same for what the files of these folders of `sql/` read."""
+        derive_sources(self.con, self._contracts, *folders)
+
     def register_table(self, name: str, table: pa.Table) -> None:
         """Register an Arrow table under a name that queries can read."""
         self.con.register(name, table)
@@ -86,16 +93,9 @@ class FeedConnection:
         self._execute_statement(
             f"attach {quote_literal(file)} as filled (storage_version {quote_literal(STORAGE_VERSION)})"
         )
-        # One transaction and one checkpoint for all tables, since each has its cost.
-        self._execute_statement("begin")
         try:
             yield
-            self._execute_statement("commit")
             self._execute_statement("checkpoint filled")
-        except BaseException:
-            with suppress(StorageFailed):
-                self._execute_statement("rollback")
-            raise
         finally:
             self._execute_statement("detach filled")
 
@@ -107,14 +107,24 @@ class FeedConnection:
         `declared` are all its columns as SQL, with types and constraints.
         """
         table = f"filled.main.{quote_identifier(name)}"
+        created = [f"create table {table} as {query}"]
         if declared:
-            self._execute_statement(f"create table {table} ({', '.join(declared)})")
-            self._execute_statement(f"insert into {table} {query}")
-        else:
-            self._execute_statement(f"create table {table} as {query}")
-        self._execute_statement(f"comment on table {table} is {quote_literal(doc)}")
-        for column, text in columns.items():
-            self._execute_statement(f"comment on column {table}.{quote_identifier(column)} is {quote_literal(text)}")
+            created = [f"create table {table} ({', '.join(declared)})", f"insert into {table} {query}"]
+        statements = [*created, f"comment on table {table} is {quote_literal(doc)}"]
+        statements += [
+            f"comment on column {table}.{quote_identifier(column)} is {quote_literal(text)}"
+            for column, text in columns.items()
+        ]
+        # A transaction for each table: DuckDB holds all rows of a transaction in memory.
+        self._execute_statement("begin")
+        try:
+            for statement in statements:
+                self._execute_statement(statement)
+            self._execute_statement("commit")
+        except BaseException:
+            with suppress(StorageFailed):
+                self._execute_statement("rollback")
+            raise
         return table
 
     def _load_snapshot(self) -> tuple[str, datetime]:
@@ -129,14 +139,10 @@ class FeedConnection:
 
 
 @contextmanager
-def open_feed_connection(store: Store, contracts: Sequence[Contract]) -> Generator[FeedConnection]:
-    """Open a FeedConnection to the head; raises ConfigurationError before the first snapshot.
-
-    It may write only to the folder in which the store builds files: that of the feeds, or a temporary one for S3.
-    """
-    built = store.resolve_uri(FEEDS_FOLDER) if store.get_filesystem() is None else tempfile.gettempdir()
-    with closing(connect_as_rendered(store, contracts, folders=[built], memory=MEMORY)) as con:
-        yield FeedConnection(con)
+def open_feed_connection(shared: SharedConnection, contracts: Sequence[Contract]) -> Generator[FeedConnection]:
+    """Open a FeedConnection to the head; raises ConfigurationError before the first snapshot."""
+    with shared.open_newest() as con:
+        yield FeedConnection(con, contracts)
 
 
 def get_last_erase_seq(store: Store) -> int:

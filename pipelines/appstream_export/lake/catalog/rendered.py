@@ -32,12 +32,12 @@ from appstream_export.lake.storage import Store
 
 
 def connect_as_rendered(
-    store: Store, contracts: Sequence[Contract], *, folders: Iterable[str] = (), memory: str | None = None
+    store: Store, contracts: Sequence[Contract], *, folders: Iterable[str] = (), options: Iterable[str] = ()
 ) -> duckdb.DuckDBPyConnection:
     """Open a locked connection to the head, with views equal to those that this version renders.
 
-    It may read the files that manifests name, and may read and write below `folders`. `memory` is DuckDB's memory
-    limit. Raises ConfigurationError before the first snapshot.
+    It may read the files that manifests name, and may read and write below `folders`. `options` are settings of DuckDB,
+    such as `threads = 1`. Raises ConfigurationError before the first snapshot.
     """
     while True:
         manifests, con = load_existing_history(store), open_duckdb(store)
@@ -52,8 +52,8 @@ def connect_as_rendered(
             if newest is None or newest.seq == manifests[-1].seq:
                 raise
             # A new commit, such as an erase, has removed files meanwhile: try again with its history.
-    if memory:
-        con.execute(f"set memory_limit = {quote_literal(memory)}")
+    for option in options:
+        con.execute(f"set {option}")
     paths = dict.fromkeys(file.path for manifest in manifests for file in manifest.files)
     lock_to_files(con, map(store.resolve_uri, paths), folders=folders)
     return con

@@ -1,0 +1,80 @@
+"""One connection for all stages that publish a snapshot, so that they derive its marts from the history only once."""
+
+import tempfile
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Self
+
+import duckdb
+
+from appstream_export.contracts import Contract
+from appstream_export.lake.catalog.derived import derive_sources
+from appstream_export.lake.catalog.rendered import connect_as_rendered
+from appstream_export.lake.snapshots import load_head
+from appstream_export.lake.storage import FEEDS_FOLDER, Store
+
+_OPTIONS = (
+    "memory_limit = '256MiB'",  # it spills the rest
+    # Tables of bi.duckdb are committed one by one. Above this size, a commit writes to the file and not to its log.
+    "checkpoint_threshold = '1MiB'",
+    # Found by measurement: these take a tenth of the time of writing bi.duckdb, and never compress best.
+    "disabled_compression_methods = 'zstd,fsst,dictionary'",
+)
+_ONE_THREAD = "threads = 1"  # most statements are short: more threads take a quarter more CPU, and more memory
+_SHOWN_SEQ_SQL = "select seq from lake.shows"
+
+
+class SharedConnection:
+    """A connection to the newest snapshot. Use it in a `with` statement, which closes it.
+
+    It may write only to the folder in which the store builds files: that of the feeds, or a temporary one for S3.
+    """
+
+    def __init__(self, store: Store, contracts: Sequence[Contract]) -> None:
+        self._store, self._contracts = store, contracts
+        self._con: duckdb.DuckDBPyConnection | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def open_newest(self, *folders: str) -> Generator[duckdb.DuckDBPyConnection]:
+        """Yield the connection, or a new one if another run has committed since; close it if the block fails.
+
+        What files of these folders of `sql/` read has been derived from the history, once per connection. Raises
+        ConfigurationError before the first snapshot, StorageFailed if files cannot be read.
+        """
+        try:
+            con = self._connect()
+            derive_sources(con, self._contracts, *folders)
+            yield con
+        except BaseException:
+            # The next stage must not find a connection in an unknown state.
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connection; do nothing if it is closed."""
+        if self._con is not None:
+            with suppress(duckdb.Error):
+                self._con.close()
+            self._con = None
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        if self._con is not None and not self._is_newest(self._con):
+            self.close()
+        if self._con is None:
+            store = self._store
+            is_local = store.get_filesystem() is None
+            built = store.resolve_uri(FEEDS_FOLDER) if is_local else tempfile.gettempdir()
+            # In a bucket, threads wait for files at the same time.
+            options = (*_OPTIONS, _ONE_THREAD) if is_local else _OPTIONS
+            self._con = connect_as_rendered(store, self._contracts, folders=[built], options=options)
+        return self._con
+
+    def _is_newest(self, con: duckdb.DuckDBPyConnection) -> bool:
+        head = load_head(self._store)
+        return head is not None and con.execute(_SHOWN_SEQ_SQL).fetchall() == [(head.seq,)]

@@ -1,0 +1,95 @@
+"""Marts that derive from the history are computed once in a run, whichever stages read them."""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from appstream_export.contracts import list_sql_files, list_view_files, load_contracts
+from appstream_export.feeds import build_feeds
+from appstream_export.lake.catalog import SharedConnection
+from appstream_export.lake.catalog.derived import HISTORY_SUFFIX, derive_sources
+from appstream_export.run import publish_stages
+from appstream_export.settings import parse_settings
+from tests.lake.lakes import A, Lake, builder, ok
+
+STAGES = ("catalog", "checks", "feeds", "report")
+DERIVED = "derived from the history: "
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """Two snapshots, between which a builder stopped."""
+    lake = Lake(tmp_path_factory.mktemp("shared") / "warehouse")
+    lake.commit(ok(A, builder("a", state="RUNNING")))
+    lake.commit(ok(A, builder("a", state="STOPPED")))
+    return lake
+
+
+def publish(lake: Lake, stages: Sequence[str] = STAGES) -> None:
+    """Perform stages as a run does."""
+    mapping = {"warehouse": str(lake.store.root), "regions": ["eu-west-1"], "accounts": [{"id": A[:12]}]}
+    result = publish_stages(parse_settings(mapping, Path("x.toml")), load_contracts(), stages, stop=Event())
+    assert (result.checks_problem, result.feeds_problem, result.report_problem) == (None, None, None)
+
+
+def list_derived(caplog: pytest.LogCaptureFixture) -> Counter[str]:
+    """How often each mart was derived."""
+    lines = (record.getMessage() for record in caplog.records)
+    return Counter(line.removeprefix(DERIVED) for line in lines if line.startswith(DERIVED))
+
+
+def test_no_mart_is_derived_twice_in_a_run(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "appstream_export.lake.catalog.derived"):
+        publish(lake)
+
+    found = list_derived(caplog)
+    assert {"image_builder_state_spans", "image_builder_daily", "running_image_builders"} <= found.keys()
+    assert [name for name, times in found.items() if times > 1] == []
+
+
+def test_no_query_of_a_run_derives_a_mart_itself(lake: Lake) -> None:
+    """Its plan reads no file of a history, unless the query names that history."""
+    contracts = load_contracts()
+    views = {view.name: view for view in list_view_files(contracts)}
+    with SharedConnection(lake.store, contracts) as shared, shared.open_newest("checks", "report") as con:
+        derive_sources(con, contracts, "feeds")
+        tables = {name for (name,) in con.execute("select table_name from duckdb_tables() where temporary").fetchall()}
+        files = [file for folder in ("checks", "report") for file in list_sql_files(contracts, folder)]
+        plans = {
+            file.name: con.execute(f"explain {file.sql}").fetchall()[0][1]
+            for file in files
+            if tables.intersection(file.reads) and not any(name.endswith(HISTORY_SUFFIX) for name in file.reads)
+        }
+    assert {"negative_spans", "mart_keys", "cost_by_day", "running_longest"} <= plans.keys()
+    assert [name for name, plan in plans.items() if "WINDOW" in plan] == []
+    assert tables <= views.keys()
+
+
+def test_rows_of_the_shared_tables_are_those_of_the_views(lake: Lake) -> None:
+    contracts = load_contracts()
+    with SharedConnection(lake.store, contracts) as shared, shared.open_newest("checks", "feeds", "report") as con:
+        names = [name for (name,) in con.execute("select table_name from duckdb_tables() where temporary").fetchall()]
+        for name in names:
+            shown = con.execute(f"from {name} order by all").fetchall()
+            assert shown == lake.con.execute(f"from {name} order by all").fetchall(), name
+    assert "image_builder_daily" in names
+
+
+def test_a_run_that_commits_between_two_stages_is_shown_by_the_second(lake: Lake) -> None:
+    contracts = load_contracts()
+    with SharedConnection(lake.store, contracts) as shared:
+        with shared.open_newest("checks") as con:
+            assert con.execute("select count(*) from image_builder_state_spans").fetchall() == [(2,)]
+        lake.commit(ok(A, builder("a", state="RUNNING")))
+        with shared.open_newest("checks") as con:
+            assert con.execute("select count(*) from image_builder_state_spans").fetchall() == [(3,)]
+
+
+def test_each_feed_of_a_file_states_what_it_reads() -> None:
+    feeds = {feed.name: feed for feed in build_feeds(load_contracts(), ())}
+
+    assert "image_builder_daily" in feeds["image_builder_daily"].reads
