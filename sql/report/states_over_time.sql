@@ -1,6 +1,6 @@
 -- states_over_time: One row per snapshot and state: how many builders were in it; for older days, in the day's last
 --   snapshot.
--- reads: image_builders_history, snapshots
+-- reads: image_builder_states, snapshots
 -- question: How many builders were in which state?
 with recent as (
     select
@@ -15,9 +15,8 @@ with recent as (
 select
     r.committed_at as snapshot_at,
     coalesce(b.state, 'unknown') as state,
-    count(*) as builders
+    b.builders
 from recent as r
-inner join image_builders_history as b on r.snapshot_id = b.snapshot_id
+inner join image_builder_states as b on r.snapshot_id = b.snapshot_id
 where r.place <= 48 or (r.place_of_day = 1 and r.place <= 2000)
-group by all
 order by snapshot_at, state

@@ -141,7 +141,7 @@ def test_feeds_with_a_key_that_is_in_no_dimension_are_not_published(published_st
     contracts = published_star.contracts
     with (
         SharedConnection(published_star.store, contracts) as shared,
-        open_feed_connection(shared, contracts) as connection,
+        open_feed_connection(shared) as connection,
     ):
         connection.con.execute("attach ':memory:' as filled")
         connection.con.execute("create table filled.dim_region as select 'eu-west-1' as region")

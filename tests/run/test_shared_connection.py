@@ -11,7 +11,7 @@ import pytest
 from appstream_export.contracts import list_sql_files, list_view_files, load_contracts
 from appstream_export.feeds import build_feeds
 from appstream_export.lake.catalog import SharedConnection
-from appstream_export.lake.catalog.derived import HISTORY_SUFFIX, derive_sources
+from appstream_export.lake.catalog.derived import HISTORY_SUFFIX
 from appstream_export.run import publish_stages
 from appstream_export.settings import parse_settings
 from tests.lake.lakes import A, Lake, builder, ok
@@ -56,7 +56,7 @@ def test_no_query_of_a_run_derives_a_mart_itself(lake: Lake) -> None:
     contracts = load_contracts()
     views = {view.name: view for view in list_view_files(contracts)}
     with SharedConnection(lake.store, contracts) as shared, shared.open_newest("checks", "report") as con:
-        derive_sources(con, contracts, "feeds")
+        shared.derive_sources(con, "feeds")
         tables = {name for (name,) in con.execute("select table_name from duckdb_tables() where temporary").fetchall()}
         files = [file for folder in ("checks", "report") for file in list_sql_files(contracts, folder)]
         plans = {

@@ -118,7 +118,7 @@ def test_of_an_older_day_its_last_snapshot_shows_the_states(answer: Any) -> None
     older = [NOW - 100 * DAY + n * HOUR for n in range(2)]
     sweeps = [*older, *(NOW - n * HOUR for n in range(48, 0, -1))]
     rows = [sweep(seq, at) for seq, at in enumerate(sweeps, 1)]
-    rows += [("image_builders_history", ITEM | {"snapshot_id": f"s{n}", "state": state}) for n, state in
+    rows += [("image_builder_states", {"snapshot_id": f"s{n}", "state": state, "builders": 1}) for n, state in
              ((1, "STOPPED"), (2, "RUNNING"), (50, "STOPPED"))]  # fmt: skip
 
     assert answer(panel("states_over_time"), rows) == [(older[1], "RUNNING", 1), (sweeps[-1], "STOPPED", 1)]

@@ -6,6 +6,7 @@
 -- region varchar: AWS region.                      a column, its DuckDB type and what it means (views and marts)
 -- key: image_builder_key                          feeds: the column that is unique and never null; marts: columns
 -- history: day                                     feeds: the column that [feeds] history_days limits
+-- kept: month                                     marts: the rows of past months are kept (catalog/kept_parts.py)
 -- severity: warn                                   checks: error or warn
 -- feeds: publish                                   checks of severity error: publish feeds nevertheless
 -- replaces: image_builder_errors                   feeds: the contract's feed that this one is published instead of
@@ -31,7 +32,7 @@ PARAM_TYPES = ("integer", "number", "text", "boolean", "date")
 _LINE = re.compile(r"-- (?P<name>\w+)(?: (?P<type>[a-z]+(?:\(\d+,\d+\))?))?: (?P<text>.+)")
 _PARAM = re.compile(r"-- param (?P<name>\w+): (?P<type>[a-z]+) = (?P<default>.*?) ?-- (?P<doc>.+)")
 FEEDS_PUBLISH = "publish"
-_WORDS = ("reads", "key", "history", "severity", "feeds", "question", "replaces")
+_WORDS = ("reads", "key", "history", "kept", "severity", "feeds", "question", "replaces")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class SqlFile:
     key: str | None = None
     history: str | None = None
     """A feed's column of dates or times, if its rows are of more than the newest snapshot."""
+    is_kept: bool = False
+    """Whether each snapshot's rows of a mart derive from its files alone, so that rows of past months are kept."""
     blocks_feeds: bool = False
     """Whether feeds stay as they are where the check finds rows."""
     replaces: str | None = None
@@ -124,11 +127,25 @@ def _build_sql_file(
     question, key, history, feeds = (words.get(name) for name in ("question", "key", "history", "feeds"))
     if feeds not in (None, FEEDS_PUBLISH):
         raise ContractError(f'{file.name}: feeds "{feeds}" is not {FEEDS_PUBLISH}')
-    blocks = severity == "error" and feeds is None
+    if (kept := words.get("kept")) and (kept != "month" or len(reads) != 1 or not reads[0].endswith("_history")):
+        raise ContractError(f'{file.name}: "kept: {kept}" is not "kept: month", or it reads more than one history')
+    blocks, is_kept = severity == "error" and feeds is None, kept is not None
     return SqlFile(
-        file.stem, words[file.stem], reads, text, columns, params, severity, question, place, key, history, blocks,
+        file.stem,
+        words[file.stem],
+        reads,
+        text,
+        columns,
+        params,
+        severity,
+        question,
+        place,
+        key,
+        history,
+        is_kept,
+        blocks,
         words.get("replaces"),
-    )  # fmt: skip
+    )
 
 
 def _read_header_lines(text: str) -> Iterator[tuple[int, str]]:

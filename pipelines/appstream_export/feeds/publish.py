@@ -123,7 +123,7 @@ def publish_feeds(
     """
     check_feed_formats(settings)
     if shared is None:
-        with SharedConnection(store, contracts) as own:
+        with SharedConnection(store, contracts, keeps_parts=True) as own:
             return publish_feeds(store, contracts, settings, clock=clock, check_results=check_results, shared=own)
     versions = [
         GenerationStore(store, file_mode=int(settings.file_mode, 8), create=True, version=version)
@@ -189,7 +189,7 @@ def _publish_generation(
     shared: SharedConnection,
 ) -> tuple[PublishResult, int]:
     """Write and serve a generation of each version; return the feeds of v1 with those of v2, and their seq."""
-    with open_feed_connection(shared, contracts) as connection:
+    with open_feed_connection(shared) as connection:
         _warn_of_unused_labels(connection, settings.account_labels)
         newest = _build_publication(connection, now, _find_failed_checks(connection, contracts, check_results))
         erased_seq, written = get_last_erase_seq(store), []

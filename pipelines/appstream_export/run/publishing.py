@@ -50,7 +50,8 @@ class Publication:
 
 def publish_outputs(context: RunContext, request: Request, store: Store, head_seq: int) -> Publication:
     """Publish the newest snapshot, even if this run committed none: the run that did may have been killed too early."""
-    with SharedConnection(store, context.contracts) as shared:
+    is_publisher = request.publish and not {"feeds", "report"}.isdisjoint(request.stages)
+    with SharedConnection(store, context.contracts, keeps_parts=is_publisher) as shared:
         return _publish_stages(context, request, store, head_seq, shared)
 
 
@@ -102,7 +103,7 @@ def republish_outputs(settings: Settings, contracts: Sequence[Contract]) -> list
     context = RunContext(settings=settings, contracts=contracts, listener=RunListener(), stop=Event())
     store = open_warehouse(settings)
     has_feeds, has_report = has_published_feeds(store), store.exists(REPORT_FILE) and can_render_report(contracts)
-    with SharedConnection(store, contracts) as shared:
+    with SharedConnection(store, contracts, keeps_parts=True) as shared:
         feeds_problem = _publish_feeds(context, store, {}, shared)[1] if has_feeds else None
         report_problem = _publish_report(context, store, shared) if has_report else None
     return [problem for problem in (feeds_problem, report_problem) if problem]

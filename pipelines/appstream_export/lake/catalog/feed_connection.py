@@ -13,9 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from appstream_export.contracts import Contract
 from appstream_export.errors import StorageFailed
-from appstream_export.lake.catalog.derived import derive_sources, derive_tables
 from appstream_export.lake.catalog.file import STORAGE_VERSION
 from appstream_export.lake.catalog.shared import SharedConnection
 from appstream_export.lake.duckdb import (
@@ -42,8 +40,8 @@ class FeedConnection:
     `utc(t)`, which converts a TIMESTAMPTZ to a TIMESTAMP in UTC. Raises StorageFailed if a query fails.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, contracts: Sequence[Contract]) -> None:
-        self.con, self._contracts = con, contracts
+    def __init__(self, con: duckdb.DuckDBPyConnection, shared: SharedConnection) -> None:
+        self.con, self._shared = con, shared
         # Not a cast, whose result would depend on the time zone of the connection.
         self.con.execute("create or replace temp macro utc(t) as make_timestamp(epoch_us(t))")
         self.con.execute(_SNAPSHOT)
@@ -77,11 +75,11 @@ class FeedConnection:
 
     def derive_tables(self, reads: Iterable[str]) -> None:
         """Compute what `reads` name and derives from a history, unless the connection has it."""
-        derive_tables(self.con, self._contracts, reads)
+        self._shared.derive_tables(self.con, reads)
 
     def derive_sources(self, *folders: str) -> None:
         """Do the same for what the files of these folders of `sql/` read."""
-        derive_sources(self.con, self._contracts, *folders)
+        self._shared.derive_sources(self.con, *folders)
 
     def register_table(self, name: str, table: pa.Table) -> None:
         """Register an Arrow table under a name that queries can read."""
@@ -139,10 +137,10 @@ class FeedConnection:
 
 
 @contextmanager
-def open_feed_connection(shared: SharedConnection, contracts: Sequence[Contract]) -> Generator[FeedConnection]:
+def open_feed_connection(shared: SharedConnection) -> Generator[FeedConnection]:
     """Open a FeedConnection to the head; raises ConfigurationError before the first snapshot."""
     with shared.open_newest() as con:
-        yield FeedConnection(con, contracts)
+        yield FeedConnection(con, shared)
 
 
 def get_last_erase_seq(store: Store) -> int:

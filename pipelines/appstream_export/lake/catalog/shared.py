@@ -1,14 +1,15 @@
 """One connection for all stages that publish a snapshot, so that they derive its marts from the history only once."""
 
 import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from typing import Self
 
 import duckdb
 
-from appstream_export.contracts import Contract
-from appstream_export.lake.catalog.derived import derive_sources
+from appstream_export.contracts import Contract, list_sql_files
+from appstream_export.lake.catalog.derived import derive_tables
+from appstream_export.lake.catalog.kept_parts import KeptParts
 from appstream_export.lake.catalog.rendered import connect_as_rendered
 from appstream_export.lake.snapshots import load_head
 from appstream_export.lake.storage import FEEDS_FOLDER, Store
@@ -27,11 +28,12 @@ _SHOWN_SEQ_SQL = "select seq from lake.shows"
 class SharedConnection:
     """A connection to the newest snapshot. Use it in a `with` statement, which closes it.
 
-    It may write only to the folder in which the store builds files: that of the feeds, or a temporary one for S3.
+    It may write only to the folder in which the store builds files: that of the feeds, or a temporary one for S3. With
+    `keeps_parts`, parts of marts are read from the warehouse and written there.
     """
 
-    def __init__(self, store: Store, contracts: Sequence[Contract]) -> None:
-        self._store, self._contracts = store, contracts
+    def __init__(self, store: Store, contracts: Sequence[Contract], *, keeps_parts: bool = False) -> None:
+        self._store, self._contracts, self._keeps_parts = store, contracts, keeps_parts
         self._con: duckdb.DuckDBPyConnection | None = None
 
     def __enter__(self) -> Self:
@@ -49,12 +51,21 @@ class SharedConnection:
         """
         try:
             con = self._connect()
-            derive_sources(con, self._contracts, *folders)
+            self.derive_sources(con, *folders)
             yield con
         except BaseException:
             # The next stage must not find a connection in an unknown state.
             self.close()
             raise
+
+    def derive_tables(self, con: duckdb.DuckDBPyConnection, reads: Iterable[str]) -> None:
+        """Compute what `reads` name and derives from a history, unless the connection has it."""
+        derive_tables(con, self._contracts, reads, self._find_parts(con))
+
+    def derive_sources(self, con: duckdb.DuckDBPyConnection, *folders: str) -> None:
+        """Do the same for what the files of these folders of `sql/` read."""
+        files = [file for folder in folders for file in list_sql_files(self._contracts, folder)]
+        self.derive_tables(con, [source for file in files for source in file.reads])
 
     def close(self) -> None:
         """Close the connection; do nothing if it is closed."""
@@ -74,6 +85,9 @@ class SharedConnection:
             options = (*_OPTIONS, _ONE_THREAD) if is_local else _OPTIONS
             self._con = connect_as_rendered(store, self._contracts, folders=[built], options=options)
         return self._con
+
+    def _find_parts(self, con: duckdb.DuckDBPyConnection) -> KeptParts | None:
+        return KeptParts(self._store, con.execute(_SHOWN_SEQ_SQL).fetchall()[0][0]) if self._keeps_parts else None
 
     def _is_newest(self, con: duckdb.DuckDBPyConnection) -> bool:
         head = load_head(self._store)

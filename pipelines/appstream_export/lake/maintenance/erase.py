@@ -57,6 +57,7 @@ from appstream_export.lake.snapshots import (
 )
 from appstream_export.lake.storage import (
     HANDOVER_FOLDER,
+    KEPT_FOLDER,
     TABLES_FOLDER,
     Store,
     StoredObject,
@@ -156,6 +157,11 @@ def _delete_account_files(eraser: "_Eraser", *, now: datetime, grace: timedelta,
     garbage = replace(garbage, due=[*garbage.due, *handed])
     if garbage.due:
         delete_garbage(eraser.store, eraser.contracts, garbage, catalog_root=catalog_root)
+    # Parts of marts may hold its rows. They are computed again without it.
+    with translate_storage_errors(eraser.store):
+        for stored in eraser.store.list_all():
+            if stored.path.startswith(f"{KEPT_FOLDER}/"):
+                eraser.store.remove(stored.path)
     return sum(stored.size_bytes for stored in garbage.due)
 
 

@@ -2,8 +2,8 @@
 
 Manifests must be canonical JSON, match their digest, and form a chain without gaps; those before an expire or erase
 commit may be missing. Files must exist, have the size and SHA-256 of their manifest, and be Parquet with as many rows.
-Contracts must be what their digests say. Catalog and report must be unchanged since they were written, and the catalog
-must not show a missing snapshot. Files that no manifest names are no problem: gc deletes them.
+Contracts and kept parts of marts must be what their digests say. Catalog and report must be unchanged since they were
+written, and the catalog must not show a missing snapshot. Files that no manifest names are no problem: gc deletes them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -41,6 +41,7 @@ from appstream_export.lake.storage import (
     build_contract_path,
     build_manifest_path,
     has_valid_checksum,
+    parse_kept_path,
     parse_manifest_seq,
     translate_storage_errors,
 )
@@ -126,6 +127,7 @@ def verify_warehouse(
         if contracts is not None and not problems and store.has_catalog_file and store.exists(CATALOG_FILE):
             problems += _check_views(store, contracts, catalog_root)
         problems += _check_report(store)
+        problems += _check_kept_parts(store)
     return VerifyResult(
         problems=tuple(problems),
         head=manifests.get(max(manifests, default=0)),
@@ -323,6 +325,15 @@ def _check_views(store: Store, contracts: Sequence[Contract], root: str | None) 
 def _check_report(store: Store) -> Iterator[Problem]:
     if store.exists(REPORT_FILE) and not has_valid_checksum(store.read_bytes(REPORT_FILE)):
         yield Problem(path=REPORT_FILE, what=f"has changed since it was written; {_REWRITE_REPORT}")
+
+
+def _check_kept_parts(store: Store) -> Iterator[Problem]:
+    """Yield a note for each damaged part of a mart: the next publication computes it again."""
+    for stored in store.list_all():
+        name = parse_kept_path(stored.path)
+        if name and sha256(store.read_bytes(stored.path)).hexdigest() != name.sha256:
+            what = f"has changed since it was written; it is not used, and the next run writes it again ({name.mart})"
+            yield Problem(path=stored.path, what=what, is_note=True)
 
 
 def _read_catalog_seq(store: Store, catalog: bytes) -> int:

@@ -1,6 +1,7 @@
 """Names of the files and folders in a warehouse. Paths are relative to its root, with `/`; stores resolve them."""
 
 import re
+from typing import NamedTuple
 
 COMMITS_FOLDER = "commits"
 TABLES_FOLDER = "tables"
@@ -12,11 +13,25 @@ PROBE_FILE = "probe"  # an empty object on S3, written to check write access and
 SCRATCH_FOLDER = ".scratch"  # DuckDB spills here if a commit or a query needs more than memory
 HANDOVER_FOLDER = "handed"  # messages between the steps of a sharded run
 CONTRACTS_FOLDER = "contracts"  # contracts of snapshots, by digest: data for readers that have no file of them
+KEPT_FOLDER = "kept"  # parts of marts that later snapshots need not compute again; see catalog/kept_parts.py
 ERASED_FOLDER = "erased"  # hashes of erased values, until the proof that they are gone
 _MANIFEST = re.compile(r"(\d{12})\.json")
 _UNFINISHED = re.compile(rf"(?:.*/)?{re.escape(UNFINISHED_PREFIX)}[0-9A-Z]{{26}}[.\w]*", re.ASCII)
+_KEPT_PART = re.compile(
+    rf"{KEPT_FOLDER}/(?P<mart>\w+)/(?P<month>\d{{4}}-\d\d)\.(?P<key>[0-9a-f]{{64}})\.(?P<sha256>[0-9a-f]{{64}})\.parquet",
+    re.ASCII,
+)
 _WORD = re.compile(r"[A-Za-z0-9_-]+")
 _TABLE_FILE = re.compile(rf"{TABLES_FOLDER}/\w+/snapshot_id=\w+/[\w-]+\.parquet", re.ASCII)
+
+
+class KeptName(NamedTuple):
+    """The name of a kept part: its mart and month, and the SHA-256 of what it derives from and of its content."""
+
+    mart: str
+    month: str
+    key: str
+    sha256: str
 
 
 def generate_ulid() -> str:
@@ -55,7 +70,7 @@ def is_table_file(path: str) -> bool:
 def is_upload_path(path: str) -> bool:
     """Return whether this program uploads to such a path; other programs may upload to the same bucket."""
     return path == REPORT_FILE or path.startswith(
-        (f"{TABLES_FOLDER}/", f"{FEEDS_FOLDER}/", f"{HANDOVER_FOLDER}/", f"{ERASED_FOLDER}/")
+        (f"{TABLES_FOLDER}/", f"{FEEDS_FOLDER}/", f"{HANDOVER_FOLDER}/", f"{ERASED_FOLDER}/", f"{KEPT_FOLDER}/")
     )
 
 
@@ -89,6 +104,17 @@ def build_erased_path(path: str) -> str:
 def build_erased_list_path(key: str) -> str:
     """Return the path of the hashes of an account's erased values; `key` does not show the account."""
     return f"{ERASED_FOLDER}/{key}.json"
+
+
+def build_kept_path(mart: str, month: str, key: str, sha256: str) -> str:
+    """Return the path of a kept part: its name has the digest of what it derives from, and that of its content."""
+    return f"{KEPT_FOLDER}/{mart}/{month}.{key}.{sha256}.parquet"
+
+
+def parse_kept_path(path: str) -> KeptName | None:
+    """Return what the path of a kept part says; None for any other path."""
+    found = _KEPT_PART.fullmatch(path)
+    return KeptName(**found.groupdict()) if found else None
 
 
 def _join_writer(kind: str, writer: str) -> str:

@@ -1,0 +1,151 @@
+"""Kept parts of marts: whatever happens to a warehouse, with them and without them the rows are the same."""
+
+import logging
+import random
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from appstream_export.errors import ExportError
+from appstream_export.lake.catalog import SharedConnection
+from appstream_export.lake.maintenance import erase_account, expire_snapshots, verify_warehouse
+from appstream_export.lake.storage import KEPT_FOLDER
+from appstream_export.settings import RetentionSettings
+from tests.lake.lakes import A, B, C, Lake, at, builder, failed, filtered, ok
+
+MART = "image_builder_states"
+STATES = ("RUNNING", "STOPPED", "PENDING", None)
+POLICY = RetentionSettings(hourly_days=1, daily_days=20, monthly_months=3)
+DAY = 24.0
+
+
+def derive(lake: Lake, *, keeps_parts: bool) -> list[tuple[object, ...]]:
+    """Rows of the mart as a publisher derives them."""
+    shared = SharedConnection(lake.store, lake.contracts, keeps_parts=keeps_parts)
+    with shared, shared.open_newest() as con:
+        shared.derive_tables(con, [MART])
+        return con.execute(f"select * from {MART} order by all").fetchall()
+
+
+def list_parts(lake: Lake) -> list[str]:
+    """Paths of all kept parts."""
+    return [stored.path for stored in lake.store.list_all() if stored.path.startswith(f"{KEPT_FOLDER}/")]
+
+
+def run_history(folder: Path, seed: int, steps: int) -> tuple[int, int]:
+    """Let a random history happen over months, comparing after each step; return how many rows and parts there were."""
+    chance, lake, hour, rows, parts = random.Random(seed), Lake(folder / f"{seed}"), 0.0, 0, 0  # noqa: S311
+
+    def commit() -> None:
+        answers = []
+        for scope in (A, B, C):
+            made = [builder(name, state=chance.choice(STATES)) for name in "abc" if chance.random() < 0.7]
+            late = round((hour - chance.choice((0, 0, 30 * DAY))) * 60)
+            kinds: list[Callable[[], object]] = [
+                lambda s=scope, m=made, t=late: answers.append(ok(s, *m, minute=max(0, t))),
+                lambda s=scope, m=made: answers.append(filtered(s, *m[:1])),
+                lambda s=scope: answers.append(failed(s)),
+            ]
+            chance.choices(kinds, (6, 1, 1))[0]()
+        lake.commit_at(hour, *answers)
+
+    def expire() -> None:
+        expire_snapshots(lake.store, now=at(round(hour * 60)), policy=POLICY, tool_version="0")
+
+    def erase() -> None:
+        erase_account(lake.store, lake.contracts, C[:12], now=at(round(hour * 60)), tool_version="0")
+
+    commit()
+    for _ in range(steps):
+        hour += chance.choice((1, DAY, 9 * DAY, 25 * DAY))
+        try:
+            chance.choices((commit, expire, erase), (8, 1, 1))[0]()
+        except ExportError:  # nothing to erase, or nothing committed
+            continue
+        lake.reopen()
+        expected = lake.sql(f"select * from {MART} order by all")
+        assert derive(lake, keeps_parts=True) == expected, (seed, hour)
+        rows, parts = rows + len(expected), max(parts, len(list_parts(lake)))
+    return rows, parts
+
+
+def test_rows_are_the_same_with_kept_parts_after_any_history(tmp_path: Path) -> None:
+    rows, parts = run_history(tmp_path, seed=21, steps=8)
+
+    assert rows > 30
+    assert parts > 0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(2, 42))
+def test_rows_are_the_same_with_kept_parts_after_many_histories(tmp_path: Path, seed: int) -> None:
+    run_history(tmp_path, seed, steps=30)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """Snapshots of three months."""
+    lake = Lake(tmp_path / "warehouse")
+    for month in range(3):
+        lake.commit_at(month * 31 * DAY, ok(A, builder("a", state="RUNNING")), ok(C, builder("secret-builder-name")))
+    return lake
+
+
+def test_a_day_on_which_nothing_changed_writes_no_part(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
+    rows, parts = derive(lake, keeps_parts=True), list_parts(lake)
+    assert [path.split("/")[2][:7] for path in parts] == ["2026-01", "2026-02"]
+
+    with caplog.at_level(logging.DEBUG, "appstream_export.lake.catalog.derived"):
+        lake.commit_at(63 * DAY, ok(A, builder("a", state="RUNNING")), ok(C, builder("secret-builder-name")))
+        assert len(derive(lake, keeps_parts=True)) == len(rows) + 2
+    assert [record.getMessage() for record in caplog.records if "kept for later" in record.getMessage()] == []
+    assert list_parts(lake) == parts
+
+
+def test_a_reader_writes_no_part(lake: Lake) -> None:
+    derive(lake, keeps_parts=False)
+
+    assert list_parts(lake) == []
+
+
+def test_a_damaged_part_is_noted_not_used_and_written_again(lake: Lake) -> None:
+    rows, parts = derive(lake, keeps_parts=True), list_parts(lake)
+    file = Path(lake.store.root) / parts[0]
+    file.chmod(0o600)
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    (problem,) = verify_warehouse(lake.store).problems
+
+    assert (problem.path, problem.is_note) == (parts[0], True)
+    assert "has changed since it was written" in problem.what
+    assert derive(lake, keeps_parts=True) == rows
+    assert (list_parts(lake), verify_warehouse(lake.store).problems) == (parts, ())
+
+
+def test_an_erase_removes_all_parts_and_later_ones_derive_from_what_is_left(lake: Lake) -> None:
+    derive(lake, keeps_parts=True)
+    before = {path: lake.store.read_bytes(path) for path in list_parts(lake)}
+    now = at(round(63 * DAY * 60)) + timedelta(days=2)
+    result = erase_account(lake.store, lake.contracts, C[:12], now=now, tool_version="0")
+    assert (result.remaining, list_parts(lake)) == ((), [])
+
+    for path, content in before.items():  # a publisher of the snapshot before was late
+        lake.store.put_if_absent(path, content)
+    rows = derive(lake, keeps_parts=True)
+    assert {row[1:] for row in rows} == {("RUNNING", 1)}
+    assert set(before).isdisjoint(list_parts(lake))
+
+
+def test_another_sql_makes_other_parts(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from appstream_export.lake.catalog import derived
+
+    derive(lake, keeps_parts=True)
+    before, known = list_parts(lake), derived.list_view_files
+    monkeypatch.setattr(derived, "list_view_files", lambda c: [replace(v, sql=f"{v.sql} ") for v in known(c)])
+    derive(lake, keeps_parts=True)
+
+    assert len(list_parts(lake)) == len(before)
+    assert set(before).isdisjoint(list_parts(lake))
