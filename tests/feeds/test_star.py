@@ -13,10 +13,10 @@ import pytest
 
 from appstream_export.contracts import load_contracts, load_packaged_contracts, sql_files
 from appstream_export.contracts.sql_files import SqlFile
-from appstream_export.errors import ContractError, SettingsError
+from appstream_export.errors import ContractError, ExportError, SettingsError
 from appstream_export.feeds import FEEDS_PAGE, publish_feeds, render_feeds_page
 from appstream_export.feeds.contract_feeds import Feed
-from appstream_export.feeds.generations import V2, GenerationStore
+from appstream_export.feeds.generations import V2, VERSIONS, GenerationStore
 from appstream_export.feeds.relations import check_foreign_keys
 from appstream_export.feeds.star import build_star_feeds, check_relations
 from appstream_export.feeds.verify import verify_feeds
@@ -236,3 +236,28 @@ def test_a_failed_check_keeps_the_star_as_it_is_and_its_status_says_why(tmp_path
     assert {row["is_ok"] for row in table(lake, "feed_status")} == {False}
     assert GenerationStore(lake.store, file_mode=0o600, version=V2).require_current().seq == 1
     assert verify_feeds(lake.store) == []
+
+
+@pytest.mark.slow
+def test_whatever_is_wrong_with_v2_readers_of_v1_have_the_new_snapshot(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "warehouse")
+    lake.commit(ok(A, builder("a", state="OLD")))
+    publish_feeds(lake.store, lake.contracts)
+    lake.commit(ok(A, builder("a", state="NEW")))
+    database = Path(lake.store.root, "feeds/v2/bi.duckdb")
+    database.unlink()
+    (database / "odd").mkdir(parents=True)
+    with pytest.raises((ExportError, OSError)):
+        publish_feeds(lake.store, lake.contracts)
+
+    assert _load_seqs(lake) == [2, 1]
+    assert [row["state"] for row in table(lake, "image_builder_latest")] == ["OLD"]
+    shutil.rmtree(database)
+    publish_feeds(lake.store, lake.contracts)
+    assert _load_seqs(lake) == [2, 2]
+    assert verify_feeds(lake.store) == []
+
+
+def _load_seqs(lake: Lake) -> list[int]:
+    stores = [GenerationStore(lake.store, file_mode=0o600, version=version) for version in VERSIONS]
+    return [generations.require_current().seq for generations in stores]
