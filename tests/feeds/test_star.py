@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from appstream_export.contracts import load_contracts, load_packaged_contracts, sql_files
+from appstream_export.contracts import load_contract_set, load_contracts, load_packaged_contracts, sql_files
 from appstream_export.contracts.sql_files import SqlFile
 from appstream_export.errors import ContractError, ExportError, SettingsError
 from appstream_export.feeds import FEEDS_PAGE, publish_feeds, render_feeds_page
@@ -23,7 +24,7 @@ from appstream_export.feeds.verify import verify_feeds
 from appstream_export.lake.catalog import SharedConnection, open_feed_connection
 from appstream_export.lake.catalog.checks import CheckResult
 from tests.feeds.stars import folder, table
-from tests.lake.lakes import A, Lake, builder, ok
+from tests.lake.lakes import A, B, Lake, builder, ok
 
 FILES = sql_files.load_sql_files("feeds/v2")
 STAR = {
@@ -261,3 +262,51 @@ def test_whatever_is_wrong_with_v2_readers_of_v1_have_the_new_snapshot(tmp_path:
 def _load_seqs(lake: Lake) -> list[int]:
     stores = [GenerationStore(lake.store, file_mode=0o600, version=version) for version in VERSIONS]
     return [generations.require_current().seq for generations in stores]
+
+
+@pytest.mark.slow
+def test_the_end_of_a_life_that_the_next_one_follows_at_once_is_its_own(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "warehouse")
+    for day in (1, 2):
+        lake.commit(ok(A, builder("a", state="RUNNING", created_time=datetime(2026, 1, day, tzinfo=UTC))))
+    publish_feeds(lake.store, lake.contracts)
+    changes = [(r["image_builder_life_key"][23:], r["change"]) for r in table(lake, "fact_image_builder_change")]
+
+    assert sorted(changes) == [("a/1", "deleted"), ("a/1", "first_seen"), ("a/2", "created")]
+    assert verify_feeds(lake.store) == []
+
+
+OWN = """-- mine: One row.
+-- reads: feed_snapshot
+-- key: mine_key
+-- mine_key varchar: Key.
+-- scope_key varchar: Key of coverage.
+-- usd decimal(18,4): Money.
+-- as_of_utc timestamp: When the snapshot of this feed was committed. UTC.
+-- snapshot_id varchar: Snapshot of this feed.
+select
+    'k' as mine_key,
+    'image_builders/{}' as scope_key,
+    1.5::decimal(18, 4) as usd,
+    as_of_utc,
+    snapshot_id
+from feed_snapshot
+"""
+
+
+def _publish_own(lake: Lake, folder: Path, scope: str) -> None:
+    (folder / "feeds").mkdir(parents=True)
+    (folder / "feeds" / "mine.sql").write_text(OWN.format(scope))
+    publish_feeds(lake.store, load_contract_set(sql_folder=folder))
+
+
+@pytest.mark.slow
+def test_feeds_of_users_are_in_both_versions_and_their_keys_are_checked_in_v2(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "warehouse")
+    lake.commit(ok(A, builder("a", state="RUNNING")))
+    _publish_own(lake, tmp_path / "good", A)
+
+    assert [(row["usd"], type(row["usd"])) for row in table(lake, "mine")] == [(1.5, float)]
+    with pytest.raises(ContractError, match="feed mine: 1 values of scope_key are not in dim_scope"):
+        _publish_own(lake, tmp_path / "bad", B)
+    assert verify_feeds(lake.store) == []
