@@ -69,6 +69,8 @@ class Size:
     committed: int = 50_000
     kept: tuple[int, int] = (5_000, 200)
     """Builders and snapshots of a long history."""
+    aged: tuple[int, int] = (1_000, 365)
+    """Builders and days of daily snapshots, after which what follows a commit is measured."""
     is_timed: bool = True
 
 
@@ -77,7 +79,7 @@ def shrink(size: Size) -> Size:
     return replace(
         size, rounds=1, sparse=replace(size.sparse, accounts=3), dense=replace(size.dense, accounts=2, regions=3),
         scaled=replace(scale.QUICK, accounts=10), sharded=200, items=(1_000, 5_000), committed=1_000, kept=(200, 5),
-        is_timed=False,
+        aged=(100, 5), is_timed=False,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import commit, history, races
+from benchmarks import age, commit, history, races
 from benchmarks.children import Aws, Exporter
 from benchmarks.figures import Figure, make_figure, make_ratio
 from benchmarks.findings import say
@@ -108,6 +108,12 @@ def measure_history(size: Size, folder: Path) -> list[Figure]:
     return [replace(each, rounds=rounds) for each in figures]
 
 
+def measure_age(size: Size, folder: Path) -> list[Figure]:
+    """Measure what follows the commit after a year of daily snapshots beside that of the second day."""
+    builders, days = size.aged
+    return age.measure(builders, days, size.rounds, folder)
+
+
 SUITES: Mapping[str, Callable[[Size, Path], list[Figure]]] = {
     "sparse": races.measure_sparse,
     "dense": races.measure_dense,
@@ -117,4 +123,5 @@ SUITES: Mapping[str, Callable[[Size, Path], list[Figure]]] = {
     "resources": measure_resources,
     "commit": measure_commit,
     "history": measure_history,
+    "age": measure_age,
 }

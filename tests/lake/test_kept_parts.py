@@ -137,6 +137,26 @@ def test_an_erase_removes_all_parts_and_later_ones_derive_from_what_is_left(lake
     assert set(before).isdisjoint(list_parts(lake))
 
 
+def test_a_mart_that_reads_what_its_files_lack_is_computed_and_not_kept(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from dataclasses import replace
+
+    from appstream_export.lake.catalog import derived
+
+    rows, known = derive(lake, keeps_parts=False), derived.list_view_files
+    joined = "from image_builders_history where account_name is not null or true"
+    monkeypatch.setattr(
+        derived,
+        "list_view_files",
+        lambda c: [replace(v, sql=v.sql.replace("from image_builders_history", joined)) for v in known(c)],
+    )
+
+    assert derive(lake, keeps_parts=True) == rows
+    assert list_parts(lake) == []
+    assert "image_builder_states.sql: not kept" in caplog.text
+
+
 def test_another_sql_makes_other_parts(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 

@@ -41,12 +41,18 @@ def derive_tables(
         missing = [name for name in _find_derived_views(views) if name in needed and name not in known]
         for name in missing:
             _log.debug("derived from the history: %s", name)
-            months = _list_months(con, views[name].reads[0]) if kept and views[name].is_kept else {}
-            if kept and months:
-                _derive_from_parts(con, views[name], months, kept)
-            else:
-                con.execute(f"create temp table {quote_identifier(name)} as {views[name].sql}")
+            _derive_table(con, views[name], kept)
     return missing
+
+
+def _derive_table(con: duckdb.DuckDBPyConnection, view: SqlFile, kept: KeptParts | None) -> None:
+    months = _list_months(con, view.reads[0]) if kept and view.is_kept else {}
+    if kept and months:
+        try:
+            return _derive_from_parts(con, view, months, kept)
+        except duckdb.BinderException as error:
+            _log.warning("%s: not kept, it reads more than its history's files: %s", view.place, error)
+    con.execute(f"create or replace temp table {quote_identifier(view.name)} as {view.sql}")
 
 
 def _list_months(con: duckdb.DuckDBPyConnection, history: str) -> dict[str, dict[str, list[str]]]:
@@ -96,7 +102,8 @@ def _insert_snapshots(con: duckdb.DuckDBPyConnection, view: SqlFile, snapshot_id
     """Compute the rows of some snapshots: the view's SQL finds its history restricted to them."""
     history, listed = quote_identifier(view.reads[0]), ", ".join(map(quote_literal, snapshot_ids))
     [(database,)] = con.execute("select current_database()").fetchall()
-    part = f"select * from {quote_identifier(database)}.main.{history} where snapshot_id in ({listed})"
+    # The view over files: that of the history joins accounts and scopes, from which a part may not derive.
+    part = f"select * from {quote_identifier(database)}.files.{history} where snapshot_id in ({listed})"
     query = f"with {history} as ({part}) select * from ({view.sql}\n)"
     con.execute(f"insert into {quote_identifier(view.name)} {query}")
 
