@@ -1,6 +1,7 @@
 """A dashboard: joins three feeds again and again, and checks that each answer is whole and of one snapshot.
 
-`python -m benchmarks.feed_reader pyarrow|bi FOLDER`, with the folder of current.json; see `benchmarks.reading`.
+`python -m benchmarks.feed_reader pyarrow|bi FOLDER`, with the folder of current.json, `feeds/v1` or `feeds/v2`; see
+`benchmarks.reading`.
 """
 
 import json
@@ -13,16 +14,19 @@ import pyarrow.parquet as pq
 
 from benchmarks.reading import Read, read_until_line
 
-FEEDS = ("image_builders", "image_builder_subnets", "coverage")
+FEEDS = {
+    "v1": ("image_builders", "image_builder_subnets", "coverage"),
+    "v2": ("image_builder_latest", "image_builder_subnets", "dim_scope"),
+}
 _JOIN = """
 with joined as (
     select b.image_builder_key, b.snapshot_id as a, s.snapshot_id as b, c.snapshot_id as c
-    from image_builders as b
-    left join image_builder_subnets as s on b.image_builder_key = s.image_builder_key
-    left join coverage as c on b.scope_key = c.scope_key
+    from {builders} as b
+    left join {subnets} as s on b.image_builder_key = s.image_builder_key
+    left join {scopes} as c on b.scope_key = c.scope_key
 )
 select count(distinct image_builder_key), count(*) filter (a is distinct from b or a is distinct from c),
-    count(distinct a), min(a), (select count(*) from image_builder_subnets) - count(b)
+    count(distinct a), min(a), (select count(*) from {subnets}) - count(b)
 from joined"""
 Answer = tuple[int, int, str]
 """Builders, rows that do not match, and the snapshot."""
@@ -31,7 +35,7 @@ Answer = tuple[int, int, str]
 def read_with_pyarrow(folder: Path) -> Answer:
     """Read whole files of a generation and join them in Python."""
     current = json.loads((folder / "current.json").read_text())
-    files = [folder / current["feeds"][feed] for feed in FEEDS]
+    files = [folder / current["feeds"][feed] for feed in FEEDS[folder.name]]
     builders, subnets, coverage = (pq.read_table(file, partitioning=None).to_pylist() for file in files)
     keys, scopes = {s["image_builder_key"] for s in subnets}, {c["scope_key"] for c in coverage}
     odd = sum(b["image_builder_key"] not in keys or b["scope_key"] not in scopes for b in builders)
@@ -42,8 +46,9 @@ def read_with_pyarrow(folder: Path) -> Answer:
 
 def read_database(folder: Path) -> Answer:
     """Join tables of bi.duckdb, opened read-only for each query as dashboards do."""
+    names = dict(zip(("builders", "subnets", "scopes"), FEEDS[folder.name], strict=True))
     with duckdb.connect(str(folder / "bi.duckdb"), read_only=True) as con:
-        builders, odd, snapshots, snapshot, orphans = con.execute(_JOIN).fetchall()[0]
+        builders, odd, snapshots, snapshot, orphans = con.execute(_JOIN.format(**names)).fetchall()[0]
         return builders, odd + orphans + snapshots - 1, snapshot
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from appstream_export.contracts import load_contracts
 from appstream_export.feeds import publish_feeds
+from appstream_export.feeds.generations import VERSIONS
 from appstream_export.feeds.verify import verify_feeds
 from appstream_export.lake.storage.factory import open_store
 from benchmarks.children import START_S, Child
@@ -22,7 +23,7 @@ class Size:
 
     publications: int = 100
     builders: int = 300
-    readers: tuple[str, ...] = ("pyarrow", "pyarrow", "bi", "bi")
+    readers: tuple[str, ...] = ("pyarrow v1", "bi v1", "pyarrow v2", "bi v2")
 
 
 FULL = Size()
@@ -33,7 +34,7 @@ def prove(size: Size, folder: Path) -> Findings:
     """Commit and publish again and again; every answer must be whole, and of one snapshot."""
     found = Findings(f"Feeds: {len(size.readers)} readers join 3 feeds through {size.publications} publications")
     store = open_store(str(folder / "warehouse"), create=True)
-    place = folder / "warehouse" / "feeds" / "v1"
+    place = folder / "warehouse" / "feeds"
     with ExitStack() as stack:
         readers: list[Child] = []
         for hour in range(size.publications + 1):
@@ -41,16 +42,17 @@ def prove(size: Size, folder: Path) -> Findings:
             estate.commit(store, estate.write(store))
             publish_feeds(store, load_contracts())
             if not readers:
-                readers = [
-                    stack.enter_context(Child("benchmarks.feed_reader", kind, str(place))) for kind in size.readers
-                ]
+                for kind, version in map(str.split, size.readers):
+                    child = Child("benchmarks.feed_reader", kind, str(place / version))
+                    readers.append(stack.enter_context(child))
                 for reader in readers:
                     reader.line(START_S)
         reads = [reader.ask({"stop": True}, END_S) for reader in readers]
     rows = [_judge(found, kind, one, size.builders) for kind, one in zip(size.readers, reads, strict=True)]
     found.table(["reader", "answers", "of snapshots", "errors", "mixed", "promise", ""], rows)
-    generations = len([*(place / "generations").iterdir()])
-    found.promise(generations == size.publications + 1, f"{generations} generations")
+    for version in VERSIONS:
+        generations = len([*(place / version / "generations").iterdir()])
+        found.promise(generations == size.publications + 1, f"{version}: {generations} generations")
     wrong = verify_feeds(store)
     found.promise(not wrong, "; ".join(wrong[:3]))
     return found

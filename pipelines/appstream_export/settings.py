@@ -223,23 +223,27 @@ class SqlSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 class FeedsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[feeds]`: the data for dashboards. `prices` is a CSV file of hourly prices; `account_labels` become columns.
 
+    So do the keys of `tags`, if the resource tags is on.
+
     `platform_support` is a CSV file of platforms' end of support, which replaces the shipped one.
 
     `file_mode` is octal as in chmod and separate from the warehouse's, because other users read feeds. `csv` also
-    writes each feed as CSV. `keep_generations` published generations are retained for current readers. If `publish` is
-    off, runs do not publish feeds, and the command `feeds publish` does; `report` is the same for report.html.
-    `history_days` limits the feeds of days, spans and changes to so many days before the snapshot; by default they hold
-    the whole history.
+    writes each feed as CSV, `xlsx` each feed of v2 as an Excel file. `keep_generations` published generations are
+    retained for current readers. If `publish` is off, runs do not publish feeds, and the command `feeds publish` does;
+    `report` is the same for report.html. `history_days` limits the feeds of days, spans and changes to so many days
+    before the snapshot; by default they hold the whole history.
     """
 
     publish: bool = True
     report: bool = True
     csv: bool = False
+    xlsx: bool = False
     prices: str | None = None
     platform_support: str | None = None
     file_mode: Literal["0600", "0640", "0644", "0660", "0664"] = "0640"
     keep_generations: Annotated[int, Meta(ge=2, le=1_000)] = 24
     account_labels: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
     history_days: Annotated[int, Meta(ge=1, le=36_500)] | None = None
 
 

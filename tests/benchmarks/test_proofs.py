@@ -72,7 +72,7 @@ def test_all_scopes_land_under_throttling_with_the_rows_of_a_plain_script(tmp_pa
 
 @pytest.mark.long
 def test_readers_that_join_feeds_while_others_are_published_meet_no_error_and_no_mixed_answer(tmp_path: Path) -> None:
-    size = feeds.Size(publications=4, builders=60, readers=("pyarrow", "bi"))
+    size = feeds.Size(publications=4, builders=60, readers=("pyarrow v1", "bi v2"))
 
     assert feeds.prove(size, tmp_path).broken == []
 

@@ -34,6 +34,7 @@ COMMANDS = (
     "report",
     "dashboard",
     "dashboard superset",
+    "dashboard dbt",
     "verify",
     "repair",
     "expire",

@@ -115,7 +115,7 @@ def test_generations_are_compared_by_name_by_folder_and_with_what_would_be_publi
     assert not any(d.is_breaking for d in gained)
     assert {
         str(d) for d in diff_feeds(two.store, two.contracts, old=str(second), new=str(first / "datapackage.json"))
-    } == {f"breaks  {d.feed}: column label_team VARCHAR is gone" for d in gained}
+    } == {f"breaks  {d.feed}: column label_team VARCHAR is gone" for d in gained if not d.feed.startswith("v2/")}
     assert {d.text for d in diff_feeds(two.store, two.contracts)} == {"column label_team VARCHAR is gone"}
 
 

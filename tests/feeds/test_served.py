@@ -31,7 +31,7 @@ def test_of_a_bucket_only_the_ends_of_files_are_read_to_say_what_they_show(bucke
     served = {output.name: output.snapshot_id for output in load_served_outputs(lake.store)}
     read = {seen.key.rpartition("/")[2]: seen.headers.get("Range") for seen in bucket.wire.seen if seen.method == "GET"}
 
-    assert served == dict.fromkeys(("feeds", "bi.duckdb", "report"), made.snapshot_id)
+    assert served == dict.fromkeys(("feeds", "bi.duckdb", "feeds v2", "bi.duckdb v2", "report"), made.snapshot_id)
     assert {name: read[name] for name in ("bi.duckdb", "report.html")} == dict.fromkeys(
         ("bi.duckdb", "report.html"), f"bytes=-{TAIL_BYTES}"
     )

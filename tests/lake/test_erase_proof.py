@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from xlsxwriter import Workbook
 
 from appstream_export.contracts import arrow_schema
 from appstream_export.contracts.model import get_operational_table
@@ -119,6 +120,11 @@ def write_zip(place: Path) -> None:
         folder.writestr("a/b.yaml", f"owner: {MAIL}")
 
 
+def write_excel(place: Path) -> None:
+    with Workbook(str(place), {"constant_memory": True}) as book:
+        book.add_worksheet("things").write_string(0, 0, MAIL)
+
+
 def write_database(place: Path) -> None:
     with duckdb.connect(str(place)) as con:
         con.execute("create table t as select ? || i as c, i as n from range(3000) r(i)", [MAIL])
@@ -151,6 +157,7 @@ WRITERS = {
     "feeds/v1/current.json": write_json,
     "superset.zip": write_zip,
     "feeds/v1/bi.duckdb": write_database,
+    "feeds/v2/x.xlsx": write_excel,
     "other.duckdb": write_comment,
     "feeds/v1/x.parquet": write_parquet,
     "feeds/v1/y.parquet": write_dictionary,

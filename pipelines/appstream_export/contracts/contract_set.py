@@ -32,7 +32,7 @@ from appstream_export.resources import find_resource_folder
 FEEDS_FOLDER, CHECKS_FOLDER, QUERIES_FOLDER = "feeds", "checks", "queries"
 USER_SQL_FOLDERS = (*VIEW_FOLDERS, FEEDS_FOLDER, CHECKS_FOLDER, QUERIES_FOLDER)
 """Folders of SQL that users may have. The report's panels are drawn by code, so users have none."""
-_FEED_SOURCES = ("feed_snapshot", "feed_publication")  # besides the catalog, only feeds may read these
+_FEED_SOURCES = ("feed_snapshot", "feed_publication", "feed_scopes")  # besides the catalog, only feeds may read these
 # Besides the catalog, only checks may read these.
 _CHECK_INPUTS = ("check_limits", "scope_limits", "table_rows", "feed_columns")
 _FORMS = ("", *RESERVED_TABLE_SUFFIXES)  # of each table: newest rows, history, as of a moment

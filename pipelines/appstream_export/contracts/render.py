@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from appstream_export.contracts.arrow_schema import ARROW_TYPES, DUCKDB_TYPES
 from appstream_export.contracts.contract_set import list_sql_files, list_view_files
@@ -38,6 +39,7 @@ _JOINS = (
     "them. Feeds have the same key. For two `_history` forms, use `using (snapshot_id, image_builder_key)`. The "
     "diagrams show keys and joins, also those of marts."
 )
+_NO_PAGES: Mapping[str, str] = MappingProxyType({})
 _EXAMPLE_COLUMNS_MAX = 3  # columns of its own that a table's first example shows
 _QUERIES: Mapping[str, tuple[str, str]] = {
     "scope_runs": (
@@ -221,9 +223,11 @@ def build_example_query(table: Table) -> tuple[str, str]:
     return "What exists now?", f"select {columns}\nfrom {table.name}\norder by {', '.join(table.key)}\nlimit 20;"
 
 
-def find_stale_files(contracts: Sequence[Contract], docs_folder: Path, checks_folder: Path | None) -> list[str]:
+def find_stale_files(
+    contracts: Sequence[Contract], docs_folder: Path, checks_folder: Path | None, pages: Mapping[str, str] = _NO_PAGES
+) -> list[str]:
     """Return a line per generated file that is stale, missing or left over, with the fix."""
-    files = _render_files(contracts, docs_folder, checks_folder)
+    files = _render_files(contracts, docs_folder, checks_folder, pages)
     problems = {
         file: "differs from the contracts" if file.is_file() else "missing" for file in sorted(_select_stale(files))
     }
@@ -231,14 +235,17 @@ def find_stale_files(contracts: Sequence[Contract], docs_folder: Path, checks_fo
     return [f"{file}: {problem}; run appstream-export contracts render" for file, problem in problems.items()]
 
 
-def write_rendered_files(contracts: Sequence[Contract], docs_folder: Path, checks_folder: Path | None) -> list[Path]:
+def write_rendered_files(
+    contracts: Sequence[Contract], docs_folder: Path, checks_folder: Path | None, pages: Mapping[str, str] = _NO_PAGES
+) -> list[Path]:
     """Write stale files, remove generated pages that are left over, and return all of these paths.
 
-    Without `checks_folder` only docs are written: checks of keys are rendered when they run.
+    Without `checks_folder` only docs are written: checks of keys are rendered when they run. `pages` are other pages of
+    the docs, by file name.
     """
     for folder in filter(None, (docs_folder, checks_folder)):
         folder.mkdir(parents=True, exist_ok=True)
-    files = _render_files(contracts, docs_folder, checks_folder)
+    files = _render_files(contracts, docs_folder, checks_folder, pages)
     stale, leftover = _select_stale(files), list(_find_leftover_pages(files, docs_folder))
     for file, text in stale.items():
         file.write_text(text, "utf-8")
@@ -252,10 +259,11 @@ def _select_stale(files: Mapping[Path, str]) -> dict[Path, str]:
     return {file: text for file, text in files.items() if not file.is_file() or file.read_text("utf-8") != text}
 
 
-def _render_files(contracts: Sequence[Contract], docs_folder: Path, checks_folder: Path | None) -> dict[Path, str]:
-    pages = {
-        docs_folder / name: text for name, text in render_doc_pages(contracts, load_all_enum_values(contracts)).items()
-    }
+def _render_files(
+    contracts: Sequence[Contract], docs_folder: Path, checks_folder: Path | None, others: Mapping[str, str]
+) -> dict[Path, str]:
+    rendered = render_doc_pages(contracts, load_all_enum_values(contracts)) | dict(others)
+    pages = {docs_folder / name: text for name, text in rendered.items()}
     if checks_folder is None:
         return pages
     pages[docs_folder / OPERATIONS] = render_operations_doc(contracts)

@@ -9,13 +9,14 @@
 -- kept: month                                     marts: the rows of past months are kept (catalog/kept_parts.py)
 -- severity: warn                                   checks: error or warn
 -- feeds: publish                                   checks of severity error: publish feeds nevertheless
+-- replaces: image_builder_errors                   feeds: the contract's feed that this one is published instead of
 -- question: Which builders run?                    named queries: the question that it answers
 -- param hours: integer = 2 -- Minimum hours.       named queries: a parameter with type and default
 """
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -31,7 +32,7 @@ PARAM_TYPES = ("integer", "number", "text", "boolean", "date")
 _LINE = re.compile(r"-- (?P<name>\w+)(?: (?P<type>[a-z]+(?:\(\d+,\d+\))?))?: (?P<text>.+)")
 _PARAM = re.compile(r"-- param (?P<name>\w+): (?P<type>[a-z]+) = (?P<default>.*?) ?-- (?P<doc>.+)")
 FEEDS_PUBLISH = "publish"
-_WORDS = ("reads", "key", "history", "kept", "severity", "feeds", "question")
+_WORDS = ("reads", "key", "history", "kept", "severity", "feeds", "question", "replaces")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,15 @@ class SqlFile:
     """Whether each snapshot's rows of a mart derive from its files alone, so that rows of past months are kept."""
     blocks_feeds: bool = False
     """Whether feeds stay as they are where the check finds rows."""
+    replaces: str | None = None
+    """The contract's feed that this one is published instead of, if it has another name."""
 
 
 @cache
 def load_sql_files(folder: str) -> tuple[SqlFile, ...]:
     """Return the files of a folder below `sql/`, by name; empty if there is no such folder. Raises ContractError."""
-    return tuple(parse_sql_file(file) for file in sorted((find_resource_folder("sql") / folder).glob("*.sql")))
+    files = sorted((find_resource_folder("sql") / folder).glob("*.sql"))
+    return tuple(replace(parse_sql_file(file), place=f"sql/{folder}/{file.name}") for file in files)
 
 
 def parse_sql_file(file: Path) -> SqlFile:
@@ -140,6 +144,7 @@ def _build_sql_file(
         history,
         is_kept,
         blocks,
+        words.get("replaces"),
     )
 
 

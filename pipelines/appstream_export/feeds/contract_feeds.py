@@ -33,7 +33,10 @@ _CHANGED_IN = (
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """A feed. Columns have DuckDB's types; `key` is unique and never null; `foreign_keys` are feeds by column."""
+    """A feed. Columns have DuckDB's types; `key` is unique and never null; `foreign_keys` are feeds by column.
+
+    `required` columns are never null. With `has_zone`, times of Parquet files have the zone UTC.
+    """
 
     name: str
     doc: str
@@ -45,6 +48,18 @@ class Feed:
     """Tables and views that `sql` reads, if some of them may be views of `sql/`."""
     history: str | None = None
     """The column of dates or times that `[feeds] history_days` limits; None if all rows are of the newest snapshot."""
+    required: frozenset[str] = frozenset()
+    has_zone: bool = False
+
+    @property
+    def column_types(self) -> dict[str, str]:
+        """DuckDB's types by column."""
+        return {column.name: column.type for column in self.columns}
+
+    @property
+    def is_dimension(self) -> bool:
+        """Whether other feeds lead to it: a dimension, or the newest state of items."""
+        return self.name.startswith("dim_") or self.name.endswith("_latest")
 
 
 def build_contract_feeds(contract: Contract) -> Iterator[Feed]:

@@ -11,6 +11,7 @@ from typing import Any
 from appstream_export.contracts import Column
 from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.definitions import resolve_column_type
+from appstream_export.feeds.generations import V1
 from appstream_export.lake.catalog import FeedConnection
 from appstream_export.lake.snapshots import FileEntry
 
@@ -48,6 +49,7 @@ def build_datapackage(
     is_ok: bool,
     why: str | None,
     coverage_summary: Mapping[str, Any],
+    version: str = V1,
 ) -> dict[str, Any]:
     """Return the description of feeds and their files: `image_builders.parquet`, and the `.csv` file if there is one.
 
@@ -56,6 +58,7 @@ def build_datapackage(
     return {
         "$schema": PROFILE,
         "name": "appstream-export-feeds",
+        **({} if version == V1 else {"feeds_version": version}),
         "title": "AppStream image builders: feeds for dashboards",
         "description": f"Snapshot {snapshot_id}: {len(feeds)} tables of the same snapshot.",
         "created": _format_utc(published_at),
@@ -65,6 +68,7 @@ def build_datapackage(
         "is_ok": is_ok,
         "why": why,
         **coverage_summary,
+        **({} if version == V1 else {"files": _list_other_files(files)}),
         "resources": [
             _build_resource(feed, suffix, files[name])
             for suffix in _FORMATS
@@ -72,6 +76,12 @@ def build_datapackage(
             if (name := f"{feed.name}.{suffix}") in files
         ],
     }
+
+
+def _list_other_files(files: Mapping[str, FileEntry]) -> list[dict[str, Any]]:
+    """Return the files that are no resources: programs that know data packages cannot read them."""
+    others = (name for name in files if name.rpartition(".")[2] not in _FORMATS)
+    return [{"path": name, "bytes": files[name].bytes, "sha256": files[name].sha256} for name in others]
 
 
 def load_coverage_summary(connection: FeedConnection) -> dict[str, Any]:
@@ -91,13 +101,19 @@ def load_coverage_summary(connection: FeedConnection) -> dict[str, Any]:
 
 def parse_feeds(package: Mapping[str, Any]) -> Iterator[Feed]:
     """Yield the feeds that a package describes; their query is empty."""
+    has_zone = package.get("feeds_version", V1) != V1
     for resource in list_parquet_resources(package):
         columns = tuple(
             Column(f["name"], f["duckdb_type"], f.get("description", "")) for f in resource["schema"]["fields"]
         )
         foreign_keys = {f["fields"][0]: f["reference"]["resource"] for f in resource["schema"].get("foreignKeys", ())}
         key = resource["schema"]["primaryKey"][0]
-        yield Feed(resource["name"], resource["description"], columns, key, "", foreign_keys)
+        needed = [f["name"] for f in resource["schema"]["fields"] if f.get("constraints", {}).get("required")]
+        required = frozenset(needed) if has_zone else frozenset()
+        yield Feed(
+            resource["name"], resource["description"], columns, key, "", foreign_keys,
+            required=required, has_zone=has_zone,
+        )  # fmt: skip
 
 
 def list_parquet_resources(package: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -114,7 +130,7 @@ def _build_resource(feed: Feed, suffix: str, file: FileEntry) -> dict[str, Any]:
         "type": "table",
         "description": feed.doc,
         **_FORMATS[suffix],
-        "bytes": file.bytes,
+        _get_size_key(feed, suffix): file.bytes,
         "hash": f"sha256:{file.sha256}",
         "sha256": file.sha256,
         "rows": file.rows,
@@ -129,16 +145,26 @@ def _build_table_schema(feed: Feed, suffix: str) -> dict[str, Any]:
     ]
     return {
         "$schema": SCHEMA_PROFILE,
-        "fields": [_build_field(feed, column) for column in feed.columns],
+        "fields": [_build_field(feed, column, suffix) for column in feed.columns],
         "primaryKey": [feed.key],
         **({"foreignKeys": foreign_keys} if foreign_keys and suffix == "parquet" else {}),
         **({"missingValues": [""]} if suffix == "csv" else {}),
     }
 
 
-def _build_field(feed: Feed, column: Column) -> dict[str, Any]:
-    required = {"constraints": {"required": True, "unique": True}} if column.name == feed.key else {}
-    described = {"name": column.name, "type": resolve_column_type(column.type).field, "description": column.doc}
+def _get_size_key(feed: Feed, suffix: str) -> str:
+    """Return the name under which a resource has the size of its file: frictionless counts no bytes of Parquet."""
+    return "size_bytes" if feed.has_zone and suffix == "parquet" else "bytes"
+
+
+def _build_field(feed: Feed, column: Column, suffix: str) -> dict[str, Any]:
+    required = {"constraints": {"required": True}} if column.name in feed.required else {}
+    required |= {"constraints": {"required": True, "unique": True}} if column.name == feed.key else {}
+    kind = resolve_column_type(column.type).field
+    # frictionless reads Parquet with pandas, in which a column of whole numbers with gaps holds fractions and NaN.
+    if kind == "integer" and feed.has_zone and suffix == "parquet" and column.name not in feed.required:
+        kind = "number"
+    described = {"name": column.name, "type": kind, "description": column.doc}
     return described | {"duckdb_type": column.type} | required
 
 

@@ -7,7 +7,7 @@ name become columns of every feed with accounts.
 # ruff: noqa: S608 - names come from checked contracts and headers, values are quoted by lake/duckdb.py
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
@@ -57,8 +57,14 @@ def resolve_column_type(duckdb_type: str) -> ColumnType:
 
 def build_feed_schema(feed: Feed) -> pa.Schema:
     """Return the Arrow schema of a feed's Parquet file, with descriptions as field metadata."""
-    fields = [pa.field(c.name, resolve_column_type(c.type).arrow, metadata={"comment": c.doc}) for c in feed.columns]
-    return pa.schema(fields, metadata={"comment": feed.doc})
+    return pa.schema([_build_arrow_field(feed, column) for column in feed.columns], metadata={"comment": feed.doc})
+
+
+def _build_arrow_field(feed: Feed, column: Column) -> pa.Field:
+    kind = resolve_column_type(column.type).arrow
+    if feed.has_zone and pa.types.is_timestamp(kind):
+        kind = pa.timestamp(kind.unit, "UTC")
+    return pa.field(column.name, kind, metadata={"comment": column.doc})
 
 
 def build_feeds(contracts: Sequence[Contract], labels: Sequence[str]) -> list[Feed]:
@@ -67,18 +73,18 @@ def build_feeds(contracts: Sequence[Contract], labels: Sequence[str]) -> list[Fe
     Raises ContractError if a feed breaks the rules of feeds, SettingsError if a label cannot become a column.
     """
     items = {f"{c.item_name}_key": c.item_table.name for c in contracts}
-    files = [_build_feed_from_file(file, items) for file in list_sql_files(contracts, "feeds")]
+    files = [build_file_feed(file, items) for file in list_sql_files(contracts, "feeds")]
     by_file = {feed.name for feed in files}
     found = [
         *files,
         *(feed for c in contracts for feed in contract_feeds.build_contract_feeds(c) if feed.name not in by_file),
     ]
-    label_columns = _map_label_columns(labels)
+    label_columns = map_label_columns(labels)
     ordered = sorted(found, key=lambda feed: (feed.name == FEED_STATUS, feed.name))
-    return [check_feed(_add_label_columns(feed, label_columns)) for feed in ordered]
+    return [check_feed(add_label_columns(feed, label_columns)) for feed in ordered]
 
 
-def _build_feed_from_file(file: SqlFile, items: Mapping[str, str]) -> Feed:
+def build_file_feed(file: SqlFile, items: Mapping[str, str]) -> Feed:
     """Return the feed of an SQL file, as its header describes it; raises ContractError if it names no key."""
     if file.key is None:
         raise ContractError(f'{file.name}.sql: the header names no key; add the line "-- key: <column>"')
@@ -90,18 +96,18 @@ def _build_feed_from_file(file: SqlFile, items: Mapping[str, str]) -> Feed:
     return Feed(file.name, file.doc, columns, file.key, file.sql, foreign_keys, file.reads, file.history)
 
 
-def _map_label_columns(labels: Sequence[str]) -> dict[str, str]:
+def map_label_columns(
+    labels: Iterable[str], *, setting: str = "account_labels", prefix: str = "label"
+) -> dict[str, str]:
     """Return labels by the name of their column: `label_cost_centre` for "Cost Centre"; raises SettingsError."""
     found: dict[str, str] = {}
     for label in labels:
         slug = slugify_name(label)
-        column = f"label_{slug}"
+        column = f"{prefix}_{slug}"
         if not slug or '"' in label:
-            raise SettingsError(
-                f'[feeds] account_labels: "{label}" cannot become a column name', fix="rename the label"
-            )
+            raise SettingsError(f'[feeds] {setting}: "{label}" cannot become a column name', fix=f"rename the {prefix}")
         if column in found:
-            raise SettingsError(f'[feeds] account_labels: "{label}" and "{found[column]}" become the same column')
+            raise SettingsError(f'[feeds] {setting}: "{label}" and "{found[column]}" become the same column')
         found[column] = label
     return found
 
@@ -115,7 +121,8 @@ def slugify_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
-def _add_label_columns(feed: Feed, labels: Mapping[str, str]) -> Feed:
+def add_label_columns(feed: Feed, labels: Mapping[str, str]) -> Feed:
+    """Return the feed with labels of its account as columns, if it has an account."""
     if not labels or "account_id" not in {column.name for column in feed.columns}:
         return feed
     path = {name: quote_literal(f'$."{label}"') for name, label in labels.items()}

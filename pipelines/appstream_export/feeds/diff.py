@@ -1,7 +1,7 @@
 """Differences between two generations of feeds, and whether a dashboard would miss something."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from appstream_export.contracts import Column, Contract
 from appstream_export.errors import ConfigurationError
 from appstream_export.feeds import datapackage
 from appstream_export.feeds.contract_feeds import Feed
-from appstream_export.feeds.definitions import build_feeds
-from appstream_export.feeds.generations import PACKAGE, GenerationStore
+from appstream_export.feeds.generations import PACKAGE, VERSIONS, GenerationStore
 from appstream_export.feeds.publish import DEFAULT_SETTINGS
+from appstream_export.feeds.star import build_version_feeds
 from appstream_export.lake.storage import Store, translate_storage_errors
 from appstream_export.settings import FeedsSettings
 
@@ -46,10 +46,19 @@ def diff_feeds(
 
     Raises ConfigurationError if there is no such generation.
     """
-    generations = GenerationStore(store, file_mode=int(settings.file_mode, 8))
+    v1, v2 = (GenerationStore(store, file_mode=int(settings.file_mode, 8), version=version) for version in VERSIONS)
     with translate_storage_errors(store):
-        before, after = (_load_feeds(generations, contracts, settings, name) for name in (old, new))
-    return [*list_differences(before, after)]
+        before, after = (_load_feeds(v1, contracts, settings, name) for name in (old, new))
+        found = [*list_differences(before, after)]
+        # A folder holds one version, and a warehouse of an earlier version has no v2 yet.
+        if all(name == NEXT or _has_generation(v2, name) for name in (old, new)):
+            before, after = (_load_feeds(v2, contracts, settings, name) for name in (old, new))
+            found += [replace(d, feed=f"{v2.version}/{d.feed}") for d in list_differences(before, after)]
+    return found
+
+
+def _has_generation(generations: GenerationStore, name: str) -> bool:
+    return generations.has_current() if name == CURRENT else name in generations.list_generations()
 
 
 def list_differences(old: Mapping[str, Feed], new: Mapping[str, Feed]) -> Iterator[Difference]:
@@ -107,7 +116,7 @@ def _load_feeds(
     generations: GenerationStore, contracts: Sequence[Contract], settings: FeedsSettings, name: str
 ) -> dict[str, Feed]:
     if name == NEXT:
-        return {feed.name: feed for feed in build_feeds(contracts, settings.account_labels)}
+        return {feed.name: feed for feed in build_version_feeds(generations.version, contracts, settings)}
     if "/" in name or name == ".":
         return _load_feeds_from_folder(Path(name))
     if name == CURRENT:

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 
 from appstream_export.errors import ConfigurationError, suggest_correction
 from appstream_export.feeds.datapackage import list_parquet_resources
-from appstream_export.feeds.generations import GenerationStore, get_generation_file_path
+from appstream_export.feeds.generations import GenerationStore
 from appstream_export.lake.storage import Store, translate_storage_errors
 
 
@@ -20,7 +20,7 @@ def load_feed(store: Store, name: str, *, snapshot_id: str | None = None) -> pa.
     if name not in known:
         raise ConfigurationError(f'there is no feed "{name}"', fix=suggest_correction(name, known))
     with translate_storage_errors(store):
-        raw = generations.store.read_bytes(get_generation_file_path(generation, f"{name}.parquet"))
+        raw = generations.store.read_bytes(generations.get_file_path(generation, f"{name}.parquet"))
     return pq.read_table(pa.BufferReader(raw), page_checksum_verification=True)
 
 

@@ -1,7 +1,7 @@
-"""Layout of feeds in the warehouse, below `feeds/v1/`.
+"""Layout of feeds in the warehouse, below `feeds/v1/` and `feeds/v2/`.
 
     current.json                  name of the served generation, replaced last
-    latest                        symbolic link to the served generation (none on S3)
+    latest                        symbolic link to the served generation (only in v1, none on S3)
     bi.duckdb                     every feed as a table of a single file, replaced as a whole
     generations/<snapshot_id>/    files that never change, and datapackage.json, which lists them
     claims/                       a file per reserved generation: two publishers never share one
@@ -21,10 +21,12 @@ from ulid import ULID
 from appstream_export.errors import ConfigurationError, StorageFailed
 from appstream_export.lake.storage import FEEDS_FOLDER, Store, StoredObject
 
-FEEDS_ROOT, VERSION = FEEDS_FOLDER.split("/")
-CURRENT = f"{VERSION}/current.json"
-LATEST = f"{VERSION}/latest"
-FEEDS_DATABASE_FILE = f"{VERSION}/bi.duckdb"
+FEEDS_ROOT = FEEDS_FOLDER
+V1, V2 = "v1", "v2"
+VERSIONS = (V1, V2)
+"""Versions of the feeds. Each run publishes all of them, of the same snapshot."""
+CURRENT, LATEST, FEEDS_DATABASE = "current.json", "latest", "bi.duckdb"
+FEEDS_DATABASE_FILE = f"{V1}/{FEEDS_DATABASE}"
 PACKAGE = "datapackage.json"
 GRACE = timedelta(hours=1)  # much longer than a dashboard needs to read the files that current.json names
 _GENERATIONS, _CLAIMS = "generations", "claims"
@@ -65,23 +67,36 @@ class CurrentGeneration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
 
 
 class GenerationStore:
-    """Generations of feeds in a warehouse. Paths in its store are relative to `feeds/`."""
+    """Generations of one version of the feeds in a warehouse. Paths in its store are relative to `feeds/`."""
 
-    def __init__(self, warehouse: Store, *, file_mode: int, create: bool = False) -> None:
+    def __init__(self, warehouse: Store, *, file_mode: int, create: bool = False, version: str = V1) -> None:
         self._warehouse_root = warehouse.root
+        self.version = version
+        self.current_file, self.database_file = f"{version}/{CURRENT}", f"{version}/{FEEDS_DATABASE}"
+        self.latest_link = f"{version}/{LATEST}" if version == V1 else None
+        """A link that changes between two reads, so later versions have none."""
         self.store = warehouse.open_subfolder(FEEDS_ROOT, file_mode=file_mode, create=create)
 
     def load_current(self) -> CurrentGeneration | None:
         """Return the served generation, or None before the first publication; raises StorageFailed if damaged."""
         try:
-            return msgspec.json.decode(self.store.read_bytes(CURRENT), type=CurrentGeneration)
+            return msgspec.json.decode(self.store.read_bytes(self.current_file), type=CurrentGeneration)
         except FileNotFoundError:
             return None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            where = self.store.resolve_uri(CURRENT)
+            where = self.store.resolve_uri(self.current_file)
             raise StorageFailed(
                 f"{where} is damaged: {error}", fix="replace it with: appstream-export feeds publish"
             ) from error
+
+    def has_current(self) -> bool:
+        """Return whether a generation was ever served."""
+        return self.store.exists(self.current_file)
+
+    @property
+    def place(self) -> str:
+        """Folder of this version, as users write it."""
+        return self.store.resolve_uri(self.current_file).rpartition("/")[0]
 
     def require_current(self) -> CurrentGeneration:
         """Return the served generation; raises ConfigurationError before the first publication."""
@@ -92,10 +107,15 @@ class GenerationStore:
             )
         return current
 
+    def get_file_path(self, generation: str, name: str) -> str:
+        """Return the path of a generation's file, relative to the store."""
+        return f"{self.version}/{_GENERATIONS}/{generation}/{name}"
+
     def set_current(self, current: CurrentGeneration) -> None:
         """Serve a generation from now on."""
-        self.write_file(CURRENT, current.encode_json())
-        self.store.symlink(LATEST, current.generation)
+        self.write_file(self.current_file, current.encode_json())
+        if self.latest_link:
+            self.store.symlink(self.latest_link, current.generation)
 
     def write_file(self, path: str, content: bytes) -> None:
         """Write or replace a small file."""
@@ -107,11 +127,11 @@ class GenerationStore:
         names = (snapshot_id if n == 1 else f"{snapshot_id}-{n}" for n in count(1))
         # Unique content: put_if_absent takes an equal file for its own, because the answer to its write may be lost.
         claim = str(ULID()).encode()
-        return next(name for name in names if self.store.put_if_absent(f"{VERSION}/{_CLAIMS}/{name}", claim))
+        return next(name for name in names if self.store.put_if_absent(f"{self.version}/{_CLAIMS}/{name}", claim))
 
     def load_package(self, generation: str) -> dict[str, Any]:
         """Return a generation's data package; raises ConfigurationError if there is none, StorageFailed if damaged."""
-        path = get_generation_file_path(generation, PACKAGE)
+        path = self.get_file_path(generation, PACKAGE)
         try:
             return msgspec.json.decode(self.store.read_bytes(path), type=dict[str, Any])
         except FileNotFoundError:
@@ -126,7 +146,7 @@ class GenerationStore:
         found: dict[str, list[StoredObject]] = {}
         for stored in self.store.list_all():
             parts = stored.path.split("/")
-            if parts[:2] == [VERSION, _GENERATIONS] and len(parts) > 3:
+            if parts[:2] == [self.version, _GENERATIONS] and len(parts) > 3:
                 found.setdefault(parts[2], []).append(stored)
         return dict(sorted(found.items(), key=lambda item: (_get_last_changed_at(item[1]), item[0])))
 
@@ -154,12 +174,7 @@ class GenerationStore:
         """Delete a generation, its description first: if this is killed, the rest is unfinished and pruned later."""
         for stored in sorted(files, key=lambda stored: not stored.path.endswith(f"/{PACKAGE}")):
             self.store.remove(stored.path)
-        self.store.remove(f"{VERSION}/{_CLAIMS}/{generation}")
-
-
-def get_generation_file_path(generation: str, name: str) -> str:
-    """Return the path of a generation's file, relative to the store of GenerationStore."""
-    return f"{VERSION}/{_GENERATIONS}/{generation}/{name}"
+        self.store.remove(f"{self.version}/{_CLAIMS}/{generation}")
 
 
 def get_generation_folder(generation: str) -> str:

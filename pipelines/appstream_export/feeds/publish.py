@@ -1,5 +1,7 @@
 """Publish feeds: a generation that never changes, then `bi.duckdb`, then `current.json`, which serves both.
 
+Both versions, `feeds/v1` and `feeds/v2`, are of the same snapshot. v1 is served first, so that it needs nothing of v2.
+
 After a failure before the last step, readers still see the earlier feeds. If a check of severity error finds rows in
 the newest snapshot, its feeds are not served: the served ones are published again unchanged, and `feed_status` shows
 why.
@@ -9,11 +11,13 @@ why.
 import hashlib
 import io
 import logging
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -30,20 +34,22 @@ from appstream_export.feeds.definitions import (
     CREATE_PUBLICATION_SQL,
     FEED_STATUS,
     build_feed_schema,
-    build_feeds,
     check_columns,
     limit_history,
 )
 from appstream_export.feeds.generations import (
-    CURRENT,
-    FEEDS_DATABASE_FILE,
-    FEEDS_ROOT,
+    FEEDS_DATABASE,
     PACKAGE,
+    V1,
+    VERSIONS,
     CurrentGeneration,
     GenerationStore,
-    get_generation_file_path,
     get_generation_folder,
 )
+from appstream_export.feeds.odcs import ODCS_FILE, render_data_contract
+from appstream_export.feeds.relations import check_foreign_keys, render_column_definitions
+from appstream_export.feeds.star import build_version_feeds
+from appstream_export.feeds.xlsx import check_feed_formats, write_xlsx
 from appstream_export.inputs import FORMULA_GUARDS
 from appstream_export.lake.catalog import (
     CheckResult,
@@ -77,6 +83,8 @@ class PublishResult:
     problem: str | None
     removed: tuple[str, ...] = ()
     """Old generations that were removed."""
+    star: "PublishResult | None" = None
+    """The feeds of `feeds/v2`; None if only those of `feeds/v1` were published yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +98,8 @@ class _Publication:
     coverage_summary: Mapping[str, Any]
     published_at: datetime
     why: str | None = None
+    version: str = V1
+    is_xlsx: bool = False
     files: dict[str, FileEntry] = field(default_factory=dict)
 
 
@@ -111,17 +121,21 @@ def publish_feeds(
     `check_results` are results of checks that already ran, by the seq of their head. `shared` is the connection of the
     run's other stages.
     """
+    check_feed_formats(settings)
     if shared is None:
         with SharedConnection(store, contracts, keeps_parts=True) as own:
             return publish_feeds(store, contracts, settings, clock=clock, check_results=check_results, shared=own)
-    generations = GenerationStore(store, file_mode=int(settings.file_mode, 8), create=True)
+    versions = [
+        GenerationStore(store, file_mode=int(settings.file_mode, 8), create=True, version=version)
+        for version in VERSIONS
+    ]
     with translate_storage_errors(store):
         published = None
         # Publish again if a run committed in the meantime, so that readers end up with the newest snapshot.
         for _ in range(_REPUBLISH_MAX):
             try:
                 published, seq = _publish_generation(
-                    store, generations, contracts, settings, check_results, clock(), shared
+                    store, versions, contracts, settings, check_results, clock(), shared
                 )
             except _NewerSnapshotServed:
                 continue
@@ -133,13 +147,21 @@ def publish_feeds(
                 f"{store.root}: {_REPUBLISH_MAX} times, another run published newer feeds first; those are served"
             )
         erased_seq = get_last_erase_seq(store)
-        removed = generations.prune(retain=settings.keep_generations, now=clock(), erased_seq=erased_seq)
+        removed, *_ = [
+            generations.prune(retain=settings.keep_generations, now=clock(), erased_seq=erased_seq)
+            for generations in versions
+        ]
     return replace(published, removed=tuple(removed))
 
 
 def load_published_feeds(store: Store) -> PublishResult | None:
     """Return the feeds that readers see, or None before the first publication; raises StorageFailed if damaged."""
-    generations = GenerationStore(store, file_mode=0o600)
+    found, star = (_load_published_version(store, version) for version in VERSIONS)
+    return replace(found, star=star) if found else None
+
+
+def _load_published_version(store: Store, version: str) -> PublishResult | None:
+    generations = GenerationStore(store, file_mode=0o600, version=version)
     current = generations.load_current()
     if current is None:
         return None
@@ -147,40 +169,55 @@ def load_published_feeds(store: Store) -> PublishResult | None:
     return PublishResult(
         current=current,
         rows={resource["name"]: resource["rows"] for resource in resources},
-        place=generations.store.resolve_uri(FEEDS_DATABASE_FILE).rpartition("/")[0],
+        place=generations.place,
         problem=current.why,
     )
 
 
 def has_published_feeds(store: Store) -> bool:
     """Return whether this warehouse has published feeds."""
-    return store.exists(f"{FEEDS_ROOT}/{CURRENT}")
+    return GenerationStore(store, file_mode=0o600).has_current()
 
 
 def _publish_generation(
     store: Store,
-    generations: GenerationStore,
+    versions: Sequence[GenerationStore],
     contracts: Sequence[Contract],
     settings: FeedsSettings,
     check_results: CheckResultsBySeq,
     now: datetime,
     shared: SharedConnection,
 ) -> tuple[PublishResult, int]:
+    """Write and serve a generation of each version; return the feeds of v1 with those of v2, and their seq."""
     with open_feed_connection(shared) as connection:
         _warn_of_unused_labels(connection, settings.account_labels)
-        feeds = [limit_history(f, settings.history_days) for f in build_feeds(contracts, settings.account_labels)]
-        publication = _build_publication(connection, feeds, now)
-        results = check_results.get(connection.seq)
-        if results is None:
-            connection.derive_sources("checks")
-            results = run_checks(connection.con, contracts)
-        if broken := [
-            f"{result.name} ({result.rows} rows)" for result in results if result.is_error and result.blocks_feeds
-        ]:
-            why = f"snapshot {connection.snapshot_id} fails checks: {', '.join(broken)}; see: appstream-export verify"
-            publication = replace(publication, why=why)
-            publication = _reuse_served_feeds(connection, generations, publication, get_last_erase_seq(store))
-        return _serve_publication(connection, generations, publication, is_csv=settings.csv), connection.seq
+        newest = _build_publication(connection, now, _find_failed_checks(connection, contracts, check_results))
+        erased_seq, written = get_last_erase_seq(store), []
+        for generations in versions:
+            feeds = build_version_feeds(generations.version, contracts, settings)
+            feeds = [limit_history(feed, settings.history_days) for feed in feeds]
+            is_xlsx = settings.xlsx and generations.version != V1
+            publication = replace(newest, feeds=feeds, version=generations.version, is_xlsx=is_xlsx, files={})
+            if publication.why:
+                publication = _reuse_served_feeds(connection, generations, publication, erased_seq)
+            connection.set_snapshot(publication.snapshot_id, publication.as_of)
+            written.append(_write_publication(connection, generations, publication, is_csv=settings.csv))
+            generations.set_current(written[-1].current)
+        return replace(written[0], star=written[1]), connection.seq
+
+
+def _find_failed_checks(
+    connection: FeedConnection, contracts: Sequence[Contract], check_results: CheckResultsBySeq
+) -> str | None:
+    """Return why the snapshot must not be published, or None."""
+    results = check_results.get(connection.seq)
+    if results is None:
+        connection.derive_sources("checks")
+        results = run_checks(connection.con, contracts)
+    broken = [f"{result.name} ({result.rows} rows)" for result in results if result.is_error and result.blocks_feeds]
+    if not broken:
+        return None
+    return f"snapshot {connection.snapshot_id} fails checks: {', '.join(broken)}; see: appstream-export verify"
 
 
 def _warn_of_unused_labels(connection: FeedConnection, labels: Sequence[str]) -> None:
@@ -189,10 +226,10 @@ def _warn_of_unused_labels(connection: FeedConnection, labels: Sequence[str]) ->
             _log.warning("[feeds] account_labels: no account has the label %s, its column is empty", label)
 
 
-def _serve_publication(
+def _write_publication(
     connection: FeedConnection, generations: GenerationStore, publication: _Publication, *, is_csv: bool
 ) -> PublishResult:
-    """Write a generation and `bi.duckdb`, then serve both."""
+    """Write a generation and `bi.duckdb`, and return them as they will be served."""
     generation = generations.reserve(publication.snapshot_id)
     package_sha256 = ""
 
@@ -202,25 +239,24 @@ def _serve_publication(
         package_sha256 = _write_generation(connection, generations, publication, generation, file, is_csv=is_csv)
         append_file_checksum(Path(file), snapshot_id=publication.snapshot_id)
 
-    generations.store.replace(FEEDS_DATABASE_FILE, build_database, mode=generations.store.file_mode)
-    current = _build_current_generation(publication, generation, package_sha256)
-    generations.set_current(current)
+    generations.store.replace(generations.database_file, build_database, mode=generations.store.file_mode)
     return PublishResult(
-        current=current,
+        current=_build_current_generation(publication, generation, package_sha256),
         rows={feed.name: publication.files[f"{feed.name}.parquet"].rows for feed in publication.feeds},
-        place=generations.store.resolve_uri(FEEDS_DATABASE_FILE).rpartition("/")[0],
+        place=generations.place,
         problem=publication.why,
     )
 
 
-def _build_publication(connection: FeedConnection, feeds: list[Feed], now: datetime) -> _Publication:
+def _build_publication(connection: FeedConnection, now: datetime, why: str | None) -> _Publication:
     return _Publication(
-        feeds=feeds,
+        feeds=[],
         snapshot_id=connection.snapshot_id,
         seq=connection.seq,
         as_of=connection.as_of,
         coverage_summary=datapackage.load_coverage_summary(connection),
         published_at=now,
+        why=why,
     )
 
 
@@ -237,10 +273,10 @@ def _reuse_served_feeds(
     feeds = []
     for feed in datapackage.parse_feeds(package):
         if feed.name != FEED_STATUS:
-            raw = generations.store.read_bytes(get_generation_file_path(current.name, f"{feed.name}.parquet"))
-            connection.register_table(f"before_{feed.name}", pq.read_table(pa.BufferReader(raw)))
+            raw = generations.store.read_bytes(generations.get_file_path(current.name, f"{feed.name}.parquet"))
+            rows = pq.read_table(pa.BufferReader(raw)).cast(build_feed_schema(replace(feed, has_zone=False)))
+            connection.register_table(f"before_{feed.name}", rows)
             feeds.append(replace(feed, sql=f"select * from {quote_identifier(f'before_{feed.name}')}"))
-    connection.set_snapshot(current.snapshot_id, current.as_of_utc)
     return replace(
         publication,
         feeds=[*feeds, status],
@@ -270,10 +306,23 @@ def _write_generation(
             publication.files[f"{feed.name}.parquet"] = _write_parquet(connection, generations, feed, table, generation)
             if is_csv:
                 publication.files[f"{feed.name}.csv"] = _write_csv(connection, generations, feed, table, generation)
+            if publication.is_xlsx:
+                publication.files[f"{feed.name}.xlsx"] = _write_excel(connection, generations, feed, table, generation)
+        check_foreign_keys(connection, publication.feeds)
     _reject_older_snapshot(connection, generations)
+    if publication.version != V1:
+        _write_data_contract(generations, publication, generation)
     package = _encode_datapackage(publication)
-    generations.write_file(get_generation_file_path(generation, PACKAGE), package)
+    generations.write_file(generations.get_file_path(generation, PACKAGE), package)
     return hashlib.sha256(package).hexdigest()
+
+
+def _write_data_contract(generations: GenerationStore, publication: _Publication, generation: str) -> None:
+    content = render_data_contract(publication.feeds, snapshot_id=publication.snapshot_id, as_of=publication.as_of)
+    path = generations.get_file_path(generation, ODCS_FILE)
+    generations.write_file(path, content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    publication.files[ODCS_FILE] = FileEntry(path=path, rows=0, bytes=len(content), sha256=sha256)
 
 
 def _create_feed_table(connection: FeedConnection, feed: Feed) -> str:
@@ -281,7 +330,9 @@ def _create_feed_table(connection: FeedConnection, feed: Feed) -> str:
     connection.derive_tables(feed.reads)
     docs = {column.name: column.doc for column in feed.columns}
     query = f"from ({feed.sql}\n) order by {quote_identifier(feed.key)}"
-    table = connection.create_table(feed.name, query, feed.doc, docs)
+    if feed.required:
+        check_columns(feed, connection.describe_columns(query))
+    table = connection.create_table(feed.name, query, feed.doc, docs, declared=render_column_definitions(feed))
     check_columns(feed, connection.describe_columns(f"from {table}"))
     _check_key(connection, feed, table)
     return table
@@ -320,7 +371,7 @@ def _check_key(connection: FeedConnection, feed: Feed, table: str) -> None:
 def _write_parquet(
     connection: FeedConnection, generations: GenerationStore, feed: Feed, table: str, generation: str
 ) -> FileEntry:
-    kinds, path, rows = build_feed_schema(feed), get_generation_file_path(generation, f"{feed.name}.parquet"), 0
+    kinds, path, rows = build_feed_schema(feed), generations.get_file_path(generation, f"{feed.name}.parquet"), 0
     with generations.store.open_output(path) as output:
         with pq.ParquetWriter(output, kinds, compression="snappy", write_page_checksum=True) as writer:
             for batch in connection.stream_batches(f"from {table}"):
@@ -333,7 +384,7 @@ def _write_csv(
     connection: FeedConnection, generations: GenerationStore, feed: Feed, table: str, generation: str
 ) -> FileEntry:
     """Write a feed as CSV in UTF-8: quoted text, empty nulls, and a `'` before text that a spreadsheet would run."""
-    path, rows = get_generation_file_path(generation, f"{feed.name}.csv"), 0
+    path, rows = generations.get_file_path(generation, f"{feed.name}.csv"), 0
     selected = ", ".join(_render_csv_column(column.name, column.type) for column in feed.columns)
     with generations.store.open_output(path) as output:
         buffer = io.BytesIO()
@@ -346,6 +397,18 @@ def _write_csv(
             buffer = io.BytesIO()
         output.write(buffer.getvalue())
         return FileEntry(path=path, rows=rows, bytes=output.size, sha256=output.sha256)
+
+
+def _write_excel(
+    connection: FeedConnection, generations: GenerationStore, feed: Feed, table: str, generation: str
+) -> FileEntry:
+    path = generations.get_file_path(generation, f"{feed.name}.xlsx")
+    with TemporaryDirectory(prefix="appstream-export-") as folder:
+        file = Path(folder, "feed.xlsx")
+        rows = write_xlsx(feed, connection.stream_batches(f"from {table}"), file)
+        with generations.store.open_output(path) as output, file.open("rb") as written:
+            shutil.copyfileobj(written, output)
+            return FileEntry(path=path, rows=rows, bytes=output.size, sha256=output.sha256)
 
 
 def _render_csv_column(name: str, kind: str) -> str:
@@ -369,6 +432,7 @@ def _encode_datapackage(publication: _Publication) -> bytes:
         is_ok=publication.why is None,
         why=publication.why,
         coverage_summary=publication.coverage_summary,
+        version=publication.version,
     )
     return msgspec.json.format(msgspec.json.encode(described), indent=2) + b"\n"
 
@@ -385,6 +449,6 @@ def _build_current_generation(publication: _Publication, generation: str, packag
         generation=folder,
         datapackage=f"{folder}/{PACKAGE}",
         datapackage_sha256=package_sha256,
-        bi_duckdb=FEEDS_DATABASE_FILE.rpartition("/")[2],
+        bi_duckdb=FEEDS_DATABASE,
         feeds={feed.name: f"{folder}/{feed.name}.parquet" for feed in publication.feeds},
     ).add_digest()

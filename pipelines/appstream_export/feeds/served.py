@@ -3,9 +3,10 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from appstream_export.errors import ExportError, StorageFailed, describe_error
-from appstream_export.feeds.generations import CURRENT, FEEDS_DATABASE_FILE, FEEDS_ROOT, GenerationStore
+from appstream_export.feeds.generations import CURRENT, FEEDS_ROOT, V1, VERSIONS, GenerationStore
 from appstream_export.lake.catalog import load_catalog_seq, load_feeds_database_snapshot_id
 from appstream_export.lake.storage import CATALOG_FILE, REPORT_FILE, TAIL_BYTES, Store, find_snapshot_id
 
@@ -40,11 +41,15 @@ def load_served_outputs(store: Store) -> list[ServedOutput]:
 def _load_outputs(store: Store) -> Iterator[ServedOutput]:
     if store.has_catalog_file:
         yield _load_output("catalog", store.resolve_uri(CATALOG_FILE), lambda: load_catalog_seq(store))
-    database = f"{FEEDS_ROOT}/{FEEDS_DATABASE_FILE}"
-    yield _load_output("feeds", store.resolve_uri(f"{FEEDS_ROOT}/{CURRENT}"), lambda: _load_feeds_snapshot_id(store))
-    yield _load_output(
-        "bi.duckdb", store.resolve_uri(database), lambda: load_feeds_database_snapshot_id(store, database)
-    )
+    for version in VERSIONS:
+        generations = GenerationStore(store, file_mode=0o600, version=version)
+        if version != V1 and not generations.has_current():
+            continue  # the warehouse is of an earlier version
+        suffix, database = "" if version == V1 else f" {version}", f"{FEEDS_ROOT}/{generations.database_file}"
+        current = f"{generations.place}/{CURRENT}"
+        yield _load_output(f"feeds{suffix}", current, partial(_load_feeds_snapshot_id, generations))
+        place = store.resolve_uri(database)
+        yield _load_output(f"bi.duckdb{suffix}", place, partial(load_feeds_database_snapshot_id, store, database))
     yield _load_output("report", store.resolve_uri(REPORT_FILE), lambda: _load_report_snapshot_id(store))
 
 
@@ -58,8 +63,8 @@ def _load_output(name: str, place: str, load: Callable[[], str | int | None]) ->
     return ServedOutput(name=name, place=place, snapshot_id=shown)
 
 
-def _load_feeds_snapshot_id(store: Store) -> str | None:
-    current = GenerationStore(store, file_mode=0o600).load_current()
+def _load_feeds_snapshot_id(generations: GenerationStore) -> str | None:
+    current = generations.load_current()
     return current.snapshot_id if current else None
 
 

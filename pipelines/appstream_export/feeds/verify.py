@@ -3,6 +3,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,13 +17,10 @@ from appstream_export.feeds import datapackage
 from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.definitions import STAMPS, build_feed_schema
 from appstream_export.feeds.generations import (
-    CURRENT,
-    FEEDS_DATABASE_FILE,
-    LATEST,
     PACKAGE,
+    VERSIONS,
     CurrentGeneration,
     GenerationStore,
-    get_generation_file_path,
 )
 from appstream_export.lake.catalog import open_duckdb_file
 from appstream_export.lake.duckdb import quote_identifier, quote_literal
@@ -32,17 +30,26 @@ _REPUBLISH = "publish it again with: appstream-export feeds publish"
 
 
 def verify_feeds(store: Store, generation: str | None = None, *, file_mode: int = 0o640) -> list[str]:
-    """Return the problems of a generation, a line each; by default of the served one, `bi.duckdb` and `latest`.
+    """Return the problems of a generation, a line each; by default of the served ones, `bi.duckdb` and `latest`.
 
     Raises ConfigurationError if there is no such generation.
     """
-    generations = GenerationStore(store, file_mode=file_mode)
+    v1, *others = (GenerationStore(store, file_mode=file_mode, version=version) for version in VERSIONS)
     with translate_storage_errors(store):
-        if generation is not None:
-            lines = _verify_generation(generations, generation, generations.load_package(generation))
-            return [*_report_damaged_package(generation, lines)]
-        current = generations.require_current()
-        return [*_report_damaged_package(current.name, _verify_served_generation(generations, current))]
+        lines = _verify_version(v1, generation)
+        for generations in others:
+            # A warehouse of an earlier version has no other feeds yet.
+            if generations.has_current() if generation is None else generation in generations.list_generations():
+                lines += [f"{generations.version}: {line}" for line in _verify_version(generations, generation)]
+        return lines
+
+
+def _verify_version(generations: GenerationStore, generation: str | None) -> list[str]:
+    if generation is not None:
+        lines = _verify_generation(generations, generation, generations.load_package(generation))
+        return [*_report_damaged_package(generation, lines)]
+    current = generations.require_current()
+    return [*_report_damaged_package(current.name, _verify_served_generation(generations, current))]
 
 
 def _report_damaged_package(generation: str, lines: Iterator[str]) -> Iterator[str]:
@@ -55,7 +62,7 @@ def _report_damaged_package(generation: str, lines: Iterator[str]) -> Iterator[s
 
 def _verify_served_generation(generations: GenerationStore, current: CurrentGeneration) -> Iterator[str]:
     # Comparing the encoded bytes also finds changes that decoding ignores. Files of version 0.2 have no digest.
-    if generations.store.read_bytes(CURRENT) != current.encode_json() or (
+    if generations.store.read_bytes(generations.current_file) != current.encode_json() or (
         current.sha256 and current != current.add_digest()
     ):
         yield f"current.json: was changed after it was written; {_REPUBLISH}"
@@ -64,7 +71,7 @@ def _verify_served_generation(generations: GenerationStore, current: CurrentGene
     except (ConfigurationError, StorageFailed) as error:
         yield f"current.json: {error}"
         return
-    raw = generations.store.read_bytes(get_generation_file_path(current.name, PACKAGE))
+    raw = generations.store.read_bytes(generations.get_file_path(current.name, PACKAGE))
     if hashlib.sha256(raw).hexdigest() != current.datapackage_sha256:
         yield f"{current.datapackage}: its content differs from current.json (sha256)"
     yield from _verify_generation(generations, current.name, package)
@@ -74,10 +81,10 @@ def _verify_served_generation(generations: GenerationStore, current: CurrentGene
 
 def _verify_generation(generations: GenerationStore, name: str, package: Mapping[str, Any]) -> Iterator[str]:
     feeds = {f"{feed.name}.parquet": feed for feed in datapackage.parse_feeds(package)}
-    for resource in package["resources"]:
+    for resource in (*package["resources"], *package.get("files", ())):
         path = resource["path"]
         try:
-            raw = generations.store.read_bytes(get_generation_file_path(name, path))
+            raw = generations.store.read_bytes(generations.get_file_path(name, path))
         except FileNotFoundError:
             yield f"{name}/{path}: missing"
             continue
@@ -85,11 +92,32 @@ def _verify_generation(generations: GenerationStore, name: str, package: Mapping
         if not problems and path in feeds:
             problems = [*_verify_rows(feeds[path], resource, package, raw)]
         yield from (f"{name}/{path}: {problem}" for problem in problems)
+    yield from _verify_relations(generations, name, feeds)
+
+
+def _verify_relations(generations: GenerationStore, name: str, feeds: Mapping[str, Feed]) -> Iterator[str]:
+    """Yield a line per key that is not in the feed it leads to; a file that cannot be read has a line of its own."""
+    related = {path: feed for path, feed in feeds.items() if feed.required and feed.foreign_keys}
+    keys: dict[str, pa.Array] = {}
+    for path, feed in related.items():
+        for column, to in feed.foreign_keys.items():
+            with suppress(OSError, pa.ArrowException, KeyError):
+                if to not in keys:
+                    keys[to] = _read_keys(generations, name, f"{to}.parquet", column)
+                found = pc.is_in(_read_keys(generations, name, path, column), keys[to])
+                if lost := pc.sum(pc.invert(found)).as_py():
+                    yield f"{name}/{path}: {lost} values of {column} are not in {to}"
+
+
+def _read_keys(generations: GenerationStore, name: str, path: str, column: str) -> pa.Array:
+    raw = generations.store.read_bytes(generations.get_file_path(name, path))
+    return pq.read_table(pa.BufferReader(raw), columns=[column]).column(0).drop_null().unique()
 
 
 def _verify_bytes(resource: Mapping[str, Any], raw: bytes) -> Iterator[str]:
-    if len(raw) != resource["bytes"]:
-        yield f"{len(raw)} bytes instead of {resource['bytes']}"
+    size = resource["size_bytes"] if "size_bytes" in resource else resource["bytes"]
+    if len(raw) != size:
+        yield f"{len(raw)} bytes instead of {size}"
     elif hashlib.sha256(raw).hexdigest() != resource["sha256"]:
         yield "its content differs from datapackage.json (sha256)"
 
@@ -113,19 +141,21 @@ def _verify_rows(feed: Feed, resource: Mapping[str, Any], package: Mapping[str, 
 
 
 def _verify_latest_link(generations: GenerationStore, current: CurrentGeneration) -> Iterator[str]:
-    link = Path(generations.store.resolve_uri(LATEST))
+    if generations.latest_link is None:
+        return
+    link = Path(generations.store.resolve_uri(generations.latest_link))
     if generations.store.has_catalog_file and (not link.is_symlink() or str(link.readlink()) != current.generation):
         yield f"latest: does not point to {current.generation}"
 
 
 def _verify_database(generations: GenerationStore, package: Mapping[str, Any]) -> Iterator[str]:
     """Yield the problems of `bi.duckdb`, which must hold the feeds of the generation: columns, rows and snapshot."""
-    if not generations.store.exists(FEEDS_DATABASE_FILE):
+    if not generations.store.exists(generations.database_file):
         yield "bi.duckdb: missing"
         return
     with TemporaryDirectory(prefix="appstream-export-") as folder:
-        file = Path(generations.store.resolve_uri(FEEDS_DATABASE_FILE))
-        content = generations.store.read_bytes(FEEDS_DATABASE_FILE)
+        file = Path(generations.store.resolve_uri(generations.database_file))
+        content = generations.store.read_bytes(generations.database_file)
         if not has_valid_checksum(content):
             yield f"bi.duckdb: was changed after it was published; {_REPUBLISH}"
             return

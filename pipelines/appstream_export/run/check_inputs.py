@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from appstream_export.contracts import Contract
 from appstream_export.errors import describe_error
-from appstream_export.feeds import build_feeds, find_column_changes
+from appstream_export.feeds import find_column_changes
 from appstream_export.lake.snapshots import KIND_SWEEP, Manifest, load_head, load_history
 from appstream_export.lake.storage import Store
 from appstream_export.settings import Settings, compute_freshness_windows
@@ -54,7 +54,7 @@ def _list_scope_limits(contracts: Sequence[Contract], settings: Settings) -> Ite
 def _list_column_changes(store: Store, contracts: Sequence[Contract], settings: Settings) -> list[dict[str, Any]]:
     """Return the changed columns of feeds; none if the feeds cannot be read, which their publication reports."""
     try:
-        changes = find_column_changes(store, build_feeds(contracts, settings.feeds.account_labels))
+        changes = find_column_changes(store, contracts, settings.feeds)
     except OSError as error:
         _log.warning("columns of feeds are not compared: %s", describe_error(error))
         return []

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from appstream_export.contracts import check_contracts
 from appstream_export.errors import ContractError
 from appstream_export.extract import Account, Plan, add_parent_tasks, plan_extraction
+from appstream_export.feeds import check_feed_formats
 from appstream_export.lake.catalog import find_user_sql_problems
 from appstream_export.lake.maintenance import find_announced_seq
 from appstream_export.lake.snapshots import (
@@ -74,6 +75,7 @@ def prepare_run(
 ) -> tuple[Store, PreparedRun]:
     """Plan the run and open its warehouse; raises ConfigurationError before a warehouse is created."""
     _check_user_sql(context)
+    check_feed_formats(context.settings.feeds)
     # Plan before the warehouse is opened: an error in the configuration must not leave an empty warehouse.
     _probe_warehouse(context.settings)
     plan = _plan_run(context, request, run_id)

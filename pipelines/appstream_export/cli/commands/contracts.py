@@ -72,14 +72,16 @@ def run_contracts_propose(args: argparse.Namespace) -> int:
 def run_contracts_render(args: argparse.Namespace) -> int:
     """Write the files that are generated from contracts, or with --check print the stale ones."""
     from appstream_export.contracts import find_stale_files, load_packaged_contracts, write_rendered_files
+    from appstream_export.feeds import FEEDS_PAGE, render_feeds_page
     from appstream_export.run import load_enabled_contracts
 
-    contracts = load_enabled_contracts(find_settings_or_default(args)) if args.output else load_packaged_contracts()
+    enabled = load_enabled_contracts(find_settings_or_default(args))
+    contracts, pages = enabled if args.output else load_packaged_contracts(), {FEEDS_PAGE: render_feeds_page(enabled)}
     docs, checks = resolve_render_folders(args)
     if args.check:
         passed = f"{' and '.join(map(str, filter(None, (docs, checks))))} match the contracts"
-        return console.print_verdict(find_stale_files(contracts, docs, checks), passed)
-    for file in write_rendered_files(contracts, docs, checks):
+        return console.print_verdict(find_stale_files(contracts, docs, checks, pages), passed)
+    for file in write_rendered_files(contracts, docs, checks, pages):
         console.print_result(str(file))
     return 0
 

@@ -33,7 +33,8 @@ def run_feeds_publish(args: argparse.Namespace) -> int:
     published = publish_feeds(store, target.load_contracts(store), target.settings.feeds)
     if published.problem:
         log_failure(published.problem)
-    console.print_result(f"{len(published.rows)} feeds, {sum(published.rows.values()):,} rows: {published.place}")
+    for version in filter(None, (published, published.star)):
+        console.print_result(f"{len(version.rows)} feeds, {sum(version.rows.values()):,} rows: {version.place}")
     return 1 if published.problem else 0
 
 

@@ -24,6 +24,11 @@ def add_parsers(commands: Commands) -> None:
     superset.add_argument("-o", "--output", type=parse_path, metavar="FILE", default=Path("superset.zip"),
                           help="default: %(default)s")  # fmt: skip
     superset.add_argument("--root", metavar="R", help="path of the warehouse for Superset, if different")
+    doc = "Write sources.yml for dbt: the star of feeds/v2 with descriptions, tests and freshness."
+    dbt = add_warehouse_command(below, "dbt", export_dbt_sources, doc)
+    dbt.add_argument("-o", "--output", type=parse_path, metavar="FILE", default=Path("sources.yml"),
+                     help="default: %(default)s")  # fmt: skip
+    dbt.add_argument("--root", metavar="R", help="path of the warehouse for dbt, if different")
 
 
 def run_report(args: argparse.Namespace) -> int:
@@ -71,6 +76,19 @@ def export_superset_bundle(args: argparse.Namespace) -> int:
     bundle = build_superset_bundle(feeds, database, datetime.now(UTC))
     console.print_result(write_output_file(args.output, bundle))
     console.print_result(f"import it:  superset import-dashboards -u ADMIN -p {args.output}")
+    return 0
+
+
+def export_dbt_sources(args: argparse.Namespace) -> int:
+    """Write the sources of a dbt project."""
+    from appstream_export.feeds import FEEDS_ROOT, V2, build_version_feeds, render_dbt_sources
+
+    target = resolve_target(args)
+    store = target.open_store()
+    feeds = build_version_feeds(V2, target.load_contracts(store), target.settings.feeds)
+    database = f"{(args.root or str(store.root)).rstrip('/')}/{FEEDS_ROOT}/{V2}/bi.duckdb"
+    sources = render_dbt_sources(feeds, database, target.settings.lake.freshness_timedelta)
+    console.print_result(write_output_file(args.output, sources))
     return 0
 
 

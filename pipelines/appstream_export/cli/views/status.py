@@ -28,8 +28,11 @@ from appstream_export.settings import Settings, compute_freshness_windows
 
 _MARGIN = 11
 _DURATION_UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
-_REPUBLISH = {"catalog": ("catalog",), "feeds": ("feeds", "publish"), "bi.duckdb": ("feeds", "publish"),
-              "report": ("report",)}  # fmt: skip
+_REPUBLISH = {
+    "catalog": ("catalog",),
+    **dict.fromkeys(("feeds", "bi.duckdb", "feeds v2", "bi.duckdb v2"), ("feeds", "publish")),
+    "report": ("report",),
+}
 FRESH, WARN, LATE, UNJUDGED = "fresh", "warn", "late", "unjudged"
 # From best to worst: the freshness of a status is the worst of its parts.
 _SEVERITIES = (UNJUDGED, FRESH, WARN, LATE)
@@ -158,8 +161,8 @@ def load_status(store: Store, settings: Settings) -> WarehouseStatus:
             )
         )
     has_report = settings.feeds.report and {*DEFAULT_RESOURCES} <= {row["resource"] for row in requests}
-    due = {"catalog": True, "feeds": settings.feeds.publish, "bi.duckdb": settings.feeds.publish,
-           "report": has_report}  # fmt: skip
+    served = load_served_outputs(store)
+    due = {output.name: settings.feeds.publish for output in served} | {"catalog": True, "report": has_report}
     return WarehouseStatus(
         head=head[0],
         coverage=coverage,
@@ -170,7 +173,7 @@ def load_status(store: Store, settings: Settings) -> WarehouseStatus:
         freshness_interval=settings.lake.freshness_timedelta,
         cadences=_build_cadences(settings, requests),
         first_committed_at=sweeps[-1]["committed_at"],
-        outputs=[_match_output(served, sweeps, is_due=due[served.name]) for served in load_served_outputs(store)],
+        outputs=[_match_output(output, sweeps, is_due=due[output.name]) for output in served],
     )
 
 

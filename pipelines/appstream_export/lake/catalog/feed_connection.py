@@ -97,10 +97,18 @@ class FeedConnection:
         finally:
             self._execute_statement("detach filled")
 
-    def create_table(self, name: str, query: str, doc: str, columns: Mapping[str, str]) -> str:
-        """Create a table of the file from a query and return its SQL name; `columns` maps columns to their docs."""
+    def create_table(
+        self, name: str, query: str, doc: str, columns: Mapping[str, str], *, declared: Sequence[str] = ()
+    ) -> str:
+        """Create a table of the file from a query and return its SQL name; `columns` maps columns to their docs.
+
+        `declared` are all its columns as SQL, with types and constraints.
+        """
         table = f"filled.main.{quote_identifier(name)}"
-        statements = [f"create table {table} as {query}", f"comment on table {table} is {quote_literal(doc)}"]
+        created = [f"create table {table} as {query}"]
+        if declared:
+            created = [f"create table {table} ({', '.join(declared)})", f"insert into {table} {query}"]
+        statements = [*created, f"comment on table {table} is {quote_literal(doc)}"]
         statements += [
             f"comment on column {table}.{quote_identifier(column)} is {quote_literal(text)}"
             for column, text in columns.items()

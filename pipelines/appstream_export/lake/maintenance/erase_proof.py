@@ -177,7 +177,7 @@ def _extract_texts(store: Store, path: str, content: bytes) -> Iterator[pa.Array
     elif path.endswith(".duckdb"):
         yield _wrap(content)
         yield from _extract_database_texts(store, content)
-    elif path.endswith(".zip"):
+    elif path.endswith((".zip", ".xlsx")):
         with zipfile.ZipFile(io.BytesIO(content)) as folder:
             for name in folder.namelist():
                 yield from _extract_texts(store, name, folder.read(name))

@@ -1,0 +1,40 @@
+"""Keys between feeds: declared in `bi.duckdb`, and checked before anything is served."""
+# ruff: noqa: S608 - names come from checked contracts and headers
+
+from collections.abc import Sequence
+
+from appstream_export.errors import ContractError
+from appstream_export.feeds.contract_feeds import Feed
+from appstream_export.lake.catalog import FeedConnection
+from appstream_export.lake.duckdb import quote_identifier, quote_literal
+
+
+def render_column_definitions(feed: Feed) -> list[str]:
+    """Return the columns of a feed's table as SQL; none for a feed that says nothing of nulls.
+
+    The key of a dimension, or of a newest state, is its primary key.
+    """
+    if not feed.required:
+        return []
+    return [
+        f"{quote_identifier(column.name)} {column.type}"
+        + (" primary key" if feed.is_dimension and column.name == feed.key else "")
+        + (" not null" if column.name in feed.required else "")
+        for column in feed.columns
+    ]
+
+
+def check_foreign_keys(connection: FeedConnection, feeds: Sequence[Feed]) -> None:
+    """Raise ContractError if a key of a feed, in the file that is being filled, is not in the feed it leads to."""
+    keys = [(feed, column, to) for feed in feeds if feed.required for column, to in feed.foreign_keys.items()]
+    for feed, column, to in keys:
+        name, rows = quote_identifier(column), f"filled.main.{quote_identifier(feed.name)}"
+        query = (
+            f"select any_value({name}), count(*) from (select distinct {name} from {rows} where {name} is not null)"
+            f" anti join filled.main.{quote_identifier(to)} using ({name})"
+        )
+        [(example, found)] = connection.fetch_rows(query)
+        if found:
+            raise ContractError(
+                f"feed {feed.name}: {found} values of {column} are not in {to}, such as {quote_literal(str(example))}"
+            )

@@ -1,0 +1,206 @@
+"""The feeds of `feeds/v2`: a star of dimensions (`dim_*`), facts (`fact_*`) and newest states (`<item>_latest`).
+
+Its files are in sql/feeds/v2/. Contracts without such files have `<item>_latest`, `fact_<item>_change` and a feed for
+each of their lists; feeds of users are as in v1. Every key that leads to a dimension is in it: dimensions of accounts,
+regions and days are built from all tables and change logs that other feeds read.
+"""
+# ruff: noqa: S608 - names come from checked contracts and headers, values are quoted by lake/duckdb.py
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from appstream_export.contracts import Column, Contract, SqlFile, list_sql_files, load_sql_files
+from appstream_export.errors import ContractError, SettingsError
+from appstream_export.feeds.contract_feeds import COVERAGE, Feed, build_contract_feeds
+from appstream_export.feeds.definitions import (
+    FEED_STATUS,
+    STAMPS,
+    add_label_columns,
+    build_feeds,
+    build_file_feed,
+    check_feed,
+    map_label_columns,
+)
+from appstream_export.feeds.generations import V1
+from appstream_export.lake.duckdb import quote_identifier, quote_literal
+from appstream_export.settings import FeedsSettings
+
+STAR_FOLDER = "feeds/v2"
+DIMENSION = "dim_"
+LATEST = "_latest"
+"""End of the names of feeds with the newest state of items."""
+DIM_SCOPE, DIM_ACCOUNT, DIM_REGION = "dim_scope", "dim_account", "dim_region"
+DIMENSIONS: Mapping[str, str] = {
+    "account_id": DIM_ACCOUNT,
+    "region": DIM_REGION,
+    "day": "dim_date",
+    "resource": "dim_resource",
+    "image_builder_life_key": "dim_image_builder",
+}
+"""The dimension that each key leads to, in any feed of the export."""
+_SHARED_FILES = frozenset({FEED_STATUS, "image_builder_network"})  # of sql/feeds, published in both versions
+_SCOPES, _TAGS_TABLE = "feed_scopes", "resource_tags"
+_DAY = Column("day", "DATE", "Day of observed_at_utc, or of changed_in_snapshot_utc where that is null.")
+
+
+def build_star_feeds(contracts: Sequence[Contract], labels: Sequence[str], tags: Sequence[str] = ()) -> list[Feed]:
+    """Return the feeds of `feeds/v2`, sorted by name, `feed_status` last.
+
+    Raises ContractError if a feed breaks the rules of feeds, SettingsError if a label or tag cannot become a column.
+    """
+    label_columns, tag_columns = map_label_columns(labels), map_tag_columns(tags)
+    has_tags = any(table.name == _TAGS_TABLE for contract in contracts for table in contract.tables)
+    if tags and not has_tags:
+        raise SettingsError("[feeds] tags: the resource tags is off", fix="add it to [contracts] resources")
+    feeds = []
+    for feed in {feed.name: feed for feed in _list_feeds(contracts)}.values():
+        if feed.name == DIM_ACCOUNT or feed.name.endswith(LATEST):
+            feed = add_label_columns(feed, label_columns)
+        if has_tags and "arn" in {column.name for column in feed.columns}:
+            feed = _add_tag_columns(feed, tag_columns)
+        feeds.append(check_feed(_replace_time_names(_convert_decimals(feed))))
+    return sorted(feeds, key=lambda feed: (feed.name == FEED_STATUS, feed.name))
+
+
+def build_version_feeds(version: str, contracts: Sequence[Contract], settings: FeedsSettings) -> list[Feed]:
+    """Return the feeds of v1 or v2; raises ContractError or SettingsError."""
+    if version == V1:
+        return build_feeds(contracts, settings.account_labels)
+    return build_star_feeds(contracts, settings.account_labels, settings.tags)
+
+
+def map_tag_columns(tags: Iterable[str]) -> dict[str, str]:
+    """Return keys of tags by the name of their column: `tag_cost_centre` for "Cost Centre"; raises SettingsError."""
+    return map_label_columns(tags, setting="tags", prefix="tag")
+
+
+def _list_feeds(contracts: Sequence[Contract]) -> Iterator[Feed]:
+    """Yield the feeds of contracts, then those of files, which replace them, with their keys."""
+    shared = [file for file in list_sql_files(contracts, "feeds") if file.name in _SHARED_FILES]
+    files = [*shared, *list_sql_files(contracts, STAR_FOLDER)]
+    replaced = {file.replaces for file in files}
+    scopes, latest = render_feed_scopes(contracts), {c.item_table.name: f"{c.item_name}{LATEST}" for c in contracts}
+    items = {c.join_key_name: c.item_table.name for c in contracts}
+    for contract in contracts:
+        feeds = (feed for feed in _build_contract_star(contract) if feed.name not in replaced)
+        yield from (_add_relations(feed, latest, DIMENSIONS) for feed in feeds)
+    for file in _list_own_files(contracts):
+        feed = build_file_feed(file, items)
+        # Its keys may be of any source, unless it shows current rows.
+        dimensions = {"account_id": DIM_ACCOUNT, "region": DIM_REGION} if feed.foreign_keys else {}
+        yield _add_relations(feed, latest, dimensions, required=())
+    for file in files:
+        feed = build_file_feed(file, items)
+        query = f"with feed_scopes as ({scopes}) select * from ({feed.sql}\n)" if _SCOPES in file.reads else feed.sql
+        yield _add_relations(replace(feed, sql=query), latest, DIMENSIONS)
+
+
+def _list_own_files(contracts: Sequence[Contract]) -> list[SqlFile]:
+    """Return the user's files of feeds."""
+    packaged = {file.name for file in load_sql_files("feeds")}
+    return [file for file in list_sql_files(contracts, "feeds") if file.name not in packaged]
+
+
+def _build_contract_star(contract: Contract) -> Iterator[Feed]:
+    """Yield the feeds of a contract in v1 under their names in v2; changes have the day that leads to dim_date."""
+    names = {
+        contract.item_table.name: f"{contract.item_name}{LATEST}",
+        contract.changes_table.name: f"fact_{contract.item_name}_change",
+    }
+    for feed in build_contract_feeds(contract):
+        docs = (column.doc.replace(f"key of {COVERAGE}", f"key of {DIM_SCOPE}") for column in feed.columns)
+        columns, query = tuple(map(_set_doc, feed.columns, docs)), feed.sql
+        if feed.name == contract.changes_table.name:
+            columns = (*columns, _DAY)
+            day = "coalesce(observed_at_utc, changed_in_snapshot_utc)::date"
+            query = f"select q.*, {day} as day from ({feed.sql}) as q"
+        yield replace(feed, name=names.get(feed.name, feed.name), columns=columns, sql=query)
+
+
+def render_feed_scopes(contracts: Sequence[Contract]) -> str:
+    """Return a query of each account and region that any feed names, with the first and the last day of its rows.
+
+    `is_covered` says whether the newest snapshot covers it. Days are null where AWS never answered.
+    """
+    moments = "observed_at as first_at, observed_at as last_at"
+    parts = [f"select account_id, region, true as is_covered, {moments} from scope_runs"]
+    for contract in contracts:
+        parts.append(_render_scopes_of(quote_identifier(contract.item_table.name), "observed_at"))
+        changes = quote_identifier(f"{contract.changes_table.name}_history")
+        parts.append(_render_scopes_of(changes, "coalesce(observed_at, snapshot_at)"))
+    return (
+        "select account_id, region, bool_or(is_covered) as is_covered, utc_day(min(first_at)) as first_day,"
+        f" utc_day(max(last_at)) as last_day from ({' union all '.join(parts)}) group by account_id, region"
+    )
+
+
+def _render_scopes_of(table: str, moment: str) -> str:
+    return (
+        f"select account_id, region, false as is_covered, min({moment}) as first_at, max({moment}) as last_at"
+        f" from {table} group by account_id, region"
+    )
+
+
+def _add_relations(
+    feed: Feed, latest: Mapping[str, str], dimensions: Mapping[str, str], required: Iterable[str] | None = None
+) -> Feed:
+    """Return the feed with foreign keys to `dimensions`, and to the newest states that it leads to in v1.
+
+    Columns that are not `required` may be null; by default, no key may.
+    """
+    names = {column.name for column in feed.columns} - {feed.key}
+    found = {key: {COVERAGE: DIM_SCOPE, **latest}[to] for key, to in feed.foreign_keys.items()}
+    found |= {key: to for key, to in dimensions.items() if key in names}
+    needed = frozenset({feed.key, *STAMPS, *(found if required is None else required)})
+    return replace(feed, foreign_keys=found, required=needed, has_zone=True)
+
+
+def _add_tag_columns(feed: Feed, tags: Mapping[str, str]) -> Feed:
+    """Return the feed with all tags as JSON, and those that the settings name as columns."""
+    paths = {name: quote_literal(f'$."{key}"') for name, key in tags.items()}
+    selected = "".join(
+        f", json_extract_string(t.tags_json, {path}) as {quote_identifier(name)}" for name, path in paths.items()
+    )
+    query = (
+        f"select q.*, t.tags_json{selected} from ({feed.sql}\n) as q left join (select account_id, region,"
+        " tagged_resource_arn, json_group_object(tag_key, tag_value)::varchar as tags_json"
+        f" from {_TAGS_TABLE} group by all) as t"
+        " on q.account_id = t.account_id and q.region = t.region and q.arn = t.tagged_resource_arn"
+    )
+    added = (
+        Column("tags_json", "VARCHAR", "Its tags as a JSON object; null if none, or when it is gone."),
+        *(Column(name, "VARCHAR", f"Tag {key}; null if it has none, or is gone.") for name, key in tags.items()),
+    )
+    return replace(feed, columns=(*feed.columns, *added), sql=query)
+
+
+def _convert_decimals(feed: Feed) -> Feed:
+    """Return the feed with DOUBLE for DECIMAL: some clients read a decimal without its scale."""
+    decimals = [column.name for column in feed.columns if column.type.startswith("DECIMAL")]
+    if not decimals:
+        return feed
+    casts = ", ".join(f"{name}::double as {name}" for name in map(quote_identifier, decimals))
+    columns = tuple(replace(c, type="DOUBLE") if c.name in decimals else c for c in feed.columns)
+    return replace(feed, columns=columns, sql=f"select * replace ({casts}) from ({feed.sql}\n)")
+
+
+def _replace_time_names(feed: Feed) -> Feed:
+    """Return the feed with descriptions that name its columns of times as they are here: `observed_at_utc`."""
+    names = {column.name.removesuffix("_utc") for column in feed.columns if column.name.endswith("_utc")}
+    pattern = re.compile(rf"\b({'|'.join(sorted(names, key=len, reverse=True))})\b")
+    columns = tuple(replace(column, doc=pattern.sub(r"\1_utc", column.doc)) for column in feed.columns)
+    return replace(feed, columns=columns)
+
+
+def _set_doc(column: Column, doc: str) -> Column:
+    return replace(column, doc=doc)
+
+
+def check_relations(feeds: Sequence[Feed]) -> None:
+    """Raise ContractError if a foreign key leads to no feed, or to one with another key."""
+    keys = {feed.name: feed.key for feed in feeds}
+    for feed in feeds:
+        for column, to in feed.foreign_keys.items():
+            if keys.get(to) != column:
+                raise ContractError(f"feed {feed.name}: {column} leads to {to}, whose key is {keys.get(to)}")

@@ -1,0 +1,48 @@
+-- fact_image_builder_exposure: One row per image builder of the newest snapshot and way in or out of its network.
+-- reads: exposure, image_builder_lives, feed_snapshot
+-- key: row_key
+-- row_key varchar: account_id, region, name, way separated by slashes.
+-- image_builder_life_key varchar: image_builder_key and life separated by a slash: key of dim_image_builder.
+-- image_builder_key varchar: account_id, region, name separated by slashes: key of image_builder_latest.
+-- scope_key varchar: Resource, account and region, separated by slashes: key of dim_scope.
+-- account_id varchar: AWS account, 12 digits.
+-- region varchar: AWS region.
+-- day date: Day of observed_at_utc.
+-- way varchar: internet (default internet access), imdsv1 (version 1 of the instance metadata service answers), agents
+--   (AI agents may do something on it), ipv6 (its network interface has an IPv6 address), public_endpoint
+--   (administrators reach it without an interface VPC endpoint) or screenshots (those of AI agents are uploaded).
+-- is_open boolean: Whether the way is open; null where AWS does not report it.
+-- is_exposure boolean: Whether the way counts in exposures of image_builder_latest: internet, imdsv1, agents and ipv6.
+-- is_stale boolean: The newest attempt to read this scope failed or was skipped: the row dates from observed_at_utc.
+-- observed_at_utc timestamp: When AWS returned the builder. UTC.
+-- as_of_utc timestamp: When the snapshot of this feed was committed. UTC.
+-- snapshot_id varchar: Snapshot of this feed: the same in all feeds of a generation.
+with ways as (
+    select
+        *,
+        unnest(['internet', 'imdsv1', 'agents', 'ipv6', 'public_endpoint', 'screenshots']) as way,
+        unnest([
+            reaches_internet, allows_imdsv1, allows_agents, has_ipv6, is_reached_publicly, uploads_screenshots
+        ]) as is_open
+    from exposure
+)
+
+select
+    concat_ws('/', w.image_builder_key, w.way) as row_key,
+    l.image_builder_life_key,
+    w.image_builder_key,
+    concat_ws('/', 'image_builders', w.account_id, w.region) as scope_key,
+    w.account_id,
+    w.region,
+    utc_day(w.observed_at) as day,
+    w.way,
+    w.is_open,
+    w.way in ('internet', 'imdsv1', 'agents', 'ipv6') as is_exposure,
+    w.is_stale,
+    utc(w.observed_at) as observed_at_utc,
+    f.as_of_utc,
+    f.snapshot_id
+from ways as w
+left join image_builder_lives as l
+    on w.account_id = l.account_id and w.region = l.region and w.name = l.name and l.is_last_life
+cross join feed_snapshot as f

@@ -1,0 +1,312 @@
+"""The star of feeds/v2: every key leads into its dimension, and every value is of a type that no client misreads."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from appstream_export.contracts import load_contract_set, load_contracts, load_packaged_contracts, sql_files
+from appstream_export.contracts.sql_files import SqlFile
+from appstream_export.errors import ContractError, ExportError, SettingsError
+from appstream_export.feeds import FEEDS_PAGE, publish_feeds, render_feeds_page
+from appstream_export.feeds.contract_feeds import Feed
+from appstream_export.feeds.generations import V2, VERSIONS, GenerationStore
+from appstream_export.feeds.relations import check_foreign_keys
+from appstream_export.feeds.star import build_star_feeds, check_relations
+from appstream_export.feeds.verify import verify_feeds
+from appstream_export.lake.catalog import SharedConnection, open_feed_connection
+from appstream_export.lake.catalog.checks import CheckResult
+from tests.feeds.stars import folder, table
+from tests.lake.lakes import A, B, Lake, builder, ok
+
+FILES = sql_files.load_sql_files("feeds/v2")
+STAR = {
+    "dim_account", "dim_date", "dim_image_builder", "dim_region", "dim_resource", "dim_scope", "fact_export_run",
+    "fact_image_builder_change", "fact_image_builder_day", "fact_image_builder_error", "fact_image_builder_exposure",
+    "fact_image_builder_state_span", "feed_status", "image_builder_agent_settings", "image_builder_endpoints",
+    "image_builder_ipv6_addresses", "image_builder_latest", "image_builder_network", "image_builder_security_groups",
+    "image_builder_subnets",
+}  # fmt: skip
+FLAGS = (
+    "is_", "has_", "allows_", "reaches_", "uploads_", "enable_", "disable_", "forced", "agent_screenshots_",
+)  # fmt: skip
+_COLUMN_WORD = re.compile(r"[a-z]+(_[a-z0-9]+)*_(utc|id|key|at|at_least|on|name|json|hours|since|time|timestamp|until)")
+
+
+def test_both_versions_are_of_one_snapshot_and_match_their_descriptions(published_star: Lake) -> None:
+    root = Path(published_star.store.root, "feeds")
+    v1, v2 = (json.loads((root / version / "current.json").read_text()) for version in ("v1", "v2"))
+
+    assert v1["snapshot_id"] == v2["snapshot_id"]
+    assert {*v2["feeds"]} == STAR
+    assert not (root / "v2" / "latest").exists(), "a link changes between two reads"
+    assert verify_feeds(published_star.store) == []
+
+
+def test_every_life_has_a_row_and_every_account_also_where_it_is_gone(published_star: Lake) -> None:
+    lives = {
+        (r["name"], r["life"]): (r["ended_by"], r["is_current"]) for r in table(published_star, "dim_image_builder")
+    }
+    accounts = {r["account_id"]: (r["is_covered"], r["label_team"]) for r in table(published_star, "dim_account")}
+
+    assert lives == {
+        ("a", 1): (None, True), ("b", 1): ("deleted", False), ("b", 2): (None, True), ("c", 1): ("ended", False),
+    }  # fmt: skip
+    assert accounts == {"111122223333": (True, "x"), "444455556666": (False, None)}
+    assert {r["region"]: r["is_covered"] for r in table(published_star, "dim_region")} == {
+        "eu-west-1": True, "us-east-1": True,
+    }  # fmt: skip
+
+
+def test_changes_and_days_are_of_the_life_in_which_they_happened(published_star: Lake) -> None:
+    changes = [
+        (r["image_builder_life_key"][23:], r["change"]) for r in table(published_star, "fact_image_builder_change")
+    ]
+    days = {r["image_builder_life_key"][23:] for r in table(published_star, "fact_image_builder_day")}
+
+    assert sorted(changes) == [
+        ("a/1", "first_seen"), ("b/1", "deleted"), ("b/1", "first_seen"), ("b/2", "created"),
+        ("c/1", "ended"), ("c/1", "first_seen"),
+    ]  # fmt: skip
+    assert days == {"a/1", "b/1", "b/2", "c/1"}
+
+
+def test_the_wide_row_knows_what_marts_and_page_know(published_star: Lake) -> None:
+    a, b = table(published_star, "image_builder_latest")
+    counts = [(r["quarantined_values"], r["scopes_failed"]) for r in table(published_star, "dim_resource")]
+
+    assert (a["exposures"], a["exposed_by"], a["is_latest_agent"], a["is_running"]) == (1, "internet", True, True)
+    assert (a["usd_per_hour"], a["disk_usd_per_month"]) == (0.5, 30.0)
+    assert a["run_rate_usd_per_day"] == pytest.approx(12 + 30 * 12 / 365)
+    assert (b["is_running"], b["usd_per_hour"], b["run_rate_usd_per_day"]) == (True, None, None)
+    assert (a["quarantined"], counts) == (1, [(1, 1)])
+
+
+def test_money_is_double_and_times_of_files_are_in_utc(published_star: Lake) -> None:
+    for name in STAR:
+        for field in pq.read_schema(folder(published_star) / f"{name}.parquet"):
+            assert not pa.types.is_decimal(field.type), f"{name}.{field.name}"
+            if pa.types.is_timestamp(field.type):
+                assert (field.type.unit, field.type.tz) == ("us", "UTC"), f"{name}.{field.name}"
+            assert field.name.startswith(FLAGS) is pa.types.is_boolean(field.type), f"{name}.{field.name}"
+    rate = next(
+        row["run_rate_usd_per_day"] for row in table(published_star, "image_builder_latest") if row["name"] == "a"
+    )
+    assert isinstance(rate, float)
+
+
+def test_the_database_declares_what_is_never_null_and_the_keys_of_dimensions(published_star: Lake) -> None:
+    with duckdb.connect(str(Path(published_star.store.root, "feeds/v2/bi.duckdb")), read_only=True) as con:
+        rows = con.execute(
+            "select table_name, constraint_type, constraint_column_names from duckdb_constraints()"
+        ).fetchall()
+    keys = {name: columns for name, kind, columns in rows if kind == "PRIMARY KEY"}
+    required = {(name, columns[0]) for name, kind, columns in rows if kind == "NOT NULL"}
+    feeds = build_star_feeds(load_contracts(), ())
+
+    assert keys == {feed.name: [feed.key] for feed in feeds if feed.name.startswith("dim_") or "latest" in feed.name}
+    assert required == {(feed.name, column) for feed in feeds for column in feed.required}
+
+
+def test_the_package_names_the_dimension_of_every_key(published_star: Lake) -> None:
+    package = json.loads((folder(published_star) / "datapackage.json").read_text())
+    days = next(r for r in package["resources"] if r["name"] == "fact_image_builder_day")
+
+    assert package["feeds_version"] == "v2"
+    assert {k["fields"][0]: k["reference"]["resource"] for k in days["schema"]["foreignKeys"]} == {
+        "account_id": "dim_account", "region": "dim_region", "day": "dim_date",
+        "image_builder_life_key": "dim_image_builder",
+    }  # fmt: skip
+
+
+def test_a_key_that_is_in_no_dimension_is_found(published_star: Lake, tmp_path: Path) -> None:
+    lake = Lake(Path(shutil.copytree(published_star.store.root, tmp_path / "warehouse", symlinks=True)))
+    file = folder(lake) / "fact_image_builder_exposure.parquet"
+    rows = pq.read_table(file)
+    wrong = pa.array(["111122223333/eu-west-1/a/7"] * rows.num_rows)
+    named = rows.column_names.index("image_builder_life_key")
+    file.chmod(0o600)
+    pq.write_table(rows.set_column(named, rows.schema.field(named), wrong), file)
+
+    assert any("1 values of image_builder_life_key are not in dim_image_builder" in p for p in verify_feeds(lake.store))
+
+
+def test_feeds_with_a_key_that_is_in_no_dimension_are_not_published(published_star: Lake) -> None:
+    contracts = published_star.contracts
+    with (
+        SharedConnection(published_star.store, contracts) as shared,
+        open_feed_connection(shared) as connection,
+    ):
+        connection.con.execute("attach ':memory:' as filled")
+        connection.con.execute("create table filled.dim_region as select 'eu-west-1' as region")
+        connection.con.execute(
+            "create table filled.things as select unnest(['eu-west-1', 'eu-west-2', null]) as region"
+        )
+        things = Feed("things", "", (), "thing", "", {"region": "dim_region"}, required=frozenset({"thing"}))
+        with pytest.raises(ContractError, match="1 values of region are not in dim_region, such as 'eu-west-2'"):
+            check_foreign_keys(connection, [things])
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.name)
+def test_what_a_feed_reads_is_what_its_header_says(file: SqlFile) -> None:
+    statement = "\n".join(line for line in file.sql.splitlines() if not line.startswith("--"))
+    own = set(re.findall(r"^(?:with )?(\w+) as \($", statement, re.M))
+
+    assert {*file.reads} == {*re.findall(r"(?:from|join) (\w+)", statement)} - own
+    assert file.place == f"sql/feeds/v2/{file.name}.sql"
+
+
+def test_every_relation_leads_to_the_key_of_a_feed() -> None:
+    feeds = build_star_feeds(load_packaged_contracts(), ("team",), ("owner",))
+
+    check_relations(feeds)
+    assert {feed.name for feed in feeds if feed.name.startswith("fact_") and not feed.foreign_keys} == set()
+    with pytest.raises(ContractError, match="leads to dim_account, whose key is None"):
+        check_relations([feed for feed in feeds if feed.name != "dim_account"])
+
+
+def test_history_days_limits_the_facts_that_grow_and_no_dimension() -> None:
+    assert {feed.name for feed in build_star_feeds(load_contracts(), ()) if feed.history} == {
+        "fact_export_run", "fact_image_builder_change", "fact_image_builder_day", "fact_image_builder_state_span",
+    }  # fmt: skip
+
+
+def test_descriptions_name_columns_that_exist() -> None:
+    feeds = build_star_feeds(load_packaged_contracts(), ("team",), ("owner",))
+    known = (
+        {column.name for feed in feeds for column in feed.columns} | {feed.name for feed in feeds} | {"account_labels"}
+    )
+
+    assert {
+        (feed.name, column.name, word)
+        for feed in feeds
+        for column in feed.columns
+        for word in _list_column_words(column.doc)
+        if word not in known
+    } == set()
+
+
+def _list_column_words(doc: str) -> Iterator[str]:
+    """Yield the words of a description that can only be names of columns or feeds."""
+    return (word for word in re.findall(r"[\w./-]*\w", doc) if _COLUMN_WORD.fullmatch(word))
+
+
+def test_the_page_of_the_star_is_up_to_date() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "tables" / FEEDS_PAGE).read_text("utf-8")
+
+    assert page == render_feeds_page(load_contracts())
+    assert {*re.findall(r"^## (\w+)$", page, re.M)} == STAR
+
+
+def test_the_wide_row_has_every_column_of_the_contract() -> None:
+    contract = next(c for c in load_contracts() if c.name == "image_builders")
+    latest = next(feed for feed in build_star_feeds(load_contracts(), ()) if feed.name == "image_builder_latest")
+    names = {column.name for column in latest.columns}
+    replaced = {"snapshot_id", "latest_appstream_agent_version"}  # the latter is is_latest_agent
+
+    assert {c.name for c in contract.item_table.columns if not {c.name, f"{c.name}_utc"} & names} - replaced == set()
+
+
+def test_tags_are_columns_where_their_resource_is_on() -> None:
+    with pytest.raises(SettingsError, match="the resource tags is off"):
+        build_star_feeds(load_contracts(), (), ("owner",))
+    feeds: dict[str, Feed] = {f.name: f for f in build_star_feeds(load_packaged_contracts(), (), ("Cost Centre",))}
+
+    for name in ("dim_image_builder", "image_builder_latest", "fleet_latest"):
+        assert [c.name for c in feeds[name].columns][-2:] == ["tags_json", "tag_cost_centre"]
+
+
+@pytest.mark.slow
+def test_a_failed_check_keeps_the_star_as_it_is_and_its_status_says_why(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "warehouse")
+    lake.commit(ok(A, builder("a", state="OLD")))
+    publish_feeds(lake.store, lake.contracts)
+    lake.commit(ok(A, builder("a", state="NEW")))
+    found = CheckResult(name="orphans", doc="", severity="error", rows=3)
+    stopped = publish_feeds(lake.store, lake.contracts, check_results={2: [found]})
+
+    assert stopped.star is not None
+    assert [row["state"] for row in table(lake, "image_builder_latest")] == ["OLD"]
+    assert {row["is_ok"] for row in table(lake, "feed_status")} == {False}
+    assert GenerationStore(lake.store, file_mode=0o600, version=V2).require_current().seq == 1
+    assert verify_feeds(lake.store) == []
+
+
+@pytest.mark.slow
+def test_whatever_is_wrong_with_v2_readers_of_v1_have_the_new_snapshot(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "warehouse")
+    lake.commit(ok(A, builder("a", state="OLD")))
+    publish_feeds(lake.store, lake.contracts)
+    lake.commit(ok(A, builder("a", state="NEW")))
+    database = Path(lake.store.root, "feeds/v2/bi.duckdb")
+    database.unlink()
+    (database / "odd").mkdir(parents=True)
+    with pytest.raises((ExportError, OSError)):
+        publish_feeds(lake.store, lake.contracts)
+
+    assert _load_seqs(lake) == [2, 1]
+    assert [row["state"] for row in table(lake, "image_builder_latest")] == ["OLD"]
+    shutil.rmtree(database)
+    publish_feeds(lake.store, lake.contracts)
+    assert _load_seqs(lake) == [2, 2]
+    assert verify_feeds(lake.store) == []
+
+
+def _load_seqs(lake: Lake) -> list[int]:
+    stores = [GenerationStore(lake.store, file_mode=0o600, version=version) for version in VERSIONS]
+    return [generations.require_current().seq for generations in stores]
+
+
+@pytest.mark.slow
+def test_the_end_of_a_life_that_the_next_one_follows_at_once_is_its_own(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "warehouse")
+    for day in (1, 2):
+        lake.commit(ok(A, builder("a", state="RUNNING", created_time=datetime(2026, 1, day, tzinfo=UTC))))
+    publish_feeds(lake.store, lake.contracts)
+    changes = [(r["image_builder_life_key"][23:], r["change"]) for r in table(lake, "fact_image_builder_change")]
+
+    assert sorted(changes) == [("a/1", "deleted"), ("a/1", "first_seen"), ("a/2", "created")]
+    assert verify_feeds(lake.store) == []
+
+
+OWN = """-- mine: One row.
+-- reads: feed_snapshot
+-- key: mine_key
+-- mine_key varchar: Key.
+-- scope_key varchar: Key of coverage.
+-- usd decimal(18,4): Money.
+-- as_of_utc timestamp: When the snapshot of this feed was committed. UTC.
+-- snapshot_id varchar: Snapshot of this feed.
+select
+    'k' as mine_key,
+    'image_builders/{}' as scope_key,
+    1.5::decimal(18, 4) as usd,
+    as_of_utc,
+    snapshot_id
+from feed_snapshot
+"""
+
+
+def _publish_own(lake: Lake, folder: Path, scope: str) -> None:
+    (folder / "feeds").mkdir(parents=True)
+    (folder / "feeds" / "mine.sql").write_text(OWN.format(scope))
+    publish_feeds(lake.store, load_contract_set(sql_folder=folder))
+
+
+@pytest.mark.slow
+def test_feeds_of_users_are_in_both_versions_and_their_keys_are_checked_in_v2(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "warehouse")
+    lake.commit(ok(A, builder("a", state="RUNNING")))
+    _publish_own(lake, tmp_path / "good", A)
+
+    assert [(row["usd"], type(row["usd"])) for row in table(lake, "mine")] == [(1.5, float)]
+    with pytest.raises(ContractError, match="feed mine: 1 values of scope_key are not in dim_scope"):
+        _publish_own(lake, tmp_path / "bad", B)
+    assert verify_feeds(lake.store) == []
