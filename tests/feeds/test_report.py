@@ -252,3 +252,13 @@ def test_a_disk_without_a_price_makes_the_cost_a_lower_bound(tmp_path: Path) -> 
         ("down", 0, None),
         ("up", 1, None),
     ]
+
+
+@pytest.mark.slow
+def test_on_a4_a_table_stays_a_table_and_nothing_is_cut_off(chromium: Browser, file: Path) -> None:
+    seen = opened(watched(chromium, width=700, height=990), file)
+    seen.page.emulate_media(media="print")
+
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 700
+    assert seen.page.evaluate("getComputedStyle(document.querySelector('#find td')).display") == "table-cell"
+    seen.page.close()

@@ -8,6 +8,8 @@ export const count = (number) => WHOLE.format(number);
 export const counted = (number, noun, plural = `${noun}s`) => `${count(number)} ${number === 1 ? noun : plural}`;
 export const hours = (number) => (number === null || number === undefined ? "" : TENTHS.format(number));
 export const usd = (number) => (number === null || number === undefined ? "unknown" : USD.format(number));
+// As a headline: cents do not matter above ten thousand.
+export const dollars = (number) => (number >= 10000 ? `$${WHOLE.format(number)}` : usd(number));
 export const month = (date) => MONTH.format(date);
 export const day = (date) => date.toISOString().slice(0, 10);
 export const time = (seconds) =>

@@ -1,5 +1,5 @@
 // The key figures of the selection, each with what it was a week ago and where it is explained.
-import { change, count, counted, usd } from "./format.js";
+import { change, count, counted, dollars, usd } from "./format.js";
 import { getSelection } from "./selection.js";
 import { useChoice } from "./store.js";
 
@@ -15,9 +15,9 @@ export function Tiles({ model, goTo }) {
     <ul class="tiles">
       <Tile to="find" goTo={goTo} figure={count(sums.builders)} name={sums.builders === 1 ? "builder" : "builders"} note={ago(sums.builders, sums.before?.builders)} />
       <Tile to="todo" goTo={goTo} figure={count(sums.up)} name="up now" note={ago(sums.up, sums.before?.up)} />
-      <Tile to="cost" goTo={goTo} figure={priced ? usd(sums.rate) : "?"} name="a day now"
+      <Tile to="cost" goTo={goTo} figure={priced ? dollars(sums.rate) : "?"} name="a day now"
         note={!priced ? "no price list: see [feeds] prices" : sums.unpriced ? `at least: ${sums.unpriced} have no price` : "as builders are now"} />
-      <Tile to="cost" goTo={goTo} figure={priced ? usd(sums.month) : "?"} name="this month"
+      <Tile to="cost" goTo={goTo} figure={priced ? dollars(sums.month) : "?"} name="this month"
         note={!priced ? "no price list: see [feeds] prices" : `last 7 days ${usd(sums.week)}${sums.week_before ? `, ${change(sums.week, sums.week_before)}` : ""}`} />
       <Tile to="todo" goTo={goTo} figure={count(sums.exposed)} name="exposed" note="in at least one way" />
       <Tile to="unseen" goTo={goTo} isBad={unseen > 0} figure={count(unseen)} name="not seen" note={`of ${counted(scopes.length, "scope")}; ${count(expected)} expected`} />

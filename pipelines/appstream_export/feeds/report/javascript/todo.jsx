@@ -18,13 +18,13 @@ const LISTS = [
   { id: "disk", title: () => "Stopped, but paying for disk", test: paysForDiskOnly, none: "stopped and paying for disk",
     sum: (rows) => `deleting them saves ${usd(rows.reduce((sum, b) => sum + (b.disk_usd_per_month ?? 0), 0))} a month`,
     columns: [number("gb", "disk, GB", (b) => b.root_volume_size_gb, count), number("usd", "a month", (b) => b.disk_usd_per_month, usd),
-      text("since", "last seen up", (b) => time(b.last_up_at))] },
+      text("since", "last seen up", (b) => time(b.last_up_at) || "not seen up")] },
   { id: "exposed", title: () => "Exposed", test: (b) => Boolean(b.exposed_by), none: "exposed", sum: (rows) => `${count(rows.filter((b) => b.is_up).length)} of them are up`,
-    columns: [text("ways", "ways in or out", (b) => (b.exposed_by ?? "").replaceAll("_", " "))] },
+    sort: "number", columns: [number("number", "ways", (b) => (b.exposed_by ? b.exposed_by.split(",").length : 0), count), text("ways", "in or out by", (b) => (b.exposed_by ?? "").replaceAll("_", " "))] },
   { id: "image", title: () => `Made from an image that is gone or older than ${OLD_DAYS} days`, test: hasOldImage, none: "made from an old image", needs: "builder_images",
     columns: [number("age", "days old", (b) => b.image?.age, count), text("gone", "image", (b) => (b.image?.isGone ? "is gone" : b.image?.owner)), text("arn", "name", (b) => (b.image_arn ?? "").split("/").pop())] },
   { id: "agent", title: () => `Agent is not the newest, or older than ${OLD_DAYS} days`, test: hasOldAgent, none: "with an old agent",
-    columns: [text("version", "agent", (b) => b.appstream_agent_version), number("age", "days old", (b) => b.agent_age_days, count)] },
+    sort: "age", columns: [text("version", "agent", (b) => b.appstream_agent_version), number("age", "days old", (b) => b.agent_age_days, count)] },
   { id: "stuck", title: () => "Stuck in a state that passes within minutes", test: isStuck, none: "stuck",
     columns: [number("hours", "hours in it, at least", (b) => b.state_hours), text("since", "since", (b) => time(b.state_since))] },
   { id: "failing", title: () => "Failing", test: isFailing, none: "failing",
@@ -57,7 +57,7 @@ function List({ list, over }) {
     <div class="todo">
       <h3>{list.title(over)}: {count(list.rows.length)}</h3>
       <Table caption={list.sum ? `${counted(list.rows.length, "builder")}; ${list.sum(list.rows)}` : counted(list.rows.length, "builder")}
-        columns={columns} rows={list.rows} page={5} sort={{ id: columns[4].id, desc: Boolean(columns[4].isNumber) }} />
+        columns={columns} rows={list.rows} page={5} sort={{ id: list.sort ?? columns[4].id, desc: true }} />
     </div>
   );
 }
