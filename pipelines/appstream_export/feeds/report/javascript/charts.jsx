@@ -75,7 +75,7 @@ export function buildBarChart(rows, kinds, colours, { width, unit }) {
   return Plot.plot({
     ...common(width),
     height: 50 + 22 * names.length,
-    marginLeft: Math.min(150, 20 + 7 * Math.max(...names.map((name) => name.length))),
+    marginLeft: Math.min(200, 24 + 7 * Math.max(...names.map((name) => name.length))),
     x: { label: unit, grid: true, ticks: Math.max(2, Math.floor(width / 120)) },
     y: { label: null, domain: names },
     marks: [
