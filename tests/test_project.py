@@ -88,7 +88,7 @@ def test_the_wheel_installs_one_package_and_nothing_else_at_the_top(installed: t
 
     assert {top for top in tops if not top.endswith(".dist-info")} == {"appstream_export"}
     packaged = {name.removeprefix("appstream_export/") for name in ZipFile(wheel).namelist()}
-    report = {"feeds/report/vega.js", "feeds/report/vega.licenses.txt"}
+    report = {"feeds/report/page.js", "feeds/report/page.licenses.txt"}
     assert {"_schemas/image_builders.toml", "_sql/views/coverage.sql", *report} <= packaged
     assert not [name for name in packaged if "javascript/" in name]  # what the page's JavaScript is built from
 

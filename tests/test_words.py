@@ -30,7 +30,7 @@ PLAIN = {
 WORDS = re.compile(rf"(?<![\w.\"'-])(?<!def )(?<!as )(?:{'|'.join(PLAIN)})(?![\w-])", re.IGNORECASE)
 FOLDERS = ("pipelines", "docs", "sql", "schemas", "deploy", "README.md", "CHANGELOG.md", "justfile", "pyproject.toml")
 SUFFIXES = {".py", ".pyi", ".md", ".sql", ".toml", ".html", ".js", ".yaml", ".yml", ""}
-BUILT = ("vega.js", "vega.licenses.txt", "package-lock.json")
+BUILT = ("page.js", "page.licenses.txt", "package-lock.json")
 
 
 def list_files() -> Iterator[Path]:

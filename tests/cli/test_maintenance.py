@@ -15,6 +15,7 @@ import pytest
 from appstream_export.emulator import Emulator
 from tests.cli.conftest import Finished
 from tests.factories import image_builder
+from tests.pages import read_texts
 
 Told = Callable[..., tuple[int, str, str]]
 A, B = "111122223333", "444455556666"
@@ -109,12 +110,13 @@ def test_the_life_of_a_warehouse(warehouse: str, aws: Emulator, told: Told, tmp_
 def test_an_erase_publishes_feeds_and_report_anew(warehouse: str, aws: Emulator, told: Told, tmp_path: Path) -> None:
     told("run")
     told("run")
-    assert B in (tmp_path / warehouse / "report.html").read_text()
+    assert B in read_texts(tmp_path / warehouse / "report.html")
     configure(tmp_path, aws, warehouse, A)
     done = asked(told, "erase", "--account", B)
 
     assert (done["is_gone"], done["problems"]) == (True, [])
     assert not [p for p in (tmp_path / warehouse).rglob("*") if p.is_file() and B.encode() in p.read_bytes()]
+    assert B not in read_texts(tmp_path / warehouse / "report.html")
     assert len(list((tmp_path / warehouse / "feeds/v1/generations").iterdir())) == 1, "older ones hold the account"
     assert told("feeds", "verify")[0] == 0
     with duckdb.connect(str(tmp_path / warehouse / "feeds/v1/bi.duckdb"), read_only=True) as con:

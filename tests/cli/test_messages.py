@@ -78,7 +78,7 @@ def test_help_and_errors_have_colours_on_a_terminal_only(monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "stdout", Terminal())
     monkeypatch.setattr(sys, "stderr", Terminal())
     coloured = build_parser("sql").format_help()
-    console.log_problem("a.toml line 4: [extract] workers: 0 is not a whole number")
+    console.log_line(console.render_problem("a.toml line 4: [extract] workers: 0 is not a whole number"))
     monkeypatch.setenv("NO_COLOR", "1")
 
     assert "\x1b" not in plain + build_parser("sql").format_help()

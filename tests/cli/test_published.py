@@ -110,9 +110,9 @@ def test_a_user_without_home_and_passwd_entry_gets_everything(folder: Path, cli:
 
 @pytest.mark.slow
 def test_any_failure_of_the_report_is_its_problem_and_the_snapshot_stands(folder: Path, cli: Command) -> None:
-    done = cli("run", env=stub(folder, "jinja2", "raise RuntimeError('no charts here')"))
+    done = cli("run", env=stub(folder, "jinja2", "raise RuntimeError('no page here')"))
 
     assert done.returncode == 3
     assert done.stdout.startswith("snapshot 1 committed: ")
-    assert "its report could not be written: RuntimeError: no charts here; try again with: " in done.stdout
+    assert "its report could not be written: RuntimeError: no page here; try again with: " in done.stdout
     assert cli("sql", "select name from image_builders", "--format", "csv").stdout == "name\na\n"

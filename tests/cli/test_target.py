@@ -12,6 +12,7 @@ import pytest
 from appstream_export.emulator import Emulator
 from tests.factories import image_builder
 from tests.lake.lakes import A, Lake, builder, ok
+from tests.pages import read_texts
 from tests.slices import long_but
 
 Told = Callable[..., tuple[int, str, str]]
@@ -92,7 +93,7 @@ def test_the_report_of_the_configured_warehouse_is_the_same_page_however_it_is_n
         """Its mode, and whether it warns once it is twice as old as the configuration's freshness."""
         assert told("report", *words)[0] == 0
         file = folder / name / "report.html"
-        return stat.S_IMODE(file.stat().st_mode), "18000" in file.read_text()
+        return stat.S_IMODE(file.stat().st_mode), "18000" in read_texts(file)
 
     assert publish("warehouse") == publish("warehouse", "--warehouse", "link/") == (0o444, True)
     assert publish("other", "--warehouse", "other") == (0o440, False)

@@ -19,7 +19,7 @@ LOADED = """
 import sys
 from appstream_export.definitions import defs
 defs()
-print(sorted({"boto3", "moto"} & set(sys.modules)))
+print(sorted({"jinja2", "boto3", "moto"} & set(sys.modules)))
 """
 
 

@@ -1,5 +1,7 @@
 """The proof of an erase: values of the erased rows are found wherever they lie, and however they are written there."""
 
+import base64
+import gzip
 import html
 import json
 import zipfile
@@ -111,6 +113,11 @@ def write_chart(place: Path) -> None:
     place.write_text('<script type="application/json">' + json.dumps(MAIL).replace("<", "\\u003c") + "</script>")
 
 
+def write_block(place: Path) -> None:
+    block = base64.b64encode(gzip.compress(json.dumps({"texts": [MAIL]}).encode())).decode()
+    place.write_text(f'<script type="application/gzip" id="data-builders">{block}</script>')
+
+
 def write_json(place: Path) -> None:
     place.write_text(json.dumps({"why": f"not {MAIL}"}))
 
@@ -154,6 +161,7 @@ WRITERS = {
     "feeds/v1/x.csv": write_csv,
     "report.html": write_page,
     "page.html": write_chart,
+    "block.html": write_block,
     "feeds/v1/current.json": write_json,
     "superset.zip": write_zip,
     "feeds/v1/bi.duckdb": write_database,

@@ -108,44 +108,20 @@ def panel(name: str) -> SqlFile:
     return next(file for file in sql_files.load_sql_files("report") if file.name == name)
 
 
-def test_costs_by_day_are_those_of_90_days(answer: Any) -> None:
-    found = answer(panel("cost_by_day"), [day(TODAY - n * DAY) for n in (0, 89, 90)])
+def test_days_that_are_alike_are_one_row_and_begin_with_the_last_month(answer: Any) -> None:
+    first = (TODAY.replace(day=1) - DAY).replace(day=1)
+    long_ago, alike = day(first - DAY), [day(first + n * DAY) for n in range(3)]
+    other = (alike[0][0], day(first + 3 * DAY)[1] | {"state": "FAILED"})
+    found = answer(panel("days"), [sweep(1), long_ago, *alike, other], "first_day, days, state")
 
-    assert [row[0] for row in found] == [TODAY - 89 * DAY, TODAY]
-
-
-def test_of_an_older_day_its_last_snapshot_shows_the_states(answer: Any) -> None:
-    older = [NOW - 100 * DAY + n * HOUR for n in range(2)]
-    sweeps = [*older, *(NOW - n * HOUR for n in range(48, 0, -1))]
-    rows = [sweep(seq, at) for seq, at in enumerate(sweeps, 1)]
-    rows += [("image_builder_states", {"snapshot_id": f"s{n}", "state": state, "builders": 1}) for n, state in
-             ((1, "STOPPED"), (2, "RUNNING"), (50, "STOPPED"))]  # fmt: skip
-
-    assert answer(panel("states_over_time"), rows) == [(older[1], "RUNNING", 1), (sweeps[-1], "STOPPED", 1)]
+    assert found == [(first, 3, alike[0][1].get("state")), (first + 3 * DAY, 1, "FAILED")]
 
 
-def test_changes_are_counted_by_builder_and_namesakes_are_two(answer: Any) -> None:
-    rows = [sweep(1), *(changed(NOW, snapshot_id="s1", account_id=account, column_name=column)
-                        for account, column in (("1", "state"), ("1", "platform"), ("2", "state")))]  # fmt: skip
+def test_of_a_builder_the_newest_50_events_remain_and_the_others_are_counted(answer: Any) -> None:
+    spans = [span(NOW - (n + 1) * HOUR, NOW - n * HOUR) for n in range(53)]
+    found = answer(panel("events"), spans, "seen_at, older")
 
-    assert answer(panel("changes_over_time"), rows) == [(NOW, "created", 2)]
-
-
-def test_a_skipped_or_expected_scope_has_not_failed_but_one_that_was_never_requested_is_listed(answer: Any) -> None:
-    statuses = {"denied": {}, "skipped": {}, "disabled": {"is_expected": True}, "error": {"attempted_at": None}}
-    rows = [
-        ("coverage", {"account_id": "1", "region": status, "status": status, "is_expected": False, "attempted_at": NOW}
-         | more)
-        for status, more in statuses.items()
-    ]  # fmt: skip
-
-    assert [row[1] for row in answer(panel("failed_scopes"), rows)] == ["denied", "error"]
-
-
-def test_a_day_of_disks_costs_a_365th_of_twelve_months(answer: Any) -> None:
-    rows = [sweep(1), ("image_builder_overview", ITEM | {"disk_usd_per_month": 36.5})]
-
-    assert answer(panel("tiles"), rows)[0][11] == 1.2
+    assert (len(found), min(found)[0], max(found)) == (50, NOW - 50 * HOUR, (NOW - HOUR, 3))
 
 
 def mart(name: str) -> SqlFile:

@@ -33,6 +33,7 @@ FEEDS_FOLDER, CHECKS_FOLDER, QUERIES_FOLDER = "feeds", "checks", "queries"
 USER_SQL_FOLDERS = (*VIEW_FOLDERS, FEEDS_FOLDER, CHECKS_FOLDER, QUERIES_FOLDER)
 """Folders of SQL that users may have. The report's panels are drawn by code, so users have none."""
 _FEED_SOURCES = ("feed_snapshot", "feed_publication", "feed_scopes")  # besides the catalog, only feeds may read these
+_REPORT_SUBJECT = "builders"  # of the files in sql/report/, the one that lists what the page shows
 # Besides the catalog, only checks may read these.
 _CHECK_INPUTS = ("check_limits", "scope_limits", "table_rows", "feed_columns")
 _FORMS = ("", *RESERVED_TABLE_SUFFIXES)  # of each table: newest rows, history, as of a moment
@@ -147,8 +148,8 @@ def list_sql_files(contracts: Sequence[Contract], folder: str) -> list[SqlFile]:
 
 
 def can_render_report(contracts: Sequence[Contract]) -> bool:
-    """Return whether everything that the report shows is on."""
-    return len(list_sql_files(contracts, "report")) == len(load_sql_files("report"))
+    """Return whether the resource that the report is about is on. Of others it says that they are off."""
+    return any(file.name == _REPORT_SUBJECT for file in list_sql_files(contracts, "report"))
 
 
 def find_unknown_sources(contracts: Sequence[Contract], every: Sequence[Contract]) -> Iterator[str]:

@@ -1,75 +1,44 @@
-"""The report page: tiles, banners, and panels with their charts, numbers and SQL."""
+"""The report page: banners, and the data from which its JavaScript computes everything else."""
 
-from collections.abc import Callable, Mapping, Sequence
+import base64
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import Any
 
 import jinja2
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from appstream_export.contracts import SqlFile, load_sql_files
-from appstream_export.feeds.report import charts
+from appstream_export.feeds.report.blocks import KEY, encode_data, encode_table, replace_keys, split_by_builder
 from appstream_export.lake.storage import HTML_TRAILER, add_checksum
 from appstream_export.settings import compute_freshness_windows
+from appstream_export.version import __version__
 
-LINES_DRAWN_MAX = 60  # accounts of all resources: more do not fit a screen, so regions are drawn instead
-ROWS_SHOWN_MAX = 50  # a page is read, not searched; the SQL of the panel returns all rows
+BUILDERS_MAX = 20_000  # about 5 MB: a browser still answers at once, and a page of all is no longer opened
+EVENTS_PER_BUILDER = 50
+BUILDERS_PER_CHUNK = 200  # events are unpacked when a builder is opened, those of its chunk only
 OLD_AFTER = timedelta(hours=26)  # a daily run, and two hours of slack
+OPTIONAL = {
+    "builder_tags": ("tags",),
+    "builder_images": ("images", "shared_images", "public_images", "fleets"),
+}
+"""Files of `sql/report/` that run only if these resources are on; without them, the page says how to switch them on."""
 QueryRunner = Callable[[str], pa.Table]
 """A function that runs a SELECT on the catalog."""
-Draw = Callable[[charts.Rows], charts.Drawing | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
-    """A panel for one question. `sql` names its file in `sql/report/`; without `draw`, it is only a table of rows."""
+class Sight:
+    """How many scopes were seen, and how many builders are shown as they were seen earlier."""
 
-    heading: str
-    sql: str
-    draw: Draw | None = None
-    none: str = "Nothing."
-    """The text of the panel if there are no rows."""
-
-
-@dataclass(frozen=True, slots=True)
-class RenderedPanel:
-    """A panel with its rows, ready for the page."""
-
-    panel: Panel
-    question: str
-    statement: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    more: int
-    spec: Mapping[str, Any] | None
-    legend: Mapping[str, str]
-
-
-COVERAGE = Panel(
-    "What do we see?", "coverage_by_scope", charts.draw_coverage_by_scope, "There is no account to export."
-)
-MANY_ACCOUNTS = Panel("What do we see?", "coverage_by_region", charts.draw_coverage_by_region)
-PANELS = (
-    Panel("What did we not see, and why?", "failed_scopes", None, "Every requested scope has answered."),
-    Panel("Where did we expect no answer?", "expected_by_region", None, "Every scope was expected to answer."),
-    Panel("States over time", "states_over_time", charts.draw_states_over_time, "No builder has been seen yet."),
-    Panel(
-        "Who has builders?",
-        "builders_by_account",
-        charts.draw_builders_by_account,
-        "No builder in the newest snapshot.",
-    ),
-    Panel("Up for longest", "running_longest", charts.draw_running_longest, "No builder is up."),
-    Panel("Cost by day", "cost_by_day", charts.draw_cost_by_day, "No builder has been seen yet."),
-    Panel("Errors by code", "errors_by_code", charts.draw_errors_by_code, "No builder reports an error."),
-    Panel("Changes over time", "changes_over_time", charts.draw_changes_over_time, "Nothing has changed yet."),
-    Panel("What changed last?", "latest_changes", None, "Nothing has changed yet."),
-    Panel("Exposure", "exposure_by_way", charts.draw_exposure_by_way, "No builder is exposed."),
-    Panel("Most exposed", "most_exposed", None, "No builder is exposed."),
-)
+    scopes: int
+    failed: int
+    unrequested: int
+    stale_builders: int
 
 
 def render_report(run_query: QueryRunner, *, freshness_interval: timedelta | None = None) -> str:
@@ -77,41 +46,86 @@ def render_report(run_query: QueryRunner, *, freshness_interval: timedelta | Non
 
     The page warns if scopes failed and, in the reader's browser, if it is older than `freshness_interval` allows.
     """
-    sql_files = {file.name: file for file in load_sql_files("report")}
-    tiles = _convert_rows(run_query(sql_files["tiles"].sql))[0]
-    panels = [COVERAGE if tiles["covered_lines"] <= LINES_DRAWN_MAX else MANY_ACCOUNTS, *PANELS]
+    sql_files, off = _select_sql_files(run_query)
+    tables = {file.name: run_query(file.sql) for file in sql_files}
+    newest = _convert_row(tables.pop("page").to_pylist()[0])
+    found = tables["builders"].num_rows
+    tables["builders"] = _limit_builders(tables["builders"])
+    facts = newest | {
+        "off": off,
+        "resources": sorted(set(tables["scopes"]["resource"].to_pylist())),
+        "left_out": found - tables["builders"].num_rows,
+        "events_per_builder": EVENTS_PER_BUILDER,
+        "builders_per_chunk": BUILDERS_PER_CHUNK,
+        "old_after_s": int(_find_old_age(freshness_interval).total_seconds()),
+        "version": __version__,
+    }
+    blocks = {"facts": encode_data(facts)} | dict(_encode_tables(tables))
+    page = _fill_template(newest, _count_scopes(tables), blocks, sql_files)
+    return add_checksum(f"{page}\n".encode(), HTML_TRAILER).decode()
+
+
+def _select_sql_files(run_query: QueryRunner) -> tuple[Sequence[SqlFile], Mapping[str, Sequence[str]]]:
+    """Return the files whose tables the catalog has, and the resources that each of the others needs."""
+    found = {file.name: file for file in load_sql_files("report")}
+    known = set(run_query(found.pop("tables_shown").sql)["name"].to_pylist())
+    shown = [file for file in found.values() if file.name not in OPTIONAL or known.issuperset(file.reads)]
+    off = {name: resources for name, resources in OPTIONAL.items() if name not in {file.name for file in shown}}
+    return shown, off
+
+
+def _limit_builders(builders: pa.Table) -> pa.Table:
+    """Return the builders that exist, are up and cost the most, in order of their keys."""
+    if builders.num_rows <= BUILDERS_MAX:
+        return builders
+    order = [("is_gone", "ascending"), ("is_up", "descending"), ("usd_per_hour", "descending"), (KEY, "ascending")]
+    first = pc.sort_indices(builders, sort_keys=order)[:BUILDERS_MAX]
+    return builders.take(pc.take(first, pc.sort_indices(first)))
+
+
+def _encode_tables(tables: Mapping[str, pa.Table]) -> Iterable[tuple[str, str]]:
+    """Yield the name and text of each block; events have one per `BUILDERS_PER_CHUNK` builders."""
+    builders = tables["builders"]
+    for name, table in tables.items():
+        placed = replace_keys(table, builders[KEY]) if KEY in table.column_names and name != "builders" else table
+        if name == "events":
+            chunks = split_by_builder(placed, builders.num_rows, BUILDERS_PER_CHUNK)
+            yield from ((f"events-{number}", encode_table(chunk)) for number, chunk in enumerate(chunks))
+        else:
+            yield name, encode_table(placed.drop_columns([KEY]) if name == "builders" else placed)
+
+
+def _count_scopes(tables: Mapping[str, pa.Table]) -> Sight:
+    scopes = tables["scopes"].select(["status", "is_expected", "attempted_at"]).to_pylist()
+    seen = ("ok", "filtered", "skipped")
+    return Sight(
+        scopes=len(scopes),
+        failed=sum(row["status"] not in seen and not row["is_expected"] for row in scopes),
+        unrequested=sum(row["attempted_at"] is None for row in scopes),
+        stale_builders=pc.sum(tables["builders"]["is_stale"].cast(pa.int64())).as_py() or 0,
+    )
+
+
+def _fill_template(
+    newest: Mapping[str, Any], sight: Sight, blocks: Mapping[str, str], sql_files: Sequence[SqlFile]
+) -> str:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     assets = files("appstream_export.feeds.report")
-    page = environment.from_string(assets.joinpath("page.html").read_text("utf-8")).render(
-        tiles=tiles,
-        panels=[_render_panel(panel, sql_files[panel.sql], run_query) for panel in panels],
+    script = assets.joinpath("page.js").read_text("utf-8")  # built by javascript/build.mjs
+    return environment.from_string(assets.joinpath("page.html").read_text("utf-8")).render(
+        newest=newest,
+        sight=sight,
+        blocks=blocks,
+        statements=[(file, _strip_sql_header(file.sql)) for file in sql_files],
         style=assets.joinpath("page.css").read_text("utf-8"),
-        script=assets.joinpath("page.js").read_text("utf-8"),
-        vega=assets.joinpath("vega.js").read_text("utf-8"),  # built by javascript/build.mjs
-        old_after_s=int(_find_old_age(freshness_interval).total_seconds()),
-        made_at=_format_value(datetime.now(UTC)),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        made_at=_format_time(datetime.now(UTC)),
     )
-    return add_checksum(f"{page}\n".encode(), HTML_TRAILER).decode()
 
 
 def _find_old_age(freshness_interval: timedelta | None) -> timedelta:
     return compute_freshness_windows(freshness_interval)[1] if freshness_interval else OLD_AFTER
-
-
-def _render_panel(panel: Panel, file: SqlFile, run_query: QueryRunner) -> RenderedPanel:
-    table = run_query(file.sql)
-    rows = _convert_rows(table)
-    drawing = panel.draw(rows) if panel.draw and rows else None
-    return RenderedPanel(
-        panel=panel,
-        question=file.question or "",
-        statement=_strip_sql_header(file.sql),
-        columns=[name.replace("_", " ") for name in table.column_names],
-        rows=[[_format_value(value) for value in row.values()] for row in rows[:ROWS_SHOWN_MAX]],
-        more=max(0, len(rows) - ROWS_SHOWN_MAX),
-        spec=drawing.chart if drawing else None,
-        legend=drawing.legend if drawing else {},
-    )
 
 
 def _strip_sql_header(sql: str) -> str:
@@ -121,22 +135,9 @@ def _strip_sql_header(sql: str) -> str:
     return "\n".join(lines[first:]).strip()
 
 
-def _convert_rows(table: pa.Table) -> list[dict[str, Any]]:
-    """Return rows of JSON values; times are text in UTC."""
-    return [{name: _convert_value(value) for name, value in row.items()} for row in table.to_pylist()]
+def _convert_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _format_time(value) if isinstance(value, datetime) else value for name, value in row.items()}
 
 
-def _convert_value(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    if isinstance(value, date):
-        return value.isoformat()
-    return float(value) if isinstance(value, Decimal) else value
-
-
-def _format_value(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:,.2f}" if isinstance(value, float) else str(_convert_value(value))
+def _format_time(value: datetime) -> str:
+    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")

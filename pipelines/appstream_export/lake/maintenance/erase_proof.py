@@ -4,7 +4,9 @@ A value counts only if neither a row of another account nor a text of the produc
 """
 # ruff: noqa: S608 - names come from the searched file, and are quoted by lake/duckdb.py
 
+import base64
 import errno
+import gzip
 import html
 import io
 import json
@@ -46,7 +48,8 @@ _HANDOVER_NOTE = "of a sharded run that has not committed: erase again after its
 _VALUE_NOTE = "contains a value of an erased row"
 _DRIFT = "drift"
 _BATCH_ROWS = 10_240
-_CODE = re.compile(rb"<(script|style)>.*?</\1>", re.DOTALL)  # of a page: code of the product and of Vega
+_CODE = re.compile(rb"<(script|style)>.*?</\1>", re.DOTALL)  # of a page: code of the product and its libraries
+_BLOCK = re.compile(rb'<script type="application/gzip"[^>]*>(.*?)</script>', re.DOTALL)  # compressed data of a page
 _JSON_LEVELS = 3  # an item's JSON text, inside a message, inside another message
 _JSON_ESCAPES = re.compile(r'(?:\\(?:u[0-9a-fA-F]{4}|["\\/bfnrt]))+')
 
@@ -181,8 +184,17 @@ def _extract_texts(store: Store, path: str, content: bytes) -> Iterator[pa.Array
         with zipfile.ZipFile(io.BytesIO(content)) as folder:
             for name in folder.namelist():
                 yield from _extract_texts(store, name, folder.read(name))
+    elif path.endswith(".html"):
+        yield from _extract_page_texts(content)
     else:
-        yield from map(_wrap, _decode_escapes(_CODE.sub(b"", content) if path.endswith(".html") else content))
+        yield from map(_wrap, _decode_escapes(content))
+
+
+def _extract_page_texts(content: bytes) -> Iterator[pa.Array]:
+    """Yield a page without the product's code, and the compressed data in it."""
+    yield from map(_wrap, _decode_escapes(_BLOCK.sub(b"", _CODE.sub(b"", content))))
+    for block in _BLOCK.finditer(content):
+        yield from map(_wrap, _decode_escapes(gzip.decompress(base64.b64decode(block[1]))))
 
 
 def _wrap(content: bytes) -> pa.Array:

@@ -1,0 +1,49 @@
+// Find my builder: every builder of the selection; its name opens its life.
+import { useMemo } from "preact/hooks";
+import { counted, hours, usd } from "./format.js";
+import { colourOfState } from "./charts.jsx";
+import { getSelection } from "./selection.js";
+import { choose, useChoice } from "./store.js";
+import { Table } from "./table.jsx";
+
+export function Find({ model }) {
+  const state = useChoice();
+  const { builders, present } = getSelection(model, state);
+  const columns = useMemo(() => listColumns(model), [model]);
+  const rows = state.state === "gone" ? builders : present;
+  return (
+    <section id="find">
+      <h2>Find a builder</h2>
+      {model.facts.left_out > 0 && <p class="note">{counted(model.facts.left_out, "builder")} of this warehouse are left out of this page:
+        it holds those that cost the most. Find the others with <code>appstream-export query what_we_have</code>.</p>}
+      <Table caption={`${counted(rows.length, "builder")}; the name opens its states, cost, errors, network and changes`} columns={columns}
+        rows={rows} sort={{ id: model.facts.is_priced ? "month" : "up_hours", desc: true }} none="No builder matches these filters." />
+    </section>
+  );
+}
+
+export const State = ({ builder }) => (
+  <span class="state"><svg width="10" height="10" aria-hidden="true"><circle cx="5" cy="5" r="5" fill={colourOfState(builder.shown_state)} /></svg>
+    {builder.shown_state}{builder.is_stale ? " (as last seen)" : ""}</span>
+);
+
+export const Name = ({ builder }) => (
+  <button type="button" class="link name" onClick={() => choose({ life: builder.image_builder_key ?? keyOf(builder) })}>{builder.name}</button>
+);
+
+export const keyOf = (builder) => `${builder.account_id}/${builder.region}/${builder.name}`;
+
+export const NAME = { id: "name", title: "name", of: (b) => b.name, show: (b) => <Name builder={b} /> };
+export const ACCOUNT = { id: "account", title: "account", of: (b) => b.account.title };
+export const REGION = { id: "region", title: "region", of: (b) => b.region };
+export const STATE = { id: "state", title: "state", of: (b) => b.shown_state, show: (b) => <State builder={b} /> };
+
+function listColumns({ facts }) {
+  const money = (id, title) => ({ id, title, isNumber: true, of: (b) => b[id], show: (b) => usd(b[id]) });
+  return [NAME, ACCOUNT, REGION, STATE,
+    { id: "type", title: "instance type", of: (b) => b.instance_type },
+    { id: "up_hours", title: "hours up, unbroken", isNumber: true, of: (b) => b.up_hours, show: (b) => hours(b.up_hours) },
+    ...(facts.is_priced ? [money("usd_per_day", "a day now"), money("month", "this month"), money("last_month", "last month")] : []),
+    { id: "errors", title: "errors", isNumber: true, of: (b) => b.errors.length },
+    { id: "exposed", title: "exposed by", of: (b) => b.exposed_by || undefined, show: (b) => (b.exposed_by ?? "").replaceAll("_", " ") }];
+}

@@ -1,0 +1,51 @@
+// Starts the page: unpacks the data, draws the sections, and warns if the page is old.
+import { render } from "preact";
+import { Changes } from "./changes.jsx";
+import { Cost } from "./cost.jsx";
+import { Filters } from "./filters.jsx";
+import { Find } from "./find.jsx";
+import { Life } from "./life.jsx";
+import { loadModel } from "./model.js";
+import { choose, state } from "./store.js";
+import { Tiles } from "./tiles.jsx";
+import { Todo } from "./todo.jsx";
+import { Unseen } from "./unseen.jsx";
+
+const SECTIONS = [["tiles", Tiles], ["filters", Filters], ["cost", Cost], ["find", Find], ["todo", Todo], ["changes", Changes], ["unseen", Unseen], ["life", Life]];
+
+const goTo = (id) => (event) => {
+  event.preventDefault();
+  choose({ to: id });
+  scrollTo(id);
+};
+
+function scrollTo(id) {
+  const section = document.getElementById(id);
+  section?.scrollIntoView();
+  section?.querySelector("h2")?.focus({ preventScroll: true });
+}
+
+// Each section in a task of its own, so that the first is there before the last is computed.
+async function start() {
+  const model = await loadModel();
+  for (const [id, Section] of SECTIONS) {
+    render(<Section model={model} goTo={goTo} />, document.getElementById(`place-${id}`));
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+  for (const link of document.querySelectorAll("a[data-to]")) link.addEventListener("click", goTo(link.dataset.to));
+  if (state.to) scrollTo(state.to);
+  document.body.dataset.drawn = "0";
+  warnIfOld(model);
+}
+
+function warnIfOld({ asOf, facts }) {
+  const ageS = (Date.now() - asOf) / 1000;
+  if (ageS <= facts.old_after_s) return;
+  const hours = Math.floor(ageS / 3600);
+  const age = hours < 48 ? `${hours} hours` : `${Math.floor(hours / 24)} days`;
+  const banner = document.getElementById("old");
+  banner.textContent = `This page is ${age} old. A run is overdue, or you are looking at an old copy.`;
+  banner.hidden = false;
+}
+
+start();

@@ -1,0 +1,53 @@
+-- events: One row per event of an image builder, the newest first, at most 50 of each: a period in one state, or a
+--   change of another column. `older` is how many are left out.
+-- reads: image_builder_state_spans, image_builder_changes_history
+-- question: What happened to each image builder?
+with found as (
+    select
+        image_builder_key,
+        first_observed_at as seen_at,
+        'state' as what,
+        null as old_value,
+        state as new_value,
+        (epoch(last_observed_at) - epoch(first_observed_at))::bigint as lasted_s,
+        (epoch(next_observed_at) - epoch(last_observed_at))::bigint as gap_s,
+        ended_by
+    from image_builder_state_spans
+    union all
+    select
+        image_builder_key,
+        observed_at as seen_at,
+        column_name as what,
+        left(old_value, 120) as old_value,
+        left(new_value, 120) as new_value,
+        null as lasted_s,
+        null as gap_s,
+        null as ended_by
+    from image_builder_changes_history
+    where change = 'changed' and column_name <> 'state'
+),
+
+numbered as (
+    select
+        *,
+        row_number() over (
+            partition by image_builder_key
+            order by seen_at desc, what <> 'state', what
+        ) as place,
+        count(*) over (partition by image_builder_key) - 50 as older
+    from found
+)
+
+select
+    image_builder_key,
+    seen_at,
+    what,
+    old_value,
+    new_value,
+    lasted_s,
+    gap_s,
+    ended_by,
+    case when place = 1 then greatest(older, 0) end as older
+from numbered
+where place <= 50
+order by image_builder_key, place
