@@ -64,7 +64,7 @@ def test_no_query_of_a_run_derives_a_mart_itself(lake: Lake) -> None:
             for file in files
             if tables.intersection(file.reads) and not any(name.endswith(HISTORY_SUFFIX) for name in file.reads)
         }
-    assert {"negative_spans", "mart_keys", "cost_by_day", "running_longest"} <= plans.keys()
+    assert {"negative_spans", "mart_keys", "builders", "days"} <= plans.keys()
     assert [name for name, plan in plans.items() if "WINDOW" in plan] == []
     assert tables <= views.keys()
 

@@ -25,7 +25,6 @@ from prompt_toolkit.lexers import PygmentsLexer
 from pygments.lexers.sql import SqlLexer
 
 from appstream_export.cli import console
-from appstream_export.cli.log import log_failure
 from appstream_export.cli.options import FORMATS, parse_assignment
 from appstream_export.cli.results import print_description, print_query, print_rows, print_tables
 from appstream_export.cli.target import Target
@@ -137,7 +136,7 @@ class SqlShell:
             print_paged(lambda: self._handle(text.strip()))
         except ExportError as error:
             for line in error.lines:
-                log_failure(line)
+                console.log_line(console.render_problem(line))
         except KeyboardInterrupt:
             console.log_line("stopped")
 
