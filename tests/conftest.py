@@ -46,7 +46,8 @@ def our_log_as_it_was() -> Iterator[None]:
     log = logging.getLogger("appstream_export")
     handlers, level, propagate = [*log.handlers], log.level, log.propagate
     yield
-    log.handlers, log.level, log.propagate = handlers, level, propagate
+    log.handlers, log.propagate = handlers, propagate
+    log.setLevel(level)  # clears what its children keep of their level, which setting the attribute would not
 
 
 @pytest.fixture(autouse=True)
