@@ -1,9 +1,9 @@
 """The export as a component of a Dagster project: `type: appstream_export.defs.AppStreamExport`."""
 
 from pathlib import Path
+from typing import Annotated
 
 import dagster as dg
-from pydantic import Field
 
 from appstream_export.defs.definitions import export_definitions
 from appstream_export.errors import ExportError
@@ -27,32 +27,42 @@ class AppStreamExport(dg.Component, dg.Model, dg.Resolvable):
     schedules and an alert sensor. Accounts, regions and the warehouse are in the settings file; secrets are in neither.
     """
 
-    config: str = Field(
-        default=DEFAULT_FILE,
-        description="The settings file, relative to this file or to the project.",
-        examples=[DEFAULT_FILE, "settings/production.toml"],
-    )
-    key_prefix: list[str] = Field(
-        default=[],
-        description="Prefix of all asset keys. Several exports in a project need different ones; names of jobs, steps, "
-        "schedules, sensors and the pool follow it.",
-        examples=[["appstream"]],
-    )
-    group_prefix: str = Field(
-        default="", description="Prefix of the groups tables, export, marts, feeds, report.", examples=["appstream_"]
-    )
-    schedule: str | None = Field(
-        default=None,
-        description="Cron expression of the job `snapshot`; it replaces [dagster] cron of the settings file.",
-        examples=["0 * * * *"],
-    )
+    # Dagster reads descriptions and examples from resolvers, not from pydantic's fields.
+    config: Annotated[
+        str,
+        dg.Resolver.default(
+            description="The settings file, relative to this file or to the project.",
+            examples=[DEFAULT_FILE, "settings/production.toml"],
+        ),
+    ] = DEFAULT_FILE
+    key_prefix: Annotated[
+        str | list[str] | None,
+        dg.Resolver.default(
+            description="Prefix of all asset keys. Several exports in a project need different ones; names of jobs, "
+            "steps, schedules, sensors and the pool follow it.",
+            examples=[["appstream"]],
+        ),
+    ] = None
+    group_prefix: Annotated[
+        str,
+        dg.Resolver.default(
+            description="Prefix of the groups tables, export, marts, feeds, report.", examples=["appstream_"]
+        ),
+    ] = ""
+    schedule: Annotated[
+        str | None,
+        dg.Resolver.default(
+            description="Cron expression of the job `snapshot`; it replaces [dagster] cron of the settings file.",
+            examples=["0 * * * *"],
+        ),
+    ] = None
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Build the definitions; raises one line if the settings file is missing or wrong."""
         try:
             return export_definitions(
                 self._find_config(context),
-                key_prefix=self.key_prefix,
+                key_prefix=self.key_prefix or (),
                 group_prefix=self.group_prefix,
                 schedule=self.schedule,
             )

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 def export_definitions(
     config: str | Path | None = None,
     *,
-    key_prefix: Sequence[str] = (),
+    key_prefix: str | Sequence[str] = (),
     group_prefix: str = "",
     name_prefix: str | None = None,
     schedule: str | None = None,
@@ -57,11 +57,12 @@ def export_definitions(
     sensors and the pool; by default it follows from `key_prefix`. `schedule` is a cron expression that replaces
     `[dagster] cron`. Raises SettingsError with one line if the file is missing or wrong.
     """
+    prefix = (key_prefix,) if isinstance(key_prefix, str) else tuple(key_prefix)
     binding = ExportBinding(
         config=Path(config).resolve() if config else None,
-        key_prefix=tuple(key_prefix),
+        key_prefix=prefix,
         group_prefix=group_prefix,
-        name_prefix=build_name_prefix(key_prefix) if name_prefix is None else name_prefix,
+        name_prefix=build_name_prefix(prefix) if name_prefix is None else name_prefix,
         schedule=schedule,
         translator=translator or ExportTranslator(),
     )
