@@ -17,6 +17,7 @@ from appstream_export.defs import automation
 from appstream_export.errors import SettingsError
 from appstream_export.settings import LakeSettings, Settings, parse_settings
 from tests.defs.exports import as_toml, execute
+from tests.defs.jobs import rebuilt, retried_job
 from tests.defs.servers import ROOT, dagster_dev, launched, wait_until
 from tests.export import Export
 
@@ -74,6 +75,17 @@ def red_run(instance: dg.DagsterInstance) -> str:
     with execute(instance) as red:
         assert not red.success
     return red.run_id
+
+
+def foreign_job() -> dg.JobDefinition:
+    """A job of the host that fails and makes an asset of its own alone."""
+
+    @dg.asset
+    def page() -> None:
+        raise dg.Failure("it is broken")
+
+    job = dg.define_asset_job("foreign", executor_def=dg.in_process_executor)
+    return dg.Definitions(assets=[page], jobs=[job]).resolve_job_def("foreign")
 
 
 class Ticking:
@@ -250,6 +262,20 @@ def test_a_webhook_that_stays_dead_is_not_asked_for_ever(
 
     assert sensor.tick() == "no new red runs"
     assert len(receiver.got) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("silent")
+def test_a_red_run_of_a_hosts_job_is_posted_if_it_makes_assets_of_ours(
+    instance: dg.DagsterInstance, receiver: Receiver
+) -> None:
+    sensor = Ticking(instance)
+    for job in (retried_job, foreign_job):
+        with dg.execute_job(rebuilt(job), instance) as red:
+            assert not red.success
+
+    assert sensor.tick() == "1 of 1 red runs posted"
+    assert [posted["job"] for posted in receiver.got] == ["retried"]
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
@@ -68,8 +68,34 @@ def build_job_tags(settings: Settings, sweeps: int = 1, extra_s: float = 0.0) ->
 
 
 def is_own_run(run: dg.DagsterRun, binding: ExportBinding, assets: ExportAssets) -> bool:
-    """Return whether a run is of a job of the export, or of assets of which some are the export's."""
-    return run.job_name in binding.job_names or bool((run.asset_selection or frozenset()) & assets.keys)
+    """Return whether a run is of a job of the export, or of a selection of its assets and no others."""
+    selected = run.asset_selection or frozenset()
+    return run.job_name in binding.job_names or (bool(selected) and selected <= assets.keys)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnRuns:
+    """Membership of runs whose failure is posted: those that make assets of the export, also in jobs of the host."""
+
+    instance: dg.DagsterInstance
+    binding: ExportBinding
+    assets: ExportAssets
+    _known: dict[str, bool] = field(default_factory=dict, init=False)
+    """By plan: all runs of a job that has not changed share one, and it is read from Dagster's storage."""
+
+    def __contains__(self, run: dg.DagsterRun) -> bool:
+        return run.job_name in self.binding.job_names or self._makes_own_assets(run)
+
+    def _makes_own_assets(self, run: dg.DagsterRun) -> bool:
+        if run.asset_selection:
+            return not run.asset_selection.isdisjoint(self.assets.keys)
+        plan_id = run.execution_plan_snapshot_id
+        if plan_id is None:
+            return False
+        if plan_id not in self._known:
+            planned = self.instance.get_execution_plan_snapshot(plan_id).asset_selection
+            self._known[plan_id] = not planned.isdisjoint(self.assets.keys)
+        return self._known[plan_id]
 
 
 def build_alert_sensor(binding: ExportBinding, assets: ExportAssets, settings: Settings) -> dg.SensorDefinition:
@@ -91,7 +117,8 @@ def build_alert_sensor(binding: ExportBinding, assets: ExportAssets, settings: S
         if (webhook := own.alert_webhook) is None:
             return dg.SkipReason("[dagster] alert_webhook is not set: no alert is posted")
         known = AlertCursor.decode_json(context.cursor)
-        failed = [run for run in _list_failed_runs(context, known.since) if is_own_run(run, binding, assets)]
+        own_runs = OwnRuns(instance=context.instance, binding=binding, assets=assets)
+        failed = [run for run in _list_failed_runs(context, known.since) if run in own_runs]
         alerts = [
             (run.run_id, _build_alert_payload(context.instance, run, own.ui_url))
             for run in reversed(failed)  # Dagster lists runs newest first
