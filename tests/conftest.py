@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from appstream_export.emulator import Emulator
+from appstream_export.extract.aws import request_template
 from appstream_export.run import publishing
 from tests.catalogs import begin_with_template
 from tests.export import Export
@@ -66,6 +67,13 @@ def without_checks(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_file_is_synced(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test's files outlive a power cut, and every fsync waits for the disk; tests of the order name this fixture."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+@pytest.fixture(params=["templates", pytest.param("clients", marks=pytest.mark.slow)])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls are made with templates of requests, as usual; then by botocore's clients, as without a template."""
+    if request.param == "clients":
+        monkeypatch.setattr(request_template, "PROTOCOLS", ())
 
 
 @pytest.fixture

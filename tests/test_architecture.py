@@ -38,7 +38,7 @@ VERBS = frozenset(
     remove rename render renew repair repeat replace report republish request requeue require reserve reset
     resolve restart restore restrict retain
     return reuse reveal rewrite run sanitize seal select send serve set share shorten show shut skip slugify
-    sort split stage start stop store stream strip style suggest summarize sweep symlink sync take target
+    sign sort split stage start stop store stream strip style suggest summarize sweep symlink sync take target
     terminate trace translate truncate try unite unnest update vacuum validate verify wait walk warn wrap write
     yield""".split()  # noqa: SIM905
 )

@@ -10,8 +10,8 @@ from tests.extract.wire import Wire
 
 
 @pytest.fixture
-def wire() -> Iterator[Wire]:
-    """An AWS that answers byte for byte as it is told."""
+def wire(way: None) -> Iterator[Wire]:  # noqa: ARG001  it prepares the test
+    """An AWS that answers byte for byte as it is told, called in both ways."""
     with Wire() as running:
         yield running
 

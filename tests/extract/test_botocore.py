@@ -15,7 +15,7 @@ from botocore.loaders import Loader
 from appstream_export.contracts import Contract, load_contracts
 from appstream_export.contracts.botocore_model import get_botocore_loader
 from appstream_export.errors import ConfigurationError, RetriableScopeError
-from appstream_export.extract.aws import guard
+from appstream_export.extract.aws import guard, request_template
 from appstream_export.extract.aws.clients import ApiCall, Clients
 from appstream_export.extract.scan.operation import ListOperation
 from appstream_export.model import ScanOptions
@@ -97,6 +97,8 @@ def test_an_event_that_no_longer_fires_is_noticed_in_the_first_call(
         "register",
         lambda self, name, handler: None if name == event else register(self, name, handler),
     )
+    if event == "before-parse":  # templates do without it
+        monkeypatch.setattr(request_template, "PROTOCOLS", ())
     running = Clients(Settings(aws=AwsSettings(endpoint_url=wire.url)), [DESCRIBE])
     listing = ListOperation.from_contract(contract(), running.session)
 

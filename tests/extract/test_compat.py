@@ -25,6 +25,11 @@ UNREADABLE = dict.fromkeys(("wrong_types", "bad_timestamp", "bad_element"), "mal
 
 
 @pytest.fixture
+def way() -> None:
+    """These clients have no templates."""
+
+
+@pytest.fixture
 def asking(asking: Asking) -> Asking:
     asking.extract["use_documented_client_api"] = True
     return asking

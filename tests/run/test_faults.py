@@ -7,6 +7,7 @@ import pytest
 
 from appstream_export.emulator import FAULTS, Emulator
 from appstream_export.errors import NothingExtracted
+from appstream_export.extract.aws import request_template
 from appstream_export.run import RunResult
 from tests.catalogs import begin_with_template
 from tests.export import ACCOUNTS, Export
@@ -66,12 +67,14 @@ class Runs:
         return self.export.sql(f"{query} where account_id = '{ACCOUNT_BY_FAULT[fault]}' and region = 'eu-west-1'")
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+@pytest.fixture(scope="module", params=["templates", pytest.param("clients", marks=pytest.mark.slow)])
+def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     """All faults at once: none of them may touch another scope."""
     folder = tmp_path_factory.mktemp("faults")
     with pytest.MonkeyPatch.context() as patch, Emulator() as aws:
         begin_with_template(patch)
+        if request.param == "clients":
+            patch.setattr(request_template, "PROTOCOLS", ())
         export = Export(aws, folder)
         export.accounts = (*ACCOUNT_BY_FAULT.values(), NEW.partition("/")[0])
         for account in ACCOUNT_BY_FAULT.values():

@@ -22,7 +22,7 @@ from tests.cells import ACCOUNT, Cell, build_settings, list_cells_of_tests
 from tests.slices import long_but
 from tests.world import EU, HOME, MEXICO, MILAN, SPAIN, Call, World
 
-pytestmark = pytest.mark.usefixtures("without_checks")
+pytestmark = pytest.mark.usefixtures("without_checks", "way")
 
 A, B = ACCOUNT, "444455556666"
 

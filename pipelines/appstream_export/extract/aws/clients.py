@@ -1,9 +1,13 @@
 """Guarded botocore clients, one per service and region, shared by all accounts. Nothing else calls AWS.
 
+Pages and sessions are requested with templates (request_template.py), which cost a third of a client's call. The client
+makes the request from which a template is derived, second tries, and all requests that have no template.
+
 Two botocore events used here are undocumented: in `before-sign` each call sets its own credentials, in `before-parse`
 it reads the raw body. `Clients.call_operation` raises if either event stops firing. compat.py uses neither.
 """
 
+import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -15,12 +19,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import botocore
+import botocore.exceptions
 import botocore.session
 from botocore import xform_name
 from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.credentials import Credentials
-from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, HTTPClientError
 from botocore.parsers import ResponseParserError
 
 from appstream_export.error_rules import classify_error
@@ -28,6 +33,7 @@ from appstream_export.errors import ConfigurationError, ExportError, ScopeError
 from appstream_export.extract.aws.errors import PARSER_ERRORS, build_malformed_error, build_scope_error, sanitize_text
 from appstream_export.extract.aws.guard import READ_OPERATIONS, check_ca_bundle, check_operation, create_guarded_session
 from appstream_export.extract.aws.rate_limit import CALLS_PER_S, RateLimiter
+from appstream_export.extract.aws.request_template import RequestTemplate, convert_response
 from appstream_export.settings import Settings
 from appstream_export.status import Status
 from appstream_export.version import __version__
@@ -37,8 +43,12 @@ CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
 _BRIEF = Config(connect_timeout=1, read_timeout=5)  # the farthest region answers after 0.3 s
 _PLACEHOLDER_KEY = "each-call-brings-its-own"
+_TRANSIENT_STATUSES = frozenset({500, 502, 503, 504})  # those for which botocore, too, tries again
+_TRANSIENT_ERRORS = (HTTPClientError, botocore.exceptions.ConnectionError)
 
 Reader = Callable[[dict[str, Any]], dict[str, Any]]
+_TemplateKey = tuple[str, str, str, bool]
+"""Service, region, operation, and whether the credentials have a token."""
 
 
 @dataclass(slots=True)
@@ -72,6 +82,17 @@ class ApiCall:
         return (*self.secrets, own.token, own.secret_key, own.access_key) if own else self.secrets
 
 
+@dataclass(slots=True)
+class _RecordedCall(ApiCall):
+    """A call whose request is made, signed and checked by all guards, but not sent."""
+
+    request: Any = None
+
+
+class _NotSent(Exception):
+    """The end of a recorded call."""
+
+
 # botocore's events have no parameter for the call, so each thread sets it here while it sends.
 _CALL: ContextVar[ApiCall] = ContextVar("call")
 
@@ -89,6 +110,8 @@ class Clients:
         self._settings = settings
         self.operations = frozenset(operations)
         self._clients: dict[tuple[str, str, bool], BaseClient] = {}
+        # None where an operation has no template: its requests are not all of one form.
+        self._templates: dict[_TemplateKey, RequestTemplate | None] = {}
         self._creation_lock = Lock()  # botocore does not promise that clients may be made by two threads at once
         self._stop = stop or Event()
         self._rate_limiter = RateLimiter(CALLS_PER_S["sts"] / process_count)
@@ -132,6 +155,61 @@ class Clients:
         return build_client_config(self._settings, tries=BOTOCORE_TRIES)
 
     def _send_request(
+        self, service: str, region: str, operation: str, params: dict[str, Any], call: ApiCall
+    ) -> dict[str, Any]:
+        own = call.credentials
+        if own is None or call.is_brief or (call.read is None and service != "sts"):
+            return self._send_by_client(service, region, operation, params, call)
+        template = self._get_template(service, region, operation, params, own)
+        found = self._send_by_template(template, params, own, call) if template else None
+        return found if found is not None else self._send_by_client(service, region, operation, params, call)
+
+    def _get_template(
+        self, service: str, region: str, operation: str, params: dict[str, Any], own: Credentials
+    ) -> RequestTemplate | None:
+        """Return the template for a call, or None if its client must make the request."""
+        key = (service, region, operation, bool(own.token))
+        if key not in self._templates:
+            client = self._get_client(service, region, is_brief=False)
+            with self._creation_lock:
+                if key not in self._templates:
+                    request = _record_request(client, operation, params, own)
+                    self._templates[key] = RequestTemplate.derive(client, operation, params, own, request)
+        template = self._templates[key]
+        return template if template is not None and template.can_sign_with(own) else None
+
+    def _send_by_template(
+        self, template: RequestTemplate, params: dict[str, Any], own: Credentials, call: ApiCall
+    ) -> dict[str, Any] | None:
+        """Try the call once, and return the answer; None if another try is left after a transient error.
+
+        That next try is the client's, whose rules decide what its error means.
+        """
+        call.host = template.host
+        request = template.sign_request(params, own)
+        call.tries += 1
+        has_next_try = call.tries < min(call.tries_max, BOTOCORE_TRIES)
+        try:
+            response = template.send(request)
+        except _TRANSIENT_ERRORS as error:
+            if isinstance(error, ConnectTimeoutError) or not has_next_try:
+                raise
+        else:
+            self.clock.record_date(response.headers.get("Date"))
+            if response.status_code < 300 and call.read is not None:
+                return call.read(convert_response(response))
+            parsed = template.parse(response)
+            if response.status_code < 300:
+                return parsed
+            is_throttled = is_throttle(parsed)
+            call.throttles += is_throttled
+            if is_throttled or not has_next_try or response.status_code not in _TRANSIENT_STATUSES:
+                raise ClientError(parsed, template.operation.name)
+        self._stop.wait(random.uniform(0, 1))  # noqa: S311  botocore's wait before its second try
+        call.tries_max = min(call.tries_max, BOTOCORE_TRIES)
+        return None
+
+    def _send_by_client(
         self, service: str, region: str, operation: str, params: dict[str, Any], call: ApiCall
     ) -> dict[str, Any]:
         client = self._get_client(service, region, call.is_brief)
@@ -198,6 +276,19 @@ def build_client_config(settings: Settings, *, tries: int) -> Config:
     )
 
 
+def _record_request(client: BaseClient, operation: str, params: dict[str, Any], credentials: Credentials) -> Any:
+    """Return the request that the client would send; raises as a call does, and if the client has sent it."""
+    call = _RecordedCall(credentials)
+    mark = _CALL.set(call)
+    try:
+        getattr(client, xform_name(operation))(**params)
+    except _NotSent:
+        return call.request
+    finally:
+        _CALL.reset(mark)
+    raise _build_hook_error(operation, "before-send", "count and guard calls")
+
+
 def _register_hooks(session: botocore.session.Session) -> None:
     session.register("before-sign", _set_request_credentials)
     session.register("before-send", _count_try)
@@ -212,8 +303,12 @@ def _set_request_credentials(request: Any, **_: Any) -> None:
     call.is_signed = True
 
 
-def _count_try(**_: Any) -> None:
-    _CALL.get().tries += 1
+def _count_try(request: Any, **_: Any) -> None:
+    call = _CALL.get()
+    if isinstance(call, _RecordedCall):
+        call.request = request
+        raise _NotSent
+    call.tries += 1
 
 
 def _read_raw_body(response_dict: dict[str, Any], **_: Any) -> None:
@@ -263,7 +358,7 @@ def _build_hook_error(operation: str, event: str, use: str) -> ConfigurationErro
 
 
 CLOCK_SKEW_MAX_S = 300
-"""The largest difference in seconds that AWS accepts."""
+"""The largest difference in seconds that AWS can_sign_with."""
 _SAMPLES_MAX = 100
 
 
@@ -275,7 +370,10 @@ class Clock:
 
     def record_response(self, parsed: Mapping[str, Any]) -> None:
         """Record the date of a parsed answer, successful or not. Cheap enough for every call."""
-        date = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+        self.record_date(parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date"))
+
+    def record_date(self, date: str | None) -> None:
+        """Record the header Date of an answer."""
         if date:
             self._samples.append((str(date), time.time()))
 
