@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -113,6 +114,15 @@ def test_the_database_declares_what_is_never_null_and_the_keys_of_dimensions(pub
 
     assert keys == {feed.name: [feed.key] for feed in feeds if feed.name.startswith("dim_") or "latest" in feed.name}
     assert required == {(feed.name, column) for feed in feeds for column in feed.required}
+
+
+def test_rows_of_facts_say_nothing_of_the_snapshot_and_feed_status_says_it_once(published_star: Lake) -> None:
+    feeds = build_star_feeds(load_packaged_contracts(), ("team",))
+    stamped = {feed.name for feed in feeds if {"as_of_utc", "snapshot_id"} & {c.name for c in feed.columns}}
+
+    assert stamped == {feed.name for feed in feeds if not feed.name.startswith("fact_")}
+    status = table(published_star, "feed_status")
+    assert {row["snapshot_id"] for row in status} == {_load_current(published_star)["snapshot_id"]}
 
 
 def test_the_package_names_the_dimension_of_every_key(published_star: Lake) -> None:
@@ -257,6 +267,10 @@ def test_whatever_is_wrong_with_v2_readers_of_v1_have_the_new_snapshot(tmp_path:
     publish_feeds(lake.store, lake.contracts)
     assert _load_seqs(lake) == [2, 2]
     assert verify_feeds(lake.store) == []
+
+
+def _load_current(lake: Lake) -> dict[str, Any]:
+    return json.loads(Path(lake.store.root, "feeds/v2/current.json").read_text())
 
 
 def _load_seqs(lake: Lake) -> list[int]:

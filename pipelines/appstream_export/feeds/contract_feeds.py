@@ -50,6 +50,8 @@ class Feed:
     """The column of dates or times that `[feeds] history_days` limits; None if all rows are of the newest snapshot."""
     required: frozenset[str] = frozenset()
     has_zone: bool = False
+    is_fact: bool = False
+    """Whether rows lack `as_of_utc` and `snapshot_id`: those of the past never change. Only in v2."""
 
     @property
     def column_types(self) -> dict[str, str]:

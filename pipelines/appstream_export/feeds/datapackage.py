@@ -10,7 +10,7 @@ from typing import Any
 
 from appstream_export.contracts import Column
 from appstream_export.feeds.contract_feeds import Feed
-from appstream_export.feeds.definitions import resolve_column_type
+from appstream_export.feeds.definitions import STAMPS, resolve_column_type
 from appstream_export.feeds.generations import V1
 from appstream_export.lake.catalog import FeedConnection
 from appstream_export.lake.snapshots import FileEntry
@@ -110,9 +110,10 @@ def parse_feeds(package: Mapping[str, Any]) -> Iterator[Feed]:
         key = resource["schema"]["primaryKey"][0]
         needed = [f["name"] for f in resource["schema"]["fields"] if f.get("constraints", {}).get("required")]
         required = frozenset(needed) if has_zone else frozenset()
+        is_fact = has_zone and not {*STAMPS} <= {column.name for column in columns}
         yield Feed(
             resource["name"], resource["description"], columns, key, "", foreign_keys,
-            required=required, has_zone=has_zone,
+            required=required, has_zone=has_zone, is_fact=is_fact,
         )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from appstream_export.lake.duckdb import quote_identifier, quote_literal
 FEED_STATUS = "feed_status"
 """The feed that describes all feeds; built last."""
 STAMPS = ("as_of_utc", "snapshot_id")
-"""Columns of every feed, with the same value in all rows of a generation."""
+"""Columns with the same value in all rows of a generation. Facts of v2 lack them: their past rows do not change."""
 CREATE_PUBLICATION_SQL = """create or replace temp table feed_publication (
     feed varchar, description varchar, row_count bigint, is_ok boolean, why varchar, published_at_utc timestamp
 )"""
@@ -143,7 +143,8 @@ def limit_history(feed: Feed, days: int | None) -> Feed:
         return feed
     column = f"q.{quote_identifier(feed.history)}"
     # A span that lasts has no end; one without a time is not older than anything.
-    query = f"select q.* from ({feed.sql}\n) as q where coalesce({column} >= q.as_of_utc::date - {days}, true)"
+    limit = f"(select as_of_utc::date - {days} from feed_snapshot)"
+    query = f"select q.* from ({feed.sql}\n) as q where coalesce({column} >= {limit}, true)"
     return replace(
         feed, doc=f"{feed.doc} [feeds] history_days limits it to {days} days before the newest one.", sql=query
     )
@@ -163,7 +164,8 @@ def check_columns(feed: Feed, found: Sequence[tuple[str, str]]) -> None:
 def check_feed(feed: Feed) -> Feed:
     """Return the feed; raises ContractError if it lacks its key or a stamp, or has a type that not every tool knows."""
     names = {column.name for column in feed.columns}
-    if missing := {feed.key, *STAMPS} - names:
+    stamps = () if feed.is_fact else STAMPS
+    if missing := {feed.key, *stamps} - names:
         raise ContractError(f"feed {feed.name}: column {min(missing)} is missing")
     for column in feed.columns:
         _check_type(feed, column)

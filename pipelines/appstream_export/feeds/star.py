@@ -27,7 +27,7 @@ from appstream_export.lake.duckdb import quote_identifier, quote_literal
 from appstream_export.settings import FeedsSettings
 
 STAR_FOLDER = "feeds/v2"
-DIMENSION = "dim_"
+DIMENSION, FACT = "dim_", "fact_"
 LATEST = "_latest"
 """End of the names of feeds with the newest state of items."""
 DIM_SCOPE, DIM_ACCOUNT, DIM_REGION = "dim_scope", "dim_account", "dim_region"
@@ -84,7 +84,7 @@ def _list_feeds(contracts: Sequence[Contract]) -> Iterator[Feed]:
     items = {c.join_key_name: c.item_table.name for c in contracts}
     for contract in contracts:
         feeds = (feed for feed in _build_contract_star(contract) if feed.name not in replaced)
-        yield from (_add_relations(feed, latest, DIMENSIONS) for feed in feeds)
+        yield from (_add_relations(_set_fact(feed), latest, DIMENSIONS) for feed in feeds)
     for file in _list_own_files(contracts):
         feed = build_file_feed(file, items)
         # Its keys may be of any source, unless it shows current rows.
@@ -93,7 +93,7 @@ def _list_feeds(contracts: Sequence[Contract]) -> Iterator[Feed]:
     for file in files:
         feed = build_file_feed(file, items)
         query = f"with feed_scopes as ({scopes}) select * from ({feed.sql}\n)" if _SCOPES in file.reads else feed.sql
-        yield _add_relations(replace(feed, sql=query), latest, DIMENSIONS)
+        yield _add_relations(_set_fact(replace(feed, sql=query)), latest, DIMENSIONS)
 
 
 def _list_own_files(contracts: Sequence[Contract]) -> list[SqlFile]:
@@ -112,9 +112,9 @@ def _build_contract_star(contract: Contract) -> Iterator[Feed]:
         docs = (column.doc.replace(f"key of {COVERAGE}", f"key of {DIM_SCOPE}") for column in feed.columns)
         columns, query = tuple(map(_set_doc, feed.columns, docs)), feed.sql
         if feed.name == contract.changes_table.name:
-            columns = (*columns, _DAY)
+            columns = (*(column for column in columns if column.name not in STAMPS), _DAY)
             day = "coalesce(observed_at_utc, changed_in_snapshot_utc)::date"
-            query = f"select q.*, {day} as day from ({feed.sql}) as q"
+            query = f"select q.* exclude ({', '.join(STAMPS)}), {day} as day from ({feed.sql}) as q"
         yield replace(feed, name=names.get(feed.name, feed.name), columns=columns, sql=query)
 
 
@@ -152,7 +152,8 @@ def _add_relations(
     names = {column.name for column in feed.columns} - {feed.key}
     found = {key: {COVERAGE: DIM_SCOPE, **latest}[to] for key, to in feed.foreign_keys.items()}
     found |= {key: to for key, to in dimensions.items() if key in names}
-    needed = frozenset({feed.key, *STAMPS, *(found if required is None else required)})
+    stamps = () if feed.is_fact else STAMPS
+    needed = frozenset({feed.key, *stamps, *(found if required is None else required)})
     return replace(feed, foreign_keys=found, required=needed, has_zone=True)
 
 
@@ -191,6 +192,10 @@ def _replace_time_names(feed: Feed) -> Feed:
     pattern = re.compile(rf"\b({'|'.join(sorted(names, key=len, reverse=True))})\b")
     columns = tuple(replace(column, doc=pattern.sub(r"\1_utc", column.doc)) for column in feed.columns)
     return replace(feed, columns=columns)
+
+
+def _set_fact(feed: Feed) -> Feed:
+    return replace(feed, is_fact=feed.name.startswith(FACT))
 
 
 def _set_doc(column: Column, doc: str) -> Column:

@@ -1,6 +1,6 @@
 -- fact_export_run: One row per run that committed, including expired snapshots. A run that committed nothing has no
 --   row.
--- reads: export_runs, feed_snapshot
+-- reads: export_runs
 -- key: export_run_key
 -- history: committed_at_utc
 -- export_run_key varchar: Snapshot that the run committed: a ULID.
@@ -26,8 +26,6 @@
 -- changes bigint: Changes that the run found.
 -- forced boolean: Whether --accept-drop was given: a large drop in items was accepted.
 -- tool_version varchar: Version of appstream-export.
--- as_of_utc timestamp: When the snapshot of this feed was committed. UTC.
--- snapshot_id varchar: Snapshot of this feed: the same in all feeds of a generation.
 select
     m.snapshot_id as export_run_key,
     utc_day(m.committed_at) as day,
@@ -50,8 +48,5 @@ select
     m.items_carried,
     m.changes,
     m.forced,
-    m.tool_version,
-    f.as_of_utc,
-    f.snapshot_id
+    m.tool_version
 from export_runs as m
-cross join feed_snapshot as f

@@ -1,6 +1,6 @@
 -- fact_image_builder_change: One row per change of image_builders that complete answers prove; one per column where an
 --   image builder changed. It covers all retained snapshots.
--- reads: image_builder_changes_history, image_builder_lives, feed_snapshot
+-- reads: image_builder_changes_history, image_builder_lives
 -- key: row_key
 -- history: changed_in_snapshot_utc
 -- row_key varchar: changed_in_snapshot_id, account_id, region, name, change, column_name separated by slashes.
@@ -18,8 +18,6 @@
 -- observed_at_utc timestamp: When AWS gave the answer that proves the change; null if it never answered. UTC.
 -- previous_observed_at_utc timestamp: When AWS gave the answer before, null if none; the change happened between the
 --   two. UTC.
--- as_of_utc timestamp: When the snapshot of this feed was committed. UTC.
--- snapshot_id varchar: Snapshot of this feed: the same in all feeds of a generation.
 with changes as (
     select
         *,
@@ -56,10 +54,7 @@ select
     c.old_value,
     c.new_value,
     utc(c.observed_at) as observed_at_utc,
-    utc(c.previous_observed_at) as previous_observed_at_utc,
-    f.as_of_utc,
-    f.snapshot_id
+    utc(c.previous_observed_at) as previous_observed_at_utc
 from changes as c
 asof left join lives as l
     on c.account_id = l.account_id and c.region = l.region and c.name = l.name and c.lived_at >= l.first_observed_at
-cross join feed_snapshot as f

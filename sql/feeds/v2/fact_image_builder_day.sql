@@ -1,7 +1,7 @@
 -- fact_image_builder_day: One row per life of an image builder and day (UTC), from the first answer that showed it to
 --   its deletion or to the newest snapshot. Hours and costs are lower bounds, like those of
 --   fact_image_builder_state_span.
--- reads: image_builder_life_days, scope_days, feed_snapshot
+-- reads: image_builder_life_days, scope_days
 -- key: row_key
 -- history: day
 -- row_key varchar: image_builder_life_key, day separated by slashes.
@@ -21,8 +21,6 @@
 -- is_priced boolean: Whether the price list of that day has the prices that the cost needs.
 -- is_covered boolean: Whether AWS returned it on that day, or answered completely for its scope. If false, hours and
 --   state come from answers before and after that day.
--- as_of_utc timestamp: When the snapshot of this feed was committed. UTC.
--- snapshot_id varchar: Snapshot of this feed: the same in all feeds of a generation.
 select
     concat_ws('/', m.image_builder_key, m.life, m.day) as row_key,
     m.image_builder_key || '/' || m.life as image_builder_life_key,
@@ -38,9 +36,7 @@ select
     round(m.disk_usd, 6) as disk_usd_at_least,
     round(m.instance_usd + m.disk_usd, 6) as cost_usd_at_least,
     m.instance_usd + m.disk_usd is not null as is_priced,
-    m.is_seen or d.day is not null as is_covered,
-    f.as_of_utc,
-    f.snapshot_id
+    m.is_seen or d.day is not null as is_covered
 from image_builder_life_days as m
 left join scope_days as d
     on
@@ -48,4 +44,3 @@ left join scope_days as d
         and m.region = d.region
         and m.day = d.day
         and d.resource = 'image_builders'
-cross join feed_snapshot as f

@@ -1,5 +1,5 @@
 -- fact_image_builder_error: One row per error that AWS reports on an image builder in the newest snapshot.
--- reads: image_builder_errors, image_builder_lives, feed_snapshot
+-- reads: image_builder_errors, image_builder_lives
 -- replaces: image_builder_errors
 -- key: row_key
 -- row_key varchar: account_id, region, name, position separated by slashes.
@@ -15,8 +15,6 @@
 -- error_timestamp_utc timestamp: When it occurred, by AWS's clock; null where AWS reports none. UTC.
 -- is_stale boolean: The newest attempt to read this scope failed or was skipped: the row dates from observed_at_utc.
 -- observed_at_utc timestamp: When AWS returned this row. UTC.
--- as_of_utc timestamp: When the snapshot of this feed was committed. UTC.
--- snapshot_id varchar: Snapshot of this feed: the same in all feeds of a generation.
 select
     concat_ws('/', e.image_builder_key, e.position) as row_key,
     l.image_builder_life_key,
@@ -30,10 +28,7 @@ select
     e.error_message,
     utc(e.error_timestamp) as error_timestamp_utc,
     e.is_stale,
-    utc(e.observed_at) as observed_at_utc,
-    f.as_of_utc,
-    f.snapshot_id
+    utc(e.observed_at) as observed_at_utc
 from image_builder_errors as e
 left join image_builder_lives as l
     on e.account_id = l.account_id and e.region = l.region and e.image_builder_name = l.name and l.is_last_life
-cross join feed_snapshot as f

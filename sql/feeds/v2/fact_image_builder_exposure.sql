@@ -1,5 +1,5 @@
 -- fact_image_builder_exposure: One row per image builder of the newest snapshot and way in or out of its network.
--- reads: exposure, image_builder_lives, feed_snapshot
+-- reads: exposure, image_builder_lives
 -- key: row_key
 -- row_key varchar: account_id, region, name, way separated by slashes.
 -- image_builder_life_key varchar: image_builder_key and life separated by a slash: key of dim_image_builder.
@@ -15,8 +15,6 @@
 -- is_exposure boolean: Whether the way counts in exposures of image_builder_latest: internet, imdsv1, agents and ipv6.
 -- is_stale boolean: The newest attempt to read this scope failed or was skipped: the row dates from observed_at_utc.
 -- observed_at_utc timestamp: When AWS returned the builder. UTC.
--- as_of_utc timestamp: When the snapshot of this feed was committed. UTC.
--- snapshot_id varchar: Snapshot of this feed: the same in all feeds of a generation.
 with ways as (
     select
         *,
@@ -39,10 +37,7 @@ select
     w.is_open,
     w.way in ('internet', 'imdsv1', 'agents', 'ipv6') as is_exposure,
     w.is_stale,
-    utc(w.observed_at) as observed_at_utc,
-    f.as_of_utc,
-    f.snapshot_id
+    utc(w.observed_at) as observed_at_utc
 from ways as w
 left join image_builder_lives as l
     on w.account_id = l.account_id and w.region = l.region and w.name = l.name and l.is_last_life
-cross join feed_snapshot as f

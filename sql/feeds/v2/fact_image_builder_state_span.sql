@@ -1,6 +1,6 @@
 -- fact_image_builder_state_span: One row per period that an image builder spent in one state, from the first answer
 --   that showed the state to the last. A stop and a start between two answers are invisible.
--- reads: image_builder_state_spans, feed_snapshot
+-- reads: image_builder_state_spans
 -- key: row_key
 -- history: last_observed_at_utc
 -- row_key varchar: image_builder_life_key, first_observed_at separated by slashes.
@@ -27,8 +27,6 @@
 --   not active. UTC.
 -- active_until_utc timestamp: End of its activity: the first observation of the next active state, else
 --   last_observed_at_utc; null if it is not active. UTC.
--- as_of_utc timestamp: When the snapshot of this feed was committed. UTC.
--- snapshot_id varchar: Snapshot of this feed: the same in all feeds of a generation.
 select
     concat_ws(
         '/', m.image_builder_key, m.life, strftime(utc(m.first_observed_at), '%Y-%m-%dT%H:%M:%S.%fZ')
@@ -50,8 +48,5 @@ select
     m.is_current,
     m.is_stale,
     utc(m.active_since) as active_since_utc,
-    utc(m.active_until) as active_until_utc,
-    f.as_of_utc,
-    f.snapshot_id
+    utc(m.active_until) as active_until_utc
 from image_builder_state_spans as m
-cross join feed_snapshot as f
