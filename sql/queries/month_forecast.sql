@@ -1,12 +1,12 @@
 -- month_forecast: Forecast of the month
 -- question: What will image builders cost by the end of the month, if each hour that is left costs the mean of the last
---   `days` whole days? (If no whole day was seen yet: what it costs now.)
+--   `days` whole days, or, before a whole day was seen, what it costs now?
 -- reads: image_builder_daily, image_builder_state_spans, image_builder_overview, snapshots
 -- param days: integer = 7 -- Number of whole days before the newest snapshot's; 7 have one of each weekday.
 -- chart: month_usd by day, basis
 with bounds as (
     select
-        (select min(first_observed_at) from image_builder_state_spans) as first_at,
+        (select min(s.first_observed_at) from image_builder_state_spans as s) as first_at,
         max(committed_at) as until_at
     from snapshots
     where kind = 'sweep'

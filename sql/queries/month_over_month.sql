@@ -5,7 +5,7 @@
 -- chart: usd by month
 with bounds as (
     select
-        (select min(first_observed_at) from image_builder_state_spans) as first_at,
+        (select min(s.first_observed_at) from image_builder_state_spans as s) as first_at,
         max(committed_at) as until_at
     from snapshots
     where kind = 'sweep'

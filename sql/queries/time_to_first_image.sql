@@ -51,7 +51,7 @@ firsts as (
             and l.region = m.region
             and l.name = m.image_builder_name
             and l.created_time <= m.created_time
-            and coalesce(m.created_time < l.next_created_time, true)
+            and coalesce(l.next_created_time > m.created_time, true)
     group by l.account_id, l.account_name, l.region, l.name, l.is_current, l.created_time
 )
 

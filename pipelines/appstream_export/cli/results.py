@@ -32,7 +32,7 @@ def draw_query(
     con: "duckdb.DuckDBPyConnection", named_query: "SqlFile", parameters: Mapping[str, Any], *, page: Path | None
 ) -> None:
     """Draw the rows of a named query on the terminal, or write its page; raises QueryError if it has no numbers."""
-    from appstream_export.lake.catalog import choose_chart_columns, run_query
+    from appstream_export.lake.catalog import choose_chart_columns, load_shown_time, run_query
 
     answer = run_interruptible_query(lambda: run_query(con, named_query.sql, parameters), con.interrupt)
     chart = choose_chart_columns(named_query, answer)
@@ -44,8 +44,7 @@ def draw_query(
     from appstream_export.cli.output_file import open_output_file
     from appstream_export.feeds import render_query_page
 
-    newest = run_query(con, "select max(committed_at) from snapshots where kind = 'sweep'").column(0)[0].as_py()
-    text = render_query_page(named_query, answer, chart, parameters, newest)
+    text = render_query_page(named_query, answer, chart, parameters, load_shown_time(con))
     with open_output_file(page) as stream:
         stream.write(text)
     console.print_result(str(page))

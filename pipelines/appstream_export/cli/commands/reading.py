@@ -163,7 +163,7 @@ def execute_named_query(args: argparse.Namespace) -> int:
 
 
 def _check_shapes(args: argparse.Namespace) -> None:
-    """Raise UsageError if the command line asks for the answer in two shapes, or for a picture of the list."""
+    """Raise UsageError for two shapes of one answer, and for a picture of the list of queries."""
     shapes = {"--chart": args.chart, "--html": args.html, "--sql": args.sql, "--format": args.format or args.output}
     given = [flag for flag, value in shapes.items() if value]
     if len(given) > 1 and given != ["--sql", "--format"]:

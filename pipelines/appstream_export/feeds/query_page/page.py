@@ -45,13 +45,13 @@ def render_query_page(
 
 
 def _encode_answer(answer: pa.Table, chart: ChartColumns) -> str:
-    columns = [{"name": field.name, "kind": _name_kind(field.type)} for field in answer.schema]
+    columns = [{"name": field.name, "kind": _get_kind(field.type)} for field in answer.schema]
     rows = [[_convert_value(value) for value in row.values()] for row in answer.to_pylist()]
     content = {"columns": columns, "rows": rows, "chart": {"value": chart.value, "labels": chart.labels}}
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).translate(_LETTERS)
 
 
-def _name_kind(kind: pa.DataType) -> str:
+def _get_kind(kind: pa.DataType) -> str:
     """Return what the page does with a column: money, number, day, time or text."""
     if pa.types.is_decimal(kind):
         return "money"

@@ -24,6 +24,7 @@ from .named_queries import (
     check_values as check_values,
     get_named_query as get_named_query,
     load_named_queries as load_named_queries,
+    load_shown_time as load_shown_time,
     parse_parameters as parse_parameters,
     run_named_query as run_named_query,
 )

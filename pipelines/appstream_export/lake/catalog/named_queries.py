@@ -4,7 +4,7 @@ Parameters are checked here and bound by DuckDB, never inserted into the SQL.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -65,6 +65,12 @@ def check_values(con: duckdb.DuckDBPyConnection, named_query: SqlFile, parameter
             raise QueryError(
                 f'{named_query.name}: there is no {param.name} "{wanted}"', fix=_describe_values(wanted, values)
             )
+
+
+def load_shown_time(con: duckdb.DuckDBPyConnection) -> datetime | None:
+    """Return when the newest snapshot that queries show was committed, or None before the first."""
+    newest = run_query(con, "select max(committed_at) from snapshots where kind = 'sweep'")
+    return newest.column(0)[0].as_py()
 
 
 def _describe_values(wanted: str, values: Sequence[str]) -> str:
