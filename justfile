@@ -46,9 +46,9 @@ generate:
     uv run ruff format .
     uv run ruff check --fix .
 
-# bundle the report page's JavaScript after a change in feeds/report/javascript (needs npm)
+# bundle the pages' JavaScript after a change in feeds/report/javascript or feeds/query_page/javascript (needs npm)
 javascript:
-    cd pipelines/appstream_export/feeds/report/javascript && npm ci && npm run build
+    cd pipelines/appstream_export/feeds/report/javascript && npm ci && npm run build && node ../../query_page/javascript/build.mjs
 
 # run the whole product on an emulated AWS
 demo dir="appstream-export-demo":

@@ -2,6 +2,7 @@
 -- question: What did the app block builders with each value of a tag cost, at least?
 -- reads: app_block_builder_daily, app_block_builder_tags, snapshots
 -- param tag: text = owner -- Key of the tag, as it is spelled.
+-- values tag: select distinct tag_key from app_block_builder_tags
 -- param days: integer = 30 -- Number of days, up to and including the newest snapshot's.
 with newest as (
     select max(utc_day(committed_at)) as day

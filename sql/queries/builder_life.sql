@@ -3,6 +3,7 @@
 -- reads: image_builder_state_spans
 -- param name: text = -- Start of its name; empty for all.
 -- param top: integer = 50 -- Maximum number of spans, the newest first.
+-- chart: hours by name, state
 select
     coalesce(account_name, account_id) as account,
     region,

@@ -3,6 +3,7 @@
 -- reads: image_builder_daily, snapshots
 -- param days: integer = 30 -- Number of days, up to and including the newest snapshot's.
 -- param top: integer = 50 -- Maximum number of accounts, the most expensive first.
+-- chart: usd by account
 with newest as (
     select max(utc_day(committed_at)) as day
     from snapshots

@@ -2,6 +2,7 @@
 -- question: What did the image builders of each team (or another label of accounts) cost, at least?
 -- reads: image_builder_daily, accounts, snapshots
 -- param label: text = team -- A column of accounts.csv.
+-- values label: select distinct unnest(json_keys(labels_json)) from accounts
 -- param days: integer = 30 -- Number of days, up to and including the newest snapshot's.
 with newest as (
     select max(utc_day(committed_at)) as day

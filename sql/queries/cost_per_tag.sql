@@ -2,6 +2,7 @@
 -- question: What did the image builders with each value of a tag cost, at least?
 -- reads: image_builder_daily, image_builders, resource_tags, snapshots
 -- param tag: text = owner -- Key of the tag, as it is spelled.
+-- values tag: select distinct tag_key from resource_tags
 -- param days: integer = 30 -- Number of days, up to and including the newest snapshot's.
 with newest as (
     select max(utc_day(committed_at)) as day

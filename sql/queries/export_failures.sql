@@ -3,6 +3,7 @@
 -- reads: export_runs
 -- param days: integer = 7 -- Number of days back from the newest run.
 -- param complete: boolean = true -- Include runs that saw everything.
+-- chart: failed by committed_at
 with newest as (
     select max(committed_at) as committed_at
     from export_runs

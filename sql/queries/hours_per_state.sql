@@ -2,6 +2,7 @@
 -- question: How many hours did image builders spend in each state, at least?
 -- reads: image_builder_state_spans, snapshots
 -- param days: integer = 30 -- Number of days back from the newest snapshot.
+-- chart: hours_at_least by state
 with newest as (
     select
         max(committed_at) as until_at,

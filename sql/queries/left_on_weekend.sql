@@ -3,6 +3,7 @@
 -- reads: image_builder_daily, snapshots
 -- param hours: integer = 12 -- Minimum number of its 48 hours.
 -- param top: integer = 50 -- Maximum number of rows, the longest first.
+-- chart: hours by name, account
 with weekend as (
     select date_trunc('week', max(utc_day(committed_at)))::date as monday
     from snapshots

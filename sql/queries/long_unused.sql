@@ -3,6 +3,7 @@
 -- reads: image_builder_state_spans
 -- param days: integer = 30 -- Minimum number of days; nothing is known from before the first snapshot.
 -- param top: integer = 50 -- Maximum number of rows, the longest first.
+-- chart: days by name, account
 with lives as (
     select
         account_id,

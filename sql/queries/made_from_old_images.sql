@@ -3,6 +3,7 @@
 -- reads: image_builder_lineage
 -- param days: integer = 180 -- Minimum age of the public image below it, or else of the image itself.
 -- param top: integer = 50 -- Maximum number of rows, the oldest first.
+-- chart: days by name, account
 select distinct
     coalesce(account_name, account_id) as account,
     region,

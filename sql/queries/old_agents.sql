@@ -3,6 +3,7 @@
 -- reads: agent_currency
 -- param days: integer = 180 -- An agent of that age is old, even if AWS calls it the newest.
 -- param top: integer = 50 -- Maximum number of rows, the oldest first.
+-- chart: days by name, account
 select
     coalesce(account_name, account_id) as account,
     region,

@@ -3,6 +3,7 @@
 -- reads: image_builder_errors_history, image_builder_state_spans
 -- param times: integer = 2 -- Minimum number of errors, or of times.
 -- param top: integer = 50 -- Maximum number of rows, the most errors first.
+-- chart: errors by name, account
 with errors as (
     select
         account_id,

@@ -3,6 +3,7 @@
 -- reads: running_image_builders
 -- param hours: integer = 2 -- Minimum number of hours, as seen: a lower bound.
 -- param top: integer = 50 -- Maximum number of rows, the longest first.
+-- chart: hours by name, account
 select
     coalesce(account_name, account_id) as account,
     region,

@@ -2,9 +2,11 @@
 -- question: Whose image builders have been up for at least `hours` hours, by a tag, and which of them may?
 -- reads: running_image_builders, image_builders, resource_tags
 -- param tag: text = owner -- Key of the tag that names who owns a builder.
+-- values tag: select distinct tag_key from resource_tags
 -- param skip: text = Skip_Stop -- Key of the tag that exempts a builder from being stopped.
 -- param hours: integer = 24 -- Minimum number of hours, as seen: a lower bound.
 -- param top: integer = 50 -- Maximum number of rows, the longest first.
+-- chart: hours by name, account
 with chosen as (
     select
         account_id,

@@ -2,6 +2,7 @@
 -- question: Which image builders are not up, but pay for a root volume above 200 GB?
 -- reads: image_builder_overview
 -- param top: integer = 50 -- Maximum number of rows, the most expensive first.
+-- chart: usd_per_month by name, account
 select
     coalesce(account_name, account_id) as account,
     region,

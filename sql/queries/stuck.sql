@@ -3,6 +3,7 @@
 -- reads: image_builder_state_spans
 -- param minutes: integer = 25 -- Minimum number of minutes, as seen: a lower bound.
 -- param top: integer = 50 -- Maximum number of rows, the longest first.
+-- chart: minutes by name, account
 select
     coalesce(account_name, account_id) as account,
     region,

@@ -2,7 +2,9 @@
 -- question: Which values does a tag have on AppStream resources of all kinds, and on how many of each?
 -- reads: tagged_resources
 -- param tag: text = owner -- Key of the tag, as it is spelled.
+-- values tag: select distinct tag_key from tagged_resources
 -- param top: integer = 50 -- Maximum number of rows, the most resources first.
+-- chart: resources by value, kind
 select
     tag_value as value,
     kind,

@@ -3,6 +3,7 @@
 -- reads: image_builders, platform_support
 -- param days: integer = 180 -- Support that ends within so many days of the newest answer counts.
 -- param top: integer = 50 -- Maximum number of rows, the earliest end first.
+-- chart: days_left by name, account
 select
     coalesce(b.account_name, b.account_id) as account,
     b.region,

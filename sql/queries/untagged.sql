@@ -2,6 +2,7 @@
 -- question: Which image builders have no tag `tag`, or no tag at all?
 -- reads: image_builders, resource_tags, scope_runs
 -- param tag: text = -- Key of the tag, as it is spelled; empty for any tag.
+-- values tag: select distinct tag_key from resource_tags
 -- param top: integer = 50 -- Maximum number of rows.
 with chosen as (
     select

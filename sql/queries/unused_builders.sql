@@ -3,6 +3,7 @@
 -- reads: image_builder_lineage
 -- param days: integer = 30 -- Minimum age of the builder.
 -- param top: integer = 50 -- Maximum number of rows, the oldest first.
+-- chart: days by name, account
 with builders as (
     select
         account_id,

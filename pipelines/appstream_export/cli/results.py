@@ -1,6 +1,7 @@
 """Print what a warehouse holds: the rows of a query, the list of tables, the description of one."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appstream_export.cli import console
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-    from appstream_export.contracts import Contract
+    from appstream_export.contracts import Contract, SqlFile
     from appstream_export.lake.catalog import PrintedAs
 
 
@@ -25,6 +26,28 @@ def print_query(
         return run_interruptible_query(lambda: run_query(con, sql, parameters, printed_as=printed_as), con.interrupt)
 
     write_query_result(load_rows, kind)
+
+
+def draw_query(
+    con: "duckdb.DuckDBPyConnection", named_query: "SqlFile", parameters: Mapping[str, Any], *, page: Path | None
+) -> None:
+    """Draw the rows of a named query on the terminal, or write its page; raises QueryError if it has no numbers."""
+    from appstream_export.lake.catalog import choose_chart_columns, load_shown_time, run_query
+
+    answer = run_interruptible_query(lambda: run_query(con, named_query.sql, parameters), con.interrupt)
+    chart = choose_chart_columns(named_query, answer)
+    if page is None:
+        from appstream_export.cli.chart import print_chart  # slow to import
+
+        print_chart(answer, chart)
+        return
+    from appstream_export.cli.output_file import open_output_file
+    from appstream_export.feeds import render_query_page
+
+    text = render_query_page(named_query, answer, chart, parameters, load_shown_time(con))
+    with open_output_file(page) as stream:
+        stream.write(text)
+    console.print_result(str(page))
 
 
 def print_tables(contracts: "Sequence[Contract]", kind: str) -> int:

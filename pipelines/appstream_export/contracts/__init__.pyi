@@ -28,6 +28,7 @@ from .contract_set import (
     add_contracts as add_contracts,
     can_render_report as can_render_report,
     find_unknown_sources as find_unknown_sources,
+    list_missing_resources as list_missing_resources,
     list_sql_files as list_sql_files,
     list_view_files as list_view_files,
     load_all_contracts as load_all_contracts,
@@ -92,6 +93,7 @@ from .render import (
 )
 from .sql_files import (
     SEVERITIES as SEVERITIES,
+    ChartColumns as ChartColumns,
     Param as Param,
     SqlFile as SqlFile,
     load_sql_files as load_sql_files,

@@ -147,6 +147,21 @@ def list_sql_files(contracts: Sequence[Contract], folder: str) -> list[SqlFile]:
     return [files[name] for name in sorted(files) if known.issuperset(files[name].reads)]
 
 
+def list_missing_resources(contracts: Sequence[Contract], file: SqlFile) -> list[str]:
+    """Return the packaged resources that a file of `sql/` needs and that `contracts` lacks, in order of their names."""
+    packaged = load_packaged_contracts()
+    owners = {f"{table.name}{form}": contract.name
+              for contract in packaged for table in (*contract.tables, contract.changes_table)
+              for form in _FORMS}  # fmt: skip
+    views = {view.name: view for view in list_view_files(packaged)}
+    found, open_ones = set[str](), [file]
+    while open_ones:
+        sources = open_ones.pop().reads
+        found |= {owners[name] for name in sources if name in owners}
+        open_ones += [views[name] for name in sources if name in views]
+    return sorted(found - {contract.name for contract in contracts})
+
+
 def can_render_report(contracts: Sequence[Contract]) -> bool:
     """Return whether the resource that the report is about is on. Of others it says that they are off."""
     return any(file.name == _REPORT_SUBJECT for file in list_sql_files(contracts, "report"))

@@ -12,6 +12,8 @@
 -- replaces: image_builder_errors                   feeds: the contract's feed that this one is published instead of
 -- question: Which builders run?                    named queries: the question that it answers
 -- param hours: integer = 2 -- Minimum hours.       named queries: a parameter with type and default
+-- values tag: select distinct tag_key from ...     named queries: the texts that a parameter may have, besides none
+-- chart: usd by day, team                          named queries: the numbers to draw, and what they are by
 """
 
 import re
@@ -31,8 +33,10 @@ SEVERITIES = ("error", "warn")
 PARAM_TYPES = ("integer", "number", "text", "boolean", "date")
 _LINE = re.compile(r"-- (?P<name>\w+)(?: (?P<type>[a-z]+(?:\(\d+,\d+\))?))?: (?P<text>.+)")
 _PARAM = re.compile(r"-- param (?P<name>\w+): (?P<type>[a-z]+) = (?P<default>.*?) ?-- (?P<doc>.+)")
+_VALUES = re.compile(r"-- values (?P<name>\w+): (?P<sql>.+)")
+_CHART = re.compile(r"(?P<value>\w+) by (?P<labels>\w+(?:, \w+)*)")
 FEEDS_PUBLISH = "publish"
-_WORDS = ("reads", "key", "history", "kept", "severity", "feeds", "question", "replaces")
+_WORDS = ("reads", "key", "history", "kept", "severity", "feeds", "question", "replaces", "chart")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,16 @@ class Param:
     type: str
     default: str
     doc: str
+    values_sql: str | None = None
+    """A statement that lists the texts that it may have, besides none; null if every text is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChartColumns:
+    """What the chart of a named query draws: a column of numbers, by columns that name each of them, a time first."""
+
+    value: str
+    labels: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +82,7 @@ class SqlFile:
     """Whether feeds stay as they are where the check finds rows."""
     replaces: str | None = None
     """The contract's feed that this one is published instead of, if it has another name."""
+    chart: ChartColumns | None = None
 
 
 @cache
@@ -93,18 +108,23 @@ def parse_sql_text(file: Path, text: str) -> SqlFile:
     if not lines or not lines[0][1].startswith(f"-- {file.stem}: "):
         raise ContractError(f'{file.name}: the header must begin with "-- {file.stem}: one row per ..."')
     words: dict[str, str] = {}
-    columns, params = list[Column](), list[Param]()
+    columns, params, values = list[Column](), list[Param](), dict[str, str]()
     for number, line in lines:
         param, plain = _PARAM.fullmatch(line), _LINE.fullmatch(line)
         if param:
             params.append(Param(**param.groupdict()))
+        elif listed := _VALUES.fullmatch(line):
+            values[listed["name"]] = listed["sql"]
         elif plain and plain["type"]:
             columns.append(Column(plain["name"], plain["type"], plain["text"]))
         elif plain and plain["name"] in (file.stem, *_WORDS):
             words[plain["name"]] = plain["text"]
         else:
             raise ContractError(f'{file.name} line {number}: "{line}" is not a line of a header')
-    return _build_sql_file(file, words, tuple(columns), tuple(params), text)
+    if unknown := values.keys() - {param.name for param in params}:
+        raise ContractError(f"{file.name}: values {min(unknown)}: there is no such param")
+    known = tuple(replace(param, values_sql=values.get(param.name)) for param in params)
+    return _build_sql_file(file, words, tuple(columns), known, text)
 
 
 def strip_header(sql: str) -> str:
@@ -129,6 +149,8 @@ def _build_sql_file(
         raise ContractError(f'{file.name}: feeds "{feeds}" is not {FEEDS_PUBLISH}')
     if (kept := words.get("kept")) and (kept != "month" or len(reads) != 1 or not reads[0].endswith("_history")):
         raise ContractError(f'{file.name}: "kept: {kept}" is not "kept: month", or it reads more than one history')
+    if (chart := words.get("chart")) and not _CHART.fullmatch(chart):
+        raise ContractError(f'{file.name}: chart "{chart}" is not like "usd by day"')
     blocks, is_kept = severity == "error" and feeds is None, kept is not None
     return SqlFile(
         file.stem,
@@ -145,7 +167,13 @@ def _build_sql_file(
         is_kept,
         blocks,
         words.get("replaces"),
+        _parse_chart(chart) if chart else None,
     )
+
+
+def _parse_chart(text: str) -> ChartColumns:
+    value, labels = text.split(" by ")
+    return ChartColumns(value, tuple(labels.split(", ")))
 
 
 def _read_header_lines(text: str) -> Iterator[tuple[int, str]]:

@@ -11,6 +11,7 @@ from .publish import (
     load_published_feeds as load_published_feeds,
     publish_feeds as publish_feeds,
 )
+from .query_page import render_query_page as render_query_page
 from .report import publish_report as publish_report, render_report as render_report
 from .served import ServedOutput as ServedOutput, load_served_outputs as load_served_outputs
 from .star import build_version_feeds as build_version_feeds

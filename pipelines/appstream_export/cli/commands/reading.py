@@ -18,12 +18,12 @@ from appstream_export.cli.options import (
     parse_path,
 )
 from appstream_export.cli.output_file import choose_format, redirect_result
-from appstream_export.cli.results import print_description, print_query, print_rows, print_tables
+from appstream_export.cli.results import draw_query, print_description, print_query, print_rows, print_tables
 from appstream_export.cli.target import resolve_target
 from appstream_export.errors import QueryError, SettingsError
 
 if TYPE_CHECKING:
-    from appstream_export.contracts import Contract
+    from appstream_export.contracts import Contract, SqlFile
 
 
 def add_parsers(commands: Commands) -> None:
@@ -67,6 +67,9 @@ def _add_query_parser(commands: Commands) -> None:
     add_as_of_option(query)
     _add_timeout_option(query)
     query.add_argument("--sql", action="store_true", help="print its SQL instead of running it")
+    query.add_argument("--chart", action="store_true", help="draw the rows on the terminal instead of printing them")
+    doc = "write a page instead: a chart, the rows and the SQL in one file, which makes no requests"
+    query.add_argument("--html", type=parse_path, metavar="FILE", help=doc)
     add_result_options(query)
 
 
@@ -143,6 +146,7 @@ def execute_named_query(args: argparse.Namespace) -> int:
     from appstream_export.cli.views import list_named_queries
     from appstream_export.lake.catalog import get_named_query, load_named_queries, parse_parameters
 
+    _check_shapes(args)
     args.format = choose_format(args.format, args.output)
     contracts = load_described_contracts(args, must_exist=False)  # a typing error needs no warehouse
     if args.name is None:
@@ -155,7 +159,17 @@ def execute_named_query(args: argparse.Namespace) -> int:
         with redirect_result(args.output):
             console.print_result(named_query.sql.rstrip())
         return 0
-    return _print_query_result(args, named_query.sql, parameters)
+    return _print_query_result(args, named_query.sql, parameters, named_query)
+
+
+def _check_shapes(args: argparse.Namespace) -> None:
+    """Raise UsageError for two shapes of one answer, and for a picture of the list of queries."""
+    shapes = {"--chart": args.chart, "--html": args.html, "--sql": args.sql, "--format": args.format or args.output}
+    given = [flag for flag, value in shapes.items() if value]
+    if len(given) > 1 and given != ["--sql", "--format"]:
+        raise UsageError(f"{given[0]} and {given[1]} do not go together", fix="run the query once for each")
+    if args.name is None and (args.chart or args.html):
+        raise UsageError(f"{given[0]} needs the name of a query", fix="list them with: appstream-export query")
 
 
 def show_tables(args: argparse.Namespace) -> int:
@@ -195,8 +209,13 @@ def load_described_contracts(args: argparse.Namespace, *, must_exist: bool = Tru
         return load_own_contracts(args)
 
 
-def _print_query_result(args: argparse.Namespace, sql: str, parameters: Mapping[str, Any] | None = None) -> int:
-    from appstream_export.lake.catalog import connect_warehouse
+def _print_query_result(
+    args: argparse.Namespace,
+    sql: str,
+    parameters: Mapping[str, Any] | None = None,
+    named_query: "SqlFile | None" = None,
+) -> int:
+    from appstream_export.lake.catalog import check_values, connect_warehouse
 
     target = resolve_target(args)
     limit, own = _get_timeout(args), target.load_own_contracts
@@ -204,7 +223,12 @@ def _print_query_result(args: argparse.Namespace, sql: str, parameters: Mapping[
         connect_warehouse(target.warehouse, s3=target.s3, as_of=args.as_of, load_contracts=own, **limit) as con,
         redirect_result(args.output),
     ):
-        print_query(con, sql, parameters, kind=args.format)
+        if named_query is not None:
+            check_values(con, named_query, parameters or {})
+        if named_query is not None and (args.chart or args.html):
+            draw_query(con, named_query, parameters or {}, page=args.html)
+        else:
+            print_query(con, sql, parameters, kind=args.format)
     return 0
 
 

@@ -1,3 +1,4 @@
+from .charts import choose_chart_columns as choose_chart_columns
 from .checks import SEVERITY_ERROR as SEVERITY_ERROR, CheckResult as CheckResult, run_checks as run_checks
 from .column_lineage import ColumnTracer as ColumnTracer, SourceColumn as SourceColumn
 from .completeness import (
@@ -20,8 +21,10 @@ from .feed_connection import (
     open_feed_connection as open_feed_connection,
 )
 from .named_queries import (
+    check_values as check_values,
     get_named_query as get_named_query,
     load_named_queries as load_named_queries,
+    load_shown_time as load_shown_time,
     parse_parameters as parse_parameters,
     run_named_query as run_named_query,
 )

@@ -4,18 +4,27 @@ Parameters are checked here and bound by DuckDB, never inserted into the SQL.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from appstream_export.contracts import Contract, Param, SqlFile, list_sql_files, load_contract_set
+from appstream_export.contracts import (
+    Contract,
+    Param,
+    SqlFile,
+    list_missing_resources,
+    list_sql_files,
+    load_contract_set,
+    load_sql_files,
+)
 from appstream_export.errors import QueryError, suggest_correction
 from appstream_export.lake.catalog.query import run_query
 
 _INTEGER_MAX = 2**31 - 1
+_VALUES_SHOWN = 20  # a line of text, not a page of it
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -25,17 +34,52 @@ def load_named_queries(contracts: Sequence[Contract] | None = None) -> list[SqlF
 
 
 def get_named_query(name: str, contracts: Sequence[Contract] | None = None) -> SqlFile:
-    """Return the query of that name; raises QueryError with the most similar name."""
+    """Return the query of that name; raises QueryError with the resources that it lacks, or a similar name."""
     known = {q.name: q for q in load_named_queries(contracts)}
-    if name not in known:
-        near = suggest_correction(name, list(known)) or "list them with: appstream-export query"
-        raise QueryError(f'there is no named query "{name}"', fix=near)
-    return known[name]
+    if name in known:
+        return known[name]
+    off = {q.name: q for q in load_sql_files("queries")}
+    if name in off and (missing := list_missing_resources(contracts or load_contract_set(), off[name])):
+        names = " and ".join(missing)
+        what = f"the resource {names}, which is off" if len(missing) == 1 else f"the resources {names}, which are off"
+        raise QueryError(f"{name} needs {what}", fix=f"add {names} to [contracts] resources, and run the export")
+    near = suggest_correction(name, list(known)) or "list them with: appstream-export query"
+    raise QueryError(f'there is no named query "{name}"', fix=near)
 
 
 def run_named_query(con: duckdb.DuckDBPyConnection, named_query: SqlFile, given: Mapping[str, str]) -> pa.Table:
     """Return a named query's rows, with the given parameters and defaults for the others; raises QueryError."""
-    return run_query(con, named_query.sql, parse_parameters(named_query, given))
+    parameters = parse_parameters(named_query, given)
+    check_values(con, named_query, parameters)
+    return run_query(con, named_query.sql, parameters)
+
+
+def check_values(con: duckdb.DuckDBPyConnection, named_query: SqlFile, parameters: Mapping[str, Any]) -> None:
+    """Raise QueryError for a text that is not one of its parameter's values, with those that there are."""
+    for param in named_query.params:
+        wanted = parameters[param.name]
+        if param.values_sql is None or not wanted:
+            continue
+        values = sorted(filter(None, run_query(con, param.values_sql).column(0).to_pylist()))
+        if wanted not in values:
+            raise QueryError(
+                f'{named_query.name}: there is no {param.name} "{wanted}"', fix=_describe_values(wanted, values)
+            )
+
+
+def load_shown_time(con: duckdb.DuckDBPyConnection) -> datetime | None:
+    """Return when the newest snapshot that queries show was committed, or None before the first."""
+    newest = run_query(con, "select max(committed_at) from snapshots where kind = 'sweep'")
+    return newest.column(0)[0].as_py()
+
+
+def _describe_values(wanted: str, values: Sequence[str]) -> str:
+    if not values:
+        return "there are none"
+    near = suggest_correction(wanted, values)
+    more = f" and {len(values) - _VALUES_SHOWN} more" if len(values) > _VALUES_SHOWN else ""
+    listed = f"there are: {', '.join(values[:_VALUES_SHOWN])}{more}"
+    return f"{near} {listed}" if near else listed
 
 
 def parse_parameters(named_query: SqlFile, given: Mapping[str, str]) -> dict[str, Any]:
