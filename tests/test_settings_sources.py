@@ -101,11 +101,14 @@ def test_a_file_of_another_user_is_refused_unless_it_is_named(home: Path) -> Non
     assert find_settings_file(file, {}) == file
 
 
-def list_leaves(info: Any = None, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+def list_leaves(info: Any = None, path: tuple[str, ...] = (), kind: type = object) -> list[tuple[str, ...]]:
+    """Return the path of each setting, or only of those that may be of a kind."""
     found = []
     for field in (info or inspect.type_info(Settings)).fields:
-        section = next((b for b in list_branches(field.type) if isinstance(b, inspect.StructType)), None)
-        found += list_leaves(section, (*path, field.name)) if section else [(*path, field.name)]
+        branches = list_branches(field.type)
+        section = next((b for b in branches if isinstance(b, inspect.StructType)), None)
+        here = [(*path, field.name)] if any(isinstance(b, kind) for b in branches) else []
+        found += list_leaves(section, (*path, field.name), kind) if section else here
     return found
 
 
@@ -210,6 +213,23 @@ def test_relative_paths_of_the_environment_are_of_the_current_folder(
             resolved.add(path)
 
     assert resolved == PATH_SETTINGS
+
+
+def test_the_settings_that_hold_a_path_are_those_that_the_file_resolves(tmp_path: Path) -> None:
+    resolved = set()
+    for path in list_leaves(kind=inspect.StrType):
+        section, key = ".".join(path[:-1]), path[-1]
+        text = f"[{section}]\n{key} = 'x/y'\n" if section else f"{key} = 'x/y'\n"
+        bucket = 'warehouse = "s3://bucket/prefix"\n' if path != ("warehouse",) else ""
+        try:
+            loaded: Any = read_settings(write(tmp_path, bucket + text), {}, needs_accounts=False)
+        except SettingsError:  # a value of another kind
+            continue
+        for step in path:
+            loaded = getattr(loaded, step)
+        resolved |= {path} if loaded == str(tmp_path / "x" / "y") else set()
+
+    assert resolved == PATH_SETTINGS | {("warehouse",)}
 
 
 @pytest.fixture(scope="module")

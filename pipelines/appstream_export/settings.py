@@ -357,6 +357,7 @@ PATH_SETTINGS: frozenset[TomlPath] = frozenset(
         ("lake", "s3", "ca_bundle"),
         ("feeds", "prices"),
         ("feeds", "platform_support"),
+        ("metrics", "file"),
     }
 )
 """Settings that hold a path of this machine; so does `warehouse`, which has its own variable."""
