@@ -21,6 +21,7 @@ SETTINGS = {
     "malformed TOML": ("regions = [\n" + GOOD, "not readable as TOML"),
     "account id not 12 digits": (GOOD.replace(f'id = "{ACCOUNT}"', 'id = "1111"'), 'id "1111" is not 12 digits'),
     "duplicate account": (GOOD + f'[[accounts]]\nid = "{ACCOUNT}"\n', f"account {ACCOUNT} is listed twice; keep one"),
+    "region nearly right": (GOOD.replace("us-east-1", "eu-cetral-1"), 'did you mean "eu-central-1"?'),
     "region not a region": (GOOD.replace("us-east-1", "useast"), '"useast" is not the name of a region'),
     "role of another account": (GOOD.replace(f"::{ACCOUNT}:", "::999999999999:"), "belongs to account 999999999999"),
     "no account": ('regions = ["us-east-1"]\n', "no account to read; add [[accounts]]"),
@@ -85,7 +86,7 @@ def test_everything_that_is_wrong_in_a_file_comes_at_once_a_line_each(
     assert err.splitlines() == [
         'appstream-export: appstream-export.toml line 1: unknown key "workers"; it belongs in [extract]',
         'appstream-export: appstream-export.toml line 2: regions: "useast" is not the name of a region, such as '
-        "us-east-1 or eu-*",
+        'us-east-1 or eu-*; did you mean "us-east-1"?',
         "appstream-export: appstream-export.toml line 7: [extract] workers: 0 is not a whole number from 1 to 256",
     ]
     assert names(folder) == ["appstream-export.toml"]

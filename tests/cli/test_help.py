@@ -17,6 +17,7 @@ COMMANDS = (
     "emulate",
     "init",
     "settings",
+    "settings show",
     "settings schema",
     "doctor",
     "plan",

@@ -121,16 +121,16 @@ def load_monitoring_settings(file: Path | None, environ: Mapping[str, str] = os.
         raw = tomllib.loads(read_user_text(found)) if found else {}
     place, good = found or Path(DEFAULT_FILE), dict[str, Any]()
     for section in _MONITORED.intersection(raw):
-        good = _keep_valid(good | {section: raw[section]}, good, place)
+        good = _choose_valid(good | {section: raw[section]}, good, place)
     for name in sorted(environ):
         with suppress(ExportError):
             override = read_overrides(Settings, {name: environ[name]}, PATH_SETTINGS)
             if all(path[0] in _MONITORED for path in override.values):
-                good = _keep_valid(override.apply(good), good, place)
+                good = _choose_valid(override.apply(good), good, place)
     return parse_settings(good, place, needs_accounts=False)
 
 
-def _keep_valid(raw: dict[str, Any], otherwise: dict[str, Any], file: Path) -> dict[str, Any]:
+def _choose_valid(raw: dict[str, Any], otherwise: dict[str, Any], file: Path) -> dict[str, Any]:
     try:
         parse_settings(raw, file, needs_accounts=False)
     except ExportError:
