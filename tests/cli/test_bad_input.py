@@ -203,7 +203,7 @@ def test_without_credentials_the_fix_comes_at_once(folder: Path, told: Told, mon
 def test_without_settings_or_warehouse_each_command_says_what_it_needs(folder: Path, told: Told) -> None:
     refused(told("run"), "no configuration: there is no ./appstream-export.toml; create one with")
     refused(told("status"), "no warehouse: name one with --warehouse PATH")
-    refused(told("sql", "select 1", "--warehouse", "none"), f"no warehouse at {folder / 'none'}: make one with")
+    refused(told("sql", "select 1", "--warehouse", "none"), f"no warehouse at {folder / 'none'}; make one with")
     (folder / "empty").mkdir()
     refused(told("status", "--warehouse", "empty"), "no snapshot in")
 
@@ -270,3 +270,32 @@ def refused(ended: tuple[int, str, str], expected: str) -> None:
 def names(folder: Path) -> list[str]:
     """What lies in a folder."""
     return sorted(place.name for place in folder.iterdir())
+
+
+MISSPELLED = {
+    "run --config appstrem-export.toml": 'appstrem-export.toml: no such file; did you mean "appstream-export.toml"?',
+    "status --warehouse warehuose": '/warehuose; did you mean "{folder}/warehouse"?',
+    "sql -f qury.sql --warehouse warehouse": 'qury.sql: No such file or directory; did you mean "query.sql"?',
+    "plan --config labels.toml": '/lables.csv: not readable as CSV: No such file or directory; did you mean "{folder}/labels.csv"?',
+    "contracts lint --config contracts.toml": '/contrcts: no such folder; did you mean "{folder}/contracts"?',
+    "tables --config sql.toml": '/contrcts: no such folder; did you mean "{folder}/contracts"?',
+    "status --warehouse nothing/like/it": "/nothing/like/it; make one with: appstream-export run",
+}
+
+
+@pytest.mark.parametrize("words", MISSPELLED)
+def test_a_misspelled_path_is_answered_with_the_one_beside_it(
+    words: str, folder: Path, told: Told, elsewhere: Emulator
+) -> None:
+    configure(folder, GOOD)
+    for name in ("warehouse", "contracts"):
+        (folder / name).mkdir()
+    for name in ("labels.csv", "query.sql"):
+        (folder / name).touch()
+    (folder / "labels.toml").write_text(f'account_labels_file = "lables.csv"\n{GOOD}')
+    (folder / "contracts.toml").write_text(f'contracts.folder = "contrcts"\n{GOOD}')
+    (folder / "sql.toml").write_text(f'sql.folder = "contrcts"\n{GOOD}')
+    code, _, err = told(*words.split())
+
+    assert (code, err.rstrip().endswith(MISSPELLED[words].format(folder=folder))) == (2, True), err
+    assert elsewhere.calls == []
