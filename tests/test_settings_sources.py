@@ -9,15 +9,17 @@ from typing import Any
 
 import jsonschema
 import pytest
-from msgspec import inspect
+from msgspec import inspect, structs
 
 from appstream_export import scaffold, settings_file
 from appstream_export.errors import SettingsError
+from appstream_export.model import KNOWN_REGIONS, NEW_REGION
 from appstream_export.settings import PATH_SETTINGS, Settings, read_settings
 from appstream_export.settings_environment import format_variable, read_overrides
 from appstream_export.settings_file import DEFAULT_FILE, find_settings_file
 from appstream_export.settings_problems import list_branches
 from appstream_export.settings_schema import SCHEMA_FILE
+from appstream_export.settings_sources import read_effective_settings
 
 ACCOUNT = 'regions = ["us-east-1"]\n[[accounts]]\nid = "111122223333"\n'
 
@@ -101,11 +103,14 @@ def test_a_file_of_another_user_is_refused_unless_it_is_named(home: Path) -> Non
     assert find_settings_file(file, {}) == file
 
 
-def list_leaves(info: Any = None, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+def list_leaves(info: Any = None, path: tuple[str, ...] = (), kind: type = object) -> list[tuple[str, ...]]:
+    """Return the path of each setting, or only of those that may be of a kind."""
     found = []
     for field in (info or inspect.type_info(Settings)).fields:
-        section = next((b for b in list_branches(field.type) if isinstance(b, inspect.StructType)), None)
-        found += list_leaves(section, (*path, field.name)) if section else [(*path, field.name)]
+        branches = list_branches(field.type)
+        section = next((b for b in branches if isinstance(b, inspect.StructType)), None)
+        here = [(*path, field.name)] if any(isinstance(b, kind) for b in branches) else []
+        found += list_leaves(section, (*path, field.name), kind) if section else here
     return found
 
 
@@ -162,7 +167,8 @@ MISTAKES = {
     "EXTRACT__WORKERS=8\nx = 1": '[extract] workers: "8\\nx = 1" is not a whole number from 1 to 256',
     "LAKE__FILE_MODE=640": '[lake] file_mode: "640" is not one of "0600", "0640", "0644", "0660", "0664"; '
     'did you mean "0640"?',
-    "REGIONS=useast": 'regions: "useast" is not the name of a region, such as us-east-1 or eu-*',
+    "REGIONS=useast": 'regions: "useast" is not the name of a region, such as us-east-1 or eu-*; '
+    'did you mean "us-east-1"?',
     "EXTRACT__WORKER=8": 'there is no such setting; did you mean "APPSTREAM_EXPORT_EXTRACT__WORKERS"?',
     'ACCOUNTS=[{ id = "1" }]': '[[accounts]] number 1: id "1" is not 12 digits; '
     "write it as text, with its leading zeros",
@@ -210,6 +216,23 @@ def test_relative_paths_of_the_environment_are_of_the_current_folder(
             resolved.add(path)
 
     assert resolved == PATH_SETTINGS
+
+
+def test_the_settings_that_hold_a_path_are_those_that_the_file_resolves(tmp_path: Path) -> None:
+    resolved = set()
+    for path in list_leaves(kind=inspect.StrType):
+        section, key = ".".join(path[:-1]), path[-1]
+        text = f"[{section}]\n{key} = 'x/y'\n" if section else f"{key} = 'x/y'\n"
+        bucket = 'warehouse = "s3://bucket/prefix"\n' if path != ("warehouse",) else ""
+        try:
+            loaded: Any = read_settings(write(tmp_path, bucket + text), {}, needs_accounts=False)
+        except SettingsError:  # a value of another kind
+            continue
+        for step in path:
+            loaded = getattr(loaded, step)
+        resolved |= {path} if loaded == str(tmp_path / "x" / "y") else set()
+
+    assert resolved == PATH_SETTINGS | {("warehouse",)}
 
 
 @pytest.fixture(scope="module")
@@ -270,3 +293,102 @@ def test_the_command_prints_the_schema(capsys: pytest.CaptureFixture[str]) -> No
 
     assert main(["settings", "schema"]) == 0
     assert json.loads(capsys.readouterr().out)["title"] == "Settings of appstream-export"
+
+
+def test_regions_to_suggest_are_those_of_botocore() -> None:
+    from appstream_export.extract.aws.regions import _list_known_regions
+
+    assert sorted(KNOWN_REGIONS) == sorted(_list_known_regions())
+    assert [region for region in KNOWN_REGIONS if not NEW_REGION.fullmatch(region)] == []
+
+
+SECRETS = """
+warehouse = "s3://bucket/prefix"
+account_labels_file = "labels.csv"
+[[accounts]]
+id = "111122223333"
+role_arn = "arn:aws:iam::111122223333:role/reader"
+external_id = "hunter2"
+[lake.s3]
+access_key_id = "env:KEY"
+secret_access_key = "env:SECRET"
+[dagster]
+alert_webhook = "https://hooks.example/T0/hunter2"
+executor_config = { broker = "pyamqp://guest:hunter2@broker//", inner = { "db password" = "hunter2 hunter2" } }
+[organization]
+role_name = "reader"
+include_ous = [
+  "a",
+]
+"""
+ENVIRONMENT = {
+    "APPSTREAM_EXPORT_EXTRACT__WORKERS": "8",
+    "APPSTREAM_EXPORT_FEEDS__TAGS": "owner, team",
+    "APPSTREAM_EXPORT_HEARTBEAT__URL": "https://ping.example/hunter2",
+}
+
+
+def test_effective_settings_say_where_each_value_comes_from(tmp_path: Path) -> None:
+    found = read_effective_settings(write(tmp_path, SECRETS), ENVIRONMENT)
+    sources = {entry.key: (entry.value, entry.source, entry.line, entry.variable) for entry in found.entries}
+
+    assert sources["extract.workers"] == (8, "environment", None, "APPSTREAM_EXPORT_EXTRACT__WORKERS")
+    assert sources["feeds.tags"] == (["owner", "team"], "environment", None, "APPSTREAM_EXPORT_FEEDS__TAGS")
+    assert sources["extract.max_attempts"] == (8, "default", None, None)
+    assert sources["extract.page_size"] == (None, "default", None, None)
+    assert sources["regions"] == ("auto", "default", None, None)
+    assert sources["account_labels_file"] == (str(tmp_path / "labels.csv"), "file", 3, None)
+    assert sources["accounts[0].role_arn"] == ("arn:aws:iam::111122223333:role/reader", "file", 6, None)
+    assert sources["organization.include_ous"] == (["a"], "file", 16, None)
+    assert {*list_leaves()} - {("accounts",)} <= {entry.path for entry in found.entries}
+
+
+def test_effective_settings_hold_no_secret(tmp_path: Path) -> None:
+    found = read_effective_settings(write(tmp_path, SECRETS), ENVIRONMENT)
+    values = {entry.key: entry.value for entry in found.entries}
+
+    assert values["accounts[0].external_id"] == values["dagster.alert_webhook"] == values["heartbeat.url"] == "***"
+    assert values["lake.s3.access_key_id"] == "env:KEY"
+    assert values["dagster.executor_config"] == {"broker": "pyamqp://***@broker//", "inner": {"db password": "***"}}
+    assert "hunter2" not in str(found)
+
+
+def test_what_settings_show_prints_is_a_file_with_the_same_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from appstream_export.cli.main import main
+
+    text = (
+        'extract.names = ["a \\"b\\"", "ü"]\nlake.file_mode = "0640"\ncontracts.cadence = { image_builders = "1h" }\n'
+    )
+    file = write(tmp_path, f"{text}{ACCOUNT}[[accounts]]\nid = '444455556666'\nname = 'two'\n")
+    monkeypatch.setenv("APPSTREAM_EXPORT_LAKE__RETENTION__DAILY_DAYS", "30")
+    monkeypatch.setenv("APPSTREAM_EXPORT_WAREHOUSE", str(tmp_path / "other"))
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["settings", "show"]) == 0
+    shown = capsys.readouterr().out
+    monkeypatch.delenv("APPSTREAM_EXPORT_WAREHOUSE")
+    expected = structs.replace(read_settings(file), warehouse=str(tmp_path / "other"))
+    monkeypatch.delenv("APPSTREAM_EXPORT_LAKE__RETENTION__DAILY_DAYS")
+    assert read_settings(write(tmp_path / "again", shown)) == expected
+    assert "# APPSTREAM_EXPORT_WAREHOUSE\n" in shown
+    assert "# APPSTREAM_EXPORT_LAKE__RETENTION__DAILY_DAYS\n" in shown
+
+
+def test_settings_show_prints_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from appstream_export.cli.main import main
+
+    file = write(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["settings", "show", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["file"] == str(file)
+    assert {"key": "regions", "value": ["us-east-1"], "source": "file", "line": 1, "variable": None} in shown[
+        "settings"
+    ]
+    file.write_text("regions = 1\n")
+    assert main(["settings", "show"]) == 2

@@ -7,14 +7,17 @@ ExportError
 └─ CommitError              nothing was committed                                             exit 4
 """
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher, get_close_matches
+from pathlib import Path
 from typing import ClassVar
 
 from appstream_export.status import Status
 
 _CANDIDATES = 10  # words that are looked at letter by letter
+_ALIKE = 0.7  # part of the letters that names of files share if one was probably meant
 _SENSITIVE_NAME = r"(?:password|passwd|secret|token|signature|credential|access_?key|api_?key)"
 # What texts from outside carry secrets in, with the part that may be shown as its first group.
 _SECRETS: Sequence[tuple[re.Pattern[str], str]] = tuple(
@@ -170,6 +173,16 @@ def suggest_correction(word: str, choices: Iterable[str]) -> str | None:
     ranked = sorted(alike, key=lambda form: (_count_slips(plain, form), -SequenceMatcher(None, form, plain).ratio()))
     best = (near or [forms[form] for form in ranked])[:1]
     return f'did you mean "{best[0]}"?' if best else None
+
+
+def suggest_path(path: Path) -> str | None:
+    """Return `did you mean "folder/name"?` for the nearest name beside a path that does not exist, or None."""
+    try:
+        names = sorted(os.listdir(path.parent))
+    except OSError:
+        return None
+    near = get_close_matches(path.name, names, n=1, cutoff=_ALIKE)
+    return f'did you mean "{path.with_name(near[0])}"?' if near and path.name else None
 
 
 def _count_slips(word: str, other: str) -> int:

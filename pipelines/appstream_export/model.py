@@ -12,6 +12,17 @@ from appstream_export.status import Status
 
 ACCOUNT_ID = re.compile(r"\d{12}")
 REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")  # us-east-1, us-gov-west-1, us-iso-east-1, eusc-de-east-1
+# Every region so far ends in a direction and a number, which refuses a typing slip such as us-esat-1.
+NEW_REGION = re.compile(r"[a-z]+(-[a-z]+)*-(central|(north|south)?(east|west)?)(?<!-)-\d{1,2}")
+KNOWN_REGIONS = tuple(
+    """us-east-1 us-east-2 us-west-1 us-west-2 ca-central-1 ca-west-1 mx-central-1 sa-east-1 sa-west-1 eu-central-1
+    eu-central-2 eu-north-1 eu-south-1 eu-south-2 eu-west-1 eu-west-2 eu-west-3 il-central-1 me-central-1 me-south-1
+    me-west-1 af-south-1 ap-east-1 ap-east-2 ap-northeast-1 ap-northeast-2 ap-northeast-3 ap-south-1 ap-south-2
+    ap-southeast-1 ap-southeast-2 ap-southeast-3 ap-southeast-4 ap-southeast-5 ap-southeast-6 ap-southeast-7
+    cn-north-1 cn-northwest-1 us-gov-east-1 us-gov-west-1 eusc-de-east-1 us-iso-east-1 us-iso-west-1 us-isob-east-1
+    us-isob-west-1 eu-isoe-west-1 us-isof-east-1 us-isof-south-1""".split()  # noqa: SIM905
+)
+"""Regions to suggest for a misspelled name, without botocore, whose list decides; new regions are missing here."""
 
 SHARED_ACCOUNT_ID = "000000000000"  # AWS gives it to no account
 """The account of scopes that belong to no account: what is read once per region, from any of the accounts."""

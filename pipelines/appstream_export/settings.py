@@ -7,6 +7,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
 from itertools import count
@@ -21,8 +22,8 @@ from msgspec import Meta, Struct
 
 from appstream_export.errors import SettingsError, suggest_correction
 from appstream_export.location import S3_SCHEME, expand_user, validate_location
-from appstream_export.model import ACCOUNT_ID, REGION
-from appstream_export.settings_environment import read_overrides
+from appstream_export.model import ACCOUNT_ID, KNOWN_REGIONS, NEW_REGION, REGION
+from appstream_export.settings_environment import SettingOverrides, read_overrides
 from appstream_export.settings_file import DEFAULT_FILE, INIT_FIX, find_settings_file
 from appstream_export.settings_problems import (
     SettingProblem,
@@ -64,6 +65,11 @@ class Secret(str):
     def is_variable(self) -> bool:
         """True if it names an environment variable."""
         return str.__str__(self).startswith("env:")
+
+    @property
+    def variable_name(self) -> str:
+        """The environment variable that it names."""
+        return str.__str__(self).removeprefix("env:") if self.is_variable else ""
 
     def reveal(self, environ: Mapping[str, str] = os.environ, *, key: str = "external_id") -> str:
         """Return the text; raises SettingsError with the settings' key if its environment variable is not set."""
@@ -357,9 +363,20 @@ PATH_SETTINGS: frozenset[TomlPath] = frozenset(
         ("lake", "s3", "ca_bundle"),
         ("feeds", "prices"),
         ("feeds", "platform_support"),
+        ("metrics", "file"),
     }
 )
 """Settings that hold a path of this machine; so does `warehouse`, which has its own variable."""
+
+
+@dataclass(frozen=True)
+class SettingsText:
+    """A settings file that was read, and what environment variables replace in it."""
+
+    file: Path
+    text: str
+    raw: Mapping[str, Any]
+    overrides: SettingOverrides
 
 
 def read_settings(
@@ -370,6 +387,11 @@ def read_settings(
     Variables such as `APPSTREAM_EXPORT_EXTRACT__WORKERS` replace values of the file. Commands that send requests to AWS
     need accounts; for the others, an analyst's file with `warehouse` is enough.
     """
+    return parse_settings_text(read_settings_text(path, environ), needs_accounts=needs_accounts)
+
+
+def read_settings_text(path: Path | None, environ: Mapping[str, str]) -> SettingsText:
+    """Find and read the settings file and the variables; raises SettingsError if one cannot be read."""
     file = find_settings_file(path, environ)
     if file is None:
         raise SettingsError(f"no configuration: there is no ./{DEFAULT_FILE}", fix=INIT_FIX)
@@ -379,9 +401,18 @@ def read_settings(
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise SettingsError(f"{file}: not readable as TOML: {why}") from error
-    overrides = read_overrides(Settings, environ, PATH_SETTINGS)
+    return SettingsText(file, text, raw, read_overrides(Settings, environ, PATH_SETTINGS))
+
+
+def parse_settings_text(found: SettingsText, *, needs_accounts: bool = True) -> Settings:
+    """Check and complete settings that were read; raises SettingsError."""
+    overrides = found.overrides
     return parse_settings(
-        overrides.apply(raw), file, text, needs_accounts=needs_accounts, variables=overrides.variables
+        overrides.apply(found.raw),
+        found.file,
+        found.text,
+        needs_accounts=needs_accounts,
+        variables=overrides.variables,
     )
 
 
@@ -590,9 +621,11 @@ def _check_role(account: AccountSettings, path: TomlPath, where: str) -> Iterato
 
 def _check_regions(where: str, path: TomlPath, regions: tuple[str, ...]) -> Iterator[SettingProblem]:
     for n, region in enumerate(regions):
-        if not REGION.fullmatch(region) and not (is_pattern(region) and re.fullmatch(r"[a-z0-9*?\[\]!-]+", region)):
+        if is_pattern(region) and re.fullmatch(r"[a-z0-9*?\[\]!-]+", region):
+            continue
+        if region not in KNOWN_REGIONS and not (REGION.fullmatch(region) and NEW_REGION.fullmatch(region)):
             message = f'{where}: "{region}" is not the name of a region, such as us-east-1 or eu-*'
-            yield SettingProblem((*path, n), message)
+            yield SettingProblem((*path, n), message, suggest_correction(region, KNOWN_REGIONS))
 
 
 def _decode_secret(kind: type, value: object) -> object:
@@ -741,7 +774,7 @@ def _check_s3(settings: Settings) -> Iterator[SettingProblem]:
     yield from _check_s3_keys(s3)
     if s3.region is not None and not REGION.fullmatch(s3.region):
         message = f'[lake.s3] region: "{s3.region}" is not the name of a region, such as us-east-1'
-        yield SettingProblem(("lake", "s3", "region"), message)
+        yield SettingProblem(("lake", "s3", "region"), message, suggest_correction(s3.region, KNOWN_REGIONS))
     if settings.warehouse.startswith("s3://"):
         if settings.lake.catalog_root is not None:
             message = "[lake] catalog_root: there is no catalog file on S3"

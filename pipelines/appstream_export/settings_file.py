@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from appstream_export.errors import SettingsError
+from appstream_export.errors import SettingsError, suggest_path
 
 CONFIG_VARIABLE, WAREHOUSE_VARIABLE = "APPSTREAM_EXPORT_CONFIG", "APPSTREAM_EXPORT_WAREHOUSE"
 DEFAULT_FILE = "appstream-export.toml"
@@ -26,7 +26,7 @@ def find_settings_file(path: Path | None, environ: Mapping[str, str]) -> Path | 
     named = path or (Path(v) if (v := environ.get(CONFIG_VARIABLE)) else None)
     if named is not None:
         if not named.is_file():
-            raise SettingsError(f"{named}: no such file", fix=INIT_FIX)
+            raise SettingsError(f"{named}: no such file", fix=suggest_path(named) or INIT_FIX)
         return named
     for place in _list_places(environ):
         if _is_file(place):

@@ -21,6 +21,7 @@ SETTINGS = {
     "malformed TOML": ("regions = [\n" + GOOD, "not readable as TOML"),
     "account id not 12 digits": (GOOD.replace(f'id = "{ACCOUNT}"', 'id = "1111"'), 'id "1111" is not 12 digits'),
     "duplicate account": (GOOD + f'[[accounts]]\nid = "{ACCOUNT}"\n', f"account {ACCOUNT} is listed twice; keep one"),
+    "region nearly right": (GOOD.replace("us-east-1", "eu-cetral-1"), 'did you mean "eu-central-1"?'),
     "region not a region": (GOOD.replace("us-east-1", "useast"), '"useast" is not the name of a region'),
     "role of another account": (GOOD.replace(f"::{ACCOUNT}:", "::999999999999:"), "belongs to account 999999999999"),
     "no account": ('regions = ["us-east-1"]\n', "no account to read; add [[accounts]]"),
@@ -85,7 +86,7 @@ def test_everything_that_is_wrong_in_a_file_comes_at_once_a_line_each(
     assert err.splitlines() == [
         'appstream-export: appstream-export.toml line 1: unknown key "workers"; it belongs in [extract]',
         'appstream-export: appstream-export.toml line 2: regions: "useast" is not the name of a region, such as '
-        "us-east-1 or eu-*",
+        'us-east-1 or eu-*; did you mean "us-east-1"?',
         "appstream-export: appstream-export.toml line 7: [extract] workers: 0 is not a whole number from 1 to 256",
     ]
     assert names(folder) == ["appstream-export.toml"]
@@ -202,7 +203,7 @@ def test_without_credentials_the_fix_comes_at_once(folder: Path, told: Told, mon
 def test_without_settings_or_warehouse_each_command_says_what_it_needs(folder: Path, told: Told) -> None:
     refused(told("run"), "no configuration: there is no ./appstream-export.toml; create one with")
     refused(told("status"), "no warehouse: name one with --warehouse PATH")
-    refused(told("sql", "select 1", "--warehouse", "none"), f"no warehouse at {folder / 'none'}: make one with")
+    refused(told("sql", "select 1", "--warehouse", "none"), f"no warehouse at {folder / 'none'}; make one with")
     (folder / "empty").mkdir()
     refused(told("status", "--warehouse", "empty"), "no snapshot in")
 
@@ -269,3 +270,32 @@ def refused(ended: tuple[int, str, str], expected: str) -> None:
 def names(folder: Path) -> list[str]:
     """What lies in a folder."""
     return sorted(place.name for place in folder.iterdir())
+
+
+MISSPELLED = {
+    "run --config appstrem-export.toml": 'appstrem-export.toml: no such file; did you mean "appstream-export.toml"?',
+    "status --warehouse warehuose": '/warehuose; did you mean "{folder}/warehouse"?',
+    "sql -f qury.sql --warehouse warehouse": 'qury.sql: No such file or directory; did you mean "query.sql"?',
+    "plan --config labels.toml": '/lables.csv: not readable as CSV: No such file or directory; did you mean "{folder}/labels.csv"?',
+    "contracts lint --config contracts.toml": '/contrcts: no such folder; did you mean "{folder}/contracts"?',
+    "tables --config sql.toml": '/contrcts: no such folder; did you mean "{folder}/contracts"?',
+    "status --warehouse nothing/like/it": "/nothing/like/it; make one with: appstream-export run",
+}
+
+
+@pytest.mark.parametrize("words", MISSPELLED)
+def test_a_misspelled_path_is_answered_with_the_one_beside_it(
+    words: str, folder: Path, told: Told, elsewhere: Emulator
+) -> None:
+    configure(folder, GOOD)
+    for name in ("warehouse", "contracts"):
+        (folder / name).mkdir()
+    for name in ("labels.csv", "query.sql"):
+        (folder / name).touch()
+    (folder / "labels.toml").write_text(f'account_labels_file = "lables.csv"\n{GOOD}')
+    (folder / "contracts.toml").write_text(f'contracts.folder = "contrcts"\n{GOOD}')
+    (folder / "sql.toml").write_text(f'sql.folder = "contrcts"\n{GOOD}')
+    code, _, err = told(*words.split())
+
+    assert (code, err.rstrip().endswith(MISSPELLED[words].format(folder=folder))) == (2, True), err
+    assert elsewhere.calls == []

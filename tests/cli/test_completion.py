@@ -21,6 +21,8 @@ OFFERED = {
     "tables --format nd": "ndjson",
     "sql -f q.": "q.sql",
     "init --dir fol": "folder",
+    "help set": "settings",
+    "run --resources im": "image_builders",
 }
 COMPLETE = """
 source completion.bash

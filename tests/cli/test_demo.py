@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 
 from appstream_export.contracts import load_contracts
+from appstream_export.lake.catalog import checks, shared
+from appstream_export.lake.storage import open_store
+from appstream_export.run import load_readable_contracts
 from appstream_export.settings import read_settings
 from tests.absent import wanted
 from tests.cli.conftest import Command, Finished, clean_environment
@@ -48,6 +51,18 @@ def test_it_leaves_settings_that_reach_this_machine_alone(demo: Demo) -> None:
     assert len(loaded.accounts) >= 12
     assert len(loaded.regions) >= 4
     assert loaded.warehouse == str((demo[0] / "warehouse").resolve())
+
+
+@pytest.mark.slow
+def test_checks_of_all_resources_need_little_memory(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read_settings(demo[0] / "appstream-export.toml", {})
+    store = open_store(settings.warehouse)
+    contracts = load_readable_contracts(settings, store)
+    monkeypatch.setattr(shared, "_OPTIONS", ("memory_limit = '100MiB'",))
+    with shared.SharedConnection(store, contracts) as own, own.open_newest("checks") as con:
+        found = {result.name: result.rows for result in checks.run_checks(con, contracts)}
+
+    assert (found["orphan_children"], found["duplicate_keys"], found["unknown_scopes"]) == (0, 0, 0)
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ COMMANDS = (
     "emulate",
     "init",
     "settings",
+    "settings show",
     "settings schema",
     "doctor",
     "plan",
@@ -47,6 +48,18 @@ COMMANDS = (
     "completion",
     "help",
 )
+
+
+def test_exit_codes_wrap_below_their_text(
+    told: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    _, out, _ = told("--help")
+    codes = out.partition("exit codes:\n")[2].partition("\n\n")[0].splitlines()
+
+    assert max(map(len, codes)) <= 60
+    assert [line[:7].strip() for line in codes if line[2] != " "] == ["0", "1", "2", "3", "4", "70", "130"]
+    assert {line[:7] for line in codes if line[2] == " "} == {" " * 7}
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words or "all")

@@ -136,6 +136,29 @@ def test_a_run_that_commits_nothing_or_is_refused_is_reported_too(
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "mistake", ["[extract2]\n", "not TOML", "variable", "no such variable", "no file"], ids=lambda text: text.strip()
+)
+def test_a_refused_run_is_reported_to_where_the_environment_says(
+    mistake: str, folder: Path, told: Told, pings: Pings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = folder / "appstream-export.toml"
+    own = [line for line in file.read_text().splitlines() if not line.startswith(("heartbeat", "metrics"))]
+    file.write_text("\n".join(own) + "\n")
+    monkeypatch.setenv("APPSTREAM_EXPORT_METRICS__FILE", "elsewhere/run.prom")
+    monkeypatch.setenv("APPSTREAM_EXPORT_HEARTBEAT__URL", pings.url)
+    if mistake == "no file":
+        file.unlink()
+    elif "variable" in mistake:
+        monkeypatch.setenv(f"APPSTREAM_EXPORT_{'LAKE__FILE_MODE' if mistake == 'variable' else 'EXTRACT__X'}", "x")
+    else:
+        file.write_text(file.read_text() + mistake)
+
+    assert told("run")[0] == 2
+    assert "appstream_export_run_exit_code 2.0" in (folder / "elsewhere" / "run.prom").read_text()
+    assert pings.signals == ["fail"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("answer", ["500", "redirect", "none", "gone"])
 def test_a_heartbeat_that_fails_changes_no_run_and_its_url_is_nowhere(

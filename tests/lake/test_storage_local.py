@@ -170,7 +170,7 @@ def test_no_path_leads_out_of_the_warehouse(lake: Lake, path: str) -> None:
 
 def test_a_warehouse_that_is_not_there_can_be_made_but_not_read(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigurationError, match=r"no warehouse at .*/w: make one with: appstream-export run"
+        ConfigurationError, match=r"no warehouse at .*/w; make one with: appstream-export run"
     ) as refused:
         open_store(str(tmp_path / "w"))
     assert refused.value.exit_code == 2

@@ -318,6 +318,17 @@ def test_the_doctor_warns_of_a_region_that_no_list_has(world: World, monkeypatch
     assert f'leave the region out: [[accounts]] {A} regions = ["{HOME}"]' in str(warned.fix)
 
 
+def test_the_doctor_suggests_the_region_that_was_probably_meant() -> None:
+    now, task = datetime.now(UTC), Task("image_builders", Scope(A, "eu-central-9"))
+    absent = Outcome(
+        task=task, status=Status.UNAVAILABLE, reason="no list has it", attempted_at=now, finished_at=now, api_calls=1
+    )
+    tasks = [Task("image_builders", Scope(A, HOME)), task]
+
+    fix = FixAdvisor(Settings(), {}, {A: Account(id=A)}, tasks).suggest_call_fix(absent)
+    assert fix.startswith('did you mean "eu-central-1"? Else leave the region out: [[accounts]]')
+
+
 def test_the_doctor_names_fips_where_a_region_has_none() -> None:
     now, task = datetime.now(UTC), Task("image_builders", Scope(A, EU))
     reason = f'Could not connect to the endpoint URL: "https://appstream2-fips.{EU}.amazonaws.com/"'

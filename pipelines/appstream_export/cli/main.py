@@ -18,24 +18,26 @@ from appstream_export.errors import ExportError
 from appstream_export.version import __version__
 
 EXIT_BUG = 70
-EPILOG = """\
-exit codes:
-  0    ok
-  1    the check failed: doctor, plan (discovery failed), status (late),
-       verify, repair (a person must act), erase (data is left),
-       contracts lint, contracts render --check, feeds verify, feeds diff,
-       feeds publish (blocked by a check)
-  2    wrong usage or configuration, nothing written; or stdout failed
-  3    committed, but too many scopes failed ([extract] max_failed_ratio),
-       a check failed, or catalog, feeds or report could not be published
-  4    nothing committed; commands that only read: the warehouse could not
-       be read
-  70   a bug
-  130, 143
-       interrupted, nothing committed; during a commit: all or nothing,
-       see status
-
-AppStream 2.0 is also called Amazon WorkSpaces Applications."""
+_EXIT_CODES = {
+    "0": "ok",
+    "1": "the check failed: doctor, plan (discovery failed), status (late), verify, repair (a person must act), erase "
+    "(data is left), contracts lint, contracts render --check, feeds verify, feeds diff, feeds publish (blocked by a "
+    "check)",
+    "2": "wrong usage or configuration, nothing written; or stdout failed",
+    "3": "committed, but too many scopes failed ([extract] max_failed_ratio), a check failed, or catalog, feeds or "
+    "report could not be published",
+    "4": "nothing committed; commands that only read: the warehouse could not be read",
+    "70": "a bug",
+    "130": "interrupted, nothing committed; during a commit: all or nothing, see status. 143: by SIGTERM",
+}
+EPILOG = "\n".join(
+    [
+        "exit codes:",
+        *(f"  {code:<3}  {meaning}" for code, meaning in _EXIT_CODES.items()),
+        "",
+        "AppStream 2.0 is also called Amazon WorkSpaces Applications.",
+    ]
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

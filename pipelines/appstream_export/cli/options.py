@@ -21,6 +21,7 @@ RENAMED_WORDS: Mapping[str, str] = {"thin": "expire", "--force": "--accept-drop"
 
 
 _HEADING = re.compile(r"^[a-z][a-z ]*:", re.MULTILINE)
+_TEXT = re.compile(r"( +\S+ {2,}| *)")
 _OPTION = re.compile(r"(?<![\w-])--?[a-z][\w-]*")
 
 
@@ -29,10 +30,20 @@ class UsageError(ConfigurationError):
 
 
 class _HelpFormatter(argparse.HelpFormatter):
-    """Help formatter that retains the line breaks of descriptions and wraps each line."""
+    """Help formatter that retains the line breaks of descriptions and wraps each line below its text.
+
+    The text of a line such as `  4    nothing committed` begins after its first word.
+    """
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        return "\n".join(textwrap.fill(line, width, initial_indent=indent) for line in text.splitlines())
+        # Paths and commands are copied, so they break nowhere.
+        wrap = textwrap.TextWrapper(width, initial_indent=indent, break_long_words=False, break_on_hyphens=False)
+        lines = list[str]()
+        for line in text.splitlines():
+            found = _TEXT.match(line)
+            wrap.subsequent_indent = indent + " " * (found.end() if found else 0)
+            lines.append(wrap.fill(line))
+        return "\n".join(lines)
 
 
 class Parser(argparse.ArgumentParser):

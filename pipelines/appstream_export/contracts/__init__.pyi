@@ -34,6 +34,7 @@ from .contract_set import (
     load_all_contracts as load_all_contracts,
     load_contract_set as load_contract_set,
 )
+from .generated_checks import split_generated_check as split_generated_check
 from .iam import (
     ASSUME as ASSUME,
     DISCOVERY as DISCOVERY,

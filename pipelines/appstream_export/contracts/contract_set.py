@@ -26,7 +26,7 @@ from appstream_export.contracts.loader import (
 )
 from appstream_export.contracts.model import Contract, list_snapshot_tables, load_operational_tables
 from appstream_export.contracts.sql_files import VIEW_FOLDERS, SqlFile, load_sql_files, parse_sql_file, parse_sql_text
-from appstream_export.errors import ContractError, suggest_correction
+from appstream_export.errors import ContractError, suggest_correction, suggest_path
 from appstream_export.resources import find_resource_folder
 
 FEEDS_FOLDER, CHECKS_FOLDER, QUERIES_FOLDER = "feeds", "checks", "queries"
@@ -94,7 +94,8 @@ def _list_contract_files(folder: Path) -> dict[str, Path]:
 def _list_own_files(folder: Path, packaged: Mapping[str, Path]) -> dict[str, Path]:
     """Return the files of a user's folder by resource; raises ContractError if a packaged contract has such a name."""
     if not folder.is_dir():
-        raise ContractError(f"[contracts] folder {folder}: no such folder", fix="create it, or correct the path")
+        fix = suggest_path(Path(folder)) or "create it, or correct the path"
+        raise ContractError(f"[contracts] folder {folder}: no such folder", fix=fix)
     own = _list_contract_files(folder)
     for name in own.keys() & packaged.keys():
         what = f"{own[name]}: the export has a contract of its own for {name}"
@@ -200,7 +201,8 @@ def _sort_by_sources(files: Mapping[str, SqlFile]) -> Iterator[SqlFile]:
 def _load_user_sql(folder: Path, contracts: Sequence[Contract]) -> dict[str, tuple[SqlFile, ...]]:
     """Return a user's SQL files by folder; raises ContractError for a misplaced file and for a double name."""
     if not folder.is_dir():
-        raise ContractError(f"[sql] folder {folder}: no such folder", fix="create it, or correct the path")
+        fix = suggest_path(Path(folder)) or "create it, or correct the path"
+        raise ContractError(f"[sql] folder {folder}: no such folder", fix=fix)
     found: dict[str, list[SqlFile]] = {}
     for file in sorted(folder.rglob("*.sql")):
         if file.parent.parent != folder or file.parent.name not in USER_SQL_FOLDERS:

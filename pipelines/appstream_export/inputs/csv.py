@@ -11,7 +11,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from appstream_export.errors import SettingsError, suggest_correction
+from appstream_export.errors import SettingsError, suggest_correction, suggest_path
 from appstream_export.user_text import read_user_text
 
 Cells = dict[str, str]
@@ -47,7 +47,8 @@ def read_csv_rows(file: str, setting: str, required: Sequence[str]) -> Iterator[
         yield from _parse_rows(rows, file, required)
     except (OSError, ValueError, csv.Error) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        raise SettingsError(f"{setting} {file}: not readable as CSV: {why}") from error
+        near = suggest_path(Path(file)) if isinstance(error, FileNotFoundError) else None
+        raise SettingsError(f"{setting} {file}: not readable as CSV: {why}", fix=near) from error
 
 
 def parse_csv_day(text: str, where: str) -> datetime | None:

@@ -14,8 +14,9 @@ from appstream_export.contracts import (
     build_iam_policy,
 )
 from appstream_export.error_rules import UNREACHABLE, find_cause, suggest_fix
+from appstream_export.errors import suggest_correction
 from appstream_export.extract import ACCEPT_FLAG, Account
-from appstream_export.model import Outcome, Task
+from appstream_export.model import KNOWN_REGIONS, Outcome, Task
 from appstream_export.settings import Settings
 from appstream_export.status import Status
 
@@ -53,7 +54,10 @@ class FixAdvisor:
                 f"leave the region out: {self.suggest_removal(task)}; or enable it: aws account enable-region {where}"
             )
         if outcome.status is Status.UNAVAILABLE:
-            return f"leave the region out: {self.suggest_removal(task)}; or allow calls to its endpoint"
+            region = task.scope.region  # most often a misspelled one
+            near = None if region in KNOWN_REGIONS else suggest_correction(region, KNOWN_REGIONS)
+            meant = f"{near} Else leave" if near else "leave"
+            return f"{meant} the region out: {self.suggest_removal(task)}; or allow calls to its endpoint"
         fix = suggest_fix(outcome.status, outcome.error_code, outcome.reason)
         if outcome.error_code in UNREACHABLE and "-fips." in (outcome.reason or ""):
             return f"unset AWS_USE_FIPS_ENDPOINT, or leave out regions without FIPS: {self.suggest_removal(task)}"

@@ -4,18 +4,21 @@ import logging
 import os
 import tomllib
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from appstream_export.errors import ExportError
 from appstream_export.run.heartbeat import send_heartbeat
 from appstream_export.run.metrics import RunFigures, write_run_metrics
 from appstream_export.run.result import RunResult
-from appstream_export.settings import DEFAULT_FILE, Settings, find_settings_file, parse_settings
+from appstream_export.settings import DEFAULT_FILE, PATH_SETTINGS, Settings, find_settings_file, parse_settings
+from appstream_export.settings_environment import read_overrides
 from appstream_export.user_text import read_user_text
 
 EXIT_BUG = 70
@@ -83,9 +86,13 @@ def report_run_end(
     _report(settings, figures, describe_run_counts(result, code))
 
 
-def report_refused_run(file: Path | None, error: ExportError) -> None:
-    """Report a run that was refused because of its settings `file`, as far as the rest of the file says where."""
-    RunMonitor(settings=load_monitoring_settings(file)).fail(error)
+def report_refused_run(file: Path | None, error: ExportError, *, warehouse: str | None = None) -> None:
+    """Report a run that was refused because of its settings, as far as the rest of them says where.
+
+    `warehouse` replaces that of the settings `file`.
+    """
+    settings = load_monitoring_settings(file)
+    RunMonitor(settings=msgspec.structs.replace(settings, warehouse=warehouse or settings.warehouse)).fail(error)
 
 
 def describe_run_counts(result: RunResult, exit_code: int) -> str:
@@ -100,23 +107,35 @@ def describe_run_counts(result: RunResult, exit_code: int) -> str:
     return "; ".join(parts)
 
 
-def load_monitoring_settings(file: Path | None) -> Settings:
-    """Return the metrics file and the heartbeat of a settings file of which other sections are wrong.
+def load_monitoring_settings(file: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Return the metrics file and the heartbeat of settings of which other parts are wrong.
 
-    So a run that is refused because of a typo is reported at once. Sections that cannot be read are left out.
+    So a run that is refused because of a typo is reported at once. Sections of the file that cannot be read are left
+    out, and so are variables of the environment.
     """
-    good: dict[str, Any] = {}
+    found: Path | None = None
+    raw: Mapping[str, Any] = {}
     # The errors of the file have been reported already, each with its line.
     with suppress(ExportError, OSError, ValueError):
-        found = find_settings_file(file, os.environ)
+        found = find_settings_file(file, environ)
         raw = tomllib.loads(read_user_text(found)) if found else {}
-        for section in _MONITORED.intersection(raw):
-            with suppress(ExportError):
-                parse_settings(good | {section: raw[section]}, Path(DEFAULT_FILE), needs_accounts=False)
-                good[section] = raw[section]
-        if found:
-            return parse_settings(good, found, needs_accounts=False)
-    return Settings()
+    place, good = found or Path(DEFAULT_FILE), dict[str, Any]()
+    for section in _MONITORED.intersection(raw):
+        good = _choose_valid(good | {section: raw[section]}, good, place)
+    for name in sorted(environ):
+        with suppress(ExportError):
+            override = read_overrides(Settings, {name: environ[name]}, PATH_SETTINGS)
+            if all(path[0] in _MONITORED for path in override.values):
+                good = _choose_valid(override.apply(good), good, place)
+    return parse_settings(good, place, needs_accounts=False)
+
+
+def _choose_valid(raw: dict[str, Any], otherwise: dict[str, Any], file: Path) -> dict[str, Any]:
+    try:
+        parse_settings(raw, file, needs_accounts=False)
+    except ExportError:
+        return otherwise
+    return raw
 
 
 def _report(settings: Settings, figures: RunFigures, text: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from appstream_export.cli import console
 from appstream_export.cli.commands import add_commands
+from appstream_export.cli.commands.topics import TOPICS
 from appstream_export.cli.options import (
     Commands,
     Parser,
@@ -46,10 +47,12 @@ def print_completion(args: argparse.Namespace) -> int:
     names = {
         "table": [entry.name for entry in list_entries(contracts)],
         "name": [query.name for query in load_named_queries(contracts)],
+        "topic": list(TOPICS),
+        "resources": [contract.name for contract in contracts],
     }
     parser = build_complete_parser()
     for action in _list_actions(parser):
-        if action.dest in names and not action.option_strings:
+        if action.dest in names:
             action.choices = names[action.dest]
         elif action.type is parse_path:
             _set_completion(action, shtab.DIRECTORY if action.dest == "dir" else shtab.FILE)

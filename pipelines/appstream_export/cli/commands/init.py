@@ -1,14 +1,15 @@
-"""`init` and `settings`: the files that a first export needs, and the schema of its settings."""
+"""`init` and `settings`: the files that a first export needs, the schema of its settings, and what they are now."""
 
 import argparse
 from pathlib import Path
 
 from appstream_export.cli import console
-from appstream_export.cli.options import Commands, add_command, add_command_group, parse_path
+from appstream_export.cli.options import Commands, add_command, add_command_group, add_format_option, parse_path
+from appstream_export.cli.target import find_named_warehouse
 
 
 def add_parsers(commands: Commands) -> None:
-    """Add `init`, and `settings` with its command."""
+    """Add `init`, and `settings` with its commands."""
     doc = "Write a commented configuration and IAM policies. Overwrites nothing."
     init = add_command(commands, "init", run_init, doc)
     partitions = ("aws", "aws-cn", "aws-us-gov")
@@ -16,12 +17,33 @@ def add_parsers(commands: Commands) -> None:
     init.add_argument(
         "--dir", type=parse_path, default=Path(), metavar="D", help="folder to write to (default: the current one)"
     )
-    below = add_command_group(commands, "settings", "Describe the settings file for editors.")
+    below = add_command_group(commands, "settings", "Show the settings in use, or the schema of their file.")
+    doc = (
+        "Show all settings in use, each with its source. The source is the line of the file, the environment variable, "
+        "or default. The output is a settings file, with *** for secrets."
+    )
+    shown = add_command(below, "show", show_settings, doc)
+    add_format_option(shown, ("toml", "json"), default="toml", default_doc="toml")
     doc = (
         "Print the JSON schema of the settings file. `init` writes it beside the settings, whose first line names it, "
         "so that editors with a TOML language server complete and check them. Print it again after an upgrade."
     )
     add_command(below, "schema", print_settings_schema, doc)
+
+
+def show_settings(args: argparse.Namespace) -> int:
+    """Print the settings with their sources."""
+    from appstream_export.cli.output import print_json
+    from appstream_export.cli.views import build_settings_object, render_settings_lines
+    from appstream_export.settings_sources import read_effective_settings
+
+    named = find_named_warehouse(argparse.Namespace(config=args.config, warehouse=None))
+    settings = read_effective_settings(args.config, warehouse=named)
+    if args.format == "json":
+        print_json(build_settings_object(settings))
+    else:
+        console.print_lines(render_settings_lines(settings))
+    return 0
 
 
 def print_settings_schema(_: argparse.Namespace) -> int:

@@ -20,7 +20,7 @@ from appstream_export.cli.options import (
 from appstream_export.cli.output_file import choose_format, redirect_result
 from appstream_export.cli.results import draw_query, print_description, print_query, print_rows, print_tables
 from appstream_export.cli.target import resolve_target
-from appstream_export.errors import QueryError, SettingsError
+from appstream_export.errors import QueryError, SettingsError, suggest_path
 
 if TYPE_CHECKING:
     from appstream_export.contracts import Contract, SqlFile
@@ -123,7 +123,8 @@ def _read_statement(args: argparse.Namespace) -> str:
         return read_user_text(args.file)
     except (OSError, ValueError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise QueryError(f"{args.file}: {why}", fix="name a file with one statement, in UTF-8") from error
+        near = suggest_path(args.file) if isinstance(error, FileNotFoundError) else None
+        raise QueryError(f"{args.file}: {why}", fix=near or "name a file with one statement, in UTF-8") from error
 
 
 def _read_stdin() -> str:

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from appstream_export.cli import console
@@ -17,7 +18,7 @@ from appstream_export.cli.options import (
     parse_positive_integer,
 )
 from appstream_export.cli.signals import handle_stop_signals
-from appstream_export.cli.target import list_target_flags, read_run_settings
+from appstream_export.cli.target import find_named_warehouse, list_target_flags, read_run_settings
 from appstream_export.errors import ExportError
 
 if TYPE_CHECKING:
@@ -64,7 +65,10 @@ def _read_reported_settings(args: argparse.Namespace) -> "Settings":
     except ExportError as error:
         from appstream_export.run import report_refused_run
 
-        report_refused_run(args.config, error)
+        warehouse = None
+        with suppress(ExportError):
+            warehouse = find_named_warehouse(args)
+        report_refused_run(args.config, error, warehouse=warehouse)
         raise
 
 

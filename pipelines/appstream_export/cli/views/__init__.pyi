@@ -31,4 +31,8 @@ from .run import (
     render_run_lines as render_run_lines,
     summarize_run as summarize_run,
 )
+from .settings import (
+    build_settings_object as build_settings_object,
+    render_settings_lines as render_settings_lines,
+)
 from .status import build_status_object as build_status_object, load_status as load_status, print_status as print_status

@@ -12,7 +12,7 @@ from appstream_export.contracts import get_botocore_loader
 from appstream_export.errors import SettingsError, suggest_correction
 from appstream_export.extract.accounts import Account, list_configured_accounts
 from appstream_export.extract.aws.guard import create_session_without_files
-from appstream_export.model import Scope
+from appstream_export.model import NEW_REGION, Scope
 from appstream_export.settings import AUTO, Settings, is_pattern
 
 # Regions opened before 20 March 2019 are always enabled in every account. Later regions of this partition are opt-in.
@@ -22,8 +22,6 @@ _DEFAULT_REGIONS = frozenset(
 )
 _HOME_REGIONS = {"aws": "us-east-1", "aws-us-gov": "us-gov-west-1", "aws-cn": "cn-north-1"}  # always enabled
 _ONE_PARTITION = "write one configuration for each"
-# Every region so far ends in a direction and a number; botocore's regionRegex alone would accept us-esat-1.
-_NEW_REGION = re.compile(r"[a-z]+(-[a-z]+)*-(central|(north|south)?(east|west)?)(?<!-)-\d{1,2}")
 
 
 @cache
@@ -147,7 +145,8 @@ def _match_regions(pattern: str, available: Sequence[str]) -> list[str]:
 
 def _validate_region(region: str, available: Sequence[str] = ()) -> str:
     known = region in _list_known_regions()
-    if not known and not (_NEW_REGION.fullmatch(region) and find_partition(region)):
+    # botocore's regionRegex alone would accept us-esat-1.
+    if not known and not (NEW_REGION.fullmatch(region) and find_partition(region)):
         raise _build_unknown_region(region, available)
     return region
 

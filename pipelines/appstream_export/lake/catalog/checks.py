@@ -7,7 +7,14 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from appstream_export.contracts import SEVERITIES, Contract, SqlFile, list_sql_files, load_contract_set
+from appstream_export.contracts import (
+    SEVERITIES,
+    Contract,
+    SqlFile,
+    list_sql_files,
+    load_contract_set,
+    split_generated_check,
+)
 from appstream_export.errors import QueryError
 from appstream_export.lake.catalog.query import list_view_names
 from appstream_export.lake.duckdb import translate_duckdb_errors
@@ -58,21 +65,30 @@ def run_checks(
 
 
 def _run_check(con: duckdb.DuckDBPyConnection, check: SqlFile) -> CheckResult:
-    # The window counts all rows that the check found, although only some are returned as examples.
-    sql = f"select *, count(*) over () as rows_found from ({check.sql}\n) limit {EXAMPLES_MAX}"  # noqa: S608, our own files
-    # A relation binds its views twice, which costs more than reading them, and most checks find nothing.
-    probe = f"select 1 from ({check.sql}\n) limit 1"  # noqa: S608, our own files
+    examples, found = list[dict[str, Any]](), 0
     try:
         with translate_duckdb_errors():
-            is_passed = not con.execute(probe).fetchall()
-            rows = [] if is_passed else con.sql(sql).to_arrow_table().to_pylist()
+            for query in split_generated_check(check.sql):
+                rows = _find_rows(con, query)
+                examples += rows
+                found += rows[0]["rows_found"] if rows else 0
     except duckdb.Error as error:
         raise QueryError(f"the check {check.name} cannot run: {' '.join(str(error).split())[:200]}") from error
     return CheckResult(
         name=check.name,
         doc=check.doc,
         severity=check.severity or SEVERITY_WARN,
-        rows=rows[0]["rows_found"] if rows else 0,
+        rows=found,
         blocks_feeds=check.blocks_feeds,
-        examples=tuple({column: value for column, value in row.items() if column != "rows_found"} for row in rows),
+        examples=tuple({k: v for k, v in row.items() if k != "rows_found"} for row in examples[:EXAMPLES_MAX]),
     )
+
+
+def _find_rows(con: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
+    """Return some rows of a query as examples, each with the number of all its rows."""
+    # A relation binds its views twice, which costs more than reading them, and most checks find nothing.
+    if not con.execute(f"select 1 from ({query}\n) limit 1").fetchall():  # noqa: S608, our own files
+        return []
+    # The window counts all rows that the check found, although only some are returned as examples.
+    sql = f"select *, count(*) over () as rows_found from ({query}\n) limit {EXAMPLES_MAX}"  # noqa: S608, our own files
+    return con.sql(sql).to_arrow_table().to_pylist()

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appstream_export.errors import ConfigurationError
+from appstream_export.errors import ConfigurationError, suggest_path
 from appstream_export.lake.storage.base import Store, describe_os_error, validate_root_path
 from appstream_export.lake.storage.folder_calls import FolderCalls
 from appstream_export.lake.storage.local import LocalStore
@@ -80,5 +80,6 @@ def _validate_folder(root: Path, *, create: bool) -> None:
     if root.exists() and not root.is_dir():
         raise ConfigurationError(f"warehouse {root}: is a file, not a folder", fix="choose another place")
     if not root.exists() and not create:
-        raise ConfigurationError(f"no warehouse at {root}: make one with: appstream-export run")
+        fix = suggest_path(root) or "make one with: appstream-export run"
+        raise ConfigurationError(f"no warehouse at {root}", fix=fix)
     validate_root_path(str(root))
