@@ -358,7 +358,7 @@ def _build_hook_error(operation: str, event: str, use: str) -> ConfigurationErro
 
 
 CLOCK_SKEW_MAX_S = 300
-"""The largest difference in seconds that AWS can_sign_with."""
+"""The largest difference in seconds that AWS accepts."""
 _SAMPLES_MAX = 100
 
 
