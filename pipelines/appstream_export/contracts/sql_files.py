@@ -6,6 +6,7 @@
 -- region varchar: AWS region.                      a column, its DuckDB type and what it means (views and marts)
 -- key: image_builder_key                          feeds: the column that is unique and never null; marts: columns
 -- history: day                                     feeds: the column that [feeds] history_days limits
+-- inputs: image_builder_span_months by month    feeds: what the rows of a month derive from (feeds/parts.py)
 -- kept: month                                     marts: the rows of past months are kept (catalog/kept_parts.py)
 -- severity: warn                                   checks: error or warn
 -- feeds: publish                                   checks of severity error: publish feeds nevertheless
@@ -32,7 +33,7 @@ PARAM_TYPES = ("integer", "number", "text", "boolean", "date")
 _LINE = re.compile(r"-- (?P<name>\w+)(?: (?P<type>[a-z]+(?:\(\d+,\d+\))?))?: (?P<text>.+)")
 _PARAM = re.compile(r"-- param (?P<name>\w+): (?P<type>[a-z]+) = (?P<default>.*?) ?-- (?P<doc>.+)")
 FEEDS_PUBLISH = "publish"
-_WORDS = ("reads", "key", "history", "kept", "severity", "feeds", "question", "replaces")
+_WORDS = ("reads", "key", "history", "inputs", "kept", "severity", "feeds", "question", "replaces")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,8 @@ class SqlFile:
     """Whether feeds stay as they are where the check finds rows."""
     replaces: str | None = None
     """The contract's feed that this one is published instead of, if it has another name."""
+    inputs: tuple[tuple[str, str | None], ...] = ()
+    """What the rows of a month of a feed derive from: sources with their column of days, or None if of all rows."""
 
 
 @cache
@@ -145,7 +148,14 @@ def _build_sql_file(
         is_kept,
         blocks,
         words.get("replaces"),
+        _parse_inputs(words.get("inputs", "")),
     )
+
+
+def _parse_inputs(text: str) -> tuple[tuple[str, str | None], ...]:
+    """Return the sources and columns of `a by month, b`."""
+    pairs = (part.strip().partition(" by ") for part in text.split(",") if part.strip())
+    return tuple((source, column or None) for source, _, column in pairs)
 
 
 def _read_header_lines(text: str) -> Iterator[tuple[int, str]]:

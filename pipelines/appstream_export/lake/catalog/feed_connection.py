@@ -73,6 +73,18 @@ class FeedConnection:
             f" select {quote_literal(snapshot_id)} as snapshot_id, utc({moment}) as as_of_utc, {moment} as as_of"
         )
 
+    @property
+    def engine_version(self) -> str:
+        """The version of DuckDB. Hashes of rows may differ between versions."""
+        return duckdb.__version__
+
+    def restrict_source(self, query: str, reads: Iterable[str], source: str, condition: str) -> str:
+        """Return the query as if `source` had only the rows for which the condition is true.
+
+        `reads` is what the query reads. Views between the query and `source` are computed in the query.
+        """
+        return self._shared.restrict_source(self.con, query, reads, source, condition)
+
     def derive_tables(self, reads: Iterable[str]) -> None:
         """Compute what `reads` name and derives from a history, unless the connection has it."""
         self._shared.derive_tables(self.con, reads)
@@ -124,6 +136,16 @@ class FeedConnection:
                 self._execute_statement("rollback")
             raise
         return table
+
+    def insert_rows(self, table: str, rows: str | pa.Table) -> None:
+        """Insert the rows of a query, or of an Arrow table, into a table of the file."""
+        if isinstance(rows, str):
+            return self._execute_statement(f"insert into {table} {rows}")
+        self.con.register("inserted_rows", rows)
+        try:
+            self._execute_statement(f"insert into {table} by name from inserted_rows")
+        finally:
+            self.con.unregister("inserted_rows")
 
     def _load_snapshot(self) -> tuple[str, datetime]:
         snapshot_id, as_of_us = self._fetch_row("select snapshot_id, epoch_us(as_of_utc) from feed_snapshot")

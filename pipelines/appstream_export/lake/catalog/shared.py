@@ -8,7 +8,7 @@ from typing import Self
 import duckdb
 
 from appstream_export.contracts import Contract, list_sql_files
-from appstream_export.lake.catalog.derived import derive_tables
+from appstream_export.lake.catalog.derived import derive_tables, restrict_source
 from appstream_export.lake.catalog.kept_parts import KeptParts
 from appstream_export.lake.catalog.rendered import connect_as_rendered
 from appstream_export.lake.snapshots import load_head
@@ -66,6 +66,13 @@ class SharedConnection:
         """Do the same for what the files of these folders of `sql/` read."""
         files = [file for folder in folders for file in list_sql_files(self._contracts, folder)]
         self.derive_tables(con, [source for file in files for source in file.reads])
+
+    def restrict_source(
+        self, con: duckdb.DuckDBPyConnection, query: str, reads: Iterable[str], source: str, condition: str
+    ) -> str:
+        """Return the query as if the derived table `source` had only the rows for which the condition is true."""
+        self.derive_tables(con, [source])
+        return restrict_source(self._contracts, query, reads, source, condition)
 
     def close(self) -> None:
         """Close the connection; do nothing if it is closed."""
