@@ -1,4 +1,4 @@
-"""Facts in parts by month: only months that changed are written, and all rows are those of a computation from nothing."""
+"""Facts in parts by month: only months that changed are written; all rows are those of a computation from nothing."""
 
 import logging
 import random

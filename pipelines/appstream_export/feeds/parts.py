@@ -36,6 +36,18 @@ class FactPart:
     file: FileEntry
 
 
+@dataclass(slots=True)
+class FactPlan:
+    """What a publication writes of a feed: the digests of all months, parts to use again, and months to write."""
+
+    feed: Feed
+    keys: Mapping[str, str]
+    reused: Sequence[FactPart]
+    missing: Sequence[str]
+    filled: frozenset[str] | None = None
+    """Months whose rows are in the table; None if there is no table yet."""
+
+
 def build_part_name(feed: str, month: str) -> str:
     """Return the name of a part's file."""
     return f"{feed}.{month}.parquet"
@@ -67,12 +79,13 @@ def render_part_query(connection: FeedConnection, feed: Feed, months: Sequence[s
     return f"from ({query}\n) where {render_month_condition(feed, months)}"
 
 
-def find_reusable_parts(
-    generations: GenerationStore, before: Sequence[FactPart], keys: Mapping[str, str]
-) -> list[FactPart]:
-    """Return the parts whose rows have not changed, and whose files are whole, by month."""
+def plan_fact(
+    generations: GenerationStore, feed: Feed, before: Sequence[FactPart], keys: Mapping[str, str]
+) -> FactPlan:
+    """Return what is to be written: parts are used again if their rows have not changed and their files are whole."""
     same = [part for part in before if keys.get(part.month) == part.derived_from]
-    return sorted((part for part in same if _is_whole(generations, part.file)), key=lambda part: part.month)
+    reused = sorted((part for part in same if _is_whole(generations, part.file)), key=lambda part: part.month)
+    return FactPlan(feed, keys, reused, sorted(keys.keys() - {part.month for part in reused}))
 
 
 def copy_part(generations: GenerationStore, feed: Feed, part: FactPart, generation: str) -> FactPart:

@@ -34,9 +34,9 @@ from appstream_export.feeds.definitions import (
     CREATE_PUBLICATION_SQL,
     FEED_STATUS,
     build_feed_schema,
-    check_columns,
     limit_history,
 )
+from appstream_export.feeds.fact_tables import create_table, fill_fact, write_past
 from appstream_export.feeds.generations import (
     FEEDS_DATABASE,
     PACKAGE,
@@ -49,15 +49,14 @@ from appstream_export.feeds.generations import (
 from appstream_export.feeds.odcs import ODCS_FILE, render_data_contract
 from appstream_export.feeds.parts import (
     FactPart,
+    FactPlan,
     build_part_name,
     compute_part_keys,
     copy_part,
-    find_reusable_parts,
-    read_part,
+    plan_fact,
     render_month_condition,
-    render_part_query,
 )
-from appstream_export.feeds.relations import check_foreign_keys, render_column_definitions
+from appstream_export.feeds.relations import check_foreign_keys
 from appstream_export.feeds.star import build_version_feeds
 from appstream_export.feeds.xlsx import check_feed_formats, write_xlsx
 from appstream_export.inputs import FORMULA_GUARDS
@@ -330,12 +329,14 @@ def _write_generation(
 ) -> str:
     """Fill the DuckDB file, write the generation's files from it, then the data package; return its SHA-256."""
     connection.fetch_rows(CREATE_PUBLICATION_SQL)
+    plans = _plan_facts(connection, generations, publication)
+    write_past(connection, generations, [*plans.values()], Path(file))
     with connection.attach_output_file(file):
         for feed in publication.feeds:
             if feed.name == FEED_STATUS:
                 _insert_publication_rows(connection, publication)
             if feed.is_in_parts:
-                table = _write_fact(connection, generations, publication, feed, generation)
+                table = _write_fact(connection, generations, publication, plans[feed.name], generation)
             else:
                 table = _create_feed_table(connection, feed)
                 path = generations.get_file_path(generation, name := f"{feed.name}.parquet")
@@ -362,30 +363,37 @@ def _write_data_contract(generations: GenerationStore, publication: _Publication
 
 
 def _write_fact(
-    connection: FeedConnection, generations: GenerationStore, publication: _Publication, feed: Feed, generation: str
+    connection: FeedConnection, generations: GenerationStore, publication: _Publication, plan: FactPlan, generation: str
 ) -> str:
-    """Create the table of a feed in parts and the generation's files of it; return the table's SQL name."""
-    before = publication.served_parts.get(feed.name, ())
-    keys = {part.month: part.derived_from for part in before}
-    if not publication.is_again:
-        keys = compute_part_keys(connection, feed)
-    reused = find_reusable_parts(generations, before, keys)
-    missing = sorted(keys.keys() - {part.month for part in reused})
-    if missing and publication.is_again:
-        raise StorageFailed(f"{generations.place}: {feed.name}: {', '.join(missing)} is missing or damaged")
-    query = render_part_query(connection, feed, missing)
-    table = _create_feed_table(connection, feed, query)
-    for part in reused:
-        connection.insert_rows(table, read_part(generations, feed, part))
-    parts = [copy_part(generations, feed, part, generation) for part in reused]
-    for month in missing:
+    """Fill the table of a feed in parts and write the generation's files of it; return the table's SQL name."""
+    feed, table = plan.feed, fill_fact(connection, generations, plan)
+    parts = [copy_part(generations, feed, part, generation) for part in plan.reused]
+    for month in plan.missing:
         rows = f"from {table} where {render_month_condition(feed, [month])}"
         path = generations.get_file_path(generation, build_part_name(feed.name, month))
         file = _write_parquet(connection, generations, feed, rows, path)
-        parts.append(FactPart(month, keys[month], file))
+        parts.append(FactPart(month, plan.keys[month], file))
         _log.debug("rows written of %s: %d of %s", feed.name, file.rows, month)
+    _check_key(connection, feed, table, where=render_month_condition(feed, plan.missing))
     publication.parts[feed.name] = sorted(parts, key=lambda part: part.month)
     return table
+
+
+def _plan_facts(
+    connection: FeedConnection, generations: GenerationStore, publication: _Publication
+) -> dict[str, FactPlan]:
+    """Return what is written of each feed in parts."""
+    plans = {}
+    for feed in (feed for feed in publication.feeds if feed.is_in_parts):
+        before = publication.served_parts.get(feed.name, ())
+        keys = {part.month: part.derived_from for part in before}
+        if not publication.is_again:
+            keys = compute_part_keys(connection, feed)
+        plan = plan_fact(generations, feed, before, keys)
+        if plan.missing and publication.is_again:
+            raise StorageFailed(f"{generations.place}: {feed.name}: {', '.join(plan.missing)} is missing or damaged")
+        plans[feed.name] = plan
+    return plans
 
 
 def _load_served_parts(generations: GenerationStore, erased_seq: int) -> dict[str, list[FactPart]]:
@@ -398,19 +406,10 @@ def _load_served_parts(generations: GenerationStore, erased_seq: int) -> dict[st
     return {}
 
 
-def _create_feed_table(connection: FeedConnection, feed: Feed, rows: str | None = None) -> str:
-    """Create the table of a feed and return its SQL name; raises ContractError if its columns or key are wrong.
-
-    The table has the rows of a query: `rows` if they are only a part of the feed's.
-    """
+def _create_feed_table(connection: FeedConnection, feed: Feed) -> str:
+    """Create the table of a feed and return its SQL name; raises ContractError if its columns or key are wrong."""
     connection.derive_tables(feed.reads)
-    docs = {column.name: column.doc for column in feed.columns}
-    query = rows or f"from ({feed.sql}\n)"
-    query = f"{query} order by {quote_identifier(feed.key)}"
-    if feed.required:
-        check_columns(feed, connection.describe_columns(query))
-    table = connection.create_table(feed.name, query, feed.doc, docs, declared=render_column_definitions(feed))
-    check_columns(feed, connection.describe_columns(f"from {table}"))
+    table = create_table(connection, feed, f"from ({feed.sql}\n) order by {quote_identifier(feed.key)}")
     _check_key(connection, feed, table)
     return table
 
@@ -433,10 +432,10 @@ def _insert_publication_rows(connection: FeedConnection, publication: _Publicati
         connection.fetch_rows("insert into feed_publication values (?, ?, ?, ?, ?, ?)", row)
 
 
-def _check_key(connection: FeedConnection, feed: Feed, table: str) -> None:
+def _check_key(connection: FeedConnection, feed: Feed, table: str, *, where: str = "true") -> None:
     key = quote_identifier(feed.key)
     rows, known, different = connection.fetch_rows(
-        f"select count(*), count({key}), count(distinct {key}) from {table}"
+        f"select count(*), count({key}), count(distinct {key}) from {table} where {where}"
     )[0]
     if not rows == known == different:
         raise ContractError(

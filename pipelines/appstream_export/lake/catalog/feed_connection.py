@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from appstream_export.errors import StorageFailed
 from appstream_export.lake.catalog.file import STORAGE_VERSION
+from appstream_export.lake.catalog.kept_parts import KeptParts
 from appstream_export.lake.catalog.shared import SharedConnection
 from appstream_export.lake.duckdb import (
     lock_to_files,
@@ -78,6 +79,11 @@ class FeedConnection:
         """The version of DuckDB. Hashes of rows may differ between versions."""
         return duckdb.__version__
 
+    @property
+    def kept_parts(self) -> KeptParts | None:
+        """Files that later publications use; None if none are kept."""
+        return self._shared.find_kept_parts(self.con)
+
     def restrict_source(self, query: str, reads: Iterable[str], source: str, condition: str) -> str:
         """Return the query as if `source` had only the rows for which the condition is true.
 
@@ -116,7 +122,7 @@ class FeedConnection:
 
         `declared` are all its columns as SQL, with types and constraints.
         """
-        table = f"filled.main.{quote_identifier(name)}"
+        table = get_feed_table_name(name)
         created = [f"create table {table} as {query}"]
         if declared:
             created = [f"create table {table} ({', '.join(declared)})", f"insert into {table} {query}"]
@@ -156,6 +162,11 @@ class FeedConnection:
 
     def _execute_statement(self, statement: str) -> None:
         self.fetch_rows(statement)
+
+
+def get_feed_table_name(feed: str) -> str:
+    """Return the SQL name of a feed's table in the DuckDB file that is being filled."""
+    return f"filled.main.{quote_identifier(feed)}"
 
 
 @contextmanager

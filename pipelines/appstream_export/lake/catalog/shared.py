@@ -60,7 +60,7 @@ class SharedConnection:
 
     def derive_tables(self, con: duckdb.DuckDBPyConnection, reads: Iterable[str]) -> None:
         """Compute what `reads` name and derives from a history, unless the connection has it."""
-        derive_tables(con, self._contracts, reads, self._find_parts(con))
+        derive_tables(con, self._contracts, reads, self.find_kept_parts(con))
 
     def derive_sources(self, con: duckdb.DuckDBPyConnection, *folders: str) -> None:
         """Do the same for what the files of these folders of `sql/` read."""
@@ -93,7 +93,8 @@ class SharedConnection:
             self._con = connect_as_rendered(store, self._contracts, folders=[built], options=options)
         return self._con
 
-    def _find_parts(self, con: duckdb.DuckDBPyConnection) -> KeptParts | None:
+    def find_kept_parts(self, con: duckdb.DuckDBPyConnection) -> KeptParts | None:
+        """Return the warehouse's kept parts; None if this connection does not keep any."""
         return KeptParts(self._store, con.execute(_SHOWN_SEQ_SQL).fetchall()[0][0]) if self._keeps_parts else None
 
     def _is_newest(self, con: duckdb.DuckDBPyConnection) -> bool:

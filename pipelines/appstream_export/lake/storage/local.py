@@ -152,6 +152,10 @@ class LocalStore:
             temporary.replace(self._resolve_path(path))
             self._sync_folder(temporary.parent)
 
+    def fetch(self, path: str, file: str) -> None:
+        """Copy a file to another path, where it may be written to; raises FileNotFoundError."""
+        shutil.copyfile(self._resolve_path(path), file)
+
     def copy(self, path: str, target: str) -> None:
         """Give the content of a file a second name: a hard link, or where that is not possible a copy."""
         source = self._resolve_path(path)
