@@ -35,7 +35,8 @@ Answer = tuple[int, int, str]
 def read_with_pyarrow(folder: Path) -> Answer:
     """Read whole files of a generation and join them in Python."""
     current = json.loads((folder / "current.json").read_text())
-    files = [folder / current["feeds"][feed] for feed in FEEDS[folder.name]]
+    feeds = [current["feeds"][feed] for feed in FEEDS[folder.name]]
+    files = [folder / (feed if isinstance(feed, str) else feed[0]) for feed in feeds]
     builders, subnets, coverage = (pq.read_table(file, partitioning=None).to_pylist() for file in files)
     keys, scopes = {s["image_builder_key"] for s in subnets}, {c["scope_key"] for c in coverage}
     odd = sum(b["image_builder_key"] not in keys or b["scope_key"] not in scopes for b in builders)

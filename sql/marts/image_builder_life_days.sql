@@ -1,6 +1,6 @@
 -- image_builder_life_days: One row per life of an image builder and day (UTC), from the first answer that showed it to
 --   its deletion or to the newest snapshot. Hours and costs are lower bounds, like those of image_builder_state_spans.
--- reads: image_builder_state_spans, snapshots, prices
+-- reads: image_builder_span_months, accounts, prices
 -- account_id varchar: AWS account, 12 digits.
 -- account_name varchar: Name of the account; null when it has none, or is gone.
 -- region varchar: AWS region.
@@ -19,29 +19,22 @@
 -- instance_usd double: Cost of running_hours; null if the price is unknown.
 -- disk_usd double: Cost of the root volume above 200 GB, running or not; null if unknown. A volume without a reported
 --   size counts as 200 GB.
-with newest as (
-    select max(committed_at) as committed_at
-    from snapshots
-    where kind = 'sweep'
-),
-
--- Numbers in place of texts, because each life has many days. Every span of a life has the same facts, as last known: a
--- stop changes no cost of the days before it.
-lives as (
+with lives as (
+    -- Every span of a life has the same facts, as last known: a stop changes no cost of the days before it.
     select
         image_builder_key,
         life,
         any_value(account_id) as account_id,
-        any_value(account_name) as account_name,
         any_value(region) as region,
         any_value(name) as name,
         any_value(instance_type) as instance_type,
         any_value(platform) as platform,
         greatest(coalesce(any_value(root_volume_size_gb), 200) - 200, 0) as paid_gb
-    from image_builder_state_spans
+    from image_builder_span_months
     group by image_builder_key, life
 ),
 
+-- Numbers in place of texts, because each life has many days.
 numbered_lives as (
     select
         *,
@@ -50,31 +43,22 @@ numbered_lives as (
     from lives
 ),
 
--- End of a span's days: the start of the next span, the last observation of a builder that is gone, else today.
-spans as (
-    select
-        l.life_number,
-        s.state,
-        s.is_active,
-        s.first_observed_at,
-        s.last_observed_at,
-        s.active_until,
-        case
-            when s.is_current then greatest(n.committed_at, s.last_observed_at)
-            when s.ended_by = 'changed' then s.next_observed_at
-            else s.last_observed_at
-        end as days_until,
-        case when s.ended_by = 'changed' then s.next_observed_at else s.last_observed_at end as seen_until
-    from image_builder_state_spans as s
-    inner join numbered_lives as l on s.image_builder_key = l.image_builder_key and s.life = l.life
-    cross join newest as n
-),
-
 days as (
     select
-        *,
-        unnest(days_between(first_observed_at, days_until)) as day
-    from spans
+        l.life_number,
+        m.state,
+        m.is_active,
+        m.first_observed_at,
+        m.last_observed_at,
+        m.active_until,
+        m.seen_until,
+        -- The end of a month is the first moment of the next one, which is not a day of it.
+        unnest(days_between(
+            greatest(m.first_observed_at, midnight(m.month)),
+            least(m.days_until, midnight((m.month + interval 1 month)::date) - interval 1 microsecond)
+        )) as day
+    from image_builder_span_months as m
+    inner join numbered_lives as l on m.image_builder_key = l.image_builder_key and m.life = l.life
 ),
 
 life_days as (
@@ -110,7 +94,7 @@ kind_prices as (
 
 select
     l.account_id,
-    l.account_name,
+    a.account_name,
     l.region,
     l.name,
     l.image_builder_key,
@@ -129,4 +113,5 @@ select
     )::double as disk_usd
 from life_days as d
 inner join numbered_lives as l on d.life_number = l.life_number
+left join accounts as a on l.account_id = a.account_id
 inner join kind_prices as p on l.kind_number = p.kind_number and d.day = p.day

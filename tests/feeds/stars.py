@@ -25,7 +25,13 @@ def folder(lake: Lake) -> Path:
 
 def table(lake: Lake, feed: str) -> list[dict[str, Any]]:
     """Rows of a feed of v2."""
-    return pq.read_table(folder(lake) / f"{feed}.parquet", partitioning=None).to_pylist()
+    return [row for file in list_files(lake, feed) for row in pq.read_table(file, partitioning=None).to_pylist()]
+
+
+def list_files(lake: Lake, feed: str) -> list[Path]:
+    """The files of a feed of v2, as current.json names them."""
+    root = Path(lake.store.root, "feeds", "v2")
+    return [root / path for path in json.loads((root / "current.json").read_text())["feeds"][feed]]
 
 
 def star(place: Path, **settings: Any) -> Lake:

@@ -213,6 +213,8 @@ class Broken(Around):
 
 @pytest.mark.slow
 def test_whatever_fails_readers_have_the_old_or_the_new_generation_and_the_next_publication_heals(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a", state="FIRST")))
+    publish_feeds(lake.store, lake.contracts)
     lake.commit(ok(A, builder("a", state="OLD")))
     all_of_it = Broken(lake.store, 1_000)
     publish_feeds(all_of_it, lake.contracts)
@@ -222,11 +224,12 @@ def test_whatever_fails_readers_have_the_old_or_the_new_generation_and_the_next_
     claims = folder(lake) / "claims"
     last = count - 3  # current.json; then come the link, and what is asked in order to tidy
     for left, landed in ((1, False), (2, True), (count // 2, False), (last, False), (last, True), (last + 1, False)):
-        taken = len([*claims.iterdir()]) - 1  # each costs another try to claim a name
+        taken = len([*claims.iterdir()]) - 2  # each costs another try to claim a name
         with pytest.raises((ExportError, OSError), match=r"No space left|no answer"):
             publish_feeds(Broken(lake.store, left + (taken if left > 1 else 0), landed=landed), lake.contracts)
         seen.add(_served(lake))
-        assert [p for p in verify_feeds(lake.store) if not p.startswith(("bi.duckdb: ", "latest: "))] == []
+        half = ("bi.duckdb: ", "v2: bi.duckdb: ", "latest: ")
+        assert [problem for problem in verify_feeds(lake.store) if not problem.startswith(half)] == []
 
     assert seen == {"OLD", "NEW"}
     publish_feeds(lake.store, lake.contracts)

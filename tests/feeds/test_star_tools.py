@@ -58,10 +58,11 @@ def test_sources_of_dbt_test_every_key_and_relation() -> None:
 @pytest.mark.long
 def test_frictionless_validates_the_package_as_it_is_published(published_star: Lake) -> None:
     needs = ("frictionless[parquet]", "pandas", "fastparquet", "pyarrow")
-    out = run("frictionless", "validate", str(folder(published_star) / "datapackage.json"), needs=needs)
+    place = folder(published_star) / "datapackage.json"
+    out = run("frictionless", "validate", str(place), needs=needs)
 
     assert "INVALID" not in out
-    assert out.count("VALID") == 2 * len(FEEDS), "Parquet and CSV"
+    assert out.count("VALID") == len(json.loads(place.read_text())["resources"]) >= 2 * len(FEEDS), "Parquet and CSV"
 
 
 @pytest.mark.long

@@ -15,7 +15,7 @@ from appstream_export.lake.storage.base import HashingWriter
 
 OPERATIONS = (
     "read_bytes", "read_files", "compute_digest", "open_output", "put_if_absent", "list_folder", "list_tail",
-    "list_all", "replace", "remove", "exists", "symlink",
+    "list_all", "replace", "fetch", "copy", "remove", "exists", "symlink",
 )  # fmt: skip
 
 
@@ -179,6 +179,17 @@ class Faulty(Around):
         self._strike("remove", path, _OTHERS)
         self._store.remove(path)
         self._strike("remove", path, _DONE)
+
+    def fetch(self, path: str, file: str) -> None:
+        """Or fail."""
+        self._strike("fetch", path, _OTHERS)
+        self._store.fetch(path, file)
+
+    def copy(self, path: str, target: str) -> None:
+        """Or fail before or after."""
+        self._strike("copy", target, _WRITES)
+        self._store.copy(path, target)
+        self._strike("copy", target, _DONE)
 
     def abort_uploads(self, *args: Any, **more: Any) -> Any:
         """Or fail before or after."""

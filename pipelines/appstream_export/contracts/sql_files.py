@@ -6,6 +6,7 @@
 -- region varchar: AWS region.                      a column, its DuckDB type and what it means (views and marts)
 -- key: image_builder_key                          feeds: the column that is unique and never null; marts: columns
 -- history: day                                     feeds: the column that [feeds] history_days limits
+-- inputs: image_builder_span_months by month    feeds: what the rows of a month derive from (feeds/parts.py)
 -- kept: month                                     marts: the rows of past months are kept (catalog/kept_parts.py)
 -- severity: warn                                   checks: error or warn
 -- feeds: publish                                   checks of severity error: publish feeds nevertheless
@@ -36,7 +37,7 @@ _PARAM = re.compile(r"-- param (?P<name>\w+): (?P<type>[a-z]+) = (?P<default>.*?
 _VALUES = re.compile(r"-- values (?P<name>\w+): (?P<sql>.+)")
 _CHART = re.compile(r"(?P<value>\w+) by (?P<labels>\w+(?:, \w+)*)")
 FEEDS_PUBLISH = "publish"
-_WORDS = ("reads", "key", "history", "kept", "severity", "feeds", "question", "replaces", "chart")
+_WORDS = ("reads", "key", "history", "inputs", "kept", "severity", "feeds", "question", "replaces", "chart")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,8 @@ class SqlFile:
     replaces: str | None = None
     """The contract's feed that this one is published instead of, if it has another name."""
     chart: ChartColumns | None = None
+    inputs: tuple[tuple[str, str | None], ...] = ()
+    """What the rows of a month of a feed derive from: sources with their column of days, or None if of all rows."""
 
 
 @cache
@@ -168,12 +171,19 @@ def _build_sql_file(
         blocks,
         words.get("replaces"),
         _parse_chart(chart) if chart else None,
+        _parse_inputs(words.get("inputs", "")),
     )
 
 
 def _parse_chart(text: str) -> ChartColumns:
     value, labels = text.split(" by ")
     return ChartColumns(value, tuple(labels.split(", ")))
+
+
+def _parse_inputs(text: str) -> tuple[tuple[str, str | None], ...]:
+    """Return the sources and columns of `a by month, b`."""
+    pairs = (part.strip().partition(" by ") for part in text.split(",") if part.strip())
+    return tuple((source, column or None) for source, _, column in pairs)
 
 
 def _read_header_lines(text: str) -> Iterator[tuple[int, str]]:

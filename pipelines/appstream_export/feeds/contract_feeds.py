@@ -7,6 +7,7 @@ of changes have a `row_key`. `scope_key` (resource/account/region) is a foreign 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 
 from appstream_export.contracts import ACCOUNT_NAME, Column, Contract, Table
 from appstream_export.lake.duckdb import quote_identifier, quote_literal
@@ -52,11 +53,26 @@ class Feed:
     has_zone: bool = False
     is_fact: bool = False
     """Whether rows lack `as_of_utc` and `snapshot_id`: those of the past never change. Only in v2."""
+    inputs: tuple[tuple[str, str | None], ...] = ()
+    """Sources with their column of days: a month's rows derive only from theirs of that month, or from all if None.
+
+    The first one has rows of each month that the feed has. Empty if the feed's own rows say what has changed."""
+    history_days: int | None = None
+    """`[feeds] history_days`, if the feed is limited."""
 
     @property
     def column_types(self) -> dict[str, str]:
         """DuckDB's types by column."""
         return {column.name: column.type for column in self.columns}
+
+    @property
+    def is_in_parts(self) -> bool:
+        """Whether each month has a file of its own."""
+        return self.is_fact and self.history is not None
+
+    def find_first_day(self, as_of: datetime) -> date | None:
+        """Return the first day of a limited history, else None."""
+        return None if self.history_days is None else as_of.date() - timedelta(days=self.history_days)
 
     @property
     def is_dimension(self) -> bool:

@@ -12,6 +12,7 @@ from appstream_export.contracts import Column
 from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.definitions import STAMPS, resolve_column_type
 from appstream_export.feeds.generations import V1
+from appstream_export.feeds.parts import FactPart
 from appstream_export.lake.catalog import FeedConnection
 from appstream_export.lake.snapshots import FileEntry
 
@@ -41,6 +42,7 @@ _STALE_SCOPES_SQL = (
 def build_datapackage(
     feeds: Sequence[Feed],
     files: Mapping[str, FileEntry],
+    parts: Mapping[str, Sequence[FactPart]],
     *,
     snapshot_id: str,
     seq: int,
@@ -52,6 +54,9 @@ def build_datapackage(
     version: str = V1,
 ) -> dict[str, Any]:
     """Return the description of feeds and their files: `image_builders.parquet`, and the `.csv` file if there is one.
+
+    Facts in parts have a resource for each part, with `part_of` (the feed), `part` (the month), `part_by` (the column
+    of its days) and `derived_from`.
 
     `coverage_summary` is the result of `load_coverage_summary`.
     """
@@ -70,12 +75,22 @@ def build_datapackage(
         **coverage_summary,
         **({} if version == V1 else {"files": _list_other_files(files)}),
         "resources": [
-            _build_resource(feed, suffix, files[name])
-            for suffix in _FORMATS
-            for feed in feeds
-            if (name := f"{feed.name}.{suffix}") in files
+            *(resource for feed in feeds for resource in _build_parquet_resources(feed, files, parts)),
+            *(_build_resource(feed, "csv", files[name]) for feed in feeds if (name := f"{feed.name}.csv") in files),
         ],
     }
+
+
+def _build_parquet_resources(
+    feed: Feed, files: Mapping[str, FileEntry], parts: Mapping[str, Sequence[FactPart]]
+) -> Iterator[dict[str, Any]]:
+    if not feed.is_in_parts:
+        yield _build_resource(feed, "parquet", files[f"{feed.name}.parquet"])
+        return
+    for part in parts[feed.name]:
+        described = {"part_of": feed.name, "part": part.month, "part_by": feed.history}
+        resource = _build_resource(feed, "parquet", part.file) | described | {"derived_from": part.derived_from}
+        yield resource | {"name": f"{feed.name}.{part.month}"}
 
 
 def _list_other_files(files: Mapping[str, FileEntry]) -> list[dict[str, Any]]:
@@ -102,7 +117,8 @@ def load_coverage_summary(connection: FeedConnection) -> dict[str, Any]:
 def parse_feeds(package: Mapping[str, Any]) -> Iterator[Feed]:
     """Yield the feeds that a package describes; their query is empty."""
     has_zone = package.get("feeds_version", V1) != V1
-    for resource in list_parquet_resources(package):
+    resources = {get_feed_name(resource): resource for resource in list_parquet_resources(package)}
+    for name, resource in resources.items():
         columns = tuple(
             Column(f["name"], f["duckdb_type"], f.get("description", "")) for f in resource["schema"]["fields"]
         )
@@ -112,14 +128,38 @@ def parse_feeds(package: Mapping[str, Any]) -> Iterator[Feed]:
         required = frozenset(needed) if has_zone else frozenset()
         is_fact = has_zone and not {*STAMPS} <= {column.name for column in columns}
         yield Feed(
-            resource["name"], resource["description"], columns, key, "", foreign_keys,
+            name, resource["description"], columns, key, "", foreign_keys, history=resource.get("part_by"),
             required=required, has_zone=has_zone, is_fact=is_fact,
         )  # fmt: skip
 
 
 def list_parquet_resources(package: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the resources that are Parquet files: one for each feed."""
+    """Return the resources that are Parquet files: one for each feed, or for each part of it."""
     return [resource for resource in package["resources"] if resource["format"] == "parquet"]
+
+
+def get_feed_name(resource: Mapping[str, Any]) -> str:
+    """Return the name of the feed of a resource, which is one of its parts or the whole."""
+    return resource.get("part_of", resource["name"])
+
+
+def count_rows(package: Mapping[str, Any]) -> dict[str, int]:
+    """Return the rows of each feed."""
+    found: dict[str, int] = {}
+    for resource in list_parquet_resources(package):
+        name = get_feed_name(resource)
+        found[name] = found.get(name, 0) + resource["rows"]
+    return found
+
+
+def parse_parts(package: Mapping[str, Any], folder: str) -> dict[str, list[FactPart]]:
+    """Return the parts of facts by feed; `folder` is the start of their paths in the store."""
+    found: dict[str, list[FactPart]] = {}
+    for part in (resource for resource in list_parquet_resources(package) if "part_of" in resource):
+        path = f"{folder}{part['path']}"
+        file = FileEntry(path=path, rows=part["rows"], bytes=part["size_bytes"], sha256=part["sha256"])
+        found.setdefault(part["part_of"], []).append(FactPart(part["part"], part["derived_from"], file))
+    return found
 
 
 def _build_resource(feed: Feed, suffix: str, file: FileEntry) -> dict[str, Any]:

@@ -93,7 +93,17 @@ def build_file_feed(file: SqlFile, items: Mapping[str, str]) -> Feed:
     # Only feeds with a `scope_key` show current rows, so only their other keys are sure to exist elsewhere.
     known = {SCOPE_KEY: COVERAGE, **items} if SCOPE_KEY in keys else {}
     foreign_keys = {key: to for key, to in known.items() if key in keys}
-    return Feed(file.name, file.doc, columns, file.key, file.sql, foreign_keys, file.reads, file.history)
+    return Feed(
+        file.name,
+        file.doc,
+        columns,
+        file.key,
+        file.sql,
+        foreign_keys,
+        file.reads,
+        file.history,
+        inputs=file.inputs,
+    )
 
 
 def map_label_columns(
@@ -146,7 +156,10 @@ def limit_history(feed: Feed, days: int | None) -> Feed:
     limit = f"(select as_of_utc::date - {days} from feed_snapshot)"
     query = f"select q.* from ({feed.sql}\n) as q where coalesce({column} >= {limit}, true)"
     return replace(
-        feed, doc=f"{feed.doc} [feeds] history_days limits it to {days} days before the newest one.", sql=query
+        feed,
+        doc=f"{feed.doc} [feeds] history_days limits it to {days} days before the newest one.",
+        sql=query,
+        history_days=days,
     )
 
 

@@ -35,6 +35,7 @@ _GENERATIONS, _CLAIMS = "generations", "claims"
 class CurrentGeneration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Content of `current.json`. Paths are relative to its folder; `why` is why a newer snapshot is not served.
 
+    In v2, a feed has a list of files: one for each month of a fact that grows, else one.
     `sha256` is the digest of the file without this key; files of version 0.2 have none.
     """
 
@@ -48,7 +49,7 @@ class CurrentGeneration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     datapackage: str
     datapackage_sha256: str
     bi_duckdb: str
-    feeds: dict[str, str]
+    feeds: dict[str, str | list[str]]
     sha256: str = ""
 
     def add_digest(self) -> "CurrentGeneration":

@@ -37,7 +37,7 @@ def render_data_contract(feeds: Sequence[Feed], *, snapshot_id: str, as_of: date
             "limitations": "Hours and costs are lower bounds. Scopes that failed show earlier rows: see dim_scope.",
             "usage": "Read all files of one generation, which current.json names.",
         },
-        "servers": [{"server": "generation", "type": "local", "path": "./{model}.parquet", "format": "parquet"}],
+        "servers": [{"server": "generation", "type": "local", "path": "./{model}.*parquet", "format": "parquet"}],
         "schema": [_build_object(feed) for feed in feeds],
         "customProperties": [
             {"property": "snapshotId", "value": snapshot_id},

@@ -27,16 +27,16 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from appstream_export.contracts import Contract
-from appstream_export.errors import ContractError, StorageFailed
+from appstream_export.errors import ConfigurationError, ContractError, StorageFailed
 from appstream_export.feeds import datapackage
 from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.definitions import (
     CREATE_PUBLICATION_SQL,
     FEED_STATUS,
     build_feed_schema,
-    check_columns,
     limit_history,
 )
+from appstream_export.feeds.fact_tables import create_table, fill_fact, write_past
 from appstream_export.feeds.generations import (
     FEEDS_DATABASE,
     PACKAGE,
@@ -47,7 +47,16 @@ from appstream_export.feeds.generations import (
     get_generation_folder,
 )
 from appstream_export.feeds.odcs import ODCS_FILE, render_data_contract
-from appstream_export.feeds.relations import check_foreign_keys, render_column_definitions
+from appstream_export.feeds.parts import (
+    FactPart,
+    FactPlan,
+    build_part_name,
+    compute_part_keys,
+    copy_part,
+    plan_fact,
+    render_month_condition,
+)
+from appstream_export.feeds.relations import check_foreign_keys
 from appstream_export.feeds.star import build_version_feeds
 from appstream_export.feeds.xlsx import check_feed_formats, write_xlsx
 from appstream_export.inputs import FORMULA_GUARDS
@@ -100,7 +109,25 @@ class _Publication:
     why: str | None = None
     version: str = V1
     is_xlsx: bool = False
+    is_again: bool = False
+    """Whether the feeds are those of the served generation."""
     files: dict[str, FileEntry] = field(default_factory=dict)
+    """The files that were written, by name."""
+    parts: dict[str, list[FactPart]] = field(default_factory=dict)
+    """The parts of facts that were written, by feed."""
+    served_parts: Mapping[str, Sequence[FactPart]] = field(default_factory=dict)
+    """The parts of the served generation, by feed."""
+
+    def count_rows(self, feed: Feed) -> int:
+        """Return the number of rows that were written of a feed."""
+        return sum(file.rows for file in self.list_parquet_files(feed))
+
+    def list_parquet_files(self, feed: Feed) -> list[FileEntry]:
+        """Return the Parquet files of a feed that were written; none yet before that."""
+        if feed.is_in_parts:
+            return [part.file for part in self.parts.get(feed.name, ())]
+        file = self.files.get(f"{feed.name}.parquet")
+        return [file] if file else []
 
 
 class _NewerSnapshotServed(Exception):
@@ -165,10 +192,9 @@ def _load_published_version(store: Store, version: str) -> PublishResult | None:
     current = generations.load_current()
     if current is None:
         return None
-    resources = datapackage.list_parquet_resources(generations.load_package(current.name))
     return PublishResult(
         current=current,
-        rows={resource["name"]: resource["rows"] for resource in resources},
+        rows=datapackage.count_rows(generations.load_package(current.name)),
         place=generations.place,
         problem=current.why,
     )
@@ -197,7 +223,8 @@ def _publish_generation(
             feeds = build_version_feeds(generations.version, contracts, settings)
             feeds = [limit_history(feed, settings.history_days) for feed in feeds]
             is_xlsx = settings.xlsx and generations.version != V1
-            publication = replace(newest, feeds=feeds, version=generations.version, is_xlsx=is_xlsx, files={})
+            publication = replace(newest, feeds=feeds, version=generations.version, is_xlsx=is_xlsx, files={}, parts={})
+            publication = replace(publication, served_parts=_load_served_parts(generations, erased_seq))
             if publication.why:
                 publication = _reuse_served_feeds(connection, generations, publication, erased_seq)
             connection.set_snapshot(publication.snapshot_id, publication.as_of)
@@ -242,7 +269,7 @@ def _write_publication(
     generations.store.replace(generations.database_file, build_database, mode=generations.store.file_mode)
     return PublishResult(
         current=_build_current_generation(publication, generation, package_sha256),
-        rows={feed.name: publication.files[f"{feed.name}.parquet"].rows for feed in publication.feeds},
+        rows={feed.name: publication.count_rows(feed) for feed in publication.feeds},
         place=generations.place,
         problem=publication.why,
     )
@@ -273,12 +300,16 @@ def _reuse_served_feeds(
     feeds = []
     for feed in datapackage.parse_feeds(package):
         if feed.name != FEED_STATUS:
-            raw = generations.store.read_bytes(generations.get_file_path(current.name, f"{feed.name}.parquet"))
-            rows = pq.read_table(pa.BufferReader(raw)).cast(build_feed_schema(replace(feed, has_zone=False)))
+            schema = build_feed_schema(replace(feed, has_zone=False))
+            rows = schema.empty_table()  # its parts are copied
+            if not feed.is_in_parts:
+                raw = generations.store.read_bytes(generations.get_file_path(current.name, f"{feed.name}.parquet"))
+                rows = pq.read_table(pa.BufferReader(raw)).cast(schema)
             connection.register_table(f"before_{feed.name}", rows)
             feeds.append(replace(feed, sql=f"select * from {quote_identifier(f'before_{feed.name}')}"))
     return replace(
         publication,
+        is_again=True,
         feeds=[*feeds, status],
         snapshot_id=current.snapshot_id,
         seq=current.seq,
@@ -298,12 +329,18 @@ def _write_generation(
 ) -> str:
     """Fill the DuckDB file, write the generation's files from it, then the data package; return its SHA-256."""
     connection.fetch_rows(CREATE_PUBLICATION_SQL)
+    plans = _plan_facts(connection, generations, publication)
+    write_past(connection, generations, [*plans.values()], Path(file))
     with connection.attach_output_file(file):
         for feed in publication.feeds:
             if feed.name == FEED_STATUS:
                 _insert_publication_rows(connection, publication)
-            table = _create_feed_table(connection, feed)
-            publication.files[f"{feed.name}.parquet"] = _write_parquet(connection, generations, feed, table, generation)
+            if feed.is_in_parts:
+                table = _write_fact(connection, generations, publication, plans[feed.name], generation)
+            else:
+                table = _create_feed_table(connection, feed)
+                path = generations.get_file_path(generation, name := f"{feed.name}.parquet")
+                publication.files[name] = _write_parquet(connection, generations, feed, f"from {table}", path)
             if is_csv:
                 publication.files[f"{feed.name}.csv"] = _write_csv(connection, generations, feed, table, generation)
             if publication.is_xlsx:
@@ -325,15 +362,54 @@ def _write_data_contract(generations: GenerationStore, publication: _Publication
     publication.files[ODCS_FILE] = FileEntry(path=path, rows=0, bytes=len(content), sha256=sha256)
 
 
+def _write_fact(
+    connection: FeedConnection, generations: GenerationStore, publication: _Publication, plan: FactPlan, generation: str
+) -> str:
+    """Fill the table of a feed in parts and write the generation's files of it; return the table's SQL name."""
+    feed, table = plan.feed, fill_fact(connection, generations, plan)
+    parts = [copy_part(generations, feed, part, generation) for part in plan.reused]
+    for month in plan.missing:
+        rows = f"from {table} where {render_month_condition(feed, [month])}"
+        path = generations.get_file_path(generation, build_part_name(feed.name, month))
+        file = _write_parquet(connection, generations, feed, rows, path)
+        parts.append(FactPart(month, plan.keys[month], file))
+        _log.debug("rows written of %s: %d of %s", feed.name, file.rows, month)
+    _check_key(connection, feed, table, where=render_month_condition(feed, plan.missing))
+    publication.parts[feed.name] = sorted(parts, key=lambda part: part.month)
+    return table
+
+
+def _plan_facts(
+    connection: FeedConnection, generations: GenerationStore, publication: _Publication
+) -> dict[str, FactPlan]:
+    """Return what is written of each feed in parts."""
+    plans = {}
+    for feed in (feed for feed in publication.feeds if feed.is_in_parts):
+        before = publication.served_parts.get(feed.name, ())
+        keys = {part.month: part.derived_from for part in before}
+        if not publication.is_again:
+            keys = compute_part_keys(connection, feed)
+        plan = plan_fact(generations, feed, before, keys)
+        if plan.missing and publication.is_again:
+            raise StorageFailed(f"{generations.place}: {feed.name}: {', '.join(plan.missing)} is missing or damaged")
+        plans[feed.name] = plan
+    return plans
+
+
+def _load_served_parts(generations: GenerationStore, erased_seq: int) -> dict[str, list[FactPart]]:
+    """Return the parts of facts that are served, by feed; none if they may contain erased rows or are damaged."""
+    with suppress(StorageFailed, ConfigurationError, KeyError, TypeError):
+        current = generations.load_current()
+        if current is not None and current.seq >= erased_seq:
+            folder = generations.get_file_path(current.name, "")
+            return datapackage.parse_parts(generations.load_package(current.name), folder)
+    return {}
+
+
 def _create_feed_table(connection: FeedConnection, feed: Feed) -> str:
     """Create the table of a feed and return its SQL name; raises ContractError if its columns or key are wrong."""
     connection.derive_tables(feed.reads)
-    docs = {column.name: column.doc for column in feed.columns}
-    query = f"from ({feed.sql}\n) order by {quote_identifier(feed.key)}"
-    if feed.required:
-        check_columns(feed, connection.describe_columns(query))
-    table = connection.create_table(feed.name, query, feed.doc, docs, declared=render_column_definitions(feed))
-    check_columns(feed, connection.describe_columns(f"from {table}"))
+    table = create_table(connection, feed, f"from ({feed.sql}\n) order by {quote_identifier(feed.key)}")
     _check_key(connection, feed, table)
     return table
 
@@ -350,17 +426,16 @@ def _insert_publication_rows(connection: FeedConnection, publication: _Publicati
     """Insert the rows that `feed_status` reads: one for each feed, itself included."""
     is_ok, at = publication.why is None, publication.published_at.astimezone(UTC).replace(tzinfo=None)
     for feed in publication.feeds:
-        file = publication.files.get(f"{feed.name}.parquet")
         # feed_status has no file yet; it has a row for each feed.
-        rows = file.rows if file else len(publication.feeds)
+        rows = len(publication.feeds) if feed.name == FEED_STATUS else publication.count_rows(feed)
         row = [feed.name, feed.doc, rows, is_ok, publication.why, at]
         connection.fetch_rows("insert into feed_publication values (?, ?, ?, ?, ?, ?)", row)
 
 
-def _check_key(connection: FeedConnection, feed: Feed, table: str) -> None:
+def _check_key(connection: FeedConnection, feed: Feed, table: str, *, where: str = "true") -> None:
     key = quote_identifier(feed.key)
     rows, known, different = connection.fetch_rows(
-        f"select count(*), count({key}), count(distinct {key}) from {table}"
+        f"select count(*), count({key}), count(distinct {key}) from {table} where {where}"
     )[0]
     if not rows == known == different:
         raise ContractError(
@@ -369,12 +444,12 @@ def _check_key(connection: FeedConnection, feed: Feed, table: str) -> None:
 
 
 def _write_parquet(
-    connection: FeedConnection, generations: GenerationStore, feed: Feed, table: str, generation: str
+    connection: FeedConnection, generations: GenerationStore, feed: Feed, query: str, path: str
 ) -> FileEntry:
-    kinds, path, rows = build_feed_schema(feed), generations.get_file_path(generation, f"{feed.name}.parquet"), 0
+    kinds, rows = build_feed_schema(feed), 0
     with generations.store.open_output(path) as output:
         with pq.ParquetWriter(output, kinds, compression="snappy", write_page_checksum=True) as writer:
-            for batch in connection.stream_batches(f"from {table}"):
+            for batch in connection.stream_batches(query):
                 writer.write_table(pa.Table.from_batches([batch]).cast(kinds))
                 rows += batch.num_rows
         return FileEntry(path=path, rows=rows, bytes=output.size, sha256=output.sha256)
@@ -425,6 +500,7 @@ def _encode_datapackage(publication: _Publication) -> bytes:
     described = datapackage.build_datapackage(
         publication.feeds,
         publication.files,
+        publication.parts,
         snapshot_id=publication.snapshot_id,
         seq=publication.seq,
         as_of=publication.as_of,
@@ -435,6 +511,13 @@ def _encode_datapackage(publication: _Publication) -> bytes:
         version=publication.version,
     )
     return msgspec.json.format(msgspec.json.encode(described), indent=2) + b"\n"
+
+
+def _list_paths(publication: _Publication, feed: Feed, folder: str) -> str | list[str]:
+    """Return the path of a feed in v1, or its paths in v2, in which facts have several files."""
+    names = [file.path.rpartition("/")[2] for file in publication.list_parquet_files(feed)]
+    paths = [f"{folder}/{name}" for name in names]
+    return paths[0] if publication.version == V1 else paths
 
 
 def _build_current_generation(publication: _Publication, generation: str, package_sha256: str) -> CurrentGeneration:
@@ -450,5 +533,5 @@ def _build_current_generation(publication: _Publication, generation: str, packag
         datapackage=f"{folder}/{PACKAGE}",
         datapackage_sha256=package_sha256,
         bi_duckdb=FEEDS_DATABASE,
-        feeds={feed.name: f"{folder}/{feed.name}.parquet" for feed in publication.feeds},
+        feeds={feed.name: _list_paths(publication, feed, folder) for feed in publication.feeds},
     ).add_digest()

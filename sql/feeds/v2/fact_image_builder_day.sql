@@ -4,6 +4,7 @@
 -- reads: image_builder_life_days, scope_days
 -- key: row_key
 -- history: day
+-- inputs: image_builder_span_months by month, scope_days by day, prices
 -- row_key varchar: image_builder_life_key, day separated by slashes.
 -- image_builder_life_key varchar: image_builder_key and life separated by a slash: key of dim_image_builder.
 -- image_builder_key varchar: account_id, region, name separated by slashes; all lives of a name share it.

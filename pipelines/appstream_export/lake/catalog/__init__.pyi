@@ -16,6 +16,7 @@ from .connect import (
 )
 from .feed_connection import (
     FeedConnection as FeedConnection,
+    get_feed_table_name as get_feed_table_name,
     get_last_erase_seq as get_last_erase_seq,
     open_duckdb_file as open_duckdb_file,
     open_feed_connection as open_feed_connection,

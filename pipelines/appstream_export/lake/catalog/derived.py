@@ -45,6 +45,23 @@ def derive_tables(
     return missing
 
 
+def restrict_source(
+    contracts: Sequence[Contract], query: str, reads: Iterable[str], source: str, condition: str
+) -> str:
+    """Return the query as if the temporary table `source` had only the rows for which the condition is true.
+
+    The views between the query and `source` become a part of the query, so that they compute only what it needs.
+    """
+    views = {view.name: view for view in list_view_files(contracts)}
+    between = _collect_sources(views, reads) & {
+        name for name, view in views.items() if name != source and source in _collect_sources(views, view.reads)
+    }
+    name = quote_identifier(source)
+    parts = [f"{name} as (select * from temp.main.{name} where {condition})"]
+    parts += [f"{quote_identifier(view.name)} as ({view.sql}\n)" for view in views.values() if view.name in between]
+    return f"with {', '.join(parts)} select * from ({query}\n)"
+
+
 def _derive_table(con: duckdb.DuckDBPyConnection, view: SqlFile, kept: KeptParts | None) -> None:
     months = _list_months(con, view.reads[0]) if kept and view.is_kept else {}
     if kept and months:

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from appstream_export.errors import StorageFailed
 from appstream_export.lake.catalog.file import STORAGE_VERSION
+from appstream_export.lake.catalog.kept_parts import KeptParts
 from appstream_export.lake.catalog.shared import SharedConnection
 from appstream_export.lake.duckdb import (
     lock_to_files,
@@ -73,6 +74,23 @@ class FeedConnection:
             f" select {quote_literal(snapshot_id)} as snapshot_id, utc({moment}) as as_of_utc, {moment} as as_of"
         )
 
+    @property
+    def engine_version(self) -> str:
+        """The version of DuckDB. Hashes of rows may differ between versions."""
+        return duckdb.__version__
+
+    @property
+    def kept_parts(self) -> KeptParts | None:
+        """Files that later publications use; None if none are kept."""
+        return self._shared.find_kept_parts(self.con)
+
+    def restrict_source(self, query: str, reads: Iterable[str], source: str, condition: str) -> str:
+        """Return the query as if `source` had only the rows for which the condition is true.
+
+        `reads` is what the query reads. Views between the query and `source` are computed in the query.
+        """
+        return self._shared.restrict_source(self.con, query, reads, source, condition)
+
     def derive_tables(self, reads: Iterable[str]) -> None:
         """Compute what `reads` name and derives from a history, unless the connection has it."""
         self._shared.derive_tables(self.con, reads)
@@ -104,7 +122,7 @@ class FeedConnection:
 
         `declared` are all its columns as SQL, with types and constraints.
         """
-        table = f"filled.main.{quote_identifier(name)}"
+        table = get_feed_table_name(name)
         created = [f"create table {table} as {query}"]
         if declared:
             created = [f"create table {table} ({', '.join(declared)})", f"insert into {table} {query}"]
@@ -125,6 +143,16 @@ class FeedConnection:
             raise
         return table
 
+    def insert_rows(self, table: str, rows: str | pa.Table) -> None:
+        """Insert the rows of a query, or of an Arrow table, into a table of the file."""
+        if isinstance(rows, str):
+            return self._execute_statement(f"insert into {table} {rows}")
+        self.con.register("inserted_rows", rows)
+        try:
+            self._execute_statement(f"insert into {table} by name from inserted_rows")
+        finally:
+            self.con.unregister("inserted_rows")
+
     def _load_snapshot(self) -> tuple[str, datetime]:
         snapshot_id, as_of_us = self._fetch_row("select snapshot_id, epoch_us(as_of_utc) from feed_snapshot")
         return snapshot_id, convert_epoch_us(as_of_us)
@@ -134,6 +162,11 @@ class FeedConnection:
 
     def _execute_statement(self, statement: str) -> None:
         self.fetch_rows(statement)
+
+
+def get_feed_table_name(feed: str) -> str:
+    """Return the SQL name of a feed's table in the DuckDB file that is being filled."""
+    return f"filled.main.{quote_identifier(feed)}"
 
 
 @contextmanager

@@ -7,9 +7,11 @@ SHA-256 of the content: a damaged part is removed and computed again, as is a mi
 """
 
 import logging
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from hashlib import sha256
+from hashlib import file_digest, sha256
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,6 +27,11 @@ class KeptParts:
 
     def __init__(self, store: Store, seq: int) -> None:
         self._store, self._seq = store, seq
+
+    @property
+    def store(self) -> Store:
+        """The warehouse's store."""
+        return self._store
 
     def load_parts(self, mart: str, keys: Mapping[str, str]) -> Iterator[tuple[str, pa.Table]]:
         """Yield months and their rows: the parts that derive from what `keys`, by month, are digests of.
@@ -54,6 +61,36 @@ class KeptParts:
             self._store.put_if_absent(build_kept_path(mart, month, key, sha256(content).hexdigest()), content)
         except OSError as error:
             _log.warning("%s/%s: %s of %s is not kept: %s", self._store.root, KEPT_FOLDER, month, mart, error)
+
+    def find_file(self, name: str, month: str, key: str) -> str | None:
+        """Return the path of the whole kept file that derives from what `key` is a digest of; remove all others."""
+        found = None
+        for kept in self._list_names(name):
+            path = build_kept_path(*kept)
+            if kept[1:3] == (month, key) and self._has_digest(path, kept.sha256):
+                found = path
+            else:
+                self._remove_part(kept)
+        return found
+
+    def write_file(self, name: str, month: str, key: str, file: Path) -> None:
+        """Keep a copy of a DuckDB file, unless another run has committed since. A failure is only logged."""
+        with file.open("rb") as content:
+            digest = file_digest(content, "sha256").hexdigest()
+            content.seek(0)
+            head = load_head(self._store)
+            if head is None or head.seq != self._seq:
+                return  # that commit may be an erase
+            try:
+                with self._store.open_output(build_kept_path(name, month, key, digest, "duckdb")) as output:
+                    shutil.copyfileobj(content, output)
+            except OSError as error:
+                _log.warning("%s/%s: %s is not kept: %s", self._store.root, KEPT_FOLDER, name, error)
+
+    def _has_digest(self, path: str, digest: str) -> bool:
+        with suppress(OSError):
+            return self._store.compute_digest(path)[1] == digest
+        return False
 
     def prune_parts(self, mart: str, keys: Mapping[str, str]) -> None:
         """Remove the parts of a mart that derive from anything else than what `keys` are digests of."""

@@ -8,7 +8,7 @@ from typing import Self
 import duckdb
 
 from appstream_export.contracts import Contract, list_sql_files
-from appstream_export.lake.catalog.derived import derive_tables
+from appstream_export.lake.catalog.derived import derive_tables, restrict_source
 from appstream_export.lake.catalog.kept_parts import KeptParts
 from appstream_export.lake.catalog.rendered import connect_as_rendered
 from appstream_export.lake.snapshots import load_head
@@ -60,12 +60,19 @@ class SharedConnection:
 
     def derive_tables(self, con: duckdb.DuckDBPyConnection, reads: Iterable[str]) -> None:
         """Compute what `reads` name and derives from a history, unless the connection has it."""
-        derive_tables(con, self._contracts, reads, self._find_parts(con))
+        derive_tables(con, self._contracts, reads, self.find_kept_parts(con))
 
     def derive_sources(self, con: duckdb.DuckDBPyConnection, *folders: str) -> None:
         """Do the same for what the files of these folders of `sql/` read."""
         files = [file for folder in folders for file in list_sql_files(self._contracts, folder)]
         self.derive_tables(con, [source for file in files for source in file.reads])
+
+    def restrict_source(
+        self, con: duckdb.DuckDBPyConnection, query: str, reads: Iterable[str], source: str, condition: str
+    ) -> str:
+        """Return the query as if the derived table `source` had only the rows for which the condition is true."""
+        self.derive_tables(con, [source])
+        return restrict_source(self._contracts, query, reads, source, condition)
 
     def close(self) -> None:
         """Close the connection; do nothing if it is closed."""
@@ -86,7 +93,8 @@ class SharedConnection:
             self._con = connect_as_rendered(store, self._contracts, folders=[built], options=options)
         return self._con
 
-    def _find_parts(self, con: duckdb.DuckDBPyConnection) -> KeptParts | None:
+    def find_kept_parts(self, con: duckdb.DuckDBPyConnection) -> KeptParts | None:
+        """Return the warehouse's kept parts; None if this connection does not keep any."""
         return KeptParts(self._store, con.execute(_SHOWN_SEQ_SQL).fetchall()[0][0]) if self._keeps_parts else None
 
     def _is_newest(self, con: duckdb.DuckDBPyConnection) -> bool:

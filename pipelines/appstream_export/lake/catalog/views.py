@@ -51,6 +51,8 @@ MACROS = (
     """hours_within(a, b, day) as
         greatest(0, hours_between(greatest(a, midnight(day)), least(b, midnight(day + 1))))""",
     "days_between(a, b) as generate_series(utc_day(a)::timestamp, utc_day(b)::timestamp, interval 1 day)::date[]",
+    """months_between(a, b) as generate_series(
+        date_trunc('month', utc_day(a))::timestamp, utc_day(b)::timestamp, interval 1 month)::date[]""",
     # max() compares structs field by field, so the best `place` wins: how specific a row is, then how new.
     """price_at(of_region, of_type, of_platform, day) as (
         select max({

@@ -175,6 +175,14 @@ class Store(Protocol):
         """Call `build` with a temporary path, then put its file at `path`. Readers of the old file keep reading it."""
         ...
 
+    def fetch(self, path: str, file: str) -> None:
+        """Copy a stored file to a path on this machine; raises FileNotFoundError."""
+        ...
+
+    def copy(self, path: str, target: str) -> None:
+        """Give the content of a stored file a second name, which must be free; raises FileNotFoundError."""
+        ...
+
     def remove(self, path: str) -> None:
         """Remove a file; do nothing if it is missing."""
         ...

@@ -1,7 +1,9 @@
 """A warehouse in a folder: files are written under a temporary name, flushed, renamed, and their folder is flushed."""
 
+import errno
 import hashlib
 import os
+import shutil
 import stat
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -149,6 +151,32 @@ class LocalStore:
                 os.fsync(file.fileno())
             temporary.replace(self._resolve_path(path))
             self._sync_folder(temporary.parent)
+
+    def fetch(self, path: str, file: str) -> None:
+        """Copy a file to another path, where it may be written to; raises FileNotFoundError."""
+        shutil.copyfile(self._resolve_path(path), file)
+
+    def copy(self, path: str, target: str) -> None:
+        """Give the content of a file a second name: a hard link, or where that is not possible a copy."""
+        source = self._resolve_path(path)
+        with self._reserve_temporary_path(target) as temporary:
+            if not self._link(source, temporary):
+                with self._open_synced(temporary) as file, source.open("rb") as content:
+                    shutil.copyfileobj(content, file)
+            temporary.rename(self._resolve_path(target))
+            self._sync_folder(temporary.parent)
+
+    def _link(self, source: Path, target: Path) -> bool:
+        """Create a hard link; return whether the file may have another name, with the mode of this store."""
+        if stat.S_IMODE(source.stat().st_mode) != self.file_mode & _READ_BITS:
+            return False  # the setting has changed: the file that is there keeps its mode
+        try:
+            self._calls.create_link(source, target)
+        except OSError as error:
+            if error.errno != errno.EMLINK and not is_unsupported(error):
+                raise
+            return False
+        return True
 
     def remove(self, path: str) -> None:
         """Remove a file, and its folder if that is empty then; do nothing if the file is missing."""

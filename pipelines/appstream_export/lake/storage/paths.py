@@ -18,7 +18,7 @@ ERASED_FOLDER = "erased"  # hashes of erased values, until the proof that they a
 _MANIFEST = re.compile(r"(\d{12})\.json")
 _UNFINISHED = re.compile(rf"(?:.*/)?{re.escape(UNFINISHED_PREFIX)}[0-9A-Z]{{26}}[.\w]*", re.ASCII)
 _KEPT_PART = re.compile(
-    rf"{KEPT_FOLDER}/(?P<mart>\w+)/(?P<month>\d{{4}}-\d\d)\.(?P<key>[0-9a-f]{{64}})\.(?P<sha256>[0-9a-f]{{64}})\.parquet",
+    rf"{KEPT_FOLDER}/(?P<mart>\w+)/(?P<month>\d{{4}}-\d\d)\.(?P<key>[0-9a-f]{{64}})\.(?P<sha256>[0-9a-f]{{64}})\.(?P<suffix>parquet|duckdb)",
     re.ASCII,
 )
 _WORD = re.compile(r"[A-Za-z0-9_-]+")
@@ -32,6 +32,7 @@ class KeptName(NamedTuple):
     month: str
     key: str
     sha256: str
+    suffix: str = "parquet"
 
 
 def generate_ulid() -> str:
@@ -106,9 +107,9 @@ def build_erased_list_path(key: str) -> str:
     return f"{ERASED_FOLDER}/{key}.json"
 
 
-def build_kept_path(mart: str, month: str, key: str, sha256: str) -> str:
+def build_kept_path(mart: str, month: str, key: str, sha256: str, suffix: str = "parquet") -> str:
     """Return the path of a kept part: its name has the digest of what it derives from, and that of its content."""
-    return f"{KEPT_FOLDER}/{mart}/{month}.{key}.{sha256}.parquet"
+    return f"{KEPT_FOLDER}/{mart}/{month}.{key}.{sha256}.{suffix}"
 
 
 def parse_kept_path(path: str) -> KeptName | None:

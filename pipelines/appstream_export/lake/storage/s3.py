@@ -210,6 +210,16 @@ class S3Store:
             with built.open("rb") as file, self.open_output(path) as output:
                 shutil.copyfileobj(file, output)
 
+    def fetch(self, path: str, file: str) -> None:
+        """Download an object; raises FileNotFoundError."""
+        Path(file).write_bytes(self.read_bytes(path))
+
+    def copy(self, path: str, target: str) -> None:
+        """Copy an object within the bucket."""
+        source = self._build_object_params(path)
+        with self._translate_errors(path):
+            self._client.copy_object(**self._build_object_params(target), CopySource=source, **self._encryption)
+
     def remove(self, path: str) -> None:
         """Remove an object; do nothing if it is missing."""
         with self._translate_errors(path):

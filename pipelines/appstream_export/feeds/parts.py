@@ -1,0 +1,146 @@
+"""Facts of `feeds/v2` in files by month, so that a publication writes only the months that may have changed.
+
+`fact_image_builder_day.2026-10.parquet` has the rows of October. A part has a digest of what its rows derive from: the
+feed's SQL and columns, and the rows of its `inputs`, or else its own. If the served generation has the part with the
+same digest, and its bytes are what its description says, the new generation gets the same file under a second name.
+Generations from before an erase are never used.
+"""
+# ruff: noqa: S608 - names come from checked contracts and headers, values are quoted by lake/duckdb.py
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import date
+from hashlib import sha256
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from appstream_export.feeds.contract_feeds import Feed
+from appstream_export.feeds.definitions import build_feed_schema
+from appstream_export.feeds.generations import GenerationStore
+from appstream_export.lake.catalog import FeedConnection
+from appstream_export.lake.duckdb import quote_identifier, quote_literal
+from appstream_export.lake.snapshots import FileEntry
+
+UNDATED = "undated"
+"""The part of rows that have no date or time."""
+
+
+@dataclass(frozen=True, slots=True)
+class FactPart:
+    """The file with the rows of a month, such as `2026-10`, and the digest of what they derive from."""
+
+    month: str
+    derived_from: str
+    file: FileEntry
+
+
+@dataclass(slots=True)
+class FactPlan:
+    """What a publication writes of a feed: the digests of all months, parts to use again, and months to write."""
+
+    feed: Feed
+    keys: Mapping[str, str]
+    reused: Sequence[FactPart]
+    missing: Sequence[str]
+    filled: frozenset[str] | None = None
+    """Months whose rows are in the table; None if there is no table yet."""
+
+
+def build_part_name(feed: str, month: str) -> str:
+    """Return the name of a part's file."""
+    return f"{feed}.{month}.parquet"
+
+
+def compute_part_keys(connection: FeedConnection, feed: Feed) -> dict[str, str]:
+    """Return a digest of what the rows of each month derive from, by month; of one month if there are no rows."""
+    connection.derive_tables([source for source, _ in feed.inputs] or feed.reads)
+    found = _hash_inputs(connection, feed) if feed.inputs else _hash_rows(connection, feed)
+    columns = [f"{column.name} {column.type} {column.doc}" for column in feed.columns]
+    fixed = [connection.engine_version, feed.doc, feed.sql, *columns]
+    months = found or {connection.as_of.strftime("%Y-%m"): ""}
+    return {month: sha256("\n".join([*fixed, digest]).encode()).hexdigest() for month, digest in months.items()}
+
+
+def render_month_condition(feed: Feed, months: Sequence[str]) -> str:
+    """Return SQL that is true for rows of these months, of a table with the feed's columns."""
+    column = quote_identifier(feed.history or "")
+    return f"({' or '.join(_render_month_range(column, month) for month in months) or 'false'})"
+
+
+def render_part_query(connection: FeedConnection, feed: Feed, months: Sequence[str]) -> str:
+    """Return a query of the rows of these months, which derives no more than it needs."""
+    query = feed.sql
+    if feed.inputs:
+        source, column = feed.inputs[0]
+        chosen = " or ".join(_render_month_range(quote_identifier(column or ""), month) for month in months)
+        query = connection.restrict_source(query, feed.reads, source, chosen or "false")
+    return f"from ({query}\n) where {render_month_condition(feed, months)}"
+
+
+def plan_fact(
+    generations: GenerationStore, feed: Feed, before: Sequence[FactPart], keys: Mapping[str, str]
+) -> FactPlan:
+    """Return what is to be written: parts are used again if their rows have not changed and their files are whole."""
+    same = [part for part in before if keys.get(part.month) == part.derived_from]
+    reused = sorted((part for part in same if _is_whole(generations, part.file)), key=lambda part: part.month)
+    return FactPlan(feed, keys, reused, sorted(keys.keys() - {part.month for part in reused}))
+
+
+def copy_part(generations: GenerationStore, feed: Feed, part: FactPart, generation: str) -> FactPart:
+    """Give a part's file a name in a new generation, and return the part there."""
+    path = generations.get_file_path(generation, build_part_name(feed.name, part.month))
+    generations.store.copy(part.file.path, path)
+    file = FileEntry(path=path, rows=part.file.rows, bytes=part.file.bytes, sha256=part.file.sha256)
+    return FactPart(part.month, part.derived_from, file)
+
+
+def read_part(generations: GenerationStore, feed: Feed, part: FactPart) -> pa.Table:
+    """Return the rows of a part as they are in `bi.duckdb`: with times that have no zone."""
+    raw = generations.store.read_bytes(part.file.path)
+    rows = pq.read_table(pa.BufferReader(raw))
+    return rows.cast(build_feed_schema(replace(feed, has_zone=False)))
+
+
+def _is_whole(generations: GenerationStore, file: FileEntry) -> bool:
+    with suppress(OSError):
+        return generations.store.compute_digest(file.path) == (file.bytes, file.sha256)
+    return False
+
+
+def _hash_rows(connection: FeedConnection, feed: Feed) -> dict[str, str]:
+    return dict(_hash_by_month(connection, f"({feed.sql}\n)", feed.history or ""))
+
+
+def _hash_inputs(connection: FeedConnection, feed: Feed) -> dict[str, str]:
+    """Return digests of the inputs by month; the months are those of the first one."""
+    (first, column), *others = feed.inputs
+    limit = feed.find_first_day(connection.as_of)
+    found = dict(_hash_by_month(connection, quote_identifier(first), column or ""))
+    if limit:
+        found = {month: digest for month, digest in found.items() if month >= f"{limit:%Y-%m}"}
+    for source, by in others:
+        name = quote_identifier(source)
+        if by:
+            more = dict(_hash_by_month(connection, name, by))
+        else:
+            [(digest,)] = connection.fetch_rows(f"select concat_ws(' ', count(*), sum(hash(q))) from {name} as q")
+            more = dict.fromkeys(found, digest)
+        found = {month: f"{digest}\n{source} {more.get(month, '')}" for month, digest in found.items()}
+    # The first month of a limited history loses rows from day to day.
+    return {m: f"{digest}\n{limit}" if limit and m == f"{limit:%Y-%m}" else digest for m, digest in found.items()}
+
+
+def _hash_by_month(connection: FeedConnection, source: str, column: str) -> Iterator[tuple[str, str]]:
+    month = f"coalesce(strftime({quote_identifier(column)}, '%Y-%m'), '{UNDATED}')"
+    query = f"select {month}, concat_ws(' ', count(*), sum(hash(q))) from {source} as q group by 1"
+    return iter(connection.fetch_rows(query))
+
+
+def _render_month_range(column: str, month: str) -> str:
+    if month == UNDATED:
+        return f"{column} is null"
+    first = date.fromisoformat(f"{month}-01")
+    following = date(first.year + first.month // 12, first.month % 12 + 1, 1)
+    return f"({column} >= date {quote_literal(str(first))} and {column} < date {quote_literal(str(following))})"

@@ -1,0 +1,238 @@
+"""Facts in parts by month: only months that changed are written; all rows are those of a computation from nothing."""
+
+import logging
+import random
+import shutil
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from appstream_export.contracts import load_contracts
+from appstream_export.errors import ExportError
+from appstream_export.feeds import publish_feeds
+from appstream_export.feeds.definitions import limit_history
+from appstream_export.feeds.star import build_star_feeds
+from appstream_export.feeds.verify import verify_feeds
+from appstream_export.lake.catalog import SharedConnection, open_feed_connection
+from appstream_export.lake.maintenance import erase_account, expire_snapshots
+from appstream_export.settings import FeedsSettings, RetentionSettings
+from tests.feeds.stars import PRICES, list_files, table
+from tests.lake.lakes import A, B, C, Lake, at, builder, failed, filtered, ok
+
+DAY = 24.0
+DAYS = "fact_image_builder_day"
+FACTS = [feed.name for feed in build_star_feeds(load_contracts(), ()) if feed.is_in_parts]
+STATES = ("RUNNING", "STOPPED", "PENDING", None)
+POLICY = RetentionSettings(hourly_days=1, daily_days=20, monthly_months=3)
+
+
+@pytest.fixture
+def lake(published: Path, tmp_path: Path) -> Lake:
+    """Snapshots of three months, published after each."""
+    return Lake(Path(shutil.copytree(published, tmp_path / "warehouse", symlinks=True)))
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The warehouse that each test has a copy of."""
+    lake = Lake(tmp_path_factory.mktemp("parts") / "warehouse")
+    for month in range(3):
+        lake.commit_at(month * 31 * DAY, *answers())
+        publish_feeds(lake.store, lake.contracts)
+    return Path(lake.store.root)
+
+
+def answers(**columns: Any) -> tuple[Any, ...]:
+    """Two builders that run, and one of the account that an erase removes."""
+    facts = {"state": "RUNNING", "instance_type": "stream.standard.large", **columns}
+    return ok(A, builder("a", **facts), builder("b", state="STOPPED")), ok(C, builder("secret-builder-name"))
+
+
+def publish(lake: Lake, caplog: pytest.LogCaptureFixture, **settings: Any) -> dict[str, list[str]]:
+    """Publish and return the months that were written, by fact."""
+    caplog.clear()
+    with caplog.at_level(logging.DEBUG, "appstream_export.feeds.publish"):
+        publish_feeds(lake.store, lake.contracts, FeedsSettings(**settings))
+    written = [record.args for record in caplog.records if record.msg.startswith("rows written")]
+    assert verify_feeds(lake.store) == []
+    found: dict[str, list[str]] = {}
+    for feed, _, month in written:
+        found.setdefault(feed, []).append(month)
+    return found
+
+
+def compute(lake: Lake, name: str, history_days: int | None = None) -> list[Any]:
+    """Rows of a fact, computed from nothing."""
+    with SharedConnection(lake.store, lake.contracts) as shared, open_feed_connection(shared) as connection:
+        feed = next(feed for feed in build_star_feeds(lake.contracts, ()) if feed.name == name)
+        connection.derive_tables(feed.reads)
+        return sorted(connection.fetch_rows(f"from ({limit_history(feed, history_days).sql})"), key=str)
+
+
+def load(lake: Lake, name: str) -> list[Any]:
+    """Rows of a fact as its files hold them, which are those of bi.duckdb."""
+    rows = [tuple(map(_drop_zone, row.values())) for row in table(lake, name)]
+    with duckdb.connect(str(Path(lake.store.root, "feeds/v2/bi.duckdb")), read_only=True) as con:
+        found = con.execute(f"from {name}").fetchall()
+    assert sorted(found, key=str) == sorted(rows, key=str)
+    return sorted(rows, key=str)
+
+
+def _drop_zone(value: Any) -> Any:
+    return value.replace(tzinfo=None) if isinstance(value, datetime) else value
+
+
+def test_a_day_on_which_nothing_changed_writes_rows_of_its_own_month_alone(
+    lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = list_files(lake, DAYS)
+    lake.commit_at(63 * DAY, *answers())
+    written, after = publish(lake, caplog), list_files(lake, DAYS)
+
+    assert {month for months in written.values() for month in months} == {"2026-03"}
+    assert [file.name[len(DAYS) :] for file in after] == [f".2026-0{month}.parquet" for month in (1, 2, 3)]
+    assert [a.samefile(b) for a, b in zip(before, after, strict=True)] == [True, True, False]
+    assert publish(lake, caplog) == {}, "the same snapshot again writes no row"
+    assert all(load(lake, name) == compute(lake, name) for name in FACTS)
+
+
+@pytest.mark.parametrize(
+    ("change", "months"),
+    [
+        (lambda lake: lake.commit_at(63 * DAY, *answers(instance_type="stream.standard.xlarge")), "2026-01 2026-02"),
+        (lambda lake: lake.commit_at(63 * DAY, *answers(), prices=PRICES), "2026-01 2026-02"),
+        (lambda lake: lake.commit_at(63 * DAY, ok(B, builder("x"), minute=40 * 1440), *answers()), "2026-02"),
+    ],
+    ids=["a resize", "another price list", "a late answer"],
+)
+def test_what_changes_rows_of_the_past_writes_their_months_again(
+    lake: Lake, caplog: pytest.LogCaptureFixture, change: Callable[[Lake], object], months: str
+) -> None:
+    change(lake)
+
+    assert publish(lake, caplog)[DAYS] == [*months.split(), "2026-03"]
+    assert all(load(lake, name) == compute(lake, name) for name in FACTS)
+
+
+def test_another_description_or_sql_writes_all_months_again(
+    lake: Lake, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    from appstream_export.feeds import publish as publishing
+
+    known = publishing.build_version_feeds
+    monkeypatch.setattr(
+        publishing, "build_version_feeds", lambda *args: [replace(feed, doc=f"{feed.doc}.") for feed in known(*args)]
+    )
+
+    assert publish(lake, caplog) == {
+        "fact_export_run": ["2026-01", "2026-02", "2026-03"],
+        "fact_image_builder_change": ["2026-01"],
+        DAYS: ["2026-01", "2026-02", "2026-03"],
+        "fact_image_builder_state_span": ["2026-03"],  # no span has ended
+    }
+
+
+def test_a_limited_history_writes_again_only_the_month_that_it_cuts(
+    lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(lake, caplog, history_days=40)
+    lake.commit_at(63 * DAY, *answers())
+
+    assert publish(lake, caplog, history_days=40)[DAYS] == ["2026-01", "2026-03"]
+    assert all(load(lake, name) == compute(lake, name, 40) for name in FACTS)
+
+
+def test_a_damaged_part_is_written_again(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
+    rows, file = load(lake, DAYS), list_files(lake, DAYS)[0]
+    file.chmod(0o600)
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+
+    assert publish(lake, caplog) == {DAYS: ["2026-01"]}
+    assert load(lake, DAYS) == rows
+
+
+def test_erased_rows_are_in_no_part_and_the_same_search_finds_them_before(lake: Lake) -> None:
+    assert find_name(lake) >= {"bi.duckdb", f"{DAYS}.2026-01.parquet", f"{DAYS}.2026-02.parquet"}
+    now = at(round(63 * DAY * 60)) + timedelta(days=2)
+    result = erase_account(
+        lake.store, lake.contracts, C[:12], now=now, tool_version="0",
+        republish=lambda: publish_feeds(lake.store, lake.contracts, clock=lambda: now),
+    )  # fmt: skip
+
+    assert (result.remaining, find_name(lake)) == ((), set())
+    assert all(load(lake, name) == compute(lake, name) for name in FACTS)
+    assert verify_feeds(lake.store) == []
+
+
+def find_name(lake: Lake) -> set[str]:
+    """Names of files below feeds/v2 that hold the erased builder's name, in their bytes or in their rows."""
+    found = set()
+    for file in (f for f in Path(lake.store.root, "feeds/v2").rglob("*") if f.is_file()):
+        is_parquet = file.suffix == ".parquet"
+        text = str(pq.read_table(file, partitioning=None).to_pylist()) if is_parquet else file.read_text("latin-1")
+        if "secret-builder-name" in text or b"secret-builder-name" in file.read_bytes():
+            found.add(file.name)
+    return found
+
+
+def run_history(folder: Path, seed: int, steps: int) -> tuple[int, int]:
+    """Let a random history happen over months, comparing after each step; return rows compared and parts reused."""
+    chance, lake, hour, rows, reused = random.Random(seed), Lake(folder / f"{seed}"), 0.0, 0, 0  # noqa: S311
+
+    def commit() -> None:
+        given: list[Any] = []
+        for scope in (A, B, C):
+            kinds = ("stream.standard.large", "stream.standard.xlarge")
+            made = [
+                builder(
+                    name, state=chance.choice(STATES), instance_type=chance.choice(kinds[: chance.choice((1, 1, 2))])
+                )
+                for name in "abc"
+                if chance.random() < 0.7
+            ]
+            minute = max(0, round((hour - chance.choice((0, 0, 0, 30 * DAY))) * 60))
+            kind = chance.choices(("ok", "filtered", "failed"), (6, 1, 1))[0]
+            if kind == "failed":
+                given.append(failed(scope))
+            else:
+                given.append(ok(scope, *made, minute=minute) if kind == "ok" else filtered(scope, *made[:1]))
+        lake.commit_at(hour, *given, prices=PRICES[: chance.choice((0, 1, 1, 1))])
+
+    def expire() -> None:
+        expire_snapshots(lake.store, now=at(round(hour * 60)), policy=POLICY, tool_version="0")
+
+    def erase() -> None:
+        erase_account(lake.store, lake.contracts, C[:12], now=at(round(hour * 60)), tool_version="0")
+
+    commit()
+    for _ in range(steps):
+        hour += chance.choice((1, DAY, 9 * DAY, 25 * DAY))
+        before = {file.stat().st_ino for name in FACTS for file in list_files(lake, name)} if rows else set()
+        try:
+            chance.choices((commit, expire, erase), (8, 1, 1))[0]()
+        except ExportError:  # nothing to erase, or nothing committed
+            continue
+        publish_feeds(lake.store, lake.contracts)
+        for name in FACTS:
+            found = load(lake, name)
+            assert found == compute(lake, name), (seed, hour, name)
+            rows += len(found)
+            reused += sum(file.stat().st_ino in before for file in list_files(lake, name))
+    return rows, reused
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(12))
+def test_rows_are_those_of_a_computation_from_nothing_after_any_history(tmp_path: Path, seed: int) -> None:
+    rows, reused = run_history(tmp_path, seed, steps=16)
+
+    assert rows > 100
+    assert reused > 10
+    logging.getLogger(__name__).info("seed %d: %d rows compared, %d parts reused", seed, rows, reused)
