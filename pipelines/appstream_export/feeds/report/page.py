@@ -54,6 +54,7 @@ def render_report(run_query: QueryRunner, *, freshness_interval: timedelta | Non
     facts = newest | {
         "off": off,
         "resources": sorted(set(tables["scopes"]["resource"].to_pylist())),
+        "listed": tables["builders"].num_rows,
         "left_out": found - tables["builders"].num_rows,
         "events_per_builder": EVENTS_PER_BUILDER,
         "builders_per_chunk": BUILDERS_PER_CHUNK,

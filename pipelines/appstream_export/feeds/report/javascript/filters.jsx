@@ -1,7 +1,7 @@
 // The bar of filters: what they leave applies to the whole page.
 import { useRef } from "preact/hooks";
 import { count, counted } from "./format.js";
-
+import { countBuilders, NEEDS } from "./model.js";
 import { getSelection } from "./selection.js";
 import { choose, useChoice } from "./store.js";
 
@@ -9,40 +9,61 @@ const OPTIONS_MAX = 300; // of one list; the search finds the others
 
 export function Filters({ model }) {
   const state = useChoice();
-  const { dimensions, sums, isFiltered } = getSelection(model, state);
+  const { dimensions } = getSelection(model, state);
   const lists = useRef(null);
   lists.current ??= new Map(dimensions.map((dimension) => [dimension.key, listOptions(model, dimension)]));
-  const plain = dimensions.filter((dimension) => !dimension.key.startsWith("tag:"));
-  const tags = dimensions.filter((dimension) => dimension.key.startsWith("tag:"));
-  const chosen = dimensions.filter((dimension) => state[dimension.key] !== undefined);
+  const isTag = (dimension) => dimension.key.startsWith("tag:");
+  const rare = dimensions.filter((dimension) => dimension.isRare);
+  const tags = dimensions.filter(isTag);
+  const choices = (found) => found.map((dimension) => <Choice key={dimension.key} dimension={dimension} options={lists.current.get(dimension.key)} state={state} />);
   return (
     <search class="filters" aria-label="Filter the page">
       <label class="wide">Search
-        <input type="search" value={state.q ?? ""} placeholder="name, account, region, state, tag …" autocomplete="off"
+        <input type="search" value={state.q ?? ""} placeholder="name, account, tag, image, address, error …" autocomplete="off"
           onInput={(event) => choose({ q: event.currentTarget.value })} />
       </label>
-      {plain.map((dimension) => <Choice key={dimension.key} dimension={dimension} options={lists.current.get(dimension.key)} state={state} />)}
+      {choices(dimensions.filter((dimension) => !dimension.isRare && !isTag(dimension)))}
       {tags.length > 0 && <TagChoice dimensions={tags} lists={lists.current} state={state} />}
-      <p class="result" role="status">
-        {isFiltered ? <>{count(sums.builders)} of {counted(model.builders.filter((b) => !b.is_gone).length, "builder")} </> : <>All {counted(sums.builders, "builder")} </>}
-        {chosen.map((dimension) => (
-          <button type="button" key={dimension.key} onClick={() => choose({ [dimension.key]: undefined })}
-            aria-label={`Remove the filter ${dimension.title}`}>
-            {dimension.title}: {dimension.show?.(state[dimension.key]) ?? state[dimension.key]} ✕
-          </button>
-        ))}
-        {(chosen.length > 0 || state.q) && <button type="button" onClick={() => choose({
-          q: undefined, ...Object.fromEntries(chosen.map((dimension) => [dimension.key, undefined])) })}>Show all</button>}
-      </p>
+      <details open={rare.some((dimension) => state[dimension.key] !== undefined) || state.needs !== undefined}>
+        <summary>More filters</summary>
+        <div class="filters">{choices(rare)}<NeedChoice model={model} state={state} /></div>
+      </details>
     </search>
   );
 }
 
+// Stays in sight: where to go, and what is selected.
+export function Bar({ model, goTo }) {
+  const state = useChoice();
+  const { dimensions, sums, over, isFiltered } = getSelection(model, state);
+  const need = NEEDS.find((known) => known.id === state.needs);
+  const chosen = [
+    ...(state.q ? [{ key: "q", title: "search", value: state.q }] : []),
+    ...dimensions.filter((dimension) => state[dimension.key] !== undefined)
+      .map(({ key, title, show }) => ({ key, title, value: show?.(state[key]) ?? state[key] })),
+    ...(need ? [{ key: "needs", title: "needs doing", value: need.title(over) }] : []),
+  ];
+  const clear = (keys) => choose(Object.fromEntries(keys.map((key) => [key, undefined])));
+  return (
+    <div class="bar">
+      <nav aria-label="Sections">{LINKS.map(([id, title]) => <a key={id} href={`#to=${id}`} onClick={goTo(id)}>{title}</a>)}</nav>
+      <p role="status">{isFiltered ? <strong>{count(sums.builders)} of {counted(countBuilders(model.builders.filter((b) => !b.is_gone)), "builder")}</strong>
+        : `All ${counted(sums.builders, "builder")}`}{sums.gone > 0 && <span class="faint"> and {count(sums.gone)} gone</span>}</p>
+      {chosen.map(({ key, title, value }) => (
+        <button type="button" key={key} onClick={() => clear([key])} aria-label={`${title}: ${value}. Remove this filter`}>{title}: {value} ✕</button>
+      ))}
+      {chosen.length > 1 && <button type="button" onClick={() => clear(chosen.map(({ key }) => key))}>Show all</button>}
+    </div>
+  );
+}
+
+const LINKS = [["filters", "Filter"], ["cost", "Cost"], ["find", "Builders"], ["todo", "To do"], ["changes", "Changes"],
+  ["unseen", "Not seen"], ["sql", "SQL"]];
+
 function listOptions(model, dimension) {
   const found = new Map();
   for (const builder of model.builders) {
-    const value = dimension.of(builder);
-    found.set(value, (found.get(value) ?? 0) + 1);
+    for (const value of [dimension.of(builder)].flat()) found.set(value, (found.get(value) ?? 0) + builder.number);
   }
   if (dimension.ofScope) for (const scope of model.scopes) if (!found.has(dimension.ofScope(scope))) found.set(dimension.ofScope(scope), 0);
   const all = [...found].map(([value, builders]) => ({ value, builders, title: dimension.show?.(value) ?? value }));
@@ -63,6 +84,21 @@ function Choice({ dimension, options: { options, older }, state }) {
     </label>
   );
 }
+
+function NeedChoice({ model, state }) {
+  const { over } = getSelection(model, state);
+  return (
+    <label>Needs doing
+      <select value={state.needs ?? ""} onChange={(event) => choose({ needs: event.currentTarget.value || undefined })}>
+        <option value="">All</option>
+        {NEEDS.filter((need) => isKnown(model, need)).map((need) => <option key={need.id} value={need.id}>{need.title(over)}</option>)}
+      </select>
+    </label>
+  );
+}
+
+// Whether what the list needs is exported.
+export const isKnown = ({ facts }, need) => !(need.needs && facts.off[need.needs]) && (facts.is_priced || !need.isPriced);
 
 function TagChoice({ dimensions, lists, state }) {
   const chosen = dimensions.find((dimension) => state[dimension.key] !== undefined);

@@ -10,6 +10,7 @@ export const hours = (number) => (number === null || number === undefined ? "" :
 export const usd = (number) => (number === null || number === undefined ? "unknown" : USD.format(number));
 // As a headline: cents do not matter above ten thousand.
 export const dollars = (number) => (number >= 10000 ? `$${WHOLE.format(number)}` : usd(number));
+export const percent = (part) => `${TENTHS.format(part * 100)}%`;
 export const month = (date) => MONTH.format(date);
 export const day = (date) => date.toISOString().slice(0, 10);
 export const time = (seconds) =>

@@ -3,9 +3,10 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { buildDayChart, buildLifeChart, Chart, colourOfState, Legend } from "./charts.jsx";
 import { count, hours, period, time, usd } from "./format.js";
 import { keyOf, State } from "./find.jsx";
-import { listDays, loadLife } from "./model.js";
+import { listDays, loadLife, missesLastMonth } from "./model.js";
 import { choose, useChoice } from "./store.js";
 import { Table } from "./table.jsx";
+import { Breakable, formatValue } from "./text.jsx";
 
 export function Life({ model }) {
   const state = useChoice();
@@ -23,6 +24,8 @@ export function Life({ model }) {
   );
 }
 
+const SORT = [{ id: "at", desc: true }];
+const SORT_SPANS = [{ id: "from", desc: true }];
 const LABELS = { instance: "instance", disk: "disk above 200 GB" };
 const SPAN_COLUMNS = [
   { id: "from", title: "from", isNumber: true, of: (s) => s.at, show: (s) => time(s.at) },
@@ -30,17 +33,17 @@ const SPAN_COLUMNS = [
   { id: "to", title: "to, at least", isNumber: true, of: (s) => s.at + s.lasted, show: (s) => time(s.at + s.lasted) },
   { id: "lasted", title: "lasted at least", isNumber: true, of: (s) => s.lasted, show: (s) => period(s.lasted) },
   { id: "gap", title: "then not seen for", isNumber: true, of: (s) => s.gap, show: (s) => (s.gap === null ? "" : period(s.gap)) },
-  { id: "ended", title: "ended by", of: (s) => s.endedBy ?? undefined, show: (s) => (s.endedBy === "changed" ? "another state" : s.endedBy ?? "lasts") },
+  { id: "ended", title: "ended by", of: (s) => s.endedBy ?? undefined, show: (s) => (s.endedBy === "changed" ? "another state" : s.endedBy ?? "it lasts") },
 ];
 const CHANGE_COLUMNS = [
   { id: "at", title: "seen at", isNumber: true, of: (c) => c.at, show: (c) => time(c.at) },
   { id: "what", title: "what", of: (c) => c.what, show: (c) => (c.what ?? "").replaceAll("_", " ") },
-  { id: "before", title: "before", of: (c) => c.before ?? undefined, show: (c) => c.before },
-  { id: "after", title: "after", of: (c) => c.after ?? undefined, show: (c) => c.after },
+  { id: "before", title: "before", of: (c) => c.before ?? undefined, show: (c) => <Breakable text={formatValue(c.before)} /> },
+  { id: "after", title: "after", of: (c) => c.after ?? undefined, show: (c) => <Breakable text={formatValue(c.after)} /> },
 ];
 const ERROR_COLUMNS = [
-  { id: "at", title: "at", isNumber: true, of: (e) => e.at, show: (e) => time(e.at) },
-  { id: "code", title: "code", of: (e) => e.code },
+  { id: "at", title: "at", isNumber: true, of: (e) => e.at, show: (e) => time(e.at) || "unknown" },
+  { id: "code", title: "code", of: (e) => e.code, show: (e) => <Breakable text={e.code} /> },
   { id: "message", title: "message", of: (e) => e.message ?? undefined, show: (e) => e.message },
 ];
 
@@ -54,7 +57,7 @@ function Biography({ model, builder }) {
   }, []);
   return (
     <>
-      <form method="dialog"><button aria-label="Close">✕</button></form>
+      <form method="dialog"><button>Close</button></form>
       <h2 id="life-name">{builder.name}</h2>
       <p><State builder={builder} /> · {builder.account.title} · {builder.region}{builder.display_name ? ` · ${builder.display_name}` : ""}</p>
       <Facts model={model} builder={builder} />
@@ -63,7 +66,7 @@ function Biography({ model, builder }) {
       <h3>Cost</h3>
       <CostOfOne model={model} builder={builder} />
       <h3>Errors</h3>
-      <Table caption="As AWS reports them now" columns={ERROR_COLUMNS} rows={builder.errors} page={10} sort={{ id: "at", desc: true }} none="AWS reports no error on it." />
+      <Table caption="As AWS reports them now" columns={ERROR_COLUMNS} rows={builder.errors} page={10} sort={SORT} none="AWS reports no error on it." />
       <h3>Network</h3>
       <Network builder={builder} />
       <h3>Changes</h3>
@@ -75,7 +78,7 @@ function Biography({ model, builder }) {
 }
 
 function Facts({ model, builder }) {
-  const image = builder.image_arn?.split("/").pop();
+  const image = builder.image_name;
   const age = builder.image?.isGone ? " (gone)" : builder.image?.age != null ? ` (${count(builder.image.age)} days old)` : "";
   const pairs = (values) => Object.entries(values ?? {}).map(([key, value]) => `${key}=${value}`).join(", ");
   return <Pairs pairs={[
@@ -94,7 +97,7 @@ function Network({ builder }) {
   const yes = (value) => (value === null ? "" : value ? "yes" : "no");
   if (builder.is_gone) return <p class="none">It is gone: its network is no longer known.</p>;
   return <Pairs pairs={[
-    ["exposed by", (builder.exposed_by ?? "").replaceAll("_", " ") || "nothing"], ["default internet access", yes(builder.enable_default_internet_access)],
+    ["exposed by", builder.ways.join(", ") || "nothing"], ["default internet access", yes(builder.enable_default_internet_access)],
     ["IMDSv1 off", yes(builder.disable_imdsv1)], ["private address", builder.eni_private_ip_address], ["subnets", builder.subnet_ids],
     ["security groups", builder.security_group_ids], ["VPC endpoints", builder.vpce_ids], ["IPv6 addresses", builder.ipv6_addresses || ""],
     ["IAM role", builder.iam_role_arn], ["domain", builder.directory_name],
@@ -102,7 +105,7 @@ function Network({ builder }) {
 }
 
 const Pairs = ({ pairs }) => (
-  <dl class="pairs">{pairs.filter(([, value]) => value).map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}</dl>
+  <dl class="pairs">{pairs.filter(([, value]) => value).map(([name, value]) => <div key={name} class={String(value).length > 20 ? "long" : undefined}><dt>{name}</dt><dd>{typeof value === "string" ? <Breakable text={value} /> : value}</dd></div>)}</dl>
 );
 
 function States({ model, life }) {
@@ -117,7 +120,7 @@ function States({ model, life }) {
       <Legend entries={names.map((name) => [name, colourOfState(name)])} />
       <Chart label="Chart: its states in time. The numbers follow." deps={[life]} build={(width) => buildLifeChart(drawn, { width, from, to })} />
       <p class="faint">Blank is what lies between two answers: the state changed at some time in it.</p>
-      <Table caption="Periods in one state, in UTC" columns={SPAN_COLUMNS} rows={spans} page={10} sort={{ id: "from", desc: true }} />
+      <Table caption="Periods in one state, in UTC" columns={SPAN_COLUMNS} rows={spans} page={10} sort={SORT_SPANS} />
     </>
   );
 }
@@ -132,7 +135,7 @@ function CostOfOne({ model, builder }) {
   return (
     <>
       <Pairs pairs={[
-        ["this month", facts.is_priced && usd(builder.month)], ["last month", facts.is_priced && usd(builder.last_month)],
+        ["this month", facts.is_priced && usd(builder.month)], ["last month", facts.is_priced && (missesLastMonth(model) ? "not seen" : usd(builder.last_month))],
         ["last 7 days", facts.is_priced && usd(builder.week)], ["a day now", facts.is_priced && usd(builder.usd_per_day)],
         ["an hour while up", facts.is_priced && !builder.is_gone && usd(builder.usd_per_hour)],
         ["hours up this month", hours(builder.month_hours)], ["up, unbroken", builder.is_up && `${hours(builder.up_hours)} hours${facts.is_priced ? `, ${usd(builder.up_usd)}` : ""}`],

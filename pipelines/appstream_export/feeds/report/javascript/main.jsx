@@ -2,7 +2,7 @@
 import { render } from "preact";
 import { Changes } from "./changes.jsx";
 import { Cost } from "./cost.jsx";
-import { Filters } from "./filters.jsx";
+import { Bar, Filters } from "./filters.jsx";
 import { Find } from "./find.jsx";
 import { Life } from "./life.jsx";
 import { loadModel } from "./model.js";
@@ -11,7 +11,7 @@ import { Tiles } from "./tiles.jsx";
 import { Todo } from "./todo.jsx";
 import { Unseen } from "./unseen.jsx";
 
-const SECTIONS = [["tiles", Tiles], ["filters", Filters], ["cost", Cost], ["find", Find], ["todo", Todo], ["changes", Changes], ["unseen", Unseen], ["life", Life]];
+const SECTIONS = [["filters", Filters], ["bar", Bar], ["tiles", Tiles], ["cost", Cost], ["find", Find], ["todo", Todo], ["changes", Changes], ["unseen", Unseen], ["life", Life]];
 
 const goTo = (id) => (event) => {
   event.preventDefault();
@@ -20,9 +20,13 @@ const goTo = (id) => (event) => {
 };
 
 function scrollTo(id) {
-  const section = document.getElementById(id);
+  // A list without builders is not there: its section is.
+  const section = document.getElementById(id) ?? document.getElementById(id.split("-")[0]);
   section?.scrollIntoView();
-  section?.querySelector("h2")?.focus({ preventScroll: true });
+  const heading = section?.querySelector("h2, h3");
+  if (!heading) return;
+  heading.tabIndex = -1;
+  heading.focus({ preventScroll: true });
 }
 
 // Each section in a task of its own, so that the first is there before the last is computed.

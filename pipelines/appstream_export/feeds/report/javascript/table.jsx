@@ -23,17 +23,25 @@ function compareNaturally(a, b, id) {
   return typeof left === "string" ? COLLATOR.compare(left, right) : left - right;
 }
 
-// A column: { id, title, of: row -> value, show: row -> what is drawn, isNumber, doc }.
-export function Table({ caption, columns, rows, page = 25, sort, none = "Nothing." }) {
+const NARROW = 736; // px, as in page.css: there a row is a list of its cells, so fewer are drawn
+const SLACK = 3; // rows that are drawn rather than left out
+
+// A column: { id, title, of: row -> value, show: row -> what is drawn, isNumber }. `sort` lists { id, desc }. `total` is a
+// row of sums below the others. `leftOut` more rows are not on the page.
+export function Table({ caption, columns, rows, page = 25, sort, total, leftOut = 0, none = "Nothing." }) {
   const [, draw] = useReducer((number) => number + 1, 0);
-  const table = useMemo(() => buildTable(columns, page, sort), [columns]);
+  const table = useMemo(() => buildTable(columns, innerWidth > NARROW ? page : Math.ceil(page / 2), sort), [columns]);
   if (table.options.data !== rows) table.setOptions((options) => ({ ...options, data: rows }));
-  if (!rows.length) return <p class="none">{none}</p>;
+  if (!rows.length) return <p class="none">{leftOut ? `${count(leftOut)} are not on this page.` : none}</p>;
   const change = (act) => () => {
     act();
     draw();
   };
-  const shown = table.getRowModel().rows;
+  let shown = table.getRowModel().rows;
+  if (shown.length < rows.length && rows.length <= shown.length + SLACK) {
+    table.setPageSize(rows.length);
+    shown = table.getRowModel().rows;
+  }
   return (
     <>
       <table role="table">
@@ -45,21 +53,27 @@ export function Table({ caption, columns, rows, page = 25, sort, none = "Nothing
         </thead>
         <tbody role="rowgroup">{shown.map((row) => (
           <tr role="row" key={row.id}>{columns.map((column) => (
-            <td role="cell" key={column.id} data-title={column.title} class={column.isNumber ? "number" : undefined}>
-              {column.show ? column.show(row.original) : column.of(row.original)}
-            </td>
+            <Cell key={column.id} column={column} row={row.original} />
           ))}</tr>
         ))}</tbody>
+        {total && <tfoot role="rowgroup"><tr role="row">{columns.map((column) => <Cell key={column.id} column={column} row={total} />)}</tr></tfoot>}
       </table>
-      {shown.length < rows.length && (
+      {(shown.length < rows.length || leftOut > 0) && (
         <p class="more">
-          {count(shown.length)} of {count(rows.length)} shown, {count(rows.length - shown.length)} left out.{" "}
-          <button type="button" onClick={change(() => table.setPageSize(shown.length + 100))}>Show {count(Math.min(100, rows.length - shown.length))} more</button>
+          {count(shown.length)} of {count(rows.length + leftOut)} shown, {count(rows.length - shown.length + leftOut)} left out
+          {leftOut > 0 && `, ${count(leftOut)} of them not on this page`}.{" "}
+          {shown.length < rows.length && <button type="button" onClick={change(() => table.setPageSize(shown.length + 100))}>Show {count(Math.min(100, rows.length - shown.length))} more</button>}
         </p>
       )}
     </>
   );
 }
+
+const Cell = ({ column, row }) => (
+  <td role="cell" data-title={column.title} class={`${column.isNumber ? "number " : ""}is-${column.id}`}>
+    <span>{column.show ? column.show(row) : column.of(row)}</span>
+  </td>
+);
 
 function buildTable(columns, page, sort) {
   return constructTable({
@@ -71,7 +85,7 @@ function buildTable(columns, page, sort) {
     })),
     enableSortingRemoval: false,
     autoResetPageIndex: false,
-    initialState: { sorting: sort ? [sort] : [], pagination: { pageIndex: 0, pageSize: page } },
+    initialState: { sorting: sort ?? [], pagination: { pageIndex: 0, pageSize: page } },
   });
 }
 
@@ -80,10 +94,8 @@ function Head({ column, onSort }) {
   const definition = column.columnDef;
   const order = sorted === "desc" ? "descending" : sorted === "asc" ? "ascending" : "none";
   return (
-    <th role="columnheader" scope="col" aria-sort={order} class={definition.sortDescFirst ? "number" : undefined}>
-      <button type="button" onClick={onSort}>
-        {definition.header}<span aria-hidden="true">{sorted === "desc" ? " ▾" : sorted === "asc" ? " ▴" : ""}</span>
-      </button>
+    <th role="columnheader" scope="col" aria-sort={order} data-title={definition.header} class={definition.sortDescFirst ? "number" : undefined}>
+      <button type="button" onClick={onSort}>{definition.header}</button>
     </th>
   );
 }
