@@ -7,7 +7,6 @@ ExportError
 └─ CommitError              nothing was committed                                             exit 4
 """
 
-import os
 import re
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher, get_close_matches
@@ -178,7 +177,7 @@ def suggest_correction(word: str, choices: Iterable[str]) -> str | None:
 def suggest_path(path: Path) -> str | None:
     """Return `did you mean "folder/name"?` for the nearest name beside a path that does not exist, or None."""
     try:
-        names = sorted(os.listdir(path.parent))
+        names = sorted(place.name for place in path.parent.iterdir())
     except OSError:
         return None
     near = get_close_matches(path.name, names, n=1, cutoff=_ALIKE)

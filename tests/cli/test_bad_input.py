@@ -276,7 +276,8 @@ MISSPELLED = {
     "run --config appstrem-export.toml": 'appstrem-export.toml: no such file; did you mean "appstream-export.toml"?',
     "status --warehouse warehuose": '/warehuose; did you mean "{folder}/warehouse"?',
     "sql -f qury.sql --warehouse warehouse": 'qury.sql: No such file or directory; did you mean "query.sql"?',
-    "plan --config labels.toml": '/lables.csv: not readable as CSV: No such file or directory; did you mean "{folder}/labels.csv"?',
+    "plan --config labels.toml": "/lables.csv: not readable as CSV: No such file or directory; "
+    'did you mean "{folder}/labels.csv"?',
     "contracts lint --config contracts.toml": '/contrcts: no such folder; did you mean "{folder}/contracts"?',
     "tables --config sql.toml": '/contrcts: no such folder; did you mean "{folder}/contracts"?',
     "status --warehouse nothing/like/it": "/nothing/like/it; make one with: appstream-export run",

@@ -219,7 +219,7 @@ def test_a_warehouse_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch: 
 
     with pytest.raises(dg.Failure, match=r"^no configuration: there is no \./appstream-export\.toml"):
         WarehouseResource().table("accounts")
-    with pytest.raises(dg.Failure, match=r"^no warehouse at \S+/nowhere: make one with"):
+    with pytest.raises(dg.Failure, match=r"^no warehouse at \S+/nowhere; make one with"):
         WarehouseResource(warehouse="nowhere").table("accounts")
 
 
