@@ -19,10 +19,10 @@ STOP_S = 30
 
 
 @contextmanager
-def dagster_dev(home: Path, environ: dict[str, str]) -> Iterator[str]:
+def dagster_dev(home: Path, environ: dict[str, str], workspace: str = "workspace.yaml") -> Iterator[str]:
     """`dagster dev -w workspace.yaml`: the URL of its webserver, once our definitions are loaded."""
     port = free_port()
-    command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-m", "dagster", "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(port)]
     with (home / "dev.log").open("wb") as log:
         process = subprocess.Popen(
             command,
@@ -70,13 +70,13 @@ def ask(url: str, query: str) -> Any:
 
 
 LAUNCH = """mutation { launchRun(executionParams: { selector: {
-    repositoryLocationName: "appstream-export", repositoryName: "__repository__", jobName: "snapshot" } }) {
+    repositoryLocationName: "appstream-export", repositoryName: "__repository__", jobName: "%s" } }) {
     ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 
 
-def launched(url: str) -> str:
-    """The id of a run of `snapshot`, launched as the webserver's pages do."""
-    return ask(url, LAUNCH)["launchRun"]["run"]["runId"]
+def launched(url: str, job: str = "snapshot") -> str:
+    """The id of a run of a job, launched as the webserver's pages do."""
+    return ask(url, LAUNCH % job)["launchRun"]["run"]["runId"]
 
 
 def wait_until(is_so: Any, what: str, within_s: float = START_S) -> None:

@@ -20,6 +20,7 @@ from tests.defs.exports import as_toml, execute
 from tests.defs.jobs import rebuilt, retried_job
 from tests.defs.servers import ROOT, dagster_dev, launched, wait_until
 from tests.export import Export
+from tests.factories import image_builder
 
 
 class Receiver:
@@ -276,6 +277,35 @@ def test_a_red_run_of_a_hosts_job_is_posted_if_it_makes_assets_of_ours(
 
     assert sensor.tick() == "1 of 1 red runs posted"
     assert [posted["job"] for posted in receiver.got] == ["retried"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::dagster_shared.utils.warnings.BetaWarning")  # Dagster warns about its own code
+def test_automation_downstream_of_a_resource_that_is_not_due_is_not_requested(
+    configured: Export, instance: dg.DagsterInstance
+) -> None:
+    cadence = '[contracts]\nresources = ["image_builders", "fleets"]\ncadence = { image_builders = "1d" }\n'
+    (configured.folder / "appstream-export.toml").write_text(as_toml(configured, cadence))
+    changed = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed())
+
+    @dg.asset(deps=["image_builders"], automation_condition=changed)
+    def daily() -> None: ...
+
+    @dg.asset(deps=["scope_runs"], automation_condition=changed)
+    def hourly() -> None: ...
+
+    project = dg.Definitions.merge(dg.Definitions(assets=[daily, hourly]), defs())
+    requested, cursor = [], None
+    configured.aws.put("111122223333/eu-west-1", image_builder("a"))
+    for _ in range(2):
+        cursor = dg.evaluate_automation_conditions(project, instance, cursor=cursor).cursor
+        with execute(instance) as result:
+            assert result.success
+        found = dg.evaluate_automation_conditions(project, instance, cursor=cursor)
+        requested.append({key.to_user_string() for key in (daily.key, hourly.key) if found.get_num_requested(key)})
+        cursor = found.cursor
+
+    assert requested == [{"daily", "hourly"}, {"hourly"}]
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """What the checks say of runs that are not simply good or bad."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import dagster as dg
 import pytest
@@ -29,7 +30,7 @@ def test_a_discovery_that_failed_turns_the_run_red_even_where_every_scope_answer
 @pytest.mark.slow
 def test_rows_that_must_not_exist_turn_the_run_red_and_those_to_look_at_do_not(export: Export) -> None:
     result = export.run()
-    rows = ({"name": "a", "rows": 2},)
+    rows = ({"name": "a", "rows": 2, "since": datetime(2026, 1, 31, 6, 5, 4, tzinfo=UTC), "reason": None},)
     changed = {"duplicate_keys": 1, "unknown_fields": 3}
     found = [replace(c, rows=changed.get(c.name, 0), examples=rows) if c.name in changed else c for c in result.checks]
     assets = build_asset_sources(load_contracts(), Settings())
@@ -39,7 +40,10 @@ def test_rows_that_must_not_exist_turn_the_run_red_and_those_to_look_at_do_not(e
     red = {name for name, c in told.items() if not c.passed and c.severity is dg.AssetCheckSeverity.ERROR}
 
     assert red == {"duplicate_keys"} <= blocking
-    assert told["duplicate_keys"].metadata["examples"].value == ["name: a, rows: 2"]
+    examples = told["duplicate_keys"].metadata["examples"].value
+    assert [record.data for record in examples.records] == [
+        {"name": "a", "rows": "2", "since": "2026-01-31 06:05", "reason": ""}
+    ]
     assert (told["unknown_fields"].passed, "unknown_fields" in blocking) == (False, False)
     assert told["coverage"].passed
 

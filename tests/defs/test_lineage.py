@@ -8,7 +8,7 @@ import pytest
 
 from appstream_export.contracts import load_contracts
 from appstream_export.defs import specs
-from appstream_export.defs.lineage import build_column_lineage
+from appstream_export.defs.lineage import build_column_lineage, build_sources_table
 from appstream_export.lake.catalog import ColumnTracer
 from appstream_export.settings import parse_settings
 
@@ -103,6 +103,16 @@ def test_a_column_comes_from_where_a_person_reads_it_in_the_sql(
     deps = lineage[dg.AssetKey.from_user_string(asset)].deps_by_column[name]
 
     assert " ".join(f"{dep.asset_key.to_user_string()}.{dep.column_name}" for dep in deps) == BY_HAND[column]
+
+
+def test_the_sources_of_columns_are_a_table_where_dagster_draws_none(
+    lineage: Mapping[dg.AssetKey, dg.TableColumnLineage],
+) -> None:
+    table = build_sources_table(lineage[dg.AssetKey("agent_currency")])
+    rows = {record.data["column"]: record.data["from"] for record in table.records}
+
+    assert rows["state"] == "image_builders.state"
+    assert rows["agent_age_days"] == "image_builders.appstream_agent_version, image_builders.observed_at"
 
 
 def test_every_source_is_a_column_of_an_asset_to_the_left(

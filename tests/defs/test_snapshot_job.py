@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -44,6 +45,15 @@ def numbers(instance: dg.DagsterInstance, asset: str) -> dict[str, object]:
     return {name: entry.value for name, entry in event.asset_materialization.metadata.items()}
 
 
+def list_metadata(result: dg.JobExecutionResult) -> Iterator[tuple[str, dg.MetadataValue]]:
+    """Yield the metadata of all materializations and checks of a run."""
+    for event in result.all_events:
+        if event.is_step_materialization:
+            yield from event.step_materialization_data.materialization.metadata.items()
+    for check in result.get_asset_check_evaluations():
+        yield from check.metadata.items()
+
+
 @pytest.mark.slow
 def test_a_clean_run_makes_everything_passes_its_checks_and_tells_numbers(
     configured: Export, instance: dg.DagsterInstance
@@ -55,12 +65,15 @@ def test_a_clean_run_makes_everything_passes_its_checks_and_tells_numbers(
         assert materialized(result) == ALL
         assert set(checks(result).values()) == {True}
         quiet = [e for e in instance.all_logs(result.run_id) if not is_of_an_asset(e)]
+        raw = {name for name, value in list_metadata(result) if isinstance(value, dg.JsonMetadataValue)}
     builders, runs = numbers(instance, "image_builders"), numbers(instance, "scope_runs")
 
     assert len(quiet) <= 25
+    assert raw == set(), "Dagster would show JSON"
     assert (builders["dagster/row_count"], builders["running"]) == (2, 1)
+    assert builders["states"] == "RUNNING 1, STOPPED 1"
     assert builders["dagster/uri"] == f"{configured.warehouse}/tables/image_builders"
-    assert (runs["asked"], runs["failed"], runs["calls"], runs["throttles"]) == (4, 0, 4, 0)
+    assert (runs["requested"], runs["failed"], runs["calls"], runs["throttles"]) == (4, 0, 4, 0)
     assert numbers(instance, "image_builder_subnets")["dagster/row_count"] == 2
     feed = numbers(instance, "feeds/image_builders")
     assert feed["dagster/row_count"] == 2

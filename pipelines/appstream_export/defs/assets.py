@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
+from hashlib import sha256
 from threading import Event
 from typing import Any
 
@@ -17,9 +18,11 @@ from appstream_export.defs.checks import (
     build_completeness_problems,
     build_completeness_results,
     explain_failure,
+    format_counts,
 )
 from appstream_export.defs.context import as_dagster_failure
 from appstream_export.defs.failed_scopes import build_failed_scopes_table
+from appstream_export.defs.lineage import build_sources_table
 from appstream_export.defs.monitoring import load_reported_settings, monitor_step, report_step_result
 from appstream_export.defs.progress import LoggingRunListener
 from appstream_export.defs.specs import (
@@ -34,6 +37,7 @@ from appstream_export.defs.specs import (
 )
 from appstream_export.defs.steps import (
     DISCOVERY_PROBLEM,
+    Materialized,
     add_max_runtime_tag,
     has_last_step,
     has_other_assets,
@@ -158,7 +162,7 @@ class TablesStep:
                 result = self._execute(settings, contracts, config, stop)
             fails_here, seconds = self._is_failing_here(result), round(time.monotonic() - began, 3)
             groups = TABLE_GROUPS if self._has_outputs and not fails_here else GROUPS
-            materialized = collect_asset_metadata(
+            materialized = collect_materialized(
                 result, self.assets, contracts, settings, seconds, self.context.log, groups
             )
             yield from yield_materializations(self.context, self.assets, materialized)
@@ -260,7 +264,7 @@ def build_outputs_asset(binding: ExportBinding, assets: ExportAssets, groups: Se
             listener = LoggingRunListener(context.log)
             with monitor_step(settings, is_export=is_export):
                 result = publish_stages(settings, contracts, stages, listener=listener, stop=stop)
-            made = [*collect_asset_metadata(result, assets, contracts, settings, 0.0, context.log, published)]
+            made = [*collect_materialized(result, assets, contracts, settings, 0.0, context.log, published)]
             yield from yield_materializations(context, assets, made)
         if stop.is_set():
             raise dg.DagsterExecutionInterruptedError("the run was stopped while it published")
@@ -305,7 +309,7 @@ def _select_groups(
     return [group for group, chosen in selected.items() if is_export or any(chosen)]
 
 
-def collect_asset_metadata(
+def collect_materialized(
     result: RunResult,
     assets: ExportAssets,
     contracts: Sequence[Contract],
@@ -313,14 +317,26 @@ def collect_asset_metadata(
     seconds: float,
     log: logging.Logger,
     groups: Sequence[str] = GROUPS,
-) -> Iterator[tuple[dg.AssetKey, dict[str, Any]]]:
-    """Yield the default key and the metadata of each asset of these groups that the run materialized."""
+) -> Iterator[Materialized]:
+    """Yield each asset of these groups that the run materialized."""
     figures = _build_metadata_by_key(result, contracts, settings, seconds, log)
     snapshot_id = _find_readable_snapshot_id(result, settings)
     for asset in _list_materialized_assets(assets.list_sources(groups), result):
         known = assets.column_lineage.get(asset.key)
-        lineage = {"dagster/column_lineage": known} if known else {}
-        yield asset.key, {"snapshot_id": snapshot_id, **figures.get(asset.key, {}), **lineage}
+        lineage = {"dagster/column_lineage": known, "column_sources": build_sources_table(known)} if known else {}
+        yield Materialized(
+            key=asset.key,
+            metadata={"snapshot_id": snapshot_id, **figures.get(asset.key, {}), **lineage},
+            data_version=_build_data_version(result, asset),
+        )
+
+
+def _build_data_version(result: RunResult, asset: AssetSource) -> dg.DataVersion | None:
+    """Return the digest of a table's files: it stays the same while the table is not due. None for other assets."""
+    table = result.manifest.tables.get(asset.name) if asset.group in TABLE_GROUPS else None
+    if table is None:
+        return None
+    return dg.DataVersion(sha256(" ".join(file.sha256 for file in table.files).encode()).hexdigest()[:16])
 
 
 def _find_readable_snapshot_id(result: RunResult, settings: Settings) -> str:
@@ -356,7 +372,7 @@ def _build_metadata_by_key(
             found[build_feed_key(name)] = {"dagster/row_count": rows, "dagster/uri": uri}
     states, marts = _count_states_and_rows(result, contracts, settings, log)
     for name, counts in states.items():
-        found[dg.AssetKey(name)] |= {"running": counts.get("RUNNING", 0), "states": counts}
+        found[dg.AssetKey(name)] |= {"running": counts.get("RUNNING", 0), "states": format_counts(counts)}
     for name, rows in marts.items():
         found[dg.AssetKey(name)] = {"dagster/row_count": rows}
     found[dg.AssetKey("scope_runs")] |= _build_run_metadata(result, seconds)
@@ -385,7 +401,7 @@ def _build_run_metadata(result: RunResult, seconds: float) -> dict[str, Any]:
     outcomes = result.outcomes.values()
     return {
         "seconds": seconds,
-        "asked": len(result.outcomes),
+        "requested": len(result.outcomes),
         "failed": len(result.failures),
         "calls": sum(outcome.api_calls for outcome in outcomes),
         "throttles": sum(outcome.throttles for outcome in outcomes),

@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
 import dagster as dg
 
@@ -162,14 +164,14 @@ def build_coverage_result(result: RunResult) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.WARN if result.has_sufficient_coverage else dg.AssetCheckSeverity.ERROR,
         description=_describe_coverage(result),
         metadata={
-            "asked": len(result.outcomes),
+            "requested": len(result.outcomes),
             "answered": result.answer_count,
             "failed": len(result.failures),
             "expected": len(result.expected_failures),
             "failed_ratio": round(result.failed_ratio, 4),
             "skipped": statuses["skipped"],
             "discovery_problem": result.discovery_problem or "none",
-            "statuses": dict(statuses),
+            "statuses": format_counts(statuses),
             "failed_scopes": build_failed_scopes_table(result),
         },
     )
@@ -257,12 +259,34 @@ def _build_sql_check_result(
         return dg.AssetCheckResult(
             check_name=file.name, asset_key=key, passed=False, severity=severity, description=why
         )
-    examples = [", ".join(f"{name}: {value}" for name, value in row.items()) for row in found.examples[:NAMED_MAX]]
+    examples = {"examples": _build_example_table(found.examples[:NAMED_MAX])} if found.examples else {}
     return dg.AssetCheckResult(
         check_name=file.name,
         asset_key=key,
         passed=found.is_passed,
         severity=severity,
         description=f"{found.rows} rows found." if found.rows else "Nothing found.",
-        metadata={"rows": found.rows, "examples": examples},
+        metadata={"rows": found.rows, **examples},
     )
+
+
+def _build_example_table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
+    return dg.MetadataValue.table(
+        [dg.TableRecord({name: _format_value(value) for name, value in row.items()}) for row in rows],
+        schema=dg.TableSchema([dg.TableColumn(name, "string") for name in rows[0]]),
+    )
+
+
+def _format_value(value: object) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    return "" if value is None else str(value)
+
+
+def format_counts(counts: Mapping[str, int]) -> str:
+    """Return counts as text, the largest first: of a mapping, Dagster shows JSON.
+
+    >>> format_counts({"denied": 1, "ok": 3})
+    'ok 3, denied 1'
+    """
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda one: (-one[1], one[0])))

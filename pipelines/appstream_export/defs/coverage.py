@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from appstream_export.defs.assets import SnapshotConfig, check_completeness, collect_asset_metadata
+from appstream_export.defs.assets import SnapshotConfig, check_completeness, collect_materialized
 from appstream_export.defs.binding import COVERAGE_STEP, TABLES_STEP, ExportAssets, ExportBinding
 from appstream_export.defs.checks import build_check_results, explain_failure
 from appstream_export.defs.context import as_dagster_failure
@@ -18,6 +18,7 @@ from appstream_export.defs.specs import FEEDS, MARTS, REPORT
 from appstream_export.defs.steps import (
     add_max_runtime_tag,
     bind_check,
+    build_materialization,
     find_step_config,
     is_continuing_after,
     is_export_run,
@@ -101,8 +102,8 @@ def _request_failed_scopes(
             stop=stop,
         )
         seconds = round(time.monotonic() - began, 3)
-        for key, metadata in collect_asset_metadata(result, assets, contracts, settings, seconds, context.log):
-            step.log_event(dg.AssetMaterialization(assets.get_key(key), metadata=metadata))
+        for made in collect_materialized(result, assets, contracts, settings, seconds, context.log):
+            step.log_event(build_materialization(assets, made))
         for check in check_completeness(result, settings, contracts):
             log_check(context, assets, check)
     return result

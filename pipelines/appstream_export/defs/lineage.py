@@ -27,6 +27,21 @@ def build_column_lineage(assets: Iterable[AssetSource]) -> dict[dg.AssetKey, dg.
     return {key: dg.TableColumnLineage(deps) for key, deps in found.items() if deps}
 
 
+def build_sources_table(lineage: dg.TableColumnLineage) -> dg.TableMetadataValue:
+    """Return the sources of each column as a table, because Dagster's own pages draw no lineage of columns."""
+    records = [
+        dg.TableRecord(
+            {"column": column, "from": ", ".join(f"{dep.asset_key.to_user_string()}.{dep.column_name}" for dep in deps)}
+        )
+        for column, deps in lineage.deps_by_column.items()
+    ]
+    columns = [
+        dg.TableColumn("column", "string", "Column of this asset."),
+        dg.TableColumn("from", "string", "Columns that its values are taken or computed from."),
+    ]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
+
+
 def _build_column_deps(
     asset: AssetSource, sources: Mapping[str, Iterable[SourceColumn]], by_name: Mapping[str, AssetSource]
 ) -> dict[str, list[dg.TableColumnDep]]:

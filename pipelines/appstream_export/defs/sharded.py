@@ -14,7 +14,7 @@ import dagster as dg
 from pydantic import Field
 
 from appstream_export.contracts import Contract
-from appstream_export.defs.assets import SnapshotConfig, check_completeness, collect_asset_metadata
+from appstream_export.defs.assets import SnapshotConfig, check_completeness, collect_materialized
 from appstream_export.defs.automation import build_job_tags
 from appstream_export.defs.binding import SHARDED, ExportAssets, ExportBinding
 from appstream_export.defs.checks import build_check_results, explain_failure
@@ -23,6 +23,7 @@ from appstream_export.defs.monitoring import load_reported_settings, monitor_ste
 from appstream_export.defs.progress import LoggingRunListener
 from appstream_export.defs.steps import (
     build_check_evaluation,
+    build_materialization,
     find_step_config,
     is_continuing_after,
     resolve_run_id,
@@ -268,8 +269,8 @@ def _build_events(
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
     """Yield the materializations of a result, and the check `complete` of each table."""
     seconds = round((result.manifest.committed_at - result.manifest.started_at).total_seconds(), 3)
-    for key, metadata in collect_asset_metadata(result, assets, contracts, settings, seconds, context.log):
-        yield dg.AssetMaterialization(assets.get_key(key), metadata=metadata)
+    for made in collect_materialized(result, assets, contracts, settings, seconds, context.log):
+        yield build_materialization(assets, made)
     for check in check_completeness(result, settings, contracts):
         yield build_check_evaluation(assets, check)
 

@@ -1,7 +1,7 @@
 """What all steps share: which run they are part of, and their results as yields or as events."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import dagster as dg
@@ -13,11 +13,28 @@ from appstream_export.run import RunResult
 from appstream_export.settings import Settings
 
 StepContext: TypeAlias = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
-Materialized: TypeAlias = tuple[dg.AssetKey, Mapping[str, Any]]
 DISCOVERY_PROBLEM = "discovery_problem"
 """The metadata of scope_runs that says why the accounts could not be listed."""
+DATA_VERSION_TAG = "dagster/data_version"
+"""Dagster's tag of materializations that are logged as events."""
 _ASSET_RESUME_TAG = "dagster/is_asset_resume_retry"
 """Dagster's tag of runs that the webserver launches with "from asset failure"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Materialized:
+    """An asset that a step has made, by its default key."""
+
+    key: dg.AssetKey
+    metadata: Mapping[str, Any]
+    data_version: dg.DataVersion | None
+    """None: Dagster computes one from the code version and what was read."""
+
+
+def build_materialization(assets: ExportAssets, made: Materialized) -> dg.AssetMaterialization:
+    """Return the event of an asset that the step was not selected for."""
+    tags = {DATA_VERSION_TAG: made.data_version.value} if made.data_version else {}
+    return dg.AssetMaterialization(assets.get_key(made.key), metadata=made.metadata, tags=tags)
 
 
 def resolve_run_id(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
@@ -75,12 +92,12 @@ def yield_materializations(
     context: dg.AssetExecutionContext, assets: ExportAssets, materialized: Iterable[Materialized]
 ) -> Iterator[dg.MaterializeResult]:
     """Yield the materializations of the assets that the step was selected for; log the others as events of the run."""
-    for default, metadata in materialized:
-        key = assets.get_key(default)
+    for made in materialized:
+        key = assets.get_key(made.key)
         if key in context.selected_asset_keys:
-            yield dg.MaterializeResult(asset_key=key, metadata=metadata)
+            yield dg.MaterializeResult(asset_key=key, metadata=made.metadata, data_version=made.data_version)
         else:
-            context.log_event(dg.AssetMaterialization(key, metadata=metadata))
+            context.log_event(build_materialization(assets, made))
 
 
 def yield_checks(
