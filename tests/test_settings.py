@@ -68,7 +68,7 @@ MISTAKES = {
     '"a=b" = 1\n': 'line 1: unknown key "a=b"; known keys: account_labels_file, accounts, aws, contracts, dagster, '
     "extract, feeds, heartbeat, lake, metrics, organization, regions, sql, warehouse",
     "[feeds]\nzzz = 1\n": 'line 2: [feeds] unknown key "zzz"; known keys: account_labels, csv, file_mode, '
-    "history_days, keep_generations, platform_support, prices, publish, report, tags, xlsx",
+    "history_days, keep_generations, platform_support, prices, publish, report, tags, versions, xlsx",
     '[lake]\nguard_percent = 5\n': 'line 2: [lake] "guard_percent" is now called "max_drop_percent"; rename it',
     "cron = 2026-01-31\n": 'line 1: unknown key "cron"; it belongs in [dagster]',
     "warehouse = 2026-01-31\n": 'line 1: warehouse: 2026-01-31 is not a string; write it in quotes: "2026-01-31"',

@@ -1,6 +1,7 @@
 -- days: One row per image builder and sequence of days that are alike, from the first day of the last month on: state,
 --   hours and cost of each of these days.
 -- reads: image_builder_daily, snapshots
+-- newest_months: 2
 -- question: What did each image builder do and cost, day by day?
 with months as (
     select (date_trunc('month', max(utc_day(committed_at))) - interval 1 month)::date as first_day

@@ -79,6 +79,20 @@ def test_rows_of_the_shared_tables_are_those_of_the_views(lake: Lake) -> None:
     assert "image_builder_daily" in names
 
 
+def test_the_page_has_the_newest_months_alone_until_a_stage_reads_all(tmp_path: Path) -> None:
+    contracts, lake = load_contracts(), Lake(tmp_path / "warehouse")
+    for month in range(4):
+        lake.commit_at(month * 31 * 24, ok(A, builder("a", state="RUNNING")))
+    days = "from image_builder_daily order by all"
+    with SharedConnection(lake.store, contracts) as shared, shared.open_newest("report") as con:
+        newest = con.execute(days).fetchall()
+        [page] = [file for file in list_sql_files(contracts, "report") if file.name == "days"]
+        assert con.execute(page.sql).fetchall() == lake.con.execute(page.sql).fetchall()
+        shared.derive_tables(con, ["image_builder_daily"])
+        assert con.execute(days).fetchall() == lake.con.execute(days).fetchall()
+    assert {row[5].isoformat()[:7] for row in newest} == {"2026-03", "2026-04"}
+
+
 def test_a_run_that_commits_between_two_stages_is_shown_by_the_second(lake: Lake) -> None:
     contracts = load_contracts()
     with SharedConnection(lake.store, contracts) as shared:

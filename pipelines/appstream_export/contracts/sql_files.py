@@ -8,6 +8,7 @@
 -- history: day                                     feeds: the column that [feeds] history_days limits
 -- inputs: image_builder_span_months by month    feeds: what the rows of a month derive from (feeds/parts.py)
 -- kept: month                                     marts: the rows of past months are kept (catalog/kept_parts.py)
+-- newest_months: 2                                 the page: how many months it reads of marts by day
 -- severity: warn                                   checks: error or warn
 -- feeds: publish                                   checks of severity error: publish feeds nevertheless
 -- replaces: image_builder_errors                   feeds: the contract's feed that this one is published instead of
@@ -37,7 +38,9 @@ _PARAM = re.compile(r"-- param (?P<name>\w+): (?P<type>[a-z]+) = (?P<default>.*?
 _VALUES = re.compile(r"-- values (?P<name>\w+): (?P<sql>.+)")
 _CHART = re.compile(r"(?P<value>\w+) by (?P<labels>\w+(?:, \w+)*)")
 FEEDS_PUBLISH = "publish"
-_WORDS = ("reads", "key", "history", "inputs", "kept", "severity", "feeds", "question", "replaces", "chart")
+_WORDS = (
+    "reads", "key", "history", "inputs", "kept", "newest_months", "severity", "feeds", "question", "replaces", "chart",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ class SqlFile:
     chart: ChartColumns | None = None
     inputs: tuple[tuple[str, str | None], ...] = ()
     """What the rows of a month of a feed derive from: sources with their column of days, or None if of all rows."""
+    newest_months: int | None = None
+    """How many months a query of the page reads of marts by day; None if it reads all."""
 
 
 @cache
@@ -172,6 +177,7 @@ def _build_sql_file(
         words.get("replaces"),
         _parse_chart(chart) if chart else None,
         _parse_inputs(words.get("inputs", "")),
+        int(words["newest_months"]) if "newest_months" in words else None,
     )
 
 

@@ -48,10 +48,13 @@ def diff_feeds(
     """
     v1, v2 = (GenerationStore(store, file_mode=int(settings.file_mode, 8), version=version) for version in VERSIONS)
     with translate_storage_errors(store):
-        before, after = (_load_feeds(v1, contracts, settings, name) for name in (old, new))
-        found = [*list_differences(before, after)]
-        # A folder holds one version, and a warehouse of an earlier version has no v2 yet.
-        if all(name == NEXT or _has_generation(v2, name) for name in (old, new)):
+        # A folder holds one version, a warehouse of an earlier version has no v2 yet, and settings may leave out v1.
+        has_v1, has_star = (all(n == NEXT or _has_generation(v, n) for n in (old, new)) for v in (v1, v2))
+        found = list[Difference]()
+        if has_v1 or not has_star:
+            before, after = (_load_feeds(v1, contracts, settings, name) for name in (old, new))
+            found += list_differences(before, after)
+        if has_star:
             before, after = (_load_feeds(v2, contracts, settings, name) for name in (old, new))
             found += [replace(d, feed=f"{v2.version}/{d.feed}") for d in list_differences(before, after)]
     return found

@@ -171,6 +171,12 @@ class GenerationStore:
                 removed.append(name)
         return removed
 
+    def remove_all(self) -> None:
+        """Remove this version's files, `current.json` first: no reader finds what is being removed."""
+        found = [stored.path for stored in self.store.list_all() if stored.path.startswith(f"{self.version}/")]
+        for path in sorted(found, key=lambda path: path != self.current_file):
+            self.store.remove(path)
+
     def _delete_generation(self, generation: str, files: list[StoredObject]) -> None:
         """Delete a generation, its description first: if this is killed, the rest is unfinished and pruned later."""
         for stored in sorted(files, key=lambda stored: not stored.path.endswith(f"/{PACKAGE}")):

@@ -13,6 +13,7 @@ from appstream_export.contracts import Column
 from appstream_export.feeds.contract_feeds import Feed
 
 ODCS_FILE = "datacontract.odcs.yaml"
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # that of libyaml, if there is one, takes a tenth of the time
 _LOGICAL_TYPES = {
     "VARCHAR": "string",
     "BOOLEAN": "boolean",
@@ -44,7 +45,7 @@ def render_data_contract(feeds: Sequence[Feed], *, snapshot_id: str, as_of: date
             {"property": "asOfUtc", "value": as_of.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"},
         ],
     }
-    return yaml.safe_dump(contract, sort_keys=False, allow_unicode=True, width=120).encode()
+    return yaml.dump(contract, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=120).encode()
 
 
 def _build_object(feed: Feed) -> dict[str, Any]:

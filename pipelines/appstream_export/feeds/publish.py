@@ -57,7 +57,7 @@ from appstream_export.feeds.parts import (
     render_month_condition,
 )
 from appstream_export.feeds.relations import check_foreign_keys
-from appstream_export.feeds.star import build_version_feeds
+from appstream_export.feeds.star import FEED_SCOPES, build_version_feeds, render_feed_scopes
 from appstream_export.feeds.xlsx import check_feed_formats, write_xlsx
 from appstream_export.inputs import FORMULA_GUARDS
 from appstream_export.lake.catalog import (
@@ -93,7 +93,7 @@ class PublishResult:
     removed: tuple[str, ...] = ()
     """Old generations that were removed."""
     star: "PublishResult | None" = None
-    """The feeds of `feeds/v2`; None if only those of `feeds/v1` were published yet."""
+    """The feeds of `feeds/v2` beside those of `feeds/v1`; None if only one version is published."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +155,7 @@ def publish_feeds(
     versions = [
         GenerationStore(store, file_mode=int(settings.file_mode, 8), create=True, version=version)
         for version in VERSIONS
+        if version in settings.versions
     ]
     with translate_storage_errors(store):
         published = None
@@ -178,13 +179,15 @@ def publish_feeds(
             generations.prune(retain=settings.keep_generations, now=clock(), erased_seq=erased_seq)
             for generations in versions
         ]
+        for version in {*VERSIONS} - {*settings.versions}:
+            GenerationStore(store, file_mode=int(settings.file_mode, 8), version=version).remove_all()
     return replace(published, removed=tuple(removed))
 
 
 def load_published_feeds(store: Store) -> PublishResult | None:
     """Return the feeds that readers see, or None before the first publication; raises StorageFailed if damaged."""
-    found, star = (_load_published_version(store, version) for version in VERSIONS)
-    return replace(found, star=star) if found else None
+    found = [published for version in VERSIONS if (published := _load_published_version(store, version))]
+    return replace(found[0], star=found[1] if len(found) > 1 else None) if found else None
 
 
 def _load_published_version(store: Store, version: str) -> PublishResult | None:
@@ -202,7 +205,7 @@ def _load_published_version(store: Store, version: str) -> PublishResult | None:
 
 def has_published_feeds(store: Store) -> bool:
     """Return whether this warehouse has published feeds."""
-    return GenerationStore(store, file_mode=0o600).has_current()
+    return any(GenerationStore(store, file_mode=0o600, version=version).has_current() for version in VERSIONS)
 
 
 def _publish_generation(
@@ -214,7 +217,7 @@ def _publish_generation(
     now: datetime,
     shared: SharedConnection,
 ) -> tuple[PublishResult, int]:
-    """Write and serve a generation of each version; return the feeds of v1 with those of v2, and their seq."""
+    """Write and serve a generation of each version; return the first one's feeds with the second one's, and the seq."""
     with open_feed_connection(shared) as connection:
         _warn_of_unused_labels(connection, settings.account_labels)
         newest = _build_publication(connection, now, _find_failed_checks(connection, contracts, check_results))
@@ -225,12 +228,14 @@ def _publish_generation(
             is_xlsx = settings.xlsx and generations.version != V1
             publication = replace(newest, feeds=feeds, version=generations.version, is_xlsx=is_xlsx, files={}, parts={})
             publication = replace(publication, served_parts=_load_served_parts(generations, erased_seq))
+            if generations.version != V1:
+                connection.create_temporary_table(FEED_SCOPES, render_feed_scopes(contracts))
             if publication.why:
                 publication = _reuse_served_feeds(connection, generations, publication, erased_seq)
             connection.set_snapshot(publication.snapshot_id, publication.as_of)
             written.append(_write_publication(connection, generations, publication, is_csv=settings.csv))
             generations.set_current(written[-1].current)
-        return replace(written[0], star=written[1]), connection.seq
+        return replace(written[0], star=written[1] if len(written) > 1 else None), connection.seq
 
 
 def _find_failed_checks(

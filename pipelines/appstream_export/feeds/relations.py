@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from appstream_export.errors import ContractError
 from appstream_export.feeds.contract_feeds import Feed
-from appstream_export.lake.catalog import FeedConnection
+from appstream_export.lake.catalog import FeedConnection, get_feed_table_name
 from appstream_export.lake.duckdb import quote_identifier, quote_literal
 
 
@@ -28,10 +28,10 @@ def check_foreign_keys(connection: FeedConnection, feeds: Sequence[Feed]) -> Non
     """Raise ContractError if a key of a feed, in the file that is being filled, is not in the feed it leads to."""
     keys = [(feed, column, to) for feed in feeds if feed.required for column, to in feed.foreign_keys.items()]
     for feed, column, to in keys:
-        name, rows = quote_identifier(column), f"filled.main.{quote_identifier(feed.name)}"
+        name, rows = quote_identifier(column), get_feed_table_name(feed.name)
         query = (
-            f"select any_value({name}), count(*) from (select distinct {name} from {rows} where {name} is not null)"
-            f" anti join filled.main.{quote_identifier(to)} using ({name})"
+            f"select any_value({name}), count(distinct {name})"
+            f" from (from {rows} where {name} is not null) anti join {get_feed_table_name(to)} using ({name})"
         )
         [(example, found)] = connection.fetch_rows(query)
         if found:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from appstream_export.errors import ExportError, StorageFailed, describe_error
-from appstream_export.feeds.generations import CURRENT, FEEDS_ROOT, V1, VERSIONS, GenerationStore
+from appstream_export.feeds.generations import CURRENT, FEEDS_ROOT, V1, V2, VERSIONS, GenerationStore
 from appstream_export.lake.catalog import load_catalog_seq, load_feeds_database_snapshot_id
 from appstream_export.lake.storage import CATALOG_FILE, REPORT_FILE, TAIL_BYTES, Store, find_snapshot_id
 
@@ -41,10 +41,11 @@ def load_served_outputs(store: Store) -> list[ServedOutput]:
 def _load_outputs(store: Store) -> Iterator[ServedOutput]:
     if store.has_catalog_file:
         yield _load_output("catalog", store.resolve_uri(CATALOG_FILE), lambda: load_catalog_seq(store))
+    has_star = GenerationStore(store, file_mode=0o600, version=V2).has_current()
     for version in VERSIONS:
         generations = GenerationStore(store, file_mode=0o600, version=version)
-        if version != V1 and not generations.has_current():
-            continue  # the warehouse is of an earlier version
+        if not generations.has_current() and (version != V1 or has_star):
+            continue  # the warehouse is of an earlier version, or its settings leave the version out
         suffix, database = "" if version == V1 else f" {version}", f"{FEEDS_ROOT}/{generations.database_file}"
         current = f"{generations.place}/{CURRENT}"
         yield _load_output(f"feeds{suffix}", current, partial(_load_feeds_snapshot_id, generations))

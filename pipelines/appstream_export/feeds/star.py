@@ -40,7 +40,9 @@ DIMENSIONS: Mapping[str, str] = {
 }
 """The dimension that each key leads to, in any feed of the export."""
 _SHARED_FILES = frozenset({FEED_STATUS, "image_builder_network"})  # of sql/feeds, published in both versions
-_SCOPES, _TAGS_TABLE = "feed_scopes", "resource_tags"
+FEED_SCOPES = "feed_scopes"
+"""The table that dimensions read, which a publication makes once: see `render_feed_scopes`."""
+_TAGS_TABLE = "resource_tags"
 _DAY = Column("day", "DATE", "Day of observed_at_utc, or of changed_in_snapshot_utc where that is null.")
 
 
@@ -80,7 +82,7 @@ def _list_feeds(contracts: Sequence[Contract]) -> Iterator[Feed]:
     shared = [file for file in list_sql_files(contracts, "feeds") if file.name in _SHARED_FILES]
     files = [*shared, *list_sql_files(contracts, STAR_FOLDER)]
     replaced = {file.replaces for file in files}
-    scopes, latest = render_feed_scopes(contracts), {c.item_table.name: f"{c.item_name}{LATEST}" for c in contracts}
+    latest = {c.item_table.name: f"{c.item_name}{LATEST}" for c in contracts}
     items = {c.join_key_name: c.item_table.name for c in contracts}
     for contract in contracts:
         feeds = (feed for feed in _build_contract_star(contract) if feed.name not in replaced)
@@ -91,9 +93,7 @@ def _list_feeds(contracts: Sequence[Contract]) -> Iterator[Feed]:
         dimensions = {"account_id": DIM_ACCOUNT, "region": DIM_REGION} if feed.foreign_keys else {}
         yield _add_relations(feed, latest, dimensions, required=())
     for file in files:
-        feed = build_file_feed(file, items)
-        query = f"with feed_scopes as ({scopes}) select * from ({feed.sql}\n)" if _SCOPES in file.reads else feed.sql
-        yield _add_relations(_set_fact(replace(feed, sql=query)), latest, DIMENSIONS)
+        yield _add_relations(_set_fact(build_file_feed(file, items)), latest, DIMENSIONS)
 
 
 def _list_own_files(contracts: Sequence[Contract]) -> list[SqlFile]:

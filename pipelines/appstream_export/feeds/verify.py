@@ -34,14 +34,13 @@ def verify_feeds(store: Store, generation: str | None = None, *, file_mode: int 
 
     Raises ConfigurationError if there is no such generation.
     """
-    v1, *others = (GenerationStore(store, file_mode=file_mode, version=version) for version in VERSIONS)
+    v1, v2 = (GenerationStore(store, file_mode=file_mode, version=version) for version in VERSIONS)
     with translate_storage_errors(store):
-        lines = _verify_version(v1, generation)
-        for generations in others:
-            # A warehouse of an earlier version has no other feeds yet.
-            if generations.has_current() if generation is None else generation in generations.list_generations():
-                lines += [f"{generations.version}: {line}" for line in _verify_version(generations, generation)]
-        return lines
+        # A warehouse of an earlier version has no v2 yet, and [feeds] versions may leave out v1.
+        has_star = v2.has_current() if generation is None else generation in v2.list_generations()
+        has_v1 = v1.has_current() if generation is None else generation in v1.list_generations()
+        lines = _verify_version(v1, generation) if has_v1 or not has_star else []
+        return [*lines, *(f"v2: {line}" for line in (_verify_version(v2, generation) if has_star else ()))]
 
 
 def _verify_version(generations: GenerationStore, generation: str | None) -> list[str]:

@@ -17,6 +17,8 @@ from appstream_export.lake.catalog.kept_parts import KeptParts
 from appstream_export.lake.duckdb import quote_identifier, quote_literal, translate_duckdb_errors
 
 HISTORY_SUFFIX = "_history"
+MONTHS_SUFFIX = "_span_months"
+"""End of the names of views with rows by `month`, of which marts by day derive: each day from its month alone."""
 _TEMPORARY_SQL = "select table_name from duckdb_tables() where temporary"
 _FILE_VIEW_SQL = "select sql from duckdb_views() where schema_name = 'files' and view_name = ?"
 _COMMITS_SQL = """select snapshot_id, strftime(make_timestamp(epoch_us(committed_at)), '%Y-%m') from lake.commits
@@ -26,23 +28,66 @@ _log = logging.getLogger(__name__)
 
 
 def derive_tables(
-    con: duckdb.DuckDBPyConnection, contracts: Sequence[Contract], reads: Iterable[str], kept: KeptParts | None = None
+    con: duckdb.DuckDBPyConnection,
+    contracts: Sequence[Contract],
+    reads: Iterable[str],
+    kept: KeptParts | None = None,
+    limited: set[str] | None = None,
 ) -> list[str]:
     """Compute the views below `reads` that derive from a history, unless the connection has them; return their names.
 
     Each becomes a temporary table, which hides the view of its name. So use only a connection whose snapshot does not
-    change. Parts are read from `kept` and written there. Raises StorageFailed if files cannot be read.
+    change. Parts are read from `kept` and written there. Tables of `limited` are computed again, and leave it. Raises
+    StorageFailed if files cannot be read.
     """
-    views = {view.name: view for view in list_view_files(contracts)}
-    needed = _collect_sources(views, reads)
+    views, limited = {view.name: view for view in list_view_files(contracts)}, set() if limited is None else limited
     with translate_duckdb_errors():
-        known = {name for (name,) in con.execute(_TEMPORARY_SQL).fetchall()}
-        # In the order of the views: each follows those that it reads.
-        missing = [name for name in _find_derived_views(views) if name in needed and name not in known]
+        missing = _list_missing(con, views, reads, limited)
         for name in missing:
             _log.debug("derived from the history: %s", name)
             _derive_table(con, views[name], kept)
+            limited.discard(name)
     return missing
+
+
+def derive_newest_months(
+    con: duckdb.DuckDBPyConnection, contracts: Sequence[Contract], reads: Iterable[str], months: int
+) -> list[str]:
+    """Do the same, but compute of marts by day only the newest months; return the names of those."""
+    views = {view.name: view for view in list_view_files(contracts)}
+    by_day = {name: source for name in views if (source := _find_months_source(views, name))}
+    wanted = _collect_sources(views, reads)
+    derive_tables(con, contracts, {*by_day.values()} & wanted | wanted - by_day.keys())
+    with translate_duckdb_errors():
+        missing = _list_missing(con, views, reads, set())
+        for name in missing:
+            _log.debug("derived from the history: the newest %d months of %s", months, name)
+            query = _limit_months(views[name], by_day[name], months)
+            con.execute(f"create temp table {quote_identifier(name)} as {query}")
+    return missing
+
+
+def _list_missing(
+    con: duckdb.DuckDBPyConnection, views: Mapping[str, SqlFile], reads: Iterable[str], limited: set[str]
+) -> list[str]:
+    """Return the views to derive, in their order: each follows those that it reads."""
+    known = {name for (name,) in con.execute(_TEMPORARY_SQL).fetchall()} - limited
+    needed = _collect_sources(views, reads)
+    return [name for name in _find_derived_views(views) if name in needed and name not in known]
+
+
+def _find_months_source(views: Mapping[str, SqlFile], name: str) -> str | None:
+    """Return the view by months that a view derives from, directly or through others; None if there is none."""
+    return next((s for s in _collect_sources(views, views[name].reads) if s.endswith(MONTHS_SUFFIX)), None)
+
+
+def _limit_months(view: SqlFile, source: str, months: int) -> str:
+    """Return the query of a view for the newest months; those that it reads through other views are limited already."""
+    if source not in view.reads:
+        return view.sql
+    name = quote_identifier(source)
+    first = f"(select max(month) - interval {months - 1} month from temp.main.{name})"
+    return f"with {name} as (select * from temp.main.{name} where month >= {first}) select * from ({view.sql}\n)"
 
 
 def restrict_source(

@@ -103,6 +103,10 @@ class FeedConnection:
         """Register an Arrow table under a name that queries can read."""
         self.con.register(name, table)
 
+    def create_temporary_table(self, name: str, query: str) -> None:
+        """Create or replace a table from a query, which later queries can read."""
+        self._execute_statement(f"create or replace temp table {quote_identifier(name)} as {query}")
+
     @contextmanager
     def attach_output_file(self, file: str) -> Generator[None]:
         """Attach a new DuckDB file, which the oldest supported version can open, for `create_table`."""

@@ -8,7 +8,7 @@ from typing import Self
 import duckdb
 
 from appstream_export.contracts import Contract, list_sql_files
-from appstream_export.lake.catalog.derived import derive_tables, restrict_source
+from appstream_export.lake.catalog.derived import derive_newest_months, derive_tables, restrict_source
 from appstream_export.lake.catalog.kept_parts import KeptParts
 from appstream_export.lake.catalog.rendered import connect_as_rendered
 from appstream_export.lake.snapshots import load_head
@@ -35,6 +35,8 @@ class SharedConnection:
     def __init__(self, store: Store, contracts: Sequence[Contract], *, keeps_parts: bool = False) -> None:
         self._store, self._contracts, self._keeps_parts = store, contracts, keeps_parts
         self._con: duckdb.DuckDBPyConnection | None = None
+        self._limited: set[str] = set()
+        """Tables that have only the newest months."""
 
     def __enter__(self) -> Self:
         return self
@@ -60,12 +62,15 @@ class SharedConnection:
 
     def derive_tables(self, con: duckdb.DuckDBPyConnection, reads: Iterable[str]) -> None:
         """Compute what `reads` name and derives from a history, unless the connection has it."""
-        derive_tables(con, self._contracts, reads, self.find_kept_parts(con))
+        derive_tables(con, self._contracts, reads, self.find_kept_parts(con), limited=self._limited)
 
     def derive_sources(self, con: duckdb.DuckDBPyConnection, *folders: str) -> None:
-        """Do the same for what the files of these folders of `sql/` read."""
+        """Do the same for what the files of these folders of `sql/` read, for the months that they read."""
         files = [file for folder in folders for file in list_sql_files(self._contracts, folder)]
-        self.derive_tables(con, [source for file in files for source in file.reads])
+        self.derive_tables(con, [source for file in files if not file.newest_months for source in file.reads])
+        for file in files:
+            if months := file.newest_months:
+                self._limited.update(derive_newest_months(con, self._contracts, file.reads, months))
 
     def restrict_source(
         self, con: duckdb.DuckDBPyConnection, query: str, reads: Iterable[str], source: str, condition: str
@@ -80,6 +85,7 @@ class SharedConnection:
             with suppress(duckdb.Error):
                 self._con.close()
             self._con = None
+            self._limited.clear()
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         if self._con is not None and not self._is_newest(self._con):
