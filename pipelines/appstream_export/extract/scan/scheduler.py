@@ -21,7 +21,14 @@ from appstream_export.extract.scan.follow_ups import build_parent_error
 from appstream_export.extract.scan.operation import ListOperation
 from appstream_export.extract.scan.reachability import Reachability
 from appstream_export.extract.scan.scan import Scan
-from appstream_export.extract.scan.work_queue import Deadlines, SessionTask, WorkItem, WorkQueue, list_scans
+from appstream_export.extract.scan.work_queue import (
+    Deadlines,
+    SessionTask,
+    WorkItem,
+    WorkQueue,
+    list_scans,
+    list_tasks,
+)
 from appstream_export.model import Outcome, Page, ScanOptions, Task
 from appstream_export.settings import Settings
 from appstream_export.status import Status
@@ -96,13 +103,19 @@ class Scheduler:
             regions={task.scope.region for task in tasks},
             actions=list_member_actions(chosen),
         )
-        scans = self._build_scans(tasks, operations, options, accounts)
+        self._operations, self._accounts = operations, accounts
+        self._limited = {name: _limit_options(options, own, operations.values()) for name, own in operations.items()}
+        _check_parents(tasks, operations)
+        session_tasks = self._build_session_tasks(tasks)
+        if options.starting_token:  # it may be damaged, or of another scope
+            session_tasks[0].scans  # noqa: B018
         self._sessions.check_sources()
         check_emulator(settings)
-        self._open_scans = {scan.task: scan for scan in scans}
+        # Only the caller's thread changes it.
+        self._open_tasks = {task: own for own in session_tasks for task in own.tasks}
         self._stop = stop
         self._results: queue.Queue[Page | Outcome | ConfigurationError] = queue.Queue(QUEUED_PAGES_MAX)
-        self._queue = WorkQueue(self._build_session_tasks(scans))
+        self._queue = WorkQueue(session_tasks)
         self._deadlines = Deadlines(settings.extract.task_timeout_s)
         self._reachability = Reachability()
         self._workers = min(settings.extract.workers, len(tasks))
@@ -120,33 +133,29 @@ class Scheduler:
         _check_options(found.values(), options)
         return found
 
-    def _build_scans(
-        self,
-        tasks: Sequence[Task],
-        operations: Mapping[str, ListOperation],
-        options: ScanOptions,
-        accounts: Mapping[str, Account],
-    ) -> list[Scan]:
-        limited = {name: _limit_options(options, own, operations.values()) for name, own in operations.items()}
+    def _build_scans(self, tasks: Sequence[Task]) -> list[Scan]:
         clients, sessions, attempts = self._clients, self._sessions, self._settings.max_attempts
         scans = [
             Scan(
                 task,
-                operations[task.resource],
-                limited[task.resource],
+                self._operations[task.resource],
+                self._limited[task.resource],
                 clients,
                 sessions,
                 attempts,
-                accounts[task.scope.account_id].id,
+                self._accounts[task.scope.account_id].id,
             )
             for task in tasks
         ]
         _attach_followers(scans)
         return scans
 
-    def _build_session_tasks(self, scans: Sequence[Scan]) -> list[SessionTask]:
+    def _build_session_tasks(self, tasks: Sequence[Task]) -> list[SessionTask]:
         attempts = self._settings.max_attempts
-        return [SessionTask(a, own, self._sessions, attempts) for a, own in interleave_scans(scans).items()]
+        return [
+            SessionTask(account_id, own, self._build_scans, self._sessions, attempts)
+            for account_id, own in interleave_tasks(tasks, self._accounts).items()
+        ]
 
     @property
     def clock(self) -> Clock:
@@ -158,7 +167,7 @@ class Scheduler:
         ends_at = time.monotonic() + self._settings.run_timeout_s
         try:
             self._start_workers()
-            while self._open_scans:
+            while self._open_tasks:
                 yield from self._end_overdue_tasks()
                 if self._stop.is_set():
                     yield from self._end_all_tasks(ScopeError(Status.CANCELLED, "stopped before it finished"))
@@ -181,10 +190,10 @@ class Scheduler:
             return None
         if isinstance(result, ConfigurationError):
             raise result
-        if result.task not in self._open_scans:
+        if result.task not in self._open_tasks:
             return None  # the task has already ended by a timeout or stop
         if isinstance(result, Outcome):
-            del self._open_scans[result.task]
+            del self._open_tasks[result.task]
         return result
 
     def _end_overdue_tasks(self) -> Generator[Outcome, None, None]:
@@ -199,7 +208,7 @@ class Scheduler:
         self, scan: Scan, error: ScopeError, cause: Outcome | None = None
     ) -> Generator[Outcome, None, None]:
         """End a scan and its followers, unless it has ended: without its answer, theirs are incomplete."""
-        if self._open_scans.pop(scan.task, None) is None:
+        if self._open_tasks.pop(scan.task, None) is None:
             return
         outcome = scan.build_outcome(error, cause=cause)
         yield outcome
@@ -208,12 +217,14 @@ class Scheduler:
 
     def _end_all_tasks(self, error: ScopeError) -> Generator[Outcome, None, None]:
         self._queue.close()
-        scans, self._open_scans = list(self._open_scans.values()), {}
-        for scan in scans:
-            yield scan.build_outcome(error)
+        # An account at a time: most scans may not have been built yet.
+        for work in dict.fromkeys(self._open_tasks.values()):
+            for scan in work.scans:
+                if self._open_tasks.pop(scan.task, None) is not None:
+                    yield scan.build_outcome(error)
 
     def _is_open(self, work: WorkItem) -> bool:
-        return any(scan.task in self._open_scans for scan in list_scans(work))
+        return any(task in self._open_tasks for task in list_tasks(work))
 
     def _start_workers(self, *, for_unreached: bool = False) -> None:
         with self._start_lock:
@@ -358,23 +369,30 @@ def _limit_options(options: ScanOptions, operation: ListOperation, others: Itera
     return replace(options, names=())
 
 
-def interleave_scans(scans: Sequence[Scan]) -> dict[str, list[Scan]]:
-    """Return the scans by account. Each account starts at another region, so that workers spread over regions."""
-    by_account: dict[str, list[Scan]] = {}
-    for scan in scans:
-        by_account.setdefault(scan.account_id, []).append(scan)
+def interleave_tasks(tasks: Sequence[Task], accounts: Mapping[str, Account]) -> dict[str, list[Task]]:
+    """Return the tasks by account. Each account starts at another region, so that workers spread over regions."""
+    by_account: dict[str, list[Task]] = {}
+    for task in tasks:
+        by_account.setdefault(accounts[task.scope.account_id].id, []).append(task)
     return {
         account_id: own[n % len(own) :] + own[: n % len(own)] for n, (account_id, own) in enumerate(by_account.items())
     }
 
 
+def _check_parents(tasks: Sequence[Task], operations: Mapping[str, ListOperation]) -> None:
+    """Raise ValueError if the parent of a task is missing."""
+    known = set(tasks)
+    for task in tasks:
+        parent = operations[task.resource].rules.parent
+        if parent and Task(parent, task.scope) not in known:
+            raise ValueError(f"{task} is listed without {Task(parent, task.scope)}")
+
+
 def _attach_followers(scans: Sequence[Scan]) -> None:
-    """Add each scan that waits for a parent to its parent's followers; raises ValueError if the parent is missing."""
+    """Add each scan that waits for a parent to its parent's followers."""
     by_task = {scan.task: scan for scan in scans}
     for scan in scans:
         if (parent := scan.parent_task) is not None:
-            if parent not in by_task:
-                raise ValueError(f"{scan.task} is listed without {parent}")
             by_task[parent].followers.append(scan)
 
 

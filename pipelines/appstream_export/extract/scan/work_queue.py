@@ -11,16 +11,39 @@ from itertools import count
 from appstream_export.extract.aws import ApiCall, Sessions
 from appstream_export.extract.scan.retry import RetryState
 from appstream_export.extract.scan.scan import Scan
+from appstream_export.model import Task
 
 
 class SessionTask:
-    """The task to open an account's session. The account's scans wait for it, and fail if it fails."""
+    """The task to open an account's session. The account's scans wait for it, and fail if it fails.
 
-    def __init__(self, account_id: str, scans: Sequence[Scan], sessions: Sessions, max_attempts: int) -> None:
-        self.account_id, self.scans, self.is_done = account_id, scans, False
+    `build_scans` makes the scans of tasks when they are first needed: those of all accounts at once would be 60 MB for
+    60,000 tasks.
+    """
+
+    def __init__(
+        self,
+        account_id: str,
+        tasks: Sequence[Task],
+        build_scans: Callable[[Sequence[Task]], list[Scan]],
+        sessions: Sessions,
+        max_attempts: int,
+    ) -> None:
+        self.account_id, self.tasks, self.is_done = account_id, tasks, False
         self.retry_state = RetryState(max_attempts)
         self.due_at: float | None = None
-        self._sessions = sessions
+        self._sessions, self._build_scans = sessions, build_scans
+        self._scans: list[Scan] | None = None
+        # A worker opens the session while the caller's thread may end the tasks.
+        self._lock = threading.Lock()
+
+    @property
+    def scans(self) -> list[Scan]:
+        """The scans of the account, each attached to its parent's followers."""
+        with self._lock:
+            if self._scans is None:
+                self._scans = self._build_scans(self.tasks)
+            return self._scans
 
     def open_session(self) -> None:
         """Request the session from STS once; raises ScopeError."""
@@ -40,6 +63,11 @@ WorkItem = Scan | SessionTask
 def list_scans(work: WorkItem) -> Sequence[Scan]:
     """Return the scans that fail if the work fails."""
     return work.scans if isinstance(work, SessionTask) else (work,)
+
+
+def list_tasks(work: WorkItem) -> Sequence[Task]:
+    """Return the tasks of these scans."""
+    return work.tasks if isinstance(work, SessionTask) else (work.task,)
 
 
 class WorkQueue:
