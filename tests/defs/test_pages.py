@@ -142,7 +142,7 @@ def test_the_catalog_lists_assets_with_their_groups_and_states(shown: Shown) -> 
 
 def test_a_columns_sources_are_shown_with_the_asset(shown: Shown) -> None:
     shown.open("/assets/agent_currency")
-    sources = shown.text(re.compile(r"image_builders\.appstream_agent_version, image_builders\.observed_at"))
+    sources = shown.text("image_builders: appstream_agent_version, observed_at")
     expect(sources).to_be_visible(timeout=PATIENCE_MS)
     shown.text("column_sources").scroll_into_view_if_needed()
     shown.keep("columns")
