@@ -111,8 +111,8 @@ def test_the_sources_of_columns_are_a_table_where_dagster_draws_none(
     table = build_sources_table(lineage[dg.AssetKey("agent_currency")])
     rows = {record.data["column"]: record.data["from"] for record in table.records}
 
-    assert rows["state"] == "image_builders.state"
-    assert rows["agent_age_days"] == "image_builders.appstream_agent_version, image_builders.observed_at"
+    assert rows["state"] == "image_builders: state"
+    assert rows["agent_age_days"] == "image_builders: appstream_agent_version, observed_at"
 
 
 def test_every_source_is_a_column_of_an_asset_to_the_left(

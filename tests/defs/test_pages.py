@@ -3,6 +3,7 @@
 With SCREENSHOTS=FOLDER the pages are kept as PNG, which is how those of docs/images were made.
 """
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from tests.export import ACCOUNTS, REGIONS, Export
 
 SICK = f"{ACCOUNTS[0]}/eu-west-1"
 pytestmark = pytest.mark.long
-PATIENCE_MS = 60_000
+PATIENCE_MS = 180_000  # against a hang: a busy machine takes half a minute for a page
 ENDED = ("SUCCESS", "FAILURE")
 ALL_STEPS = """mutation { launchRunReexecution(reexecutionParams: { parentRunId: "%s", strategy: ALL_STEPS }) {
     ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
@@ -84,14 +85,22 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
                 fill(export, 3 + n)
                 with execute(instance) as result:
                     assert result.success
-        with dagster_dev(home, {}) as url:
+        with dagster_dev(home, {}, str(write_workspace(folder))) as url:
             fill(export, 3 + GREEN)
             aws.fail(SICK, "deny")
-            red = launched(url)  # one that its pages launched they can launch again
+            red = launched(url, "everything")  # one that its pages launched they can launch again
             wait_until(lambda: newest(url)["status"] in ENDED, "the red run ends")
             aws.heal()
             aws.reset_calls()
             yield url, red, export
+
+
+def write_workspace(folder: Path) -> Path:
+    """A workspace of our export with an asset of another team downstream."""
+    location = {"relative_path": str(ROOT / "tests/defs/downstream.py"), "working_directory": str(ROOT)}
+    file = folder / "workspace.yaml"
+    file.write_text(json.dumps({"load_from": [{"python_file": location | {"location_name": "appstream-export"}}]}))
+    return file
 
 
 def fill(export: Export, builders: int) -> None:
@@ -123,6 +132,22 @@ def test_the_lineage_goes_from_tables_to_the_dashboard(shown: Shown) -> None:
     shown.keep("lineage")
 
 
+def test_the_catalog_lists_assets_with_their_groups_and_states(shown: Shown) -> None:
+    shown.open("/assets")
+    expect(shown.text("One row per account that the run covers.")).to_be_visible(timeout=PATIENCE_MS)
+    expect(shown.text("Image builders, counted per account.")).to_be_visible(timeout=PATIENCE_MS)
+    expect(shown.text("Materialized")).to_be_visible(timeout=PATIENCE_MS)
+    shown.keep("catalog")
+
+
+def test_a_columns_sources_are_shown_with_the_asset(shown: Shown) -> None:
+    shown.open("/assets/agent_currency")
+    sources = shown.text("image_builders: appstream_agent_version, observed_at")
+    expect(sources).to_be_visible(timeout=PATIENCE_MS)
+    shown.text("column_sources").scroll_into_view_if_needed()
+    shown.keep("columns")
+
+
 def test_an_asset_shows_what_its_columns_mean_and_its_numbers_as_plots(shown: Shown) -> None:
     shown.open("/assets/image_builders")
     expect(shown.text("One row per image builder in a scope.")).to_be_visible(timeout=PATIENCE_MS)
@@ -142,7 +167,40 @@ def test_the_check_that_turned_a_run_red_says_what_was_not_seen(shown: Shown) ->
     shown.keep("check")
 
 
+def test_a_red_run_has_a_table_of_its_failed_scopes_and_made_what_is_downstream(shown: Shown) -> None:
+    shown.open(f"/runs/{shown.red}")
+    expect(shown.text("Errored (1)")).to_be_visible(timeout=PATIENCE_MS)
+    shown.page.get_by_placeholder("Filter…").fill("step:by_team")
+    expect(shown.text("ASSET_MATERIALIZATION")).to_be_visible(timeout=PATIENCE_MS)
+    shown.page.get_by_placeholder("Filter…").fill("check 'coverage' on")
+    shown.text("View full message").click()
+    dialog = shown.page.get_by_role("dialog")
+    expect(dialog.get_by_text(re.compile("AccessDeniedException"))).to_be_visible(timeout=PATIENCE_MS)
+    expect(dialog.get_by_text("allow the operation in the role's policy")).to_be_visible(timeout=PATIENCE_MS)
+    assert "[Show JSON]" not in dialog.inner_text()
+    shown.keep("failed-scopes")
+    dialog.get_by_role("button", name="Done").click()
+    shown.page.get_by_placeholder("Filter…").fill("scopes failed, such as")
+    shown.keep("red-run")
+
+
+def test_a_mart_is_made_again_alone_without_a_request(shown: Shown) -> None:
+    before = shown.export.calls()
+    shown.open("/assets/image_builder_overview")
+    shown.page.get_by_role("button", name="Materialize").first.click()
+    wait_until(lambda: newest(shown.url)["id"] != shown.red, "the run is launched")
+    wait_until(lambda: newest(shown.url)["status"] in ENDED, "the run ends")
+    again = newest(shown.url)
+    shown.open(f"/runs/{again['id']}")
+    expect(shown.text(re.compile(r"1 of \d+ marts are selected"))).to_be_visible(timeout=PATIENCE_MS)
+    shown.keep("mart")
+
+    assert again["status"] == "SUCCESS"
+    assert shown.export.calls() == before
+
+
 def test_a_red_run_is_reexecuted_from_failure_asks_what_failed_and_is_green(shown: Shown) -> None:
+    before = newest(shown.url)["id"]
     shown.open(f"/runs/{shown.red}")
     expect(shown.text(re.compile("coverage"))).to_be_visible(timeout=PATIENCE_MS)
     shown.page.get_by_placeholder("Filter…").fill("failed scopes again")
@@ -150,7 +208,7 @@ def test_a_red_run_is_reexecuted_from_failure_asks_what_failed_and_is_green(show
     shown.page.get_by_role("button", name="Re-execute").locator("xpath=following::button[1]").click()
     shown.keep("reexecution")
     shown.page.get_by_role("menuitem", name="From failure").click()
-    wait_until(lambda: newest(shown.url)["id"] != shown.red, "the run is launched")
+    wait_until(lambda: newest(shown.url)["id"] != before, "the run is launched")
     wait_until(lambda: newest(shown.url)["status"] in ENDED, "the run ends")
     green = newest(shown.url)
     shown.open(f"/runs/{green['id']}")

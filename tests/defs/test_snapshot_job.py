@@ -16,6 +16,7 @@ from appstream_export.definitions import defs
 from appstream_export.defs import specs
 from appstream_export.defs.assets import SnapshotConfig
 from appstream_export.defs.steps import resolve_run_id
+from appstream_export.defs.stop import STOPPED_AFTER_COMMIT
 from appstream_export.model import ScanOptions
 from appstream_export.run import Request
 from appstream_export.settings import Settings
@@ -170,6 +171,34 @@ def test_what_another_job_publishes_is_neither_made_nor_vouched_for(
     assert not graph.get(specs.build_feed_key("image_builders")).is_materializable
 
 
+ALWAYS = """-- always_red: A check that finds a row.
+-- severity: error
+-- reads: image_builders
+
+select 'a' as name
+"""
+
+
+@pytest.mark.slow
+def test_a_failed_check_is_red_by_its_name_also_if_another_job_publishes_the_feeds(
+    configured: Export, instance: dg.DagsterInstance
+) -> None:
+    (configured.folder / "sql" / "checks").mkdir(parents=True)
+    (configured.folder / "sql" / "checks" / "always_red.sql").write_text(ALWAYS)
+    file = configured.folder / "appstream-export.toml"
+    file.write_text(file.read_text() + '[sql]\nfolder = "sql"\n[feeds]\npublish = false\nreport = false\n')
+    job = defs().resolve_job_def("snapshot")
+    result = job.execute_in_process(instance=instance, raise_on_error=False)
+    (failure,) = result.get_step_failure_events()
+    message = failure.step_failure_data.user_failure_data
+
+    assert failure.step_key == "coverage"
+    assert message is not None
+    assert message.description == "Check always_red: 1 rows found. A check that finds a row."
+    assert [c.check_name for c in result.get_asset_check_evaluations() if not c.passed] == ["always_red"]
+    assert not (configured.folder / "warehouse" / "feeds").exists()
+
+
 def test_the_launchpad_takes_the_options_of_a_run() -> None:
     config = SnapshotConfig(resources=["image_builders"], accounts=[ACCOUNTS[0]], regions=["eu-west-1"], names=["a"])
 
@@ -243,6 +272,7 @@ def test_a_stop_ends_the_run_after_a_commit_in_progress_with_its_tables_and_befo
             at = "/commits/0" if moment == "commit" else "/tables/image_builders/"
             if seen.method == "PUT" and at in seen.key and not stopped:
                 stopped.append(seen.key)
+                instance.report_run_canceling(instance.get_runs(limit=1)[0])  # as Dagster's Terminate does first
                 os.kill(os.getpid(), signal.SIGTERM)
 
         stopped: list[str] = []
@@ -251,12 +281,15 @@ def test_a_stop_ends_the_run_after_a_commit_in_progress_with_its_tables_and_befo
             told = [e.user_message for e in instance.all_logs(result.run_id)]
             failed = [check.check_name for check in result.get_asset_check_evaluations() if not check.passed]
             made = materialized(result)
+            run = instance.get_run_by_id(result.run_id)
 
     assert len(stopped) == 1
-    assert not result.success
+    assert run is not None
+    assert run.status is dg.DagsterRunStatus.CANCELED
     if moment == "commit":
         assert made == TABLES
         assert failed == []
+        assert STOPPED_AFTER_COMMIT in told
     else:
         assert made == set()
         assert "interrupted: nothing was committed, the previous snapshot is unchanged" in told

@@ -275,6 +275,42 @@ def test_a_resource_with_a_cadence_is_requested_when_it_is_due(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("hours", "word"), [(20, "fresh"), (60, "late")])
+def test_a_resource_with_a_cadence_below_the_interval_of_snapshots_is_judged_by_that_interval(
+    hours: int, word: str, aws: Emulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = Project(aws, tmp_path)
+    project.configure('cadence = { desktops = "1h" }\n[lake]\nfreshness_interval = "1d"')
+    project.run(datetime.now(UTC) - timedelta(hours=hours))
+    main(["--config", str(project.config), "status", "--json"])
+    (cadence,) = json.loads(capsys.readouterr().out)["cadences"]
+
+    assert (cadence["every_seconds"], cadence["freshness"]) == (3600, word)
+
+
+@pytest.mark.slow
+def test_what_shows_image_builders_is_one_line_where_they_are_off(
+    aws: Emulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = Project(aws, tmp_path)
+    project.configure('resources = ["desktops"]', feeds=True)
+    project.run()
+    flags = ["--config", str(project.config), "-o"]
+    codes = [
+        main(["dashboard", "superset", *flags, str(tmp_path / "superset.zip")]),
+        main(["report", *flags, "x.html"]),
+    ]
+    lines = capsys.readouterr().err
+    line = "the {} shows image_builders, which are off; add them to [contracts] resources\n"
+
+    assert codes == [2, 2]
+    assert line.format("dashboard") in lines
+    assert line.format("report") in lines
+    assert not (tmp_path / "superset.zip").exists()
+    assert main(["dashboard", "dbt", *flags, str(tmp_path / "sources.yml")]) == 0
+
+
+@pytest.mark.slow
 def test_a_request_of_names_does_not_wait_and_does_not_replace_the_full_request(aws: Emulator, tmp_path: Path) -> None:
     project = Project(aws, tmp_path)
     project.configure('resources = ["image_builders"]\ncadence = { image_builders = "1d" }')

@@ -49,7 +49,12 @@ from appstream_export.defs.steps import (
     yield_checks,
     yield_materializations,
 )
-from appstream_export.defs.stop import handle_stop
+from appstream_export.defs.stop import (
+    STOPPED_AFTER_COMMIT,
+    STOPPED_WHILE_PUBLISHING,
+    handle_stop,
+    raise_if_stopped,
+)
 from appstream_export.errors import ExportError
 from appstream_export.lake.catalog import (
     TableCompleteness,
@@ -173,8 +178,7 @@ class TablesStep:
             yield from yield_checks(self.context, self.assets, checks, with_others=fails_here or not self._has_last)
         if fails_here or not self._has_last:
             report_step_result(self.context, settings, result)
-        if stop.is_set():
-            raise dg.DagsterExecutionInterruptedError("the run was stopped after its commit")
+        raise_if_stopped(stop, self.context.log, STOPPED_AFTER_COMMIT)
         if result.exit_code:
             self._report_failure(result)
 
@@ -266,8 +270,7 @@ def build_outputs_asset(binding: ExportBinding, assets: ExportAssets, groups: Se
                 result = publish_stages(settings, contracts, stages, listener=listener, stop=stop)
             made = [*collect_materialized(result, assets, contracts, settings, 0.0, context.log, published)]
             yield from yield_materializations(context, assets, made)
-        if stop.is_set():
-            raise dg.DagsterExecutionInterruptedError("the run was stopped while it published")
+        raise_if_stopped(stop, context.log, STOPPED_WHILE_PUBLISHING)
         for problem in result.publishing_failures:
             context.log.error(problem)
         if is_export and len(made) < len(assets.list_sources(published)):

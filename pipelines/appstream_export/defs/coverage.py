@@ -27,7 +27,7 @@ from appstream_export.defs.steps import (
     restore_discovery_problem,
     yield_checks,
 )
-from appstream_export.defs.stop import handle_stop
+from appstream_export.defs.stop import STOPPED_AFTER_COMMIT, handle_stop, raise_if_stopped
 from appstream_export.run import RunResult, execute_run, load_run_result, report_run_start
 
 
@@ -106,4 +106,5 @@ def _request_failed_scopes(
             step.log_event(build_materialization(assets, made))
         for check in check_completeness(result, settings, contracts):
             log_check(context, assets, check)
+    raise_if_stopped(stop, context.log, STOPPED_AFTER_COMMIT)
     return result

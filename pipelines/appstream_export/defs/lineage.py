@@ -1,6 +1,6 @@
 """Column lineage: the source columns of each column of an asset, from the SQL that builds it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg
 
@@ -30,9 +30,7 @@ def build_column_lineage(assets: Iterable[AssetSource]) -> dict[dg.AssetKey, dg.
 def build_sources_table(lineage: dg.TableColumnLineage) -> dg.TableMetadataValue:
     """Return the sources of each column as a table, because Dagster's own pages draw no lineage of columns."""
     records = [
-        dg.TableRecord(
-            {"column": column, "from": ", ".join(f"{dep.asset_key.to_user_string()}.{dep.column_name}" for dep in deps)}
-        )
+        dg.TableRecord({"column": column, "from": _format_sources(deps)})
         for column, deps in lineage.deps_by_column.items()
     ]
     columns = [
@@ -40,6 +38,14 @@ def build_sources_table(lineage: dg.TableColumnLineage) -> dg.TableMetadataValue
         dg.TableColumn("from", "string", "Columns that its values are taken or computed from."),
     ]
     return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
+
+
+def _format_sources(deps: Sequence[dg.TableColumnDep]) -> str:
+    """Format sources by asset, such as `image_builders: state, name; accounts: state`, which browsers can wrap."""
+    by_asset: dict[str, list[str]] = {}
+    for dep in deps:
+        by_asset.setdefault(dep.asset_key.to_user_string(), []).append(dep.column_name)
+    return "; ".join(f"{asset}: {', '.join(columns)}" for asset, columns in by_asset.items())
 
 
 def _build_column_deps(

@@ -29,7 +29,7 @@ from appstream_export.defs.steps import (
     resolve_run_id,
     restore_discovery_problem,
 )
-from appstream_export.defs.stop import handle_stop
+from appstream_export.defs.stop import STOPPED_AFTER_COMMIT, handle_stop, raise_if_stopped
 from appstream_export.errors import SettingsError
 from appstream_export.installation import format_install_command
 from appstream_export.lake.storage import Store, build_handover_path
@@ -232,8 +232,7 @@ def _build_commit_op(binding: ExportBinding, assets: ExportAssets) -> dg.OpDefin
             with monitor_step(settings):
                 result = _finish_shards(context, settings, contracts, prepared, swept, stop)
             yield from _build_events(context, assets, contracts, settings, result)
-        if stop.is_set():
-            raise dg.DagsterExecutionInterruptedError("the run was stopped after its commit")
+        raise_if_stopped(stop, context.log, STOPPED_AFTER_COMMIT)
         yield dg.Output(None)
 
     return commit

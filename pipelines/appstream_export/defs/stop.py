@@ -10,6 +10,19 @@ import dagster as dg
 
 from appstream_export.errors import Interrupted
 
+STOPPED_AFTER_COMMIT = (
+    "stopped after the commit: the snapshot and its catalog are complete; the next run or the job republish publishes"
+    " feeds and report"
+)
+STOPPED_WHILE_PUBLISHING = "stopped while publishing: the next run or the job republish publishes the rest"
+
+
+def raise_if_stopped(stop: threading.Event, log: dg.DagsterLogManager, message: str) -> None:
+    """Raise Dagster's interrupt if the step was stopped; the run's log then says what stands, and what comes next."""
+    if stop.is_set():
+        log.warning(message)
+        raise dg.DagsterExecutionInterruptedError(message)  # Dagster shows the run as canceled
+
 
 @contextmanager
 def handle_stop(log: dg.DagsterLogManager) -> Generator[threading.Event]:
@@ -34,7 +47,7 @@ def handle_stop(log: dg.DagsterLogManager) -> Generator[threading.Event]:
         yield stop
     except Interrupted as error:
         log.warning(str(error))
-        raise dg.DagsterExecutionInterruptedError(str(error)) from None  # Dagster shows the run as canceled
+        raise dg.DagsterExecutionInterruptedError(str(error)) from None
     finally:
         for number, handler in earlier.items() if is_main else ():
             signal.signal(number, handler or signal.SIG_DFL)
