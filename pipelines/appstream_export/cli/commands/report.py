@@ -58,7 +58,7 @@ def export_superset_bundle(args: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
     from appstream_export.contracts import can_render_report
-    from appstream_export.feeds import FEEDS_DATABASE_FILE, FEEDS_ROOT, build_feeds, build_superset_bundle
+    from appstream_export.feeds import FEEDS_ROOT, V2, build_superset_bundle, build_version_feeds
 
     target = resolve_target(args)
     store = target.open_store()
@@ -68,11 +68,11 @@ def export_superset_bundle(args: argparse.Namespace) -> int:
             "Superset opens bi.duckdb as a file",
             fix=f"copy {root}/{FEEDS_ROOT} to its disk, and name that folder: --root R",
         )
-    database = f"{root.rstrip('/')}/{FEEDS_ROOT}/{FEEDS_DATABASE_FILE}"
+    database = f"{root.rstrip('/')}/{FEEDS_ROOT}/{V2}/bi.duckdb"
     contracts = target.load_contracts(store)
     if not can_render_report(contracts):
         raise SettingsError(_IS_OFF.format("dashboard"), fix=_SWITCH_ON)
-    feeds = build_feeds(contracts, target.settings.feeds.account_labels)
+    feeds = build_version_feeds(V2, contracts, target.settings.feeds)
     bundle = build_superset_bundle(feeds, database, datetime.now(UTC))
     console.print_result(write_output_file(args.output, bundle))
     console.print_result(f"import it:  superset import-dashboards -u ADMIN -p {args.output}")
