@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from appstream_export.contracts import SqlFile, load_sql_files
 from appstream_export.feeds.report.blocks import KEY, encode_data, encode_table, replace_keys, split_by_builder
+from appstream_export.feeds.report.left_out import group_left_out, split_builders
 from appstream_export.lake.storage import HTML_TRAILER, add_checksum
 from appstream_export.settings import compute_freshness_windows
 from appstream_export.version import __version__
@@ -49,20 +50,20 @@ def render_report(run_query: QueryRunner, *, freshness_interval: timedelta | Non
     sql_files, off = _select_sql_files(run_query)
     tables = {file.name: run_query(file.sql) for file in sql_files}
     newest = _convert_row(tables.pop("page").to_pylist()[0])
-    found = tables["builders"].num_rows
-    tables["builders"] = _limit_builders(tables["builders"])
+    tables["builders"], others = split_builders(tables["builders"], BUILDERS_MAX)
+    tables |= group_left_out(others, tables, tables["builders"].num_rows)
     facts = newest | {
         "off": off,
         "resources": sorted(set(tables["scopes"]["resource"].to_pylist())),
         "listed": tables["builders"].num_rows,
-        "left_out": found - tables["builders"].num_rows,
+        "left_out": others.num_rows,
         "events_per_builder": EVENTS_PER_BUILDER,
         "builders_per_chunk": BUILDERS_PER_CHUNK,
         "old_after_s": int(_find_old_age(freshness_interval).total_seconds()),
         "version": __version__,
     }
     blocks = {"facts": encode_data(facts)} | dict(_encode_tables(tables))
-    page = _fill_template(newest, _count_scopes(tables), blocks, sql_files)
+    page = _fill_template(newest, _count_scopes(tables, others), blocks, sql_files)
     return add_checksum(f"{page}\n".encode(), HTML_TRAILER).decode()
 
 
@@ -73,15 +74,6 @@ def _select_sql_files(run_query: QueryRunner) -> tuple[Sequence[SqlFile], Mappin
     shown = [file for file in found.values() if file.name not in OPTIONAL or known.issuperset(file.reads)]
     off = {name: resources for name, resources in OPTIONAL.items() if name not in {file.name for file in shown}}
     return shown, off
-
-
-def _limit_builders(builders: pa.Table) -> pa.Table:
-    """Return the builders that exist, are up and cost the most, in order of their keys."""
-    if builders.num_rows <= BUILDERS_MAX:
-        return builders
-    order = [("is_gone", "ascending"), ("is_up", "descending"), ("usd_per_hour", "descending"), (KEY, "ascending")]
-    first = pc.sort_indices(builders, sort_keys=order)[:BUILDERS_MAX]
-    return builders.take(pc.take(first, pc.sort_indices(first)))
 
 
 def _encode_tables(tables: Mapping[str, pa.Table]) -> Iterable[tuple[str, str]]:
@@ -96,14 +88,16 @@ def _encode_tables(tables: Mapping[str, pa.Table]) -> Iterable[tuple[str, str]]:
             yield name, encode_table(placed.drop_columns([KEY]) if name == "builders" else placed)
 
 
-def _count_scopes(tables: Mapping[str, pa.Table]) -> Sight:
+def _count_scopes(tables: Mapping[str, pa.Table], others: pa.Table) -> Sight:
     scopes = tables["scopes"].select(["status", "is_expected", "attempted_at"]).to_pylist()
     seen = ("ok", "filtered", "skipped")
     return Sight(
         scopes=len(scopes),
         failed=sum(row["status"] not in seen and not row["is_expected"] for row in scopes),
         unrequested=sum(row["attempted_at"] is None for row in scopes),
-        stale_builders=pc.sum(tables["builders"]["is_stale"].cast(pa.int64())).as_py() or 0,
+        stale_builders=sum(
+            pc.sum(builders["is_stale"].cast(pa.int64())).as_py() or 0 for builders in (tables["builders"], others)
+        ),
     )
 
 

@@ -105,7 +105,7 @@ function CostByDay({ model, selection, dimension, groups, instead }) {
       <p class="faint">Pale bars are days of which only a part was seen. Today's bar grows until midnight, UTC.
         {isMoney && " The dashed line is the run rate: what one whole day costs if all stays as it is now. Whole days below it had fewer builders up, or cheaper ones."}
         {instead && ` By ${instead.title}, the ${SERIES_MAX} largest of ${count(countGroups(selection, instead))} are less than a third: see the table.`}</p>
-      <Numbers rows={rows} show={isMoney ? usd : hours} />
+      <Numbers rows={rows} names={names} show={isMoney ? usd : hours} />
     </div>
   );
 }
@@ -125,7 +125,7 @@ function StatesByDay({ model, selection }) {
       <Chart label="Chart: builders by state per day. The numbers follow." deps={[selection]}
         build={(width) => buildDayChart(rows, names, colours, { width, unit: "builders" })} />
       <p class="faint">Today's bar is as of the newest snapshot.</p>
-      <Numbers rows={rows} show={count} />
+      <Numbers rows={rows} names={names} show={count} />
     </div>
   );
 }
@@ -145,8 +145,7 @@ const STATES = new Set(Object.keys(STATE_COLOURS));
 const rankState = (state) => (ORDER.includes(state) ? ORDER.indexOf(state) : ORDER.length);
 
 // The numbers of a chart, for those who do not see it: drawn when they are opened.
-function Numbers({ rows, show }) {
-  const names = [...new Set(rows.map((row) => row.name))];
+function Numbers({ rows, names, show }) {
   const dates = [...new Set(rows.map((row) => +row.from))].sort((a, b) => b - a);
   const values = new Map(rows.map((row) => [`${+row.from} ${row.name}`, row]));
   return (

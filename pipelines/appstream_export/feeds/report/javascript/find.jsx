@@ -1,6 +1,6 @@
 // Find my builder: every builder of the selection; its name opens its life.
 import { useMemo } from "preact/hooks";
-import { counted, hours, usd } from "./format.js";
+import { count, counted, hours, usd } from "./format.js";
 import { colourOfState } from "./charts.jsx";
 import { countBuilders, missesLastMonth } from "./model.js";
 import { getSelection } from "./selection.js";

@@ -33,13 +33,24 @@ function scrollTo(id) {
 async function start() {
   const model = await loadModel();
   for (const [id, Section] of SECTIONS) {
-    render(<Section model={model} goTo={goTo} />, document.getElementById(`place-${id}`));
+    drawSection(id, <Section model={model} goTo={goTo} />);
     await new Promise((resolve) => setTimeout(resolve));
   }
   for (const link of document.querySelectorAll("a[data-to]")) link.addEventListener("click", goTo(link.dataset.to));
   if (state.to) scrollTo(state.to);
   document.body.dataset.drawn = "0";
   warnIfOld(model);
+}
+
+// A part that fails says so, and the others are drawn.
+function drawSection(id, section) {
+  const place = document.getElementById(`place-${id}`);
+  try {
+    render(section, place);
+  } catch (error) {
+    place.textContent = `This part could not be drawn: ${error.message}`;
+    reportError(error);
+  }
 }
 
 function warnIfOld({ asOf, facts }) {

@@ -32,7 +32,7 @@ export function Table({ caption, columns, rows, page = 25, sort, total, leftOut 
   const [, draw] = useReducer((number) => number + 1, 0);
   const table = useMemo(() => buildTable(columns, innerWidth > NARROW ? page : Math.ceil(page / 2), sort), [columns]);
   if (table.options.data !== rows) table.setOptions((options) => ({ ...options, data: rows }));
-  if (!rows.length) return <p class="none">{leftOut ? `${count(leftOut)} are not on this page.` : none}</p>;
+  if (!rows.length) return <p class="none">{leftOut ? `${caption}: none of them is listed on this page` : none}</p>;
   const change = (act) => () => {
     act();
     draw();

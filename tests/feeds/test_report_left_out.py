@@ -1,0 +1,112 @@
+"""A page that does not list every builder has the totals of one that does, and says what it leaves out."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+from playwright.sync_api import Browser
+
+from appstream_export.feeds.report import page as report_page
+from appstream_export.feeds.report import render_report
+from tests.browser import Watched, watched
+from tests.feeds.test_report_at_scale import MARTS
+from tests.pages import read_rows
+
+DRAWN = 'body[data-drawn]:not([data-drawn=""])'
+BUILDERS, LISTED = 900, 200
+CHOICES = ("", "#region=eu-west-1&by=type", "#account=000000000008&over=100", "#needs=agent")
+
+
+def write_page(place: Path) -> Path:
+    """The page of 900 builders, of which some have no price."""
+    with duckdb.connect() as con:
+        con.execute("set timezone = 'UTC'")
+        con.execute(
+            MARTS.replace("range(5000)", f"range({BUILDERS})")
+            .replace("range(280)", "range(20)")
+            .replace("n % 280", "n % 20")
+        )
+        con.execute("update image_builder_overview set usd_per_hour = null where n % 50 = 0")
+        con.execute(
+            "update image_builder_daily set instance_usd_at_least = null where n % 50 = 0 and day > '2026-11-20'"
+        )
+        place.write_text(render_report(lambda sql: con.sql(sql).to_arrow_table()), "utf-8")
+    return place
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The page with all builders, and the one that lists 200 of them."""
+    folder = tmp_path_factory.mktemp("left_out")
+    whole = write_page(folder / "whole.html")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report_page, "BUILDERS_MAX", LISTED)
+        return whole, write_page(folder / "cut.html")
+
+
+@pytest.fixture(scope="module")
+def seen(chromium: Browser) -> Iterator[Watched]:
+    """A page for all choices."""
+    found = watched(chromium)
+    yield found
+    found.page.close()
+
+
+def read_figures(seen: Watched, file: Path, choice: str) -> dict[str, list[str]]:
+    """All numbers of a page that are not of one builder."""
+    seen.page.goto("about:blank")
+    seen.page.goto(f"file://{file}{choice}")
+    seen.page.wait_for_selector(DRAWN)
+    seen.page.evaluate("document.querySelectorAll('#cost details').forEach(each => each.open = true)")
+    read = seen.page.locator
+    return {
+        "tiles": read(".tiles li").all_inner_texts(),
+        "figures": read(".figures > div").all_inner_texts(),
+        "days": read("#cost .numbers tr").all_inner_texts(),
+        "groups": read("#cost table[role] :is(tbody, tfoot) tr").all_inner_texts(),
+        "lists": read("#todo h3").all_inner_texts(),
+        "sums": read("#todo :is(caption, .none)").all_inner_texts(),
+        "found": read("#find :is(caption, .none)").all_inner_texts(),
+        "bar": read(".bar p").all_inner_texts(),
+    }
+
+
+def split_numbers(figures: dict[str, list[str]]) -> tuple[str, list[float]]:
+    """The texts without their numbers and remarks on what is listed, and the numbers."""
+    whole = re.sub(r": none of them is listed on this page", "", str(figures))
+    numbers = re.findall(r"\d[\d,]*(?:\.\d+)?", whole)
+    return re.sub(r"\d[\d,]*(?:\.\d+)?", "0", whole), [float(number.replace(",", "")) for number in numbers]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_total_counts_those_that_are_left_out(choice: str, seen: Watched, pages: tuple[Path, Path]) -> None:
+    whole, cut = (read_figures(seen, page, choice) for page in pages)
+
+    words, numbers = split_numbers(whole)
+    assert split_numbers(cut) == (words, pytest.approx(numbers, abs=0.011)), "sums in another order differ by a cent"
+    assert len(numbers) > 300
+    assert seen.said == []
+
+
+@pytest.mark.slow
+def test_the_page_says_how_many_it_leaves_out_and_of_each_list(seen: Watched, pages: tuple[Path, Path]) -> None:
+    read_figures(seen, pages[1], "")
+    said = " ".join(seen.page.inner_text("#find").split())
+    more = [" ".join(each.split()) for each in seen.page.locator("#todo .more").all_inner_texts()]
+
+    assert len(read_rows(pages[1], "builders")) == LISTED
+    assert f"This page lists {LISTED} builders" in said
+    assert f"{BUILDERS - LISTED} others are in every sum, count and chart, but in no list" in said
+    assert f"{BUILDERS - 25} left out, {BUILDERS - LISTED} of them not on this page" in said
+    assert all(re.search(r"\d+ of them not on this page", each) for each in more if "540" in each), "stopped ones"
+    assert any("not on this page" in each for each in more)
+
+
+@pytest.mark.slow
+def test_a_page_that_leaves_out_most_is_smaller(pages: tuple[Path, Path]) -> None:
+    whole, cut = (page.stat().st_size for page in pages)
+
+    assert cut < whole
