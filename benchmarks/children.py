@@ -106,7 +106,8 @@ class Exporter(Child):
     """A process that exports once per request; see `benchmarks.exporter`."""
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
-        super().__init__("benchmarks.exporter", environ=environ)
+        # As the command `run` does, before it loads Arrow.
+        super().__init__("benchmarks.exporter", environ={"ARROW_DEFAULT_MEMORY_POOL": "system", **(environ or {})})
 
     def run(
         self, mapping: Mapping[str, Any], folder: Path, timeout_s: float, shards: int = 1, **request: Any

@@ -54,7 +54,7 @@ def test_it_leaves_settings_that_reach_this_machine_alone(demo: Demo) -> None:
 
 
 @pytest.mark.slow
-def test_checks_of_all_resources_need_little_memory(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checks_run_query_by_query_in_little_memory(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = read_settings(demo[0] / "appstream-export.toml", {})
     store = open_store(settings.warehouse)
     contracts = load_readable_contracts(settings, store)

@@ -359,6 +359,23 @@ def test_reading_loads_nothing_heavy(
     assert wanted(absent) == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("chosen", "used"), [({}, "system"), ({"ARROW_DEFAULT_MEMORY_POOL": "jemalloc"}, "jemalloc")])
+def test_a_run_takes_arrows_memory_from_the_system_unless_told_otherwise(
+    chosen: dict[str, str], used: str, tmp_path: Path
+) -> None:
+    code = (
+        "from appstream_export.cli.main import main; code = main(['run', '--config', 'none.toml']);"
+        "import pyarrow; print(code, pyarrow.default_memory_pool().backend_name)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=clean_environment() | chosen,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert done.stdout.split() == ["2", used]
+
+
 def test_a_bug_is_called_one_with_its_place(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: object) -> int:
         raise ZeroDivisionError("by zero")

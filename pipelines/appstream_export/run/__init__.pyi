@@ -1,4 +1,5 @@
 from .after_commit import load_run_result as load_run_result, publish_stages as publish_stages
+from .arrow_memory import choose_arrow_memory as choose_arrow_memory
 from .check_inputs import build_check_inputs as build_check_inputs
 from .due import find_waiting_tasks as find_waiting_tasks
 from .enabled import (

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from appstream_export.errors import CommitError, ConfigurationError
+from appstream_export.run.arrow_memory import choose_arrow_memory
 from appstream_export.run.shards import Shard, ShardResult, build_lost_shard_result, decode_message, encode_message
 from appstream_export.settings import Settings
 
@@ -60,9 +61,11 @@ def _open_worker(config: Path | None) -> Generator[subprocess.Popen[bytes]]:
     read_end, write_end = os.pipe()
     command = [sys.executable, "-m", "appstream_export.run.shard_worker", str(read_end)]
     command += [str(config)] if config else []
+    environ = dict(os.environ)
+    choose_arrow_memory(environ)
     try:
         worker = subprocess.Popen(  # noqa: S603  our own module
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(read_end,)
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(read_end,), env=environ
         )
         try:
             yield worker

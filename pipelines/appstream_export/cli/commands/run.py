@@ -49,6 +49,9 @@ def add_parsers(commands: Commands) -> None:
 
 def run_export(args: argparse.Namespace) -> int:
     """Run an export, and print its result."""
+    from appstream_export.run import choose_arrow_memory
+
+    choose_arrow_memory()  # what the next line imports loads Arrow
     from appstream_export.run import monitor_run
 
     settings = _read_reported_settings(args)
