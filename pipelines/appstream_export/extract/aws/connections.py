@@ -49,7 +49,7 @@ class Connections:
             found = self._session.send(request)
             return Answer(found.status_code, found.headers, found.content)
         try:
-            return self._exchange(connection, request)
+            return self._request_over(connection, request)
         except TimeoutError as error:
             connection.close()
             raise ReadTimeoutError(endpoint_url=self._url, error=error) from error
@@ -77,7 +77,7 @@ class Connections:
             if connection is not None:
                 connection.close()
 
-    def _exchange(self, connection: Any, request: AWSPreparedRequest) -> Answer:
+    def _request_over(self, connection: Any, request: AWSPreparedRequest) -> Answer:
         connection.sock.sendall(self._render_head(request) + request.body)
         with HTTPResponse(connection.sock, method=request.method) as response:
             response.begin()

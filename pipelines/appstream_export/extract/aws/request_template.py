@@ -57,7 +57,7 @@ class RequestTemplate:
             template = cls._parse(client, model, made)
             headers = read_headers(made.headers)
             again = template.build(params, credentials, headers["X-Amz-Date"], headers["amz-sdk-invocation-id"])
-        except (ValueError, LookupError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             _log.debug("%s: every call is made by its client: %s", operation, type(error).__name__)
             return None
         difference = find_difference(again, made)
