@@ -31,6 +31,7 @@ RIVALS: Mapping[str, Rival] = {
     ),
     "plain": Rival(title="a plain boto3 script", module="plain"),
     "duckdb": Rival(title="a DuckDB script", module="duckdb_script"),
+    "duckdb_ours": Rival(title="a DuckDB script with our requests", module="duckdb_our_requests"),
     "dlt": Rival(
         title="dlt, tuned", module="dlt_tuned", layout="dlt", leaves_out=f"{NO_PROMISES}, natural keys of children",
         needs_dlt=True,

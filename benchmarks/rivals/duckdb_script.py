@@ -31,6 +31,11 @@ def run_job(job: Job) -> None:
     con = duckdb.connect()
     con.sql("set preserve_insertion_order = false")
     con.read_json(str(path), format="newline_delimited", columns=COLUMNS).create("items")
+    write_tables(con, job)
+
+
+def write_tables(con: duckdb.DuckDBPyConnection, job: Job) -> None:
+    """Write the tables of the loaded items, one Parquet file for each."""
     columns = ", ".join(f"{path} as {column}" for column, path in PATHS.items())
     _copy(con, job, "builders", f"select account_id, region, {columns} from items")  # noqa: S608  our own words
     for table, (name, column) in LISTS.items():

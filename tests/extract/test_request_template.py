@@ -145,6 +145,16 @@ def test_a_url_that_is_signed_in_another_form_has_no_template(url: str, signer: 
     running.close()
 
 
+@pytest.mark.parametrize("attribute", ["_serializer", "_endpoint"])
+def test_a_botocore_that_has_moved_makes_its_requests_itself(attribute: str) -> None:
+    running = Clients(Settings(), [DESCRIBE])
+    client = running._get_client("appstream", EU, is_brief=False)
+    made = clients_module._record_request(client, "DescribeImageBuilders", {}, LONG_TERM)
+    delattr(client, attribute)
+
+    assert RequestTemplate.derive(client, "DescribeImageBuilders", {}, LONG_TERM, made) is None
+
+
 @pytest.mark.parametrize("own", REFUSED)
 def test_a_token_that_signers_treat_differently_is_left_to_the_client(own: Credentials) -> None:
     running = Clients(Settings(), [DESCRIBE])

@@ -33,7 +33,7 @@ from appstream_export.errors import ConfigurationError, ExportError, ScopeError
 from appstream_export.extract.aws.errors import PARSER_ERRORS, build_malformed_error, build_scope_error, sanitize_text
 from appstream_export.extract.aws.guard import READ_OPERATIONS, check_ca_bundle, check_operation, create_guarded_session
 from appstream_export.extract.aws.rate_limit import CALLS_PER_S, RateLimiter
-from appstream_export.extract.aws.request_template import RequestTemplate, convert_response
+from appstream_export.extract.aws.request_template import RequestTemplate
 from appstream_export.settings import Settings
 from appstream_export.status import Status
 from appstream_export.version import __version__
@@ -190,20 +190,20 @@ class Clients:
         call.tries += 1
         has_next_try = call.tries < min(call.tries_max, BOTOCORE_TRIES)
         try:
-            response = template.send(request)
+            answer = template.send(request)
         except _TRANSIENT_ERRORS as error:
             if isinstance(error, ConnectTimeoutError) or not has_next_try:
                 raise
         else:
-            self.clock.record_date(response.headers.get("Date"))
-            if response.status_code < 300 and call.read is not None:
-                return call.read(convert_response(response))
-            parsed = template.parse(response)
-            if response.status_code < 300:
+            self.clock.record_date(answer.headers.get("Date"))
+            if answer.status_code < 300 and call.read is not None:
+                return call.read(answer.as_event())
+            parsed = template.parse(answer)
+            if answer.status_code < 300:
                 return parsed
             is_throttled = is_throttle(parsed)
             call.throttles += is_throttled
-            if is_throttled or not has_next_try or response.status_code not in _TRANSIENT_STATUSES:
+            if is_throttled or not has_next_try or answer.status_code not in _TRANSIENT_STATUSES:
                 raise ClientError(parsed, template.operation.name)
         self._stop.wait(random.uniform(0, 1))  # noqa: S311  botocore's wait before its second try
         call.tries_max = min(call.tries_max, BOTOCORE_TRIES)

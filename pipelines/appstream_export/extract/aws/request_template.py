@@ -15,12 +15,13 @@ from hashlib import sha256
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.awsrequest import AWSPreparedRequest
 from botocore.client import BaseClient
 from botocore.credentials import Credentials
-from botocore.httpsession import URLLib3Session
 from botocore.model import OperationModel
 from botocore.parsers import create_parser
+
+from appstream_export.extract.aws.connections import Answer, Connections
 
 PROTOCOLS = ("json", "query")
 _AUTHORIZATION = re.compile(
@@ -44,6 +45,7 @@ class RequestTemplate:
     signing_name: str
     client: BaseClient
     operation: OperationModel
+    connections: Connections
 
     @classmethod
     def derive(
@@ -55,7 +57,7 @@ class RequestTemplate:
             template = cls._parse(client, model, made)
             headers = read_headers(made.headers)
             again = template.build(params, credentials, headers["X-Amz-Date"], headers["amz-sdk-invocation-id"])
-        except (ValueError, LookupError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             _log.debug("%s: every call is made by its client: %s", operation, type(error).__name__)
             return None
         difference = find_difference(again, made)
@@ -73,13 +75,14 @@ class RequestTemplate:
         region, name, signed = found.groups()
         varying = {"Authorization", "Content-Length", "X-Amz-Date", "X-Amz-Security-Token", "amz-sdk-invocation-id"}
         fixed = {header: "" if header in varying else value for header, value in headers.items()}
-        return cls(made.method, made.url, fixed, tuple(signed.split(";")), region, name, client, model)
+        connections = Connections(client._endpoint.http_session, made.url)
+        return cls(made.method, made.url, fixed, tuple(signed.split(";")), region, name, client, model, connections)
 
     def can_sign_with(self, credentials: Credentials) -> bool:
         """Return whether the request may be made with the credentials."""
-        token = credentials.token
+        texts = [credentials.access_key, *filter(None, [credentials.token])]
         has_token = "X-Amz-Security-Token" in self.headers
-        return has_token == bool(token) and (not token or _VISIBLE.fullmatch(token) is not None)
+        return has_token == bool(credentials.token) and all(map(_VISIBLE.fullmatch, texts))
 
     def build(
         self, params: dict[str, Any], credentials: Credentials, timestamp: str, invocation_id: str
@@ -98,23 +101,19 @@ class RequestTemplate:
         timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         return self.build(params, credentials, timestamp, _make_invocation_id())
 
-    def send(self, request: AWSPreparedRequest) -> AWSResponse:
-        """Send a request and return its answer with its body; raises botocore's errors."""
-        return self._http_session.send(request)
+    def send(self, request: AWSPreparedRequest) -> Answer:
+        """Send a request and return its answer; raises botocore's errors."""
+        return self.connections.send(request)
 
-    def parse(self, response: AWSResponse) -> dict[str, Any]:
+    def parse(self, answer: Answer) -> dict[str, Any]:
         """Return the answer, an error or not, as botocore's parser does; raises its errors."""
         parser = create_parser(self.operation.service_model.resolved_protocol)
-        return parser.parse(convert_response(response), self.operation.output_shape)
+        return parser.parse(answer.as_event(), self.operation.output_shape)
 
     @property
     def host(self) -> str | None:
         """The host of AWS."""
         return urlsplit(self.url).hostname
-
-    @property
-    def _http_session(self) -> URLLib3Session:
-        return self.client._endpoint.http_session
 
     def _build_body(self, params: dict[str, Any]) -> bytes:
         body = self.client._serializer.serialize_to_request(params, self.operation)["body"]
@@ -149,10 +148,11 @@ def _is_uniform(model: OperationModel) -> bool:
 
 
 def read_headers(headers: Any) -> dict[str, str]:
-    """Return headers as text; raises ValueError for those that are not ASCII."""
-    return {
-        name: (value if isinstance(value, bytes) else value.encode()).decode("ascii") for name, value in headers.items()
-    }
+    """Return headers as text; raises ValueError for those that are not a line of ASCII."""
+    found = {name: value.decode("ascii") if isinstance(value, bytes) else value for name, value in headers.items()}
+    if not all(text.isascii() and text.isprintable() for header in found.items() for text in header):
+        raise ValueError("a header is not a line of ASCII")
+    return found
 
 
 def find_difference(ours: AWSPreparedRequest, made: AWSPreparedRequest) -> str | None:
@@ -165,11 +165,6 @@ def find_difference(ours: AWSPreparedRequest, made: AWSPreparedRequest) -> str |
         "body": (ours.body, body),
     }
     return next((name for name, (one, other) in parts.items() if one != other), None)
-
-
-def convert_response(response: AWSResponse) -> dict[str, Any]:
-    """Return an answer in the form that botocore's parsers and events have it."""
-    return {"status_code": response.status_code, "headers": response.headers, "body": response.content, "context": {}}
 
 
 def _make_invocation_id() -> str:
