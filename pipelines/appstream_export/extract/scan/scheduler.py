@@ -95,14 +95,7 @@ class Scheduler:
             check_session_policy(chosen)
         self._clients = create_clients(settings, list_member_operations(chosen), stop, process_count=process_count)
         operations = self._build_operations(contracts.values(), options, started_at or datetime.now(UTC))
-        self._sessions = Sessions(
-            settings,
-            self._clients,
-            list({(own := accounts[task.scope.account_id]).id: own for task in tasks}.values()),
-            run_id=run_id,
-            regions={task.scope.region for task in tasks},
-            actions=list_member_actions(chosen),
-        )
+        self._sessions = self._create_sessions(settings, tasks, accounts, chosen, run_id)
         self._operations, self._accounts = operations, accounts
         self._limited = {name: _limit_options(options, own, operations.values()) for name, own in operations.items()}
         _check_parents(tasks, operations)
@@ -121,6 +114,23 @@ class Scheduler:
         self._workers = min(settings.extract.workers, len(tasks))
         self._threads: list[threading.Thread] = []
         self._start_lock, self._has_unreached_workers = threading.Lock(), False
+
+    def _create_sessions(
+        self,
+        settings: Settings,
+        tasks: Sequence[Task],
+        accounts: Mapping[str, Account],
+        chosen: Sequence[Contract],
+        run_id: str,
+    ) -> Sessions:
+        return Sessions(
+            settings,
+            self._clients,
+            list({(own := accounts[task.scope.account_id]).id: own for task in tasks}.values()),
+            run_id=run_id,
+            regions={task.scope.region for task in tasks},
+            actions=list_member_actions(chosen),
+        )
 
     def _build_operations(
         self, contracts: Iterable[Contract], options: ScanOptions, started_at: datetime
