@@ -84,9 +84,9 @@ class OwnRuns:
     """By plan: all runs of a job that has not changed share one, and it is read from Dagster's storage."""
 
     def __contains__(self, run: dg.DagsterRun) -> bool:
-        return run.job_name in self.binding.job_names or self._makes_own_assets(run)
+        return run.job_name in self.binding.job_names or self._has_own_assets(run)
 
-    def _makes_own_assets(self, run: dg.DagsterRun) -> bool:
+    def _has_own_assets(self, run: dg.DagsterRun) -> bool:
         if run.asset_selection:
             return not run.asset_selection.isdisjoint(self.assets.keys)
         plan_id = run.execution_plan_snapshot_id
