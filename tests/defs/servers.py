@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
-START_S = 180  # a loaded machine; it takes ten
+START_S = 600  # a loaded machine; it takes ten
 STOP_S = 30
 
 
