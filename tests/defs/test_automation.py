@@ -309,6 +309,27 @@ def test_automation_downstream_of_a_resource_that_is_not_due_is_not_requested(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("on_incomplete", "requested"), [("stop", set()), ("continue", {"by_team"})])
+@pytest.mark.filterwarnings("ignore::dagster_shared.utils.warnings.BetaWarning")  # Dagster warns about its own code
+def test_automation_that_waits_for_blocking_checks_agrees_with_jobs_about_a_red_run(
+    on_incomplete: str, requested: set[str], configured: Export, instance: dg.DagsterInstance
+) -> None:
+    settings = as_toml(configured, f'[dagster]\non_incomplete = "{on_incomplete}"\n')
+    (configured.folder / "appstream-export.toml").write_text(settings)
+    configured.aws.fail("111122223333/eu-west-1", "deny")
+
+    @dg.asset(deps=["image_builders"], automation_condition=dg.AutomationCondition.all_deps_blocking_checks_passed())
+    def by_team() -> None: ...
+
+    project = dg.Definitions.merge(dg.Definitions(assets=[by_team]), defs())
+    with execute(instance) as red:
+        assert not red.success
+    found = dg.evaluate_automation_conditions(project, instance)
+
+    assert {key for key in ("by_team",) if found.get_num_requested(dg.AssetKey(key))} == requested
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("silent")
 def test_a_tag_that_a_red_run_is_given_later_makes_no_news_of_it(instance: dg.DagsterInstance) -> None:
     run_id = red_run(instance)

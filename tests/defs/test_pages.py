@@ -24,7 +24,7 @@ from tests.export import ACCOUNTS, REGIONS, Export
 
 SICK = f"{ACCOUNTS[0]}/eu-west-1"
 pytestmark = pytest.mark.long
-PATIENCE_MS = 180_000  # against a hang: a busy machine takes half a minute for a page
+PATIENCE_MS = 300_000  # against a hang: a busy machine takes minutes for what should take seconds
 ENDED = ("SUCCESS", "FAILURE")
 ALL_STEPS = """mutation { launchRunReexecution(reexecutionParams: { parentRunId: "%s", strategy: ALL_STEPS }) {
     ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
@@ -180,6 +180,7 @@ def test_a_red_run_has_a_table_of_its_failed_scopes_and_made_what_is_downstream(
     assert "[Show JSON]" not in dialog.inner_text()
     shown.keep("failed-scopes")
     dialog.get_by_role("button", name="Done").click()
+    shown.page.get_by_role("img", name="gantt_waterfall").click()  # steps as boxes with names, however short they are
     shown.page.get_by_placeholder("Filter…").fill("scopes failed, such as")
     shown.keep("red-run")
 
@@ -187,8 +188,9 @@ def test_a_red_run_has_a_table_of_its_failed_scopes_and_made_what_is_downstream(
 def test_a_mart_is_made_again_alone_without_a_request(shown: Shown) -> None:
     before = shown.export.calls()
     shown.open("/assets/image_builder_overview")
+    expect(shown.text("Column name")).to_be_visible(timeout=PATIENCE_MS)
     shown.page.get_by_role("button", name="Materialize").first.click()
-    wait_until(lambda: newest(shown.url)["id"] != shown.red, "the run is launched")
+    expect(shown.text(re.compile("Launched run"))).to_be_visible(timeout=PATIENCE_MS)
     wait_until(lambda: newest(shown.url)["status"] in ENDED, "the run ends")
     again = newest(shown.url)
     shown.open(f"/runs/{again['id']}")
@@ -218,6 +220,16 @@ def test_a_red_run_is_reexecuted_from_failure_asks_what_failed_and_is_green(show
     assert green["status"] == "SUCCESS"
     assert shown.export.calls() == [SICK]
     assert shown.export.statuses()[SICK] == "ok"
+
+
+@pytest.mark.parametrize("job", ["republish", "maintenance", "prune_runs"])
+def test_the_jobs_beside_snapshot_end_green_as_the_launchpad_launches_them(job: str, shown: Shown) -> None:
+    shown.export.aws.reset_calls()
+    run = launched(shown.url, job)
+    wait_until(lambda: newest(shown.url)["id"] == run and newest(shown.url)["status"] in ENDED, "the run ends")
+
+    assert newest(shown.url)["status"] == "SUCCESS"
+    assert shown.export.calls() == []
 
 
 @pytest.mark.long
