@@ -111,7 +111,7 @@ def measure_history(size: Size, folder: Path) -> list[Figure]:
 def measure_age(size: Size, folder: Path) -> list[Figure]:
     """Measure what follows the commit after a year of daily snapshots beside that of the second day."""
     builders, days = size.aged
-    return age.measure(builders, days, size.rounds, folder)
+    return age.measure(builders, days, size.rounds, folder, is_judged=size.is_timed)
 
 
 SUITES: Mapping[str, Callable[[Size, Path], list[Figure]]] = {

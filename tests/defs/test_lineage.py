@@ -43,7 +43,7 @@ BY_HAND = {
     " image_builders.platform image_builders.region prices.usd_per_hour",
     "image_builder_overview.status": "scope_runs.status",
     "image_builder_daily.platform": "image_builder_life_days.life image_builder_life_days.platform",
-    "image_builder_life_days.image_builder_key": "image_builder_state_spans.image_builder_key",
+    "image_builder_life_days.image_builder_key": "image_builder_span_months.image_builder_key",
     "running_image_builders.running_hours_at_least": "image_builder_state_spans.active_since"
     " image_builder_state_spans.last_observed_at",
     "feeds/image_builders.created_time_utc": "image_builders.created_time",

@@ -28,6 +28,7 @@ DAY = 24.0
 DAYS = "fact_image_builder_day"
 FACTS = [feed.name for feed in build_star_feeds(load_contracts(), ()) if feed.is_in_parts]
 STATES = ("RUNNING", "STOPPED", "PENDING", None)
+STAR = FeedsSettings(versions=("v2",))
 POLICY = RetentionSettings(hourly_days=1, daily_days=20, monthly_months=3)
 
 
@@ -197,7 +198,8 @@ def run_history(folder: Path, seed: int, steps: int) -> tuple[int, int]:
                 for name in "abc"
                 if chance.random() < 0.7
             ]
-            minute = max(0, round((hour - chance.choice((0, 0, 0, 30 * DAY))) * 60))
+            answered = hour - chance.choice((0, 0, 0, 30)) * DAY - chance.random() / 2  # no two at once
+            minute = round((answered if answered > 0 else hour) * 60)
             kind = chance.choices(("ok", "filtered", "failed"), (6, 1, 1))[0]
             if kind == "failed":
                 given.append(failed(scope))
@@ -219,7 +221,7 @@ def run_history(folder: Path, seed: int, steps: int) -> tuple[int, int]:
             chance.choices((commit, expire, erase), (8, 1, 1))[0]()
         except ExportError:  # nothing to erase, or nothing committed
             continue
-        publish_feeds(lake.store, lake.contracts)
+        publish_feeds(lake.store, lake.contracts, STAR)
         for name in FACTS:
             found = load(lake, name)
             assert found == compute(lake, name), (seed, hour, name)

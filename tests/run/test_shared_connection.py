@@ -10,7 +10,7 @@ import pytest
 
 from appstream_export.contracts import list_sql_files, list_view_files, load_contracts
 from appstream_export.feeds import build_feeds
-from appstream_export.lake.catalog import SharedConnection
+from appstream_export.lake.catalog import SharedConnection, shared as shared_connections
 from appstream_export.lake.catalog.derived import HISTORY_SUFFIX
 from appstream_export.run import publish_stages
 from appstream_export.settings import parse_settings
@@ -101,6 +101,17 @@ def test_a_run_that_commits_between_two_stages_is_shown_by_the_second(lake: Lake
         lake.commit(ok(A, builder("a", state="RUNNING")))
         with shared.open_newest("checks") as con:
             assert con.execute("select count(*) from image_builder_state_spans").fetchall() == [(3,)]
+
+
+def test_stages_that_lack_memory_are_performed_again_with_more(
+    lake: Lake, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_connections, "MEMORY_LIMITS", ("1MiB", "1GiB"))
+    with caplog.at_level(logging.INFO, "appstream_export.lake.catalog.shared"):
+        publish(lake)
+
+    retries = [record for record in caplog.records if "needs more than 1MiB" in record.getMessage()]
+    assert len(retries) == 1, "later stages have more from the start"
 
 
 def test_each_feed_of_a_file_states_what_it_reads() -> None:

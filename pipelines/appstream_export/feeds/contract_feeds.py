@@ -66,6 +66,11 @@ class Feed:
         return {column.name: column.type for column in self.columns}
 
     @property
+    def order(self) -> str:
+        """ORDER BY the key; empty for changes, which come by snapshot and are too wide to sort in little memory."""
+        return "" if self.history == _CHANGED_IN[1].name else f" order by {quote_identifier(self.key)}"
+
+    @property
     def is_in_parts(self) -> bool:
         """Whether each month has a file of its own."""
         return self.is_fact and self.history is not None

@@ -143,7 +143,7 @@ def get_feed_name(resource: Mapping[str, Any]) -> str:
     return resource.get("part_of", resource["name"])
 
 
-def count_rows(package: Mapping[str, Any]) -> dict[str, int]:
+def count_feed_rows(package: Mapping[str, Any]) -> dict[str, int]:
     """Return the rows of each feed."""
     found: dict[str, int] = {}
     for resource in list_parquet_resources(package):

@@ -15,7 +15,6 @@ from appstream_export.feeds.generations import GenerationStore
 from appstream_export.feeds.parts import FactPlan, read_part, render_part_query
 from appstream_export.feeds.relations import render_column_definitions
 from appstream_export.lake.catalog import FeedConnection, get_feed_table_name
-from appstream_export.lake.duckdb import quote_identifier
 
 _KEPT_NAME = "bi_duckdb"
 
@@ -80,12 +79,13 @@ def _add_months(connection: FeedConnection, generations: GenerationStore, plan: 
     """Add the rows of those months that the table lacks, the oldest first."""
     feed, table, filled = plan.feed, get_feed_table_name(plan.feed.name), plan.filled
     missing = [month for month in plan.missing if month in months and month not in (filled or ())]
-    query = f"{render_part_query(connection, feed, missing)} order by {quote_identifier(feed.key)}"
+    query = f"{render_part_query(connection, feed, missing)}{feed.order}"
     reused = [part for part in plan.reused if part.month in months and part.month not in (filled or ())]
     if filled is None:
         create_table(connection, feed, f"from ({query}) limit 0" if reused else query)
     for part in reused:
-        connection.insert_rows(table, read_part(generations, feed, part))
+        for rows in read_part(generations, feed, part):
+            connection.insert_rows(table, rows)
     if missing and (filled is not None or reused):
         connection.insert_rows(table, query)
     return table

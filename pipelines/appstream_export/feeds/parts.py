@@ -14,14 +14,13 @@ from datetime import date
 from hashlib import sha256
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.definitions import build_feed_schema
 from appstream_export.feeds.generations import GenerationStore
 from appstream_export.lake.catalog import FeedConnection
 from appstream_export.lake.duckdb import quote_identifier, quote_literal
-from appstream_export.lake.snapshots import FileEntry
+from appstream_export.lake.snapshots import FileEntry, open_parquet_file, read_row_groups
 
 UNDATED = "undated"
 """The part of rows that have no date or time."""
@@ -56,7 +55,7 @@ def build_part_name(feed: str, month: str) -> str:
 def compute_part_keys(connection: FeedConnection, feed: Feed) -> dict[str, str]:
     """Return a digest of what the rows of each month derive from, by month; of one month if there are no rows."""
     connection.derive_tables([source for source, _ in feed.inputs] or feed.reads)
-    found = _hash_inputs(connection, feed) if feed.inputs else _hash_rows(connection, feed)
+    found = _compute_input_digests(connection, feed) if feed.inputs else _compute_row_digests(connection, feed)
     columns = [f"{column.name} {column.type} {column.doc}" for column in feed.columns]
     fixed = [connection.engine_version, feed.doc, feed.sql, *columns]
     months = found or {connection.as_of.strftime("%Y-%m"): ""}
@@ -96,11 +95,11 @@ def copy_part(generations: GenerationStore, feed: Feed, part: FactPart, generati
     return FactPart(part.month, part.derived_from, file)
 
 
-def read_part(generations: GenerationStore, feed: Feed, part: FactPart) -> pa.Table:
-    """Return the rows of a part as they are in `bi.duckdb`: with times that have no zone."""
-    raw = generations.store.read_bytes(part.file.path)
-    rows = pq.read_table(pa.BufferReader(raw))
-    return rows.cast(build_feed_schema(replace(feed, has_zone=False)))
+def read_part(generations: GenerationStore, feed: Feed, part: FactPart) -> Iterator[pa.Table]:
+    """Yield the rows of a part, some thousand at a time, as they are in `bi.duckdb`: with times that have no zone."""
+    groups = read_row_groups(open_parquet_file(generations.store, part.file.path))
+    schema = build_feed_schema(replace(feed, has_zone=False))
+    return (group.cast(schema) for group in groups)
 
 
 def _is_whole(generations: GenerationStore, file: FileEntry) -> bool:
@@ -109,21 +108,21 @@ def _is_whole(generations: GenerationStore, file: FileEntry) -> bool:
     return False
 
 
-def _hash_rows(connection: FeedConnection, feed: Feed) -> dict[str, str]:
-    return dict(_hash_by_month(connection, f"({feed.sql}\n)", feed.history or ""))
+def _compute_row_digests(connection: FeedConnection, feed: Feed) -> dict[str, str]:
+    return dict(_load_month_digests(connection, f"({feed.sql}\n)", feed.history or ""))
 
 
-def _hash_inputs(connection: FeedConnection, feed: Feed) -> dict[str, str]:
+def _compute_input_digests(connection: FeedConnection, feed: Feed) -> dict[str, str]:
     """Return digests of the inputs by month; the months are those of the first one."""
     (first, column), *others = feed.inputs
     limit = feed.find_first_day(connection.as_of)
-    found = dict(_hash_by_month(connection, quote_identifier(first), column or ""))
+    found = dict(_load_month_digests(connection, quote_identifier(first), column or ""))
     if limit:
         found = {month: digest for month, digest in found.items() if month >= f"{limit:%Y-%m}"}
     for source, by in others:
         name = quote_identifier(source)
         if by:
-            more = dict(_hash_by_month(connection, name, by))
+            more = dict(_load_month_digests(connection, name, by))
         else:
             [(digest,)] = connection.fetch_rows(f"select concat_ws(' ', count(*), sum(hash(q))) from {name} as q")
             more = dict.fromkeys(found, digest)
@@ -132,7 +131,7 @@ def _hash_inputs(connection: FeedConnection, feed: Feed) -> dict[str, str]:
     return {m: f"{digest}\n{limit}" if limit and m == f"{limit:%Y-%m}" else digest for m, digest in found.items()}
 
 
-def _hash_by_month(connection: FeedConnection, source: str, column: str) -> Iterator[tuple[str, str]]:
+def _load_month_digests(connection: FeedConnection, source: str, column: str) -> Iterator[tuple[str, str]]:
     month = f"coalesce(strftime({quote_identifier(column)}, '%Y-%m'), '{UNDATED}')"
     query = f"select {month}, concat_ws(' ', count(*), sum(hash(q))) from {source} as q group by 1"
     return iter(connection.fetch_rows(query))

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -151,12 +152,9 @@ def publish_feeds(
     check_feed_formats(settings)
     if shared is None:
         with SharedConnection(store, contracts, keeps_parts=True) as own:
-            return publish_feeds(store, contracts, settings, clock=clock, check_results=check_results, shared=own)
-    versions = [
-        GenerationStore(store, file_mode=int(settings.file_mode, 8), create=True, version=version)
-        for version in VERSIONS
-        if version in settings.versions
-    ]
+            publish = partial(publish_feeds, clock=clock, check_results=check_results, shared=own)
+            return own.retry_with_more_memory(lambda: publish(store, contracts, settings))
+    versions = _open_versions(store, settings)
     with translate_storage_errors(store):
         published = None
         # Publish again if a run committed in the meantime, so that readers end up with the newest snapshot.
@@ -179,9 +177,18 @@ def publish_feeds(
             generations.prune(retain=settings.keep_generations, now=clock(), erased_seq=erased_seq)
             for generations in versions
         ]
-        for version in {*VERSIONS} - {*settings.versions}:
-            GenerationStore(store, file_mode=int(settings.file_mode, 8), version=version).remove_all()
+        _remove_other_versions(store, settings)
     return replace(published, removed=tuple(removed))
+
+
+def _open_versions(store: Store, settings: FeedsSettings) -> list[GenerationStore]:
+    mode, versions = int(settings.file_mode, 8), [version for version in VERSIONS if version in settings.versions]
+    return [GenerationStore(store, file_mode=mode, create=True, version=version) for version in versions]
+
+
+def _remove_other_versions(store: Store, settings: FeedsSettings) -> None:
+    for version in {*VERSIONS} - {*settings.versions}:
+        GenerationStore(store, file_mode=int(settings.file_mode, 8), version=version).remove_all()
 
 
 def load_published_feeds(store: Store) -> PublishResult | None:
@@ -197,7 +204,7 @@ def _load_published_version(store: Store, version: str) -> PublishResult | None:
         return None
     return PublishResult(
         current=current,
-        rows=datapackage.count_rows(generations.load_package(current.name)),
+        rows=datapackage.count_feed_rows(generations.load_package(current.name)),
         place=generations.place,
         problem=current.why,
     )
@@ -414,7 +421,7 @@ def _load_served_parts(generations: GenerationStore, erased_seq: int) -> dict[st
 def _create_feed_table(connection: FeedConnection, feed: Feed) -> str:
     """Create the table of a feed and return its SQL name; raises ContractError if its columns or key are wrong."""
     connection.derive_tables(feed.reads)
-    table = create_table(connection, feed, f"from ({feed.sql}\n) order by {quote_identifier(feed.key)}")
+    table = create_table(connection, feed, f"from ({feed.sql}\n){feed.order}")
     _check_key(connection, feed, table)
     return table
 

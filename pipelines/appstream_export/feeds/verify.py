@@ -173,7 +173,7 @@ def _verify_database(generations: GenerationStore, package: Mapping[str, Any]) -
 
 def _verify_database_tables(file: Path, package: Mapping[str, Any]) -> Iterator[str]:
     with open_duckdb_file(file) as fetch_rows:
-        described = datapackage.count_rows(package)
+        described = datapackage.count_feed_rows(package)
         for feed in datapackage.parse_feeds(package):
             name = quote_literal(feed.name)
             columns = fetch_rows(

@@ -1,26 +1,31 @@
 """One connection for all stages that publish a snapshot, so that they derive its marts from the history only once."""
 
+import logging
 import tempfile
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
-from typing import Self
+from typing import Self, TypeVar
 
 import duckdb
 
 from appstream_export.contracts import Contract, list_sql_files
+from appstream_export.errors import OutOfMemory
 from appstream_export.lake.catalog.derived import derive_newest_months, derive_tables, restrict_source
 from appstream_export.lake.catalog.kept_parts import KeptParts
 from appstream_export.lake.catalog.rendered import connect_as_rendered
 from appstream_export.lake.snapshots import load_head
 from appstream_export.lake.storage import FEEDS_FOLDER, Store
 
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
 _OPTIONS = (
-    "memory_limit = '256MiB'",  # it spills the rest
     # Tables of bi.duckdb are committed one by one. Above this size, a commit writes to the file and not to its log.
     "checkpoint_threshold = '1MiB'",
     # Found by measurement: these take a tenth of the time of writing bi.duckdb, and never compress best.
     "disabled_compression_methods = 'zstd,fsst,dictionary'",
 )
+MEMORY_LIMITS = ("192MiB", "1GiB")
+"""The memory of DuckDB, which spills the rest; the second one is for what cannot be spilled."""
 _ONE_THREAD = "threads = 1"  # most statements are short: more threads take a quarter more CPU, and more memory
 _SHOWN_SEQ_SQL = "select seq from lake.shows"
 
@@ -35,6 +40,7 @@ class SharedConnection:
     def __init__(self, store: Store, contracts: Sequence[Contract], *, keeps_parts: bool = False) -> None:
         self._store, self._contracts, self._keeps_parts = store, contracts, keeps_parts
         self._con: duckdb.DuckDBPyConnection | None = None
+        self._memory = MEMORY_LIMITS[0]
         self._limited: set[str] = set()
         """Tables that have only the newest months."""
 
@@ -59,6 +65,18 @@ class SharedConnection:
             # The next stage must not find a connection in an unknown state.
             self.close()
             raise
+
+    def retry_with_more_memory(self, act: Callable[[], T]) -> T:
+        """Call `act` and return its result; call it again with a new connection if it runs out of memory."""
+        try:
+            return act()
+        except OutOfMemory:
+            if self._memory == MEMORY_LIMITS[-1]:
+                raise
+            _log.info("DuckDB needs more than %s to publish: trying again with %s", *MEMORY_LIMITS)
+            self.close()
+            self._memory = MEMORY_LIMITS[-1]
+            return act()
 
     def derive_tables(self, con: duckdb.DuckDBPyConnection, reads: Iterable[str]) -> None:
         """Compute what `reads` name and derives from a history, unless the connection has it."""
@@ -95,7 +113,7 @@ class SharedConnection:
             is_local = store.get_filesystem() is None
             built = store.resolve_uri(FEEDS_FOLDER) if is_local else tempfile.gettempdir()
             # In a bucket, threads wait for files at the same time.
-            options = (*_OPTIONS, _ONE_THREAD) if is_local else _OPTIONS
+            options = (f"memory_limit = '{self._memory}'", *_OPTIONS, *((_ONE_THREAD,) if is_local else ()))
             self._con = connect_as_rendered(store, self._contracts, folders=[built], options=options)
         return self._con
 

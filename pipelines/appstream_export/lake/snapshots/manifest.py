@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
@@ -345,7 +345,11 @@ def _read_raw_manifests(store: Store, since_seq: int = 1, relists: int = _RELIST
 
 
 def _parse_manifest(store: Store, seq: int, raw: bytes) -> Manifest:
-    where = store.resolve_uri(build_manifest_path(seq))
+    return _parse_manifest_at(store.resolve_uri(build_manifest_path(seq)), seq, raw)
+
+
+@lru_cache(maxsize=1024)  # each stage of a run loads the history
+def _parse_manifest_at(where: str, seq: int, raw: bytes) -> Manifest:
     try:
         content = msgspec.json.decode(raw, type=dict[str, Any])
         # First of all: a newer format may have other fields, and would look damaged.

@@ -160,13 +160,13 @@ class LocalStore:
         """Give the content of a file a second name: a hard link, or where that is not possible a copy."""
         source = self._resolve_path(path)
         with self._reserve_temporary_path(target) as temporary:
-            if not self._link(source, temporary):
+            if not self._create_link(source, temporary):
                 with self._open_synced(temporary) as file, source.open("rb") as content:
                     shutil.copyfileobj(content, file)
             temporary.rename(self._resolve_path(target))
             self._sync_folder(temporary.parent)
 
-    def _link(self, source: Path, target: Path) -> bool:
+    def _create_link(self, source: Path, target: Path) -> bool:
         """Create a hard link; return whether the file may have another name, with the mode of this store."""
         if stat.S_IMODE(source.stat().st_mode) != self.file_mode & _READ_BITS:
             return False  # the setting has changed: the file that is there keeps its mode
