@@ -17,13 +17,13 @@ import yaml
 
 from appstream_export.contracts import load_contracts
 from appstream_export.errors import ContractError
-from appstream_export.feeds import publish_feeds
-from appstream_export.feeds.definitions import build_feeds
+from appstream_export.feeds import V2, build_version_feeds, publish_feeds
 from appstream_export.feeds.superset import build_superset_bundle
-from tests.lake.lakes import A, B, Lake, builder, failed, ok
+from appstream_export.settings import FeedsSettings
+from tests.lake.lakes import A, Lake, builder, ok
 
-PLACE = "/data/feeds/v1/bi.duckdb"
-FEEDS = build_feeds(load_contracts(), ["team"])
+PLACE = "/data/feeds/v2/bi.duckdb"
+FEEDS = build_version_feeds(V2, load_contracts(), FeedsSettings(account_labels=("team",)))
 
 
 def documents(place: str = PLACE) -> dict[str, Any]:
@@ -41,10 +41,38 @@ def of_kind(kind: str) -> list[Any]:
 def test_a_dataset_for_each_feed_with_every_column_described() -> None:
     datasets = {d["table_name"]: d for d in of_kind("datasets")}
 
-    assert datasets.keys() == {feed.name for feed in FEEDS}
+    joined = {name for name, dataset in datasets.items() if dataset["sql"]}
+    assert datasets.keys() - joined == {feed.name for feed in FEEDS}
+    assert joined >= {"builders", "builder_days", "builder_changes", "builder_exposures", "scopes"}
     assert all(c["description"] for d in datasets.values() for c in d["columns"])
-    assert "label_team" in {c["column_name"] for c in datasets["image_builders"]["columns"]}
-    assert datasets["image_builder_daily"]["main_dttm_col"] == "day"
+    assert all("label_team" in {c["column_name"] for c in datasets[name]["columns"]} for name in joined)
+    assert datasets["builder_days"]["main_dttm_col"] == "day"
+
+
+def test_each_filter_applies_to_every_dataset_of_builders() -> None:
+    [dashboard] = of_kind("dashboards")
+    filters = [f["targets"][0]["column"]["name"] for f in dashboard["metadata"]["native_filter_configuration"]]
+    joined = {d["table_name"]: {c["column_name"] for c in d["columns"]} for d in of_kind("datasets") if d["sql"]}
+
+    assert filters == ["account", "region", "label_team", "state", "image_builder_key"]
+    assert {name: set(filters) - columns for name, columns in joined.items() if set(filters) - columns} == {
+        "scopes": {"state", "image_builder_key"}
+    }
+
+
+def test_the_snapshots_time_stays_above_every_page() -> None:
+    [dashboard] = of_kind("dashboards")
+    places = dashboard["position"]
+    [head, tabs] = [places[name] for name in places["GRID_ID"]["children"]]
+
+    assert places[head["children"][0]]["meta"]["sliceName"] == "Snapshot, UTC"
+    assert [places[name]["meta"]["text"] for name in tabs["children"]] == [
+        "Cost", "Builders", "To do", "Changes", "Coverage",
+    ]  # fmt: skip
+    parents = {
+        child: name for name, place in places.items() if isinstance(place, dict) for child in place.get("children", ())
+    }
+    assert all(place["parents"][-1] == parents[name] for name, place in places.items() if name in parents)
 
 
 def test_the_database_is_opened_for_reading_alone() -> None:
@@ -61,7 +89,7 @@ OUTSIDE = (
     "select * from '{secret}'",
     "from glob('{folder}/*')",
     "copy (select 1) to '{folder}/written.csv'",
-    "copy (from image_builders) to '{folder}/written.parquet'",
+    "copy (select 2) to '{folder}/written.parquet'",
     "attach '{folder}/written.db'",
     "export database '{folder}/written'",
     "load '{secret}'",
@@ -105,7 +133,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lake.publish()
     publish_feeds(lake.store, load_contracts())
     (folder / "secret.csv").write_text("SECRET_KEY\nhush\n")
-    return folder / "warehouse/feeds/v1/bi.duckdb"
+    return folder / "warehouse/feeds/v2/bi.duckdb"
 
 
 @pytest.mark.slow
@@ -117,7 +145,7 @@ def test_sql_of_others_reads_bi_duckdb_and_no_file_of_the_server(
     before = sorted(folder.rglob("*"))
 
     with closing(connect(served)) as con:
-        assert con.execute("select name from image_builders").fetchall() == [("a",)]
+        assert con.execute("select name from image_builder_latest").fetchall() == [("a",)]
         for statement in OUTSIDE:
             with pytest.raises(duckdb.Error) as refused:
                 con.execute(statement.format(secret=folder / "secret.csv", folder=folder)).fetchall()
@@ -146,34 +174,28 @@ def test_everything_that_is_named_is_there_and_importing_again_replaces_it() -> 
 
     assert {c["dataset_uuid"] for c in charts} <= datasets
     assert placed == {c["uuid"] for c in charts}
-    assert len(placed) >= 8
+    assert len(placed) >= 20
     assert dashboard["metadata"]["native_filter_configuration"][0]["targets"][0]["datasetUuid"] in datasets
     assert documents() == documents()
 
 
-@pytest.mark.slow
-def test_the_sql_of_every_chart_runs_on_published_feeds(tmp_path: Path) -> None:
-    lake = Lake(tmp_path / "warehouse")
-    lake.commit(ok(A, builder("a", state="RUNNING", errors=["E"])), failed(B))
-    publish_feeds(lake.store, load_contracts())
-    tables = {d["uuid"]: d["table_name"] for d in of_kind("datasets")}
-
-    with duckdb.connect(str(tmp_path / "warehouse/feeds/v1/bi.duckdb"), read_only=True) as con:
-        for chart in of_kind("charts"):
-            params = chart["params"]
-            metrics = [*params.get("metrics", []), *([params["metric"]] if "metric" in params else [])]
-            asked = ["count(*)" if m == "count" else m["sqlExpression"] for m in metrics] + params.get(
-                "all_columns", []
-            )
-            where = "".join(f" where {f['sqlExpression']}" for f in params["adhoc_filters"])
-            con.sql(f"select {', '.join(asked)} from {tables[chart['dataset_uuid']]}{where}").fetchall()
-
-
-def test_a_feed_that_loses_a_column_of_a_chart_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("feed", "missing", "why"),
+    [
+        (
+            "image_builder_latest",
+            "state",
+            "dashboard.toml: builders: the feed image_builder_latest has no column state",
+        ),
+        ("feed_status", "as_of_utc", 'dashboard.toml: "Snapshot, UTC": feed_status has no column as_of_utc'),
+    ],
+)
+def test_a_feed_that_loses_a_column_of_the_dashboard_is_refused(feed: str, missing: str, why: str) -> None:
     shorter = [
-        replace(f, columns=tuple(c for c in f.columns if c.name != "state")) if f.name == "image_builders" else f
-        for f in FEEDS
+        replace(f, columns=tuple(c for c in f.columns if c.name != missing)) if f.name == feed else f for f in FEEDS
     ]
 
-    with pytest.raises(ContractError, match='"Up now": the feed image_builders has no column state'):
+    with pytest.raises(ContractError, match=f"^{re.escape(why)}$"):
         build_superset_bundle(shorter, PLACE, datetime.now(UTC))
+    with pytest.raises(ContractError, match=f"there is no feed {feed}|reads {feed}, which does not exist"):
+        build_superset_bundle([f for f in FEEDS if f.name != feed], PLACE, datetime.now(UTC))
