@@ -9,7 +9,8 @@ from appstream_export.feeds.report.blocks import KEY
 
 GROUPED = (
     "account_id", "region", "state", "is_gone", "instance_type", "platform", "is_stale", "is_up", "up_hours",
-    "state_hours", "exposed_by", "root_volume_size_gb", "is_latest_agent", "agent_age_days", "usd_per_hour", "disk_usd_per_month",
+    "state_hours", "exposed_by", "root_volume_size_gb", "is_latest_agent", "agent_age_days", "usd_per_hour",
+    "disk_usd_per_month",
 )  # fmt: skip
 """Columns of builders that the page counts or selects by; javascript/model.js has the tests."""
 STUCK_HOURS, OLD_DAYS = 25 / 60, 180  # as in javascript/model.js
@@ -25,8 +26,11 @@ def split_builders(builders: pa.Table, most: int) -> tuple[pa.Table, pa.Table]:
         return builders, builders.slice(0, 0)
     order = [("is_gone", "ascending"), ("is_up", "descending"), ("usd_per_hour", "descending"), (KEY, "ascending")]
     places = pc.sort_indices(builders, sort_keys=order)
-    listed, others = places[:most], places[most:]
-    return tuple(builders.take(pc.take(part, pc.sort_indices(part))) for part in (listed, others))  # ty: ignore[invalid-return-type]
+    return _take_sorted(builders, places[:most]), _take_sorted(builders, places[most:])
+
+
+def _take_sorted(builders: pa.Table, places: pa.Array) -> pa.Table:
+    return builders.take(pc.take(places, pc.sort_indices(places)))
 
 
 def group_left_out(others: pa.Table, tables: Mapping[str, pa.Table], listed: int) -> dict[str, pa.Table]:

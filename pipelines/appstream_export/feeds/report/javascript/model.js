@@ -223,9 +223,9 @@ const hasNoPrice = (builder) => !builder.is_gone && (builder.usd_per_day === nul
 const isStuck = (builder) => PASSING.has(builder.state) && builder.state_hours >= STUCK_HOURS;
 const isFailing = (builder) => !builder.is_gone && (builder.state === "FAILED" || builder.errors.length > 0);
 const hasOldAgent = (builder) =>
-  !builder.is_gone && (builder.is_latest_agent === false || builder.agent_age_days >= OLD_DAYS);
+  !builder.is_gone && (builder.is_latest_agent === 0 || builder.agent_age_days >= OLD_DAYS);
 const hasOldImage = (builder) =>
-  !builder.is_gone && builder.image !== null && (builder.image.isGone === true || builder.image.age >= OLD_DAYS);
+  !builder.is_gone && builder.image !== null && (builder.image.isGone || builder.image.age >= OLD_DAYS);
 
 // What needs doing: the title of each list, and which builders it has.
 export const NEEDS = [
