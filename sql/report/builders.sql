@@ -65,9 +65,9 @@ select
     a.is_latest as is_latest_agent,
     a.agent_age_days,
     x.exposed_by,
-    r.name is not null as is_up,
-    r.running_hours_at_least as up_hours,
-    r.cost_usd_at_least::double as up_usd,
+    r.name is not null as is_running,
+    r.running_hours_at_least,
+    r.cost_usd_at_least::double as running_usd_at_least,
     coalesce(r.usd_per_hour, o.usd_per_hour)::double as usd_per_hour,
     o.disk_usd_per_month::double as disk_usd_per_month
 from lives as l

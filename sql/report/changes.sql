@@ -10,9 +10,9 @@ with newest as (
 
 select
     c.image_builder_key,
-    c.observed_at as seen_at,
+    c.observed_at,
     c.change,
-    c.column_name as what,
+    c.column_name,
     case when c.change = 'changed' then left(c.old_value, 120) end as old_value,
     case when c.change = 'changed' then left(c.new_value, 120) end as new_value,
     count(*) over () as found

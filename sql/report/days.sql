@@ -35,9 +35,9 @@ select
     min(day) as first_day,
     count(*) as days,
     state,
-    running_hours_at_least as up_hours,
-    instance_usd_at_least::double as instance_usd,
-    disk_usd_at_least::double as disk_usd
+    running_hours_at_least,
+    instance_usd_at_least::double as instance_usd_at_least,
+    disk_usd_at_least::double as disk_usd_at_least
 from numbered
 group by image_builder_key, state, running_hours_at_least, instance_usd_at_least, disk_usd_at_least, sequence
 order by image_builder_key, first_day

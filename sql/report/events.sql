@@ -5,8 +5,8 @@
 with found as (
     select
         image_builder_key,
-        first_observed_at as seen_at,
-        'state' as what,
+        first_observed_at as observed_at,
+        'state' as column_name,
         null as old_value,
         state as new_value,
         (epoch(last_observed_at) - epoch(first_observed_at))::bigint as lasted_s,
@@ -16,8 +16,8 @@ with found as (
     union all
     select
         image_builder_key,
-        observed_at as seen_at,
-        column_name as what,
+        observed_at,
+        column_name,
         left(old_value, 120) as old_value,
         left(new_value, 120) as new_value,
         null as lasted_s,
@@ -32,7 +32,7 @@ numbered as (
         *,
         row_number() over (
             partition by image_builder_key
-            order by seen_at desc, what <> 'state', what
+            order by observed_at desc, column_name <> 'state', column_name
         ) as place,
         count(*) over (partition by image_builder_key) - 50 as older
     from found
@@ -40,8 +40,8 @@ numbered as (
 
 select
     image_builder_key,
-    seen_at,
-    what,
+    observed_at,
+    column_name,
     old_value,
     new_value,
     lasted_s,

@@ -335,7 +335,7 @@ def test_a_disk_without_a_price_makes_the_cost_a_lower_bound(tmp_path: Path) -> 
     lake.commit(ok(A, *two), prices=[listed])
     rows = read_rows(written(lake, tmp_path), "builders")
 
-    assert [(row["name"], row["is_up"], row["disk_usd_per_month"]) for row in rows] == [
+    assert [(row["name"], row["is_running"], row["disk_usd_per_month"]) for row in rows] == [
         ("down", 0, None),
         ("up", 1, None),
     ]

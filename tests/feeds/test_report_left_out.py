@@ -4,14 +4,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import duckdb
 import pytest
 from playwright.sync_api import Browser
 
 from appstream_export.feeds.report import page as report_page
-from appstream_export.feeds.report import render_report
+from benchmarks.report_page import write_page
 from tests.browser import Watched, watched
-from tests.feeds.test_report_at_scale import MARTS
 from tests.pages import read_rows
 
 DRAWN = 'body[data-drawn]:not([data-drawn=""])'
@@ -19,31 +17,22 @@ BUILDERS, LISTED = 900, 200
 CHOICES = ("", "#region=eu-west-1&by=type", "#account=000000000008&over=100", "#needs=agent")
 
 
-def write_page(place: Path) -> Path:
+def write_cut_page(place: Path) -> Path:
     """The page of 900 builders, of which some have no price."""
-    with duckdb.connect() as con:
-        con.execute("set timezone = 'UTC'")
-        con.execute(
-            MARTS.replace("range(5000)", f"range({BUILDERS})")
-            .replace("range(280)", "range(20)")
-            .replace("n % 280", "n % 20")
-        )
-        con.execute("update image_builder_overview set usd_per_hour = null where n % 50 = 0")
-        con.execute(
-            "update image_builder_daily set instance_usd_at_least = null where n % 50 = 0 and day > '2026-11-20'"
-        )
-        place.write_text(render_report(lambda sql: con.sql(sql).to_arrow_table()), "utf-8")
-    return place
+    return write_page(
+        place, BUILDERS, "update image_builder_overview set usd_per_hour = null where n % 50 = 0",
+        "update image_builder_daily set instance_usd_at_least = null where n % 50 = 0 and day > '2026-11-20'",
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The page with all builders, and the one that lists 200 of them."""
     folder = tmp_path_factory.mktemp("left_out")
-    whole = write_page(folder / "whole.html")
+    whole = write_cut_page(folder / "whole.html")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report_page, "BUILDERS_MAX", LISTED)
-        return whole, write_page(folder / "cut.html")
+        return whole, write_cut_page(folder / "cut.html")
 
 
 @pytest.fixture(scope="module")

@@ -119,7 +119,7 @@ def test_days_that_are_alike_are_one_row_and_begin_with_the_last_month(answer: A
 
 def test_of_a_builder_the_newest_50_events_remain_and_the_others_are_counted(answer: Any) -> None:
     spans = [span(NOW - (n + 1) * HOUR, NOW - n * HOUR) for n in range(53)]
-    found = answer(panel("events"), spans, "seen_at, older")
+    found = answer(panel("events"), spans, "observed_at, older")
 
     assert (len(found), min(found)[0], max(found)) == (50, NOW - 50 * HOUR, (NOW - HOUR, 3))
 

@@ -8,8 +8,9 @@ import pyarrow.compute as pc
 from appstream_export.feeds.report.blocks import KEY
 
 GROUPED = (
-    "account_id", "region", "state", "is_gone", "instance_type", "platform", "is_stale", "is_up", "up_hours",
-    "state_hours", "exposed_by", "root_volume_size_gb", "is_latest_agent", "agent_age_days", "usd_per_hour", "disk_usd_per_month",
+    "account_id", "region", "state", "is_gone", "instance_type", "platform", "is_stale", "is_running", "running_hours_at_least",
+    "state_hours", "exposed_by", "root_volume_size_gb", "is_latest_agent", "agent_age_days", "usd_per_hour",
+    "disk_usd_per_month",
 )  # fmt: skip
 """Columns of builders that the page counts or selects by; javascript/model.js has the tests."""
 STUCK_HOURS, OLD_DAYS = 25 / 60, 180  # as in javascript/model.js
@@ -23,10 +24,13 @@ def split_builders(builders: pa.Table, most: int) -> tuple[pa.Table, pa.Table]:
     """
     if builders.num_rows <= most:
         return builders, builders.slice(0, 0)
-    order = [("is_gone", "ascending"), ("is_up", "descending"), ("usd_per_hour", "descending"), (KEY, "ascending")]
+    order = [("is_gone", "ascending"), ("is_running", "descending"), ("usd_per_hour", "descending"), (KEY, "ascending")]
     places = pc.sort_indices(builders, sort_keys=order)
-    listed, others = places[:most], places[most:]
-    return tuple(builders.take(pc.take(part, pc.sort_indices(part))) for part in (listed, others))  # ty: ignore[invalid-return-type]
+    return _take_sorted(builders, places[:most]), _take_sorted(builders, places[most:])
+
+
+def _take_sorted(builders: pa.Table, places: pa.Array) -> pa.Table:
+    return builders.take(pc.take(places, pc.sort_indices(places)))
 
 
 def group_left_out(others: pa.Table, tables: Mapping[str, pa.Table], listed: int) -> dict[str, pa.Table]:
@@ -49,19 +53,19 @@ def group_left_out(others: pa.Table, tables: Mapping[str, pa.Table], listed: int
 def _build_alike(others: pa.Table, tables: Mapping[str, pa.Table]) -> pa.Table:
     """Return what the page's tests read of each builder, as coarse as they read it."""
     alike = others.select(GROUPED)
-    # The page asks for whole hours, so hours of those that are up count down to one.
-    up_hours = pc.floor(pc.cast(others["up_hours"], pa.float64()))
+    # The page compares with whole hours, so hours are rounded down to whole ones.
+    running_hours_at_least = pc.floor(pc.cast(others["running_hours_at_least"], pa.float64()))
     is_stuck = pc.greater_equal(pc.cast(others["state_hours"], pa.float64()), STUCK_HOURS)
     is_old = pc.greater_equal(pc.cast(others["agent_age_days"], pa.int64()), OLD_DAYS)
     coarse = {
-        "up_hours": up_hours,
+        "running_hours_at_least": running_hours_at_least,
         "state_hours": pc.cast(is_stuck, pa.int8()),
         "agent_age_days": pc.if_else(is_old, OLD_DAYS, 0),
     }
     for name, values in coarse.items():
         alike = alike.set_column(alike.column_names.index(name), name, values)
     days = tables["days"]
-    is_priced = pc.and_(pc.is_valid(days["instance_usd"]), pc.is_valid(days["disk_usd"]))
+    is_priced = pc.and_(pc.is_valid(days["instance_usd_at_least"]), pc.is_valid(days["disk_usd_at_least"]))
     alike = alike.append_column("has_unpriced_day", _is_in(others, days.filter(pc.invert(is_priced))))
     alike = alike.append_column("has_errors", _is_in(others, tables["errors"]))
     if "builder_images" in tables:
@@ -92,16 +96,21 @@ def _group_days(days: pa.Table, keys: pa.Array, group_of: pa.Array, listed: int)
     groups = pc.add(pc.cast(pc.take(group_of, known["place"].combine_chunks()), pa.int64()), listed)
     known = known.append_column("builder", groups)
     # A cost that is unknown must not be summed as 0 together with known ones.
-    known = known.append_column("has_instance", pc.is_valid(known["instance_usd"]))
-    known = known.append_column("has_disk", pc.is_valid(known["disk_usd"]))
+    known = known.append_column("has_instance", pc.is_valid(known["instance_usd_at_least"]))
+    known = known.append_column("has_disk", pc.is_valid(known["disk_usd_at_least"]))
     by = ["builder", "first_day", "days", "state", "has_instance", "has_disk"]
     sums = known.group_by(by, use_threads=False).aggregate(
-        [("up_hours", "sum"), ("instance_usd", "sum"), ("disk_usd", "sum"), ([], "count_all")]
+        [
+            ("running_hours_at_least", "sum"),
+            ("instance_usd_at_least", "sum"),
+            ("disk_usd_at_least", "sum"),
+            ([], "count_all"),
+        ]
     )
     names = {
-        "up_hours_sum": "up_hours",
-        "instance_usd_sum": "instance_usd",
-        "disk_usd_sum": "disk_usd",
+        "running_hours_at_least_sum": "running_hours_at_least",
+        "instance_usd_at_least_sum": "instance_usd_at_least",
+        "disk_usd_at_least_sum": "disk_usd_at_least",
         "count_all": _NUMBER,
     }
     found = sums.rename_columns([names.get(name, name) for name in sums.column_names]).drop_columns(

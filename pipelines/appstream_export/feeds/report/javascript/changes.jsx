@@ -52,8 +52,8 @@ export function Changes({ model }) {
 
 function listChanges({ changes, builders }) {
   return Array.from({ length: changes.rows }, (_, row) => ({
-    builder: builders[changes.builder[row]], at: changes.seen_at[row], change: changes.change[row],
-    kind: changes.what[row]?.replaceAll("_", " ") ?? changes.change[row],
+    builder: builders[changes.builder[row]], at: changes.observed_at[row], change: changes.change[row],
+    kind: changes.column_name[row]?.replaceAll("_", " ") ?? changes.change[row],
     before: changes.old_value[row], after: changes.new_value[row],
   }));
 }

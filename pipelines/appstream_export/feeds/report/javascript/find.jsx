@@ -22,7 +22,7 @@ export function Find({ model }) {
         most. {counted(model.facts.left_out, "other")} are in every sum, count and chart, but in no list, and the search finds only their account, region,
         state and type. Find them with <code>appstream-export query what_we_have</code>.</p>}
       <Table caption={`${counted(countBuilders(found), "builder")}; the name opens its states, cost, errors, network and changes`} columns={columns}
-        rows={rows} leftOut={countBuilders(found) - rows.length} sort={[{ id: model.facts.is_priced ? "month" : "up_hours", desc: true }]} none="No builder matches these filters." />
+        rows={rows} leftOut={countBuilders(found) - rows.length} sort={[{ id: model.facts.is_priced ? "month" : "running_hours_at_least", desc: true }]} none="No builder matches these filters." />
       {gone > 0 && <p><button type="button" class="link" onClick={() => choose({ state: "gone" })}>{counted(gone, "builder")} that {gone === 1 ? "is" : "are"} gone</button>{" "}
         {gone === 1 ? "is" : "are"} not listed. {gone === 1 ? "Its" : "Their"} cost is counted.</p>}
     </section>
@@ -50,7 +50,7 @@ function listColumns(model) {
   const money = (id, title) => ({ id, title, isNumber: true, of: (b) => b[id], show: (b) => usd(b[id]) });
   return [NAME, ACCOUNT, REGION, STATE,
     { id: "type", title: "instance type", of: (b) => b.instance_type ?? undefined, show: (b) => <Breakable text={b.instance_type} /> },
-    { id: "up_hours", title: "hours up, unbroken", isNumber: true, of: (b) => b.up_hours, show: (b) => hours(b.up_hours) },
+    { id: "running_hours_at_least", title: "hours up, unbroken", isNumber: true, of: (b) => b.running_hours_at_least, show: (b) => hours(b.running_hours_at_least) },
     ...(facts.is_priced ? [money("usd_per_day", "a day now"), money("month", "this month"), ...(missesLastMonth(model) ? [] : [money("last_month", "last month")])] : []),
     { id: "errors", title: "errors", isNumber: true, of: (b) => b.errors.length || undefined },
     { id: "exposed", title: "exposed by", of: (b) => b.ways.join(", ") || undefined }];

@@ -138,7 +138,7 @@ function CostOfOne({ model, builder }) {
         ["this month", facts.is_priced && usd(builder.month)], ["last month", facts.is_priced && (missesLastMonth(model) ? "not seen" : usd(builder.last_month))],
         ["last 7 days", facts.is_priced && usd(builder.week)], ["a day now", facts.is_priced && usd(builder.usd_per_day)],
         ["an hour while up", facts.is_priced && !builder.is_gone && usd(builder.usd_per_hour)],
-        ["hours up this month", hours(builder.month_hours)], ["up, unbroken", builder.is_up && `${hours(builder.up_hours)} hours${facts.is_priced ? `, ${usd(builder.up_usd)}` : ""}`],
+        ["hours up this month", hours(builder.month_hours)], ["up, unbroken", builder.is_running && `${hours(builder.running_hours_at_least)} hours${facts.is_priced ? `, ${usd(builder.running_usd_at_least)}` : ""}`],
       ]} />
       {builder.is_unpriced && <p class="note">A price is missing: costs are lower bounds.</p>}
       <Legend entries={names.map((name, place) => [name, colours[place]])} />

@@ -43,7 +43,7 @@ function indexAccounts(table) {
 
 const findAccount = (accounts, id) => accounts.get(id) ?? { id, title: id, unit: null, labels: {} };
 
-// Rows of `left_out` are several builders that are alike: `number` says how many. They count, and stand in no list.
+// Rows of `left_out` are several builders that are alike: `number` says how many. They are counted, but in no list.
 function listBuilders(table, accounts, first = 0) {
   const { rows, ...columns } = table;
   const names = Object.keys(columns);
@@ -65,7 +65,7 @@ function listBuilders(table, accounts, first = 0) {
 // What it costs per day as it is now: null if a price is missing.
 function computeRate(builder) {
   if (builder.is_gone) return 0;
-  const instance = builder.is_up ? builder.usd_per_hour : 0;
+  const instance = builder.is_running ? builder.usd_per_hour : 0;
   if (instance === null || builder.disk_usd_per_month === null) return null;
   return instance * 24 + (builder.disk_usd_per_month * 12) / 365;
 }
@@ -95,12 +95,12 @@ function addDays(model, table) {
     if (!codes.has(state)) codes.set(state, days.states.push(state) - 1);
     const start = table.first_day[row] - model.firstDay;
     model.firstSeen = Math.min(model.firstSeen, table.first_day[row]);
-    const [instance, disk] = [table.instance_usd[row], table.disk_usd[row]];
+    const [instance, disk] = [table.instance_usd_at_least[row], table.disk_usd_at_least[row]];
     if (instance === null || disk === null) builder.is_unpriced = true;
     const end = Math.min(start + table.days[row], dayCount);
     if (builder.isLeftOut) days.groups.push({ place: builder.place, start, end, code: codes.get(state), number: table.number[row] });
     for (let cell = builder.place * dayCount + start; cell < builder.place * dayCount + end; cell++) {
-      days.up[cell] += table.up_hours[row];
+      days.up[cell] += table.running_hours_at_least[row];
       days.instance[cell] += instance ?? 0;
       days.disk[cell] += disk ?? 0;
       if (!builder.isLeftOut) days.state[cell] = codes.get(state);
@@ -217,15 +217,15 @@ export function selectScopes(model, dimensions, state) {
   return model.scopes.filter((scope) => tests.every((dimension) => dimension.ofScope(scope) === state[dimension.key]));
 }
 
-const isIdle = (builder, over) => builder.is_up === 1 && builder.up_hours >= over;
-const paysForDiskOnly = (builder) => !builder.is_gone && !builder.is_up && builder.root_volume_size_gb > 200;
+const isIdle = (builder, over) => builder.is_running === 1 && builder.running_hours_at_least >= over;
+const paysForDiskOnly = (builder) => !builder.is_gone && !builder.is_running && builder.root_volume_size_gb > 200;
 const hasNoPrice = (builder) => !builder.is_gone && (builder.usd_per_day === null || builder.is_unpriced === true);
 const isStuck = (builder) => PASSING.has(builder.state) && builder.state_hours >= STUCK_HOURS;
 const isFailing = (builder) => !builder.is_gone && (builder.state === "FAILED" || builder.errors.length > 0);
 const hasOldAgent = (builder) =>
-  !builder.is_gone && (builder.is_latest_agent === false || builder.agent_age_days >= OLD_DAYS);
+  !builder.is_gone && (builder.is_latest_agent === 0 || builder.agent_age_days >= OLD_DAYS);
 const hasOldImage = (builder) =>
-  !builder.is_gone && builder.image !== null && (builder.image.isGone === true || builder.image.age >= OLD_DAYS);
+  !builder.is_gone && builder.image !== null && (builder.image.isGone || builder.image.age >= OLD_DAYS);
 
 // What needs doing: the title of each list, and which builders it has.
 export const NEEDS = [
@@ -262,7 +262,7 @@ function addToSums(sums, builder, over) {
     return;
   }
   sums.builders += number;
-  sums.up += builder.is_up * number;
+  sums.up += builder.is_running * number;
   sums.stale += builder.is_stale * number;
   sums.exposed += (builder.ways.length > 0) * number;
   sums.unpriced += hasNoPrice(builder) * number;
@@ -367,7 +367,7 @@ export async function loadLife(model, builder) {
   const rows = [];
   for (let row = 0; row < table.rows; row++) {
     if (table.builder[row] !== builder.place) continue;
-    rows.push({ at: table.seen_at[row], what: table.what[row], before: table.old_value[row], after: table.new_value[row],
+    rows.push({ at: table.observed_at[row], what: table.column_name[row], before: table.old_value[row], after: table.new_value[row],
       lasted: table.lasted_s[row], gap: table.gap_s[row], endedBy: table.ended_by[row], older: table.older[row] });
   }
   return { events: rows, older: rows[0]?.older ?? 0 };

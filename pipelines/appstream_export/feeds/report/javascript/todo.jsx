@@ -18,11 +18,11 @@ const sum = (rows, of) => rows.reduce((total, b) => total + (of(b) ?? 0) * b.num
 // Of each list: what acting on it brings, what its builders have in common, and its columns.
 const DETAILS = {
   up: { brings: (rows) => `stopping them saves ${usd(sum(rows, (b) => b.usd_per_hour * 24))} a day`, isPriced: true,
-    columns: [number("hours", "hours up, at least", (b) => b.up_hours), number("usd", "cost so far", (b) => b.up_usd, usd), number("rate", "cost an hour", (b) => b.usd_per_hour, usd)] },
+    columns: [number("hours", "hours up, at least", (b) => b.running_hours_at_least), number("usd", "cost so far", (b) => b.running_usd_at_least, usd), number("rate", "cost an hour", (b) => b.usd_per_hour, usd)] },
   disk: { brings: (rows) => `deleting them saves ${usd(sum(rows, (b) => b.disk_usd_per_month))} a month`, isPriced: true,
     columns: [number("gb", "disk, GB", (b) => b.root_volume_size_gb, count), number("usd", "cost a month", (b) => b.disk_usd_per_month, usd),
       text("since", "last seen up", (b) => time(b.last_up_at) || "not seen up")] },
-  exposed: { brings: (rows) => `${count(sum(rows, (b) => b.is_up))} of them are up`, common: (b) => b.ways,
+  exposed: { brings: (rows) => `${count(sum(rows, (b) => b.is_running))} of them are up`, common: (b) => b.ways,
     columns: [number("number", "ways", (b) => b.ways.length, count), text("ways", "in or out by", (b) => b.ways.join(", "))] },
   image: { common: (b) => [b.image_name],
     columns: [number("age", "days old", (b) => b.image?.age, count), text("gone", "image", (b) => (b.image?.isGone ? "is gone" : b.image?.owner)), code("image", "its name", (b) => b.image_name)] },
