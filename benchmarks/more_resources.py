@@ -47,7 +47,9 @@ def measure_more_resources(size: scale.Size, folder: Path) -> list[Figure]:
     return [
         make_figure(f"{name}: calls", [sum(costs.calls.values())], "", 3 * scopes),
         make_figure(f"{name}: wall/ideal", [costs.ratio], "x", scale.RATIO_MAX, is_judged=size.is_timed),
-        make_figure(f"{name}: peak memory of the sweep", [costs.sweep_mb], "MB"),
+        make_figure(
+            f"{name}: peak memory of the sweep", [costs.sweep_mb], "MB", scale.PEAK_MB_MAX, is_judged=size.is_timed
+        ),
         make_figure(f"{name}: peak memory", [costs.peak_mb], "MB"),
         make_figure(f"{name}: wrong calls or rows", [sum(wrong)], "", 0),
     ]

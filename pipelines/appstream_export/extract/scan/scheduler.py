@@ -12,6 +12,7 @@ import time
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 from appstream_export.contracts import Contract, check_session_policy, list_member_actions, list_member_operations
 from appstream_export.errors import ConfigurationError, ScopeError
@@ -95,13 +96,15 @@ class Scheduler:
             check_session_policy(chosen)
         self._clients = create_clients(settings, list_member_operations(chosen), stop, process_count=process_count)
         operations = self._build_operations(contracts.values(), options, started_at or datetime.now(UTC))
-        self._sessions = self._create_sessions(settings, tasks, accounts, chosen, run_id)
-        self._operations, self._accounts = operations, accounts
-        self._limited = {name: _limit_options(options, own, operations.values()) for name, own in operations.items()}
-        _check_parents(tasks, operations)
-        session_tasks = self._build_session_tasks(tasks)
-        if options.starting_token:  # it may be damaged, or of another scope
-            session_tasks[0].scans  # noqa: B018
+        self._sessions = Sessions(
+            settings,
+            self._clients,
+            list({(own := accounts[task.scope.account_id]).id: own for task in tasks}.values()),
+            run_id=run_id,
+            regions={task.scope.region for task in tasks},
+            actions=list_member_actions(chosen),
+        )
+        session_tasks = self._build_session_tasks(tasks, operations, options, accounts)
         self._sessions.check_sources()
         check_emulator(settings)
         # Only the caller's thread changes it.
@@ -115,23 +118,6 @@ class Scheduler:
         self._threads: list[threading.Thread] = []
         self._start_lock, self._has_unreached_workers = threading.Lock(), False
 
-    def _create_sessions(
-        self,
-        settings: Settings,
-        tasks: Sequence[Task],
-        accounts: Mapping[str, Account],
-        chosen: Sequence[Contract],
-        run_id: str,
-    ) -> Sessions:
-        return Sessions(
-            settings,
-            self._clients,
-            list({(own := accounts[task.scope.account_id]).id: own for task in tasks}.values()),
-            run_id=run_id,
-            regions={task.scope.region for task in tasks},
-            actions=list_member_actions(chosen),
-        )
-
     def _build_operations(
         self, contracts: Iterable[Contract], options: ScanOptions, started_at: datetime
     ) -> dict[str, ListOperation]:
@@ -143,29 +129,47 @@ class Scheduler:
         _check_options(found.values(), options)
         return found
 
-    def _build_scans(self, tasks: Sequence[Task]) -> list[Scan]:
+    def _build_session_tasks(
+        self,
+        tasks: Sequence[Task],
+        operations: Mapping[str, ListOperation],
+        options: ScanOptions,
+        accounts: Mapping[str, Account],
+    ) -> list[SessionTask]:
+        _check_parents(tasks, operations)
+        limited = {name: _limit_options(options, own, operations.values()) for name, own in operations.items()}
+        build_scans = partial(self._build_scans, operations, limited, accounts)
+        attempts = self._settings.max_attempts
+        found = [
+            SessionTask(account_id, own, build_scans, self._sessions, attempts)
+            for account_id, own in interleave_tasks(tasks, accounts).items()
+        ]
+        if options.starting_token:  # it may be damaged, or of another scope
+            found[0].scans  # noqa: B018
+        return found
+
+    def _build_scans(
+        self,
+        operations: Mapping[str, ListOperation],
+        options: Mapping[str, ScanOptions],
+        accounts: Mapping[str, Account],
+        tasks: Sequence[Task],
+    ) -> list[Scan]:
         clients, sessions, attempts = self._clients, self._sessions, self._settings.max_attempts
         scans = [
             Scan(
                 task,
-                self._operations[task.resource],
-                self._limited[task.resource],
+                operations[task.resource],
+                options[task.resource],
                 clients,
                 sessions,
                 attempts,
-                self._accounts[task.scope.account_id].id,
+                accounts[task.scope.account_id].id,
             )
             for task in tasks
         ]
         _attach_followers(scans)
         return scans
-
-    def _build_session_tasks(self, tasks: Sequence[Task]) -> list[SessionTask]:
-        attempts = self._settings.max_attempts
-        return [
-            SessionTask(account_id, own, self._build_scans, self._sessions, attempts)
-            for account_id, own in interleave_tasks(tasks, self._accounts).items()
-        ]
 
     @property
     def clock(self) -> Clock:
