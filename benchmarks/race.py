@@ -51,6 +51,10 @@ class Load:
 
 SPARSE = Load(name="sparse", accounts=15, regions=20, items=16)
 DENSE = Load(name="dense", accounts=10, regions=5, items=1_000)
+CALLED = (
+    Load(name="calls of 16", accounts=200, regions=20, items=16),
+    Load(name="calls of 50", accounts=100, regions=5, items=400),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +65,8 @@ class Size:
     rounds: int = 5
     sparse: Load = SPARSE
     dense: Load = DENSE
+    called: tuple[Load, Load] = CALLED
+    """Pages of 16 items, and of 50."""
     rivals: Mapping[str, Rival] = field(default_factory=lambda: {**RIVALS, **FLOORS})
     scaled: scale.Size = scale.FULL
     sharded: int = 20_000
@@ -78,6 +84,7 @@ def shrink(size: Size) -> Size:
     """Return the same with small sizes: all of it takes three minutes."""
     return replace(
         size, rounds=1, sparse=replace(size.sparse, accounts=3), dense=replace(size.dense, accounts=2, regions=3),
+        called=(replace(size.called[0], accounts=5), replace(size.called[1], accounts=5)),
         scaled=replace(scale.QUICK, accounts=10), sharded=200, items=(1_000, 5_000), committed=1_000, kept=(200, 5),
         aged=(100, 5), is_timed=False,
     )  # fmt: skip

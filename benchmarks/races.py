@@ -10,24 +10,38 @@ from benchmarks.race import WORKERS, Load, Race, Size, run_race
 from benchmarks.rivals import FLOORS, OURS, PUBLISHED, RIVALS, Rival
 
 AT_MOST: Mapping[str, Mapping[str, float]] = {
-    "sparse": {"plain": 0.5, "duckdb": 1.0, "dlt": 0.4},
-    "dense": {"plain": 0.55, "duckdb": 1.0, "dlt": 0.4},
+    "sparse": {"plain": 0.2, "duckdb": 0.2, "duckdb_ours": 0.9, "dlt": 0.17},
+    "dense": {"plain": 0.3, "duckdb": 0.3, "duckdb_ours": 0.9, "dlt": 0.2},
 }  # budgets of our time over a rival's
 MEMORY_AT_MOST = 0.7
-PAGE_AT_MOST = 1.8
+CALL_AT_MOST = {16: 0.6, 50: 0.9}
+"""Budgets of our CPU per call and page, over that of botocore's call alone, by the items of a page."""
+CPU_AT_MOST_MS = {"sparse": 1.25}
 STAGES = ("sweep", "commit", "catalog", "checks", "feeds", "report")
 
 
 def measure_sparse(size: Size, folder: Path) -> list[Figure]:
     """Race over three hundred scopes of one page each: clients and calls are the cost."""
     race = _run(size, size.sparse, {n: r for n, r in size.rivals.items() if n not in FLOORS}, folder)
-    return [*_compare(race, size), *_list_rates(race)]
+    return [*_compare(race, size), *_list_rates(race, is_timed=size.is_timed)]
 
 
 def measure_dense(size: Size, folder: Path) -> list[Figure]:
     """Race over fifty thousand items in full pages: reading them is the cost."""
-    race = _run(size, size.dense, size.rivals, folder)
-    return [*_compare(race, size), *_list_floors(race, size), *_list_rates(race), *_list_stages(race)]
+    race = _run(size, size.dense, {n: r for n, r in size.rivals.items() if n not in FLOORS}, folder)
+    return [*_compare(race, size), *_list_rates(race, is_timed=size.is_timed), *_list_stages(race)]
+
+
+def measure_calls(size: Size, folder: Path) -> list[Figure]:
+    """Race over four thousand pages of 16 builders, then of 50, beside botocore's calls alone: what each page costs."""
+    floors = {name: rival for name, rival in {**size.rivals, **FLOORS}.items() if name in FLOORS}
+    found = list[Figure]()
+    for items, load in zip(CALL_AT_MOST, size.called, strict=True):
+        race = _run(size, load, floors, folder / load.name)
+        name = f"CPU per call and page of {items} builders, fetch to tables / botocore's call alone"
+        ours, bare = race.take("tables", "part_cpu_s"), race.take("fetch", "part_cpu_s")
+        found.append(make_ratio(name, ours, bare, CALL_AT_MOST[items], is_judged=size.is_timed))
+    return found
 
 
 def _run(size: Size, load: Load, rivals: Mapping[str, Rival], folder: Path) -> Race:
@@ -65,23 +79,22 @@ def _compare(race: Race, size: Size) -> list[Figure]:
     return [*found, make_figure(f"{load}: disqualified", [len(race.disqualified)], "", 0)]
 
 
-def _list_floors(race: Race, size: Size) -> list[Figure]:
-    if "fetch" not in size.rivals:
-        return []
-    name = "dense: our CPU per page, fetch to tables / botocore's bare fetch"
-    ours, bare = race.take("tables", "part_cpu_s"), race.take("fetch", "part_cpu_s")
-    return [make_ratio(name, ours, bare, PAGE_AT_MOST, is_judged=size.is_timed)]
-
-
-def _list_rates(race: Race) -> list[Figure]:
+def _list_rates(race: Race, *, is_timed: bool) -> list[Figure]:
     load, cpu = race.load, race.take(OURS, "work_cpu_s")
-    name = f"{load.name}: pages requested more than once"
+    name, per_call = f"{load.name}: pages requested more than once", f"{load.name}: CPU per call, without imports"
     if not cpu:
         return [make_ratio(name, [], [], 0)]
     twice = max(float(lap.calls - load.calls) for lap in race.laps[OURS])  # no median: once is too often
     return [
         make_figure(name, [twice], "", 0),
         make_figure(f"{load.name}: calls per CPU second", [load.calls / value for value in cpu], "1/s"),
+        make_figure(
+            per_call,
+            [1000 * value / load.calls for value in cpu],
+            "ms",
+            CPU_AT_MOST_MS.get(load.name),
+            is_judged=is_timed,
+        ),
         make_figure(f"{load.name}: peak memory", race.take(OURS, "peak_mb"), "MB"),
     ]
 

@@ -1,7 +1,7 @@
-"""A DuckDB script that is given our way to request pages: shared clients, templates, raw bodies. DuckDB does the rest.
+"""A DuckDB script that is given our requests: shared clients, templates and raw bodies. DuckDB does the rest.
 
-What it leaves out is what a run costs besides: coverage, carried rows, quarantine (one odd value fails everything), page
-integrity, retries and an atomic commit.
+It leaves out coverage, carried rows, quarantine (one odd value fails everything), page integrity, retries and an atomic
+commit.
 """
 
 import json

@@ -74,7 +74,7 @@ regions = ["us-east-1"]              # wildcards: ["us-east-1", "eu-*"]; "auto":
 # regional_session_tokens = false    # true: session tokens from outside were issued by regional STS endpoints
 
 [extract]
-# workers = 32                       # scopes that are read concurrently
+# workers = 64                       # scopes that are read concurrently
 # max_attempts = 8                   # requests per page, retries included
 # page_size = 50                     # default: that of AWS
 # names = []                         # read only these items

@@ -142,7 +142,7 @@ class ExtractSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     the run's first request. `use_documented_client_api` is slower, but uses only documented parts of botocore.
     """
 
-    workers: Annotated[int, Meta(ge=1, le=256)] = 32
+    workers: Annotated[int, Meta(ge=1, le=256)] = 64
     max_attempts: Annotated[int, Meta(ge=1, le=50)] = 8
     page_size: Annotated[int, Meta(ge=1, le=1000)] | None = None
     names: tuple[str, ...] = ()

@@ -71,11 +71,11 @@ def test_a_budget_whose_rival_did_not_end_is_missed_and_who_is_out_counts_withou
 ) -> None:
     fallen = replace(FLOORS["fetch"], module="none")
 
-    ended = command.main(["--only", "dense"], tiny(OURS, tables=FLOORS["tables"], fetch=fallen))
+    ended = command.main(["--only", "calls", "--only", "dense"], tiny(OURS, tables=FLOORS["tables"], fetch=fallen))
 
     printed = capsys.readouterr().out
     assert ended == 1
-    assert "MISSED dense: our CPU per page, fetch to tables / botocore's bare fetch" in printed
+    assert "MISSED CPU per call and page of 16 builders, fetch to tables / botocore's call alone" in printed
     assert "MISSED dense: disqualified" in printed
 
 
