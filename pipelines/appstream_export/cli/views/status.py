@@ -26,7 +26,7 @@ from appstream_export.lake.catalog import (
 from appstream_export.lake.storage import Store
 from appstream_export.settings import Settings, compute_freshness_windows
 
-_MARGIN = 11
+_MARGIN = 13
 _DURATION_UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 _REPUBLISH = {
     "catalog": ("catalog",),
