@@ -21,7 +21,7 @@ from tests.factories import image_builder
 ROOT = Path(__file__).parent.parent
 ACCOUNT = "111122223333"
 GIVE_UP_S = 600
-PASSED = ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_FIND_LINKS", "SSL_")  # what leads to a package index
+PASSED = ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_FIND_LINKS", "PIP_", "SSL_")  # what leads to a package index
 RUNS = "{runsOrError {... on Runs {results {status tags {key value}}}}}"
 
 
@@ -63,13 +63,17 @@ def machine(tmp_path: Path) -> Mapping[str, str]:
 
 
 @pytest.mark.long
-def test_from_readmes_install_to_a_scheduled_run(aws: Emulator, machine: Mapping[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("tool", ["uv tool", "pipx", "pip"])
+def test_from_readmes_install_to_a_scheduled_run(
+    tool: str, aws: Emulator, machine: Mapping[str, str], tmp_path: Path
+) -> None:
     install, use, schedule = read_blocks("Use it on your AWS")
+    machine = provide(tool, machine)
     aws.put(f"{ACCOUNT}/us-east-1", image_builder("a"))
     project = tmp_path / "project"
     project.mkdir()
 
-    run(next(line for line in install.splitlines() if line.startswith("uv tool")), ROOT, machine)
+    run(next(line for line in install.splitlines() if line.startswith(f"{tool} install ")), ROOT, machine)
     init, _, others = use.partition("\n")
     run(init, project, machine)
     fill_in(project / "appstream-export.toml", aws.endpoint_url)
@@ -78,6 +82,18 @@ def test_from_readmes_install_to_a_scheduled_run(aws: Emulator, machine: Mapping
 
     for status in watch_scheduled_run(schedule, project, machine):
         assert status in {"QUEUED", "NOT_STARTED", "STARTING", "STARTED", "SUCCESS"}
+
+
+def provide(tool: str, machine: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the environment of a user who has that installer: pipx from an index, or a virtual environment's pip."""
+    home = machine["HOME"]
+    if tool == "pipx":
+        run("uv tool install --quiet pipx", Path(home), machine)
+        return {**machine, "PIPX_HOME": f"{home}/pipx", "PIPX_BIN_DIR": f"{home}/bin"}
+    if tool == "pip":
+        run(f"{sys.executable} -m venv {home}/venv", Path(home), machine)
+        return {**machine, "VIRTUAL_ENV": f"{home}/venv", "PATH": f"{home}/venv/bin:{machine['PATH']}"}
+    return machine
 
 
 def fill_in(settings: Path, endpoint_url: str) -> None:

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -22,7 +22,7 @@ from appstream_export.run import Request
 from appstream_export.settings import Settings
 from benchmarks.world import REGIONS as MANY_REGIONS
 from tests.defs.exports import as_toml, checks, execute, materialized
-from tests.defs.jobs import rebuilt, retried_job, snapshot_job
+from tests.defs.jobs import rebuilt, retried_job, sharded_job, snapshot_job
 from tests.export import ACCOUNTS, Export
 from tests.factories import image_builder
 from tests.lake.buckets import Bucket, Seen, Wire
@@ -208,6 +208,19 @@ def test_the_launchpad_takes_the_options_of_a_run() -> None:
         regions=("eu-west-1",),
         scan_options=ScanOptions(names=("a",)),
     )
+
+
+@pytest.mark.usefixtures("configured")
+@pytest.mark.parametrize(("job", "step"), [(snapshot_job, "snapshot_tables"), (sharded_job, "plan")])
+def test_the_launchpad_shows_the_defaults_of_a_run_and_the_sharded_job_takes_the_same(
+    job: Callable[[], dg.JobDefinition], step: str
+) -> None:
+    defaults = dg.validate_run_config(job(), {})["ops"][step]["config"]
+    given = SnapshotConfig(accounts=[ACCOUNTS[0]], retry_failed=True).model_dump()
+    taken = dg.validate_run_config(job(), {"ops": {step: {"config": given}}})["ops"][step]["config"]
+
+    assert SnapshotConfig().model_dump().items() <= defaults.items()
+    assert given.items() <= taken.items()
 
 
 @pytest.mark.long

@@ -326,7 +326,9 @@ def collect_materialized(
     snapshot_id = _find_readable_snapshot_id(result, settings)
     for asset in _list_materialized_assets(assets.list_sources(groups), result):
         known = assets.column_lineage.get(asset.key)
-        lineage = {"dagster/column_lineage": known, "column_sources": build_sources_table(known)} if known else {}
+        lineage: dict[str, Any] = {"dagster/column_lineage": known} if known else {}
+        if known and asset.group in (MARTS, FEEDS):  # those of tables are AWS's fields, and the event log is not small
+            lineage["column_sources"] = build_sources_table(known)
         yield Materialized(
             key=asset.key,
             metadata={"snapshot_id": snapshot_id, **figures.get(asset.key, {}), **lineage},
