@@ -64,6 +64,8 @@ def write_catalog(
                 con.execute("use warehouse")
                 create_views(con, contracts, manifests, seen, is_prefilled=bool(reused))
         _restore_cut_blocks(Path(file), reused)
+        # All its objects were created here, or compared above: the stages that follow need not compare them again.
+        record_compared_catalog(Path(file).read_bytes(), contracts, manifests, seen)
         _append_trailers(Path(file), _compute_views_digest(contracts, manifests))
 
     try:

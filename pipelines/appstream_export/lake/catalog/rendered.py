@@ -55,7 +55,8 @@ def connect_as_rendered(
     for option in options:
         con.execute(f"set {option}")
     paths = dict.fromkeys(file.path for manifest in manifests for file in manifest.files)
-    lock_to_files(con, map(store.resolve_uri, paths), folders=folders)
+    root = store.resolve_uri().rstrip("/")
+    lock_to_files(con, (f"{root}/{path}" for path in paths), folders=folders)
     return con
 
 
