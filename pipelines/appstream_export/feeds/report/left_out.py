@@ -8,9 +8,9 @@ import pyarrow.compute as pc
 from appstream_export.feeds.report.blocks import KEY
 
 GROUPED = (
-    "account_id", "region", "state", "is_gone", "instance_type", "platform", "is_stale", "is_running", "running_hours_at_least",
-    "state_hours", "exposed_by", "root_volume_size_gb", "is_latest_agent", "agent_age_days", "usd_per_hour",
-    "disk_usd_per_month",
+    "account_id", "region", "state", "is_gone", "instance_type", "platform", "is_stale", "is_running",
+    "running_hours_at_least", "state_hours", "exposed_by", "root_volume_size_gb", "is_latest_agent",
+    "agent_age_days", "usd_per_hour", "disk_usd_per_month",
 )  # fmt: skip
 """Columns of builders that the page counts or selects by; javascript/model.js has the tests."""
 STUCK_HOURS, OLD_DAYS = 25 / 60, 180  # as in javascript/model.js
