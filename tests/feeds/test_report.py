@@ -140,6 +140,37 @@ def test_a_filter_applies_to_the_whole_page_and_lives_in_its_address(chromium: B
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("choice", "found"),
+    [
+        ("#q=e1", [SCRIPT]),
+        ("#q=internet+eu-west-1", ["c", SCRIPT]),
+        ("#exposed=internet", ["c", SCRIPT]),
+        ("#needs=failing", [SCRIPT]),
+        ("#needs=exposed&state=STOPPED", []),
+    ],
+)
+def test_a_link_finds_builders_by_what_is_known_of_them(
+    choice: str, found: list[str], chromium: Browser, file: Path
+) -> None:
+    seen = opened(watched(chromium), file, choice)
+
+    assert sorted(seen.page.locator("#find .name").all_inner_texts(), key=len) == found
+    assert text(seen, ".bar p").startswith(f"{len(found)} of 3 builders")
+    seen.page.close()
+
+
+@pytest.mark.slow
+def test_changes_are_limited_to_a_kind_and_lists_in_them_are_words(chromium: Browser, file: Path) -> None:
+    seen = opened(watched(chromium), file, "#change=image+builder+errors")
+    rows = [" ".join(row.split()) for row in seen.page.locator("#changes tbody tr").all_inner_texts()]
+    seen.page.close()
+
+    assert len(rows) == 2
+    assert all("error code E1; error code </script>" in row and "none" in row for row in rows), rows
+
+
+@pytest.mark.slow
 def test_a_builders_name_opens_its_life_by_keyboard_and_back_closes_it(report: Watched) -> None:
     report.page.locator("#find .name", has_text="script").focus()
     report.page.keyboard.press("Enter")

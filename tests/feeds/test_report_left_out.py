@@ -95,6 +95,18 @@ def test_the_page_says_how_many_it_leaves_out_and_of_each_list(seen: Watched, pa
 
 
 @pytest.mark.slow
+def test_a_chart_whose_groups_would_all_be_others_is_by_another_group_and_says_so(
+    seen: Watched, pages: tuple[Path, Path]
+) -> None:
+    read_figures(seen, pages[0], "")
+    said = " ".join(seen.page.inner_text("#cost .pair").split())
+
+    assert "Dollars a day by organizational unit, at least" in said
+    assert "By account, the 6 largest of 20 are less than a third: see the table." in said
+    assert "run rate: $" in said
+
+
+@pytest.mark.slow
 def test_a_page_that_leaves_out_most_is_smaller(pages: tuple[Path, Path]) -> None:
     whole, cut = (page.stat().st_size for page in pages)
 

@@ -100,7 +100,7 @@ function CostByDay({ model, selection, dimension, groups, instead }) {
   return (
     <div>
       <h3>{isMoney ? "Dollars" : "Hours up"} a day by {dimension.title}, at least</h3>
-      <Legend entries={names.map((name, place) => [name, colours[place]])} rate={rate && `run rate: ${usd(rate)} a day`} />
+      <Legend entries={names.map((name, place) => [name, colours[place]])} rate={rate > 0 && `run rate: ${usd(rate)} a day`} />
       <Chart label={label} deps={[selection, dimension.key]} build={(width) => buildDayChart(rows, names, colours, { width, isMoney, unit: "hours", rate })} />
       <p class="faint">Pale bars are days of which only a part was seen. Today's bar grows until midnight, UTC.
         {isMoney && " The dashed line is the run rate: what one whole day costs if all stays as it is now. Whole days below it had fewer builders up, or cheaper ones."}
