@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_prometheus
 
-from appstream_export.emulator import Emulator, make_image_builder
+from appstream_export.emulator import Emulator, Fault, make_image_builder
 from appstream_export.run import heartbeat
 from appstream_export.settings import HeartbeatSettings, Secret
 from tests.pings import Pings, serve_pings
@@ -94,6 +94,23 @@ def test_the_figures_of_a_run_are_those_of_its_object_and_of_status(folder: Path
     assert status["freshness"] == "fresh"
     assert (folder / "metrics" / "appstream.prom").stat().st_mode & 0o777 == 0o644
     assert [file.name for file in (folder / "metrics").iterdir()] == ["appstream.prom"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("pings")
+def test_the_figures_of_a_later_run_are_its_own(aws: Emulator, folder: Path, told: Told) -> None:
+    settings = folder / "appstream-export.toml"
+    settings.write_text(settings.read_text().replace("max_attempts = 1", "max_attempts = 4"))
+    told("run")
+    before = read(folder)
+    aws.fail(GOOD, Fault("throttle", times=1))
+    aws.fail(BAD, Fault("error500", times=2))
+    second = json.loads(told("run", "--json")[1])
+    found = read(folder)
+
+    assert before["snapshot_timestamp_seconds",] < found["snapshot_timestamp_seconds",]
+    assert found["snapshot_timestamp_seconds",] == datetime.fromisoformat(second["committed_at"]).timestamp()
+    assert [found[name, "image_builders"] for name in ("run_calls", "run_throttles", "run_retries")] == [5, 1, 3]
 
 
 @pytest.mark.slow

@@ -36,6 +36,15 @@ def test_without_such_an_answer_our_own_network_may_be_down(is_answered_before: 
     assert not reachability.is_unreachable(PLACE)
 
 
+def test_an_answer_after_the_first_failed_call_counts_though_later_calls_fail_too() -> None:
+    reachability, now = Reachability(), time.monotonic()
+    reachability.record_error(PLACE, "first", NO_ROUTE, now - 10)
+    reachability.record_answer()
+    fail(reachability, began_at=now + 10)
+
+    assert reachability.is_unreachable(PLACE)
+
+
 def test_a_region_that_has_answered_is_never_unreachable() -> None:
     reachability, began_at = Reachability(), time.monotonic()
     reachability.record_answer(PLACE)

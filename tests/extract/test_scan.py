@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from appstream_export.extract.scan import scan
+from appstream_export.extract.scan.page_integrity import find_damage
 from tests.extract.asking import EU, A, Asking
 from tests.extract.wire import Reply, Seen, Wire, json_reply, page, refusal
 from tests.slices import long_but
@@ -52,6 +53,12 @@ READABLE = {"longer than it said"}
 
 # Without the raw body nobody can count it; yet no part of an object is an object, so nothing is missing from this one.
 READABLE_TO_BOTOCORE = READABLE | {"shorter than it said"}
+
+
+@pytest.mark.parametrize("length", ["1", "3", "-2", "two"])
+def test_a_body_of_another_length_than_its_header_says_is_damaged(length: str) -> None:
+    assert find_damage(200, b"{}", {"Content-Length": length}) == f"the answer is incomplete: 2 of {length} bytes"
+    assert find_damage(200, b"{}", {"Content-Length": "2"}) is find_damage(200, b"{}", {}) is None
 
 
 @pytest.mark.parametrize("kind", [k for k in DAMAGED if k not in READABLE_TO_BOTOCORE])

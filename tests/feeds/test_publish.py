@@ -293,6 +293,37 @@ def test_old_generations_go_after_their_grace_but_never_the_one_that_is_served(l
 
 
 @pytest.mark.slow
+def test_an_unfinished_generation_takes_the_place_of_no_finished_one(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a")))
+    names = [publish_feeds(lake.store, lake.contracts).current.name for _ in range(2)]
+    orphan = folder(lake) / "generations" / "KILLED"
+    orphan.mkdir(parents=True)
+    (orphan / "image_builders.parquet").write_bytes(b"half")
+    shelf = GenerationStore(lake.store, file_mode=0o640)
+
+    assert [*shelf.list_generations()] == [*names, "KILLED"]
+    assert shelf.prune(retain=2, now=datetime.now(UTC) + 2 * GRACE) == []
+
+
+@pytest.mark.slow
+def test_a_generation_loses_its_description_before_its_files(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.commit(ok(A, builder("a")))
+    names = [publish_feeds(lake.store, lake.contracts).current.name for _ in range(2)]
+    shelf, removed = GenerationStore(lake.store, file_mode=0o640), list[str]()
+
+    def stop_at_the_second(path: str) -> None:
+        removed.append(path)
+        if len(removed) > 1:
+            raise InterruptedError
+
+    monkeypatch.setattr(shelf.store, "remove", stop_at_the_second)
+    with pytest.raises(InterruptedError):
+        shelf.prune(retain=1, now=datetime.now(UTC) + 2 * GRACE)
+
+    assert removed[0] == f"v1/generations/{names[0]}/datapackage.json"
+
+
+@pytest.mark.slow
 def test_a_publication_that_was_killed_is_swept_away_later(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
     orphan = folder(lake) / "generations" / "KILLED"

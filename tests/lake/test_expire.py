@@ -10,14 +10,20 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from msgspec import structs
 from ulid import ULID
 
 from appstream_export.errors import CommitStateUnknown, ConfigurationError, StorageFailed
 from appstream_export.lake.catalog.connect import connect_warehouse
 from appstream_export.lake.catalog.query import run_query
 from appstream_export.lake.maintenance.erase import EraseResult, erase_account
-from appstream_export.lake.maintenance.expire import RETAINED_FILES_MAX, ExpireResult, expire_snapshots
-from appstream_export.lake.maintenance.vacuum import VacuumResult, vacuum_warehouse
+from appstream_export.lake.maintenance.expire import (
+    RETAINED_FILES_MAX,
+    ExpireResult,
+    expire_snapshots,
+    select_retained_snapshots,
+)
+from appstream_export.lake.maintenance.vacuum import VacuumResult, find_garbage, vacuum_warehouse
 from appstream_export.lake.maintenance.verify import verify_warehouse
 from appstream_export.lake.snapshots.manifest import Manifest, find_attempt, load_head, load_history
 from appstream_export.settings import RetentionSettings
@@ -25,7 +31,7 @@ from tests.lake.buckets import Bucket
 from tests.lake.lakes import EVERYWHERE, EVERYWHERE_IN_CI, A, B, C, Lake, bare, builder, failed, ok
 from tests.lake.stores import Around, Raced
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 POLICY = RetentionSettings(hourly_days=2, daily_days=10, monthly_months=24)
 GONE = C.partition("/")[0]
@@ -85,6 +91,40 @@ def aged(lake: Lake) -> Lake:
 def leftovers(lake: Lake) -> list[str]:
     """Files in whose bytes the erased account is still named."""
     return [stored.path for stored in lake.store.list_all() if GONE.encode() in lake.store.read_bytes(stored.path)]
+
+
+def test_a_snapshot_stays_to_the_last_moment_of_its_policy(lake: Lake) -> None:
+    made = lake.commit(ok(A))
+    cases: dict[str, tuple[dict[str, int], list[datetime]]] = {
+        "hours": ({"hourly_days": 2}, [NOW - 2 * DAY - SECOND, NOW - 2 * DAY, NOW]),
+        "days": ({"daily_days": 10}, [NOW - 10 * DAY - SECOND, NOW - 10 * DAY, NOW]),
+        # Of March, the second month back is January.
+        "months": ({"monthly_months": 2}, [datetime(2026, 1, 31, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC), NOW]),
+        "nothing": ({}, [NOW - DAY, NOW - HOUR, NOW]),
+    }
+    retained = {}
+    for case, (policy, moments) in cases.items():
+        given = [structs.replace(made, seq=seq, committed_at=moment) for seq, moment in enumerate(moments)]
+        settings = RetentionSettings(**{"hourly_days": 0, "daily_days": 0, "monthly_months": 0} | policy)
+        retained[case] = [sweep.seq for sweep in select_retained_snapshots(given, settings, NOW)]
+
+    assert retained == {"hours": [1, 2], "days": [1, 2], "months": [1, 2], "nothing": [2]}
+
+
+@pytest.mark.slow
+def test_the_grace_of_a_file_begins_with_the_first_commit_without_it(lake: Lake) -> None:
+    nothing = RetentionSettings(hourly_days=0, daily_days=0, monthly_months=0)
+    first, second = NOW, NOW + 20 * HOUR
+    for moment in (first, second):
+        commit_at(lake, moment - HOUR, ok(A, builder("a", state="RUNNING" if moment == first else "STOPPED")))
+        commit_at(lake, moment - HOUR / 2, ok(A, builder("a", state="PENDING")))
+        expire_snapshots(lake.store, now=moment, policy=nothing, tool_version="0", clock=lambda at=moment: at)
+    found = find_garbage(lake.store, first + 24 * HOUR, 24 * HOUR)
+
+    due, waiting = ({stored.path for stored in part} for part in (found.due, found.waiting))
+    assert "commits/000000000001.json" in due
+    assert "commits/000000000004.json" in waiting
+    assert len([path for path in due if path.startswith("tables/")]) > 5
 
 
 @pytest.mark.slow

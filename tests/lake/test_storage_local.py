@@ -85,6 +85,15 @@ def test_bytes_last_before_their_name_and_the_name_before_anybody_is_told(tmp_pa
     assert replacing == [("fsync", "file"), ("replace", "file"), ("fsync", "folder")]
 
 
+def test_a_new_folder_lasts_before_its_files(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path), create=True)
+
+    with calls() as made, store.open_output("new/deep/a.parquet") as sink:
+        sink.write(b"rows")
+
+    assert made == [("fsync", "folder")] * 2 + [("fsync", "file"), ("rename", "file"), ("fsync", "folder")]
+
+
 def paths(store: Store) -> list[str]:
     return [stored.path for stored in store.list_all()]
 

@@ -215,6 +215,14 @@ def test_equal_items_of_one_page_are_duplicates() -> None:
     assert (result.counts[0].rows, result.counts[0].duplicates) == (1, 1)
 
 
+def test_items_of_one_page_that_differ_only_between_the_first_and_the_last_are_ambiguous() -> None:
+    first, other = image_builder("a", subnets=["s"]), image_builder("a", subnets=["t"])
+    result = gathered(first, other, first)
+
+    assert set(rows(result, "quarantine", "reason")) == {'ambiguous key: 3 items of one page have name "a" but differ'}
+    assert (result.counts[0].rows, result.counts[0].quarantined_items) == (0, 3)
+
+
 def test_the_same_name_in_two_tasks_is_two_items() -> None:
     gatherer = TaskBatcher(builders(), {})
     for number in (0, 1):

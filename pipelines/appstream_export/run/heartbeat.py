@@ -47,6 +47,8 @@ def append_signal(url: str, signal: str) -> str:
 
     >>> append_signal("https://hc-ping.com/abc?x=1", "start")
     'https://hc-ping.com/abc/start?x=1'
+    >>> append_signal("https://hc-ping.com/abc/", "fail")
+    'https://hc-ping.com/abc/fail'
     """
     parts = urlsplit(url)
     path = f"{parts.path.rstrip('/')}/{signal}" if signal else parts.path
