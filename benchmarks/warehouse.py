@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from appstream_export.lake.catalog import connect_warehouse
 from benchmarks.world import Row, World
 
 _SCOPES = "select account_id, region, status, reason, is_stale, throttles, api_calls from scope_runs"
@@ -55,6 +54,8 @@ Scopes = dict[tuple[str, str], Seen]
 
 def seen(warehouse: Path) -> Scopes:
     """Return every scope of the newest snapshot, rows in order of name."""
+    from appstream_export.lake.catalog import connect_warehouse  # loads DuckDB, which no sweep needs
+
     with closing(connect_warehouse(str(warehouse))) as con:
         scopes: Scopes = {(a, r): Seen(*rest) for a, r, *rest in con.execute(_SCOPES).fetchall()}
         for scope, rows in group_rows(con.execute(ROWS).fetchall()).items():

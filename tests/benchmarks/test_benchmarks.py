@@ -92,7 +92,9 @@ def test_a_broken_promise_is_a_missed_budget_of_the_part_that_was_measured(
 ) -> None:
     def proved(_size: scale.Size, _folder: Path) -> Findings:
         found = Findings("Scale")
-        found.figures = dict.fromkeys(("wall/ideal", "sweep MB", "connections", "clients", "AssumeRole"), 1.0)
+        found.figures = dict.fromkeys(
+            ("wall/ideal", "sweep CPU", "sweep MB", "connections", "clients", "AssumeRole"), 1.0
+        )
         found.promise(False, "213 scopes are wrongly stale")
         return found
 

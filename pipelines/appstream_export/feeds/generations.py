@@ -16,10 +16,9 @@ from itertools import count
 from typing import Any
 
 import msgspec
-from ulid import ULID
 
 from appstream_export.errors import ConfigurationError, StorageFailed
-from appstream_export.lake.storage import FEEDS_FOLDER, Store, StoredObject
+from appstream_export.lake.storage import FEEDS_FOLDER, Store, StoredObject, generate_ulid
 
 FEEDS_ROOT = FEEDS_FOLDER
 V1, V2 = "v1", "v2"
@@ -127,7 +126,7 @@ class GenerationStore:
         """Reserve a new generation of the snapshot for this publisher, and return its name."""
         names = (snapshot_id if n == 1 else f"{snapshot_id}-{n}" for n in count(1))
         # Unique content: put_if_absent takes an equal file for its own, because the answer to its write may be lost.
-        claim = str(ULID()).encode()
+        claim = generate_ulid().encode()
         return next(name for name in names if self.store.put_if_absent(f"{self.version}/{_CLAIMS}/{name}", claim))
 
     def load_package(self, generation: str) -> dict[str, Any]:

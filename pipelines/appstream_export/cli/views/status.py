@@ -7,8 +7,6 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from ulid import ULID
-
 from appstream_export.cli import console
 from appstream_export.cli.output import convert_to_rows, format_value, print_table
 from appstream_export.cli.pluralize import format_count
@@ -55,6 +53,8 @@ class OutputStatus:
         """The commit time of the snapshot that it shows; for an expired snapshot, the time in its id."""
         if self.sweep is not None:
             return self.sweep["committed_at"]
+        from ulid import ULID  # slow to import, and seldom needed
+
         return ULID.from_str(self.served.snapshot_id).datetime if self.served.snapshot_id else None
 
 
