@@ -228,6 +228,14 @@ def test_a_red_run_is_reexecuted_from_failure_asks_what_failed_and_is_green(show
     assert shown.export.statuses()[SICK] == "ok"
 
 
+def test_a_reexecution_of_all_steps_asks_everybody_again(shown: Shown) -> None:
+    shown.export.aws.reset_calls()
+    again = ask(shown.url, ALL_STEPS % newest(shown.url)["id"])["launchRunReexecution"]["run"]["runId"]
+    wait_until(lambda: newest(shown.url)["id"] == again and newest(shown.url)["status"] in ENDED, "the run ends")
+
+    assert shown.export.calls() == sorted(f"{account}/{region}" for account in ACCOUNTS for region in REGIONS)
+
+
 @pytest.mark.parametrize("job", ["republish", "maintenance", "prune_runs"])
 def test_the_jobs_beside_snapshot_end_green_as_the_launchpad_launches_them(job: str, shown: Shown) -> None:
     shown.export.aws.reset_calls()
@@ -236,15 +244,6 @@ def test_the_jobs_beside_snapshot_end_green_as_the_launchpad_launches_them(job: 
 
     assert newest(shown.url)["status"] == "SUCCESS"
     assert shown.export.calls() == []
-
-
-@pytest.mark.long
-def test_a_reexecution_of_all_steps_asks_everybody_again(shown: Shown) -> None:
-    shown.export.aws.reset_calls()
-    again = ask(shown.url, ALL_STEPS % newest(shown.url)["id"])["launchRunReexecution"]["run"]["runId"]
-    wait_until(lambda: newest(shown.url)["id"] == again and newest(shown.url)["status"] in ENDED, "the run ends")
-
-    assert shown.export.calls() == sorted(f"{account}/{region}" for account in ACCOUNTS for region in REGIONS)
 
 
 def test_no_page_asks_anybody_else_for_anything(shown: Shown) -> None:
