@@ -12,7 +12,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 
 from appstream_export.emulator import Emulator
 from appstream_export.emulator.items import make_image_builder
@@ -25,6 +25,7 @@ from tests.export import ACCOUNTS, REGIONS, Export
 SICK = f"{ACCOUNTS[0]}/eu-west-1"
 pytestmark = pytest.mark.long
 PATIENCE_MS = 300_000  # against a hang: a busy machine takes minutes for what should take seconds
+SIZE: ViewportSize = {"width": 1440, "height": 900}
 ENDED = ("SUCCESS", "FAILURE")
 ALL_STEPS = """mutation { launchRunReexecution(reexecutionParams: { parentRunId: "%s", strategy: ALL_STEPS }) {
     ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
@@ -53,7 +54,8 @@ class Shown:
     def keep(self, name: str) -> None:
         """The page as a picture, where somebody wants it."""
         if folder := os.environ.get("SCREENSHOTS"):
-            self.page.wait_for_timeout(1500)
+            expect(self.page.get_by_text(re.compile("^Loading"))).to_have_count(0, timeout=PATIENCE_MS)
+            self.page.wait_for_timeout(5000)
             self.page.screenshot(path=Path(folder) / f"{name}.png")
 
     def text(self, text: str | re.Pattern[str]) -> Locator:
@@ -118,7 +120,7 @@ def newest(url: str) -> dict[str, str]:
 def shown(running: tuple[str, str, Export], chromium: Browser) -> Iterator[Shown]:
     """A browser on it that reaches nobody else. It comes last: Dagster's runs want no other event loop beside them."""
     url, red, export = running
-    seen = watched(chromium, width=1440, height=900)
+    seen = watched(chromium, width=SIZE["width"], height=SIZE["height"])
     seen.page.set_default_timeout(PATIENCE_MS)
     seen.page.route(lambda address: not address.startswith(url), lambda route: route.abort())
     yield Shown(url, seen, red, export)
@@ -144,8 +146,10 @@ def test_a_columns_sources_are_shown_with_the_asset(shown: Shown) -> None:
     shown.open("/assets/agent_currency")
     sources = shown.text("image_builders: appstream_agent_version, observed_at")
     expect(sources).to_be_visible(timeout=PATIENCE_MS)
+    shown.page.set_viewport_size({"width": 1720, "height": 900})
     shown.text("column_sources").scroll_into_view_if_needed()
     shown.keep("columns")
+    shown.page.set_viewport_size(SIZE)
 
 
 def test_an_asset_shows_what_its_columns_mean_and_its_numbers_as_plots(shown: Shown) -> None:
@@ -194,6 +198,8 @@ def test_a_mart_is_made_again_alone_without_a_request(shown: Shown) -> None:
     wait_until(lambda: newest(shown.url)["status"] in ENDED, "the run ends")
     again = newest(shown.url)
     shown.open(f"/runs/{again['id']}")
+    expect(shown.text("RUN_SUCCESS")).to_be_visible(timeout=PATIENCE_MS)
+    shown.page.get_by_placeholder("Filter…").fill("marts are selected")
     expect(shown.text(re.compile(r"1 of \d+ marts are selected"))).to_be_visible(timeout=PATIENCE_MS)
     shown.keep("mart")
 
@@ -214,12 +220,20 @@ def test_a_red_run_is_reexecuted_from_failure_asks_what_failed_and_is_green(show
     wait_until(lambda: newest(shown.url)["status"] in ENDED, "the run ends")
     green = newest(shown.url)
     shown.open(f"/runs/{green['id']}")
-    expect(shown.text("Success")).to_be_visible(timeout=PATIENCE_MS)
+    expect(shown.text("RUN_SUCCESS")).to_be_visible(timeout=PATIENCE_MS)
     shown.keep("green_run")
 
     assert green["status"] == "SUCCESS"
     assert shown.export.calls() == [SICK]
     assert shown.export.statuses()[SICK] == "ok"
+
+
+def test_a_reexecution_of_all_steps_asks_everybody_again(shown: Shown) -> None:
+    shown.export.aws.reset_calls()
+    again = ask(shown.url, ALL_STEPS % newest(shown.url)["id"])["launchRunReexecution"]["run"]["runId"]
+    wait_until(lambda: newest(shown.url)["id"] == again and newest(shown.url)["status"] in ENDED, "the run ends")
+
+    assert shown.export.calls() == sorted(f"{account}/{region}" for account in ACCOUNTS for region in REGIONS)
 
 
 @pytest.mark.parametrize("job", ["republish", "maintenance", "prune_runs"])
@@ -230,15 +244,6 @@ def test_the_jobs_beside_snapshot_end_green_as_the_launchpad_launches_them(job: 
 
     assert newest(shown.url)["status"] == "SUCCESS"
     assert shown.export.calls() == []
-
-
-@pytest.mark.long
-def test_a_reexecution_of_all_steps_asks_everybody_again(shown: Shown) -> None:
-    shown.export.aws.reset_calls()
-    again = ask(shown.url, ALL_STEPS % newest(shown.url)["id"])["launchRunReexecution"]["run"]["runId"]
-    wait_until(lambda: newest(shown.url)["id"] == again and newest(shown.url)["status"] in ENDED, "the run ends")
-
-    assert shown.export.calls() == sorted(f"{account}/{region}" for account in ACCOUNTS for region in REGIONS)
 
 
 def test_no_page_asks_anybody_else_for_anything(shown: Shown) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from appstream_export.cli import console
 from appstream_export.cli.output import write_result
+from appstream_export.cli.pluralize import format_count
 from appstream_export.cli.views.run import RunSummary, render_failures, render_run_facts
 from appstream_export.demo import DemoAnswer, DemoMoment, NextCommands, ServedEmulator
 
@@ -58,7 +59,8 @@ def print_next_commands(commands: NextCommands) -> None:
 def print_served_emulator(served: ServedEmulator) -> None:
     """Print the endpoint of the emulated AWS, and the command that exports from it."""
     console.print_result(
-        f"emulated AWS with {served.accounts} accounts in {served.regions} regions at {served.endpoint_url}"
+        f"emulated AWS with {format_count(served.accounts, 'account')} in {format_count(served.regions, 'region')}"
+        f" at {served.endpoint_url}"
     )
     if served.config_file:
         console.print_result(f"use it:    {console.format_command('run', '--config', str(served.config_file))}")
