@@ -153,7 +153,7 @@ def publish_feeds(
     if shared is None:
         with SharedConnection(store, contracts, keeps_parts=True) as own:
             publish = partial(publish_feeds, clock=clock, check_results=check_results, shared=own)
-            return own.call_with_more_memory(lambda: publish(store, contracts, settings))
+            return own.call_with_memory_fallback(lambda: publish(store, contracts, settings))
     versions = _open_versions(store, settings)
     with translate_storage_errors(store):
         published = None

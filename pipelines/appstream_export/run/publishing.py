@@ -127,7 +127,8 @@ def _run_checks(
             inputs = build_check_inputs(store, context.contracts, context.settings)
             return tuple(run_checks(con, context.contracts, inputs))
 
-    results, problem = _try_stage(context, "checks", lambda: shared.call_with_more_memory(run), "could not be checked")
+    why = "could not be checked"
+    results, problem = _try_stage(context, "checks", lambda: shared.call_with_memory_fallback(run), why)
     return results or (), problem
 
 
@@ -139,7 +140,7 @@ def _publish_feeds(
         return publish_feeds(store, context.contracts, settings, check_results=check_results, shared=shared)
 
     why = "its feeds could not be published"
-    published, problem = _try_stage(context, "feeds", lambda: shared.call_with_more_memory(publish), why)
+    published, problem = _try_stage(context, "feeds", lambda: shared.call_with_memory_fallback(publish), why)
     if published and published.problem:
         problem = f"the snapshot is committed, but feeds show an older one: {published.problem}"
     return published, problem
@@ -155,7 +156,7 @@ def _publish_report(context: RunContext, store: Store, shared: SharedConnection)
             publish_report(store, lambda sql: run_query(con, sql), settings)
 
     why = "its report could not be written"
-    return _try_stage(context, "report", lambda: shared.call_with_more_memory(publish), why)[1]
+    return _try_stage(context, "report", lambda: shared.call_with_memory_fallback(publish), why)[1]
 
 
 def _try_stage(context: RunContext, stage: str, publish: Callable[[], T], problem: str) -> tuple[T | None, str | None]:

@@ -66,7 +66,7 @@ class SharedConnection:
             self.close()
             raise
 
-    def call_with_more_memory(self, act: Callable[[], T]) -> T:
+    def call_with_memory_fallback(self, act: Callable[[], T]) -> T:
         """Call `act` and return its result; call it again with a new connection if it runs out of memory."""
         try:
             return act()
