@@ -34,6 +34,7 @@ COMMANDS = (
     "report",
     "dashboard",
     "dashboard superset",
+    "dashboard streamlit",
     "dashboard dbt",
     "verify",
     "repair",

@@ -215,7 +215,11 @@ def draw_days(rows: pd.DataFrame, value: str, series: str) -> None:
         return
     day, height = alt.X("yearmonthdate(day):T", title=None), alt.Y(f"sum({value}):Q", title=value)
     tooltip = ["yearmonthdate(day):T", f"{series}:N", f"{value}:Q"]
-    chart = alt.Chart(rows).mark_bar().encode(day, height, alt.Color(f"{series}:N", title=None), tooltip=tooltip)
+    chart = (
+        alt.Chart(rows)
+        .mark_bar()
+        .encode(day, height, alt.Color(f"{series}:N", title=None, scale=alt.Scale(scheme="tableau20")), tooltip=tooltip)
+    )
     st.altair_chart(chart, width="stretch")
 
 
