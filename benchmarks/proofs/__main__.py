@@ -13,6 +13,7 @@ from benchmarks.children import Hung
 from benchmarks.findings import Findings, check_names, describe_environment, load_environment, markdown, say, text_of
 from benchmarks.proofs import (
     connect,
+    dashboards,
     dead_regions,
     engines,
     faults,
@@ -30,7 +31,7 @@ from benchmarks.proofs import (
 )
 
 MODULES = (
-    *(scale, dead_regions, faults, isolation, storm, feeds, connect, engines),
+    *(scale, dead_regions, faults, isolation, storm, feeds, connect, dashboards, engines),
     *(lake_operations, lake_lives, lake_races, lake_kills, lake_flips, unkind, week),
 )
 PROOFS = {module.__name__.rpartition(".")[2]: module for module in MODULES}

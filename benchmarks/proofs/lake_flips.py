@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from appstream_export import feeds
 from appstream_export.errors import ExportError
 from appstream_export.feeds import report
-from appstream_export.feeds.generations import CURRENT, FEEDS_DATABASE_FILE, FEEDS_ROOT, PACKAGE, V1
+from appstream_export.feeds.generations import CURRENT, FEEDS_DATABASE, FEEDS_ROOT, PACKAGE, V1
 from appstream_export.feeds.verify import verify_feeds
 from appstream_export.lake.catalog.connect import connect_warehouse
 from appstream_export.lake.catalog.query import run_query
@@ -114,7 +114,7 @@ def _choose_files(lake: Lake, dice: Random, per_kind: int) -> dict[str, list[str
         "feed": dice.sample([path for path in generation if path.endswith(".parquet")], per_kind),
         "feeds' description": [path for path in generation if path.endswith(PACKAGE)],
         "feeds' pointer": [f"{FEEDS_ROOT}/{V1}/{CURRENT}"],
-        "feeds' database": [f"{FEEDS_ROOT}/{FEEDS_DATABASE_FILE}"],
+        "feeds' database": [f"{FEEDS_ROOT}/{V1}/{FEEDS_DATABASE}"],
     }
     return found | ({"catalog": [paths.CATALOG_FILE]} if lake.store.has_catalog_file else {})
 

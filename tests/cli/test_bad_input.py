@@ -167,6 +167,7 @@ lake.retention.monthly_months = 7
 READING = [
     "status", "sql|select 1", "query|running_over", "tables", "describe|image_builders", "catalog|-o|c.duckdb",
     "report|-o|r.html", "verify", "expire|--dry-run", "gc|--dry-run", "feeds|diff", "dashboard|superset",
+    "dashboard|streamlit",
 ]  # fmt: skip
 
 

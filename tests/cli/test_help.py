@@ -35,6 +35,7 @@ COMMANDS = (
     "report",
     "dashboard",
     "dashboard superset",
+    "dashboard streamlit",
     "dashboard dbt",
     "verify",
     "repair",

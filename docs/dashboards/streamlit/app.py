@@ -1,10 +1,12 @@
 """A dashboard over feeds/v2 in Streamlit: `streamlit run app.py`. Change it as you like; it is yours.
 
-It opens bi.duckdb read-only and locked, once per query, so that it shows a new snapshot as soon as one is published.
+It opens bi.duckdb read-only and locked, and closes it after each query, so that it shows a new snapshot as soon
+as one is published.
 """
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import altair as alt
@@ -146,8 +148,15 @@ def list_labels() -> list[str]:
 
 def run_sql(sql: str, parameters: dict[str, Any] | None = None) -> pd.DataFrame:
     """Return the rows of a statement on the newest published snapshot."""
+    published = Path(DATABASE).stat()
+    return query_database((published.st_ino, published.st_mtime_ns), sql, parameters or {})
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def query_database(published: tuple[int, int], sql: str, parameters: dict[str, Any]) -> pd.DataFrame:  # noqa: ARG001
+    """Return the rows of a statement; they are remembered until another snapshot is published."""
     with duckdb.connect(DATABASE, read_only=True, config=LOCKED) as con:
-        return con.execute(sql, parameters or {}).df()
+        return con.execute(sql, parameters).df()
 
 
 def build_sql(name: str, labels: Sequence[str], chosen: dict[str, Sequence[str]], by: str = "account") -> str:
@@ -215,7 +224,11 @@ def draw_days(rows: pd.DataFrame, value: str, series: str) -> None:
         return
     day, height = alt.X("yearmonthdate(day):T", title=None), alt.Y(f"sum({value}):Q", title=value)
     tooltip = ["yearmonthdate(day):T", f"{series}:N", f"{value}:Q"]
-    chart = alt.Chart(rows).mark_bar().encode(day, height, alt.Color(f"{series}:N", title=None), tooltip=tooltip)
+    chart = (
+        alt.Chart(rows)
+        .mark_bar()
+        .encode(day, height, alt.Color(f"{series}:N", title=None, scale=alt.Scale(scheme="tableau20")), tooltip=tooltip)
+    )
     st.altair_chart(chart, width="stretch")
 
 

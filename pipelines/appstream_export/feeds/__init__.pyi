@@ -3,7 +3,7 @@ from .dbt import render_dbt_sources as render_dbt_sources
 from .definitions import FEED_STATUS as FEED_STATUS, build_feeds as build_feeds
 from .diff import diff_feeds as diff_feeds
 from .feed_reader import find_served_snapshot_id as find_served_snapshot_id, load_feed as load_feed
-from .generations import FEEDS_DATABASE_FILE as FEEDS_DATABASE_FILE, FEEDS_ROOT as FEEDS_ROOT, V2 as V2
+from .generations import FEEDS_ROOT as FEEDS_ROOT, V2 as V2
 from .page import FEEDS_PAGE as FEEDS_PAGE, render_feeds_page as render_feeds_page
 from .publish import (
     PublishResult as PublishResult,

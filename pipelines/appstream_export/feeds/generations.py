@@ -25,7 +25,6 @@ V1, V2 = "v1", "v2"
 VERSIONS = (V1, V2)
 """Versions of the feeds. Each run publishes all of them, of the same snapshot."""
 CURRENT, LATEST, FEEDS_DATABASE = "current.json", "latest", "bi.duckdb"
-FEEDS_DATABASE_FILE = f"{V1}/{FEEDS_DATABASE}"
 PACKAGE = "datapackage.json"
 GRACE = timedelta(hours=1)  # much longer than a dashboard needs to read the files that current.json names
 _GENERATIONS, _CLAIMS = "generations", "claims"

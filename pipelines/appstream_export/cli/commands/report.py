@@ -1,6 +1,7 @@
 """`report` and `dashboard`: the page for a browser, and dashboards for other programs."""
 
 import argparse
+import json
 from pathlib import Path
 
 from appstream_export.cli import console
@@ -9,6 +10,7 @@ from appstream_export.cli.output_file import open_output_file
 from appstream_export.cli.target import resolve_target
 from appstream_export.errors import SettingsError
 
+_SAMPLE_DATABASE = "warehouse/feeds/v2/bi.duckdb"  # of the program for Streamlit
 _IS_OFF, _SWITCH_ON = "the {} shows image_builders, which are off", "add them to [contracts] resources"
 
 
@@ -24,6 +26,11 @@ def add_parsers(commands: Commands) -> None:
     superset.add_argument("-o", "--output", type=parse_path, metavar="FILE", default=Path("superset.zip"),
                           help="default: %(default)s")  # fmt: skip
     superset.add_argument("--root", metavar="R", help="path of the warehouse for Superset, if different")
+    doc = "Write a dashboard over feeds/v2 as a program for Streamlit, which is yours to change."
+    streamlit = add_warehouse_command(below, "streamlit", export_streamlit_program, doc)
+    streamlit.add_argument("-o", "--output", type=parse_path, metavar="FILE", default=Path("app.py"),
+                           help="default: %(default)s")  # fmt: skip
+    streamlit.add_argument("--root", metavar="R", help="path of the warehouse for Streamlit, if different")
     doc = "Write sources.yml for dbt: the star of feeds/v2 with descriptions, tests and freshness."
     dbt = add_warehouse_command(below, "dbt", export_dbt_sources, doc)
     dbt.add_argument("-o", "--output", type=parse_path, metavar="FILE", default=Path("sources.yml"),
@@ -58,17 +65,11 @@ def export_superset_bundle(args: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
     from appstream_export.contracts import can_render_report
-    from appstream_export.feeds import FEEDS_ROOT, V2, build_superset_bundle, build_version_feeds
+    from appstream_export.feeds import V2, build_superset_bundle, build_version_feeds
 
     target = resolve_target(args)
     store = target.open_store()
-    root = args.root or str(store.root)
-    if "://" in root:
-        raise SettingsError(
-            "Superset opens bi.duckdb as a file",
-            fix=f"copy {root}/{FEEDS_ROOT} to its disk, and name that folder: --root R",
-        )
-    database = f"{root.rstrip('/')}/{FEEDS_ROOT}/{V2}/bi.duckdb"
+    database = _find_database(args.root or str(store.root), "Superset")
     contracts = target.load_contracts(store)
     if not can_render_report(contracts):
         raise SettingsError(_IS_OFF.format("dashboard"), fix=_SWITCH_ON)
@@ -77,6 +78,34 @@ def export_superset_bundle(args: argparse.Namespace) -> int:
     console.print_result(write_output_file(args.output, bundle))
     console.print_result(f"import it:  superset import-dashboards -u ADMIN -p {args.output}")
     return 0
+
+
+def export_streamlit_program(args: argparse.Namespace) -> int:
+    """Write the program for Streamlit, and print the command that starts it."""
+    from appstream_export.contracts import can_render_report
+    from appstream_export.resources import find_resource_folder
+
+    target = resolve_target(args)
+    store = target.open_store()
+    if not can_render_report(target.load_contracts(store)):
+        raise SettingsError(_IS_OFF.format("dashboard"), fix=_SWITCH_ON)
+    database = _find_database(args.root or str(store.root), "Streamlit")
+    program = (find_resource_folder("docs") / "dashboards" / "streamlit" / "app.py").read_text("utf-8")
+    program = program.replace(f'"{_SAMPLE_DATABASE}"', json.dumps(database))
+    console.print_result(write_output_file(args.output, program))
+    options = "--server.address 127.0.0.1 --browser.gatherUsageStats false"
+    console.print_result(f"start it:  uvx --with duckdb streamlit run {args.output} {options}")
+    return 0
+
+
+def _find_database(root: str, reader: str) -> str:
+    """Return the path of bi.duckdb of v2 for a program; raises SettingsError if the warehouse is not on a disk."""
+    from appstream_export.feeds import FEEDS_ROOT, V2
+
+    if "://" in root:
+        fix = f"copy {root}/{FEEDS_ROOT} to its disk, and name that folder: --root R"
+        raise SettingsError(f"{reader} opens bi.duckdb as a file", fix=fix)
+    return f"{root.rstrip('/')}/{FEEDS_ROOT}/{V2}/bi.duckdb"
 
 
 def export_dbt_sources(args: argparse.Namespace) -> int:

@@ -1,0 +1,191 @@
+"""A real Superset imports the bundle of `dashboard superset`, draws every chart, and drills to one builder.
+
+Superset runs with its own pins, in an environment of its own, on 127.0.0.1. Screenshots of its pages stay in the folder
+`.benchmarks/dashboards`, to be looked at.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from playwright.sync_api import Page, Response, sync_playwright
+
+from appstream_export.cli.main import main as run_command
+from benchmarks.children import ROOT, Aws, Exporter, clean_environment, run_uv
+from benchmarks.findings import Findings
+from benchmarks.warehouse import by_role, settings_of
+from benchmarks.world import REGIONS, World
+
+RUN_S = 120.0
+START_S = 600
+PAGE_MS = 600_000
+PINS = ROOT / "benchmarks" / "dashboards" / "superset.txt"
+CONFIG = ROOT / "benchmarks" / "dashboards" / "superset_config.py"
+SHOTS = ROOT / ".benchmarks" / "dashboards"
+PAGES = ("Cost", "Builders", "To do", "Changes", "Coverage")
+USER = "admin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How many builders there are."""
+
+    accounts: int = 3
+    items: int = 5
+
+
+FULL = Size()
+QUICK = Size(accounts=2, items=2)
+
+
+def prove(size: Size, folder: Path) -> Findings:
+    """Check that Superset imports the bundle, that each chart has data, and that a click shows one builder alone."""
+    found = Findings("Dashboards: Superset imports and draws the bundle")
+    with Aws(World(accounts=size.accounts, items=size.items)) as aws, Exporter() as exporter:
+        mapping = settings_of(aws.url, [by_role(a) for a in aws.world.account_ids()], REGIONS[:2])
+        exporter.run(mapping | {"feeds": {"account_labels": ["team"]}}, folder, RUN_S)
+    bundle, warehouse = folder / "superset.zip", str(folder / "warehouse")
+    run_command(("dashboard", "superset", "-o", str(bundle), "--warehouse", warehouse))
+    charts = _list_charts(bundle)
+    environ = {"SUPERSET_HOME": str(folder), "SUPERSET_CONFIG_PATH": str(CONFIG), "FLASK_APP": "superset"}
+    _prepare_superset(bundle, environ)
+    with _serve_superset(environ) as url:
+        drawn, drilled = _look_at_dashboard(url)
+    builders = 2 * size.accounts * size.items
+    rows = [found.judge(name, [drawn.get(name, "not drawn")], "no error", drawn.get(name) == "ok") for name in charts]
+    rows.append(
+        found.judge("drill to a builder", [drilled], f"1 state: {builders} builders have one each", drilled == 1)
+    )
+    found.table(["chart", "answer", "wanted", ""], rows)
+    found.figures["charts"] = len(charts)
+    return found
+
+
+def _list_charts(bundle: Path) -> list[str]:
+    with zipfile.ZipFile(bundle) as packed:
+        return [yaml.safe_load(packed.read(name))["slice_name"] for name in packed.namelist() if "/charts/" in name]
+
+
+def _prepare_superset(bundle: Path, environ: Mapping[str, str]) -> None:
+    _run_superset(environ, "db", "upgrade")
+    names = ("--firstname", "a", "--lastname", "b", "--email", "a@example.com")
+    _run_superset(environ, "fab", "create-admin", "--username", USER, "--password", USER, *names)
+    _run_superset(environ, "init")
+    _run_superset(environ, "import-dashboards", "-u", USER, "-p", str(bundle))
+
+
+def _run_superset(environ: Mapping[str, str], *words: str) -> None:
+    run_uv(*_command(*words), environ=environ)
+
+
+def _command(*words: str) -> list[str]:
+    isolated = ("run", "--quiet", "--isolated", "--no-project", "--python", "3.11", "--with-requirements", str(PINS))
+    return [*isolated, "superset", *words]
+
+
+@contextmanager
+def _serve_superset(environ: Mapping[str, str]) -> Generator[str]:
+    """Serve on a free port until the block ends."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = _command("run", "-h", "127.0.0.1", "-p", str(port), "--with-threads")
+    uv = os.environ.get("UV") or shutil.which("uv") or "uv"
+    child = subprocess.Popen(  # noqa: S603  our own command
+        [uv, *words],
+        cwd=ROOT,
+        env=clean_environment() | environ,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_healthy(url, child)
+        yield url
+    finally:
+        os.killpg(child.pid, 15)
+        child.wait(30)
+
+
+def _wait_until_healthy(url: str, child: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + START_S
+    while time.monotonic() < end and child.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=5):  # noqa: S310  127.0.0.1
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(1)
+    raise RuntimeError("Superset did not start")
+
+
+def _look_at_dashboard(url: str) -> tuple[dict[str, str], int]:
+    """Open each page, and return what each chart answered, and how many states are left of a builder that was clicked."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    answers: dict[int, str] = {}
+    rows: dict[int, int] = {}
+
+    def note(response: Response) -> None:
+        if "/api/v1/chart/data" not in response.url or response.request.method != "POST":
+            return
+        asked: Any = response.request.post_data_json
+        chart = asked["form_data"].get("slice_id")
+        if chart is None:  # a filter's values
+            return
+        results = response.json().get("result", [{}]) if response.ok else []
+        problem = next((result.get("error") for result in results if result.get("error")), None)
+        answers[chart] = "ok" if response.ok and not problem else f"{response.status} {problem}"
+        rows[chart] = sum(result.get("rowcount") or 0 for result in results)
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1500, "height": 1300})
+        page.set_default_timeout(PAGE_MS)
+        page.on("response", note)
+        _log_in(page, url)
+        names = _read_names(page, url)
+        for title in PAGES:
+            page.goto(f"{url}/superset/dashboard/appstream-image-builders/")
+            page.locator(".ant-tabs-tab", has_text=title).first.click()
+            page.wait_for_load_state("networkidle")
+            page.mouse.wheel(0, 3000)  # charts below are drawn once they are near
+            page.wait_for_load_state("networkidle")
+            page.screenshot(path=SHOTS / f"superset-{title.lower().replace(' ', '-')}.png")
+        page.goto(f"{url}/superset/dashboard/appstream-image-builders/")
+        page.locator(".ant-tabs-tab", has_text="Builders").first.click()
+        page.wait_for_load_state("networkidle")
+        _click_builder(page)
+        page.wait_for_load_state("networkidle")
+        page.screenshot(path=SHOTS / "superset-builder.png")
+        browser.close()
+    states = next(chart for chart, name in names.items() if name == "Life: states")
+    return {names[chart]: answer for chart, answer in answers.items() if chart in names}, rows.get(states, -1)
+
+
+def _log_in(page: Page, url: str) -> None:
+    page.goto(f"{url}/login/")
+    page.fill("input[name=username], #username", USER)
+    page.fill("input[name=password], #password", USER)
+    page.click("button[type=submit], input[type=submit]")
+    page.wait_for_load_state("networkidle")
+
+
+def _read_names(page: Page, url: str) -> dict[int, str]:
+    found: Any = page.request.get(f"{url}/api/v1/chart/?q=(page_size:100)").json()
+    return {chart["id"]: chart["slice_name"] for chart in found["result"]}
+
+
+def _click_builder(page: Page) -> None:
+    """Click the key of the first builder, whose cells are in the last column of the first table."""
+    page.locator("table tbody tr").first.locator("td").last.click()
