@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from appstream_export.contracts import load_contracts
+from appstream_export.contracts import load_contract_set, load_contracts
 from appstream_export.defs import specs
 from appstream_export.defs.checks import build_coverage_result
 from appstream_export.defs.failed_scopes import build_failed_scopes_table
@@ -69,6 +69,16 @@ def test_failed_scopes_are_a_table_with_the_time_of_their_rows_the_reason_and_th
     assert never["since"] == "never seen"
     shown = build_coverage_result(result).metadata
     assert (shown["failed"].value, shown["failed_ratio"].value) == (2, 0.5)
+
+
+@pytest.mark.slow
+def test_failed_scopes_of_two_resources_name_their_resource(export: Export) -> None:
+    export.contracts = list(load_contract_set(resources=["image_builders", "fleets"]))
+    export.aws.fail(SICK, "deny")
+    [failed] = rows(build_failed_scopes_table(export.run()))
+
+    assert list(failed) == ["resource", "account", "region", "status", "since", "reason", "fix"]
+    assert (failed["resource"], failed["account"]) == ("image_builders", "111122223333")
 
 
 @pytest.mark.slow
