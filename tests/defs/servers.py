@@ -40,6 +40,14 @@ def dagster_dev(home: Path, environ: dict[str, str], workspace: str = "workspace
         end(process)
 
 
+def write_workspace(folder: Path) -> Path:
+    """A workspace of our export with an asset of another team downstream."""
+    location = {"relative_path": str(ROOT / "tests/defs/downstream.py"), "working_directory": str(ROOT)}
+    file = folder / "workspace.yaml"
+    file.write_text(json.dumps({"load_from": [{"python_file": location | {"location_name": "appstream-export"}}]}))
+    return file
+
+
 def end(process: subprocess.Popen[bytes]) -> None:
     """Ask the whole group to stop, then kill what does not."""
     for how in (signal.SIGINT, signal.SIGKILL):

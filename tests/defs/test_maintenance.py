@@ -5,7 +5,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from appstream_export.contracts import load_contracts
+from appstream_export.defs.automation import is_own_run
+from appstream_export.defs.binding import ExportBinding, bind_assets
 from appstream_export.defs.maintenance import RETAINED_RUNS_MIN
+from appstream_export.defs.specs import build_asset_sources
+from appstream_export.settings import Settings
 from tests.defs.jobs import maintenance_job, prune_job, rebuilt
 from tests.export import Export
 from tests.factories import image_builder
@@ -74,3 +79,17 @@ def test_old_runs_go_with_all_that_is_kept_of_them_and_the_newest_of_each_job_an
     assert files <= left, "SQLite keeps a file for each run"
     assert not {folder.name for folder in (home / "storage").iterdir()} - left
     assert instance.all_logs(ids[3])
+
+
+def test_runs_that_also_made_assets_of_the_host_are_not_the_exports_own() -> None:
+    binding = ExportBinding(key_prefix=("ours",), name_prefix="ours_")
+    assets = bind_assets(binding, build_asset_sources(load_contracts(), Settings()), Settings(), {})
+    ours, theirs = dg.AssetKey(["ours", "image_builders"]), dg.AssetKey("image_builders")
+    runs = {
+        "job of ours": dg.DagsterRun("ours_snapshot", run_id="1"),
+        "assets of ours": dg.DagsterRun("__ASSET_JOB", run_id="2", asset_selection=frozenset({ours})),
+        "both": dg.DagsterRun("__ASSET_JOB", run_id="3", asset_selection=frozenset({ours, theirs})),
+        "job of theirs": dg.DagsterRun("snapshot", run_id="4"),
+    }
+
+    assert [name for name, run in runs.items() if is_own_run(run, binding, assets)] == ["job of ours", "assets of ours"]

@@ -3,7 +3,6 @@
 With SCREENSHOTS=FOLDER the pages are kept as PNG, which is how those of docs/images were made.
 """
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from appstream_export.emulator.items import make_image_builder
 from tests import browser
 from tests.browser import Watched, watched
 from tests.defs.exports import as_toml, execute
-from tests.defs.servers import ROOT, ask, dagster_dev, launched, wait_until
+from tests.defs.servers import ROOT, ask, dagster_dev, launched, wait_until, write_workspace
 from tests.export import ACCOUNTS, REGIONS, Export
 
 SICK = f"{ACCOUNTS[0]}/eu-west-1"
@@ -95,14 +94,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
             aws.heal()
             aws.reset_calls()
             yield url, red, export
-
-
-def write_workspace(folder: Path) -> Path:
-    """A workspace of our export with an asset of another team downstream."""
-    location = {"relative_path": str(ROOT / "tests/defs/downstream.py"), "working_directory": str(ROOT)}
-    file = folder / "workspace.yaml"
-    file.write_text(json.dumps({"load_from": [{"python_file": location | {"location_name": "appstream-export"}}]}))
-    return file
 
 
 def fill(export: Export, builders: int) -> None:

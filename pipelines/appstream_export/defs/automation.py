@@ -90,7 +90,7 @@ class OwnRuns:
         if run.asset_selection:
             return not run.asset_selection.isdisjoint(self.assets.keys)
         plan_id = run.execution_plan_snapshot_id
-        if plan_id is None:
+        if plan_id is None or not self.instance.run_storage.has_execution_plan_snapshot(plan_id):
             return False
         if plan_id not in self._known:
             planned = self.instance.get_execution_plan_snapshot(plan_id).asset_selection
