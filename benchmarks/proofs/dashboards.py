@@ -105,7 +105,7 @@ def _serve_superset(environ: Mapping[str, str]) -> Generator[str]:
     child = subprocess.Popen(  # noqa: S603  our own command
         [uv, *words],
         cwd=ROOT,
-        env=clean_environment() | environ,
+        env={**clean_environment(), **environ},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -131,7 +131,7 @@ def _wait_until_healthy(url: str, child: subprocess.Popen[bytes]) -> None:
 
 
 def _look_at_dashboard(url: str) -> tuple[dict[str, str], int]:
-    """Open each page, and return what each chart answered, and how many states are left of a builder that was clicked."""
+    """Open each page; return what each chart answered, and how many states are left of a builder that was clicked."""
     SHOTS.mkdir(parents=True, exist_ok=True)
     answers: dict[int, str] = {}
     rows: dict[int, int] = {}

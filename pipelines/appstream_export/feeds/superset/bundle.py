@@ -1,7 +1,7 @@
 """Superset dashboard as a bundle for Superset's import: a database, described datasets, charts and one dashboard.
 
 Datasets are the feeds of v2, and the joins that dashboard.toml describes; so does it charts and their pages. UUIDs are
-derived from names, so that an import replaces the objects of an earlier import.
+derived from names, so that an import that overwrites replaces the objects of an earlier one.
 """
 
 import io
@@ -23,7 +23,7 @@ from appstream_export.feeds.definitions import slugify_name
 from appstream_export.feeds.superset.datasets import Dataset, build_datasets
 
 TOP = "appstream_export"
-DATABASE = "AppStream export"
+DATABASE = "AppStream export, feeds v2"
 SCHEMA = "main"
 COLUMNS = 12
 """Width of a dashboard row in units."""
@@ -242,4 +242,6 @@ def _check_chart(chart: Mapping[str, Any], datasets: Mapping[str, Dataset]) -> N
 
 
 def _compute_uuid(kind: str, name: str) -> str:
-    return str(uuid5(NAMESPACE_URL, f"appstream-export/superset/{kind}/{name}"))
+    # An import replaces the dashboard over feeds/v1, but leaves its charts and its database, so those have other ids.
+    version = "" if kind == "dashboard" else "v2/"
+    return str(uuid5(NAMESPACE_URL, f"appstream-export/superset/{version}{kind}/{name}"))
