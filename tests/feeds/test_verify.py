@@ -1,5 +1,6 @@
 """verify: any byte that is not what was published is named, with its file."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -7,6 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from appstream_export.errors import ConfigurationError, StorageFailed
@@ -51,6 +54,21 @@ def redescribe(v1: Path, **fields: object) -> None:
     replace(file.resolve(), json.dumps(package).encode())
 
 
+def rewrite(v1: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Let image_builders hold other rows, with a description that agrees."""
+    file = (v1 / "latest" / "image_builders.parquet").resolve()
+    rows = change(pq.read_table(file))
+    file.unlink()
+    pq.write_table(rows, file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    redescribe(v1, bytes=file.stat().st_size, sha256=digest, rows=rows.num_rows)
+
+
+def set_snapshot(rows: pa.Table) -> pa.Table:
+    place = rows.schema.get_field_index("snapshot_id")
+    return rows.set_column(place, rows.schema.field(place), pa.array(["another"] * rows.num_rows))
+
+
 def other_database(v1: Path) -> None:
     import duckdb
 
@@ -66,6 +84,8 @@ DAMAGES: list[tuple[str, Callable[[Path], object], str]] = [
     ("shorter", lambda v1: replace(v1 / "latest" / "accounts.parquet", b"x"), r"accounts.parquet: 1 bytes instead of"),
     ("missing", lambda v1: (v1 / "latest" / "accounts.parquet").unlink(), r"accounts.parquet: missing"),
     ("rows", lambda v1: redescribe(v1, rows=7), r"image_builders.parquet: 1 rows instead of 7"),
+    ("another snapshot", lambda v1: rewrite(v1, set_snapshot), r"builders.parquet: rows of another snapshot"),
+    ("a key twice", lambda v1: rewrite(v1, lambda rows: pa.concat_tables([rows, rows])), r"is not a key: 0 null, 1"),
     ("description", lambda v1: redescribe(v1, rows=7), r"datapackage.json: its content differs from current.json"),
     ("no description", lambda v1: (v1 / "latest" / "datapackage.json").unlink(), r'there is no generation "'),
     ("link", lambda v1: (v1 / "latest").unlink(), r"latest: does not point to generations/"),
