@@ -14,8 +14,9 @@ import pytest
 
 from appstream_export.contracts import load_contracts
 from appstream_export.errors import ExportError
-from appstream_export.feeds import publish_feeds
+from appstream_export.feeds import datapackage, publish_feeds
 from appstream_export.feeds.definitions import limit_history
+from appstream_export.feeds.generations import GenerationStore
 from appstream_export.feeds.star import build_star_feeds
 from appstream_export.feeds.verify import verify_feeds
 from appstream_export.lake.catalog import SharedConnection, open_feed_connection
@@ -181,6 +182,31 @@ def find_name(lake: Lake) -> set[str]:
         if "secret-builder-name" in text or b"secret-builder-name" in file.read_bytes():
             found.add(file.name)
     return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["folder", "bucket"])
+def test_past_months_are_the_same_files_and_bi_duckdb_begins_with_them(
+    place: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    lake = Lake(tmp_path / "warehouse")
+    if place == "bucket":
+        found = request.getfixturevalue("bucket")
+        lake = Lake(found.place(), s3=found.settings)
+    for day in (0, 31, 32):
+        lake.commit_at(day * DAY, *answers())
+        publish_feeds(lake.store, lake.contracts, STAR)
+        if day == 31:
+            kept = [stored.path for stored in lake.store.list_all() if stored.path.startswith("kept/bi_duckdb/")]
+    generations = GenerationStore(lake.store, file_mode=0o640, version="v2")
+    first, *_, before, newest = generations.list_generations()
+    parts = [datapackage.parse_parts(generations.load_package(name), "")[DAYS] for name in (first, before, newest)]
+
+    assert [[part.month for part in some] for some in parts] == [["2026-01"], *2 * [["2026-01", "2026-02"]]]
+    assert [before.file.sha256 == after.file.sha256 for before, after in zip(*parts[1:], strict=True)] == [True, False]
+    assert [s.path for s in lake.store.list_all() if s.path.startswith("kept/bi_duckdb/")] == kept
+    assert len(kept) == 1
+    assert verify_feeds(lake.store) == []
 
 
 def run_history(folder: Path, seed: int, steps: int) -> tuple[int, int]:

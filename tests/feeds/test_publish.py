@@ -285,7 +285,10 @@ def test_old_generations_go_after_their_grace_but_never_the_one_that_is_served(l
     assert [*shelf.list_generations()] == names, "all within the grace"
 
     later = datetime.now(UTC) + GRACE + timedelta(minutes=1)
-    removed = publish_feeds(lake.store, lake.contracts, few, clock=lambda: later).removed
+    published = publish_feeds(lake.store, lake.contracts, few, clock=lambda: later)
+    removed = published.removed
+    assert published.star is not None
+    assert published.star.removed == removed
     assert [*removed] == names[:2]
     assert [*shelf.list_generations()] == [names[2], f"{names[0]}-4"]
     assert verify_feeds(lake.store) == []

@@ -92,7 +92,7 @@ class PublishResult:
     place: str
     problem: str | None
     removed: tuple[str, ...] = ()
-    """Old generations that were removed."""
+    """Old generations of this version that were removed."""
     star: "PublishResult | None" = None
     """The feeds of `feeds/v2` beside those of `feeds/v1`; None if only one version is published."""
 
@@ -173,12 +173,13 @@ def publish_feeds(
                 f"{store.root}: {_REPUBLISH_MAX} times, another run published newer feeds first; those are served"
             )
         erased_seq = get_last_erase_seq(store)
-        removed, *_ = [
+        removed = [
             generations.prune(retain=settings.keep_generations, now=clock(), erased_seq=erased_seq)
             for generations in versions
         ]
         _remove_other_versions(store, settings)
-    return replace(published, removed=tuple(removed))
+    star = published.star and replace(published.star, removed=tuple(removed[-1]))
+    return replace(published, removed=tuple(removed[0]), star=star)
 
 
 def _open_versions(store: Store, settings: FeedsSettings) -> list[GenerationStore]:
@@ -235,10 +236,10 @@ def _publish_generation(
             is_xlsx = settings.xlsx and generations.version != V1
             publication = replace(newest, feeds=feeds, version=generations.version, is_xlsx=is_xlsx, files={}, parts={})
             publication = replace(publication, served_parts=_load_served_parts(generations, erased_seq))
-            if generations.version != V1:
-                connection.create_temporary_table(FEED_SCOPES, render_feed_scopes(contracts))
             if publication.why:
                 publication = _reuse_served_feeds(connection, generations, publication, erased_seq)
+            elif generations.version != V1:
+                connection.create_temporary_table(FEED_SCOPES, render_feed_scopes(contracts))
             connection.set_snapshot(publication.snapshot_id, publication.as_of)
             written.append(_write_publication(connection, generations, publication, is_csv=settings.csv))
             generations.set_current(written[-1].current)
