@@ -123,8 +123,10 @@ def _wait_until_healthy(url: str, child: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + START_S
     while time.monotonic() < end and child.poll() is None:
         try:
-            with urllib.request.urlopen(f"{url}/health", timeout=5):  # noqa: S310  127.0.0.1
-                return
+            with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:  # noqa: S310  127.0.0.1
+                # Another program may have taken the port meanwhile; then Superset ends.
+                if answer.read() == b"OK" and child.poll() is None:
+                    return
         except (urllib.error.URLError, OSError):
             time.sleep(1)
     raise RuntimeError("Superset did not start")

@@ -16,10 +16,9 @@ NEEDS = ("streamlit==1.67.0", "duckdb", "setuptools")
 SCRIPT = """
 import json, sys
 from streamlit.testing.v1 import AppTest
-app = AppTest.from_file(sys.argv[1], default_timeout=600)
 found = {}
 for choices in ({}, {"region": ["eu-west-1"]}):
-    app.query_params.clear()
+    app = AppTest.from_file(sys.argv[1], default_timeout=600)
     for column, values in choices.items():
         app.query_params[column] = values
     app.run()

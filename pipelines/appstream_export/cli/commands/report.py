@@ -77,6 +77,7 @@ def export_superset_bundle(args: argparse.Namespace) -> int:
     bundle = build_superset_bundle(feeds, database, datetime.now(UTC))
     console.print_result(write_output_file(args.output, bundle))
     console.print_result(f"import it:  superset import-dashboards -u ADMIN -p {args.output}")
+    console.print_result("or replace an earlier one: unzip it, and superset import-directory -o appstream_export")
     return 0
 
 

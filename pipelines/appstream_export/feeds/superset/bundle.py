@@ -23,7 +23,7 @@ from appstream_export.feeds.definitions import slugify_name
 from appstream_export.feeds.superset.datasets import Dataset, build_datasets
 
 TOP = "appstream_export"
-DATABASE = "AppStream export, feeds v2"
+DATABASE = "AppStream export"
 SCHEMA = "main"
 COLUMNS = 12
 """Width of a dashboard row in units."""
@@ -242,6 +242,4 @@ def _check_chart(chart: Mapping[str, Any], datasets: Mapping[str, Dataset]) -> N
 
 
 def _compute_uuid(kind: str, name: str) -> str:
-    # An import replaces the dashboard over feeds/v1, but leaves its charts and its database, so those have other ids.
-    version = "" if kind == "dashboard" else "v2/"
-    return str(uuid5(NAMESPACE_URL, f"appstream-export/superset/{version}{kind}/{name}"))
+    return str(uuid5(NAMESPACE_URL, f"appstream-export/superset/{kind}/{name}"))
