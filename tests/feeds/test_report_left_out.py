@@ -102,7 +102,7 @@ def test_a_chart_whose_groups_would_all_be_others_is_by_another_group_and_says_s
     said = " ".join(seen.page.inner_text("#cost .pair").split())
 
     assert "Dollars a day by organizational unit, at least" in said
-    assert "By account, the 6 largest of 20 are less than a third: see the table." in said
+    assert "By account, the 6 largest of 280 are less than a third: see the table." in said
     assert "run rate: $" in said
 
 

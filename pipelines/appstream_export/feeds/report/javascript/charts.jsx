@@ -84,8 +84,9 @@ export function buildLifeChart(spans, { width, from, to }) {
   return Plot.plot({
     ...common(width),
     height: 76,
-    marginLeft: 10,
-    x: { type: "utc", label: null, domain: [from, to], grid: true, ...(to - from < 4 * DAY_MS ? { ticks: Math.max(3, Math.floor(width / 110)), tickFormat: "%b %-d, %H:%M" } : {}) },
+    marginLeft: 26, // half of the first day
+    marginRight: 26,
+    x: { type: "utc", label: null, domain: [from, to], grid: true, ...(to - from < 4 * DAY_MS ? { ticks: Math.max(2, Math.floor(width / 90)), tickFormat: "%H:%M\n%b %-d" } : {}) },
     y: { axis: null },
     marks: [
       Plot.rect(spans, {

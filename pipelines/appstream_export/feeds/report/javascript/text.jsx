@@ -15,11 +15,13 @@ export function formatValue(value) {
   if (value === "[]" || value === "{}") return "none";
   if (!/^[[{]/.test(value)) return isCut ? `${value}…` : value;
   const plain = value
+    .replace(isCut ? /,"[^"]*$/ : /$^/, "") // a key or text that is cut
     .replace(/"[^"\\]*":null,?/g, "")
+    .replace(/,(?=[}\]])/g, "")
     .replace(/"([^"\\]*)":/g, (_, key) => `${key.replaceAll("_", " ")} `)
     .replace(/\},\s*\{/g, "; ")
     .replace(/[[\]{}"]/g, "")
     .replace(/,(?=\S)/g, ", ")
-    .trim();
+    .replace(/[,;\s]+$/, "");
   return isCut ? `${plain}…` : plain;
 }
