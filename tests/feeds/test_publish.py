@@ -22,7 +22,8 @@ from appstream_export.feeds.verify import verify_feeds
 from appstream_export.lake.catalog.checks import CheckResult
 from appstream_export.lake.storage.base import Store
 from appstream_export.settings import FeedsSettings
-from tests.lake.lakes import EVERYWHERE, EVERYWHERE_IN_CI, A, B, Lake, builder, failed, ok
+from appstream_export.status import Status
+from tests.lake.lakes import EVERYWHERE, EVERYWHERE_IN_CI, A, B, Lake, at, builder, failed, ok
 from tests.lake.stores import Around, Failing, Raced
 
 FEEDS = {
@@ -265,6 +266,18 @@ def test_a_check_of_severity_error_keeps_the_feeds_as_they_are_and_feed_status_s
 
     healed = publish_feeds(lake.store, lake.contracts)
     assert (healed.problem, table(lake, "image_builders")[0]["state"]) == (None, "STOPPED")
+
+
+@pytest.mark.slow
+def test_the_description_has_the_age_of_the_rows_that_are_stale_for_longest(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a")), ok(B))
+    lake.commit(failed(A, Status.DENIED), ok(B, builder("b")))
+    lake.commit(failed(A, Status.DENIED), failed(B, Status.MALFORMED))
+    publish_feeds(lake.store, lake.contracts)
+    package = json.loads((folder(lake) / "latest" / "datapackage.json").read_text())
+
+    assert package["freshness"] == {"oldest_stale_observed_at_utc": f"{at(1):%Y-%m-%dT%H:%M:%S.%f}Z"}
+    assert package["coverage"]["stale"] == 2
 
 
 def test_a_check_that_fails_before_there_were_feeds_leaves_feed_status_alone(lake: Lake) -> None:
