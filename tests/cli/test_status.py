@@ -53,7 +53,7 @@ def test_status_says_which_snapshot_each_output_shows_and_how_far_it_lags(folder
 
     assert nothing == dict.fromkeys(("catalog", "feeds", "bi.duckdb", "report"))
     assert "report     is missing; publish it with: appstream-export report --warehouse " in words
-    assert f"open it      appstream-export sql --warehouse {folder}/warehouse " in words
+    assert f"open it    appstream-export sql --warehouse {folder}/warehouse " in words
     assert served == dict.fromkeys(served, 0)
     assert f"report     {folder}/warehouse/report.html\n" in paths
     assert left == dict.fromkeys(served, 1)

@@ -137,6 +137,23 @@ def test_a_request_that_a_template_does_not_make_alike_is_made_by_the_client(
     assert {call.key for call in wire.asked("DescribeImageBuilders")} == {f"ASIA-{A}-1"}
 
 
+def test_sessions_and_pages_are_requested_by_templates(
+    wire: Wire, asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    send = RequestTemplate.send
+
+    def record(self: RequestTemplate, request: Any) -> Any:
+        sent.append(self.operation.name)
+        return send(self, request)
+
+    monkeypatch.setattr(RequestTemplate, "send", record)
+    wire.script(f"{A}/{EU}", page("a", token="1"), page("b"))
+
+    assert asking.run().names() == ["a", "b"]
+    assert sent == [call.operation for call in wire.calls] == ["AssumeRole", *["DescribeImageBuilders"] * 2]
+
+
 @pytest.mark.parametrize("url", ["https://gateway.example.com/a b/%7Eaws", "https://gateway.example.com/?a=b"])
 def test_a_url_that_is_signed_in_another_form_has_no_template(url: str, signer: str) -> None:
     running = Clients(Settings(aws=AwsSettings(endpoint_url=url)), [DESCRIBE])

@@ -24,7 +24,7 @@ from appstream_export.lake.catalog import (
 from appstream_export.lake.storage import Store
 from appstream_export.settings import Settings, compute_freshness_windows
 
-_MARGIN = 13
+_MARGIN = 11
 _DURATION_UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 _REPUBLISH = {
     "catalog": ("catalog",),
@@ -249,9 +249,10 @@ def _build_output_object(status: WarehouseStatus, output: OutputStatus) -> dict[
 def print_status(status: WarehouseStatus) -> None:
     """Print the status for people."""
     for name, text in _list_status_facts(status):
-        line = f"{name:<{_MARGIN}}{text}"
+        label = f"{name + ' ':<{_MARGIN}}"
+        line = label + text
         line = console.wrap_text(line, " " * _MARGIN) if "/" not in text else line  # users copy paths and commands
-        console.print_result(console.style(line[:_MARGIN], "1") + line[_MARGIN:])
+        console.print_result(console.style(line[: len(label)], "1") + line[len(label) :])
     console.print_result()
     cells = [
         [_format_timestamp(v) if isinstance(v, datetime) else format_value(v) for v in run.values()]
