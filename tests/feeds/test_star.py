@@ -16,7 +16,15 @@ import pytest
 from appstream_export.contracts import load_contract_set, load_contracts, load_packaged_contracts, sql_files
 from appstream_export.contracts.sql_files import SqlFile
 from appstream_export.errors import ContractError, ExportError, SettingsError
-from appstream_export.feeds import FEEDS_PAGE, publish_feeds, render_feeds_page
+from appstream_export.feeds import (
+    FEEDS_PAGE,
+    diff_feeds,
+    load_feed,
+    load_published_feeds,
+    load_served_outputs,
+    publish_feeds,
+    render_feeds_page,
+)
 from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.generations import V2, VERSIONS, GenerationStore
 from appstream_export.feeds.relations import check_foreign_keys
@@ -24,6 +32,7 @@ from appstream_export.feeds.star import build_star_feeds, check_relations
 from appstream_export.feeds.verify import verify_feeds
 from appstream_export.lake.catalog import SharedConnection, open_feed_connection
 from appstream_export.lake.catalog.checks import CheckResult
+from appstream_export.settings import FeedsSettings
 from tests.feeds.stars import folder, list_files, table
 from tests.lake.lakes import A, B, Lake, builder, ok
 
@@ -288,6 +297,27 @@ def test_the_end_of_a_life_that_the_next_one_follows_at_once_is_its_own(tmp_path
 
     assert sorted(changes) == [("a/1", "deleted"), ("a/1", "first_seen"), ("a/2", "created")]
     assert verify_feeds(lake.store) == []
+
+
+@pytest.mark.slow
+def test_without_v1_its_folder_is_removed_and_all_that_reads_feeds_finds_the_star(tmp_path: Path) -> None:
+    lake, alone = Lake(tmp_path / "warehouse"), FeedsSettings(versions=("v2",))
+    lake.commit(ok(A, builder("a", state="RUNNING")))
+    both = publish_feeds(lake.store, lake.contracts)
+    star = publish_feeds(lake.store, lake.contracts, alone)
+
+    assert both.star is not None
+    assert (star.star, {*star.rows}) == (None, {*both.star.rows})
+    assert [path for path in Path(lake.store.root, "feeds/v1").rglob("*") if path.is_symlink() or path.is_file()] == []
+    assert verify_feeds(lake.store) == []
+    assert diff_feeds(lake.store, lake.contracts, alone) == []
+    assert load_feed(lake.store, "fact_image_builder_day").num_rows == star.rows["fact_image_builder_day"] > 0
+    found = load_published_feeds(lake.store)
+    assert found is not None
+    assert (found.rows, found.current) == (star.rows, star.current)
+    names = [output.name for output in load_served_outputs(lake.store)]
+    assert names == ["catalog", "feeds v2", "bi.duckdb v2", "report"]
+    assert publish_feeds(lake.store, lake.contracts).star is not None, "and back"
 
 
 OWN = """-- mine: One row.

@@ -172,6 +172,8 @@ class GenerationStore:
     def remove_all(self) -> None:
         """Remove this version's files, `current.json` first: no reader finds what is being removed."""
         found = [stored.path for stored in self.store.list_all() if stored.path.startswith(f"{self.version}/")]
+        if found and self.latest_link:
+            self.store.remove(self.latest_link)
         for path in sorted(found, key=lambda path: path != self.current_file):
             self.store.remove(path)
 
