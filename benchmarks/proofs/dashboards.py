@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import zipfile
 from collections.abc import Generator, Mapping
@@ -171,12 +172,17 @@ def _look_at_dashboard(url: str) -> tuple[dict[str, str], int]:
         page.mouse.wheel(0, -3000)
         page.locator(".ant-tabs-tab", has_text="Builders").first.click()
         page.wait_for_load_state("networkidle")
-        _click_builder(page)
+        states = next(chart for chart, name in names.items() if name == "Life: states")
+        with page.expect_response(lambda response: f'"slice_id":{states}' in _decode_url(response.url)):
+            _click_builder(page)
         page.wait_for_load_state("networkidle")
         page.screenshot(path=SHOTS / "superset-builder.png")
         browser.close()
-    states = next(chart for chart, name in names.items() if name == "Life: states")
     return {names[chart]: answer for chart, answer in answers.items() if chart in names}, rows.get(states, -1)
+
+
+def _decode_url(url: str) -> str:
+    return urllib.parse.unquote(url).replace(" ", "")
 
 
 def _log_in(page: Page, url: str) -> None:
